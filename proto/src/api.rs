@@ -1,0 +1,393 @@
+//! The JSON objects of the HTTP API, version 1: what the gateway writes and the command line reads.
+//!
+//! Times are RFC 3339 in UTC, durations are seconds. Within v1 objects only grow, so readers ignore what they do not
+//! know; requests are strict, so that a misspelt field is an error and not a default.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::RunId,
+    state::{Cause, RunState},
+};
+
+/// A request to run something: exactly one of `path`, `text` and `bundle`, but for `path` with `text`, which means
+/// "the path where an agent sees the same bytes, else the text".
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SubmitRequest {
+    /// A do-file on the Stata host, absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The code itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// A do-file with the files it needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleRequest>,
+    /// Hex SHA-256 of the code the caller means; other bytes on the host are then an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Arguments of the do-file (`` `1' ``, `` `2' ``, …).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Absolute folder on the host where the code runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub working_dir: Option<String>,
+    /// Limit from the moment it runs, seconds. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<f64>,
+    /// Limit on waiting, seconds. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_timeout: Option<f64>,
+    /// The agent it must run on, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Labels the agent must carry.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// `stata` or `standin`, where the caller insists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// Let a `profile.do` in the working directory run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub project_profile: bool,
+    /// The caller's name for this request: the same key is the same run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Run it even though an equal run is unfinished or its result was not delivered yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+    /// Name and version of the client, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+}
+
+/// A bundle in a request; at most 32 MiB in all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleRequest {
+    /// The do-file to run, one of `files`.
+    pub entry: String,
+    /// The files, by path relative to the bundle.
+    pub files: Vec<BundleFileRequest>,
+}
+
+/// One file of a bundle.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleFileRequest {
+    /// Relative path without `..`.
+    pub path: String,
+    /// The bytes in standard base64.
+    pub content: String,
+}
+
+/// Answer to a submission.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// The run, new or joined.
+    #[serde(flatten)]
+    pub run: RunView,
+    /// Why the answer is an earlier run and not a new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub joined: Option<Joined>,
+}
+
+/// Why a submission was answered with an earlier run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Joined {
+    /// Same key: the same call.
+    Key,
+    /// An equal run is unfinished.
+    Unfinished,
+    /// An equal run finished lately and its result was never delivered.
+    Undelivered,
+}
+
+/// Everything about a run that its owner may know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    /// The run's name.
+    pub run_id: RunId,
+    /// Where it stands.
+    pub state: RunState,
+    /// Why.
+    pub cause: Cause,
+    /// Stata's return code.
+    pub rc: Option<i64>,
+    /// Stata's error text, or ours.
+    pub message: Option<String>,
+    /// The agent it was given to.
+    pub host: Option<String>,
+    /// The fencing token; 0 before the first dispatch.
+    pub attempt: u32,
+    /// When it was recorded.
+    pub created_at: Option<String>,
+    /// When Stata wrote its first log byte.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub finished_at: Option<String>,
+    /// Bytes of the log that the gateway has.
+    pub output_bytes: u64,
+    /// The trace that tells its story.
+    pub trace_id: Option<String>,
+
+    /// Who asked.
+    pub principal: String,
+    /// What was asked: the path, `text`, or `bundle: entry`.
+    pub source: String,
+    /// Arguments of the do-file.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// In words, why it waits; only while queued or starting.
+    #[serde(default)]
+    pub waiting: Option<String>,
+    /// Latest progress; only while running.
+    #[serde(default)]
+    pub progress: Option<ProgressView>,
+    /// The wish to end it, if there is one.
+    #[serde(default)]
+    pub cancel_requested: Option<CancelRequested>,
+    /// The command that failed, as echoed.
+    #[serde(default)]
+    pub command: Option<String>,
+    /// Where in the code it failed.
+    #[serde(default)]
+    pub location: Option<LocationView>,
+    /// `stata` or `standin`.
+    #[serde(default)]
+    pub engine: Option<String>,
+    /// Edition and version, or what the stand-in says of itself.
+    #[serde(default)]
+    pub engine_note: Option<String>,
+    /// Where the code ran.
+    #[serde(default)]
+    pub working_dir: Option<String>,
+    /// Hex SHA-256 of the executed bytes.
+    #[serde(default)]
+    pub code_sha256: Option<String>,
+    /// Bytes of the console stream that the gateway has.
+    #[serde(default)]
+    pub console_bytes: u64,
+    /// The user's part of the log, as byte offsets.
+    #[serde(default)]
+    pub view: Option<ViewRange>,
+    /// Whether the gateway's copy is whole: length and digest match the agent's.
+    #[serde(default)]
+    pub output_complete: bool,
+    /// Limit on running, seconds.
+    #[serde(default)]
+    pub timeout: Option<f64>,
+    /// Limit on waiting, seconds.
+    #[serde(default)]
+    pub queue_timeout: Option<f64>,
+    /// From running to end, seconds, monotonic.
+    #[serde(default)]
+    pub duration: Option<f64>,
+    /// What else a person should know.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// Processes that had to be ended after Stata.
+    #[serde(default)]
+    pub leftovers: Vec<String>,
+    /// Files that the run left.
+    #[serde(default)]
+    pub artifacts: Vec<ArtifactView>,
+    /// The licence pool whose seat it holds or held.
+    #[serde(default)]
+    pub pool: Option<String>,
+    /// Set when the agent has not been heard of: for how many seconds.
+    #[serde(default)]
+    pub agent_silent_for: Option<f64>,
+    /// Exit status that `longhaul run` and `wait` end with; only at an end.
+    #[serde(default)]
+    pub exit_status: Option<u8>,
+}
+
+/// Latest progress of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProgressView {
+    /// Percent of the outermost block.
+    pub percent: Option<f64>,
+    /// One line, at most 200 characters.
+    pub text: String,
+}
+
+/// A durable wish to end a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelRequested {
+    /// The principal who asked.
+    pub by: String,
+    /// When.
+    pub at: String,
+}
+
+/// Where in the code it failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocationView {
+    /// The do-file.
+    pub file: String,
+    /// 1-based.
+    pub line: u32,
+    /// "file:line" of the do-files around it, outermost first.
+    #[serde(default)]
+    pub callers: Vec<String>,
+}
+
+/// A byte range of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewRange {
+    /// First byte of the user's part.
+    pub start: u64,
+    /// Just after its last byte; absent while live.
+    pub end: Option<u64>,
+}
+
+/// A file that a run left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactView {
+    /// Its path on the host.
+    pub path: String,
+    /// Its size, bytes.
+    pub bytes: u64,
+}
+
+/// A page of runs, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunList {
+    /// The runs.
+    pub runs: Vec<RunView>,
+    /// Pass as `before` to get the next page; absent on the last.
+    pub next: Option<RunId>,
+}
+
+/// How hard to end a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelMode {
+    /// Break, then terminate after 10 s, then kill after 5 s more.
+    #[default]
+    Break,
+    /// Terminate, then kill after 5 s.
+    Terminate,
+    /// Kill at once.
+    Kill,
+}
+
+/// Body of `POST /api/v1/runs/{id}/cancel`; may be absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CancelBody {
+    /// How hard.
+    pub mode: CancelMode,
+}
+
+/// One event of `…/events`: the bytes from `offset` to `next` as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputEvent {
+    /// First byte.
+    pub offset: u64,
+    /// Just after the last byte: ask from here next.
+    pub next: u64,
+    /// The text.
+    pub text: String,
+    /// Whether bytes that are not UTF-8 were replaced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lossy: bool,
+}
+
+/// Agents, pools and the queue.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hosts {
+    /// The agents.
+    pub hosts: Vec<HostView>,
+    /// The licences.
+    pub pools: Vec<PoolView>,
+    /// The caller's waiting runs with their reasons, in order.
+    pub queue: Vec<QueueView>,
+}
+
+/// One agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostView {
+    /// Its unique name.
+    pub name: String,
+    /// `up`, `silent` (no heartbeat), `unreachable` (its address cannot be dialled), or `idle` (up, but takes no runs; see `problem`).
+    pub state: String,
+    /// What is wrong and what to do.
+    pub problem: Option<String>,
+    /// Seconds since its last heartbeat.
+    pub last_seen: f64,
+    /// The address the gateway dials.
+    pub advertise: String,
+    /// Code runs as this user.
+    pub os_user: String,
+    /// The machine.
+    pub hostname: String,
+    /// Its cores.
+    pub cores: u32,
+    /// Program version.
+    pub version: String,
+    /// What it can run: `stata mp 18.0 (/usr/local/stata18/stata-mp)`.
+    pub engines: Vec<String>,
+    /// Its licence pool.
+    pub pool: String,
+    /// Runs at once on this host.
+    pub host_limit: u32,
+    /// Runs there now.
+    pub running: u32,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Folders under which do-files may be run.
+    pub roots: Vec<String>,
+    /// Free bytes in its spool's file system.
+    pub free_bytes: u64,
+    /// The licence line of the last banner.
+    pub licence: Option<String>,
+}
+
+/// One licence pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolView {
+    /// Its name.
+    pub name: String,
+    /// Seats counted over all hosts.
+    pub seats: u32,
+    /// Seats held now.
+    pub in_use: u32,
+    /// Hosts that share it.
+    pub hosts: Vec<String>,
+    /// What a person should know, such as hosts that were told different seat counts.
+    pub note: Option<String>,
+}
+
+/// One waiting run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueView {
+    /// The run.
+    pub run_id: RunId,
+    /// In words, why it waits.
+    pub waiting: String,
+}
+
+/// An error answer, `application/problem+json` (RFC 9457).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A stable word, such as `unknown-run`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What is wrong, short.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong with this request, and what to do.
+    pub detail: String,
+}
+
+/// Header of output answers: where the next read begins.
+pub const NEXT_OFFSET: &str = "longhaul-next-offset";
+/// Header of output answers: `true` when the run has ended and nothing follows the returned bytes.
+pub const COMPLETE: &str = "longhaul-complete";

@@ -1,0 +1,67 @@
+//! Time, passed in.
+//!
+//! Wall time is for people and records; every limit and lease runs on monotonic time, which a change of the wall
+//! clock does not move.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+/// Where a component takes its time from. Cheap to clone.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Source>);
+
+/// What a clock must tell; tests implement it by hand.
+pub trait Source: Send + Sync {
+    /// Wall time, Unix milliseconds.
+    fn unix_ms(&self) -> i64;
+    /// Time since some fixed moment of this process; never goes back.
+    fn monotonic(&self) -> Duration;
+}
+
+struct System {
+    start: std::time::Instant,
+}
+
+#[allow(clippy::disallowed_methods)] // the seam itself
+impl Source for System {
+    fn unix_ms(&self) -> i64 {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+    }
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+impl Clock {
+    /// The machine's own clock.
+    #[allow(clippy::disallowed_methods)] // the seam itself
+    pub fn system() -> Self {
+        Self(Arc::new(System { start: std::time::Instant::now() }))
+    }
+
+    /// A clock of the caller's making.
+    pub fn from_source(source: impl Source + 'static) -> Self {
+        Self(Arc::new(source))
+    }
+
+    /// Wall time, Unix milliseconds.
+    pub fn unix_ms(&self) -> i64 {
+        self.0.unix_ms()
+    }
+
+    /// Monotonic time since some fixed moment of this process.
+    pub fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds, as the HTTP API writes times. `None` for 0, which means "not yet".
+pub fn rfc3339(unix_ms: i64) -> Option<String> {
+    (unix_ms > 0).then(|| jiff::Timestamp::from_millisecond(unix_ms).map(|t| format!("{t:.3}")).unwrap_or_default())
+}

@@ -1,0 +1,143 @@
+//! Writes that survive a crash: the one place for them, in the spool and in the mirror.
+//!
+//! The rules are the file system's: a new name is durable when its folder was synced after it, content when the file
+//! was synced before that. Everything here blocks; call it from a blocking thread or the supervisor.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+/// Mode of every file we make: the owner alone.
+pub const FILE_MODE: u32 = 0o600;
+/// Mode of every folder we make.
+pub const FOLDER_MODE: u32 = 0o700;
+
+/// Replaces `path` by `content`, whole or not at all: a temporary name beside it, sync, rename, sync of the folder.
+///
+/// # Errors
+/// Any failure of the file system; `path` then holds what it held before.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = folder_of(path)?;
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temp = folder.join(name);
+    let written = (|| {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&temp)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temp, path)
+    })();
+    if written.is_err() {
+        // Best effort: the name is ours, and the failure that matters is already on its way to the caller.
+        let _ = fs::remove_file(&temp);
+    }
+    written?;
+    sync_folder(folder)
+}
+
+/// Makes `path` with `content` if and only if nobody has made it before (`O_EXCL`). `Ok(false)`: somebody had.
+/// The one who makes it first decides; both may read the content afterwards.
+///
+/// # Errors
+/// Any failure of the file system. A failure after the file was made leaves it, so that nobody else decides.
+pub fn create_exclusive(path: &Path, content: &[u8]) -> io::Result<bool> {
+    let folder = folder_of(path)?;
+    // Content under a private name first and then a link: nobody ever reads a half-written decision.
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.{:?}.new", std::process::id(), std::thread::current().id()));
+    let temp = folder.join(name);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&temp)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    let made = match fs::hard_link(&temp, path) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(error) => {
+            let _ = fs::remove_file(&temp);
+            return Err(error);
+        }
+    };
+    fs::remove_file(&temp)?;
+    sync_folder(folder)?;
+    Ok(made)
+}
+
+/// Makes a folder (and those above it) for the owner alone, durably. Existing ones are left as they are.
+///
+/// # Errors
+/// Any failure of the file system.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a file for appending, made for the owner alone if missing. The name is durable at return.
+///
+/// # Errors
+/// Any failure of the file system.
+pub fn open_append(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).read(true).create(true).mode(FILE_MODE).open(path)?;
+    sync_folder(folder_of(path)?)?;
+    Ok(file)
+}
+
+/// Removes a folder and all in it; missing is fine.
+///
+/// # Errors
+/// Any failure of the file system but "not found".
+pub fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_folder(folder_of(path)?),
+    }
+}
+
+/// Syncs a folder, so that the names in it are durable.
+///
+/// # Errors
+/// Any failure of the file system.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn folder_of(path: &Path) -> io::Result<&Path> {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Ok(Path::new(".")),
+        Some(parent) => Ok(parent),
+        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "a path without a folder")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_to_create_decides() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("attempt-1");
+        assert!(create_exclusive(&path, b"started\n").unwrap());
+        assert!(!create_exclusive(&path, b"revoked\n").unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"started\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary name is left");
+    }
+
+    #[test]
+    fn replace_is_whole_and_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("exit.json");
+        replace(&path, b"one").unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, FILE_MODE);
+    }
+}

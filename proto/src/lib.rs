@@ -1,0 +1,55 @@
+//! The words Longhaul's parts share.
+//!
+//! The gateway and the agents speak over [`wire`] (generated from `proto/longhaul/v1/*.proto`; a test keeps it fresh,
+//! so that building needs no `protoc`). Clients and the gateway speak the JSON objects of [`api`]. Around them stand
+//! the few things both sides must do alike:
+//!
+//! - [`ids`] and [`clock`] and [`tasks`]: names, time and spawning are passed in, so that tests can replay them;
+//! - [`state`]: a run's states and causes, and the one table that says what each end means to whom;
+//! - [`durable`]: every write that must survive a crash;
+//! - [`join`]: gateway and agent prove a shared secret to each other;
+//! - [`telemetry`]: tracing to stderr and, when asked, to an OTLP endpoint.
+
+pub mod api;
+pub mod clock;
+pub mod durable;
+pub mod ids;
+pub mod join;
+pub mod state;
+pub mod tasks;
+
+/// Messages and services generated from the `.proto` files, where the prose is.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used)]
+pub mod wire {
+    include!("wire/longhaul.v1.rs");
+}
+
+/// Version of the gateway-agent protocol; both sides say theirs in `Hello`.
+pub const PROTOCOL: u32 = 1;
+
+/// Largest chunk of output in one message, bytes.
+pub const CHUNK: usize = 64 * 1024;
+
+/// Largest gRPC message either side accepts, bytes: a 32 MiB bundle and its envelope.
+pub const MAX_MESSAGE: usize = 36 * 1024 * 1024;
+
+/// Largest code by MCP, bytes.
+pub const MAX_CODE_MCP: usize = 1024 * 1024;
+
+/// Largest code or bundle by the HTTP API, bytes.
+pub const MAX_CODE_API: usize = 32 * 1024 * 1024;
+
+/// Lower-case hexadecimal of some bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, b| {
+        let _ = write!(out, "{b:02x}");
+        out
+    })
+}
+
+/// SHA-256 of some bytes, as lower-case hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    hex(&sha2::Sha256::digest(bytes))
+}
