@@ -17,6 +17,7 @@ pub mod ids;
 pub mod join;
 pub mod state;
 pub mod tasks;
+pub mod telemetry;
 
 /// Messages and services generated from the `.proto` files, where the prose is.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used)]
