@@ -1,0 +1,187 @@
+//! What the first start makes: a token for the user who started the gateway, and the secret that agents join with.
+//!
+//! Both are files of the owner alone in the data folder. The same user's command line finds `credentials.json` there;
+//! other people get tokens of their own.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use longhaul_proto::{clock::Clock, durable, hex, ids, join::JoinSecret};
+use serde::{Deserialize, Serialize};
+
+use super::{principal::Scope, token};
+use crate::ledger::{Ledger, LedgerError, TokenRecord};
+
+/// Name of the file with the local user's token.
+pub const CREDENTIALS: &str = "credentials.json";
+/// Name of the file with the secret that agents join with.
+pub const JOIN_SECRET: &str = "join-secret";
+
+/// Content of `credentials.json`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// Where the gateway answers.
+    pub url: String,
+    /// The bearer token.
+    pub token: String,
+    /// Whom it stands for.
+    pub principal: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("url", &self.url).field("principal", &self.principal).finish_non_exhaustive()
+    }
+}
+
+/// Why credentials could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// A file of the data folder.
+    #[error("cannot read or write {}: check that the folder is yours and has room", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("{} is not what this program wrote: move it away, and a new one is made", path.display())]
+    Content {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The token could not be recorded.
+    #[error("cannot record the first token")]
+    Ledger(#[from] LedgerError),
+    /// The kernel gave no randomness.
+    #[error("cannot make a secret")]
+    Random(#[source] io::Error),
+}
+
+/// The local user's credentials: those in the file when the ledger still knows their token, else new ones. The URL in
+/// the file follows the gateway. The second value is whether the token is new.
+///
+/// # Errors
+/// When a file or the ledger cannot be read or written.
+pub async fn ensure(
+    data: &Path,
+    url: &str,
+    ledger: &dyn Ledger,
+    clock: &Clock,
+) -> Result<(Credentials, bool), CredentialsError> {
+    let path = data.join(CREDENTIALS);
+    let failed = |source| CredentialsError::File { path: path.clone(), source };
+    let kept = match fs::read(&path) {
+        Ok(bytes) => Some(
+            serde_json::from_slice::<Credentials>(&bytes)
+                .map_err(|_| CredentialsError::Content { path: path.clone() })?,
+        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(error)),
+    };
+    if let Some(mut kept) = kept
+        && let Some(record) = ledger.token_find(&token::digest(&kept.token)).await?
+        && record.revoked_ms.is_none()
+        && record.expires_ms.is_none_or(|at| at > clock.unix_ms())
+    {
+        if kept.url != url {
+            url.clone_into(&mut kept.url);
+            write(&path, &kept).map_err(failed)?;
+        }
+        return Ok((kept, false));
+    }
+    let made = Credentials {
+        url: url.to_owned(),
+        token: token::generate().map_err(CredentialsError::Random)?,
+        principal: os_user(),
+    };
+    // The file first: a token in the ledger that nobody holds helps nobody, and the next start makes another.
+    write(&path, &made).map_err(failed)?;
+    add(ledger, clock, &made).await?;
+    Ok((made, true))
+}
+
+async fn add(ledger: &dyn Ledger, clock: &Clock, made: &Credentials) -> Result<(), CredentialsError> {
+    let sha256 = token::digest(&made.token);
+    // Names are unique, so the digest's beginning tells the local tokens of several first starts apart.
+    let name = format!("local-{}", &sha256[..8]);
+    let (principal, now) = (made.principal.clone(), clock.unix_ms());
+    ledger
+        .token_add(TokenRecord {
+            name,
+            principal,
+            sha256,
+            scope: Scope::Operate,
+            created_ms: now,
+            expires_ms: None,
+            revoked_ms: None,
+        })
+        .await?;
+    Ok(())
+}
+
+fn write(path: &Path, credentials: &Credentials) -> io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(credentials)?;
+    text.push(b'\n');
+    durable::replace(path, &text)
+}
+
+/// The join secret in `<data>/join-secret`, made when missing.
+///
+/// # Errors
+/// When the file cannot be read or written, or holds no secret.
+pub fn join_secret(data: &Path) -> Result<JoinSecret, CredentialsError> {
+    let path = data.join(JOIN_SECRET);
+    let failed = |source| CredentialsError::File { path: path.clone(), source };
+    match fs::read_to_string(&path) {
+        Ok(text) => return JoinSecret::new(&text).map_err(|_| CredentialsError::Content { path }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let secret = hex(&ids::secret::<32>().map_err(CredentialsError::Random)?);
+    // Whoever makes it first decides: an agent in the same folder may be about to read it.
+    durable::create_exclusive(&path, format!("{secret}\n").as_bytes()).map_err(failed)?;
+    let text = fs::read_to_string(&path).map_err(failed)?;
+    JoinSecret::new(&text).map_err(|_| CredentialsError::Content { path })
+}
+
+/// The name of the user who runs this process, as the system knows it.
+pub fn os_user() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    // Directory services are not in that file; the log-in's own word is then the best there is.
+    named.or_else(|| std::env::var("USER").ok().filter(|u| !u.is_empty())).unwrap_or_else(|| format!("uid-{uid}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_join_secret_is_made_once_and_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let data = tempfile::tempdir().unwrap();
+        join_secret(data.path()).unwrap();
+        let first = fs::read(data.path().join(JOIN_SECRET)).unwrap();
+        join_secret(data.path()).unwrap();
+        assert_eq!(fs::read(data.path().join(JOIN_SECRET)).unwrap(), first);
+        let mode = fs::metadata(data.path().join(JOIN_SECRET)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::write(data.path().join(JOIN_SECRET), "short").unwrap();
+        assert!(matches!(join_secret(data.path()), Err(CredentialsError::Content { .. })));
+    }
+
+    #[test]
+    fn somebody_runs_this() {
+        assert!(!os_user().is_empty());
+    }
+}

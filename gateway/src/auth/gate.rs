@@ -1,0 +1,146 @@
+//! The layer that yields a [`Principal`].
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use longhaul_proto::clock::Clock;
+
+use super::{
+    origin::{Allowed, Refused},
+    principal::Principal,
+    token,
+};
+use crate::{
+    api::problem::{Problem, problem},
+    ledger::{Ledger, LedgerError},
+};
+
+/// The one path that answers without a token.
+pub const OPEN_PATH: &str = "/healthz";
+
+/// Prefix of the agents' service. Its calls prove the join secret instead, each of them.
+pub const FLEET_PREFIX: &str = "/longhaul.v1.Fleet/";
+
+/// How requests are told apart.
+pub enum Mode {
+    /// By bearer token.
+    Token(Arc<dyn Ledger>),
+    /// Not at all: everybody who can reach the port is this principal.
+    Open(Principal),
+}
+
+/// `--no-auth` was asked for where others can reach the port.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "--no-auth works on a loopback address only, and {0} can be reached from other machines: listen on 127.0.0.1, or leave --no-auth out"
+)]
+pub struct NotLoopback(SocketAddr);
+
+impl Mode {
+    /// No tokens, for a listener that only this machine can reach.
+    ///
+    /// # Errors
+    /// When the listener is reachable from elsewhere.
+    pub fn open(listen: SocketAddr, principal: Principal) -> Result<Self, NotLoopback> {
+        if listen.ip().is_loopback() { Ok(Self::Open(principal)) } else { Err(NotLoopback(listen)) }
+    }
+}
+
+/// What the layer needs.
+pub struct Gate {
+    /// How requests are told apart.
+    pub mode: Mode,
+    /// Hosts and origins.
+    pub allowed: Allowed,
+    /// For tokens that expire.
+    pub clock: Clock,
+}
+
+/// The layer itself: `axum::middleware::from_fn_with_state(gate, auth::gate::check)`.
+pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let fleet = path.starts_with(FLEET_PREFIX);
+    let open = path == OPEN_PATH;
+    if let Err(refused) = gate.check_place(&request, fleet) {
+        tracing::warn!(%refused, "request turned away");
+        return refused_response(&refused);
+    }
+    if fleet || open {
+        return next.run(request).await;
+    }
+    match gate.principal(request.headers()).await {
+        Ok(principal) => {
+            request.extensions_mut().insert(principal);
+            next.run(request).await
+        }
+        Err(response) => *response,
+    }
+}
+
+impl Gate {
+    /// Agents dial whatever name their host has for us, so `Host` says nothing about them; a page is still refused.
+    fn check_place(&self, request: &Request, fleet: bool) -> Result<(), Refused> {
+        if !fleet {
+            self.allowed.check_host(request.uri(), request.headers())?;
+        }
+        self.allowed.check_origin(request.headers())
+    }
+
+    async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Box<Response>> {
+        let ledger = match &self.mode {
+            Mode::Open(principal) => return Ok(principal.clone()),
+            Mode::Token(ledger) => ledger,
+        };
+        let given = headers.get(header::AUTHORIZATION);
+        let Some(token) = given.and_then(|v| v.to_str().ok()).and_then(token::of_header) else {
+            let why = if given.is_some() { "the Authorization header holds no bearer token" } else { "no token given" };
+            return Err(Box::new(unauthorized(why, false)));
+        };
+        let digest = token::digest(token);
+        let found = ledger.token_find(&digest).await.map_err(|e| Box::new(ledger_down(&e)))?;
+        let Some(record) = found.filter(|r| token::same(&r.sha256, &digest)) else {
+            return Err(Box::new(unauthorized("this gateway does not know the token", true)));
+        };
+        if record.revoked_ms.is_some() {
+            return Err(Box::new(unauthorized(&format!("the token `{}` was revoked", record.name), true)));
+        }
+        if record.expires_ms.is_some_and(|at| at <= self.clock.unix_ms()) {
+            return Err(Box::new(unauthorized(&format!("the token `{}` has expired", record.name), true)));
+        }
+        Ok(Principal::new(record.principal, record.scope))
+    }
+}
+
+fn refused_response(refused: &Refused) -> Response {
+    let detail = refused.to_string();
+    match refused {
+        Refused::Host(_) => {
+            problem(StatusCode::MISDIRECTED_REQUEST, "wrong-host", "Host not served here", detail).into_response()
+        }
+        Refused::Origin(_) => {
+            problem(StatusCode::FORBIDDEN, "wrong-origin", "Origin not allowed", detail).into_response()
+        }
+    }
+}
+
+fn unauthorized(why: &str, given: bool) -> Response {
+    let detail = format!(
+        "{why}: send `Authorization: Bearer <token>`. On the gateway's machine the token is in credentials.json of its data folder; an operator makes others with POST /api/v1/tokens"
+    );
+    let mut response =
+        problem(StatusCode::UNAUTHORIZED, "unauthorized", "A valid token is needed", detail).into_response();
+    let challenge =
+        if given { r#"Bearer realm="longhaul", error="invalid_token""# } else { r#"Bearer realm="longhaul""# };
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    response
+}
+
+fn ledger_down(error: &LedgerError) -> Response {
+    tracing::error!(error = error as &dyn std::error::Error, "cannot look up a token");
+    Problem::unavailable("the gateway cannot read its ledger to check the token; try again in a moment").into_response()
+}

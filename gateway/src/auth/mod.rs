@@ -1,0 +1,14 @@
+//! Who asks: bearer tokens, the principals they stand for, and which hosts and web pages may ask at all.
+//!
+//! One layer, [`gate`], stands in front of everything. It checks `Host` and `Origin`, then turns the bearer token into
+//! a [`Principal`] in the request's extensions; what is behind it asks for nothing but that. Another way of knowing
+//! who asks (OAuth, client certificates) replaces this layer and nothing else.
+
+pub mod credentials;
+pub mod gate;
+pub mod origin;
+pub mod principal;
+pub mod token;
+
+pub use gate::{Gate, Mode};
+pub use principal::{Principal, Scope};

@@ -1,0 +1,169 @@
+//! Which `Host` and `Origin` a request may carry.
+//!
+//! A web page in somebody's browser can send requests to this machine. It cannot choose their `Host` when it rebinds
+//! a name of its own to our address, and it cannot leave out `Origin`: so both are checked on everything, whether or
+//! not a token is asked for.
+
+use http::{HeaderMap, Uri, header, uri::Authority};
+
+/// The hosts and origins that are allowed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    hosts: Vec<String>,
+    origins: Vec<String>,
+}
+
+/// Why a request is turned away.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// 421.
+    #[error(
+        "this gateway does not answer for host `{0}`: use an address it was told (--advertise), or add the name to `allowed_hosts`"
+    )]
+    Host(String),
+    /// 403.
+    #[error(
+        "requests from web pages of `{0}` are not accepted: add the origin to `allowed_origins` if you mean to allow it"
+    )]
+    Origin(String),
+}
+
+impl Allowed {
+    /// Loopback names, the listen address, the host of the advertised URL, and what was configured. A page may only
+    /// call the origin it came from, or be configured in full (`https://notebook.example:8443`).
+    pub fn new(listen: std::net::SocketAddr, advertise: &str, hosts: &[String], origins: &[String]) -> Self {
+        let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+        if !listen.ip().is_unspecified() {
+            names.push(listen.ip().to_string());
+        }
+        let advertised = advertise.parse::<Uri>().ok();
+        names.extend(advertised.as_ref().and_then(Uri::host).map(bare));
+        names.extend(hosts.iter().map(|h| bare(h)));
+        names.sort();
+        names.dedup();
+
+        let mut own: Vec<String> =
+            names.iter().map(|name| format!("http://{}:{}", bracketed(name), listen.port())).collect();
+        if let Some((scheme, authority)) = advertised.as_ref().and_then(|u| Some((u.scheme_str()?, u.authority()?))) {
+            own.extend(normal_origin(&format!("{scheme}://{authority}")));
+        }
+        own.extend(origins.iter().filter_map(|o| normal_origin(o)));
+        own.sort();
+        own.dedup();
+        Self { hosts: names, origins: own }
+    }
+
+    /// The hosts, for a second check further in.
+    pub fn hosts(&self) -> &[String] {
+        &self.hosts
+    }
+
+    /// The origins with their ports, for a second check further in.
+    pub fn origins(&self) -> &[String] {
+        &self.origins
+    }
+
+    /// Checks the host a request was sent to: the `Host` header, or `:authority` in HTTP/2.
+    ///
+    /// # Errors
+    /// Says which host was refused.
+    pub fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+        let named: Vec<_> = headers.get_all(header::HOST).iter().collect();
+        let text = match named.as_slice() {
+            [] => uri.authority().map(|a| a.as_str().to_owned()).unwrap_or_default(),
+            [one] => one.to_str().unwrap_or_default().to_owned(),
+            _ => String::new(),
+        };
+        let host = text.parse::<Authority>().map(|a| bare(a.host())).unwrap_or_default();
+        if !host.is_empty() && self.hosts.contains(&host) { Ok(()) } else { Err(Refused::Host(text)) }
+    }
+
+    /// Checks the page a request came from; one without `Origin` came from none.
+    ///
+    /// # Errors
+    /// Says which origin was refused.
+    pub fn check_origin(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        for value in headers.get_all(header::ORIGIN) {
+            let text = value.to_str().unwrap_or_default();
+            if !normal_origin(text).is_some_and(|o| self.origins.contains(&o)) {
+                return Err(Refused::Origin(text.to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn bare(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// `scheme://host:port`, with the port always said.
+fn normal_origin(text: &str) -> Option<String> {
+    let uri = text.trim().trim_end_matches('/').parse::<Uri>().ok()?;
+    let (scheme, host) = (uri.scheme_str()?, uri.host()?);
+    let port = uri.port_u16().or(match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    })?;
+    Some(format!("{scheme}://{}:{port}", bracketed(&bare(host))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed() -> Allowed {
+        Allowed::new(
+            "10.0.0.5:7878".parse().unwrap(),
+            "https://gw.example/longhaul",
+            &["lab.example".into()],
+            &["https://notebook.example".into()],
+        )
+    }
+
+    fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
+        [(name, value.parse().unwrap())].into_iter().collect()
+    }
+
+    #[test]
+    fn hosts() {
+        let uri = "/mcp".parse().unwrap();
+        let check = |host: &str, want: bool| {
+            assert_eq!(allowed().check_host(&uri, &headers(header::HOST, host)).is_ok(), want, "{host}");
+        };
+        check("localhost:7878", true);
+        check("LOCALHOST", true);
+        check("127.0.0.1:1", true);
+        check("[::1]:7878", true);
+        check("10.0.0.5:7878", true);
+        check("gw.example", true);
+        check("lab.example:7878", true);
+        check("evil.example", false);
+        check("localhost.evil.example", false);
+        check("", false);
+        assert!(allowed().check_host(&uri, &HeaderMap::new()).is_err(), "no host at all");
+        assert!(allowed().check_host(&"http://localhost:7878/".parse().unwrap(), &HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn origins() {
+        let check = |origin: &str, want: bool| {
+            assert_eq!(allowed().check_origin(&headers(header::ORIGIN, origin)).is_ok(), want, "{origin}");
+        };
+        check("http://localhost:7878", true);
+        check("http://[::1]:7878", true);
+        check("https://gw.example", true);
+        check("https://gw.example:443", true);
+        check("https://notebook.example", true);
+        check("http://localhost:3000", false);
+        check("http://notebook.example", false);
+        check("https://evil.example", false);
+        check("null", false);
+        assert!(allowed().check_origin(&HeaderMap::new()).is_ok(), "not a page");
+    }
+}

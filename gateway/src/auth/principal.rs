@@ -1,0 +1,61 @@
+//! Who asks.
+
+use serde::{Deserialize, Serialize};
+
+/// Who asks: on every request, run and key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// The name that runs and keys belong to.
+    pub name: String,
+    /// What it may do.
+    pub scope: Scope,
+}
+
+/// What a principal may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Submit, and read and cancel its own runs.
+    #[default]
+    Use,
+    /// Also everybody's runs, tokens, and a host's death.
+    Operate,
+}
+
+impl Scope {
+    /// The word of the API and the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Use => "use",
+            Self::Operate => "operate",
+        }
+    }
+}
+
+impl std::str::FromStr for Scope {
+    type Err = UnknownScope;
+    fn from_str(word: &str) -> Result<Self, UnknownScope> {
+        match word {
+            "use" => Ok(Self::Use),
+            "operate" => Ok(Self::Operate),
+            other => Err(UnknownScope(other.to_owned())),
+        }
+    }
+}
+
+/// The word names no scope.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown scope `{0}`: the scopes are `use` and `operate`")]
+pub struct UnknownScope(String);
+
+impl Principal {
+    /// A principal by name and scope.
+    pub fn new(name: impl Into<String>, scope: Scope) -> Self {
+        Self { name: name.into(), scope }
+    }
+
+    /// Whether it may act for others.
+    pub fn may_operate(&self) -> bool {
+        self.scope == Scope::Operate
+    }
+}

@@ -1,0 +1,5 @@
+//! Agents.
+
+mod service;
+
+pub use service::FleetService;

@@ -1,0 +1,58 @@
+//! What can be set of the side that clients see.
+
+use std::time::Duration;
+
+/// Settings of HTTP and MCP. The numbers come from measurements of clients; each says which.
+#[derive(Clone, Debug)]
+pub struct FaceOptions {
+    /// How often a waiting MCP call says that it is alive. Claude Code gives up after 300 s without a progress
+    /// notification and other clients after 60 s without any byte.
+    pub heartbeat: Duration,
+    /// Whether it says so at all. Off only in the test that shows what happens then.
+    pub heartbeat_enabled: bool,
+    /// Limit of one progress notification: a reader that stalls blocks the send, never the run.
+    pub send_timeout: Duration,
+    /// After this time a waiting tool answers with a handle, to clients that are not known to extend on progress.
+    /// Below the 60 s that the TypeScript SDK waits for an answer.
+    pub handle_after: Duration,
+    /// An MCP call that has not answered within this time gets its headers sent, so that the client's wait for the
+    /// first byte (60 s in Claude Code) ends. Errors found at once come sooner and keep their status.
+    pub early_flush_after: Duration,
+    /// Pause between comments on a silent event stream, for the sake of proxies and of clients without a token.
+    pub sse_keep_alive: Duration,
+    /// What we tell clients of event streams to wait before they reconnect.
+    pub sse_retry: Duration,
+    /// Longest wait of one `stata_wait`.
+    pub max_wait: Duration,
+    /// A session of the older protocol era that nobody used for so long is closed; a call under way counts as use.
+    pub session_idle: Duration,
+    /// Names that may stand in `Host`, beside loopback, the listen address and the advertised one.
+    pub allowed_hosts: Vec<String>,
+    /// Origins (`https://host:port`) of web pages that may call us.
+    pub allowed_origins: Vec<String>,
+    /// Largest text of one MCP result, bytes.
+    pub inline_limit: usize,
+    /// A connection that has not sent its request's head within this time is closed.
+    pub head_timeout: Duration,
+}
+
+impl Default for FaceOptions {
+    fn default() -> Self {
+        let s = Duration::from_secs;
+        Self {
+            heartbeat: s(10),
+            heartbeat_enabled: true,
+            send_timeout: s(5),
+            handle_after: s(45),
+            early_flush_after: Duration::from_millis(500),
+            sse_keep_alive: s(15),
+            sse_retry: s(10),
+            max_wait: s(3600),
+            session_idle: s(24 * 3600),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            inline_limit: 20_000,
+            head_timeout: s(30),
+        }
+    }
+}

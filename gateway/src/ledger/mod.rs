@@ -1,0 +1,129 @@
+//! The ledger: the gateway's durable record.
+//!
+//! A run is a record before it is a message: [`Ledger::insert`] returns when the row is on disk, and from then on every
+//! change of its state is one conditional update that names the state and the attempt it expects. Zero rows changed
+//! means that somebody else was first, and is an error, so that two owners can never both believe that they moved it.
+//!
+//! Behind the trait stand [`sqlite`] (what a gateway uses) and [`memory`] (the model that says what is meant); one
+//! suite of laws, [`conformance`], holds both to it. Output never goes in here: bytes belong to the mirror.
+
+pub mod bench;
+#[cfg(test)]
+mod conformance;
+mod disk;
+pub mod memory;
+mod record;
+mod schema;
+pub mod sqlite;
+mod writer;
+
+use futures_util::future::BoxFuture;
+use longhaul_proto::{ids::RunId, state::RunState, wire};
+
+pub use record::{
+    AgentRecord, CancelWish, Detail, Dedupe, Inserted, ListQuery, NewRun, Record, SpoolHeld, TokenRecord, Transition,
+    TransitionRow,
+};
+
+/// What a ledger answers with.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;
+
+/// Why the ledger did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The folder cannot hold a ledger.
+    #[error("cannot keep the ledger in {folder}: {reason}")]
+    Place {
+        /// Where it should be.
+        folder: String,
+        /// What is wrong with that and what to do.
+        reason: String,
+    },
+    /// A newer program wrote this file.
+    #[error("the ledger has format {found}, and this program knows up to {known}: use the newer longhaul again")]
+    TooNew {
+        /// Format in the file.
+        found: i64,
+        /// Newest format that this program knows.
+        known: i64,
+    },
+    /// The run was no longer in the expected state and attempt.
+    #[error("run {0} was changed by somebody else in the meantime")]
+    LostRace(RunId),
+    /// The state machine has no such edge.
+    #[error("a run cannot go from {from} to {to}")]
+    NoSuchEdge {
+        /// State before.
+        from: RunState,
+        /// State asked for.
+        to: RunState,
+    },
+    /// The key was used for another request.
+    #[error("key used for another request")]
+    KeyTaken(RunId),
+    /// Reading or writing failed.
+    #[error("the ledger cannot be read or written")]
+    Storage(#[source] std::sync::Arc<dyn std::error::Error + Send + Sync>),
+    /// A row that this program cannot understand.
+    #[error("a record in the ledger cannot be understood: {0}")]
+    Broken(String),
+    /// The ledger was closed.
+    #[error("the ledger is closed")]
+    Closed,
+}
+
+/// The record of everything the gateway must not forget.
+pub trait Ledger: Send + Sync + 'static {
+    /// The name of this ledger; agents are bound to it.
+    fn cluster_id(&self) -> &str;
+
+    /// Records a new run as `queued` (or as found, when imported), unless its key or an equal run answers instead.
+    fn insert(&self, new: NewRun) -> Answer<'_, Inserted>;
+    /// Moves a run: one conditional update, and one row in its history.
+    fn transition(&self, step: Transition) -> Answer<'_, ()>;
+    /// Keeps the wish to end a run, if it has not ended. The first wish names who asked; a later one may be harder.
+    fn want_cancel(&self, run: RunId, wish: CancelWish) -> Answer<'_, bool>;
+    /// Notes that the result reached its caller.
+    fn delivered(&self, run: RunId, at_ms: i64) -> Answer<'_, ()>;
+    /// Notes that the agent let go of the spool.
+    fn spool_gone(&self, run: RunId) -> Answer<'_, ()>;
+
+    /// One run.
+    fn get(&self, run: RunId) -> Answer<'_, Option<Record>>;
+    /// The whole request of a run.
+    fn submission(&self, run: RunId) -> Answer<'_, Option<wire::Submission>>;
+    /// The run of a key, with the digest of the request that made it.
+    fn by_key<'a>(&'a self, principal: &'a str, key: &'a str) -> Answer<'a, Option<(RunId, String)>>;
+    /// Runs whose id ends with `tail` (8 or more hex characters), at most `limit`; of one principal or of all.
+    fn by_tail<'a>(&'a self, principal: Option<&'a str>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>>;
+    /// Runs, newest first.
+    fn list(&self, query: ListQuery) -> Answer<'_, Vec<Record>>;
+    /// All unfinished runs, oldest first.
+    fn active(&self) -> Answer<'_, Vec<Record>>;
+    /// The steps of a run, in order.
+    fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>>;
+
+    /// Removes at most `limit` runs that ended before `before_ms`; returns which.
+    fn sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<RunId>>;
+    /// Runs that ended before `before_ms`, whose mirror is whole and whose spool an agent still keeps.
+    fn spools_held(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<SpoolHeld>>;
+
+    /// Remembers an agent.
+    fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()>;
+    /// All agents ever seen.
+    fn agents(&self) -> Answer<'_, Vec<AgentRecord>>;
+
+    /// Adds a token; its name must be new.
+    fn token_add(&self, token: TokenRecord) -> Answer<'_, bool>;
+    /// The token with this SHA-256 (hex), revoked or expired ones too.
+    fn token_find<'a>(&'a self, sha256: &'a str) -> Answer<'a, Option<TokenRecord>>;
+    /// All tokens.
+    fn token_list(&self) -> Answer<'_, Vec<TokenRecord>>;
+    /// Revokes a token by name; `false` when there is none that is not yet revoked.
+    fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool>;
+
+    /// Whether it can be written now.
+    fn check(&self) -> Answer<'_, ()>;
+    /// Writes what waits and closes.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}

@@ -1,0 +1,234 @@
+//! What the ledger holds: plain values, the same for every implementation.
+
+use longhaul_proto::{
+    api,
+    ids::RunId,
+    state::{Cause, RunState},
+    wire,
+};
+use serde::{Deserialize, Serialize};
+
+/// One run. Fields that queries ask for stand alone; the rest is in [`Detail`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Its name.
+    pub run: RunId,
+    /// Who asked.
+    pub principal: String,
+    /// Where it stands.
+    pub state: RunState,
+    /// Why.
+    pub cause: Cause,
+    /// The fencing token; 0 before the first dispatch.
+    pub attempt: u32,
+    /// The agent it was given to; empty = none yet.
+    pub agent_id: String,
+    /// That agent's name.
+    pub host: String,
+    /// The pool whose seat it holds or held.
+    pub pool: String,
+    /// When it was recorded, Unix milliseconds.
+    pub created_ms: i64,
+    /// When it ended; 0 = not yet.
+    pub finished_ms: i64,
+    /// When its result reached the caller; 0 = not yet.
+    pub delivered_ms: i64,
+    /// The wish to end it.
+    pub cancel: Option<CancelWish>,
+    /// Everything that no query asks for.
+    pub detail: Detail,
+}
+
+/// The part of a record that is only read whole; JSON in the ledger, so it may grow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Detail {
+    /// The path, `text`, or `bundle: entry`.
+    pub source: String,
+    /// Arguments of the do-file.
+    pub args: Vec<String>,
+    /// Name and version of the client.
+    pub client: String,
+    /// Limit on running, ms; 0 = none.
+    pub timeout_ms: u64,
+    /// Limit on waiting, ms; 0 = none.
+    pub queue_timeout_ms: u64,
+    /// W3C `traceparent` of the run.
+    pub traceparent: String,
+    /// Stata's process existed, Unix ms; 0 = not known.
+    pub started_ms: i64,
+    /// First log byte, Unix ms; 0 = not yet.
+    pub running_ms: i64,
+    /// Stata's return code.
+    pub rc: Option<i64>,
+    /// Stata's error text, or ours.
+    pub message: String,
+    /// The command that failed.
+    pub command: String,
+    /// Where it failed.
+    pub location: Option<api::LocationView>,
+    /// `stata` or `standin`.
+    pub engine: String,
+    /// Edition and version.
+    pub engine_note: String,
+    /// Where the code ran.
+    pub working_dir: String,
+    /// Digest of the executed bytes; before that, of the bytes seen at submission.
+    pub code_sha256: String,
+    /// The user's part of the log.
+    pub view: Option<api::ViewRange>,
+    /// Bytes of the log in the mirror when it ended.
+    pub log_len: u64,
+    /// Their SHA-256 as the agent told it.
+    pub log_sha256: String,
+    /// Bytes of the console in the mirror when it ended.
+    pub console_len: u64,
+    /// Their SHA-256 as the agent told it.
+    pub console_sha256: String,
+    /// Whether length and digest of the mirror match what the agent told.
+    pub complete: bool,
+    /// From running to end, ms.
+    pub duration_ms: Option<u64>,
+    /// What else a person should know.
+    pub note: String,
+    /// Processes that had to be ended after Stata.
+    pub leftovers: Vec<String>,
+    /// Files that the run left.
+    pub artifacts: Vec<api::ArtifactView>,
+    /// Who asked for the end, as the agent noted it.
+    pub ended_by: String,
+    /// Whether it came from a spool and not from a request.
+    pub imported: bool,
+}
+
+/// A durable wish to end a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CancelWish {
+    /// Who asked.
+    pub by: String,
+    /// When, Unix ms.
+    pub at_ms: i64,
+    /// How hard.
+    pub mode: api::CancelMode,
+}
+
+/// A run to be recorded.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// Its row; `queued` for a request, as found for an import.
+    pub record: Record,
+    /// The whole request, so that a restarted gateway can dispatch it.
+    pub submission: wire::Submission,
+    /// The caller's key and the digest of the request.
+    pub key: Option<(String, String)>,
+    /// What makes two requests equal.
+    pub dedupe: Dedupe,
+}
+
+/// What makes two requests equal, and whether an equal one may answer.
+#[derive(Clone, Debug, Default)]
+pub struct Dedupe {
+    /// Digest over principal, kind of source, arguments, directory, host choice and the like.
+    pub shape: String,
+    /// Digest of the code; empty = nobody could look at it yet, which equals any.
+    pub code: String,
+    /// An equal run that ended after this moment and was not delivered answers; `None` = never join (`again`).
+    pub join_since_ms: Option<i64>,
+}
+
+/// Answer to an insertion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is a new run.
+    New,
+    /// An earlier run answers, and why.
+    Joined(RunId, api::Joined),
+}
+
+/// One step of a run.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    /// The run.
+    pub run: RunId,
+    /// The state it must be in.
+    pub from: RunState,
+    /// The attempt it must have.
+    pub from_attempt: u32,
+    /// The state it gets.
+    pub to: RunState,
+    /// Why.
+    pub cause: Cause,
+    /// The attempt it gets.
+    pub attempt: u32,
+    /// The ledger's clock, Unix ms.
+    pub at_ms: i64,
+    /// The agent, its name and its pool, when this step gives the run to one.
+    pub given_to: Option<(String, String, String)>,
+    /// The rest, when it changed.
+    pub detail: Option<Detail>,
+}
+
+/// One row of a run's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransitionRow {
+    /// From 0.
+    pub n: u32,
+    /// The state it got.
+    pub state: RunState,
+    /// Why.
+    pub cause: Cause,
+    /// Under which attempt.
+    pub attempt: u32,
+    /// When, Unix ms.
+    pub at_ms: i64,
+}
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListQuery {
+    /// Of one principal; `None` = of all.
+    pub principal: Option<String>,
+    /// In one state.
+    pub state: Option<RunState>,
+    /// Older than this run.
+    pub before: Option<RunId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A spool that an agent keeps for an ended run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolHeld {
+    /// The run.
+    pub run: RunId,
+    /// The agent.
+    pub agent_id: String,
+}
+
+/// An agent as last heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentRecord {
+    /// What it told of itself.
+    pub info: wire::AgentInfo,
+    /// When, Unix ms.
+    pub seen_ms: i64,
+}
+
+/// A bearer token; the secret itself is nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// What people call it.
+    pub name: String,
+    /// Whom it stands for.
+    pub principal: String,
+    /// Hex SHA-256 of the secret.
+    pub sha256: String,
+    /// `use` or `operate`.
+    pub scope: crate::auth::principal::Scope,
+    /// When it was made, Unix ms.
+    pub created_ms: i64,
+    /// When it ends; `None` = never.
+    pub expires_ms: Option<i64>,
+    /// When it was revoked.
+    pub revoked_ms: Option<i64>,
+}

@@ -1,0 +1,85 @@
+//! The numbers of `/metrics`, recorded where things happen.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use longhaul_proto::state::RunState;
+
+/// Upper bounds of the latency buckets, seconds; the last bucket has none.
+pub const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0, 60.0];
+
+/// All numbers of one gateway.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    ends: [AtomicU64; RunState::ALL.len()],
+    /// Runs recorded.
+    pub submitted: AtomicU64,
+    /// Submissions that were answered with an earlier run.
+    pub joined: AtomicU64,
+    /// Submissions refused.
+    pub refused: AtomicU64,
+    /// Runs waiting now.
+    pub queued: AtomicU64,
+    /// Seats held now.
+    pub seats: AtomicU64,
+    /// Agents that are up now.
+    pub agents_up: AtomicU64,
+    /// Bytes appended to mirrors.
+    pub mirror_bytes: AtomicU64,
+    /// Mirrors that were fetched again because their digest differed.
+    pub mirror_refetched: AtomicU64,
+    /// Slow followers that were cut back to their offset.
+    pub followers_cut: AtomicU64,
+    /// Attempts that came back with the proof that they never began.
+    pub returned: AtomicU64,
+    /// From the durable record of a run to the agent's first answer, where no queueing was between.
+    pub dispatch: Histogram,
+    /// From the durable record to the grant of a seat.
+    pub queue_wait: Histogram,
+}
+
+impl Metrics {
+    /// A run ended so.
+    pub fn ended(&self, state: RunState) {
+        if let Some(at) = RunState::ALL.iter().position(|s| *s == state) {
+            self.ends[at].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many runs ended so, since this process began.
+    pub fn ends(&self) -> impl Iterator<Item = (RunState, u64)> + '_ {
+        RunState::ALL.iter().zip(&self.ends).filter(|(s, _)| s.is_end()).map(|(s, n)| (*s, n.load(Ordering::Relaxed)))
+    }
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Durations by bucket.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; BUCKETS.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl Histogram {
+    /// Records one duration.
+    pub fn record(&self, took: Duration) {
+        let at = BUCKETS.iter().position(|b| took.as_secs_f64() <= *b).unwrap_or(BUCKETS.len());
+        self.buckets[at].fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Counts per bucket (not cumulative; one more than [`BUCKETS`]) and the sum in seconds.
+    pub fn read(&self) -> ([u64; BUCKETS.len() + 1], f64) {
+        let mut counts = [0; BUCKETS.len() + 1];
+        for (out, n) in counts.iter_mut().zip(&self.buckets) {
+            *out = n.load(Ordering::Relaxed);
+        }
+        (counts, self.sum_us.load(Ordering::Relaxed) as f64 / 1e6)
+    }
+}

@@ -1,0 +1,96 @@
+//! What goes wrong with a request, in words for the one who asked.
+
+use longhaul_proto::ids::RunId;
+
+use crate::ledger::LedgerError;
+
+/// Why a submission made no run.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The request makes no sense; the text says which part and what to do.
+    #[error("{0}")]
+    Malformed(String),
+    /// An agent looked and will not run it; the text says which and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// Too large.
+    #[error("{0}")]
+    TooLarge(String),
+    /// A limit on waiting or unfinished runs is reached.
+    #[error("{text}")]
+    Busy {
+        /// What is full and what to do.
+        text: String,
+        /// When to try again, seconds.
+        retry_after: u32,
+    },
+    /// The key names a run of another request.
+    #[error(
+        "key `{key}` was used for another request, run {run}: pass a new key for a new request, or the same request for the same run"
+    )]
+    KeyTaken {
+        /// The key.
+        key: String,
+        /// The run it names.
+        run: RunId,
+    },
+    /// The record could not be made, so there is no run.
+    #[error("the gateway could not record the run, so nothing was started: try again, and see the gateway's log")]
+    Ledger(#[source] LedgerError),
+    /// The gateway is going away.
+    #[error("the gateway is stopping: try again in a few seconds")]
+    Stopping,
+}
+
+/// Why there is no such run for this caller.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// No run of this caller has that name.
+    #[error("no run `{0}`: list yours with stata_runs, or `longhaul runs`")]
+    Unknown(String),
+    /// The short form fits several.
+    #[error("`{0}` fits several runs: give more characters of the run id")]
+    Ambiguous(String),
+    /// The ledger could not be read.
+    #[error("the gateway could not read its ledger: try again, and see the gateway's log")]
+    Ledger(#[source] LedgerError),
+}
+
+/// Why a wish about a run was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// There is no such run for this caller.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// The caller's token does not permit it.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The run is in a state in which this makes no sense.
+    #[error("{0}")]
+    WrongState(String),
+    /// The wish could not be made durable.
+    #[error("the gateway could not record the wish: try again, and see the gateway's log")]
+    Ledger(#[source] LedgerError),
+    /// The gateway is going away.
+    #[error("the gateway is stopping: try again in a few seconds")]
+    Stopping,
+}
+
+/// Why there is no output to read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such run for this caller.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// The offset is behind the end.
+    #[error("offset {offset} is past the end: the output has {len} bytes so far")]
+    PastEnd {
+        /// Asked for.
+        offset: u64,
+        /// There are.
+        len: u64,
+    },
+    /// The mirror could not be read.
+    #[error("the gateway could not read its copy of the output: try again, and see the gateway's log")]
+    Io(#[source] std::io::Error),
+}
