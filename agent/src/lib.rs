@@ -1,0 +1,3 @@
+//! Longhaul's agent.
+
+pub mod stata;

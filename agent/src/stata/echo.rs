@@ -1,0 +1,241 @@
+//! Telling what Stata echoed from what it printed.
+//!
+//! A command echoes as `. ` and its source line, macros not expanded; `///`, `/* … */` and lines wider than the line
+//! size go on with `> `. Loops and programs echo their body with right-aligned numbers from 2, and while a body is
+//! being read nothing is printed, so the first line that is neither ends it. Mata's prompt is `: `.
+//! Output can look like an echo (`display ". x"`): whoever matters (the sentinel, the source text) decides over that.
+
+/// What one line of a log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// A new command at the top level of a do-file; the source text after the prompt.
+    Command(&'a str),
+    /// A line of a loop's or program's body.
+    Body(&'a str),
+    /// The rest of a command or body line that was continued or wrapped; the text after `> `.
+    More(&'a str),
+    /// `end of do-file`
+    End,
+    /// `r(N);`, with or without the time that `set rmsg on` adds.
+    Code(i64),
+    /// `--Break--`, also at the end of a line of dots.
+    Break,
+    /// The time line of `set rmsg on`.
+    Rmsg,
+    /// Nothing, or blanks.
+    Blank,
+    /// Anything else.
+    Output,
+}
+
+/// Classifies lines in order. Small and cheap to clone, so that a partial line can be tried.
+#[derive(Debug, Clone, Default)]
+pub struct Classifier {
+    in_echo: bool,
+    next_body: Option<u32>,
+    body: bool,
+    depth: i64,
+    program: bool,
+    mata: bool,
+}
+
+impl Classifier {
+    /// What `text` is after all lines before it.
+    pub fn next<'a>(&mut self, text: &'a str) -> Kind<'a> {
+        let kind = self.look(text);
+        match kind {
+            Kind::Command(command) => self.command(command),
+            Kind::Body(line) => self.body_line(text, line),
+            Kind::More(rest) => self.depth += net_braces(rest),
+            _ => {
+                self.in_echo = false;
+                self.body = false;
+                self.next_body = None;
+            }
+        }
+        kind
+    }
+
+    fn look<'a>(&self, text: &'a str) -> Kind<'a> {
+        let trimmed = text.trim_end();
+        if trimmed.is_empty() {
+            return Kind::Blank;
+        }
+        if self.in_echo {
+            if let Some(rest) = text.strip_prefix("> ") {
+                return Kind::More(rest);
+            }
+            if trimmed == ">" {
+                return Kind::More("");
+            }
+            if let Some(line) = self.next_body.and_then(|n| numbered(text, n)) {
+                return Kind::Body(line);
+            }
+        }
+        if let Some(command) = prompt(text, '.').or_else(|| if self.mata { prompt(text, ':') } else { None }) {
+            return if self.body { Kind::Body(command) } else { Kind::Command(command) };
+        }
+        if trimmed == "end of do-file" {
+            return Kind::End;
+        }
+        if trimmed.ends_with("--Break--") {
+            return Kind::Break;
+        }
+        if trimmed.starts_with("r; t=") {
+            return Kind::Rmsg;
+        }
+        code(trimmed).map_or(Kind::Output, Kind::Code)
+    }
+
+    fn command(&mut self, command: &str) {
+        let word = command.trim();
+        self.mata = if self.mata { word != "end" } else { matches!(word, "mata" | "mata:") };
+        self.in_echo = true;
+        self.body = false;
+        self.next_body = Some(2);
+        self.depth = net_braces(command);
+        self.program = opens_program(word);
+    }
+
+    fn body_line(&mut self, text: &str, line: &str) {
+        self.body = true;
+        self.depth += net_braces(line);
+        // The line after a comment shows `. ` instead of a number, and does not count.
+        if let Some(n) = self.next_body.filter(|&n| numbered(text, n).is_some()) {
+            self.next_body = Some(n.saturating_add(1));
+        }
+        let over = if self.program { line.trim() == "end" } else { self.depth <= 0 };
+        if over {
+            self.body = false;
+            self.next_body = None;
+        }
+    }
+}
+
+/// `. command`, and `. . command` as a piped console shows it.
+fn prompt(text: &str, mark: char) -> Option<&str> {
+    let rest = text.strip_prefix(mark)?;
+    if rest.is_empty() {
+        return Some("");
+    }
+    let command = rest.strip_prefix(' ')?;
+    Some(command.strip_prefix(". ").unwrap_or(command))
+}
+
+/// `  2. text` with the number right-aligned in three columns.
+fn numbered(text: &str, n: u32) -> Option<&str> {
+    let mut rest = text.as_bytes();
+    let mut blanks = 0;
+    while let [b' ', more @ ..] = rest {
+        rest = more;
+        blanks += 1;
+    }
+    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    let number = text.get(blanks..blanks + digits)?;
+    if digits == 0 || blanks + digits != digits.max(3) || number.parse() != Ok(n) {
+        return None;
+    }
+    let after = text.get(blanks + digits..)?.strip_prefix('.')?;
+    if after.is_empty() { Some("") } else { after.strip_prefix(' ') }
+}
+
+/// N of `r(N);` or `r(N); t=0.69 22:24:13`. Codes have no bound: programs end with any integer.
+pub fn code(line: &str) -> Option<i64> {
+    let (digits, rest) = line.strip_prefix("r(")?.split_once(");")?;
+    let rest = rest.trim_end();
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) || !(rest.is_empty() || rest.starts_with(" t=")) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+fn net_braces(text: &str) -> i64 {
+    text.bytes().map(|b| i64::from(b == b'{') - i64::from(b == b'}')).sum()
+}
+
+fn opens_program(command: &str) -> bool {
+    let mut words = command.split_whitespace().skip_while(|w| {
+        matches!(w.trim_end_matches(':'), "cap" | "capt" | "capture" | "qui" | "quietly" | "noi" | "noisily")
+    });
+    // Stata takes `pr` and longer.
+    let Some(first) = words.next() else { return false };
+    first.len() >= 2 && "program".starts_with(first) && !matches!(words.next(), Some("drop" | "dir" | "list" | "l" | "di"))
+}
+
+/// The source of one echoed command from its lines as shown: the first after its prompt, the others after `> `.
+///
+/// `widths` are the columns each line took in the log. A line that is as wide as the log gets was wrapped and is
+/// glued; one that ends in `///` was continued, and the mark is taken out; others (comments, `#delimit ;`) are joined
+/// by a blank.
+pub fn joined(parts: &[(String, usize)], widest: usize) -> String {
+    let mut out = String::new();
+    let mut glue = true;
+    for (part, width) in parts {
+        if glue {
+            out.push_str(part);
+        } else {
+            out.truncate(out.trim_end().len());
+            if let Some(kept) = out.strip_suffix("///") {
+                out.truncate(kept.trim_end().len());
+            }
+            out.push(' ');
+            out.push_str(part.trim_start());
+        }
+        glue = *width == 79 || (*width == widest && *width >= 39);
+    }
+    out.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(log: &str) -> String {
+        let mut classifier = Classifier::default();
+        log.lines()
+            .map(|l| match classifier.next(l) {
+                Kind::Command(_) => 'C',
+                Kind::Body(_) => 'b',
+                Kind::More(_) => '>',
+                Kind::End => 'E',
+                Kind::Code(_) => 'r',
+                Kind::Break => 'B',
+                Kind::Rmsg => 't',
+                Kind::Blank => '_',
+                Kind::Output => 'o',
+            })
+            .collect()
+    }
+
+    #[test]
+    fn commands_and_output() {
+        fn check(log: &str, expected: &str) {
+            assert_eq!(kinds(log), expected, "{log}");
+        }
+        check(". di 1\n1\n\n. \nend of do-file\n", "Co_CE");
+        check(". di \"a ///\n> b\"\na b\n> not an echo\n", "C>oo");
+        check(". forvalues i = 1/2 {\n  2.     di `i'\n  3. }\n1\n2\n", "Cbboo");
+        check(". foreach x in a {\n  2.   * note\n.   di 1\n  3. \n. }\n1\n. di 2\n", "CbbbboC");
+        check(". program define p\n  2.   di 1\n  3. end\n\n. p\n", "Cbb_C");
+        check(". if 1 {\n.     di 1\n1\n. }\n", "CCoC");
+        check(". list\n\n  1. | 3 |\n  2. | 4 |\n", "C_oo");
+        check(". list x\n  2. | 4 |\n", "Cb");
+        check(". mata:\n: x = 1\n: end\n: no\n", "CCCo");
+        check(" ..--Break--\nr(1);\nr(111); t=0.69 22:24:13\nr; t=0.00 2:04:05\n", "Brrt");
+        check("r(); r(1)\nr(12x);\nr(99999999999999999999);\n.5\n.\n", "ooooC");
+        check(". . file close output\n", "C");
+    }
+
+    #[test]
+    fn joins() {
+        fn check(parts: &[&str], widths: &[usize], expected: &str) {
+            let parts: Vec<_> = parts.iter().zip(widths).map(|(p, w)| ((*p).to_owned(), *w)).collect();
+            assert_eq!(joined(&parts, 61), expected);
+        }
+        check(&["reg y x"], &[9], "reg y x");
+        check(&["reg y ///", "    x"], &[11, 7], "reg y x");
+        check(&["file open using a", "bc"], &[79, 4], "file open using abc");
+        check(&["file open using a", "bc"], &[61, 4], "file open using abc");
+        check(&["reg y", "x ;"], &[9, 5], "reg y x ;");
+    }
+}

@@ -1,0 +1,359 @@
+//! Stata's verdict on a run, read from the end of its log.
+//!
+//! The exit status is 0 whatever happened, and codes in the middle of a log mean nothing (`capture noisily`,
+//! `do …, nostop`). So the last line that says anything decides: `end of do-file` is success, `r(N);` is failure,
+//! anything else means that Stata was stopped from outside, or left by `exit, STATA`. A log that the do-file opened
+//! itself (`log using`) has succeeded when it was closed and no code follows. What failed is told by walking back over
+//! the unwinding (one `end of do-file` and `r(N);` per level) to its first code, and to the command echoed before.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use super::echo::{self, Classifier, Kind};
+use super::lines::{Line, for_each_line};
+use super::locate::Location;
+use super::message;
+
+/// How a run ended by its log alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// The do-file came to its end.
+    Succeeded,
+    /// Stata ended it with `r(N);`.
+    Failed,
+    /// The log has no end: killed, crashed, still running, never started, or `exit, STATA`.
+    Incomplete,
+}
+
+/// The verdict and what is known about a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Judgement {
+    /// How it ended.
+    pub state: State,
+    /// N of `r(N);`; only with [`State::Failed`].
+    pub rc: Option<i64>,
+    /// Stata's words, unwrapped; several lines if it said several things.
+    pub message: Option<String>,
+    /// The source of the command that failed, or of the last one seen when the log is incomplete; macros unexpanded.
+    pub command: Option<String>,
+    /// Where it failed, if the caller knows the sources (see [`super::locate`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+    /// `--Break--` stands in the unwinding. No proof of a break: `exit 1` prints it too.
+    #[serde(skip)]
+    pub break_seen: bool,
+    /// The last echoed command was `exit …, STATA`, after which no end is expected.
+    #[serde(skip)]
+    pub exit_stata: bool,
+}
+
+/// Judges a whole log.
+pub fn judge(log: &[u8]) -> Judgement {
+    let mut scan = Scan::default();
+    for_each_line(log, |line| scan.push(&line));
+    scan.finish()
+}
+
+/// Lines of output kept before a failure; a message is at most a dozen.
+const OUTPUT: usize = 40;
+/// Bytes kept of one echoed command with its continuations.
+const COMMAND: usize = 64 * 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Last {
+    #[default]
+    Other,
+    End,
+    Code(i64),
+    Closed,
+}
+
+#[derive(Debug)]
+struct Unwinding {
+    rc: i64,
+    broken: bool,
+    command: Option<String>,
+    message: Option<String>,
+}
+
+/// The judge's memory of the lines so far; bounded.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    classifier: Classifier,
+    last: Last,
+    banner: bool,
+    commands: u64,
+    /// The log was opened by `log using`: its `closed on:` is an end.
+    pub(super) named: bool,
+    smcl_closed: bool,
+    closing: bool,
+    broken: bool,
+    parts: Vec<(String, usize)>,
+    bytes: usize,
+    capturing: bool,
+    widest: usize,
+    output: VecDeque<String>,
+    /// Output since the last echo was left out.
+    pub(super) skipped: bool,
+    unwinding: Option<Unwinding>,
+}
+
+impl Scan {
+    pub(super) fn push(&mut self, line: &Line) {
+        if line.smcl_close {
+            self.smcl_closed = true;
+            return;
+        }
+        let text = line.text.as_str();
+        let kind = self.classifier.next(text);
+        if kind != Kind::Blank {
+            self.smcl_closed = false;
+        }
+        if !matches!(kind, Kind::Output | Kind::Blank) {
+            self.closing = false;
+        }
+        let width = text.chars().count();
+        match kind {
+            Kind::Blank => self.keep(String::new()),
+            Kind::Rmsg => self.clear(),
+            Kind::End => self.last = Last::End,
+            Kind::Break => {
+                self.broken = true;
+                self.last = Last::Other;
+            }
+            Kind::Code(rc) => self.code(rc),
+            Kind::Command(command) => self.command(command, width),
+            Kind::Body(_) => {
+                self.ordinary();
+                self.clear();
+                self.capturing = false;
+                self.widest = self.widest.max(width);
+            }
+            Kind::More(rest) => {
+                self.widest = self.widest.max(width);
+                if self.capturing && self.bytes < COMMAND {
+                    self.bytes += rest.len() + 1;
+                    self.parts.push((rest.to_owned(), width));
+                }
+            }
+            Kind::Output => self.output(text),
+        }
+    }
+
+    fn code(&mut self, rc: i64) {
+        if self.unwinding.as_ref().is_none_or(|u| u.rc != rc) {
+            let lines: Vec<&str> = self.output.iter().map(String::as_str).collect();
+            let message = message::message(&lines, !self.skipped);
+            self.unwinding = Some(Unwinding { rc, broken: false, command: self.last_command(), message });
+        }
+        if let Some(unwinding) = &mut self.unwinding {
+            unwinding.broken |= std::mem::take(&mut self.broken);
+        }
+        self.last = Last::Code(rc);
+    }
+
+    fn command(&mut self, command: &str, width: usize) {
+        let words = command.trim();
+        if words.is_empty() {
+            return self.clear();
+        }
+        self.commands += 1;
+        self.widest = self.widest.max(width);
+        self.capturing = false;
+        if words.starts_with('}') {
+            // An `if` block that a failure leaves echoes its closing brace on the way out.
+            self.last = Last::Other;
+            return;
+        }
+        self.ordinary();
+        self.clear();
+        if !is_comment(words) {
+            self.capturing = true;
+            self.bytes = command.len();
+            self.parts.clear();
+            self.parts.push((command.to_owned(), width));
+        }
+    }
+
+    fn output(&mut self, text: &str) {
+        let words = text.trim_start();
+        if self.commands == 0 {
+            self.banner |= text.contains("StataCorp") || text.contains("/____/");
+            self.named |= !self.banner && words.starts_with("opened on:");
+        }
+        if self.named && words.starts_with("closed on:") {
+            self.ordinary();
+            self.closing = true;
+            self.last = Last::Closed;
+        } else if !(self.closing && is_rule(words)) {
+            self.closing = false;
+            self.ordinary();
+            self.keep(text.to_owned());
+        }
+    }
+
+    fn ordinary(&mut self) {
+        self.last = Last::Other;
+        self.broken = false;
+        self.unwinding = None;
+    }
+
+    fn keep(&mut self, text: String) {
+        self.output.push_back(text);
+        if self.output.len() > OUTPUT {
+            self.output.pop_front();
+            self.skipped = true;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.output.clear();
+        self.skipped = false;
+    }
+
+    pub(super) fn state(&self) -> State {
+        match self.last {
+            Last::End | Last::Closed => State::Succeeded,
+            Last::Code(_) => State::Failed,
+            Last::Other if self.smcl_closed => State::Succeeded,
+            Last::Other => State::Incomplete,
+        }
+    }
+
+    /// The command a failure is blamed on: the last one echoed before it.
+    pub(super) fn last_command(&self) -> Option<String> {
+        (!self.parts.is_empty()).then(|| echo::joined(&self.parts, self.widest)).filter(|c| !c.is_empty())
+    }
+
+    /// Takes the last command of a scan over earlier bytes.
+    pub(super) fn adopt(&mut self, command: Option<String>) {
+        if let Some(unwinding) = &mut self.unwinding {
+            unwinding.command = command.clone();
+        }
+        self.parts = command.into_iter().map(|c| (c, 0)).collect();
+    }
+
+    pub(super) fn finish(self) -> Judgement {
+        let state = self.state();
+        let last = self.last_command();
+        let mut judgement = Judgement {
+            state,
+            rc: None,
+            message: None,
+            command: None,
+            location: None,
+            break_seen: false,
+            exit_stata: false,
+        };
+        match (state, self.unwinding) {
+            (State::Failed, Some(unwinding)) => {
+                judgement.rc = Some(unwinding.rc);
+                judgement.message = unwinding.message;
+                judgement.command = unwinding.command;
+                judgement.break_seen = unwinding.broken;
+            }
+            (State::Incomplete, _) => {
+                judgement.exit_stata = last.as_deref().is_some_and(is_exit_stata);
+                judgement.break_seen = self.broken;
+                judgement.command = last;
+            }
+            _ => {}
+        }
+        judgement
+    }
+}
+
+/// A command of comment only cannot fail.
+pub(super) fn is_comment(words: &str) -> bool {
+    words.starts_with('*') || words.starts_with("//") || (words.starts_with("/*") && !words.contains("*/"))
+}
+
+/// Stata wants the option in capitals: `exit, STATA`, `exit 3, STATA clear`.
+fn is_exit_stata(command: &str) -> bool {
+    let Some((head, options)) = command.rsplit_once(',') else { return false };
+    let exits = head.split(|c: char| !c.is_alphanumeric()).any(|w| w.len() >= 3 && "exit".starts_with(w));
+    exits && options.split_whitespace().any(|w| w == "STATA")
+}
+
+fn is_rule(words: &str) -> bool {
+    let dashes = words.strip_prefix("> ").unwrap_or(words).trim_end();
+    !dashes.is_empty() && dashes.bytes().all(|b| b == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn verdicts() {
+        fn check(log: &str, state: State, rc: Option<i64>, message: Option<&str>, command: Option<&str>) {
+            let found = judge(log.as_bytes());
+            assert_eq!(
+                (found.state, found.rc, found.message.as_deref(), found.command.as_deref()),
+                (state, rc, message, command),
+                "{log}"
+            );
+        }
+        use State::{Failed, Incomplete, Succeeded};
+        check("", Incomplete, None, None, None);
+        check(". di 1\n1\n\n. \nend of do-file\n", Succeeded, None, None, None);
+        check(". \nend of do-file\nr; t=0.00 2:04:05\n", Succeeded, None, None, None);
+        let nested = ". do a.do\n\n. gen y = bad_var + 1\nbad_var not found\nr(111);\n\nend of do-file\nr(111);\n\nend of do-file\nr(111);\n";
+        check(nested, Failed, Some(111), Some("bad_var not found"), Some("gen y = bad_var + 1"));
+        check(&nested.replace('\n', "\r\n"), Failed, Some(111), Some("bad_var not found"), Some("gen y = bad_var + 1"));
+        let named = "end of do-file\nr(111);\n\nend of do-file\n\nr(111);\n\n. \n";
+        check(named, Failed, Some(111), None, None);
+        check(". x\nr(1);\n\nend of do-file\nr(1);\n. di 1\n1\n", Incomplete, None, None, Some("di 1"));
+        check(". do x.do\nfile x.do not found\nr(601);\n", Failed, Some(601), Some("file x.do not found"), Some("do x.do"));
+        check(". exit 123456789\nr(123456789);\n", Failed, Some(123_456_789), None, Some("exit 123456789"));
+        check(". bad\nr(199); t=0.69 22:24:13\n\nend of do-file\nr(199); t=0.00 22:24:13\n", Failed, Some(199), None, Some("bad"));
+        check(". foreach x in a {\n  2.   bad\n  3. }\nno\nr(9);\n\nend of do-file\nr(9);\n", Failed, Some(9), Some("no"), Some("foreach x in a {"));
+        check(". if 1 {\n.   exit 1\n--Break--\nr(1);\n. }\n--Break--\nr(1);\n\nend of do-file\n--Break--\nr(1);\n", Failed, Some(1), None, Some("exit 1"));
+        check(
+            "{smcl}\n{com}. x\n{err}no {bf:x}\n{txt}{search r(198):r(198);}\n\nend of do-file\n\n{search r(198):r(198);}\n\n{smcl}\n{txt}{sf}{ul off}",
+            Failed, Some(198), Some("no x"), Some("x"),
+        );
+        check("{smcl}\n{com}. x\n{txt}fine\n{smcl}\n{txt}{sf}{ul off}", Succeeded, None, None, None);
+        check("{smcl}\n{com}. x\n{txt}fin", Incomplete, None, None, Some("x"));
+        let closed = "      name:  <unnamed>\n opened on:  1\n. x\n closed on:  2\n------\n";
+        check(closed, Succeeded, None, None, None);
+        check(&format!("StataCorp\n{closed}"), Incomplete, None, None, Some("x"));
+        check(&format!("{closed}. y\n"), Incomplete, None, None, Some("y"));
+    }
+
+    #[test]
+    fn exits_and_breaks() {
+        fn check(log: &str, exit_stata: bool, break_seen: bool) {
+            let found = judge(log.as_bytes());
+            assert_eq!((found.exit_stata, found.break_seen), (exit_stata, break_seen), "{log}");
+        }
+        check(". exit, STATA\n", true, false);
+        check(". quietly exit 3, STATA clear\n", true, false);
+        check(". exit, clear\n", false, false);
+        check(". di \"exit\", STATA_x\n", false, false);
+        check("  ..--Break--\nr(1);\n\nend of do-file\n--Break--\nr(1);\n", false, true);
+        check(". exit 1\nr(1);\n", false, false);
+    }
+
+    #[test]
+    fn the_json_is_the_promised_object() {
+        let json = serde_json::to_string(&judge(b". xx\ncommand xx is unrecognized\nr(199);\n")).unwrap();
+        assert_eq!(json, r#"{"state":"failed","rc":199,"message":"command xx is unrecognized","command":"xx"}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged(log in proptest::collection::vec(any::<u8>(), 0..400)) {
+            judge(&log);
+        }
+
+        #[test]
+        fn any_log_like_text_is_judged(log in "(\\. x\n|> y\n|  2\\. z\n|end of do-file\n|r\\([0-9]{1,3}\\);\n|--Break--\n|\n|out\r|\\{err\\}){0,30}") {
+            let found = judge(log.as_bytes());
+            prop_assert_eq!(found.rc.is_some(), found.state == State::Failed);
+        }
+    }
+}

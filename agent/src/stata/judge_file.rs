@@ -1,0 +1,124 @@
+//! The judge for logs that do not fit in memory: 4 GiB in at most 8 MiB.
+//!
+//! The head tells the dialect, the tail the verdict. A loop may print for gigabytes after its echo, so the failing
+//! command is looked for backwards, by its prompt, and then read properly with some lines before it.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use super::judge::{Judgement, Scan, State, is_comment, judge};
+use super::lines::{Dialect, LineReader};
+
+/// Sizes in bytes, apart so that tests can use small ones.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    /// A file up to this size is read whole.
+    whole: u64,
+    /// What is read of the start, and on both sides of a prompt found.
+    near: u64,
+    /// What is read of the end, and each step back.
+    step: u64,
+}
+
+const SIZES: Sizes = Sizes { whole: 4 << 20, near: 64 << 10, step: 1 << 20 };
+
+/// Judges a log of any size. Errors are those of reading.
+pub fn judge_file(file: &mut (impl Read + Seek)) -> io::Result<Judgement> {
+    judge_sized(file, SIZES)
+}
+
+fn judge_sized(file: &mut (impl Read + Seek), sizes: Sizes) -> io::Result<Judgement> {
+    let len = file.seek(SeekFrom::End(0))?;
+    if len <= sizes.whole {
+        return Ok(judge(&read(file, 0, len)?));
+    }
+    let mut head = Scan::default();
+    let mut reader = LineReader::default();
+    reader.push(&read(file, 0, sizes.near)?, |line| head.push(&line));
+    let dialect = reader.dialect();
+
+    let mut from = len - sizes.step.min(len);
+    let mut tail = scan(file, from, len, dialect, head.named)?;
+    if tail.state() != State::Succeeded && tail.last_command().is_none() {
+        while from > 0 {
+            let to = from;
+            from = from.saturating_sub(sizes.step);
+            // A few bytes over the seam, so that a prompt lying on it is seen.
+            let block = read(file, from, (to + 16).min(len))?;
+            let Some(at) = last_prompt(&block, dialect) else { continue };
+            let at = from + at as u64;
+            let near = scan(file, at.saturating_sub(sizes.near), (at + sizes.near).min(len), dialect, false)?;
+            tail.adopt(near.last_command());
+            break;
+        }
+    }
+    Ok(tail.finish())
+}
+
+/// Scans the whole lines of `from..to`.
+fn scan(file: &mut (impl Read + Seek), from: u64, to: u64, dialect: Dialect, named: bool) -> io::Result<Scan> {
+    let bytes = read(file, from, to)?;
+    let skip = if from == 0 { 0 } else { bytes.iter().position(|&b| b == b'\n').map_or(bytes.len(), |i| i + 1) };
+    let mut scan = Scan::default();
+    scan.named = named;
+    scan.skipped = from > 0;
+    let mut reader = LineReader::at(from + skip as u64, dialect);
+    reader.push(&bytes[skip..], |line| scan.push(&line));
+    if let Some(last) = reader.partial() {
+        scan.push(&last);
+    }
+    Ok(scan)
+}
+
+/// Where the last echoed command in `block` begins, comments, braces and empty ones aside.
+fn last_prompt(block: &[u8], dialect: Dialect) -> Option<usize> {
+    let prompt: &[u8] = match dialect {
+        Dialect { smcl: true, .. } => b"{com}. ",
+        Dialect { stamped: true, .. } => b"Z . ",
+        _ => b"\n. ",
+    };
+    let mut end = block.len();
+    while let Some(at) = block[..end].windows(prompt.len()).rposition(|w| w == prompt) {
+        let line = &block[at + prompt.len()..];
+        let line = &line[..line.iter().position(|&b| b == b'\n').unwrap_or(line.len())];
+        let words = String::from_utf8_lossy(line);
+        let words = words.trim();
+        if !words.is_empty() && !words.starts_with('}') && !is_comment(words) {
+            return Some(at);
+        }
+        end = at + prompt.len() - 1;
+    }
+    None
+}
+
+fn read(file: &mut (impl Read + Seek), from: u64, to: u64) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = vec![];
+    file.take(to.saturating_sub(from)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    const SMALL: Sizes = Sizes { whole: 200, near: 100, step: 150 };
+
+    #[test]
+    fn a_large_log_is_judged_like_a_small_one() {
+        fn check(before: &str, noise: usize, end: &str) {
+            let log = format!("{before}{}{end}", "some output of a loop\n".repeat(noise));
+            let found = judge_sized(&mut Cursor::new(log.as_bytes()), SMALL).unwrap();
+            assert_eq!(found, judge(log.as_bytes()), "{before}…{end}");
+        }
+        let fail = "\nno\nr(9);\n\nend of do-file\nr(9);\n";
+        for noise in [0, 5, 7, 20, 200] {
+            check("\n. forvalues i = 1/9 {\n  2.   * note\n.   p `i'\n  3. }\n", noise, fail);
+            check("\n. * only\n. p one ///\n> two\n", noise, fail);
+            check("\n. p\n", noise, "");
+            check("\n. p\n", noise, ". \nend of do-file\n");
+            check("      name:  x\n opened on:  1\n. x\n", noise, " closed on:  2\n-----\n");
+            check("{smcl}\n{com}. x y\n", noise, "{err}no\n{search r(9):r(9);}\n");
+        }
+    }
+}

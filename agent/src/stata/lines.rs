@@ -1,0 +1,311 @@
+//! Bytes of a log into clean lines with their offsets, in any chunks.
+//!
+//! A line ends at LF, CRLF or a lone CR (a terminal would overwrite it, so what follows is a new line). Text is decoded
+//! lossily, since releases before 14 wrote Latin-1; terminal escapes go; SMCL tags become what they show; the time
+//! stamps that a job runner put before every line are taken off. Offsets are always those of the raw bytes.
+
+/// Bytes kept of one line; the rest is skipped but counted. Stata wraps at 255 columns at most, longer lines are data.
+pub const MAX_LINE: usize = 64 * 1024;
+
+/// One line of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Offset of its first byte.
+    pub start: u64,
+    /// Offset after its line end (equal to the end of the bytes for a last line without one).
+    pub end: u64,
+    /// Clean text without line end.
+    pub text: String,
+    /// In SMCL: this line closes the log (`{txt}{sf}{ul off}`).
+    pub smcl_close: bool,
+}
+
+/// How the bytes are dressed, decided by the first line that is not empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dialect {
+    /// Not known before the first line.
+    pub known: bool,
+    /// Stata's markup language.
+    pub smcl: bool,
+    /// Every line begins with a job runner's RFC 3339 time stamp; lines without one are the runner's own.
+    pub stamped: bool,
+}
+
+impl Dialect {
+    fn learn(&mut self, raw: &[u8]) {
+        if self.known || raw.iter().all(u8::is_ascii_whitespace) {
+            return;
+        }
+        self.known = true;
+        self.smcl = raw.starts_with(b"{smcl}");
+        self.stamped = stamp_len(raw).is_some();
+    }
+}
+
+/// Cuts pushed bytes into [`Line`]s; holds one partial line, at most [`MAX_LINE`] bytes of it.
+#[derive(Debug, Clone, Default)]
+pub struct LineReader {
+    start: u64,
+    pos: u64,
+    kept: Vec<u8>,
+    after_cr: bool,
+    dialect: Dialect,
+}
+
+impl LineReader {
+    /// A reader whose first byte has offset `start`, in a dialect already known (for reading the tail of a file).
+    pub fn at(start: u64, dialect: Dialect) -> Self {
+        Self { start, pos: start, dialect, ..Self::default() }
+    }
+
+    /// The dialect as far as known.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Offset after the last pushed byte.
+    pub fn position(&self) -> u64 {
+        self.pos
+    }
+
+    /// Takes bytes and hands every line they complete to `each`.
+    pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(Line)) {
+        let mut rest = bytes;
+        while let Some(&first) = rest.first() {
+            if self.after_cr {
+                self.after_cr = false;
+                if first == b'\n' {
+                    self.pos += 1;
+                    rest = &rest[1..];
+                }
+                each(self.cut());
+                continue;
+            }
+            let at = rest.iter().position(|b| matches!(b, b'\n' | b'\r'));
+            let body = &rest[..at.unwrap_or(rest.len())];
+            let room = MAX_LINE.saturating_sub(self.kept.len()).min(body.len());
+            self.kept.extend_from_slice(&body[..room]);
+            self.pos += body.len() as u64;
+            let Some(at) = at else { return };
+            self.pos += 1;
+            if rest[at] == b'\n' {
+                each(self.cut());
+            } else {
+                self.after_cr = true;
+            }
+            rest = &rest[at + 1..];
+        }
+    }
+
+    /// The line that is not complete yet, as it would read if it ended here; none when nothing is pending.
+    pub fn partial(&self) -> Option<Line> {
+        if self.start == self.pos {
+            return None;
+        }
+        let mut dialect = self.dialect;
+        dialect.learn(&self.kept);
+        Some(self.line(dialect))
+    }
+
+    /// Whether the partial line already has its line end (a CR that may yet be followed by LF).
+    pub fn partial_is_ended(&self) -> bool {
+        self.after_cr
+    }
+
+    /// Raw bytes of the partial line, at most [`MAX_LINE`].
+    pub fn partial_bytes(&self) -> &[u8] {
+        &self.kept
+    }
+
+    fn line(&self, dialect: Dialect) -> Line {
+        let (text, smcl_close) = clean(&self.kept, dialect);
+        Line { start: self.start, end: self.pos, text, smcl_close }
+    }
+
+    fn cut(&mut self) -> Line {
+        self.dialect.learn(&self.kept);
+        let line = self.line(self.dialect);
+        self.kept.clear();
+        self.start = self.pos;
+        line
+    }
+}
+
+/// Hands every line of `log` to `each`, a last one without line end included.
+pub fn for_each_line(log: &[u8], mut each: impl FnMut(Line)) {
+    let mut reader = LineReader::default();
+    reader.push(log, &mut each);
+    if let Some(last) = reader.partial() {
+        each(last);
+    }
+}
+
+fn clean(raw: &[u8], dialect: Dialect) -> (String, bool) {
+    let raw = if dialect.stamped {
+        match stamp_len(raw) {
+            Some(n) => &raw[n..],
+            None => &[],
+        }
+    } else {
+        raw
+    };
+    let text = without_escapes(&String::from_utf8_lossy(raw));
+    if dialect.smcl {
+        let close = text.trim_end().trim_end_matches("{smcl}").ends_with("{txt}{sf}{ul off}");
+        (without_tags(&text), close)
+    } else {
+        (text, false)
+    }
+}
+
+/// Length of a leading `2021-01-20T15:34:14.365151100Z ` including its blank.
+fn stamp_len(raw: &[u8]) -> Option<usize> {
+    let digits_at = |range: std::ops::Range<usize>| raw.get(range).is_some_and(|s| s.iter().all(u8::is_ascii_digit));
+    let fixed = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.')];
+    if !fixed.iter().all(|&(i, b)| raw.get(i) == Some(&b)) {
+        return None;
+    }
+    if ![0..4, 5..7, 8..10, 11..13, 14..16, 17..19].into_iter().all(digits_at) {
+        return None;
+    }
+    let fraction = raw[20..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let z = 20 + fraction;
+    (raw.get(z) == Some(&b'Z')).then(|| if raw.get(z + 1) == Some(&b' ') { z + 2 } else { z + 1 })
+}
+
+/// Takes out terminal escapes: CSI (`ESC [ … letter`), OSC (`ESC ] … BEL`) and two-character ones (`ESC =`).
+fn without_escapes(text: &str) -> String {
+    if !text.contains('\u{1b}') {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c != '\u{1b}' {
+            out.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some('[') => while chars.next().is_some_and(|c| !('\u{40}'..='\u{7e}').contains(&c)) {},
+            Some(']') => while chars.next().is_some_and(|c| c != '\u{7}') {},
+            _ => {}
+        }
+    }
+    out
+}
+
+/// SMCL to what it shows: `{err}x` is `x`, `{search r(198):r(198);}` is `r(198);`, `{c |}` is `|`, rules are dashes.
+fn without_tags(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(open) = rest.find('{') {
+        out.push_str(&rest[..open]);
+        let inside = &rest[open + 1..];
+        let Some(close) = closing(inside) else {
+            out.push_str(&rest[open..]);
+            return out;
+        };
+        shown(&inside[..close], &mut out);
+        rest = &inside[close + 1..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Position of the `}` that closes a tag whose inside starts at 0.
+fn closing(inside: &str) -> Option<usize> {
+    let mut depth = 0u32;
+    for (i, c) in inside.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => return Some(i),
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn shown(tag: &str, out: &mut String) {
+    if let Some((_, text)) = tag.split_once(':') {
+        // One level is enough: a deeper tag in a link's text does not occur in what is judged.
+        out.push_str(text);
+        return;
+    }
+    let (name, argument) = tag.split_once(' ').unwrap_or((tag, ""));
+    let number = || argument.trim().parse::<usize>().unwrap_or(0).min(300);
+    match name {
+        ".-" => out.extend(std::iter::repeat_n('-', 79)),
+        "hline" => out.extend(std::iter::repeat_n('-', if argument.is_empty() { 79 } else { number() })),
+        "space" => out.extend(std::iter::repeat_n(' ', number())),
+        "col" => {
+            let width = out.chars().count();
+            out.extend(std::iter::repeat_n(' ', number().saturating_sub(width + 1)));
+        }
+        "c" | "char" => match argument.trim() {
+            "-" => out.push('-'),
+            "-(" => out.push('{'),
+            ")-" => out.push('}'),
+            "S|" => out.push('$'),
+            "'g" => out.push('`'),
+            "|" => out.push('|'),
+            _ => out.push('+'),
+        },
+        "cmd" | "bf" | "it" | "help" | "stata" | "search" | "browse" => out.push_str(argument),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn texts(log: &[u8]) -> Vec<String> {
+        let mut all = vec![];
+        for_each_line(log, |l| all.push(l.text));
+        all
+    }
+
+    #[test]
+    fn line_ends_and_dress() {
+        fn check(log: &[u8], expected: &[&str]) {
+            assert_eq!(texts(log), expected, "{}", String::from_utf8_lossy(log));
+        }
+        check(b"a\nb", &["a", "b"]);
+        check(b"a\r\n\r\nb\r\n", &["a", "", "b"]);
+        check(b"10%\r20%\rend", &["10%", "20%", "end"]);
+        check(b"\x1b[?1h\x1b=. di 1\n1\n. \x1b[?1l\x1b>", &[". di 1", "1", ". "]);
+        check(b"caf\xe9\n", &["caf\u{fffd}"]);
+        check(b"{smcl}\n{com}. x\n{err}bad {bf:x}\n{search r(198):r(198);}\n{txt}{hline 3}{c |}\n", &[
+            "", ". x", "bad x", "r(198);", "---|",
+        ]);
+        check(b"2021-01-20T15:34:14.365151100Z r(198);\n\nstate: failed\n", &["r(198);", "", ""]);
+        check(b"{not smcl}\n", &["{not smcl}"]);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_in_text_but_not_in_offsets() {
+        let mut log = vec![b'x'; 1 << 20];
+        log.extend_from_slice(b"\nnext\n");
+        let mut all = vec![];
+        for_each_line(&log, |l| all.push((l.start, l.end, l.text.len())));
+        assert_eq!(all, [(0, (1 << 20) + 1, MAX_LINE), ((1 << 20) + 1, (1 << 20) + 6, 4)]);
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_make_no_difference(log in proptest::collection::vec(
+            prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'{'), Just(b'}'), Just(0x1b), any::<u8>()], 0..200),
+            size in 1usize..9)
+        {
+            let mut whole = vec![];
+            for_each_line(&log, |l| whole.push(l));
+            let (mut reader, mut parts) = (LineReader::default(), vec![]);
+            for chunk in log.chunks(size) { reader.push(chunk, |l| parts.push(l)); }
+            parts.extend(reader.partial());
+            prop_assert_eq!(&whole, &parts);
+            prop_assert_eq!(whole.last().map_or(0, |l| l.end), log.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A do-file's text as a stream of characters that are not blanks, in which echoes are found again.
+
+/// Lines looked ahead for an echo; a do-file with more between two echoes has jumped by `if`.
+const AHEAD: usize = 5000;
+/// An echo this short (`}`, `end`) is found everywhere; it must come soon.
+const SHORT: usize = 6;
+const SHORT_AHEAD: usize = 5;
+
+/// The characters that count of an echo or a source.
+pub(super) fn key(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+/// Whether an echo that was not found says nothing: braces, ends and comments.
+pub(super) fn is_trivial(key: &str) -> bool {
+    key.len() < SHORT || key.starts_with(['*', '}']) || key.starts_with("//") || key.starts_with("/*")
+}
+
+#[derive(Debug)]
+pub(super) struct Source {
+    flat: String,
+    /// Where commands can begin in `flat`, with their line: at lines that are not blank, and after `;`.
+    starts: Vec<(usize, u32)>,
+    next: usize,
+}
+
+impl Source {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let (mut flat, mut starts) = (String::with_capacity(text.len()), vec![]);
+        let mut line = 1;
+        let mut fresh = true;
+        let mut previous = '\n';
+        for c in text.chars() {
+            if c == '\n' && previous == '\r' {
+                previous = c;
+                continue;
+            }
+            previous = c;
+            if c == '\n' || c == '\r' {
+                line += 1;
+                fresh = true;
+            } else if !c.is_whitespace() {
+                if fresh {
+                    starts.push((flat.len(), line));
+                    fresh = false;
+                }
+                flat.push(c);
+                fresh |= c == ';';
+            }
+        }
+        Self { flat, starts, next: 0 }
+    }
+
+    /// Finds the next place where `key` stands as whole commands; moves behind it and tells its line.
+    pub(super) fn find(&mut self, key: &str) -> Option<u32> {
+        let ahead = if key.len() < SHORT { SHORT_AHEAD } else { AHEAD };
+        let end = self.starts.len().min(self.next + ahead);
+        let (i, behind) = (self.next..end).find_map(|i| Some((i, self.stands(i, key)?)))?;
+        self.next = behind;
+        Some(self.starts[i].1)
+    }
+
+    /// Whether `key` is what comes next, nothing between.
+    pub(super) fn is_next(&self, key: &str) -> bool {
+        key.len() >= SHORT && self.stands(self.next, key).is_some()
+    }
+
+    /// The start after `key`, if it stands at start `i` and ends where a command can end.
+    fn stands(&self, i: usize, key: &str) -> Option<usize> {
+        let at = self.starts.get(i)?.0;
+        let rest = self.flat[at..].strip_prefix(key)?;
+        let end = at + key.len();
+        if rest.is_empty() || rest == ";" {
+            return Some(self.starts.len());
+        }
+        let end = if rest.starts_with(';') { end + 1 } else { end };
+        self.starts[i..].binary_search_by_key(&end, |s| s.0).ok().map(|j| i + j)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn echoes_are_found_in_order() {
+        fn check(text: &str, echoes: &[(&str, Option<u32>)]) {
+            let mut source = Source::new(text.as_bytes());
+            for (echo, line) in echoes {
+                assert_eq!(source.find(&key(echo)), *line, "{echo} in {text}");
+            }
+        }
+        check("a 1\nb 2\na 1\n", &[("a 1", Some(1)), ("a 1", Some(3)), ("b 2", None)]);
+        check("reg y ///\n\tx\r\n\r\n  di 1", &[("reg y ///x", Some(1)), ("di 1", Some(4))]);
+        check("#delimit ;\nreg y\nx; di 1;\ndi 2;", &[
+            ("#delimit ;", Some(1)), ("reg yx;", Some(2)), ("di 1;", Some(3)), ("di 2", Some(4)),
+        ]);
+        check("gen xy = 1\n", &[("gen x", None)]);
+        check("first line\rsecond line", &[("second line", Some(2))]);
+        check("a\nb\nc\nd\ne\nf\ng\n}\n", &[("}", None)]);
+    }
+}

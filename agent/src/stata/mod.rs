@@ -1,0 +1,24 @@
+//! Everything that knows Stata at its process boundary, and nothing else: no async, no network, no clock.
+//!
+//! Stata speaks to the outside by one file, the batch log; its exit status says nothing about success. So this folder
+//! reads logs: [`lines`] cuts bytes into clean lines, [`echo`] tells commands from output, and on these two stand
+//! [`judge`] (how did it end), [`locate`] (in which do-file and line), [`progress`] (how far is it), [`view`] (which
+//! bytes are the user's) and [`banner`] (whose licence). [`wrapper`] writes the do-file that Stata is started with,
+//! [`find`] looks for Stata on the host, and [`licence`] knows the words of a start that failed.
+//!
+//! Logs are written by other people's code: every reader takes any bytes, in any chunks, in bounded memory.
+
+pub mod banner;
+pub mod echo;
+pub mod find;
+pub mod judge;
+mod judge_file;
+pub mod licence;
+pub mod lines;
+pub mod locate;
+mod message;
+pub mod progress;
+pub mod view;
+pub mod wrapper;
+
+pub use judge_file::judge_file;

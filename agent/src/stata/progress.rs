@@ -1,0 +1,236 @@
+//! How far a run is, from its log while it grows.
+//!
+//! Stata has no progress report; it has habits. Blocks of dots with a count in their header (`simulate`, `bootstrap`,
+//! `_dots`), iteration lines without a total, and what people print in their loops (`12 of 50`, `[12/50]`, `24%`).
+//! Blocks nest, one estimation in another: the percent is that of the outermost block that is still open, and a new
+//! command closes all. Where nothing counts, the text is the command that runs, with its line if the source is known.
+//!
+//! A number is no progress because it has a slash or a percent sign: tables are full of them. So a loop's line counts
+//! only with a word that says so, in brackets, or once the same line came again with a larger number.
+
+mod dots;
+mod loops;
+
+use super::echo::{Classifier, Kind};
+use super::lines::{Line, LineReader};
+use super::locate::{Locator, Start};
+use dots::Dots;
+use loops::Loops;
+use std::path::Path;
+
+/// Longest text, characters: what an MCP progress message shows.
+pub const TEXT: usize = 200;
+
+/// The latest progress.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Progress {
+    /// 0 to 100, of the outermost open block with a known total. Falls back when a new block begins.
+    pub percent: Option<f64>,
+    /// One line for people.
+    pub text: String,
+    /// Name of that block: `Bootstrap replications`, or the shape of the loop's line.
+    pub block: Option<String>,
+}
+
+/// One block that counts.
+#[derive(Debug, Clone, PartialEq)]
+struct Block {
+    key: String,
+    name: String,
+    done: f64,
+    total: Option<f64>,
+}
+
+/// Deeper nesting than this is misread.
+const DEPTH: usize = 8;
+
+/// Reads a log in chunks and tells the latest [`Progress`]; memory is bounded, any bytes will do.
+pub struct ProgressReader {
+    reader: LineReader,
+    state: State,
+    script: Option<Script>,
+}
+
+impl Default for ProgressReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a partial line may try out without committing itself.
+#[derive(Debug, Clone, Default)]
+struct State {
+    classifier: Classifier,
+    blocks: Vec<Block>,
+    dots: Dots,
+    loops: Loops,
+    text: String,
+}
+
+impl ProgressReader {
+    /// A reader without the do-file's source.
+    pub fn new() -> Self {
+        Self { reader: LineReader::default(), state: State::default(), script: None }
+    }
+
+    /// A reader that tells the line in `source`, the bytes of the do-file that runs.
+    pub fn with_source(source: &[u8]) -> Self {
+        Self { script: Some(Script::new(source)), ..Self::new() }
+    }
+
+    /// Takes the next bytes of the log.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if let Some(script) = &mut self.script {
+            script.locator.push(bytes);
+        }
+        let state = &mut self.state;
+        self.reader.push(bytes, |line| state.line(&line));
+    }
+
+    /// The progress after all bytes so far, a line that is not complete included.
+    pub fn current(&self) -> Progress {
+        let partial = self.reader.partial().map(|line| {
+            let mut tried = self.state.clone();
+            tried.line(&line);
+            tried
+        });
+        let state = partial.as_ref().unwrap_or(&self.state);
+        let outer = state.blocks.iter().find(|b| b.total.is_some());
+        let percent = outer.and_then(|b| b.total.map(|t| (100.0 * b.done / t).clamp(0.0, 100.0)));
+        let mut text = state.text.clone();
+        if let Some(position) = self.script.as_ref().and_then(Script::position)
+            && !text.is_empty()
+        {
+            text = format!("{position}: {text}");
+        }
+        Progress { percent, text: shortened(&text), block: outer.map(|b| b.name.clone()) }
+    }
+}
+
+impl State {
+    fn line(&mut self, line: &Line) {
+        let text = line.text.as_str();
+        let was_wrapped = std::mem::take(&mut self.dots.wrapped);
+        match self.classifier.next(text) {
+            Kind::Command(command) => {
+                let words = command.trim();
+                if !words.is_empty() {
+                    self.blocks.clear();
+                    self.dots.close();
+                    self.loops.clear();
+                }
+                if !words.is_empty() && !words.starts_with(['*', '}']) && !words.starts_with("//") {
+                    self.text = words.to_owned();
+                }
+            }
+            Kind::Output => self.output(text, was_wrapped),
+            Kind::Blank => self.dots.wrapped = was_wrapped,
+            _ => {}
+        }
+    }
+
+    fn output(&mut self, text: &str, _was_wrapped: bool) {
+        if let Some((name, total, rest)) = dots::header(text) {
+            self.open(name, total);
+            self.dots.open(total);
+            if !rest.is_empty() {
+                self.count(rest);
+            }
+            return;
+        }
+        if self.dots.is_open() && self.count(text) {
+            return;
+        }
+        if let Some(status) = status(text) {
+            self.text = status;
+            return;
+        }
+        if let Some(seen) = self.loops.see(text) {
+            self.text = text.trim().to_owned();
+            let at = self.blocks.iter().position(|b| b.key == seen.key);
+            if let Some(at) = at {
+                self.blocks.truncate(at + 1);
+                self.blocks[at].done = seen.done;
+                self.blocks[at].total = Some(seen.total);
+            } else if self.blocks.len() < DEPTH {
+                let name = seen.key.clone();
+                self.blocks.push(Block { key: seen.key, name, done: seen.done, total: Some(seen.total) });
+            }
+            self.dots.close();
+        }
+    }
+
+    /// A header met again is the same block from its start; what was nested in it is over.
+    fn open(&mut self, name: &str, total: Option<u64>) {
+        let total = total.filter(|&t| t > 0).map(|t| t as f64);
+        let key = format!("{name} ({})", total.unwrap_or(0.0));
+        self.blocks.retain(|b| !dots::is_over(b.done, b.total));
+        if let Some(at) = self.blocks.iter().position(|b| b.key == key) {
+            self.blocks.truncate(at);
+        }
+        if self.blocks.len() < DEPTH {
+            self.blocks.push(Block { key, name: name.to_owned(), done: 0.0, total });
+        }
+        self.text = total.map_or_else(|| name.to_owned(), |t| format!("{name} 0 of {t}"));
+    }
+
+    fn count(&mut self, text: &str) -> bool {
+        if !self.dots.take(text) {
+            return false;
+        }
+        let done = self.dots.done() as f64;
+        if let Some(block) = self.blocks.last_mut() {
+            block.done = block.total.map_or(done, |t| done.min(t));
+            let of = block.total.map_or_else(String::new, |t| format!(" of {t}"));
+            self.text = format!("{} {}{of}", block.name, block.done);
+        }
+        if !self.dots.is_open() && self.blocks.len() > 1 {
+            self.blocks.pop();
+        }
+        true
+    }
+}
+
+/// Lines of an estimation that say where it is without saying how far.
+fn status(text: &str) -> Option<String> {
+    let words = text.trim();
+    let starts = ["Iteration ", "EM iteration", "Fitting ", "Refining ", "Performing ", "Getting ", "Rescale", "Computing "];
+    let is = starts.iter().any(|s| words.starts_with(s)) && !words.contains('|');
+    is.then(|| words.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn shortened(text: &str) -> String {
+    let line = text.replace(|c: char| c.is_control(), " ");
+    if line.chars().count() <= TEXT {
+        return line;
+    }
+    line.chars().take(TEXT - 1).chain(['…']).collect()
+}
+
+type Read = Box<dyn Fn(&Path) -> Option<Vec<u8>> + Send>;
+
+/// The do-file's lines, to tell a position in them.
+struct Script {
+    lines: usize,
+    locator: Locator<Read>,
+}
+
+impl Script {
+    fn new(source: &[u8]) -> Self {
+        let lines = source.split(|&b| b == b'\n').filter(|l| !l.trim_ascii().is_empty()).count().max(1);
+        let last = String::from_utf8_lossy(source).lines().count().max(lines);
+        let bytes = source.to_vec();
+        let name = Path::new("main.do");
+        let read: Read = Box::new(move |path| (path == Path::new("main.do")).then(|| bytes.clone()));
+        let start = Start { working_dir: Path::new(""), do_file: Some(name), args: &[] };
+        Self { lines: last, locator: Locator::new(start, read) }
+    }
+
+    fn position(&self) -> Option<String> {
+        let line = self.locator.outermost_line()?;
+        Some(format!("line {line} of {}", self.lines))
+    }
+}
+
+#[cfg(test)]
+mod tests;

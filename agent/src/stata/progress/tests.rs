@@ -1,0 +1,86 @@
+use super::*;
+use proptest::prelude::*;
+
+fn after(log: &str) -> Progress {
+    let mut reader = ProgressReader::new();
+    reader.push(log.as_bytes());
+    reader.current()
+}
+
+#[test]
+fn percents_and_texts() {
+    fn check(log: &str, percent: Option<f64>, text: &str) {
+        let found = after(log);
+        assert_eq!((found.percent, found.text.as_str()), (percent, text), "{log}");
+    }
+    let ruler = "----+--- 1 ---+--- 2 ---+--- 3 ---+--- 4 ---+--- 5 \n";
+    let fifty = ".".repeat(50);
+    check("", None, "");
+    check(". regress y x\n", None, "regress y x");
+    check(". reg", None, "reg");
+    check(&format!(". x\n\nSimulations (200)\n{ruler}"), Some(0.0), "Simulations 0 of 200");
+    check(&format!(". x\n\nSimulations (200)\n{ruler}{fifty}    50\n"), Some(25.0), "Simulations 50 of 200");
+    check(&format!(". x\n\nSimulations (200)\n{ruler}{fifty}    50\n..x.."), Some(27.5), "Simulations 55 of 200");
+    check(&format!(". x\n\nSimulations (1,000)\n{ruler}{fifty}   500\n.........."), Some(60.0), "Simulations 600 of 1000");
+    check("Bootstrap replications (50): .........10........", Some(36.0), "Bootstrap replications 18 of 50");
+    check("Bootstrap replications (50): .........10.........2", Some(38.0), "Bootstrap replications 19 of 50");
+    check("Bootstrap replications (50): .........1\n> 0.", Some(22.0), "Bootstrap replications 11 of 50");
+    check("Bootstrap replications (50): xxxxxxxxxxxxxx.xxxxxxxxxx..x.xxxxxxxxx.40xxx.xxxxxx done\n", Some(100.0), "Bootstrap replications 50 of 50");
+    check("Imputations (10):\n  ..", Some(20.0), "Imputations 2 of 10");
+    check("Imputations (10):\n  ....done\n", Some(40.0), "Imputations 4 of 10");
+    check("rep 3 of 10\nBootstrap replications (50): .........10", Some(30.0), "Bootstrap replications 10 of 50");
+    check("rep 3 of 10\nIteration 3:   log likelihood = -43305.008  \n", Some(30.0), "Iteration 3: log likelihood = -43305.008");
+    check("rep 3 of 10\n. next\n", None, "next");
+    check("(1,461,870 observations deleted)\n(note: file x.dta not found)\nModel (3)\n12,000\n.5\n", None, "");
+    check("Source | SS  df (10)\n..........\n", None, "");
+}
+
+#[test]
+fn nested_blocks_show_the_outermost() {
+    let outer = "Permutations (10)\n----+--- 1 ---+--- 2\n...";
+    let inner = "Bootstrap replications (4): ....";
+    assert_eq!(after(&format!("{outer}\n{inner}")).percent, Some(30.0));
+    assert_eq!(after(&format!("{outer}\n{inner}")).block.as_deref(), Some("Permutations"));
+}
+
+#[test]
+fn a_source_tells_the_line() {
+    let mut reader = ProgressReader::with_source(b"di 1\n\nregress y x\n");
+    reader.push(b". di 1\n1\n\n. \n. regress y x\n\n");
+    assert_eq!(reader.current().text, "line 3 of 3: regress y x");
+}
+
+#[test]
+fn a_long_line_stays_small() {
+    let mut reader = ProgressReader::new();
+    reader.push("Simulations (100)\n".as_bytes());
+    for _ in 0..1024 {
+        reader.push(&[b'y'; 1024]);
+    }
+    assert_eq!(reader.current().percent, Some(0.0));
+    let long = after(&format!(". {}\n", "é\u{7}".repeat(500)));
+    assert_eq!(long.text.chars().count(), TEXT);
+    assert!(!long.text.contains('\u{7}'));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_in_any_chunks(log in proptest::collection::vec(
+        prop_oneof![Just(b'\n'), Just(b'.'), Just(b'5'), Just(b' '), Just(b'%'), any::<u8>()], 0..200), size in 1usize..9)
+    {
+        let mut whole = ProgressReader::new();
+        whole.push(&log);
+        let mut parts = ProgressReader::new();
+        for chunk in log.chunks(size) { parts.push(chunk); parts.current(); }
+        prop_assert_eq!(whole.current(), parts.current());
+    }
+
+    #[test]
+    fn logs_in_any_chunks(log in "(Simulations \\(20\\)\n|\\.{5}|x\n|> 1\n|10|rep [1-9] of 9\n|\\. cmd\n|Iteration 1: f\n|[0-9]{1,2}% done\n|\r){0,30}", size in 1usize..9) {
+        let mut whole = ProgressReader::new();
+        whole.push(log.as_bytes());
+        let mut parts = ProgressReader::new();
+        for chunk in log.as_bytes().chunks(size) { parts.push(chunk); parts.current(); }
+        prop_assert_eq!(whole.current(), parts.current());
+    }
+}
