@@ -1,1 +1,202 @@
-//! (being written)
+//! What Stata says of itself when it starts: edition, version and licence.
+//!
+//! Both shapes are read, that of releases up to 16 and that since 17. The serial number and the licensee's name are
+//! nobody's business outside the host: [`masked`] takes them out before anything is stored elsewhere. Seats and cores
+//! are reported to people, who decide what may run; nothing here is applied by itself.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde::Serialize;
+
+/// Stata's editions, the smallest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Edition {
+    /// Basic; called IC up to 16.
+    Be,
+    /// Standard; called Special up to 16.
+    Se,
+    /// Parallel, with a licensed number of cores.
+    Mp,
+}
+
+/// How many people may use the licence at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Users {
+    /// One named person.
+    Single,
+    /// No limit (student lab).
+    Unlimited,
+    /// This many.
+    Count(u32),
+}
+
+/// The licence line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Licence {
+    /// Seats.
+    pub users: Users,
+    /// Cores that one process may use; none for one core.
+    pub cores: Option<u32>,
+    /// Shared over a network.
+    pub network: bool,
+    /// The date as Stata writes it (`27 Apr 2022`); none if perpetual.
+    pub expires: Option<String>,
+}
+
+/// The banner of a log or console.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct Banner {
+    /// The edition; none if it does not say (as IC up to 16).
+    pub edition: Option<Edition>,
+    /// `17.0`, `19.5`.
+    pub version: Option<String>,
+    /// StataNow, the line of continuous releases.
+    pub now: bool,
+    /// The licence, if its line could be read.
+    pub licence: Option<Licence>,
+    /// It is a stand-in and no Stata.
+    pub standin: bool,
+}
+
+/// Bytes from the start in which a banner must stand.
+const WITHIN: usize = 16 * 1024;
+
+fn pattern(text: &str) -> Option<Regex> {
+    Regex::new(text).ok()
+}
+
+static SINCE_17: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(r"^Stata license: (Single|Unlimited|\d+)-user\s+(?:(\d+)-core\s+)?(network)?\s*,?\s*(?:perpetual|expiring\s+(.+))$")
+});
+static TO_16: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(r"^(Single|Unlimited|\d+)-user (?:(\d+)-core )?Stata (network )?(?:perpetual license|license expires\s+(.+)):$")
+});
+static VERSION: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"^(?: /__ |___/ ).*/\s+(StataNow )?(\d{1,2}\.\d)\b"));
+static EDITION: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(r"(?:^|\s)(?:(MP|SE|BE|IC)\s?[—-]\s?(?:Parallel|Standard|Special|Basic|Intercooled) Edition|(Special Edition))(?:\s|$)")
+});
+
+/// Reads the banner at the beginning of `bytes`; none if there is none (as with `-q`).
+pub fn read(bytes: &[u8]) -> Option<Banner> {
+    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(WITHIN)]);
+    let mut banner = Banner::default();
+    let mut found = false;
+    for line in head.lines().map(str::trim_end) {
+        if line.starts_with(". ") {
+            break;
+        }
+        found |= is_art(line);
+        banner.standin |= line.to_ascii_lowercase().contains("stand-in");
+        if let Some(c) = VERSION.as_ref().and_then(|p| p.captures(line)) {
+            banner.now |= c.get(1).is_some();
+            banner.version = Some(c[2].to_owned());
+        }
+        if let Some(c) = EDITION.as_ref().and_then(|p| p.captures(line)) {
+            banner.edition = Some(match c.get(1).map(|m| m.as_str()) {
+                Some("MP") => Edition::Mp,
+                Some("BE" | "IC") => Edition::Be,
+                _ => Edition::Se,
+            });
+        }
+        if banner.licence.is_none() {
+            banner.licence = licence(line);
+        }
+    }
+    (found || banner.licence.is_some()).then_some(banner)
+}
+
+/// Whether a line is of the picture that every banner begins with.
+pub fn is_art(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("/__    /   ____/") || line.starts_with("___/   /   /___/")
+}
+
+/// Reads a licence line of either shape.
+pub fn licence(line: &str) -> Option<Licence> {
+    let c = [&SINCE_17, &TO_16].into_iter().find_map(|p| p.as_ref()?.captures(line.trim_end()))?;
+    let users = match &c[1] {
+        "Single" => Users::Single,
+        "Unlimited" => Users::Unlimited,
+        count => Users::Count(count.parse().ok()?),
+    };
+    Some(Licence {
+        users,
+        cores: c.get(2).and_then(|m| m.as_str().parse().ok()),
+        network: c.get(3).is_some(),
+        expires: c.get(4).map(|m| m.as_str().trim().to_owned()),
+    })
+}
+
+/// The text with serial number and licensee replaced by `***`; everything else stays, line by line.
+pub fn masked(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut licensee = false;
+    for line in text.split_inclusive('\n') {
+        let body = line.trim_end_matches(['\n', '\r']);
+        let words = body.trim_start();
+        let label = ["Serial number:", "Licensed to:"].into_iter().find(|l| words.starts_with(l));
+        let indent = body.len() - words.len();
+        if let Some(label) = label {
+            licensee = label == "Licensed to:";
+            out.push_str(&body[..indent + label.len()]);
+            out.push_str(" ***");
+        } else if licensee && indent >= 10 && !words.is_empty() {
+            out.push_str(&body[..indent]);
+            out.push_str("***");
+        } else {
+            licensee = false;
+            out.push_str(body);
+        }
+        out.push_str(&line[body.len()..]);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn licence_lines() {
+        fn check(line: &str, users: Users, cores: Option<u32>, network: bool, expires: Option<&str>) {
+            let expires = expires.map(str::to_owned);
+            assert_eq!(licence(line), Some(Licence { users, cores, network, expires }), "{line}");
+        }
+        use Users::{Count, Single, Unlimited};
+        check("Stata license: 32-user 64-core network perpetual", Count(32), Some(64), true, None);
+        check("Stata license: Single-user 2-core  perpetual", Single, Some(2), false, None);
+        check("Stata license: Single-user , expiring  8 Mar 2027", Single, None, false, Some("8 Mar 2027"));
+        check("Stata license: Unlimited-user 16-core network, expiring  2 Jul 2026", Unlimited, Some(16), true, Some("2 Jul 2026"));
+        check("3-user 32-core Stata network license expires 29 Apr 2021:", Count(3), Some(32), true, Some("29 Apr 2021"));
+        check("Single-user Stata perpetual license:", Single, None, false, None);
+        assert_eq!(licence("Stand-in license: none needed, none given"), None);
+        for p in [&SINCE_17, &TO_16, &VERSION, &EDITION] {
+            assert!(p.is_some());
+        }
+    }
+
+    #[test]
+    fn banners() {
+        fn check(text: &str, edition: Option<Edition>, version: &str, now: bool, standin: bool) {
+            let found = read(text.as_bytes()).unwrap();
+            assert_eq!((found.edition, found.version.as_deref(), found.now, found.standin), (edition, Some(version), now, standin), "{text}");
+        }
+        check("\n /__    /   ____/   /   ____/      StataNow 19.5\n___/   /   /___/   /   /___/       SE—Standard Edition\n", Some(Edition::Se), "19.5", true, false);
+        check(" /__    /   ____/   /   ____/      17.0\n___/   /   /___/   /   /___/       MP—Parallel Edition\n", Some(Edition::Mp), "17.0", false, false);
+        check("___/   /   /___/   /   /___/   13.1   Copyright 1985-2013 StataCorp LP\n     MP - Parallel Edition            College Station\n", Some(Edition::Mp), "13.1", false, false);
+        check("___/   /   /___/   /   /___/   15.1   Copyright\n     Special Edition                  College Station\n", Some(Edition::Se), "15.1", false, false);
+        check(" /__    /   ____/   /   ____/      19.5\n___/   /   /___/   /   /___/       Stand-in—Not Stata\n", None, "19.5", false, true);
+        assert_eq!(read(b"\n. di \"stand-in\"\n"), None);
+        assert_eq!(read(&[0xff; 40]), None);
+    }
+
+    #[test]
+    fn names_are_masked() {
+        let text = "Serial number: 401709\n  Licensed to: Ana\r\n               University\n\nNotes:\n          x\n";
+        assert_eq!(masked(text), "Serial number: ***\n  Licensed to: ***\r\n               ***\n\nNotes:\n          x\n");
+        assert_eq!(masked("  Licensed to: a\n. di 1"), "  Licensed to: ***\n. di 1");
+    }
+}

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
+use super::banner;
 use super::echo::{self, Classifier, Kind};
 use super::lines::{Line, for_each_line};
 use super::locate::Location;
@@ -180,7 +181,7 @@ impl Scan {
     fn output(&mut self, text: &str) {
         let words = text.trim_start();
         if self.commands == 0 {
-            self.banner |= text.contains("StataCorp") || text.contains("/____/");
+            self.banner |= banner::is_art(text);
             self.named |= !self.banner && words.starts_with("opened on:");
         }
         if self.named && words.starts_with("closed on:") {
@@ -320,7 +321,7 @@ mod tests {
         check("{smcl}\n{com}. x\n{txt}fin", Incomplete, None, None, Some("x"));
         let closed = "      name:  <unnamed>\n opened on:  1\n. x\n closed on:  2\n------\n";
         check(closed, Succeeded, None, None, None);
-        check(&format!("StataCorp\n{closed}"), Incomplete, None, None, Some("x"));
+        check(&format!(" /__    /   ____/   /   ____/      17.0\n{closed}"), Incomplete, None, None, Some("x"));
         check(&format!("{closed}. y\n"), Incomplete, None, None, Some("y"));
     }
 

@@ -33,7 +33,14 @@ pub(super) fn message(lines: &[&str], complete: bool) -> Option<String> {
         return None;
     }
     kept.reverse();
-    Some(kept.iter().map(|i| i.text.as_str()).collect::<Vec<_>>().join("\n"))
+    let mut text = String::new();
+    for (i, item) in kept.iter().enumerate() {
+        if i > 0 {
+            text.push(if word_wrapped(kept[i - 1], item) { ' ' } else { '\n' });
+        }
+        text.push_str(&item.text);
+    }
+    Some(text)
 }
 
 struct Item {
@@ -123,7 +130,7 @@ mod tests {
         check(
             "a table\n\nexceeded memory limits using exact(1); try again with larger #; see help \ntabulate for details\n",
             true,
-            Some("exceeded memory limits using exact(1); try again with larger #; see help\ntabulate for details"),
+            Some("exceeded memory limits using exact(1); try again with larger #; see help tabulate for details"),
         );
         check("   id:  patient_id\nmore\n     id:  x\nflat region", false, Some("flat region"));
         check("  7.73 |   2.56 | int1", false, None);

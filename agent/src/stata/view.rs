@@ -1,1 +1,260 @@
-//! (being written)
+//! Which bytes of a batch log are the user's: without the banner and without the wrapper's own echo and level.
+//!
+//! What remains reads as if the do-file had been started directly: it begins after the echo of the wrapper's `do` line
+//! and ends after the do-file's own `end of do-file` (and its `r(N);`). Bytes are never altered, only left out at both
+//! ends, and the log itself keeps them. While the run is live the end can only be guessed, so lines that may turn out
+//! to be the wrapper's are held back: [`ViewFinder::settled`] never passes what the finished view will show.
+
+use super::banner;
+use super::echo::{Classifier, Kind};
+use super::lines::{Line, LineReader};
+use super::wrapper::Wrapper;
+
+/// A range of bytes of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// Offset of the first byte of the user's part.
+    pub start: u64,
+    /// Offset after its last byte; none while more may come.
+    pub end: Option<u64>,
+}
+
+/// Finds the view of a log that is pushed in chunks, in bounded memory.
+#[derive(Debug, Clone)]
+pub struct ViewFinder {
+    reader: LineReader,
+    classifier: Classifier,
+    cd: String,
+    run: String,
+    next: String,
+    sentinel: String,
+    start: Start,
+    end: Option<u64>,
+    reached: bool,
+    blank: Option<u64>,
+    tail: Option<Tail>,
+    behind: u64,
+}
+
+/// How the start was found so far.
+#[derive(Debug, Clone)]
+enum Start {
+    /// Among Stata's and the wrapper's own lines.
+    Seeking { banner: bool, launcher: Option<u64>, first: Option<u64>, echo: Option<Echo> },
+    /// The `do` line was echoed; the empty line after it, if there is one, goes too.
+    After(u64),
+    Known(u64),
+}
+
+#[derive(Debug, Clone)]
+struct Echo {
+    key: String,
+    from: u64,
+    to: u64,
+    first: bool,
+}
+
+/// Lines at the end that are the wrapper's if nothing follows.
+#[derive(Debug, Clone, Copy)]
+struct Tail {
+    from: u64,
+    failed: bool,
+}
+
+/// Characters of a wrapper line that tell it: its name ends within them, and they fit Stata's narrowest line.
+const TELLING: usize = 36;
+
+const BREAK: &str = "--Break--";
+
+fn key(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+impl ViewFinder {
+    /// A finder for logs of this wrapper.
+    pub fn new(wrapper: &Wrapper) -> Self {
+        let telling = |line: &str| line.chars().take(TELLING).collect::<String>();
+        Self {
+            reader: LineReader::default(),
+            classifier: Classifier::default(),
+            cd: key(wrapper.cd_line()),
+            run: key(wrapper.do_line()),
+            next: telling(wrapper.next_line()),
+            sentinel: telling(wrapper.sentinel_line()),
+            start: Start::Seeking { banner: false, launcher: None, first: None, echo: None },
+            end: None,
+            reached: false,
+            blank: None,
+            tail: None,
+            behind: 0,
+        }
+    }
+
+    /// Takes the next bytes of the log.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let mut reader = std::mem::take(&mut self.reader);
+        reader.push(bytes, |line| self.line(&line));
+        self.reader = reader;
+    }
+
+    /// The view as far as it is known; none before its start is.
+    pub fn view(&self) -> Option<View> {
+        match self.start {
+            Start::Known(start) => Some(View { start, end: self.end }),
+            _ => None,
+        }
+    }
+
+    /// Bytes from the view's start up to here are the user's, whatever follows. None before the start is known.
+    pub fn settled(&self) -> Option<u64> {
+        let start = self.view()?.start;
+        let end = self.end.unwrap_or_else(|| self.open_end());
+        Some(end.max(start))
+    }
+
+    /// Whether the line that makes the sentinel was echoed at a prompt: the user's code returned without error.
+    pub fn reached_sentinel(&self) -> bool {
+        self.reached
+    }
+
+    /// The view of the whole log, whatever was found: without a `do` line it begins after Stata's banner and first
+    /// echo, without a tail it ends with the log.
+    pub fn finish(mut self) -> View {
+        if let Some(last) = self.reader.partial() {
+            self.line(&last);
+        }
+        let len = self.reader.position();
+        let start = match self.start {
+            Start::Known(at) | Start::After(at) => at,
+            Start::Seeking { launcher: Some(at), .. } => at,
+            Start::Seeking { banner, first, .. } => first.unwrap_or(if banner { len } else { 0 }),
+        };
+        let tail = self.tail.filter(|t| t.failed).map(|t| t.from);
+        View { start, end: Some(self.end.or(tail).unwrap_or(len).max(start)) }
+    }
+
+    fn line(&mut self, line: &Line) {
+        let text = line.text.as_str();
+        let kind = self.classifier.next(text);
+        if let Start::After(at) = self.start {
+            self.start = Start::Known(if kind == Kind::Blank { line.end } else { at });
+            if kind == Kind::Blank {
+                self.behind = line.end;
+                return;
+            }
+        }
+        if matches!(self.start, Start::Seeking { .. }) {
+            self.seek(line, kind);
+        }
+        if !matches!(self.start, Start::After(_)) {
+            self.inside(line, kind);
+        }
+        self.behind = line.end;
+    }
+
+    fn seek(&mut self, line: &Line, kind: Kind<'_>) {
+        let Start::Seeking { banner, launcher, first, echo } = &mut self.start else { return };
+        *banner |= banner::is_art(&line.text);
+        match (kind, &mut *echo) {
+            (Kind::More(rest), Some(echo)) if echo.key.len() < 64 * 1024 => {
+                echo.key.push_str(&key(rest));
+                echo.to = line.end;
+            }
+            (Kind::Command(command), _) => {
+                let is_first = first.is_none();
+                first.get_or_insert(line.start);
+                let next = Echo { key: key(command), from: line.start, to: line.end, first: is_first };
+                if let Some(at) = echo.replace(next).and_then(|e| stray(&e, &self.cd, launcher)) {
+                    self.start = Start::Known(at);
+                    return;
+                }
+            }
+            (Kind::Blank, Some(echo)) if launcher.is_none() && echo.first && echo.to == line.start && echo.key != self.cd => {
+                *launcher = Some(line.end);
+            }
+            _ => {}
+        }
+        if let Start::Seeking { echo: Some(echo), .. } = &self.start
+            && echo.key == self.run
+        {
+            self.start = Start::After(echo.to);
+        }
+    }
+
+    fn inside(&mut self, line: &Line, kind: Kind<'_>) {
+        self.reached |= prompted(&line.text, &self.sentinel).is_some();
+        if self.end.is_some() {
+            return;
+        }
+        if let Some(at) = prompted(&line.text, &self.next) {
+            // Only output without a line end of its own can stand before the prompt.
+            let plain = (line.end - line.start).saturating_sub(line.text.len() as u64) <= 2;
+            let own = self.blank.filter(|_| at == 0).unwrap_or(line.start + if plain { at as u64 } else { 0 });
+            self.end = Some(own);
+            return;
+        }
+        let blank = self.blank.take();
+        match kind {
+            Kind::Blank => self.blank = Some(line.start),
+            Kind::End => self.tail = Some(Tail { from: blank.unwrap_or(line.start), failed: false }),
+            Kind::Code(_) => {
+                if let Some(tail) = &mut self.tail {
+                    tail.failed = true;
+                }
+            }
+            Kind::Command("") | Kind::Rmsg => {}
+            // Glued to a line of dots it is the user's command that was broken, not our level.
+            Kind::Break if line.text.trim_end() == BREAK => {}
+            _ => self.tail = None,
+        }
+    }
+
+    /// Where the bytes that may still turn out to be the wrapper's begin.
+    fn open_end(&self) -> u64 {
+        let held = self.tail.map(|t| t.from).or(self.blank);
+        let Some(partial) = self.reader.partial() else {
+            return held.unwrap_or(self.behind);
+        };
+        let raw = self.reader.partial_bytes();
+        let text = partial.text.as_str();
+        let plain = text.len() == raw.len() && !self.reader.dialect().smcl && !self.reader.partial_is_ended();
+        if !plain || self.may_be_ours(text) {
+            return held.unwrap_or(partial.start);
+        }
+        // The line is output: only the beginning of our prompt at its end is not sure yet.
+        let keep = format!(". {}", self.next);
+        let open = (1..=keep.len().min(text.len())).rev().find(|&n| {
+            keep.is_char_boundary(n) && text.is_char_boundary(text.len() - n) && text.ends_with(&keep[..n])
+        });
+        partial.end - open.unwrap_or(0) as u64
+    }
+
+    /// Whether a line that begins like this may become one that is held back.
+    fn may_be_ours(&self, text: &str) -> bool {
+        let ours = ["end of do-file", BREAK, "r; t="];
+        let prompt = [format!(". {}", self.next), format!(": {}", self.next)];
+        text.trim().is_empty()
+            || text.starts_with("r(")
+            || text.starts_with("r; t=")
+            || ours.contains(&text.trim_end())
+            || "r(".starts_with(text)
+            || ours.iter().any(|o| o.starts_with(text))
+            || prompt.iter().any(|p| p.starts_with(text))
+            || prompted(text, &self.next).is_some()
+    }
+}
+
+/// An echo that is neither the first one nor the wrapper's: the wrapper's cannot be told, so show from the first on.
+fn stray(echo: &Echo, cd: &str, launcher: &Option<u64>) -> Option<u64> {
+    (!echo.first && echo.key != cd).then(|| launcher.unwrap_or(echo.from))
+}
+
+/// Where a wrapper line stands in `text` behind a prompt.
+fn prompted(text: &str, line: &str) -> Option<usize> {
+    let at = text.find(line).filter(|_| !line.is_empty())?;
+    let before = &text[..at];
+    (before.ends_with(". ") || before.ends_with(": ")).then(|| at - 2)
+}
+
+#[cfg(test)]
+mod tests;
