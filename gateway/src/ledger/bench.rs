@@ -1,1 +1,103 @@
-//! bench
+//! How many runs a second the ledger takes: each is recorded and goes through three durable steps more.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use longhaul_proto::{
+    clock::Clock,
+    ids::Ids,
+    state::{Cause, RunState},
+    tasks::Tasks,
+    wire,
+};
+
+use super::{Dedupe, Detail, Ledger, LedgerError, NewRun, Record, Transition, sqlite::SqliteLedger};
+
+/// What [`runs_per_second`] found.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Runs that went through all four steps.
+    pub runs: u32,
+    /// In how much time.
+    pub took: Duration,
+}
+
+impl Rate {
+    /// Runs a second.
+    pub fn per_second(&self) -> f64 {
+        f64::from(self.runs) / self.took.as_secs_f64()
+    }
+}
+
+/// Takes `runs` runs through queued, starting, running and succeeded, by `callers` at once, in a new ledger in `folder`.
+///
+/// # Errors
+/// When the ledger fails.
+pub async fn runs_per_second(folder: &Path, runs: u32, callers: u32) -> Result<Rate, LedgerError> {
+    let (tasks, clock) = (Tasks::new(), Clock::system());
+    let ledger = Arc::new(SqliteLedger::open(folder, "bench", &tasks).await?);
+    let start = clock.monotonic();
+    let workers: Vec<_> = (0..callers)
+        .map(|caller| {
+            let (ledger, clock) = (ledger.clone(), clock.clone());
+            let share = runs / callers + u32::from(caller < runs % callers);
+            tasks.spawn(async move {
+                for _ in 0..share {
+                    one(&ledger, &clock).await?;
+                }
+                Ok::<(), LedgerError>(())
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.await.map_err(|_| LedgerError::Closed)??;
+    }
+    let took = clock.monotonic().saturating_sub(start);
+    ledger.close().await;
+    Ok(Rate { runs, took })
+}
+
+async fn one(ledger: &SqliteLedger, clock: &Clock) -> Result<(), LedgerError> {
+    let run = Ids::system().run();
+    let at_ms = clock.unix_ms();
+    let record = Record {
+        run,
+        principal: "bench".to_owned(),
+        state: RunState::Queued,
+        cause: Cause::Submitted,
+        attempt: 0,
+        agent_id: String::new(),
+        host: String::new(),
+        pool: String::new(),
+        created_ms: at_ms,
+        finished_ms: 0,
+        delivered_ms: 0,
+        cancel: None,
+        detail: Detail { source: "/home/ann/project/analysis.do".to_owned(), ..Detail::default() },
+    };
+    let submission = wire::Submission { run_id: run.to_string(), ..wire::Submission::default() };
+    let dedupe = Dedupe { shape: run.to_string(), code: String::new(), join_since_ms: Some(at_ms) };
+    ledger.insert(NewRun { record: record.clone(), submission, key: None, dedupe }).await?;
+    let edges = [
+        (RunState::Queued, 0, RunState::Starting, Cause::Dispatched),
+        (RunState::Starting, 1, RunState::Running, Cause::FirstOutput),
+        (RunState::Running, 1, RunState::Succeeded, Cause::Completed),
+    ];
+    for (from, from_attempt, to, cause) in edges {
+        let given_to = (to == RunState::Starting).then(|| ("a".to_owned(), "stata1".to_owned(), "lab".to_owned()));
+        let detail = to.is_end().then(|| record.detail.clone());
+        let step = Transition { run, from, from_attempt, to, cause, attempt: 1, at_ms, given_to, detail };
+        ledger.transition(step).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "a measurement: cargo test --release -p longhaul-gateway ledger::bench -- --ignored --nocapture"]
+    async fn rate() {
+        let folder = tempfile::tempdir().unwrap();
+        let rate = super::runs_per_second(folder.path(), 4_000, 64).await.unwrap();
+        println!("{:.0} runs/s with 4 durable transitions each, 64 callers", rate.per_second());
+    }
+}

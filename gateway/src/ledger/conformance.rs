@@ -1,1 +1,318 @@
-//! laws
+//! The laws of a ledger, held up to every implementation.
+
+use std::sync::Arc;
+
+use longhaul_proto::{
+    api::{CancelMode, Joined},
+    ids::{Ids, RunId},
+    state::{Cause, RunState},
+    tasks::Tasks,
+    wire,
+};
+
+use super::{
+    AgentRecord, CancelWish, Dedupe, Detail, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, SpoolHeld,
+    TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
+};
+use crate::auth::principal::Scope;
+
+fn new_run(principal: &str) -> NewRun {
+    let run = Ids::system().run();
+    NewRun {
+        record: Record {
+            run,
+            principal: principal.to_owned(),
+            state: RunState::Queued,
+            cause: Cause::Submitted,
+            attempt: 0,
+            agent_id: String::new(),
+            host: String::new(),
+            pool: String::new(),
+            created_ms: 1_000,
+            finished_ms: 0,
+            delivered_ms: 0,
+            cancel: None,
+            detail: Detail { source: "text".to_owned(), args: vec!["a b".to_owned()], ..Detail::default() },
+        },
+        submission: wire::Submission {
+            run_id: run.to_string(),
+            principal: principal.to_owned(),
+            source: Some(wire::submission::Source::Text(b"display 1\n".to_vec())),
+            ..wire::Submission::default()
+        },
+        key: None,
+        dedupe: Dedupe { shape: run.to_string(), code: "c0de".to_owned(), join_since_ms: Some(0) },
+    }
+}
+
+fn step(run: RunId, from: (RunState, u32), to: (RunState, u32), cause: Cause, at_ms: i64) -> Transition {
+    Transition {
+        run,
+        from: from.0,
+        from_attempt: from.1,
+        to: to.0,
+        cause,
+        attempt: to.1,
+        at_ms,
+        given_to: None,
+        detail: None,
+    }
+}
+
+use RunState::{Lost, Queued, Running, Starting, Succeeded};
+
+/// Brings a run to `running` under attempt 1.
+async fn running(ledger: &dyn Ledger, new: NewRun) -> RunId {
+    let run = new.record.run;
+    assert_eq!(ledger.insert(new).await.unwrap(), Inserted::New);
+    let mut start = step(run, (Queued, 0), (Starting, 1), Cause::Dispatched, 1_010);
+    start.given_to = Some(("agent".to_owned(), "stata1".to_owned(), "lab".to_owned()));
+    ledger.transition(start).await.unwrap();
+    ledger.transition(step(run, (Starting, 1), (Running, 1), Cause::FirstOutput, 1_020)).await.unwrap();
+    run
+}
+
+async fn end(ledger: &dyn Ledger, run: RunId, at_ms: i64, complete: bool) {
+    let mut end = step(run, (Running, 1), (Succeeded, 1), Cause::Completed, at_ms);
+    end.detail = Some(Detail { log_len: 7, complete, ..Detail::default() });
+    ledger.transition(end).await.unwrap();
+}
+
+async fn a_run_keeps_what_it_was_given(ledger: &dyn Ledger) {
+    let new = new_run("ann");
+    let (record, submission) = (new.record.clone(), new.submission.clone());
+    let run = record.run;
+    ledger.insert(new).await.unwrap();
+    assert_eq!(ledger.get(run).await.unwrap(), Some(record));
+    assert_eq!(ledger.submission(run).await.unwrap(), Some(submission));
+    assert_eq!(ledger.get(Ids::system().run()).await.unwrap(), None);
+    assert!(ledger.active().await.unwrap().iter().any(|r| r.run == run));
+}
+
+async fn a_step_names_what_it_expects(ledger: &dyn Ledger) {
+    let run = running(ledger, new_run("ann")).await;
+    let lost = |result: Result<(), LedgerError>| assert!(matches!(result, Err(LedgerError::LostRace(r)) if r == run));
+    lost(ledger.transition(step(run, (Starting, 1), (Running, 1), Cause::FirstOutput, 2)).await);
+    lost(ledger.transition(step(run, (Running, 2), (Succeeded, 2), Cause::Completed, 2)).await);
+    assert!(matches!(
+        ledger.transition(step(run, (Running, 1), (Queued, 1), Cause::Returned, 2)).await,
+        Err(LedgerError::NoSuchEdge { from: Running, to: Queued })
+    ));
+    end(ledger, run, 2_000, true).await;
+    let record = ledger.get(run).await.unwrap().unwrap();
+    assert_eq!((record.state, record.cause, record.attempt), (Succeeded, Cause::Completed, 1));
+    assert_eq!((record.host.as_str(), record.pool.as_str(), record.finished_ms), ("stata1", "lab", 2_000));
+    assert_eq!(record.detail.log_len, 7);
+    let history = ledger.history(run).await.unwrap();
+    let states: Vec<_> = history.iter().map(|row| (row.n, row.state, row.attempt)).collect();
+    assert_eq!(states, [(0, Queued, 0), (1, Starting, 1), (2, Running, 1), (3, Succeeded, 1)]);
+    assert!(ledger.active().await.unwrap().iter().all(|r| r.run != run));
+}
+
+async fn of_many_who_want_the_same_step_one_gets_it(ledger: &dyn Ledger) {
+    let run = running(ledger, new_run("ann")).await;
+    let tries = (0..16).map(|_| ledger.transition(step(run, (Running, 1), (Succeeded, 1), Cause::Completed, 5)));
+    let won = futures_util::future::join_all(tries).await.iter().filter(|r| r.is_ok()).count();
+    assert_eq!(won, 1);
+}
+
+async fn lost_may_be_corrected_once(ledger: &dyn Ledger) {
+    let run = running(ledger, new_run("ann")).await;
+    ledger.transition(step(run, (Running, 1), (Lost, 1), Cause::DeclaredDead, 5)).await.unwrap();
+    ledger.transition(step(run, (Lost, 1), (Succeeded, 1), Cause::Completed, 6)).await.unwrap();
+    assert!(ledger.transition(step(run, (Succeeded, 1), (Lost, 1), Cause::AgentGone, 7)).await.is_err());
+}
+
+async fn a_key_is_one_run(ledger: &dyn Ledger) {
+    let keyed = |body: &str, principal: &str| NewRun {
+        key: Some(("tool-7".to_owned(), body.to_owned())),
+        ..new_run(principal)
+    };
+    let first = keyed("b", "keys");
+    let run = first.record.run;
+    assert_eq!(ledger.insert(first).await.unwrap(), Inserted::New);
+    assert_eq!(ledger.insert(keyed("b", "keys")).await.unwrap(), Inserted::Joined(run, Joined::Key));
+    assert!(matches!(ledger.insert(keyed("other", "keys")).await, Err(LedgerError::KeyTaken(r)) if r == run));
+    assert_eq!(ledger.insert(keyed("b", "somebody else")).await.unwrap(), Inserted::New, "keys belong to a principal");
+    assert_eq!(ledger.by_key("keys", "tool-7").await.unwrap(), Some((run, "b".to_owned())));
+    assert_eq!(ledger.by_key("keys", "tool-8").await.unwrap(), None);
+}
+
+async fn equal_requests_join(ledger: &dyn Ledger) {
+    let equal = |code: &str, since: Option<i64>, key: Option<&str>| NewRun {
+        dedupe: Dedupe { shape: "equal".to_owned(), code: code.to_owned(), join_since_ms: since },
+        key: key.map(|k| (k.to_owned(), "b".to_owned())),
+        ..new_run("ann")
+    };
+    let first = equal("1", Some(0), None);
+    let run = running(ledger, first).await;
+    let insert = async |new: NewRun| ledger.insert(new).await.unwrap();
+    assert_eq!(insert(equal("1", Some(0), Some("k1"))).await, Inserted::Joined(run, Joined::Unfinished));
+    assert_eq!(insert(equal("", Some(0), None)).await, Inserted::Joined(run, Joined::Unfinished), "unknown equals any");
+    end(ledger, run, 5_000, true).await;
+    assert_eq!(insert(equal("1", Some(4_000), None)).await, Inserted::Joined(run, Joined::Undelivered));
+    ledger.delivered(run, 5_500).await.unwrap();
+    ledger.delivered(run, 9_999).await.unwrap();
+    assert_eq!(ledger.get(run).await.unwrap().unwrap().delivered_ms, 5_500);
+    assert_eq!(insert(equal("1", Some(0), Some("k1"))).await, Inserted::Joined(run, Joined::Key), "same call, same run");
+    let other = equal("2", Some(4_000), None);
+    let second = other.record.run;
+    assert_eq!(insert(other).await, Inserted::New, "delivered, and another code");
+    assert_eq!(insert(equal("2", None, None)).await, Inserted::New, "again");
+    ledger.transition(step(second, (Queued, 0), (RunState::Cancelled, 0), Cause::CancelRequested, 6_000)).await.unwrap();
+    let late = equal("2", Some(6_001), None);
+    let joined = insert(late).await;
+    assert!(matches!(joined, Inserted::Joined(r, Joined::Unfinished) if r != second), "the newer one answers");
+}
+
+async fn the_first_wish_names_who_asked(ledger: &dyn Ledger) {
+    let run = running(ledger, new_run("ann")).await;
+    let wish = |by: &str, at_ms, mode| CancelWish { by: by.to_owned(), at_ms, mode };
+    assert!(ledger.want_cancel(run, wish("ann", 10, CancelMode::Break)).await.unwrap());
+    assert!(ledger.want_cancel(run, wish("root", 20, CancelMode::Kill)).await.unwrap());
+    let kept = ledger.get(run).await.unwrap().unwrap().cancel;
+    assert_eq!(kept, Some(wish("ann", 10, CancelMode::Kill)));
+    end(ledger, run, 30, true).await;
+    assert!(!ledger.want_cancel(run, wish("ann", 40, CancelMode::Break)).await.unwrap());
+}
+
+async fn names_and_pages(ledger: &dyn Ledger) {
+    let mut runs = Vec::new();
+    for _ in 0..5 {
+        let new = new_run("pages");
+        runs.push(new.record.run);
+        ledger.insert(new).await.unwrap();
+    }
+    runs.reverse();
+    let page = async |before: Option<RunId>, state: Option<RunState>, limit: u32| -> Vec<RunId> {
+        let query = ListQuery { principal: Some("pages".to_owned()), state, before, limit };
+        ledger.list(query).await.unwrap().iter().map(|r| r.run).collect()
+    };
+    assert_eq!(page(None, None, 3).await, runs[..3]);
+    assert_eq!(page(Some(runs[2]), None, 3).await, runs[3..]);
+    assert_eq!(page(None, Some(Queued), 9).await, runs);
+    assert!(page(None, Some(Running), 9).await.is_empty());
+    let all = ledger.list(ListQuery { limit: 1000, ..ListQuery::default() }).await.unwrap();
+    assert!(all.len() > 5);
+    assert!(all.windows(2).all(|w| w[0].run > w[1].run));
+    let in_state = ledger.list(ListQuery { limit: 1000, state: Some(Queued), ..ListQuery::default() }).await.unwrap();
+    assert!(in_state.iter().all(|r| r.state == Queued));
+
+    let full = runs[0].to_string().replace('-', "");
+    for tail in [runs[0].short(), full[full.len() - 12..].to_owned()] {
+        assert_eq!(ledger.by_tail(Some("pages"), &tail, 2).await.unwrap(), [runs[0]]);
+        assert_eq!(ledger.by_tail(None, &tail, 2).await.unwrap(), [runs[0]]);
+        assert!(ledger.by_tail(Some("ann"), &tail, 2).await.unwrap().is_empty());
+    }
+}
+
+async fn only_the_ended_and_old_is_swept(ledger: &dyn Ledger) {
+    let open = new_run("ann");
+    let unfinished = open.record.run;
+    ledger.insert(NewRun { record: Record { created_ms: -900, ..open.record.clone() }, ..open }).await.unwrap();
+    let older = running(ledger, new_run("ann")).await;
+    end(ledger, older, 1, false).await;
+    assert_eq!(ledger.sweep(2, 100).await.unwrap(), [older]);
+    assert!(ledger.get(older).await.unwrap().is_none());
+    assert!(ledger.submission(older).await.unwrap().is_none());
+    assert!(ledger.history(older).await.unwrap().is_empty());
+    assert!(ledger.get(unfinished).await.unwrap().is_some());
+    assert!(ledger.sweep(2, 100).await.unwrap().is_empty());
+}
+
+async fn spools_are_known_until_they_are_gone(ledger: &dyn Ledger) {
+    let whole = running(ledger, new_run("ann")).await;
+    end(ledger, whole, 10, true).await;
+    let torn = running(ledger, new_run("ann")).await;
+    end(ledger, torn, 10, false).await;
+    let held = ledger.spools_held(11, 1000).await.unwrap();
+    assert!(held.contains(&SpoolHeld { run: whole, agent_id: "agent".to_owned() }));
+    assert!(held.iter().all(|h| h.run != torn), "a spool is the only copy while the mirror is not whole");
+    assert!(ledger.spools_held(10, 1000).await.unwrap().iter().all(|h| h.run != whole), "not before its time");
+    ledger.spool_gone(whole).await.unwrap();
+    assert!(ledger.spools_held(11, 1000).await.unwrap().iter().all(|h| h.run != whole));
+}
+
+async fn tokens_and_agents(ledger: &dyn Ledger) {
+    let token = |name: &str, sha256: &str| TokenRecord {
+        name: name.to_owned(),
+        principal: "ann".to_owned(),
+        sha256: sha256.to_owned(),
+        scope: Scope::Operate,
+        created_ms: 5,
+        expires_ms: Some(9),
+        revoked_ms: None,
+    };
+    assert!(ledger.token_add(token("laptop", "aa")).await.unwrap());
+    assert!(!ledger.token_add(token("laptop", "bb")).await.unwrap(), "a name is one token");
+    assert_eq!(ledger.token_find("aa").await.unwrap(), Some(token("laptop", "aa")));
+    assert_eq!(ledger.token_find("bb").await.unwrap(), None);
+    assert!(ledger.token_revoke("laptop", 7).await.unwrap());
+    assert!(!ledger.token_revoke("laptop", 8).await.unwrap());
+    assert_eq!(ledger.token_list().await.unwrap(), [TokenRecord { revoked_ms: Some(7), ..token("laptop", "aa") }]);
+
+    let mut agent = AgentRecord {
+        info: wire::AgentInfo { agent_id: "a".to_owned(), name: "stata1".to_owned(), ..wire::AgentInfo::default() },
+        seen_ms: 1,
+    };
+    ledger.put_agent(agent.clone()).await.unwrap();
+    agent.seen_ms = 2;
+    ledger.put_agent(agent.clone()).await.unwrap();
+    assert_eq!(ledger.agents().await.unwrap(), [agent]);
+}
+
+async fn all(ledger: Arc<dyn Ledger>) {
+    let ledger = &*ledger;
+    assert_eq!(ledger.cluster_id(), "c1");
+    a_run_keeps_what_it_was_given(ledger).await;
+    a_step_names_what_it_expects(ledger).await;
+    of_many_who_want_the_same_step_one_gets_it(ledger).await;
+    lost_may_be_corrected_once(ledger).await;
+    a_key_is_one_run(ledger).await;
+    equal_requests_join(ledger).await;
+    the_first_wish_names_who_asked(ledger).await;
+    names_and_pages(ledger).await;
+    only_the_ended_and_old_is_swept(ledger).await;
+    spools_are_known_until_they_are_gone(ledger).await;
+    tokens_and_agents(ledger).await;
+    ledger.check().await.unwrap();
+    ledger.close().await;
+}
+
+#[tokio::test]
+async fn the_model_keeps_the_laws() {
+    all(Arc::new(MemoryLedger::new("c1"))).await;
+}
+
+#[tokio::test]
+async fn sqlite_keeps_the_laws() {
+    let folder = tempfile::tempdir().unwrap();
+    let tasks = Tasks::new();
+    all(Arc::new(SqliteLedger::open(folder.path(), "c1", &tasks).await.unwrap())).await;
+}
+
+#[tokio::test]
+async fn sqlite_comes_back_as_it_was_and_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let tasks = Tasks::new();
+    let ledger = SqliteLedger::open(folder.path(), "c1", &tasks).await.unwrap();
+    let run = running(&ledger, new_run("ann")).await;
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+    }
+    ledger.close().await;
+    assert!(matches!(ledger.check().await, Err(LedgerError::Closed)));
+    let ledger = SqliteLedger::open(folder.path(), "another", &tasks).await.unwrap();
+    assert_eq!(ledger.cluster_id(), "c1", "a ledger keeps its name");
+    assert_eq!(ledger.active().await.unwrap()[0].run, run);
+    ledger.close().await;
+    let raw = sqlx::SqlitePool::connect(&format!("sqlite:{}", folder.path().join("ledger.sqlite").display())).await.unwrap();
+    sqlx::query("PRAGMA user_version = 99").execute(&raw).await.unwrap();
+    raw.close().await;
+    assert!(matches!(
+        SqliteLedger::open(folder.path(), "c1", &tasks).await,
+        Err(LedgerError::TooNew { found: 99, .. })
+    ));
+}

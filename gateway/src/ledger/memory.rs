@@ -1,1 +1,294 @@
-//! memory
+//! The ledger as a plain model: what is meant, without a disk. Tests use it, and the laws hold both to it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use longhaul_proto::{api::Joined, ids::RunId, wire};
+
+use super::{
+    AgentRecord, Answer, CancelWish, Dedupe, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, SpoolHeld,
+    TokenRecord, Transition, TransitionRow,
+};
+
+/// A ledger that forgets everything with its process.
+pub struct MemoryLedger {
+    cluster_id: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    runs: BTreeMap<RunId, Row>,
+    keys: HashMap<(String, String), (RunId, String)>,
+    tokens: BTreeMap<String, TokenRecord>,
+    agents: BTreeMap<String, AgentRecord>,
+}
+
+struct Row {
+    record: Record,
+    submission: wire::Submission,
+    dedupe: Dedupe,
+    history: Vec<TransitionRow>,
+    spool_held: bool,
+}
+
+impl MemoryLedger {
+    /// An empty ledger of this name.
+    pub fn new(cluster_id: &str) -> Self {
+        Self { cluster_id: cluster_id.to_owned(), state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer<T: Send + 'static>(&self, work: impl FnOnce(&mut State) -> Result<T, LedgerError>) -> Answer<'_, T> {
+        let result = work(&mut self.state());
+        async { result }.boxed()
+    }
+}
+
+impl State {
+    fn insert(&mut self, new: NewRun) -> Result<Inserted, LedgerError> {
+        let run = new.record.run;
+        if let Some((key, body)) = &new.key
+            && let Some((earlier, made_by)) = self.keys.get(&(new.record.principal.clone(), key.clone()))
+        {
+            return if made_by == body {
+                Ok(Inserted::Joined(*earlier, Joined::Key))
+            } else {
+                Err(LedgerError::KeyTaken(*earlier))
+            };
+        }
+        let equal = new.dedupe.join_since_ms.and_then(|since_ms| {
+            self.runs.values().rev().filter(|row| row.dedupe.shape == new.dedupe.shape).take(16).find_map(|row| {
+                let (a, b) = (&row.dedupe.code, &new.dedupe.code);
+                let same = a == b || a.is_empty() || b.is_empty();
+                let record = &row.record;
+                let lately = record.finished_ms >= since_ms && record.delivered_ms == 0;
+                match (same, record.state.is_end(), lately) {
+                    (true, false, _) => Some((record.run, Joined::Unfinished)),
+                    (true, true, true) => Some((record.run, Joined::Undelivered)),
+                    _ => None,
+                }
+            })
+        });
+        let answered_by = equal.map_or(run, |(earlier, _)| earlier);
+        if equal.is_none() && self.runs.contains_key(&run) {
+            return Err(LedgerError::LostRace(run));
+        }
+        if let Some((key, body)) = new.key {
+            self.keys.insert((new.record.principal.clone(), key), (answered_by, body));
+        }
+        if let Some((earlier, why)) = equal {
+            return Ok(Inserted::Joined(earlier, why));
+        }
+        let first = TransitionRow {
+            n: 0,
+            state: new.record.state,
+            cause: new.record.cause,
+            attempt: new.record.attempt,
+            at_ms: new.record.created_ms,
+        };
+        let row = Row {
+            record: new.record,
+            submission: new.submission,
+            dedupe: new.dedupe,
+            history: vec![first],
+            spool_held: false,
+        };
+        self.runs.insert(run, row);
+        Ok(Inserted::New)
+    }
+
+    fn transition(&mut self, step: Transition) -> Result<(), LedgerError> {
+        let row = self.runs.get_mut(&step.run).ok_or(LedgerError::LostRace(step.run))?;
+        let record = &mut row.record;
+        if record.state != step.from || record.attempt != step.from_attempt {
+            return Err(LedgerError::LostRace(step.run));
+        }
+        let ended = step.to.is_end();
+        row.spool_held = ended && step.detail.as_ref().is_some_and(|d| d.complete);
+        (record.state, record.cause, record.attempt) = (step.to, step.cause, step.attempt);
+        record.finished_ms = if ended { step.at_ms } else { 0 };
+        if let Some((agent, host, pool)) = step.given_to {
+            (record.agent_id, record.host, record.pool) = (agent, host, pool);
+        }
+        if let Some(detail) = step.detail {
+            record.detail = detail;
+        }
+        let n = u32::try_from(row.history.len()).unwrap_or(u32::MAX);
+        let (state, cause, attempt, at_ms) = (step.to, step.cause, step.attempt, step.at_ms);
+        row.history.push(TransitionRow { n, state, cause, attempt, at_ms });
+        Ok(())
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    fn insert(&self, new: NewRun) -> Answer<'_, Inserted> {
+        self.answer(|state| state.insert(new))
+    }
+
+    fn transition(&self, step: Transition) -> Answer<'_, ()> {
+        self.answer(|state| {
+            if !step.from.may_become(step.to) {
+                return Err(LedgerError::NoSuchEdge { from: step.from, to: step.to });
+            }
+            state.transition(step)
+        })
+    }
+
+    fn want_cancel(&self, run: RunId, wish: CancelWish) -> Answer<'_, bool> {
+        self.answer(|state| {
+            let Some(row) = state.runs.get_mut(&run).filter(|row| !row.record.state.is_end()) else { return Ok(false) };
+            match &mut row.record.cancel {
+                Some(earlier) => earlier.mode = wish.mode,
+                none => *none = Some(wish),
+            }
+            Ok(true)
+        })
+    }
+
+    fn delivered(&self, run: RunId, at_ms: i64) -> Answer<'_, ()> {
+        self.answer(|state| {
+            if let Some(row) = state.runs.get_mut(&run).filter(|row| row.record.delivered_ms == 0) {
+                row.record.delivered_ms = at_ms;
+            }
+            Ok(())
+        })
+    }
+
+    fn spool_gone(&self, run: RunId) -> Answer<'_, ()> {
+        self.answer(|state| {
+            if let Some(row) = state.runs.get_mut(&run) {
+                row.spool_held = false;
+            }
+            Ok(())
+        })
+    }
+
+    fn get(&self, run: RunId) -> Answer<'_, Option<Record>> {
+        self.answer(|state| Ok(state.runs.get(&run).map(|row| row.record.clone())))
+    }
+
+    fn submission(&self, run: RunId) -> Answer<'_, Option<wire::Submission>> {
+        self.answer(|state| Ok(state.runs.get(&run).map(|row| row.submission.clone())))
+    }
+
+    fn by_key<'a>(&'a self, principal: &'a str, key: &'a str) -> Answer<'a, Option<(RunId, String)>> {
+        self.answer(|state| Ok(state.keys.get(&(principal.to_owned(), key.to_owned())).cloned()))
+    }
+
+    fn by_tail<'a>(&'a self, principal: Option<&'a str>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
+        self.answer(|state| {
+            let fits = |row: &&Row| {
+                principal.is_none_or(|p| p == row.record.principal)
+                    && row.record.run.to_string().replace('-', "").ends_with(tail)
+            };
+            Ok(state.runs.values().rev().filter(fits).take(limit as usize).map(|row| row.record.run).collect())
+        })
+    }
+
+    fn list(&self, query: ListQuery) -> Answer<'_, Vec<Record>> {
+        self.answer(|state| {
+            let fits = |record: &&Record| {
+                query.principal.as_ref().is_none_or(|p| *p == record.principal)
+                    && query.state.is_none_or(|s| s == record.state)
+                    && query.before.is_none_or(|run| record.run < run)
+            };
+            let rows = state.runs.values().rev().map(|row| &row.record);
+            Ok(rows.filter(fits).take(query.limit as usize).cloned().collect())
+        })
+    }
+
+    fn active(&self) -> Answer<'_, Vec<Record>> {
+        self.answer(|state| {
+            Ok(state.runs.values().map(|row| &row.record).filter(|r| !r.state.is_end()).cloned().collect())
+        })
+    }
+
+    fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>> {
+        self.answer(|state| Ok(state.runs.get(&run).map(|row| row.history.clone()).unwrap_or_default()))
+    }
+
+    fn sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<RunId>> {
+        self.answer(|state| {
+            let mut old: Vec<_> = state
+                .runs
+                .values()
+                .map(|row| (row.record.finished_ms, row.record.run))
+                .filter(|(finished_ms, _)| *finished_ms > 0 && *finished_ms < before_ms)
+                .collect();
+            old.sort();
+            old.truncate(limit as usize);
+            let gone: Vec<_> = old.into_iter().map(|(_, run)| run).collect();
+            for run in &gone {
+                state.runs.remove(run);
+            }
+            state.keys.retain(|_, (run, _)| !gone.contains(run));
+            Ok(gone)
+        })
+    }
+
+    fn spools_held(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<SpoolHeld>> {
+        self.answer(|state| {
+            let mut held: Vec<_> =
+                state.runs.values().filter(|row| row.spool_held && row.record.finished_ms < before_ms).collect();
+            held.sort_by_key(|row| row.record.finished_ms);
+            let held = held.into_iter().take(limit as usize);
+            Ok(held.map(|row| SpoolHeld { run: row.record.run, agent_id: row.record.agent_id.clone() }).collect())
+        })
+    }
+
+    fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()> {
+        self.answer(|state| {
+            state.agents.insert(agent.info.agent_id.clone(), agent);
+            Ok(())
+        })
+    }
+
+    fn agents(&self) -> Answer<'_, Vec<AgentRecord>> {
+        self.answer(|state| Ok(state.agents.values().cloned().collect()))
+    }
+
+    fn token_add(&self, token: TokenRecord) -> Answer<'_, bool> {
+        self.answer(|state| {
+            let taken = state.tokens.values().any(|t| t.name == token.name || t.sha256 == token.sha256);
+            if !taken {
+                state.tokens.insert(token.name.clone(), token);
+            }
+            Ok(!taken)
+        })
+    }
+
+    fn token_find<'a>(&'a self, sha256: &'a str) -> Answer<'a, Option<TokenRecord>> {
+        self.answer(|state| Ok(state.tokens.values().find(|t| t.sha256 == sha256).cloned()))
+    }
+
+    fn token_list(&self) -> Answer<'_, Vec<TokenRecord>> {
+        self.answer(|state| Ok(state.tokens.values().cloned().collect()))
+    }
+
+    fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool> {
+        self.answer(|state| {
+            let Some(token) = state.tokens.get_mut(name).filter(|t| t.revoked_ms.is_none()) else { return Ok(false) };
+            token.revoked_ms = Some(at_ms);
+            Ok(true)
+        })
+    }
+
+    fn check(&self) -> Answer<'_, ()> {
+        self.answer(|_| Ok(()))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
+}

@@ -1,1 +1,85 @@
-//! schema
+//! The tables, as a list of migrations. `PRAGMA user_version` counts how many were applied; a published step is never
+//! edited, only followed by another.
+
+use sqlx::{Connection, Row, SqliteConnection};
+
+use super::{LedgerError, sqlite::storage};
+
+const STEPS: &[&str] = &[r"
+CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE runs(
+    run TEXT PRIMARY KEY,                -- UUIDv7: the order of names is the order of time
+    tail TEXT NOT NULL,                  -- the short form
+    principal TEXT NOT NULL,
+    state TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    steps INTEGER NOT NULL,              -- rows in transitions
+    agent_id TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pool TEXT NOT NULL,
+    created INTEGER NOT NULL,            -- Unix ms, as all times here
+    finished INTEGER NOT NULL,           -- 0 = not yet
+    delivered INTEGER NOT NULL,          -- 0 = not yet
+    cancel_by TEXT,
+    cancel_at INTEGER,
+    cancel_mode TEXT,
+    shape TEXT NOT NULL,                 -- what makes two requests equal, but for their code
+    code TEXT NOT NULL,                  -- digest of the code; empty = nobody looked
+    spool_held INTEGER NOT NULL,         -- an agent keeps the spool and the mirror is whole
+    detail TEXT NOT NULL                 -- JSON: what no query asks for
+);
+CREATE INDEX runs_active ON runs(run) WHERE state IN ('queued', 'starting', 'running');
+CREATE INDEX runs_tail ON runs(tail);
+CREATE INDEX runs_principal ON runs(principal, run);
+CREATE INDEX runs_principal_state ON runs(principal, state, run);
+CREATE INDEX runs_state ON runs(state, run);
+CREATE INDEX runs_shape ON runs(shape, run);
+CREATE INDEX runs_finished ON runs(finished) WHERE finished > 0;
+CREATE INDEX runs_spool ON runs(finished) WHERE spool_held = 1;
+
+-- Apart from runs, so that a scan of runs does not read 32 MiB bundles.
+CREATE TABLE submissions(run TEXT PRIMARY KEY, body BLOB NOT NULL);
+
+CREATE TABLE transitions(
+    run TEXT NOT NULL, n INTEGER NOT NULL, state TEXT NOT NULL, cause TEXT NOT NULL, attempt INTEGER NOT NULL,
+    at INTEGER NOT NULL, PRIMARY KEY(run, n)
+) WITHOUT ROWID;
+
+CREATE TABLE keys(
+    principal TEXT NOT NULL, key TEXT NOT NULL, run TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY(principal, key)
+) WITHOUT ROWID;
+CREATE INDEX keys_run ON keys(run);
+
+CREATE TABLE tokens(
+    name TEXT PRIMARY KEY, principal TEXT NOT NULL, sha256 TEXT NOT NULL UNIQUE, scope TEXT NOT NULL,
+    created INTEGER NOT NULL, expires INTEGER, revoked INTEGER
+);
+
+CREATE TABLE agents(agent_id TEXT PRIMARY KEY, seen INTEGER NOT NULL, info BLOB NOT NULL);
+"];
+
+/// Brings the file to the newest format.
+///
+/// # Errors
+/// When it is newer than this program, or cannot be written.
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), LedgerError> {
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let found: i64 =
+        sqlx::query("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(storage)?.try_get(0).map_err(storage)?;
+    if found > known {
+        return Err(LedgerError::TooNew { found, known });
+    }
+    for (n, step) in STEPS.iter().enumerate().skip(usize::try_from(found).unwrap_or_default()) {
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(storage)?;
+        sqlx::raw_sql(*step).execute(&mut *tx).await.map_err(storage)?;
+        // A pragma takes no parameters; the number is ours.
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {}", n + 1)))
+            .execute(&mut *tx)
+            .await
+            .map_err(storage)?;
+        tx.commit().await.map_err(storage)?;
+    }
+    Ok(())
+}

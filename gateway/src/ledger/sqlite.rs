@@ -1,1 +1,416 @@
-//! sqlite
+//! The ledger in SQLite: WAL, `synchronous=FULL`, one writer with group commit, and a pool of readers.
+
+use std::{path::Path, str::FromStr, sync::Arc};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use longhaul_proto::{api::CancelMode, ids::RunId, state::RunState, tasks::Tasks, wire};
+use prost::Message;
+use sqlx::{
+    Connection, Row, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::{
+    AgentRecord, Answer, CancelWish, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, SpoolHeld, TokenRecord,
+    Transition, TransitionRow, disk, schema,
+    writer::{Done, Job, Op, Writer},
+};
+
+/// Readers beside the writer; SQLite reads in parallel under WAL, and more than the cores bring nothing.
+const READERS: u32 = 4;
+/// Jobs that wait for the writer before callers wait for room.
+const WAITING_JOBS: usize = 4096;
+
+/// Wraps an error of the database.
+pub(super) fn storage(error: sqlx::Error) -> LedgerError {
+    LedgerError::Storage(Arc::new(error))
+}
+
+/// The ledger of one gateway, in one file.
+pub struct SqliteLedger {
+    cluster_id: String,
+    readers: SqlitePool,
+    jobs: mpsc::Sender<Job>,
+    writer: Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+impl SqliteLedger {
+    /// Opens or makes `ledger.sqlite` in `folder`. `cluster_id` names a ledger that is made now.
+    ///
+    /// # Errors
+    /// When the folder is on a network file system, the file is newer than this program, or cannot be written.
+    pub async fn open(folder: &Path, cluster_id: &str, tasks: &Tasks) -> Result<Self, LedgerError> {
+        disk::refuse_network(folder)?;
+        let path = folder.join("ledger.sqlite");
+        // SQLite gives its side files the mode of the main one, so that one has to be right from the start.
+        longhaul_proto::durable::open_append(&path).map_err(|e| LedgerError::Storage(Arc::new(e)))?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(false)
+            .busy_timeout(std::time::Duration::from_secs(10))
+            .statement_cache_capacity(64);
+        let mut connection = SqliteConnection::connect_with(&options).await.map_err(storage)?;
+        schema::migrate(&mut connection).await?;
+        sqlx::query("INSERT OR IGNORE INTO meta(name, value) VALUES ('cluster_id', ?)")
+            .bind(cluster_id)
+            .execute(&mut connection)
+            .await
+            .map_err(storage)?;
+        let cluster_id = sqlx::query("SELECT value FROM meta WHERE name = 'cluster_id'")
+            .fetch_one(&mut connection)
+            .await
+            .and_then(|row| row.try_get(0))
+            .map_err(storage)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options.read_only(true))
+            .await
+            .map_err(storage)?;
+        let (jobs, inbox) = mpsc::channel(WAITING_JOBS);
+        let writer = tasks.spawn(Writer::new(connection, inbox).run());
+        Ok(Self { cluster_id, readers, jobs, writer: Mutex::new(Some(writer)) })
+    }
+
+    fn write(&self, op: Op) -> impl Future<Output = Result<Done, LedgerError>> + Send + 'static {
+        let jobs = self.jobs.clone();
+        async move {
+            let (answer, answered) = oneshot::channel();
+            jobs.send(Job { op, answer }).await.map_err(|_| LedgerError::Closed)?;
+            answered.await.map_err(|_| LedgerError::Closed)?
+        }
+    }
+}
+
+/// The columns of a [`Record`], in the order of [`record`].
+macro_rules! columns {
+    ($rest:literal) => {
+        concat!(
+            "SELECT run, principal, state, cause, attempt, agent_id, host, pool, created, finished, delivered, ",
+            "cancel_by, cancel_at, cancel_mode, detail FROM runs ",
+            $rest
+        )
+    };
+}
+
+fn parse<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, LedgerError> {
+    text.parse().map_err(|e: T::Err| LedgerError::Broken(e.to_string()))
+}
+
+/// The word of a mode in the ledger.
+pub(super) fn mode_word(mode: CancelMode) -> &'static str {
+    match mode {
+        CancelMode::Break => "break",
+        CancelMode::Terminate => "terminate",
+        CancelMode::Kill => "kill",
+    }
+}
+
+fn mode_of(word: &str) -> CancelMode {
+    match word {
+        "kill" => CancelMode::Kill,
+        "terminate" => CancelMode::Terminate,
+        _ => CancelMode::Break,
+    }
+}
+
+fn record(row: &SqliteRow) -> Result<Record, LedgerError> {
+    let text = |at: usize| row.try_get::<&str, _>(at).map_err(storage);
+    let number = |at: usize| row.try_get::<i64, _>(at).map_err(storage);
+    let cancel = match row.try_get::<Option<String>, _>(11).map_err(storage)? {
+        None => None,
+        Some(by) => Some(CancelWish { by, at_ms: number(12)?, mode: mode_of(text(13)?) }),
+    };
+    Ok(Record {
+        run: parse(text(0)?)?,
+        principal: text(1)?.to_owned(),
+        state: parse(text(2)?)?,
+        cause: parse(text(3)?)?,
+        attempt: u32::try_from(number(4)?).unwrap_or_default(),
+        agent_id: text(5)?.to_owned(),
+        host: text(6)?.to_owned(),
+        pool: text(7)?.to_owned(),
+        created_ms: number(8)?,
+        finished_ms: number(9)?,
+        delivered_ms: number(10)?,
+        cancel,
+        detail: serde_json::from_str(text(14)?).map_err(|e| LedgerError::Broken(e.to_string()))?,
+    })
+}
+
+fn token(row: &SqliteRow) -> Result<TokenRecord, LedgerError> {
+    let text = |name: &str| row.try_get::<String, _>(name).map_err(storage);
+    Ok(TokenRecord {
+        name: text("name")?,
+        principal: text("principal")?,
+        sha256: text("sha256")?,
+        scope: parse(&text("scope")?)?,
+        created_ms: row.try_get("created").map_err(storage)?,
+        expires_ms: row.try_get("expires").map_err(storage)?,
+        revoked_ms: row.try_get("revoked").map_err(storage)?,
+    })
+}
+
+impl Ledger for SqliteLedger {
+    fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    fn insert(&self, new: NewRun) -> Answer<'_, Inserted> {
+        let done = self.write(Op::Insert(Box::new(new)));
+        async { if let Done::Inserted(inserted) = done.await? { Ok(inserted) } else { Err(LedgerError::Closed) } }.boxed()
+    }
+
+    fn transition(&self, step: Transition) -> Answer<'_, ()> {
+        if !step.from.may_become(step.to) {
+            return async move { Err(LedgerError::NoSuchEdge { from: step.from, to: step.to }) }.boxed();
+        }
+        let done = self.write(Op::Step(Box::new(step)));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn want_cancel(&self, run: RunId, wish: CancelWish) -> Answer<'_, bool> {
+        let done = self.write(Op::WantCancel(run, wish));
+        async { Ok(done.await? == Done::Changed(true)) }.boxed()
+    }
+
+    fn delivered(&self, run: RunId, at_ms: i64) -> Answer<'_, ()> {
+        let done = self.write(Op::Delivered(run, at_ms));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn spool_gone(&self, run: RunId) -> Answer<'_, ()> {
+        let done = self.write(Op::SpoolGone(run));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn get(&self, run: RunId) -> Answer<'_, Option<Record>> {
+        async move {
+            sqlx::query(columns!("WHERE run = ?"))
+                .bind(run.to_string())
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(storage)?
+                .map(|row| record(&row))
+                .transpose()
+        }
+        .boxed()
+    }
+
+    fn submission(&self, run: RunId) -> Answer<'_, Option<wire::Submission>> {
+        async move {
+            let row = sqlx::query("SELECT body FROM submissions WHERE run = ?")
+                .bind(run.to_string())
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(storage)?;
+            let Some(row) = row else { return Ok(None) };
+            let body: &[u8] = row.try_get(0).map_err(storage)?;
+            wire::Submission::decode(body).map(Some).map_err(|e| LedgerError::Broken(e.to_string()))
+        }
+        .boxed()
+    }
+
+    fn by_key<'a>(&'a self, principal: &'a str, key: &'a str) -> Answer<'a, Option<(RunId, String)>> {
+        async move {
+            let row = sqlx::query("SELECT run, body FROM keys WHERE principal = ? AND key = ?")
+                .bind(principal)
+                .bind(key)
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(storage)?;
+            let Some(row) = row else { return Ok(None) };
+            Ok(Some((parse(row.try_get(0).map_err(storage)?)?, row.try_get(1).map_err(storage)?)))
+        }
+        .boxed()
+    }
+
+    fn by_tail<'a>(&'a self, principal: Option<&'a str>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
+        async move {
+            // The index knows the last eight characters; longer forms are told apart among the few that share them.
+            let short = tail.get(tail.len().saturating_sub(longhaul_proto::ids::SHORT_LEN)..).unwrap_or_default();
+            let rows = sqlx::query("SELECT run, principal FROM runs WHERE tail = ? ORDER BY run DESC LIMIT 1000")
+                .bind(short)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(storage)?;
+            let mut found = Vec::new();
+            for row in rows {
+                let run: &str = row.try_get(0).map_err(storage)?;
+                let owner: &str = row.try_get(1).map_err(storage)?;
+                if principal.is_none_or(|p| p == owner) && run.replace('-', "").ends_with(tail) {
+                    found.push(parse(run)?);
+                }
+            }
+            found.truncate(limit as usize);
+            Ok(found)
+        }
+        .boxed()
+    }
+
+    fn list(&self, query: ListQuery) -> Answer<'_, Vec<Record>> {
+        async move {
+            let before = query.before.map_or_else(|| "~".to_owned(), |run| run.to_string());
+            let limit = i64::from(query.limit);
+            let rows = match (&query.principal, query.state) {
+                (None, None) => sqlx::query(columns!("WHERE run < ? ORDER BY run DESC LIMIT ?")).bind(before),
+                (Some(p), None) => {
+                    sqlx::query(columns!("WHERE principal = ? AND run < ? ORDER BY run DESC LIMIT ?")).bind(p).bind(before)
+                }
+                (None, Some(s)) => sqlx::query(columns!("WHERE state = ? AND run < ? ORDER BY run DESC LIMIT ?"))
+                    .bind(s.as_str())
+                    .bind(before),
+                (Some(p), Some(s)) => {
+                    sqlx::query(columns!("WHERE principal = ? AND state = ? AND run < ? ORDER BY run DESC LIMIT ?"))
+                        .bind(p)
+                        .bind(s.as_str())
+                        .bind(before)
+                }
+            };
+            rows.bind(limit).fetch_all(&self.readers).await.map_err(storage)?.iter().map(record).collect()
+        }
+        .boxed()
+    }
+
+    fn active(&self) -> Answer<'_, Vec<Record>> {
+        async move {
+            sqlx::query(columns!("WHERE state IN ('queued', 'starting', 'running') ORDER BY run"))
+                .fetch_all(&self.readers)
+                .await
+                .map_err(storage)?
+                .iter()
+                .map(record)
+                .collect()
+        }
+        .boxed()
+    }
+
+    fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>> {
+        async move {
+            let rows = sqlx::query("SELECT n, state, cause, attempt, at FROM transitions WHERE run = ? ORDER BY n")
+                .bind(run.to_string())
+                .fetch_all(&self.readers)
+                .await
+                .map_err(storage)?;
+            rows.iter()
+                .map(|row| {
+                    Ok(TransitionRow {
+                        n: row.try_get(0).map_err(storage)?,
+                        state: parse(row.try_get(1).map_err(storage)?)?,
+                        cause: parse(row.try_get(2).map_err(storage)?)?,
+                        attempt: row.try_get(3).map_err(storage)?,
+                        at_ms: row.try_get(4).map_err(storage)?,
+                    })
+                })
+                .collect()
+        }
+        .boxed()
+    }
+
+    fn sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<RunId>> {
+        let done = self.write(Op::Sweep(before_ms, limit));
+        async { if let Done::Runs(runs) = done.await? { Ok(runs) } else { Err(LedgerError::Closed) } }.boxed()
+    }
+
+    fn spools_held(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<SpoolHeld>> {
+        async move {
+            let rows = sqlx::query(
+                "SELECT run, agent_id FROM runs WHERE spool_held = 1 AND finished < ? ORDER BY finished LIMIT ?",
+            )
+            .bind(before_ms)
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(storage)?;
+            rows.iter()
+                .map(|row| {
+                    Ok(SpoolHeld {
+                        run: parse(row.try_get(0).map_err(storage)?)?,
+                        agent_id: row.try_get(1).map_err(storage)?,
+                    })
+                })
+                .collect()
+        }
+        .boxed()
+    }
+
+    fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()> {
+        let done = self.write(Op::PutAgent(Box::new(agent)));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn agents(&self) -> Answer<'_, Vec<AgentRecord>> {
+        async move {
+            let rows = sqlx::query("SELECT info, seen FROM agents ORDER BY agent_id")
+                .fetch_all(&self.readers)
+                .await
+                .map_err(storage)?;
+            rows.iter()
+                .map(|row| {
+                    let info: &[u8] = row.try_get(0).map_err(storage)?;
+                    let info = wire::AgentInfo::decode(info).map_err(|e| LedgerError::Broken(e.to_string()))?;
+                    Ok(AgentRecord { info, seen_ms: row.try_get(1).map_err(storage)? })
+                })
+                .collect()
+        }
+        .boxed()
+    }
+
+    fn token_add(&self, token: TokenRecord) -> Answer<'_, bool> {
+        let done = self.write(Op::TokenAdd(token));
+        async { Ok(done.await? == Done::Changed(true)) }.boxed()
+    }
+
+    fn token_find<'a>(&'a self, sha256: &'a str) -> Answer<'a, Option<TokenRecord>> {
+        async move {
+            sqlx::query("SELECT * FROM tokens WHERE sha256 = ?")
+                .bind(sha256)
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(storage)?
+                .map(|row| token(&row))
+                .transpose()
+        }
+        .boxed()
+    }
+
+    fn token_list(&self) -> Answer<'_, Vec<TokenRecord>> {
+        async move {
+            let rows = sqlx::query("SELECT * FROM tokens ORDER BY name").fetch_all(&self.readers).await.map_err(storage)?;
+            rows.iter().map(token).collect()
+        }
+        .boxed()
+    }
+
+    fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool> {
+        let done = self.write(Op::TokenRevoke(name.to_owned(), at_ms));
+        async { Ok(done.await? == Done::Changed(true)) }.boxed()
+    }
+
+    fn check(&self) -> Answer<'_, ()> {
+        let done = self.write(Op::Check);
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {
+            let (answer, answered) = oneshot::channel();
+            if self.jobs.send(Job { op: Op::Close, answer }).await.is_ok() {
+                // Answered or dropped: either way the writer is done with it.
+                let _ = answered.await;
+            }
+            if let Some(writer) = self.writer.lock().await.take() {
+                let _ = writer.await;
+            }
+            self.readers.close().await;
+        }
+        .boxed()
+    }
+}
+
+/// Whether a run in this state counts as unfinished in the index `runs_active`.
+pub(super) const fn is_active(state: RunState) -> bool {
+    matches!(state, RunState::Queued | RunState::Starting | RunState::Running)
+}

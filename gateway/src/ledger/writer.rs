@@ -1,1 +1,362 @@
-//! writer
+//! The only one that writes: takes whatever waits, does it in one transaction, commits once, answers all.
+//!
+//! One `fsync` then serves every caller that came while the previous one was under way. When the database refuses one
+//! job, the batch is rolled back and each of its jobs is tried alone, so that a bad one fails alone.
+
+use std::sync::Arc;
+
+use longhaul_proto::{api::Joined, ids::RunId};
+use prost::Message;
+use sqlx::{Connection, Row, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    AgentRecord, CancelWish, Inserted, LedgerError, NewRun, TokenRecord, Transition,
+    sqlite::{is_active, mode_word},
+};
+
+/// Most jobs of one transaction: a commit of so many takes milliseconds, and nobody waits longer for his own.
+const BATCH: usize = 256;
+/// Newest equal requests that are looked at; older ones hide behind them only where somebody said `again` so often.
+const EQUALS: i64 = 16;
+
+pub(super) enum Op {
+    Insert(Box<NewRun>),
+    Step(Box<Transition>),
+    WantCancel(RunId, CancelWish),
+    Delivered(RunId, i64),
+    SpoolGone(RunId),
+    Sweep(i64, u32),
+    PutAgent(Box<AgentRecord>),
+    TokenAdd(TokenRecord),
+    TokenRevoke(String, i64),
+    Check,
+    Close,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Done {
+    Nothing,
+    Changed(bool),
+    Inserted(Inserted),
+    Runs(Vec<RunId>),
+}
+
+pub(super) struct Job {
+    pub(super) op: Op,
+    pub(super) answer: oneshot::Sender<Result<Done, LedgerError>>,
+}
+
+pub(super) struct Writer {
+    connection: SqliteConnection,
+    inbox: mpsc::Receiver<Job>,
+}
+
+/// What one job came to: `Err` outside is the database's failure, inside the caller's.
+type Came = Result<Result<Done, LedgerError>, sqlx::Error>;
+
+impl Writer {
+    pub(super) fn new(connection: SqliteConnection, inbox: mpsc::Receiver<Job>) -> Self {
+        Self { connection, inbox }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut jobs = Vec::with_capacity(BATCH);
+        while self.inbox.recv_many(&mut jobs, BATCH).await > 0 {
+            let closing = jobs.iter().any(|job| matches!(job.op, Op::Close));
+            if closing {
+                self.inbox.close();
+            }
+            if let Err(error) = self.batch(&mut jobs).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a batch failed; trying its jobs one by one");
+                for job in jobs.drain(..) {
+                    let mut alone = vec![job];
+                    if let Err(error) = self.batch(&mut alone).await {
+                        let error: Arc<dyn std::error::Error + Send + Sync> = Arc::new(error);
+                        for job in alone {
+                            let _ = job.answer.send(Err(LedgerError::Storage(error.clone())));
+                        }
+                    }
+                }
+            }
+        }
+        if let Err(error) = self.connection.close().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the ledger did not close cleanly");
+        }
+    }
+
+    /// Does all jobs in one transaction and answers them; at an error none is done and all are still there.
+    async fn batch(&mut self, jobs: &mut Vec<Job>) -> Result<(), sqlx::Error> {
+        let mut tx = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        let mut came = Vec::with_capacity(jobs.len());
+        for job in jobs.iter() {
+            came.push(apply(&mut tx, &job.op).await?);
+        }
+        tx.commit().await?;
+        for (job, result) in jobs.drain(..).zip(came) {
+            // A caller that went away has nothing to be told; what it asked for is done all the same.
+            let _ = job.answer.send(result);
+        }
+        Ok(())
+    }
+}
+
+async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
+    match op {
+        Op::Insert(new) => insert(db, new).await,
+        Op::Step(step) => transition(db, step).await,
+        Op::WantCancel(run, wish) => {
+            // The first wish names who asked; a later one only makes it harder.
+            let result = sqlx::query(
+                "UPDATE runs SET cancel_by = coalesce(cancel_by, ?), cancel_at = coalesce(cancel_at, ?), cancel_mode = ? \
+                 WHERE run = ? AND state IN ('queued', 'starting', 'running')",
+            )
+            .bind(&wish.by)
+            .bind(wish.at_ms)
+            .bind(mode_word(wish.mode))
+            .bind(run.to_string())
+            .execute(db)
+            .await?;
+            Ok(Ok(Done::Changed(result.rows_affected() > 0)))
+        }
+        Op::Delivered(run, at_ms) => {
+            sqlx::query("UPDATE runs SET delivered = ? WHERE run = ? AND delivered = 0")
+                .bind(at_ms)
+                .bind(run.to_string())
+                .execute(db)
+                .await?;
+            Ok(Ok(Done::Nothing))
+        }
+        Op::SpoolGone(run) => {
+            sqlx::query("UPDATE runs SET spool_held = 0 WHERE run = ?").bind(run.to_string()).execute(db).await?;
+            Ok(Ok(Done::Nothing))
+        }
+        Op::Sweep(before_ms, limit) => sweep(db, *before_ms, *limit).await,
+        Op::PutAgent(agent) => {
+            sqlx::query("INSERT INTO agents(agent_id, seen, info) VALUES (?, ?, ?) ON CONFLICT(agent_id) DO UPDATE SET seen = excluded.seen, info = excluded.info")
+                .bind(&agent.info.agent_id)
+                .bind(agent.seen_ms)
+                .bind(agent.info.encode_to_vec())
+                .execute(db)
+                .await?;
+            Ok(Ok(Done::Nothing))
+        }
+        Op::TokenAdd(token) => {
+            let result = sqlx::query(
+                "INSERT OR IGNORE INTO tokens(name, principal, sha256, scope, created, expires, revoked) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            )
+            .bind(&token.name)
+            .bind(&token.principal)
+            .bind(&token.sha256)
+            .bind(token.scope.as_str())
+            .bind(token.created_ms)
+            .bind(token.expires_ms)
+            .bind(token.revoked_ms)
+            .execute(db)
+            .await?;
+            Ok(Ok(Done::Changed(result.rows_affected() > 0)))
+        }
+        Op::TokenRevoke(name, at_ms) => {
+            let result = sqlx::query("UPDATE tokens SET revoked = ? WHERE name = ? AND revoked IS NULL")
+                .bind(at_ms)
+                .bind(name)
+                .execute(db)
+                .await?;
+            Ok(Ok(Done::Changed(result.rows_affected() > 0)))
+        }
+        Op::Check => {
+            sqlx::query("INSERT INTO meta(name, value) VALUES ('checked', '') ON CONFLICT(name) DO UPDATE SET value = ''")
+                .execute(db)
+                .await?;
+            Ok(Ok(Done::Nothing))
+        }
+        Op::Close => Ok(Ok(Done::Nothing)),
+    }
+}
+
+async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Came {
+    let record = &new.record;
+    let run = record.run.to_string();
+    if let Some((key, body)) = &new.key {
+        let row = sqlx::query("SELECT run, body FROM keys WHERE principal = ? AND key = ?")
+            .bind(&record.principal)
+            .bind(key)
+            .fetch_optional(&mut *db)
+            .await?;
+        if let Some(row) = row {
+            let earlier = match run_of(row.try_get(0)?) {
+                Ok(earlier) => earlier,
+                Err(error) => return Ok(Err(error)),
+            };
+            let same = row.try_get::<&str, _>(1)? == body;
+            return Ok(if same {
+                Ok(Done::Inserted(Inserted::Joined(earlier, Joined::Key)))
+            } else {
+                Err(LedgerError::KeyTaken(earlier))
+            });
+        }
+    }
+    if let Some((earlier, why)) = equal(db, new).await? {
+        remember_key(db, new, &earlier).await?;
+        return Ok(run_of(&earlier).map(|run| Done::Inserted(Inserted::Joined(run, why))));
+    }
+    let detail = match serde_json::to_string(&record.detail) {
+        Ok(detail) => detail,
+        Err(error) => return Ok(Err(LedgerError::Broken(error.to_string()))),
+    };
+    let done = sqlx::query(
+        "INSERT INTO runs(run, tail, principal, state, cause, attempt, steps, agent_id, host, pool, created, finished, \
+         delivered, shape, code, spool_held, detail) VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, 0, ?, ?, 0, ?) \
+         ON CONFLICT(run) DO NOTHING",
+    )
+    .bind(&run)
+    .bind(record.run.short())
+    .bind(&record.principal)
+    .bind(record.state.as_str())
+    .bind(record.cause.as_str())
+    .bind(record.attempt)
+    .bind(&record.agent_id)
+    .bind(&record.host)
+    .bind(&record.pool)
+    .bind(record.created_ms)
+    .bind(record.finished_ms)
+    .bind(&new.dedupe.shape)
+    .bind(&new.dedupe.code)
+    .bind(detail)
+    .execute(&mut *db)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(Err(LedgerError::LostRace(record.run)));
+    }
+    sqlx::query("INSERT INTO submissions(run, body) VALUES (?, ?)")
+        .bind(&run)
+        .bind(new.submission.encode_to_vec())
+        .execute(&mut *db)
+        .await?;
+    sqlx::query("INSERT INTO transitions(run, n, state, cause, attempt, at) VALUES (?, 0, ?, ?, ?, ?)")
+        .bind(&run)
+        .bind(record.state.as_str())
+        .bind(record.cause.as_str())
+        .bind(record.attempt)
+        .bind(record.created_ms)
+        .execute(&mut *db)
+        .await?;
+    remember_key(db, new, &run).await?;
+    Ok(Ok(Done::Inserted(Inserted::New)))
+}
+
+/// An equal run that may answer, newest first.
+async fn equal(db: &mut SqliteConnection, new: &NewRun) -> Result<Option<(String, Joined)>, sqlx::Error> {
+    let Some(since_ms) = new.dedupe.join_since_ms else { return Ok(None) };
+    let rows = sqlx::query("SELECT run, state, code, finished, delivered FROM runs WHERE shape = ? ORDER BY run DESC LIMIT ?")
+        .bind(&new.dedupe.shape)
+        .bind(EQUALS)
+        .fetch_all(db)
+        .await?;
+    for row in rows {
+        let code: &str = row.try_get(2)?;
+        if !(code == new.dedupe.code || code.is_empty() || new.dedupe.code.is_empty()) {
+            continue;
+        }
+        let active = row.try_get::<&str, _>(1)?.parse().is_ok_and(is_active);
+        let why = if active {
+            Joined::Unfinished
+        } else if row.try_get::<i64, _>(3)? >= since_ms && row.try_get::<i64, _>(4)? == 0 {
+            Joined::Undelivered
+        } else {
+            continue;
+        };
+        return Ok(Some((row.try_get(0)?, why)));
+    }
+    Ok(None)
+}
+
+/// A key names the run that answered it, also when that was an earlier one: the same call stays the same run.
+async fn remember_key(db: &mut SqliteConnection, new: &NewRun, run: &str) -> Result<(), sqlx::Error> {
+    if let Some((key, body)) = &new.key {
+        sqlx::query("INSERT INTO keys(principal, key, run, body) VALUES (?, ?, ?, ?)")
+            .bind(&new.record.principal)
+            .bind(key)
+            .bind(run)
+            .bind(body)
+            .execute(db)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn transition(db: &mut SqliteConnection, step: &Transition) -> Came {
+    let run = step.run.to_string();
+    let (agent, host, pool) = match &step.given_to {
+        Some((agent, host, pool)) => (Some(agent), Some(host), Some(pool)),
+        None => (None, None, None),
+    };
+    let detail = match step.detail.as_ref().map(serde_json::to_string).transpose() {
+        Ok(detail) => detail,
+        Err(error) => return Ok(Err(LedgerError::Broken(error.to_string()))),
+    };
+    let ended = step.to.is_end();
+    let held = ended && step.detail.as_ref().is_some_and(|d| d.complete);
+    let result = sqlx::query(
+        "UPDATE runs SET state = ?, cause = ?, attempt = ?, steps = steps + 1, finished = ?, spool_held = ?, \
+         agent_id = coalesce(?, agent_id), host = coalesce(?, host), pool = coalesce(?, pool), \
+         detail = coalesce(?, detail) WHERE run = ? AND state = ? AND attempt = ?",
+    )
+    .bind(step.to.as_str())
+    .bind(step.cause.as_str())
+    .bind(step.attempt)
+    .bind(if ended { step.at_ms } else { 0 })
+    .bind(held)
+    .bind(agent)
+    .bind(host)
+    .bind(pool)
+    .bind(detail)
+    .bind(&run)
+    .bind(step.from.as_str())
+    .bind(step.from_attempt)
+    .execute(&mut *db)
+    .await?;
+    if result.rows_affected() == 0 {
+        return Ok(Err(LedgerError::LostRace(step.run)));
+    }
+    sqlx::query(
+        "INSERT INTO transitions(run, n, state, cause, attempt, at) SELECT run, steps - 1, ?, ?, ?, ? FROM runs WHERE run = ?",
+    )
+    .bind(step.to.as_str())
+    .bind(step.cause.as_str())
+    .bind(step.attempt)
+    .bind(step.at_ms)
+    .bind(&run)
+    .execute(db)
+    .await?;
+    Ok(Ok(Done::Nothing))
+}
+
+async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32) -> Came {
+    let rows = sqlx::query("SELECT run FROM runs WHERE finished > 0 AND finished < ? ORDER BY finished LIMIT ?")
+        .bind(before_ms)
+        .bind(limit)
+        .fetch_all(&mut *db)
+        .await?;
+    let mut gone = Vec::with_capacity(rows.len());
+    for row in rows {
+        let run: String = row.try_get(0)?;
+        for delete in [
+            "DELETE FROM runs WHERE run = ?",
+            "DELETE FROM submissions WHERE run = ?",
+            "DELETE FROM transitions WHERE run = ?",
+            "DELETE FROM keys WHERE run = ?",
+        ] {
+            sqlx::query(delete).bind(&run).execute(&mut *db).await?;
+        }
+        match run_of(&run) {
+            Ok(run) => gone.push(run),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(Done::Runs(gone)))
+}
+
+fn run_of(text: &str) -> Result<RunId, LedgerError> {
+    text.parse().map_err(|_| LedgerError::Broken(format!("run id {text}")))
+}
