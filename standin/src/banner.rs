@@ -1,0 +1,65 @@
+//! The first lines of a log. They have the shape that readers of Stata's logs know, and say that this is not Stata.
+
+/// `c(version)`.
+pub(crate) const VERSION: f64 = 18.0;
+
+/// The banner, from the empty first line to the empty line after the notes.
+pub(crate) fn banner(batch: bool) -> String {
+    let mode = if batch {
+        "      1. The Longhaul stand-in is running in batch mode. It is not Stata.\n"
+    } else {
+        "      1. The Longhaul stand-in is running in console mode. It is not Stata.\n"
+    };
+    [
+        "",
+        "  ___  ____  ____  ____  ____ ®",
+        " /__    /   ____/   /   ____/      18.0",
+        "___/   /   /___/   /   /___/       Stand-in—Not Stata",
+        "",
+        " Longhaul stand-in: this is not Stata, no statistics here.",
+        "                                   Not affiliated with StataCorp LLC.",
+        "                                   It has Stata's manners at the process",
+        "                                   boundary, so that everything around a",
+        "                                   run can be tried without a licence.",
+        "",
+        "Stand-in license: none needed, none given",
+        "Serial number: none",
+        "  Licensed to: nobody",
+        "               (not Stata)",
+        "",
+        "Notes:",
+    ]
+    .join("\n")
+        + "\n"
+        + mode
+        + "      2. Commands it does not have end in r(199); it invents no results.\n\n"
+}
+
+/// What `-h` prints.
+pub(crate) const USAGE: &str = "\
+longhaul-standin [-b|-e|-s] [-q] [-h] [command]    (a stand-in for Stata's process boundary; not Stata)
+
+  -b, -e   batch mode: log to <do-file>.log in this folder, nothing on standard output
+  -s       batch mode with the log named .smcl
+  -q       no banner
+  -h       this text
+
+A command is `do file [args]`, a file name ending in .do, or any other command. Without one, commands are read from
+standard input.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_banner_has_the_shape_and_tells_the_truth() {
+        for batch in [true, false] {
+            let text = banner(batch);
+            assert!(text.starts_with("\n  ___  ____  ____  ____  ____ ®\n"));
+            assert!(text.contains("this is not Stata") && text.contains("\nStand-in license: "));
+            assert!(text.contains("\nNotes:\n      1. ") && text.ends_with("\n\n"));
+            assert!(!text.contains("Stata license:") && text.lines().all(|l| l.chars().count() <= 79));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A stand-in for Stata at its process boundary.
+//!
+//! Longhaul must be tried end to end where there is no licensed Stata: in its own tests, in a first look at it, on a
+//! laptop. This program behaves as Stata does where a program that drives Stata can tell: how it reads its command
+//! line, where it writes its log and when, what an error looks like at every level of nesting, what an interrupt does,
+//! and that its exit status says nothing. It runs the small everyday part of the language, knows a table of numbers
+//! and strings, and has no statistics: anything else is `command … is unrecognized`, r(199), in Stata's own words.
+//! It never pretends to be Stata; its banner says so.
+//!
+//! Its fidelity is tested against real logs, not against the code of ours that reads logs.
+//!
+//! The way of a command: [`argv`] reads the arguments, [`source`] makes statements of lines, [`run`] echoes them and
+//! prints the endings, [`macros`] expands, [`exec`] takes prefixes and blocks apart, `commands` do the work on the
+//! state in [`interp`], and [`out`] writes one line at a time. [`faults`] lists the trouble that can be had on demand.
+
+mod argv;
+mod banner;
+mod clock;
+mod commands;
+mod data;
+mod exec;
+mod expr;
+mod faults;
+mod interp;
+mod macros;
+mod out;
+mod run;
+mod signals;
+mod source;
+mod text;
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufReader, IsTerminal, Write};
+use std::process::ExitCode;
+
+use argv::Invocation;
+use faults::{Faults, Licence};
+use interp::{Frame, Interp, Settings, Stop};
+use out::Out;
+use signals::Signals;
+use source::{Feed, Source};
+
+/// Runs the stand-in with the arguments after its own name.
+///
+/// The exit status is 0 however a do-file ends, as with Stata; it is something else only for a licence fault, an
+/// unknown flag, a log that cannot be made, or `exit #, STATA`.
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    let start = argv::parse(&args).and_then(|inv| Ok((inv, Faults::from_env(|name| std::env::var(name).ok())?)));
+    let (invocation, faults) = match start {
+        Ok(start) => start,
+        Err(message) => return refuse(&format!("{message}\n{}", banner::USAGE), 2),
+    };
+    if invocation.help {
+        let _ = std::io::stdout().write_all(banner::USAGE.as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    let signals = Signals::install(faults.sigint);
+    match faults.licence {
+        Some(Licence::Hang) => clock::hang(),
+        Some(what) => return refuse(faults::licence_text(what), 1),
+        None => {}
+    }
+    if !clock::sleep(faults.start_delay, &signals) {
+        return ExitCode::from(130);
+    }
+    let sink: Box<dyn Write> = if invocation.batch {
+        match File::create(&invocation.log_name) {
+            Ok(file) => Box::new(file),
+            Err(e) => return refuse(&format!("log file {} could not be opened: {e}\n", invocation.log_name), 1),
+        }
+    } else {
+        Box::new(std::io::stdout())
+    };
+    let mut interp = new_interp(sink, signals, faults, invocation.batch);
+    let status = session(&mut interp, &invocation);
+    while !interp.frames.is_empty() {
+        exec::drop_frame(&mut interp);
+    }
+    ExitCode::from(status)
+}
+
+/// A message on the terminal, and the end.
+fn refuse(message: &str, status: u8) -> ExitCode {
+    let _ = std::io::stderr().write_all(message.as_bytes());
+    ExitCode::from(status)
+}
+
+fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, batch: bool) -> Interp {
+    let temp = ["STATATMP", "TMPDIR"].iter().find_map(std::env::var_os).map_or_else(|| "/tmp".into(), Into::into);
+    let interp = Interp {
+        out: Out::new(sink),
+        signals,
+        faults,
+        set: Settings {
+            rmsg: false,
+            varabbrev: true,
+            kind: "float".into(),
+            batch,
+            terminal: !batch && std::io::stdin().is_terminal(),
+        },
+        globals: BTreeMap::new(),
+        frames: vec![Frame::default()],
+        programs: HashMap::new(),
+        scalars: HashMap::new(),
+        results: HashMap::new(),
+        data: data::Table::default(),
+        preserved: Vec::new(),
+        files: HashMap::new(),
+        timers: BTreeMap::new(),
+        rc: 0,
+        decided: Vec::new(),
+        depth: 0,
+        temp: (temp, 0),
+        rng: Cell::new(0),
+        took: 0.0,
+        dots: 0,
+        delimit: None,
+    };
+    interp.seed(interp::SEED);
+    interp
+}
+
+/// Everything between the banner and the end; returns the exit status.
+fn session(interp: &mut Interp, invocation: &Invocation) -> u8 {
+    if let Some(words) = interp.faults.child.clone() {
+        if let Err(Stop::Error { msg: Some(msg), .. }) = faults::act(interp, &format!("child {words}")) {
+            interp.out.put(&format!("{msg}\n"));
+        }
+    }
+    if invocation.smcl {
+        interp.out.put("{smcl}\n");
+    }
+    if !invocation.quiet {
+        interp.out.put(&banner::banner(invocation.batch));
+    }
+    if let Err(Stop::Leave(status)) = run::profile(interp) {
+        return status;
+    }
+    if let Some(command) = &invocation.command {
+        if !invocation.quiet || !invocation.batch {
+            interp.out.put(&format!(". {command} \n"));
+        }
+        if let Err(Stop::Leave(status)) = run::command_line(interp, command) {
+            return status;
+        }
+    }
+    if invocation.batch {
+        return 0;
+    }
+    let mut source = Source::new(String::new(), Feed::Input(Box::new(BufReader::new(std::io::stdin()))), true);
+    match run::run_source(interp, &mut source, run::Kind::Console) {
+        Err(Stop::Leave(status)) => status,
+        _ => 0,
+    }
+}

@@ -1,0 +1,297 @@
+//! From lines to statements: comments, continuations, `#delimit`, and the raw lines to echo.
+//!
+//! A statement keeps its raw lines, because the log shows the source and not what was made of it. Nothing is expanded
+//! here.
+
+use std::io::BufRead;
+
+/// Where lines come from.
+pub(crate) enum Feed {
+    /// A file read at once, and the next line's index.
+    Lines(Vec<String>, usize),
+    /// Standard input, read as it comes.
+    Input(Box<dyn BufRead>),
+}
+
+impl Feed {
+    /// The lines of a do-file. Carriage returns before a line feed go; alone they end nothing, as in Stata.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let mut lines: Vec<String> =
+            text.split('\n').map(|l| l.strip_suffix('\r').unwrap_or(l).to_owned()).collect();
+        if lines.last().is_some_and(String::is_empty) {
+            lines.pop();
+        }
+        Self::Lines(lines, 0)
+    }
+
+    fn next_line(&mut self) -> Option<String> {
+        match self {
+            Self::Lines(lines, at) => {
+                let line = lines.get(*at).cloned();
+                *at += 1;
+                line
+            }
+            Self::Input(reader) => {
+                let mut bytes = Vec::new();
+                let n = reader.read_until(b'\n', &mut bytes).unwrap_or(0);
+                (n > 0).then(|| String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned())
+            }
+        }
+    }
+}
+
+/// One command, or a line with nothing but a comment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Statement {
+    /// The command without comments; empty for blank and comment lines.
+    pub(crate) text: String,
+    /// The lines as they stand in the file.
+    pub(crate) raw: Vec<String>,
+    /// Line number of the first of them, from 1.
+    pub(crate) line: usize,
+}
+
+impl Statement {
+    /// Whether this statement opens a block.
+    pub(crate) fn opens(&self) -> bool {
+        self.text.ends_with('{')
+    }
+
+    /// Whether this statement closes one.
+    pub(crate) fn closes(&self) -> bool {
+        self.text.starts_with('}')
+    }
+}
+
+/// A do-file being read.
+pub(crate) struct Source {
+    feed: Feed,
+    line: usize,
+    semicolon: bool,
+    pending: Option<String>,
+    /// File name for messages and for faults that name a line.
+    pub(crate) name: String,
+    /// Whether its lines are echoed.
+    pub(crate) echo: bool,
+}
+
+/// What the scanner is inside of.
+#[derive(Default)]
+struct Scan {
+    comment: usize,
+    quote: bool,
+    compound: usize,
+    star: bool,
+}
+
+/// How a physical line ended.
+enum LineEnd {
+    Plain,
+    Continued,
+    Semicolon(String),
+}
+
+impl Source {
+    /// A source over `feed`.
+    pub(crate) fn new(name: String, feed: Feed, echo: bool) -> Self {
+        Self { feed, line: 0, semicolon: false, pending: None, name, echo }
+    }
+
+    /// Switches `#delimit ;` on or off.
+    pub(crate) fn delimit(&mut self, semicolon: bool) {
+        self.semicolon = semicolon;
+        if !semicolon {
+            self.pending = None;
+        }
+    }
+
+    /// The next statement, or `None` at the end of the file.
+    pub(crate) fn next_statement(&mut self) -> Option<Statement> {
+        let mut out = Statement::default();
+        let mut scan = Scan::default();
+        let mut text = String::new();
+        loop {
+            let line = match self.pending.take() {
+                Some(rest) => rest,
+                None => match self.feed.next_line() {
+                    Some(line) => {
+                        self.line += 1;
+                        line
+                    }
+                    None if out.raw.is_empty() => return None,
+                    None => break,
+                },
+            };
+            if out.raw.is_empty() {
+                out.line = self.line;
+            }
+            let end = scan_line(&line, &mut scan, &mut text, self.semicolon);
+            match end {
+                LineEnd::Semicolon(rest) => {
+                    let cut = line.len() - rest.len();
+                    out.raw.push(line[..cut].to_owned());
+                    if !rest.trim().is_empty() {
+                        self.pending = Some(rest);
+                    }
+                    break;
+                }
+                LineEnd::Continued => out.raw.push(line),
+                LineEnd::Plain => {
+                    out.raw.push(line);
+                    let directive = self.semicolon && text.trim_start().starts_with("#d");
+                    let blank = text.trim().is_empty() && !scan.star;
+                    if scan.comment > 0 {
+                        text.push(' ');
+                    } else if self.semicolon && !directive && !blank {
+                        text.push(' ');
+                    } else {
+                        break;
+                    }
+                }
+            }
+        }
+        let trimmed = text.trim();
+        trimmed.clone_into(&mut out.text);
+        Some(out)
+    }
+}
+
+/// Scans one physical line, adding its code to `text`.
+fn scan_line(line: &str, scan: &mut Scan, text: &mut String, semicolon: bool) -> LineEnd {
+    if !semicolon {
+        scan.quote = false;
+        scan.compound = 0;
+    }
+    let mut prev = ' ';
+    let mut iter = line.char_indices().peekable();
+    while let Some((at, c)) = iter.next() {
+        let rest = &line[at..];
+        if scan.comment > 0 {
+            if rest.starts_with("/*") {
+                scan.comment += 1;
+                iter.next();
+            } else if rest.starts_with("*/") {
+                scan.comment -= 1;
+                iter.next();
+            }
+            prev = ' ';
+            continue;
+        }
+        let in_string = scan.quote || scan.compound > 0;
+        if !in_string {
+            if c == '*' && !scan.star && text.trim().is_empty() {
+                scan.star = true;
+            }
+            if rest.starts_with("///") && prev.is_whitespace() {
+                text.push(' ');
+                return LineEnd::Continued;
+            }
+            if rest.starts_with("//") && prev.is_whitespace() && !scan.star {
+                return LineEnd::Plain;
+            }
+            if rest.starts_with("/*") {
+                scan.comment += 1;
+                iter.next();
+                text.push(' ');
+                continue;
+            }
+            if c == ';' && semicolon {
+                return LineEnd::Semicolon(line[at + 1..].to_owned());
+            }
+        }
+        if scan.star {
+            prev = c;
+            continue;
+        }
+        if rest.starts_with("`\"") && !scan.quote {
+            scan.compound += 1;
+            text.push_str("`\"");
+            iter.next();
+        } else if rest.starts_with("\"'") && scan.compound > 0 && !scan.quote {
+            scan.compound -= 1;
+            text.push_str("\"'");
+            iter.next();
+        } else {
+            if c == '"' && scan.compound == 0 {
+                scan.quote = !scan.quote;
+            }
+            text.push(c);
+        }
+        prev = c;
+    }
+    LineEnd::Plain
+}
+
+/// Tabs become blanks up to the next multiple of eight, counted in the source line, not on the screen.
+pub(crate) fn expand_tabs(line: &str) -> String {
+    if !line.contains('\t') {
+        return line.to_owned();
+    }
+    let mut out = String::new();
+    let mut col = 0;
+    for c in line.chars() {
+        if c == '\t' {
+            let n = 8 - col % 8;
+            out.extend(std::iter::repeat_n(' ', n));
+            col += n;
+        } else {
+            out.push(c);
+            col += 1;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(src: &str) -> Vec<String> {
+        let mut source = Source::new("t".into(), Feed::from_bytes(src.as_bytes()), true);
+        let mut out = Vec::new();
+        while let Some(s) = source.next_statement() {
+            if s.text.starts_with("#d") {
+                source.delimit(s.text.ends_with(';') || s.text.ends_with("delimit") || s.raw[0].contains(';'));
+            }
+            out.push(s.text);
+        }
+        out
+    }
+
+    #[test]
+    fn statements_lose_their_comments() {
+        let check = |src: &str, want: &[&str]| assert_eq!(texts(src), want, "{src:?}");
+        check("di 1\ndi 2", &["di 1", "di 2"]);
+        check("di 1 // one\n// two\n* three\n", &["di 1", "", ""]);
+        check("di 1 ///\n  + 2\n", &["di 1    + 2"]);
+        check("di \"http://x\" /* y */ \"/* z\"\n", &["di \"http://x\"   \"/* z\""]);
+        check("/* a\nb */ di 1\n", &["di 1"]);
+        check("/* a /* b */\n c */\ndi 2\n", &["", "di 2"]);
+        check("* a ///\n b\ndi 3\n", &["", "di 3"]);
+        check("di 2 * 3\n", &["di 2 * 3"]);
+        check("di `\"a // \"b\" c\"'\n", &["di `\"a // \"b\" c\"'"]);
+        check("di 1\r\ndi 2\r\n", &["di 1", "di 2"]);
+        check("di 1\rdi 2\r", &["di 1\rdi 2"]);
+    }
+
+    #[test]
+    fn semicolons_delimit_when_told() {
+        let check = |src: &str, want: &[&str]| assert_eq!(texts(src), want, "{src:?}");
+        check("#delimit ;\ndi\n 1;\ndi 2; di 3;\n#delimit cr\ndi 4\n", &[
+            "#delimit ;",
+            "di  1",
+            "di 2",
+            "di 3",
+            "#delimit cr",
+            "di 4",
+        ]);
+    }
+
+    #[test]
+    fn tabs_stop_at_eights() {
+        assert_eq!(expand_tabs("\tx"), "        x");
+        assert_eq!(expand_tabs("abc\tx"), "abc     x");
+    }
+}
