@@ -1,1 +1,235 @@
-//! Output.
+//! The gateway's copy of every run's output: two files per run, always a prefix of what its agent has.
+//!
+//! Only the run's keeper appends, and only at the length that is there: bytes that are there already are skipped, bytes
+//! behind a gap are refused. Everybody else reads by offset from the one open file. At the end length and SHA-256 must
+//! be the agent's; the digest grows while bytes arrive, and after a restart it is made up from the file. What a crash
+//! left is trusted no further than that digest.
+
+mod track;
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use bytes::Bytes;
+use longhaul_proto::{durable, ids::RunId};
+
+use crate::runs::Stream;
+use track::Track;
+
+pub use track::Appended;
+
+/// All mirrors of one gateway, by run.
+#[derive(Debug)]
+pub struct Mirrors {
+    root: PathBuf,
+    limit: u64,
+    open: Mutex<HashMap<RunId, Weak<Mirror>>>,
+}
+
+/// The copy of one run's output.
+#[derive(Debug)]
+pub struct Mirror {
+    log: Arc<Track>,
+    console: Arc<Track>,
+}
+
+/// Runs blocking work on a thread that may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+impl Mirrors {
+    /// The mirrors under `root`; each stream keeps at most `limit` bytes.
+    pub fn new(root: &Path, limit: u64) -> Self {
+        Self { root: root.to_owned(), limit, open: Mutex::default() }
+    }
+
+    /// `<root>/<2 hex>/<run id>`: the last two characters, since the first ones of a UUIDv7 are the time.
+    fn folder(&self, run: RunId) -> PathBuf {
+        let short = run.short();
+        self.root.join(short.get(short.len() - 2..).unwrap_or("00")).join(run.to_string())
+    }
+
+    /// The mirror of a run, made if missing.
+    ///
+    /// # Errors
+    /// When its files cannot be made.
+    pub async fn open(&self, run: RunId) -> io::Result<Arc<Mirror>> {
+        match self.known(run) {
+            Some(mirror) => Ok(mirror),
+            None => self.load(run, true).await,
+        }
+    }
+
+    /// The mirror of a run, if there is one.
+    ///
+    /// # Errors
+    /// When it is there and cannot be opened.
+    pub async fn find(&self, run: RunId) -> io::Result<Option<Arc<Mirror>>> {
+        if let Some(mirror) = self.known(run) {
+            return Ok(Some(mirror));
+        }
+        match self.load(run, false).await {
+            Ok(mirror) => Ok(Some(mirror)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the mirror of a run.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub async fn remove(&self, run: RunId) -> io::Result<()> {
+        let folder = self.folder(run);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
+        blocking(move || if folder.exists() { durable::remove_folder(&folder) } else { Ok(()) }).await
+    }
+
+    fn known(&self, run: RunId) -> Option<Arc<Mirror>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&run).and_then(Weak::upgrade)
+    }
+
+    async fn load(&self, run: RunId, make: bool) -> io::Result<Arc<Mirror>> {
+        let (folder, limit) = (self.folder(run), self.limit);
+        let mirror = blocking(move || {
+            if make {
+                durable::create_folder(&folder)?;
+            }
+            let log = Arc::new(Track::open(&folder.join("log"), make, limit)?);
+            let console = Arc::new(Track::open(&folder.join("console"), make, limit)?);
+            Ok(Arc::new(Mirror { log, console }))
+        })
+        .await?;
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have opened it meanwhile, and there must be one length and one digest.
+        if let Some(first) = open.get(&run).and_then(Weak::upgrade) {
+            return Ok(first);
+        }
+        open.retain(|_, mirror| mirror.strong_count() > 0);
+        open.insert(run, Arc::downgrade(&mirror));
+        Ok(mirror)
+    }
+}
+
+impl Mirror {
+    fn track(&self, stream: Stream) -> &Arc<Track> {
+        match stream {
+            Stream::Log => &self.log,
+            Stream::Console => &self.console,
+        }
+    }
+
+    /// Bytes there now.
+    pub fn len(&self, stream: Stream) -> u64 {
+        self.track(stream).len()
+    }
+
+    /// Whether the limit per run cut it.
+    pub fn is_cut(&self, stream: Stream) -> bool {
+        self.track(stream).is_cut()
+    }
+
+    /// Appends bytes that begin at `offset`.
+    ///
+    /// # Errors
+    /// When the disk refuses; what is there then is what was there before.
+    pub async fn append(&self, stream: Stream, offset: u64, data: Bytes) -> io::Result<Appended> {
+        let track = self.track(stream).clone();
+        blocking(move || track.append(offset, &data)).await
+    }
+
+    /// At most `max` bytes from `offset`; fewer at the end, none behind it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn read(&self, stream: Stream, offset: u64, max: usize) -> io::Result<Bytes> {
+        let track = self.track(stream).clone();
+        blocking(move || track.read(offset, max)).await
+    }
+
+    /// Makes it durable and says whether it has this length and digest (lower-case hex).
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn seal(&self, stream: Stream, len: u64, sha256: &str) -> io::Result<bool> {
+        let (track, sha256) = (self.track(stream).clone(), sha256.to_owned());
+        blocking(move || track.seal(len, &sha256)).await
+    }
+
+    /// Throws the copy away, to fetch it again from 0.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn restart(&self, stream: Stream) -> io::Result<()> {
+        let track = self.track(stream).clone();
+        blocking(move || track.restart()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_proto::{ids::Ids, sha256_hex};
+
+    use super::*;
+
+    async fn append(mirror: &Mirror, offset: u64, data: &'static [u8]) -> Appended {
+        mirror.append(Stream::Log, offset, Bytes::from_static(data)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn it_is_always_a_prefix() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirrors = Mirrors::new(folder.path(), 1 << 20);
+        let run = Ids::system().run();
+        assert!(mirrors.find(run).await.unwrap().is_none());
+        let mirror = mirrors.open(run).await.unwrap();
+        assert_eq!(append(&mirror, 0, b"one ").await, Appended::Grew(4));
+        assert_eq!(append(&mirror, 0, b"one ").await, Appended::Had, "repeated");
+        assert_eq!(append(&mirror, 2, b"e two").await, Appended::Grew(3), "overlapping");
+        assert_eq!(append(&mirror, 9, b"!").await, Appended::Gap, "a hole is never written");
+        assert_eq!(&mirror.read(Stream::Log, 0, 100).await.unwrap()[..], b"one two");
+        assert_eq!(&mirror.read(Stream::Log, 4, 2).await.unwrap()[..], b"tw");
+        assert!(mirror.read(Stream::Log, 7, 10).await.unwrap().is_empty());
+        assert!(mirror.read(Stream::Console, 0, 10).await.unwrap().is_empty());
+        assert!(mirror.seal(Stream::Log, 7, &sha256_hex(b"one two")).await.unwrap());
+        assert!(!mirror.seal(Stream::Log, 7, &sha256_hex(b"one twO")).await.unwrap());
+        assert!(!mirror.seal(Stream::Log, 8, &sha256_hex(b"one two")).await.unwrap());
+        assert!(Arc::ptr_eq(&mirror, &mirrors.open(run).await.unwrap()), "one open file per run");
+    }
+
+    #[tokio::test]
+    async fn it_goes_on_after_a_restart_and_can_start_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Ids::system().run();
+        let mirrors = Mirrors::new(folder.path(), 1 << 20);
+        append(&*mirrors.open(run).await.unwrap(), 0, b"before ").await;
+        let mirrors = Mirrors::new(folder.path(), 1 << 20);
+        let mirror = mirrors.find(run).await.unwrap().unwrap();
+        assert_eq!(mirror.len(Stream::Log), 7);
+        append(&mirror, 7, b"after").await;
+        assert!(mirror.seal(Stream::Log, 12, &sha256_hex(b"before after")).await.unwrap());
+        mirror.restart(Stream::Log).await.unwrap();
+        assert_eq!(append(&mirror, 0, b"other").await, Appended::Grew(5));
+        assert!(mirror.seal(Stream::Log, 5, &sha256_hex(b"other")).await.unwrap());
+        mirrors.remove(run).await.unwrap();
+        assert!(mirrors.find(run).await.unwrap().is_none());
+        mirrors.remove(run).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_limit_cuts_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = Mirrors::new(folder.path(), 6).open(Ids::system().run()).await.unwrap();
+        assert_eq!(append(&mirror, 0, b"1234").await, Appended::Grew(4));
+        assert!(!mirror.is_cut(Stream::Log));
+        assert_eq!(append(&mirror, 4, b"5678").await, Appended::Grew(2));
+        assert!(mirror.is_cut(Stream::Log));
+        assert_eq!(append(&mirror, 8, b"9").await, Appended::Had);
+        assert_eq!(mirror.len(Stream::Log), 6);
+    }
+}

@@ -1,0 +1,140 @@
+//! One file of a mirror.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use longhaul_proto::{durable, hex};
+use sha2::{Digest, Sha256};
+
+/// Read at once while a digest is made up, bytes.
+const HASH_CHUNK: usize = 1 << 20;
+
+/// What became of some bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// So many were new.
+    Grew(u64),
+    /// All were there already (or lie behind the limit).
+    Had,
+    /// They begin behind the end: ask again from the end.
+    Gap,
+}
+
+#[derive(Debug)]
+pub(super) struct Track {
+    file: File,
+    limit: u64,
+    /// What readers may see: grows after the bytes are written.
+    len: AtomicU64,
+    cut: AtomicBool,
+    /// The digest of the first `hashed` bytes. Also the lock of the one who writes.
+    digest: Mutex<Prefix>,
+}
+
+#[derive(Debug, Default)]
+struct Prefix {
+    hashed: u64,
+    state: Sha256,
+}
+
+impl Track {
+    pub(super) fn open(path: &Path, make: bool, limit: u64) -> io::Result<Self> {
+        let file = if make { durable::open_append(path)? } else { OpenOptions::new().read(true).append(true).open(path)? };
+        let len = AtomicU64::new(file.metadata()?.len());
+        Ok(Self { file, limit, len, cut: AtomicBool::new(false), digest: Mutex::default() })
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn append(&self, offset: u64, data: &[u8]) -> io::Result<Appended> {
+        let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        let len = self.len();
+        let end = offset.saturating_add(data.len() as u64);
+        if self.is_cut() || end <= len {
+            return Ok(Appended::Had);
+        }
+        if offset > len {
+            return Ok(Appended::Gap);
+        }
+        let mut new = data.get(usize::try_from(len - offset).unwrap_or(usize::MAX)..).unwrap_or_default();
+        let room = usize::try_from(self.limit.saturating_sub(len)).unwrap_or(usize::MAX);
+        if new.len() > room {
+            self.cut.store(true, Ordering::Relaxed);
+            new = &new[..room];
+        }
+        if let Err(error) = (&self.file).write_all(new) {
+            // Part of it may be there; the length that others saw is the truth, and the next try begins at it.
+            let _ = self.file.set_len(len);
+            return Err(error);
+        }
+        if digest.hashed == len {
+            digest.state.update(new);
+            digest.hashed += new.len() as u64;
+        }
+        self.len.store(len + new.len() as u64, Ordering::Release);
+        Ok(Appended::Grew(new.len() as u64))
+    }
+
+    pub(super) fn read(&self, offset: u64, max: usize) -> io::Result<Bytes> {
+        let there = usize::try_from(self.len().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut buffer = vec![0; there.min(max)];
+        let got = read_full(&self.file, &mut buffer, offset)?;
+        buffer.truncate(got);
+        Ok(buffer.into())
+    }
+
+    pub(super) fn seal(&self, len: u64, sha256: &str) -> io::Result<bool> {
+        let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        self.file.sync_all()?;
+        if self.len() != len {
+            return Ok(false);
+        }
+        let mut buffer = vec![0; HASH_CHUNK.min(usize::try_from(len - digest.hashed.min(len)).unwrap_or(HASH_CHUNK))];
+        while digest.hashed < len {
+            let got = read_full(&self.file, &mut buffer, digest.hashed)?;
+            if got == 0 {
+                return Ok(false);
+            }
+            digest.state.update(&buffer[..got]);
+            digest.hashed += got as u64;
+        }
+        Ok(hex(&digest.state.clone().finalize()) == sha256)
+    }
+
+    pub(super) fn restart(&self) -> io::Result<()> {
+        let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        self.len.store(0, Ordering::Release);
+        self.cut.store(false, Ordering::Relaxed);
+        *digest = Prefix::default();
+        self.file.set_len(0)
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut got = 0;
+    while got < buffer.len() {
+        match file.read_at(&mut buffer[got..], offset + got as u64) {
+            Ok(0) => break,
+            Ok(n) => got += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(got)
+}
