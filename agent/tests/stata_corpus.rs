@@ -1,5 +1,6 @@
 //! The judge against real logs: right on every one that the corpus' index judges, silent but alive on the others.
 //! The corpus is not part of the repository (its logs have their own licences): `LONGHAUL_CORPUS` names its folder.
+#![allow(clippy::expect_used, reason = "helpers of tests count as tests")]
 
 use std::fs;
 use std::io::Cursor;

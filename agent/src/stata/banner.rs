@@ -69,14 +69,21 @@ fn pattern(text: &str) -> Option<Regex> {
 }
 
 static SINCE_17: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(r"^Stata license: (Single|Unlimited|\d+)-user\s+(?:(\d+)-core\s+)?(network)?\s*,?\s*(?:perpetual|expiring\s+(.+))$")
+    pattern(
+        r"^Stata license: (Single|Unlimited|\d+)-user\s+(?:(\d+)-core\s+)?(network)?\s*,?\s*(?:perpetual|expiring\s+(.+))$",
+    )
 });
 static TO_16: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(r"^(Single|Unlimited|\d+)-user (?:(\d+)-core )?Stata (network )?(?:perpetual license|license expires\s+(.+)):$")
+    pattern(
+        r"^(Single|Unlimited|\d+)-user (?:(\d+)-core )?Stata (network )?(?:perpetual license|license expires\s+(.+)):$",
+    )
 });
-static VERSION: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"^(?: /__ |___/ ).*/\s+(StataNow )?(\d{1,2}\.\d)\b"));
+static VERSION: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"^(?: /__ |___/ ).*/\s+(StataNow )?(\d{1,2}\.\d)\b"));
 static EDITION: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(r"(?:^|\s)(?:(MP|SE|BE|IC)\s?[—-]\s?(?:Parallel|Standard|Special|Basic|Intercooled) Edition|(Special Edition))(?:\s|$)")
+    pattern(
+        r"(?:^|\s)(?:(MP|SE|BE|IC)\s?[—-]\s?(?:Parallel|Standard|Special|Basic|Intercooled) Edition|(Special Edition))(?:\s|$)",
+    )
 });
 
 /// Reads the banner at the beginning of `bytes`; none if there is none (as with `-q`).
@@ -169,8 +176,20 @@ mod tests {
         check("Stata license: 32-user 64-core network perpetual", Count(32), Some(64), true, None);
         check("Stata license: Single-user 2-core  perpetual", Single, Some(2), false, None);
         check("Stata license: Single-user , expiring  8 Mar 2027", Single, None, false, Some("8 Mar 2027"));
-        check("Stata license: Unlimited-user 16-core network, expiring  2 Jul 2026", Unlimited, Some(16), true, Some("2 Jul 2026"));
-        check("3-user 32-core Stata network license expires 29 Apr 2021:", Count(3), Some(32), true, Some("29 Apr 2021"));
+        check(
+            "Stata license: Unlimited-user 16-core network, expiring  2 Jul 2026",
+            Unlimited,
+            Some(16),
+            true,
+            Some("2 Jul 2026"),
+        );
+        check(
+            "3-user 32-core Stata network license expires 29 Apr 2021:",
+            Count(3),
+            Some(32),
+            true,
+            Some("29 Apr 2021"),
+        );
         check("Single-user Stata perpetual license:", Single, None, false, None);
         assert_eq!(licence("Stand-in license: none needed, none given"), None);
         for p in [&SINCE_17, &TO_16, &VERSION, &EDITION] {
@@ -182,13 +201,47 @@ mod tests {
     fn banners() {
         fn check(text: &str, edition: Option<Edition>, version: &str, now: bool, standin: bool) {
             let found = read(text.as_bytes()).unwrap();
-            assert_eq!((found.edition, found.version.as_deref(), found.now, found.standin), (edition, Some(version), now, standin), "{text}");
+            assert_eq!(
+                (found.edition, found.version.as_deref(), found.now, found.standin),
+                (edition, Some(version), now, standin),
+                "{text}"
+            );
         }
-        check("\n /__    /   ____/   /   ____/      StataNow 19.5\n___/   /   /___/   /   /___/       SE—Standard Edition\n", Some(Edition::Se), "19.5", true, false);
-        check(" /__    /   ____/   /   ____/      17.0\n___/   /   /___/   /   /___/       MP—Parallel Edition\n", Some(Edition::Mp), "17.0", false, false);
-        check("___/   /   /___/   /   /___/   13.1   Copyright 1985-2013 StataCorp LP\n     MP - Parallel Edition            College Station\n", Some(Edition::Mp), "13.1", false, false);
-        check("___/   /   /___/   /   /___/   15.1   Copyright\n     Special Edition                  College Station\n", Some(Edition::Se), "15.1", false, false);
-        check(" /__    /   ____/   /   ____/      19.5\n___/   /   /___/   /   /___/       Stand-in—Not Stata\n", None, "19.5", false, true);
+        check(
+            "\n /__    /   ____/   /   ____/      StataNow 19.5\n___/   /   /___/   /   /___/       SE—Standard Edition\n",
+            Some(Edition::Se),
+            "19.5",
+            true,
+            false,
+        );
+        check(
+            " /__    /   ____/   /   ____/      17.0\n___/   /   /___/   /   /___/       MP—Parallel Edition\n",
+            Some(Edition::Mp),
+            "17.0",
+            false,
+            false,
+        );
+        check(
+            "___/   /   /___/   /   /___/   13.1   Copyright 1985-2013 StataCorp LP\n     MP - Parallel Edition            College Station\n",
+            Some(Edition::Mp),
+            "13.1",
+            false,
+            false,
+        );
+        check(
+            "___/   /   /___/   /   /___/   15.1   Copyright\n     Special Edition                  College Station\n",
+            Some(Edition::Se),
+            "15.1",
+            false,
+            false,
+        );
+        check(
+            " /__    /   ____/   /   ____/      19.5\n___/   /   /___/   /   /___/       Stand-in—Not Stata\n",
+            None,
+            "19.5",
+            false,
+            true,
+        );
         assert_eq!(read(b"\n. di \"stand-in\"\n"), None);
         assert_eq!(read(&[0xff; 40]), None);
     }
@@ -196,7 +249,10 @@ mod tests {
     #[test]
     fn names_are_masked() {
         let text = "Serial number: 401709\n  Licensed to: Ana\r\n               University\n\nNotes:\n          x\n";
-        assert_eq!(masked(text), "Serial number: ***\n  Licensed to: ***\r\n               ***\n\nNotes:\n          x\n");
+        assert_eq!(
+            masked(text),
+            "Serial number: ***\n  Licensed to: ***\r\n               ***\n\nNotes:\n          x\n"
+        );
         assert_eq!(masked("  Licensed to: a\n. di 1"), "  Licensed to: ***\n. di 1");
     }
 }

@@ -143,7 +143,8 @@ fn numbered(text: &str, n: u32) -> Option<&str> {
 pub fn code(line: &str) -> Option<i64> {
     let (digits, rest) = line.strip_prefix("r(")?.split_once(");")?;
     let rest = rest.trim_end();
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) || !(rest.is_empty() || rest.starts_with(" t=")) {
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) || !(rest.is_empty() || rest.starts_with(" t="))
+    {
         return None;
     }
     digits.parse().ok()
@@ -159,7 +160,9 @@ fn opens_program(command: &str) -> bool {
     });
     // Stata takes `pr` and longer.
     let Some(first) = words.next() else { return false };
-    first.len() >= 2 && "program".starts_with(first) && !matches!(words.next(), Some("drop" | "dir" | "list" | "l" | "di"))
+    first.len() >= 2
+        && "program".starts_with(first)
+        && !matches!(words.next(), Some("drop" | "dir" | "list" | "l" | "di"))
 }
 
 /// The source of one echoed command from its lines as shown: the first after its prompt, the others after `> `.

@@ -37,7 +37,8 @@ const NAMES: [&str; 6] = ["stata-mp", "stata-se", "stata-be", "stata-ic", "stata
 impl Places {
     /// The places as an environment gives them.
     pub fn from_env(explicit: Option<PathBuf>, get: impl Fn(&str) -> Option<std::ffi::OsString>) -> Self {
-        let variables = VARIABLES.iter().filter_map(|n| Some(((*n).to_owned(), get(n).filter(|v| !v.is_empty())?.into())));
+        let variables =
+            VARIABLES.iter().filter_map(|n| Some(((*n).to_owned(), get(n).filter(|v| !v.is_empty())?.into())));
         Self {
             explicit,
             variables: variables.collect(),
@@ -136,7 +137,8 @@ fn in_folder(folder: &Path, why: &str, all: &mut Vec<Candidate>) {
 fn usual(places: &Places) -> Vec<PathBuf> {
     let mut out = vec![];
     let home = places.home.as_deref();
-    let mut parents: Vec<PathBuf> = ["usr/local", "opt", "usr/local/stata", "Applications"].map(|p| places.root.join(p)).into();
+    let mut parents: Vec<PathBuf> =
+        ["usr/local", "opt", "usr/local/stata", "Applications"].map(|p| places.root.join(p)).into();
     parents.extend(home.map(Path::to_owned));
     parents.extend(home.map(|h| h.join("Applications")));
     for parent in parents {
@@ -178,9 +180,10 @@ fn candidate(path: &Path, why: &str, problem: Option<String>) -> Candidate {
 fn version(path: &Path) -> Option<u32> {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = real.parent()?;
-    let mark = fs::read_dir(folder).ok()?.flatten().find_map(|e| {
-        e.file_name().to_str()?.strip_prefix("isstata.")?.parse::<u32>().ok()
-    });
+    let mark = fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .find_map(|e| e.file_name().to_str()?.strip_prefix("isstata.")?.parse::<u32>().ok());
     mark.or_else(|| {
         folder.components().rev().find_map(|part| {
             let name = part.as_os_str().to_str()?.to_ascii_lowercase();
@@ -209,7 +212,8 @@ fn problem(path: &Path) -> Option<String> {
         }
     }
     let name = path.file_name().map(|n| n.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    name.starts_with("xstata").then(|| "is the graphical Stata; use the console executable beside it (without the x)".to_owned())
+    name.starts_with("xstata")
+        .then(|| "is the graphical Stata; use the console executable beside it (without the x)".to_owned())
 }
 
 #[cfg(test)]
@@ -248,25 +252,39 @@ mod tests {
             path: vec![root.join("bin"), PathBuf::from("relative")],
             home: Some(root.join("home")),
             root: root.to_owned(),
-            variables: vec![("STATA_PATH".to_owned(), root.join("mine/xstata-mp")), ("STATA_BIN".to_owned(), root.join("none"))],
+            variables: vec![
+                ("STATA_PATH".to_owned(), root.join("mine/xstata-mp")),
+                ("STATA_BIN".to_owned(), root.join("none")),
+            ],
             ..Places::default()
         };
-        assert_eq!(found(root, &places), [
-            "home/stata/stata-be usual place ok",
-            "usr/local/statanow19/stata usual place ok",
-            "usr/local/stata18/stata-mp usual place ok",
-            "usr/local/stata18/stata-se usual place ok",
-            "bin/stata-se PATH ok",
-            "mine/xstata-mp STATA_PATH is the graphical Stata; use the console executable beside it (without the x)",
-            "none STATA_BIN does not exist",
-            "opt/stata/17/stata-mp usual place is not executable; chmod +x would make it so",
-        ]);
+        assert_eq!(
+            found(root, &places),
+            [
+                "home/stata/stata-be usual place ok",
+                "usr/local/statanow19/stata usual place ok",
+                "usr/local/stata18/stata-mp usual place ok",
+                "usr/local/stata18/stata-se usual place ok",
+                "bin/stata-se PATH ok",
+                "mine/xstata-mp STATA_PATH is the graphical Stata; use the console executable beside it (without the x)",
+                "none STATA_BIN does not exist",
+                "opt/stata/17/stata-mp usual place is not executable; chmod +x would make it so",
+            ]
+        );
         let variables = vec![("STATA_PATH".to_owned(), root.join("bin"))];
         assert_eq!(found(root, &Places { variables, ..places.clone() })[0], "bin/stata-se STATA_PATH ok");
         for (explicit, expected) in [
-            ("usr/local/stata18", vec!["usr/local/stata18/stata-mp --stata ok", "usr/local/stata18/stata-se --stata ok"]),
+            (
+                "usr/local/stata18",
+                vec!["usr/local/stata18/stata-mp --stata ok", "usr/local/stata18/stata-se --stata ok"],
+            ),
             ("usr/local/stata18/stata-se", vec!["usr/local/stata18/stata-se --stata ok"]),
-            ("usr", vec!["usr --stata is a folder without an executable named stata-mp, stata-se, stata-be, stata-ic, stata"]),
+            (
+                "usr",
+                vec![
+                    "usr --stata is a folder without an executable named stata-mp, stata-se, stata-be, stata-ic, stata",
+                ],
+            ),
             ("no", vec!["no --stata does not exist"]),
         ] {
             assert_eq!(found(root, &Places { explicit: Some(root.join(explicit)), ..places.clone() }), expected);

@@ -308,14 +308,41 @@ mod tests {
         let named = "end of do-file\nr(111);\n\nend of do-file\n\nr(111);\n\n. \n";
         check(named, Failed, Some(111), None, None);
         check(". x\nr(1);\n\nend of do-file\nr(1);\n. di 1\n1\n", Incomplete, None, None, Some("di 1"));
-        check(". do x.do\nfile x.do not found\nr(601);\n", Failed, Some(601), Some("file x.do not found"), Some("do x.do"));
+        check(
+            ". do x.do\nfile x.do not found\nr(601);\n",
+            Failed,
+            Some(601),
+            Some("file x.do not found"),
+            Some("do x.do"),
+        );
         check(". exit 123456789\nr(123456789);\n", Failed, Some(123_456_789), None, Some("exit 123456789"));
-        check(". bad\nr(199); t=0.69 22:24:13\n\nend of do-file\nr(199); t=0.00 22:24:13\n", Failed, Some(199), None, Some("bad"));
-        check(". foreach x in a {\n  2.   bad\n  3. }\nno\nr(9);\n\nend of do-file\nr(9);\n", Failed, Some(9), Some("no"), Some("foreach x in a {"));
-        check(". if 1 {\n.   exit 1\n--Break--\nr(1);\n. }\n--Break--\nr(1);\n\nend of do-file\n--Break--\nr(1);\n", Failed, Some(1), None, Some("exit 1"));
+        check(
+            ". bad\nr(199); t=0.69 22:24:13\n\nend of do-file\nr(199); t=0.00 22:24:13\n",
+            Failed,
+            Some(199),
+            None,
+            Some("bad"),
+        );
+        check(
+            ". foreach x in a {\n  2.   bad\n  3. }\nno\nr(9);\n\nend of do-file\nr(9);\n",
+            Failed,
+            Some(9),
+            Some("no"),
+            Some("foreach x in a {"),
+        );
+        check(
+            ". if 1 {\n.   exit 1\n--Break--\nr(1);\n. }\n--Break--\nr(1);\n\nend of do-file\n--Break--\nr(1);\n",
+            Failed,
+            Some(1),
+            None,
+            Some("exit 1"),
+        );
         check(
             "{smcl}\n{com}. x\n{err}no {bf:x}\n{txt}{search r(198):r(198);}\n\nend of do-file\n\n{search r(198):r(198);}\n\n{smcl}\n{txt}{sf}{ul off}",
-            Failed, Some(198), Some("no x"), Some("x"),
+            Failed,
+            Some(198),
+            Some("no x"),
+            Some("x"),
         );
         check("{smcl}\n{com}. x\n{txt}fine\n{smcl}\n{txt}{sf}{ul off}", Succeeded, None, None, None);
         check("{smcl}\n{com}. x\n{txt}fin", Incomplete, None, None, Some("x"));

@@ -7,6 +7,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use super::judge::{Judgement, Scan, State, is_comment, judge};
 use super::lines::{Dialect, LineReader};
+use super::view::ViewFinder;
+use super::wrapper::Wrapper;
 
 /// Sizes in bytes, apart so that tests can use small ones.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +54,23 @@ fn judge_sized(file: &mut (impl Read + Seek), sizes: Sizes) -> io::Result<Judgem
         }
     }
     Ok(tail.finish())
+}
+
+/// Judges the log of a run under `wrapper`, which is surer than the log's end alone: the echo of the sentinel's line
+/// proves that the user's code returned, whatever came after; without it, an `end of do-file` is only that of a nested
+/// do-file after which Stata was stopped. (The sentinel file itself is surer still, and is the caller's to look for.)
+pub fn judge_wrapped(file: &mut (impl Read + Seek), wrapper: &Wrapper) -> io::Result<Judgement> {
+    let len = file.seek(SeekFrom::End(0))?;
+    let mut finder = ViewFinder::new(wrapper);
+    // The wrapper's last lines are short, whatever the user's code wrote before them.
+    finder.push(&read(file, len.saturating_sub(SIZES.near), len)?);
+    let mut judgement = judge_file(file)?;
+    match (finder.reached_sentinel(), judgement.state) {
+        (true, State::Failed | State::Incomplete) => judgement = judge(b". \nend of do-file\n"),
+        (false, State::Succeeded) => judgement.state = State::Incomplete,
+        _ => {}
+    }
+    Ok(judgement)
 }
 
 /// Scans the whole lines of `from..to`.
@@ -101,6 +120,22 @@ fn read(file: &mut (impl Read + Seek), from: u64, to: u64) -> io::Result<Vec<u8>
 mod tests {
     use super::*;
     use std::io::Cursor;
+
+    #[test]
+    fn a_wrapper_makes_it_sure() {
+        fn check(log: &str, state: State) {
+            let wrapper = Wrapper::from_text(
+                "cd `\"/w\"'\ndo `\"/m.do\"'\nfile open lha_1 using `\"/s\"', write text\nfile close lha_1\n",
+            );
+            let found = judge_wrapped(&mut Cursor::new(log.as_bytes()), &wrapper).unwrap();
+            assert_eq!(found.state, state, "{log}");
+        }
+        let opened = ". x\n\n. \nend of do-file\n\n. file open lha_1 using `\"/s\"', write text\n";
+        check(opened, State::Succeeded);
+        check(&format!("{opened}file /s could not be opened\nr(603);\n\nend of do-file\nr(603);\n"), State::Succeeded);
+        check(". do nested\n\n. x\n\n. \nend of do-file\n", State::Incomplete);
+        check(". x\nno\nr(9);\n\nend of do-file\nr(9);\n\nend of do-file\nr(9);\n", State::Failed);
+    }
 
     const SMALL: Sizes = Sizes { whole: 200, near: 100, step: 150 };
 

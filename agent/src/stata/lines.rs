@@ -16,6 +16,8 @@ pub struct Line {
     pub end: u64,
     /// Clean text without line end.
     pub text: String,
+    /// The bytes as they came, without line end, at most [`MAX_LINE`].
+    pub raw: Vec<u8>,
     /// In SMCL: this line closes the log (`{txt}{sf}{ul off}`).
     pub smcl_close: bool,
 }
@@ -32,6 +34,9 @@ pub struct Dialect {
 }
 
 impl Dialect {
+    /// Plain text, as Stata's own batch log always is.
+    pub const PLAIN: Self = Self { known: true, smcl: false, stamped: false };
+
     fn learn(&mut self, raw: &[u8]) {
         if self.known || raw.iter().all(u8::is_ascii_whitespace) {
             return;
@@ -104,28 +109,18 @@ impl LineReader {
         }
         let mut dialect = self.dialect;
         dialect.learn(&self.kept);
-        Some(self.line(dialect))
+        Some(self.line(dialect, self.kept.clone()))
     }
 
-    /// Whether the partial line already has its line end (a CR that may yet be followed by LF).
-    pub fn partial_is_ended(&self) -> bool {
-        self.after_cr
-    }
-
-    /// Raw bytes of the partial line, at most [`MAX_LINE`].
-    pub fn partial_bytes(&self) -> &[u8] {
-        &self.kept
-    }
-
-    fn line(&self, dialect: Dialect) -> Line {
-        let (text, smcl_close) = clean(&self.kept, dialect);
-        Line { start: self.start, end: self.pos, text, smcl_close }
+    fn line(&self, dialect: Dialect, raw: Vec<u8>) -> Line {
+        let (text, smcl_close) = clean(&raw, dialect);
+        Line { start: self.start, end: self.pos, text, raw, smcl_close }
     }
 
     fn cut(&mut self) -> Line {
         self.dialect.learn(&self.kept);
-        let line = self.line(self.dialect);
-        self.kept.clear();
+        let raw = std::mem::take(&mut self.kept);
+        let line = self.line(self.dialect, raw);
         self.start = self.pos;
         line
     }
@@ -277,9 +272,10 @@ mod tests {
         check(b"10%\r20%\rend", &["10%", "20%", "end"]);
         check(b"\x1b[?1h\x1b=. di 1\n1\n. \x1b[?1l\x1b>", &[". di 1", "1", ". "]);
         check(b"caf\xe9\n", &["caf\u{fffd}"]);
-        check(b"{smcl}\n{com}. x\n{err}bad {bf:x}\n{search r(198):r(198);}\n{txt}{hline 3}{c |}\n", &[
-            "", ". x", "bad x", "r(198);", "---|",
-        ]);
+        check(
+            b"{smcl}\n{com}. x\n{err}bad {bf:x}\n{search r(198):r(198);}\n{txt}{hline 3}{c |}\n",
+            &["", ". x", "bad x", "r(198);", "---|"],
+        );
         check(b"2021-01-20T15:34:14.365151100Z r(198);\n\nstate: failed\n", &["r(198);", "", ""]);
         check(b"{not smcl}\n", &["{not smcl}"]);
     }

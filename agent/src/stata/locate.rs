@@ -307,7 +307,8 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
 
 fn is_absolute(text: &str) -> bool {
     let b = text.as_bytes();
-    b.first() == Some(&b'/') || (b.len() > 2 && b[0].is_ascii_alphabetic() && b[1] == b':' && matches!(b[2], b'\\' | b'/'))
+    b.first() == Some(&b'/')
+        || (b.len() > 2 && b[0].is_ascii_alphabetic() && b[1] == b':' && matches!(b[2], b'\\' | b'/'))
 }
 
 #[cfg(test)]

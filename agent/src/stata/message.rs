@@ -120,8 +120,16 @@ mod tests {
         }
         check("", true, None);
         check("bad_var not found", true, Some("bad_var not found"));
-        check("3 contradictions in 10 observations\nassertion is false", true, Some("3 contradictions in 10 observations\nassertion is false"));
-        check("(note: file a not fou\n> nd)\nfile a could not be\n    opened", true, Some("file a could not be opened"));
+        check(
+            "3 contradictions in 10 observations\nassertion is false",
+            true,
+            Some("3 contradictions in 10 observations\nassertion is false"),
+        );
+        check(
+            "(note: file a not fou\n> nd)\nfile a could not be\n    opened",
+            true,
+            Some("file a could not be opened"),
+        );
         check(
             "outcome does not vary; remember:\n             0 = negative outcome,\n        all other = positive",
             false,
@@ -134,8 +142,11 @@ mod tests {
         );
         check("   id:  patient_id\nmore\n     id:  x\nflat region", false, Some("flat region"));
         check("  7.73 |   2.56 | int1", false, None);
-        check("note\n                 f():  3499  g not found\n                 <istmt>:     -  function returned error", false,
-            Some("f():  3499  g not found\n<istmt>:     -  function returned error"));
+        check(
+            "note\n                 f():  3499  g not found\n                 <istmt>:     -  function returned error",
+            false,
+            Some("f():  3499  g not found\n<istmt>:     -  function returned error"),
+        );
         check("------+-----\nNote: x.\nconvergence not achieved", false, Some("convergence not achieved"));
     }
 }

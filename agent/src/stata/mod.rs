@@ -12,7 +12,7 @@ pub mod banner;
 pub mod echo;
 pub mod find;
 pub mod judge;
-mod judge_file;
+pub mod judge_file;
 pub mod licence;
 pub mod lines;
 pub mod locate;
@@ -21,4 +21,4 @@ pub mod progress;
 pub mod view;
 pub mod wrapper;
 
-pub use judge_file::judge_file;
+pub use judge_file::{judge_file, judge_wrapped};

@@ -110,7 +110,6 @@ impl ProgressReader {
 impl State {
     fn line(&mut self, line: &Line) {
         let text = line.text.as_str();
-        let was_wrapped = std::mem::take(&mut self.dots.wrapped);
         match self.classifier.next(text) {
             Kind::Command(command) => {
                 let words = command.trim();
@@ -120,16 +119,15 @@ impl State {
                     self.loops.clear();
                 }
                 if !words.is_empty() && !words.starts_with(['*', '}']) && !words.starts_with("//") {
-                    self.text = words.to_owned();
+                    self.text = words.strip_suffix("///").unwrap_or(words).trim_end().to_owned();
                 }
             }
-            Kind::Output => self.output(text, was_wrapped),
-            Kind::Blank => self.dots.wrapped = was_wrapped,
+            Kind::Output => self.output(text),
             _ => {}
         }
     }
 
-    fn output(&mut self, text: &str, _was_wrapped: bool) {
+    fn output(&mut self, text: &str) {
         if let Some((name, total, rest)) = dots::header(text) {
             self.open(name, total);
             self.dots.open(total);
@@ -194,7 +192,8 @@ impl State {
 /// Lines of an estimation that say where it is without saying how far.
 fn status(text: &str) -> Option<String> {
     let words = text.trim();
-    let starts = ["Iteration ", "EM iteration", "Fitting ", "Refining ", "Performing ", "Getting ", "Rescale", "Computing "];
+    let starts =
+        ["Iteration ", "EM iteration", "Fitting ", "Refining ", "Performing ", "Getting ", "Rescale", "Computing "];
     let is = starts.iter().any(|s| words.starts_with(s)) && !words.contains('|');
     is.then(|| words.split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -7,7 +7,7 @@
 
 use super::banner;
 use super::echo::{Classifier, Kind};
-use super::lines::{Line, LineReader};
+use super::lines::{Dialect, Line, LineReader, MAX_LINE};
 use super::wrapper::Wrapper;
 
 /// A range of bytes of the log.
@@ -40,7 +40,12 @@ pub struct ViewFinder {
 #[derive(Debug, Clone)]
 enum Start {
     /// Among Stata's and the wrapper's own lines.
-    Seeking { banner: bool, launcher: Option<u64>, first: Option<u64>, echo: Option<Echo> },
+    Seeking {
+        banner: bool,
+        launcher: Option<u64>,
+        first: Option<u64>,
+        echo: Option<Echo>,
+    },
     /// The `do` line was echoed; the empty line after it, if there is one, goes too.
     After(u64),
     Known(u64),
@@ -65,6 +70,9 @@ struct Tail {
 const TELLING: usize = 36;
 
 const BREAK: &str = "--Break--";
+const END: &str = "end of do-file";
+/// Stata's prompt and Mata's.
+const PROMPTS: [&str; 2] = [". ", ": "];
 
 fn key(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace()).collect()
@@ -75,7 +83,7 @@ impl ViewFinder {
     pub fn new(wrapper: &Wrapper) -> Self {
         let telling = |line: &str| line.chars().take(TELLING).collect::<String>();
         Self {
-            reader: LineReader::default(),
+            reader: LineReader::at(0, Dialect::PLAIN),
             classifier: Classifier::default(),
             cd: key(wrapper.cd_line()),
             run: key(wrapper.do_line()),
@@ -169,7 +177,9 @@ impl ViewFinder {
                     return;
                 }
             }
-            (Kind::Blank, Some(echo)) if launcher.is_none() && echo.first && echo.to == line.start && echo.key != self.cd => {
+            (Kind::Blank, Some(echo))
+                if launcher.is_none() && echo.first && echo.to == line.start && echo.key != self.cd =>
+            {
                 *launcher = Some(line.end);
             }
             _ => {}
@@ -182,15 +192,13 @@ impl ViewFinder {
     }
 
     fn inside(&mut self, line: &Line, kind: Kind<'_>) {
-        self.reached |= prompted(&line.text, &self.sentinel).is_some();
+        self.reached |= prompted(&line.raw, &self.sentinel).is_some();
         if self.end.is_some() {
             return;
         }
-        if let Some(at) = prompted(&line.text, &self.next) {
+        if let Some(at) = prompted(&line.raw, &self.next) {
             // Only output without a line end of its own can stand before the prompt.
-            let plain = (line.end - line.start).saturating_sub(line.text.len() as u64) <= 2;
-            let own = self.blank.filter(|_| at == 0).unwrap_or(line.start + if plain { at as u64 } else { 0 });
-            self.end = Some(own);
+            self.end = Some(self.blank.filter(|_| at == 0).unwrap_or(line.start + at as u64));
             return;
         }
         let blank = self.blank.take();
@@ -215,32 +223,31 @@ impl ViewFinder {
         let Some(partial) = self.reader.partial() else {
             return held.unwrap_or(self.behind);
         };
-        let raw = self.reader.partial_bytes();
-        let text = partial.text.as_str();
-        let plain = text.len() == raw.len() && !self.reader.dialect().smcl && !self.reader.partial_is_ended();
-        if !plain || self.may_be_ours(text) {
+        if let Some(at) = prompted(&partial.raw, &self.next).filter(|&at| at > 0) {
+            return partial.start + at as u64;
+        }
+        if self.may_be_ours(&partial) {
             return held.unwrap_or(partial.start);
         }
+        if partial.raw.len() == MAX_LINE {
+            return partial.end;
+        }
         // The line is output: only the beginning of our prompt at its end is not sure yet.
-        let keep = format!(". {}", self.next);
-        let open = (1..=keep.len().min(text.len())).rev().find(|&n| {
-            keep.is_char_boundary(n) && text.is_char_boundary(text.len() - n) && text.ends_with(&keep[..n])
-        });
-        partial.end - open.unwrap_or(0) as u64
+        let starts = |prompt: &[u8]| (1..=prompt.len()).rev().find(|&n| partial.raw.ends_with(&prompt[..n]));
+        let open = PROMPTS.iter().filter_map(|p| starts(format!("{p}{}", self.next).as_bytes())).max();
+        partial.start + (partial.raw.len() - open.unwrap_or(0)) as u64
     }
 
     /// Whether a line that begins like this may become one that is held back.
-    fn may_be_ours(&self, text: &str) -> bool {
-        let ours = ["end of do-file", BREAK, "r; t="];
-        let prompt = [format!(". {}", self.next), format!(": {}", self.next)];
-        text.trim().is_empty()
+    fn may_be_ours(&self, line: &Line) -> bool {
+        let text = line.text.as_str();
+        let whole = text.trim_end();
+        whole.is_empty()
             || text.starts_with("r(")
             || text.starts_with("r; t=")
-            || ours.contains(&text.trim_end())
-            || "r(".starts_with(text)
-            || ours.iter().any(|o| o.starts_with(text))
-            || prompt.iter().any(|p| p.starts_with(text))
-            || prompted(text, &self.next).is_some()
+            || ["r(", "r; t=", END, BREAK].iter().any(|o| o.starts_with(text) || *o == whole)
+            || PROMPTS.iter().any(|p| format!("{p}{}", self.next).starts_with(text))
+            || prompted(&line.raw, &self.next).is_some()
     }
 }
 
@@ -249,11 +256,16 @@ fn stray(echo: &Echo, cd: &str, launcher: &Option<u64>) -> Option<u64> {
     (!echo.first && echo.key != cd).then(|| launcher.unwrap_or(echo.from))
 }
 
-/// Where a wrapper line stands in `text` behind a prompt.
-fn prompted(text: &str, line: &str) -> Option<usize> {
-    let at = text.find(line).filter(|_| !line.is_empty())?;
-    let before = &text[..at];
-    (before.ends_with(". ") || before.ends_with(": ")).then(|| at - 2)
+/// Where a wrapper line stands in `raw` behind a prompt.
+fn prompted(raw: &[u8], line: &str) -> Option<usize> {
+    let line = line.as_bytes();
+    if line.is_empty() {
+        return None;
+    }
+    let ends = |before: &[u8]| PROMPTS.iter().any(|p| before.ends_with(p.as_bytes()));
+    (2..=raw.len().checked_sub(line.len())?)
+        .find(|&at| raw[at..].starts_with(line) && ends(&raw[..at]))
+        .map(|at| at - 2)
 }
 
 #[cfg(test)]

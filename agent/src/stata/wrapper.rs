@@ -45,7 +45,9 @@ pub struct Spec<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum WrapperError {
     /// A path that Stata would not read as it is.
-    #[error("the {what} {path:?} holds {character}, which Stata cannot be given literally; it has to be reached under a plain name")]
+    #[error(
+        "the {what} {path:?} holds {character}, which Stata cannot be given literally; it has to be reached under a plain name"
+    )]
     UnsafePath {
         /// `do-file`, `working directory` or `sentinel`.
         what: &'static str,
@@ -63,7 +65,9 @@ pub enum WrapperError {
         path: String,
     },
     /// An argument that Stata would not read as it is.
-    #[error("argument {number} holds {character}, which Stata cannot be given literally; leave it out, or let the do-file read the value from a file")]
+    #[error(
+        "argument {number} holds {character}, which Stata cannot be given literally; leave it out, or let the do-file read the value from a file"
+    )]
     UnsafeArgument {
         /// From 1.
         number: usize,
@@ -84,7 +88,8 @@ pub struct Wrapper {
 impl Wrapper {
     /// Writes the wrapper.
     pub fn new(spec: &Spec<'_>) -> Result<Self, WrapperError> {
-        let tag_ok = (1..=24).contains(&spec.tag.len()) && spec.tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let tag_ok =
+            (1..=24).contains(&spec.tag.len()) && spec.tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !tag_ok {
             return Err(WrapperError::BadTag(spec.tag.to_owned()));
         }
@@ -213,7 +218,8 @@ mod tests {
 
     #[test]
     fn the_text_is_exactly_this() {
-        let found = wrapper("/w d/o'brien \"x\".do", &["2024", "north west", "", "a\"b", "a,b", "//x", "-1.5"], None).unwrap();
+        let found =
+            wrapper("/w d/o'brien \"x\".do", &["2024", "north west", "", "a\"b", "a,b", "//x", "-1.5"], None).unwrap();
         assert_eq!(
             found.text(),
             "cd `\"/w d\"'\ndo `\"/w d/o'brien \"x\".do\"' 2024 \"north west\" \"\" `\"a\"b\"' \"a,b\" \"//x\" -1.5\n\
@@ -231,8 +237,16 @@ mod tests {
         fn check(path: &str, args: &[&str], expected: &str) {
             assert_eq!(wrapper(path, args, None).unwrap_err().to_string(), expected);
         }
-        check("/a`b.do", &[], "the do-file \"/a`b.do\" holds a backtick (`), which Stata cannot be given literally; it has to be reached under a plain name");
-        check("/a$b.do", &[], "the do-file \"/a$b.do\" holds a dollar sign ($), which Stata cannot be given literally; it has to be reached under a plain name");
+        check(
+            "/a`b.do",
+            &[],
+            "the do-file \"/a`b.do\" holds a backtick (`), which Stata cannot be given literally; it has to be reached under a plain name",
+        );
+        check(
+            "/a$b.do",
+            &[],
+            "the do-file \"/a$b.do\" holds a dollar sign ($), which Stata cannot be given literally; it has to be reached under a plain name",
+        );
         check("a.do", &[], "the do-file \"a.do\" is not an absolute path");
         let tail = "which Stata cannot be given literally; leave it out, or let the do-file read the value from a file";
         check("/a.do", &["1", "a\nb"], &format!("argument 2 holds a line break, {tail}"));

@@ -151,7 +151,9 @@ mod tests {
     fn calls() {
         fn check(text: &str, expected: Option<(Verb, &str, &[&str], bool)>) {
             let found = parse(text);
-            let found = found.as_ref().map(|c| (c.verb, c.file.as_str(), c.args.iter().map(String::as_str).collect(), c.echoes));
+            let found = found
+                .as_ref()
+                .map(|c| (c.verb, c.file.as_str(), c.args.iter().map(String::as_str).collect(), c.echoes));
             assert_eq!(found, expected.map(|(v, f, a, e)| (v, f, a.to_vec(), e)), "{text}");
         }
         check("do a", Some((Verb::Do, "a.do", &[], true)));
@@ -171,7 +173,13 @@ mod tests {
     fn macros() {
         let (mut locals, mut globals) = (HashMap::new(), HashMap::new());
         let mut macros = Macros { locals: &mut locals, globals: &mut globals };
-        for line in ["global root \"/data/my project\"", "local sub = \"code\"", "gl g x", "local n = 1 + 1", "local w : word 1 of a"] {
+        for line in [
+            "global root \"/data/my project\"",
+            "local sub = \"code\"",
+            "gl g x",
+            "local n = 1 + 1",
+            "local w : word 1 of a",
+        ] {
             macros.learn(line);
         }
         for (text, expected) in [

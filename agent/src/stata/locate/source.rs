@@ -94,9 +94,10 @@ mod tests {
         }
         check("a 1\nb 2\na 1\n", &[("a 1", Some(1)), ("a 1", Some(3)), ("b 2", None)]);
         check("reg y ///\n\tx\r\n\r\n  di 1", &[("reg y ///x", Some(1)), ("di 1", Some(4))]);
-        check("#delimit ;\nreg y\nx; di 1;\ndi 2;", &[
-            ("#delimit ;", Some(1)), ("reg yx;", Some(2)), ("di 1;", Some(3)), ("di 2", Some(4)),
-        ]);
+        check(
+            "#delimit ;\nreg y\nx; di 1;\ndi 2;",
+            &[("#delimit ;", Some(1)), ("reg yx;", Some(2)), ("di 1;", Some(3)), ("di 2", Some(4))],
+        );
         check("gen xy = 1\n", &[("gen x", None)]);
         check("first line\rsecond line", &[("second line", Some(2))]);
         check("a\nb\nc\nd\ne\nf\ng\n}\n", &[("}", None)]);

@@ -20,7 +20,9 @@ fn found(log: &str) -> Option<String> {
     let location = locate(log.as_bytes(), start, files)?;
     let mut places = location.callers;
     places.push(location.place);
-    let show = |p: &Place| format!("{}:{}", p.file.trim_start_matches("/w/"), p.line.map_or("?".to_owned(), |l| l.to_string()));
+    let show = |p: &Place| {
+        format!("{}:{}", p.file.trim_start_matches("/w/"), p.line.map_or("?".to_owned(), |l| l.to_string()))
+    };
     Some(places.iter().map(show).collect::<Vec<_>>().join(" > "))
 }
 
@@ -40,12 +42,25 @@ fn places() {
     );
     check(&ok("\n. strange one\nno\nr(9);\n\nend of do-file\nr(9);\n"), Some("main.do:7 > :?"));
     check(
-        &ok("\n. forvalues i = 1/2 {\n  2.     // run it\n.     do \"loop.do\"\n  3. }\n\n. di \"in loop\"\nin loop\n\n. fails here\nno\nr(9);\n\nend of do-file\nr(9);\n"),
+        &ok(
+            "\n. forvalues i = 1/2 {\n  2.     // run it\n.     do \"loop.do\"\n  3. }\n\n. di \"in loop\"\nin loop\n\n. fails here\nno\nr(9);\n\nend of do-file\nr(9);\n",
+        ),
         Some("main.do:10 > loop.do:2"),
     );
-    check(&ok("\n. forvalues i = 1/2 {\n  2.     // run it\n.     do \"loop.do\"\n  3. }\nno\nr(9);\n"), Some("main.do:10"));
-    check(&ok("\n. include inc.doh\n\n. local included 1\n\n. also included\nno\nr(9);\n"), Some("main.do:14 > inc.doh:2"));
-    check(&ok("\n. include inc.doh\n\n. local included 1\n\n. also included\n\n. display \"a very long line \" //\n> /\n>     \"that goes on\"\nno\nr(9);\n"), Some("main.do:15"));
+    check(
+        &ok("\n. forvalues i = 1/2 {\n  2.     // run it\n.     do \"loop.do\"\n  3. }\nno\nr(9);\n"),
+        Some("main.do:10"),
+    );
+    check(
+        &ok("\n. include inc.doh\n\n. local included 1\n\n. also included\nno\nr(9);\n"),
+        Some("main.do:14 > inc.doh:2"),
+    );
+    check(
+        &ok(
+            "\n. include inc.doh\n\n. local included 1\n\n. also included\n\n. display \"a very long line \" //\n> /\n>     \"that goes on\"\nno\nr(9);\n",
+        ),
+        Some("main.do:15"),
+    );
     check(&ok("\n. #delimit ;\ndelimiter now ;\n. regress y\n>   x ;\nno\nr(9);\n"), Some("main.do:18"));
     check(&ok("\n. if 1 {\n.     bad command\nno\nr(9);\n. }\nr(9);\n\nend of do-file\nr(9);\n"), Some("main.do:22"));
     check(". do one.do 5\nfile one.do not found\nr(601);\n", Some("main.do:5"));

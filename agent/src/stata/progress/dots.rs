@@ -19,8 +19,6 @@ pub(super) struct Dots {
     symbols: u64,
     digits: u64,
     in_digits: bool,
-    /// The last line may go on in the next.
-    pub(super) wrapped: bool,
 }
 
 impl Dots {
@@ -101,11 +99,19 @@ impl Dots {
     }
 }
 
-/// Ends of lines of symbols are counts; letters are outcomes: `x` failed, `s` skipped, `e`, `n`, `?`.
+/// Symbols and counts. `x` failed, `s` skipped, `e`, `n` and `?` are rarer outcomes; of letters alone one makes words.
 fn is_symbols(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|b| matches!(b, b'.' | b'x' | b's' | b'e' | b'n' | b'?' | b' ' | b'0'..=b'9' | b','))
-        && !text.bytes().any(|b| b.is_ascii_alphabetic() && b != b'x' && text.len() == 1)
+    let mut dots = false;
+    let mut letters = false;
+    for b in text.bytes() {
+        match b {
+            b'.' | b'x' | b'0'..=b'9' => dots = true,
+            b's' | b'e' | b'n' | b'?' => letters = true,
+            b' ' | b',' => {}
+            _ => return false,
+        }
+    }
+    dots || (letters && text.bytes().all(|b| b == b's'))
 }
 
 /// Whether a block has all it waits for.
@@ -115,7 +121,15 @@ pub(super) fn is_over(done: f64, total: Option<f64>) -> bool {
 
 /// Headers that count without saying so in their words are those followed by a colon and dots.
 const WORDS: [&str; 9] = [
-    "replication", "simulation", "permutation", "imputation", "repetition", "statsby", "draws", "jackknife", "bootstrap",
+    "replication",
+    "simulation",
+    "permutation",
+    "imputation",
+    "repetition",
+    "statsby",
+    "draws",
+    "jackknife",
+    "bootstrap",
 ];
 
 /// `Bootstrap replications (1,000): ....` into name, total and what follows; also `Simulations (10)`.
@@ -136,7 +150,8 @@ pub(super) fn header(text: &str) -> Option<(&str, Option<u64>, &str)> {
         None if rest.trim().is_empty() => "",
         None => return None,
     };
-    let dotted = !rest.is_empty() && rest.starts_with(['.', 'x', 's']) && is_symbols(rest.trim_end_matches("done").trim());
+    let dotted =
+        !rest.is_empty() && rest.starts_with(['.', 'x', 's']) && is_symbols(rest.trim_end_matches("done").trim());
     ((known && (rest.is_empty() || is_symbols(rest.trim_end_matches("done").trim()) || rest == "done")) || dotted)
         .then_some((name, Some(total), rest))
 }

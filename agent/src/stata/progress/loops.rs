@@ -25,14 +25,20 @@ fn pattern(text: &str) -> Option<Regex> {
     Regex::new(text).ok()
 }
 
-static OF: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"(?:^|[\s(\[:#=])(\d[\d,]*)(?:\s+of\s+|\s*/\s*)(\d[\d,]*)(?:$|[\s)\].,;:])"));
-static PERCENT: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"(?:^|[\s(\[:=])(\d{1,3}(?:\.\d+)?)\s?%(?:$|[\s)\].,;:])"));
+static OF: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"(?:^|[\s(\[:#=])(\d[\d,]*)(?:\s+of\s+|\s*/\s*)(\d[\d,]*)(?:$|[\s)\].,;:])"));
+static PERCENT: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"(?:^|[\s(\[:=])(\d{1,3}(?:\.\d+)?)\s?%(?:$|[\s)\].,;:])"));
 static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(r"(?i)\b(iter\w*|reps?|replic\w*|steps?|done|sim\w*|draws?|folds?|chunks?|files?|loops?|process\w*|complet\w*|progress|batch\w*|rounds?|samples?|runs?|tasks?|jobs?|finished|pass|working|bootstrap)\b")
+    pattern(
+        r"(?i)\b(iter\w*|reps?|replic\w*|steps?|done|sim\w*|draws?|folds?|chunks?|files?|loops?|process\w*|complet\w*|progress|batch\w*|rounds?|samples?|runs?|tasks?|jobs?|finished|pass|working|bootstrap)\b",
+    )
 });
 /// Counts of data, not of work.
 static DATA: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(r"(?i)\b(obs|observations?|missing|values?|variables?|vars|conf|confidence|interval|ci|level|percentiles?|deleted|matched|changes|years?)\b|\|")
+    pattern(
+        r"(?i)\b(obs|observations?|missing|values?|variables?|vars|conf|confidence|interval|ci|level|percentiles?|deleted|matched|changes|years?)\b|\|",
+    )
 });
 static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\d[\d,]*(?:\.\d+)?"));
 
@@ -114,7 +120,10 @@ mod tests {
         check(&["(12 of 50 missing values generated)"], None);
         check(&["file dated 1/2/2020"], None);
         check(&["95% conf. interval"], None);
-        check(&["10%     .2277739       .0071843       Obs  816", "25%     .5941271       .0144944       Obs  816"], None);
+        check(
+            &["10%     .2277739       .0071843       Obs  816", "25%     .5941271       .0144944       Obs  816"],
+            None,
+        );
         check(&["a | 3 of 10"], None);
         check(&["run 11 of 10"], None);
     }

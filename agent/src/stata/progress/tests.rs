@@ -21,15 +21,27 @@ fn percents_and_texts() {
     check(&format!(". x\n\nSimulations (200)\n{ruler}"), Some(0.0), "Simulations 0 of 200");
     check(&format!(". x\n\nSimulations (200)\n{ruler}{fifty}    50\n"), Some(25.0), "Simulations 50 of 200");
     check(&format!(". x\n\nSimulations (200)\n{ruler}{fifty}    50\n..x.."), Some(27.5), "Simulations 55 of 200");
-    check(&format!(". x\n\nSimulations (1,000)\n{ruler}{fifty}   500\n.........."), Some(60.0), "Simulations 600 of 1000");
+    check(
+        &format!(". x\n\nSimulations (1,000)\n{ruler}{fifty}   500\n.........."),
+        Some(60.0),
+        "Simulations 600 of 1000",
+    );
     check("Bootstrap replications (50): .........10........", Some(36.0), "Bootstrap replications 18 of 50");
     check("Bootstrap replications (50): .........10.........2", Some(38.0), "Bootstrap replications 19 of 50");
     check("Bootstrap replications (50): .........1\n> 0.", Some(22.0), "Bootstrap replications 11 of 50");
-    check("Bootstrap replications (50): xxxxxxxxxxxxxx.xxxxxxxxxx..x.xxxxxxxxx.40xxx.xxxxxx done\n", Some(100.0), "Bootstrap replications 50 of 50");
+    check(
+        "Bootstrap replications (50): xxxxxxxxxxxxxx.xxxxxxxxxx..x.xxxxxxxxx.40xxx.xxxxxx done\n",
+        Some(100.0),
+        "Bootstrap replications 50 of 50",
+    );
     check("Imputations (10):\n  ..", Some(20.0), "Imputations 2 of 10");
     check("Imputations (10):\n  ....done\n", Some(40.0), "Imputations 4 of 10");
     check("rep 3 of 10\nBootstrap replications (50): .........10", Some(30.0), "Bootstrap replications 10 of 50");
-    check("rep 3 of 10\nIteration 3:   log likelihood = -43305.008  \n", Some(30.0), "Iteration 3: log likelihood = -43305.008");
+    check(
+        "rep 3 of 10\nIteration 3:   log likelihood = -43305.008  \n",
+        Some(30.0),
+        "Iteration 3: log likelihood = -43305.008",
+    );
     check("rep 3 of 10\n. next\n", None, "next");
     check("(1,461,870 observations deleted)\n(note: file x.dta not found)\nModel (3)\n12,000\n.5\n", None, "");
     check("Source | SS  df (10)\n..........\n", None, "");

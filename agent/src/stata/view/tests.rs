@@ -2,7 +2,9 @@ use super::*;
 use proptest::prelude::*;
 
 fn wrapper(epilogue: bool) -> Wrapper {
-    let mut text = String::from("cd `\"/a work dir\"'\ndo `\"/home/someone/a/very/long/path/that/will/have/to/be/wrapped/main.do\"' 1 \"b c\"\n");
+    let mut text = String::from(
+        "cd `\"/a work dir\"'\ndo `\"/home/someone/a/very/long/path/that/will/have/to/be/wrapped/main.do\"' 1 \"b c\"\n",
+    );
     if epilogue {
         text.push_str("* epilogue of ab_1\nreturn list\n");
     }
@@ -12,7 +14,8 @@ fn wrapper(epilogue: bool) -> Wrapper {
 
 const BANNER: &str = "\n  ___  ____\n /__    /   ____/   /   ____/      19.5\n\nNotes:\n      1. Stata is running in batch mode.\n\n. do lhab_1.do \n\n";
 const BEGIN: &str = ". cd `\"/a work dir\"'\n/a work dir\n\n. do `\"/home/someone/a/very/long/path/that/will/have/to/be/wrapped/main.do\"' 1 \n> \"b c\"\n";
-const GOOD: &str = "\n. file open lhab_1 using `\"/spool/s\"', write text\n\n. file close lhab_1\n\n. \nend of do-file\n";
+const GOOD: &str =
+    "\n. file open lhab_1 using `\"/spool/s\"', write text\n\n. file close lhab_1\n\n. \nend of do-file\n";
 
 fn shown<'a>(log: &'a str, wrapper: &Wrapper) -> &'a str {
     let mut finder = ViewFinder::new(wrapper);
@@ -37,21 +40,33 @@ fn views() {
     check(&[BANNER, BEGIN, "\n", broken, "\nend of do-file\n--Break--\nr(1);\n"], broken);
     let timed = ". bad\nr(9); t=0.00 1:00:00\n\nend of do-file\nr(9); t=0.00 1:00:00\n";
     check(&[BANNER, BEGIN, "\n", timed, "\nend of do-file\nr(9); t=0.00 1:00:00\n"], timed);
-    check(&[BANNER, BEGIN, "file main.do not found\nr(601);\n", "\nend of do-file\nr(601);\n"], "file main.do not found\nr(601);\n");
-    check(&[BANNER, ". cd `\"/a work dir\"'\nunable to change\nr(170);\n\nend of do-file\nr(170);\n"],
-        ". cd `\"/a work dir\"'\nunable to change\nr(170);\n");
+    check(
+        &[BANNER, BEGIN, "file main.do not found\nr(601);\n", "\nend of do-file\nr(601);\n"],
+        "file main.do not found\nr(601);\n",
+    );
+    check(
+        &[BANNER, ". cd `\"/a work dir\"'\nunable to change\nr(170);\n\nend of do-file\nr(170);\n"],
+        ". cd `\"/a work dir\"'\nunable to change\nr(170);\n",
+    );
     check(&[BANNER, ". something else\n\n. again\n"], ". something else\n\n. again\n");
     check(&[BANNER, BEGIN, "\n. killed in the mid"], ". killed in the mid");
     check(&["\n /__    /   ____/   /   ____/\nSerial number: 1\n"], "");
     check(&["cannot start\n"], "cannot start\n");
-    check(&[BANNER, BEGIN, "\n. di 1\nno line end. file open lhab_1 using x\n"], ". di 1\nno line end");
-    check(&["\r\n. do w.do \r\n\r\n", &BEGIN.replace('\n', "\r\n"), "\r\n. x\r\n", &GOOD.replace('\n', "\r\n")], ". x\r\n");
+    check(
+        &[BANNER, BEGIN, "\n. di 1\nno line end. file open lhab_1 using `\"/spool/s\"', write text\n"],
+        ". di 1\nno line end",
+    );
+    check(
+        &["\r\n. do w.do \r\n\r\n", &BEGIN.replace('\n', "\r\n"), "\r\n. x\r\n", &GOOD.replace('\n', "\r\n")],
+        ". x\r\n",
+    );
     check(&[""], "");
 }
 
 #[test]
 fn an_epilogue_is_not_the_users() {
-    let log = [BANNER, BEGIN, "\n. x\n\n. \nend of do-file\n", "\n. * epilogue of ab_1\n. return list\n", GOOD].concat();
+    let log =
+        [BANNER, BEGIN, "\n. x\n\n. \nend of do-file\n", "\n. * epilogue of ab_1\n. return list\n", GOOD].concat();
     assert_eq!(shown(&log, &wrapper(true)), ". x\n\n. \nend of do-file\n");
 }
 
@@ -63,15 +78,37 @@ fn the_sentinel_line_proves_success() {
         assert_eq!(finder.reached_sentinel(), expected, "{log}");
     }
     check(&[BANNER, BEGIN, "\n. x\n", GOOD].concat(), true);
-    check(&[BANNER, BEGIN, "\n: x\n\n: file open lhab_1 using `\"/spool/s\"', write text\n<istmt>\nr(3000);\n"].concat(), true);
+    check(
+        &[BANNER, BEGIN, "\n: x\n\n: file open lhab_1 using `\"/spool/s\"', write text\n<istmt>\nr(3000);\n"].concat(),
+        true,
+    );
     check(&[BANNER, BEGIN, "\n. x\n\n. \nend of do-file\n"].concat(), false);
     check(". di \"file open lhab_1\"\n", false);
 }
 
 fn line() -> impl Strategy<Value = String> {
     prop::sample::select(vec![
-        ". di 1\n", "1\n", "\n", ". \n", "end of do-file\n", "r(9);\n", "--Break--\n", "..--Break--\n", "r; t=0.1 1\n", "out. fi\n", "> x\n",
-        ". file close\n", "é. file open lhab_1 x\n", "\r\n", "\u{1b}[1mx\n", ". file open lhab_1 using\n", "r(", "end of do", ". ", "  2. }\n",
+        ". di 1\n",
+        "1\n",
+        "\n",
+        ". \n",
+        "end of do-file\n",
+        "r(9);\n",
+        "--Break--\n",
+        "..--Break--\n",
+        "r; t=0.1 1\n",
+        "out. fi\n",
+        "> x\n",
+        ". file close\n",
+        "é. file open lhab_1 using `\"/spool/s\"', write text\n",
+        "\r\n",
+        "\u{1b}[1mx\n",
+        ". file open lhab_1 using `\"/spool/s\"', write text\n",
+        ". file open lhab_1 x\n",
+        "r(",
+        "end of do",
+        ". ",
+        "  2. }\n",
     ])
     .prop_map(str::to_owned)
 }
