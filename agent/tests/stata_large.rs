@@ -1,4 +1,5 @@
 //! A log larger than memory is judged by reading little of it at a time.
+#![allow(clippy::unwrap_used, reason = "helpers of tests count as tests")]
 
 use std::io::{self, Read, Seek, SeekFrom};
 

@@ -147,7 +147,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         self.frames.first()?.line
     }
 
-    fn line(&mut self, line: &Line) {
+    pub(super) fn line(&mut self, line: &Line) {
         let text = line.text.as_str();
         let kind = self.classifier.next(text);
         if let (Kind::More(rest), Some((_, echo))) = (kind, &mut self.echo) {

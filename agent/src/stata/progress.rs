@@ -14,6 +14,8 @@ mod loops;
 use super::echo::{Classifier, Kind};
 use super::lines::{Line, LineReader};
 use super::locate::{Locator, Start};
+use super::view::ViewFinder;
+use super::wrapper::Wrapper;
 use dots::Dots;
 use loops::Loops;
 use std::path::Path;
@@ -49,6 +51,8 @@ pub struct ProgressReader {
     reader: LineReader,
     state: State,
     script: Option<Script>,
+    /// Keeps the banner's and the wrapper's lines away.
+    gate: Option<ViewFinder>,
 }
 
 impl Default for ProgressReader {
@@ -70,26 +74,40 @@ struct State {
 impl ProgressReader {
     /// A reader without the do-file's source.
     pub fn new() -> Self {
-        Self { reader: LineReader::default(), state: State::default(), script: None }
+        Self { reader: LineReader::default(), state: State::default(), script: None, gate: None }
     }
 
-    /// A reader that tells the line in `source`, the bytes of the do-file that runs.
+    /// A reader that tells the line in `source`, the bytes of the do-file whose log this is.
     pub fn with_source(source: &[u8]) -> Self {
         Self { script: Some(Script::new(source)), ..Self::new() }
     }
 
+    /// A reader for the whole log of a run under `wrapper`: banner and wrapper are no progress.
+    pub fn for_run(wrapper: &Wrapper, source: &[u8]) -> Self {
+        Self { gate: Some(ViewFinder::new(wrapper)), ..Self::with_source(source) }
+    }
+
     /// Takes the next bytes of the log.
     pub fn push(&mut self, bytes: &[u8]) {
-        if let Some(script) = &mut self.script {
-            script.locator.push(bytes);
-        }
-        let state = &mut self.state;
-        self.reader.push(bytes, |line| state.line(&line));
+        let Self { reader, state, script, gate } = self;
+        reader.push(bytes, |line| {
+            if let Some(gate) = gate {
+                gate.line(&line);
+                if !gate.shows(line.start) {
+                    return;
+                }
+            }
+            if let Some(script) = script {
+                script.locator.line(&line);
+            }
+            state.line(&line);
+        });
     }
 
     /// The progress after all bytes so far, a line that is not complete included.
     pub fn current(&self) -> Progress {
-        let partial = self.reader.partial().map(|line| {
+        let open = |line: &Line| self.gate.as_ref().is_none_or(|g| g.shows(line.start) && !g.may_be_ours(line));
+        let partial = self.reader.partial().filter(open).map(|line| {
             let mut tried = self.state.clone();
             tried.line(&line);
             tried

@@ -125,6 +125,11 @@ impl ViewFinder {
         self.reached
     }
 
+    /// Whether a line that begins at `offset`, the last one taken or the next, is in the view as far as known.
+    pub(super) fn shows(&self, offset: u64) -> bool {
+        self.end.is_none() && self.view().is_some_and(|v| v.start <= offset)
+    }
+
     /// The view of the whole log, whatever was found: without a `do` line it begins after Stata's banner and first
     /// echo, without a tail it ends with the log.
     pub fn finish(mut self) -> View {
@@ -141,7 +146,7 @@ impl ViewFinder {
         View { start, end: Some(self.end.or(tail).unwrap_or(len).max(start)) }
     }
 
-    fn line(&mut self, line: &Line) {
+    pub(super) fn line(&mut self, line: &Line) {
         let text = line.text.as_str();
         let kind = self.classifier.next(text);
         if let Start::After(at) = self.start {
@@ -239,7 +244,7 @@ impl ViewFinder {
     }
 
     /// Whether a line that begins like this may become one that is held back.
-    fn may_be_ours(&self, line: &Line) -> bool {
+    pub(super) fn may_be_ours(&self, line: &Line) -> bool {
         let text = line.text.as_str();
         let whole = text.trim_end();
         whole.is_empty()

@@ -63,6 +63,25 @@ fn a_source_tells_the_line() {
 }
 
 #[test]
+fn a_run_shows_neither_banner_nor_wrapper() {
+    let text = "cd `\"/w\"'\ndo `\"/w/main.do\"'\nfile open lha_1 using `\"/s\"', write text\nfile close lha_1\n";
+    let mut reader = ProgressReader::for_run(&Wrapper::from_text(text), b"clear\n\nregress y x\nrun it\n");
+    let steps = [
+        ("\n /__    /   ____/   /   ____/      19.5\n\n. do lha_1.do \n\n. cd `\"/w\"'\n/w\n\n", ""),
+        (". do `\"/w/main.do\"'\n\n", ""),
+        (". clear\n\n. \n. regr", "line 1 of 4: regr"),
+        ("ess y x\n\n", "line 3 of 4: regress y x"),
+        ("rep 3 of 10\n", "line 3 of 4: rep 3 of 10"),
+        (". run it\n\n. \nend of do-file\n\n. fi", "run it"),
+        ("le open lha_1 using `\"/s\"', write text\n\n", "run it"),
+    ];
+    for (bytes, expected) in steps {
+        reader.push(bytes.as_bytes());
+        assert_eq!(reader.current().text, expected, "after {bytes}");
+    }
+}
+
+#[test]
 fn a_long_line_stays_small() {
     let mut reader = ProgressReader::new();
     reader.push("Simulations (100)\n".as_bytes());
