@@ -164,6 +164,8 @@ pub(crate) struct Interp {
     pub(crate) took: f64,
     /// Row of the `_dots` line.
     pub(crate) dots: u32,
+    /// Whether the last command was a do-file that got as far as its end.
+    pub(crate) ended_do: bool,
     /// A `#delimit` waiting to be applied by the reader of the current source.
     pub(crate) delimit: Option<bool>,
 }

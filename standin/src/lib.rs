@@ -117,6 +117,7 @@ fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, batch: boo
         rng: Cell::new(0),
         took: 0.0,
         dots: 0,
+        ended_do: false,
         delimit: None,
     };
     interp.seed(interp::SEED);

@@ -4,7 +4,6 @@
 //! comments inside it do not use up a number; the lines of an `if` block are echoed one by one as they run, without
 //! empty lines between; after a command at the top there is one empty line, after a comment none.
 
-use crate::commands;
 use crate::faults;
 use crate::interp::{Frame, Interp, MAX_NESTING, Outcome, Stop};
 use crate::out::Level;
@@ -76,6 +75,7 @@ pub(crate) fn run_source(interp: &mut Interp, source: &mut Source, kind: Kind) -
         Err(Stop::Error { rc, .. }) if kind == Kind::Do => {
             put(interp, source, "\n");
             put(interp, source, finished);
+            interp.ended_do = source.echo;
             Err(Stop::silent(rc))
         }
         Ok(()) => {
@@ -105,6 +105,9 @@ fn lines(interp: &mut Interp, source: &mut Source, kind: Kind) -> Outcome {
                 }
             }
             Err(Stop::Error { rc, .. }) if kind != Kind::Include => {
+                if kind == Kind::Console && interp.ended_do {
+                    interp.out.put("\n");
+                }
                 report(interp, source.echo, rc);
                 if kind == Kind::Console {
                     interp.rc = rc;
@@ -188,6 +191,7 @@ fn read(interp: &mut Interp, source: &mut Source, prompt: &str) -> Option<Statem
 /// Runs one statement read from a source, reading more of it if it opens a block.
 fn top(interp: &mut Interp, source: &mut Source, statement: &Statement) -> Outcome {
     let start = clock::now();
+    interp.ended_do = false;
     let outcome = faults::strike(interp, &source.name, statement.line, &statement.raw)
         .and_then(|()| top_inner(interp, source, statement));
     interp.took = start.elapsed().as_secs_f64();
@@ -352,7 +356,7 @@ pub(crate) fn command_line(interp: &mut Interp, command: &str) -> Outcome {
     let console = !interp.set.batch;
     match outcome {
         Err(Stop::Error { rc, .. }) => {
-            if console && commands::flow::is_do(command) {
+            if console && interp.ended_do {
                 interp.out.put("\n");
             }
             report(interp, true, rc);

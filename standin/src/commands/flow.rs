@@ -10,11 +10,6 @@ use crate::run::{self, Kind};
 use crate::source::Statement;
 use crate::text;
 
-/// Whether a command line runs a do-file.
-pub(crate) fn is_do(command: &str) -> bool {
-    matches!(text::command_word(command).0, "do" | "run" | "ru")
-}
-
 fn file_arguments(s: &str) -> Outcome<(String, Vec<String>, String)> {
     let (path, rest) = text::token(s);
     if path.is_empty() {

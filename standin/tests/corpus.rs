@@ -1,0 +1,538 @@
+//! The stand-in's log against real ones, byte for byte, for everything that it has.
+//!
+//! A log shows its own source: strip the prompts, join what was wrapped, and there is the do-file. So each stretch of
+//! a real log whose commands the stand-in has becomes a case: the source is taken out of it, run, and the new log must
+//! hold the same bytes. [`stretches`] finds such stretches in every log by itself; [`ENDINGS`] adds chosen ones with
+//! output and endings.
+
+mod support;
+
+use std::path::Path;
+
+use support::{Lab, corpus};
+
+/// A log's text, with line feeds only.
+fn read(dir: &Path, file: &str) -> String {
+    let bytes = std::fs::read(dir.join(file)).unwrap();
+    String::from_utf8_lossy(&bytes).replace("\r\n", "\n")
+}
+
+/// The log whose name begins with this number.
+fn numbered(dir: &Path, number: &str) -> String {
+    let names = std::fs::read_dir(dir).unwrap().filter_map(|e| e.ok()?.file_name().into_string().ok());
+    let name = names.into_iter().find(|n| n.starts_with(number)).unwrap_or_else(|| panic!("no log {number}"));
+    read(dir, &name)
+}
+
+/// `"  3. text"` -> its number's width and the text.
+fn number_prompt(line: &str) -> Option<&str> {
+    let trimmed = line.trim_start_matches(' ');
+    let (digits, rest) = trimmed.split_once('.')?;
+    let is_number = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
+    (is_number && digits.len() + (line.len() - trimmed.len()) == digits.len().max(3)).then_some(())?;
+    rest.strip_prefix(' ')
+}
+
+/// The source line after a prompt.
+fn prompted(line: &str) -> Option<&str> {
+    line.strip_prefix(". ").or_else(|| number_prompt(line))
+}
+
+/// A stretch of echo: its source lines, and how many log lines it took.
+fn unecho(lines: &[&str], width: usize) -> (Vec<String>, usize) {
+    let mut source = vec![prompted(lines[0]).unwrap_or_default().to_owned()];
+    let mut full = lines[0].chars().count() == width;
+    let mut used = 1;
+    while let Some(more) = lines.get(used).and_then(|l| l.strip_prefix("> ")) {
+        if full {
+            source.last_mut().unwrap().push_str(more);
+        } else {
+            source.push(more.to_owned());
+        }
+        full = more.chars().count() + 2 == width;
+        used += 1;
+    }
+    (source, used)
+}
+
+/// What a stretch is made of.
+struct Stretch {
+    source: Vec<String>,
+    bytes: String,
+    statements: usize,
+}
+
+/// The command on source lines, without comments at the end and continuation marks; empty for a comment.
+fn code(source: &[String]) -> String {
+    let joined = source.iter().map(|l| l.trim_end().trim_end_matches("///")).collect::<Vec<_>>().join(" ");
+    let text = joined.trim();
+    if text.starts_with('*') || text.starts_with("//") || text.starts_with("/*") && text.ends_with("*/") {
+        return String::new();
+    }
+    text.to_owned()
+}
+
+/// Whether a command is one that the stand-in runs in silence.
+fn silent(code: &str) -> bool {
+    let words: Vec<&str> = code.split_whitespace().collect();
+    match words.as_slice() {
+        [] => true,
+        ["local" | "global", _, rest @ ..] => {
+            !rest.first().is_some_and(|r| r.starts_with(['=', ':'])) && !code.contains("`=") && !code.contains("`:")
+        }
+        ["args", ..] | ["clear"] | ["clear", "all"] => true,
+        ["set", "more" | "varabbrev" | "type" | "seed" | "scheme" | "matsize", _] => true,
+        ["version", v] => v.parse::<f64>().is_ok_and(|v| v <= 18.0),
+        ["cap" | "capture", "program" | "prog", "drop", _] => true,
+        _ => false,
+    }
+}
+
+/// Whether a command prints one literal, and what.
+fn literal(code: &str) -> Option<&str> {
+    let rest = ["di ", "dis ", "display "].iter().find_map(|p| code.strip_prefix(p))?.trim();
+    let rest = rest.strip_prefix("in red ").or_else(|| rest.strip_prefix("as error ")).unwrap_or(rest).trim();
+    let text = rest.strip_prefix('"')?.strip_suffix('"')?;
+    (!text.contains(['"', '`', '$', '{', '\\'])).then_some(text)
+}
+
+/// Finds the stretches of a log that hold nothing but comments, silent commands, literals and program definitions.
+fn stretches(log: &str, width: usize) -> Vec<Stretch> {
+    let lines: Vec<&str> = log.split('\n').collect();
+    let mut found = Vec::new();
+    let mut now = Stretch { source: Vec::new(), bytes: String::new(), statements: 0 };
+    let mut at = 0;
+    while at < lines.len() {
+        match unit(&lines[at..], width) {
+            Some((source, used)) => {
+                now.source.extend(source);
+                now.bytes.extend(lines[at..at + used].iter().map(|l| format!("{l}\n")));
+                now.statements += 1;
+                at += used;
+            }
+            None => {
+                found.push(std::mem::replace(&mut now, Stretch { source: Vec::new(), bytes: String::new(), statements: 0 }));
+                at += 1;
+            }
+        }
+    }
+    found.push(now);
+    found.retain(|s| s.statements >= 3 && s.source.iter().any(|l| !l.trim().is_empty()));
+    found
+}
+
+/// One command with its echo, output and empty line, if it is of the simple kind.
+fn unit(lines: &[&str], width: usize) -> Option<(Vec<String>, usize)> {
+    let first = *lines.first()?;
+    // Inside a block the lines are indented; those belong to a statement that we did not see the head of.
+    if !first.starts_with(". ") || first.starts_with(".  ") || lines.get(1).is_some_and(|l| l.starts_with("end of do")) {
+        return None;
+    }
+    let (mut source, mut used) = unecho(lines, width);
+    let text = code(&source);
+    if source.iter().any(|l| l.contains('\u{fffd}') || l.trim_start().starts_with("/*") && !l.contains("*/")) {
+        return None;
+    }
+    if text.is_empty() {
+        // Comments that go on over lines end where they end; that needs a look at the whole.
+        let closed = source.iter().map(|l| l.matches("/*").count()).sum::<usize>()
+            == source.iter().map(|l| l.matches("*/").count()).sum::<usize>();
+        return closed.then_some((source, used));
+    }
+    if source.iter().any(|l| l.contains("//") && !l.trim_end().ends_with("///") || l.contains("/*")) {
+        return None;
+    }
+    let word: Vec<&str> = text.split_whitespace().collect();
+    let defines = matches!(word.as_slice(), ["program" | "prog", name, ..] if *name != "drop" && *name != "list");
+    if defines {
+        loop {
+            let line = lines.get(used)?;
+            prompted(line)?;
+            let (more, n) = unecho(&lines[used..], width);
+            used += n;
+            let ends = code(&more) == "end";
+            source.extend(more);
+            if ends {
+                break;
+            }
+        }
+    } else if let Some(text) = literal(&text) {
+        let mut out = String::new();
+        out.push_str(lines.get(used)?);
+        used += 1;
+        while lines.get(used)?.starts_with("> ") {
+            out.push_str(lines[used].strip_prefix("> ")?);
+            used += 1;
+        }
+        // Not the case's business, but a sign that the stretch was read right.
+        if out != text {
+            return None;
+        }
+    } else if !silent(&text) {
+        return None;
+    }
+    lines.get(used)?.is_empty().then_some((source, used + 1))
+}
+
+/// Runs source lines and returns the log after the first empty line and the line size's own echo.
+fn run(source: &[String], width: usize) -> String {
+    let lab = Lab::new(&[]);
+    let head = format!("set linesize {width}\ncapture program drop _all\n");
+    lab.write("x.do", format!("{head}{}\n", source.join("\n")).as_bytes());
+    let log = lab.log_of("x.do");
+    let echo = format!("\n. set linesize {width}\n\n. capture program drop _all\n\n");
+    log.strip_prefix(&echo).unwrap_or_else(|| panic!("{log}")).to_owned()
+}
+
+/// Width of a log's lines: what its first rule or its `set linesize` says.
+fn widths(log: &str) -> Vec<usize> {
+    let mut out = vec![79];
+    let set = log.lines().filter_map(|l| l.strip_prefix(". set linesize ")?.trim().parse().ok());
+    let rule = log.lines().next().filter(|l| l.len() > 40 && l.chars().all(|c| c == '-')).map(str::len);
+    out.extend(set.chain(rule));
+    out.retain(|w| (40..=255).contains(w));
+    out.dedup();
+    out
+}
+
+#[test]
+fn stretches_of_real_logs_come_out_byte_for_byte() {
+    let Some(dir) = corpus() else { return };
+    let mut names: Vec<String> =
+        std::fs::read_dir(&dir).unwrap().filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    let (mut cases, mut statements, mut logs) = (0, 0, 0);
+    for name in names.iter().filter(|n| n.ends_with(".log") || n.ends_with(".txt")) {
+        let log = read(&dir, name);
+        let mut any = false;
+        // The width in force changes along a log; a wrong guess shows as lines that are too long or do not wrap.
+        let width = widths(&log).pop().unwrap_or(79);
+        let (before, after) = match log.find(&format!(". set linesize {width}\n")) {
+            Some(at) => (&log[..at], &log[at..]),
+            None => ("", log.as_str()),
+        };
+        for (part, width) in [(before, 79), (after, width)] {
+            for stretch in stretches(part, width) {
+                // Lines longer than the width were not written under it.
+                if stretch.bytes.lines().any(|l| l.chars().count() > width) {
+                    continue;
+                }
+                let got = run(&stretch.source, width);
+                assert!(
+                    got.starts_with(&stretch.bytes),
+                    "{name}\n=== source\n{}\n=== wanted\n{}\n=== got\n{got}",
+                    stretch.source.join("\n"),
+                    stretch.bytes
+                );
+                assert_eq!(&got[stretch.bytes.len()..], ". \nend of do-file\n", "{name}");
+                (cases, statements, any) = (cases + 1, statements + stretch.statements, true);
+            }
+        }
+        logs += usize::from(any);
+    }
+    println!("{cases} stretches of {logs} logs, {statements} statements");
+    assert!(cases >= 150 && statements >= 1500 && logs >= 30, "{cases} stretches, {statements} statements, {logs} logs");
+}
+
+/// The part of a log from one text up to and without another; `None` = to the end.
+fn cut<'a>(log: &'a str, from: &str, to: Option<&str>) -> &'a str {
+    let start = log.find(from).unwrap_or_else(|| panic!("{from:?} is not in the log"));
+    let rest = &log[start..];
+    match to {
+        Some(to) => &rest[..rest[from.len()..].find(to).unwrap_or_else(|| panic!("{to:?} is not there")) + from.len()],
+        None => rest,
+    }
+}
+
+/// Times of `set rmsg on` as one and the same.
+fn without_times(log: &str) -> String {
+    log.lines()
+        .map(|l| match l.split_once(" t=") {
+            Some((head, _)) if l.starts_with("r;") || l.starts_with("r(") => format!("{head} t=\n"),
+            _ => format!("{l}\n"),
+        })
+        .collect()
+}
+
+/// A chosen case: log, its part, the files, the arguments after `do x.do`, what precedes the part in our log.
+struct Case {
+    log: &'static str,
+    from: &'static str,
+    to: Option<&'static str>,
+    files: &'static [(&'static str, &'static str)],
+    args: &'static [&'static str],
+}
+
+/// The quiet batch log of `x.do` must be an empty line and the part.
+const ENDINGS: &[Case] = &[
+    // A file that is not there: no end of do-file.
+    Case { log: "001", from: "file main.do", to: None, files: &[], args: &["\"main.do\""] },
+    Case { log: "011", from: "file /dev/stdin.do", to: None, files: &[], args: &["/dev/stdin"] },
+    Case { log: "151", from: "file do create", to: None, files: &[], args: &["\"do create_html_help.do\""] },
+    // Comments, silent commands, and a data file that is not there.
+    Case {
+        log: "008",
+        from: "\n. ****",
+        to: None,
+        files: &[(
+            "x.do",
+            "**************************************************\n* Make table\n\
+             **************************************************\nclear all\nclear matrix\nset more off\n\n\
+             *** (1) Build matrices of SD of teacher effects and their standard errors\n\
+             * Load variance (and SE) estimates that have been calculated in Python\npreserve\n\
+             use \"temp/hetero_SDs.dta\", clear\n",
+        )],
+        args: &["x.do"],
+    },
+    // An error in a nested do-file, from the first byte to the last.
+    Case {
+        log: "018",
+        from: "\n",
+        to: None,
+        files: &[
+            (
+                "x.do",
+                "* Test nested do-files (error in nested file)\nclear all\nset obs 100\ngen x = rnormal()\n\n\
+                 display \"=== Main script: About to call helper with error ===\"\n\n\
+                 * Call nested do-file that will fail\ndo nested/helper_with_error.do\n",
+            ),
+            (
+                "nested/helper_with_error.do",
+                "* Helper script with error\ndisplay \"=== Inside helper_with_error.do ===\"\n\n\
+                 * This will fail - bad_var doesn't exist\ngen y = bad_var + 1\n",
+            ),
+        ],
+        args: &["x.do"],
+    },
+    // `exit #` with a code above 16 bits' usual range.
+    Case { log: "058", from: "\n. exit 12344", to: None, files: &[("x.do", "exit 12344\n")], args: &["x.do"] },
+    // Bad syntax after macros that expand to nothing.
+    Case {
+        log: "006",
+        from: "\n. di \"Working",
+        to: None,
+        files: &[(
+            "x.do",
+            "di \"Working with covdesign ${covdesign}\"\ndis \"-------------\"\n\n\
+             global covsadj = \"pared_nohs pared_hsorless pared_somecol pared_baormore lag2_mathscal lag2_readscal\"\n\
+             local iter = `1'\n",
+        )],
+        args: &["x.do"],
+    },
+    // `exit 1` inside an `if` block looks like a break, and shows twice.
+    Case {
+        log: "159",
+        from: ".     display as text \"{hline 74}\"\n---",
+        to: None,
+        files: &[(
+            "x.do",
+            "args MODE NSUB SIMS SEED FROM TO\nlocal nfail = 0\nif \"`MODE'\" == \"run\" {\n\
+             \x20   display as text \"{hline 74}\"\n\
+             \x20   display as error \"RESULT: probe_cr_ladder BLOCK nsub=`NSUB' `FROM'-`TO' non-gate\" ///\n\
+             \x20       \" failed=`nfail'\"\n\
+             \x20   display as error \"  a block is a diagnostic slice; run MODE=combine over all blocks\"\n\
+             \x20   exit 1\n}\n",
+        )],
+        args: &["x.do", "run", "300", "1000", "20260715", "1", "1000"],
+    },
+    // The same with an ordinary code, caught by `capture noisily do` in another block.
+    Case {
+        log: "159",
+        from: ".     exit 198\nr(198);\n. }",
+        to: Some(".     capture _inf_dgpseed"),
+        files: &[
+            (
+                "x.do",
+                "if 1 {\n    capture noisily do y.do\n\n\
+                 \x20   * Prove the sourcing worked by USING the programs, not by asking whether a\n\
+                 \x20   * name exists. Stata has no `confirm program', and a check that cannot fail\n\
+                 \x20   * is worse than no check: this probe would otherwise run on whatever\n\
+                 \x20   * _inf_dgp_fiptiw happened to be left in memory.\n}\n",
+            ),
+            ("y.do", "if 1 {\n    exit 198\n}\n"),
+        ],
+        args: &["x.do"],
+    },
+    // Blocks that are skipped, macros from arguments, one-line ifs.
+    Case {
+        log: "159",
+        from: "\n. args MODE NSUB SIMS SEED FROM TO\n",
+        to: Some(". local qa_dir"),
+        files: &[(
+            "x.do",
+            "args MODE NSUB SIMS SEED FROM TO\n\nif \"`MODE'\" == \"\" local MODE run\n\
+             if \"`NSUB'\" == \"\" local NSUB 300\nif \"`SIMS'\" == \"\" local SIMS 1000\n\
+             if \"`SEED'\" == \"\" local SEED 20260715\nif \"`FROM'\" == \"\" local FROM 1\n\
+             if \"`TO'\"   == \"\" local TO   `SIMS'\n\nif !inlist(\"`MODE'\", \"run\", \"combine\") {\n\
+             \x20   display as error \"MODE must be run or combine (got: `MODE')\"\n    exit 198\n}\n\n",
+        )],
+        args: &["x.do"],
+    },
+    // A nested do-file that ends well inside a block, and the blocks around it.
+    Case {
+        log: "159",
+        from: ". \nend of do-file\n. \n.     if c(MP) == 1 {",
+        to: None,
+        files: &[
+            ("x.do", "if 1 {\n    do y.do\n\n    if c(MP) == 1 {\n        capture set processors 1\n    }\n}\n\nlocal zc = invnormal(0.975)\n"),
+            ("y.do", "* nothing\n"),
+        ],
+        args: &["x.do"],
+    },
+    // else, and what follows an if that did not hold.
+    Case {
+        log: "160",
+        from: "\n. if c(MP) == 1 {",
+        to: Some(". local qa_dir"),
+        files: &[(
+            "x.do",
+            "args MODE SIMS REPS SEED FROM TO\nif c(MP) == 1 {\n    capture set processors 1\n}\n\n\
+             * registered constants (TOLERANCE_FRAMEWORK.md section 3)\nlocal COVERAGE_R     = 1000\n\
+             local COVERAGE_FLOOR = 0.92\nlocal MCSE_K         = 3\n\n\
+             if \"`SEED'\" == \"\" local SEED 20260715\nif \"`MODE'\" == \"smoke\" {\n\
+             \x20   if \"`SIMS'\" == \"\" local SIMS 30\n    if \"`REPS'\" == \"\" local REPS 40\n}\nelse {\n\
+             \x20   if \"`SIMS'\" == \"\" local SIMS `COVERAGE_R'\n    if \"`REPS'\" == \"\" local REPS 999\n}\n\n",
+        )],
+        args: &["x.do", "combine_iiw", "1000", "999", "20260715"],
+    },
+    // include: no end of its own, and no empty line after it.
+    Case {
+        log: "047",
+        from: "\n. di \"========================================= END",
+        to: Some(". \n. \n"),
+        files: &[
+            ("x.do", "include \"config.do\"\nglobal DATADIR \"${rootdir}/data\"\nglobal CODEDIR \"${rootdir}/code\"\n\n\n"),
+            ("config.do", "di \"========================================= END SETUP + DIAGNOSTICS ====================================\"\n"),
+        ],
+        args: &["x.do"],
+    },
+    // Comment blocks over many lines.
+    Case {
+        log: "047",
+        from: "\n. /* Template config.do */",
+        to: Some(". // If you need"),
+        files: &[(
+            "x.do",
+            "/* Template config.do */\n\
+             /* Copy this file to your replication directory if using Stata, e.g.,\n\
+             \x20   cp template-config.do 12345/codes/config.do\n\n   or similar, and then add\n\n\
+             \x20  include \"config.do\"\n\n   in the author's main Stata program\n\n   */\n\n\
+             /* Structure of the code, two scenarios:\n   - Code looks like this (simplified, Scenario A)\n\
+             \x20        directory/\n              code/\n                 main.do\n                 01_dosomething.do\n\
+             \x20             data/\n                 data.dta\n                 otherdata.dta\n\
+             \x20  - Code looks like this (simplified, Scenario B)\n         directory/\n               main.do\n\
+             \x20              scripts/\n                   01_dosomething.do\n                data/\n\
+             \x20                  data.dta\n                   otherdata.dta\n\
+             \x20   For the variable \"scenario\" below, choose \"A\" or \"B\". It defaults to \"A\".\n\n\
+             \x20   NOTE: you should always put \"config.do\" in the same directory as \"main.do\"\n*/\n\n\
+             local scenario \"A\" \n* *** Add required packages from SSC to this list ***\n\
+             local ssc_packages \"ssccount\"\n    // Example:\n    // local ssc_packages \"estout boottest\"\n    // If you need",
+        )],
+        args: &["x.do"],
+    },
+    // A tab is eight columns of the source, not of the screen; a loop within blocks.
+    Case {
+        log: "047",
+        from: "\n. * *** Add required",
+        to: Some(".     // Example"),
+        files: &[("x.do", "* *** Add required packages from SSC to this list ***\nlocal ssc_packages \"ssccount\"\n")],
+        args: &["x.do"],
+    },
+    // Comments and empty lines inside a loop; a comment shows a number and does not use it up.
+    Case {
+        log: "042",
+        from: "\n. local formula 0",
+        to: Some(". foreach jelolt"),
+        files: &[(
+            "x.do",
+            "local partok mkkp mihazank tisza lmp fidesz dk momentum kispartok\nlocal formula 0\nforeach part in `partok' {\n\
+             \x20   local formula `formula' + normal({`part'})*`part'\n}\n\n",
+        )],
+        args: &["x.do"],
+    },
+    // Dots that count replications.
+    Case {
+        log: "126",
+        from: "Simulations (1000)\n",
+        to: Some("\n    Variable"),
+        files: &[("x.do", "_dots 0, title(Simulations) reps(1000)\nforvalues i = 1/1000 {\n_dots `i' 0\n}\n")],
+        args: &["x.do"],
+    },
+    // Times of commands, also beside an error.
+    Case {
+        log: "005",
+        from: "\n. set rmsg on",
+        to: Some(". use /tmp/qsort"),
+        files: &[("x.do", "set rmsg on\n* use /tmp/qsort in 1/150000, clear\n")],
+        args: &["x.do"],
+    },
+    Case {
+        log: "005",
+        from: "\n. l if st_idx",
+        to: None,
+        files: &[("x.do", "set rmsg on\nl if st_idx != _n\n")],
+        args: &["x.do"],
+    },
+    Case {
+        log: "004",
+        from: "\n. set rmsg on",
+        to: Some(". use /tmp/qsort"),
+        files: &[("x.do", "set rmsg on\n")],
+        args: &["x.do"],
+    },
+    Case {
+        log: "004",
+        from: ". * l if st_idx != _n\n. * assert st_idx == _n\n. \nend",
+        to: None,
+        files: &[("x.do", "set rmsg on\n* l if st_idx != _n\n* assert st_idx == _n\n")],
+        args: &["x.do"],
+    },
+];
+
+#[test]
+fn endings_of_real_logs_come_out_byte_for_byte() {
+    let Some(dir) = corpus() else { return };
+    for case in ENDINGS {
+        let log = numbered(&dir, case.log);
+        let wanted = without_times(cut(&log, case.from, case.to));
+        let lab = Lab::new(case.files);
+        let mut args = vec!["-q", "-b", "do"];
+        args.extend(case.args);
+        assert!(lab.run(&args).status.success());
+        let name = std::fs::read_dir(lab.path()).unwrap().filter_map(|e| e.ok()?.file_name().into_string().ok());
+        let name = name.into_iter().find(|n| n.ends_with(".log")).unwrap_or_else(|| panic!("no log of {}", case.log));
+        let got = without_times(&lab.text(&name));
+        if case.to.is_none() {
+            assert!(got.ends_with(&wanted), "{}\n=== wanted\n{wanted}\n=== got\n{got}", case.log);
+        } else {
+            assert!(got.contains(&wanted), "{}\n=== wanted\n{wanted}\n=== got\n{got}", case.log);
+        }
+    }
+}
+
+#[test]
+fn a_wrong_byte_would_be_seen() {
+    let Some(dir) = corpus() else { return };
+    let log = numbered(&dir, "018");
+    let case = ENDINGS.iter().find(|c| c.log == "018").unwrap();
+    let lab = Lab::new(case.files);
+    lab.run(&["-q", "-b", "do", "x.do"]);
+    let got = lab.text("x.log");
+    assert_eq!(got, log, "the whole log, not a part of it");
+    assert_ne!(got, log.replacen("\nend of do-file\nr(111);", "\nend of do-file\n\nr(111);", 1));
+}
+
+#[test]
+fn the_console_ends_a_failed_do_file_with_an_empty_line() {
+    let Some(dir) = corpus() else { return };
+    let log = numbered(&dir, "092");
+    let wanted = cut(&log, ". \n. di \"STARTING", None);
+    let lab = Lab::new(&[("x.do", "\ndi \"STARTING safecount FROM IMPORT:\"\nsafecount\n")]);
+    let got = String::from_utf8(lab.run(&["-q", "do", "x.do"]).stdout).unwrap();
+    assert!(got.contains(wanted), "{wanted:?}\n{got:?}");
+    let log = numbered(&dir, "119");
+    let wanted = cut(&log, "r(1400);\n\nend of do-file\nr(1400);", None);
+    let lab = Lab::new(&[("w.do", "do x.do\n"), ("x.do", "exit 1400\n")]);
+    let got = String::from_utf8(lab.run(&["-q", "do", "w.do"]).stdout).unwrap();
+    assert_eq!(got.strip_suffix(". ").map(|g| g.ends_with(wanted)), Some(true), "{wanted:?}\n{got:?}");
+}
