@@ -1,0 +1,40 @@
+//! The benchmark: each figure beside its bar, and beside the floor measured in the same run.
+//!
+//! Absolute figures drift with the machine; a floor and a figure taken side by side do not. The engine is the benchmark
+//! itself ([`engine`]): it takes Stata's arguments and writes Stata's log, and stamps the machine's monotonic clock
+//! (one for all processes) into what it writes, so that a moment in one process can be held against a moment in
+//! another.
+
+pub mod engine;
+pub mod figures;
+pub mod parts;
+pub mod site;
+
+use std::process::ExitCode;
+
+/// Runs every part and prints the table. Exit status 1 when a bar is missed.
+pub fn main() -> ExitCode {
+    site::raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let lines = runtime.block_on(async {
+        let site = site::Site::start().await;
+        let mut lines = Vec::new();
+        lines.extend(parts::spawn(&site).await);
+        lines.extend(parts::line_latency(&site).await);
+        lines.extend(parts::throughput(&site).await);
+        lines.extend(parts::followers(&site).await);
+        lines.extend(parts::ledger().await);
+        lines
+    });
+    println!("{:<58} {:>14} {:>16}  met", "figure", "measured", "bar");
+    let mut met = true;
+    for line in &lines {
+        let (bar, verdict) = match &line.bar {
+            Some(bar) => (bar.text.as_str(), if bar.met { "yes" } else { "NO" }),
+            None => ("", "(floor)"),
+        };
+        met &= line.bar.as_ref().is_none_or(|bar| bar.met);
+        println!("{:<58} {:>14} {:>16}  {verdict}", line.what, line.measured, bar);
+    }
+    if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

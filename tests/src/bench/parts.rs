@@ -1,0 +1,136 @@
+//! The measurements.
+
+use std::{fs, process::Command};
+
+use futures_util::StreamExt;
+
+use super::{
+    figures::{Line, at_least, at_most, floor, milliseconds, now_ns, since},
+    site::{Site, until},
+};
+
+/// Spawn of the engine alone, and submission to the same moment through gateway, agent and supervisor.
+pub async fn spawn(site: &Site) -> Vec<Line> {
+    let exe = std::env::current_exe().expect("this program");
+    let place = site.path("alone");
+    fs::create_dir(&place).expect("a folder");
+    let (mut alone, mut whole) = (Vec::new(), Vec::new());
+    for n in 0..300 {
+        let stamp = site.path(&format!("stamp-{n}"));
+        let code = format!("* spawn {}", stamp.display());
+        fs::write(place.join("code.do"), &code).expect("the code can be written");
+        let start = now_ns();
+        let mut child =
+            Command::new(&exe).args(["-b", "do", "alone.do"]).current_dir(&place).spawn().expect("the engine starts");
+        alone.push(born_after(&stamp, start).await);
+        child.wait().expect("the engine ends");
+        fs::remove_file(&stamp).expect("the stamp is there");
+
+        let start = now_ns();
+        let run = site.submit(&code).await;
+        whole.push(born_after(&stamp, start).await);
+        until_finished(site, &run).await;
+    }
+    let mut lines = milliseconds("the engine alone: spawn to its first instruction", &mut alone, None);
+    lines.extend(milliseconds("submit to the engine's first instruction", &mut whole, Some((5.0, 25.0))));
+    lines
+}
+
+async fn born_after(stamp: &std::path::Path, start: u64) -> f64 {
+    let born: u64 = until("stamp", || fs::read_to_string(stamp).ok()?.parse().ok()).await;
+    born.saturating_sub(start) as f64 / 1e6
+}
+
+async fn until_finished(site: &Site, run: &str) {
+    while site.get(run).await["finished_at"].is_null() {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+/// A line in the log to the SSE event at a client: 100 lines a second, so that each one travels alone.
+pub async fn line_latency(site: &Site) -> Vec<Line> {
+    let run = site.submit("* lines 600 10000").await;
+    let url = format!("{}/api/v1/runs/{run}/events", site.url);
+    let mut body = site.http.get(url).send().await.expect("an answer").bytes_stream();
+    let (mut samples, mut pending) = (Vec::new(), String::new());
+    while let Some(Ok(part)) = body.next().await {
+        let now = now_ns();
+        pending.push_str(&String::from_utf8_lossy(&part));
+        while let Some(end) = pending.find("\n\n") {
+            let event: String = pending.drain(..end + 2).collect();
+            for piece in event.split("T ").skip(1) {
+                let digits: String = piece.chars().take_while(char::is_ascii_digit).collect();
+                if let Ok(then) = digits.parse::<u64>() {
+                    samples.push(now.saturating_sub(then) as f64 / 1e6);
+                }
+            }
+        }
+    }
+    milliseconds("a line in the log to its SSE event", &mut samples, Some((2.0, 20.0)))
+}
+
+/// One run's output through agent, gateway and one reader; the floor is the same flood into a file alone.
+pub async fn throughput(site: &Site) -> Vec<Line> {
+    const MIB: usize = 512;
+    let place = site.path("flood");
+    fs::create_dir(&place).expect("a folder");
+    fs::write(place.join("code.do"), format!("* flood {MIB}\n")).expect("the code can be written");
+    let exe = std::env::current_exe().expect("this program");
+    let start = now_ns();
+    Command::new(exe).args(["-b", "do", "flood.do"]).current_dir(&place).status().expect("the engine runs");
+    let alone = MIB as f64 / since(start).as_secs_f64();
+
+    let start = now_ns();
+    let run = site.submit(&format!("* flood {MIB}")).await;
+    let mut offset = 0_u64;
+    loop {
+        let url = format!("{}/api/v1/runs/{run}/output?offset={offset}&wait=10", site.url);
+        let answer = site.http.get(url).send().await.expect("an answer");
+        let complete = answer.headers().get(longhaul_proto::api::COMPLETE).is_some_and(|v| v == "true");
+        offset += answer.bytes().await.expect("the bytes").len() as u64;
+        if complete {
+            break;
+        }
+    }
+    let rate = offset as f64 / (1 << 20) as f64 / since(start).as_secs_f64();
+    vec![
+        floor("one run's output into a file alone", format!("{alone:.0} MiB/s")),
+        at_least("one run's output through agent, gateway and a reader", rate, "MiB/s", 100.0),
+    ]
+}
+
+/// Memory of the gateway for each of 1,000 followers that wait.
+pub async fn followers(site: &Site) -> Vec<Line> {
+    const COUNT: usize = 1_000;
+    let release = site.path("release");
+    let run = site.submit(&format!("* wait {}", release.display())).await;
+    while site.get(&run).await["output_bytes"].as_u64() == Some(0) {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let before = resident_kib(site.gateway_pid());
+    let mut streams = Vec::new();
+    for _ in 0..COUNT {
+        let url = format!("{}/api/v1/runs/{run}/events", site.url);
+        let mut body = site.http.get(url).send().await.expect("an answer").bytes_stream();
+        body.next().await.expect("a first event").expect("readable");
+        streams.push(body);
+    }
+    let each = (resident_kib(site.gateway_pid()) - before) / COUNT as f64;
+    fs::write(&release, "").expect("the release can be written");
+    drop(streams);
+    until_finished(site, &run).await;
+    vec![at_most("a waiting follower on the gateway, at 1,000", each, "KiB", 25.0)]
+}
+
+fn resident_kib(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the gateway lives");
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS");
+    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+}
+
+/// Runs a second through the ledger, four durable steps each, by 64 callers.
+pub async fn ledger() -> Vec<Line> {
+    let folder = tempfile::tempdir().expect("a temp folder");
+    let rate = longhaul_gateway::ledger::bench::runs_per_second(folder.path(), 8_000, 64).await.expect("a ledger");
+    vec![at_least("runs through the ledger, 4 durable steps each", rate.per_second(), "runs/s", 1_000.0)]
+}

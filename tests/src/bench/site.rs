@@ -1,0 +1,129 @@
+//! A gateway and an agent as processes of their own, from this very program.
+
+use std::{
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+/// Both daemons, and how to speak to them.
+#[derive(Debug)]
+pub struct Site {
+    folder: tempfile::TempDir,
+    gateway: Child,
+    agent: Child,
+    /// Of the gateway.
+    pub url: String,
+    /// Carries the token.
+    pub http: reqwest::Client,
+}
+
+impl Site {
+    /// Starts both and waits until a run can be placed.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let exe = std::env::current_exe().expect("this program");
+        let data = folder.path().join("data");
+        let spawn = |args: &[&str]| {
+            Command::new(&exe)
+                .args(args)
+                .arg("--data")
+                .arg(&data)
+                .env("LONGHAUL_LOG", "error")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("the daemon starts")
+        };
+        let gateway = spawn(&["gateway", "--listen", "127.0.0.1:0"]);
+        let credentials: Value = until("the gateway's credentials", || {
+            serde_json::from_slice(&std::fs::read(data.join("credentials.json")).ok()?).ok()
+        })
+        .await;
+        let url = until("the gateway's address", || {
+            let endpoint: Value = serde_json::from_slice(&std::fs::read(data.join("endpoint.json")).ok()?).ok()?;
+            endpoint["url"].as_str().map(str::to_owned)
+        })
+        .await;
+        let stata = exe.to_str().expect("a path in UTF-8");
+        let listen = ["--listen", "127.0.0.1:0", "--name", "bench", "--engine", "stata", "--stata", stata];
+        let agent = spawn(&[&["agent", "--gateway", &url, "--seats", "16"], listen.as_slice()].concat());
+        let token = format!("Bearer {}", credentials["token"].as_str().unwrap_or_default());
+        let headers = [(reqwest::header::AUTHORIZATION, token.parse().expect("a header"))].into_iter().collect();
+        let http = reqwest::Client::builder()
+            .default_headers(headers)
+            .tcp_nodelay(true)
+            .pool_max_idle_per_host(64)
+            .build()
+            .expect("a client");
+        let site = Self { folder, gateway, agent, url, http };
+        site.run_to_end("* lines 1 0").await;
+        site
+    }
+
+    /// A path in the site's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The gateway's process id.
+    pub fn gateway_pid(&self) -> u32 {
+        self.gateway.id()
+    }
+
+    /// Hands in code; returns the run's id.
+    pub async fn submit(&self, code: &str) -> String {
+        let body = json!({ "text": format!("{code}\n"), "again": true });
+        let answer = self.http.post(format!("{}/api/v1/runs", self.url)).json(&body).send().await.expect("an answer");
+        let run: Value = answer.json().await.expect("a run");
+        run["run_id"].as_str().unwrap_or_else(|| panic!("no run id in {run}")).to_owned()
+    }
+
+    /// What the gateway says of a run.
+    pub async fn get(&self, run: &str) -> Value {
+        let url = format!("{}/api/v1/runs/{run}", self.url);
+        self.http.get(url).send().await.expect("an answer").json().await.expect("a run")
+    }
+
+    /// Hands in code and waits for the end.
+    pub async fn run_to_end(&self, code: &str) -> Value {
+        let run = self.submit(code).await;
+        for _ in 0..30_000 {
+            let view = self.get(&run).await;
+            if !view["finished_at"].is_null() {
+                return view;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        panic!("{code}: no end");
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        for child in [&mut self.agent, &mut self.gateway] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Asks until there is an answer; 30 s at most.
+pub async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..30_000 {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("no {what} within 30 s");
+}
+
+/// A thousand followers are a thousand connections.
+pub fn raise_file_limit() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
+}

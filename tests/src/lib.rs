@@ -1,0 +1,34 @@
+//! Whole-system tests: the real programs as real processes, looked at only from outside.
+//!
+//! A [`Lab`](lab::Lab) is one temporary folder with everything a test needs in it: data folders, do-files, logs of the
+//! daemons. [`Daemon`](daemon::Daemon)s are started with port 0 and are ready when they say so; they can be stopped,
+//! killed and started again. When the lab goes, every process that has its folder in its command line or working
+//! directory goes with it (supervisors and engines outlive their agents on purpose, so nothing else would end them),
+//! and when the test failed, the daemons' logs are printed.
+//!
+//! A part of a test that needs something the machine may lack goes through [`need`]: it says `skipped: NAME` and why,
+//! and `LONGHAUL_REQUIRE=NAME,…` (or `all`) turns that into a failure.
+//!
+//! Tests wait for conditions ([`wait`]), never for a while.
+
+// This is test code in a library's clothes: a failed step here is a failed test, and a panic says it best.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
+
+pub mod api;
+pub mod bench;
+pub mod daemon;
+pub mod do_files;
+pub mod lab;
+pub mod mcp;
+pub mod need;
+pub mod processes;
+pub mod sse;
+pub mod wait;
+
+/// A lab for the program that cargo built beside the test.
+#[macro_export]
+macro_rules! lab {
+    () => {
+        $crate::lab::Lab::new(env!("CARGO_BIN_EXE_longhaul-under-test"))
+    };
+}

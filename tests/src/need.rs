@@ -1,0 +1,52 @@
+//! What a part of a test needs from the machine, by name.
+//!
+//! `corpus` (real logs, `LONGHAUL_CORPUS`), `python-sdk` (the official MCP client, `LONGHAUL_TEST_PYTHON`), `collector` (a
+//! real OTLP receiver, `LONGHAUL_TEST_COLLECTOR`), `tmpfs` (the right to mount one), `second-user` (the right to become
+//! somebody else), `cgroup` (the right to make one).
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// Whether `LONGHAUL_REQUIRE` names this need.
+pub fn required(name: &str) -> bool {
+    env::var("LONGHAUL_REQUIRE")
+        .is_ok_and(|list| list.split(',').any(|word| matches!(word.trim(), w if w == name || w == "all")))
+}
+
+/// Says that a part is skipped.
+///
+/// # Panics
+/// When `LONGHAUL_REQUIRE` names it.
+pub fn skip(name: &str, why: &str) {
+    assert!(!required(name), "{name} is required and missing: {why}");
+    println!("skipped: {name}: {why}");
+}
+
+/// The path that an environment variable names, or the given place below the target folder where `.ci/run` puts it.
+pub fn file(name: &str, variable: &str, default: &str) -> Option<PathBuf> {
+    let path = env::var_os(variable)
+        .map(PathBuf::from)
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target").join(default));
+    if path.exists() {
+        return Some(path);
+    }
+    skip(name, &format!("{} does not exist; set {variable}, or run .ci/run once", path.display()));
+    None
+}
+
+/// The official Python SDK's interpreter.
+pub fn python_sdk() -> Option<PathBuf> {
+    file("python-sdk", "LONGHAUL_TEST_PYTHON", "ci/venv/bin/python")
+}
+
+/// A real OTLP receiver, `rotel`.
+pub fn collector() -> Option<PathBuf> {
+    file("collector", "LONGHAUL_TEST_COLLECTOR", "ci/rotel-agent")
+}
+
+/// Whether this process may do what only the superuser may.
+pub fn root() -> bool {
+    rustix::process::geteuid().is_root()
+}
