@@ -12,10 +12,12 @@
 //! serves until [`Gateway::shutdown`]. A gateway that dies at any moment comes back to the same runs: nothing is
 //! answered before it is on disk.
 
+pub mod api;
 pub mod auth;
 pub mod fleet;
 pub mod http;
 pub mod ledger;
+pub mod mcp;
 pub mod metrics;
 pub mod mirror;
 pub mod options;

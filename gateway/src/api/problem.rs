@@ -6,18 +6,27 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use longhaul_proto::api;
 
+use crate::{
+    ledger::LedgerError,
+    runs::{ControlError, FindError, ReadError, SubmitError},
+};
+
 /// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem(api::Problem);
+pub struct Problem {
+    body: api::Problem,
+    retry_after: Option<u32>,
+}
 
 /// A problem in full.
 pub fn problem(status: StatusCode, kind: &str, title: &str, detail: impl Into<String>) -> Problem {
-    Problem(api::Problem {
+    let body = api::Problem {
         kind: kind.to_owned(),
         title: title.to_owned(),
         status: status.as_u16(),
         detail: detail.into(),
-    })
+    };
+    Problem { body, retry_after: None }
 }
 
 impl Problem {
@@ -46,10 +55,99 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+        let status = StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.body).unwrap_or_default();
         let mut response = (status, body).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response
+    }
+}
+
+/// 413.
+pub fn too_large(limit: usize) -> Problem {
+    let detail = format!("the body is larger than {limit} bytes: put the files on the Stata host and pass a path");
+    problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail)
+}
+
+fn logged(error: &(dyn std::error::Error + 'static)) {
+    tracing::error!(error, "the ledger or a mirror failed under a request");
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        let detail = error.to_string();
+        match &error {
+            SubmitError::Malformed(_) => Self::bad_request(detail),
+            SubmitError::Refused(_) => {
+                problem(StatusCode::UNPROCESSABLE_ENTITY, "refused", "No agent will run this", detail)
+            }
+            SubmitError::TooLarge(_) => problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail),
+            SubmitError::Busy { retry_after, .. } => Self {
+                retry_after: Some(*retry_after),
+                ..problem(StatusCode::TOO_MANY_REQUESTS, "busy", "Too many runs are waiting", detail)
+            },
+            SubmitError::KeyTaken { .. } => problem(StatusCode::CONFLICT, "key-taken", "The key is taken", detail),
+            SubmitError::Ledger(_) => {
+                logged(&error);
+                Self::unavailable(detail)
+            }
+            SubmitError::Stopping => Self::unavailable(detail),
+        }
+    }
+}
+
+impl From<FindError> for Problem {
+    fn from(error: FindError) -> Self {
+        let detail = error.to_string();
+        match &error {
+            FindError::Unknown(_) => problem(StatusCode::NOT_FOUND, "unknown-run", "No such run", detail),
+            FindError::Ambiguous(_) => problem(StatusCode::CONFLICT, "ambiguous-run", "Several runs fit", detail),
+            FindError::Ledger(_) => {
+                logged(&error);
+                Self::unavailable(detail)
+            }
+        }
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ControlError::Find(error) => error.into(),
+            ControlError::Forbidden(_) => problem(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail),
+            ControlError::WrongState(_) => problem(StatusCode::CONFLICT, "wrong-state", "Not in this state", detail),
+            ControlError::Ledger(_) => {
+                logged(&error);
+                Self::unavailable(detail)
+            }
+            ControlError::Stopping => Self::unavailable(detail),
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ReadError::Find(error) => error.into(),
+            ReadError::PastEnd { .. } => {
+                problem(StatusCode::RANGE_NOT_SATISFIABLE, "past-end", "The offset is past the end", detail)
+            }
+            ReadError::Io(_) => {
+                logged(&error);
+                Self::unavailable(detail)
+            }
+        }
+    }
+}
+
+impl From<LedgerError> for Problem {
+    fn from(error: LedgerError) -> Self {
+        logged(&error);
+        Self::unavailable("the gateway could not read or write its ledger: try again, and see the gateway's log")
     }
 }

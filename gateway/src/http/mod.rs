@@ -1,29 +1,120 @@
-//! One port for everything: gRPC for agents, HTTP for people and programs.
+//! One port for everything: gRPC for agents, MCP for AI clients, the HTTP API for programs and people.
+//!
+//! ```text
+//! connection -> panics -> auth::gate -> /longhaul.v1.Fleet/*   agents (join proof instead of a token)
+//!                                    -> /mcp                   front (early flush, callers that go away) -> mcp
+//!                                    -> /api/v1/*, /metrics, /readyz, /healthz
+//! ```
+//!
+//! TLS later is a wrapper around the stream that [`serve`] hands to hyper, and nothing else.
 
+pub mod caller;
+pub mod early_flush;
+pub mod front;
+mod numbers;
 mod options;
+pub(crate) mod panics;
+pub(crate) mod reading;
+mod serve;
+pub mod trace;
 
-use std::io;
+use std::{io, sync::Arc};
 
-use axum::{Router, routing::get, serve::ListenerExt};
+use axum::{Router, middleware::from_fn, middleware::from_fn_with_state};
+use http::StatusCode;
 use longhaul_proto::{MAX_MESSAGE, wire::fleet_server::FleetServer};
 use tokio::net::TcpListener;
 
-use crate::{Core, fleet::FleetService};
+use crate::{
+    Core, api,
+    api::problem::{Problem, problem},
+    auth::{self, Gate, Mode, Principal, Scope, gate::NotLoopback, origin::Allowed},
+    fleet::FleetService,
+    mcp,
+};
 
+pub use numbers::Numbers;
 pub use options::FaceOptions;
 
-/// Serves until the tasks of `core` are asked to stop.
+/// What handlers of the face share. Cheap to clone.
+#[derive(Clone)]
+pub struct Face {
+    /// The gateway behind.
+    pub core: Core,
+    /// The face's own numbers.
+    pub numbers: Arc<Numbers>,
+    /// Hosts and origins that are allowed.
+    pub allowed: Arc<Allowed>,
+}
+
+impl Face {
+    /// The face of a gateway.
+    pub fn new(core: Core) -> Self {
+        let options = &core.options.face;
+        let allowed = Allowed::new(core.addr, &core.url, &options.allowed_hosts, &options.allowed_origins);
+        Self { core, numbers: Arc::default(), allowed: Arc::new(allowed) }
+    }
+
+    /// Settings of the face.
+    pub fn options(&self) -> &FaceOptions {
+        &self.core.options.face
+    }
+}
+
+/// Why the port was not served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// `--no-auth` where others can reach the port.
+    #[error(transparent)]
+    NotLoopback(#[from] NotLoopback),
+    /// The listener failed.
+    #[error("the listening socket failed")]
+    Listen(#[source] io::Error),
+}
+
+/// Who may ask, from the settings.
 ///
 /// # Errors
-/// When the listener fails.
-pub async fn serve(core: Core, listener: TcpListener, fleet: FleetService) -> io::Result<()> {
+/// When tokens are switched off on an address that others can reach.
+pub fn mode(core: &Core) -> Result<Mode, NotLoopback> {
+    if core.options.no_auth {
+        Mode::open(core.addr, Principal::new(auth::credentials::os_user(), Scope::Operate))
+    } else {
+        Ok(Mode::Token(core.ledger.clone()))
+    }
+}
+
+/// Everything the port answers.
+pub fn router(face: &Face, mode: Mode, fleet: FleetService) -> Router {
     let fleet = FleetServer::new(fleet).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
-    let grpc = tonic::service::Routes::new(fleet).into_axum_router();
-    let router = Router::new().route("/healthz", get(async || "ok\n")).merge(grpc);
-    let listener = listener.tap_io(|stream| {
-        // Without this an answer waits for the other side's delayed ACK.
-        let _ = stream.set_nodelay(true);
-    });
-    let stop = core.deps.tasks.stopping();
-    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
+    let gate = Arc::new(Gate { mode, allowed: (*face.allowed).clone(), clock: face.core.deps.clock.clone() });
+    Router::new()
+        .merge(api::router(face.clone()))
+        .merge(mcp::router(face))
+        .route_service(&format!("{}{{*call}}", auth::gate::FLEET_PREFIX), fleet)
+        .fallback(async || nothing_here())
+        .method_not_allowed_fallback(async || wrong_method())
+        .layer(from_fn_with_state(gate, auth::gate::check))
+        .layer(from_fn(panics::answer))
+}
+
+fn nothing_here() -> Problem {
+    let detail = "there is nothing at this path: the API is under /api/v1, MCP is at /mcp";
+    problem(StatusCode::NOT_FOUND, "not-found", "Nothing here", detail)
+}
+
+fn wrong_method() -> Problem {
+    let detail = "this path exists, but not for this method: see the Allow header";
+    problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Wrong method", detail)
+}
+
+/// Serves until the tasks of `core` are asked to stop, then lets what is under way come to its end.
+///
+/// # Errors
+/// When tokens are switched off where others can reach the port, or the listener fails.
+pub async fn serve(core: Core, listener: TcpListener, fleet: FleetService) -> Result<(), ServeError> {
+    let mode = mode(&core)?;
+    let face = Face::new(core);
+    let router = router(&face, mode, fleet);
+    serve::run(&face, listener, router).await.map_err(ServeError::Listen)
 }

@@ -24,7 +24,8 @@ pub struct FaceOptions {
     pub sse_retry: Duration,
     /// Longest wait of one `stata_wait`.
     pub max_wait: Duration,
-    /// A session of the older protocol era that nobody used for so long is closed; a call under way counts as use.
+    /// A session of the older protocol era that nobody used for so long is closed; an open call or stream is use.
+    /// Claude Code sends no goodbye, and opens another session by itself when it comes back.
     pub session_idle: Duration,
     /// Names that may stand in `Host`, beside loopback, the listen address and the advertised one.
     pub allowed_hosts: Vec<String>,
@@ -48,7 +49,7 @@ impl Default for FaceOptions {
             sse_keep_alive: s(15),
             sse_retry: s(10),
             max_wait: s(3600),
-            session_idle: s(24 * 3600),
+            session_idle: s(3600),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             inline_limit: 20_000,

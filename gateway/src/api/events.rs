@@ -1,0 +1,206 @@
+//! `GET /api/v1/runs/{run}/events`: the output as server-sent events, live or finished.
+//!
+//! ```text
+//! event: state          data: the run, at first and whenever something but its output changed
+//! id: 1234              data: {"offset": 1200, "next": 1234, "text": "..."}      (the id is where to resume)
+//! event: end            data: the run, after its last byte; then the stream ends
+//! ```
+//!
+//! Nothing is buffered for a reader: its next event is read from the mirror when it has taken the last one, so a slow
+//! reader simply stays behind at its own offset. The bytes of a character that is not whole yet wait for the rest.
+
+use std::{convert::Infallible, sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, State},
+    response::Response,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use http::HeaderMap;
+use longhaul_proto::{
+    CHUNK,
+    api::{OutputEvent, RunView},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    output::{StreamName, ViewName, bounds},
+    problem::Problem,
+    strict::Strict,
+    utf8,
+};
+use crate::{
+    auth::Principal,
+    http::{Face, early_flush::event_stream, reading::Output},
+    runs::{ReadError, Stream},
+};
+
+/// The query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct EventsQuery {
+    stream: StreamName,
+    offset: Option<u64>,
+    view: ViewName,
+}
+
+/// The handler.
+pub(super) async fn get(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    Path(name): Path<String>,
+    Strict(query): Strict<EventsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let run = face.core.runs.find(&who, &name).await?;
+    let live = face.core.runs.watch(&who, run).await?;
+    let stream = Stream::from(query.stream);
+    let last = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse::<u64>().ok());
+    let offset = last.or(query.offset).unwrap_or(0);
+    let (_, len) = bounds(&live.borrow(), stream, query.view);
+    if offset > len {
+        return Err(ReadError::PastEnd { offset, len }.into());
+    }
+    let owner = live.borrow().principal == who.name;
+    face.numbers.followers.fetch_add(1, Ordering::Relaxed);
+    let follower = Follower {
+        output: Output { runs: face.core.runs.clone(), who, run, stream },
+        live,
+        part: query.view,
+        at: offset,
+        told: None,
+        owner,
+        keep_alive: face.options().sse_keep_alive,
+        stopping: face.core.deps.tasks.stopping(),
+        face,
+        done: false,
+    };
+    Ok(event_stream(Body::from_stream(stream::unfold(follower, |mut follower| async move {
+        let event = follower.next().await?;
+        Some((Ok::<_, Infallible>(event), follower))
+    }))))
+}
+
+/// One reader, at its own pace.
+struct Follower {
+    output: Output,
+    live: watch::Receiver<Arc<RunView>>,
+    part: ViewName,
+    at: u64,
+    told: Option<Told>,
+    owner: bool,
+    keep_alive: Duration,
+    stopping: CancellationToken,
+    face: Face,
+    done: bool,
+}
+
+/// What of a run is worth an event of its own.
+#[derive(PartialEq)]
+struct Told {
+    state: longhaul_proto::state::RunState,
+    host: Option<String>,
+    waiting: Option<String>,
+    progress: Option<longhaul_proto::api::ProgressView>,
+    cancelling: bool,
+    silent: bool,
+}
+
+impl Told {
+    fn of(view: &RunView) -> Self {
+        Self {
+            state: view.state,
+            host: view.host.clone(),
+            waiting: view.waiting.clone(),
+            progress: view.progress.clone(),
+            cancelling: view.cancel_requested.is_some(),
+            silent: view.agent_silent_for.is_some(),
+        }
+    }
+}
+
+impl Follower {
+    /// The next event; `None` after the last.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if self.done {
+                return None;
+            }
+            let view = self.live.borrow_and_update().clone();
+            if !view.state.is_end() {
+                let told = Told::of(&view);
+                if self.told.as_ref() != Some(&told) {
+                    self.told = Some(told);
+                    return Some(named("state", &*view));
+                }
+            }
+            let (first, end) = bounds(&view, self.output.stream, self.part);
+            self.at = self.at.max(first);
+            if self.at < end {
+                match self.output(end, view.state.is_end()).await {
+                    Ok(Some(event)) => return Some(event),
+                    Ok(None) => {}
+                    Err(error) => {
+                        // The reader comes back with its offset; what is wrong is in our log and in its next answer.
+                        tracing::error!(error = &error as &dyn std::error::Error, "a follower lost its output");
+                        return None;
+                    }
+                }
+            }
+            if view.state.is_end() && self.at >= end {
+                self.done = true;
+                if self.owner {
+                    self.output.runs.delivered(self.output.run).await;
+                }
+                return Some(named("end", &*view));
+            }
+            tokio::select! {
+                changed = self.live.changed() => {
+                    // The keeper is gone without an end: the gateway stops. The reader resumes at the next one.
+                    if changed.is_err() && !self.live.borrow().state.is_end() {
+                        return None;
+                    }
+                }
+                () = tokio::time::sleep(self.keep_alive) => return Some(Bytes::from_static(b":\n\n")),
+                () = self.stopping.cancelled() => return None,
+            }
+        }
+    }
+
+    /// The bytes from where we are, as an event; `None` when they are the beginning of one character.
+    async fn output(&mut self, end: u64, ended: bool) -> Result<Option<Bytes>, ReadError> {
+        let mut bytes = self.output.chunk(self.at, end, CHUNK).await?;
+        let last = ended && self.at + bytes.len() as u64 >= end;
+        if !last {
+            bytes.truncate(bytes.len() - utf8::unfinished(&bytes));
+        }
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let next = self.at + bytes.len() as u64;
+        let (text, lossy) = utf8::lossy(&bytes);
+        let event = OutputEvent { offset: self.at, next, text, lossy };
+        self.at = next;
+        Ok(Some(Bytes::from(format!("id: {next}\ndata: {}\n\n", json(&event)))))
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.face.numbers.followers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn named(name: &str, value: &impl Serialize) -> Bytes {
+    Bytes::from(format!("event: {name}\ndata: {}\n\n", json(value)))
+}
+
+/// JSON on one line, as an event's data must be.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned())
+}

@@ -1,0 +1,134 @@
+//! The gateway's own health and numbers.
+
+use std::fmt::Write;
+
+use axum::{
+    Extension,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::header;
+use longhaul_proto::api::Hosts;
+
+use super::problem::Problem;
+use crate::{
+    auth::{Principal, Scope},
+    http::Face,
+    metrics::{BUCKETS, Histogram, Metrics},
+};
+
+/// `GET /healthz`: the process answers. The only path that needs no token.
+pub(super) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: the gateway can take work.
+pub(super) async fn ready(State(face): State<Face>) -> Result<&'static str, Problem> {
+    match face.core.runs.ready().await {
+        Ok(()) => Ok("ready\n"),
+        Err(why) => Err(Problem::unavailable(why)),
+    }
+}
+
+/// `GET /metrics`: Prometheus' text format.
+pub(super) async fn metrics(State(face): State<Face>, Extension(who): Extension<Principal>) -> Response {
+    let everything = Principal::new(who.name, Scope::Operate);
+    let hosts = face.core.runs.hosts(&everything);
+    let text = text(&face, &hosts);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+fn text(face: &Face, hosts: &Hosts) -> String {
+    let mut out = String::new();
+    runs(&mut out, &face.core.metrics);
+    for (name, kind, help, value) in face.numbers.read() {
+        single(&mut out, name, kind, help, value);
+    }
+    let mut head = |name: &str, help: &str| {
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
+    };
+    head("longhaul_host_running", "Runs on a host");
+    for host in &hosts.hosts {
+        let _ = writeln!(out, "longhaul_host_running{{host={},state={}}} {}", label(&host.name), label(&host.state), host.running);
+    }
+    let _ = writeln!(out, "# HELP longhaul_pool_seats Seats of a licence\n# TYPE longhaul_pool_seats gauge");
+    for pool in &hosts.pools {
+        let name = label(&pool.name);
+        let _ = writeln!(out, "longhaul_pool_seats{{pool={name}}} {}", pool.seats);
+    }
+    let _ = writeln!(out, "# HELP longhaul_pool_seats_in_use Seats held\n# TYPE longhaul_pool_seats_in_use gauge");
+    for pool in &hosts.pools {
+        let name = label(&pool.name);
+        let _ = writeln!(out, "longhaul_pool_seats_in_use{{pool={name}}} {}", pool.in_use);
+    }
+    out
+}
+
+fn runs(out: &mut String, metrics: &Metrics) {
+    let n = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+    let name = "longhaul_runs_ended_total";
+    let _ = writeln!(out, "# HELP {name} Runs by how they ended\n# TYPE {name} counter");
+    for (state, count) in metrics.ends() {
+        let result = state.meaning().map_or("", |m| m.result);
+        let _ = writeln!(out, "{name}{{state=\"{state}\",result=\"{result}\"}} {count}");
+    }
+    let counters = [
+        ("longhaul_runs_submitted_total", "counter", "Runs recorded", &metrics.submitted),
+        ("longhaul_runs_joined_total", "counter", "Submissions answered with an earlier run", &metrics.joined),
+        ("longhaul_runs_refused_total", "counter", "Submissions refused", &metrics.refused),
+        ("longhaul_runs_queued", "gauge", "Runs waiting", &metrics.queued),
+        ("longhaul_seats_held", "gauge", "Seats held", &metrics.seats),
+        ("longhaul_agents_up", "gauge", "Agents that are up", &metrics.agents_up),
+        ("longhaul_mirror_bytes_total", "counter", "Bytes appended to mirrors", &metrics.mirror_bytes),
+        ("longhaul_mirror_refetched_total", "counter", "Mirrors fetched again", &metrics.mirror_refetched),
+        ("longhaul_attempts_returned_total", "counter", "Attempts proved never begun", &metrics.returned),
+    ];
+    for (name, kind, help, counter) in counters {
+        single(out, name, kind, help, n(counter));
+    }
+    histogram(out, "longhaul_dispatch_seconds", "From record to the agent's answer", &metrics.dispatch);
+    histogram(out, "longhaul_queue_seconds", "From record to the grant of a seat", &metrics.queue_wait);
+}
+
+fn single(out: &mut String, name: &str, kind: &str, help: &str, value: u64) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+}
+
+fn histogram(out: &mut String, name: &str, help: &str, histogram: &Histogram) {
+    let (counts, sum) = histogram.read();
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
+    let mut total = 0;
+    for (at, count) in counts.iter().enumerate() {
+        total += count;
+        let bound = BUCKETS.get(at).map_or("+Inf".to_owned(), f64::to_string);
+        let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {total}");
+    }
+    let _ = writeln!(out, "{name}_sum {sum}\n{name}_count {total}");
+}
+
+/// A label's value, quoted as the format asks.
+fn label(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_quoted() {
+        assert_eq!(label("a\"b\\c\n"), r#""a\"b\\c\n""#);
+    }
+
+    #[test]
+    fn buckets_add_up() {
+        let h = Histogram::default();
+        h.record(std::time::Duration::from_millis(3));
+        h.record(std::time::Duration::from_secs(100));
+        let mut out = String::new();
+        histogram(&mut out, "x", "y", &h);
+        assert!(out.contains("x_bucket{le=\"0.0025\"} 0\n"), "{out}");
+        assert!(out.contains("x_bucket{le=\"0.005\"} 1\n"), "{out}");
+        assert!(out.contains("x_bucket{le=\"+Inf\"} 2\nx_sum 100.003\nx_count 2\n"), "{out}");
+    }
+}

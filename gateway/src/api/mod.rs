@@ -1,0 +1,39 @@
+//! The HTTP API, version 1: runs, their output live or finished, hosts, tokens, and the gateway's own health.
+//!
+//! Handlers turn a request into one call of `runs` and its answer into JSON; every error is made in [`problem`].
+//! Requests are strict ([`strict`]): a misspelt field is an error that names it. Output goes out as the reader takes
+//! it, straight from the mirror: a slow reader costs one chunk, whatever the run prints ([`output`], [`events`]).
+
+mod events;
+mod health;
+mod output;
+pub mod problem;
+mod runs;
+mod strict;
+mod tokens;
+pub(crate) mod utf8;
+
+use axum::{
+    Router,
+    routing::{delete, get, post},
+};
+
+use crate::http::Face;
+
+/// All routes of the API.
+pub fn router(face: Face) -> Router {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/api/v1/runs", get(runs::list).post(runs::submit))
+        .route("/api/v1/runs/{run}", get(runs::get))
+        .route("/api/v1/runs/{run}/cancel", post(runs::cancel))
+        .route("/api/v1/runs/{run}/declare-dead", post(runs::declare_dead))
+        .route("/api/v1/runs/{run}/output", get(output::get))
+        .route("/api/v1/runs/{run}/events", get(events::get))
+        .route("/api/v1/hosts", get(runs::hosts))
+        .route("/api/v1/tokens", get(tokens::list).post(tokens::add))
+        .route("/api/v1/tokens/{name}", delete(tokens::revoke))
+        .with_state(face)
+}

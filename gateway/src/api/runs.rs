@@ -1,0 +1,117 @@
+//! Submitting, finding and ending runs.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, Request, State},
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use longhaul_proto::{
+    MAX_CODE_API,
+    api::{CancelBody, Hosts, RunList, RunView, SubmitRequest, Submitted},
+    ids::RunId,
+    state::RunState,
+};
+use serde::Deserialize;
+
+use super::{
+    problem::Problem,
+    strict::{self, Strict},
+};
+use crate::{
+    auth::Principal,
+    http::{Face, trace},
+    runs::{self, ListFilter},
+};
+
+/// Largest body of a submission, bytes: a bundle of the largest size in base64, and its envelope.
+const MAX_SUBMIT: usize = MAX_CODE_API / 3 * 4 + (1 << 20);
+
+/// Runs on a page when nobody says.
+const PAGE: u32 = 50;
+/// Runs on a page at most.
+const MAX_PAGE: u32 = 500;
+
+/// `POST /api/v1/runs`: 201 for a new run, 200 for one that answers instead.
+pub(super) async fn submit(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let trace = trace::of_headers(request.headers());
+    let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let mut submit: SubmitRequest = strict::json(request, MAX_SUBMIT).await?;
+    submit.client = submit.client.or(agent);
+    let request = runs::Request { submit, trace, max_code: MAX_CODE_API };
+    let submitted: Submitted = face.core.runs.submit(&who, request).await?;
+    let status = if submitted.joined.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let place = format!("/api/v1/runs/{}", submitted.run.run_id);
+    Ok((status, [(header::LOCATION, place)], Json(submitted)).into_response())
+}
+
+/// Query of `GET /api/v1/runs`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ListQuery {
+    limit: Option<u32>,
+    before: Option<RunId>,
+    state: Option<RunState>,
+}
+
+/// `GET /api/v1/runs`.
+pub(super) async fn list(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    Strict(query): Strict<ListQuery>,
+) -> Result<Json<RunList>, Problem> {
+    let limit = query.limit.unwrap_or(PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Problem::bad_request(format!("`limit` must be from 1 to {MAX_PAGE}")));
+    }
+    let filter = ListFilter { limit, before: query.before, state: query.state };
+    Ok(Json(face.core.runs.list(&who, filter).await?))
+}
+
+/// `GET /api/v1/runs/{run}`, by full or short id. The view of an ended run is its result.
+pub(super) async fn get(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    Path(name): Path<String>,
+) -> Result<Json<RunView>, Problem> {
+    let run = face.core.runs.find(&who, &name).await?;
+    let view = face.core.runs.get(&who, run).await?;
+    if view.state.is_end() && view.principal == who.name {
+        face.core.runs.delivered(run).await;
+    }
+    Ok(Json(view))
+}
+
+/// `POST /api/v1/runs/{run}/cancel`; the body may be absent.
+pub(super) async fn cancel(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Json<RunView>, Problem> {
+    let body: CancelBody = strict::json(request, strict::SMALL).await?;
+    let run = face.core.runs.find(&who, &name).await?;
+    Ok(Json(face.core.runs.cancel(&who, run, body.mode).await?))
+}
+
+/// `POST /api/v1/runs/{run}/declare-dead`: an operator's word that the agent never comes back.
+pub(super) async fn declare_dead(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    Path(name): Path<String>,
+) -> Result<Json<RunView>, Problem> {
+    if !who.may_operate() {
+        return Err(Problem::operators_only());
+    }
+    let run = face.core.runs.find(&who, &name).await?;
+    Ok(Json(face.core.runs.declare_dead(&who, run).await?))
+}
+
+/// `GET /api/v1/hosts`.
+pub(super) async fn hosts(State(face): State<Face>, Extension(who): Extension<Principal>) -> Json<Hosts> {
+    Json(face.core.runs.hosts(&who))
+}

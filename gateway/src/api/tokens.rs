@@ -1,0 +1,140 @@
+//! Tokens, for operators: made, listed, revoked. A token is shown once, in the answer that makes it.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, Request, State},
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use longhaul_proto::clock::rfc3339;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    problem::{Problem, problem},
+    strict,
+};
+use crate::{
+    auth::{Principal, Scope, token},
+    http::Face,
+    ledger::TokenRecord,
+};
+
+/// Longest name of a token or principal, characters.
+const MAX_NAME: usize = 64;
+
+/// Body of `POST /api/v1/tokens`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AddToken {
+    /// What people call it; new.
+    name: String,
+    /// Whom it stands for; the name when absent.
+    #[serde(default)]
+    principal: Option<String>,
+    /// `use` when absent.
+    #[serde(default)]
+    scope: Scope,
+    /// Seconds from now; never when absent.
+    #[serde(default)]
+    expires_in: Option<f64>,
+}
+
+/// A token as others may see it.
+#[derive(Debug, Serialize)]
+pub(super) struct TokenView {
+    name: String,
+    principal: String,
+    scope: Scope,
+    created_at: Option<String>,
+    expires_at: Option<String>,
+    revoked_at: Option<String>,
+    /// Only in the answer that makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+impl TokenView {
+    fn of(record: TokenRecord, token: Option<String>) -> Self {
+        Self {
+            name: record.name,
+            principal: record.principal,
+            scope: record.scope,
+            created_at: rfc3339(record.created_ms),
+            expires_at: record.expires_ms.and_then(rfc3339),
+            revoked_at: record.revoked_ms.and_then(rfc3339),
+            token,
+        }
+    }
+}
+
+/// `POST /api/v1/tokens`.
+pub(super) async fn add(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    request: Request,
+) -> Result<Response, Problem> {
+    operators(&who)?;
+    let ask: AddToken = strict::json(request, strict::SMALL).await?;
+    let principal = ask.principal.unwrap_or_else(|| ask.name.clone());
+    for (field, value) in [("name", &ask.name), ("principal", &principal)] {
+        let plain = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
+        if value.is_empty() || value.chars().count() > MAX_NAME || !value.chars().all(plain) {
+            let detail = format!("field `{field}`: 1 to {MAX_NAME} letters, digits and the characters - _ . @");
+            return Err(Problem::bad_request(detail));
+        }
+    }
+    let now = face.core.deps.clock.unix_ms();
+    let expires_ms = match ask.expires_in {
+        None => None,
+        Some(seconds) if seconds.is_finite() && (1.0..=1e10).contains(&seconds) => Some(now + (seconds * 1e3) as i64),
+        Some(_) => return Err(Problem::bad_request("field `expires_in`: seconds from now, 1 or more")),
+    };
+    let secret = token::generate().map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "cannot make a token");
+        Problem::internal()
+    })?;
+    let record = TokenRecord {
+        name: ask.name,
+        principal,
+        sha256: token::digest(&secret),
+        scope: ask.scope,
+        created_ms: now,
+        expires_ms,
+        revoked_ms: None,
+    };
+    if !face.core.ledger.token_add(record.clone()).await? {
+        let detail = format!("there is a token `{}` already: choose another name", record.name);
+        return Err(problem(StatusCode::CONFLICT, "name-taken", "The name is taken", detail));
+    }
+    tracing::info!(by = %who.name, name = %record.name, principal = %record.principal, "token made");
+    Ok((StatusCode::CREATED, Json(TokenView::of(record, Some(secret)))).into_response())
+}
+
+/// `GET /api/v1/tokens`.
+pub(super) async fn list(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+) -> Result<Json<Vec<TokenView>>, Problem> {
+    operators(&who)?;
+    let all = face.core.ledger.token_list().await?;
+    Ok(Json(all.into_iter().map(|t| TokenView::of(t, None)).collect()))
+}
+
+/// `DELETE /api/v1/tokens/{name}`.
+pub(super) async fn revoke(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    operators(&who)?;
+    if face.core.ledger.token_revoke(&name, face.core.deps.clock.unix_ms()).await? {
+        tracing::info!(by = %who.name, %name, "token revoked");
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let detail = format!("there is no valid token `{name}`: GET /api/v1/tokens lists them");
+    Err(problem(StatusCode::NOT_FOUND, "unknown-token", "No such token", detail))
+}
+
+fn operators(who: &Principal) -> Result<(), Problem> {
+    if who.may_operate() { Ok(()) } else { Err(Problem::operators_only()) }
+}

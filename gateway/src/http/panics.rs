@@ -1,0 +1,31 @@
+//! A handler that panics still answers.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::{
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+
+use crate::api::problem::Problem;
+
+/// The layer: a panic becomes 500 with what to do. The state behind the handlers is sound: runs live in tasks of their
+/// own, and nothing here holds a lock while it answers.
+pub(super) async fn answer(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => {
+            tracing::error!(%path, panic = text(&*panic), "a handler panicked");
+            Problem::internal().into_response()
+        }
+    }
+}
+
+/// What a panic said.
+pub(crate) fn text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no text)")
+}

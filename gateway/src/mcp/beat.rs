@@ -1,0 +1,134 @@
+//! Saying that a waiting call is alive.
+//!
+//! The one who follows puts the latest beat into a `watch` and never waits; a task of its own sends what is there,
+//! with a limit on each send, because a reader that stalls blocks the send until its socket closes.
+
+use std::{sync::Arc, time::Duration};
+
+use rmcp::{
+    Peer, RoleServer,
+    model::{ProgressNotificationParam, ProgressToken},
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::http::{Face, Numbers};
+
+/// What the progress of a whole call goes to, and is only reached with the result.
+const WHOLE: f64 = 100.0;
+
+/// How long the end of a call waits for its last beat to leave.
+const LAST_SEND: Duration = Duration::from_millis(250);
+
+/// The number in progress notifications: it always rises and stays below 100 until the result is there. Without a
+/// known percent it only creeps, so that nobody reads it as one.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    last: f64,
+    known: bool,
+}
+
+impl Meter {
+    /// The next number, and the total once a percent was known.
+    pub(super) fn next(&mut self, percent: Option<f64>) -> (f64, Option<f64>) {
+        // Below 99.9 a thousandth; above, ever smaller, so that even weeks of waiting do not reach the end.
+        let crept = self.last + ((WHOLE - self.last) / 100.0).min(0.001);
+        let percent = percent.filter(|p| p.is_finite());
+        self.known |= percent.is_some();
+        self.last = percent.map_or(crept, |p| crept.max(p.min(99.0)));
+        (self.last, self.known.then_some(WHOLE))
+    }
+
+    /// The number that goes with the result, when a percent was known.
+    pub(super) fn end(&self) -> Option<(f64, Option<f64>)> {
+        self.known.then_some((WHOLE, Some(WHOLE)))
+    }
+}
+
+/// One notification.
+#[derive(Clone, Debug)]
+struct Beat {
+    progress: f64,
+    total: Option<f64>,
+    message: Arc<str>,
+}
+
+/// The beats of one call.
+pub(super) struct Heart {
+    beats: watch::Sender<Option<Beat>>,
+    sender: JoinHandle<()>,
+    meter: Meter,
+}
+
+impl Heart {
+    /// A heart for a caller that gave a token. The task ends with the heart.
+    pub(super) fn new(face: &Face, peer: Peer<RoleServer>, token: ProgressToken) -> Self {
+        let (beats, mut latest) = watch::channel(None::<Beat>);
+        let (limit, numbers) = (face.options().send_timeout, face.numbers.clone());
+        let sender = face.core.deps.tasks.spawn(async move {
+            while latest.changed().await.is_ok() {
+                let Some(beat) = latest.borrow_and_update().clone() else { continue };
+                let mut param =
+                    ProgressNotificationParam::new(token.clone(), beat.progress).with_message(&*beat.message);
+                param.total = beat.total;
+                match tokio::time::timeout(limit, peer.notify_progress(param)).await {
+                    Ok(Ok(())) => Numbers::count(&numbers.beats),
+                    // The caller is gone; the one who follows notices by itself.
+                    Ok(Err(_)) => {}
+                    Err(_) => Numbers::count(&numbers.beats_stalled),
+                }
+            }
+        });
+        Self { beats, sender, meter: Meter::default() }
+    }
+
+    /// The latest word; it replaces one that was not sent yet.
+    pub(super) fn beat(&mut self, percent: Option<f64>, message: &str) {
+        let (progress, total) = self.meter.next(percent);
+        self.send(progress, total, message);
+    }
+
+    fn send(&self, progress: f64, total: Option<f64>, message: &str) {
+        self.beats.send_replace(Some(Beat { progress, total, message: message.into() }));
+    }
+
+    /// The last word, before the result. Nothing is sent after this returns: a notification behind the answer would
+    /// be an error to some clients.
+    pub(super) async fn stop(self, message: Option<&str>) {
+        if let (Some(message), Some((progress, total))) = (message, self.meter.end()) {
+            self.send(progress, total, message);
+        }
+        drop(self.beats);
+        let mut sender = self.sender;
+        if tokio::time::timeout(LAST_SEND, &mut sender).await.is_err() {
+            sender.abort();
+            // Aborted is what we asked for.
+            let _ = sender.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_rises_and_is_whole_only_at_the_end() {
+        let mut meter = Meter::default();
+        assert_eq!(meter.next(None), (0.001, None));
+        assert_eq!(meter.next(None), (0.002, None));
+        assert_eq!(meter.end(), None, "no percent was ever known");
+        assert_eq!(meter.next(Some(40.0)), (40.0, Some(100.0)));
+        let (after, total) = meter.next(Some(10.0));
+        assert!(after > 40.0 && after < 40.01, "a smaller percent does not go back: {after}");
+        assert_eq!(total, Some(100.0));
+        assert_eq!(meter.next(None).1, Some(100.0), "the total stays");
+        let mut last = meter.next(Some(100.0)).0;
+        assert!(last <= 99.0);
+        for _ in 0..100_000 {
+            let next = meter.next(Some(f64::NAN)).0;
+            assert!(next > last && next < 100.0, "{last} -> {next}");
+            last = next;
+        }
+        assert_eq!(meter.end(), Some((100.0, Some(100.0))));
+    }
+}

@@ -1,0 +1,177 @@
+//! One tool call: who asks, with what, and how it is answered whatever happens.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use longhaul_proto::wire;
+use rmcp::{
+    ErrorData, Peer, RoleServer,
+    model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ProgressToken},
+    service::RequestContext,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::{args::Args, beat::Heart, client, list, log, run, tools, wait};
+use crate::{
+    auth::Principal,
+    http::{Face, Numbers, caller::Caller, panics, trace},
+};
+
+/// `_meta` key under which Claude Code names a tool use; the same use made again is the same call.
+const TOOL_USE: &str = "claudecode/toolUseId";
+
+/// What a tool says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) text: String,
+    pub(super) is_error: bool,
+}
+
+impl Said {
+    /// A plain answer.
+    pub(super) fn ok(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_error: false }
+    }
+}
+
+/// A tool's answer; the error is text for the model that says what to do.
+pub(super) type Reply = Result<Said, String>;
+
+/// One call.
+pub(super) struct Call {
+    pub(super) face: Face,
+    pub(super) who: Principal,
+    pub(super) caller: Caller,
+    pub(super) args: Args,
+    pub(super) trace: wire::TraceContext,
+    client: Option<Implementation>,
+    tool_use: Option<String>,
+    token: Option<ProgressToken>,
+    peer: Peer<RoleServer>,
+    ct: CancellationToken,
+}
+
+impl Call {
+    /// Now, for people.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.face.core.deps.clock.unix_ms()
+    }
+
+    /// Fires when the caller withdrew the request.
+    pub(super) async fn cancelled(&self) {
+        self.ct.cancelled().await;
+    }
+
+    /// What says that the call is alive, for a caller that can hear it.
+    pub(super) fn heart(&self) -> Option<Heart> {
+        let token = self.token.clone().filter(|_| self.face.options().heartbeat_enabled)?;
+        Some(Heart::new(&self.face, self.peer.clone(), token))
+    }
+
+    /// Whether the caller waits as long as it hears from us.
+    pub(super) fn patient(&self) -> bool {
+        self.args.flag("wait").unwrap_or(self.token.is_some() && client::extends_on_progress(self.client.as_ref()))
+    }
+
+    /// The caller's name for this call.
+    pub(super) fn key(&self) -> Option<String> {
+        let own = || self.tool_use.as_ref().map(|id| format!("{TOOL_USE}:{id}"));
+        self.args.text("key").or_else(own)
+    }
+
+    /// Name and version of the client.
+    pub(super) fn client_name(&self) -> Option<String> {
+        self.client.as_ref().map(|c| format!("{} {}", c.name, c.version))
+    }
+}
+
+/// Answers a call. Only an unknown tool is an error of the protocol; everything else is text that a model can act on.
+pub(super) async fn answer(
+    face: &Face,
+    request: CallToolRequestParams,
+    context: RequestContext<RoleServer>,
+) -> Result<CallToolResponse, ErrorData> {
+    Numbers::count(&face.numbers.calls);
+    let Some(spec) = tools::find(&request.name) else {
+        #[cfg(test)]
+        if request.name == "test_panic" {
+            return Ok(guarded(face, "test_panic", async { panic!("on purpose") }).await);
+        }
+        let known: Vec<&str> = tools::TOOLS.iter().map(|t| t.name).collect();
+        let text = format!("there is no tool `{}`: the tools are {}", request.name, known.join(", "));
+        return Err(ErrorData::invalid_params(text, None));
+    };
+    let span = tracing::info_span!("tool", name = spec.name);
+    let answered = async {
+        let call = match open(face, spec, request, context) {
+            Ok(call) => call,
+            Err(text) => return Err(text),
+        };
+        match spec.name {
+            "stata_run_file" => run::file(&call).await,
+            "stata_run_selection" => run::selection(&call).await,
+            "stata_submit" => run::submit(&call).await,
+            "stata_wait" => wait::wait(&call).await,
+            "stata_runs" => list::runs(&call).await,
+            "stata_log" => log::log(&call).await,
+            "stata_cancel" => list::cancel(&call).await,
+            _ => list::hosts(&call),
+        }
+    };
+    Ok(guarded(face, spec.name, answered).instrument(span).await)
+}
+
+fn open(
+    face: &Face,
+    spec: &tools::Spec,
+    request: CallToolRequestParams,
+    context: RequestContext<RoleServer>,
+) -> Result<Call, String> {
+    let parts = context.extensions.get::<http::request::Parts>();
+    let who = parts.and_then(|p| p.extensions.get::<Principal>()).cloned();
+    let who = who.ok_or("the gateway does not know who asks; this is its own fault, see its log")?;
+    let caller = parts.and_then(|p| p.extensions.get::<Caller>()).cloned().unwrap_or_default();
+    let meta = &context.meta;
+    let own = trace::of_parts(
+        meta.get_traceparent().unwrap_or_default().to_owned(),
+        meta.get_tracestate().unwrap_or_default().to_owned(),
+    );
+    let trace = if own.traceparent.is_empty() {
+        parts.map(|p| trace::of_headers(&p.headers)).unwrap_or_default()
+    } else {
+        own
+    };
+    Ok(Call {
+        face: face.clone(),
+        who,
+        caller,
+        args: Args::read(spec, request.arguments)?,
+        trace,
+        client: context.client_info(),
+        tool_use: meta.get(TOOL_USE).and_then(|v| v.as_str()).map(str::to_owned),
+        token: meta.get_progress_token(),
+        peer: context.peer.clone(),
+        ct: context.ct.clone(),
+    })
+}
+
+/// A tool that panics still answers.
+async fn guarded(face: &Face, tool: &str, reply: impl Future<Output = Reply> + Send) -> CallToolResponse {
+    let said = match AssertUnwindSafe(reply).catch_unwind().await {
+        Ok(Ok(said)) => said,
+        Ok(Err(text)) => Said { text, is_error: true },
+        Err(panic) => {
+            Numbers::count(&face.numbers.panics);
+            tracing::error!(tool, panic = panics::text(&*panic), "a tool panicked");
+            let text = format!(
+                "the gateway failed inside {tool}; this is its own fault, see its log. Runs are safe: a run that was \
+                 started goes on and keeps its result. Call stata_runs to find it, then stata_wait or stata_log."
+            );
+            Said { text, is_error: true }
+        }
+    };
+    let content = vec![ContentBlock::text(said.text)];
+    let result = if said.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
+    result.into()
+}

@@ -1,0 +1,189 @@
+//! Waiting for runs, with a sign of life at a fixed cadence whatever they do.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::select_all;
+use longhaul_proto::{api::RunView, ids::RunId};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
+};
+
+use super::{beat::Heart, call::Call, words};
+use crate::{
+    api::utf8,
+    http::reading::{Output, user_part},
+    runs::Stream,
+};
+
+/// How far back the last line of a log is looked for, bytes.
+const LAST_LINE: u64 = 4096;
+
+/// Limit on reading that line: a sign of life must not wait for a disk.
+const LAST_LINE_LIMIT: Duration = Duration::from_secs(1);
+
+/// A run that is followed.
+pub(super) struct Followed {
+    pub(super) run: RunId,
+    pub(super) live: watch::Receiver<Arc<RunView>>,
+}
+
+impl Followed {
+    /// As it is now.
+    pub(super) fn view(&self) -> Arc<RunView> {
+        self.live.borrow().clone()
+    }
+
+    fn ended(&self) -> bool {
+        self.live.borrow().state.is_end()
+    }
+
+    fn abandoned(&self) -> bool {
+        self.live.has_changed().is_err() && !self.ended()
+    }
+}
+
+/// When to stop waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// All have ended.
+    All,
+    /// One has ended.
+    Any,
+}
+
+/// Why the waiting stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// What was waited for.
+    Ended,
+    /// The time is over.
+    TimeOver,
+    /// Nobody waits any more.
+    Gone,
+    /// The gateway stops.
+    Stopping,
+}
+
+/// Follows until something of [`Waited`] happens; `limit` counts from now.
+pub(super) async fn follow(call: &Call, runs: &mut [Followed], until: Until, limit: Option<Duration>) -> Waited {
+    let mut heart = call.heart();
+    let waited = wait(call, runs, until, limit, &mut heart).await;
+    if let Some(heart) = heart {
+        let ended = (waited == Waited::Ended).then(|| text(runs, None, call.now_ms()));
+        heart.stop(ended.as_deref()).await;
+    }
+    waited
+}
+
+async fn wait(
+    call: &Call,
+    runs: &mut [Followed],
+    until: Until,
+    limit: Option<Duration>,
+    heart: &mut Option<Heart>,
+) -> Waited {
+    let cadence = call.face.options().heartbeat;
+    let mut ticks = interval_at(Instant::now() + cadence, cadence);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // A limit too large for the clock is as good as none.
+    let far = Duration::from_secs(366 * 86_400);
+    let mut deadline = std::pin::pin!(sleep(limit.map_or(far, |l| l.min(far))));
+    let gone = call.caller.gone().clone();
+    let stopping = call.face.core.deps.tasks.stopping();
+
+    let enough = |runs: &[Followed]| match until {
+        Until::All => runs.iter().all(Followed::ended),
+        Until::Any => runs.iter().any(Followed::ended),
+    };
+    if enough(runs) {
+        return Waited::Ended;
+    }
+    // At acceptance: this also makes the library send the response's headers.
+    beat(call, runs, heart).await;
+    let mut states = states(runs);
+    loop {
+        if enough(runs) {
+            return Waited::Ended;
+        }
+        let woken = {
+            let changes = runs.iter_mut().filter(|f| !f.ended()).map(|f| Box::pin(f.live.changed()));
+            tokio::select! {
+                // In this order: a run that prints without pause must not keep the signs of life from being sent.
+                biased;
+                () = gone.cancelled() => Woken::Stop(Waited::Gone),
+                () = call.cancelled() => Woken::Stop(Waited::Gone),
+                () = stopping.cancelled() => Woken::Stop(Waited::Stopping),
+                _ = ticks.tick() => Woken::Tick,
+                () = &mut deadline => Woken::Stop(Waited::TimeOver),
+                _ = select_all(changes) => Woken::Change,
+            }
+        };
+        match woken {
+            // A result that is there is never answered with a handle.
+            Woken::Stop(_) if enough(runs) => return Waited::Ended,
+            Woken::Stop(waited) => return waited,
+            Woken::Tick => beat(call, runs, heart).await,
+            // A keeper is gone without an end: the gateway stops.
+            Woken::Change if runs.iter().any(Followed::abandoned) => return Waited::Stopping,
+            Woken::Change => {
+                let now = self::states(runs);
+                if now != states {
+                    states = now;
+                    beat(call, runs, heart).await;
+                }
+            }
+        }
+    }
+}
+
+enum Woken {
+    Change,
+    Tick,
+    Stop(Waited),
+}
+
+fn states(runs: &[Followed]) -> Vec<longhaul_proto::state::RunState> {
+    runs.iter().map(|f| f.live.borrow().state).collect()
+}
+
+async fn beat(call: &Call, runs: &[Followed], heart: &mut Option<Heart>) {
+    let Some(heart) = heart else { return };
+    let first = runs.iter().find(|f| !f.ended());
+    let line = match first {
+        Some(followed) => last_line(call, &followed.view()).await,
+        None => None,
+    };
+    // The percent of one run says nothing about several.
+    let percent = match runs {
+        [one] => one.live.borrow().progress.as_ref().and_then(|p| p.percent),
+        _ => None,
+    };
+    heart.beat(percent, &text(runs, line.as_deref(), call.now_ms()));
+}
+
+fn text(runs: &[Followed], line: Option<&str>, now_ms: i64) -> String {
+    let shown = runs.iter().find(|f| !f.ended()).or(runs.first());
+    let text = shown.map(|f| words::message(&f.view(), line, now_ms)).unwrap_or_default();
+    if runs.len() < 2 {
+        return text;
+    }
+    let ended = runs.iter().filter(|f| f.ended()).count();
+    words::cut(&format!("{ended} of {} ended · {text}", runs.len()), words::MAX_MESSAGE)
+}
+
+/// The last line of the user's part of the log that says something.
+pub(super) async fn last_line(call: &Call, view: &RunView) -> Option<String> {
+    let (start, end) = user_part(view);
+    let output = Output {
+        runs: call.face.core.runs.clone(),
+        who: call.who.clone(),
+        run: view.run_id,
+        stream: Stream::Log,
+    };
+    let read = output.range(start.max(end.saturating_sub(LAST_LINE)), end);
+    // Without the line the message is shorter, and that is all.
+    let bytes = tokio::time::timeout(LAST_LINE_LIMIT, read).await.ok()?.ok()?;
+    let (text, _) = utf8::lossy(&bytes[utf8::torn(&bytes)..]);
+    text.lines().rev().map(words::plain).find(|line| !line.is_empty() && line != ".")
+}

@@ -1,0 +1,148 @@
+//! Tools that list and end: runs, hosts, cancel.
+
+use std::fmt::Write;
+
+use longhaul_proto::{
+    api::{CancelMode, Hosts, RunView},
+    state::RunState,
+};
+
+use super::{
+    call::{Call, Reply, Said},
+    result, words,
+};
+use crate::runs::ListFilter;
+
+/// Runs listed when nobody says, and at most.
+const PAGE: (u64, u64) = (20, 100);
+
+/// `stata_runs`.
+pub(super) async fn runs(call: &Call) -> Reply {
+    let runs = &call.face.core.runs;
+    let before = match call.args.text("before") {
+        Some(name) => Some(runs.find(&call.who, &name).await.map_err(|e| e.to_string())?),
+        None => None,
+    };
+    let limit = u32::try_from(call.args.whole("limit").unwrap_or(PAGE.0).min(PAGE.1)).unwrap_or(u32::MAX);
+    let state = call.args.text("state").and_then(|word| word.parse::<RunState>().ok());
+    let page = runs.list(&call.who, ListFilter { limit, before, state }).await.map_err(|e| e.to_string())?;
+    if page.runs.is_empty() {
+        return Ok(Said::ok("no runs"));
+    }
+    let now = call.now_ms();
+    let mut text: String = page.runs.iter().map(|view| line(call, view, now)).collect();
+    text.push_str("Result or new output: stata_wait(runs: id). Output: stata_log(run: id).");
+    if let Some(next) = page.next {
+        let _ = write!(text, " Older: stata_runs(before: \"{}\").", next.short());
+    }
+    Ok(Said::ok(text))
+}
+
+/// `7f3a9c21  failed: … · /home/me/a.do · 2026-11-22T15:00:00.000Z`.
+fn line(call: &Call, view: &RunView, now_ms: i64) -> String {
+    let mut text = if view.state.is_end() {
+        let first = result::head(view, None);
+        format!("{}  {}", view.run_id.short(), first.lines().next().unwrap_or_default())
+    } else {
+        format!("{}  {}", view.run_id.short(), words::message(view, None, now_ms))
+    };
+    let _ = write!(text, " · {}", words::cut(&words::plain(&view.source), 100));
+    if let Some(at) = &view.created_at {
+        let _ = write!(text, " · {at}");
+    }
+    if view.principal != call.who.name {
+        let _ = write!(text, " · of {}", view.principal);
+    }
+    text.push('\n');
+    text
+}
+
+/// `stata_cancel`.
+pub(super) async fn cancel(call: &Call) -> Reply {
+    let name = call.args.text("run").unwrap_or_default();
+    let mode = match call.args.text("mode").as_deref() {
+        Some("terminate") => CancelMode::Terminate,
+        Some("kill") => CancelMode::Kill,
+        _ => CancelMode::Break,
+    };
+    let runs = &call.face.core.runs;
+    let run = runs.find(&call.who, &name).await.map_err(|e| e.to_string())?;
+    let view = runs.cancel(&call.who, run, mode).await.map_err(|e| e.to_string())?;
+    let short = run.short();
+    let state = words::message(&view, None, call.now_ms());
+    Ok(Said::ok(if view.state == RunState::Cancelled {
+        format!("{state}\nIts output is kept: stata_log(run: \"{short}\", tail: 50).")
+    } else if view.state.is_end() {
+        format!("run {short} had ended already: {state}\nIts result: stata_wait(runs: \"{short}\").")
+    } else {
+        format!("{state}\nThe wish is recorded and its agent is told. stata_wait(runs: \"{short}\") says when it has ended.")
+    }))
+}
+
+/// `stata_hosts`.
+pub(super) fn hosts(call: &Call) -> Reply {
+    Ok(Said::ok(hosts_text(&call.face.core.runs.hosts(&call.who))))
+}
+
+fn hosts_text(all: &Hosts) -> String {
+    let mut text = String::new();
+    if all.hosts.is_empty() {
+        text.push_str(
+            "no agent has joined: runs wait until one does. Start `longhaul agent --gateway URL` on the Stata host.\n",
+        );
+    }
+    for host in &all.hosts {
+        let engines = if host.engines.is_empty() { "no Stata found".to_owned() } else { host.engines.join(", ") };
+        let _ = writeln!(
+            text,
+            "{}: {}, {} of {} runs, pool {}, {engines}, {} cores, as user {}",
+            host.name, host.state, host.running, host.host_limit, host.pool, host.cores, host.os_user
+        );
+        if let Some(problem) = &host.problem {
+            let _ = writeln!(text, "  problem: {problem}");
+        }
+        if !host.roots.is_empty() {
+            let _ = writeln!(text, "  do-files under: {}", host.roots.join(", "));
+        }
+    }
+    for pool in &all.pools {
+        let _ = write!(text, "pool {}: {} of {} seats in use", pool.name, pool.in_use, pool.seats);
+        let _ = match &pool.note {
+            Some(note) => writeln!(text, " ({note})"),
+            None => writeln!(text),
+        };
+    }
+    for waiting in &all.queue {
+        let _ = writeln!(text, "waiting {}: {}", waiting.run_id.short(), waiting.waiting);
+    }
+    text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_proto::api::{HostView, PoolView};
+
+    use super::*;
+
+    #[test]
+    fn hosts_in_words() {
+        assert!(hosts_text(&Hosts::default()).contains("longhaul agent"));
+        let host = HostView {
+            name: "stata1".into(),
+            state: "up".into(),
+            running: 1,
+            host_limit: 2,
+            pool: "lab".into(),
+            cores: 8,
+            os_user: "me".into(),
+            problem: Some("clock".into()),
+            ..HostView::default()
+        };
+        let pool = PoolView { name: "lab".into(), seats: 1, in_use: 1, ..PoolView::default() };
+        let text = hosts_text(&Hosts { hosts: vec![host], pools: vec![pool], queue: Vec::new() });
+        assert_eq!(
+            text,
+            "stata1: up, 1 of 2 runs, pool lab, no Stata found, 8 cores, as user me\n  problem: clock\npool lab: 1 of 1 seats in use"
+        );
+    }
+}

@@ -1,0 +1,251 @@
+//! `stata_log`: the end of an output, a piece from an offset, or the lines that match.
+
+use std::{collections::VecDeque, fmt::Write, time::Duration};
+
+use longhaul_proto::api::RunView;
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::{
+    call::{Call, Reply, Said},
+    result, words,
+};
+use crate::{
+    api::utf8,
+    http::reading::{Output, length, user_part},
+    runs::{MAX_READ, Stream},
+};
+
+/// Lines shown when nobody says what.
+const TAIL: u64 = 100;
+
+/// How long a search may take; then it says how far it came.
+const SEARCH: Duration = Duration::from_secs(20);
+
+/// Longest line looked at as a whole, bytes; the rest of a longer one counts as further lines.
+const LINE: usize = 64 * 1024;
+
+/// Longest line shown, characters.
+const SHOWN: usize = 400;
+
+/// Most lines of context.
+const CONTEXT: u64 = 50;
+
+/// Room kept for the lines around the output, bytes.
+const FRAME: usize = 400;
+
+/// The tool.
+pub(super) async fn log(call: &Call) -> Reply {
+    let args = &call.args;
+    let (tail, offset, pattern) = (args.whole("tail"), args.whole("offset"), args.text("pattern"));
+    if tail.is_some() && (offset.is_some() || pattern.is_some()) {
+        return Err("pass tail alone, or offset, or pattern (with offset to begin there)".into());
+    }
+    let runs = &call.face.core.runs;
+    let run = runs.find(&call.who, &args.text("run").unwrap_or_default()).await.map_err(|e| e.to_string())?;
+    let view = runs.get(&call.who, run).await.map_err(|e| e.to_string())?;
+    let stream = if args.text("stream").as_deref() == Some("console") { Stream::Console } else { Stream::Log };
+    let (start, end) = match stream {
+        Stream::Log => user_part(&view),
+        Stream::Console => (0, length(&view, stream)),
+    };
+    if offset.is_some_and(|at| at > end) {
+        return Err(format!("offset {} is past the end: the output has {end} bytes so far", offset.unwrap_or(0)));
+    }
+    let output = Output { runs: runs.clone(), who: call.who.clone(), run, stream };
+    let from = offset.unwrap_or(start).max(start).min(end);
+    let budget = call.face.options().inline_limit.saturating_sub(FRAME);
+    let head = words::message(&view, None, call.now_ms());
+    let body = match pattern {
+        Some(pattern) => {
+            let context = args.whole("context").unwrap_or(2).min(CONTEXT);
+            let search = Search { regex: regex(&pattern)?, context: usize::try_from(context).unwrap_or(0), budget };
+            search.run(&output, &view, from, end).await?
+        }
+        None if offset.is_some() => piece(&output, &view, from, end, budget).await?,
+        None => {
+            let from = output.tail_start(start, end, tail.unwrap_or(TAIL)).await.map_err(|e| e.to_string())?;
+            let shown = result::excerpt(&output, from, end, budget).await.map_err(|e| e.to_string())?;
+            let mut text = framed(&shown.text, shown.from, end, (start, end));
+            if shown.from > from {
+                text.push_str("\nMore lines were asked for than fit; use offset to read those before.");
+            }
+            text
+        }
+    };
+    Ok(Said::ok(format!("{head}\n{body}")))
+}
+
+fn regex(pattern: &str) -> Result<Regex, String> {
+    let built = RegexBuilder::new(pattern).size_limit(1 << 20).build();
+    built.map_err(|error| format!("pattern is not a regular expression: {error}. Write for example \"r\\(\\d+\\)\""))
+}
+
+fn framed(text: &str, from: u64, to: u64, part: (u64, u64)) -> String {
+    if text.trim().is_empty() {
+        return format!("(no output; it has bytes {} to {} so far)", part.0, part.1);
+    }
+    format!("bytes {from} to {to} of {} to {}:\n{}", part.0, part.1, text.trim_end())
+}
+
+/// What fits from an offset on, to the end of a line.
+async fn piece(output: &Output, view: &RunView, from: u64, end: u64, budget: usize) -> Result<String, String> {
+    let bytes = output.range(from, end.min(from + budget as u64)).await.map_err(|e| e.to_string())?;
+    let mut taken = bytes.len();
+    let more = from + (taken as u64) < end;
+    if more || !view.state.is_end() {
+        taken -= utf8::unfinished(&bytes);
+    }
+    if more && let Some(at) = bytes[..taken].iter().rposition(|b| *b == b'\n') {
+        taken = at + 1;
+    }
+    let (mut text, _) = utf8::lossy(&bytes[..taken]);
+    // Replaced bytes take more room than they had; then show fewer of them.
+    while text.len() > budget {
+        taken -= (text.len() - budget).div_ceil(3).min(taken);
+        taken -= utf8::unfinished(&bytes[..taken]);
+        (text, _) = utf8::lossy(&bytes[..taken]);
+    }
+    let next = from + taken as u64;
+    let mut shown = framed(&text, from, next, (from.min(end), end));
+    if next < end || !view.state.is_end() {
+        let _ = write!(shown, "\nNext: stata_log(run: \"{}\", offset: {next}).", view.run_id.short());
+    }
+    Ok(shown)
+}
+
+struct Search {
+    regex: Regex,
+    context: usize,
+    budget: usize,
+}
+
+/// What a search found so far.
+#[derive(Default)]
+struct Found {
+    text: String,
+    matches: u64,
+    before: VecDeque<(u64, String)>,
+    after: usize,
+    shown_to: Option<u64>,
+    full: bool,
+}
+
+impl Search {
+    async fn run(&self, output: &Output, view: &RunView, from: u64, end: u64) -> Result<String, String> {
+        let mut found = Found::default();
+        let mut at = from;
+        let looking = async {
+            let mut rest: Vec<u8> = Vec::new();
+            let mut read = from;
+            while read < end && !found.full {
+                let bytes = output.chunk(read, end, MAX_READ).await.map_err(|e| e.to_string())?;
+                if bytes.is_empty() {
+                    break;
+                }
+                read += bytes.len() as u64;
+                rest.extend_from_slice(&bytes);
+                let mut used = 0;
+                while let Some(len) = next_line(&rest[used..], read >= end) {
+                    self.line(&rest[used..used + len], at, &mut found);
+                    used += len;
+                    at += len as u64;
+                    if found.full {
+                        break;
+                    }
+                }
+                rest.drain(..used);
+                // A long search lets others run.
+                tokio::task::yield_now().await;
+            }
+            Ok::<(), String>(())
+        };
+        let in_time = match tokio::time::timeout(SEARCH, looking).await {
+            Ok(done) => done.map(|()| true)?,
+            Err(_) => false,
+        };
+        let mut text = match found.matches {
+            0 => format!("no match in bytes {from} to {at}"),
+            n => format!("{n} matching lines in bytes {from} to {at} (byte offset first):\n{}", found.text.trim_end()),
+        };
+        if found.full || !in_time {
+            let short = view.run_id.short();
+            let _ = write!(text, "\nThere may be more: stata_log(run: \"{short}\", pattern: …, offset: {at}).");
+        }
+        Ok(text)
+    }
+
+    fn line(&self, line: &[u8], at: u64, found: &mut Found) {
+        let trimmed = line.trim_ascii_end();
+        let hit = self.regex.is_match(trimmed);
+        let shown = || words::cut(&utf8::lossy(trimmed).0, SHOWN);
+        if hit {
+            found.matches += 1;
+            let before: Vec<_> = found.before.drain(..).collect();
+            if found.shown_to.is_some_and(|to| before.first().map_or(at, |b| b.0) > to) {
+                found.text.push_str("--\n");
+            }
+            for (at, text) in before {
+                let _ = writeln!(found.text, "{at}- {text}");
+            }
+            let _ = writeln!(found.text, "{at}: {}", shown());
+            found.after = self.context;
+            found.shown_to = Some(at + line.len() as u64);
+        } else if found.after > 0 {
+            found.after -= 1;
+            let _ = writeln!(found.text, "{at}- {}", shown());
+            found.shown_to = Some(at + line.len() as u64);
+        } else if self.context > 0 {
+            if found.before.len() == self.context {
+                found.before.pop_front();
+            }
+            found.before.push_back((at, shown()));
+        }
+        found.full = found.text.len() > self.budget.saturating_sub(2 * SHOWN);
+    }
+}
+
+/// Length of the first line, with its line break; `None` when its end is not there yet.
+fn next_line(bytes: &[u8], last: bool) -> Option<usize> {
+    let window = &bytes[..bytes.len().min(LINE)];
+    match window.iter().position(|b| *b == b'\n') {
+        Some(at) => Some(at + 1),
+        None if bytes.len() >= LINE => Some(LINE),
+        None if last && !bytes.is_empty() => Some(bytes.len()),
+        None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matches_with_context() {
+        let check = |text: &str, context: usize, want: &str| {
+            let search = Search { regex: regex("x").unwrap(), context, budget: 20_000 };
+            let mut found = Found::default();
+            let mut at = 0;
+            while let Some(len) = next_line(&text.as_bytes()[at..], true) {
+                search.line(&text.as_bytes()[at..at + len], at as u64, &mut found);
+                at += len;
+            }
+            assert_eq!(found.text, want);
+        };
+        check("a\nx\nb\n", 0, "2: x\n");
+        check("a\nb\nx\nc\nd\n", 1, "2- b\n4: x\n6- c\n");
+        check("x\na\nb\nc\nx", 1, "0: x\n2- a\n--\n6- c\n8: x\n");
+        check("x\na\nx\n", 1, "0: x\n2- a\n4: x\n");
+    }
+
+    #[test]
+    fn patterns_are_explained() {
+        assert!(regex("(").unwrap_err().contains("not a regular expression"));
+    }
+
+    #[test]
+    fn long_lines_do_not_stop_a_search() {
+        assert_eq!(next_line(&[b'a'; LINE + 5], false), Some(LINE));
+        assert_eq!(next_line(b"abc", false), None);
+        assert_eq!(next_line(b"abc", true), Some(3));
+    }
+}

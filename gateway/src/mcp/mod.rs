@@ -1,0 +1,153 @@
+//! The MCP face: tools for AI clients, at `/mcp`, in both protocol eras.
+//!
+//! A tool call is a message; a run is a record. So every tool that waits submits first (durable) and then follows:
+//!
+//! ```text
+//! call -> args -> run::… -> runs.submit -> follow --ends--> result (text: verdict, end of the log, where the rest is)
+//!                                            |  \--takes longer--> a handle: "call stata_wait"
+//!                                            |   \-caller gone---> nothing; the run goes on
+//!                                            beat: progress on the caller's token, from a timer
+//! ```
+//!
+//! - [`tools`] is the table of tools; schemas and the reading of arguments ([`args`]) come from it, so they agree;
+//! - [`follow`] waits, [`beat`] says meanwhile that the wait is alive, [`words`] puts a run into one line;
+//! - [`result`] is the text of an ended run; [`client`] knows which clients extend their patience on progress;
+//! - [`sessions`] keeps the older era's sessions with their owners.
+
+mod args;
+mod beat;
+mod call;
+mod client;
+mod follow;
+mod list;
+mod log;
+mod result;
+mod run;
+pub mod sessions;
+mod tools;
+mod wait;
+mod words;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, middleware::from_fn_with_state};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult, PaginatedRequestParams,
+        ServerCapabilities, ServerConfig, Tool,
+    },
+    service::RequestContext,
+    transport::streamable_http_server::{
+        StreamableHttpServerConfig, StreamableHttpService,
+        session::{
+            SessionManager,
+            local::{LocalSessionManager, SessionConfig},
+        },
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::http::{Face, front};
+use sessions::Sessions;
+
+/// Largest message, bytes: code of the largest size by MCP (1 MiB), escaped or in base64, and its envelope.
+pub const MAX_BODY: usize = 4 << 20;
+
+/// How often idle sessions are looked for.
+const REAP_EVERY: Duration = Duration::from_secs(60);
+
+/// At a stop, open answers get so long to end by themselves (with a word about the run) before they are cut.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What every client is told first.
+const INSTRUCTIONS: &str = "\
+Longhaul runs Stata do-files on the machines licensed for Stata. \
+After a lost, timed-out or interrupted call do not run the code again: call stata_runs, then stata_wait or stata_log; runs go on and keep their results. \
+stata_run_file waits for the result or returns a run id; get the result with stata_wait. \
+For several runs at once use stata_submit for each and then one stata_wait. \
+There is no time limit unless you pass one. stata_cancel is the only way to end a run.";
+
+/// The service behind `/mcp` with what stands before it.
+pub fn router(face: &Face) -> Router {
+    let core = &face.core;
+    let options = face.options();
+    let cut = CancellationToken::new();
+    let stopping = core.deps.tasks.stopping();
+    core.deps.tasks.spawn({
+        let cut = cut.clone();
+        async move {
+            stopping.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+            cut.cancel();
+        }
+    });
+
+    let config = StreamableHttpServerConfig::default()
+        .with_sse_keep_alive(Some(options.sse_keep_alive))
+        .with_sse_retry(Some(options.sse_retry))
+        .with_cancellation_token(cut)
+        .with_allowed_hosts(face.allowed.hosts().iter().cloned())
+        .with_allowed_origins(face.allowed.origins().iter().cloned())
+        .enforce_origin_validation()
+        .with_max_request_body_bytes(MAX_BODY);
+    let mut manager = LocalSessionManager::default();
+    let mut session = SessionConfig::default();
+    // The library would count a silent call as an idle session and end it; see `sessions`.
+    session.keep_alive = None;
+    session.sse_retry = Some(options.sse_retry);
+    manager.session_config = session;
+    let manager = Arc::new(manager);
+    let sessions = Sessions::new(core.deps.clock.clone());
+    core.deps.tasks.spawn_until_stop(reap(manager.clone(), sessions.clone(), options.session_idle));
+
+    let server = Server { face: face.clone() };
+    let service = StreamableHttpService::new(move || Ok(server.clone()), manager, config);
+    Router::new().route_service("/mcp", service).layer(from_fn_with_state((face.clone(), sessions), front::pass))
+}
+
+async fn reap(manager: Arc<LocalSessionManager>, sessions: Sessions, idle: Duration) {
+    loop {
+        tokio::time::sleep(REAP_EVERY.min(idle)).await;
+        for id in sessions.take_idle(idle) {
+            // One that the client ended itself is gone already.
+            if let Err(error) = manager.close_session(&id.into()).await {
+                tracing::debug!(%error, "an idle session was gone already");
+            }
+        }
+    }
+}
+
+/// Answers MCP requests. Made anew for every request of the newer era, so it only holds the face.
+#[derive(Clone)]
+struct Server {
+    face: Face,
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(Implementation::new("longhaul", env!("CARGO_PKG_VERSION")))
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(tools::all()))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        tools::find(name).map(tools::Spec::tool)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        call::answer(&self.face, request, context).await
+    }
+}

@@ -1,0 +1,266 @@
+//! The text of an ended run: verdict first, then the failure, then the end of the log, then where the rest is.
+//!
+//! Text alone, because a client that finds structured content shows the model nothing else; complete in errors too,
+//! for the same reason; short enough to be shown whole.
+
+use std::fmt::Write;
+
+use longhaul_proto::{
+    api::RunView,
+    state::{Cause, RunState},
+};
+
+use super::{
+    call::{Call, Said},
+    words,
+};
+use crate::{
+    api::utf8,
+    http::reading::{Output, user_part},
+    runs::{ReadError, Stream},
+};
+
+/// Most of the console that is shown, bytes.
+const CONSOLE: usize = 2_000;
+
+/// Longest message or command shown, characters.
+const FIELD: usize = 2_000;
+
+/// Room kept for the lines that say where the rest is, bytes.
+const FOOT: usize = 400;
+
+/// The end of a range of output, as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Excerpt {
+    /// The text; bytes that are no UTF-8 are replaced.
+    pub(super) text: String,
+    /// First byte shown.
+    pub(super) from: u64,
+    /// First byte that could have been shown.
+    pub(super) start: u64,
+    /// Just after the last.
+    pub(super) end: u64,
+}
+
+/// The end of the bytes from `start` to `end`, at most `budget` bytes of text, from the beginning of a line if one is
+/// near.
+pub(super) async fn excerpt(output: &Output, start: u64, end: u64, budget: usize) -> Result<Excerpt, ReadError> {
+    let from = start.max(end.saturating_sub(budget as u64));
+    let bytes = output.range(from, end).await?;
+    Ok(trim(&bytes, from, start, budget))
+}
+
+/// Makes an excerpt of the bytes that begin at `from`.
+fn trim(bytes: &[u8], mut from: u64, start: u64, budget: usize) -> Excerpt {
+    let end = from + bytes.len() as u64;
+    let mut bytes = bytes;
+    let skip = |bytes: &mut &[u8], from: &mut u64, n: usize| {
+        *bytes = &bytes[n..];
+        *from += n as u64;
+    };
+    if from > start {
+        let line = bytes.iter().take(budget / 2).position(|b| *b == b'\n').map(|at| at + 1);
+        let n = line.unwrap_or_else(|| utf8::torn(bytes));
+        skip(&mut bytes, &mut from, n);
+    }
+    // Replaced bytes take more room than they had.
+    let (mut text, _) = utf8::lossy(bytes);
+    while text.len() > budget && !bytes.is_empty() {
+        let over = (text.len() - budget).div_ceil(3).min(bytes.len());
+        let n = over + utf8::torn(&bytes[over..]);
+        skip(&mut bytes, &mut from, n);
+        (text, _) = utf8::lossy(bytes);
+    }
+    Excerpt { text, from, start, end }
+}
+
+/// Text and error mark of an ended run. `offset` is where the reader is already; `limit` is the room for all, bytes.
+pub(super) async fn of(call: &Call, view: &RunView, offset: Option<u64>, note: Option<&str>, limit: usize) -> Said {
+    let output = |stream| Output {
+        runs: call.face.core.runs.clone(),
+        who: call.who.clone(),
+        run: view.run_id,
+        stream,
+    };
+    let head = head(view, note);
+    let console = match console_range(view) {
+        None => Excerpt::default(),
+        Some(end) => excerpt(&output(Stream::Console), 0, end, CONSOLE).await.unwrap_or_default(),
+    };
+    let (start, end) = user_part(view);
+    let budget = limit.saturating_sub(head.len() + console.text.len() + FOOT);
+    let log = excerpt(&output(Stream::Log), start.max(offset.unwrap_or(0)).min(end), end, budget).await;
+    let text = layout(&head, view, &log, &console);
+    Said { text, is_error: view.state.meaning().is_some_and(|m| m.is_error) }
+}
+
+/// The console is worth showing where the log cannot explain the end.
+fn console_range(view: &RunView) -> Option<u64> {
+    let unexplained = matches!(view.state, RunState::Errored | RunState::Lost);
+    (unexplained && view.console_bytes > 0).then_some(view.console_bytes)
+}
+
+/// The first lines: the verdict, and what a person needs to act on it.
+pub(super) fn head(view: &RunView, note: Option<&str>) -> String {
+    let mut text = verdict(view);
+    let mut line = |name: &str, value: &str| {
+        if !value.is_empty() {
+            let _ = write!(text, "\n{name}: {}", words::cut(value, FIELD));
+        }
+    };
+    line("note", note.unwrap_or_default());
+    if view.state != RunState::Succeeded {
+        line("message", view.message.as_deref().unwrap_or_default());
+        line("command", view.command.as_deref().unwrap_or_default());
+        if let Some(at) = &view.location {
+            let mut place = format!("{}:{}", at.file, at.line);
+            if !at.callers.is_empty() {
+                let _ = write!(place, " (called from {})", at.callers.join(", "));
+            }
+            line("at", &place);
+        }
+    }
+    line("note", view.note.as_deref().unwrap_or_default());
+    if !view.leftovers.is_empty() {
+        line("processes that outlived Stata and were ended", &view.leftovers.join(", "));
+    }
+    text
+}
+
+/// `failed: r(111) after 3 s on stata1 · run 7f3a9c21 · stand-in, not Stata`.
+fn verdict(view: &RunView) -> String {
+    let mut text = match view.state {
+        RunState::Failed => match view.rc {
+            Some(rc) => format!("failed: r({rc})"),
+            None => "failed".to_owned(),
+        },
+        RunState::Succeeded if view.cause == Cause::CompletedUnconfirmed => "succeeded (unconfirmed)".to_owned(),
+        RunState::Succeeded | RunState::Cancelled => view.state.to_string(),
+        state => {
+            let (state, cause) = (state.as_str().replace('_', " "), view.cause.as_str().replace('_', " "));
+            format!("{state}: {cause}")
+        }
+    };
+    // The state's own word is already there; what `head` says after it is when and where.
+    let plain = view.state.as_str().replace('_', " ");
+    let after = words::head(view, 0);
+    text.push_str(after.strip_prefix(&plain).unwrap_or_default());
+    let _ = write!(text, " · run {}", view.run_id.short());
+    if view.engine.as_deref() == Some("standin") {
+        text.push_str(" · stand-in, not Stata");
+    }
+    text
+}
+
+fn layout(head: &str, view: &RunView, log: &Result<Excerpt, ReadError>, console: &Excerpt) -> String {
+    let mut text = head.to_owned();
+    let run = view.run_id.short();
+    if !console.text.trim().is_empty() {
+        let _ = write!(text, "\n\nconsole:\n{}", console.text.trim_end());
+    }
+    match log {
+        Err(error) => {
+            let _ = write!(text, "\n\n(log not shown: {error}. Try stata_log(run: \"{run}\", tail: 100).)");
+        }
+        Ok(log) if log.text.trim().is_empty() => text.push_str("\n\n(no output)"),
+        Ok(log) => {
+            if log.from > log.start {
+                let left_out = log.from - log.start;
+                let _ = write!(text, "\n\nend of the log ({left_out} bytes before it are left out):\n");
+            } else {
+                text.push_str("\n\nlog:\n");
+            }
+            text.push_str(log.text.trim_start_matches('\n').trim_end());
+            if log.from > log.start {
+                let _ = write!(
+                    text,
+                    "\n\nThe rest: stata_log(run: \"{run}\", offset: {}), or with pattern. The user's part of the log is bytes {} to {}.",
+                    log.start, log.start, log.end
+                );
+            }
+        }
+    }
+    text.push_str("\n\n");
+    text.push_str(&last_line(view));
+    text
+}
+
+/// Full names, for people and other tools.
+pub(super) fn last_line(view: &RunView) -> String {
+    match &view.trace_id {
+        Some(trace) => format!("run {} · trace {trace}", view.run_id),
+        None => format!("run {}", view.run_id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{super::words::tests::view, *};
+
+    fn shown(fields: Value, note: Option<&str>, log: &str, from: u64) -> String {
+        let view = view(fields);
+        let end = from + log.len() as u64;
+        let log = Excerpt { text: log.into(), from, start: 0, end };
+        layout(&head(&view, note), &view, &Ok(log), &Excerpt::default())
+    }
+
+    #[test]
+    fn layouts() {
+        let check = |fields: Value, note: Option<&str>, log: &str, from: u64, want: &str| {
+            assert_eq!(shown(fields, note, log, from), want);
+        };
+        check(
+            json!({"state": "succeeded", "cause": "completed", "duration": 662.9, "rc": 0}),
+            None,
+            "\n. display 1\n1\n\n",
+            0,
+            "succeeded after 11 min 2 s on stata1 · run 7f3a9c21\n\nlog:\n. display 1\n1\n\nrun 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
+        );
+        check(
+            json!({
+                "state": "failed", "cause": "stata_error", "rc": 111, "duration": 3.2, "message": "bad_var not found",
+                "command": "gen y = bad_var + 1", "engine": "standin", "trace_id": "ab",
+                "location": {"file": "/p/sub.do", "line": 12, "callers": ["/p/main.do:3"]}
+            }),
+            None,
+            "bad_var not found\nr(111);\n",
+            100,
+            "failed: r(111) after 3 s on stata1 · run 7f3a9c21 · stand-in, not Stata\n\
+             message: bad_var not found\n\
+             command: gen y = bad_var + 1\n\
+             at: /p/sub.do:12 (called from /p/main.do:3)\n\n\
+             end of the log (100 bytes before it are left out):\n\
+             bad_var not found\nr(111);\n\n\
+             The rest: stata_log(run: \"7f3a9c21\", offset: 0), or with pattern. The user's part of the log is bytes 0 to 126.\n\n\
+             run 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21 · trace ab",
+        );
+        check(
+            json!({"state": "timed_out", "cause": "run_timeout", "duration": 60.0, "leftovers": ["4711 python"]}),
+            Some("joined"),
+            "",
+            0,
+            "timed out: run timeout after 1 min 0 s on stata1 · run 7f3a9c21\n\
+             note: joined\n\
+             processes that outlived Stata and were ended: 4711 python\n\n\
+             (no output)\n\nrun 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
+        );
+    }
+
+    #[test]
+    fn excerpts_are_bounded_and_begin_with_a_line() {
+        let check = |bytes: &[u8], from: u64, budget: usize, want: (&str, u64)| {
+            let got = trim(bytes, from, 0, budget);
+            assert_eq!((got.text.as_str(), got.from), want);
+            assert_eq!(got.end, from + bytes.len() as u64);
+        };
+        check(b"one\ntwo\n", 0, 100, ("one\ntwo\n", 0));
+        check(b"ne\ntwo\n", 1, 100, ("two\n", 4));
+        check(b"without any line break", 5, 8, ("ne break", 19));
+        check(&"aé".as_bytes()[2..], 7, 100, ("", 8));
+        let bad = trim(&[0xff; 300], 0, 0, 30);
+        assert!(bad.text.len() <= 30 && !bad.text.is_empty(), "{}", bad.text.len());
+        assert_eq!(bad.end, 300);
+    }
+}

@@ -1,0 +1,142 @@
+//! Sessions of the older protocol era: whose each is, and when nobody needs it any more.
+//!
+//! The library keeps the sessions, tells nobody whose they are, and would end one after a silence, with the call that
+//! is under way in it. So its own clock is off, and this book says who may use a session and which are idle.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use longhaul_proto::clock::Clock;
+
+use crate::auth::Principal;
+
+/// The book. Cheap to clone.
+#[derive(Clone)]
+pub struct Sessions {
+    book: Arc<Mutex<HashMap<String, Entry>>>,
+    clock: Clock,
+}
+
+struct Entry {
+    principal: Principal,
+    uses: usize,
+    last: Duration,
+}
+
+/// A use of a session, for as long as it is held.
+pub struct Held {
+    sessions: Sessions,
+    id: String,
+}
+
+impl Sessions {
+    /// An empty book.
+    pub fn new(clock: Clock) -> Self {
+        Self { book: Arc::default(), clock }
+    }
+
+    /// The library opened a session for this principal.
+    pub fn opened(&self, id: String, principal: Principal) {
+        let last = self.clock.monotonic();
+        self.with(|book| book.insert(id, Entry { principal, uses: 0, last }));
+    }
+
+    /// Uses a session. `None` when there is none of that name for this principal.
+    pub fn enter(&self, id: &str, principal: &Principal) -> Option<Held> {
+        self.with(|book| {
+            let entry = book.get_mut(id).filter(|e| e.principal.name == principal.name)?;
+            entry.uses += 1;
+            Some(Held { sessions: self.clone(), id: id.to_owned() })
+        })
+    }
+
+    /// Takes out the sessions that nobody used for so long.
+    pub fn take_idle(&self, idle: Duration) -> Vec<String> {
+        let now = self.clock.monotonic();
+        self.with(|book| {
+            let old: Vec<String> = book
+                .iter()
+                .filter(|(_, e)| e.uses == 0 && now.saturating_sub(e.last) >= idle)
+                .map(|(id, _)| id.clone())
+                .collect();
+            for id in &old {
+                book.remove(id);
+            }
+            old
+        })
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut HashMap<String, Entry>) -> T) -> T {
+        change(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Held {
+    /// Holds on until the body is gone.
+    pub fn around(self, body: Body) -> Body {
+        Body::new(HeldBody { body, _held: self })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let now = self.sessions.clock.monotonic();
+        self.sessions.with(|book| {
+            if let Some(entry) = book.get_mut(&self.id) {
+                entry.uses = entry.uses.saturating_sub(1);
+                entry.last = now;
+            }
+        });
+    }
+}
+
+struct HeldBody {
+    body: Body,
+    _held: Held,
+}
+
+impl http_body::Body for HeldBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Scope;
+
+    #[test]
+    fn a_session_is_its_owners_and_lives_while_used() {
+        let sessions = Sessions::new(Clock::system());
+        let (a, b) = (Principal::new("a", Scope::Use), Principal::new("b", Scope::Operate));
+        sessions.opened("s".into(), a.clone());
+        assert!(sessions.enter("s", &b).is_none(), "somebody else's");
+        assert!(sessions.enter("t", &a).is_none(), "unknown");
+        let held = sessions.enter("s", &a).unwrap();
+        assert!(sessions.take_idle(Duration::ZERO).is_empty(), "in use");
+        drop(held);
+        assert!(sessions.take_idle(Duration::from_secs(60)).is_empty(), "used lately");
+        assert_eq!(sessions.take_idle(Duration::ZERO), ["s"]);
+        assert!(sessions.enter("s", &a).is_none(), "closed");
+    }
+}

@@ -1,0 +1,316 @@
+//! The table of tools. What a client is told of an argument and how it is read both come from here.
+
+use std::{borrow::Cow, sync::Arc};
+
+use rmcp::model::{JsonObject, Tool, ToolAnnotations};
+use serde_json::{Value, json};
+
+/// What an argument may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A string that is not empty.
+    Text,
+    /// A string that may be empty.
+    AnyText,
+    /// A list of strings.
+    Texts,
+    /// A string, or a list of them.
+    TextOrTexts,
+    /// Whole number, at least this.
+    Whole(i64),
+    /// Seconds, more than 0.
+    Seconds,
+    /// True or false.
+    Flag,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A do-file with the files it needs.
+    Bundle,
+    /// A byte offset, or one per run.
+    Offsets,
+}
+
+/// One argument.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arg {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) required: bool,
+    pub(super) help: &'static str,
+    /// JSON, as a model would pass it.
+    pub(super) example: &'static str,
+}
+
+/// One tool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spec {
+    pub(super) name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    read_only: bool,
+    destructive: bool,
+    pub(super) args: &'static [Arg],
+}
+
+const fn need(name: &'static str, kind: Kind, help: &'static str, example: &'static str) -> Arg {
+    Arg { name, kind, required: true, help, example }
+}
+
+const fn may(name: &'static str, kind: Kind, help: &'static str, example: &'static str) -> Arg {
+    Arg { name, kind, required: false, help, example }
+}
+
+const TIMEOUT: Arg = may("timeout", Kind::Seconds, "Limit on running, seconds. None by default.", "7200");
+const WORKING_DIR: Arg =
+    may("working_dir", Kind::Text, "Absolute folder on the Stata host to run in.", "\"/home/me/project\"");
+const ARGS: Arg = may("args", Kind::Texts, "Arguments of the do-file.", "[\"2024\", \"full\"]");
+const HOST: Arg = may("host", Kind::Text, "Agent to run on; see stata_hosts. Any by default.", "\"stata1\"");
+const AGAIN: Arg = may("again", Kind::Flag, "Run it though an equal run is unfinished or was just lost.", "true");
+const KEY: Arg = may("key", Kind::Text, "Your name for this call: the same key is the same run.", "\"fit-model-3\"");
+const WAIT: Arg = may("wait", Kind::Flag, "true: wait to the end however long; false: return a run id soon.", "true");
+const RUN: Arg = need("run", Kind::Text, "Run id, full or its last 8 characters.", "\"7f3a9c21\"");
+
+/// All tools, in the order in which clients list them.
+pub(super) const TOOLS: &[Spec] = &[
+    Spec {
+        name: "stata_run_file",
+        title: "Run a do-file",
+        description: "Run a Stata do-file on a Stata host and return its result: verdict and log. If it takes long you get a run id; then call stata_wait.",
+        read_only: false,
+        destructive: true,
+        args: &[
+            need("file_path", Kind::Text, "Absolute path of the do-file on the Stata host.", "\"/home/me/project/main.do\""),
+            TIMEOUT,
+            WORKING_DIR,
+            ARGS,
+            HOST,
+            AGAIN,
+            KEY,
+            WAIT,
+        ],
+    },
+    Spec {
+        name: "stata_run_selection",
+        title: "Run Stata code",
+        description: "Run Stata code in a fresh Stata and return its result. Data in memory does not carry over between calls.",
+        read_only: false,
+        destructive: true,
+        args: &[
+            need("selection", Kind::Text, "The Stata code.", "\"sysuse auto, clear\\nregress price mpg\""),
+            may("session_id", Kind::AnyText, "Leave out: each call is a fresh Stata.", "\"\""),
+            TIMEOUT,
+            WORKING_DIR,
+            HOST,
+            AGAIN,
+            KEY,
+            WAIT,
+        ],
+    },
+    Spec {
+        name: "stata_submit",
+        title: "Submit a run",
+        description: "Start a run and return its id at once. Pass exactly one of path, text, bundle. Then call stata_wait.",
+        read_only: false,
+        destructive: true,
+        args: &[
+            may("path", Kind::Text, "Absolute path of a do-file on the Stata host.", "\"/home/me/project/main.do\""),
+            may("text", Kind::Text, "Stata code.", "\"display 1 + 1\""),
+            may(
+                "bundle",
+                Kind::Bundle,
+                "A do-file with the files it needs, unpacked into a folder of the run.",
+                "{\"entry\": \"main.do\", \"files\": {\"main.do\": \"do sub.do\", \"sub.do\": \"display 1\"}}",
+            ),
+            ARGS,
+            WORKING_DIR,
+            TIMEOUT,
+            HOST,
+            AGAIN,
+            KEY,
+        ],
+    },
+    Spec {
+        name: "stata_wait",
+        title: "Wait for runs",
+        description: "Wait for one or several runs, a bounded time; returns state, new output, and the result of each that ended.",
+        read_only: true,
+        destructive: false,
+        args: &[
+            need("runs", Kind::TextOrTexts, "One run id, or a list of them.", "\"7f3a9c21\""),
+            may("seconds", Kind::Whole(0), "Wait at most so long; 40 by default.", "40"),
+            may("until", Kind::Word(&["all", "any"]), "Wait for all of them (default) or for any.", "\"any\""),
+            may("offset", Kind::Offsets, "Show output from this byte on; for several runs an object of run id to offset.", "1200"),
+        ],
+    },
+    Spec {
+        name: "stata_runs",
+        title: "List runs",
+        description: "Your runs, newest first. The first thing to call after a lost call.",
+        read_only: true,
+        destructive: false,
+        args: &[
+            may("limit", Kind::Whole(1), "At most so many; 20 by default, 100 at most.", "20"),
+            may(
+                "state",
+                Kind::Word(&[
+                    "queued", "starting", "running", "succeeded", "failed", "errored", "timed_out", "cancelled", "rejected",
+                    "lost",
+                ]),
+                "Only runs in this state.",
+                "\"running\"",
+            ),
+            may("before", Kind::Text, "Only runs older than this one.", "\"7f3a9c21\""),
+        ],
+    },
+    Spec {
+        name: "stata_log",
+        title: "Read a run's output",
+        description: "Output of a run, live or finished: its end, from a byte offset, or lines matching a pattern.",
+        read_only: true,
+        destructive: false,
+        args: &[
+            RUN,
+            may("tail", Kind::Whole(1), "The last so many lines.", "100"),
+            may("offset", Kind::Whole(0), "From this byte on.", "0"),
+            may("pattern", Kind::Text, "Regular expression; lines that match, with their byte offsets.", "\"r\\\\(\\\\d+\\\\)\""),
+            may("context", Kind::Whole(0), "Lines shown around a match; 2 by default.", "5"),
+            may("stream", Kind::Word(&["log", "console"]), "log (default), or console: what Stata wrote outside its log.", "\"console\""),
+        ],
+    },
+    Spec {
+        name: "stata_cancel",
+        title: "Cancel a run",
+        description: "End a run. Its output is kept.",
+        read_only: false,
+        destructive: true,
+        args: &[
+            RUN,
+            may(
+                "mode",
+                Kind::Word(&["break", "terminate", "kill"]),
+                "break (default): as Ctrl-C, then harder after 10 s; terminate; kill: at once.",
+                "\"kill\"",
+            ),
+        ],
+    },
+    Spec {
+        name: "stata_hosts",
+        title: "Stata hosts",
+        description: "Hosts, their Stata, licences and free seats, and why runs wait.",
+        read_only: true,
+        destructive: false,
+        args: &[],
+    },
+];
+
+/// The tool of that name.
+pub(super) fn find(name: &str) -> Option<&'static Spec> {
+    TOOLS.iter().find(|t| t.name == name)
+}
+
+/// All tools as clients are told.
+pub(super) fn all() -> Vec<Tool> {
+    TOOLS.iter().map(Spec::tool).collect()
+}
+
+impl Spec {
+    /// As clients are told.
+    pub(super) fn tool(&self) -> Tool {
+        let hints = ToolAnnotations::from_raw(
+            Some(self.title.to_owned()),
+            Some(self.read_only),
+            (!self.read_only).then_some(self.destructive),
+            (!self.read_only).then_some(self.name == "stata_cancel"),
+            Some(false),
+        );
+        Tool::new(Cow::Borrowed(self.name), Cow::Borrowed(self.description), Arc::new(self.schema()))
+            .with_title(self.title)
+            .with_annotations(hints)
+    }
+
+    fn schema(&self) -> JsonObject {
+        let properties: JsonObject = self.args.iter().map(|a| (a.name.to_owned(), a.schema())).collect();
+        let required: Vec<&str> = self.args.iter().filter(|a| a.required).map(|a| a.name).collect();
+        let mut schema = JsonObject::new();
+        schema.insert("type".into(), json!("object"));
+        schema.insert("properties".into(), Value::Object(properties));
+        if !required.is_empty() {
+            schema.insert("required".into(), json!(required));
+        }
+        schema.insert("additionalProperties".into(), json!(false));
+        schema
+    }
+}
+
+impl Arg {
+    fn schema(&self) -> Value {
+        let mut schema = match self.kind {
+            Kind::Text => json!({"type": "string", "minLength": 1}),
+            Kind::AnyText => json!({"type": "string"}),
+            Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
+            Kind::TextOrTexts => json!({"anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1}
+            ]}),
+            Kind::Whole(least) => json!({"type": "integer", "minimum": least}),
+            Kind::Seconds => json!({"type": "number", "exclusiveMinimum": 0}),
+            Kind::Flag => json!({"type": "boolean"}),
+            Kind::Word(words) => json!({"type": "string", "enum": words}),
+            Kind::Bundle => json!({
+                "type": "object",
+                "properties": {
+                    "entry": {"type": "string", "description": "The do-file to run, one of files."},
+                    "files": {
+                        "type": "object",
+                        "description": "Relative path to content: text, or {\"base64\": …} for other bytes.",
+                        "additionalProperties": {"anyOf": [
+                            {"type": "string"},
+                            {
+                                "type": "object",
+                                "properties": {"base64": {"type": "string"}},
+                                "required": ["base64"],
+                                "additionalProperties": false
+                            }
+                        ]}
+                    }
+                },
+                "required": ["entry", "files"],
+                "additionalProperties": false
+            }),
+            Kind::Offsets => json!({"anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
+            ]}),
+        };
+        if let Value::Object(fields) = &mut schema {
+            fields.insert("description".into(), json!(self.help));
+        }
+        schema
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_say_what_they_do() {
+        assert_eq!(TOOLS.len(), 8);
+        for spec in TOOLS {
+            let tool = spec.tool();
+            assert!(tool.description.as_ref().unwrap().len() <= 200, "{}: short descriptions are found", spec.name);
+            let hints = tool.annotations.unwrap();
+            let reads = ["stata_wait", "stata_runs", "stata_log", "stata_hosts"].contains(&spec.name);
+            assert_eq!(hints.read_only_hint, Some(reads), "{}", spec.name);
+            assert!(hints.title.is_some());
+            if spec.name == "stata_cancel" {
+                assert_eq!(hints.destructive_hint, Some(true));
+            }
+            let text = serde_json::to_string(&tool.input_schema).unwrap();
+            assert!(!text.contains("format"), "{text}");
+            for arg in spec.args {
+                serde_json::from_str::<Value>(arg.example).unwrap_or_else(|e| panic!("{} {}: {e}", spec.name, arg.name));
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A run in one line.
+
+use std::{fmt::Write, time::Duration};
+
+use jiff::Timestamp;
+use longhaul_proto::{api::RunView, state::RunState};
+
+/// Longest progress message, characters.
+pub(super) const MAX_MESSAGE: usize = 200;
+
+/// A duration as people say it: `12 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`.
+pub(super) fn duration(d: Duration) -> String {
+    let s = d.as_secs();
+    match s {
+        0..60 => format!("{s} s"),
+        60..3_600 => format!("{} min {} s", s / 60, s % 60),
+        3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+/// `running 4 min 10 s on stata1`, `queued 30 s`, `succeeded after 3 s on stata1`.
+pub(super) fn head(view: &RunView, now_ms: i64) -> String {
+    let since = |at: &Option<String>| {
+        let at = at.as_deref()?.parse::<Timestamp>().ok()?;
+        Some(Duration::from_millis(u64::try_from(now_ms - at.as_millisecond()).unwrap_or(0)))
+    };
+    let mut text = if view.cancel_requested.is_some() && !view.state.is_end() {
+        format!("cancelling, {}", view.state)
+    } else {
+        view.state.as_str().replace('_', " ")
+    };
+    let elapsed = match view.state {
+        RunState::Queued | RunState::Starting => since(&view.created_at),
+        RunState::Running => since(&view.started_at),
+        _ => None,
+    };
+    if let Some(elapsed) = elapsed {
+        let _ = write!(text, " {}", duration(elapsed));
+    }
+    if let Some(took) = view.duration.filter(|s| view.state.is_end() && s.is_finite() && *s >= 0.0) {
+        let _ = write!(text, " after {}", duration(Duration::from_secs_f64(took)));
+    }
+    if let Some(host) = view.host.as_deref().filter(|h| !h.is_empty() && view.state != RunState::Queued) {
+        let _ = write!(text, " on {host}");
+    }
+    text
+}
+
+/// What there is to say about an unfinished run beside its head: silence of its agent first, then why it waits, then
+/// its progress, then the last line of its log.
+fn middle(view: &RunView, last_line: Option<&str>) -> Option<String> {
+    if let Some(silent) = view.agent_silent_for.filter(|s| s.is_finite() && *s >= 0.0) {
+        let host = view.host.as_deref().unwrap_or_default();
+        let silent = duration(Duration::from_secs_f64(silent));
+        return Some(match view.state {
+            RunState::Running => format!("agent {host} silent for {silent}; the run goes on there as far as we know"),
+            _ => format!("agent {host} silent for {silent}; waiting for it to return"),
+        });
+    }
+    let progress = || view.progress.as_ref().map(|p| p.text.clone()).filter(|t| !t.trim().is_empty());
+    let line = || last_line.map(str::to_owned);
+    match view.state {
+        RunState::Queued | RunState::Starting => view.waiting.clone(),
+        _ => progress().or_else(line),
+    }
+}
+
+/// The progress message: `running 4 min 10 s on stata1 · Iteration 12: … · 7f3a9c21`, at most [`MAX_MESSAGE`]
+/// characters. What does not fit is cut from the middle part.
+pub(super) fn message(view: &RunView, last_line: Option<&str>, now_ms: i64) -> String {
+    let head = head(view, now_ms);
+    let tail = view.run_id.short();
+    match middle(view, last_line).map(|m| plain(&m)).filter(|m| !m.is_empty()) {
+        None => format!("{head} · {tail}"),
+        Some(middle) => {
+            let taken = head.chars().count() + tail.chars().count() + 6;
+            format!("{head} · {} · {tail}", cut(&middle, MAX_MESSAGE.saturating_sub(taken)))
+        }
+    }
+}
+
+/// One line without control characters or double blanks.
+pub(super) fn plain(text: &str) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// At most `max` characters, the last of them `…` when some were cut.
+pub(super) fn cut(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(max.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use longhaul_proto::{
+        api::{CancelRequested, ProgressView},
+        clock::rfc3339,
+    };
+
+    use super::*;
+
+    pub(in crate::mcp) const NOW: i64 = 1_790_000_000_000;
+
+    pub(in crate::mcp) fn view(fields: serde_json::Value) -> RunView {
+        let mut whole = serde_json::json!({
+            "run_id": "019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21", "state": "running", "cause": "first_output", "rc": null,
+            "message": null, "host": "stata1", "attempt": 1, "created_at": rfc3339(NOW - 260_000),
+            "started_at": rfc3339(NOW - 250_000), "finished_at": null, "output_bytes": 0, "trace_id": null,
+            "principal": "me", "source": "/home/me/a.do"
+        });
+        for (name, value) in fields.as_object().unwrap() {
+            whole[name] = value.clone();
+        }
+        serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn durations() {
+        let check = |s: u64, want: &str| assert_eq!(duration(Duration::from_secs(s)), want);
+        check(0, "0 s");
+        check(59, "59 s");
+        check(250, "4 min 10 s");
+        check(7_500, "2 h 5 min");
+        check(273_700, "3 d 4 h");
+    }
+
+    #[test]
+    fn messages() {
+        let check = |fields: serde_json::Value, line: Option<&str>, want: &str| {
+            assert_eq!(message(&view(fields), line, NOW), want);
+        };
+        let progress = ProgressView { percent: None, text: "Iteration 12: log likelihood = -43305.0".into() };
+        check(
+            serde_json::json!({ "progress": progress }),
+            Some(". more"),
+            "running 4 min 10 s on stata1 · Iteration 12: log likelihood = -43305.0 · 7f3a9c21",
+        );
+        check(serde_json::json!({}), Some(". sleep\t 720000\r"), "running 4 min 10 s on stata1 · . sleep 720000 · 7f3a9c21");
+        check(serde_json::json!({}), None, "running 4 min 10 s on stata1 · 7f3a9c21");
+        check(
+            serde_json::json!({"agent_silent_for": 12.4, "progress": progress}),
+            None,
+            "running 4 min 10 s on stata1 · agent stata1 silent for 12 s; the run goes on there as far as we know · 7f3a9c21",
+        );
+        check(
+            serde_json::json!({"state": "queued", "host": null, "waiting": "no free seat in pool lab (1 of 1 in use)"}),
+            None,
+            "queued 4 min 20 s · no free seat in pool lab (1 of 1 in use) · 7f3a9c21",
+        );
+        let cancel = CancelRequested { by: "me".into(), at: String::new() };
+        check(serde_json::json!({ "cancel_requested": cancel }), None, "cancelling, running 4 min 10 s on stata1 · 7f3a9c21");
+    }
+
+    #[test]
+    fn messages_are_short() {
+        let long = "é".repeat(1000);
+        let text = message(&view(serde_json::json!({})), Some(&long), NOW);
+        assert_eq!(text.chars().count(), MAX_MESSAGE);
+        assert!(text.ends_with("…  · 7f3a9c21".replace("  ", " ").as_str()), "{text}");
+    }
+}
