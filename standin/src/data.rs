@@ -111,7 +111,12 @@ mod tests {
 
     #[test]
     fn types_round_and_overflow() {
-        let check = |x: f64, kind: &str, want: f64| assert!((store(x, kind) - want).abs() < 1e-12 || is_missing(want) && is_missing(store(x, kind)), "{x} {kind}");
+        let check = |x: f64, kind: &str, want: f64| {
+            assert!(
+                (store(x, kind) - want).abs() < 1e-12 || is_missing(want) && is_missing(store(x, kind)),
+                "{x} {kind}"
+            )
+        };
         check(100.0, "byte", 100.0);
         check(101.0, "byte", MISSING);
         check(2.7, "int", 2.0);

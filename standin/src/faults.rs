@@ -122,9 +122,8 @@ impl Faults {
     /// The words for a line, given as its do-file's path and the lines of a statement.
     fn words_at(&self, file: &str, first: usize, count: usize) -> Vec<String> {
         let base = file.rsplit('/').next().unwrap_or(file);
-        let hit = |a: &&At| {
-            (first..first + count.max(1)).contains(&a.line) && a.file.as_deref().is_none_or(|f| f == base)
-        };
+        let hit =
+            |a: &&At| (first..first + count.max(1)).contains(&a.line) && a.file.as_deref().is_none_or(|f| f == base);
         self.at.iter().filter(hit).map(|a| a.words.clone()).collect()
     }
 }

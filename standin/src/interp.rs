@@ -324,9 +324,9 @@ impl Env for Interp {
     fn table_function(&self, name: &str, args: &[Expr], _: Option<usize>) -> Option<Result<Value, ExprError>> {
         match (name, args) {
             // `scalar(x)` and `float`-free names that take a name and not a value.
-            ("scalar", [Expr::Name(n)]) => Some(
-                self.scalars.get(n).cloned().ok_or_else(|| ExprError::new(111, format!("{n} not found"))),
-            ),
+            ("scalar", [Expr::Name(n)]) => {
+                Some(self.scalars.get(n).cloned().ok_or_else(|| ExprError::new(111, format!("{n} not found"))))
+            }
             ("fileexists", [arg]) => Some(match eval::value(self, arg, None) {
                 Ok(Value::Str(s)) => Ok(Value::Num(f64::from(std::path::Path::new(&s).exists()))),
                 Ok(_) => Err(ExprError::types()),

@@ -186,7 +186,8 @@ pub(crate) fn function_value(interp: &mut Interp, s: &str) -> Outcome<String> {
         "list" => list_function(interp, rest),
         "di" | "dis" | "disp" | "display" => crate::commands::display::to_text(interp, rest),
         "type" => {
-            let column = interp.data.column(rest).ok_or_else(|| Stop::new(111, format!("variable {rest} not found")))?;
+            let column =
+                interp.data.column(rest).ok_or_else(|| Stop::new(111, format!("variable {rest} not found")))?;
             Ok(column.kind.clone())
         }
         "format" => Ok(Format::parse("%9.0g").map(|_| "%9.0g".to_owned()).unwrap_or_default()),

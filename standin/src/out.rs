@@ -178,8 +178,7 @@ pub(crate) fn paragraph(text: &str, width: usize) -> String {
         let mut lead = if lines.len() == 1 && last == 0 { String::new() } else { "    ".to_owned() };
         loop {
             // Measured: a word that has to be broken leaves two columns of the line free.
-            let room =
-                if lead.chars().count() + chars.len() <= width { chars.len() } else { width - 2 - lead.len() };
+            let room = if lead.chars().count() + chars.len() <= width { chars.len() } else { width - 2 - lead.len() };
             let rest = chars.split_off(room.min(chars.len()));
             let piece = format!("{lead}{}", chars.iter().collect::<String>());
             if lines.len() == 1 && lines[0].is_empty() {

@@ -18,8 +18,7 @@ impl Feed {
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let mut lines: Vec<String> =
-            text.split('\n').map(|l| l.strip_suffix('\r').unwrap_or(l).to_owned()).collect();
+        let mut lines: Vec<String> = text.split('\n').map(|l| l.strip_suffix('\r').unwrap_or(l).to_owned()).collect();
         if lines.last().is_some_and(String::is_empty) {
             lines.pop();
         }
@@ -279,14 +278,10 @@ mod tests {
     #[test]
     fn semicolons_delimit_when_told() {
         let check = |src: &str, want: &[&str]| assert_eq!(texts(src), want, "{src:?}");
-        check("#delimit ;\ndi\n 1;\ndi 2; di 3;\n#delimit cr\ndi 4\n", &[
-            "#delimit ;",
-            "di  1",
-            "di 2",
-            "di 3",
-            "#delimit cr",
-            "di 4",
-        ]);
+        check(
+            "#delimit ;\ndi\n 1;\ndi 2; di 3;\n#delimit cr\ndi 4\n",
+            &["#delimit ;", "di  1", "di 2", "di 3", "#delimit cr", "di 4"],
+        );
     }
 
     #[test]

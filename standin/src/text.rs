@@ -179,11 +179,10 @@ mod tests {
     fn words_and_options_come_apart() {
         assert_eq!(tokens("a \"b c\" `\"d \"e\" f\"' g"), ["a", "b c", "d \"e\" f", "g"]);
         assert_eq!(split_options("using \"a,b\" x(1,2), replace text"), ("using \"a,b\" x(1,2)", "replace text"));
-        assert_eq!(options("title(a b) reps(5) nodots"), [
-            ("title".into(), Some("a b".into())),
-            ("reps".into(), Some("5".into())),
-            ("nodots".into(), None)
-        ]);
+        assert_eq!(
+            options("title(a b) reps(5) nodots"),
+            [("title".into(), Some("a b".into())), ("reps".into(), Some("5".into())), ("nodots".into(), None)]
+        );
         assert_eq!(find_word("x = y if z > 1", "if"), Some(6));
         assert_eq!(find_word("verif = 1", "if"), None);
         assert_eq!(command_word("!ls -l"), ("!", "ls -l"));

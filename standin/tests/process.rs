@@ -116,7 +116,8 @@ fn an_interrupt_is_a_break_at_every_level() {
     let mut child = start_until(&lab, &mut lab.command(&["-q", "-b", "do", "w.do"]), "w.log", ". sleep");
     kill_process(pid(&child), Signal::INT).unwrap();
     assert_eq!(end_of(&mut child).code(), Some(0));
-    let tail = ". sleep 600000\n--Break--\nr(1);\n\nend of do-file\n--Break--\nr(1);\n\nend of do-file\n--Break--\nr(1);\n";
+    let tail =
+        ". sleep 600000\n--Break--\nr(1);\n\nend of do-file\n--Break--\nr(1);\n\nend of do-file\n--Break--\nr(1);\n";
     assert!(lab.text("w.log").ends_with(tail), "{}", lab.text("w.log"));
 }
 
@@ -147,7 +148,10 @@ fn other_ways_to_take_a_signal() {
 
 #[test]
 fn an_ignored_interrupt_changes_nothing() {
-    let lab = Lab::new(&[("w.do", "*! standin: sigint=ignore\ndisplay \"go\"\nwhile !fileexists(\"stop\") {\n}\ndisplay \"done\"\n")]);
+    let lab = Lab::new(&[(
+        "w.do",
+        "*! standin: sigint=ignore\ndisplay \"go\"\nwhile !fileexists(\"stop\") {\n}\ndisplay \"done\"\n",
+    )]);
     let mut child = start_until(&lab, &mut lab.command(&["-q", "-b", "do", "w.do"]), "w.log", "  2. }");
     kill_process(pid(&child), Signal::INT).unwrap();
     lab.write("stop", b"");
@@ -195,7 +199,8 @@ fn a_child_outlives_its_parent() {
     for raw in left {
         let pid = Pid::from_raw(raw).unwrap();
         assert!(test_kill_process(pid).is_ok());
-        let mine = std::fs::read_link(format!("/proc/{raw}/cwd")).is_ok_and(|c| c == std::fs::canonicalize(lab.path()).unwrap());
+        let mine = std::fs::read_link(format!("/proc/{raw}/cwd"))
+            .is_ok_and(|c| c == std::fs::canonicalize(lab.path()).unwrap());
         if mine {
             kill_process(pid, Signal::KILL).unwrap();
         }
@@ -230,10 +235,14 @@ fn licence_trouble_shows_on_the_terminal_and_makes_no_log() {
 
 #[test]
 fn time_can_be_scaled() {
-    let lab = Lab::new(&[("x.do", "sleep 7200000\n*! standin: silence 7200000\n*! standin: timescale 0\nsleep 999999999\ndisplay 1\n")]);
+    let lab = Lab::new(&[(
+        "x.do",
+        "sleep 7200000\n*! standin: silence 7200000\n*! standin: timescale 0\nsleep 999999999\ndisplay 1\n",
+    )]);
     let out = lab.command(&["-q", "-b", "do", "x.do"]).env("LONGHAUL_STANDIN_TIME_SCALE", "0.00001").output().unwrap();
     assert!(out.status.success() && lab.text("x.log").ends_with("\n1\n\n. \nend of do-file\n"));
-    let mut child = lab.command(&["-q", "-b", "do", "x.do"]).env("LONGHAUL_STANDIN_START_DELAY_MS", "200").spawn().unwrap();
+    let mut child =
+        lab.command(&["-q", "-b", "do", "x.do"]).env("LONGHAUL_STANDIN_START_DELAY_MS", "200").spawn().unwrap();
     std::fs::remove_file(lab.path().join("x.log")).unwrap();
     wait_for(|| lab.path().join("x.log").exists());
     kill_process(pid(&child), Signal::KILL).unwrap();
@@ -245,7 +254,10 @@ fn shell_output_goes_to_the_process_and_not_to_the_log() {
     let lab = Lab::new(&[("x.do", "shell echo to the console\n! echo more >> kept.txt\ndisplay 1\n")]);
     let out = lab.run(&["-q", "-b", "do", "x.do"]);
     assert_eq!(out.stdout, b"to the console\n");
-    assert_eq!(lab.text("x.log"), "\n. shell echo to the console\n\n. ! echo more >> kept.txt\n\n. display 1\n1\n\n. \nend of do-file\n");
+    assert_eq!(
+        lab.text("x.log"),
+        "\n. shell echo to the console\n\n. ! echo more >> kept.txt\n\n. display 1\n1\n\n. \nend of do-file\n"
+    );
     assert_eq!(lab.text("kept.txt"), "more\n");
 }
 

@@ -2,8 +2,8 @@
 
 use crate::data::{Column, Table, Values, store};
 use crate::expr::eval::{self, Env};
-use crate::expr::functions::wildcard;
 use crate::expr::format::with_commas;
+use crate::expr::functions::wildcard;
 use crate::expr::parse::{self, Expr};
 use crate::expr::{ExprError, Value, is_missing};
 use crate::interp::{Interp, Outcome, Stop};
@@ -17,8 +17,7 @@ pub(crate) fn varlist(interp: &Interp, s: &str) -> Outcome<Vec<String>> {
         let columns = &interp.data.columns;
         if word == "_all" || word.contains(['*', '?']) {
             let pattern = if word == "_all" { "*" } else { word };
-            let hits: Vec<String> =
-                columns.iter().map(|c| c.name.clone()).filter(|n| wildcard(n, pattern)).collect();
+            let hits: Vec<String> = columns.iter().map(|c| c.name.clone()).filter(|n| wildcard(n, pattern)).collect();
             if hits.is_empty() && word != "_all" && word != "*" {
                 return Err(missing(word));
             }
@@ -214,7 +213,8 @@ pub(crate) fn replace(interp: &mut Interp, s: &str) -> Outcome {
             (Values::Num(v), Value::Num(x)) => {
                 // Replacing never overflows a type: Stata promotes it.
                 let wanted = store(x, &column.kind);
-                let fits = is_missing(x) || column.kind == "float" || !is_missing(wanted) && (wanted - x).abs() < f64::EPSILON;
+                let fits =
+                    is_missing(x) || column.kind == "float" || !is_missing(wanted) && (wanted - x).abs() < f64::EPSILON;
                 if !fits {
                     "double".clone_into(&mut column.kind);
                 }

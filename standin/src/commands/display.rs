@@ -9,7 +9,11 @@ use crate::text;
 pub(crate) fn display(interp: &mut Interp, s: &str) -> Outcome {
     let column = interp.out.column();
     let (text, error) = compose(interp, s, column)?;
-    if error { interp.out.error(&text) } else { interp.out.print(&text) }
+    if error {
+        interp.out.error(&text)
+    } else {
+        interp.out.print(&text)
+    }
     Ok(())
 }
 
@@ -46,7 +50,11 @@ fn compose(interp: &Interp, s: &str, column: usize) -> Outcome<(String, bool)> {
                 continue;
             }
         }
-        rest = if rest.starts_with('%') { formatted(interp, rest, &mut line)? } else { value(interp, rest, None, &mut line)? };
+        rest = if rest.starts_with('%') {
+            formatted(interp, rest, &mut line)?
+        } else {
+            value(interp, rest, None, &mut line)?
+        };
     }
     if newline {
         line.text.push('\n');
@@ -116,7 +124,8 @@ fn directive<'a>(
 /// `%9.2f exp`.
 fn formatted<'a>(interp: &Interp, s: &'a str, line: &mut Line) -> Outcome<&'a str> {
     let end = s.find(|c: char| c.is_whitespace() || c == '(' || c == '"').unwrap_or(s.len());
-    let format = Format::parse(&s[..end]).ok_or_else(|| Stop::new(120, format!("invalid %format \"{}\"", &s[..end])))?;
+    let format =
+        Format::parse(&s[..end]).ok_or_else(|| Stop::new(120, format!("invalid %format \"{}\"", &s[..end])))?;
     value(interp, s[end..].trim_start(), Some(&format), line)
 }
 
@@ -186,7 +195,25 @@ fn tag_text(tag: &str, column: usize, size: usize) -> Option<String> {
 }
 
 fn is_style(name: &str) -> bool {
-    matches!(name, "txt" | "text" | "res" | "result" | "err" | "error" | "inp" | "input" | "com" | "cmd" | "bf" | "it" | "sf" | "ul" | "reset" | "smcl")
+    matches!(
+        name,
+        "txt"
+            | "text"
+            | "res"
+            | "result"
+            | "err"
+            | "error"
+            | "inp"
+            | "input"
+            | "com"
+            | "cmd"
+            | "bf"
+            | "it"
+            | "sf"
+            | "ul"
+            | "reset"
+            | "smcl"
+    )
 }
 
 /// `_dots 0, title(...) reps(#)` and `_dots # #`.

@@ -213,7 +213,13 @@ pub(crate) fn confirm(interp: &mut Interp, s: &str) -> Outcome {
                 Some(x) if first == "number" || x.fract() == 0.0 => Ok(()),
                 _ => {
                     let noun = if first == "integer" { "an integer" } else { "a number" };
-                    Err(Stop::new(7, format!("'{value}' found where {} expected", noun.trim_start_matches("an ").trim_start_matches("a "))))
+                    Err(Stop::new(
+                        7,
+                        format!(
+                            "'{value}' found where {} expected",
+                            noun.trim_start_matches("an ").trim_start_matches("a ")
+                        ),
+                    ))
                 }
             }
         }
@@ -221,7 +227,13 @@ pub(crate) fn confirm(interp: &mut Interp, s: &str) -> Outcome {
             Some(bad) => Err(Stop::new(7, format!("'{bad}' found where name expected"))),
             None => Ok(()),
         },
-        "existence" => if value.is_empty() { Err(Stop::new(6, "nothing found where something expected")) } else { Ok(()) },
+        "existence" => {
+            if value.is_empty() {
+                Err(Stop::new(6, "nothing found where something expected"))
+            } else {
+                Ok(())
+            }
+        }
         "scalar" => match interp.scalars.get(value) {
             Some(_) => Ok(()),
             None => Err(Stop::new(111, format!("scalar {value} not found"))),

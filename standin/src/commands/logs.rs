@@ -32,10 +32,19 @@ pub(crate) fn log(interp: &mut Interp, s: &str) -> Outcome {
             Ok(())
         }
         "off" | "on" => {
-            if interp.out.switch_log(&unnamed(rest), verb == "on") { Ok(()) } else { Err(none_open(rest)) }
+            if interp.out.switch_log(&unnamed(rest), verb == "on") {
+                Ok(())
+            } else {
+                Err(none_open(rest))
+            }
         }
         "" | "query" => {
-            let any = interp.out.logs().iter().map(|l| format!("      name:  {}\n       log:  {}\n", l.name, l.path)).collect::<String>();
+            let any = interp
+                .out
+                .logs()
+                .iter()
+                .map(|l| format!("      name:  {}\n       log:  {}\n", l.name, l.path))
+                .collect::<String>();
             interp.out.print(if any.is_empty() { "  (log is off)\n" } else { &any });
             Ok(())
         }
@@ -52,7 +61,8 @@ fn using(interp: &mut Interp, s: &str) -> Outcome {
     let (path, _) = text::token(main);
     let opts = text::options(opts);
     let has = |full, min| opts.iter().any(|(o, _)| text::abbreviates(o, full, min));
-    let name = opts.iter().find(|(o, _)| o == "name").and_then(|(_, a)| a.clone()).unwrap_or_else(|| "<unnamed>".into());
+    let name =
+        opts.iter().find(|(o, _)| o == "name").and_then(|(_, a)| a.clone()).unwrap_or_else(|| "<unnamed>".into());
     if interp.out.logs().iter().any(|l| l.name == name) {
         return Err(Stop::new(604, "log file already open"));
     }
@@ -70,7 +80,8 @@ fn using(interp: &mut Interp, s: &str) -> Outcome {
     }
     let mut options = OpenOptions::new();
     let options = if append { options.append(true) } else { options.write(true).truncate(true) };
-    let file = options.create(true).open(&path).map_err(|_| Stop::new(603, format!("file {path} could not be opened")))?;
+    let file =
+        options.create(true).open(&path).map_err(|_| Stop::new(603, format!("file {path} could not be opened")))?;
     if !exists && replace {
         interp.out.note(&format!("(file {path} not found)"));
     }

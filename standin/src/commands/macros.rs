@@ -23,7 +23,10 @@ fn definition(interp: &mut Interp, s: &str) -> Outcome<String> {
 fn name_of(s: &str) -> Outcome<(&str, &str)> {
     let (name, rest) = text::command_word(s);
     if name.is_empty() || !rest.is_empty() && !rest.starts_with([' ', '=', ':', '"', '\t']) {
-        return Err(Stop::new(198, if s.is_empty() { "invalid syntax".to_owned() } else { format!("{} invalid name", text::word(s).0) }));
+        return Err(Stop::new(
+            198,
+            if s.is_empty() { "invalid syntax".to_owned() } else { format!("{} invalid name", text::word(s).0) },
+        ));
     }
     Ok((name, rest))
 }
@@ -120,7 +123,11 @@ pub(crate) fn macro_command(interp: &mut Interp, s: &str) -> Outcome {
             }
         }
         "list" | "dir" => {
-            let lines: String = interp.globals.iter().map(|(k, v)| format!("{k}:{:>w$}{v}\n", "", w = 16usize.saturating_sub(k.len() + 1))).collect();
+            let lines: String = interp
+                .globals
+                .iter()
+                .map(|(k, v)| format!("{k}:{:>w$}{v}\n", "", w = 16usize.saturating_sub(k.len() + 1)))
+                .collect();
             interp.out.print(&lines);
             Ok(())
         }

@@ -87,7 +87,10 @@ pub(crate) fn dispatch(interp: &mut Interp, word: &str, rest: &str) -> Outcome {
     if word.is_empty() {
         let shown: String = rest.trim().chars().take_while(|c| !c.is_whitespace()).collect();
         let text = if shown.starts_with('}') { "} is not a valid command name" } else { "" };
-        return Err(Stop::new(199, if text.is_empty() { format!("{shown} is not a valid command name") } else { text.into() }));
+        return Err(Stop::new(
+            199,
+            if text.is_empty() { format!("{shown} is not a valid command name") } else { text.into() },
+        ));
     }
     Err(Stop::new(199, format!("command {word} is unrecognized")))
 }

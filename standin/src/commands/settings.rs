@@ -7,9 +7,34 @@ use crate::{exec, text};
 
 /// Settings that exist and change nothing here.
 const ACCEPTED: &[&str] = &[
-    "more", "scheme", "graphics", "matsize", "maxvar", "processors", "level", "trace", "tracedepth", "logtype", "dp",
-    "pagesize", "emptycells", "cformat", "pformat", "sformat", "niceness", "max_memory", "min_memory", "rng",
-    "rngstream", "sortseed", "showbaselevels", "iterlog", "segmentsize", "adosize", "notifyuser", "output",
+    "more",
+    "scheme",
+    "graphics",
+    "matsize",
+    "maxvar",
+    "processors",
+    "level",
+    "trace",
+    "tracedepth",
+    "logtype",
+    "dp",
+    "pagesize",
+    "emptycells",
+    "cformat",
+    "pformat",
+    "sformat",
+    "niceness",
+    "max_memory",
+    "min_memory",
+    "rng",
+    "rngstream",
+    "sortseed",
+    "showbaselevels",
+    "iterlog",
+    "segmentsize",
+    "adosize",
+    "notifyuser",
+    "output",
 ];
 
 /// `set name value`.
@@ -106,7 +131,10 @@ pub(crate) fn version(interp: &mut Interp, s: &str) -> Outcome {
     match number.parse::<f64>() {
         Ok(v) if v > crate::banner::VERSION + 1.9 => {
             let have = crate::banner::VERSION;
-            Err(Stop::new(9, format!("this is version {have:.1} of the stand-in; it cannot run version {number} programs")))
+            Err(Stop::new(
+                9,
+                format!("this is version {have:.1} of the stand-in; it cannot run version {number} programs"),
+            ))
         }
         Ok(_) => Ok(()),
         Err(_) => Err(Stop::syntax()),

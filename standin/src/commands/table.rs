@@ -25,7 +25,11 @@ pub(crate) fn assert(interp: &mut Interp, s: &str) -> Outcome {
     let expr = parse::parse(parts.main)?;
     let n = interp.data.nobs;
     if n == 0 {
-        return if eval::value(interp, &expr, None)?.truth() { Ok(()) } else { Err(Stop::new(9, "assertion is false")) };
+        return if eval::value(interp, &expr, None)?.truth() {
+            Ok(())
+        } else {
+            Err(Stop::new(9, "assertion is false"))
+        };
     }
     let sample = parts.sample(interp)?;
     let (mut wrong, mut total) = (0usize, 0usize);
@@ -38,7 +42,11 @@ pub(crate) fn assert(interp: &mut Interp, s: &str) -> Outcome {
     }
     let msg = if uses_data(interp, parts.main) && total > 1 {
         let noun = if wrong == 1 { "contradiction" } else { "contradictions" };
-        format!("{} {noun} in {} observations\nassertion is false", with_commas(&wrong.to_string()), with_commas(&total.to_string()))
+        format!(
+            "{} {noun} in {} observations\nassertion is false",
+            with_commas(&wrong.to_string()),
+            with_commas(&total.to_string())
+        )
     } else {
         "assertion is false".to_owned()
     };

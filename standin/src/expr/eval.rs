@@ -34,9 +34,7 @@ pub(crate) fn value(env: &dyn Env, expr: &Expr, obs: Option<usize>) -> Result<Va
     Ok(match expr {
         Expr::Num(x) => Value::Num(*x),
         Expr::Str(s) => Value::Str(s.clone()),
-        Expr::Name(n) => {
-            env.name(n, obs).ok_or_else(|| ExprError::new(111, format!("{n} not found")))?
-        }
+        Expr::Name(n) => env.name(n, obs).ok_or_else(|| ExprError::new(111, format!("{n} not found")))?,
         Expr::Result(class, name) => env.result(class, name),
         Expr::Index(name, index) => subscript(env, name, index, obs)?,
         Expr::Unary(op, inner) => match (op, value(env, inner, obs)?) {
@@ -63,7 +61,8 @@ fn subscript(env: &dyn Env, name: &str, index: &Expr, obs: Option<usize>) -> Res
         return Err(ExprError::new(111, format!("{name} not found")));
     };
     let Value::Num(i) = value(env, index, obs)? else { return Err(ExprError::types()) };
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // range checked here
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    // range checked here
     let at = (!is_missing(i) && i >= 1.0 && i < env.count() as f64 + 1.0).then(|| i as usize - 1);
     Ok(match (at.and_then(|at| env.name(name, Some(at))), first) {
         (Some(v), _) => v,

@@ -84,11 +84,7 @@ impl Format {
             't' => return date(x),
             'f' => {
                 let fixed = format!("{x:.*}", self.decimals);
-                if self.width > 0 && fixed.len() > self.width {
-                    general(x, self.width.max(2), 0)
-                } else {
-                    fixed
-                }
+                if self.width > 0 && fixed.len() > self.width { general(x, self.width.max(2), 0) } else { fixed }
             }
             'e' => exponential(x, self.decimals),
             _ => general(x, if self.width == 0 { 10 } else { self.width }, self.decimals),

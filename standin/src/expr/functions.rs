@@ -182,7 +182,11 @@ fn proper(s: &str) -> String {
     let mut start = true;
     let mut out = String::new();
     for c in s.chars() {
-        if start { out.extend(c.to_uppercase()) } else { out.extend(c.to_lowercase()) }
+        if start {
+            out.extend(c.to_uppercase())
+        } else {
+            out.extend(c.to_lowercase())
+        }
         start = !c.is_alphabetic();
     }
     out

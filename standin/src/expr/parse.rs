@@ -173,7 +173,10 @@ impl Parser<'_> {
             '`' if rest.starts_with("`\"") => self.compound_string(),
             '.' | '0'..='9' => self.number(),
             c if c.is_alphabetic() || c == '_' => self.name(),
-            _ => Err(ExprError::new(198, if c == '\'' || c == '`' { "invalid syntax".into() } else { format!("{c} invalid name") })),
+            _ => Err(ExprError::new(
+                198,
+                if c == '\'' || c == '`' { "invalid syntax".into() } else { format!("{c} invalid name") },
+            )),
         }
     }
 
