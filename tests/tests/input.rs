@@ -287,4 +287,3 @@ async fn a_spool_without_room_takes_no_run_and_a_full_one_says_so() {
     nothing_left(&lab, &gateway).await;
     drop(agent);
 }
-
