@@ -242,7 +242,7 @@ fn list_inner(interp: &mut Interp, statements: &[Statement]) -> Outcome {
 /// Runs a loop whose body, closing brace included, has just been read.
 pub(crate) fn run_loop(interp: &mut Interp, head: &Statement, body: &[Statement]) -> Outcome {
     let Some((close, body)) = body.split_last().filter(|(close, _)| close.closes()) else {
-        return Err(Stop::new(198, "unexpected end of file"));
+        return Err(Stop::new(612, "unexpected end of file"));
     };
     let outcome = block(interp, head, body);
     announce(interp, outcome)?;
@@ -263,7 +263,7 @@ fn block_length(rest: &[Statement]) -> Outcome<usize> {
             depth += 1;
         }
     }
-    Err(Stop::new(198, "unexpected end of file"))
+    Err(Stop::new(612, "unexpected end of file"))
 }
 
 fn block(interp: &mut Interp, head: &Statement, body: &[Statement]) -> Outcome {

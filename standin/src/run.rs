@@ -241,7 +241,7 @@ fn stream_lines(interp: &mut Interp, source: &mut Source) -> Outcome {
     loop {
         let Some(statement) = read(interp, source, ". ") else {
             put(interp, source, "\n");
-            return Err(Stop::new(198, "unexpected end of file"));
+            return Err(Stop::new(612, "unexpected end of file"));
         };
         if statement.closes() {
             return exec::after_close(&statement.text);
