@@ -301,10 +301,10 @@ pub(crate) fn define_program(interp: &mut Interp, head: &str, body: Vec<Statemen
     let (main, opts) = text::split_options(rest);
     let mut names = main.split_whitespace();
     let mut name = names.next().unwrap_or_default().to_owned();
-    if text::abbreviates(&name, "define", 2) {
-        if let Some(second) = names.next() {
-            second.clone_into(&mut name);
-        }
+    if text::abbreviates(&name, "define", 2)
+        && let Some(second) = names.next()
+    {
+        second.clone_into(&mut name);
     }
     let rclass = text::options(opts).iter().any(|(o, _)| text::abbreviates(o, "rclass", 1));
     with_prefix(interp, prefix, |i| {

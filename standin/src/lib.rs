@@ -126,10 +126,10 @@ fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, batch: boo
 
 /// Everything between the banner and the end; returns the exit status.
 fn session(interp: &mut Interp, invocation: &Invocation) -> u8 {
-    if let Some(words) = interp.faults.child.clone() {
-        if let Err(Stop::Error { msg: Some(msg), .. }) = faults::act(interp, &format!("child {words}")) {
-            interp.out.put(&format!("{msg}\n"));
-        }
+    if let Some(words) = interp.faults.child.clone()
+        && let Err(Stop::Error { msg: Some(msg), .. }) = faults::act(interp, &format!("child {words}"))
+    {
+        interp.out.put(&format!("{msg}\n"));
     }
     if invocation.smcl {
         interp.out.put("{smcl}\n");

@@ -59,8 +59,12 @@ fn expand_within(interp: &mut Interp, s: &str, depth: usize) -> Outcome<String> 
                     i = next;
                 }
             }
+            b'\\' => {
+                out.push('\\');
+                i += 1;
+            }
             _ => {
-                let next = s[i + 1..].find(['`', '$', '\\']).map_or(s.len(), |n| i + 1 + n);
+                let next = s[i..].find(['`', '$', '\\']).map_or(s.len(), |n| i + n);
                 out.push_str(&s[i..next]);
                 i = next;
             }

@@ -141,13 +141,10 @@ impl Source {
                     out.raw.push(line);
                     let directive = self.semicolon && text.trim_start().starts_with("#d");
                     let blank = text.trim().is_empty() && !scan.star;
-                    if scan.comment > 0 {
-                        text.push(' ');
-                    } else if self.semicolon && !directive && !blank {
-                        text.push(' ');
-                    } else {
+                    if scan.comment == 0 && (!self.semicolon || directive || blank) {
                         break;
                     }
+                    text.push(' ');
                 }
             }
         }

@@ -70,9 +70,9 @@ pub(crate) fn tokens(s: &str) -> Vec<String> {
 /// One word, without its quotes, and what follows.
 pub(crate) fn token(s: &str) -> (String, &str) {
     let s = s.trim_start();
-    if s.starts_with("`\"") {
+    let b = s.as_bytes();
+    if b.starts_with(b"`\"") {
         let (mut depth, mut i) = (0usize, 0);
-        let b = s.as_bytes();
         while i + 1 < b.len() {
             match (b[i], b[i + 1]) {
                 (b'`', b'"') => (depth, i) = (depth + 1, i + 2),

@@ -1,4 +1,5 @@
 //! The language, seen from outside: a do-file in, its log out.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod support;
 
@@ -53,6 +54,7 @@ fn macros_expand_from_the_inside_out() {
     prints("tokenize \"x y z\"\ndi \"`2'\"\nmacro shift\ndi \"`1'\"", "y\ny\n");
     prints("local x \"quoted\"\ndi \"`x'\"\nlocal x\ndi \"[`x']\"", "quoted\n[]\n");
     prints("local x : di %5.1f 2.25\ndi \"[`x']\"", "[  2.2]\n");
+    prints("global g é\ndi \"ü$g\\ö`=1+1'ß\"", "üé\\ö2ß\n");
     prints("tempname a b\ndi \"`a'\" == \"`b'\"", "0\n");
 }
 

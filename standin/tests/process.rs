@@ -1,4 +1,5 @@
 //! The process boundary: arguments, log, exit status, signals, faults.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod support;
 

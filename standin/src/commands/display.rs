@@ -44,11 +44,11 @@ fn compose(interp: &Interp, s: &str, column: usize) -> Outcome<(String, bool)> {
             rest = tail.trim_start();
             continue;
         }
-        if word.starts_with('_') {
-            if let Some(tail) = directive(interp, word, after, &mut line, &mut newline)? {
-                rest = tail;
-                continue;
-            }
+        if word.starts_with('_')
+            && let Some(tail) = directive(interp, word, after, &mut line, &mut newline)?
+        {
+            rest = tail;
+            continue;
         }
         rest = if rest.starts_with('%') {
             formatted(interp, rest, &mut line)?

@@ -163,7 +163,7 @@ fn fixed_within(a: f64, room: usize, digits: usize) -> Option<String> {
 }
 
 fn scientific_within(a: f64, room: usize) -> String {
-    let tail = if a >= 1e100 || a < 1e-99 { 5 } else { 4 };
+    let tail = if (1e-99..1e100).contains(&a) { 4 } else { 5 };
     let decimals = room.saturating_sub(tail + 2).min(15);
     exponential(a, decimals)
 }
@@ -221,8 +221,10 @@ mod tests {
     #[test]
     fn macros_hold_sixteen_digits() {
         let check = |x: f64, want: &str| assert_eq!(macro_number(x), want);
-        check(0.939_999_999_999_999_9, ".9399999999999999");
-        check(8.949_999_999_999_999, "8.949999999999999");
+        // Two that stand in a real log.
+        for text in [".9399999999999999", "8.949999999999999"] {
+            check(format!("0{text}").parse().unwrap(), text);
+        }
         check(1.0 / 3.0, ".3333333333333333");
         check(20_260_715.0, "20260715");
         check(0.1 + 0.2, ".3");
@@ -231,9 +233,9 @@ mod tests {
     #[test]
     fn formats_set_width_and_decimals() {
         let check = |f: &str, x: f64, want: &str| assert_eq!(Format::parse(f).unwrap().number(x), want, "{f}");
-        check("%9.2f", 3.14159, "     3.14");
+        check("%9.2f", 2.71428, "     2.71");
         check("%12.6f", 0.938_483, "    0.938483");
-        check("%-9.2f", 3.14159, "3.14     ");
+        check("%-9.2f", 2.71428, "2.71     ");
         check("%9.0fc", 1_234_567.0, "1,234,567");
         check("%10.0gc", 5000.0, "     5,000");
         check("%8.0g", MISSING, "       .");

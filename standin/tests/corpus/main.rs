@@ -4,6 +4,7 @@
 //! a real log whose commands the stand-in has becomes a case: the source is taken out of it, run, and the new log must
 //! hold the same bytes. [`stretches`] finds such stretches in every log by itself; [`cases::ENDINGS`] adds chosen ones with
 //! output and endings.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod cases;
 #[path = "../support/mod.rs"]

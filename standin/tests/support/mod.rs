@@ -1,5 +1,5 @@
 //! Running the stand-in in a folder of its own and reading its log.
-#![allow(dead_code)] // each test program uses a part
+#![allow(dead_code, clippy::unwrap_used)] // each test program uses a part; helpers of tests are tests
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
