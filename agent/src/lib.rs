@@ -1,3 +1,38 @@
-//! Longhaul's agent.
+//! Longhaul's agent: runs do-files on a Stata host, under supervisors that outlive it.
+//!
+//! ```text
+//! gateway --Run, Follow, Cancel, Revoke, Forget--> service --> runs (one owner task each)
+//!         <--Hello, Register, Heartbeat----------- register     |          |
+//!                                                             executor   follow --> bytes by offset
+//!                                                               |
+//!                                                           supervisor --> Stata, in the spool
+//! ```
+//!
+//! [`spool`] is the truth about every run; [`supervisor`] is a process of its own and shares nothing with the agent but
+//! that folder; [`stata`] knows Stata and nothing else. Ending the agent, in whatever way, ends no run.
 
+mod engine;
+mod env;
+pub mod executor;
+mod finish;
+pub mod follow;
+mod identity;
+mod limits;
+mod live;
+pub mod os;
+mod prepare;
+mod register;
+pub mod runs;
+mod service;
+mod source;
+pub mod spool;
 pub mod stata;
+mod start;
+pub mod supervisor;
+mod verdict;
+
+pub use engine::{Choice, Engine, STANDIN_NOTE};
+pub use identity::Label;
+pub use limits::MinFree;
+pub use source::Places;
+pub use start::{Agent, Deps, Options, StartError, start};

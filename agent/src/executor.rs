@@ -1,0 +1,43 @@
+//! How a planned run is started and what can be asked of it afterwards. Local supervised processes today; a batch
+//! system would be another [`Executor`]. Truth is always the markers in the spool, never what an executor remembers.
+//!
+//! All calls block for a moment at most (files, one spawn); callers in async code use a blocking thread.
+
+mod local;
+
+use std::{future::Future, io, pin::Pin};
+
+use crate::spool::{CancelWish, Exit, Spool};
+
+pub use local::{Local, own_program};
+
+/// Resolves when what was started is gone, whatever the reason.
+pub type Gone = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A way to start runs. Every method may be called again after a restart of the agent, for runs started before it.
+pub trait Executor: Send + Sync {
+    /// Starts whoever carries out the plan in the spool. Called again for the same run it continues and never begins
+    /// a second time.
+    ///
+    /// # Errors
+    /// When nothing could be started.
+    fn start(&self, spool: &Spool) -> io::Result<Gone>;
+
+    /// Whether somebody carries out the plan now.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    fn alive(&self, spool: &Spool) -> io::Result<bool>;
+
+    /// Records the wish to end the run, durably, and makes it known. A stronger wish replaces a weaker one.
+    ///
+    /// # Errors
+    /// When the wish could not be recorded.
+    fn cancel(&self, spool: &Spool, wish: &CancelWish) -> io::Result<()>;
+
+    /// The facts of the end, once there is one.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    fn outcome(&self, spool: &Spool) -> io::Result<Option<Exit>>;
+}

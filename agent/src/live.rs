@@ -1,0 +1,75 @@
+//! What can be read from a log while it grows: the user's part of it, and how far the run is.
+
+use std::{fs::File, io, os::unix::fs::FileExt};
+
+use crate::{
+    spool::Spool,
+    stata::{
+        progress::{Progress, ProgressReader},
+        view::{View, ViewFinder},
+        wrapper::Wrapper,
+    },
+};
+
+/// Bytes read in one go.
+const STEP: usize = 256 * 1024;
+
+/// Reads one run's log as it grows, in bounded memory.
+pub struct LiveReader {
+    spool: Spool,
+    file: Option<File>,
+    offset: u64,
+    view: ViewFinder,
+    progress: ProgressReader,
+}
+
+impl LiveReader {
+    /// A reader at the log's start. Missing files are waited for.
+    pub fn new(spool: &Spool) -> Self {
+        let wrapper = Wrapper::from_text(std::fs::read_to_string(spool.wrapper()).unwrap_or_default());
+        let code = std::fs::read(spool.code()).unwrap_or_default();
+        Self {
+            spool: spool.clone(),
+            file: None,
+            offset: 0,
+            view: ViewFinder::new(&wrapper),
+            progress: ProgressReader::for_run(&wrapper, &code),
+        }
+    }
+
+    /// Takes the next bytes; `false` when there were none.
+    ///
+    /// # Errors
+    /// Any failure of the file system but a missing file.
+    pub fn advance(&mut self) -> io::Result<bool> {
+        if self.file.is_none() {
+            self.file = match File::open(self.spool.log()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                file => Some(file?),
+            };
+        }
+        let Some(file) = &self.file else { return Ok(false) };
+        let mut buffer = vec![0_u8; STEP];
+        let n = file.read_at(&mut buffer, self.offset)?;
+        self.offset += n as u64;
+        self.view.push(&buffer[..n]);
+        self.progress.push(&buffer[..n]);
+        Ok(n > 0)
+    }
+
+    /// The user's part so far.
+    pub fn view(&self) -> Option<View> {
+        self.view.view()
+    }
+
+    /// The latest progress.
+    pub fn progress(&self) -> Progress {
+        self.progress.current()
+    }
+
+    /// The user's part of the whole log, and whether the wrapper's last line was reached.
+    pub fn finish(self) -> (Option<View>, bool) {
+        let reached = self.view.reached_sentinel();
+        (self.file.is_some().then(|| self.view.finish()), reached)
+    }
+}

@@ -1,0 +1,44 @@
+//! What the host's kernel tells about processes, time and locks. Linux has all of it; elsewhere the parts that are
+//! missing say so (`None`, an empty list), and the callers fall back to polling and to the process group.
+
+mod lock;
+mod proc;
+
+use std::time::Duration;
+
+pub use lock::{FileLock, is_locked};
+pub use proc::{
+    Process, alive, boot_id, descendants, marked, oom_kills, peak_rss, process, send, start_ticks, zombies_of,
+};
+
+/// Name of the variable that marks every process of a run, so that a later supervisor finds them again.
+pub const MARK: &str = "LONGHAUL_RUN_ID";
+
+/// The host's monotonic clock, equal in all its processes, which is why it may stand in a record of this boot.
+pub fn monotonic() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// [`monotonic`] in whole milliseconds.
+pub fn monotonic_ms() -> u64 {
+    u64::try_from(monotonic().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Name of the user whose code this is, as the system knows it; else the number.
+pub fn user() -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut lines = passwd.lines().map(|line| line.split(':'));
+    lines
+        .find_map(|mut fields| {
+            let name = fields.next()?;
+            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+        })
+        .unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// The host's own name.
+pub fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,145 @@
+//! Processes as `/proc` shows them. A bare pid names nothing for long: with its start time it does, and a signal goes
+//! through a pidfd whose start time was compared first.
+
+use std::{collections::HashMap, fs};
+
+use rustix::process::{Pid, Signal};
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Process id.
+    pub pid: i32,
+    /// Its parent.
+    pub parent: i32,
+    /// Its group.
+    pub group: i32,
+    /// Its name, at most 15 bytes.
+    pub name: String,
+    /// Ended, but not yet waited for.
+    pub zombie: bool,
+    /// Start in clock ticks since boot.
+    pub start_ticks: u64,
+}
+
+/// The host's boot id; empty where there is none.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// What a pid is now; `None` = no such process (or no `/proc`).
+pub fn process(pid: i32) -> Option<Process> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Start time of a process, clock ticks since boot; 0 where it cannot be told.
+pub fn start_ticks(pid: i32) -> u64 {
+    process(pid).map_or(0, |p| p.start_ticks)
+}
+
+/// Whether this very process is there and has not ended.
+pub fn alive(pid: i32, start_ticks: u64) -> bool {
+    process(pid).is_some_and(|p| p.start_ticks == start_ticks && !p.zombie)
+}
+
+/// `pid (name) state ppid pgrp session … starttime …`; the name may hold anything, so fields count from its last `)`.
+fn parse(stat: &str) -> Option<Process> {
+    let (pid, rest) = stat.split_once(" (")?;
+    let (name, rest) = rest.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    Some(Process {
+        pid: pid.parse().ok()?,
+        parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
+        name: name.to_owned(),
+        zombie: matches!(*fields.first()?, "Z" | "X"),
+        start_ticks: fields.get(19)?.parse().ok()?,
+    })
+}
+
+fn all() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else { return vec![] };
+    entries.flatten().filter_map(|e| process(e.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+/// All living descendants of a process. Complete for a subreaper: what loses its parent comes to it.
+pub fn descendants(root: i32) -> Vec<Process> {
+    let all = all();
+    let parents: HashMap<i32, i32> = all.iter().map(|p| (p.pid, p.parent)).collect();
+    let below = |mut pid: i32| {
+        // The depth is bounded in case pids were reused while we read.
+        for _ in 0..1000 {
+            match parents.get(&pid) {
+                Some(&parent) if parent == root => return true,
+                Some(&parent) if parent > 1 => pid = parent,
+                _ => return false,
+            }
+        }
+        false
+    };
+    all.iter().filter(|p| !p.zombie && below(p.pid)).cloned().collect()
+}
+
+/// All living processes that carry `mark` (a whole `NAME=value`) in the environment they were started with, but `not`.
+pub fn marked(mark: &str, not: i32) -> Vec<Process> {
+    let has = |pid: i32| {
+        fs::read(format!("/proc/{pid}/environ"))
+            .is_ok_and(|env| env.split(|b| *b == 0).any(|entry| entry == mark.as_bytes()))
+    };
+    all().into_iter().filter(|p| p.pid != not && !p.zombie && has(p.pid)).collect()
+}
+
+/// Children of a process that have ended and were not waited for.
+pub fn zombies_of(parent: i32) -> Vec<i32> {
+    all().into_iter().filter(|p| p.zombie && p.parent == parent).map(|p| p.pid).collect()
+}
+
+/// Sends a signal to this very process; nothing happens when it is gone.
+pub fn send(process: &Process, signal: Signal) {
+    let Some(pid) = Pid::from_raw(process.pid) else { return };
+    #[cfg(target_os = "linux")]
+    if let Ok(fd) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+        && start_ticks(process.pid) == process.start_ticks
+    {
+        let _ = rustix::process::pidfd_send_signal(fd, signal);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = rustix::process::kill_process(pid, signal);
+}
+
+/// Largest resident size of a living process, bytes.
+pub fn peak_rss(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
+}
+
+/// How many processes the kernel has killed for memory in this process's control group (cgroup v2).
+pub fn oom_kills() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let group = groups.lines().find_map(|l| l.strip_prefix("0::"))?;
+    let events = fs::read_to_string(format!("/sys/fs/cgroup{group}/memory.events")).ok()?;
+    events.lines().find_map(|l| l.strip_prefix("oom_kill ")).and_then(|n| n.trim().parse().ok())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_shift_the_fields() {
+        let line = "42 (a) (b) c) S 7 8 9 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 1 1";
+        let p = parse(line).unwrap();
+        assert_eq!((p.pid, p.parent, p.group, p.start_ticks, p.name.as_str()), (42, 7, 8, 12345, "a) (b) c"));
+    }
+
+    #[test]
+    fn this_process_is_alive_under_its_own_start_time_only() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let ticks = start_ticks(me);
+        assert!(alive(me, ticks));
+        assert!(!alive(me, ticks + 1), "another process with the same pid is not this one");
+        assert!(peak_rss(me).unwrap() > 0);
+        assert!(!boot_id().is_empty());
+    }
+}

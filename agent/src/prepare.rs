@@ -1,0 +1,172 @@
+//! From a request to a plan: everything the supervisor needs, laid out in the spool. May be done again for a run that
+//! provably never began.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::OpenOptions,
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, symlink},
+    path::{Path, PathBuf},
+};
+
+use longhaul_proto::{
+    durable::{self, FILE_MODE},
+    state::Cause,
+    wire::{self, submission::Source},
+};
+
+use crate::{
+    engine::Engine,
+    env,
+    source::{self, Code, Places, Problem},
+    spool::{FORMAT, Plan, Spool, Timing},
+    stata::wrapper::{Spec, Wrapper, needs_staging},
+};
+
+/// What the agent knows about how runs are started here.
+#[derive(Clone, Debug)]
+pub struct Preparer {
+    /// Where code may be.
+    pub places: Places,
+    /// What executes; or why nothing does.
+    pub engine: Result<Engine, String>,
+    /// The agent's own environment, of which a run gets what is allowed.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Names that are allowed besides.
+    pub env_allow: Vec<String>,
+    /// Limits; the run's own is the request's.
+    pub timing: Timing,
+    /// Bytes of each stream that are kept.
+    pub output_limit: u64,
+}
+
+impl Preparer {
+    /// Lays out the spool of a run.
+    ///
+    /// # Errors
+    /// What is wrong, in words for the user; the run then ends without having begun.
+    pub fn prepare(&self, spool: &Spool, submission: &wire::Submission, attempt: u32) -> Result<Plan, Problem> {
+        let engine = self.engine.as_ref().map_err(|text| failed(text.clone()))?;
+        if !submission.engine.is_empty() && submission.engine != engine.kind {
+            return Err(failed(format!(
+                "this run wants the engine {} and {} has {}",
+                submission.engine, self.places.host, engine.kind
+            )));
+        }
+        let (code, source) = self.code(spool, submission)?;
+        source::check_digest(&code, &submission.code_sha256)?;
+        let working_dir = self.working_dir(spool, submission, &code)?;
+        let plain_dir = plain(spool, &working_dir)?;
+        let profile = working_dir.join("profile.do");
+        let profile = (submission.project_profile && profile.is_file()).then_some(profile);
+
+        let tag = format!("{}_{attempt}", spool.run().short());
+        let wrapper = Wrapper::new(&Spec {
+            working_dir: &plain_dir,
+            do_file: &spool.code(),
+            args: &submission.args,
+            epilogue: None,
+            sentinel: &spool.sentinel(),
+            tag: &tag,
+        })
+        .map_err(|error| failed(error.to_string()))?;
+
+        let plan = Plan {
+            format: FORMAT,
+            attempt,
+            program: engine.program.clone(),
+            arg0: engine.is_standin().then(|| "longhaul".to_owned()),
+            argv: engine.argv(&(spool.stem() + ".do")),
+            env: self.environment(spool, engine),
+            engine: engine.kind.to_owned(),
+            engine_note: engine.note(),
+            working_dir,
+            source,
+            code_sha256: code.sha256,
+            profile: profile.clone(),
+            timing: Timing {
+                timeout: (submission.timeout_ms > 0).then_some(submission.timeout_ms),
+                ..self.timing
+            },
+            output_limit: self.output_limit,
+        };
+        let write = || -> io::Result<()> {
+            durable::create_folder(&spool.tmp())?;
+            private(&spool.code(), &code.bytes)?;
+            private(&spool.wrapper(), wrapper.text().as_bytes())?;
+            if profile.is_some() {
+                // Stata runs a profile.do that lies where it starts, and it starts in the spool: this one leads it to
+                // the project's, in the project's folder, where it expects to be.
+                let dir = plain_dir.display();
+                private(&spool.path().join("profile.do"), format!("cd `\"{dir}\"'\ndo `\"{dir}/profile.do\"'\n").as_bytes())?;
+            }
+            spool.keep_reserve();
+            // Not synced: after a crash of the host nothing of this is needed, and after one of ours all of it is there.
+            private(&spool.plan(), &serde_json::to_vec(&plan)?)
+        };
+        write().map_err(|error| Problem {
+            cause: if error.kind() == io::ErrorKind::StorageFull { Cause::SpoolFull } else { Cause::SpawnFailed },
+            text: format!("the run could not be laid out in {}: {error}", spool.path().display()),
+        })?;
+        Ok(plan)
+    }
+
+    /// The code, and its name for people.
+    fn code(&self, spool: &Spool, submission: &wire::Submission) -> Result<(Code, String), Problem> {
+        let work = || {
+            durable::create_folder(&spool.work())
+                .map_err(|error| failed(format!("{} could not be made: {error}", spool.work().display())))
+        };
+        match &submission.source {
+            Some(Source::Path(path)) => {
+                let code = self.places.read(path)?;
+                let name = code.file.as_ref().map_or_else(|| path.clone(), |f| f.to_string_lossy().into_owned());
+                Ok((code, name))
+            }
+            Some(Source::Text(bytes)) => {
+                work()?;
+                Ok((source::text(bytes)?, String::new()))
+            }
+            Some(Source::Bundle(bundle)) => {
+                work()?;
+                let code = source::unpack(bundle, &spool.work())?;
+                Ok((code, bundle.entry.clone()))
+            }
+            None => Err(Problem { cause: Cause::Malformed, text: "the request names no code".to_owned() }),
+        }
+    }
+
+    fn working_dir(&self, spool: &Spool, submission: &wire::Submission, code: &Code) -> Result<PathBuf, Problem> {
+        if !submission.working_dir.is_empty() {
+            return self.places.directory(&submission.working_dir);
+        }
+        Ok(code.file.as_deref().and_then(Path::parent).map_or_else(|| spool.work(), Path::to_owned))
+    }
+
+    fn environment(&self, spool: &Spool, engine: &Engine) -> BTreeMap<String, String> {
+        env::for_run(self.environment.iter().cloned(), engine.is_standin(), &self.env_allow, &spool.tmp())
+    }
+}
+
+/// A name for the working directory that Stata can be given: itself, or a link in the spool.
+fn plain(spool: &Spool, dir: &Path) -> Result<PathBuf, Problem> {
+    if needs_staging(dir).is_none() {
+        return Ok(dir.to_owned());
+    }
+    let link = spool.plain_dir();
+    let made = match std::fs::remove_file(&link) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => symlink(dir, &link),
+    };
+    made.map_err(|error| failed(format!("{} could not be given a plain name: {error}", dir.display())))?;
+    Ok(link)
+}
+
+fn private(path: &Path, content: &[u8]) -> io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?.write_all(content)
+}
+
+fn failed(text: String) -> Problem {
+    Problem { cause: Cause::SpawnFailed, text }
+}

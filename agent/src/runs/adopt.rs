@@ -1,0 +1,149 @@
+//! Taking up a run that another agent process left, and keeping one supervised whose supervisor died.
+
+use std::{io, sync::Arc};
+
+use longhaul_proto::state::Cause;
+
+use super::{Facts, owner::Owner};
+use crate::{
+    os,
+    source::Problem,
+    spool::{AttemptKind, Exit, OutcomeRecord, Plan, Running, Started},
+    supervisor::file_facts,
+};
+
+/// Supervisors that one agent starts for one run, before it waits for Stata's end by itself.
+const MAX_STARTS: u32 = 5;
+
+/// What markers say about a run without a live supervisor.
+enum Left {
+    /// One is at work after all, or has just finished.
+    Alive,
+    /// Nothing began.
+    Nothing,
+    /// Something began in an earlier life of this host.
+    Rebooted,
+    /// Something began.
+    Begun,
+}
+
+impl Owner {
+    /// Reads the folder of a run for the first time.
+    pub(super) async fn take_up(&mut self) {
+        let read = self.blocking(|spool| {
+            let attempt = spool.last_attempt()?;
+            let submission = spool.submission().map_err(io::Error::other)?;
+            let outcome = spool.read::<OutcomeRecord>(&spool.outcome())?;
+            Ok((attempt, submission, outcome, spool.read::<Plan>(&spool.plan())?))
+        });
+        let (attempt, submission, outcome, plan) = match read.await {
+            Ok(read) => read,
+            Err(error) => return self.trouble(&error),
+        };
+        let Some(attempt) = attempt else { return };
+        let cluster_id = submission.map(|s| s.cluster_id).unwrap_or_default();
+        self.status.send_modify(|status| {
+            status.attempt = attempt.number;
+            status.revoked = attempt.kind == AttemptKind::Revoked;
+            status.facts = Arc::new(match &plan {
+                Some(plan) => Facts::of(plan, &cluster_id),
+                None => Facts { cluster_id, ..Facts::default() },
+            });
+        });
+        if let Some(outcome) = outcome {
+            self.tell_end(outcome);
+        } else if self.unfinished() {
+            self.look().await;
+        }
+    }
+
+    /// Makes sure that somebody waits for Stata's end.
+    pub(super) async fn keep_supervised(&mut self) {
+        if self.gone.is_some() || !self.due() {
+            return;
+        }
+        let executor = Arc::clone(&self.context.executor);
+        let left = self.blocking(move |spool| {
+            if executor.alive(spool)? || spool.exit().exists() {
+                return Ok(Left::Alive);
+            }
+            match std::fs::read_to_string(spool.spawning()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Left::Nothing),
+                Err(error) => Err(error),
+                Ok(boot) if boot != os::boot_id() => Ok(Left::Rebooted),
+                Ok(_) => Ok(Left::Begun),
+            }
+        });
+        match left.await {
+            Ok(Left::Alive) => {}
+            Ok(Left::Nothing) if self.starts < 2 => self.begin_again().await,
+            Ok(Left::Nothing) => {
+                let attempt = self.attempt().map_or(0, |a| a.number);
+                let text = "the supervisor ended twice before it started Stata; nothing was run. Its words are in \
+                            supervisor.log in the run's spool"
+                    .to_owned();
+                self.never_began(attempt, Problem { cause: Cause::SpawnFailed, text }).await;
+            }
+            Ok(Left::Rebooted) => self.conclude(true).await,
+            Ok(Left::Begun) if self.starts < MAX_STARTS => {
+                tracing::warn!(run = %self.spool.run(), "the run's supervisor is gone; another takes over");
+                self.start_supervisor().await;
+            }
+            Ok(Left::Begun) => self.conclude(false).await,
+            Err(error) => tracing::warn!(run = %self.spool.run(), %error, "the run's markers could not be read"),
+        }
+    }
+
+    /// Begins an attempt that provably never did.
+    async fn begin_again(&mut self) {
+        let attempt = self.attempt().map_or(0, |a| a.number);
+        match self.blocking(|spool| spool.submission().map_err(io::Error::other)).await {
+            Ok(Some(submission)) => self.start(submission, attempt).await,
+            Ok(None) => {
+                let text = "the request is missing in the run's spool; nothing was run".to_owned();
+                self.never_began(attempt, Problem { cause: Cause::SpawnFailed, text }).await;
+            }
+            Err(error) => self.trouble(&error),
+        }
+    }
+
+    /// Writes the exit record in the place of a supervisor that cannot, once Stata's process is gone.
+    async fn conclude(&mut self, rebooted: bool) {
+        let now = self.context.clock.unix_ms();
+        let limit = self.context.preparer.output_limit;
+        let attempt = self.attempt().map_or(0, |a| a.number);
+        let concluded = self.blocking(move |spool| {
+            let Some(_lock) = os::FileLock::try_take(&spool.lock())? else { return Ok(None) };
+            let started = spool.read::<Started>(&spool.started())?;
+            if let Some(s) = &started
+                && !rebooted
+                && os::alive(s.pid, s.start_ticks)
+            {
+                return Ok(None);
+            }
+            let running = spool.read::<Running>(&spool.running())?;
+            let exit = Exit {
+                attempt,
+                spawned: true,
+                status_lost: true,
+                rebooted,
+                started_at_ms: started.map_or(0, |s| s.at_ms),
+                running_at_ms: running.map_or(0, |r| r.at_ms),
+                ended_at_ms: now,
+                log: file_facts(&spool.log(), limit)?,
+                console: file_facts(&spool.console(), limit)?,
+                by: "agent".to_owned(),
+                ..Exit::default()
+            };
+            if !spool.exit().exists() {
+                spool.write(&spool.exit(), &exit)?;
+            }
+            Ok(Some(exit))
+        });
+        match concluded.await {
+            Ok(Some(exit)) => self.finish(exit).await,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(run = %self.spool.run(), %error, "the run's end could not be recorded yet"),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The commands that decide: begin, cancel, revoke.
+
+use std::{io, sync::Arc};
+
+use longhaul_proto::{state::Cause, telemetry, wire};
+use tracing::Instrument;
+
+use super::{Facts, Refused, owner::Owner};
+use crate::{
+    finish,
+    source::Problem,
+    spool::{AttemptKind, CancelWish, Decision, Exit, Wish},
+    supervisor::file_facts,
+};
+
+impl Owner {
+    pub(super) async fn begin(&mut self, submission: wire::Submission, attempt: u32) -> Result<(), Refused> {
+        match self.attempt() {
+            Some(seen) if seen.number > attempt => return Err(Refused::Older { asked: attempt, seen: seen.number }),
+            Some(seen) if seen.number == attempt => {
+                return match seen.kind {
+                    AttemptKind::Started => Ok(()),
+                    AttemptKind::Revoked => Err(Refused::Revoked(attempt)),
+                };
+            }
+            Some(seen) if seen.kind == AttemptKind::Started => return Err(Refused::Begun(seen.number)),
+            _ => {}
+        }
+        let span = tracing::info_span!(
+            "longhaul.start",
+            longhaul.run.id = %self.spool.run(),
+            longhaul.run.attempt = attempt,
+        );
+        if let Some(trace) = &submission.trace {
+            telemetry::set_parent(&span, trace);
+        }
+        async {
+            let now = self.context.clock.unix_ms();
+            let request = submission.clone();
+            let decided = self.blocking(move |spool| {
+                spool.create()?;
+                spool.write_submission(&request, now)?;
+                spool.decide(attempt, AttemptKind::Started)
+            });
+            match decided.await.map_err(Refused::Io)? {
+                Decision::Mine | Decision::Was(AttemptKind::Started) => {}
+                Decision::Was(AttemptKind::Revoked) => {
+                    self.set_attempt(attempt, true);
+                    return Err(Refused::Revoked(attempt));
+                }
+            }
+            // The folder may be new: the watch on it could not be set before.
+            self.watch_again();
+            self.set_attempt(attempt, false);
+            self.start(submission, attempt).await;
+            Ok(())
+        }
+        .instrument(span)
+        .await
+    }
+
+    fn set_attempt(&mut self, attempt: u32, revoked: bool) {
+        self.status.send_modify(|status| {
+            status.attempt = attempt;
+            status.revoked = revoked;
+        });
+    }
+
+    /// Lays out the run and starts its supervisor. What goes wrong is the run's end, told like any other.
+    pub(super) async fn start(&mut self, submission: wire::Submission, attempt: u32) {
+        let context = Arc::clone(&self.context);
+        let cluster_id = submission.cluster_id.clone();
+        let prepared =
+            self.blocking(move |spool| Ok(context.preparer.prepare(spool, &submission, attempt))).await;
+        match prepared {
+            Ok(Ok(plan)) => {
+                self.status.send_modify(|status| status.facts = Arc::new(Facts::of(&plan, &cluster_id)));
+                self.start_supervisor().await;
+            }
+            Ok(Err(problem)) => {
+                self.status.send_modify(|status| {
+                    status.facts = Arc::new(Facts { cluster_id, ..Facts::default() });
+                });
+                self.never_began(attempt, problem).await;
+            }
+            Err(error) => {
+                let text = format!("the run could not be prepared: {error}");
+                self.never_began(attempt, Problem { cause: Cause::SpawnFailed, text }).await;
+            }
+        }
+    }
+
+    /// Ends a run that did not begin, under the lock, so that no supervisor can begin it meanwhile.
+    pub(super) async fn never_began(&mut self, attempt: u32, problem: Problem) {
+        let now = self.context.clock.unix_ms();
+        let limit = self.context.preparer.output_limit;
+        let ended = self.blocking(move |spool| {
+            let Some(_lock) = crate::os::FileLock::try_take(&spool.lock())? else {
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, "a supervisor is at work"));
+            };
+            if let Some(exit) = spool.read::<Exit>(&spool.exit())? {
+                return finish::finish(spool, &exit, None);
+            }
+            if spool.spawning().exists() {
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, "the run has begun"));
+            }
+            let exit = Exit {
+                attempt,
+                spawn_error: Some(problem.text.clone()),
+                ended_at_ms: now,
+                log: file_facts(&spool.log(), limit)?,
+                console: file_facts(&spool.console(), limit)?,
+                by: "agent".to_owned(),
+                ..Exit::default()
+            };
+            spool.write(&spool.exit(), &exit)?;
+            let mut outcome = finish::finish(spool, &exit, None)?;
+            if outcome.cause == Cause::SpawnFailed && problem.cause != outcome.cause {
+                outcome.cause = problem.cause;
+                spool.write(&spool.outcome(), &outcome)?;
+            }
+            Ok(outcome)
+        });
+        match ended.await {
+            Ok(outcome) => self.tell_end(outcome),
+            Err(error) => tracing::warn!(run = %self.spool.run(), %error, "the run's end could not be recorded yet"),
+        }
+    }
+
+    pub(super) async fn start_supervisor(&mut self) {
+        self.starts += 1;
+        let executor = Arc::clone(&self.context.executor);
+        match self.blocking(move |spool| executor.start(spool)).await {
+            Ok(gone) => self.gone = Some(gone),
+            Err(error) => tracing::error!(run = %self.spool.run(), %error, "the supervisor could not be started"),
+        }
+    }
+
+    pub(super) async fn cancel(&mut self, mode: Wish, by: String) -> io::Result<wire::CancelReply> {
+        let finished = self.status.borrow().outcome.is_some();
+        let known = self.attempt().is_some_and(|a| a.kind == AttemptKind::Started);
+        if known && !finished {
+            let executor = Arc::clone(&self.context.executor);
+            let wish = CancelWish { mode, by, at_ms: self.context.clock.unix_ms() };
+            self.blocking(move |spool| executor.cancel(spool, &wish)).await?;
+        }
+        Ok(wire::CancelReply { known, finished })
+    }
+
+    pub(super) async fn revoke(&mut self, attempt: u32) -> io::Result<bool> {
+        match self.attempt() {
+            Some(seen) if seen.number == attempt => return Ok(seen.kind == AttemptKind::Revoked),
+            // A run that was begun under another number is not the caller's to place again.
+            Some(seen) if seen.kind == AttemptKind::Started => return Ok(false),
+            _ => {}
+        }
+        let decided = self.blocking(move |spool| {
+            spool.create()?;
+            spool.decide(attempt, AttemptKind::Revoked)
+        });
+        let kind = match decided.await? {
+            Decision::Mine => AttemptKind::Revoked,
+            Decision::Was(kind) => kind,
+        };
+        if self.attempt().is_none_or(|seen| seen.number < attempt) {
+            self.set_attempt(attempt, kind == AttemptKind::Revoked);
+        }
+        Ok(kind == AttemptKind::Revoked)
+    }
+}

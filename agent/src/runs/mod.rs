@@ -1,0 +1,263 @@
+//! The agent's runs: one owner task per run, the only one that decides about it.
+//!
+//! ```text
+//! Run, Cancel, Revoke, Forget --> owner task --> attempt file, plan, supervisor
+//!                                    |  ^
+//!             followers <-- status --+  +-- markers in the spool (kernel watch, poll behind it)
+//! ```
+//!
+//! Everything an owner knows is in the spool, so an agent that comes back adopts each run by reading its folder: a live
+//! supervisor is watched, a dead one is replaced by one that never starts Stata again, an exit record is judged, and an
+//! attempt that provably never began is begun.
+
+mod adopt;
+mod begin;
+mod owner;
+mod status;
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use longhaul_proto::{clock::Clock, ids::RunId, tasks::Tasks, wire};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use status::{Facts, Status};
+
+use crate::{
+    executor::Executor,
+    follow::{Pulse, Watcher},
+    limits::{self, MinFree},
+    prepare::Preparer,
+    spool::{Spool, SpoolRoot, Wish},
+};
+
+/// Why an attempt was not begun. Nothing was recorded but in [`Refused::Io`], where it may have been.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// A higher attempt is known.
+    #[error("attempt {asked} is older than attempt {seen}, which this agent has seen")]
+    Older {
+        /// In the call.
+        asked: u32,
+        /// In the spool.
+        seen: u32,
+    },
+    /// The attempt was revoked.
+    #[error("attempt {0} was revoked here and will not start")]
+    Revoked(u32),
+    /// An earlier attempt was started here.
+    #[error("attempt {0} of this run was started here; a run is never begun twice")]
+    Begun(u32),
+    /// No room.
+    #[error("{0}")]
+    NoRoom(String),
+    /// Nothing to run it with.
+    #[error("{0}")]
+    NoEngine(String),
+    /// The spool failed.
+    #[error("the spool could not be written")]
+    Io(#[source] io::Error),
+    /// The agent is going down.
+    #[error("the agent is stopping")]
+    Stopping,
+}
+
+/// Why a run was not forgotten.
+#[derive(Debug, thiserror::Error)]
+pub enum NotForgotten {
+    /// Nothing of that name.
+    #[error("this agent has no such run")]
+    Unknown,
+    /// It goes on.
+    #[error("the run has not ended")]
+    Unfinished,
+    /// Somebody else's bytes.
+    #[error("length or digest differ from the run's record: log {log_len} bytes, console {console_len} bytes")]
+    Differs {
+        /// Of the record.
+        log_len: u64,
+        /// Of the record.
+        console_len: u64,
+    },
+    /// The spool failed.
+    #[error("the spool could not be removed")]
+    Io(#[source] io::Error),
+}
+
+pub(crate) enum Command {
+    Begin { submission: Box<wire::Submission>, attempt: u32, reply: oneshot::Sender<Result<(), Refused>> },
+    Cancel { mode: Wish, by: String, reply: oneshot::Sender<io::Result<wire::CancelReply>> },
+    Revoke { attempt: u32, reply: oneshot::Sender<io::Result<bool>> },
+    Forget { request: wire::ForgetRequest, reply: oneshot::Sender<Result<(), NotForgotten>> },
+}
+
+/// What followers need of a run. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    /// Its folder.
+    pub spool: Spool,
+    /// Where it stands.
+    pub status: watch::Receiver<Status>,
+    /// Fires when its files change.
+    pub pulse: Pulse,
+    /// Bytes of each stream that readers may have.
+    pub output_limit: u64,
+    commands: mpsc::Sender<Command>,
+}
+
+pub(crate) struct Context {
+    root: SpoolRoot,
+    preparer: Preparer,
+    executor: Arc<dyn Executor>,
+    watcher: Watcher,
+    min_free: MinFree,
+    clock: Clock,
+    tasks: Tasks,
+}
+
+/// All runs of this agent. Cheap to clone.
+#[derive(Clone)]
+pub struct Runs {
+    context: Arc<Context>,
+    // Held for a look or an insertion, never over an await.
+    handles: Arc<Mutex<HashMap<RunId, Handle>>>,
+}
+
+impl Runs {
+    /// Opens the spools below `root` and takes up every run in them.
+    ///
+    /// # Errors
+    /// When the spools cannot be listed.
+    pub fn open(
+        root: SpoolRoot,
+        preparer: Preparer,
+        executor: Arc<dyn Executor>,
+        min_free: MinFree,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> io::Result<Self> {
+        let spools = root.list()?;
+        let context =
+            Context { root, preparer, executor, watcher: Watcher::new(), min_free, clock, tasks };
+        let runs = Self { context: Arc::new(context), handles: Arc::default() };
+        for spool in spools {
+            runs.handle(&spool);
+        }
+        Ok(runs)
+    }
+
+    fn handle(&self, spool: &Spool) -> Handle {
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = handles.get(&spool.run()).filter(|h| !h.commands.is_closed()) {
+            return handle.clone();
+        }
+        let handle = owner::spawn(Arc::clone(&self.context), spool.clone());
+        handles.insert(spool.run(), handle.clone());
+        handle
+    }
+
+    /// A run that this agent has.
+    pub fn get(&self, run: RunId) -> Option<Handle> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
+    }
+
+    /// Begins an attempt, or joins it when it has begun.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn begin(&self, run: RunId, submission: wire::Submission, attempt: u32) -> Result<Handle, Refused> {
+        let known = self.get(run).is_some_and(|h| h.status.borrow().attempt == attempt && !h.status.borrow().revoked);
+        if !known {
+            if let Some(problem) = self.problem() {
+                return Err(match &self.context.preparer.engine {
+                    Err(_) => Refused::NoEngine(problem),
+                    Ok(_) => Refused::NoRoom(problem),
+                });
+            }
+        }
+        let handle = self.handle(&self.context.root.of(run));
+        let submission = Box::new(submission);
+        let answer = ask(&handle, |reply| Command::Begin { submission, attempt, reply }).await;
+        answer.unwrap_or(Err(Refused::Stopping)).map(|()| handle)
+    }
+
+    /// Records a wish to end a run, then acts on it.
+    ///
+    /// # Errors
+    /// When the wish could not be recorded.
+    pub async fn cancel(&self, run: RunId, mode: Wish, by: String) -> io::Result<wire::CancelReply> {
+        let Some(handle) = self.get(run) else { return Ok(wire::CancelReply::default()) };
+        ask(&handle, |reply| Command::Cancel { mode, by, reply }).await.unwrap_or_else(|| Err(stopping()))
+    }
+
+    /// Whether it is certain now that this attempt did not and will not start here.
+    ///
+    /// # Errors
+    /// When the spool failed; nothing is certain then.
+    pub async fn revoke(&self, run: RunId, attempt: u32) -> io::Result<bool> {
+        let handle = self.handle(&self.context.root.of(run));
+        ask(&handle, |reply| Command::Revoke { attempt, reply }).await.unwrap_or_else(|| Err(stopping()))
+    }
+
+    /// Lets go of a finished run whose length and digest are repeated rightly.
+    ///
+    /// # Errors
+    /// See [`NotForgotten`].
+    pub async fn forget(&self, run: RunId, request: wire::ForgetRequest) -> Result<(), NotForgotten> {
+        let handle = self.get(run).ok_or(NotForgotten::Unknown)?;
+        let answer = ask(&handle, |reply| Command::Forget { request, reply }).await;
+        let forgotten = answer.unwrap_or(Err(NotForgotten::Unknown));
+        if forgotten.is_ok() {
+            let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+            if handles.get(&run).is_some_and(|h| h.commands.same_channel(&handle.commands)) {
+                handles.remove(&run);
+            }
+        }
+        forgotten
+    }
+
+    /// What is here, for the gateway.
+    pub fn summaries(&self) -> Vec<wire::RunSummary> {
+        let handles: Vec<Handle> =
+            self.handles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let mut all: Vec<wire::RunSummary> =
+            handles.iter().filter_map(|h| h.status.borrow().summary(h.spool.run())).collect();
+        all.sort_by(|a, b| a.run_id.cmp(&b.run_id));
+        all
+    }
+
+    /// Why no run is taken now, in words for people; `None` = runs are taken.
+    pub fn problem(&self) -> Option<String> {
+        if let Err(problem) = &self.context.preparer.engine {
+            return Some(problem.clone());
+        }
+        let path = self.context.root.path();
+        match limits::room(path) {
+            Ok(room) => self.context.min_free.problem(room, path),
+            Err(error) => Some(format!("the spool {} cannot be used: {error}", path.display())),
+        }
+    }
+
+    /// Free bytes in the spool's file system.
+    pub fn free_bytes(&self) -> u64 {
+        limits::room(self.context.root.path()).map_or(0, |room| room.free)
+    }
+
+    /// How runs are prepared here.
+    pub fn preparer(&self) -> &Preparer {
+        &self.context.preparer
+    }
+}
+
+fn stopping() -> io::Error {
+    io::Error::new(io::ErrorKind::Interrupted, "the agent is stopping")
+}
+
+async fn ask<T>(handle: &Handle, make: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    let (reply, answer) = oneshot::channel();
+    handle.commands.send(make(reply)).await.ok()?;
+    answer.await.ok()
+}

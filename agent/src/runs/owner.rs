@@ -1,0 +1,266 @@
+//! The owner task of one run: takes commands one at a time and looks at the spool's markers in between.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Instrument;
+
+use super::{Command, Context, Handle, NotForgotten, Status, status};
+use crate::{
+    executor::Gone,
+    finish,
+    follow::{POLL, Pulse},
+    live::LiveReader,
+    spool::{Attempt, AttemptKind, Exit, OutcomeRecord, Running, Spool, Started},
+};
+
+/// Wake-ups within this time are one: a log that grows fast must not keep its owner busy.
+const GATHER: Duration = Duration::from_millis(10);
+/// Between two looks whether a supervisor lives that we did not start ourselves.
+const ALIVE: Duration = Duration::from_secs(1);
+
+pub(super) struct Owner {
+    pub(super) context: Arc<Context>,
+    pub(super) spool: Spool,
+    pub(super) status: watch::Sender<Status>,
+    pulse: Pulse,
+    /// Resolves when the supervisor that we started is gone.
+    pub(super) gone: Option<Gone>,
+    /// When to ask again whether one lives that we did not start.
+    pub(super) ask_at: Duration,
+    /// Supervisors started by this process for this run.
+    pub(super) starts: u32,
+    live: Option<LiveReader>,
+}
+
+/// Starts the owner of the run in `spool`.
+pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
+    let (commands, receiver) = mpsc::channel(16);
+    let (status, watcher) = watch::channel(Status::default());
+    let pulse = context.watcher.add(spool.path());
+    let output_limit = context.preparer.output_limit;
+    let handle = Handle { spool: spool.clone(), status: watcher, pulse: pulse.clone(), output_limit, commands };
+    let tasks = context.tasks.clone();
+    let owner =
+        Owner { context, spool, status, pulse, gone: None, ask_at: Duration::ZERO, starts: 0, live: None };
+    tasks.spawn_until_stop(owner.run(receiver));
+    handle
+}
+
+impl Owner {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        self.take_up().await;
+        loop {
+            let watching = self.unfinished();
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => if self.obey(command).await { break },
+                    None => break,
+                },
+                () = wake(&mut self.pulse, &mut self.gone), if watching => {}
+            }
+            if self.unfinished() {
+                self.look().await;
+            }
+        }
+        self.context.watcher.remove(self.spool.path());
+    }
+
+    /// An attempt was started here and has no verdict.
+    pub(super) fn unfinished(&self) -> bool {
+        let status = self.status.borrow();
+        status.attempt > 0 && !status.revoked && status.outcome.is_none() && status.trouble.is_empty()
+    }
+
+    pub(super) fn attempt(&self) -> Option<Attempt> {
+        let status = self.status.borrow();
+        let kind = if status.revoked { AttemptKind::Revoked } else { AttemptKind::Started };
+        (status.attempt > 0).then_some(Attempt { number: status.attempt, kind })
+    }
+
+    /// Carries out a command. `true`: the run is gone.
+    async fn obey(&mut self, command: Command) -> bool {
+        match command {
+            Command::Begin { submission, attempt, reply } => {
+                let _ = reply.send(self.begin(*submission, attempt).await);
+            }
+            Command::Cancel { mode, by, reply } => {
+                let _ = reply.send(self.cancel(mode, by).await);
+            }
+            Command::Revoke { attempt, reply } => {
+                let _ = reply.send(self.revoke(attempt).await);
+            }
+            Command::Forget { request, reply } => return self.forget(&request, reply).await,
+        }
+        false
+    }
+
+    async fn forget(
+        &mut self,
+        request: &longhaul_proto::wire::ForgetRequest,
+        reply: oneshot::Sender<Result<(), NotForgotten>>,
+    ) -> bool {
+        let outcome = self.status.borrow().outcome.clone();
+        let checked = match outcome {
+            None => Err(NotForgotten::Unfinished),
+            Some(o) => {
+                let same = (request.log_len, request.console_len) == (o.log.len, o.console.len)
+                    && request.log_sha256 == o.log.sha256
+                    && request.console_sha256 == o.console.sha256;
+                let differs = NotForgotten::Differs { log_len: o.log.len, console_len: o.console.len };
+                if same { Ok(()) } else { Err(differs) }
+            }
+        };
+        let done = match checked {
+            Ok(()) => self.blocking(Spool::remove).await.map_err(NotForgotten::Io),
+            Err(error) => Err(error),
+        };
+        let gone = done.is_ok();
+        let _ = reply.send(done);
+        gone
+    }
+
+    /// Reads the markers and does what follows from them.
+    pub(super) async fn look(&mut self) {
+        let read = self.blocking(|spool| {
+            let started = spool.read::<Started>(&spool.started())?;
+            let running = spool.read::<Running>(&spool.running())?;
+            Ok((started, running, spool.read::<Exit>(&spool.exit())?))
+        });
+        let (started, running, exit) = match read.await {
+            Ok(read) => read,
+            Err(error) => return self.trouble(&error),
+        };
+        self.status.send_if_modified(|status| {
+            let times = (started.map_or(0, |s| s.at_ms), running.map_or(0, |r| r.at_ms));
+            let changed = times != (status.started_at_ms, status.running_at_ms);
+            (status.started_at_ms, status.running_at_ms) = times;
+            changed
+        });
+        if let Some(exit) = exit {
+            self.finish(exit).await;
+        } else {
+            self.read_log().await;
+            self.keep_supervised().await;
+        }
+    }
+
+    /// Judges the run and tells it.
+    pub(super) async fn finish(&mut self, exit: Exit) {
+        let span = tracing::info_span!(
+            "longhaul.finish",
+            longhaul.run.id = %self.spool.run(),
+            longhaul.run.result = tracing::field::Empty,
+        );
+        if let Ok(Ok(Some(submission))) = self.blocking(|spool| Ok(spool.submission())).await
+            && let Some(trace) = &submission.trace
+        {
+            longhaul_proto::telemetry::set_parent(&span, trace);
+        }
+        let live = self.live.take();
+        let judged = self
+            .blocking(move |spool| finish::finish(spool, &exit, live))
+            .instrument(span.clone())
+            .await;
+        match judged {
+            Ok(outcome) => {
+                span.record("longhaul.run.result", outcome.state.meaning().map_or("", |m| m.result));
+                tracing::info!(parent: &span, run = %self.spool.run(), state = %outcome.state, cause = %outcome.cause, "run ended");
+                self.tell_end(outcome);
+            }
+            // For the most part a full disk: looked at again with the next tick.
+            Err(error) => tracing::warn!(run = %self.spool.run(), %error, "the run's end could not be recorded yet"),
+        }
+    }
+
+    pub(super) fn tell_end(&mut self, outcome: OutcomeRecord) {
+        self.status.send_modify(|status| {
+            status.started_at_ms = outcome.started_at_ms;
+            status.running_at_ms = outcome.running_at_ms;
+            status.view = outcome.view;
+            status.outcome = Some(Arc::new(outcome));
+        });
+        self.context.watcher.remove(self.spool.path());
+    }
+
+    async fn read_log(&mut self) {
+        let Some(mut reader) = self.live.take().or_else(|| Some(LiveReader::new(&self.spool))) else { return };
+        let read = tokio::task::spawn_blocking(move || {
+            // A few steps only: an owner must come back to its commands.
+            for _ in 0..8 {
+                if !reader.advance().unwrap_or(false) {
+                    break;
+                }
+            }
+            let told = (reader.view(), reader.progress());
+            (reader, told)
+        });
+        let Ok((reader, (view, progress))) = read.await else { return };
+        self.live = Some(reader);
+        let now = self.context.clock.unix_ms();
+        self.status.send_if_modified(|status| {
+            let view = view.map(|v| (v.start, v.end));
+            let said = status.progress.as_ref().map(|p| (p.percent, p.text.as_str()));
+            let news = !progress.text.is_empty() && said != Some((progress.percent, progress.text.as_str()));
+            if news {
+                status.progress = Some(status::progress(&progress, now));
+            }
+            let moved = status.view != view;
+            status.view = view;
+            news || moved
+        });
+    }
+
+    /// Says that this run cannot be dealt with, and leaves it alone.
+    pub(super) fn trouble(&mut self, error: &dyn std::error::Error) {
+        tracing::error!(run = %self.spool.run(), %error, "the run's spool cannot be read; it is left as it is");
+        let text = error.to_string();
+        self.status.send_modify(|status| status.trouble = text);
+    }
+
+    /// Runs file work on a blocking thread.
+    pub(super) fn blocking<T, F>(&self, work: F) -> impl Future<Output = std::io::Result<T>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Spool) -> std::io::Result<T> + Send + 'static,
+    {
+        let spool = self.spool.clone();
+        async move { tokio::task::spawn_blocking(move || work(&spool)).await.map_err(std::io::Error::other)? }
+    }
+
+    /// Sets the watch on a folder that may not have been there before.
+    pub(super) fn watch_again(&mut self) {
+        self.context.watcher.renew(self.spool.path());
+    }
+
+    pub(super) fn due(&mut self) -> bool {
+        let now = self.context.clock.monotonic();
+        let due = now >= self.ask_at;
+        if due {
+            self.ask_at = now + ALIVE;
+        }
+        due
+    }
+}
+
+/// Something changed, the supervisor is gone, or it is time to look.
+async fn wake(pulse: &mut Pulse, gone: &mut Option<Gone>) {
+    let ended = async {
+        match gone {
+            Some(end) => end.await,
+            None => std::future::pending().await,
+        }
+    };
+    let left = tokio::select! {
+        changed = pulse.changed() => {
+            // The other half goes only when the run does.
+            if changed.is_err() { tokio::time::sleep(POLL).await } else { tokio::time::sleep(GATHER).await }
+            false
+        }
+        () = ended => true,
+        () = tokio::time::sleep(POLL) => false,
+    };
+    if left {
+        *gone = None;
+    }
+}

@@ -1,0 +1,121 @@
+//! Where a run stands, as followers see it.
+
+use std::sync::Arc;
+
+use longhaul_proto::{ids::RunId, state::RunState, wire};
+
+use crate::{
+    spool::{OutcomeRecord, Plan},
+    stata::progress::Progress,
+};
+
+/// What does not change once an attempt was laid out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `stata` or `standin`.
+    pub engine: String,
+    /// Edition and version, or what the stand-in says of itself.
+    pub engine_note: String,
+    /// Where the code runs.
+    pub working_dir: String,
+    /// Hex digest of the executed bytes.
+    pub code_sha256: String,
+    /// A project's `profile.do` is run.
+    pub profile_ran: bool,
+    /// The ledger that asked.
+    pub cluster_id: String,
+}
+
+impl Facts {
+    pub(super) fn of(plan: &Plan, cluster_id: &str) -> Self {
+        Self {
+            engine: plan.engine.clone(),
+            engine_note: plan.engine_note.clone(),
+            working_dir: plan.working_dir.to_string_lossy().into_owned(),
+            code_sha256: plan.code_sha256.clone(),
+            profile_ran: plan.profile.is_some(),
+            cluster_id: cluster_id.to_owned(),
+        }
+    }
+}
+
+/// Where a run stands.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// Highest attempt; 0 = none yet.
+    pub attempt: u32,
+    /// That attempt was revoked.
+    pub revoked: bool,
+    /// Unix milliseconds; 0 = not yet.
+    pub started_at_ms: i64,
+    /// Likewise, of the first log byte.
+    pub running_at_ms: i64,
+    /// What does not change.
+    pub facts: Arc<Facts>,
+    /// The user's part of the log.
+    pub view: Option<(u64, Option<u64>)>,
+    /// The latest progress.
+    pub progress: Option<wire::Progress>,
+    /// The end.
+    pub outcome: Option<Arc<OutcomeRecord>>,
+    /// Why the agent cannot deal with it, in words for people; empty = it can.
+    pub trouble: String,
+}
+
+impl Status {
+    /// Queued while no attempt has begun.
+    pub fn state(&self) -> RunState {
+        match &self.outcome {
+            Some(outcome) => outcome.state,
+            None if self.attempt == 0 || self.revoked => RunState::Queued,
+            None if self.running_at_ms > 0 => RunState::Running,
+            None => RunState::Starting,
+        }
+    }
+
+    /// For the gateway's inventory; `None` = there is nothing to tell.
+    pub fn summary(&self, run: RunId) -> Option<wire::RunSummary> {
+        (self.attempt > 0).then(|| wire::RunSummary {
+            run_id: run.to_string(),
+            attempt: self.attempt,
+            revoked: self.revoked,
+            state: self.state().to_wire() as i32,
+            outcome: self.outcome.as_ref().map(|o| o.to_wire()),
+            cluster_id: self.facts.cluster_id.clone(),
+        })
+    }
+
+    /// A snapshot with these lengths.
+    pub fn snapshot(&self, run: RunId, log_len: u64, console_len: u64, incarnation: &str) -> wire::Snapshot {
+        let outcome = self.outcome.as_ref();
+        wire::Snapshot {
+            run_id: run.to_string(),
+            attempt: self.attempt,
+            state: self.state().to_wire() as i32,
+            log_len,
+            console_len,
+            view: self.view.map(|(start, end)| wire::View { start, end }),
+            progress: self.progress.clone(),
+            artifacts: outcome
+                .map(|o| {
+                    let artifact = |a: &crate::spool::Artifact| wire::Artifact { path: a.path.clone(), bytes: a.bytes };
+                    o.artifacts.iter().map(artifact).collect()
+                })
+                .unwrap_or_default(),
+            outcome: outcome.map(|o| o.to_wire()),
+            submission: None,
+            started_at_ms: self.started_at_ms,
+            running_at_ms: self.running_at_ms,
+            engine: self.facts.engine.clone(),
+            engine_note: self.facts.engine_note.clone(),
+            working_dir: self.facts.working_dir.clone(),
+            code_sha256: self.facts.code_sha256.clone(),
+            profile_ran: self.facts.profile_ran,
+            incarnation: incarnation.to_owned(),
+        }
+    }
+}
+
+pub(super) fn progress(progress: &Progress, at_ms: i64) -> wire::Progress {
+    wire::Progress { percent: progress.percent, text: progress.text.clone(), at_ms }
+}

@@ -1,0 +1,169 @@
+//! A run as a stream of events: a snapshot, the bytes from the asked offsets, then live; a finished run's last event is
+//! a snapshot with its outcome, after all of its bytes.
+
+use std::time::Duration;
+
+use longhaul_proto::{
+    tasks::Tasks,
+    wire::{self, run_event::Event},
+};
+use tokio::sync::mpsc;
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tonic::Status;
+
+use super::Events;
+use crate::{
+    follow::{POLL, Tail, length},
+    identity::Identity,
+    runs::{self, Handle},
+};
+
+/// Messages on their way to one follower; with 64 KiB each this is what a slow one may hold.
+const QUEUE: usize = 4;
+/// How long a run that was just found on disk may take to be read.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// Waits until a run's owner has read its folder.
+pub(super) async fn settled(handle: Handle) -> Result<Handle, Status> {
+    let read = |status: &runs::Status| status.attempt > 0 || !status.trouble.is_empty();
+    let mut status = handle.status.clone();
+    let ready = tokio::time::timeout(SETTLE, status.wait_for(read)).await;
+    let refused = match ready {
+        Ok(Ok(status)) if !status.trouble.is_empty() => Some(Status::data_loss(status.trouble.clone())),
+        Ok(Ok(status)) => status.revoked.then(|| Status::not_found("the run's attempt was revoked here; it never began")),
+        _ => Some(Status::not_found("this agent has no such run")),
+    };
+    match refused {
+        Some(status) => Err(status),
+        None => Ok(handle),
+    }
+}
+
+/// Streams a run to one follower.
+pub(super) fn follow(
+    handle: Handle,
+    identity: &Identity,
+    from: (u64, u64),
+    with_submission: bool,
+    tasks: &Tasks,
+) -> Result<Events, Status> {
+    let limit = handle.output_limit;
+    for (name, path, offset) in [("log", handle.spool.log(), from.0), ("console", handle.spool.console(), from.1)] {
+        let len = length(&path, limit);
+        if offset > len {
+            return Err(Status::out_of_range(format!("the {name} has {len} bytes; offset {offset} is past its end")));
+        }
+    }
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let follower = Follower {
+        log: Tail::new(handle.spool.log(), from.0, limit),
+        console: Tail::new(handle.spool.console(), from.1, limit),
+        incarnation: identity.incarnation().to_owned(),
+        handle,
+        sender,
+        with_submission,
+    };
+    tasks.spawn_until_stop(follower.run());
+    Ok(Box::pin(ReceiverStream::new(receiver).map(|event| event.map(|event| wire::RunEvent { event: Some(event) }))))
+}
+
+struct Follower {
+    handle: Handle,
+    log: Tail,
+    console: Tail,
+    incarnation: String,
+    sender: mpsc::Sender<Result<Event, Status>>,
+    with_submission: bool,
+}
+
+/// The reader went away; nothing more is to be done.
+struct Left;
+
+impl Follower {
+    async fn run(mut self) {
+        let sender = self.sender.clone();
+        tokio::select! {
+            _ = self.stream() => {}
+            // Also while the run is silent.
+            () = sender.closed() => {}
+        }
+    }
+
+    async fn stream(&mut self) -> Result<(), Left> {
+        let mut status = self.handle.status.borrow_and_update().clone();
+        self.snapshot(&status, true).await?;
+        let mut finished = false;
+        loop {
+            let mut idle = true;
+            for stream in [wire::Stream::Log, wire::Stream::Console] {
+                let tail = if stream == wire::Stream::Log { &mut self.log } else { &mut self.console };
+                match tail.next().await {
+                    Ok(pieces) => {
+                        for piece in pieces {
+                            idle = false;
+                            let chunk =
+                                wire::Chunk { stream: stream as i32, offset: piece.offset, data: piece.data };
+                            self.send(Event::Chunk(chunk)).await?;
+                        }
+                    }
+                    Err(error) => {
+                        let _ = self.sender.send(Err(Status::internal(format!("reading failed: {error}")))).await;
+                        return Err(Left);
+                    }
+                }
+            }
+            if !idle {
+                continue;
+            }
+            if finished {
+                return self.snapshot(&status, false).await;
+            }
+            tokio::select! {
+                _ = self.handle.pulse.changed() => {}
+                _ = self.handle.status.changed() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+            let now = self.handle.status.borrow_and_update().clone();
+            if let Some(outcome) = &now.outcome {
+                // All bytes of the record first, from the files as they are now.
+                self.log.set_limit(outcome.log.len);
+                self.console.set_limit(outcome.console.len);
+                self.log.reopen();
+                self.console.reopen();
+                finished = true;
+            } else if (now.state(), now.started_at_ms, now.view.map(|v| v.0))
+                != (status.state(), status.started_at_ms, status.view.map(|v| v.0))
+            {
+                self.snapshot(&now, false).await?;
+            } else if now.progress != status.progress
+                && let Some(progress) = &now.progress
+            {
+                self.send(Event::Progress(progress.clone())).await?;
+            }
+            status = now;
+        }
+    }
+
+    async fn snapshot(&mut self, status: &runs::Status, first: bool) -> Result<(), Left> {
+        let spool = self.handle.spool.clone();
+        let limit = self.handle.output_limit;
+        let (log_len, console_len) = match (&status.outcome, first) {
+            (Some(outcome), _) => (outcome.log.len, outcome.console.len),
+            (None, _) => (length(&spool.log(), limit), length(&spool.console(), limit)),
+        };
+        let mut snapshot = status.snapshot(spool.run(), log_len, console_len, &self.incarnation);
+        if first {
+            // The first snapshot of a finished run tells lengths and state; the outcome comes after the bytes.
+            snapshot.outcome = None;
+            if std::mem::take(&mut self.with_submission) {
+                let read = tokio::task::spawn_blocking(move || spool.submission()).await;
+                snapshot.submission = read.ok().and_then(Result::ok).flatten();
+            }
+        }
+        self.send(Event::Snapshot(snapshot)).await
+    }
+
+    async fn send(&self, event: Event) -> Result<(), Left> {
+        self.sender.send(Ok(event)).await.map_err(|_| Left)
+    }
+}

@@ -1,0 +1,119 @@
+//! The agent's service. Its only client is the gateway, which has proved the join secret (every call but `Hello`
+//! carries that proof); nobody else gets past the guard.
+
+mod events;
+mod refusal;
+
+pub(crate) use refusal::text as refusal_text;
+
+use std::pin::Pin;
+
+use futures_util::Stream;
+use longhaul_proto::{
+    ids::RunId,
+    join::Guard,
+    tasks::Tasks,
+    wire::{self, agent_server::Agent},
+};
+use tonic::{Request, Response, Status};
+
+use crate::{identity::Identity, runs::Runs, spool::Wish};
+
+/// What the service needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    identity: Identity,
+    guard: Guard,
+    runs: Runs,
+    tasks: Tasks,
+}
+
+type Events = Pin<Box<dyn Stream<Item = Result<wire::RunEvent, Status>> + Send>>;
+
+impl Service {
+    /// A service for these runs.
+    pub fn new(identity: Identity, guard: Guard, runs: Runs, tasks: Tasks) -> Self {
+        Self { identity, guard, runs, tasks }
+    }
+
+    fn guarded<T>(&self, request: Request<T>) -> Result<T, Status> {
+        self.guard.check(request.metadata())?;
+        Ok(request.into_inner())
+    }
+}
+
+fn run_id(text: &str) -> Result<RunId, Status> {
+    text.parse().map_err(|e: longhaul_proto::ids::NotARunId| Status::invalid_argument(e.to_string()))
+}
+
+#[tonic::async_trait]
+impl Agent for Service {
+    async fn hello(&self, request: Request<wire::HelloRequest>) -> Result<Response<wire::HelloReply>, Status> {
+        Ok(Response::new(self.guard.hello(request.get_ref(), self.identity.agent_id())))
+    }
+
+    async fn describe(&self, request: Request<wire::DescribeRequest>) -> Result<Response<wire::DescribeReply>, Status> {
+        self.guarded(request)?;
+        Ok(Response::new(wire::DescribeReply {
+            agent: Some(self.identity.info(&self.runs)),
+            runs: self.runs.summaries(),
+        }))
+    }
+
+    async fn inspect(&self, request: Request<wire::InspectRequest>) -> Result<Response<wire::InspectReply>, Status> {
+        let request = self.guarded(request)?;
+        let places = self.runs.preparer().places.clone();
+        let reply = tokio::task::spawn_blocking(move || places.inspect(&request)).await;
+        reply.map(Response::new).map_err(|e| Status::internal(e.to_string()))
+    }
+
+    type RunStream = Events;
+
+    async fn run(&self, request: Request<wire::RunRequest>) -> Result<Response<Events>, Status> {
+        let request = self.guarded(request)?;
+        let Some(submission) = request.submission.filter(|_| request.attempt > 0) else {
+            return Err(Status::invalid_argument("a run needs its request and an attempt from 1"));
+        };
+        let run = run_id(&submission.run_id)?;
+        self.identity.check_cluster(&request.cluster_id).map_err(Status::failed_precondition)?;
+        let handle = self.runs.begin(run, submission, request.attempt).await.map_err(refusal::status)?;
+        Ok(Response::new(events::follow(handle, &self.identity, (0, 0), false, &self.tasks)?))
+    }
+
+    type FollowStream = Events;
+
+    async fn follow(&self, request: Request<wire::FollowRequest>) -> Result<Response<Events>, Status> {
+        let request = self.guarded(request)?;
+        let run = run_id(&request.run_id)?;
+        let handle = self.runs.get(run).ok_or_else(|| Status::not_found("this agent has no such run"))?;
+        let handle = events::settled(handle).await?;
+        let from = (request.log_offset, request.console_offset);
+        Ok(Response::new(events::follow(handle, &self.identity, from, request.with_submission, &self.tasks)?))
+    }
+
+    async fn cancel(&self, request: Request<wire::CancelRequest>) -> Result<Response<wire::CancelReply>, Status> {
+        let request = self.guarded(request)?;
+        let run = run_id(&request.run_id)?;
+        let reply = self.runs.cancel(run, Wish::from_wire(request.mode), request.by).await;
+        reply.map(Response::new).map_err(|e| refusal::io(&e))
+    }
+
+    async fn revoke(&self, request: Request<wire::RevokeRequest>) -> Result<Response<wire::RevokeReply>, Status> {
+        let request = self.guarded(request)?;
+        if request.attempt == 0 {
+            return Err(Status::invalid_argument("attempts count from 1"));
+        }
+        let revoked = self.runs.revoke(run_id(&request.run_id)?, request.attempt).await;
+        revoked.map(|revoked| Response::new(wire::RevokeReply { revoked })).map_err(|e| refusal::io(&e))
+    }
+
+    async fn forget(&self, request: Request<wire::ForgetRequest>) -> Result<Response<wire::ForgetReply>, Status> {
+        let request = self.guarded(request)?;
+        let run = run_id(&request.run_id)?;
+        let problem = match self.runs.forget(run, request).await {
+            Ok(()) => String::new(),
+            Err(error) => refusal::text(&error),
+        };
+        Ok(Response::new(wire::ForgetReply { forgotten: problem.is_empty(), problem }))
+    }
+}

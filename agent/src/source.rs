@@ -1,0 +1,341 @@
+//! The code of a run: found on this host, or sent along. Everything that is wrong with it is said in words that name
+//! the host, the path and what to do; the executed bytes are taken once, with their digest.
+
+use std::{
+    fs,
+    io::Read,
+    os::unix::fs::OpenOptionsExt,
+    path::{Component, Path, PathBuf},
+};
+
+use longhaul_proto::{MAX_CODE_API, sha256_hex, state::Cause, wire};
+
+/// Where do-files may be, and how paths of clients become paths of this host.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// This host's name, for messages.
+    pub host: String,
+    /// Folders under which do-files may be run and code may work.
+    pub roots: Vec<PathBuf>,
+    /// Prefixes of clients' paths and what they are here; the longest that fits counts.
+    pub path_map: Vec<(String, PathBuf)>,
+}
+
+/// Code that may be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Their hex digest.
+    pub sha256: String,
+    /// The do-file, with links resolved; `None` for text.
+    pub file: Option<PathBuf>,
+}
+
+/// Why code cannot be run here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The kind.
+    pub cause: Cause,
+    /// In words for the user.
+    pub text: String,
+}
+
+fn unreadable(text: String) -> Problem {
+    Problem { cause: Cause::SourceUnreadable, text }
+}
+
+impl Places {
+    /// A client's path as a path of this host.
+    pub fn map(&self, path: &str) -> PathBuf {
+        let fits = |from: &str| {
+            let rest = path.strip_prefix(from.trim_end_matches(['/', '\\']))?;
+            (rest.is_empty() || rest.starts_with(['/', '\\'])).then_some(rest)
+        };
+        let best = self
+            .path_map
+            .iter()
+            .filter_map(|(from, to)| Some((from.len(), from, fits(from)?, to)))
+            .max_by_key(|(len, ..)| *len);
+        match best {
+            Some((_, from, rest, to)) => {
+                // A prefix of another system brings its separators along.
+                let rest = if from.contains('\\') { rest.replace('\\', "/") } else { rest.to_owned() };
+                to.join(rest.trim_start_matches('/'))
+            }
+            None => PathBuf::from(path),
+        }
+    }
+
+    fn roots_text(&self) -> String {
+        self.roots.iter().map(|r| r.display().to_string()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn where_else(&self) -> String {
+        format!(
+            "do-files are run from these folders of {}: {}. Code that is elsewhere can be sent as text, or with the \
+             files it needs as a bundle",
+            self.host,
+            self.roots_text()
+        )
+    }
+
+    /// Resolves a path and checks that it lies under a root, links followed.
+    fn resolve(&self, path: &str, what: &str) -> Result<PathBuf, Problem> {
+        let mapped = self.map(path);
+        if !mapped.is_absolute() {
+            return Err(unreadable(format!(
+                "the {what} {path} is not an absolute path, and {} cannot know where it begins: give the whole path, \
+                 or send the code as text",
+                self.host
+            )));
+        }
+        let real = fs::canonicalize(&mapped).map_err(|error| {
+            let why = match error.kind() {
+                std::io::ErrorKind::NotFound => "does not exist".to_owned(),
+                std::io::ErrorKind::PermissionDenied => "may not be read by the agent's user".to_owned(),
+                _ => format!("cannot be reached ({error})"),
+            };
+            let shown = shown(path, &mapped);
+            unreadable(format!("the {what} {shown} {why} on {}; {}", self.host, self.where_else()))
+        })?;
+        let inside = self.roots.iter().any(|root| fs::canonicalize(root).is_ok_and(|root| real.starts_with(root)));
+        if inside {
+            return Ok(real);
+        }
+        Err(Problem {
+            cause: Cause::Forbidden,
+            text: format!(
+                "the {what} {} on {} lies outside the agent's folders; {}. Its owner can add one with --root",
+                shown(path, &real),
+                self.host,
+                self.where_else()
+            ),
+        })
+    }
+
+    /// Reads a do-file of this host.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it, in words.
+    pub fn read(&self, path: &str) -> Result<Code, Problem> {
+        let real = self.resolve(path, "do-file")?;
+        let what = format!("{} on {}", shown(path, &real), self.host);
+        let cannot = |error: std::io::Error| {
+            unreadable(match error.kind() {
+                std::io::ErrorKind::PermissionDenied => format!("{what} may not be read by the agent's user"),
+                _ => format!("{what} cannot be read ({error})"),
+            })
+        };
+        // Without blocking: a FIFO of that name would wait for a writer for ever.
+        let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(&real).map_err(cannot)?;
+        let meta = file.metadata().map_err(cannot)?;
+        if meta.is_dir() {
+            return Err(unreadable(format!("{what} is a folder: name the do-file in it")));
+        }
+        if !meta.is_file() {
+            return Err(unreadable(format!("{what} is not an ordinary file")));
+        }
+        let mut bytes = vec![];
+        file.take(MAX_CODE_API as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
+        check_bytes(&bytes, &what)?;
+        Ok(Code { sha256: sha256_hex(&bytes), bytes, file: Some(real) })
+    }
+
+    /// A working directory of this host.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it, in words.
+    pub fn directory(&self, path: &str) -> Result<PathBuf, Problem> {
+        let real = self.resolve(path, "working directory")?;
+        if real.is_dir() {
+            Ok(real)
+        } else {
+            Err(unreadable(format!("the working directory {} on {} is not a folder", shown(path, &real), self.host)))
+        }
+    }
+
+    /// What a path is here, without running anything.
+    pub fn inspect(&self, request: &wire::InspectRequest) -> wire::InspectReply {
+        let looked = self.read(&request.path).and_then(|code| {
+            if request.working_dir.is_empty() { Ok(code) } else { self.directory(&request.working_dir).map(|_| code) }
+        });
+        match looked {
+            Ok(code) => wire::InspectReply {
+                found: true,
+                bytes: code.bytes.len() as u64,
+                sha256: code.sha256,
+                resolved: code.file.map(|f| f.to_string_lossy().into_owned()).unwrap_or_default(),
+                ..Default::default()
+            },
+            Err(problem) => wire::InspectReply {
+                // Only then may it be worth looking at another host, or sending the text.
+                found: self.map(&request.path).exists(),
+                problem: problem.text,
+                cause: problem.cause.to_wire() as i32,
+                ..Default::default()
+            },
+        }
+    }
+}
+
+fn shown(asked: &str, here: &Path) -> String {
+    if Path::new(asked) == here { asked.to_owned() } else { format!("{asked} (here {})", here.display()) }
+}
+
+/// Checks code that came as bytes.
+///
+/// # Errors
+/// Whatever is wrong with it, in words.
+pub fn text(bytes: &[u8]) -> Result<Code, Problem> {
+    check_bytes(bytes, "the submitted code")?;
+    Ok(Code { bytes: bytes.to_vec(), sha256: sha256_hex(bytes), file: None })
+}
+
+fn check_bytes(bytes: &[u8], what: &str) -> Result<(), Problem> {
+    let wrong = if bytes.len() > MAX_CODE_API {
+        format!("{what} is larger than {} MiB, which no do-file is: is it data?", MAX_CODE_API >> 20)
+    } else if bytes.iter().all(u8::is_ascii_whitespace) {
+        format!("{what} is empty: there is nothing to run. Was it saved?")
+    } else if bytes.contains(&0) {
+        format!("{what} is not text (it has bytes of value 0): a do-file is wanted, not data or a UTF-16 file")
+    } else {
+        return Ok(());
+    };
+    Err(unreadable(wrong))
+}
+
+/// Checks that the bytes are those the caller meant.
+///
+/// # Errors
+/// When they are not, in words.
+pub fn check_digest(code: &Code, expected: &str) -> Result<(), Problem> {
+    if expected.is_empty() || expected.eq_ignore_ascii_case(&code.sha256) {
+        return Ok(());
+    }
+    let name = code.file.as_ref().map_or_else(|| "the code".to_owned(), |f| f.display().to_string());
+    Err(unreadable(format!(
+        "{name} is not what was submitted: its SHA-256 is {} and not {expected}. It was changed meanwhile, or is \
+         another file; submit it again",
+        code.sha256
+    )))
+}
+
+/// Unpacks a bundle into `work` and returns the code of its entry.
+///
+/// # Errors
+/// Whatever is wrong with it, in words.
+pub fn unpack(bundle: &wire::Bundle, work: &Path) -> Result<Code, Problem> {
+    let total: usize = bundle.files.iter().map(|f| f.content.len()).sum();
+    if total > MAX_CODE_API {
+        return Err(unreadable(format!("the bundle is larger than {} MiB", MAX_CODE_API >> 20)));
+    }
+    for file in &bundle.files {
+        let path = work.join(safe(&file.path)?);
+        let write = || {
+            if let Some(folder) = path.parent() {
+                longhaul_proto::durable::create_folder(folder)?;
+            }
+            fs::write(&path, &file.content)
+        };
+        write().map_err(|e| unreadable(format!("{} of the bundle could not be written: {e}", file.path)))?;
+    }
+    let entry = safe(&bundle.entry)?;
+    let Some(file) = bundle.files.iter().find(|f| safe(&f.path).is_ok_and(|p| p == entry)) else {
+        return Err(unreadable(format!("the bundle has no file {}, which is to be run", bundle.entry)));
+    };
+    check_bytes(&file.content, &format!("{} of the bundle", bundle.entry))?;
+    Ok(Code { bytes: file.content.clone(), sha256: sha256_hex(&file.content), file: Some(work.join(entry)) })
+}
+
+/// A path that stays below the folder it is joined to.
+fn safe(path: &str) -> Result<PathBuf, Problem> {
+    let plain: PathBuf = Path::new(path).components().filter(|c| *c != Component::CurDir).collect();
+    let inside = plain.components().all(|c| matches!(c, Component::Normal(_)));
+    if plain.as_os_str().is_empty() || !inside || path.contains('\0') || path.contains('\\') {
+        return Err(Problem {
+            cause: Cause::Malformed,
+            text: format!("the bundle's path {path:?} does not stay inside the bundle: use relative paths with / and without .."),
+        });
+    }
+    Ok(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(root: &Path) -> Places {
+        Places { host: "stata1".into(), roots: vec![root.to_owned()], path_map: vec![] }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let places = places(&root);
+        fs::write(root.join("ok.do"), "display 1\n").unwrap();
+        fs::write(root.join("empty.do"), "\n").unwrap();
+        fs::write(root.join("binary.do"), b"a\0b").unwrap();
+        fs::create_dir(root.join("folder.do")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", root.join("link.do")).unwrap();
+        let check = |path: &str, words: &[&str]| {
+            let said = places.read(path).unwrap_err().text;
+            assert!(words.iter().all(|w| said.contains(w)), "{said}");
+        };
+        let at = |name: &str| root.join(name).display().to_string();
+        assert_eq!(places.read(&at("ok.do")).unwrap().bytes, b"display 1\n");
+        check(&at("missing.do"), &["does not exist", "stata1", &root.display().to_string(), "text", "bundle"]);
+        check(&at("empty.do"), &["empty"]);
+        check(&at("binary.do"), &["not text"]);
+        check(&at("folder.do"), &["folder"]);
+        check("relative.do", &["absolute"]);
+        check("/etc/passwd", &["outside", "--root"]);
+        check(&at("link.do"), &["outside"]);
+        check(&format!("{}/../../etc/passwd", root.display()), &["on stata1"]);
+    }
+
+    #[test]
+    fn clients_paths_become_ours() {
+        let places = Places {
+            host: String::new(),
+            roots: vec![],
+            path_map: vec![
+                ("/Users/ada".into(), "/home/ada".into()),
+                ("/Users/ada/big/".into(), "/scratch".into()),
+                ("C:\\proj".into(), "/srv/proj".into()),
+            ],
+        };
+        let check = |from: &str, to: &str| assert_eq!(places.map(from), PathBuf::from(to));
+        check("/Users/ada/x.do", "/home/ada/x.do");
+        check("/Users/ada/big/x.do", "/scratch/x.do");
+        check("/Users/adamant/x.do", "/Users/adamant/x.do");
+        check("C:\\proj\\a\\x.do", "/srv/proj/a/x.do");
+    }
+
+    #[test]
+    fn a_bundle_stays_inside() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |path: &str, ok: bool| {
+            let files = vec![wire::BundleFile { path: path.into(), content: b"display 1\n".to_vec() }];
+            let bundle = wire::Bundle { files, entry: path.into() };
+            assert_eq!(unpack(&bundle, &folder.path().join("work")).is_ok(), ok, "{path}");
+        };
+        check("a.do", true);
+        check("./sub/a.do", true);
+        check("../a.do", false);
+        check("sub/../../a.do", false);
+        check("/etc/a.do", false);
+        check("", false);
+        assert!(!folder.path().join("a.do").exists());
+    }
+
+    #[test]
+    fn other_bytes_than_meant_are_refused() {
+        let code = text(b"display 1\n").unwrap();
+        assert!(check_digest(&code, "").is_ok());
+        assert!(check_digest(&code, &code.sha256.to_uppercase()).is_ok());
+        assert!(check_digest(&code, "00").is_err());
+    }
+}

@@ -1,0 +1,230 @@
+//! The spool: one private folder per run, and the only truth about that run on this host.
+//!
+//! ```text
+//! submission.pb      the whole request, as it came
+//! submission.json    format version and what people want to read; written after the .pb, so its presence means both
+//! attempt-N          made with O_EXCL: "started" or "revoked", whoever makes it first decides
+//! code.do            the executed bytes          work/   where text and bundles run
+//! lh-<short>.do      the wrapper                 tmp/    STATATMP, removed at the end
+//! plan.json          what the supervisor needs   control a FIFO to nudge it
+//! lock               flock held = a supervisor is alive
+//! spawning           written before Stata is spawned: only its absence proves that nothing began
+//! started.json       Stata's process exists      running.json  its first log byte
+//! cancel.json        somebody's wish             ending.json   the cause, before the first signal
+//! lh-<short>.log     Stata's batch log           console       stdout and stderr
+//! sentinel           the do-file came to its end
+//! exit.json          the supervisor's exit record    outcome.json  the agent's verdict
+//! ```
+//!
+//! The supervisor writes markers and facts, the agent writes wishes and verdicts; no file has two writers but
+//! `exit.json` and `ending.json`, which the agent writes when it has proof that no supervisor can.
+
+mod attempts;
+mod records;
+mod submission;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use longhaul_proto::{durable, ids::RunId};
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use attempts::{Attempt, AttemptKind, Decision};
+pub use records::{
+    Artifact, CancelWish, Ending, Exit, FileFacts, Location, OutcomeRecord, Plan, Running, Started, Timing, Wish,
+};
+pub use submission::{Meta, SubmissionError};
+
+/// Format that this version writes; it reads this one and the one before.
+pub const FORMAT: u32 = 1;
+/// Oldest format that this version reads.
+pub const OLDEST_FORMAT: u32 = 1;
+
+/// All runs' folders of one agent.
+#[derive(Clone, Debug)]
+pub struct SpoolRoot(PathBuf);
+
+impl SpoolRoot {
+    /// The folder `runs` below the agent's data folder; made if missing.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn open(runs: PathBuf) -> io::Result<Self> {
+        durable::create_folder(&runs)?;
+        Ok(Self(runs))
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The spool of a run, whether or not it exists.
+    pub fn of(&self, run: RunId) -> Spool {
+        Spool { folder: self.0.join(run.to_string()), run }
+    }
+
+    /// The runs that have a folder here. Folders with other names are left alone.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn list(&self) -> io::Result<Vec<Spool>> {
+        let mut all = vec![];
+        for entry in fs::read_dir(&self.0)? {
+            if let Some(run) = entry?.file_name().to_str().and_then(|name| name.parse::<RunId>().ok()) {
+                all.push(self.of(run));
+            }
+        }
+        all.sort_by_key(|spool| spool.run);
+        Ok(all)
+    }
+}
+
+/// The spool of one run.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    folder: PathBuf,
+    run: RunId,
+}
+
+macro_rules! names {
+    ($($(#[$m:meta])* $fn:ident = $name:literal),+ $(,)?) => {
+        $($(#[$m])* pub fn $fn(&self) -> PathBuf { self.folder.join($name) })+
+    };
+}
+
+impl Spool {
+    /// Opens the spool whose folder is `folder`; its name is the run id.
+    pub fn at(folder: &Path) -> Option<Self> {
+        let run = folder.file_name()?.to_str()?.parse().ok()?;
+        Some(Self { folder: folder.to_owned(), run })
+    }
+
+    /// The run.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether the folder exists.
+    pub fn exists(&self) -> bool {
+        self.folder.is_dir()
+    }
+
+    names! {
+        /// The whole request.
+        submission_pb = "submission.pb",
+        /// Format version and what people want to read.
+        submission_json = "submission.json",
+        /// What the supervisor needs.
+        plan = "plan.json",
+        /// The executed bytes.
+        code = "code.do",
+        /// Where text and bundles run.
+        work = "work",
+        /// Stata's temporary files.
+        tmp = "tmp",
+        /// Held by the supervisor.
+        lock = "lock",
+        /// Written before the spawn.
+        spawning = "spawning",
+        /// Stata's process exists.
+        started = "started.json",
+        /// Stata wrote its first log byte.
+        running = "running.json",
+        /// Somebody's wish to end the run.
+        cancel = "cancel.json",
+        /// Why it is being ended.
+        ending = "ending.json",
+        /// The exit record.
+        exit = "exit.json",
+        /// The verdict.
+        outcome = "outcome.json",
+        /// Written by the wrapper's last line.
+        sentinel = "sentinel",
+        /// stdout and stderr.
+        console = "console",
+        /// The FIFO that wakes the supervisor.
+        control = "control",
+        /// The supervisor's own words, for people.
+        supervisor_log = "supervisor.log",
+        /// Room kept for the exit record on a full file system.
+        reserve = "reserve",
+        /// A plain name for a working directory whose own name Stata cannot take.
+        plain_dir = "wd",
+    }
+
+    /// The plain name from which Stata makes the log's: `lh-<short>`.
+    pub fn stem(&self) -> String {
+        format!("lh-{}", self.run.short())
+    }
+
+    /// The wrapper do-file.
+    pub fn wrapper(&self) -> PathBuf {
+        self.folder.join(self.stem() + ".do")
+    }
+
+    /// Stata's batch log.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join(self.stem() + ".log")
+    }
+
+    /// Makes the folder, durably.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn create(&self) -> io::Result<()> {
+        durable::create_folder(&self.folder)
+    }
+
+    /// Reads a record; `None` when it is not there.
+    ///
+    /// # Errors
+    /// Any other failure, also of its content.
+    pub fn read<T: DeserializeOwned>(&self, path: &Path) -> io::Result<Option<T>> {
+        match fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {e}", path.display()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a record, durably and whole.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn write<T: Serialize>(&self, path: &Path, record: &T) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(record)?;
+        bytes.push(b'\n');
+        durable::replace(path, &bytes)
+    }
+
+    /// Keeps a little room aside for the records of the end, in case the file system fills up meanwhile.
+    pub fn keep_reserve(&self) {
+        // Best effort: without it a full disk delays the exit record until there is room again.
+        let _ = fs::write(self.reserve(), vec![0_u8; 64 * 1024]);
+    }
+
+    /// Gives that room back.
+    pub fn release_reserve(&self) {
+        let _ = fs::remove_file(self.reserve());
+    }
+
+    /// Lets go of everything: first out of the way under another name, so that a crash leaves no half of it.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn remove(&self) -> io::Result<()> {
+        let aside = self.folder.with_extension("forgotten");
+        fs::rename(&self.folder, &aside)?;
+        durable::remove_folder(&aside)
+    }
+}

@@ -1,0 +1,287 @@
+//! The records in a spool. Readers ignore fields they do not know; new fields have defaults.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use longhaul_proto::{
+    state::{Cause, RunState},
+    wire,
+};
+use serde::{Deserialize, Serialize};
+
+/// Limits of a run, milliseconds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Timing {
+    /// From the first log byte; `None` = no limit.
+    pub timeout: Option<u64>,
+    /// From the spawn to the first log byte.
+    pub start: u64,
+    /// From SIGINT to SIGTERM.
+    pub after_break: u64,
+    /// From SIGTERM to SIGKILL.
+    pub after_terminate: u64,
+}
+
+/// What the supervisor needs to know. Written by the agent before the supervisor starts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// Version of the spool's format.
+    pub format: u32,
+    /// The attempt that this plan is for.
+    pub attempt: u32,
+    /// Stata, or whatever stands in for it.
+    pub program: PathBuf,
+    /// Its first word, when it should not be the program's own path.
+    pub arg0: Option<String>,
+    /// Its arguments.
+    pub argv: Vec<String>,
+    /// Its whole environment.
+    pub env: BTreeMap<String, String>,
+    /// `stata` or `standin`.
+    pub engine: String,
+    /// Edition and version, or what the stand-in says of itself.
+    pub engine_note: String,
+    /// Where the user's code runs (the wrapper goes there; Stata itself starts in the spool).
+    pub working_dir: PathBuf,
+    /// Name of the do-file as people know it; empty for text.
+    pub source: String,
+    /// Hex digest of the executed bytes.
+    pub code_sha256: String,
+    /// A project's `profile.do` is run by the wrapper.
+    pub profile: Option<PathBuf>,
+    /// Limits.
+    pub timing: Timing,
+    /// Bytes of each stream that the record covers; what comes after them stays on the host only.
+    pub output_limit: u64,
+}
+
+/// The process that a supervisor started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Process id.
+    pub pid: i32,
+    /// Its process group.
+    pub pgid: i32,
+    /// The host's boot id.
+    pub boot_id: String,
+    /// Start time of the process in clock ticks since boot; with the boot id it names the process for ever.
+    pub start_ticks: u64,
+    /// Wall time, Unix milliseconds.
+    pub at_ms: i64,
+    /// Monotonic time of the host, milliseconds.
+    pub mono_ms: u64,
+    /// The kernel's count of processes it killed for memory in the run's control group, before the start.
+    #[serde(default)]
+    pub oom_kills: Option<u64>,
+}
+
+/// The first log byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Wall time, Unix milliseconds.
+    pub at_ms: i64,
+    /// Monotonic time of the host, milliseconds: the run's own limit counts from here.
+    pub mono_ms: u64,
+}
+
+/// How gently a run is ended; later words are stronger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wish {
+    /// SIGINT, then SIGTERM, then SIGKILL.
+    Break,
+    /// SIGTERM, then SIGKILL.
+    Terminate,
+    /// SIGKILL.
+    Kill,
+}
+
+impl Wish {
+    /// From the wire; what is not said is a break.
+    pub fn from_wire(mode: i32) -> Self {
+        match wire::CancelMode::try_from(mode) {
+            Ok(wire::CancelMode::Terminate) => Self::Terminate,
+            Ok(wire::CancelMode::Kill) => Self::Kill,
+            _ => Self::Break,
+        }
+    }
+}
+
+/// Somebody's wish to end a run: written by the agent, obeyed by the supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelWish {
+    /// How gently.
+    pub mode: Wish,
+    /// Who asked.
+    pub by: String,
+    /// Wall time, Unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// Why a run is being ended: on disk before the first signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// Cancel requested, run timeout or start timeout.
+    pub cause: Cause,
+    /// Who asked; empty = a limit.
+    pub by: String,
+    /// Wall time, Unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// Length and digest of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFacts {
+    /// Bytes that the record covers.
+    pub len: u64,
+    /// Hex SHA-256 of those bytes.
+    pub sha256: String,
+    /// Bytes in the file, when they are more than the record covers.
+    #[serde(default)]
+    pub beyond: Option<u64>,
+    /// What happened to the file, when something did (deleted, truncated).
+    #[serde(default)]
+    pub note: Option<String>,
+}
+
+/// The raw facts of an end. No verdict.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Exit {
+    /// The attempt.
+    pub attempt: u32,
+    /// Whether a process was started at all.
+    pub spawned: bool,
+    /// Why it could not be.
+    pub spawn_error: Option<String>,
+    /// Exit status, when it left by itself and we were its parent.
+    pub code: Option<i32>,
+    /// Signal that ended it, likewise.
+    pub signal: Option<i32>,
+    /// The supervisor that started it died, so that the status is not known.
+    pub status_lost: bool,
+    /// Why it was being ended, also when `ending.json` could not be written.
+    #[serde(default)]
+    pub ending: Option<Ending>,
+    /// The host was restarted meanwhile.
+    pub rebooted: bool,
+    /// The kernel killed for memory in the run's control group.
+    pub out_of_memory: bool,
+    /// The file system had no room at the end.
+    pub disk_full: bool,
+    /// When the process existed, Unix milliseconds; 0 = never.
+    pub started_at_ms: i64,
+    /// First log byte, likewise.
+    pub running_at_ms: i64,
+    /// End, Unix milliseconds.
+    pub ended_at_ms: i64,
+    /// From the first log byte to the end, monotonic, milliseconds.
+    pub duration_ms: u64,
+    /// Largest resident size seen, bytes; 0 = not known.
+    pub max_rss_bytes: u64,
+    /// Stata's batch log.
+    pub log: FileFacts,
+    /// stdout and stderr.
+    pub console: FileFacts,
+    /// Processes that had to be ended after Stata.
+    pub leftovers: Vec<String>,
+    /// Who wrote this record: `supervisor`, `second supervisor` or `agent`.
+    pub by: String,
+}
+
+/// Where in the code it happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// The do-file, as resolved on the host.
+    pub file: String,
+    /// 1-based line.
+    pub line: u32,
+    /// `file:line` of the do-files around it, outermost first.
+    pub callers: Vec<String>,
+}
+
+/// A file that a run left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Where.
+    pub path: String,
+    /// How large.
+    pub bytes: u64,
+}
+
+/// `outcome.json`: the verdict as the agent tells it, word for word, ever after.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutcomeRecord {
+    /// The end.
+    pub state: RunState,
+    /// Why.
+    pub cause: Cause,
+    /// Stata's return code.
+    pub rc: Option<i64>,
+    /// Stata's error text, or ours.
+    pub message: String,
+    /// The command that failed.
+    pub command: String,
+    /// Where.
+    pub location: Option<Location>,
+    /// Exit status.
+    pub exit_code: Option<i32>,
+    /// Signal.
+    pub signal: Option<i32>,
+    /// The log.
+    pub log: FileFacts,
+    /// The console.
+    pub console: FileFacts,
+    /// Processes that had to be ended after Stata.
+    pub leftovers: Vec<String>,
+    /// Unix milliseconds; 0 = never.
+    pub started_at_ms: i64,
+    /// Unix milliseconds; 0 = never.
+    pub running_at_ms: i64,
+    /// Unix milliseconds.
+    pub ended_at_ms: i64,
+    /// Monotonic, milliseconds.
+    pub duration_ms: u64,
+    /// Bytes; 0 = not known.
+    pub max_rss_bytes: u64,
+    /// What else a person should know.
+    pub note: String,
+    /// Who asked for the end.
+    pub ended_by: String,
+    /// Files that the run left.
+    #[serde(default)]
+    pub artifacts: Vec<Artifact>,
+    /// The user's part of the log.
+    #[serde(default)]
+    pub view: Option<(u64, Option<u64>)>,
+}
+
+impl OutcomeRecord {
+    /// As it goes over the wire.
+    pub fn to_wire(&self) -> wire::Outcome {
+        wire::Outcome {
+            state: self.state.to_wire() as i32,
+            cause: self.cause.to_wire() as i32,
+            rc: self.rc,
+            message: self.message.clone(),
+            command: self.command.clone(),
+            location: self.location.as_ref().map(|l| wire::Location {
+                file: l.file.clone(),
+                line: l.line,
+                callers: l.callers.clone(),
+            }),
+            exit_code: self.exit_code,
+            signal: self.signal,
+            log_len: self.log.len,
+            log_sha256: self.log.sha256.clone(),
+            console_len: self.console.len,
+            console_sha256: self.console.sha256.clone(),
+            leftovers: self.leftovers.clone(),
+            started_at_ms: self.started_at_ms,
+            running_at_ms: self.running_at_ms,
+            ended_at_ms: self.ended_at_ms,
+            duration_ms: self.duration_ms,
+            max_rss_bytes: self.max_rss_bytes,
+            note: self.note.clone(),
+            ended_by: self.ended_by.clone(),
+        }
+    }
+}

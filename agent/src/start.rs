@@ -1,0 +1,269 @@
+//! Starting and stopping an agent.
+
+use std::{
+    ffi::OsString,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::Uri;
+use longhaul_proto::{
+    MAX_MESSAGE,
+    clock::Clock,
+    durable,
+    ids::Ids,
+    join::{Guard, JoinSecret},
+    tasks::Tasks,
+    wire::agent_server::AgentServer,
+};
+use tokio::net::TcpListener;
+use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
+
+use crate::{
+    engine::{Choice, Engine},
+    executor::{self, Local},
+    identity::{Identity, Label},
+    limits::MinFree,
+    os::FileLock,
+    prepare::Preparer,
+    register::Registrar,
+    runs::Runs,
+    service::Service,
+    source::Places,
+    spool::{SpoolRoot, Timing},
+    stata::wrapper::needs_staging,
+};
+
+/// Everything an agent can be told. Durations count as said at each.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data folder; the agent's part is `agent` below it.
+    pub data: PathBuf,
+    /// The gateway, `http://host:port`; `None` = nobody registers this agent (it is dialled all the same).
+    pub gateway: Option<Uri>,
+    /// The address under which the gateway dials this agent; empty = the listener's, or the one from which the gateway
+    /// is reached when that is a wildcard.
+    pub advertise: String,
+    /// Name, labels, pool, seats, limit and roots.
+    pub label: Label,
+    /// Prefixes of clients' paths and what they are here.
+    pub path_map: Vec<(String, PathBuf)>,
+    /// The secret shared with the gateway.
+    pub secret: JoinSecret,
+    /// Which engine is offered.
+    pub engine: Choice,
+    /// Stata's program or folder, when not found by itself.
+    pub stata: Option<PathBuf>,
+    /// The program that understands `supervise` and `standin`; `None` = the running one.
+    pub program: Option<PathBuf>,
+    /// From the spawn to the first log byte; 120 s.
+    pub start_timeout: Duration,
+    /// From SIGINT to SIGTERM; 10 s.
+    pub after_break: Duration,
+    /// From SIGTERM to SIGKILL; 5 s.
+    pub after_terminate: Duration,
+    /// Room that must be free in the spool.
+    pub min_free: MinFree,
+    /// Bytes of each stream that are kept of a run; 4 GiB.
+    pub output_limit: u64,
+    /// Environment names that runs see besides the usual ones.
+    pub env_allow: Vec<String>,
+    /// The environment from which runs get what is allowed.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+impl Options {
+    /// The defaults, for an agent with its data in `data`.
+    pub fn new(data: PathBuf, secret: JoinSecret) -> Self {
+        let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+        let home = environment.iter().find(|(name, _)| name == "HOME").map(|(_, home)| PathBuf::from(home));
+        Self {
+            data,
+            gateway: None,
+            advertise: String::new(),
+            label: Label {
+                name: crate::os::hostname(),
+                pool: crate::os::hostname(),
+                pool_seats: 1,
+                host_limit: 1,
+                roots: home.into_iter().collect(),
+                ..Label::default()
+            },
+            path_map: vec![],
+            secret,
+            engine: Choice::Auto,
+            stata: None,
+            program: None,
+            start_timeout: Duration::from_secs(120),
+            after_break: Duration::from_secs(10),
+            after_terminate: Duration::from_secs(5),
+            min_free: MinFree::default(),
+            output_limit: 4 << 30,
+            env_allow: vec![],
+            environment,
+        }
+    }
+}
+
+/// What is passed in, so that tests can replay it.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// Time.
+    pub clock: Clock,
+    /// Names.
+    pub ids: Ids,
+}
+
+impl Deps {
+    /// The system's own.
+    pub fn system() -> Self {
+        Self { clock: Clock::system(), ids: Ids::system() }
+    }
+}
+
+/// Why an agent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder.
+    #[error("the data folder {} cannot be used", .0.display())]
+    Data(PathBuf, #[source] io::Error),
+    /// The data folder's name.
+    #[error("the data folder {} holds {character}, which Stata cannot be given in a path: choose another with --data", .path.display())]
+    Name {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        character: &'static str,
+    },
+    /// Another agent.
+    #[error("another agent has the data folder {}: stop it, or give this one its own with --data", .0.display())]
+    Held(PathBuf),
+    /// The program.
+    #[error("the running program cannot be found, so that no supervisor could be started")]
+    Program(#[source] io::Error),
+    /// The listener.
+    #[error("the listener has no address")]
+    Listener(#[source] io::Error),
+    /// Randomness.
+    #[error("the system has no randomness")]
+    Random(#[source] io::Error),
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Kept in its data folder.
+    pub agent_id: String,
+    /// Why it takes no runs, in words for people; empty = it does.
+    pub problem: String,
+    tasks: Tasks,
+    _lock: FileLock,
+}
+
+/// Starts an agent on a listener that is open already.
+///
+/// # Errors
+/// See [`StartError`]. A missing Stata is none: the agent starts, takes no runs and says why.
+pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Result<Agent, StartError> {
+    let folder = options.data.join("agent");
+    let data_error = |error| StartError::Data(folder.clone(), error);
+    durable::create_folder(&folder).map_err(data_error)?;
+    // Whole, because Stata is started elsewhere than we are.
+    let folder = std::fs::canonicalize(&folder).map_err(data_error)?;
+    if let Some(character) = needs_staging(&folder) {
+        return Err(StartError::Name { path: folder, character });
+    }
+    let lock = FileLock::try_take(&folder.join("lock")).map_err(data_error)?;
+    let lock = lock.ok_or_else(|| StartError::Held(folder.clone()))?;
+    let addr = listener.local_addr().map_err(StartError::Listener)?;
+    let tasks = Tasks::new();
+
+    let program = match options.program {
+        Some(program) => program,
+        None => executor::own_program().map_err(StartError::Program)?,
+    };
+    let preparer = Preparer {
+        places: Places {
+            host: options.label.name.clone(),
+            roots: options.label.roots.clone(),
+            path_map: options.path_map,
+        },
+        engine: Engine::find(options.engine, options.stata.as_deref(), &program),
+        environment: options.environment,
+        env_allow: options.env_allow,
+        timing: Timing {
+            timeout: None,
+            start: millis(options.start_timeout),
+            after_break: millis(options.after_break),
+            after_terminate: millis(options.after_terminate),
+        },
+        output_limit: options.output_limit,
+    };
+    let advertise = match options.advertise {
+        given if !given.is_empty() => given,
+        _ if addr.ip().is_unspecified() => String::new(),
+        _ => format!("http://{addr}"),
+    };
+    let identity = Identity::open(&folder, options.label, advertise, &deps.ids).map_err(data_error)?;
+    let root = SpoolRoot::open(folder.join("runs")).map_err(data_error)?;
+    let runs = Runs::open(root, preparer, Arc::new(Local::new(program)), options.min_free, deps.clock, tasks.clone())
+        .map_err(data_error)?;
+    let problem = runs.problem().unwrap_or_default();
+    if !problem.is_empty() {
+        tracing::warn!(%problem, "this agent takes no runs");
+    }
+
+    let guard = Guard::new(options.secret.clone()).map_err(StartError::Random)?;
+    serve(listener, Service::new(identity.clone(), guard, runs.clone(), tasks.clone()), &tasks);
+    if let Some(gateway) = options.gateway {
+        let registrar =
+            Registrar { gateway, secret: options.secret, identity: identity.clone(), runs, listen: addr };
+        tasks.spawn_until_stop(registrar.run());
+    }
+    Ok(Agent { addr, agent_id: identity.agent_id().to_owned(), problem, tasks, _lock: lock })
+}
+
+fn serve(listener: TcpListener, service: Service, tasks: &Tasks) {
+    let service =
+        AgentServer::new(service).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
+    let router = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .add_service(service);
+    let incoming = TcpListenerStream::new(listener).map(|stream| {
+        stream.inspect(|stream| {
+            // Without it every small message waits for the one before: 48 ms against 2.
+            let _ = stream.set_nodelay(true);
+        })
+    });
+    let stop = tasks.stopping();
+    tasks.spawn(async move {
+        if let Err(error) = router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await {
+            tracing::error!(%error, "the agent's listener failed");
+        }
+    });
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Agent {
+    /// Stops answering and lets go of the data folder; runs go on under their supervisors. Returns whether all had
+    /// stopped within `deadline`.
+    pub async fn shutdown(self, deadline: Duration) -> bool {
+        self.tasks.shutdown(deadline).await
+    }
+
+    /// Where the spools of an agent with this data folder are.
+    pub fn spools(data: &Path) -> PathBuf {
+        data.join("agent").join("runs")
+    }
+}

@@ -1,0 +1,82 @@
+//! The exit record: what happened, with length and digest of what was printed.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use longhaul_proto::{clock::Clock, durable, hex};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    limits,
+    spool::{Exit, FileFacts, Plan, Spool},
+};
+
+/// Between two tries to write the record on a full file system.
+const AGAIN: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 1, tv_nsec: 0 };
+/// How long we try before the agent has to write it.
+const TRIES: u32 = 600;
+
+/// Below this many free bytes a file system counts as full.
+const FULL: u64 = 1 << 20;
+
+/// Removes the temporary files and writes `exit.json`, whatever it takes.
+pub(super) fn record(spool: &Spool, plan: &Plan, clock: &Clock, mut exit: Exit) -> io::Result<()> {
+    exit.ended_at_ms = clock.unix_ms();
+    // Before the temporary files go: they may be what filled it.
+    exit.disk_full = limits::room(spool.path()).is_ok_and(|room| room.free < FULL);
+    if let Err(error) = durable::remove_folder(&spool.tmp()) {
+        eprintln!("supervise: temporary files stay: {error}");
+    }
+    let note = exit.log.note.take();
+    exit.log = FileFacts { note, ..file_facts(&spool.log(), plan.output_limit)? };
+    exit.console = file_facts(&spool.console(), plan.output_limit)?;
+    spool.release_reserve();
+    let mut tries = 0;
+    while let Err(error) = spool.write(&spool.exit(), &exit) {
+        tries += 1;
+        if tries >= TRIES {
+            return Err(error);
+        }
+        let _ = rustix::event::poll(&mut [], Some(&AGAIN));
+    }
+    Ok(())
+}
+
+/// Length and digest of a file, of at most `limit` bytes of it. A file that is not there is empty.
+///
+/// # Errors
+/// Any other failure of the file system.
+pub fn file_facts(path: &Path, limit: u64) -> io::Result<FileFacts> {
+    let mut hasher = Sha256::new();
+    let mut len = 0_u64;
+    let mut beyond = None;
+    match File::open(path) {
+        Ok(file) => {
+            let whole = file.metadata()?.len();
+            if whole > limit {
+                beyond = Some(whole);
+            }
+            // What is hashed must outlast a crash, or the record would speak of bytes that are not there.
+            file.sync_data()?;
+            let mut file = file.take(limit);
+            let mut buffer = vec![0_u8; 256 * 1024];
+            loop {
+                match file.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(n) => {
+                        hasher.update(&buffer[..n]);
+                        len += n as u64;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(FileFacts { len, sha256: hex(&hasher.finalize()), beyond, note: None })
+}

@@ -1,0 +1,47 @@
+//! Ending a process step by step: SIGINT lets Stata break and unwind, SIGTERM lets it leave, SIGKILL is certain.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::target::Live;
+use crate::spool::{Ending, Timing, Wish};
+
+/// How long to wait between two SIGKILLs.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// An end under way. Its cause is on disk already.
+pub(super) struct Grace {
+    pub(super) ending: Ending,
+    next: Wish,
+    due: Option<Duration>,
+}
+
+impl Grace {
+    pub(super) fn new(mode: Wish, ending: Ending) -> Self {
+        Self { ending, next: mode, due: None }
+    }
+
+    /// Goes on from a stronger step at once; a weaker wish changes nothing.
+    pub(super) fn strengthen(&mut self, mode: Wish) {
+        if mode > self.next {
+            self.next = mode;
+            self.due = None;
+        }
+    }
+
+    /// Sends what is due at `now` (the host's monotonic clock); returns when the next step is.
+    pub(super) fn step(&mut self, now: Duration, timing: &Timing, live: &Live) -> Option<Duration> {
+        if self.due.is_none_or(|due| now >= due) {
+            let (signal, wait, next) = match self.next {
+                Wish::Break => (Signal::INT, Duration::from_millis(timing.after_break), Wish::Terminate),
+                Wish::Terminate => (Signal::TERM, Duration::from_millis(timing.after_terminate), Wish::Kill),
+                Wish::Kill => (Signal::KILL, AGAIN, Wish::Kill),
+            };
+            live.signal_group(signal);
+            self.next = next;
+            self.due = Some(now + wait);
+        }
+        self.due
+    }
+}

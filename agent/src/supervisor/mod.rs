@@ -1,0 +1,119 @@
+//! The supervisor: the small process that owns one Stata and outlives the agent.
+//!
+//! It is started as `<program> supervise SPOOL`, before any async runtime, in a session of its own, and does one thing:
+//!
+//! 1. takes the spool's lock (held = alive); a second supervisor of the same run leaves at once;
+//! 2. writes `spawning`, then spawns Stata in a process group of its own, then writes `started.json`;
+//! 3. waits for Stata's end, a wish to cancel, or a limit, and writes `ending.json` before the first signal it sends;
+//! 4. ends all that Stata left behind, and names it;
+//! 5. writes the exit record with length and digest of the output.
+//!
+//! When it finds `spawning` already there, its predecessor died: Stata is never started twice, so it adopts the process
+//! if it still lives, waits for its end like a parent would (without learning the exit status), and writes the record.
+//!
+//! It gives no verdict and speaks no network. A signal from the terminal or a service manager does not end it.
+
+mod exit;
+mod grace;
+mod kept_log;
+mod sweep;
+mod target;
+mod watch;
+
+use std::{
+    ffi::OsString,
+    io,
+    path::Path,
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use longhaul_proto::{clock::Clock, durable, state::Cause};
+
+use crate::{
+    os::{self, FileLock},
+    spool::{CancelWish, Ending, Exit, FORMAT, OLDEST_FORMAT, Plan, Spool},
+};
+
+pub use exit::file_facts;
+
+/// Exit status of a supervisor that found another one at work.
+pub const ALREADY_SUPERVISED: u8 = 3;
+
+/// `supervise SPOOL`: `args` are the words after `supervise`.
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    let [folder] = args.as_slice() else {
+        eprintln!("supervise: one argument is needed, the folder of a run; agents start this by themselves");
+        return ExitCode::from(2);
+    };
+    let Some(spool) = Spool::at(Path::new(folder)) else {
+        eprintln!("supervise: `{}` is not the folder of a run", folder.to_string_lossy());
+        return ExitCode::from(2);
+    };
+    match supervise(&spool) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(ALREADY_SUPERVISED),
+        Err(error) => {
+            eprintln!("supervise: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Supervises the run in `spool` to its end. `Ok(false)`: another supervisor does.
+fn supervise(spool: &Spool) -> io::Result<bool> {
+    detach()?;
+    let Some(_lock) = FileLock::try_take(&spool.lock())? else { return Ok(false) };
+    if spool.exit().exists() {
+        return Ok(true);
+    }
+    let clock = Clock::system();
+    let plan: Plan = spool
+        .read(&spool.plan())?
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the run has no plan"))?;
+    if !(OLDEST_FORMAT..=FORMAT).contains(&plan.format) {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "the spool was written by another version"));
+    }
+    let control = watch::Control::open(spool);
+    let mut exit = Exit { attempt: plan.attempt, by: "supervisor".into(), ..Exit::default() };
+
+    let target = if spool.spawning().exists() {
+        exit.by = "second supervisor".into();
+        target::adopt(spool, &plan)
+    } else if let Some(wish) = spool.read::<CancelWish>(&spool.cancel())? {
+        // Nothing has begun, and nothing will.
+        let ending = Ending { cause: Cause::CancelRequested, by: wish.by, at_ms: clock.unix_ms() };
+        spool.write(&spool.ending(), &ending)?;
+        target::Target::Never { error: None }
+    } else {
+        durable::replace(&spool.spawning(), os::boot_id().as_bytes())?;
+        target::spawn(spool, &plan, &clock)
+    };
+    if let Err(error) = watch::until_end(spool, &plan, &clock, control, target, &mut exit) {
+        // The end is recorded in any case; what went wrong on the way is for the supervisor's own log.
+        eprintln!("supervise: {error}");
+    }
+    exit::record(spool, &plan, &clock, exit)?;
+    Ok(true)
+}
+
+/// Leaves the agent's session, becomes the parent of orphans below, and outlives signals meant for others.
+fn detach() -> io::Result<()> {
+    // Fails only for the leader of a process group, which then has a group of its own already.
+    let _ = rustix::process::setsid();
+    #[cfg(target_os = "linux")]
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    // Handled, not ignored: Stata must start with the default reaction, also when our parent ignored a signal.
+    for signal in [
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGTERM,
+        signal_hook::consts::SIGHUP,
+        signal_hook::consts::SIGQUIT,
+        signal_hook::consts::SIGUSR1,
+        signal_hook::consts::SIGUSR2,
+        signal_hook::consts::SIGALRM,
+    ] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! The wait: one `poll` over Stata's end, the control FIFO, the first log byte, and the clock.
+
+use std::{fs, io, time::Duration};
+
+use longhaul_proto::{clock::Clock, state::Cause};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fd::{AsFd, OwnedFd},
+    fs::{Mode, OFlags},
+};
+
+use super::{
+    grace::Grace,
+    kept_log::LogKeeper,
+    sweep,
+    target::{Ended, Live, Target, reap_orphans},
+};
+use crate::{
+    os,
+    spool::{CancelWish, Ending, Exit, Plan, Running, Spool, Wish},
+};
+
+/// Behind every wake-up: wishes and orphans are looked for at least this often.
+const TICK: Duration = Duration::from_secs(1);
+/// Likewise for the first log byte, and for everything where the kernel wakes nobody.
+const SHORT_TICK: Duration = Duration::from_millis(100);
+
+/// The FIFO by which the agent wakes us after it has written a wish. Missing (no FIFO, no permission) means later, not
+/// never: the tick looks too.
+pub(super) struct Control(Option<OwnedFd>);
+
+impl Control {
+    pub(super) fn open(spool: &Spool) -> Self {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{CWD, FileType, mknodat, open};
+            let path = spool.control();
+            let _ = mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0);
+            // Read and write, so that a writer's going away is no end of file.
+            Self(open(&path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok())
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = (spool, Mode::empty(), OFlags::empty());
+            Self(None)
+        }
+    }
+
+    fn drain(&self) {
+        if let Some(fd) = &self.0 {
+            let mut buffer = [0_u8; 64];
+            while rustix::io::read(fd, &mut buffer).is_ok_and(|n| n > 0) {}
+        }
+    }
+}
+
+/// Wakes when something is written in the spool; wanted until the first log byte.
+fn watch_folder(spool: &Spool) -> Option<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::inotify;
+        let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).ok()?;
+        inotify::add_watch(&fd, spool.path(), inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE).ok()?;
+        Some(fd)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = spool;
+        None
+    }
+}
+
+/// Waits for the end of `target` and ends it when a wish or a limit says so. What it learns goes into `exit`.
+pub(super) fn until_end(
+    spool: &Spool,
+    plan: &Plan,
+    clock: &Clock,
+    control: Control,
+    target: Target,
+    exit: &mut Exit,
+) -> io::Result<()> {
+    match target {
+        Target::Never { error } => exit.spawn_error = error,
+        Target::Gone { started } => {
+            exit.spawned = true;
+            exit.status_lost = true;
+            exit.started_at_ms = started.map_or(0, |s| s.at_ms);
+            exit.running_at_ms = spool.read::<Running>(&spool.running())?.map_or(0, |r| r.at_ms);
+            exit.leftovers = sweep::sweep(spool, false);
+        }
+        Target::Lives(live) => {
+            exit.spawned = true;
+            exit.started_at_ms = live.started.at_ms;
+            Watch::new(spool, plan, clock, control, live).run(exit);
+        }
+    }
+    Ok(())
+}
+
+struct Watch<'a> {
+    spool: &'a Spool,
+    plan: &'a Plan,
+    clock: &'a Clock,
+    control: Control,
+    folder: Option<OwnedFd>,
+    live: Live,
+    running: Option<Running>,
+    grace: Option<Grace>,
+    max_rss: u64,
+    log: LogKeeper,
+}
+
+impl<'a> Watch<'a> {
+    fn new(spool: &'a Spool, plan: &'a Plan, clock: &'a Clock, control: Control, live: Live) -> Self {
+        let running: Option<Running> = spool.read(&spool.running()).ok().flatten();
+        let folder = if running.is_none() { watch_folder(spool) } else { None };
+        // A predecessor may have begun to end it; we go on from the same cause with the gentlest step again.
+        let ending: Option<Ending> = spool.read(&spool.ending()).ok().flatten();
+        let grace = ending.map(|ending| Grace::new(Wish::Break, ending));
+        Self { spool, plan, clock, control, folder, live, running, grace, max_rss: 0, log: LogKeeper::default() }
+    }
+
+    fn run(mut self, exit: &mut Exit) {
+        let ended = loop {
+            self.max_rss = self.max_rss.max(os::peak_rss(self.live.started.pid).unwrap_or(0));
+            self.look_for_output();
+            self.log.look(self.spool);
+            let ended = self.live.ended();
+            if ended != Ended::No {
+                break ended;
+            }
+            self.look_for_reasons();
+            let now = os::monotonic();
+            let step = self.grace.as_mut().and_then(|grace| grace.step(now, &self.plan.timing, &self.live));
+            reap_orphans(self.live.started.pid);
+            self.wait(now, step);
+        };
+        match ended {
+            Ended::Code(code) => exit.code = Some(code),
+            Ended::Signal(signal) => exit.signal = Some(signal),
+            _ => exit.status_lost = true,
+        }
+        exit.duration_ms = self.running.map_or(0, |r| os::monotonic_ms().saturating_sub(r.mono_ms));
+        exit.running_at_ms = self.running.map_or(0, |r| r.at_ms);
+        exit.max_rss_bytes = self.max_rss;
+        exit.out_of_memory = match (self.live.started.oom_kills, os::oom_kills()) {
+            (Some(before), Some(after)) => after > before,
+            _ => false,
+        };
+        exit.ending = self.grace.map(|grace| grace.ending);
+        exit.leftovers = sweep::sweep(self.spool, self.live.child);
+        self.live.reap();
+        exit.log.note = self.log.settle(self.spool);
+    }
+
+    fn look_for_output(&mut self) {
+        if self.running.is_some() || !fs::metadata(self.spool.log()).is_ok_and(|m| m.len() > 0) {
+            return;
+        }
+        let running = Running { at_ms: self.clock.unix_ms(), mono_ms: os::monotonic_ms() };
+        self.running = Some(running);
+        self.folder = None;
+        self.keep(&self.spool.running(), &running);
+    }
+
+    /// A wish, or a limit that is reached; and a stronger wish while one is being carried out.
+    fn look_for_reasons(&mut self) {
+        let wish = self.spool.read::<CancelWish>(&self.spool.cancel()).ok().flatten();
+        if let Some(grace) = &mut self.grace {
+            if let Some(wish) = wish {
+                grace.strengthen(wish.mode);
+            }
+            return;
+        }
+        let since = |mono_ms: u64| os::monotonic_ms().saturating_sub(mono_ms);
+        let reason = if let Some(wish) = wish {
+            Some((wish.mode, Cause::CancelRequested, wish.by))
+        } else {
+            match self.running {
+                Some(running) => self
+                    .plan
+                    .timing
+                    .timeout
+                    .filter(|limit| since(running.mono_ms) >= *limit)
+                    .map(|_| (Wish::Break, Cause::RunTimeout, String::new())),
+                // No do-file runs yet, so there is nothing to break.
+                None => (since(self.live.started.mono_ms) >= self.plan.timing.start)
+                    .then(|| (Wish::Terminate, Cause::StartTimeout, String::new())),
+            }
+        };
+        if let Some((mode, cause, by)) = reason {
+            let ending = Ending { cause, by, at_ms: self.clock.unix_ms() };
+            self.keep(&self.spool.ending(), &ending);
+            self.grace = Some(Grace::new(mode, ending));
+        }
+    }
+
+    /// Writes a record; on a full file system the reserve makes room, and what cannot be written at all is still known
+    /// to us and goes into the exit record.
+    fn keep<T: serde::Serialize>(&self, path: &std::path::Path, record: &T) {
+        if self.spool.write(path, record).is_err() {
+            self.spool.release_reserve();
+            if let Err(error) = self.spool.write(path, record) {
+                eprintln!("supervise: {}: {error}", path.display());
+            }
+        }
+    }
+
+    fn wait(&self, now: Duration, step: Option<Duration>) {
+        let mut sleep = if self.running.is_none() || !self.wakes() { SHORT_TICK } else { TICK };
+        let until = |limit: Duration| limit.saturating_sub(now).max(Duration::from_millis(1));
+        if let Some(step) = step {
+            sleep = sleep.min(until(step));
+        } else if let (Some(running), Some(limit)) = (self.running, self.plan.timing.timeout) {
+            sleep = sleep.min(until(Duration::from_millis(running.mono_ms.saturating_add(limit))));
+        }
+        let timeout = rustix::time::Timespec {
+            tv_sec: i64::try_from(sleep.as_secs()).unwrap_or(1),
+            tv_nsec: sleep.subsec_nanos().into(),
+        };
+        let mut fds = vec![];
+        fds.extend(self.control.0.as_ref().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));
+        fds.extend(self.folder.as_ref().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));
+        #[cfg(target_os = "linux")]
+        fds.extend(self.live.pidfd.as_ref().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));
+        // An interruption by a signal is a wake-up like any other.
+        let _ = poll(&mut fds, Some(&timeout));
+        self.control.drain();
+        if let Some(folder) = &self.folder {
+            let mut buffer = [0_u8; 4096];
+            while rustix::io::read(folder, &mut buffer).is_ok_and(|n| n > 0) {}
+        }
+    }
+
+    fn wakes(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return self.live.pidfd.is_some();
+        #[cfg(not(target_os = "linux"))]
+        return false;
+    }
+}

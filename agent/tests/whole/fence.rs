@@ -1,0 +1,122 @@
+//! At most once: attempts, proofs, and what may be let go of.
+
+use longhaul_proto::{
+    state::{Cause, RunState},
+    wire,
+};
+use tonic::Code;
+
+use crate::{
+    Test,
+    kit::{Place, block_on, text},
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("the_same_attempt_is_followed_and_another_refused", attempts),
+    ("a_revoked_attempt_never_starts", revoked),
+    ("a_started_attempt_is_not_revoked", started),
+    ("forget_wants_the_right_digest", forget),
+    ("another_ledger_is_refused", ledger),
+];
+
+fn attempts() {
+    block_on(async {
+        let place = Place::new();
+        let (_agent, gateway) = place.agent().await;
+        let proof = place.project().join("lines.txt");
+        let code = format!("file open h using \"{}\", write text append\nfile write h \"x\" _n\nfile close h\n", proof.display());
+        let request = text(&code);
+        let (a, b) = tokio::join!(gateway.run(request.clone(), 2), gateway.run(request.clone(), 2));
+        for mut followed in [a.unwrap(), b.unwrap()] {
+            followed.to_end().await;
+            followed.expect(RunState::Succeeded, Cause::Completed);
+        }
+        let mut again = gateway.run(request.clone(), 2).await.unwrap();
+        again.to_end().await;
+        again.expect(RunState::Succeeded, Cause::Completed);
+        for attempt in [1, 3] {
+            let refused = gateway.run(request.clone(), attempt).await.err().unwrap();
+            assert_eq!(refused.code(), Code::FailedPrecondition, "attempt {attempt}: {refused}");
+        }
+        assert_eq!(std::fs::read_to_string(proof).unwrap().lines().count(), 1, "it ran once");
+    });
+}
+
+fn revoked() {
+    block_on(async {
+        let place = Place::new();
+        let (agent, gateway) = place.agent().await;
+        let request = text("display 1\n");
+        assert!(gateway.revoke(&request.run_id, 1).await);
+        assert!(gateway.revoke(&request.run_id, 1).await, "proof can be asked for again");
+        let refused = gateway.run(request.clone(), 1).await.err().unwrap();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert!(refused.message().contains("revoked"), "{refused}");
+        // Also by an agent that was started anew.
+        agent.shutdown(crate::PATIENCE).await;
+        let (_agent, gateway) = place.agent().await;
+        assert!(gateway.run(request.clone(), 1).await.err().unwrap().message().contains("revoked"));
+        assert_eq!(gateway.follow(&request.run_id, 0, 0).await.err().unwrap().code(), Code::NotFound);
+        let mut next = gateway.run(request, 2).await.unwrap();
+        next.to_end().await;
+        next.expect(RunState::Succeeded, Cause::Completed);
+    });
+}
+
+fn started() {
+    block_on(async {
+        let place = Place::new();
+        let (_agent, gateway) = place.agent().await;
+        let request = text("display 1\n");
+        let run = request.run_id.clone();
+        gateway.complete(request).await;
+        assert!(!gateway.revoke(&run, 1).await);
+        assert!(!gateway.revoke(&run, 2).await, "nor is a place made for another one");
+    });
+}
+
+fn forget() {
+    block_on(async {
+        let place = Place::new();
+        let (_agent, gateway) = place.agent().await;
+        let request = text("display \"up\"\nsleep 1000\n");
+        let run = request.run_id.clone();
+        let mut followed = gateway.run(request, 1).await.unwrap();
+        followed.until_log("up").await;
+        let early = gateway.forget(wire::ForgetRequest { run_id: run.clone(), ..Default::default() }).await;
+        assert!(!early.forgotten && early.problem.contains("not ended"), "{early:?}");
+        followed.to_end().await;
+        let outcome = followed.expect(RunState::Succeeded, Cause::Completed);
+        let right = wire::ForgetRequest {
+            run_id: run.clone(),
+            log_len: outcome.log_len,
+            log_sha256: outcome.log_sha256,
+            console_len: outcome.console_len,
+            console_sha256: outcome.console_sha256,
+        };
+        let check = |wrong: wire::ForgetRequest| {
+            let gateway = gateway.clone();
+            async move { gateway.forget(wrong).await.forgotten }
+        };
+        assert!(!check(wire::ForgetRequest { log_len: right.log_len + 1, ..right.clone() }).await);
+        assert!(!check(wire::ForgetRequest { log_sha256: "00".into(), ..right.clone() }).await);
+        assert!(!check(wire::ForgetRequest { console_sha256: String::new(), ..right.clone() }).await);
+        assert!(place.spool(&run).exists());
+        assert!(check(right).await);
+        assert!(!place.spool(&run).exists());
+        assert!(gateway.describe().await.runs.is_empty());
+        assert_eq!(gateway.follow(&run, 0, 0).await.err().unwrap().code(), Code::NotFound);
+    });
+}
+
+fn ledger() {
+    block_on(async {
+        let place = Place::new();
+        std::fs::create_dir_all(place.data().join("agent")).unwrap();
+        std::fs::write(place.data().join("agent/cluster-id"), "another").unwrap();
+        let (_agent, gateway) = place.agent().await;
+        let refused = gateway.run(text("display 1\n"), 1).await.err().unwrap();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert!(refused.message().contains("another"), "{refused}");
+    });
+}

@@ -1,0 +1,57 @@
+//! Whole-process tests of the agent: real supervisors, the stand-in as Stata, calls over a real connection.
+//!
+//! The program is started again by itself under other first words (`supervise`, `standin`, `agent`), as the installed
+//! one is; with any other it runs the tests whose names contain its arguments.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod cancel;
+mod death;
+mod fence;
+mod kit;
+mod outcome;
+mod source;
+
+use std::{process::ExitCode, time::Duration};
+
+type Test = (&'static str, fn());
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    match args.next().as_deref().and_then(|word| word.to_str()) {
+        Some("supervise") => longhaul_agent::supervisor::main(args.collect()),
+        Some("standin") => longhaul_standin::main(args.collect()),
+        Some("agent") => kit::agent_process(args.collect()),
+        _ => run_tests(),
+    }
+}
+
+fn run_tests() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let groups = [outcome::TESTS, source::TESTS, cancel::TESTS, fence::TESTS, death::TESTS];
+    let chosen: Vec<Test> = groups
+        .into_iter()
+        .flatten()
+        .copied()
+        .filter(|(name, _)| words.is_empty() || words.iter().any(|w| name.contains(w)))
+        .collect();
+    let list = std::env::args().any(|a| a == "--list");
+    let mut failed = vec![];
+    for (name, test) in &chosen {
+        if list {
+            println!("{name}: test");
+            continue;
+        }
+        // One at a time: they start processes, and two cores are all there may be.
+        let result = std::thread::spawn(*test).join();
+        println!("test {name} ... {}", if result.is_ok() { "ok" } else { "FAILED" });
+        if result.is_err() {
+            failed.push(*name);
+        }
+    }
+    println!("\n{} passed, {} failed {}", chosen.len() - failed.len(), failed.len(), failed.join(" "));
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Every wait in these tests ends here at the latest.
+const PATIENCE: Duration = Duration::from_secs(60);
