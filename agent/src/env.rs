@@ -24,7 +24,7 @@ fn allowed(name: &str, standin: bool, extra: &[String]) -> bool {
 }
 
 /// What of `vars` a run sees, with what every run gets. Values that are not UTF-8 are left out.
-pub fn for_run(
+pub(crate) fn for_run(
     vars: impl Iterator<Item = (OsString, OsString)>,
     standin: bool,
     extra: &[String],

@@ -27,7 +27,7 @@ const SAID: usize = 500;
 ///
 /// # Errors
 /// Any failure of the file system; nothing is written then, and it may be tried again.
-pub fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io::Result<OutcomeRecord> {
+pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io::Result<OutcomeRecord> {
     if let Some(known) = spool.read::<OutcomeRecord>(&spool.outcome())? {
         return Ok(known);
     }

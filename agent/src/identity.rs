@@ -13,7 +13,7 @@ use crate::{os, runs::Runs};
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Identity(Arc<Inner>);
+pub(crate) struct Identity(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -48,7 +48,7 @@ impl Identity {
     ///
     /// # Errors
     /// Any failure of the file system.
-    pub fn open(folder: &Path, label: Label, advertise: String, ids: &Ids) -> io::Result<Self> {
+    pub(crate) fn open(folder: &Path, label: Label, advertise: String, ids: &Ids) -> io::Result<Self> {
         let id_file = folder.join("agent-id");
         durable::create_exclusive(&id_file, ids.name().as_bytes())?;
         let cluster_file = folder.join("cluster-id");
@@ -68,22 +68,22 @@ impl Identity {
     }
 
     /// The id.
-    pub fn agent_id(&self) -> &str {
+    pub(crate) fn agent_id(&self) -> &str {
         &self.0.agent_id
     }
 
     /// New at every start.
-    pub fn incarnation(&self) -> &str {
+    pub(crate) fn incarnation(&self) -> &str {
         &self.0.incarnation
     }
 
     /// The name people use.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.0.label.name
     }
 
     /// The ledger this agent is bound to; empty = none yet.
-    pub fn cluster(&self) -> String {
+    pub(crate) fn cluster(&self) -> String {
         self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -91,7 +91,7 @@ impl Identity {
     ///
     /// # Errors
     /// When it is bound to another, or the binding cannot be kept.
-    pub fn bind(&self, cluster_id: &str) -> Result<(), String> {
+    pub(crate) fn bind(&self, cluster_id: &str) -> Result<(), String> {
         let mut cluster = self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner);
         if cluster.is_empty() && !cluster_id.is_empty() {
             durable::replace(&self.0.cluster_file, cluster_id.as_bytes())
@@ -106,7 +106,7 @@ impl Identity {
     ///
     /// # Errors
     /// In words for people, when not.
-    pub fn check_cluster(&self, cluster_id: &str) -> Result<(), String> {
+    pub(crate) fn check_cluster(&self, cluster_id: &str) -> Result<(), String> {
         let own = self.cluster();
         if own.is_empty() || cluster_id.is_empty() || own == cluster_id {
             return Ok(());
@@ -119,7 +119,7 @@ impl Identity {
     }
 
     /// The address the gateway dials; `fill` replaces one that was not given.
-    pub fn advertise(&self, fill: impl FnOnce() -> Option<String>) -> String {
+    pub(crate) fn advertise(&self, fill: impl FnOnce() -> Option<String>) -> String {
         let mut advertise = self.0.advertise.lock().unwrap_or_else(PoisonError::into_inner);
         if advertise.is_empty()
             && let Some(address) = fill()
@@ -130,17 +130,17 @@ impl Identity {
     }
 
     /// Keeps the licence line of a banner, for reports only.
-    pub fn set_licence(&self, licence: String) {
+    pub(crate) fn set_licence(&self, licence: String) {
         *self.0.licence.lock().unwrap_or_else(PoisonError::into_inner) = licence;
     }
 
     /// The licence line last seen.
-    pub fn licence(&self) -> String {
+    pub(crate) fn licence(&self) -> String {
         self.0.licence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Everything about this agent, for the gateway.
-    pub fn info(&self, runs: &Runs) -> wire::AgentInfo {
+    pub(crate) fn info(&self, runs: &Runs) -> wire::AgentInfo {
         let label = &self.0.label;
         let engine = runs.preparer().engine.as_ref();
         wire::AgentInfo {

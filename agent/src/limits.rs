@@ -30,7 +30,7 @@ impl Default for MinFree {
 ///
 /// # Errors
 /// Any failure of the file system.
-pub fn room(path: &Path) -> io::Result<Room> {
+pub(crate) fn room(path: &Path) -> io::Result<Room> {
     let vfs = rustix::fs::statvfs(path)?;
     Ok(Room { free: vfs.f_bavail.saturating_mul(vfs.f_frsize), total: vfs.f_blocks.saturating_mul(vfs.f_frsize) })
 }

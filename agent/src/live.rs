@@ -15,7 +15,7 @@ use crate::{
 const STEP: usize = 256 * 1024;
 
 /// Reads one run's log as it grows, in bounded memory.
-pub struct LiveReader {
+pub(crate) struct LiveReader {
     spool: Spool,
     file: Option<File>,
     offset: u64,
@@ -25,7 +25,7 @@ pub struct LiveReader {
 
 impl LiveReader {
     /// A reader at the log's start. Missing files are waited for.
-    pub fn new(spool: &Spool) -> Self {
+    pub(crate) fn new(spool: &Spool) -> Self {
         let wrapper = Wrapper::from_text(std::fs::read_to_string(spool.wrapper()).unwrap_or_default());
         let code = std::fs::read(spool.code()).unwrap_or_default();
         Self {
@@ -41,7 +41,7 @@ impl LiveReader {
     ///
     /// # Errors
     /// Any failure of the file system but a missing file.
-    pub fn advance(&mut self) -> io::Result<bool> {
+    pub(crate) fn advance(&mut self) -> io::Result<bool> {
         if self.file.is_none() {
             self.file = match File::open(self.spool.log()) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -58,17 +58,17 @@ impl LiveReader {
     }
 
     /// The user's part so far.
-    pub fn view(&self) -> Option<View> {
+    pub(crate) fn view(&self) -> Option<View> {
         self.view.view()
     }
 
     /// The latest progress.
-    pub fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         self.progress.current()
     }
 
     /// The user's part of the whole log, and whether the wrapper's last line was reached.
-    pub fn finish(self) -> (Option<View>, bool) {
+    pub(crate) fn finish(self) -> (Option<View>, bool) {
         let reached = self.view.reached_sentinel();
         (self.file.is_some().then(|| self.view.finish()), reached)
     }

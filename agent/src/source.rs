@@ -188,7 +188,7 @@ fn shown(asked: &str, here: &Path) -> String {
 ///
 /// # Errors
 /// Whatever is wrong with it, in words.
-pub fn text(bytes: &[u8]) -> Result<Code, Problem> {
+pub(crate) fn text(bytes: &[u8]) -> Result<Code, Problem> {
     check_bytes(bytes, "the submitted code")?;
     Ok(Code { bytes: bytes.to_vec(), sha256: sha256_hex(bytes), file: None })
 }
@@ -210,7 +210,7 @@ fn check_bytes(bytes: &[u8], what: &str) -> Result<(), Problem> {
 ///
 /// # Errors
 /// When they are not, in words.
-pub fn check_digest(code: &Code, expected: &str) -> Result<(), Problem> {
+pub(crate) fn check_digest(code: &Code, expected: &str) -> Result<(), Problem> {
     if expected.is_empty() || expected.eq_ignore_ascii_case(&code.sha256) {
         return Ok(());
     }
@@ -226,7 +226,7 @@ pub fn check_digest(code: &Code, expected: &str) -> Result<(), Problem> {
 ///
 /// # Errors
 /// Whatever is wrong with it, in words.
-pub fn unpack(bundle: &wire::Bundle, work: &Path) -> Result<Code, Problem> {
+pub(crate) fn unpack(bundle: &wire::Bundle, work: &Path) -> Result<Code, Problem> {
     let total: usize = bundle.files.iter().map(|f| f.content.len()).sum();
     if total > MAX_CODE_API {
         return Err(unreadable(format!("the bundle is larger than {} MiB", MAX_CODE_API >> 20)));

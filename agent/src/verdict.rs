@@ -19,7 +19,7 @@ use crate::{
 
 /// All that is known about an end.
 #[derive(Debug)]
-pub struct Evidence<'a> {
+pub(crate) struct Evidence<'a> {
     /// The supervisor's facts.
     pub exit: &'a Exit,
     /// Why it was being ended, if it was.
@@ -36,7 +36,7 @@ pub struct Evidence<'a> {
 
 /// The verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// The end.
     pub state: RunState,
     /// Why.
@@ -65,7 +65,7 @@ impl Verdict {
 }
 
 /// Weighs the evidence.
-pub fn weigh(evidence: &Evidence<'_>) -> Verdict {
+pub(crate) fn weigh(evidence: &Evidence<'_>) -> Verdict {
     let Evidence { exit, judgement, .. } = evidence;
     if evidence.completed {
         return Verdict::new(RunState::Succeeded, Cause::Completed, "");

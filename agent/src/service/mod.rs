@@ -21,7 +21,7 @@ use crate::{identity::Identity, runs::Runs, spool::Wish};
 
 /// What the service needs. Cheap to clone.
 #[derive(Clone)]
-pub struct Service {
+pub(crate) struct Service {
     identity: Identity,
     guard: Guard,
     runs: Runs,
@@ -32,7 +32,7 @@ type Events = Pin<Box<dyn Stream<Item = Result<wire::RunEvent, Status>> + Send>>
 
 impl Service {
     /// A service for these runs.
-    pub fn new(identity: Identity, guard: Guard, runs: Runs, tasks: Tasks) -> Self {
+    pub(crate) fn new(identity: Identity, guard: Guard, runs: Runs, tasks: Tasks) -> Self {
         Self { identity, guard, runs, tasks }
     }
 
