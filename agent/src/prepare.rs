@@ -96,10 +96,7 @@ impl Preparer {
             private(&spool.code(), &code.bytes)?;
             private(&spool.wrapper(), wrapper.text().as_bytes())?;
             if profile.is_some() {
-                // Stata runs a profile.do that lies where it starts, and it starts in the spool: this one leads it to
-                // the project's, in the project's folder, where it expects to be.
-                let dir = plain_dir.display();
-                private(&spool.path().join("profile.do"), format!("cd `\"{dir}\"'\ndo `\"{dir}/profile.do\"'\n").as_bytes())?;
+                private(&spool.path().join("profile.do"), profile_text(&plain_dir, spool).as_bytes())?;
             }
             spool.keep_reserve();
             // Not synced: after a crash of the host nothing of this is needed, and after one of ours all of it is there.
@@ -161,6 +158,13 @@ fn plain(spool: &Spool, dir: &Path) -> Result<PathBuf, Problem> {
     };
     made.map_err(|error| failed(format!("{} could not be given a plain name: {error}", dir.display())))?;
     Ok(link)
+}
+
+/// Stata runs a `profile.do` that lies where it starts, and it starts in the spool: this one leads it to the project's,
+/// in the folder where that expects to be, and back. As with Stata's own start, an error in it is shown and goes by.
+fn profile_text(dir: &Path, spool: &Spool) -> String {
+    let (dir, back) = (dir.display(), spool.path().display());
+    format!("cd `\"{dir}\"'\ncapture noisily do `\"{dir}/profile.do\"'\ncd `\"{back}\"'\n")
 }
 
 fn private(path: &Path, content: &[u8]) -> io::Result<()> {

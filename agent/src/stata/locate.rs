@@ -98,6 +98,13 @@ pub struct Locator<F> {
     entering: bool,
     failed: Option<Location>,
     at_code: bool,
+    /// The echoed line before this one was as wide as Stata's lines get.
+    full: bool,
+}
+
+/// Wrapped at linesize 80; as in [`super::echo::joined`].
+fn is_full(text: &str) -> bool {
+    text.chars().count() == 79
 }
 
 impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
@@ -115,6 +122,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             entering: false,
             failed: None,
             at_code: false,
+            full: false,
         };
         if let Some(path) = start.do_file {
             let name = path.to_string_lossy().into_owned();
@@ -152,11 +160,17 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         let kind = self.classifier.next(text);
         if let (Kind::More(rest), Some((_, echo))) = (kind, &mut self.echo) {
             if echo.len() < 64 * 1024 {
+                if self.full {
+                    // Wrapped in the middle of anything, a file's name included.
+                    echo.truncate(echo.trim_end_matches('\n').len());
+                }
                 echo.push_str(rest);
                 echo.push('\n');
             }
+            self.full = is_full(text);
             return;
         }
+        self.full = is_full(text);
         self.flush();
         if matches!(kind, Kind::Command(_) | Kind::Body(_) | Kind::Output | Kind::More(_)) {
             self.at_code = false;
