@@ -49,7 +49,13 @@ fn text(face: &Face, hosts: &Hosts) -> String {
     };
     head("longhaul_host_running", "Runs on a host");
     for host in &hosts.hosts {
-        let _ = writeln!(out, "longhaul_host_running{{host={},state={}}} {}", label(&host.name), label(&host.state), host.running);
+        let _ = writeln!(
+            out,
+            "longhaul_host_running{{host={},state={}}} {}",
+            label(&host.name),
+            label(&host.state),
+            host.running
+        );
     }
     let _ = writeln!(out, "# HELP longhaul_pool_seats Seats of a licence\n# TYPE longhaul_pool_seats gauge");
     for pool in &hosts.pools {

@@ -133,10 +133,8 @@ pub(super) async fn get(
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(stop - start));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(HeaderName::from_static(NEXT_OFFSET), HeaderValue::from(stop));
-    headers.insert(
-        HeaderName::from_static(COMPLETE),
-        HeaderValue::from_static(if complete { "true" } else { "false" }),
-    );
+    headers
+        .insert(HeaderName::from_static(COMPLETE), HeaderValue::from_static(if complete { "true" } else { "false" }));
     if status == StatusCode::PARTIAL_CONTENT {
         let text = format!("bytes {start}-{}/{end}", stop.saturating_sub(1));
         headers.extend(HeaderValue::from_str(&text).ok().map(|value| (header::CONTENT_RANGE, value)));

@@ -20,12 +20,8 @@ pub struct Problem {
 
 /// A problem in full.
 pub fn problem(status: StatusCode, kind: &str, title: &str, detail: impl Into<String>) -> Problem {
-    let body = api::Problem {
-        kind: kind.to_owned(),
-        title: title.to_owned(),
-        status: status.as_u16(),
-        detail: detail.into(),
-    };
+    let body =
+        api::Problem { kind: kind.to_owned(), title: title.to_owned(), status: status.as_u16(), detail: detail.into() };
     Problem { body, retry_after: None }
 }
 

@@ -32,7 +32,10 @@ pub struct Credentials {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("url", &self.url).field("principal", &self.principal).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("url", &self.url)
+            .field("principal", &self.principal)
+            .finish_non_exhaustive()
     }
 }
 

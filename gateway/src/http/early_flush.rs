@@ -114,8 +114,7 @@ mod tests {
             tokio::time::sleep(takes).await;
             response
         });
-        let (response, early) =
-            answer(pending, Duration::from_millis(20), Duration::from_millis(20), json!(7)).await;
+        let (response, early) = answer(pending, Duration::from_millis(20), Duration::from_millis(20), json!(7)).await;
         let status = response.status();
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap(), early)

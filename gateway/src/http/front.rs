@@ -48,11 +48,8 @@ pub async fn pass(State((face, sessions)): State<(Face, Sessions)>, request: Req
             None => return (StatusCode::NOT_FOUND, "Not Found: Session not found").into_response(),
         },
     };
-    let response = if request.method() == Method::POST {
-        post(&face, request, next).await
-    } else {
-        next.run(request).await
-    };
+    let response =
+        if request.method() == Method::POST { post(&face, request, next).await } else { next.run(request).await };
     if let (None, Some(id)) = (&named, session_of(response.headers())) {
         sessions.opened(id, principal);
     }

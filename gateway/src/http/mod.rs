@@ -24,6 +24,7 @@ use axum::{Router, middleware::from_fn, middleware::from_fn_with_state};
 use http::StatusCode;
 use longhaul_proto::{MAX_MESSAGE, wire::fleet_server::FleetServer};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Core, api,
@@ -45,6 +46,8 @@ pub struct Face {
     pub numbers: Arc<Numbers>,
     /// Hosts and origins that are allowed.
     pub allowed: Arc<Allowed>,
+    /// Fires when MCP answers that are still open at a stop are cut.
+    pub cut: CancellationToken,
 }
 
 impl Face {
@@ -52,7 +55,7 @@ impl Face {
     pub fn new(core: Core) -> Self {
         let options = &core.options.face;
         let allowed = Allowed::new(core.addr, &core.url, &options.allowed_hosts, &options.allowed_origins);
-        Self { core, numbers: Arc::default(), allowed: Arc::new(allowed) }
+        Self { core, numbers: Arc::default(), allowed: Arc::new(allowed), cut: CancellationToken::new() }
     }
 
     /// Settings of the face.

@@ -35,11 +35,21 @@ impl Numbers {
         [
             ("longhaul_mcp_calls_total", "counter", "MCP tool calls", n(&self.calls)),
             ("longhaul_mcp_panics_total", "counter", "MCP tool calls that panicked", n(&self.panics)),
-            ("longhaul_mcp_flushed_early_total", "counter", "MCP answers begun before there was one", n(&self.flushed_early)),
+            (
+                "longhaul_mcp_flushed_early_total",
+                "counter",
+                "MCP answers begun before there was one",
+                n(&self.flushed_early),
+            ),
             ("longhaul_mcp_callers_gone_total", "counter", "Callers gone before their answer", n(&self.callers_gone)),
             ("longhaul_mcp_handles_total", "counter", "Calls answered with a handle", n(&self.handles)),
             ("longhaul_mcp_progress_total", "counter", "Progress notifications sent", n(&self.beats)),
-            ("longhaul_mcp_progress_stalled_total", "counter", "Progress notifications given up", n(&self.beats_stalled)),
+            (
+                "longhaul_mcp_progress_stalled_total",
+                "counter",
+                "Progress notifications given up",
+                n(&self.beats_stalled),
+            ),
             ("longhaul_followers", "gauge", "Open event streams", n(&self.followers)),
         ]
     }

@@ -15,6 +15,9 @@ use super::Face;
 /// Pause after an accept that failed, which happens when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// At a stop, open MCP calls get so long to end by themselves, with a word about their run, before they are cut.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Ping an idle HTTP/2 connection this often, and give it up when it does not answer: an agent's host that vanished
 /// sends no FIN.
 const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
@@ -61,6 +64,11 @@ pub(super) async fn run(face: &Face, listener: TcpListener, router: Router) -> i
         });
     }
     drop(listener);
-    graceful.shutdown().await;
+    let mut closing = std::pin::pin!(graceful.shutdown());
+    let closed = tokio::time::timeout(LAST_WORDS, &mut closing).await;
+    face.cut.cancel();
+    if closed.is_err() {
+        closing.await;
+    }
     Ok(())
 }

@@ -227,7 +227,8 @@ mod tests {
         assert_eq!(args.whole("seconds"), Some(5));
         assert_eq!(args.text("until"), None);
         assert_eq!((args.offset("offset", &["a"]), args.offset("offset", &["x", "b"])), (None, Some(7)));
-        let args = read("stata_submit", json!({"bundle": {"entry": "a.do", "files": {"a.do": "x", "b": {"base64": "eQ=="}}}}));
+        let args =
+            read("stata_submit", json!({"bundle": {"entry": "a.do", "files": {"a.do": "x", "b": {"base64": "eQ=="}}}}));
         let bundle = args.unwrap().bundle("bundle").unwrap();
         assert_eq!(bundle.files.iter().map(|f| f.content.as_str()).collect::<Vec<_>>(), ["eA==", "eQ=="]);
     }

@@ -30,8 +30,8 @@ pub(super) struct Meter {
 impl Meter {
     /// The next number, and the total once a percent was known.
     pub(super) fn next(&mut self, percent: Option<f64>) -> (f64, Option<f64>) {
-        // Below 99.9 a thousandth; above, ever smaller, so that even weeks of waiting do not reach the end.
-        let crept = self.last + ((WHOLE - self.last) / 100.0).min(0.001);
+        // A thousandth; above 90 ever less, so that even weeks of waiting do not reach the end.
+        let crept = self.last + ((WHOLE - self.last) / 1e4).min(0.001);
         let percent = percent.filter(|p| p.is_finite());
         self.known |= percent.is_some();
         self.last = percent.map_or(crept, |p| crept.max(p.min(99.0)));

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
-use longhaul_proto::wire;
+use longhaul_proto::{api::SubmitRequest, sha256_hex, wire};
 use rmcp::{
     ErrorData, Peer, RoleServer,
     model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ProgressToken},
@@ -74,9 +74,14 @@ impl Call {
         self.args.flag("wait").unwrap_or(self.token.is_some() && client::extends_on_progress(self.client.as_ref()))
     }
 
-    /// The caller's name for this call.
-    pub(super) fn key(&self) -> Option<String> {
-        let own = || self.tool_use.as_ref().map(|id| format!("{TOOL_USE}:{id}"));
+    /// The caller's name for this call: its own, or that of the tool use. A tool use counts as the same call only with
+    /// the same request, because nobody chose its name to mean anything.
+    pub(super) fn key(&self, request: &SubmitRequest) -> Option<String> {
+        let own = || {
+            let id = self.tool_use.as_ref()?;
+            let request = serde_json::to_vec(request).ok()?;
+            Some(format!("{TOOL_USE}:{id}:{}", &sha256_hex(&request)[..16]))
+        };
         self.args.text("key").or_else(own)
     }
 
@@ -137,11 +142,8 @@ fn open(
         meta.get_traceparent().unwrap_or_default().to_owned(),
         meta.get_tracestate().unwrap_or_default().to_owned(),
     );
-    let trace = if own.traceparent.is_empty() {
-        parts.map(|p| trace::of_headers(&p.headers)).unwrap_or_default()
-    } else {
-        own
-    };
+    let trace =
+        if own.traceparent.is_empty() { parts.map(|p| trace::of_headers(&p.headers)).unwrap_or_default() } else { own };
     Ok(Call {
         face: face.clone(),
         who,

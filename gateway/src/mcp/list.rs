@@ -40,12 +40,14 @@ pub(super) async fn runs(call: &Call) -> Reply {
 
 /// `7f3a9c21  failed: … · /home/me/a.do · 2026-11-22T15:00:00.000Z`.
 fn line(call: &Call, view: &RunView, now_ms: i64) -> String {
-    let mut text = if view.state.is_end() {
+    let short = view.run_id.short();
+    let told = if view.state.is_end() {
         let first = result::head(view, None);
-        format!("{}  {}", view.run_id.short(), first.lines().next().unwrap_or_default())
+        first.lines().next().unwrap_or_default().replace(&format!(" · run {short}"), "")
     } else {
-        format!("{}  {}", view.run_id.short(), words::message(view, None, now_ms))
+        words::message(view, None, now_ms).replace(&format!(" · {short}"), "")
     };
+    let mut text = format!("{short}  {told}");
     let _ = write!(text, " · {}", words::cut(&words::plain(&view.source), 100));
     if let Some(at) = &view.created_at {
         let _ = write!(text, " · {at}");
@@ -75,7 +77,9 @@ pub(super) async fn cancel(call: &Call) -> Reply {
     } else if view.state.is_end() {
         format!("run {short} had ended already: {state}\nIts result: stata_wait(runs: \"{short}\").")
     } else {
-        format!("{state}\nThe wish is recorded and its agent is told. stata_wait(runs: \"{short}\") says when it has ended.")
+        format!(
+            "{state}\nThe wish is recorded and its agent is told. stata_wait(runs: \"{short}\") says when it has ended."
+        )
     }))
 }
 

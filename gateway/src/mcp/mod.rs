@@ -34,8 +34,8 @@ use axum::{Router, middleware::from_fn_with_state};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult, PaginatedRequestParams,
-        ServerCapabilities, ServerConfig, Tool,
+        CallToolRequestParams, CallToolResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult,
+        ListResourcesResult, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
     transport::streamable_http_server::{
@@ -46,7 +46,6 @@ use rmcp::{
         },
     },
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::http::{Face, front};
 use sessions::Sessions;
@@ -56,9 +55,6 @@ pub const MAX_BODY: usize = 4 << 20;
 
 /// How often idle sessions are looked for.
 const REAP_EVERY: Duration = Duration::from_secs(60);
-
-/// At a stop, open answers get so long to end by themselves (with a word about the run) before they are cut.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What every client is told first.
 const INSTRUCTIONS: &str = "\
@@ -72,21 +68,10 @@ There is no time limit unless you pass one. stata_cancel is the only way to end 
 pub fn router(face: &Face) -> Router {
     let core = &face.core;
     let options = face.options();
-    let cut = CancellationToken::new();
-    let stopping = core.deps.tasks.stopping();
-    core.deps.tasks.spawn({
-        let cut = cut.clone();
-        async move {
-            stopping.cancelled().await;
-            tokio::time::sleep(LAST_WORDS).await;
-            cut.cancel();
-        }
-    });
-
     let config = StreamableHttpServerConfig::default()
         .with_sse_keep_alive(Some(options.sse_keep_alive))
         .with_sse_retry(Some(options.sse_retry))
-        .with_cancellation_token(cut)
+        .with_cancellation_token(face.cut.clone())
         .with_allowed_hosts(face.allowed.hosts().iter().cloned())
         .with_allowed_origins(face.allowed.origins().iter().cloned())
         .enforce_origin_validation()
@@ -126,7 +111,10 @@ struct Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        // The lists of prompts and resources are empty; the official conformance suite wants them answered, and
+        // announced when answered.
+        let has = ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources().build();
+        ServerConfig::new(has)
             .with_server_info(Implementation::new("longhaul", env!("CARGO_PKG_VERSION")))
             .with_instructions(INSTRUCTIONS)
     }
@@ -137,6 +125,30 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         Ok(ListToolsResult::with_all_items(tools::all()))
+    }
+
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Ok(ListPromptsResult::default())
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Ok(ListResourcesResult::default())
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(ListResourceTemplatesResult::default())
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {

@@ -59,14 +59,14 @@ fn common(call: &Call) -> SubmitRequest {
         working_dir: args.text("working_dir"),
         timeout: args.number("timeout"),
         host: args.text("host"),
-        key: call.key(),
         again: args.flag("again").unwrap_or(false),
         client: call.client_name(),
         ..SubmitRequest::default()
     }
 }
 
-async fn start(call: &Call, submit: SubmitRequest) -> Result<Submitted, String> {
+async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Submitted, String> {
+    submit.key = call.key(&submit);
     let request = runs::Request { submit, trace: call.trace.clone(), max_code: MAX_CODE_MCP };
     call.face.core.runs.submit(&call.who, request).await.map_err(|error| {
         if let SubmitError::Ledger(source) = &error {
@@ -146,7 +146,11 @@ mod tests {
         let progress = ProgressView { percent: Some(12.0), text: "rep 120 of 1000".into() };
         let said = handle(&view(json!({ "progress": progress })), None, None, "still", NOW);
         assert!(!said.is_error);
-        assert!(said.text.starts_with("still running 4 min 10 s on stata1 · rep 120 of 1000 · 7f3a9c21\n"), "{}", said.text);
+        assert!(
+            said.text.starts_with("still running 4 min 10 s on stata1 · rep 120 of 1000 · 7f3a9c21\n"),
+            "{}",
+            said.text
+        );
         assert!(said.text.contains("stata_wait(runs: \"7f3a9c21\")"), "{}", said.text);
     }
 

@@ -79,7 +79,12 @@ pub(super) const TOOLS: &[Spec] = &[
         read_only: false,
         destructive: true,
         args: &[
-            need("file_path", Kind::Text, "Absolute path of the do-file on the Stata host.", "\"/home/me/project/main.do\""),
+            need(
+                "file_path",
+                Kind::Text,
+                "Absolute path of the do-file on the Stata host.",
+                "\"/home/me/project/main.do\"",
+            ),
             TIMEOUT,
             WORKING_DIR,
             ARGS,
@@ -139,7 +144,12 @@ pub(super) const TOOLS: &[Spec] = &[
             need("runs", Kind::TextOrTexts, "One run id, or a list of them.", "\"7f3a9c21\""),
             may("seconds", Kind::Whole(0), "Wait at most so long; 40 by default.", "40"),
             may("until", Kind::Word(&["all", "any"]), "Wait for all of them (default) or for any.", "\"any\""),
-            may("offset", Kind::Offsets, "Show output from this byte on; for several runs an object of run id to offset.", "1200"),
+            may(
+                "offset",
+                Kind::Offsets,
+                "Show output from this byte on; for several runs an object of run id to offset.",
+                "1200",
+            ),
         ],
     },
     Spec {
@@ -153,7 +163,15 @@ pub(super) const TOOLS: &[Spec] = &[
             may(
                 "state",
                 Kind::Word(&[
-                    "queued", "starting", "running", "succeeded", "failed", "errored", "timed_out", "cancelled", "rejected",
+                    "queued",
+                    "starting",
+                    "running",
+                    "succeeded",
+                    "failed",
+                    "errored",
+                    "timed_out",
+                    "cancelled",
+                    "rejected",
                     "lost",
                 ]),
                 "Only runs in this state.",
@@ -172,9 +190,19 @@ pub(super) const TOOLS: &[Spec] = &[
             RUN,
             may("tail", Kind::Whole(1), "The last so many lines.", "100"),
             may("offset", Kind::Whole(0), "From this byte on.", "0"),
-            may("pattern", Kind::Text, "Regular expression; lines that match, with their byte offsets.", "\"r\\\\(\\\\d+\\\\)\""),
+            may(
+                "pattern",
+                Kind::Text,
+                "Regular expression; lines that match, with their byte offsets.",
+                "\"r\\\\(\\\\d+\\\\)\"",
+            ),
             may("context", Kind::Whole(0), "Lines shown around a match; 2 by default.", "5"),
-            may("stream", Kind::Word(&["log", "console"]), "log (default), or console: what Stata wrote outside its log.", "\"console\""),
+            may(
+                "stream",
+                Kind::Word(&["log", "console"]),
+                "log (default), or console: what Stata wrote outside its log.",
+                "\"console\"",
+            ),
         ],
     },
     Spec {
@@ -309,7 +337,8 @@ mod tests {
             let text = serde_json::to_string(&tool.input_schema).unwrap();
             assert!(!text.contains("format"), "{text}");
             for arg in spec.args {
-                serde_json::from_str::<Value>(arg.example).unwrap_or_else(|e| panic!("{} {}: {e}", spec.name, arg.name));
+                serde_json::from_str::<Value>(arg.example)
+                    .unwrap_or_else(|e| panic!("{} {}: {e}", spec.name, arg.name));
             }
         }
     }

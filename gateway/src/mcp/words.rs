@@ -141,7 +141,11 @@ pub(super) mod tests {
             Some(". more"),
             "running 4 min 10 s on stata1 · Iteration 12: log likelihood = -43305.0 · 7f3a9c21",
         );
-        check(serde_json::json!({}), Some(". sleep\t 720000\r"), "running 4 min 10 s on stata1 · . sleep 720000 · 7f3a9c21");
+        check(
+            serde_json::json!({}),
+            Some(". sleep\t 720000\r"),
+            "running 4 min 10 s on stata1 · . sleep 720000 · 7f3a9c21",
+        );
         check(serde_json::json!({}), None, "running 4 min 10 s on stata1 · 7f3a9c21");
         check(
             serde_json::json!({"agent_silent_for": 12.4, "progress": progress}),
@@ -154,7 +158,11 @@ pub(super) mod tests {
             "queued 4 min 20 s · no free seat in pool lab (1 of 1 in use) · 7f3a9c21",
         );
         let cancel = CancelRequested { by: "me".into(), at: String::new() };
-        check(serde_json::json!({ "cancel_requested": cancel }), None, "cancelling, running 4 min 10 s on stata1 · 7f3a9c21");
+        check(
+            serde_json::json!({ "cancel_requested": cancel }),
+            None,
+            "cancelling, running 4 min 10 s on stata1 · 7f3a9c21",
+        );
     }
 
     #[test]

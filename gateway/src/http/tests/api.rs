@@ -1,0 +1,106 @@
+//! The HTTP API.
+
+use serde_json::json;
+
+use super::{
+    client::{messages, send},
+    *,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_from_submission_to_its_end() {
+    let world = World::new(quick()).await;
+    let client = world.client();
+    let id = world.waiting_run(&client, "display 1").await;
+    let short = &id[id.len() - 8..];
+    for name in [id.as_str(), short] {
+        let (status, run) = client.api("GET", &format!("/api/v1/runs/{name}"), "").await;
+        assert_eq!((status, &run["run_id"]), (200, &id.as_str().into()), "{run}");
+        assert!(run["waiting"].is_string(), "{run}");
+    }
+    let (_, list) = client.api("GET", "/api/v1/runs?limit=5&state=queued", "").await;
+    assert_eq!(list["runs"].as_array().unwrap().len(), 1);
+    let (status, run) = client.api("POST", &format!("/api/v1/runs/{short}/cancel"), "").await;
+    assert_eq!((status, &run["state"]), (200, &"cancelled".into()), "{run}");
+    assert_eq!(run["exit_status"], 3);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_principals_see_nothing() {
+    let world = World::new(quick()).await;
+    let (anna, ben) = (world.other("anna").await, world.other("ben").await);
+    let id = world.waiting_run(&anna, "display 1").await;
+    let base = format!("/api/v1/runs/{id}");
+    let all = [("GET", ""), ("POST", "/cancel"), ("GET", "/output"), ("GET", "/events")];
+    for (method, path) in all {
+        let (status, body) = ben.api(method, &format!("{base}{path}"), "").await;
+        assert_eq!((status, &body["type"]), (404, &"unknown-run".into()), "{path}: {body}");
+    }
+    assert_eq!(ben.api("POST", &format!("{base}/declare-dead"), "").await.0, 403);
+    assert_eq!(ben.api("GET", "/api/v1/runs", "").await.1["runs"], json!([]));
+    assert_eq!(world.client().api("GET", &base, "").await.0, 200, "an operator does");
+    let (text, is_error) = ben.tool("stata_log", json!({ "run": id })).await;
+    assert!(is_error && text.contains("no run"), "{text}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_requests_say_what_to_do() {
+    let world = World::new(quick()).await;
+    let client = world.client();
+    let check = async |method: &str, path: &str, body: &str, status: u16, words: &[&str]| {
+        let (got, problem) = client.api(method, path, body).await;
+        assert_eq!(got, status, "{path} {body}: {problem}");
+        let detail = problem["detail"].as_str().unwrap_or_else(|| panic!("{path}: {problem}"));
+        for word in words {
+            assert!(detail.contains(word), "{path}: {detail}");
+        }
+    };
+    let runs = "/api/v1/runs";
+    check("POST", runs, "{", 400, &["not JSON"]).await;
+    check("POST", runs, r#"{"pth": "/a.do"}"#, 400, &["`pth`", "`path`"]).await;
+    check("POST", runs, r#"{"text": "di 1", "timeout": "5"}"#, 400, &["`timeout`"]).await;
+    check("POST", runs, "{}", 400, &["path", "text"]).await;
+    check("GET", "/api/v1/runs?limit=0", "", 400, &["limit"]).await;
+    check("GET", "/api/v1/runs?limt=1", "", 400, &["limt"]).await;
+    check("GET", "/api/v1/runs?state=done", "", 400, &["state", "succeeded"]).await;
+    check("GET", "/api/v1/runs/0000000a", "", 404, &["no run `0000000a`"]).await;
+    check("GET", "/api/v1/nothing", "", 404, &["/api/v1"]).await;
+    check("DELETE", runs, "", 405, &["method"]).await;
+    check("POST", "/api/v1/tokens", r#"{"name": "a b"}"#, 400, &["`name`"]).await;
+    check("POST", "/api/v1/tokens", r#"{"name": "a", "scope": "all"}"#, 400, &["`scope`", "`operate`"]).await;
+    let id = world.waiting_run(&client, "display 2").await;
+    let run = format!("/api/v1/runs/{id}");
+    check("POST", &format!("{run}/cancel"), r#"{"mode": "hard"}"#, 400, &["`mode`", "`kill`"]).await;
+    check("GET", &format!("{run}/output?offset=9"), "", 416, &["offset 9", "0 bytes"]).await;
+    check("GET", &format!("{run}/output?offset=0&tail=1"), "", 400, &["not both"]).await;
+    check("GET", &format!("{run}/events?offset=9"), "", 416, &["offset 9"]).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_tell_the_state_and_end_with_the_run() {
+    let world = World::new(quick()).await;
+    let client = world.client();
+    let id = world.waiting_run(&client, "display 3").await;
+    let bearer = format!("Bearer {}", client.token);
+    let path = format!("/api/v1/runs/{id}/events");
+    let mut answer = send(client.addr, "GET", &path, &[("Authorization", &bearer)], "").await;
+    assert!(answer.head.contains("text/event-stream"), "{}", answer.head);
+    answer.until("event: state").await;
+    answer.until("\n:\n\n").await;
+    client.api("POST", &format!("/api/v1/runs/{id}/cancel"), "").await;
+    let (_, body) = answer.whole().await;
+    assert!(body.contains("event: end\ndata: "), "{body}");
+    let last = messages(&body).pop().unwrap();
+    assert_eq!((&last["run_id"], &last["state"]), (&id.as_str().into(), &"cancelled".into()));
+
+    let (status, text) = client.api("GET", &format!("/api/v1/runs/{id}/output?wait=5"), "").await;
+    assert_eq!((status, text), (200, json!("")), "an ended run does not make anybody wait");
+    let (_, numbers) = client.api("GET", "/metrics", "").await;
+    let numbers = numbers.as_str().unwrap();
+    assert!(numbers.contains("longhaul_runs_ended_total{state=\"cancelled\",result=\"cancellation\"} 1"), "{numbers}");
+    assert!(numbers.contains("longhaul_followers 0"), "{numbers}");
+    world.stop().await;
+}

@@ -1,0 +1,88 @@
+//! The face on a real port: the real runs over a ledger in a temporary folder, no agent (so runs wait), raw HTTP.
+
+mod api;
+mod client;
+mod doors;
+mod mcp;
+
+use std::{path::PathBuf, time::Duration};
+
+use longhaul_proto::{clock::Clock, ids::Ids, tasks::Tasks};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use super::FaceOptions;
+use crate::{Deps, Gateway, Options, auth::token, ledger::TokenRecord};
+use client::Client;
+
+/// A gateway and the folder it lives in.
+struct World {
+    gateway: Gateway,
+    folder: TempDir,
+}
+
+impl World {
+    async fn new(face: FaceOptions) -> Self {
+        Self::with(Options { face, ..Options::default() }).await
+    }
+
+    async fn with(options: Options) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { data: folder.path().to_owned(), ..options };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let deps = Deps { clock: Clock::system(), ids: Ids::system(), tasks: Tasks::new() };
+        let gateway = crate::start(options, listener, deps).await.unwrap();
+        Self { gateway, folder }
+    }
+
+    /// As the user who started it, an operator.
+    fn client(&self) -> Client {
+        let path: PathBuf = self.folder.path().join("credentials.json");
+        let held: crate::auth::credentials::Credentials =
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        Client { addr: self.gateway.addr, token: held.token, name: ("mcp", "2.3.0") }
+    }
+
+    /// As somebody else, with scope `use`.
+    async fn other(&self, name: &str) -> Client {
+        let body = format!("{{\"name\": \"{name}\"}}");
+        let (status, made) = self.client().api("POST", "/api/v1/tokens", &body).await;
+        assert_eq!(status, 201, "{made}");
+        Client { token: made["token"].as_str().unwrap().to_owned(), ..self.client() }
+    }
+
+    /// A run that waits, because there is no agent.
+    async fn waiting_run(&self, client: &Client, text: &str) -> String {
+        let (status, run) = client.api("POST", "/api/v1/runs", &serde_json::json!({ "text": text }).to_string()).await;
+        assert_eq!((status, &run["state"]), (201, &"queued".into()), "{run}");
+        run["run_id"].as_str().unwrap().to_owned()
+    }
+
+    async fn stop(self) {
+        assert!(self.gateway.shutdown(Duration::from_secs(20)).await, "everything ended");
+    }
+}
+
+/// Everything ten to a hundred times faster.
+fn quick() -> FaceOptions {
+    FaceOptions {
+        heartbeat: Duration::from_millis(100),
+        handle_after: Duration::from_millis(700),
+        early_flush_after: Duration::from_millis(50),
+        sse_keep_alive: Duration::from_millis(100),
+        ..FaceOptions::default()
+    }
+}
+
+/// A token that was valid once.
+fn stale(name: &str, secret: &str, expires_ms: Option<i64>, revoked_ms: Option<i64>) -> TokenRecord {
+    TokenRecord {
+        name: name.to_owned(),
+        principal: name.to_owned(),
+        sha256: token::digest(secret),
+        scope: crate::auth::Scope::Use,
+        created_ms: 1,
+        expires_ms,
+        revoked_ms,
+    }
+}
