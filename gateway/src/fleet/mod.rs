@@ -1,5 +1,228 @@
-//! Agents.
+//! Who runs it: agents, licence pools, and the links to them.
+//!
+//! - [`service`] is what agents call: they register, say that they are alive, and are told what to do with each run;
+//! - [`contact`] dials a registered agent back and keeps its links: an agent is usable when it is heard *and* reached;
+//! - [`floor`] is the state (agents, seats, the queue) behind one lock that is never held across an await;
+//! - [`placement`] and [`queue`] decide, as pure functions, who goes where and why somebody waits;
+//! - [`link`] is one proven connection.
+//!
+//! A [`Seat`] is held by value: whoever drops it frees it, and the next run is placed at once. After a restart the
+//! seats of unfinished runs are taken before any agent is heard, so that a pool is never over-used across it.
 
+mod contact;
+mod floor;
+pub mod link;
+pub mod placement;
+mod queue;
+pub(crate) mod reconcile;
 mod service;
 
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use longhaul_proto::{
+    api::{HostView, PoolView, RunView},
+    ids::RunId,
+    join::JoinSecret,
+    wire,
+};
+use tokio::sync::{oneshot, watch};
+
+use crate::{Deps, Options, ledger::AgentRecord, metrics::Metrics};
+use floor::Floor;
+use link::Link;
+use placement::Need;
+
 pub use service::FleetService;
+
+/// The handle on agents, pools and the queue. Cheap to clone.
+#[derive(Clone)]
+pub struct Fleet(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) options: Arc<Options>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) deps: Deps,
+    pub(crate) secret: JoinSecret,
+    /// What agents are told to dial; part of the advice to start one.
+    url: String,
+    floor: Mutex<Floor>,
+}
+
+/// A seat of a pool and room on a host, held by one run. Dropping it frees both.
+pub(crate) struct Seat {
+    pub(crate) run: RunId,
+    pub(crate) agent_id: String,
+    pub(crate) host: String,
+    pub(crate) pool: String,
+    fleet: Fleet,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.fleet.release(self.run);
+    }
+}
+
+/// A place in the queue. Dropping it leaves the queue.
+pub(crate) struct Ticket {
+    run: RunId,
+    fleet: Fleet,
+    granted: oneshot::Receiver<Seat>,
+}
+
+impl Ticket {
+    /// Waits for the seat; `None` when the gateway stops.
+    pub(crate) async fn seat(&mut self) -> Option<Seat> {
+        (&mut self.granted).await.ok()
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // A seat that was granted in this very moment is in the channel and frees itself with it.
+        self.fleet.floor().leave(self.run);
+    }
+}
+
+/// What one agent says of a path.
+pub(crate) struct Inspected {
+    pub(crate) agent_id: String,
+    pub(crate) host: String,
+    pub(crate) reply: wire::InspectReply,
+}
+
+impl Fleet {
+    pub(crate) fn new(
+        options: Arc<Options>,
+        metrics: Arc<Metrics>,
+        deps: Deps,
+        secret: JoinSecret,
+        url: String,
+        remembered: Vec<AgentRecord>,
+    ) -> Self {
+        let now = deps.clock.monotonic();
+        let floor = Mutex::new(Floor::new(now, options.pools.clone(), remembered));
+        Self(Arc::new(Shared { options, metrics, deps, secret, url, floor }))
+    }
+
+    pub(crate) fn floor(&self) -> MutexGuard<'_, Floor> {
+        self.0.floor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.0.deps.clock.monotonic()
+    }
+
+    /// Takes a seat for a run that has one already: after a restart, or found in a spool.
+    pub(crate) fn hold(&self, run: RunId, agent_id: &str, host: &str, pool: &str) -> Seat {
+        self.floor().take_seat(run, agent_id, host, pool);
+        let (agent_id, host, pool) = (agent_id.to_owned(), host.to_owned(), pool.to_owned());
+        Seat { run, agent_id, host, pool, fleet: self.clone() }
+    }
+
+    fn release(&self, run: RunId) {
+        self.floor().seats.remove(&run);
+        self.place();
+    }
+
+    /// Joins the queue. Why it waits is told in `view`.
+    pub(crate) fn enqueue(&self, run: RunId, principal: &str, need: Need, view: watch::Sender<Arc<RunView>>) -> Ticket {
+        let (grant, granted) = oneshot::channel();
+        self.floor().enqueue(run, principal, need, view, grant);
+        self.place();
+        let (now, floor) = (self.now(), self.floor());
+        if let Some(why) = floor.reason_of(run, now, self.0.options.silent_after, &self.0.url) {
+            floor.tell(run, &why);
+        }
+        drop(floor);
+        Ticket { run, fleet: self.clone(), granted }
+    }
+
+    /// Gives seats to all who can have one.
+    pub(crate) fn place(&self) {
+        let mut unwanted = Vec::new();
+        {
+            let mut floor = self.floor();
+            let grants = floor.place(self.now(), self.0.options.silent_after);
+            for (run, host, waiting) in grants {
+                let seat = Seat { run, agent_id: host.id, host: host.name, pool: host.pool, fleet: self.clone() };
+                // A run that left the queue in this moment does not take its seat; it frees it when we hold no lock.
+                if let Err(seat) = waiting.grant.send(seat) {
+                    unwanted.push(seat);
+                }
+            }
+            let metrics = &self.0.metrics;
+            metrics.queued.store(floor.queue.len() as u64, Ordering::Relaxed);
+            metrics.seats.store(floor.seats.len() as u64, Ordering::Relaxed);
+        }
+        drop(unwanted);
+    }
+
+    /// Looks at time: silences change who is usable and what waiting runs are told.
+    pub(crate) fn tick(&self) {
+        self.place();
+        let (now, silent_after) = (self.now(), self.0.options.silent_after);
+        let floor = self.floor();
+        floor.tell_all(now, silent_after, &self.0.url);
+        self.0.metrics.agents_up.store(floor.up(now, silent_after), Ordering::Relaxed);
+    }
+
+    /// No more grants: what is freed from now on is freed by a gateway that stops.
+    pub(crate) fn stop(&self) {
+        self.floor().open = false;
+    }
+
+    /// The links of an agent, as they come and go.
+    pub(crate) fn links(&self, agent_id: &str) -> watch::Receiver<Option<Arc<Link>>> {
+        let now = self.now();
+        self.floor().agent(agent_id, now).link.subscribe()
+    }
+
+    /// How long an agent has not been heard or reached; `None` = it is there.
+    pub(crate) fn silent_for(&self, agent_id: &str) -> Option<Duration> {
+        self.floor().silent_for(agent_id, self.now(), self.0.options.silent_after)
+    }
+
+    /// Asks the usable agents that match what they see at a path: until one sees it well, or all have answered, or
+    /// the time is up.
+    pub(crate) async fn inspect(&self, need: &Need, path: &str, working_dir: &str) -> Vec<Inspected> {
+        use futures_util::{StreamExt, stream::FuturesUnordered};
+        let asked = self.floor().candidates(need, self.now(), self.0.options.silent_after);
+        let mut pending: FuturesUnordered<_> = asked
+            .into_iter()
+            .map(|(agent_id, host, link)| async move {
+                let request = wire::InspectRequest { path: path.to_owned(), working_dir: working_dir.to_owned() };
+                let (mut client, request) = link.control(request);
+                let reply = client.inspect(request).await.ok()?.into_inner();
+                Some(Inspected { agent_id, host, reply })
+            })
+            .collect();
+        let mut found = Vec::new();
+        let all = async {
+            while let Some(answer) = pending.next().await {
+                let Some(answer) = answer else { continue };
+                let well = answer.reply.problem.is_empty();
+                found.push(answer);
+                if well {
+                    break;
+                }
+            }
+        };
+        // Out of time is no error: what nobody could look at is looked at when its turn comes.
+        let _ = tokio::time::timeout(self.0.options.inspect_timeout, all).await;
+        found
+    }
+
+    /// How many wait.
+    pub(crate) fn queued(&self) -> usize {
+        self.floor().queue.len()
+    }
+
+    /// Agents and pools, for people.
+    pub(crate) fn views(&self) -> (Vec<HostView>, Vec<PoolView>) {
+        self.floor().views(self.now(), self.0.options.silent_after, self.0.deps.clock.unix_ms())
+    }
+}

@@ -1,27 +1,152 @@
 //! The service that agents call.
 
-use longhaul_proto::{join::Guard, wire};
+use std::sync::Arc;
+
+use longhaul_proto::{PROTOCOL, join::Guard, wire};
 use tonic::{Request, Response, Status};
 
-/// Answers agents.
+use super::{contact, reconcile};
+use crate::{
+    ledger::AgentRecord,
+    runs::{Inner, Runs},
+};
+
+/// Answers agents; every call but `hello` needs the proof of the join secret.
+#[derive(Clone)]
 pub struct FleetService {
     guard: Guard,
+    inner: Arc<Inner>,
+    incarnation: String,
+}
+
+impl FleetService {
+    pub(crate) fn new(guard: Guard, runs: &Runs, incarnation: String) -> Self {
+        Self { guard, inner: runs.0.clone(), incarnation }
+    }
+
+    /// Why this agent gets no runs, with what to do about it.
+    fn objection(&self, info: &wire::AgentInfo) -> Option<String> {
+        let fleet = &self.inner.fleet;
+        let mine = self.inner.ledger.cluster_id();
+        let plain = |name: &str| {
+            (1..=64).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        };
+        if info.agent_id.is_empty() || info.incarnation.is_empty() {
+            return Some("the agent does not say who it is".to_owned());
+        }
+        if info.protocol != PROTOCOL {
+            return Some(format!(
+                "the agent speaks protocol {}, the gateway {PROTOCOL}: install the same version of longhaul on both",
+                info.protocol
+            ));
+        }
+        if !plain(&info.name) {
+            return Some("its name must have 1 to 64 letters, digits, `-`, `_` or `.`: start it with another --name".to_owned());
+        }
+        if !info.cluster_id.is_empty() && info.cluster_id != mine {
+            return Some(format!(
+                "its data folder belongs to another gateway (cluster {}, this one is {mine}): give it a data folder of its own with --data, or bring back that gateway's ledger",
+                info.cluster_id
+            ));
+        }
+        let (now, silent_after) = (fleet.now(), self.inner.options.silent_after);
+        let floor = fleet.floor();
+        floor.holder_of(&info.name, &info.agent_id, now, silent_after).map(|other| {
+            format!("another agent ({}) is connected under the name {}: start this one with another --name", other.info.advertise, info.name)
+        })
+    }
 }
 
 #[tonic::async_trait]
 impl wire::fleet_server::Fleet for FleetService {
     async fn hello(&self, request: Request<wire::HelloRequest>) -> Result<Response<wire::HelloReply>, Status> {
-        Ok(Response::new(self.guard.hello(request.get_ref(), "")))
+        Ok(Response::new(self.guard.hello(request.get_ref(), &self.incarnation)))
     }
+
     async fn register(&self, request: Request<wire::RegisterRequest>) -> Result<Response<wire::RegisterReply>, Status> {
         self.guard.check(request.metadata())?;
-        Err(Status::unavailable("starting"))
+        let wire::RegisterRequest { agent, runs } = request.into_inner();
+        let info = agent.ok_or_else(|| Status::invalid_argument("no agent in the request"))?;
+        let heartbeat_ms = u32::try_from(self.inner.options.heartbeat.as_millis()).unwrap_or(u32::MAX);
+        let mut reply = wire::RegisterReply {
+            cluster_id: self.inner.ledger.cluster_id().to_owned(),
+            gateway: self.incarnation.clone(),
+            heartbeat_ms,
+            ..Default::default()
+        };
+        if let Some(problem) = self.objection(&info) {
+            tracing::warn!(agent = %info.name, advertise = %info.advertise, problem, "agent refused");
+            reply.problem = problem;
+            return Ok(Response::new(reply));
+        }
+        let failed = |error: crate::ledger::LedgerError| {
+            tracing::error!(error = &error as &dyn std::error::Error, "an agent could not be registered");
+            Status::unavailable("the gateway cannot use its ledger")
+        };
+        let seen_ms = self.inner.deps.clock.unix_ms();
+        self.inner.ledger.put_agent(AgentRecord { info: info.clone(), seen_ms }).await.map_err(failed)?;
+        // First what it holds, then that it may be given more.
+        reply.verdicts = reconcile::verdicts(&self.inner, &info, &runs).await.map_err(failed)?;
+        tracing::info!(agent = %info.name, advertise = %info.advertise, runs = runs.len(), "agent registered");
+        self.inner.fleet.registered(info, seen_ms);
+        Ok(Response::new(reply))
     }
+
     async fn heartbeat(
         &self,
         request: Request<wire::HeartbeatRequest>,
     ) -> Result<Response<wire::HeartbeatReply>, Status> {
         self.guard.check(request.metadata())?;
-        Err(Status::unavailable("starting"))
+        let reply = self.inner.fleet.heard(request.into_inner(), self.inner.deps.clock.unix_ms());
+        Ok(Response::new(reply))
+    }
+}
+
+impl super::Fleet {
+    /// An agent is here, and what it holds is counted: dial it back.
+    pub(super) fn registered(&self, info: wire::AgentInfo, seen_ms: i64) {
+        let (agent_id, incarnation, address) = (info.agent_id.clone(), info.incarnation.clone(), info.advertise.clone());
+        let now = self.now();
+        let mut floor = self.floor();
+        floor.forget_namesakes(&info.name, &agent_id);
+        let agent = floor.agent(&agent_id, now);
+        let same = agent.here && agent.info.incarnation == incarnation && agent.info.advertise == address;
+        (agent.info, agent.here, agent.heard, agent.seen_ms) = (info, true, now, seen_ms);
+        agent.beat.notify_waiters();
+        if same && agent.contact.as_ref().is_some_and(|c| !c.is_finished()) {
+            return;
+        }
+        if let Some(earlier) = agent.contact.take() {
+            earlier.abort();
+        }
+        agent.dial_problem = None;
+        agent.link.send_if_modified(|link| link.take().is_some());
+        let contact = contact::keep(self.clone(), agent_id, incarnation, address);
+        agent.contact = Some(self.0.deps.tasks.spawn_until_stop(contact).abort_handle());
+    }
+
+    fn heard(&self, beat: wire::HeartbeatRequest, seen_ms: i64) -> wire::HeartbeatReply {
+        let now = self.now();
+        let silent_after = self.0.options.silent_after;
+        let (problem, changed) = {
+            let mut floor = self.floor();
+            let known = floor.known(&beat.agent_id).filter(|a| a.here && a.info.incarnation == beat.incarnation);
+            let Some(agent) = known else { return wire::HeartbeatReply { known: false, problem: String::new() } };
+            let changed = now.saturating_sub(agent.heard) > silent_after
+                || agent.info.problem != beat.problem
+                || agent.info.engines != beat.engines;
+            (agent.heard, agent.seen_ms) = (now, seen_ms);
+            agent.info.free_bytes = beat.free_bytes;
+            agent.info.problem = beat.problem;
+            agent.info.engines = beat.engines;
+            agent.info.licence = beat.licence;
+            agent.beat.notify_waiters();
+            (agent.dial_problem.clone().unwrap_or_default(), changed)
+        };
+        if changed {
+            self.place();
+        }
+        wire::HeartbeatReply { known: true, problem }
     }
 }

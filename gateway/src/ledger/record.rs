@@ -8,6 +8,8 @@ use longhaul_proto::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::fleet::placement::Need;
+
 /// One run. Fields that queries ask for stand alone; the rest is in [`Detail`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
@@ -47,6 +49,14 @@ pub struct Detail {
     pub source: String,
     /// Arguments of the do-file.
     pub args: Vec<String>,
+    /// What it asks of an agent.
+    pub need: Need,
+    /// The do-file on the agent's host, when the code comes from there.
+    pub path: Option<String>,
+    /// Folder that the caller asked for; empty = none.
+    pub wanted_dir: String,
+    /// Digest that the caller insists on; empty = none.
+    pub wanted_sha256: String,
     /// Name and version of the client.
     pub client: String,
     /// Limit on running, ms; 0 = none.

@@ -1,1 +1,317 @@
-//! Checks.
+//! Turns a request into a submission, or says what is wrong with it and what to do.
+
+use std::{collections::HashSet, path::Path, time::Duration};
+
+use base64::Engine;
+use longhaul_proto::{
+    api::SubmitRequest,
+    sha256_hex,
+    wire::{self, submission::Source},
+};
+
+use super::{Request, SubmitError};
+use crate::fleet::placement::Need;
+
+/// Longest key, name, label and path, bytes; longer ones are mistakes.
+const MAX_KEY: usize = 256;
+const MAX_NAME: usize = 128;
+const MAX_PATH: usize = 4096;
+/// Most arguments and their longest, as Stata's own command line is limited.
+const MAX_ARGS: usize = 256;
+const MAX_ARG: usize = 16 * 1024;
+/// Longest limit on time: ten years, so that sums never overflow.
+const MAX_SECONDS: f64 = 10.0 * 366.0 * 24.0 * 3600.0;
+
+/// A request that makes sense.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The submission, but for its name and what the ledger adds.
+    pub(crate) submission: wire::Submission,
+    /// What it asks of an agent.
+    pub(crate) need: Need,
+    /// The path to look at before the answer, if any.
+    pub(crate) look_at: Option<String>,
+    /// Take the path only where an agent sees these bytes, else the text in the submission.
+    pub(crate) path_if: Option<String>,
+    /// The path, `text`, or `bundle: entry`.
+    pub(crate) source: String,
+    /// Digest of the code; empty for a path.
+    pub(crate) code: String,
+    /// Digest over the whole request: the same key must come with the same.
+    pub(crate) body: String,
+    /// May no earlier run answer?
+    pub(crate) again: bool,
+}
+
+fn bad<T>(text: impl Into<String>) -> Result<T, SubmitError> {
+    Err(SubmitError::Malformed(text.into()))
+}
+
+/// Checks a request.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
+    let Request { submit, trace, max_code } = request;
+    let body = body_digest(&submit);
+    let (source, path_if, label, code) = source(&submit, max_code)?;
+    let look_at = match &source {
+        Source::Path(path) => Some(path.clone()),
+        _ => path_if.clone(),
+    };
+    if let Some(wanted) = &submit.sha256 {
+        if wanted.len() != 64 || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return bad("sha256 must be 64 hexadecimal characters: the SHA-256 of the code");
+        }
+        if let Source::Text(_) = &source
+            && *wanted.to_lowercase() != code
+        {
+            return bad("sha256 is not the digest of text: leave it out, or send the bytes it was made from");
+        }
+    }
+    if submit.args.len() > MAX_ARGS {
+        return bad(format!("{} arguments: at most {MAX_ARGS} are passed on; put the rest in a file", submit.args.len()));
+    }
+    for (n, arg) in submit.args.iter().enumerate() {
+        check_arg(n + 1, arg)?;
+    }
+    if let Some(dir) = &submit.working_dir {
+        check_path("working_dir", dir)?;
+    }
+    for (what, name) in [("host", &submit.host), ("engine", &submit.engine)] {
+        if name.as_ref().is_some_and(|n| n.is_empty() || n.len() > MAX_NAME || n.chars().any(char::is_control)) {
+            return bad(format!("{what} must be a name of 1 to {MAX_NAME} characters"));
+        }
+    }
+    if submit.engine.as_deref().is_some_and(|e| e != "stata" && e != "standin") {
+        return bad("engine must be `stata` or `standin`");
+    }
+    let long = |text: &str| text.len() > MAX_NAME || text.chars().any(char::is_control);
+    if submit.labels.len() > 32 || submit.labels.iter().any(|(k, v)| k.is_empty() || long(k) || long(v)) {
+        return bad(format!("labels must be at most 32 pairs of names of at most {MAX_NAME} characters"));
+    }
+    if submit.key.as_ref().is_some_and(|k| k.is_empty() || k.len() > MAX_KEY || k.chars().any(char::is_control)) {
+        return bad(format!("key must have 1 to {MAX_KEY} characters and no control characters"));
+    }
+    let need = Need {
+        host: submit.host.clone().unwrap_or_default(),
+        labels: submit.labels.clone(),
+        engine: submit.engine.clone().unwrap_or_default(),
+        ..Need::default()
+    };
+    let submission = wire::Submission {
+        key: submit.key.clone().unwrap_or_default(),
+        source: Some(source),
+        args: submit.args.clone(),
+        working_dir: submit.working_dir.clone().unwrap_or_default(),
+        timeout_ms: milliseconds("timeout", submit.timeout)?,
+        queue_timeout_ms: milliseconds("queue_timeout", submit.queue_timeout)?,
+        host: need.host.clone(),
+        labels: need.labels.clone().into_iter().collect(),
+        engine: need.engine.clone(),
+        project_profile: submit.project_profile,
+        trace: Some(trace),
+        code_sha256: submit.sha256.as_deref().unwrap_or_default().to_lowercase(),
+        client: submit.client.as_deref().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect(),
+        ..wire::Submission::default()
+    };
+    Ok(Checked { submission, need, look_at, path_if, source: label, code, body, again: submit.again })
+}
+
+type Found = (Source, Option<String>, String, String);
+
+fn source(submit: &SubmitRequest, max_code: usize) -> Result<Found, SubmitError> {
+    let too_large = |what: &str, bytes: usize| {
+        let how = "put the do-file on the Stata host and pass its path, or use `longhaul run` (up to 32 MiB)";
+        Err(SubmitError::TooLarge(format!("{what} has {bytes} bytes, and at most {max_code} are taken here: {how}")))
+    };
+    match (&submit.path, &submit.text, &submit.bundle) {
+        (path, Some(text), None) => {
+            if let Some(path) = path {
+                check_path("path", path)?;
+            }
+            if text.len() > max_code {
+                return too_large("text", text.len());
+            }
+            if text.trim().is_empty() {
+                return bad("text is empty: there is nothing to run");
+            }
+            if text.contains('\0') {
+                return bad("text holds a NUL character: it is not a do-file");
+            }
+            let code = sha256_hex(text.as_bytes());
+            Ok((Source::Text(text.clone().into_bytes()), path.clone(), "text".to_owned(), code))
+        }
+        (Some(path), None, None) => {
+            check_path("path", path)?;
+            Ok((Source::Path(path.clone()), None, path.clone(), String::new()))
+        }
+        (None, None, Some(bundle)) => {
+            let mut files = Vec::with_capacity(bundle.files.len());
+            let (mut names, mut total) = (HashSet::new(), 0);
+            for file in &bundle.files {
+                check_relative(&file.path)?;
+                if !names.insert(&file.path) {
+                    return bad(format!("bundle: {} comes twice", file.path));
+                }
+                let Ok(content) = base64::engine::general_purpose::STANDARD.decode(&file.content) else {
+                    return bad(format!("bundle: the content of {} is not standard base64", file.path));
+                };
+                total += content.len();
+                if total > max_code {
+                    return too_large("bundle", total);
+                }
+                files.push(wire::BundleFile { path: file.path.clone(), content });
+            }
+            let Some(entry) = files.iter().find(|f| f.path == bundle.entry) else {
+                return bad(format!("bundle: entry `{}` is not one of its files", bundle.entry));
+            };
+            if entry.content.contains(&0) {
+                return bad(format!("bundle: {} holds a NUL character: it is not a do-file", entry.path));
+            }
+            files.sort_by(|a, b| a.path.cmp(&b.path));
+            let parts: String = files.iter().map(|f| format!("{}\n{}\n", sha256_hex(&f.content), f.path)).collect();
+            let label = format!("bundle: {}", bundle.entry);
+            let code = sha256_hex(parts.as_bytes());
+            Ok((Source::Bundle(wire::Bundle { files, entry: bundle.entry.clone() }), None, label, code))
+        }
+        (None, None, None) => bad("nothing to run: pass path (a do-file on the Stata host), text, or bundle"),
+        _ => bad("pass exactly one of path, text and bundle (path and text together mean: the path where it has the same bytes)"),
+    }
+}
+
+fn check_path(what: &str, path: &str) -> Result<(), SubmitError> {
+    if !Path::new(path).is_absolute() {
+        return bad(format!("{what} `{path}` is not absolute: pass the full path as the Stata host sees it"));
+    }
+    if path.len() > MAX_PATH || path.chars().any(char::is_control) {
+        return bad(format!("{what} has control characters or more than {MAX_PATH} bytes"));
+    }
+    Ok(())
+}
+
+fn check_relative(path: &str) -> Result<(), SubmitError> {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    if path.len() > MAX_PATH || path.contains(['\\', '\0', '\n', '\r']) || !path.split('/').all(plain) {
+        return bad(format!("bundle: `{path}` must be a relative path without `..`, such as data/clean.do"));
+    }
+    Ok(())
+}
+
+/// Stata cannot be given some characters literally in an argument; better to say so before it waits in a queue.
+fn check_arg(n: usize, arg: &str) -> Result<(), SubmitError> {
+    let what = match () {
+        () if arg.len() > MAX_ARG => "too many characters",
+        () if arg.contains('`') => "a backtick (`)",
+        () if arg.contains('$') => "a dollar sign ($)",
+        () if arg.contains("\"'") => "a double quote followed by an apostrophe (\"')",
+        () if arg.contains(['\n', '\r']) => "a line break",
+        () if arg.chars().any(|c| c.is_control() && c != '\t') => "a control character",
+        () => return Ok(()),
+    };
+    bad(format!("argument {n} holds {what}, which cannot be passed to Stata literally: put the value in a file or in the code"))
+}
+
+fn milliseconds(what: &str, seconds: Option<f64>) -> Result<u64, SubmitError> {
+    match seconds {
+        None => Ok(0),
+        Some(s) if s.is_finite() && s > 0.0 && s <= MAX_SECONDS => {
+            Ok(u64::try_from(Duration::from_secs_f64(s).as_millis()).unwrap_or(u64::MAX).max(1))
+        }
+        Some(_) => bad(format!("{what} must be a number of seconds greater than 0; leave it out for no limit")),
+    }
+}
+
+/// Over all that makes the request what it is; not who carries it, nor whether it may join another.
+fn body_digest(submit: &SubmitRequest) -> String {
+    let plain = SubmitRequest { key: None, client: None, again: false, ..submit.clone() };
+    sha256_hex(&serde_json::to_vec(&plain).unwrap_or_default())
+}
+
+/// What makes two requests equal, but for their code: who asks, from where the code comes, arguments, folder, and the
+/// choice of host.
+pub(crate) fn shape(principal: &str, submission: &wire::Submission, label: &str) -> String {
+    let labels: std::collections::BTreeMap<_, _> = submission.labels.iter().collect();
+    let parts = serde_json::json!([
+        principal, label, submission.args, submission.working_dir, submission.host, labels, submission.engine,
+        submission.project_profile,
+    ]);
+    sha256_hex(parts.to_string().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_proto::api::{BundleFileRequest, BundleRequest};
+
+    use super::*;
+
+    fn text() -> SubmitRequest {
+        SubmitRequest { text: Some("display 1\n".to_owned()), ..SubmitRequest::default() }
+    }
+
+    fn bundle(files: &[(&str, &str)], entry: &str) -> SubmitRequest {
+        let file = |(path, content): &(&str, &str)| BundleFileRequest {
+            path: (*path).to_owned(),
+            content: base64::engine::general_purpose::STANDARD.encode(content),
+        };
+        let bundle = BundleRequest { entry: entry.to_owned(), files: files.iter().map(file).collect() };
+        SubmitRequest { bundle: Some(bundle), ..SubmitRequest::default() }
+    }
+
+    fn run(submit: SubmitRequest) -> Result<Checked, SubmitError> {
+        check(Request { submit, max_code: 100, ..Request::default() })
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        #[track_caller]
+        fn check(submit: SubmitRequest, want: &str) {
+            let found = run(submit).unwrap_err().to_string();
+            assert!(found.contains(want), "{found}");
+        }
+        let path = |p: &str| SubmitRequest { path: Some(p.to_owned()), ..SubmitRequest::default() };
+        check(SubmitRequest::default(), "nothing to run");
+        check(path("analysis.do"), "not absolute");
+        check(path("/a\nb.do"), "control characters");
+        check(SubmitRequest { bundle: bundle(&[("a.do", "x")], "a.do").bundle, ..path("/a.do") }, "exactly one of");
+        check(SubmitRequest { text: Some(" \n".to_owned()), ..text() }, "empty");
+        check(SubmitRequest { text: Some("a\0".to_owned()), ..text() }, "NUL");
+        check(SubmitRequest { text: Some("x".repeat(101)), ..text() }, "101 bytes");
+        check(SubmitRequest { sha256: Some("12".to_owned()), ..text() }, "64 hexadecimal");
+        check(SubmitRequest { sha256: Some("0".repeat(64)), ..text() }, "not the digest");
+        check(SubmitRequest { args: vec!["a".to_owned(), "b\nc".to_owned()], ..text() }, "argument 2 holds a line break");
+        check(SubmitRequest { args: vec!["$x".to_owned()], ..text() }, "dollar sign");
+        check(SubmitRequest { args: vec!["`x'".to_owned()], ..text() }, "backtick");
+        check(SubmitRequest { args: vec!["\0".to_owned()], ..text() }, "control character");
+        check(SubmitRequest { working_dir: Some("x".to_owned()), ..text() }, "working_dir `x` is not absolute");
+        check(SubmitRequest { timeout: Some(-1.0), ..text() }, "timeout must be");
+        check(SubmitRequest { timeout: Some(f64::NAN), ..text() }, "timeout must be");
+        check(SubmitRequest { engine: Some("r".to_owned()), ..text() }, "`stata` or `standin`");
+        check(SubmitRequest { key: Some(String::new()), ..text() }, "key must have");
+        check(SubmitRequest { host: Some(String::new()), ..text() }, "host must be");
+        check(bundle(&[("../a.do", "x")], "../a.do"), "without `..`");
+        check(bundle(&[("/a.do", "x")], "/a.do"), "without `..`");
+        check(bundle(&[("a.do", "x"), ("a.do", "y")], "a.do"), "comes twice");
+        check(bundle(&[("a.do", "x")], "b.do"), "not one of its files");
+        check(bundle(&[("a.do", &"x".repeat(60)), ("b.do", &"x".repeat(60))], "a.do"), "bundle has 120 bytes");
+    }
+
+    #[test]
+    fn what_is_right_goes_through() {
+        let checked = run(SubmitRequest { timeout: Some(0.5), args: vec!["a b".to_owned()], ..text() }).unwrap();
+        assert_eq!(checked.submission.timeout_ms, 500);
+        assert_eq!(checked.submission.queue_timeout_ms, 0, "no limit is the default");
+        assert_eq!(checked.code, sha256_hex(b"display 1\n"));
+        let both = run(SubmitRequest { path: Some("/a.do".to_owned()), ..text() }).unwrap();
+        assert_eq!((both.look_at.as_deref(), both.path_if.as_deref()), (Some("/a.do"), Some("/a.do")));
+        let bundled = run(bundle(&[("b/x.do", "x"), ("a.do", "do b/x")], "a.do")).unwrap();
+        assert_eq!(bundled.source, "bundle: a.do");
+    }
+
+    #[test]
+    fn the_same_call_has_the_same_body() {
+        let body = |submit| run(submit).unwrap().body;
+        assert_eq!(body(text()), body(SubmitRequest { again: true, client: Some("c".to_owned()), ..text() }));
+        assert_ne!(body(text()), body(SubmitRequest { args: vec!["1".to_owned()], ..text() }));
+    }
+}

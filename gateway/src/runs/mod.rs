@@ -15,23 +15,41 @@
 //! - [`check`] turns a request into a submission, or says what is wrong with it;
 //! - [`submit`] answers with an earlier run where one answers, and otherwise makes the record and then the run;
 //! - [`keeper`] is the story of one unfinished run: one task that owns it from its record to its end;
+//! - [`attend`] follows an attempt at its agent, [`ending`] records its end;
 //! - [`view`] is what others see of it, published on a `watch` that never makes the keeper wait.
 
+pub(crate) mod active;
+mod attend;
 pub(crate) mod check;
+mod ending;
 mod error;
+mod keeper;
+pub(crate) mod submit;
+#[cfg(test)]
+pub(crate) mod tests;
+pub(crate) mod view;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use longhaul_proto::{
-    api::{CancelMode, Hosts, RunList, RunView, SubmitRequest, Submitted},
-    ids::RunId,
+    api::{CancelMode, Hosts, QueueView, RunList, RunView, SubmitRequest, Submitted},
+    ids::{RunId, SHORT_LEN},
     state::RunState,
     wire,
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-use crate::auth::principal::Principal;
+use crate::{
+    Deps, Options,
+    auth::principal::{Principal, Scope},
+    fleet::Fleet,
+    ledger::{Ledger, LedgerError, ListQuery, Record},
+    metrics::Metrics,
+    mirror::Mirrors,
+};
+use active::{Active, Command, Reply, Table};
+use view::{Live, view};
 
 pub use error::{ControlError, FindError, ReadError, SubmitError};
 
@@ -80,67 +98,180 @@ pub struct OutputChunk {
 /// Most bytes of one [`Runs::read`].
 pub const MAX_READ: usize = 256 * 1024;
 
+/// Most runs of one page.
+pub const MAX_PAGE: u32 = 500;
+
 /// The handle on all runs. Cheap to clone; every method may be dropped half-way without harm.
 #[derive(Clone)]
-pub struct Runs(Arc<Inner>);
+pub struct Runs(pub(crate) Arc<Inner>);
 
-struct Inner;
+pub(crate) struct Inner {
+    pub(crate) options: Arc<Options>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) fleet: Fleet,
+    pub(crate) mirrors: Mirrors,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) deps: Deps,
+    pub(crate) table: Table,
+}
 
 impl Runs {
+    pub(crate) fn new(
+        options: Arc<Options>,
+        ledger: Arc<dyn Ledger>,
+        fleet: Fleet,
+        mirrors: Mirrors,
+        metrics: Arc<Metrics>,
+        deps: Deps,
+    ) -> Self {
+        Self(Arc::new(Inner { options, ledger, fleet, mirrors, metrics, deps, table: Table::default() }))
+    }
+
+    /// Takes up every unfinished run of the ledger. Their seats are held before this returns, so that no agent that
+    /// comes back afterwards is given too much.
+    pub(crate) async fn take_up(&self) -> Result<usize, LedgerError> {
+        let unfinished = self.0.ledger.active().await?;
+        let n = unfinished.len();
+        let mut rest = Vec::with_capacity(n);
+        for record in unfinished {
+            let seat = record
+                .state
+                .holds_seat()
+                .then(|| self.0.fleet.hold(record.run, &record.agent_id, &record.host, &record.pool));
+            rest.push((record, seat));
+        }
+        for (record, seat) in rest {
+            self.0.keep(record, None, seat, Vec::new());
+        }
+        Ok(n)
+    }
+
     /// Records a run, durable before it answers, or answers with the run that this request already made.
     ///
     /// # Errors
     /// See [`SubmitError`]; no error leaves a run behind.
-    pub async fn submit(&self, _who: &Principal, _request: Request) -> Result<Submitted, SubmitError> {
-        Err(SubmitError::Stopping)
+    pub async fn submit(&self, who: &Principal, request: Request) -> Result<Submitted, SubmitError> {
+        Box::pin(submit::submit(&self.0, who, request)).await
     }
 
     /// The run of a full or short name.
     ///
     /// # Errors
     /// Unknown (also for another principal's run), ambiguous, or the ledger could not be read.
-    pub async fn find(&self, _who: &Principal, name: &str) -> Result<RunId, FindError> {
-        Err(FindError::Unknown(name.to_owned()))
+    pub async fn find(&self, who: &Principal, name: &str) -> Result<RunId, FindError> {
+        let name = name.trim();
+        let unknown = || FindError::Unknown(name.chars().take(64).collect());
+        if let Ok(run) = name.parse::<RunId>() {
+            return self.principal_of(run).await?.filter(|p| may(who, p)).map(|_| run).ok_or_else(unknown);
+        }
+        let tail = name.replace('-', "").to_lowercase();
+        if !(SHORT_LEN..=32).contains(&tail.len()) || !tail.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(unknown());
+        }
+        let principal = (who.scope != Scope::Operate).then_some(who.name.as_str());
+        let found = self.0.ledger.by_tail(principal, &tail, 2).await.map_err(FindError::Ledger)?;
+        match found.as_slice() {
+            [] => Err(unknown()),
+            [run] => Ok(*run),
+            _ => Err(FindError::Ambiguous(name.to_owned())),
+        }
     }
 
     /// Everything about a run.
     ///
     /// # Errors
     /// As [`Runs::find`].
-    pub async fn get(&self, _who: &Principal, run: RunId) -> Result<RunView, FindError> {
-        Err(FindError::Unknown(run.to_string()))
+    pub async fn get(&self, who: &Principal, run: RunId) -> Result<RunView, FindError> {
+        Ok(self.watch(who, run).await?.borrow().as_ref().clone())
     }
 
     /// A page of runs, newest first; everybody's with scope `operate`.
     ///
     /// # Errors
     /// When the ledger could not be read.
-    pub async fn list(&self, _who: &Principal, _filter: ListFilter) -> Result<RunList, FindError> {
-        Err(FindError::Unknown(String::new()))
+    pub async fn list(&self, who: &Principal, filter: ListFilter) -> Result<RunList, FindError> {
+        let limit = filter.limit.clamp(1, MAX_PAGE);
+        let query = ListQuery {
+            principal: (who.scope != Scope::Operate).then(|| who.name.clone()),
+            state: filter.state,
+            before: filter.before,
+            // One more than asked for says whether there is a next page.
+            limit: limit + 1,
+        };
+        let mut records = self.0.ledger.list(query).await.map_err(FindError::Ledger)?;
+        let more = records.len() > limit as usize;
+        records.truncate(limit as usize);
+        let next = records.last().filter(|_| more).map(|r| r.run);
+        let runs = records.iter().map(|record| match self.0.table.get(record.run) {
+            Some(active) => active.view.borrow().as_ref().clone(),
+            None => view(record, &Live::of(record)),
+        });
+        Ok(RunList { runs: runs.collect(), next })
     }
 
     /// A view that follows the run. Of an ended run the value is final and `changed()` answers with an error.
     ///
     /// # Errors
     /// As [`Runs::find`].
-    pub async fn watch(&self, _who: &Principal, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
-        Err(FindError::Unknown(run.to_string()))
+    pub async fn watch(&self, who: &Principal, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
+        if let Some(active) = self.0.table.get(run) {
+            return if may(who, &active.principal) { Ok(active.view.subscribe()) } else { Err(FindError::Unknown(run.to_string())) };
+        }
+        let record = self.record(run).await?.filter(|r| may(who, &r.principal));
+        let record = record.ok_or_else(|| FindError::Unknown(run.to_string()))?;
+        // Between the two looks it may have got a keeper (an import) or a new end.
+        if let Some(active) = self.0.table.get(run) {
+            return Ok(active.view.subscribe());
+        }
+        Ok(watch::channel(Arc::new(view(&record, &Live::of(&record)))).1)
     }
 
     /// Makes the wish to end a run durable and starts to act on it. Asking again is harmless, and may be harder.
     ///
     /// # Errors
     /// See [`ControlError`]. Cancelling an ended run answers with its view.
-    pub async fn cancel(&self, _who: &Principal, _run: RunId, _mode: CancelMode) -> Result<RunView, ControlError> {
-        Err(ControlError::Stopping)
+    pub async fn cancel(&self, who: &Principal, run: RunId, mode: CancelMode) -> Result<RunView, ControlError> {
+        let by = who.name.clone();
+        self.ask(who, run, |reply| Command::Cancel { by, mode, reply }).await
     }
 
     /// An operator's word that the agent of a run will never come back: the run is `lost`.
     ///
     /// # Errors
     /// See [`ControlError`].
-    pub async fn declare_dead(&self, _who: &Principal, _run: RunId) -> Result<RunView, ControlError> {
-        Err(ControlError::Stopping)
+    pub async fn declare_dead(&self, who: &Principal, run: RunId) -> Result<RunView, ControlError> {
+        if who.scope != Scope::Operate {
+            return Err(ControlError::Forbidden("declaring an agent dead needs a token with scope `operate`".to_owned()));
+        }
+        let by = who.name.clone();
+        let before = self.get(who, run).await?;
+        if before.state.is_end() {
+            return Err(ControlError::WrongState(format!("run {} has ended: it is {}", run.short(), before.state)));
+        }
+        self.ask(who, run, |reply| Command::DeclareDead { by, reply }).await
+    }
+
+    /// Asks the keeper; the answer for a run without one is its view.
+    async fn ask(
+        &self,
+        who: &Principal,
+        run: RunId,
+        command: impl FnOnce(Reply) -> Command,
+    ) -> Result<RunView, ControlError> {
+        let Some(active) = self.0.table.get(run) else { return Ok(self.get(who, run).await?) };
+        if !may(who, &active.principal) {
+            return Err(FindError::Unknown(run.to_string()).into());
+        }
+        let (reply, answered) = oneshot::channel();
+        let sent = active.mailbox.send(command(reply)).await.is_ok();
+        if sent && let Ok(answer) = answered.await {
+            return answer;
+        }
+        // The keeper ended in this moment: with its run, or with the gateway.
+        if self.0.deps.tasks.stopping().is_cancelled() {
+            return Err(ControlError::Stopping);
+        }
+        Ok(self.get(who, run).await?)
     }
 
     /// At most `max` (and [`MAX_READ`]) bytes of an output, from the mirror.
@@ -149,21 +280,54 @@ impl Runs {
     /// See [`ReadError`].
     pub async fn read(
         &self,
-        _who: &Principal,
+        who: &Principal,
         run: RunId,
-        _stream: Stream,
-        _offset: u64,
-        _max: usize,
+        stream: Stream,
+        offset: u64,
+        max: usize,
     ) -> Result<OutputChunk, ReadError> {
-        Err(FindError::Unknown(run.to_string()).into())
+        // The state is looked at before the bytes: an end that comes in between is seen by the next read.
+        let ended = match self.0.table.get(run) {
+            Some(active) if may(who, &active.principal) => active.view.borrow().state.is_end(),
+            Some(_) => return Err(FindError::Unknown(run.to_string()).into()),
+            None => {
+                let record = self.record(run).await?.filter(|r| may(who, &r.principal));
+                record.ok_or_else(|| FindError::Unknown(run.to_string()))?.state.is_end()
+            }
+        };
+        let mirror = self.0.mirrors.find(run).await.map_err(ReadError::Io)?;
+        let len = mirror.as_ref().map_or(0, |m| m.len(stream));
+        if offset > len {
+            return Err(ReadError::PastEnd { offset, len });
+        }
+        let bytes = match mirror {
+            Some(mirror) => mirror.read(stream, offset, max.min(MAX_READ)).await.map_err(ReadError::Io)?,
+            None => Bytes::new(),
+        };
+        let next = offset + bytes.len() as u64;
+        Ok(OutputChunk { bytes, next, complete: ended && next >= len })
     }
 
     /// The result of this run reached its caller.
-    pub async fn delivered(&self, _run: RunId) {}
+    pub async fn delivered(&self, run: RunId) {
+        if let Err(error) = self.0.ledger.delivered(run, self.0.deps.clock.unix_ms()).await {
+            // Then an equal request is answered with this run once more, which is harmless.
+            tracing::warn!(%run, error = &error as &dyn std::error::Error, "cannot note a delivery");
+        }
+    }
 
     /// Agents, pools, and the caller's waiting runs.
-    pub fn hosts(&self, _who: &Principal) -> Hosts {
-        Hosts::default()
+    pub fn hosts(&self, who: &Principal) -> Hosts {
+        let (hosts, pools) = self.0.fleet.views();
+        let waits = |active: &Arc<Active>| {
+            let view = active.view.borrow();
+            let waiting = view.waiting.clone()?;
+            Some(QueueView { run_id: active.run, waiting })
+        };
+        let mine = self.0.table.all();
+        let mut queue: Vec<_> = mine.iter().filter(|a| may(who, &a.principal)).filter_map(waits).collect();
+        queue.sort_by_key(|q| q.run_id);
+        Hosts { hosts, pools, queue }
     }
 
     /// Whether the gateway can take work.
@@ -171,7 +335,28 @@ impl Runs {
     /// # Errors
     /// With what is wrong.
     pub async fn ready(&self) -> Result<(), String> {
-        let _ = &self.0;
-        Ok(())
+        if self.0.deps.tasks.stopping().is_cancelled() {
+            return Err("the gateway is stopping".to_owned());
+        }
+        self.0.ledger.check().await.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "the ledger is not ready");
+            format!("{error}: look at the disk of the data folder and the gateway's log")
+        })
     }
+
+    async fn record(&self, run: RunId) -> Result<Option<Record>, FindError> {
+        self.0.ledger.get(run).await.map_err(FindError::Ledger)
+    }
+
+    async fn principal_of(&self, run: RunId) -> Result<Option<String>, FindError> {
+        match self.0.table.get(run) {
+            Some(active) => Ok(Some(active.principal.clone())),
+            None => Ok(self.record(run).await?.map(|r| r.principal)),
+        }
+    }
+}
+
+/// Whether somebody may see and end a run of `owner`.
+fn may(who: &Principal, owner: &str) -> bool {
+    who.scope == Scope::Operate || who.name == owner
 }

@@ -1,0 +1,389 @@
+//! Agents, seats and the queue: the state of the fleet, without any input or output.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use longhaul_proto::{
+    api::{HostView, PoolView, RunView},
+    clock::rfc3339,
+    ids::RunId,
+    wire,
+};
+use tokio::{
+    sync::{Notify, oneshot, watch},
+    task::AbortHandle,
+};
+
+use super::{
+    Seat,
+    link::Link,
+    placement::{self, Host, Need, Pool},
+    queue::Queue,
+};
+use crate::ledger::AgentRecord;
+
+pub(crate) struct Floor {
+    started: Duration,
+    pub(super) open: bool,
+    agents: HashMap<String, Agent>,
+    pub(super) seats: BTreeMap<RunId, Taken>,
+    pub(super) queue: Queue,
+    waiting: HashMap<RunId, Waiting>,
+    configured: BTreeMap<String, u32>,
+}
+
+/// One agent.
+pub(super) struct Agent {
+    pub(super) info: wire::AgentInfo,
+    /// It registered with this process.
+    pub(super) here: bool,
+    /// When it was heard last, by the monotonic clock; before it is here, when this process began.
+    pub(super) heard: Duration,
+    /// When it was heard last, Unix ms.
+    pub(super) seen_ms: i64,
+    pub(super) link: watch::Sender<Option<Arc<Link>>>,
+    /// Why it cannot be dialled.
+    pub(super) dial_problem: Option<String>,
+    /// Fires at each heartbeat.
+    pub(super) beat: Arc<Notify>,
+    pub(super) contact: Option<AbortHandle>,
+}
+
+/// A seat as it is counted.
+pub(super) struct Taken {
+    agent_id: String,
+    host: String,
+    pool: String,
+}
+
+pub(super) struct Waiting {
+    pub(super) grant: oneshot::Sender<Seat>,
+    view: watch::Sender<Arc<RunView>>,
+}
+
+impl Floor {
+    pub(super) fn new(now: Duration, configured: BTreeMap<String, u32>, remembered: Vec<AgentRecord>) -> Self {
+        let mut floor = Self {
+            started: now,
+            open: true,
+            agents: HashMap::new(),
+            seats: BTreeMap::new(),
+            queue: Queue::default(),
+            waiting: HashMap::new(),
+            configured,
+        };
+        for agent in remembered {
+            let entry = floor.agent(&agent.info.agent_id, now);
+            (entry.info, entry.seen_ms) = (agent.info, agent.seen_ms);
+        }
+        floor
+    }
+
+    /// The entry of an agent, made when it is new: runs may name one that has not returned yet.
+    pub(super) fn agent(&mut self, agent_id: &str, now: Duration) -> &mut Agent {
+        self.agents.entry(agent_id.to_owned()).or_insert_with(|| Agent {
+            info: wire::AgentInfo { agent_id: agent_id.to_owned(), ..wire::AgentInfo::default() },
+            here: false,
+            heard: now,
+            seen_ms: 0,
+            link: watch::Sender::new(None),
+            dial_problem: None,
+            beat: Arc::default(),
+            contact: None,
+        })
+    }
+
+    pub(super) fn known(&mut self, agent_id: &str) -> Option<&mut Agent> {
+        self.agents.get_mut(agent_id)
+    }
+
+    /// Another agent that answers to this name and is alive.
+    pub(super) fn holder_of(&self, name: &str, agent_id: &str, now: Duration, silent_after: Duration) -> Option<&Agent> {
+        self.agents.values().find(|a| {
+            a.info.name == name && a.info.agent_id != agent_id && a.here && now.saturating_sub(a.heard) <= silent_after
+        })
+    }
+
+    /// Lets go of silent agents whose name a new one carries, where no run needs them.
+    pub(super) fn forget_namesakes(&mut self, name: &str, agent_id: &str) {
+        let busy: BTreeSet<&str> = self.seats.values().map(|t| t.agent_id.as_str()).collect();
+        self.agents.retain(|id, a| {
+            let goes = a.info.name == name && id != agent_id && !busy.contains(id.as_str());
+            if goes && let Some(contact) = &a.contact {
+                contact.abort();
+            }
+            !goes
+        });
+    }
+
+    pub(super) fn take_seat(&mut self, run: RunId, agent_id: &str, host: &str, pool: &str) {
+        let taken = Taken { agent_id: agent_id.to_owned(), host: host.to_owned(), pool: pool.to_owned() };
+        self.seats.insert(run, taken);
+    }
+
+    pub(super) fn enqueue(
+        &mut self,
+        run: RunId,
+        principal: &str,
+        need: Need,
+        view: watch::Sender<Arc<RunView>>,
+        grant: oneshot::Sender<Seat>,
+    ) {
+        self.queue.push(run, principal, need);
+        self.waiting.insert(run, Waiting { grant, view });
+    }
+
+    pub(super) fn leave(&mut self, run: RunId) {
+        if self.queue.remove(run) {
+            self.waiting.remove(&run);
+        }
+    }
+
+    /// Takes out of the queue all that can be placed, with their seats already counted.
+    pub(super) fn place(&mut self, now: Duration, silent_after: Duration) -> Vec<(RunId, Host, Waiting)> {
+        let mut granted = Vec::new();
+        if !self.open || self.queue.len() == 0 {
+            return granted;
+        }
+        let mut hosts = self.hosts(now, silent_after);
+        let mut pools = self.pools();
+        while let Some((run, at)) = self.queue.take(|need| placement::choose(need, &hosts, &pools).ok()) {
+            let host = &mut hosts[at];
+            host.running += 1;
+            if let Some(pool) = pools.get_mut(&host.pool) {
+                pool.holders.push(format!("{} on {}", run.short(), host.name));
+            }
+            let host = host.clone();
+            self.take_seat(run, &host.id, &host.name, &host.pool);
+            if let Some(waiting) = self.waiting.remove(&run) {
+                granted.push((run, host, waiting));
+            }
+        }
+        granted
+    }
+
+    /// Why a run waits; `None` when it does not.
+    pub(super) fn reason_of(&self, run: RunId, now: Duration, silent_after: Duration, url: &str) -> Option<String> {
+        let need = self.queue.need_of(run)?;
+        Some(self.reason(need, &self.hosts(now, silent_after), &self.pools(), now, silent_after, url))
+    }
+
+    fn reason(
+        &self,
+        need: &Need,
+        hosts: &[Host],
+        pools: &HashMap<String, Pool>,
+        now: Duration,
+        silent_after: Duration,
+        url: &str,
+    ) -> String {
+        let up = now.saturating_sub(self.started);
+        let someone_is_here = self.agents.values().any(|a| a.here);
+        if !someone_is_here && !self.agents.is_empty() && up <= silent_after * 2 {
+            return format!("the gateway restarted {} s ago and waits for its agents to return", up.as_secs());
+        }
+        if hosts.is_empty() {
+            return format!("no agent is connected: start one with `longhaul agent --gateway {url}`");
+        }
+        match placement::choose(need, hosts, pools) {
+            Err(why) => why,
+            Ok(_) => "its turn is next".to_owned(),
+        }
+    }
+
+    /// Tells one waiting run why.
+    pub(super) fn tell(&self, run: RunId, why: &str) {
+        if let Some(waiting) = self.waiting.get(&run) {
+            waiting.tell(why);
+        }
+    }
+
+    /// Tells all waiting runs why.
+    pub(super) fn tell_all(&self, now: Duration, silent_after: Duration, url: &str) {
+        let (hosts, pools) = (self.hosts(now, silent_after), self.pools());
+        for (need, runs) in self.queue.lines() {
+            let why = self.reason(need, &hosts, &pools, now, silent_after, url);
+            for waiting in runs.iter().filter_map(|run| self.waiting.get(run)) {
+                waiting.tell(&why);
+            }
+        }
+    }
+
+    /// How long an agent has not been heard or reached.
+    pub(super) fn silent_for(&self, agent_id: &str, now: Duration, silent_after: Duration) -> Option<Duration> {
+        let Some(agent) = self.agents.get(agent_id) else { return Some(now.saturating_sub(self.started)) };
+        let silent = now.saturating_sub(agent.heard);
+        (!agent.here || silent > silent_after).then_some(silent)
+    }
+
+    pub(super) fn up(&self, now: Duration, silent_after: Duration) -> u64 {
+        self.agents.values().filter(|a| self.away(a, now, silent_after).is_none()).count() as u64
+    }
+
+    /// Usable agents that match a need, with their links.
+    pub(super) fn candidates(
+        &self,
+        need: &Need,
+        now: Duration,
+        silent_after: Duration,
+    ) -> Vec<(String, String, Arc<Link>)> {
+        let roomy = HashMap::new();
+        let alone = |agent: &Agent| {
+            let host = Host { running: 0, limit: 1, ..self.host(agent, now, silent_after) };
+            placement::choose(need, &[host], &roomy).is_ok()
+        };
+        self.agents
+            .values()
+            .filter(|agent| alone(agent))
+            .filter_map(|a| Some((a.info.agent_id.clone(), a.info.name.clone(), a.link.borrow().clone()?)))
+            .collect()
+    }
+
+    fn away(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<String> {
+        let name = &agent.info.name;
+        let silent = now.saturating_sub(agent.heard);
+        if !agent.here {
+            return Some(if now.saturating_sub(self.started) <= silent_after * 2 {
+                format!("the gateway restarted {} s ago and waits for agent {name} to return", silent.as_secs())
+            } else {
+                let seen = rfc3339(agent.seen_ms).unwrap_or_else(|| "long ago".to_owned());
+                format!("agent {name} is not connected (last seen {seen}): start it again")
+            });
+        }
+        if silent > silent_after {
+            return Some(format!("agent {name} is silent for {} s", silent.as_secs()));
+        }
+        if agent.link.borrow().is_none() {
+            return Some(match &agent.dial_problem {
+                Some(problem) => format!("agent {name} cannot be reached: {problem}"),
+                None => format!("agent {name} is being dialled"),
+            });
+        }
+        (!agent.info.problem.is_empty()).then(|| format!("agent {name} takes no runs: {}", agent.info.problem))
+    }
+
+    fn host(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Host {
+        let info = &agent.info;
+        let running = self.seats.values().filter(|t| t.agent_id == info.agent_id).count();
+        Host {
+            id: info.agent_id.clone(),
+            name: info.name.clone(),
+            labels: info.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            engines: info.engines.iter().map(|e| e.kind.clone()).collect(),
+            pool: pool_name(info),
+            limit: info.host_limit.max(1),
+            running: u32::try_from(running).unwrap_or(u32::MAX),
+            away: self.away(agent, now, silent_after),
+        }
+    }
+
+    /// In the order of names, so that equal choices are always made alike.
+    fn hosts(&self, now: Duration, silent_after: Duration) -> Vec<Host> {
+        let mut hosts: Vec<Host> = self
+            .agents
+            .values()
+            .filter(|a| !a.info.name.is_empty())
+            .map(|a| self.host(a, now, silent_after))
+            .collect();
+        hosts.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        hosts
+    }
+
+    /// Seats by pool: what the configuration says, else the smallest number that its agents were told.
+    fn pools(&self) -> HashMap<String, Pool> {
+        let mut pools: HashMap<String, Pool> = HashMap::new();
+        for agent in self.agents.values().filter(|a| a.here || self.seats.values().any(|t| t.agent_id == a.info.agent_id)) {
+            let (name, told) = (pool_name(&agent.info), agent.info.pool_seats.max(1));
+            let pool = pools.entry(name).or_insert(Pool { seats: u32::MAX, holders: Vec::new() });
+            pool.seats = pool.seats.min(told);
+        }
+        for (run, taken) in &self.seats {
+            let pool = pools.entry(taken.pool.clone()).or_insert(Pool { seats: 1, holders: Vec::new() });
+            pool.holders.push(format!("{} on {}", run.short(), taken.host));
+        }
+        for (name, pool) in &mut pools {
+            pool.seats = self.configured.get(name).copied().unwrap_or(pool.seats);
+        }
+        pools
+    }
+
+    pub(super) fn views(&self, now: Duration, silent_after: Duration, now_ms: i64) -> (Vec<HostView>, Vec<PoolView>) {
+        let mut hosts: Vec<HostView> =
+            self.agents.values().filter(|a| !a.info.name.is_empty()).map(|a| self.view(a, now, silent_after, now_ms)).collect();
+        hosts.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut pools: Vec<PoolView> = self.pools().into_iter().map(|(name, pool)| self.pool_view(name, &pool)).collect();
+        pools.sort_by(|a, b| a.name.cmp(&b.name));
+        (hosts, pools)
+    }
+
+    fn view(&self, agent: &Agent, now: Duration, silent_after: Duration, now_ms: i64) -> HostView {
+        let info = &agent.info;
+        let silent = now.saturating_sub(agent.heard);
+        let state = match () {
+            () if !agent.here || silent > silent_after => "silent",
+            () if agent.link.borrow().is_none() => "unreachable",
+            () if !info.problem.is_empty() => "idle",
+            () => "up",
+        };
+        let engine = |e: &wire::Engine| {
+            let words = [&e.kind, &e.edition, &e.version].into_iter().filter(|w| !w.is_empty());
+            let words = words.map(String::as_str).collect::<Vec<_>>().join(" ");
+            if e.program.is_empty() { words } else { format!("{words} ({})", e.program) }
+        };
+        let last_seen = if agent.here { silent.as_secs_f64() } else { (now_ms - agent.seen_ms).max(0) as f64 / 1000.0 };
+        HostView {
+            name: info.name.clone(),
+            state: state.to_owned(),
+            problem: self.away(agent, now, silent_after),
+            last_seen,
+            advertise: info.advertise.clone(),
+            os_user: info.os_user.clone(),
+            hostname: info.hostname.clone(),
+            cores: info.cores,
+            version: info.version.clone(),
+            engines: info.engines.iter().map(engine).collect(),
+            pool: pool_name(info),
+            host_limit: info.host_limit.max(1),
+            running: self.host(agent, now, silent_after).running,
+            labels: info.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            roots: info.roots.clone(),
+            free_bytes: info.free_bytes,
+            licence: (!info.licence.is_empty()).then(|| info.licence.clone()),
+        }
+    }
+
+    fn pool_view(&self, name: String, pool: &Pool) -> PoolView {
+        let sharing = self.agents.values().filter(|a| a.here && pool_name(&a.info) == name);
+        let told: BTreeMap<String, u32> = sharing.map(|a| (a.info.name.clone(), a.info.pool_seats.max(1))).collect();
+        let differ = told.values().collect::<BTreeSet<_>>().len() > 1;
+        let note = match (self.configured.get(&name), differ) {
+            (None, true) => {
+                let told = told.iter().map(|(host, seats)| format!("{host}: {seats}")).collect::<Vec<_>>().join(", ");
+                Some(format!("its hosts were told different numbers of seats ({told}); the smallest counts"))
+            }
+            _ => None,
+        };
+        let in_use = u32::try_from(pool.holders.len()).unwrap_or(u32::MAX);
+        PoolView { name, seats: pool.seats, in_use, hosts: told.into_keys().collect(), note }
+    }
+}
+
+impl Waiting {
+    fn tell(&self, why: &str) {
+        self.view.send_if_modified(|view| {
+            let changed = view.waiting.as_deref() != Some(why);
+            if changed {
+                Arc::make_mut(view).waiting = Some(why.to_owned());
+            }
+            changed
+        });
+    }
+}
+
+/// An agent without a pool has a licence of its own.
+pub(super) fn pool_name(info: &wire::AgentInfo) -> String {
+    if info.pool.is_empty() { info.name.clone() } else { info.pool.clone() }
+}

@@ -1,0 +1,222 @@
+//! Which agent a run goes to, and if none, why, in words. A pure function of what is known.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+/// What a run asks of an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Need {
+    /// The agent's name; empty = any.
+    pub host: String,
+    /// Labels it must carry.
+    pub labels: BTreeMap<String, String>,
+    /// `stata` or `standin`; empty = what it has.
+    pub engine: String,
+    /// Agents (by id) that said that they cannot run this one, and why.
+    #[serde(skip)]
+    pub unfit: BTreeMap<String, String>,
+}
+
+/// An agent as placement sees it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Host {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) engines: Vec<String>,
+    pub(crate) pool: String,
+    pub(crate) limit: u32,
+    pub(crate) running: u32,
+    /// Why it takes no runs now, in words that begin with its name.
+    pub(crate) away: Option<String>,
+}
+
+/// A licence as placement sees it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pool {
+    pub(crate) seats: u32,
+    /// Who holds them: `7f3a9c21 on stata1`.
+    pub(crate) holders: Vec<String>,
+}
+
+/// How near a run is to being placed; the nearest reason is the one to tell.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Near {
+    NoMatch,
+    Unfit,
+    Away,
+    HostFull,
+    PoolFull,
+}
+
+/// Picks the agent for a run, by its place in `hosts`: the least loaded of those that match and have room.
+///
+/// # Errors
+/// Why none can take it, for the run's owner.
+pub(crate) fn choose(need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>) -> Result<usize, String> {
+    let mut nearest: Option<(Near, String)> = None;
+    let mut best: Option<usize> = None;
+    for (at, host) in hosts.iter().enumerate() {
+        match obstacle(need, host, pools) {
+            None => {
+                let better = best.is_none_or(|b| load(host) < load(&hosts[b]));
+                best = if better { Some(at) } else { best };
+            }
+            Some((near, why)) => {
+                if nearest.as_ref().is_none_or(|(n, _)| near > *n) {
+                    nearest = Some((near, why));
+                }
+            }
+        }
+    }
+    match (best, nearest) {
+        (Some(at), _) => Ok(at),
+        (None, Some((Near::NoMatch, _))) => Err(no_match(need)),
+        (None, Some((_, why))) => Err(why),
+        (None, None) => Err("no agent is connected: start one with `longhaul agent --gateway URL`".to_owned()),
+    }
+}
+
+/// Share of its limit in use, in thousandths, then runs, then name.
+fn load(host: &Host) -> (u32, u32, &str) {
+    (host.running.saturating_mul(1000) / host.limit.max(1), host.running, &host.name)
+}
+
+fn obstacle(need: &Need, host: &Host, pools: &HashMap<String, Pool>) -> Option<(Near, String)> {
+    let named = need.host.is_empty() || need.host == host.name;
+    let labelled = need.labels.iter().all(|(k, v)| host.labels.get(k) == Some(v));
+    if !named || !labelled {
+        return Some((Near::NoMatch, String::new()));
+    }
+    if let Some(away) = &host.away {
+        return Some((Near::Away, away.clone()));
+    }
+    let able = if need.engine.is_empty() { !host.engines.is_empty() } else { host.engines.contains(&need.engine) };
+    if !able {
+        return Some((Near::NoMatch, String::new()));
+    }
+    if let Some(why) = need.unfit.get(&host.id) {
+        return Some((Near::Unfit, format!("agent {} cannot run it: {why}", host.name)));
+    }
+    if let Some(pool) = pools.get(&host.pool)
+        && pool.holders.len() >= pool.seats as usize
+    {
+        let (used, seats) = (pool.holders.len(), pool.seats);
+        let holders = pool.holders.iter().take(3).map(|h| format!("run {h}")).collect::<Vec<_>>().join(", ");
+        let more = if used > 3 { ", …" } else { "" };
+        let why = format!("waiting for a seat of pool {}: {used} of {seats} in use by {holders}{more}", host.pool);
+        return Some((Near::PoolFull, why));
+    }
+    if host.running >= host.limit {
+        let why = format!("waiting for room on {}: {} of {} runs there", host.name, host.running, host.limit);
+        return Some((Near::HostFull, why));
+    }
+    None
+}
+
+fn no_match(need: &Need) -> String {
+    let mut wants = Vec::new();
+    if !need.host.is_empty() {
+        wants.push(format!("is named {}", need.host));
+    }
+    wants.extend(need.labels.iter().map(|(k, v)| format!("carries label {k}={v}")));
+    if !need.engine.is_empty() {
+        wants.push(format!("has engine {}", need.engine));
+    }
+    if wants.is_empty() {
+        wants.push("has an engine".to_owned());
+    }
+    format!("no connected agent {}: start one, or cancel this run and submit it otherwise", wants.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(name: &str, pool: &str, running: u32, limit: u32) -> Host {
+        Host {
+            id: format!("id-{name}"),
+            name: name.to_owned(),
+            labels: BTreeMap::from([("site".to_owned(), name.to_owned())]),
+            engines: vec!["stata".to_owned()],
+            pool: pool.to_owned(),
+            limit,
+            running,
+            away: None,
+        }
+    }
+
+    fn away(host: Host) -> Host {
+        Host { away: Some(format!("agent {} is silent for 12 s", host.name)), ..host }
+    }
+
+    fn pools(all: &[(&str, u32, &[&str])]) -> HashMap<String, Pool> {
+        let pool = |seats: u32, holders: &[&str]| Pool { seats, holders: holders.iter().map(|h| (*h).to_owned()).collect() };
+        all.iter().map(|(name, seats, holders)| ((*name).to_owned(), pool(*seats, holders))).collect()
+    }
+
+    fn need(host: &str, labels: &[(&str, &str)], engine: &str, unfit: &[&str]) -> Need {
+        Need {
+            host: host.to_owned(),
+            labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            engine: engine.to_owned(),
+            unfit: unfit.iter().map(|u| ((*u).to_owned(), "no such file".to_owned())).collect(),
+        }
+    }
+
+    #[test]
+    fn an_agent_or_a_reason() {
+        #[track_caller]
+        fn check(need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>, want: Result<&str, &str>) {
+            let found = choose(need, hosts, pools).map(|at| hosts[at].name.as_str());
+            assert_eq!(found, want.map_err(str::to_owned));
+        }
+        let free = pools(&[("lab", 2, &["aaaaaaaa on a"]), ("own", 1, &[])]);
+        let full = pools(&[("lab", 1, &["7f3a9c21 on stata1"]), ("own", 1, &[])]);
+        let any = Need::default();
+        check(&any, &[], &free, Err("no agent is connected: start one with `longhaul agent --gateway URL`"));
+        check(&any, &[host("a", "lab", 1, 2), host("b", "lab", 0, 2)], &free, Ok("b"));
+        check(&any, &[host("a", "lab", 2, 8), host("b", "lab", 1, 2)], &free, Ok("a"));
+        check(&any, &[host("b", "lab", 0, 1), host("a", "lab", 0, 1)], &free, Ok("a"));
+        check(
+            &any,
+            &[host("a", "lab", 0, 1)],
+            &full,
+            Err("waiting for a seat of pool lab: 1 of 1 in use by run 7f3a9c21 on stata1"),
+        );
+        check(&any, &[host("a", "lab", 0, 1), host("b", "own", 0, 1)], &full, Ok("b"));
+        check(&any, &[host("a", "lab", 1, 1)], &free, Err("waiting for room on a: 1 of 1 runs there"));
+        check(&any, &[away(host("a", "lab", 0, 1))], &free, Err("agent a is silent for 12 s"));
+        check(
+            &any,
+            &[away(host("a", "lab", 0, 1)), host("b", "lab", 0, 1)],
+            &full,
+            Err("waiting for a seat of pool lab: 1 of 1 in use by run 7f3a9c21 on stata1"),
+        );
+        check(&need("b", &[], "", &[]), &[host("a", "lab", 0, 1), host("b", "lab", 1, 8)], &free, Ok("b"));
+        check(
+            &need("c", &[("gpu", "1")], "standin", &[]),
+            &[host("a", "lab", 0, 1)],
+            &free,
+            Err(
+                "no connected agent is named c and carries label gpu=1 and has engine standin: start one, or cancel this run and submit it otherwise",
+            ),
+        );
+        check(&need("", &[("site", "b")], "", &[]), &[host("a", "lab", 0, 1), host("b", "lab", 0, 1)], &free, Ok("b"));
+        check(&need("", &[], "", &["id-a"]), &[host("a", "lab", 0, 1)], &free, Err("agent a cannot run it: no such file"));
+        check(
+            &any,
+            &[Host { engines: vec![], ..host("a", "lab", 0, 1) }],
+            &free,
+            Err("no connected agent has an engine: start one, or cancel this run and submit it otherwise"),
+        );
+        check(
+            &need("", &[], "stata", &[]),
+            &[Host { engines: vec!["standin".to_owned()], ..host("a", "lab", 0, 1) }],
+            &free,
+            Err("no connected agent has engine stata: start one, or cancel this run and submit it otherwise"),
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! What to do with each run that an agent says it has.
+//!
+//! A run is kept, unless somebody asked for its end while the agent was away, or its record is whole here and old
+//! enough to let go of. A run that the ledger does not know is never ended and never forgotten: it is *imported*, from
+//! the submission that its spool holds. Its seat counts from this moment, before the agent is given anything.
+
+use std::sync::Arc;
+
+use longhaul_proto::{
+    ids::RunId,
+    state::{Cause, RunState},
+    wire::{self, Verdict, run_event::Event, submission::Source},
+};
+
+use super::{Seat, floor::pool_name, placement::Need};
+use crate::{
+    ledger::{Dedupe, LedgerError, NewRun, Record},
+    runs::{Inner, active::Command, submit::new_record},
+};
+
+/// Decides about all runs of an agent that registers.
+///
+/// # Errors
+/// When the ledger cannot be read: then the agent shall come again.
+pub(super) async fn verdicts(
+    inner: &Arc<Inner>,
+    info: &wire::AgentInfo,
+    runs: &[wire::RunSummary],
+) -> Result<Vec<wire::RunVerdict>, LedgerError> {
+    let mut verdicts = Vec::with_capacity(runs.len());
+    for summary in runs {
+        let Ok(run) = summary.run_id.parse::<RunId>() else {
+            tracing::warn!(agent = %info.name, run = %summary.run_id, "an agent names a run that is no run id; left alone");
+            continue;
+        };
+        let mut verdict =
+            wire::RunVerdict { run_id: summary.run_id.clone(), verdict: Verdict::Keep.into(), ..Default::default() };
+        let state = RunState::from_wire(summary.state);
+        let ended = state.is_some_and(RunState::is_end);
+        match inner.ledger.get(run).await? {
+            None if summary.revoked => {}
+            None => import(inner, info, run, ended),
+            Some(record) if !record.state.is_end() => {
+                if let Some(wish) = record.cancel.as_ref().filter(|_| !ended && record.agent_id == info.agent_id) {
+                    verdict.verdict = Verdict::Cancel.into();
+                    verdict.by.clone_from(&wish.by);
+                }
+                if record.state == RunState::Queued && !summary.revoked && summary.attempt > record.attempt {
+                    adopt(inner, info, run, summary.attempt).await;
+                }
+            }
+            Some(record) if record.state == RunState::Lost && record.attempt == summary.attempt => {
+                // It came back. While it still runs it holds a seat, whatever the record says.
+                let seat = (!ended).then(|| hold(inner, info, run));
+                inner.keep(record, None, seat, Vec::new());
+            }
+            Some(record) if ended && may_forget(inner, &record) => {
+                verdict.verdict = Verdict::Forget.into();
+                verdict.forget = Some(forget_request(&record));
+            }
+            Some(_) => {}
+        }
+        verdicts.push(verdict);
+    }
+    Ok(verdicts)
+}
+
+/// Whether the spool of an ended run has been kept long enough.
+pub(crate) fn may_forget(inner: &Inner, record: &Record) -> bool {
+    let keep_ms = i64::try_from(inner.options.keep_spool.as_millis()).unwrap_or(i64::MAX);
+    record.detail.complete && record.finished_ms > 0 && record.finished_ms < inner.deps.clock.unix_ms().saturating_sub(keep_ms)
+}
+
+/// Length and digest of what is here, as proof that the spool may go.
+pub(crate) fn forget_request(record: &Record) -> wire::ForgetRequest {
+    wire::ForgetRequest {
+        run_id: record.run.to_string(),
+        log_len: record.detail.log_len,
+        log_sha256: record.detail.log_sha256.clone(),
+        console_len: record.detail.console_len,
+        console_sha256: record.detail.console_sha256.clone(),
+    }
+}
+
+fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId) -> Seat {
+    inner.fleet.hold(run, &info.agent_id, &info.name, &pool_name(info))
+}
+
+async fn adopt(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, attempt: u32) {
+    tracing::warn!(agent = %info.name, %run, attempt, "an agent holds an attempt that the ledger does not know of; adopting it");
+    let Some(active) = inner.table.get(run) else { return };
+    let (agent_id, host, pool) = (info.agent_id.clone(), info.name.clone(), pool_name(info));
+    // A keeper that has just ended needs no adoption.
+    let _ = active.mailbox.send(Command::Adopt { agent_id, host, pool, attempt }).await;
+}
+
+fn import(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, ended: bool) {
+    if !inner.table.importing(run) {
+        return;
+    }
+    tracing::info!(agent = %info.name, %run, "importing a run that the ledger does not know");
+    let seat = (!ended).then(|| hold(inner, info, run));
+    let (inner, info) = (inner.clone(), info.clone());
+    let tasks = inner.deps.tasks.clone();
+    tasks.spawn_until_stop(async move {
+        if let Err(why) = fetch(&inner, &info, run, seat).await {
+            tracing::warn!(agent = %info.name, %run, why, "a run was not imported; it stays in its spool");
+        }
+        inner.table.imported(run);
+    });
+}
+
+async fn fetch(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, seat: Option<Seat>) -> Result<(), String> {
+    let mut links = inner.fleet.links(&info.agent_id);
+    let mut pause = inner.options.backoff.0;
+    let snapshot = loop {
+        let usable = links.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken())).await;
+        let Some(link) = usable.map_err(|_| "the gateway stops")?.clone() else { continue };
+        match first_snapshot(&link, run).await {
+            Ok(snapshot) => break snapshot,
+            Err(status) if status.code() == tonic::Code::NotFound => return Err(status.message().to_owned()),
+            Err(status) => {
+                tracing::debug!(%run, %status, "import is tried again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(inner.options.backoff.1);
+            }
+        }
+    };
+    let submission = snapshot.submission.clone().ok_or("its spool has no submission")?;
+    if submission.run_id != run.to_string() {
+        return Err("its spool holds another run's submission".to_owned());
+    }
+    let mut record = imported_record(run, &submission, info, &snapshot);
+    if record.created_ms == 0 {
+        record.created_ms = inner.deps.clock.unix_ms();
+    }
+    let new = NewRun { record: record.clone(), submission, key: None, dedupe: Dedupe::default() };
+    inner.ledger.insert(new).await.map_err(|e| e.to_string())?;
+    inner.keep(record, None, seat, Vec::new());
+    Ok(())
+}
+
+async fn first_snapshot(link: &super::link::Link, run: RunId) -> Result<wire::Snapshot, tonic::Status> {
+    let (mut client, request) =
+        link.data(wire::FollowRequest { run_id: run.to_string(), with_submission: true, ..Default::default() });
+    let mut stream = client.follow(request).await?.into_inner();
+    match stream.message().await? {
+        Some(wire::RunEvent { event: Some(Event::Snapshot(snapshot)) }) => Ok(snapshot),
+        _ => Err(tonic::Status::internal("the agent did not begin with a snapshot")),
+    }
+}
+
+/// The row of a run as it was found: unfinished here, so that its keeper fetches the output and records the end.
+fn imported_record(run: RunId, submission: &wire::Submission, info: &wire::AgentInfo, snapshot: &wire::Snapshot) -> Record {
+    let source = match &submission.source {
+        Some(Source::Path(path)) => path.clone(),
+        Some(Source::Bundle(bundle)) => format!("bundle: {}", bundle.entry),
+        _ => "text".to_owned(),
+    };
+    let need = Need {
+        host: submission.host.clone(),
+        labels: submission.labels.clone().into_iter().collect(),
+        engine: submission.engine.clone(),
+        ..Need::default()
+    };
+    let mut record = new_record(run, submission, source, need, &submission.code_sha256);
+    let ran = snapshot.running_at_ms > 0 || RunState::from_wire(snapshot.state) == Some(RunState::Running);
+    (record.state, record.cause) =
+        if ran { (RunState::Running, Cause::FirstOutput) } else { (RunState::Starting, Cause::Dispatched) };
+    record.attempt = snapshot.attempt.max(1);
+    (record.agent_id, record.host, record.pool) = (info.agent_id.clone(), info.name.clone(), pool_name(info));
+    record.detail.running_ms = snapshot.running_at_ms;
+    record.detail.imported = true;
+    record
+}

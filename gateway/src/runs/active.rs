@@ -1,0 +1,105 @@
+//! The unfinished runs of this process: how others reach their keepers.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use longhaul_proto::{
+    api::{CancelMode, RunView},
+    ids::RunId,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::ControlError;
+
+/// Wishes that wait for one keeper; more than a few are repetitions.
+const MAILBOX: usize = 16;
+
+/// One unfinished run, as seen from outside its keeper.
+pub(crate) struct Active {
+    pub(crate) run: RunId,
+    pub(crate) principal: String,
+    /// Latest view; sending never waits for anybody.
+    pub(crate) view: watch::Sender<Arc<RunView>>,
+    pub(crate) mailbox: mpsc::Sender<Command>,
+}
+
+/// Answer to a wish.
+pub(crate) type Reply = oneshot::Sender<Result<RunView, ControlError>>;
+
+/// What others ask of a keeper.
+pub(crate) enum Command {
+    /// Somebody wants its end.
+    Cancel { by: String, mode: CancelMode, reply: Reply },
+    /// An operator says that its agent will never return.
+    DeclareDead { by: String, reply: Reply },
+    /// An agent holds an attempt that the ledger does not know of.
+    Adopt { agent_id: String, host: String, pool: String, attempt: u32 },
+}
+
+/// All unfinished runs.
+#[derive(Default)]
+pub(crate) struct Table(Mutex<Rows>);
+
+#[derive(Default)]
+struct Rows {
+    runs: HashMap<RunId, Arc<Active>>,
+    of: HashMap<String, usize>,
+    /// Runs found in a spool that are being recorded.
+    importing: HashSet<RunId>,
+}
+
+impl Table {
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a run; `None` when it has a keeper already.
+    pub(crate) fn add(&self, run: RunId, view: RunView) -> Option<(Arc<Active>, mpsc::Receiver<Command>)> {
+        let (mailbox, inbox) = mpsc::channel(MAILBOX);
+        let principal = view.principal.clone();
+        let active = Arc::new(Active { run, principal, view: watch::Sender::new(Arc::new(view)), mailbox });
+        let mut rows = self.rows();
+        if rows.runs.contains_key(&run) {
+            return None;
+        }
+        *rows.of.entry(active.principal.clone()).or_default() += 1;
+        rows.runs.insert(run, active.clone());
+        Some((active, inbox))
+    }
+
+    pub(crate) fn remove(&self, run: RunId) {
+        let mut rows = self.rows();
+        let Some(active) = rows.runs.remove(&run) else { return };
+        if let Some(n) = rows.of.get_mut(&active.principal) {
+            *n -= 1;
+            if *n == 0 {
+                rows.of.remove(&active.principal);
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, run: RunId) -> Option<Arc<Active>> {
+        self.rows().runs.get(&run).cloned()
+    }
+
+    /// Unfinished runs of a principal.
+    pub(crate) fn count_of(&self, principal: &str) -> usize {
+        self.rows().of.get(principal).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Active>> {
+        self.rows().runs.values().cloned().collect()
+    }
+
+    /// Whether the caller is the one to import this run now; until [`Table::imported`].
+    pub(crate) fn importing(&self, run: RunId) -> bool {
+        let mut rows = self.rows();
+        !rows.runs.contains_key(&run) && rows.importing.insert(run)
+    }
+
+    pub(crate) fn imported(&self, run: RunId) {
+        self.rows().importing.remove(&run);
+    }
+}

@@ -1,0 +1,343 @@
+//! From the attempt to its end: hand the run over, follow it, and come back after every break.
+//!
+//! Silence and broken streams change no state. What an agent does not know is asked after ([`wire::RevokeRequest`]) and
+//! only its proof that the attempt never began brings the run back to the queue.
+
+use std::{sync::Arc, time::Duration};
+
+use longhaul_proto::{
+    api::{ArtifactView, ProgressView, ViewRange},
+    state::{Cause, RunState},
+    wire::{self, run_event::Event},
+};
+use tokio::sync::watch;
+use tonic::{Code, Status, Streaming};
+use tracing::Instrument;
+
+use super::{
+    Stream,
+    keeper::{Keeper, Left},
+};
+use crate::{
+    fleet::link::{self, Link},
+    mirror::{Appended, Mirror},
+};
+
+/// Longest line of progress, characters.
+const PROGRESS_TEXT: usize = 200;
+
+/// What became of an attempt to follow.
+#[derive(Debug)]
+enum Followed {
+    /// The run has ended and that is recorded.
+    Ended,
+    /// The stream is over and the run is not: follow again.
+    Broken(String),
+    /// The agent has not begun this attempt.
+    NotBegun,
+    /// The call never left.
+    NeverSent,
+}
+
+impl Keeper {
+    /// Attends an attempt until its end, or until it is proved that it never began.
+    pub(super) async fn attend(&mut self) -> Result<(), Left> {
+        let mirror = self.open_mirror().await?;
+        let mut links = self.inner.fleet.links(&self.record.agent_id);
+        let (first, longest) = self.inner.options.backoff;
+        let mut pause = first;
+        loop {
+            let Some(link) = self.usable(&mut links).await? else {
+                return self.give_back("its agent could not be reached").await;
+            };
+            let before = mirror.len(Stream::Log) + mirror.len(Stream::Console);
+            let followed = if self.unsent { self.start(&link, &mirror).await? } else { self.follow(&link, &mirror).await? };
+            match followed {
+                Followed::Ended => return Ok(()),
+                Followed::NeverSent => {}
+                Followed::NotBegun if self.record.state == RunState::Starting => {
+                    if self.revoke(&link).await? {
+                        return self.never_began().await;
+                    }
+                }
+                Followed::NotBegun => {
+                    let host = &self.record.host;
+                    self.record.detail.note = format!("agent {host} does not know this run any more");
+                    self.publish();
+                }
+                Followed::Broken(why) => {
+                    tracing::debug!(run = %self.record.run, %why, "the run's stream broke; following again");
+                }
+            }
+            if mirror.len(Stream::Log) + mirror.len(Stream::Console) > before {
+                pause = first;
+            }
+            if !link.is_broken() {
+                self.during(Some(&link), tokio::time::sleep(pause)).await?;
+                pause = (pause * 2).min(longest);
+            }
+        }
+    }
+
+    async fn open_mirror(&mut self) -> Result<Arc<Mirror>, Left> {
+        loop {
+            match self.inner.mirrors.open(self.record.run).await {
+                Ok(mirror) => {
+                    (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
+                    self.mirror = Some(mirror.clone());
+                    self.publish();
+                    return Ok(mirror);
+                }
+                Err(error) => {
+                    tracing::error!(run = %self.record.run, %error, "cannot open the mirror; trying again");
+                    self.record.detail.note = format!("the gateway cannot open its copy of the output: {error}");
+                    self.publish();
+                    self.during(None, tokio::time::sleep(Duration::from_secs(1))).await?;
+                }
+            }
+        }
+    }
+
+    /// Waits for a usable link. `None` when the attempt has not left and the agent is not there to take it.
+    async fn usable(&mut self, links: &mut watch::Receiver<Option<Arc<Link>>>) -> Result<Option<Arc<Link>>, Left> {
+        let patience = self.inner.options.backoff.1 * 2;
+        let mut patience = std::pin::pin!(tokio::time::sleep(patience));
+        loop {
+            let link = links.borrow_and_update().clone();
+            if let Some(link) = link.filter(|l| !l.is_broken()) {
+                return Ok(Some(link));
+            }
+            if !self.unsent {
+                self.during(None, links.changed()).await?.map_err(|_| Left::Stopping)?;
+                continue;
+            }
+            let (patience, changed) = (patience.as_mut(), links.changed());
+            let waited = self
+                .during(None, async move {
+                    tokio::select! {
+                        changed = changed => Some(changed),
+                        () = patience => None,
+                    }
+                })
+                .await?;
+            match waited {
+                None => return Ok(None),
+                Some(changed) => changed.map_err(|_| Left::Stopping)?,
+            }
+        }
+    }
+
+    /// The one `Run` call of this attempt.
+    async fn start(&mut self, link: &Arc<Link>, mirror: &Arc<Mirror>) -> Result<Followed, Left> {
+        let submission = match self.submission.take() {
+            Some(submission) => submission,
+            None => match self.inner.ledger.submission(self.record.run).await {
+                Ok(Some(submission)) => submission,
+                Ok(None) => return Ok(Followed::Broken("the ledger has no submission".to_owned())),
+                Err(error) => {
+                    tracing::error!(run = %self.record.run, error = &error as &dyn std::error::Error, "cannot read a submission");
+                    return Ok(Followed::Broken("the ledger cannot be read".to_owned()));
+                }
+            },
+        };
+        let span = tracing::info_span!(
+            "longhaul.dispatch", longhaul.run.id = %self.record.run, longhaul.run.attempt = self.record.attempt,
+            longhaul.agent.name = %self.record.host
+        );
+        self.in_trace(&span);
+        let began = self.inner.deps.clock.monotonic();
+        let attempt = self.record.attempt;
+        let cluster_id = self.inner.ledger.cluster_id().to_owned();
+        let (mut client, request) =
+            link.data(wire::RunRequest { submission: Some(submission), attempt, cluster_id });
+        // From here on it is not known any more whether the call left, until somebody proves it.
+        self.unsent = false;
+        let called = self.during(Some(link), client.run(request).instrument(span.clone())).await?;
+        drop(span);
+        match called {
+            Ok(stream) => {
+                let took = self.inner.deps.clock.monotonic().saturating_sub(began);
+                self.inner.metrics.dispatch.record(took);
+                self.pump(link, mirror, stream.into_inner()).await
+            }
+            Err(status) if link::never_sent(&status) => {
+                self.unsent = true;
+                Ok(Followed::NeverSent)
+            }
+            Err(status) => {
+                tracing::info!(run = %self.record.run, %status, "the agent did not take the run");
+                let why = status.message().to_owned();
+                self.refused = Some(status);
+                Ok(Followed::Broken(why))
+            }
+        }
+    }
+
+    async fn follow(&mut self, link: &Arc<Link>, mirror: &Arc<Mirror>) -> Result<Followed, Left> {
+        let (mut client, request) = link.data(wire::FollowRequest {
+            run_id: self.record.run.to_string(),
+            log_offset: mirror.len(Stream::Log),
+            console_offset: mirror.len(Stream::Console),
+            with_submission: false,
+        });
+        match self.during(Some(link), client.follow(request)).await? {
+            Ok(stream) => self.pump(link, mirror, stream.into_inner()).await,
+            Err(status) => Ok(broken(&status)),
+        }
+    }
+
+    /// Takes what the agent sends.
+    async fn pump(
+        &mut self,
+        link: &Arc<Link>,
+        mirror: &Arc<Mirror>,
+        mut stream: Streaming<wire::RunEvent>,
+    ) -> Result<Followed, Left> {
+        loop {
+            let event = match self.during(Some(link), stream.message()).await? {
+                Ok(Some(wire::RunEvent { event: Some(event) })) => event,
+                Ok(Some(_)) => continue,
+                Ok(None) => return Ok(Followed::Broken("the agent closed the stream".to_owned())),
+                Err(status) => return Ok(broken(&status)),
+            };
+            let stop = match event {
+                Event::Snapshot(snapshot) => self.on_snapshot(mirror, snapshot).await?,
+                Event::Chunk(chunk) => self.on_chunk(mirror, chunk).await?,
+                Event::Progress(progress) => {
+                    self.on_progress(&progress);
+                    self.publish();
+                    None
+                }
+            };
+            if let Some(followed) = stop {
+                return Ok(followed);
+            }
+        }
+    }
+
+    async fn on_snapshot(&mut self, mirror: &Arc<Mirror>, snapshot: wire::Snapshot) -> Result<Option<Followed>, Left> {
+        if snapshot.attempt < self.record.attempt {
+            return Ok(Some(Followed::NotBegun));
+        }
+        let detail = self.detail();
+        let keep = |to: &mut String, from: &str| {
+            if !from.is_empty() {
+                from.clone_into(to);
+            }
+        };
+        keep(&mut detail.engine, &snapshot.engine);
+        keep(&mut detail.engine_note, &snapshot.engine_note);
+        keep(&mut detail.working_dir, &snapshot.working_dir);
+        keep(&mut detail.code_sha256, &snapshot.code_sha256);
+        if snapshot.started_at_ms > 0 {
+            detail.started_ms = snapshot.started_at_ms;
+        }
+        if snapshot.running_at_ms > 0 {
+            detail.running_ms = snapshot.running_at_ms;
+        }
+        if let Some(view) = &snapshot.view {
+            detail.view = Some(ViewRange { start: view.start, end: view.end });
+        }
+        if !snapshot.artifacts.is_empty() {
+            let artifact = |a: &wire::Artifact| ArtifactView { path: a.path.clone(), bytes: a.bytes };
+            detail.artifacts = snapshot.artifacts.iter().map(artifact).collect();
+        }
+        if let Some(progress) = &snapshot.progress {
+            self.on_progress(progress);
+        }
+        if let Some(outcome) = &snapshot.outcome {
+            // It may come before the last bytes too; then it comes again after them.
+            let whole = (mirror.len(Stream::Log) >= outcome.log_len || mirror.is_cut(Stream::Log))
+                && (mirror.len(Stream::Console) >= outcome.console_len || mirror.is_cut(Stream::Console));
+            if whole {
+                return self.end(mirror, outcome).await.map(|ended| {
+                    Some(if ended { Followed::Ended } else { Followed::Broken("the output has to be fetched again".to_owned()) })
+                });
+            }
+        } else if self.record.state == RunState::Starting
+            && RunState::from_wire(snapshot.state) == Some(RunState::Running)
+        {
+            self.step(RunState::Running, Cause::FirstOutput, self.record.attempt, None).await?;
+        }
+        self.publish();
+        Ok(None)
+    }
+
+    async fn on_chunk(&mut self, mirror: &Arc<Mirror>, chunk: wire::Chunk) -> Result<Option<Followed>, Left> {
+        let stream = match wire::Stream::try_from(chunk.stream) {
+            Ok(wire::Stream::Log) => Stream::Log,
+            Ok(wire::Stream::Console) => Stream::Console,
+            _ => return Ok(None),
+        };
+        match mirror.append(stream, chunk.offset, chunk.data.into()).await {
+            Ok(Appended::Grew(bytes)) => {
+                self.inner.metrics.mirror_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+            }
+            Ok(Appended::Had) => return Ok(None),
+            Ok(Appended::Gap) => return Ok(Some(Followed::Broken("the agent left out some bytes".to_owned()))),
+            Err(error) => {
+                tracing::error!(run = %self.record.run, %error, "cannot write the mirror; trying again");
+                self.record.detail.note =
+                    format!("the gateway cannot write its copy of the output ({error}); its agent has it, and it is fetched when there is room");
+                self.publish();
+                return Ok(Some(Followed::Broken(error.to_string())));
+            }
+        }
+        (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
+        // Watchers first: they shall not wait for the commit.
+        self.publish();
+        if self.record.state == RunState::Starting && stream == Stream::Log {
+            if self.record.detail.running_ms == 0 {
+                self.record.detail.running_ms = self.inner.deps.clock.unix_ms();
+            }
+            self.step(RunState::Running, Cause::FirstOutput, self.record.attempt, None).await?;
+        }
+        Ok(None)
+    }
+
+    fn on_progress(&mut self, progress: &wire::Progress) {
+        let text = progress.text.chars().filter(|c| !c.is_control()).take(PROGRESS_TEXT).collect();
+        self.live.progress = Some(ProgressView { percent: progress.percent.filter(|p| p.is_finite()), text });
+    }
+
+    /// Asks for the proof that this attempt never began.
+    async fn revoke(&mut self, link: &Arc<Link>) -> Result<bool, Left> {
+        let (mut client, request) =
+            link.control(wire::RevokeRequest { run_id: self.record.run.to_string(), attempt: self.record.attempt });
+        let limit = self.inner.options.call_timeout;
+        let asked = self.during(Some(link), tokio::time::timeout(limit, client.revoke(request))).await?;
+        Ok(matches!(asked, Ok(Ok(reply)) if reply.get_ref().revoked))
+    }
+
+    /// The agent proved that the attempt never began.
+    async fn never_began(&mut self) -> Result<(), Left> {
+        // An agent that will never take this run says so with these codes; to ask again would go on for ever.
+        let refused = self.refused.as_ref().filter(|status| {
+            matches!(status.code(), Code::InvalidArgument | Code::PermissionDenied | Code::Unimplemented | Code::OutOfRange)
+        });
+        if let Some(status) = refused {
+            let message = format!("agent {} did not take it: {}", self.record.host, status.message());
+            self.detail().message = message;
+            self.detail().complete = true;
+            return self.step(RunState::Errored, Cause::SpawnFailed, self.record.attempt, None).await;
+        }
+        self.give_back("the agent proved that it never began").await
+    }
+
+    async fn give_back(&mut self, why: &str) -> Result<(), Left> {
+        tracing::info!(run = %self.record.run, attempt = self.record.attempt, why, "back to the queue");
+        self.unsent = false;
+        if self.record.cancel.is_some() {
+            return self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await;
+        }
+        self.step(RunState::Queued, Cause::Returned, self.record.attempt, None).await
+    }
+}
+
+fn broken(status: &Status) -> Followed {
+    match status.code() {
+        _ if link::never_sent(status) => Followed::Broken("the link broke".to_owned()),
+        Code::NotFound => Followed::NotBegun,
+        _ => Followed::Broken(status.message().to_owned()),
+    }
+}

@@ -1,0 +1,488 @@
+//! The story of one unfinished run: one task that owns it, from its record to its end.
+//!
+//! The story is told in order ([`Keeper::keep`]): wait for a seat, make the attempt durable, hand it over, follow it to
+//! its end ([`super::attend`]), record that ([`super::ending`]). Whatever it waits for, it waits through
+//! [`Keeper::during`], which serves wishes and looks at the time meanwhile: nothing an agent does or leaves undone can
+//! make a run deaf.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    future::pending,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use longhaul_proto::{
+    api::CancelMode,
+    state::{Cause, RunState},
+    wire,
+};
+use tokio::sync::mpsc;
+
+use super::{
+    ControlError, Inner,
+    active::{Active, Command},
+    view::{Live, view},
+};
+use crate::{
+    fleet::{Seat, link::Link},
+    ledger::{CancelWish, Detail, LedgerError, Record, Transition},
+    metrics::count,
+    mirror::Mirror,
+};
+
+/// Largest pause before a run that was given back is placed again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Pause before a failed write of the ledger is tried again.
+const LEDGER_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a keeper leaves what it was doing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// The gateway stops; the run goes on without it.
+    Stopping,
+    /// The run is in another state now: look again.
+    Moved,
+}
+
+pub(crate) struct Keeper {
+    pub(super) inner: Arc<Inner>,
+    pub(super) active: Arc<Active>,
+    pub(super) mailbox: mpsc::Receiver<Command>,
+    pub(super) record: Record,
+    /// The request, when it is small and this process has dispatched nothing yet; else the ledger has it.
+    pub(super) submission: Option<wire::Submission>,
+    pub(super) live: Live,
+    pub(super) mirror: Option<Arc<Mirror>>,
+    pub(super) seat: Option<Seat>,
+    /// The `Run` call of this attempt has provably not left.
+    pub(super) unsent: bool,
+    /// Only the spool's own record may still change this run: it is `lost`.
+    pub(super) correcting: bool,
+    /// Agents that were seen to have the do-file, and those that said no, with their words.
+    pub(super) fit: HashSet<String>,
+    pub(super) unfit: BTreeMap<String, String>,
+    /// What the agent said when it refused the attempt.
+    pub(super) refused: Option<tonic::Status>,
+    pub(super) refetched: u32,
+    queue_deadline: Option<Duration>,
+    tick: tokio::time::Interval,
+    cancelling: Option<BoxFuture<'static, Result<CancelMode, String>>>,
+    /// How hard the agent knows that it shall end.
+    cancelled: Option<CancelMode>,
+    /// A failed cancel is tried again at the next tick.
+    cancel_resting: bool,
+}
+
+/// What [`Keeper::during`] woke up for.
+enum Woken {
+    Command(Option<Command>),
+    Cancelled(Result<CancelMode, String>),
+    Tick,
+    Stop,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        active: Arc<Active>,
+        mailbox: mpsc::Receiver<Command>,
+        record: Record,
+        submission: Option<wire::Submission>,
+        seat: Option<Seat>,
+    ) -> Self {
+        let mut tick = tokio::time::interval(inner.options.tick);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let waited = u64::try_from(inner.deps.clock.unix_ms() - record.created_ms).unwrap_or_default();
+        let queue_deadline = (record.detail.queue_timeout_ms > 0).then(|| {
+            let left = record.detail.queue_timeout_ms.saturating_sub(waited);
+            inner.deps.clock.monotonic() + Duration::from_millis(left)
+        });
+        Self {
+            live: Live::of(&record),
+            correcting: record.state == RunState::Lost,
+            inner,
+            active,
+            mailbox,
+            record,
+            submission,
+            mirror: None,
+            seat,
+            unsent: false,
+            fit: HashSet::new(),
+            unfit: BTreeMap::new(),
+            refused: None,
+            refetched: 0,
+            queue_deadline,
+            tick,
+            cancelling: None,
+            cancelled: None,
+            cancel_resting: false,
+        }
+    }
+
+    /// Keeps the run to its end, or until the gateway stops.
+    pub(crate) async fn keep(mut self) {
+        while !self.record.state.is_end() || self.correcting {
+            let left = match self.record.state {
+                RunState::Queued => Box::pin(self.wait_for_seat()).await,
+                _ => Box::pin(self.attend()).await,
+            };
+            if left == Err(Left::Stopping) {
+                return;
+            }
+            self.correcting &= self.record.state == RunState::Lost;
+        }
+        let meaning = self.record.state.meaning();
+        let span = tracing::info_span!(
+            "longhaul.record",
+            longhaul.run.id = %self.record.run,
+            longhaul.run.result = meaning.map(|m| m.result),
+            longhaul.run.state = %self.record.state,
+            longhaul.run.cause = %self.record.cause,
+        );
+        self.in_trace(&span);
+        span.in_scope(|| tracing::info!(run = %self.record.run, state = %self.record.state, cause = %self.record.cause, "run ended"));
+        self.inner.metrics.ended(self.record.state);
+        self.inner.table.remove(self.record.run);
+    }
+
+    /// Makes a span part of the run's trace.
+    pub(super) fn in_trace(&self, span: &tracing::Span) {
+        let traceparent = self.record.detail.traceparent.clone();
+        longhaul_proto::telemetry::set_parent(span, &wire::TraceContext { traceparent, ..Default::default() });
+    }
+
+    async fn wait_for_seat(&mut self) -> Result<(), Left> {
+        self.seat = None;
+        if self.record.cancel.is_some() {
+            return self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await;
+        }
+        if self.record.attempt > 0 {
+            // It was given back: not at once again, and ever less often.
+            let pause = self.inner.options.backoff.0 * 2u32.saturating_pow(self.record.attempt.min(16));
+            let said = self.refused.as_ref().map(|s| format!(": {}", s.message())).unwrap_or_default();
+            self.waiting(Some(format!("agent {} gave it back{said}; it is placed again soon", self.record.host)));
+            self.during(None, tokio::time::sleep(pause.min(LONGEST_PAUSE))).await?;
+        }
+        let mut need = self.record.detail.need.clone();
+        need.unfit.clone_from(&self.unfit);
+        let (run, principal) = (self.record.run, self.record.principal.clone());
+        let fleet = self.inner.fleet.clone();
+        self.live.waiting = None;
+        let mut ticket = fleet.enqueue(run, &principal, need, self.active.view.clone());
+        let seat = self.during(None, ticket.seat()).await?;
+        drop(ticket);
+        let Some(seat) = seat else { return Err(Left::Stopping) };
+        if !self.has_the_file(&seat).await? {
+            return Ok(());
+        }
+        self.hand_over(seat).await
+    }
+
+    /// Looks before the leap: an attempt on a host without the do-file would be spent for nothing.
+    async fn has_the_file(&mut self, seat: &Seat) -> Result<bool, Left> {
+        let Some(path) = self.record.detail.path.clone() else { return Ok(true) };
+        if self.fit.contains(&seat.agent_id) {
+            return Ok(true);
+        }
+        let fleet = self.inner.fleet.clone();
+        let need = crate::fleet::placement::Need { host: seat.host.clone(), ..Default::default() };
+        let working_dir = self.record.detail.wanted_dir.clone();
+        let seen = self.during(None, async move { fleet.inspect(&need, &path, &working_dir).await }).await?;
+        let wanted = &self.record.detail.wanted_sha256;
+        for answer in seen.into_iter().filter(|a| a.agent_id == seat.agent_id) {
+            let problem = match answer.reply.problem {
+                problem if !problem.is_empty() => problem,
+                _ if !wanted.is_empty() && *wanted != answer.reply.sha256 => "the do-file has other bytes there".to_owned(),
+                _ => continue,
+            };
+            self.unfit.insert(answer.agent_id, problem);
+            return Ok(false);
+        }
+        // Nobody said no; an agent that could not answer in time says it when it gets the run.
+        self.fit.insert(seat.agent_id.clone());
+        Ok(true)
+    }
+
+    /// Makes the attempt durable before anything leaves.
+    async fn hand_over(&mut self, seat: Seat) -> Result<(), Left> {
+        let queued_for = self.inner.deps.clock.unix_ms() - self.record.created_ms;
+        let span = tracing::info_span!("longhaul.queue", longhaul.run.id = %self.record.run, longhaul.queue.waited_ms = queued_for);
+        self.in_trace(&span);
+        self.inner.metrics.queue_wait.record(Duration::from_millis(u64::try_from(queued_for).unwrap_or_default()));
+        drop(span);
+        self.live.waiting = None;
+        let given_to = (seat.agent_id.clone(), seat.host.clone(), seat.pool.clone());
+        self.step(RunState::Starting, Cause::Dispatched, self.record.attempt + 1, Some(given_to)).await?;
+        self.seat = Some(seat);
+        self.unsent = true;
+        self.refused = None;
+        Ok(())
+    }
+
+    /// Does something that may take long, and meanwhile serves wishes, looks at the time, and tells the agent of a
+    /// wish to end where there is a link.
+    pub(super) async fn during<T>(&mut self, link: Option<&Arc<Link>>, work: impl Future<Output = T>) -> Result<T, Left> {
+        let mut work = pin!(work);
+        let stop = self.inner.deps.tasks.stopping();
+        loop {
+            if let Some(link) = link {
+                self.start_cancelling(link);
+            }
+            // A queue of ten thousand does not wake up every second for nothing.
+            let timed = self.record.state != RunState::Queued || self.queue_deadline.is_some();
+            let Self { mailbox, cancelling, tick, .. } = self;
+            let cancel = async {
+                match cancelling {
+                    Some(call) => call.await,
+                    None => pending().await,
+                }
+            };
+            let woken = tokio::select! {
+                done = &mut work => return Ok(done),
+                command = mailbox.recv() => Woken::Command(command),
+                result = cancel => Woken::Cancelled(result),
+                _ = tick.tick(), if timed => Woken::Tick,
+                () = stop.cancelled() => Woken::Stop,
+            };
+            match woken {
+                Woken::Command(Some(command)) => self.obey(command).await?,
+                Woken::Command(None) | Woken::Stop => return Err(Left::Stopping),
+                Woken::Tick => self.look_at_time().await?,
+                Woken::Cancelled(result) => {
+                    self.cancelling = None;
+                    match result {
+                        Ok(mode) => self.cancelled = Some(mode),
+                        Err(problem) => {
+                            tracing::debug!(run = %self.record.run, %problem, "the agent did not take the cancel yet");
+                            self.cancel_resting = true;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn start_cancelling(&mut self, link: &Arc<Link>) {
+        let Some(wish) = &self.record.cancel else { return };
+        if self.cancelling.is_some() || self.cancel_resting || self.cancelled == Some(wish.mode) {
+            return;
+        }
+        let mode = wish.mode;
+        let wire_mode = match mode {
+            CancelMode::Break => wire::CancelMode::Break,
+            CancelMode::Terminate => wire::CancelMode::Terminate,
+            CancelMode::Kill => wire::CancelMode::Kill,
+        };
+        let run_id = self.record.run.to_string();
+        let (mut client, request) =
+            link.control(wire::CancelRequest { run_id, mode: wire_mode.into(), by: wish.by.clone() });
+        let limit = self.inner.options.call_timeout;
+        self.cancelling = Some(Box::pin(async move {
+            match tokio::time::timeout(limit, client.cancel(request)).await {
+                Ok(Ok(reply)) if reply.get_ref().known => Ok(mode),
+                Ok(Ok(_)) => Err("it does not know the run".to_owned()),
+                Ok(Err(status)) => Err(status.message().to_owned()),
+                Err(_) => Err("it does not answer".to_owned()),
+            }
+        }));
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<(), Left> {
+        match command {
+            Command::Cancel { by, mode, reply } => {
+                let wish = CancelWish { by, at_ms: self.inner.deps.clock.unix_ms(), mode };
+                match self.inner.ledger.want_cancel(self.record.run, wish.clone()).await {
+                    Ok(true) => {
+                        let first = self.record.cancel.take().unwrap_or_else(|| wish.clone());
+                        self.record.cancel = Some(CancelWish { mode, ..first });
+                        self.cancel_resting = false;
+                        let moved = if self.record.state == RunState::Queued {
+                            self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await?;
+                            Err(Left::Moved)
+                        } else {
+                            self.publish();
+                            Ok(())
+                        };
+                        let _ = reply.send(Ok(view(&self.record, &self.live)));
+                        moved
+                    }
+                    Ok(false) => {
+                        let _ = reply.send(Ok(view(&self.record, &self.live)));
+                        Ok(())
+                    }
+                    Err(error) => {
+                        let _ = reply.send(Err(ControlError::Ledger(error)));
+                        Ok(())
+                    }
+                }
+            }
+            Command::DeclareDead { by, reply } => {
+                let host = &self.record.host;
+                let refused = match self.record.state {
+                    RunState::Starting | RunState::Running if self.silent_for().is_none() => Some(format!(
+                        "agent {host} is connected and looks after this run: cancel it instead, with mode kill if need be"
+                    )),
+                    RunState::Starting | RunState::Running => None,
+                    RunState::Queued => Some("it waits and is on no agent: cancel it instead".to_owned()),
+                    state => Some(format!("it is {state} already")),
+                };
+                if let Some(text) = refused {
+                    let _ = reply.send(Err(ControlError::WrongState(text)));
+                    return Ok(());
+                }
+                self.record.detail.message =
+                    format!("{by} declared agent {host} dead; the output so far is kept, and if the agent returns its record counts");
+                self.lose(Cause::DeclaredDead).await?;
+                let _ = reply.send(Ok(view(&self.record, &self.live)));
+                Err(Left::Moved)
+            }
+            Command::Adopt { agent_id, host, pool, attempt } => {
+                if self.record.state != RunState::Queued || attempt <= self.record.attempt {
+                    return Ok(());
+                }
+                let seat = self.inner.fleet.hold(self.record.run, &agent_id, &host, &pool);
+                self.step(RunState::Starting, Cause::Dispatched, attempt, Some((agent_id, host, pool))).await?;
+                self.seat = Some(seat);
+                self.unsent = false;
+                Err(Left::Moved)
+            }
+        }
+    }
+
+    fn silent_for(&self) -> Option<Duration> {
+        match self.record.state {
+            RunState::Starting | RunState::Running => self.inner.fleet.silent_for(&self.record.agent_id),
+            _ => None,
+        }
+    }
+
+    async fn look_at_time(&mut self) -> Result<(), Left> {
+        self.cancel_resting = false;
+        if self.record.state == RunState::Queued {
+            if self.queue_deadline.is_some_and(|at| self.inner.deps.clock.monotonic() >= at) {
+                let limit = self.record.detail.queue_timeout_ms as f64 / 1000.0;
+                self.record.detail.message = format!("it waited for {limit} s, its limit; the code never began");
+                self.step(RunState::TimedOut, Cause::QueueTimeout, self.record.attempt, None).await?;
+                return Err(Left::Moved);
+            }
+            return Ok(());
+        }
+        let silent = self.silent_for();
+        if silent.map(|d| d.as_secs()) != self.live.silent_for.map(|d| d.as_secs()) {
+            self.live.silent_for = silent;
+            let host = &self.record.host;
+            self.live.waiting = silent.filter(|_| self.record.state == RunState::Starting).map(|d| {
+                format!("agent {host} is silent for {} s; whether the run began there is not known yet", d.as_secs())
+            });
+            self.publish();
+        }
+        if let (Some(silent), Some(horizon)) = (silent, self.inner.options.lost_after)
+            && silent >= horizon
+        {
+            self.record.detail.message = format!(
+                "agent {} was not heard for {} s; the output so far is kept, and if the agent returns its record counts",
+                self.record.host,
+                silent.as_secs()
+            );
+            self.lose(Cause::AgentGone).await?;
+            return Err(Left::Moved);
+        }
+        Ok(())
+    }
+
+    async fn lose(&mut self, cause: Cause) -> Result<(), Left> {
+        (self.record.detail.log_len, self.record.detail.console_len) = (self.live.log_len, self.live.console_len);
+        self.step(RunState::Lost, cause, self.record.attempt, None).await?;
+        self.seat = None;
+        Ok(())
+    }
+
+    /// Moves the run: durable first, then told.
+    ///
+    /// # Errors
+    /// [`Left::Moved`] when somebody else had moved it, [`Left::Stopping`].
+    pub(super) async fn step(
+        &mut self,
+        to: RunState,
+        cause: Cause,
+        attempt: u32,
+        given_to: Option<(String, String, String)>,
+    ) -> Result<(), Left> {
+        let step = Transition {
+            run: self.record.run,
+            from: self.record.state,
+            from_attempt: self.record.attempt,
+            to,
+            cause,
+            attempt,
+            at_ms: self.inner.deps.clock.unix_ms(),
+            given_to,
+            detail: Some(self.record.detail.clone()),
+        };
+        loop {
+            match self.inner.ledger.transition(step.clone()).await {
+                Ok(()) => break,
+                Err(LedgerError::LostRace(_)) => {
+                    // A commit whose answer was lost looks like this too: then it is where we wanted it.
+                    if let Ok(Some(record)) = self.inner.ledger.get(self.record.run).await {
+                        self.record = record;
+                        if (self.record.state, self.record.attempt) == (to, attempt) {
+                            break;
+                        }
+                    }
+                    tracing::warn!(run = %step.run, from = %step.from, %to, "somebody else moved this run");
+                    self.publish();
+                    return Err(Left::Moved);
+                }
+                Err(error) => {
+                    tracing::error!(run = %step.run, %to, error = &error as &dyn std::error::Error, "cannot record a step; trying again");
+                    self.waiting(Some("the gateway cannot write its ledger; see its log".to_owned()));
+                    let stop = self.inner.deps.tasks.stopping();
+                    if stop.run_until_cancelled(tokio::time::sleep(LEDGER_PAUSE)).await.is_none() {
+                        return Err(Left::Stopping);
+                    }
+                }
+            }
+        }
+        (self.record.state, self.record.cause, self.record.attempt) = (to, cause, attempt);
+        self.record.finished_ms = if to.is_end() { step.at_ms } else { 0 };
+        if let Some((agent_id, host, pool)) = step.given_to {
+            (self.record.agent_id, self.record.host, self.record.pool) = (agent_id, host, pool);
+        }
+        if cause == Cause::Returned {
+            count(&self.inner.metrics.returned);
+        }
+        self.live.waiting = None;
+        self.live.silent_for = None;
+        self.publish();
+        Ok(())
+    }
+
+    pub(super) fn waiting(&mut self, why: Option<String>) {
+        if self.live.waiting != why {
+            self.live.waiting = why;
+            self.publish();
+        }
+    }
+
+    /// Tells everybody how things are.
+    pub(super) fn publish(&self) {
+        let mut new = view(&self.record, &self.live);
+        self.active.view.send_modify(|old| {
+            // While it is queued the fleet tells why it waits.
+            if self.record.state == RunState::Queued && new.waiting.is_none() {
+                new.waiting.clone_from(&old.waiting);
+            }
+            *old = Arc::new(new);
+        });
+    }
+
+    /// The run's detail, to be changed before a step records it.
+    pub(super) fn detail(&mut self) -> &mut Detail {
+        &mut self.record.detail
+    }
+}

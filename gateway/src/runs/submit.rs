@@ -1,0 +1,256 @@
+//! From a request to a recorded run, or to the earlier run that answers it.
+
+use std::sync::Arc;
+
+use longhaul_proto::{
+    api::{Joined, Submitted},
+    ids::RunId,
+    state::{Cause, RunState},
+    telemetry,
+    wire::{self, submission::Source},
+};
+use tracing::Instrument;
+
+use super::{
+    Inner, Request, SubmitError,
+    check::{self, Checked},
+    keeper::Keeper,
+    view::{Live, view},
+};
+use crate::{
+    auth::principal::Principal,
+    fleet::Seat,
+    ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record},
+    metrics::count,
+};
+
+/// Code up to this size stays in memory until it is dispatched; larger code is read from the ledger then, so that a
+/// long queue of bundles is not a long queue in memory. Bytes.
+const KEEP_IN_MEMORY: usize = 64 * 1024;
+/// What a caller is told to wait when a limit is reached, seconds.
+const RETRY_AFTER: u32 = 30;
+
+/// Records a run, or finds the one that answers.
+pub(super) async fn submit(inner: &Arc<Inner>, who: &Principal, request: Request) -> Result<Submitted, SubmitError> {
+    if inner.deps.tasks.stopping().is_cancelled() {
+        return Err(SubmitError::Stopping);
+    }
+    let caller = request.trace.clone();
+    let span = tracing::info_span!(
+        "longhaul.submit", longhaul.run.id = tracing::field::Empty, longhaul.principal = %who.name,
+        longhaul.joined = tracing::field::Empty
+    );
+    telemetry::set_parent(&span, &caller);
+    let result = record(inner, who, request, &span, &caller).instrument(span.clone()).await;
+    match &result {
+        Ok(submitted) => {
+            span.record("longhaul.run.id", tracing::field::display(submitted.run.run_id));
+            if let Some(joined) = submitted.joined {
+                span.record("longhaul.joined", tracing::field::debug(joined));
+                count(&inner.metrics.joined);
+            }
+        }
+        Err(error) => {
+            count(&inner.metrics.refused);
+            tracing::info!(parent: &span, %error, "submission refused");
+        }
+    }
+    result
+}
+
+async fn record(
+    inner: &Arc<Inner>,
+    who: &Principal,
+    request: Request,
+    span: &tracing::Span,
+    caller: &wire::TraceContext,
+) -> Result<Submitted, SubmitError> {
+    let mut checked = check::check(request)?;
+    if !checked.submission.key.is_empty() {
+        // The same call again must not depend on any agent.
+        let key = &checked.submission.key;
+        match inner.ledger.by_key(&who.name, key).await.map_err(SubmitError::Ledger)? {
+            Some((run, body)) if body == checked.body => return earlier(inner, run, Joined::Key).await,
+            Some((run, _)) => return Err(SubmitError::KeyTaken { key: key.clone(), run }),
+            None => {}
+        }
+    }
+    let fit = look(inner, &mut checked).await?;
+    room(inner, who)?;
+    let run = inner.deps.ids.run();
+    let created_ms = inner.deps.clock.unix_ms();
+    let trace = telemetry::context_for_run(span, caller);
+    let submission = wire::Submission {
+        run_id: run.to_string(),
+        principal: who.name.clone(),
+        created_at_ms: created_ms,
+        cluster_id: inner.ledger.cluster_id().to_owned(),
+        trace: Some(trace),
+        ..checked.submission
+    };
+    let window = i64::try_from(inner.options.duplicate_window.as_millis()).unwrap_or(i64::MAX);
+    let dedupe = Dedupe {
+        shape: check::shape(&who.name, &submission, &checked.source),
+        code: checked.code.clone(),
+        join_since_ms: (!checked.again).then(|| created_ms.saturating_sub(window)),
+    };
+    let record = new_record(run, &submission, checked.source, checked.need, &checked.code);
+    let key = (!submission.key.is_empty()).then(|| (submission.key.clone(), checked.body));
+    let new = NewRun { record, submission, key, dedupe };
+    // In a task of its own: a caller that goes away between the commit and the keeper must not leave a run without one.
+    let task = {
+        let inner = inner.clone();
+        async move { insert(&inner, new, fit).await }
+    };
+    inner.deps.tasks.spawn(task.instrument(span.clone())).await.map_err(|_| SubmitError::Stopping)?
+}
+
+async fn insert(inner: &Arc<Inner>, new: NewRun, fit: Vec<String>) -> Result<Submitted, SubmitError> {
+    let (record, submission, key) = (new.record.clone(), new.submission.clone(), new.submission.key.clone());
+    match inner.ledger.insert(new).await {
+        Ok(Inserted::New) => {
+            count(&inner.metrics.submitted);
+            let small = code_len(&submission) <= KEEP_IN_MEMORY;
+            let run = view(&record, &Live::default());
+            inner.keep(record, small.then_some(submission), None, fit);
+            Ok(Submitted { run, joined: None })
+        }
+        Ok(Inserted::Joined(run, why)) => earlier(inner, run, why).await,
+        Err(LedgerError::KeyTaken(run)) => Err(SubmitError::KeyTaken { key, run }),
+        Err(error) => Err(SubmitError::Ledger(error)),
+    }
+}
+
+async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Result<Submitted, SubmitError> {
+    let run = match inner.table.get(run) {
+        Some(active) => active.view.borrow().as_ref().clone(),
+        None => {
+            let record = inner.ledger.get(run).await.map_err(SubmitError::Ledger)?;
+            let record = record.ok_or_else(|| SubmitError::Ledger(LedgerError::LostRace(run)))?;
+            view(&record, &Live::of(&record))
+        }
+    };
+    Ok(Submitted { run, joined: Some(why) })
+}
+
+/// Looks at a path on the agents while the caller waits: errors come at once, and equal code is known as equal.
+/// Answers with the agents that see it.
+async fn look(inner: &Arc<Inner>, checked: &mut Checked) -> Result<Vec<String>, SubmitError> {
+    let Some(path) = checked.look_at.clone() else { return Ok(Vec::new()) };
+    let seen = inner.fleet.inspect(&checked.need, &path, &checked.submission.working_dir).await;
+    let well = seen.iter().find(|s| s.reply.problem.is_empty());
+    if checked.path_if.is_some() {
+        if let Some(well) = well
+            && well.reply.sha256 == checked.code
+        {
+            checked.submission.source = Some(Source::Path(path.clone()));
+            checked.submission.code_sha256.clone_from(&checked.code);
+            checked.source = path;
+            return Ok(vec![well.agent_id.clone()]);
+        }
+        return Ok(Vec::new());
+    }
+    let Some(well) = well else {
+        // Nobody could look: then it waits for one who can, and is looked at again before it is handed over.
+        return match seen.first() {
+            None => Ok(Vec::new()),
+            Some(_) => {
+                let said: Vec<_> = seen.iter().map(|s| format!("{}: {}", s.host, s.reply.problem)).collect();
+                Err(SubmitError::Refused(said.join("; ")))
+            }
+        };
+    };
+    let wanted = &checked.submission.code_sha256;
+    if !wanted.is_empty() && *wanted != well.reply.sha256 {
+        return Err(SubmitError::Refused(format!(
+            "{path} on {} has other bytes (SHA-256 {}) than you passed ({wanted}): save the file there, or send the text",
+            well.host, well.reply.sha256
+        )));
+    }
+    checked.code.clone_from(&well.reply.sha256);
+    Ok(vec![well.agent_id.clone()])
+}
+
+fn room(inner: &Inner, who: &Principal) -> Result<(), SubmitError> {
+    let options = &inner.options;
+    let text = if inner.fleet.queued() >= options.max_queued {
+        format!("{} runs are waiting already, the most that are taken: try again when some have started", options.max_queued)
+    } else if inner.table.count_of(&who.name) >= options.max_per_principal {
+        let most = options.max_per_principal;
+        format!("you have {most} unfinished runs, the most for one principal: wait for some to end, or cancel some")
+    } else {
+        return Ok(());
+    };
+    Err(SubmitError::Busy { text, retry_after: RETRY_AFTER })
+}
+
+fn code_len(submission: &wire::Submission) -> usize {
+    match &submission.source {
+        Some(Source::Text(text)) => text.len(),
+        Some(Source::Bundle(bundle)) => bundle.files.iter().map(|f| f.content.len()).sum(),
+        _ => 0,
+    }
+}
+
+/// The row of a run that begins now.
+pub(crate) fn new_record(
+    run: RunId,
+    submission: &wire::Submission,
+    source: String,
+    need: crate::fleet::placement::Need,
+    code: &str,
+) -> Record {
+    let path = match &submission.source {
+        Some(Source::Path(path)) => Some(path.clone()),
+        _ => None,
+    };
+    let code_sha256 = match &submission.source {
+        Some(Source::Bundle(_)) => String::new(),
+        _ => code.to_owned(),
+    };
+    Record {
+        run,
+        principal: submission.principal.clone(),
+        state: RunState::Queued,
+        cause: Cause::Submitted,
+        attempt: 0,
+        agent_id: String::new(),
+        host: String::new(),
+        pool: String::new(),
+        created_ms: submission.created_at_ms,
+        finished_ms: 0,
+        delivered_ms: 0,
+        cancel: None,
+        detail: Detail {
+            source,
+            args: submission.args.clone(),
+            need,
+            path,
+            wanted_dir: submission.working_dir.clone(),
+            wanted_sha256: submission.code_sha256.clone(),
+            client: submission.client.clone(),
+            timeout_ms: submission.timeout_ms,
+            queue_timeout_ms: submission.queue_timeout_ms,
+            traceparent: submission.trace.clone().unwrap_or_default().traceparent,
+            working_dir: submission.working_dir.clone(),
+            code_sha256,
+            ..Detail::default()
+        },
+    }
+}
+
+impl Inner {
+    /// Starts the keeper of an unfinished run; nothing when it has one.
+    pub(crate) fn keep(
+        self: &Arc<Self>,
+        record: Record,
+        submission: Option<wire::Submission>,
+        seat: Option<Seat>,
+        fit: Vec<String>,
+    ) {
+        let Some((active, mailbox)) = self.table.add(record.run, view(&record, &Live::of(&record))) else { return };
+        let mut keeper = Keeper::new(self.clone(), active, mailbox, record, submission, seat);
+        keeper.fit.extend(fit);
+        self.deps.tasks.spawn(keeper.keep());
+    }
+}
