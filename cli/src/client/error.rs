@@ -1,0 +1,129 @@
+//! What can go wrong between here and the gateway, in words that say what to do.
+
+use std::time::Duration;
+
+use longhaul_proto::api::Problem;
+use reqwest::StatusCode;
+
+/// Why a call was not answered as it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// The HTTP library could not be set up.
+    #[error("cannot set up HTTP")]
+    Setup {
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// Nobody answers there, or the connection broke before an answer.
+    #[error(
+        "cannot reach the gateway at {url} ({}). Runs go on without it. Check that it is up (`longhaul up` or \
+         `longhaul gateway` there) and the address (--gateway, LONGHAUL_GATEWAY, `gateway` in the configuration)",
+        innermost(source)
+    )]
+    Unreachable {
+        /// Its address.
+        url: String,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// No answer in time.
+    #[error(
+        "the gateway at {url} took the call and has not answered within {} s. Runs go on; look with `longhaul runs`",
+        limit.as_secs()
+    )]
+    Silent {
+        /// Its address.
+        url: String,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// The answer broke off.
+    #[error("the connection broke during the answer; runs go on, so ask again ({})", innermost(source))]
+    Broken {
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// Fewer bytes than were announced.
+    #[error("the output broke off before its end; runs go on, so ask again")]
+    Short,
+    /// A call without a token where one is needed.
+    #[error(
+        "the gateway at {url} wants a token. On its own machine its user needs none; elsewhere ask its operator for \
+         one (`longhaul token add NAME`) and set LONGHAUL_TOKEN, or `token` in the configuration"
+    )]
+    NoToken {
+        /// Its address.
+        url: String,
+    },
+    /// A token it does not take.
+    #[error(
+        "the gateway at {url} does not take this token: it is wrong, expired or revoked. Ask its operator for a new \
+         one (`longhaul token add NAME`), and see with `longhaul doctor` where this one came from"
+    )]
+    WrongToken {
+        /// Its address.
+        url: String,
+    },
+    /// The gateway says no, in its own words.
+    #[error("{}", if problem.detail.is_empty() { &problem.title } else { &problem.detail })]
+    Refused {
+        /// What it said.
+        problem: Problem,
+    },
+    /// Something else answers there.
+    #[error("what answers at {url} is not a Longhaul gateway: check the address (--gateway, LONGHAUL_GATEWAY)")]
+    NotAGateway {
+        /// The address.
+        url: String,
+    },
+    /// The answer is no object of the API.
+    #[error(
+        "the gateway at {url} answered with something this version cannot read; is it a gateway, and as new as this program?"
+    )]
+    Strange {
+        /// Its address.
+        url: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl ClientError {
+    /// From an answer that is no success.
+    pub(super) fn refused(url: &str, had_token: bool, status: StatusCode, body: &[u8]) -> Self {
+        let url = url.to_owned();
+        match serde_json::from_slice::<Problem>(body) {
+            _ if status == StatusCode::UNAUTHORIZED && had_token => Self::WrongToken { url },
+            _ if status == StatusCode::UNAUTHORIZED => Self::NoToken { url },
+            Ok(problem) => Self::Refused { problem },
+            Err(_) => Self::NotAGateway { url },
+        }
+    }
+
+    /// Whether the gateway may be back soon, so that a follower should try again.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Broken { .. } | Self::Short => true,
+            Self::Refused { problem } => problem.status == 503,
+            _ => false,
+        }
+    }
+
+    /// Whether nobody answered at all.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+}
+
+/// The system's own words: a reqwest error says only that a request failed.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut inner: &dyn std::error::Error = error;
+    while let Some(next) = inner.source() {
+        inner = next;
+    }
+    inner.to_string()
+}

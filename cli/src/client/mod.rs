@@ -1,0 +1,296 @@
+//! The gateway's HTTP API, as the command line uses it.
+//!
+//! One method per endpoint; every error says what to do next. Nothing here retries by itself: whether a lost call may
+//! be made again is known only to the one who made it (a submission carries a key, so it may).
+
+mod error;
+
+use std::time::Duration;
+
+use longhaul_proto::{
+    api::{CancelBody, CancelMode, Hosts, RunList, RunView, SubmitRequest, Submitted},
+    telemetry,
+};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+
+pub(crate) use error::ClientError;
+
+/// Limit of making a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Limit of an answer that is not waited for on purpose. A submission of 32 MiB over a slow line fits.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// Which output of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Stata's log.
+    #[default]
+    Log,
+    /// What was printed outside it.
+    Console,
+}
+
+impl Stream {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Console => "console",
+        }
+    }
+}
+
+/// Which part of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// From this byte on, waiting so long for more.
+    From(u64, Duration),
+    /// From this byte of the user's part on, without what the wrapper around the do-file printed.
+    UserFrom(u64),
+    /// The last so many lines of the user's part.
+    Tail(usize),
+}
+
+/// Output on its way: as much as there was when the gateway answered.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    response: Response,
+    at: u64,
+    stop: u64,
+    /// The run has ended, and nothing follows this reading.
+    pub(crate) complete: bool,
+}
+
+impl Reading {
+    /// Offset of the next byte.
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// The next bytes; `None` after the last.
+    ///
+    /// # Errors
+    /// When the connection broke; [`Reading::at`] is where to go on.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+        if self.at >= self.stop {
+            return Ok(None);
+        }
+        let chunk = self.response.chunk().await.map_err(|source| ClientError::Broken { source })?;
+        let Some(chunk) = chunk else { return Err(ClientError::Short) };
+        self.at += chunk.len() as u64;
+        Ok(Some(chunk.to_vec()))
+    }
+}
+
+/// A client of one gateway. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: String,
+    token: Option<String>,
+}
+
+impl Client {
+    /// A client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the HTTP library cannot be set up.
+    pub(crate) fn new(url: &str, token: Option<String>) -> Result<Self, ClientError> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("longhaul/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|source| ClientError::Setup { source })?;
+        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        request
+    }
+
+    async fn send(&self, request: RequestBuilder, limit: Duration) -> Result<Response, ClientError> {
+        let sent = tokio::time::timeout(limit, request.send()).await;
+        let response = match sent {
+            Ok(Ok(response)) => response,
+            Ok(Err(source)) => return Err(ClientError::Unreachable { url: self.url.clone(), source }),
+            Err(_) => return Err(ClientError::Silent { url: self.url.clone(), limit }),
+        };
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let body = response.bytes().await.unwrap_or_default();
+        Err(ClientError::refused(&self.url, self.token.is_some(), status, &body))
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let response = self.send(request, ANSWER).await?;
+        let body = tokio::time::timeout(ANSWER, response.bytes())
+            .await
+            .map_err(|_| ClientError::Silent { url: self.url.clone(), limit: ANSWER })?
+            .map_err(|source| ClientError::Broken { source })?;
+        serde_json::from_slice(&body).map_err(|source| ClientError::Strange { url: self.url.clone(), source })
+    }
+
+    /// Hands a run over. Under `span`, when somebody collects this program's spans.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn submit(
+        &self,
+        request: &SubmitRequest,
+        traceparent: Option<&str>,
+    ) -> Result<Submitted, ClientError> {
+        let mut post = self.request(Method::POST, "/api/v1/runs").json(request);
+        if let Some(parent) = traceparent.filter(|p| p.parse::<telemetry::TraceParent>().is_ok()) {
+            post = post.header("traceparent", parent);
+        }
+        self.json(post).await
+    }
+
+    /// One run, by id or short form.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn get(&self, run: &str) -> Result<RunView, ClientError> {
+        self.json(self.request(Method::GET, &path(run, ""))).await
+    }
+
+    /// The caller's runs, newest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn list(
+        &self,
+        limit: usize,
+        before: Option<String>,
+        state: Option<&str>,
+    ) -> Result<RunList, ClientError> {
+        let mut query = vec![("limit", limit.to_string())];
+        query.extend(before.map(|b| ("before", b)));
+        query.extend(state.map(|s| ("state", s.to_owned())));
+        self.json(self.request(Method::GET, &with_query("/api/v1/runs", &query))).await
+    }
+
+    /// Asks for a run's end.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn cancel(&self, run: &str, mode: CancelMode) -> Result<RunView, ClientError> {
+        self.json(self.request(Method::POST, &path(run, "/cancel")).json(&CancelBody { mode })).await
+    }
+
+    /// An operator's word that a run is dead.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn declare_dead(&self, run: &str) -> Result<RunView, ClientError> {
+        self.json(self.request(Method::POST, &path(run, "/declare-dead"))).await
+    }
+
+    /// Output of a run.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn output(&self, run: &str, stream: Stream, part: Part) -> Result<Reading, ClientError> {
+        let mut query = vec![("stream", stream.as_str().to_owned())];
+        let mut limit = ANSWER;
+        match part {
+            Part::From(offset, wait) => {
+                query.push(("offset", offset.to_string()));
+                query.push(("wait", wait.as_secs_f64().to_string()));
+                limit += wait;
+            }
+            Part::UserFrom(offset) => {
+                query.push(("offset", offset.to_string()));
+                query.push(("view", "user".into()));
+            }
+            Part::Tail(lines) => {
+                query.push(("tail", lines.to_string()));
+                query.push(("view", "user".into()));
+            }
+        }
+        let response = self.send(self.request(Method::GET, &with_query(&path(run, "/output"), &query)), limit).await?;
+        let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
+        let stop = header(longhaul_proto::api::NEXT_OFFSET).and_then(|v| v.parse::<u64>().ok());
+        let complete = header(longhaul_proto::api::COMPLETE) == Some("true");
+        let at = stop.zip(response.content_length()).and_then(|(stop, len)| stop.checked_sub(len));
+        let asked = match part {
+            Part::From(offset, _) | Part::UserFrom(offset) => offset,
+            Part::Tail(_) => 0,
+        };
+        match (at, stop) {
+            (Some(at), Some(stop)) if at >= asked => Ok(Reading { response, at, stop, complete }),
+            _ => Err(ClientError::NotAGateway { url: self.url.clone() }),
+        }
+    }
+
+    /// Agents, pools, and the caller's queue.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn hosts(&self) -> Result<Hosts, ClientError> {
+        self.json(self.request(Method::GET, "/api/v1/hosts")).await
+    }
+
+    /// Any other object of the API.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Result<serde_json::Value, ClientError> {
+        let mut request = self.request(method, path);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = self.send(request, ANSWER).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(serde_json::Value::Null);
+        }
+        let body = response.bytes().await.map_err(|source| ClientError::Broken { source })?;
+        serde_json::from_slice(&body).map_err(|source| ClientError::Strange { url: self.url.clone(), source })
+    }
+
+    /// Whether a gateway answers there at all, token or not.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn healthy(&self) -> Result<(), ClientError> {
+        self.send(self.request(Method::GET, "/healthz"), CONNECT).await.map(drop)
+    }
+}
+
+/// `/api/v1/runs/{id}` and what follows; an id has no character that needs escaping, so others are escaped away.
+fn path(run: &str, rest: &str) -> String {
+    format!("/api/v1/runs/{}{rest}", escape(run))
+}
+
+fn with_query(path: &str, query: &[(&str, String)]) -> String {
+    let pairs: Vec<String> = query.iter().map(|(k, v)| format!("{k}={}", escape(v))).collect();
+    format!("{path}?{}", pairs.join("&"))
+}
+
+/// Percent-encodes all but the unreserved characters of RFC 3986.
+pub(crate) fn escape(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, b| {
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(b));
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! `up`, `gateway`, `agent`: what stays until somebody stops it.
+//!
+//! SIGTERM and Ctrl-C stop a daemon within [`STOP`]; runs go on under their supervisors, and the next start finds them.
+
+use std::time::Duration;
+
+use longhaul_agent::Agent;
+use longhaul_gateway::Gateway;
+
+use crate::{
+    context::{Context, Failure},
+    data::Endpoint,
+    output::{Out, say},
+    serve::{self, whole},
+    signals::Signals,
+};
+
+/// Limit of an orderly stop.
+const STOP: Duration = Duration::from_secs(10);
+
+/// `up`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn up(context: &Context) -> Result<u8, Failure> {
+    let mut signals = Signals::listen()?;
+    let gateway = start_gateway(context).await?;
+    let url = format!("http://{}", reachable(gateway.addr));
+    let agent = async {
+        // The gateway's listener and address are not the agent's.
+        let mut own = context.clone();
+        own.config.settings.advertise = None;
+        let options = serve::agent_options(&own, &url)?;
+        start_agent(&own, options, serve::ANY).await
+    };
+    let agent = match agent.await {
+        Ok(agent) => agent,
+        Err(error) => {
+            stop(context, Some(gateway), None).await;
+            return Err(error);
+        }
+    };
+    greet(context, &gateway)?;
+    if !agent.problem.is_empty() {
+        say(&format!("the agent takes no runs: {}", agent.problem));
+    }
+    signals.next().await;
+    ending(context, signals, Some(gateway), Some(agent)).await
+}
+
+/// `gateway`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn gateway(context: &Context) -> Result<u8, Failure> {
+    let mut signals = Signals::listen()?;
+    let gateway = start_gateway(context).await?;
+    greet(context, &gateway)?;
+    let secret = context.data.path().join("join-secret");
+    let line = format!(
+        "Agents join with the secret in {}:\n  longhaul agent --gateway {} --join-secret-file FILE\n",
+        secret.display(),
+        gateway.url
+    );
+    Out::default().bytes(line.as_bytes())?;
+    signals.next().await;
+    ending(context, signals, Some(gateway), None).await
+}
+
+/// `agent`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn agent(context: &Context) -> Result<u8, Failure> {
+    let mut signals = Signals::listen()?;
+    let settings = &context.config.settings;
+    let Some(gateway) = &settings.gateway else {
+        return Err(Failure::usage(
+            "an agent needs its gateway: --gateway URL, LONGHAUL_GATEWAY, or `gateway` in the configuration",
+        ));
+    };
+    let mut options = serve::agent_options(context, &gateway.0)?;
+    options.advertise = settings.advertise.as_ref().map(|u| u.0.clone()).unwrap_or_default();
+    let (name, pool, seats) = (options.label.name.clone(), options.label.pool.clone(), options.label.pool_seats);
+    let agent = start_agent(context, options, settings.listen.as_deref().unwrap_or(serve::AGENT)).await?;
+    let line = format!(
+        "agent {name} listens on {} and serves {}; licence {pool}, {seats} {}; code runs as this user\n",
+        agent.addr,
+        gateway.0,
+        if seats == 1 { "seat" } else { "seats" }
+    );
+    Out::default().bytes(line.as_bytes())?;
+    if !agent.problem.is_empty() {
+        say(&format!("it takes no runs: {}", agent.problem));
+    }
+    signals.next().await;
+    ending(context, signals, None, Some(agent)).await
+}
+
+async fn start_gateway(context: &Context) -> Result<Gateway, Failure> {
+    // A folder that is held is told before an address that is in use: it is the same daemon, and this names it.
+    if context.data.gateway_serves().unwrap_or(false) {
+        let holder = context.data.endpoint().map(|e| format!(" (process {}, at {})", e.pid, e.url)).unwrap_or_default();
+        return Err(Failure::system(format!(
+            "another gateway{holder} has the data folder {}: use that one, stop it, or give this one its own folder \
+             with --data",
+            context.data.path().display()
+        )));
+    }
+    let options = serve::gateway_options(context)?;
+    let listener = serve::listen(context.config.settings.listen.as_deref().unwrap_or(serve::GATEWAY)).await?;
+    let gateway = longhaul_gateway::start(options, listener, serve::gateway_deps(context))
+        .await
+        .map_err(|error| Failure::system(whole(&error)))?;
+    let written = context.data.write_endpoint(&endpoint(&gateway));
+    if let Err(error) = written {
+        let folder = context.data.path().display().to_string();
+        gateway.shutdown(STOP).await;
+        return Err(Failure::system(format!("cannot write to the data folder {folder}: {error}")));
+    }
+    Ok(gateway)
+}
+
+fn endpoint(gateway: &Gateway) -> Endpoint {
+    Endpoint { url: format!("http://{}", reachable(gateway.addr)), pid: std::process::id(), embedded: false }
+}
+
+/// An address that this machine can dial: a wildcard is none.
+fn reachable(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+async fn start_agent(context: &Context, options: longhaul_agent::Options, address: &str) -> Result<Agent, Failure> {
+    let listener = serve::listen(address).await?;
+    longhaul_agent::start(options, listener, serve::agent_deps(context))
+        .await
+        .map_err(|error| Failure::system(whole(&error)))
+}
+
+/// Says where it is and how clients come in.
+fn greet(context: &Context, gateway: &Gateway) -> Result<(), Failure> {
+    let token = match context.config.settings.no_auth {
+        Some(true) => None,
+        _ => context.data.credentials().map(|c| c.token),
+    };
+    if token.is_none() {
+        say("without tokens, every user and program of this machine can run code as you: --no-auth is for trying out");
+    }
+    let text = greeting(&gateway.url, token.as_deref(), &context.data.path().display().to_string());
+    Ok(Out::default().bytes(text.as_bytes())?)
+}
+
+fn greeting(url: &str, token: Option<&str>, data: &str) -> String {
+    let header = token.map(|t| format!(" --header \"Authorization: Bearer {t}\"")).unwrap_or_default();
+    format!(
+        "Longhaul {} serves {url} (data in {data})\nMCP: {url}/mcp\nClaude Code:\n  \
+         claude mcp add --transport http longhaul {url}/mcp{header}\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// The orderly end; another signal leaves at once.
+async fn ending(
+    context: &Context,
+    mut signals: Signals,
+    gateway: Option<Gateway>,
+    agent: Option<Agent>,
+) -> Result<u8, Failure> {
+    say("stopping; runs go on under their supervisors");
+    tokio::select! {
+        () = stop(context, gateway, agent) => {}
+        _ = signals.next() => {}
+    }
+    Ok(0)
+}
+
+async fn stop(context: &Context, gateway: Option<Gateway>, agent: Option<Agent>) {
+    let gateway = async {
+        if let Some(gateway) = gateway {
+            context.data.remove_endpoint(&endpoint(&gateway));
+            gateway.shutdown(STOP).await;
+        }
+    };
+    let agent = async {
+        if let Some(agent) = agent {
+            agent.shutdown(STOP).await;
+        }
+    };
+    tokio::join!(gateway, agent);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greeting_has_the_line_to_paste() {
+        let text = greeting("http://127.0.0.1:7447", Some("lh_abc"), "/d");
+        let line = "  claude mcp add --transport http longhaul http://127.0.0.1:7447/mcp --header \"Authorization: Bearer lh_abc\"\n";
+        assert!(text.ends_with(line), "{text}");
+        assert!(!greeting("http://x", None, "/d").contains("--header"));
+    }
+
+    #[test]
+    fn a_wildcard_is_reached_by_loopback() {
+        for (from, to) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.5:1", "10.0.0.5:1")] {
+            assert_eq!(reachable(from.parse().unwrap()).to_string(), to);
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! `doctor`: what was found, tried and missing, each with what to do.
+//!
+//! It changes nothing: no daemon is started, no file is made. Exit status 0 when a do-file can be run from here, 4 when
+//! something stands in the way.
+
+use longhaul_agent::stata::find;
+use longhaul_proto::{clock::rfc3339, telemetry};
+use serde::Serialize;
+
+use crate::{
+    args::Doctor,
+    client::Client,
+    config::{Engine, variable},
+    context::{Context, Failure},
+    exit,
+    output::{self, Out},
+    session,
+};
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Finding {
+    /// `ok`, `note` or `problem`.
+    pub(crate) state: &'static str,
+    /// What was looked at.
+    pub(crate) what: String,
+    /// What was found.
+    pub(crate) found: String,
+    /// What to do; only where something can be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) advice: Option<String>,
+}
+
+/// One setting.
+#[derive(Clone, Debug, Serialize)]
+struct SettingView {
+    name: &'static str,
+    variable: String,
+    value: Option<String>,
+    origin: Option<String>,
+    meaning: &'static str,
+}
+
+/// Everything.
+#[derive(Debug, Serialize)]
+struct Report {
+    version: &'static str,
+    findings: Vec<Finding>,
+    stata_tried: Vec<find::Candidate>,
+    settings: Vec<SettingView>,
+}
+
+fn ok(what: &str, found: impl Into<String>) -> Finding {
+    Finding { state: "ok", what: what.into(), found: found.into(), advice: None }
+}
+
+fn note(what: &str, found: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { state: "note", what: what.into(), found: found.into(), advice: Some(advice.into()) }
+}
+
+fn problem(what: &str, found: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { state: "problem", what: what.into(), found: found.into(), advice: Some(advice.into()) }
+}
+
+/// `doctor`.
+///
+/// # Errors
+/// When stdout fails.
+pub(crate) async fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failure> {
+    let mut findings = vec![ok("program", program())];
+    findings.push(configuration(context));
+    let (stata, stata_tried) = stata(context);
+    findings.extend(stata);
+    findings.extend(data(context));
+    findings.extend(gateway(context).await);
+    findings.push(traces(context).await);
+    findings.push(ok("time", rfc3339(context.clock.unix_ms()).unwrap_or_default()));
+    let settings = settings(context);
+    let status = if findings.iter().any(|f| f.state == "problem") { exit::SYSTEM } else { 0 };
+    let report = Report { version: env!("CARGO_PKG_VERSION"), findings, stata_tried, settings };
+    let mut out = Out::default();
+    if args.ask.json {
+        out.json(&report)?;
+    } else {
+        out.bytes(text(&report).as_bytes())?;
+    }
+    Ok(status)
+}
+
+fn program() -> String {
+    let at = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or_else(|e| e.to_string());
+    format!("longhaul {} for {} at {at}", env!("CARGO_PKG_VERSION"), std::env::consts::OS)
+}
+
+fn configuration(context: &Context) -> Finding {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(file) = &context.config.file else {
+        return ok("configuration", "no file; defaults, variables and flags");
+    };
+    let holds_secret = crate::config::Settings::SECRETS
+        .iter()
+        .any(|key| matches!(context.config.origin(key), Some(crate::config::Origin::File(_))));
+    let open = std::fs::metadata(file).is_ok_and(|m| m.permissions().mode() & 0o077 != 0);
+    let path = file.display().to_string();
+    if holds_secret && open {
+        return problem(
+            "configuration",
+            format!("{path} holds a secret and others can read it"),
+            format!("chmod 600 {path}"),
+        );
+    }
+    ok("configuration", path)
+}
+
+fn stata(context: &Context) -> (Vec<Finding>, Vec<find::Candidate>) {
+    let settings = &context.config.settings;
+    let places = find::Places::from_env(settings.stata.clone(), |name| context.env.get(name).map(Into::into));
+    let tried = find::find(&places);
+    let mut findings = vec![];
+    match tried.iter().find(|c| c.usable()) {
+        Some(best) => {
+            let edition = best.edition.map(|e| format!("{e:?} ").to_uppercase()).unwrap_or_default();
+            findings.push(ok("Stata", format!("{edition}{} (by {})", best.path.display(), best.why)));
+        }
+        None if settings.engine == Some(Engine::Standin) => {
+            findings.push(note(
+                "Stata",
+                "none found; the stand-in is chosen",
+                "every result says that it is not Stata's",
+            ));
+        }
+        None => findings.push(problem(
+            "Stata",
+            if tried.is_empty() { "nothing that looks like it was found" } else { "none that can be started" },
+            "on a Stata host, name the program with --stata PATH or `stata` in the configuration; here, use a gateway \
+             elsewhere (--gateway), or try Longhaul with --engine standin, which computes no statistics",
+        )),
+    }
+    for candidate in tried.iter().filter(|c| !c.usable()) {
+        let what = format!("tried {}", candidate.path.display());
+        let why = candidate.problem.clone().unwrap_or_default();
+        findings.push(note(&what, why, format!("it was tried because of {}", candidate.why)));
+    }
+    (findings, tried)
+}
+
+fn data(context: &Context) -> Vec<Finding> {
+    let folder = context.data.path();
+    let shown = folder.display().to_string();
+    let mut findings = vec![];
+    let existing = folder.ancestors().find(|p| p.exists());
+    match std::fs::metadata(folder) {
+        Ok(meta) if meta.is_dir() => findings.push(own_folder(&meta, &shown)),
+        Ok(_) => findings.push(problem("data folder", format!("{shown} is not a folder"), "give another with --data")),
+        Err(_) => {
+            findings.push(note(
+                "data folder",
+                format!("{shown} does not exist yet"),
+                "the first run or daemon makes it",
+            ));
+        }
+    }
+    if let Some((free, total)) = existing.and_then(|p| room(p).ok()) {
+        let min = longhaul_agent::MinFree::default();
+        let bytes = context.config.settings.min_free.map_or(min.bytes, |b| b.0);
+        let percent = context.config.settings.min_free_percent.unwrap_or(u32::from(min.percent));
+        let need = bytes.max(total / 100 * u64::from(percent));
+        let found = format!("{} of {}", output::bytes(free), output::bytes(total));
+        findings.push(if free < need {
+            let advice =
+                format!("runs here need {}: make room, or lower min_free and min_free_percent", output::bytes(need));
+            problem("free space", found, advice)
+        } else {
+            ok("free space", found)
+        });
+    }
+    let holder = |locked: std::io::Result<bool>, what: &str, who: String| match locked {
+        Ok(true) => ok(what, format!("held by a daemon{who}")),
+        Ok(false) => ok(what, "free"),
+        Err(error) => problem(what, error.to_string(), "is the folder yours? Give one of yours with --data"),
+    };
+    let who = context.data.endpoint().map(|e| format!(": process {}, {}", e.pid, e.url)).unwrap_or_default();
+    findings.push(holder(context.data.gateway_serves(), "gateway's lock", who));
+    findings.push(holder(context.data.agent_works(), "agent's lock", String::new()));
+    findings
+}
+
+/// Free and total bytes of a file system, as an ordinary user may use them.
+fn room(path: &std::path::Path) -> std::io::Result<(u64, u64)> {
+    let vfs = rustix::fs::statvfs(path)?;
+    Ok((vfs.f_bavail.saturating_mul(vfs.f_frsize), vfs.f_blocks.saturating_mul(vfs.f_frsize)))
+}
+
+fn own_folder(meta: &std::fs::Metadata, shown: &str) -> Finding {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    if meta.uid() != rustix::process::getuid().as_raw() {
+        return problem("data folder", format!("{shown} belongs to another user"), "give one of yours with --data");
+    }
+    if meta.permissions().mode() & 0o077 != 0 {
+        return problem("data folder", format!("{shown} can be entered by others"), format!("chmod 700 {shown}"));
+    }
+    ok("data folder", shown)
+}
+
+async fn gateway(context: &Context) -> Vec<Finding> {
+    let named = context.config.settings.gateway.as_ref().map(|u| u.0.clone());
+    let served = context.data.gateway_serves().unwrap_or(false);
+    let url = match named.or_else(|| context.data.endpoint().filter(|_| served).map(|e| e.url)) {
+        Some(url) => url,
+        None => {
+            let advice = "`longhaul run` starts one inside itself; `longhaul up` starts one that stays";
+            return vec![note("gateway", "none named, and none holds the data folder", advice)];
+        }
+    };
+    let token = match session::token(context, &url) {
+        Ok(token) => token,
+        Err(error) => return vec![problem("token", error.message, "check token_file")],
+    };
+    let has_token = token.is_some();
+    let client = match Client::new(&url, token) {
+        Ok(client) => client,
+        Err(error) => return vec![problem("gateway", error.to_string(), "this is a fault of the program")],
+    };
+    if let Err(error) = client.healthy().await {
+        return vec![problem("gateway", format!("{url}: no answer"), error.to_string())];
+    }
+    let mut findings = vec![ok("gateway", format!("{url} answers"))];
+    match client.hosts().await {
+        Ok(hosts) => {
+            findings.push(ok("token", if has_token { "accepted" } else { "none needed" }));
+            let up = hosts.hosts.iter().filter(|h| h.state == "up").count();
+            let found = format!("{} known, {up} of them take runs", hosts.hosts.len());
+            findings.push(if up > 0 {
+                ok("agents", found)
+            } else {
+                problem("agents", found, "`longhaul hosts` says why; start one with `longhaul agent --gateway URL`")
+            });
+        }
+        Err(error) => findings.push(problem("token", "not accepted", error.to_string())),
+    }
+    findings
+}
+
+async fn traces(context: &Context) -> Finding {
+    let Some(endpoint) = telemetry::endpoint(context.config.settings.otlp_endpoint.as_deref()) else {
+        return ok("traces", "sent nowhere; set OTEL_EXPORTER_OTLP_ENDPOINT to collect them");
+    };
+    let uri: Option<http::Uri> = endpoint.parse().ok();
+    let address = uri.as_ref().and_then(|u| {
+        let port = u.port_u16().unwrap_or(if u.scheme_str() == Some("https") { 443 } else { 80 });
+        Some((u.host()?.trim_matches(['[', ']']).to_owned(), port))
+    });
+    let Some(address) = address else {
+        return problem("traces", format!("{endpoint} is not a URL"), "give one such as http://localhost:4317");
+    };
+    if uri.is_some_and(|u| u.scheme_str() == Some("https")) {
+        return problem(
+            "traces",
+            format!("{endpoint} cannot be spoken to"),
+            "name an http endpoint, such as a collector nearby",
+        );
+    }
+    let limit = std::time::Duration::from_secs(3);
+    match tokio::time::timeout(limit, tokio::net::TcpStream::connect(address)).await {
+        Ok(Ok(_)) => ok("traces", format!("{endpoint} answers")),
+        Ok(Err(error)) => {
+            problem("traces", format!("{endpoint}: {error}"), "start the collector, or unset the endpoint")
+        }
+        Err(_) => problem("traces", format!("{endpoint}: no answer"), "start the collector, or unset the endpoint"),
+    }
+}
+
+fn settings(context: &Context) -> Vec<SettingView> {
+    let all = context.config.settings.show();
+    all.into_iter()
+        .map(|(name, meaning, value)| SettingView {
+            name,
+            variable: variable(name),
+            value,
+            origin: context.config.origin(name).map(ToString::to_string),
+            meaning,
+        })
+        .collect()
+}
+
+fn text(report: &Report) -> String {
+    let mut out = String::new();
+    for finding in &report.findings {
+        let mark = match finding.state {
+            "problem" => "!!",
+            "note" => "--",
+            _ => "ok",
+        };
+        out.push_str(&format!("{mark} {}: {}\n", finding.what, finding.found));
+        if let Some(advice) = &finding.advice {
+            out.push_str(&format!("   -> {advice}\n"));
+        }
+    }
+    let (set, unset): (Vec<_>, Vec<_>) = report.settings.iter().partition(|s| s.value.is_some());
+    out.push_str("\nsettings\n");
+    for setting in set {
+        let (value, origin) = (setting.value.as_deref().unwrap_or(""), setting.origin.as_deref().unwrap_or("default"));
+        out.push_str(&format!("   {} = {value}   from {origin}\n", setting.name));
+    }
+    out.push_str("not set\n");
+    for setting in unset {
+        out.push_str(&format!("   {}: {}\n", setting.name, setting.meaning));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Env, Settings};
+
+    fn context(env: &[(&str, &str)], settings: Settings) -> Context {
+        let env = Env::from_pairs(env.iter().copied());
+        Context::new(Config::load(None, settings, &env).unwrap(), env).unwrap()
+    }
+
+    #[tokio::test]
+    async fn everything_missing_is_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_folder = folder.path().join("data");
+        let env = [("HOME", folder.path().to_str().unwrap()), ("LONGHAUL_GATEWAY", "http://127.0.0.1:1")];
+        let missing = folder.path().join("stata-mp");
+        let given = Settings { data: Some(data_folder.clone()), stata: Some(missing.clone()), ..Settings::default() };
+        let context = context(&env, given);
+        let (findings, tried) = stata(&context);
+        assert_eq!(tried.len(), 1);
+        assert_eq!(findings[0].state, "problem");
+        assert!(findings[0].advice.as_deref().is_some_and(|a| a.contains("--engine standin")), "{findings:?}");
+        let reached = gateway(&context).await;
+        assert!(reached[0].state == "problem" && reached[0].found.contains("127.0.0.1:1"), "{reached:?}");
+        assert!(data(&context).iter().any(|f| f.found.contains("does not exist yet")));
+        let from = settings(&context).into_iter().find(|s| s.name == "gateway").unwrap();
+        assert_eq!(from.origin.as_deref(), Some("variable LONGHAUL_GATEWAY"));
+        assert!(!data_folder.exists(), "looking changes nothing");
+    }
+
+    #[test]
+    fn an_open_folder_is_a_problem() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let check = |mode, state| {
+            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(own_folder(&std::fs::metadata(folder.path()).unwrap(), "/d").state, state, "{mode:o}");
+        };
+        check(0o755, "problem");
+        check(0o700, "ok");
+    }
+
+    #[test]
+    fn a_person_reads_what_to_do() {
+        let findings = vec![problem("Stata", "none", "name it"), ok("time", "now")];
+        let report = Report { version: "0", findings, stata_tried: vec![], settings: vec![] };
+        assert!(text(&report).starts_with("!! Stata: none\n   -> name it\nok time: now\n"), "{}", text(&report));
+    }
+}

@@ -1,0 +1,9 @@
+//! One module per command, or per few that are alike.
+
+pub(crate) mod daemons;
+pub(crate) mod doctor;
+pub(crate) mod judge;
+pub(crate) mod log;
+pub(crate) mod run;
+pub(crate) mod simple;
+pub(crate) mod tokens;

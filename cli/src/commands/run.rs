@@ -1,0 +1,224 @@
+//! `run` and `wait`: to a run's end, and the exit status that says what it was.
+
+use std::time::Duration;
+
+use longhaul_proto::{
+    api::{CancelMode, Joined, RunView, Submitted},
+    telemetry,
+};
+use tracing::Instrument;
+
+use crate::{
+    args::{Run, Wait},
+    config::Engine,
+    context::{Context, Failure},
+    exit,
+    follow::{End, Follower},
+    input,
+    output::{Out, Status, say, verdict},
+    session::{Need, Session},
+    show::Show,
+    signals::{Asked, Signals},
+};
+
+/// How often a submission whose answer was lost is made again; it carries a key, so it is the same run.
+const TRIES: usize = 5;
+/// Pause before that.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// `run`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
+    let mut signals = Signals::listen()?;
+    let remote = context.config.settings.gateway.is_some();
+    let mut request = input::request(args, remote)?;
+    request.engine =
+        context.config.settings.engine.filter(|_| !remote || args.engine.is_some()).map(|e| e.as_str().into());
+    request.key = Some(context.ids.name());
+    if context.config.settings.engine == Some(Engine::Standin) {
+        say("running on the stand-in, not Stata: its manners, no statistics");
+    }
+    let need = Need { engine: context.config.settings.engine, starts_runs: true };
+    if args.detach && !remote && !context.data.gateway_serves().unwrap_or(false) {
+        return Err(detached_from_nothing());
+    }
+    let mut session = Session::open(context, need).await?;
+    if args.detach && !session.stays() {
+        session.close().await;
+        return Err(detached_from_nothing());
+    }
+    let submitted = submit(context, &mut session, &request).await;
+    let done = match submitted {
+        Ok(submitted) => follow(context, args, &mut session, &mut signals, submitted).await,
+        Err(error) => Err(error),
+    };
+    session.close().await;
+    done
+}
+
+fn detached_from_nothing() -> Failure {
+    Failure::usage(
+        "--detach leaves the run to a daemon, and none holds this data folder: start one with `longhaul up` (in another \
+         terminal, or as a service), or run without --detach",
+    )
+}
+
+async fn submit(
+    context: &Context,
+    session: &mut Session,
+    request: &longhaul_proto::api::SubmitRequest,
+) -> Result<Submitted, Failure> {
+    let caller = std::env::var("TRACEPARENT").unwrap_or_default();
+    let caller = longhaul_proto::wire::TraceContext { traceparent: caller, tracestate: String::new() };
+    let span = tracing::info_span!("longhaul.request");
+    telemetry::set_parent(&span, &caller);
+    // A span that nobody collects would leave the gateway's without a parent: then the caller's own goes on.
+    let collected = telemetry::endpoint(context.config.settings.otlp_endpoint.as_deref()).is_some();
+    let parent = if collected { telemetry::context_of(&span).traceparent } else { caller.traceparent };
+    async {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match session.client.submit(request, Some(&parent)).await {
+                Ok(submitted) => return Ok(submitted),
+                // A named gateway that nobody answers at is told at once; a lost answer is worth asking again.
+                Err(error)
+                    if error.may_pass()
+                        && tries < TRIES
+                        && (tries > 1 || !error.is_unreachable() || !session.is_named()) =>
+                {
+                    tokio::time::sleep(AGAIN).await;
+                    session.reopen(context, AGAIN).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    .instrument(span)
+    .await
+}
+
+async fn follow(
+    context: &Context,
+    args: &Run,
+    session: &mut Session,
+    signals: &mut Signals,
+    submitted: Submitted,
+) -> Result<u8, Failure> {
+    let Submitted { run, joined } = &submitted;
+    if let Some(joined) = joined {
+        say(&joined_text(run, *joined));
+    }
+    if args.detach {
+        let mut out = Out::default();
+        if args.ask.json {
+            out.json(&submitted)?;
+        } else {
+            out.bytes(format!("{}\n", run.run_id).as_bytes())?;
+        }
+        return Ok(0);
+    }
+    if joined.is_none() {
+        say(&format!("run {} ({})", run.run_id.short(), run.run_id));
+    }
+    let show = (!args.ask.json).then(Show::bytes_to_stdout);
+    let follower = Follower::new(context, run.run_id, show, Status::new(false));
+    to_end(follower, session, signals, Way { limit: None, json: args.ask.json, cancels: true }).await
+}
+
+fn joined_text(run: &RunView, joined: Joined) -> String {
+    let short = run.run_id.short();
+    let again = "to run it again: --again";
+    match joined {
+        Joined::Key => format!("this is run {short}, which was recorded before"),
+        Joined::Unfinished => format!("already {} as {short}; {again}", run.state),
+        Joined::Undelivered => format!("this ended a moment ago as {short} and nobody had its result; {again}"),
+    }
+}
+
+/// Who follows, for what differs between `run` and `wait`.
+struct Way {
+    limit: Option<Duration>,
+    json: bool,
+    /// Ctrl-C cancels what runs inside this process: `run` started it, `wait` only looks.
+    cancels: bool,
+}
+
+/// Follows to the end and says how it was.
+async fn to_end(
+    mut follower: Follower<'_>,
+    session: &mut Session,
+    signals: &mut Signals,
+    way: Way,
+) -> Result<u8, Failure> {
+    let mut cancelled = false;
+    let tell = |run: Option<&RunView>| match run {
+        Some(run) if way.json => Out::default().json(run),
+        _ => Ok(()),
+    };
+    loop {
+        match follower.follow(session, signals, way.limit).await? {
+            End::Ended(run) => {
+                say(verdict(&run).trim_end());
+                tell(Some(&run))?;
+                return Ok(exit::of_state(run.state));
+            }
+            End::Limit => {
+                say(&format!("still not ended; the run goes on: `longhaul wait {}`", follower.run().short()));
+                tell(follower.view())?;
+                return Ok(exit::GOES_ON);
+            }
+            End::Asked(Asked::Interrupt) if way.cancels && session.is_embedded() && !cancelled => {
+                cancelled = true;
+                say("cancelling: asking Stata to break. Ctrl-C again leaves at once; the run then ends by itself");
+                session.client.cancel(&follower.run().to_string(), CancelMode::Break).await?;
+            }
+            End::Asked(_) => {
+                say(&leaving(&follower.run().short(), session.is_embedded(), cancelled));
+                tell(follower.view())?;
+                return Ok(exit::GOES_ON);
+            }
+        }
+    }
+}
+
+fn leaving(short: &str, embedded: bool, cancelled: bool) -> String {
+    match (embedded, cancelled) {
+        (true, true) => format!(
+            "leaving; the run's supervisor brings it to its end, and the next `longhaul` here has the result: \
+             `longhaul wait {short}`"
+        ),
+        (true, false) => format!("leaving; run {short} goes on under its supervisor: `longhaul wait {short}`"),
+        (false, _) => format!(
+            "leaving; run {short} goes on. `longhaul wait {short}` waits for it, `longhaul cancel {short}` ends it"
+        ),
+    }
+}
+
+/// `wait`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn wait(context: &Context, args: &Wait) -> Result<u8, Failure> {
+    let mut signals = Signals::listen()?;
+    let need = Need { engine: context.config.settings.engine, starts_runs: true };
+    let mut session = match Session::open(context, need).await {
+        // Without Stata a waiting run cannot start here, but one that started may end.
+        Err(_) if context.config.settings.gateway.is_none() => {
+            Session::open(context, Need { starts_runs: false, ..need }).await?
+        }
+        session => session?,
+    };
+    let done = match session.client.get(&args.run).await {
+        Ok(run) => {
+            let follower = Follower::new(context, run.run_id, None, Status::new(args.ask.json));
+            let way = Way { limit: args.timeout.map(|t| t.0), json: args.ask.json, cancels: false };
+            to_end(follower, &mut session, &mut signals, way).await
+        }
+        Err(error) => Err(error.into()),
+    };
+    session.close().await;
+    done
+}

@@ -1,0 +1,112 @@
+//! Commands that are one question and one answer: `cancel`, `runs`, `hosts`, `declare-dead`.
+
+use longhaul_proto::api::RunList;
+
+use crate::{
+    args::{Cancel, DeclareDead, Hosts, Runs},
+    context::{Context, Failure},
+    output::{self, Out, say},
+    session::{Need, Session},
+};
+
+/// Largest page that the gateway gives.
+const PAGE: usize = 500;
+
+/// `cancel`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn cancel(context: &Context, args: &Cancel) -> Result<u8, Failure> {
+    let session = Session::open(context, Need::default()).await?;
+    let done = session.client.cancel(&args.run, args.mode.into()).await;
+    session.close().await;
+    let run = done?;
+    let short = run.run_id.short();
+    if run.state.is_end() {
+        say(&format!("{short} has ended: {}; its output is kept (`longhaul log {short}`)", run.state));
+    } else {
+        say(&format!("the wish is recorded; `longhaul wait {short}` tells when {short} has ended. Its output is kept"));
+    }
+    if args.ask.json {
+        Out::default().json(&run)?;
+    }
+    Ok(0)
+}
+
+/// `declare-dead`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn declare_dead(context: &Context, args: &DeclareDead) -> Result<u8, Failure> {
+    let session = Session::open(context, Need::default()).await?;
+    let done = session.client.declare_dead(&args.run).await;
+    session.close().await;
+    let run = done?;
+    say(&format!(
+        "{} is {}; if its agent comes back after all, the record follows the truth",
+        run.run_id.short(),
+        run.state
+    ));
+    if args.ask.json {
+        Out::default().json(&run)?;
+    }
+    Ok(0)
+}
+
+/// `runs`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn runs(context: &Context, args: &Runs) -> Result<u8, Failure> {
+    let session = Session::open(context, Need::default()).await?;
+    let done = list(&session, args).await;
+    session.close().await;
+    let runs = done?;
+    let mut out = Out::default();
+    if args.ask.json {
+        for run in &runs {
+            out.json(run)?;
+        }
+    } else {
+        out.bytes(output::runs(&runs).as_bytes())?;
+    }
+    Ok(0)
+}
+
+async fn list(session: &Session, args: &Runs) -> Result<Vec<longhaul_proto::api::RunView>, Failure> {
+    let state = args.state.map(|s| s.as_str());
+    let mut all = vec![];
+    let mut before = None;
+    while all.len() < args.limit {
+        let page = (args.limit - all.len()).min(PAGE);
+        let RunList { runs, next } = session.client.list(page, before, state).await?;
+        all.extend(runs);
+        match next {
+            Some(next) => before = Some(next.to_string()),
+            None => break,
+        }
+    }
+    Ok(all)
+}
+
+/// `hosts`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn hosts(context: &Context, args: &Hosts) -> Result<u8, Failure> {
+    let session = Session::open(context, Need::default()).await?;
+    let embedded = session.is_embedded();
+    let done = session.client.hosts().await;
+    session.close().await;
+    let hosts = done?;
+    if embedded {
+        say("no daemon holds the data folder, so this is what a `longhaul run` here would use; it takes no runs now");
+    }
+    let mut out = Out::default();
+    if args.ask.json {
+        out.json(&hosts)?;
+    } else {
+        out.bytes(output::hosts(&hosts).as_bytes())?;
+    }
+    Ok(0)
+}

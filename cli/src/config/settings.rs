@@ -1,0 +1,132 @@
+//! The settings: name, type and meaning, once.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::values::{Bytes, Engine, Given, Horizon, Secret, Time, Url, Value};
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $key:ident: $type:ty,)+) => {
+        /// Every setting; `None` = not given.
+        #[derive(Clone, Debug, Default)]
+        pub(crate) struct Settings { $($(#[doc = $doc])+ pub(crate) $key: Option<$type>,)+ }
+
+        impl Settings {
+            /// The names.
+            pub(crate) const KEYS: &'static [&'static str] = &[$(stringify!($key)),+];
+
+            /// Sets one by name.
+            ///
+            /// # Errors
+            /// What a right value looks like.
+            pub(crate) fn set(&mut self, key: &str, given: Given) -> Result<(), String> {
+                match key {
+                    $(stringify!($key) => self.$key = Some(<$type>::read(given)?),)+
+                    _ => return Err("there is no such setting".into()),
+                }
+                Ok(())
+            }
+
+            /// Puts the given values of `over` over this; returns their names.
+            pub(crate) fn overlay(&mut self, over: Self) -> Vec<&'static str> {
+                let mut set = vec![];
+                $(if over.$key.is_some() {
+                    self.$key = over.$key;
+                    set.push(stringify!($key));
+                })+
+                set
+            }
+
+            /// Name, meaning and value of each.
+            pub(crate) fn show(&self) -> Vec<(&'static str, &'static str, Option<String>)> {
+                vec![$((stringify!($key), concat!($($doc),+).trim_ascii(), self.$key.as_ref().map(Value::show))),+]
+            }
+        }
+    };
+}
+
+impl Settings {
+    /// Names whose values are never printed.
+    pub(crate) const SECRETS: &'static [&'static str] = &["token", "join_secret"];
+}
+
+settings! {
+    /// Data folder; default $XDG_STATE_HOME/longhaul, else ~/.local/state/longhaul.
+    data: PathBuf,
+    /// The gateway to use, as http://host:port; default the daemon that holds the data folder.
+    gateway: Url,
+    /// Token for the gateway.
+    token: Secret,
+    /// File with the token for the gateway.
+    token_file: PathBuf,
+    /// OTLP endpoint for traces, where no OTEL_* variable names one.
+    otlp_endpoint: String,
+
+    /// Address to listen on, as host:port.
+    listen: String,
+    /// URL under which others reach this gateway or agent.
+    advertise: Url,
+    /// Answer without a token; on loopback addresses only.
+    no_auth: bool,
+    /// Secret shared by the gateway and its agents.
+    join_secret: Secret,
+    /// File with that secret.
+    join_secret_file: PathBuf,
+
+    /// Engine of this agent, or of a run: stata or standin.
+    engine: Engine,
+    /// Stata's program.
+    stata: PathBuf,
+    /// Unique name of this agent; default the host's name.
+    name: String,
+    /// Labels of this agent.
+    labels: BTreeMap<String, String>,
+    /// Licence pool whose seats this agent's runs take; default the agent's name.
+    licence: String,
+    /// Seats of that pool.
+    seats: u32,
+    /// Runs at once on this host; default as many as seats.
+    host_limit: u32,
+    /// Folders under which do-files may be run; default the home of the agent's user.
+    roots: Vec<PathBuf>,
+    /// Prefixes of clients' paths and what they are on this host.
+    path_map: BTreeMap<String, String>,
+    /// Variables of the agent's environment that runs may see, besides the usual.
+    env_allow: Vec<String>,
+    /// Limit from the start of Stata to its first log byte.
+    start_timeout: Time,
+    /// No run starts with less free space than this in the spool.
+    min_free: Bytes,
+    /// No run starts with less free space than this, percent.
+    min_free_percent: u32,
+    /// Output kept per run.
+    max_output: Bytes,
+
+    /// Seats by pool that overrule what agents say.
+    pools: BTreeMap<String, u32>,
+    /// How often agents say that they are there.
+    heartbeat: Time,
+    /// An agent without a heartbeat for so long is silent.
+    silent_after: Time,
+    /// A run whose agent is silent for so long is lost, or `never`.
+    lost_after: Horizon,
+    /// Limit of one attempt to reach an agent.
+    dial_timeout: Time,
+    /// Waiting runs of all callers together.
+    max_queued: usize,
+    /// Unfinished runs of one caller.
+    max_per_principal: usize,
+    /// An equal run that ended within this time, never delivered, answers instead of a new one.
+    duplicate_window: Time,
+    /// Records of ended runs are kept so long.
+    keep_records: Time,
+    /// Spools of ended runs are kept so long on the agents.
+    keep_spool: Time,
+    /// Names besides its own under which the gateway answers.
+    allowed_hosts: Vec<String>,
+    /// Web origins that may call the gateway.
+    allowed_origins: Vec<String>,
+    /// Waiting tools return a handle after this time to clients not known to wait longer.
+    handle_after: Time,
+    /// How often a waiting call sends progress.
+    progress_every: Time,
+}

@@ -1,0 +1,153 @@
+//! The data folder, as a client of the same user sees it: who serves it, where, and with which token.
+//!
+//! ```text
+//! gateway/lock       held by the gateway that serves this folder; a lock dies with its holder, a pid file does not
+//! endpoint.json      {url, pid} of that gateway
+//! credentials.json   {url, token, principal} of the folder's owner
+//! ```
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use longhaul_proto::durable;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Env};
+
+/// Where the gateway that serves this folder answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Endpoint {
+    /// Its address.
+    pub(crate) url: String,
+    /// Its process, for people.
+    pub(crate) pid: u32,
+    /// It is inside a command and ends with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) embedded: bool,
+}
+
+/// Content of `credentials.json`, as far as a client needs it.
+#[derive(Clone, Deserialize)]
+pub(crate) struct Credentials {
+    /// The gateway they are for.
+    pub(crate) url: String,
+    /// The bearer token.
+    pub(crate) token: String,
+}
+
+/// A data folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Data(PathBuf);
+
+/// No place for a data folder.
+#[derive(Debug, thiserror::Error)]
+#[error("neither XDG_STATE_HOME nor HOME is set, so there is no default data folder: give one with --data")]
+pub(crate) struct NoDefault;
+
+impl Data {
+    /// The configured folder, else `$XDG_STATE_HOME/longhaul`, else `~/.local/state/longhaul`.
+    ///
+    /// # Errors
+    /// When neither is known.
+    pub(crate) fn of(config: &Config, env: &Env) -> Result<Self, NoDefault> {
+        if let Some(folder) = &config.settings.data {
+            // Absolute, because supervisors and spools are named by it and start elsewhere.
+            return Ok(Self(std::path::absolute(folder).unwrap_or_else(|_| folder.clone())));
+        }
+        let state = env.path("XDG_STATE_HOME").or_else(|| Some(env.path("HOME")?.join(".local/state")));
+        state.map(|s| Self(s.join("longhaul"))).ok_or(NoDefault)
+    }
+
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Whether a gateway serves this folder now.
+    ///
+    /// # Errors
+    /// When its lock cannot be asked, such as in somebody else's folder.
+    pub(crate) fn gateway_serves(&self) -> io::Result<bool> {
+        longhaul_agent::os::is_locked(&self.0.join("gateway/lock"))
+    }
+
+    /// Whether an agent works in this folder now.
+    ///
+    /// # Errors
+    /// As [`Data::gateway_serves`].
+    pub(crate) fn agent_works(&self) -> io::Result<bool> {
+        longhaul_agent::os::is_locked(&self.0.join("agent/lock"))
+    }
+
+    /// Where the gateway said that it answers; `None` if it has not said so yet.
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        read(&self.0.join("endpoint.json"))
+    }
+
+    /// Says where this process answers.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn write_endpoint(&self, endpoint: &Endpoint) -> io::Result<()> {
+        durable::replace(&self.0.join("endpoint.json"), &serde_json::to_vec(endpoint)?)
+    }
+
+    /// Takes that back, if it is still ours.
+    pub(crate) fn remove_endpoint(&self, endpoint: &Endpoint) {
+        if self.endpoint().as_ref() == Some(endpoint) {
+            // A stale file misleads nobody: the lock says whether somebody serves.
+            let _ = fs::remove_file(self.0.join("endpoint.json"));
+        }
+    }
+
+    /// The owner's token.
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        read(&self.0.join("credentials.json"))
+    }
+
+    /// The line in `join-secret`.
+    pub(crate) fn join_secret(&self) -> Option<String> {
+        fs::read_to_string(self.0.join("join-secret")).ok().map(|s| s.trim().to_owned()).filter(|s| !s.is_empty())
+    }
+}
+
+fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn the_folder_is_found() {
+        fn check(data: Option<&str>, env: &[(&str, &str)], want: Option<&str>) {
+            let settings = Settings { data: data.map(PathBuf::from), ..Settings::default() };
+            let config = Config { settings, ..Config::default() };
+            let got = Data::of(&config, &Env::from_pairs(env.iter().copied())).ok();
+            assert_eq!(got.map(|d| d.0), want.map(PathBuf::from), "{data:?} {env:?}");
+        }
+        check(Some("/d"), &[("HOME", "/h")], Some("/d"));
+        check(None, &[("HOME", "/h"), ("XDG_STATE_HOME", "/s")], Some("/s/longhaul"));
+        check(None, &[("HOME", "/h"), ("XDG_STATE_HOME", "relative")], Some("/h/.local/state/longhaul"));
+        check(None, &[("HOME", "/h")], Some("/h/.local/state/longhaul"));
+        check(None, &[], None);
+    }
+
+    #[test]
+    fn an_endpoint_is_removed_by_its_writer_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data(folder.path().to_path_buf());
+        let ours = Endpoint { url: "http://127.0.0.1:1".into(), pid: 1, embedded: false };
+        let theirs = Endpoint { url: "http://127.0.0.1:2".into(), pid: 2, embedded: true };
+        data.write_endpoint(&theirs).unwrap();
+        data.remove_endpoint(&ours);
+        assert_eq!(data.endpoint(), Some(theirs.clone()));
+        data.remove_endpoint(&theirs);
+        assert_eq!(data.endpoint(), None);
+        assert!(!data.gateway_serves().unwrap());
+    }
+}

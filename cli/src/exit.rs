@@ -1,0 +1,40 @@
+//! Exit statuses. How a run ended decides in [`longhaul_proto::state::RunState::meaning`]; these are the others.
+
+use longhaul_proto::state::RunState;
+
+/// The command line or the configuration cannot be taken as it is.
+pub(crate) const USAGE: u8 = 2;
+/// Something of ours: unreachable, no place, a folder somebody else holds.
+pub(crate) const SYSTEM: u8 = 4;
+/// We stopped waiting, and the run goes on.
+pub(crate) const GOES_ON: u8 = 6;
+
+/// The status for a run in this state; one that has not ended goes on.
+pub(crate) fn of_state(state: RunState) -> u8 {
+    state.meaning().map_or(GOES_ON, |m| m.exit_status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_table() {
+        let want = [
+            (RunState::Queued, 6),
+            (RunState::Starting, 6),
+            (RunState::Running, 6),
+            (RunState::Succeeded, 0),
+            (RunState::Failed, 1),
+            (RunState::Errored, 4),
+            (RunState::TimedOut, 5),
+            (RunState::Cancelled, 3),
+            (RunState::Rejected, 4),
+            (RunState::Lost, 4),
+        ];
+        assert_eq!(RunState::ALL.len(), want.len());
+        for (state, status) in want {
+            assert_eq!(of_state(state), status, "{state}");
+        }
+    }
+}

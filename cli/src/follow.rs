@@ -1,0 +1,352 @@
+//! To a run's end, over whatever breaks on the way.
+//!
+//! Two tasks ask the gateway: one for the run's state once a second, one for its output as it comes. Both stop at the
+//! first error; then the gateway is looked for again and both go on from the byte and the state that was reached. The
+//! run does not notice any of that.
+
+use std::{sync::Arc, time::Duration};
+
+use longhaul_proto::{api::RunView, ids::RunId};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+};
+
+use crate::{
+    client::{Client, ClientError, Part, Stream},
+    context::{Context, Failure},
+    hold::Hold,
+    output::{Status, say},
+    session::Session,
+    show::Show,
+    signals::{Asked, Signals},
+};
+
+/// How long one question for output waits at the gateway.
+const WAIT: Duration = Duration::from_secs(25);
+/// Pauses between questions for the state: first, and longest.
+const POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Pauses before the gateway is looked for again: first, and longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// A gateway that is away for so long is given up; the run is not.
+const GIVE_UP: Duration = Duration::from_secs(600);
+/// A running run whose log grows but whose record does not say where the user's part begins (an agent of another
+/// version) is shown from its first byte after this time.
+const BLIND: Duration = Duration::from_secs(5);
+
+/// What came.
+enum News {
+    View(Box<RunView>),
+    Bytes(Vec<u8>),
+    /// All output was sent.
+    Complete,
+    Trouble(ClientError),
+}
+
+/// How following ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The run ended.
+    Ended(Box<RunView>),
+    /// The caller's own limit.
+    Limit,
+    /// Somebody asked this process; following may go on.
+    Asked(Asked),
+}
+
+/// Follows one run.
+pub(crate) struct Follower<'a> {
+    context: &'a Context,
+    run: RunId,
+    stream: Stream,
+    show: Option<Show>,
+    status: Status,
+    hold: Option<Hold>,
+    at: Option<u64>,
+    view: Option<Box<RunView>>,
+    complete: bool,
+    began: Duration,
+    running_since: Option<Duration>,
+    link: Option<Link>,
+}
+
+/// The two tasks of one connection; they end with it.
+struct Link {
+    news: mpsc::Receiver<News>,
+    sender: mpsc::Sender<News>,
+    hurry: Arc<Notify>,
+    poller: JoinHandle<()>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.poller.abort();
+        if let Some(reader) = &self.reader {
+            reader.abort();
+        }
+    }
+}
+
+impl<'a> Follower<'a> {
+    /// Follows `run`; `show` takes its output, `None` waits for the end only.
+    pub(crate) fn new(context: &'a Context, run: RunId, show: Option<Show>, status: Status) -> Self {
+        let complete = show.is_none();
+        let began = context.clock.monotonic();
+        Self {
+            context,
+            run,
+            stream: Stream::Log,
+            show,
+            status,
+            hold: None,
+            at: None,
+            view: None,
+            complete,
+            began,
+            running_since: None,
+            link: None,
+        }
+    }
+
+    /// Begins at this byte, of this stream.
+    pub(crate) fn from(mut self, stream: Stream, at: u64) -> Self {
+        self.stream = stream;
+        self.at = Some(at);
+        self.hold = (stream == Stream::Log).then(|| Hold::new(at));
+        self
+    }
+
+    /// The latest that is known of the run.
+    pub(crate) fn view(&self) -> Option<&RunView> {
+        self.view.as_deref()
+    }
+
+    /// The run.
+    pub(crate) fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// Until the end, the limit, or a signal. After a signal it may be called again and goes on.
+    ///
+    /// # Errors
+    /// When the gateway refuses, or stays away for [`GIVE_UP`].
+    pub(crate) async fn follow(
+        &mut self,
+        session: &mut Session,
+        signals: &mut Signals,
+        limit: Option<Duration>,
+    ) -> Result<End, Failure> {
+        let limit = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(limit);
+        let mut away: Option<Duration> = None;
+        let mut pause = BACKOFF.0;
+        loop {
+            if let Some(end) = self.ended()? {
+                return Ok(End::Ended(end));
+            }
+            if self.link.is_none() {
+                self.link = Some(self.connect(session.client.clone()));
+            }
+            let Some(link) = &mut self.link else { continue };
+            let news = tokio::select! {
+                biased;
+                asked = signals.next() => {
+                    self.status.finish();
+                    return Ok(End::Asked(asked));
+                }
+                () = &mut limit => {
+                    self.status.finish();
+                    return Ok(End::Limit);
+                }
+                news = link.news.recv() => news,
+            };
+            match news {
+                Some(News::Trouble(error)) if error.may_pass() => {
+                    self.link = None;
+                    let now = self.context.clock.monotonic();
+                    let since = *away.get_or_insert(now);
+                    if now - since > GIVE_UP {
+                        self.status.finish();
+                        let run = self.run.short();
+                        return Err(Failure::system(format!("{error}. The run is {run}: `longhaul wait {run}`")));
+                    }
+                    if since == now {
+                        self.status.finish();
+                        say("the gateway went away; the run goes on, looking for it again (Ctrl-C leaves)");
+                    }
+                    tokio::select! {
+                        asked = signals.next() => return Ok(End::Asked(asked)),
+                        () = &mut limit => return Ok(End::Limit),
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                    pause = (pause * 2).min(BACKOFF.1);
+                    let away = self.context.clock.monotonic() - since;
+                    session.reopen(self.context, away).await?;
+                }
+                Some(News::Trouble(error)) => {
+                    self.status.finish();
+                    return Err(error.into());
+                }
+                Some(news) => {
+                    if away.take().is_some() {
+                        self.status.finish();
+                        say("the gateway is back");
+                        pause = BACKOFF.0;
+                    }
+                    self.take(news)?;
+                }
+                None => self.link = None,
+            }
+        }
+    }
+
+    fn connect(&self, client: Client) -> Link {
+        let (sender, news) = mpsc::channel(8);
+        let hurry = Arc::new(Notify::new());
+        let poller = self.context.tasks.spawn(poll(client.clone(), self.run, hurry.clone(), sender.clone()));
+        let mut link = Link { news, sender, hurry, poller, reader: None };
+        self.read(&mut link, &client);
+        link
+    }
+
+    /// Starts reading, once it is known from where.
+    fn read(&self, link: &mut Link, client: &Client) {
+        if let Some(at) = self.at
+            && link.reader.is_none()
+            && !self.complete
+        {
+            let task = read(client.clone(), self.run, self.stream, at, link.sender.clone());
+            link.reader = Some(self.context.tasks.spawn(task));
+        }
+    }
+
+    fn take(&mut self, news: News) -> Result<(), Failure> {
+        match news {
+            News::View(view) => {
+                self.place(&view);
+                let now = self.context.clock.monotonic();
+                if view.started_at.is_some() {
+                    self.running_since.get_or_insert(now);
+                }
+                let elapsed = now - self.running_since.unwrap_or(self.began);
+                if !view.state.is_end() {
+                    self.status.show(&view, elapsed.as_secs_f64());
+                }
+                self.view = Some(view);
+            }
+            News::Bytes(bytes) => {
+                self.at = self.at.map(|at| at + bytes.len() as u64);
+                let sure = match &mut self.hold {
+                    Some(hold) => hold.push(&bytes),
+                    None => bytes,
+                };
+                self.print(&sure)?;
+            }
+            News::Complete => {
+                self.complete = true;
+                if let Some(link) = &self.link {
+                    link.hurry.notify_one();
+                }
+            }
+            News::Trouble(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Finds out where the output begins, and asks for it from there.
+    fn place(&mut self, view: &RunView) {
+        if self.complete || self.at.is_some() {
+            return;
+        }
+        let blind = self.running_since.is_some_and(|since| self.context.clock.monotonic() - since > BLIND);
+        let start = match (self.stream, &view.view) {
+            (Stream::Console, _) => 0,
+            (Stream::Log, Some(part)) => part.start,
+            (Stream::Log, None) if view.state.is_end() || (blind && view.output_bytes > 0) => 0,
+            _ => return,
+        };
+        self.at = Some(start);
+        self.hold = (self.stream == Stream::Log).then(|| Hold::new(start));
+        // The tasks of this link know nothing of it yet; the next link reads.
+        self.link = None;
+    }
+
+    fn print(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if let (Some(show), false) = (&mut self.show, bytes.is_empty()) {
+            self.status.clear();
+            show.bytes(bytes)?;
+            self.status.after_output(bytes);
+        }
+        Ok(())
+    }
+
+    /// The final view, once all output was shown.
+    fn ended(&mut self) -> Result<Option<Box<RunView>>, Failure> {
+        let Some(view) = self.view.take_if(|v| v.state.is_end() && self.complete) else { return Ok(None) };
+        if let Some(hold) = self.hold.take() {
+            let rest = hold.finish(view.view.and_then(|part| part.end));
+            self.print(&rest)?;
+        }
+        if let Some(show) = &mut self.show {
+            show.finish()?;
+        }
+        self.status.finish();
+        self.link = None;
+        Ok(Some(view))
+    }
+}
+
+/// Asks for the state, at first often, then once a second, until the end.
+async fn poll(client: Client, run: RunId, hurry: Arc<Notify>, news: mpsc::Sender<News>) {
+    let run = run.to_string();
+    let mut pause = POLL.0;
+    loop {
+        let (last, item) = match client.get(&run).await {
+            Ok(view) => (view.state.is_end(), News::View(Box::new(view))),
+            Err(error) => (true, News::Trouble(error)),
+        };
+        if news.send(item).await.is_err() || last {
+            return;
+        }
+        tokio::select! {
+            () = hurry.notified() => {}
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(POLL.1),
+        }
+    }
+}
+
+/// Asks for output from `at` on, until there is no more.
+async fn read(client: Client, run: RunId, stream: Stream, at: u64, news: mpsc::Sender<News>) {
+    if let Err(error) = read_on(&client, &run.to_string(), stream, at, &news).await {
+        // Nobody listens: then nobody needs to know.
+        let _ = news.send(News::Trouble(error)).await;
+    }
+}
+
+async fn read_on(
+    client: &Client,
+    run: &str,
+    stream: Stream,
+    mut at: u64,
+    news: &mpsc::Sender<News>,
+) -> Result<(), ClientError> {
+    loop {
+        let mut reading = client.output(run, stream, Part::From(at, WAIT)).await?;
+        while let Some(bytes) = reading.chunk().await? {
+            if news.send(News::Bytes(bytes)).await.is_err() {
+                return Ok(());
+            }
+        }
+        at = reading.at();
+        if reading.complete {
+            let _ = news.send(News::Complete).await;
+            return Ok(());
+        }
+    }
+}

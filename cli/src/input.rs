@@ -1,0 +1,302 @@
+//! From a file on this machine to a request: path, text or bundle.
+//!
+//! `longhaul run FILE` sends path and text together: an agent that sees the same bytes under that path runs it there,
+//! beside its data; any other runs the text. `--with DIR` sends the folder as a bundle. A file that is not here may
+//! still be on the Stata host, so an absolute path goes to a gateway by itself.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use base64::Engine as _;
+use longhaul_proto::{
+    MAX_CODE_API,
+    api::{BundleFileRequest, BundleRequest, SubmitRequest},
+    sha256_hex,
+};
+
+use crate::{args::Run, output};
+
+/// Why there is nothing to send.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InputError {
+    /// No such file here.
+    #[error("{path}: there is no such file here{}", if *remote { ". If it is on the Stata host, give its absolute path" } else { "" })]
+    Missing {
+        /// As given.
+        path: PathBuf,
+        /// Whether the gateway may be elsewhere.
+        remote: bool,
+    },
+    /// Not readable.
+    #[error("cannot read {path}: {reason}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// Not a regular file.
+    #[error("{path} is not a file; give the do-file to run, and its folder with --with if it needs the files there")]
+    NotAFile {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Nothing in it.
+    #[error("{path} is empty: there is nothing to run")]
+    Empty {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Binary.
+    #[error("{path} is not a do-file: it holds binary data (a zero byte at offset {at})")]
+    Binary {
+        /// Which.
+        path: PathBuf,
+        /// Where.
+        at: usize,
+    },
+    /// Over the limit.
+    #[error(
+        "{what} is {} and at most {} can be sent: put the files on the Stata host and give the path there",
+        output::bytes(*size),
+        output::bytes(MAX_CODE_API as u64)
+    )]
+    TooLarge {
+        /// The file or folder.
+        what: String,
+        /// Its size, bytes; of a folder, as far as it was counted.
+        size: u64,
+    },
+    /// The do-file lies elsewhere.
+    #[error("{file} does not lie in {folder}: --with sends a folder that holds the do-file")]
+    Outside {
+        /// The do-file.
+        file: PathBuf,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A name that JSON cannot carry.
+    #[error("{path}: the name is not valid UTF-8, so it cannot be sent; rename it")]
+    Name {
+        /// Which.
+        path: PathBuf,
+    },
+}
+
+/// The request of a `run` command line. `remote`: the gateway was named, so its hosts may be others than this one.
+///
+/// # Errors
+/// See [`InputError`]; each says what to do.
+pub(crate) fn request(run: &Run, remote: bool) -> Result<SubmitRequest, InputError> {
+    let mut request = SubmitRequest {
+        args: run.args.clone(),
+        timeout: run.timeout.map(|t| t.0.as_secs_f64()),
+        queue_timeout: run.queue_timeout.map(|t| t.0.as_secs_f64()),
+        host: run.host.clone(),
+        labels: run.label.iter().cloned().collect(),
+        engine: run.engine.map(|e| e.as_str().to_owned()),
+        project_profile: run.project_profile,
+        again: run.again,
+        client: Some(concat!("longhaul ", env!("CARGO_PKG_VERSION")).to_owned()),
+        ..SubmitRequest::default()
+    };
+    if let Some(folder) = &run.working_dir {
+        // Relative to here, as every other path on a command line.
+        request.working_dir = Some(utf8(&std::path::absolute(folder).unwrap_or_else(|_| folder.clone()))?);
+    }
+    if let Some(folder) = &run.with {
+        request.bundle = Some(bundle(&run.file, folder)?);
+        return Ok(request);
+    }
+    if remote && run.file.is_absolute() && !run.file.exists() {
+        request.path = Some(utf8(&run.file)?);
+        return Ok(request);
+    }
+    let code = code(&run.file, remote)?;
+    let path = utf8(&canonical(&run.file)?)?;
+    request.sha256 = Some(sha256_hex(&code));
+    match String::from_utf8(code) {
+        Ok(text) => {
+            request.path = Some(path);
+            request.text = Some(text);
+        }
+        // JSON cannot carry these bytes as text. The same host has the file; another gets it as a bundle of one.
+        Err(_) if !remote => request.path = Some(path),
+        Err(error) => {
+            let entry = run.file.file_name().and_then(|n| n.to_str()).unwrap_or("main.do").to_owned();
+            let file = BundleFileRequest { path: entry.clone(), content: base64(error.as_bytes()) };
+            request.bundle = Some(BundleRequest { entry, files: vec![file] });
+        }
+    }
+    Ok(request)
+}
+
+fn code(path: &Path, remote: bool) -> Result<Vec<u8>, InputError> {
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => InputError::Missing { path: path.into(), remote },
+        _ => InputError::Unreadable { path: path.into(), reason: error.to_string() },
+    };
+    let meta = fs::metadata(path).map_err(unreadable)?;
+    if !meta.is_file() {
+        return Err(InputError::NotAFile { path: path.into() });
+    }
+    if meta.len() > MAX_CODE_API as u64 {
+        return Err(InputError::TooLarge { what: path.display().to_string(), size: meta.len() });
+    }
+    let bytes = fs::read(path).map_err(unreadable)?;
+    if bytes.trim_ascii().is_empty() {
+        return Err(InputError::Empty { path: path.into() });
+    }
+    match bytes.iter().position(|b| *b == 0) {
+        Some(at) => Err(InputError::Binary { path: path.into(), at }),
+        None => Ok(bytes),
+    }
+}
+
+/// Everything under `folder` but `.git`; links to files are followed, links to folders are not.
+fn bundle(file: &Path, folder: &Path) -> Result<BundleRequest, InputError> {
+    // FILE is read from here, as everywhere; a name inside the folder is understood too.
+    let inside = folder.join(file);
+    let file = if !file.exists() && inside.exists() { &inside } else { file };
+    code(file, false)?;
+    let root = canonical(folder)?;
+    let entry = canonical(file)?;
+    let entry = entry
+        .strip_prefix(&root)
+        .map_err(|_| InputError::Outside { file: file.into(), folder: folder.into() })
+        .and_then(utf8)?;
+    let mut files = vec![];
+    let mut size = 0;
+    collect(&root, &root, &mut files, &mut size, folder)?;
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(BundleRequest { entry, files })
+}
+
+fn collect(
+    root: &Path,
+    folder: &Path,
+    files: &mut Vec<BundleFileRequest>,
+    size: &mut u64,
+    named: &Path,
+) -> Result<(), InputError> {
+    let unreadable =
+        |path: &Path, error: io::Error| InputError::Unreadable { path: path.into(), reason: error.to_string() };
+    for entry in fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
+        let entry = entry.map_err(|e| unreadable(folder, e))?;
+        let path = entry.path();
+        let kind = entry.file_type().map_err(|e| unreadable(&path, e))?;
+        if kind.is_dir() {
+            if entry.file_name() != ".git" {
+                collect(root, &path, files, size, named)?;
+            }
+            continue;
+        }
+        let meta = fs::metadata(&path).map_err(|e| unreadable(&path, e))?;
+        if !meta.is_file() {
+            continue;
+        }
+        *size += meta.len();
+        if *size > MAX_CODE_API as u64 {
+            return Err(InputError::TooLarge { what: named.display().to_string(), size: *size });
+        }
+        let content = fs::read(&path).map_err(|e| unreadable(&path, e))?;
+        let relative = path.strip_prefix(root).unwrap_or(&path);
+        files.push(BundleFileRequest { path: utf8(relative)?, content: base64(&content) });
+    }
+    Ok(())
+}
+
+fn base64(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, InputError> {
+    fs::canonicalize(path).map_err(|e| InputError::Unreadable { path: path.into(), reason: e.to_string() })
+}
+
+fn utf8(path: &Path) -> Result<String, InputError> {
+    path.to_str().map(str::to_owned).ok_or_else(|| InputError::Name { path: path.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn parse(words: &[&str], remote: bool) -> Result<SubmitRequest, String> {
+        let cli = Cli::try_parse_from(["longhaul", "run"].iter().chain(words)).unwrap();
+        let Command::Run(run) = cli.command else { panic!() };
+        request(&run, remote).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_a_file_becomes() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let at = |name: &str| root.join(name).to_str().unwrap().to_owned();
+        fs::write(at("a.do"), "display 1\n").unwrap();
+        fs::write(at("latin.do"), b"display \"\xe9\"\n").unwrap();
+
+        let both = parse(&[&at("a.do"), "x", "--timeout", "1min"], true).unwrap();
+        assert_eq!((both.path, both.text.as_deref()), (Some(at("a.do")), Some("display 1\n")));
+        assert_eq!(both.sha256, Some(sha256_hex(b"display 1\n")));
+        assert_eq!((both.args, both.timeout, both.queue_timeout), (vec!["x".to_owned()], Some(60.0), None));
+
+        let here = parse(&[&at("latin.do")], false).unwrap();
+        assert_eq!((here.path, here.text, here.bundle), (Some(at("latin.do")), None, None));
+        let there = parse(&[&at("latin.do")], true).unwrap();
+        assert_eq!((there.path, there.bundle.unwrap().entry), (None, "latin.do".into()));
+
+        let elsewhere = parse(&["/on/the/host/b.do"], true).unwrap();
+        assert_eq!((elsewhere.path.as_deref(), elsewhere.text), (Some("/on/the/host/b.do"), None));
+    }
+
+    #[test]
+    fn bad_files_are_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        fs::write(at("empty.do"), " \n").unwrap();
+        fs::write(at("binary.do"), b"abc\0").unwrap();
+        fs::File::create(at("large.do")).unwrap().set_len(MAX_CODE_API as u64 + 1).unwrap();
+        fs::create_dir(at("sub")).unwrap();
+        fs::write(at("sub/x.do"), "display 1").unwrap();
+        let check = |words: &[&str], remote: bool, want: &str| {
+            let error = parse(words, remote).unwrap_err();
+            assert!(error.contains(want), "{words:?}: {error}");
+        };
+        check(&[&at("none.do")], false, "no such file here");
+        check(&["none.do"], true, "give its absolute path");
+        check(&["/none.do"], false, "no such file here");
+        check(&[&at("empty.do")], false, "nothing to run");
+        check(&[&at("binary.do")], false, "a zero byte at offset 3");
+        check(&[&at("large.do")], false, "at most 32.0 MiB");
+        check(&[&at("")], false, "is not a file");
+        check(&[&at("binary.do"), "--with", &at("")], false, "zero byte");
+        check(&[&at("sub/x.do"), "--with", &at("")], false, "at most 32.0 MiB");
+        fs::remove_file(at("large.do")).unwrap();
+        fs::write(at("y.do"), "display 1").unwrap();
+        check(&[&at("y.do"), "--with", &at("sub")], false, "does not lie in");
+    }
+
+    #[test]
+    fn a_bundle_has_the_files_below_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        fs::create_dir_all(at("sub/deep")).unwrap();
+        fs::create_dir_all(at(".git")).unwrap();
+        fs::write(at(".git/config"), "x").unwrap();
+        fs::write(at("sub/deep/data.csv"), b"1,2\n").unwrap();
+        fs::write(at("sub/main.do"), "display 1").unwrap();
+        std::os::unix::fs::symlink(at(""), at("sub/loop")).unwrap();
+        for file in [at("sub/main.do"), "sub/main.do".into()] {
+            let bundle = parse(&[&file, "--with", &at("")], true).unwrap().bundle.unwrap();
+            let paths: Vec<_> = bundle.files.iter().map(|f| f.path.as_str()).collect();
+            assert_eq!((bundle.entry.as_str(), paths), ("sub/main.do", vec!["sub/deep/data.csv", "sub/main.do"]));
+            assert_eq!(bundle.files[0].content, "MSwyCg==");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Longhaul's one program: every command, and the processes behind them.
+//!
+//! ```text
+//! main -> supervise, standin, judge        no runtime, no configuration: small and exact
+//!      -> config -> daemons                up, gateway, agent
+//!                -> session -> client      run, wait, log, cancel, runs, hosts, token, declare-dead
+//!                -> doctor
+//! ```
+//!
+//! [`config`] knows every setting and where it came from; [`session`] finds the gateway, or starts one inside this
+//! process ([`embed`]); [`follow`] brings a run's output and end home over whatever breaks on the way. The command line
+//! is a client of the gateway's HTTP API like any other and knows nothing that others do not.
+
+mod args;
+mod client;
+mod commands;
+mod config;
+mod context;
+mod data;
+mod embed;
+mod exit;
+mod follow;
+mod hold;
+mod input;
+mod output;
+mod serve;
+mod session;
+mod show;
+mod signals;
+
+use std::{ffi::OsString, process::ExitCode, time::Duration};
+
+use clap::Parser;
+use longhaul_proto::telemetry;
+
+use crate::{
+    args::{Cli, Command},
+    commands::{daemons, doctor, judge, log, run, simple, tokens},
+    config::{Config, Env},
+    context::{Context, Failure},
+    output::say,
+};
+
+/// How long the last spans may take to leave.
+const FLUSH: Duration = Duration::from_secs(2);
+/// How long blocking calls may hold up the end.
+const LEAVE: Duration = Duration::from_millis(500);
+
+/// The program with the process's own arguments.
+pub fn main() -> ExitCode {
+    main_with(std::env::args_os().collect())
+}
+
+/// The program with these arguments, its own name first.
+pub fn main_with(args: Vec<OsString>) -> ExitCode {
+    // These two are processes of their own kind: nothing of the rest may be set up in them.
+    match args.get(1).and_then(|a| a.to_str()) {
+        Some("supervise") => return longhaul_agent::supervisor::main(args[2..].to_vec()),
+        Some("standin") => return longhaul_standin::main(args[2..].to_vec()),
+        _ => {}
+    }
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to stdout with status 0, mistakes to stderr with 2; a closed pipe is no mistake.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
+        }
+    };
+    let done = match &cli.command {
+        Command::Judge(args) => judge::judge(args),
+        _ => configured(&cli),
+    };
+    match done {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            say(&format!("longhaul: {failure}"));
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn configured(cli: &Cli) -> Result<u8, Failure> {
+    let env = Env::of_process();
+    let config = Config::load(cli.config.as_deref(), cli.settings(), &env)?;
+    let context = Context::new(config, env)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::system(format!("cannot start: {error}")))?;
+    let done = runtime.block_on(async {
+        let (service, filter) = match cli.command {
+            Command::Gateway(_) => ("longhaul-gateway", "info"),
+            Command::Agent(_) => ("longhaul-agent", "info"),
+            Command::Up(_) => ("longhaul", "info"),
+            _ => ("longhaul", "error"),
+        };
+        let endpoint = context.config.settings.otlp_endpoint.clone();
+        let options = telemetry::Options { filter: filter.into(), endpoint, ..Default::default() };
+        let telemetry = telemetry::init(service, options);
+        let done = dispatch(&context, &cli.command).await;
+        context.tasks.shutdown(LEAVE).await;
+        telemetry.shutdown(FLUSH).await;
+        done
+    });
+    runtime.shutdown_timeout(LEAVE);
+    done
+}
+
+async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
+    // Each future is large and there is one: boxed, so that the sum of all is not.
+    match command {
+        Command::Up(_) => Box::pin(daemons::up(context)).await,
+        Command::Gateway(_) => Box::pin(daemons::gateway(context)).await,
+        Command::Agent(_) => Box::pin(daemons::agent(context)).await,
+        Command::Run(args) => Box::pin(run::run(context, args)).await,
+        Command::Wait(args) => Box::pin(run::wait(context, args)).await,
+        Command::Log(args) => Box::pin(log::log(context, args)).await,
+        Command::Cancel(args) => Box::pin(simple::cancel(context, args)).await,
+        Command::Runs(args) => Box::pin(simple::runs(context, args)).await,
+        Command::Hosts(args) => Box::pin(simple::hosts(context, args)).await,
+        Command::Doctor(args) => Box::pin(doctor::doctor(context, args)).await,
+        Command::Token(args) => Box::pin(tokens::token(context, args)).await,
+        Command::DeclareDead(args) => Box::pin(simple::declare_dead(context, args)).await,
+        Command::Judge(args) => judge::judge(args),
+        Command::Standin(_) | Command::Supervise(_) => {
+            Err(Failure::usage("`standin` and `supervise` take no options of ours: write them right after `longhaul`"))
+        }
+    }
+}

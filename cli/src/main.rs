@@ -1,0 +1,5 @@
+//! The one program people install.
+
+fn main() -> std::process::ExitCode {
+    longhaul::main()
+}

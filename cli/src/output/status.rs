@@ -1,0 +1,147 @@
+//! What a run does right now: one line that is rewritten on a terminal, a line per change elsewhere.
+
+use std::io::{self, IsTerminal, Write};
+
+use longhaul_proto::{api::RunView, state::RunState};
+
+use super::duration;
+
+/// Longest status line, characters; a wrapped line cannot be rewritten.
+const WIDTH: usize = 100;
+
+/// The live line on stderr.
+#[derive(Debug)]
+pub(crate) struct Status {
+    terminal: bool,
+    quiet: bool,
+    shown: bool,
+    /// The output stands inside a line: a status there would tear it.
+    inside_line: bool,
+    last: String,
+}
+
+impl Status {
+    /// For this process's stderr; `quiet` says nothing at all but on a terminal.
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self { terminal: io::stderr().is_terminal(), quiet, shown: false, inside_line: false, last: String::new() }
+    }
+
+    /// Shows where the run stands, `elapsed` seconds after it began.
+    pub(crate) fn show(&mut self, run: &RunView, elapsed: f64) {
+        if self.terminal {
+            if !self.inside_line {
+                let line: String = status_text(run, Some(elapsed)).chars().take(WIDTH).collect();
+                let _ = write!(io::stderr().lock(), "\r\x1b[K{line}");
+                self.shown = true;
+            }
+            return;
+        }
+        // Without a terminal only what changed is worth a line: no times, no percents.
+        let line = if run.state.is_end() { String::new() } else { status_text(run, None) };
+        if !self.quiet && !line.is_empty() && line != self.last {
+            super::say(&format!("{} · {line}", run.run_id.short()));
+            self.last = line;
+        }
+    }
+
+    /// Takes the line away, before anything else is written.
+    pub(crate) fn clear(&mut self) {
+        if self.shown {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+            self.shown = false;
+        }
+    }
+
+    /// Tells how the output that was just written ended.
+    pub(crate) fn after_output(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last() {
+            self.inside_line = *last != b'\n';
+        }
+    }
+
+    /// Clears, and ends the output's last line if it stands open on this terminal.
+    pub(crate) fn finish(&mut self) {
+        self.clear();
+        if self.inside_line && self.terminal {
+            super::say("");
+        }
+        self.inside_line = false;
+    }
+}
+
+/// Where a run stands, in one line. `elapsed` (seconds) turns on what changes all the time.
+pub(crate) fn status_text(run: &RunView, elapsed: Option<f64>) -> String {
+    let mut line = match run.state {
+        RunState::Running => {
+            let host = run.host.as_deref().unwrap_or("?");
+            match elapsed {
+                Some(elapsed) => format!("running {} on {host}", duration(elapsed)),
+                None => format!("running on {host}"),
+            }
+        }
+        RunState::Queued | RunState::Starting => match &run.waiting {
+            Some(why) => format!("{}: {why}", run.state),
+            None => run.state.to_string(),
+        },
+        end => end.to_string(),
+    };
+    if run.engine.as_deref() == Some("standin") {
+        line.push_str(" (stand-in, not Stata)");
+    }
+    if run.cancel_requested.is_some() && !run.state.is_end() {
+        line.push_str(" · cancelling");
+    }
+    if let Some(elapsed) = elapsed {
+        // The silence itself grows, so without a terminal it is told once, below.
+        if let Some(silent) = run.agent_silent_for {
+            line.push_str(&format!(" · agent silent for {}", duration(silent)));
+        }
+        let progress = run.progress.as_ref().filter(|_| run.state == RunState::Running);
+        if let Some(percent) = progress.and_then(|p| p.percent) {
+            line.push_str(&format!(" · {percent:.0} %"));
+        }
+        if let Some(text) = progress.map(|p| p.text.trim()).filter(|t| !t.is_empty() && elapsed >= 0.0) {
+            line.push_str(&format!(" · {text}"));
+        }
+    } else if run.agent_silent_for.is_some() {
+        line.push_str(" · its agent is silent; the run may well go on");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_proto::api::ProgressView;
+
+    use super::*;
+    use crate::output::verdict::tests::run;
+
+    #[test]
+    fn one_line_says_where_a_run_stands() {
+        fn check(change: impl Fn(&mut RunView), live: &str, quiet: &str) {
+            let mut view = run(RunState::Running);
+            change(&mut view);
+            assert_eq!(status_text(&view, Some(250.0)), live);
+            assert_eq!(status_text(&view, None), quiet);
+        }
+        check(|_| (), "running 4 min 10 s on stata1", "running on stata1");
+        check(
+            |r| r.progress = Some(ProgressView { percent: Some(41.6), text: "Iteration 12".into() }),
+            "running 4 min 10 s on stata1 · 42 % · Iteration 12",
+            "running on stata1",
+        );
+        check(
+            |r| r.agent_silent_for = Some(12.0),
+            "running 4 min 10 s on stata1 · agent silent for 12 s",
+            "running on stata1 · its agent is silent; the run may well go on",
+        );
+        check(
+            |r| {
+                r.state = RunState::Queued;
+                r.waiting = Some("pool `lab` has 1 seat and it is taken".into());
+            },
+            "queued: pool `lab` has 1 seat and it is taken",
+            "queued: pool `lab` has 1 seat and it is taken",
+        );
+    }
+}

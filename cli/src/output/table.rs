@@ -1,0 +1,139 @@
+//! Tables for people.
+
+use longhaul_proto::api::{Hosts, RunView};
+
+use super::{bytes, duration, status_text};
+
+/// The runs, newest first, a line each.
+pub(crate) fn runs(runs: &[RunView]) -> String {
+    let rows: Vec<[String; 5]> = runs
+        .iter()
+        .map(|run| {
+            let state = match (run.rc, run.state.is_end()) {
+                (Some(rc), true) => format!("{} r({rc})", run.state),
+                (_, true) => run.state.to_string(),
+                (_, false) => status_text(run, None).chars().take(60).collect(),
+            };
+            [
+                run.run_id.short(),
+                run.created_at.as_deref().map(minute).unwrap_or_default(),
+                state,
+                run.duration.map(duration).unwrap_or_default(),
+                [std::slice::from_ref(&run.source), &run.args].concat().join(" "),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return "no runs yet\n".into();
+    }
+    columns(["RUN", "SUBMITTED (UTC)", "STATE", "TIME", "WHAT"], &rows)
+}
+
+/// `2026-11-22 15:04` of an RFC 3339 time.
+fn minute(time: &str) -> String {
+    time.get(..16).unwrap_or(time).replace('T', " ")
+}
+
+/// Agents, pools and the caller's queue.
+pub(crate) fn hosts(hosts: &Hosts) -> String {
+    let mut out = String::new();
+    if hosts.hosts.is_empty() {
+        out.push_str("no agents yet: start one on a Stata host with `longhaul agent --gateway URL`\n");
+    } else {
+        let rows: Vec<[String; 6]> = hosts
+            .hosts
+            .iter()
+            .map(|h| {
+                [
+                    h.name.clone(),
+                    if h.state == "silent" { format!("silent {}", duration(h.last_seen)) } else { h.state.clone() },
+                    format!("{}/{}", h.running, h.host_limit),
+                    h.pool.clone(),
+                    if h.engines.is_empty() { "none".into() } else { h.engines.join(", ") },
+                    format!("{}@{} · {} free", h.os_user, h.hostname, bytes(h.free_bytes)),
+                ]
+            })
+            .collect();
+        out.push_str(&columns(["HOST", "STATE", "RUNS", "POOL", "ENGINES", "WHERE"], &rows));
+        for host in &hosts.hosts {
+            if let Some(problem) = &host.problem {
+                out.push_str(&format!("{}: {problem}\n", host.name));
+            }
+        }
+    }
+    if !hosts.pools.is_empty() {
+        let rows: Vec<[String; 4]> = hosts
+            .pools
+            .iter()
+            .map(|p| {
+                let note = p.note.clone().unwrap_or_default();
+                [p.name.clone(), format!("{}/{}", p.in_use, p.seats), p.hosts.join(", "), note]
+            })
+            .collect();
+        out.push('\n');
+        out.push_str(&columns(["POOL", "SEATS", "HOSTS", ""], &rows));
+    }
+    if !hosts.queue.is_empty() {
+        let rows: Vec<[String; 2]> = hosts.queue.iter().map(|q| [q.run_id.short(), q.waiting.clone()]).collect();
+        out.push('\n');
+        out.push_str(&columns(["WAITING", "WHY"], &rows));
+    }
+    out
+}
+
+fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let head = head.map(str::to_owned);
+    let all = || std::iter::once(&head).chain(rows);
+    let width: [usize; N] = std::array::from_fn(|i| all().map(|row| row[i].chars().count()).max().unwrap_or(0));
+    let mut out = String::new();
+    for row in all() {
+        let cells: Vec<String> = row.iter().zip(width).map(|(cell, width)| format!("{cell:width$}")).collect();
+        out.push_str(cells.join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_proto::{
+        api::{HostView, PoolView},
+        state::RunState,
+    };
+
+    use super::*;
+    use crate::output::verdict::tests::run;
+
+    #[test]
+    fn runs_stand_in_columns() {
+        let mut failed = run(RunState::Failed);
+        failed.rc = Some(9);
+        failed.args = vec!["north".into()];
+        let want = "\
+RUN       SUBMITTED (UTC)   STATE              TIME        WHAT
+7f3a9c21  2026-11-22 15:00  failed r(9)        4 min 10 s  /home/ana/main.do north
+7f3a9c21  2026-11-22 15:00  running on stata1  4 min 10 s  /home/ana/main.do
+";
+        assert_eq!(runs(&[failed, run(RunState::Running)]), want);
+        assert_eq!(runs(&[]), "no runs yet\n");
+    }
+
+    #[test]
+    fn a_host_that_takes_no_runs_says_why() {
+        let host = HostView {
+            name: "stata1".into(),
+            state: "idle".into(),
+            problem: Some("no Stata found".into()),
+            os_user: "ana".into(),
+            hostname: "s1".into(),
+            pool: "lab".into(),
+            host_limit: 1,
+            ..HostView::default()
+        };
+        let pool = PoolView { name: "lab".into(), seats: 1, hosts: vec!["stata1".into()], ..PoolView::default() };
+        let text = hosts(&Hosts { hosts: vec![host], pools: vec![pool], queue: vec![] });
+        assert!(text.contains("stata1: no Stata found\n"), "{text}");
+        assert!(text.contains("lab   0/1"), "{text}");
+        assert!(hosts(&Hosts::default()).contains("longhaul agent --gateway"));
+    }
+}

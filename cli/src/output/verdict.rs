@@ -1,0 +1,167 @@
+//! How a run ended, verdict first.
+
+use longhaul_proto::{
+    api::RunView,
+    state::{Cause, RunState},
+};
+
+use super::{bytes, duration};
+
+/// The verdict in words: first line first, then what a person needs to act on it. Ends with a newline.
+pub(crate) fn verdict(run: &RunView) -> String {
+    let mut lines = vec![headline(run)];
+    if let Some(message) = run.message.as_deref().filter(|m| !m.trim().is_empty()) {
+        lines.extend(message.lines().map(|l| format!("  {l}")));
+    }
+    if let Some(command) = run.command.as_deref().filter(|_| run.state != RunState::Succeeded) {
+        lines.push(format!("  command: {}", command.lines().map(str::trim).collect::<Vec<_>>().join(" ")));
+    }
+    if let Some(at) = &run.location {
+        lines.push(format!("  at {} line {}", at.file, at.line));
+        // Innermost caller first, as one reads a call.
+        lines.extend(at.callers.iter().rev().map(|c| format!("  called from {c}")));
+    }
+    if let Some(note) = run.note.as_deref().filter(|n| !n.trim().is_empty()) {
+        lines.push(format!("  note: {note}"));
+    }
+    if !run.leftovers.is_empty() {
+        lines.push(format!("  ended with it: {}", run.leftovers.join(", ")));
+    }
+    if run.state.is_end() && !run.output_complete && run.attempt > 0 {
+        lines.push("  the output here is not whole yet; it is fetched when its agent is back".into());
+    }
+    lines.extend(advice(run).map(|a| format!("  {a}")));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn headline(run: &RunView) -> String {
+    let mut line = String::new();
+    if run.engine.as_deref() == Some("standin") {
+        line.push_str("stand-in, not Stata: ");
+    }
+    line.push_str(match run.state {
+        RunState::TimedOut => "timed out",
+        other => other.as_str(),
+    });
+    match run.rc {
+        Some(rc) if run.state == RunState::Failed => {
+            line.push_str(&format!(": r({rc})"));
+            if let Some(at) = &run.location {
+                let name = at.file.rsplit('/').next().unwrap_or(&at.file);
+                line.push_str(&format!(" in {name} line {}", at.line));
+            }
+        }
+        _ if !matches!(run.state, RunState::Succeeded | RunState::Failed) => {
+            line.push_str(&format!(" ({})", run.cause.as_str().replace('_', " ")));
+        }
+        _ => {}
+    }
+    if let Some(duration_s) = run.duration {
+        line.push_str(&format!(" after {}", duration(duration_s)));
+    }
+    if let Some(host) = &run.host {
+        line.push_str(&format!(" on {host}"));
+    }
+    line.push_str(&format!(" · {} of output · {}", bytes(run.output_bytes), run.run_id.short()));
+    line
+}
+
+/// What to do next, where that is not plain from the message.
+fn advice(run: &RunView) -> Option<String> {
+    let short = run.run_id.short();
+    match (run.state, run.cause) {
+        (RunState::Lost, _) => Some(format!(
+            "nobody can say how it ended; if its agent comes back with the record, `longhaul wait {short}` will tell"
+        )),
+        (_, Cause::Licence) => Some("`longhaul doctor` on that host says what was found of Stata".into()),
+        (_, Cause::CompletedUnconfirmed) => {
+            Some("it ended by `exit, STATA`, so only the clean end of its log speaks for it".into())
+        }
+        (RunState::Errored, _) if run.console_bytes > 0 => {
+            Some(format!("`longhaul log {short} --console` has what was printed outside the log"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use longhaul_proto::api::LocationView;
+
+    use super::*;
+
+    pub(in crate::output) fn run(state: RunState) -> RunView {
+        serde_json::from_value(serde_json::json!({
+            "run_id": "019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21", "state": state, "cause": "completed", "rc": null,
+            "message": null, "host": "stata1", "attempt": 1, "created_at": "2026-11-22T15:00:00.000Z",
+            "started_at": null, "finished_at": null, "output_bytes": 2048, "trace_id": null, "principal": "ana",
+            "source": "/home/ana/main.do", "output_complete": true, "duration": 250.0,
+        }))
+        .unwrap()
+    }
+
+    fn check(state: RunState, change: impl Fn(&mut RunView), want: &[&str]) {
+        let mut run = run(state);
+        change(&mut run);
+        assert_eq!(verdict(&run), want.join("\n") + "\n");
+    }
+
+    #[test]
+    fn the_verdict_comes_first() {
+        check(RunState::Succeeded, |_| (), &["succeeded after 4 min 10 s on stata1 · 2.0 KiB of output · 7f3a9c21"]);
+        check(
+            RunState::Succeeded,
+            |r| r.engine = Some("standin".into()),
+            &["stand-in, not Stata: succeeded after 4 min 10 s on stata1 · 2.0 KiB of output · 7f3a9c21"],
+        );
+        check(
+            RunState::Failed,
+            |r| {
+                r.cause = Cause::StataError;
+                r.rc = Some(111);
+                r.message = Some("variable y not found".into());
+                r.command = Some("summarize y ///\n    , detail".into());
+                r.location = Some(LocationView {
+                    file: "/p/sub.do".into(),
+                    line: 12,
+                    callers: vec!["/p/main.do:3".into(), "/p/mid.do:7".into()],
+                });
+            },
+            &[
+                "failed: r(111) in sub.do line 12 after 4 min 10 s on stata1 · 2.0 KiB of output · 7f3a9c21",
+                "  variable y not found",
+                "  command: summarize y /// , detail",
+                "  at /p/sub.do line 12",
+                "  called from /p/mid.do:7",
+                "  called from /p/main.do:3",
+            ],
+        );
+        check(
+            RunState::TimedOut,
+            |r| {
+                r.cause = Cause::RunTimeout;
+                r.leftovers = vec!["python (4711)".into()];
+                r.output_complete = false;
+            },
+            &[
+                "timed out (run timeout) after 4 min 10 s on stata1 · 2.0 KiB of output · 7f3a9c21",
+                "  ended with it: python (4711)",
+                "  the output here is not whole yet; it is fetched when its agent is back",
+            ],
+        );
+        check(
+            RunState::Errored,
+            |r| {
+                r.cause = Cause::Licence;
+                r.message = Some("License not found".into());
+                r.duration = None;
+            },
+            &[
+                "errored (licence) on stata1 · 2.0 KiB of output · 7f3a9c21",
+                "  License not found",
+                "  `longhaul doctor` on that host says what was found of Stata",
+            ],
+        );
+    }
+}

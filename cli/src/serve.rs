@@ -1,0 +1,177 @@
+//! From settings to the parts that serve: a gateway, an agent, their listeners.
+
+use std::{error::Error, io, path::Path, time::Duration};
+
+use longhaul_agent::{Choice, MinFree};
+use longhaul_proto::join::JoinSecret;
+use tokio::net::TcpListener;
+
+use crate::{
+    config::{Engine, Settings},
+    context::{Context, Failure},
+};
+
+/// Where a gateway listens when nobody says.
+pub(crate) const GATEWAY: &str = "127.0.0.1:7447";
+/// Where an agent listens when nobody says.
+pub(crate) const AGENT: &str = "127.0.0.1:7448";
+/// A port of the system's choice, for what only this process talks to.
+pub(crate) const ANY: &str = "127.0.0.1:0";
+
+/// Opens a listener.
+///
+/// # Errors
+/// With what to do; whoever has the address is left alone.
+pub(crate) async fn listen(address: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => Failure::system(format!(
+            "{address} is in use by another process: is a daemon of yours already there (`longhaul doctor` says)? \
+             Stop that one, or choose another address with --listen"
+        )),
+        io::ErrorKind::PermissionDenied => {
+            Failure::system(format!("this user may not listen on {address}: choose a port above 1023 with --listen"))
+        }
+        io::ErrorKind::AddrNotAvailable => Failure::system(format!(
+            "{address} is not an address of this machine: use 0.0.0.0 for all of its own, or 127.0.0.1 for itself only"
+        )),
+        io::ErrorKind::InvalidInput => {
+            Failure::usage(format!("`{address}` is no address to listen on: give host:port, such as {GATEWAY}"))
+        }
+        _ => Failure::system(format!("cannot listen on {address}: {error}")),
+    })
+}
+
+/// Everything an error says, down to its root.
+pub(crate) fn whole(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(inner) = next {
+        let inner_text = inner.to_string();
+        // Some libraries repeat their source in their own words.
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        next = inner.source();
+    }
+    text
+}
+
+/// What a gateway is told.
+///
+/// # Errors
+/// When the file with the join secret cannot be read.
+pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Options, Failure> {
+    let s = &context.config.settings;
+    let mut o = longhaul_gateway::Options { data: context.data.path().to_owned(), ..Default::default() };
+    o.advertise = s.advertise.as_ref().map(|u| u.0.clone());
+    o.no_auth = s.no_auth.unwrap_or(false);
+    o.join_secret = configured_secret(s)?;
+    o.pools = s.pools.clone().unwrap_or_default();
+    put(&mut o.heartbeat, s.heartbeat.map(|t| t.0));
+    put(&mut o.silent_after, s.silent_after.map(|t| t.0));
+    put(&mut o.lost_after, s.lost_after.map(|t| t.0));
+    put(&mut o.dial_timeout, s.dial_timeout.map(|t| t.0));
+    put(&mut o.max_queued, s.max_queued);
+    put(&mut o.max_per_principal, s.max_per_principal);
+    put(&mut o.duplicate_window, s.duplicate_window.map(|t| t.0));
+    put(&mut o.max_output, s.max_output.map(|b| b.0));
+    put(&mut o.keep_records, s.keep_records.map(|t| t.0));
+    put(&mut o.keep_spool, s.keep_spool.map(|t| t.0));
+    put(&mut o.face.heartbeat, s.progress_every.map(|t| t.0));
+    put(&mut o.face.handle_after, s.handle_after.map(|t| t.0));
+    o.face.allowed_hosts = s.allowed_hosts.clone().unwrap_or_default();
+    o.face.allowed_origins = s.allowed_origins.clone().unwrap_or_default();
+    // Limits and silences are looked at often enough for the shortest of them.
+    o.tick = o.tick.min(o.silent_after / 4).max(Duration::from_millis(20));
+    Ok(o)
+}
+
+/// What an agent is told.
+///
+/// # Errors
+/// When there is no join secret, or a gateway's address is none.
+pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul_agent::Options, Failure> {
+    let s = &context.config.settings;
+    let secret = match configured_secret(s)? {
+        Some(secret) => secret,
+        None => context.data.join_secret().ok_or_else(|| {
+            Failure::usage(format!(
+                "an agent needs the gateway's join secret: copy the gateway's file `join-secret` to {}, or name it with \
+                 --join-secret-file",
+                context.data.path().join("join-secret").display()
+            ))
+        })?,
+    };
+    let secret = JoinSecret::new(&secret).map_err(|e| Failure::usage(e.to_string()))?;
+    let mut o = longhaul_agent::Options::new(context.data.path().to_owned(), secret);
+    let uri = gateway.parse().map_err(|_| Failure::usage(format!("`{gateway}` is not the address of a gateway")))?;
+    o.gateway = Some(uri);
+    o.engine = match s.engine {
+        None => Choice::Auto,
+        Some(Engine::Stata) => Choice::Stata,
+        Some(Engine::Standin) => Choice::Standin,
+    };
+    o.stata = s.stata.clone();
+    put(&mut o.label.name, s.name.clone());
+    o.label.labels = s.labels.clone().unwrap_or_default();
+    o.label.pool = s.licence.clone().unwrap_or_else(|| o.label.name.clone());
+    put(&mut o.label.pool_seats, s.seats);
+    o.label.host_limit = s.host_limit.unwrap_or(o.label.pool_seats);
+    put(&mut o.label.roots, s.roots.clone());
+    o.path_map = s.path_map.iter().flatten().map(|(from, to)| (from.clone(), Path::new(to).to_path_buf())).collect();
+    put(&mut o.start_timeout, s.start_timeout.map(|t| t.0));
+    put(&mut o.output_limit, s.max_output.map(|b| b.0));
+    o.min_free = MinFree {
+        bytes: s.min_free.map_or(o.min_free.bytes, |b| b.0),
+        percent: s.min_free_percent.map_or(o.min_free.percent, |p| u8::try_from(p).unwrap_or(100).min(100)),
+    };
+    o.env_allow = s.env_allow.clone().unwrap_or_default();
+    Ok(o)
+}
+
+fn put<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+fn configured_secret(s: &Settings) -> Result<Option<String>, Failure> {
+    if let Some(secret) = &s.join_secret {
+        return Ok(Some(secret.0.clone()));
+    }
+    let Some(path) = &s.join_secret_file else { return Ok(None) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Failure::usage(format!("cannot read the join secret in {}: {e}", path.display())))?;
+    Ok(Some(text.trim().to_owned()))
+}
+
+/// What the parts of a gateway share.
+pub(crate) fn gateway_deps(context: &Context) -> longhaul_gateway::Deps {
+    longhaul_gateway::Deps {
+        clock: context.clock.clone(),
+        ids: context.ids.clone(),
+        tasks: longhaul_proto::tasks::Tasks::new(),
+    }
+}
+
+/// What the parts of an agent share.
+pub(crate) fn agent_deps(context: &Context) -> longhaul_agent::Deps {
+    longhaul_agent::Deps { clock: context.clock.clone(), ids: context.ids.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_in_use_is_named_and_left_alone() {
+        let held = TcpListener::bind(ANY).await.unwrap();
+        let address = held.local_addr().unwrap().to_string();
+        let error = listen(&address).await.unwrap_err();
+        assert!(error.message.contains(&address) && error.message.contains("--listen"), "{error}");
+        assert_eq!(error.status, crate::exit::SYSTEM);
+        assert!(listen("nonsense").await.is_err());
+        assert!(tokio::net::TcpStream::connect(&address).await.is_ok(), "the holder still listens");
+    }
+}

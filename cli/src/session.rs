@@ -1,0 +1,163 @@
+//! Which gateway a command talks to.
+//!
+//! 1. The one that was named (`--gateway`, `LONGHAUL_GATEWAY`, `gateway`).
+//! 2. The one that holds the data folder's lock.
+//! 3. One inside this process, with an agent, that ends with it ([`crate::embed`]).
+//!
+//! The second and the third change places while a command runs: a daemon is restarted, or the process whose inside
+//! gateway was used ends. A follower that lost its connection therefore asks again ([`Session::reopen`]); the run has
+//! the same id and the same bytes wherever the record is served from.
+
+use std::time::Duration;
+
+use crate::{
+    client::Client,
+    config::Engine,
+    context::{Context, Failure},
+    embed::{self, Embedded},
+};
+
+/// How long a daemon that holds the lock may take to say where it answers.
+const START: Duration = Duration::from_secs(10);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long a daemon that went away may take to come back before a command serves the folder itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Limit of ending what is inside this process.
+const CLOSE: Duration = Duration::from_secs(3);
+
+/// What a command needs of a gateway inside this process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Need {
+    /// What its agent executes.
+    pub(crate) engine: Option<Engine>,
+    /// Whether it starts waiting runs: reading a record must not set something off.
+    pub(crate) starts_runs: bool,
+}
+
+/// A gateway to talk to.
+pub(crate) struct Session {
+    /// Its client.
+    pub(crate) client: Client,
+    need: Need,
+    served_by: ServedBy,
+}
+
+/// Whose gateway it is.
+enum ServedBy {
+    /// The one that was named.
+    Named,
+    /// A daemon that holds the data folder.
+    Daemon,
+    /// Another command of this user, with the gateway inside.
+    OtherCommand,
+    /// This process.
+    Us(Box<Embedded>),
+}
+
+impl Session {
+    /// Finds or starts the gateway. Only a gateway inside this process is tried out here; another one says by itself
+    /// what is wrong when it is first asked.
+    ///
+    /// # Errors
+    /// With what to do.
+    pub(crate) async fn open(context: &Context, need: Need) -> Result<Self, Failure> {
+        if let Some(url) = &context.config.settings.gateway {
+            let token = token(context, &url.0)?;
+            return Ok(Self { client: Client::new(&url.0, token)?, need, served_by: ServedBy::Named });
+        }
+        let (client, served_by) = of_folder(context, need).await?;
+        Ok(Self { client, need, served_by })
+    }
+
+    /// Whether the gateway is inside this process.
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self.served_by, ServedBy::Us(_))
+    }
+
+    /// Whether the gateway stays when the commands have ended.
+    pub(crate) fn stays(&self) -> bool {
+        matches!(self.served_by, ServedBy::Named | ServedBy::Daemon)
+    }
+
+    /// Whether the gateway was named, so that its hosts may be others than this one.
+    pub(crate) fn is_named(&self) -> bool {
+        matches!(self.served_by, ServedBy::Named)
+    }
+
+    /// Finds the gateway again after it has been away for so long. A daemon is being restarted, most likely: its place
+    /// is not taken before [`PATIENCE`] has passed.
+    ///
+    /// # Errors
+    /// With what to do.
+    pub(crate) async fn reopen(&mut self, context: &Context, away: Duration) -> Result<(), Failure> {
+        let waits = match self.served_by {
+            ServedBy::Named | ServedBy::Us(_) => true,
+            ServedBy::Daemon => away < PATIENCE && !context.data.gateway_serves().unwrap_or(true),
+            ServedBy::OtherCommand => false,
+        };
+        if !waits {
+            (self.client, self.served_by) = of_folder(context, self.need).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends what is inside this process; runs go on under their supervisors.
+    pub(crate) async fn close(self) {
+        if let ServedBy::Us(embedded) = self.served_by {
+            embedded.shutdown(CLOSE).await;
+        }
+    }
+}
+
+async fn of_folder(context: &Context, need: Need) -> Result<(Client, ServedBy), Failure> {
+    let data = &context.data;
+    let until = context.clock.monotonic() + START;
+    loop {
+        let served = data.gateway_serves().map_err(|error| {
+            let folder = data.path().display();
+            Failure::system(format!("cannot use the data folder {folder} ({error}): give one of yours with --data"))
+        })?;
+        if !served {
+            match embed::start(context, need).await {
+                Ok(started) => return Ok((started.client, ServedBy::Us(Box::new(started.embedded)))),
+                // Another command was faster; it serves us as well.
+                Err(embed::EmbedError::Held) if context.clock.monotonic() < until => {}
+                Err(error) => return Err(Failure::system(error.to_string())),
+            }
+        } else if let Some(endpoint) = data.endpoint() {
+            let client = Client::new(&endpoint.url, token(context, &endpoint.url)?)?;
+            // The file may be that of a daemon before this one.
+            if client.healthy().await.is_ok() || context.clock.monotonic() >= until {
+                return Ok((client, if endpoint.embedded { ServedBy::OtherCommand } else { ServedBy::Daemon }));
+            }
+        } else if context.clock.monotonic() >= until {
+            return Err(Failure::system(format!(
+                "a gateway holds {} but does not say where it answers: is it still starting? See its log, or name \
+                 its address with --gateway",
+                data.path().join("gateway/lock").display()
+            )));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The token for a gateway: configured, else the data folder's own if it is for that gateway.
+///
+/// # Errors
+/// When the configured token file cannot be read.
+pub(crate) fn token(context: &Context, url: &str) -> Result<Option<String>, Failure> {
+    let settings = &context.config.settings;
+    if let Some(token) = &settings.token {
+        return Ok(Some(token.0.clone()));
+    }
+    if let Some(path) = &settings.token_file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Failure::usage(format!("cannot read the token file {}: {e}", path.display())))?;
+        return Ok(Some(text.trim().to_owned()));
+    }
+    let same = |a: &str, b: &str| a.trim_end_matches('/') == b.trim_end_matches('/');
+    // A daemon may be reached under the address it listens on or the one it advertises; both are its own.
+    let own = context.data.endpoint().is_some_and(|e| same(&e.url, url));
+    Ok(context.data.credentials().filter(|c| own || same(&c.url, url)).map(|c| c.token))
+}

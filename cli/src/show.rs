@@ -1,0 +1,119 @@
+//! Where a run's output goes: bytes as they are, or events of JSON.
+
+use std::io;
+
+use longhaul_proto::api::OutputEvent;
+
+use crate::output::Out;
+
+/// Shows output on stdout.
+#[derive(Debug)]
+pub(crate) struct Show {
+    out: Out,
+    events: Option<Events>,
+}
+
+impl Show {
+    /// The bytes as they are.
+    pub(crate) fn bytes_to_stdout() -> Self {
+        Self { out: Out::default(), events: None }
+    }
+
+    /// Events, of which the first begins at this offset.
+    pub(crate) fn events_to_stdout(at: u64) -> Self {
+        Self { out: Out::default(), events: Some(Events { at, rest: vec![] }) }
+    }
+
+    /// Shows the next bytes.
+    ///
+    /// # Errors
+    /// When stdout fails otherwise than by a reader that left.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.events {
+            None => self.out.bytes(bytes),
+            Some(events) => match events.push(bytes) {
+                Some(event) => self.out.json(&event),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Shows what is left of a broken character.
+    ///
+    /// # Errors
+    /// As [`Show::bytes`].
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        match self.events.as_mut().and_then(Events::finish) {
+            Some(event) => self.out.json(&event),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Cuts bytes into texts at whole characters.
+#[derive(Debug)]
+struct Events {
+    at: u64,
+    rest: Vec<u8>,
+}
+
+impl Events {
+    fn push(&mut self, bytes: &[u8]) -> Option<OutputEvent> {
+        self.rest.extend_from_slice(bytes);
+        let open = match std::str::from_utf8(&self.rest) {
+            // Only a character that may still become whole waits; what is invalid is replaced and said so.
+            Err(error) if error.error_len().is_none() => self.rest.len() - error.valid_up_to(),
+            Err(_) => self.rest.utf8_chunks().last().map_or(0, |chunk| unfinished(chunk.invalid())),
+            Ok(_) => 0,
+        };
+        let whole = self.rest.drain(..self.rest.len() - open).collect();
+        self.event(whole)
+    }
+
+    fn finish(&mut self) -> Option<OutputEvent> {
+        let rest = std::mem::take(&mut self.rest);
+        self.event(rest)
+    }
+
+    fn event(&mut self, bytes: Vec<u8>) -> Option<OutputEvent> {
+        if bytes.is_empty() {
+            return None;
+        }
+        let (offset, next) = (self.at, self.at + bytes.len() as u64);
+        self.at = next;
+        let (text, lossy) = match String::from_utf8(bytes) {
+            Ok(text) => (text, false),
+            Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
+        };
+        Some(OutputEvent { offset, next, text, lossy })
+    }
+}
+
+/// Length of an invalid sequence at the end if more bytes may make it a character.
+fn unfinished(invalid: &[u8]) -> usize {
+    match std::str::from_utf8(invalid) {
+        Err(error) if error.error_len().is_none() => invalid.len(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pieces: &[&[u8]], want: &[(u64, u64, &str, bool)]) {
+        let mut events = Events { at: 5, rest: vec![] };
+        let mut got: Vec<_> = pieces.iter().filter_map(|p| events.push(p)).collect();
+        got.extend(events.finish());
+        let got: Vec<_> = got.iter().map(|e| (e.offset, e.next, e.text.as_str(), e.lossy)).collect();
+        assert_eq!(got, want, "{pieces:?}");
+    }
+
+    #[test]
+    fn texts_end_at_whole_characters() {
+        check(&[b"ab", b"c\n"], &[(5, 7, "ab", false), (7, 9, "c\n", false)]);
+        check(&[b"a\xc3", b"\xa9b"], &[(5, 6, "a", false), (6, 9, "éb", false)]);
+        check(&[b"a\xc3"], &[(5, 6, "a", false), (6, 7, "\u{fffd}", true)]);
+        check(&[b"a\xffb\xe2\x82", b"\xac"], &[(5, 8, "a\u{fffd}b", true), (8, 11, "€", false)]);
+    }
+}
