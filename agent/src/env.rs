@@ -4,9 +4,28 @@ use std::{collections::BTreeMap, ffi::OsString};
 
 /// Names that a run may see when the agent has them.
 const NAMES: &[&str] = &[
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "S_ADO", "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH", "MODULEPATH", "MODULESHOME", "LOADEDMODULES", "_LMFILES_", "OMP_NUM_THREADS", "JAVA_HOME",
-    "PYTHONPATH", "R_HOME", "XDG_RUNTIME_DIR", "DISPLAY",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TMPDIR",
+    "S_ADO",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "MODULEPATH",
+    "MODULESHOME",
+    "LOADEDMODULES",
+    "_LMFILES_",
+    "OMP_NUM_THREADS",
+    "JAVA_HOME",
+    "PYTHONPATH",
+    "R_HOME",
+    "XDG_RUNTIME_DIR",
+    "DISPLAY",
 ];
 
 /// Beginnings of names likewise: locale, Stata's own, module systems, the batch system's word on cores.

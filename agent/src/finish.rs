@@ -52,8 +52,7 @@ pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io
         console: last_words(&console),
     });
     let failing = judgement.state != State::Succeeded && !completed;
-    let location =
-        if failing && exit.log.len > 0 { locate_failure(spool, plan.as_ref(), exit.log.len) } else { None };
+    let location = if failing && exit.log.len > 0 { locate_failure(spool, plan.as_ref(), exit.log.len) } else { None };
     let record = OutcomeRecord {
         state: verdict.state,
         cause: verdict.cause,
@@ -130,7 +129,11 @@ fn locate_failure(spool: &Spool, plan: Option<&Plan>, len: u64) -> Option<Locati
     let own = |place: &locate::Place| place.path.as_deref() == Some(&spool.wrapper());
     let name = |place: &locate::Place| match (&place.path, plan) {
         (Some(path), Some(plan)) if *path == spool.code() => {
-            if plan.source.is_empty() { "the submitted code".to_owned() } else { plan.source.clone() }
+            if plan.source.is_empty() {
+                "the submitted code".to_owned()
+            } else {
+                plan.source.clone()
+            }
         }
         (Some(path), _) => path.display().to_string(),
         (None, _) => place.file.clone(),

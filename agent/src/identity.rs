@@ -23,7 +23,6 @@ struct Inner {
     cluster: Mutex<String>,
     label: Label,
     advertise: Mutex<String>,
-    licence: Mutex<String>,
 }
 
 /// What its owner said about it.
@@ -63,7 +62,6 @@ impl Identity {
             cluster: Mutex::new(cluster),
             label,
             advertise: Mutex::new(advertise),
-            licence: Mutex::default(),
         })))
     }
 
@@ -129,16 +127,6 @@ impl Identity {
         advertise.clone()
     }
 
-    /// Keeps the licence line of a banner, for reports only.
-    pub(crate) fn set_licence(&self, licence: String) {
-        *self.0.licence.lock().unwrap_or_else(PoisonError::into_inner) = licence;
-    }
-
-    /// The licence line last seen.
-    pub(crate) fn licence(&self) -> String {
-        self.0.licence.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Everything about this agent, for the gateway.
     pub(crate) fn info(&self, runs: &Runs) -> wire::AgentInfo {
         let label = &self.0.label;
@@ -157,13 +145,13 @@ impl Identity {
             pool: label.pool.clone(),
             pool_seats: label.pool_seats,
             host_limit: label.host_limit,
-            engines: engine.map(|e| vec![e.to_wire()]).unwrap_or_default(),
+            engines: engine.map(|e| vec![runs.seen().engine(e)]).unwrap_or_default(),
             problem: runs.problem().unwrap_or_default(),
             labels: label.labels.clone().into_iter().collect(),
             roots: label.roots.iter().map(|r| r.to_string_lossy().into_owned()).collect(),
             cluster_id: self.cluster(),
             free_bytes: runs.free_bytes(),
-            licence: self.licence(),
+            licence: runs.seen().licence(),
         }
     }
 }

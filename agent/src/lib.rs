@@ -23,6 +23,7 @@ pub mod os;
 mod prepare;
 mod register;
 pub mod runs;
+mod seen;
 mod service;
 mod source;
 pub mod spool;

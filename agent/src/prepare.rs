@@ -85,10 +85,7 @@ impl Preparer {
             source,
             code_sha256: code.sha256,
             profile: profile.clone(),
-            timing: Timing {
-                timeout: (submission.timeout_ms > 0).then_some(submission.timeout_ms),
-                ..self.timing
-            },
+            timing: Timing { timeout: (submission.timeout_ms > 0).then_some(submission.timeout_ms), ..self.timing },
             output_limit: self.output_limit,
         };
         let write = || -> io::Result<()> {

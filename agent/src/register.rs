@@ -16,12 +16,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{
-    identity::Identity,
-    runs::Runs,
-    service::refusal_text,
-    spool::Wish,
-};
+use crate::{identity::Identity, runs::Runs, service::refusal_text, spool::Wish};
 
 /// First and longest wait between two tries.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
@@ -77,6 +72,8 @@ impl Registrar {
     pub(crate) async fn run(self) {
         let mut wait = BACK_OFF.0;
         let mut said = String::new();
+        // A run that is not told would look to the gateway as if it were not here.
+        self.runs.ready().await;
         loop {
             match self.serve(&mut wait).await {
                 LinkError::Again => {}
@@ -157,11 +154,13 @@ impl Registrar {
         let host = self.gateway.host().ok_or(LinkError::Address)?.trim_matches(['[', ']']);
         let port = self.gateway.port_u16().unwrap_or(80);
         let dial = TcpStream::connect((host, port));
-        let stream = tokio::time::timeout(STEP, dial).await.map_err(|_| LinkError::Slow)?.map_err(LinkError::Connect)?;
+        let stream =
+            tokio::time::timeout(STEP, dial).await.map_err(|_| LinkError::Slow)?.map_err(LinkError::Connect)?;
         stream.set_nodelay(true).map_err(LinkError::Connect)?;
         let port = self.listen.port();
         // Not told otherwise, we are reached under the address from which we reach the gateway.
-        self.identity.advertise(|| stream.local_addr().ok().map(|a| format!("http://{}", SocketAddr::new(a.ip(), port))));
+        self.identity
+            .advertise(|| stream.local_addr().ok().map(|a| format!("http://{}", SocketAddr::new(a.ip(), port))));
         let mut once = Some(TokioIo::new(stream));
         let connector = tower::service_fn(move |_: Uri| {
             let stream = once.take();

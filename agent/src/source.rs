@@ -256,7 +256,9 @@ fn safe(path: &str) -> Result<PathBuf, Problem> {
     if plain.as_os_str().is_empty() || !inside || path.contains('\0') || path.contains('\\') {
         return Err(Problem {
             cause: Cause::Malformed,
-            text: format!("the bundle's path {path:?} does not stay inside the bundle: use relative paths with / and without .."),
+            text: format!(
+                "the bundle's path {path:?} does not stay inside the bundle: use relative paths with / and without .."
+            ),
         });
     }
     Ok(plain)

@@ -221,8 +221,7 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     let guard = Guard::new(options.secret.clone()).map_err(StartError::Random)?;
     serve(listener, Service::new(identity.clone(), guard, runs.clone(), tasks.clone()), &tasks);
     if let Some(gateway) = options.gateway {
-        let registrar =
-            Registrar { gateway, secret: options.secret, identity: identity.clone(), runs, listen: addr };
+        let registrar = Registrar { gateway, secret: options.secret, identity: identity.clone(), runs, listen: addr };
         tasks.spawn_until_stop(registrar.run());
     }
     Ok(Agent { addr, agent_id: identity.agent_id().to_owned(), problem, tasks, _lock: lock })

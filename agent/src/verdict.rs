@@ -79,7 +79,7 @@ pub(crate) fn weigh(evidence: &Evidence<'_>) -> Verdict {
         return ended(ending, evidence);
     }
     if let Some(error) = &exit.spawn_error {
-        return Verdict::errored(Cause::SpawnFailed, error.clone());
+        return Verdict::errored(exit.spawn_cause.unwrap_or(Cause::SpawnFailed), error.clone());
     }
     if !exit.spawned {
         return Verdict::errored(Cause::SpawnFailed, "the supervisor could not be started; nothing was run");
@@ -112,8 +112,7 @@ pub(crate) fn weigh(evidence: &Evidence<'_>) -> Verdict {
 }
 
 fn failed(judgement: &Judgement) -> Verdict {
-    let mut verdict =
-        Verdict::new(RunState::Failed, Cause::StataError, judgement.message.clone().unwrap_or_default());
+    let mut verdict = Verdict::new(RunState::Failed, Cause::StataError, judgement.message.clone().unwrap_or_default());
     verdict.rc = judgement.rc;
     verdict
 }
@@ -150,9 +149,10 @@ fn killed(signal: i32, exit: &Exit, judgement: &Judgement) -> Verdict {
         return failed(judgement).noting(format!("Stata was then ended by signal {signal} ({name})"));
     }
     match signal {
-        4 | 6 | 7 | 8 | 11 | 31 | 5 => {
-            Verdict::errored(Cause::Crashed, format!("Stata crashed: signal {signal} ({name}), its own fault or a plugin's"))
-        }
+        4 | 6 | 7 | 8 | 11 | 31 | 5 => Verdict::errored(
+            Cause::Crashed,
+            format!("Stata crashed: signal {signal} ({name}), its own fault or a plugin's"),
+        ),
         _ => Verdict::errored(
             Cause::Killed,
             format!("Stata was ended by signal {signal} ({name}), which nobody here sent"),
@@ -217,7 +217,12 @@ mod tests {
     use crate::stata::judge::judge;
 
     fn exit() -> Exit {
-        Exit { spawned: true, code: Some(0), log: crate::spool::FileFacts { len: 10, ..Default::default() }, ..Exit::default() }
+        Exit {
+            spawned: true,
+            code: Some(0),
+            log: crate::spool::FileFacts { len: 10, ..Default::default() },
+            ..Exit::default()
+        }
     }
 
     #[test]
@@ -229,13 +234,20 @@ mod tests {
         let left = ". exit, STATA clear\n";
         let cancel = Ending { cause: Cause::CancelRequested, by: "ada".into(), at_ms: 1 };
         let late = Ending { cause: Cause::RunTimeout, by: String::new(), at_ms: 1 };
-        let check = |log: &str, exit: Exit, ending: Option<&Ending>, completed: bool, want: (RunState, Cause, Option<i64>)| {
-            let judgement = judge(log.as_bytes());
-            let evidence =
-                Evidence { exit: &exit, ending, completed, judgement: &judgement, licence: None, console: String::new() };
-            let verdict = weigh(&evidence);
-            assert_eq!((verdict.state, verdict.cause, verdict.rc), want, "{log}\n{exit:?}\n{verdict:?}");
-        };
+        let check =
+            |log: &str, exit: Exit, ending: Option<&Ending>, completed: bool, want: (RunState, Cause, Option<i64>)| {
+                let judgement = judge(log.as_bytes());
+                let evidence = Evidence {
+                    exit: &exit,
+                    ending,
+                    completed,
+                    judgement: &judgement,
+                    licence: None,
+                    console: String::new(),
+                };
+                let verdict = weigh(&evidence);
+                assert_eq!((verdict.state, verdict.cause, verdict.rc), want, "{log}\n{exit:?}\n{verdict:?}");
+            };
         use Cause::*;
         use RunState::*;
         check(ok, exit(), None, true, (Succeeded, Completed, None));

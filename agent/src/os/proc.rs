@@ -39,7 +39,11 @@ pub fn start_ticks(pid: i32) -> u64 {
 
 /// Whether this very process is there and has not ended.
 pub fn alive(pid: i32, start_ticks: u64) -> bool {
-    process(pid).is_some_and(|p| p.start_ticks == start_ticks && !p.zombie)
+    #[cfg(target_os = "linux")]
+    return process(pid).is_some_and(|p| p.start_ticks == start_ticks && !p.zombie);
+    // Without `/proc` the bare pid has to do.
+    #[cfg(not(target_os = "linux"))]
+    return start_ticks == 0 && Pid::from_raw(pid).is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok());
 }
 
 /// `pid (name) state ppid pgrp session … starttime …`; the name may hold anything, so fields count from its last `)`.

@@ -40,7 +40,7 @@ impl Owner {
             Ok(read) => read,
             Err(error) => return self.trouble(&error),
         };
-        let Some(attempt) = attempt else { return };
+        let Some(attempt) = attempt else { return self.status.send_modify(|status| status.read = true) };
         let cluster_id = submission.map(|s| s.cluster_id).unwrap_or_default();
         self.status.send_modify(|status| {
             status.attempt = attempt.number;
@@ -52,7 +52,10 @@ impl Owner {
         });
         if let Some(outcome) = outcome {
             self.tell_end(outcome);
-        } else if self.unfinished() {
+        }
+        // Before a look that may have to judge a long log.
+        self.status.send_modify(|status| status.read = true);
+        if self.unfinished() {
             self.look().await;
         }
     }

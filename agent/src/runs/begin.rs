@@ -15,6 +15,7 @@ use crate::{
 
 impl Owner {
     pub(super) async fn begin(&mut self, submission: wire::Submission, attempt: u32) -> Result<(), Refused> {
+        self.usable().map_err(Refused::Io)?;
         match self.attempt() {
             Some(seen) if seen.number > attempt => return Err(Refused::Older { asked: attempt, seen: seen.number }),
             Some(seen) if seen.number == attempt => {
@@ -59,6 +60,12 @@ impl Owner {
         .await
     }
 
+    /// A spool that could not be read (another version's, or damaged) is left as it is.
+    fn usable(&self) -> io::Result<()> {
+        let status = self.status.borrow();
+        if status.trouble.is_empty() { Ok(()) } else { Err(io::Error::other(status.trouble.clone())) }
+    }
+
     fn set_attempt(&mut self, attempt: u32, revoked: bool) {
         self.status.send_modify(|status| {
             status.attempt = attempt;
@@ -70,8 +77,7 @@ impl Owner {
     pub(super) async fn start(&mut self, submission: wire::Submission, attempt: u32) {
         let context = Arc::clone(&self.context);
         let cluster_id = submission.cluster_id.clone();
-        let prepared =
-            self.blocking(move |spool| Ok(context.preparer.prepare(spool, &submission, attempt))).await;
+        let prepared = self.blocking(move |spool| Ok(context.preparer.prepare(spool, &submission, attempt))).await;
         match prepared {
             Ok(Ok(plan)) => {
                 self.status.send_modify(|status| status.facts = Arc::new(Facts::of(&plan, &cluster_id)));
@@ -106,7 +112,8 @@ impl Owner {
             }
             let exit = Exit {
                 attempt,
-                spawn_error: Some(problem.text.clone()),
+                spawn_error: Some(problem.text),
+                spawn_cause: Some(problem.cause),
                 ended_at_ms: now,
                 log: file_facts(&spool.log(), limit)?,
                 console: file_facts(&spool.console(), limit)?,
@@ -114,12 +121,7 @@ impl Owner {
                 ..Exit::default()
             };
             spool.write(&spool.exit(), &exit)?;
-            let mut outcome = finish::finish(spool, &exit, None)?;
-            if outcome.cause == Cause::SpawnFailed && problem.cause != outcome.cause {
-                outcome.cause = problem.cause;
-                spool.write(&spool.outcome(), &outcome)?;
-            }
-            Ok(outcome)
+            finish::finish(spool, &exit, None)
         });
         match ended.await {
             Ok(outcome) => self.tell_end(outcome),
@@ -148,6 +150,7 @@ impl Owner {
     }
 
     pub(super) async fn revoke(&mut self, attempt: u32) -> io::Result<bool> {
+        self.usable()?;
         match self.attempt() {
             Some(seen) if seen.number == attempt => return Ok(seen.kind == AttemptKind::Revoked),
             // A run that was begun under another number is not the caller's to place again.

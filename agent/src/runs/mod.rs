@@ -31,6 +31,7 @@ use crate::{
     follow::{Pulse, Watcher},
     limits::{self, MinFree},
     prepare::Preparer,
+    seen::Seen,
     spool::{Spool, SpoolRoot, Wish},
 };
 
@@ -114,6 +115,7 @@ pub(crate) struct Context {
     executor: Arc<dyn Executor>,
     watcher: Watcher,
     min_free: MinFree,
+    seen: Seen,
     clock: Clock,
     tasks: Tasks,
 }
@@ -139,9 +141,18 @@ impl Runs {
         clock: Clock,
         tasks: Tasks,
     ) -> io::Result<Self> {
+        root.tidy(clock.unix_ms())?;
         let spools = root.list()?;
-        let context =
-            Context { root, preparer, executor, watcher: Watcher::new(), min_free, clock, tasks };
+        let context = Context {
+            root,
+            preparer,
+            executor,
+            watcher: Watcher::new(),
+            min_free,
+            seen: Seen::default(),
+            clock,
+            tasks,
+        };
         let runs = Self { context: Arc::new(context), handles: Arc::default() };
         for spool in spools {
             runs.handle(&spool);
@@ -170,13 +181,11 @@ impl Runs {
     /// See [`Refused`].
     pub async fn begin(&self, run: RunId, submission: wire::Submission, attempt: u32) -> Result<Handle, Refused> {
         let known = self.get(run).is_some_and(|h| h.status.borrow().attempt == attempt && !h.status.borrow().revoked);
-        if !known {
-            if let Some(problem) = self.problem() {
-                return Err(match &self.context.preparer.engine {
-                    Err(_) => Refused::NoEngine(problem),
-                    Ok(_) => Refused::NoRoom(problem),
-                });
-            }
+        if !known && let Some(problem) = self.problem() {
+            return Err(match &self.context.preparer.engine {
+                Err(_) => Refused::NoEngine(problem),
+                Ok(_) => Refused::NoRoom(problem),
+            });
         }
         let handle = self.handle(&self.context.root.of(run));
         let submission = Box::new(submission);
@@ -219,6 +228,16 @@ impl Runs {
         forgotten
     }
 
+    /// Waits until the folder of every run has been read, so that [`Runs::summaries`] tells all of them.
+    pub async fn ready(&self) {
+        let handles: Vec<Handle> =
+            self.handles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for mut handle in handles {
+            // An error: its owner is gone, and the run with it.
+            let _ = handle.status.wait_for(|status| status.read).await;
+        }
+    }
+
     /// What is here, for the gateway.
     pub fn summaries(&self) -> Vec<wire::RunSummary> {
         let handles: Vec<Handle> =
@@ -244,6 +263,11 @@ impl Runs {
     /// Free bytes in the spool's file system.
     pub fn free_bytes(&self) -> u64 {
         limits::room(self.context.root.path()).map_or(0, |room| room.free)
+    }
+
+    /// What Stata's banner said last.
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.context.seen
     }
 
     /// How runs are prepared here.

@@ -41,8 +41,7 @@ pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
     let output_limit = context.preparer.output_limit;
     let handle = Handle { spool: spool.clone(), status: watcher, pulse: pulse.clone(), output_limit, commands };
     let tasks = context.tasks.clone();
-    let owner =
-        Owner { context, spool, status, pulse, gone: None, ask_at: Duration::ZERO, starts: 0, live: None };
+    let owner = Owner { context, spool, status, pulse, gone: None, ask_at: Duration::ZERO, starts: 0, live: None };
     tasks.spawn_until_stop(owner.run(receiver));
     handle
 }
@@ -129,7 +128,11 @@ impl Owner {
         });
         let (started, running, exit) = match read.await {
             Ok(read) => read,
-            Err(error) => return self.trouble(&error),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return self.trouble(&error),
+            Err(error) => {
+                tracing::warn!(run = %self.spool.run(), %error, "the run's markers could not be read");
+                return;
+            }
         };
         self.status.send_if_modified(|status| {
             let times = (started.map_or(0, |s| s.at_ms), running.map_or(0, |r| r.at_ms));
@@ -158,8 +161,12 @@ impl Owner {
             longhaul_proto::telemetry::set_parent(&span, trace);
         }
         let live = self.live.take();
+        let seen = self.context.seen.clone();
         let judged = self
-            .blocking(move |spool| finish::finish(spool, &exit, live))
+            .blocking(move |spool| {
+                seen.look(spool);
+                finish::finish(spool, &exit, live)
+            })
             .instrument(span.clone())
             .await;
         match judged {
@@ -215,7 +222,10 @@ impl Owner {
     pub(super) fn trouble(&mut self, error: &dyn std::error::Error) {
         tracing::error!(run = %self.spool.run(), %error, "the run's spool cannot be read; it is left as it is");
         let text = error.to_string();
-        self.status.send_modify(|status| status.trouble = text);
+        self.status.send_modify(|status| {
+            status.trouble = text;
+            status.read = true;
+        });
     }
 
     /// Runs file work on a blocking thread.

@@ -42,6 +42,8 @@ impl Facts {
 /// Where a run stands.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
+    /// Its folder was read.
+    pub read: bool,
     /// Highest attempt; 0 = none yet.
     pub attempt: u32,
     /// That attempt was revoked.

@@ -25,12 +25,15 @@ const SETTLE: Duration = Duration::from_secs(10);
 
 /// Waits until a run's owner has read its folder.
 pub(super) async fn settled(handle: Handle) -> Result<Handle, Status> {
-    let read = |status: &runs::Status| status.attempt > 0 || !status.trouble.is_empty();
     let mut status = handle.status.clone();
-    let ready = tokio::time::timeout(SETTLE, status.wait_for(read)).await;
+    let ready = tokio::time::timeout(SETTLE, status.wait_for(|status| status.read)).await;
     let refused = match ready {
         Ok(Ok(status)) if !status.trouble.is_empty() => Some(Status::data_loss(status.trouble.clone())),
-        Ok(Ok(status)) => status.revoked.then(|| Status::not_found("the run's attempt was revoked here; it never began")),
+        Ok(Ok(status)) if status.revoked => {
+            Some(Status::not_found("the run's attempt was revoked here; it never began"))
+        }
+        Ok(Ok(status)) if status.attempt > 0 => None,
+        Err(_) => Some(Status::unavailable("the run's folder is still being read")),
         _ => Some(Status::not_found("this agent has no such run")),
     };
     match refused {
@@ -101,8 +104,7 @@ impl Follower {
                     Ok(pieces) => {
                         for piece in pieces {
                             idle = false;
-                            let chunk =
-                                wire::Chunk { stream: stream as i32, offset: piece.offset, data: piece.data };
+                            let chunk = wire::Chunk { stream: stream as i32, offset: piece.offset, data: piece.data };
                             self.send(Event::Chunk(chunk)).await?;
                         }
                     }

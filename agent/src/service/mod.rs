@@ -54,6 +54,7 @@ impl Agent for Service {
 
     async fn describe(&self, request: Request<wire::DescribeRequest>) -> Result<Response<wire::DescribeReply>, Status> {
         self.guarded(request)?;
+        self.runs.ready().await;
         Ok(Response::new(wire::DescribeReply {
             agent: Some(self.identity.info(&self.runs)),
             runs: self.runs.summaries(),

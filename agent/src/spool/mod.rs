@@ -25,6 +25,7 @@ mod submission;
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -41,6 +42,11 @@ pub use submission::{Meta, SubmissionError};
 pub const FORMAT: u32 = 1;
 /// Oldest format that this version reads.
 pub const OLDEST_FORMAT: u32 = 1;
+
+/// Extension of a folder that is being removed.
+const FORGOTTEN: &str = "forgotten";
+/// How long the proof of a revoked attempt is kept: 30 days, as records are.
+const PROOF_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
 
 /// All runs' folders of one agent.
 #[derive(Clone, Debug)]
@@ -59,6 +65,28 @@ impl SpoolRoot {
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Removes what a crash left half removed, and proofs of revoked attempts that nobody can ask for any more: 30 days
+    /// without a request beside them.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed; what cannot be removed stays for the next time.
+    pub fn tidy(&self, now_ms: i64) -> io::Result<()> {
+        for entry in fs::read_dir(&self.0)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| e == FORGOTTEN) {
+                let _ = durable::remove_folder(&path);
+            }
+        }
+        for spool in self.list()? {
+            let revoked = spool.last_attempt().is_ok_and(|last| last.is_some_and(|a| a.kind == AttemptKind::Revoked));
+            let modified = fs::metadata(spool.path()).map(|m| m.mtime() * 1000);
+            if revoked && !spool.submission_pb().exists() && modified.is_ok_and(|at| now_ms - at > PROOF_KEPT_MS) {
+                let _ = durable::remove_folder(spool.path());
+            }
+        }
+        Ok(())
     }
 
     /// The spool of a run, whether or not it exists.
@@ -223,7 +251,7 @@ impl Spool {
     /// # Errors
     /// Any failure of the file system.
     pub fn remove(&self) -> io::Result<()> {
-        let aside = self.folder.with_extension("forgotten");
+        let aside = self.folder.with_extension(FORGOTTEN);
         fs::rename(&self.folder, &aside)?;
         durable::remove_folder(&aside)
     }

@@ -152,6 +152,9 @@ pub struct Exit {
     pub spawned: bool,
     /// Why it could not be.
     pub spawn_error: Option<String>,
+    /// The kind of that reason, when it lies before the spawn (a source that cannot be read).
+    #[serde(default)]
+    pub spawn_cause: Option<Cause>,
     /// Exit status, when it left by itself and we were its parent.
     pub code: Option<i32>,
     /// Signal that ended it, likewise.

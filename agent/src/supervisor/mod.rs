@@ -68,9 +68,8 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
         return Ok(true);
     }
     let clock = Clock::system();
-    let plan: Plan = spool
-        .read(&spool.plan())?
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the run has no plan"))?;
+    let plan: Plan =
+        spool.read(&spool.plan())?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the run has no plan"))?;
     if !(OLDEST_FORMAT..=FORMAT).contains(&plan.format) {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "the spool was written by another version"));
     }

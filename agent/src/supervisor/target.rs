@@ -58,9 +58,9 @@ pub(super) enum Ended {
 pub(super) fn spawn(spool: &Spool, plan: &Plan, clock: &Clock) -> Target {
     match try_spawn(spool, plan, clock) {
         Ok(live) => Target::Lives(live),
-        Err(error) => Target::Never {
-            error: Some(format!("{} could not be started: {error}", plan.program.display())),
-        },
+        Err(error) => {
+            Target::Never { error: Some(format!("{} could not be started: {error}", plan.program.display())) }
+        }
     }
 }
 

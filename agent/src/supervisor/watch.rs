@@ -148,6 +148,9 @@ impl<'a> Watch<'a> {
             _ => false,
         };
         exit.ending = self.grace.map(|grace| grace.ending);
+        // Where descendants cannot be listed, the group is what can be reached.
+        #[cfg(not(target_os = "linux"))]
+        self.live.signal_group(rustix::process::Signal::KILL);
         exit.leftovers = sweep::sweep(self.spool, self.live.child);
         self.live.reap();
         exit.log.note = self.log.settle(self.spool);

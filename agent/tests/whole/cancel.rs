@@ -30,7 +30,7 @@ async fn cancelled(mode: &str, wish: CancelMode) -> (longhaul_proto::wire::Outco
     followed.until_log("kept").await;
     let reply = gateway.cancel(&run, wish).await;
     assert!(reply.known && !reply.finished);
-    followed.to_end().await;
+    followed.rest().await;
     let outcome = followed.expect(RunState::Cancelled, Cause::CancelRequested);
     assert_eq!(outcome.ended_by, "ada");
     assert!(gateway.cancel(&run, wish).await.finished, "afterwards it has ended");
@@ -80,7 +80,7 @@ fn stronger() {
         let spool = place.spool(&run);
         until("the end is being made", || spool.ending().exists()).await;
         gateway.cancel(&run, CancelMode::Kill).await;
-        followed.to_end().await;
+        followed.rest().await;
         assert_eq!(followed.expect(RunState::Cancelled, Cause::CancelRequested).signal, Some(9));
     });
 }
@@ -99,7 +99,7 @@ fn children() {
             let mut followed = gateway.run(request, 1).await.unwrap();
             followed.until_log("up\n").await;
             gateway.cancel(&run, CancelMode::Break).await;
-            followed.to_end().await;
+            followed.rest().await;
             followed.expect(RunState::Cancelled, Cause::CancelRequested);
             assert!(no_process_of(&run), "child {kind:?} is gone");
         }
@@ -132,11 +132,8 @@ fn early() {
         drop(agent);
         let to = place.spool(&crate::kit::new_run().to_string());
         to.create().unwrap();
-        let wish = longhaul_agent::spool::CancelWish {
-            mode: longhaul_agent::spool::Wish::Break,
-            by: "ada".into(),
-            at_ms: 1,
-        };
+        let wish =
+            longhaul_agent::spool::CancelWish { mode: longhaul_agent::spool::Wish::Break, by: "ada".into(), at_ms: 1 };
         to.write(&to.cancel(), &wish).unwrap();
         std::fs::copy(from.plan(), to.plan()).unwrap();
         let status = std::process::Command::new(std::env::current_exe().unwrap())

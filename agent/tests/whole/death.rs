@@ -60,7 +60,7 @@ fn stata() {
         let (_agent, gateway) = place.agent().await;
         let (run, mut followed) = waiting(&place, &gateway).await;
         kill_process(Pid::from_raw(started(&place.spool(&run)).pid).unwrap(), Signal::KILL).unwrap();
-        followed.to_end().await;
+        followed.rest().await;
         let outcome = followed.expect(RunState::Errored, Cause::Killed);
         assert_eq!(outcome.signal, Some(9));
         assert!(followed.log_text().contains("up"), "the output so far is kept");
@@ -73,7 +73,7 @@ fn supervisor() {
         let (_agent, gateway) = place.agent().await;
         let (run, mut followed) = waiting(&place, &gateway).await;
         kill_process(supervisor_of(&place.spool(&run)), Signal::KILL).unwrap();
-        followed.to_end().await;
+        followed.rest().await;
         let outcome = followed.expect(RunState::Succeeded, Cause::Completed);
         assert!(outcome.note.contains("supervisor"), "{}", outcome.note);
         assert_eq!((outcome.exit_code, outcome.signal), (None, None), "nobody knows");
@@ -88,7 +88,7 @@ fn supervisor_then_cancel() {
         let (run, mut followed) = waiting(&place, &gateway).await;
         kill_process(supervisor_of(&place.spool(&run)), Signal::KILL).unwrap();
         gateway.cancel(&run, longhaul_proto::wire::CancelMode::Break).await;
-        followed.to_end().await;
+        followed.rest().await;
         followed.expect(RunState::Cancelled, Cause::CancelRequested);
         assert!(!followed.log_text().contains("over"));
         let mark = format!("{}={run}", os::MARK);
@@ -105,7 +105,7 @@ fn both() {
         let stata = Pid::from_raw(started(&spool).pid).unwrap();
         kill_process(supervisor_of(&spool), Signal::KILL).unwrap();
         kill_process(stata, Signal::KILL).unwrap();
-        followed.to_end().await;
+        followed.rest().await;
         followed.expect(RunState::Errored, Cause::Incomplete);
         ran_once(&place);
     });
@@ -124,7 +124,7 @@ fn agent() {
         let described = gateway.describe().await;
         assert_eq!(described.runs.len(), 1);
         let mut rest = gateway.follow(&run, had.len() as u64, 0).await.unwrap().from(had.len() as u64, 0);
-        rest.to_end().await;
+        rest.rest().await;
         let outcome = rest.expect(RunState::Succeeded, Cause::Completed);
         assert_eq!(outcome.exit_code, Some(0), "its supervisor never noticed");
         let whole = [had, rest.log].concat();
@@ -144,7 +144,7 @@ fn away() {
         until("the run ends by itself", || spool.exit().exists()).await;
         let (mut child, gateway) = place.agent_process().await;
         let mut all = gateway.follow(&run, 0, 0).await.unwrap();
-        all.to_end().await;
+        all.rest().await;
         all.expect(RunState::Succeeded, Cause::Completed);
         assert_eq!(all.first.as_ref().unwrap().submission.as_ref().unwrap().run_id, run, "what an import needs");
         ran_once(&place);
@@ -161,7 +161,7 @@ fn agent_and_supervisor() {
         kill(&mut child);
         let (mut child, gateway) = place.agent_process().await;
         let mut all = gateway.follow(&run, 0, 0).await.unwrap();
-        all.to_end().await;
+        all.rest().await;
         all.expect(RunState::Succeeded, Cause::Completed);
         ran_once(&place);
         kill(&mut child);
@@ -182,7 +182,7 @@ fn never_began() {
         spool.decide(1, longhaul_agent::spool::AttemptKind::Started).unwrap();
         let (_agent, gateway) = place.agent().await;
         let mut all = gateway.follow(&request.run_id, 0, 0).await.unwrap();
-        all.to_end().await;
+        all.rest().await;
         all.expect(RunState::Succeeded, Cause::Completed);
         assert_eq!(all.log_text().matches("late but once").count(), 2, "echo and output, once");
     });
@@ -204,7 +204,7 @@ fn rebooted() {
         spool.write(&spool.started(), &Started { boot_id: "another boot".into(), ..stata }).unwrap();
         let (_agent, gateway) = place.agent().await;
         let mut all = gateway.follow(&run, 0, 0).await.unwrap();
-        all.to_end().await;
+        all.rest().await;
         all.expect(RunState::Errored, Cause::HostRebooted);
         assert!(all.log_text().contains("up"));
         ran_once(&place);
@@ -220,7 +220,7 @@ fn signals() {
         for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
             kill_process(supervisor, signal).unwrap();
         }
-        followed.to_end().await;
+        followed.rest().await;
         let outcome = followed.expect(RunState::Succeeded, Cause::Completed);
         assert_eq!(outcome.exit_code, Some(0));
     });

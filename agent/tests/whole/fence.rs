@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_started_attempt_is_not_revoked", started),
     ("forget_wants_the_right_digest", forget),
     ("another_ledger_is_refused", ledger),
+    ("a_spool_of_another_version_is_left_alone", other_version),
 ];
 
 fn attempts() {
@@ -24,15 +25,18 @@ fn attempts() {
         let place = Place::new();
         let (_agent, gateway) = place.agent().await;
         let proof = place.project().join("lines.txt");
-        let code = format!("file open h using \"{}\", write text append\nfile write h \"x\" _n\nfile close h\n", proof.display());
+        let code = format!(
+            "file open h using \"{}\", write text append\nfile write h \"x\" _n\nfile close h\n",
+            proof.display()
+        );
         let request = text(&code);
         let (a, b) = tokio::join!(gateway.run(request.clone(), 2), gateway.run(request.clone(), 2));
         for mut followed in [a.unwrap(), b.unwrap()] {
-            followed.to_end().await;
+            followed.rest().await;
             followed.expect(RunState::Succeeded, Cause::Completed);
         }
         let mut again = gateway.run(request.clone(), 2).await.unwrap();
-        again.to_end().await;
+        again.rest().await;
         again.expect(RunState::Succeeded, Cause::Completed);
         for attempt in [1, 3] {
             let refused = gateway.run(request.clone(), attempt).await.err().unwrap();
@@ -58,7 +62,7 @@ fn revoked() {
         assert!(gateway.run(request.clone(), 1).await.err().unwrap().message().contains("revoked"));
         assert_eq!(gateway.follow(&request.run_id, 0, 0).await.err().unwrap().code(), Code::NotFound);
         let mut next = gateway.run(request, 2).await.unwrap();
-        next.to_end().await;
+        next.rest().await;
         next.expect(RunState::Succeeded, Cause::Completed);
     });
 }
@@ -85,7 +89,7 @@ fn forget() {
         followed.until_log("up").await;
         let early = gateway.forget(wire::ForgetRequest { run_id: run.clone(), ..Default::default() }).await;
         assert!(!early.forgotten && early.problem.contains("not ended"), "{early:?}");
-        followed.to_end().await;
+        followed.rest().await;
         let outcome = followed.expect(RunState::Succeeded, Cause::Completed);
         let right = wire::ForgetRequest {
             run_id: run.clone(),
@@ -118,5 +122,27 @@ fn ledger() {
         let refused = gateway.run(text("display 1\n"), 1).await.err().unwrap();
         assert_eq!(refused.code(), Code::FailedPrecondition);
         assert!(refused.message().contains("another"), "{refused}");
+    });
+}
+
+fn other_version() {
+    block_on(async {
+        let place = Place::new();
+        let (agent, gateway) = place.agent().await;
+        let request = text("display 1\n");
+        gateway.complete(request.clone()).await;
+        drop(gateway);
+        agent.shutdown(crate::PATIENCE).await;
+        let spool = place.spool(&request.run_id);
+        let mut meta: longhaul_agent::spool::Meta = spool.read(&spool.submission_json()).unwrap().unwrap();
+        meta.format += 1;
+        spool.write(&spool.submission_json(), &meta).unwrap();
+        std::fs::remove_file(spool.outcome()).unwrap();
+        let (_agent, gateway) = place.agent().await;
+        let told = gateway.follow(&request.run_id, 0, 0).await.err().unwrap();
+        assert!(told.message().contains("format"), "{told}");
+        assert!(gateway.run(request.clone(), 2).await.is_err());
+        assert!(gateway.run(text("display 2\n"), 1).await.is_ok(), "others go on");
+        assert!(!spool.outcome().exists());
     });
 }

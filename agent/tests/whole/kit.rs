@@ -97,8 +97,15 @@ impl Place {
 
     /// An agent in this process.
     pub(crate) async fn agent(&self) -> (Agent, Gateway) {
+        self.agent_for(None).await
+    }
+
+    /// Likewise, that registers at a gateway.
+    pub(crate) async fn agent_for(&self, gateway: Option<std::net::SocketAddr>) -> (Agent, Gateway) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let agent = longhaul_agent::start(self.options(), listener, Deps::system()).await.unwrap();
+        let mut options = self.options();
+        options.gateway = gateway.map(|addr| format!("http://{addr}").parse().unwrap());
+        let agent = longhaul_agent::start(options, listener, Deps::system()).await.unwrap();
         let gateway = Gateway::connect(&format!("http://{}", agent.addr)).await;
         (agent, gateway)
     }
@@ -220,14 +227,14 @@ impl Gateway {
     /// Runs to the end.
     pub(crate) async fn complete(&self, submission: wire::Submission) -> Followed {
         let mut followed = self.run(submission, 1).await.unwrap();
-        followed.to_end().await;
+        followed.rest().await;
         followed
     }
 }
 
 /// A request for code as text.
 pub(crate) fn text(code: &str) -> wire::Submission {
-    submission(wire::submission::Source::Text(code.as_bytes().to_vec().into()))
+    submission(wire::submission::Source::Text(code.as_bytes().to_vec()))
 }
 
 /// A request for a path.
@@ -262,15 +269,7 @@ pub(crate) struct Followed {
 
 impl Followed {
     fn new(stream: Streaming<wire::RunEvent>) -> Self {
-        Self {
-            stream,
-            log: vec![],
-            console: vec![],
-            first: None,
-            last: None,
-            progress: vec![],
-            from: (0, 0),
-        }
+        Self { stream, log: vec![], console: vec![], first: None, last: None, progress: vec![], from: (0, 0) }
     }
 
     pub(crate) fn from(mut self, log: u64, console: u64) -> Self {
@@ -301,7 +300,7 @@ impl Followed {
         true
     }
 
-    pub(crate) async fn to_end(&mut self) {
+    pub(crate) async fn rest(&mut self) {
         while self.next().await {}
     }
 

@@ -7,9 +7,11 @@
 
 mod cancel;
 mod death;
+mod executor;
 mod fence;
 mod kit;
 mod outcome;
+mod register;
 mod source;
 
 use std::{process::ExitCode, time::Duration};
@@ -28,7 +30,8 @@ fn main() -> ExitCode {
 
 fn run_tests() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let groups = [outcome::TESTS, source::TESTS, cancel::TESTS, fence::TESTS, death::TESTS];
+    let groups =
+        [executor::TESTS, outcome::TESTS, source::TESTS, cancel::TESTS, fence::TESTS, death::TESTS, register::TESTS];
     let chosen: Vec<Test> = groups
         .into_iter()
         .flatten()

@@ -50,7 +50,7 @@ fn success() {
         // The same again from the middle, and the request with it.
         let half = followed.log.len() as u64 / 2;
         let mut again = gateway.follow(&run, half, 0).await.unwrap().from(half, 0);
-        again.to_end().await;
+        again.rest().await;
         assert_eq!(again.log, followed.log[half as usize..]);
         assert_eq!(again.first.unwrap().submission.unwrap().principal, "ada");
         let past = gateway.follow(&run, followed.log.len() as u64 + 1, 0).await.err().unwrap();
@@ -186,7 +186,7 @@ fn bundle() {
         let (_agent, gateway) = place.agent().await;
         let file = |path: &str, content: &str| longhaul_proto::wire::BundleFile {
             path: path.into(),
-            content: content.as_bytes().to_vec().into(),
+            content: content.as_bytes().to_vec(),
         };
         let request = submission(longhaul_proto::wire::submission::Source::Bundle(longhaul_proto::wire::Bundle {
             files: vec![file("main.do", "do sub/part.do\n"), file("sub/part.do", "display \"from the part\"\n")],
@@ -224,7 +224,7 @@ fn deleted_log() {
         let mut followed = gateway.run(request, 1).await.unwrap();
         followed.until_log("one").await;
         std::fs::remove_file(place.spool(&run).log()).unwrap();
-        followed.to_end().await;
+        followed.rest().await;
         let outcome = followed.expect(RunState::Succeeded, Cause::Completed);
         assert!(outcome.note.contains("deleted"), "{}", outcome.note);
         assert!(followed.log_text().contains("two"));

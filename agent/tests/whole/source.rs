@@ -49,7 +49,10 @@ fn hostile() {
         let place = Place::new();
         let (_agent, gateway) = place.agent().await;
         for folder in ["with blank", "dollar $HOME `x'", "quote \"' and ; cd", "ünïcödé", "new\nline"] {
-            let file = place.write(&format!("{folder}/main \" $x.do"), "file open h using \"here.txt\", write text\nfile close h\n");
+            let file = place.write(
+                &format!("{folder}/main \" $x.do"),
+                "file open h using \"here.txt\", write text\nfile close h\n",
+            );
             let followed = gateway.complete(path(&file)).await;
             followed.expect(RunState::Succeeded, Cause::Completed);
             assert!(place.project().join(folder).join("here.txt").exists(), "it ran in its own folder: {folder:?}");
@@ -94,7 +97,7 @@ fn environment() {
         assert!(environ.contains("may be seen") && environ.contains("STATATMP="), "{environ}");
         assert!(!environ.contains("must not be seen"), "{environ}");
         gateway.cancel(&run, longhaul_proto::wire::CancelMode::Kill).await;
-        followed.to_end().await;
+        followed.rest().await;
     });
 }
 
