@@ -350,3 +350,6 @@ async fn read_on(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,6 @@ use longhaul_proto::api::OutputEvent;
 use crate::output::Out;
 
 /// Shows output on stdout.
-#[derive(Debug)]
 pub(crate) struct Show {
     out: Out,
     events: Option<Events>,
@@ -17,6 +16,12 @@ impl Show {
     /// The bytes as they are.
     pub(crate) fn bytes_to_stdout() -> Self {
         Self { out: Out::default(), events: None }
+    }
+
+    /// The bytes as they are, elsewhere.
+    #[cfg(test)]
+    pub(crate) fn bytes_to(out: Out) -> Self {
+        Self { out, events: None }
     }
 
     /// Events, of which the first begins at this offset.

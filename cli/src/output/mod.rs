@@ -17,13 +17,24 @@ pub(crate) use table::{hosts, runs};
 pub(crate) use verdict::verdict;
 
 /// Writes to stdout. A reader that left (`longhaul log x | head`) is no error: the rest is dropped.
-#[derive(Debug, Default)]
 pub(crate) struct Out {
+    to: Box<dyn Write + Send>,
     /// Nobody reads any more.
-    pub(crate) closed: bool,
+    closed: bool,
+}
+
+impl Default for Out {
+    fn default() -> Self {
+        Self::new(io::stdout())
+    }
 }
 
 impl Out {
+    /// Writes elsewhere, in tests.
+    pub(crate) fn new(to: impl Write + Send + 'static) -> Self {
+        Self { to: Box::new(to), closed: false }
+    }
+
     /// Writes bytes as they are.
     ///
     /// # Errors
@@ -32,8 +43,7 @@ impl Out {
         if self.closed {
             return Ok(());
         }
-        let mut out = io::stdout().lock();
-        match out.write_all(bytes).and_then(|()| out.flush()) {
+        match self.to.write_all(bytes).and_then(|()| self.to.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed = true;
                 Ok(())
