@@ -22,12 +22,15 @@ pub mod metrics;
 pub mod mirror;
 pub mod options;
 pub mod runs;
+mod start;
+mod upkeep;
 
 use std::sync::Arc;
 
 use longhaul_proto::{clock::Clock, ids::Ids, tasks::Tasks};
 
 pub use options::Options;
+pub use start::{Gateway, StartError, start};
 
 /// What is passed in, so that tests can replay it.
 #[derive(Clone, Debug)]

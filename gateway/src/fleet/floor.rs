@@ -242,6 +242,10 @@ impl Floor {
             .collect()
     }
 
+    pub(super) fn linked(&self) -> Vec<(String, Arc<Link>)> {
+        self.agents.iter().filter_map(|(id, a)| Some((id.clone(), a.link.borrow().clone()?))).collect()
+    }
+
     fn away(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<String> {
         let name = &agent.info.name;
         let silent = now.saturating_sub(agent.heard);
@@ -274,7 +278,7 @@ impl Floor {
             labels: info.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             engines: info.engines.iter().map(|e| e.kind.clone()).collect(),
             pool: pool_name(info),
-            limit: info.host_limit.max(1),
+            limit: info.host_limit,
             running: u32::try_from(running).unwrap_or(u32::MAX),
             away: self.away(agent, now, silent_after),
         }
@@ -346,7 +350,7 @@ impl Floor {
             version: info.version.clone(),
             engines: info.engines.iter().map(engine).collect(),
             pool: pool_name(info),
-            host_limit: info.host_limit.max(1),
+            host_limit: info.host_limit,
             running: self.host(agent, now, silent_after).running,
             labels: info.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             roots: info.roots.clone(),

@@ -216,6 +216,15 @@ impl Fleet {
         found
     }
 
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// Agents that can be called now.
+    pub(crate) fn linked(&self) -> Vec<(String, Arc<Link>)> {
+        self.floor().linked()
+    }
+
     /// How many wait.
     pub(crate) fn queued(&self) -> usize {
         self.floor().queue.len()

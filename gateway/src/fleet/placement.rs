@@ -97,6 +97,9 @@ fn obstacle(need: &Need, host: &Host, pools: &HashMap<String, Pool>) -> Option<(
     if !able {
         return Some((Near::NoMatch, String::new()));
     }
+    if host.limit == 0 {
+        return Some((Near::Away, format!("agent {} is set to start no runs", host.name)));
+    }
     if let Some(why) = need.unfit.get(&host.id) {
         return Some((Near::Unfit, format!("agent {} cannot run it: {why}", host.name)));
     }
@@ -188,6 +191,7 @@ mod tests {
         );
         check(&any, &[host("a", "lab", 0, 1), host("b", "own", 0, 1)], &full, Ok("b"));
         check(&any, &[host("a", "lab", 1, 1)], &free, Err("waiting for room on a: 1 of 1 runs there"));
+        check(&any, &[host("a", "lab", 0, 0)], &free, Err("agent a is set to start no runs"));
         check(&any, &[away(host("a", "lab", 0, 1))], &free, Err("agent a is silent for 12 s"));
         check(
             &any,

@@ -11,7 +11,7 @@ use longhaul_proto::{
 };
 
 use super::{
-    AgentRecord, CancelWish, Dedupe, Detail, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, SpoolHeld,
+    AgentRecord, CancelWish, Dedupe, Detail, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record,
     TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::auth::principal::Scope;
@@ -225,12 +225,13 @@ async fn spools_are_known_until_they_are_gone(ledger: &dyn Ledger) {
     end(ledger, whole, 10, true).await;
     let torn = running(ledger, new_run("ann")).await;
     end(ledger, torn, 10, false).await;
-    let held = ledger.spools_held(11, 1000).await.unwrap();
-    assert!(held.contains(&SpoolHeld { run: whole, agent_id: "agent".to_owned() }));
-    assert!(held.iter().all(|h| h.run != torn), "a spool is the only copy while the mirror is not whole");
-    assert!(ledger.spools_held(10, 1000).await.unwrap().iter().all(|h| h.run != whole), "not before its time");
+    let held = async |agent: &str, before_ms| ledger.spools_held(agent, before_ms, 1000).await.unwrap();
+    assert!(held("agent", 11).await.contains(&whole));
+    assert!(!held("agent", 11).await.contains(&torn), "a spool is the only copy while the mirror is not whole");
+    assert!(!held("agent", 10).await.contains(&whole), "not before its time");
+    assert!(held("another", 11).await.is_empty());
     ledger.spool_gone(whole).await.unwrap();
-    assert!(ledger.spools_held(11, 1000).await.unwrap().iter().all(|h| h.run != whole));
+    assert!(!held("agent", 11).await.contains(&whole));
 }
 
 async fn tokens_and_agents(ledger: &dyn Ledger) {

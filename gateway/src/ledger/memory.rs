@@ -9,7 +9,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_proto::{api::Joined, ids::RunId, wire};
 
 use super::{
-    AgentRecord, Answer, CancelWish, Dedupe, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, SpoolHeld,
+    AgentRecord, Answer, CancelWish, Dedupe, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record,
     TokenRecord, Transition, TransitionRow,
 };
 
@@ -237,13 +237,16 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    fn spools_held(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<SpoolHeld>> {
+    fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {
         self.answer(|state| {
-            let mut held: Vec<_> =
-                state.runs.values().filter(|row| row.spool_held && row.record.finished_ms < before_ms).collect();
-            held.sort_by_key(|row| row.record.finished_ms);
-            let held = held.into_iter().take(limit as usize);
-            Ok(held.map(|row| SpoolHeld { run: row.record.run, agent_id: row.record.agent_id.clone() }).collect())
+            let mut held: Vec<_> = state
+                .runs
+                .values()
+                .filter(|row| row.spool_held && row.record.agent_id == agent_id && row.record.finished_ms < before_ms)
+                .map(|row| (row.record.finished_ms, row.record.run))
+                .collect();
+            held.sort();
+            Ok(held.into_iter().take(limit as usize).map(|(_, run)| run).collect())
         })
     }
 

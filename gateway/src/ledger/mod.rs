@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use longhaul_proto::{ids::RunId, state::RunState, wire};
 
 pub use record::{
-    AgentRecord, CancelWish, Detail, Dedupe, Inserted, ListQuery, NewRun, Record, SpoolHeld, TokenRecord, Transition,
+    AgentRecord, CancelWish, Detail, Dedupe, Inserted, ListQuery, NewRun, Record, TokenRecord, Transition,
     TransitionRow,
 };
 
@@ -105,8 +105,8 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Removes at most `limit` runs that ended before `before_ms`; returns which.
     fn sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<RunId>>;
-    /// Runs that ended before `before_ms`, whose mirror is whole and whose spool an agent still keeps.
-    fn spools_held(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<SpoolHeld>>;
+    /// Runs that ended before `before_ms`, whose mirror is whole and whose spool this agent still keeps.
+    fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>>;
 
     /// Remembers an agent.
     fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()>;

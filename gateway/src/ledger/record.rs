@@ -206,15 +206,6 @@ pub struct ListQuery {
     pub limit: u32,
 }
 
-/// A spool that an agent keeps for an ended run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpoolHeld {
-    /// The run.
-    pub run: RunId,
-    /// The agent.
-    pub agent_id: String,
-}
-
 /// An agent as last heard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentRecord {

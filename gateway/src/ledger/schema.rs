@@ -37,7 +37,7 @@ CREATE INDEX runs_principal_state ON runs(principal, state, run);
 CREATE INDEX runs_state ON runs(state, run);
 CREATE INDEX runs_shape ON runs(shape, run);
 CREATE INDEX runs_finished ON runs(finished) WHERE finished > 0;
-CREATE INDEX runs_spool ON runs(finished) WHERE spool_held = 1;
+CREATE INDEX runs_spool ON runs(agent_id, finished) WHERE spool_held = 1;
 
 -- Apart from runs, so that a scan of runs does not read 32 MiB bundles.
 CREATE TABLE submissions(run TEXT PRIMARY KEY, body BLOB NOT NULL);

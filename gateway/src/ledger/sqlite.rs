@@ -12,7 +12,7 @@ use sqlx::{
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
-    AgentRecord, Answer, CancelWish, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, SpoolHeld, TokenRecord,
+    AgentRecord, Answer, CancelWish, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, TokenRecord,
     Transition, TransitionRow, disk, schema,
     writer::{Done, Job, Op, Writer},
 };
@@ -314,24 +314,18 @@ impl Ledger for SqliteLedger {
         async { if let Done::Runs(runs) = done.await? { Ok(runs) } else { Err(LedgerError::Closed) } }.boxed()
     }
 
-    fn spools_held(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<SpoolHeld>> {
+    fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {
         async move {
             let rows = sqlx::query(
-                "SELECT run, agent_id FROM runs WHERE spool_held = 1 AND finished < ? ORDER BY finished LIMIT ?",
+                "SELECT run FROM runs WHERE spool_held = 1 AND agent_id = ? AND finished < ? ORDER BY finished LIMIT ?",
             )
+            .bind(agent_id)
             .bind(before_ms)
             .bind(limit)
             .fetch_all(&self.readers)
             .await
             .map_err(storage)?;
-            rows.iter()
-                .map(|row| {
-                    Ok(SpoolHeld {
-                        run: parse(row.try_get(0).map_err(storage)?)?,
-                        agent_id: row.try_get(1).map_err(storage)?,
-                    })
-                })
-                .collect()
+            rows.iter().map(|row| parse(row.try_get(0).map_err(storage)?)).collect()
         }
         .boxed()
     }

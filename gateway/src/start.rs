@@ -1,0 +1,188 @@
+//! Starting and stopping a gateway.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use longhaul_proto::{
+    durable,
+    join::{Guard, JoinSecret, SecretTooShort},
+    tasks::Tasks,
+};
+use rustix::fs::{FlockOperation, flock};
+use tokio::net::TcpListener;
+
+use crate::{
+    Core, Deps, Options, auth, fleet::{Fleet, FleetService}, http, ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
+    metrics::Metrics, mirror::Mirrors, runs::Runs, upkeep,
+};
+
+/// Agents that were not seen for so long are not remembered at a start.
+const REMEMBER_AGENTS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error("cannot use the data folder {folder}: make it writable for this user, or choose another with --data")]
+    Data {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another gateway has the folder.
+    #[error(
+        "another gateway ({holder}) has the data folder {folder}: use that one, stop it, or give this one its own folder with --data"
+    )]
+    Held {
+        /// The folder.
+        folder: PathBuf,
+        /// The process that holds it, as it wrote itself down.
+        holder: String,
+    },
+    /// The ledger cannot be used.
+    #[error("cannot open the ledger")]
+    Ledger(#[source] LedgerError),
+    /// The credentials cannot be used.
+    #[error("cannot prepare the credentials")]
+    Credentials(#[source] auth::credentials::CredentialsError),
+    /// The configured join secret is none.
+    #[error(transparent)]
+    Secret(#[from] SecretTooShort),
+    /// No randomness.
+    #[error("the kernel gives no randomness")]
+    Random(#[source] io::Error),
+    /// The listener has no address.
+    #[error("the listening socket cannot be used")]
+    Listener(#[source] io::Error),
+    /// The port would be open to others without tokens.
+    #[error("{0}")]
+    Open(String),
+}
+
+/// A gateway that serves.
+pub struct Gateway {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// What clients and agents are told to use.
+    pub url: String,
+    /// What the face works with.
+    pub core: Core,
+    ledger_tasks: Tasks,
+    fleet: Fleet,
+    _lock: File,
+}
+
+/// Opens the data folder, takes up every unfinished run, and serves on `listener`.
+///
+/// # Errors
+/// See [`StartError`]; nothing is left running.
+pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Result<Gateway, StartError> {
+    let options = Arc::new(options);
+    let addr = listener.local_addr().map_err(StartError::Listener)?;
+    let url = options.advertise.clone().unwrap_or_else(|| format!("http://{}", dialable(addr)));
+    let url = url.trim_end_matches('/').to_owned();
+    let home = options.data.join("gateway");
+    let failed = |source| StartError::Data { folder: options.data.clone(), source };
+    durable::create_folder(&options.data).and_then(|()| durable::create_folder(&home)).map_err(failed)?;
+    let lock = lock(&home, &options.data)?;
+
+    // The ledger's writer ends last, so it is not among the tasks that everybody else's end is waited for with.
+    let ledger_tasks = Tasks::new();
+    let ledger = SqliteLedger::open(&home, &deps.ids.name(), &ledger_tasks).await.map_err(StartError::Ledger)?;
+    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+    let credentials = auth::credentials::ensure(&options.data, &url, &*ledger, &deps.clock).await;
+    credentials.map_err(StartError::Credentials)?;
+    let secret = match &options.join_secret {
+        Some(text) => JoinSecret::new(text)?,
+        None => auth::credentials::join_secret(&options.data).map_err(StartError::Credentials)?,
+    };
+    let guard = Guard::new(secret.clone()).map_err(StartError::Random)?;
+
+    let remember_ms = i64::try_from(REMEMBER_AGENTS.as_millis()).unwrap_or(i64::MAX);
+    let since_ms = deps.clock.unix_ms().saturating_sub(remember_ms);
+    let mut agents = ledger.agents().await.map_err(StartError::Ledger)?;
+    agents.retain(|agent| agent.seen_ms >= since_ms);
+    let metrics = Arc::new(Metrics::default());
+    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, url.clone(), agents);
+    let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
+    let runs =
+        Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, metrics.clone(), deps.clone());
+    let incarnation = deps.ids.name();
+    let core = Core { options, runs: runs.clone(), ledger, metrics, deps, addr, url: url.clone(), incarnation };
+    http::mode(&core).map_err(|e| StartError::Open(e.to_string()))?;
+
+    let taken_up = runs.take_up().await.map_err(StartError::Ledger)?;
+    let service = FleetService::new(guard, &runs, core.incarnation.clone());
+    let tasks = core.deps.tasks.clone();
+    tasks.spawn_until_stop(upkeep::tick(fleet.clone()));
+    tasks.spawn_until_stop(upkeep::sweep(runs.0.clone()));
+    let serving = core.clone();
+    tasks.spawn(async move {
+        if let Err(error) = http::serve(serving, listener, service).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the port is not served any more");
+        }
+    });
+    tracing::info!(%addr, url, taken_up, cluster = core.ledger.cluster_id(), "gateway serves");
+    Ok(Gateway { addr, url, core, ledger_tasks, fleet, _lock: lock })
+}
+
+impl Gateway {
+    /// Stops serving and lets go of the data folder. Runs go on with their agents. Returns whether all ended within
+    /// `deadline`.
+    pub async fn shutdown(self, deadline: Duration) -> bool {
+        self.fleet.stop();
+        let ended = self.core.deps.tasks.shutdown(deadline).await;
+        let closed = tokio::time::timeout(deadline, self.core.ledger.close()).await.is_ok();
+        self.ledger_tasks.shutdown(deadline).await && ended && closed
+    }
+}
+
+/// An address that this machine can dial: a wildcard is none.
+fn dialable(mut addr: SocketAddr) -> SocketAddr {
+    if addr.ip().is_unspecified() {
+        addr.set_ip(match addr {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    addr
+}
+
+/// One gateway per folder. The lock dies with its holder; the text in it is for people.
+fn lock(home: &Path, data: &Path) -> Result<File, StartError> {
+    let path = home.join("lock");
+    let failed = |source| StartError::Data { folder: data.to_owned(), source };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(durable::FILE_MODE)
+        .open(&path)
+        .map_err(failed)?;
+    if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        if error != rustix::io::Errno::WOULDBLOCK {
+            return Err(failed(error.into()));
+        }
+        let mut text = String::new();
+        let _ = file.read_to_string(&mut text);
+        let holder = if text.trim().is_empty() { "just starting".to_owned() } else { text.trim().to_owned() };
+        return Err(StartError::Held { folder: data.to_owned(), holder });
+    }
+    let write = |file: &mut File| {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "process {}", std::process::id())
+    };
+    write(&mut file).map_err(failed)?;
+    Ok(file)
+}
