@@ -8,16 +8,22 @@ if "`pause'" == "" {
     local pause = 120
 }
 set seed 20260401
-local inside = 0
-display "Simulations (`reps')"
-display "----+--- 1 ---+--- 2 ---+--- 3 ---+--- 4 ---+--- 5 "
-forvalues i = 1/`reps' {
-    sleep `pause'
-    local inside = `inside' + (runiform()^2 + runiform()^2 < 1)
-    display "." _continue
-    if mod(`i', 50) == 0 {
-        display %6.0f `i'
+
+program define simulate_pi
+    args reps pause
+    local inside = 0
+    display "Simulations (`reps')"
+    display "----+--- 1 ---+--- 2 ---+--- 3 ---+--- 4 ---+--- 5 "
+    forvalues i = 1/`reps' {
+        sleep `pause'
+        local inside = `inside' + (runiform()^2 + runiform()^2 < 1)
+        display "." _continue
+        if mod(`i', 50) == 0 {
+            display %6.0f `i'
+        }
     }
-}
-display ""
-display "pi is about " 4 * `inside' / `reps'
+    display ""
+    display "pi is about " 4 * `inside' / `reps'
+end
+
+simulate_pi `reps' `pause'

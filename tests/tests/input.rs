@@ -2,18 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use longhaul_proto::{
     api::{Problem, SubmitRequest},
-    join::{Greeting, JoinSecret},
     state::{Cause, RunState},
-    wire,
 };
 use longhaul_tests::{
     api::{Answer, ended},
     lab,
-    lab::{Gateway, Lab, finish},
+    lab::{Gateway, Lab},
     mcp::Mcp,
     need, processes, wait,
 };
