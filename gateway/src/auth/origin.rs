@@ -11,6 +11,7 @@ use http::{HeaderMap, Uri, header, uri::Authority};
 pub struct Allowed {
     hosts: Vec<String>,
     origins: Vec<String>,
+    any_address: bool,
 }
 
 /// Why a request is turned away.
@@ -29,11 +30,16 @@ pub enum Refused {
 }
 
 impl Allowed {
-    /// Loopback names, the listen address, the host of the advertised URL, and what was configured. A page may only
-    /// call the origin it came from, or be configured in full (`https://notebook.example:8443`).
+    /// Loopback names, this machine's own name, the listen address, the host of the advertised URL, and what was
+    /// configured. Where we listen on all addresses, any address will do as well: only names can be rebound. A page may
+    /// only call the origin it came from, or be configured in full (`https://notebook.example:8443`).
     pub fn new(listen: std::net::SocketAddr, advertise: &str, hosts: &[String], origins: &[String]) -> Self {
         let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
-        if !listen.ip().is_unspecified() {
+        let any_address = listen.ip().is_unspecified();
+        if any_address {
+            let own = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
+            names.extend((!own.is_empty()).then_some(own));
+        } else {
             names.push(listen.ip().to_string());
         }
         let advertised = advertise.parse::<Uri>().ok();
@@ -50,12 +56,17 @@ impl Allowed {
         own.extend(origins.iter().filter_map(|o| normal_origin(o)));
         own.sort();
         own.dedup();
-        Self { hosts: names, origins: own }
+        Self { hosts: names, origins: own, any_address }
     }
 
     /// The hosts, for a second check further in.
     pub fn hosts(&self) -> &[String] {
         &self.hosts
+    }
+
+    /// Whether any address will do as a host.
+    pub fn any_address(&self) -> bool {
+        self.any_address
     }
 
     /// The origins with their ports, for a second check further in.
@@ -75,7 +86,8 @@ impl Allowed {
             _ => String::new(),
         };
         let host = text.parse::<Authority>().map(|a| bare(a.host())).unwrap_or_default();
-        if !host.is_empty() && self.hosts.contains(&host) { Ok(()) } else { Err(Refused::Host(text)) }
+        let address = self.any_address && host.parse::<std::net::IpAddr>().is_ok();
+        if !host.is_empty() && (address || self.hosts.contains(&host)) { Ok(()) } else { Err(Refused::Host(text)) }
     }
 
     /// Checks the page a request came from; one without `Origin` came from none.
@@ -146,6 +158,14 @@ mod tests {
         check("evil.example", false);
         check("localhost.evil.example", false);
         check("", false);
+        assert!(allowed().check_host(&uri, &headers(header::HOST, "10.0.0.6:7878")).is_err());
+        let everywhere = Allowed::new("0.0.0.0:7878".parse().unwrap(), "http://127.0.0.1:7878", &[], &[]);
+        let check = |host: &str, want: bool| {
+            assert_eq!(everywhere.check_host(&uri, &headers(header::HOST, host)).is_ok(), want, "{host}");
+        };
+        check("10.0.0.6:7878", true);
+        check("[fe80::1]:7878", true);
+        check("evil.example", false);
         assert!(allowed().check_host(&uri, &HeaderMap::new()).is_err(), "no host at all");
         assert!(allowed().check_host(&"http://localhost:7878/".parse().unwrap(), &HeaderMap::new()).is_ok());
     }

@@ -16,6 +16,8 @@ mod options;
 pub(crate) mod panics;
 pub(crate) mod reading;
 mod serve;
+#[cfg(test)]
+mod tests;
 pub mod trace;
 
 use std::{io, sync::Arc};

@@ -68,7 +68,7 @@ There is no time limit unless you pass one. stata_cancel is the only way to end 
 pub fn router(face: &Face) -> Router {
     let core = &face.core;
     let options = face.options();
-    let config = StreamableHttpServerConfig::default()
+    let mut config = StreamableHttpServerConfig::default()
         .with_sse_keep_alive(Some(options.sse_keep_alive))
         .with_sse_retry(Some(options.sse_retry))
         .with_cancellation_token(face.cut.clone())
@@ -76,6 +76,10 @@ pub fn router(face: &Face) -> Router {
         .with_allowed_origins(face.allowed.origins().iter().cloned())
         .enforce_origin_validation()
         .with_max_request_body_bytes(MAX_BODY);
+    if face.allowed.any_address() {
+        // The library's list cannot say "any address"; the gate in front has checked.
+        config = config.disable_allowed_hosts();
+    }
     let mut manager = LocalSessionManager::default();
     let mut session = SessionConfig::default();
     // The library would count a silent call as an idle session and end it; see `sessions`.

@@ -86,10 +86,18 @@ impl Answer {
 
     /// Reads until the body has this.
     pub(super) async fn until(&mut self, wanted: &str) -> String {
-        while !self.body().contains(wanted) {
-            assert!(self.more().await, "the answer ended without {wanted:?}: {}", self.body());
+        self.until_it(|body| body.contains(wanted)).await
+    }
+
+    /// Reads until the body is as wanted.
+    pub(super) async fn until_it(&mut self, enough: impl Fn(&str) -> bool) -> String {
+        loop {
+            let body = self.body();
+            if enough(&body) {
+                return body;
+            }
+            assert!(self.more().await, "the answer ended without what was waited for: {body}");
         }
-        self.body()
     }
 
     /// Reads to the end.

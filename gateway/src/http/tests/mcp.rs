@@ -91,14 +91,8 @@ async fn a_tested_client_waits_to_the_end() {
     let client = Client { name: ("claude-code", "2.1.330"), ..world.client() };
     let args = json!({"selection": "display 1"});
     let mut answer = client.call("stata_run_selection", args, json!({"progressToken": "t"})).await;
-    // Beats beyond `handle_after`.
-    while progress(&answer.body()).len() < 12 {
-        let seen = answer.body().len();
-        answer.until("notifications/progress").await;
-        if answer.body().len() == seen {
-            answer.until(&format!("\"progress\":0.0{:02}", progress(&answer.body()).len() + 1)).await;
-        }
-    }
+    // Ten beats of 100 ms are beyond `handle_after`.
+    answer.until_it(|body| progress(body).len() >= 10).await;
     let (text, _) = client.tool("stata_runs", json!({})).await;
     let short = text[..8].to_owned();
     let (text, is_error) = client.tool("stata_cancel", json!({ "run": short })).await;
