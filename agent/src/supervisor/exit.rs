@@ -37,7 +37,8 @@ pub(super) fn record(spool: &Spool, plan: &Plan, clock: &Clock, mut exit: Exit) 
     let mut tries = 0;
     while let Err(error) = spool.write(&spool.exit(), &exit) {
         tries += 1;
-        if tries >= TRIES {
+        // A folder that is gone was taken away on purpose; nobody waits for its record.
+        if tries >= TRIES || error.kind() == io::ErrorKind::NotFound {
             return Err(error);
         }
         let _ = rustix::event::poll(&mut [], Some(&AGAIN));

@@ -38,6 +38,8 @@ async fn waiting(place: &Place, gateway: &Gateway) -> (String, Followed) {
     let run = request.run_id.clone();
     let mut followed = gateway.run(request, 1).await.unwrap();
     followed.until_log("up\n").await;
+    // Stata can be faster than the record of its start.
+    until("the record of the start", || place.spool(&run).started().exists()).await;
     (run, followed)
 }
 

@@ -91,6 +91,7 @@ fn environment() {
         let mut followed = gateway.run(request, 1).await.unwrap();
         followed.until_log("up").await;
         let spool = place.spool(&run);
+        crate::kit::until("the record of the start", || spool.started().exists()).await;
         let started: longhaul_agent::spool::Started = spool.read(&spool.started()).unwrap().unwrap();
         let environ = std::fs::read(format!("/proc/{}/environ", started.pid)).unwrap();
         let environ = String::from_utf8_lossy(&environ);
