@@ -198,7 +198,8 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             }
             Kind::Output => {
                 self.failed = None;
-                if std::mem::take(&mut self.entering) && is_absolute(text) {
+                // A path as wide as the line goes on below it; what the echoed `cd` named is then the better word.
+                if std::mem::take(&mut self.entering) && is_absolute(text) && !is_full(text) {
                     self.directory = PathBuf::from(text.trim_end());
                 }
             }

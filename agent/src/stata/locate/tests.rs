@@ -77,6 +77,20 @@ fn a_plain_batch_log_names_its_do_file_itself() {
     assert!(location.callers.is_empty());
 }
 
+#[test]
+fn a_directory_too_long_for_a_line_is_entered_all_the_same() {
+    let folder = format!("/w/{}", "d".repeat(90));
+    let (first, rest) = folder.split_at(79);
+    let log = format!(
+        "\n. cd \"{}\n> {}\"\n{first}\n> {rest}\n\n. do \"one.do\" 5\n\n. error `1'\nno\nr(9);\n\nend of do-file\nr(9);\n",
+        &folder[..73],
+        &folder[73..]
+    );
+    let read = |path: &Path| (path == Path::new(&folder).join("one.do")).then(|| b"error `1'\n".to_vec());
+    let location = locate(log.as_bytes(), Start::in_directory(Path::new("/w")), read).unwrap();
+    assert_eq!((location.place.path, location.place.line), (Some(Path::new(&folder).join("one.do")), Some(1)));
+}
+
 proptest! {
     #[test]
     fn chunks_make_no_difference(log in "(\\. do one\\.do\n|\\. di 1\n|> x\n|  2\\. }\n|end of do-file\n|r\\([1-3]\\);\n|\n|/w\n|\\. cd x\n|\\. include inc\\.doh\n){0,30}", size in 1usize..7) {
