@@ -79,7 +79,7 @@ pub(crate) async fn start(context: &Context, need: Need) -> Result<Started, Embe
     let options = serve::gateway_options(&inner)?;
     let gateway = match longhaul_gateway::start(options, listener, serve::gateway_deps(&inner)).await {
         Ok(gateway) => gateway,
-        Err(_) if context.data.gateway_serves().unwrap_or(false) => return Err(EmbedError::Held),
+        Err(longhaul_gateway::StartError::Held { .. }) => return Err(EmbedError::Held),
         Err(error) => return Err(EmbedError::Failed(whole(&error))),
     };
     let endpoint = Endpoint { url: format!("http://{}", gateway.addr), pid: std::process::id(), embedded: true };

@@ -1,7 +1,7 @@
 //! How a run ended, verdict first.
 
 use longhaul_proto::{
-    api::RunView,
+    api::{LocationView, RunView},
     state::{Cause, RunState},
 };
 
@@ -17,7 +17,7 @@ pub(crate) fn verdict(run: &RunView) -> String {
         lines.push(format!("  command: {}", command.lines().map(str::trim).collect::<Vec<_>>().join(" ")));
     }
     if let Some(at) = &run.location {
-        lines.push(format!("  at {} line {}", at.file, at.line));
+        lines.push(format!("  at {}{}", at.file, line_of(at)));
         // Innermost caller first, as one reads a call.
         lines.extend(at.callers.iter().rev().map(|c| format!("  called from {c}")));
     }
@@ -35,6 +35,11 @@ pub(crate) fn verdict(run: &RunView) -> String {
     lines.join("\n")
 }
 
+/// The line, where it is known: a file that is gone by now can be named, but not counted in.
+fn line_of(at: &LocationView) -> String {
+    if at.line > 0 { format!(" line {}", at.line) } else { String::new() }
+}
+
 fn headline(run: &RunView) -> String {
     let mut line = String::new();
     if run.engine.as_deref() == Some("standin") {
@@ -49,7 +54,7 @@ fn headline(run: &RunView) -> String {
             line.push_str(&format!(": r({rc})"));
             if let Some(at) = &run.location {
                 let name = at.file.rsplit('/').next().unwrap_or(&at.file);
-                line.push_str(&format!(" in {name} line {}", at.line));
+                line.push_str(&format!(" in {name}{}", line_of(at)));
             }
         }
         _ if !matches!(run.state, RunState::Succeeded | RunState::Failed) => {
@@ -87,8 +92,6 @@ fn advice(run: &RunView) -> Option<String> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use longhaul_proto::api::LocationView;
-
     use super::*;
 
     pub(in crate::output) fn run(state: RunState) -> RunView {
