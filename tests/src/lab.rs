@@ -155,17 +155,17 @@ impl Lab {
         Daemon::start(name, &data, spec)
     }
 
-    /// How [`Lab::agent`] starts one.
+    /// How [`Lab::agent`] starts one; a flag in `more` stands for the lab's own.
     pub fn agent_spec(&self, name: &str, gateway: &Gateway, more: &[&str]) -> Spec {
-        let mut spec =
-            self.spec(name, ["agent", "--engine", "standin", "--listen", "127.0.0.1:0", "--name", name, "--gateway"]);
-        spec.args.push(gateway.api.url().into());
-        for (flag, path) in [
-            ("--root", self.work()),
-            ("--data", self.path().join(name)),
-            ("--join-secret-file", gateway.daemon.data.join("join-secret")),
-        ] {
-            spec.args.extend([OsString::from(flag), path.into()]);
+        let mut spec = self.spec(name, ["agent", "--engine", "standin", "--listen", "127.0.0.1:0", "--name", name]);
+        let own: [(&str, OsString); 4] = [
+            ("--gateway", gateway.api.url().into()),
+            ("--root", self.work().into()),
+            ("--data", self.path().join(name).into()),
+            ("--join-secret-file", gateway.daemon.data.join("join-secret").into()),
+        ];
+        for (flag, value) in own.into_iter().filter(|(flag, _)| !more.contains(flag)) {
+            spec.args.extend([flag.into(), value]);
         }
         spec.args.extend(more.iter().map(OsString::from));
         spec

@@ -40,7 +40,7 @@ pub fn supervisors(folder: &Path) -> Vec<Found> {
 
 /// The stand-in engines among them.
 pub fn engines(folder: &Path) -> Vec<Found> {
-    below(folder).into_iter().filter(|p| p.command.contains(" standin ")).collect()
+    below(folder).into_iter().filter(|p| p.command.contains(" standin -b ")).collect()
 }
 
 /// Sends a signal; a process that is gone already is no matter.

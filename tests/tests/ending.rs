@@ -94,7 +94,10 @@ async fn a_child_that_outlives_stata_goes_with_the_run_and_is_named() {
         assert!(children >= 1, "{child}: {:?}", processes::below(lab.path()));
         gateway.api.cancel(run.run_id, CancelMode::Break).await.unwrap();
         let end = check(&lab, &gateway, &run, RunState::Cancelled, Cause::CancelRequested).await;
-        assert!(end.leftovers.iter().any(|l| l.contains("sleep")), "{child}: {:?}", end.leftovers);
+        // One in Stata's own process group gets the interrupt with it; the others stay and have to be ended.
+        if child != "child 600" {
+            assert!(end.leftovers.iter().any(|l| l.contains("sleep")), "{child}: {:?}", end.leftovers);
+        }
     }
 }
 
