@@ -62,13 +62,20 @@ impl Verdict {
         self.note = Some(note.into());
         self
     }
+
+    /// A verdict stands however full the disk was, but its log may not be all that was printed.
+    fn noting_full(self, exit: &Exit) -> Self {
+        let full =
+            "the file system of the spool was full: the log may lack what was printed then; make room on the host";
+        if exit.disk_full { self.noting(full) } else { self }
+    }
 }
 
 /// Weighs the evidence.
 pub(crate) fn weigh(evidence: &Evidence<'_>) -> Verdict {
     let Evidence { exit, judgement, .. } = evidence;
     if evidence.completed {
-        return Verdict::new(RunState::Succeeded, Cause::Completed, "");
+        return Verdict::new(RunState::Succeeded, Cause::Completed, "").noting_full(exit);
     }
     if let (Some(licence), true) = (&evidence.licence, exit.log.len == 0) {
         let doubt = if licence.confirmed { "" } else { " (these words are not known to be Stata's own)" };
@@ -94,7 +101,7 @@ pub(crate) fn weigh(evidence: &Evidence<'_>) -> Verdict {
         return killed(signal, exit, judgement);
     }
     match judgement.state {
-        State::Failed => failed(judgement),
+        State::Failed => failed(judgement).noting_full(exit),
         // A nested do-file's end looks like this too, and the wrapper's last line was not reached.
         State::Succeeded => incomplete(evidence),
         State::Incomplete if judgement.exit_stata && exit.code.is_some_and(|code| code != 0) => {
