@@ -26,15 +26,8 @@ pub(crate) struct LiveReader {
 impl LiveReader {
     /// A reader at the log's start. Missing files are waited for.
     pub(crate) fn new(spool: &Spool) -> Self {
-        let wrapper = Wrapper::from_text(std::fs::read_to_string(spool.wrapper()).unwrap_or_default());
-        let code = std::fs::read(spool.code()).unwrap_or_default();
-        Self {
-            spool: spool.clone(),
-            file: None,
-            offset: 0,
-            view: ViewFinder::new(&wrapper),
-            progress: ProgressReader::for_run(&wrapper, &code),
-        }
+        let (view, progress) = readers(spool);
+        Self { spool: spool.clone(), file: None, offset: 0, view, progress }
     }
 
     /// Takes the next bytes; `false` when there were none.
@@ -47,6 +40,8 @@ impl LiveReader {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 file => Some(file?),
             };
+            // Whoever took the run up may have looked before the wrapper was written; where there is a log, it was.
+            (self.view, self.progress) = readers(&self.spool);
         }
         let Some(file) = &self.file else { return Ok(false) };
         let mut buffer = vec![0_u8; STEP];
@@ -71,5 +66,37 @@ impl LiveReader {
     pub(crate) fn finish(self) -> (Option<View>, bool) {
         let reached = self.view.reached_sentinel();
         (self.file.is_some().then(|| self.view.finish()), reached)
+    }
+}
+
+fn readers(spool: &Spool) -> (ViewFinder, ProgressReader) {
+    let wrapper = Wrapper::from_text(std::fs::read_to_string(spool.wrapper()).unwrap_or_default());
+    let code = std::fs::read(spool.code()).unwrap_or_default();
+    (ViewFinder::new(&wrapper), ProgressReader::for_run(&wrapper, &code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_made_before_the_wrapper_knows_it_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21");
+        std::fs::create_dir(&path).unwrap();
+        let spool = Spool::at(&path).unwrap();
+        let mut reader = LiveReader::new(&spool);
+        assert!(!reader.advance().unwrap());
+        std::fs::write(
+            spool.wrapper(),
+            "cd `\"/w\"'\ndo `\"/s/code.do\"'\nfile open lh1 using `\"/s/x\"', write text\nfile close lh1\n",
+        )
+        .unwrap();
+        let ours = "\n. cd `\"/w\"'\n/w\n\n. do `\"/s/code.do\"'\n\n";
+        let user = ". display 1\n1\n\n. \nend of do-file\n";
+        std::fs::write(spool.log(), format!("{ours}{user}\n. file open lh1 using `\"/s/x\"', write text\n")).unwrap();
+        assert!(reader.advance().unwrap());
+        let (start, end) = (ours.len() as u64, (ours.len() + user.len()) as u64);
+        assert_eq!(reader.view(), Some(View { start, end: Some(end) }));
     }
 }
