@@ -6,12 +6,12 @@ use std::{
     ffi::OsString,
     fs::OpenOptions,
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, symlink},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink},
     path::{Path, PathBuf},
 };
 
 use longhaul_proto::{
-    durable::{self, FILE_MODE},
+    durable::{FILE_MODE, FOLDER_MODE},
     state::Cause,
     wire::{self, submission::Source},
 };
@@ -89,7 +89,7 @@ impl Preparer {
             output_limit: self.output_limit,
         };
         let write = || -> io::Result<()> {
-            durable::create_folder(&spool.tmp())?;
+            folder(&spool.tmp())?;
             private(&spool.code(), &code.bytes)?;
             private(&spool.wrapper(), wrapper.text().as_bytes())?;
             if profile.is_some() {
@@ -109,7 +109,7 @@ impl Preparer {
     /// The code, and its name for people.
     fn code(&self, spool: &Spool, submission: &wire::Submission) -> Result<(Code, String), Problem> {
         let work = || {
-            durable::create_folder(&spool.work())
+            folder(&spool.work())
                 .map_err(|error| failed(format!("{} could not be made: {error}", spool.work().display())))
         };
         match &submission.source {
@@ -162,6 +162,10 @@ fn plain(spool: &Spool, dir: &Path) -> Result<PathBuf, Problem> {
 fn profile_text(dir: &Path, spool: &Spool) -> String {
     let (dir, back) = (dir.display(), spool.path().display());
     format!("cd `\"{dir}\"'\ncapture noisily do `\"{dir}/profile.do\"'\ncd `\"{back}\"'\n")
+}
+
+fn folder(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
 }
 
 fn private(path: &Path, content: &[u8]) -> io::Result<()> {

@@ -235,7 +235,7 @@ pub(crate) fn unpack(bundle: &wire::Bundle, work: &Path) -> Result<Code, Problem
         let path = work.join(safe(&file.path)?);
         let write = || {
             if let Some(folder) = path.parent() {
-                longhaul_proto::durable::create_folder(folder)?;
+                fs::create_dir_all(folder)?;
             }
             fs::write(&path, &file.content)
         };

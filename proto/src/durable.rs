@@ -39,6 +39,17 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// Writes `path` and syncs its content, but not the folder: the name is durable with the next durable write beside it,
+/// and until then nobody may rely on it. A crash may leave half of it.
+///
+/// # Errors
+/// Any failure of the file system.
+pub fn write_before(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
 /// Makes `path` with `content` if and only if nobody has made it before (`O_EXCL`). `Ok(false)`: somebody had.
 /// The one who makes it first decides; both may read the content afterwards.
 ///

@@ -48,7 +48,7 @@ impl Spool {
         if self.submission_json().exists() {
             return Ok(());
         }
-        durable::replace(&self.submission_pb(), &submission.encode_to_vec())?;
+        durable::write_before(&self.submission_pb(), &submission.encode_to_vec())?;
         let source = match &submission.source {
             Some(wire::submission::Source::Path(path)) => format!("path {path}"),
             Some(wire::submission::Source::Text(_)) => "text".to_owned(),

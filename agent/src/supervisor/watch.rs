@@ -123,8 +123,9 @@ impl<'a> Watch<'a> {
     fn run(mut self, exit: &mut Exit) {
         let ended = loop {
             self.max_rss = self.max_rss.max(os::peak_rss(self.live.started.pid).unwrap_or(0));
-            self.look_for_output();
+            // Held before it is told that there is one.
             self.log.look(self.spool);
+            self.look_for_output();
             let ended = self.live.ended();
             if ended != Ended::No {
                 break ended;

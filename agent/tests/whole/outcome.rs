@@ -223,7 +223,9 @@ fn deleted_log() {
         let run = request.run_id.clone();
         let mut followed = gateway.run(request, 1).await.unwrap();
         followed.until_log("one").await;
-        std::fs::remove_file(place.spool(&run).log()).unwrap();
+        let spool = place.spool(&run);
+        crate::kit::until("the supervisor has seen it", || spool.running().exists()).await;
+        std::fs::remove_file(spool.log()).unwrap();
         followed.rest().await;
         let outcome = followed.expect(RunState::Succeeded, Cause::Completed);
         assert!(outcome.note.contains("deleted"), "{}", outcome.note);
