@@ -269,7 +269,7 @@ impl Keeper {
             Ok(wire::Stream::Console) => Stream::Console,
             _ => return Ok(None),
         };
-        match mirror.append(stream, chunk.offset, chunk.data.into()).await {
+        match mirror.append(stream, chunk.offset, chunk.data).await {
             Ok(Appended::Grew(bytes)) => {
                 self.inner.metrics.mirror_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
             }

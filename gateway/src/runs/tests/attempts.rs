@@ -1,0 +1,173 @@
+//! One attempt and what may befall it.
+
+use longhaul_proto::wire;
+use tonic::Status;
+
+use super::*;
+use RunState::{Cancelled, Errored, Queued, Running, Starting, Succeeded};
+
+const FIRST: [(RunState, Cause, u32); 3] =
+    [(Queued, Cause::Submitted, 0), (Starting, Cause::Dispatched, 1), (Running, Cause::FirstOutput, 1)];
+
+#[tokio::test]
+async fn a_run_goes_out_and_its_result_comes_back() {
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    world.until(run, "starting on stata1", |v| v.state == Starting && v.host.as_deref() == Some("stata1")).await;
+    agent.prints(run, b". display 1\n");
+    let view = world.until(run, "its first line", |v| v.state == Running).await;
+    assert_eq!(view.output_bytes, 12);
+    let seen = world.runs().read(&ann(), run, Stream::Log, 2, 7).await.unwrap();
+    assert_eq!((&seen.bytes[..], seen.next, seen.complete), (&b"display"[..], 9, false));
+    agent.prints(run, b"1\n");
+    agent.ends(run, Succeeded, Cause::Completed);
+    let view = world.state(run, Succeeded).await;
+    assert!(view.output_complete);
+    assert_eq!((view.output_bytes, view.duration, view.exit_status), (14, Some(1.5), Some(0)));
+    assert_eq!(world.log(run).await, b". display 1\n1\n");
+    assert!(world.runs().read(&ann(), run, Stream::Log, 14, 9).await.unwrap().complete);
+    let past = world.runs().read(&ann(), run, Stream::Log, 15, 9).await.unwrap_err();
+    assert_eq!(past.to_string(), "offset 15 is past the end: the output has 14 bytes so far");
+    assert_eq!(world.history(run).await, [&FIRST[..], &[(Succeeded, Cause::Completed, 1)]].concat());
+    let sent = agent.shared.state().runs[&run.to_string()].submission.clone();
+    assert_eq!(sent.source, Some(wire::submission::Source::Text(b"display 1\n".to_vec())));
+    assert_eq!((sent.principal.as_str(), sent.cluster_id.as_str()), ("ann", world.ledger().cluster_id()));
+    assert_eq!(agent.shared.state().run_calls, [(run.to_string(), 1)]);
+    let pools = world.runs().hosts(&ann()).pools;
+    assert_eq!((pools[0].name.as_str(), pools[0].seats, pools[0].in_use), ("lab", 1, 0));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_broken_stream_loses_no_byte_and_changes_no_state() {
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    agent.shared.change(|s| s.break_after = vec![1, 70_000, 1, 200_000]);
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    let all: Vec<u8> = (0..900_000u32).flat_map(|n| [b'a' + (n % 26) as u8, (n % 251) as u8]).collect();
+    for part in all.chunks(100_000) {
+        agent.prints(run, part);
+        let sofar = world.log(run).await;
+        assert!(all.starts_with(&sofar), "always a prefix");
+    }
+    agent.ends(run, Succeeded, Cause::Completed);
+    let view = world.state(run, Succeeded).await;
+    assert!(view.output_complete);
+    assert!(world.log(run).await == all, "byte for byte");
+    assert_eq!(world.history(run).await, [&FIRST[..], &[(Succeeded, Cause::Completed, 1)]].concat());
+    assert!(agent.shared.state().break_after.is_empty(), "it did break");
+    assert_eq!(agent.shared.state().run_calls.len(), 1, "followed, not run again");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_output_that_differs_is_fetched_again() {
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    agent.shared.change(|s| s.corrupt = 1);
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b"the truth");
+    agent.ends(run, Succeeded, Cause::Completed);
+    assert!(world.state(run, Succeeded).await.output_complete);
+    assert_eq!(world.log(run).await, b"the truth");
+    assert_eq!(world.gateway().core.metrics.mirror_refetched.load(Ordering::Relaxed), 1);
+    // An agent that never keeps its word about the digest: the record says so, and the run does end.
+    agent.shared.change(|s| s.corrupt = 100);
+    let run = world.submit(text("display 2\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b"the truth");
+    agent.ends(run, Succeeded, Cause::Completed);
+    let view = world.state(run, Succeeded).await;
+    assert!(!view.output_complete);
+    assert!(view.note.unwrap().contains("differs from the digest"));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_never_began_is_revoked_and_made_anew() {
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    agent.shared.change(|s| s.fail_run = vec![(Status::unavailable("no idea"), false)]);
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b"x");
+    agent.ends(run, Succeeded, Cause::Completed);
+    let view = world.state(run, Succeeded).await;
+    assert_eq!(view.attempt, 2);
+    assert_eq!(agent.shared.state().revoked[&run.to_string()], 1, "proved before the second left");
+    assert_eq!(agent.shared.state().run_calls, [(run.to_string(), 1), (run.to_string(), 2)]);
+    let causes: Vec<_> = world.history(run).await.into_iter().take(4).collect();
+    assert_eq!(
+        causes,
+        [FIRST[0], FIRST[1], (Queued, Cause::Returned, 1), (Starting, Cause::Dispatched, 2)]
+    );
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_did_begin_is_followed_and_not_repeated() {
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    agent.shared.change(|s| s.fail_run = vec![(Status::unavailable("the answer was lost"), true)]);
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b"x");
+    agent.ends(run, Succeeded, Cause::Completed);
+    assert_eq!(world.state(run, Succeeded).await.attempt, 1);
+    assert_eq!(agent.shared.state().run_calls.len(), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_agent_will_never_take_ends() {
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    agent.shared.change(|s| s.fail_run = vec![(Status::invalid_argument("cannot be written into a wrapper"), false)]);
+    let run = world.submit(text("display 1\n")).await;
+    let view = world.state(run, Errored).await;
+    assert_eq!(view.cause, Cause::SpawnFailed);
+    assert_eq!(view.message.unwrap(), "agent stata1 did not take it: cannot be written into a wrapper");
+    assert_eq!(agent.shared.state().run_calls.len(), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn cancelling_reaches_the_agent_and_can_get_harder() {
+    use longhaul_proto::api::CancelMode;
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(text("sleep\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b". sleep\n");
+    world.state(run, Running).await;
+    let view = world.runs().cancel(&ann(), run, CancelMode::Break).await.unwrap();
+    assert_eq!(view.cancel_requested.unwrap().by, "ann");
+    agent.until("a break", |s| s.cancels.len() == 1).await;
+    world.runs().cancel(&root(), run, CancelMode::Kill).await.unwrap();
+    agent.until("a kill", |s| s.cancels.len() == 2).await;
+    let modes: Vec<_> = agent.shared.state().cancels.iter().map(|(_, mode, by)| (*mode, by.clone())).collect();
+    assert_eq!(modes, [(wire::CancelMode::Break, "ann".to_owned()), (wire::CancelMode::Kill, "ann".to_owned())]);
+    agent.ends(run, Cancelled, Cause::CancelRequested);
+    world.state(run, Cancelled).await;
+    assert_eq!(world.log(run).await, b". sleep\n", "output is kept");
+    assert_eq!(world.runs().cancel(&ann(), run, CancelMode::Kill).await.unwrap().state, Cancelled);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_with_another_secret_gets_no_code() {
+    let world = World::new().await;
+    // It knows the gateway's secret when it registers, but whoever answers at its address does not.
+    let mut agent = Fake::with("stata1", |_| {}, "somebody else's secret");
+    agent.listen().await;
+    agent.register(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    let view = world.until(run, "the reason", |v| v.waiting.as_deref().is_some_and(|w| w.contains("join secret"))).await;
+    assert_eq!(view.state, Queued);
+    assert!(agent.shared.state().run_calls.is_empty());
+    world.stop().await;
+}

@@ -1,0 +1,401 @@
+//! An agent without Stata: the real service on a real socket, whose runs print what a test tells them to.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use longhaul_proto::{
+    ids::Ids,
+    join::{Greeting, Guard, JoinSecret, Proof},
+    sha256_hex,
+    state::{Cause, RunState},
+    tasks::Tasks,
+    wire::{self, agent_server::AgentServer, fleet_client::FleetClient, run_event::Event},
+};
+use tokio::{net::TcpListener, sync::mpsc, sync::watch};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, transport::Channel};
+
+/// The secret of all test worlds.
+pub(super) const SECRET: &str = "a join secret for tests";
+
+/// What one run is here.
+#[derive(Clone, Default)]
+pub(super) struct FakeRun {
+    pub(super) submission: wire::Submission,
+    pub(super) attempt: u32,
+    pub(super) log: Vec<u8>,
+    pub(super) outcome: Option<wire::Outcome>,
+    pub(super) progress: Option<wire::Progress>,
+}
+
+/// How it misbehaves, and what it was asked.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) runs: BTreeMap<String, FakeRun>,
+    pub(super) revoked: HashMap<String, u32>,
+    /// The next so many `Run` calls fail with this; the bool says whether they start the run all the same.
+    pub(super) fail_run: Vec<(Status, bool)>,
+    /// The next streams break after so many bytes.
+    pub(super) break_after: Vec<usize>,
+    /// The next so many streams send one wrong byte.
+    pub(super) corrupt: u32,
+    /// Paths that are not there, with what is said about them.
+    pub(super) missing: HashMap<String, String>,
+    /// Digest that other paths have.
+    pub(super) digest: String,
+    pub(super) run_calls: Vec<(String, u32)>,
+    pub(super) cancels: Vec<(String, wire::CancelMode, String)>,
+    pub(super) forgets: Vec<wire::ForgetRequest>,
+}
+
+/// A fake agent.
+pub(super) struct Fake {
+    pub(super) shared: Arc<Shared>,
+    tasks: Tasks,
+    beat: Option<tokio::task::AbortHandle>,
+}
+
+pub(super) struct Shared {
+    guard: Guard,
+    info: Mutex<wire::AgentInfo>,
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(super) fn info(&self) -> wire::AgentInfo {
+        self.info.lock().unwrap().clone()
+    }
+    pub(super) fn change<T>(&self, how: impl FnOnce(&mut State) -> T) -> T {
+        let done = how(&mut self.state());
+        self.changed.send_modify(|n| *n += 1);
+        done
+    }
+}
+
+impl Fake {
+    pub(super) fn new(name: &str) -> Self {
+        Self::with(name, |_| {}, SECRET)
+    }
+
+    pub(super) fn with(name: &str, tell: impl FnOnce(&mut wire::AgentInfo), secret: &str) -> Self {
+        let ids = Ids::system();
+        let mut info = wire::AgentInfo {
+            agent_id: ids.name(),
+            incarnation: ids.name(),
+            name: name.to_owned(),
+            protocol: longhaul_proto::PROTOCOL,
+            pool: "lab".to_owned(),
+            pool_seats: 1,
+            host_limit: 8,
+            engines: vec![wire::Engine { kind: "standin".to_owned(), ..Default::default() }],
+            ..Default::default()
+        };
+        tell(&mut info);
+        let shared = Shared {
+            guard: Guard::new(JoinSecret::new(secret).unwrap()).unwrap(),
+            info: Mutex::new(info),
+            state: Mutex::default(),
+            changed: watch::Sender::new(0),
+        };
+        Self { shared: Arc::new(shared), tasks: Tasks::new(), beat: None }
+    }
+
+    /// Serves on a new port.
+    pub(super) async fn listen(&mut self) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.shared.info.lock().unwrap().advertise = format!("http://{}", listener.local_addr().unwrap());
+        let server = tonic::transport::Server::builder().add_service(AgentServer::new(Service(self.shared.clone())));
+        self.tasks.spawn_until_stop(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    }
+
+    /// Serves, registers, and beats.
+    pub(super) async fn join(mut self, gateway: SocketAddr) -> Self {
+        self.listen().await;
+        let reply = self.register(gateway).await;
+        assert_eq!(reply.problem, "");
+        self
+    }
+
+    /// Proves itself and tells what it has; then beats until it is stopped.
+    pub(super) async fn register(&mut self, gateway: SocketAddr) -> wire::RegisterReply {
+        let (mut client, proof) = hello(gateway).await;
+        let runs = {
+            let state = self.shared.state();
+            let of = |(run_id, run): (&String, &FakeRun)| wire::RunSummary {
+                run_id: run_id.clone(),
+                attempt: run.attempt,
+                state: run.outcome.as_ref().map_or(wire::RunState::Running.into(), |o| o.state),
+                outcome: run.outcome.clone(),
+                ..Default::default()
+            };
+            let revoked = state.revoked.iter().map(|(run_id, attempt)| wire::RunSummary {
+                run_id: run_id.clone(),
+                attempt: *attempt,
+                revoked: true,
+                ..Default::default()
+            });
+            state.runs.iter().map(of).chain(revoked).collect()
+        };
+        let mut request = Request::new(wire::RegisterRequest { agent: Some(self.shared.info()), runs });
+        proof.put(&mut request);
+        let reply = client.register(request).await.unwrap().into_inner();
+        let info = self.shared.info();
+        self.quiet();
+        let beat = async move {
+            loop {
+                let mut request = Request::new(wire::HeartbeatRequest {
+                    agent_id: info.agent_id.clone(),
+                    incarnation: info.incarnation.clone(),
+                    engines: info.engines.clone(),
+                    ..Default::default()
+                });
+                proof.put(&mut request);
+                let _ = client.heartbeat(request).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        self.beat = Some(self.tasks.spawn_until_stop(beat).abort_handle());
+        reply
+    }
+
+    /// Stops beating.
+    pub(super) fn quiet(&mut self) {
+        if let Some(beat) = self.beat.take() {
+            beat.abort();
+        }
+    }
+
+    /// The host falls silent: no beats, no connections.
+    pub(super) async fn vanish(&mut self) {
+        self.quiet();
+        let tasks = std::mem::take(&mut self.tasks);
+        tasks.shutdown(Duration::from_secs(10)).await;
+    }
+
+    /// It comes back as a new process with the same spools.
+    pub(super) async fn come_back(&mut self, gateway: SocketAddr) -> wire::RegisterReply {
+        self.shared.info.lock().unwrap().incarnation = Ids::system().name();
+        self.listen().await;
+        self.register(gateway).await
+    }
+
+    pub(super) fn advertise(&mut self, address: &str) {
+        self.shared.info.lock().unwrap().advertise = address.to_owned();
+    }
+
+    /// One heartbeat, for its answer.
+    pub(super) async fn heartbeat(&self, gateway: SocketAddr) -> wire::HeartbeatReply {
+        let (mut client, proof) = hello(gateway).await;
+        let info = self.shared.info();
+        let (agent_id, incarnation) = (info.agent_id, info.incarnation);
+        let mut request = Request::new(wire::HeartbeatRequest { agent_id, incarnation, ..Default::default() });
+        proof.put(&mut request);
+        client.heartbeat(request).await.unwrap().into_inner()
+    }
+
+    pub(super) fn prints(&self, run: impl ToString, text: &[u8]) {
+        self.shared.change(|s| s.runs.get_mut(&run.to_string()).unwrap().log.extend_from_slice(text));
+    }
+
+    pub(super) fn ends(&self, run: impl ToString, state: RunState, cause: Cause) {
+        self.shared.change(|s| {
+            let run = s.runs.get_mut(&run.to_string()).unwrap();
+            run.outcome = Some(wire::Outcome {
+                state: state.to_wire().into(),
+                cause: cause.to_wire().into(),
+                log_len: run.log.len() as u64,
+                log_sha256: sha256_hex(&run.log),
+                console_sha256: sha256_hex(b""),
+                running_at_ms: 1,
+                duration_ms: 1500,
+                ..Default::default()
+            });
+        });
+    }
+
+    /// Waits until its state is so.
+    pub(super) async fn until(&self, what: &str, so: impl Fn(&State) -> bool) {
+        let mut changed = self.shared.changed.subscribe();
+        let wait = async {
+            while !so(&self.shared.state()) {
+                changed.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+    }
+
+    pub(super) async fn got(&self, run: impl ToString) {
+        let run = run.to_string();
+        self.until("the agent has the run", |s| s.runs.contains_key(&run)).await;
+    }
+}
+
+/// Proves the secret to a gateway.
+pub(super) async fn hello(gateway: SocketAddr) -> (FleetClient<Channel>, Proof) {
+    let mut client = FleetClient::connect(format!("http://{gateway}")).await.unwrap();
+    let greeting = Greeting::new(JoinSecret::new(SECRET).unwrap()).unwrap();
+    let reply = client.hello(greeting.request()).await.unwrap();
+    let proof = greeting.prove(reply.get_ref()).unwrap();
+    (client, proof)
+}
+
+struct Service(Arc<Shared>);
+
+type Answer<T> = Result<Response<T>, Status>;
+type Events = ReceiverStream<Result<wire::RunEvent, Status>>;
+
+impl Service {
+    fn stream(&self, run_id: String, mut offset: u64, with_submission: bool) -> Events {
+        let (sender, events) = mpsc::channel(4);
+        let shared = self.0.clone();
+        let (breaks, mut corrupt) = shared.change(|s| {
+            let breaks = (!s.break_after.is_empty()).then(|| s.break_after.remove(0));
+            let corrupt = s.corrupt > 0;
+            s.corrupt = s.corrupt.saturating_sub(1);
+            (breaks, corrupt)
+        });
+        let follow = async move {
+            let mut changed = shared.changed.subscribe();
+            let mut sent = 0;
+            let mut first = true;
+            loop {
+                let run = shared.state().runs[&run_id].clone();
+                let all = run.log.len() as u64 <= offset;
+                let send = async |event| sender.send(Ok(wire::RunEvent { event: Some(event) })).await.is_ok();
+                let ended = run.outcome.is_some() && all;
+                if first || ended {
+                    let state = if run.log.is_empty() { wire::RunState::Starting } else { wire::RunState::Running };
+                    let snapshot = wire::Snapshot {
+                        run_id: run_id.clone(),
+                        attempt: run.attempt,
+                        state: run.outcome.as_ref().map_or(state.into(), |o| o.state),
+                        log_len: run.log.len() as u64,
+                        outcome: run.outcome.clone().filter(|_| ended),
+                        progress: run.progress.clone(),
+                        submission: (first && with_submission).then(|| run.submission.clone()),
+                        engine: "standin".to_owned(),
+                        ..Default::default()
+                    };
+                    if !send(Event::Snapshot(snapshot)).await || ended {
+                        return;
+                    }
+                    first = false;
+                }
+                while offset < run.log.len() as u64 {
+                    let at = usize::try_from(offset).unwrap();
+                    let end = run.log.len().min(at + longhaul_proto::CHUNK);
+                    let mut data = run.log[at..end].to_vec();
+                    if std::mem::take(&mut corrupt) {
+                        data[0] ^= 1;
+                    }
+                    sent += data.len();
+                    let chunk = wire::Chunk { stream: wire::Stream::Log.into(), offset, data: data.into() };
+                    offset = end as u64;
+                    if !send(Event::Chunk(chunk)).await {
+                        return;
+                    }
+                    if breaks.is_some_and(|b| sent >= b) {
+                        let _ = sender.send(Err(Status::unavailable("cable pulled"))).await;
+                        return;
+                    }
+                }
+                if run.outcome.is_none() && changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        Tasks::new().spawn(follow);
+        ReceiverStream::new(events)
+    }
+}
+
+#[tonic::async_trait]
+impl wire::agent_server::Agent for Service {
+    type RunStream = Events;
+    type FollowStream = Events;
+
+    async fn hello(&self, request: Request<wire::HelloRequest>) -> Answer<wire::HelloReply> {
+        Ok(Response::new(self.0.guard.hello(request.get_ref(), &self.0.info().agent_id)))
+    }
+
+    async fn describe(&self, request: Request<wire::DescribeRequest>) -> Answer<wire::DescribeReply> {
+        self.0.guard.check(request.metadata())?;
+        Ok(Response::new(wire::DescribeReply { agent: Some(self.0.info()), runs: Vec::new() }))
+    }
+
+    async fn inspect(&self, request: Request<wire::InspectRequest>) -> Answer<wire::InspectReply> {
+        self.0.guard.check(request.metadata())?;
+        let state = self.0.state();
+        let problem = state.missing.get(&request.get_ref().path).cloned().unwrap_or_default();
+        let found = problem.is_empty();
+        Ok(Response::new(wire::InspectReply { found, problem, sha256: state.digest.clone(), ..Default::default() }))
+    }
+
+    async fn run(&self, request: Request<wire::RunRequest>) -> Answer<Self::RunStream> {
+        self.0.guard.check(request.metadata())?;
+        let wire::RunRequest { submission, attempt, .. } = request.into_inner();
+        let submission = submission.unwrap();
+        let run_id = submission.run_id.clone();
+        let failure = self.0.change(|s| {
+            s.run_calls.push((run_id.clone(), attempt));
+            let failure = (!s.fail_run.is_empty()).then(|| s.fail_run.remove(0));
+            if failure.as_ref().is_none_or(|(_, starts)| *starts) {
+                s.runs.entry(run_id.clone()).or_insert_with(|| FakeRun { submission, ..FakeRun::default() }).attempt =
+                    attempt;
+            }
+            failure
+        });
+        match failure {
+            Some((status, _)) => Err(status),
+            None => Ok(Response::new(self.stream(run_id, 0, false))),
+        }
+    }
+
+    async fn follow(&self, request: Request<wire::FollowRequest>) -> Answer<Self::FollowStream> {
+        self.0.guard.check(request.metadata())?;
+        let wire::FollowRequest { run_id, log_offset, with_submission, .. } = request.into_inner();
+        if !self.0.state().runs.contains_key(&run_id) {
+            return Err(Status::not_found("no such run here"));
+        }
+        Ok(Response::new(self.stream(run_id, log_offset, with_submission)))
+    }
+
+    async fn cancel(&self, request: Request<wire::CancelRequest>) -> Answer<wire::CancelReply> {
+        self.0.guard.check(request.metadata())?;
+        let request = request.into_inner();
+        let (mode, known) = (request.mode(), self.0.state().runs.contains_key(&request.run_id));
+        self.0.change(|s| s.cancels.push((request.run_id.clone(), mode, request.by)));
+        Ok(Response::new(wire::CancelReply { known, finished: false }))
+    }
+
+    async fn revoke(&self, request: Request<wire::RevokeRequest>) -> Answer<wire::RevokeReply> {
+        self.0.guard.check(request.metadata())?;
+        let wire::RevokeRequest { run_id, attempt } = request.into_inner();
+        let revoked = self.0.change(|s| {
+            let begun = s.runs.get(&run_id).is_some_and(|run| run.attempt >= attempt);
+            if !begun {
+                s.revoked.insert(run_id, attempt);
+            }
+            !begun
+        });
+        Ok(Response::new(wire::RevokeReply { revoked }))
+    }
+
+    async fn forget(&self, request: Request<wire::ForgetRequest>) -> Answer<wire::ForgetReply> {
+        self.0.guard.check(request.metadata())?;
+        let request = request.into_inner();
+        self.0.change(|s| {
+            s.runs.remove(&request.run_id);
+            s.forgets.push(request);
+        });
+        Ok(Response::new(wire::ForgetReply { forgotten: true, problem: String::new() }))
+    }
+}

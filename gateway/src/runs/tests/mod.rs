@@ -1,0 +1,170 @@
+//! The state machine against agents on real sockets that do as they are told.
+
+mod ask;
+mod attempts;
+mod fake;
+mod returning;
+mod seats;
+mod upkeep;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use longhaul_proto::{
+    api::{RunView, SubmitRequest, Submitted},
+    clock::{Clock, Source},
+    ids::{Ids, RunId},
+    state::{Cause, RunState},
+    tasks::Tasks,
+};
+use tokio::net::TcpListener;
+
+use super::{Request, Runs, Stream, SubmitError};
+use crate::{
+    Deps, Gateway, Options,
+    auth::{Principal, Scope},
+    ledger::Ledger,
+};
+use fake::{Fake, SECRET};
+
+/// The system's clock, which a test can move forward.
+#[derive(Clone)]
+struct Ahead {
+    system: Clock,
+    by_ms: Arc<AtomicU64>,
+}
+
+impl Source for Ahead {
+    fn unix_ms(&self) -> i64 {
+        self.system.unix_ms() + i64::try_from(self.by_ms.load(Ordering::SeqCst)).unwrap()
+    }
+    fn monotonic(&self) -> Duration {
+        self.system.monotonic() + Duration::from_millis(self.by_ms.load(Ordering::SeqCst))
+    }
+}
+
+/// A gateway, its folder, and its clock.
+struct World {
+    gateway: Option<Gateway>,
+    folder: tempfile::TempDir,
+    clock: Ahead,
+    options: Options,
+}
+
+fn ann() -> Principal {
+    Principal { name: "ann".to_owned(), scope: Scope::Use }
+}
+
+fn root() -> Principal {
+    Principal { name: "root".to_owned(), scope: Scope::Operate }
+}
+
+fn text(code: &str) -> SubmitRequest {
+    SubmitRequest { text: Some(code.to_owned()), ..SubmitRequest::default() }
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(set: impl FnOnce(&mut Options)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = Options {
+            data: folder.path().to_owned(),
+            join_secret: Some(SECRET.to_owned()),
+            tick: Duration::from_millis(20),
+            backoff: (Duration::from_millis(5), Duration::from_millis(50)),
+            sweep_every: Duration::from_millis(50),
+            ..Options::default()
+        };
+        set(&mut options);
+        let clock = Ahead { system: Clock::system(), by_ms: Arc::default() };
+        let mut world = Self { gateway: None, folder, clock, options };
+        world.start().await;
+        world
+    }
+
+    async fn start(&mut self) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let clock = Clock::from_source(self.clock.clone());
+        let deps = Deps { clock, ids: Ids::system(), tasks: Tasks::new() };
+        assert!(self.folder.path().exists());
+        self.gateway = Some(crate::start(self.options.clone(), listener, deps).await.unwrap());
+    }
+
+    /// Stops and starts the gateway: agents have to come again, to a new address.
+    async fn restart(&mut self) {
+        assert!(self.gateway.take().unwrap().shutdown(Duration::from_secs(20)).await);
+        self.start().await;
+    }
+
+    fn gateway(&self) -> &Gateway {
+        self.gateway.as_ref().unwrap()
+    }
+
+    fn addr(&self) -> std::net::SocketAddr {
+        self.gateway().addr
+    }
+
+    fn runs(&self) -> &Runs {
+        &self.gateway().core.runs
+    }
+
+    fn ledger(&self) -> &dyn Ledger {
+        &*self.gateway().core.ledger
+    }
+
+    fn ahead(&self, by: Duration) {
+        self.clock.by_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    async fn try_submit(&self, submit: SubmitRequest) -> Result<Submitted, SubmitError> {
+        self.runs().submit(&ann(), Request { submit, max_code: 1 << 20, ..Request::default() }).await
+    }
+
+    async fn submit(&self, submit: SubmitRequest) -> RunId {
+        let submitted = self.try_submit(submit).await.unwrap();
+        assert_eq!(submitted.joined, None);
+        submitted.run.run_id
+    }
+
+    /// Waits until the run looks so.
+    async fn until(&self, run: RunId, what: &str, so: impl Fn(&RunView) -> bool) -> RunView {
+        let mut view = self.runs().watch(&root(), run).await.unwrap();
+        match tokio::time::timeout(Duration::from_secs(20), view.wait_for(|v| so(v))).await {
+            Ok(Ok(view)) => view.as_ref().clone(),
+            Ok(Err(_)) => panic!("ended before: {what}: {:?}", self.runs().get(&root(), run).await),
+            Err(_) => panic!("never: {what}: {:?}", self.runs().get(&root(), run).await),
+        }
+    }
+
+    async fn state(&self, run: RunId, state: RunState) -> RunView {
+        self.until(run, state.as_str(), |v| v.state == state).await
+    }
+
+    async fn history(&self, run: RunId) -> Vec<(RunState, Cause, u32)> {
+        let rows = self.ledger().history(run).await.unwrap();
+        rows.into_iter().map(|r| (r.state, r.cause, r.attempt)).collect()
+    }
+
+    async fn log(&self, run: RunId) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let chunk = self.runs().read(&root(), run, Stream::Log, all.len() as u64, usize::MAX).await.unwrap();
+            all.extend_from_slice(&chunk.bytes);
+            if chunk.bytes.is_empty() {
+                return all;
+            }
+        }
+    }
+
+    async fn stop(mut self) {
+        assert!(self.gateway.take().unwrap().shutdown(Duration::from_secs(20)).await, "everything ended");
+    }
+}
