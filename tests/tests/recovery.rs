@@ -118,15 +118,7 @@ async fn check(lab: &Lab, api: &Api, agent: &Daemon, run: &Started, followed: &s
 
 /// The log as Stata wrote it.
 fn spool_log(agent: &Daemon, run: RunId) -> Vec<u8> {
-    let spool = Lab::spool(agent, run);
-    let logs: Vec<PathBuf> = fs::read_dir(&spool)
-        .unwrap()
-        .flatten()
-        .map(|e| e.path())
-        .filter(|p| p.extension().is_some_and(|e| e == "log"))
-        .collect();
-    assert_eq!(logs.len(), 1, "{logs:?}");
-    fs::read(&logs[0]).unwrap()
+    fs::read(Lab::spool(agent, run).join(format!("lh-{}.log", run.short()))).unwrap()
 }
 
 async fn trials(victim: Victim) {
