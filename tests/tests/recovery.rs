@@ -170,32 +170,57 @@ async fn a_killed_engine_is_an_error_of_ours_and_no_verdict() {
     assert!(spool_log(&gateway.daemon, run).windows(14).any(|w| w == b"started killed"));
 }
 
-#[tokio::test]
-async fn an_agent_gone_for_good_is_said_and_its_output_kept() {
+/// A run whose agent goes away until the run is `lost`; with `host_dies` supervisor and engine go with it.
+async fn lost(host_dies: bool) -> (Lab, Gateway, Daemon, RunId) {
     let mut lab = lab!();
-    lab.config("heartbeat = \"200ms\"\nsilent_after = \"1s\"\nlost_after = \"5s\"\n");
+    lab.config("heartbeat = \"200ms\"\nsilent_after = \"1s\"\nlost_after = \"4s\"\n");
     let gateway = lab.gateway().await;
     let mut agent = lab.agent("stata1", &gateway, &[]);
     let run = gateway.api.submit_path(&lab.gated(), &["gone"]).await.run_id;
     gateway.api.wait_output(run, "started gone").await;
-    // The host dies: agent, supervisor and engine at once.
     agent.kill();
-    processes::below(&agent.data).iter().for_each(|p| processes::signal(p.pid, Signal::KILL));
-
-    let silent =
-        gateway.api.wait_run(run, wait::SOON, "it says that the agent is silent", |v| v.agent_silent_for.is_some());
-    assert_eq!(silent.await.state, RunState::Running, "silence is not death");
+    if host_dies {
+        let rest = [processes::supervisors(lab.path()), processes::engines(lab.path())].concat();
+        assert_eq!(rest.len(), 2, "{rest:?}");
+        rest.iter().for_each(|p| processes::signal(p.pid, Signal::KILL));
+    }
+    let silent = |v: &RunView| v.agent_silent_for.is_some();
+    let view = gateway.api.wait_run(run, wait::SOON, "it says that the agent is silent", silent).await;
+    assert_eq!(view.state, RunState::Running, "silence is not death");
     let end = gateway.api.wait_end(run).await;
     assert_eq!((end.state, end.cause), (RunState::Lost, Cause::AgentGone), "{end:#?}");
-    assert!(end.message.is_some(), "in words: {end:#?}");
+    assert!(end.message.is_some_and(|m| m.contains("stata1")));
     let kept = gateway.api.output(run, "log").await.unwrap();
-    assert!(String::from_utf8_lossy(&kept).contains("started gone\n"));
+    assert!(String::from_utf8_lossy(&kept).contains("started gone\n"), "its output is kept");
+    (lab, gateway, agent, run)
+}
 
-    // It was not for good after all: the spool's own record corrects the end, once, and nothing runs again.
+/// It was not for good after all: the spool's own record corrects the end, once, and nothing runs again.
+async fn back(lab: &Lab, gateway: &Gateway, agent: &mut Daemon, run: RunId) -> RunView {
     agent.restart();
-    let truth = gateway.api.wait_run(run, wait::SOON, "the real end", |v: &RunView| v.state != RunState::Lost).await;
-    assert_eq!((truth.state, truth.attempt), (RunState::Errored, 1), "{truth:#?}");
+    let found = |v: &RunView| v.state != RunState::Lost;
+    let truth = gateway.api.wait_run(run, wait::SOON, "the real end", found).await;
+    assert_eq!(truth.attempt, 1, "{truth:#?}");
     assert_eq!(lab.executions("gone"), 1);
+    truth
+}
+
+#[tokio::test]
+async fn an_agent_gone_for_good_is_said_and_its_output_kept() {
+    let (lab, gateway, mut agent, run) = lost(true).await;
+    let truth = back(&lab, &gateway, &mut agent, run).await;
+    assert_eq!(truth.state, RunState::Errored, "{truth:#?}");
+}
+
+#[tokio::test]
+async fn a_run_given_up_for_lost_that_went_on_is_right_in_the_end() {
+    let (lab, gateway, mut agent, run) = lost(false).await;
+    lab.open_gate("gone");
+    wait::until_now(wait::SOON, "it ends unseen", || processes::engines(lab.path()).is_empty().then_some(())).await;
+    let truth = back(&lab, &gateway, &mut agent, run).await;
+    assert_eq!((truth.state, truth.cause), (RunState::Succeeded, Cause::Completed), "{truth:#?}");
+    gateway.api.wait_run(run, wait::SOON, "the whole output", |v| v.output_complete).await;
+    assert!(gateway.api.output(run, "log").await.unwrap() == spool_log(&agent, run));
 }
 
 /// A cgroup of the test's own, as a unit has one.
