@@ -98,12 +98,15 @@ async fn not_found_names_host_path_roots_and_the_other_ways() {
     assert!(result.is_error && result.text.contains(missing.to_str().unwrap()), "{result:#?}");
 }
 
+/// What is wrong, method, path, body, the statuses that say so, a word of the detail.
+type HttpCase<'a> = (&'a str, Method, &'a str, Option<Value>, &'a [u16], &'a str);
+
 #[tokio::test]
 async fn the_http_api_says_what_is_wrong_with_a_request() {
     let lab = lab!();
     let gateway = up(&lab).await;
     let unknown = "/api/v1/runs/01900000-0000-7000-8000-000000000000";
-    let cases: [(&str, Method, &str, Option<Value>, &[u16], &str); 9] = [
+    let cases: [HttpCase; 9] = [
         ("unknown run", Method::GET, unknown, None, &[404], "run"),
         ("no id at all", Method::GET, "/api/v1/runs/xyz", None, &[400, 404], "xyz"),
         ("cancel of an unknown run", Method::POST, &format!("{unknown}/cancel"), None, &[404], "run"),
