@@ -30,8 +30,6 @@ pub struct Metrics {
     pub mirror_bytes: AtomicU64,
     /// Mirrors that were fetched again because their digest differed.
     pub mirror_refetched: AtomicU64,
-    /// Slow followers that were cut back to their offset.
-    pub followers_cut: AtomicU64,
     /// Attempts that came back with the proof that they never began.
     pub returned: AtomicU64,
     /// From the durable record of a run to the agent's first answer, where no queueing was between.

@@ -19,8 +19,14 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
 
 use crate::{
-    Core, Deps, Options, auth, fleet::{Fleet, FleetService}, http, ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
-    metrics::Metrics, mirror::Mirrors, runs::Runs, upkeep,
+    Core, Deps, Options, auth,
+    fleet::{Fleet, FleetService},
+    http,
+    ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
+    metrics::Metrics,
+    mirror::Mirrors,
+    runs::Runs,
+    upkeep,
 };
 
 /// Agents that were not seen for so long are not remembered at a start.
@@ -114,8 +120,7 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     let metrics = Arc::new(Metrics::default());
     let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, url.clone(), agents);
     let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
-    let runs =
-        Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, metrics.clone(), deps.clone());
+    let runs = Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, metrics.clone(), deps.clone());
     let incarnation = deps.ids.name();
     let core = Core { options, runs: runs.clone(), ledger, metrics, deps, addr, url: url.clone(), incarnation };
     http::mode(&core).map_err(|e| StartError::Open(e.to_string()))?;

@@ -44,7 +44,9 @@ async fn dial(fleet: &Fleet, agent_id: &str, incarnation: &str, address: &str) -
     let link = Link::dial(address, &fleet.0.secret, fleet.0.options.dial_timeout).await.map_err(|e| e.to_string())?;
     if link.described.agent_id != agent_id {
         let other = &link.described.name;
-        return Err(format!("at its advertised address {address} agent {other} answers: give each agent its own --advertise"));
+        return Err(format!(
+            "at its advertised address {address} agent {other} answers: give each agent its own --advertise"
+        ));
     }
     if link.described.incarnation != incarnation {
         // It restarted and has not told us yet what it holds.

@@ -101,7 +101,13 @@ impl Floor {
     }
 
     /// Another agent that answers to this name and is alive.
-    pub(super) fn holder_of(&self, name: &str, agent_id: &str, now: Duration, silent_after: Duration) -> Option<&Agent> {
+    pub(super) fn holder_of(
+        &self,
+        name: &str,
+        agent_id: &str,
+        now: Duration,
+        silent_after: Duration,
+    ) -> Option<&Agent> {
         self.agents.values().find(|a| {
             a.info.name == name && a.info.agent_id != agent_id && a.here && now.saturating_sub(a.heard) <= silent_after
         })
@@ -286,12 +292,8 @@ impl Floor {
 
     /// In the order of names, so that equal choices are always made alike.
     fn hosts(&self, now: Duration, silent_after: Duration) -> Vec<Host> {
-        let mut hosts: Vec<Host> = self
-            .agents
-            .values()
-            .filter(|a| !a.info.name.is_empty())
-            .map(|a| self.host(a, now, silent_after))
-            .collect();
+        let mut hosts: Vec<Host> =
+            self.agents.values().filter(|a| !a.info.name.is_empty()).map(|a| self.host(a, now, silent_after)).collect();
         hosts.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         hosts
     }
@@ -299,7 +301,9 @@ impl Floor {
     /// Seats by pool: what the configuration says, else the smallest number that its agents were told.
     fn pools(&self) -> HashMap<String, Pool> {
         let mut pools: HashMap<String, Pool> = HashMap::new();
-        for agent in self.agents.values().filter(|a| a.here || self.seats.values().any(|t| t.agent_id == a.info.agent_id)) {
+        for agent in
+            self.agents.values().filter(|a| a.here || self.seats.values().any(|t| t.agent_id == a.info.agent_id))
+        {
             let (name, told) = (pool_name(&agent.info), agent.info.pool_seats.max(1));
             let pool = pools.entry(name).or_insert(Pool { seats: u32::MAX, holders: Vec::new() });
             pool.seats = pool.seats.min(told);
@@ -315,10 +319,15 @@ impl Floor {
     }
 
     pub(super) fn views(&self, now: Duration, silent_after: Duration, now_ms: i64) -> (Vec<HostView>, Vec<PoolView>) {
-        let mut hosts: Vec<HostView> =
-            self.agents.values().filter(|a| !a.info.name.is_empty()).map(|a| self.view(a, now, silent_after, now_ms)).collect();
+        let mut hosts: Vec<HostView> = self
+            .agents
+            .values()
+            .filter(|a| !a.info.name.is_empty())
+            .map(|a| self.view(a, now, silent_after, now_ms))
+            .collect();
         hosts.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut pools: Vec<PoolView> = self.pools().into_iter().map(|(name, pool)| self.pool_view(name, &pool)).collect();
+        let mut pools: Vec<PoolView> =
+            self.pools().into_iter().map(|(name, pool)| self.pool_view(name, &pool)).collect();
         pools.sort_by(|a, b| a.name.cmp(&b.name));
         (hosts, pools)
     }

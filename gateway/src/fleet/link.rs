@@ -165,9 +165,8 @@ impl Half {
             .connect_with_connector(connector)
             .await
             .map_err(|e| failed(io::Error::other(e)))?;
-        let mut client = AgentClient::new(channel)
-            .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_MESSAGE);
+        let mut client =
+            AgentClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
         let greeting = Greeting::new(secret.clone()).map_err(LinkError::Random)?;
         let reply = client.hello(greeting.request()).await.map_err(|s| stranger(address, s.message()))?;
         let proof = greeting

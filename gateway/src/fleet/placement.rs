@@ -156,7 +156,8 @@ mod tests {
     }
 
     fn pools(all: &[(&str, u32, &[&str])]) -> HashMap<String, Pool> {
-        let pool = |seats: u32, holders: &[&str]| Pool { seats, holders: holders.iter().map(|h| (*h).to_owned()).collect() };
+        let pool =
+            |seats: u32, holders: &[&str]| Pool { seats, holders: holders.iter().map(|h| (*h).to_owned()).collect() };
         all.iter().map(|(name, seats, holders)| ((*name).to_owned(), pool(*seats, holders))).collect()
     }
 
@@ -209,7 +210,12 @@ mod tests {
             ),
         );
         check(&need("", &[("site", "b")], "", &[]), &[host("a", "lab", 0, 1), host("b", "lab", 0, 1)], &free, Ok("b"));
-        check(&need("", &[], "", &["id-a"]), &[host("a", "lab", 0, 1)], &free, Err("agent a cannot run it: no such file"));
+        check(
+            &need("", &[], "", &["id-a"]),
+            &[host("a", "lab", 0, 1)],
+            &free,
+            Err("agent a cannot run it: no such file"),
+        );
         check(
             &any,
             &[Host { engines: vec![], ..host("a", "lab", 0, 1) }],

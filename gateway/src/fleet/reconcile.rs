@@ -68,7 +68,9 @@ pub(super) async fn verdicts(
 /// Whether the spool of an ended run has been kept long enough.
 pub(crate) fn may_forget(inner: &Inner, record: &Record) -> bool {
     let keep_ms = i64::try_from(inner.options.keep_spool.as_millis()).unwrap_or(i64::MAX);
-    record.detail.complete && record.finished_ms > 0 && record.finished_ms < inner.deps.clock.unix_ms().saturating_sub(keep_ms)
+    record.detail.complete
+        && record.finished_ms > 0
+        && record.finished_ms < inner.deps.clock.unix_ms().saturating_sub(keep_ms)
 }
 
 /// Length and digest of what is here, as proof that the spool may go.
@@ -151,7 +153,12 @@ async fn first_snapshot(link: &super::link::Link, run: RunId) -> Result<wire::Sn
 }
 
 /// The row of a run as it was found: unfinished here, so that its keeper fetches the output and records the end.
-fn imported_record(run: RunId, submission: &wire::Submission, info: &wire::AgentInfo, snapshot: &wire::Snapshot) -> Record {
+fn imported_record(
+    run: RunId,
+    submission: &wire::Submission,
+    info: &wire::AgentInfo,
+    snapshot: &wire::Snapshot,
+) -> Record {
     let source = match &submission.source {
         Some(Source::Path(path)) => path.clone(),
         Some(Source::Bundle(bundle)) => format!("bundle: {}", bundle.entry),

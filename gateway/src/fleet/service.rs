@@ -42,7 +42,9 @@ impl FleetService {
             ));
         }
         if !plain(&info.name) {
-            return Some("its name must have 1 to 64 letters, digits, `-`, `_` or `.`: start it with another --name".to_owned());
+            return Some(
+                "its name must have 1 to 64 letters, digits, `-`, `_` or `.`: start it with another --name".to_owned(),
+            );
         }
         if !info.cluster_id.is_empty() && info.cluster_id != mine {
             return Some(format!(
@@ -53,7 +55,10 @@ impl FleetService {
         let (now, silent_after) = (fleet.now(), self.inner.options.silent_after);
         let floor = fleet.floor();
         floor.holder_of(&info.name, &info.agent_id, now, silent_after).map(|other| {
-            format!("another agent ({}) is connected under the name {}: start this one with another --name", other.info.advertise, info.name)
+            format!(
+                "another agent ({}) is connected under the name {}: start this one with another --name",
+                other.info.advertise, info.name
+            )
         })
     }
 }
@@ -106,7 +111,8 @@ impl wire::fleet_server::Fleet for FleetService {
 impl super::Fleet {
     /// An agent is here, and what it holds is counted: dial it back.
     pub(super) fn registered(&self, info: wire::AgentInfo, seen_ms: i64) {
-        let (agent_id, incarnation, address) = (info.agent_id.clone(), info.incarnation.clone(), info.advertise.clone());
+        let (agent_id, incarnation, address) =
+            (info.agent_id.clone(), info.incarnation.clone(), info.advertise.clone());
         let now = self.now();
         let mut floor = self.floor();
         floor.forget_namesakes(&info.name, &agent_id);

@@ -11,8 +11,8 @@ use longhaul_proto::{
 };
 
 use super::{
-    AgentRecord, CancelWish, Dedupe, Detail, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record,
-    TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
+    AgentRecord, CancelWish, Dedupe, Detail, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, TokenRecord,
+    Transition, memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::auth::principal::Scope;
 
@@ -154,12 +154,19 @@ async fn equal_requests_join(ledger: &dyn Ledger) {
     ledger.delivered(run, 5_500).await.unwrap();
     ledger.delivered(run, 9_999).await.unwrap();
     assert_eq!(ledger.get(run).await.unwrap().unwrap().delivered_ms, 5_500);
-    assert_eq!(insert(equal("1", Some(0), Some("k1"))).await, Inserted::Joined(run, Joined::Key), "same call, same run");
+    assert_eq!(
+        insert(equal("1", Some(0), Some("k1"))).await,
+        Inserted::Joined(run, Joined::Key),
+        "same call, same run"
+    );
     let other = equal("2", Some(4_000), None);
     let second = other.record.run;
     assert_eq!(insert(other).await, Inserted::New, "delivered, and another code");
     assert_eq!(insert(equal("2", None, None)).await, Inserted::New, "again");
-    ledger.transition(step(second, (Queued, 0), (RunState::Cancelled, 0), Cause::CancelRequested, 6_000)).await.unwrap();
+    ledger
+        .transition(step(second, (Queued, 0), (RunState::Cancelled, 0), Cause::CancelRequested, 6_000))
+        .await
+        .unwrap();
     let late = equal("2", Some(6_001), None);
     let joined = insert(late).await;
     assert!(matches!(joined, Inserted::Joined(r, Joined::Unfinished) if r != second), "the newer one answers");
@@ -309,7 +316,8 @@ async fn sqlite_comes_back_as_it_was_and_is_private() {
     assert_eq!(ledger.cluster_id(), "c1", "a ledger keeps its name");
     assert_eq!(ledger.active().await.unwrap()[0].run, run);
     ledger.close().await;
-    let raw = sqlx::SqlitePool::connect(&format!("sqlite:{}", folder.path().join("ledger.sqlite").display())).await.unwrap();
+    let raw =
+        sqlx::SqlitePool::connect(&format!("sqlite:{}", folder.path().join("ledger.sqlite").display())).await.unwrap();
     sqlx::query("PRAGMA user_version = 99").execute(&raw).await.unwrap();
     raw.close().await;
     assert!(matches!(

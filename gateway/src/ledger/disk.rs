@@ -26,8 +26,16 @@ const NETWORK: &[(u64, &str)] = &[
 
 /// FUSE hides what it is from `statfs`; the mount table names it.
 const NETWORK_FUSE: &[&str] = &[
-    "fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.glusterfs", "fuse.ceph", "fuse.davfs2", "fuse.juicefs",
-    "fuse.cifs", "fuse.curlftpfs", "fuse.gcsfuse",
+    "fuse.sshfs",
+    "fuse.rclone",
+    "fuse.s3fs",
+    "fuse.glusterfs",
+    "fuse.ceph",
+    "fuse.davfs2",
+    "fuse.juicefs",
+    "fuse.cifs",
+    "fuse.curlftpfs",
+    "fuse.gcsfuse",
 ];
 
 /// Refuses a folder that lies on a network file system.

@@ -9,8 +9,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_proto::{api::Joined, ids::RunId, wire};
 
 use super::{
-    AgentRecord, Answer, CancelWish, Dedupe, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record,
-    TokenRecord, Transition, TransitionRow,
+    AgentRecord, Answer, CancelWish, Dedupe, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, TokenRecord,
+    Transition, TransitionRow,
 };
 
 /// A ledger that forgets everything with its process.

@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use longhaul_proto::{ids::RunId, state::RunState, wire};
 
 pub use record::{
-    AgentRecord, CancelWish, Detail, Dedupe, Inserted, ListQuery, NewRun, Record, TokenRecord, Transition,
+    AgentRecord, CancelWish, Dedupe, Detail, Inserted, ListQuery, NewRun, Record, TokenRecord, Transition,
     TransitionRow,
 };
 

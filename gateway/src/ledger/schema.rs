@@ -66,8 +66,12 @@ CREATE TABLE agents(agent_id TEXT PRIMARY KEY, seen INTEGER NOT NULL, info BLOB 
 /// When it is newer than this program, or cannot be written.
 pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), LedgerError> {
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
-    let found: i64 =
-        sqlx::query("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(storage)?.try_get(0).map_err(storage)?;
+    let found: i64 = sqlx::query("PRAGMA user_version")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(storage)?
+        .try_get(0)
+        .map_err(storage)?;
     if found > known {
         return Err(LedgerError::TooNew { found, known });
     }

@@ -12,8 +12,8 @@ use sqlx::{
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
-    AgentRecord, Answer, CancelWish, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, TokenRecord,
-    Transition, TransitionRow, disk, schema,
+    AgentRecord, Answer, CancelWish, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, TokenRecord, Transition,
+    TransitionRow, disk, schema,
     writer::{Done, Job, Op, Writer},
 };
 
@@ -160,7 +160,8 @@ impl Ledger for SqliteLedger {
 
     fn insert(&self, new: NewRun) -> Answer<'_, Inserted> {
         let done = self.write(Op::Insert(Box::new(new)));
-        async { if let Done::Inserted(inserted) = done.await? { Ok(inserted) } else { Err(LedgerError::Closed) } }.boxed()
+        async { if let Done::Inserted(inserted) = done.await? { Ok(inserted) } else { Err(LedgerError::Closed) } }
+            .boxed()
     }
 
     fn transition(&self, step: Transition) -> Answer<'_, ()> {
@@ -256,9 +257,9 @@ impl Ledger for SqliteLedger {
             let limit = i64::from(query.limit);
             let rows = match (&query.principal, query.state) {
                 (None, None) => sqlx::query(columns!("WHERE run < ? ORDER BY run DESC LIMIT ?")).bind(before),
-                (Some(p), None) => {
-                    sqlx::query(columns!("WHERE principal = ? AND run < ? ORDER BY run DESC LIMIT ?")).bind(p).bind(before)
-                }
+                (Some(p), None) => sqlx::query(columns!("WHERE principal = ? AND run < ? ORDER BY run DESC LIMIT ?"))
+                    .bind(p)
+                    .bind(before),
                 (None, Some(s)) => sqlx::query(columns!("WHERE state = ? AND run < ? ORDER BY run DESC LIMIT ?"))
                     .bind(s.as_str())
                     .bind(before),
@@ -372,7 +373,8 @@ impl Ledger for SqliteLedger {
 
     fn token_list(&self) -> Answer<'_, Vec<TokenRecord>> {
         async move {
-            let rows = sqlx::query("SELECT * FROM tokens ORDER BY name").fetch_all(&self.readers).await.map_err(storage)?;
+            let rows =
+                sqlx::query("SELECT * FROM tokens ORDER BY name").fetch_all(&self.readers).await.map_err(storage)?;
             rows.iter().map(token).collect()
         }
         .boxed()

@@ -165,9 +165,11 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
             Ok(Ok(Done::Changed(result.rows_affected() > 0)))
         }
         Op::Check => {
-            sqlx::query("INSERT INTO meta(name, value) VALUES ('checked', '') ON CONFLICT(name) DO UPDATE SET value = ''")
-                .execute(db)
-                .await?;
+            sqlx::query(
+                "INSERT INTO meta(name, value) VALUES ('checked', '') ON CONFLICT(name) DO UPDATE SET value = ''",
+            )
+            .execute(db)
+            .await?;
             Ok(Ok(Done::Nothing))
         }
         Op::Close => Ok(Ok(Done::Nothing)),
@@ -248,11 +250,12 @@ async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Came {
 /// An equal run that may answer, newest first.
 async fn equal(db: &mut SqliteConnection, new: &NewRun) -> Result<Option<(String, Joined)>, sqlx::Error> {
     let Some(since_ms) = new.dedupe.join_since_ms else { return Ok(None) };
-    let rows = sqlx::query("SELECT run, state, code, finished, delivered FROM runs WHERE shape = ? ORDER BY run DESC LIMIT ?")
-        .bind(&new.dedupe.shape)
-        .bind(EQUALS)
-        .fetch_all(db)
-        .await?;
+    let rows =
+        sqlx::query("SELECT run, state, code, finished, delivered FROM runs WHERE shape = ? ORDER BY run DESC LIMIT ?")
+            .bind(&new.dedupe.shape)
+            .bind(EQUALS)
+            .fetch_all(db)
+            .await?;
     for row in rows {
         let code: &str = row.try_get(2)?;
         if !(code == new.dedupe.code || code.is_empty() || new.dedupe.code.is_empty()) {

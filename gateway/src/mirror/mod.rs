@@ -20,7 +20,7 @@ use longhaul_proto::{durable, ids::RunId};
 use crate::runs::Stream;
 use track::Track;
 
-pub use track::Appended;
+pub use track::{Appended, Sealed};
 
 /// All mirrors of one gateway, by run.
 #[derive(Debug)]
@@ -152,11 +152,11 @@ impl Mirror {
         blocking(move || track.read(offset, max)).await
     }
 
-    /// Makes it durable and says whether it has this length and digest (lower-case hex).
+    /// Makes it durable and compares it with this length and digest (lower-case hex).
     ///
     /// # Errors
     /// When the disk refuses.
-    pub async fn seal(&self, stream: Stream, len: u64, sha256: &str) -> io::Result<bool> {
+    pub async fn seal(&self, stream: Stream, len: u64, sha256: &str) -> io::Result<Sealed> {
         let (track, sha256) = (self.track(stream).clone(), sha256.to_owned());
         blocking(move || track.seal(len, &sha256)).await
     }
@@ -181,6 +181,10 @@ mod tests {
         mirror.append(Stream::Log, offset, Bytes::from_static(data)).await.unwrap()
     }
 
+    async fn seal(mirror: &Mirror, len: u64, text: &[u8]) -> Sealed {
+        mirror.seal(Stream::Log, len, &sha256_hex(text)).await.unwrap()
+    }
+
     #[tokio::test]
     async fn it_is_always_a_prefix() {
         let folder = tempfile::tempdir().unwrap();
@@ -196,9 +200,14 @@ mod tests {
         assert_eq!(&mirror.read(Stream::Log, 4, 2).await.unwrap()[..], b"tw");
         assert!(mirror.read(Stream::Log, 7, 10).await.unwrap().is_empty());
         assert!(mirror.read(Stream::Console, 0, 10).await.unwrap().is_empty());
-        assert!(mirror.seal(Stream::Log, 7, &sha256_hex(b"one two")).await.unwrap());
-        assert!(!mirror.seal(Stream::Log, 7, &sha256_hex(b"one twO")).await.unwrap());
-        assert!(!mirror.seal(Stream::Log, 8, &sha256_hex(b"one two")).await.unwrap());
+        assert_eq!(seal(&mirror, 7, b"one two").await, Sealed::Same);
+        assert_eq!(seal(&mirror, 7, b"one twO").await, Sealed::Differs);
+        assert_eq!(seal(&mirror, 8, b"one two!").await, Sealed::Differs, "shorter than it should be");
+        assert_eq!(seal(&mirror, 3, b"one").await, Sealed::Longer);
+        assert_eq!(seal(&mirror, 3, b"two").await, Sealed::Differs);
+        assert_eq!(seal(&mirror, 7, b"one two").await, Sealed::Same, "asking changes nothing");
+        assert_eq!(append(&mirror, 7, b" three").await, Appended::Grew(6));
+        assert_eq!(seal(&mirror, 13, b"one two three").await, Sealed::Same);
         assert!(Arc::ptr_eq(&mirror, &mirrors.open(run).await.unwrap()), "one open file per run");
     }
 
@@ -207,15 +216,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = Ids::system().run();
         let mirrors = Mirrors::new(folder.path(), 1 << 20);
-        append(&*mirrors.open(run).await.unwrap(), 0, b"before ").await;
+        append(&mirrors.open(run).await.unwrap(), 0, b"before ").await;
         let mirrors = Mirrors::new(folder.path(), 1 << 20);
         let mirror = mirrors.find(run).await.unwrap().unwrap();
         assert_eq!(mirror.len(Stream::Log), 7);
         append(&mirror, 7, b"after").await;
-        assert!(mirror.seal(Stream::Log, 12, &sha256_hex(b"before after")).await.unwrap());
+        assert_eq!(seal(&mirror, 12, b"before after").await, Sealed::Same);
         mirror.restart(Stream::Log).await.unwrap();
         assert_eq!(append(&mirror, 0, b"other").await, Appended::Grew(5));
-        assert!(mirror.seal(Stream::Log, 5, &sha256_hex(b"other")).await.unwrap());
+        assert_eq!(seal(&mirror, 5, b"other").await, Sealed::Same);
         mirrors.remove(run).await.unwrap();
         assert!(mirrors.find(run).await.unwrap().is_none());
         mirrors.remove(run).await.unwrap();

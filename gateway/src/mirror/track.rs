@@ -18,6 +18,17 @@ use sha2::{Digest, Sha256};
 /// Read at once while a digest is made up, bytes.
 const HASH_CHUNK: usize = 1 << 20;
 
+/// What a copy is beside what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealed {
+    /// Length and digest match.
+    Same,
+    /// It begins as it should and goes on: the host lost its last bytes in a crash, and they are only here.
+    Longer,
+    /// It is another text.
+    Differs,
+}
+
 /// What became of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
@@ -48,7 +59,8 @@ struct Prefix {
 
 impl Track {
     pub(super) fn open(path: &Path, make: bool, limit: u64) -> io::Result<Self> {
-        let file = if make { durable::open_append(path)? } else { OpenOptions::new().read(true).append(true).open(path)? };
+        let file =
+            if make { durable::open_append(path)? } else { OpenOptions::new().read(true).append(true).open(path)? };
         let len = AtomicU64::new(file.metadata()?.len());
         Ok(Self { file, limit, len, cut: AtomicBool::new(false), digest: Mutex::default() })
     }
@@ -98,22 +110,33 @@ impl Track {
         Ok(buffer.into())
     }
 
-    pub(super) fn seal(&self, len: u64, sha256: &str) -> io::Result<bool> {
+    pub(super) fn seal(&self, len: u64, sha256: &str) -> io::Result<Sealed> {
         let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
         self.file.sync_all()?;
-        if self.len() != len {
-            return Ok(false);
+        let there = self.len();
+        if there < len {
+            return Ok(Sealed::Differs);
+        }
+        if digest.hashed > len {
+            *digest = Prefix::default();
         }
         let mut buffer = vec![0; HASH_CHUNK.min(usize::try_from(len - digest.hashed.min(len)).unwrap_or(HASH_CHUNK))];
         while digest.hashed < len {
             let got = read_full(&self.file, &mut buffer, digest.hashed)?;
             if got == 0 {
-                return Ok(false);
+                return Ok(Sealed::Differs);
             }
+            let got = got.min(usize::try_from(len - digest.hashed).unwrap_or(got));
             digest.state.update(&buffer[..got]);
             digest.hashed += got as u64;
         }
-        Ok(hex(&digest.state.clone().finalize()) == sha256)
+        // Who tells no digest is believed by length alone.
+        let same = sha256.is_empty() || hex(&digest.state.clone().finalize()) == sha256;
+        Ok(match same {
+            true if there == len => Sealed::Same,
+            true => Sealed::Longer,
+            false => Sealed::Differs,
+        })
     }
 
     pub(super) fn restart(&self) -> io::Result<()> {

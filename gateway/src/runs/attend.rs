@@ -37,6 +37,10 @@ enum Followed {
     NotBegun,
     /// The call never left.
     NeverSent,
+    /// The mirror has more than the agent.
+    Beyond,
+    /// The agent cannot read the run's spool.
+    Unreadable(String),
 }
 
 impl Keeper {
@@ -51,7 +55,8 @@ impl Keeper {
                 return self.give_back("its agent could not be reached").await;
             };
             let before = mirror.len(Stream::Log) + mirror.len(Stream::Console);
-            let followed = if self.unsent { self.start(&link, &mirror).await? } else { self.follow(&link, &mirror).await? };
+            let followed =
+                if self.unsent { self.start(&link, &mirror).await? } else { self.follow(&link, &mirror).await? };
             match followed {
                 Followed::Ended => return Ok(()),
                 Followed::NeverSent => {}
@@ -62,9 +67,14 @@ impl Keeper {
                 }
                 Followed::NotBegun => {
                     let host = &self.record.host;
-                    self.record.detail.note = format!("agent {host} does not know this run any more");
-                    self.publish();
+                    self.in_trouble(format!("agent {host} does not know this run any more"));
                 }
+                Followed::Unreadable(why) => {
+                    let host = &self.record.host;
+                    self.in_trouble(format!("agent {host} cannot read the run's spool: {why}"));
+                }
+                // A crash of its host took the end of the log. What is here stays; the agent's bytes are compared.
+                Followed::Beyond => self.from_start = true,
                 Followed::Broken(why) => {
                     tracing::debug!(run = %self.record.run, %why, "the run's stream broke; following again");
                 }
@@ -148,8 +158,7 @@ impl Keeper {
         let began = self.inner.deps.clock.monotonic();
         let attempt = self.record.attempt;
         let cluster_id = self.inner.ledger.cluster_id().to_owned();
-        let (mut client, request) =
-            link.data(wire::RunRequest { submission: Some(submission), attempt, cluster_id });
+        let (mut client, request) = link.data(wire::RunRequest { submission: Some(submission), attempt, cluster_id });
         // From here on it is not known any more whether the call left, until somebody proves it.
         self.unsent = false;
         let called = self.during(Some(link), client.run(request).instrument(span.clone())).await?;
@@ -176,8 +185,8 @@ impl Keeper {
     async fn follow(&mut self, link: &Arc<Link>, mirror: &Arc<Mirror>) -> Result<Followed, Left> {
         let (mut client, request) = link.data(wire::FollowRequest {
             run_id: self.record.run.to_string(),
-            log_offset: mirror.len(Stream::Log),
-            console_offset: mirror.len(Stream::Console),
+            log_offset: if self.from_start { 0 } else { mirror.len(Stream::Log) },
+            console_offset: if self.from_start { 0 } else { mirror.len(Stream::Console) },
             with_submission: false,
         });
         match self.during(Some(link), client.follow(request)).await? {
@@ -219,6 +228,7 @@ impl Keeper {
         if snapshot.attempt < self.record.attempt {
             return Ok(Some(Followed::NotBegun));
         }
+        self.trouble = None;
         let detail = self.detail();
         let keep = |to: &mut String, from: &str| {
             if !from.is_empty() {
@@ -251,7 +261,11 @@ impl Keeper {
                 && (mirror.len(Stream::Console) >= outcome.console_len || mirror.is_cut(Stream::Console));
             if whole {
                 return self.end(mirror, outcome).await.map(|ended| {
-                    Some(if ended { Followed::Ended } else { Followed::Broken("the output has to be fetched again".to_owned()) })
+                    Some(if ended {
+                        Followed::Ended
+                    } else {
+                        Followed::Broken("the output has to be fetched again".to_owned())
+                    })
                 });
             }
         } else if self.record.state == RunState::Starting
@@ -277,8 +291,9 @@ impl Keeper {
             Ok(Appended::Gap) => return Ok(Some(Followed::Broken("the agent left out some bytes".to_owned()))),
             Err(error) => {
                 tracing::error!(run = %self.record.run, %error, "cannot write the mirror; trying again");
-                self.record.detail.note =
-                    format!("the gateway cannot write its copy of the output ({error}); its agent has it, and it is fetched when there is room");
+                self.record.detail.note = format!(
+                    "the gateway cannot write its copy of the output ({error}); its agent has it, and it is fetched when there is room"
+                );
                 self.publish();
                 return Ok(Some(Followed::Broken(error.to_string())));
             }
@@ -300,6 +315,16 @@ impl Keeper {
         self.live.progress = Some(ProgressView { percent: progress.percent.filter(|p| p.is_finite()), text });
     }
 
+    /// The agent is there and cannot help: only a person can.
+    fn in_trouble(&mut self, why: String) {
+        if self.trouble.as_ref() != Some(&why) {
+            tracing::warn!(run = %self.record.run, why, "a run is in trouble");
+            self.record.detail.note = format!("{why}; an operator can declare it dead");
+            self.trouble = Some(why);
+            self.publish();
+        }
+    }
+
     /// Asks for the proof that this attempt never began.
     async fn revoke(&mut self, link: &Arc<Link>) -> Result<bool, Left> {
         let (mut client, request) =
@@ -313,7 +338,10 @@ impl Keeper {
     async fn never_began(&mut self) -> Result<(), Left> {
         // An agent that will never take this run says so with these codes; to ask again would go on for ever.
         let refused = self.refused.as_ref().filter(|status| {
-            matches!(status.code(), Code::InvalidArgument | Code::PermissionDenied | Code::Unimplemented | Code::OutOfRange)
+            matches!(
+                status.code(),
+                Code::InvalidArgument | Code::PermissionDenied | Code::Unimplemented | Code::OutOfRange
+            )
         });
         if let Some(status) = refused {
             let message = format!("agent {} did not take it: {}", self.record.host, status.message());
@@ -338,6 +366,8 @@ fn broken(status: &Status) -> Followed {
     match status.code() {
         _ if link::never_sent(status) => Followed::Broken("the link broke".to_owned()),
         Code::NotFound => Followed::NotBegun,
+        Code::OutOfRange => Followed::Beyond,
+        Code::DataLoss => Followed::Unreadable(status.message().to_owned()),
         _ => Followed::Broken(status.message().to_owned()),
     }
 }

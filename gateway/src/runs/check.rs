@@ -70,7 +70,10 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         }
     }
     if submit.args.len() > MAX_ARGS {
-        return bad(format!("{} arguments: at most {MAX_ARGS} are passed on; put the rest in a file", submit.args.len()));
+        return bad(format!(
+            "{} arguments: at most {MAX_ARGS} are passed on; put the rest in a file",
+            submit.args.len()
+        ));
     }
     for (n, arg) in submit.args.iter().enumerate() {
         check_arg(n + 1, arg)?;
@@ -176,7 +179,9 @@ fn source(submit: &SubmitRequest, max_code: usize) -> Result<Found, SubmitError>
             Ok((Source::Bundle(wire::Bundle { files, entry: bundle.entry.clone() }), None, label, code))
         }
         (None, None, None) => bad("nothing to run: pass path (a do-file on the Stata host), text, or bundle"),
-        _ => bad("pass exactly one of path, text and bundle (path and text together mean: the path where it has the same bytes)"),
+        _ => bad(
+            "pass exactly one of path, text and bundle (path and text together mean: the path where it has the same bytes)",
+        ),
     }
 }
 
@@ -209,7 +214,9 @@ fn check_arg(n: usize, arg: &str) -> Result<(), SubmitError> {
         () if arg.chars().any(|c| c.is_control() && c != '\t') => "a control character",
         () => return Ok(()),
     };
-    bad(format!("argument {n} holds {what}, which cannot be passed to Stata literally: put the value in a file or in the code"))
+    bad(format!(
+        "argument {n} holds {what}, which cannot be passed to Stata literally: put the value in a file or in the code"
+    ))
 }
 
 fn milliseconds(what: &str, seconds: Option<f64>) -> Result<u64, SubmitError> {
@@ -233,7 +240,13 @@ fn body_digest(submit: &SubmitRequest) -> String {
 pub(crate) fn shape(principal: &str, submission: &wire::Submission, label: &str) -> String {
     let labels: std::collections::BTreeMap<_, _> = submission.labels.iter().collect();
     let parts = serde_json::json!([
-        principal, label, submission.args, submission.working_dir, submission.host, labels, submission.engine,
+        principal,
+        label,
+        submission.args,
+        submission.working_dir,
+        submission.host,
+        labels,
+        submission.engine,
         submission.project_profile,
     ]);
     sha256_hex(parts.to_string().as_bytes())
@@ -279,7 +292,10 @@ mod tests {
         check(SubmitRequest { text: Some("x".repeat(101)), ..text() }, "101 bytes");
         check(SubmitRequest { sha256: Some("12".to_owned()), ..text() }, "64 hexadecimal");
         check(SubmitRequest { sha256: Some("0".repeat(64)), ..text() }, "not the digest");
-        check(SubmitRequest { args: vec!["a".to_owned(), "b\nc".to_owned()], ..text() }, "argument 2 holds a line break");
+        check(
+            SubmitRequest { args: vec!["a".to_owned(), "b\nc".to_owned()], ..text() },
+            "argument 2 holds a line break",
+        );
         check(SubmitRequest { args: vec!["$x".to_owned()], ..text() }, "dollar sign");
         check(SubmitRequest { args: vec!["`x'".to_owned()], ..text() }, "backtick");
         check(SubmitRequest { args: vec!["\0".to_owned()], ..text() }, "control character");

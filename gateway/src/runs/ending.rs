@@ -12,7 +12,10 @@ use super::{
     Stream,
     keeper::{Keeper, Left},
 };
-use crate::{metrics::count, mirror::Mirror};
+use crate::{
+    metrics::count,
+    mirror::{Mirror, Sealed},
+};
 
 /// How often an output is fetched anew because its digest differed, before the record says that it does.
 const REFETCHES: u32 = 3;
@@ -20,19 +23,19 @@ const REFETCHES: u32 = 3;
 impl Keeper {
     /// Records the end; `false` when the output has to be fetched (again) first.
     pub(super) async fn end(&mut self, mirror: &Arc<Mirror>, outcome: &wire::Outcome) -> Result<bool, Left> {
-        let mut complete = true;
+        let (mut complete, mut longer) = (true, false);
         for (stream, len, sha256) in [
             (Stream::Log, outcome.log_len, &outcome.log_sha256),
             (Stream::Console, outcome.console_len, &outcome.console_sha256),
         ] {
-            let same = match mirror.seal(stream, len, sha256).await {
-                Ok(same) => same || (sha256.is_empty() && mirror.len(stream) == len),
+            let sealed = match mirror.seal(stream, len, sha256).await {
+                Ok(sealed) => sealed,
                 Err(error) => {
                     tracing::error!(run = %self.record.run, %error, "cannot make the mirror durable; trying again");
                     return Ok(false);
                 }
             };
-            if !same && !mirror.is_cut(stream) && self.refetched < REFETCHES {
+            if sealed == Sealed::Differs && !mirror.is_cut(stream) && self.refetched < REFETCHES {
                 tracing::warn!(run = %self.record.run, ?stream, "the mirror differs from the log; fetching it again");
                 self.refetched += 1;
                 count(&self.inner.metrics.mirror_refetched);
@@ -41,10 +44,18 @@ impl Keeper {
                 }
                 return Ok(false);
             }
-            complete &= same;
+            complete &= sealed == Sealed::Same;
+            longer |= sealed == Sealed::Longer;
         }
         let cut = mirror.is_cut(Stream::Log) || mirror.is_cut(Stream::Console);
-        self.take_outcome(outcome, complete, cut);
+        self.take_outcome(outcome, complete);
+        if longer {
+            self.add_note("the host lost the end of the output in a crash; the gateway has kept it");
+        } else if cut {
+            self.add_note("the output passed the gateway's limit per run; the rest is in the agent's spool");
+        } else if !complete {
+            self.add_note("the gateway's copy of the output differs from the digest that the agent recorded");
+        }
         (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
         (self.record.detail.log_len, self.record.detail.console_len) = (self.live.log_len, self.live.console_len);
         let (state, cause) = self.judged(outcome);
@@ -59,14 +70,17 @@ impl Keeper {
         match told {
             (Some(state), Some(cause)) if state.is_end() && self.record.state.may_become(state) => (state, cause),
             _ => {
-                let note = format!("the agent told an end that this gateway does not know ({}, {})", outcome.state, outcome.cause);
+                let note = format!(
+                    "the agent told an end that this gateway does not know ({}, {})",
+                    outcome.state, outcome.cause
+                );
                 self.add_note(&note);
                 (RunState::Errored, Cause::Incomplete)
             }
         }
     }
 
-    fn take_outcome(&mut self, outcome: &wire::Outcome, complete: bool, cut: bool) {
+    fn take_outcome(&mut self, outcome: &wire::Outcome, complete: bool) {
         let detail = self.detail();
         detail.rc = outcome.rc;
         detail.message.clone_from(&outcome.message);
@@ -89,11 +103,6 @@ impl Keeper {
         detail.log_sha256.clone_from(&outcome.log_sha256);
         detail.console_sha256.clone_from(&outcome.console_sha256);
         detail.complete = complete;
-        if cut {
-            self.add_note("the output passed the gateway's limit per run; the rest is in the agent's spool");
-        } else if !complete {
-            self.add_note("the gateway's copy of the output differs from the digest that the agent recorded");
-        }
     }
 
     fn add_note(&mut self, text: &str) {

@@ -67,6 +67,10 @@ pub(crate) struct Keeper {
     /// What the agent said when it refused the attempt.
     pub(super) refused: Option<tonic::Status>,
     pub(super) refetched: u32,
+    /// Follow from offset 0, since the agent has less than the mirror.
+    pub(super) from_start: bool,
+    /// Why the agent, although it is there, cannot look after this run.
+    pub(super) trouble: Option<String>,
     queue_deadline: Option<Duration>,
     tick: tokio::time::Interval,
     cancelling: Option<BoxFuture<'static, Result<CancelMode, String>>>,
@@ -115,6 +119,8 @@ impl Keeper {
             unfit: BTreeMap::new(),
             refused: None,
             refetched: 0,
+            from_start: false,
+            trouble: None,
             queue_deadline,
             tick,
             cancelling: None,
@@ -160,26 +166,42 @@ impl Keeper {
         if self.record.cancel.is_some() {
             return self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await;
         }
+        let mut seat = None;
         if self.record.attempt > 0 {
-            // It was given back: not at once again, and ever less often.
+            // It was given back: for a while not to the same agent again, and ever longer.
             let pause = self.inner.options.backoff.0 * 2u32.saturating_pow(self.record.attempt.min(16));
-            let said = self.refused.as_ref().map(|s| format!(": {}", s.message())).unwrap_or_default();
-            self.waiting(Some(format!("agent {} gave it back{said}; it is placed again soon", self.record.host)));
-            self.during(None, tokio::time::sleep(pause.min(LONGEST_PAUSE))).await?;
+            seat = self.take_turn(Some(pause.min(LONGEST_PAUSE))).await?;
         }
-        let mut need = self.record.detail.need.clone();
-        need.unfit.clone_from(&self.unfit);
-        let (run, principal) = (self.record.run, self.record.principal.clone());
-        let fleet = self.inner.fleet.clone();
-        self.live.waiting = None;
-        let mut ticket = fleet.enqueue(run, &principal, need, self.active.view.clone());
-        let seat = self.during(None, ticket.seat()).await?;
-        drop(ticket);
+        if seat.is_none() {
+            seat = self.take_turn(None).await?;
+        }
         let Some(seat) = seat else { return Err(Left::Stopping) };
         if !self.has_the_file(&seat).await? {
             return Ok(());
         }
         self.hand_over(seat).await
+    }
+
+    /// Stands in the queue until there is a seat; with `avoid_for` only for so long, and not for a seat of the agent
+    /// that gave it back.
+    async fn take_turn(&mut self, avoid_for: Option<Duration>) -> Result<Option<Seat>, Left> {
+        let mut need = self.record.detail.need.clone();
+        need.unfit.clone_from(&self.unfit);
+        if avoid_for.is_some() {
+            let said = self.refused.as_ref().map_or("it gave it back", |status| status.message());
+            need.unfit.insert(self.record.agent_id.clone(), format!("{said}; it is asked again soon"));
+        }
+        let (run, principal) = (self.record.run, self.record.principal.clone());
+        let fleet = self.inner.fleet.clone();
+        self.live.waiting = None;
+        let mut ticket = fleet.enqueue(run, &principal, need, self.active.view.clone());
+        let granted = async {
+            match avoid_for {
+                None => ticket.seat().await,
+                Some(pause) => tokio::time::timeout(pause, ticket.seat()).await.unwrap_or_default(),
+            }
+        };
+        self.during(None, granted).await
     }
 
     /// Looks before the leap: an attempt on a host without the do-file would be spent for nothing.
@@ -196,7 +218,9 @@ impl Keeper {
         for answer in seen.into_iter().filter(|a| a.agent_id == seat.agent_id) {
             let problem = match answer.reply.problem {
                 problem if !problem.is_empty() => problem,
-                _ if !wanted.is_empty() && *wanted != answer.reply.sha256 => "the do-file has other bytes there".to_owned(),
+                _ if !wanted.is_empty() && *wanted != answer.reply.sha256 => {
+                    "the do-file has other bytes there".to_owned()
+                }
                 _ => continue,
             };
             self.unfit.insert(answer.agent_id, problem);
@@ -225,7 +249,11 @@ impl Keeper {
 
     /// Does something that may take long, and meanwhile serves wishes, looks at the time, and tells the agent of a
     /// wish to end where there is a link.
-    pub(super) async fn during<T>(&mut self, link: Option<&Arc<Link>>, work: impl Future<Output = T>) -> Result<T, Left> {
+    pub(super) async fn during<T>(
+        &mut self,
+        link: Option<&Arc<Link>>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Left> {
         let mut work = pin!(work);
         let stop = self.inner.deps.tasks.stopping();
         loop {
@@ -323,9 +351,11 @@ impl Keeper {
             Command::DeclareDead { by, reply } => {
                 let host = &self.record.host;
                 let refused = match self.record.state {
-                    RunState::Starting | RunState::Running if self.silent_for().is_none() => Some(format!(
-                        "agent {host} is connected and looks after this run: cancel it instead, with mode kill if need be"
-                    )),
+                    RunState::Starting | RunState::Running if self.silent_for().is_none() && self.trouble.is_none() => {
+                        Some(format!(
+                            "agent {host} is connected and looks after this run: cancel it instead, with mode kill if need be"
+                        ))
+                    }
                     RunState::Starting | RunState::Running => None,
                     RunState::Queued => Some("it waits and is on no agent: cancel it instead".to_owned()),
                     state => Some(format!("it is {state} already")),
@@ -334,8 +364,9 @@ impl Keeper {
                     let _ = reply.send(Err(ControlError::WrongState(text)));
                     return Ok(());
                 }
-                self.record.detail.message =
-                    format!("{by} declared agent {host} dead; the output so far is kept, and if the agent returns its record counts");
+                self.record.detail.message = format!(
+                    "{by} declared agent {host} dead; the output so far is kept, and if the agent returns its record counts"
+                );
                 self.lose(Cause::DeclaredDead).await?;
                 let _ = reply.send(Ok(view(&self.record, &self.live)));
                 Err(Left::Moved)

@@ -215,7 +215,11 @@ impl Runs {
     /// As [`Runs::find`].
     pub async fn watch(&self, who: &Principal, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
         if let Some(active) = self.0.table.get(run) {
-            return if may(who, &active.principal) { Ok(active.view.subscribe()) } else { Err(FindError::Unknown(run.to_string())) };
+            return if may(who, &active.principal) {
+                Ok(active.view.subscribe())
+            } else {
+                Err(FindError::Unknown(run.to_string()))
+            };
         }
         let record = self.record(run).await?.filter(|r| may(who, &r.principal));
         let record = record.ok_or_else(|| FindError::Unknown(run.to_string()))?;
@@ -241,7 +245,9 @@ impl Runs {
     /// See [`ControlError`].
     pub async fn declare_dead(&self, who: &Principal, run: RunId) -> Result<RunView, ControlError> {
         if who.scope != Scope::Operate {
-            return Err(ControlError::Forbidden("declaring an agent dead needs a token with scope `operate`".to_owned()));
+            return Err(ControlError::Forbidden(
+                "declaring an agent dead needs a token with scope `operate`".to_owned(),
+            ));
         }
         let by = who.name.clone();
         let before = self.get(who, run).await?;

@@ -174,7 +174,10 @@ async fn look(inner: &Arc<Inner>, checked: &mut Checked) -> Result<Vec<String>, 
 fn room(inner: &Inner, who: &Principal) -> Result<(), SubmitError> {
     let options = &inner.options;
     let text = if inner.fleet.queued() >= options.max_queued {
-        format!("{} runs are waiting already, the most that are taken: try again when some have started", options.max_queued)
+        format!(
+            "{} runs are waiting already, the most that are taken: try again when some have started",
+            options.max_queued
+        )
     } else if inner.table.count_of(&who.name) >= options.max_per_principal {
         let most = options.max_per_principal;
         format!("you have {most} unfinished runs, the most for one principal: wait for some to end, or cancel some")

@@ -63,10 +63,10 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         args: detail.args.clone(),
         waiting: live.waiting.clone().filter(|_| !ended),
         progress: live.progress.clone().filter(|_| !ended),
-        cancel_requested: record.cancel.as_ref().map(|wish| CancelRequested {
-            by: wish.by.clone(),
-            at: rfc3339(wish.at_ms).unwrap_or_default(),
-        }),
+        cancel_requested: record
+            .cancel
+            .as_ref()
+            .map(|wish| CancelRequested { by: wish.by.clone(), at: rfc3339(wish.at_ms).unwrap_or_default() }),
         command: some(&detail.command),
         location: detail.location.clone(),
         engine: some(&detail.engine),

@@ -174,7 +174,7 @@ async fn a_run_goes_where_its_file_is() {
 }
 
 impl World {
-    async fn until_up(&self, n: usize) {
+    pub(super) async fn until_up(&self, n: usize) {
         let up = async {
             while self.runs().hosts(&root()).hosts.iter().filter(|h| h.state == "up").count() < n {
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -101,10 +101,7 @@ async fn an_attempt_that_never_began_is_revoked_and_made_anew() {
     assert_eq!(agent.shared.state().revoked[&run.to_string()], 1, "proved before the second left");
     assert_eq!(agent.shared.state().run_calls, [(run.to_string(), 1), (run.to_string(), 2)]);
     let causes: Vec<_> = world.history(run).await.into_iter().take(4).collect();
-    assert_eq!(
-        causes,
-        [FIRST[0], FIRST[1], (Queued, Cause::Returned, 1), (Starting, Cause::Dispatched, 2)]
-    );
+    assert_eq!(causes, [FIRST[0], FIRST[1], (Queued, Cause::Returned, 1), (Starting, Cause::Dispatched, 2)]);
     world.stop().await;
 }
 
@@ -132,6 +129,43 @@ async fn what_an_agent_will_never_take_ends() {
     assert_eq!(view.cause, Cause::SpawnFailed);
     assert_eq!(view.message.unwrap(), "agent stata1 did not take it: cannot be written into a wrapper");
     assert_eq!(agent.shared.state().run_calls.len(), 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_without_room_is_not_the_only_one_asked() {
+    let world = World::new().await;
+    let full = Fake::with("a-full", |i| i.pool = "a".to_owned(), SECRET).join(world.addr()).await;
+    full.shared.change(|s| s.fail_run = vec![(Status::resource_exhausted("no room in the spool"), false); 99]);
+    world.until_up(1).await;
+    let run = world.submit(text("display 1\n")).await;
+    let why = "agent a-full cannot run it: no room in the spool; it is asked again soon";
+    world.until(run, "why", |v| v.waiting.as_deref() == Some(why)).await;
+    let roomy = Fake::with("b-roomy", |i| i.pool = "b".to_owned(), SECRET).join(world.addr()).await;
+    roomy.got(run).await;
+    roomy.ends(run, Succeeded, Cause::Completed);
+    let attempts = world.state(run, Succeeded).await.attempt;
+    assert_eq!(attempts as usize, full.shared.state().run_calls.len() + 1, "each attempt is one call");
+    assert_eq!(full.shared.state().revoked[&run.to_string()], attempts - 1, "and each was proved not to have begun");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_crash_of_the_host_took_is_kept_here() {
+    let world = World::new().await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b"first\nsecond\n");
+    world.until(run, "both lines", |v| v.output_bytes == 13).await;
+    agent.vanish().await;
+    agent.shared.change(|s| s.runs.get_mut(&run.to_string()).unwrap().log.truncate(6));
+    agent.ends(run, Errored, Cause::HostRebooted);
+    agent.come_back(world.addr()).await;
+    let view = world.state(run, Errored).await;
+    assert_eq!(world.log(run).await, b"first\nsecond\n");
+    assert!(!view.output_complete);
+    assert!(view.note.unwrap().contains("the gateway has kept it"));
     world.stop().await;
 }
 
@@ -166,7 +200,8 @@ async fn an_agent_with_another_secret_gets_no_code() {
     agent.listen().await;
     agent.register(world.addr()).await;
     let run = world.submit(text("display 1\n")).await;
-    let view = world.until(run, "the reason", |v| v.waiting.as_deref().is_some_and(|w| w.contains("join secret"))).await;
+    let view =
+        world.until(run, "the reason", |v| v.waiting.as_deref().is_some_and(|w| w.contains("join secret"))).await;
     assert_eq!(view.state, Queued);
     assert!(agent.shared.state().run_calls.is_empty());
     world.stop().await;

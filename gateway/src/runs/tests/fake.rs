@@ -16,7 +16,10 @@ use longhaul_proto::{
     wire::{self, agent_server::AgentServer, fleet_client::FleetClient, run_event::Event},
 };
 use tokio::{net::TcpListener, sync::mpsc, sync::watch};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::{
+    StreamExt,
+    wrappers::{ReceiverStream, TcpListenerStream},
+};
 use tonic::{Request, Response, Status, transport::Channel};
 
 /// The secret of all test worlds.
@@ -113,7 +116,12 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.shared.info.lock().unwrap().advertise = format!("http://{}", listener.local_addr().unwrap());
         let server = tonic::transport::Server::builder().add_service(AgentServer::new(Service(self.shared.clone())));
-        self.tasks.spawn_until_stop(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        let prompt = TcpListenerStream::new(listener).map(|stream| {
+            let stream = stream?;
+            stream.set_nodelay(true)?;
+            Ok::<_, std::io::Error>(stream)
+        });
+        self.tasks.spawn_until_stop(server.serve_with_incoming(prompt));
     }
 
     /// Serves, registers, and beats.
@@ -362,8 +370,10 @@ impl wire::agent_server::Agent for Service {
     async fn follow(&self, request: Request<wire::FollowRequest>) -> Answer<Self::FollowStream> {
         self.0.guard.check(request.metadata())?;
         let wire::FollowRequest { run_id, log_offset, with_submission, .. } = request.into_inner();
-        if !self.0.state().runs.contains_key(&run_id) {
-            return Err(Status::not_found("no such run here"));
+        match self.0.state().runs.get(&run_id) {
+            None => return Err(Status::not_found("no such run here")),
+            Some(run) if log_offset > run.log.len() as u64 => return Err(Status::out_of_range("past its end")),
+            Some(_) => {}
         }
         Ok(Response::new(self.stream(run_id, log_offset, with_submission)))
     }

@@ -3,6 +3,7 @@
 mod ask;
 mod attempts;
 mod fake;
+mod latency;
 mod returning;
 mod seats;
 mod upkeep;

@@ -120,6 +120,22 @@ async fn only_a_silent_agent_can_be_declared_dead() {
 }
 
 #[tokio::test]
+async fn an_agent_that_forgot_a_run_leaves_it_to_a_person() {
+    let world = World::new().await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = running(&world, &agent, "display 1\n").await;
+    agent.vanish().await;
+    agent.shared.change(|s| s.runs.clear());
+    agent.come_back(world.addr()).await;
+    let so = |v: &RunView| v.note.as_deref().is_some_and(|n| n.contains("does not know this run"));
+    let view = world.until(run, "words", so).await;
+    assert_eq!(view.state, Running, "its word alone is no end");
+    let view = world.runs().declare_dead(&root(), run).await.unwrap();
+    assert_eq!((view.state, view.output_bytes), (Lost, 6));
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_run_the_ledger_does_not_know_is_imported() {
     let world = World::new().await;
     let mut agent = Fake::new("stata1");

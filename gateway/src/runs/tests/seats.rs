@@ -84,7 +84,8 @@ async fn who_may_take_no_runs_is_told_why() {
     let reply = hidden.register(world.addr()).await;
     assert_eq!(reply.problem, "");
     let here = world.submit(SubmitRequest { host: Some("hidden".to_owned()), ..text("display 2\n") }).await;
-    let view = world.until(here, "why", |v| v.waiting.as_deref().is_some_and(|w| w.contains("cannot be dialled"))).await;
+    let view =
+        world.until(here, "why", |v| v.waiting.as_deref().is_some_and(|w| w.contains("cannot be dialled"))).await;
     assert_eq!(view.state, Queued);
     let host = world.runs().hosts(&ann()).hosts.into_iter().find(|h| h.name == "hidden").unwrap();
     assert_eq!(host.state, "unreachable");
