@@ -94,6 +94,9 @@ pub(crate) struct Up {
     /// Seats of this host's licence [default: 1].
     #[arg(long, value_name = "N")]
     pub(crate) seats: Option<u32>,
+    /// Folder under which do-files may be run; may be repeated [default: the home of this user].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Vec<PathBuf>,
     /// Answer without a token; on loopback addresses only.
     #[arg(long)]
     pub(crate) no_auth: bool,
@@ -374,6 +377,7 @@ impl Cli {
             Command::Up(up) => {
                 s.listen = up.listen.clone();
                 s.seats = up.seats;
+                s.roots = (!up.root.is_empty()).then(|| up.root.clone());
                 s.no_auth = up.no_auth.then_some(true);
                 up.engine.put(s);
             }
@@ -444,7 +448,7 @@ mod tests {
     #[test]
     fn the_documented_lines_parse() {
         for line in [
-            "up --listen 127.0.0.1:0 --data /d --engine standin --stata /s --seats 2 --no-auth",
+            "up --listen 127.0.0.1:0 --data /d --engine standin --stata /s --seats 2 --root /srv --no-auth",
             "gateway --listen 0.0.0.0:7447 --advertise http://gw:7447 --data /d --no-auth",
             "agent --gateway http://gw:7447 --listen 0.0.0.0:7448 --advertise http://s1:7448 --name s1 --label a=b \
              --label c=d --licence lab --root /srv --root /home --data /d --engine stata --stata /s --seats 1 \
