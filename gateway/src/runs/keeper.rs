@@ -22,13 +22,13 @@ use longhaul_proto::{
 use tokio::sync::mpsc;
 
 use super::{
-    ControlError, Inner,
+    Inner,
     active::{Active, Command},
     view::{Live, view},
 };
 use crate::{
     fleet::{Seat, link::Link},
-    ledger::{CancelWish, Detail, LedgerError, Record, Transition},
+    ledger::{Detail, LedgerError, Record, Transition},
     metrics::count,
     mirror::Mirror,
 };
@@ -71,13 +71,13 @@ pub(crate) struct Keeper {
     pub(super) from_start: bool,
     /// Why the agent, although it is there, cannot look after this run.
     pub(super) trouble: Option<String>,
-    queue_deadline: Option<Duration>,
+    pub(super) queue_deadline: Option<Duration>,
     tick: tokio::time::Interval,
-    cancelling: Option<BoxFuture<'static, Result<CancelMode, String>>>,
+    pub(super) cancelling: Option<BoxFuture<'static, Result<CancelMode, String>>>,
     /// How hard the agent knows that it shall end.
-    cancelled: Option<CancelMode>,
+    pub(super) cancelled: Option<CancelMode>,
     /// A failed cancel is tried again at the next tick.
-    cancel_resting: bool,
+    pub(super) cancel_resting: bool,
 }
 
 /// What [`Keeper::during`] woke up for.
@@ -292,144 +292,6 @@ impl Keeper {
                 }
             }
         }
-    }
-
-    fn start_cancelling(&mut self, link: &Arc<Link>) {
-        let Some(wish) = &self.record.cancel else { return };
-        if self.cancelling.is_some() || self.cancel_resting || self.cancelled == Some(wish.mode) {
-            return;
-        }
-        let mode = wish.mode;
-        let wire_mode = match mode {
-            CancelMode::Break => wire::CancelMode::Break,
-            CancelMode::Terminate => wire::CancelMode::Terminate,
-            CancelMode::Kill => wire::CancelMode::Kill,
-        };
-        let run_id = self.record.run.to_string();
-        let (mut client, request) =
-            link.control(wire::CancelRequest { run_id, mode: wire_mode.into(), by: wish.by.clone() });
-        let limit = self.inner.options.call_timeout;
-        self.cancelling = Some(Box::pin(async move {
-            match tokio::time::timeout(limit, client.cancel(request)).await {
-                Ok(Ok(reply)) if reply.get_ref().known => Ok(mode),
-                Ok(Ok(_)) => Err("it does not know the run".to_owned()),
-                Ok(Err(status)) => Err(status.message().to_owned()),
-                Err(_) => Err("it does not answer".to_owned()),
-            }
-        }));
-    }
-
-    async fn obey(&mut self, command: Command) -> Result<(), Left> {
-        match command {
-            Command::Cancel { by, mode, reply } => {
-                let wish = CancelWish { by, at_ms: self.inner.deps.clock.unix_ms(), mode };
-                match self.inner.ledger.want_cancel(self.record.run, wish.clone()).await {
-                    Ok(true) => {
-                        let first = self.record.cancel.take().unwrap_or_else(|| wish.clone());
-                        self.record.cancel = Some(CancelWish { mode, ..first });
-                        self.cancel_resting = false;
-                        let moved = if self.record.state == RunState::Queued {
-                            self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await?;
-                            Err(Left::Moved)
-                        } else {
-                            self.publish();
-                            Ok(())
-                        };
-                        let _ = reply.send(Ok(view(&self.record, &self.live)));
-                        moved
-                    }
-                    Ok(false) => {
-                        let _ = reply.send(Ok(view(&self.record, &self.live)));
-                        Ok(())
-                    }
-                    Err(error) => {
-                        let _ = reply.send(Err(ControlError::Ledger(error)));
-                        Ok(())
-                    }
-                }
-            }
-            Command::DeclareDead { by, reply } => {
-                let host = &self.record.host;
-                let refused = match self.record.state {
-                    RunState::Starting | RunState::Running if self.silent_for().is_none() && self.trouble.is_none() => {
-                        Some(format!(
-                            "agent {host} is connected and looks after this run: cancel it instead, with mode kill if need be"
-                        ))
-                    }
-                    RunState::Starting | RunState::Running => None,
-                    RunState::Queued => Some("it waits and is on no agent: cancel it instead".to_owned()),
-                    state => Some(format!("it is {state} already")),
-                };
-                if let Some(text) = refused {
-                    let _ = reply.send(Err(ControlError::WrongState(text)));
-                    return Ok(());
-                }
-                self.record.detail.message = format!(
-                    "{by} declared agent {host} dead; the output so far is kept, and if the agent returns its record counts"
-                );
-                self.lose(Cause::DeclaredDead).await?;
-                let _ = reply.send(Ok(view(&self.record, &self.live)));
-                Err(Left::Moved)
-            }
-            Command::Adopt { agent_id, host, pool, attempt } => {
-                if self.record.state != RunState::Queued || attempt <= self.record.attempt {
-                    return Ok(());
-                }
-                let seat = self.inner.fleet.hold(self.record.run, &agent_id, &host, &pool);
-                self.step(RunState::Starting, Cause::Dispatched, attempt, Some((agent_id, host, pool))).await?;
-                self.seat = Some(seat);
-                self.unsent = false;
-                Err(Left::Moved)
-            }
-        }
-    }
-
-    fn silent_for(&self) -> Option<Duration> {
-        match self.record.state {
-            RunState::Starting | RunState::Running => self.inner.fleet.silent_for(&self.record.agent_id),
-            _ => None,
-        }
-    }
-
-    async fn look_at_time(&mut self) -> Result<(), Left> {
-        self.cancel_resting = false;
-        if self.record.state == RunState::Queued {
-            if self.queue_deadline.is_some_and(|at| self.inner.deps.clock.monotonic() >= at) {
-                let limit = self.record.detail.queue_timeout_ms as f64 / 1000.0;
-                self.record.detail.message = format!("it waited for {limit} s, its limit; the code never began");
-                self.step(RunState::TimedOut, Cause::QueueTimeout, self.record.attempt, None).await?;
-                return Err(Left::Moved);
-            }
-            return Ok(());
-        }
-        let silent = self.silent_for();
-        if silent.map(|d| d.as_secs()) != self.live.silent_for.map(|d| d.as_secs()) {
-            self.live.silent_for = silent;
-            let host = &self.record.host;
-            self.live.waiting = silent.filter(|_| self.record.state == RunState::Starting).map(|d| {
-                format!("agent {host} is silent for {} s; whether the run began there is not known yet", d.as_secs())
-            });
-            self.publish();
-        }
-        if let (Some(silent), Some(horizon)) = (silent, self.inner.options.lost_after)
-            && silent >= horizon
-        {
-            self.record.detail.message = format!(
-                "agent {} was not heard for {} s; the output so far is kept, and if the agent returns its record counts",
-                self.record.host,
-                silent.as_secs()
-            );
-            self.lose(Cause::AgentGone).await?;
-            return Err(Left::Moved);
-        }
-        Ok(())
-    }
-
-    async fn lose(&mut self, cause: Cause) -> Result<(), Left> {
-        (self.record.detail.log_len, self.record.detail.console_len) = (self.live.log_len, self.live.console_len);
-        self.step(RunState::Lost, cause, self.record.attempt, None).await?;
-        self.seat = None;
-        Ok(())
     }
 
     /// Moves the run: durable first, then told.

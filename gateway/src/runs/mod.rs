@@ -15,6 +15,7 @@
 //! - [`check`] turns a request into a submission, or says what is wrong with it;
 //! - [`submit`] answers with an earlier run where one answers, and otherwise makes the record and then the run;
 //! - [`keeper`] is the story of one unfinished run: one task that owns it from its record to its end;
+//! - [`wishes`] is what others ask of it meanwhile, and what time does to it;
 //! - [`attend`] follows an attempt at its agent, [`ending`] records its end;
 //! - [`view`] is what others see of it, published on a `watch` that never makes the keeper wait.
 
@@ -28,6 +29,7 @@ pub(crate) mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod view;
+mod wishes;
 
 use std::sync::Arc;
 
