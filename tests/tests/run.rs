@@ -88,6 +88,8 @@ async fn wait_log_and_runs_find_a_detached_run_by_its_short_name() {
     let id = view.run_id.to_string();
     let short = &id[id.len() - 8..];
     gateway.api.wait_output(view.run_id, "started detached").await;
+    // As the do-file itself could ask, by `shell longhaul runs`: its processes carry the run's mark.
+    lab.env("LONGHAUL_RUN_ID", &id);
     assert!(lab.run(["runs"]).await.out.contains(short));
     lab.open_gate("detached");
     let waited = lab.run(["wait", short]).await;

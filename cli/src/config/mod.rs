@@ -25,8 +25,8 @@ const SYSTEM: &str = "/etc/longhaul/config.toml";
 /// Begins every variable of ours.
 const PREFIX: &str = "LONGHAUL_";
 /// Variables that are no settings: the log filter is read before configuration is, the others are the stand-in's
-/// faults and the tests' own.
-const NOT_SETTINGS: &[&str] = &["CONFIG", "LOG", "REQUIRE", "CORPUS", "REGENERATE"];
+/// faults, the mark that a run's processes carry, and the tests' own.
+const NOT_SETTINGS: &[&str] = &["CONFIG", "LOG", "REQUIRE", "CORPUS", "REGENERATE", "RUN_ID"];
 /// Beginnings of such variables.
 const NOT_SETTINGS_PREFIX: &[&str] = &["STANDIN_", "CHAOS", "TEST_"];
 
