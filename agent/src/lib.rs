@@ -27,8 +27,8 @@ mod seen;
 mod service;
 mod source;
 pub mod spool;
-pub mod stata;
 mod start;
+pub mod stata;
 pub mod supervisor;
 mod verdict;
 

@@ -19,6 +19,8 @@ pub(crate) struct LiveReader {
     spool: Spool,
     file: Option<File>,
     offset: u64,
+    /// Empty while nothing is read: an agent may hold many runs.
+    buffer: Vec<u8>,
     view: ViewFinder,
     progress: ProgressReader,
 }
@@ -27,7 +29,7 @@ impl LiveReader {
     /// A reader at the log's start. Missing files are waited for.
     pub(crate) fn new(spool: &Spool) -> Self {
         let (view, progress) = readers(spool);
-        Self { spool: spool.clone(), file: None, offset: 0, view, progress }
+        Self { spool: spool.clone(), file: None, offset: 0, buffer: vec![], view, progress }
     }
 
     /// Takes the next bytes; `false` when there were none.
@@ -44,11 +46,14 @@ impl LiveReader {
             (self.view, self.progress) = readers(&self.spool);
         }
         let Some(file) = &self.file else { return Ok(false) };
-        let mut buffer = vec![0_u8; STEP];
-        let n = file.read_at(&mut buffer, self.offset)?;
+        self.buffer.resize(STEP, 0);
+        let n = file.read_at(&mut self.buffer, self.offset)?;
         self.offset += n as u64;
-        self.view.push(&buffer[..n]);
-        self.progress.push(&buffer[..n]);
+        self.view.push(&self.buffer[..n]);
+        self.progress.push(&self.buffer[..n]);
+        if n < STEP {
+            self.buffer = vec![];
+        }
         Ok(n > 0)
     }
 

@@ -25,8 +25,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     name.push(format!(".{}.tmp", std::process::id()));
     let temp = folder.join(name);
     let written = (|| {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&temp)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&temp)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temp, path)

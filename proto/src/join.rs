@@ -40,7 +40,9 @@ pub struct JoinSecret(Arc<[u8]>);
 
 /// The secret is too short to be one.
 #[derive(Debug, thiserror::Error)]
-#[error("the join secret has fewer than {MIN_SECRET} characters: copy the whole line of the gateway's join-secret file")]
+#[error(
+    "the join secret has fewer than {MIN_SECRET} characters: copy the whole line of the gateway's join-secret file"
+)]
 pub struct SecretTooShort;
 
 impl JoinSecret {
@@ -105,9 +107,8 @@ impl Guard {
     /// # Errors
     /// `UNAUTHENTICATED` with what to do, when there is no proof or it is wrong.
     pub fn check(&self, metadata: &tonic::metadata::MetadataMap) -> Result<(), Status> {
-        let refuse = || {
-            Status::unauthenticated("join proof missing or wrong: gateway and agent must hold the same join secret")
-        };
+        let refuse =
+            || Status::unauthenticated("join proof missing or wrong: gateway and agent must hold the same join secret");
         let text = metadata.get(METADATA).and_then(|v| v.to_str().ok()).ok_or_else(refuse)?;
         let (nonce, proof) = text.split_once('.').ok_or_else(refuse)?;
         let want = hex(&self.secret.mac(b"client", nonce.as_bytes(), &self.nonce));
@@ -194,7 +195,9 @@ mod tests {
         assert_eq!(call("a secret of the lab", "a secret of the lab", false), Ok(()));
         assert!(call("a secret of the lab", "somebody else's secret", false).is_err());
         assert!(call("a secret of the lab", "a secret of the lab", true).is_err(), "a proof belongs to one process");
-        assert!(Guard::new(secret("a secret of the lab")).unwrap().check(&tonic::metadata::MetadataMap::new()).is_err());
+        assert!(
+            Guard::new(secret("a secret of the lab")).unwrap().check(&tonic::metadata::MetadataMap::new()).is_err()
+        );
         assert!(JoinSecret::new("short").is_err());
     }
 }

@@ -193,8 +193,8 @@ impl Owner {
     async fn read_log(&mut self) {
         let Some(mut reader) = self.live.take().or_else(|| Some(LiveReader::new(&self.spool))) else { return };
         let read = tokio::task::spawn_blocking(move || {
-            // A few steps only: an owner must come back to its commands.
-            for _ in 0..8 {
+            // So many steps (8 MiB) only: an owner must come back to its commands.
+            for _ in 0..32 {
                 if !reader.advance().unwrap_or(false) {
                     break;
                 }

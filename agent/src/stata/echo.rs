@@ -56,6 +56,11 @@ impl Classifier {
         kind
     }
 
+    /// Whether a line that [`is_output`] is [`Kind::Output`] here, and leaves this classifier as it is.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.in_echo && !self.body && self.next_body.is_none()
+    }
+
     fn look<'a>(&self, text: &'a str) -> Kind<'a> {
         let trimmed = text.trim_end();
         if trimmed.is_empty() {
@@ -109,6 +114,22 @@ impl Classifier {
             self.body = false;
             self.next_body = None;
         }
+    }
+}
+
+/// Whether a line is sure to be output where no echo is open, told from its first and last bytes: what most lines of a
+/// large log are. A line that may be more (a part of Stata's banner, or an absolute path too) is not.
+pub(super) fn is_output(raw: &[u8]) -> bool {
+    let (first, last) = (raw.trim_ascii_start(), raw.trim_ascii_end());
+    let ([head, ..], [.., tail]) = (first, last) else { return false };
+    if !head.is_ascii_graphic() || !tail.is_ascii_graphic() || *tail == b'-' || matches!(head, b'/' | b'_') {
+        return false;
+    }
+    match raw {
+        [b'.', b' ', ..] | [b'.'] | [b':', ..] => false,
+        [b'r', b'(' | b';', ..] => false,
+        [b'e', ..] => !raw.starts_with(b"end of do-file"),
+        _ => true,
     }
 }
 
@@ -227,6 +248,22 @@ mod tests {
         check(" ..--Break--\nr(1);\nr(111); t=0.69 22:24:13\nr; t=0.00 2:04:05\n", "Brrt");
         check("r(); r(1)\nr(12x);\nr(99999999999999999999);\n.5\n.\n", "ooooC");
         check(". . file close output\n", "C");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn sure_output_is_output(line in r"([.:>er/_ x1-]|end of do-file|r\(1\);|--Break--| |\u{3000}|\u{b}|\PC){0,6}") {
+            for before in ["", "x", ". mata", ": x = 1\nout"] {
+                let mut classifier = Classifier::default();
+                before.lines().for_each(|l| { classifier.next(l); });
+                if is_output(line.as_bytes()) && classifier.is_idle() {
+                    let as_it_was = format!("{classifier:?}");
+                    proptest::prop_assert_eq!(classifier.next(&line), Kind::Output);
+                    proptest::prop_assert_eq!(format!("{classifier:?}"), as_it_was);
+                    proptest::prop_assert!(!crate::stata::banner::is_art(&line));
+                }
+            }
+        }
     }
 
     #[test]

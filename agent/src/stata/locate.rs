@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::echo::{Classifier, Kind};
-use super::lines::{Line, LineReader};
+use super::echo::{Classifier, Kind, is_output};
+use super::lines::{Line, LineReader, Taker};
 use call::{Call, Macros, Verb};
 use source::Source;
 
@@ -137,7 +137,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
     /// Takes the next bytes of the log.
     pub fn push(&mut self, bytes: &[u8]) {
         let mut reader = std::mem::take(&mut self.reader);
-        reader.push(bytes, |line| self.line(&line));
+        reader.push_to(bytes, self);
         self.reader = reader;
     }
 
@@ -153,6 +153,17 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
     /// The line that the outermost do-file is at, as far as complete echoes tell.
     pub fn outermost_line(&self) -> Option<u32> {
         self.frames.first()?.line
+    }
+
+    /// Whether [`Locator::output`] will do for a line that [`is_output`].
+    pub(super) fn is_idle(&self) -> bool {
+        self.classifier.is_idle() && self.echo.is_none() && !self.entering
+    }
+
+    /// Takes such a line: a failure before it was not the last.
+    pub(super) fn output(&mut self) {
+        self.at_code = false;
+        self.failed = None;
     }
 
     pub(super) fn line(&mut self, line: &Line) {
@@ -317,6 +328,20 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         let place = |f: &Frame| Place { file: f.file.clone(), path: f.path.clone(), line: f.line };
         let (last, callers) = self.frames.split_last()?;
         Some(Location { place: place(last), callers: callers.iter().map(place).collect() })
+    }
+}
+
+impl<F: Fn(&Path) -> Option<Vec<u8>>> Taker for Locator<F> {
+    fn line(&mut self, line: Line) {
+        Self::line(self, &line);
+    }
+
+    fn plain(&mut self, raw: &[u8], _: u64, _: u64) -> bool {
+        let done = self.is_idle() && is_output(raw);
+        if done {
+            self.output();
+        }
+        done
     }
 }
 

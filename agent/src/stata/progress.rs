@@ -7,12 +7,16 @@
 //!
 //! A number is no progress because it has a slash or a percent sign: tables are full of them. So a loop's line counts
 //! only with a word that says so, in brackets, or once the same line came again with a larger number.
+//!
+//! Nobody needs the progress of a moment ago, so a reader that is behind does not read all: of a large batch of bytes
+//! it reads every command, header and line of dots, so that the stack of blocks stays right, but of the lines that
+//! loops print only the first few and those near the end.
 
 mod dots;
 mod loops;
 
-use super::echo::{Classifier, Kind};
-use super::lines::{Line, LineReader};
+use super::echo::{Classifier, Kind, is_output};
+use super::lines::{Line, LineReader, Taker};
 use super::locate::{Locator, Start};
 use super::view::ViewFinder;
 use super::wrapper::Wrapper;
@@ -22,6 +26,11 @@ use std::path::Path;
 
 /// Longest text, characters: what an MCP progress message shows.
 pub const TEXT: usize = 200;
+
+/// Of a batch, bytes at its end of which every line is read: some dozens of lines, enough to believe a loop's shape.
+const NEAR: u64 = 8 * 1024;
+/// Before these, lines of loops that are read.
+const FAR: u32 = 64;
 
 /// The latest progress.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -90,18 +99,11 @@ impl ProgressReader {
     /// Takes the next bytes of the log.
     pub fn push(&mut self, bytes: &[u8]) {
         let Self { reader, state, script, gate } = self;
-        reader.push(bytes, |line| {
-            if let Some(gate) = gate {
-                gate.line(&line);
-                if !gate.shows(line.start) {
-                    return;
-                }
-            }
-            if let Some(script) = script {
-                script.locator.line(&line);
-            }
-            state.line(&line);
-        });
+        if let Some(gate) = gate {
+            gate.expect(bytes);
+        }
+        let near = (reader.position() + bytes.len() as u64).saturating_sub(NEAR);
+        reader.push_to(bytes, &mut Batch { state, script, gate, near, far: FAR });
     }
 
     /// The progress after all bytes so far, a line that is not complete included.
@@ -125,7 +127,65 @@ impl ProgressReader {
     }
 }
 
+/// The lines of one push.
+struct Batch<'a> {
+    state: &'a mut State,
+    script: &'a mut Option<Script>,
+    gate: &'a mut Option<ViewFinder>,
+    /// From this offset on every line is read.
+    near: u64,
+    /// Lines of loops that may still be read before it.
+    far: u32,
+}
+
+impl Taker for Batch<'_> {
+    fn line(&mut self, line: Line) {
+        if let Some(gate) = self.gate {
+            gate.line(&line);
+            if !gate.shows(line.start) {
+                return;
+            }
+        }
+        if let Some(script) = self.script {
+            script.locator.line(&line);
+        }
+        self.state.line(&line);
+    }
+
+    fn plain(&mut self, raw: &[u8], start: u64, end: u64) -> bool {
+        if !is_output(raw) || self.gate.as_ref().is_some_and(|g| !g.is_idle()) {
+            return false;
+        }
+        let shown = self.gate.as_ref().is_none_or(|g| g.shows(start));
+        if shown {
+            let idle = self.script.as_ref().is_none_or(|s| s.locator.is_idle()) && self.state.classifier.is_idle();
+            if !idle || self.state.wants(raw) {
+                return false;
+            }
+            if loops::may_count(raw) && (start >= self.near || self.far > 0) {
+                self.far = self.far.saturating_sub(1);
+                return false;
+            }
+            if let Some(script) = self.script {
+                script.locator.output();
+            }
+        }
+        if let Some(gate) = self.gate {
+            gate.output(end);
+        }
+        true
+    }
+}
+
 impl State {
+    /// Whether an output line can say anything, a loop's count aside; cheap, and never wrong with a no.
+    fn wants(&self, raw: &[u8]) -> bool {
+        (self.dots.is_open() && Dots::may_take(raw)) || dots::may_be_header(raw) || {
+            let words = raw.trim_ascii_start();
+            STATUS.iter().any(|s| words.starts_with(s.as_bytes()))
+        }
+    }
+
     fn line(&mut self, line: &Line) {
         let text = line.text.as_str();
         match self.classifier.next(text) {
@@ -207,12 +267,14 @@ impl State {
     }
 }
 
+/// How such lines begin.
+const STATUS: [&str; 8] =
+    ["Iteration ", "EM iteration", "Fitting ", "Refining ", "Performing ", "Getting ", "Rescale", "Computing "];
+
 /// Lines of an estimation that say where it is without saying how far.
 fn status(text: &str) -> Option<String> {
     let words = text.trim();
-    let starts =
-        ["Iteration ", "EM iteration", "Fitting ", "Refining ", "Performing ", "Getting ", "Rescale", "Computing "];
-    let is = starts.iter().any(|s| words.starts_with(s)) && !words.contains('|');
+    let is = STATUS.iter().any(|s| words.starts_with(s)) && !words.contains('|');
     is.then(|| words.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 

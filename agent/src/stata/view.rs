@@ -6,8 +6,8 @@
 //! to be the wrapper's are held back: [`ViewFinder::settled`] never passes what the finished view will show.
 
 use super::banner;
-use super::echo::{Classifier, Kind};
-use super::lines::{Dialect, Line, LineReader, MAX_LINE};
+use super::echo::{Classifier, Kind, is_output};
+use super::lines::{Dialect, Line, LineReader, MAX_LINE, Taker};
 use super::wrapper::Wrapper;
 
 /// A range of bytes of the log.
@@ -34,6 +34,8 @@ pub struct ViewFinder {
     blank: Option<u64>,
     tail: Option<Tail>,
     behind: u64,
+    /// The bytes at hand have one of the wrapper's lines in them, or look as if.
+    suspect: bool,
 }
 
 /// How the start was found so far.
@@ -95,14 +97,35 @@ impl ViewFinder {
             blank: None,
             tail: None,
             behind: 0,
+            suspect: false,
         }
     }
 
     /// Takes the next bytes of the log.
     pub fn push(&mut self, bytes: &[u8]) {
         let mut reader = std::mem::take(&mut self.reader);
-        reader.push(bytes, |line| self.line(&line));
+        self.expect(bytes);
+        reader.push_to(bytes, self);
         self.reader = reader;
+    }
+
+    /// Looks for the wrapper's lines in all of the bytes whose lines are to come.
+    pub(super) fn expect(&mut self, bytes: &[u8]) {
+        let has = |line: &str| !line.is_empty() && memchr::memmem::find(bytes, line.as_bytes()).is_some();
+        self.suspect = has(&self.next) || has(&self.sentinel);
+    }
+
+    /// Whether [`ViewFinder::output`] will do for a line that [`is_output`] and is all in the expected bytes.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.suspect && self.classifier.is_idle() && !matches!(self.start, Start::After(_))
+    }
+
+    /// Takes such a line: nothing in it can be the wrapper's.
+    pub(super) fn output(&mut self, end: u64) {
+        if self.end.is_none() {
+            (self.blank, self.tail) = (None, None);
+        }
+        self.behind = end;
     }
 
     /// The view as far as it is known; none before its start is.
@@ -268,9 +291,21 @@ fn prompted(raw: &[u8], line: &str) -> Option<usize> {
         return None;
     }
     let ends = |before: &[u8]| PROMPTS.iter().any(|p| before.ends_with(p.as_bytes()));
-    (2..=raw.len().checked_sub(line.len())?)
-        .find(|&at| raw[at..].starts_with(line) && ends(&raw[..at]))
-        .map(|at| at - 2)
+    memchr::memmem::find_iter(raw, line).find(|&at| ends(&raw[..at])).map(|at| at - 2)
+}
+
+impl Taker for ViewFinder {
+    fn line(&mut self, line: Line) {
+        Self::line(self, &line);
+    }
+
+    fn plain(&mut self, raw: &[u8], _: u64, end: u64) -> bool {
+        let done = self.is_idle() && is_output(raw);
+        if done {
+            self.output(end);
+        }
+        done
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `cargo run --release -p longhaul-tests --bin longhaul-bench`: each figure beside its floor and its bar.
 //!
+//! With the name of a part (`spawn`, `lines`, `throughput`, `followers`, `ledger`) it measures that part alone.
+//!
 //! One program in three parts: the benchmark, the daemons it measures (`longhaul`'s own `main`), and the engine that
 //! the agent starts (`-b do …`).
 
@@ -8,8 +10,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     match args.first().and_then(|a| a.to_str()) {
-        None => longhaul_tests::bench::main(),
+        None => longhaul_tests::bench::main(None),
         Some("-b") => longhaul_tests::bench::engine::main(&args),
+        Some(part) if longhaul_tests::bench::PARTS.contains(&part) => longhaul_tests::bench::main(Some(part)),
         Some(_) => longhaul::main(),
     }
 }

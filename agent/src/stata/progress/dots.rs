@@ -40,6 +40,14 @@ impl Dots {
         self.done.max(pending)
     }
 
+    /// Whether a line can be one of a block; cheap, and never wrong with a no.
+    pub(super) fn may_take(line: &[u8]) -> bool {
+        let first = line.trim_ascii_start().first();
+        first.is_none_or(|b| {
+            matches!(b, b'.' | b'x' | b's' | b'e' | b'n' | b'?' | b',' | b'>' | b'-' | b'd') || b.is_ascii_digit()
+        })
+    }
+
     /// Reads a line of the block; false if it is not one.
     pub(super) fn take(&mut self, line: &str) -> bool {
         let (line, goes_on) = match line.strip_prefix("> ") {
@@ -131,6 +139,13 @@ const WORDS: [&str; 9] = [
     "jackknife",
     "bootstrap",
 ];
+
+/// Whether a line can be a header; cheap, and never wrong with a no.
+pub(super) fn may_be_header(line: &[u8]) -> bool {
+    let first = line.trim_ascii_start().first();
+    first.is_some_and(|b| b.is_ascii_alphabetic() || !b.is_ascii())
+        && (memchr::memchr(b'(', line).is_some() || line.trim_ascii_start().starts_with(b"Statsby groups"))
+}
 
 /// `Bootstrap replications (1,000): ....` into name, total and what follows; also `Simulations (10)`.
 pub(super) fn header(text: &str) -> Option<(&str, Option<u64>, &str)> {

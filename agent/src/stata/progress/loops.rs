@@ -46,6 +46,12 @@ fn is(pattern: &LazyLock<Option<Regex>>, text: &str) -> bool {
     pattern.as_ref().is_some_and(|p| p.is_match(text))
 }
 
+/// Whether a line can be one that counts; cheap, and never wrong with a no.
+pub(super) fn may_count(line: &[u8]) -> bool {
+    let count = memchr::memchr2(b'%', b'/', line).is_some() || memchr::memmem::find(line, b"of").is_some();
+    count && line.iter().any(u8::is_ascii_digit) && memchr::memchr(b'|', line).is_none()
+}
+
 impl Loops {
     pub(super) fn clear(&mut self) {
         self.shapes.clear();
@@ -54,7 +60,7 @@ impl Loops {
     /// The count of a line, if it is believed to be progress.
     pub(super) fn see(&mut self, line: &str) -> Option<Seen> {
         let text = line.trim();
-        if text.len() > 200 || !text.bytes().any(|b| b.is_ascii_digit()) || is(&DATA, text) {
+        if text.len() > 200 || !may_count(text.as_bytes()) || is(&DATA, text) {
             return None;
         }
         let (done, total, bracketed) = counted(text)?;
