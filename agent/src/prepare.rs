@@ -95,7 +95,6 @@ impl Preparer {
             if profile.is_some() {
                 private(&spool.path().join("profile.do"), profile_text(&plain_dir, spool).as_bytes())?;
             }
-            spool.keep_reserve();
             // Not synced: after a crash of the host nothing of this is needed, and after one of ours all of it is there.
             private(&spool.plan(), &serde_json::to_vec(&plan)?)
         };

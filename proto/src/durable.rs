@@ -14,6 +14,8 @@ use std::{
 pub const FILE_MODE: u32 = 0o600;
 /// Mode of every folder we make.
 pub const FOLDER_MODE: u32 = 0o700;
+/// Stack of a thread that waits for one sync and does nothing else, bytes.
+const SYNC_STACK: usize = 64 * 1024;
 
 /// Replaces `path` by `content`, whole or not at all: a temporary name beside it, sync, rename, sync of the folder.
 ///
@@ -38,15 +40,56 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Writes `path` and syncs its content, but not the folder: the name is durable with the next durable write beside it,
-/// and until then nobody may rely on it. A crash may leave half of it.
-///
-/// # Errors
-/// Any failure of the file system.
-pub fn write_before(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
+/// Several files and names that become durable together: a journal commits once for all syncs that wait for it, so they
+/// wait at the same time and not one after the other. Until [`Batch::sync`] has returned nobody may rely on any of
+/// them; a crash may leave half of each.
+#[derive(Debug, Default)]
+pub struct Batch(Vec<File>);
+
+impl Batch {
+    /// Writes a file, in place.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn write(&mut self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
+        file.write_all(content)?;
+        self.0.push(file);
+        Ok(())
+    }
+
+    /// Counts the names in a folder in, those that are there when [`Batch::sync`] is called.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn names(&mut self, folder: &Path) -> io::Result<()> {
+        self.0.push(File::open(folder)?);
+        Ok(())
+    }
+
+    /// Makes all of it durable.
+    ///
+    /// # Errors
+    /// The first failure; the rest may be durable or not.
+    pub fn sync(self) -> io::Result<()> {
+        let Some((first, others)) = self.0.split_first() else { return Ok(()) };
+        std::thread::scope(|scope| {
+            let mut done = Ok(());
+            let mut waiting = Vec::with_capacity(others.len());
+            for file in others {
+                match std::thread::Builder::new().stack_size(SYNC_STACK).spawn_scoped(scope, || file.sync_all()) {
+                    Ok(thread) => waiting.push(thread),
+                    // Out of threads: one after the other, then.
+                    Err(_) => done = done.and(file.sync_all()),
+                }
+            }
+            done = done.and(first.sync_all());
+            for thread in waiting {
+                done = done.and(thread.join().unwrap_or_else(|_| Err(io::Error::other("a sync panicked"))));
+            }
+            done
+        })
+    }
 }
 
 /// Makes `path` with `content` if and only if nobody has made it before (`O_EXCL`). `Ok(false)`: somebody had.
@@ -55,15 +98,21 @@ pub fn write_before(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Any failure of the file system. A failure after the file was made leaves it, so that nobody else decides.
 pub fn create_exclusive(path: &Path, content: &[u8]) -> io::Result<bool> {
+    create_exclusive_after(path, content, Batch::default())
+}
+
+/// Like [`create_exclusive`], with what must be durable before anybody can see `path`.
+///
+/// # Errors
+/// As there; of a failure in `before`, `path` knows nothing.
+pub fn create_exclusive_after(path: &Path, content: &[u8], mut before: Batch) -> io::Result<bool> {
     let folder = folder_of(path)?;
     // Content under a private name first and then a link: nobody ever reads a half-written decision.
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.{:?}.new", std::process::id(), std::thread::current().id()));
     let temp = folder.join(name);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&temp)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    let made = match fs::hard_link(&temp, path) {
+    let linked = before.write(&temp, content).and_then(|()| before.sync()).and_then(|()| fs::hard_link(&temp, path));
+    let made = match linked {
         Ok(()) => true,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
         Err(error) => {
@@ -138,6 +187,23 @@ mod tests {
         assert!(!create_exclusive(&path, b"revoked\n").unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"started\n");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary name is left");
+    }
+
+    #[test]
+    fn a_batch_is_there_before_the_decision() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let batch = |content: &[u8]| {
+            let mut batch = Batch::default();
+            batch.write(&path("request"), content).unwrap();
+            batch.names(folder.path()).unwrap();
+            batch
+        };
+        assert!(create_exclusive_after(&path("attempt-1"), b"started\n", batch(b"one")).unwrap());
+        assert!(!create_exclusive_after(&path("attempt-1"), b"revoked\n", batch(b"two")).unwrap());
+        assert_eq!(fs::read(path("attempt-1")).unwrap(), b"started\n");
+        assert_eq!(fs::read(path("request")).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

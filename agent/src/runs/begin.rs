@@ -7,6 +7,7 @@ use tracing::Instrument;
 
 use super::{Facts, Refused, owner::Owner};
 use crate::{
+    executor::Gone,
     finish,
     source::Problem,
     spool::{AttemptKind, CancelWish, Decision, Exit, Wish},
@@ -38,11 +39,7 @@ impl Owner {
         async {
             let now = self.context.clock.unix_ms();
             let request = submission.clone();
-            let decided = self.blocking(move |spool| {
-                spool.create()?;
-                spool.write_submission(&request, now)?;
-                spool.decide(attempt, AttemptKind::Started)
-            });
+            let decided = self.blocking(move |spool| spool.accept(&request, attempt, now));
             match decided.await.map_err(Refused::Io)? {
                 Decision::Mine | Decision::Was(AttemptKind::Started) => {}
                 Decision::Was(AttemptKind::Revoked) => {
@@ -77,11 +74,14 @@ impl Owner {
     pub(super) async fn start(&mut self, submission: wire::Submission, attempt: u32) {
         let context = Arc::clone(&self.context);
         let cluster_id = submission.cluster_id.clone();
-        let prepared = self.blocking(move |spool| Ok(context.preparer.prepare(spool, &submission, attempt))).await;
-        match prepared {
-            Ok(Ok(plan)) => {
+        let begun = self.blocking(move |spool| {
+            let prepared = context.preparer.prepare(spool, &submission, attempt);
+            Ok(prepared.map(|plan| (plan, context.executor.start(spool))))
+        });
+        match begun.await {
+            Ok(Ok((plan, started))) => {
                 self.status.send_modify(|status| status.facts = Arc::new(Facts::of(&plan, &cluster_id)));
-                self.start_supervisor().await;
+                self.supervised(started);
             }
             Ok(Err(problem)) => {
                 self.status.send_modify(|status| {
@@ -130,9 +130,14 @@ impl Owner {
     }
 
     pub(super) async fn start_supervisor(&mut self) {
-        self.starts += 1;
         let executor = Arc::clone(&self.context.executor);
-        match self.blocking(move |spool| executor.start(spool)).await {
+        let started = self.blocking(move |spool| executor.start(spool)).await;
+        self.supervised(started);
+    }
+
+    fn supervised(&mut self, started: io::Result<Gone>) {
+        self.starts += 1;
+        match started {
             Ok(gone) => self.gone = Some(gone),
             Err(error) => tracing::error!(run = %self.spool.run(), %error, "the supervisor could not be started"),
         }

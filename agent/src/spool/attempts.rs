@@ -39,12 +39,17 @@ impl Spool {
     /// # Errors
     /// Any failure of the file system; the attempt may then be decided or not.
     pub fn decide(&self, number: u32, kind: AttemptKind) -> io::Result<Decision> {
+        self.decide_after(number, kind, durable::Batch::default())
+    }
+
+    /// Like [`Spool::decide`], with what must be durable before.
+    pub(super) fn decide_after(&self, number: u32, kind: AttemptKind, before: durable::Batch) -> io::Result<Decision> {
         let path = self.path().join(format!("attempt-{number}"));
         let word: &[u8] = match kind {
             AttemptKind::Started => b"started\n",
             AttemptKind::Revoked => b"revoked\n",
         };
-        if durable::create_exclusive(&path, word)? {
+        if durable::create_exclusive_after(&path, word, before)? {
             return Ok(Decision::Mine);
         }
         kind_of(&fs::read(&path)?).map(Decision::Was)

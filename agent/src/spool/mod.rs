@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! submission.pb      the whole request, as it came
-//! submission.json    format version and what people want to read; written after the .pb, so its presence means both
-//! attempt-N          made with O_EXCL: "started" or "revoked", whoever makes it first decides
+//! submission.json    format version and what people want to read
+//! attempt-N          made with O_EXCL: "started" or "revoked", whoever makes it first decides; durable after the two
+//!                    above, so only its presence means that they are whole
 //! code.do            the executed bytes          work/   where text and bundles run
 //! lh-<short>.do      the wrapper                 tmp/    STATATMP, removed at the end
 //! plan.json          what the supervisor needs   control a FIFO to nudge it
 //! lock               flock held = a supervisor is alive
-//! spawning           written before Stata is spawned: only its absence proves that nothing began
+//! spawning           written before Stata is spawned: only its absence proves that nothing began; lies ready as
+//!                    spawning.ready, so that the supervisor has only to give it its name
 //! started.json       Stata's process exists      running.json  its first log byte
 //! cancel.json        somebody's wish             ending.json   the cause, before the first signal
 //! lh-<short>.log     Stata's batch log           console       stdout and stderr
@@ -25,12 +27,14 @@ mod submission;
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
 use longhaul_proto::{durable, ids::RunId};
 use serde::{Serialize, de::DeserializeOwned};
+
+use crate::os;
 
 pub use attempts::{Attempt, AttemptKind, Decision};
 pub use records::{
@@ -162,6 +166,8 @@ impl Spool {
         lock = "lock",
         /// Written before the spawn.
         spawning = "spawning",
+        /// What becomes `spawning`.
+        ready = "spawning.ready",
         /// Stata's process exists.
         started = "started.json",
         /// Stata wrote its first log byte.
@@ -209,6 +215,25 @@ impl Spool {
     /// Any failure of the file system.
     pub fn create(&self) -> io::Result<()> {
         durable::create_folder(&self.folder)
+    }
+
+    /// Makes the folder, which is durable when somebody has synced the one above.
+    fn make(&self) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(durable::FOLDER_MODE).create(&self.folder)
+    }
+
+    /// Marks, durably, that Stata is about to be spawned.
+    ///
+    /// # Errors
+    /// Any failure of the file system; the mark may then be there or not.
+    pub fn mark_spawning(&self) -> io::Result<()> {
+        let boot = os::boot_id();
+        // Made durable with the request; of an earlier boot when the host went down in between.
+        if fs::read(self.ready()).is_ok_and(|ready| ready == boot.as_bytes()) {
+            fs::rename(self.ready(), self.spawning())?;
+            return durable::sync_folder(&self.folder);
+        }
+        durable::replace(&self.spawning(), boot.as_bytes())
     }
 
     /// Reads a record; `None` when it is not there.

@@ -6,7 +6,8 @@ use longhaul_proto::{durable, wire};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, OLDEST_FORMAT, Spool};
+use super::{Attempt, AttemptKind, Decision, FORMAT, OLDEST_FORMAT, Spool};
+use crate::os;
 
 /// `submission.json`: the format of the spool, and what people want to read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,44 +41,62 @@ pub enum SubmissionError {
 }
 
 impl Spool {
-    /// Writes the request, durably. What is there already stays.
+    /// Takes a run: the request first and then `attempt-N`, both durable at return. A run that was begun keeps the
+    /// request with which it was.
     ///
     /// # Errors
-    /// Any failure of the file system.
-    pub fn write_submission(&self, submission: &wire::Submission, now_ms: i64) -> io::Result<()> {
-        if self.submission_json().exists() {
-            return Ok(());
+    /// Any failure of the file system; the attempt may then be decided or not. Another attempt was started here.
+    pub fn accept(&self, submission: &wire::Submission, attempt: u32, now_ms: i64) -> io::Result<Decision> {
+        match self.last_attempt()? {
+            Some(Attempt { number, kind: AttemptKind::Started }) if number == attempt => {
+                return Ok(Decision::Was(AttemptKind::Started));
+            }
+            Some(Attempt { kind: AttemptKind::Started, .. }) => {
+                return Err(io::Error::other("another attempt of this run was started here"));
+            }
+            _ => {}
         }
-        durable::write_before(&self.submission_pb(), &submission.encode_to_vec())?;
         let source = match &submission.source {
             Some(wire::submission::Source::Path(path)) => format!("path {path}"),
             Some(wire::submission::Source::Text(_)) => "text".to_owned(),
             Some(wire::submission::Source::Bundle(bundle)) => format!("bundle {}", bundle.entry),
             None => "none".to_owned(),
         };
-        self.write(
-            &self.submission_json(),
-            &Meta {
-                format: FORMAT,
-                run_id: self.run().to_string(),
-                principal: submission.principal.clone(),
-                cluster_id: submission.cluster_id.clone(),
-                source,
-                received_at_ms: now_ms,
-            },
-        )
+        let meta = Meta {
+            format: FORMAT,
+            run_id: self.run().to_string(),
+            principal: submission.principal.clone(),
+            cluster_id: submission.cluster_id.clone(),
+            source,
+            received_at_ms: now_ms,
+        };
+        self.make()?;
+        let mut batch = durable::Batch::default();
+        batch.write(&self.submission_pb(), &submission.encode_to_vec())?;
+        batch.write(&self.submission_json(), &serde_json::to_vec(&meta)?)?;
+        batch.write(&self.ready(), os::boot_id().as_bytes())?;
+        batch.names(self.path())?;
+        batch.names(self.path().parent().unwrap_or(self.path()))?;
+        self.decide_after(attempt, AttemptKind::Started, batch)
     }
 
-    /// Reads the request; `None` when the spool has none (a revoked attempt that never came).
+    /// Reads the request; `None` when no attempt was started here. A request alone, whole or torn, is what a crash left
+    /// of a run that was not taken.
     ///
     /// # Errors
     /// When it is there and cannot be read.
     pub fn submission(&self) -> Result<Option<wire::Submission>, SubmissionError> {
-        let Some(meta) = self.read::<Meta>(&self.submission_json()).map_err(SubmissionError::Read)? else {
-            return Ok(None);
+        let taken = self.last_attempt().map_err(SubmissionError::Read)?.is_some_and(|a| a.kind == AttemptKind::Started);
+        let meta = match self.read::<Meta>(&self.submission_json()) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData && !taken => None,
+            read => read.map_err(SubmissionError::Read)?,
         };
+        let Some(meta) = meta else { return Ok(None) };
         if !(OLDEST_FORMAT..=FORMAT).contains(&meta.format) {
             return Err(SubmissionError::Format(meta.format));
+        }
+        if !taken {
+            return Ok(None);
         }
         let bytes = fs::read(self.submission_pb()).map_err(SubmissionError::Read)?;
         wire::Submission::decode(bytes.as_slice()).map(Some).map_err(SubmissionError::Decode)
@@ -94,7 +113,6 @@ mod tests {
     fn the_whole_request_comes_back_and_another_format_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let spool = SpoolRoot::open(folder.path().join("runs")).unwrap().of(Ids::system().run());
-        spool.create().unwrap();
         assert!(spool.submission().unwrap().is_none());
         let submission = wire::Submission {
             run_id: spool.run().to_string(),
@@ -103,12 +121,32 @@ mod tests {
             source: Some(wire::submission::Source::Text(b"display 1\n".to_vec())),
             ..Default::default()
         };
-        spool.write_submission(&submission, 5).unwrap();
-        assert_eq!(spool.submission().unwrap(), Some(submission));
+        assert_eq!(spool.accept(&submission, 1, 5).unwrap(), Decision::Mine);
+        assert_eq!(spool.submission().unwrap(), Some(submission.clone()));
+        let other = wire::Submission { principal: "bob".into(), ..submission.clone() };
+        assert_eq!(spool.accept(&other, 1, 6).unwrap(), Decision::Was(AttemptKind::Started));
+        assert!(spool.accept(&other, 2, 6).is_err());
+        assert_eq!(spool.submission().unwrap(), Some(submission), "what was begun keeps its request");
 
         let mut meta: Meta = spool.read(&spool.submission_json()).unwrap().unwrap();
         meta.format = FORMAT + 1;
         spool.write(&spool.submission_json(), &meta).unwrap();
         assert!(matches!(spool.submission(), Err(SubmissionError::Format(n)) if n == FORMAT + 1));
+    }
+    #[test]
+    fn what_a_crash_left_of_a_request_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = SpoolRoot::open(folder.path().join("runs")).unwrap().of(Ids::system().run());
+        let submission = wire::Submission { run_id: spool.run().to_string(), ..Default::default() };
+        spool.create().unwrap();
+        assert_eq!(spool.decide(1, AttemptKind::Revoked).unwrap(), Decision::Mine);
+        for torn in [b"".as_slice(), b"{\"format\":1"] {
+            fs::write(spool.submission_json(), torn).unwrap();
+            assert!(spool.submission().unwrap().is_none());
+        }
+        assert_eq!(spool.accept(&submission, 2, 5).unwrap(), Decision::Mine);
+        assert_eq!(spool.submission().unwrap(), Some(submission));
+        fs::write(spool.submission_json(), b"").unwrap();
+        assert!(spool.submission().is_err(), "damage to a run that was taken is told");
     }
 }

@@ -28,10 +28,10 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use longhaul_proto::{clock::Clock, durable, state::Cause};
+use longhaul_proto::{clock::Clock, state::Cause};
 
 use crate::{
-    os::{self, FileLock},
+    os::FileLock,
     spool::{CancelWish, Ending, Exit, FORMAT, OLDEST_FORMAT, Plan, Spool},
 };
 
@@ -73,7 +73,6 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
     if !(OLDEST_FORMAT..=FORMAT).contains(&plan.format) {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "the spool was written by another version"));
     }
-    let control = watch::Control::open(spool);
     let mut exit = Exit { attempt: plan.attempt, by: "supervisor".into(), ..Exit::default() };
 
     let target = if spool.spawning().exists() {
@@ -85,9 +84,11 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
         spool.write(&spool.ending(), &ending)?;
         target::Target::Never { error: None }
     } else {
-        durable::replace(&spool.spawning(), os::boot_id().as_bytes())?;
+        spool.mark_spawning()?;
         target::spawn(spool, &plan, &clock)
     };
+    // Not before the spawn, which need not wait for it: the first look after this reads a wish that came earlier.
+    let control = watch::Control::open(spool);
     if let Err(error) = watch::until_end(spool, &plan, &clock, control, target, &mut exit) {
         // The end is recorded in any case; what went wrong on the way is for the supervisor's own log.
         eprintln!("supervise: {error}");

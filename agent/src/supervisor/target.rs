@@ -96,6 +96,8 @@ fn try_spawn(spool: &Spool, plan: &Plan, clock: &Clock) -> io::Result<Live> {
         // Stata runs; without this record only the run's mark finds it again, so going on is still right.
         eprintln!("supervise: started.json could not be written: {error}");
     }
+    // Stata need not wait for it either.
+    spool.keep_reserve();
     Ok(Live::new(started, true))
 }
 

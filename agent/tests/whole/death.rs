@@ -179,9 +179,7 @@ fn never_began() {
         drop(gateway);
         agent.shutdown(crate::PATIENCE).await;
         let spool = place.spool(&request.run_id);
-        spool.create().unwrap();
-        spool.write_submission(&request, 1).unwrap();
-        spool.decide(1, longhaul_agent::spool::AttemptKind::Started).unwrap();
+        spool.accept(&request, 1, 1).unwrap();
         let (_agent, gateway) = place.agent().await;
         let mut all = gateway.follow(&request.run_id, 0, 0).await.unwrap();
         all.rest().await;

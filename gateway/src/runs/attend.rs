@@ -46,7 +46,10 @@ enum Followed {
 impl Keeper {
     /// Attends an attempt until its end, or until it is proved that it never began.
     pub(super) async fn attend(&mut self) -> Result<(), Left> {
-        let mirror = self.open_mirror().await?;
+        if !self.unsent {
+            // Before the first link: what is here can be read while the agent is away.
+            self.open_mirror().await?;
+        }
         let mut links = self.inner.fleet.links(&self.record.agent_id);
         let (first, longest) = self.inner.options.backoff;
         let mut pause = first;
@@ -54,9 +57,8 @@ impl Keeper {
             let Some(link) = self.usable(&mut links).await? else {
                 return self.give_back("its agent could not be reached").await;
             };
-            let before = mirror.len(Stream::Log) + mirror.len(Stream::Console);
-            let followed =
-                if self.unsent { self.start(&link, &mirror).await? } else { self.follow(&link, &mirror).await? };
+            let before = self.mirrored();
+            let followed = if self.unsent { self.start(&link).await? } else { self.follow(&link).await? };
             match followed {
                 Followed::Ended => return Ok(()),
                 Followed::NeverSent => {}
@@ -79,7 +81,7 @@ impl Keeper {
                     tracing::debug!(run = %self.record.run, %why, "the run's stream broke; following again");
                 }
             }
-            if mirror.len(Stream::Log) + mirror.len(Stream::Console) > before {
+            if self.mirrored() > before {
                 pause = first;
             }
             if !link.is_broken() {
@@ -89,7 +91,15 @@ impl Keeper {
         }
     }
 
+    /// Bytes of both streams that are here.
+    fn mirrored(&self) -> u64 {
+        self.mirror.as_ref().map_or(0, |m| m.len(Stream::Log) + m.len(Stream::Console))
+    }
+
     async fn open_mirror(&mut self) -> Result<Arc<Mirror>, Left> {
+        if let Some(mirror) = &self.mirror {
+            return Ok(mirror.clone());
+        }
         loop {
             match self.inner.mirrors.open(self.record.run).await {
                 Ok(mirror) => {
@@ -138,7 +148,7 @@ impl Keeper {
     }
 
     /// The one `Run` call of this attempt.
-    async fn start(&mut self, link: &Arc<Link>, mirror: &Arc<Mirror>) -> Result<Followed, Left> {
+    async fn start(&mut self, link: &Arc<Link>) -> Result<Followed, Left> {
         let submission = match self.submission.take() {
             Some(submission) => submission,
             None => match self.inner.ledger.submission(self.record.run).await {
@@ -167,7 +177,9 @@ impl Keeper {
             Ok(stream) => {
                 let took = self.inner.deps.clock.monotonic().saturating_sub(began);
                 self.inner.metrics.dispatch.record(took);
-                self.pump(link, mirror, stream.into_inner()).await
+                // Only now: the agent starts the process while the files for its output are made here.
+                let mirror = self.open_mirror().await?;
+                self.pump(link, &mirror, stream.into_inner()).await
             }
             Err(status) if link::never_sent(&status) => {
                 self.unsent = true;
@@ -182,7 +194,8 @@ impl Keeper {
         }
     }
 
-    async fn follow(&mut self, link: &Arc<Link>, mirror: &Arc<Mirror>) -> Result<Followed, Left> {
+    async fn follow(&mut self, link: &Arc<Link>) -> Result<Followed, Left> {
+        let mirror = self.open_mirror().await?;
         let (mut client, request) = link.data(wire::FollowRequest {
             run_id: self.record.run.to_string(),
             log_offset: if self.from_start { 0 } else { mirror.len(Stream::Log) },
@@ -190,7 +203,7 @@ impl Keeper {
             with_submission: false,
         });
         match self.during(Some(link), client.follow(request)).await? {
-            Ok(stream) => self.pump(link, mirror, stream.into_inner()).await,
+            Ok(stream) => self.pump(link, &mirror, stream.into_inner()).await,
             Err(status) => Ok(broken(&status)),
         }
     }
