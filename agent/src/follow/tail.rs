@@ -12,7 +12,7 @@ use bytes::Bytes;
 use longhaul_proto::CHUNK;
 
 /// Bytes read in one go: a few messages' worth.
-const READ: usize = 4 * CHUNK;
+const READ: usize = 8 * CHUNK;
 
 /// Consecutive bytes of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

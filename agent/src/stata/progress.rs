@@ -10,7 +10,7 @@
 //!
 //! Nobody needs the progress of a moment ago, so a reader that is behind does not read all: of a large batch of bytes
 //! it reads every command, header and line of dots, so that the stack of blocks stays right, but of the lines that
-//! loops print only the first few and those near the end.
+//! loops print only the first few, the last one before each line of another kind, and those near the end.
 
 mod dots;
 mod loops;
@@ -103,7 +103,9 @@ impl ProgressReader {
             gate.expect(bytes);
         }
         let near = (reader.position() + bytes.len() as u64).saturating_sub(NEAR);
-        reader.push_to(bytes, &mut Batch { state, script, gate, near, far: FAR });
+        let mut batch = Batch { state, script, gate, near, far: FAR, skipped: vec![] };
+        reader.push_to(bytes, &mut batch);
+        batch.catch_up();
     }
 
     /// The progress after all bytes so far, a line that is not complete included.
@@ -136,10 +138,22 @@ struct Batch<'a> {
     near: u64,
     /// Lines of loops that may still be read before it.
     far: u32,
+    /// The latest of those that were not; empty = none since the last line that was read.
+    skipped: Vec<u8>,
+}
+
+impl Batch<'_> {
+    fn catch_up(&mut self) {
+        if !self.skipped.is_empty() {
+            self.state.output(&String::from_utf8_lossy(&self.skipped));
+            self.skipped.clear();
+        }
+    }
 }
 
 impl Taker for Batch<'_> {
     fn line(&mut self, line: Line) {
+        self.catch_up();
         if let Some(gate) = self.gate {
             gate.line(&line);
             if !gate.shows(line.start) {
@@ -162,9 +176,13 @@ impl Taker for Batch<'_> {
             if !idle || self.state.wants(raw) {
                 return false;
             }
-            if loops::may_count(raw) && (start >= self.near || self.far > 0) {
-                self.far = self.far.saturating_sub(1);
-                return false;
+            if loops::may_count(raw) {
+                if start >= self.near || self.far > 0 {
+                    self.far = self.far.saturating_sub(1);
+                    return false;
+                }
+                self.skipped.clear();
+                self.skipped.extend_from_slice(raw);
             }
             if let Some(script) = self.script {
                 script.locator.output();

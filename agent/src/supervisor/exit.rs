@@ -1,10 +1,6 @@
 //! The exit record: what happened, with length and digest of what was printed.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 use longhaul_proto::{clock::Clock, durable, hex};
 use sha2::{Digest, Sha256};
@@ -22,8 +18,43 @@ const TRIES: u32 = 600;
 /// Below this many free bytes a file system counts as full.
 const FULL: u64 = 1 << 20;
 
-/// Removes the temporary files and writes `exit.json`, whatever it takes.
-pub(super) fn record(spool: &Spool, plan: &Plan, clock: &Clock, mut exit: Exit) -> io::Result<()> {
+/// Bytes read in one go.
+const STEP: u64 = 256 * 1024;
+
+/// The digest of a file's first bytes, which grows with the file.
+#[derive(Default)]
+pub(super) struct Prefix {
+    len: u64,
+    state: Sha256,
+}
+
+impl Prefix {
+    /// Takes the bytes of `file` up to `end`, or up to where it ends.
+    pub(super) fn read_on(&mut self, file: &File, end: u64) -> io::Result<()> {
+        let mut buffer = vec![0_u8; usize::try_from(end.saturating_sub(self.len).min(STEP)).unwrap_or(0)];
+        while self.len < end {
+            let room = usize::try_from(end - self.len).unwrap_or(buffer.len()).min(buffer.len());
+            match file.read_at(&mut buffer[..room], self.len) {
+                Ok(0) => break,
+                Ok(n) => {
+                    self.state.update(&buffer[..n]);
+                    self.len += n as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes taken.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+/// Removes the temporary files and writes `exit.json`, whatever it takes. `log` is what is known of its digest.
+pub(super) fn record(spool: &Spool, plan: &Plan, clock: &Clock, mut exit: Exit, log: Prefix) -> io::Result<()> {
     exit.ended_at_ms = clock.unix_ms();
     // Before the temporary files go: they may be what filled it.
     exit.disk_full = limits::room(spool.path()).is_ok_and(|room| room.free < FULL);
@@ -31,7 +62,7 @@ pub(super) fn record(spool: &Spool, plan: &Plan, clock: &Clock, mut exit: Exit) 
         eprintln!("supervise: temporary files stay: {error}");
     }
     let note = exit.log.note.take();
-    exit.log = FileFacts { note, ..file_facts(&spool.log(), plan.output_limit)? };
+    exit.log = FileFacts { note, ..facts_from(&spool.log(), plan.output_limit, log)? };
     exit.console = file_facts(&spool.console(), plan.output_limit)?;
     spool.release_reserve();
     let mut tries = 0;
@@ -51,8 +82,10 @@ pub(super) fn record(spool: &Spool, plan: &Plan, clock: &Clock, mut exit: Exit) 
 /// # Errors
 /// Any other failure of the file system.
 pub fn file_facts(path: &Path, limit: u64) -> io::Result<FileFacts> {
-    let mut hasher = Sha256::new();
-    let mut len = 0_u64;
+    facts_from(path, limit, Prefix::default())
+}
+
+fn facts_from(path: &Path, limit: u64, mut known: Prefix) -> io::Result<FileFacts> {
     let mut beyond = None;
     match File::open(path) {
         Ok(file) => {
@@ -62,22 +95,13 @@ pub fn file_facts(path: &Path, limit: u64) -> io::Result<FileFacts> {
             }
             // What is hashed must outlast a crash, or the record would speak of bytes that are not there.
             file.sync_data()?;
-            let mut file = file.take(limit);
-            let mut buffer = vec![0_u8; 256 * 1024];
-            loop {
-                match file.read(&mut buffer) {
-                    Ok(0) => break,
-                    Ok(n) => {
-                        hasher.update(&buffer[..n]);
-                        len += n as u64;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
+            if known.len > whole.min(limit) {
+                known = Prefix::default();
             }
+            known.read_on(&file, whole.min(limit))?;
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => known = Prefix::default(),
         Err(error) => return Err(error),
     }
-    Ok(FileFacts { len, sha256: hex(&hasher.finalize()), beyond, note: None })
+    Ok(FileFacts { len: known.len, sha256: hex(&known.state.finalize()), beyond, note: None })
 }

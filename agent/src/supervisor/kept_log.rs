@@ -1,4 +1,6 @@
 //! The run's code can delete or empty its own log. An open file keeps a deleted one's bytes, and a shorter one is said.
+//!
+//! Its digest is made while it grows, so that the end of a run with a large log is no later than that of a small one.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -8,7 +10,11 @@ use std::{
 
 use longhaul_proto::durable::FILE_MODE;
 
+use super::exit::Prefix;
 use crate::spool::Spool;
+
+/// Bytes that one look adds to the digest: some 20 ms, and nothing waits longer for it.
+const STEP: u64 = 32 << 20;
 
 /// The log, held open from its first byte on.
 #[derive(Default)]
@@ -16,23 +22,37 @@ pub(super) struct LogKeeper {
     file: Option<File>,
     longest: u64,
     shortened: bool,
+    /// The digest of its first bytes.
+    digest: Prefix,
 }
 
 impl LogKeeper {
-    /// Looks at the log; cheap enough for every wake-up.
-    pub(super) fn look(&mut self, spool: &Spool) {
+    /// Looks at the log, of which the first `limit` bytes count; cheap enough for every wake-up.
+    pub(super) fn look(&mut self, spool: &Spool, limit: u64) {
         if self.file.is_none() {
             self.file = File::open(spool.log()).ok();
         }
         if let Some(len) = self.file.as_ref().and_then(|f| f.metadata().ok()).map(|m| m.len()) {
             self.shortened |= len < self.longest;
             self.longest = self.longest.max(len);
+            let end = len.min(limit).min(self.digest.len().saturating_add(STEP));
+            if let Some(file) = self.file.as_ref().filter(|_| end > self.digest.len())
+                && let Err(error) = self.digest.read_on(file, end)
+            {
+                // The record reads it once more, and meets the error if it stays.
+                eprintln!("supervise: the log cannot be read: {error}");
+            }
         }
     }
 
-    /// After the end: puts a deleted log back, and says what happened to it.
-    pub(super) fn settle(mut self, spool: &Spool) -> Option<String> {
-        self.look(spool);
+    /// After the end: puts a deleted log back, and says what happened to it, or else what is known of its digest.
+    pub(super) fn settle(mut self, spool: &Spool, limit: u64) -> Result<Prefix, String> {
+        self.look(spool, limit);
+        let digest = std::mem::take(&mut self.digest);
+        self.what_happened(spool).map_or(Ok(digest), Err)
+    }
+
+    fn what_happened(self, spool: &Spool) -> Option<String> {
         let mut file = self.file?;
         let ours = file.metadata().ok()?;
         let there = fs::metadata(spool.log());

@@ -89,11 +89,12 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
     };
     // Not before the spawn, which need not wait for it: the first look after this reads a wish that came earlier.
     let control = watch::Control::open(spool);
-    if let Err(error) = watch::until_end(spool, &plan, &clock, control, target, &mut exit) {
+    let log = watch::until_end(spool, &plan, &clock, control, target, &mut exit).unwrap_or_else(|error| {
         // The end is recorded in any case; what went wrong on the way is for the supervisor's own log.
         eprintln!("supervise: {error}");
-    }
-    exit::record(spool, &plan, &clock, exit)?;
+        exit::Prefix::default()
+    });
+    exit::record(spool, &plan, &clock, exit, log)?;
     Ok(true)
 }
 

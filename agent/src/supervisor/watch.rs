@@ -10,6 +10,7 @@ use rustix::{
 };
 
 use super::{
+    exit::Prefix,
     grace::Grace,
     kept_log::LogKeeper,
     sweep,
@@ -70,7 +71,8 @@ fn watch_folder(spool: &Spool) -> Option<OwnedFd> {
     }
 }
 
-/// Waits for the end of `target` and ends it when a wish or a limit says so. What it learns goes into `exit`.
+/// Waits for the end of `target` and ends it when a wish or a limit says so. What it learns goes into `exit`, but for
+/// the log's digest, as far as it has one.
 pub(super) fn until_end(
     spool: &Spool,
     plan: &Plan,
@@ -78,7 +80,7 @@ pub(super) fn until_end(
     control: Control,
     target: Target,
     exit: &mut Exit,
-) -> io::Result<()> {
+) -> io::Result<Prefix> {
     match target {
         Target::Never { error } => exit.spawn_error = error,
         Target::Gone { started } => {
@@ -91,10 +93,10 @@ pub(super) fn until_end(
         Target::Lives(live) => {
             exit.spawned = true;
             exit.started_at_ms = live.started.at_ms;
-            Watch::new(spool, plan, clock, control, live).run(exit);
+            return Ok(Watch::new(spool, plan, clock, control, live).run(exit));
         }
     }
-    Ok(())
+    Ok(Prefix::default())
 }
 
 struct Watch<'a> {
@@ -120,11 +122,11 @@ impl<'a> Watch<'a> {
         Self { spool, plan, clock, control, folder, live, running, grace, max_rss: 0, log: LogKeeper::default() }
     }
 
-    fn run(mut self, exit: &mut Exit) {
+    fn run(mut self, exit: &mut Exit) -> Prefix {
         let ended = loop {
             self.max_rss = self.max_rss.max(os::peak_rss(self.live.started.pid).unwrap_or(0));
             // Held before it is told that there is one.
-            self.log.look(self.spool);
+            self.log.look(self.spool, self.plan.output_limit);
             self.look_for_output();
             let ended = self.live.ended();
             if ended != Ended::No {
@@ -154,7 +156,10 @@ impl<'a> Watch<'a> {
         self.live.signal_group(rustix::process::Signal::KILL);
         exit.leftovers = sweep::sweep(self.spool, self.live.child);
         self.live.reap();
-        exit.log.note = self.log.settle(self.spool);
+        self.log.settle(self.spool, self.plan.output_limit).unwrap_or_else(|what| {
+            exit.log.note = Some(what);
+            Prefix::default()
+        })
     }
 
     fn look_for_output(&mut self) {

@@ -134,13 +134,24 @@ impl Mirror {
         self.track(stream).is_cut()
     }
 
-    /// Appends bytes that begin at `offset`.
+    /// Appends bytes that begin at `offset`, in pieces.
     ///
     /// # Errors
-    /// When the disk refuses; what is there then is what was there before.
-    pub async fn append(&self, stream: Stream, offset: u64, data: Bytes) -> io::Result<Appended> {
+    /// When the disk refuses; what is there then are the pieces before.
+    pub async fn append(&self, stream: Stream, offset: u64, pieces: Vec<Bytes>) -> io::Result<Appended> {
         let track = self.track(stream).clone();
-        blocking(move || track.append(offset, &data)).await
+        blocking(move || {
+            let (mut at, before) = (offset, track.len());
+            for piece in &pieces {
+                if track.append(at, piece)? == Appended::Gap {
+                    return Ok(Appended::Gap);
+                }
+                at += piece.len() as u64;
+            }
+            let grown = track.len() - before;
+            Ok(if grown > 0 { Appended::Grew(grown) } else { Appended::Had })
+        })
+        .await
     }
 
     /// At most `max` bytes from `offset`; fewer at the end, none behind it.
@@ -178,7 +189,8 @@ mod tests {
     use super::*;
 
     async fn append(mirror: &Mirror, offset: u64, data: &'static [u8]) -> Appended {
-        mirror.append(Stream::Log, offset, Bytes::from_static(data)).await.unwrap()
+        let pieces = data.chunks(3).map(Bytes::from_static).collect();
+        mirror.append(Stream::Log, offset, pieces).await.unwrap()
     }
 
     async fn seal(mirror: &Mirror, len: u64, text: &[u8]) -> Sealed {

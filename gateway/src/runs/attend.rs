@@ -5,6 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use futures_util::FutureExt;
 use longhaul_proto::{
     api::{ArtifactView, ProgressView, ViewRange},
     state::{Cause, RunState},
@@ -25,6 +27,12 @@ use crate::{
 
 /// Longest line of progress, characters.
 const PROGRESS_TEXT: usize = 200;
+
+/// Bytes that go to the mirror in one go, about: while an output comes faster than it can be written.
+const BATCH: usize = 1 << 20;
+
+/// What a stream gave.
+type Received = Result<Option<wire::RunEvent>, Status>;
 
 /// What became of an attempt to follow.
 #[derive(Debug)]
@@ -215,8 +223,13 @@ impl Keeper {
         mirror: &Arc<Mirror>,
         mut stream: Streaming<wire::RunEvent>,
     ) -> Result<Followed, Left> {
+        let mut ahead: Option<Received> = None;
         loop {
-            let event = match self.during(Some(link), stream.message()).await? {
+            let received = match ahead.take() {
+                Some(received) => received,
+                None => self.during(Some(link), stream.message()).await?,
+            };
+            let event = match received {
                 Ok(Some(wire::RunEvent { event: Some(event) })) => event,
                 Ok(Some(_)) => continue,
                 Ok(None) => return Ok(Followed::Broken("the agent closed the stream".to_owned())),
@@ -224,7 +237,12 @@ impl Keeper {
             };
             let stop = match event {
                 Event::Snapshot(snapshot) => self.on_snapshot(mirror, snapshot).await?,
-                Event::Chunk(chunk) => self.on_chunk(mirror, chunk).await?,
+                Event::Chunk(chunk) => {
+                    let (kind, offset) = (chunk.stream, chunk.offset);
+                    let pieces;
+                    (pieces, ahead) = gather(chunk, &mut stream);
+                    self.on_output(mirror, kind, offset, pieces).await?
+                }
                 Event::Progress(progress) => {
                     self.on_progress(&progress);
                     self.publish();
@@ -290,13 +308,19 @@ impl Keeper {
         Ok(None)
     }
 
-    async fn on_chunk(&mut self, mirror: &Arc<Mirror>, chunk: wire::Chunk) -> Result<Option<Followed>, Left> {
-        let stream = match wire::Stream::try_from(chunk.stream) {
+    async fn on_output(
+        &mut self,
+        mirror: &Arc<Mirror>,
+        kind: i32,
+        offset: u64,
+        pieces: Vec<Bytes>,
+    ) -> Result<Option<Followed>, Left> {
+        let stream = match wire::Stream::try_from(kind) {
             Ok(wire::Stream::Log) => Stream::Log,
             Ok(wire::Stream::Console) => Stream::Console,
             _ => return Ok(None),
         };
-        match mirror.append(stream, chunk.offset, chunk.data).await {
+        match mirror.append(stream, offset, pieces).await {
             Ok(Appended::Grew(bytes)) => {
                 self.inner.metrics.mirror_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
             }
@@ -373,6 +397,24 @@ impl Keeper {
         }
         self.step(RunState::Queued, Cause::Returned, self.record.attempt, None).await
     }
+}
+
+/// The chunk with those that are there already and follow it, and what came after them.
+fn gather(first: wire::Chunk, stream: &mut Streaming<wire::RunEvent>) -> (Vec<Bytes>, Option<Received>) {
+    let (mut bytes, mut pieces) = (first.data.len(), vec![first.data]);
+    while bytes < BATCH {
+        match stream.message().now_or_never() {
+            None => break,
+            Some(Ok(Some(wire::RunEvent { event: Some(Event::Chunk(next)) })))
+                if next.stream == first.stream && next.offset == first.offset + bytes as u64 =>
+            {
+                bytes += next.data.len();
+                pieces.push(next.data);
+            }
+            other => return (pieces, other),
+        }
+    }
+    (pieces, None)
 }
 
 fn broken(status: &Status) -> Followed {

@@ -23,7 +23,10 @@ pub fn main(args: &[OsString]) -> ExitCode {
     match words.as_slice() {
         ["*", "spawn", stamp] => write_stamp(Path::new(stamp), born),
         ["*", "lines", count, gap_us] => lines(&mut log, count, gap_us),
-        ["*", "flood", mib] => flood(&mut log, mib),
+        ["*", "flood", mib] => {
+            echo(&mut log, &name);
+            flood(&mut log, mib);
+        }
         ["*", "wait", release] => {
             writeln!(log, "waiting").expect("the log can be written");
             while !Path::new(release).exists() {
@@ -34,6 +37,14 @@ pub fn main(args: &[OsString]) -> ExitCode {
     }
     writeln!(log, "\nend of do-file").expect("the log can be written");
     ExitCode::SUCCESS
+}
+
+/// The wrapper's first two lines as Stata would echo them: what follows is the user's.
+fn echo(log: &mut File, name: &str) {
+    let wrapper = fs::read_to_string(format!("{name}.do")).unwrap_or_default();
+    for line in wrapper.lines().take(2) {
+        write!(log, "\n. {line}\n\n").expect("the log can be written");
+    }
 }
 
 /// Written beside and renamed, so that whoever sees the name can read the number.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use regex::Regex;
 
 /// A line of a loop that counts.
@@ -46,9 +47,15 @@ fn is(pattern: &LazyLock<Option<Regex>>, text: &str) -> bool {
     pattern.as_ref().is_some_and(|p| p.is_match(text))
 }
 
+static OF_BYTES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("of"));
+
+/// Longest line of a loop, bytes.
+const LONGEST: usize = 200;
+
 /// Whether a line can be one that counts; cheap, and never wrong with a no.
 pub(super) fn may_count(line: &[u8]) -> bool {
-    let count = memchr::memchr2(b'%', b'/', line).is_some() || memchr::memmem::find(line, b"of").is_some();
+    let line = line.trim_ascii();
+    let count = line.len() <= LONGEST && (memchr::memchr2(b'%', b'/', line).is_some() || OF_BYTES.find(line).is_some());
     count && line.iter().any(u8::is_ascii_digit) && memchr::memchr(b'|', line).is_none()
 }
 
@@ -60,7 +67,7 @@ impl Loops {
     /// The count of a line, if it is believed to be progress.
     pub(super) fn see(&mut self, line: &str) -> Option<Seen> {
         let text = line.trim();
-        if text.len() > 200 || !may_count(text.as_bytes()) || is(&DATA, text) {
+        if !may_count(text.as_bytes()) || is(&DATA, text) {
             return None;
         }
         let (done, total, bracketed) = counted(text)?;

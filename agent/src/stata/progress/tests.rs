@@ -82,6 +82,25 @@ fn a_run_shows_neither_banner_nor_wrapper() {
 }
 
 #[test]
+fn behind_the_stack_of_blocks_stays_right() {
+    fn check(log: &str, expected: Option<f64>, text: &str) {
+        let mut reader = ProgressReader::with_source(b"forvalues\nsecond\n");
+        for batch in log.as_bytes().chunks(256 * 1024) {
+            reader.push(batch);
+        }
+        let found = reader.current();
+        assert_eq!((found.percent, found.text.as_str()), (expected, text), "{}", log.len());
+    }
+    let noise = "some output of a program\n".repeat(15_000);
+    let loops = |of: u32| (1..=of).map(|i| format!("rep {i} of {of}\n")).collect::<String>();
+    check(&format!("{}{noise}", loops(12_000)), Some(100.0), "rep 12000 of 12000");
+    check(&format!("{}. second\n{noise}", loops(12_000)), None, "line 2 of 2: second");
+    check(&format!("{noise}{}", loops(4)), Some(100.0), "rep 4 of 4");
+    check(&format!("Simulations (40)\n{noise}....\n{noise}"), Some(10.0), "Simulations 4 of 40");
+    check(&format!("{noise}Iteration 1: f = 2\n{noise}"), None, "Iteration 1: f = 2");
+}
+
+#[test]
 fn a_long_line_stays_small() {
     let mut reader = ProgressReader::new();
     reader.push("Simulations (100)\n".as_bytes());
