@@ -47,6 +47,8 @@ pub struct Options {
     pub keep_records: Duration,
     /// An agent lets go of an ended run's spool after this time, once the mirror is whole.
     pub keep_spool: Duration,
+    /// A call of MCP can be resumed, and a session of its older era restored, for so long after it began.
+    pub keep_calls: Duration,
     /// How often old records and spools are looked for.
     pub sweep_every: Duration,
 
@@ -77,6 +79,7 @@ impl Default for Options {
             max_output: 4 << 30,
             keep_records: s(30 * 24 * 3600),
             keep_spool: s(24 * 3600),
+            keep_calls: s(7 * 24 * 3600),
             sweep_every: s(600),
             face: crate::http::FaceOptions::default(),
         }

@@ -13,6 +13,9 @@ use crate::{
 /// Records removed in one transaction: short enough that no submission waits for it.
 const BATCH: u32 = 200;
 
+/// Calls and sessions that are remembered at most: some 500 bytes each.
+const MEMOS: u32 = 50_000;
+
 /// Looks at the fleet every [`crate::Options::tick`].
 pub(crate) async fn tick(fleet: Fleet) {
     let mut tick = tokio::time::interval(fleet.options().tick);
@@ -31,6 +34,7 @@ pub(crate) async fn sweep(inner: Arc<Inner>) {
         tick.tick().await;
         let swept = async {
             forget_spools(&inner).await?;
+            inner.ledger.memo_sweep(before(&inner, inner.options.keep_calls), MEMOS).await?;
             remove_records(&inner).await
         };
         if let Err(error) = swept.await {

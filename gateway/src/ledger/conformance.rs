@@ -11,8 +11,8 @@ use longhaul_proto::{
 };
 
 use super::{
-    AgentRecord, CancelWish, Dedupe, Detail, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, TokenRecord,
-    Transition, memory::MemoryLedger, sqlite::SqliteLedger,
+    AgentRecord, CancelWish, Dedupe, Detail, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun, Record,
+    TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::auth::principal::Scope;
 
@@ -269,6 +269,37 @@ async fn tokens_and_agents(ledger: &dyn Ledger) {
     assert_eq!(ledger.agents().await.unwrap(), [agent]);
 }
 
+async fn memos_are_kept_and_bounded(ledger: &dyn Ledger) {
+    let memo = |kind: &str, name: &str, created_ms: i64| Memo {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        principal: "ann".to_owned(),
+        created_ms,
+        body: format!("{{\"made\":{created_ms}}}"),
+    };
+    for (name, at) in [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("a", 5)] {
+        ledger.memo_put(memo("call", name, at)).await.unwrap();
+    }
+    ledger.memo_put(memo("session", "a", 6)).await.unwrap();
+    assert_eq!(ledger.memo_get("call", "a").await.unwrap(), Some(memo("call", "a", 5)), "replaced");
+    assert_eq!(ledger.memo_get("session", "a").await.unwrap(), Some(memo("session", "a", 6)), "another kind");
+    assert_eq!(ledger.memo_get("call", "x").await.unwrap(), None);
+    ledger.memo_remove("session", "a").await.unwrap();
+    ledger.memo_remove("session", "a").await.unwrap();
+    assert_eq!(ledger.memo_get("session", "a").await.unwrap(), None);
+    let left = async || {
+        let mut left = String::new();
+        for name in ["a", "b", "c", "d"] {
+            left.push_str(ledger.memo_get("call", name).await.unwrap().map_or("", |_| name));
+        }
+        left
+    };
+    ledger.memo_sweep(3, 100).await.unwrap();
+    assert_eq!(left().await, "acd", "the old are gone");
+    ledger.memo_sweep(0, 2).await.unwrap();
+    assert_eq!(left().await, "ad", "the newest stay");
+}
+
 async fn all(ledger: Arc<dyn Ledger>) {
     let ledger = &*ledger;
     assert_eq!(ledger.cluster_id(), "c1");
@@ -283,6 +314,7 @@ async fn all(ledger: Arc<dyn Ledger>) {
     only_the_ended_and_old_is_swept(ledger).await;
     spools_are_known_until_they_are_gone(ledger).await;
     tokens_and_agents(ledger).await;
+    memos_are_kept_and_bounded(ledger).await;
     ledger.check().await.unwrap();
     ledger.close().await;
 }

@@ -9,8 +9,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_proto::{api::Joined, ids::RunId, wire};
 
 use super::{
-    AgentRecord, Answer, CancelWish, Dedupe, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, TokenRecord,
-    Transition, TransitionRow,
+    AgentRecord, Answer, CancelWish, Dedupe, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun, Record,
+    TokenRecord, Transition, TransitionRow,
 };
 
 /// A ledger that forgets everything with its process.
@@ -25,6 +25,7 @@ struct State {
     keys: HashMap<(String, String), (RunId, String)>,
     tokens: BTreeMap<String, TokenRecord>,
     agents: BTreeMap<String, AgentRecord>,
+    memos: BTreeMap<(String, String), Memo>,
 }
 
 struct Row {
@@ -284,6 +285,37 @@ impl Ledger for MemoryLedger {
             let Some(token) = state.tokens.get_mut(name).filter(|t| t.revoked_ms.is_none()) else { return Ok(false) };
             token.revoked_ms = Some(at_ms);
             Ok(true)
+        })
+    }
+
+    fn memo_put(&self, memo: Memo) -> Answer<'_, ()> {
+        self.answer(|state| {
+            state.memos.insert((memo.kind.clone(), memo.name.clone()), memo);
+            Ok(())
+        })
+    }
+
+    fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Memo>> {
+        self.answer(|state| Ok(state.memos.get(&(kind.to_owned(), name.to_owned())).cloned()))
+    }
+
+    fn memo_remove<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, ()> {
+        self.answer(|state| {
+            state.memos.remove(&(kind.to_owned(), name.to_owned()));
+            Ok(())
+        })
+    }
+
+    fn memo_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
+        self.answer(|state| {
+            state.memos.retain(|_, memo| memo.created_ms >= before_ms);
+            let mut ages: Vec<_> = state.memos.iter().map(|(key, memo)| (memo.created_ms, key.clone())).collect();
+            ages.sort();
+            let over = ages.len().saturating_sub(most as usize);
+            for (_, key) in ages.drain(..over) {
+                state.memos.remove(&key);
+            }
+            Ok(())
         })
     }
 

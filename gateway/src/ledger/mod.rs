@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use longhaul_proto::{ids::RunId, state::RunState, wire};
 
 pub use record::{
-    AgentRecord, CancelWish, Dedupe, Detail, Inserted, ListQuery, NewRun, Record, TokenRecord, Transition,
+    AgentRecord, CancelWish, Dedupe, Detail, Inserted, ListQuery, Memo, NewRun, Record, TokenRecord, Transition,
     TransitionRow,
 };
 
@@ -121,6 +121,15 @@ pub trait Ledger: Send + Sync + 'static {
     fn token_list(&self) -> Answer<'_, Vec<TokenRecord>>;
     /// Revokes a token by name; `false` when there is none that is not yet revoked.
     fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool>;
+
+    /// Keeps a memo; one of the same kind and name is replaced.
+    fn memo_put(&self, memo: Memo) -> Answer<'_, ()>;
+    /// The memo of this kind and name.
+    fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Memo>>;
+    /// Removes a memo; missing is fine.
+    fn memo_remove<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, ()>;
+    /// Removes memos made before `before_ms`, and all but the newest `most`.
+    fn memo_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()>;
 
     /// Whether it can be written now.
     fn check(&self) -> Answer<'_, ()>;

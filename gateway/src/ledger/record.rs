@@ -233,3 +233,18 @@ pub struct TokenRecord {
     /// When it was revoked.
     pub revoked_ms: Option<i64>,
 }
+
+/// Something the face must know again after a restart: a call that can be resumed, a session of the older MCP era.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memo {
+    /// What it is; with `name` its key.
+    pub kind: String,
+    /// Its name among its kind.
+    pub name: String,
+    /// Whose it is.
+    pub principal: String,
+    /// When it was made, Unix ms.
+    pub created_ms: i64,
+    /// JSON, understood by whoever put it.
+    pub body: String,
+}

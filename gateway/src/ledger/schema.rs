@@ -5,7 +5,8 @@ use sqlx::{Connection, Row, SqliteConnection};
 
 use super::{LedgerError, sqlite::storage};
 
-const STEPS: &[&str] = &[r"
+const STEPS: &[&str] = &[
+    r"
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE runs(
@@ -58,7 +59,16 @@ CREATE TABLE tokens(
 );
 
 CREATE TABLE agents(agent_id TEXT PRIMARY KEY, seen INTEGER NOT NULL, info BLOB NOT NULL);
-"];
+",
+    r"
+-- What the face must know again after a restart.
+CREATE TABLE memos(
+    kind TEXT NOT NULL, name TEXT NOT NULL, principal TEXT NOT NULL, created INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY(kind, name)
+) WITHOUT ROWID;
+CREATE INDEX memos_created ON memos(created);
+",
+];
 
 /// Brings the file to the newest format.
 ///

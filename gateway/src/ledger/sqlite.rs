@@ -12,8 +12,8 @@ use sqlx::{
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
-    AgentRecord, Answer, CancelWish, Inserted, Ledger, LedgerError, ListQuery, NewRun, Record, TokenRecord, Transition,
-    TransitionRow, disk, schema,
+    AgentRecord, Answer, CancelWish, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun, Record, TokenRecord,
+    Transition, TransitionRow, disk, schema,
     writer::{Done, Job, Op, Writer},
 };
 
@@ -383,6 +383,41 @@ impl Ledger for SqliteLedger {
     fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool> {
         let done = self.write(Op::TokenRevoke(name.to_owned(), at_ms));
         async { Ok(done.await? == Done::Changed(true)) }.boxed()
+    }
+
+    fn memo_put(&self, memo: Memo) -> Answer<'_, ()> {
+        let done = self.write(Op::MemoPut(memo));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Memo>> {
+        async move {
+            let row = sqlx::query("SELECT principal, created, body FROM memos WHERE kind = ? AND name = ?")
+                .bind(kind)
+                .bind(name)
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(storage)?;
+            let Some(row) = row else { return Ok(None) };
+            Ok(Some(Memo {
+                kind: kind.to_owned(),
+                name: name.to_owned(),
+                principal: row.try_get(0).map_err(storage)?,
+                created_ms: row.try_get(1).map_err(storage)?,
+                body: row.try_get(2).map_err(storage)?,
+            }))
+        }
+        .boxed()
+    }
+
+    fn memo_remove<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, ()> {
+        let done = self.write(Op::MemoRemove(kind.to_owned(), name.to_owned()));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn memo_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
+        let done = self.write(Op::MemoSweep(before_ms, most));
+        async { done.await.map(|_| ()) }.boxed()
     }
 
     fn check(&self) -> Answer<'_, ()> {

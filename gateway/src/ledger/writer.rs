@@ -11,7 +11,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    AgentRecord, CancelWish, Inserted, LedgerError, NewRun, TokenRecord, Transition,
+    AgentRecord, CancelWish, Inserted, LedgerError, Memo, NewRun, TokenRecord, Transition,
     sqlite::{is_active, mode_word},
 };
 
@@ -30,6 +30,9 @@ pub(super) enum Op {
     PutAgent(Box<AgentRecord>),
     TokenAdd(TokenRecord),
     TokenRevoke(String, i64),
+    MemoPut(Memo),
+    MemoRemove(String, String),
+    MemoSweep(i64, u32),
     Check,
     Close,
 }
@@ -163,6 +166,32 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
                 .execute(db)
                 .await?;
             Ok(Ok(Done::Changed(result.rows_affected() > 0)))
+        }
+        Op::MemoPut(memo) => {
+            sqlx::query("INSERT OR REPLACE INTO memos(kind, name, principal, created, body) VALUES (?, ?, ?, ?, ?)")
+                .bind(&memo.kind)
+                .bind(&memo.name)
+                .bind(&memo.principal)
+                .bind(memo.created_ms)
+                .bind(&memo.body)
+                .execute(db)
+                .await?;
+            Ok(Ok(Done::Nothing))
+        }
+        Op::MemoRemove(kind, name) => {
+            sqlx::query("DELETE FROM memos WHERE kind = ? AND name = ?").bind(kind).bind(name).execute(db).await?;
+            Ok(Ok(Done::Nothing))
+        }
+        Op::MemoSweep(before_ms, most) => {
+            sqlx::query("DELETE FROM memos WHERE created < ?").bind(before_ms).execute(&mut *db).await?;
+            sqlx::query(
+                "DELETE FROM memos WHERE (kind, name) IN \
+                 (SELECT kind, name FROM memos ORDER BY created DESC LIMIT -1 OFFSET ?)",
+            )
+            .bind(most)
+            .execute(db)
+            .await?;
+            Ok(Ok(Done::Nothing))
         }
         Op::Check => {
             sqlx::query(
