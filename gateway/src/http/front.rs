@@ -1,5 +1,6 @@
 //! What stands before the MCP library: it learns what the request is, notices callers that go away, begins answers
-//! early, and keeps sessions of the older protocol era with the principal that opened them.
+//! early, keeps sessions of the older protocol era with the principal that opened them, and lets nobody resume a call
+//! but the one who made it.
 
 use axum::{
     body::Body,
@@ -7,7 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -17,13 +18,20 @@ use super::{
     early_flush,
 };
 use crate::{
-    api::problem::problem,
+    api::problem::{Problem, problem},
     auth::Principal,
-    mcp::{MAX_BODY, sessions::Sessions},
+    mcp::{
+        MAX_BODY,
+        sessions::Sessions,
+        tickets::{ASKING, Asking, Resumed, Tickets},
+    },
 };
 
 /// Header that names a session of the older era.
 const SESSION: &str = "mcp-session-id";
+
+/// Header that names the last event a client saw of a call that it resumes.
+const LAST_EVENT: &str = "last-event-id";
 
 /// What we look at of a JSON-RPC message.
 #[derive(Default, Deserialize)]
@@ -34,22 +42,52 @@ struct Peek {
     id: Value,
 }
 
-/// The layer: `from_fn_with_state((face, sessions), front::pass)`.
-pub async fn pass(State((face, sessions)): State<(Face, Sessions)>, request: Request, next: Next) -> Response {
+/// The layer: `from_fn_with_state((face, sessions, tickets), front::pass)`.
+pub async fn pass(
+    State((face, sessions, tickets)): State<(Face, Sessions, Tickets)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let Some(principal) = request.extensions().get::<Principal>().cloned() else {
-        return crate::api::problem::Problem::internal().into_response();
+        return Problem::internal().into_response();
     };
     let named = session_of(request.headers());
     let held = match &named {
         None => None,
-        Some(id) => match sessions.enter(id, &principal) {
+        Some(id) => match sessions.enter(id, &principal).await {
             Some(held) => Some(held),
             // As the library says it of a session that ended: the client then opens another.
             None => return (StatusCode::NOT_FOUND, "Not Found: Session not found").into_response(),
         },
     };
-    let response =
-        if request.method() == Method::POST { post(&face, request, next).await } else { next.run(request).await };
+    let last = request.headers().get(LAST_EVENT);
+    let resumed = match last.filter(|_| request.method() == Method::GET).map(HeaderValue::to_str) {
+        None => None,
+        Some(Err(_)) => return no_such_event().into_response(),
+        Some(Ok(event)) => match tickets.find(event, &principal, named.as_deref()).await {
+            Ok(Some(resumed)) => Some(resumed),
+            Ok(None) => return no_such_event().into_response(),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot look for a call to resume");
+                return Problem::unavailable("the ledger cannot be read: ask again in a few seconds").into_response();
+            }
+        },
+    };
+    let caller = resumed.as_ref().map(Resumed::caller);
+    let asking = Asking { who: principal.clone(), resumed };
+    let response = ASKING
+        .scope(asking.clone(), async {
+            if request.method() == Method::POST {
+                post(&face, asking, request, next).await
+            } else {
+                next.run(request).await
+            }
+        })
+        .await;
+    let response = match caller {
+        None => response,
+        Some(caller) => response.map(|body| Body::new(Watched::new(body, caller, face.clone()))),
+    };
     if let (None, Some(id)) = (&named, session_of(response.headers())) {
         sessions.opened(id, principal);
     }
@@ -60,7 +98,7 @@ pub async fn pass(State((face, sessions)): State<(Face, Sessions)>, request: Req
     }
 }
 
-async fn post(face: &Face, request: Request, next: Next) -> Response {
+async fn post(face: &Face, asking: Asking, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let Ok(bytes) = axum::body::to_bytes(body, MAX_BODY).await else {
         let detail = format!(
@@ -77,7 +115,8 @@ async fn post(face: &Face, request: Request, next: Next) -> Response {
     // Gone before there is a body to notice it.
     let unanswered = caller.gone().clone().drop_guard();
     let options = face.options();
-    let pending = Box::pin(next.run(Request::from_parts(parts, Body::from(bytes))));
+    // Also when the answer is begun early, and the request goes on inside of its body.
+    let pending = Box::pin(ASKING.scope(asking, next.run(Request::from_parts(parts, Body::from(bytes)))));
     let (response, early) =
         early_flush::answer(pending, options.early_flush_after, options.sse_keep_alive, peek.id).await;
     if early {
@@ -87,6 +126,12 @@ async fn post(face: &Face, request: Request, next: Next) -> Response {
     response.map(|body| Body::new(Watched::new(body, caller, face.clone())))
 }
 
-fn session_of(headers: &HeaderMap) -> Option<String> {
+fn no_such_event() -> Problem {
+    let detail = "Last-Event-ID names no call of yours: call stata_runs to find the run, and stata_wait for its result";
+    problem(StatusCode::NOT_FOUND, "not-found", "No such event", detail)
+}
+
+/// The session that a request or an answer names.
+pub(crate) fn session_of(headers: &HeaderMap) -> Option<String> {
     headers.get(SESSION).and_then(|v| v.to_str().ok()).map(str::to_owned)
 }

@@ -13,6 +13,8 @@ pub struct Numbers {
     pub flushed_early: AtomicU64,
     /// Callers that went away before their answer; their runs went on.
     pub callers_gone: AtomicU64,
+    /// MCP calls that were asked for again on another connection.
+    pub resumed: AtomicU64,
     /// MCP calls answered with a handle because the run takes longer.
     pub handles: AtomicU64,
     /// Progress notifications sent.
@@ -30,7 +32,7 @@ impl Numbers {
     }
 
     /// Name, kind, help and value of each, for `/metrics`.
-    pub fn read(&self) -> [(&'static str, &'static str, &'static str, u64); 8] {
+    pub fn read(&self) -> [(&'static str, &'static str, &'static str, u64); 9] {
         let n = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("longhaul_mcp_calls_total", "counter", "MCP tool calls", n(&self.calls)),
@@ -42,6 +44,7 @@ impl Numbers {
                 n(&self.flushed_early),
             ),
             ("longhaul_mcp_callers_gone_total", "counter", "Callers gone before their answer", n(&self.callers_gone)),
+            ("longhaul_mcp_resumed_total", "counter", "Calls resumed on another connection", n(&self.resumed)),
             ("longhaul_mcp_handles_total", "counter", "Calls answered with a handle", n(&self.handles)),
             ("longhaul_mcp_progress_total", "counter", "Progress notifications sent", n(&self.beats)),
             (

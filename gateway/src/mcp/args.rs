@@ -38,6 +38,11 @@ impl Args {
         }
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> &JsonObject {
+        &self.0
+    }
+
     /// A string.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.0.get(name).and_then(Value::as_str).map(str::to_owned)

@@ -7,10 +7,11 @@ use std::{sync::Arc, time::Duration};
 
 use rmcp::{
     Peer, RoleServer,
-    model::{ProgressNotificationParam, ProgressToken},
+    model::{Notification, ProgressNotificationParam, ProgressToken, ServerNotification},
 };
 use tokio::{sync::watch, task::JoinHandle};
 
+use super::{resume::Line, tickets::Ticket};
 use crate::http::{Face, Numbers};
 
 /// What the progress of a whole call goes to, and is only reached with the result.
@@ -25,22 +26,55 @@ const LAST_SEND: Duration = Duration::from_millis(250);
 pub(super) struct Meter {
     last: f64,
     known: bool,
+    /// What the caller has heard beyond what was known: each beat may have crept by a thousandth.
+    lead: f64,
 }
 
 impl Meter {
+    /// Goes on after so many events, none of which is known any more.
+    fn after(seen: u64) -> Self {
+        let lead = (seen.min(1_000_000) as f64 / 1e3).min(WHOLE / 2.0);
+        Self { last: lead, known: false, lead }
+    }
+
     /// The next number, and the total once a percent was known.
     pub(super) fn next(&mut self, percent: Option<f64>) -> (f64, Option<f64>) {
         // A thousandth; above 90 ever less, so that even weeks of waiting do not reach the end.
         let crept = self.last + ((WHOLE - self.last) / 1e4).min(0.001);
         let percent = percent.filter(|p| p.is_finite());
         self.known |= percent.is_some();
-        self.last = percent.map_or(crept, |p| crept.max(p.min(99.0)));
+        self.last = percent.map_or(crept, |p| crept.max((p + self.lead).min(99.0)));
         (self.last, self.known.then_some(WHOLE))
     }
 
     /// The number that goes with the result, when a percent was known.
     pub(super) fn end(&self) -> Option<(f64, Option<f64>)> {
         self.known.then_some((WHOLE, Some(WHOLE)))
+    }
+}
+
+/// Where beats go.
+#[derive(Clone)]
+pub(super) enum Voice {
+    /// To the library, with the ticket by which the call can be resumed.
+    Live(Peer<RoleServer>, Option<Arc<Ticket>>),
+    /// To one who resumed a call.
+    Resumed(Line),
+}
+
+impl Voice {
+    /// Whether it left.
+    async fn progress(&self, param: ProgressNotificationParam) -> bool {
+        match self {
+            Self::Live(peer, ticket) => {
+                let mut progress = Notification::new(param);
+                if let Some(ticket) = ticket {
+                    progress.extensions.insert(ticket.clone());
+                }
+                peer.send_notification(ServerNotification::ProgressNotification(progress)).await.is_ok()
+            }
+            Self::Resumed(line) => line.progress(param).await.is_ok(),
+        }
     }
 }
 
@@ -60,8 +94,8 @@ pub(super) struct Heart {
 }
 
 impl Heart {
-    /// A heart for a caller that gave a token. The task ends with the heart.
-    pub(super) fn new(face: &Face, peer: Peer<RoleServer>, token: ProgressToken) -> Self {
+    /// A heart for a caller that gave a token, and has seen `seen` events before. The task ends with the heart.
+    pub(super) fn new(face: &Face, voice: Voice, token: ProgressToken, seen: u64) -> Self {
         let (beats, mut latest) = watch::channel(None::<Beat>);
         let (limit, numbers) = (face.options().send_timeout, face.numbers.clone());
         let sender = face.core.deps.tasks.spawn(async move {
@@ -70,15 +104,15 @@ impl Heart {
                 let mut param =
                     ProgressNotificationParam::new(token.clone(), beat.progress).with_message(&*beat.message);
                 param.total = beat.total;
-                match tokio::time::timeout(limit, peer.notify_progress(param)).await {
-                    Ok(Ok(())) => Numbers::count(&numbers.beats),
+                match tokio::time::timeout(limit, voice.progress(param)).await {
+                    Ok(true) => Numbers::count(&numbers.beats),
                     // The caller is gone; the one who follows notices by itself.
-                    Ok(Err(_)) => {}
+                    Ok(false) => {}
                     Err(_) => Numbers::count(&numbers.beats_stalled),
                 }
             }
         });
-        Self { beats, sender, meter: Meter::default() }
+        Self { beats, sender, meter: Meter::after(seen) }
     }
 
     /// The latest word; it replaces one that was not sent yet.
@@ -113,6 +147,8 @@ mod tests {
 
     #[test]
     fn progress_rises_and_is_whole_only_at_the_end() {
+        let mut resumed = Meter::after(5);
+        assert!(resumed.next(Some(40.0)).0 > 40.004, "five beats of a thousandth may have been heard");
         let mut meter = Meter::default();
         assert_eq!(meter.next(None), (0.001, None));
         assert_eq!(meter.next(None), (0.002, None));

@@ -1,21 +1,35 @@
 //! One tool call: who asks, with what, and how it is answered whatever happens.
 
-use std::panic::AssertUnwindSafe;
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use longhaul_proto::{api::SubmitRequest, sha256_hex, wire};
 use rmcp::{
     ErrorData, Peer, RoleServer,
-    model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ProgressToken},
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ProgressToken, RequestId,
+    },
     service::RequestContext,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{args::Args, beat::Heart, client, list, log, run, tools, wait};
+use super::{
+    args::Args,
+    beat::{Heart, Voice},
+    client, list, log,
+    resume::Line,
+    run,
+    tickets::{Asked, Resumed, Ticket},
+    tools, wait,
+};
 use crate::{
     auth::Principal,
-    http::{Face, Numbers, caller::Caller, panics, trace},
+    http::{Face, Numbers, caller::Caller, front, panics, trace},
 };
 
 /// `_meta` key under which Claude Code names a tool use; the same use made again is the same call.
@@ -48,8 +62,16 @@ pub(super) struct Call {
     client: Option<Implementation>,
     tool_use: Option<String>,
     token: Option<ProgressToken>,
-    peer: Peer<RoleServer>,
+    out: Out,
     ct: CancellationToken,
+}
+
+/// Where the answer goes.
+enum Out {
+    /// To the request under way.
+    Live { peer: Peer<RoleServer>, request: RequestId, session: Option<String>, ticket: OnceLock<Arc<Ticket>> },
+    /// To somebody who asks for it again.
+    Resumed { line: Line, seen: u64, already: Duration, patient: bool },
 }
 
 impl Call {
@@ -66,11 +88,73 @@ impl Call {
     /// What says that the call is alive, for a caller that can hear it.
     pub(super) fn heart(&self) -> Option<Heart> {
         let token = self.token.clone().filter(|_| self.face.options().heartbeat_enabled)?;
-        Some(Heart::new(&self.face, self.peer.clone(), token))
+        let (voice, seen) = match &self.out {
+            Out::Live { peer, ticket, .. } => (Voice::Live(peer.clone(), ticket.get().cloned()), 0),
+            Out::Resumed { line, seen, .. } => (Voice::Resumed(line.clone()), *seen),
+        };
+        Some(Heart::new(&self.face, voice, token, seen))
+    }
+
+    /// From its first sign of life on the call can be asked for again on another connection. Not without a token:
+    /// such a caller gets its answer or a handle here.
+    pub(super) fn resumable(&self, asked: Asked) {
+        if let (Out::Live { request, session, ticket, .. }, Some(token)) = (&self.out, &self.token) {
+            // The first word counts.
+            let _ = ticket.set(Arc::new(Ticket {
+                principal: self.who.name.clone(),
+                request: request.clone(),
+                token: token.clone(),
+                session: session.clone(),
+                patient: self.patient(),
+                asked,
+            }));
+        }
+    }
+
+    /// How long the caller has waited before this connection.
+    pub(super) fn already(&self) -> Duration {
+        match &self.out {
+            Out::Live { .. } => Duration::ZERO,
+            Out::Resumed { already, .. } => *already,
+        }
+    }
+
+    /// A call that is asked for again.
+    ///
+    /// # Errors
+    /// When this program does not take the arguments of then any more.
+    pub(super) fn resumed(
+        face: &Face,
+        spec: &tools::Spec,
+        who: Principal,
+        resumed: &Resumed,
+        line: Line,
+        already: Duration,
+    ) -> Result<Self, String> {
+        let ticket = &resumed.ticket;
+        let args = match &ticket.asked {
+            Asked::Run { .. } => Args::default(),
+            Asked::Wait(arguments) => Args::read(spec, Some(arguments.clone()))?,
+        };
+        Ok(Self {
+            face: face.clone(),
+            who,
+            caller: resumed.caller.clone(),
+            args,
+            trace: wire::TraceContext::default(),
+            client: None,
+            tool_use: None,
+            token: Some(ticket.token.clone()),
+            out: Out::Resumed { line, seen: resumed.seen, already, patient: ticket.patient },
+            ct: CancellationToken::new(),
+        })
     }
 
     /// Whether the caller waits as long as it hears from us.
     pub(super) fn patient(&self) -> bool {
+        if let Out::Resumed { patient, .. } = self.out {
+            return patient;
+        }
         self.args.flag("wait").unwrap_or(self.token.is_some() && client::extends_on_progress(self.client.as_ref()))
     }
 
@@ -101,7 +185,7 @@ pub(super) async fn answer(
     let Some(spec) = tools::find(&request.name) else {
         #[cfg(test)]
         if request.name == "test_panic" {
-            return Ok(guarded(face, "test_panic", async { panic!("on purpose") }).await);
+            return Ok(guarded(face, "test_panic", async { panic!("on purpose") }).await.into());
         }
         let known: Vec<&str> = tools::TOOLS.iter().map(|t| t.name).collect();
         let text = format!("there is no tool `{}`: the tools are {}", request.name, known.join(", "));
@@ -124,7 +208,7 @@ pub(super) async fn answer(
             _ => list::hosts(&call),
         }
     };
-    Ok(guarded(face, spec.name, answered).instrument(span).await)
+    Ok(guarded(face, spec.name, answered).instrument(span).await.into())
 }
 
 fn open(
@@ -153,13 +237,18 @@ fn open(
         client: context.client_info(),
         tool_use: meta.get(TOOL_USE).and_then(|v| v.as_str()).map(str::to_owned),
         token: meta.get_progress_token(),
-        peer: context.peer.clone(),
+        out: Out::Live {
+            peer: context.peer.clone(),
+            request: context.id.clone(),
+            session: parts.and_then(|p| front::session_of(&p.headers)),
+            ticket: OnceLock::new(),
+        },
         ct: context.ct.clone(),
     })
 }
 
 /// A tool that panics still answers.
-async fn guarded(face: &Face, tool: &str, reply: impl Future<Output = Reply> + Send) -> CallToolResponse {
+pub(super) async fn guarded(face: &Face, tool: &str, reply: impl Future<Output = Reply> + Send) -> CallToolResult {
     let said = match AssertUnwindSafe(reply).catch_unwind().await {
         Ok(Ok(said)) => said,
         Ok(Err(text)) => Said { text, is_error: true },
@@ -174,6 +263,5 @@ async fn guarded(face: &Face, tool: &str, reply: impl Future<Output = Reply> + S
         }
     };
     let content = vec![ContentBlock::text(said.text)];
-    let result = if said.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
-    result.into()
+    if said.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) }
 }

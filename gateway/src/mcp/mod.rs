@@ -12,7 +12,8 @@
 //! - [`tools`] is the table of tools; schemas and the reading of arguments ([`args`]) come from it, so they agree;
 //! - [`follow`] waits, [`beat`] says meanwhile that the wait is alive, [`words`] puts a run into one line;
 //! - [`result`] is the text of an ended run; [`client`] knows which clients extend their patience on progress;
-//! - [`sessions`] keeps the older era's sessions with their owners.
+//! - [`sessions`] keeps the older era's sessions with their owners, [`tickets`] knows which call an event id stands for,
+//!   and [`resume`] answers it again.
 
 mod args;
 mod beat;
@@ -22,8 +23,10 @@ mod follow;
 mod list;
 mod log;
 mod result;
+mod resume;
 mod run;
 pub mod sessions;
+pub mod tickets;
 mod tools;
 mod wait;
 mod words;
@@ -49,6 +52,7 @@ use rmcp::{
 
 use crate::http::{Face, front};
 use sessions::Sessions;
+use tickets::{Store, Tickets};
 
 /// Largest message, bytes: code of the largest size by MCP (1 MiB), escaped or in base64, and its envelope.
 pub const MAX_BODY: usize = 4 << 20;
@@ -80,25 +84,31 @@ pub fn router(face: &Face) -> Router {
         // The library's list cannot say "any address"; the gate in front has checked.
         config = config.disable_allowed_hosts();
     }
-    let mut manager = LocalSessionManager::default();
+    let tickets = Tickets::new(core.ledger.clone(), core.deps.clock.clone());
+    let store = Store { face: face.clone(), tickets: tickets.clone() };
+    let mut manager = LocalSessionManager::default().with_event_store(Arc::new(store));
     let mut session = SessionConfig::default();
     // The library would count a silent call as an idle session and end it; see `sessions`.
     session.keep_alive = None;
     session.sse_retry = Some(options.sse_retry);
     manager.session_config = session;
     let manager = Arc::new(manager);
-    let sessions = Sessions::new(core.deps.clock.clone());
+    let sessions = Sessions::new(core.ledger.clone(), core.deps.clock.clone());
+    config.session_store = Some(Arc::new(sessions.clone()));
     core.deps.tasks.spawn_until_stop(reap(manager.clone(), sessions.clone(), options.session_idle));
 
     let server = Server { face: face.clone() };
     let service = StreamableHttpService::new(move || Ok(server.clone()), manager, config);
-    Router::new().route_service("/mcp", service).layer(from_fn_with_state((face.clone(), sessions), front::pass))
+    Router::new()
+        .route_service("/mcp", service)
+        .layer(from_fn_with_state((face.clone(), sessions, tickets), front::pass))
 }
 
 async fn reap(manager: Arc<LocalSessionManager>, sessions: Sessions, idle: Duration) {
     loop {
         tokio::time::sleep(REAP_EVERY.min(idle)).await;
         for id in sessions.take_idle(idle) {
+            sessions.forget(&id).await;
             // One that the client ended itself is gone already.
             if let Err(error) = manager.close_session(&id.into()).await {
                 tracing::debug!(%error, "an idle session was gone already");

@@ -3,12 +3,15 @@
 use longhaul_proto::{
     MAX_CODE_MCP,
     api::{Joined, RunView, SubmitRequest, Submitted},
+    ids::RunId,
 };
 
 use super::{
     call::{Call, Reply, Said},
     follow::{self, Followed, Until, Waited},
-    result, words,
+    result,
+    tickets::Asked,
+    words,
 };
 use crate::{
     http::Numbers,
@@ -18,7 +21,7 @@ use crate::{
 /// `stata_run_file`.
 pub(super) async fn file(call: &Call) -> Reply {
     let submitted = start(call, SubmitRequest { path: call.args.text("file_path"), ..common(call) }).await?;
-    to_the_end(call, submitted).await
+    follow_submitted(call, submitted).await
 }
 
 /// `stata_run_selection`.
@@ -32,7 +35,7 @@ pub(super) async fn selection(call: &Call) -> Reply {
         ));
     }
     let submitted = start(call, SubmitRequest { text: call.args.text("selection"), ..common(call) }).await?;
-    to_the_end(call, submitted).await
+    follow_submitted(call, submitted).await
 }
 
 /// `stata_submit`.
@@ -88,15 +91,19 @@ fn joined_note(submitted: &Submitted) -> Option<String> {
     }
 }
 
+async fn follow_submitted(call: &Call, submitted: Submitted) -> Reply {
+    let (run, note) = (submitted.run.run_id, joined_note(&submitted));
+    call.resumable(Asked::Run { run, note: note.clone() });
+    to_the_end(call, run, note).await
+}
+
 /// Follows a run to its end, or hands out a handle before an impatient client gives up.
-async fn to_the_end(call: &Call, submitted: Submitted) -> Reply {
-    let note = joined_note(&submitted);
-    let run = submitted.run.run_id;
+pub(super) async fn to_the_end(call: &Call, run: RunId, note: Option<String>) -> Reply {
     let live = call.face.core.runs.watch(&call.who, run).await.map_err(|error| {
         format!("run {run} was started and goes on, but cannot be followed: {error}. Call stata_wait(runs: \"{run}\").")
     })?;
     let mut followed = [Followed { run, live }];
-    let limit = (!call.patient()).then_some(call.face.options().handle_after);
+    let limit = (!call.patient()).then(|| call.face.options().handle_after.saturating_sub(call.already()));
     let waited = follow::follow(call, &mut followed, Until::All, limit).await;
     let view = followed[0].view();
     Ok(match waited {

@@ -1,7 +1,8 @@
 //! Sessions of the older protocol era: whose each is, and when nobody needs it any more.
 //!
 //! The library keeps the sessions, tells nobody whose they are, and would end one after a silence, with the call that
-//! is under way in it. So its own clock is off, and this book says who may use a session and which are idle.
+//! is under way in it. So its own clock is off, and this book says who may use a session and which are idle. What a
+//! session was opened with is in the ledger, so that a gateway that comes back knows it again, for its owner.
 
 use std::{
     collections::HashMap,
@@ -15,13 +16,22 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use longhaul_proto::clock::Clock;
+use rmcp::transport::streamable_http_server::session::{SessionState, SessionStore, SessionStoreError};
 
-use crate::auth::Principal;
+use super::tickets::ASKING;
+use crate::{
+    auth::Principal,
+    ledger::{Ledger, Memo},
+};
+
+/// Kind of our memos in the ledger.
+const KIND: &str = "session";
 
 /// The book. Cheap to clone.
 #[derive(Clone)]
 pub struct Sessions {
     book: Arc<Mutex<HashMap<String, Entry>>>,
+    ledger: Arc<dyn Ledger>,
     clock: Clock,
 }
 
@@ -39,8 +49,8 @@ pub struct Held {
 
 impl Sessions {
     /// An empty book.
-    pub fn new(clock: Clock) -> Self {
-        Self { book: Arc::default(), clock }
+    pub fn new(ledger: Arc<dyn Ledger>, clock: Clock) -> Self {
+        Self { book: Arc::default(), ledger, clock }
     }
 
     /// The library opened a session for this principal.
@@ -49,8 +59,31 @@ impl Sessions {
         self.with(|book| book.insert(id, Entry { principal, uses: 0, last }));
     }
 
-    /// Uses a session. `None` when there is none of that name for this principal.
-    pub fn enter(&self, id: &str, principal: &Principal) -> Option<Held> {
+    /// Uses a session, also one of before a restart. `None` when there is none of that name for this principal.
+    pub async fn enter(&self, id: &str, principal: &Principal) -> Option<Held> {
+        if !self.with(|book| book.contains_key(id)) {
+            let memo = self.ledger.memo_get(KIND, id).await.unwrap_or_else(|error| {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for a session");
+                None
+            })?;
+            if memo.principal != principal.name {
+                return None;
+            }
+            let last = self.clock.monotonic();
+            let entry = Entry { principal: principal.clone(), uses: 0, last };
+            self.with(|book| book.entry(id.to_owned()).or_insert(entry).last = last);
+        }
+        self.known(id, principal)
+    }
+
+    /// A session that nobody needs any more is not restored either.
+    pub async fn forget(&self, id: &str) {
+        if let Err(error) = self.ledger.memo_remove(KIND, id).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "an idle session is remembered a while longer");
+        }
+    }
+
+    fn known(&self, id: &str, principal: &Principal) -> Option<Held> {
         self.with(|book| {
             let entry = book.get_mut(id).filter(|e| e.principal.name == principal.name)?;
             entry.uses += 1;
@@ -76,6 +109,27 @@ impl Sessions {
 
     fn with<T>(&self, change: impl FnOnce(&mut HashMap<String, Entry>) -> T) -> T {
         change(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait::async_trait]
+impl SessionStore for Sessions {
+    async fn load(&self, id: &str) -> Result<Option<SessionState>, SessionStoreError> {
+        let who = ASKING.try_with(|asking| asking.who.name.clone())?;
+        let memo = self.ledger.memo_get(KIND, id).await?.filter(|memo| memo.principal == who);
+        Ok(memo.map(|memo| serde_json::from_str(&memo.body)).transpose()?)
+    }
+
+    async fn store(&self, id: &str, state: &SessionState) -> Result<(), SessionStoreError> {
+        let principal = ASKING.try_with(|asking| asking.who.name.clone())?;
+        let body = serde_json::to_string(state)?;
+        let (kind, name) = (KIND.to_owned(), id.to_owned());
+        let memo = Memo { kind, name, principal, created_ms: self.clock.unix_ms(), body };
+        Ok(self.ledger.memo_put(memo).await?)
+    }
+
+    async fn delete(&self, id: &str) -> Result<(), SessionStoreError> {
+        Ok(self.ledger.memo_remove(KIND, id).await?)
     }
 }
 
@@ -123,20 +177,20 @@ impl http_body::Body for HeldBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Scope;
+    use crate::{auth::Scope, ledger::memory::MemoryLedger};
 
-    #[test]
-    fn a_session_is_its_owners_and_lives_while_used() {
-        let sessions = Sessions::new(Clock::system());
+    #[tokio::test]
+    async fn a_session_is_its_owners_and_lives_while_used() {
+        let sessions = Sessions::new(Arc::new(MemoryLedger::new("c")), Clock::system());
         let (a, b) = (Principal::new("a", Scope::Use), Principal::new("b", Scope::Operate));
         sessions.opened("s".into(), a.clone());
-        assert!(sessions.enter("s", &b).is_none(), "somebody else's");
-        assert!(sessions.enter("t", &a).is_none(), "unknown");
-        let held = sessions.enter("s", &a).unwrap();
+        assert!(sessions.enter("s", &b).await.is_none(), "somebody else's");
+        assert!(sessions.enter("t", &a).await.is_none(), "unknown");
+        let held = sessions.enter("s", &a).await.unwrap();
         assert!(sessions.take_idle(Duration::ZERO).is_empty(), "in use");
         drop(held);
         assert!(sessions.take_idle(Duration::from_secs(60)).is_empty(), "used lately");
         assert_eq!(sessions.take_idle(Duration::ZERO), ["s"]);
-        assert!(sessions.enter("s", &a).is_none(), "closed");
+        assert!(sessions.enter("s", &a).await.is_none(), "closed");
     }
 }

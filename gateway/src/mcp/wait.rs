@@ -7,7 +7,9 @@ use longhaul_proto::api::RunView;
 use super::{
     call::{Call, Reply, Said},
     follow::{self, Followed, Until, Waited},
-    result, run, words,
+    result, run,
+    tickets::Asked,
+    words,
 };
 use crate::{
     http::reading::{Output, user_part},
@@ -43,6 +45,10 @@ pub(super) async fn wait(call: &Call) -> Reply {
         followed.push(Followed { run, live });
     }
     let limit = Duration::from_secs(call.args.whole("seconds").unwrap_or(DEFAULT)).min(call.face.options().max_wait);
+    let limit = limit.saturating_sub(call.already());
+    if let Some(asked) = Asked::wait(call.args.all()) {
+        call.resumable(asked);
+    }
     let until = if call.args.text("until").as_deref() == Some("any") { Until::Any } else { Until::All };
     let waited = follow::follow(call, &mut followed, until, Some(limit)).await;
 

@@ -4,6 +4,7 @@ mod api;
 mod client;
 mod doors;
 mod mcp;
+mod resume;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -27,7 +28,16 @@ impl World {
     }
 
     async fn with(options: Options) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap(), options).await
+    }
+
+    /// Stops it and starts another on the same folder.
+    async fn again(self, face: FaceOptions) -> Self {
+        assert!(self.gateway.shutdown(Duration::from_secs(20)).await, "everything ended");
+        Self::at(self.folder, Options { face, ..Options::default() }).await
+    }
+
+    async fn at(folder: TempDir, options: Options) -> Self {
         let options = Options { data: folder.path().to_owned(), ..options };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let deps = Deps { clock: Clock::system(), ids: Ids::system(), tasks: Tasks::new() };

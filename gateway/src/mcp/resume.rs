@@ -1,0 +1,101 @@
+//! Answering a call again, on another connection, from the state of its run.
+//!
+//! The same code as for the live call follows the run and words the result, so the answer is the one that the live
+//! call would have given; only the way out differs.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use rmcp::{
+    model::{
+        CallToolResult, JsonRpcMessage, Notification, ProgressNotificationParam, ServerJsonRpcMessage,
+        ServerNotification, ServerResult,
+    },
+    transport::streamable_http_server::session::{EventStream, ServerSseMessage},
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{
+    call::{self, Call},
+    run,
+    tickets::{Asked, Resumed},
+    tools, wait,
+};
+use crate::{
+    auth::Principal,
+    http::{Face, Numbers},
+};
+
+/// Events that wait for a slow reader.
+const ROOM: usize = 4;
+
+/// Where the events of a resumed call go. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Line {
+    out: mpsc::Sender<ServerSseMessage>,
+    reference: Arc<str>,
+    n: Arc<AtomicU64>,
+}
+
+/// The reader is gone.
+pub(super) struct Closed;
+
+impl Line {
+    /// A progress notification.
+    pub(super) async fn progress(&self, param: ProgressNotificationParam) -> Result<(), Closed> {
+        let progress = ServerNotification::ProgressNotification(Notification::new(param));
+        self.send(JsonRpcMessage::notification(progress)).await
+    }
+
+    async fn send(&self, message: ServerJsonRpcMessage) -> Result<(), Closed> {
+        let n = self.n.fetch_add(1, Ordering::Relaxed) + 1;
+        let event = ServerSseMessage::new(format!("{}.{n}", self.reference), message);
+        self.out.send(event).await.map_err(|_| Closed)
+    }
+}
+
+/// The events of a call after the last one that its client saw: how the run is now, signs of life while it goes on,
+/// the answer.
+pub(super) fn replay(face: &Face, who: Principal, resumed: Resumed) -> EventStream {
+    Numbers::count(&face.numbers.resumed);
+    let (out, events) = mpsc::channel(ROOM);
+    let line = Line { out, reference: resumed.reference.as_str().into(), n: Arc::new(AtomicU64::new(resumed.seen)) };
+    // The channel is empty, so there is room. An id of its own: the client may break off again before any progress.
+    let last = format!("{}.{}", resumed.reference, resumed.seen);
+    let _ = line.out.try_send(ServerSseMessage::priming(last, face.options().sse_retry));
+    let task = answer(face.clone(), who, resumed, line);
+    face.core.deps.tasks.spawn(task);
+    Box::pin(ReceiverStream::new(events))
+}
+
+async fn answer(face: Face, who: Principal, resumed: Resumed, line: Line) {
+    let ticket = resumed.ticket.clone();
+    let already = face.core.deps.clock.unix_ms().saturating_sub(resumed.asked_ms);
+    let already = Duration::from_millis(u64::try_from(already).unwrap_or(0));
+    let name = match &ticket.asked {
+        Asked::Run { .. } => "stata_run_file",
+        Asked::Wait(_) => "stata_wait",
+    };
+    let replied = async {
+        let spec = tools::find(name).ok_or("the gateway has lost its own tool")?;
+        let call = Call::resumed(&face, spec, who, &resumed, line.clone(), already)?;
+        match &ticket.asked {
+            Asked::Run { run, note } => run::to_the_end(&call, *run, note.clone()).await,
+            Asked::Wait(_) => wait::wait(&call).await,
+        }
+    };
+    let mut result: CallToolResult = call::guarded(&face, name, replied).await;
+    if ticket.session.is_some() {
+        // A word of the newer era.
+        result.result_type = None;
+    }
+    let message = JsonRpcMessage::response(ServerResult::CallToolResult(result), ticket.request.clone());
+    // Nobody reads it: then it can be asked for once more.
+    let _ = line.send(message).await;
+}

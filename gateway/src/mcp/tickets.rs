@@ -1,0 +1,308 @@
+//! Calls that can be resumed: what an event id stands for.
+//!
+//! A client whose stream broke names the last event it saw. The id of an event is a random reference to its call and
+//! a number; it says nothing of the run. Behind the reference stands a [`Ticket`] with all that is needed to answer
+//! the call from the state of its run, in the ledger before the first event that names it goes out. So no event is
+//! recorded, and a gateway that was killed knows the call again.
+//!
+//! ```text
+//! call -> Ticket, unseen on its progress notifications -> store_event: ledger, then the id `<reference>.<n>`
+//! GET with Last-Event-ID -> front: find (principal, session) or 404 -> library -> replay_events_after -> `resume`
+//! ```
+//!
+//! The ledger forgets tickets after some days and beyond a number ([`crate::Options::keep_calls`]); the table of open
+//! streams here is bounded too.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use longhaul_proto::{clock::Clock, ids};
+use rmcp::{
+    model::{JsonObject, JsonRpcMessage, ProgressToken, RequestId, ServerNotification},
+    transport::streamable_http_server::session::{EventId, EventStore, EventStoreError, EventStream, ServerSseMessage},
+};
+use serde::{Deserialize, Serialize};
+
+use super::resume;
+use crate::{
+    auth::Principal,
+    http::{Face, caller::Caller},
+    ledger::{Ledger, LedgerError, Memo},
+};
+
+/// Kind of our memos in the ledger.
+const KIND: &str = "call";
+
+/// Open streams that are known at most. One more, and the oldest gets another reference with its next progress.
+const MAX_STREAMS: usize = 20_000;
+
+/// Largest arguments that a ticket holds, bytes.
+const MAX_ARGUMENTS: usize = 16 << 10;
+
+/// All that is needed to answer a call on another connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ticket {
+    /// Who asked.
+    pub(super) principal: String,
+    /// The JSON-RPC id of the request.
+    pub(super) request: RequestId,
+    /// What its progress goes to.
+    pub(super) token: ProgressToken,
+    /// The session of the older era; `None` = the newer era.
+    pub(super) session: Option<String>,
+    /// Whether the caller waits as long as it hears from us.
+    pub(super) patient: bool,
+    /// What was asked.
+    pub(super) asked: Asked,
+}
+
+/// What a resumable call waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Asked {
+    /// The end of one run.
+    Run {
+        /// Which.
+        run: ids::RunId,
+        /// What is told of it.
+        note: Option<String>,
+    },
+    /// `stata_wait` with these arguments.
+    Wait(JsonObject),
+}
+
+impl Asked {
+    /// `stata_wait`, unless the arguments are too large to keep.
+    pub(super) fn wait(arguments: &JsonObject) -> Option<Self> {
+        let len = serde_json::to_vec(arguments).map_or(usize::MAX, |v| v.len());
+        (len <= MAX_ARGUMENTS).then(|| Self::Wait(arguments.clone()))
+    }
+}
+
+/// A call that is asked for again.
+#[derive(Clone, Debug)]
+pub struct Resumed {
+    pub(super) reference: String,
+    /// Number of the last event that the client saw.
+    pub(super) seen: u64,
+    pub(super) ticket: Arc<Ticket>,
+    /// When it was first asked, Unix ms.
+    pub(super) asked_ms: i64,
+    pub(super) caller: Caller,
+}
+
+impl Resumed {
+    /// The one who asks for it.
+    pub fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+}
+
+/// Who makes the HTTP request under way, and which call it resumes: the library's stores are told neither.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// Who.
+    pub who: Principal,
+    /// What is resumed.
+    pub resumed: Option<Resumed>,
+}
+
+tokio::task_local! {
+    /// The request under way.
+    pub static ASKING: Asking;
+}
+
+/// The tickets. Cheap to clone.
+#[derive(Clone)]
+pub struct Tickets {
+    ledger: Arc<dyn Ledger>,
+    clock: Clock,
+    streams: Arc<Mutex<Streams>>,
+}
+
+#[derive(Default)]
+struct Streams {
+    open: HashMap<String, Open>,
+    opened: u64,
+}
+
+struct Open {
+    reference: String,
+    /// Number of the latest event.
+    n: u64,
+    /// Its ticket is in the ledger.
+    kept: bool,
+    order: u64,
+}
+
+impl Tickets {
+    /// The tickets in this ledger.
+    pub fn new(ledger: Arc<dyn Ledger>, clock: Clock) -> Self {
+        Self { ledger, clock, streams: Arc::default() }
+    }
+
+    /// The call of an event id, for the one who made it. `None` for everybody else, and for ids that are none.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn find(
+        &self,
+        event: &str,
+        who: &Principal,
+        session: Option<&str>,
+    ) -> Result<Option<Resumed>, LedgerError> {
+        let Some((reference, number)) = event.split_once('.') else { return Ok(None) };
+        let Ok(seen) = number.parse::<u64>() else { return Ok(None) };
+        let Some(memo) = self.ledger.memo_get(KIND, reference).await? else { return Ok(None) };
+        let ticket: Ticket = serde_json::from_str(&memo.body).map_err(|e| LedgerError::Broken(e.to_string()))?;
+        if ticket.principal != who.name || ticket.session.as_deref() != session {
+            return Ok(None);
+        }
+        Ok(Some(Resumed {
+            reference: reference.to_owned(),
+            seen,
+            ticket: Arc::new(ticket),
+            asked_ms: memo.created_ms,
+            caller: Caller::default(),
+        }))
+    }
+
+    /// The id of the next event of a stream, and whether its ticket is still to be kept.
+    fn next(&self, stream: &str, last: bool) -> std::io::Result<(String, u64, bool)> {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let order = streams.opened;
+        if !streams.open.contains_key(stream) {
+            let reference = ids::secret::<16>()?.iter().map(|b| format!("{b:02x}")).collect();
+            streams.opened += 1;
+            streams.open.insert(stream.to_owned(), Open { reference, n: 0, kept: false, order });
+            if streams.open.len() > MAX_STREAMS
+                && let Some(oldest) = streams.open.iter().min_by_key(|(_, o)| o.order).map(|(id, _)| id.clone())
+            {
+                streams.open.remove(&oldest);
+            }
+        }
+        let Some(open) = streams.open.get_mut(stream) else { return Err(std::io::ErrorKind::NotFound.into()) };
+        open.n += 1;
+        let next = (open.reference.clone(), open.n, !open.kept);
+        if last {
+            streams.open.remove(stream);
+        }
+        Ok(next)
+    }
+
+    async fn keep(&self, stream: &str, reference: &str, ticket: &Ticket) -> Result<(), LedgerError> {
+        let memo = Memo {
+            kind: KIND.to_owned(),
+            name: reference.to_owned(),
+            principal: ticket.principal.clone(),
+            created_ms: self.clock.unix_ms(),
+            body: serde_json::to_string(ticket).map_err(|e| LedgerError::Broken(e.to_string()))?,
+        };
+        self.ledger.memo_put(memo).await?;
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = streams.open.get_mut(stream) {
+            open.kept = true;
+        }
+        Ok(())
+    }
+}
+
+/// What the library asks for ids and replays.
+pub(super) struct Store {
+    pub(super) face: Face,
+    pub(super) tickets: Tickets,
+}
+
+#[async_trait::async_trait]
+impl EventStore for Store {
+    async fn store_event(&self, stream: &str, event: &ServerSseMessage) -> Result<EventId, EventStoreError> {
+        // The stream of a session that belongs to no request: nothing on it can be asked for again, and an empty id
+        // tells a client so.
+        if stream.ends_with(":common") {
+            return Ok(EventId::new());
+        }
+        let last = matches!(event.message.as_deref(), Some(JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_)));
+        let (reference, n, unkept) = self.tickets.next(stream, last)?;
+        if unkept
+            && let Some(ticket) = ticket_of(event)
+            && let Err(error) = self.tickets.keep(stream, &reference, &ticket).await
+        {
+            // The call goes on; it only cannot be resumed.
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot note a call for its resumption");
+            return Ok(EventId::new());
+        }
+        Ok(format!("{reference}.{n}"))
+    }
+
+    async fn replay_events_after(&self, last: &str) -> Result<EventStream, EventStoreError> {
+        match ASKING.try_with(|asking| asking.clone()) {
+            Ok(Asking { who, resumed: Some(resumed) }) => Ok(resume::replay(&self.face, who, resumed)),
+            // The layer in front lets no such request through.
+            _ => Err(format!("nobody resumes {last}").into()),
+        }
+    }
+}
+
+/// The ticket that travels, unseen by clients, on a progress notification.
+fn ticket_of(event: &ServerSseMessage) -> Option<Arc<Ticket>> {
+    match event.message.as_deref()? {
+        JsonRpcMessage::Notification(one) => match &one.notification {
+            ServerNotification::ProgressNotification(progress) => progress.extensions.get::<Arc<Ticket>>().cloned(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{auth::Scope, ledger::memory::MemoryLedger};
+
+    #[tokio::test]
+    async fn an_event_id_is_random_and_its_owners() {
+        let tickets = Tickets::new(Arc::new(MemoryLedger::new("c")), Clock::system());
+        let run = ids::Ids::system().run();
+        let ticket = Ticket {
+            principal: "ann".into(),
+            request: RequestId::Number(7),
+            token: ProgressToken(RequestId::Number(7)),
+            session: None,
+            patient: true,
+            asked: Asked::Run { run, note: None },
+        };
+        let (reference, n, unkept) = tickets.next("s", false).unwrap();
+        assert_eq!((reference.len(), n, unkept), (32, 1, true));
+        let (ann, ben) = (Principal::new("ann", Scope::Use), Principal::new("ben", Scope::Operate));
+        let event = format!("{reference}.1");
+        assert!(tickets.find(&event, &ann, None).await.unwrap().is_none(), "nothing stands behind it yet");
+        tickets.keep("s", &reference, &ticket).await.unwrap();
+        assert_eq!(*tickets.find(&event, &ann, None).await.unwrap().unwrap().ticket, ticket);
+        assert!(!tickets.next("s", true).unwrap().2, "kept once");
+        for (event, who, session) in [
+            (event.as_str(), &ben, None),
+            (event.as_str(), &ann, Some("other")),
+            (reference.as_str(), &ann, None),
+            (&format!("{reference}.x"), &ann, None),
+            (&format!("{}.1", run), &ann, None),
+            ("", &ann, None),
+        ] {
+            assert!(tickets.find(event, who, session).await.unwrap().is_none(), "{event}");
+        }
+        assert_ne!(tickets.next("s", true).unwrap().0, reference, "a stream that ended is forgotten here");
+        assert!(tickets.find(&event, &ann, None).await.unwrap().is_some(), "but its ticket is kept");
+    }
+
+    #[test]
+    fn open_streams_are_bounded() {
+        let tickets = Tickets::new(Arc::new(MemoryLedger::new("c")), Clock::system());
+        let first = tickets.next("0", false).unwrap().0;
+        for n in 1..=MAX_STREAMS {
+            tickets.next(&n.to_string(), false).unwrap();
+        }
+        assert_eq!(tickets.streams.lock().unwrap().open.len(), MAX_STREAMS);
+        assert_ne!(tickets.next("0", false).unwrap().0, first, "the oldest went");
+    }
+}
