@@ -1,6 +1,6 @@
 //! One tool call: who asks, with what, and how it is answered whatever happens.
 
-use std::panic::AssertUnwindSafe;
+use std::{ops::Deref, panic::AssertUnwindSafe};
 
 use futures_util::FutureExt;
 use longhaul_proto::{api::SubmitRequest, sha256_hex, wire};
@@ -33,31 +33,64 @@ impl Said {
     pub(super) fn ok(text: impl Into<String>) -> Self {
         Self { text: text.into(), is_error: false }
     }
+
+    /// As it goes to the client.
+    pub(super) fn into_result(self) -> CallToolResult {
+        let content = vec![ContentBlock::text(self.text)];
+        if self.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) }
+    }
 }
 
 /// A tool's answer; the error is text for the model that says what to do.
 pub(super) type Reply = Result<Said, String>;
 
-/// One call.
-pub(super) struct Call {
+/// As [`Reply`], of a tool that may also answer with a task.
+pub(super) type Answer = Result<CallToolResponse, String>;
+
+/// Who asks.
+pub(super) struct Asker {
     pub(super) face: Face,
     pub(super) who: Principal,
     pub(super) caller: Caller,
+}
+
+impl Asker {
+    /// The one behind a request; the error is text for people.
+    pub(super) fn of(face: &Face, context: &RequestContext<RoleServer>) -> Result<Self, String> {
+        let parts = context.extensions.get::<http::request::Parts>();
+        let who = parts.and_then(|p| p.extensions.get::<Principal>()).cloned();
+        let who = who.ok_or("the gateway does not know who asks; this is its own fault, see its log")?;
+        let caller = parts.and_then(|p| p.extensions.get::<Caller>()).cloned().unwrap_or_default();
+        Ok(Self { face: face.clone(), who, caller })
+    }
+
+    /// Now, for people.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.face.core.deps.clock.unix_ms()
+    }
+}
+
+/// One call: who asks, and what.
+pub(super) struct Call {
+    asker: Asker,
     pub(super) args: Args,
     pub(super) trace: wire::TraceContext,
     client: Option<Implementation>,
+    tasks: bool,
     tool_use: Option<String>,
     token: Option<ProgressToken>,
     peer: Peer<RoleServer>,
     ct: CancellationToken,
 }
 
-impl Call {
-    /// Now, for people.
-    pub(super) fn now_ms(&self) -> i64 {
-        self.face.core.deps.clock.unix_ms()
+impl Deref for Call {
+    type Target = Asker;
+    fn deref(&self) -> &Asker {
+        &self.asker
     }
+}
 
+impl Call {
     /// Fires when the caller withdrew the request.
     pub(super) async fn cancelled(&self) {
         self.ct.cancelled().await;
@@ -72,6 +105,12 @@ impl Call {
     /// Whether the caller waits as long as it hears from us.
     pub(super) fn patient(&self) -> bool {
         self.args.flag("wait").unwrap_or(self.token.is_some() && client::extends_on_progress(self.client.as_ref()))
+    }
+
+    /// Whether a run that takes longer is answered with a task: the client said in this request that it understands
+    /// them, and nobody asked for a run id instead.
+    pub(super) fn takes_task(&self) -> bool {
+        self.tasks && self.args.flag("wait") != Some(false)
     }
 
     /// The caller's name for this call: its own, or that of the tool use. A tool use counts as the same call only with
@@ -113,16 +152,17 @@ pub(super) async fn answer(
             Ok(call) => call,
             Err(text) => return Err(text),
         };
-        match spec.name {
-            "stata_run_file" => run::file(&call).await,
-            "stata_run_selection" => run::selection(&call).await,
+        let said = match spec.name {
+            "stata_run_file" => return run::file(&call).await,
+            "stata_run_selection" => return run::selection(&call).await,
             "stata_submit" => run::submit(&call).await,
             "stata_wait" => wait::wait(&call).await,
             "stata_runs" => list::runs(&call).await,
             "stata_log" => log::log(&call).await,
             "stata_cancel" => list::cancel(&call).await,
             _ => list::hosts(&call),
-        }
+        };
+        said.map(|said| said.into_result().into())
     };
     Ok(guarded(face, spec.name, answered).instrument(span).await)
 }
@@ -134,9 +174,6 @@ fn open(
     context: RequestContext<RoleServer>,
 ) -> Result<Call, String> {
     let parts = context.extensions.get::<http::request::Parts>();
-    let who = parts.and_then(|p| p.extensions.get::<Principal>()).cloned();
-    let who = who.ok_or("the gateway does not know who asks; this is its own fault, see its log")?;
-    let caller = parts.and_then(|p| p.extensions.get::<Caller>()).cloned().unwrap_or_default();
     let meta = &context.meta;
     let own = trace::of_parts(
         meta.get_traceparent().unwrap_or_default().to_owned(),
@@ -145,12 +182,11 @@ fn open(
     let trace =
         if own.traceparent.is_empty() { parts.map(|p| trace::of_headers(&p.headers)).unwrap_or_default() } else { own };
     Ok(Call {
-        face: face.clone(),
-        who,
-        caller,
+        asker: Asker::of(face, &context)?,
         args: Args::read(spec, request.arguments)?,
         trace,
         client: context.client_info(),
+        tasks: context.client_capabilities().is_some_and(|has| has.supports_tasks()),
         tool_use: meta.get(TOOL_USE).and_then(|v| v.as_str()).map(str::to_owned),
         token: meta.get_progress_token(),
         peer: context.peer.clone(),
@@ -159,9 +195,9 @@ fn open(
 }
 
 /// A tool that panics still answers.
-async fn guarded(face: &Face, tool: &str, reply: impl Future<Output = Reply> + Send) -> CallToolResponse {
+async fn guarded(face: &Face, tool: &str, reply: impl Future<Output = Answer> + Send) -> CallToolResponse {
     let said = match AssertUnwindSafe(reply).catch_unwind().await {
-        Ok(Ok(said)) => said,
+        Ok(Ok(answer)) => return answer,
         Ok(Err(text)) => Said { text, is_error: true },
         Err(panic) => {
             Numbers::count(&face.numbers.panics);
@@ -173,7 +209,19 @@ async fn guarded(face: &Face, tool: &str, reply: impl Future<Output = Reply> + S
             Said { text, is_error: true }
         }
     };
-    let content = vec![ContentBlock::text(said.text)];
-    let result = if said.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
-    result.into()
+    said.into_result().into()
+}
+
+/// Another request than a tool call, whose panic is answered too: the library would leave its client waiting.
+pub(super) async fn caught<T>(
+    face: &Face,
+    method: &str,
+    answer: impl Future<Output = Result<T, ErrorData>> + Send,
+) -> Result<T, ErrorData> {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|panic| {
+        Numbers::count(&face.numbers.panics);
+        tracing::error!(method, panic = panics::text(&*panic), "a method panicked");
+        let text = format!("the gateway failed inside {method}; this is its own fault, see its log. Runs are safe.");
+        Err(ErrorData::internal_error(text, None))
+    })
 }
