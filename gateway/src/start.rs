@@ -123,7 +123,8 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
     let runs = Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, metrics.clone(), deps.clone());
     let incarnation = deps.ids.name();
-    let core = Core { options, runs: runs.clone(), ledger, metrics, task_key, deps, addr, url: url.clone(), incarnation };
+    let core =
+        Core { options, runs: runs.clone(), ledger, metrics, task_key, deps, addr, url: url.clone(), incarnation };
     http::mode(&core).map_err(|e| StartError::Open(e.to_string()))?;
 
     let taken_up = runs.take_up().await.map_err(StartError::Ledger)?;

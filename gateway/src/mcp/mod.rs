@@ -22,8 +22,8 @@ mod client;
 mod follow;
 mod list;
 mod log;
-mod result;
 mod resources;
+mod result;
 mod run;
 pub mod sessions;
 mod tasks;
@@ -120,7 +120,8 @@ struct Server {
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         // The list of prompts is empty; the official conformance suite wants it answered, and announced when answered.
-        let has = ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources().enable_tasks().build();
+        let has =
+            ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources().enable_tasks().build();
         ServerConfig::new(has)
             .with_server_info(Implementation::new("longhaul", env!("CARGO_PKG_VERSION")))
             .with_instructions(INSTRUCTIONS)

@@ -55,10 +55,7 @@ const JSON: &str = "application/json";
 const PLAIN: &str = "text/plain";
 
 /// `resources/list`: the lists themselves, then the newest runs with their logs.
-pub(super) async fn list(
-    face: &Face,
-    context: &RequestContext<RoleServer>,
-) -> Result<ListResourcesResult, ErrorData> {
+pub(super) async fn list(face: &Face, context: &RequestContext<RoleServer>) -> Result<ListResourcesResult, ErrorData> {
     let listed = async {
         let asker = asker(face, context)?;
         let page = newest(&asker).await?;
@@ -90,7 +87,9 @@ pub(super) async fn list(
 pub(super) fn templates() -> ListResourceTemplatesResult {
     let run = ResourceTemplate::new(format!("{RUNS}/{{id}}"), "run")
         .with_title("A Stata run")
-        .with_description("State, verdict and place of the failure of one run, by its id or the last 8 characters of it")
+        .with_description(
+            "State, verdict and place of the failure of one run, by its id or the last 8 characters of it",
+        )
         .with_mime_type(JSON);
     let log = ResourceTemplate::new(format!("{RUNS}/{{id}}/log"), "log")
         .with_title("Log of a Stata run")
@@ -182,9 +181,9 @@ async fn log(asker: &Asker, view: &RunView) -> Result<String, ErrorData> {
     let output =
         Output { runs: asker.face.core.runs.clone(), who: asker.who.clone(), run: view.run_id, stream: Stream::Log };
     let (start, end) = user_part(view);
-    let shown = result::excerpt(&output, start, end, LOG).await.map_err(|error: ReadError| {
-        ErrorData::internal_error(format!("the log cannot be read: {error}"), None)
-    })?;
+    let shown = result::excerpt(&output, start, end, LOG)
+        .await
+        .map_err(|error: ReadError| ErrorData::internal_error(format!("the log cannot be read: {error}"), None))?;
     let now = asker.now_ms();
     let (run, head) = (view.run_id.short(), words::head(view, now));
     // What goes on is out of date when it is read.
@@ -230,7 +229,9 @@ mod tests {
         check("longhaul://runs", Some(Wanted::Runs));
         check("longhaul://runs/7f3a9c21", Some(Wanted::Run("7f3a9c21")));
         check("longhaul://runs/7f3a9c21/log", Some(Wanted::Log("7f3a9c21")));
-        for uri in ["", "longhaul://", "longhaul://runs/", "longhaul://runs//log", "longhaul://runs/a/b", "file:///etc/passwd"] {
+        for uri in
+            ["", "longhaul://", "longhaul://runs/", "longhaul://runs//log", "longhaul://runs/a/b", "file:///etc/passwd"]
+        {
             check(uri, None);
         }
     }

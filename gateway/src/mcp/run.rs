@@ -102,11 +102,8 @@ async fn to_the_end(call: &Call, submitted: Submitted) -> Answer {
     })?;
     let mut followed = [Followed { run, live }];
     let options = call.face.options();
-    let limit = if call.takes_task() {
-        Some(options.task_after)
-    } else {
-        (!call.patient()).then_some(options.handle_after)
-    };
+    let limit =
+        if call.takes_task() { Some(options.task_after) } else { (!call.patient()).then_some(options.handle_after) };
     let waited = follow::follow(call, &mut followed, Until::All, limit).await;
     let view = followed[0].view();
     let said = match waited {

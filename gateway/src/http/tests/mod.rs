@@ -4,6 +4,7 @@ mod api;
 mod client;
 mod doors;
 mod mcp;
+mod tasks;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -27,7 +28,11 @@ impl World {
     }
 
     async fn with(options: Options) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::over(tempfile::tempdir().unwrap(), options).await
+    }
+
+    /// A gateway over a folder that may have been another's.
+    async fn over(folder: TempDir, options: Options) -> Self {
         let options = Options { data: folder.path().to_owned(), ..options };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let deps = Deps { clock: Clock::system(), ids: Ids::system(), tasks: Tasks::new() };
