@@ -54,6 +54,8 @@ pub struct Core {
     pub ledger: Arc<dyn ledger::Ledger>,
     /// Numbers.
     pub metrics: Arc<metrics::Metrics>,
+    /// What task handles are made and checked with.
+    pub task_key: auth::handles::TaskKey,
     /// Time, names and spawning.
     pub deps: Deps,
     /// Where it listens.

@@ -111,6 +111,7 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
         Some(text) => JoinSecret::new(text)?,
         None => auth::credentials::join_secret(&options.data).map_err(StartError::Credentials)?,
     };
+    let task_key = auth::handles::TaskKey::ensure(&options.data).map_err(StartError::Credentials)?;
     let guard = Guard::new(secret.clone()).map_err(StartError::Random)?;
 
     let remember_ms = i64::try_from(REMEMBER_AGENTS.as_millis()).unwrap_or(i64::MAX);
@@ -122,7 +123,8 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
     let runs = Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, metrics.clone(), deps.clone());
     let incarnation = deps.ids.name();
-    let core = Core { options, runs: runs.clone(), ledger, metrics, deps, addr, url: url.clone(), incarnation };
+    let core =
+        Core { options, runs: runs.clone(), ledger, metrics, task_key, deps, addr, url: url.clone(), incarnation };
     http::mode(&core).map_err(|e| StartError::Open(e.to_string()))?;
 
     let taken_up = runs.take_up().await.map_err(StartError::Ledger)?;

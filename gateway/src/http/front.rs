@@ -107,7 +107,8 @@ async fn post(face: &Face, asking: Asking, request: Request, next: Next) -> Resp
         return problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail).into_response();
     };
     let peek = serde_json::from_slice::<Peek>(&bytes).unwrap_or_default();
-    if peek.method != "tools/call" {
+    // Those that carry results.
+    if !["tools/call", "tasks/get"].contains(&peek.method.as_str()) {
         return next.run(Request::from_parts(parts, Body::from(bytes))).await;
     }
     let caller = Caller::default();

@@ -17,6 +17,8 @@ pub struct Numbers {
     pub resumed: AtomicU64,
     /// MCP calls answered with a handle because the run takes longer.
     pub handles: AtomicU64,
+    /// MCP calls answered with a task.
+    pub tasks: AtomicU64,
     /// Progress notifications sent.
     pub beats: AtomicU64,
     /// Progress notifications given up because the reader stalled.
@@ -32,7 +34,7 @@ impl Numbers {
     }
 
     /// Name, kind, help and value of each, for `/metrics`.
-    pub fn read(&self) -> [(&'static str, &'static str, &'static str, u64); 9] {
+    pub fn read(&self) -> [(&'static str, &'static str, &'static str, u64); 10] {
         let n = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("longhaul_mcp_calls_total", "counter", "MCP tool calls", n(&self.calls)),
@@ -46,6 +48,7 @@ impl Numbers {
             ("longhaul_mcp_callers_gone_total", "counter", "Callers gone before their answer", n(&self.callers_gone)),
             ("longhaul_mcp_resumed_total", "counter", "Calls resumed on another connection", n(&self.resumed)),
             ("longhaul_mcp_handles_total", "counter", "Calls answered with a handle", n(&self.handles)),
+            ("longhaul_mcp_tasks_total", "counter", "Calls answered with a task", n(&self.tasks)),
             ("longhaul_mcp_progress_total", "counter", "Progress notifications sent", n(&self.beats)),
             (
                 "longhaul_mcp_progress_stalled_total",

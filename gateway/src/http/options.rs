@@ -15,6 +15,10 @@ pub struct FaceOptions {
     /// After this time a waiting tool answers with a handle, to clients that are not known to extend on progress.
     /// Below the 60 s that the TypeScript SDK waits for an answer.
     pub handle_after: Duration,
+    /// After this time a tool that runs code answers with a task, to clients that say they understand them. Not at once:
+    /// a task's result comes in a later turn of the model, which a do-file of a second is not worth. No longer than the
+    /// pause between two looks at a task, so that nobody learns of an end later than without.
+    pub task_after: Duration,
     /// An MCP call that has not answered within this time gets its headers sent, so that the client's wait for the
     /// first byte (60 s in Claude Code) ends. Errors found at once come sooner and keep their status.
     pub early_flush_after: Duration,
@@ -45,6 +49,7 @@ impl Default for FaceOptions {
             heartbeat_enabled: true,
             send_timeout: s(5),
             handle_after: s(45),
+            task_after: s(2),
             early_flush_after: Duration::from_millis(500),
             sse_keep_alive: s(15),
             sse_retry: s(10),

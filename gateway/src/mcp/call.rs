@@ -1,6 +1,7 @@
 //! One tool call: who asks, with what, and how it is answered whatever happens.
 
 use std::{
+    ops::Deref,
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -47,19 +48,50 @@ impl Said {
     pub(super) fn ok(text: impl Into<String>) -> Self {
         Self { text: text.into(), is_error: false }
     }
+
+    /// As it goes to the client.
+    pub(super) fn into_result(self) -> CallToolResult {
+        let content = vec![ContentBlock::text(self.text)];
+        if self.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) }
+    }
 }
 
 /// A tool's answer; the error is text for the model that says what to do.
 pub(super) type Reply = Result<Said, String>;
 
-/// One call.
-pub(super) struct Call {
+/// As [`Reply`], of a tool that may also answer with a task.
+pub(super) type Answer = Result<CallToolResponse, String>;
+
+/// Who asks.
+pub(super) struct Asker {
     pub(super) face: Face,
     pub(super) who: Principal,
     pub(super) caller: Caller,
+}
+
+impl Asker {
+    /// The one behind a request; the error is text for people.
+    pub(super) fn of(face: &Face, context: &RequestContext<RoleServer>) -> Result<Self, String> {
+        let parts = context.extensions.get::<http::request::Parts>();
+        let who = parts.and_then(|p| p.extensions.get::<Principal>()).cloned();
+        let who = who.ok_or("the gateway does not know who asks; this is its own fault, see its log")?;
+        let caller = parts.and_then(|p| p.extensions.get::<Caller>()).cloned().unwrap_or_default();
+        Ok(Self { face: face.clone(), who, caller })
+    }
+
+    /// Now, for people.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.face.core.deps.clock.unix_ms()
+    }
+}
+
+/// One call: who asks, and what.
+pub(super) struct Call {
+    asker: Asker,
     pub(super) args: Args,
     pub(super) trace: wire::TraceContext,
     client: Option<Implementation>,
+    tasks: bool,
     tool_use: Option<String>,
     token: Option<ProgressToken>,
     out: Out,
@@ -74,12 +106,14 @@ enum Out {
     Resumed { line: Line, seen: u64, already: Duration, patient: bool },
 }
 
-impl Call {
-    /// Now, for people.
-    pub(super) fn now_ms(&self) -> i64 {
-        self.face.core.deps.clock.unix_ms()
+impl Deref for Call {
+    type Target = Asker;
+    fn deref(&self) -> &Asker {
+        &self.asker
     }
+}
 
+impl Call {
     /// Fires when the caller withdrew the request.
     pub(super) async fn cancelled(&self) {
         self.ct.cancelled().await;
@@ -137,12 +171,11 @@ impl Call {
             Asked::Wait(arguments) => Args::read(spec, Some(arguments.clone()))?,
         };
         Ok(Self {
-            face: face.clone(),
-            who,
-            caller: resumed.caller.clone(),
+            asker: Asker { face: face.clone(), who, caller: resumed.caller.clone() },
             args,
             trace: wire::TraceContext::default(),
             client: None,
+            tasks: false,
             tool_use: None,
             token: Some(ticket.token.clone()),
             out: Out::Resumed { line, seen: resumed.seen, already, patient: ticket.patient },
@@ -156,6 +189,12 @@ impl Call {
             return patient;
         }
         self.args.flag("wait").unwrap_or(self.token.is_some() && client::extends_on_progress(self.client.as_ref()))
+    }
+
+    /// Whether a run that takes longer is answered with a task: the client said in this request that it understands
+    /// them, and nobody asked for a run id instead.
+    pub(super) fn takes_task(&self) -> bool {
+        self.tasks && self.args.flag("wait") != Some(false)
     }
 
     /// The caller's name for this call: its own, or that of the tool use. A tool use counts as the same call only with
@@ -185,7 +224,7 @@ pub(super) async fn answer(
     let Some(spec) = tools::find(&request.name) else {
         #[cfg(test)]
         if request.name == "test_panic" {
-            return Ok(guarded(face, "test_panic", async { panic!("on purpose") }).await.into());
+            return Ok(guarded(face, "test_panic", async { panic!("on purpose") }).await);
         }
         let known: Vec<&str> = tools::TOOLS.iter().map(|t| t.name).collect();
         let text = format!("there is no tool `{}`: the tools are {}", request.name, known.join(", "));
@@ -197,18 +236,19 @@ pub(super) async fn answer(
             Ok(call) => call,
             Err(text) => return Err(text),
         };
-        match spec.name {
-            "stata_run_file" => run::file(&call).await,
-            "stata_run_selection" => run::selection(&call).await,
+        let said = match spec.name {
+            "stata_run_file" => return run::file(&call).await,
+            "stata_run_selection" => return run::selection(&call).await,
             "stata_submit" => run::submit(&call).await,
             "stata_wait" => wait::wait(&call).await,
             "stata_runs" => list::runs(&call).await,
             "stata_log" => log::log(&call).await,
             "stata_cancel" => list::cancel(&call).await,
             _ => list::hosts(&call),
-        }
+        };
+        said.map(|said| said.into_result().into())
     };
-    Ok(guarded(face, spec.name, answered).instrument(span).await.into())
+    Ok(guarded(face, spec.name, answered).instrument(span).await)
 }
 
 fn open(
@@ -218,9 +258,6 @@ fn open(
     context: RequestContext<RoleServer>,
 ) -> Result<Call, String> {
     let parts = context.extensions.get::<http::request::Parts>();
-    let who = parts.and_then(|p| p.extensions.get::<Principal>()).cloned();
-    let who = who.ok_or("the gateway does not know who asks; this is its own fault, see its log")?;
-    let caller = parts.and_then(|p| p.extensions.get::<Caller>()).cloned().unwrap_or_default();
     let meta = &context.meta;
     let own = trace::of_parts(
         meta.get_traceparent().unwrap_or_default().to_owned(),
@@ -229,12 +266,11 @@ fn open(
     let trace =
         if own.traceparent.is_empty() { parts.map(|p| trace::of_headers(&p.headers)).unwrap_or_default() } else { own };
     Ok(Call {
-        face: face.clone(),
-        who,
-        caller,
+        asker: Asker::of(face, &context)?,
         args: Args::read(spec, request.arguments)?,
         trace,
         client: context.client_info(),
+        tasks: context.client_capabilities().is_some_and(|has| has.supports_tasks()),
         tool_use: meta.get(TOOL_USE).and_then(|v| v.as_str()).map(str::to_owned),
         token: meta.get_progress_token(),
         out: Out::Live {
@@ -248,9 +284,9 @@ fn open(
 }
 
 /// A tool that panics still answers.
-pub(super) async fn guarded(face: &Face, tool: &str, reply: impl Future<Output = Reply> + Send) -> CallToolResult {
+pub(super) async fn guarded(face: &Face, tool: &str, reply: impl Future<Output = Answer> + Send) -> CallToolResponse {
     let said = match AssertUnwindSafe(reply).catch_unwind().await {
-        Ok(Ok(said)) => said,
+        Ok(Ok(answer)) => return answer,
         Ok(Err(text)) => Said { text, is_error: true },
         Err(panic) => {
             Numbers::count(&face.numbers.panics);
@@ -262,6 +298,19 @@ pub(super) async fn guarded(face: &Face, tool: &str, reply: impl Future<Output =
             Said { text, is_error: true }
         }
     };
-    let content = vec![ContentBlock::text(said.text)];
-    if said.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) }
+    said.into_result().into()
+}
+
+/// Another request than a tool call, whose panic is answered too: the library would leave its client waiting.
+pub(super) async fn caught<T>(
+    face: &Face,
+    method: &str,
+    answer: impl Future<Output = Result<T, ErrorData>> + Send,
+) -> Result<T, ErrorData> {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|panic| {
+        Numbers::count(&face.numbers.panics);
+        tracing::error!(method, panic = panics::text(&*panic), "a method panicked");
+        let text = format!("the gateway failed inside {method}; this is its own fault, see its log. Runs are safe.");
+        Err(ErrorData::internal_error(text, None))
+    })
 }

@@ -9,7 +9,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 
-use super::{beat::Heart, call::Call, words};
+use super::{
+    beat::Heart,
+    call::{Asker, Call},
+    words,
+};
 use crate::{
     api::utf8,
     http::reading::{Output, user_part},
@@ -173,10 +177,10 @@ fn text(runs: &[Followed], line: Option<&str>, now_ms: i64) -> String {
 }
 
 /// The last line of the user's part of the log that says something.
-pub(super) async fn last_line(call: &Call, view: &RunView) -> Option<String> {
+pub(super) async fn last_line(asker: &Asker, view: &RunView) -> Option<String> {
     let (start, end) = user_part(view);
     let output =
-        Output { runs: call.face.core.runs.clone(), who: call.who.clone(), run: view.run_id, stream: Stream::Log };
+        Output { runs: asker.face.core.runs.clone(), who: asker.who.clone(), run: view.run_id, stream: Stream::Log };
     let read = output.range(start.max(end.saturating_sub(LAST_LINE)), end);
     // Without the line the message is shorter, and that is all.
     let bytes = tokio::time::timeout(LAST_LINE_LIMIT, read).await.ok()?.ok()?;

@@ -11,6 +11,7 @@
 //!
 //! - [`tools`] is the table of tools; schemas and the reading of arguments ([`args`]) come from it, so they agree;
 //! - [`follow`] waits, [`beat`] says meanwhile that the wait is alive, [`words`] puts a run into one line;
+//! - [`tasks`] shows a run as a task to clients that understand tasks, [`resources`] runs and hosts as resources;
 //! - [`result`] is the text of an ended run; [`client`] knows which clients extend their patience on progress;
 //! - [`sessions`] keeps the older era's sessions with their owners, [`tickets`] knows which call an event id stands for,
 //!   and [`resume`] answers it again.
@@ -22,10 +23,12 @@ mod client;
 mod follow;
 mod list;
 mod log;
+mod resources;
 mod result;
 mod resume;
 mod run;
 pub mod sessions;
+mod tasks;
 pub mod tickets;
 mod tools;
 mod wait;
@@ -37,8 +40,9 @@ use axum::{Router, middleware::from_fn_with_state};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult,
-        ListResourcesResult, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+        CallToolRequestParams, CallToolResponse, CancelTaskParams, GetTaskParams, GetTaskResult, Implementation,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+        ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool, UpdateTaskParams,
     },
     service::RequestContext,
     transport::streamable_http_server::{
@@ -66,7 +70,7 @@ Longhaul runs Stata do-files on the machines licensed for Stata. \
 After a lost, timed-out or interrupted call do not run the code again: call stata_runs, then stata_wait or stata_log; runs go on and keep their results. \
 stata_run_file waits for the result or returns a run id; get the result with stata_wait. \
 For several runs at once use stata_submit for each and then one stata_wait. \
-There is no time limit unless you pass one. stata_cancel is the only way to end a run.";
+There is no time limit unless you pass one. Only stata_cancel, or stopping its task, ends a run.";
 
 /// The service behind `/mcp` with what stands before it.
 pub fn router(face: &Face) -> Router {
@@ -125,9 +129,9 @@ struct Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        // The lists of prompts and resources are empty; the official conformance suite wants them answered, and
-        // announced when answered.
-        let has = ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources().build();
+        // The list of prompts is empty; the official conformance suite wants it answered, and announced when answered.
+        let has =
+            ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources().enable_tasks().build();
         ServerConfig::new(has)
             .with_server_info(Implementation::new("longhaul", env!("CARGO_PKG_VERSION")))
             .with_instructions(INSTRUCTIONS)
@@ -152,9 +156,9 @@ impl ServerHandler for Server {
     async fn list_resources(
         &self,
         _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        Ok(ListResourcesResult::default())
+        resources::list(&self.face, &context).await
     }
 
     async fn list_resource_templates(
@@ -162,7 +166,39 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        Ok(ListResourceTemplatesResult::default())
+        Ok(resources::templates())
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        resources::read(&self.face, &request.uri, &context).await.map(Into::into)
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        tasks::get(&self.face, &request.task_id, &context).await
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        tasks::update(&self.face, &request.task_id, &context).await
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        tasks::cancel(&self.face, &request.task_id, &context).await
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {

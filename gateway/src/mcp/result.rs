@@ -11,7 +11,7 @@ use longhaul_proto::{
 };
 
 use super::{
-    call::{Call, Said},
+    call::{Asker, Said},
     words,
 };
 use crate::{
@@ -75,8 +75,9 @@ fn trim(bytes: &[u8], mut from: u64, start: u64, budget: usize) -> Excerpt {
 }
 
 /// Text and error mark of an ended run. `offset` is where the reader is already; `limit` is the room for all, bytes.
-pub(super) async fn of(call: &Call, view: &RunView, offset: Option<u64>, note: Option<&str>, limit: usize) -> Said {
-    let output = |stream| Output { runs: call.face.core.runs.clone(), who: call.who.clone(), run: view.run_id, stream };
+pub(super) async fn of(asker: &Asker, view: &RunView, offset: Option<u64>, note: Option<&str>, limit: usize) -> Said {
+    let output =
+        |stream| Output { runs: asker.face.core.runs.clone(), who: asker.who.clone(), run: view.run_id, stream };
     let head = head(view, note);
     let console = match console_range(view) {
         None => Excerpt::default(),

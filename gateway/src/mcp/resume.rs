@@ -13,7 +13,7 @@ use std::{
 
 use rmcp::{
     model::{
-        CallToolResult, JsonRpcMessage, Notification, ProgressNotificationParam, ServerJsonRpcMessage,
+        CallToolResponse, JsonRpcMessage, Notification, ProgressNotificationParam, ServerJsonRpcMessage,
         ServerNotification, ServerResult,
     },
     transport::streamable_http_server::session::{EventStream, ServerSseMessage},
@@ -86,11 +86,12 @@ async fn answer(face: Face, who: Principal, resumed: Resumed, line: Line) {
         let spec = tools::find(name).ok_or("the gateway has lost its own tool")?;
         let call = Call::resumed(&face, spec, who, &resumed, line.clone(), already)?;
         match &ticket.asked {
-            Asked::Run { run, note } => run::to_the_end(&call, *run, note.clone()).await,
-            Asked::Wait(_) => wait::wait(&call).await,
+            Asked::Run { run, note } => run::to_the_end(&call, *run, note.clone(), None).await,
+            Asked::Wait(_) => wait::wait(&call).await.map(|said| said.into_result().into()),
         }
     };
-    let mut result: CallToolResult = call::guarded(&face, name, replied).await;
+    // What is resumed is a call that waits on its connection; one that became a task has its answer already.
+    let CallToolResponse::Complete(mut result) = call::guarded(&face, name, replied).await else { return };
     if ticket.session.is_some() {
         // A word of the newer era.
         result.result_type = None;

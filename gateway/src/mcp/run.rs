@@ -7,9 +7,9 @@ use longhaul_proto::{
 };
 
 use super::{
-    call::{Call, Reply, Said},
+    call::{Answer, Asker, Call, Reply, Said},
     follow::{self, Followed, Until, Waited},
-    result,
+    result, tasks,
     tickets::Asked,
     words,
 };
@@ -19,13 +19,13 @@ use crate::{
 };
 
 /// `stata_run_file`.
-pub(super) async fn file(call: &Call) -> Reply {
+pub(super) async fn file(call: &Call) -> Answer {
     let submitted = start(call, SubmitRequest { path: call.args.text("file_path"), ..common(call) }).await?;
     follow_submitted(call, submitted).await
 }
 
 /// `stata_run_selection`.
-pub(super) async fn selection(call: &Call) -> Reply {
+pub(super) async fn selection(call: &Call) -> Answer {
     if let Some(session) = call.args.text("session_id").filter(|id| !id.is_empty()) {
         return Err(format!(
             "nothing was run: there is no session `{}`, because sessions are not available yet and each call is a fresh \
@@ -45,7 +45,7 @@ pub(super) async fn submit(call: &Call) -> Reply {
         return Err("pass exactly one of path (a do-file on the Stata host), text (code) and bundle (files)".into());
     }
     let submitted = start(call, SubmitRequest { path, text, bundle, ..common(call) }).await?;
-    let note = joined_note(&submitted).map(|n| format!("{n}\n")).unwrap_or_default();
+    let note = note_of(&submitted).map(|n| format!("{n}\n")).unwrap_or_default();
     let view = &submitted.run;
     let short = view.run_id.short();
     let state = words::message(view, None, call.now_ms());
@@ -80,9 +80,14 @@ async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Submitted, Stri
 }
 
 /// What to tell of a submission that an earlier run answers. The same call made again needs no words.
-fn joined_note(submitted: &Submitted) -> Option<String> {
-    let short = submitted.run.run_id.short();
-    match submitted.joined? {
+fn note_of(submitted: &Submitted) -> Option<String> {
+    joined_note(&submitted.run, submitted.joined?)
+}
+
+/// As [`note_of`].
+pub(super) fn joined_note(view: &RunView, joined: Joined) -> Option<String> {
+    let short = view.run_id.short();
+    match joined {
         Joined::Key => None,
         Joined::Unfinished => Some(format!("already running as {short}; to run it again pass again: true")),
         Joined::Undelivered => Some(format!(
@@ -91,39 +96,47 @@ fn joined_note(submitted: &Submitted) -> Option<String> {
     }
 }
 
-async fn follow_submitted(call: &Call, submitted: Submitted) -> Reply {
-    let (run, note) = (submitted.run.run_id, joined_note(&submitted));
+async fn follow_submitted(call: &Call, submitted: Submitted) -> Answer {
+    let (run, note) = (submitted.run.run_id, note_of(&submitted));
     call.resumable(Asked::Run { run, note: note.clone() });
-    to_the_end(call, run, note).await
+    to_the_end(call, run, note, submitted.joined).await
 }
 
-/// Follows a run to its end, or hands out a handle before an impatient client gives up.
-pub(super) async fn to_the_end(call: &Call, run: RunId, note: Option<String>) -> Reply {
+/// Follows a run to its end, or hands out a task, or a handle before an impatient client gives up.
+pub(super) async fn to_the_end(call: &Call, run: RunId, note: Option<String>, joined: Option<Joined>) -> Answer {
     let live = call.face.core.runs.watch(&call.who, run).await.map_err(|error| {
         format!("run {run} was started and goes on, but cannot be followed: {error}. Call stata_wait(runs: \"{run}\").")
     })?;
     let mut followed = [Followed { run, live }];
-    let limit = (!call.patient()).then(|| call.face.options().handle_after.saturating_sub(call.already()));
+    let options = call.face.options();
+    let limit = if call.takes_task() {
+        Some(options.task_after)
+    } else {
+        (!call.patient()).then(|| options.handle_after.saturating_sub(call.already()))
+    };
     let waited = follow::follow(call, &mut followed, Until::All, limit).await;
     let view = followed[0].view();
-    Ok(match waited {
+    let said = match waited {
         Waited::Ended => {
             deliver(call, &view);
-            result::of(call, &view, None, note.as_deref(), call.face.options().inline_limit).await
+            result::of(call, &view, None, note.as_deref(), options.inline_limit).await
         }
+        // Also when the gateway stops: the next one knows the handle.
+        _ if call.takes_task() => return Ok(tasks::begin(call, &view, joined).await),
         Waited::TimeOver | Waited::Gone => {
             Numbers::count(&call.face.numbers.handles);
             let line = follow::last_line(call, &view).await;
             handle(&view, note.as_deref(), line.as_deref(), "still", call.now_ms())
         }
         Waited::Stopping => handle(&view, note.as_deref(), None, "the gateway is restarting;", call.now_ms()),
-    })
+    };
+    Ok(said.into_result().into())
 }
 
 /// The result of this run goes out with the answer under way.
-pub(super) fn deliver(call: &Call, view: &RunView) {
-    if view.principal == call.who.name {
-        call.caller.carries(view.run_id);
+pub(super) fn deliver(asker: &Asker, view: &RunView) {
+    if view.principal == asker.who.name {
+        asker.caller.carries(view.run_id);
     }
 }
 
@@ -164,7 +177,7 @@ mod tests {
     #[test]
     fn an_earlier_run_is_told() {
         let check = |joined: Option<Joined>, want: Option<&str>| {
-            let note = joined_note(&Submitted { run: view(json!({})), joined });
+            let note = note_of(&Submitted { run: view(json!({})), joined });
             assert_eq!(note.as_deref().map(|n| n.contains(want.unwrap_or("?"))), want.map(|_| true));
         };
         check(None, None);

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use rmcp::model::{JsonObject, Tool, ToolAnnotations};
+use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
 /// What an argument may be.
@@ -69,6 +69,14 @@ const AGAIN: Arg = may("again", Kind::Flag, "Run it though an equal run is unfin
 const KEY: Arg = may("key", Kind::Text, "Your name for this call: the same key is the same run.", "\"fit-model-3\"");
 const WAIT: Arg = may("wait", Kind::Flag, "true: wait to the end however long; false: return a run id soon.", "true");
 const RUN: Arg = need("run", Kind::Text, "Run id, full or its last 8 characters.", "\"7f3a9c21\"");
+
+/// `_meta` key by which Claude Code puts a tool into the prompt. Other tools the model sees by name only, until it
+/// searches for them.
+const ALWAYS_LOAD: &str = "anthropic/alwaysLoad";
+
+/// Tools that a model needs before it knows what to search for: run, and find again what a lost call ran. A run id
+/// leads to the others, and every answer names them.
+const AT_HAND: &[&str] = &["stata_run_file", "stata_wait", "stata_runs"];
 
 /// All tools, in the order in which clients list them.
 pub(super) const TOOLS: &[Spec] = &[
@@ -247,13 +255,17 @@ impl Spec {
         let hints = ToolAnnotations::from_raw(
             Some(self.title.to_owned()),
             Some(self.read_only),
-            (!self.read_only).then_some(self.destructive),
-            (!self.read_only).then_some(self.name == "stata_cancel"),
+            Some(self.destructive),
+            Some(self.read_only || self.name == "stata_cancel"),
             Some(false),
         );
-        Tool::new(Cow::Borrowed(self.name), Cow::Borrowed(self.description), Arc::new(self.schema()))
+        let tool = Tool::new(Cow::Borrowed(self.name), Cow::Borrowed(self.description), Arc::new(self.schema()))
             .with_title(self.title)
-            .with_annotations(hints)
+            .with_annotations(hints);
+        if !AT_HAND.contains(&self.name) {
+            return tool;
+        }
+        tool.with_meta(MetaObject(JsonObject::from_iter([(ALWAYS_LOAD.to_owned(), json!(true))])))
     }
 
     fn schema(&self) -> JsonObject {
@@ -330,10 +342,11 @@ mod tests {
             let hints = tool.annotations.unwrap();
             let reads = ["stata_wait", "stata_runs", "stata_log", "stata_hosts"].contains(&spec.name);
             assert_eq!(hints.read_only_hint, Some(reads), "{}", spec.name);
+            assert_eq!(hints.destructive_hint, Some(!reads), "{}", spec.name);
+            assert_eq!(hints.idempotent_hint, Some(reads || spec.name == "stata_cancel"), "{}", spec.name);
             assert!(hints.title.is_some());
-            if spec.name == "stata_cancel" {
-                assert_eq!(hints.destructive_hint, Some(true));
-            }
+            let always = tool.meta.as_ref().is_some_and(|meta| meta.0[ALWAYS_LOAD] == json!(true));
+            assert_eq!(always, ["stata_run_file", "stata_wait", "stata_runs"].contains(&spec.name), "{}", spec.name);
             let text = serde_json::to_string(&tool.input_schema).unwrap();
             assert!(!text.contains("format"), "{text}");
             for arg in spec.args {

@@ -5,6 +5,7 @@ mod client;
 mod doors;
 mod mcp;
 mod resume;
+mod tasks;
 
 use std::{path::PathBuf, time::Duration};
 

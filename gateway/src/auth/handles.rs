@@ -1,0 +1,154 @@
+//! Task handles: names of a run that nobody can guess and only one principal can use.
+//!
+//! A run id is a name and no secret, so a handle is the run id with a keyed digest over it and the principal. The key
+//! is a file of the data folder; with it every handle ever given can be checked, after a restart too. There is no
+//! table of handles: nothing to write when one is given, nothing to expire, and nothing in a stolen ledger to use.
+//! Whoever loses the key loses the handles, not the runs.
+
+use std::{fs, io, path::Path, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use longhaul_proto::{durable, hex, ids, ids::RunId};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use super::credentials::CredentialsError;
+
+/// Name of the file with the key.
+pub const TASK_KEY: &str = "task-key";
+
+/// What every handle begins with, so that people and logs tell it from a run id.
+const PREFIX: &str = "lht_";
+
+/// Says which format, and keeps the digest from meaning anything elsewhere.
+const DOMAIN: &[u8] = b"longhaul task handle 1\0";
+
+/// Bytes of the digest that stand in a handle: 128 bits, checked online only.
+const SEAL: usize = 16;
+
+/// Run, one byte of the giver's, seal.
+const LEN: usize = 16 + 1 + SEAL;
+
+/// The key that handles are made and checked with. Cheap to clone.
+#[derive(Clone)]
+pub struct TaskKey(Arc<[u8; 32]>);
+
+impl std::fmt::Debug for TaskKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TaskKey(..)")
+    }
+}
+
+impl TaskKey {
+    /// The key in `<data>/task-key`, made when missing.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or holds no key.
+    pub fn ensure(data: &Path) -> Result<Self, CredentialsError> {
+        let path = data.join(TASK_KEY);
+        let failed = |source| CredentialsError::File { path: path.clone(), source };
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let made = hex(&ids::secret::<32>().map_err(CredentialsError::Random)?);
+                durable::create_exclusive(&path, format!("{made}\n").as_bytes()).map_err(failed)?;
+                fs::read_to_string(&path).map_err(failed)?
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let key = unhex(text.trim()).ok_or(CredentialsError::Content { path })?;
+        Ok(Self(Arc::new(key)))
+    }
+
+    /// The handle of a run for a principal. `tag` comes back with [`TaskKey::open`]. The same three make the same
+    /// handle, so a call made again gets the task it has.
+    pub fn seal(&self, run: RunId, tag: u8, principal: &str) -> String {
+        let mut bytes = [0; LEN];
+        bytes[..16].copy_from_slice(run.as_bytes());
+        bytes[16] = tag;
+        let seal = self.digest(&bytes[..17], principal);
+        bytes[17..].copy_from_slice(&seal);
+        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// Run and tag of a handle that was given to this principal; `None` for any other text.
+    pub fn open(&self, handle: &str, principal: &str) -> Option<(RunId, u8)> {
+        let bytes = URL_SAFE_NO_PAD.decode(handle.strip_prefix(PREFIX)?).ok().filter(|bytes| bytes.len() == LEN)?;
+        let (named, seal) = bytes.split_at(17);
+        if !bool::from(self.digest(named, principal).ct_eq(seal)) {
+            return None;
+        }
+        let run = hex(&named[..16]).parse().ok()?;
+        Some((run, named[16]))
+    }
+
+    fn digest(&self, named: &[u8], principal: &str) -> [u8; SEAL] {
+        let mut seal = [0; SEAL];
+        // HMAC takes keys of any length, so this does not fail.
+        if let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&*self.0) {
+            mac.update(DOMAIN);
+            mac.update(named);
+            mac.update(principal.as_bytes());
+            seal.copy_from_slice(&mac.finalize().into_bytes()[..SEAL]);
+        }
+        seal
+    }
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (i, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+    }
+    Some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_proto::ids::Ids;
+
+    use super::*;
+
+    #[test]
+    fn a_handle_is_of_one_run_one_principal_and_one_key() {
+        let key = TaskKey(Arc::new([7; 32]));
+        let (run, other) = (Ids::system().run(), Ids::system().run());
+        let handle = key.seal(run, 2, "anna");
+        assert_eq!(key.open(&handle, "anna"), Some((run, 2)));
+        assert_eq!(key.seal(run, 2, "anna"), handle);
+        assert!(handle.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)), "fits a header: {handle}");
+
+        assert_eq!(key.open(&handle, "ben"), None, "another principal");
+        assert_eq!(TaskKey(Arc::new([8; 32])).open(&handle, "anna"), None, "another key");
+        let forged = |bytes: &mut [u8]| format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+        let whole = URL_SAFE_NO_PAD.decode(&handle[PREFIX.len()..]).unwrap();
+        for at in 0..LEN {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            assert_eq!(key.open(&forged(&mut bytes), "anna"), None, "byte {at}");
+        }
+        let mut bytes = whole.clone();
+        bytes[..16].copy_from_slice(other.as_bytes());
+        assert_eq!(key.open(&forged(&mut bytes), "anna"), None, "another run");
+        for text in ["", PREFIX, &handle[1..], &handle[..handle.len() - 1], &run.to_string(), "lht_é"] {
+            assert_eq!(key.open(text, "anna"), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let data = tempfile::tempdir().unwrap();
+        let run = Ids::system().run();
+        let handle = TaskKey::ensure(data.path()).unwrap().seal(run, 0, "me");
+        assert_eq!(TaskKey::ensure(data.path()).unwrap().open(&handle, "me"), Some((run, 0)), "as after a restart");
+        let path = data.path().join(TASK_KEY);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(&path, "short").unwrap();
+        assert!(matches!(TaskKey::ensure(data.path()), Err(CredentialsError::Content { .. })));
+    }
+}

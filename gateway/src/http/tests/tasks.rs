@@ -1,0 +1,242 @@
+//! Runs as tasks and as resources, on the wire. There is no agent here, so runs wait until somebody ends them.
+
+use rmcp::model::TASKS_EXTENSION_ID;
+use serde_json::{Value, json};
+
+use super::{
+    client::{messages, said},
+    *,
+};
+
+/// `_meta` of a request; the extension is declared in each, or not.
+fn meta(tasks: bool) -> Value {
+    let extensions = if tasks { json!({"extensions": {TASKS_EXTENSION_ID: {}}}) } else { json!({}) };
+    json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "claude-code", "version": "2.1.330"},
+        "io.modelcontextprotocol/clientCapabilities": extensions
+    })
+}
+
+/// The last message that answers a request.
+fn answered(body: &str) -> Value {
+    messages(body).into_iter().rfind(|m| m.get("id").is_some()).unwrap_or_else(|| panic!("no answer in {body}"))
+}
+
+/// `tasks/…` of one handle.
+async fn tasks(client: &Client, method: &str, handle: &str) -> Value {
+    let params = json!({"taskId": handle, "inputResponses": {}, "_meta": meta(true)});
+    let answer = client.rpc(method, params, &[("Mcp-Method", method), ("Mcp-Name", handle)]).await;
+    answered(&answer.whole().await.1)
+}
+
+/// A call whose client understands tasks.
+async fn begin(client: &Client, args: Value) -> Value {
+    answered(&client.call("stata_run_selection", args, meta(true)).await.whole().await.1)["result"].clone()
+}
+
+fn soon() -> FaceOptions {
+    FaceOptions { task_after: Duration::from_millis(100), ..quick() }
+}
+
+/// Reads a task until it is no longer working.
+async fn ended(client: &Client, handle: &str) -> Value {
+    loop {
+        let task = tasks(client, "tasks/get", handle).await["result"].clone();
+        assert_eq!((&task["taskId"], &task["resultType"]), (&json!(handle), &json!("complete")), "{task}");
+        if task["status"] != "working" {
+            return task;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_declares_tasks_gets_one_and_nobody_else_can_use_it() {
+    let world = World::new(soon()).await;
+    let (anna, ben) = (world.other("anna").await, world.other("ben").await);
+    let task = begin(&anna, json!({"selection": "display 1"})).await;
+    assert_eq!((&task["resultType"], &task["status"]), (&json!("task"), &json!("working")), "{task}");
+    assert_eq!((&task["pollIntervalMs"], &task["ttlMs"]), (&json!(2000), &Value::Null), "{task}");
+    let handle = task["taskId"].as_str().unwrap();
+    let (_, runs) = anna.api("GET", "/api/v1/runs", "").await;
+    let run = runs["runs"][0]["run_id"].as_str().unwrap();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 1, "recorded before the handle was given: {runs}");
+    assert!(!handle.contains(run), "{handle}");
+
+    let seen = tasks(&anna, "tasks/get", handle).await["result"].clone();
+    let message = seen["statusMessage"].as_str().unwrap();
+    assert!(message.starts_with("queued ") && message.contains(&run[run.len() - 8..]), "{message}");
+    assert!(seen.get("result").is_none(), "{seen}");
+    assert_eq!(tasks(&anna, "tasks/update", handle).await["result"]["resultType"], "complete");
+
+    // Somebody else, an operator, and anybody with another handle learn the same: nothing.
+    let forged = format!("{}A", &handle[..handle.len() - 1]);
+    let operator = world.client();
+    for (who, handle) in [(&ben, handle), (&operator, handle), (&anna, run), (&anna, "x"), (&anna, forged.as_str())] {
+        for method in ["tasks/get", "tasks/cancel", "tasks/update"] {
+            let error = tasks(who, method, handle).await["error"].clone();
+            assert_eq!(error["code"], -32602, "{method} {handle}: {error}");
+            assert!(error["message"].as_str().unwrap().contains("stata_runs"), "{error}");
+        }
+    }
+    assert_eq!(tasks(&anna, "tasks/get", handle).await["result"]["status"], "working", "nobody cancelled it");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_who_declares_tasks_gets_one() {
+    let world = World::new(soon()).await;
+    let client = world.client();
+    let args = |wait: bool| json!({"selection": "display 1", "wait": wait});
+    // Who asks for a run id gets that.
+    let result = begin(&client, args(false)).await;
+    assert!(result["content"][0]["text"].as_str().unwrap().contains("stata_wait(runs:"), "{result}");
+    // Said in one request, it says nothing about the next.
+    assert_eq!(begin(&client, args(true)).await["resultType"], "task");
+    let (text, _) = said(&client.call("stata_run_selection", args(false), meta(false)).await.whole().await.1);
+    assert!(text.starts_with("still queued"), "{text}");
+    let params = json!({"taskId": "x", "_meta": meta(false)});
+    let answer = client.rpc("tasks/get", params, &[("Mcp-Method", "tasks/get"), ("Mcp-Name", "x")]).await;
+    assert_eq!(answered(&answer.whole().await.1)["error"]["code"], -32021, "the extension was not declared");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_task_is_a_cancelled_run() {
+    let world = World::new(soon()).await;
+    let client = world.client();
+    let task = begin(&client, json!({"selection": "display 1"})).await;
+    let handle = task["taskId"].as_str().unwrap();
+    for _ in 0..2 {
+        assert_eq!(tasks(&client, "tasks/cancel", handle).await["result"]["resultType"], "complete", "twice is fine");
+    }
+    let task = ended(&client, handle).await;
+    assert_eq!(task["status"], "cancelled", "{task}");
+    assert!(task["statusMessage"].as_str().unwrap().contains("stata_log(run: "), "{task}");
+    let (_, runs) = client.api("GET", "/api/v1/runs", "").await;
+    assert_eq!((&runs["runs"][0]["state"], runs["runs"].as_array().unwrap().len()), (&json!("cancelled"), 1), "{runs}");
+    world.stop().await;
+}
+
+/// A run that ends badly, without an agent: it waits longer than its owner permits.
+async fn impatient_run(client: &Client, text: &str) {
+    let body = json!({"text": text, "queue_timeout": 0.6}).to_string();
+    assert_eq!(client.api("POST", "/api/v1/runs", &body).await.0, 201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_end_is_a_completed_task_with_the_text_of_the_live_call() {
+    let world = World::new(soon()).await;
+    let client = world.client();
+    impatient_run(&client, "display 1").await;
+    // Joins the run.
+    let task = begin(&client, json!({"selection": "display 1"})).await;
+    let handle = task["taskId"].as_str().unwrap();
+    let live = client.call("stata_run_selection", json!({"selection": "display 1", "wait": true}), meta(false)).await;
+    let task = ended(&client, handle).await;
+    let (text, is_error) = said(&live.whole().await.1);
+    assert!(is_error && text.starts_with("timed out: queue timeout"), "{text}");
+    assert!(text.contains("note: already running as"), "{text}");
+    assert_eq!((&task["status"], &task["result"]["isError"]), (&json!("completed"), &json!(true)), "{task}");
+    assert_eq!(task["result"]["content"], json!([{"type": "text", "text": text}]));
+    assert_eq!(tasks(&client, "tasks/get", handle).await["result"]["result"], task["result"], "as often as asked");
+    assert_eq!(tasks(&client, "tasks/cancel", handle).await["result"]["resultType"], "complete", "too late, harmless");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_read_to_its_end_is_delivered() {
+    let world = World::new(soon()).await;
+    let client = world.client();
+    impatient_run(&client, "display 1").await;
+    let task = begin(&client, json!({"selection": "display 1"})).await;
+    let handle = task["taskId"].as_str().unwrap();
+    let (_, runs) = client.api("GET", "/api/v1/runs", "").await;
+    let run = runs["runs"][0]["run_id"].as_str().unwrap().to_owned();
+    assert_eq!(tasks(&client, "tasks/get", handle).await["result"]["status"], "working");
+    // By the ledger: reading an end by the API would deliver it.
+    let record = async || world.gateway.core.ledger.get(run.parse().unwrap()).await.unwrap().unwrap();
+    while !record().await.state.is_end() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(record().await.delivered_ms, 0, "neither a look at a working task nor the end delivers");
+    ended(&client, handle).await;
+    while record().await.delivered_ms == 0 {
+        tokio::task::yield_now().await;
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_is_known_to_the_next_gateway() {
+    let world = World::new(soon()).await;
+    let client = world.client();
+    let task = begin(&client, json!({"selection": "display 1"})).await;
+    let handle = task["taskId"].as_str().unwrap();
+    let folder = world.folder;
+    assert!(world.gateway.shutdown(Duration::from_secs(20)).await);
+    let world = World::at(folder, Options { face: soon(), ..Options::default() }).await;
+    let client = world.client();
+    assert_eq!(tasks(&client, "tasks/get", handle).await["result"]["status"], "working");
+    tasks(&client, "tasks/cancel", handle).await;
+    assert_eq!(ended(&client, handle).await["status"], "cancelled");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_logs_and_hosts_are_resources_of_their_owner() {
+    let world = World::new(quick()).await;
+    let (anna, ben) = (world.other("anna").await, world.other("ben").await);
+    let run = world.waiting_run(&anna, "display 1").await;
+    let ask = async |who: &Client, method: &str, uri: &str| {
+        let params = json!({"uri": uri, "_meta": meta(false)});
+        let mut headers = vec![("Mcp-Method", method)];
+        if !uri.is_empty() {
+            headers.push(("Mcp-Name", uri));
+        }
+        answered(&who.rpc(method, params, &headers).await.whole().await.1)
+    };
+    let listed = async |who: &Client| {
+        let all = ask(who, "resources/list", "").await["result"].clone();
+        assert_eq!((&all["cacheScope"], &all["ttlMs"]), (&json!("private"), &json!(0)), "{all}");
+        all["resources"].as_array().unwrap().iter().map(|r| r["uri"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let both = ["longhaul://runs".to_owned(), "longhaul://hosts".to_owned()];
+    assert_eq!(listed(&ben).await, both);
+    assert_eq!(
+        listed(&anna).await,
+        [&both[..], &[format!("longhaul://runs/{run}"), format!("longhaul://runs/{run}/log")]].concat()
+    );
+    let all = ask(&anna, "resources/templates/list", "").await["result"]["resourceTemplates"].clone();
+    assert_eq!(all[0]["uriTemplate"], "longhaul://runs/{id}");
+    assert_eq!(all[1]["uriTemplate"], "longhaul://runs/{id}/log");
+
+    let text = async |who: &Client, uri: &str| {
+        let answer = ask(who, "resources/read", uri).await;
+        let content = &answer["result"]["contents"][0];
+        assert_eq!(content["uri"], uri, "{answer}");
+        content["text"].as_str().unwrap().to_owned()
+    };
+    let parsed = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+    let short = &run[run.len() - 8..];
+    let view = parsed(text(&anna, &format!("longhaul://runs/{short}")).await);
+    assert_eq!((&view["run_id"], &view["state"]), (&json!(run), &json!("queued")), "{view}");
+    assert_eq!(parsed(text(&anna, "longhaul://runs").await)["runs"][0], view);
+    assert_eq!(parsed(text(&ben, "longhaul://runs").await), json!({}));
+    assert_eq!(parsed(text(&anna, "longhaul://hosts").await)["queue"][0]["run_id"], run);
+    let log = text(&anna, &format!("longhaul://runs/{run}/log")).await;
+    assert!(log.starts_with(&format!("[log of run {short}, queued ")), "{log}");
+
+    for (who, uri) in [
+        (&ben, format!("longhaul://runs/{run}")),
+        (&ben, format!("longhaul://runs/{run}/log")),
+        (&anna, "longhaul://runs/00000000".to_owned()),
+        (&anna, "file:///etc/passwd".to_owned()),
+    ] {
+        let error = ask(who, "resources/read", &uri).await["error"].clone();
+        assert_eq!(error["code"], -32602, "{uri}: {error}");
+        assert_eq!(error["data"]["uri"], uri);
+    }
+    world.stop().await;
+}

@@ -1,0 +1,246 @@
+//! Runs, their logs and the hosts as resources: what the tools tell, for clients that attach things to a prompt.
+//!
+//! ```text
+//! longhaul://hosts            JSON, as GET /api/v1/hosts
+//! longhaul://runs             JSON, the newest runs, as GET /api/v1/runs
+//! longhaul://runs/{id}        JSON, one run; full id or its last 8 characters
+//! longhaul://runs/{id}/log    text, the end of the user's part of the log
+//! ```
+//!
+//! Everything is the caller's own, or everybody's for an operator, as with the tools, and so is said to be private to
+//! whoever caches it. Everything is bounded: a client may put the whole of it into a prompt. The HTTP API has the rest.
+
+use longhaul_proto::{api::RunView, clock::rfc3339, ids::RunId};
+use rmcp::{
+    ErrorData, RoleServer,
+    model::{
+        CacheScope, ListResourceTemplatesResult, ListResourcesResult, ReadResourceResult, Resource, ResourceContents,
+        ResourceTemplate,
+    },
+    service::RequestContext,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    call::{self, Asker},
+    result, words,
+};
+use crate::{
+    http::{
+        Face,
+        reading::{Output, user_part},
+    },
+    runs::{FindError, ListFilter, ReadError, Stream},
+};
+
+const HOSTS: &str = "longhaul://hosts";
+const RUNS: &str = "longhaul://runs";
+
+/// Runs listed; older ones are found by the templates.
+const NEWEST: u32 = 20;
+
+/// Most of a log, bytes: below the 100 kB that Claude Code shows whole.
+const LOG: usize = 64 * 1024;
+
+/// Most of a list inside a JSON document, and longest text in it, characters.
+const ITEMS: usize = 100;
+const TEXT: usize = 2_000;
+
+/// The same where there are many runs in one document.
+const ITEMS_OF_MANY: usize = 20;
+const TEXT_OF_MANY: usize = 300;
+
+const JSON: &str = "application/json";
+const PLAIN: &str = "text/plain";
+
+/// `resources/list`: the lists themselves, then the newest runs with their logs.
+pub(super) async fn list(face: &Face, context: &RequestContext<RoleServer>) -> Result<ListResourcesResult, ErrorData> {
+    let listed = async {
+        let asker = asker(face, context)?;
+        let page = newest(&asker).await?;
+        let mut all = vec![
+            Resource::new(RUNS, "runs").with_title("Newest Stata runs").with_mime_type(JSON),
+            Resource::new(HOSTS, "hosts").with_title("Stata hosts, licences and queue").with_mime_type(JSON),
+        ];
+        let now = asker.now_ms();
+        for view in &page {
+            let (short, source) = (view.run_id.short(), words::cut(&words::plain(&view.source), 100));
+            let uri = format!("{RUNS}/{}", view.run_id);
+            let state = format!("{} · {source}", words::head(view, now));
+            let (start, end) = user_part(view);
+            let run = Resource::new(&uri, format!("run {short}")).with_title(format!("Run {short}: {source}"));
+            let log = Resource::new(format!("{uri}/log"), format!("log {short}"))
+                .with_title(format!("Log of run {short}: {source}"))
+                .with_size((end - start).min(LOG as u64));
+            all.push(run.with_description(state.clone()).with_mime_type(JSON));
+            all.push(log.with_description(state).with_mime_type(PLAIN));
+        }
+        let mut listed = ListResourcesResult::with_all_items(all);
+        (listed.ttl_ms, listed.cache_scope) = (Some(0), Some(CacheScope::Private));
+        Ok(listed)
+    };
+    call::caught(face, "resources/list", listed).await
+}
+
+/// `resources/templates/list`.
+pub(super) fn templates() -> ListResourceTemplatesResult {
+    let run = ResourceTemplate::new(format!("{RUNS}/{{id}}"), "run")
+        .with_title("A Stata run")
+        .with_description(
+            "State, verdict and place of the failure of one run, by its id or the last 8 characters of it",
+        )
+        .with_mime_type(JSON);
+    let log = ResourceTemplate::new(format!("{RUNS}/{{id}}/log"), "log")
+        .with_title("Log of a Stata run")
+        .with_description("The end of a run's log, live or finished, at most 64 KiB")
+        .with_mime_type(PLAIN);
+    ListResourceTemplatesResult::with_all_items(vec![run, log])
+}
+
+/// `resources/read`.
+pub(super) async fn read(
+    face: &Face,
+    uri: &str,
+    context: &RequestContext<RoleServer>,
+) -> Result<ReadResourceResult, ErrorData> {
+    let read = async {
+        let asker = asker(face, context)?;
+        let (text, mime) = match Wanted::of(uri) {
+            None => return Err(nothing(uri)),
+            Some(Wanted::Hosts) => (document(&face.core.runs.hosts(&asker.who), ITEMS, TEXT)?, JSON),
+            Some(Wanted::Runs) => {
+                let runs = newest(&asker).await?;
+                (document(&json!({ "runs": runs }), ITEMS_OF_MANY, TEXT_OF_MANY)?, JSON)
+            }
+            Some(Wanted::Run(name)) => (document(&found(&asker, name, uri).await?, ITEMS, TEXT)?, JSON),
+            Some(Wanted::Log(name)) => (log(&asker, &found(&asker, name, uri).await?).await?, PLAIN),
+        };
+        let contents = ResourceContents::text(text, uri).with_mime_type(mime);
+        Ok(ReadResourceResult::new(vec![contents]).with_ttl_ms(0).with_cache_scope(CacheScope::Private))
+    };
+    call::caught(face, "resources/read", read).await
+}
+
+/// What a URI names.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted<'a> {
+    Hosts,
+    Runs,
+    Run(&'a str),
+    Log(&'a str),
+}
+
+impl<'a> Wanted<'a> {
+    fn of(uri: &'a str) -> Option<Self> {
+        match uri {
+            HOSTS => return Some(Self::Hosts),
+            RUNS => return Some(Self::Runs),
+            _ => {}
+        }
+        let rest = uri.strip_prefix(RUNS)?.strip_prefix('/')?;
+        let (name, wanted): (_, fn(&'a str) -> Self) = match rest.strip_suffix("/log") {
+            Some(name) => (name, Self::Log),
+            None => (rest, Self::Run),
+        };
+        (!name.is_empty() && !name.contains('/')).then(|| wanted(name))
+    }
+}
+
+fn asker(face: &Face, context: &RequestContext<RoleServer>) -> Result<Asker, ErrorData> {
+    Asker::of(face, context).map_err(|text| ErrorData::internal_error(text, None))
+}
+
+async fn newest(asker: &Asker) -> Result<Vec<RunView>, ErrorData> {
+    let filter = ListFilter { limit: NEWEST, before: None, state: None };
+    let page = asker.face.core.runs.list(&asker.who, filter).await;
+    page.map(|page| page.runs).map_err(|error| ErrorData::internal_error(error.to_string(), None))
+}
+
+async fn found(asker: &Asker, name: &str, uri: &str) -> Result<RunView, ErrorData> {
+    let runs = &asker.face.core.runs;
+    let told = |error: FindError| match error {
+        FindError::Unknown(_) => nothing(uri),
+        FindError::Ambiguous(_) => ErrorData::invalid_params(error.to_string(), None),
+        FindError::Ledger(_) => ErrorData::internal_error(error.to_string(), None),
+    };
+    let run: RunId = runs.find(&asker.who, name).await.map_err(told)?;
+    runs.get(&asker.who, run).await.map_err(told)
+}
+
+fn nothing(uri: &str) -> ErrorData {
+    let text = format!(
+        "no resource `{}`: there are {HOSTS}, {RUNS}, {RUNS}/{{id}} and {RUNS}/{{id}}/log; stata_runs lists your runs",
+        words::cut(&words::plain(uri), 200)
+    );
+    ErrorData::resource_not_found(text, Some(json!({ "uri": uri })))
+}
+
+/// The end of the log, after a line that says what it is.
+async fn log(asker: &Asker, view: &RunView) -> Result<String, ErrorData> {
+    let output =
+        Output { runs: asker.face.core.runs.clone(), who: asker.who.clone(), run: view.run_id, stream: Stream::Log };
+    let (start, end) = user_part(view);
+    let shown = result::excerpt(&output, start, end, LOG)
+        .await
+        .map_err(|error: ReadError| ErrorData::internal_error(format!("the log cannot be read: {error}"), None))?;
+    let now = asker.now_ms();
+    let (run, head) = (view.run_id.short(), words::head(view, now));
+    // What goes on is out of date when it is read.
+    let at = if view.state.is_end() { String::new() } else { format!(", as of {}", rfc3339(now).unwrap_or_default()) };
+    let rest = match shown.from - start {
+        0 => String::new(),
+        n => format!("; {n} bytes before it are left out, see stata_log(run: \"{run}\", offset: {start})"),
+    };
+    Ok(format!("[log of run {run}, {head}{at}{rest}]\n{}", shown.text))
+}
+
+/// JSON for people and models: without what is empty, and no longer than it is worth.
+fn document(value: &impl Serialize, items: usize, text: usize) -> Result<String, ErrorData> {
+    let failed = |error: serde_json::Error| ErrorData::internal_error(error.to_string(), None);
+    let mut value = serde_json::to_value(value).map_err(failed)?;
+    bound(&mut value, items, text);
+    serde_json::to_string_pretty(&value).map_err(failed)
+}
+
+fn bound(value: &mut Value, items: usize, longest: usize) {
+    match value {
+        Value::String(text) => *text = words::cut(text, longest),
+        Value::Array(all) => {
+            all.truncate(items);
+            all.iter_mut().for_each(|one| bound(one, items, longest));
+        }
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null() && *field != json!([]));
+            fields.values_mut().for_each(|field| bound(field, items, longest));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uris() {
+        let check = |uri: &str, want: Option<Wanted<'_>>| assert_eq!(Wanted::of(uri), want, "{uri}");
+        check("longhaul://hosts", Some(Wanted::Hosts));
+        check("longhaul://runs", Some(Wanted::Runs));
+        check("longhaul://runs/7f3a9c21", Some(Wanted::Run("7f3a9c21")));
+        check("longhaul://runs/7f3a9c21/log", Some(Wanted::Log("7f3a9c21")));
+        for uri in
+            ["", "longhaul://", "longhaul://runs/", "longhaul://runs//log", "longhaul://runs/a/b", "file:///etc/passwd"]
+        {
+            check(uri, None);
+        }
+    }
+
+    #[test]
+    fn documents_are_bounded() {
+        let long = json!({"a": "x".repeat(5000), "b": [1, 2, 3], "c": null, "d": [], "e": {"f": ["y".repeat(20)]}});
+        let text = document(&long, 2, 10).unwrap();
+        let got: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(got, json!({"a": "xxxxxxxxx…", "b": [1, 2], "e": {"f": ["yyyyyyyyy…"]}}));
+    }
+}

@@ -1,0 +1,185 @@
+//! The tasks extension (SEP-2663): a run seen as a task.
+//!
+//! ```text
+//! tools/call -> run (durable) -> ended within `task_after`? --yes--> its result, as ever
+//!                                        \--no--> a task: handle, `working`, ask again every 2 s
+//! tasks/get    -> handle -> run -> working + the progress line | completed + the result | cancelled
+//! tasks/cancel -> handle -> run -> the wish to break it
+//! ```
+//!
+//! A task is nothing of its own: its handle names a run (see [`crate::auth::handles`]) and every answer is read from
+//! the ledger and the mirror. So a task outlives its connection, its session and this process, and needs no time to
+//! live. Whatever end a run has is a `completed` task with the text of the live call, a failed do-file and a dead host
+//! too (`isError`; of a long log it shows less, see [`ERROR_ROOM`]); `cancelled` is a run that somebody cancelled; `failed` would be an error of the protocol, and a
+//! call that has one never becomes a task.
+
+use longhaul_proto::{
+    api::{CancelMode, Joined, RunView},
+    clock::rfc3339,
+    state::RunState,
+};
+use rmcp::{
+    ErrorData, RoleServer,
+    model::{CallToolResponse, CreateTaskResult, DetailedTask, GetTaskResult, Task, TaskPayload, TaskStatus},
+    service::RequestContext,
+};
+use serde_json::Value;
+
+use super::{
+    call::{self, Asker, Call},
+    follow, result,
+    run::{deliver, joined_note},
+    words,
+};
+use crate::{
+    http::{Face, Numbers},
+    runs::{ControlError, FindError},
+};
+
+/// How often a client should ask. Claude Code does as told, and shows the progress line it finds.
+const POLL_MS: u64 = 2_000;
+
+/// Room for a result that is an error, bytes. Claude Code 2.1.330 shows the model the first 10,000 characters of one that
+/// comes with a task, and the end of the log is what explains an error.
+const ERROR_ROOM: usize = 9_500;
+
+/// A task for a run that goes on. The run is in the ledger, so the handle is good from now on.
+pub(super) async fn begin(call: &Call, view: &RunView, joined: Option<Joined>) -> CallToolResponse {
+    Numbers::count(&call.face.numbers.tasks);
+    let handle = call.face.core.task_key.seal(view.run_id, tag(joined), &call.who.name);
+    let task = task(call, handle, view).await;
+    CallToolResponse::Task(CreateTaskResult::new(task))
+}
+
+/// `tasks/get`.
+pub(super) async fn get(
+    face: &Face,
+    handle: &str,
+    context: &RequestContext<RoleServer>,
+) -> Result<GetTaskResult, ErrorData> {
+    let answered = async {
+        let (asker, view, joined) = open(face, handle, context).await?;
+        let task = task(&asker, handle.to_owned(), &view).await;
+        let payload = match view.state {
+            RunState::Cancelled => TaskPayload::Cancelled,
+            state if state.is_end() => {
+                let note = joined.and_then(|joined| joined_note(&view, joined));
+                let said =
+                    result::of(&asker, &view, None, note.as_deref(), room(view.state, face.options().inline_limit))
+                        .await;
+                match serde_json::to_value(said.into_result()) {
+                    Ok(Value::Object(result)) => TaskPayload::Completed { result },
+                    _ => return Err(ErrorData::internal_error("the result could not be written", None)),
+                }
+            }
+            _ => TaskPayload::Working,
+        };
+        if view.state.is_end() {
+            deliver(&asker, &view);
+        }
+        Ok(GetTaskResult::new(DetailedTask::new(task, payload)))
+    };
+    call::caught(face, "tasks/get", answered).await
+}
+
+/// `tasks/update`: answers to questions of a task. A run asks none, so there is nothing to do with them.
+pub(super) async fn update(face: &Face, handle: &str, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
+    call::caught(face, "tasks/update", async { open(face, handle, context).await.map(drop) }).await
+}
+
+/// `tasks/cancel`: the durable wish to break the run. Of an ended run nothing changes; asking twice is harmless.
+pub(super) async fn cancel(face: &Face, handle: &str, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
+    let answered = async {
+        let (asker, view, _) = open(face, handle, context).await?;
+        let wished = face.core.runs.cancel(&asker.who, view.run_id, CancelMode::Break).await;
+        wished.map(drop).map_err(|error| match error {
+            ControlError::Find(error) => unknown(&error),
+            error => ErrorData::internal_error(error.to_string(), None),
+        })
+    };
+    call::caught(face, "tasks/cancel", answered).await
+}
+
+/// Who asks, and the run that the handle names.
+async fn open(
+    face: &Face,
+    handle: &str,
+    context: &RequestContext<RoleServer>,
+) -> Result<(Asker, RunView, Option<Joined>), ErrorData> {
+    let asker = Asker::of(face, context).map_err(|text| ErrorData::internal_error(text, None))?;
+    let Some((run, tag)) = face.core.task_key.open(handle, &asker.who.name) else {
+        return Err(unknown(&FindError::Unknown(words::cut(&words::plain(handle), 60))));
+    };
+    let view = face.core.runs.get(&asker.who, run).await.map_err(|error| unknown(&error))?;
+    Ok((asker, view, joined(tag)))
+}
+
+fn unknown(error: &FindError) -> ErrorData {
+    match error {
+        FindError::Ledger(_) => ErrorData::internal_error(error.to_string(), None),
+        // The same for a forged handle and for somebody else's, so that nothing is learned by trying.
+        _ => ErrorData::invalid_params(
+            "unknown task: runs outlive their tasks, so call stata_runs to find the run, then stata_wait for its result",
+            None,
+        ),
+    }
+}
+
+async fn task(asker: &Asker, handle: String, view: &RunView) -> Task {
+    let now = asker.now_ms();
+    let line = if view.state == RunState::Running { follow::last_line(asker, view).await } else { None };
+    let mut message = words::message(view, line.as_deref(), now);
+    if view.state == RunState::Cancelled {
+        let kept = format!(". Its output is kept: stata_log(run: \"{}\", tail: 50).", view.run_id.short());
+        message.push_str(&kept);
+    }
+    let now = rfc3339(now).unwrap_or_default();
+    let created = view.created_at.clone().unwrap_or_else(|| now.clone());
+    // An unfinished run is as it is now: the message says so anew each time.
+    let updated = view.finished_at.clone().unwrap_or(now);
+    Task::new(handle, TaskStatus::Working, created, updated).with_status_message(message).with_poll_interval_ms(POLL_MS)
+}
+
+fn room(state: RunState, inline_limit: usize) -> usize {
+    if state.meaning().is_some_and(|m| m.is_error) { inline_limit.min(ERROR_ROOM) } else { inline_limit }
+}
+
+/// How the submission was answered, so that the result says of itself what the live call would have said.
+fn tag(joined: Option<Joined>) -> u8 {
+    match joined {
+        None => 0,
+        Some(Joined::Key) => 1,
+        Some(Joined::Unfinished) => 2,
+        Some(Joined::Undelivered) => 3,
+    }
+}
+
+fn joined(tag: u8) -> Option<Joined> {
+    match tag {
+        1 => Some(Joined::Key),
+        2 => Some(Joined::Unfinished),
+        3 => Some(Joined::Undelivered),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_short_enough_to_be_shown_whole() {
+        let check = |state, limit, want| assert_eq!(room(state, limit), want);
+        check(RunState::Succeeded, 20_000, 20_000);
+        check(RunState::Failed, 20_000, ERROR_ROOM);
+        check(RunState::Errored, 5_000, 5_000);
+    }
+
+    #[test]
+    fn a_handle_remembers_how_its_call_was_answered() {
+        for how in [None, Some(Joined::Key), Some(Joined::Unfinished), Some(Joined::Undelivered)] {
+            assert_eq!(joined(tag(how)), how);
+        }
+        assert_eq!(joined(200), None);
+    }
+}
