@@ -165,6 +165,31 @@ async fn a_withdrawn_call_and_a_client_that_leaves_end_no_run() {
 }
 
 #[tokio::test]
+async fn a_call_over_stdio_without_progress_is_joined_to_its_run_again() {
+    let mut lab = lab!();
+    let (mut gateway, _agent) = pair(&mut lab).await;
+    let mut bridge = Lined::start(lab.command(["stdio"]));
+    let arguments = json!({"file_path": lab.gated(), "args": ["quiet"], "wait": true, "again": true});
+    bridge.send(&modern(1, "tools/call", json!({"name": "stata_run_file", "arguments": arguments}))).await;
+    let run = wait::until(wait::SOON, "the run is recorded", async || {
+        Some(gateway.api.list().await.ok()?.runs.first()?.run_id)
+    })
+    .await;
+    gateway.api.wait_output(run, "started quiet").await;
+    gateway.kill_and_restart().await;
+    lab.open_gate("quiet");
+    let answer = bridge.answer(1).await;
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
+    assert!(text.contains("finished quiet"), "{answer}");
+    assert_eq!(lab.executions("quiet"), 1, "though the call asks for a new run, the repetition is the same call");
+    // The control: another call that asks for a new run gets one.
+    let arguments = json!({"file_path": lab.gated(), "args": ["quiet"], "wait": true, "again": true});
+    bridge.send(&modern(2, "tools/call", json!({"name": "stata_run_file", "arguments": arguments}))).await;
+    assert!(bridge.answer(2).await["result"].is_object());
+    assert_eq!(lab.executions("quiet"), 2);
+}
+
+#[tokio::test]
 async fn a_bridge_without_a_gateway_says_what_to_do() {
     let mut lab = lab!();
     let check = async |lab: &Lab, args: &[&str], words: &[&str]| {

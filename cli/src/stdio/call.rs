@@ -24,7 +24,7 @@ const BEAT: Duration = Duration::from_secs(10);
 pub(super) struct Call<'a> {
     bridge: &'a Bridge,
     message: Message,
-    /// The gateway has said something to it.
+    /// The gateway has begun to answer.
     under_way: bool,
     /// Since when the gateway is away, by the monotonic clock.
     away_since: Option<Duration>,
@@ -86,11 +86,12 @@ impl<'a> Call<'a> {
     /// One attempt; `Ok` when the client has its answer.
     async fn attempt(&mut self, sent: &Message) -> Result<(), Trouble> {
         let response = self.bridge.link.send(sent).await?;
+        // The gateway is there, and has begun to answer: a caller without a progress token hears nothing more for long.
+        (self.under_way, self.away_since, self.last_beat) = (true, None, None);
         let session = session_of(&response);
         let mut answer = Answer::new(response);
         while let Some(mut said) = answer.next().await? {
-            self.under_way = true;
-            (self.away_since, self.last_beat) = (None, None);
+            self.pause = PAUSE.0;
             if message::is_answer(&said) {
                 if self.message.method() == "initialize" {
                     self.bridge.link.opened(&self.message, session, &said).await;
@@ -126,7 +127,6 @@ impl<'a> Call<'a> {
         let now = self.bridge.context.clock.monotonic();
         let since = *self.away_since.get_or_insert_with(|| {
             say(&format!("longhaul: {words}; trying again"));
-            self.pause = PAUSE.0;
             now
         });
         let away = now.saturating_sub(since);
