@@ -1,10 +1,13 @@
 //! The way to the gateway: its address and token as they are now, and the older era's session.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, mpsc};
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::AbortHandle,
+};
 
 use super::{
     message::{self, Message},
@@ -52,12 +55,13 @@ pub(super) struct Link {
     out: mpsc::Sender<Value>,
     client: Mutex<Option<(String, Option<String>, Client)>>,
     legacy: Mutex<Option<Legacy>>,
+    listener: Mutex<Option<AbortHandle>>,
 }
 
 impl Link {
     /// A link; nothing is sent yet.
     pub(super) fn new(context: Context, out: mpsc::Sender<Value>) -> Self {
-        Self { context, out, client: Mutex::default(), legacy: Mutex::default() }
+        Self { context, out, client: Mutex::default(), legacy: Mutex::default(), listener: Mutex::default() }
     }
 
     /// A client of the gateway where it is now: a daemon that was started again may be elsewhere, with another token.
@@ -93,7 +97,7 @@ impl Link {
         })
     }
 
-    /// Sends a message and gives the answer's head. In the older era, `session` says which session it is sent in.
+    /// Sends a message and gives the answer's head.
     pub(super) async fn send(&self, message: &Message) -> Result<Response, Trouble> {
         let client = self.client().await?;
         let mut post = client.request(Method::POST, "/mcp").json(message.json());
@@ -119,14 +123,17 @@ impl Link {
     }
 
     /// Sends what wants no answer. One that is lost is told of on stderr: a notification changes no run.
-    pub(super) async fn tell(self: &std::sync::Arc<Self>, message: &Message) {
+    pub(super) async fn tell(self: &Arc<Self>, message: &Message) {
         let sent = tokio::time::timeout(TELL, self.send(message)).await;
         if let Ok(Err(Trouble::Away(words) | Trouble::No(words))) = sent {
             say(&format!("longhaul: {}: {words}", message.method()));
         }
         if message.method() == "notifications/initialized" && self.legacy.lock().await.is_some() {
             let link = self.clone();
-            self.context.tasks.spawn_until_stop(async move { link.listen().await });
+            let task = self.context.tasks.spawn_until_stop(async move { link.listen().await });
+            if let Some(before) = self.listener.lock().await.replace(task.abort_handle()) {
+                before.abort();
+            }
         }
     }
 
@@ -196,6 +203,9 @@ impl Link {
 
     /// Tells the gateway that the session is not needed any more.
     pub(super) async fn close(&self) {
+        if let Some(listener) = self.listener.lock().await.take() {
+            listener.abort();
+        }
         let Some(legacy) = self.legacy.lock().await.take() else { return };
         if let Ok(client) = self.client().await {
             let delete = with_session(client.request(Method::DELETE, "/mcp"), Some(&legacy));
