@@ -1,11 +1,14 @@
 //! The command line. What a flag and a setting share goes into [`Settings`], so that both have one meaning.
 
+mod mcp;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use longhaul_proto::{api::CancelMode, state::RunState};
 
 use crate::config::{Engine, Settings, Time, Url, pair};
+pub(crate) use mcp::{Client, EntryArgs, Installable, Mcp, McpAction, Stdio};
 
 const AFTER: &str = "\
 Exit status of run and wait: 0 succeeded, 1 the do-file failed, 2 usage, 3 cancelled, 4 system error (errored, lost,
@@ -65,6 +68,13 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Make, list and revoke tokens (operators).
     Token(Token),
+    /// Connect AI clients: print a client's configuration, or write it.
+    Mcp(Mcp),
+    /// Be an MCP server on stdin and stdout, for clients without HTTP.
+    ///
+    /// Passes messages on to the gateway, reconnects, and joins a call whose connection broke to its run again. Leaving
+    /// it ends no run.
+    Stdio(Stdio),
     /// Say that a run's agent never comes back: the run is then lost and may be run again (operators).
     DeclareDead(DeclareDead),
     /// The stand-in for Stata: its manners, no statistics.
@@ -402,6 +412,10 @@ impl Cli {
                 s.engine = run.engine;
                 s.gateway = run.ask.gateway.clone();
             }
+            Command::Stdio(stdio) => s.gateway = stdio.gateway.clone(),
+            Command::Mcp(Mcp { action: McpAction::Print { entry, .. } | McpAction::Install { entry, .. } }) => {
+                s.gateway = entry.gateway.clone();
+            }
             command => s.gateway = command.ask().and_then(|ask| ask.gateway.clone()),
         }
         settings
@@ -466,6 +480,10 @@ mod tests {
             "token list",
             "token revoke ana --json",
             "declare-dead 7f3a9c21",
+            "mcp print --client claude-desktop --gateway http://gw:7447 --name stata",
+            "mcp install --client claude --user --dry-run --token-from-env",
+            "mcp install --client claude --file x.json",
+            "stdio --gateway http://gw:7447 --patience 10min",
             "standin -b do x.do",
         ] {
             let words = std::iter::once("longhaul").chain(line.split_whitespace());

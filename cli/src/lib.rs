@@ -5,6 +5,7 @@
 //!      -> config -> daemons                up, gateway, agent
 //!                -> session -> client      run, wait, log, cancel, runs, hosts, token, declare-dead
 //!                -> doctor
+//!                -> clients, stdio        other programs' configuration; the bridge for clients without HTTP
 //! ```
 //!
 //! [`config`] knows every setting and where it came from; [`session`] finds the gateway, or starts one inside this
@@ -13,6 +14,7 @@
 
 mod args;
 mod client;
+mod clients;
 mod commands;
 mod config;
 mod context;
@@ -27,6 +29,7 @@ mod serve;
 mod session;
 mod show;
 mod signals;
+mod stdio;
 
 use std::{ffi::OsString, process::ExitCode, time::Duration};
 
@@ -122,6 +125,8 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Doctor(args) => Box::pin(doctor::doctor(context, args)).await,
         Command::Token(args) => Box::pin(tokens::token(context, args)).await,
         Command::DeclareDead(args) => Box::pin(simple::declare_dead(context, args)).await,
+        Command::Mcp(args) => clients::mcp(context, &args.action),
+        Command::Stdio(args) => Box::pin(stdio::stdio(context, args)).await,
         Command::Judge(args) => judge::judge(args),
         Command::Standin(_) | Command::Supervise(_) => {
             Err(Failure::usage("`standin` and `supervise` take no options of ours: write them right after `longhaul`"))

@@ -2,7 +2,8 @@
 //!
 //! `corpus` (real logs, `LONGHAUL_CORPUS`), `python-sdk` (the official MCP client, `LONGHAUL_TEST_PYTHON`), `collector` (a
 //! real OTLP receiver, `LONGHAUL_TEST_COLLECTOR`), `tmpfs` (the right to mount one), `second-user` (the right to become
-//! somebody else), `cgroup` (the right to make one).
+//! somebody else), `cgroup` (the right to make one), `node` (the official TypeScript SDKs, old and new, in the folder
+//! `LONGHAUL_TEST_NODE_MODULES`, and a `node` on the path).
 
 use std::{
     env,
@@ -39,6 +40,17 @@ pub fn file(name: &str, variable: &str, default: &str) -> Option<PathBuf> {
 /// The official Python SDK's interpreter.
 pub fn python_sdk() -> Option<PathBuf> {
     file("python-sdk", "LONGHAUL_TEST_PYTHON", "ci/venv/bin/python")
+}
+
+/// The folder with the official TypeScript SDKs; `node` is there too.
+pub fn node_modules() -> Option<PathBuf> {
+    let modules = file("node", "LONGHAUL_TEST_NODE_MODULES", "ci/node/node_modules")?;
+    let version = std::process::Command::new("node").arg("--version").output();
+    if version.is_ok_and(|v| v.status.success()) {
+        return Some(modules);
+    }
+    skip("node", "no `node` on the path");
+    None
 }
 
 /// A real OTLP receiver, `rotel`.

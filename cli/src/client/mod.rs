@@ -106,7 +106,13 @@ impl Client {
         Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token })
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    /// The gateway's address.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A request that carries the token.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut request = self.http.request(method, format!("{}{path}", self.url));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -126,7 +132,12 @@ impl Client {
         }
         let status = response.status();
         let body = response.bytes().await.unwrap_or_default();
-        Err(ClientError::refused(&self.url, self.token.is_some(), status, &body))
+        Err(self.refused(status, &body))
+    }
+
+    /// What an answer that is no success means.
+    pub(crate) fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        ClientError::refused(&self.url, self.token.is_some(), status, body)
     }
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {

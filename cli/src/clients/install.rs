@@ -1,0 +1,126 @@
+//! The entry written into Claude Code's own configuration file.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use longhaul_proto::durable;
+use serde_json::Value;
+
+use super::{edit, entry::Entry};
+use crate::{
+    args::Client,
+    context::{Context, Failure},
+    output::{Out, say},
+};
+
+/// Key of Claude Code's list of servers, in both of its files.
+const LIST: &str = "mcpServers";
+
+/// Writes the entry, or shows what would be written.
+///
+/// # Errors
+/// When the file cannot be read, understood or written; it is then as it was.
+pub(super) fn claude(
+    context: &Context,
+    entry: &Entry,
+    user: bool,
+    file: Option<&Path>,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let path = match file {
+        Some(file) => file.to_owned(),
+        None if user => user_file(context)?,
+        None => PathBuf::from(".mcp.json"),
+    };
+    // A link stays a link: people keep such files elsewhere.
+    let path = fs::canonicalize(&path).unwrap_or(path);
+    let shown = path.display();
+    let left = |why: String| Failure::usage(format!("{shown} was left as it is: {why}"));
+    let text = match fs::read(&path) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| left("it is not valid UTF-8, so it is not JSON".into()))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(left(format!("it cannot be read ({error})"))),
+    };
+    let changed = edit::set(&text, LIST, &entry.name, |present| merged(present, entry.value(Client::Claude)));
+    let Some(changed) = changed.map_err(|error| left(error.to_string()))? else {
+        say(&format!("{shown} has this entry already"));
+        return Ok(());
+    };
+    if dry_run {
+        say(&format!("{shown} would change so:"));
+        return Ok(Out::default().bytes(difference(&text, &changed).as_bytes())?);
+    }
+    durable::replace(&path, changed.as_bytes())
+        .map_err(|error| Failure::system(format!("{shown} was left as it is: it cannot be written ({error})")))?;
+    say(&format!("{shown} has the entry `{}` now; `/mcp` in Claude Code shows whether it connects", entry.name));
+    if !user && entry.token.as_ref().is_some_and(|token| !token.starts_with("${")) {
+        say("it holds your token: keep it out of version control, or use --user or --token-from-env");
+    }
+    Ok(())
+}
+
+/// Claude Code's file of the user.
+fn user_file(context: &Context) -> Result<PathBuf, Failure> {
+    let folder = context.env.path("CLAUDE_CONFIG_DIR").or_else(|| context.env.path("HOME"));
+    let folder = folder.ok_or_else(|| Failure::usage("HOME is not set: name the file with --file"))?;
+    Ok(folder.join(".claude.json"))
+}
+
+/// What the user added to an HTTP entry of ours (a time limit, further headers) stays.
+fn merged(present: Option<&Value>, mut entry: Value) -> Value {
+    let Some(Value::Object(old)) = present.filter(|old| old.get("url").is_some()) else { return entry };
+    if let (Some(headers), Some(more)) =
+        (entry["headers"].as_object_mut(), old.get("headers").and_then(Value::as_object))
+    {
+        for (name, value) in more {
+            if !name.eq_ignore_ascii_case("authorization") {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    if let Some(new) = entry.as_object_mut() {
+        for (key, value) in old {
+            // A token that we do not know does not take away one that is there.
+            new.entry(key.as_str()).or_insert_with(|| value.clone());
+        }
+    }
+    entry
+}
+
+/// The lines that change, as `diff` marks them.
+fn difference(old: &str, new: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let before = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let rest = old.len().min(new.len()) - before;
+    let after = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    let lines = |sign: char, lines: &[&str]| lines.iter().map(|line| format!("{sign}{line}\n")).collect::<String>();
+    lines('-', &old[before..old.len() - after]) + &lines('+', &new[before..new.len() - after])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_user_added_stays() {
+        let ours = json!({"type": "http", "url": "new", "headers": {"Authorization": "Bearer t"}});
+        let check = |present: Value, want: Value| assert_eq!(merged(Some(&present), ours.clone()), want, "{present}");
+        check(json!({"command": "x", "args": []}), ours.clone());
+        check(
+            json!({"url": "old", "timeout": 7, "headers": {"authorization": "Bearer s", "X-Site": "a"}}),
+            json!({"type": "http", "url": "new", "timeout": 7, "headers": {"Authorization": "Bearer t", "X-Site": "a"}}),
+        );
+        assert_eq!(merged(None, ours.clone()), ours);
+    }
+
+    #[test]
+    fn only_lines_that_change_are_shown() {
+        assert_eq!(difference("a\nb\nc\n", "a\nB\nc\n"), "-b\n+B\n");
+        assert_eq!(difference("", "a\n"), "+a\n");
+        assert_eq!(difference("{\n}\n", "{\n}\n}\n"), "+}\n");
+    }
+}

@@ -1,0 +1,69 @@
+//! `mcp`: what other programs write into their configuration to reach the gateway.
+//!
+//! [`entry`] knows the form that each client wants; [`edit`] changes one entry of a JSON file and not one byte of the
+//! rest; [`install`] does it to a file.
+
+mod edit;
+mod entry;
+mod install;
+
+use crate::{
+    args::{Client, EntryArgs, Installable, McpAction},
+    context::{Context, Failure},
+    output::{Out, say},
+    session,
+};
+use entry::Entry;
+
+/// `mcp`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) fn mcp(context: &Context, action: &McpAction) -> Result<u8, Failure> {
+    match action {
+        McpAction::Print { client, entry } => {
+            let entry = find(context, entry, *client)?;
+            Out::default().bytes(entry.text(*client).as_bytes())?;
+            say(entry::place(*client));
+        }
+        McpAction::Install { client: Installable::Claude, user, file, dry_run, entry: args } => {
+            let entry = find(context, args, Client::Claude)?;
+            install::claude(context, &entry, *user, file.as_deref(), *dry_run)?;
+        }
+    }
+    Ok(0)
+}
+
+/// The gateway as other commands find it, but that nobody need be there now.
+fn find(context: &Context, args: &EntryArgs, client: Client) -> Result<Entry, Failure> {
+    if args.token_from_env && client != Client::Claude {
+        return Err(Failure::usage(
+            "--token-from-env is for --client claude, which reads variables in its configuration",
+        ));
+    }
+    let named = context.config.settings.gateway.as_ref().map(|url| url.0.clone());
+    let served = || context.data.endpoint().filter(|e| !e.embedded).map(|e| e.url);
+    let known = || context.data.credentials().map(|c| c.url);
+    let url = named.clone().or_else(served).or_else(known).ok_or_else(|| {
+        Failure::usage(format!(
+            "no gateway was found in {}: start one with `longhaul up`, or name one with --gateway or LONGHAUL_GATEWAY",
+            context.data.path().display()
+        ))
+    })?;
+    let token = if args.token_from_env {
+        Some("${LONGHAUL_TOKEN}".to_owned())
+    } else {
+        let token = session::token(context, &url)?;
+        if token.is_none() {
+            say(
+                "no token is known for this gateway: the entry has none, and works only with a gateway that wants none. \
+                 Set LONGHAUL_TOKEN, or `token` in the configuration, and do this again",
+            );
+        }
+        token
+    };
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::system(format!("cannot tell where this program is: {error}")))?;
+    let data = context.config.settings.data.is_some().then(|| context.data.path().to_owned());
+    Ok(Entry { name: args.name.clone(), url, token, program, named: named.is_some(), data })
+}

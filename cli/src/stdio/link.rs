@@ -1,0 +1,299 @@
+//! The way to the gateway: its address and token as they are now, and the older era's session.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::AbortHandle,
+};
+
+use super::{
+    message::{self, Message},
+    sse::Events,
+};
+use crate::{
+    client::{Client, ClientError},
+    context::{Context, Failure},
+    output::say,
+    session,
+};
+
+/// Header that names a session of the older era.
+const SESSION: &str = "mcp-session-id";
+/// Limit of one message that is not waited for: a notification, the end of a session.
+const TELL: Duration = Duration::from_secs(5);
+/// Longest silence on a stream: the gateway comments every 15 s, so four in a row are missing.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Until what the gateway says by itself is listened to again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(2);
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The gateway may be back soon.
+    Away(String),
+    /// It does not know the session any more.
+    SessionGone,
+    /// It said no; asking again would not help.
+    No(String),
+}
+
+/// A session of the older era.
+#[derive(Clone, Debug)]
+struct Legacy {
+    id: String,
+    revision: String,
+    /// The client's `initialize`, to open another one.
+    hello: Message,
+}
+
+/// See the module.
+pub(super) struct Link {
+    context: Context,
+    out: mpsc::Sender<Value>,
+    client: Mutex<Option<(String, Option<String>, Client)>>,
+    legacy: Mutex<Option<Legacy>>,
+    listener: Mutex<Option<AbortHandle>>,
+}
+
+impl Link {
+    /// A link; nothing is sent yet.
+    pub(super) fn new(context: Context, out: mpsc::Sender<Value>) -> Self {
+        Self { context, out, client: Mutex::default(), legacy: Mutex::default(), listener: Mutex::default() }
+    }
+
+    /// A client of the gateway where it is now: a daemon that was started again may be elsewhere, with another token.
+    async fn client(&self) -> Result<Client, Trouble> {
+        let no = |failure: Failure| Trouble::No(failure.message);
+        let url = match &self.context.config.settings.gateway {
+            Some(url) => url.0.clone(),
+            None => self.daemon()?,
+        };
+        let token = session::token(&self.context, &url).map_err(no)?;
+        let mut held = self.client.lock().await;
+        if let Some((at, with, client)) = &*held
+            && (at, with) == (&url, &token)
+        {
+            return Ok(client.clone());
+        }
+        let client = Client::new(&url, token.clone()).map_err(|error| Trouble::No(error.to_string()))?;
+        *held = Some((url, token, client.clone()));
+        Ok(client)
+    }
+
+    fn daemon(&self) -> Result<String, Trouble> {
+        let data = &self.context.data;
+        let served = data.gateway_serves().map_err(|error| {
+            let folder = data.path().display();
+            Trouble::No(format!("cannot use the data folder {folder} ({error}): give one of yours with --data"))
+        })?;
+        data.endpoint().filter(|_| served).map(|endpoint| endpoint.url).ok_or_else(|| {
+            Trouble::Away(format!(
+                "no gateway serves {}. Start one with `longhaul up`, or name one with --gateway or LONGHAUL_GATEWAY",
+                data.path().display()
+            ))
+        })
+    }
+
+    /// Sends a message and gives the answer's head.
+    pub(super) async fn send(&self, message: &Message) -> Result<Response, Trouble> {
+        let client = self.client().await?;
+        let mut post = client.request(Method::POST, "/mcp").json(message.json());
+        post = post.header(header::ACCEPT, "application/json, text/event-stream");
+        for (name, value) in message.headers() {
+            post = post.header(name, value);
+        }
+        let mut in_session = false;
+        if message.revision().is_none() && message.method() != "initialize" {
+            let legacy = self.legacy.lock().await.clone();
+            in_session = legacy.is_some();
+            post = with_session(post, legacy.as_ref());
+        }
+        let response = send(&client, post, SILENCE).await?;
+        match response.status() {
+            StatusCode::NOT_FOUND if in_session => Err(Trouble::SessionGone),
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                Err(Trouble::Away(refusal(&client, response).await))
+            }
+            status if status.is_success() || is_json(&response) => Ok(response),
+            _ => Err(Trouble::No(refusal(&client, response).await)),
+        }
+    }
+
+    /// Sends what wants no answer. One that is lost is told of on stderr: a notification changes no run.
+    pub(super) async fn tell(self: &Arc<Self>, message: &Message) {
+        let sent = tokio::time::timeout(TELL, self.send(message)).await;
+        if let Ok(Err(Trouble::Away(words) | Trouble::No(words))) = sent {
+            say(&format!("longhaul: {}: {words}", message.method()));
+        }
+        if message.method() == "notifications/initialized" && self.legacy.lock().await.is_some() {
+            let link = self.clone();
+            let task = self.context.tasks.spawn_until_stop(async move { link.listen().await });
+            if let Some(before) = self.listener.lock().await.replace(task.abort_handle()) {
+                before.abort();
+            }
+        }
+    }
+
+    /// Remembers the session that the answer to the client's `initialize` opened.
+    pub(super) async fn opened(&self, hello: &Message, session: Option<String>, answer: &Value) {
+        let revision = answer["result"]["protocolVersion"].as_str().unwrap_or_default().to_owned();
+        *self.legacy.lock().await = session.map(|id| Legacy { id, revision, hello: hello.clone() });
+    }
+
+    /// Opens another session in place of the one that the gateway forgot, unless somebody has.
+    pub(super) async fn reopen(&self, name: &str) -> Result<(), Trouble> {
+        let mut held = self.legacy.lock().await;
+        let Some(old) = held.clone() else { return Ok(()) };
+        let client = self.client().await?;
+        // Another call may have been here while this one waited.
+        let ping = json!({"jsonrpc": "2.0", "id": name, "method": "ping"});
+        let asked = with_session(post(&client, &ping), Some(&old));
+        if send(&client, asked, TELL).await?.status().is_success() {
+            return Ok(());
+        }
+        let hello = old.hello.again(name);
+        let response = send(&client, post(&client, hello.json()), SILENCE).await?;
+        let session = session_of(&response);
+        if !response.status().is_success() || session.is_none() {
+            return Err(Trouble::Away(refusal(&client, response).await));
+        }
+        let mut answer = Answer::new(response);
+        while let Some(message) = answer.next().await? {
+            if message::is_answer(&message) {
+                let revision = message["result"]["protocolVersion"].as_str().unwrap_or_default().to_owned();
+                let new = Legacy { id: session.unwrap_or_default(), revision, hello: old.hello };
+                let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+                send(&client, with_session(post(&client, &ready), Some(&new)), TELL).await?;
+                *held = Some(new);
+                return Ok(());
+            }
+        }
+        Err(Trouble::Away("the gateway opened no session".into()))
+    }
+
+    /// What the gateway says by itself in the older era. The open stream also tells it that the session is in use.
+    async fn listen(&self) {
+        loop {
+            let Some(legacy) = self.legacy.lock().await.clone() else { return };
+            if let Ok(client) = self.client().await {
+                let get = client.request(Method::GET, "/mcp").header(header::ACCEPT, "text/event-stream");
+                match send(&client, with_session(get, Some(&legacy)), SILENCE).await {
+                    Ok(response) if response.status() == StatusCode::METHOD_NOT_ALLOWED => return,
+                    Ok(response) if response.status() == StatusCode::NOT_FOUND => {
+                        // If it fails, the next request tries it too.
+                        let _ = self.reopen(&self.context.ids.name()).await;
+                    }
+                    Ok(response) if response.status().is_success() => {
+                        let mut said = Answer::new(response);
+                        while let Ok(Some(message)) = said.next().await {
+                            if self.out.send(message).await.is_err() {
+                                return;
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            tokio::time::sleep(LISTEN_AGAIN).await;
+        }
+    }
+
+    /// Tells the gateway that the session is not needed any more.
+    pub(super) async fn close(&self) {
+        if let Some(listener) = self.listener.lock().await.take() {
+            listener.abort();
+        }
+        let Some(legacy) = self.legacy.lock().await.take() else { return };
+        if let Ok(client) = self.client().await {
+            let delete = with_session(client.request(Method::DELETE, "/mcp"), Some(&legacy));
+            // One that does not arrive is found idle by the gateway.
+            let _ = tokio::time::timeout(Duration::from_secs(1), delete.send()).await;
+        }
+    }
+}
+
+fn post(client: &Client, message: &Value) -> RequestBuilder {
+    let post = client.request(Method::POST, "/mcp").json(message);
+    post.header(header::ACCEPT, "application/json, text/event-stream")
+}
+
+fn with_session(request: RequestBuilder, legacy: Option<&Legacy>) -> RequestBuilder {
+    match legacy {
+        None => request,
+        Some(legacy) => request.header(SESSION, &legacy.id).header("mcp-protocol-version", &legacy.revision),
+    }
+}
+
+/// The session that an answer opens.
+pub(super) fn session_of(response: &Response) -> Option<String> {
+    response.headers().get(SESSION).and_then(|v| v.to_str().ok()).map(str::to_owned)
+}
+
+async fn send(client: &Client, request: RequestBuilder, limit: Duration) -> Result<Response, Trouble> {
+    let url = client.url().to_owned();
+    match tokio::time::timeout(limit, request.send()).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(source)) => Err(Trouble::Away(ClientError::Unreachable { url, source }.to_string())),
+        Err(_) => Err(Trouble::Away(ClientError::Silent { url, limit }.to_string())),
+    }
+}
+
+async fn refusal(client: &Client, response: Response) -> String {
+    let status = response.status();
+    let body = tokio::time::timeout(TELL, response.bytes()).await.ok().and_then(Result::ok).unwrap_or_default();
+    client.refused(status, &body).to_string()
+}
+
+fn kind(response: &Response) -> &str {
+    response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default()
+}
+
+/// Whether the gateway answers in JSON-RPC, whatever the status.
+fn is_json(response: &Response) -> bool {
+    kind(response).starts_with("application/json")
+}
+
+/// The messages of one answer: one, or those of an event stream.
+pub(super) struct Answer {
+    response: Response,
+    streams: bool,
+    events: Events,
+    ready: std::collections::VecDeque<Vec<u8>>,
+    plain: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads an answer.
+    pub(super) fn new(response: Response) -> Self {
+        let streams = kind(&response).starts_with("text/event-stream");
+        Self { response, streams, events: Events::default(), ready: Default::default(), plain: vec![] }
+    }
+
+    /// The next message; `None` after the last.
+    ///
+    /// # Errors
+    /// When the connection broke or fell silent.
+    pub(super) async fn next(&mut self) -> Result<Option<Value>, Trouble> {
+        loop {
+            if let Some(data) = self.ready.pop_front() {
+                let message = serde_json::from_slice(&data);
+                return message.map(Some).map_err(|_| Trouble::No("the gateway sent something that is no JSON".into()));
+            }
+            let chunk = tokio::time::timeout(SILENCE, self.response.chunk()).await;
+            let chunk = chunk.map_err(|_| Trouble::Away("the connection to the gateway fell silent".into()))?;
+            let chunk = chunk.map_err(|source| Trouble::Away(ClientError::Broken { source }.to_string()))?;
+            match chunk {
+                Some(bytes) if self.streams => {
+                    let whole = self.events.push(&bytes);
+                    self.ready.extend(whole.map_err(|_| Trouble::No("the gateway's event has no end".into()))?);
+                }
+                Some(bytes) => self.plain.extend_from_slice(&bytes),
+                None if self.plain.is_empty() => return Ok(None),
+                None => self.ready.push_back(std::mem::take(&mut self.plain)),
+            }
+        }
+    }
+}

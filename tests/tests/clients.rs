@@ -1,0 +1,289 @@
+//! Clients that others wrote, clients without HTTP, and what is written into their configuration.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use longhaul_proto::state::RunState;
+use longhaul_tests::{
+    daemon::Daemon,
+    lab,
+    lab::{Gateway, Lab, finish},
+    need, wait,
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
+
+async fn pair(lab: &mut Lab) -> (Gateway, Daemon) {
+    let gateway = lab.gateway().await;
+    let agent = lab.agent("stata1", &gateway, &["--seats", "4"]);
+    gateway.api.wait_host("stata1", "up").await;
+    lab.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
+    (gateway, agent)
+}
+
+/// A program whose lines are JSON, each read when it comes.
+struct Lined {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Lined {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { stdin: child.stdin.take(), child, lines }
+    }
+
+    async fn send(&mut self, message: &Value) {
+        self.stdin.as_mut().unwrap().write_all(format!("{message}\n").as_bytes()).await.unwrap();
+    }
+
+    /// The next line, which is JSON like all; `None` at the end.
+    async fn next(&mut self) -> Option<Value> {
+        let line = tokio::time::timeout(wait::SOON * 2, self.lines.next_line()).await.expect("a line in time").unwrap();
+        line.map(|line| serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}")))
+    }
+
+    /// The first line that `cond` wants.
+    async fn find(&mut self, what: &str, cond: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let line = self.next().await.unwrap_or_else(|| panic!("ended without {what}"));
+            if cond(&line) {
+                return line;
+            }
+        }
+    }
+
+    async fn answer(&mut self, id: i64) -> Value {
+        self.find("the answer", |line| line["id"] == id).await
+    }
+}
+
+fn says(line: &Value, words: &str) -> bool {
+    line["message"].as_str().is_some_and(|m| m.contains(words))
+}
+
+#[tokio::test]
+async fn the_python_sdk_over_stdio_gets_its_result_over_a_restart_of_the_gateway() {
+    let Some(python) = need::python_sdk() else { return };
+    let mut lab = lab!();
+    let (mut gateway, _agent) = pair(&mut lab).await;
+    for mode in ["auto", "legacy"] {
+        let arguments = json!({"file_path": lab.gated(), "args": [mode], "wait": true}).to_string();
+        let bridge = lab.command(["stdio"]);
+        let mut command = Command::new(&python);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/stdio_client.py"));
+        command.args([mode, "stata_run_file", &arguments]).arg(bridge.as_std().get_program()).arg("stdio");
+        command.env_clear().envs(bridge.as_std().get_envs().filter_map(|(k, v)| Some((k, v?))));
+        let mut client = Lined::start(command);
+        let tools = client.find("the list", |line| line["tools"].is_array()).await;
+        assert!(tools["tools"].as_array().unwrap().contains(&json!("stata_run_file")), "{mode}: {tools}");
+        let before = client.find("progress of the run", |line| says(line, "running")).await;
+        gateway.daemon.kill();
+        let away = client.find("word that the gateway is away", |line| says(line, "away")).await;
+        gateway.daemon.restart();
+        let after = client.find("progress after the restart", |line| says(line, "stata1")).await;
+        for (one, next) in [(&before, &away), (&away, &after)] {
+            assert!(next["progress"].as_f64() > one["progress"].as_f64(), "{mode}: it rises: {one} {next}");
+        }
+        lab.open_gate(mode);
+        let result = client.find("the result", |line| line["text"].is_string()).await;
+        assert_eq!(result["is_error"], false, "{mode}: {result}");
+        assert!(result["text"].as_str().unwrap().contains(&format!("finished {mode}")), "{mode}: {result}");
+        assert_eq!(lab.executions(mode), 1, "{mode}");
+        assert!(client.next().await.is_none() && client.child.wait().await.unwrap().success());
+    }
+}
+
+fn modern(id: i64, method: &str, mut params: Value) -> Value {
+    params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
+    params["_meta"]["io.modelcontextprotocol/clientInfo"] = json!({"name": "lines", "version": "1"});
+    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
+
+#[tokio::test]
+async fn a_withdrawn_call_and_a_client_that_leaves_end_no_run() {
+    let mut lab = lab!();
+    let (gateway, _agent) = pair(&mut lab).await;
+    let mut bridge = Lined::start(lab.command(["stdio"]));
+    let call = |id: i64, name: &str| {
+        let arguments = json!({"file_path": lab.gated(), "args": [name], "wait": true});
+        modern(
+            id,
+            "tools/call",
+            json!({"name": "stata_run_file", "arguments": arguments, "_meta": {"progressToken": id}}),
+        )
+    };
+    bridge.send(&call(1, "withdrawn")).await;
+    bridge.send(&call(2, "left")).await;
+    for id in [1, 2] {
+        bridge
+            .find("progress", |line| {
+                line["params"]["progressToken"] == id
+                    && line["params"]["message"].as_str().is_some_and(|m| m.starts_with("running"))
+            })
+            .await;
+    }
+    let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    bridge.send(&cancelled).await;
+    bridge.send(&modern(3, "tools/list", json!({}))).await;
+    assert!(bridge.answer(3).await["result"]["tools"].is_array());
+    // The control: the other call is still served.
+    bridge.send(&json!("no message")).await;
+    assert_eq!(bridge.find("an error", |line| line["error"].is_object()).await["error"]["code"], -32600);
+    drop(bridge.stdin.take());
+    while let Some(line) = bridge.next().await {
+        assert!(line["id"] != 1, "nothing is answered that was withdrawn: {line}");
+    }
+    assert!(bridge.child.wait().await.unwrap().success());
+    for name in ["withdrawn", "left"] {
+        lab.open_gate(name);
+    }
+    wait::until(wait::SOON, "both runs succeed", async || {
+        let runs = gateway.api.list().await.ok()?.runs;
+        (runs.iter().filter(|r| r.state == RunState::Succeeded).count() == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_over_stdio_without_progress_is_joined_to_its_run_again() {
+    let mut lab = lab!();
+    let (mut gateway, _agent) = pair(&mut lab).await;
+    let mut bridge = Lined::start(lab.command(["stdio"]));
+    let arguments = json!({"file_path": lab.gated(), "args": ["quiet"], "wait": true, "again": true});
+    bridge.send(&modern(1, "tools/call", json!({"name": "stata_run_file", "arguments": arguments}))).await;
+    let run = wait::until(wait::SOON, "the run is recorded", async || {
+        Some(gateway.api.list().await.ok()?.runs.first()?.run_id)
+    })
+    .await;
+    gateway.api.wait_output(run, "started quiet").await;
+    gateway.kill_and_restart().await;
+    lab.open_gate("quiet");
+    let answer = bridge.answer(1).await;
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
+    assert!(text.contains("finished quiet"), "{answer}");
+    assert_eq!(lab.executions("quiet"), 1, "though the call asks for a new run, the repetition is the same call");
+    // The control: another call that asks for a new run gets one.
+    let arguments = json!({"file_path": lab.gated(), "args": ["quiet"], "wait": true, "again": true});
+    bridge.send(&modern(2, "tools/call", json!({"name": "stata_run_file", "arguments": arguments}))).await;
+    assert!(bridge.answer(2).await["result"].is_object());
+    assert_eq!(lab.executions("quiet"), 2);
+}
+
+#[tokio::test]
+async fn a_bridge_without_a_gateway_says_what_to_do() {
+    let mut lab = lab!();
+    let check = async |lab: &Lab, args: &[&str], words: &[&str]| {
+        let mut bridge = Lined::start(lab.command(args.iter().chain(&["--patience", "0"])));
+        bridge.send(&modern(7, "tools/call", json!({"name": "stata_runs"}))).await;
+        let answer = bridge.answer(7).await;
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        for word in words {
+            assert!(message.contains(word), "{word}: {answer}");
+        }
+    };
+    check(&lab, &["stdio"], &["longhaul up", "--gateway"]).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    check(&lab, &["stdio", "--gateway", &format!("http://{free}")], &["cannot reach", "stata_runs"]).await;
+    let gateway = lab.gateway().await;
+    lab.env("LONGHAUL_TOKEN", "wrong");
+    check(&lab, &["stdio", "--gateway", gateway.api.url()], &["token", "longhaul token add"]).await;
+}
+
+#[tokio::test]
+async fn the_typescript_sdks_list_call_hear_progress_fail_and_cancel() {
+    let Some(modules) = need::node_modules() else { return };
+    let mut lab = lab!();
+    let (gateway, _agent) = pair(&mut lab).await;
+    let failing = lab.examples().join("nested-failure.do");
+    for which in ["old", "new", "new-legacy"] {
+        let mut command = Command::new("node");
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("node/sdk.mjs")).arg(&modules).arg(which);
+        command.arg(format!("{}/mcp", gateway.api.url())).arg(gateway.api.token());
+        command.arg(lab.gated()).arg(&failing).arg(lab.work().join("gate")).kill_on_drop(true);
+        let ran = finish(command).await;
+        let said: Value = serde_json::from_str(ran.out.trim()).unwrap_or_else(|e| panic!("{which}: {e}: {ran:#?}"));
+        let text = |key: &str| said[key]["text"].as_str().unwrap_or_default().to_owned();
+        assert!(said["tools"].as_array().unwrap().contains(&json!("stata_wait")), "{which}: {said:#}");
+        assert!(!said["progress"].as_array().unwrap().is_empty(), "{which}: {said:#}");
+        assert_eq!(said["whole"]["isError"], false, "{which}: {said:#}");
+        assert!(text("whole").contains(&format!("finished {which}")), "{which}: {said:#}");
+        assert_eq!(said["failing"]["isError"], true, "{which}: {said:#}");
+        assert!(text("failing").contains("r(9)"), "{which}: {said:#}");
+        assert_eq!(said["cancel"]["isError"], false, "{which}: {said:#}");
+        assert!(text("cancelled").contains("cancelled"), "{which}: {said:#}");
+        let unknown = said["unknown"]["message"].as_str().unwrap_or_default();
+        assert!(unknown.contains("no_such_tool"), "{which}: {said:#}");
+        assert_eq!(lab.executions(which), 1, "{which}");
+    }
+}
+
+async fn mcp<S: AsRef<OsStr>>(lab: &Lab, args: impl IntoIterator<Item = S>) -> longhaul_tests::lab::Ran {
+    let args = args.into_iter().map(|a| a.as_ref().to_owned());
+    lab.run([OsStr::new("mcp").to_owned()].into_iter().chain(args)).await
+}
+
+#[tokio::test]
+async fn configuration_is_printed_for_each_client_and_installed_once() {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_GATEWAY", "http://gw.lab:7447").env("LONGHAUL_TOKEN", "lh_secret");
+    for client in ["claude", "claude-desktop", "cursor", "vscode", "windsurf", "json"] {
+        let ran = mcp(&lab, ["print", "--client", client]).await;
+        assert_eq!(ran.status, 0, "{ran:#?}");
+        let printed: Value = serde_json::from_str(&ran.out).unwrap();
+        let text = printed.to_string();
+        assert!(text.contains("http://gw.lab:7447") && text.contains("lh_secret"), "{client}: {text}");
+    }
+
+    // A foreign file of the user, by a link, keeps everything but the one entry.
+    let foreign =
+        "{\n  \"zeta\": 1.0,\n  \"mcpServers\": {\n    \"other\": {\"command\": \"x\"}\n  },\n  \"alpha\": []\n}\n";
+    let real = lab.path().join("claude-real.json");
+    fs::write(&real, foreign).unwrap();
+    symlink(&real, lab.path().join("home/.claude.json")).unwrap();
+    let dry = mcp(&lab, ["install", "--client", "claude", "--user", "--dry-run"]).await;
+    assert!(dry.status == 0 && dry.out.contains("+    \"longhaul\": {"), "{dry:#?}");
+    assert_eq!(fs::read_to_string(&real).unwrap(), foreign, "a dry run writes nothing");
+    for words in ["has the entry", "already"] {
+        let ran = mcp(&lab, ["install", "--client", "claude", "--user"]).await;
+        assert!(ran.status == 0 && ran.err.contains(words), "{ran:#?}");
+    }
+    let text = fs::read_to_string(&real).unwrap();
+    let own = text.find(",\n    \"longhaul\"").unwrap();
+    let end = text.find("\n  },\n  \"alpha\"").unwrap();
+    assert_eq!(format!("{}{}", &text[..own], &text[end..]), foreign, "all else is as it was: {text}");
+    assert!(fs::symlink_metadata(lab.path().join("home/.claude.json")).unwrap().is_symlink());
+    let url = &serde_json::from_str::<Value>(&text).unwrap()["mcpServers"]["longhaul"]["url"];
+    assert_eq!(url, "http://gw.lab:7447/mcp");
+
+    // A project's file is made, for the owner alone, and one that is no JSON is left alone.
+    let project: PathBuf = lab.work().join(".mcp.json");
+    let ran = mcp(&lab, ["install", "--client", "claude", "--token-from-env"]).await;
+    assert_eq!(ran.status, 0, "{ran:#?}");
+    let text = fs::read_to_string(&project).unwrap();
+    assert!(text.contains("Bearer ${LONGHAUL_TOKEN}") && !text.contains("lh_secret"), "{text}");
+    assert_eq!(fs::metadata(&project).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::write(&project, "{\"mcpServers\": {},}").unwrap();
+    let ran = mcp(&lab, ["install", "--client", "claude"]).await;
+    assert!(ran.status == 2 && ran.err.contains("not valid JSON"), "{ran:#?}");
+    assert_eq!(fs::read_to_string(&project).unwrap(), "{\"mcpServers\": {},}");
+}
