@@ -1,7 +1,7 @@
 //! The form that each client wants.
 //!
-//! From the clients' own manuals, November 2026: Claude Code and VS Code tell HTTP by `type`, Cursor by `url`, Windsurf
-//! by `serverUrl`; Claude Desktop's file knows programs only.
+//! Claude Code and VS Code tell HTTP by `type`, Cursor by `url`, Windsurf by `serverUrl`; Claude Desktop's file knows
+//! programs only. Of these, only Claude Code has been tried with this program.
 
 use std::path::PathBuf;
 
