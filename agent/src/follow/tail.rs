@@ -3,13 +3,13 @@
 use std::{
     fs::File,
     io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use bytes::Bytes;
 use longhaul_proto::CHUNK;
+use rustix::buffer::spare_capacity;
 
 /// Bytes read in one go: a few messages' worth.
 const READ: usize = 8 * CHUNK;
@@ -61,9 +61,8 @@ impl Tail {
         let Some(file) = self.open()? else { return Ok(vec![]) };
         let offset = self.offset;
         let read = tokio::task::spawn_blocking(move || {
-            let mut buffer = vec![0_u8; room];
-            let n = file.read_at(&mut buffer, offset)?;
-            buffer.truncate(n);
+            let mut buffer = Vec::with_capacity(room);
+            rustix::io::retry_on_intr(|| rustix::io::pread(&*file, spare_capacity(&mut buffer), offset))?;
             Ok::<_, io::Error>(Bytes::from(buffer))
         });
         let mut bytes = read.await.map_err(io::Error::other)??;

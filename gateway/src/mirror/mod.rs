@@ -149,6 +149,10 @@ impl Mirror {
                 at += piece.len() as u64;
             }
             let grown = track.len() - before;
+            if track.should_write_out() {
+                // Nobody waits for it but the end.
+                tokio::task::spawn_blocking(move || track.write_out());
+            }
             Ok(if grown > 0 { Appended::Grew(grown) } else { Appended::Had })
         })
         .await

@@ -18,6 +18,10 @@ use sha2::{Digest, Sha256};
 /// Read at once while a digest is made up, bytes.
 const HASH_CHUNK: usize = 1 << 20;
 
+/// Bytes after which the kernel is asked to write them out, while more are coming: else the end of a large output would
+/// wait for all of it.
+const WRITE_OUT: u64 = 32 << 20;
+
 /// What a copy is beside what it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sealed {
@@ -47,6 +51,12 @@ pub(super) struct Track {
     /// What readers may see: grows after the bytes are written.
     len: AtomicU64,
     cut: AtomicBool,
+    /// What the kernel was asked to write out.
+    written_out: AtomicU64,
+    /// It is at it.
+    writing_out: AtomicBool,
+    /// It could not, and may have dropped what it could not write. Locked while it is at it.
+    damaged: Mutex<bool>,
     /// The digest of the first `hashed` bytes. Also the lock of the one who writes.
     digest: Mutex<Prefix>,
 }
@@ -62,7 +72,16 @@ impl Track {
         let file =
             if make { durable::open_append(path)? } else { OpenOptions::new().read(true).append(true).open(path)? };
         let len = AtomicU64::new(file.metadata()?.len());
-        Ok(Self { file, limit, len, cut: AtomicBool::new(false), digest: Mutex::default() })
+        Ok(Self {
+            file,
+            limit,
+            written_out: AtomicU64::new(len.load(Ordering::Relaxed)),
+            len,
+            cut: AtomicBool::new(false),
+            writing_out: AtomicBool::new(false),
+            damaged: Mutex::default(),
+            digest: Mutex::default(),
+        })
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -102,6 +121,22 @@ impl Track {
         Ok(Appended::Grew(new.len() as u64))
     }
 
+    /// Whether the caller shall call [`Track::write_out`] now.
+    pub(super) fn should_write_out(&self) -> bool {
+        self.len().saturating_sub(self.written_out.load(Ordering::Relaxed)) >= WRITE_OUT
+            && !self.writing_out.swap(true, Ordering::AcqRel)
+    }
+
+    /// Has the bytes written out, beside those who append and read.
+    pub(super) fn write_out(&self) {
+        self.written_out.store(self.len(), Ordering::Relaxed);
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        // The kernel tells an error once, and the end must know of it.
+        *damaged |= self.file.sync_data().is_err();
+        drop(damaged);
+        self.writing_out.store(false, Ordering::Release);
+    }
+
     pub(super) fn read(&self, offset: u64, max: usize) -> io::Result<Bytes> {
         let there = usize::try_from(self.len().saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut buffer = vec![0; there.min(max)];
@@ -112,7 +147,12 @@ impl Track {
 
     pub(super) fn seal(&self, len: u64, sha256: &str) -> io::Result<Sealed> {
         let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         self.file.sync_all()?;
+        if std::mem::take(&mut *damaged) {
+            return Ok(Sealed::Differs);
+        }
+        drop(damaged);
         let there = self.len();
         if there < len {
             return Ok(Sealed::Differs);
@@ -143,6 +183,7 @@ impl Track {
         let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
         self.len.store(0, Ordering::Release);
         self.cut.store(false, Ordering::Relaxed);
+        self.written_out.store(0, Ordering::Relaxed);
         *digest = Prefix::default();
         self.file.set_len(0)
     }
