@@ -125,7 +125,11 @@ impl Call {
     pub async fn next(&mut self) -> Option<Said> {
         loop {
             let event = self.events.next().await?;
-            let message: Value = serde_json::from_str(&event.data).expect("JSON-RPC in every event");
+            // The first event carries no message: an id to resume from, and when to.
+            if event.data.is_empty() {
+                continue;
+            }
+            let message: Value = serde_json::from_str(&event.data).expect("JSON-RPC in every other event");
             if message["method"] == "notifications/progress" {
                 let params = &message["params"];
                 return Some(Said::Progress(Progress {
