@@ -93,11 +93,12 @@ async fn one(ledger: &SqliteLedger, clock: &Clock) -> Result<(), LedgerError> {
 
 #[cfg(test)]
 mod tests {
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    #[ignore = "a measurement: cargo test --release -p longhaul-gateway ledger::bench -- --ignored --nocapture"]
-    async fn rate() {
+    /// The benchmark's own path stays sound; how fast it is, the benchmark tells.
+    #[tokio::test]
+    async fn every_run_goes_through_all_its_steps() {
         let folder = tempfile::tempdir().unwrap();
-        let rate = super::runs_per_second(folder.path(), 4_000, 64).await.unwrap();
-        println!("{:.0} runs/s with 4 durable transitions each, 64 callers", rate.per_second());
+        let rate = super::runs_per_second(folder.path(), 70, 64).await.unwrap();
+        assert_eq!(rate.runs, 70);
+        assert!(rate.per_second() > 0.0);
     }
 }

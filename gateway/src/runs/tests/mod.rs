@@ -3,7 +3,6 @@
 mod ask;
 mod attempts;
 mod fake;
-mod latency;
 mod returning;
 mod seats;
 mod upkeep;
