@@ -31,7 +31,7 @@ pub(crate) mod tests;
 pub(crate) mod view;
 mod wishes;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use longhaul_proto::{
@@ -102,6 +102,17 @@ pub const MAX_READ: usize = 256 * 1024;
 
 /// Most runs of one page.
 pub const MAX_PAGE: u32 = 500;
+
+/// How often an unfinished run without a keeper is looked at again, and how long between: a bound in case its keeper
+/// died, far above the moment that it takes to get one.
+const LOOKS: u32 = 200;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+
+/// Who knows a run best.
+enum Look {
+    Kept(Arc<Active>),
+    Ended(Box<Record>),
+}
 
 /// The handle on all runs. Cheap to clone; every method may be dropped half-way without harm.
 #[derive(Clone)]
@@ -216,20 +227,10 @@ impl Runs {
     /// # Errors
     /// As [`Runs::find`].
     pub async fn watch(&self, who: &Principal, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
-        if let Some(active) = self.0.table.get(run) {
-            return if may(who, &active.principal) {
-                Ok(active.view.subscribe())
-            } else {
-                Err(FindError::Unknown(run.to_string()))
-            };
+        match self.look(who, run).await? {
+            Look::Kept(active) => Ok(active.view.subscribe()),
+            Look::Ended(record) => Ok(watch::channel(Arc::new(view(&record, &Live::of(&record)))).1),
         }
-        let record = self.record(run).await?.filter(|r| may(who, &r.principal));
-        let record = record.ok_or_else(|| FindError::Unknown(run.to_string()))?;
-        // Between the two looks it may have got a keeper (an import) or a new end.
-        if let Some(active) = self.0.table.get(run) {
-            return Ok(active.view.subscribe());
-        }
-        Ok(watch::channel(Arc::new(view(&record, &Live::of(&record)))).1)
     }
 
     /// Makes the wish to end a run durable and starts to act on it. Asking again is harmless, and may be harder.
@@ -266,10 +267,7 @@ impl Runs {
         run: RunId,
         command: impl FnOnce(Reply) -> Command,
     ) -> Result<RunView, ControlError> {
-        let Some(active) = self.0.table.get(run) else { return Ok(self.get(who, run).await?) };
-        if !may(who, &active.principal) {
-            return Err(FindError::Unknown(run.to_string()).into());
-        }
+        let Look::Kept(active) = self.look(who, run).await? else { return Ok(self.get(who, run).await?) };
         let (reply, answered) = oneshot::channel();
         let sent = active.mailbox.send(command(reply)).await.is_ok();
         if sent && let Ok(answer) = answered.await {
@@ -295,13 +293,9 @@ impl Runs {
         max: usize,
     ) -> Result<OutputChunk, ReadError> {
         // The state is looked at before the bytes: an end that comes in between is seen by the next read.
-        let ended = match self.0.table.get(run) {
-            Some(active) if may(who, &active.principal) => active.view.borrow().state.is_end(),
-            Some(_) => return Err(FindError::Unknown(run.to_string()).into()),
-            None => {
-                let record = self.record(run).await?.filter(|r| may(who, &r.principal));
-                record.ok_or_else(|| FindError::Unknown(run.to_string()))?.state.is_end()
-            }
+        let ended = match self.look(who, run).await? {
+            Look::Kept(active) => active.view.borrow().state.is_end(),
+            Look::Ended(record) => record.state.is_end(),
         };
         let mirror = self.0.mirrors.find(run).await.map_err(ReadError::Io)?;
         let len = mirror.as_ref().map_or(0, |m| m.len(stream));
@@ -350,6 +344,26 @@ impl Runs {
             tracing::error!(error = &error as &dyn std::error::Error, "the ledger is not ready");
             format!("{error}: look at the disk of the data folder and the gateway's log")
         })
+    }
+
+    /// The keeper of a run, else the record of its end.
+    ///
+    /// There are moments in which an unfinished run has a record and no keeper: a run that is being imported before,
+    /// one that is ending after. Both are over soon, and whoever took the record for the whole truth meanwhile would
+    /// wait on a view that nobody changes, or make a wish that nobody hears.
+    async fn look(&self, who: &Principal, run: RunId) -> Result<Look, FindError> {
+        let unknown = || FindError::Unknown(run.to_string());
+        for looks_left in (0..LOOKS).rev() {
+            if let Some(active) = self.0.table.get(run) {
+                return if may(who, &active.principal) { Ok(Look::Kept(active)) } else { Err(unknown()) };
+            }
+            let record = self.record(run).await?.filter(|r| may(who, &r.principal)).ok_or_else(unknown)?;
+            if record.state.is_end() || looks_left == 0 {
+                return Ok(Look::Ended(Box::new(record)));
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        Err(unknown())
     }
 
     async fn record(&self, run: RunId) -> Result<Option<Record>, FindError> {

@@ -3,7 +3,10 @@
 use longhaul_proto::{api::CancelMode, wire};
 
 use super::*;
-use crate::runs::ControlError;
+use crate::{
+    ledger::{Dedupe, NewRun},
+    runs::ControlError,
+};
 use RunState::{Cancelled, Lost, Queued, Running, Starting, Succeeded};
 
 async fn running(world: &World, agent: &Fake, code: &str) -> RunId {
@@ -169,6 +172,32 @@ async fn a_run_the_ledger_does_not_know_is_imported() {
     assert_eq!(world.log(live).await, b"from the spool\nand on\n");
     assert!(world.runs().get(&ann(), never).await.is_err(), "what never began is no run");
     assert!(agent.shared.state().run_calls.is_empty(), "nothing was started again");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_unfinished_record_without_a_keeper_is_not_the_whole_truth() {
+    let world = World::new().await;
+    let run = Ids::system().run();
+    let submission = wire::Submission { run_id: run.to_string(), principal: "ann".to_owned(), ..Default::default() };
+    let need = crate::fleet::placement::Need::default();
+    let mut record = crate::runs::submit::new_record(run, &submission, "text".to_owned(), need, "");
+    (record.state, record.attempt, record.created_ms) = (Running, 1, 1_000);
+    let new = NewRun { record: record.clone(), submission, key: None, dedupe: Dedupe::default() };
+    world.ledger().insert(new).await.unwrap();
+
+    // Asked between the record and the keeper, as an import has it.
+    let (who, runs) = (ann(), world.runs().clone());
+    let mut asks = std::pin::pin!(runs.watch(&who, run));
+    let mut cancels = std::pin::pin!(runs.cancel(&who, run, CancelMode::Break));
+    tokio::select! {
+        view = &mut asks => panic!("a view that nobody changes: {view:?}"),
+        wish = &mut cancels => panic!("a wish that nobody hears: {wish:?}"),
+        () = tokio::time::sleep(Duration::from_millis(50)) => {}
+    }
+    runs.0.keep(record, None, None, Vec::new());
+    assert!(asks.await.unwrap().has_changed().is_ok(), "its keeper tells it what comes");
+    assert!(cancels.await.unwrap().cancel_requested.is_some());
     world.stop().await;
 }
 
