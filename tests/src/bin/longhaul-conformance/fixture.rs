@@ -38,13 +38,14 @@ pub(crate) struct Fixture {
     jobs: Jobs,
     listeners: Arc<Mutex<HashMap<u64, SubscriptionSink>>>,
     next: Arc<AtomicU64>,
+    wrong: bool,
 }
 
 impl Fixture {
-    /// The fixtures before the gateway behind `face`.
-    pub(crate) fn new(face: &Face) -> Self {
+    /// The fixtures before the gateway behind `face`; `wrong` makes one answer and one schema wrong.
+    pub(crate) fn new(face: &Face, wrong: bool) -> Self {
         let jobs = Jobs::new(face, Server::new(face));
-        Self { face: face.clone(), jobs, listeners: Arc::default(), next: Arc::default() }
+        Self { face: face.clone(), jobs, listeners: Arc::default(), next: Arc::default(), wrong }
     }
 
     fn listeners(&self) -> Vec<SubscriptionSink> {
@@ -74,15 +75,16 @@ impl ServerHandler for Fixture {
     }
 
     async fn list_tools(&self, _: Option<PaginatedRequestParams>, _: Context) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(texts::tools()))
+        Ok(ListToolsResult::with_all_items(texts::tools(self.wrong)))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        texts::tools().into_iter().find(|tool| tool.name == name)
+        texts::tools(self.wrong).into_iter().find(|tool| tool.name == name)
     }
 
     async fn call_tool(&self, request: CallToolRequestParams, context: Context) -> Answer {
         match request.name.as_ref() {
+            "test_simple_text" if self.wrong => say::nothing(),
             "test_trigger_tool_change" => {
                 for listener in self.listeners() {
                     let _ = listener.notify_tool_list_changed().await;

@@ -9,8 +9,9 @@
 //!  the product's, all of them                               \------ jobs -- runs of the product, seen as tasks
 //! ```
 //!
-//! `longhaul-conformance fixtures --listen ADDRESS --data FOLDER [--allow-host HOST]` serves without tokens, on loopback;
-//! an agent must have joined for the tools that run. Everything else is `longhaul`.
+//! `longhaul-conformance fixtures --listen ADDRESS --data FOLDER` serves without tokens, on loopback; an agent must have
+//! joined for the tools that run. `--allow-host HOST` opens the check of hosts and origins to HOST, and `--wrong answers`
+//! makes an answer and a schema wrong: who counts failures must find these. Everything else is `longhaul`.
 
 // This is a test in a program's clothes: a failed step here is a failed test, and a panic says it best.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -25,7 +26,7 @@ mod texts;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use longhaul_gateway::{Deps, Options};
+use longhaul_gateway::{Deps, Options, http::Face};
 use longhaul_proto::{clock::Clock, durable, ids::Ids, tasks::Tasks};
 use serde_json::json;
 use tokio::{
@@ -43,16 +44,16 @@ fn main() -> ExitCode {
     if args.next().is_none_or(|first| first != "fixtures") {
         return longhaul::main();
     }
-    let (listen, options) = read(args);
-    tokio::runtime::Runtime::new().unwrap().block_on(serve(&listen, options));
+    let (listen, options, wrong) = read(args);
+    tokio::runtime::Runtime::new().unwrap().block_on(serve(&listen, options, wrong));
     ExitCode::SUCCESS
 }
 
-fn read(mut args: impl Iterator<Item = OsString>) -> (String, Options) {
+fn read(mut args: impl Iterator<Item = OsString>) -> (String, Options, bool) {
     let mut options = Options { no_auth: true, ..Options::default() };
     // A run is a task from the first moment: the suite's shortest job ends before the product would make it one.
     options.face.task_after = Duration::ZERO;
-    let mut listen = "127.0.0.1:0".to_owned();
+    let (mut listen, mut wrong) = ("127.0.0.1:0".to_owned(), false);
     while let Some(flag) = args.next() {
         let value = args.next().expect("a value");
         let text = value.to_str().expect("text").to_owned();
@@ -63,17 +64,19 @@ fn read(mut args: impl Iterator<Item = OsString>) -> (String, Options) {
                 options.face.allowed_origins = vec![format!("http://{text}")];
                 options.face.allowed_hosts = vec![text];
             }
-            _ => panic!("--listen, --data or --allow-host, not {flag:?}"),
+            Some("--wrong") => wrong = text == "answers",
+            _ => panic!("--listen, --data, --allow-host or --wrong, not {flag:?}"),
         }
     }
-    (listen, options)
+    (listen, options, wrong)
 }
 
-async fn serve(listen: &str, options: Options) {
+async fn serve(listen: &str, options: Options, wrong: bool) {
     let listener = TcpListener::bind(listen).await.unwrap();
     let deps = Deps { clock: Clock::system(), ids: Ids::system(), tasks: Tasks::new() };
     let data = options.data.clone();
-    let gateway = longhaul_gateway::start_with(options, listener, deps, Fixture::new).await.unwrap();
+    let fixture = move |face: &Face| Fixture::new(face, wrong);
+    let gateway = longhaul_gateway::start_with(options, listener, deps, fixture).await.unwrap();
     let endpoint = json!({"url": gateway.url, "pid": std::process::id()});
     durable::replace(&data.join("endpoint.json"), endpoint.to_string().as_bytes()).unwrap();
     println!("{}/mcp", gateway.url);

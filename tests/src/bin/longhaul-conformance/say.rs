@@ -24,6 +24,11 @@ pub(crate) fn text(text: &str) -> Answer {
     content(json!([{"type": "text", "text": text}]))
 }
 
+/// An answer that says nothing, which is wrong.
+pub(crate) fn nothing() -> Answer {
+    content(json!([]))
+}
+
 fn content(content: Value) -> Answer {
     Ok(CallToolResult::success(of(content)).into())
 }

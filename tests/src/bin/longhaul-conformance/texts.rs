@@ -39,8 +39,8 @@ const PLAIN: [&str; 17] = [
     "test_elicitation_sep1330_enums",
 ];
 
-/// Every tool.
-pub(crate) fn tools() -> Vec<Tool> {
+/// Every tool; with a schema that is less than portable if something is to be `wrong`.
+pub(crate) fn tools(wrong: bool) -> Vec<Tool> {
     let tool = |name: &str, schema: Value| -> Tool {
         of(json!({"name": name, "description": format!("Fixture {name}"), "inputSchema": schema}))
     };
@@ -54,6 +54,9 @@ pub(crate) fn tools() -> Vec<Tool> {
         }}),
     ));
     tools.push(tool("json_schema_2020_12_tool", dialect()));
+    if wrong {
+        tools.push(tool("flawed", json!({"type": "object", "properties": {"anything": true}})));
+    }
     tools
 }
 
