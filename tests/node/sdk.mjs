@@ -57,5 +57,4 @@ said.found = answer(await call("stata_wait", { runs: leftRun }));
 
 said.unknown = await call("no_such_tool", {}).then(answer, (error) => ({ message: error.message, code: error.code }));
 await client.close();
-console.log(JSON.stringify(said));
-process.exit(0);
+process.stdout.write(JSON.stringify(said), () => process.exit(0));

@@ -22,5 +22,4 @@ for (let run; (run = /stata_wait\(runs: "([0-9a-f]{8})"/.exec(got.text)); said.c
 }
 Object.assign(said, got, { seconds: (performance.now() - began) / 1000 });
 await client.close();
-console.log(JSON.stringify(said));
-process.exit(0);
+process.stdout.write(JSON.stringify(said), () => process.exit(0));

@@ -298,7 +298,7 @@ const SILENT_MS: u32 = 180_000;
 #[tokio::test]
 async fn three_silent_minutes_reach_every_client_with_its_own_time_outs() {
     let (modules, python) = (need::node_modules(), need::python_sdk());
-    let mut lab = lab!();
+    let lab = lab!();
     let gateway = lab.gateway().await;
     let _agent = lab.agent("stata1", &gateway, &["--seats", "8"]);
     gateway.api.wait_host("stata1", "up").await;
