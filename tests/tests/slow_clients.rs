@@ -15,7 +15,7 @@ use longhaul_tests::{
     wait,
 };
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -94,6 +94,28 @@ fn contains(bytes: &[u8], needle: &str) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
 }
 
+/// A request of the older era.
+fn legacy(api: &Api, method: &str, params: Value) -> reqwest::RequestBuilder {
+    let request = api.request(Method::POST, "/mcp").header("accept", "application/json, text/event-stream");
+    request.json(&json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}))
+}
+
+/// Opens a session of the older era; answers with its name.
+async fn open_session(api: &Api) -> String {
+    let hello = json!({
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "older", "version": "1.0.0"}
+    });
+    let answer = legacy(api, "initialize", hello).send().await.unwrap();
+    let session = answer.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+    let ready = api.request(Method::POST, "/mcp").header("accept", "application/json, text/event-stream");
+    let ready = ready.header("mcp-session-id", &session);
+    let ready = ready.json(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).send().await.unwrap();
+    assert!(ready.status().is_success(), "{ready:?}");
+    session
+}
+
 /// One of the gateway's own numbers.
 async fn number(api: &Api, name: &str) -> u64 {
     let text = api.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
@@ -130,12 +152,18 @@ async fn a_client_that_never_reads_slows_nobody_and_finds_its_result_when_it_doe
     let before = longest_gap(&mut reads, 500).await;
     assert_eq!(stalled(api).await, 0, "the control: while everybody reads, no send is given up");
 
+    // Two of the newer era, and one with a session of the older.
+    let session = Some(open_session(api).await);
     let mut deaf = Vec::new();
     for n in 0..3 {
         let mut raw = Raw::open(api).await;
         let meta = json!({"progressToken": "deaf"});
         let params = json!({"name": "stata_run_file", "arguments": arguments(&format!("deaf{n}")), "_meta": meta});
-        raw.send(normal.request("tools/call", params)).await;
+        raw.send(match &session {
+            Some(session) if n == 2 => legacy(api, "tools/call", params).header("mcp-session-id", session),
+            _ => normal.request("tools/call", params),
+        })
+        .await;
         raw.first_byte().await;
         deaf.push(raw);
     }
@@ -153,6 +181,11 @@ async fn a_client_that_never_reads_slows_nobody_and_finds_its_result_when_it_doe
         let listed = client(api, "another").call("stata_runs", json!({})).await;
         assert!(!listed.is_error && clock.monotonic() < UNHINDERED, "{:?}", clock.monotonic());
     }
+    let older = open_session(api).await;
+    let asked = legacy(api, "tools/call", json!({"name": "stata_runs", "arguments": {}}));
+    let asked = async { asked.header("mcp-session-id", &older).send().await.unwrap().text().await.unwrap() };
+    let listed = tokio::time::timeout(UNHINDERED, asked).await.expect("another session of the older era is served");
+    assert!(listed.contains("running"), "{listed}");
     println!("longest gap between heartbeats: {before:?} before, {worst:?} beside three stalled readers");
 
     // Their runs end like any other, and are there for whoever asks.
