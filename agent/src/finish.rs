@@ -74,7 +74,7 @@ pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io
         max_rss_bytes: exit.max_rss_bytes,
         note: notes(exit, plan.as_ref(), verdict.note),
         ended_by: ending.map(|e| e.by).unwrap_or_default(),
-        artifacts: plan.as_ref().map(|p| artifacts(spool, p, exit.started_at_ms)).unwrap_or_default(),
+        artifacts: plan.as_ref().map(|p| artifacts(spool, p, exit.started_at_ms, exit.log.len)).unwrap_or_default(),
         view: view.map(|v| (v.start, v.end)),
     };
     spool.write(&spool.outcome(), &record)?;
@@ -158,9 +158,17 @@ fn locate_failure(spool: &Spool, plan: Option<&Plan>, len: u64) -> Option<Locati
     })
 }
 
-/// The files that are younger than the run's start, in its working directory and the folders below.
-fn artifacts(spool: &Spool, plan: &Plan, since_ms: i64) -> Vec<Artifact> {
-    let mut search = Search { own: spool.path().to_owned(), since_ms, looks_left: LOOKS, found: vec![] };
+/// The files that are younger than the run's start, in its working directory and the folders below, and the graphs
+/// that its log says were saved, wherever they are.
+fn artifacts(spool: &Spool, plan: &Plan, since_ms: i64, log_len: u64) -> Vec<Artifact> {
+    let mut search = Search { own: spool.path().to_owned(), since_ms, looks_left: LOOKS, seen: vec![], found: vec![] };
+    if log_len <= LOCATE_WITHIN
+        && let Ok(log) = File::open(spool.log())
+    {
+        // A log that cannot be read is told of elsewhere.
+        let graphs = stata::saved::saved(io::BufReader::new(log.take(log_len))).unwrap_or_default();
+        graphs.iter().for_each(|name| search.named(&plan.working_dir, name));
+    }
     // A folder of the run's own is looked at deeper than a project's, which may be large.
     search.folder(&plan.working_dir, if plan.working_dir.starts_with(spool.path()) { 4 } else { 2 });
     search.found.sort_by(|a, b| a.path.cmp(&b.path));
@@ -172,10 +180,32 @@ struct Search {
     own: PathBuf,
     since_ms: i64,
     looks_left: u32,
+    /// Device and inode of what was found: a file may have several names.
+    seen: Vec<(u64, u64)>,
     found: Vec<Artifact>,
 }
 
 impl Search {
+    fn take(&mut self, path: &Path, meta: &fs::Metadata) {
+        let young = meta.is_file() && meta.mtime() * 1000 + meta.mtime_nsec() / 1_000_000 >= self.since_ms;
+        let file = (meta.dev(), meta.ino());
+        if young && self.found.len() < ARTIFACTS && !self.seen.contains(&file) {
+            self.seen.push(file);
+            self.found.push(Artifact { path: path.display().to_string(), bytes: meta.len() });
+        }
+    }
+
+    /// A file by the name that the do-file gave it.
+    fn named(&mut self, working_dir: &Path, name: &str) {
+        let path = working_dir.join(name);
+        // Without `..`, as people write paths; the file itself is not followed.
+        let Some((folder, file)) = path.parent().zip(path.file_name()) else { return };
+        let Ok(path) = folder.canonicalize().map(|folder| folder.join(file)) else { return };
+        if let Ok(meta) = fs::symlink_metadata(&path) {
+            self.take(&path, &meta);
+        }
+    }
+
     /// The files of a folder before the folders in it, so that a large one does not hide what is beside it.
     fn folder(&mut self, folder: &Path, depth: u32) {
         let Ok(entries) = fs::read_dir(folder) else { return };
@@ -191,8 +221,8 @@ impl Search {
                 if depth > 0 && !hidden && !self.own.starts_with(entry.path()) {
                     below.push(entry.path());
                 }
-            } else if meta.is_file() && meta.mtime() * 1000 + meta.mtime_nsec() / 1_000_000 >= self.since_ms {
-                self.found.push(Artifact { path: entry.path().display().to_string(), bytes: meta.len() });
+            } else {
+                self.take(&entry.path(), &meta);
             }
         }
         below.sort();
@@ -241,8 +271,10 @@ mod tests {
         }
         write("before.dta", 999);
         let found = |depth: u32, looks_left: u32| {
-            let mut search =
-                Search { own: dir.path().join("data/spool"), since_ms: 1_000_000, looks_left, found: vec![] };
+            let own = dir.path().join("data/spool");
+            let mut search = Search { own, since_ms: 1_000_000, looks_left, seen: vec![], found: vec![] };
+            search.named(&dir.path().join("figures"), "../one/two/y.png");
+            search.named(dir.path(), "no/such.png");
             search.folder(dir.path(), depth);
             let strip = |a: Artifact| a.path.strip_prefix(&format!("{}/", dir.path().display())).unwrap().to_owned();
             let mut names: Vec<String> = search.found.into_iter().map(strip).collect();
@@ -250,7 +282,7 @@ mod tests {
             names
         };
         assert_eq!(found(2, 100), ["a.log", "b.png", "figures/x.svg", "one/two/y.png"]);
-        assert_eq!(found(0, 100), ["a.log", "b.png"]);
-        assert!(found(2, 0).is_empty());
+        assert_eq!(found(0, 100), ["a.log", "b.png", "one/two/y.png"]);
+        assert_eq!(found(2, 0), ["one/two/y.png"]);
     }
 }

@@ -126,12 +126,16 @@ async fn where_there_is_no_image_the_answer_says_why() {
 
     // A do-file of a project: its graph is beside it, and the user's own again once the run has ended.
     lab.file("plot.png", PNG);
-    let code = "sleep 50\ncopy plot.png fit.png, replace\n";
+    // One is elsewhere, where nobody would look, had the log not said so; Stata's words, by a do-file.
+    let code = "sleep 50\ncopy plot.png fit.png, replace\nmkdir ../out\ncopy plot.png ../out/far.png\n\
+                copy plot.png ../out/unsaid.png\ndisplay \"(file ../out/far.png written in PNG format)\"\n";
     let file = lab.file("draw.do", code);
     let drawn = client.call("stata_run_file", json!({"file_path": file})).await;
-    assert!(drawn.text.contains("graphs: fit.png; to see them"), "{drawn:#?}");
+    let far = lab.path().join("home/out/far.png").canonicalize().unwrap();
+    assert!(drawn.text.contains(&format!("graphs: {}, fit.png; to see them", far.display())), "{drawn:#?}");
     let id = drawn.run();
-    assert_eq!(images(&client.call("stata_graph", json!({"run": id})).await).len(), 1);
+    assert_eq!(images(&client.call("stata_graph", json!({"run": id})).await).len(), 2);
+    fs::remove_file(far).unwrap();
     fs::write(lab.work().join("fit.png"), [PNG, b"more"].concat()).unwrap();
     let changed = client.call("stata_graph", json!({"run": id})).await;
     assert!(images(&changed).len() == 1 && changed.text.contains("changed since"), "{changed:#?}");
@@ -141,7 +145,8 @@ async fn where_there_is_no_image_the_answer_says_why() {
     assert!(images(&swapped).is_empty() && !swapped.text.contains("root:"), "{swapped:#?}");
     fs::remove_file(lab.work().join("fit.png")).unwrap();
     let removed = client.call("stata_graph", json!({"run": id})).await;
-    assert!(images(&removed).is_empty() && removed.text.contains("removed since"), "{removed:#?}");
+    let gone = removed.text.matches("removed since").count();
+    assert!(images(&removed).is_empty() && gone == 2, "{removed:#?}");
 
     let unfinished = json!({"file_path": lab.gated(), "args": ["graph"], "wait": false});
     let unfinished =
