@@ -172,7 +172,7 @@ async fn a_client_that_never_reads_slows_nobody_and_finds_its_result_when_it_doe
     let clock = Clock::system();
     while stalled(api).await < 3 {
         worst = worst.max(longest_gap(&mut reads, 100).await);
-        assert!(clock.monotonic() < wait::SOON * 6, "the deaf clients are never stalled");
+        assert!(clock.monotonic() < wait::SOON * 10, "the deaf clients are never stalled");
     }
     worst = worst.max(longest_gap(&mut reads, 500).await);
     assert!(worst < UNHINDERED, "{before:?} before, {worst:?} beside the stalled: heartbeats go on");
