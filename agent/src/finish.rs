@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
 const LOCATE_WITHIN: u64 = 256 << 20;
 /// Files that are named at most.
 const ARTIFACTS: usize = 200;
+/// Directory entries that are looked at for them at most: naming files must not hold up a verdict.
+const LOOKS: u32 = 10_000;
 /// Console bytes that are looked at for words about a start that failed.
 const CONSOLE: u64 = 64 << 10;
 /// Console characters in a message.
@@ -72,7 +74,7 @@ pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io
         max_rss_bytes: exit.max_rss_bytes,
         note: notes(exit, plan.as_ref(), verdict.note),
         ended_by: ending.map(|e| e.by).unwrap_or_default(),
-        artifacts: plan.as_ref().map(|p| artifacts(spool, p, exit.started_at_ms)).unwrap_or_default(),
+        artifacts: plan.as_ref().map(|p| artifacts(spool, p, exit.started_at_ms, exit.log.len)).unwrap_or_default(),
         view: view.map(|v| (v.start, v.end)),
     };
     spool.write(&spool.outcome(), &record)?;
@@ -156,27 +158,76 @@ fn locate_failure(spool: &Spool, plan: Option<&Plan>, len: u64) -> Option<Locati
     })
 }
 
-/// The files that are younger than the run's start: in its working directory, or anywhere below a folder of its own.
-fn artifacts(spool: &Spool, plan: &Plan, since_ms: i64) -> Vec<Artifact> {
-    let mut found = vec![];
-    let depth = if plan.working_dir.starts_with(spool.path()) { 4 } else { 0 };
-    collect(&plan.working_dir, since_ms, depth, &mut found);
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    found
+/// The files that are younger than the run's start, in its working directory and the folders below, and the graphs
+/// that its log says were saved, wherever they are.
+fn artifacts(spool: &Spool, plan: &Plan, since_ms: i64, log_len: u64) -> Vec<Artifact> {
+    let mut search = Search { own: spool.path().to_owned(), since_ms, looks_left: LOOKS, seen: vec![], found: vec![] };
+    if log_len <= LOCATE_WITHIN
+        && let Ok(log) = File::open(spool.log())
+    {
+        // A log that cannot be read is told of elsewhere.
+        let graphs = stata::saved::saved(io::BufReader::new(log.take(log_len))).unwrap_or_default();
+        graphs.iter().for_each(|name| search.named(&plan.working_dir, name));
+    }
+    // A folder of the run's own is looked at deeper than a project's, which may be large.
+    search.folder(&plan.working_dir, if plan.working_dir.starts_with(spool.path()) { 4 } else { 2 });
+    search.found.sort_by(|a, b| a.path.cmp(&b.path));
+    search.found
 }
 
-fn collect(folder: &Path, since_ms: i64, depth: u32, found: &mut Vec<Artifact>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    // A folder with more files than this is not read to its end: naming files must not hold up a verdict.
-    for entry in entries.flatten().take(10_000) {
-        if found.len() >= ARTIFACTS {
-            return;
+struct Search {
+    /// The run's spool: a folder around it is ours and not the user's.
+    own: PathBuf,
+    since_ms: i64,
+    looks_left: u32,
+    /// Device and inode of what was found: a file may have several names.
+    seen: Vec<(u64, u64)>,
+    found: Vec<Artifact>,
+}
+
+impl Search {
+    fn take(&mut self, path: &Path, meta: &fs::Metadata) {
+        let young = meta.is_file() && meta.mtime() * 1000 + meta.mtime_nsec() / 1_000_000 >= self.since_ms;
+        let file = (meta.dev(), meta.ino());
+        if young && self.found.len() < ARTIFACTS && !self.seen.contains(&file) {
+            self.seen.push(file);
+            self.found.push(Artifact { path: path.display().to_string(), bytes: meta.len() });
         }
-        let Ok(meta) = fs::symlink_metadata(entry.path()) else { continue };
-        if meta.is_dir() && depth > 0 {
-            collect(&entry.path(), since_ms, depth - 1, found);
-        } else if meta.is_file() && meta.mtime() * 1000 + meta.mtime_nsec() / 1_000_000 >= since_ms {
-            found.push(Artifact { path: entry.path().display().to_string(), bytes: meta.len() });
+    }
+
+    /// A file by the name that the do-file gave it.
+    fn named(&mut self, working_dir: &Path, name: &str) {
+        let path = working_dir.join(name);
+        // Without `..`, as people write paths; the file itself is not followed.
+        let Some((folder, file)) = path.parent().zip(path.file_name()) else { return };
+        let Ok(path) = folder.canonicalize().map(|folder| folder.join(file)) else { return };
+        if let Ok(meta) = fs::symlink_metadata(&path) {
+            self.take(&path, &meta);
+        }
+    }
+
+    /// The files of a folder before the folders in it, so that a large one does not hide what is beside it.
+    fn folder(&mut self, folder: &Path, depth: u32) {
+        let Ok(entries) = fs::read_dir(folder) else { return };
+        let mut below = vec![];
+        for entry in entries.flatten() {
+            if self.looks_left == 0 || self.found.len() >= ARTIFACTS {
+                return;
+            }
+            self.looks_left -= 1;
+            let Ok(meta) = fs::symlink_metadata(entry.path()) else { continue };
+            if meta.is_dir() {
+                let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+                if depth > 0 && !hidden && !self.own.starts_with(entry.path()) {
+                    below.push(entry.path());
+                }
+            } else {
+                self.take(&entry.path(), &meta);
+            }
+        }
+        below.sort();
+        for folder in below {
+            self.folder(&folder, depth - 1);
         }
     }
 }
@@ -198,4 +249,40 @@ fn last_words(console: &[u8]) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let skip = words.chars().count().saturating_sub(SAID);
     words.chars().skip(skip).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_run_wrote_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, at_s: u64| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let file = File::create(path).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(at_s)).unwrap();
+        };
+        for name in
+            ["b.png", "a.log", "figures/x.svg", "one/two/y.png", "one/two/three/z.png", ".git/w", "data/spool/v"]
+        {
+            write(name, 1_000);
+        }
+        write("before.dta", 999);
+        let found = |depth: u32, looks_left: u32| {
+            let own = dir.path().join("data/spool");
+            let mut search = Search { own, since_ms: 1_000_000, looks_left, seen: vec![], found: vec![] };
+            search.named(&dir.path().join("figures"), "../one/two/y.png");
+            search.named(dir.path(), "no/such.png");
+            search.folder(dir.path(), depth);
+            let strip = |a: Artifact| a.path.strip_prefix(&format!("{}/", dir.path().display())).unwrap().to_owned();
+            let mut names: Vec<String> = search.found.into_iter().map(strip).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(found(2, 100), ["a.log", "b.png", "figures/x.svg", "one/two/y.png"]);
+        assert_eq!(found(0, 100), ["a.log", "b.png", "one/two/y.png"]);
+        assert_eq!(found(2, 0), ["one/two/y.png"]);
+    }
 }

@@ -31,6 +31,9 @@ pub const PROTOCOL: u32 = 1;
 /// Largest chunk of output in one message, bytes.
 pub const CHUNK: usize = 64 * 1024;
 
+/// Most bytes of one reading of a file that a run left.
+pub const MAX_ARTIFACT_READ: u64 = 1024 * 1024;
+
 /// Largest gRPC message either side accepts, bytes: a 32 MiB bundle and its envelope.
 pub const MAX_MESSAGE: usize = 36 * 1024 * 1024;
 

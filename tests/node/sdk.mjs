@@ -1,36 +1,15 @@
 // Drives one official TypeScript SDK through what people do with it, and prints, as one JSON line, what came.
 //
-// usage: node sdk.mjs MODULES old|new|new-legacy URL TOKEN GATED FAILING GATE
-// MODULES is a node_modules folder; GATED a do-file that ends once the file GATE-NAME is there, NAME being its argument.
-// `old` is @modelcontextprotocol/sdk; `new` is @modelcontextprotocol/client, which chooses the newest era, or with
-// `new-legacy` the older one. Time-outs are the SDKs' own.
+// usage: node sdk.mjs MODULES old|new|new-legacy URL TOKEN GATED FAILING DRAWING GATE
+// GATED is a do-file that ends once the file GATE-NAME is there, NAME being its argument; FAILING one that fails;
+// DRAWING one that leaves an image.
 
 import { writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import path from "node:path";
 
-const [modules, which, url, token, gated, failing, gate] = process.argv.slice(2);
-const require = createRequire(path.join(path.resolve(modules), "x.js"));
-const headers = { Authorization: `Bearer ${token}` };
-const info = { name: "typescript-test", version: "1.0.0" };
+import { answer, connect } from "./connect.mjs";
 
-let client, transport, call;
-if (which === "old") {
-  const { Client } = require("@modelcontextprotocol/sdk/client/index.js");
-  const { StreamableHTTPClientTransport } = require("@modelcontextprotocol/sdk/client/streamableHttp.js");
-  transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
-  client = new Client(info);
-  call = (name, args, options) => client.callTool({ name, arguments: args }, undefined, options);
-} else {
-  const { Client, StreamableHTTPClientTransport } = require("@modelcontextprotocol/client");
-  transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
-  client = new Client(info, { versionNegotiation: { mode: which === "new" ? "auto" : "legacy" } });
-  call = (name, args, options) => client.callTool({ name, arguments: args }, options);
-}
-const text = (result) => result.content.map((block) => block.text ?? "").join("\n");
-const answer = (result) => ({ isError: Boolean(result.isError), text: text(result) });
-
-await client.connect(transport);
+const [modules, which, url, token, gated, failing, drawing, gate] = process.argv.slice(2);
+const { client, call } = await connect(modules, which, url, token);
 const said = { tools: (await client.listTools()).tools.map((tool) => tool.name) };
 
 // Progress is live: the do-file ends only because of it.
@@ -45,19 +24,37 @@ said.whole = answer(whole);
 
 said.failing = answer(await call("stata_run_file", { file_path: failing }));
 
-// Cancelled through the tool, while the first call waits.
-let seen;
-const run = new Promise((resolve) => (seen = resolve));
-const waiting = call("stata_run_file", { file_path: gated, args: [`${which}-endless`], wait: true }, {
-  onprogress: ({ message }) => {
-    const short = /running.* ([0-9a-f]{8})$/.exec(message);
+said.drawing = answer(await call("stata_run_file", { file_path: drawing, args: [which] }));
+const run = /stata_graph\(run: "([0-9a-f]{8})"\)/.exec(said.drawing.text)[1];
+said.images = (await call("stata_graph", { run })).content.filter((block) => block.type === "image");
+
+// A run under way: its id, and the call that follows it.
+function underWay(name, options) {
+  let seen;
+  const run = new Promise((resolve) => (seen = resolve));
+  const onprogress = ({ message }) => {
+    const short = /^running.* ([0-9a-f]{8})$/.exec(message);
     if (short) seen(short[1]);
-  },
-});
-said.cancel = answer(await call("stata_cancel", { run: await run }));
-said.cancelled = answer(await waiting);
+  };
+  return { run, call: call("stata_run_file", { file_path: gated, args: [name], wait: true }, { onprogress, ...options }) };
+}
+
+// Cancelled through the tool, while the first call waits.
+const waiting = underWay(`${which}-endless`);
+said.cancel = answer(await call("stata_cancel", { run: await waiting.run }));
+said.cancelled = answer(await waiting.call);
+
+// Withdrawn: the client does not wait any more, and the run goes on.
+const abort = new AbortController();
+const left = underWay(`${which}-left`, { signal: abort.signal });
+const gone = left.call.then(answer, (error) => ({ message: String(error.message ?? error) }));
+const leftRun = await left.run;
+abort.abort();
+said.withdrawn = await gone;
+said.still = answer(await call("stata_wait", { runs: leftRun, seconds: 1 }));
+writeFileSync(`${gate}-${which}-left`, "");
+said.found = answer(await call("stata_wait", { runs: leftRun }));
 
 said.unknown = await call("no_such_tool", {}).then(answer, (error) => ({ message: error.message, code: error.code }));
 await client.close();
-console.log(JSON.stringify(said));
-process.exit(0);
+process.stdout.write(JSON.stringify(said), () => process.exit(0));

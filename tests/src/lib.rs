@@ -22,6 +22,7 @@ pub mod do_files;
 pub mod lab;
 pub mod mcp;
 pub mod need;
+pub mod picture;
 pub mod processes;
 pub mod sse;
 pub mod wait;

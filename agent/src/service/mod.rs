@@ -1,6 +1,7 @@
 //! The agent's service. Its only client is the gateway, which has proved the join secret (every call but `Hello`
 //! carries that proof); nobody else gets past the guard.
 
+mod artifact;
 mod events;
 mod refusal;
 
@@ -29,6 +30,7 @@ pub(crate) struct Service {
 }
 
 type Events = Pin<Box<dyn Stream<Item = Result<wire::RunEvent, Status>> + Send>>;
+type Parts = Pin<Box<dyn Stream<Item = Result<wire::ArtifactPart, Status>> + Send>>;
 
 impl Service {
     /// A service for these runs.
@@ -116,5 +118,18 @@ impl Agent for Service {
             Err(error) => refusal::text(&error),
         };
         Ok(Response::new(wire::ForgetReply { forgotten: problem.is_empty(), problem }))
+    }
+
+    type ArtifactStream = Parts;
+
+    async fn artifact(&self, request: Request<wire::ArtifactRequest>) -> Result<Response<Parts>, Status> {
+        let request = self.guarded(request)?;
+        let run = run_id(&request.run_id)?;
+        let gone = || Status::not_found("this agent does not keep that run any more");
+        let handle = events::settled(self.runs.get(run).ok_or_else(gone)?).await?;
+        let path = artifact::named(&handle.status.borrow(), &request)?;
+        let read = tokio::task::spawn_blocking(move || artifact::read(&path, request.offset, request.limit)).await;
+        let parts = read.map_err(|e| Status::internal(e.to_string()))??;
+        Ok(Response::new(Box::pin(futures_util::stream::iter(parts.into_iter().map(Ok)))))
     }
 }

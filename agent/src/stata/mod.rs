@@ -3,7 +3,7 @@
 //! Stata speaks to the outside by one file, the batch log; its exit status says nothing about success. So this folder
 //! reads logs: [`lines`] cuts bytes into clean lines, [`echo`] tells commands from output, and on these two stand
 //! [`judge`] (how did it end), [`locate`] (in which do-file and line), [`progress`] (how far is it), [`view`] (which
-//! bytes are the user's) and [`banner`] (whose licence). [`wrapper`] writes the do-file that Stata is started with,
+//! bytes are the user's), [`saved`] (which graphs it left) and [`banner`] (whose licence). [`wrapper`] writes the do-file that Stata is started with,
 //! [`find`] looks for Stata on the host, and [`licence`] knows the words of a start that failed.
 //!
 //! Logs are written by other people's code: every reader takes any bytes, in any chunks, in bounded memory.
@@ -18,6 +18,7 @@ pub mod lines;
 pub mod locate;
 mod message;
 pub mod progress;
+pub mod saved;
 pub mod view;
 pub mod wrapper;
 

@@ -22,7 +22,7 @@ use tracing::Instrument;
 use super::{
     args::Args,
     beat::{Heart, Voice},
-    client, list, log,
+    client, graph, list, log,
     resume::Line,
     run,
     tickets::{Asked, Resumed, Ticket},
@@ -41,17 +41,32 @@ const TOOL_USE: &str = "claudecode/toolUseId";
 pub(super) struct Said {
     pub(super) text: String,
     pub(super) is_error: bool,
+    pub(super) pictures: Vec<Picture>,
+}
+
+/// An image in an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Picture {
+    /// In base64.
+    pub(super) data: String,
+    pub(super) mime: &'static str,
 }
 
 impl Said {
     /// A plain answer.
     pub(super) fn ok(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_error: false }
+        Self { text: text.into(), is_error: false, pictures: Vec::new() }
+    }
+
+    /// An answer that the client shows as an error.
+    pub(super) fn error(text: impl Into<String>) -> Self {
+        Self { is_error: true, ..Self::ok(text) }
     }
 
     /// As it goes to the client.
     pub(super) fn into_result(self) -> CallToolResult {
-        let content = vec![ContentBlock::text(self.text)];
+        let mut content = vec![ContentBlock::text(self.text)];
+        content.extend(self.pictures.into_iter().map(|p| ContentBlock::image(p.data, p.mime)));
         if self.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) }
     }
 }
@@ -243,6 +258,7 @@ pub(super) async fn answer(
             "stata_wait" => wait::wait(&call).await,
             "stata_runs" => list::runs(&call).await,
             "stata_log" => log::log(&call).await,
+            "stata_graph" => graph::graph(&call).await,
             "stata_cancel" => list::cancel(&call).await,
             _ => list::hosts(&call),
         };
@@ -287,7 +303,7 @@ fn open(
 pub(super) async fn guarded(face: &Face, tool: &str, reply: impl Future<Output = Answer> + Send) -> CallToolResponse {
     let said = match AssertUnwindSafe(reply).catch_unwind().await {
         Ok(Ok(answer)) => return answer,
-        Ok(Err(text)) => Said { text, is_error: true },
+        Ok(Err(text)) => Said::error(text),
         Err(panic) => {
             Numbers::count(&face.numbers.panics);
             tracing::error!(tool, panic = panics::text(&*panic), "a tool panicked");
@@ -295,7 +311,7 @@ pub(super) async fn guarded(face: &Face, tool: &str, reply: impl Future<Output =
                 "the gateway failed inside {tool}; this is its own fault, see its log. Runs are safe: a run that was \
                  started goes on and keeps its result. Call stata_runs to find it, then stata_wait or stata_log."
             );
-            Said { text, is_error: true }
+            Said::error(text)
         }
     };
     said.into_result().into()

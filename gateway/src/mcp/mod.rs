@@ -12,7 +12,7 @@
 //! - [`tools`] is the table of tools; schemas and the reading of arguments ([`args`]) come from it, so they agree;
 //! - [`follow`] waits, [`beat`] says meanwhile that the wait is alive, [`words`] puts a run into one line;
 //! - [`tasks`] shows a run as a task to clients that understand tasks, [`resources`] runs and hosts as resources;
-//! - [`result`] is the text of an ended run; [`client`] knows which clients extend their patience on progress;
+//! - [`result`] is the text of an ended run, [`graph`] shows the images it left; [`client`] knows which clients extend their patience on progress;
 //! - [`sessions`] keeps the older era's sessions with their owners, [`tickets`] knows which call an event id stands for,
 //!   and [`resume`] answers it again.
 
@@ -21,6 +21,7 @@ mod beat;
 mod call;
 mod client;
 mod follow;
+mod graph;
 mod list;
 mod log;
 mod resources;
@@ -70,6 +71,7 @@ Longhaul runs Stata do-files on the machines licensed for Stata. \
 After a lost, timed-out or interrupted call do not run the code again: call stata_runs, then stata_wait or stata_log; runs go on and keep their results. \
 stata_run_file waits for the result or returns a run id; get the result with stata_wait. \
 For several runs at once use stata_submit for each and then one stata_wait. \
+stata_graph shows the graphs that a run saved. \
 There is no time limit unless you pass one. Only stata_cancel, or stopping its task, ends a run.";
 
 /// The service behind `/mcp` with what stands before it. `handler` answers; all else (headers, sessions, events that can

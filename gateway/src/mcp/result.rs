@@ -12,7 +12,7 @@ use longhaul_proto::{
 
 use super::{
     call::{Asker, Said},
-    words,
+    graph, words,
 };
 use crate::{
     api::utf8,
@@ -87,7 +87,7 @@ pub(super) async fn of(asker: &Asker, view: &RunView, offset: Option<u64>, note:
     let budget = limit.saturating_sub(head.len() + console.text.len() + FOOT);
     let log = excerpt(&output(Stream::Log), start.max(offset.unwrap_or(0)).min(end), end, budget).await;
     let text = layout(&head, view, &log, &console);
-    Said { text, is_error: view.state.meaning().is_some_and(|m| m.is_error) }
+    Said { is_error: view.state.meaning().is_some_and(|m| m.is_error), ..Said::ok(text) }
 }
 
 /// The console is worth showing where the log cannot explain the end.
@@ -120,6 +120,7 @@ pub(super) fn head(view: &RunView, note: Option<&str>) -> String {
     if !view.leftovers.is_empty() {
         line("processes that outlived Stata and were ended", &view.leftovers.join(", "));
     }
+    line("graphs", &graph::named(view));
     text
 }
 

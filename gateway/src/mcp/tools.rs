@@ -214,6 +214,14 @@ pub(super) const TOOLS: &[Spec] = &[
         ],
     },
     Spec {
+        name: "stata_graph",
+        title: "Show a run's graphs",
+        description: "Graphs that a run saved with graph export, as images (PNG, JPEG, GIF); other formats are named.",
+        read_only: true,
+        destructive: false,
+        args: &[RUN, may("name", Kind::Text, "One graph by its file name; all that fit by default.", "\"fit.png\"")],
+    },
+    Spec {
         name: "stata_cancel",
         title: "Cancel a run",
         description: "End a run. Its output is kept.",
@@ -335,12 +343,12 @@ mod tests {
 
     #[test]
     fn tools_say_what_they_do() {
-        assert_eq!(TOOLS.len(), 8);
+        assert_eq!(TOOLS.len(), 9);
         for spec in TOOLS {
             let tool = spec.tool();
             assert!(tool.description.as_ref().unwrap().len() <= 200, "{}: short descriptions are found", spec.name);
             let hints = tool.annotations.unwrap();
-            let reads = ["stata_wait", "stata_runs", "stata_log", "stata_hosts"].contains(&spec.name);
+            let reads = ["stata_wait", "stata_runs", "stata_log", "stata_graph", "stata_hosts"].contains(&spec.name);
             assert_eq!(hints.read_only_hint, Some(reads), "{}", spec.name);
             assert_eq!(hints.destructive_hint, Some(!reads), "{}", spec.name);
             assert_eq!(hints.idempotent_hint, Some(reads || spec.name == "stata_cancel"), "{}", spec.name);

@@ -73,7 +73,7 @@ pub(super) async fn wait(call: &Call) -> Reply {
     if waited == Waited::Stopping {
         text.push_str("\n\nThe gateway is restarting; the runs go on. Call stata_wait again in a few seconds.");
     }
-    Ok(Said { text, is_error })
+    Ok(Said { is_error, ..Said::ok(text) })
 }
 
 /// State and new output of a run that goes on.

@@ -17,9 +17,11 @@
 //! - [`keeper`] is the story of one unfinished run: one task that owns it from its record to its end;
 //! - [`wishes`] is what others ask of it meanwhile, and what time does to it;
 //! - [`attend`] follows an attempt at its agent, [`ending`] records its end;
+//! - [`artifact`] fetches a file that an ended run left on its host;
 //! - [`view`] is what others see of it, published on a `watch` that never makes the keeper wait.
 
 pub(crate) mod active;
+mod artifact;
 mod attend;
 pub(crate) mod check;
 mod ending;
@@ -53,6 +55,7 @@ use crate::{
 use active::{Active, Command, Reply, Table};
 use view::{Live, view};
 
+pub use artifact::{ArtifactError, Fetched};
 pub use error::{ControlError, FindError, ReadError, SubmitError};
 
 /// A parsed request with what its transport knows.

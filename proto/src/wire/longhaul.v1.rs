@@ -687,6 +687,28 @@ pub struct ForgetReply {
     #[prost(string, tag = "2")]
     pub problem: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ArtifactRequest {
+    #[prost(string, tag = "1")]
+    pub run_id: ::prost::alloc::string::String,
+    /// word for word as in Snapshot.artifacts
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub offset: u64,
+    /// bytes wanted at most; the agent sends 1 MiB at most
+    #[prost(uint64, tag = "4")]
+    pub limit: u64,
+}
+/// At most 64 KiB of the file. There is always one part, so that the length of an empty file is told too.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ArtifactPart {
+    /// length of the whole file, as it is now
+    #[prost(uint64, tag = "1")]
+    pub bytes: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub data: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Stream {
@@ -1007,6 +1029,32 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Forget"));
             self.inner.unary(req, path, codec).await
         }
+        /// Read a file that a finished run left, as its artifacts name it; no other file is ever read. NOT_FOUND when the
+        /// run or the file is not here any more.
+        pub async fn artifact(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ArtifactRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ArtifactPart>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/longhaul.v1.Agent/Artifact",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("longhaul.v1.Agent", "Artifact"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1074,6 +1122,18 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::ForgetRequest>,
         ) -> std::result::Result<tonic::Response<super::ForgetReply>, tonic::Status>;
+        /// Server streaming response type for the Artifact method.
+        type ArtifactStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ArtifactPart, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Read a file that a finished run left, as its artifacts name it; no other file is ever read. NOT_FOUND when the
+        /// run or the file is not here any more.
+        async fn artifact(
+            &self,
+            request: tonic::Request<super::ArtifactRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ArtifactStream>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct AgentServer<T> {
@@ -1497,6 +1557,52 @@ pub mod agent_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/longhaul.v1.Agent/Artifact" => {
+                    #[allow(non_camel_case_types)]
+                    struct ArtifactSvc<T: Agent>(pub Arc<T>);
+                    impl<
+                        T: Agent,
+                    > tonic::server::ServerStreamingService<super::ArtifactRequest>
+                    for ArtifactSvc<T> {
+                        type Response = super::ArtifactPart;
+                        type ResponseStream = T::ArtifactStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ArtifactRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::artifact(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ArtifactSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -5,6 +5,7 @@
 //! (one for all processes) into what it writes, so that a moment in one process can be held against a moment in
 //! another.
 
+pub mod calls;
 pub mod engine;
 pub mod figures;
 pub mod parts;
@@ -13,7 +14,7 @@ pub mod site;
 use std::process::ExitCode;
 
 /// The parts, by the name that asks for one alone.
-pub const PARTS: [&str; 5] = ["spawn", "lines", "throughput", "followers", "ledger"];
+pub const PARTS: [&str; 6] = ["spawn", "lines", "throughput", "followers", "calls", "ledger"];
 
 /// Runs every part, or `only` one, and prints the table. Exit status 1 when a bar is missed.
 pub fn main(only: Option<&str>) -> ExitCode {
@@ -28,6 +29,7 @@ pub fn main(only: Option<&str>) -> ExitCode {
                 "lines" => parts::line_latency(&site).await,
                 "throughput" => parts::throughput(&site).await,
                 "followers" => parts::followers(&site).await,
+                "calls" => calls::calls(&site).await,
                 _ => parts::ledger().await,
             });
         }

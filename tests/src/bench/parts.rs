@@ -41,7 +41,7 @@ async fn born_after(stamp: &std::path::Path, start: u64) -> f64 {
     born.saturating_sub(start) as f64 / 1e6
 }
 
-async fn until_finished(site: &Site, run: &str) {
+pub(super) async fn until_finished(site: &Site, run: &str) {
     while site.get(run).await["finished_at"].is_null() {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
@@ -122,7 +122,7 @@ pub async fn followers(site: &Site) -> Vec<Line> {
     vec![at_most("a waiting follower on the gateway, at 1,000", each, "KiB", 25.0)]
 }
 
-fn resident_kib(pid: u32) -> f64 {
+pub(super) fn resident_kib(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the gateway lives");
     let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS");
     line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")

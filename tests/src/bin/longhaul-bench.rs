@@ -1,6 +1,6 @@
 //! `cargo run --release -p longhaul-tests --bin longhaul-bench`: each figure beside its floor and its bar.
 //!
-//! With the name of a part (`spawn`, `lines`, `throughput`, `followers`, `ledger`) it measures that part alone.
+//! With the name of a part (`spawn`, `lines`, `throughput`, `followers`, `calls`, `ledger`) it measures that part alone.
 //!
 //! One program in three parts: the benchmark, the daemons it measures (`longhaul`'s own `main`), and the engine that
 //! the agent starts (`-b do …`).

@@ -408,4 +408,11 @@ impl wire::agent_server::Agent for Service {
         });
         Ok(Response::new(wire::ForgetReply { forgotten: true, problem: String::new() }))
     }
+
+    type ArtifactStream = tonic::codegen::BoxStream<wire::ArtifactPart>;
+
+    async fn artifact(&self, request: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {
+        self.0.guard.check(request.metadata())?;
+        Err(Status::unimplemented("an agent of before"))
+    }
 }

@@ -1,0 +1,81 @@
+//! A file that a finished run left, for whoever may see the run. Only what its record names is read, word for word, and
+//! only as a regular file: what stands there now under another kind of name is somebody else's.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Read, Seek, SeekFrom},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use longhaul_proto::{CHUNK, MAX_ARTIFACT_READ, wire};
+use rustix::fs::OFlags;
+use tonic::Status;
+
+use crate::runs;
+
+/// The path that a request names, if the run's record does.
+pub(super) fn named(status: &runs::Status, request: &wire::ArtifactRequest) -> Result<PathBuf, Status> {
+    let Some(outcome) = &status.outcome else {
+        return Err(Status::failed_precondition("the run has not ended; what it wrote is known then"));
+    };
+    let known = outcome.artifacts.iter().find(|artifact| artifact.path == request.path);
+    known.map(|artifact| artifact.path.clone().into()).ok_or_else(|| Status::not_found("the run wrote no such file"))
+}
+
+/// The asked part of that file, cut into messages.
+pub(super) fn read(path: &Path, offset: u64, limit: u64) -> Result<Vec<wire::ArtifactPart>, Status> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Status::not_found("the file has been removed since the run ended"),
+        _ => Status::failed_precondition(format!("the file cannot be read: {error}")),
+    };
+    // A pipe that took the file's name must not hold us up before it is recognised.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let mut file = opened.map_err(failed)?;
+    let meta = file.metadata().map_err(failed)?;
+    if !meta.is_file() {
+        return Err(Status::failed_precondition("it is no file any more"));
+    }
+    file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+    let mut data = vec![];
+    file.take(limit.min(MAX_ARTIFACT_READ)).read_to_end(&mut data).map_err(failed)?;
+    let part = |data: &[u8]| wire::ArtifactPart { bytes: meta.len(), data: data.to_vec() };
+    if data.is_empty() {
+        return Ok(vec![part(&[])]);
+    }
+    Ok(data.chunks(CHUNK).map(part).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_part_is_read_and_nothing_but_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fit.png");
+        let bytes: Vec<u8> = (0..150_000_u32).map(|n| (n % 251) as u8).collect();
+        fs::write(&path, &bytes).unwrap();
+        let check = |offset: usize, limit: usize, parts: usize| {
+            let got = read(&path, offset as u64, limit as u64).unwrap();
+            assert!(got.iter().all(|p| p.bytes == 150_000 && p.data.len() <= CHUNK));
+            assert_eq!(got.len(), parts);
+            let data: Vec<u8> = got.into_iter().flat_map(|p| p.data).collect();
+            let end = (offset + limit).min(bytes.len());
+            assert_eq!(data, bytes[offset.min(end)..end]);
+        };
+        check(0, 1 << 30, 3);
+        check(100_000, 10, 1);
+        check(150_000, 10, 1);
+
+        let link = dir.path().join("link.png");
+        symlink(&path, &link).unwrap();
+        let check = |path: PathBuf, want: tonic::Code| assert_eq!(read(&path, 0, 10).unwrap_err().code(), want);
+        check(link, tonic::Code::FailedPrecondition);
+        check(dir.path().to_owned(), tonic::Code::FailedPrecondition);
+        check(dir.path().join("none.png"), tonic::Code::NotFound);
+    }
+}

@@ -1,0 +1,101 @@
+//! The graphs that a log says were saved, wherever they went.
+//!
+//! Stata says `(file fit.png written in PNG format)` up to release 16 and `file fit.png saved as PNG format` from 17 on,
+//! `(file fit.gph saved)` for its own format, and goes on after `> ` where the line is full. A name is as the do-file
+//! wrote it; whether there is such a file is for the caller to see.
+
+use std::io::{self, BufRead, Read};
+
+/// Names that are kept at most; a do-file that saves more says so in its log.
+const NAMES: usize = 200;
+
+/// Longest line that is looked at, and longest name that goes on over lines, bytes.
+const LINE: u64 = 4096;
+
+/// The names, in the order of the log, each once.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn saved(mut log: impl BufRead) -> io::Result<Vec<String>> {
+    let mut names: Vec<String> = vec![];
+    // The beginning of a message that may go on in the next line.
+    let mut begun: Option<String> = None;
+    let mut line = vec![];
+    while names.len() < NAMES {
+        line.clear();
+        if (&mut log).take(LINE).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let going_on = begun.take().filter(|b| (b.len() as u64) < LINE);
+        let text = match (going_on, line.strip_prefix(b"> ")) {
+            (Some(begun), Some(rest)) => begun + String::from_utf8_lossy(rest.trim_ascii_end()).as_ref(),
+            _ if line.starts_with(b"file ") || line.starts_with(b"(file ") => {
+                // A blank before the break is part of the message.
+                let end = line.iter().rposition(|b| !matches!(b, b'\n' | b'\r')).map_or(0, |at| at + 1);
+                String::from_utf8_lossy(&line[..end]).into_owned()
+            }
+            _ => continue,
+        };
+        match name(text.trim_end()) {
+            Some(name) if names.iter().any(|known| known == name) => {}
+            Some(name) => names.push(name.to_owned()),
+            None => begun = Some(text),
+        }
+    }
+    Ok(names)
+}
+
+/// The name in a whole message.
+fn name(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')).unwrap_or(text).strip_prefix("file ")?;
+    let format = |tail: &str| {
+        tail.strip_suffix(" format").is_some_and(|f| !f.is_empty() && f.bytes().all(|b| b.is_ascii_alphanumeric()))
+    };
+    for words in [" written in ", " saved as "] {
+        if let Some((name, tail)) = inner.rsplit_once(words)
+            && format(tail)
+        {
+            return Some(name);
+        }
+    }
+    inner.strip_suffix(" saved").filter(|name| name.ends_with(".gph"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn graphs_are_read_from_messages() {
+        let check = |log: &str, want: &[&str]| assert_eq!(saved(log.as_bytes()).unwrap(), want, "{log}");
+        check("(file ./output/graphs/km_hosp_any.svg written in SVG format)\n", &["./output/graphs/km_hosp_any.svg"]);
+        check("file fit.png written in PNG format\r\nfile fit.png saved as PNG format", &["fit.png"]);
+        check("(file adjcurv_.gph saved)\n", &["adjcurv_.gph"]);
+        check(
+            "file C:/Users/j/Documents/GitHub/my-project/analysis/results/figures/price_histogram.pdf \n> saved as PDF format\n",
+            &["C:/Users/j/Documents/GitHub/my-project/analysis/results/figures/price_histogram.pdf"],
+        );
+        check(
+            "(file /a/very/long/na\n> me/with a blank/fit.p\n> ng written in PNG format)\n",
+            &["/a/very/long/name/with a blank/fit.png"],
+        );
+        for other in [
+            "file auto.dta saved as .dta format\n",
+            "(file auto.dta saved)\n",
+            "file fit.png not found\n",
+            "(note: file fit.png not found)\n",
+            ". display \"file fit.png saved as PNG format\"\n",
+            "file fit.png\nsaved as PNG format\n",
+            "",
+        ] {
+            check(other, &[]);
+        }
+    }
+
+    #[test]
+    fn a_long_line_costs_no_memory() {
+        let log =
+            format!("file {}\n> x.png saved as PNG format\nfile y.png saved as PNG format\n", "a".repeat(1 << 20));
+        assert_eq!(saved(log.as_bytes()).unwrap(), ["y.png"]);
+    }
+}

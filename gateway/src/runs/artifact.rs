@@ -1,0 +1,91 @@
+//! Files that a run left. They stay on its host and are read there when somebody asks; nothing is copied beforehand.
+
+use std::sync::Arc;
+
+use longhaul_proto::{MAX_ARTIFACT_READ, ids::RunId, wire};
+use tonic::{Code, Status};
+
+use super::{FindError, Runs, may};
+use crate::{auth::principal::Principal, fleet::link::Link};
+
+/// Why a file that a run left cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactError {
+    /// There is no such run for this caller.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// The run's host is not connected.
+    #[error("host {0}, where the run's files are, is away: call stata_hosts to see whether it is back, then ask again")]
+    Away(String),
+    /// It did not answer, or not to the end.
+    #[error("host {host} did not answer ({reason}): ask again in a few seconds")]
+    Unanswered {
+        /// The host.
+        host: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The file is not there any more, or not as a file.
+    #[error("host {host}: {reason}")]
+    Refused {
+        /// The host.
+        host: String,
+        /// In the agent's words.
+        reason: String,
+    },
+}
+
+/// A file that a run left, or the beginning of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// The bytes, as many as were asked for.
+    pub bytes: Vec<u8>,
+    /// How long the file is now.
+    pub len: u64,
+}
+
+impl Runs {
+    /// At most `max` (and [`MAX_ARTIFACT_READ`]) bytes of a file that a run left, by its path as the run's view names it.
+    ///
+    /// # Errors
+    /// See [`ArtifactError`].
+    pub async fn artifact(&self, who: &Principal, run: RunId, path: &str, max: u64) -> Result<Fetched, ArtifactError> {
+        let record = self.record(run).await?.filter(|r| may(who, &r.principal));
+        let record = record.ok_or_else(|| FindError::Unknown(run.to_string()))?;
+        let host = record.host;
+        let link = self.0.fleet.links(&record.agent_id).borrow().clone();
+        let Some(link) = link.filter(|link| !link.is_broken()) else { return Err(ArtifactError::Away(host)) };
+        let limit = max.min(MAX_ARTIFACT_READ);
+        let request = wire::ArtifactRequest { run_id: run.to_string(), path: path.to_owned(), offset: 0, limit };
+        match tokio::time::timeout(self.0.options.call_timeout, fetch(link, request)).await {
+            Ok(Ok(fetched)) => Ok(fetched),
+            Ok(Err(status)) => Err(told(host, &status)),
+            Err(_) => Err(ArtifactError::Unanswered { host, reason: "it took too long".to_owned() }),
+        }
+    }
+}
+
+async fn fetch(link: Arc<Link>, request: wire::ArtifactRequest) -> Result<Fetched, Status> {
+    let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    let (mut client, request) = link.data(request);
+    let mut parts = client.artifact(request).await?.into_inner();
+    let mut fetched = Fetched::default();
+    while let Some(part) = parts.message().await? {
+        fetched.len = part.bytes;
+        let room = limit - fetched.bytes.len();
+        fetched.bytes.extend_from_slice(&part.data[..part.data.len().min(room)]);
+    }
+    Ok(fetched)
+}
+
+fn told(host: String, status: &Status) -> ArtifactError {
+    let reason = status.message().to_owned();
+    match status.code() {
+        Code::NotFound | Code::FailedPrecondition => ArtifactError::Refused { host, reason },
+        Code::Unimplemented => ArtifactError::Refused {
+            host,
+            reason: "its agent is too old to show files: install the gateway's version there".to_owned(),
+        },
+        _ => ArtifactError::Unanswered { host, reason },
+    }
+}

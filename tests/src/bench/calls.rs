@@ -1,0 +1,137 @@
+//! A thousand MCP calls that wait, at the cadence that is shipped: what each costs in memory, and all together in time
+//! of the processor.
+//!
+//! Twice, because a call is two things: the waiting itself (`stata_wait` on one run), and with it a run of its own with
+//! its record and keeper (`stata_run_selection`; most of the thousand wait for a seat, and say so).
+
+use std::{fs, time::Duration};
+
+use futures_util::{StreamExt, stream::select_all};
+use serde_json::{Value, json};
+
+use super::{
+    figures::{Line, at_most, floor, now_ns, since},
+    parts::{resident_kib, until_finished},
+    site::Site,
+};
+
+/// Calls at once.
+const COUNT: usize = 1_000;
+
+/// How long they are listened to: six heartbeats each.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The part.
+pub async fn calls(site: &Site) -> Vec<Line> {
+    let before = cpu_seconds(site.gateway_pid());
+    tokio::time::sleep(MINUTE / 6).await;
+    let idle = (cpu_seconds(site.gateway_pid()) - before) * 6.0;
+
+    let release = site.path("release-waiting");
+    let run = site.submit(&format!("* wait {}", release.display())).await;
+    while site.get(&run).await["output_bytes"].as_u64() == Some(0) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let waiting = measure(site, "stata_wait", |_| json!({"runs": run, "seconds": 3600})).await;
+    fs::write(&release, "").expect("the release can be written");
+    until_finished(site, &run).await;
+
+    let release = site.path("release-running");
+    let code = format!("* wait {}\n", release.display());
+    let running = measure(
+        site,
+        "stata_run_selection",
+        |n| json!({"selection": format!("{code}* {n}\n"), "wait": true, "again": true}),
+    )
+    .await;
+    fs::write(&release, "").expect("the release can be written");
+
+    let cpu = |what: &str, seconds: f64| at_most(what, seconds, "s/min", 6.0);
+    vec![
+        floor("the gateway without calls", format!("{idle:.2} s/min")),
+        at_most("an MCP call that waits on a run, at 1,000", waiting.kib_each, "KiB", 25.0),
+        floor("the same with a run of its own", format!("{:.1} KiB", running.kib_each)),
+        cpu("processor for 1,000 waiting calls, heartbeat each 10 s", waiting.cpu_per_minute),
+        cpu("the same with a run each", running.cpu_per_minute),
+    ]
+}
+
+struct Cost {
+    kib_each: f64,
+    cpu_per_minute: f64,
+}
+
+/// Makes the calls, each on a connection of its own, and listens for a minute.
+async fn measure(site: &Site, tool: &str, arguments: impl Fn(usize) -> Value) -> Cost {
+    let pid = site.gateway_pid();
+    let before = resident_kib(pid);
+    let mut answers = Vec::new();
+    for n in 0..COUNT {
+        let mut body = call(site, tool, arguments(n), n).await;
+        body.next().await.expect("a first event").expect("readable");
+        answers.push(body);
+    }
+    let mut all = select_all(answers);
+    let mut heard = 0_usize;
+    // Everybody has had a heartbeat before the clock starts, so that no call is still being set up.
+    listen(&mut all, MINUTE / 4, &mut heard).await;
+    heard = 0;
+    let (cpu, clock) = (cpu_seconds(pid), now_ns());
+    listen(&mut all, MINUTE, &mut heard).await;
+    let minutes = since(clock).as_secs_f64() / 60.0;
+    let cost = Cost {
+        kib_each: (resident_kib(pid) - before) / COUNT as f64,
+        cpu_per_minute: (cpu_seconds(pid) - cpu) / minutes,
+    };
+    // Five of the six that came due, from each: a call that is not told that it is waited for costs nothing.
+    assert!(heard >= 5 * COUNT, "{tool}: {heard} heartbeats in a minute for {COUNT} calls");
+    cost
+}
+
+async fn listen<B: AsRef<[u8]>>(
+    all: &mut (impl StreamExt<Item = reqwest::Result<B>> + Unpin),
+    time: Duration,
+    heard: &mut usize,
+) {
+    let listening = async {
+        while let Some(part) = all.next().await {
+            let part = part.expect("readable");
+            *heard += part.as_ref().windows(22).filter(|w| w == b"notifications/progress").count();
+        }
+        panic!("the answers ended early");
+    };
+    // The time is up: that is the end.
+    let _ = tokio::time::timeout(time, listening).await;
+}
+
+async fn call(
+    site: &Site,
+    tool: &str,
+    arguments: Value,
+    n: usize,
+) -> impl futures_util::Stream<Item = reqwest::Result<impl AsRef<[u8]>>> + Unpin {
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "claude-code", "version": "2.1.330"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "progressToken": n,
+    });
+    let params = json!({"name": tool, "arguments": arguments, "_meta": meta});
+    let request = site.http.post(format!("{}/mcp", site.url));
+    let request = request.header("accept", "application/json, text/event-stream");
+    let request = request.header("mcp-protocol-version", "2026-07-28");
+    let request = request.header("mcp-method", "tools/call").header("mcp-name", tool);
+    let request = request.json(&json!({"jsonrpc": "2.0", "id": n, "method": "tools/call", "params": params}));
+    let answer = request.send().await.expect("an answer");
+    assert!(answer.status().is_success(), "{tool}: {}", answer.status());
+    Box::pin(answer.bytes_stream())
+}
+
+/// Time of the processor that a process has used, seconds.
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the gateway lives");
+    // After the name, which may hold anything, the twelfth and thirteenth fields are ticks of 10 ms.
+    let fields = stat.rsplit_once(") ").expect("a name").1;
+    let ticks = |n: usize| fields.split(' ').nth(n).and_then(|t| t.parse::<f64>().ok()).expect("a number");
+    (ticks(11) + ticks(12)) / 100.0
+}
