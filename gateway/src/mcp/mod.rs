@@ -70,7 +70,7 @@ Longhaul runs Stata do-files on the machines licensed for Stata. \
 After a lost, timed-out or interrupted call do not run the code again: call stata_runs, then stata_wait or stata_log; runs go on and keep their results. \
 stata_run_file waits for the result or returns a run id; get the result with stata_wait. \
 For several runs at once use stata_submit for each and then one stata_wait. \
-There is no time limit unless you pass one. Only stata_cancel, or stopping its task, ends a run.";
+There is no time limit unless you pass one. Only stata_cancel, or stopping its server-side task, ends a run.";
 
 /// The service behind `/mcp` with what stands before it.
 pub fn router(face: &Face) -> Router {
