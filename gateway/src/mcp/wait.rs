@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn many_runs_are_a_line_each() {
-        let failed = json!({"state": "failed", "cause": "stata_error", "rc": 111, "duration": 3.2, "message": "x not found"});
+        let failed =
+            json!({"state": "failed", "cause": "stata_error", "rc": 111, "duration": 3.2, "message": "x not found"});
         let views = [view(failed), view(json!({"state": "succeeded", "cause": "completed", "duration": 12.0}))];
         let check = |views: &[RunView], want: &str| {
             let views: Vec<_> = views.iter().cloned().map(Arc::new).collect();
