@@ -46,6 +46,9 @@ use crate::{
 
 /// How long the last spans may take to leave.
 const FLUSH: Duration = Duration::from_secs(2);
+/// What a daemon tells on stderr when nobody says. The MCP library tells three lines of every request, and a client
+/// that polls a task makes one every two seconds.
+const TOLD: &str = "info,rmcp=warn";
 /// How long blocking calls may hold up the end.
 const LEAVE: Duration = Duration::from_millis(500);
 
@@ -93,9 +96,9 @@ fn configured(cli: &Cli) -> Result<u8, Failure> {
         .map_err(|error| Failure::system(format!("cannot start: {error}")))?;
     let done = runtime.block_on(async {
         let (service, filter) = match cli.command {
-            Command::Gateway(_) => ("longhaul-gateway", "info"),
-            Command::Agent(_) => ("longhaul-agent", "info"),
-            Command::Up(_) => ("longhaul", "info"),
+            Command::Gateway(_) => ("longhaul-gateway", TOLD),
+            Command::Agent(_) => ("longhaul-agent", TOLD),
+            Command::Up(_) => ("longhaul", TOLD),
             _ => ("longhaul", "error"),
         };
         let endpoint = context.config.settings.otlp_endpoint.clone();

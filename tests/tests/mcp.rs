@@ -215,6 +215,47 @@ async fn a_failing_do_file_is_an_error_that_says_where() {
     }
 }
 
+/// Claude Code cuts the middle out of an error of more than 10,000 characters, and with it whatever stands there.
+#[tokio::test]
+async fn errors_are_shown_whole_however_much_was_printed() {
+    const CLIENT: usize = 10_000;
+    let lab = lab!();
+    let body = "args fails\n*! standin: burst 3000\nif `fails' {\n    display bad_var\n}\ndisplay \"the end\"\n";
+    let file = lab.file("long.do", body);
+    let (gateway, _agent) = pair(&lab).await;
+    let client = patient(&gateway.api);
+    let run = async |args: Value| client.call("stata_run_file", json!({"file_path": file, "args": args})).await;
+
+    // The control: what is no error may be longer.
+    let good = run(json!(["0"])).await;
+    assert!(!good.is_error && good.text.len() > CLIENT && good.text.contains("\nthe end\n"), "{good:#?}");
+    let bad = run(json!(["1"])).await;
+    assert!(bad.is_error && bad.text.len() < CLIENT, "{} bytes: {bad:#?}", bad.text.len());
+    assert!(bad.text.starts_with("failed: r(111)") && bad.text.contains("\nr(111);\n"), "{bad:#?}");
+
+    // One wait for many, of which one failed: each verdict is there, whatever room the output has.
+    let mut runs = vec![bad.run()];
+    for n in 1..50 {
+        let submitted = client.call("stata_submit", json!({"path": file, "args": ["0", n.to_string()]})).await;
+        runs.push(submitted.run());
+    }
+    for run in &runs[1..] {
+        let waited = client.call("stata_wait", json!({"runs": run, "seconds": 60})).await;
+        assert!(waited.text.starts_with("succeeded"), "{waited:#?}");
+    }
+    for several in [4, 24, 50] {
+        let all = client.call("stata_wait", json!({"runs": runs[..several]})).await;
+        assert!(all.is_error && all.text.len() < CLIENT, "{several}, {} bytes: {all:#?}", all.text.len());
+        for run in &runs[..several] {
+            let verdict = |line: &str| ["failed: r(111) ", "succeeded "].iter().any(|word| line.starts_with(word));
+            let about = |line: &str| line.contains(run.as_str()) && verdict(line);
+            assert!(all.text.lines().any(about), "{several}: no verdict of {run}: {}", all.text);
+        }
+        assert!(!all.text.contains("(no output)"), "{several}: {}", all.text);
+        assert_eq!(all.text.contains("There is no room for the output"), several == 50, "{several}: {}", all.text);
+    }
+}
+
 #[tokio::test]
 async fn a_call_survives_a_restart_of_the_gateway_by_its_run() {
     let lab = lab!();

@@ -72,7 +72,7 @@ After a lost, timed-out or interrupted call do not run the code again: call stat
 stata_run_file waits for the result or returns a run id; get the result with stata_wait. \
 For several runs at once use stata_submit for each and then one stata_wait. \
 stata_graph shows the graphs that a run saved. \
-There is no time limit unless you pass one. Only stata_cancel, or stopping its task, ends a run.";
+There is no time limit unless you pass one. Only stata_cancel, or stopping its server-side task, ends a run.";
 
 /// The service behind `/mcp` with what stands before it. `handler` answers; all else (headers, sessions, events that can
 /// be asked for again, callers that go away) is the same whoever does.

@@ -29,6 +29,10 @@ const FIELD: usize = 2_000;
 /// Room kept for the lines that say where the rest is, bytes.
 const FOOT: usize = 400;
 
+/// Room for an answer that is an error, bytes. Claude Code 2.1.330 shows the model 10,000 characters of one: of a call's
+/// it cuts out the middle, of a task's the end, which is what explains an error.
+const ERROR_ROOM: usize = 9_500;
+
 /// The end of a range of output, as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Excerpt {
@@ -74,10 +78,23 @@ fn trim(bytes: &[u8], mut from: u64, start: u64, budget: usize) -> Excerpt {
     Excerpt { text, from, start, end }
 }
 
-/// Text and error mark of an ended run. `offset` is where the reader is already; `limit` is the room for all, bytes.
+/// Whether an answer that tells of a run in this state is an error.
+pub(super) fn is_error(state: RunState) -> bool {
+    state.meaning().is_some_and(|m| m.is_error)
+}
+
+/// The room for an answer, bytes, of the `limit` for any.
+pub(super) fn room(is_error: bool, limit: usize) -> usize {
+    if is_error { limit.min(ERROR_ROOM) } else { limit }
+}
+
+/// Text and error mark of an ended run. `offset` is where the reader is already; `limit` is the room for all, bytes,
+/// of which an error takes less.
 pub(super) async fn of(asker: &Asker, view: &RunView, offset: Option<u64>, note: Option<&str>, limit: usize) -> Said {
     let output =
         |stream| Output { runs: asker.face.core.runs.clone(), who: asker.who.clone(), run: view.run_id, stream };
+    let is_error = is_error(view.state);
+    let limit = room(is_error, limit);
     let head = head(view, note);
     let console = match console_range(view) {
         None => Excerpt::default(),
@@ -87,7 +104,7 @@ pub(super) async fn of(asker: &Asker, view: &RunView, offset: Option<u64>, note:
     let budget = limit.saturating_sub(head.len() + console.text.len() + FOOT);
     let log = excerpt(&output(Stream::Log), start.max(offset.unwrap_or(0)).min(end), end, budget).await;
     let text = layout(&head, view, &log, &console);
-    Said { is_error: view.state.meaning().is_some_and(|m| m.is_error), ..Said::ok(text) }
+    Said { is_error, ..Said::ok(text) }
 }
 
 /// The console is worth showing where the log cannot explain the end.
@@ -124,7 +141,7 @@ pub(super) fn head(view: &RunView, note: Option<&str>) -> String {
     text
 }
 
-/// `failed: r(111) after 3 s on stata1 · run 7f3a9c21 · stand-in, not Stata`.
+/// `failed: r(111) after 3.2 s on stata1 · run 7f3a9c21 · stand-in, not Stata`.
 fn verdict(view: &RunView) -> String {
     let mut text = match view.state {
         RunState::Failed => match view.rc {
@@ -149,6 +166,15 @@ fn verdict(view: &RunView) -> String {
     text
 }
 
+/// The verdict, and of what went wrong the message, in one line.
+pub(super) fn line(view: &RunView) -> String {
+    let message = view.message.as_deref().filter(|_| view.state != RunState::Succeeded).map(words::plain);
+    match message.filter(|message| !message.is_empty()) {
+        Some(message) => format!("{} · {message}", verdict(view)),
+        None => verdict(view),
+    }
+}
+
 fn layout(head: &str, view: &RunView, log: &Result<Excerpt, ReadError>, console: &Excerpt) -> String {
     let mut text = head.to_owned();
     let run = view.run_id.short();
@@ -159,16 +185,18 @@ fn layout(head: &str, view: &RunView, log: &Result<Excerpt, ReadError>, console:
         Err(error) => {
             let _ = write!(text, "\n\n(log not shown: {error}. Try stata_log(run: \"{run}\", tail: 100).)");
         }
-        Ok(log) if log.text.trim().is_empty() => text.push_str("\n\n(no output)"),
+        Ok(log) if log.text.trim().is_empty() && log.from == log.start => text.push_str("\n\n(no output)"),
         Ok(log) => {
-            if log.from > log.start {
-                let left_out = log.from - log.start;
+            let left_out = log.from - log.start;
+            if log.text.is_empty() {
+                let _ = write!(text, "\n\n(the log, {left_out} bytes, has no room here)");
+            } else if left_out > 0 {
                 let _ = write!(text, "\n\nend of the log ({left_out} bytes before it are left out):\n");
             } else {
                 text.push_str("\n\nlog:\n");
             }
             text.push_str(log.text.trim_start_matches('\n').trim_end());
-            if log.from > log.start {
+            if left_out > 0 {
                 let _ = write!(
                     text,
                     "\n\nThe rest: stata_log(run: \"{run}\", offset: {}), or with pattern. The user's part of the log is bytes {} to {}.",
@@ -213,7 +241,7 @@ mod tests {
             None,
             "\n. display 1\n1\n\n",
             0,
-            "succeeded after 11 min 2 s on stata1 · run 7f3a9c21\n\nlog:\n. display 1\n1\n\nrun 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
+            "succeeded after 11 min 3 s on stata1 · run 7f3a9c21\n\nlog:\n. display 1\n1\n\nrun 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
         );
         check(
             json!({
@@ -224,7 +252,7 @@ mod tests {
             None,
             "bad_var not found\nr(111);\n",
             100,
-            "failed: r(111) after 3 s on stata1 · run 7f3a9c21 · stand-in, not Stata\n\
+            "failed: r(111) after 3.2 s on stata1 · run 7f3a9c21 · stand-in, not Stata\n\
              message: bad_var not found\n\
              command: gen y = bad_var + 1\n\
              at: /p/sub.do:12 (called from /p/main.do:3)\n\n\
@@ -243,6 +271,23 @@ mod tests {
              processes that outlived Stata and were ended: 4711 python\n\n\
              (no output)\n\nrun 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
         );
+        check(
+            json!({"state": "succeeded", "cause": "completed", "duration": 1.0}),
+            None,
+            "",
+            7,
+            "succeeded after 1.0 s on stata1 · run 7f3a9c21\n\n(the log, 7 bytes, has no room here)\n\n\
+             The rest: stata_log(run: \"7f3a9c21\", offset: 0), or with pattern. The user's part of the log is bytes 0 to 7.\n\n\
+             run 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
+        );
+    }
+
+    #[test]
+    fn errors_are_short_enough_to_be_shown_whole() {
+        let check = |state, limit, want| assert_eq!(room(is_error(state), limit), want);
+        check(RunState::Succeeded, 20_000, 20_000);
+        check(RunState::Failed, 20_000, ERROR_ROOM);
+        check(RunState::Errored, 5_000, 5_000);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! A task is nothing of its own: its handle names a run (see [`crate::auth::handles`]) and every answer is read from
 //! the ledger and the mirror. So a task outlives its connection, its session and this process, and needs no time to
 //! live. Whatever end a run has is a `completed` task with the text of the live call, a failed do-file and a dead host
-//! too (`isError`; of a long log it shows less, see [`ERROR_ROOM`]); `cancelled` is a run that somebody cancelled; `failed` would be an error of the protocol, and a
+//! too (`isError`); `cancelled` is a run that somebody cancelled; `failed` would be an error of the protocol, and a
 //! call that has one never becomes a task.
 
 use longhaul_proto::{
@@ -39,10 +39,6 @@ use crate::{
 /// How often a client should ask. Claude Code does as told, and shows the progress line it finds.
 const POLL_MS: u64 = 2_000;
 
-/// Room for a result that is an error, bytes. Claude Code 2.1.330 shows the model the first 10,000 characters of one that
-/// comes with a task, and the end of the log is what explains an error.
-const ERROR_ROOM: usize = 9_500;
-
 /// A task for a run that goes on. The run is in the ledger, so the handle is good from now on.
 pub(super) async fn begin(call: &Call, view: &RunView, joined: Option<Joined>) -> CallToolResponse {
     Numbers::count(&call.face.numbers.tasks);
@@ -64,9 +60,7 @@ pub(super) async fn get(
             RunState::Cancelled => TaskPayload::Cancelled,
             state if state.is_end() => {
                 let note = joined.and_then(|joined| joined_note(&view, joined));
-                let said =
-                    result::of(&asker, &view, None, note.as_deref(), room(view.state, face.options().inline_limit))
-                        .await;
+                let said = result::of(&asker, &view, None, note.as_deref(), face.options().inline_limit).await;
                 match serde_json::to_value(said.into_result()) {
                     Ok(Value::Object(result)) => TaskPayload::Completed { result },
                     _ => return Err(ErrorData::internal_error("the result could not be written", None)),
@@ -140,10 +134,6 @@ async fn task(asker: &Asker, handle: String, view: &RunView) -> Task {
     Task::new(handle, TaskStatus::Working, created, updated).with_status_message(message).with_poll_interval_ms(POLL_MS)
 }
 
-fn room(state: RunState, inline_limit: usize) -> usize {
-    if state.meaning().is_some_and(|m| m.is_error) { inline_limit.min(ERROR_ROOM) } else { inline_limit }
-}
-
 /// How the submission was answered, so that the result says of itself what the live call would have said.
 fn tag(joined: Option<Joined>) -> u8 {
     match joined {
@@ -166,14 +156,6 @@ fn joined(tag: u8) -> Option<Joined> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn errors_are_short_enough_to_be_shown_whole() {
-        let check = |state, limit, want| assert_eq!(room(state, limit), want);
-        check(RunState::Succeeded, 20_000, 20_000);
-        check(RunState::Failed, 20_000, ERROR_ROOM);
-        check(RunState::Errored, 5_000, 5_000);
-    }
 
     #[test]
     fn a_handle_remembers_how_its_call_was_answered() {

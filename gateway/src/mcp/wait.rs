@@ -1,6 +1,6 @@
 //! `stata_wait`: one or several runs, a bounded time.
 
-use std::{fmt::Write, time::Duration};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use longhaul_proto::api::RunView;
 
@@ -25,8 +25,11 @@ const MAX_RUNS: usize = 50;
 /// New output shown of an unfinished run when nobody gave an offset, bytes.
 const GLIMPSE: usize = 2_000;
 
-/// Least room for one run's text, bytes.
-const LEAST: usize = 600;
+/// Room in an unfinished run's text for what stands around its output, bytes.
+const FRAME: usize = 400;
+
+/// Between the texts of two runs.
+const BETWEEN: &str = "\n\n----\n\n";
 
 /// The tool.
 pub(super) async fn wait(call: &Call) -> Reply {
@@ -52,28 +55,46 @@ pub(super) async fn wait(call: &Call) -> Reply {
     let until = if call.args.text("until").as_deref() == Some("any") { Until::Any } else { Until::All };
     let waited = follow::follow(call, &mut followed, until, Some(limit)).await;
 
-    let share = (call.face.options().inline_limit / followed.len().max(1)).max(LEAST);
+    let views: Vec<_> = followed.iter().map(Followed::view).collect();
+    let is_error = views.iter().any(|view| result::is_error(view.state));
+    let room = result::room(is_error, call.face.options().inline_limit);
+    let share = room / views.len().max(1);
     let mut parts = Vec::new();
-    let mut is_error = false;
-    for one in &followed {
-        let view = one.view();
+    for view in &views {
         let (full, short) = (view.run_id.to_string(), view.run_id.short());
         let asked: Vec<&str> = names.iter().map(String::as_str).filter(|n| full.ends_with(*n)).collect();
         let offset = call.args.offset("offset", &[&[full.as_str(), short.as_str()][..], &asked[..]].concat());
-        if view.state.is_end() {
-            run::deliver(call, &view);
-            let said = result::of(call, &view, offset, None, share).await;
-            is_error |= said.is_error;
-            parts.push(said.text);
+        parts.push(if view.state.is_end() {
+            result::of(call, view, offset, None, share).await.text
         } else {
-            parts.push(unfinished(call, &view, offset, share).await);
-        }
+            unfinished(call, view, offset, share).await
+        });
     }
-    let mut text = parts.join("\n\n----\n\n");
+    let mut text = parts.join(BETWEEN);
+    if views.len() > 1 && text.len() > room {
+        text = brief(&views, share, call.now_ms());
+    } else {
+        views.iter().filter(|view| view.state.is_end()).for_each(|view| run::deliver(call, view));
+    }
     if waited == Waited::Stopping {
         text.push_str("\n\nThe gateway is restarting; the runs go on. Call stata_wait again in a few seconds.");
     }
     Ok(Said { is_error, ..Said::ok(text) })
+}
+
+/// One line for each of many runs whose texts have no room side by side: a client would cut out some of them.
+fn brief(views: &[Arc<RunView>], share: usize, now_ms: i64) -> String {
+    let mut text = String::new();
+    for view in views {
+        let line = if view.state.is_end() { result::line(view) } else { words::message(view, None, now_ms) };
+        let _ = writeln!(text, "{}", words::cut(&line, share.min(words::MAX_MESSAGE)));
+    }
+    let n = views.len();
+    let _ = write!(text, "There is no room for the output of {n} runs in one answer: stata_wait(runs: id) shows one.");
+    if views.iter().any(|view| !view.state.is_end()) {
+        text.push_str(" Those that go on can be waited for again.");
+    }
+    text
 }
 
 /// State and new output of a run that goes on.
@@ -84,7 +105,8 @@ async fn unfinished(call: &Call, view: &RunView, offset: Option<u64>, share: usi
         Output { runs: call.face.core.runs.clone(), who: call.who.clone(), run: view.run_id, stream: Stream::Log };
     let (start, end) = user_part(view);
     let from = offset.unwrap_or(start).max(start).min(end);
-    let budget = if offset.is_some() { share.saturating_sub(LEAST / 2) } else { GLIMPSE.min(share / 2) };
+    let half = share / 2;
+    let budget = if offset.is_some() { half.max(share.saturating_sub(FRAME)) } else { GLIMPSE.min(half) };
     match result::excerpt(&output, from, end, budget).await {
         Err(error) => {
             let _ = write!(text, "\n(output not shown: {error})");
@@ -99,4 +121,37 @@ async fn unfinished(call: &Call, view: &RunView, offset: Option<u64>, share: usi
     }
     let _ = write!(text, "\nIt goes on. Next: stata_wait(runs: \"{short}\", offset: {end}).");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{
+        super::words::tests::{NOW, view},
+        *,
+    };
+
+    #[test]
+    fn many_runs_are_a_line_each() {
+        let failed =
+            json!({"state": "failed", "cause": "stata_error", "rc": 111, "duration": 3.2, "message": "x not found"});
+        let views = [view(failed), view(json!({"state": "succeeded", "cause": "completed", "duration": 12.0}))];
+        let check = |views: &[RunView], want: &str| {
+            let views: Vec<_> = views.iter().cloned().map(Arc::new).collect();
+            assert_eq!(brief(&views, 500, NOW), want);
+        };
+        check(
+            &views,
+            "failed: r(111) after 3.2 s on stata1 · run 7f3a9c21 · x not found\n\
+             succeeded after 12 s on stata1 · run 7f3a9c21\n\
+             There is no room for the output of 2 runs in one answer: stata_wait(runs: id) shows one.",
+        );
+        check(
+            &[view(json!({}))],
+            "running 4 min 10 s on stata1 · 7f3a9c21\n\
+             There is no room for the output of 1 runs in one answer: stata_wait(runs: id) shows one. Those that go on can \
+             be waited for again.",
+        );
+    }
 }

@@ -19,7 +19,15 @@ pub(super) fn duration(d: Duration) -> String {
     }
 }
 
-/// `running 4 min 10 s on stata1`, `queued 30 s`, `succeeded after 3 s on stata1`.
+/// How long something took, seconds: tenths while they matter, then whole ones, as the command line says it.
+fn took(seconds: f64) -> Option<String> {
+    if (0.0..9.95).contains(&seconds) {
+        return Some(format!("{seconds:.1} s"));
+    }
+    Duration::try_from_secs_f64(seconds.round()).ok().map(duration)
+}
+
+/// `running 4 min 10 s on stata1`, `queued 30 s`, `succeeded after 3.0 s on stata1`.
 pub(super) fn head(view: &RunView, now_ms: i64) -> String {
     let since = |at: &Option<String>| {
         let at = at.as_deref()?.parse::<Timestamp>().ok()?;
@@ -38,8 +46,8 @@ pub(super) fn head(view: &RunView, now_ms: i64) -> String {
     if let Some(elapsed) = elapsed {
         let _ = write!(text, " {}", duration(elapsed));
     }
-    if let Some(took) = view.duration.filter(|s| view.state.is_end() && s.is_finite() && *s >= 0.0) {
-        let _ = write!(text, " after {}", duration(Duration::from_secs_f64(took)));
+    if let Some(took) = view.duration.filter(|_| view.state.is_end()).and_then(took) {
+        let _ = write!(text, " after {took}");
     }
     if let Some(host) = view.host.as_deref().filter(|h| !h.is_empty() && view.state != RunState::Queued) {
         let _ = write!(text, " on {host}");
@@ -128,6 +136,18 @@ pub(super) mod tests {
         check(250, "4 min 10 s");
         check(7_500, "2 h 5 min");
         check(273_700, "3 d 4 h");
+    }
+
+    #[test]
+    fn times_taken() {
+        let check = |seconds: f64, want: Option<&str>| assert_eq!(took(seconds).as_deref(), want, "{seconds}");
+        check(0.04, Some("0.0 s"));
+        check(2.96, Some("3.0 s"));
+        check(11.98, Some("12 s"));
+        check(662.9, Some("11 min 3 s"));
+        check(-1.0, None);
+        check(f64::NAN, None);
+        check(f64::INFINITY, None);
     }
 
     #[test]
