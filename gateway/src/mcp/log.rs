@@ -165,7 +165,8 @@ impl Search {
         };
         let mut text = match found.matches {
             0 => format!("no match in bytes {from} to {at}"),
-            n => format!("{n} matching lines in bytes {from} to {at} (byte offset first):\n{}", found.text.trim_end()),
+            1 => format!("1 match in bytes {from} to {at} (byte offset first):\n{}", found.text.trim_end()),
+            n => format!("{n} matches in bytes {from} to {at} (byte offset first):\n{}", found.text.trim_end()),
         };
         if found.full || !in_time {
             let short = view.run_id.short();
