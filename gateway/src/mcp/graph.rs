@@ -24,7 +24,7 @@ const SHOWN: usize = 8;
 
 /// Graphs named in the result of a run, and in one answer.
 const NAMED: usize = 8;
-const LISTED: usize = 50;
+const LISTED: usize = 20;
 
 /// Longest name shown, characters.
 const NAME: usize = 200;
@@ -127,7 +127,7 @@ pub(super) async fn graph(call: &Call) -> Reply {
         match *kind {
             Kind::Image(mime) => answer.image(call, artifact, mime).await?,
             Kind::Other => {
-                let place = words::plain(&artifact.path);
+                let place = words::cut(&words::plain(&artifact.path), NAME);
                 answer.line(artifact, &format!("not an image that can be sent here; the file is {place} on its host"));
             }
         }
@@ -236,7 +236,7 @@ fn too_large(artifact: &ArtifactView) -> String {
         "too large to show here, where {} fit; save it smaller, for example with graph export fit.png, width(1200) \
          replace. The file is {} on its host",
         size(BUDGET),
-        words::plain(&artifact.path)
+        words::cut(&words::plain(&artifact.path), NAME)
     )
 }
 
@@ -292,8 +292,8 @@ mod tests {
     #[test]
     fn a_whole_answer_stays_below_one_event() {
         let images = BUDGET.div_ceil(3) * 4;
-        // Each line names a file twice, with what is said about it; the rest is the frame of the event.
-        let text = (LISTED * (2 * 4 * NAME + 4_096 + 400)) as u64;
-        assert!(images + 16_384 < 1 << 20 && text < 1 << 20, "{images} {text}");
+        // Each line names a file twice, in characters of four bytes, and says something about it; the rest is the frame.
+        let text = (LISTED * (2 * 4 * NAME + 400)) as u64;
+        assert!(images + text + 16_384 < 1 << 20, "{images} {text}");
     }
 }

@@ -23,6 +23,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The part.
 pub async fn calls(site: &Site) -> Vec<Line> {
+    // One base for both: what the first thousand leave behind, the second thousand use again.
+    let base = resident_kib(site.gateway_pid());
     let before = cpu_seconds(site.gateway_pid());
     tokio::time::sleep(MINUTE / 6).await;
     let idle = (cpu_seconds(site.gateway_pid()) - before) * 6.0;
@@ -32,7 +34,7 @@ pub async fn calls(site: &Site) -> Vec<Line> {
     while site.get(&run).await["output_bytes"].as_u64() == Some(0) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let waiting = measure(site, "stata_wait", |_| json!({"runs": run, "seconds": 3600})).await;
+    let waiting = measure(site, base, "stata_wait", |_| json!({"runs": run, "seconds": 3600})).await;
     fs::write(&release, "").expect("the release can be written");
     until_finished(site, &run).await;
 
@@ -40,6 +42,7 @@ pub async fn calls(site: &Site) -> Vec<Line> {
     let code = format!("* wait {}\n", release.display());
     let running = measure(
         site,
+        base,
         "stata_run_selection",
         |n| json!({"selection": format!("{code}* {n}\n"), "wait": true, "again": true}),
     )
@@ -62,9 +65,8 @@ struct Cost {
 }
 
 /// Makes the calls, each on a connection of its own, and listens for a minute.
-async fn measure(site: &Site, tool: &str, arguments: impl Fn(usize) -> Value) -> Cost {
+async fn measure(site: &Site, base: f64, tool: &str, arguments: impl Fn(usize) -> Value) -> Cost {
     let pid = site.gateway_pid();
-    let before = resident_kib(pid);
     let mut answers = Vec::new();
     for n in 0..COUNT {
         let mut body = call(site, tool, arguments(n), n).await;
@@ -80,7 +82,7 @@ async fn measure(site: &Site, tool: &str, arguments: impl Fn(usize) -> Value) ->
     listen(&mut all, MINUTE, &mut heard).await;
     let minutes = since(clock).as_secs_f64() / 60.0;
     let cost = Cost {
-        kib_each: (resident_kib(pid) - before) / COUNT as f64,
+        kib_each: (resident_kib(pid) - base) / COUNT as f64,
         cpu_per_minute: (cpu_seconds(pid) - cpu) / minutes,
     };
     // Five of the six that came due, from each: a call that is not told that it is waited for costs nothing.
