@@ -35,6 +35,7 @@ async fn tools_are_listed() {
             "stata_wait",
             "stata_runs",
             "stata_log",
+            "stata_graph",
             "stata_cancel",
             "stata_hosts"
         ]
