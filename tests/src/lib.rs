@@ -19,9 +19,12 @@ pub mod bench;
 pub mod daemon;
 pub mod do_files;
 pub mod lab;
+pub mod ledger;
 pub mod mcp;
+pub mod mount;
 pub mod need;
 pub mod processes;
+pub mod relay;
 pub mod sse;
 pub mod wait;
 

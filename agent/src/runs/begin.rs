@@ -26,6 +26,7 @@ impl Owner {
                 };
             }
             Some(seen) if seen.kind == AttemptKind::Started => return Err(Refused::Begun(seen.number)),
+            None if self.was_let_go().await.map_err(Refused::Io)? => return Err(Refused::LetGo),
             _ => {}
         }
         let span = tracing::info_span!(
@@ -61,6 +62,10 @@ impl Owner {
     fn usable(&self) -> io::Result<()> {
         let status = self.status.borrow();
         if status.trouble.is_empty() { Ok(()) } else { Err(io::Error::other(status.trouble.clone())) }
+    }
+
+    fn was_let_go(&self) -> impl Future<Output = io::Result<bool>> + Send + use<> {
+        self.blocking(|spool| Ok(spool.was_let_go()))
     }
 
     fn set_attempt(&mut self, attempt: u32, revoked: bool) {
@@ -160,6 +165,8 @@ impl Owner {
             Some(seen) if seen.number == attempt => return Ok(seen.kind == AttemptKind::Revoked),
             // A run that was begun under another number is not the caller's to place again.
             Some(seen) if seen.kind == AttemptKind::Started => return Ok(false),
+            // It was executed and forgotten, and whoever asks has an old ledger.
+            None if self.was_let_go().await? => return Ok(false),
             _ => {}
         }
         let decided = self.blocking(move |spool| {

@@ -14,8 +14,8 @@ use longhaul_proto::{
 
 use super::{Seat, floor::pool_name, placement::Need};
 use crate::{
-    ledger::{Dedupe, LedgerError, NewRun, Record},
-    runs::{Inner, active::Command, submit::new_record},
+    ledger::{Dedupe, Inserted, LedgerError, NewRun, Record},
+    runs::{Inner, active::Command, check, submit::new_record},
 };
 
 /// Decides about all runs of an agent that registers.
@@ -39,13 +39,17 @@ pub(super) async fn verdicts(
         let ended = state.is_some_and(RunState::is_end);
         match inner.ledger.get(run).await? {
             None if summary.revoked => {}
-            None => import(inner, info, run, ended),
+            None => {
+                inner.past.unknown(run);
+                import(inner, info, run, ended);
+            }
             Some(record) if !record.state.is_end() => {
                 if let Some(wish) = record.cancel.as_ref().filter(|_| !ended && record.agent_id == info.agent_id) {
                     verdict.verdict = Verdict::Cancel.into();
                     verdict.by.clone_from(&wish.by);
                 }
                 if record.state == RunState::Queued && !summary.revoked && summary.attempt > record.attempt {
+                    inner.past.found_old(run);
                     adopt(inner, info, run, summary.attempt).await;
                 }
             }
@@ -136,8 +140,23 @@ async fn fetch(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, seat: Opt
     if record.created_ms == 0 {
         record.created_ms = inner.deps.clock.unix_ms();
     }
-    let new = NewRun { record: record.clone(), submission, key: None, dedupe: Dedupe::default() };
-    inner.ledger.insert(new).await.map_err(|e| e.to_string())?;
+    // The same call made again, and an equal request, find it as they would have.
+    let shape = || check::shape(&record.principal, &submission, &record.detail.source);
+    let dedupe = match snapshot.code_sha256.as_str() {
+        // Equal to any code, and that would be too much.
+        "" => Dedupe::default(),
+        code => Dedupe { shape: shape(), code: code.to_owned(), join_since_ms: None },
+    };
+    let named = !submission.key.is_empty() && !submission.request_sha256.is_empty();
+    let key = named.then(|| (submission.key.clone(), submission.request_sha256.clone()));
+    let mut new = NewRun { record: record.clone(), submission, key, dedupe };
+    let mut inserted = inner.ledger.insert(new.clone()).await;
+    if matches!(inserted, Ok(Inserted::Joined(..)) | Err(LedgerError::KeyTaken(_))) {
+        // The key was given to another run meanwhile; this one keeps its own record all the same.
+        new.key = None;
+        inserted = inner.ledger.insert(new).await;
+    }
+    inserted.map_err(|e| e.to_string())?;
     inner.keep(record, None, seat, Vec::new());
     Ok(())
 }

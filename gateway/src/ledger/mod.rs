@@ -11,6 +11,8 @@ pub mod bench;
 #[cfg(test)]
 mod conformance;
 mod disk;
+#[cfg(test)]
+mod golden;
 pub mod memory;
 mod record;
 mod schema;

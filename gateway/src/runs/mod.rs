@@ -16,6 +16,7 @@
 //! - [`submit`] answers with an earlier run where one answers, and otherwise makes the record and then the run;
 //! - [`keeper`] is the story of one unfinished run: one task that owns it from its record to its end;
 //! - [`wishes`] is what others ask of it meanwhile, and what time does to it;
+//! - [`past`] knows whether the ledger is older than the world, and holds back what it believes to be waiting;
 //! - [`attend`] follows an attempt at its agent, [`ending`] records its end;
 //! - [`view`] is what others see of it, published on a `watch` that never makes the keeper wait.
 
@@ -25,6 +26,7 @@ pub(crate) mod check;
 mod ending;
 mod error;
 mod keeper;
+pub(crate) mod past;
 pub(crate) mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -51,6 +53,7 @@ use crate::{
     mirror::Mirrors,
 };
 use active::{Active, Command, Reply, Table};
+use past::Past;
 use view::{Live, view};
 
 pub use error::{ControlError, FindError, ReadError, SubmitError};
@@ -123,6 +126,7 @@ pub(crate) struct Inner {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) fleet: Fleet,
     pub(crate) mirrors: Mirrors,
+    pub(crate) past: Past,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
     pub(crate) table: Table,
@@ -134,10 +138,11 @@ impl Runs {
         ledger: Arc<dyn Ledger>,
         fleet: Fleet,
         mirrors: Mirrors,
+        past: Past,
         metrics: Arc<Metrics>,
         deps: Deps,
     ) -> Self {
-        Self(Arc::new(Inner { options, ledger, fleet, mirrors, metrics, deps, table: Table::default() }))
+        Self(Arc::new(Inner { options, ledger, fleet, mirrors, past, metrics, deps, table: Table::default() }))
     }
 
     /// Takes up every unfinished run of the ledger. Their seats are held before this returns, so that no agent that

@@ -86,6 +86,7 @@ async fn record(
         created_at_ms: created_ms,
         cluster_id: inner.ledger.cluster_id().to_owned(),
         trace: Some(trace),
+        request_sha256: checked.body.clone(),
         ..checked.submission
     };
     let window = i64::try_from(inner.options.duplicate_window.as_millis()).unwrap_or(i64::MAX);

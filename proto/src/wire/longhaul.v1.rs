@@ -76,6 +76,9 @@ pub struct Submission {
     /// the ledger this run belongs to
     #[prost(string, tag = "19")]
     pub cluster_id: ::prost::alloc::string::String,
+    /// hex digest of the request as it was made: with it a ledger that was lost knows the key again
+    #[prost(string, tag = "20")]
+    pub request_sha256: ::prost::alloc::string::String,
     #[prost(oneof = "submission::Source", tags = "4, 5, 6")]
     pub source: ::core::option::Option<submission::Source>,
 }
