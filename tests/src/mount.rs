@@ -17,8 +17,10 @@ impl Mount {
     /// Mounts one of `size` (as `mount` takes it) at `at`; `None`, said as skipped, where nobody may.
     pub fn new(at: &Path, size: &str) -> Option<Self> {
         fs::create_dir(at).unwrap();
-        let made =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size},mode=0755"), "none"]).arg(at).output();
+        let made = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0755"), "none"])
+            .arg(at)
+            .output();
         if made.as_ref().is_ok_and(|m| m.status.success()) {
             return Some(Self(at.to_owned()));
         }

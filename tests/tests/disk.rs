@@ -47,7 +47,8 @@ async fn a_gateway_whose_disk_is_full_says_so_and_catches_up() {
     let spool = Lab::spool(&agent, run).join(format!("lh-{}.log", run.short()));
     let said = || fs::read_to_string(&spool).is_ok_and(|log| log.contains("\nsaid full\n")).then_some(());
     wait::until_now(wait::SOON, "the run has said it", said).await;
-    let told = |v: &RunView| v.note.as_deref().is_some_and(|n| n.contains("cannot write its copy") && n.contains("room"));
+    let told =
+        |v: &RunView| v.note.as_deref().is_some_and(|n| n.contains("cannot write its copy") && n.contains("room"));
     let view = gateway.api.wait_run(run, wait::SOON, "that the copy fails", told).await;
     assert_eq!((view.state, view.attempt), (RunState::Running, 1), "{view:#?}");
     let so_far = gateway.api.output(run, "log").await.unwrap();
@@ -68,7 +69,10 @@ async fn a_gateway_whose_disk_is_full_says_so_and_catches_up() {
         assert!(accepted.len() < 2000, "a full disk takes no more records");
     };
     assert_eq!(problem.status, 503, "{problem:#?}");
-    assert!(problem.detail.contains("disk") || problem.detail.contains("room"), "it says what to look at: {problem:#?}");
+    assert!(
+        problem.detail.contains("disk") || problem.detail.contains("room"),
+        "it says what to look at: {problem:#?}"
+    );
     let ready = gateway.api.request(Method::GET, "/readyz").send().await.unwrap();
     assert_eq!(ready.status().as_u16(), 503);
     // It ends while the disk is still full.

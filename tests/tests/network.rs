@@ -75,7 +75,8 @@ async fn a_run_that_ends_while_the_network_is_cut_is_delivered_once() {
 
     behind.cut();
     lab.open_gate("cut");
-    wait::until_now(wait::SOON, "the run ends unseen", || processes::engines(lab.path()).is_empty().then_some(())).await;
+    wait::until_now(wait::SOON, "the run ends unseen", || processes::engines(lab.path()).is_empty().then_some(()))
+        .await;
     let limit = Duration::from_secs_f64(away + 60.0);
     let silent = gateway.api.wait_run(run, limit, "a long silence", |v| v.agent_silent_for.is_some_and(|s| s >= away));
     let silent = silent.await;

@@ -148,7 +148,9 @@ async fn restored(way: Way) -> usize {
         as_before(&gateway, run, log).await;
     }
     // The calls that were made are known again, also those that the backup had not seen.
-    for (name, run, host) in [("since", since, Some("stata2")), ("waits", waits, None), ("ended", ended, Some("stata1"))] {
+    for (name, run, host) in
+        [("since", since, Some("stata2")), ("waits", waits, None), ("ended", ended, Some("stata1"))]
+    {
         let again = gateway.api.submit(&gated(&lab, name, host)).await.unwrap();
         assert_eq!((again.run.run_id, again.joined), (run, Some(Joined::Key)), "{name}");
     }
@@ -222,7 +224,8 @@ async fn a_ledger_that_is_gone_is_made_again_from_the_agents() {
 
     // The agent is another ledger's, and both sides say so and what to do; its run goes on meanwhile.
     for daemon in [&gateway.daemon, &agents[0]] {
-        wait::until_now(wait::SOON, "the words", || daemon.printed().contains("remove agent/cluster-id").then_some(())).await;
+        wait::until_now(wait::SOON, "the words", || daemon.printed().contains("remove agent/cluster-id").then_some(()))
+            .await;
     }
     assert!(gateway.api.list().await.unwrap().runs.is_empty());
     agents[0].terminate().await;

@@ -8,7 +8,6 @@ use std::fs;
 use longhaul_proto::{
     api::{COMPLETE, SubmitRequest},
     ids::RunId,
-    state::RunState,
 };
 use longhaul_tests::{
     api::Api,
@@ -24,11 +23,11 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// The output, MiB, in lines of 1 MiB: three times as much as gateway or agent may grow by, so that a copy of it in the
 /// memory of either would be seen.
-const OUTPUT: u64 = 192;
+const OUTPUT: u64 = 72;
 /// What gateway and agent may grow by, KiB. A reader is owed 256 KiB of buffers and the kernel's are not counted.
-const GROWTH: u64 = 64 * 1024;
+const GROWTH: u64 = 24 * 1024;
 /// Stalled readers of each kind.
-const STALLED: usize = 8;
+const STALLED: usize = 6;
 
 /// Sends a request and never reads a byte of the answer.
 async fn stall(api: &Api, request: RequestBuilder) -> TcpStream {
@@ -93,7 +92,7 @@ async fn stalled_readers_cost_nobody_anything() {
     let api = &gateway.api;
     // Once without: what is made at the first run is not to be counted.
     let first = submit(api, "* flood 8 1048576").await;
-    assert_eq!(api.wait_end(first).await.state, RunState::Succeeded);
+    assert!(api.wait_end(first).await.output_complete);
     let pids = [gateway.daemon.pid(), agent.pid()];
     let before = pids.map(|pid| memory(pid, "VmRSS:"));
 
@@ -113,14 +112,15 @@ async fn stalled_readers_cost_nobody_anything() {
     }
     let read = tokio::time::timeout(wait::SOON * 4, read_all(api, run)).await.expect("a reader that reads gets it all");
     let end = api.wait_end(run).await;
-    assert_eq!(end.state, RunState::Succeeded, "{end:#?}");
+    // How this engine ends is no matter here: it writes no sentinel.
     assert!(end.output_complete && read == end.output_bytes && read >= OUTPUT << 20, "{read}: {end:#?}");
     // New work is not held up either.
     let next = submit(api, "* flood 1").await;
-    assert_eq!(api.wait_end(next).await.state, RunState::Succeeded);
+    assert!(api.wait_end(next).await.output_complete);
 
     for ((pid, before), who) in pids.into_iter().zip(before).zip(["gateway", "agent"]) {
         let most = memory(pid, "VmHWM:");
+        println!("{who}: {before} KiB before, {most} KiB at most, with {} stalled readers", stalled.len());
         assert!(most < before + GROWTH, "the {who} grew from {before} to {most} KiB over an output of {OUTPUT} MiB");
     }
     // They are all still there, and one that wakes up gets what it asked for.

@@ -116,7 +116,10 @@ async fn upgraded(gateway_first: bool) {
             gateway.api.wait_run(run, wait::SOON, "it still runs", |v| v.state == RunState::Running).await;
         }
     }
-    assert!(processes::supervisors(lab.path()).iter().any(|s| s.pid == supervisor.pid), "the old supervisor still keeps it");
+    assert!(
+        processes::supervisors(lab.path()).iter().any(|s| s.pid == supervisor.pid),
+        "the old supervisor still keeps it"
+    );
     lab.open_gate("old");
     let end = gateway.api.wait_end(run).await;
     assert_eq!((end.state, end.cause, end.attempt), (RunState::Succeeded, Cause::Completed, 1), "{end:#?}");

@@ -90,17 +90,31 @@ impl Writer {
 
     /// Does all jobs in one transaction and answers them; at an error none is done and all are still there.
     async fn batch(&mut self, jobs: &mut Vec<Job>) -> Result<(), sqlx::Error> {
-        let mut tx = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-        let mut came = Vec::with_capacity(jobs.len());
-        for job in jobs.iter() {
-            came.push(apply(&mut tx, &job.op).await?);
-        }
-        tx.commit().await?;
+        // In SQL's own words, since a full disk makes SQLite end the transaction by itself, and a count of transactions
+        // kept beside it would then be wrong for ever.
+        let came = match self.transaction(jobs).await {
+            Ok(came) => came,
+            Err(error) => {
+                // Refused where SQLite has done it already.
+                let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
+                return Err(error);
+            }
+        };
         for (job, result) in jobs.drain(..).zip(came) {
             // A caller that went away has nothing to be told; what it asked for is done all the same.
             let _ = job.answer.send(result);
         }
         Ok(())
+    }
+
+    async fn transaction(&mut self, jobs: &[Job]) -> Result<Vec<Result<Done, LedgerError>>, sqlx::Error> {
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
+        let mut came = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            came.push(apply(&mut self.connection, &job.op).await?);
+        }
+        sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
+        Ok(came)
     }
 }
 

@@ -70,16 +70,16 @@ impl Keeper {
             match followed {
                 Followed::Ended => return Ok(()),
                 Followed::NeverSent => {}
-                Followed::NotBegun if self.record.state == RunState::Starting => {
-                    match self.revoke(&link).await? {
-                        Some(true) => return self.never_began().await,
-                        Some(false) => {
-                            let host = &self.record.host;
-                            self.in_trouble(format!("agent {host} does not have this run, and does not say that it never began"));
-                        }
-                        None => {}
+                Followed::NotBegun if self.record.state == RunState::Starting => match self.revoke(&link).await? {
+                    Some(true) => return self.never_began().await,
+                    Some(false) => {
+                        let host = &self.record.host;
+                        self.in_trouble(format!(
+                            "agent {host} does not have this run, and does not say that it never began"
+                        ));
                     }
-                }
+                    None => {}
+                },
                 Followed::NotBegun => {
                     let host = &self.record.host;
                     self.in_trouble(format!("agent {host} does not know this run any more"));
