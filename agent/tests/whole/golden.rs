@@ -17,6 +17,7 @@ use longhaul_proto::{
     state::{Cause, RunState},
     wire,
 };
+use serde_json::Value;
 
 use crate::{
     Test,
@@ -29,6 +30,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("golden_supervisor_ends_its_run_under_this_agent", supervisor),
     ("golden_supervisor_understands_this_agents_wish", wish),
     ("golden_spool_of_a_later_format_is_left_alone", later),
+    ("golden_records_are_what_is_written_today", written),
 ];
 
 fn golden(state: &str) -> PathBuf {
@@ -215,5 +217,79 @@ fn later() {
             assert!(!gateway.forget(forget).await.forgotten);
         }
         assert_eq!(runs.each_ref().map(|run| files(place.spool(run).path())), before, "not a byte was touched");
+    });
+}
+
+/// What a reader of the golden record would miss or misread in today's: every word is there and means the same kind of
+/// thing. More words are growth. Nothing at all stands for anything.
+fn missed(at: &str, golden: &Value, today: &Value, found: &mut Vec<String>) {
+    match (golden, today) {
+        (Value::Null, _) | (_, Value::Null) => {}
+        (Value::Object(golden), Value::Object(today)) => {
+            for (name, golden) in golden {
+                let at = format!("{at}.{name}");
+                match today.get(name) {
+                    Some(today) => missed(&at, golden, today, found),
+                    None => found.push(format!("{at} is gone")),
+                }
+            }
+        }
+        (Value::Array(golden), Value::Array(today)) => {
+            if let (Some(golden), Some(today)) = (golden.first(), today.first()) {
+                missed(&format!("{at}[]"), golden, today, found);
+            }
+        }
+        _ if std::mem::discriminant(golden) == std::mem::discriminant(today) => {}
+        _ => found.push(format!("{at} was {golden} and is {today}")),
+    }
+}
+
+fn written() {
+    block_on(async {
+        let place = Place::new();
+        let (_agent, gateway) = place.agent().await;
+        let fine = text("display \"one\"\n");
+        gateway.complete(fine.clone()).await.expect(RunState::Succeeded, Cause::Completed);
+        let failing = text("display \"before\"\nerror 9\n");
+        gateway.complete(failing.clone()).await.expect(RunState::Failed, Cause::StataError);
+        let cancelled = text("display \"up\"\nsleep 600000\n");
+        let mut live = gateway.run(cancelled.clone(), 1).await.unwrap();
+        live.until_log("up\n").await;
+        gateway.cancel(&cancelled.run_id, wire::CancelMode::Break).await;
+        live.rest().await;
+        let mut compared = 0;
+        for (state, run) in [("succeeded", fine), ("failed-unjudged", failing), ("cancelled", cancelled)] {
+            let spool = place.spool(&run.run_id);
+            let from = golden(state);
+            let (old, new) = (from.to_str().unwrap(), run.run_id.as_str());
+            for entry in fs::read_dir(&from).unwrap().flatten() {
+                let name = entry.file_name().into_string().unwrap();
+                // Names carry the end of the run's id.
+                let today = spool.path().join(name.replace(&old[old.len() - 8..], &new[new.len() - 8..]));
+                assert!(today.exists(), "{state}: {name} is written no more; a format of its own would say so");
+                if name.ends_with(".json") {
+                    let read = |path: &Path| serde_json::from_slice::<Value>(&fs::read(path).unwrap()).unwrap();
+                    let mut found = Vec::new();
+                    missed(&name, &read(&entry.path()), &read(&today), &mut found);
+                    assert!(found.is_empty(), "{state}: an agent of before would misread this: {found:?}");
+                    compared += 1;
+                }
+            }
+        }
+        assert!(compared > 15, "{compared}");
+        // The control: what a break looks like.
+        let golden: Value = serde_json::json!({"a": 1, "b": {"c": "x"}, "d": [{"e": true}], "f": null});
+        let cases = [
+            (serde_json::json!({"a": 2, "b": {"c": "y", "new": 1}, "d": [], "f": 3, "new": 1}), ""),
+            (serde_json::json!({"b": {"c": "y"}, "d": [], "f": 3}), "r.a is gone"),
+            (serde_json::json!({"a": "2", "b": {"c": "y"}, "d": [], "f": 3}), "r.a was 1 and is \"2\""),
+            (serde_json::json!({"a": 2, "b": {"cc": "y"}, "d": [], "f": 3}), "r.b.c is gone"),
+            (serde_json::json!({"a": 2, "b": {"c": "y"}, "d": [{"e": 1}], "f": 3}), "r.d[].e was true and is 1"),
+        ];
+        for (today, said) in cases {
+            let mut found = Vec::new();
+            missed("r", &golden, &today, &mut found);
+            assert_eq!(found.join(" "), said);
+        }
     });
 }
