@@ -10,11 +10,13 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use longhaul_proto::{
     durable,
     join::{Guard, JoinSecret, SecretTooShort},
     tasks::Tasks,
 };
+use rmcp::ServerHandler;
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
 
@@ -23,6 +25,7 @@ use crate::{
     fleet::{Fleet, FleetService},
     http,
     ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
+    mcp,
     metrics::Metrics,
     mirror::Mirrors,
     runs::{Runs, past::Past},
@@ -92,6 +95,29 @@ pub struct Gateway {
 /// # Errors
 /// See [`StartError`]; nothing is left running.
 pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Result<Gateway, StartError> {
+    start_with(options, listener, deps, mcp::Server::new).await
+}
+
+/// As [`start`], with another answerer of MCP requests behind the same layers: tests of those layers with a client's
+/// own set of tools.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with<H>(
+    options: Options,
+    listener: TcpListener,
+    deps: Deps,
+    handler: impl FnOnce(&http::Face) -> H + Send + 'static,
+) -> Result<Gateway, StartError>
+where
+    H: ServerHandler + Clone + Sync,
+{
+    open(options, listener, deps, Box::new(|face| mcp::router(face, handler(face)))).await
+}
+
+type MakeMcp = Box<dyn FnOnce(&http::Face) -> Router + Send>;
+
+async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: MakeMcp) -> Result<Gateway, StartError> {
     let options = Arc::new(options);
     let addr = listener.local_addr().map_err(StartError::Listener)?;
     let url = options.advertise.clone().unwrap_or_else(|| format!("http://{}", dialable(addr)));
@@ -133,9 +159,10 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     let tasks = core.deps.tasks.clone();
     tasks.spawn_until_stop(upkeep::tick(fleet.clone()));
     tasks.spawn_until_stop(upkeep::sweep(runs.0.clone()));
-    let serving = core.clone();
+    let face = http::Face::new(core.clone());
+    let mcp = make_mcp(&face);
     tasks.spawn(async move {
-        if let Err(error) = http::serve(serving, listener, service).await {
+        if let Err(error) = http::serve(face, listener, service, mcp).await {
             tracing::error!(error = &error as &dyn std::error::Error, "the port is not served any more");
         }
     });

@@ -35,14 +35,20 @@ impl Lab {
     }
 
     /// Counts itself, then prints numbered lines: arguments are its name, how many lines, milliseconds before each,
-    /// and a return code to end with (0 = success).
+    /// a return code to end with (0 = success), and a file to wait for after the first line.
     pub fn lines(&self) -> PathBuf {
         self.counted(
             "lines.do",
-            "args name count pause rc\n\
+            "args name count pause rc until\n\
              forvalues i = 1/`count' {\n\
              \x20   sleep `pause'\n\
              \x20   display \"`name' line `i' of `count'\"\n\
+             \x20   local held = `i' == 1\n\
+             \x20   while `held' {\n\
+             \x20       capture confirm file \"`until'\"\n\
+             \x20       local held = _rc != 0\n\
+             \x20       sleep 10\n\
+             \x20   }\n\
              }\n\
              if `rc' != 0 {\n\
              \x20   error `rc'\n\

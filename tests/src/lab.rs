@@ -133,7 +133,8 @@ impl Lab {
         self.serving("up", &args).await
     }
 
-    async fn serving(&self, name: &str, args: &[&str]) -> Gateway {
+    /// Some command that serves clients, ready to answer.
+    pub async fn serving(&self, name: &str, args: &[&str]) -> Gateway {
         let data = self.path().join(name);
         let mut spec = self.spec(name, args);
         spec.args.extend(["--listen", "127.0.0.1:0", "--data"].map(OsString::from));
@@ -204,8 +205,13 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Runs a prepared command to its end.
-pub async fn finish(mut command: tokio::process::Command) -> Ran {
-    let output = tokio::time::timeout(Duration::from_secs(120), command.output()).await;
+pub async fn finish(command: tokio::process::Command) -> Ran {
+    finish_within(command, Duration::from_secs(120)).await
+}
+
+/// As [`finish`], for one that takes longer.
+pub async fn finish_within(mut command: tokio::process::Command, limit: Duration) -> Ran {
+    let output = tokio::time::timeout(limit, command.output()).await;
     output.expect("the command ends").expect("the command starts").into()
 }
 

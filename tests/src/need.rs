@@ -3,7 +3,8 @@
 //! `corpus` (real logs, `LONGHAUL_CORPUS`), `python-sdk` (the official MCP client, `LONGHAUL_TEST_PYTHON`), `collector` (a
 //! real OTLP receiver, `LONGHAUL_TEST_COLLECTOR`), `tmpfs` (the right to mount one), `second-user` (the right to become
 //! somebody else), `cgroup` (the right to make one), `node` (the official TypeScript SDKs, old and new, in the folder
-//! `LONGHAUL_TEST_NODE_MODULES`, and a `node` on the path).
+//! `LONGHAUL_TEST_NODE_MODULES`, and a `node` on the path), `conformance` (the official conformance suite, the Inspector
+//! and a Node.js for them, in the folder `LONGHAUL_TEST_CONFORMANCE`).
 
 use std::{
     env,
@@ -51,6 +52,11 @@ pub fn node_modules() -> Option<PathBuf> {
     }
     skip("node", "no `node` on the path");
     None
+}
+
+/// The folder with the official conformance suite, the Inspector, and a Node.js for both.
+pub fn conformance() -> Option<PathBuf> {
+    file("conformance", "LONGHAUL_TEST_CONFORMANCE", "ci/conformance/node_modules")
 }
 
 /// A real OTLP receiver, `rotel`.

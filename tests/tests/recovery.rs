@@ -6,7 +6,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use futures_util::future::{join, join_all};
 use longhaul_proto::{
@@ -42,7 +45,15 @@ struct Started {
     rc: i64,
 }
 
-async fn kill(lab: &Lab, gateway: &mut Gateway, agent: &mut Daemon, victim: Victim, wait_for_end_of: Option<RunId>) {
+/// Kills while every run waits for `release` to appear, which it does when the victim is dead.
+async fn kill(
+    lab: &Lab,
+    gateway: &mut Gateway,
+    agent: &mut Daemon,
+    victim: Victim,
+    release: &Path,
+    wait_for_end_of: Option<RunId>,
+) {
     match victim {
         Victim::Gateway => gateway.daemon.kill(),
         Victim::Agent => agent.kill(),
@@ -54,9 +65,11 @@ async fn kill(lab: &Lab, gateway: &mut Gateway, agent: &mut Daemon, victim: Vict
             let supervisors = processes::supervisors(lab.path());
             assert_eq!(supervisors.len(), RUNS.len(), "one for each run: {supervisors:?}");
             supervisors.iter().for_each(|s| processes::signal(s.pid, Signal::KILL));
+            fs::write(release, "").unwrap();
             return;
         }
     }
+    fs::write(release, "").unwrap();
     if let Some(run) = wait_for_end_of {
         let spool = Lab::spool(agent, run);
         wait::until_now(wait::SOON, "a run ends meanwhile", || processes::below(&spool).is_empty().then_some(())).await;
@@ -72,11 +85,15 @@ async fn kill(lab: &Lab, gateway: &mut Gateway, agent: &mut Daemon, victim: Vict
 
 async fn trial(lab: &Lab, gateway: &mut Gateway, agent: &mut Daemon, victim: Victim, number: usize) {
     let file = lab.lines();
+    let release = lab.work().join(format!("release-{number}"));
     let api = gateway.api.clone();
     let mut runs = Vec::new();
     for (name, lines, rc) in RUNS {
         let name = format!("{name}-{number}");
-        let id = api.submit_path(&file, &[&name, &lines.to_string(), "20", &rc.to_string()]).await.run_id;
+        let id = api
+            .submit_path(&file, &[&name, &lines.to_string(), "20", &rc.to_string(), release.to_str().unwrap()])
+            .await
+            .run_id;
         runs.push(Started { id, name, rc });
     }
     let (heard, mut ears): (Vec<_>, Vec<_>) = runs.iter().map(|_| tokio::sync::watch::channel(0)).unzip();
@@ -88,7 +105,7 @@ async fn trial(lab: &Lab, gateway: &mut Gateway, agent: &mut Daemon, victim: Vic
             ears.wait_for(|bytes| *bytes > 0).await.expect("the follower follows");
         }
         let meanwhile = (number % 2 == 1).then_some(runs[0].id);
-        kill(lab, gateway, agent, victim, meanwhile).await;
+        kill(lab, gateway, agent, victim, &release, meanwhile).await;
     };
     let (texts, ()) = join(follows, killing).await;
     for (run, text) in runs.iter().zip(texts) {

@@ -33,7 +33,6 @@ use crate::{
     api::problem::{Problem, problem},
     auth::{self, Gate, Mode, Principal, Scope, gate::NotLoopback, origin::Allowed},
     fleet::FleetService,
-    mcp,
 };
 
 pub use numbers::Numbers;
@@ -89,13 +88,13 @@ pub fn mode(core: &Core) -> Result<Mode, NotLoopback> {
     }
 }
 
-/// Everything the port answers.
-pub fn router(face: &Face, mode: Mode, fleet: FleetService) -> Router {
+/// Everything the port answers; `mcp` is what [`crate::mcp::router`] made.
+pub fn router(face: &Face, mode: Mode, fleet: FleetService, mcp: Router) -> Router {
     let fleet = FleetServer::new(fleet).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
     let gate = Arc::new(Gate { mode, allowed: (*face.allowed).clone(), clock: face.core.deps.clock.clone() });
     Router::new()
         .merge(api::router(face.clone()))
-        .merge(mcp::router(face))
+        .merge(mcp)
         .route_service(&format!("{}{{*call}}", auth::gate::FLEET_PREFIX), fleet)
         .fallback(async || nothing_here())
         .method_not_allowed_fallback(async || wrong_method())
@@ -113,13 +112,12 @@ fn wrong_method() -> Problem {
     problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Wrong method", detail)
 }
 
-/// Serves until the tasks of `core` are asked to stop, then lets what is under way come to its end.
+/// Serves until the tasks of the gateway are asked to stop, then lets what is under way come to its end.
 ///
 /// # Errors
 /// When tokens are switched off where others can reach the port, or the listener fails.
-pub async fn serve(core: Core, listener: TcpListener, fleet: FleetService) -> Result<(), ServeError> {
-    let mode = mode(&core)?;
-    let face = Face::new(core);
-    let router = router(&face, mode, fleet);
+pub async fn serve(face: Face, listener: TcpListener, fleet: FleetService, mcp: Router) -> Result<(), ServeError> {
+    let mode = mode(&face.core)?;
+    let router = router(&face, mode, fleet, mcp);
     serve::run(&face, listener, router).await.map_err(ServeError::Listen)
 }

@@ -72,8 +72,12 @@ stata_run_file waits for the result or returns a run id; get the result with sta
 For several runs at once use stata_submit for each and then one stata_wait. \
 There is no time limit unless you pass one. Only stata_cancel, or stopping its task, ends a run.";
 
-/// The service behind `/mcp` with what stands before it.
-pub fn router(face: &Face) -> Router {
+/// The service behind `/mcp` with what stands before it. `handler` answers; all else (headers, sessions, events that can
+/// be asked for again, callers that go away) is the same whoever does.
+pub fn router<H>(face: &Face, handler: H) -> Router
+where
+    H: ServerHandler + Clone + Sync,
+{
     let core = &face.core;
     let options = face.options();
     let mut config = StreamableHttpServerConfig::default()
@@ -101,8 +105,7 @@ pub fn router(face: &Face) -> Router {
     config.session_store = Some(Arc::new(sessions.clone()));
     core.deps.tasks.spawn_until_stop(reap(manager.clone(), sessions.clone(), options.session_idle));
 
-    let server = Server { face: face.clone() };
-    let service = StreamableHttpService::new(move || Ok(server.clone()), manager, config);
+    let service = StreamableHttpService::new(move || Ok(handler.clone()), manager, config);
     Router::new()
         .route_service("/mcp", service)
         .layer(from_fn_with_state((face.clone(), sessions, tickets), front::pass))
@@ -123,8 +126,15 @@ async fn reap(manager: Arc<LocalSessionManager>, sessions: Sessions, idle: Durat
 
 /// Answers MCP requests. Made anew for every request of the newer era, so it only holds the face.
 #[derive(Clone)]
-struct Server {
+pub struct Server {
     face: Face,
+}
+
+impl Server {
+    /// The tools, resources and tasks of the gateway behind `face`.
+    pub fn new(face: &Face) -> Self {
+        Self { face: face.clone() }
+    }
 }
 
 impl ServerHandler for Server {
