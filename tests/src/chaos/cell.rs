@@ -235,6 +235,8 @@ impl Cell {
     /// Whether the fault makes this end right, besides the run's own.
     pub fn admits(&self, in_focus: bool, state: RunState, cause: Cause) -> bool {
         match self.fault {
+            // Dead between the mark and the spawn: nothing began, and nothing proves it.
+            Kill(Who::Supervisor) if self.moment == SPAWNING => (state, cause) == (RunState::Errored, Cause::Incomplete),
             Kill(Who::Stata) => in_focus && (state, cause) == (RunState::Errored, Cause::Killed),
             HostLost { .. } | HostGone => (state, cause) == (RunState::Errored, Cause::HostRebooted),
             _ => false,
@@ -249,6 +251,16 @@ impl Cell {
     /// Whether the gateway may not know a run for a while, since its ledger does not.
     pub fn may_forget(&self) -> bool {
         matches!(self.fault, LedgerLost | LedgerOld)
+    }
+
+    /// Whether the moment is one of a submission's.
+    pub fn at_submit(&self) -> bool {
+        [BEFORE_COMMIT, AFTER_COMMIT].contains(&self.moment)
+    }
+
+    /// Whether submissions may be refused for a while, since they cannot be recorded.
+    pub fn ledger_fails(&self) -> bool {
+        matches!(self.fault, Full(Side::Gateway)) || matches!(self.fault, Failing(_, check, _) if check.starts_with("ledger."))
     }
 
     /// Whether the moment belongs to the very process that the fault strikes, so that it can do it to itself.

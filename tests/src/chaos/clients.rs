@@ -65,9 +65,10 @@ pub async fn cancel(api: Api, history: History, run: RunId, mode: CancelMode) {
 /// Looks at a run, if the gateway answers. An acknowledged run that is unknown is wrong.
 pub async fn look(api: &Api, history: &History, name: &str, run: RunId, must_resolve: bool) -> Option<RunView> {
     let request = api.request(Method::GET, &format!("/api/v1/runs/{run}")).timeout(SHORT);
+    let before = history.end(run);
     match api::read::<RunView>(request.send().await.ok()?).await {
         Ok(view) => {
-            history.saw(name, &view);
+            history.saw(name, &view, before, !must_resolve);
             Some(view)
         }
         Err(problem) if problem.status == 404 => {
@@ -108,7 +109,8 @@ async fn take(
         let Ok(Some(event)) = tokio::time::timeout(SILENT, events.next()).await else { return false };
         if event.kind == "end" {
             if let Ok(view) = serde_json::from_str::<RunView>(&event.data) {
-                history.saw(name, &view);
+                let before = history.end(view.run_id);
+                history.saw(name, &view, before, false);
                 return view.output_complete;
             }
             return false;

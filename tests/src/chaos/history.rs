@@ -64,16 +64,20 @@ impl History {
         self.with(|h| h.acked.get(name).copied())
     }
 
-    /// Somebody saw a run so: what has ended stays as it is; `lost` may be corrected, once.
-    pub fn saw(&self, name: &str, view: &RunView) {
+    /// The end of a run that somebody has seen by now; to be asked before the next look at it.
+    pub fn end(&self, run: RunId) -> Option<RunView> {
+        self.with(|h| h.ends.get(&run).cloned())
+    }
+
+    /// Somebody saw a run so, having begun to look when `before` was its known end: what has ended stays as it is;
+    /// `lost` may be corrected, once. Where the ledger was put back, an end may be forgotten, but no other may follow.
+    pub fn saw(&self, name: &str, view: &RunView, before: Option<RunView>, may_forget: bool) {
         let end = |v: &RunView| (v.state, v.cause, v.rc, v.attempt);
-        let before = self.with(|h| {
-            let before = h.ends.get(&view.run_id).cloned();
-            if view.state.is_end() {
-                h.ends.insert(view.run_id, view.clone());
-            }
-            before
-        });
+        if view.state.is_end() {
+            self.with(|h| h.ends.insert(view.run_id, view.clone()));
+        } else if may_forget {
+            return;
+        }
         match before {
             Some(before) if before.state != RunState::Lost && end(&before) != end(view) => {
                 self.wrong(format!("{name} had ended as {:?} and is now {:?}", end(&before), end(view)));

@@ -49,7 +49,8 @@ pub async fn judge(trial: &mut Trial) {
         }
     }
     if let Some(list) = get::<RunList>(trial, "/api/v1/runs?limit=100").await {
-        let expected = trial.jobs.len() + 1;
+        let refused = trial.answer.borrow().as_ref().is_some_and(|a| not_recorded(trial, a));
+        let expected = trial.jobs.len() + usize::from(!refused);
         if list.runs.len() != expected {
             let ids: Vec<_> = list.runs.iter().map(|r| format!("{} {:?} {}", r.run_id, r.args, r.state)).collect();
             trial.history.wrong(format!("{expected} runs were asked for, and these are there: {ids:?}"));
@@ -147,9 +148,18 @@ async fn answer(trial: &Trial) {
     let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
     let is_error = answer["result"]["isError"] == true;
     let rebooted = trial.cell.admits(false, RunState::Errored, longhaul_proto::state::Cause::HostRebooted);
+    if not_recorded(trial, &answer) && ran == 0 {
+        return;
+    }
     if is_error && !rebooted || (!is_error && !(ran == 1 && text.contains(&format!("{BY_MCP} line 1 of")))) {
         trial.history.wrong(format!("the call (which ran {ran} times) was answered with: {text}"));
     }
+}
+
+/// A gateway that cannot write its ledger says so, and then there must be no run.
+fn not_recorded(trial: &Trial, answer: &serde_json::Value) -> bool {
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
+    trial.cell.ledger_fails() && text.contains("could not record the run")
 }
 
 fn left_over(site: &Site, mut wrong: impl FnMut(String)) {

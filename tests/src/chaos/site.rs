@@ -164,9 +164,9 @@ impl Site {
         let _ = fs::remove_file(self.faults(side).join(point));
     }
 
-    /// Whether somebody has passed the point with its action.
-    pub fn fired(&self, side: Side, point: &str) -> bool {
-        self.faults(side).join(format!("{point}.fired")).exists()
+    /// Who has passed the point with its action.
+    pub fn fired(&self, side: Side, point: &str) -> Option<i32> {
+        fs::read_to_string(self.faults(side).join(format!("{point}.fired"))).ok()?.parse().ok()
     }
 
     /// Lets go of who is held at a point.

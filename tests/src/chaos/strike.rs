@@ -6,7 +6,7 @@ use longhaul_proto::state::RunState;
 use rustix::process::Signal;
 
 use super::{
-    cell::{Fault, Wire, Who},
+    cell::{Fault, When, Who, Wire},
     clients, raw,
     relay::Mode,
     site::Side,
@@ -172,8 +172,13 @@ fn relays(trial: &Trial, wire: Wire) -> Vec<&super::relay::Relay> {
     }
 }
 
-/// The processes of the run in focus.
+/// The processes of the run in focus; the supervisor that is held, where one is.
 fn of_focus(trial: &Trial, who: Who) -> Vec<i32> {
+    if let (Who::Supervisor, When::Point(side, point)) = (who, trial.cell.moment.when)
+        && point.starts_with("supervisor.")
+    {
+        return trial.site.fired(side, point).into_iter().collect();
+    }
     let Some(run) = trial.history.run(FOCUS) else { return vec![] };
     let (spool, stem) = (run.to_string(), format!("lh-{}.do", run.short()));
     let found = trial.site.of_runs().into_iter().filter(|p| match who {

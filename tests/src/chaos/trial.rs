@@ -75,6 +75,13 @@ pub async fn run(program: &str, cell: Cell, seed: u64, bugs: &[String]) -> Came 
     trial.started(BEFORE).await;
     let (api, history) = (trial.site.api.clone(), trial.history.clone());
     trial.site.tasks.spawn_until_stop(clients::call(api, history, BY_MCP.into(), call, answered));
+    // At the submit commit either may be the one that is struck; later moments are the focus's.
+    if !trial.cell.at_submit() || trial.rng.coin() {
+        let called = async |site: &Site| site.lab.executions(BY_MCP) > 0;
+        if !trial.site.wait(MOMENT, called).await {
+            trial.history.wrong("the call did not run");
+        }
+    }
     trial.strike().await;
     trial.history.note("gates open");
     trial.site.lab.open_gate(BEFORE);
@@ -172,7 +179,7 @@ impl Trial {
                 };
                 self.site.arm(side, point, action);
                 self.submit(FOCUS).await;
-                if !self.site.wait(MOMENT, async |site| site.fired(side, point)).await {
+                if !self.site.wait(MOMENT, async |site| site.fired(side, point).is_some()).await {
                     self.history.wrong(format!("the moment {point} did not come"));
                 }
                 self.history.note(format!("{point}: {action}"));
