@@ -45,13 +45,13 @@ impl Owner {
             // Nobody else writes here; an agent before us may have been killed while it did.
             let _ = self.blocking(Spool::clear_unfinished).await;
         }
-        let cluster_id = submission.map(|s| s.cluster_id).unwrap_or_default();
+        let asked = submission.as_ref().map(Facts::asked).unwrap_or_default();
         self.status.send_modify(|status| {
             status.attempt = attempt.number;
             status.revoked = attempt.kind == AttemptKind::Revoked;
             status.facts = Arc::new(match &plan {
-                Some(plan) => Facts::of(plan, &cluster_id),
-                None => Facts { cluster_id, ..Facts::default() },
+                Some(plan) => asked.planned(plan),
+                None => asked,
             });
         });
         if let Some(outcome) = outcome {

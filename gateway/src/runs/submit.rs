@@ -21,7 +21,7 @@ use super::{
 use crate::{
     auth::principal::Principal,
     fleet::Seat,
-    ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record},
+    ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY},
     metrics::count,
 };
 
@@ -73,7 +73,7 @@ async fn record(
         // The same call again must not depend on any agent.
         let key = &checked.submission.key;
         match inner.ledger.by_key(&who.name, key).await.map_err(SubmitError::Ledger)? {
-            Some((run, body)) if body == checked.body => return earlier(inner, run, Joined::Key).await,
+            Some((run, body)) if body == checked.body || body == UNKNOWN_BODY => return earlier(inner, run, Joined::Key).await,
             Some((run, _)) => return Err(SubmitError::KeyTaken { key: key.clone(), run }),
             None => {}
         }

@@ -51,7 +51,9 @@ pub async fn judge(trial: &mut Trial) {
     if let Some(list) = get::<RunList>(trial, "/api/v1/runs?limit=100").await {
         let refused = trial.answer.borrow().as_ref().is_some_and(|a| not_recorded(trial, a));
         let expected = trial.jobs.len() + usize::from(!refused);
-        if list.runs.len() != expected {
+        let superseded = |r: &&RunView| r.message.as_deref().is_some_and(|m| m.contains("the same call was made before"));
+        let second = list.runs.iter().filter(superseded).count();
+        if list.runs.len() != expected + second || (second > 0 && !trial.cell.may_forget()) {
             let ids: Vec<_> = list.runs.iter().map(|r| format!("{} {:?} {}", r.run_id, r.args, r.state)).collect();
             trial.history.wrong(format!("{expected} runs were asked for, and these are there: {ids:?}"));
         }
@@ -149,6 +151,10 @@ async fn answer(trial: &Trial) {
     let is_error = answer["result"]["isError"] == true;
     let rebooted = trial.cell.admits(false, RunState::Errored, longhaul_proto::state::Cause::HostRebooted);
     if not_recorded(trial, &answer) && ran == 0 {
+        return;
+    }
+    // The ledger had forgotten the call when it was made again; then an agent came back with its run.
+    if trial.cell.may_forget() && ran == 1 && text.contains("the same call was made before") {
         return;
     }
     if is_error && !rebooted || (!is_error && !(ran == 1 && text.contains(&format!("{BY_MCP} line 1 of")))) {
