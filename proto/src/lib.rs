@@ -7,6 +7,7 @@
 //! - [`ids`] and [`clock`] and [`tasks`]: names, time and spawning are passed in, so that tests can replay them;
 //! - [`state`]: a run's states and causes, and the one table that says what each end means to whom;
 //! - [`durable`]: every write that must survive a crash;
+//! - [`faults`]: named stop points and deliberate bugs for tests, absent from the shipped program;
 //! - [`join`]: gateway and agent prove a shared secret to each other;
 //! - [`telemetry`]: tracing to stderr and, when asked, to an OTLP endpoint;
 //! - [`version`]: which versions of the protocol work together.
@@ -14,6 +15,7 @@
 pub mod api;
 pub mod clock;
 pub mod durable;
+pub mod faults;
 pub mod ids;
 pub mod join;
 pub mod state;

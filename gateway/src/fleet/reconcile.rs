@@ -12,9 +12,11 @@ use longhaul_proto::{
     wire::{self, Verdict, run_event::Event, submission::Source},
 };
 
+use tokio::sync::oneshot;
+
 use super::{Seat, floor::pool_name, placement::Need};
 use crate::{
-    ledger::{Dedupe, Inserted, LedgerError, NewRun, Record},
+    ledger::{Dedupe, LedgerError, NewRun, Record},
     runs::{Inner, active::Command, check, submit::new_record},
 };
 
@@ -41,6 +43,7 @@ pub(super) async fn verdicts(
             None if summary.revoked => {}
             None => {
                 inner.past.unknown(run);
+                supersede(inner, summary, run).await?;
                 import(inner, info, run, ended);
             }
             Some(record) if !record.state.is_end() => {
@@ -100,6 +103,22 @@ async fn adopt(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, attempt: 
     let _ = active.mailbox.send(Command::Adopt { agent_id, host, pool, attempt }).await;
 }
 
+/// A ledger that was put back does not know the call of this run, and may have recorded it a second time meanwhile.
+async fn supersede(inner: &Arc<Inner>, summary: &wire::RunSummary, run: RunId) -> Result<(), LedgerError> {
+    if summary.key.is_empty() {
+        return Ok(());
+    }
+    let Some((second, _)) = inner.ledger.by_key(&summary.principal, &summary.key).await? else { return Ok(()) };
+    let Some(active) = inner.table.get(second).filter(|_| second != run) else { return Ok(()) };
+    let (reply, done) = oneshot::channel();
+    if active.mailbox.send(Command::Supersede { by: run, reply }).await.is_ok() {
+        tracing::warn!(%run, %second, "a call was recorded twice; the run that an agent has stays");
+        // Before the agent is given anything. An error: it had begun, or has ended.
+        let _ = done.await;
+    }
+    Ok(())
+}
+
 fn import(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, ended: bool) {
     if !inner.table.importing(run) {
         return;
@@ -140,23 +159,29 @@ async fn fetch(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, seat: Opt
     if record.created_ms == 0 {
         record.created_ms = inner.deps.clock.unix_ms();
     }
-    // The same call made again, and an equal request, find it as they would have.
+    // The same call made again is this run, whatever the ledger has forgotten; an equal request finds it likewise.
     let shape = || check::shape(&record.principal, &submission, &record.detail.source);
     let dedupe = match snapshot.code_sha256.as_str() {
         // Equal to any code, and that would be too much.
         "" => Dedupe::default(),
         code => Dedupe { shape: shape(), code: code.to_owned(), join_since_ms: None },
     };
-    let named = !submission.key.is_empty() && !submission.request_sha256.is_empty();
-    let key = named.then(|| (submission.key.clone(), submission.request_sha256.clone()));
-    let mut new = NewRun { record: record.clone(), submission, key, dedupe };
-    let mut inserted = inner.ledger.insert(new.clone()).await;
-    if matches!(inserted, Ok(Inserted::Joined(..)) | Err(LedgerError::KeyTaken(_))) {
-        // The key was given to another run meanwhile; this one keeps its own record all the same.
-        new.key = None;
-        inserted = inner.ledger.insert(new).await;
+    // A submission of an older version does not say the digest: it is `UNKNOWN_BODY` then.
+    let key = (!submission.key.is_empty()).then(|| (submission.key.clone(), submission.request_sha256.clone()));
+    let new = NewRun { record: record.clone(), submission, key, dedupe };
+    loop {
+        match inner.ledger.insert(new.clone()).await {
+            Ok(_) => break,
+            // It is there already: a commit that failed only in its answer.
+            Err(LedgerError::LostRace(_)) => break,
+            Err(LedgerError::Storage(error)) => {
+                tracing::error!(%run, %error, "cannot record an imported run; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(inner.options.backoff.1);
+            }
+            Err(error) => return Err(error.to_string()),
+        }
     }
-    inserted.map_err(|e| e.to_string())?;
     inner.keep(record, None, seat, Vec::new());
     Ok(())
 }
