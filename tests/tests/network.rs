@@ -62,7 +62,7 @@ async fn a_run_that_ends_while_the_network_is_cut_is_delivered_once() {
     let gateway = lab.gateway().await;
     let behind = Behind::new(&lab, &gateway).await;
     let run = gateway.api.submit_path(&lab.gated(), &["cut"]).await.run_id;
-    let next = SubmitRequest { args: vec!["next".into(), "5".into(), "0".into(), "0".into()], ..path(&lab.lines()) };
+    let next = lines(&lab, ["next", "5", "0", "0"]);
     let next = gateway.api.submit(&next).await.unwrap().run.run_id;
     let (heard, mut hears) = tokio::sync::watch::channel(0);
     let tasks = Tasks::new();
@@ -110,8 +110,8 @@ async fn a_short_cut_costs_nothing_but_time() {
     let lab = lab!();
     let gateway = lab.gateway().await;
     let behind = Behind::new(&lab, &gateway).await;
-    let args: Vec<String> = ["short", "200", "20", "9"].map(str::to_owned).into();
-    let run = gateway.api.submit(&SubmitRequest { args, ..path(&lab.lines()) }).await.unwrap().run.run_id;
+    let request = lines(&lab, ["short", "200", "20", "9"]);
+    let run = gateway.api.submit(&request).await.unwrap().run.run_id;
     let (heard, mut hears) = tokio::sync::watch::channel(0);
     let tasks = Tasks::new();
     let follower = tasks.spawn(sse::follow(gateway.api.clone(), run, heard));
@@ -137,6 +137,9 @@ async fn a_short_cut_costs_nothing_but_time() {
     assert_eq!(lab.executions("short"), 1);
 }
 
-fn path(path: &std::path::Path) -> SubmitRequest {
-    SubmitRequest { path: Some(path.to_str().unwrap().to_owned()), ..SubmitRequest::default() }
+/// A run of numbered lines, which waits for no file but one that is there.
+fn lines(lab: &Lab, args: [&str; 4]) -> SubmitRequest {
+    let path = lab.lines().to_str().unwrap().to_owned();
+    let args = args.into_iter().map(str::to_owned).chain([path.clone()]).collect();
+    SubmitRequest { path: Some(path), args, ..SubmitRequest::default() }
 }

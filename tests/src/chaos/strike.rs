@@ -46,9 +46,9 @@ pub async fn strike(trial: &mut Trial, held: Option<(Side, &'static str)>) {
             let lost = trial
                 .site
                 .wait(PATIENCE, async |_| match history.run(FOCUS) {
-                    Some(run) => clients::look(&api, &history, FOCUS, run, true)
-                        .await
-                        .is_some_and(|v| v.state == RunState::Lost),
+                    Some(run) => {
+                        clients::look(&api, &history, FOCUS, run, true).await.is_some_and(|v| v.state == RunState::Lost)
+                    }
                     None => false,
                 })
                 .await;
