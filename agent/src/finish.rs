@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use longhaul_proto::faults;
+
 use crate::{
     live::LiveReader,
     spool::{Artifact, Ending, Exit, Location, OutcomeRecord, Plan, Spool},
@@ -77,7 +79,13 @@ pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io
         artifacts: plan.as_ref().map(|p| artifacts(spool, p, exit.started_at_ms, exit.log.len)).unwrap_or_default(),
         view: view.map(|v| (v.start, v.end)),
     };
+    // Whoever wrote here is done or dead; a supervisor that was killed left its things.
+    if let Err(error) = spool.clear() {
+        tracing::warn!(run = %spool.run(), %error, "temporary files of the run stay");
+    }
+    faults::point("agent.before_outcome");
     spool.write(&spool.outcome(), &record)?;
+    faults::point("agent.after_outcome");
     Ok(record)
 }
 

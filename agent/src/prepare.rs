@@ -126,7 +126,11 @@ impl Preparer {
                 let code = source::unpack(bundle, &spool.work())?;
                 Ok((code, bundle.entry.clone()))
             }
-            None => Err(Problem { cause: Cause::Malformed, text: "the request names no code".to_owned() }),
+            None => Err(Problem {
+                cause: Cause::Malformed,
+                text: "the request names no code that this agent knows; if its gateway is newer, upgrade the agent"
+                    .to_owned(),
+            }),
         }
     }
 

@@ -6,8 +6,9 @@ use std::{net::SocketAddr, time::Duration};
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use longhaul_proto::{
-    MAX_MESSAGE, PROTOCOL,
+    MAX_MESSAGE,
     join::{Greeting, JoinSecret, Proof},
+    version,
     wire::{self, Verdict, fleet_client::FleetClient},
 };
 use tokio::net::TcpStream;
@@ -46,8 +47,8 @@ enum LinkError {
     Slow,
     #[error(transparent)]
     NotJoined(#[from] longhaul_proto::join::NotJoined),
-    #[error("the gateway speaks protocol {0} and this agent {PROTOCOL}: install the same version on both")]
-    Protocol(u32),
+    #[error("{0}")]
+    Protocol(String),
     #[error("the gateway refused")]
     Refused(#[source] Box<tonic::Status>),
     #[error("the gateway asks to register again")]
@@ -176,8 +177,8 @@ impl Registrar {
         let greeting = Greeting::new(self.secret.clone()).map_err(LinkError::Greeting)?;
         let hello = tokio::time::timeout(STEP, client.hello(greeting.request())).await;
         let reply = hello.map_err(|_| LinkError::Slow)??.into_inner();
-        if reply.protocol != PROTOCOL {
-            return Err(LinkError::Protocol(reply.protocol));
+        if let Some(words) = version::objection("agent", "gateway", reply.protocol, &reply.version) {
+            return Err(LinkError::Protocol(words));
         }
         let proof = greeting.prove(&reply)?;
         Ok(Link { client, proof })

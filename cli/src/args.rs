@@ -110,6 +110,9 @@ pub(crate) struct Up {
     /// Answer without a token; on loopback addresses only.
     #[arg(long)]
     pub(crate) no_auth: bool,
+    /// The ledger was restored from a backup: what waits in it may have been executed since, and is held back.
+    #[arg(long)]
+    pub(crate) restored: bool,
 }
 
 /// `gateway`.
@@ -124,6 +127,9 @@ pub(crate) struct Gateway {
     /// Answer without a token; on loopback addresses only.
     #[arg(long)]
     pub(crate) no_auth: bool,
+    /// The ledger was restored from a backup: what waits in it may have been executed since, and is held back.
+    #[arg(long)]
+    pub(crate) restored: bool,
 }
 
 /// `agent`.
@@ -389,12 +395,14 @@ impl Cli {
                 s.seats = up.seats;
                 s.roots = (!up.root.is_empty()).then(|| up.root.clone());
                 s.no_auth = up.no_auth.then_some(true);
+                s.restored = up.restored.then_some(true);
                 up.engine.put(s);
             }
             Command::Gateway(gateway) => {
                 s.listen = gateway.listen.clone();
                 s.advertise = gateway.advertise.clone();
                 s.no_auth = gateway.no_auth.then_some(true);
+                s.restored = gateway.restored.then_some(true);
             }
             Command::Agent(agent) => {
                 s.gateway = agent.gateway.clone();

@@ -13,6 +13,8 @@ pub struct Options {
     pub no_auth: bool,
     /// The secret shared with the agents; `None` = the line in `<data>/join-secret`, made when missing.
     pub join_secret: Option<String>,
+    /// The ledger was restored from a backup: what waits in it may have been executed since, and is not started.
+    pub restored: bool,
     /// Seats by pool that overrule what agents were told.
     pub pools: BTreeMap<String, u32>,
 
@@ -64,6 +66,7 @@ impl Default for Options {
             advertise: None,
             no_auth: false,
             join_secret: None,
+            restored: false,
             pools: BTreeMap::new(),
             heartbeat: s(2),
             silent_after: s(8),

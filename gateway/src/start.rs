@@ -28,7 +28,7 @@ use crate::{
     mcp,
     metrics::Metrics,
     mirror::Mirrors,
-    runs::Runs,
+    runs::{Runs, past::Past},
     upkeep,
 };
 
@@ -146,8 +146,9 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     agents.retain(|agent| agent.seen_ms >= since_ms);
     let metrics = Arc::new(Metrics::default());
     let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, url.clone(), agents);
+    let past = Past::of(&*ledger, options.restored).await.map_err(StartError::Ledger)?;
     let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
-    let runs = Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, metrics.clone(), deps.clone());
+    let runs = Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, past, metrics.clone(), deps.clone());
     let incarnation = deps.ids.name();
     let core =
         Core { options, runs: runs.clone(), ledger, metrics, task_key, deps, addr, url: url.clone(), incarnation };

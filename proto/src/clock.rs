@@ -25,7 +25,7 @@ struct System {
 impl Source for System {
     fn unix_ms(&self) -> i64 {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+        i64::try_from(now.as_millis()).unwrap_or(i64::MAX).saturating_add(crate::faults::clock_offset_ms())
     }
     fn monotonic(&self) -> Duration {
         self.start.elapsed()

@@ -10,6 +10,8 @@ use std::{
     path::Path,
 };
 
+use crate::faults;
+
 /// Mode of every file we make: the owner alone.
 pub const FILE_MODE: u32 = 0o600;
 /// Mode of every folder we make.
@@ -27,9 +29,12 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     name.push(format!(".{}.tmp", std::process::id()));
     let temp = folder.join(name);
     let written = (|| {
+        faults::check("durable.write")?;
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&temp)?;
         file.write_all(content)?;
-        file.sync_all()?;
+        if !(faults::bug("exit_not_synced") && path.ends_with("exit.json")) {
+            file.sync_all()?;
+        }
         fs::rename(&temp, path)
     })();
     if written.is_err() {
@@ -52,6 +57,7 @@ impl Batch {
     /// # Errors
     /// Any failure of the file system.
     pub fn write(&mut self, path: &Path, content: &[u8]) -> io::Result<()> {
+        faults::check("durable.write")?;
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
         file.write_all(content)?;
         self.0.push(file);
@@ -167,6 +173,20 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// Whether this is a name under which [`replace`] or [`create_exclusive`] writes in some other process: left over when
+/// that process is known to be dead.
+pub fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let mut parts = name.rsplit('.');
+    let writer = match parts.next() {
+        Some("tmp") => parts.next(),
+        // `NAME.PID.ThreadId(N).new`
+        Some("new") => parts.nth(1),
+        _ => None,
+    };
+    writer.and_then(|pid| pid.parse().ok()).is_some_and(|pid: u32| pid != std::process::id())
+}
+
 fn folder_of(path: &Path) -> io::Result<&Path> {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Ok(Path::new(".")),
@@ -204,6 +224,22 @@ mod tests {
         assert_eq!(fs::read(path("attempt-1")).unwrap(), b"started\n");
         assert_eq!(fs::read(path("request")).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn unfinished_names_are_told_from_others() {
+        let mine = std::process::id();
+        for (name, want) in [
+            ("exit.json.1.tmp".to_owned(), true),
+            ("attempt-1.1.ThreadId(5).new".to_owned(), true),
+            (format!("exit.json.{mine}.tmp"), false),
+            (format!("attempt-1.{mine}.ThreadId(5).new"), false),
+            ("exit.json".to_owned(), false),
+            ("results.new".to_owned(), false),
+            ("tmp".to_owned(), false),
+        ] {
+            assert_eq!(is_unfinished(Path::new(&name)), want, "{name}");
+        }
     }
 
     #[test]

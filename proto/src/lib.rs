@@ -7,17 +7,21 @@
 //! - [`ids`] and [`clock`] and [`tasks`]: names, time and spawning are passed in, so that tests can replay them;
 //! - [`state`]: a run's states and causes, and the one table that says what each end means to whom;
 //! - [`durable`]: every write that must survive a crash;
+//! - [`faults`]: named stop points and deliberate bugs for tests, absent from the shipped program;
 //! - [`join`]: gateway and agent prove a shared secret to each other;
-//! - [`telemetry`]: tracing to stderr and, when asked, to an OTLP endpoint.
+//! - [`telemetry`]: tracing to stderr and, when asked, to an OTLP endpoint;
+//! - [`version`]: which versions of the protocol work together.
 
 pub mod api;
 pub mod clock;
 pub mod durable;
+pub mod faults;
 pub mod ids;
 pub mod join;
 pub mod state;
 pub mod tasks;
 pub mod telemetry;
+pub mod version;
 
 /// Messages and services generated from the `.proto` files, where the prose is.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used)]
@@ -25,7 +29,7 @@ pub mod wire {
     include!("wire/longhaul.v1.rs");
 }
 
-/// Version of the gateway-agent protocol; both sides say theirs in `Hello`.
+/// Version of the gateway-agent protocol; both sides say theirs in `Hello`. See [`version`] for when it is raised.
 pub const PROTOCOL: u32 = 1;
 
 /// Largest chunk of output in one message, bytes.

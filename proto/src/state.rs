@@ -187,6 +187,21 @@ impl RunState {
         }
     }
 
+    /// The cause that says no more than the end itself: for an end whose own cause this version does not know. `None`
+    /// while the run has not ended.
+    pub fn plain_cause(self) -> Option<Cause> {
+        match self {
+            Self::Queued | Self::Starting | Self::Running => None,
+            Self::Succeeded => Some(Cause::Completed),
+            Self::Failed => Some(Cause::StataError),
+            Self::Errored => Some(Cause::Incomplete),
+            Self::TimedOut => Some(Cause::RunTimeout),
+            Self::Cancelled => Some(Cause::CancelRequested),
+            Self::Rejected => Some(Cause::Malformed),
+            Self::Lost => Some(Cause::AgentGone),
+        }
+    }
+
     /// Whether a pool's seat is held in this state.
     pub fn holds_seat(self) -> bool {
         matches!(self, Self::Starting | Self::Running)

@@ -16,14 +16,18 @@
 
 pub mod api;
 pub mod bench;
+pub mod chaos;
 pub mod conformance;
 pub mod daemon;
 pub mod do_files;
 pub mod lab;
+pub mod ledger;
 pub mod mcp;
+pub mod mount;
 pub mod need;
 pub mod picture;
 pub mod processes;
+pub mod relay;
 pub mod sse;
 pub mod wait;
 

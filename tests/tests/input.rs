@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use longhaul_proto::{
     api::{Problem, SubmitRequest},
@@ -13,7 +13,8 @@ use longhaul_tests::{
     lab,
     lab::{Gateway, Lab},
     mcp::Mcp,
-    need, processes, wait,
+    mount::Mount,
+    processes, wait,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -222,38 +223,13 @@ async fn hostile_characters_are_data_and_never_code() {
     nothing_left(&lab, &gateway).await;
 }
 
-/// A file system of the test's own.
-struct Mount(std::path::PathBuf);
-
-impl Mount {
-    fn new(lab: &Lab, size: &str) -> Option<Self> {
-        let at = lab.path().join("small");
-        fs::create_dir(&at).unwrap();
-        let made = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0755"), "none"])
-            .arg(&at)
-            .output();
-        if made.as_ref().is_ok_and(|m| m.status.success()) {
-            return Some(Self(at));
-        }
-        need::skip("tmpfs", &format!("cannot mount one: {made:?}"));
-        None
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[tokio::test]
 async fn a_spool_without_room_takes_no_run_and_a_full_one_says_so() {
     let lab = lab!();
-    let Some(mount) = Mount::new(&lab, "8m") else { return };
+    let Some(mount) = Mount::new(&lab.path().join("small"), "8m") else { return };
     let gateway = lab.gateway().await;
     let mut spec = lab.agent_spec("stata1", &gateway, &[]);
-    let data = mount.0.join("stata1");
+    let data = mount.path().join("stata1");
     let at = spec.args.iter().position(|a| a == "--data").unwrap() + 1;
     spec.args[at] = data.clone().into();
     let mut agent = longhaul_tests::daemon::Daemon::start("stata1", &data, spec);

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use longhaul_proto::{state::Cause, telemetry, wire};
+use longhaul_proto::{faults, state::Cause, telemetry, wire};
 use tracing::Instrument;
 
 use super::{Facts, Refused, owner::Owner};
@@ -18,7 +18,9 @@ impl Owner {
     pub(super) async fn begin(&mut self, submission: wire::Submission, attempt: u32) -> Result<(), Refused> {
         self.usable().map_err(Refused::Io)?;
         match self.attempt() {
-            Some(seen) if seen.number > attempt => return Err(Refused::Older { asked: attempt, seen: seen.number }),
+            Some(seen) if seen.number > attempt && !faults::bug("lower_attempt_accepted") => {
+                return Err(Refused::Older { asked: attempt, seen: seen.number });
+            }
             Some(seen) if seen.number == attempt => {
                 return match seen.kind {
                     AttemptKind::Started => Ok(()),
@@ -26,6 +28,7 @@ impl Owner {
                 };
             }
             Some(seen) if seen.kind == AttemptKind::Started => return Err(Refused::Begun(seen.number)),
+            None if self.was_let_go().await.map_err(Refused::Io)? => return Err(Refused::LetGo),
             _ => {}
         }
         let span = tracing::info_span!(
@@ -63,6 +66,10 @@ impl Owner {
         if status.trouble.is_empty() { Ok(()) } else { Err(io::Error::other(status.trouble.clone())) }
     }
 
+    fn was_let_go(&self) -> impl Future<Output = io::Result<bool>> + Send + use<> {
+        self.blocking(|spool| Ok(spool.was_let_go()))
+    }
+
     fn set_attempt(&mut self, attempt: u32, revoked: bool) {
         self.status.send_modify(|status| {
             status.attempt = attempt;
@@ -73,20 +80,19 @@ impl Owner {
     /// Lays out the run and starts its supervisor. What goes wrong is the run's end, told like any other.
     pub(super) async fn start(&mut self, submission: wire::Submission, attempt: u32) {
         let context = Arc::clone(&self.context);
-        let cluster_id = submission.cluster_id.clone();
+        let asked = Facts::asked(&submission);
         let begun = self.blocking(move |spool| {
             let prepared = context.preparer.prepare(spool, &submission, attempt);
+            faults::point("agent.before_supervisor");
             Ok(prepared.map(|plan| (plan, context.executor.start(spool))))
         });
         match begun.await {
             Ok(Ok((plan, started))) => {
-                self.status.send_modify(|status| status.facts = Arc::new(Facts::of(&plan, &cluster_id)));
+                self.status.send_modify(|status| status.facts = Arc::new(asked.planned(&plan)));
                 self.supervised(started);
             }
             Ok(Err(problem)) => {
-                self.status.send_modify(|status| {
-                    status.facts = Arc::new(Facts { cluster_id, ..Facts::default() });
-                });
+                self.status.send_modify(|status| status.facts = Arc::new(asked));
                 self.never_began(attempt, problem).await;
             }
             Err(error) => {
@@ -160,6 +166,8 @@ impl Owner {
             Some(seen) if seen.number == attempt => return Ok(seen.kind == AttemptKind::Revoked),
             // A run that was begun under another number is not the caller's to place again.
             Some(seen) if seen.kind == AttemptKind::Started => return Ok(false),
+            // It was executed and forgotten, and whoever asks has an old ledger.
+            None if self.was_let_go().await? => return Ok(false),
             _ => {}
         }
         let decided = self.blocking(move |spool| {

@@ -52,6 +52,9 @@ pub enum Refused {
     /// An earlier attempt was started here.
     #[error("attempt {0} of this run was started here; a run is never begun twice")]
     Begun(u32),
+    /// The run was executed here, and its spool is gone.
+    #[error("this run was executed here and then let go of, as its gateway said; a run is never begun twice")]
+    LetGo,
     /// No room.
     #[error("{0}")]
     NoRoom(String),

@@ -14,6 +14,7 @@ use longhaul_proto::{
     ids::RunId,
     join::Guard,
     tasks::Tasks,
+    version,
     wire::{self, agent_server::Agent},
 };
 use tonic::{Request, Response, Status};
@@ -51,7 +52,11 @@ fn run_id(text: &str) -> Result<RunId, Status> {
 #[tonic::async_trait]
 impl Agent for Service {
     async fn hello(&self, request: Request<wire::HelloRequest>) -> Result<Response<wire::HelloReply>, Status> {
-        Ok(Response::new(self.guard.hello(request.get_ref(), self.identity.agent_id())))
+        let hello = request.get_ref();
+        if let Some(words) = version::objection("agent", "gateway", hello.protocol, &hello.version) {
+            return Err(Status::failed_precondition(words));
+        }
+        Ok(Response::new(self.guard.hello(hello, self.identity.agent_id())))
     }
 
     async fn describe(&self, request: Request<wire::DescribeRequest>) -> Result<Response<wire::DescribeReply>, Status> {

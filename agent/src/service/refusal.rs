@@ -22,7 +22,7 @@ pub(crate) fn text(error: &dyn Error) -> String {
 pub(super) fn status(refused: Refused) -> Status {
     let words = text(&refused);
     match refused {
-        Refused::Older { .. } | Refused::Revoked(_) | Refused::Begun(_) | Refused::NoEngine(_) => {
+        Refused::Older { .. } | Refused::Revoked(_) | Refused::Begun(_) | Refused::LetGo | Refused::NoEngine(_) => {
             Status::failed_precondition(words)
         }
         Refused::NoRoom(_) => Status::resource_exhausted(words),

@@ -20,6 +20,9 @@
 //!
 //! The supervisor writes markers and facts, the agent writes wishes and verdicts; no file has two writers but
 //! `exit.json` and `ending.json`, which the agent writes when it has proof that no supervisor can.
+//!
+//! Of a run that was let go of, `<run id>.done` stays beside the folders: a gateway whose ledger was restored from an
+//! old backup may ask for that run again, and must not hear that it never began.
 
 mod attempts;
 mod records;
@@ -49,7 +52,9 @@ pub const OLDEST_FORMAT: u32 = 1;
 
 /// Extension of a folder that is being removed.
 const FORGOTTEN: &str = "forgotten";
-/// How long the proof of a revoked attempt is kept: 30 days, as records are.
+/// Extension of what stays of a run that was let go of.
+const DONE: &str = "done";
+/// How long the proof of a revoked attempt, and that of a run that was let go of, is kept: 30 days, as records are.
 const PROOF_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
 
 /// All runs' folders of one agent.
@@ -81,6 +86,10 @@ impl SpoolRoot {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == FORGOTTEN) {
                 let _ = durable::remove_folder(&path);
+            }
+            let modified = || fs::metadata(&path).map(|m| m.mtime() * 1000);
+            if path.extension().is_some_and(|e| e == DONE) && modified().is_ok_and(|at| now_ms - at > PROOF_KEPT_MS) {
+                let _ = fs::remove_file(&path);
             }
         }
         for spool in self.list()? {
@@ -271,11 +280,43 @@ impl Spool {
         let _ = fs::remove_file(self.reserve());
     }
 
-    /// Lets go of everything: first out of the way under another name, so that a crash leaves no half of it.
+    /// Whether the run was executed here and then let go of.
+    pub fn was_let_go(&self) -> bool {
+        self.folder.with_extension(DONE).exists()
+    }
+
+    /// Removes what is of no use after the end: temporary files, the reserve, and names under which somebody was writing
+    /// when he was killed. Only for whoever knows that nobody writes here any more.
+    ///
+    /// # Errors
+    /// When temporary files cannot be removed or the folder cannot be listed.
+    pub fn clear(&self) -> io::Result<()> {
+        self.release_reserve();
+        self.clear_unfinished()?;
+        durable::remove_folder(&self.tmp())
+    }
+
+    /// Removes names under which other processes were writing when they were killed.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn clear_unfinished(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if durable::is_unfinished(&path) {
+                let _ = fs::remove_file(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of everything but the proof that it was here: first out of the way under another name, so that a crash
+    /// leaves no half of it.
     ///
     /// # Errors
     /// Any failure of the file system.
     pub fn remove(&self) -> io::Result<()> {
+        durable::create_exclusive(&self.folder.with_extension(DONE), b"done\n")?;
         let aside = self.folder.with_extension(FORGOTTEN);
         fs::rename(&self.folder, &aside)?;
         durable::remove_folder(&aside)

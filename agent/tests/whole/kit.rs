@@ -197,13 +197,22 @@ impl Gateway {
     }
 
     pub(crate) async fn cancel(&self, run: &str, mode: wire::CancelMode) -> wire::CancelReply {
-        let request = wire::CancelRequest { run_id: run.to_owned(), mode: mode as i32, by: "ada".into() };
+        self.cancel_as(run, mode as i32).await
+    }
+
+    /// With any number for the way.
+    pub(crate) async fn cancel_as(&self, run: &str, mode: i32) -> wire::CancelReply {
+        let request = wire::CancelRequest { run_id: run.to_owned(), mode, by: "ada".into() };
         self.client.clone().cancel(self.ask(request)).await.unwrap().into_inner()
     }
 
     pub(crate) async fn revoke(&self, run: &str, attempt: u32) -> bool {
+        self.try_revoke(run, attempt).await.unwrap()
+    }
+
+    pub(crate) async fn try_revoke(&self, run: &str, attempt: u32) -> Result<bool, Status> {
         let request = wire::RevokeRequest { run_id: run.to_owned(), attempt };
-        self.client.clone().revoke(self.ask(request)).await.unwrap().into_inner().revoked
+        Ok(self.client.clone().revoke(self.ask(request)).await?.into_inner().revoked)
     }
 
     pub(crate) async fn forget(&self, request: wire::ForgetRequest) -> wire::ForgetReply {

@@ -9,6 +9,7 @@ mod cancel;
 mod death;
 mod executor;
 mod fence;
+mod golden;
 mod kit;
 mod outcome;
 mod register;
@@ -30,8 +31,16 @@ fn main() -> ExitCode {
 
 fn run_tests() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let groups =
-        [executor::TESTS, outcome::TESTS, source::TESTS, cancel::TESTS, fence::TESTS, death::TESTS, register::TESTS];
+    let groups = [
+        executor::TESTS,
+        outcome::TESTS,
+        source::TESTS,
+        cancel::TESTS,
+        fence::TESTS,
+        death::TESTS,
+        register::TESTS,
+        golden::TESTS,
+    ];
     let chosen: Vec<Test> = groups
         .into_iter()
         .flatten()

@@ -9,10 +9,12 @@ use std::{
 };
 
 use longhaul_proto::{
+    PROTOCOL,
     join::{Guard, JoinSecret},
     state::RunState,
     wire::{
         self,
+        agent_client::AgentClient,
         fleet_server::{Fleet, FleetServer},
     },
 };
@@ -29,6 +31,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_agent_registers_beats_and_starts_over", registers),
     ("verdicts_of_the_gateway_are_carried_out", verdicts),
     ("a_gateway_without_the_secret_learns_nothing", stranger),
+    ("a_gateway_one_version_apart_works_and_one_further_away_is_refused", versions),
+    ("words_of_a_newer_gateway_end_no_run", newer_words),
 ];
 
 #[derive(Clone)]
@@ -38,6 +42,8 @@ struct Fake {
     beats: Arc<AtomicU32>,
     known: Arc<AtomicBool>,
     verdicts: Arc<Mutex<Vec<wire::RunVerdict>>>,
+    protocol: Arc<AtomicU32>,
+    hellos: Arc<AtomicU32>,
 }
 
 impl Fake {
@@ -48,6 +54,8 @@ impl Fake {
             beats: Arc::default(),
             known: Arc::new(AtomicBool::new(true)),
             verdicts: Arc::default(),
+            protocol: Arc::new(AtomicU32::new(PROTOCOL)),
+            hellos: Arc::default(),
         }
     }
 
@@ -72,7 +80,9 @@ impl Fake {
 #[tonic::async_trait]
 impl Fleet for Fake {
     async fn hello(&self, request: Request<wire::HelloRequest>) -> Result<Response<wire::HelloReply>, Status> {
-        Ok(Response::new(self.guard.hello(request.get_ref(), "gateway")))
+        self.hellos.fetch_add(1, Ordering::SeqCst);
+        let reply = self.guard.hello(request.get_ref(), "gateway");
+        Ok(Response::new(wire::HelloReply { protocol: self.protocol.load(Ordering::SeqCst), ..reply }))
     }
 
     async fn register(&self, request: Request<wire::RegisterRequest>) -> Result<Response<wire::RegisterReply>, Status> {
@@ -184,6 +194,17 @@ fn verdicts() {
         rest.rest().await;
         assert_eq!(RunState::from_wire(rest.outcome().state), Some(RunState::Cancelled));
         until("the delivered run is gone", || !place.spool(&ended.run_id).exists()).await;
+        // A gateway with an old ledger asks for it again: it did begin, and is not begun twice, also after a restart.
+        assert!(!gateway.revoke(&ended.run_id, 1).await);
+        assert!(!gateway.revoke(&ended.run_id, 2).await);
+        let again = gateway.run(ended.clone(), 2).await.err().expect("it is refused");
+        assert!(again.message().contains("never begun twice"), "{again:?}");
+        drop((gateway, rest));
+        agent.shutdown(crate::PATIENCE).await;
+        let (agent, gateway) = place.agent().await;
+        assert!(!gateway.revoke(&ended.run_id, 1).await);
+        assert!(gateway.describe().await.runs.iter().all(|r| r.run_id != ended.run_id));
+        agent.shutdown(crate::PATIENCE).await;
     });
 }
 
@@ -195,6 +216,68 @@ fn stranger() {
         let (agent, gateway) = place.agent_for(Some(addr)).await;
         gateway.complete(text("display 1\n")).await;
         assert_eq!(fake.registrations(), 0);
+        agent.shutdown(crate::PATIENCE).await;
+    });
+}
+
+fn versions() {
+    block_on(async {
+        let place = Place::new();
+        let fake = Fake::new(SECRET);
+        fake.protocol.store(PROTOCOL + 2, Ordering::SeqCst);
+        let (addr, _stop) = fake.serve("127.0.0.1:0").await;
+        let (agent, gateway) = place.agent_for(Some(addr)).await;
+        until("it comes again", || fake.hellos.load(Ordering::SeqCst) > 1).await;
+        assert_eq!(fake.registrations(), 0, "too far away: it tells nothing of itself");
+        // Its gateway is upgraded, or it is: they are one apart.
+        fake.protocol.store(PROTOCOL + 1, Ordering::SeqCst);
+        until("it registers", || fake.registrations() == 1).await;
+
+        // The other way: who dials an agent is told likewise.
+        let client = AgentClient::connect(format!("http://{}", agent.addr)).await.unwrap();
+        for (protocol, words) in [(PROTOCOL + 2, "upgrade the agent"), (0, "does not say which protocol")] {
+            let hello = wire::HelloRequest { nonce: vec![7; 32], protocol, version: "9.0".into() };
+            let refused = client.clone().hello(hello).await.unwrap_err();
+            assert!(refused.message().contains(words), "{protocol}: {refused:?}");
+        }
+        let hello = wire::HelloRequest { nonce: vec![7; 32], protocol: PROTOCOL + 1, version: "9.0".into() };
+        assert!(client.clone().hello(hello).await.is_ok());
+        drop(gateway);
+        agent.shutdown(crate::PATIENCE).await;
+    });
+}
+
+fn newer_words() {
+    block_on(async {
+        let place = Place::new();
+        let (agent, gateway) = place.agent().await;
+        let going = text("display \"up\"\nsleep 600000\n");
+        let mut followed = gateway.run(going.clone(), 1).await.unwrap();
+        followed.until_log("up").await;
+        // Code that comes in a way of its own: the run ends with what is wrong, and nothing is run.
+        let submission = wire::Submission { source: None, ..text("") };
+        let nothing = gateway.complete(submission.clone()).await.outcome();
+        assert_eq!(RunState::from_wire(nothing.state), Some(RunState::Errored), "{nothing:#?}");
+        assert!(nothing.message.contains("newer"), "{nothing:#?}");
+        assert_eq!(nothing.log_len, 0);
+        drop((gateway, followed));
+        agent.shutdown(crate::PATIENCE).await;
+
+        // A verdict of a kind that nobody here knows keeps the run; a way to cancel likewise is the gentlest.
+        let fake = Fake::new(SECRET);
+        let (run_id, verdict) = (going.run_id.clone(), 77);
+        *fake.verdicts.lock().unwrap() = vec![wire::RunVerdict { run_id, verdict, ..Default::default() }];
+        let (addr, _stop) = fake.serve("127.0.0.1:0").await;
+        let (agent, gateway) = place.agent_for(Some(addr)).await;
+        until("it beats after the verdict", || fake.beats.load(Ordering::SeqCst) > 2).await;
+        let state = |state: RunState| move |r: &wire::RunSummary| r.state == i32::from(state.to_wire());
+        let runs = gateway.describe().await.runs;
+        let of = |id: &str| runs.iter().find(|r| r.run_id == id).cloned();
+        assert!(of(&going.run_id).is_some_and(|r| state(RunState::Running)(&r)), "{runs:#?}");
+        assert!(gateway.cancel_as(&going.run_id, 77).await.known);
+        let mut rest = gateway.follow(&going.run_id, 0, 0).await.unwrap();
+        rest.rest().await;
+        assert_eq!(RunState::from_wire(rest.outcome().state), Some(RunState::Cancelled));
         agent.shutdown(crate::PATIENCE).await;
     });
 }

@@ -28,7 +28,7 @@ const PREFIX: &str = "LONGHAUL_";
 /// faults, the mark that a run's processes carry, and the tests' own.
 const NOT_SETTINGS: &[&str] = &["CONFIG", "LOG", "REQUIRE", "CORPUS", "REGENERATE", "RUN_ID"];
 /// Beginnings of such variables.
-const NOT_SETTINGS_PREFIX: &[&str] = &["STANDIN_", "CHAOS", "TEST_"];
+const NOT_SETTINGS_PREFIX: &[&str] = &["STANDIN_", "FAULTS", "TEST_"];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -101,6 +101,8 @@ settings! {
     /// Output kept per run.
     max_output: Bytes,
 
+    /// The ledger was restored from a backup: what waits in it is not started by itself.
+    restored: bool,
     /// Seats by pool that overrule what agents say.
     pools: BTreeMap<String, u32>,
     /// How often agents say that they are there.

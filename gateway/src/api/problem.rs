@@ -144,6 +144,8 @@ impl From<ReadError> for Problem {
 impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
         logged(&error);
-        Self::unavailable("the gateway could not read or write its ledger: try again, and see the gateway's log")
+        Self::unavailable(
+            "the gateway could not read or write its ledger: try again, and look at the disk of its data folder and its log",
+        )
     }
 }

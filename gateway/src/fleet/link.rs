@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use longhaul_proto::{
     MAX_MESSAGE,
     join::{Greeting, JoinSecret, NotJoined, Proof},
+    version,
     wire::{self, agent_client::AgentClient},
 };
 use tokio::net::TcpStream;
@@ -30,8 +31,6 @@ use tonic::{
 /// Flow control windows of HTTP/2, bytes: a stream may be a megabyte ahead, a connection four.
 pub(super) const STREAM_WINDOW: u32 = 1 << 20;
 pub(super) const CONNECTION_WINDOW: u32 = 4 << 20;
-const PING_EVERY: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +67,9 @@ pub enum LinkError {
         #[source]
         source: NotJoined,
     },
+    /// It is too old or too new.
+    #[error("{0}")]
+    Protocol(String),
     /// The kernel has no randomness.
     #[error("no randomness")]
     Random(#[source] io::Error),
@@ -92,13 +94,23 @@ struct Half {
 }
 
 impl Link {
-    /// Dials an agent twice and proves the secret on both connections.
+    /// Dials an agent twice and proves the secret on both connections, within `limit`. A connection that says nothing
+    /// for `silent_after` is asked, and is given up when it does not answer for twice as long: a network that was cut
+    /// tells nobody.
     ///
     /// # Errors
     /// See [`LinkError`]; the texts are for the agent's owner.
-    pub async fn dial(address: &str, secret: &JoinSecret, limit: Duration) -> Result<Self, LinkError> {
+    pub async fn dial(
+        address: &str,
+        secret: &JoinSecret,
+        limit: Duration,
+        silent_after: Duration,
+    ) -> Result<Self, LinkError> {
         let both = async {
-            let (control, data) = tokio::try_join!(Half::dial(address, secret), Half::dial(address, secret))?;
+            let (control, data) = {
+                let half = || Half::dial(address, secret, silent_after);
+                tokio::try_join!(half(), half())?
+            };
             let described = control.client.clone().describe(control.with(wire::DescribeRequest {})).await;
             let described = described.map_err(|s| stranger(address, s.message()))?.into_inner();
             let described = described.agent.ok_or_else(|| stranger(address, "it does not say who it is"))?;
@@ -138,7 +150,7 @@ impl Half {
         request
     }
 
-    async fn dial(address: &str, secret: &JoinSecret) -> Result<Self, LinkError> {
+    async fn dial(address: &str, secret: &JoinSecret, silent_after: Duration) -> Result<Self, LinkError> {
         let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| LinkError::Address(address.to_owned()))?;
         let (host, port) = match (endpoint.uri().host(), endpoint.uri().port_u16()) {
             (Some(host), Some(port)) if endpoint.uri().scheme_str() == Some("http") => {
@@ -159,8 +171,8 @@ impl Half {
         let channel = endpoint
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_TIMEOUT)
+            .http2_keep_alive_interval(silent_after)
+            .keep_alive_timeout(silent_after * 2)
             .keep_alive_while_idle(true)
             .connect_with_connector(connector)
             .await
@@ -169,6 +181,10 @@ impl Half {
             AgentClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
         let greeting = Greeting::new(secret.clone()).map_err(LinkError::Random)?;
         let reply = client.hello(greeting.request()).await.map_err(|s| stranger(address, s.message()))?;
+        let (protocol, version) = (reply.get_ref().protocol, &reply.get_ref().version);
+        if let Some(words) = version::objection("gateway", "agent", protocol, version) {
+            return Err(LinkError::Protocol(words));
+        }
         let proof = greeting
             .prove(reply.get_ref())
             .map_err(|source| LinkError::Secret { address: address.to_owned(), source })?;

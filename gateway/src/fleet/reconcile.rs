@@ -12,10 +12,12 @@ use longhaul_proto::{
     wire::{self, Verdict, run_event::Event, submission::Source},
 };
 
+use tokio::sync::oneshot;
+
 use super::{Seat, floor::pool_name, placement::Need};
 use crate::{
     ledger::{Dedupe, LedgerError, NewRun, Record},
-    runs::{Inner, active::Command, submit::new_record},
+    runs::{Inner, active::Command, check, submit::new_record},
 };
 
 /// Decides about all runs of an agent that registers.
@@ -39,13 +41,18 @@ pub(super) async fn verdicts(
         let ended = state.is_some_and(RunState::is_end);
         match inner.ledger.get(run).await? {
             None if summary.revoked => {}
-            None => import(inner, info, run, ended),
+            None => {
+                inner.past.unknown(run);
+                supersede(inner, summary, run).await?;
+                import(inner, info, run, ended);
+            }
             Some(record) if !record.state.is_end() => {
                 if let Some(wish) = record.cancel.as_ref().filter(|_| !ended && record.agent_id == info.agent_id) {
                     verdict.verdict = Verdict::Cancel.into();
                     verdict.by.clone_from(&wish.by);
                 }
                 if record.state == RunState::Queued && !summary.revoked && summary.attempt > record.attempt {
+                    inner.past.found_old(run);
                     adopt(inner, info, run, summary.attempt).await;
                 }
             }
@@ -96,6 +103,22 @@ async fn adopt(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, attempt: 
     let _ = active.mailbox.send(Command::Adopt { agent_id, host, pool, attempt }).await;
 }
 
+/// A ledger that was put back does not know the call of this run, and may have recorded it a second time meanwhile.
+async fn supersede(inner: &Arc<Inner>, summary: &wire::RunSummary, run: RunId) -> Result<(), LedgerError> {
+    if summary.key.is_empty() {
+        return Ok(());
+    }
+    let Some((second, _)) = inner.ledger.by_key(&summary.principal, &summary.key).await? else { return Ok(()) };
+    let Some(active) = inner.table.get(second).filter(|_| second != run) else { return Ok(()) };
+    let (reply, done) = oneshot::channel();
+    if active.mailbox.send(Command::Supersede { by: run, reply }).await.is_ok() {
+        tracing::warn!(%run, %second, "a call was recorded twice; the run that an agent has stays");
+        // Before the agent is given anything. An error: it had begun, or has ended.
+        let _ = done.await;
+    }
+    Ok(())
+}
+
 fn import(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, ended: bool) {
     if !inner.table.importing(run) {
         return;
@@ -136,8 +159,29 @@ async fn fetch(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, seat: Opt
     if record.created_ms == 0 {
         record.created_ms = inner.deps.clock.unix_ms();
     }
-    let new = NewRun { record: record.clone(), submission, key: None, dedupe: Dedupe::default() };
-    inner.ledger.insert(new).await.map_err(|e| e.to_string())?;
+    // The same call made again is this run, whatever the ledger has forgotten; an equal request finds it likewise.
+    let shape = || check::shape(&record.principal, &submission, &record.detail.source);
+    let dedupe = match snapshot.code_sha256.as_str() {
+        // Equal to any code, and that would be too much.
+        "" => Dedupe::default(),
+        code => Dedupe { shape: shape(), code: code.to_owned(), join_since_ms: None },
+    };
+    // A submission of an older version does not say the digest: it is `UNKNOWN_BODY` then.
+    let key = (!submission.key.is_empty()).then(|| (submission.key.clone(), submission.request_sha256.clone()));
+    let new = NewRun { record: record.clone(), submission, key, dedupe };
+    loop {
+        match inner.ledger.insert(new.clone()).await {
+            Ok(_) => break,
+            // It is there already: a commit that failed only in its answer.
+            Err(LedgerError::LostRace(_)) => break,
+            Err(LedgerError::Storage(error)) => {
+                tracing::error!(%run, %error, "cannot record an imported run; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(inner.options.backoff.1);
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
     inner.keep(record, None, seat, Vec::new());
     Ok(())
 }

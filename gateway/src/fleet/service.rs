@@ -1,8 +1,8 @@
 //! The service that agents call.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use longhaul_proto::{PROTOCOL, join::Guard, wire};
+use longhaul_proto::{join::Guard, version, wire};
 use tonic::{Request, Response, Status};
 
 use super::{contact, reconcile};
@@ -17,11 +17,23 @@ pub struct FleetService {
     guard: Guard,
     inner: Arc<Inner>,
     incarnation: String,
+    /// The last agent of a protocol too far away, as it was told in the log: such an agent comes again for ever.
+    apart: Arc<Mutex<String>>,
 }
 
 impl FleetService {
     pub(crate) fn new(guard: Guard, runs: &Runs, incarnation: String) -> Self {
-        Self { guard, inner: runs.0.clone(), incarnation }
+        Self { guard, inner: runs.0.clone(), incarnation, apart: Arc::default() }
+    }
+
+    /// An agent that is too old or too new leaves after `Hello`; its owner reads why, and so shall the gateway's.
+    fn note_apart(&self, hello: &wire::HelloRequest) {
+        let Some(words) = version::objection("gateway", "agent", hello.protocol, &hello.version) else { return };
+        let mut said = self.apart.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said != words {
+            tracing::warn!(problem = words, "an agent cannot join");
+            *said = words;
+        }
     }
 
     /// Why this agent gets no runs, with what to do about it.
@@ -35,11 +47,8 @@ impl FleetService {
         if info.agent_id.is_empty() || info.incarnation.is_empty() {
             return Some("the agent does not say who it is".to_owned());
         }
-        if info.protocol != PROTOCOL {
-            return Some(format!(
-                "the agent speaks protocol {}, the gateway {PROTOCOL}: install the same version of longhaul on both",
-                info.protocol
-            ));
+        if let Some(words) = version::objection("gateway", "agent", info.protocol, &info.version) {
+            return Some(words);
         }
         if !plain(&info.name) {
             return Some(
@@ -48,7 +57,7 @@ impl FleetService {
         }
         if !info.cluster_id.is_empty() && info.cluster_id != mine {
             return Some(format!(
-                "its data folder belongs to another gateway (cluster {}, this one is {mine}): give it a data folder of its own with --data, or bring back that gateway's ledger",
+                "its data folder belongs to another gateway (cluster {}, this one is {mine}): give it a data folder of its own with --data; or, when that gateway's ledger is lost for good, stop the agent, remove agent/cluster-id in its data folder and start it again: its runs are then imported",
                 info.cluster_id
             ));
         }
@@ -66,6 +75,7 @@ impl FleetService {
 #[tonic::async_trait]
 impl wire::fleet_server::Fleet for FleetService {
     async fn hello(&self, request: Request<wire::HelloRequest>) -> Result<Response<wire::HelloReply>, Status> {
+        self.note_apart(request.get_ref());
         Ok(Response::new(self.guard.hello(request.get_ref(), &self.incarnation)))
     }
 

@@ -11,6 +11,8 @@ pub mod bench;
 #[cfg(test)]
 mod conformance;
 mod disk;
+#[cfg(test)]
+mod golden;
 pub mod memory;
 mod record;
 mod schema;
@@ -24,6 +26,9 @@ pub use record::{
     AgentRecord, CancelWish, Dedupe, Detail, Inserted, ListQuery, Memo, NewRun, Record, TokenRecord, Transition,
     TransitionRow,
 };
+
+/// Stands for the digest of a request that is not known any more: the key alone says that it is the same call.
+pub(crate) const UNKNOWN_BODY: &str = "";
 
 /// What a ledger answers with.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;

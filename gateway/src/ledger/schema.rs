@@ -97,3 +97,23 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Led
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::STEPS;
+
+    /// Ledgers that stand at these steps are in the world. A new step gets a new line.
+    const PUBLISHED: [&str; 2] = [
+        "2257e31ffd69df8101661089c4a0a71214457787f50c883b91a32a01fdc8f690",
+        "2575abb34b9c6aeea6201882b4000473b04656249d5a05ce312973cadfaa9620",
+    ];
+
+    #[test]
+    fn a_published_step_is_never_edited() {
+        for (n, (step, published)) in STEPS.iter().zip(PUBLISHED).enumerate() {
+            let digest = longhaul_proto::sha256_hex(step.as_bytes());
+            assert_eq!(digest, published, "step {} was edited: put it back, and write another step", n + 1);
+        }
+        assert_eq!(STEPS.len(), PUBLISHED.len(), "every step is published: add its digest");
+    }
+}

@@ -427,6 +427,9 @@ impl Ledger for SqliteLedger {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async {
+            // First: only the last connection of all takes the side file's content into the main one, and whoever copies
+            // the folder of a stopped gateway may well take that alone.
+            self.readers.close().await;
             let (answer, answered) = oneshot::channel();
             if self.jobs.send(Job { op: Op::Close, answer }).await.is_ok() {
                 // Answered or dropped: either way the writer is done with it.
@@ -435,7 +438,6 @@ impl Ledger for SqliteLedger {
             if let Some(writer) = self.writer.lock().await.take() {
                 let _ = writer.await;
             }
-            self.readers.close().await;
         }
         .boxed()
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use longhaul_proto::{
     api::{ArtifactView, ProgressView, ViewRange},
+    faults,
     state::{Cause, RunState},
     wire::{self, run_event::Event},
 };
@@ -70,11 +71,16 @@ impl Keeper {
             match followed {
                 Followed::Ended => return Ok(()),
                 Followed::NeverSent => {}
-                Followed::NotBegun if self.record.state == RunState::Starting => {
-                    if self.revoke(&link).await? {
-                        return self.never_began().await;
+                Followed::NotBegun if self.record.state == RunState::Starting => match self.revoke(&link).await? {
+                    Some(true) => return self.never_began().await,
+                    Some(false) => {
+                        let host = &self.record.host;
+                        self.in_trouble(format!(
+                            "agent {host} does not have this run, and does not say that it never began"
+                        ));
                     }
-                }
+                    None => {}
+                },
                 Followed::NotBegun => {
                     let host = &self.record.host;
                     self.in_trouble(format!("agent {host} does not know this run any more"));
@@ -179,12 +185,14 @@ impl Keeper {
         let (mut client, request) = link.data(wire::RunRequest { submission: Some(submission), attempt, cluster_id });
         // From here on it is not known any more whether the call left, until somebody proves it.
         self.unsent = false;
+        faults::point("dispatch.before_run");
         let called = self.during(Some(link), client.run(request).instrument(span.clone())).await?;
         drop(span);
         match called {
             Ok(stream) => {
                 let took = self.inner.deps.clock.monotonic().saturating_sub(began);
                 self.inner.metrics.dispatch.record(took);
+                faults::point("dispatch.after_run");
                 // Only now: the agent starts the process while the files for its output are made here.
                 let mirror = self.open_mirror().await?;
                 self.pump(link, &mirror, stream.into_inner()).await
@@ -323,11 +331,15 @@ impl Keeper {
         match mirror.append(stream, offset, pieces).await {
             Ok(Appended::Grew(bytes)) => {
                 self.inner.metrics.mirror_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+                if std::mem::take(&mut self.copy_fails) {
+                    self.record.detail.note.clear();
+                }
             }
             Ok(Appended::Had) => return Ok(None),
             Ok(Appended::Gap) => return Ok(Some(Followed::Broken("the agent left out some bytes".to_owned()))),
             Err(error) => {
                 tracing::error!(run = %self.record.run, %error, "cannot write the mirror; trying again");
+                self.copy_fails = true;
                 self.record.detail.note = format!(
                     "the gateway cannot write its copy of the output ({error}); its agent has it, and it is fetched when there is room"
                 );
@@ -362,13 +374,13 @@ impl Keeper {
         }
     }
 
-    /// Asks for the proof that this attempt never began.
-    async fn revoke(&mut self, link: &Arc<Link>) -> Result<bool, Left> {
+    /// Asks for the proof that this attempt never began; `None` = no answer.
+    async fn revoke(&mut self, link: &Arc<Link>) -> Result<Option<bool>, Left> {
         let (mut client, request) =
             link.control(wire::RevokeRequest { run_id: self.record.run.to_string(), attempt: self.record.attempt });
         let limit = self.inner.options.call_timeout;
         let asked = self.during(Some(link), tokio::time::timeout(limit, client.revoke(request))).await?;
-        Ok(matches!(asked, Ok(Ok(reply)) if reply.get_ref().revoked))
+        Ok(asked.ok().and_then(Result::ok).map(|reply| reply.get_ref().revoked))
     }
 
     /// The agent proved that the attempt never began.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use longhaul_proto::{
     api::LocationView,
+    faults,
     state::{Cause, RunState},
     wire,
 };
@@ -59,22 +60,26 @@ impl Keeper {
         (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
         (self.record.detail.log_len, self.record.detail.console_len) = (self.live.log_len, self.live.console_len);
         let (state, cause) = self.judged(outcome);
+        faults::point("end.before_commit");
         self.step(state, cause, self.record.attempt, None).await?;
+        faults::point("end.after_commit");
         self.seat = None;
         Ok(true)
     }
 
     /// The agent's word on how it ended, where the state machine has such an edge.
     fn judged(&mut self, outcome: &wire::Outcome) -> (RunState, Cause) {
-        let told = (RunState::from_wire(outcome.state), Cause::from_wire(outcome.cause));
-        match told {
-            (Some(state), Some(cause)) if state.is_end() && self.record.state.may_become(state) => (state, cause),
-            _ => {
-                let note = format!(
-                    "the agent told an end that this gateway does not know ({}, {})",
-                    outcome.state, outcome.cause
-                );
-                self.add_note(&note);
+        let (told, cause) = (outcome.state, outcome.cause);
+        let state = RunState::from_wire(told).filter(|s| s.is_end() && self.record.state.may_become(*s));
+        match (state, Cause::from_wire(cause)) {
+            (Some(state), Some(cause)) => (state, cause),
+            // A newer agent has a finer word for it; what it means to whom asked is in the state.
+            (Some(state), None) => {
+                self.add_note(&format!("the agent gave a cause that this gateway does not know ({cause}): upgrade it"));
+                (state, state.plain_cause().unwrap_or(Cause::Incomplete))
+            }
+            (None, _) => {
+                self.add_note(&format!("the agent told an end that this gateway does not know ({told}, {cause})"));
                 (RunState::Errored, Cause::Incomplete)
             }
         }

@@ -35,7 +35,9 @@ pub enum SubmitError {
         run: RunId,
     },
     /// The record could not be made, so there is no run.
-    #[error("the gateway could not record the run, so nothing was started: try again, and see the gateway's log")]
+    #[error(
+        "the gateway could not record the run, so nothing was started: try again, and look at the disk of its data folder and its log"
+    )]
     Ledger(#[source] LedgerError),
     /// The gateway is going away.
     #[error("the gateway is stopping: try again in a few seconds")]
@@ -52,7 +54,7 @@ pub enum FindError {
     #[error("`{0}` fits several runs: give more characters of the run id")]
     Ambiguous(String),
     /// The ledger could not be read.
-    #[error("the gateway could not read its ledger: try again, and see the gateway's log")]
+    #[error("the gateway could not read its ledger: try again, and look at the disk of its data folder and its log")]
     Ledger(#[source] LedgerError),
 }
 
@@ -69,7 +71,7 @@ pub enum ControlError {
     #[error("{0}")]
     WrongState(String),
     /// The wish could not be made durable.
-    #[error("the gateway could not record the wish: try again, and see the gateway's log")]
+    #[error("the gateway could not record the wish: try again, and look at the disk of its data folder and its log")]
     Ledger(#[source] LedgerError),
     /// The gateway is going away.
     #[error("the gateway is stopping: try again in a few seconds")]

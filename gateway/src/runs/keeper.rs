@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use super::{
     Inner,
     active::{Active, Command},
+    past,
     view::{Live, view},
 };
 use crate::{
@@ -69,6 +70,8 @@ pub(crate) struct Keeper {
     pub(super) refetched: u32,
     /// Follow from offset 0, since the agent has less than the mirror.
     pub(super) from_start: bool,
+    /// The last write of the mirror failed, and the note says so.
+    pub(super) copy_fails: bool,
     /// Why the agent, although it is there, cannot look after this run.
     pub(super) trouble: Option<String>,
     pub(super) queue_deadline: Option<Duration>,
@@ -120,6 +123,7 @@ impl Keeper {
             refused: None,
             refetched: 0,
             from_start: false,
+            copy_fails: false,
             trouble: None,
             queue_deadline,
             tick,
@@ -167,13 +171,19 @@ impl Keeper {
             return self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await;
         }
         let mut seat = None;
-        if self.record.attempt > 0 {
+        if self.record.attempt > 0 && !self.inner.past.holds(&self.record) {
             // It was given back: for a while not to the same agent again, and ever longer.
             let pause = self.inner.options.backoff.0 * 2u32.saturating_pow(self.record.attempt.min(16));
             seat = self.take_turn(Some(pause.min(LONGEST_PAUSE))).await?;
         }
-        if seat.is_none() {
+        if seat.is_none() && !self.inner.past.holds(&self.record) {
             seat = self.take_turn(None).await?;
+        }
+        if self.inner.past.holds(&self.record) {
+            // Known perhaps only since the agent came whose seat this is: it is for others.
+            drop(seat);
+            self.waiting(Some(past::HELD.to_owned()));
+            return self.during(None, pending()).await;
         }
         let Some(seat) = seat else { return Err(Left::Stopping) };
         if !self.has_the_file(&seat).await? {

@@ -16,6 +16,7 @@
 //! - [`submit`] answers with an earlier run where one answers, and otherwise makes the record and then the run;
 //! - [`keeper`] is the story of one unfinished run: one task that owns it from its record to its end;
 //! - [`wishes`] is what others ask of it meanwhile, and what time does to it;
+//! - [`past`] knows whether the ledger is older than the world, and holds back what it believes to be waiting;
 //! - [`attend`] follows an attempt at its agent, [`ending`] records its end;
 //! - [`artifact`] fetches a file that an ended run left on its host;
 //! - [`view`] is what others see of it, published on a `watch` that never makes the keeper wait.
@@ -27,6 +28,7 @@ pub(crate) mod check;
 mod ending;
 mod error;
 mod keeper;
+pub(crate) mod past;
 pub(crate) mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -53,6 +55,7 @@ use crate::{
     mirror::Mirrors,
 };
 use active::{Active, Command, Reply, Table};
+use past::Past;
 use view::{Live, view};
 
 pub use artifact::{ArtifactError, Fetched};
@@ -126,6 +129,7 @@ pub(crate) struct Inner {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) fleet: Fleet,
     pub(crate) mirrors: Mirrors,
+    pub(crate) past: Past,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
     pub(crate) table: Table,
@@ -137,10 +141,11 @@ impl Runs {
         ledger: Arc<dyn Ledger>,
         fleet: Fleet,
         mirrors: Mirrors,
+        past: Past,
         metrics: Arc<Metrics>,
         deps: Deps,
     ) -> Self {
-        Self(Arc::new(Inner { options, ledger, fleet, mirrors, metrics, deps, table: Table::default() }))
+        Self(Arc::new(Inner { options, ledger, fleet, mirrors, past, metrics, deps, table: Table::default() }))
     }
 
     /// Takes up every unfinished run of the ledger. Their seats are held before this returns, so that no agent that

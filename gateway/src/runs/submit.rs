@@ -1,9 +1,10 @@
 //! From a request to a recorded run, or to the earlier run that answers it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{
     api::{Joined, Submitted},
+    faults,
     ids::RunId,
     state::{Cause, RunState},
     telemetry,
@@ -20,13 +21,15 @@ use super::{
 use crate::{
     auth::principal::Principal,
     fleet::Seat,
-    ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record},
+    ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY},
     metrics::count,
 };
 
 /// Code up to this size stays in memory until it is dispatched; larger code is read from the ledger then, so that a
 /// long queue of bundles is not a long queue in memory. Bytes.
 const KEEP_IN_MEMORY: usize = 64 * 1024;
+/// Between two questions to a ledger that cannot be read.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// What a caller is told to wait when a limit is reached, seconds.
 const RETRY_AFTER: u32 = 30;
 
@@ -70,7 +73,9 @@ async fn record(
         // The same call again must not depend on any agent.
         let key = &checked.submission.key;
         match inner.ledger.by_key(&who.name, key).await.map_err(SubmitError::Ledger)? {
-            Some((run, body)) if body == checked.body => return earlier(inner, run, Joined::Key).await,
+            Some((run, body)) if body == checked.body || body == UNKNOWN_BODY => {
+                return earlier(inner, run, Joined::Key).await;
+            }
             Some((run, _)) => return Err(SubmitError::KeyTaken { key: key.clone(), run }),
             None => {}
         }
@@ -86,6 +91,7 @@ async fn record(
         created_at_ms: created_ms,
         cluster_id: inner.ledger.cluster_id().to_owned(),
         trace: Some(trace),
+        request_sha256: checked.body.clone(),
         ..checked.submission
     };
     let window = i64::try_from(inner.options.duplicate_window.as_millis()).unwrap_or(i64::MAX);
@@ -98,26 +104,59 @@ async fn record(
     let key = (!submission.key.is_empty()).then(|| (submission.key.clone(), checked.body));
     let new = NewRun { record, submission, key, dedupe };
     // In a task of its own: a caller that goes away between the commit and the keeper must not leave a run without one.
+    let early = faults::bug("acknowledged_before_commit").then(|| view(&new.record, &Live::default()));
     let task = {
         let inner = inner.clone();
         async move { insert(&inner, new, fit).await }
     };
+    if let Some(run) = early {
+        inner.deps.tasks.spawn(task);
+        return Ok(Submitted { run, joined: None });
+    }
     inner.deps.tasks.spawn(task.instrument(span.clone())).await.map_err(|_| SubmitError::Stopping)?
 }
 
 async fn insert(inner: &Arc<Inner>, new: NewRun, fit: Vec<String>) -> Result<Submitted, SubmitError> {
     let (record, submission, key) = (new.record.clone(), new.submission.clone(), new.submission.key.clone());
-    match inner.ledger.insert(new).await {
-        Ok(Inserted::New) => {
-            count(&inner.metrics.submitted);
-            let small = code_len(&submission) <= KEEP_IN_MEMORY;
-            let run = view(&record, &Live::default());
-            inner.keep(record, small.then_some(submission), None, fit);
-            Ok(Submitted { run, joined: None })
-        }
+    faults::point("submit.before_commit");
+    let inserted = inner.ledger.insert(new).await;
+    faults::point("submit.after_commit");
+    match inserted {
+        // A commit that failed only in its answer was tried again, and found itself.
+        Ok(Inserted::Joined(run, _)) if run == record.run => Ok(begin(inner, record, submission, fit)),
+        Ok(Inserted::New) => Ok(begin(inner, record, submission, fit)),
         Ok(Inserted::Joined(run, why)) => earlier(inner, run, why).await,
         Err(LedgerError::KeyTaken(run)) => Err(SubmitError::KeyTaken { key, run }),
-        Err(error) => Err(SubmitError::Ledger(error)),
+        Err(error) => match inner.ledger.get(record.run).await {
+            Ok(Some(_)) => Ok(begin(inner, record, submission, fit)),
+            Ok(None) => Err(SubmitError::Ledger(error)),
+            Err(_) => {
+                // It may be there, and a run that is there must have a keeper.
+                inner.deps.tasks.spawn_until_stop(keep_if_there(inner.clone(), record.run));
+                Err(SubmitError::Ledger(error))
+            }
+        },
+    }
+}
+
+/// Gives a run that is recorded its keeper.
+fn begin(inner: &Arc<Inner>, record: Record, submission: wire::Submission, fit: Vec<String>) -> Submitted {
+    count(&inner.metrics.submitted);
+    let small = code_len(&submission) <= KEEP_IN_MEMORY;
+    let run = view(&record, &Live::default());
+    inner.keep(record, small.then_some(submission), None, fit);
+    Submitted { run, joined: None }
+}
+
+/// Asks until the ledger can tell whether the run is there.
+async fn keep_if_there(inner: Arc<Inner>, run: RunId) {
+    loop {
+        tokio::time::sleep(ASK_AGAIN).await;
+        match inner.ledger.get(run).await {
+            Ok(Some(record)) if !record.state.is_end() => return inner.keep(record, None, None, Vec::new()),
+            Ok(_) => return,
+            Err(_) => {}
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{
     api::CancelMode,
+    faults,
     state::{Cause, RunState},
     wire,
 };
@@ -50,6 +51,7 @@ impl Keeper {
                 let wish = CancelWish { by, at_ms: self.inner.deps.clock.unix_ms(), mode };
                 match self.inner.ledger.want_cancel(self.record.run, wish.clone()).await {
                     Ok(true) => {
+                        faults::point("cancel.after_wish");
                         let first = self.record.cancel.take().unwrap_or_else(|| wish.clone());
                         self.record.cancel = Some(CancelWish { mode, ..first });
                         self.cancel_resting = false;
@@ -94,6 +96,17 @@ impl Keeper {
                 );
                 self.lose(Cause::DeclaredDead).await?;
                 let _ = reply.send(Ok(view(&self.record, &self.live)));
+                Err(Left::Moved)
+            }
+            Command::Supersede { by, reply } => {
+                if self.record.state != RunState::Queued || self.record.attempt > 0 {
+                    return Ok(());
+                }
+                self.record.detail.message = format!(
+                    "the same call was made before, and its run {by} was found with an agent: look there; nothing was run here"
+                );
+                self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await?;
+                let _ = reply.send(());
                 Err(Left::Moved)
             }
             Command::Adopt { agent_id, host, pool, attempt } => {

@@ -76,6 +76,9 @@ pub struct Submission {
     /// the ledger this run belongs to
     #[prost(string, tag = "19")]
     pub cluster_id: ::prost::alloc::string::String,
+    /// hex digest of the request as it was made: with it a ledger that was lost knows the key again
+    #[prost(string, tag = "20")]
+    pub request_sha256: ::prost::alloc::string::String,
     #[prost(oneof = "submission::Source", tags = "4, 5, 6")]
     pub source: ::core::option::Option<submission::Source>,
 }
@@ -511,6 +514,12 @@ pub struct RunSummary {
     pub outcome: ::core::option::Option<Outcome>,
     #[prost(string, tag = "6")]
     pub cluster_id: ::prost::alloc::string::String,
+    /// who asked, and the key of the request: so that a ledger that does not know the run
+    #[prost(string, tag = "7")]
+    pub principal: ::prost::alloc::string::String,
+    /// knows at once that the same call made again is this run
+    #[prost(string, tag = "8")]
+    pub key: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InspectRequest {

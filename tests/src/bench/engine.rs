@@ -25,7 +25,11 @@ pub fn main(args: &[OsString]) -> ExitCode {
         ["*", "lines", count, gap_us] => lines(&mut log, count, gap_us),
         ["*", "flood", mib] => {
             echo(&mut log, &name);
-            flood(&mut log, mib);
+            flood(&mut log, mib, 120);
+        }
+        ["*", "flood", mib, line] => {
+            echo(&mut log, &name);
+            flood(&mut log, mib, line.parse().unwrap_or(120));
         }
         ["*", "wait", release] => {
             writeln!(log, "waiting").expect("the log can be written");
@@ -63,9 +67,10 @@ fn lines(log: &mut File, count: &str, gap_us: &str) {
     }
 }
 
-fn flood(log: &mut File, mib: &str) {
-    let line = format!("{}\n", "x".repeat(119));
-    let block = line.repeat(1 << 20 >> 7);
+/// So many MiB in lines of so many bytes.
+fn flood(log: &mut File, mib: &str, line: usize) {
+    let line = format!("{}\n", "x".repeat(line.max(1) - 1));
+    let block = line.repeat(((1 << 20) / line.len()).max(1));
     let bytes = mib.parse().unwrap_or(0_usize) << 20;
     let mut left = bytes;
     while left > 0 {

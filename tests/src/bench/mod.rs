@@ -16,8 +16,11 @@ use std::process::ExitCode;
 /// The parts, by the name that asks for one alone.
 pub const PARTS: [&str; 6] = ["spawn", "lines", "throughput", "followers", "calls", "ledger"];
 
+/// Followers, when nobody says how many.
+pub const FOLLOWERS: usize = 1_000;
+
 /// Runs every part, or `only` one, and prints the table. Exit status 1 when a bar is missed.
-pub fn main(only: Option<&str>) -> ExitCode {
+pub fn main(only: Option<&str>, followers: usize) -> ExitCode {
     site::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let lines = runtime.block_on(async {
@@ -28,7 +31,7 @@ pub fn main(only: Option<&str>) -> ExitCode {
                 "spawn" => parts::spawn(&site).await,
                 "lines" => parts::line_latency(&site).await,
                 "throughput" => parts::throughput(&site).await,
-                "followers" => parts::followers(&site).await,
+                "followers" => parts::followers(&site, followers).await,
                 "calls" => calls::calls(&site).await,
                 _ => parts::ledger().await,
             });

@@ -99,9 +99,8 @@ pub async fn throughput(site: &Site) -> Vec<Line> {
     ]
 }
 
-/// Memory of the gateway for each of 1,000 followers that wait.
-pub async fn followers(site: &Site) -> Vec<Line> {
-    const COUNT: usize = 1_000;
+/// Memory of the gateway for each of `count` followers that wait.
+pub async fn followers(site: &Site, count: usize) -> Vec<Line> {
     let release = site.path("release");
     let run = site.submit(&format!("* wait {}", release.display())).await;
     while site.get(&run).await["output_bytes"].as_u64() == Some(0) {
@@ -109,17 +108,17 @@ pub async fn followers(site: &Site) -> Vec<Line> {
     }
     let before = resident_kib(site.gateway_pid());
     let mut streams = Vec::new();
-    for _ in 0..COUNT {
+    for _ in 0..count {
         let url = format!("{}/api/v1/runs/{run}/events", site.url);
         let mut body = site.http.get(url).send().await.expect("an answer").bytes_stream();
         body.next().await.expect("a first event").expect("readable");
         streams.push(body);
     }
-    let each = (resident_kib(site.gateway_pid()) - before) / COUNT as f64;
+    let each = (resident_kib(site.gateway_pid()) - before) / count as f64;
     fs::write(&release, "").expect("the release can be written");
     drop(streams);
     until_finished(site, &run).await;
-    vec![at_most("a waiting follower on the gateway, at 1,000", each, "KiB", 25.0)]
+    vec![at_most(&format!("a waiting follower on the gateway, at {count}"), each, "KiB", 25.0)]
 }
 
 pub(super) fn resident_kib(pid: u32) -> f64 {

@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) fail_run: Vec<(Status, bool)>,
     /// The next streams break after so many bytes.
     pub(super) break_after: Vec<usize>,
+    /// Streams begin with what a newer agent might send.
+    pub(super) strange: bool,
     /// The next so many streams send one wrong byte.
     pub(super) corrupt: u32,
     /// Paths that are not there, with what is said about them.
@@ -134,6 +136,12 @@ impl Fake {
 
     /// Proves itself and tells what it has; then beats until it is stopped.
     pub(super) async fn register(&mut self, gateway: SocketAddr) -> wire::RegisterReply {
+        let info = self.shared.info();
+        self.register_as(info, gateway).await
+    }
+
+    /// Likewise, as whom it says to be.
+    pub(super) async fn register_as(&mut self, info: wire::AgentInfo, gateway: SocketAddr) -> wire::RegisterReply {
         let (mut client, proof) = hello(gateway).await;
         let runs = {
             let state = self.shared.state();
@@ -152,10 +160,9 @@ impl Fake {
             });
             state.runs.iter().map(of).chain(revoked).collect()
         };
-        let mut request = Request::new(wire::RegisterRequest { agent: Some(self.shared.info()), runs });
+        let mut request = Request::new(wire::RegisterRequest { agent: Some(info.clone()), runs });
         proof.put(&mut request);
         let reply = client.register(request).await.unwrap().into_inner();
-        let info = self.shared.info();
         self.quiet();
         let beat = async move {
             loop {
@@ -195,6 +202,11 @@ impl Fake {
         self.register(gateway).await
     }
 
+    /// Says another protocol from now on.
+    pub(super) fn speaks(&mut self, protocol: u32) {
+        self.shared.info.lock().unwrap().protocol = protocol;
+    }
+
     pub(super) fn advertise(&mut self, address: &str) {
         self.shared.info.lock().unwrap().advertise = address.to_owned();
     }
@@ -214,11 +226,16 @@ impl Fake {
     }
 
     pub(super) fn ends(&self, run: impl ToString, state: RunState, cause: Cause) {
+        self.ends_as(run, state.to_wire().into(), cause.to_wire().into());
+    }
+
+    /// Likewise, with numbers as they go over the wire.
+    pub(super) fn ends_as(&self, run: impl ToString, state: i32, cause: i32) {
         self.shared.change(|s| {
             let run = s.runs.get_mut(&run.to_string()).unwrap();
             run.outcome = Some(wire::Outcome {
-                state: state.to_wire().into(),
-                cause: cause.to_wire().into(),
+                state,
+                cause,
                 log_len: run.log.len() as u64,
                 log_sha256: sha256_hex(&run.log),
                 console_sha256: sha256_hex(b""),
@@ -295,6 +312,11 @@ impl Service {
                     if !send(Event::Snapshot(snapshot)).await || ended {
                         return;
                     }
+                    if first && shared.state().strange {
+                        let chunk = wire::Chunk { stream: 77, offset: 5, data: b"news".as_slice().into() };
+                        let _ = sender.send(Ok(wire::RunEvent { event: None })).await;
+                        let _ = send(Event::Chunk(chunk)).await;
+                    }
                     first = false;
                 }
                 while offset < run.log.len() as u64 {
@@ -331,7 +353,9 @@ impl wire::agent_server::Agent for Service {
     type FollowStream = Events;
 
     async fn hello(&self, request: Request<wire::HelloRequest>) -> Answer<wire::HelloReply> {
-        Ok(Response::new(self.0.guard.hello(request.get_ref(), &self.0.info().agent_id)))
+        let info = self.0.info();
+        let reply = self.0.guard.hello(request.get_ref(), &info.agent_id);
+        Ok(Response::new(wire::HelloReply { protocol: info.protocol, ..reply }))
     }
 
     async fn describe(&self, request: Request<wire::DescribeRequest>) -> Answer<wire::DescribeReply> {

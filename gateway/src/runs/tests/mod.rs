@@ -6,6 +6,7 @@ mod fake;
 mod returning;
 mod seats;
 mod upkeep;
+mod versions;
 
 use std::{
     sync::{

@@ -1,0 +1,81 @@
+//! A ledger that the first version wrote (`golden/format-1.sql`, a dump of a real one) is opened by this one.
+
+use longhaul_proto::{
+    state::{Cause, RunState},
+    tasks::Tasks,
+    wire::submission::Source,
+};
+use sqlx::Row;
+
+use super::{Ledger, ListQuery, Memo, Transition, sqlite::SqliteLedger};
+
+async fn number(pool: &sqlx::SqlitePool, pragma: &str) -> String {
+    let row = sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"))).fetch_one(pool).await.unwrap();
+    row.try_get::<String, _>(0).unwrap_or_else(|_| row.get::<i64, _>(0).to_string())
+}
+
+#[tokio::test]
+async fn a_ledger_of_the_first_version_is_taken_over_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}?mode=rwc", folder.path().join("ledger.sqlite").display());
+    let raw = sqlx::SqlitePool::connect(&url).await.unwrap();
+    sqlx::raw_sql(include_str!("golden/format-1.sql")).execute(&raw).await.unwrap();
+    assert_eq!(number(&raw, "user_version").await, "1");
+    raw.close().await;
+
+    let tasks = Tasks::new();
+    for opened in 0..2 {
+        let ledger = SqliteLedger::open(folder.path(), "a new name", &tasks).await.unwrap();
+        assert_eq!(ledger.cluster_id(), "01a20498-ffcf-7434-886e-663c3a48478d");
+        let mut runs = ledger.list(ListQuery { limit: 10, ..ListQuery::default() }).await.unwrap();
+        runs.reverse();
+        let [first, second, third, fourth] = runs.as_slice() else { panic!("four runs: {runs:#?}") };
+        assert_eq!((first.state, first.cause, first.detail.complete), (RunState::Succeeded, Cause::Completed, true));
+        assert_eq!((second.state, second.detail.rc), (RunState::Failed, Some(9)));
+        assert_eq!(second.detail.args, ["2024", "a b"]);
+        assert_eq!(third.cancel.as_ref().map(|c| c.by.as_str()), Some("root"));
+        assert_eq!((third.state, third.host.as_str(), third.attempt), (RunState::Running, "vm", 1));
+        let submission = ledger.submission(first.run).await.unwrap().unwrap();
+        assert_eq!(submission.source, Some(Source::Text(b"display \"one\"\ndisplay 2+2\n".to_vec())));
+        assert_eq!(ledger.by_key("root", "golden-key").await.unwrap().map(|(run, _)| run), Some(first.run));
+        let steps = ledger.history(first.run).await.unwrap();
+        let steps: Vec<_> = steps.iter().map(|s| (s.state, s.attempt)).collect();
+        use RunState::{Queued, Running, Starting, Succeeded};
+        assert_eq!(steps, [(Queued, 0), (Starting, 1), (Running, 1), (Succeeded, 1)]);
+        assert_eq!(ledger.token_list().await.unwrap().len(), 1);
+        assert_eq!(ledger.agents().await.unwrap()[0].info.name, "vm");
+
+        // And it goes on: the step that comes next, and what the first version had no table for.
+        let name = fourth.run.to_string();
+        if opened == 0 {
+            assert_eq!(ledger.active().await.unwrap().len(), 2);
+            let step = Transition {
+                run: fourth.run,
+                from: RunState::Running,
+                from_attempt: 1,
+                to: RunState::Succeeded,
+                cause: Cause::Completed,
+                attempt: 1,
+                at_ms: 7,
+                given_to: None,
+                detail: None,
+            };
+            ledger.transition(step).await.unwrap();
+            let memo = Memo {
+                kind: "call".into(),
+                name: name.clone(),
+                principal: "root".into(),
+                created_ms: 1,
+                body: "{}".into(),
+            };
+            ledger.memo_put(memo).await.unwrap();
+        }
+        assert_eq!(ledger.get(fourth.run).await.unwrap().unwrap().state, RunState::Succeeded);
+        assert!(ledger.memo_get("call", &name).await.unwrap().is_some());
+        ledger.close().await;
+    }
+    let raw = sqlx::SqlitePool::connect(&url).await.unwrap();
+    assert_eq!(number(&raw, "integrity_check").await, "ok");
+    assert_ne!(number(&raw, "user_version").await, "1");
+    raw.close().await;
+}

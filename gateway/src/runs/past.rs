@@ -1,0 +1,60 @@
+//! Whether the ledger is older than the world: it was restored from a backup, and agents have done things since that it
+//! does not know.
+//!
+//! What it believes to be waiting may then have been executed meanwhile, on an agent that is not back yet. So a run that
+//! waited in the ledger at the start is held back: until an agent says that it has it (then it goes on from there), or
+//! a person decides. That the ledger is old is told by whoever restored it (`--restored`), or by an agent that holds a
+//! run newer than all of the ledger's, or an attempt that the ledger never made.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use longhaul_proto::{ids::RunId, state::RunState};
+
+use crate::ledger::{Ledger, LedgerError, ListQuery, Record};
+
+/// Why a run is held back, and what to do.
+pub(crate) const HELD: &str = "held back: the ledger is an older copy, and this run may have been executed since. It goes \
+     on by itself when the agent that has it returns; if you know that it was not executed, cancel it and submit it again";
+
+/// What is known of the ledger's age.
+#[derive(Debug)]
+pub(crate) struct Past {
+    /// The newest run in the ledger at the start; ids are in the order of time.
+    newest: Option<RunId>,
+    old: AtomicBool,
+}
+
+impl Past {
+    /// Looks at a ledger before anything happens to it; `restored` = a person says that it is a copy.
+    pub(crate) async fn of(ledger: &dyn Ledger, restored: bool) -> Result<Self, LedgerError> {
+        let newest = ledger.list(ListQuery { limit: 1, ..ListQuery::default() }).await?.first().map(|r| r.run);
+        Ok(Self { newest, old: AtomicBool::new(restored) })
+    }
+
+    /// An agent has a run that the ledger does not know. One that is older than the newest was swept from the ledger in
+    /// good order, as its age says.
+    pub(crate) fn unknown(&self, run: RunId) {
+        // An empty ledger is a new one: nothing waits in it.
+        if self.newest.is_some_and(|newest| run > newest) {
+            self.found_old(run);
+        }
+    }
+
+    /// An agent has an attempt that the ledger did not make.
+    pub(crate) fn found_old(&self, run: RunId) {
+        if !self.old.swap(true, Ordering::AcqRel) {
+            tracing::error!(
+                %run,
+                "an agent has done what this ledger does not know: it is an older copy. What waited in it is held back; \
+                 see `Restoring a ledger` in docs/operations.md"
+            );
+        }
+    }
+
+    /// Whether this run must not be given to an agent.
+    pub(crate) fn holds(&self, record: &Record) -> bool {
+        record.state == RunState::Queued
+            && self.newest.is_some_and(|newest| record.run <= newest)
+            && self.old.load(Ordering::Acquire)
+    }
+}

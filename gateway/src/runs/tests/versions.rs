@@ -1,0 +1,69 @@
+//! Agents of other versions: one apart works, further away is told who is to be upgraded, and what a newer one says
+//! beyond our words is taken for the plainest that is safe.
+
+use longhaul_proto::PROTOCOL;
+
+use super::*;
+use RunState::{Cancelled, Errored, Failed, Running, Succeeded};
+
+#[tokio::test]
+async fn an_agent_one_apart_works_and_one_further_away_is_refused() {
+    let world = World::new().await;
+    let newer = Fake::with("newer", |i| i.protocol = PROTOCOL + 1, SECRET).join(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    newer.got(run).await;
+    newer.prints(run, b"1\n");
+    newer.ends(run, Succeeded, Cause::Completed);
+    world.state(run, Succeeded).await;
+    for (protocol, words) in [(PROTOCOL + 2, "upgrade the gateway"), (0, "does not say which protocol")] {
+        let mut other = Fake::with("other", |i| i.protocol = protocol, SECRET);
+        other.listen().await;
+        let reply = other.register(world.addr()).await;
+        assert!(reply.problem.contains(words), "{protocol}: {}", reply.problem);
+        assert!(reply.verdicts.is_empty(), "nothing is decided about its runs");
+    }
+    // One that is another when it is dialled back: it is told with its heartbeats, and so are those who look.
+    let mut other = Fake::new("other");
+    other.listen().await;
+    other.speaks(PROTOCOL + 2);
+    let mut info = other.shared.info();
+    info.protocol = PROTOCOL;
+    let reply = other.register_as(info, world.addr()).await;
+    assert_eq!(reply.problem, "");
+    let waiting = world.submit(SubmitRequest { host: Some("other".to_owned()), ..text("display 2\n") }).await;
+    let told = |v: &RunView| v.waiting.as_deref().is_some_and(|w| w.contains("upgrade the gateway"));
+    world.until(waiting, "why", told).await;
+    assert!(other.heartbeat(world.addr()).await.problem.contains("upgrade the gateway"));
+    assert!(other.shared.state().run_calls.is_empty());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn words_of_a_newer_agent_are_taken_for_the_plainest() {
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    agent.shared.change(|s| s.strange = true);
+    // State and cause as told, what is recorded, whether a note says so.
+    let failed = Failed.to_wire().into();
+    let cases = [
+        (failed, Cause::StataError.to_wire().into(), (Failed, Cause::StataError), false),
+        (failed, 77, (Failed, Cause::StataError), true),
+        (Succeeded.to_wire().into(), 77, (Succeeded, Cause::Completed), true),
+        (Cancelled.to_wire().into(), 77, (Cancelled, Cause::CancelRequested), true),
+        (77, Cause::Completed.to_wire().into(), (Errored, Cause::Incomplete), true),
+        (77, 77, (Errored, Cause::Incomplete), true),
+        // No end at all.
+        (Running.to_wire().into(), Cause::Completed.to_wire().into(), (Errored, Cause::Incomplete), true),
+    ];
+    for (n, (state, cause, recorded, noted)) in cases.into_iter().enumerate() {
+        let run = world.submit(text(&format!("display {n}\n"))).await;
+        agent.got(run).await;
+        agent.prints(run, b"output\n");
+        agent.ends_as(run, state, cause);
+        let view = world.until(run, "its end", |v| v.state.is_end()).await;
+        assert_eq!((view.state, view.cause), recorded, "{state} {cause}: {view:#?}");
+        assert_eq!(view.note.is_some_and(|n| n.contains("does not know")), noted, "{state} {cause}");
+        assert_eq!(world.log(run).await, b"output\n", "a stream of a kind nobody knows is no output");
+    }
+    world.stop().await;
+}

@@ -1,0 +1,79 @@
+//! Named stop points and deliberate bugs, for tests that break things on purpose.
+//!
+//! Only with the cargo feature `faults`, which the shipped program is built without: then [`point`] and [`bug`] are
+//! empty and `false` at compile time, and none of what follows exists in it.
+//!
+//! With it, a process is told by the variable [`VARIABLE`], directives with `;` between them:
+//!
+//! ```text
+//! point=NAME:ACTION      what happens when NAME is passed; in each process that has the variable, once
+//! bug=NAME               a deliberate bug is on
+//! dir=FOLDER             the same from outside, at any time: the file FOLDER/NAME holds an action; it is renamed to
+//!                        NAME.fired (with its pid) by the process that takes it: one does it, and once.
+//!                        FOLDER/bug.NAME switches a bug on
+//! boot=FILE              the host's boot id is the content of FILE
+//! clock=FILE             wall time is off by the content of FILE, milliseconds; read at every look at the clock
+//!
+//! ACTION                 kill        SIGKILL to itself
+//!                        stop        SIGSTOP to itself
+//!                        pause=MS    sleeps so long, the thread and not the task
+//!                        hold        waits for FOLDER/NAME.go
+//!                        error=WHAT  enospc, erofs, eio; only where [`check`] asks, elsewhere nothing
+//!                        @N after any of them: at the Nth passing (from 1)
+//!                        @N+ after an error: at the Nth passing and at every later one
+//! ```
+//!
+//! A supervisor gets the variable from its agent ([`inherited`]); Stata's environment is an allow-list without it.
+//!
+//! Within one process [`enter`] sets directives for the calling thread alone, so that tests that run beside each other
+//! do not meet; there `kill` and `stop` are panics, and nothing of the variable is looked at.
+
+#[cfg(feature = "faults")]
+mod active;
+#[cfg(feature = "faults")]
+pub use active::{Scope, boot_id, bug, check, clock_offset_ms, enter, inherited, point};
+
+/// The variable that tells a process its faults.
+pub const VARIABLE: &str = "LONGHAUL_FAULTS";
+
+#[cfg(not(feature = "faults"))]
+mod absent {
+    /// A named moment at which a test may stop, kill or delay this process.
+    #[inline(always)]
+    pub const fn point(_name: &str) {}
+
+    /// A named moment that may also fail.
+    ///
+    /// # Errors
+    /// Never, in this build.
+    #[inline(always)]
+    pub const fn check(_name: &str) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether a deliberate bug is switched on.
+    #[inline(always)]
+    pub const fn bug(_name: &str) -> bool {
+        false
+    }
+
+    /// A boot id to use in the place of the host's own.
+    #[inline(always)]
+    pub const fn boot_id() -> Option<String> {
+        None
+    }
+
+    /// How far wall time is off, milliseconds.
+    #[inline(always)]
+    pub const fn clock_offset_ms() -> i64 {
+        0
+    }
+
+    /// The variable, for a process that shall have the same faults.
+    #[inline(always)]
+    pub const fn inherited() -> Option<(&'static str, std::ffi::OsString)> {
+        None
+    }
+}
+#[cfg(not(feature = "faults"))]
+pub use absent::{boot_id, bug, check, clock_offset_ms, inherited, point};
