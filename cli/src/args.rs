@@ -75,6 +75,12 @@ pub(crate) enum Command {
     /// Passes messages on to the gateway, reconnects, and joins a call whose connection broke to its run again. Leaving
     /// it ends no run.
     Stdio(Stdio),
+    /// Let a host's runs finish and start nothing new there (operators).
+    ///
+    /// Remembered until `longhaul resume`, also over restarts. Runs that wait for the host say so.
+    Drain(Drain),
+    /// Let a drained host take runs again (operators).
+    Resume(Resume),
     /// Say that a run's agent never comes back: the run is then lost and may be run again (operators).
     DeclareDead(DeclareDead),
     /// The stand-in for Stata: its manners, no statistics.
@@ -311,6 +317,29 @@ pub(crate) struct Hosts {
     pub(crate) ask: Ask,
 }
 
+/// `drain`.
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    /// Names of agents; `*` stands for any characters and `?` for one.
+    #[arg(required = true, value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+    /// Why, for those whose runs wait.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// Names of agents; `*` stands for any characters and `?` for one.
+    #[arg(required = true, value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
 /// `judge`.
 #[derive(Debug, Args)]
 pub(crate) struct Judge {
@@ -432,6 +461,8 @@ impl Command {
             | Self::Runs(Runs { ask, .. })
             | Self::Hosts(Hosts { ask })
             | Self::Doctor(Doctor { ask })
+            | Self::Drain(Drain { ask, .. })
+            | Self::Resume(Resume { ask, .. })
             | Self::DeclareDead(DeclareDead { ask, .. }) => Some(ask),
             Self::Token(Token {
                 action: TokenAction::List { ask } | TokenAction::Add { ask, .. } | TokenAction::Revoke { ask, .. },

@@ -26,6 +26,8 @@ pub struct Metrics {
     pub seats: AtomicU64,
     /// Agents that are up now.
     pub agents_up: AtomicU64,
+    /// Hosts that are drained now.
+    pub hosts_draining: AtomicU64,
     /// Bytes appended to mirrors.
     pub mirror_bytes: AtomicU64,
     /// Mirrors that were fetched again because their digest differed.

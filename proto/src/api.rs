@@ -315,7 +315,8 @@ pub struct Hosts {
 pub struct HostView {
     /// Its unique name.
     pub name: String,
-    /// `up`, `silent` (no heartbeat), `unreachable` (its address cannot be dialled), or `idle` (up, but takes no runs; see `problem`).
+    /// `up`, `silent` (no heartbeat), `unreachable` (its address cannot be dialled), `draining` (its runs go on, nothing
+    /// new starts), or `idle` (up, but takes no runs; see `problem`).
     pub state: String,
     /// What is wrong and what to do.
     pub problem: Option<String>,
@@ -347,6 +348,38 @@ pub struct HostView {
     pub free_bytes: u64,
     /// The licence line of the last banner.
     pub licence: Option<String>,
+    /// Set when nothing new starts there: somebody drains it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<DrainView>,
+}
+
+/// Who drains a host, since when and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainView {
+    /// The principal who asked.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// In the words of the one who asked.
+    pub reason: Option<String>,
+}
+
+/// Body of `POST /api/v1/hosts/drain` and `POST /api/v1/hosts/resume`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrainBody {
+    /// Names of hosts, or patterns: `*` stands for any characters, `?` for one.
+    pub hosts: Vec<String>,
+    /// Why, for those whose runs wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Answer to both: the hosts that were meant, as they are now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Drained {
+    /// The hosts.
+    pub hosts: Vec<HostView>,
 }
 
 /// One licence pool.

@@ -129,4 +129,6 @@ settings! {
     handle_after: Time,
     /// How often a waiting call sends progress.
     progress_every: Time,
+    /// A daemon that is asked to stop is gone after this time at the latest; its runs go on.
+    stop_timeout: Time,
 }

@@ -128,7 +128,8 @@ impl Follower {
     /// The next event; `None` after the last.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if self.done {
+            // At a stop also in the middle of the output: the reader comes back with the offset it has.
+            if self.done || self.stopping.is_cancelled() {
                 return None;
             }
             let view = self.live.borrow_and_update().clone();

@@ -85,6 +85,7 @@ fn runs(out: &mut String, metrics: &Metrics) {
         ("longhaul_runs_queued", "gauge", "Runs waiting", &metrics.queued),
         ("longhaul_seats_held", "gauge", "Seats held", &metrics.seats),
         ("longhaul_agents_up", "gauge", "Agents that are up", &metrics.agents_up),
+        ("longhaul_hosts_draining", "gauge", "Hosts on which nothing new starts", &metrics.hosts_draining),
         ("longhaul_mirror_bytes_total", "counter", "Bytes appended to mirrors", &metrics.mirror_bytes),
         ("longhaul_mirror_refetched_total", "counter", "Mirrors fetched again", &metrics.mirror_refetched),
         ("longhaul_attempts_returned_total", "counter", "Attempts proved never begun", &metrics.returned),

@@ -18,12 +18,12 @@ use tokio::{
 };
 
 use super::{
-    Seat,
+    Seat, drain,
     link::Link,
     placement::{self, Host, Need, Pool},
     queue::Queue,
 };
-use crate::ledger::AgentRecord;
+use crate::ledger::{AgentRecord, DrainRecord};
 
 pub(crate) struct Floor {
     started: Duration,
@@ -33,6 +33,8 @@ pub(crate) struct Floor {
     pub(super) queue: Queue,
     waiting: HashMap<RunId, Waiting>,
     configured: BTreeMap<String, u32>,
+    /// Hosts on which nothing new starts, by name.
+    pub(super) drains: BTreeMap<String, DrainRecord>,
 }
 
 /// One agent.
@@ -65,7 +67,12 @@ pub(super) struct Waiting {
 }
 
 impl Floor {
-    pub(super) fn new(now: Duration, configured: BTreeMap<String, u32>, remembered: Vec<AgentRecord>) -> Self {
+    pub(super) fn new(
+        now: Duration,
+        configured: BTreeMap<String, u32>,
+        remembered: Vec<AgentRecord>,
+        drains: Vec<DrainRecord>,
+    ) -> Self {
         let mut floor = Self {
             started: now,
             open: true,
@@ -74,6 +81,7 @@ impl Floor {
             queue: Queue::default(),
             waiting: HashMap::new(),
             configured,
+            drains: drains.into_iter().map(|drain| (drain.host.clone(), drain)).collect(),
         };
         for agent in remembered {
             let entry = floor.agent(&agent.info.agent_id, now);
@@ -218,6 +226,12 @@ impl Floor {
         }
     }
 
+    /// All names by which a host can be meant.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        let agents = self.agents.values().map(|a| &a.info.name).filter(|name| !name.is_empty());
+        agents.chain(self.drains.keys()).cloned().collect()
+    }
+
     /// How long an agent has not been heard or reached.
     pub(super) fn silent_for(&self, agent_id: &str, now: Duration, silent_after: Duration) -> Option<Duration> {
         let Some(agent) = self.agents.get(agent_id) else { return Some(now.saturating_sub(self.started)) };
@@ -226,7 +240,7 @@ impl Floor {
     }
 
     pub(super) fn up(&self, now: Duration, silent_after: Duration) -> u64 {
-        self.agents.values().filter(|a| self.away(a, now, silent_after).is_none()).count() as u64
+        self.agents.values().filter(|a| self.trouble(a, now, silent_after).is_none()).count() as u64
     }
 
     /// Usable agents that match a need, with their links.
@@ -238,7 +252,9 @@ impl Floor {
     ) -> Vec<(String, String, Arc<Link>)> {
         let roomy = HashMap::new();
         let alone = |agent: &Agent| {
-            let host = Host { running: 0, limit: 1, ..self.host(agent, now, silent_after) };
+            // One that is drained knows what is there all the same: a run that fits nowhere else is to wait for it.
+            let away = self.trouble(agent, now, silent_after);
+            let host = Host { running: 0, limit: 1, away, ..self.host(agent, now, silent_after) };
             placement::choose(need, &[host], &roomy).is_ok()
         };
         self.agents
@@ -252,7 +268,13 @@ impl Floor {
         self.agents.iter().filter_map(|(id, a)| Some((id.clone(), a.link.borrow().clone()?))).collect()
     }
 
+    /// Why an agent gets no runs now.
     fn away(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<String> {
+        self.trouble(agent, now, silent_after).or_else(|| self.drains.get(&agent.info.name).map(drain::words))
+    }
+
+    /// What keeps an agent from taking runs, but for a wish of people.
+    fn trouble(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<String> {
         let name = &agent.info.name;
         let silent = now.saturating_sub(agent.heard);
         if !agent.here {
@@ -338,6 +360,7 @@ impl Floor {
         let state = match () {
             () if !agent.here || silent > silent_after => "silent",
             () if agent.link.borrow().is_none() => "unreachable",
+            () if self.drains.contains_key(&info.name) => "draining",
             () if !info.problem.is_empty() => "idle",
             () => "up",
         };
@@ -365,6 +388,7 @@ impl Floor {
             roots: info.roots.clone(),
             free_bytes: info.free_bytes,
             licence: (!info.licence.is_empty()).then(|| info.licence.clone()),
+            draining: self.drains.get(&info.name).map(drain::view),
         }
     }
 

@@ -4,12 +4,14 @@
 //! - [`contact`] dials a registered agent back and keeps its links: an agent is usable when it is heard *and* reached;
 //! - [`floor`] is the state (agents, seats, the queue) behind one lock that is never held across an await;
 //! - [`placement`] and [`queue`] decide, as pure functions, who goes where and why somebody waits;
+//! - [`drain`] keeps new runs from hosts that people want empty;
 //! - [`link`] is one proven connection.
 //!
 //! A [`Seat`] is held by value: whoever drops it frees it, and the next run is placed at once. After a restart the
 //! seats of unfinished runs are taken before any agent is heard, so that a pool is never over-used across it.
 
 mod contact;
+pub(crate) mod drain;
 mod floor;
 pub mod link;
 pub mod placement;
@@ -30,7 +32,11 @@ use longhaul_proto::{
 };
 use tokio::sync::{oneshot, watch};
 
-use crate::{Deps, Options, ledger::AgentRecord, metrics::Metrics};
+use crate::{
+    Deps, Options,
+    ledger::{AgentRecord, DrainRecord},
+    metrics::Metrics,
+};
 use floor::Floor;
 use link::Link;
 use placement::Need;
@@ -102,9 +108,10 @@ impl Fleet {
         secret: JoinSecret,
         url: String,
         remembered: Vec<AgentRecord>,
+        drains: Vec<DrainRecord>,
     ) -> Self {
         let now = deps.clock.monotonic();
-        let floor = Mutex::new(Floor::new(now, options.pools.clone(), remembered));
+        let floor = Mutex::new(Floor::new(now, options.pools.clone(), remembered, drains));
         Self(Arc::new(Shared { options, metrics, deps, secret, url, floor }))
     }
 
@@ -168,6 +175,7 @@ impl Fleet {
         let floor = self.floor();
         floor.tell_all(now, silent_after, &self.0.url);
         self.0.metrics.agents_up.store(floor.up(now, silent_after), Ordering::Relaxed);
+        self.0.metrics.hosts_draining.store(floor.drains.len() as u64, Ordering::Relaxed);
     }
 
     /// No more grants: what is freed from now on is freed by a gateway that stops.

@@ -11,8 +11,8 @@ use longhaul_proto::{
 };
 
 use super::{
-    AgentRecord, CancelWish, Dedupe, Detail, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun, Record,
-    TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
+    AgentRecord, CancelWish, Dedupe, Detail, DrainRecord, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
+    Record, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::auth::principal::Scope;
 
@@ -300,6 +300,20 @@ async fn memos_are_kept_and_bounded(ledger: &dyn Ledger) {
     assert_eq!(left().await, "ad", "the newest stay");
 }
 
+async fn drained_hosts_are_remembered(ledger: &dyn Ledger) {
+    let drain = |host: &str, reason: &str| DrainRecord {
+        host: host.to_owned(),
+        by: "ops".to_owned(),
+        reason: reason.to_owned(),
+        at_ms: 7,
+    };
+    ledger.drain(vec![drain("b", "kernel"), drain("a", "")]).await.unwrap();
+    ledger.drain(vec![drain("b", "disk")]).await.unwrap();
+    assert_eq!(ledger.drains().await.unwrap(), [drain("a", ""), drain("b", "disk")], "the newest word counts");
+    ledger.resume(vec!["a".to_owned(), "nobody".to_owned()]).await.unwrap();
+    assert_eq!(ledger.drains().await.unwrap(), [drain("b", "disk")]);
+}
+
 async fn all(ledger: Arc<dyn Ledger>) {
     let ledger = &*ledger;
     assert_eq!(ledger.cluster_id(), "c1");
@@ -315,6 +329,7 @@ async fn all(ledger: Arc<dyn Ledger>) {
     spools_are_known_until_they_are_gone(ledger).await;
     tokens_and_agents(ledger).await;
     memos_are_kept_and_bounded(ledger).await;
+    drained_hosts_are_remembered(ledger).await;
     ledger.check().await.unwrap();
     ledger.close().await;
 }

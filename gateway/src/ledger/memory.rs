@@ -9,8 +9,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_proto::{api::Joined, ids::RunId, wire};
 
 use super::{
-    AgentRecord, Answer, CancelWish, Dedupe, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun, Record,
-    TokenRecord, Transition, TransitionRow,
+    AgentRecord, Answer, CancelWish, Dedupe, DrainRecord, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
+    Record, TokenRecord, Transition, TransitionRow,
 };
 
 /// A ledger that forgets everything with its process.
@@ -25,6 +25,7 @@ struct State {
     keys: HashMap<(String, String), (RunId, String)>,
     tokens: BTreeMap<String, TokenRecord>,
     agents: BTreeMap<String, AgentRecord>,
+    drains: BTreeMap<String, DrainRecord>,
     memos: BTreeMap<(String, String), Memo>,
 }
 
@@ -260,6 +261,24 @@ impl Ledger for MemoryLedger {
 
     fn agents(&self) -> Answer<'_, Vec<AgentRecord>> {
         self.answer(|state| Ok(state.agents.values().cloned().collect()))
+    }
+
+    fn drain(&self, hosts: Vec<DrainRecord>) -> Answer<'_, ()> {
+        self.answer(|state| {
+            state.drains.extend(hosts.into_iter().map(|drain| (drain.host.clone(), drain)));
+            Ok(())
+        })
+    }
+
+    fn resume(&self, hosts: Vec<String>) -> Answer<'_, ()> {
+        self.answer(|state| {
+            state.drains.retain(|host, _| !hosts.contains(host));
+            Ok(())
+        })
+    }
+
+    fn drains(&self) -> Answer<'_, Vec<DrainRecord>> {
+        self.answer(|state| Ok(state.drains.values().cloned().collect()))
     }
 
     fn token_add(&self, token: TokenRecord) -> Answer<'_, bool> {

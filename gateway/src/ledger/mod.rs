@@ -21,8 +21,8 @@ use futures_util::future::BoxFuture;
 use longhaul_proto::{ids::RunId, state::RunState, wire};
 
 pub use record::{
-    AgentRecord, CancelWish, Dedupe, Detail, Inserted, ListQuery, Memo, NewRun, Record, TokenRecord, Transition,
-    TransitionRow,
+    AgentRecord, CancelWish, Dedupe, Detail, DrainRecord, Inserted, ListQuery, Memo, NewRun, Record, TokenRecord,
+    Transition, TransitionRow,
 };
 
 /// What a ledger answers with.
@@ -112,6 +112,13 @@ pub trait Ledger: Send + Sync + 'static {
     fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()>;
     /// All agents ever seen.
     fn agents(&self) -> Answer<'_, Vec<AgentRecord>>;
+
+    /// Drains hosts; one that is drained already is drained anew.
+    fn drain(&self, hosts: Vec<DrainRecord>) -> Answer<'_, ()>;
+    /// Drains them no more; those that were not are left as they are.
+    fn resume(&self, hosts: Vec<String>) -> Answer<'_, ()>;
+    /// All drained hosts, by name.
+    fn drains(&self) -> Answer<'_, Vec<DrainRecord>>;
 
     /// Adds a token; its name must be new.
     fn token_add(&self, token: TokenRecord) -> Answer<'_, bool>;

@@ -215,6 +215,19 @@ pub struct AgentRecord {
     pub seen_ms: i64,
 }
 
+/// A host that is drained: nothing new starts there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainRecord {
+    /// The agent's name, since that is what people mean by a host.
+    pub host: String,
+    /// Who asked.
+    pub by: String,
+    /// Why; empty = not said.
+    pub reason: String,
+    /// When, Unix ms.
+    pub at_ms: i64,
+}
+
 /// A bearer token; the secret itself is nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRecord {

@@ -68,6 +68,10 @@ CREATE TABLE memos(
 ) WITHOUT ROWID;
 CREATE INDEX memos_created ON memos(created);
 ",
+    r"
+-- Hosts on which nothing new starts.
+CREATE TABLE drains(host TEXT PRIMARY KEY, by TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+",
 ];
 
 /// Brings the file to the newest format.

@@ -12,8 +12,8 @@ use sqlx::{
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
-    AgentRecord, Answer, CancelWish, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun, Record, TokenRecord,
-    Transition, TransitionRow, disk, schema,
+    AgentRecord, Answer, CancelWish, DrainRecord, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun, Record,
+    TokenRecord, Transition, TransitionRow, disk, schema,
     writer::{Done, Job, Op, Writer},
 };
 
@@ -347,6 +347,36 @@ impl Ledger for SqliteLedger {
                     let info: &[u8] = row.try_get(0).map_err(storage)?;
                     let info = wire::AgentInfo::decode(info).map_err(|e| LedgerError::Broken(e.to_string()))?;
                     Ok(AgentRecord { info, seen_ms: row.try_get(1).map_err(storage)? })
+                })
+                .collect()
+        }
+        .boxed()
+    }
+
+    fn drain(&self, hosts: Vec<DrainRecord>) -> Answer<'_, ()> {
+        let done = self.write(Op::Drain(hosts));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn resume(&self, hosts: Vec<String>) -> Answer<'_, ()> {
+        let done = self.write(Op::Resume(hosts));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn drains(&self) -> Answer<'_, Vec<DrainRecord>> {
+        async move {
+            let rows = sqlx::query("SELECT host, by, reason, at FROM drains ORDER BY host")
+                .fetch_all(&self.readers)
+                .await
+                .map_err(storage)?;
+            rows.iter()
+                .map(|row| {
+                    Ok(DrainRecord {
+                        host: row.try_get(0).map_err(storage)?,
+                        by: row.try_get(1).map_err(storage)?,
+                        reason: row.try_get(2).map_err(storage)?,
+                        at_ms: row.try_get(3).map_err(storage)?,
+                    })
                 })
                 .collect()
         }

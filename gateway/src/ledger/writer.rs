@@ -11,7 +11,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    AgentRecord, CancelWish, Inserted, LedgerError, Memo, NewRun, TokenRecord, Transition,
+    AgentRecord, CancelWish, DrainRecord, Inserted, LedgerError, Memo, NewRun, TokenRecord, Transition,
     sqlite::{is_active, mode_word},
 };
 
@@ -28,6 +28,8 @@ pub(super) enum Op {
     SpoolGone(RunId),
     Sweep(i64, u32),
     PutAgent(Box<AgentRecord>),
+    Drain(Vec<DrainRecord>),
+    Resume(Vec<String>),
     TokenAdd(TokenRecord),
     TokenRevoke(String, i64),
     MemoPut(Memo),
@@ -142,6 +144,24 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
                 .bind(agent.info.encode_to_vec())
                 .execute(db)
                 .await?;
+            Ok(Ok(Done::Nothing))
+        }
+        Op::Drain(hosts) => {
+            for drain in hosts {
+                sqlx::query("INSERT OR REPLACE INTO drains(host, by, reason, at) VALUES (?, ?, ?, ?)")
+                    .bind(&drain.host)
+                    .bind(&drain.by)
+                    .bind(&drain.reason)
+                    .bind(drain.at_ms)
+                    .execute(&mut *db)
+                    .await?;
+            }
+            Ok(Ok(Done::Nothing))
+        }
+        Op::Resume(hosts) => {
+            for host in hosts {
+                sqlx::query("DELETE FROM drains WHERE host = ?").bind(host).execute(&mut *db).await?;
+            }
             Ok(Ok(Done::Nothing))
         }
         Op::TokenAdd(token) => {

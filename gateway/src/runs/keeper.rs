@@ -179,6 +179,10 @@ impl Keeper {
         if !self.has_the_file(&seat).await? {
             return Ok(());
         }
+        if self.inner.fleet.drains(&seat.host) {
+            // Somebody began to drain it while we looked.
+            return Ok(());
+        }
         self.hand_over(seat).await
     }
 

@@ -17,11 +17,13 @@
 //! - [`keeper`] is the story of one unfinished run: one task that owns it from its record to its end;
 //! - [`wishes`] is what others ask of it meanwhile, and what time does to it;
 //! - [`attend`] follows an attempt at its agent, [`ending`] records its end;
+//! - [`drain`] is what operators wish of hosts;
 //! - [`view`] is what others see of it, published on a `watch` that never makes the keeper wait.
 
 pub(crate) mod active;
 mod attend;
 pub(crate) mod check;
+mod drain;
 mod ending;
 mod error;
 mod keeper;
@@ -53,7 +55,7 @@ use crate::{
 use active::{Active, Command, Reply, Table};
 use view::{Live, view};
 
-pub use error::{ControlError, FindError, ReadError, SubmitError};
+pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
 
 /// A parsed request with what its transport knows.
 #[derive(Clone, Debug, Default)]
@@ -126,6 +128,8 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
     pub(crate) table: Table,
+    /// Held while hosts are drained or resumed, so that ledger and fleet see such wishes in one order.
+    pub(crate) draining: tokio::sync::Mutex<()>,
 }
 
 impl Runs {
@@ -137,7 +141,16 @@ impl Runs {
         metrics: Arc<Metrics>,
         deps: Deps,
     ) -> Self {
-        Self(Arc::new(Inner { options, ledger, fleet, mirrors, metrics, deps, table: Table::default() }))
+        Self(Arc::new(Inner {
+            options,
+            ledger,
+            fleet,
+            mirrors,
+            metrics,
+            deps,
+            table: Table::default(),
+            draining: tokio::sync::Mutex::default(),
+        }))
     }
 
     /// Takes up every unfinished run of the ledger. Their seats are held before this returns, so that no agent that

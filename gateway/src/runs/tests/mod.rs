@@ -2,6 +2,7 @@
 
 mod ask;
 mod attempts;
+mod drain;
 mod fake;
 mod returning;
 mod seats;
