@@ -5,7 +5,10 @@ mod mcp;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use longhaul_proto::{api::CancelMode, state::RunState};
+use longhaul_proto::{
+    api::{CancelMode, Retry},
+    state::RunState,
+};
 
 use crate::config::{Engine, Settings, Time, Url, pair};
 pub(crate) use mcp::{Client, EntryArgs, Installable, Mcp, McpAction, Stdio};
@@ -224,9 +227,33 @@ pub(crate) struct Run {
     /// Run it even though an equal run is unfinished or just ended.
     #[arg(long)]
     pub(crate) again: bool,
+    /// When another attempt may be made: never, when it never began, or also when its host or Stata was killed.
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) retry: Option<Again>,
     /// Print the id and leave; the run goes on.
     #[arg(long)]
     pub(crate) detach: bool,
+}
+
+/// When another attempt may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Again {
+    /// One attempt, even when it never began.
+    Never,
+    /// When it is proved that the attempt never began.
+    IfNotStarted,
+    /// Also when it died by its host's restart or by a signal that nobody here sent.
+    IfProvenDead,
+}
+
+impl From<Again> for Retry {
+    fn from(again: Again) -> Self {
+        match again {
+            Again::Never => Self::Never,
+            Again::IfNotStarted => Self::IfNotStarted,
+            Again::IfProvenDead => Self::IfProvenDead,
+        }
+    }
 }
 
 /// `wait`.

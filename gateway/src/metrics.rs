@@ -34,6 +34,8 @@ pub struct Metrics {
     pub mirror_refetched: AtomicU64,
     /// Attempts that came back with the proof that they never began.
     pub returned: AtomicU64,
+    /// Attempts that died and were followed by another.
+    pub retried: AtomicU64,
     /// From the durable record of a run to the agent's first answer, where no queueing was between.
     pub dispatch: Histogram,
     /// From the durable record to the grant of a seat.

@@ -10,6 +10,7 @@
 //! supervisor is watched, a dead one is replaced by one that never starts Stata again, an exit record is judged, and an
 //! attempt that provably never began is begun.
 
+mod activity;
 mod adopt;
 mod begin;
 mod owner;

@@ -16,12 +16,14 @@
 //! lh-<short>.log     Stata's batch log           console       stdout and stderr
 //! sentinel           the do-file came to its end
 //! exit.json          the supervisor's exit record    outcome.json  the agent's verdict
+//! earlier/N          all of the above, of an attempt that died and was followed by another here
 //! ```
 //!
 //! The supervisor writes markers and facts, the agent writes wishes and verdicts; no file has two writers but
 //! `exit.json` and `ending.json`, which the agent writes when it has proof that no supervisor can.
 
 mod attempts;
+mod earlier;
 mod records;
 mod submission;
 

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod again;
 mod cancel;
 mod death;
 mod executor;
@@ -30,8 +31,16 @@ fn main() -> ExitCode {
 
 fn run_tests() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let groups =
-        [executor::TESTS, outcome::TESTS, source::TESTS, cancel::TESTS, fence::TESTS, death::TESTS, register::TESTS];
+    let groups = [
+        again::TESTS,
+        executor::TESTS,
+        outcome::TESTS,
+        source::TESTS,
+        cancel::TESTS,
+        fence::TESTS,
+        death::TESTS,
+        register::TESTS,
+    ];
     let chosen: Vec<Test> = groups
         .into_iter()
         .flatten()

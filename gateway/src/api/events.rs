@@ -108,7 +108,7 @@ struct Told {
     waiting: Option<String>,
     progress: Option<longhaul_proto::api::ProgressView>,
     cancelling: bool,
-    silent: bool,
+    contact: Option<String>,
 }
 
 impl Told {
@@ -119,7 +119,7 @@ impl Told {
             waiting: view.waiting.clone(),
             progress: view.progress.clone(),
             cancelling: view.cancel_requested.is_some(),
-            silent: view.agent_silent_for.is_some(),
+            contact: view.contact.as_ref().map(|c| c.state.clone()),
         }
     }
 }

@@ -89,6 +89,12 @@ fn runs(out: &mut String, metrics: &Metrics) {
         ("longhaul_mirror_bytes_total", "counter", "Bytes appended to mirrors", &metrics.mirror_bytes),
         ("longhaul_mirror_refetched_total", "counter", "Mirrors fetched again", &metrics.mirror_refetched),
         ("longhaul_attempts_returned_total", "counter", "Attempts proved never begun", &metrics.returned),
+        (
+            "longhaul_attempts_retried_total",
+            "counter",
+            "Attempts that died and were followed by another",
+            &metrics.retried,
+        ),
     ];
     for (name, kind, help, counter) in counters {
         single(out, name, kind, help, n(counter));

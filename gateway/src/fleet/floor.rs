@@ -7,7 +7,7 @@ use std::{
 };
 
 use longhaul_proto::{
-    api::{HostView, PoolView, RunView},
+    api::{ContactView, HostView, PoolView, RunView},
     clock::rfc3339,
     ids::RunId,
     wire,
@@ -37,6 +37,9 @@ pub(crate) struct Floor {
     pub(super) drains: BTreeMap<String, DrainRecord>,
 }
 
+/// A link that is gone for less is being made again, and nobody needs to know.
+const UNREACHABLE_AFTER: Duration = Duration::from_secs(2);
+
 /// One agent.
 pub(super) struct Agent {
     pub(super) info: wire::AgentInfo,
@@ -49,6 +52,8 @@ pub(super) struct Agent {
     pub(super) link: watch::Sender<Option<Arc<Link>>>,
     /// Why it cannot be dialled.
     pub(super) dial_problem: Option<String>,
+    /// Since when there is no link to it, by the monotonic clock; `None` = there is one.
+    pub(super) unlinked: Option<Duration>,
     /// Fires at each heartbeat.
     pub(super) beat: Arc<Notify>,
     pub(super) contact: Option<AbortHandle>,
@@ -99,6 +104,7 @@ impl Floor {
             seen_ms: 0,
             link: watch::Sender::new(None),
             dial_problem: None,
+            unlinked: Some(now),
             beat: Arc::default(),
             contact: None,
         })
@@ -237,6 +243,31 @@ impl Floor {
         let Some(agent) = self.agents.get(agent_id) else { return Some(now.saturating_sub(self.started)) };
         let silent = now.saturating_sub(agent.heard);
         (!agent.here || silent > silent_after).then_some(silent)
+    }
+
+    /// What is between us and an agent that has a run; `None` = nothing.
+    pub(super) fn contact(&self, agent_id: &str, now: Duration, silent_after: Duration) -> Option<ContactView> {
+        let view = |state: &str, since: Duration, words: String| {
+            Some(ContactView { state: state.to_owned(), since: since.as_secs_f64(), words })
+        };
+        let Some(agent) = self.agents.get(agent_id) else { return None };
+        let name = &agent.info.name;
+        let silent = now.saturating_sub(agent.heard);
+        let up = now.saturating_sub(self.started);
+        if !agent.here && up <= silent_after * 2 {
+            let words = format!("the gateway restarted {} ago and waits for agent {name} to return", words(up));
+            return view("awaited", up, words);
+        }
+        if !agent.here || silent > silent_after {
+            return view("silent", silent, format!("agent {name} is silent for {}", words(silent)));
+        }
+        let unlinked = now.saturating_sub(agent.unlinked?);
+        if unlinked < UNREACHABLE_AFTER {
+            return None;
+        }
+        let problem = agent.dial_problem.as_deref().unwrap_or("it is being dialled");
+        let text = format!("agent {name} is heard and not reached for {}: {problem}", words(unlinked));
+        view("unreachable", unlinked, text)
     }
 
     pub(super) fn up(&self, now: Duration, silent_after: Duration) -> u64 {
@@ -417,6 +448,15 @@ impl Waiting {
             }
             changed
         });
+    }
+}
+
+/// `12 s`, `4 min 10 s`, `2 h 5 min`.
+fn words(d: Duration) -> String {
+    match d.as_secs() {
+        s @ 0..60 => format!("{s} s"),
+        s @ 60..3_600 => format!("{} min {} s", s / 60, s % 60),
+        s => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
     }
 }
 

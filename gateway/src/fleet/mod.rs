@@ -25,7 +25,7 @@ use std::{
 };
 
 use longhaul_proto::{
-    api::{HostView, PoolView, RunView},
+    api::{ContactView, HostView, PoolView, RunView},
     ids::RunId,
     join::JoinSecret,
     wire,
@@ -194,6 +194,11 @@ impl Fleet {
         self.floor().silent_for(agent_id, self.now(), self.0.options.silent_after)
     }
 
+    /// What is between us and an agent; `None` = nothing.
+    pub(crate) fn contact(&self, agent_id: &str) -> Option<ContactView> {
+        self.floor().contact(agent_id, self.now(), self.0.options.silent_after)
+    }
+
     /// Asks the usable agents that match what they see at a path: until one sees it well, or all have answered, or
     /// the time is up.
     pub(crate) async fn inspect(&self, need: &Need, path: &str, working_dir: &str) -> Vec<Inspected> {
@@ -231,6 +236,11 @@ impl Fleet {
     /// Agents that can be called now.
     pub(crate) fn linked(&self) -> Vec<(String, Arc<Link>)> {
         self.floor().linked()
+    }
+
+    /// Whether an agent can begin an attempt where an earlier one died; one that is not known yet is asked in its turn.
+    pub(crate) fn puts_aside(&self, agent_id: &str) -> bool {
+        self.floor().known(agent_id).is_none_or(|agent| !agent.here || agent.info.puts_aside)
     }
 
     /// How many wait.

@@ -127,6 +127,7 @@ impl super::Fleet {
             earlier.abort();
         }
         agent.dial_problem = None;
+        agent.unlinked = Some(now);
         agent.link.send_if_modified(|link| link.take().is_some());
         let contact = contact::keep(self.clone(), agent_id, incarnation, address);
         agent.contact = Some(self.0.deps.tasks.spawn_until_stop(contact).abort_handle());

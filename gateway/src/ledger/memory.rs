@@ -140,7 +140,7 @@ impl Ledger for MemoryLedger {
 
     fn transition(&self, step: Transition) -> Answer<'_, ()> {
         self.answer(|state| {
-            if !step.from.may_become(step.to) {
+            if !step.from.may_become_by(step.to, step.cause) {
                 return Err(LedgerError::NoSuchEdge { from: step.from, to: step.to });
             }
             state.transition(step)

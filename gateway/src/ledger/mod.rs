@@ -21,8 +21,8 @@ use futures_util::future::BoxFuture;
 use longhaul_proto::{ids::RunId, state::RunState, wire};
 
 pub use record::{
-    AgentRecord, CancelWish, Dedupe, Detail, DrainRecord, Inserted, ListQuery, Memo, NewRun, Record, TokenRecord,
-    Transition, TransitionRow,
+    AgentRecord, CancelWish, Dedupe, Detail, DrainRecord, Earlier, Inserted, ListQuery, Memo, NewRun, Record,
+    TokenRecord, Transition, TransitionRow,
 };
 
 /// What a ledger answers with.

@@ -109,6 +109,38 @@ pub struct Detail {
     pub ended_by: String,
     /// Whether it came from a spool and not from a request.
     pub imported: bool,
+    /// When another attempt may be made.
+    pub retry: api::Retry,
+    /// Attempts that are proven dead, in order. Their output is the beginning of the mirror.
+    pub earlier: Vec<Earlier>,
+    /// Where the output of the present attempt begins in the mirror.
+    pub log_base: u64,
+    /// Likewise.
+    pub console_base: u64,
+}
+
+/// An attempt that is proven dead and was followed by another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Earlier {
+    /// Its number.
+    pub attempt: u32,
+    /// The agent that had it.
+    pub agent_id: String,
+    /// That agent's name.
+    pub host: String,
+    /// How it died, in words.
+    pub how: String,
+    /// Lengths and digests as its agent told them: what lets go of its spool.
+    pub log_len: u64,
+    /// Likewise.
+    pub log_sha256: String,
+    /// Likewise.
+    pub console_len: u64,
+    /// Likewise.
+    pub console_sha256: String,
+    /// Whether the mirror has exactly that.
+    pub complete: bool,
 }
 
 /// A durable wish to end a run.

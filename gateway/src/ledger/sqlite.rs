@@ -165,7 +165,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn transition(&self, step: Transition) -> Answer<'_, ()> {
-        if !step.from.may_become(step.to) {
+        if !step.from.may_become_by(step.to, step.cause) {
             return async move { Err(LedgerError::NoSuchEdge { from: step.from, to: step.to }) }.boxed();
         }
         let done = self.write(Op::Step(Box::new(step)));

@@ -124,6 +124,12 @@ impl Mirror {
         }
     }
 
+    /// Bytes before these offsets are of attempts that are over: digests and restarts concern what comes after.
+    pub fn begin_at(&self, log: u64, console: u64) {
+        self.log.begin_at(log);
+        self.console.begin_at(console);
+    }
+
     /// Bytes there now.
     pub fn len(&self, stream: Stream) -> u64 {
         self.track(stream).len()
@@ -167,7 +173,8 @@ impl Mirror {
         blocking(move || track.read(offset, max)).await
     }
 
-    /// Makes it durable and compares it with this length and digest (lower-case hex).
+    /// Makes it durable and compares it, from where the present attempt begins, with this digest (lower-case hex); `len`
+    /// is the length of the whole.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -176,7 +183,7 @@ impl Mirror {
         blocking(move || track.seal(len, &sha256)).await
     }
 
-    /// Throws the copy away, to fetch it again from 0.
+    /// Throws the copy of the present attempt away, to fetch it again.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -244,6 +251,28 @@ mod tests {
         mirrors.remove(run).await.unwrap();
         assert!(mirrors.find(run).await.unwrap().is_none());
         mirrors.remove(run).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_attempt_printed_stays_before_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Ids::system().run();
+        let mirrors = Mirrors::new(folder.path(), 1 << 20);
+        let mirror = mirrors.open(run).await.unwrap();
+        append(&mirror, 0, b"first ").await;
+        assert_eq!(seal(&mirror, 6, b"first ").await, Sealed::Same);
+        mirror.begin_at(6, 0);
+        append(&mirror, 6, b"second").await;
+        assert_eq!(seal(&mirror, 12, b"second").await, Sealed::Same, "the digest is the attempt's own");
+        assert_eq!(seal(&mirror, 12, b"first second").await, Sealed::Differs);
+        mirror.restart(Stream::Log).await.unwrap();
+        assert_eq!(&mirror.read(Stream::Log, 0, 100).await.unwrap()[..], b"first ");
+        append(&mirror, 6, b"second").await;
+        drop((mirror, mirrors));
+        let mirror = Mirrors::new(folder.path(), 1 << 20).open(run).await.unwrap();
+        mirror.begin_at(6, 0);
+        assert_eq!(seal(&mirror, 12, b"second").await, Sealed::Same, "also after a restart");
+        assert_eq!(&mirror.read(Stream::Log, 0, 100).await.unwrap()[..], b"first second");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use longhaul_proto::{
-    api::{Joined, Submitted},
+    api::{Joined, Retry, Submitted},
     ids::RunId,
     state::{Cause, RunState},
     telemetry,
@@ -237,6 +237,7 @@ pub(crate) fn new_record(
             traceparent: submission.trace.clone().unwrap_or_default().traceparent,
             working_dir: submission.working_dir.clone(),
             code_sha256,
+            retry: Retry::from_wire(submission.retry),
             ..Detail::default()
         },
     }

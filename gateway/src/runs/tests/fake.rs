@@ -98,6 +98,7 @@ impl Fake {
             pool: "lab".to_owned(),
             pool_seats: 1,
             host_limit: 8,
+            puts_aside: true,
             engines: vec![wire::Engine { kind: "standin".to_owned(), ..Default::default() }],
             ..Default::default()
         };
@@ -355,6 +356,10 @@ impl wire::agent_server::Agent for Service {
         let failure = self.0.change(|s| {
             s.run_calls.push((run_id.clone(), attempt));
             let failure = (!s.fail_run.is_empty()).then(|| s.fail_run.remove(0));
+            if s.runs.get(&run_id).is_some_and(|run| run.outcome.is_some() && run.attempt < attempt) {
+                // Room for an attempt after one that died.
+                s.runs.remove(&run_id);
+            }
             if failure.as_ref().is_none_or(|(_, starts)| *starts) {
                 s.runs.entry(run_id.clone()).or_insert_with(|| FakeRun { submission, ..FakeRun::default() }).attempt =
                     attempt;

@@ -1,5 +1,6 @@
 //! The state machine against agents on real sockets that do as they are told.
 
+mod again;
 mod ask;
 mod attempts;
 mod drain;
