@@ -20,6 +20,12 @@ pub struct Metrics {
     pub joined: AtomicU64,
     /// Submissions refused.
     pub refused: AtomicU64,
+    /// Of those, because a limit on waiting or unfinished runs was reached.
+    pub over_limit: AtomicU64,
+    /// Bytes of output that are kept, as measured at the last sweep.
+    pub kept_bytes: AtomicU64,
+    /// Ended runs removed because kept output took too much.
+    pub removed_for_room: AtomicU64,
     /// Runs waiting now.
     pub queued: AtomicU64,
     /// Seats held now.

@@ -54,6 +54,8 @@ pub(super) struct Agent {
     pub(super) dial_problem: Option<String>,
     /// Since when there is no link to it, by the monotonic clock; `None` = there is one.
     pub(super) unlinked: Option<Duration>,
+    /// What its spools take and may take, bytes; 0 = not known, and no limit.
+    pub(super) spool: (u64, u64),
     /// Fires at each heartbeat.
     pub(super) beat: Arc<Notify>,
     pub(super) contact: Option<AbortHandle>,
@@ -105,6 +107,7 @@ impl Floor {
             link: watch::Sender::new(None),
             dial_problem: None,
             unlinked: Some(now),
+            spool: (0, 0),
             beat: Arc::default(),
             contact: None,
         })

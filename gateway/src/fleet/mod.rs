@@ -243,6 +243,13 @@ impl Fleet {
         self.floor().known(agent_id).is_none_or(|agent| !agent.here || agent.info.puts_aside)
     }
 
+    /// Bytes that an agent's spools take beyond what they may.
+    pub(crate) fn spool_excess(&self, agent_id: &str) -> u64 {
+        let mut floor = self.floor();
+        let spool = floor.known(agent_id).map_or((0, 0), |agent| agent.spool);
+        if spool.1 == 0 { 0 } else { spool.0.saturating_sub(spool.1) }
+    }
+
     /// How many wait.
     pub(crate) fn queued(&self) -> usize {
         self.floor().queue.len()

@@ -144,6 +144,7 @@ impl super::Fleet {
                 || agent.info.problem != beat.problem
                 || agent.info.engines != beat.engines;
             (agent.heard, agent.seen_ms) = (now, seen_ms);
+            agent.spool = (beat.spool_bytes, beat.spool_limit);
             agent.info.free_bytes = beat.free_bytes;
             agent.info.problem = beat.problem;
             agent.info.engines = beat.engines;

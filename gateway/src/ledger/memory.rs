@@ -6,11 +6,11 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use longhaul_proto::{api::Joined, ids::RunId, wire};
+use longhaul_proto::{api::Joined, ids::RunId, state::RunState, wire};
 
 use super::{
-    AgentRecord, Answer, CancelWish, Dedupe, DrainRecord, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
-    Record, TokenRecord, Transition, TransitionRow,
+    AgentRecord, Answer, CancelWish, Dedupe, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo,
+    NewRun, Record, TokenRecord, Transition, TransitionRow,
 };
 
 /// A ledger that forgets everything with its process.
@@ -78,6 +78,9 @@ impl State {
                 }
             })
         });
+        if equal.is_none() && new.dedupe.only_join {
+            return Err(LedgerError::Full);
+        }
         let answered_by = equal.map_or(run, |(earlier, _)| earlier);
         if equal.is_none() && self.runs.contains_key(&run) {
             return Err(LedgerError::LostRace(run));
@@ -236,6 +239,34 @@ impl Ledger for MemoryLedger {
             }
             state.keys.retain(|_, (run, _)| !gone.contains(run));
             Ok(gone)
+        })
+    }
+
+    fn ended(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<Ended>> {
+        self.answer(|state| {
+            let over = |row: &&Row| {
+                let record = &row.record;
+                record.finished_ms > 0 && record.finished_ms < before_ms && record.state != RunState::Lost
+            };
+            let mut all: Vec<_> = state.runs.values().filter(over).collect();
+            all.sort_by_key(|row| (row.record.finished_ms, row.record.run));
+            let ended = |row: &Row| Ended {
+                run: row.record.run,
+                agent_id: row.record.agent_id.clone(),
+                spool_held: row.spool_held,
+            };
+            Ok(all.into_iter().take(limit as usize).map(ended).collect())
+        })
+    }
+
+    fn remove(&self, run: RunId) -> Answer<'_, bool> {
+        self.answer(|state| {
+            let ended = state.runs.get(&run).is_some_and(|row| row.record.finished_ms > 0);
+            if ended {
+                state.runs.remove(&run);
+                state.keys.retain(|_, (named, _)| *named != run);
+            }
+            Ok(ended)
         })
     }
 

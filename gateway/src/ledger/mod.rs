@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use longhaul_proto::{ids::RunId, state::RunState, wire};
 
 pub use record::{
-    AgentRecord, CancelWish, Dedupe, Detail, DrainRecord, Earlier, Inserted, ListQuery, Memo, NewRun, Record,
+    AgentRecord, CancelWish, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, ListQuery, Memo, NewRun, Record,
     TokenRecord, Transition, TransitionRow,
 };
 
@@ -58,6 +58,9 @@ pub enum LedgerError {
         /// State asked for.
         to: RunState,
     },
+    /// There is no room for another run.
+    #[error("no room for another run")]
+    Full,
     /// The key was used for another request.
     #[error("key used for another request")]
     KeyTaken(RunId),
@@ -105,6 +108,10 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Removes at most `limit` runs that ended before `before_ms`; returns which.
     fn sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<RunId>>;
+    /// At most `limit` runs that ended (but were not lost) before `before_ms`, oldest end first.
+    fn ended(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<Ended>>;
+    /// Removes a run that has ended; `false` when there is none.
+    fn remove(&self, run: RunId) -> Answer<'_, bool>;
     /// Runs that ended before `before_ms`, whose mirror is whole and whose spool this agent still keeps.
     fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>>;
 

@@ -176,6 +176,19 @@ pub struct Dedupe {
     pub code: String,
     /// An equal run that ended after this moment and was not delivered answers; `None` = never join (`again`).
     pub join_since_ms: Option<i64>,
+    /// There is no room for another run: an equal one may answer, and else nobody.
+    pub only_join: bool,
+}
+
+/// An ended run that could be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The run.
+    pub run: RunId,
+    /// The agent that had it.
+    pub agent_id: String,
+    /// Whether that agent still keeps its spool: then it would come back with the agent.
+    pub spool_held: bool,
 }
 
 /// Answer to an insertion.

@@ -12,8 +12,8 @@ use sqlx::{
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
-    AgentRecord, Answer, CancelWish, DrainRecord, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun, Record,
-    TokenRecord, Transition, TransitionRow, disk, schema,
+    AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
+    Record, TokenRecord, Transition, TransitionRow, disk, schema,
     writer::{Done, Job, Op, Writer},
 };
 
@@ -313,6 +313,35 @@ impl Ledger for SqliteLedger {
     fn sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<RunId>> {
         let done = self.write(Op::Sweep(before_ms, limit));
         async { if let Done::Runs(runs) = done.await? { Ok(runs) } else { Err(LedgerError::Closed) } }.boxed()
+    }
+
+    fn ended(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<Ended>> {
+        async move {
+            let rows = sqlx::query(
+                "SELECT run, agent_id, spool_held FROM runs WHERE finished > 0 AND finished < ? AND state <> 'lost' \
+                 ORDER BY finished, run LIMIT ?",
+            )
+            .bind(before_ms)
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(storage)?;
+            rows.iter()
+                .map(|row| {
+                    Ok(Ended {
+                        run: parse(row.try_get(0).map_err(storage)?)?,
+                        agent_id: row.try_get(1).map_err(storage)?,
+                        spool_held: row.try_get(2).map_err(storage)?,
+                    })
+                })
+                .collect()
+        }
+        .boxed()
+    }
+
+    fn remove(&self, run: RunId) -> Answer<'_, bool> {
+        let done = self.write(Op::Remove(run));
+        async { Ok(done.await? == Done::Changed(true)) }.boxed()
     }
 
     fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {

@@ -27,6 +27,7 @@ pub(super) enum Op {
     Delivered(RunId, i64),
     SpoolGone(RunId),
     Sweep(i64, u32),
+    Remove(RunId),
     PutAgent(Box<AgentRecord>),
     Drain(Vec<DrainRecord>),
     Resume(Vec<String>),
@@ -137,6 +138,16 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
             Ok(Ok(Done::Nothing))
         }
         Op::Sweep(before_ms, limit) => sweep(db, *before_ms, *limit).await,
+        Op::Remove(run) => {
+            let run = run.to_string();
+            let ended =
+                sqlx::query("SELECT 1 FROM runs WHERE run = ? AND finished > 0").bind(&run).fetch_optional(&mut *db);
+            let ended = ended.await?.is_some();
+            if ended {
+                remove(db, &run).await?;
+            }
+            Ok(Ok(Done::Changed(ended)))
+        }
         Op::PutAgent(agent) => {
             sqlx::query("INSERT INTO agents(agent_id, seen, info) VALUES (?, ?, ?) ON CONFLICT(agent_id) DO UPDATE SET seen = excluded.seen, info = excluded.info")
                 .bind(&agent.info.agent_id)
@@ -250,6 +261,9 @@ async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Came {
     if let Some((earlier, why)) = equal(db, new).await? {
         remember_key(db, new, &earlier).await?;
         return Ok(run_of(&earlier).map(|run| Done::Inserted(Inserted::Joined(run, why))));
+    }
+    if new.dedupe.only_join {
+        return Ok(Err(LedgerError::Full));
     }
     let detail = match serde_json::to_string(&record.detail) {
         Ok(detail) => detail,
@@ -393,20 +407,25 @@ async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32) -> Came {
     let mut gone = Vec::with_capacity(rows.len());
     for row in rows {
         let run: String = row.try_get(0)?;
-        for delete in [
-            "DELETE FROM runs WHERE run = ?",
-            "DELETE FROM submissions WHERE run = ?",
-            "DELETE FROM transitions WHERE run = ?",
-            "DELETE FROM keys WHERE run = ?",
-        ] {
-            sqlx::query(delete).bind(&run).execute(&mut *db).await?;
-        }
+        remove(db, &run).await?;
         match run_of(&run) {
             Ok(run) => gone.push(run),
             Err(error) => return Ok(Err(error)),
         }
     }
     Ok(Ok(Done::Runs(gone)))
+}
+
+async fn remove(db: &mut SqliteConnection, run: &str) -> Result<(), sqlx::Error> {
+    for delete in [
+        "DELETE FROM runs WHERE run = ?",
+        "DELETE FROM submissions WHERE run = ?",
+        "DELETE FROM transitions WHERE run = ?",
+        "DELETE FROM keys WHERE run = ?",
+    ] {
+        sqlx::query(delete).bind(run).execute(&mut *db).await?;
+    }
+    Ok(())
 }
 
 fn run_of(text: &str) -> Result<RunId, LedgerError> {

@@ -42,6 +42,23 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
+/// Bytes of all files below a folder; what goes away meanwhile counts nothing.
+fn bytes_below(folder: &Path) -> u64 {
+    let mut folders = vec![folder.to_owned()];
+    let mut bytes = 0_u64;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let Ok(meta) = std::fs::symlink_metadata(entry.path()) else { continue };
+            if meta.is_dir() {
+                folders.push(entry.path());
+            } else {
+                bytes = bytes.saturating_add(meta.len());
+            }
+        }
+    }
+    bytes
+}
+
 impl Mirrors {
     /// The mirrors under `root`; each stream keeps at most `limit` bytes.
     pub fn new(root: &Path, limit: u64) -> Self {
@@ -88,6 +105,18 @@ impl Mirrors {
         let folder = self.folder(run);
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
         blocking(move || if folder.exists() { durable::remove_folder(&folder) } else { Ok(()) }).await
+    }
+
+    /// Bytes that all mirrors take together.
+    pub async fn taken(&self) -> u64 {
+        let root = self.root.clone();
+        blocking(move || Ok(bytes_below(&root))).await.unwrap_or_default()
+    }
+
+    /// Bytes that the mirror of a run takes.
+    pub async fn size(&self, run: RunId) -> u64 {
+        let folder = self.folder(run);
+        blocking(move || Ok(bytes_below(&folder))).await.unwrap_or_default()
     }
 
     fn known(&self, run: RunId) -> Option<Arc<Mirror>> {

@@ -135,7 +135,7 @@ pub(crate) struct Inner {
     pub(crate) mirrors: Mirrors,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
-    pub(crate) table: Table,
+    pub(crate) table: Arc<Table>,
     /// Held while hosts are drained or resumed, so that ledger and fleet see such wishes in one order.
     pub(crate) draining: tokio::sync::Mutex<()>,
 }
@@ -156,7 +156,7 @@ impl Runs {
             mirrors,
             metrics,
             deps,
-            table: Table::default(),
+            table: Arc::default(),
             draining: tokio::sync::Mutex::default(),
         }))
     }

@@ -1656,6 +1656,12 @@ pub struct HeartbeatRequest {
     pub engines: ::prost::alloc::vec::Vec<Engine>,
     #[prost(string, tag = "6")]
     pub licence: ::prost::alloc::string::String,
+    /// what all spools take, as measured lately; 0 = not measured yet
+    #[prost(uint64, tag = "7")]
+    pub spool_bytes: u64,
+    /// what they may take: the gateway lets go of ended ones, oldest first; 0 = no limit
+    #[prost(uint64, tag = "8")]
+    pub spool_limit: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeartbeatReply {

@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) run_calls: Vec<(String, u32)>,
     pub(super) cancels: Vec<(String, wire::CancelMode, String)>,
     pub(super) forgets: Vec<wire::ForgetRequest>,
+    /// What its spools take and may take; each that goes takes a megabyte with it.
+    pub(super) spool: (u64, u64),
 }
 
 /// A fake agent.
@@ -158,12 +160,16 @@ impl Fake {
         let reply = client.register(request).await.unwrap().into_inner();
         let info = self.shared.info();
         self.quiet();
+        let shared = self.shared.clone();
         let beat = async move {
             loop {
+                let (spool_bytes, spool_limit) = shared.state().spool;
                 let mut request = Request::new(wire::HeartbeatRequest {
                     agent_id: info.agent_id.clone(),
                     incarnation: info.incarnation.clone(),
                     engines: info.engines.clone(),
+                    spool_bytes,
+                    spool_limit,
                     ..Default::default()
                 });
                 proof.put(&mut request);
@@ -410,6 +416,7 @@ impl wire::agent_server::Agent for Service {
         self.0.change(|s| {
             s.runs.remove(&request.run_id);
             s.forgets.push(request);
+            s.spool.0 = s.spool.0.saturating_sub(1 << 20);
         });
         Ok(Response::new(wire::ForgetReply { forgotten: true, problem: String::new() }))
     }
