@@ -93,7 +93,7 @@ async fn every_door_takes_the_policy() {
 #[tokio::test]
 async fn a_silence_is_told_for_what_it_is() {
     let mut lab = lab!();
-    lab.config("silent_after = \"2s\"\nheartbeat = \"300ms\"\n");
+    lab.config("silent_after = \"4s\"\nheartbeat = \"300ms\"\n");
     let (gateway, mut agent) = pair(&lab, &["--seats", "2"]).await;
     let api = &gateway.api;
     let idle = lab.file("idle.do", "display \"up\"\nsleep 600000\n");

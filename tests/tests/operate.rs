@@ -9,6 +9,7 @@ use longhaul_proto::{
     clock::Clock,
     ids::RunId,
     state::RunState,
+    tasks::Tasks,
 };
 use longhaul_tests::{
     api::{Api, read},
@@ -169,7 +170,7 @@ async fn stop_under_load(lab: &Lab, gateway: &mut Gateway, name: &str) -> RunId 
     let call = waiting.start("stata_wait", json!({"runs": run, "seconds": 600}), json!({})).await;
     let mut events = gateway.api.events(run, len).await.unwrap();
     let poll = gateway.api.request(Method::GET, &format!("/api/v1/runs/{run}/output?offset={len}&wait=25"));
-    let poll = tokio::spawn(poll.send());
+    let poll = Tasks::new().spawn(poll.send());
     wait::until(wait::SOON, "the events come", async || events.next().await.map(drop)).await;
 
     let stopping = stop_in_time(&mut gateway.daemon);

@@ -253,7 +253,7 @@ impl Floor {
         let view = |state: &str, since: Duration, words: String| {
             Some(ContactView { state: state.to_owned(), since: since.as_secs_f64(), words })
         };
-        let Some(agent) = self.agents.get(agent_id) else { return None };
+        let agent = self.agents.get(agent_id)?;
         let name = &agent.info.name;
         let silent = now.saturating_sub(agent.heard);
         let up = now.saturating_sub(self.started);

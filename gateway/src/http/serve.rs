@@ -16,7 +16,7 @@ use super::Face;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// At a stop, open MCP calls get so long to end by themselves, with a word about their run, before they are cut.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Ping an idle HTTP/2 connection this often, and give it up when it does not answer: an agent's host that vanished
 /// sends no FIN.

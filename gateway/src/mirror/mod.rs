@@ -1,4 +1,5 @@
-//! The gateway's copy of every run's output: two files per run, always a prefix of what its agent has.
+//! The gateway's copy of every run's output: two files per run, always a prefix of what its agent has; before it what
+//! attempts printed that are proven dead.
 //!
 //! Only the run's keeper appends, and only at the length that is there: bytes that are there already are skipped, bytes
 //! behind a gap are refused. Everybody else reads by offset from the one open file. At the end length and SHA-256 must
