@@ -138,6 +138,7 @@ impl Identity {
             name: label.name.clone(),
             advertise: self.advertise(|| None),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            puts_aside: true,
             protocol: PROTOCOL,
             os_user: os::user(),
             hostname: os::hostname(),

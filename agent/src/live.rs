@@ -57,6 +57,11 @@ impl LiveReader {
         Ok(n > 0)
     }
 
+    /// Bytes read so far.
+    pub(crate) fn read_so_far(&self) -> u64 {
+        self.offset
+    }
+
     /// The user's part so far.
     pub(crate) fn view(&self) -> Option<View> {
         self.view.view()

@@ -33,6 +33,7 @@ pub(crate) struct Registrar {
     pub(crate) identity: Identity,
     pub(crate) runs: Runs,
     pub(crate) listen: SocketAddr,
+    pub(crate) max_spool: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +146,8 @@ impl Registrar {
             problem: info.problem,
             engines: info.engines,
             licence: info.licence,
+            spool_bytes: self.runs.spool_bytes(),
+            spool_limit: self.max_spool,
         };
         let reply = call(link, request, async |c: &mut FleetClient<Channel>, r| c.heartbeat(r).await).await?;
         if reply.known { Ok(reply.problem) } else { Err(LinkError::Again) }

@@ -69,6 +69,8 @@ pub struct Options {
     pub min_free: MinFree,
     /// Bytes of each stream that are kept of a run; 4 GiB.
     pub output_limit: u64,
+    /// Bytes that all spools may take before the gateway lets go of ended ones, oldest first; 100 GiB, 0 = no limit.
+    pub max_spool: u64,
     /// Environment names that runs see besides the usual ones.
     pub env_allow: Vec<String>,
     /// The environment from which runs get what is allowed.
@@ -102,6 +104,7 @@ impl Options {
             after_terminate: Duration::from_secs(5),
             min_free: MinFree::default(),
             output_limit: 4 << 30,
+            max_spool: 100 << 30,
             env_allow: vec![],
             environment,
         }
@@ -218,10 +221,12 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
         tracing::warn!(%problem, "this agent takes no runs");
     }
 
+    tasks.spawn_until_stop(runs.clone().measure());
     let guard = Guard::new(options.secret.clone()).map_err(StartError::Random)?;
     serve(listener, Service::new(identity.clone(), guard, runs.clone(), tasks.clone()), &tasks);
     if let Some(gateway) = options.gateway {
-        let registrar = Registrar { gateway, secret: options.secret, identity: identity.clone(), runs, listen: addr };
+        let (secret, max_spool) = (options.secret, options.max_spool);
+        let registrar = Registrar { gateway, secret, identity: identity.clone(), runs, listen: addr, max_spool };
         tasks.spawn_until_stop(registrar.run());
     }
     Ok(Agent { addr, agent_id: identity.agent_id().to_owned(), problem, tasks, _lock: lock })

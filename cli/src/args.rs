@@ -5,7 +5,10 @@ mod mcp;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use longhaul_proto::{api::CancelMode, state::RunState};
+use longhaul_proto::{
+    api::{CancelMode, Retry},
+    state::RunState,
+};
 
 use crate::config::{Engine, Settings, Time, Url, pair};
 pub(crate) use mcp::{Client, EntryArgs, Installable, Mcp, McpAction, Stdio};
@@ -75,6 +78,12 @@ pub(crate) enum Command {
     /// Passes messages on to the gateway, reconnects, and joins a call whose connection broke to its run again. Leaving
     /// it ends no run.
     Stdio(Stdio),
+    /// Let a host's runs finish and start nothing new there (operators).
+    ///
+    /// Remembered until `longhaul resume`, also over restarts. Runs that wait for the host say so.
+    Drain(Drain),
+    /// Let a drained host take runs again (operators).
+    Resume(Resume),
     /// Say that a run's agent never comes back: the run is then lost and may be run again (operators).
     DeclareDead(DeclareDead),
     /// The stand-in for Stata: its manners, no statistics.
@@ -224,9 +233,33 @@ pub(crate) struct Run {
     /// Run it even though an equal run is unfinished or just ended.
     #[arg(long)]
     pub(crate) again: bool,
+    /// When another attempt may be made: never, when it never began, or also when its host or Stata was killed.
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) retry: Option<Again>,
     /// Print the id and leave; the run goes on.
     #[arg(long)]
     pub(crate) detach: bool,
+}
+
+/// When another attempt may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Again {
+    /// One attempt, even when it never began.
+    Never,
+    /// When it is proved that the attempt never began.
+    IfNotStarted,
+    /// Also when it died by its host's restart or by a signal that nobody here sent.
+    IfProvenDead,
+}
+
+impl From<Again> for Retry {
+    fn from(again: Again) -> Self {
+        match again {
+            Again::Never => Self::Never,
+            Again::IfNotStarted => Self::IfNotStarted,
+            Again::IfProvenDead => Self::IfProvenDead,
+        }
+    }
 }
 
 /// `wait`.
@@ -313,6 +346,29 @@ fn states() -> String {
 /// `hosts`.
 #[derive(Debug, Args)]
 pub(crate) struct Hosts {
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `drain`.
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    /// Names of agents; `*` stands for any characters and `?` for one.
+    #[arg(required = true, value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+    /// Why, for those whose runs wait.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// Names of agents; `*` stands for any characters and `?` for one.
+    #[arg(required = true, value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
     #[command(flatten)]
     pub(crate) ask: Ask,
 }
@@ -440,6 +496,8 @@ impl Command {
             | Self::Runs(Runs { ask, .. })
             | Self::Hosts(Hosts { ask })
             | Self::Doctor(Doctor { ask })
+            | Self::Drain(Drain { ask, .. })
+            | Self::Resume(Resume { ask, .. })
             | Self::DeclareDead(DeclareDead { ask, .. }) => Some(ask),
             Self::Token(Token {
                 action: TokenAction::List { ask } | TokenAction::Add { ask, .. } | TokenAction::Revoke { ask, .. },

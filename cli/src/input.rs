@@ -99,6 +99,7 @@ pub(crate) fn request(run: &Run, remote: bool) -> Result<SubmitRequest, InputErr
         engine: run.engine.map(|e| e.as_str().to_owned()),
         project_profile: run.project_profile,
         again: run.again,
+        retry: run.retry.map(Into::into),
         client: Some(concat!("longhaul ", env!("CARGO_PKG_VERSION")).to_owned()),
         ..SubmitRequest::default()
     };

@@ -38,7 +38,7 @@ use longhaul_proto::telemetry;
 
 use crate::{
     args::{Cli, Command},
-    commands::{daemons, doctor, judge, log, run, simple, tokens},
+    commands::{daemons, doctor, drain, judge, log, run, simple, tokens},
     config::{Config, Env},
     context::{Context, Failure},
     output::say,
@@ -127,6 +127,8 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Hosts(args) => Box::pin(simple::hosts(context, args)).await,
         Command::Doctor(args) => Box::pin(doctor::doctor(context, args)).await,
         Command::Token(args) => Box::pin(tokens::token(context, args)).await,
+        Command::Drain(args) => Box::pin(drain::drain(context, args)).await,
+        Command::Resume(args) => Box::pin(drain::resume(context, args)).await,
         Command::DeclareDead(args) => Box::pin(simple::declare_dead(context, args)).await,
         Command::Mcp(args) => clients::mcp(context, &args.action),
         Command::Stdio(args) => Box::pin(stdio::stdio(context, args)).await,

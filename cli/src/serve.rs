@@ -78,6 +78,7 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     put(&mut o.duplicate_window, s.duplicate_window.map(|t| t.0));
     put(&mut o.max_output, s.max_output.map(|b| b.0));
     put(&mut o.keep_records, s.keep_records.map(|t| t.0));
+    put(&mut o.max_kept, s.max_kept.map(|b| b.0));
     put(&mut o.keep_spool, s.keep_spool.map(|t| t.0));
     put(&mut o.face.heartbeat, s.progress_every.map(|t| t.0));
     put(&mut o.face.handle_after, s.handle_after.map(|t| t.0));
@@ -123,6 +124,7 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
     o.path_map = s.path_map.iter().flatten().map(|(from, to)| (from.clone(), Path::new(to).to_path_buf())).collect();
     put(&mut o.start_timeout, s.start_timeout.map(|t| t.0));
     put(&mut o.output_limit, s.max_output.map(|b| b.0));
+    put(&mut o.max_spool, s.max_spool.map(|b| b.0));
     o.min_free = MinFree {
         bytes: s.min_free.map_or(o.min_free.bytes, |b| b.0),
         percent: s.min_free_percent.map_or(o.min_free.percent, |p| u8::try_from(p).unwrap_or(100).min(100)),

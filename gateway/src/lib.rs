@@ -64,4 +64,6 @@ pub struct Core {
     pub url: String,
     /// Name of this start of the gateway.
     pub incarnation: String,
+    /// Fires when connections that are still open at a stop are dropped: their readers stall.
+    pub hang_up: tokio_util::sync::CancellationToken,
 }

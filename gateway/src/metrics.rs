@@ -20,18 +20,28 @@ pub struct Metrics {
     pub joined: AtomicU64,
     /// Submissions refused.
     pub refused: AtomicU64,
+    /// Of those, because a limit on waiting or unfinished runs was reached.
+    pub over_limit: AtomicU64,
+    /// Bytes of output that are kept, as measured at the last sweep.
+    pub kept_bytes: AtomicU64,
+    /// Ended runs removed because kept output took too much.
+    pub removed_for_room: AtomicU64,
     /// Runs waiting now.
     pub queued: AtomicU64,
     /// Seats held now.
     pub seats: AtomicU64,
     /// Agents that are up now.
     pub agents_up: AtomicU64,
+    /// Hosts that are drained now.
+    pub hosts_draining: AtomicU64,
     /// Bytes appended to mirrors.
     pub mirror_bytes: AtomicU64,
     /// Mirrors that were fetched again because their digest differed.
     pub mirror_refetched: AtomicU64,
     /// Attempts that came back with the proof that they never began.
     pub returned: AtomicU64,
+    /// Attempts that died and were followed by another.
+    pub retried: AtomicU64,
     /// From the durable record of a run to the agent's first answer, where no queueing was between.
     pub dispatch: Histogram,
     /// From the durable record to the grant of a seat.

@@ -47,6 +47,9 @@ pub struct Options {
 
     /// Records of ended runs are removed after this time. Unfinished ones never.
     pub keep_records: Duration,
+    /// Bytes that all kept output may take; beyond that the oldest ended runs are removed with their records.
+    /// Unfinished ones and those that ended within `duplicate_window` never.
+    pub max_kept: u64,
     /// An agent lets go of an ended run's spool after this time, once the mirror is whole.
     pub keep_spool: Duration,
     /// A call of MCP can be resumed, and a session of its older era restored, for so long after it began.
@@ -81,6 +84,7 @@ impl Default for Options {
             duplicate_window: s(15 * 60),
             max_output: 4 << 30,
             keep_records: s(30 * 24 * 3600),
+            max_kept: 100 << 30,
             keep_spool: s(24 * 3600),
             keep_calls: s(7 * 24 * 3600),
             sweep_every: s(600),

@@ -19,6 +19,7 @@ use longhaul_proto::{
 use rmcp::ServerHandler;
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Core, Deps, Options, auth,
@@ -144,14 +145,25 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let since_ms = deps.clock.unix_ms().saturating_sub(remember_ms);
     let mut agents = ledger.agents().await.map_err(StartError::Ledger)?;
     agents.retain(|agent| agent.seen_ms >= since_ms);
+    let drains = ledger.drains().await.map_err(StartError::Ledger)?;
     let metrics = Arc::new(Metrics::default());
-    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, url.clone(), agents);
+    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, url.clone(), agents, drains);
     let past = Past::of(&*ledger, options.restored).await.map_err(StartError::Ledger)?;
     let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
     let runs = Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, past, metrics.clone(), deps.clone());
-    let incarnation = deps.ids.name();
-    let core =
-        Core { options, runs: runs.clone(), ledger, metrics, task_key, deps, addr, url: url.clone(), incarnation };
+    let (incarnation, hang_up) = (deps.ids.name(), CancellationToken::new());
+    let core = Core {
+        options,
+        runs: runs.clone(),
+        ledger,
+        metrics,
+        task_key,
+        deps,
+        addr,
+        url: url.clone(),
+        incarnation,
+        hang_up,
+    };
     http::mode(&core).map_err(|e| StartError::Open(e.to_string()))?;
 
     let taken_up = runs.take_up().await.map_err(StartError::Ledger)?;
@@ -171,13 +183,23 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
 }
 
 impl Gateway {
-    /// Stops serving and lets go of the data folder. Runs go on with their agents. Returns whether all ended within
-    /// `deadline`.
+    /// Stops serving and lets go of the data folder, all within `deadline`. Runs go on with their agents; whoever waits
+    /// is answered with a handle or a clean end. Returns whether all ended by themselves: readers that do not take
+    /// their answers are cut off when two thirds of the time are over, so that the ledger can still be closed.
     pub async fn shutdown(self, deadline: Duration) -> bool {
+        let clock = self.core.deps.clock.clone();
+        let until = clock.monotonic() + deadline;
+        let left = || until.saturating_sub(clock.monotonic());
         self.fleet.stop();
-        let ended = self.core.deps.tasks.shutdown(deadline).await;
-        let closed = tokio::time::timeout(deadline, self.core.ledger.close()).await.is_ok();
-        self.ledger_tasks.shutdown(deadline).await && ended && closed
+        let tasks = &self.core.deps.tasks;
+        let clean = tasks.shutdown(deadline * 2 / 3).await;
+        if !clean {
+            tracing::warn!("some callers do not take their answers; cutting them off");
+            self.core.hang_up.cancel();
+            tasks.shutdown(left() / 2).await;
+        }
+        let closed = tokio::time::timeout(left(), self.core.ledger.close()).await.is_ok();
+        self.ledger_tasks.shutdown(left()).await && clean && closed
     }
 }
 

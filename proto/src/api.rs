@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::RunId,
     state::{Cause, RunState},
+    wire,
 };
 
 /// A request to run something: exactly one of `path`, `text` and `bundle`, but for `path` with `text`, which means
@@ -62,6 +63,47 @@ pub struct SubmitRequest {
     /// Name and version of the client, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// When another attempt may be made; `if_not_started` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}
+
+/// When another attempt of a run may be made. Never two at once: it takes proof that the attempt before is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// One attempt, even when it never began.
+    Never,
+    /// When it is proved that the attempt never began.
+    #[default]
+    IfNotStarted,
+    /// Also when it died by its host's restart or by a signal that nobody here sent.
+    IfProvenDead,
+}
+
+impl Retry {
+    /// The value as it goes over the wire.
+    pub fn to_wire(self) -> wire::RetryPolicy {
+        match self {
+            Self::Never => wire::RetryPolicy::Never,
+            Self::IfNotStarted => wire::RetryPolicy::IfNotStarted,
+            Self::IfProvenDead => wire::RetryPolicy::IfProvenDead,
+        }
+    }
+
+    /// From the wire; what is not known is the default.
+    pub fn from_wire(value: i32) -> Self {
+        match wire::RetryPolicy::try_from(value) {
+            Ok(wire::RetryPolicy::Never) => Self::Never,
+            Ok(wire::RetryPolicy::IfProvenDead) => Self::IfProvenDead,
+            _ => Self::IfNotStarted,
+        }
+    }
+
+    /// Whether nobody chose anything.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A bundle in a request; at most 32 MiB in all.
@@ -202,6 +244,15 @@ pub struct RunView {
     /// Set when the agent has not been heard of: for how many seconds.
     #[serde(default)]
     pub agent_silent_for: Option<f64>,
+    /// When another attempt may be made, where its owner chose.
+    #[serde(default, skip_serializing_if = "Retry::is_default")]
+    pub retry: Retry,
+    /// What its processes do while its log does not grow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<ActivityView>,
+    /// What is between the gateway and its agent, when something is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<ContactView>,
     /// Exit status that `longhaul run` and `wait` end with; only at an end.
     #[serde(default)]
     pub exit_status: Option<u8>,
@@ -214,6 +265,27 @@ pub struct ProgressView {
     pub percent: Option<f64>,
     /// One line, at most 200 characters.
     pub text: String,
+}
+
+/// What a run's processes do while its log does not grow.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActivityView {
+    /// Seconds since the log grew last.
+    pub quiet_for: f64,
+    /// Processors in use by Stata and all below it, over the last sample of some seconds; absent before the first.
+    pub cpus: Option<f64>,
+}
+
+/// Why the gateway does not hear from a run at this moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContactView {
+    /// `awaited` (the gateway restarted and its agent has not returned yet), `silent` (its agent is not heard), or
+    /// `unreachable` (its agent is heard and cannot be dialled).
+    pub state: String,
+    /// For how many seconds.
+    pub since: f64,
+    /// In words.
+    pub words: String,
 }
 
 /// A durable wish to end a run.
@@ -315,7 +387,8 @@ pub struct Hosts {
 pub struct HostView {
     /// Its unique name.
     pub name: String,
-    /// `up`, `silent` (no heartbeat), `unreachable` (its address cannot be dialled), or `idle` (up, but takes no runs; see `problem`).
+    /// `up`, `silent` (no heartbeat), `unreachable` (its address cannot be dialled), `draining` (its runs go on, nothing
+    /// new starts), or `idle` (up, but takes no runs; see `problem`).
     pub state: String,
     /// What is wrong and what to do.
     pub problem: Option<String>,
@@ -347,6 +420,38 @@ pub struct HostView {
     pub free_bytes: u64,
     /// The licence line of the last banner.
     pub licence: Option<String>,
+    /// Set when nothing new starts there: somebody drains it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<DrainView>,
+}
+
+/// Who drains a host, since when and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainView {
+    /// The principal who asked.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// In the words of the one who asked.
+    pub reason: Option<String>,
+}
+
+/// Body of `POST /api/v1/hosts/drain` and `POST /api/v1/hosts/resume`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrainBody {
+    /// Names of hosts, or patterns: `*` stands for any characters, `?` for one.
+    pub hosts: Vec<String>,
+    /// Why, for those whose runs wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Answer to both: the hosts that were meant, as they are now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Drained {
+    /// The hosts.
+    pub hosts: Vec<HostView>,
 }
 
 /// One licence pool.

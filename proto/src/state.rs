@@ -4,6 +4,7 @@
 //! queued   -> starting | rejected | cancelled | timed_out (queue)
 //! starting -> running  | queued (the agent proved that it never started) | errored | cancelled | lost
 //! running  -> succeeded | failed (Stata's verdict) | errored (ours) | timed_out (run) | cancelled | lost
+//! starting, running -> queued (the attempt is proven dead, and its owner asked for another in that case)
 //! lost     -> any other end, once, only from the spool's own record, only while no later attempt exists
 //! ```
 //!
@@ -142,6 +143,10 @@ words! {
         Forbidden = "forbidden",
         /// Rejected: over a limit.
         OverLimit = "over_limit",
+        /// Errored: the attempt never began, and its owner wanted no other.
+        NotStarted = "not_started",
+        /// Queued: the attempt is proven dead, and its owner wanted another.
+        ProvenDead = "proven_dead",
     }
 }
 
@@ -181,7 +186,7 @@ impl RunState {
         match self {
             Queued => matches!(next, Starting | Rejected | Cancelled | TimedOut | Errored),
             Starting => next != Rejected && next != Starting,
-            Running => next.is_end() && next != Rejected,
+            Running => next == Queued || (next.is_end() && next != Rejected),
             Lost => next.is_end() && next != Lost && next != Rejected,
             _ => false,
         }
@@ -200,6 +205,16 @@ impl RunState {
             Self::Rejected => Some(Cause::Malformed),
             Self::Lost => Some(Cause::AgentGone),
         }
+    }
+
+    /// Whether the state machine has this edge for this cause: back to the queue only with proof.
+    pub fn may_become_by(self, next: Self, cause: Cause) -> bool {
+        let proved = match (self, next) {
+            (Self::Starting, Self::Queued) => matches!(cause, Cause::Returned | Cause::ProvenDead),
+            (Self::Running, Self::Queued) => cause == Cause::ProvenDead,
+            _ => true,
+        };
+        proved && self.may_become(next)
     }
 
     /// Whether a pool's seat is held in this state.
@@ -230,6 +245,15 @@ mod tests {
             assert!(RunState::ALL.iter().all(|to| !from.may_become(*to)), "{from}");
         }
         assert!(RunState::Lost.may_become(RunState::Succeeded));
-        assert!(!RunState::Running.may_become(RunState::Queued), "a run that ran is never started again");
+    }
+
+    #[test]
+    fn back_to_the_queue_only_with_proof() {
+        for cause in Cause::ALL {
+            let (dead, returned) = (*cause == Cause::ProvenDead, *cause == Cause::Returned);
+            assert_eq!(RunState::Running.may_become_by(RunState::Queued, *cause), dead, "{cause}");
+            assert_eq!(RunState::Starting.may_become_by(RunState::Queued, *cause), dead || returned, "{cause}");
+            assert!(!RunState::Lost.may_become_by(RunState::Queued, *cause), "silence is no proof");
+        }
     }
 }

@@ -138,7 +138,7 @@ const EDITS: [(&str, &str, &str, &[&str]); 14] = [
         &["method longhaul.v1.Agent.Run", "-> longhaul.v1.RunEvent`"],
     ),
     ("agent", "message DescribeRequest {}", "message DescribeRequest { string why = 1; }", &[]),
-    ("run", "  CAUSE_OVER_LIMIT = 25;", "  CAUSE_OVER_LIMIT = 25;\n  CAUSE_LATER = 26;", &[]),
+    ("run", "  CAUSE_OVER_LIMIT = 25;", "  CAUSE_OVER_LIMIT = 25;\n  CAUSE_LATER = 999;", &[]),
     ("fleet", "service Fleet {", "service Fleet {\n  rpc Leave(HeartbeatRequest) returns (HeartbeatReply);", &[]),
 ];
 

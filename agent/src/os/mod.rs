@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub use lock::{FileLock, is_locked};
 pub use proc::{
-    Process, alive, boot_id, descendants, marked, oom_kills, peak_rss, process, send, start_ticks, zombies_of,
+    Process, alive, boot_id, cpu_ms, descendants, marked, oom_kills, peak_rss, process, send, start_ticks, zombies_of,
 };
 
 /// Name of the variable that marks every process of a run, so that a later supervisor finds them again.

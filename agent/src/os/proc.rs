@@ -20,6 +20,8 @@ pub struct Process {
     pub zombie: bool,
     /// Start in clock ticks since boot.
     pub start_ticks: u64,
+    /// Processor time of it and of its children that it has waited for, clock ticks.
+    pub cpu_ticks: u64,
 }
 
 /// The host's boot id; empty where there is none.
@@ -60,6 +62,8 @@ fn parse(stat: &str) -> Option<Process> {
         name: name.to_owned(),
         zombie: matches!(*fields.first()?, "Z" | "X"),
         start_ticks: fields.get(19)?.parse().ok()?,
+        // utime, stime, cutime, cstime (proc_pid_stat(5), fields 14 to 17); the last two are signed.
+        cpu_ticks: fields.get(11..15)?.iter().filter_map(|f| f.parse::<u64>().ok()).sum(),
     })
 }
 
@@ -84,6 +88,13 @@ pub fn descendants(root: i32) -> Vec<Process> {
         false
     };
     all.iter().filter(|p| !p.zombie && below(p.pid)).cloned().collect()
+}
+
+/// Processor time of this very process and all below it, ms; `None` = it is gone, or there is no `/proc`.
+pub fn cpu_ms(pid: i32, start_ticks: u64) -> Option<u64> {
+    let root = process(pid).filter(|p| p.start_ticks == start_ticks)?;
+    let ticks = root.cpu_ticks + descendants(pid).iter().map(|p| p.cpu_ticks).sum::<u64>();
+    Some(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second().max(1))
 }
 
 /// All living processes that carry `mark` (a whole `NAME=value`) in the environment they were started with, but `not`.

@@ -33,8 +33,11 @@ impl Owner {
         let read = self.blocking(|spool| {
             let attempt = spool.last_attempt()?;
             let submission = spool.submission().map_err(io::Error::other)?;
-            let outcome = spool.read::<OutcomeRecord>(&spool.outcome())?;
-            Ok((attempt, submission, outcome, spool.read::<Plan>(&spool.plan())?))
+            // What an attempt before this one left says nothing about this one.
+            let remains = spool.remains()?.is_some();
+            let outcome = spool.read::<OutcomeRecord>(&spool.outcome())?.filter(|_| !remains);
+            let plan = spool.read::<Plan>(&spool.plan())?.filter(|_| !remains);
+            Ok((attempt, submission, outcome, plan))
         });
         let (attempt, submission, outcome, plan) = match read.await {
             Ok(read) => read,

@@ -2,10 +2,14 @@
 
 use std::{io, sync::Arc};
 
-use longhaul_proto::{faults, state::Cause, telemetry, wire};
+use longhaul_proto::{
+    faults,
+    state::{Cause, RunState},
+    telemetry, wire,
+};
 use tracing::Instrument;
 
-use super::{Facts, Refused, owner::Owner};
+use super::{Facts, Refused, Status, owner::Owner};
 use crate::{
     executor::Gone,
     finish,
@@ -27,7 +31,9 @@ impl Owner {
                     AttemptKind::Revoked => Err(Refused::Revoked(attempt)),
                 };
             }
-            Some(seen) if seen.kind == AttemptKind::Started => return Err(Refused::Begun(seen.number)),
+            Some(seen) if seen.kind == AttemptKind::Started && !self.may_follow(&submission) => {
+                return Err(Refused::Begun(seen.number));
+            }
             None if self.was_let_go().await.map_err(Refused::Io)? => return Err(Refused::LetGo),
             _ => {}
         }
@@ -53,11 +59,46 @@ impl Owner {
             // The folder may be new: the watch on it could not be set before.
             self.watch_again();
             self.set_attempt(attempt, false);
+            if let Err(error) = self.put_remains_aside().await {
+                // Looked at again with every tick until it is done; nothing begins before.
+                tracing::warn!(run = %self.spool.run(), %error, "what an earlier attempt left cannot be put aside yet");
+                return Ok(());
+            }
             self.start(submission, attempt).await;
             Ok(())
         }
         .instrument(span)
         .await
+    }
+
+    /// Whether the attempt that was started here is proven dead, and the run's owner wants another.
+    fn may_follow(&self, submission: &wire::Submission) -> bool {
+        submission.retry == wire::RetryPolicy::IfProvenDead as i32 && self.died()
+    }
+
+    /// Whether the attempt that was started here ended by its host's restart, or by a signal that nobody here sent.
+    fn died(&self) -> bool {
+        self.status.borrow().outcome.as_ref().is_some_and(|outcome| {
+            outcome.state == RunState::Errored && matches!(outcome.cause, Cause::HostRebooted | Cause::Killed)
+        })
+    }
+
+    /// Makes room for an attempt after one that died. Under the lock: a supervisor that is still leaving is waited for.
+    pub(super) async fn put_remains_aside(&mut self) -> io::Result<()> {
+        let put = self.blocking(|spool| {
+            let Some(dead) = spool.remains()? else { return Ok(false) };
+            let Some(_lock) = crate::os::FileLock::try_take(&spool.lock())? else {
+                return Err(io::Error::new(
+                    io::ErrorKind::WouldBlock,
+                    "the supervisor of the attempt before is still here",
+                ));
+            };
+            spool.put_aside(dead).map(|()| true)
+        });
+        if put.await? {
+            (self.live, self.starts) = (None, 0);
+        }
+        Ok(())
     }
 
     /// A spool that could not be read (another version's, or damaged) is left as it is.
@@ -72,6 +113,10 @@ impl Owner {
 
     fn set_attempt(&mut self, attempt: u32, revoked: bool) {
         self.status.send_modify(|status| {
+            if status.attempt < attempt {
+                // Whatever was known of an attempt before is not this one's.
+                *status = Status { read: true, facts: Arc::clone(&status.facts), ..Status::default() };
+            }
             status.attempt = attempt;
             status.revoked = revoked;
         });
@@ -165,7 +210,9 @@ impl Owner {
         match self.attempt() {
             Some(seen) if seen.number == attempt => return Ok(seen.kind == AttemptKind::Revoked),
             // A run that was begun under another number is not the caller's to place again.
-            Some(seen) if seen.kind == AttemptKind::Started => return Ok(false),
+            Some(seen) if seen.kind == AttemptKind::Started && !(seen.number < attempt && self.died()) => {
+                return Ok(false);
+            }
             // It was executed and forgotten, and whoever asks has an old ledger.
             None if self.was_let_go().await? => return Ok(false),
             _ => {}

@@ -10,6 +10,7 @@
 //! supervisor is watched, a dead one is replaced by one that never starts Stata again, an exit record is judged, and an
 //! attempt that provably never began is begun.
 
+mod activity;
 mod adopt;
 mod begin;
 mod owner;
@@ -18,7 +19,11 @@ mod status;
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use longhaul_proto::{clock::Clock, ids::RunId, tasks::Tasks, wire};
@@ -34,6 +39,9 @@ use crate::{
     seen::Seen,
     spool::{Spool, SpoolRoot, Wish},
 };
+
+/// How often the spools are measured: a folder of a thousand runs takes some milliseconds.
+const MEASURE_EVERY: Duration = Duration::from_secs(20);
 
 /// Why an attempt was not begun. Nothing was recorded but in [`Refused::Io`], where it may have been.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +129,8 @@ pub(crate) struct Context {
     seen: Seen,
     clock: Clock,
     tasks: Tasks,
+    /// What all spools take; 0 = not measured yet.
+    taken: AtomicU64,
 }
 
 /// All runs of this agent. Cheap to clone.
@@ -155,6 +165,7 @@ impl Runs {
             seen: Seen::default(),
             clock,
             tasks,
+            taken: AtomicU64::new(0),
         };
         let runs = Self { context: Arc::new(context), handles: Arc::default() };
         for spool in spools {
@@ -171,6 +182,22 @@ impl Runs {
         let handle = owner::spawn(Arc::clone(&self.context), spool.clone());
         handles.insert(spool.run(), handle.clone());
         handle
+    }
+
+    /// Measures from time to time what all spools take.
+    pub(crate) async fn measure(self) {
+        loop {
+            let root = self.context.root.path().to_owned();
+            if let Ok(bytes) = tokio::task::spawn_blocking(move || limits::taken(&root)).await {
+                self.context.taken.store(bytes, Ordering::Relaxed);
+            }
+            tokio::time::sleep(MEASURE_EVERY).await;
+        }
+    }
+
+    /// What all spools take, bytes, as measured lately.
+    pub(crate) fn spool_bytes(&self) -> u64 {
+        self.context.taken.load(Ordering::Relaxed)
     }
 
     /// A run that this agent has.

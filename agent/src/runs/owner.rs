@@ -6,7 +6,7 @@ use longhaul_proto::faults;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 
-use super::{Command, Context, Handle, NotForgotten, Status, status};
+use super::{Command, Context, Handle, NotForgotten, Status, activity::Sampler, status};
 use crate::{
     executor::Gone,
     finish,
@@ -31,7 +31,8 @@ pub(super) struct Owner {
     pub(super) ask_at: Duration,
     /// Supervisors started by this process for this run.
     pub(super) starts: u32,
-    live: Option<LiveReader>,
+    pub(super) live: Option<LiveReader>,
+    pub(super) sampler: Sampler,
 }
 
 /// Starts the owner of the run in `spool`.
@@ -42,7 +43,9 @@ pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
     let output_limit = context.preparer.output_limit;
     let handle = Handle { spool: spool.clone(), status: watcher, pulse: pulse.clone(), output_limit, commands };
     let tasks = context.tasks.clone();
-    let owner = Owner { context, spool, status, pulse, gone: None, ask_at: Duration::ZERO, starts: 0, live: None };
+    let sampler = Sampler::new(context.clock.monotonic());
+    let owner =
+        Owner { context, spool, status, pulse, gone: None, ask_at: Duration::ZERO, starts: 0, live: None, sampler };
     tasks.spawn_until_stop(owner.run(receiver));
     handle
 }
@@ -135,8 +138,16 @@ impl Owner {
                 return;
             }
         };
+        let attempt = self.attempt().map_or(0, |attempt| attempt.number);
+        if exit.as_ref().is_some_and(|exit| (1..attempt).contains(&exit.attempt)) {
+            // Of an attempt before this one, which has not begun.
+            if let Err(error) = self.put_remains_aside().await {
+                tracing::debug!(run = %self.spool.run(), %error, "not put aside yet");
+            }
+            return;
+        }
         self.status.send_if_modified(|status| {
-            let times = (started.map_or(0, |s| s.at_ms), running.map_or(0, |r| r.at_ms));
+            let times = (started.as_ref().map_or(0, |s| s.at_ms), running.map_or(0, |r| r.at_ms));
             let changed = times != (status.started_at_ms, status.running_at_ms);
             (status.started_at_ms, status.running_at_ms) = times;
             changed
@@ -145,6 +156,7 @@ impl Owner {
             self.finish(exit).await;
         } else {
             self.read_log().await;
+            self.sample(started).await;
             self.keep_supervised().await;
         }
     }

@@ -73,6 +73,8 @@ pub struct Status {
     pub view: Option<(u64, Option<u64>)>,
     /// The latest progress.
     pub progress: Option<wire::Progress>,
+    /// What it does while its log is quiet; `None` = the log grows.
+    pub activity: Option<wire::Activity>,
     /// The end.
     pub outcome: Option<Arc<OutcomeRecord>>,
     /// Why the agent cannot deal with it, in words for people; empty = it can.

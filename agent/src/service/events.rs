@@ -148,6 +148,9 @@ impl Follower {
             {
                 self.send(Event::Progress(progress.clone())).await?;
             }
+            if now.outcome.is_none() && now.activity != status.activity {
+                self.send(Event::Activity(now.activity.unwrap_or_default())).await?;
+            }
             status = now;
         }
     }

@@ -16,6 +16,7 @@
 //! lh-<short>.log     Stata's batch log           console       stdout and stderr
 //! sentinel           the do-file came to its end
 //! exit.json          the supervisor's exit record    outcome.json  the agent's verdict
+//! earlier/N          all of the above, of an attempt that died and was followed by another here
 //! ```
 //!
 //! The supervisor writes markers and facts, the agent writes wishes and verdicts; no file has two writers but
@@ -25,6 +26,7 @@
 //! old backup may ask for that run again, and must not hear that it never began.
 
 mod attempts;
+mod earlier;
 mod records;
 mod submission;
 

@@ -51,8 +51,12 @@ impl Spool {
             Some(Attempt { number, kind: AttemptKind::Started }) if number == attempt => {
                 return Ok(Decision::Was(AttemptKind::Started));
             }
-            Some(Attempt { kind: AttemptKind::Started, .. }) => {
-                return Err(io::Error::other("another attempt of this run was started here"));
+            Some(Attempt { kind: AttemptKind::Started, number }) => {
+                // Its end is recorded and judged; whether it was one after which another may begin, the owner has asked.
+                let over = self.outcome().exists() && number < attempt;
+                if !(over && submission.retry == wire::RetryPolicy::IfProvenDead as i32) {
+                    return Err(io::Error::other("another attempt of this run was started here"));
+                }
             }
             _ => {}
         }

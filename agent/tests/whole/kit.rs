@@ -273,12 +273,22 @@ pub(crate) struct Followed {
     pub(crate) first: Option<wire::Snapshot>,
     pub(crate) last: Option<wire::Snapshot>,
     pub(crate) progress: Vec<wire::Progress>,
+    pub(crate) activity: Vec<wire::Activity>,
     from: (u64, u64),
 }
 
 impl Followed {
     fn new(stream: Streaming<wire::RunEvent>) -> Self {
-        Self { stream, log: vec![], console: vec![], first: None, last: None, progress: vec![], from: (0, 0) }
+        Self {
+            stream,
+            log: vec![],
+            console: vec![],
+            first: None,
+            last: None,
+            progress: vec![],
+            activity: vec![],
+            from: (0, 0),
+        }
     }
 
     pub(crate) fn from(mut self, log: u64, console: u64) -> Self {
@@ -296,6 +306,7 @@ impl Followed {
                 self.last = Some(snapshot);
             }
             Some(Event::Progress(progress)) => self.progress.push(progress),
+            Some(Event::Activity(activity)) => self.activity.push(activity),
             Some(Event::Chunk(chunk)) => {
                 assert!(chunk.data.len() <= longhaul_proto::CHUNK);
                 let (bytes, from) = match wire::Stream::try_from(chunk.stream).unwrap() {

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod again;
 mod cancel;
 mod death;
 mod executor;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
 fn run_tests() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let groups = [
+        again::TESTS,
         executor::TESTS,
         outcome::TESTS,
         source::TESTS,

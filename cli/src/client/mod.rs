@@ -8,7 +8,7 @@ mod error;
 use std::time::Duration;
 
 use longhaul_proto::{
-    api::{CancelBody, CancelMode, Hosts, RunList, RunView, SubmitRequest, Submitted},
+    api::{CancelBody, CancelMode, DrainBody, Drained, Hosts, RunList, RunView, SubmitRequest, Submitted},
     telemetry,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -248,6 +248,15 @@ impl Client {
     /// See [`ClientError`].
     pub(crate) async fn hosts(&self) -> Result<Hosts, ClientError> {
         self.json(self.request(Method::GET, "/api/v1/hosts")).await
+    }
+
+    /// Drains hosts, or lets them take runs again.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn drain(&self, resume: bool, body: &DrainBody) -> Result<Drained, ClientError> {
+        let path = if resume { "/api/v1/hosts/resume" } else { "/api/v1/hosts/drain" };
+        self.json(self.request(Method::POST, path).json(body)).await
     }
 
     /// Any other object of the API.

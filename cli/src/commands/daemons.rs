@@ -1,6 +1,7 @@
 //! `up`, `gateway`, `agent`: what stays until somebody stops it.
 //!
-//! SIGTERM and Ctrl-C stop a daemon within [`STOP`]; runs go on under their supervisors, and the next start finds them.
+//! SIGTERM and Ctrl-C stop a daemon within `stop_timeout`: waiting callers get a handle or a clean end, what is left is
+//! cut off. Runs go on under their supervisors, and the next start finds them.
 
 use std::time::Duration;
 
@@ -15,8 +16,12 @@ use crate::{
     signals::Signals,
 };
 
-/// Limit of an orderly stop.
+/// Limit of a stop when nobody says.
 const STOP: Duration = Duration::from_secs(10);
+
+fn stop_timeout(context: &Context) -> Duration {
+    context.config.settings.stop_timeout.map_or(STOP, |limit| limit.0)
+}
 
 /// `up`.
 ///
@@ -115,7 +120,7 @@ async fn start_gateway(context: &Context) -> Result<Gateway, Failure> {
     let written = context.data.write_endpoint(&endpoint(&gateway));
     if let Err(error) = written {
         let folder = context.data.path().display().to_string();
-        gateway.shutdown(STOP).await;
+        gateway.shutdown(stop_timeout(context)).await;
         return Err(Failure::system(format!("cannot write to the data folder {folder}: {error}")));
     }
     Ok(gateway)
@@ -181,15 +186,16 @@ async fn ending(
 }
 
 async fn stop(context: &Context, gateway: Option<Gateway>, agent: Option<Agent>) {
+    let limit = stop_timeout(context);
     let gateway = async {
         if let Some(gateway) = gateway {
             context.data.remove_endpoint(&endpoint(&gateway));
-            gateway.shutdown(STOP).await;
+            gateway.shutdown(limit).await;
         }
     };
     let agent = async {
         if let Some(agent) = agent {
-            agent.shutdown(STOP).await;
+            agent.shutdown(limit).await;
         }
     };
     tokio::join!(gateway, agent);

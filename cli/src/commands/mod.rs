@@ -2,6 +2,7 @@
 
 pub(crate) mod daemons;
 pub(crate) mod doctor;
+pub(crate) mod drain;
 pub(crate) mod judge;
 pub(crate) mod log;
 pub(crate) mod run;

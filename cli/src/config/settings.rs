@@ -98,8 +98,10 @@ settings! {
     min_free: Bytes,
     /// No run starts with less free space than this, percent.
     min_free_percent: u32,
-    /// Output kept per run.
+    /// Output kept per run and stream; default 4 GiB. Stata goes on beyond it, and the record says so.
     max_output: Bytes,
+    /// What all spools of this agent may take before ended runs are let go of, oldest first; default 100 GiB, 0 = no limit.
+    max_spool: Bytes,
 
     /// The ledger was restored from a backup: what waits in it is not started by itself.
     restored: bool,
@@ -113,15 +115,17 @@ settings! {
     lost_after: Horizon,
     /// Limit of one attempt to reach an agent.
     dial_timeout: Time,
-    /// Waiting runs of all callers together.
+    /// Waiting runs of all callers together; default 10000. Beyond it submissions are refused.
     max_queued: usize,
-    /// Unfinished runs of one caller.
+    /// Unfinished runs of one caller; default 1000. Beyond it submissions are refused.
     max_per_principal: usize,
     /// An equal run that ended within this time, never delivered, answers instead of a new one.
     duplicate_window: Time,
-    /// Records of ended runs are kept so long.
+    /// Records of ended runs are kept so long; default 30 days.
     keep_records: Time,
-    /// Spools of ended runs are kept so long on the agents.
+    /// What all kept output may take; beyond it the oldest ended runs are removed. Default 100 GiB.
+    max_kept: Bytes,
+    /// Spools of ended runs are kept so long on the agents; default 24 hours.
     keep_spool: Time,
     /// Names besides its own under which the gateway answers.
     allowed_hosts: Vec<String>,
@@ -131,4 +135,6 @@ settings! {
     handle_after: Time,
     /// How often a waiting call sends progress.
     progress_every: Time,
+    /// A daemon that is asked to stop is gone after this time at the latest; its runs go on.
+    stop_timeout: Time,
 }

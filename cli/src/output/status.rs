@@ -9,6 +9,11 @@ use super::duration;
 /// Longest status line, characters; a wrapped line cannot be rewritten.
 const WIDTH: usize = 100;
 
+/// A log that is quiet for so long is worth a word, seconds; less than that is how Stata prints.
+const QUIET: f64 = 30.0;
+/// Share of a processor below which a run is idle.
+const IDLE: f64 = 0.05;
+
 /// The live line on stderr.
 #[derive(Debug)]
 pub(crate) struct Status {
@@ -93,8 +98,18 @@ pub(crate) fn status_text(run: &RunView, elapsed: Option<f64>) -> String {
     }
     if let Some(elapsed) = elapsed {
         // The silence itself grows, so without a terminal it is told once, below.
-        if let Some(silent) = run.agent_silent_for {
+        if let Some(contact) = &run.contact {
+            line.push_str(&format!(" · {}", contact.words));
+        } else if let Some(silent) = run.agent_silent_for {
             line.push_str(&format!(" · agent silent for {}", duration(silent)));
+        }
+        if let Some(activity) = run.activity.filter(|a| a.quiet_for >= QUIET && run.contact.is_none()) {
+            line.push_str(&format!(" · quiet for {}", duration(activity.quiet_for)));
+            match activity.cpus {
+                Some(cpus) if cpus < IDLE => line.push_str(", idle"),
+                Some(cpus) => line.push_str(&format!(", using {cpus:.1} CPU")),
+                None => {}
+            }
         }
         let progress = run.progress.as_ref().filter(|_| run.state == RunState::Running);
         if let Some(percent) = progress.and_then(|p| p.percent) {
@@ -103,6 +118,12 @@ pub(crate) fn status_text(run: &RunView, elapsed: Option<f64>) -> String {
         if let Some(text) = progress.map(|p| p.text.trim()).filter(|t| !t.is_empty() && elapsed >= 0.0) {
             line.push_str(&format!(" · {text}"));
         }
+    } else if let Some(contact) = &run.contact {
+        line.push_str(match contact.state.as_str() {
+            "awaited" => " · the gateway restarted and waits for its agent",
+            "unreachable" => " · its agent cannot be reached; the run may well go on",
+            _ => " · its agent is silent; the run may well go on",
+        });
     } else if run.agent_silent_for.is_some() {
         line.push_str(" · its agent is silent; the run may well go on");
     }
@@ -111,7 +132,7 @@ pub(crate) fn status_text(run: &RunView, elapsed: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_proto::api::ProgressView;
+    use longhaul_proto::api::{ActivityView, ContactView, ProgressView};
 
     use super::*;
     use crate::output::verdict::tests::run;
@@ -134,6 +155,24 @@ mod tests {
             |r| r.agent_silent_for = Some(12.0),
             "running 4 min 10 s on stata1 · agent silent for 12 s",
             "running on stata1 · its agent is silent; the run may well go on",
+        );
+        let activity = |quiet_for, cpus| Some(ActivityView { quiet_for, cpus });
+        check(|r| r.activity = activity(10.0, Some(1.0)), "running 4 min 10 s on stata1", "running on stata1");
+        check(
+            |r| r.activity = activity(65.0, Some(0.97)),
+            "running 4 min 10 s on stata1 · quiet for 1 min 5 s, using 1.0 CPU",
+            "running on stata1",
+        );
+        check(
+            |r| r.activity = activity(65.0, Some(0.0)),
+            "running 4 min 10 s on stata1 · quiet for 1 min 5 s, idle",
+            "running on stata1",
+        );
+        let contact = |state: &str| Some(ContactView { state: state.into(), since: 3.0, words: "in words".into() });
+        check(
+            |r| r.contact = contact("unreachable"),
+            "running 4 min 10 s on stata1 · in words",
+            "running on stata1 · its agent cannot be reached; the run may well go on",
         );
         check(
             |r| {

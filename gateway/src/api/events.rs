@@ -108,7 +108,7 @@ struct Told {
     waiting: Option<String>,
     progress: Option<longhaul_proto::api::ProgressView>,
     cancelling: bool,
-    silent: bool,
+    contact: Option<String>,
 }
 
 impl Told {
@@ -119,7 +119,7 @@ impl Told {
             waiting: view.waiting.clone(),
             progress: view.progress.clone(),
             cancelling: view.cancel_requested.is_some(),
-            silent: view.agent_silent_for.is_some(),
+            contact: view.contact.as_ref().map(|c| c.state.clone()),
         }
     }
 }
@@ -128,7 +128,8 @@ impl Follower {
     /// The next event; `None` after the last.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if self.done {
+            // At a stop also in the middle of the output: the reader comes back with the offset it has.
+            if self.done || self.stopping.is_cancelled() {
                 return None;
             }
             let view = self.live.borrow_and_update().clone();

@@ -82,12 +82,27 @@ fn runs(out: &mut String, metrics: &Metrics) {
         ("longhaul_runs_submitted_total", "counter", "Runs recorded", &metrics.submitted),
         ("longhaul_runs_joined_total", "counter", "Submissions answered with an earlier run", &metrics.joined),
         ("longhaul_runs_refused_total", "counter", "Submissions refused", &metrics.refused),
+        ("longhaul_runs_over_limit_total", "counter", "Submissions refused for a limit", &metrics.over_limit),
+        ("longhaul_output_kept_bytes", "gauge", "Output kept, at the last sweep", &metrics.kept_bytes),
+        (
+            "longhaul_runs_removed_for_room_total",
+            "counter",
+            "Ended runs removed because kept output took too much",
+            &metrics.removed_for_room,
+        ),
         ("longhaul_runs_queued", "gauge", "Runs waiting", &metrics.queued),
         ("longhaul_seats_held", "gauge", "Seats held", &metrics.seats),
         ("longhaul_agents_up", "gauge", "Agents that are up", &metrics.agents_up),
+        ("longhaul_hosts_draining", "gauge", "Hosts on which nothing new starts", &metrics.hosts_draining),
         ("longhaul_mirror_bytes_total", "counter", "Bytes appended to mirrors", &metrics.mirror_bytes),
         ("longhaul_mirror_refetched_total", "counter", "Mirrors fetched again", &metrics.mirror_refetched),
         ("longhaul_attempts_returned_total", "counter", "Attempts proved never begun", &metrics.returned),
+        (
+            "longhaul_attempts_retried_total",
+            "counter",
+            "Attempts that died and were followed by another",
+            &metrics.retried,
+        ),
     ];
     for (name, kind, help, counter) in counters {
         single(out, name, kind, help, n(counter));

@@ -6,6 +6,7 @@
 
 mod events;
 mod health;
+mod hosts;
 mod output;
 pub mod problem;
 mod runs;
@@ -32,7 +33,9 @@ pub fn router(face: Face) -> Router {
         .route("/api/v1/runs/{run}/declare-dead", post(runs::declare_dead))
         .route("/api/v1/runs/{run}/output", get(output::get))
         .route("/api/v1/runs/{run}/events", get(events::get))
-        .route("/api/v1/hosts", get(runs::hosts))
+        .route("/api/v1/hosts", get(hosts::list))
+        .route("/api/v1/hosts/drain", post(hosts::drain))
+        .route("/api/v1/hosts/resume", post(hosts::resume))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::add))
         .route("/api/v1/tokens/{name}", delete(tokens::revoke))
         .with_state(face)

@@ -104,7 +104,9 @@ pub(super) async fn get(
         let limit = limit.ok_or_else(|| Problem::bad_request(format!("`wait` is seconds, from 0 to {MAX_WAIT}")))?;
         let seen = query.offset.unwrap_or(0);
         let news = |view: &RunView| view.state.is_end() || bounds(view, stream, query.view).1 > seen;
-        wait_for(&mut live, Duration::from_secs_f64(limit), news).await;
+        // A gateway that stops has no news: the answer is then what there is.
+        let stopping = face.core.deps.tasks.stopping();
+        stopping.run_until_cancelled(wait_for(&mut live, Duration::from_secs_f64(limit), news)).await;
     }
     let view = live.borrow_and_update().clone();
     let (first, end) = bounds(&view, stream, query.view);

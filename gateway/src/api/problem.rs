@@ -8,7 +8,7 @@ use longhaul_proto::api;
 
 use crate::{
     ledger::LedgerError,
-    runs::{ControlError, FindError, ReadError, SubmitError},
+    runs::{ControlError, DrainError, FindError, ReadError, SubmitError},
 };
 
 /// An error answer.
@@ -121,6 +121,21 @@ impl From<ControlError> for Problem {
                 Self::unavailable(detail)
             }
             ControlError::Stopping => Self::unavailable(detail),
+        }
+    }
+}
+
+impl From<DrainError> for Problem {
+    fn from(error: DrainError) -> Self {
+        let detail = error.to_string();
+        match &error {
+            DrainError::Forbidden => Self::operators_only(),
+            DrainError::Malformed(_) => Self::bad_request(detail),
+            DrainError::Unknown { .. } => problem(StatusCode::NOT_FOUND, "unknown-host", "No such host", detail),
+            DrainError::Ledger(_) => {
+                logged(&error);
+                Self::unavailable(detail)
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::{
 use http::{StatusCode, header};
 use longhaul_proto::{
     MAX_CODE_API,
-    api::{CancelBody, Hosts, RunList, RunView, SubmitRequest, Submitted},
+    api::{CancelBody, RunList, RunView, SubmitRequest, Submitted},
     ids::RunId,
     state::RunState,
 };
@@ -109,9 +109,4 @@ pub(super) async fn declare_dead(
     }
     let run = face.core.runs.find(&who, &name).await?;
     Ok(Json(face.core.runs.declare_dead(&who, run).await?))
-}
-
-/// `GET /api/v1/hosts`.
-pub(super) async fn hosts(State(face): State<Face>, Extension(who): Extension<Principal>) -> Json<Hosts> {
-    Json(face.core.runs.hosts(&who))
 }

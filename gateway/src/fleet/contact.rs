@@ -59,9 +59,11 @@ async fn dial(fleet: &Fleet, agent_id: &str, incarnation: &str, address: &str) -
 
 /// Tells everybody about the link; `false` when another incarnation has taken this one's place.
 fn publish(fleet: &Fleet, agent_id: &str, incarnation: &str, link: Option<Arc<Link>>, problem: Option<String>) -> bool {
+    let now = fleet.now();
     let mut floor = fleet.floor();
     let Some(agent) = floor.known(agent_id).filter(|a| a.info.incarnation == incarnation) else { return false };
     agent.dial_problem = problem;
+    agent.unlinked = if link.is_some() { None } else { agent.unlinked.or(Some(now)) };
     agent.link.send_if_modified(|current| {
         let changed = current.is_some() || link.is_some();
         *current = link;

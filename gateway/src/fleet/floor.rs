@@ -7,7 +7,7 @@ use std::{
 };
 
 use longhaul_proto::{
-    api::{HostView, PoolView, RunView},
+    api::{ContactView, HostView, PoolView, RunView},
     clock::rfc3339,
     ids::RunId,
     wire,
@@ -18,12 +18,12 @@ use tokio::{
 };
 
 use super::{
-    Seat,
+    Seat, drain,
     link::Link,
     placement::{self, Host, Need, Pool},
     queue::Queue,
 };
-use crate::ledger::AgentRecord;
+use crate::ledger::{AgentRecord, DrainRecord};
 
 pub(crate) struct Floor {
     started: Duration,
@@ -33,7 +33,12 @@ pub(crate) struct Floor {
     pub(super) queue: Queue,
     waiting: HashMap<RunId, Waiting>,
     configured: BTreeMap<String, u32>,
+    /// Hosts on which nothing new starts, by name.
+    pub(super) drains: BTreeMap<String, DrainRecord>,
 }
+
+/// A link that is gone for less is being made again, and nobody needs to know.
+const UNREACHABLE_AFTER: Duration = Duration::from_secs(2);
 
 /// One agent.
 pub(super) struct Agent {
@@ -47,6 +52,10 @@ pub(super) struct Agent {
     pub(super) link: watch::Sender<Option<Arc<Link>>>,
     /// Why it cannot be dialled.
     pub(super) dial_problem: Option<String>,
+    /// Since when there is no link to it, by the monotonic clock; `None` = there is one.
+    pub(super) unlinked: Option<Duration>,
+    /// What its spools take and may take, bytes; 0 = not known, and no limit.
+    pub(super) spool: (u64, u64),
     /// Fires at each heartbeat.
     pub(super) beat: Arc<Notify>,
     pub(super) contact: Option<AbortHandle>,
@@ -65,7 +74,12 @@ pub(super) struct Waiting {
 }
 
 impl Floor {
-    pub(super) fn new(now: Duration, configured: BTreeMap<String, u32>, remembered: Vec<AgentRecord>) -> Self {
+    pub(super) fn new(
+        now: Duration,
+        configured: BTreeMap<String, u32>,
+        remembered: Vec<AgentRecord>,
+        drains: Vec<DrainRecord>,
+    ) -> Self {
         let mut floor = Self {
             started: now,
             open: true,
@@ -74,6 +88,7 @@ impl Floor {
             queue: Queue::default(),
             waiting: HashMap::new(),
             configured,
+            drains: drains.into_iter().map(|drain| (drain.host.clone(), drain)).collect(),
         };
         for agent in remembered {
             let entry = floor.agent(&agent.info.agent_id, now);
@@ -91,6 +106,8 @@ impl Floor {
             seen_ms: 0,
             link: watch::Sender::new(None),
             dial_problem: None,
+            unlinked: Some(now),
+            spool: (0, 0),
             beat: Arc::default(),
             contact: None,
         })
@@ -218,6 +235,12 @@ impl Floor {
         }
     }
 
+    /// All names by which a host can be meant.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        let agents = self.agents.values().map(|a| &a.info.name).filter(|name| !name.is_empty());
+        agents.chain(self.drains.keys()).cloned().collect()
+    }
+
     /// How long an agent has not been heard or reached.
     pub(super) fn silent_for(&self, agent_id: &str, now: Duration, silent_after: Duration) -> Option<Duration> {
         let Some(agent) = self.agents.get(agent_id) else { return Some(now.saturating_sub(self.started)) };
@@ -225,8 +248,33 @@ impl Floor {
         (!agent.here || silent > silent_after).then_some(silent)
     }
 
+    /// What is between us and an agent that has a run; `None` = nothing.
+    pub(super) fn contact(&self, agent_id: &str, now: Duration, silent_after: Duration) -> Option<ContactView> {
+        let view = |state: &str, since: Duration, words: String| {
+            Some(ContactView { state: state.to_owned(), since: since.as_secs_f64(), words })
+        };
+        let agent = self.agents.get(agent_id)?;
+        let name = &agent.info.name;
+        let silent = now.saturating_sub(agent.heard);
+        let up = now.saturating_sub(self.started);
+        if !agent.here && up <= silent_after * 2 {
+            let words = format!("the gateway restarted {} ago and waits for agent {name} to return", words(up));
+            return view("awaited", up, words);
+        }
+        if !agent.here || silent > silent_after {
+            return view("silent", silent, format!("agent {name} is silent for {}", words(silent)));
+        }
+        let unlinked = now.saturating_sub(agent.unlinked?);
+        if unlinked < UNREACHABLE_AFTER {
+            return None;
+        }
+        let problem = agent.dial_problem.as_deref().unwrap_or("it is being dialled");
+        let text = format!("agent {name} is heard and not reached for {}: {problem}", words(unlinked));
+        view("unreachable", unlinked, text)
+    }
+
     pub(super) fn up(&self, now: Duration, silent_after: Duration) -> u64 {
-        self.agents.values().filter(|a| self.away(a, now, silent_after).is_none()).count() as u64
+        self.agents.values().filter(|a| self.trouble(a, now, silent_after).is_none()).count() as u64
     }
 
     /// Usable agents that match a need, with their links.
@@ -238,7 +286,9 @@ impl Floor {
     ) -> Vec<(String, String, Arc<Link>)> {
         let roomy = HashMap::new();
         let alone = |agent: &Agent| {
-            let host = Host { running: 0, limit: 1, ..self.host(agent, now, silent_after) };
+            // One that is drained knows what is there all the same: a run that fits nowhere else is to wait for it.
+            let away = self.trouble(agent, now, silent_after);
+            let host = Host { running: 0, limit: 1, away, ..self.host(agent, now, silent_after) };
             placement::choose(need, &[host], &roomy).is_ok()
         };
         self.agents
@@ -252,7 +302,13 @@ impl Floor {
         self.agents.iter().filter_map(|(id, a)| Some((id.clone(), a.link.borrow().clone()?))).collect()
     }
 
+    /// Why an agent gets no runs now.
     fn away(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<String> {
+        self.trouble(agent, now, silent_after).or_else(|| self.drains.get(&agent.info.name).map(drain::words))
+    }
+
+    /// What keeps an agent from taking runs, but for a wish of people.
+    fn trouble(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<String> {
         let name = &agent.info.name;
         let silent = now.saturating_sub(agent.heard);
         if !agent.here {
@@ -338,6 +394,7 @@ impl Floor {
         let state = match () {
             () if !agent.here || silent > silent_after => "silent",
             () if agent.link.borrow().is_none() => "unreachable",
+            () if self.drains.contains_key(&info.name) => "draining",
             () if !info.problem.is_empty() => "idle",
             () => "up",
         };
@@ -365,6 +422,7 @@ impl Floor {
             roots: info.roots.clone(),
             free_bytes: info.free_bytes,
             licence: (!info.licence.is_empty()).then(|| info.licence.clone()),
+            draining: self.drains.get(&info.name).map(drain::view),
         }
     }
 
@@ -393,6 +451,15 @@ impl Waiting {
             }
             changed
         });
+    }
+}
+
+/// `12 s`, `4 min 10 s`, `2 h 5 min`.
+fn words(d: Duration) -> String {
+    match d.as_secs() {
+        s @ 0..60 => format!("{s} s"),
+        s @ 60..3_600 => format!("{} min {} s", s / 60, s % 60),
+        s => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
     }
 }
 

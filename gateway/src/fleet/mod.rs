@@ -4,12 +4,14 @@
 //! - [`contact`] dials a registered agent back and keeps its links: an agent is usable when it is heard *and* reached;
 //! - [`floor`] is the state (agents, seats, the queue) behind one lock that is never held across an await;
 //! - [`placement`] and [`queue`] decide, as pure functions, who goes where and why somebody waits;
+//! - [`drain`] keeps new runs from hosts that people want empty;
 //! - [`link`] is one proven connection.
 //!
 //! A [`Seat`] is held by value: whoever drops it frees it, and the next run is placed at once. After a restart the
 //! seats of unfinished runs are taken before any agent is heard, so that a pool is never over-used across it.
 
 mod contact;
+pub(crate) mod drain;
 mod floor;
 pub mod link;
 pub mod placement;
@@ -23,14 +25,18 @@ use std::{
 };
 
 use longhaul_proto::{
-    api::{HostView, PoolView, RunView},
+    api::{ContactView, HostView, PoolView, RunView},
     ids::RunId,
     join::JoinSecret,
     wire,
 };
 use tokio::sync::{oneshot, watch};
 
-use crate::{Deps, Options, ledger::AgentRecord, metrics::Metrics};
+use crate::{
+    Deps, Options,
+    ledger::{AgentRecord, DrainRecord},
+    metrics::Metrics,
+};
 use floor::Floor;
 use link::Link;
 use placement::Need;
@@ -102,9 +108,10 @@ impl Fleet {
         secret: JoinSecret,
         url: String,
         remembered: Vec<AgentRecord>,
+        drains: Vec<DrainRecord>,
     ) -> Self {
         let now = deps.clock.monotonic();
-        let floor = Mutex::new(Floor::new(now, options.pools.clone(), remembered));
+        let floor = Mutex::new(Floor::new(now, options.pools.clone(), remembered, drains));
         Self(Arc::new(Shared { options, metrics, deps, secret, url, floor }))
     }
 
@@ -168,6 +175,7 @@ impl Fleet {
         let floor = self.floor();
         floor.tell_all(now, silent_after, &self.0.url);
         self.0.metrics.agents_up.store(floor.up(now, silent_after), Ordering::Relaxed);
+        self.0.metrics.hosts_draining.store(floor.drains.len() as u64, Ordering::Relaxed);
     }
 
     /// No more grants: what is freed from now on is freed by a gateway that stops.
@@ -184,6 +192,11 @@ impl Fleet {
     /// How long an agent has not been heard or reached; `None` = it is there.
     pub(crate) fn silent_for(&self, agent_id: &str) -> Option<Duration> {
         self.floor().silent_for(agent_id, self.now(), self.0.options.silent_after)
+    }
+
+    /// What is between us and an agent; `None` = nothing.
+    pub(crate) fn contact(&self, agent_id: &str) -> Option<ContactView> {
+        self.floor().contact(agent_id, self.now(), self.0.options.silent_after)
     }
 
     /// Asks the usable agents that match what they see at a path: until one sees it well, or all have answered, or
@@ -223,6 +236,18 @@ impl Fleet {
     /// Agents that can be called now.
     pub(crate) fn linked(&self) -> Vec<(String, Arc<Link>)> {
         self.floor().linked()
+    }
+
+    /// Whether an agent can begin an attempt where an earlier one died; one that is not known yet is asked in its turn.
+    pub(crate) fn puts_aside(&self, agent_id: &str) -> bool {
+        self.floor().known(agent_id).is_none_or(|agent| !agent.here || agent.info.puts_aside)
+    }
+
+    /// Bytes that an agent's spools take beyond what they may.
+    pub(crate) fn spool_excess(&self, agent_id: &str) -> u64 {
+        let mut floor = self.floor();
+        let spool = floor.known(agent_id).map_or((0, 0), |agent| agent.spool);
+        if spool.1 == 0 { 0 } else { spool.0.saturating_sub(spool.1) }
     }
 
     /// How many wait.

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{Seat, floor::pool_name, placement::Need};
 use crate::{
-    ledger::{Dedupe, LedgerError, NewRun, Record},
+    ledger::{Dedupe, Earlier, LedgerError, NewRun, Record},
     runs::{Inner, active::Command, check, submit::new_record},
 };
 
@@ -61,6 +61,10 @@ pub(super) async fn verdicts(
                 let seat = (!ended).then(|| hold(inner, info, run));
                 inner.keep(record, None, seat, Vec::new());
             }
+            Some(record) if ended && old_enough(inner, &record) && earlier(&record, info, summary).is_some() => {
+                verdict.verdict = Verdict::Forget.into();
+                verdict.forget = earlier(&record, info, summary);
+            }
             Some(record) if ended && may_forget(inner, &record) => {
                 verdict.verdict = Verdict::Forget.into();
                 verdict.forget = Some(forget_request(&record));
@@ -74,19 +78,34 @@ pub(super) async fn verdicts(
 
 /// Whether the spool of an ended run has been kept long enough.
 pub(crate) fn may_forget(inner: &Inner, record: &Record) -> bool {
+    record.detail.complete && old_enough(inner, record)
+}
+
+fn old_enough(inner: &Inner, record: &Record) -> bool {
     let keep_ms = i64::try_from(inner.options.keep_spool.as_millis()).unwrap_or(i64::MAX);
-    record.detail.complete
-        && record.finished_ms > 0
-        && record.finished_ms < inner.deps.clock.unix_ms().saturating_sub(keep_ms)
+    record.finished_ms > 0 && record.finished_ms < inner.deps.clock.unix_ms().saturating_sub(keep_ms)
+}
+
+/// What lets go of the spool of an attempt that died and was followed by one elsewhere.
+fn earlier(record: &Record, info: &wire::AgentInfo, summary: &wire::RunSummary) -> Option<wire::ForgetRequest> {
+    let of = |e: &&Earlier| e.complete && e.attempt == summary.attempt && e.agent_id == info.agent_id;
+    let found = record.detail.earlier.iter().find(of)?;
+    Some(wire::ForgetRequest {
+        run_id: record.run.to_string(),
+        log_len: found.log_len,
+        log_sha256: found.log_sha256.clone(),
+        console_len: found.console_len,
+        console_sha256: found.console_sha256.clone(),
+    })
 }
 
 /// Length and digest of what is here, as proof that the spool may go.
 pub(crate) fn forget_request(record: &Record) -> wire::ForgetRequest {
     wire::ForgetRequest {
         run_id: record.run.to_string(),
-        log_len: record.detail.log_len,
+        log_len: record.detail.log_len.saturating_sub(record.detail.log_base),
         log_sha256: record.detail.log_sha256.clone(),
-        console_len: record.detail.console_len,
+        console_len: record.detail.console_len.saturating_sub(record.detail.console_base),
         console_sha256: record.detail.console_sha256.clone(),
     }
 }
@@ -164,7 +183,7 @@ async fn fetch(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, seat: Opt
     let dedupe = match snapshot.code_sha256.as_str() {
         // Equal to any code, and that would be too much.
         "" => Dedupe::default(),
-        code => Dedupe { shape: shape(), code: code.to_owned(), join_since_ms: None },
+        code => Dedupe { shape: shape(), code: code.to_owned(), ..Dedupe::default() },
     };
     // A submission of an older version does not say the digest: it is `UNKNOWN_BODY` then.
     let key = (!submission.key.is_empty()).then(|| (submission.key.clone(), submission.request_sha256.clone()));

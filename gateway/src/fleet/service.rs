@@ -137,6 +137,7 @@ impl super::Fleet {
             earlier.abort();
         }
         agent.dial_problem = None;
+        agent.unlinked = Some(now);
         agent.link.send_if_modified(|link| link.take().is_some());
         let contact = contact::keep(self.clone(), agent_id, incarnation, address);
         agent.contact = Some(self.0.deps.tasks.spawn_until_stop(contact).abort_handle());
@@ -153,6 +154,7 @@ impl super::Fleet {
                 || agent.info.problem != beat.problem
                 || agent.info.engines != beat.engines;
             (agent.heard, agent.seen_ms) = (now, seen_ms);
+            agent.spool = (beat.spool_bytes, beat.spool_limit);
             agent.info.free_bytes = beat.free_bytes;
             agent.info.problem = beat.problem;
             agent.info.engines = beat.engines;

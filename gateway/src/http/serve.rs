@@ -16,13 +16,14 @@ use super::Face;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// At a stop, open MCP calls get so long to end by themselves, with a word about their run, before they are cut.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Ping an idle HTTP/2 connection this often, and give it up when it does not answer: an agent's host that vanished
 /// sends no FIN.
 const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
 
-/// Accepts until the tasks are asked to stop, then waits for the connections; whoever stops us sets the deadline.
+/// Accepts until the tasks are asked to stop, then waits for the connections; whoever stops us sets the deadline, and
+/// drops those that are left then.
 pub(super) async fn run(face: &Face, listener: TcpListener, router: Router) -> io::Result<()> {
     let tasks = &face.core.deps.tasks;
     let stop = tasks.stopping();
@@ -57,9 +58,12 @@ pub(super) async fn run(face: &Face, listener: TcpListener, router: Router) -> i
             .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router.clone()))
             .into_owned();
         let connection = graceful.watch(connection);
+        let hang_up = face.core.hang_up.clone();
         tasks.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            match hang_up.run_until_cancelled(connection).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+                None => tracing::debug!("a connection was cut off at the stop"),
             }
         });
     }

@@ -11,8 +11,8 @@ use longhaul_proto::{
 };
 
 use super::{
-    AgentRecord, CancelWish, Dedupe, Detail, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun, Record,
-    TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
+    AgentRecord, CancelWish, Dedupe, Detail, DrainRecord, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
+    Record, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::auth::principal::Scope;
 
@@ -41,7 +41,7 @@ fn new_run(principal: &str) -> NewRun {
             ..wire::Submission::default()
         },
         key: None,
-        dedupe: Dedupe { shape: run.to_string(), code: "c0de".to_owned(), join_since_ms: Some(0) },
+        dedupe: Dedupe { shape: run.to_string(), code: "c0de".to_owned(), join_since_ms: Some(0), only_join: false },
     }
 }
 
@@ -140,7 +140,7 @@ async fn a_key_is_one_run(ledger: &dyn Ledger) {
 
 async fn equal_requests_join(ledger: &dyn Ledger) {
     let equal = |code: &str, since: Option<i64>, key: Option<&str>| NewRun {
-        dedupe: Dedupe { shape: "equal".to_owned(), code: code.to_owned(), join_since_ms: since },
+        dedupe: Dedupe { shape: "equal".to_owned(), code: code.to_owned(), join_since_ms: since, only_join: false },
         key: key.map(|k| (k.to_owned(), "b".to_owned())),
         ..new_run("ann")
     };
@@ -300,6 +300,52 @@ async fn memos_are_kept_and_bounded(ledger: &dyn Ledger) {
     assert_eq!(left().await, "ad", "the newest stay");
 }
 
+async fn without_room_an_equal_run_answers_and_nobody_else(ledger: &dyn Ledger) {
+    let there = new_run("ann");
+    let run = there.record.run;
+    let shape = there.dedupe.shape.clone();
+    ledger.insert(there).await.unwrap();
+    let mut equal = new_run("ann");
+    (equal.dedupe.shape, equal.dedupe.only_join) = (shape, true);
+    assert_eq!(ledger.insert(equal).await.unwrap(), Inserted::Joined(run, Joined::Unfinished));
+    let mut other = new_run("ann");
+    other.dedupe.only_join = true;
+    let other_run = other.record.run;
+    assert!(matches!(ledger.insert(other).await, Err(LedgerError::Full)));
+    assert!(ledger.get(other_run).await.unwrap().is_none(), "nothing was recorded");
+}
+
+async fn only_what_has_ended_is_removed(ledger: &dyn Ledger) {
+    let waiting = new_run("ann");
+    let queued = waiting.record.run;
+    ledger.insert(waiting).await.unwrap();
+    assert!(!ledger.remove(queued).await.unwrap() && ledger.get(queued).await.unwrap().is_some());
+    let before = ledger.ended(i64::MAX, 100).await.unwrap();
+    assert!(before.iter().all(|ended| ended.run != queued));
+    let cancel = step(queued, (RunState::Queued, 0), (RunState::Cancelled, 0), Cause::CancelRequested, 1);
+    ledger.transition(cancel).await.unwrap();
+    let ended = ledger.ended(i64::MAX, 1).await.unwrap();
+    assert_eq!((ended[0].run, ended[0].spool_held), (queued, false), "the oldest end comes first");
+    assert!(ledger.remove(queued).await.unwrap() && ledger.get(queued).await.unwrap().is_none());
+    assert!(!ledger.remove(queued).await.unwrap());
+    assert!(ledger.history(queued).await.unwrap().is_empty());
+    assert!(ledger.ended(i64::MIN, 9).await.unwrap().is_empty());
+}
+
+async fn drained_hosts_are_remembered(ledger: &dyn Ledger) {
+    let drain = |host: &str, reason: &str| DrainRecord {
+        host: host.to_owned(),
+        by: "ops".to_owned(),
+        reason: reason.to_owned(),
+        at_ms: 7,
+    };
+    ledger.drain(vec![drain("b", "kernel"), drain("a", "")]).await.unwrap();
+    ledger.drain(vec![drain("b", "disk")]).await.unwrap();
+    assert_eq!(ledger.drains().await.unwrap(), [drain("a", ""), drain("b", "disk")], "the newest word counts");
+    ledger.resume(vec!["a".to_owned(), "nobody".to_owned()]).await.unwrap();
+    assert_eq!(ledger.drains().await.unwrap(), [drain("b", "disk")]);
+}
+
 async fn all(ledger: Arc<dyn Ledger>) {
     let ledger = &*ledger;
     assert_eq!(ledger.cluster_id(), "c1");
@@ -315,6 +361,9 @@ async fn all(ledger: Arc<dyn Ledger>) {
     spools_are_known_until_they_are_gone(ledger).await;
     tokens_and_agents(ledger).await;
     memos_are_kept_and_bounded(ledger).await;
+    drained_hosts_are_remembered(ledger).await;
+    without_room_an_equal_run_answers_and_nobody_else(ledger).await;
+    only_what_has_ended_is_removed(ledger).await;
     ledger.check().await.unwrap();
     ledger.close().await;
 }

@@ -6,11 +6,11 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use longhaul_proto::{api::Joined, ids::RunId, wire};
+use longhaul_proto::{api::Joined, ids::RunId, state::RunState, wire};
 
 use super::{
-    AgentRecord, Answer, CancelWish, Dedupe, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun, Record,
-    TokenRecord, Transition, TransitionRow,
+    AgentRecord, Answer, CancelWish, Dedupe, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo,
+    NewRun, Record, TokenRecord, Transition, TransitionRow,
 };
 
 /// A ledger that forgets everything with its process.
@@ -25,6 +25,7 @@ struct State {
     keys: HashMap<(String, String), (RunId, String)>,
     tokens: BTreeMap<String, TokenRecord>,
     agents: BTreeMap<String, AgentRecord>,
+    drains: BTreeMap<String, DrainRecord>,
     memos: BTreeMap<(String, String), Memo>,
 }
 
@@ -77,6 +78,9 @@ impl State {
                 }
             })
         });
+        if equal.is_none() && new.dedupe.only_join {
+            return Err(LedgerError::Full);
+        }
         let answered_by = equal.map_or(run, |(earlier, _)| earlier);
         if equal.is_none() && self.runs.contains_key(&run) {
             return Err(LedgerError::LostRace(run));
@@ -139,7 +143,7 @@ impl Ledger for MemoryLedger {
 
     fn transition(&self, step: Transition) -> Answer<'_, ()> {
         self.answer(|state| {
-            if !step.from.may_become(step.to) {
+            if !step.from.may_become_by(step.to, step.cause) {
                 return Err(LedgerError::NoSuchEdge { from: step.from, to: step.to });
             }
             state.transition(step)
@@ -238,6 +242,34 @@ impl Ledger for MemoryLedger {
         })
     }
 
+    fn ended(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<Ended>> {
+        self.answer(|state| {
+            let over = |row: &&Row| {
+                let record = &row.record;
+                record.finished_ms > 0 && record.finished_ms < before_ms && record.state != RunState::Lost
+            };
+            let mut all: Vec<_> = state.runs.values().filter(over).collect();
+            all.sort_by_key(|row| (row.record.finished_ms, row.record.run));
+            let ended = |row: &Row| Ended {
+                run: row.record.run,
+                agent_id: row.record.agent_id.clone(),
+                spool_held: row.spool_held,
+            };
+            Ok(all.into_iter().take(limit as usize).map(ended).collect())
+        })
+    }
+
+    fn remove(&self, run: RunId) -> Answer<'_, bool> {
+        self.answer(|state| {
+            let ended = state.runs.get(&run).is_some_and(|row| row.record.finished_ms > 0);
+            if ended {
+                state.runs.remove(&run);
+                state.keys.retain(|_, (named, _)| *named != run);
+            }
+            Ok(ended)
+        })
+    }
+
     fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {
         self.answer(|state| {
             let mut held: Vec<_> = state
@@ -260,6 +292,24 @@ impl Ledger for MemoryLedger {
 
     fn agents(&self) -> Answer<'_, Vec<AgentRecord>> {
         self.answer(|state| Ok(state.agents.values().cloned().collect()))
+    }
+
+    fn drain(&self, hosts: Vec<DrainRecord>) -> Answer<'_, ()> {
+        self.answer(|state| {
+            state.drains.extend(hosts.into_iter().map(|drain| (drain.host.clone(), drain)));
+            Ok(())
+        })
+    }
+
+    fn resume(&self, hosts: Vec<String>) -> Answer<'_, ()> {
+        self.answer(|state| {
+            state.drains.retain(|host, _| !hosts.contains(host));
+            Ok(())
+        })
+    }
+
+    fn drains(&self) -> Answer<'_, Vec<DrainRecord>> {
+        self.answer(|state| Ok(state.drains.values().cloned().collect()))
     }
 
     fn token_add(&self, token: TokenRecord) -> Answer<'_, bool> {

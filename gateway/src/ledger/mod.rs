@@ -23,8 +23,8 @@ use futures_util::future::BoxFuture;
 use longhaul_proto::{ids::RunId, state::RunState, wire};
 
 pub use record::{
-    AgentRecord, CancelWish, Dedupe, Detail, Inserted, ListQuery, Memo, NewRun, Record, TokenRecord, Transition,
-    TransitionRow,
+    AgentRecord, CancelWish, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, ListQuery, Memo, NewRun, Record,
+    TokenRecord, Transition, TransitionRow,
 };
 
 /// Stands for the digest of a request that is not known any more: the key alone says that it is the same call.
@@ -63,6 +63,9 @@ pub enum LedgerError {
         /// State asked for.
         to: RunState,
     },
+    /// There is no room for another run.
+    #[error("no room for another run")]
+    Full,
     /// The key was used for another request.
     #[error("key used for another request")]
     KeyTaken(RunId),
@@ -110,6 +113,10 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Removes at most `limit` runs that ended before `before_ms`; returns which.
     fn sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<RunId>>;
+    /// At most `limit` runs that ended (but were not lost) before `before_ms`, oldest end first.
+    fn ended(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<Ended>>;
+    /// Removes a run that has ended; `false` when there is none.
+    fn remove(&self, run: RunId) -> Answer<'_, bool>;
     /// Runs that ended before `before_ms`, whose mirror is whole and whose spool this agent still keeps.
     fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>>;
 
@@ -117,6 +124,13 @@ pub trait Ledger: Send + Sync + 'static {
     fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()>;
     /// All agents ever seen.
     fn agents(&self) -> Answer<'_, Vec<AgentRecord>>;
+
+    /// Drains hosts; one that is drained already is drained anew.
+    fn drain(&self, hosts: Vec<DrainRecord>) -> Answer<'_, ()>;
+    /// Drains them no more; those that were not are left as they are.
+    fn resume(&self, hosts: Vec<String>) -> Answer<'_, ()>;
+    /// All drained hosts, by name.
+    fn drains(&self) -> Answer<'_, Vec<DrainRecord>>;
 
     /// Adds a token; its name must be new.
     fn token_add(&self, token: TokenRecord) -> Answer<'_, bool>;

@@ -109,6 +109,38 @@ pub struct Detail {
     pub ended_by: String,
     /// Whether it came from a spool and not from a request.
     pub imported: bool,
+    /// When another attempt may be made.
+    pub retry: api::Retry,
+    /// Attempts that are proven dead, in order. Their output is the beginning of the mirror.
+    pub earlier: Vec<Earlier>,
+    /// Where the output of the present attempt begins in the mirror.
+    pub log_base: u64,
+    /// Likewise.
+    pub console_base: u64,
+}
+
+/// An attempt that is proven dead and was followed by another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Earlier {
+    /// Its number.
+    pub attempt: u32,
+    /// The agent that had it.
+    pub agent_id: String,
+    /// That agent's name.
+    pub host: String,
+    /// How it died, in words.
+    pub how: String,
+    /// Lengths and digests as its agent told them: what lets go of its spool.
+    pub log_len: u64,
+    /// Likewise.
+    pub log_sha256: String,
+    /// Likewise.
+    pub console_len: u64,
+    /// Likewise.
+    pub console_sha256: String,
+    /// Whether the mirror has exactly that.
+    pub complete: bool,
 }
 
 /// A durable wish to end a run.
@@ -144,6 +176,19 @@ pub struct Dedupe {
     pub code: String,
     /// An equal run that ended after this moment and was not delivered answers; `None` = never join (`again`).
     pub join_since_ms: Option<i64>,
+    /// There is no room for another run: an equal one may answer, and else nobody.
+    pub only_join: bool,
+}
+
+/// An ended run that could be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The run.
+    pub run: RunId,
+    /// The agent that had it.
+    pub agent_id: String,
+    /// Whether that agent still keeps its spool: then it would come back with the agent.
+    pub spool_held: bool,
 }
 
 /// Answer to an insertion.
@@ -213,6 +258,19 @@ pub struct AgentRecord {
     pub info: wire::AgentInfo,
     /// When, Unix ms.
     pub seen_ms: i64,
+}
+
+/// A host that is drained: nothing new starts there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainRecord {
+    /// The agent's name, since that is what people mean by a host.
+    pub host: String,
+    /// Who asked.
+    pub by: String,
+    /// Why; empty = not said.
+    pub reason: String,
+    /// When, Unix ms.
+    pub at_ms: i64,
 }
 
 /// A bearer token; the secret itself is nowhere.

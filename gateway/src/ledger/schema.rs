@@ -68,6 +68,10 @@ CREATE TABLE memos(
 ) WITHOUT ROWID;
 CREATE INDEX memos_created ON memos(created);
 ",
+    r"
+-- Hosts on which nothing new starts.
+CREATE TABLE drains(host TEXT PRIMARY KEY, by TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+",
 ];
 
 /// Brings the file to the newest format.
@@ -103,9 +107,10 @@ mod tests {
     use super::STEPS;
 
     /// Ledgers that stand at these steps are in the world. A new step gets a new line.
-    const PUBLISHED: [&str; 2] = [
+    const PUBLISHED: [&str; 3] = [
         "2257e31ffd69df8101661089c4a0a71214457787f50c883b91a32a01fdc8f690",
         "2575abb34b9c6aeea6201882b4000473b04656249d5a05ce312973cadfaa9620",
+        "dda136271797a1b6f0ab576f7a3125879c01d1d44624f425f79eb6159f258ca5",
     ];
 
     #[test]

@@ -12,8 +12,8 @@ use sqlx::{
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
-    AgentRecord, Answer, CancelWish, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun, Record, TokenRecord,
-    Transition, TransitionRow, disk, schema,
+    AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
+    Record, TokenRecord, Transition, TransitionRow, disk, schema,
     writer::{Done, Job, Op, Writer},
 };
 
@@ -165,7 +165,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn transition(&self, step: Transition) -> Answer<'_, ()> {
-        if !step.from.may_become(step.to) {
+        if !step.from.may_become_by(step.to, step.cause) {
             return async move { Err(LedgerError::NoSuchEdge { from: step.from, to: step.to }) }.boxed();
         }
         let done = self.write(Op::Step(Box::new(step)));
@@ -315,6 +315,35 @@ impl Ledger for SqliteLedger {
         async { if let Done::Runs(runs) = done.await? { Ok(runs) } else { Err(LedgerError::Closed) } }.boxed()
     }
 
+    fn ended(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<Ended>> {
+        async move {
+            let rows = sqlx::query(
+                "SELECT run, agent_id, spool_held FROM runs WHERE finished > 0 AND finished < ? AND state <> 'lost' \
+                 ORDER BY finished, run LIMIT ?",
+            )
+            .bind(before_ms)
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(storage)?;
+            rows.iter()
+                .map(|row| {
+                    Ok(Ended {
+                        run: parse(row.try_get(0).map_err(storage)?)?,
+                        agent_id: row.try_get(1).map_err(storage)?,
+                        spool_held: row.try_get(2).map_err(storage)?,
+                    })
+                })
+                .collect()
+        }
+        .boxed()
+    }
+
+    fn remove(&self, run: RunId) -> Answer<'_, bool> {
+        let done = self.write(Op::Remove(run));
+        async { Ok(done.await? == Done::Changed(true)) }.boxed()
+    }
+
     fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {
         async move {
             let rows = sqlx::query(
@@ -347,6 +376,36 @@ impl Ledger for SqliteLedger {
                     let info: &[u8] = row.try_get(0).map_err(storage)?;
                     let info = wire::AgentInfo::decode(info).map_err(|e| LedgerError::Broken(e.to_string()))?;
                     Ok(AgentRecord { info, seen_ms: row.try_get(1).map_err(storage)? })
+                })
+                .collect()
+        }
+        .boxed()
+    }
+
+    fn drain(&self, hosts: Vec<DrainRecord>) -> Answer<'_, ()> {
+        let done = self.write(Op::Drain(hosts));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn resume(&self, hosts: Vec<String>) -> Answer<'_, ()> {
+        let done = self.write(Op::Resume(hosts));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn drains(&self) -> Answer<'_, Vec<DrainRecord>> {
+        async move {
+            let rows = sqlx::query("SELECT host, by, reason, at FROM drains ORDER BY host")
+                .fetch_all(&self.readers)
+                .await
+                .map_err(storage)?;
+            rows.iter()
+                .map(|row| {
+                    Ok(DrainRecord {
+                        host: row.try_get(0).map_err(storage)?,
+                        by: row.try_get(1).map_err(storage)?,
+                        reason: row.try_get(2).map_err(storage)?,
+                        at_ms: row.try_get(3).map_err(storage)?,
+                    })
                 })
                 .collect()
         }

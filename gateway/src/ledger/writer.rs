@@ -11,7 +11,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    AgentRecord, CancelWish, Inserted, LedgerError, Memo, NewRun, TokenRecord, Transition, UNKNOWN_BODY,
+    AgentRecord, CancelWish, DrainRecord, Inserted, LedgerError, Memo, NewRun, TokenRecord, Transition, UNKNOWN_BODY,
     sqlite::{is_active, mode_word},
 };
 
@@ -27,7 +27,10 @@ pub(super) enum Op {
     Delivered(RunId, i64),
     SpoolGone(RunId),
     Sweep(i64, u32),
+    Remove(RunId),
     PutAgent(Box<AgentRecord>),
+    Drain(Vec<DrainRecord>),
+    Resume(Vec<String>),
     TokenAdd(TokenRecord),
     TokenRevoke(String, i64),
     MemoPut(Memo),
@@ -151,6 +154,16 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
             Ok(Ok(Done::Nothing))
         }
         Op::Sweep(before_ms, limit) => sweep(db, *before_ms, *limit).await,
+        Op::Remove(run) => {
+            let run = run.to_string();
+            let ended =
+                sqlx::query("SELECT 1 FROM runs WHERE run = ? AND finished > 0").bind(&run).fetch_optional(&mut *db);
+            let ended = ended.await?.is_some();
+            if ended {
+                remove(db, &run).await?;
+            }
+            Ok(Ok(Done::Changed(ended)))
+        }
         Op::PutAgent(agent) => {
             sqlx::query("INSERT INTO agents(agent_id, seen, info) VALUES (?, ?, ?) ON CONFLICT(agent_id) DO UPDATE SET seen = excluded.seen, info = excluded.info")
                 .bind(&agent.info.agent_id)
@@ -158,6 +171,24 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
                 .bind(agent.info.encode_to_vec())
                 .execute(db)
                 .await?;
+            Ok(Ok(Done::Nothing))
+        }
+        Op::Drain(hosts) => {
+            for drain in hosts {
+                sqlx::query("INSERT OR REPLACE INTO drains(host, by, reason, at) VALUES (?, ?, ?, ?)")
+                    .bind(&drain.host)
+                    .bind(&drain.by)
+                    .bind(&drain.reason)
+                    .bind(drain.at_ms)
+                    .execute(&mut *db)
+                    .await?;
+            }
+            Ok(Ok(Done::Nothing))
+        }
+        Op::Resume(hosts) => {
+            for host in hosts {
+                sqlx::query("DELETE FROM drains WHERE host = ?").bind(host).execute(&mut *db).await?;
+            }
             Ok(Ok(Done::Nothing))
         }
         Op::TokenAdd(token) => {
@@ -246,6 +277,9 @@ async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Came {
     if let Some((earlier, why)) = equal(db, new).await? {
         remember_key(db, new, &earlier).await?;
         return Ok(run_of(&earlier).map(|run| Done::Inserted(Inserted::Joined(run, why))));
+    }
+    if new.dedupe.only_join {
+        return Ok(Err(LedgerError::Full));
     }
     let detail = match serde_json::to_string(&record.detail) {
         Ok(detail) => detail,
@@ -390,20 +424,25 @@ async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32) -> Came {
     let mut gone = Vec::with_capacity(rows.len());
     for row in rows {
         let run: String = row.try_get(0)?;
-        for delete in [
-            "DELETE FROM runs WHERE run = ?",
-            "DELETE FROM submissions WHERE run = ?",
-            "DELETE FROM transitions WHERE run = ?",
-            "DELETE FROM keys WHERE run = ?",
-        ] {
-            sqlx::query(delete).bind(&run).execute(&mut *db).await?;
-        }
+        remove(db, &run).await?;
         match run_of(&run) {
             Ok(run) => gone.push(run),
             Err(error) => return Ok(Err(error)),
         }
     }
     Ok(Ok(Done::Runs(gone)))
+}
+
+async fn remove(db: &mut SqliteConnection, run: &str) -> Result<(), sqlx::Error> {
+    for delete in [
+        "DELETE FROM runs WHERE run = ?",
+        "DELETE FROM submissions WHERE run = ?",
+        "DELETE FROM transitions WHERE run = ?",
+        "DELETE FROM keys WHERE run = ?",
+    ] {
+        sqlx::query(delete).bind(run).execute(&mut *db).await?;
+    }
+    Ok(())
 }
 
 fn run_of(text: &str) -> Result<RunId, LedgerError> {

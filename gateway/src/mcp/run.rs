@@ -64,6 +64,7 @@ fn common(call: &Call) -> SubmitRequest {
         host: args.text("host"),
         again: args.flag("again").unwrap_or(false),
         client: call.client_name(),
+        retry: args.text("retry").and_then(|word| serde_json::from_value(word.into()).ok()),
         ..SubmitRequest::default()
     }
 }

@@ -68,6 +68,12 @@ const HOST: Arg = may("host", Kind::Text, "Agent to run on; see stata_hosts. Any
 const AGAIN: Arg = may("again", Kind::Flag, "Run it though an equal run is unfinished or was just lost.", "true");
 const KEY: Arg = may("key", Kind::Text, "Your name for this call: the same key is the same run.", "\"fit-model-3\"");
 const WAIT: Arg = may("wait", Kind::Flag, "true: wait to the end however long; false: return a run id soon.", "true");
+const RETRY: Arg = may(
+    "retry",
+    Kind::Word(&["never", "if_not_started", "if_proven_dead"]),
+    "Another attempt: never; if it never began (default); also if its host or Stata was killed.",
+    "\"never\"",
+);
 const RUN: Arg = need("run", Kind::Text, "Run id, full or its last 8 characters.", "\"7f3a9c21\"");
 
 /// `_meta` key by which Claude Code puts a tool into the prompt. Other tools the model sees by name only, until it
@@ -99,6 +105,7 @@ pub(super) const TOOLS: &[Spec] = &[
             HOST,
             AGAIN,
             KEY,
+            RETRY,
             WAIT,
         ],
     },
@@ -116,6 +123,7 @@ pub(super) const TOOLS: &[Spec] = &[
             HOST,
             AGAIN,
             KEY,
+            RETRY,
             WAIT,
         ],
     },
@@ -140,6 +148,7 @@ pub(super) const TOOLS: &[Spec] = &[
             HOST,
             AGAIN,
             KEY,
+            RETRY,
         ],
     },
     Spec {

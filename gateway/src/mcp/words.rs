@@ -55,9 +55,31 @@ pub(super) fn head(view: &RunView, now_ms: i64) -> String {
     text
 }
 
-/// What there is to say about an unfinished run beside its head: silence of its agent first, then why it waits, then
-/// its progress, then the last line of its log.
+/// A log that is quiet for so long is worth a word; less than that is how Stata prints.
+const QUIET: f64 = 30.0;
+/// Share of a processor below which a process is idle.
+const IDLE: f64 = 0.05;
+
+/// `quiet for 3 min 5 s, Stata uses 1.0 CPU`, once the log has been quiet for long enough.
+fn quiet(view: &RunView) -> Option<String> {
+    let activity = view.activity.filter(|a| a.quiet_for.is_finite() && a.quiet_for >= QUIET)?;
+    let long = duration(Duration::from_secs_f64(activity.quiet_for));
+    Some(match activity.cpus.filter(|cpus| cpus.is_finite()) {
+        Some(cpus) if cpus < IDLE => format!("quiet for {long} and idle: Stata waits for something"),
+        Some(cpus) => format!("quiet for {long} and computing: Stata uses {cpus:.1} CPU"),
+        None => format!("quiet for {long}"),
+    })
+}
+
+/// What there is to say about an unfinished run beside its head: what is between us and its agent first, then why it
+/// waits, then its quiet and its progress, or the last line of its log.
 fn middle(view: &RunView, last_line: Option<&str>) -> Option<String> {
+    if let Some(contact) = &view.contact {
+        return Some(match view.state {
+            RunState::Running => format!("{}; the run goes on there as far as we know", contact.words),
+            _ => view.waiting.clone().unwrap_or_else(|| contact.words.clone()),
+        });
+    }
     if let Some(silent) = view.agent_silent_for.filter(|s| s.is_finite() && *s >= 0.0) {
         let host = view.host.as_deref().unwrap_or_default();
         let silent = duration(Duration::from_secs_f64(silent));
@@ -70,7 +92,10 @@ fn middle(view: &RunView, last_line: Option<&str>) -> Option<String> {
     let line = || last_line.map(str::to_owned);
     match view.state {
         RunState::Queued | RunState::Starting => view.waiting.clone(),
-        _ => progress().or_else(line),
+        _ => match (quiet(view), progress().or_else(line)) {
+            (Some(quiet), Some(said)) => Some(format!("{quiet} · {said}")),
+            (quiet, said) => quiet.or(said),
+        },
     }
 }
 
@@ -171,6 +196,26 @@ pub(super) mod tests {
             serde_json::json!({"agent_silent_for": 12.4, "progress": progress}),
             None,
             "running 4 min 10 s on stata1 · agent stata1 silent for 12 s; the run goes on there as far as we know · 7f3a9c21",
+        );
+        let activity =
+            |quiet_for: f64, cpus: Option<f64>| serde_json::json!({"activity": {"quiet_for": quiet_for, "cpus": cpus}});
+        check(
+            activity(185.0, Some(0.98)),
+            Some("note: x"),
+            "running 4 min 10 s on stata1 · quiet for 3 min 5 s and computing: Stata uses 1.0 CPU · note: x · 7f3a9c21",
+        );
+        check(
+            activity(185.0, Some(0.01)),
+            None,
+            "running 4 min 10 s on stata1 · quiet for 3 min 5 s and idle: Stata waits for something · 7f3a9c21",
+        );
+        check(activity(40.0, None), None, "running 4 min 10 s on stata1 · quiet for 40 s · 7f3a9c21");
+        check(activity(12.0, Some(0.0)), None, "running 4 min 10 s on stata1 · 7f3a9c21");
+        let contact = |words: &str| serde_json::json!({"contact": {"state": "awaited", "since": 3.0, "words": words}});
+        check(
+            contact("the gateway restarted 3 s ago and waits for agent stata1 to return"),
+            None,
+            "running 4 min 10 s on stata1 · the gateway restarted 3 s ago and waits for agent stata1 to return; the run goes on there as far as we know · 7f3a9c21",
         );
         check(
             serde_json::json!({"state": "queued", "host": null, "waiting": "no free seat in pool lab (1 of 1 in use)"}),

@@ -1,4 +1,5 @@
-//! The gateway's copy of every run's output: two files per run, always a prefix of what its agent has.
+//! The gateway's copy of every run's output: two files per run, always a prefix of what its agent has; before it what
+//! attempts printed that are proven dead.
 //!
 //! Only the run's keeper appends, and only at the length that is there: bytes that are there already are skipped, bytes
 //! behind a gap are refused. Everybody else reads by offset from the one open file. At the end length and SHA-256 must
@@ -40,6 +41,23 @@ pub struct Mirror {
 /// Runs blocking work on a thread that may block.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// Bytes of all files below a folder; what goes away meanwhile counts nothing.
+fn bytes_below(folder: &Path) -> u64 {
+    let mut folders = vec![folder.to_owned()];
+    let mut bytes = 0_u64;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let Ok(meta) = std::fs::symlink_metadata(entry.path()) else { continue };
+            if meta.is_dir() {
+                folders.push(entry.path());
+            } else {
+                bytes = bytes.saturating_add(meta.len());
+            }
+        }
+    }
+    bytes
 }
 
 impl Mirrors {
@@ -90,6 +108,18 @@ impl Mirrors {
         blocking(move || if folder.exists() { durable::remove_folder(&folder) } else { Ok(()) }).await
     }
 
+    /// Bytes that all mirrors take together.
+    pub async fn taken(&self) -> u64 {
+        let root = self.root.clone();
+        blocking(move || Ok(bytes_below(&root))).await.unwrap_or_default()
+    }
+
+    /// Bytes that the mirror of a run takes.
+    pub async fn size(&self, run: RunId) -> u64 {
+        let folder = self.folder(run);
+        blocking(move || Ok(bytes_below(&folder))).await.unwrap_or_default()
+    }
+
     fn known(&self, run: RunId) -> Option<Arc<Mirror>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&run).and_then(Weak::upgrade)
     }
@@ -122,6 +152,12 @@ impl Mirror {
             Stream::Log => &self.log,
             Stream::Console => &self.console,
         }
+    }
+
+    /// Bytes before these offsets are of attempts that are over: digests and restarts concern what comes after.
+    pub fn begin_at(&self, log: u64, console: u64) {
+        self.log.begin_at(log);
+        self.console.begin_at(console);
     }
 
     /// Bytes there now.
@@ -168,7 +204,8 @@ impl Mirror {
         blocking(move || track.read(offset, max)).await
     }
 
-    /// Makes it durable and compares it with this length and digest (lower-case hex).
+    /// Makes it durable and compares it, from where the present attempt begins, with this digest (lower-case hex); `len`
+    /// is the length of the whole.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -177,7 +214,7 @@ impl Mirror {
         blocking(move || track.seal(len, &sha256)).await
     }
 
-    /// Throws the copy away, to fetch it again from 0.
+    /// Throws the copy of the present attempt away, to fetch it again.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -245,6 +282,28 @@ mod tests {
         mirrors.remove(run).await.unwrap();
         assert!(mirrors.find(run).await.unwrap().is_none());
         mirrors.remove(run).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_attempt_printed_stays_before_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Ids::system().run();
+        let mirrors = Mirrors::new(folder.path(), 1 << 20);
+        let mirror = mirrors.open(run).await.unwrap();
+        append(&mirror, 0, b"first ").await;
+        assert_eq!(seal(&mirror, 6, b"first ").await, Sealed::Same);
+        mirror.begin_at(6, 0);
+        append(&mirror, 6, b"second").await;
+        assert_eq!(seal(&mirror, 12, b"second").await, Sealed::Same, "the digest is the attempt's own");
+        assert_eq!(seal(&mirror, 12, b"first second").await, Sealed::Differs);
+        mirror.restart(Stream::Log).await.unwrap();
+        assert_eq!(&mirror.read(Stream::Log, 0, 100).await.unwrap()[..], b"first ");
+        append(&mirror, 6, b"second").await;
+        drop((mirror, mirrors));
+        let mirror = Mirrors::new(folder.path(), 1 << 20).open(run).await.unwrap();
+        mirror.begin_at(6, 0);
+        assert_eq!(seal(&mirror, 12, b"second").await, Sealed::Same, "also after a restart");
+        assert_eq!(&mirror.read(Stream::Log, 0, 100).await.unwrap()[..], b"first second");
     }
 
     #[tokio::test]

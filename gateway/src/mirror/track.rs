@@ -57,14 +57,22 @@ pub(super) struct Track {
     writing_out: AtomicBool,
     /// It could not, and may have dropped what it could not write. Locked while it is at it.
     damaged: Mutex<bool>,
-    /// The digest of the first `hashed` bytes. Also the lock of the one who writes.
+    /// The digest of the bytes from `begin` to `hashed`. Also the lock of the one who writes.
     digest: Mutex<Prefix>,
 }
 
 #[derive(Debug, Default)]
 struct Prefix {
+    /// Where the present attempt begins.
+    begin: u64,
     hashed: u64,
     state: Sha256,
+}
+
+impl Prefix {
+    fn at(begin: u64) -> Self {
+        Self { begin, hashed: begin, state: Sha256::default() }
+    }
 }
 
 impl Track {
@@ -82,6 +90,14 @@ impl Track {
             damaged: Mutex::default(),
             digest: Mutex::default(),
         })
+    }
+
+    /// What comes before this offset is not looked at any more.
+    pub(super) fn begin_at(&self, begin: u64) {
+        let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        if digest.begin != begin {
+            *digest = Prefix::at(begin);
+        }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -154,11 +170,11 @@ impl Track {
         }
         drop(damaged);
         let there = self.len();
-        if there < len {
+        if there < len || len < digest.begin {
             return Ok(Sealed::Differs);
         }
         if digest.hashed > len {
-            *digest = Prefix::default();
+            *digest = Prefix::at(digest.begin);
         }
         let mut buffer = vec![0; HASH_CHUNK.min(usize::try_from(len - digest.hashed.min(len)).unwrap_or(HASH_CHUNK))];
         while digest.hashed < len {
@@ -181,11 +197,12 @@ impl Track {
 
     pub(super) fn restart(&self) -> io::Result<()> {
         let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
-        self.len.store(0, Ordering::Release);
+        let begin = digest.begin.min(self.len());
+        self.len.store(begin, Ordering::Release);
         self.cut.store(false, Ordering::Relaxed);
-        self.written_out.store(0, Ordering::Relaxed);
-        *digest = Prefix::default();
-        self.file.set_len(0)
+        self.written_out.store(begin, Ordering::Relaxed);
+        *digest = Prefix::at(digest.begin);
+        self.file.set_len(begin)
     }
 }
 

@@ -50,6 +50,35 @@ struct Rows {
     of: HashMap<String, usize>,
     /// Runs found in a spool that are being recorded.
     importing: HashSet<RunId>,
+    /// Submissions that were let in and have no keeper yet, by principal.
+    coming: HashMap<String, usize>,
+}
+
+/// Room for one submission, until its run has a keeper or is none.
+pub(crate) struct Admission {
+    table: Arc<Table>,
+    principal: String,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut rows = self.table.rows();
+        if let Some(n) = rows.coming.get_mut(&self.principal) {
+            *n -= 1;
+            if *n == 0 {
+                rows.coming.remove(&self.principal);
+            }
+        }
+    }
+}
+
+/// Which limit is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// On waiting runs of everybody.
+    Queue,
+    /// On unfinished runs of this principal.
+    Principal,
 }
 
 impl Table {
@@ -86,9 +115,26 @@ impl Table {
         self.rows().runs.get(&run).cloned()
     }
 
-    /// Unfinished runs of a principal.
-    pub(crate) fn count_of(&self, principal: &str) -> usize {
-        self.rows().of.get(principal).copied().unwrap_or_default()
+    /// Lets a submission in, when there is room beside all that are unfinished or coming: of many that come at once no
+    /// more than the limits say. `queued` runs wait already.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        principal: &str,
+        queued: usize,
+        max_queued: usize,
+        max_per_principal: usize,
+    ) -> Result<Admission, NoRoom> {
+        let mut rows = self.rows();
+        let coming: usize = rows.coming.values().sum();
+        let of = |map: &HashMap<String, usize>| map.get(principal).copied().unwrap_or_default();
+        if queued + coming >= max_queued {
+            return Err(NoRoom::Queue);
+        }
+        if of(&rows.of) + of(&rows.coming) >= max_per_principal {
+            return Err(NoRoom::Principal);
+        }
+        *rows.coming.entry(principal.to_owned()).or_default() += 1;
+        Ok(Admission { table: self.clone(), principal: principal.to_owned() })
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Active>> {

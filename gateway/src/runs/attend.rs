@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use longhaul_proto::{
-    api::{ArtifactView, ProgressView, ViewRange},
+    api::{ActivityView, ArtifactView, ProgressView, Retry, ViewRange},
     faults,
     state::{Cause, RunState},
     wire::{self, run_event::Event},
@@ -95,6 +95,8 @@ impl Keeper {
                     tracing::debug!(run = %self.record.run, %why, "the run's stream broke; following again");
                 }
             }
+            // What was told over a stream that is over is not told any more.
+            self.live.activity = None;
             if self.mirrored() > before {
                 pause = first;
             }
@@ -117,6 +119,7 @@ impl Keeper {
         loop {
             match self.inner.mirrors.open(self.record.run).await {
                 Ok(mirror) => {
+                    mirror.begin_at(self.record.detail.log_base, self.record.detail.console_base);
                     (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
                     self.mirror = Some(mirror.clone());
                     self.publish();
@@ -212,10 +215,11 @@ impl Keeper {
 
     async fn follow(&mut self, link: &Arc<Link>) -> Result<Followed, Left> {
         let mirror = self.open_mirror().await?;
+        let (log_base, console_base) = (self.record.detail.log_base, self.record.detail.console_base);
         let (mut client, request) = link.data(wire::FollowRequest {
             run_id: self.record.run.to_string(),
-            log_offset: if self.from_start { 0 } else { mirror.len(Stream::Log) },
-            console_offset: if self.from_start { 0 } else { mirror.len(Stream::Console) },
+            log_offset: if self.from_start { 0 } else { mirror.len(Stream::Log).saturating_sub(log_base) },
+            console_offset: if self.from_start { 0 } else { mirror.len(Stream::Console).saturating_sub(console_base) },
             with_submission: false,
         });
         match self.during(Some(link), client.follow(request)).await? {
@@ -256,6 +260,11 @@ impl Keeper {
                     self.publish();
                     None
                 }
+                Event::Activity(activity) => {
+                    self.live.activity = quiet(&activity);
+                    self.publish();
+                    None
+                }
             };
             if let Some(followed) = stop {
                 return Ok(followed);
@@ -285,7 +294,8 @@ impl Keeper {
             detail.running_ms = snapshot.running_at_ms;
         }
         if let Some(view) = &snapshot.view {
-            detail.view = Some(ViewRange { start: view.start, end: view.end });
+            let base = detail.log_base;
+            detail.view = Some(ViewRange { start: base + view.start, end: view.end.map(|end| base + end) });
         }
         if !snapshot.artifacts.is_empty() {
             let artifact = |a: &wire::Artifact| ArtifactView { path: a.path.clone(), bytes: a.bytes };
@@ -296,8 +306,9 @@ impl Keeper {
         }
         if let Some(outcome) = &snapshot.outcome {
             // It may come before the last bytes too; then it comes again after them.
-            let whole = (mirror.len(Stream::Log) >= outcome.log_len || mirror.is_cut(Stream::Log))
-                && (mirror.len(Stream::Console) >= outcome.console_len || mirror.is_cut(Stream::Console));
+            let (log, console) = self.lengths(outcome);
+            let whole = (mirror.len(Stream::Log) >= log || mirror.is_cut(Stream::Log))
+                && (mirror.len(Stream::Console) >= console || mirror.is_cut(Stream::Console));
             if whole {
                 return self.end(mirror, outcome).await.map(|ended| {
                     Some(if ended {
@@ -323,12 +334,12 @@ impl Keeper {
         offset: u64,
         pieces: Vec<Bytes>,
     ) -> Result<Option<Followed>, Left> {
-        let stream = match wire::Stream::try_from(kind) {
-            Ok(wire::Stream::Log) => Stream::Log,
-            Ok(wire::Stream::Console) => Stream::Console,
+        let (stream, base) = match wire::Stream::try_from(kind) {
+            Ok(wire::Stream::Log) => (Stream::Log, self.record.detail.log_base),
+            Ok(wire::Stream::Console) => (Stream::Console, self.record.detail.console_base),
             _ => return Ok(None),
         };
-        match mirror.append(stream, offset, pieces).await {
+        match mirror.append(stream, base.saturating_add(offset), pieces).await {
             Ok(Appended::Grew(bytes)) => {
                 self.inner.metrics.mirror_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
                 if std::mem::take(&mut self.copy_fails) {
@@ -348,6 +359,9 @@ impl Keeper {
             }
         }
         (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
+        if stream == Stream::Log {
+            self.live.activity = None;
+        }
         // Watchers first: they shall not wait for the commit.
         self.publish();
         if self.record.state == RunState::Starting && stream == Stream::Log {
@@ -407,8 +421,23 @@ impl Keeper {
         if self.record.cancel.is_some() {
             return self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await;
         }
+        if self.record.detail.retry == Retry::Never {
+            let host = &self.record.host;
+            self.record.detail.message = format!("it never began on {host}: {why}; its owner wanted no other attempt");
+            self.record.detail.complete = true;
+            return self.step(RunState::Errored, Cause::NotStarted, self.record.attempt, None).await;
+        }
         self.step(RunState::Queued, Cause::Returned, self.record.attempt, None).await
     }
+}
+
+/// What people are told of a quiet run; `None` = its log grows.
+fn quiet(activity: &wire::Activity) -> Option<ActivityView> {
+    let seconds = |ms: u64| ms as f64 / 1000.0;
+    (activity.quiet_ms > 0).then(|| ActivityView {
+        quiet_for: seconds(activity.quiet_ms),
+        cpus: (activity.sample_ms > 0).then(|| seconds(activity.cpu_ms) / seconds(activity.sample_ms)),
+    })
 }
 
 /// The chunk with those that are there already and follow it, and what came after them.

@@ -4,7 +4,7 @@ use std::{collections::HashSet, path::Path, time::Duration};
 
 use base64::Engine;
 use longhaul_proto::{
-    api::SubmitRequest,
+    api::{Retry, SubmitRequest},
     sha256_hex,
     wire::{self, submission::Source},
 };
@@ -114,6 +114,7 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         engine: need.engine.clone(),
         project_profile: submit.project_profile,
         trace: Some(trace),
+        retry: submit.retry.unwrap_or_default().to_wire().into(),
         code_sha256: submit.sha256.as_deref().unwrap_or_default().to_lowercase(),
         client: submit.client.as_deref().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect(),
         ..wire::Submission::default()
@@ -231,7 +232,9 @@ fn milliseconds(what: &str, seconds: Option<f64>) -> Result<u64, SubmitError> {
 
 /// Over all that makes the request what it is; not who carries it, nor whether it may join another.
 fn body_digest(submit: &SubmitRequest) -> String {
-    let plain = SubmitRequest { key: None, client: None, again: false, ..submit.clone() };
+    // What is the default is the same said or unsaid.
+    let retry = submit.retry.filter(|retry| !retry.is_default());
+    let plain = SubmitRequest { key: None, client: None, again: false, retry, ..submit.clone() };
     sha256_hex(&serde_json::to_vec(&plain).unwrap_or_default())
 }
 
@@ -239,7 +242,7 @@ fn body_digest(submit: &SubmitRequest) -> String {
 /// choice of host.
 pub(crate) fn shape(principal: &str, submission: &wire::Submission, label: &str) -> String {
     let labels: std::collections::BTreeMap<_, _> = submission.labels.iter().collect();
-    let parts = serde_json::json!([
+    let mut parts = serde_json::json!([
         principal,
         label,
         submission.args,
@@ -249,6 +252,11 @@ pub(crate) fn shape(principal: &str, submission: &wire::Submission, label: &str)
         submission.engine,
         submission.project_profile,
     ]);
+    // Only where somebody chose, so that the digests of earlier versions stay what they are.
+    let retry = Retry::from_wire(submission.retry);
+    if let (false, Some(parts)) = (retry.is_default(), parts.as_array_mut()) {
+        parts.push(serde_json::json!(retry));
+    }
     sha256_hex(parts.to_string().as_bytes())
 }
 
@@ -329,5 +337,12 @@ mod tests {
         let body = |submit| run(submit).unwrap().body;
         assert_eq!(body(text()), body(SubmitRequest { again: true, client: Some("c".to_owned()), ..text() }));
         assert_ne!(body(text()), body(SubmitRequest { args: vec!["1".to_owned()], ..text() }));
+        let retry = |retry| SubmitRequest { retry: Some(retry), ..text() };
+        assert_eq!(body(text()), body(retry(Retry::IfNotStarted)));
+        assert_ne!(body(text()), body(retry(Retry::Never)));
+        let shape = |submit| shape("ann", &run(submit).unwrap().submission, "text");
+        assert_eq!(shape(text()), shape(retry(Retry::IfNotStarted)));
+        assert_ne!(shape(text()), shape(retry(Retry::Never)));
+        assert_ne!(shape(retry(Retry::IfProvenDead)), shape(retry(Retry::Never)));
     }
 }

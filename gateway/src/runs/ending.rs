@@ -25,10 +25,10 @@ impl Keeper {
     /// Records the end; `false` when the output has to be fetched (again) first.
     pub(super) async fn end(&mut self, mirror: &Arc<Mirror>, outcome: &wire::Outcome) -> Result<bool, Left> {
         let (mut complete, mut longer) = (true, false);
-        for (stream, len, sha256) in [
-            (Stream::Log, outcome.log_len, &outcome.log_sha256),
-            (Stream::Console, outcome.console_len, &outcome.console_sha256),
-        ] {
+        let (log_len, console_len) = self.lengths(outcome);
+        for (stream, len, sha256) in
+            [(Stream::Log, log_len, &outcome.log_sha256), (Stream::Console, console_len, &outcome.console_sha256)]
+        {
             let sealed = match mirror.seal(stream, len, sha256).await {
                 Ok(sealed) => sealed,
                 Err(error) => {
@@ -60,11 +60,21 @@ impl Keeper {
         (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
         (self.record.detail.log_len, self.record.detail.console_len) = (self.live.log_len, self.live.console_len);
         let (state, cause) = self.judged(outcome);
+        if !cut && self.may_try_again(state, cause) {
+            self.try_again(mirror, outcome, cause, complete).await?;
+            return Ok(true);
+        }
         faults::point("end.before_commit");
         self.step(state, cause, self.record.attempt, None).await?;
         faults::point("end.after_commit");
         self.seat = None;
         Ok(true)
+    }
+
+    /// How long the mirror is when it has all of this attempt.
+    pub(super) fn lengths(&self, outcome: &wire::Outcome) -> (u64, u64) {
+        let detail = &self.record.detail;
+        (detail.log_base.saturating_add(outcome.log_len), detail.console_base.saturating_add(outcome.console_len))
     }
 
     /// The agent's word on how it ended, where the state machine has such an edge.
@@ -108,9 +118,12 @@ impl Keeper {
         detail.log_sha256.clone_from(&outcome.log_sha256);
         detail.console_sha256.clone_from(&outcome.console_sha256);
         detail.complete = complete;
+        if let Some(earlier) = super::again::words(&self.record.detail) {
+            self.add_note(&earlier);
+        }
     }
 
-    fn add_note(&mut self, text: &str) {
+    pub(super) fn add_note(&mut self, text: &str) {
         let note = &mut self.detail().note;
         if !note.is_empty() {
             note.push_str("; ");

@@ -78,6 +78,28 @@ pub enum ControlError {
     Stopping,
 }
 
+/// Why hosts were not drained or resumed.
+#[derive(Debug, thiserror::Error)]
+pub enum DrainError {
+    /// The caller's token does not permit it.
+    #[error("draining and resuming hosts needs a token with scope `operate`: ask whoever runs this gateway")]
+    Forbidden,
+    /// The request makes no sense.
+    #[error("{0}")]
+    Malformed(String),
+    /// No host is meant.
+    #[error("no host is named `{pattern}`: {known}")]
+    Unknown {
+        /// As it was asked.
+        pattern: String,
+        /// The names there are, in words.
+        known: String,
+    },
+    /// The wish could not be made durable.
+    #[error("the gateway could not record the wish, so nothing has changed: try again, and see the gateway's log")]
+    Ledger(#[source] LedgerError),
+}
+
 /// Why there is no output to read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

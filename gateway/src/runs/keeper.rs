@@ -189,6 +189,10 @@ impl Keeper {
         if !self.has_the_file(&seat).await? {
             return Ok(());
         }
+        if self.inner.fleet.drains(&seat.host) {
+            // Somebody began to drain it while we looked.
+            return Ok(());
+        }
         self.hand_over(seat).await
     }
 
@@ -198,8 +202,16 @@ impl Keeper {
         let mut need = self.record.detail.need.clone();
         need.unfit.clone_from(&self.unfit);
         if avoid_for.is_some() {
-            let said = self.refused.as_ref().map_or("it gave it back", |status| status.message());
+            let said = match &self.refused {
+                Some(status) => status.message(),
+                None if self.record.cause == Cause::ProvenDead => "the attempt before died there",
+                None => "it gave it back",
+            };
             need.unfit.insert(self.record.agent_id.clone(), format!("{said}; it is asked again soon"));
+        }
+        for dead in self.record.detail.earlier.iter().filter(|dead| !self.inner.fleet.puts_aside(&dead.agent_id)) {
+            let why = "an attempt died there, and this version of its agent cannot begin another; install a newer one";
+            need.unfit.insert(dead.agent_id.clone(), why.to_owned());
         }
         let (run, principal) = (self.record.run, self.record.principal.clone());
         let fleet = self.inner.fleet.clone();
@@ -360,7 +372,7 @@ impl Keeper {
             count(&self.inner.metrics.returned);
         }
         self.live.waiting = None;
-        self.live.silent_for = None;
+        (self.live.silent_for, self.live.contact) = (None, None);
         self.publish();
         Ok(())
     }

@@ -7,24 +7,34 @@
 //!  submit -> queued --a seat, attempt N+1--> starting --first log byte--> running --> succeeded | failed | errored
 //!              ^                                |  |                         |         | timed_out | cancelled
 //!              +-- proof that N never began ----+  +-------- the end --------+
+//!              +-- proof that N is dead (retry: if_proven_dead) -------------+
 //!                                               |                            |
 //!                                               +----> lost <----------------+   an operator's word, or the horizon
 //!                                                       +--> any end, once, from the spool's own record
 //! ```
+//!
+//! What brings a run back to the queue is its owner's to say (`retry`): `never` nothing (an attempt that never began then
+//! ends `errored`, `not_started`), `if_not_started` the proof that the attempt never began, `if_proven_dead` also the
+//! recorded death of its host or of Stata by a signal that nobody here sent. A call that provably never left is no
+//! attempt at all and is made again under the same number, whatever was said.
 //!
 //! - [`check`] turns a request into a submission, or says what is wrong with it;
 //! - [`submit`] answers with an earlier run where one answers, and otherwise makes the record and then the run;
 //! - [`keeper`] is the story of one unfinished run: one task that owns it from its record to its end;
 //! - [`wishes`] is what others ask of it meanwhile, and what time does to it;
 //! - [`past`] knows whether the ledger is older than the world, and holds back what it believes to be waiting;
-//! - [`attend`] follows an attempt at its agent, [`ending`] records its end;
+//! - [`attend`] follows an attempt at its agent, [`ending`] records its end, [`again`] makes another where one is proven
+//!   dead and the owner asked for that;
 //! - [`artifact`] fetches a file that an ended run left on its host;
+//! - [`drain`] is what operators wish of hosts;
 //! - [`view`] is what others see of it, published on a `watch` that never makes the keeper wait.
 
 pub(crate) mod active;
+mod again;
 mod artifact;
 mod attend;
 pub(crate) mod check;
+mod drain;
 mod ending;
 mod error;
 mod keeper;
@@ -59,7 +69,7 @@ use past::Past;
 use view::{Live, view};
 
 pub use artifact::{ArtifactError, Fetched};
-pub use error::{ControlError, FindError, ReadError, SubmitError};
+pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
 
 /// A parsed request with what its transport knows.
 #[derive(Clone, Debug, Default)]
@@ -132,7 +142,9 @@ pub(crate) struct Inner {
     pub(crate) past: Past,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
-    pub(crate) table: Table,
+    pub(crate) table: Arc<Table>,
+    /// Held while hosts are drained or resumed, so that ledger and fleet see such wishes in one order.
+    pub(crate) draining: tokio::sync::Mutex<()>,
 }
 
 impl Runs {
@@ -145,7 +157,17 @@ impl Runs {
         metrics: Arc<Metrics>,
         deps: Deps,
     ) -> Self {
-        Self(Arc::new(Inner { options, ledger, fleet, mirrors, past, metrics, deps, table: Table::default() }))
+        Self(Arc::new(Inner {
+            options,
+            ledger,
+            fleet,
+            mirrors,
+            past,
+            metrics,
+            deps,
+            table: Arc::default(),
+            draining: tokio::sync::Mutex::default(),
+        }))
     }
 
     /// Takes up every unfinished run of the ledger. Their seats are held before this returns, so that no agent that

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{
-    api::{Joined, Submitted},
+    api::{Joined, Retry, Submitted},
     faults,
     ids::RunId,
     state::{Cause, RunState},
@@ -14,6 +14,7 @@ use tracing::Instrument;
 
 use super::{
     Inner, Request, SubmitError,
+    active::{Admission, NoRoom},
     check::{self, Checked},
     keeper::Keeper,
     view::{Live, view},
@@ -55,6 +56,9 @@ pub(super) async fn submit(inner: &Arc<Inner>, who: &Principal, request: Request
         }
         Err(error) => {
             count(&inner.metrics.refused);
+            if matches!(error, SubmitError::Busy { .. }) {
+                count(&inner.metrics.over_limit);
+            }
             tracing::info!(parent: &span, %error, "submission refused");
         }
     }
@@ -81,7 +85,8 @@ async fn record(
         }
     }
     let fit = look(inner, &mut checked).await?;
-    room(inner, who)?;
+    // Without room an equal run may still answer: a call that was lost is made again, and that costs nothing.
+    let room = room(inner, who);
     let run = inner.deps.ids.run();
     let created_ms = inner.deps.clock.unix_ms();
     let trace = telemetry::context_for_run(span, caller);
@@ -99,6 +104,7 @@ async fn record(
         shape: check::shape(&who.name, &submission, &checked.source),
         code: checked.code.clone(),
         join_since_ms: (!checked.again).then(|| created_ms.saturating_sub(window)),
+        only_join: room.is_err(),
     };
     let record = new_record(run, &submission, checked.source, checked.need, &checked.code);
     let key = (!submission.key.is_empty()).then(|| (submission.key.clone(), checked.body));
@@ -107,7 +113,7 @@ async fn record(
     let early = faults::bug("acknowledged_before_commit").then(|| view(&new.record, &Live::default()));
     let task = {
         let inner = inner.clone();
-        async move { insert(&inner, new, fit).await }
+        async move { insert(&inner, new, fit, room).await }
     };
     if let Some(run) = early {
         inner.deps.tasks.spawn(task);
@@ -116,17 +122,24 @@ async fn record(
     inner.deps.tasks.spawn(task.instrument(span.clone())).await.map_err(|_| SubmitError::Stopping)?
 }
 
-async fn insert(inner: &Arc<Inner>, new: NewRun, fit: Vec<String>) -> Result<Submitted, SubmitError> {
+async fn insert(
+    inner: &Arc<Inner>,
+    new: NewRun,
+    fit: Vec<String>,
+    room: Result<Admission, SubmitError>,
+) -> Result<Submitted, SubmitError> {
     let (record, submission, key) = (new.record.clone(), new.submission.clone(), new.submission.key.clone());
     faults::point("submit.before_commit");
     let inserted = inner.ledger.insert(new).await;
     faults::point("submit.after_commit");
+    // `room` is held to the end: from then on the run is counted as unfinished by its keeper.
     match inserted {
         // A commit that failed only in its answer was tried again, and found itself.
         Ok(Inserted::Joined(run, _)) if run == record.run => Ok(begin(inner, record, submission, fit)),
         Ok(Inserted::New) => Ok(begin(inner, record, submission, fit)),
         Ok(Inserted::Joined(run, why)) => earlier(inner, run, why).await,
         Err(LedgerError::KeyTaken(run)) => Err(SubmitError::KeyTaken { key, run }),
+        Err(LedgerError::Full) => Err(room.err().unwrap_or(SubmitError::Ledger(LedgerError::Full))),
         Err(error) => match inner.ledger.get(record.run).await {
             Ok(Some(_)) => Ok(begin(inner, record, submission, fit)),
             Ok(None) => Err(SubmitError::Ledger(error)),
@@ -210,19 +223,21 @@ async fn look(inner: &Arc<Inner>, checked: &mut Checked) -> Result<Vec<String>, 
     Ok(vec![well.agent_id.clone()])
 }
 
-fn room(inner: &Inner, who: &Principal) -> Result<(), SubmitError> {
+/// Lets the submission in, or says which limit is reached and when to try again.
+fn room(inner: &Inner, who: &Principal) -> Result<Admission, SubmitError> {
     let options = &inner.options;
-    let text = if inner.fleet.queued() >= options.max_queued {
-        format!(
-            "{} runs are waiting already, the most that are taken: try again when some have started",
-            options.max_queued
-        )
-    } else if inner.table.count_of(&who.name) >= options.max_per_principal {
-        let most = options.max_per_principal;
-        format!("you have {most} unfinished runs, the most for one principal: wait for some to end, or cancel some")
-    } else {
-        return Ok(());
+    let (most_queued, most_own) = (options.max_queued, options.max_per_principal);
+    let refused = match inner.table.admit(&who.name, inner.fleet.queued(), most_queued, most_own) {
+        Ok(admission) => return Ok(admission),
+        Err(refused) => refused,
     };
+    let what = match refused {
+        NoRoom::Queue => format!("{most_queued} runs are waiting already, the most that this gateway takes"),
+        NoRoom::Principal => format!(
+            "you have {most_own} unfinished runs, the most for one principal: wait for some to end, or cancel some"
+        ),
+    };
+    let text = format!("{what}; try again in {RETRY_AFTER} s, or when some have started or ended");
     Err(SubmitError::Busy { text, retry_after: RETRY_AFTER })
 }
 
@@ -276,6 +291,7 @@ pub(crate) fn new_record(
             traceparent: submission.trace.clone().unwrap_or_default().traceparent,
             working_dir: submission.working_dir.clone(),
             code_sha256,
+            retry: Retry::from_wire(submission.retry),
             ..Detail::default()
         },
     }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use longhaul_proto::{
-    api::{CancelRequested, ProgressView, RunView},
+    api::{ActivityView, CancelRequested, ContactView, ProgressView, RunView},
     clock::rfc3339,
+    state::RunState,
     telemetry, wire,
 };
 
@@ -23,6 +24,10 @@ pub(crate) struct Live {
     pub(crate) progress: Option<ProgressView>,
     /// How long its agent has been silent.
     pub(crate) silent_for: Option<Duration>,
+    /// What is between us and its agent.
+    pub(crate) contact: Option<ContactView>,
+    /// What its processes do while its log does not grow.
+    pub(crate) activity: Option<ActivityView>,
 }
 
 impl Live {
@@ -83,6 +88,9 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         leftovers: detail.leftovers.clone(),
         artifacts: detail.artifacts.clone(),
         pool: some(&record.pool),
+        retry: detail.retry,
+        activity: live.activity.filter(|_| record.state == RunState::Running),
+        contact: live.contact.clone().filter(|_| !ended),
         agent_silent_for: live.silent_for.filter(|_| !ended).map(|d| d.as_secs_f64()),
         exit_status: record.state.meaning().map(|m| m.exit_status),
     }

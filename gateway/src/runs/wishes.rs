@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{
-    api::CancelMode,
+    api::{CancelMode, ContactView},
     faults,
     state::{Cause, RunState},
     wire,
@@ -142,12 +142,17 @@ impl Keeper {
             return Ok(());
         }
         let silent = self.silent_for();
-        if silent.map(|d| d.as_secs()) != self.live.silent_for.map(|d| d.as_secs()) {
-            self.live.silent_for = silent;
-            let host = &self.record.host;
-            self.live.waiting = silent.filter(|_| self.record.state == RunState::Starting).map(|d| {
-                format!("agent {host} is silent for {} s; whether the run began there is not known yet", d.as_secs())
-            });
+        let contact = self.inner.fleet.contact(&self.record.agent_id);
+        let told = |c: &Option<ContactView>| c.as_ref().map(|c| (c.state.clone(), c.since as u64));
+        if silent.map(|d| d.as_secs()) != self.live.silent_for.map(|d| d.as_secs())
+            || told(&contact) != told(&self.live.contact)
+        {
+            // `silent` would not be true of an agent that has had no time yet to return.
+            let awaited = contact.as_ref().is_some_and(|c| c.state == "awaited");
+            self.live.silent_for = silent.filter(|_| !awaited);
+            let unclear = contact.as_ref().filter(|_| self.record.state == RunState::Starting);
+            self.live.waiting = unclear.map(|c| format!("{}; whether the run began there is not known yet", c.words));
+            self.live.contact = contact;
             self.publish();
         }
         if let (Some(silent), Some(horizon)) = (silent, self.inner.options.lost_after)

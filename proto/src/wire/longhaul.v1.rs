@@ -79,6 +79,8 @@ pub struct Submission {
     /// hex digest of the request as it was made: with it a ledger that was lost knows the key again
     #[prost(string, tag = "20")]
     pub request_sha256: ::prost::alloc::string::String,
+    #[prost(enumeration = "RetryPolicy", tag = "21")]
+    pub retry: i32,
     #[prost(oneof = "submission::Source", tags = "4, 5, 6")]
     pub source: ::core::option::Option<submission::Source>,
 }
@@ -186,6 +188,19 @@ pub struct Progress {
     pub text: ::prost::alloc::string::String,
     #[prost(int64, tag = "3")]
     pub at_ms: i64,
+}
+/// What a run's processes did lately, while its log did not grow. Sampled every few seconds; latest-wins.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Activity {
+    /// since the log grew last; 0 = it grows
+    #[prost(uint64, tag = "1")]
+    pub quiet_ms: u64,
+    /// processor time of Stata and all below it, within the sample
+    #[prost(uint64, tag = "2")]
+    pub cpu_ms: u64,
+    /// length of the sample; 0 = no sample yet
+    #[prost(uint64, tag = "3")]
+    pub sample_ms: u64,
 }
 /// A file that the run left in its working directory or spool.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -314,6 +329,10 @@ pub enum Cause {
     Forbidden = 24,
     /// rejected
     OverLimit = 25,
+    /// errored: the attempt never began, and its owner wanted no other
+    NotStarted = 26,
+    /// queued: the attempt is proven dead, and its owner wanted another
+    ProvenDead = 27,
 }
 impl Cause {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -348,6 +367,8 @@ impl Cause {
             Self::Malformed => "CAUSE_MALFORMED",
             Self::Forbidden => "CAUSE_FORBIDDEN",
             Self::OverLimit => "CAUSE_OVER_LIMIT",
+            Self::NotStarted => "CAUSE_NOT_STARTED",
+            Self::ProvenDead => "CAUSE_PROVEN_DEAD",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -379,6 +400,45 @@ impl Cause {
             "CAUSE_MALFORMED" => Some(Self::Malformed),
             "CAUSE_FORBIDDEN" => Some(Self::Forbidden),
             "CAUSE_OVER_LIMIT" => Some(Self::OverLimit),
+            "CAUSE_NOT_STARTED" => Some(Self::NotStarted),
+            "CAUSE_PROVEN_DEAD" => Some(Self::ProvenDead),
+            _ => None,
+        }
+    }
+}
+/// When another attempt may be made. Never two at once: it takes proof that the attempt before is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RetryPolicy {
+    /// as IF_NOT_STARTED
+    Unspecified = 0,
+    /// one attempt, even when it never began
+    Never = 1,
+    /// when it is proved that the attempt never began
+    IfNotStarted = 2,
+    /// also when it died by its host's restart or a signal that nobody here sent
+    IfProvenDead = 3,
+}
+impl RetryPolicy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RETRY_POLICY_UNSPECIFIED",
+            Self::Never => "RETRY_POLICY_NEVER",
+            Self::IfNotStarted => "RETRY_POLICY_IF_NOT_STARTED",
+            Self::IfProvenDead => "RETRY_POLICY_IF_PROVEN_DEAD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RETRY_POLICY_UNSPECIFIED" => Some(Self::Unspecified),
+            "RETRY_POLICY_NEVER" => Some(Self::Never),
+            "RETRY_POLICY_IF_NOT_STARTED" => Some(Self::IfNotStarted),
+            "RETRY_POLICY_IF_PROVEN_DEAD" => Some(Self::IfProvenDead),
             _ => None,
         }
     }
@@ -486,6 +546,9 @@ pub struct AgentInfo {
     /// the licence line of the last banner, without serial and name; reported, never applied
     #[prost(string, tag = "20")]
     pub licence: ::prost::alloc::string::String,
+    /// can begin an attempt where an earlier one died
+    #[prost(bool, tag = "21")]
+    pub puts_aside: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}
@@ -573,7 +636,7 @@ pub struct FollowRequest {
 /// event is a snapshot with its outcome, after all of its bytes; then the stream ends.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunEvent {
-    #[prost(oneof = "run_event::Event", tags = "1, 2, 3")]
+    #[prost(oneof = "run_event::Event", tags = "1, 2, 3, 4")]
     pub event: ::core::option::Option<run_event::Event>,
 }
 /// Nested message and enum types in `RunEvent`.
@@ -586,6 +649,8 @@ pub mod run_event {
         Chunk(super::Chunk),
         #[prost(message, tag = "3")]
         Progress(super::Progress),
+        #[prost(message, tag = "4")]
+        Activity(super::Activity),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1706,6 +1771,12 @@ pub struct HeartbeatRequest {
     pub engines: ::prost::alloc::vec::Vec<Engine>,
     #[prost(string, tag = "6")]
     pub licence: ::prost::alloc::string::String,
+    /// what all spools take, as measured lately; 0 = not measured yet
+    #[prost(uint64, tag = "7")]
+    pub spool_bytes: u64,
+    /// what they may take: the gateway lets go of ended ones, oldest first; 0 = no limit
+    #[prost(uint64, tag = "8")]
+    pub spool_limit: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeartbeatReply {

@@ -64,7 +64,21 @@ async fn limits_say_when_to_come_again() {
     let eve = Principal { name: "eve".to_owned(), scope: Scope::Use };
     let error = world.runs().submit(&eve, request("display 4\n")).await.unwrap_err();
     assert!(error.to_string().contains("2 runs are waiting"), "{error}");
+    assert!(error.to_string().contains("try again in 30 s"), "{error}");
+    let again = world.try_submit(text("display 1\n")).await.unwrap();
+    assert!(again.joined.is_some(), "a call that was lost and is made again costs no room");
+    assert_eq!(world.gateway().core.metrics.over_limit.load(Ordering::Relaxed), 2);
     assert_eq!(world.runs().list(&root(), ListFilter { limit: 9, ..Default::default() }).await.unwrap().runs.len(), 2);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn of_many_that_come_at_once_no_more_than_the_limit_are_let_in() {
+    let world = World::with(|o| o.max_per_principal = 5).await;
+    let all = (0..40).map(|n| world.try_submit(text(&format!("display {n}\n"))));
+    let all = futures_util::future::join_all(all).await;
+    assert_eq!(all.iter().filter(|one| one.is_ok()).count(), 5);
+    assert!(all.iter().all(|one| matches!(one, Ok(_) | Err(SubmitError::Busy { .. }))));
     world.stop().await;
 }
 

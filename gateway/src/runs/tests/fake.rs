@@ -55,6 +55,8 @@ pub(super) struct State {
     pub(super) run_calls: Vec<(String, u32)>,
     pub(super) cancels: Vec<(String, wire::CancelMode, String)>,
     pub(super) forgets: Vec<wire::ForgetRequest>,
+    /// What its spools take and may take; each that goes takes a megabyte with it.
+    pub(super) spool: (u64, u64),
 }
 
 /// A fake agent.
@@ -100,6 +102,7 @@ impl Fake {
             pool: "lab".to_owned(),
             pool_seats: 1,
             host_limit: 8,
+            puts_aside: true,
             engines: vec![wire::Engine { kind: "standin".to_owned(), ..Default::default() }],
             ..Default::default()
         };
@@ -164,12 +167,16 @@ impl Fake {
         proof.put(&mut request);
         let reply = client.register(request).await.unwrap().into_inner();
         self.quiet();
+        let shared = self.shared.clone();
         let beat = async move {
             loop {
+                let (spool_bytes, spool_limit) = shared.state().spool;
                 let mut request = Request::new(wire::HeartbeatRequest {
                     agent_id: info.agent_id.clone(),
                     incarnation: info.incarnation.clone(),
                     engines: info.engines.clone(),
+                    spool_bytes,
+                    spool_limit,
                     ..Default::default()
                 });
                 proof.put(&mut request);
@@ -379,6 +386,10 @@ impl wire::agent_server::Agent for Service {
         let failure = self.0.change(|s| {
             s.run_calls.push((run_id.clone(), attempt));
             let failure = (!s.fail_run.is_empty()).then(|| s.fail_run.remove(0));
+            if s.runs.get(&run_id).is_some_and(|run| run.outcome.is_some() && run.attempt < attempt) {
+                // Room for an attempt after one that died.
+                s.runs.remove(&run_id);
+            }
             if failure.as_ref().is_none_or(|(_, starts)| *starts) {
                 s.runs.entry(run_id.clone()).or_insert_with(|| FakeRun { submission, ..FakeRun::default() }).attempt =
                     attempt;
@@ -429,6 +440,7 @@ impl wire::agent_server::Agent for Service {
         self.0.change(|s| {
             s.runs.remove(&request.run_id);
             s.forgets.push(request);
+            s.spool.0 = s.spool.0.saturating_sub(1 << 20);
         });
         Ok(Response::new(wire::ForgetReply { forgotten: true, problem: String::new() }))
     }

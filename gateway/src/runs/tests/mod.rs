@@ -1,7 +1,9 @@
 //! The state machine against agents on real sockets that do as they are told.
 
+mod again;
 mod ask;
 mod attempts;
+mod drain;
 mod fake;
 mod returning;
 mod seats;

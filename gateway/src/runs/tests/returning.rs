@@ -18,6 +18,49 @@ async fn running(world: &World, agent: &Fake, code: &str) -> RunId {
 }
 
 #[tokio::test]
+async fn what_is_between_a_run_and_the_gateway_is_named() {
+    let mut world = World::new().await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b"1\n");
+    let fine = world.until(run, "it runs", |v| v.state == Running).await;
+    assert_eq!(fine.contact, None);
+    let is = |state: &'static str, words: &'static str| {
+        move |v: &RunView| v.contact.as_ref().is_some_and(|c| c.state == state && c.words.starts_with(words))
+    };
+
+    // The gateway itself was away: that is no silence of the agent.
+    agent.quiet();
+    world.restart().await;
+    let view = world.until(run, "awaited", is("awaited", "the gateway restarted")).await;
+    assert_eq!((view.state, view.agent_silent_for), (Running, None));
+    agent.register(world.addr()).await;
+    world.until(run, "all is well", |v| v.contact.is_none()).await;
+
+    // It is heard and cannot be dialled.
+    agent.vanish().await;
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    agent.advertise(&format!("http://{free}"));
+    agent.register(world.addr()).await;
+    let unreachable = is("unreachable", "agent stata1 is heard and not reached for");
+    let view = world.until(run, "unreachable", unreachable).await;
+    assert!(view.contact.unwrap().words.contains("cannot be dialled"), "with the reason");
+    assert_eq!(view.agent_silent_for, None);
+
+    // It is not heard any more.
+    agent.vanish().await;
+    world.ahead(Duration::from_secs(250));
+    let view = world.until(run, "silent", is("silent", "agent stata1 is silent for 4 min")).await;
+    assert_eq!(view.state, Running, "silence is not death");
+    agent.come_back(world.addr()).await;
+    world.until(run, "all is well again", |v| v.contact.is_none() && v.agent_silent_for.is_none()).await;
+    agent.ends(run, Succeeded, Cause::Completed);
+    world.state(run, Succeeded).await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn silence_is_not_death() {
     let world = World::new().await;
     let mut agent = Fake::new("stata1").join(world.addr()).await;

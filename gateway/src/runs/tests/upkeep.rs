@@ -54,6 +54,63 @@ async fn a_returning_agent_is_told_what_it_may_forget() {
     world.stop().await;
 }
 
+/// A run that printed so many bytes and ended.
+async fn ended(world: &World, agent: &Fake, code: &str, bytes: usize) -> RunId {
+    let run = world.submit(text(code)).await;
+    agent.got(run).await;
+    agent.prints(run, &vec![b'x'; bytes]);
+    agent.ends(run, Succeeded, Cause::Completed);
+    world.state(run, Succeeded).await;
+    run
+}
+
+#[tokio::test]
+async fn the_oldest_go_when_output_takes_too_much_and_unfinished_ones_never() {
+    let world = World::with(|o| (o.max_kept, o.sweep_every) = (250_000, Duration::from_millis(20))).await;
+    let mut agent = Fake::with("stata1", |i| i.pool_seats = 8, SECRET).join(world.addr()).await;
+    let unfinished = world.submit(text("sleep\n")).await;
+    agent.got(unfinished).await;
+    agent.prints(unfinished, &[b'x'; 100_000]);
+    let (old, mid) =
+        (ended(&world, &agent, "display 1\n", 100_000).await, ended(&world, &agent, "display 2\n", 100_000).await);
+    // Too much, but all too young: somebody may just be asking for it.
+    assert!(world.runs().get(&root(), old).await.is_ok());
+    world.ahead(Duration::from_secs(20 * 60));
+    let new = ended(&world, &agent, "display 3\n", 40_000).await;
+    let gone = async {
+        while world.runs().get(&root(), old).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the oldest is removed");
+    assert_eq!(agent.shared.state().forgets[0].run_id, old.to_string(), "its spool went before, or it would come back");
+    for kept in [unfinished, mid, new] {
+        assert!(world.runs().get(&root(), kept).await.is_ok(), "{kept}");
+    }
+    assert_eq!(world.log(mid).await.len(), 100_000);
+    assert_eq!(world.gateway().core.metrics.removed_for_room.load(Ordering::Relaxed), 1);
+    let verdicts = agent.register(world.addr()).await.verdicts;
+    assert!(verdicts.iter().all(|v| v.run_id != old.to_string()), "nothing of it is left anywhere");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_whose_spools_take_too_much_lets_go_of_the_oldest() {
+    let world = World::new().await;
+    let agent = Fake::with("stata1", |i| i.pool_seats = 8, SECRET).join(world.addr()).await;
+    let runs = [
+        ended(&world, &agent, "display 1\n", 1 << 20).await,
+        ended(&world, &agent, "display 2\n", 1 << 20).await,
+        ended(&world, &agent, "display 3\n", 1 << 20).await,
+    ];
+    assert!(agent.shared.state().forgets.is_empty());
+    agent.shared.change(|s| s.spool = (10 << 20, 9 << 20));
+    agent.until("the oldest goes", |s| !s.forgets.is_empty()).await;
+    assert_eq!(agent.shared.state().forgets[0].run_id, runs[0].to_string());
+    assert!(world.runs().get(&ann(), runs[0]).await.unwrap().output_complete, "the record and the output stay");
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn one_gateway_per_folder() {
     let world = World::new().await;

@@ -1,0 +1,101 @@
+//! What an attempt left that is proven dead, put aside for the attempt after it.
+//!
+//! The later attempt file is made first: from then on the exit record of a lower attempt means that its remains still lie
+//! here, and that the later attempt has not begun. Everything of that attempt is moved to `earlier/N`, the exit record
+//! last, so that a crash in between is taken up where it stopped.
+
+use std::{fs, io, path::PathBuf};
+
+use longhaul_proto::durable;
+
+use super::{AttemptKind, Exit, Spool};
+
+/// Where the remains go.
+const EARLIER: &str = "earlier";
+
+impl Spool {
+    /// The dead attempt whose remains lie where those of a later one belong.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn remains(&self) -> io::Result<Option<u32>> {
+        let Some(last) = self.last_attempt()? else { return Ok(None) };
+        let exit = self.read::<Exit>(&self.exit())?;
+        Ok(exit.map(|exit| exit.attempt).filter(|attempt| *attempt < last.number))
+    }
+
+    /// Puts them aside, durably. The caller holds the run's lock, so nobody writes here.
+    ///
+    /// # Errors
+    /// Any failure of the file system; then it is to be done again.
+    pub fn put_aside(&self, attempt: u32) -> io::Result<()> {
+        let to = self.path().join(EARLIER).join(attempt.to_string());
+        durable::create_folder(&self.path().join(EARLIER))?;
+        durable::create_folder(&to)?;
+        let request = self.last_attempt()?.is_some_and(|last| last.kind == AttemptKind::Started);
+        let stays = |name: &str| {
+            // The request and the mark of readiness are the later attempt's, once it was accepted.
+            let new = [self.submission_pb(), self.submission_json(), self.ready()];
+            name == EARLIER
+                || name == "lock"
+                || name.starts_with("attempt-")
+                || (request && new.iter().any(|path| path.file_name().is_some_and(|own| own == name)))
+        };
+        let mut last: Option<PathBuf> = None;
+        for entry in fs::read_dir(self.path())? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name.to_str().is_some_and(stays) {
+                continue;
+            }
+            if entry.path() == self.exit() {
+                last = Some(entry.path());
+            } else {
+                fs::rename(entry.path(), to.join(name))?;
+            }
+        }
+        durable::sync_folder(&to)?;
+        durable::sync_folder(self.path())?;
+        if let Some(exit) = last {
+            fs::rename(&exit, to.join("exit.json"))?;
+        }
+        durable::sync_folder(&to)?;
+        durable::sync_folder(self.path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_proto::ids::Ids;
+
+    use super::*;
+    use crate::spool::SpoolRoot;
+
+    #[test]
+    fn remains_are_known_until_the_last_of_them_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = SpoolRoot::open(folder.path().join("runs")).unwrap().of(Ids::system().run());
+        assert_eq!(spool.remains().unwrap(), None, "there is nothing");
+        spool.create().unwrap();
+        spool.decide(1, AttemptKind::Started).unwrap();
+        for (path, text) in [(spool.log(), "first"), (spool.spawning(), "boot"), (spool.submission_pb(), "request")] {
+            fs::write(path, text).unwrap();
+        }
+        fs::create_dir(spool.work()).unwrap();
+        spool.write(&spool.exit(), &Exit { attempt: 1, ..Exit::default() }).unwrap();
+        assert_eq!(spool.remains().unwrap(), None, "they are the present attempt's own");
+        spool.decide(2, AttemptKind::Started).unwrap();
+        assert_eq!(spool.remains().unwrap(), Some(1));
+        // A crash after the first file was moved.
+        let aside = spool.path().join("earlier/1");
+        fs::create_dir_all(&aside).unwrap();
+        fs::rename(spool.log(), aside.join("log")).unwrap();
+        assert_eq!(spool.remains().unwrap(), Some(1), "still to be done");
+        spool.put_aside(1).unwrap();
+        assert_eq!(spool.remains().unwrap(), None);
+        assert!(!spool.spawning().exists() && !spool.work().exists() && !spool.exit().exists());
+        assert!(spool.submission_pb().exists(), "the request is the later attempt's");
+        assert!(aside.join("exit.json").exists() && aside.join("spawning").exists() && aside.join("work").exists());
+        assert_eq!(spool.last_attempt().unwrap().unwrap().number, 2);
+    }
+}

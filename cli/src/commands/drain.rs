@@ -1,0 +1,73 @@
+//! `drain` and `resume`: hosts that people want empty.
+
+use longhaul_proto::api::{DrainBody, HostView};
+
+use crate::{
+    args::{Ask, Drain, Resume},
+    context::{Context, Failure},
+    output::{Out, say},
+    session::{Need, Session},
+};
+
+/// `drain`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn drain(context: &Context, args: &Drain) -> Result<u8, Failure> {
+    let body = DrainBody { hosts: args.hosts.clone(), reason: args.reason.clone() };
+    ask(context, &args.ask, false, body).await
+}
+
+/// `resume`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn resume(context: &Context, args: &Resume) -> Result<u8, Failure> {
+    ask(context, &args.ask, true, DrainBody { hosts: args.hosts.clone(), reason: None }).await
+}
+
+async fn ask(context: &Context, ask: &Ask, resume: bool, body: DrainBody) -> Result<u8, Failure> {
+    let session = Session::open(context, Need::default()).await?;
+    let done = session.client.drain(resume, &body).await;
+    session.close().await;
+    let drained = done?;
+    if ask.json {
+        Out::default().json(&drained)?;
+    } else {
+        drained.hosts.iter().for_each(|host| say(&told(host)));
+    }
+    Ok(0)
+}
+
+/// One host in words.
+fn told(host: &HostView) -> String {
+    let name = &host.name;
+    match (&host.draining, host.running) {
+        (None, _) => format!("{name} takes runs again ({})", host.state),
+        (Some(_), 0) => format!("{name} is draining and empty; `longhaul resume {name}` lets it take runs again"),
+        (Some(_), n) => format!(
+            "{name} is draining: {n} {} on there, nothing new starts; `longhaul resume {name}` lets it take runs again",
+            if n == 1 { "run goes" } else { "runs go" }
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_proto::api::DrainView;
+
+    use super::*;
+
+    #[test]
+    fn a_host_in_words() {
+        fn check(draining: bool, running: u32, want: &str) {
+            let draining = draining.then(DrainView::default);
+            let host = HostView { name: "s1".into(), state: "up".into(), running, draining, ..HostView::default() };
+            assert!(told(&host).starts_with(want), "{}", told(&host));
+        }
+        check(true, 0, "s1 is draining and empty;");
+        check(true, 1, "s1 is draining: 1 run goes on there, nothing new starts;");
+        check(true, 10, "s1 is draining: 10 runs go on there,");
+        check(false, 3, "s1 takes runs again (up)");
+    }
+}

@@ -1,0 +1,35 @@
+//! The hosts: listed for everybody, drained and resumed by operators.
+
+use axum::{
+    Extension, Json,
+    extract::{Request, State},
+};
+use longhaul_proto::api::{DrainBody, Drained, Hosts};
+
+use super::{problem::Problem, strict};
+use crate::{auth::Principal, http::Face};
+
+/// `GET /api/v1/hosts`.
+pub(super) async fn list(State(face): State<Face>, Extension(who): Extension<Principal>) -> Json<Hosts> {
+    Json(face.core.runs.hosts(&who))
+}
+
+/// `POST /api/v1/hosts/drain`.
+pub(super) async fn drain(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    request: Request,
+) -> Result<Json<Drained>, Problem> {
+    let body: DrainBody = strict::json(request, strict::SMALL).await?;
+    Ok(Json(face.core.runs.drain(&who, body).await?))
+}
+
+/// `POST /api/v1/hosts/resume`.
+pub(super) async fn resume(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    request: Request,
+) -> Result<Json<Drained>, Problem> {
+    let body: DrainBody = strict::json(request, strict::SMALL).await?;
+    Ok(Json(face.core.runs.resume(&who, body).await?))
+}

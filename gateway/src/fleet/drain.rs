@@ -1,0 +1,141 @@
+//! Draining: a host whose runs finish and on which nothing new starts, until somebody resumes it.
+//!
+//! People name hosts by patterns; what is kept, in the ledger before anything else, are the names that the patterns
+//! meant at that moment. A name stays drained over restarts of the gateway and of the agent, and also when another agent
+//! takes it over: whoever drains a host means the host.
+
+use std::collections::BTreeSet;
+
+use longhaul_proto::{
+    api::{DrainView, HostView},
+    clock::rfc3339,
+};
+
+use super::Fleet;
+use crate::ledger::DrainRecord;
+
+/// Why a draining host takes no run, in words that begin with its name.
+pub(super) fn words(drain: &DrainRecord) -> String {
+    let reason = if drain.reason.is_empty() { String::new() } else { format!(": {}", drain.reason) };
+    let since = rfc3339(drain.at_ms).unwrap_or_default();
+    let (host, by) = (&drain.host, &drain.by);
+    format!(
+        "agent {host} is draining (by {by} since {since}){reason}; it takes runs again after `longhaul resume {host}`"
+    )
+}
+
+pub(super) fn view(drain: &DrainRecord) -> DrainView {
+    DrainView {
+        by: drain.by.clone(),
+        at: rfc3339(drain.at_ms).unwrap_or_default(),
+        reason: (!drain.reason.is_empty()).then(|| drain.reason.clone()),
+    }
+}
+
+/// Whether `*` (any characters) and `?` (one character) make the pattern the name.
+fn fits(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (mut p, mut n) = (0, 0);
+    // Where the last star stands, and how much of the name it took so far.
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(c) if *c == '?' || *c == name[n] => (p, n) = (p + 1, n + 1),
+            _ => match star {
+                Some((at, took)) => {
+                    star = Some((at, took + 1));
+                    (p, n) = (at + 1, took + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+impl Fleet {
+    /// The hosts that these patterns mean, in the order of names.
+    ///
+    /// # Errors
+    /// The first pattern that means none, with the names there are.
+    pub(crate) fn meant(&self, patterns: &[String]) -> Result<Vec<String>, (String, Vec<String>)> {
+        let names = self.floor().names();
+        let mut meant = BTreeSet::new();
+        for pattern in patterns {
+            let fitting: Vec<&String> = names.iter().filter(|name| fits(pattern, name)).collect();
+            if fitting.is_empty() {
+                return Err((pattern.clone(), names.iter().cloned().collect()));
+            }
+            meant.extend(fitting.into_iter().cloned());
+        }
+        Ok(meant.into_iter().collect())
+    }
+
+    /// From now on nothing new starts on these.
+    pub(crate) fn drain(&self, drains: Vec<DrainRecord>) {
+        self.floor().drains.extend(drains.into_iter().map(|drain| (drain.host.clone(), drain)));
+        self.drains_changed();
+    }
+
+    /// From now on they take runs again.
+    pub(crate) fn resume(&self, hosts: &[String]) {
+        self.floor().drains.retain(|host, _| !hosts.contains(host));
+        self.drains_changed();
+    }
+
+    fn drains_changed(&self) {
+        // Who can run now does, and who waits is told the new reason at once.
+        self.tick();
+    }
+
+    /// Whether a host takes nothing new.
+    pub(crate) fn drains(&self, host: &str) -> bool {
+        self.floor().drains.contains_key(host)
+    }
+
+    /// These hosts as they are now.
+    pub(crate) fn hosts_named(&self, names: &[String]) -> Vec<HostView> {
+        let (mut hosts, _) = self.views();
+        hosts.retain(|host| names.contains(&host.name));
+        hosts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_mean_names() {
+        fn check(pattern: &str, name: &str, want: bool) {
+            assert_eq!(fits(pattern, name), want, "{pattern} {name}");
+        }
+        check("stata1", "stata1", true);
+        check("stata1", "stata12", false);
+        check("stata1", "stata", false);
+        check("stata*", "stata", true);
+        check("stata*", "stata12", true);
+        check("*1", "stata11", true);
+        check("*1", "stata12", false);
+        check("s?ata?", "stata9", true);
+        check("s?ata?", "stata", false);
+        check("*a*b*", "xaxxbx", true);
+        check("*a*b*", "xbxa", false);
+        check("*", "", true);
+        check("?", "", false);
+        check("[a-z]", "a", false);
+    }
+
+    #[test]
+    fn the_words_name_who_and_why() {
+        let drain = DrainRecord { host: "s1".into(), by: "ops".into(), reason: "kernel update".into(), at_ms: 1_000 };
+        let want = "agent s1 is draining (by ops since 1970-01-01T00:00:01.000Z): kernel update; it takes runs again \
+                    after `longhaul resume s1`";
+        assert_eq!(words(&drain), want);
+        assert!(words(&DrainRecord { reason: String::new(), ..drain }).contains("01.000Z); it takes"));
+    }
+}

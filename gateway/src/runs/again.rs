@@ -1,0 +1,109 @@
+//! Another attempt after one that is proven dead, where the run's owner asked for that (`if_proven_dead`).
+//!
+//! The proof is the end that the agent recorded: its host's boot id changed and no exit was recorded, or Stata ended by a
+//! signal that nobody here sent and all below it is gone. Silence is none, and neither is `lost`. Ends that the do-file or
+//! the licence brought about, or the kernel for want of memory, would come again, so they stay ends; and so does the end
+//! of the last of [`ATTEMPTS`] attempts.
+//!
+//! Nothing printed is lost: the output of the next attempt follows that of the dead one in the mirror, at
+//! [`Detail::log_base`]. Readers simply go on.
+
+use std::sync::Arc;
+
+use longhaul_proto::{
+    api::Retry,
+    state::{Cause, RunState},
+    wire,
+};
+
+use super::{
+    Stream,
+    keeper::{Keeper, Left},
+};
+use crate::{
+    ledger::{Detail, Earlier},
+    metrics::count,
+    mirror::Mirror,
+};
+
+/// Attempts of one run that may begin: whatever kills three will kill the fourth.
+const ATTEMPTS: usize = 3;
+
+impl Keeper {
+    /// Whether this end of an attempt is not yet the end of the run.
+    pub(super) fn may_try_again(&self, state: RunState, cause: Cause) -> bool {
+        let died = state == RunState::Errored && matches!(cause, Cause::HostRebooted | Cause::Killed);
+        // A run that was told to be lost, or that somebody wants to end, is not begun again.
+        let wanted = self.record.detail.retry == Retry::IfProvenDead
+            && self.record.cancel.is_none()
+            && matches!(self.record.state, RunState::Starting | RunState::Running);
+        died && wanted && self.record.detail.earlier.len() + 1 < ATTEMPTS
+    }
+
+    /// Back to the queue, with the output of the dead attempt kept before that of the next.
+    pub(super) async fn try_again(
+        &mut self,
+        mirror: &Arc<Mirror>,
+        outcome: &wire::Outcome,
+        cause: Cause,
+        complete: bool,
+    ) -> Result<(), Left> {
+        let (log, console) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
+        let record = &mut self.record;
+        tracing::warn!(run = %record.run, attempt = record.attempt, %cause, "the attempt is dead; another follows");
+        let mut earlier = std::mem::take(&mut record.detail.earlier);
+        earlier.push(Earlier {
+            attempt: record.attempt,
+            agent_id: record.agent_id.clone(),
+            host: record.host.clone(),
+            how: if outcome.message.is_empty() { cause.to_string() } else { outcome.message.clone() },
+            log_len: outcome.log_len,
+            log_sha256: outcome.log_sha256.clone(),
+            console_len: outcome.console_len,
+            console_sha256: outcome.console_sha256.clone(),
+            complete,
+        });
+        let was = std::mem::take(&mut record.detail);
+        record.detail = Detail {
+            earlier,
+            log_base: log,
+            console_base: console,
+            log_len: log,
+            console_len: console,
+            // What was asked for, and nothing of what became of it.
+            source: was.source,
+            args: was.args,
+            need: was.need,
+            path: was.path,
+            wanted_dir: was.wanted_dir.clone(),
+            wanted_sha256: was.wanted_sha256,
+            client: was.client,
+            timeout_ms: was.timeout_ms,
+            queue_timeout_ms: was.queue_timeout_ms,
+            traceparent: was.traceparent,
+            working_dir: was.wanted_dir,
+            code_sha256: was.code_sha256,
+            retry: was.retry,
+            imported: was.imported,
+            ..Detail::default()
+        };
+        self.record.detail.note = words(&self.record.detail).unwrap_or_default();
+        (self.live.progress, self.live.activity) = (None, None);
+        self.step(RunState::Queued, Cause::ProvenDead, self.record.attempt, None).await?;
+        count(&self.inner.metrics.retried);
+        mirror.begin_at(log, console);
+        self.seat = None;
+        (self.cancelled, self.refused, self.trouble) = (None, None, None);
+        (self.refetched, self.from_start) = (0, false);
+        Ok(())
+    }
+}
+
+/// What became of the attempts before, for people.
+pub(super) fn words(detail: &Detail) -> Option<String> {
+    let last = detail.earlier.last()?;
+    let told = |e: &Earlier| format!("attempt {} on {} died: {}", e.attempt, e.host, e.how);
+    let all = detail.earlier.iter().map(told).collect::<Vec<_>>().join("; ");
+    let bytes = detail.log_base;
+    Some(format!("{all}; the first {bytes} bytes of the output are from before attempt {}", last.attempt + 1))
+}

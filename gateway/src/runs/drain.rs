@@ -1,0 +1,68 @@
+//! What operators wish of hosts: drain, resume. Durable first, then in force.
+
+use longhaul_proto::api::{DrainBody, Drained};
+
+use super::{DrainError, Runs};
+use crate::{auth::principal::Principal, ledger::DrainRecord};
+
+/// Most patterns of one wish, and the longest reason, characters.
+const MAX_PATTERNS: usize = 1_000;
+const MAX_REASON: usize = 200;
+
+impl Runs {
+    /// Lets the hosts' runs finish and starts nothing new there. When it returns this is durable, and no run is handed
+    /// to them any more; one that was being handed over in this very moment counts as running there.
+    ///
+    /// # Errors
+    /// See [`DrainError`]; nothing has changed then.
+    pub async fn drain(&self, who: &Principal, body: DrainBody) -> Result<Drained, DrainError> {
+        let reason = body.reason.as_deref().unwrap_or_default().trim();
+        if reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {
+            return Err(DrainError::Malformed(format!("reason must be one line of at most {MAX_REASON} characters")));
+        }
+        let _one_at_a_time = self.0.draining.lock().await;
+        let hosts = self.meant(who, &body.hosts)?;
+        let at_ms = self.0.deps.clock.unix_ms();
+        let drain =
+            |host: &String| DrainRecord { host: host.clone(), by: who.name.clone(), reason: reason.to_owned(), at_ms };
+        let drains: Vec<DrainRecord> = hosts.iter().map(drain).collect();
+        self.0.ledger.drain(drains.clone()).await.map_err(DrainError::Ledger)?;
+        self.0.fleet.drain(drains);
+        tracing::info!(by = %who.name, ?hosts, reason, "hosts are draining");
+        Ok(Drained { hosts: self.0.fleet.hosts_named(&hosts) })
+    }
+
+    /// Lets the hosts take runs again; one that was not drained stays as it is.
+    ///
+    /// # Errors
+    /// See [`DrainError`]; nothing has changed then.
+    pub async fn resume(&self, who: &Principal, body: DrainBody) -> Result<Drained, DrainError> {
+        if body.reason.is_some() {
+            return Err(DrainError::Malformed("resume takes no reason: leave it out".to_owned()));
+        }
+        let _one_at_a_time = self.0.draining.lock().await;
+        let hosts = self.meant(who, &body.hosts)?;
+        self.0.ledger.resume(hosts.clone()).await.map_err(DrainError::Ledger)?;
+        self.0.fleet.resume(&hosts);
+        tracing::info!(by = %who.name, ?hosts, "hosts take runs again");
+        Ok(Drained { hosts: self.0.fleet.hosts_named(&hosts) })
+    }
+
+    fn meant(&self, who: &Principal, patterns: &[String]) -> Result<Vec<String>, DrainError> {
+        if !who.may_operate() {
+            return Err(DrainError::Forbidden);
+        }
+        if patterns.is_empty() || patterns.len() > MAX_PATTERNS {
+            let text =
+                format!("hosts must be 1 to {MAX_PATTERNS} names or patterns, such as [\"stata1\"] or [\"stata*\"]");
+            return Err(DrainError::Malformed(text));
+        }
+        self.0.fleet.meant(patterns).map_err(|(pattern, known)| DrainError::Unknown {
+            pattern: pattern.chars().take(64).collect(),
+            known: match known.as_slice() {
+                [] => "no agent has joined yet".to_owned(),
+                known => format!("there are {}", known.join(", ")),
+            },
+        })
+    }
+}
