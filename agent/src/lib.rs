@@ -27,6 +27,8 @@ mod seen;
 mod service;
 mod source;
 pub mod spool;
+#[cfg(feature = "faults")]
+pub mod simulation;
 mod start;
 pub mod stata;
 pub mod supervisor;

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     Core, Deps, Options, auth,
-    fleet::{Fleet, FleetService},
+    fleet::{Fleet, FleetService, link},
     http,
     ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
     metrics::Metrics,
@@ -119,7 +119,7 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     let mut agents = ledger.agents().await.map_err(StartError::Ledger)?;
     agents.retain(|agent| agent.seen_ms >= since_ms);
     let metrics = Arc::new(Metrics::default());
-    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, url.clone(), agents);
+    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, link::tcp(), url.clone(), agents);
     let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
     let runs = Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, metrics.clone(), deps.clone());
     let incarnation = deps.ids.name();

@@ -14,9 +14,11 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioIo;
 use longhaul_proto::{
     MAX_MESSAGE,
+    door::Door,
     join::{Greeting, JoinSecret, NotJoined, Proof},
     wire::{self, agent_client::AgentClient},
 };
@@ -24,7 +26,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{
     Request, Status,
-    transport::{Channel, Endpoint},
+    transport::Endpoint,
 };
 
 /// Flow control windows of HTTP/2, bytes: a stream may be a megabyte ahead, a connection four.
@@ -86,7 +88,7 @@ pub struct Link {
 
 #[derive(Debug)]
 struct Half {
-    client: AgentClient<Channel>,
+    client: AgentClient<Door>,
     proof: Proof,
     closed: CancellationToken,
 }
@@ -96,9 +98,12 @@ impl Link {
     ///
     /// # Errors
     /// See [`LinkError`]; the texts are for the agent's owner.
-    pub async fn dial(address: &str, secret: &JoinSecret, limit: Duration) -> Result<Self, LinkError> {
+    pub async fn dial(dialer: &Dialer, address: &str, secret: &JoinSecret, limit: Duration) -> Result<Self, LinkError> {
         let both = async {
-            let (control, data) = tokio::try_join!(Half::dial(address, secret), Half::dial(address, secret))?;
+            let (control, data) = tokio::try_join!(
+                Half::dial(dialer, address, secret),
+                Half::dial(dialer, address, secret)
+            )?;
             let described = control.client.clone().describe(control.with(wire::DescribeRequest {})).await;
             let described = described.map_err(|s| stranger(address, s.message()))?.into_inner();
             let described = described.agent.ok_or_else(|| stranger(address, "it does not say who it is"))?;
@@ -110,6 +115,7 @@ impl Link {
     /// Ends when one of the two connections is gone.
     pub async fn broken(&self) {
         tokio::select! {
+            biased;
             () = self.control.closed.cancelled() => {}
             () = self.data.closed.cancelled() => {}
         }
@@ -121,12 +127,12 @@ impl Link {
     }
 
     /// The client and a request for a short call.
-    pub fn control<T>(&self, message: T) -> (AgentClient<Channel>, Request<T>) {
+    pub fn control<T>(&self, message: T) -> (AgentClient<Door>, Request<T>) {
         (self.control.client.clone(), self.control.with(message))
     }
 
     /// The client and a request for a run or its output.
-    pub fn data<T>(&self, message: T) -> (AgentClient<Channel>, Request<T>) {
+    pub fn data<T>(&self, message: T) -> (AgentClient<Door>, Request<T>) {
         (self.data.client.clone(), self.data.with(message))
     }
 }
@@ -138,7 +144,29 @@ impl Half {
         request
     }
 
-    async fn dial(address: &str, secret: &JoinSecret) -> Result<Self, LinkError> {
+    async fn dial(dialer: &Dialer, address: &str, secret: &JoinSecret) -> Result<Self, LinkError> {
+        let (door, closed) = dialer(address.to_owned()).await?;
+        let mut client =
+            AgentClient::new(door).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
+        let greeting = Greeting::new(secret.clone()).map_err(LinkError::Random)?;
+        let reply = client.hello(greeting.request()).await.map_err(|s| stranger(address, s.message()))?;
+        let proof = greeting
+            .prove(reply.get_ref())
+            .map_err(|source| LinkError::Secret { address: address.to_owned(), source })?;
+        Ok(Self { client, proof, closed })
+    }
+}
+
+/// Opens one connection; the token is cancelled when it is gone.
+pub type Dialer = Arc<dyn Fn(String) -> BoxFuture<'static, Result<(Door, CancellationToken), LinkError>> + Send + Sync>;
+
+/// Connections over TCP.
+pub(crate) fn tcp() -> Dialer {
+    Arc::new(|address| Box::pin(dial_tcp(address)))
+}
+
+async fn dial_tcp(address: String) -> Result<(Door, CancellationToken), LinkError> {
+        let address = address.as_str();
         let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| LinkError::Address(address.to_owned()))?;
         let (host, port) = match (endpoint.uri().host(), endpoint.uri().port_u16()) {
             (Some(host), Some(port)) if endpoint.uri().scheme_str() == Some("http") => {
@@ -165,25 +193,17 @@ impl Half {
             .connect_with_connector(connector)
             .await
             .map_err(|e| failed(io::Error::other(e)))?;
-        let mut client =
-            AgentClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
-        let greeting = Greeting::new(secret.clone()).map_err(LinkError::Random)?;
-        let reply = client.hello(greeting.request()).await.map_err(|s| stranger(address, s.message()))?;
-        let proof = greeting
-            .prove(reply.get_ref())
-            .map_err(|source| LinkError::Secret { address: address.to_owned(), source })?;
-        Ok(Self { client, proof, closed })
-    }
+        Ok((Door::new(channel), closed))
 }
 
 fn stranger(address: &str, reason: &str) -> LinkError {
     LinkError::Stranger { address: address.to_owned(), reason: reason.to_owned() }
 }
 
-/// The one stream of this link is used up.
+/// The one stream of this link is used up: a call that fails so did not leave.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection to the agent broke")]
-struct Spent;
+pub struct Spent;
 
 /// Whether this error is proof that the call never left this machine: the connection was gone before it was made.
 pub fn never_sent(status: &Status) -> bool {

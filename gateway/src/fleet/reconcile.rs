@@ -117,7 +117,7 @@ async fn fetch(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, seat: Opt
     let mut pause = inner.options.backoff.0;
     let snapshot = loop {
         let usable = links.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken())).await;
-        let Some(link) = usable.map_err(|_| "the gateway stops")?.clone() else { continue };
+        let Some(link) = usable.map_err(|_| "the gateway stops")? else { continue };
         match first_snapshot(&link, run).await {
             Ok(snapshot) => break snapshot,
             Err(status) if status.code() == tonic::Code::NotFound => return Err(status.message().to_owned()),
