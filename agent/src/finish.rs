@@ -7,6 +7,8 @@ use std::{
     path::Path,
 };
 
+use longhaul_proto::faults;
+
 use crate::{
     live::LiveReader,
     spool::{Artifact, Ending, Exit, Location, OutcomeRecord, Plan, Spool},
@@ -75,7 +77,9 @@ pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io
         artifacts: plan.as_ref().map(|p| artifacts(spool, p, exit.started_at_ms)).unwrap_or_default(),
         view: view.map(|v| (v.start, v.end)),
     };
+    faults::point("agent.before_outcome");
     spool.write(&spool.outcome(), &record)?;
+    faults::point("agent.after_outcome");
     Ok(record)
 }
 

@@ -10,6 +10,8 @@ use std::{
     path::Path,
 };
 
+use crate::faults;
+
 /// Mode of every file we make: the owner alone.
 pub const FILE_MODE: u32 = 0o600;
 /// Mode of every folder we make.
@@ -27,9 +29,12 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     name.push(format!(".{}.tmp", std::process::id()));
     let temp = folder.join(name);
     let written = (|| {
+        faults::check("durable.write")?;
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&temp)?;
         file.write_all(content)?;
-        file.sync_all()?;
+        if !(faults::bug("exit_not_synced") && path.ends_with("exit.json")) {
+            file.sync_all()?;
+        }
         fs::rename(&temp, path)
     })();
     if written.is_err() {
@@ -52,6 +57,7 @@ impl Batch {
     /// # Errors
     /// Any failure of the file system.
     pub fn write(&mut self, path: &Path, content: &[u8]) -> io::Result<()> {
+        faults::check("durable.write")?;
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
         file.write_all(content)?;
         self.0.push(file);

@@ -8,7 +8,7 @@ use std::{
     process::Stdio,
 };
 
-use longhaul_proto::durable::FILE_MODE;
+use longhaul_proto::{durable::FILE_MODE, faults};
 
 use super::{Executor, Gone};
 use crate::{
@@ -52,6 +52,7 @@ impl Executor for Local {
             .arg("supervise")
             .arg(spool.path())
             .env_clear()
+            .envs(faults::inherited())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(words)

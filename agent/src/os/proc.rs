@@ -24,7 +24,9 @@ pub struct Process {
 
 /// The host's boot id; empty where there is none.
 pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+    longhaul_proto::faults::boot_id().unwrap_or_else(|| {
+        fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+    })
 }
 
 /// What a pid is now; `None` = no such process (or no `/proc`).

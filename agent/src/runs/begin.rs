@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use longhaul_proto::{state::Cause, telemetry, wire};
+use longhaul_proto::{faults, state::Cause, telemetry, wire};
 use tracing::Instrument;
 
 use super::{Facts, Refused, owner::Owner};
@@ -18,7 +18,7 @@ impl Owner {
     pub(super) async fn begin(&mut self, submission: wire::Submission, attempt: u32) -> Result<(), Refused> {
         self.usable().map_err(Refused::Io)?;
         match self.attempt() {
-            Some(seen) if seen.number > attempt => return Err(Refused::Older { asked: attempt, seen: seen.number }),
+            Some(seen) if seen.number > attempt && !faults::bug("lower_attempt_accepted") => return Err(Refused::Older { asked: attempt, seen: seen.number }),
             Some(seen) if seen.number == attempt => {
                 return match seen.kind {
                     AttemptKind::Started => Ok(()),
@@ -76,6 +76,7 @@ impl Owner {
         let cluster_id = submission.cluster_id.clone();
         let begun = self.blocking(move |spool| {
             let prepared = context.preparer.prepare(spool, &submission, attempt);
+            faults::point("agent.before_supervisor");
             Ok(prepared.map(|plan| (plan, context.executor.start(spool))))
         });
         match begun.await {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use longhaul_proto::faults;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 
@@ -108,7 +109,7 @@ impl Owner {
                     && request.log_sha256 == o.log.sha256
                     && request.console_sha256 == o.console.sha256;
                 let differs = NotForgotten::Differs { log_len: o.log.len, console_len: o.console.len };
-                if same { Ok(()) } else { Err(differs) }
+                if same || faults::bug("forget_without_digest") { Ok(()) } else { Err(differs) }
             }
         };
         let done = match checked {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use longhaul_proto::{
+    faults,
     tasks::{Tasks, blocking},
     wire::{self, run_event::Event},
 };
@@ -58,13 +59,15 @@ pub(super) fn follow(
         }
     }
     let (sender, receiver) = mpsc::channel(QUEUE);
+    let off = u64::from(from.0 > 0 && faults::bug("resume_one_off"));
     let follower = Follower {
-        log: Tail::new(handle.spool.log(), from.0, limit),
+        log: Tail::new(handle.spool.log(), from.0 + off, limit),
         console: Tail::new(handle.spool.console(), from.1, limit),
         incarnation: identity.incarnation().to_owned(),
         handle,
         sender,
         with_submission,
+        off,
     };
     tasks.spawn_until_stop(follower.run());
     Ok(Box::pin(ReceiverStream::new(receiver).map(|event| event.map(|event| wire::RunEvent { event: Some(event) }))))
@@ -77,6 +80,8 @@ struct Follower {
     incarnation: String,
     sender: mpsc::Sender<Result<Event, Status>>,
     with_submission: bool,
+    /// 0, but for a deliberate bug.
+    off: u64,
 }
 
 /// The reader went away; nothing more is to be done.
@@ -105,7 +110,8 @@ impl Follower {
                     Ok(pieces) => {
                         for piece in pieces {
                             idle = false;
-                            let chunk = wire::Chunk { stream: stream as i32, offset: piece.offset, data: piece.data };
+                            let offset = piece.offset - if stream == wire::Stream::Log { self.off } else { 0 };
+                            let chunk = wire::Chunk { stream: stream as i32, offset, data: piece.data };
                             self.send(Event::Chunk(chunk)).await?;
                         }
                     }

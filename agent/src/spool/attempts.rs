@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use longhaul_proto::durable;
+use longhaul_proto::{durable, faults};
 
 use super::Spool;
 
@@ -49,6 +49,9 @@ impl Spool {
             AttemptKind::Started => b"started\n",
             AttemptKind::Revoked => b"revoked\n",
         };
+        if faults::bug("attempt_file_skipped") {
+            return before.sync().map(|()| Decision::Mine);
+        }
         if durable::create_exclusive_after(&path, word, before)? {
             return Ok(Decision::Mine);
         }

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use longhaul_proto::{durable, wire};
+use longhaul_proto::{durable, faults, wire};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +77,10 @@ impl Spool {
         batch.write(&self.ready(), os::boot_id().as_bytes())?;
         batch.names(self.path())?;
         batch.names(self.path().parent().unwrap_or(self.path()))?;
-        self.decide_after(attempt, AttemptKind::Started, batch)
+        faults::point("agent.before_attempt");
+        let decision = self.decide_after(attempt, AttemptKind::Started, batch)?;
+        faults::point("agent.after_attempt");
+        Ok(decision)
     }
 
     /// Reads the request; `None` when no attempt was started here. A request alone, whole or torn, is what a crash left

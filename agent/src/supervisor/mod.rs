@@ -28,7 +28,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use longhaul_proto::{clock::Clock, state::Cause};
+use longhaul_proto::{clock::Clock, faults, state::Cause};
 
 use crate::{
     os::FileLock,
@@ -84,7 +84,9 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
         spool.write(&spool.ending(), &ending)?;
         target::Target::Never { error: None }
     } else {
+        faults::point("supervisor.before_spawning");
         spool.mark_spawning()?;
+        faults::point("supervisor.after_spawning");
         target::spawn(spool, &plan, &clock)
     };
     // Not before the spawn, which need not wait for it: the first look after this reads a wish that came earlier.
@@ -94,7 +96,9 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
         eprintln!("supervise: {error}");
         exit::Prefix::default()
     });
+    faults::point("supervisor.before_exit");
     exit::record(spool, &plan, &clock, exit, log)?;
+    faults::point("supervisor.after_exit");
     Ok(true)
 }
 

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use longhaul_proto::{clock::Clock, durable::FILE_MODE};
+use longhaul_proto::{clock::Clock, durable::FILE_MODE, faults};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::{
@@ -82,6 +82,7 @@ fn try_spawn(spool: &Spool, plan: &Plan, clock: &Clock) -> io::Result<Live> {
         .stderr(console)
         .process_group(0);
     let child = command.spawn()?;
+    faults::point("supervisor.after_spawn");
     let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
     let started = Started {
         pid,

@@ -2,7 +2,7 @@
 
 use std::{fs, io, time::Duration};
 
-use longhaul_proto::{clock::Clock, state::Cause};
+use longhaul_proto::{clock::Clock, faults, state::Cause};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fd::{AsFd, OwnedFd},
@@ -170,6 +170,7 @@ impl<'a> Watch<'a> {
         self.running = Some(running);
         self.folder = None;
         self.keep(&self.spool.running(), &running);
+        faults::point("supervisor.after_running");
     }
 
     /// A wish, or a limit that is reached; and a stronger wish while one is being carried out.
@@ -200,6 +201,7 @@ impl<'a> Watch<'a> {
         if let Some((mode, cause, by)) = reason {
             let ending = Ending { cause, by, at_ms: self.clock.unix_ms() };
             self.keep(&self.spool.ending(), &ending);
+            faults::point("supervisor.after_ending");
             self.grace = Some(Grace::new(mode, ending));
         }
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use longhaul_proto::{api::Joined, ids::RunId};
+use longhaul_proto::{api::Joined, faults, ids::RunId};
 use prost::Message;
 use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
@@ -95,7 +95,9 @@ impl Writer {
         for job in jobs.iter() {
             came.push(apply(&mut tx, &job.op).await?);
         }
+        faults::check("ledger.before_commit")?;
         tx.commit().await?;
+        faults::check("ledger.after_commit")?;
         for (job, result) in jobs.drain(..).zip(came) {
             // A caller that went away has nothing to be told; what it asked for is done all the same.
             let _ = job.answer.send(result);

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use longhaul_proto::{durable, ids::RunId};
+use longhaul_proto::{durable, faults, ids::RunId};
 
 use crate::runs::Stream;
 use track::Track;
@@ -141,6 +141,7 @@ impl Mirror {
     pub async fn append(&self, stream: Stream, offset: u64, pieces: Vec<Bytes>) -> io::Result<Appended> {
         let track = self.track(stream).clone();
         blocking(move || {
+            faults::check("mirror.append")?;
             let (mut at, before) = (offset, track.len());
             for piece in &pieces {
                 if track.append(at, piece)? == Appended::Gap {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use longhaul_proto::{
     api::{ArtifactView, ProgressView, ViewRange},
+    faults,
     latest::Follow,
     state::{Cause, RunState},
     wire::{self, run_event::Event},
@@ -180,12 +181,14 @@ impl Keeper {
         let (mut client, request) = link.data(wire::RunRequest { submission: Some(submission), attempt, cluster_id });
         // From here on it is not known any more whether the call left, until somebody proves it.
         self.unsent = false;
+        faults::point("dispatch.before_run");
         let called = self.during(Some(link), client.run(request).instrument(span.clone())).await?;
         drop(span);
         match called {
             Ok(stream) => {
                 let took = self.inner.deps.clock.monotonic().saturating_sub(began);
                 self.inner.metrics.dispatch.record(took);
+                faults::point("dispatch.after_run");
                 // Only now: the agent starts the process while the files for its output are made here.
                 let mirror = self.open_mirror().await?;
                 self.pump(link, &mirror, stream.into_inner()).await

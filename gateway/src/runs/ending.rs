@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use longhaul_proto::{
     api::LocationView,
+    faults,
     state::{Cause, RunState},
     wire,
 };
@@ -59,7 +60,9 @@ impl Keeper {
         (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
         (self.record.detail.log_len, self.record.detail.console_len) = (self.live.log_len, self.live.console_len);
         let (state, cause) = self.judged(outcome);
+        faults::point("end.before_commit");
         self.step(state, cause, self.record.attempt, None).await?;
+        faults::point("end.after_commit");
         self.seat = None;
         Ok(true)
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use longhaul_proto::{
     api::{Joined, Submitted},
+    faults,
     ids::RunId,
     state::{Cause, RunState},
     telemetry,
@@ -98,17 +99,24 @@ async fn record(
     let key = (!submission.key.is_empty()).then(|| (submission.key.clone(), checked.body));
     let new = NewRun { record, submission, key, dedupe };
     // In a task of its own: a caller that goes away between the commit and the keeper must not leave a run without one.
+    let early = faults::bug("acknowledged_before_commit").then(|| view(&new.record, &Live::default()));
     let task = {
         let inner = inner.clone();
         async move { insert(&inner, new, fit).await }
     };
+    if let Some(run) = early {
+        inner.deps.tasks.spawn(task);
+        return Ok(Submitted { run, joined: None });
+    }
     inner.deps.tasks.spawn(task.instrument(span.clone())).await.map_err(|_| SubmitError::Stopping)?
 }
 
 async fn insert(inner: &Arc<Inner>, new: NewRun, fit: Vec<String>) -> Result<Submitted, SubmitError> {
     let (record, submission, key) = (new.record.clone(), new.submission.clone(), new.submission.key.clone());
+    faults::point("submit.before_commit");
     match inner.ledger.insert(new).await {
         Ok(Inserted::New) => {
+            faults::point("submit.after_commit");
             count(&inner.metrics.submitted);
             let small = code_len(&submission) <= KEEP_IN_MEMORY;
             let run = view(&record, &Live::default());

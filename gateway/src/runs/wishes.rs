@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{
     api::CancelMode,
+    faults,
     state::{Cause, RunState},
     wire,
 };
@@ -50,6 +51,7 @@ impl Keeper {
                 let wish = CancelWish { by, at_ms: self.inner.deps.clock.unix_ms(), mode };
                 match self.inner.ledger.want_cancel(self.record.run, wish.clone()).await {
                     Ok(true) => {
+                        faults::point("cancel.after_wish");
                         let first = self.record.cancel.take().unwrap_or_else(|| wish.clone());
                         self.record.cancel = Some(CancelWish { mode, ..first });
                         self.cancel_resting = false;
