@@ -51,8 +51,7 @@ pub(super) async fn verdicts(
             }
             Some(record) if record.state == RunState::Lost && record.attempt == summary.attempt => {
                 // It came back. While it still runs it holds a seat, whatever the record says.
-                let seat = (!ended).then(|| hold(inner, info, run));
-                inner.keep(record, None, seat, Vec::new());
+                inner.keep_holding(record, || (!ended).then(|| hold(inner, info, run)));
             }
             Some(record) if ended && may_forget(inner, &record) => {
                 verdict.verdict = Verdict::Forget.into();
@@ -137,7 +136,11 @@ async fn fetch(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, seat: Opt
         record.created_ms = inner.deps.clock.unix_ms();
     }
     let new = NewRun { record: record.clone(), submission, key: None, dedupe: Dedupe::default() };
-    inner.ledger.insert(new).await.map_err(|e| e.to_string())?;
+    if let Err(error) = inner.ledger.insert(new).await {
+        // It may be there all the same: the answer was lost, now or at an earlier try.
+        let there = inner.ledger.get(run).await.ok().flatten();
+        record = there.filter(|r| !r.state.is_end()).ok_or_else(|| error.to_string())?;
+    }
     inner.keep(record, None, seat, Vec::new());
     Ok(())
 }

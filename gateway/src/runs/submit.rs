@@ -1,6 +1,6 @@
 //! From a request to a recorded run, or to the earlier run that answers it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{
     api::{Joined, Submitted},
@@ -28,6 +28,8 @@ use crate::{
 /// Code up to this size stays in memory until it is dispatched; larger code is read from the ledger then, so that a
 /// long queue of bundles is not a long queue in memory. Bytes.
 const KEEP_IN_MEMORY: usize = 64 * 1024;
+/// Between two looks whether a run was recorded.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// What a caller is told to wait when a limit is reached, seconds.
 const RETRY_AFTER: u32 = 30;
 
@@ -125,7 +127,33 @@ async fn insert(inner: &Arc<Inner>, new: NewRun, fit: Vec<String>) -> Result<Sub
         }
         Ok(Inserted::Joined(run, why)) => earlier(inner, run, why).await,
         Err(LedgerError::KeyTaken(run)) => Err(SubmitError::KeyTaken { key, run }),
-        Err(error) => Err(SubmitError::Ledger(error)),
+        // A commit whose answer was lost looks like a failure: a run that is there must have its keeper, and its caller.
+        Err(error) => match inner.ledger.get(record.run).await {
+            Ok(Some(record)) => {
+                let run = view(&record, &Live::of(&record));
+                inner.keep(record, None, None, fit);
+                Ok(Submitted { run, joined: None })
+            }
+            Ok(None) => Err(SubmitError::Ledger(error)),
+            Err(_) => {
+                inner.deps.tasks.spawn_until_stop(settle(inner.clone(), record.run, fit));
+                Err(SubmitError::Unsettled(error))
+            }
+        },
+    }
+}
+
+/// Finds out, as soon as the ledger can be read again, whether a run was recorded, and keeps it if so.
+async fn settle(inner: Arc<Inner>, run: RunId, fit: Vec<String>) {
+    loop {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        match inner.ledger.get(run).await {
+            Ok(Some(record)) if !record.state.is_end() => return inner.keep(record, None, None, fit),
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%run, error = &error as &dyn std::error::Error, "whether a run was recorded is not known yet");
+            }
+        }
     }
 }
 
@@ -251,6 +279,14 @@ pub(crate) fn new_record(
 }
 
 impl Inner {
+    /// Like [`Inner::keep`], with a seat that is taken only when the run has no keeper yet: one that is dropped would
+    /// free the seat that the keeper holds.
+    pub(crate) fn keep_holding(self: &Arc<Self>, record: Record, hold: impl FnOnce() -> Option<Seat>) {
+        let Some((active, mailbox)) = self.table.add(record.run, view(&record, &Live::of(&record))) else { return };
+        let keeper = Keeper::new(self.clone(), active, mailbox, record, None, hold());
+        self.deps.tasks.spawn(keeper.keep());
+    }
+
     /// Starts the keeper of an unfinished run; nothing when it has one.
     pub(crate) fn keep(
         self: &Arc<Self>,

@@ -36,7 +36,7 @@ impl Client {
 
     pub(crate) async fn live(self) {
         let sim = &self.world.sim;
-        sim.pause(0, 15_000).await;
+        sim.pause(0, 8_000).await;
         let run = self.submit().await;
         let mut offset = 0;
         let cancel_at = (sim.below(5) == 0).then(|| sim.clock().monotonic() + sim.ms(0, 10_000));

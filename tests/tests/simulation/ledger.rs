@@ -1,6 +1,12 @@
 //! The ledger's model behind a disk that takes its time and fails, before the commit or after it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_gateway::ledger::{
@@ -14,11 +20,13 @@ use crate::sim::{Sim, short};
 pub(crate) struct SimLedger {
     pub(crate) sim: Sim,
     pub(crate) model: MemoryLedger,
+    /// The next insertion is committed and its answer lost.
+    pub(crate) lose_answer: AtomicBool,
 }
 
 impl SimLedger {
     pub(crate) fn new(sim: Sim) -> Arc<Self> {
-        Arc::new(Self { sim, model: MemoryLedger::new("sim") })
+        Arc::new(Self { sim, model: MemoryLedger::new("sim"), lose_answer: AtomicBool::new(false) })
     }
 
     /// A write: time passes before the commit and after it, and either may end in an error.
@@ -38,7 +46,7 @@ impl SimLedger {
             }
             let done = commit().await;
             self.sim.pause(0, 2).await;
-            if done.is_ok() && self.sim.strikes(8) {
+            if done.is_ok() && (self.lose_answer.swap(false, Ordering::Relaxed) || self.sim.strikes(8)) {
                 self.sim.count();
                 return Err(failed());
             }

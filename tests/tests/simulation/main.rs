@@ -15,8 +15,13 @@ mod net;
 mod sim;
 mod world;
 
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
 use longhaul_proto::faults;
-use world::{Judged, play};
+use world::{Judged, Trouble, play, play_with};
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
@@ -37,26 +42,52 @@ fn tell(seed: u64, judged: &Judged) -> String {
 fn every_seed_keeps_the_promises_and_can_be_replayed() {
     let first = setting("LONGHAUL_SIMULATION_SEED", 1);
     let seeds = setting("LONGHAUL_SIMULATION_SEEDS", 500);
-    let (mut runs, mut faults, mut all) = (0, 0, 0_u64);
-    for seed in first..first + seeds {
-        let judged = play(seed);
-        if setting("LONGHAUL_SIMULATION_TRACE", 0) > 0 {
-            println!("{}", judged.trace.join("\n"));
+    let next = AtomicU64::new(first);
+    let sum = Mutex::new((0, 0, 0_u64));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + seeds {
+                        break;
+                    }
+                    let judged = twice(seed);
+                    let mut sum = sum.lock().unwrap();
+                    *sum = (sum.0 + judged.runs, sum.1 + judged.faults, sum.2 ^ judged.hash.rotate_left(seed as u32));
+                    if seeds <= 20 || (seed + 1 - first).is_multiple_of(100) {
+                        println!("seed {seed}: hash {:016x}; so far {} runs, {} faults", judged.hash, sum.0, sum.1);
+                    }
+                }
+            });
         }
-        assert!(judged.wrong.is_empty(), "{}", tell(seed, &judged));
-        let again = play(seed);
-        if let Some(at) = judged.trace.iter().zip(&again.trace).position(|(a, b)| a != b) {
-            panic!("seed {seed} differs at line {at}: `{}` and then `{}`", judged.trace[at], again.trace[at]);
-        }
-        assert_eq!(judged.hash, again.hash, "seed {seed} is the same when it is played again");
-        runs += judged.runs;
-        faults += judged.faults;
-        all = all.rotate_left(5) ^ judged.hash;
-        if seeds <= 20 || (seed + 1 - first).is_multiple_of(100) {
-            println!("seed {seed}: hash {:016x}; so far {runs} runs, {faults} faults", judged.hash);
-        }
-    }
+    });
+    let (runs, faults, all) = sum.into_inner().unwrap();
     println!("{seeds} seeds from {first}: {runs} runs, {faults} faults, hash of all {all:016x}");
+}
+
+/// Plays a seed twice.
+fn twice(seed: u64) -> Judged {
+    let judged = play(seed);
+    if setting("LONGHAUL_SIMULATION_TRACE", 0) > 0 {
+        println!("{}", judged.trace.join("\n"));
+    }
+    assert!(judged.wrong.is_empty(), "{}", tell(seed, &judged));
+    let again = play(seed);
+    if let Some(at) = judged.trace.iter().zip(&again.trace).position(|(a, b)| a != b) {
+        panic!("seed {seed} differs at line {at}: `{}` and then `{}`", judged.trace[at], again.trace[at]);
+    }
+    assert_eq!(judged.hash, again.hash, "seed {seed} is the same when it is played again");
+    judged
+}
+
+/// A run whose record was committed and whose answer was lost has its keeper, and its caller is told of it.
+#[test]
+fn a_lost_answer_of_the_ledger_leaves_no_run_without_a_keeper() {
+    for seed in 1..=5 {
+        let judged = play_with(seed, Trouble::LostAnswer);
+        assert!(judged.wrong.is_empty(), "{}", tell(seed, &judged));
+    }
 }
 
 /// A deliberate bug is found within 200 seeds.

@@ -164,6 +164,11 @@ impl Net {
             *request.headers_mut() = parts.headers.clone();
             (request, bytes.clone())
         };
+        if method == "Run" && self.sim.strikes(200) {
+            // The connection goes down with the call that matters most.
+            self.sim.count();
+            conn.broken.cancel();
+        }
         let again = matches!(method.as_str(), "Run" | "Cancel" | "Revoke" | "Forget") && self.sim.strikes(60);
         if again {
             let (net, conn, method, request) = (self.clone(), conn.clone(), method.clone(), copy());

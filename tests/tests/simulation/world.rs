@@ -63,8 +63,22 @@ pub(crate) fn root() -> Principal {
     Principal { name: "root".to_owned(), scope: Scope::Operate }
 }
 
+/// What befalls a world.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Trouble {
+    /// Everything, as the seed has it.
+    Seeded,
+    /// The first run is recorded and the answer lost; nothing else.
+    LostAnswer,
+}
+
 /// Plays one seed in this thread.
 pub(crate) fn play(seed: u64) -> Judged {
+    play_with(seed, Trouble::Seeded)
+}
+
+/// Plays one seed with a certain trouble.
+pub(crate) fn play_with(seed: u64, trouble: Trouble) -> Judged {
     longhaul_proto::tasks::simulate();
     let memory = Path::new("/dev/shm");
     let mut folder = tempfile::Builder::new();
@@ -74,7 +88,7 @@ pub(crate) fn play(seed: u64) -> Judged {
     runtime.block_on(async {
         let sim = Sim::new(seed);
         let world = World::new(sim.clone(), folder.path());
-        let runs = world.live().await;
+        let runs = world.live(trouble).await;
         let (hash, trace, wrong) = sim.found();
         Judged { hash, trace, wrong, runs, faults: sim.counted() }
     })
@@ -100,7 +114,7 @@ impl World {
         })
     }
 
-    async fn live(self: &Arc<Self>) -> usize {
+    async fn live(self: &Arc<Self>, trouble: Trouble) -> usize {
         self.start_gateway().await;
         for at in 0..self.hosts.len() {
             self.start_agent(at);
@@ -109,7 +123,10 @@ impl World {
         let many: Vec<_> = (0..clients)
             .map(|n| self.sim.tasks().spawn(Client { world: self.clone(), n }.live()))
             .collect();
-        self.trouble().await;
+        match trouble {
+            Trouble::Seeded => self.trouble().await,
+            Trouble::LostAnswer => self.ledger.lose_answer.store(true, std::sync::atomic::Ordering::Relaxed),
+        }
         self.sim.end_faults();
         self.mend().await;
         let ended = tokio::time::timeout(QUIET, async {
@@ -132,9 +149,9 @@ impl World {
 
     /// What befalls them.
     async fn trouble(self: &Arc<Self>) {
-        let until = self.sim.clock().monotonic() + self.sim.ms(5_000, 40_000);
+        let until = self.sim.clock().monotonic() + self.sim.ms(3_000, 20_000);
         while self.sim.clock().monotonic() < until {
-            self.sim.pause(20, 2_500).await;
+            self.sim.pause(20, 1_500).await;
             self.sim.count();
             let at = usize::try_from(self.sim.below(self.hosts.len() as u64)).unwrap();
             match self.sim.below(12) {
@@ -154,7 +171,7 @@ impl World {
                 4 => self.hosts[at].kill_supervisor(),
                 5 | 6 => self.net.break_one(),
                 7 | 8 => {
-                    let (world, time) = (self.clone(), self.sim.ms(50, 25_000));
+                    let (world, time) = (self.clone(), self.sim.ms(50, 12_000));
                     self.sim.note(format_args!("part stata{at} for {} ms", time.as_millis()));
                     world.net.part("gateway", &format!("stata{at}"));
                     self.sim.tasks().spawn(async move {
@@ -214,13 +231,13 @@ impl World {
         let ms = Duration::from_millis;
         let options = Options {
             data: self.folder.clone(),
-            heartbeat: ms(500),
+            heartbeat: ms(1_000),
             silent_after: ms(3_000),
             lost_after: None,
             call_timeout: ms(4_000),
             backoff: (ms(50), ms(1_000)),
             tick: ms(300),
-            keep_spool: ms(4_000),
+            keep_spool: ms(2_000),
             sweep_every: ms(2_000),
             ..Options::default()
         };
@@ -280,21 +297,30 @@ impl World {
         }
     }
 
+    /// Whether some agent has more of a run than the proof that it began nothing.
+    fn has_spool(&self, run: RunId) -> bool {
+        let runs = |host: &Host| self.folder.join(&host.name).join("agent/runs");
+        self.hosts.iter().any(|host| runs(host).join(run.to_string()).join("submission.pb").exists())
+    }
+
     /// What must be so at the end.
     async fn judge(&self) {
         let Some(gateway) = self.gateway.lock().unwrap().clone() else { return self.sim.wrong("no gateway") };
-        // Long enough for the spools to be let go of.
-        tokio::time::sleep(Duration::from_secs(30)).await;
         let acknowledged = self.acknowledged.lock().unwrap().clone();
+        // Until the spools are let go of.
+        for _ in 0..60 {
+            if !acknowledged.iter().any(|run| self.has_spool(*run)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
         for run in acknowledged {
             let Ok(view) = gateway.runs.get(&root(), run).await else {
                 self.sim.wrong(format_args!("run {} was acknowledged and is not known", short(run)));
                 continue;
             };
             let read = gateway.runs.read(&root(), run, Stream::Log, 0, usize::MAX).await;
-            let spool = self.hosts.iter().any(|h| {
-                self.folder.join(&h.name).join("agent/runs").join(run.to_string()).join("submission.pb").exists()
-            });
+            let spool = self.has_spool(run);
             self.sim.story(run, |story| {
                 let wrong = |what: String| self.sim.wrong(format_args!("run {}: {what}", short(run)));
                 if !admissible(story, view.state) {
