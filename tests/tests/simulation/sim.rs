@@ -51,8 +51,6 @@ pub(crate) struct Story {
     pub(crate) orphaned: bool,
     /// The first end that somebody was told.
     pub(crate) told: Option<(RunState, Cause)>,
-    /// A right `Forget` came to its agent.
-    pub(crate) forgettable: bool,
 }
 
 struct Inner {
