@@ -84,12 +84,12 @@ pub async fn look(api: &Api, history: &History, name: &str, run: RunId, must_res
 /// Follows a run's log by server-sent events from its first byte to its last, at its own pace.
 pub async fn follow(api: Api, history: History, name: String, run: RunId, pace: Duration, heard: watch::Sender<String>) {
     loop {
-        let at = heard.borrow().len();
+        let (at, before) = (heard.borrow().len(), history.end(run));
         let path = format!("/api/v1/runs/{run}/events?stream=log&offset={at}");
         let opened = tokio::time::timeout(SHORT, api.request(Method::GET, &path).send()).await;
         if let Ok(Ok(response)) = opened
             && response.status().is_success()
-            && take(&history, &name, Events::new(response), pace, &heard).await
+            && take(&history, &name, Events::new(response), before, pace, &heard).await
         {
             return history.note(format!("follower of {name} has its end at {}", heard.borrow().len()));
         }
@@ -97,11 +97,12 @@ pub async fn follow(api: Api, history: History, name: String, run: RunId, pace: 
     }
 }
 
-/// `true` when the stream told the end.
+/// `true` when the stream told the end. It may tell what was so when it was opened.
 async fn take(
     history: &History,
     name: &str,
     mut events: Events,
+    before: Option<RunView>,
     pace: Duration,
     heard: &watch::Sender<String>,
 ) -> bool {
@@ -109,7 +110,6 @@ async fn take(
         let Ok(Some(event)) = tokio::time::timeout(SILENT, events.next()).await else { return false };
         if event.kind == "end" {
             if let Ok(view) = serde_json::from_str::<RunView>(&event.data) {
-                let before = history.end(view.run_id);
                 history.saw(name, &view, before, false);
                 return view.output_complete;
             }
