@@ -36,6 +36,9 @@ pub use active::{Scope, boot_id, bug, check, clock_offset_ms, enter, inherited, 
 /// The variable that tells a process its faults.
 pub const VARIABLE: &str = "LONGHAUL_FAULTS";
 
+/// Whether any of this is in this program.
+pub const PRESENT: bool = cfg!(feature = "faults");
+
 #[cfg(not(feature = "faults"))]
 mod absent {
     /// A named moment at which a test may stop, kill or delay this process.

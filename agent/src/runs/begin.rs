@@ -18,7 +18,9 @@ impl Owner {
     pub(super) async fn begin(&mut self, submission: wire::Submission, attempt: u32) -> Result<(), Refused> {
         self.usable().map_err(Refused::Io)?;
         match self.attempt() {
-            Some(seen) if seen.number > attempt && !faults::bug("lower_attempt_accepted") => return Err(Refused::Older { asked: attempt, seen: seen.number }),
+            Some(seen) if seen.number > attempt && !faults::bug("lower_attempt_accepted") => {
+                return Err(Refused::Older { asked: attempt, seen: seen.number });
+            }
             Some(seen) if seen.number == attempt => {
                 return match seen.kind {
                     AttemptKind::Started => Ok(()),

@@ -73,7 +73,9 @@ async fn record(
         // The same call again must not depend on any agent.
         let key = &checked.submission.key;
         match inner.ledger.by_key(&who.name, key).await.map_err(SubmitError::Ledger)? {
-            Some((run, body)) if body == checked.body || body == UNKNOWN_BODY => return earlier(inner, run, Joined::Key).await,
+            Some((run, body)) if body == checked.body || body == UNKNOWN_BODY => {
+                return earlier(inner, run, Joined::Key).await;
+            }
             Some((run, _)) => return Err(SubmitError::KeyTaken { key: key.clone(), run }),
             None => {}
         }

@@ -205,7 +205,8 @@ fn signal(signal: rustix::process::Signal) {
 /// Whether a deliberate bug is switched on.
 pub fn bug(name: &str) -> bool {
     with(|f| {
-        f.bugs.iter().any(|bug| bug == name) || f.dir.as_ref().is_some_and(|dir| dir.join(format!("bug.{name}")).exists())
+        f.bugs.iter().any(|bug| bug == name)
+            || f.dir.as_ref().is_some_and(|dir| dir.join(format!("bug.{name}")).exists())
     })
 }
 

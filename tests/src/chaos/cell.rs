@@ -144,8 +144,8 @@ const CANCELLING: Moment = at("cancelling", Side::Agent, "supervisor.after_endin
 const TIMING_OUT: Moment = at("timing out", Side::Agent, "supervisor.after_ending", Focus::TimedOut);
 
 use Fault::{
-    ClockJump, Cut, Delay, Failing, Full, HalfOpen, HostGone, HostLost, Kill, LateRun, LedgerLost, LedgerOld, Partition, RestartBoth,
-    SlowClients, Stop, Terminate,
+    ClockJump, Cut, Delay, Failing, Full, HalfOpen, HostGone, HostLost, Kill, LateRun, LedgerLost, LedgerOld,
+    Partition, RestartBoth, SlowClients, Stop, Terminate,
 };
 
 const NO_SPACE: &str = "enospc";
@@ -239,7 +239,9 @@ impl Cell {
     pub fn admits(&self, in_focus: bool, state: RunState, cause: Cause) -> bool {
         match self.fault {
             // Dead between the mark and the spawn: nothing began, and nothing proves it.
-            Kill(Who::Supervisor) if self.moment == SPAWNING => (state, cause) == (RunState::Errored, Cause::Incomplete),
+            Kill(Who::Supervisor) if self.moment == SPAWNING => {
+                (state, cause) == (RunState::Errored, Cause::Incomplete)
+            }
             Kill(Who::Stata) => in_focus && (state, cause) == (RunState::Errored, Cause::Killed),
             HostLost { .. } | HostGone => (state, cause) == (RunState::Errored, Cause::HostRebooted),
             _ => false,
@@ -263,7 +265,8 @@ impl Cell {
 
     /// Whether submissions may be refused for a while, since they cannot be recorded.
     pub fn ledger_fails(&self) -> bool {
-        matches!(self.fault, Full(Side::Gateway)) || matches!(self.fault, Failing(_, check, _) if check.starts_with("ledger."))
+        matches!(self.fault, Full(Side::Gateway))
+            || matches!(self.fault, Failing(_, check, _) if check.starts_with("ledger."))
     }
 
     /// Whether the moment belongs to the very process that the fault strikes, so that it can do it to itself.

@@ -82,7 +82,14 @@ pub async fn look(api: &Api, history: &History, name: &str, run: RunId, must_res
 }
 
 /// Follows a run's log by server-sent events from its first byte to its last, at its own pace.
-pub async fn follow(api: Api, history: History, name: String, run: RunId, pace: Duration, heard: watch::Sender<String>) {
+pub async fn follow(
+    api: Api,
+    history: History,
+    name: String,
+    run: RunId,
+    pace: Duration,
+    heard: watch::Sender<String>,
+) {
     loop {
         let (at, before) = (heard.borrow().len(), history.end(run));
         let path = format!("/api/v1/runs/{run}/events?stream=log&offset={at}");

@@ -53,7 +53,8 @@ pub async fn judge(trial: &mut Trial) {
     if let Some(list) = get::<RunList>(trial, "/api/v1/runs?limit=100").await {
         let refused = trial.answer.borrow().as_ref().is_some_and(|a| not_recorded(trial, a));
         let expected = trial.jobs.len() + usize::from(!refused);
-        let superseded = |r: &&RunView| r.message.as_deref().is_some_and(|m| m.contains("the same call was made before"));
+        let superseded =
+            |r: &&RunView| r.message.as_deref().is_some_and(|m| m.contains("the same call was made before"));
         let second = list.runs.iter().filter(superseded).count();
         if list.runs.len() != expected + second || (second > 0 && !trial.cell.may_forget()) {
             let ids: Vec<_> = list.runs.iter().map(|r| format!("{} {:?} {}", r.run_id, r.args, r.state)).collect();
@@ -100,7 +101,9 @@ async fn unrest(trial: &Trial) -> Option<String> {
             return Some(format!("seats are held: {:?}", hosts.pools));
         }
         Some(hosts) if hosts.hosts.iter().all(|h| h.state == "up") => {}
-        Some(hosts) => return Some(format!("the agent is {:?}", hosts.hosts.iter().map(|h| &h.state).collect::<Vec<_>>())),
+        Some(hosts) => {
+            return Some(format!("the agent is {:?}", hosts.hosts.iter().map(|h| &h.state).collect::<Vec<_>>()));
+        }
         None => return Some("the gateway does not answer".into()),
     }
     let left = trial.site.of_runs();
@@ -130,7 +133,11 @@ async fn one(trial: &Trial, name: &str, view: &RunView) {
     }
     let log = trial.site.log(view.run_id);
     if trial.heard[name].borrow().as_bytes() != log {
-        history.wrong(differ(&format!("what the follower of {name} heard"), trial.heard[name].borrow().as_bytes(), &log));
+        history.wrong(differ(
+            &format!("what the follower of {name} heard"),
+            trial.heard[name].borrow().as_bytes(),
+            &log,
+        ));
     }
     let console = fs::read(trial.site.spool(view.run_id).join("console")).unwrap_or_default();
     for (stream, truth) in [("log", &log), ("console", &console)] {
@@ -164,7 +171,8 @@ async fn answer(trial: &Trial) {
     if trial.cell.may_forget() && ran == 1 && text.contains("the same call was made before") {
         return;
     }
-    if is_error && !rebooted || (!is_error && !(ran == 1 && text.contains(&format!("{BY_MCP} line 1 of")))) {
+    let whole = ran == 1 && text.contains(&format!("{BY_MCP} line 1 of"));
+    if !(if is_error { rebooted } else { whole }) {
         trial.history.wrong(format!("the call (which ran {ran} times) was answered with: {text}"));
     }
 }

@@ -81,11 +81,8 @@ pub async fn call(trial: &mut Trial, stale: Stale) {
             let (_, mut submission) = code(super::trial::BEFORE);
             submission.run_id = run.to_string();
             for attempt in [1, 2] {
-                let request = wire::RunRequest {
-                    submission: Some(submission.clone()),
-                    attempt,
-                    cluster_id: cluster_id.clone(),
-                };
+                let request =
+                    wire::RunRequest { submission: Some(submission.clone()), attempt, cluster_id: cluster_id.clone() };
                 let answer = caller.client.run(caller.with(request)).await;
                 if attempt == 2 && answer.is_ok() {
                     trial.history.wrong("a second attempt of a run that had begun was taken");

@@ -186,7 +186,6 @@ impl Site {
 
     /// The processes of runs: supervisors, engines, and what these left.
     pub fn of_runs(&self) -> Vec<Found> {
-
         let commands: Vec<&str> = vec![" gateway --listen", " agent --engine"];
 
         processes::below(self.lab.path())

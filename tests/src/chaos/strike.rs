@@ -46,9 +46,9 @@ pub async fn strike(trial: &mut Trial, held: Option<(Side, &'static str)>) {
             let lost = trial
                 .site
                 .wait(PATIENCE, async |_| match history.run(FOCUS) {
-                    Some(run) => clients::look(&api, &history, FOCUS, run, true)
-                        .await
-                        .is_some_and(|v| v.state == RunState::Lost),
+                    Some(run) => {
+                        clients::look(&api, &history, FOCUS, run, true).await.is_some_and(|v| v.state == RunState::Lost)
+                    }
                     None => false,
                 })
                 .await;
@@ -252,9 +252,8 @@ async fn ledger_lost(trial: &mut Trial) {
     let _ = fs::copy(&credentials, &kept);
     trial.site.restart(Side::Gateway).await;
     let words = trial.site.lab.path().join("logs/gateway.log");
-    let refused = async |_: &Site| {
-        fs::read_to_string(&words).is_ok_and(|text| text.contains("belongs to another gateway"))
-    };
+    let refused =
+        async |_: &Site| fs::read_to_string(&words).is_ok_and(|text| text.contains("belongs to another gateway"));
     if !trial.site.wait(PATIENCE, refused).await {
         trial.history.wrong("an agent of another ledger was not refused");
     }
@@ -284,7 +283,8 @@ async fn partition(trial: &mut Trial) {
         trial.site.lab.open_gate(name);
     }
     let runs = trial.history.runs();
-    let ended = async |site: &Site| runs.values().all(|run| lab::json(&site.spool(*run).join("outcome.json")).is_some());
+    let ended =
+        async |site: &Site| runs.values().all(|run| lab::json(&site.spool(*run).join("outcome.json")).is_some());
     if !trial.site.wait(PATIENCE, ended).await {
         trial.history.wrong("the runs did not end in the partition");
     }
@@ -292,7 +292,7 @@ async fn partition(trial: &mut Trial) {
     pause(trial, 800).await;
     for (name, run) in &runs {
         let view = clients::look(&trial.site.api, &trial.history, name, *run, true).await;
-        if !view.is_some_and(|v| v.agent_silent_for.is_some()) {
+        if view.is_none_or(|v| v.agent_silent_for.is_none()) {
             trial.history.wrong(format!("nobody says that the agent of {name} is silent"));
         }
     }
