@@ -77,6 +77,10 @@ pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io
         artifacts: plan.as_ref().map(|p| artifacts(spool, p, exit.started_at_ms)).unwrap_or_default(),
         view: view.map(|v| (v.start, v.end)),
     };
+    // Whoever wrote here is done or dead; a supervisor that was killed left its things.
+    if let Err(error) = spool.clear() {
+        tracing::warn!(run = %spool.run(), %error, "temporary files of the run stay");
+    }
     faults::point("agent.before_outcome");
     spool.write(&spool.outcome(), &record)?;
     faults::point("agent.after_outcome");

@@ -222,6 +222,20 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this is a name under which [`replace`] or [`create_exclusive`] writes in some other process: left over when
+/// that process is known to be dead.
+pub fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let mut parts = name.rsplit('.');
+    let writer = match parts.next() {
+        Some("tmp") => parts.next(),
+        // `NAME.PID.ThreadId(N).new`
+        Some("new") => parts.nth(1),
+        _ => None,
+    };
+    writer.and_then(|pid| pid.parse().ok()).is_some_and(|pid: u32| pid != std::process::id())
+}
+
 fn folder_of(path: &Path) -> io::Result<&Path> {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Ok(Path::new(".")),
@@ -259,6 +273,22 @@ mod tests {
         assert_eq!(fs::read(path("attempt-1")).unwrap(), b"started\n");
         assert_eq!(fs::read(path("request")).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn unfinished_names_are_told_from_others() {
+        let mine = std::process::id();
+        for (name, want) in [
+            ("exit.json.1.tmp".to_owned(), true),
+            ("attempt-1.1.ThreadId(5).new".to_owned(), true),
+            (format!("exit.json.{mine}.tmp"), false),
+            (format!("attempt-1.{mine}.ThreadId(5).new"), false),
+            ("exit.json".to_owned(), false),
+            ("results.new".to_owned(), false),
+            ("tmp".to_owned(), false),
+        ] {
+            assert_eq!(is_unfinished(Path::new(&name)), want, "{name}");
+        }
     }
 
     #[test]

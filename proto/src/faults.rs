@@ -9,7 +9,7 @@
 //! point=NAME:ACTION      what happens when NAME is passed; in each process that has the variable, once
 //! bug=NAME               a deliberate bug is on
 //! dir=FOLDER             the same from outside, at any time: the file FOLDER/NAME holds an action; it is renamed to
-//!                        NAME.fired by the process that takes it, so that one process does it, and once.
+//!                        NAME.fired (with its pid) by the process that takes it: one does it, and once.
 //!                        FOLDER/bug.NAME switches a bug on
 //! boot=FILE              the host's boot id is the content of FILE
 //! clock=FILE             wall time is off by the content of FILE, milliseconds; read at every look at the clock
@@ -71,6 +71,9 @@ pub use active::{Scope, boot_id, bug, check, clock_offset_ms, enter, inherited, 
 
 /// The variable that tells a process its faults.
 pub const VARIABLE: &str = "LONGHAUL_FAULTS";
+
+/// Whether any of this is in this program.
+pub const PRESENT: bool = cfg!(feature = "faults");
 
 #[cfg(not(feature = "faults"))]
 mod absent {

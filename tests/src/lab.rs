@@ -111,7 +111,8 @@ impl Lab {
         self.work().join("examples")
     }
 
-    fn spec<S: AsRef<OsStr>>(&self, name: &str, args: impl IntoIterator<Item = S>) -> Spec {
+    /// How a process of this lab is started: its program with these arguments, its log by `name`.
+    pub fn spec<S: AsRef<OsStr>>(&self, name: &str, args: impl IntoIterator<Item = S>) -> Spec {
         Spec {
             program: self.program.clone(),
             args: args.into_iter().map(|a| a.as_ref().to_owned()).collect(),

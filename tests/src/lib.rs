@@ -16,6 +16,7 @@
 
 pub mod api;
 pub mod bench;
+pub mod chaos;
 pub mod daemon;
 pub mod do_files;
 pub mod lab;

@@ -8,7 +8,7 @@ use super::{Facts, owner::Owner};
 use crate::{
     os,
     source::Problem,
-    spool::{AttemptKind, Exit, OutcomeRecord, Plan, Running, Started},
+    spool::{AttemptKind, Exit, OutcomeRecord, Plan, Running, Spool, Started},
     supervisor::file_facts,
 };
 
@@ -41,13 +41,17 @@ impl Owner {
             Err(error) => return self.trouble(&error),
         };
         let Some(attempt) = attempt else { return self.status.send_modify(|status| status.read = true) };
-        let cluster_id = submission.map(|s| s.cluster_id).unwrap_or_default();
+        if attempt.kind == AttemptKind::Revoked || outcome.is_some() {
+            // Nobody else writes here; an agent before us may have been killed while it did.
+            let _ = self.blocking(Spool::clear_unfinished).await;
+        }
+        let asked = submission.as_ref().map(Facts::asked).unwrap_or_default();
         self.status.send_modify(|status| {
             status.attempt = attempt.number;
             status.revoked = attempt.kind == AttemptKind::Revoked;
             status.facts = Arc::new(match &plan {
-                Some(plan) => Facts::of(plan, &cluster_id),
-                None => Facts { cluster_id, ..Facts::default() },
+                Some(plan) => asked.planned(plan),
+                None => asked,
             });
         });
         if let Some(outcome) = outcome {

@@ -18,7 +18,9 @@ impl Owner {
     pub(super) async fn begin(&mut self, submission: wire::Submission, attempt: u32) -> Result<(), Refused> {
         self.usable().map_err(Refused::Io)?;
         match self.attempt() {
-            Some(seen) if seen.number > attempt && !faults::bug("lower_attempt_accepted") => return Err(Refused::Older { asked: attempt, seen: seen.number }),
+            Some(seen) if seen.number > attempt && !faults::bug("lower_attempt_accepted") => {
+                return Err(Refused::Older { asked: attempt, seen: seen.number });
+            }
             Some(seen) if seen.number == attempt => {
                 return match seen.kind {
                     AttemptKind::Started => Ok(()),
@@ -73,7 +75,7 @@ impl Owner {
     /// Lays out the run and starts its supervisor. What goes wrong is the run's end, told like any other.
     pub(super) async fn start(&mut self, submission: wire::Submission, attempt: u32) {
         let context = Arc::clone(&self.context);
-        let cluster_id = submission.cluster_id.clone();
+        let asked = Facts::asked(&submission);
         let begun = self.blocking(move |spool| {
             let prepared = context.preparer.prepare(spool, &submission, attempt);
             faults::point("agent.before_supervisor");
@@ -81,13 +83,11 @@ impl Owner {
         });
         match begun.await {
             Ok(Ok((plan, started))) => {
-                self.status.send_modify(|status| status.facts = Arc::new(Facts::of(&plan, &cluster_id)));
+                self.status.send_modify(|status| status.facts = Arc::new(asked.planned(&plan)));
                 self.supervised(started);
             }
             Ok(Err(problem)) => {
-                self.status.send_modify(|status| {
-                    status.facts = Arc::new(Facts { cluster_id, ..Facts::default() });
-                });
+                self.status.send_modify(|status| status.facts = Arc::new(asked));
                 self.never_began(attempt, problem).await;
             }
             Err(error) => {

@@ -24,17 +24,32 @@ pub struct Facts {
     pub profile_ran: bool,
     /// The ledger that asked.
     pub cluster_id: String,
+    /// Who asked.
+    pub principal: String,
+    /// The key of the request; empty = none.
+    pub key: String,
 }
 
 impl Facts {
-    pub(super) fn of(plan: &Plan, cluster_id: &str) -> Self {
+    /// What the request says.
+    pub(super) fn asked(submission: &wire::Submission) -> Self {
+        Self {
+            cluster_id: submission.cluster_id.clone(),
+            principal: submission.principal.clone(),
+            key: submission.key.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// With what the plan says.
+    pub(super) fn planned(self, plan: &Plan) -> Self {
         Self {
             engine: plan.engine.clone(),
             engine_note: plan.engine_note.clone(),
             working_dir: plan.working_dir.to_string_lossy().into_owned(),
             code_sha256: plan.code_sha256.clone(),
             profile_ran: plan.profile.is_some(),
-            cluster_id: cluster_id.to_owned(),
+            ..self
         }
     }
 }
@@ -84,6 +99,8 @@ impl Status {
             state: self.state().to_wire() as i32,
             outcome: self.outcome.as_ref().map(|o| o.to_wire()),
             cluster_id: self.facts.cluster_id.clone(),
+            principal: self.facts.principal.clone(),
+            key: self.facts.key.clone(),
         })
     }
 

@@ -266,6 +266,31 @@ impl Spool {
         let _ = fs::remove_file(self.reserve());
     }
 
+    /// Removes what is of no use after the end: temporary files, the reserve, and names under which somebody was writing
+    /// when he was killed. Only for whoever knows that nobody writes here any more.
+    ///
+    /// # Errors
+    /// When temporary files cannot be removed or the folder cannot be listed.
+    pub fn clear(&self) -> io::Result<()> {
+        self.release_reserve();
+        self.clear_unfinished()?;
+        durable::remove_folder(&self.tmp())
+    }
+
+    /// Removes names under which other processes were writing when they were killed.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn clear_unfinished(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if durable::is_unfinished(&path) {
+                let _ = fs::remove_file(path);
+            }
+        }
+        Ok(())
+    }
+
     /// Lets go of everything: first out of the way under another name, so that a crash leaves no half of it.
     ///
     /// # Errors

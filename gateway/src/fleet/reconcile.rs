@@ -12,9 +12,11 @@ use longhaul_proto::{
     wire::{self, Verdict, run_event::Event, submission::Source},
 };
 
+use tokio::sync::oneshot;
+
 use super::{Seat, floor::pool_name, placement::Need};
 use crate::{
-    ledger::{Dedupe, LedgerError, NewRun, Record},
+    ledger::{Dedupe, LedgerError, NewRun, Record, UNKNOWN_BODY},
     runs::{Inner, active::Command, submit::new_record},
 };
 
@@ -39,7 +41,10 @@ pub(super) async fn verdicts(
         let ended = state.is_some_and(RunState::is_end);
         match inner.ledger.get(run).await? {
             None if summary.revoked => {}
-            None => import(inner, info, run, ended),
+            None => {
+                supersede(inner, summary, run).await?;
+                import(inner, info, run, ended);
+            }
             Some(record) if !record.state.is_end() => {
                 if let Some(wish) = record.cancel.as_ref().filter(|_| !ended && record.agent_id == info.agent_id) {
                     verdict.verdict = Verdict::Cancel.into();
@@ -95,6 +100,22 @@ async fn adopt(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, attempt: 
     let _ = active.mailbox.send(Command::Adopt { agent_id, host, pool, attempt }).await;
 }
 
+/// A ledger that was put back does not know the call of this run, and may have recorded it a second time meanwhile.
+async fn supersede(inner: &Arc<Inner>, summary: &wire::RunSummary, run: RunId) -> Result<(), LedgerError> {
+    if summary.key.is_empty() {
+        return Ok(());
+    }
+    let Some((second, _)) = inner.ledger.by_key(&summary.principal, &summary.key).await? else { return Ok(()) };
+    let Some(active) = inner.table.get(second).filter(|_| second != run) else { return Ok(()) };
+    let (reply, done) = oneshot::channel();
+    if active.mailbox.send(Command::Supersede { by: run, reply }).await.is_ok() {
+        tracing::warn!(%run, %second, "a call was recorded twice; the run that an agent has stays");
+        // Before the agent is given anything. An error: it had begun, or has ended.
+        let _ = done.await;
+    }
+    Ok(())
+}
+
 fn import(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, ended: bool) {
     if !inner.table.importing(run) {
         return;
@@ -135,11 +156,21 @@ async fn fetch(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, seat: Opt
     if record.created_ms == 0 {
         record.created_ms = inner.deps.clock.unix_ms();
     }
-    let new = NewRun { record: record.clone(), submission, key: None, dedupe: Dedupe::default() };
-    if let Err(error) = inner.ledger.insert(new).await {
-        // It may be there all the same: the answer was lost, now or at an earlier try.
-        let there = inner.ledger.get(run).await.ok().flatten();
-        record = there.filter(|r| !r.state.is_end()).ok_or_else(|| error.to_string())?;
+    // The same call made again is this run, whatever the ledger has forgotten.
+    let key = (!submission.key.is_empty()).then(|| (submission.key.clone(), UNKNOWN_BODY.to_owned()));
+    let new = NewRun { record: record.clone(), submission, key, dedupe: Dedupe::default() };
+    loop {
+        match inner.ledger.insert(new.clone()).await {
+            Ok(_) => break,
+            // It is there already: a commit that failed only in its answer.
+            Err(LedgerError::LostRace(_)) => break,
+            Err(LedgerError::Storage(error)) => {
+                tracing::error!(%run, %error, "cannot record an imported run; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(inner.options.backoff.1);
+            }
+            Err(error) => return Err(error.to_string()),
+        }
     }
     inner.keep(record, None, seat, Vec::new());
     Ok(())

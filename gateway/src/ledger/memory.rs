@@ -55,10 +55,10 @@ impl MemoryLedger {
 impl State {
     fn insert(&mut self, new: NewRun) -> Result<Inserted, LedgerError> {
         let run = new.record.run;
-        if let Some((key, body)) = &new.key
+        if let Some((key, body)) = new.key.as_ref().filter(|_| !new.record.detail.imported)
             && let Some((earlier, made_by)) = self.keys.get(&(new.record.principal.clone(), key.clone()))
         {
-            return if made_by == body {
+            return if made_by == body || made_by == super::UNKNOWN_BODY {
                 Ok(Inserted::Joined(*earlier, Joined::Key))
             } else {
                 Err(LedgerError::KeyTaken(*earlier))

@@ -25,6 +25,9 @@ pub use record::{
     TransitionRow,
 };
 
+/// Stands for the digest of a request that is not known any more: the key alone says that it is the same call.
+pub(crate) const UNKNOWN_BODY: &str = "";
+
 /// What a ledger answers with.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;
 

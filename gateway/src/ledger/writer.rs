@@ -11,7 +11,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    AgentRecord, CancelWish, Inserted, LedgerError, Memo, NewRun, TokenRecord, Transition,
+    AgentRecord, CancelWish, Inserted, LedgerError, Memo, NewRun, TokenRecord, Transition, UNKNOWN_BODY,
     sqlite::{is_active, mode_word},
 };
 
@@ -90,19 +90,33 @@ impl Writer {
 
     /// Does all jobs in one transaction and answers them; at an error none is done and all are still there.
     async fn batch(&mut self, jobs: &mut Vec<Job>) -> Result<(), sqlx::Error> {
-        let mut tx = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-        let mut came = Vec::with_capacity(jobs.len());
-        for job in jobs.iter() {
-            came.push(apply(&mut tx, &job.op).await?);
-        }
-        faults::check("ledger.before_commit")?;
-        tx.commit().await?;
-        faults::check("ledger.after_commit")?;
+        let came = match self.transact(jobs).await {
+            Ok(came) => came,
+            Err(error) => {
+                // SQLite has rolled back by itself after some errors, such as a full disk; then this fails, and all is
+                // well. So transactions are ours to count: whoever counts for us would wait for this one for ever.
+                let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
+                return Err(error);
+            }
+        };
         for (job, result) in jobs.drain(..).zip(came) {
             // A caller that went away has nothing to be told; what it asked for is done all the same.
             let _ = job.answer.send(result);
         }
         Ok(())
+    }
+
+    async fn transact(&mut self, jobs: &[Job]) -> Result<Vec<Result<Done, LedgerError>>, sqlx::Error> {
+        let db = &mut self.connection;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await?;
+        let mut came = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            came.push(apply(db, &job.op).await?);
+        }
+        faults::check("ledger.before_commit")?;
+        sqlx::query("COMMIT").execute(&mut *db).await?;
+        faults::check("ledger.after_commit")?;
+        Ok(came)
     }
 }
 
@@ -210,7 +224,7 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
 async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Came {
     let record = &new.record;
     let run = record.run.to_string();
-    if let Some((key, body)) = &new.key {
+    if let Some((key, body)) = new.key.as_ref().filter(|_| !record.detail.imported) {
         let row = sqlx::query("SELECT run, body FROM keys WHERE principal = ? AND key = ?")
             .bind(&record.principal)
             .bind(key)
@@ -221,7 +235,7 @@ async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Came {
                 Ok(earlier) => earlier,
                 Err(error) => return Ok(Err(error)),
             };
-            let same = row.try_get::<&str, _>(1)? == body;
+            let same = [body.as_str(), UNKNOWN_BODY].contains(&row.try_get::<&str, _>(1)?);
             return Ok(if same {
                 Ok(Done::Inserted(Inserted::Joined(earlier, Joined::Key)))
             } else {
@@ -308,7 +322,8 @@ async fn equal(db: &mut SqliteConnection, new: &NewRun) -> Result<Option<(String
 /// A key names the run that answered it, also when that was an earlier one: the same call stays the same run.
 async fn remember_key(db: &mut SqliteConnection, new: &NewRun, run: &str) -> Result<(), sqlx::Error> {
     if let Some((key, body)) = &new.key {
-        sqlx::query("INSERT INTO keys(principal, key, run, body) VALUES (?, ?, ?, ?)")
+        // An imported run is older than whatever has its key now.
+        sqlx::query("INSERT OR REPLACE INTO keys(principal, key, run, body) VALUES (?, ?, ?, ?)")
             .bind(&new.record.principal)
             .bind(key)
             .bind(run)
@@ -393,4 +408,43 @@ async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32) -> Came {
 
 fn run_of(text: &str) -> Result<RunId, LedgerError> {
     text.parse().map_err(|_| LedgerError::Broken(format!("run id {text}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full disk makes SQLite roll back by itself; the next write must not find itself in a transaction.
+    #[tokio::test]
+    async fn a_full_database_can_be_written_again_when_there_is_room() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        super::super::schema::migrate(&mut connection).await.unwrap();
+        let pages: i64 = sqlx::query("PRAGMA page_count").fetch_one(&mut connection).await.unwrap().get(0);
+        let limit = async |db: &mut SqliteConnection, pages: i64| {
+            sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"))).execute(db).await.unwrap();
+        };
+        let (_sender, inbox) = mpsc::channel(1);
+        let mut writer = Writer::new(connection, inbox);
+        let job = || {
+            let (answer, answered) = oneshot::channel();
+            let memo = Memo {
+                kind: "large".into(),
+                name: "one".into(),
+                principal: "ada".into(),
+                created_ms: 1,
+                body: "x".repeat(1 << 20),
+            };
+            (vec![Job { op: Op::MemoPut(memo), answer }], answered)
+        };
+        limit(&mut writer.connection, pages).await;
+        for _ in 0..2 {
+            let (mut jobs, _answered) = job();
+            let error = writer.batch(&mut jobs).await.unwrap_err();
+            assert!(error.to_string().contains("full"), "{error}");
+        }
+        limit(&mut writer.connection, pages + 10_000).await;
+        let (mut jobs, answered) = job();
+        writer.batch(&mut jobs).await.unwrap();
+        assert_eq!(answered.await.unwrap().unwrap(), Done::Nothing);
+    }
 }

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Cancel { by: String, mode: CancelMode, reply: Reply },
     /// An operator says that its agent will never return.
     DeclareDead { by: String, reply: Reply },
+    /// The same call was made before, and an agent has that run: this one need not begin.
+    Supersede { by: RunId, reply: oneshot::Sender<()> },
     /// An agent holds an attempt that the ledger does not know of.
     Adopt { agent_id: String, host: String, pool: String, attempt: u32 },
 }

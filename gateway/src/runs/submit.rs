@@ -21,15 +21,15 @@ use super::{
 use crate::{
     auth::principal::Principal,
     fleet::Seat,
-    ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record},
+    ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY},
     metrics::count,
 };
 
 /// Code up to this size stays in memory until it is dispatched; larger code is read from the ledger then, so that a
 /// long queue of bundles is not a long queue in memory. Bytes.
 const KEEP_IN_MEMORY: usize = 64 * 1024;
-/// Between two looks whether a run was recorded.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Between two questions to a ledger that cannot be read.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// What a caller is told to wait when a limit is reached, seconds.
 const RETRY_AFTER: u32 = 30;
 
@@ -73,7 +73,9 @@ async fn record(
         // The same call again must not depend on any agent.
         let key = &checked.submission.key;
         match inner.ledger.by_key(&who.name, key).await.map_err(SubmitError::Ledger)? {
-            Some((run, body)) if body == checked.body => return earlier(inner, run, Joined::Key).await,
+            Some((run, body)) if body == checked.body || body == UNKNOWN_BODY => {
+                return earlier(inner, run, Joined::Key).await;
+            }
             Some((run, _)) => return Err(SubmitError::KeyTaken { key: key.clone(), run }),
             None => {}
         }
@@ -116,43 +118,43 @@ async fn record(
 async fn insert(inner: &Arc<Inner>, new: NewRun, fit: Vec<String>) -> Result<Submitted, SubmitError> {
     let (record, submission, key) = (new.record.clone(), new.submission.clone(), new.submission.key.clone());
     faults::point("submit.before_commit");
-    match inner.ledger.insert(new).await {
-        Ok(Inserted::New) => {
-            faults::point("submit.after_commit");
-            count(&inner.metrics.submitted);
-            let small = code_len(&submission) <= KEEP_IN_MEMORY;
-            let run = view(&record, &Live::default());
-            inner.keep(record, small.then_some(submission), None, fit);
-            Ok(Submitted { run, joined: None })
-        }
+    let inserted = inner.ledger.insert(new).await;
+    faults::point("submit.after_commit");
+    match inserted {
+        // A commit that failed only in its answer was tried again, and found itself.
+        Ok(Inserted::Joined(run, _)) if run == record.run => Ok(begin(inner, record, submission, fit)),
+        Ok(Inserted::New) => Ok(begin(inner, record, submission, fit)),
         Ok(Inserted::Joined(run, why)) => earlier(inner, run, why).await,
         Err(LedgerError::KeyTaken(run)) => Err(SubmitError::KeyTaken { key, run }),
-        // A commit whose answer was lost looks like a failure: a run that is there must have its keeper, and its caller.
         Err(error) => match inner.ledger.get(record.run).await {
-            Ok(Some(record)) => {
-                let run = view(&record, &Live::of(&record));
-                inner.keep(record, None, None, fit);
-                Ok(Submitted { run, joined: None })
-            }
+            Ok(Some(_)) => Ok(begin(inner, record, submission, fit)),
             Ok(None) => Err(SubmitError::Ledger(error)),
             Err(_) => {
-                inner.deps.tasks.spawn_until_stop(settle(inner.clone(), record.run, fit));
+                // It may be there, and a run that is there must have a keeper.
+                inner.deps.tasks.spawn_until_stop(keep_if_there(inner.clone(), record.run));
                 Err(SubmitError::Unsettled(error))
             }
         },
     }
 }
 
-/// Finds out, as soon as the ledger can be read again, whether a run was recorded, and keeps it if so.
-async fn settle(inner: Arc<Inner>, run: RunId, fit: Vec<String>) {
+/// Gives a run that is recorded its keeper.
+fn begin(inner: &Arc<Inner>, record: Record, submission: wire::Submission, fit: Vec<String>) -> Submitted {
+    count(&inner.metrics.submitted);
+    let small = code_len(&submission) <= KEEP_IN_MEMORY;
+    let run = view(&record, &Live::default());
+    inner.keep(record, small.then_some(submission), None, fit);
+    Submitted { run, joined: None }
+}
+
+/// Asks until the ledger can tell whether the run is there.
+async fn keep_if_there(inner: Arc<Inner>, run: RunId) {
     loop {
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(ASK_AGAIN).await;
         match inner.ledger.get(run).await {
-            Ok(Some(record)) if !record.state.is_end() => return inner.keep(record, None, None, fit),
+            Ok(Some(record)) if !record.state.is_end() => return inner.keep(record, None, None, Vec::new()),
             Ok(_) => return,
-            Err(error) => {
-                tracing::warn!(%run, error = &error as &dyn std::error::Error, "whether a run was recorded is not known yet");
-            }
+            Err(_) => {}
         }
     }
 }

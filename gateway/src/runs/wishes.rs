@@ -98,6 +98,17 @@ impl Keeper {
                 let _ = reply.send(Ok(view(&self.record, &self.live)));
                 Err(Left::Moved)
             }
+            Command::Supersede { by, reply } => {
+                if self.record.state != RunState::Queued || self.record.attempt > 0 {
+                    return Ok(());
+                }
+                self.record.detail.message = format!(
+                    "the same call was made before, and its run {by} was found with an agent: look there; nothing was run here"
+                );
+                self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await?;
+                let _ = reply.send(());
+                Err(Left::Moved)
+            }
             Command::Adopt { agent_id, host, pool, attempt } => {
                 if self.record.state != RunState::Queued || attempt <= self.record.attempt {
                     return Ok(());

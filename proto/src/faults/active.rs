@@ -105,7 +105,7 @@ fn taken(dir: &Path, name: &str) -> Option<Act> {
     let text = fs::read_to_string(&path).ok()?;
     let action = Action::parse(&text)?;
     if action.every_later && action.passing == 1 {
-        let _ = fs::write(dir.join(format!("{name}.fired")), &text);
+        let _ = fs::write(dir.join(format!("{name}.fired")), std::process::id().to_string());
         return Some(action.act);
     }
     let aside = dir.join(format!("{name}.{}.taken", std::process::id()));
@@ -117,6 +117,8 @@ fn taken(dir: &Path, name: &str) -> Option<Act> {
         let _ = fs::rename(&aside, &path);
         return None;
     }
+    // Who it was is for the test to know.
+    let _ = fs::write(&aside, std::process::id().to_string());
     let _ = fs::rename(&aside, dir.join(format!("{name}.fired")));
     Some(action.act)
 }
@@ -203,7 +205,8 @@ fn signal(signal: rustix::process::Signal) {
 /// Whether a deliberate bug is switched on.
 pub fn bug(name: &str) -> bool {
     with(|f| {
-        f.bugs.iter().any(|bug| bug == name) || f.dir.as_ref().is_some_and(|dir| dir.join(format!("bug.{name}")).exists())
+        f.bugs.iter().any(|bug| bug == name)
+            || f.dir.as_ref().is_some_and(|dir| dir.join(format!("bug.{name}")).exists())
     })
 }
 

@@ -511,6 +511,12 @@ pub struct RunSummary {
     pub outcome: ::core::option::Option<Outcome>,
     #[prost(string, tag = "6")]
     pub cluster_id: ::prost::alloc::string::String,
+    /// who asked, and the key of the request: so that a ledger that does not know the run
+    #[prost(string, tag = "7")]
+    pub principal: ::prost::alloc::string::String,
+    /// knows at once that the same call made again is this run
+    #[prost(string, tag = "8")]
+    pub key: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InspectRequest {

@@ -1,0 +1,207 @@
+//! The one oracle: waits for quiet, then says what is wrong.
+//!
+//! - an acknowledged id resolves;
+//! - a do-file ran once at most, by its own count, and once when it has an end of its own;
+//! - what had ended stayed as it was (the clients watch that all along, [`super::history`]);
+//! - each run has its own end, or one that its cell admits; `lost` only where a host was gone, and corrected;
+//! - what each follower heard, and the mirror, are the log, byte for byte and in order;
+//! - seats are free; no process, temporary file or socket is left; no run is there that nobody asked for;
+//! - the ledger is sound, by SQLite's own check.
+
+use std::{fs, os::unix::fs::FileTypeExt, path::Path, time::Duration};
+
+use longhaul_gateway::ledger::sqlite::SqliteLedger;
+use longhaul_proto::{
+    api::{Hosts, RunList, RunView},
+    state::RunState,
+};
+use reqwest::Method;
+
+use super::{
+    clients,
+    site::Site,
+    trial::{BY_MCP, Trial},
+};
+use crate::api;
+
+/// Limit for quiet: far above what a busy machine needs.
+const QUIET: Duration = Duration::from_secs(30);
+
+/// See the module. What is wrong goes into the trial's history.
+pub async fn judge(trial: &mut Trial) {
+    trial.site.heal();
+    let calm = {
+        let trial = &*trial;
+        trial.site.wait(QUIET, async |_| unrest(trial).await.is_none()).await
+    };
+    if !calm {
+        let why = unrest(trial).await.unwrap_or_else(|| "it came too late".into());
+        trial.history.wrong(format!("no quiet: {why}"));
+    }
+    let runs = trial.history.runs();
+    for (name, run) in &runs {
+        let Some(view) = clients::look(&trial.site.api, &trial.history, name, *run, true).await else { continue };
+        one(trial, name, &view).await;
+    }
+    answer(trial).await;
+    let executed = fs::read_to_string(trial.site.lab.work().join("executions")).unwrap_or_default();
+    for name in executed.lines() {
+        if !trial.jobs.contains_key(name) && name != BY_MCP {
+            trial.history.wrong(format!("{name} ran, which nobody asked for"));
+        }
+    }
+    if let Some(list) = get::<RunList>(trial, "/api/v1/runs?limit=100").await {
+        let refused = trial.answer.borrow().as_ref().is_some_and(|a| not_recorded(trial, a));
+        let expected = trial.jobs.len() + usize::from(!refused);
+        let superseded =
+            |r: &&RunView| r.message.as_deref().is_some_and(|m| m.contains("the same call was made before"));
+        let second = list.runs.iter().filter(superseded).count();
+        if list.runs.len() != expected + second || (second > 0 && !trial.cell.may_forget()) {
+            let ids: Vec<_> = list.runs.iter().map(|r| format!("{} {:?} {}", r.run_id, r.args, r.state)).collect();
+            trial.history.wrong(format!("{expected} runs were asked for, and these are there: {ids:?}"));
+        }
+    }
+    left_over(&trial.site, |what| trial.history.wrong(what));
+    trial.site.gateway.kill();
+    match SqliteLedger::integrity(&trial.site.gateway.data.join("gateway")).await {
+        Ok(said) if said == "ok" => {}
+        said => trial.history.wrong(format!("the ledger is not sound: {said:?}")),
+    }
+}
+
+async fn get<T: serde::de::DeserializeOwned>(trial: &Trial, path: &str) -> Option<T> {
+    let request = trial.site.api.request(Method::GET, path).timeout(Duration::from_secs(5));
+    api::read(request.send().await.ok()?).await.ok()
+}
+
+/// Why it is not quiet yet.
+async fn unrest(trial: &Trial) -> Option<String> {
+    let acked = trial.history.runs();
+    for name in trial.jobs.keys() {
+        let Some(run) = acked.get(name) else { return Some(format!("{name} is not acknowledged")) };
+        let must_resolve = !trial.cell.may_forget();
+        let Some(view) = clients::look(&trial.site.api, &trial.history, name, *run, must_resolve).await else {
+            return Some(format!("{name} cannot be looked at"));
+        };
+        if !view.state.is_end() || view.state == RunState::Lost || !view.output_complete {
+            return Some(format!(
+                "{name} is {} (attempt {}, complete: {}, waiting: {:?}, {:?})",
+                view.state, view.attempt, view.output_complete, view.waiting, view.message
+            ));
+        }
+        if trial.heard[name].borrow().len() as u64 != view.output_bytes {
+            return Some(format!("the follower of {name} has {} bytes", trial.heard[name].borrow().len()));
+        }
+    }
+    if trial.answer.borrow().is_none() {
+        return Some("the call is not answered".into());
+    }
+    match get::<Hosts>(trial, "/api/v1/hosts").await {
+        Some(hosts) if hosts.pools.iter().any(|p| p.in_use > 0) || hosts.hosts.iter().any(|h| h.running > 0) => {
+            return Some(format!("seats are held: {:?}", hosts.pools));
+        }
+        Some(hosts) if hosts.hosts.iter().all(|h| h.state == "up") => {}
+        Some(hosts) => {
+            return Some(format!("the agent is {:?}", hosts.hosts.iter().map(|h| &h.state).collect::<Vec<_>>()));
+        }
+        None => return Some("the gateway does not answer".into()),
+    }
+    let left = trial.site.of_runs();
+    (!left.is_empty()).then(|| format!("processes are left: {left:?}"))
+}
+
+/// One run's end, executions and bytes.
+async fn one(trial: &Trial, name: &str, view: &RunView) {
+    let history = &trial.history;
+    let Some(job) = trial.jobs.get(name) else { return };
+    let end = (view.state, view.cause);
+    let in_focus = name == super::trial::FOCUS;
+    if end != job.end() && !trial.cell.admits(in_focus, end.0, end.1) {
+        history.wrong(format!(
+            "{name} ended as {end:?} and not as {:?}: {:?} {:?}",
+            job.end(),
+            view.message,
+            view.note
+        ));
+    }
+    if end.0 == RunState::Failed && view.rc != Some(job.rc) {
+        history.wrong(format!("{name} ended with r({:?}) and not r({})", view.rc, job.rc));
+    }
+    let ran = trial.site.lab.executions(name);
+    if ran > 1 || (ran == 0 && end == job.end()) {
+        history.wrong(format!("{name} ran {ran} times and is {}", end.0));
+    }
+    let log = trial.site.log(view.run_id);
+    if trial.heard[name].borrow().as_bytes() != log {
+        history.wrong(differ(
+            &format!("what the follower of {name} heard"),
+            trial.heard[name].borrow().as_bytes(),
+            &log,
+        ));
+    }
+    let console = fs::read(trial.site.spool(view.run_id).join("console")).unwrap_or_default();
+    for (stream, truth) in [("log", &log), ("console", &console)] {
+        match clients::output(&trial.site.api, view.run_id, stream).await {
+            Some(mirror) if mirror == *truth => {}
+            Some(mirror) => history.wrong(differ(&format!("the mirror of {name}'s {stream}"), &mirror, truth)),
+            None => history.wrong(format!("the {stream} of {name} cannot be read")),
+        }
+    }
+}
+
+fn differ(what: &str, has: &[u8], truth: &[u8]) -> String {
+    let at = has.iter().zip(truth).position(|(a, b)| a != b).unwrap_or(has.len().min(truth.len()));
+    format!("{what} has {} bytes and the log {}; they differ from {at} on", has.len(), truth.len())
+}
+
+/// What the caller by MCP was told.
+async fn answer(trial: &Trial) {
+    let ran = trial.site.lab.executions(BY_MCP);
+    if ran > 1 {
+        trial.history.wrong(format!("the do-file of the call ran {ran} times"));
+    }
+    let Some(answer) = trial.answer.borrow().clone() else { return };
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
+    let is_error = answer["result"]["isError"] == true;
+    let rebooted = trial.cell.admits(false, RunState::Errored, longhaul_proto::state::Cause::HostRebooted);
+    if not_recorded(trial, &answer) && ran == 0 {
+        return;
+    }
+    // The ledger had forgotten the call when it was made again; then an agent came back with its run.
+    if trial.cell.may_forget() && ran == 1 && text.contains("the same call was made before") {
+        return;
+    }
+    let whole = ran == 1 && text.contains(&format!("{BY_MCP} line 1 of"));
+    if !(if is_error { rebooted } else { whole }) {
+        trial.history.wrong(format!("the call (which ran {ran} times) was answered with: {text}"));
+    }
+}
+
+/// A gateway that cannot write its ledger says so, and then there must be no run.
+fn not_recorded(trial: &Trial, answer: &serde_json::Value) -> bool {
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
+    trial.cell.ledger_fails() && text.contains("could not record the run")
+}
+
+fn left_over(site: &Site, mut wrong: impl FnMut(String)) {
+    let mut folders = vec![site.lab.path().to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+            if kind.is_dir() {
+                if path.file_name().is_some_and(|n| n == "tmp") && path.starts_with(&site.agent.data) {
+                    wrong(format!("a folder for temporary files is left: {}", path.display()));
+                }
+                folders.push(path);
+            } else if kind.is_socket() || is_temporary(&path) {
+                wrong(format!("left: {}", path.display()));
+            }
+        }
+    }
+}
+
+/// Names that `durable` writes under before it renames, and room kept for the end.
+fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    name.ends_with(".tmp") || name.ends_with(".new") || name == "reserve"
+}
