@@ -25,10 +25,10 @@ mod register;
 pub mod runs;
 mod seen;
 mod service;
-mod source;
-pub mod spool;
 #[cfg(feature = "faults")]
 pub mod simulation;
+mod source;
+pub mod spool;
 mod start;
 pub mod stata;
 pub mod supervisor;

@@ -13,10 +13,7 @@ use longhaul_proto::{
     wire::{self, Verdict, fleet_client::FleetClient},
 };
 use tokio::net::TcpStream;
-use tonic::{
-    Code, Request,
-    transport::Endpoint,
-};
+use tonic::{Code, Request, transport::Endpoint};
 
 use crate::{identity::Identity, runs::Runs, service::refusal_text, spool::Wish};
 

@@ -42,7 +42,9 @@ impl Door {
     }
 
     /// A door of the caller's making.
-    pub fn from_fn(call: impl Fn(Request<Body>) -> BoxFuture<Response<Body>, StdError> + Send + Sync + 'static) -> Self {
+    pub fn from_fn(
+        call: impl Fn(Request<Body>) -> BoxFuture<Response<Body>, StdError> + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(call))
     }
 }

@@ -24,10 +24,7 @@ use longhaul_proto::{
 };
 use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::{
-    Request, Status,
-    transport::Endpoint,
-};
+use tonic::{Request, Status, transport::Endpoint};
 
 /// Flow control windows of HTTP/2, bytes: a stream may be a megabyte ahead, a connection four.
 pub(super) const STREAM_WINDOW: u32 = 1 << 20;
@@ -100,10 +97,8 @@ impl Link {
     /// See [`LinkError`]; the texts are for the agent's owner.
     pub async fn dial(dialer: &Dialer, address: &str, secret: &JoinSecret, limit: Duration) -> Result<Self, LinkError> {
         let both = async {
-            let (control, data) = tokio::try_join!(
-                Half::dial(dialer, address, secret),
-                Half::dial(dialer, address, secret)
-            )?;
+            let (control, data) =
+                tokio::try_join!(Half::dial(dialer, address, secret), Half::dial(dialer, address, secret))?;
             let described = control.client.clone().describe(control.with(wire::DescribeRequest {})).await;
             let described = described.map_err(|s| stranger(address, s.message()))?.into_inner();
             let described = described.agent.ok_or_else(|| stranger(address, "it does not say who it is"))?;
@@ -166,34 +161,34 @@ pub(crate) fn tcp() -> Dialer {
 }
 
 async fn dial_tcp(address: String) -> Result<(Door, CancellationToken), LinkError> {
-        let address = address.as_str();
-        let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| LinkError::Address(address.to_owned()))?;
-        let (host, port) = match (endpoint.uri().host(), endpoint.uri().port_u16()) {
-            (Some(host), Some(port)) if endpoint.uri().scheme_str() == Some("http") => {
-                (host.trim_matches(['[', ']']).to_owned(), port)
-            }
-            _ => return Err(LinkError::Address(address.to_owned())),
-        };
-        let failed = |source| LinkError::Dial { address: address.to_owned(), source };
-        let stream = TcpStream::connect((host.as_str(), port)).await.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
-        let closed = CancellationToken::new();
-        let io = Watched { io: TokioIo::new(stream), _closed: closed.clone().drop_guard() };
-        let once = Arc::new(Mutex::new(Some(io)));
-        let connector = tower::service_fn(move |_: http::Uri| {
-            let io = once.lock().unwrap_or_else(PoisonError::into_inner).take();
-            async move { io.ok_or(Spent) }
-        });
-        let channel = endpoint
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .connect_with_connector(connector)
-            .await
-            .map_err(|e| failed(io::Error::other(e)))?;
-        Ok((Door::new(channel), closed))
+    let address = address.as_str();
+    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| LinkError::Address(address.to_owned()))?;
+    let (host, port) = match (endpoint.uri().host(), endpoint.uri().port_u16()) {
+        (Some(host), Some(port)) if endpoint.uri().scheme_str() == Some("http") => {
+            (host.trim_matches(['[', ']']).to_owned(), port)
+        }
+        _ => return Err(LinkError::Address(address.to_owned())),
+    };
+    let failed = |source| LinkError::Dial { address: address.to_owned(), source };
+    let stream = TcpStream::connect((host.as_str(), port)).await.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    let closed = CancellationToken::new();
+    let io = Watched { io: TokioIo::new(stream), _closed: closed.clone().drop_guard() };
+    let once = Arc::new(Mutex::new(Some(io)));
+    let connector = tower::service_fn(move |_: http::Uri| {
+        let io = once.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async move { io.ok_or(Spent) }
+    });
+    let channel = endpoint
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect_with_connector(connector)
+        .await
+        .map_err(|e| failed(io::Error::other(e)))?;
+    Ok((Door::new(channel), closed))
 }
 
 fn stranger(address: &str, reason: &str) -> LinkError {

@@ -35,7 +35,8 @@ pub(crate) fn trial(seed: u64) -> Result<(), String> {
                     let at = mirror.len(Stream::Log);
                     let from = usize::try_from(at).unwrap().min(log.len());
                     let to = (from + usize::try_from(chance.below(900)).unwrap()).min(log.len());
-                    let appended = mirror.append(Stream::Log, from as u64, vec![Bytes::copy_from_slice(&log[from..to])]).await;
+                    let appended =
+                        mirror.append(Stream::Log, from as u64, vec![Bytes::copy_from_slice(&log[from..to])]).await;
                     if !matches!(appended, Ok(Appended::Grew(_) | Appended::Had)) {
                         return Err(format!("from {from}: {appended:?}"));
                     }

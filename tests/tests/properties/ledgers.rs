@@ -90,8 +90,11 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
                     attempt,
                     at_ms: now,
                     given_to: (to == RunState::Starting).then(|| ("a".to_owned(), "h".to_owned(), "p".to_owned())),
-                    detail: (chance.below(2) == 0)
-                        .then(|| Detail { complete: chance.below(2) == 0, log_len: n, ..Detail::default() }),
+                    detail: (chance.below(2) == 0).then(|| Detail {
+                        complete: chance.below(2) == 0,
+                        log_len: n,
+                        ..Detail::default()
+                    }),
                 };
                 let answer = both("transition", a.transition(step.clone()), b.transition(step)).await?;
                 let legal = from.may_become(to) && truth == Some((from, from_attempt));

@@ -7,6 +7,7 @@
 #[path = "../crash/chance.rs"]
 mod chance;
 mod ledgers;
+mod outside;
 mod readers;
 mod spools;
 mod wrapper;

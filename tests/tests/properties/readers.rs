@@ -9,15 +9,41 @@ use longhaul_agent::stata::{
 
 use crate::{chance::Chance, each, pick};
 
-const WRAPPER: &str = "cd `\"/w\"'\ndo `\"/s/code.do\"' 1\nfile open lhab_1 using `\"/s/sentinel\"', write text\nfile close lhab_1\n";
+const WRAPPER: &str =
+    "cd `\"/w\"'\ndo `\"/s/code.do\"' 1\nfile open lhab_1 using `\"/s/sentinel\"', write text\nfile close lhab_1\n";
 
 /// What logs are made of, and what they are not.
 const PIECES: &[&str] = &[
-    "\n", ". ", "> ", "  2. ", "\n. do `\"/s/code.do\"' 1\n", "\n. cd `\"/w\"'\n/w\n", "end of do-file\n", "r(111);\n", "r(", ");",
-    "--Break--\nr(1);\n", "\n. file open lhab_1 using `\"/s/sentinel\"', write text\n", "exit, STATA clear\n", "x not found\n",
-    "Iteration 12: log likelihood = -43305.0\n", "....+--- 1 ---+\n..........", "rep 3 of 7\n", "\r\n", "\t", "\u{1b}[0m", "é", "{txt}",
-    "Simulations (400): .........10.........20", ". forvalues i = 1/3 {\n  2. display `i'\n  3. }\n", "License is invalid\n",
-    "___  ____  ____  ____  ____ ®\n", "Stata license: 2-user network perpetual\n", ": ", "mata:\n", "end\n",
+    "\n",
+    ". ",
+    "> ",
+    "  2. ",
+    "\n. do `\"/s/code.do\"' 1\n",
+    "\n. cd `\"/w\"'\n/w\n",
+    "end of do-file\n",
+    "r(111);\n",
+    "r(",
+    ");",
+    "--Break--\nr(1);\n",
+    "\n. file open lhab_1 using `\"/s/sentinel\"', write text\n",
+    "exit, STATA clear\n",
+    "x not found\n",
+    "Iteration 12: log likelihood = -43305.0\n",
+    "....+--- 1 ---+\n..........",
+    "rep 3 of 7\n",
+    "\r\n",
+    "\t",
+    "\u{1b}[0m",
+    "é",
+    "{txt}",
+    "Simulations (400): .........10.........20",
+    ". forvalues i = 1/3 {\n  2. display `i'\n  3. }\n",
+    "License is invalid\n",
+    "___  ____  ____  ____  ____ ®\n",
+    "Stata license: 2-user network perpetual\n",
+    ": ",
+    "mata:\n",
+    "end\n",
 ];
 
 fn log(chance: &mut Chance) -> Vec<u8> {
@@ -52,8 +78,10 @@ fn any_log_in_any_chunks() {
         if whole != filed {
             return Err(format!("judged {whole:?} and from a file {filed:?}"));
         }
-        let (mut view, mut progress) = (ViewFinder::new(&wrapper), ProgressReader::for_run(&wrapper, b"forvalues i = 1/3 {\n}\n"));
-        let (mut view_at_once, mut progress_at_once) = (ViewFinder::new(&wrapper), ProgressReader::for_run(&wrapper, b"forvalues i = 1/3 {\n}\n"));
+        let (mut view, mut progress) =
+            (ViewFinder::new(&wrapper), ProgressReader::for_run(&wrapper, b"forvalues i = 1/3 {\n}\n"));
+        let (mut view_at_once, mut progress_at_once) =
+            (ViewFinder::new(&wrapper), ProgressReader::for_run(&wrapper, b"forvalues i = 1/3 {\n}\n"));
         for chunk in chunks(&log, chance) {
             view.push(chunk);
             progress.push(chunk);

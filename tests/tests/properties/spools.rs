@@ -47,8 +47,16 @@ fn lay_out(options: &Options, run: RunId) -> Spool {
     spool.accept(&submission, 1, 5).unwrap();
     spool.mark_spawning().unwrap();
     fs::write(spool.code(), "display x\n").unwrap();
-    fs::write(spool.wrapper(), "cd `\"/w\"'\ndo `\"/s/code.do\"'\nfile open lh1 using `\"/s/x\"', write text\nfile close lh1\n").unwrap();
-    fs::write(spool.log(), "\n. do `\"/s/code.do\"'\n\n. display x\nx not found\nr(111);\n\nend of do-file\n\nr(111);\n").unwrap();
+    fs::write(
+        spool.wrapper(),
+        "cd `\"/w\"'\ndo `\"/s/code.do\"'\nfile open lh1 using `\"/s/x\"', write text\nfile close lh1\n",
+    )
+    .unwrap();
+    fs::write(
+        spool.log(),
+        "\n. do `\"/s/code.do\"'\n\n. display x\nx not found\nr(111);\n\nend of do-file\n\nr(111);\n",
+    )
+    .unwrap();
     fs::write(spool.console(), "").unwrap();
     let log = file_facts(&spool.log(), u64::MAX).unwrap();
     let exit = Exit { attempt: 1, spawned: true, code: Some(0), log, by: "supervisor".to_owned(), ..Exit::default() };
@@ -79,7 +87,8 @@ async fn verdict(options: &Options, run: RunId, patience: Duration) -> Option<Ru
 }
 
 fn tear(spool: &Spool, chance: &mut Chance) -> String {
-    let mut files: Vec<_> = fs::read_dir(spool.path()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(spool.path()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect();
     files.sort();
     let path = files[usize::try_from(chance.below(files.len() as u64)).unwrap()].clone();
     let mut content = fs::read(&path).unwrap();

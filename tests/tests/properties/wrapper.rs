@@ -7,9 +7,9 @@ use longhaul_agent::stata::wrapper::{Spec, Wrapper, needs_staging};
 use crate::{chance::Chance, each, pick};
 
 const PARTS: &[&str] = &[
-    "a", "Z", "9", "_", " ", "  ", "-", ".", ",", ";", "=", "(", ")", "[", "]", "{", "}", "*", "//", "/*", "*/", "///", "\"", "\"\"",
-    "'", "`", "$", "$x", "`x'", "\"'", "`\"", "\\", "#", "%", "&", "|", "~", "^", "@", "!", "?", "<", ">", ":", "+", "é", "日", "\n",
-    "\r", "\t", "\0", "\u{7f}", "\u{85}", "\u{2028}",
+    "a", "Z", "9", "_", " ", "  ", "-", ".", ",", ";", "=", "(", ")", "[", "]", "{", "}", "*", "//", "/*", "*/", "///",
+    "\"", "\"\"", "'", "`", "$", "$x", "`x'", "\"'", "`\"", "\\", "#", "%", "&", "|", "~", "^", "@", "!", "?", "<",
+    ">", ":", "+", "é", "日", "\n", "\r", "\t", "\0", "\u{7f}", "\u{85}", "\u{2028}",
 ];
 
 fn text(chance: &mut Chance, most: u64) -> String {
@@ -24,7 +24,11 @@ fn run(args: &[String], dir: &str) -> Option<Vec<String>> {
         return None;
     }
     let code: String = (1..=args.len())
-        .map(|n| format!("file open out{n} using \"arg{n}.txt\", write text\nfile write out{n} `\"`{n}'\"'\nfile close out{n}\n"))
+        .map(|n| {
+            format!(
+                "file open out{n} using \"arg{n}.txt\", write text\nfile write out{n} `\"`{n}'\"'\nfile close out{n}\n"
+            )
+        })
         .collect();
     fs::write(home.path().join("code.do"), code).unwrap();
     let (do_file, sentinel) = (home.path().join("code.do"), home.path().join("sentinel"));
@@ -39,7 +43,8 @@ fn run(args: &[String], dir: &str) -> Option<Vec<String>> {
         .unwrap();
     let log = || fs::read_to_string(home.path().join("lh-t.log")).unwrap_or_default();
     assert!(status.success() && sentinel.exists(), "{args:?} in {dir:?} did not come to its end:\n{}", log());
-    let arg = |n: usize| fs::read_to_string(work.join(format!("arg{n}.txt"))).unwrap_or_else(|e| panic!("{e}:\n{}", log()));
+    let arg =
+        |n: usize| fs::read_to_string(work.join(format!("arg{n}.txt"))).unwrap_or_else(|e| panic!("{e}:\n{}", log()));
     Some((1..=args.len()).map(arg).collect())
 }
 

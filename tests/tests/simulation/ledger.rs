@@ -30,10 +30,7 @@ impl SimLedger {
     }
 
     /// A write: time passes before the commit and after it, and either may end in an error.
-    fn write<'a, T: Send + 'a>(
-        &'a self,
-        commit: impl FnOnce() -> Answer<'a, T> + Send + 'a,
-    ) -> Answer<'a, T> {
+    fn write<'a, T: Send + 'a>(&'a self, commit: impl FnOnce() -> Answer<'a, T> + Send + 'a) -> Answer<'a, T> {
         async move {
             self.sim.pause(0, 3).await;
             if self.sim.strikes(15) {
@@ -76,7 +73,8 @@ impl Ledger for SimLedger {
         self.write(move || {
             async move {
                 let (run, from, to) = (step.run, step.from, step.to);
-                let line = format!("{} {from}/{} -> {to}/{} {}", short(run), step.from_attempt, step.attempt, step.cause);
+                let line =
+                    format!("{} {from}/{} -> {to}/{} {}", short(run), step.from_attempt, step.attempt, step.cause);
                 let before = self.model.get(run).await?.map(|r| r.state);
                 self.model.transition(step).await?;
                 self.sim.note(line);

@@ -186,4 +186,3 @@ pub(crate) fn short(run: impl Display) -> String {
     let text = run.to_string();
     text[text.len() - 3..].to_owned()
 }
-

@@ -120,9 +120,8 @@ impl World {
             self.start_agent(at);
         }
         let clients = 1 + self.sim.below(6);
-        let many: Vec<_> = (0..clients)
-            .map(|n| self.sim.tasks().spawn(Client { world: self.clone(), n }.live()))
-            .collect();
+        let many: Vec<_> =
+            (0..clients).map(|n| self.sim.tasks().spawn(Client { world: self.clone(), n }.live())).collect();
         match trouble {
             Trouble::Seeded => self.trouble().await,
             Trouble::LostAnswer => self.ledger.lose_answer.store(true, std::sync::atomic::Ordering::Relaxed),
@@ -204,8 +203,12 @@ impl World {
                 let submission = wire::Submission { run_id: summary.run_id, source, ..Default::default() };
                 if summary.attempt > 1 {
                     let begun = runs.begin(run, submission, summary.attempt - 1).await;
-                    if let Ok(_) | Err(longhaul_agent::runs::Refused::Begun(_) | longhaul_agent::runs::Refused::Revoked(_)) = begun {
-                        self.sim.wrong(format_args!("run {}: an attempt lower than one seen was looked at", short(run)));
+                    if let Ok(_)
+                    | Err(longhaul_agent::runs::Refused::Begun(_) | longhaul_agent::runs::Refused::Revoked(_)) =
+                        begun
+                    {
+                        self.sim
+                            .wrong(format_args!("run {}: an attempt lower than one seen was looked at", short(run)));
                     }
                 }
             }
