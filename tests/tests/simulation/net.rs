@@ -137,7 +137,7 @@ impl Net {
         };
         let Some(conn) = conn else {
             // Nobody answers, not even to refuse.
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
             return Err(io::ErrorKind::TimedOut.into());
         };
         let (net, broken) = (self.clone(), conn.broken.clone());

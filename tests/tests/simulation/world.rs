@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How long everything may take to come to its end when the faults are over.
-const QUIET: Duration = Duration::from_secs(900);
+const QUIET: Duration = Duration::from_secs(300);
 
 pub(crate) struct World {
     pub(crate) sim: Sim,
@@ -134,7 +134,7 @@ impl World {
             }
         });
         if ended.await.is_err() {
-            self.sim.wrong("not everything ended in 15 minutes without faults");
+            self.sim.wrong("not everything ended in 5 minutes without faults");
         }
         self.judge().await;
         let runs = self.acknowledged.lock().unwrap().len();
