@@ -25,6 +25,8 @@ mod register;
 pub mod runs;
 mod seen;
 mod service;
+#[cfg(feature = "faults")]
+pub mod simulation;
 mod source;
 pub mod spool;
 mod start;

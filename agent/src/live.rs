@@ -46,6 +46,10 @@ impl LiveReader {
             (self.view, self.progress) = readers(&self.spool);
         }
         let Some(file) = &self.file else { return Ok(false) };
+        // A run that prints nothing is looked at four times a second: no room is made for nothing.
+        if file.metadata()?.len() <= self.offset {
+            return Ok(false);
+        }
         self.buffer.resize(STEP, 0);
         let n = file.read_at(&mut self.buffer, self.offset)?;
         self.offset += n as u64;

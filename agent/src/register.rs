@@ -1,21 +1,20 @@
 //! The agent's side of the fleet: find the gateway, prove the join secret both ways, tell what is here, and beat.
 //! Whatever fails, it starts over at `Hello` after a short wait, for ever; runs go on meanwhile.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use longhaul_proto::{
     MAX_MESSAGE,
+    door::Door,
     join::{Greeting, JoinSecret, Proof},
     version,
     wire::{self, Verdict, fleet_client::FleetClient},
 };
 use tokio::net::TcpStream;
-use tonic::{
-    Code, Request,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Code, Request, transport::Endpoint};
 
 use crate::{identity::Identity, runs::Runs, service::refusal_text, spool::Wish};
 
@@ -28,16 +27,20 @@ const BEAT: Duration = Duration::from_secs(2);
 
 /// What the loop needs.
 pub(crate) struct Registrar {
+    /// For people.
     pub(crate) gateway: Uri,
     pub(crate) secret: JoinSecret,
     pub(crate) identity: Identity,
     pub(crate) runs: Runs,
-    pub(crate) listen: SocketAddr,
+    pub(crate) dialer: Dialer,
     pub(crate) max_spool: u64,
 }
 
+/// Opens one connection to the gateway.
+pub(crate) type Dialer = Arc<dyn Fn() -> BoxFuture<'static, Result<Door, LinkError>> + Send + Sync>;
+
 #[derive(Debug, thiserror::Error)]
-enum LinkError {
+pub(crate) enum LinkError {
     #[error("the gateway's address has no host: write it as http://host:port")]
     Address,
     #[error("the gateway could not be reached")]
@@ -65,7 +68,7 @@ impl From<tonic::Status> for LinkError {
 }
 
 struct Link {
-    client: FleetClient<Channel>,
+    client: FleetClient<Door>,
     proof: Proof,
 }
 
@@ -101,7 +104,7 @@ impl Registrar {
         };
         let agent = self.identity.info(&self.runs);
         let request = wire::RegisterRequest { agent: Some(agent), runs: self.runs.summaries() };
-        let reply = match call(&link, request, async |c: &mut FleetClient<Channel>, r| c.register(r).await).await {
+        let reply = match call(&link, request, async |c: &mut FleetClient<Door>, r| c.register(r).await).await {
             Ok(reply) => reply,
             Err(error) => return error,
         };
@@ -149,34 +152,15 @@ impl Registrar {
             spool_bytes: self.runs.spool_bytes(),
             spool_limit: self.max_spool,
         };
-        let reply = call(link, request, async |c: &mut FleetClient<Channel>, r| c.heartbeat(r).await).await?;
+        let reply = call(link, request, async |c: &mut FleetClient<Door>, r| c.heartbeat(r).await).await?;
         if reply.known { Ok(reply.problem) } else { Err(LinkError::Again) }
     }
 
     /// A connection of its own, used for exactly one `Hello` and what follows it: when it breaks, the proof breaks too.
     async fn connect(&self) -> Result<Link, LinkError> {
-        let host = self.gateway.host().ok_or(LinkError::Address)?.trim_matches(['[', ']']);
-        let port = self.gateway.port_u16().unwrap_or(80);
-        let dial = TcpStream::connect((host, port));
-        let stream =
-            tokio::time::timeout(STEP, dial).await.map_err(|_| LinkError::Slow)?.map_err(LinkError::Connect)?;
-        stream.set_nodelay(true).map_err(LinkError::Connect)?;
-        let port = self.listen.port();
-        // Not told otherwise, we are reached under the address from which we reach the gateway.
-        self.identity
-            .advertise(|| stream.local_addr().ok().map(|a| format!("http://{}", SocketAddr::new(a.ip(), port))));
-        let mut once = Some(TokioIo::new(stream));
-        let connector = tower::service_fn(move |_: Uri| {
-            let stream = once.take();
-            async move { stream.ok_or_else(|| std::io::Error::other("the connection to the gateway is gone")) }
-        });
-        let endpoint = Endpoint::from(self.gateway.clone())
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(20))
-            .keep_alive_while_idle(true);
-        let channel = endpoint.connect_with_connector(connector).await.map_err(LinkError::Channel)?;
+        let door = (self.dialer)().await?;
         let mut client =
-            FleetClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
+            FleetClient::new(door).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
         let greeting = Greeting::new(self.secret.clone()).map_err(LinkError::Greeting)?;
         let hello = tokio::time::timeout(STEP, client.hello(greeting.request())).await;
         let reply = hello.map_err(|_| LinkError::Slow)??.into_inner();
@@ -208,11 +192,37 @@ impl Registrar {
     }
 }
 
+/// Connections over TCP, for an agent that listens on `listen`.
+pub(crate) fn tcp(gateway: Uri, listen: SocketAddr, identity: Identity) -> Dialer {
+    Arc::new(move || Box::pin(dial_tcp(gateway.clone(), listen, identity.clone())))
+}
+
+async fn dial_tcp(gateway: Uri, listen: SocketAddr, identity: Identity) -> Result<Door, LinkError> {
+    let host = gateway.host().ok_or(LinkError::Address)?.trim_matches(['[', ']']);
+    let port = gateway.port_u16().unwrap_or(80);
+    let dial = TcpStream::connect((host, port));
+    let stream = tokio::time::timeout(STEP, dial).await.map_err(|_| LinkError::Slow)?.map_err(LinkError::Connect)?;
+    stream.set_nodelay(true).map_err(LinkError::Connect)?;
+    // Not told otherwise, we are reached under the address from which we reach the gateway.
+    identity
+        .advertise(|| stream.local_addr().ok().map(|a| format!("http://{}", SocketAddr::new(a.ip(), listen.port()))));
+    let mut once = Some(TokioIo::new(stream));
+    let connector = tower::service_fn(move |_: Uri| {
+        let stream = once.take();
+        async move { stream.ok_or_else(|| std::io::Error::other("the connection to the gateway is gone")) }
+    });
+    let endpoint = Endpoint::from(gateway.clone())
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .keep_alive_while_idle(true);
+    endpoint.connect_with_connector(connector).await.map(Door::new).map_err(LinkError::Channel)
+}
+
 /// One call with the link's proof and a limit.
 async fn call<T, R>(
     link: &Link,
     message: T,
-    make: impl AsyncFnOnce(&mut FleetClient<Channel>, Request<T>) -> Result<tonic::Response<R>, tonic::Status>,
+    make: impl AsyncFnOnce(&mut FleetClient<Door>, Request<T>) -> Result<tonic::Response<R>, tonic::Status>,
 ) -> Result<R, LinkError> {
     let mut request = Request::new(message);
     link.proof.put(&mut request);

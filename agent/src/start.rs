@@ -29,7 +29,7 @@ use crate::{
     limits::MinFree,
     os::FileLock,
     prepare::Preparer,
-    register::Registrar,
+    register::{self, Registrar},
     runs::Runs,
     service::Service,
     source::Places,
@@ -186,27 +186,11 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     let addr = listener.local_addr().map_err(StartError::Listener)?;
     let tasks = Tasks::new();
 
-    let program = match options.program {
-        Some(program) => program,
+    let program = match &options.program {
+        Some(program) => program.clone(),
         None => executor::own_program().map_err(StartError::Program)?,
     };
-    let preparer = Preparer {
-        places: Places {
-            host: options.label.name.clone(),
-            roots: options.label.roots.clone(),
-            path_map: options.path_map,
-        },
-        engine: Engine::find(options.engine, options.stata.as_deref(), &program),
-        environment: options.environment,
-        env_allow: options.env_allow,
-        timing: Timing {
-            timeout: None,
-            start: millis(options.start_timeout),
-            after_break: millis(options.after_break),
-            after_terminate: millis(options.after_terminate),
-        },
-        output_limit: options.output_limit,
-    };
+    let preparer = preparer(&options, &program);
     let advertise = match options.advertise {
         given if !given.is_empty() => given,
         _ if addr.ip().is_unspecified() => String::new(),
@@ -225,11 +209,33 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     let guard = Guard::new(options.secret.clone()).map_err(StartError::Random)?;
     serve(listener, Service::new(identity.clone(), guard, runs.clone(), tasks.clone()), &tasks);
     if let Some(gateway) = options.gateway {
+        let dialer = register::tcp(gateway.clone(), addr, identity.clone());
         let (secret, max_spool) = (options.secret, options.max_spool);
-        let registrar = Registrar { gateway, secret, identity: identity.clone(), runs, listen: addr, max_spool };
+        let registrar = Registrar { gateway, secret, identity: identity.clone(), runs, dialer, max_spool };
         tasks.spawn_until_stop(registrar.run());
     }
     Ok(Agent { addr, agent_id: identity.agent_id().to_owned(), problem, tasks, _lock: lock })
+}
+
+/// How runs are prepared by an agent with these options.
+pub(crate) fn preparer(options: &Options, program: &Path) -> Preparer {
+    Preparer {
+        places: Places {
+            host: options.label.name.clone(),
+            roots: options.label.roots.clone(),
+            path_map: options.path_map.clone(),
+        },
+        engine: Engine::find(options.engine, options.stata.as_deref(), program),
+        environment: options.environment.clone(),
+        env_allow: options.env_allow.clone(),
+        timing: Timing {
+            timeout: None,
+            start: millis(options.start_timeout),
+            after_break: millis(options.after_break),
+            after_terminate: millis(options.after_terminate),
+        },
+        output_limit: options.output_limit,
+    }
 }
 
 fn serve(listener: TcpListener, service: Service, tasks: &Tasks) {

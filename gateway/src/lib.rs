@@ -22,6 +22,8 @@ pub mod metrics;
 pub mod mirror;
 pub mod options;
 pub mod runs;
+#[cfg(feature = "faults")]
+pub mod simulation;
 mod start;
 mod upkeep;
 

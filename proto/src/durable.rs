@@ -7,10 +7,10 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use crate::faults;
+use crate::faults::{self, Op, did};
 
 /// Mode of every file we make: the owner alone.
 pub const FILE_MODE: u32 = 0o600;
@@ -32,10 +32,12 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         faults::check("durable.write")?;
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&temp)?;
         file.write_all(content)?;
+        did(|| Op::Write(temp.clone(), content.to_vec()));
         if !(faults::bug("exit_not_synced") && path.ends_with("exit.json")) {
             file.sync_all()?;
+            did(|| Op::Sync(temp.clone()));
         }
-        fs::rename(&temp, path)
+        rename(&temp, path)
     })();
     if written.is_err() {
         // Best effort: the name is ours, and the failure that matters is already on its way to the caller.
@@ -49,7 +51,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 /// wait at the same time and not one after the other. Until [`Batch::sync`] has returned nobody may rely on any of
 /// them; a crash may leave half of each.
 #[derive(Debug, Default)]
-pub struct Batch(Vec<File>);
+pub struct Batch(Vec<(File, PathBuf)>);
 
 impl Batch {
     /// Writes a file, in place.
@@ -60,7 +62,8 @@ impl Batch {
         faults::check("durable.write")?;
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
         file.write_all(content)?;
-        self.0.push(file);
+        did(|| Op::Write(path.to_owned(), content.to_vec()));
+        self.0.push((file, path.to_owned()));
         Ok(())
     }
 
@@ -69,7 +72,7 @@ impl Batch {
     /// # Errors
     /// Any failure of the file system.
     pub fn names(&mut self, folder: &Path) -> io::Result<()> {
-        self.0.push(File::open(folder)?);
+        self.0.push((File::open(folder)?, folder.to_owned()));
         Ok(())
     }
 
@@ -78,11 +81,11 @@ impl Batch {
     /// # Errors
     /// The first failure; the rest may be durable or not.
     pub fn sync(self) -> io::Result<()> {
-        let Some((first, others)) = self.0.split_first() else { return Ok(()) };
-        std::thread::scope(|scope| {
+        let Some(((first, _), others)) = self.0.split_first() else { return Ok(()) };
+        let synced = std::thread::scope(|scope| {
             let mut done = Ok(());
             let mut waiting = Vec::with_capacity(others.len());
-            for file in others {
+            for (file, _) in others {
                 match std::thread::Builder::new().stack_size(SYNC_STACK).spawn_scoped(scope, || file.sync_all()) {
                     Ok(thread) => waiting.push(thread),
                     // Out of threads: one after the other, then.
@@ -94,7 +97,11 @@ impl Batch {
                 done = done.and(thread.join().unwrap_or_else(|_| Err(io::Error::other("a sync panicked"))));
             }
             done
-        })
+        });
+        for (_, path) in self.0.iter().filter(|_| synced.is_ok()) {
+            did(|| if path.is_dir() { Op::SyncFolder(path.clone()) } else { Op::Sync(path.clone()) });
+        }
+        synced
     }
 }
 
@@ -119,7 +126,10 @@ pub fn create_exclusive_after(path: &Path, content: &[u8], mut before: Batch) ->
     let temp = folder.join(name);
     let linked = before.write(&temp, content).and_then(|()| before.sync()).and_then(|()| fs::hard_link(&temp, path));
     let made = match linked {
-        Ok(()) => true,
+        Ok(()) => {
+            did(|| Op::Link(temp.clone(), path.to_owned()));
+            true
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
         Err(error) => {
             let _ = fs::remove_file(&temp);
@@ -127,6 +137,7 @@ pub fn create_exclusive_after(path: &Path, content: &[u8], mut before: Batch) ->
         }
     };
     fs::remove_file(&temp)?;
+    did(|| Op::Remove(temp.clone()));
     sync_folder(folder)?;
     Ok(made)
 }
@@ -136,11 +147,43 @@ pub fn create_exclusive_after(path: &Path, content: &[u8], mut before: Batch) ->
 /// # Errors
 /// Any failure of the file system.
 pub fn create_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)?;
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
-        _ => Ok(()),
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    // Each new name lies in the folder above it, so that one has to be durable too.
+    if let Some(above) = above.filter(|above| !above.exists()) {
+        create_folder(above)?;
     }
+    make_folder(path)?;
+    above.map_or(Ok(()), sync_folder)
+}
+
+/// Makes a folder (and those above it) for the owner alone; durable when somebody has synced the one above.
+///
+/// # Errors
+/// Any failure of the file system.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)?;
+    did(|| Op::Folder(path.to_owned()));
+    Ok(())
+}
+
+/// Gives a file or folder another name in its folder; durable when somebody has synced that.
+///
+/// # Errors
+/// Any failure of the file system.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    did(|| Op::Rename(from.to_owned(), to.to_owned()));
+    Ok(())
+}
+
+/// Syncs the content of a file that lies at `path`.
+///
+/// # Errors
+/// Any failure of the file system.
+pub fn sync_file(file: &File, path: &Path) -> io::Result<()> {
+    file.sync_data()?;
+    did(|| Op::Sync(path.to_owned()));
+    Ok(())
 }
 
 /// Opens a file for appending, made for the owner alone if missing. The name is durable at return.
@@ -149,6 +192,7 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
 /// Any failure of the file system.
 pub fn open_append(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().append(true).read(true).create(true).mode(FILE_MODE).open(path)?;
+    did(|| Op::Append(path.to_owned(), Vec::new()));
     sync_folder(folder_of(path)?)?;
     Ok(file)
 }
@@ -161,7 +205,10 @@ pub fn remove_folder(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(()) => sync_folder(folder_of(path)?),
+        Ok(()) => {
+            did(|| Op::RemoveAll(path.to_owned()));
+            sync_folder(folder_of(path)?)
+        }
     }
 }
 
@@ -170,7 +217,9 @@ pub fn remove_folder(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Any failure of the file system.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    File::open(path)?.sync_all()?;
+    did(|| Op::SyncFolder(path.to_owned()));
+    Ok(())
 }
 
 /// Whether this is a name under which [`replace`] or [`create_exclusive`] writes in some other process: left over when

@@ -28,13 +28,52 @@
 //! Within one process [`enter`] sets directives for the calling thread alone, so that tests that run beside each other
 //! do not meet; there `kill` and `stop` are panics, and nothing of the variable is looked at.
 
+//!
+//! [`did`] tells a test of every step by which something is made durable ([`Op`]), so that it can work out what a crash
+//! may leave of a folder.
+
+use std::path::PathBuf;
+
 #[cfg(feature = "faults")]
 mod active;
+#[cfg(feature = "faults")]
+mod disk;
+#[cfg(feature = "faults")]
+pub use disk::{did, recorded};
+
+/// One step on the file system, after it was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// A file has this content now, in place; made if missing.
+    Write(PathBuf, Vec<u8>),
+    /// A file got longer by this; made if missing.
+    Append(PathBuf, Vec<u8>),
+    /// A file got shorter.
+    Truncate(PathBuf, u64),
+    /// A file's content was synced.
+    Sync(PathBuf),
+    /// A folder's names were synced.
+    SyncFolder(PathBuf),
+    /// A name became another, in the same folder.
+    Rename(PathBuf, PathBuf),
+    /// A file got a second name, in the same folder.
+    Link(PathBuf, PathBuf),
+    /// A file's name went.
+    Remove(PathBuf),
+    /// A folder was made.
+    Folder(PathBuf),
+    /// A folder went, with all in it.
+    RemoveAll(PathBuf),
+}
+
 #[cfg(feature = "faults")]
 pub use active::{Scope, boot_id, bug, check, clock_offset_ms, enter, inherited, point};
 
 /// The variable that tells a process its faults.
 pub const VARIABLE: &str = "LONGHAUL_FAULTS";
+
+/// Whether any of this is in this program.
+pub const PRESENT: bool = cfg!(feature = "faults");
 
 #[cfg(not(feature = "faults"))]
 mod absent {
@@ -69,6 +108,10 @@ mod absent {
         0
     }
 
+    /// Tells a test what was done.
+    #[inline(always)]
+    pub fn did(_op: impl FnOnce() -> super::Op) {}
+
     /// The variable, for a process that shall have the same faults.
     #[inline(always)]
     pub const fn inherited() -> Option<(&'static str, std::ffi::OsString)> {
@@ -76,4 +119,4 @@ mod absent {
     }
 }
 #[cfg(not(feature = "faults"))]
-pub use absent::{boot_id, bug, check, clock_offset_ms, inherited, point};
+pub use absent::{boot_id, bug, check, clock_offset_ms, did, inherited, point};

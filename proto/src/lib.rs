@@ -5,6 +5,7 @@
 //! the few things both sides must do alike:
 //!
 //! - [`ids`] and [`clock`] and [`tasks`]: names, time and spawning are passed in, so that tests can replay them;
+//! - [`latest`] and [`door`]: a value that many follow, and a place to call, likewise;
 //! - [`state`]: a run's states and causes, and the one table that says what each end means to whom;
 //! - [`durable`]: every write that must survive a crash;
 //! - [`faults`]: named stop points and deliberate bugs for tests, absent from the shipped program;
@@ -14,10 +15,12 @@
 
 pub mod api;
 pub mod clock;
+pub mod door;
 pub mod durable;
 pub mod faults;
 pub mod ids;
 pub mod join;
+pub mod latest;
 pub mod state;
 pub mod tasks;
 pub mod telemetry;

@@ -1,6 +1,9 @@
 //! Spawning, passed in: shutdown can wait for everything that was started.
+//!
+//! Work that blocks goes through [`blocking`]. A simulation (feature `faults`) has it done in its own thread, so that
+//! one thread does everything and its order can be replayed, and ends a whole group at once, as a crash does.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, io, time::Duration};
 
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -10,6 +13,39 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    #[cfg(feature = "faults")]
+    crash: CancellationToken,
+}
+
+/// Does blocking work on a thread that may block.
+///
+/// # Errors
+/// When the work panicked or the runtime ends.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    #[cfg(feature = "faults")]
+    if simulated() {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+#[cfg(feature = "faults")]
+thread_local! {
+    static SIMULATED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// From now on this thread is a simulation: [`blocking`] work is done in it, and nothing else wakes it.
+#[cfg(feature = "faults")]
+pub fn simulate() {
+    SIMULATED.set(true);
+}
+
+/// Whether this thread is a simulation.
+pub fn simulated() -> bool {
+    #[cfg(feature = "faults")]
+    return SIMULATED.get();
+    #[cfg(not(feature = "faults"))]
+    false
 }
 
 impl Tasks {
@@ -24,7 +60,37 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tracker.spawn(task)
+        self.tracker.spawn(self.mortal(task))
+    }
+
+    #[cfg(not(feature = "faults"))]
+    fn mortal<F>(&self, task: F) -> F {
+        task
+    }
+
+    #[cfg(feature = "faults")]
+    fn mortal<F: Future>(&self, task: F) -> impl Future<Output = F::Output> + use<F> {
+        let crash = self.crash.clone();
+        async move {
+            tokio::select! {
+                biased;
+                () = crash.cancelled() => {}
+                done = task => return done,
+            }
+            std::future::pending().await
+        }
+    }
+
+    /// Ends every task where it stands, as a crash of the process would; they are gone when the caller has yielded.
+    #[cfg(feature = "faults")]
+    pub fn crash(&self) {
+        self.crash.cancel();
+    }
+
+    /// Fires with [`Tasks::crash`].
+    #[cfg(feature = "faults")]
+    pub fn crashed(&self) -> CancellationToken {
+        self.crash.clone()
     }
 
     /// Starts a task that is dropped at its next await when the group stops.
@@ -34,7 +100,7 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         let stop = self.stop.clone();
-        self.tracker.spawn(async move { stop.run_until_cancelled(task).await })
+        self.tracker.spawn(self.mortal(async move { stop.run_until_cancelled(task).await }))
     }
 
     /// Fires when the group is asked to stop.

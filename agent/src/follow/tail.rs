@@ -60,12 +60,12 @@ impl Tail {
         }
         let Some(file) = self.open()? else { return Ok(vec![]) };
         let offset = self.offset;
-        let read = tokio::task::spawn_blocking(move || {
+        let read = longhaul_proto::tasks::blocking(move || {
             let mut buffer = Vec::with_capacity(room);
             rustix::io::retry_on_intr(|| rustix::io::pread(&*file, spare_capacity(&mut buffer), offset))?;
             Ok::<_, io::Error>(Bytes::from(buffer))
         });
-        let mut bytes = read.await.map_err(io::Error::other)??;
+        let mut bytes = read.await??;
         let mut pieces = vec![];
         while !bytes.is_empty() {
             let data = bytes.split_to(bytes.len().min(CHUNK));

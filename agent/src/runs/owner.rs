@@ -56,6 +56,7 @@ impl Owner {
         loop {
             let watching = self.unfinished();
             tokio::select! {
+                biased;
                 command = commands.recv() => match command {
                     Some(command) => if self.obey(command).await { break },
                     None => break,
@@ -205,7 +206,7 @@ impl Owner {
 
     async fn read_log(&mut self) {
         let Some(mut reader) = self.live.take().or_else(|| Some(LiveReader::new(&self.spool))) else { return };
-        let read = tokio::task::spawn_blocking(move || {
+        let read = longhaul_proto::tasks::blocking(move || {
             // So many steps (8 MiB) only: an owner must come back to its commands.
             for _ in 0..32 {
                 if !reader.advance().unwrap_or(false) {
@@ -248,7 +249,7 @@ impl Owner {
         F: FnOnce(&Spool) -> std::io::Result<T> + Send + 'static,
     {
         let spool = self.spool.clone();
-        async move { tokio::task::spawn_blocking(move || work(&spool)).await.map_err(std::io::Error::other)? }
+        async move { longhaul_proto::tasks::blocking(move || work(&spool)).await? }
     }
 
     /// Sets the watch on a folder that may not have been there before.
@@ -275,12 +276,13 @@ async fn wake(pulse: &mut Pulse, gone: &mut Option<Gone>) {
         }
     };
     let left = tokio::select! {
+        biased;
+        () = ended => true,
         changed = pulse.changed() => {
             // The other half goes only when the run does.
             if changed.is_err() { tokio::time::sleep(POLL).await } else { tokio::time::sleep(GATHER).await }
             false
         }
-        () = ended => true,
         () = tokio::time::sleep(POLL) => false,
     };
     if left {

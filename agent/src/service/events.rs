@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longhaul_proto::{
     faults,
-    tasks::Tasks,
+    tasks::{Tasks, blocking},
     wire::{self, run_event::Event},
 };
 use tokio::sync::mpsc;
@@ -91,9 +91,10 @@ impl Follower {
     async fn run(mut self) {
         let sender = self.sender.clone();
         tokio::select! {
-            _ = self.stream() => {}
+            biased;
             // Also while the run is silent.
             () = sender.closed() => {}
+            _ = self.stream() => {}
         }
     }
 
@@ -127,6 +128,7 @@ impl Follower {
                 return self.snapshot(&status, false).await;
             }
             tokio::select! {
+                biased;
                 _ = self.handle.pulse.changed() => {}
                 _ = self.handle.status.changed() => {}
                 () = tokio::time::sleep(POLL) => {}
@@ -167,7 +169,7 @@ impl Follower {
             // The first snapshot of a finished run tells lengths and state; the outcome comes after the bytes.
             snapshot.outcome = None;
             if std::mem::take(&mut self.with_submission) {
-                let read = tokio::task::spawn_blocking(move || spool.submission()).await;
+                let read = blocking(move || spool.submission()).await;
                 snapshot.submission = read.ok().and_then(Result::ok).flatten();
             }
         }

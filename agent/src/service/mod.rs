@@ -71,7 +71,7 @@ impl Agent for Service {
     async fn inspect(&self, request: Request<wire::InspectRequest>) -> Result<Response<wire::InspectReply>, Status> {
         let request = self.guarded(request)?;
         let places = self.runs.preparer().places.clone();
-        let reply = tokio::task::spawn_blocking(move || places.inspect(&request)).await;
+        let reply = longhaul_proto::tasks::blocking(move || places.inspect(&request)).await;
         reply.map(Response::new).map_err(|e| Status::internal(e.to_string()))
     }
 

@@ -32,7 +32,7 @@ mod submission;
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -228,11 +228,6 @@ impl Spool {
         durable::create_folder(&self.folder)
     }
 
-    /// Makes the folder, which is durable when somebody has synced the one above.
-    fn make(&self) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(durable::FOLDER_MODE).create(&self.folder)
-    }
-
     /// Marks, durably, that Stata is about to be spawned.
     ///
     /// # Errors
@@ -241,7 +236,7 @@ impl Spool {
         let boot = os::boot_id();
         // Made durable with the request; of an earlier boot when the host went down in between.
         if fs::read(self.ready()).is_ok_and(|ready| ready == boot.as_bytes()) {
-            fs::rename(self.ready(), self.spawning())?;
+            durable::rename(&self.ready(), &self.spawning())?;
             return durable::sync_folder(&self.folder);
         }
         durable::replace(&self.spawning(), boot.as_bytes())
@@ -320,7 +315,7 @@ impl Spool {
     pub fn remove(&self) -> io::Result<()> {
         durable::create_exclusive(&self.folder.with_extension(DONE), b"done\n")?;
         let aside = self.folder.with_extension(FORGOTTEN);
-        fs::rename(&self.folder, &aside)?;
+        durable::rename(&self.folder, &aside)?;
         durable::remove_folder(&aside)
     }
 }

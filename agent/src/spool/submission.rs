@@ -74,7 +74,7 @@ impl Spool {
             source,
             received_at_ms: now_ms,
         };
-        self.make()?;
+        durable::make_folder(self.path())?;
         let mut batch = durable::Batch::default();
         batch.write(&self.submission_pb(), &submission.encode_to_vec())?;
         batch.write(&self.submission_json(), &serde_json::to_vec(&meta)?)?;

@@ -94,7 +94,7 @@ fn facts_from(path: &Path, limit: u64, mut known: Prefix) -> io::Result<FileFact
                 beyond = Some(whole);
             }
             // What is hashed must outlast a crash, or the record would speak of bytes that are not there.
-            file.sync_data()?;
+            durable::sync_file(&file, path)?;
             if known.len > whole.min(limit) {
                 known = Prefix::default();
             }

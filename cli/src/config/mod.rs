@@ -16,6 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use longhaul_proto::faults;
 pub(crate) use settings::Settings;
 use values::Given;
 pub(crate) use values::{Engine, Time, Url, pair};
@@ -28,7 +29,7 @@ const PREFIX: &str = "LONGHAUL_";
 /// faults, the mark that a run's processes carry, and the tests' own.
 const NOT_SETTINGS: &[&str] = &["CONFIG", "LOG", "REQUIRE", "CORPUS", "REGENERATE", "RUN_ID"];
 /// Beginnings of such variables.
-const NOT_SETTINGS_PREFIX: &[&str] = &["STANDIN_", "FAULTS", "TEST_"];
+const NOT_SETTINGS_PREFIX: &[&str] = &["STANDIN_", "TEST_"];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -214,6 +215,10 @@ fn read_variables(env: &Env) -> Result<Settings, ConfigError> {
         let Some(name) = name.to_str() else { continue };
         let Some(key) = name.strip_prefix(PREFIX) else { continue };
         if NOT_SETTINGS.contains(&key) || NOT_SETTINGS_PREFIX.iter().any(|p| key.starts_with(p)) {
+            continue;
+        }
+        // Only in a program built for tests; any other says that it has no such setting.
+        if faults::PRESENT && name == faults::VARIABLE {
             continue;
         }
         let text = value.to_str().map(|v| Given::Text(v.to_owned())).ok_or("it is not valid UTF-8");

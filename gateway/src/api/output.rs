@@ -118,6 +118,8 @@ pub(super) async fn get(
         (None, Some(offset), _) if offset > end => return Err(ReadError::PastEnd { offset, len: end }.into()),
         (None, Some(offset), _) => (offset.max(first), end),
         (None, None, Some(range)) => match range_of(range, end) {
+            // All of it lies before the part that was asked for.
+            Range::Part(_, to) if to <= first => return Ok(unsatisfiable(end)),
             Range::Part(from, to) => {
                 status = StatusCode::PARTIAL_CONTENT;
                 (from.max(first), to)

@@ -86,7 +86,7 @@ impl From<SubmitError> for Problem {
                 ..problem(StatusCode::TOO_MANY_REQUESTS, "busy", "Too many runs are waiting", detail)
             },
             SubmitError::KeyTaken { .. } => problem(StatusCode::CONFLICT, "key-taken", "The key is taken", detail),
-            SubmitError::Ledger(_) => {
+            SubmitError::Ledger(_) | SubmitError::Unsettled(_) => {
                 logged(&error);
                 Self::unavailable(detail)
             }

@@ -41,9 +41,9 @@ pub(super) async fn keep(fleet: Fleet, agent_id: String, incarnation: String, ad
 }
 
 async fn dial(fleet: &Fleet, agent_id: &str, incarnation: &str, address: &str) -> Result<Link, String> {
-    let options = &fleet.0.options;
-    let dialled = Link::dial(address, &fleet.0.secret, options.dial_timeout, options.silent_after).await;
-    let link = dialled.map_err(|e| e.to_string())?;
+    let shared = &fleet.0;
+    let link = Link::dial(&shared.dialer, address, &shared.secret, shared.options.dial_timeout);
+    let link = link.await.map_err(|e| e.to_string())?;
     if link.described.agent_id != agent_id {
         let other = &link.described.name;
         return Err(format!(

@@ -10,6 +10,7 @@ use longhaul_proto::{
     api::{ContactView, HostView, PoolView, RunView},
     clock::rfc3339,
     ids::RunId,
+    latest::Latest,
     wire,
 };
 use tokio::{
@@ -28,7 +29,7 @@ use crate::ledger::{AgentRecord, DrainRecord};
 pub(crate) struct Floor {
     started: Duration,
     pub(super) open: bool,
-    agents: HashMap<String, Agent>,
+    agents: BTreeMap<String, Agent>,
     pub(super) seats: BTreeMap<RunId, Taken>,
     pub(super) queue: Queue,
     waiting: HashMap<RunId, Waiting>,
@@ -49,7 +50,7 @@ pub(super) struct Agent {
     pub(super) heard: Duration,
     /// When it was heard last, Unix ms.
     pub(super) seen_ms: i64,
-    pub(super) link: watch::Sender<Option<Arc<Link>>>,
+    pub(super) link: Latest<Option<Arc<Link>>>,
     /// Why it cannot be dialled.
     pub(super) dial_problem: Option<String>,
     /// Since when there is no link to it, by the monotonic clock; `None` = there is one.
@@ -83,7 +84,7 @@ impl Floor {
         let mut floor = Self {
             started: now,
             open: true,
-            agents: HashMap::new(),
+            agents: BTreeMap::new(),
             seats: BTreeMap::new(),
             queue: Queue::default(),
             waiting: HashMap::new(),
@@ -104,7 +105,7 @@ impl Floor {
             here: false,
             heard: now,
             seen_ms: 0,
-            link: watch::Sender::new(None),
+            link: Latest::new(None),
             dial_problem: None,
             unlinked: Some(now),
             spool: (0, 0),
@@ -294,12 +295,12 @@ impl Floor {
         self.agents
             .values()
             .filter(|agent| alone(agent))
-            .filter_map(|a| Some((a.info.agent_id.clone(), a.info.name.clone(), a.link.borrow().clone()?)))
+            .filter_map(|a| Some((a.info.agent_id.clone(), a.info.name.clone(), a.link.get()?)))
             .collect()
     }
 
     pub(super) fn linked(&self) -> Vec<(String, Arc<Link>)> {
-        self.agents.iter().filter_map(|(id, a)| Some((id.clone(), a.link.borrow().clone()?))).collect()
+        self.agents.iter().filter_map(|(id, a)| Some((id.clone(), a.link.get()?))).collect()
     }
 
     /// Why an agent gets no runs now.
@@ -322,7 +323,7 @@ impl Floor {
         if silent > silent_after {
             return Some(format!("agent {name} is silent for {} s", silent.as_secs()));
         }
-        if agent.link.borrow().is_none() {
+        if agent.link.get().is_none() {
             return Some(match &agent.dial_problem {
                 Some(problem) => format!("agent {name} cannot be reached: {problem}"),
                 None => format!("agent {name} is being dialled"),
@@ -393,7 +394,7 @@ impl Floor {
         let silent = now.saturating_sub(agent.heard);
         let state = match () {
             () if !agent.here || silent > silent_after => "silent",
-            () if agent.link.borrow().is_none() => "unreachable",
+            () if agent.link.get().is_none() => "unreachable",
             () if self.drains.contains_key(&info.name) => "draining",
             () if !info.problem.is_empty() => "idle",
             () => "up",

@@ -14,19 +14,18 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioIo;
 use longhaul_proto::{
     MAX_MESSAGE,
+    door::Door,
     join::{Greeting, JoinSecret, NotJoined, Proof},
     version,
     wire::{self, agent_client::AgentClient},
 };
 use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::{
-    Request, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Request, Status, transport::Endpoint};
 
 /// Flow control windows of HTTP/2, bytes: a stream may be a megabyte ahead, a connection four.
 pub(super) const STREAM_WINDOW: u32 = 1 << 20;
@@ -88,29 +87,20 @@ pub struct Link {
 
 #[derive(Debug)]
 struct Half {
-    client: AgentClient<Channel>,
+    client: AgentClient<Door>,
     proof: Proof,
     closed: CancellationToken,
 }
 
 impl Link {
-    /// Dials an agent twice and proves the secret on both connections, within `limit`. A connection that says nothing
-    /// for `silent_after` is asked, and is given up when it does not answer for twice as long: a network that was cut
-    /// tells nobody.
+    /// Dials an agent twice and proves the secret on both connections, within `limit`.
     ///
     /// # Errors
     /// See [`LinkError`]; the texts are for the agent's owner.
-    pub async fn dial(
-        address: &str,
-        secret: &JoinSecret,
-        limit: Duration,
-        silent_after: Duration,
-    ) -> Result<Self, LinkError> {
+    pub async fn dial(dialer: &Dialer, address: &str, secret: &JoinSecret, limit: Duration) -> Result<Self, LinkError> {
         let both = async {
-            let (control, data) = {
-                let half = || Half::dial(address, secret, silent_after);
-                tokio::try_join!(half(), half())?
-            };
+            let (control, data) =
+                tokio::try_join!(Half::dial(dialer, address, secret), Half::dial(dialer, address, secret))?;
             let described = control.client.clone().describe(control.with(wire::DescribeRequest {})).await;
             let described = described.map_err(|s| stranger(address, s.message()))?.into_inner();
             let described = described.agent.ok_or_else(|| stranger(address, "it does not say who it is"))?;
@@ -122,6 +112,7 @@ impl Link {
     /// Ends when one of the two connections is gone.
     pub async fn broken(&self) {
         tokio::select! {
+            biased;
             () = self.control.closed.cancelled() => {}
             () = self.data.closed.cancelled() => {}
         }
@@ -133,12 +124,12 @@ impl Link {
     }
 
     /// The client and a request for a short call.
-    pub fn control<T>(&self, message: T) -> (AgentClient<Channel>, Request<T>) {
+    pub fn control<T>(&self, message: T) -> (AgentClient<Door>, Request<T>) {
         (self.control.client.clone(), self.control.with(message))
     }
 
     /// The client and a request for a run or its output.
-    pub fn data<T>(&self, message: T) -> (AgentClient<Channel>, Request<T>) {
+    pub fn data<T>(&self, message: T) -> (AgentClient<Door>, Request<T>) {
         (self.data.client.clone(), self.data.with(message))
     }
 }
@@ -150,35 +141,10 @@ impl Half {
         request
     }
 
-    async fn dial(address: &str, secret: &JoinSecret, silent_after: Duration) -> Result<Self, LinkError> {
-        let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| LinkError::Address(address.to_owned()))?;
-        let (host, port) = match (endpoint.uri().host(), endpoint.uri().port_u16()) {
-            (Some(host), Some(port)) if endpoint.uri().scheme_str() == Some("http") => {
-                (host.trim_matches(['[', ']']).to_owned(), port)
-            }
-            _ => return Err(LinkError::Address(address.to_owned())),
-        };
-        let failed = |source| LinkError::Dial { address: address.to_owned(), source };
-        let stream = TcpStream::connect((host.as_str(), port)).await.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
-        let closed = CancellationToken::new();
-        let io = Watched { io: TokioIo::new(stream), _closed: closed.clone().drop_guard() };
-        let once = Arc::new(Mutex::new(Some(io)));
-        let connector = tower::service_fn(move |_: http::Uri| {
-            let io = once.lock().unwrap_or_else(PoisonError::into_inner).take();
-            async move { io.ok_or(Spent) }
-        });
-        let channel = endpoint
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keep_alive_interval(silent_after)
-            .keep_alive_timeout(silent_after * 2)
-            .keep_alive_while_idle(true)
-            .connect_with_connector(connector)
-            .await
-            .map_err(|e| failed(io::Error::other(e)))?;
+    async fn dial(dialer: &Dialer, address: &str, secret: &JoinSecret) -> Result<Self, LinkError> {
+        let (door, closed) = dialer(address.to_owned()).await?;
         let mut client =
-            AgentClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
+            AgentClient::new(door).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
         let greeting = Greeting::new(secret.clone()).map_err(LinkError::Random)?;
         let reply = client.hello(greeting.request()).await.map_err(|s| stranger(address, s.message()))?;
         let (protocol, version) = (reply.get_ref().protocol, &reply.get_ref().version);
@@ -192,14 +158,53 @@ impl Half {
     }
 }
 
+/// Opens one connection; the token is cancelled when it is gone.
+pub type Dialer = Arc<dyn Fn(String) -> BoxFuture<'static, Result<(Door, CancellationToken), LinkError>> + Send + Sync>;
+
+/// Connections over TCP.
+pub(crate) fn tcp(silent_after: Duration) -> Dialer {
+    Arc::new(move |address| Box::pin(dial_tcp(address, silent_after)))
+}
+
+async fn dial_tcp(address: String, silent_after: Duration) -> Result<(Door, CancellationToken), LinkError> {
+    let address = address.as_str();
+    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| LinkError::Address(address.to_owned()))?;
+    let (host, port) = match (endpoint.uri().host(), endpoint.uri().port_u16()) {
+        (Some(host), Some(port)) if endpoint.uri().scheme_str() == Some("http") => {
+            (host.trim_matches(['[', ']']).to_owned(), port)
+        }
+        _ => return Err(LinkError::Address(address.to_owned())),
+    };
+    let failed = |source| LinkError::Dial { address: address.to_owned(), source };
+    let stream = TcpStream::connect((host.as_str(), port)).await.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    let closed = CancellationToken::new();
+    let io = Watched { io: TokioIo::new(stream), _closed: closed.clone().drop_guard() };
+    let once = Arc::new(Mutex::new(Some(io)));
+    let connector = tower::service_fn(move |_: http::Uri| {
+        let io = once.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async move { io.ok_or(Spent) }
+    });
+    let channel = endpoint
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keep_alive_interval(silent_after)
+        .keep_alive_timeout(silent_after * 2)
+        .keep_alive_while_idle(true)
+        .connect_with_connector(connector)
+        .await
+        .map_err(|e| failed(io::Error::other(e)))?;
+    Ok((Door::new(channel), closed))
+}
+
 fn stranger(address: &str, reason: &str) -> LinkError {
     LinkError::Stranger { address: address.to_owned(), reason: reason.to_owned() }
 }
 
-/// The one stream of this link is used up.
+/// The one stream of this link is used up: a call that fails so did not leave.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection to the agent broke")]
-struct Spent;
+pub struct Spent;
 
 /// Whether this error is proof that the call never left this machine: the connection was gone before it was made.
 pub fn never_sent(status: &Status) -> bool {

@@ -28,6 +28,7 @@ use longhaul_proto::{
     api::{ContactView, HostView, PoolView, RunView},
     ids::RunId,
     join::JoinSecret,
+    latest::Follow,
     wire,
 };
 use tokio::sync::{oneshot, watch};
@@ -38,7 +39,7 @@ use crate::{
     metrics::Metrics,
 };
 use floor::Floor;
-use link::Link;
+use link::{Dialer, Link};
 use placement::Need;
 
 pub use service::FleetService;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
     pub(crate) secret: JoinSecret,
+    pub(crate) dialer: Dialer,
     /// What agents are told to dial; part of the advice to start one.
     url: String,
     floor: Mutex<Floor>,
@@ -106,13 +108,14 @@ impl Fleet {
         metrics: Arc<Metrics>,
         deps: Deps,
         secret: JoinSecret,
+        dialer: Dialer,
         url: String,
         remembered: Vec<AgentRecord>,
         drains: Vec<DrainRecord>,
     ) -> Self {
         let now = deps.clock.monotonic();
         let floor = Mutex::new(Floor::new(now, options.pools.clone(), remembered, drains));
-        Self(Arc::new(Shared { options, metrics, deps, secret, url, floor }))
+        Self(Arc::new(Shared { options, metrics, deps, secret, dialer, url, floor }))
     }
 
     pub(crate) fn floor(&self) -> MutexGuard<'_, Floor> {
@@ -184,7 +187,7 @@ impl Fleet {
     }
 
     /// The links of an agent, as they come and go.
-    pub(crate) fn links(&self, agent_id: &str) -> watch::Receiver<Option<Arc<Link>>> {
+    pub(crate) fn links(&self, agent_id: &str) -> Follow<Option<Arc<Link>>> {
         let now = self.now();
         self.floor().agent(agent_id, now).link.subscribe()
     }

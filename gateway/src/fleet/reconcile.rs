@@ -58,8 +58,7 @@ pub(super) async fn verdicts(
             }
             Some(record) if record.state == RunState::Lost && record.attempt == summary.attempt => {
                 // It came back. While it still runs it holds a seat, whatever the record says.
-                let seat = (!ended).then(|| hold(inner, info, run));
-                inner.keep(record, None, seat, Vec::new());
+                inner.keep_holding(record, || (!ended).then(|| hold(inner, info, run)));
             }
             Some(record) if ended && old_enough(inner, &record) && earlier(&record, info, summary).is_some() => {
                 verdict.verdict = Verdict::Forget.into();
@@ -159,7 +158,7 @@ async fn fetch(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, seat: Opt
     let mut pause = inner.options.backoff.0;
     let snapshot = loop {
         let usable = links.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken())).await;
-        let Some(link) = usable.map_err(|_| "the gateway stops")?.clone() else { continue };
+        let Some(link) = usable.map_err(|_| "the gateway stops")? else { continue };
         match first_snapshot(&link, run).await {
             Ok(snapshot) => break snapshot,
             Err(status) if status.code() == tonic::Code::NotFound => return Err(status.message().to_owned()),

@@ -74,6 +74,18 @@ impl SqliteLedger {
         Ok(Self { cluster_id, readers, jobs, writer: Mutex::new(Some(writer)) })
     }
 
+    /// What SQLite says about the soundness of the file in `folder`, which no gateway needs to have open: `ok`, or what
+    /// is wrong.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn integrity(folder: &Path) -> Result<String, LedgerError> {
+        let options = SqliteConnectOptions::new().filename(folder.join("ledger.sqlite"));
+        let mut connection = SqliteConnection::connect_with(&options).await.map_err(storage)?;
+        let row = sqlx::query("PRAGMA integrity_check").fetch_one(&mut connection).await.map_err(storage)?;
+        row.try_get(0).map_err(storage)
+    }
+
     fn write(&self, op: Op) -> impl Future<Output = Result<Done, LedgerError>> + Send + 'static {
         let jobs = self.jobs.clone();
         async move {

@@ -73,10 +73,13 @@ async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Submitted, Stri
     submit.key = call.key(&submit);
     let request = runs::Request { submit, trace: call.trace.clone(), max_code: MAX_CODE_MCP };
     call.face.core.runs.submit(&call.who, request).await.map_err(|error| {
-        if let SubmitError::Ledger(source) = &error {
+        if let SubmitError::Ledger(source) | SubmitError::Unsettled(source) = &error {
             tracing::error!(error = source as &dyn std::error::Error, "cannot record a run");
         }
-        format!("nothing was run: {error}")
+        match error {
+            SubmitError::Unsettled(_) => error.to_string(),
+            _ => format!("nothing was run: {error}"),
+        }
     })
 }
 

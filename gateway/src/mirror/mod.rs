@@ -40,7 +40,7 @@ pub struct Mirror {
 
 /// Runs blocking work on a thread that may block.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    longhaul_proto::tasks::blocking(work).await?
 }
 
 /// Bytes of all files below a folder; what goes away meanwhile counts nothing.

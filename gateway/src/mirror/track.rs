@@ -4,7 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::fs::FileExt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -12,7 +12,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use longhaul_proto::{durable, hex};
+use longhaul_proto::{
+    durable,
+    faults::{self, Op},
+    hex,
+};
 use sha2::{Digest, Sha256};
 
 /// Read at once while a digest is made up, bytes.
@@ -47,6 +51,8 @@ pub enum Appended {
 #[derive(Debug)]
 pub(super) struct Track {
     file: File,
+    /// Where it lies.
+    path: PathBuf,
     limit: u64,
     /// What readers may see: grows after the bytes are written.
     len: AtomicU64,
@@ -82,6 +88,7 @@ impl Track {
         let len = AtomicU64::new(file.metadata()?.len());
         Ok(Self {
             file,
+            path: path.to_owned(),
             limit,
             written_out: AtomicU64::new(len.load(Ordering::Relaxed)),
             len,
@@ -129,6 +136,7 @@ impl Track {
             let _ = self.file.set_len(len);
             return Err(error);
         }
+        faults::did(|| Op::Append(self.path.clone(), new.to_vec()));
         if digest.hashed == len {
             digest.state.update(new);
             digest.hashed += new.len() as u64;
@@ -164,7 +172,7 @@ impl Track {
     pub(super) fn seal(&self, len: u64, sha256: &str) -> io::Result<Sealed> {
         let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
         let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-        self.file.sync_all()?;
+        durable::sync_file(&self.file, &self.path)?;
         if std::mem::take(&mut *damaged) {
             return Ok(Sealed::Differs);
         }
@@ -202,7 +210,9 @@ impl Track {
         self.cut.store(false, Ordering::Relaxed);
         self.written_out.store(begin, Ordering::Relaxed);
         *digest = Prefix::at(digest.begin);
-        self.file.set_len(begin)
+        self.file.set_len(begin)?;
+        faults::did(|| Op::Truncate(self.path.clone(), begin));
+        Ok(())
     }
 }
 

@@ -53,7 +53,7 @@ impl Runs {
         let record = self.record(run).await?.filter(|r| may(who, &r.principal));
         let record = record.ok_or_else(|| FindError::Unknown(run.to_string()))?;
         let host = record.host;
-        let link = self.0.fleet.links(&record.agent_id).borrow().clone();
+        let link = self.0.fleet.links(&record.agent_id).get();
         let Some(link) = link.filter(|link| !link.is_broken()) else { return Err(ArtifactError::Away(host)) };
         let limit = max.min(MAX_ARTIFACT_READ);
         let request = wire::ArtifactRequest { run_id: run.to_string(), path: path.to_owned(), offset: 0, limit };

@@ -10,10 +10,10 @@ use futures_util::FutureExt;
 use longhaul_proto::{
     api::{ActivityView, ArtifactView, ProgressView, Retry, ViewRange},
     faults,
+    latest::Follow,
     state::{Cause, RunState},
     wire::{self, run_event::Event},
 };
-use tokio::sync::watch;
 use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
 
@@ -136,11 +136,11 @@ impl Keeper {
     }
 
     /// Waits for a usable link. `None` when the attempt has not left and the agent is not there to take it.
-    async fn usable(&mut self, links: &mut watch::Receiver<Option<Arc<Link>>>) -> Result<Option<Arc<Link>>, Left> {
+    async fn usable(&mut self, links: &mut Follow<Option<Arc<Link>>>) -> Result<Option<Arc<Link>>, Left> {
         let patience = self.inner.options.backoff.1 * 2;
         let mut patience = std::pin::pin!(tokio::time::sleep(patience));
         loop {
-            let link = links.borrow_and_update().clone();
+            let link = links.get();
             if let Some(link) = link.filter(|l| !l.is_broken()) {
                 return Ok(Some(link));
             }
@@ -152,6 +152,7 @@ impl Keeper {
             let waited = self
                 .during(None, async move {
                     tokio::select! {
+                        biased;
                         changed = changed => Some(changed),
                         () = patience => None,
                     }

@@ -39,6 +39,11 @@ pub enum SubmitError {
         "the gateway could not record the run, so nothing was started: try again, and look at the disk of its data folder and its log"
     )]
     Ledger(#[source] LedgerError),
+    /// The ledger does not answer, and whether there is a run is not known.
+    #[error(
+        "the gateway does not know whether it could record the run: look at stata_runs, or try again with the same key, before you submit it anew"
+    )]
+    Unsettled(#[source] LedgerError),
     /// The gateway is going away.
     #[error("the gateway is stopping: try again in a few seconds")]
     Stopping,

@@ -292,11 +292,14 @@ impl Keeper {
                 }
             };
             let woken = tokio::select! {
-                done = &mut work => return Ok(done),
+                // In a fixed order, so that it can be replayed; an output that never pauses comes last and makes the
+                // run no less ready to listen.
+                biased;
+                () = stop.cancelled() => Woken::Stop,
                 command = mailbox.recv() => Woken::Command(command),
                 result = cancel => Woken::Cancelled(result),
                 _ = tick.tick(), if timed => Woken::Tick,
-                () = stop.cancelled() => Woken::Stop,
+                done = &mut work => return Ok(done),
             };
             match woken {
                 Woken::Command(Some(command)) => self.obey(command).await?,

@@ -146,7 +146,7 @@ async fn insert(
             Err(_) => {
                 // It may be there, and a run that is there must have a keeper.
                 inner.deps.tasks.spawn_until_stop(keep_if_there(inner.clone(), record.run));
-                Err(SubmitError::Ledger(error))
+                Err(SubmitError::Unsettled(error))
             }
         },
     }
@@ -298,6 +298,14 @@ pub(crate) fn new_record(
 }
 
 impl Inner {
+    /// Like [`Inner::keep`], with a seat that is taken only when the run has no keeper yet: one that is dropped would
+    /// free the seat that the keeper holds.
+    pub(crate) fn keep_holding(self: &Arc<Self>, record: Record, hold: impl FnOnce() -> Option<Seat>) {
+        let Some((active, mailbox)) = self.table.add(record.run, view(&record, &Live::of(&record))) else { return };
+        let keeper = Keeper::new(self.clone(), active, mailbox, record, None, hold());
+        self.deps.tasks.spawn(keeper.keep());
+    }
+
     /// Starts the keeper of an unfinished run; nothing when it has one.
     pub(crate) fn keep(
         self: &Arc<Self>,

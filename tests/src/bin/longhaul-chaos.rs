@@ -3,6 +3,8 @@
 //! One program in two parts: the kit, and the daemons, supervisors and stand-ins that it starts (`longhaul`'s own
 //! `main`, built with the faults of `longhaul_proto::faults`).
 
+#![allow(clippy::expect_used)] // test code: what fails here fails the kit
+
 use std::process::ExitCode;
 
 use clap::Parser;

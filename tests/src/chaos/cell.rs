@@ -59,6 +59,8 @@ pub enum Fault {
     Cut(Wire),
     /// Bytes go nowhere for a while and nobody is told; then the connections are cut.
     HalfOpen(Wire),
+    /// Gateway and agent cannot reach each other, and know it, until the runs have ended there.
+    Partition,
     /// Bytes are late for a while.
     Delay(Wire),
     /// Clients get and give drop by drop.
@@ -143,7 +145,7 @@ const TIMING_OUT: Moment = at("timing out", Side::Agent, "supervisor.after_endin
 
 use Fault::{
     ClockJump, Cut, Delay, Failing, Full, HalfOpen, HostGone, HostLost, Kill, LateRun, LedgerLost, LedgerOld,
-    RestartBoth, SlowClients, Stop, Terminate,
+    Partition, RestartBoth, SlowClients, Stop, Terminate,
 };
 
 const NO_SPACE: &str = "enospc";
@@ -175,6 +177,7 @@ const TABLE: &[(&str, Fault, &[Moment])] = &[
     ("clients slow", SlowClients, &[BURST]),
     ("links cut", Cut(Wire::Links), &[DISPATCH, BURST, JUDGING]),
     ("links half-open", HalfOpen(Wire::Links), &[RUNNING]),
+    ("links partitioned", Partition, &[RUNNING]),
     ("links delayed", Delay(Wire::Links), &[BURST]),
     ("Run delayed", LateRun, &[DISPATCH]),
     ("spool full", Failing(Side::Agent, "durable.write", NO_SPACE), &[BEFORE_ATTEMPT, EXIT]),

@@ -91,12 +91,12 @@ pub async fn follow(
     heard: watch::Sender<String>,
 ) {
     loop {
-        let at = heard.borrow().len();
+        let (at, before) = (heard.borrow().len(), history.end(run));
         let path = format!("/api/v1/runs/{run}/events?stream=log&offset={at}");
         let opened = tokio::time::timeout(SHORT, api.request(Method::GET, &path).send()).await;
         if let Ok(Ok(response)) = opened
             && response.status().is_success()
-            && take(&history, &name, Events::new(response), pace, &heard).await
+            && take(&history, &name, Events::new(response), before, pace, &heard).await
         {
             return history.note(format!("follower of {name} has its end at {}", heard.borrow().len()));
         }
@@ -104,11 +104,12 @@ pub async fn follow(
     }
 }
 
-/// `true` when the stream told the end.
+/// `true` when the stream told the end. It may tell what was so when it was opened.
 async fn take(
     history: &History,
     name: &str,
     mut events: Events,
+    before: Option<RunView>,
     pace: Duration,
     heard: &watch::Sender<String>,
 ) -> bool {
@@ -116,7 +117,6 @@ async fn take(
         let Ok(Some(event)) = tokio::time::timeout(SILENT, events.next()).await else { return false };
         if event.kind == "end" {
             if let Ok(view) = serde_json::from_str::<RunView>(&event.data) {
-                let before = history.end(view.run_id);
                 history.saw(name, &view, before, false);
                 return view.output_complete;
             }

@@ -5,10 +5,12 @@
 //! - what had ended stayed as it was (the clients watch that all along, [`super::history`]);
 //! - each run has its own end, or one that its cell admits; `lost` only where a host was gone, and corrected;
 //! - what each follower heard, and the mirror, are the log, byte for byte and in order;
-//! - seats are free; no process, temporary file or socket is left; no run is there that nobody asked for.
+//! - seats are free; no process, temporary file or socket is left; no run is there that nobody asked for;
+//! - the ledger is sound, by SQLite's own check.
 
 use std::{fs, os::unix::fs::FileTypeExt, path::Path, time::Duration};
 
+use longhaul_gateway::ledger::sqlite::SqliteLedger;
 use longhaul_proto::{
     api::{Hosts, RunList, RunView},
     state::RunState,
@@ -60,6 +62,11 @@ pub async fn judge(trial: &mut Trial) {
         }
     }
     left_over(&trial.site, |what| trial.history.wrong(what));
+    trial.site.gateway.kill();
+    match SqliteLedger::integrity(&trial.site.gateway.data.join("gateway")).await {
+        Ok(said) if said == "ok" => {}
+        said => trial.history.wrong(format!("the ledger is not sound: {said:?}")),
+    }
 }
 
 async fn get<T: serde::de::DeserializeOwned>(trial: &Trial, path: &str) -> Option<T> {
@@ -164,7 +171,8 @@ async fn answer(trial: &Trial) {
     if trial.cell.may_forget() && ran == 1 && text.contains("the same call was made before") {
         return;
     }
-    if is_error && !rebooted || (!is_error && !(ran == 1 && text.contains(&format!("{BY_MCP} line 1 of")))) {
+    let whole = ran == 1 && text.contains(&format!("{BY_MCP} line 1 of"));
+    if !(if is_error { rebooted } else { whole }) {
         trial.history.wrong(format!("the call (which ran {ran} times) was answered with: {text}"));
     }
 }

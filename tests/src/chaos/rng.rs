@@ -11,7 +11,7 @@ impl Rng {
     }
 
     /// The next word.
-    pub fn next(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,12 +21,12 @@ impl Rng {
 
     /// A number below `n`.
     pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n.max(1)
+        self.word() % n.max(1)
     }
 
     /// One of two.
     pub fn coin(&mut self) -> bool {
-        self.next() & 1 == 1
+        self.word() & 1 == 1
     }
 
     /// Milliseconds up to `most`.
@@ -37,5 +37,5 @@ impl Rng {
 
 /// The seed of trial `number` of a run of the kit: each trial can be run again without those before it.
 pub fn of_trial(seed: u64, number: u64) -> u64 {
-    Rng::new(seed ^ number.wrapping_mul(0xd134_2543_de82_ef95)).next()
+    Rng::new(seed ^ number.wrapping_mul(0xd134_2543_de82_ef95)).word()
 }

@@ -9,8 +9,8 @@ use super::{
     cell::{Fault, When, Who, Wire},
     clients, raw,
     relay::Mode,
-    site::Side,
-    trial::{FOCUS, Trial},
+    site::{Side, Site},
+    trial::{BEFORE, FOCUS, Trial},
 };
 use crate::{lab, processes};
 
@@ -94,6 +94,7 @@ pub async fn strike(trial: &mut Trial, held: Option<(Side, &'static str)>) {
             relays(trial, wire).iter().for_each(|relay| relay.cut());
             trial.site.heal();
         }
+        Fault::Partition => partition(trial).await,
         Fault::Delay(wire) => {
             for _ in 0..=trial.rng.below(3) {
                 relays(trial, wire).iter().for_each(|relay| relay.mode(Mode::Hold));
@@ -128,7 +129,7 @@ pub async fn strike(trial: &mut Trial, held: Option<(Side, &'static str)>) {
         }
         Fault::Full(side) => {
             let filler = trial.site.fill(side);
-            trial.site.lab.open_gate(super::trial::BEFORE);
+            trial.site.lab.open_gate(BEFORE);
             tokio::time::sleep(Duration::from_millis(300)).await;
             pause(trial, 700).await;
             if let Err(error) = fs::remove_file(&filler) {
@@ -251,9 +252,8 @@ async fn ledger_lost(trial: &mut Trial) {
     let _ = fs::copy(&credentials, &kept);
     trial.site.restart(Side::Gateway).await;
     let words = trial.site.lab.path().join("logs/gateway.log");
-    let refused = async |_: &super::site::Site| {
-        fs::read_to_string(&words).is_ok_and(|text| text.contains("belongs to another gateway"))
-    };
+    let refused =
+        async |_: &Site| fs::read_to_string(&words).is_ok_and(|text| text.contains("belongs to another gateway"));
     if !trial.site.wait(PATIENCE, refused).await {
         trial.history.wrong("an agent of another ledger was not refused");
     }
@@ -271,4 +271,30 @@ async fn ledger_lost(trial: &mut Trial) {
         let _ = fs::copy(&kept, &credentials);
     }
     trial.site.restart(Side::Gateway).await;
+}
+
+/// Ten minutes of no network, scaled: the agent is silent for long, and every run has ended there meanwhile.
+async fn partition(trial: &mut Trial) {
+    for relay in relays(trial, Wire::Links) {
+        relay.mode(Mode::Refuse);
+        relay.cut();
+    }
+    for name in [BEFORE, FOCUS] {
+        trial.site.lab.open_gate(name);
+    }
+    let runs = trial.history.runs();
+    let ended =
+        async |site: &Site| runs.values().all(|run| lab::json(&site.spool(*run).join("outcome.json")).is_some());
+    if !trial.site.wait(PATIENCE, ended).await {
+        trial.history.wrong("the runs did not end in the partition");
+    }
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    pause(trial, 800).await;
+    for (name, run) in &runs {
+        let view = clients::look(&trial.site.api, &trial.history, name, *run, true).await;
+        if view.is_none_or(|v| v.agent_silent_for.is_none()) {
+            trial.history.wrong(format!("nobody says that the agent of {name} is silent"));
+        }
+    }
+    trial.site.heal();
 }

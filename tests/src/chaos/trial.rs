@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use longhaul_proto::api::CancelMode;
+use longhaul_proto::api::{CancelMode, RunView};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -127,10 +127,8 @@ impl Trial {
             if job.focus == Focus::Cancelled {
                 let (api, history, name) = (api.clone(), history.clone(), job.name.clone());
                 tasks.spawn_until_stop(async move {
-                    while !clients::look(&api, &history, &name, run, must_resolve)
-                        .await
-                        .is_some_and(|v| v.output_bytes > 0)
-                    {
+                    let quiet = |view: Option<RunView>| view.is_none_or(|v| v.output_bytes == 0);
+                    while quiet(clients::look(&api, &history, &name, run, must_resolve).await) {
                         tokio::time::sleep(LOOK).await;
                     }
                     clients::cancel(api, history, run, CancelMode::Break).await;

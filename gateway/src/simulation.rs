@@ -1,0 +1,61 @@
+//! A gateway whose ledger and network are made by a simulation: everything between them is the real one.
+
+use std::{path::Path, sync::Arc};
+
+use longhaul_proto::{
+    door::Door,
+    join::{Guard, JoinSecret},
+    wire::fleet_server::FleetServer,
+};
+
+pub use crate::fleet::link::{Dialer, LinkError, Spent};
+use crate::{
+    Deps, Options,
+    fleet::{Fleet, FleetService},
+    ledger::{Ledger, LedgerError},
+    metrics::Metrics,
+    mirror::Mirrors,
+    runs::{Runs, past::Past},
+    upkeep,
+};
+
+/// A gateway in a simulation.
+pub struct SimGateway {
+    /// Where agents call.
+    pub door: Door,
+    /// What clients use.
+    pub runs: Runs,
+    /// Time, names, and the tasks that the simulation crashes.
+    pub deps: Deps,
+}
+
+/// Starts a gateway on its ledger and its mirrors; at once, and again after a crash.
+///
+/// # Errors
+/// When the ledger cannot be read.
+///
+/// # Panics
+/// When there is no randomness.
+#[allow(clippy::expect_used)] // called by tests
+pub async fn start(
+    options: Options,
+    ledger: Arc<dyn Ledger>,
+    mirrors: &Path,
+    secret: JoinSecret,
+    dialer: Dialer,
+    deps: Deps,
+) -> Result<SimGateway, LedgerError> {
+    let (options, metrics) = (Arc::new(options), Arc::new(Metrics::default()));
+    let (agents, drains) = (ledger.agents().await?, ledger.drains().await?);
+    let past = Past::of(&*ledger, options.restored).await?;
+    let guard = Guard::new(secret.clone()).expect("randomness");
+    let url = "http://gateway:1".to_owned();
+    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, dialer, url, agents, drains);
+    let mirrors = Mirrors::new(mirrors, options.max_output);
+    let runs = Runs::new(options, ledger, fleet.clone(), mirrors, past, metrics, deps.clone());
+    runs.take_up().await?;
+    let service = FleetService::new(guard, &runs, deps.ids.name());
+    deps.tasks.spawn_until_stop(upkeep::tick(fleet));
+    deps.tasks.spawn_until_stop(upkeep::sweep(runs.0.clone()));
+    Ok(SimGateway { door: Door::new(FleetServer::new(service)), runs, deps })
+}

@@ -1,0 +1,143 @@
+//! The latest value of something, followed by many: like `tokio::sync::watch`, but those who wait are woken in the order
+//! in which they began to wait and not in a random one, so that what follows can be replayed.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::sync::Notify;
+
+/// The one who sets it. When it is dropped, those who wait hear of it.
+#[derive(Debug)]
+pub struct Latest<T>(Arc<Shared<T>>);
+
+/// One who follows it.
+#[derive(Debug)]
+pub struct Follow<T> {
+    shared: Arc<Shared<T>>,
+    seen: u64,
+}
+
+/// Nobody will set it any more.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody sets this value any more")]
+pub struct Closed;
+
+#[derive(Debug)]
+struct Shared<T> {
+    value: Mutex<(u64, T)>,
+    changed: Notify,
+    closed: AtomicBool,
+}
+
+impl<T> Shared<T> {
+    // Held for a look or a change, never over an await.
+    fn lock(&self) -> MutexGuard<'_, (u64, T)> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Clone> Latest<T> {
+    /// Begins with a value.
+    pub fn new(value: T) -> Self {
+        let value = Mutex::new((0, value));
+        Self(Arc::new(Shared { value, changed: Notify::new(), closed: AtomicBool::new(false) }))
+    }
+
+    /// A copy of it.
+    pub fn get(&self) -> T {
+        self.0.lock().1.clone()
+    }
+
+    /// Changes it; those who wait are woken when `change` says that it did.
+    pub fn send_if_modified(&self, change: impl FnOnce(&mut T) -> bool) {
+        let mut value = self.0.lock();
+        let modified = change(&mut value.1);
+        value.0 += u64::from(modified);
+        drop(value);
+        if modified {
+            self.0.changed.notify_waiters();
+        }
+    }
+
+    /// Follows it from now on.
+    pub fn subscribe(&self) -> Follow<T> {
+        Follow { seen: self.0.lock().0, shared: self.0.clone() }
+    }
+}
+
+impl<T> Drop for Latest<T> {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::Release);
+        self.0.changed.notify_waiters();
+    }
+}
+
+impl<T: Clone> Follow<T> {
+    /// A copy of the value, which counts as seen.
+    pub fn get(&mut self) -> T {
+        let value = self.shared.lock();
+        self.seen = value.0;
+        value.1.clone()
+    }
+
+    /// Waits for a value that was not seen.
+    ///
+    /// # Errors
+    /// When none will come.
+    pub async fn changed(&mut self) -> Result<(), Closed> {
+        loop {
+            let mut change = std::pin::pin!(self.shared.changed.notified());
+            // Before the look, or a change between the look and the wait would be missed.
+            change.as_mut().enable();
+            let now = self.shared.lock().0;
+            if now != self.seen {
+                self.seen = now;
+                return Ok(());
+            }
+            if self.shared.closed.load(Ordering::Acquire) {
+                return Err(Closed);
+            }
+            change.await;
+        }
+    }
+
+    /// Waits until the value is so; at once when it is.
+    ///
+    /// # Errors
+    /// When it never will be.
+    pub async fn wait_for(&mut self, so: impl Fn(&T) -> bool) -> Result<T, Closed> {
+        loop {
+            let value = self.get();
+            if so(&value) {
+                return Ok(value);
+            }
+            self.changed().await?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_change_is_missed_and_the_end_is_told() {
+        let latest = Latest::new(1);
+        let mut follow = latest.subscribe();
+        latest.send_if_modified(|n| {
+            *n = 2;
+            false
+        });
+        latest.send_if_modified(|n| {
+            *n += 1;
+            true
+        });
+        follow.changed().await.unwrap();
+        assert_eq!((follow.get(), latest.get()), (3, 3));
+        assert_eq!(follow.wait_for(|n| *n == 3).await.unwrap(), 3);
+        let (woken, ()) = tokio::join!(follow.changed(), async { drop(latest) });
+        assert!(woken.is_err() && follow.wait_for(|n| *n == 4).await.is_err());
+    }
+}

@@ -1,0 +1,151 @@
+//! The same operations on the model and on SQLite: the same answers, and no step that the state machine does not have.
+
+use longhaul_gateway::{
+    fleet::placement::Need,
+    ledger::{
+        CancelWish, Dedupe, Detail, Ledger, LedgerError, ListQuery, NewRun, Record, Transition, memory::MemoryLedger,
+        sqlite::SqliteLedger,
+    },
+};
+use longhaul_proto::{
+    api::CancelMode,
+    ids::{Ids, RunId},
+    state::{Cause, RunState},
+    tasks::Tasks,
+    wire,
+};
+
+use crate::{chance::Chance, each, pick};
+
+fn new_run(run: RunId, chance: &mut Chance) -> NewRun {
+    let principal = (*pick(chance, &["ann", "bob"])).to_owned();
+    NewRun {
+        record: Record {
+            run,
+            principal: principal.clone(),
+            state: RunState::Queued,
+            cause: Cause::Submitted,
+            attempt: 0,
+            agent_id: String::new(),
+            host: String::new(),
+            pool: String::new(),
+            created_ms: i64::try_from(1_000 + chance.below(100)).unwrap(),
+            finished_ms: 0,
+            delivered_ms: 0,
+            cancel: None,
+            detail: Detail { source: "text".to_owned(), need: Need::default(), ..Detail::default() },
+        },
+        submission: wire::Submission { run_id: run.to_string(), principal, ..Default::default() },
+        key: (chance.below(3) == 0).then(|| (format!("k{}", chance.below(3)), format!("b{}", chance.below(2)))),
+        dedupe: Dedupe {
+            shape: format!("s{}", chance.below(4)),
+            code: (*pick(chance, &["", "1", "2"])).to_owned(),
+            join_since_ms: (chance.below(2) == 0).then(|| i64::try_from(chance.below(3_000)).unwrap()),
+            only_join: chance.below(4) == 0,
+        },
+    }
+}
+
+fn told<T: std::fmt::Debug>(answer: Result<T, LedgerError>) -> String {
+    match answer {
+        Ok(value) => format!("{value:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+async fn both<T: std::fmt::Debug>(
+    what: &str,
+    model: impl Future<Output = Result<T, LedgerError>>,
+    sqlite: impl Future<Output = Result<T, LedgerError>>,
+) -> Result<String, String> {
+    let (model, sqlite) = (told(model.await), told(sqlite.await));
+    if model == sqlite { Ok(model) } else { Err(format!("{what}: the model says {model}, SQLite {sqlite}")) }
+}
+
+async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, steps: u64) -> Result<(), String> {
+    let mut runs: Vec<RunId> = Vec::new();
+    for n in 0..steps {
+        let now = i64::try_from(1_000 + n * 20).unwrap();
+        let run = if runs.is_empty() || chance.below(20) == 0 { ids.run() } else { *pick(chance, &runs) };
+        match chance.below(12) {
+            0 | 1 => {
+                let new = new_run(ids.run(), chance);
+                runs.push(new.record.run);
+                both("insert", a.insert(new.clone()), b.insert(new)).await?;
+            }
+            2..=7 => {
+                let known = a.get(run).await.map_err(|e| e.to_string())?;
+                let truth = known.as_ref().map(|r| (r.state, r.attempt));
+                let (from, from_attempt) = match truth {
+                    Some(truth) if chance.below(4) > 0 => truth,
+                    _ => (*pick(chance, RunState::ALL), u32::try_from(chance.below(3)).unwrap()),
+                };
+                let to = *pick(chance, RunState::ALL);
+                let attempt = from_attempt + u32::from(to == RunState::Starting);
+                let step = Transition {
+                    run,
+                    from,
+                    from_attempt,
+                    to,
+                    cause: *pick(chance, Cause::ALL),
+                    attempt,
+                    at_ms: now,
+                    given_to: (to == RunState::Starting).then(|| ("a".to_owned(), "h".to_owned(), "p".to_owned())),
+                    detail: (chance.below(2) == 0).then(|| Detail {
+                        complete: chance.below(2) == 0,
+                        log_len: n,
+                        ..Detail::default()
+                    }),
+                };
+                let answer = both("transition", a.transition(step.clone()), b.transition(step)).await?;
+                let legal = from.may_become(to) && truth == Some((from, from_attempt));
+                if (answer == "()") != legal {
+                    return Err(format!("{truth:?}: {from}/{from_attempt} -> {to} answered {answer}"));
+                }
+            }
+            8 => {
+                let mode = *pick(chance, &[CancelMode::Break, CancelMode::Terminate, CancelMode::Kill]);
+                let wish = CancelWish { by: format!("p{}", chance.below(2)), at_ms: now, mode };
+                both("want_cancel", a.want_cancel(run, wish.clone()), b.want_cancel(run, wish)).await?;
+            }
+            9 => drop(both("delivered", a.delivered(run, now), b.delivered(run, now)).await?),
+            10 => drop(both("spool_gone", a.spool_gone(run), b.spool_gone(run)).await?),
+            _ if chance.below(3) == 0 => {
+                let before = now - i64::try_from(chance.below(600)).unwrap();
+                // Of those that ended in one moment either may go first; so all of them go.
+                both("sweep", a.sweep(before, 1_000), b.sweep(before, 1_000)).await?;
+            }
+            _ => {}
+        }
+        both("get", a.get(run), b.get(run)).await?;
+    }
+    for run in &runs {
+        both("get", a.get(*run), b.get(*run)).await?;
+        both("history", a.history(*run), b.history(*run)).await?;
+        both("submission", a.submission(*run), b.submission(*run)).await?;
+    }
+    both("active", a.active(), b.active()).await?;
+    both("spools_held", a.spools_held("a", i64::MAX, 1_000), b.spools_held("a", i64::MAX, 1_000)).await?;
+    for key in ["k0", "k1", "k2"] {
+        both("by_key", a.by_key("ann", key), b.by_key("ann", key)).await?;
+    }
+    let query = ListQuery { limit: 1_000, ..ListQuery::default() };
+    both("list", a.list(query.clone()), b.list(query)).await?;
+    Ok(())
+}
+
+#[test]
+fn the_two_ledgers_answer_alike() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    each("ledgers", 25, |chance| {
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let tasks = Tasks::new();
+            let sqlite = SqliteLedger::open(folder.path(), "c", &tasks).await.map_err(|e| e.to_string())?;
+            let model = MemoryLedger::new("c");
+            let told = story(chance, &model, &sqlite, &Ids::system(), 150).await;
+            sqlite.close().await;
+            told
+        })
+    });
+}

@@ -1,0 +1,176 @@
+//! The ledger's model behind a disk that takes its time and fails, before the commit or after it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use longhaul_gateway::ledger::{
+    AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
+    Record, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
+};
+use longhaul_proto::{ids::RunId, state::RunState, wire};
+
+use crate::sim::{Sim, short};
+
+pub(crate) struct SimLedger {
+    pub(crate) sim: Sim,
+    pub(crate) model: MemoryLedger,
+    /// The next insertion is committed and its answer lost.
+    pub(crate) lose_answer: AtomicBool,
+}
+
+impl SimLedger {
+    pub(crate) fn new(sim: Sim) -> Arc<Self> {
+        Arc::new(Self { sim, model: MemoryLedger::new("sim"), lose_answer: AtomicBool::new(false) })
+    }
+
+    /// A write: time passes before the commit and after it, and either may end in an error.
+    fn write<'a, T: Send + 'a>(&'a self, commit: impl FnOnce() -> Answer<'a, T> + Send + 'a) -> Answer<'a, T> {
+        async move {
+            self.sim.pause(0, 3).await;
+            if self.sim.strikes(15) {
+                self.sim.count();
+                tokio::time::sleep(Duration::from_millis(self.sim.below(500))).await;
+            }
+            if self.sim.strikes(8) {
+                self.sim.count();
+                return Err(failed());
+            }
+            let done = commit().await;
+            self.sim.pause(0, 2).await;
+            if done.is_ok() && (self.lose_answer.swap(false, Ordering::Relaxed) || self.sim.strikes(8)) {
+                self.sim.count();
+                return Err(failed());
+            }
+            done
+        }
+        .boxed()
+    }
+}
+
+fn failed() -> LedgerError {
+    LedgerError::Storage(Arc::new(std::io::Error::other("the disk does not answer")))
+}
+
+impl Ledger for SimLedger {
+    fn cluster_id(&self) -> &str {
+        self.model.cluster_id()
+    }
+    fn insert(&self, new: NewRun) -> Answer<'_, Inserted> {
+        self.write(move || {
+            let run = new.record.run;
+            let done = self.model.insert(new);
+            self.sim.note(format_args!("insert {}", short(run)));
+            done
+        })
+    }
+    fn transition(&self, step: Transition) -> Answer<'_, ()> {
+        self.write(move || {
+            async move {
+                let (run, from, to) = (step.run, step.from, step.to);
+                let line =
+                    format!("{} {from}/{} -> {to}/{} {}", short(run), step.from_attempt, step.attempt, step.cause);
+                let before = self.model.get(run).await?.map(|r| r.state);
+                self.model.transition(step).await?;
+                self.sim.note(line);
+                if before.is_some_and(|s| s.is_end() && s != RunState::Lost) {
+                    self.sim.wrong(format_args!("run {} left its end {from} for {to}", short(run)));
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+    }
+    fn want_cancel(&self, run: RunId, wish: CancelWish) -> Answer<'_, bool> {
+        self.write(move || self.model.want_cancel(run, wish))
+    }
+    fn delivered(&self, run: RunId, at_ms: i64) -> Answer<'_, ()> {
+        self.write(move || self.model.delivered(run, at_ms))
+    }
+    fn spool_gone(&self, run: RunId) -> Answer<'_, ()> {
+        self.write(move || self.model.spool_gone(run))
+    }
+    fn get(&self, run: RunId) -> Answer<'_, Option<Record>> {
+        self.model.get(run)
+    }
+    fn submission(&self, run: RunId) -> Answer<'_, Option<wire::Submission>> {
+        self.model.submission(run)
+    }
+    fn by_key<'a>(&'a self, principal: &'a str, key: &'a str) -> Answer<'a, Option<(RunId, String)>> {
+        self.model.by_key(principal, key)
+    }
+    fn by_tail<'a>(&'a self, principal: Option<&'a str>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
+        self.model.by_tail(principal, tail, limit)
+    }
+    fn list(&self, query: ListQuery) -> Answer<'_, Vec<Record>> {
+        self.model.list(query)
+    }
+    fn active(&self) -> Answer<'_, Vec<Record>> {
+        self.model.active()
+    }
+    fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>> {
+        self.model.history(run)
+    }
+    fn sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<RunId>> {
+        self.write(move || self.model.sweep(before_ms, limit))
+    }
+    fn ended(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<Ended>> {
+        self.model.ended(before_ms, limit)
+    }
+    fn remove(&self, run: RunId) -> Answer<'_, bool> {
+        self.write(move || self.model.remove(run))
+    }
+    fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {
+        self.model.spools_held(agent_id, before_ms, limit)
+    }
+    fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()> {
+        self.write(move || self.model.put_agent(agent))
+    }
+    fn agents(&self) -> Answer<'_, Vec<AgentRecord>> {
+        self.model.agents()
+    }
+    fn drain(&self, hosts: Vec<DrainRecord>) -> Answer<'_, ()> {
+        self.write(move || self.model.drain(hosts))
+    }
+    fn resume(&self, hosts: Vec<String>) -> Answer<'_, ()> {
+        self.write(move || self.model.resume(hosts))
+    }
+    fn drains(&self) -> Answer<'_, Vec<DrainRecord>> {
+        self.model.drains()
+    }
+    fn token_add(&self, token: TokenRecord) -> Answer<'_, bool> {
+        self.model.token_add(token)
+    }
+    fn token_find<'a>(&'a self, sha256: &'a str) -> Answer<'a, Option<TokenRecord>> {
+        self.model.token_find(sha256)
+    }
+    fn token_list(&self) -> Answer<'_, Vec<TokenRecord>> {
+        self.model.token_list()
+    }
+    fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool> {
+        self.model.token_revoke(name, at_ms)
+    }
+    fn memo_put(&self, memo: Memo) -> Answer<'_, ()> {
+        self.model.memo_put(memo)
+    }
+    fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Memo>> {
+        self.model.memo_get(kind, name)
+    }
+    fn memo_remove<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, ()> {
+        self.model.memo_remove(kind, name)
+    }
+    fn memo_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
+        self.model.memo_sweep(before_ms, most)
+    }
+    fn check(&self) -> Answer<'_, ()> {
+        self.model.check()
+    }
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.model.close()
+    }
+}

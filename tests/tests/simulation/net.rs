@@ -1,0 +1,318 @@
+//! The network: connections that delay, stall, break, and deliver what was on its way when they broke; and a relay that
+//! delivers some calls twice. Both ends are the real clients and the real services.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use longhaul_gateway::simulation::{Dialer, LinkError, Spent};
+use longhaul_proto::{door::Door, wire};
+use prost::Message;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, body::Body, codegen::Service};
+
+use crate::sim::{Sim, short};
+
+/// Stalled for so long, keep-alive gives a connection up.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+type StdError = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Clone)]
+pub(crate) struct Net {
+    pub(crate) sim: Sim,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Who listens where, and the token that is cancelled when that process crashes.
+    sides: BTreeMap<String, (Door, CancellationToken)>,
+    conns: Vec<Arc<Conn>>,
+    /// Pairs between which nothing passes now.
+    cut: Vec<(String, String)>,
+}
+
+pub(crate) struct Conn {
+    from: String,
+    to: String,
+    broken: CancellationToken,
+    stalled: AtomicBool,
+}
+
+impl Net {
+    pub(crate) fn new(sim: Sim) -> Self {
+        Self { sim, state: Arc::default() }
+    }
+
+    pub(crate) fn listen(&self, name: &str, door: Door, crashed: CancellationToken) {
+        self.state.lock().unwrap().sides.insert(name.to_owned(), (door, crashed));
+    }
+
+    /// A process is gone, and its connections with it.
+    pub(crate) fn gone(&self, name: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.sides.remove(name);
+        state.conns.retain(|conn| {
+            let its = conn.from == name || conn.to == name;
+            if its {
+                conn.broken.cancel();
+            }
+            !its
+        });
+    }
+
+    /// Nothing passes between two for a while; connections live on, or not.
+    pub(crate) fn part(&self, a: &str, b: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.cut.push((a.to_owned(), b.to_owned()));
+        for conn in state.conns.iter().filter(|c| c.between(a, b)) {
+            conn.stalled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn heal(&self, a: &str, b: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.cut.retain(|(x, y)| (x.as_str(), y.as_str()) != (a, b));
+        for conn in state.conns.iter().filter(|c| c.between(a, b)) {
+            conn.stalled.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Breaks one connection of those there are.
+    pub(crate) fn break_one(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.conns.retain(|c| !c.broken.is_cancelled());
+        if !state.conns.is_empty() {
+            let at = usize::try_from(self.sim.below(state.conns.len() as u64)).unwrap();
+            let conn = state.conns.remove(at);
+            self.sim.note(format_args!("break {}>{}", conn.from, conn.to));
+            conn.broken.cancel();
+        }
+    }
+
+    /// Connections of the gateway to agents.
+    pub(crate) fn dialer(&self) -> Dialer {
+        let net = self.clone();
+        Arc::new(move |address| {
+            let net = net.clone();
+            Box::pin(async move {
+                let to = address.trim_start_matches("http://").split(':').next().unwrap_or_default().to_owned();
+                let dialled = net.dial("gateway", &to).await;
+                dialled.map_err(|source| LinkError::Dial { address, source })
+            })
+        })
+    }
+
+    pub(crate) async fn dial(&self, from: &str, to: &str) -> io::Result<(Door, CancellationToken)> {
+        self.sim.pause(1, 4).await;
+        let conn = {
+            let mut state = self.state.lock().unwrap();
+            if state.cut.iter().any(|(a, b)| (a == from && b == to) || (a == to && b == from)) {
+                None
+            } else if !state.sides.contains_key(to) {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            } else {
+                let conn = Arc::new(Conn {
+                    from: from.to_owned(),
+                    to: to.to_owned(),
+                    broken: CancellationToken::new(),
+                    stalled: AtomicBool::new(false),
+                });
+                state.conns.push(conn.clone());
+                Some(conn)
+            }
+        };
+        let Some(conn) = conn else {
+            // Nobody answers, not even to refuse.
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            return Err(io::ErrorKind::TimedOut.into());
+        };
+        let (net, broken) = (self.clone(), conn.broken.clone());
+        let door = Door::from_fn(move |request| {
+            let (net, conn) = (net.clone(), conn.clone());
+            Box::pin(async move { net.call(conn, request).await })
+        });
+        Ok((door, broken))
+    }
+
+    async fn call(&self, conn: Arc<Conn>, request: Request<Body>) -> Result<Response<Body>, StdError> {
+        if conn.broken.is_cancelled() {
+            return Err(Spent.into());
+        }
+        let (parts, body) = request.into_parts();
+        let bytes = body.collect().await?.to_bytes();
+        let method = parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
+        let (answer, answered) = oneshot::channel();
+        let copy = move || {
+            let mut request = Request::new(Body::new(Full::new(bytes.clone())));
+            *request.method_mut() = parts.method.clone();
+            *request.uri_mut() = parts.uri.clone();
+            *request.version_mut() = parts.version;
+            *request.headers_mut() = parts.headers.clone();
+            (request, bytes.clone())
+        };
+        if method == "Run" && self.sim.strikes(200) {
+            // The connection goes down with the call that matters most.
+            self.sim.count();
+            conn.broken.cancel();
+        }
+        let again = matches!(method.as_str(), "Run" | "Cancel" | "Revoke" | "Forget") && self.sim.strikes(60);
+        if again {
+            let (net, conn, method, request) = (self.clone(), conn.clone(), method.clone(), copy());
+            self.sim.tasks().spawn(async move {
+                net.sim.pause(1, 4000).await;
+                net.sim.count();
+                // Its answer interests nobody.
+                let _ = net.deliver(&conn, &method, request, true).await;
+            });
+        }
+        let (net, to) = (self.clone(), conn.clone());
+        self.sim.tasks().spawn(async move {
+            let arrived = net.travel(&to).await;
+            // What was on its way when the connection broke may arrive all the same, and late.
+            if !arrived && net.sim.below(2) == 0 {
+                return;
+            }
+            if !arrived {
+                net.sim.pause(1, 3000).await;
+            }
+            let _ = answer.send(net.deliver(&to, &method, copy(), !arrived).await);
+        });
+        tokio::select! {
+            biased;
+            () = conn.broken.cancelled() => Err(Box::new(Status::unavailable("the connection broke"))),
+            answer = answered => match answer {
+                Ok(answer) => answer,
+                Err(_) => Err(Box::new(Status::unavailable("the connection broke"))),
+            },
+        }
+    }
+
+    /// One message on its way. `false`: the connection broke meanwhile.
+    async fn travel(&self, conn: &Conn) -> bool {
+        if self.sim.strikes(10) {
+            self.sim.count();
+            self.sim.pause(50, 1500).await;
+        } else {
+            self.sim.pause(1, 3).await;
+        }
+        let mut stalled = Duration::ZERO;
+        while conn.stalled.load(Ordering::Relaxed) && !conn.broken.is_cancelled() {
+            let step = Duration::from_millis(50);
+            tokio::time::sleep(step).await;
+            stalled += step;
+            if stalled >= KEEP_ALIVE {
+                conn.broken.cancel();
+            }
+        }
+        if self.sim.strikes(4) {
+            self.sim.count();
+            conn.broken.cancel();
+        }
+        !conn.broken.is_cancelled()
+    }
+
+    async fn deliver(
+        &self,
+        conn: &Arc<Conn>,
+        method: &str,
+        (request, bytes): (Request<Body>, Bytes),
+        alone: bool,
+    ) -> Result<Response<Body>, StdError> {
+        let side = self.state.lock().unwrap().sides.get(&conn.to).cloned();
+        let Some((mut door, crashed)) = side else { return Err(Box::new(Status::unavailable("nobody is there"))) };
+        if method != "Heartbeat" {
+            let late = if alone { " (late or twice)" } else { "" };
+            self.sim.note(format_args!("{method} {}>{}{late} {}", conn.from, conn.to, of(method, &bytes)));
+        }
+        self.look(method, &bytes);
+        let called = crashed.run_until_cancelled(door.call(request)).await;
+        let called = called.unwrap_or_else(|| Err(Box::new(Status::unavailable("the process died"))));
+        let response = match called {
+            Ok(response) => response,
+            Err(error) => return Err(error),
+        };
+        if alone {
+            return Ok(response.map(|_| Body::empty()));
+        }
+        if !self.travel(conn).await {
+            return Err(Box::new(Status::unavailable("the connection broke")));
+        }
+        let (parts, body) = response.into_parts();
+        let (sender, frames) = mpsc::channel(2);
+        let (net, conn) = (self.clone(), conn.clone());
+        self.sim.tasks().spawn(async move { net.pump(conn, body, sender).await });
+        Ok(Response::from_parts(parts, Body::new(StreamBody::new(ReceiverStream::new(frames)))))
+    }
+
+    /// Carries what a service streams.
+    async fn pump(&self, conn: Arc<Conn>, mut body: Body, sender: mpsc::Sender<Result<Frame<Bytes>, Status>>) {
+        loop {
+            let frame = tokio::select! {
+                biased;
+                () = conn.broken.cancelled() => break,
+                () = sender.closed() => return,
+                frame = body.frame() => frame,
+            };
+            let Some(frame) = frame else { return };
+            if !self.travel(&conn).await || sender.send(frame).await.is_err() {
+                break;
+            }
+        }
+        let _ = sender.send(Err(Status::unavailable("the connection broke"))).await;
+    }
+
+    /// A `Forget` is legal only with the length and digest of what was printed.
+    fn look(&self, method: &str, bytes: &Bytes) {
+        if let ("Forget", Ok(forget)) = (method, wire::ForgetRequest::decode(message(bytes))) {
+            self.sim.story(&forget.run_id, |story| {
+                let right = story.ended
+                    && forget.log_len == story.printed.len() as u64
+                    && forget.log_sha256 == longhaul_proto::sha256_hex(&story.printed);
+                if !right {
+                    self.sim.wrong(format_args!("run {}: Forget without its digest", short(&forget.run_id)));
+                }
+            });
+        }
+    }
+}
+
+impl Conn {
+    fn between(&self, a: &str, b: &str) -> bool {
+        (self.from == a && self.to == b) || (self.from == b && self.to == a)
+    }
+}
+
+/// The message behind gRPC's five bytes of prefix.
+fn message(bytes: &Bytes) -> Bytes {
+    bytes.slice(5.min(bytes.len())..)
+}
+
+/// What a call is about, for the trace.
+fn of(method: &str, bytes: &Bytes) -> String {
+    let bytes = message(bytes);
+    match method {
+        "Run" => wire::RunRequest::decode(bytes)
+            .map(|r| format!("{} attempt {}", short(r.submission.unwrap_or_default().run_id), r.attempt)),
+        "Revoke" => wire::RevokeRequest::decode(bytes).map(|r| format!("{} attempt {}", short(r.run_id), r.attempt)),
+        "Follow" => wire::FollowRequest::decode(bytes).map(|r| format!("{} from {}", short(r.run_id), r.log_offset)),
+        "Cancel" => wire::CancelRequest::decode(bytes).map(|r| short(r.run_id)),
+        "Forget" => wire::ForgetRequest::decode(bytes).map(|r| short(r.run_id)),
+        "Register" => wire::RegisterRequest::decode(bytes).map(|r| format!("with {} runs", r.runs.len())),
+        _ => Ok(String::new()),
+    }
+    .unwrap_or_default()
+}

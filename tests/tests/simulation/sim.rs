@@ -1,0 +1,188 @@
+//! What everything in a simulation shares: one source of chance, one clock, one trace, and what was found wrong.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use longhaul_proto::{
+    clock::{Clock, Source},
+    ids::Ids,
+    state::{Cause, RunState},
+    tasks::Tasks,
+};
+use tokio::time::Instant;
+
+/// SplitMix64: small, and the same everywhere.
+pub(crate) struct Chance(u64);
+
+impl Chance {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// What one run does on its host, and what was seen of it.
+#[derive(Default)]
+pub(crate) struct Story {
+    /// Every byte that its Stata wrote.
+    pub(crate) printed: Vec<u8>,
+    /// How often its Stata was started.
+    pub(crate) executions: BTreeMap<u32, u32>,
+    /// A Stata lives.
+    pub(crate) live: bool,
+    /// It came to its end.
+    pub(crate) ended: bool,
+    /// Somebody asked for its end.
+    pub(crate) cancelled: bool,
+    /// Its supervisor was killed at least once.
+    pub(crate) orphaned: bool,
+    /// The first end that somebody was told.
+    pub(crate) told: Option<(RunState, Cause)>,
+}
+
+struct Inner {
+    chance: Mutex<Chance>,
+    begun: Instant,
+    trace: Mutex<(u64, Vec<String>)>,
+    wrong: Mutex<Vec<String>>,
+    stories: Mutex<BTreeMap<String, Story>>,
+    names: Mutex<u64>,
+    faults: AtomicBool,
+    counted: AtomicU64,
+    /// What outlives every process: the network and the hosts.
+    tasks: Tasks,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Sim(Arc<Inner>);
+
+struct Virtual(Instant);
+
+/// Wall time at the beginning, Unix ms.
+const EPOCH: i64 = 1_700_000_000_000;
+
+impl Source for Virtual {
+    fn unix_ms(&self) -> i64 {
+        EPOCH + i64::try_from(self.0.elapsed().as_millis()).unwrap()
+    }
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+impl Sim {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Arc::new(Inner {
+            chance: Mutex::new(Chance::new(seed)),
+            begun: Instant::now(),
+            trace: Mutex::new((0xcbf2_9ce4_8422_2325, Vec::new())),
+            wrong: Mutex::default(),
+            stories: Mutex::default(),
+            names: Mutex::new(0),
+            faults: AtomicBool::new(true),
+            counted: AtomicU64::new(0),
+            tasks: Tasks::new(),
+        }))
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.0.tasks
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::from_source(Virtual(self.0.begun))
+    }
+
+    /// Names in the order in which they are asked for; as with UUIDv7, a later one is larger.
+    pub(crate) fn ids(&self) -> Ids {
+        let sim = self.clone();
+        Ids::from_fn(move || {
+            let mut n = sim.0.names.lock().unwrap();
+            *n += 1;
+            uuid::Uuid::from_u128((0x019a_8e4c_7d3b_7cc2_8a54_u128 << 48) | u128::from(*n))
+        })
+    }
+
+    pub(crate) fn below(&self, n: u64) -> u64 {
+        self.0.chance.lock().unwrap().next() % n
+    }
+
+    /// Whether something befalls, of a thousand times so often; nothing does when the faults are over.
+    pub(crate) fn strikes(&self, per_mille: u64) -> bool {
+        self.faulty() && self.below(1000) < per_mille
+    }
+
+    pub(crate) fn ms(&self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(from + self.below(to - from + 1))
+    }
+
+    pub(crate) async fn pause(&self, from: u64, to: u64) {
+        tokio::time::sleep(self.ms(from, to)).await;
+    }
+
+    pub(crate) fn faulty(&self) -> bool {
+        self.0.faults.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn end_faults(&self) {
+        self.0.faults.store(false, Ordering::Relaxed);
+        self.note("faults are over");
+    }
+
+    /// One line of the trace; its hash is what a second run of the seed must give again.
+    pub(crate) fn note(&self, line: impl Display) {
+        let line = format!("{:>7} {line}", self.0.begun.elapsed().as_millis());
+        let mut trace = self.0.trace.lock().unwrap();
+        for byte in line.bytes() {
+            trace.0 = (trace.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        trace.1.push(line);
+    }
+
+    pub(crate) fn wrong(&self, what: impl Display) {
+        self.note(format!("WRONG: {what}"));
+        self.0.wrong.lock().unwrap().push(what.to_string());
+    }
+
+    pub(crate) fn found(&self) -> (u64, Vec<String>, Vec<String>) {
+        let trace = self.0.trace.lock().unwrap();
+        (trace.0, trace.1.clone(), self.0.wrong.lock().unwrap().clone())
+    }
+
+    pub(crate) fn stories(&self) -> MutexGuard<'_, BTreeMap<String, Story>> {
+        self.0.stories.lock().unwrap()
+    }
+
+    pub(crate) fn story<T>(&self, run: impl Display, with: impl FnOnce(&mut Story) -> T) -> T {
+        with(self.stories().entry(run.to_string()).or_default())
+    }
+
+    pub(crate) fn count(&self) {
+        self.0.counted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Faults that struck.
+    pub(crate) fn counted(&self) -> u64 {
+        self.0.counted.load(Ordering::Relaxed)
+    }
+}
+
+/// The end of a run's name: they differ only there.
+pub(crate) fn short(run: impl Display) -> String {
+    let text = run.to_string();
+    text[text.len() - 3..].to_owned()
+}
