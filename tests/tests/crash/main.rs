@@ -4,6 +4,8 @@
 //!
 //! `LONGHAUL_CRASH_SEEDS=100000` tries so many (2,000 by default), `LONGHAUL_CRASH_SEED=7` from that one on.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
+
 mod chance;
 mod disk;
 mod mirror;

@@ -4,6 +4,8 @@
 //! `LONGHAUL_PROPERTY_CASES=100000` tries so many of each (default: some seconds' worth), `LONGHAUL_PROPERTY_SEED=7` from
 //! that one on.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
+
 #[path = "../crash/chance.rs"]
 mod chance;
 mod ledgers;

@@ -24,7 +24,7 @@ pub(crate) struct Client {
 
 impl Client {
     fn who(&self) -> Principal {
-        let name = if self.n % 2 == 0 { "ann" } else { "bob" };
+        let name = if self.n.is_multiple_of(2) { "ann" } else { "bob" };
         Principal { name: name.to_owned(), scope: Scope::Use }
     }
 

@@ -8,6 +8,8 @@
 //! - `LONGHAUL_SIMULATION_SEEDS=10000` plays so many (500 by default), `LONGHAUL_SIMULATION_SEED=7` from that one on;
 //! - `LONGHAUL_SIMULATION_TRACE=1` prints every trace.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
+
 mod client;
 mod host;
 mod ledger;
