@@ -160,12 +160,12 @@ mod tests {
         check(|r| r.activity = activity(10.0, Some(1.0)), "running 4 min 10 s on stata1", "running on stata1");
         check(
             |r| r.activity = activity(65.0, Some(0.97)),
-            "running 4 min 10 s on stata1 · quiet for 1 min 5 s, using 1.0 CPU",
+            "running 4 min 10 s on stata1 · quiet for 1 min 05 s, using 1.0 CPU",
             "running on stata1",
         );
         check(
             |r| r.activity = activity(65.0, Some(0.0)),
-            "running 4 min 10 s on stata1 · quiet for 1 min 5 s, idle",
+            "running 4 min 10 s on stata1 · quiet for 1 min 05 s, idle",
             "running on stata1",
         );
         let contact = |state: &str| Some(ContactView { state: state.into(), since: 3.0, words: "in words".into() });
