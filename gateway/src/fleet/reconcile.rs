@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::{Seat, floor::pool_name, placement::Need};
 use crate::{
     ledger::{Dedupe, Earlier, LedgerError, NewRun, Record},
-    runs::{Inner, active::Command, check, submit::new_record},
+    runs::{BETWEEN_LOOKS, Inner, active::Command, check, submit::new_record},
 };
 
 /// Decides about all runs of an agent that registers.
@@ -43,8 +43,7 @@ pub(super) async fn verdicts(
             None if summary.revoked => {}
             None => {
                 inner.past.unknown(run);
-                supersede(inner, summary, run).await?;
-                import(inner, info, run, ended);
+                import(inner, info, summary, run, ended).await?;
             }
             Some(record) if !record.state.is_end() => {
                 if let Some(wish) = record.cancel.as_ref().filter(|_| !ended && record.agent_id == info.agent_id) {
@@ -126,6 +125,9 @@ async fn supersede(inner: &Arc<Inner>, summary: &wire::RunSummary, run: RunId) -
     if summary.key.is_empty() {
         return Ok(());
     }
+    while inner.table.records_call(&summary.principal, &summary.key) {
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
     let Some((second, _)) = inner.ledger.by_key(&summary.principal, &summary.key).await? else { return Ok(()) };
     let Some(active) = inner.table.get(second).filter(|_| second != run) else { return Ok(()) };
     let (reply, done) = oneshot::channel();
@@ -137,9 +139,20 @@ async fn supersede(inner: &Arc<Inner>, summary: &wire::RunSummary, run: RunId) -
     Ok(())
 }
 
-fn import(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, ended: bool) {
-    if !inner.table.importing(run) {
-        return;
+async fn import(
+    inner: &Arc<Inner>,
+    info: &wire::AgentInfo,
+    summary: &wire::RunSummary,
+    run: RunId,
+    ended: bool,
+) -> Result<(), LedgerError> {
+    // From here on the same call waits for the import; what was recorded of it before is found by the next look.
+    if !inner.table.importing(run, &summary.principal, &summary.key) {
+        return Ok(());
+    }
+    if let Err(error) = supersede(inner, summary, run).await {
+        inner.table.imported(run);
+        return Err(error);
     }
     tracing::info!(agent = %info.name, %run, "importing a run that the ledger does not know");
     let seat = (!ended).then(|| hold(inner, info, run));
@@ -151,6 +164,7 @@ fn import(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, ended: bool) {
         }
         inner.table.imported(run);
     });
+    Ok(())
 }
 
 async fn fetch(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, seat: Option<Seat>) -> Result<(), String> {

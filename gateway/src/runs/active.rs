@@ -1,7 +1,7 @@
 //! The unfinished runs of this process: how others reach their keepers.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -40,6 +40,21 @@ pub(crate) enum Command {
     Adopt { agent_id: String, host: String, pool: String, attempt: u32 },
 }
 
+/// Who asked, and the key of the request.
+type Call = (String, String);
+
+/// A call is being recorded until this goes.
+pub(crate) struct Recording<'a>(&'a Table, Call);
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        let mut rows = self.0.rows();
+        if let Some(at) = rows.recording.iter().position(|call| *call == self.1) {
+            rows.recording.swap_remove(at);
+        }
+    }
+}
+
 /// All unfinished runs.
 #[derive(Default)]
 pub(crate) struct Table(Mutex<Rows>);
@@ -48,8 +63,10 @@ pub(crate) struct Table(Mutex<Rows>);
 struct Rows {
     runs: HashMap<RunId, Arc<Active>>,
     of: HashMap<String, usize>,
-    /// Runs found in a spool that are being recorded.
-    importing: HashSet<RunId>,
+    /// Runs found in a spool that are being recorded, with who asked and the key of the request.
+    importing: HashMap<RunId, Call>,
+    /// Calls that are being recorded as new runs.
+    recording: Vec<Call>,
     /// Submissions that were let in and have no keeper yet, by principal.
     coming: HashMap<String, usize>,
 }
@@ -142,9 +159,31 @@ impl Table {
     }
 
     /// Whether the caller is the one to import this run now; until [`Table::imported`].
-    pub(crate) fn importing(&self, run: RunId) -> bool {
+    pub(crate) fn importing(&self, run: RunId, principal: &str, key: &str) -> bool {
         let mut rows = self.rows();
-        !rows.runs.contains_key(&run) && rows.importing.insert(run)
+        if rows.runs.contains_key(&run) || rows.importing.contains_key(&run) {
+            return false;
+        }
+        rows.importing.insert(run, (principal.to_owned(), key.to_owned()));
+        true
+    }
+
+    /// Begins to record a call as a new run; `None` while the run of the same call is being imported. So either the
+    /// recording finds the imported run's key in the ledger, or the import finds what was recorded.
+    pub(crate) fn recording(&self, principal: &str, key: &str) -> Option<Recording<'_>> {
+        let call = (principal.to_owned(), key.to_owned());
+        let mut rows = self.rows();
+        if rows.importing.values().any(|other| *other == call) {
+            return None;
+        }
+        rows.recording.push(call.clone());
+        drop(rows);
+        Some(Recording(self, call))
+    }
+
+    /// Whether this call is being recorded.
+    pub(crate) fn records_call(&self, principal: &str, key: &str) -> bool {
+        self.rows().recording.iter().any(|(p, k)| p == principal && k == key)
     }
 
     pub(crate) fn imported(&self, run: RunId) {

@@ -122,7 +122,7 @@ pub const MAX_PAGE: u32 = 500;
 /// How often an unfinished run without a keeper is looked at again, and how long between: a bound in case its keeper
 /// died, far above the moment that it takes to get one.
 const LOOKS: u32 = 200;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// Who knows a run best.
 enum Look {

@@ -13,7 +13,7 @@ use longhaul_proto::{
 use tracing::Instrument;
 
 use super::{
-    Inner, Request, SubmitError,
+    BETWEEN_LOOKS, Inner, Request, SubmitError,
     active::{Admission, NoRoom},
     check::{self, Checked},
     keeper::Keeper,
@@ -29,6 +29,8 @@ use crate::{
 /// Code up to this size stays in memory until it is dispatched; larger code is read from the ledger then, so that a
 /// long queue of bundles is not a long queue in memory. Bytes.
 const KEEP_IN_MEMORY: usize = 64 * 1024;
+/// How often it is looked whether the import of the same call is over, 10 s in all.
+const IMPORT_LOOKS: u32 = 2000;
 /// Between two questions to a ledger that cannot be read.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// What a caller is told to wait when a limit is reached, seconds.
@@ -129,6 +131,21 @@ async fn insert(
     room: Result<Admission, SubmitError>,
 ) -> Result<Submitted, SubmitError> {
     let (record, submission, key) = (new.record.clone(), new.submission.clone(), new.submission.key.clone());
+    let mut looks = IMPORT_LOOKS;
+    let _recording = loop {
+        if key.is_empty() {
+            break None;
+        }
+        if let Some(recording) = inner.table.recording(&record.principal, &key) {
+            break Some(recording);
+        }
+        if looks == 0 {
+            let text = "the same call was made before, and its run is being found with an agent: try again".to_owned();
+            return Err(SubmitError::Busy { text, retry_after: 1 });
+        }
+        looks -= 1;
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    };
     faults::point("submit.before_commit");
     let inserted = inner.ledger.insert(new).await;
     faults::point("submit.after_commit");

@@ -60,9 +60,11 @@ impl Report {
                     (row.trials, row.wrong) = (row.trials + 1, row.wrong + 1);
                     let what = wrong.iter().fold(String::new(), |text, line| text + "\n  " + line);
                     let history: String = history.lines().fold(String::new(), |text, line| text + "\n    | " + line);
-                    inner.failures.push(format!(
-                        "{name}: again with: longhaul-chaos --only '{name}' --trial {seed}{what}{history}"
-                    ));
+                    let failure =
+                        format!("{name}: again with: longhaul-chaos --only '{name}' --trial {seed}{what}{history}");
+                    // At once too: who breaks off a long run shall know.
+                    eprintln!("{failure}");
+                    inner.failures.push(failure);
                 }
             }
             (row.took, row.longest) = (row.took + took, row.longest.max(took));

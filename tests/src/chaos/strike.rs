@@ -145,6 +145,16 @@ pub async fn strike(trial: &mut Trial, held: Option<(Side, &'static str)>) {
         }
         Fault::LedgerLost => ledger_lost(trial).await,
         Fault::LedgerOld => {
+            // What no agent has is gone with the ledger that alone had it.
+            let history = trial.history.clone();
+            let given = async |site: &Site| {
+                [BEFORE, FOCUS]
+                    .iter()
+                    .all(|name| history.run(name).is_some_and(|run| site.spool(run).join("attempt-1").exists()))
+            };
+            if !trial.site.wait(PATIENCE, given).await {
+                trial.history.wrong("a run was not given to the agent");
+            }
             trial.site.gateway.kill();
             for name in ledger_files() {
                 let _ = fs::remove_file(trial.site.gateway.data.join("gateway").join(name));
