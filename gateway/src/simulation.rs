@@ -11,7 +11,7 @@ use longhaul_proto::{
 pub use crate::fleet::link::{Dialer, LinkError, Spent};
 use crate::{
     Deps, Options,
-    fleet::{Fleet, FleetService},
+    fleet::{Fleet, FleetService, Remembered},
     ledger::{Ledger, LedgerError},
     metrics::Metrics,
     mirror::Mirrors,
@@ -46,11 +46,11 @@ pub async fn start(
     deps: Deps,
 ) -> Result<SimGateway, LedgerError> {
     let (options, metrics) = (Arc::new(options), Arc::new(Metrics::default()));
-    let (agents, drains) = (ledger.agents().await?, ledger.drains().await?);
+    let remembered = Remembered { agents: ledger.agents().await?, drains: ledger.drains().await? };
     let past = Past::of(&*ledger, options.restored).await?;
     let guard = Guard::new(secret.clone()).expect("randomness");
     let url = "http://gateway:1".to_owned();
-    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, dialer, url, agents, drains);
+    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, dialer, url, remembered);
     let mirrors = Mirrors::new(mirrors, options.max_output);
     let runs = Runs::new(options, ledger, fleet.clone(), mirrors, past, metrics, deps.clone());
     runs.take_up().await?;

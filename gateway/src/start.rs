@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Core, Deps, Options, auth,
-    fleet::{Fleet, FleetService, link},
+    fleet::{Fleet, FleetService, Remembered, link},
     http,
     ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
     mcp,
@@ -145,10 +145,10 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let since_ms = deps.clock.unix_ms().saturating_sub(remember_ms);
     let mut agents = ledger.agents().await.map_err(StartError::Ledger)?;
     agents.retain(|agent| agent.seen_ms >= since_ms);
-    let drains = ledger.drains().await.map_err(StartError::Ledger)?;
+    let remembered = Remembered { agents, drains: ledger.drains().await.map_err(StartError::Ledger)? };
     let metrics = Arc::new(Metrics::default());
     let dialer = link::tcp(options.silent_after);
-    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, dialer, url.clone(), agents, drains);
+    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, dialer, url.clone(), remembered);
     let past = Past::of(&*ledger, options.restored).await.map_err(StartError::Ledger)?;
     let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
     let runs = Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, past, metrics.clone(), deps.clone());

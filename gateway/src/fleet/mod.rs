@@ -102,6 +102,12 @@ pub(crate) struct Inspected {
     pub(crate) reply: wire::InspectReply,
 }
 
+/// What the ledger knows of hosts.
+pub(crate) struct Remembered {
+    pub(crate) agents: Vec<AgentRecord>,
+    pub(crate) drains: Vec<DrainRecord>,
+}
+
 impl Fleet {
     pub(crate) fn new(
         options: Arc<Options>,
@@ -110,11 +116,10 @@ impl Fleet {
         secret: JoinSecret,
         dialer: Dialer,
         url: String,
-        remembered: Vec<AgentRecord>,
-        drains: Vec<DrainRecord>,
+        remembered: Remembered,
     ) -> Self {
         let now = deps.clock.monotonic();
-        let floor = Mutex::new(Floor::new(now, options.pools.clone(), remembered, drains));
+        let floor = Mutex::new(Floor::new(now, options.pools.clone(), remembered.agents, remembered.drains));
         Self(Arc::new(Shared { options, metrics, deps, secret, dialer, url, floor }))
     }
 
