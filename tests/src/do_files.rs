@@ -35,7 +35,7 @@ impl Lab {
     }
 
     /// Counts itself, then prints numbered lines: arguments are its name, how many lines, milliseconds before each,
-    /// a return code to end with (0 = success), and a file to wait for after the first line.
+    /// a return code to end with (0 = success), and perhaps a file to wait for after the first line.
     pub fn lines(&self) -> PathBuf {
         self.counted(
             "lines.do",
@@ -43,7 +43,7 @@ impl Lab {
              forvalues i = 1/`count' {\n\
              \x20   sleep `pause'\n\
              \x20   display \"`name' line `i' of `count'\"\n\
-             \x20   local held = `i' == 1\n\
+             \x20   local held = `i' == 1 & \"`until'\" != \"\"\n\
              \x20   while `held' {\n\
              \x20       capture confirm file \"`until'\"\n\
              \x20       local held = _rc != 0\n\
