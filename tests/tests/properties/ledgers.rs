@@ -81,13 +81,14 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
                     _ => (*pick(chance, RunState::ALL), u32::try_from(chance.below(3)).unwrap()),
                 };
                 let to = *pick(chance, RunState::ALL);
+                let cause = *pick(chance, Cause::ALL);
                 let attempt = from_attempt + u32::from(to == RunState::Starting);
                 let step = Transition {
                     run,
                     from,
                     from_attempt,
                     to,
-                    cause: *pick(chance, Cause::ALL),
+                    cause,
                     attempt,
                     at_ms: now,
                     given_to: (to == RunState::Starting).then(|| ("a".to_owned(), "h".to_owned(), "p".to_owned())),
@@ -98,7 +99,7 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
                     }),
                 };
                 let answer = both("transition", a.transition(step.clone()), b.transition(step)).await?;
-                let legal = from.may_become(to) && truth == Some((from, from_attempt));
+                let legal = from.may_become_by(to, cause) && truth == Some((from, from_attempt));
                 if (answer == "()") != legal {
                     return Err(format!("{truth:?}: {from}/{from_attempt} -> {to} answered {answer}"));
                 }
