@@ -71,6 +71,8 @@ impl Tasks {
     #[cfg(feature = "faults")]
     fn mortal<F: Future>(&self, task: F) -> impl Future<Output = F::Output> + use<F> {
         let crash = self.crash.clone();
+        // Boxed, since a future that is handed on into another one takes its room twice.
+        let task = Box::pin(task);
         async move {
             tokio::select! {
                 biased;
