@@ -57,7 +57,8 @@ pub(super) async fn run(face: &Face, listener: TcpListener, router: Router) -> i
         let connection = builder
             .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router.clone()))
             .into_owned();
-        // Boxed, since a future that is handed on into another one takes its room twice: 4 KiB a connection.
+        // Boxed, since a future that is handed on into another one takes its room twice, for as
+        // long as the connection lasts.
         let connection = Box::pin(graceful.watch(connection));
         let hang_up = face.core.hang_up.clone();
         tasks.spawn(async move {
