@@ -59,21 +59,12 @@ pub async fn runs_per_second(folder: &Path, runs: u32, callers: u32) -> Result<R
 async fn one(ledger: &SqliteLedger, clock: &Clock) -> Result<(), LedgerError> {
     let run = Ids::system().run();
     let at_ms = clock.unix_ms();
-    let record = Record {
+    let record = Record::queued(
         run,
-        principal: "bench".to_owned(),
-        state: RunState::Queued,
-        cause: Cause::Submitted,
-        attempt: 0,
-        agent_id: String::new(),
-        host: String::new(),
-        pool: String::new(),
-        created_ms: at_ms,
-        finished_ms: 0,
-        delivered_ms: 0,
-        cancel: None,
-        detail: Detail { source: "/home/ann/project/analysis.do".to_owned(), ..Detail::default() },
-    };
+        "bench".to_owned(),
+        at_ms,
+        Detail { source: "/home/ann/project/analysis.do".to_owned(), ..Detail::default() },
+    );
     let submission = wire::Submission { run_id: run.to_string(), ..wire::Submission::default() };
     let dedupe = Dedupe { shape: run.to_string(), code: String::new(), join_since_ms: Some(at_ms), only_join: false };
     ledger.insert(NewRun { record: record.clone(), submission, key: None, dedupe }).await?;

@@ -19,21 +19,12 @@ use crate::auth::principal::Scope;
 fn new_run(principal: &str) -> NewRun {
     let run = Ids::system().run();
     NewRun {
-        record: Record {
+        record: Record::queued(
             run,
-            principal: principal.to_owned(),
-            state: RunState::Queued,
-            cause: Cause::Submitted,
-            attempt: 0,
-            agent_id: String::new(),
-            host: String::new(),
-            pool: String::new(),
-            created_ms: 1_000,
-            finished_ms: 0,
-            delivered_ms: 0,
-            cancel: None,
-            detail: Detail { source: "text".to_owned(), args: vec!["a b".to_owned()], ..Detail::default() },
-        },
+            principal.to_owned(),
+            1_000,
+            Detail { source: "text".to_owned(), args: vec!["a b".to_owned()], ..Detail::default() },
+        ),
         submission: wire::Submission {
             run_id: run.to_string(),
             principal: principal.to_owned(),

@@ -41,6 +41,27 @@ pub struct Record {
     pub detail: Detail,
 }
 
+impl Record {
+    /// The row of a request as it begins: queued, given to nobody.
+    pub fn queued(run: RunId, principal: String, created_ms: i64, detail: Detail) -> Self {
+        Self {
+            run,
+            principal,
+            state: RunState::Queued,
+            cause: Cause::Submitted,
+            attempt: 0,
+            agent_id: String::new(),
+            host: String::new(),
+            pool: String::new(),
+            created_ms,
+            finished_ms: 0,
+            delivered_ms: 0,
+            cancel: None,
+            detail,
+        }
+    }
+}
+
 /// The part of a record that is only read whole; JSON in the ledger, so it may grow.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

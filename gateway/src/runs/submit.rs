@@ -6,7 +6,6 @@ use longhaul_proto::{
     api::{Joined, Retry, Submitted},
     faults,
     ids::RunId,
-    state::{Cause, RunState},
     telemetry,
     wire::{self, submission::Source},
 };
@@ -14,7 +13,7 @@ use tracing::Instrument;
 
 use super::{
     BETWEEN_LOOKS, Inner, Request, SubmitError,
-    active::{Admission, NoRoom},
+    active::{Admission, NoRoom, Recording},
     check::{self, Checked},
     keeper::Keeper,
     view::{Live, view},
@@ -131,21 +130,7 @@ async fn insert(
     room: Result<Admission, SubmitError>,
 ) -> Result<Submitted, SubmitError> {
     let (record, submission, key) = (new.record.clone(), new.submission.clone(), new.submission.key.clone());
-    let mut looks = IMPORT_LOOKS;
-    let _recording = loop {
-        if key.is_empty() {
-            break None;
-        }
-        if let Some(recording) = inner.table.recording(&record.principal, &key) {
-            break Some(recording);
-        }
-        if looks == 0 {
-            let text = "the same call was made before, and its run is being found with an agent: try again".to_owned();
-            return Err(SubmitError::Busy { text, retry_after: 1 });
-        }
-        looks -= 1;
-        tokio::time::sleep(BETWEEN_LOOKS).await;
-    };
+    let _recording = recording(inner, &record.principal, &key).await?;
     faults::point("submit.before_commit");
     let inserted = inner.ledger.insert(new).await;
     faults::point("submit.after_commit");
@@ -167,6 +152,23 @@ async fn insert(
             }
         },
     }
+}
+
+/// Holds the call of this key against an import of the same call; without a key there is nothing to hold.
+async fn recording<'a>(inner: &'a Inner, principal: &str, key: &str) -> Result<Option<Recording<'a>>, SubmitError> {
+    if key.is_empty() {
+        return Ok(None);
+    }
+    for looks_left in (0..=IMPORT_LOOKS).rev() {
+        if let Some(recording) = inner.table.recording(principal, key) {
+            return Ok(Some(recording));
+        }
+        if looks_left > 0 {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    }
+    let text = "the same call was made before, and its run is being found with an agent: try again".to_owned();
+    Err(SubmitError::Busy { text, retry_after: 1 })
 }
 
 /// Gives a run that is recorded its keeper.
@@ -282,20 +284,11 @@ pub(crate) fn new_record(
         Some(Source::Bundle(_)) => String::new(),
         _ => code.to_owned(),
     };
-    Record {
+    Record::queued(
         run,
-        principal: submission.principal.clone(),
-        state: RunState::Queued,
-        cause: Cause::Submitted,
-        attempt: 0,
-        agent_id: String::new(),
-        host: String::new(),
-        pool: String::new(),
-        created_ms: submission.created_at_ms,
-        finished_ms: 0,
-        delivered_ms: 0,
-        cancel: None,
-        detail: Detail {
+        submission.principal.clone(),
+        submission.created_at_ms,
+        Detail {
             source,
             args: submission.args.clone(),
             need,
@@ -311,7 +304,7 @@ pub(crate) fn new_record(
             retry: Retry::from_wire(submission.retry),
             ..Detail::default()
         },
-    }
+    )
 }
 
 impl Inner {

@@ -20,21 +20,12 @@ use crate::{chance::Chance, each, pick};
 fn new_run(run: RunId, chance: &mut Chance) -> NewRun {
     let principal = (*pick(chance, &["ann", "bob"])).to_owned();
     NewRun {
-        record: Record {
+        record: Record::queued(
             run,
-            principal: principal.clone(),
-            state: RunState::Queued,
-            cause: Cause::Submitted,
-            attempt: 0,
-            agent_id: String::new(),
-            host: String::new(),
-            pool: String::new(),
-            created_ms: i64::try_from(1_000 + chance.below(100)).unwrap(),
-            finished_ms: 0,
-            delivered_ms: 0,
-            cancel: None,
-            detail: Detail { source: "text".to_owned(), need: Need::default(), ..Detail::default() },
-        },
+            principal.clone(),
+            i64::try_from(1_000 + chance.below(100)).unwrap(),
+            Detail { source: "text".to_owned(), need: Need::default(), ..Detail::default() },
+        ),
         submission: wire::Submission { run_id: run.to_string(), principal, ..Default::default() },
         key: (chance.below(3) == 0).then(|| (format!("k{}", chance.below(3)), format!("b{}", chance.below(2)))),
         dedupe: Dedupe {
