@@ -23,8 +23,8 @@ use futures_util::future::BoxFuture;
 use longhaul_proto::{ids::RunId, state::RunState, wire};
 
 pub use record::{
-    AgentRecord, CancelWish, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, ListQuery, Memo, NewRun, Record,
-    TokenRecord, Transition, TransitionRow,
+    AgentRecord, CancelWish, Condition, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, ListQuery, Memo, NewRun,
+    Record, TokenRecord, Transition, TransitionRow,
 };
 
 /// Stands for the digest of a request that is not known any more: the key alone says that it is the same call.
@@ -34,7 +34,7 @@ pub(crate) const UNKNOWN_BODY: &str = "";
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;
 
 /// Why the ledger did not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The folder cannot hold a ledger.
     #[error("cannot keep the ledger in {folder}: {reason}")]

@@ -1,5 +1,7 @@
 //! What the ledger holds: plain values, the same for every implementation.
 
+use std::collections::BTreeMap;
+
 use longhaul_proto::{
     api,
     ids::RunId,
@@ -86,10 +88,19 @@ pub struct Detail {
     pub queue_timeout_ms: u64,
     /// W3C `traceparent` of the run.
     pub traceparent: String,
-    /// Stata's process existed, Unix ms; 0 = not known.
-    pub started_ms: i64,
-    /// First log byte, Unix ms; 0 = not yet.
+    /// When the present wait in the queue began, Unix ms; 0 = when the run was recorded.
+    pub queued_ms: i64,
+    /// What `queue_timeout_ms` counts from, Unix ms: moved only by the death of an attempt that had begun; 0 = when the
+    /// run was recorded.
+    pub queue_limit_from_ms: i64,
+    /// First log byte by the ledger's clock, Unix ms; 0 = not yet.
     pub running_ms: i64,
+    /// Stata's process existed, by its host's clock, Unix ms; 0 = not known.
+    pub started_ms: i64,
+    /// First log byte by its host's clock, Unix ms; 0 = not yet.
+    pub host_running_ms: i64,
+    /// The end by its host's clock, Unix ms; 0 = not yet.
+    pub host_ended_ms: i64,
     /// Stata's return code.
     pub rc: Option<i64>,
     /// Stata's error text, or ours.
@@ -120,8 +131,12 @@ pub struct Detail {
     pub complete: bool,
     /// From running to end, ms.
     pub duration_ms: Option<u64>,
-    /// What else a person should know.
+    /// What else a person should know, said once and for all: by the agent, or at the end.
     pub note: String,
+    /// What holds of the run now, one text for each kind ([`Condition`]): set and cleared without touching the others.
+    /// Kinds of a newer version are kept and shown.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub conditions: BTreeMap<String, String>,
     /// Processes that had to be ended after Stata.
     pub leftovers: Vec<String>,
     /// Files that the run left.
@@ -138,6 +153,58 @@ pub struct Detail {
     pub log_base: u64,
     /// Likewise.
     pub console_base: u64,
+}
+
+/// What may hold of a run beside its state, told to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Attempts before this one died.
+    EarlierAttempts,
+    /// The gateway's copy of the output cannot be opened.
+    CopyUnopened,
+    /// The gateway's copy of the output cannot be written.
+    CopyFails,
+    /// Stata has ended, and the rest of its output is on its way.
+    Collecting,
+    /// The gateway's copy is not what the agent recorded.
+    Incomplete,
+    /// Its agent is there and cannot look after it.
+    Trouble,
+    /// What went from its host, when, and why.
+    Released,
+}
+
+impl Condition {
+    /// Its word in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EarlierAttempts => "earlier_attempts",
+            Self::CopyUnopened => "copy_unopened",
+            Self::CopyFails => "copy_fails",
+            Self::Collecting => "collecting",
+            Self::Incomplete => "incomplete",
+            Self::Trouble => "trouble",
+            Self::Released => "released",
+        }
+    }
+}
+
+impl Detail {
+    /// Says that something holds now, in the place of what was said of it before.
+    pub fn set(&mut self, condition: Condition, words: impl Into<String>) {
+        self.conditions.insert(condition.as_str().to_owned(), words.into());
+    }
+
+    /// It does not hold any more.
+    pub fn clear(&mut self, condition: Condition) {
+        self.conditions.remove(condition.as_str());
+    }
+
+    /// The note and all conditions, for people.
+    pub fn words(&self) -> String {
+        let note = Some(&self.note).filter(|note| !note.is_empty());
+        note.into_iter().chain(self.conditions.values()).map(String::as_str).collect::<Vec<_>>().join("; ")
+    }
 }
 
 /// An attempt that is proven dead and was followed by another.

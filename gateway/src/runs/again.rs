@@ -21,7 +21,7 @@ use super::{
     keeper::{Keeper, Left},
 };
 use crate::{
-    ledger::{Detail, Earlier},
+    ledger::{Condition, Detail, Earlier},
     metrics::count,
     mirror::Mirror,
 };
@@ -87,7 +87,9 @@ impl Keeper {
             imported: was.imported,
             ..Detail::default()
         };
-        self.record.detail.note = words(&self.record.detail).unwrap_or_default();
+        if let Some(words) = words(&self.record.detail) {
+            self.detail().set(Condition::EarlierAttempts, words);
+        }
         (self.live.progress, self.live.activity) = (None, None);
         self.step(RunState::Queued, Cause::ProvenDead, self.record.attempt, None).await?;
         count(&self.inner.metrics.retried);
@@ -100,7 +102,7 @@ impl Keeper {
 }
 
 /// What became of the attempts before, for people.
-pub(super) fn words(detail: &Detail) -> Option<String> {
+fn words(detail: &Detail) -> Option<String> {
     let last = detail.earlier.last()?;
     let told = |e: &Earlier| format!("attempt {} on {} died: {}", e.attempt, e.host, e.how);
     let all = detail.earlier.iter().map(told).collect::<Vec<_>>().join("; ");

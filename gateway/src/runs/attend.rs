@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     fleet::link::{self, Link},
+    ledger::Condition,
     mirror::{Appended, Mirror},
 };
 
@@ -122,12 +123,14 @@ impl Keeper {
                     mirror.begin_at(self.record.detail.log_base, self.record.detail.console_base);
                     (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
                     self.mirror = Some(mirror.clone());
+                    self.detail().clear(Condition::CopyUnopened);
                     self.publish();
                     return Ok(mirror);
                 }
                 Err(error) => {
                     tracing::error!(run = %self.record.run, %error, "cannot open the mirror; trying again");
-                    self.record.detail.note = format!("the gateway cannot open its copy of the output: {error}");
+                    let words = format!("the gateway cannot open its copy of the output: {error}");
+                    self.detail().set(Condition::CopyUnopened, words);
                     self.publish();
                     self.during(None, tokio::time::sleep(Duration::from_secs(1))).await?;
                 }
@@ -279,6 +282,7 @@ impl Keeper {
         }
         self.trouble = None;
         let detail = self.detail();
+        detail.clear(Condition::Trouble);
         let keep = |to: &mut String, from: &str| {
             if !from.is_empty() {
                 from.clone_into(to);
@@ -343,18 +347,16 @@ impl Keeper {
         match mirror.append(stream, base.saturating_add(offset), pieces).await {
             Ok(Appended::Grew(bytes)) => {
                 self.inner.metrics.mirror_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
-                if std::mem::take(&mut self.copy_fails) {
-                    self.record.detail.note.clear();
-                }
+                self.detail().clear(Condition::CopyFails);
             }
             Ok(Appended::Had) => return Ok(None),
             Ok(Appended::Gap) => return Ok(Some(Followed::Broken("the agent left out some bytes".to_owned()))),
             Err(error) => {
                 tracing::error!(run = %self.record.run, %error, "cannot write the mirror; trying again");
-                self.copy_fails = true;
-                self.record.detail.note = format!(
+                let words = format!(
                     "the gateway cannot write its copy of the output ({error}); its agent has it, and it is fetched when there is room"
                 );
+                self.detail().set(Condition::CopyFails, words);
                 self.publish();
                 return Ok(Some(Followed::Broken(error.to_string())));
             }
@@ -383,7 +385,7 @@ impl Keeper {
     fn in_trouble(&mut self, why: String) {
         if self.trouble.as_ref() != Some(&why) {
             tracing::warn!(run = %self.record.run, why, "a run is in trouble");
-            self.record.detail.note = format!("{why}; an operator can declare it dead");
+            self.detail().set(Condition::Trouble, format!("{why}; an operator can declare it dead"));
             self.trouble = Some(why);
             self.publish();
         }

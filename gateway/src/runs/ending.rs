@@ -14,6 +14,7 @@ use super::{
     keeper::{Keeper, Left},
 };
 use crate::{
+    ledger::Condition,
     metrics::count,
     mirror::{Mirror, Sealed},
 };
@@ -51,11 +52,14 @@ impl Keeper {
         let cut = mirror.is_cut(Stream::Log) || mirror.is_cut(Stream::Console);
         self.take_outcome(outcome, complete);
         if longer {
-            self.add_note("the host lost the end of the output in a crash; the gateway has kept it");
+            let words = "the host lost the end of the output in a crash; the gateway has kept it";
+            self.detail().set(Condition::Incomplete, words);
         } else if cut {
-            self.add_note("the output passed the gateway's limit per run; the rest is in the agent's spool");
+            let words = "the output passed the gateway's limit per run; the rest is in the agent's spool";
+            self.detail().set(Condition::Incomplete, words);
         } else if !complete {
-            self.add_note("the gateway's copy of the output differs from the digest that the agent recorded");
+            let words = "the gateway's copy of the output differs from the digest that the agent recorded";
+            self.detail().set(Condition::Incomplete, words);
         }
         (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
         (self.record.detail.log_len, self.record.detail.console_len) = (self.live.log_len, self.live.console_len);
@@ -118,9 +122,6 @@ impl Keeper {
         detail.log_sha256.clone_from(&outcome.log_sha256);
         detail.console_sha256.clone_from(&outcome.console_sha256);
         detail.complete = complete;
-        if let Some(earlier) = super::again::words(&self.record.detail) {
-            self.add_note(&earlier);
-        }
     }
 
     pub(super) fn add_note(&mut self, text: &str) {

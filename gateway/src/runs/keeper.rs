@@ -70,8 +70,6 @@ pub(crate) struct Keeper {
     pub(super) refetched: u32,
     /// Follow from offset 0, since the agent has less than the mirror.
     pub(super) from_start: bool,
-    /// The last write of the mirror failed, and the note says so.
-    pub(super) copy_fails: bool,
     /// Why the agent, although it is there, cannot look after this run.
     pub(super) trouble: Option<String>,
     pub(super) queue_deadline: Option<Duration>,
@@ -123,7 +121,6 @@ impl Keeper {
             refused: None,
             refetched: 0,
             from_start: false,
-            copy_fails: false,
             trouble: None,
             queue_deadline,
             tick,

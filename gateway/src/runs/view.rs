@@ -84,7 +84,7 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         timeout: seconds(detail.timeout_ms),
         queue_timeout: seconds(detail.queue_timeout_ms),
         duration: detail.duration_ms.map(|ms| ms as f64 / 1000.0),
-        note: some(&detail.note),
+        note: some(&detail.words()),
         leftovers: detail.leftovers.clone(),
         artifacts: detail.artifacts.clone(),
         pool: some(&record.pool),
