@@ -55,6 +55,8 @@ pub(super) struct State {
     pub(super) run_calls: Vec<(String, u32)>,
     pub(super) cancels: Vec<(String, wire::CancelMode, String)>,
     pub(super) forgets: Vec<wire::ForgetRequest>,
+    /// Heartbeats that were answered.
+    pub(super) beats: u64,
     /// What its spools take and may take; each that goes takes a megabyte with it.
     pub(super) spool: (u64, u64),
 }
@@ -181,6 +183,7 @@ impl Fake {
                 });
                 proof.put(&mut request);
                 let _ = client.heartbeat(request).await;
+                shared.change(|s| s.beats += 1);
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
@@ -262,6 +265,12 @@ impl Fake {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+    }
+
+    /// Waits for so many more heartbeats, 50 ms each: time enough for what should not happen.
+    pub(super) async fn beats(&self, n: u64) {
+        let until = self.shared.state().beats + n;
+        self.until("heartbeats", |s| s.beats >= until).await;
     }
 
     pub(super) async fn got(&self, run: impl ToString) {

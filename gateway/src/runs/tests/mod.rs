@@ -9,6 +9,7 @@ mod returning;
 mod seats;
 mod upkeep;
 mod versions;
+mod waits;
 
 use std::{
     sync::{
