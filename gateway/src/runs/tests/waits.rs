@@ -8,7 +8,7 @@ use RunState::{Queued, Running, Succeeded, TimedOut};
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn drain(world: &World, on: bool) {
-    let body = DrainBody { hosts: vec!["stata1".to_owned()], reason: String::new() };
+    let body = DrainBody { hosts: vec!["stata1".to_owned()], reason: None };
     let done = if on { world.runs().drain(&root(), body).await } else { world.runs().resume(&root(), body).await };
     done.unwrap();
 }
