@@ -44,7 +44,7 @@ pub struct Metrics {
     pub retried: AtomicU64,
     /// From the durable record of a run to the agent's first answer, where no queueing was between.
     pub dispatch: Histogram,
-    /// From the durable record to the grant of a seat.
+    /// From the begin of a wait to the grant of its seat: each attempt's own wait.
     pub queue_wait: Histogram,
 }
 

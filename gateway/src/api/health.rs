@@ -108,7 +108,7 @@ fn runs(out: &mut String, metrics: &Metrics) {
         single(out, name, kind, help, n(counter));
     }
     histogram(out, "longhaul_dispatch_seconds", "From record to the agent's answer", &metrics.dispatch);
-    histogram(out, "longhaul_queue_seconds", "From record to the grant of a seat", &metrics.queue_wait);
+    histogram(out, "longhaul_queue_seconds", "From the begin of a wait to the grant of its seat", &metrics.queue_wait);
 }
 
 fn single(out: &mut String, name: &str, kind: &str, help: &str, value: u64) {

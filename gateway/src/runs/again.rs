@@ -104,8 +104,21 @@ impl Keeper {
 /// What became of the attempts before, for people.
 fn words(detail: &Detail) -> Option<String> {
     let last = detail.earlier.last()?;
-    let told = |e: &Earlier| format!("attempt {} on {} died: {}", e.attempt, e.host, e.how);
-    let all = detail.earlier.iter().map(told).collect::<Vec<_>>().join("; ");
+    let all = deaths(detail);
     let bytes = detail.log_base;
     Some(format!("{all}; the first {bytes} bytes of the output are from before attempt {}", last.attempt + 1))
+}
+
+/// What is said of a run whose wait was longer than its owner allowed.
+pub(super) fn waited_too_long(detail: &Detail) -> String {
+    let limit = detail.queue_timeout_ms as f64 / 1000.0;
+    match detail.earlier.last() {
+        None => format!("it waited for {limit} s, its limit; the code never began"),
+        Some(_) => format!("{}; it then waited for {limit} s for another, its limit", deaths(detail)),
+    }
+}
+
+fn deaths(detail: &Detail) -> String {
+    let told = |e: &Earlier| format!("attempt {} on {} died: {}", e.attempt, e.host, e.how);
+    detail.earlier.iter().map(told).collect::<Vec<_>>().join("; ")
 }

@@ -16,6 +16,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use longhaul_proto::{
     api::CancelMode,
+    faults,
     state::{Cause, RunState},
     wire,
 };
@@ -81,6 +82,17 @@ pub(crate) struct Keeper {
     pub(super) cancel_resting: bool,
 }
 
+/// When a run has waited for as long as its owner said, by the monotonic clock; `None` = it may wait for ever.
+fn queue_deadline(inner: &Inner, record: &Record) -> Option<Duration> {
+    let limit = Some(record.detail.queue_timeout_ms).filter(|limit| *limit > 0)?;
+    let since = match record.detail.queue_limit_from_ms {
+        0 => record.created_ms,
+        at => at,
+    };
+    let waited = u64::try_from(inner.deps.clock.unix_ms() - since).unwrap_or_default();
+    Some(inner.deps.clock.monotonic() + Duration::from_millis(limit.saturating_sub(waited)))
+}
+
 /// What [`Keeper::during`] woke up for.
 enum Woken {
     Command(Option<Command>),
@@ -100,11 +112,7 @@ impl Keeper {
     ) -> Self {
         let mut tick = tokio::time::interval(inner.options.tick);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let waited = u64::try_from(inner.deps.clock.unix_ms() - record.created_ms).unwrap_or_default();
-        let queue_deadline = (record.detail.queue_timeout_ms > 0).then(|| {
-            let left = record.detail.queue_timeout_ms.saturating_sub(waited);
-            inner.deps.clock.monotonic() + Duration::from_millis(left)
-        });
+        let queue_deadline = queue_deadline(&inner, &record);
         Self {
             live: Live::of(&record),
             correcting: record.state == RunState::Lost,
@@ -252,7 +260,12 @@ impl Keeper {
 
     /// Makes the attempt durable before anything leaves.
     async fn hand_over(&mut self, seat: Seat) -> Result<(), Left> {
-        let queued_for = self.inner.deps.clock.unix_ms() - self.record.created_ms;
+        // This wait alone: what an earlier attempt took is no waiting.
+        let since = match self.record.detail.queued_ms {
+            0 => self.record.created_ms,
+            at => at,
+        };
+        let queued_for = self.inner.deps.clock.unix_ms() - since;
         let span = tracing::info_span!("longhaul.queue", longhaul.run.id = %self.record.run, longhaul.queue.waited_ms = queued_for);
         self.in_trace(&span);
         self.inner.metrics.queue_wait.record(Duration::from_millis(u64::try_from(queued_for).unwrap_or_default()));
@@ -327,6 +340,14 @@ impl Keeper {
         attempt: u32,
         given_to: Option<(String, String, String)>,
     ) -> Result<(), Left> {
+        let at_ms = self.inner.deps.clock.unix_ms();
+        if to == RunState::Queued && !faults::bug("queue_deadline_survives") {
+            self.detail().queued_ms = at_ms;
+            if cause == Cause::ProvenDead {
+                // An attempt that never began leaves the limit where it was: its owner still waits for the first.
+                self.detail().queue_limit_from_ms = at_ms;
+            }
+        }
         let step = Transition {
             run: self.record.run,
             from: self.record.state,
@@ -334,7 +355,7 @@ impl Keeper {
             to,
             cause,
             attempt,
-            at_ms: self.inner.deps.clock.unix_ms(),
+            at_ms,
             given_to,
             detail: Some(self.record.detail.clone()),
         };
@@ -367,6 +388,9 @@ impl Keeper {
         self.record.finished_ms = if to.is_end() { step.at_ms } else { 0 };
         if let Some((agent_id, host, pool)) = step.given_to {
             (self.record.agent_id, self.record.host, self.record.pool) = (agent_id, host, pool);
+        }
+        if to == RunState::Queued {
+            self.queue_deadline = queue_deadline(&self.inner, &self.record);
         }
         if cause == Cause::Returned {
             count(&self.inner.metrics.returned);

@@ -134,8 +134,7 @@ impl Keeper {
         self.cancel_resting = false;
         if self.record.state == RunState::Queued {
             if self.queue_deadline.is_some_and(|at| self.inner.deps.clock.monotonic() >= at) {
-                let limit = self.record.detail.queue_timeout_ms as f64 / 1000.0;
-                self.record.detail.message = format!("it waited for {limit} s, its limit; the code never began");
+                self.record.detail.message = super::again::waited_too_long(&self.record.detail);
                 self.step(RunState::TimedOut, Cause::QueueTimeout, self.record.attempt, None).await?;
                 return Err(Left::Moved);
             }
