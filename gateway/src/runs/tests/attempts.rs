@@ -169,6 +169,42 @@ async fn what_a_crash_of_the_host_took_is_kept_here() {
     world.stop().await;
 }
 
+/// What a crash of its host took is compared once from the start; later breaks follow on from where the copy ends.
+async fn offsets_after_a_shorter_log(world: &World) -> Vec<u64> {
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b"first\nsecond\n");
+    world.until(run, "both lines", |v| v.output_bytes == 13).await;
+    agent.vanish().await;
+    agent.shared.change(|s| s.runs.get_mut(&run.to_string()).unwrap().log.truncate(6));
+    agent.shared.change(|s| s.break_after = vec![14]);
+    agent.come_back(world.addr()).await;
+    agent.until("it is followed from the start", |s| s.follows == [0]).await;
+    agent.prints(run, b"second\nthird\n");
+    agent.until("it is followed again", |s| s.follows.len() == 2).await;
+    agent.ends(run, Succeeded, Cause::Completed);
+    assert!(world.state(run, Succeeded).await.output_complete);
+    let follows = agent.shared.state().follows.clone();
+    follows
+}
+
+#[tokio::test]
+async fn a_log_is_fetched_from_its_start_once() {
+    let world = World::new().await;
+    assert_eq!(offsets_after_a_shorter_log(&world).await, [0, 19]);
+    world.stop().await;
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_a_log_that_is_fetched_from_its_start_at_every_break() {
+    let _bug = longhaul_proto::faults::enter("bug=from_start_sticks");
+    let world = World::new().await;
+    assert_eq!(offsets_after_a_shorter_log(&world).await, [0, 0]);
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn cancelling_reaches_the_agent_and_can_get_harder() {
     use longhaul_proto::api::CancelMode;

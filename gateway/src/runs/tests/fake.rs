@@ -55,6 +55,10 @@ pub(super) struct State {
     pub(super) run_calls: Vec<(String, u32)>,
     pub(super) cancels: Vec<(String, wire::CancelMode, String)>,
     pub(super) forgets: Vec<wire::ForgetRequest>,
+    /// Streams send no byte, only their first snapshot.
+    pub(super) stall: bool,
+    /// The offsets of `Follow` calls that were answered with a stream.
+    pub(super) follows: Vec<u64>,
     /// Heartbeats that were answered.
     pub(super) beats: u64,
     /// What its spools take and may take; each that goes takes a megabyte with it.
@@ -311,7 +315,8 @@ impl Service {
                 let run = shared.state().runs[&run_id].clone();
                 let all = run.log.len() as u64 <= offset;
                 let send = async |event| sender.send(Ok(wire::RunEvent { event: Some(event) })).await.is_ok();
-                let ended = run.outcome.is_some() && all;
+                let stalled = shared.state().stall;
+                let ended = run.outcome.is_some() && all && !stalled;
                 if first || ended {
                     let state = if run.log.is_empty() { wire::RunState::Starting } else { wire::RunState::Running };
                     let snapshot = wire::Snapshot {
@@ -335,7 +340,7 @@ impl Service {
                     }
                     first = false;
                 }
-                while offset < run.log.len() as u64 {
+                while offset < run.log.len() as u64 && !stalled {
                     let at = usize::try_from(offset).unwrap();
                     let end = run.log.len().min(at + longhaul_proto::CHUNK);
                     let mut data = run.log[at..end].to_vec();
@@ -353,7 +358,7 @@ impl Service {
                         return;
                     }
                 }
-                if run.outcome.is_none() && changed.changed().await.is_err() {
+                if (stalled || run.outcome.is_none()) && changed.changed().await.is_err() {
                     return;
                 }
             }
@@ -419,6 +424,7 @@ impl wire::agent_server::Agent for Service {
             Some(run) if log_offset > run.log.len() as u64 => return Err(Status::out_of_range("past its end")),
             Some(_) => {}
         }
+        self.0.change(|s| s.follows.push(log_offset));
         Ok(Response::new(self.stream(run_id, log_offset, with_submission)))
     }
 

@@ -5,6 +5,8 @@ mod ask;
 mod attempts;
 mod drain;
 mod fake;
+mod namesakes;
+mod panics;
 mod returning;
 mod seats;
 mod upkeep;

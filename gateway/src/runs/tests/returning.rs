@@ -274,7 +274,7 @@ impl World {
     }
 
     /// Waits for the correction of a run that had ended, by its record.
-    async fn until_ended(&self, run: RunId, state: RunState) {
+    pub(super) async fn until_ended(&self, run: RunId, state: RunState) {
         let ended = async {
             while self.ledger().get(run).await.unwrap().unwrap().state != state {
                 tokio::time::sleep(Duration::from_millis(5)).await;
