@@ -98,6 +98,12 @@ fn runs(out: &mut String, metrics: &Metrics) {
         ("longhaul_mirror_refetched_total", "counter", "Mirrors fetched again", &metrics.mirror_refetched),
         ("longhaul_attempts_returned_total", "counter", "Attempts proved never begun", &metrics.returned),
         (
+            "longhaul_run_tasks_panicked_total",
+            "counter",
+            "Tasks of runs that panicked; each run was taken up again",
+            &metrics.tasks_panicked,
+        ),
+        (
             "longhaul_attempts_retried_total",
             "counter",
             "Attempts that died and were followed by another",

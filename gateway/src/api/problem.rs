@@ -90,6 +90,9 @@ impl From<SubmitError> for Problem {
                 logged(&error);
                 Self::unavailable(detail)
             }
+            SubmitError::Panicked => {
+                problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The gateway failed", detail)
+            }
             SubmitError::Stopping => Self::unavailable(detail),
         }
     }

@@ -77,7 +77,7 @@ async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Submitted, Stri
             tracing::error!(error = source as &dyn std::error::Error, "cannot record a run");
         }
         match error {
-            SubmitError::Unsettled(_) => error.to_string(),
+            SubmitError::Unsettled(_) | SubmitError::Panicked => error.to_string(),
             _ => format!("nothing was run: {error}"),
         }
     })

@@ -94,7 +94,7 @@ impl Keeper {
         self.step(RunState::Queued, Cause::ProvenDead, self.record.attempt, None).await?;
         count(&self.inner.metrics.retried);
         mirror.begin_at(log, console);
-        self.seat = None;
+        self.seat.free();
         (self.cancelled, self.refused, self.trouble) = (None, None, None);
         (self.refetched, self.from_start) = (0, false);
         Ok(())

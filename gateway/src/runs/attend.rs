@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use longhaul_proto::{
     api::{ActivityView, ArtifactView, ProgressView, Retry, ViewRange},
     faults,
-    latest::Follow,
+    latest::{Closed, Follow},
     state::{Cause, RunState},
     wire::{self, run_event::Event},
 };
@@ -148,7 +148,8 @@ impl Keeper {
                 return Ok(Some(link));
             }
             if !self.unsent {
-                self.during(None, links.changed()).await?.map_err(|_| Left::Stopping)?;
+                let changed = self.during(None, links.changed()).await?;
+                self.after(changed, links)?;
                 continue;
             }
             let (patience, changed) = (patience.as_mut(), links.changed());
@@ -163,9 +164,20 @@ impl Keeper {
                 .await?;
             match waited {
                 None => return Ok(None),
-                Some(changed) => changed.map_err(|_| Left::Stopping)?,
+                Some(changed) => self.after(changed, links)?,
             }
         }
+    }
+
+    /// An agent may be forgotten, when it is silent and another took its name; its run waits for it all the same.
+    fn after(&self, changed: Result<(), Closed>, links: &mut Follow<Option<Arc<Link>>>) -> Result<(), Left> {
+        if changed.is_err() {
+            if faults::bug("closed_links_end_the_task") {
+                return Err(Left::Stopping);
+            }
+            *links = self.inner.fleet.links(&self.record.agent_id);
+        }
+        Ok(())
     }
 
     /// The one `Run` call of this attempt.
@@ -220,10 +232,13 @@ impl Keeper {
     async fn follow(&mut self, link: &Arc<Link>) -> Result<Followed, Left> {
         let mirror = self.open_mirror().await?;
         let (log_base, console_base) = (self.record.detail.log_base, self.record.detail.console_base);
+        // Once: where that stream breaks, what is here says again from where to follow.
+        let from_start = self.from_start;
+        self.from_start &= faults::bug("from_start_sticks");
         let (mut client, request) = link.data(wire::FollowRequest {
             run_id: self.record.run.to_string(),
-            log_offset: if self.from_start { 0 } else { mirror.len(Stream::Log).saturating_sub(log_base) },
-            console_offset: if self.from_start { 0 } else { mirror.len(Stream::Console).saturating_sub(console_base) },
+            log_offset: if from_start { 0 } else { mirror.len(Stream::Log).saturating_sub(log_base) },
+            console_offset: if from_start { 0 } else { mirror.len(Stream::Console).saturating_sub(console_base) },
             with_submission: false,
         });
         match self.during(Some(link), client.follow(request)).await? {

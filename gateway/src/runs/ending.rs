@@ -71,7 +71,7 @@ impl Keeper {
         faults::point("end.before_commit");
         self.step(state, cause, self.record.attempt, None).await?;
         faults::point("end.after_commit");
-        self.seat = None;
+        self.seat.free();
         Ok(true)
     }
 

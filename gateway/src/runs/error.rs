@@ -44,6 +44,11 @@ pub enum SubmitError {
         "the gateway does not know whether it could record the run: look at stata_runs, or try again with the same key, before you submit it anew"
     )]
     Unsettled(#[source] LedgerError),
+    /// What records the run panicked, and whether there is a run is not known.
+    #[error(
+        "the gateway failed inside this submission, and whether there is a run is not known: look at stata_runs, or try again with the same key, before you submit it anew; its log has the details"
+    )]
+    Panicked,
     /// The gateway is going away.
     #[error("the gateway is stopping: try again in a few seconds")]
     Stopping,

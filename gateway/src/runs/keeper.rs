@@ -20,12 +20,13 @@ use longhaul_proto::{
     state::{Cause, RunState},
     wire,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedMutexGuard, mpsc};
 
 use super::{
     Inner,
     active::{Active, Command},
     past,
+    supervise::SeatCell,
     view::{Live, view},
 };
 use crate::{
@@ -49,16 +50,25 @@ pub(crate) enum Left {
     Moved,
 }
 
+/// How a run's task left it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// The run has ended, and all is told.
+    Ended,
+    /// The gateway stops.
+    Stopping,
+}
+
 pub(crate) struct Keeper {
     pub(super) inner: Arc<Inner>,
     pub(super) active: Arc<Active>,
-    pub(super) mailbox: mpsc::Receiver<Command>,
+    pub(super) mailbox: OwnedMutexGuard<mpsc::Receiver<Command>>,
     pub(super) record: Record,
     /// The request, when it is small and this process has dispatched nothing yet; else the ledger has it.
     pub(super) submission: Option<wire::Submission>,
     pub(super) live: Live,
     pub(super) mirror: Option<Arc<Mirror>>,
-    pub(super) seat: Option<Seat>,
+    pub(super) seat: SeatCell,
     /// The `Run` call of this attempt has provably not left.
     pub(super) unsent: bool,
     /// Only the spool's own record may still change this run: it is `lost`.
@@ -105,10 +115,10 @@ impl Keeper {
     pub(super) fn new(
         inner: Arc<Inner>,
         active: Arc<Active>,
-        mailbox: mpsc::Receiver<Command>,
+        mailbox: OwnedMutexGuard<mpsc::Receiver<Command>>,
         record: Record,
         submission: Option<wire::Submission>,
-        seat: Option<Seat>,
+        seat: SeatCell,
     ) -> Self {
         let mut tick = tokio::time::interval(inner.options.tick);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -139,14 +149,14 @@ impl Keeper {
     }
 
     /// Keeps the run to its end, or until the gateway stops.
-    pub(crate) async fn keep(mut self) {
+    pub(super) async fn keep(mut self) -> Kept {
         while !self.record.state.is_end() || self.correcting {
             let left = match self.record.state {
                 RunState::Queued => Box::pin(self.wait_for_seat()).await,
                 _ => Box::pin(self.attend()).await,
             };
             if left == Err(Left::Stopping) {
-                return;
+                return Kept::Stopping;
             }
             self.correcting &= self.record.state == RunState::Lost;
         }
@@ -162,6 +172,7 @@ impl Keeper {
         span.in_scope(|| tracing::info!(run = %self.record.run, state = %self.record.state, cause = %self.record.cause, "run ended"));
         self.inner.metrics.ended(self.record.state);
         self.inner.table.remove(self.record.run);
+        Kept::Ended
     }
 
     /// Makes a span part of the run's trace.
@@ -171,7 +182,7 @@ impl Keeper {
     }
 
     async fn wait_for_seat(&mut self) -> Result<(), Left> {
-        self.seat = None;
+        self.seat.free();
         if self.record.cancel.is_some() {
             return self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await;
         }
@@ -272,8 +283,9 @@ impl Keeper {
         drop(span);
         self.live.waiting = None;
         let given_to = (seat.agent_id.clone(), seat.host.clone(), seat.pool.clone());
+        // Before the commit: from then on the attempt may be taken up from the ledger, and must have its seat.
+        self.seat.put(seat);
         self.step(RunState::Starting, Cause::Dispatched, self.record.attempt + 1, Some(given_to)).await?;
-        self.seat = Some(seat);
         self.unsent = true;
         self.refused = None;
         Ok(())

@@ -21,6 +21,7 @@
 //! - [`check`] turns a request into a submission, or says what is wrong with it;
 //! - [`submit`] answers with an earlier run where one answers, and otherwise makes the record and then the run;
 //! - [`keeper`] is the story of one unfinished run: one task that owns it from its record to its end;
+//! - [`supervise`] takes a run up again whose task panicked, with its seat held meanwhile;
 //! - [`wishes`] is what others ask of it meanwhile, and what time does to it;
 //! - [`past`] knows whether the ledger is older than the world, and holds back what it believes to be waiting;
 //! - [`attend`] follows an attempt at its agent, [`ending`] records its end, [`again`] makes another where one is proven
@@ -40,6 +41,7 @@ mod error;
 mod keeper;
 pub(crate) mod past;
 pub(crate) mod submit;
+mod supervise;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod view;

@@ -15,7 +15,7 @@ use super::{
     BETWEEN_LOOKS, Inner, Request, SubmitError,
     active::{Admission, NoRoom, Recording},
     check::{self, Checked},
-    keeper::Keeper,
+    supervise::{Start, supervise},
     view::{Live, view},
 };
 use crate::{
@@ -120,7 +120,15 @@ async fn record(
         inner.deps.tasks.spawn(task);
         return Ok(Submitted { run, joined: None });
     }
-    inner.deps.tasks.spawn(task.instrument(span.clone())).await.map_err(|_| SubmitError::Stopping)?
+    match inner.deps.tasks.spawn(task.instrument(span.clone())).await {
+        Ok(inserted) => inserted,
+        Err(error) if error.is_panic() => {
+            // It may have panicked behind the commit, and a run that is there must have a keeper.
+            inner.deps.tasks.spawn_until_stop(keep_if_there(inner.clone(), run));
+            Err(SubmitError::Panicked)
+        }
+        Err(_) => Err(SubmitError::Stopping),
+    }
 }
 
 async fn insert(
@@ -312,8 +320,7 @@ impl Inner {
     /// free the seat that the keeper holds.
     pub(crate) fn keep_holding(self: &Arc<Self>, record: Record, hold: impl FnOnce() -> Option<Seat>) {
         let Some((active, mailbox)) = self.table.add(record.run, view(&record, &Live::of(&record))) else { return };
-        let keeper = Keeper::new(self.clone(), active, mailbox, record, None, hold());
-        self.deps.tasks.spawn(keeper.keep());
+        self.supervised(Start { active, mailbox, record, submission: None, seat: hold(), fit: Vec::new() });
     }
 
     /// Starts the keeper of an unfinished run; nothing when it has one.
@@ -325,8 +332,10 @@ impl Inner {
         fit: Vec<String>,
     ) {
         let Some((active, mailbox)) = self.table.add(record.run, view(&record, &Live::of(&record))) else { return };
-        let mut keeper = Keeper::new(self.clone(), active, mailbox, record, submission, seat);
-        keeper.fit.extend(fit);
-        self.deps.tasks.spawn(keeper.keep());
+        self.supervised(Start { active, mailbox, record, submission, seat, fit });
+    }
+
+    fn supervised(self: &Arc<Self>, start: Start) {
+        self.deps.tasks.spawn(supervise(self.clone(), start));
     }
 }

@@ -114,8 +114,8 @@ impl Keeper {
                     return Ok(());
                 }
                 let seat = self.inner.fleet.hold(self.record.run, &agent_id, &host, &pool);
+                self.seat.put(seat);
                 self.step(RunState::Starting, Cause::Dispatched, attempt, Some((agent_id, host, pool))).await?;
-                self.seat = Some(seat);
                 self.unsent = false;
                 Err(Left::Moved)
             }
@@ -171,7 +171,7 @@ impl Keeper {
     async fn lose(&mut self, cause: Cause) -> Result<(), Left> {
         (self.record.detail.log_len, self.record.detail.console_len) = (self.live.log_len, self.live.console_len);
         self.step(RunState::Lost, cause, self.record.attempt, None).await?;
-        self.seat = None;
+        self.seat.free();
         Ok(())
     }
 }

@@ -1,0 +1,121 @@
+//! Each run's task is supervised: what panics in it is logged, and the run is taken up again from the ledger.
+//!
+//! What others hold of the run outlives the task: its entry among the unfinished, so that readers follow on and commands
+//! wait for the next one; and its [`SeatCell`], so that nothing else is placed where Stata may be running. All that the
+//! task itself knew is in the ledger, or is asked of the agent again, as after a restart of the gateway.
+
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use longhaul_proto::{faults, state::RunState, wire};
+use tokio::sync::mpsc;
+
+use super::{
+    Inner,
+    active::{Active, Command},
+    keeper::{Keeper, Kept},
+    view::{Live, view},
+};
+use crate::{fleet::Seat, ledger::Record, metrics::count};
+
+/// First and longest pause before a run is taken up again.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+
+/// The seat of a run, shared by its task and that task's supervisor. It is put here before the attempt that needs it is
+/// recorded, and taken out with the proof that no Stata of that attempt lives; so an empty cell never hides a live one.
+#[derive(Clone, Default)]
+pub(super) struct SeatCell(Arc<Mutex<Option<Seat>>>);
+
+impl SeatCell {
+    /// Holds a seat; the cell was empty.
+    pub(super) fn put(&self, seat: Seat) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seat);
+    }
+
+    /// Frees the seat, if there is one.
+    pub(super) fn free(&self) {
+        // Dropped behind the lock: it gives the seat to the next run at once.
+        let seat = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(seat);
+    }
+}
+
+/// What the first task of a run begins with.
+pub(super) struct Start {
+    pub(super) active: Arc<Active>,
+    pub(super) mailbox: mpsc::Receiver<Command>,
+    pub(super) record: Record,
+    pub(super) submission: Option<wire::Submission>,
+    pub(super) seat: Option<Seat>,
+    pub(super) fit: Vec<String>,
+}
+
+/// Keeps a run to its end, or until the gateway stops, over whatever panics meanwhile.
+pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
+    let Start { active, mailbox, mut record, mut submission, seat, fit } = start;
+    let mailbox = Arc::new(tokio::sync::Mutex::new(mailbox));
+    let cell = SeatCell::default();
+    if let Some(seat) = seat {
+        cell.put(seat);
+    }
+    let (run, stop) = (active.run, inner.deps.tasks.stopping());
+    let correcting = record.state == RunState::Lost;
+    let mut pause = PAUSE.0;
+    loop {
+        let inbox = mailbox.clone().lock_owned().await;
+        let mut keeper = Keeper::new(inner.clone(), active.clone(), inbox, record, submission.take(), cell.clone());
+        keeper.fit.extend(fit.iter().cloned());
+        match AssertUnwindSafe(Box::pin(keeper.keep())).catch_unwind().await {
+            Ok(Kept::Ended) => return cell.free(),
+            Ok(Kept::Stopping) if stop.is_cancelled() => return,
+            Ok(Kept::Stopping) => tracing::error!(%run, "the task of a run left it; taking the run up again"),
+            Err(panic) => {
+                count(&inner.metrics.tasks_panicked);
+                tracing::error!(%run, panic = words(&*panic), "the task of a run panicked; taking the run up again");
+            }
+        }
+        if faults::bug("run_task_unsupervised") {
+            return;
+        }
+        let again = async {
+            tokio::time::sleep(pause).await;
+            loop {
+                match inner.ledger.get(run).await {
+                    Ok(record) => return record,
+                    Err(error) => {
+                        tracing::error!(%run, error = &error as &dyn std::error::Error, "cannot read a run; trying again");
+                        tokio::time::sleep(PAUSE.1).await;
+                    }
+                }
+            }
+        };
+        let Some(read) = stop.run_until_cancelled(again).await else { return };
+        pause = (pause * 2).min(PAUSE.1);
+        let unfinished = |r: &Record| !r.state.is_end() || (correcting && r.state == RunState::Lost);
+        let Some(unfinished) = read.clone().filter(unfinished) else {
+            // It panicked behind its last commit.
+            if let Some(record) = read {
+                inner.metrics.ended(record.state);
+                active.view.send_replace(Arc::new(view(&record, &Live::of(&record))));
+            }
+            cell.free();
+            inner.table.remove(run);
+            return;
+        };
+        if unfinished.state == RunState::Queued {
+            // Nothing of it has left, or what had is proven not to have begun, or dead.
+            cell.free();
+        }
+        record = unfinished;
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
+}
