@@ -5,6 +5,7 @@ mod ask;
 mod attempts;
 mod drain;
 mod fake;
+mod ledger_full;
 mod namesakes;
 mod panics;
 mod returning;
