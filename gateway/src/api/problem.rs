@@ -123,7 +123,7 @@ impl From<ControlError> for Problem {
                 logged(&error);
                 Self::unavailable(detail)
             }
-            ControlError::Stopping => Self::unavailable(detail),
+            ControlError::Slow(_) | ControlError::Stopping => Self::unavailable(detail),
         }
     }
 }

@@ -56,6 +56,10 @@ enum Followed {
 impl Keeper {
     /// Attends an attempt until its end, or until it is proved that it never began.
     pub(super) async fn attend(&mut self) -> Result<(), Left> {
+        if self.unsent && self.record.cancel.is_some() {
+            // It came while the attempt was being recorded.
+            return self.give_back("its end was asked for before it left").await;
+        }
         if !self.unsent {
             // Before the first link: what is here can be read while the agent is away.
             self.open_mirror().await?;
@@ -272,7 +276,7 @@ impl Keeper {
                     let (kind, offset) = (chunk.stream, chunk.offset);
                     let pieces;
                     (pieces, ahead) = gather(chunk, &mut stream);
-                    self.on_output(mirror, kind, offset, pieces).await?
+                    self.on_output(link, mirror, kind, offset, pieces).await?
                 }
                 Event::Progress(progress) => {
                     self.on_progress(&progress);
@@ -349,6 +353,7 @@ impl Keeper {
 
     async fn on_output(
         &mut self,
+        link: &Arc<Link>,
         mirror: &Arc<Mirror>,
         kind: i32,
         offset: u64,
@@ -359,7 +364,8 @@ impl Keeper {
             Ok(wire::Stream::Console) => (Stream::Console, self.record.detail.console_base),
             _ => return Ok(None),
         };
-        match mirror.append(stream, base.saturating_add(offset), pieces).await {
+        let appending = mirror.append(stream, base.saturating_add(offset), pieces);
+        match self.during(Some(link), appending).await? {
             Ok(Appended::Grew(bytes)) => {
                 self.inner.metrics.mirror_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
                 self.detail().clear(Condition::CopyFails);

@@ -30,7 +30,7 @@ impl Keeper {
         for (stream, len, sha256) in
             [(Stream::Log, log_len, &outcome.log_sha256), (Stream::Console, console_len, &outcome.console_sha256)]
         {
-            let sealed = match mirror.seal(stream, len, sha256).await {
+            let sealed = match self.during(None, mirror.seal(stream, len, sha256)).await? {
                 Ok(sealed) => sealed,
                 Err(error) => {
                     tracing::error!(run = %self.record.run, %error, "cannot make the mirror durable; trying again");
@@ -41,7 +41,7 @@ impl Keeper {
                 tracing::warn!(run = %self.record.run, ?stream, "the mirror differs from the log; fetching it again");
                 self.refetched += 1;
                 count(&self.inner.metrics.mirror_refetched);
-                if let Err(error) = mirror.restart(stream).await {
+                if let Err(error) = self.during(None, mirror.restart(stream)).await? {
                     tracing::error!(run = %self.record.run, %error, "cannot start the mirror over");
                 }
                 return Ok(false);

@@ -1,5 +1,7 @@
 //! What goes wrong with a request, in words for the one who asked.
 
+use std::time::Duration;
+
 use longhaul_proto::ids::RunId;
 
 use crate::ledger::LedgerError;
@@ -83,6 +85,12 @@ pub enum ControlError {
     /// The wish could not be made durable.
     #[error("the gateway could not record the wish: try again, and look at the disk of its data folder and its log")]
     Ledger(#[source] LedgerError),
+    /// No answer within this time: a disk stalls.
+    #[error(
+        "the gateway could not record the wish within {} s, and it is not known whether it still will: ask again, which is harmless, and look at the disk of its data folder and its log",
+        .0.as_secs()
+    )]
+    Slow(Duration),
     /// The gateway is going away.
     #[error("the gateway is stopping: try again in a few seconds")]
     Stopping,

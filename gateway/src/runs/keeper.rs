@@ -2,11 +2,11 @@
 //!
 //! The story is told in order ([`Keeper::keep`]): wait for a seat, make the attempt durable, hand it over, follow it to
 //! its end ([`super::attend`]), record that ([`super::ending`]). Whatever it waits for, it waits through
-//! [`Keeper::during`], which serves wishes and looks at the time meanwhile: nothing an agent does or leaves undone can
-//! make a run deaf.
+//! [`Keeper::during`], which serves commands and looks at the time meanwhile: neither an agent nor a disk that fails can
+//! keep a run from answering. While a step cannot be recorded, commands are answered with that.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashSet, VecDeque},
     future::pending,
     pin::pin,
     sync::Arc,
@@ -84,6 +84,10 @@ pub(crate) struct Keeper {
     /// Why the agent, although it is there, cannot look after this run.
     pub(super) trouble: Option<String>,
     pub(super) queue_deadline: Option<Duration>,
+    /// Why a step of this run cannot be recorded now: commands are answered with that, and no other step is begun.
+    pub(super) stuck: Option<LedgerError>,
+    /// Commands without an answer that came meanwhile.
+    pub(super) deferred: VecDeque<Command>,
     tick: tokio::time::Interval,
     pub(super) cancelling: Option<BoxFuture<'static, Result<CancelMode, String>>>,
     /// How hard the agent knows that it shall end.
@@ -141,6 +145,8 @@ impl Keeper {
             from_start: false,
             trouble: None,
             queue_deadline,
+            stuck: None,
+            deferred: VecDeque::new(),
             tick,
             cancelling: None,
             cancelled: None,
@@ -301,11 +307,17 @@ impl Keeper {
         let mut work = pin!(work);
         let stop = self.inner.deps.tasks.stopping();
         loop {
+            if self.stuck.is_none()
+                && let Some(command) = self.deferred.pop_front()
+            {
+                self.obey(command).await?;
+            }
             if let Some(link) = link {
                 self.start_cancelling(link);
             }
             // A queue of ten thousand does not wake up every second for nothing.
-            let timed = self.record.state != RunState::Queued || self.queue_deadline.is_some();
+            let timed =
+                self.stuck.is_none() && (self.record.state != RunState::Queued || self.queue_deadline.is_some());
             let Self { mailbox, cancelling, tick, .. } = self;
             let cancel = async {
                 match cancelling {
@@ -371,8 +383,9 @@ impl Keeper {
             given_to,
             detail: Some(self.record.detail.clone()),
         };
+        let mut tried = self.inner.ledger.transition(step.clone()).await;
         loop {
-            match self.inner.ledger.transition(step.clone()).await {
+            match tried {
                 Ok(()) => break,
                 Err(LedgerError::LostRace(_)) => {
                     // A commit whose answer was lost looks like this too: then it is where we wanted it.
@@ -389,10 +402,7 @@ impl Keeper {
                 Err(error) => {
                     tracing::error!(run = %step.run, %to, error = &error as &dyn std::error::Error, "cannot record a step; trying again");
                     self.waiting(Some("the gateway cannot write its ledger; see its log".to_owned()));
-                    let stop = self.inner.deps.tasks.stopping();
-                    if stop.run_until_cancelled(tokio::time::sleep(LEDGER_PAUSE)).await.is_none() {
-                        return Err(Left::Stopping);
-                    }
+                    tried = self.try_step_again(step.clone(), error).await?;
                 }
             }
         }
@@ -411,6 +421,23 @@ impl Keeper {
         (self.live.silent_for, self.live.contact) = (None, None);
         self.publish();
         Ok(())
+    }
+
+    /// Tries to record a step again, after a pause in which commands are answered with what is wrong.
+    async fn try_step_again(&mut self, step: Transition, error: LedgerError) -> Result<Result<(), LedgerError>, Left> {
+        let ledger = self.inner.ledger.clone();
+        let again = async move {
+            tokio::time::sleep(LEDGER_PAUSE).await;
+            ledger.transition(step).await
+        };
+        if faults::bug("deaf_while_ledger_full") {
+            let stop = self.inner.deps.tasks.stopping();
+            return stop.run_until_cancelled(again).await.ok_or(Left::Stopping);
+        }
+        let before = self.stuck.replace(error);
+        let tried = self.during(None, again).await;
+        self.stuck = before;
+        tried
     }
 
     pub(super) fn waiting(&mut self, why: Option<String>) {

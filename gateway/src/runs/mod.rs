@@ -126,6 +126,9 @@ pub const MAX_PAGE: u32 = 500;
 const LOOKS: u32 = 200;
 pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
+/// What a caller waits for beyond the limit of one write.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Who knows a run best.
 enum Look {
     Kept(Arc<Active>),
@@ -301,9 +304,16 @@ impl Runs {
     ) -> Result<RunView, ControlError> {
         let Look::Kept(active) = self.look(who, run).await? else { return Ok(self.get(who, run).await?) };
         let (reply, answered) = oneshot::channel();
-        let sent = active.mailbox.send(command(reply)).await.is_ok();
-        if sent && let Ok(answer) = answered.await {
-            return answer;
+        let asked = async {
+            let sent = active.mailbox.send(command(reply)).await.is_ok();
+            if sent { answered.await.ok() } else { None }
+        };
+        // Longer than any write of the ledger may take, so that the keeper's own words come first.
+        let limit = self.0.options.call_timeout + PATIENCE;
+        match tokio::time::timeout(limit, asked).await {
+            Ok(Some(answer)) => return answer,
+            Ok(None) => {}
+            Err(_) => return Err(ControlError::Slow(limit)),
         }
         // The keeper ended in this moment: with its run, or with the gateway.
         if self.0.deps.tasks.stopping().is_cancelled() {

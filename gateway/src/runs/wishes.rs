@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use longhaul_proto::{
     api::{CancelMode, ContactView},
     faults,
@@ -45,17 +46,32 @@ impl Keeper {
     }
 
     /// Does what somebody asked for.
-    pub(super) async fn obey(&mut self, command: Command) -> Result<(), Left> {
+    pub(super) fn obey(&mut self, command: Command) -> BoxFuture<'_, Result<(), Left>> {
+        Box::pin(self.obeyed(command))
+    }
+
+    async fn obeyed(&mut self, command: Command) -> Result<(), Left> {
         match command {
+            Command::Adopt { .. } | Command::Supersede { .. } if self.stuck.is_some() => {
+                // The state is about to change: decided when it has.
+                self.deferred.push_back(command);
+                Ok(())
+            }
+            Command::DeclareDead { reply, .. } if self.stuck.is_some() => {
+                if let Some(error) = self.stuck.clone() {
+                    let _ = reply.send(Err(ControlError::Ledger(error)));
+                }
+                Ok(())
+            }
             Command::Cancel { by, mode, reply } => {
                 let wish = CancelWish { by, at_ms: self.inner.deps.clock.unix_ms(), mode };
-                match self.inner.ledger.want_cancel(self.record.run, wish.clone()).await {
+                match self.record_wish(wish.clone()).await {
                     Ok(true) => {
                         faults::point("cancel.after_wish");
                         let first = self.record.cancel.take().unwrap_or_else(|| wish.clone());
                         self.record.cancel = Some(CancelWish { mode, ..first });
                         self.cancel_resting = false;
-                        let moved = if self.record.state == RunState::Queued {
+                        let moved = if self.record.state == RunState::Queued && self.stuck.is_none() {
                             self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await?;
                             Err(Left::Moved)
                         } else {
@@ -70,7 +86,7 @@ impl Keeper {
                         Ok(())
                     }
                     Err(error) => {
-                        let _ = reply.send(Err(ControlError::Ledger(error)));
+                        let _ = reply.send(Err(error));
                         Ok(())
                     }
                 }
@@ -119,6 +135,15 @@ impl Keeper {
                 self.unsent = false;
                 Err(Left::Moved)
             }
+        }
+    }
+
+    /// Makes a wish durable, within the time that a caller waits for an answer.
+    async fn record_wish(&self, wish: CancelWish) -> Result<bool, ControlError> {
+        let limit = self.inner.options.call_timeout;
+        match tokio::time::timeout(limit, self.inner.ledger.want_cancel(self.record.run, wish)).await {
+            Ok(recorded) => recorded.map_err(ControlError::Ledger),
+            Err(_) => Err(ControlError::Slow(limit)),
         }
     }
 
