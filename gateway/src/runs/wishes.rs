@@ -139,7 +139,7 @@ impl Keeper {
     }
 
     /// Makes a wish durable, within the time that a caller waits for an answer.
-    async fn record_wish(&self, wish: CancelWish) -> Result<bool, ControlError> {
+    async fn record_wish(&mut self, wish: CancelWish) -> Result<bool, ControlError> {
         let limit = self.inner.options.call_timeout;
         match tokio::time::timeout(limit, self.inner.ledger.want_cancel(self.record.run, wish)).await {
             Ok(recorded) => recorded.map_err(ControlError::Ledger),
@@ -155,7 +155,11 @@ impl Keeper {
     }
 
     /// Limits, silences and the horizon.
-    pub(super) async fn look_at_time(&mut self) -> Result<(), Left> {
+    pub(super) fn look_at_time(&mut self) -> BoxFuture<'_, Result<(), Left>> {
+        Box::pin(self.looked_at_time())
+    }
+
+    async fn looked_at_time(&mut self) -> Result<(), Left> {
         self.cancel_resting = false;
         if self.record.state == RunState::Queued {
             if self.queue_deadline.is_some_and(|at| self.inner.deps.clock.monotonic() >= at) {

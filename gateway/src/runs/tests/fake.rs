@@ -15,7 +15,11 @@ use longhaul_proto::{
     tasks::Tasks,
     wire::{self, agent_server::AgentServer, fleet_client::FleetClient, run_event::Event},
 };
-use tokio::{net::TcpListener, sync::mpsc, sync::watch};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    sync::watch,
+};
 use tokio_stream::{
     StreamExt,
     wrappers::{ReceiverStream, TcpListenerStream},
@@ -59,6 +63,8 @@ pub(super) struct State {
     pub(super) stall: bool,
     /// The offsets of `Follow` calls that were answered with a stream.
     pub(super) follows: Vec<u64>,
+    /// What is connected to it.
+    connections: Vec<std::net::TcpStream>,
     /// Heartbeats that were answered.
     pub(super) beats: u64,
     /// What its spools take and may take; each that goes takes a megabyte with it.
@@ -127,10 +133,13 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.shared.info.lock().unwrap().advertise = format!("http://{}", listener.local_addr().unwrap());
         let server = tonic::transport::Server::builder().add_service(AgentServer::new(Service(self.shared.clone())));
-        let prompt = TcpListenerStream::new(listener).map(|stream| {
+        let shared = self.shared.clone();
+        let prompt = TcpListenerStream::new(listener).map(move |stream| {
             let stream = stream?;
             stream.set_nodelay(true)?;
-            Ok::<_, std::io::Error>(stream)
+            let stream = stream.into_std()?;
+            shared.state().connections.push(stream.try_clone()?);
+            TcpStream::from_std(stream)
         });
         self.tasks.spawn_until_stop(server.serve_with_incoming(prompt));
     }
@@ -205,6 +214,9 @@ impl Fake {
     /// The host falls silent: no beats, no connections.
     pub(super) async fn vanish(&mut self) {
         self.quiet();
+        for connection in std::mem::take(&mut self.shared.state().connections) {
+            let _ = connection.shutdown(std::net::Shutdown::Both);
+        }
         let tasks = std::mem::take(&mut self.tasks);
         tasks.shutdown(Duration::from_secs(10)).await;
     }
