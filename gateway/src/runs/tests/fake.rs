@@ -61,6 +61,10 @@ pub(super) struct State {
     pub(super) forgets: Vec<wire::ForgetRequest>,
     /// Streams send no byte, only their first snapshot.
     pub(super) stall: bool,
+    /// Streams that are open when this grows break.
+    pub(super) hang_up: u32,
+    /// Streams break where they would send bytes.
+    pub(super) unreadable: bool,
     /// The offsets of `Follow` calls that were answered with a stream.
     pub(super) follows: Vec<u64>,
     /// What is connected to it.
@@ -313,11 +317,11 @@ impl Service {
     fn stream(&self, run_id: String, mut offset: u64, with_submission: bool) -> Events {
         let (sender, events) = mpsc::channel(4);
         let shared = self.0.clone();
-        let (breaks, mut corrupt) = shared.change(|s| {
+        let (hang_up, breaks, mut corrupt) = shared.change(|s| {
             let breaks = (!s.break_after.is_empty()).then(|| s.break_after.remove(0));
             let corrupt = s.corrupt > 0;
             s.corrupt = s.corrupt.saturating_sub(1);
-            (breaks, corrupt)
+            (s.hang_up, breaks, corrupt)
         });
         let follow = async move {
             let mut changed = shared.changed.subscribe();
@@ -327,7 +331,14 @@ impl Service {
                 let run = shared.state().runs[&run_id].clone();
                 let all = run.log.len() as u64 <= offset;
                 let send = async |event| sender.send(Ok(wire::RunEvent { event: Some(event) })).await.is_ok();
-                let stalled = shared.state().stall;
+                let (stalled, unreadable, hung_up) = {
+                    let state = shared.state();
+                    (state.stall, state.unreadable, state.hang_up > hang_up)
+                };
+                if hung_up {
+                    let _ = sender.send(Err(Status::unavailable("cable pulled"))).await;
+                    return;
+                }
                 let ended = run.outcome.is_some() && all && !stalled;
                 if first || ended {
                     let state = if run.log.is_empty() { wire::RunState::Starting } else { wire::RunState::Running };
@@ -351,6 +362,10 @@ impl Service {
                         let _ = send(Event::Chunk(chunk)).await;
                     }
                     first = false;
+                }
+                if unreadable && !stalled && !first && run.outcome.is_some() {
+                    let _ = sender.send(Err(Status::internal("reading failed: input/output error"))).await;
+                    return;
                 }
                 while offset < run.log.len() as u64 && !stalled {
                     let at = usize::try_from(offset).unwrap();

@@ -3,6 +3,7 @@
 mod again;
 mod ask;
 mod attempts;
+mod collecting;
 mod drain;
 mod fake;
 mod ledger_full;
