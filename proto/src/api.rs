@@ -166,12 +166,18 @@ pub struct RunView {
     pub host: Option<String>,
     /// The fencing token; 0 before the first dispatch.
     pub attempt: u32,
-    /// When it was recorded.
+    /// When it was recorded; this and the next two by the gateway's clock.
     pub created_at: Option<String>,
     /// When Stata wrote its first log byte.
     pub started_at: Option<String>,
-    /// When it ended.
+    /// When its end was recorded.
     pub finished_at: Option<String>,
+    /// When Stata wrote its first log byte, by its host's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_started_at: Option<String>,
+    /// When it ended, by its host's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_finished_at: Option<String>,
     /// Bytes of the log that the gateway has.
     pub output_bytes: u64,
     /// The trace that tells its story.

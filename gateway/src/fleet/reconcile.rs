@@ -252,7 +252,9 @@ fn imported_record(
         if ran { (RunState::Running, Cause::FirstOutput) } else { (RunState::Starting, Cause::Dispatched) };
     record.attempt = snapshot.attempt.max(1);
     (record.agent_id, record.host, record.pool) = (info.agent_id.clone(), info.name.clone(), pool_name(info));
+    // Nobody here saw it begin; its end brings this into line with the gateway's clock.
     record.detail.running_ms = snapshot.running_at_ms;
+    record.detail.host_running_ms = snapshot.running_at_ms;
     record.detail.imported = true;
     record
 }

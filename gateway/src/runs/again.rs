@@ -97,6 +97,7 @@ impl Keeper {
         self.seat.free();
         (self.cancelled, self.refused, self.trouble) = (None, None, None);
         (self.refetched, self.from_start) = (0, false);
+        (self.stata_ended, self.fruitless) = (false, 0);
         Ok(())
     }
 }

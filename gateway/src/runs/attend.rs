@@ -30,6 +30,10 @@ use crate::{
 /// Longest line of progress, characters.
 const PROGRESS_TEXT: usize = 200;
 
+/// How often an agent that has told the end may break off without a new byte, before the run is dealt with without the
+/// rest: some ten seconds.
+const FRUITLESS: u32 = 8;
+
 /// Bytes that go to the mirror in one go, about: while an output comes faster than it can be written.
 const BATCH: usize = 1 << 20;
 
@@ -43,6 +47,10 @@ enum Followed {
     Ended,
     /// The stream is over and the run is not: follow again.
     Broken(String),
+    /// Likewise, for a reason of our own.
+    Ours(String),
+    /// The agent told the end and closed the stream, and some of the output that it recorded did not come.
+    Short(Box<wire::Outcome>),
     /// The agent has not begun this attempt.
     NotBegun,
     /// The call never left.
@@ -96,8 +104,25 @@ impl Keeper {
                 }
                 // A crash of its host took the end of the log. What is here stays; the agent's bytes are compared.
                 Followed::Beyond => self.from_start = true,
+                Followed::Short(outcome) => {
+                    if self.fruitless(before) && !faults::bug("short_output_awaited") {
+                        let mirror = self.open_mirror().await?;
+                        if self.end_short(&mirror, &outcome).await? {
+                            return Ok(());
+                        }
+                    }
+                }
                 Followed::Broken(why) => {
                     tracing::debug!(run = %self.record.run, %why, "the run's stream broke; following again");
+                    if self.stata_ended && self.fruitless(before) {
+                        let host = &self.record.host;
+                        self.in_trouble(format!(
+                            "agent {host} says that this run has ended, and cannot send all of its output: {why}"
+                        ));
+                    }
+                }
+                Followed::Ours(why) => {
+                    tracing::debug!(run = %self.record.run, %why, "following again");
                 }
             }
             // What was told over a stream that is over is not told any more.
@@ -110,6 +135,12 @@ impl Keeper {
                 pause = (pause * 2).min(longest);
             }
         }
+    }
+
+    /// Counts an attempt to fetch the rest of the output; `true` = there were enough that brought nothing.
+    fn fruitless(&mut self, before: u64) -> bool {
+        self.fruitless = if self.mirrored() > before { 0 } else { self.fruitless + 1 };
+        self.fruitless >= FRUITLESS
     }
 
     /// Bytes of both streams that are here.
@@ -259,6 +290,7 @@ impl Keeper {
         mut stream: Streaming<wire::RunEvent>,
     ) -> Result<Followed, Left> {
         let mut ahead: Option<Received> = None;
+        let mut told_end: Option<wire::Outcome> = None;
         loop {
             let received = match ahead.take() {
                 Some(received) => received,
@@ -267,11 +299,19 @@ impl Keeper {
             let event = match received {
                 Ok(Some(wire::RunEvent { event: Some(event) })) => event,
                 Ok(Some(_)) => continue,
-                Ok(None) => return Ok(Followed::Broken("the agent closed the stream".to_owned())),
+                Ok(None) => {
+                    return Ok(match told_end {
+                        Some(outcome) => Followed::Short(Box::new(outcome)),
+                        None => Followed::Broken("the agent closed the stream".to_owned()),
+                    });
+                }
                 Err(status) => return Ok(broken(&status)),
             };
             let stop = match event {
-                Event::Snapshot(snapshot) => self.on_snapshot(mirror, snapshot).await?,
+                Event::Snapshot(snapshot) => {
+                    told_end = snapshot.outcome.clone().or(told_end);
+                    self.on_snapshot(mirror, snapshot).await?
+                }
                 Event::Chunk(chunk) => {
                     let (kind, offset) = (chunk.stream, chunk.offset);
                     let pieces;
@@ -299,9 +339,21 @@ impl Keeper {
         if snapshot.attempt < self.record.attempt {
             return Ok(Some(Followed::NotBegun));
         }
-        self.trouble = None;
+        let ended = snapshot.outcome.is_some() || RunState::from_wire(snapshot.state).is_some_and(RunState::is_end);
+        if ended && !self.stata_ended {
+            // The agent's record of the end is the proof that Stata and all below it are gone. The rest of the output
+            // needs no licence.
+            self.stata_ended = true;
+            self.detail().set(Condition::Collecting, "Stata has ended; the rest of its output is being fetched");
+            if !faults::bug("seat_held_until_sealed") {
+                self.seat.free();
+            }
+        }
+        if self.fruitless == 0 {
+            self.trouble = None;
+            self.detail().clear(Condition::Trouble);
+        }
         let detail = self.detail();
-        detail.clear(Condition::Trouble);
         let keep = |to: &mut String, from: &str| {
             if !from.is_empty() {
                 from.clone_into(to);
@@ -315,7 +367,7 @@ impl Keeper {
             detail.started_ms = snapshot.started_at_ms;
         }
         if snapshot.running_at_ms > 0 {
-            detail.running_ms = snapshot.running_at_ms;
+            detail.host_running_ms = snapshot.running_at_ms;
         }
         if let Some(view) = &snapshot.view {
             let base = detail.log_base;
@@ -338,7 +390,7 @@ impl Keeper {
                     Some(if ended {
                         Followed::Ended
                     } else {
-                        Followed::Broken("the output has to be fetched again".to_owned())
+                        Followed::Ours("the output has to be fetched again".to_owned())
                     })
                 });
             }
@@ -379,7 +431,7 @@ impl Keeper {
                 );
                 self.detail().set(Condition::CopyFails, words);
                 self.publish();
-                return Ok(Some(Followed::Broken(error.to_string())));
+                return Ok(Some(Followed::Ours(error.to_string())));
             }
         }
         (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
@@ -389,9 +441,6 @@ impl Keeper {
         // Watchers first: they shall not wait for the commit.
         self.publish();
         if self.record.state == RunState::Starting && stream == Stream::Log {
-            if self.record.detail.running_ms == 0 {
-                self.record.detail.running_ms = self.inner.deps.clock.unix_ms();
-            }
             self.step(RunState::Running, Cause::FirstOutput, self.record.attempt, None).await?;
         }
         Ok(None)

@@ -25,6 +25,15 @@ const REFETCHES: u32 = 3;
 impl Keeper {
     /// Records the end; `false` when the output has to be fetched (again) first.
     pub(super) async fn end(&mut self, mirror: &Arc<Mirror>, outcome: &wire::Outcome) -> Result<bool, Left> {
+        self.end_with(mirror, outcome, false).await
+    }
+
+    /// Records the end with what there is of the output, since the agent has no more; `false` when the disk refuses.
+    pub(super) async fn end_short(&mut self, mirror: &Arc<Mirror>, outcome: &wire::Outcome) -> Result<bool, Left> {
+        self.end_with(mirror, outcome, true).await
+    }
+
+    async fn end_with(&mut self, mirror: &Arc<Mirror>, outcome: &wire::Outcome, short: bool) -> Result<bool, Left> {
         let (mut complete, mut longer) = (true, false);
         let (log_len, console_len) = self.lengths(outcome);
         for (stream, len, sha256) in
@@ -37,7 +46,7 @@ impl Keeper {
                     return Ok(false);
                 }
             };
-            if sealed == Sealed::Differs && !mirror.is_cut(stream) && self.refetched < REFETCHES {
+            if sealed == Sealed::Differs && !short && !mirror.is_cut(stream) && self.refetched < REFETCHES {
                 tracing::warn!(run = %self.record.run, ?stream, "the mirror differs from the log; fetching it again");
                 self.refetched += 1;
                 count(&self.inner.metrics.mirror_refetched);
@@ -51,7 +60,11 @@ impl Keeper {
         }
         let cut = mirror.is_cut(Stream::Log) || mirror.is_cut(Stream::Console);
         self.take_outcome(outcome, complete);
-        if longer {
+        if short {
+            let words = self.short_words(mirror, outcome);
+            tracing::warn!(run = %self.record.run, words, "the output is not whole");
+            self.detail().set(Condition::Incomplete, words);
+        } else if longer {
             let words = "the host lost the end of the output in a crash; the gateway has kept it";
             self.detail().set(Condition::Incomplete, words);
         } else if cut {
@@ -73,6 +86,20 @@ impl Keeper {
         faults::point("end.after_commit");
         self.seat.free();
         Ok(true)
+    }
+
+    /// What is missing, where the agent has less than it recorded.
+    fn short_words(&self, mirror: &Mirror, outcome: &wire::Outcome) -> String {
+        let detail = &self.record.detail;
+        let missing = [
+            ("log", outcome.log_len, mirror.len(Stream::Log).saturating_sub(detail.log_base)),
+            ("console", outcome.console_len, mirror.len(Stream::Console).saturating_sub(detail.console_base)),
+        ];
+        let missing = missing.iter().filter(|(_, recorded, here)| here < recorded);
+        let words =
+            missing.map(|(what, recorded, here)| format!("{recorded} bytes of {what} and has only {here} of them"));
+        let words = words.collect::<Vec<_>>().join(", ");
+        format!("agent {} recorded {words}: its spool was damaged; all that there was is here", self.record.host)
     }
 
     /// How long the mirror is when it has all of this attempt.
@@ -113,8 +140,9 @@ impl Keeper {
             detail.started_ms = outcome.started_at_ms;
         }
         if outcome.running_at_ms > 0 {
-            detail.running_ms = outcome.running_at_ms;
+            detail.host_running_ms = outcome.running_at_ms;
         }
+        detail.host_ended_ms = outcome.ended_at_ms;
         detail.duration_ms = (outcome.running_at_ms > 0).then_some(outcome.duration_ms);
         detail.leftovers.clone_from(&outcome.leftovers);
         detail.ended_by.clone_from(&outcome.ended_by);

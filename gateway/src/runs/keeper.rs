@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     fleet::{Seat, link::Link},
-    ledger::{Detail, LedgerError, Record, Transition},
+    ledger::{Condition, Detail, LedgerError, Record, Transition},
     metrics::count,
     mirror::Mirror,
 };
@@ -79,6 +79,10 @@ pub(crate) struct Keeper {
     /// What the agent said when it refused the attempt.
     pub(super) refused: Option<tonic::Status>,
     pub(super) refetched: u32,
+    /// The agent has told the end of this attempt: no Stata of it lives, and it holds no seat.
+    pub(super) stata_ended: bool,
+    /// How often in a row the agent then broke off without a new byte.
+    pub(super) fruitless: u32,
     /// Follow from offset 0, since the agent has less than the mirror.
     pub(super) from_start: bool,
     /// Why the agent, although it is there, cannot look after this run.
@@ -142,6 +146,8 @@ impl Keeper {
             unfit: BTreeMap::new(),
             refused: None,
             refetched: 0,
+            stata_ended: false,
+            fruitless: 0,
             from_start: false,
             trouble: None,
             queue_deadline,
@@ -293,6 +299,7 @@ impl Keeper {
         self.seat.put(seat);
         self.step(RunState::Starting, Cause::Dispatched, self.record.attempt + 1, Some(given_to)).await?;
         self.unsent = true;
+        (self.stata_ended, self.fruitless) = (false, 0);
         self.refused = None;
         Ok(())
     }
@@ -372,6 +379,12 @@ impl Keeper {
                 self.detail().queue_limit_from_ms = at_ms;
             }
         }
+        if to == RunState::Running && self.record.detail.running_ms == 0 {
+            self.detail().running_ms = at_ms;
+        }
+        if to.is_end() {
+            self.settle_start(at_ms);
+        }
         let step = Transition {
             run: self.record.run,
             from: self.record.state,
@@ -421,6 +434,24 @@ impl Keeper {
         (self.live.silent_for, self.live.contact) = (None, None);
         self.publish();
         Ok(())
+    }
+
+    /// What the record says of an ended run's begin is by the same clock as its end, and never after it: the gateway may
+    /// have been away when it began, and the host's clock is another.
+    fn settle_start(&mut self, ended_ms: i64) {
+        let created_ms = self.record.created_ms;
+        let detail = self.detail();
+        detail.clear(Condition::Collecting);
+        if detail.running_ms == 0 && detail.host_running_ms == 0 {
+            return;
+        }
+        if faults::bug("started_by_the_hosts_clock") {
+            detail.running_ms = detail.host_running_ms;
+            return;
+        }
+        let took_ms = i64::try_from(detail.duration_ms.unwrap_or_default()).unwrap_or(i64::MAX);
+        let latest = ended_ms.saturating_sub(took_ms).max(created_ms.max(detail.queued_ms)).min(ended_ms);
+        detail.running_ms = if detail.running_ms == 0 { latest } else { detail.running_ms.min(latest) };
     }
 
     /// Tries to record a step again, after a pause in which commands are answered with what is wrong.

@@ -61,6 +61,8 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         created_at: rfc3339(record.created_ms),
         started_at: rfc3339(detail.running_ms),
         finished_at: rfc3339(record.finished_ms),
+        host_started_at: rfc3339(detail.host_running_ms),
+        host_finished_at: rfc3339(detail.host_ended_ms),
         output_bytes: live.log_len,
         trace_id: telemetry::trace_id(&trace),
         principal: record.principal.clone(),

@@ -94,6 +94,13 @@ impl Keeper {
             Command::DeclareDead { by, reply } => {
                 let host = &self.record.host;
                 let refused = match self.record.state {
+                    RunState::Starting | RunState::Running
+                        if self.stata_ended && self.silent_for().is_none() && self.trouble.is_none() =>
+                    {
+                        Some(format!(
+                            "its Stata has ended and holds no seat; agent {host} sends the rest of its output, and the run ends by itself"
+                        ))
+                    }
                     RunState::Starting | RunState::Running if self.silent_for().is_none() && self.trouble.is_none() => {
                         Some(format!(
                             "agent {host} is connected and looks after this run: cancel it instead, with mode kill if need be"
@@ -133,6 +140,7 @@ impl Keeper {
                 self.seat.put(seat);
                 self.step(RunState::Starting, Cause::Dispatched, attempt, Some((agent_id, host, pool))).await?;
                 self.unsent = false;
+                (self.stata_ended, self.fruitless) = (false, 0);
                 Err(Left::Moved)
             }
         }
