@@ -1,5 +1,6 @@
 //! A run as a stream of events: a snapshot, the bytes from the asked offsets, then live; a finished run's last event is
-//! a snapshot with its outcome, after all of its bytes.
+//! a snapshot with its outcome, after all of its bytes. That a run has ended is told as soon as it is known, without the
+//! outcome.
 
 use std::time::Duration;
 
@@ -135,6 +136,8 @@ impl Follower {
             }
             let now = self.handle.status.borrow_and_update().clone();
             if let Some(outcome) = &now.outcome {
+                // That it has ended goes before what it printed last: its seat is free from then on.
+                self.snapshot(&now, true).await?;
                 // All bytes of the record first, from the files as they are now.
                 self.log.set_limit(outcome.log.len);
                 self.console.set_limit(outcome.console.len);

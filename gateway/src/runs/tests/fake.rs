@@ -326,7 +326,7 @@ impl Service {
         let follow = async move {
             let mut changed = shared.changed.subscribe();
             let mut sent = 0;
-            let mut first = true;
+            let (mut first, mut told) = (true, false);
             loop {
                 let run = shared.state().runs[&run_id].clone();
                 let all = run.log.len() as u64 <= offset;
@@ -340,7 +340,9 @@ impl Service {
                     return;
                 }
                 let ended = run.outcome.is_some() && all && !stalled;
-                if first || ended {
+                let ending = run.outcome.is_some() && !told;
+                if first || ended || ending {
+                    told |= ending;
                     let state = if run.log.is_empty() { wire::RunState::Starting } else { wire::RunState::Running };
                     let snapshot = wire::Snapshot {
                         run_id: run_id.clone(),
