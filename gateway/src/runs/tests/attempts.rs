@@ -185,8 +185,7 @@ async fn offsets_after_a_shorter_log(world: &World) -> Vec<u64> {
     agent.until("it is followed again", |s| s.follows.len() == 2).await;
     agent.ends(run, Succeeded, Cause::Completed);
     assert!(world.state(run, Succeeded).await.output_complete);
-    let follows = agent.shared.state().follows.clone();
-    follows
+    agent.shared.state().follows.clone()
 }
 
 #[tokio::test]
