@@ -4,7 +4,8 @@
 pub(crate) const VERSION: f64 = 18.0;
 
 /// The banner, from the empty first line to the empty line after the notes.
-pub(crate) fn banner(batch: bool) -> String {
+pub(crate) fn banner(batch: bool, serial: Option<&str>) -> String {
+    let serial = format!("Serial number: {}", serial.unwrap_or("none"));
     let mode = if batch {
         "      1. The Longhaul stand-in is running in batch mode. It is not Stata.\n"
     } else {
@@ -23,7 +24,7 @@ pub(crate) fn banner(batch: bool) -> String {
         "                                   run can be tried without a licence.",
         "",
         "Stand-in license: none needed, none given",
-        "Serial number: none",
+        &serial,
         "  Licensed to: nobody",
         "               (not Stata)",
         "",
@@ -55,10 +56,11 @@ mod tests {
     #[test]
     fn the_banner_has_the_shape_and_tells_the_truth() {
         for batch in [true, false] {
-            let text = banner(batch);
+            let text = banner(batch, None);
             assert!(text.starts_with("\n  ___  ____  ____  ____  ____ ®\n"));
             assert!(text.contains("this is not Stata") && text.contains("\nStand-in license: "));
             assert!(text.contains("\nNotes:\n      1. ") && text.ends_with("\n\n"));
+            assert!(banner(batch, Some("4711")).contains("\nSerial number: 4711\n"));
             assert!(!text.contains("Stata license:") && text.lines().all(|l| l.chars().count() <= 79));
         }
     }

@@ -9,6 +9,8 @@
 //! | `SIGINT` | `break` (default), `die` or `ignore` |
 //! | `TIME_SCALE` | factor for every sleep and stall, such as `0.01` |
 //! | `START_DELAY_MS` | milliseconds before the log file appears |
+//! | `START_HOLD` | a file: after the banner nothing happens until it exists |
+//! | `SERIAL` | a serial number for the banner, to find it again where it does not belong |
 //! | `LICENCE` | `invalid`, `missing`, `seat`: a message on the terminal, no log, status 1; `hang`: none of these, for ever |
 //! | `CHILD` | words of `child` below, at the start |
 //!
@@ -59,6 +61,10 @@ pub(crate) struct Faults {
     pub(crate) time_scale: f64,
     /// Time before the log appears.
     pub(crate) start_delay: Duration,
+    /// A file that must exist before anything follows the banner.
+    pub(crate) start_hold: Option<std::path::PathBuf>,
+    /// The banner's serial number.
+    pub(crate) serial: Option<String>,
     /// What is wrong with the licence, if anything.
     pub(crate) licence: Option<Licence>,
     /// Behaviour on SIGINT.
@@ -107,6 +113,8 @@ impl Faults {
         Ok(Self {
             time_scale: number("TIME_SCALE", 1.0)?,
             start_delay: Duration::from_secs_f64(number("START_DELAY_MS", 0.0)? / 1000.0),
+            start_hold: get("START_HOLD").map(Into::into),
+            serial: get("SERIAL"),
             licence,
             sigint,
             child: get("CHILD"),

@@ -135,7 +135,15 @@ fn session(interp: &mut Interp, invocation: &Invocation) -> u8 {
         interp.out.put("{smcl}\n");
     }
     if !invocation.quiet {
-        interp.out.put(&banner::banner(invocation.batch));
+        interp.out.put(&banner::banner(invocation.batch, interp.faults.serial.as_deref()));
+    }
+    // A licence server that takes its time, and all that a start can wait for.
+    if let Some(file) = interp.faults.start_hold.clone() {
+        while !file.exists() {
+            if !clock::sleep(std::time::Duration::from_millis(5), &interp.signals) {
+                return 1;
+            }
+        }
     }
     if let Err(Stop::Leave(status)) = run::profile(interp) {
         return status;
