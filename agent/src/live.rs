@@ -111,6 +111,6 @@ mod tests {
         std::fs::write(spool.log(), format!("{ours}{user}\n. file open lh1 using `\"/s/x\"', write text\n")).unwrap();
         assert!(reader.advance().unwrap());
         let (start, end) = (ours.len() as u64, (ours.len() + user.len()) as u64);
-        assert_eq!(reader.view(), Some(View { start, end: Some(end) }));
+        assert_eq!(reader.view(), Some(View { start, safe_end: end, end: Some(end) }));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Two tasks ask the gateway: one for the run's state once a second, one for its output as it comes. Both stop at the
 //! first error; then the gateway is looked for again and both go on from the byte and the state that was reached. The
-//! run does not notice any of that.
+//! run does not notice any of that. Which bytes of a log are the user's is known to the gateway alone.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,6 @@ use tokio::{
 use crate::{
     client::{Client, ClientError, Part, Stream},
     context::{Context, Failure},
-    hold::Hold,
     output::{Status, say},
     session::Session,
     show::Show,
@@ -30,14 +29,14 @@ const POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_se
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// A gateway that is away for so long is given up; the run is not.
 const GIVE_UP: Duration = Duration::from_secs(600);
-/// A running run whose log grows but whose record does not say where the user's part begins (an agent of another
-/// version) is shown from its first byte after this time.
-const BLIND: Duration = Duration::from_secs(5);
 
 /// What came.
 enum News {
     View(Box<RunView>),
-    Bytes(Vec<u8>),
+    /// Bytes, and the offset of the first.
+    Bytes(u64, Vec<u8>),
+    /// All up to here was sent.
+    Upto(u64),
     /// All output was sent.
     Complete,
     Trouble(ClientError),
@@ -61,8 +60,10 @@ pub(crate) struct Follower<'a> {
     stream: Stream,
     show: Option<Show>,
     status: Status,
-    hold: Option<Hold>,
-    at: Option<u64>,
+    /// Offset of the next byte.
+    at: u64,
+    /// It was said why nothing is shown.
+    explained: bool,
     view: Option<Box<RunView>>,
     complete: bool,
     began: Duration,
@@ -73,7 +74,6 @@ pub(crate) struct Follower<'a> {
 /// The two tasks of one connection; they end with it.
 struct Link {
     news: mpsc::Receiver<News>,
-    sender: mpsc::Sender<News>,
     hurry: Arc<Notify>,
     poller: JoinHandle<()>,
     reader: Option<JoinHandle<()>>,
@@ -99,8 +99,8 @@ impl<'a> Follower<'a> {
             stream: Stream::Log,
             show,
             status,
-            hold: None,
-            at: None,
+            at: 0,
+            explained: complete,
             view: None,
             complete,
             began,
@@ -112,8 +112,8 @@ impl<'a> Follower<'a> {
     /// Begins at this byte, of this stream.
     pub(crate) fn from(mut self, stream: Stream, at: u64) -> Self {
         self.stream = stream;
-        self.at = Some(at);
-        self.hold = (stream == Stream::Log).then(|| Hold::new(at));
+        self.at = at;
+        self.explained |= stream == Stream::Console;
         self
     }
 
@@ -210,26 +210,15 @@ impl<'a> Follower<'a> {
         let (sender, news) = mpsc::channel(8);
         let hurry = Arc::new(Notify::new());
         let poller = self.context.tasks.spawn(poll(client.clone(), self.run, hurry.clone(), sender.clone()));
-        let mut link = Link { news, sender, hurry, poller, reader: None };
-        self.read(&mut link, &client);
-        link
-    }
-
-    /// Starts reading, once it is known from where.
-    fn read(&self, link: &mut Link, client: &Client) {
-        if let Some(at) = self.at
-            && link.reader.is_none()
-            && !self.complete
-        {
-            let task = read(client.clone(), self.run, self.stream, at, link.sender.clone());
-            link.reader = Some(self.context.tasks.spawn(task));
-        }
+        let reader =
+            (!self.complete).then(|| self.context.tasks.spawn(read(client, self.run, self.stream, self.at, sender)));
+        Link { news, hurry, poller, reader }
     }
 
     fn take(&mut self, news: News) -> Result<(), Failure> {
         match news {
             News::View(view) => {
-                self.place(&view);
+                self.explain(&view);
                 let now = self.context.clock.monotonic();
                 if view.started_at.is_some() {
                     self.running_since.get_or_insert(now);
@@ -240,14 +229,11 @@ impl<'a> Follower<'a> {
                 }
                 self.view = Some(view);
             }
-            News::Bytes(bytes) => {
-                self.at = self.at.map(|at| at + bytes.len() as u64);
-                let sure = match &mut self.hold {
-                    Some(hold) => hold.push(&bytes),
-                    None => bytes,
-                };
-                self.print(&sure)?;
+            News::Bytes(at, bytes) => {
+                self.at = at + bytes.len() as u64;
+                self.print(at, &bytes)?;
             }
+            News::Upto(next) => self.at = next,
             News::Complete => {
                 self.complete = true;
                 if let Some(link) = &self.link {
@@ -259,28 +245,19 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    /// Finds out where the output begins, and asks for it from there.
-    fn place(&mut self, view: &RunView) {
-        if self.complete || self.at.is_some() {
-            return;
+    /// Says once why a run that goes on shows nothing.
+    fn explain(&mut self, view: &RunView) {
+        if let Some(why) = view.withheld().filter(|_| !self.explained) {
+            self.explained = true;
+            self.status.clear();
+            say(&format!("{}: {why}", view.run_id.short()));
         }
-        let blind = self.running_since.is_some_and(|since| self.context.clock.monotonic() - since > BLIND);
-        let start = match (self.stream, &view.view) {
-            (Stream::Console, _) => 0,
-            (Stream::Log, Some(part)) => part.start,
-            (Stream::Log, None) if view.state.is_end() || (blind && view.output_bytes > 0) => 0,
-            _ => return,
-        };
-        self.at = Some(start);
-        self.hold = (self.stream == Stream::Log).then(|| Hold::new(start));
-        // The tasks of this link know nothing of it yet; the next link reads.
-        self.link = None;
     }
 
-    fn print(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        if let (Some(show), false) = (&mut self.show, bytes.is_empty()) {
+    fn print(&mut self, at: u64, bytes: &[u8]) -> Result<(), Failure> {
+        if let Some(show) = &mut self.show {
             self.status.clear();
-            show.bytes(bytes)?;
+            show.bytes(at, bytes)?;
             self.status.after_output(bytes);
         }
         Ok(())
@@ -289,10 +266,6 @@ impl<'a> Follower<'a> {
     /// The final view, once all output was shown.
     fn ended(&mut self) -> Result<Option<Box<RunView>>, Failure> {
         let Some(view) = self.view.take_if(|v| v.state.is_end() && self.complete) else { return Ok(None) };
-        if let Some(hold) = self.hold.take() {
-            let rest = hold.finish(view.view.and_then(|part| part.end));
-            self.print(&rest)?;
-        }
         if let Some(show) = &mut self.show {
             show.finish()?;
         }
@@ -338,12 +311,15 @@ async fn read_on(
 ) -> Result<(), ClientError> {
     loop {
         let mut reading = client.output(run, stream, Part::From(at, WAIT)).await?;
-        while let Some(bytes) = reading.chunk().await? {
-            if news.send(News::Bytes(bytes)).await.is_err() {
+        while let Some((at, bytes)) = reading.chunk().await? {
+            if news.send(News::Bytes(at, bytes)).await.is_err() {
                 return Ok(());
             }
         }
-        at = reading.at();
+        at = reading.next();
+        if news.send(News::Upto(at)).await.is_err() {
+            return Ok(());
+        }
         if reading.complete {
             let _ = news.send(News::Complete).await;
             return Ok(());

@@ -22,7 +22,6 @@ mod data;
 mod embed;
 mod exit;
 mod follow;
-mod hold;
 mod input;
 mod output;
 mod serve;

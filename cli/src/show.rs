@@ -29,18 +29,18 @@ impl Show {
         Self { out: Out::default(), events: Some(Events { at, rest: vec![] }) }
     }
 
-    /// Shows the next bytes.
+    /// Shows the next bytes, of which the first is at this offset.
     ///
     /// # Errors
     /// When stdout fails otherwise than by a reader that left.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.events {
-            None => self.out.bytes(bytes),
-            Some(events) => match events.push(bytes) {
-                Some(event) => self.out.json(&event),
-                None => Ok(()),
-            },
+    pub(crate) fn bytes(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let Some(events) = &mut self.events else { return self.out.bytes(bytes) };
+        // Behind a gap nothing goes on.
+        let before = if events.end() == at { None } else { events.jump(at) };
+        for event in before.into_iter().chain(events.push(bytes)) {
+            self.out.json(&event)?;
         }
+        Ok(())
     }
 
     /// Shows what is left of a broken character.
@@ -80,6 +80,18 @@ impl Events {
         self.event(rest)
     }
 
+    /// Offset of the byte that should come next.
+    fn end(&self) -> u64 {
+        self.at + self.rest.len() as u64
+    }
+
+    /// Goes on at another offset; gives what was left.
+    fn jump(&mut self, at: u64) -> Option<OutputEvent> {
+        let left = self.finish();
+        self.at = at;
+        left
+    }
+
     fn event(&mut self, bytes: Vec<u8>) -> Option<OutputEvent> {
         if bytes.is_empty() {
             return None;
@@ -116,6 +128,13 @@ mod tests {
 
     #[test]
     fn texts_end_at_whole_characters() {
+        let mut events = Events { at: 5, rest: vec![] };
+        let first = events.push(b"a\xc3").unwrap();
+        let (left, next) = (events.jump(20).unwrap(), events.push(b"b").unwrap());
+        assert_eq!(
+            [(first.offset, first.next), (left.offset, left.next), (next.offset, next.next)],
+            [(5, 6), (6, 7), (20, 21)]
+        );
         check(&[b"ab", b"c\n"], &[(5, 7, "ab", false), (7, 9, "c\n", false)]);
         check(&[b"a\xc3", b"\xa9b"], &[(5, 6, "a", false), (6, 9, "éb", false)]);
         check(&[b"a\xc3"], &[(5, 6, "a", false), (6, 7, "\u{fffd}", true)]);

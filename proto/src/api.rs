@@ -220,9 +220,12 @@ pub struct RunView {
     /// Bytes of the console stream that the gateway has.
     #[serde(default)]
     pub console_bytes: u64,
-    /// The user's part of the log, as byte offsets.
+    /// The user's part of the log, as byte offsets; absent until it has begun.
     #[serde(default)]
     pub view: Option<ViewRange>,
+    /// The user's parts of attempts that are proven dead, in order; they lie before `view`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_views: Vec<ViewRange>,
     /// Whether the gateway's copy is whole: length and digest match the agent's.
     #[serde(default)]
     pub output_complete: bool,
@@ -315,13 +318,28 @@ pub struct LocationView {
     pub callers: Vec<String>,
 }
 
-/// A byte range of the log.
+impl RunView {
+    /// Why nothing of the log is shown while the run lasts, in words; `None` = what there is of the user's is shown.
+    pub fn withheld(&self) -> Option<&'static str> {
+        let known = self.view.is_none_or(|part| part.safe_end.or(part.end).is_some());
+        (!known && !self.state.is_end()).then_some(
+            "the agent is of an earlier version and does not tell which part of the log is the user's: the output is \
+             shown when the run has ended",
+        )
+    }
+}
+
+/// The user's part of the log, in offsets of the whole log. None of them ever goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewRange {
     /// First byte of the user's part.
     pub start: u64,
     /// Just after its last byte; absent while live.
     pub end: Option<u64>,
+    /// Up to here the bytes are the user's, whatever follows; after the end, the end. Absent: the agent is of an earlier
+    /// version and does not tell.
+    #[serde(default)]
+    pub safe_end: Option<u64>,
 }
 
 /// A file that a run left.
@@ -500,5 +518,8 @@ pub struct Problem {
 
 /// Header of output answers: where the next read begins.
 pub const NEXT_OFFSET: &str = "longhaul-next-offset";
+/// Header of output answers: the offset of the first returned byte. From there the bytes follow each other without a gap
+/// to [`NEXT_OFFSET`], unless more was asked for than one `offset`: of the user's parts of several attempts.
+pub const FIRST_OFFSET: &str = "longhaul-first-offset";
 /// Header of output answers: `true` when the run has ended and nothing follows the returned bytes.
 pub const COMPLETE: &str = "longhaul-complete";

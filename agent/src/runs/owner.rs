@@ -13,6 +13,7 @@ use crate::{
     follow::{POLL, Pulse},
     live::LiveReader,
     spool::{Attempt, AttemptKind, Exit, OutcomeRecord, Running, Spool, Started},
+    stata::view::View,
 };
 
 /// Wake-ups within this time are one: a log that grows fast must not keep its owner busy.
@@ -198,7 +199,8 @@ impl Owner {
         self.status.send_modify(|status| {
             status.started_at_ms = outcome.started_at_ms;
             status.running_at_ms = outcome.running_at_ms;
-            status.view = outcome.view;
+            // A record of an earlier version tells it so too.
+            status.view = outcome.view.map(|(start, end)| View { start, safe_end: end.unwrap_or(start), end });
             status.outcome = Some(Arc::new(outcome));
         });
         self.context.watcher.remove(self.spool.path());
@@ -220,14 +222,13 @@ impl Owner {
         self.live = Some(reader);
         let now = self.context.clock.unix_ms();
         self.status.send_if_modified(|status| {
-            let view = view.map(|v| (v.start, v.end));
             let said = status.progress.as_ref().map(|p| (p.percent, p.text.as_str()));
             let news = !progress.text.is_empty() && said != Some((progress.percent, progress.text.as_str()));
             if news {
                 status.progress = Some(status::progress(&progress, now));
             }
-            let moved = status.view != view;
-            status.view = view;
+            let moved = view.is_some() && status.view != view;
+            status.view = view.or(status.view);
             news || moved
         });
     }

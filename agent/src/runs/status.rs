@@ -6,7 +6,7 @@ use longhaul_proto::{ids::RunId, state::RunState, wire};
 
 use crate::{
     spool::{OutcomeRecord, Plan},
-    stata::progress::Progress,
+    stata::{progress::Progress, view::View},
 };
 
 /// What does not change once an attempt was laid out.
@@ -69,8 +69,8 @@ pub struct Status {
     pub running_at_ms: i64,
     /// What does not change.
     pub facts: Arc<Facts>,
-    /// The user's part of the log.
-    pub view: Option<(u64, Option<u64>)>,
+    /// The user's part of the log; none before it has begun.
+    pub view: Option<View>,
     /// The latest progress.
     pub progress: Option<wire::Progress>,
     /// What it does while its log is quiet; `None` = the log grows.
@@ -115,7 +115,11 @@ impl Status {
             state: self.state().to_wire() as i32,
             log_len,
             console_len,
-            view: self.view.map(|(start, end)| wire::View { start, end }),
+            view: self.view.map(|view| wire::View {
+                start: Some(view.start),
+                end: view.end,
+                safe_end: Some(view.safe_end),
+            }),
             progress: self.progress.clone(),
             artifacts: outcome
                 .map(|o| {

@@ -122,17 +122,22 @@ impl Follower {
                     }
                 }
             }
-            if !idle {
+            if finished {
+                if idle {
+                    return self.snapshot(&status, false).await;
+                }
                 continue;
             }
-            if finished {
-                return self.snapshot(&status, false).await;
-            }
-            tokio::select! {
-                biased;
-                _ = self.handle.pulse.changed() => {}
-                _ = self.handle.status.changed() => {}
-                () = tokio::time::sleep(POLL) => {}
+            if idle {
+                tokio::select! {
+                    biased;
+                    _ = self.handle.pulse.changed() => {}
+                    _ = self.handle.status.changed() => {}
+                    () = tokio::time::sleep(POLL) => {}
+                }
+            } else if !self.handle.status.has_changed().unwrap_or_default() {
+                // A log that grows without pause must not keep to itself what of it may be shown.
+                continue;
             }
             let now = self.handle.status.borrow_and_update().clone();
             if let Some(outcome) = &now.outcome {
@@ -144,8 +149,7 @@ impl Follower {
                 self.log.reopen();
                 self.console.reopen();
                 finished = true;
-            } else if (now.state(), now.started_at_ms, now.view.map(|v| v.0))
-                != (status.state(), status.started_at_ms, status.view.map(|v| v.0))
+            } else if (now.state(), now.started_at_ms, now.view) != (status.state(), status.started_at_ms, status.view)
             {
                 self.snapshot(&now, false).await?;
             } else if now.progress != status.progress

@@ -1,20 +1,23 @@
 //! Which bytes of a batch log are the user's: without the banner and without the wrapper's own echo and level.
 //!
-//! What remains reads as if the do-file had been started directly: it begins after the echo of the wrapper's `do` line
-//! and ends after the do-file's own `end of do-file` (and its `r(N);`). Bytes are never altered, only left out at both
-//! ends, and the log itself keeps them. While the run is live the end can only be guessed, so lines that may turn out
-//! to be the wrapper's are held back: [`ViewFinder::settled`] never passes what the finished view will show.
+//! What remains reads as if the do-file had been started directly: it begins after the echo of the wrapper's `do` line,
+//! whatever was echoed before it (Stata runs a `profile.do` first), and ends after the do-file's own `end of do-file`
+//! (and its `r(N);`). Bytes are never altered, only left out at both ends, and the log itself keeps them. While the run
+//! is live there is no view before that line, and the end can only be guessed, so lines that may turn out to be the
+//! wrapper's are held back: [`View::safe_end`] never passes what the finished view will show, and never goes back.
 
 use super::banner;
 use super::echo::{Classifier, Kind, is_output};
 use super::lines::{Dialect, Line, LineReader, MAX_LINE, Taker};
 use super::wrapper::Wrapper;
 
-/// A range of bytes of the log.
+/// The user's part of the log, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View {
     /// Offset of the first byte of the user's part.
     pub start: u64,
+    /// Up to here it is the user's, whatever follows; the same as `end` once that is known.
+    pub safe_end: u64,
     /// Offset after its last byte; none while more may come.
     pub end: Option<u64>,
 }
@@ -42,23 +45,33 @@ pub struct ViewFinder {
 #[derive(Debug, Clone)]
 enum Start {
     /// Among Stata's and the wrapper's own lines.
-    Seeking {
-        banner: bool,
-        launcher: Option<u64>,
-        first: Option<u64>,
-        echo: Option<Echo>,
-    },
+    Seeking(Box<Seen>),
     /// The `do` line was echoed; the empty line after it, if there is one, goes too.
     After(u64),
     Known(u64),
 }
 
+/// What was seen before the echo of the `do` line. Only where that never comes does more than `echo` matter.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    /// A part of Stata's banner.
+    banner: bool,
+    /// Where the first echo of all begins.
+    first: Option<u64>,
+    /// Where the echo ends of the command that Stata was started with.
+    launcher: Option<u64>,
+    /// Some command was echoed after that.
+    more: bool,
+    /// Where the echo of the wrapper's `cd` ends.
+    cd: Option<u64>,
+    /// The latest echo.
+    echo: Option<Echo>,
+}
+
 #[derive(Debug, Clone)]
 struct Echo {
     key: String,
-    from: u64,
     to: u64,
-    first: bool,
 }
 
 /// Lines at the end that are the wrapper's if nothing follows.
@@ -70,6 +83,9 @@ struct Tail {
 
 /// Characters of a wrapper line that tell it: its name ends within them, and they fit Stata's narrowest line.
 const TELLING: usize = 36;
+
+/// Most of one echo that is compared with the wrapper's lines, bytes.
+const LONGEST: usize = 64 * 1024;
 
 const BREAK: &str = "--Break--";
 const END: &str = "end of do-file";
@@ -91,7 +107,7 @@ impl ViewFinder {
             run: key(wrapper.do_line()),
             next: telling(wrapper.next_line()),
             sentinel: telling(wrapper.sentinel_line()),
-            start: Start::Seeking { banner: false, launcher: None, first: None, echo: None },
+            start: Start::Seeking(Box::default()),
             end: None,
             reached: false,
             blank: None,
@@ -130,17 +146,16 @@ impl ViewFinder {
 
     /// The view as far as it is known; none before its start is.
     pub fn view(&self) -> Option<View> {
-        match self.start {
-            Start::Known(start) => Some(View { start, end: self.end }),
-            _ => None,
-        }
+        let start = self.start()?;
+        let safe_end = self.end.unwrap_or_else(|| self.open_end()).max(start);
+        Some(View { start, safe_end, end: self.end })
     }
 
-    /// Bytes from the view's start up to here are the user's, whatever follows. None before the start is known.
-    pub fn settled(&self) -> Option<u64> {
-        let start = self.view()?.start;
-        let end = self.end.unwrap_or_else(|| self.open_end());
-        Some(end.max(start))
+    fn start(&self) -> Option<u64> {
+        match self.start {
+            Start::Known(start) => Some(start),
+            _ => None,
+        }
     }
 
     /// Whether the line that makes the sentinel was echoed at a prompt: the user's code returned without error.
@@ -150,23 +165,29 @@ impl ViewFinder {
 
     /// Whether a line that begins at `offset`, the last one taken or the next, is in the view as far as known.
     pub(super) fn shows(&self, offset: u64) -> bool {
-        self.end.is_none() && self.view().is_some_and(|v| v.start <= offset)
+        self.end.is_none() && self.start().is_some_and(|start| start <= offset)
     }
 
-    /// The view of the whole log, whatever was found: without a `do` line it begins after Stata's banner and first
-    /// echo, without a tail it ends with the log.
+    /// The view of the whole log, whatever was found. Where the wrapper's `do` line was never echoed, nothing of the
+    /// user's code ran, or the echo cannot be told: then the view begins after the last of the wrapper's lines that can;
+    /// what a profile or the banner printed is never in it. Without a tail it ends with the log.
     pub fn finish(mut self) -> View {
-        if let Some(last) = self.reader.partial() {
-            self.line(&last);
+        match self.reader.partial() {
+            // Cut off inside the wrapper's line: nothing of it is the user's.
+            Some(last) if self.tail.is_some() && self.end.is_none() && self.begins_next(&last) => {
+                self.end = Some(self.blank.unwrap_or(last.start));
+            }
+            Some(last) => self.line(&last),
+            None => {}
         }
         let len = self.reader.position();
         let start = match self.start {
             Start::Known(at) | Start::After(at) => at,
-            Start::Seeking { launcher: Some(at), .. } => at,
-            Start::Seeking { banner, first, .. } => first.unwrap_or(if banner { len } else { 0 }),
+            Start::Seeking(ref seen) => seen.start(len, self.run.is_empty()),
         };
         let tail = self.tail.filter(|t| t.failed).map(|t| t.from);
-        View { start, end: Some(self.end.or(tail).unwrap_or(len).max(start)) }
+        let end = self.end.or(tail).unwrap_or(len).max(start);
+        View { start, safe_end: end, end: Some(end) }
     }
 
     pub(super) fn line(&mut self, line: &Line) {
@@ -179,7 +200,7 @@ impl ViewFinder {
                 return;
             }
         }
-        if matches!(self.start, Start::Seeking { .. }) {
+        if matches!(self.start, Start::Seeking(_)) {
             self.seek(line, kind);
         }
         if !matches!(self.start, Start::After(_)) {
@@ -189,33 +210,31 @@ impl ViewFinder {
     }
 
     fn seek(&mut self, line: &Line, kind: Kind<'_>) {
-        let Start::Seeking { banner, launcher, first, echo } = &mut self.start else { return };
-        *banner |= banner::is_art(&line.text);
-        match (kind, &mut *echo) {
-            (Kind::More(rest), Some(echo)) if echo.key.len() < 64 * 1024 => {
+        let Start::Seeking(seen) = &mut self.start else { return };
+        seen.banner |= banner::is_art(&line.text);
+        match (kind, &mut seen.echo) {
+            (Kind::More(rest), Some(echo)) if echo.key.len() < LONGEST => {
                 echo.key.push_str(&key(rest));
                 echo.to = line.end;
             }
             (Kind::Command(command), _) => {
-                let is_first = first.is_none();
-                first.get_or_insert(line.start);
-                let next = Echo { key: key(command), from: line.start, to: line.end, first: is_first };
-                if let Some(at) = echo.replace(next).and_then(|e| stray(&e, &self.cd, launcher)) {
-                    self.start = Start::Known(at);
-                    return;
-                }
+                seen.first.get_or_insert(line.start);
+                seen.more |= seen.launcher.is_some();
+                seen.echo = Some(Echo { key: key(command), to: line.end });
             }
-            (Kind::Blank, Some(echo))
-                if launcher.is_none() && echo.first && echo.to == line.start && echo.key != self.cd =>
-            {
-                *launcher = Some(line.end);
+            (Kind::Blank, Some(echo)) if echo.to == line.start && seen.launcher == Some(echo.to) => {
+                seen.launcher = Some(line.end);
             }
             _ => {}
         }
-        if let Start::Seeking { echo: Some(echo), .. } = &self.start
-            && echo.key == self.run
-        {
+        let Some(echo) = &seen.echo else { return };
+        if !self.run.is_empty() && echo.key == self.run {
             self.start = Start::After(echo.to);
+        } else if !self.cd.is_empty() && echo.key == self.cd {
+            seen.cd = Some(echo.to);
+        } else if echo.to == line.end && launches(&echo.key) {
+            seen.launcher = Some(echo.to);
+            seen.more = false;
         }
     }
 
@@ -266,6 +285,11 @@ impl ViewFinder {
         partial.start + (partial.raw.len() - open.unwrap_or(0)) as u64
     }
 
+    /// Whether a line without its end is the beginning of the wrapper's next one.
+    fn begins_next(&self, line: &Line) -> bool {
+        PROMPTS.iter().any(|p| line.text.len() > p.len() && format!("{p}{}", self.next).starts_with(&line.text))
+    }
+
     /// Whether a line that begins like this may become one that is held back.
     pub(super) fn may_be_ours(&self, line: &Line) -> bool {
         let text = line.text.as_str();
@@ -279,9 +303,24 @@ impl ViewFinder {
     }
 }
 
-/// An echo that is neither the first one nor the wrapper's: the wrapper's cannot be told, so show from the first on.
-fn stray(echo: &Echo, cd: &str, launcher: &Option<u64>) -> Option<u64> {
-    (!echo.first && echo.key != cd).then(|| launcher.unwrap_or(echo.from))
+impl Seen {
+    /// Where the user's part of a log of `len` bytes begins that never came to the wrapper's `do` line.
+    fn start(&self, len: u64, foreign: bool) -> u64 {
+        match self {
+            Self { cd: Some(at), .. } => *at,
+            Self { launcher: Some(at), more: true, .. } => *at,
+            Self { launcher: Some(_), .. } => len,
+            Self { first: Some(at), banner, .. } if foreign || !banner => *at,
+            Self { banner: true, .. } => len,
+            Self { first, .. } => first.unwrap_or(0),
+        }
+    }
+}
+
+/// Whether this is the echo of the command that Stata is started with: `do lh-7f3a9c21.do`.
+fn launches(key: &str) -> bool {
+    let name = key.strip_prefix("dolh").and_then(|rest| rest.strip_suffix(".do"));
+    name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')))
 }
 
 /// Where a wrapper line stands in `raw` behind a prompt.

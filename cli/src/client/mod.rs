@@ -40,14 +40,12 @@ impl Stream {
     }
 }
 
-/// Which part of an output.
+/// Which part of an output. Of the log always the user's; offsets are those of the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// From this byte on, waiting so long for more.
+    /// From this byte on, waiting so long for more; one piece of it.
     From(u64, Duration),
-    /// From this byte of the user's part on, without what the wrapper around the do-file printed.
-    UserFrom(u64),
-    /// The last so many lines of the user's part.
+    /// The last so many lines.
     Tail(usize),
 }
 
@@ -55,30 +53,40 @@ pub(crate) enum Part {
 #[derive(Debug)]
 pub(crate) struct Reading {
     response: Response,
+    first: u64,
     at: u64,
-    stop: u64,
+    left: u64,
+    next: u64,
     /// The run has ended, and nothing follows this reading.
     pub(crate) complete: bool,
 }
 
 impl Reading {
-    /// Offset of the next byte.
-    pub(crate) fn at(&self) -> u64 {
-        self.at
+    /// Offset of the first byte.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
     }
 
-    /// The next bytes; `None` after the last.
+    /// Where the next reading begins, once all of this one was taken.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The next bytes and their offset; `None` after the last. Of [`Part::From`] the bytes follow each other; of
+    /// [`Part::Tail`] there may be a gap, and only the first offset is sure.
     ///
     /// # Errors
-    /// When the connection broke; [`Reading::at`] is where to go on.
-    pub(crate) async fn chunk(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
-        if self.at >= self.stop {
+    /// When the connection broke; go on behind the last bytes.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<(u64, Vec<u8>)>, ClientError> {
+        if self.left == 0 {
             return Ok(None);
         }
         let chunk = self.response.chunk().await.map_err(|source| ClientError::Broken { source })?;
         let Some(chunk) = chunk else { return Err(ClientError::Short) };
-        self.at += chunk.len() as u64;
-        Ok(Some(chunk.to_vec()))
+        let (at, len) = (self.at, chunk.len() as u64);
+        self.at += len;
+        self.left = self.left.saturating_sub(len);
+        Ok(Some((at, chunk.to_vec())))
     }
 }
 
@@ -210,7 +218,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub(crate) async fn output(&self, run: &str, stream: Stream, part: Part) -> Result<Reading, ClientError> {
-        let mut query = vec![("stream", stream.as_str().to_owned())];
+        let mut query = vec![("stream", stream.as_str().to_owned()), ("view", "user".to_owned())];
         let mut limit = ANSWER;
         match part {
             Part::From(offset, wait) => {
@@ -218,26 +226,21 @@ impl Client {
                 query.push(("wait", wait.as_secs_f64().to_string()));
                 limit += wait;
             }
-            Part::UserFrom(offset) => {
-                query.push(("offset", offset.to_string()));
-                query.push(("view", "user".into()));
-            }
-            Part::Tail(lines) => {
-                query.push(("tail", lines.to_string()));
-                query.push(("view", "user".into()));
-            }
+            Part::Tail(lines) => query.push(("tail", lines.to_string())),
         }
         let response = self.send(self.request(Method::GET, &with_query(&path(run, "/output"), &query)), limit).await?;
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
-        let stop = header(longhaul_proto::api::NEXT_OFFSET).and_then(|v| v.parse::<u64>().ok());
+        let number = |name: &str| header(name).and_then(|v| v.parse::<u64>().ok());
+        let asked = if let Part::From(offset, _) = part { offset } else { 0 };
         let complete = header(longhaul_proto::api::COMPLETE) == Some("true");
-        let at = stop.zip(response.content_length()).and_then(|(stop, len)| stop.checked_sub(len));
-        let asked = match part {
-            Part::From(offset, _) | Part::UserFrom(offset) => offset,
-            Part::Tail(_) => 0,
-        };
-        match (at, stop) {
-            (Some(at), Some(stop)) if at >= asked => Ok(Reading { response, at, stop, complete }),
+        let (next, len) = (number(longhaul_proto::api::NEXT_OFFSET), response.content_length());
+        // A gateway of an earlier version has no gaps in its answers, and does not tell where they begin.
+        let first = number(longhaul_proto::api::FIRST_OFFSET)
+            .or_else(|| next.zip(len).and_then(|(next, len)| next.checked_sub(len)));
+        match (first, next, len) {
+            (Some(first), Some(next), Some(left)) if first >= asked || left == 0 => {
+                Ok(Reading { response, first, at: first, left, next, complete })
+            }
             _ => Err(ClientError::NotAGateway { url: self.url.clone() }),
         }
     }

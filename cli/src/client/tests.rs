@@ -90,14 +90,17 @@ async fn output_is_taken_only_as_it_was_asked() {
         let got = async {
             let mut reading = client.output("r", Stream::Log, Part::From(10, Duration::ZERO)).await?;
             let mut all = vec![];
-            while let Some(bytes) = reading.chunk().await? {
+            while let Some((at, bytes)) = reading.chunk().await? {
+                assert_eq!(at, reading.first() + all.len() as u64);
                 all.extend(bytes);
             }
-            Ok::<_, ClientError>((String::from_utf8(all).unwrap(), reading.at(), reading.complete))
+            Ok::<_, ClientError>((String::from_utf8(all).unwrap(), reading.next(), reading.complete))
         };
         let got = got.await.ok();
         assert_eq!(got.as_ref().map(|(b, n, c)| (b.as_str(), *n, *c)), want, "{answer}");
-        assert!(task.await.unwrap().starts_with("GET /api/v1/runs/r/output?stream=log&offset=10&wait=0 HTTP"));
+        assert!(
+            task.await.unwrap().starts_with("GET /api/v1/runs/r/output?stream=log&view=user&offset=10&wait=0 HTTP")
+        );
     }
     check(
         "HTTP/1.1 200 OK\r\nlonghaul-next-offset: 13\r\nlonghaul-complete: true\r\ncontent-length: 3\r\n\r\nabc",
@@ -105,6 +108,17 @@ async fn output_is_taken_only_as_it_was_asked() {
     )
     .await;
     check("HTTP/1.1 200 OK\r\nlonghaul-next-offset: 10\r\ncontent-length: 0\r\n\r\n", Some(("", 10, false))).await;
+    // The user's part begins behind what was asked for, or ends before it.
+    check(
+        "HTTP/1.1 200 OK\r\nlonghaul-first-offset: 20\r\nlonghaul-next-offset: 23\r\ncontent-length: 3\r\n\r\nabc",
+        Some(("abc", 23, false)),
+    )
+    .await;
+    check(
+        "HTTP/1.1 200 OK\r\nlonghaul-next-offset: 7\r\nlonghaul-complete: true\r\ncontent-length: 0\r\n\r\n",
+        Some(("", 7, true)),
+    )
+    .await;
     check("HTTP/1.1 200 OK\r\nlonghaul-next-offset: 12\r\ncontent-length: 3\r\n\r\nabc", None).await;
     check("HTTP/1.1 200 OK\r\nlonghaul-next-offset: 14\r\ncontent-length: 4\r\n\r\nabc", None).await;
     check("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", None).await;

@@ -6,11 +6,10 @@ use longhaul_proto::api::RunView;
 
 use crate::{
     args::Log,
-    client::{Client, Part, Reading, Stream},
+    client::{Part, Stream},
     context::{Context, Failure},
     exit,
     follow::{End, Follower},
-    hold::Hold,
     output::{Status, say, verdict},
     session::{Need, Session},
     show::Show,
@@ -32,27 +31,14 @@ pub(crate) async fn log(context: &Context, args: &Log) -> Result<u8, Failure> {
 async fn print(context: &Context, args: &Log, session: &mut Session, signals: &mut Signals) -> Result<u8, Failure> {
     let run = session.client.get(&args.run).await?;
     let stream = if args.console { Stream::Console } else { Stream::Log };
-    let mut reading = begin(&session.client, &run, stream, args).await?;
-    let first = reading.at();
-    let mut show = if args.ask.json { Show::events_to_stdout(first) } else { Show::bytes_to_stdout() };
     if !args.follow {
-        // What may be the wrapper's end is left out while the run is live; of an ended run the gateway knows.
-        let mut hold = (stream == Stream::Log && !reading.complete).then(|| Hold::new(first));
-        loop {
-            let bytes = tokio::select! {
-                bytes = reading.chunk() => bytes?,
-                _ = signals.next() => return Ok(exit::GOES_ON),
-            };
-            let Some(bytes) = bytes else { break };
-            match &mut hold {
-                Some(hold) => show.bytes(&hold.push(&bytes))?,
-                None => show.bytes(&bytes)?,
-            }
-        }
-        show.finish()?;
-        return Ok(0);
+        return once(args, &run, stream, session, signals).await;
     }
-    drop(reading);
+    let first = match args.tail {
+        Some(lines) => session.client.output(&args.run, stream, Part::Tail(lines)).await?.first(),
+        None => 0,
+    };
+    let show = if args.ask.json { Show::events_to_stdout(first) } else { Show::bytes_to_stdout() };
     let mut follower = Follower::new(context, run.run_id, Some(show), Status::new(args.ask.json)).from(stream, first);
     match follower.follow(session, signals, None).await? {
         End::Ended(run) => {
@@ -66,13 +52,36 @@ async fn print(context: &Context, args: &Log, session: &mut Session, signals: &m
     }
 }
 
-/// What is there now, from the right byte on.
-async fn begin(client: &Client, run: &RunView, stream: Stream, args: &Log) -> Result<Reading, Failure> {
-    let id = run.run_id.to_string();
-    let start = if stream == Stream::Log { run.view.map_or(0, |v| v.start) } else { 0 };
-    Ok(match (args.tail, stream) {
-        (Some(lines), _) => client.output(&id, stream, Part::Tail(lines)).await?,
-        (None, Stream::Log) if run.state.is_end() => client.output(&id, stream, Part::UserFrom(start)).await?,
-        (None, _) => client.output(&id, stream, Part::From(start, Duration::ZERO)).await?,
-    })
+/// What there is now.
+async fn once(
+    args: &Log,
+    run: &RunView,
+    stream: Stream,
+    session: &mut Session,
+    signals: &mut Signals,
+) -> Result<u8, Failure> {
+    let mut part = args.tail.map_or(Part::From(0, Duration::ZERO), Part::Tail);
+    let mut show = if args.ask.json { Show::events_to_stdout(0) } else { Show::bytes_to_stdout() };
+    // Of a run with several attempts each is a piece of its own. No more of them: a run that prints without pause has
+    // something new each time.
+    for _ in 0..=run.earlier_views.len() {
+        let mut reading = session.client.output(&args.run, stream, part).await?;
+        loop {
+            let bytes = tokio::select! {
+                bytes = reading.chunk() => bytes?,
+                _ = signals.next() => return Ok(exit::GOES_ON),
+            };
+            let Some((at, bytes)) = bytes else { break };
+            show.bytes(at, &bytes)?;
+        }
+        if args.tail.is_some() {
+            break;
+        }
+        part = Part::From(reading.next(), Duration::ZERO);
+    }
+    if let Some(why) = run.withheld().filter(|_| stream == Stream::Log) {
+        say(&format!("{}: {why}", run.run_id.short()));
+    }
+    show.finish()?;
+    Ok(0)
 }

@@ -73,8 +73,14 @@ impl Gateway {
             Some((_, rest)) => {
                 let offset: usize = rest.split('&').next()?.parse().ok()?;
                 let (there, ended) = self.so_far();
-                let head = format!("longhaul-next-offset: {there}\r\nlonghaul-complete: {ended}\r\n");
-                (head, self.log().as_bytes()[offset..there].to_vec())
+                // The user's part, and of that only what is so far.
+                let user = HEAD.len()..HEAD.len() + self.user.len();
+                let stop = there.clamp(user.start, user.end);
+                let first = offset.clamp(user.start, stop);
+                let head = format!(
+                    "longhaul-first-offset: {first}\r\nlonghaul-next-offset: {stop}\r\nlonghaul-complete: {ended}\r\n"
+                );
+                (head, self.log().as_bytes()[first..stop].to_vec())
             }
         };
         let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n{head}\r\n", body.len());

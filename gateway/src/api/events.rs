@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! event: state          data: the run, at first and whenever something but its output changed
-//! id: 1234              data: {"offset": 1200, "next": 1234, "text": "..."}      (the id is where to resume)
+//! id: 1234              data: {"offset": 1200, "next": 1234, "text": "..."}      (the id is where to resume, in both views)
 //! event: end            data: the run, after its last byte; then the stream ends
 //! ```
 //!
@@ -62,8 +62,9 @@ pub(super) async fn get(
     let stream = Stream::from(query.stream);
     let last = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse::<u64>().ok());
     let offset = last.or(query.offset).unwrap_or(0);
-    let (_, len) = bounds(&live.borrow(), stream, query.view);
-    if offset > len {
+    let len = bounds(&live.borrow(), stream, query.view).end();
+    // In the user's view an offset behind the end means the end, or what will come there. An id of ours is never more.
+    if offset > len && last.is_none() && query.view == ViewName::All {
         return Err(ReadError::PastEnd { offset, len }.into());
     }
     let owner = live.borrow().principal == who.name;
@@ -140,10 +141,12 @@ impl Follower {
                     return Some(named("state", &*view));
                 }
             }
-            let (first, end) = bounds(&view, self.output.stream, self.part);
-            self.at = self.at.max(first);
-            if self.at < end {
-                match self.output(end, view.state.is_end()).await {
+            let ended = view.state.is_end();
+            let part = bounds(&view, self.output.stream, self.part);
+            let piece = part.piece(self.at);
+            if let Some((at, to)) = piece {
+                self.at = at;
+                match self.output(to, ended || to != part.end()).await {
                     Ok(Some(event)) => return Some(event),
                     Ok(None) => {}
                     Err(error) => {
@@ -153,7 +156,7 @@ impl Follower {
                     }
                 }
             }
-            if view.state.is_end() && self.at >= end {
+            if ended && piece.is_none() {
                 self.done = true;
                 if self.owner {
                     self.output.runs.delivered(self.output.run).await;
@@ -173,10 +176,11 @@ impl Follower {
         }
     }
 
-    /// The bytes from where we are, as an event; `None` when they are the beginning of one character.
-    async fn output(&mut self, end: u64, ended: bool) -> Result<Option<Bytes>, ReadError> {
+    /// The bytes from where we are, as an event; `None` when they are the beginning of one character. `closed`: what
+    /// there is at `end` does not grow any more.
+    async fn output(&mut self, end: u64, closed: bool) -> Result<Option<Bytes>, ReadError> {
         let mut bytes = self.output.chunk(self.at, end, CHUNK).await?;
-        let last = ended && self.at + bytes.len() as u64 >= end;
+        let last = closed && self.at + bytes.len() as u64 >= end;
         if !last {
             bytes.truncate(bytes.len() - utf8::unfinished(&bytes));
         }

@@ -1,8 +1,13 @@
 //! `GET /api/v1/runs/{run}/output`: the exact bytes of an output.
 //!
 //! The answer is what there is at the moment of asking, from `offset` (or the last `tail` lines, or a `Range`).
-//! `Longhaul-Next-Offset` says where the next read begins, and `Longhaul-Complete: true` that the run has ended and
-//! nothing follows. With `wait` the answer comes when there is something new, at most so many seconds later.
+//! `Longhaul-First-Offset` says where its bytes begin, `Longhaul-Next-Offset` where the next read does, and
+//! `Longhaul-Complete: true` that the run has ended and nothing follows. With `wait` the answer comes when there is
+//! something new, at most so many seconds later.
+//!
+//! Offsets are those of the raw output in both views. In `view=user` an offset or a range before the user's part means
+//! its start, one behind it its end (or, while the run lasts, what will come there): never 416. An answer to an `offset`
+//! or a range is one piece of the output: it ends where the user's part of an attempt does that another followed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +20,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use longhaul_proto::api::{COMPLETE, NEXT_OFFSET, RunView};
+use longhaul_proto::api::{COMPLETE, FIRST_OFFSET, NEXT_OFFSET, RunView};
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -25,10 +30,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    http::{
-        Face,
-        reading::{Output, length, user_part},
-    },
+    http::{Face, part::Part, reading::Output},
     runs::{MAX_READ, ReadError, Stream},
 };
 
@@ -78,10 +80,10 @@ pub(super) struct OutputQuery {
 }
 
 /// The bytes that a reader may have of an output now.
-pub(super) fn bounds(view: &RunView, stream: Stream, part: ViewName) -> (u64, u64) {
+pub(super) fn bounds(view: &RunView, stream: Stream, part: ViewName) -> Part {
     match (stream, part) {
-        (Stream::Log, ViewName::User) => user_part(view),
-        _ => (0, length(view, stream)),
+        (Stream::Log, ViewName::User) => Part::user(view),
+        _ => Part::all(view, stream),
     }
 }
 
@@ -103,40 +105,67 @@ pub(super) async fn get(
         let limit = Some(seconds).filter(|s| (0.0..=MAX_WAIT).contains(s));
         let limit = limit.ok_or_else(|| Problem::bad_request(format!("`wait` is seconds, from 0 to {MAX_WAIT}")))?;
         let seen = query.offset.unwrap_or(0);
-        let news = |view: &RunView| view.state.is_end() || bounds(view, stream, query.view).1 > seen;
+        let news = |view: &RunView| view.state.is_end() || bounds(view, stream, query.view).piece(seen).is_some();
         // A gateway that stops has no news: the answer is then what there is.
         let stopping = face.core.deps.tasks.stopping();
         stopping.run_until_cancelled(wait_for(&mut live, Duration::from_secs_f64(limit), news)).await;
     }
     let view = live.borrow_and_update().clone();
-    let (first, end) = bounds(&view, stream, query.view);
+    let part = bounds(&view, stream, query.view);
+    let ended = view.state.is_end();
+    let end = part.end();
+    let outside = |offset: u64| {
+        // What an ended run will never have, or what may still come there.
+        if ended { offset.min(end) } else { offset }
+    };
     let output = Output { runs: face.core.runs.clone(), who, run, stream };
 
     let mut status = StatusCode::OK;
-    let (start, stop) = match (query.tail, query.offset, headers.get(header::RANGE)) {
-        (Some(lines), ..) => (output.tail_start(first, end, lines).await?, end),
-        (None, Some(offset), _) if offset > end => return Err(ReadError::PastEnd { offset, len: end }.into()),
-        (None, Some(offset), _) => (offset.max(first), end),
-        (None, None, Some(range)) => match range_of(range, end) {
-            // All of it lies before the part that was asked for.
-            Range::Part(_, to) if to <= first => return Ok(unsatisfiable(end)),
-            Range::Part(from, to) => {
-                status = StatusCode::PARTIAL_CONTENT;
-                (from.max(first), to)
+    let (pieces, from): (Vec<_>, u64) = match (query.tail, query.offset, headers.get(header::RANGE)) {
+        (Some(lines), ..) => {
+            let from = output.tail_start(&part, lines).await?;
+            (part.pieces(from, end).collect(), from)
+        }
+        (None, Some(offset), _) if offset > end && query.view == ViewName::All => {
+            return Err(ReadError::PastEnd { offset, len: end }.into());
+        }
+        (None, Some(offset), _) => (part.piece(offset).into_iter().collect(), outside(offset)),
+        (None, None, Some(range)) => {
+            let asked = range_of(range, end);
+            let piece = match asked {
+                Range::Whole => part.pieces(0, end).next(),
+                Range::Last(n) => part.pieces(end.saturating_sub(n), end).next_back(),
+                Range::Part(from, to) => part.pieces(from, to).next(),
+            };
+            match (asked, piece) {
+                (Range::Whole, _) => (part.pieces(0, end).collect(), part.start()),
+                (_, Some(piece)) => {
+                    status = StatusCode::PARTIAL_CONTENT;
+                    (vec![piece], piece.0)
+                }
+                (_, None) if query.view == ViewName::All => return Ok(unsatisfiable(end)),
+                (Range::Part(from, _), None) => {
+                    (vec![], part.piece(from).map_or(outside(from.max(end)), |next| next.0))
+                }
+                (Range::Last(_), None) => (vec![], end),
             }
-            Range::Whole => (first, end),
-            Range::PastEnd => return Ok(unsatisfiable(end)),
-        },
-        (None, None, None) => (first, end),
+        }
+        (None, None, None) => (part.pieces(0, end).collect(), part.start()),
     };
-    let complete = view.state.is_end() && stop == end;
-    let mut response = Response::new(body(output, start, stop));
+    let start = pieces.first().map_or(from, |piece| piece.0);
+    let stop = pieces.last().map_or(from, |piece| piece.1);
+    // Behind the last byte there is nothing but the end.
+    let next = if ended && part.piece(stop).is_none() { end } else { stop };
+    let complete = ended && next == end;
+    let len: u64 = pieces.iter().map(|(start, end)| end - start).sum();
+    let mut response = Response::new(body(output, pieces));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(stop - start));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(HeaderName::from_static(NEXT_OFFSET), HeaderValue::from(stop));
+    headers.insert(HeaderName::from_static(FIRST_OFFSET), HeaderValue::from(start));
+    headers.insert(HeaderName::from_static(NEXT_OFFSET), HeaderValue::from(next));
     headers
         .insert(HeaderName::from_static(COMPLETE), HeaderValue::from_static(if complete { "true" } else { "false" }));
     if status == StatusCode::PARTIAL_CONTENT {
@@ -152,49 +181,55 @@ async fn wait_for(live: &mut watch::Receiver<Arc<RunView>>, limit: Duration, eno
     let _ = tokio::time::timeout(limit, live.wait_for(|view| enough(view))).await;
 }
 
-/// The bytes, read as the reader takes them.
-fn body(output: Output, start: u64, stop: u64) -> Body {
-    Body::from_stream(stream::try_unfold(start, move |at| {
+/// The bytes of some pieces, read as the reader takes them.
+fn body(output: Output, pieces: Vec<(u64, u64)>) -> Body {
+    let at = pieces.first().map_or(0, |piece| piece.0);
+    Body::from_stream(stream::try_unfold((pieces.into_iter(), None, at), move |(mut pieces, piece, mut at)| {
         let output = output.clone();
         async move {
-            if at >= stop {
-                return Ok(None);
-            }
+            let stop = match piece {
+                Some(stop) if at < stop => stop,
+                _ => {
+                    let Some((start, stop)) = pieces.next() else { return Ok(None) };
+                    at = start;
+                    stop
+                }
+            };
             let bytes: Bytes = output.chunk(at, stop, MAX_READ).await?;
             if bytes.is_empty() {
                 // Shorter than told: the length is promised already, so the answer must break and not end.
                 return Err(ReadError::PastEnd { offset: stop, len: at });
             }
             let next = at + bytes.len() as u64;
-            Ok::<_, ReadError>(Some((bytes, next)))
+            Ok::<_, ReadError>(Some((bytes, (pieces, Some(stop), next))))
         }
     }))
 }
 
+/// What of an output a `Range` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Range {
+    /// From one offset to another, perhaps nothing.
     Part(u64, u64),
+    /// The last so many bytes.
+    Last(u64),
     Whole,
-    PastEnd,
 }
 
-/// One range of bytes, as `from..to`. Several ranges, other units and what cannot be read mean the whole, as the
-/// standard lets a server choose.
+/// One range of bytes. Several ranges, other units and what cannot be read mean the whole, as the standard lets a server
+/// choose.
 fn range_of(value: &HeaderValue, len: u64) -> Range {
     let parsed = || {
         let (first, last) = value.to_str().ok()?.trim().strip_prefix("bytes=")?.split_once('-')?;
         let number = |text: &str| text.trim().parse::<u64>().ok();
         if first.trim().is_empty() {
-            return Some((len.saturating_sub(number(last)?), len));
+            return Some(Range::Last(number(last)?));
         }
         let from = number(first)?;
         let to = if last.trim().is_empty() { len } else { number(last)?.saturating_add(1).min(len) };
-        Some((from, to))
+        Some(Range::Part(from, to))
     };
-    match parsed() {
-        None => Range::Whole,
-        Some((from, to)) if from < to => Range::Part(from, to),
-        Some(_) => Range::PastEnd,
-    }
+    parsed().unwrap_or(Range::Whole)
 }
 
 fn unsatisfiable(len: u64) -> Response {
@@ -216,22 +251,16 @@ mod tests {
 
     #[test]
     fn ranges() {
-        let check = |text: &str, want: Option<(u64, u64)>| {
-            let got = match range_of(&HeaderValue::from_str(text).unwrap(), 100) {
-                Range::Part(from, to) => Some((from, to)),
-                Range::Whole => Some((0, 100)),
-                Range::PastEnd => None,
-            };
-            assert_eq!(got, want, "{text}");
+        let check = |text: &str, want: Range| {
+            assert_eq!(range_of(&HeaderValue::from_str(text).unwrap(), 100), want, "{text}");
         };
-        check("bytes=0-9", Some((0, 10)));
-        check("bytes=90-", Some((90, 100)));
-        check("bytes=-10", Some((90, 100)));
-        check("bytes=-1000", Some((0, 100)));
-        check("bytes=90-1000", Some((90, 100)));
-        check("bytes=100-", None);
-        check("bytes=-0", None);
-        check("bytes=1-2,5-6", Some((0, 100)));
-        check("lines=1-2", Some((0, 100)));
+        check("bytes=0-9", Range::Part(0, 10));
+        check("bytes=90-", Range::Part(90, 100));
+        check("bytes=-10", Range::Last(10));
+        check("bytes=90-1000", Range::Part(90, 100));
+        check("bytes=100-", Range::Part(100, 100));
+        check("bytes=-0", Range::Last(0));
+        check("bytes=1-2,5-6", Range::Whole);
+        check("lines=1-2", Range::Whole);
     }
 }

@@ -14,6 +14,7 @@ pub mod front;
 mod numbers;
 mod options;
 pub(crate) mod panics;
+pub(crate) mod part;
 pub(crate) mod reading;
 mod serve;
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Reading a run's output by ranges, for those who show it.
 
 use bytes::{Bytes, BytesMut};
-use longhaul_proto::{api::RunView, ids::RunId};
+use longhaul_proto::ids::RunId;
 
+use super::part::Part;
 use crate::{
     auth::Principal,
     runs::{MAX_READ, ReadError, Runs, Stream},
@@ -32,59 +33,52 @@ impl Output {
         Ok(chunk.bytes)
     }
 
-    /// All bytes from `start` to `end`; fewer when the output is shorter.
-    pub(crate) async fn range(&self, start: u64, end: u64) -> Result<Bytes, ReadError> {
+    /// All bytes of a part from `from` to `to`; fewer when the output is shorter.
+    pub(crate) async fn range(&self, part: &Part, from: u64, to: u64) -> Result<Bytes, ReadError> {
         let mut all = BytesMut::new();
-        loop {
-            let bytes = self.chunk(start + all.len() as u64, end, MAX_READ).await?;
-            if bytes.is_empty() {
-                return Ok(all.freeze());
+        for (start, end) in part.pieces(from, to) {
+            let mut at = start;
+            while at < end {
+                let bytes = self.chunk(at, end, MAX_READ).await?;
+                if bytes.is_empty() {
+                    return Ok(all.freeze());
+                }
+                at += bytes.len() as u64;
+                all.extend_from_slice(&bytes);
             }
-            all.extend_from_slice(&bytes);
         }
+        Ok(all.freeze())
     }
 
-    /// Where the last `lines` lines of the bytes from `start` to `end` begin.
-    pub(crate) async fn tail_start(&self, start: u64, end: u64, lines: u64) -> Result<u64, ReadError> {
+    /// Where the last `lines` lines of a part begin.
+    pub(crate) async fn tail_start(&self, part: &Part, lines: u64) -> Result<u64, ReadError> {
         if lines == 0 {
-            return Ok(end);
+            return Ok(part.end());
         }
-        let floor = start.max(end.saturating_sub(MAX_LOOK_BACK));
-        let mut at = end;
+        let floor = part.last(MAX_LOOK_BACK);
         // The line break that ends the last line begins no other.
         let mut left = lines + 1;
-        while at > floor {
-            let from = floor.max(at.saturating_sub(MAX_READ as u64));
-            let bytes = self.range(from, at).await?;
-            for (i, byte) in bytes.iter().enumerate().rev() {
-                let here = from + i as u64;
-                if *byte == b'\n' {
-                    left -= 1;
-                    if left == 0 {
-                        return Ok(here + 1);
+        let mut last = true;
+        for (start, end) in part.pieces(floor, u64::MAX).rev() {
+            let mut at = end;
+            while at > start {
+                let from = start.max(at.saturating_sub(MAX_READ as u64));
+                let bytes = self.range(part, from, at).await?;
+                for (i, byte) in bytes.iter().enumerate().rev() {
+                    if *byte == b'\n' {
+                        left -= 1;
+                        if left == 0 {
+                            return Ok(from + i as u64 + 1);
+                        }
+                    } else if last {
+                        // The last line has no line break yet.
+                        left -= 1;
                     }
-                } else if here + 1 == end {
-                    // The last line has no line break yet.
-                    left -= 1;
+                    last = false;
                 }
+                at = from;
             }
-            at = from;
         }
         Ok(floor)
-    }
-}
-
-/// The user's part of the log so far: without what the wrapper around the do-file printed.
-pub(crate) fn user_part(view: &RunView) -> (u64, u64) {
-    let len = view.output_bytes;
-    let (start, end) = view.view.map_or((0, len), |v| (v.start, v.end.unwrap_or(len)));
-    (start.min(len), end.min(len).max(start.min(len)))
-}
-
-/// How many bytes of an output there are.
-pub(crate) fn length(view: &RunView, stream: Stream) -> u64 {
-    match stream {
-        Stream::Log => view.output_bytes,
-        Stream::Console => view.console_bytes,
     }
 }

@@ -229,6 +229,8 @@ pub struct Earlier {
     pub console_sha256: String,
     /// Whether the mirror has exactly that.
     pub complete: bool,
+    /// The user's part of its output, in offsets of the mirror.
+    pub view: Option<api::ViewRange>,
 }
 
 /// A durable wish to end a run.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::utf8,
-    http::reading::{Output, user_part},
+    http::{part::Part, reading::Output},
     runs::Stream,
 };
 
@@ -178,10 +178,10 @@ fn text(runs: &[Followed], line: Option<&str>, now_ms: i64) -> String {
 
 /// The last line of the user's part of the log that says something.
 pub(super) async fn last_line(asker: &Asker, view: &RunView) -> Option<String> {
-    let (start, end) = user_part(view);
+    let part = Part::user(view);
     let output =
         Output { runs: asker.face.core.runs.clone(), who: asker.who.clone(), run: view.run_id, stream: Stream::Log };
-    let read = output.range(start.max(end.saturating_sub(LAST_LINE)), end);
+    let read = output.range(&part, part.last(LAST_LINE), part.end());
     // Without the line the message is shorter, and that is all.
     let bytes = tokio::time::timeout(LAST_LINE_LIMIT, read).await.ok()?.ok()?;
     let (text, _) = utf8::lossy(&bytes[utf8::torn(&bytes)..]);

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::utf8,
-    http::reading::{Output, length, user_part},
+    http::{part::Part, reading::Output},
     runs::{MAX_READ, Stream},
 };
 
@@ -44,27 +44,29 @@ pub(super) async fn log(call: &Call) -> Reply {
     let run = runs.find(&call.who, &args.text("run").unwrap_or_default()).await.map_err(|e| e.to_string())?;
     let view = runs.get(&call.who, run).await.map_err(|e| e.to_string())?;
     let stream = if args.text("stream").as_deref() == Some("console") { Stream::Console } else { Stream::Log };
-    let (start, end) = match stream {
-        Stream::Log => user_part(&view),
-        Stream::Console => (0, length(&view, stream)),
+    let part = match stream {
+        Stream::Log => Part::user(&view),
+        Stream::Console => Part::all(&view, stream),
     };
-    if offset.is_some_and(|at| at > end) {
+    let (start, end) = (part.start(), part.end());
+    // Of the log an offset before or behind the user's part means its start or its end.
+    if stream == Stream::Console && offset.is_some_and(|at| at > end) {
         return Err(format!("offset {} is past the end: the output has {end} bytes so far", offset.unwrap_or(0)));
     }
     let output = Output { runs: runs.clone(), who: call.who.clone(), run, stream };
-    let from = offset.unwrap_or(start).max(start).min(end);
+    let from = offset.unwrap_or(start).max(start);
     let budget = call.face.options().inline_limit.saturating_sub(FRAME);
     let head = words::message(&view, None, call.now_ms());
     let body = match pattern {
         Some(pattern) => {
             let context = args.whole("context").unwrap_or(2).min(CONTEXT);
             let search = Search { regex: regex(&pattern)?, context: usize::try_from(context).unwrap_or(0), budget };
-            search.run(&output, &view, from, end).await?
+            search.run(&output, &view, &part, from).await?
         }
-        None if offset.is_some() => piece(&output, &view, from, end, budget).await?,
+        None if offset.is_some() => piece(&output, &view, &part, from, budget).await?,
         None => {
-            let from = output.tail_start(start, end, tail.unwrap_or(TAIL)).await.map_err(|e| e.to_string())?;
-            let shown = result::excerpt(&output, from, end, budget).await.map_err(|e| e.to_string())?;
+            let from = output.tail_start(&part, tail.unwrap_or(TAIL)).await.map_err(|e| e.to_string())?;
+            let shown = result::excerpt(&output, &part, from, budget).await.map_err(|e| e.to_string())?;
             let mut text = framed(&shown.text, shown.from, end, (start, end));
             if shown.from > from {
                 text.push_str("\nMore lines were asked for than fit; use offset to read those before.");
@@ -72,7 +74,11 @@ pub(super) async fn log(call: &Call) -> Reply {
             text
         }
     };
-    Ok(Said::ok(format!("{head}\n{body}")))
+    let why = view.withheld().filter(|_| stream == Stream::Log);
+    Ok(Said::ok(match why {
+        None => format!("{head}\n{body}"),
+        Some(why) => format!("{head}\n{body}\n({why})"),
+    }))
 }
 
 fn regex(pattern: &str) -> Result<Regex, String> {
@@ -88,11 +94,13 @@ fn framed(text: &str, from: u64, to: u64, part: (u64, u64)) -> String {
 }
 
 /// What fits from an offset on, to the end of a line.
-async fn piece(output: &Output, view: &RunView, from: u64, end: u64, budget: usize) -> Result<String, String> {
-    let bytes = output.range(from, end.min(from + budget as u64)).await.map_err(|e| e.to_string())?;
+async fn piece(output: &Output, view: &RunView, part: &Part, from: u64, budget: usize) -> Result<String, String> {
+    let (from, end) = part.piece(from).unwrap_or((from, from));
+    let bytes = output.range(part, from, end.min(from + budget as u64)).await.map_err(|e| e.to_string())?;
     let mut taken = bytes.len();
     let more = from + (taken as u64) < end;
-    if more || !view.state.is_end() {
+    // What ends at a gap does not grow any more.
+    if more || (!view.state.is_end() && end >= part.end()) {
         taken -= utf8::unfinished(&bytes);
     }
     if more && let Some(at) = bytes[..taken].iter().rposition(|b| *b == b'\n') {
@@ -106,8 +114,8 @@ async fn piece(output: &Output, view: &RunView, from: u64, end: u64, budget: usi
         (text, _) = utf8::lossy(&bytes[..taken]);
     }
     let next = from + taken as u64;
-    let mut shown = framed(&text, from, next, (from.min(end), end));
-    if next < end || !view.state.is_end() {
+    let mut shown = framed(&text, from, next, (from.min(part.end()), part.end()));
+    if part.piece(next).is_some() || !view.state.is_end() {
         let _ = write!(shown, "\nNext: stata_log(run: \"{}\", offset: {next}).", view.run_id.short());
     }
     Ok(shown)
@@ -131,31 +139,16 @@ struct Found {
 }
 
 impl Search {
-    async fn run(&self, output: &Output, view: &RunView, from: u64, end: u64) -> Result<String, String> {
+    async fn run(&self, output: &Output, view: &RunView, part: &Part, from: u64) -> Result<String, String> {
         let mut found = Found::default();
         let mut at = from;
         let looking = async {
-            let mut rest: Vec<u8> = Vec::new();
-            let mut read = from;
-            while read < end && !found.full {
-                let bytes = output.chunk(read, end, MAX_READ).await.map_err(|e| e.to_string())?;
-                if bytes.is_empty() {
+            for (start, end) in part.pieces(from, u64::MAX) {
+                at = start;
+                self.piece(output, (start, end), &mut at, &mut found).await?;
+                if found.full {
                     break;
                 }
-                read += bytes.len() as u64;
-                rest.extend_from_slice(&bytes);
-                let mut used = 0;
-                while let Some(len) = next_line(&rest[used..], read >= end) {
-                    self.line(&rest[used..used + len], at, &mut found);
-                    used += len;
-                    at += len as u64;
-                    if found.full {
-                        break;
-                    }
-                }
-                rest.drain(..used);
-                // A long search lets others run.
-                tokio::task::yield_now().await;
             }
             Ok::<(), String>(())
         };
@@ -173,6 +166,38 @@ impl Search {
             let _ = write!(text, "\nThere may be more: stata_log(run: \"{short}\", pattern: …, offset: {at}).");
         }
         Ok(text)
+    }
+
+    /// The lines of one piece; `at` is where the next line begins.
+    async fn piece(
+        &self,
+        output: &Output,
+        (mut read, end): (u64, u64),
+        at: &mut u64,
+        found: &mut Found,
+    ) -> Result<(), String> {
+        let mut rest: Vec<u8> = Vec::new();
+        while read < end && !found.full {
+            let bytes = output.chunk(read, end, MAX_READ).await.map_err(|e| e.to_string())?;
+            if bytes.is_empty() {
+                break;
+            }
+            read += bytes.len() as u64;
+            rest.extend_from_slice(&bytes);
+            let mut used = 0;
+            while let Some(len) = next_line(&rest[used..], read >= end) {
+                self.line(&rest[used..used + len], *at, found);
+                used += len;
+                *at += len as u64;
+                if found.full {
+                    break;
+                }
+            }
+            rest.drain(..used);
+            // A long search lets others run.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 
     fn line(&self, line: &[u8], at: u64, found: &mut Found) {

@@ -27,10 +27,7 @@ use super::{
     result, words,
 };
 use crate::{
-    http::{
-        Face,
-        reading::{Output, user_part},
-    },
+    http::{Face, part::Part, reading::Output},
     runs::{FindError, ListFilter, ReadError, Stream},
 };
 
@@ -68,11 +65,11 @@ pub(super) async fn list(face: &Face, context: &RequestContext<RoleServer>) -> R
             let (short, source) = (view.run_id.short(), words::cut(&words::plain(&view.source), 100));
             let uri = format!("{RUNS}/{}", view.run_id);
             let state = format!("{} · {source}", words::head(view, now));
-            let (start, end) = user_part(view);
+            let part = Part::user(view);
             let run = Resource::new(&uri, format!("run {short}")).with_title(format!("Run {short}: {source}"));
             let log = Resource::new(format!("{uri}/log"), format!("log {short}"))
                 .with_title(format!("Log of run {short}: {source}"))
-                .with_size((end - start).min(LOG as u64));
+                .with_size(part.count(0, part.end()).min(LOG as u64));
             all.push(run.with_description(state.clone()).with_mime_type(JSON));
             all.push(log.with_description(state).with_mime_type(PLAIN));
         }
@@ -180,17 +177,20 @@ fn nothing(uri: &str) -> ErrorData {
 async fn log(asker: &Asker, view: &RunView) -> Result<String, ErrorData> {
     let output =
         Output { runs: asker.face.core.runs.clone(), who: asker.who.clone(), run: view.run_id, stream: Stream::Log };
-    let (start, end) = user_part(view);
-    let shown = result::excerpt(&output, start, end, LOG)
+    let part = Part::user(view);
+    let shown = result::excerpt(&output, &part, 0, LOG)
         .await
         .map_err(|error: ReadError| ErrorData::internal_error(format!("the log cannot be read: {error}"), None))?;
     let now = asker.now_ms();
     let (run, head) = (view.run_id.short(), words::head(view, now));
     // What goes on is out of date when it is read.
     let at = if view.state.is_end() { String::new() } else { format!(", as of {}", rfc3339(now).unwrap_or_default()) };
-    let rest = match shown.from - start {
-        0 => String::new(),
-        n => format!("; {n} bytes before it are left out, see stata_log(run: \"{run}\", offset: {start})"),
+    let rest = match (shown.left_out, view.withheld()) {
+        (_, Some(why)) => format!("; {why}"),
+        (0, None) => String::new(),
+        (n, None) => {
+            format!("; {n} bytes before it are left out, see stata_log(run: \"{run}\", offset: {})", shown.start)
+        }
     };
     Ok(format!("[log of run {run}, {head}{at}{rest}]\n{}", shown.text))
 }

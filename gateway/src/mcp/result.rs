@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::utf8,
-    http::reading::{Output, user_part},
+    http::{part::Part, reading::Output},
     runs::{ReadError, Stream},
 };
 
@@ -42,16 +42,22 @@ pub(super) struct Excerpt {
     pub(super) from: u64,
     /// First byte that could have been shown.
     pub(super) start: u64,
+    /// Bytes between the two that are the reader's and are not shown.
+    pub(super) left_out: u64,
     /// Just after the last.
     pub(super) end: u64,
 }
 
-/// The end of the bytes from `start` to `end`, at most `budget` bytes of text, from the beginning of a line if one is
+/// The end of the bytes of a part from `start` on, at most `budget` bytes of text, from the beginning of a line if one is
 /// near.
-pub(super) async fn excerpt(output: &Output, start: u64, end: u64, budget: usize) -> Result<Excerpt, ReadError> {
-    let from = start.max(end.saturating_sub(budget as u64));
-    let bytes = output.range(from, end).await?;
-    Ok(trim(&bytes, from, start, budget))
+pub(super) async fn excerpt(output: &Output, part: &Part, start: u64, budget: usize) -> Result<Excerpt, ReadError> {
+    let start = start.max(part.start()).min(part.end());
+    let from = start.max(part.last(budget as u64));
+    let bytes = output.range(part, from, part.end()).await?;
+    let cut = trim(&bytes, from, start, budget);
+    // The bytes that were trimmed away may have had a gap in them.
+    let from = part.advance(from, cut.from - from);
+    Ok(Excerpt { text: cut.text, from, start, left_out: part.count(start, from), end: part.end() })
 }
 
 /// Makes an excerpt of the bytes that begin at `from`.
@@ -75,7 +81,7 @@ fn trim(bytes: &[u8], mut from: u64, start: u64, budget: usize) -> Excerpt {
         skip(&mut bytes, &mut from, n);
         (text, _) = utf8::lossy(bytes);
     }
-    Excerpt { text, from, start, end }
+    Excerpt { text, from, start, left_out: from - start, end }
 }
 
 /// Whether an answer that tells of a run in this state is an error.
@@ -96,21 +102,21 @@ pub(super) async fn of(asker: &Asker, view: &RunView, offset: Option<u64>, note:
     let is_error = is_error(view.state);
     let limit = room(is_error, limit);
     let head = head(view, note);
-    let console = match console_range(view) {
-        None => Excerpt::default(),
-        Some(end) => excerpt(&output(Stream::Console), 0, end, CONSOLE).await.unwrap_or_default(),
+    let console = if needs_console(view) {
+        let part = Part::all(view, Stream::Console);
+        excerpt(&output(Stream::Console), &part, 0, CONSOLE).await.unwrap_or_default()
+    } else {
+        Excerpt::default()
     };
-    let (start, end) = user_part(view);
     let budget = limit.saturating_sub(head.len() + console.text.len() + FOOT);
-    let log = excerpt(&output(Stream::Log), start.max(offset.unwrap_or(0)).min(end), end, budget).await;
+    let log = excerpt(&output(Stream::Log), &Part::user(view), offset.unwrap_or_default(), budget).await;
     let text = layout(&head, view, &log, &console);
     Said { is_error, ..Said::ok(text) }
 }
 
 /// The console is worth showing where the log cannot explain the end.
-fn console_range(view: &RunView) -> Option<u64> {
-    let unexplained = matches!(view.state, RunState::Errored | RunState::Lost);
-    (unexplained && view.console_bytes > 0).then_some(view.console_bytes)
+fn needs_console(view: &RunView) -> bool {
+    matches!(view.state, RunState::Errored | RunState::Lost) && view.console_bytes > 0
 }
 
 /// The first lines: the verdict, and what a person needs to act on it.
@@ -185,9 +191,9 @@ fn layout(head: &str, view: &RunView, log: &Result<Excerpt, ReadError>, console:
         Err(error) => {
             let _ = write!(text, "\n\n(log not shown: {error}. Try stata_log(run: \"{run}\", tail: 100).)");
         }
-        Ok(log) if log.text.trim().is_empty() && log.from == log.start => text.push_str("\n\n(no output)"),
+        Ok(log) if log.text.trim().is_empty() && log.left_out == 0 => text.push_str("\n\n(no output)"),
         Ok(log) => {
-            let left_out = log.from - log.start;
+            let left_out = log.left_out;
             if log.text.is_empty() {
                 let _ = write!(text, "\n\n(the log, {left_out} bytes, has no room here)");
             } else if left_out > 0 {
@@ -227,7 +233,7 @@ mod tests {
     fn shown(fields: Value, note: Option<&str>, log: &str, from: u64) -> String {
         let view = view(fields);
         let end = from + log.len() as u64;
-        let log = Excerpt { text: log.into(), from, start: 0, end };
+        let log = Excerpt { text: log.into(), from, start: 0, left_out: from, end };
         layout(&head(&view, note), &view, &Ok(log), &Excerpt::default())
     }
 

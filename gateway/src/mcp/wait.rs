@@ -12,7 +12,7 @@ use super::{
     words,
 };
 use crate::{
-    http::reading::{Output, user_part},
+    http::{part::Part, reading::Output},
     runs::Stream,
 };
 
@@ -103,13 +103,16 @@ async fn unfinished(call: &Call, view: &RunView, offset: Option<u64>, share: usi
     let mut text = words::message(view, None, call.now_ms());
     let output =
         Output { runs: call.face.core.runs.clone(), who: call.who.clone(), run: view.run_id, stream: Stream::Log };
-    let (start, end) = user_part(view);
-    let from = offset.unwrap_or(start).max(start).min(end);
+    let part = Part::user(view);
+    let from = offset.unwrap_or_default();
     let half = share / 2;
     let budget = if offset.is_some() { half.max(share.saturating_sub(FRAME)) } else { GLIMPSE.min(half) };
-    match result::excerpt(&output, from, end, budget).await {
+    match result::excerpt(&output, &part, from, budget).await {
         Err(error) => {
             let _ = write!(text, "\n(output not shown: {error})");
+        }
+        Ok(new) if new.text.trim().is_empty() && view.withheld().is_some() => {
+            let _ = write!(text, "\n(no output: {})", view.withheld().unwrap_or_default());
         }
         Ok(new) if new.text.trim().is_empty() => {
             text.push_str(if offset.is_some() { "\n(no new output)" } else { "\n(no output yet)" });
@@ -119,7 +122,8 @@ async fn unfinished(call: &Call, view: &RunView, offset: Option<u64>, share: usi
             let _ = write!(text, "\n{what} (bytes {} to {}):\n{}", new.from, new.end, new.text.trim_end());
         }
     }
-    let _ = write!(text, "\nIt goes on. Next: stata_wait(runs: \"{short}\", offset: {end}).");
+    let next = from.max(part.end());
+    let _ = write!(text, "\nIt goes on. Next: stata_wait(runs: \"{short}\", offset: {next}).");
     text
 }
 

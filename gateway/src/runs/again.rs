@@ -62,6 +62,7 @@ impl Keeper {
             console_len: outcome.console_len,
             console_sha256: outcome.console_sha256.clone(),
             complete,
+            view: record.detail.view,
         });
         let was = std::mem::take(&mut record.detail);
         record.detail = Detail {

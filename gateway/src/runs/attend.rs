@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use longhaul_proto::{
-    api::{ActivityView, ArtifactView, ProgressView, Retry, ViewRange},
+    api::{ActivityView, ArtifactView, ProgressView, Retry},
     faults,
     latest::{Closed, Follow},
     state::{Cause, RunState},
@@ -20,6 +20,7 @@ use tracing::Instrument;
 use super::{
     Stream,
     keeper::{Keeper, Left},
+    view::user_part,
 };
 use crate::{
     fleet::link::{self, Link},
@@ -369,9 +370,8 @@ impl Keeper {
         if snapshot.running_at_ms > 0 {
             detail.host_running_ms = snapshot.running_at_ms;
         }
-        if let Some(view) = &snapshot.view {
-            let base = detail.log_base;
-            detail.view = Some(ViewRange { start: base + view.start, end: view.end.map(|end| base + end) });
+        if let Some(told) = &snapshot.view {
+            detail.view = user_part(detail.view, told, detail.log_base);
         }
         if !snapshot.artifacts.is_empty() {
             let artifact = |a: &wire::Artifact| ArtifactView { path: a.path.clone(), bytes: a.bytes };

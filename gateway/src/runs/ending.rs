@@ -50,6 +50,10 @@ impl Keeper {
                 tracing::warn!(run = %self.record.run, ?stream, "the mirror differs from the log; fetching it again");
                 self.refetched += 1;
                 count(&self.inner.metrics.mirror_refetched);
+                if stream == Stream::Log {
+                    // Of a copy that was wrong; the agent tells it again with the bytes.
+                    self.detail().view = None;
+                }
                 if let Err(error) = self.during(None, mirror.restart(stream)).await? {
                     tracing::error!(run = %self.record.run, %error, "cannot start the mirror over");
                 }

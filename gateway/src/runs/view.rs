@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longhaul_proto::{
-    api::{ActivityView, CancelRequested, ContactView, ProgressView, RunView},
+    api::{ActivityView, CancelRequested, ContactView, ProgressView, RunView, ViewRange},
     clock::rfc3339,
     state::RunState,
     telemetry, wire,
@@ -45,6 +45,17 @@ fn seconds(ms: u64) -> Option<f64> {
     (ms > 0).then_some(ms as f64 / 1000.0)
 }
 
+/// The user's part as an agent tells it, in offsets of the mirror, in which its attempt begins at `base`. What was shown
+/// before is never taken back: an agent that comes back reads the log from its beginning.
+pub(crate) fn user_part(before: Option<ViewRange>, told: &wire::View, base: u64) -> Option<ViewRange> {
+    let at = |offset: u64| base.saturating_add(offset);
+    let shown = before.and_then(|b| b.safe_end);
+    // An agent of an earlier version leaves out a start of 0.
+    let start = told.start.or(told.end.map(|_| 0)).map(at).max(before.map(|b| b.start))?;
+    let end = told.end.map(at).map(|end| end.max(shown.unwrap_or_default()));
+    Some(ViewRange { start, end, safe_end: end.or_else(|| told.safe_end.map(at).max(shown)) })
+}
+
 /// The API's object.
 pub(crate) fn view(record: &Record, live: &Live) -> RunView {
     let detail = &record.detail;
@@ -82,6 +93,7 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         code_sha256: some(&detail.code_sha256),
         console_bytes: live.console_len,
         view: detail.view,
+        earlier_views: detail.earlier.iter().filter_map(|earlier| earlier.view).collect(),
         output_complete: ended && detail.complete,
         timeout: seconds(detail.timeout_ms),
         queue_timeout: seconds(detail.queue_timeout_ms),
@@ -95,5 +107,31 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         contact: live.contact.clone().filter(|_| !ended),
         agent_silent_for: live.silent_for.filter(|_| !ended).map(|d| d.as_secs_f64()),
         exit_status: record.state.meaning().map(|m| m.exit_status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_part_never_goes_back() {
+        let range = |start, end, safe_end| ViewRange { start, end, safe_end };
+        let check = |before: Option<ViewRange>, told: (Option<u64>, Option<u64>, Option<u64>), want| {
+            let told = wire::View { start: told.0, end: told.1, safe_end: told.2 };
+            assert_eq!(user_part(before, &told, 100), want, "{told:?}");
+        };
+        check(None, (Some(5), None, Some(7)), Some(range(105, None, Some(107))));
+        let before = Some(range(105, None, Some(120)));
+        check(before, (Some(5), None, Some(6)), Some(range(105, None, Some(120))));
+        check(before, (None, None, None), Some(range(105, None, Some(120))));
+        check(before, (Some(5), Some(30), Some(30)), Some(range(105, Some(130), Some(130))));
+        // The host lost the end of its log in a crash; what was shown is here.
+        check(before, (Some(5), Some(10), Some(10)), Some(range(105, Some(120), Some(120))));
+        // An earlier version, live, at the end, and where nothing of the log was the wrapper's.
+        check(None, (Some(5), None, None), Some(range(105, None, None)));
+        check(None, (Some(5), Some(30), None), Some(range(105, Some(130), Some(130))));
+        check(None, (None, Some(30), None), Some(range(100, Some(130), Some(130))));
+        check(None, (None, None, None), None);
     }
 }

@@ -168,14 +168,19 @@ pub struct Outcome {
     #[prost(string, tag = "20")]
     pub ended_by: ::prost::alloc::string::String,
 }
-/// A range of the log: the user's part of it, without the wrapper's own echo.
+/// The user's part of the log: without Stata's banner and the wrapper's own echo. Offsets of the raw log; none of them
+/// ever goes back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct View {
-    #[prost(uint64, tag = "1")]
-    pub start: u64,
+    /// absent until the user's part has begun
+    #[prost(uint64, optional, tag = "1")]
+    pub start: ::core::option::Option<u64>,
     /// absent while live
     #[prost(uint64, optional, tag = "2")]
     pub end: ::core::option::Option<u64>,
+    /// the user's whatever follows: up to here; after the end, the end. Absent = an earlier version
+    #[prost(uint64, optional, tag = "3")]
+    pub safe_end: ::core::option::Option<u64>,
 }
 /// Latest-wins progress.
 #[derive(Clone, PartialEq, ::prost::Message)]

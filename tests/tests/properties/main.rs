@@ -12,6 +12,7 @@ mod ledgers;
 mod outside;
 mod readers;
 mod spools;
+mod views;
 mod wrapper;
 
 use chance::Chance;
