@@ -193,6 +193,48 @@ async fn a_call_over_stdio_without_progress_is_joined_to_its_run_again() {
     assert_eq!(lab.executions("quiet"), 2);
 }
 
+/// A client that does not wait for the answer to `initialize`, or has sent none, or writes what is no message.
+#[tokio::test]
+async fn the_bridge_answers_every_message_with_what_is_true() {
+    let mut lab = lab!();
+    let (_gateway, _agent) = pair(&mut lab).await;
+    let legacy =
+        |id: i64, method: &str, params: Value| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+    let initialize = legacy(
+        1,
+        "initialize",
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "hasty", "version": "1"}}),
+    );
+    let mut bridge = Lined::start(lab.command(["stdio"]));
+    // Before `initialize`: a ping is answered, all else is told what to send.
+    bridge.send(&legacy(10, "ping", json!({}))).await;
+    assert_eq!(bridge.answer(10).await["result"], json!({}));
+    bridge.send(&legacy(11, "tools/list", json!({}))).await;
+    let error = bridge.answer(11).await["error"].clone();
+    assert_eq!(error["code"], -32600, "{error}");
+    assert!(error["message"].as_str().unwrap().contains("initialize"), "{error}");
+
+    // All at once, the first behind a byte order mark: none is lost and none is refused.
+    let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    let (ping, list) = (legacy(2, "ping", json!({})), legacy(3, "tools/list", json!({})));
+    let lines = format!("\u{feff}{initialize}\r\n{ping}\n{ready}\n{list}\n");
+    bridge.stdin.as_mut().unwrap().write_all(lines.as_bytes()).await.unwrap();
+    let mut answers = Vec::new();
+    while answers.len() < 3 {
+        answers.push(bridge.find("an answer", |line| line["id"].is_i64()).await);
+    }
+    answers.sort_by_key(|answer| answer["id"].as_i64());
+    assert_eq!(answers[0]["result"]["protocolVersion"], "2025-11-25", "{answers:#?}");
+    assert_eq!(answers[1]["result"], json!({}), "{answers:#?}");
+    assert!(answers[2]["result"]["tools"].is_array(), "{answers:#?}");
+
+    bridge.stdin.as_mut().unwrap().write_all(b"{\"jsonrpc\": \"2.0\", \n").await.unwrap();
+    assert_eq!(bridge.find("an error", |line| line["error"].is_object()).await["error"]["code"], -32700);
+    // The control: what is JSON and no message.
+    bridge.send(&json!(["no", "batch"])).await;
+    assert_eq!(bridge.find("an error", |line| line["error"].is_object()).await["error"]["code"], -32600);
+}
+
 #[tokio::test]
 async fn a_bridge_without_a_gateway_says_what_to_do() {
     let mut lab = lab!();

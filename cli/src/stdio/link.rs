@@ -297,3 +297,6 @@ impl Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
