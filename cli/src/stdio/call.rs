@@ -63,6 +63,16 @@ impl<'a> Call<'a> {
 
     /// Makes the call, as often as it takes, and passes on what is said.
     pub(super) async fn run(mut self) {
+        if self.message.needs_session() && !self.bridge.link.initialized().await {
+            let id = self.message.id().clone();
+            return self
+                .bridge
+                .say(match self.message.method() {
+                    "ping" => json!({"jsonrpc": "2.0", "id": id, "result": {}}),
+                    _ => message::error(id, message::INVALID, "send initialize first, and wait for its answer"),
+                })
+                .await;
+        }
         let mut sent = self.message.clone();
         loop {
             let trouble = match self.attempt(&sent).await {
@@ -94,7 +104,7 @@ impl<'a> Call<'a> {
             self.pause = PAUSE.0;
             if message::is_answer(&said) {
                 if self.message.method() == "initialize" {
-                    self.bridge.link.opened(&self.message, session, &said).await;
+                    self.bridge.link.opened(&self.message, session, &said);
                 }
                 said["id"] = self.message.id().clone();
                 self.bridge.say(said).await;

@@ -1,11 +1,14 @@
 //! The way to the gateway: its address and token as they are now, and the older era's session.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::{
-    sync::{Mutex, mpsc},
+    sync::{mpsc, watch},
     task::AbortHandle,
 };
 
@@ -49,30 +52,86 @@ struct Legacy {
     hello: Message,
 }
 
-/// See the module.
+/// How far the older era's handshake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handshake {
+    /// No `initialize` was answered, and none is under way.
+    None,
+    UnderWay,
+    Done,
+}
+
+/// An `initialize` is under way until this goes.
+pub(super) struct Opening(Arc<Link>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.handshake.send_if_modified(|at| {
+            let failed = *at == Handshake::UnderWay;
+            if failed {
+                *at = Handshake::None;
+            }
+            failed
+        });
+    }
+}
+
+/// See the module. No lock is held while the network is waited for, but [`Link::turn`] by those who open a session.
 pub(super) struct Link {
     context: Context,
     out: mpsc::Sender<Value>,
     client: Mutex<Option<(String, Option<String>, Client)>>,
     legacy: Mutex<Option<Legacy>>,
     listener: Mutex<Option<AbortHandle>>,
+    handshake: watch::Sender<Handshake>,
+    /// Whose turn it is to open a session in place of a lost one.
+    turn: tokio::sync::Mutex<()>,
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Link {
     /// A link; nothing is sent yet.
     pub(super) fn new(context: Context, out: mpsc::Sender<Value>) -> Self {
-        Self { context, out, client: Mutex::default(), legacy: Mutex::default(), listener: Mutex::default() }
+        Self {
+            context,
+            out,
+            client: Mutex::default(),
+            legacy: Mutex::default(),
+            listener: Mutex::default(),
+            handshake: watch::Sender::new(Handshake::None),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn session(&self) -> Option<Legacy> {
+        lock(&self.legacy).clone()
+    }
+
+    /// The client's `initialize` begins.
+    pub(super) fn opening(self: &Arc<Self>) -> Opening {
+        self.handshake.send_replace(Handshake::UnderWay);
+        Opening(self.clone())
+    }
+
+    /// Whether the client's `initialize` was answered, once none is under way.
+    pub(super) async fn initialized(&self) -> bool {
+        let mut handshake = self.handshake.subscribe();
+        let settled = handshake.wait_for(|at| *at != Handshake::UnderWay).await;
+        settled.is_ok_and(|at| *at == Handshake::Done)
     }
 
     /// A client of the gateway where it is now: a daemon that was started again may be elsewhere, with another token.
-    async fn client(&self) -> Result<Client, Trouble> {
+    fn client(&self) -> Result<Client, Trouble> {
         let no = |failure: Failure| Trouble::No(failure.message);
         let url = match &self.context.config.settings.gateway {
             Some(url) => url.0.clone(),
             None => self.daemon()?,
         };
         let token = session::token(&self.context, &url).map_err(no)?;
-        let mut held = self.client.lock().await;
+        let mut held = lock(&self.client);
         if let Some((at, with, client)) = &*held
             && (at, with) == (&url, &token)
         {
@@ -99,7 +158,7 @@ impl Link {
 
     /// Sends a message and gives the answer's head.
     pub(super) async fn send(&self, message: &Message) -> Result<Response, Trouble> {
-        let client = self.client().await?;
+        let client = self.client()?;
         let mut post = client.request(Method::POST, "/mcp").json(message.json());
         post = post.header(header::ACCEPT, "application/json, text/event-stream");
         for (name, value) in message.headers() {
@@ -107,7 +166,7 @@ impl Link {
         }
         let mut in_session = false;
         if message.revision().is_none() && message.method() != "initialize" {
-            let legacy = self.legacy.lock().await.clone();
+            let legacy = self.session();
             in_session = legacy.is_some();
             post = with_session(post, legacy.as_ref());
         }
@@ -124,30 +183,37 @@ impl Link {
 
     /// Sends what wants no answer. One that is lost is told of on stderr: a notification changes no run.
     pub(super) async fn tell(self: &Arc<Self>, message: &Message) {
+        if message.needs_session() && !self.initialized().await {
+            return say(&format!("longhaul: {} came before initialize was answered", message.method()));
+        }
         let sent = tokio::time::timeout(TELL, self.send(message)).await;
         if let Ok(Err(Trouble::Away(words) | Trouble::No(words))) = sent {
             say(&format!("longhaul: {}: {words}", message.method()));
         }
-        if message.method() == "notifications/initialized" && self.legacy.lock().await.is_some() {
+        if message.method() == "notifications/initialized" && self.session().is_some() {
             let link = self.clone();
             let task = self.context.tasks.spawn_until_stop(async move { link.listen().await });
-            if let Some(before) = self.listener.lock().await.replace(task.abort_handle()) {
+            if let Some(before) = lock(&self.listener).replace(task.abort_handle()) {
                 before.abort();
             }
         }
     }
 
     /// Remembers the session that the answer to the client's `initialize` opened.
-    pub(super) async fn opened(&self, hello: &Message, session: Option<String>, answer: &Value) {
+    pub(super) fn opened(&self, hello: &Message, session: Option<String>, answer: &Value) {
         let revision = answer["result"]["protocolVersion"].as_str().unwrap_or_default().to_owned();
-        *self.legacy.lock().await = session.map(|id| Legacy { id, revision, hello: hello.clone() });
+        *lock(&self.legacy) = session.map(|id| Legacy { id, revision, hello: hello.clone() });
+        if answer.get("result").is_some() {
+            self.handshake.send_replace(Handshake::Done);
+        }
     }
 
     /// Opens another session in place of the one that the gateway forgot, unless somebody has.
     pub(super) async fn reopen(&self, name: &str) -> Result<(), Trouble> {
-        let mut held = self.legacy.lock().await;
-        let Some(old) = held.clone() else { return Ok(()) };
-        let client = self.client().await?;
+        // Only those wait who need another session too; what has one, or needs none, goes on meanwhile.
+        let _turn = self.turn.lock().await;
+        let Some(old) = self.session() else { return Ok(()) };
+        let client = self.client()?;
         // Another call may have been here while this one waited.
         let ping = json!({"jsonrpc": "2.0", "id": name, "method": "ping"});
         let asked = with_session(post(&client, &ping), Some(&old));
@@ -167,7 +233,7 @@ impl Link {
                 let new = Legacy { id: session.unwrap_or_default(), revision, hello: old.hello };
                 let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
                 send(&client, with_session(post(&client, &ready), Some(&new)), TELL).await?;
-                *held = Some(new);
+                *lock(&self.legacy) = Some(new);
                 return Ok(());
             }
         }
@@ -177,8 +243,8 @@ impl Link {
     /// What the gateway says by itself in the older era. The open stream also tells it that the session is in use.
     async fn listen(&self) {
         loop {
-            let Some(legacy) = self.legacy.lock().await.clone() else { return };
-            if let Ok(client) = self.client().await {
+            let Some(legacy) = self.session() else { return };
+            if let Ok(client) = self.client() {
                 let get = client.request(Method::GET, "/mcp").header(header::ACCEPT, "text/event-stream");
                 match send(&client, with_session(get, Some(&legacy)), SILENCE).await {
                     Ok(response) if response.status() == StatusCode::METHOD_NOT_ALLOWED => return,
@@ -203,11 +269,11 @@ impl Link {
 
     /// Tells the gateway that the session is not needed any more.
     pub(super) async fn close(&self) {
-        if let Some(listener) = self.listener.lock().await.take() {
+        if let Some(listener) = lock(&self.listener).take() {
             listener.abort();
         }
-        let Some(legacy) = self.legacy.lock().await.take() else { return };
-        if let Ok(client) = self.client().await {
+        let Some(legacy) = lock(&self.legacy).take() else { return };
+        if let Ok(client) = self.client() {
             let delete = with_session(client.request(Method::DELETE, "/mcp"), Some(&legacy));
             // One that does not arrive is found idle by the gateway.
             let _ = tokio::time::timeout(Duration::from_secs(1), delete.send()).await;

@@ -3,12 +3,16 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
 
+/// JSON-RPC: no JSON.
+pub(super) const PARSE: i64 = -32700;
 /// JSON-RPC: no valid request.
 pub(super) const INVALID: i64 = -32600;
 /// JSON-RPC: the bridge cannot.
 pub(super) const INTERNAL: i64 = -32603;
 /// JSON-RPC, of the range for servers: the gateway cannot be reached.
 pub(super) const AWAY: i64 = -32000;
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// `_meta` key whose presence makes a message one of the newer era.
 const REVISION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -31,14 +35,22 @@ pub(super) enum Kind {
 }
 
 impl Message {
-    /// Reads a line.
-    pub(super) fn read(line: &[u8]) -> Result<Self, &'static str> {
-        match serde_json::from_slice::<Value>(line) {
+    /// Reads a line; a byte order mark before it, as some programs of Windows write one, is none of it.
+    ///
+    /// # Errors
+    /// With JSON-RPC's code and words.
+    pub(super) fn read(line: &[u8]) -> Result<Self, (i64, &'static str)> {
+        match serde_json::from_slice::<Value>(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)) {
             Ok(Value::Object(object)) => Ok(Self(Value::Object(object))),
-            Ok(Value::Array(_)) => Err("this protocol has no batches: send one message a line"),
-            Ok(_) => Err("a message is a JSON object"),
-            Err(_) => Err("this line is no JSON: send one JSON-RPC message a line"),
+            Ok(Value::Array(_)) => Err((INVALID, "this protocol has no batches: send one message a line")),
+            Ok(_) => Err((INVALID, "a message is a JSON object")),
+            Err(_) => Err((PARSE, "this line is no JSON: send one JSON-RPC message a line")),
         }
+    }
+
+    /// Whether it is of the older era and needs a session, which `initialize` opens.
+    pub(super) fn needs_session(&self) -> bool {
+        self.revision().is_none() && self.method() != "initialize"
     }
 
     /// What to do with it.
@@ -153,9 +165,12 @@ mod tests {
         check(json!({"id": 3, "result": {}}), Kind::Other);
         let withdrawn = json!({"method": "notifications/cancelled", "params": {"requestId": "a"}});
         check(withdrawn, Kind::Withdrawn("\"a\"".into()));
-        for bad in ["", "x", "[]", "1"] {
-            assert!(Message::read(bad.as_bytes()).is_err(), "{bad}");
+        for (bad, code) in [("", PARSE), ("x", PARSE), ("{", PARSE), ("[]", INVALID), ("1", INVALID)] {
+            assert_eq!(Message::read(bad.as_bytes()).unwrap_err().0, code, "{bad}");
         }
+        let marked = Message::read("\u{feff}{\"id\": 1, \"method\": \"ping\"}\r\n".as_bytes()).unwrap();
+        assert_eq!((marked.method(), marked.needs_session()), ("ping", true));
+        assert!(!read(json!({"id": 1, "method": "initialize"})).needs_session());
     }
 
     #[test]

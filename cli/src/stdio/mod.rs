@@ -9,7 +9,8 @@
 //! session) and keeps calls alive over what HTTP suffers. A call whose connection breaks is made again: the bridge
 //! gives each tool call a name of its own, by which the gateway knows that it is the same call and joins its run, so
 //! nothing runs twice. That needs no state here and holds over restarts of the gateway. A caller that withdraws a
-//! request, leaves or is killed ends no run.
+//! request, leaves or is killed ends no run. Messages of the older era that come before `initialize` is answered wait
+//! for that.
 //!
 //! [`message`] reads what the client says, [`link`] speaks HTTP, [`call`] carries one request to its answer. stdout
 //! carries the protocol alone; words for people go to stderr.
@@ -104,12 +105,15 @@ impl Bridge {
     /// One line of the client.
     async fn take(&self, line: Line) {
         let message = match line {
-            Line::TooLong => Err("the message is longer than 4 MiB: put the code on the Stata host and pass its path"),
+            Line::TooLong => {
+                let words = "the message is longer than 4 MiB: put the code on the Stata host and pass its path";
+                Err((message::INVALID, words))
+            }
             Line::Text(text) if text.trim_ascii().is_empty() => return,
             Line::Text(text) => Message::read(&text),
         };
         match message {
-            Err(words) => self.say(message::error(Value::Null, message::INVALID, words)).await,
+            Err((code, words)) => self.say(message::error(Value::Null, code, words)).await,
             Ok(message) => match message.kind() {
                 Kind::Withdrawn(id) => {
                     if let Some(call) = self.book(|calls| calls.remove(&id)) {
@@ -130,10 +134,13 @@ impl Bridge {
             return self.say(message::error(message.id().clone(), message::INTERNAL, words)).await;
         };
         let name = message.id().to_string();
+        // Before the task begins: the next message may need the session that this one opens.
+        let opening = (message.method() == "initialize").then(|| self.link.opening());
         let (bridge, key) = (self.clone(), name.clone());
         self.book(|calls| {
             let task = self.context.tasks.spawn_until_stop(async move {
                 Call::new(&bridge, message).run().await;
+                drop(opening);
                 bridge.book(|calls| calls.remove(&key));
                 drop(room);
             });

@@ -61,7 +61,7 @@ async fn a_session_that_is_slow_to_open_holds_up_no_other_message() {
     let response = link.send(&hello).await.unwrap();
     let session = session_of(&response);
     assert!(session.is_some());
-    link.opened(&hello, session, &json!({"result": {"protocolVersion": "2025-11-25"}})).await;
+    link.opened(&hello, session, &json!({"result": {"protocolVersion": "2025-11-25"}}));
 
     let opener = link.clone();
     let reopened = context.tasks.spawn(async move { opener.reopen("again").await.is_ok() });
