@@ -210,12 +210,20 @@ async fn only_the_ended_and_old_is_swept(ledger: &dyn Ledger) {
     ledger.insert(NewRun { record: Record { created_ms: -900, ..open.record.clone() }, ..open }).await.unwrap();
     let older = running(ledger, new_run("ann")).await;
     end(ledger, older, 1, false).await;
-    assert_eq!(ledger.sweep(2, 100).await.unwrap(), [older]);
+    assert_eq!(ledger.removed(older).await.unwrap(), None);
+    assert_eq!(ledger.sweep(2, 100, 7_000).await.unwrap(), [older]);
+    // What an agent may still show of it is remembered, for a time and in bounds.
+    let kept = ledger.removed(older).await.unwrap().unwrap().kept;
+    assert!(kept.is_empty(), "what the agent recorded was not known: {kept:?}");
+    ledger.removed_sweep(7_000, 100).await.unwrap();
+    assert!(ledger.removed(older).await.unwrap().is_some());
+    ledger.removed_sweep(7_001, 100).await.unwrap();
+    assert_eq!(ledger.removed(older).await.unwrap(), None);
     assert!(ledger.get(older).await.unwrap().is_none());
     assert!(ledger.submission(older).await.unwrap().is_none());
     assert!(ledger.history(older).await.unwrap().is_empty());
     assert!(ledger.get(unfinished).await.unwrap().is_some());
-    assert!(ledger.sweep(2, 100).await.unwrap().is_empty());
+    assert!(ledger.sweep(2, 100, 7_000).await.unwrap().is_empty());
 }
 
 async fn spools_are_known_until_they_are_gone(ledger: &dyn Ledger) {
@@ -223,13 +231,32 @@ async fn spools_are_known_until_they_are_gone(ledger: &dyn Ledger) {
     end(ledger, whole, 10, true).await;
     let torn = running(ledger, new_run("ann")).await;
     end(ledger, torn, 10, false).await;
-    let held = async |agent: &str, before_ms| ledger.spools_held(agent, before_ms, 1000).await.unwrap();
-    assert!(held("agent", 11).await.contains(&whole));
-    assert!(!held("agent", 11).await.contains(&torn), "a spool is the only copy while the mirror is not whole");
-    assert!(!held("agent", 10).await.contains(&whole), "not before its time");
-    assert!(held("another", 11).await.is_empty());
-    ledger.spool_gone(whole).await.unwrap();
-    assert!(!held("agent", 11).await.contains(&whole));
+    let held = async |agent: &str, before_ms, whole| ledger.spools_held(agent, before_ms, whole, 1000).await.unwrap();
+    assert!(held("agent", 11, true).await.contains(&whole));
+    assert!(!held("agent", 11, true).await.contains(&torn), "a spool is the only copy while the mirror is not whole");
+    assert!(held("agent", 11, false).await.contains(&torn), "and is there all the same");
+    assert!(!held("agent", 11, false).await.contains(&whole));
+    assert!(!held("agent", 10, true).await.contains(&whole), "not before its time");
+    assert!(held("another", 11, true).await.is_empty());
+    ledger.spool_gone(whole, None).await.unwrap();
+    assert!(!held("agent", 11, true).await.contains(&whole));
+    assert!(ledger.get(whole).await.unwrap().unwrap().detail.conditions.is_empty());
+    ledger.spool_gone(torn, Some("gone for room".to_owned())).await.unwrap();
+    assert!(!held("agent", 11, false).await.contains(&torn));
+    assert_eq!(ledger.get(torn).await.unwrap().unwrap().detail.words(), "gone for room", "and the record says so");
+    let lost = running(ledger, new_run("ann")).await;
+    ledger.transition(step(lost, (Running, 1), (Lost, 1), Cause::DeclaredDead, 10)).await.unwrap();
+    assert!(!held("agent", 11, false).await.contains(&lost), "it may come back");
+    let waiting = new_run("ann");
+    let cancelled = waiting.record.run;
+    ledger.insert(waiting).await.unwrap();
+    ledger
+        .transition(step(cancelled, (Queued, 0), (RunState::Cancelled, 0), Cause::CancelRequested, 10))
+        .await
+        .unwrap();
+    assert!(!held("", 11, false).await.contains(&cancelled), "no agent had it");
+    assert!(ledger.ended_count().await.unwrap() >= 4);
+    assert!(ledger.newest_ms().await.unwrap() >= 1_000);
 }
 
 async fn tokens_and_agents(ledger: &dyn Ledger) {
@@ -310,15 +337,16 @@ async fn only_what_has_ended_is_removed(ledger: &dyn Ledger) {
     let waiting = new_run("ann");
     let queued = waiting.record.run;
     ledger.insert(waiting).await.unwrap();
-    assert!(!ledger.remove(queued).await.unwrap() && ledger.get(queued).await.unwrap().is_some());
+    assert!(!ledger.remove(queued, 1).await.unwrap() && ledger.get(queued).await.unwrap().is_some());
     let before = ledger.ended(i64::MAX, 100).await.unwrap();
     assert!(before.iter().all(|ended| ended.run != queued));
     let cancel = step(queued, (RunState::Queued, 0), (RunState::Cancelled, 0), Cause::CancelRequested, 1);
     ledger.transition(cancel).await.unwrap();
     let ended = ledger.ended(i64::MAX, 1).await.unwrap();
     assert_eq!((ended[0].run, ended[0].spool_held), (queued, false), "the oldest end comes first");
-    assert!(ledger.remove(queued).await.unwrap() && ledger.get(queued).await.unwrap().is_none());
-    assert!(!ledger.remove(queued).await.unwrap());
+    assert!(ledger.remove(queued, 1).await.unwrap() && ledger.get(queued).await.unwrap().is_none());
+    assert!(!ledger.remove(queued, 1).await.unwrap());
+    assert_eq!(ledger.removed(queued).await.unwrap(), None, "no agent can show what never left");
     assert!(ledger.history(queued).await.unwrap().is_empty());
     assert!(ledger.ended(i64::MIN, 9).await.unwrap().is_empty());
 }

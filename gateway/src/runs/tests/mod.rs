@@ -9,8 +9,10 @@ mod fake;
 mod ledger_full;
 mod namesakes;
 mod panics;
+mod release;
 mod returning;
 mod seats;
+mod sweep;
 mod upkeep;
 mod versions;
 mod waits;
@@ -18,7 +20,7 @@ mod waits;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -45,11 +47,26 @@ use fake::{Fake, SECRET};
 struct Ahead {
     system: Clock,
     by_ms: Arc<AtomicU64>,
+    /// The wall clock alone, off by so much.
+    off_ms: Arc<AtomicI64>,
+}
+
+impl Ahead {
+    /// Sets the wall clock alone ahead.
+    fn jump(&self, by: Duration) {
+        self.off_ms.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock alone back.
+    fn back(&self, by: Duration) {
+        self.off_ms.fetch_sub(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
 }
 
 impl Source for Ahead {
     fn unix_ms(&self) -> i64 {
-        self.system.unix_ms() + i64::try_from(self.by_ms.load(Ordering::SeqCst)).unwrap()
+        let by_ms = i64::try_from(self.by_ms.load(Ordering::SeqCst)).unwrap();
+        self.system.unix_ms() + by_ms + self.off_ms.load(Ordering::SeqCst)
     }
     fn monotonic(&self) -> Duration {
         self.system.monotonic() + Duration::from_millis(self.by_ms.load(Ordering::SeqCst))
@@ -89,10 +106,11 @@ impl World {
             tick: Duration::from_millis(20),
             backoff: (Duration::from_millis(5), Duration::from_millis(50)),
             sweep_every: Duration::from_millis(50),
+            sweep_after: Duration::ZERO,
             ..Options::default()
         };
         set(&mut options);
-        let clock = Ahead { system: Clock::system(), by_ms: Arc::default() };
+        let clock = Ahead { system: Clock::system(), by_ms: Arc::default(), off_ms: Arc::default() };
         let mut world = Self { gateway: None, folder, clock, options };
         world.start().await;
         world

@@ -1,0 +1,155 @@
+//! Spools of which not all is here: they go, and never silently.
+
+use longhaul_proto::wire::Verdict;
+
+use super::*;
+use crate::runs::{ControlError, past::HELD};
+use RunState::{Queued, Running, Succeeded};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A gateway that copies a thousand bytes per stream, and a run that printed five thousand.
+async fn cut() -> (World, Fake, RunId) {
+    let world = World::with(|o| o.max_output = 1000).await;
+    let agent = Fake::with("stata1", |i| i.pool_seats = 8, SECRET).join(world.addr()).await;
+    let run = ended(&world, &agent, "display 1\n", 5000).await;
+    (world, agent, run)
+}
+
+async fn ended(world: &World, agent: &Fake, code: &str, bytes: usize) -> RunId {
+    let run = world.submit(text(code)).await;
+    agent.got(run).await;
+    agent.prints(run, &vec![b'x'; bytes]);
+    agent.ends(run, Succeeded, Cause::Completed);
+    world.state(run, Succeeded).await;
+    run
+}
+
+async fn note(world: &World, run: RunId) -> String {
+    world.runs().get(&root(), run).await.unwrap().note.unwrap_or_default()
+}
+
+async fn until_note(world: &World, run: RunId, words: &str) -> String {
+    let found = async {
+        loop {
+            let note = note(world, run).await;
+            if note.contains(words) {
+                return note;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), found).await.unwrap_or_else(|_| panic!("never: {words}"))
+}
+
+#[tokio::test]
+async fn a_spool_that_is_the_only_copy_goes_for_room_after_the_others_and_the_record_says_so() {
+    let (world, agent, run) = cut().await;
+    let whole = ended(&world, &agent, "display 2\n", 10).await;
+    world.ahead(DAY + DAY / 24);
+    agent.until("the whole one goes by its age", |s| s.forgets.len() == 1).await;
+    assert_eq!(agent.shared.state().forgets[0].run_id, whole.to_string());
+    let second = ended(&world, &agent, "display 3\n", 10).await;
+    agent.beats(5).await;
+    assert_eq!(agent.shared.state().forgets.len(), 1, "the only copy stays");
+    agent.shared.change(|s| s.spool = (11 << 20, 9 << 20));
+    agent.until("room is made", |s| s.forgets.len() == 3).await;
+    let asked: Vec<_> = agent.shared.state().forgets.iter().map(|f| f.run_id.clone()).collect();
+    assert_eq!(asked[1..], [second.to_string(), run.to_string()], "whole ones first");
+    let request = agent.shared.state().forgets[2].clone();
+    assert_eq!((request.log_len, request.log_sha256), (5000, longhaul_proto::sha256_hex(&[b'x'; 5000])));
+    let note = until_note(&world, run, "was released").await;
+    assert!(note.contains("the spool on stata1 was released for room on its host (max_spool) at 20"), "{note}");
+    assert!(note.contains("and with it 4000 bytes of its log"), "{note}");
+    assert_eq!(world.log(run).await.len(), 1000, "what is here stays");
+    world.stop().await;
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_a_spool_that_no_limit_frees() {
+    let _bug = longhaul_proto::faults::enter("bug=incomplete_spools_stay");
+    let (world, agent, _) = cut().await;
+    agent.shared.change(|s| s.spool = (11 << 20, 9 << 20));
+    agent.beats(10).await;
+    assert!(agent.shared.state().forgets.is_empty());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_operator_releases_a_spool() {
+    let (world, mut agent, run) = cut().await;
+    let live = world.submit(text("display 2\n")).await;
+    agent.got(live).await;
+    agent.prints(live, b"x");
+    world.state(live, Running).await;
+    assert!(matches!(world.runs().release(&ann(), run).await, Err(ControlError::Forbidden(_))));
+    let refused = world.runs().release(&root(), live).await.unwrap_err().to_string();
+    assert!(refused.contains("it has not ended"), "{refused}");
+    let view = world.runs().release(&root(), run).await.unwrap();
+    let note = view.note.unwrap();
+    assert!(note.contains("was released by root at 20") && note.contains("4000 bytes of its log"), "{note}");
+    assert_eq!(agent.shared.state().forgets.len(), 1);
+    agent.vanish().await;
+    let other = world.runs().release(&root(), run).await.unwrap_err().to_string();
+    assert!(other.contains("stata1 is not connected"), "{other}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_record_that_goes_for_room_takes_its_spool_along() {
+    let (mut world, mut agent, run) = cut().await;
+    world.options.max_kept = 10;
+    world.restart().await;
+    agent.register(world.addr()).await;
+    world.ahead(Duration::from_secs(20 * 60));
+    agent.until("the agent is asked first", |s| s.forgets.len() == 1).await;
+    assert_eq!(agent.shared.state().forgets[0].run_id, run.to_string());
+    let verdicts = agent.register(world.addr()).await.verdicts;
+    assert!(verdicts.is_empty(), "nothing of it is left anywhere");
+    world.stop().await;
+}
+
+/// A run that waits since before the start, and one whose record was removed while its agent was away; the agent shows
+/// the second one again.
+async fn shown_again(world: &mut World) -> (Fake, RunId, RunId, Verdict) {
+    let waiting = world.submit(SubmitRequest { host: Some("nobody".to_owned()), ..text("display 0\n") }).await;
+    world.restart().await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = ended(world, &agent, "display 1\n", 10).await;
+    agent.vanish().await;
+    world.ahead(DAY * 31);
+    let gone = async {
+        while world.runs().get(&root(), run).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its record is removed");
+    let reply = agent.come_back(world.addr()).await;
+    let verdict = reply.verdicts[0].verdict();
+    agent.beats(5).await;
+    (agent, waiting, run, verdict)
+}
+
+#[tokio::test]
+async fn a_removed_run_that_is_shown_again_is_let_go_and_no_sign_of_an_old_ledger() {
+    let mut world = World::new().await;
+    let (agent, waiting, run, verdict) = shown_again(&mut world).await;
+    assert_eq!(verdict, Verdict::Forget);
+    assert!(world.runs().get(&root(), run).await.is_err(), "it is not found anew");
+    let view = world.runs().get(&root(), waiting).await.unwrap();
+    assert!(view.state == Queued && view.waiting.as_deref() != Some(HELD), "nothing is held back");
+    drop(agent);
+    world.stop().await;
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_a_removed_run_that_is_taken_for_news() {
+    let _bug = longhaul_proto::faults::enter("bug=removed_runs_forgotten");
+    let mut world = World::new().await;
+    let (_agent, waiting, _, verdict) = shown_again(&mut world).await;
+    assert_eq!(verdict, Verdict::Keep);
+    world.until(waiting, "it is held back", |v| v.waiting.as_deref() == Some(HELD)).await;
+    world.stop().await;
+}

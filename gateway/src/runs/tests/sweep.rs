@@ -1,0 +1,144 @@
+//! What is removed by its age, with clocks that cannot be trusted.
+
+use super::*;
+use crate::{
+    ledger::{Dedupe, Detail, NewRun, Record},
+    runs::ControlError,
+    upkeep,
+};
+use RunState::Succeeded;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A gateway as it is shipped, but that it looks often; with one run that has ended.
+async fn with_a_record() -> (World, RunId) {
+    let world = World::with(|o| (o.sweep_every, o.sweep_after) = (Duration::from_millis(20), HOUR)).await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b"kept\n");
+    agent.ends(run, Succeeded, Cause::Completed);
+    world.state(run, Succeeded).await;
+    agent.vanish().await;
+    (world, run)
+}
+
+/// Time for many looks.
+async fn looks() {
+    tokio::time::sleep(Duration::from_millis(400)).await;
+}
+
+async fn there(world: &World, run: RunId) -> bool {
+    world.runs().get(&root(), run).await.is_ok()
+}
+
+async fn removed(world: &World, run: RunId) {
+    let gone = async {
+        while there(world, run).await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("it is removed");
+}
+
+/// A start with the wall clock two months ahead, and the first hour over.
+async fn ahead() -> (World, RunId) {
+    let (mut world, run) = with_a_record().await;
+    assert!(world.gateway.take().unwrap().shutdown(Duration::from_secs(20)).await);
+    world.clock.jump(DAY * 60);
+    world.start().await;
+    world.ahead(HOUR * 2);
+    (world, run)
+}
+
+#[tokio::test]
+async fn a_gateway_that_starts_with_its_clock_months_ahead_removes_nothing() {
+    let (world, run) = ahead().await;
+    looks().await;
+    assert!(there(&world, run).await);
+    let words = world.runs().sweep_paused().expect("it says so");
+    assert!(words.contains("60 days beyond") && words.contains("trust-clock"), "{words}");
+    assert_eq!(world.log(run).await, b"kept\n");
+    // Set right, it goes on by itself.
+    world.clock.back(DAY * 60);
+    let trusted = async {
+        while world.runs().sweep_paused().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), trusted).await.expect("it is trusted again");
+    assert!(there(&world, run).await);
+    world.ahead(DAY * 31);
+    removed(&world, run).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_operator_s_word_is_enough() {
+    let (world, run) = ahead().await;
+    looks().await;
+    assert!(matches!(world.runs().trust_clock(&ann()), Err(ControlError::Forbidden(_))));
+    assert!(there(&world, run).await);
+    world.runs().trust_clock(&root()).unwrap();
+    removed(&world, run).await;
+    assert_eq!(world.runs().sweep_paused(), None);
+    world.stop().await;
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_one_look_at_a_wrong_clock_removes_everything() {
+    let _bug = longhaul_proto::faults::enter("bug=sweep_trusts_the_clock");
+    let (world, run) = ahead().await;
+    removed(&world, run).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_ends_while_the_clock_is_months_behind_is_not_old_when_it_is_set() {
+    let (mut world, first) = with_a_record().await;
+    assert!(world.gateway.take().unwrap().shutdown(Duration::from_secs(20)).await);
+    world.clock.back(DAY * 90);
+    world.start().await;
+    let agent = Fake::with("stata2", |i| i.pool = "other".to_owned(), SECRET).join(world.addr()).await;
+    let run = world.submit(text("display 2\n")).await;
+    agent.got(run).await;
+    agent.ends(run, Succeeded, Cause::Completed);
+    world.state(run, Succeeded).await;
+    world.clock.jump(DAY * 90);
+    world.ahead(HOUR * 2);
+    looks().await;
+    assert!(there(&world, run).await && there(&world, first).await);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_removed_by_its_age_in_the_first_hour() {
+    let (mut world, run) = with_a_record().await;
+    world.options.keep_records = DAY;
+    world.ahead(DAY * 2);
+    world.restart().await;
+    looks().await;
+    assert!(there(&world, run).await);
+    world.ahead(HOUR * 2);
+    removed(&world, run).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn one_sweep_removes_a_share_of_the_records() {
+    let world = World::with(|o| o.sweep_every = HOUR).await;
+    let old_ms = world.clock.system.unix_ms() - 40 * 24 * 3600 * 1000;
+    let insert = |_| async {
+        let mut record = Record::queued(Ids::system().run(), "ann".to_owned(), old_ms, Detail::default());
+        (record.state, record.cause, record.finished_ms) = (Succeeded, Cause::Completed, old_ms);
+        let new = NewRun { record, submission: Default::default(), key: None, dedupe: Dedupe::default() };
+        world.ledger().insert(new).await.unwrap();
+    };
+    futures_util::future::join_all((0..3000).map(insert)).await;
+    assert_eq!(world.ledger().ended_count().await.unwrap(), 3000);
+    upkeep::look(&world.runs().0, &mut None).await.unwrap();
+    assert_eq!(world.ledger().ended_count().await.unwrap(), 2700, "a tenth");
+    world.stop().await;
+}
