@@ -86,6 +86,10 @@ pub(crate) enum Command {
     Resume(Resume),
     /// Say that a run's agent never comes back: the run is then lost and may be run again (operators).
     DeclareDead(DeclareDead),
+    /// Have an agent let the spool of an ended run go, whatever only it has of the output (operators).
+    Release(Release),
+    /// Say that the gateway's clock is right, so that old records are removed again.
+    TrustClock(TrustClock),
     /// The stand-in for Stata: its manners, no statistics.
     #[command(disable_help_flag = true)]
     Standin(Rest),
@@ -440,6 +444,22 @@ pub(crate) struct DeclareDead {
     pub(crate) ask: Ask,
 }
 
+/// `release`.
+#[derive(Debug, Args)]
+pub(crate) struct Release {
+    /// The run.
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `trust-clock`.
+#[derive(Debug, Args)]
+pub(crate) struct TrustClock {
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
 impl Cli {
     /// The settings that this command line gives.
     pub(crate) fn settings(&self) -> Settings {
@@ -498,7 +518,9 @@ impl Command {
             | Self::Doctor(Doctor { ask })
             | Self::Drain(Drain { ask, .. })
             | Self::Resume(Resume { ask, .. })
-            | Self::DeclareDead(DeclareDead { ask, .. }) => Some(ask),
+            | Self::DeclareDead(DeclareDead { ask, .. })
+            | Self::Release(Release { ask, .. })
+            | Self::TrustClock(TrustClock { ask }) => Some(ask),
             Self::Token(Token {
                 action: TokenAction::List { ask } | TokenAction::Add { ask, .. } | TokenAction::Revoke { ask, .. },
             }) => Some(ask),

@@ -129,6 +129,8 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Drain(args) => Box::pin(drain::drain(context, args)).await,
         Command::Resume(args) => Box::pin(drain::resume(context, args)).await,
         Command::DeclareDead(args) => Box::pin(simple::declare_dead(context, args)).await,
+        Command::Release(args) => Box::pin(simple::release(context, args)).await,
+        Command::TrustClock(args) => Box::pin(simple::trust_clock(context, args)).await,
         Command::Mcp(args) => clients::mcp(context, &args.action),
         Command::Stdio(args) => Box::pin(stdio::stdio(context, args)).await,
         Command::Judge(args) => judge::judge(args),

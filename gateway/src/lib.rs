@@ -26,6 +26,7 @@ pub mod runs;
 pub mod simulation;
 mod start;
 mod upkeep;
+mod wall;
 
 use std::sync::Arc;
 

@@ -26,6 +26,8 @@ pub struct Metrics {
     pub kept_bytes: AtomicU64,
     /// Ended runs removed because kept output took too much.
     pub removed_for_room: AtomicU64,
+    /// 1 while nothing is removed by its age, since the clock is in doubt.
+    pub sweep_paused: AtomicU64,
     /// Runs waiting now.
     pub queued: AtomicU64,
     /// Seats held now.

@@ -56,6 +56,9 @@ pub struct Options {
     pub keep_calls: Duration,
     /// How often old records and spools are looked for.
     pub sweep_every: Duration,
+    /// Nothing is removed by its age before the gateway has been up for so long: whoever starts it with a wrong clock
+    /// has time to see that.
+    pub sweep_after: Duration,
 
     /// The side that clients see: MCP and HTTP.
     pub face: crate::http::FaceOptions,
@@ -88,6 +91,7 @@ impl Default for Options {
             keep_spool: s(24 * 3600),
             keep_calls: s(7 * 24 * 3600),
             sweep_every: s(600),
+            sweep_after: s(3600),
             face: crate::http::FaceOptions::default(),
         }
     }

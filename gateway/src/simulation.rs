@@ -17,6 +17,7 @@ use crate::{
     mirror::Mirrors,
     runs::{Runs, past::Past},
     upkeep,
+    wall::Wall,
 };
 
 /// A gateway in a simulation.
@@ -52,7 +53,8 @@ pub async fn start(
     let url = "http://gateway:1".to_owned();
     let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, dialer, url, remembered);
     let mirrors = Mirrors::new(mirrors, options.max_output);
-    let runs = Runs::new(options, ledger, fleet.clone(), mirrors, past, metrics, deps.clone());
+    let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await?);
+    let runs = Runs::new(options, ledger, fleet.clone(), mirrors, past, wall, metrics, deps.clone());
     runs.take_up().await?;
     let service = FleetService::new(guard, &runs, deps.ids.name());
     deps.tasks.spawn_until_stop(upkeep::tick(fleet));

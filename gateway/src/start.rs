@@ -31,6 +31,7 @@ use crate::{
     mirror::Mirrors,
     runs::{Runs, past::Past},
     upkeep,
+    wall::Wall,
 };
 
 /// Agents that were not seen for so long are not remembered at a start.
@@ -151,7 +152,13 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, dialer, url.clone(), remembered);
     let past = Past::of(&*ledger, options.restored).await.map_err(StartError::Ledger)?;
     let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
-    let runs = Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, past, metrics.clone(), deps.clone());
+    let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await.map_err(StartError::Ledger)?);
+    if let Some(words) = wall.doubt(0) {
+        tracing::error!("{words}");
+    }
+    let (fleet_of_runs, deps_of_runs) = (fleet.clone(), deps.clone());
+    let runs =
+        Runs::new(options.clone(), ledger.clone(), fleet_of_runs, mirrors, past, wall, metrics.clone(), deps_of_runs);
     let (incarnation, hang_up) = (deps.ids.name(), CancellationToken::new());
     let core = Core {
         options,

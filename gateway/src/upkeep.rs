@@ -5,17 +5,32 @@ use std::{
     time::Duration,
 };
 
-use longhaul_proto::{ids::RunId, wire};
+use longhaul_proto::{faults, ids::RunId};
 
 use crate::{
-    fleet::{Fleet, link::Link, reconcile::forget_request},
-    ledger::LedgerError,
+    fleet::{Fleet, link::Link},
+    ledger::{LedgerError, ListQuery},
     metrics::count,
-    runs::Inner,
+    runs::{
+        Inner,
+        release::{self, Freed, REMEMBER_REMOVED, REMEMBERED},
+    },
 };
 
 /// Records removed in one transaction: short enough that no submission waits for it.
 const BATCH: u32 = 200;
+
+/// Of the ended records one sweep removes this part at most, and so many at least.
+const SHARE: (u64, u64) = (10, 10);
+
+/// What may be removed by its age now.
+#[derive(Clone, Copy)]
+struct Aged {
+    /// Spools of which all is here.
+    spools: bool,
+    /// Records, and spools that are the only copy.
+    records: bool,
+}
 
 /// What a spool takes at least beside its output, bytes: its records and the wrapper, a block each.
 const LEAST_SPOOL: u64 = 64 * 1024;
@@ -33,31 +48,54 @@ pub(crate) async fn tick(fleet: Fleet) {
     }
 }
 
-/// Removes what is old every [`crate::Options::sweep_every`].
+/// Removes what is old every [`crate::Options::sweep_every`]. By its age only what the clock may be trusted with
+/// ([`crate::wall`]), and records not before the gateway has been up for [`crate::Options::sweep_after`].
 pub(crate) async fn sweep(inner: Arc<Inner>) {
     let mut tick = tokio::time::interval(inner.options.sweep_every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told = None;
     loop {
         tick.tick().await;
-        let swept = async {
-            forget_spools(&inner).await?;
-            inner.ledger.memo_sweep(before(&inner, inner.options.keep_calls), MEMOS).await?;
-            remove_records(&inner).await?;
-            make_room(&inner).await
-        };
-        if let Err(error) = swept.await {
+        if let Err(error) = look(&inner, &mut told).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "old records stay for now");
         }
     }
 }
 
-fn before(inner: &Inner, age: Duration) -> i64 {
-    inner.deps.clock.unix_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+/// One sweep; `told` is what the log has of the clock.
+pub(crate) async fn look(inner: &Arc<Inner>, told: &mut Option<String>) -> Result<(), LedgerError> {
+    let newest = inner.ledger.list(ListQuery { limit: 1, ..ListQuery::default() }).await?;
+    let doubt = inner.wall.doubt(newest.first().map_or(0, |record| record.created_ms));
+    inner.metrics.sweep_paused.store(u64::from(doubt.is_some()), Ordering::Relaxed);
+    let rested = inner.wall.up() >= inner.options.sweep_after || faults::bug("sweep_trusts_the_clock");
+    match &doubt {
+        Some(words) if told.is_none() => tracing::error!("{words}"),
+        None if told.is_some() => tracing::warn!("the clock is trusted again"),
+        _ => {}
+    }
+    *told = doubt;
+    let aged = Aged { spools: told.is_none(), records: told.is_none() && rested };
+    forget_spools(inner, aged).await?;
+    if aged.records {
+        inner.ledger.memo_sweep(before(inner, inner.options.keep_calls), MEMOS).await?;
+        remove_records(inner).await?;
+        inner.ledger.removed_sweep(before(inner, REMEMBER_REMOVED), REMEMBERED).await?;
+    }
+    make_room(inner).await
 }
 
+fn before(inner: &Inner, age: Duration) -> i64 {
+    inner.wall.now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Removes old records, a share of all in one sweep: were they taken for old by a mistake, there is time to notice.
 async fn remove_records(inner: &Arc<Inner>) -> Result<(), LedgerError> {
+    let share = (inner.ledger.ended_count().await? / SHARE.0).max(SHARE.1);
+    let mut most = u32::try_from(share).unwrap_or(u32::MAX);
     loop {
-        let gone = inner.ledger.sweep(before(inner, inner.options.keep_records), BATCH).await?;
+        let gone =
+            inner.ledger.sweep(before(inner, inner.options.keep_records), most.min(BATCH), inner.wall.now_ms()).await?;
+        most -= u32::try_from(gone.len()).unwrap_or(most);
         for run in &gone {
             if let Err(error) = inner.mirrors.remove(*run).await {
                 tracing::warn!(%run, %error, "the output of a removed record stays on disk");
@@ -66,7 +104,7 @@ async fn remove_records(inner: &Arc<Inner>) -> Result<(), LedgerError> {
         if !gone.is_empty() {
             tracing::info!(runs = gone.len(), "old records removed");
         }
-        if gone.len() < BATCH as usize {
+        if gone.len() < BATCH as usize || most == 0 {
             return Ok(());
         }
     }
@@ -98,7 +136,7 @@ async fn make_room(inner: &Arc<Inner>) -> Result<(), LedgerError> {
                 continue;
             }
             let bytes = inner.mirrors.size(one.run).await;
-            if !inner.ledger.remove(one.run).await? {
+            if !inner.ledger.remove(one.run, inner.wall.now_ms()).await? {
                 passed_over += 1;
                 continue;
             }
@@ -114,31 +152,49 @@ async fn make_room(inner: &Arc<Inner>) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// Has an agent let go of a spool; `false` when it is not there or does not.
+/// Has an agent let a spool go; `false` when it is not there or does not.
 async fn let_go(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<bool, LedgerError> {
     let linked = inner.fleet.linked();
     let Some((_, link)) = linked.iter().find(|(id, _)| id == agent_id) else { return Ok(false) };
-    forget(inner, link, run).await
+    forget(inner, link, run, "with its record, for room at the gateway (max_kept)").await
 }
 
-async fn forget_spools(inner: &Arc<Inner>) -> Result<(), LedgerError> {
+/// Has agents let spools go: by their age as far as the clock may be trusted with that, and for room on their hosts.
+async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError> {
     // An agent that is not there is asked when it returns.
     for (agent_id, link) in inner.fleet.linked() {
-        for run in inner.ledger.spools_held(&agent_id, before(inner, inner.options.keep_spool), BATCH).await? {
-            forget(inner, &link, run).await?;
+        let old = if aged.spools { before(inner, inner.options.keep_spool) } else { 0 };
+        for run in inner.ledger.spools_held(&agent_id, old, true, BATCH).await? {
+            forget(inner, &link, run, "by its age (keep_spool)").await?;
         }
-        let mut excess = inner.fleet.spool_excess(&agent_id);
+        // The only copy of what is not here stays as long as the record.
+        let old = if aged.records { before(inner, inner.options.keep_records) } else { 0 };
+        for run in inner.ledger.spools_held(&agent_id, old, false, BATCH).await? {
+            forget(inner, &link, run, "with its record, by its age (keep_records)").await?;
+        }
+        make_room_there(inner, &agent_id, &link).await?;
+    }
+    Ok(())
+}
+
+/// Where an agent's spools take too much: the oldest go, those first of which all is here.
+async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, link: &Link) -> Result<(), LedgerError> {
+    let mut excess = inner.fleet.spool_excess(agent_id);
+    let incomplete_too = !faults::bug("incomplete_spools_stay");
+    for whole in [true, false].into_iter().filter(|whole| *whole || incomplete_too) {
         if excess == 0 {
-            continue;
+            return Ok(());
         }
-        // Its spools take too much: whatever is whole here may go there, oldest first.
-        for run in inner.ledger.spools_held(&agent_id, i64::MAX, BATCH).await? {
+        for run in inner.ledger.spools_held(agent_id, i64::MAX, whole, BATCH).await? {
             let Some(record) = inner.ledger.get(run).await? else { continue };
-            tracing::info!(%run, host = %record.host, excess, "letting go of a spool for room");
-            forget(inner, &link, run).await?;
-            excess = excess.saturating_sub((record.detail.log_len + record.detail.console_len).max(LEAST_SPOOL));
+            let there = record.detail.told.map_or(0, |told| told.log_len + told.console_len);
+            let bytes = there.max(record.detail.log_len + record.detail.console_len).max(LEAST_SPOOL);
+            tracing::info!(%run, host = %record.host, excess, "releasing a spool for room");
+            if forget(inner, link, run, "for room on its host (max_spool)").await? {
+                excess = excess.saturating_sub(bytes);
+            }
             if excess == 0 {
-                break;
+                return Ok(());
             }
         }
     }
@@ -146,26 +202,7 @@ async fn forget_spools(inner: &Arc<Inner>) -> Result<(), LedgerError> {
 }
 
 /// Whether the spool is gone.
-async fn forget(inner: &Arc<Inner>, link: &Link, run: RunId) -> Result<bool, LedgerError> {
+async fn forget(inner: &Arc<Inner>, link: &Link, run: RunId, why: &str) -> Result<bool, LedgerError> {
     let Some(record) = inner.ledger.get(run).await? else { return Ok(false) };
-    let (mut client, request) = link.control(forget_request(&record));
-    match tokio::time::timeout(inner.options.call_timeout, client.forget(request)).await {
-        Ok(Ok(reply)) => {
-            let wire::ForgetReply { forgotten, problem } = reply.into_inner();
-            if !forgotten {
-                // It is answered and will be answered the same way again; the spool stays until a person looks.
-                tracing::warn!(%run, host = %record.host, problem, "the agent keeps the spool");
-            }
-            inner.ledger.spool_gone(run).await.map(|()| forgotten)
-        }
-        Ok(Err(status)) if status.code() == tonic::Code::NotFound => inner.ledger.spool_gone(run).await.map(|()| true),
-        Ok(Err(status)) => {
-            tracing::debug!(%run, %status, "asked again later");
-            Ok(false)
-        }
-        Err(_) => {
-            tracing::debug!(%run, "the agent did not answer; asked again later");
-            Ok(false)
-        }
-    }
+    Ok(release::free(inner, link, &record, why).await? == Freed::Gone)
 }

@@ -351,6 +351,13 @@ pub struct ArtifactView {
     pub bytes: u64,
 }
 
+/// Answer to an operator's word that the gateway's clock is right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockTrusted {
+    /// What it says.
+    pub now: String,
+}
+
 /// A page of runs, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunList {

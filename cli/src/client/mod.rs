@@ -8,7 +8,9 @@ mod error;
 use std::time::Duration;
 
 use longhaul_proto::{
-    api::{CancelBody, CancelMode, DrainBody, Drained, Hosts, RunList, RunView, SubmitRequest, Submitted},
+    api::{
+        CancelBody, CancelMode, ClockTrusted, DrainBody, Drained, Hosts, RunList, RunView, SubmitRequest, Submitted,
+    },
     telemetry,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -211,6 +213,22 @@ impl Client {
     /// See [`ClientError`].
     pub(crate) async fn declare_dead(&self, run: &str) -> Result<RunView, ClientError> {
         self.json(self.request(Method::POST, &path(run, "/declare-dead"))).await
+    }
+
+    /// An operator's word that the spool of an ended run may go.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn release(&self, run: &str) -> Result<RunView, ClientError> {
+        self.json(self.request(Method::POST, &path(run, "/release"))).await
+    }
+
+    /// An operator's word that the gateway's clock is right.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn trust_clock(&self) -> Result<ClockTrusted, ClientError> {
+        self.json(self.request(Method::POST, "/api/v1/clock/trust")).await
     }
 
     /// Output of a run.

@@ -3,7 +3,7 @@
 use longhaul_proto::api::RunList;
 
 use crate::{
-    args::{Cancel, DeclareDead, Hosts, Runs},
+    args::{Cancel, DeclareDead, Hosts, Release, Runs, TrustClock},
     context::{Context, Failure},
     output::{self, Out, say},
     session::{Need, Session},
@@ -49,6 +49,39 @@ pub(crate) async fn declare_dead(context: &Context, args: &DeclareDead) -> Resul
     ));
     if args.ask.json {
         Out::default().json(&run)?;
+    }
+    Ok(0)
+}
+
+/// `release`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn release(context: &Context, args: &Release) -> Result<u8, Failure> {
+    let session = Session::open(context, Need::default()).await?;
+    let done = session.client.release(&args.run).await;
+    session.close().await;
+    let run = done?;
+    let host = run.host.as_deref().unwrap_or("its host");
+    say(&format!("the spool of {} on {host} is gone; the record and the gateway's copy stay", run.run_id.short()));
+    if args.ask.json {
+        Out::default().json(&run)?;
+    }
+    Ok(0)
+}
+
+/// `trust-clock`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn trust_clock(context: &Context, args: &TrustClock) -> Result<u8, Failure> {
+    let session = Session::open(context, Need::default()).await?;
+    let done = session.client.trust_clock().await;
+    session.close().await;
+    let trusted = done?;
+    say(&format!("the gateway's clock says {}, and is trusted: what is old by it is removed again", trusted.now));
+    if args.ask.json {
+        Out::default().json(&trusted)?;
     }
     Ok(0)
 }

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use axum::{
-    Extension,
+    Extension, Json,
     extract::State,
     response::{IntoResponse, Response},
 };
 use http::header;
-use longhaul_proto::api::Hosts;
+use longhaul_proto::api::{ClockTrusted, Hosts};
 
 use super::problem::Problem;
 use crate::{
@@ -23,9 +23,13 @@ pub(super) async fn alive() -> &'static str {
 }
 
 /// `GET /readyz`: the gateway can take work.
-pub(super) async fn ready(State(face): State<Face>) -> Result<&'static str, Problem> {
+pub(super) async fn ready(State(face): State<Face>) -> Result<String, Problem> {
     match face.core.runs.ready().await {
-        Ok(()) => Ok("ready\n"),
+        Ok(()) => {
+            // It takes work all the same.
+            let paused = face.core.runs.sweep_paused().map(|why| format!("note: {why}\n"));
+            Ok(format!("ready\n{}", paused.unwrap_or_default()))
+        }
         Err(why) => Err(Problem::unavailable(why)),
     }
 }
@@ -70,6 +74,14 @@ fn text(face: &Face, hosts: &Hosts) -> String {
     out
 }
 
+/// `POST /api/v1/clock/trust`: an operator's word that the gateway's clock is right.
+pub(super) async fn trust_clock(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+) -> Result<Json<ClockTrusted>, Problem> {
+    Ok(Json(face.core.runs.trust_clock(&who)?))
+}
+
 fn runs(out: &mut String, metrics: &Metrics) {
     let n = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
     let name = "longhaul_runs_ended_total";
@@ -93,6 +105,12 @@ fn runs(out: &mut String, metrics: &Metrics) {
         ("longhaul_runs_queued", "gauge", "Runs waiting", &metrics.queued),
         ("longhaul_seats_held", "gauge", "Seats held", &metrics.seats),
         ("longhaul_agents_up", "gauge", "Agents that are up", &metrics.agents_up),
+        (
+            "longhaul_sweep_paused",
+            "gauge",
+            "1 while nothing is removed by its age, since the clock is in doubt",
+            &metrics.sweep_paused,
+        ),
         ("longhaul_hosts_draining", "gauge", "Hosts on which nothing new starts", &metrics.hosts_draining),
         ("longhaul_mirror_bytes_total", "counter", "Bytes appended to mirrors", &metrics.mirror_bytes),
         ("longhaul_mirror_refetched_total", "counter", "Mirrors fetched again", &metrics.mirror_refetched),

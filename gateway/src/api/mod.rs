@@ -31,6 +31,8 @@ pub fn router(face: Face) -> Router {
         .route("/api/v1/runs/{run}", get(runs::get))
         .route("/api/v1/runs/{run}/cancel", post(runs::cancel))
         .route("/api/v1/runs/{run}/declare-dead", post(runs::declare_dead))
+        .route("/api/v1/runs/{run}/release", post(runs::release))
+        .route("/api/v1/clock/trust", post(health::trust_clock))
         .route("/api/v1/runs/{run}/output", get(output::get))
         .route("/api/v1/runs/{run}/events", get(events::get))
         .route("/api/v1/hosts", get(hosts::list))

@@ -98,6 +98,19 @@ pub(super) async fn cancel(
     Ok(Json(face.core.runs.cancel(&who, run, body.mode).await?))
 }
 
+/// `POST /api/v1/runs/{run}/release`: an operator's word that the spool of an ended run may go.
+pub(super) async fn release(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    Path(name): Path<String>,
+) -> Result<Json<RunView>, Problem> {
+    if !who.may_operate() {
+        return Err(Problem::operators_only());
+    }
+    let run = face.core.runs.find(&who, &name).await?;
+    Ok(Json(face.core.runs.release(&who, run).await?))
+}
+
 /// `POST /api/v1/runs/{run}/declare-dead`: an operator's word that the agent never comes back.
 pub(super) async fn declare_dead(
     State(face): State<Face>,

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::{Seat, floor::pool_name, placement::Need};
 use crate::{
     ledger::{Dedupe, Earlier, LedgerError, NewRun, Record},
-    runs::{BETWEEN_LOOKS, Inner, active::Command, check, submit::new_record},
+    runs::{BETWEEN_LOOKS, Inner, active::Command, check, release, submit::new_record},
 };
 
 /// Decides about all runs of an agent that registers.
@@ -42,6 +42,10 @@ pub(super) async fn verdicts(
         match inner.ledger.get(run).await? {
             None if summary.revoked => {}
             None => {
+                if let Some(removed) = release::verdict(inner, &info.agent_id, summary, run).await? {
+                    verdicts.push(removed);
+                    continue;
+                }
                 inner.past.unknown(run);
                 import(inner, info, summary, run, ended).await?;
             }
@@ -65,7 +69,7 @@ pub(super) async fn verdicts(
             }
             Some(record) if ended && may_forget(inner, &record) => {
                 verdict.verdict = Verdict::Forget.into();
-                verdict.forget = Some(forget_request(&record));
+                verdict.forget = record.kept().map(|kept| release::request(run, kept));
             }
             Some(_) => {}
         }
@@ -81,7 +85,9 @@ pub(crate) fn may_forget(inner: &Inner, record: &Record) -> bool {
 
 fn old_enough(inner: &Inner, record: &Record) -> bool {
     let keep_ms = i64::try_from(inner.options.keep_spool.as_millis()).unwrap_or(i64::MAX);
-    record.finished_ms > 0 && record.finished_ms < inner.deps.clock.unix_ms().saturating_sub(keep_ms)
+    inner.wall.in_doubt().is_none()
+        && record.finished_ms > 0
+        && record.finished_ms < inner.deps.clock.unix_ms().saturating_sub(keep_ms)
 }
 
 /// What lets go of the spool of an attempt that died and was followed by one elsewhere.
@@ -95,17 +101,6 @@ fn earlier(record: &Record, info: &wire::AgentInfo, summary: &wire::RunSummary) 
         console_len: found.console_len,
         console_sha256: found.console_sha256.clone(),
     })
-}
-
-/// Length and digest of what is here, as proof that the spool may go.
-pub(crate) fn forget_request(record: &Record) -> wire::ForgetRequest {
-    wire::ForgetRequest {
-        run_id: record.run.to_string(),
-        log_len: record.detail.log_len.saturating_sub(record.detail.log_base),
-        log_sha256: record.detail.log_sha256.clone(),
-        console_len: record.detail.console_len.saturating_sub(record.detail.console_base),
-        console_sha256: record.detail.console_sha256.clone(),
-    }
 }
 
 fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId) -> Seat {

@@ -9,8 +9,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_proto::{api::Joined, ids::RunId, state::RunState, wire};
 
 use super::{
-    AgentRecord, Answer, CancelWish, Dedupe, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo,
-    NewRun, Record, TokenRecord, Transition, TransitionRow,
+    AgentRecord, Answer, CancelWish, Condition, Dedupe, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery,
+    Memo, NewRun, Record, Removed, TokenRecord, Transition, TransitionRow,
 };
 
 /// A ledger that forgets everything with its process.
@@ -27,6 +27,7 @@ struct State {
     agents: BTreeMap<String, AgentRecord>,
     drains: BTreeMap<String, DrainRecord>,
     memos: BTreeMap<(String, String), Memo>,
+    removed: BTreeMap<RunId, (i64, Removed)>,
 }
 
 struct Row {
@@ -35,6 +36,7 @@ struct Row {
     dedupe: Dedupe,
     history: Vec<TransitionRow>,
     spool_held: bool,
+    whole: bool,
 }
 
 impl MemoryLedger {
@@ -104,9 +106,18 @@ impl State {
             dedupe: new.dedupe,
             history: vec![first],
             spool_held: false,
+            whole: true,
         };
         self.runs.insert(run, row);
         Ok(Inserted::New)
+    }
+
+    fn remove(&mut self, run: RunId, at_ms: i64) {
+        let Some(row) = self.runs.remove(&run) else { return };
+        self.keys.retain(|_, (named, _)| *named != run);
+        if let Some(removed) = row.record.removed() {
+            self.removed.insert(run, (at_ms, removed));
+        }
     }
 
     fn transition(&mut self, step: Transition) -> Result<(), LedgerError> {
@@ -116,7 +127,9 @@ impl State {
             return Err(LedgerError::LostRace(step.run));
         }
         let ended = step.to.is_end();
-        row.spool_held = ended && step.detail.as_ref().is_some_and(|d| d.complete);
+        let agent_id = step.given_to.as_ref().map_or(&record.agent_id, |(agent_id, ..)| agent_id);
+        row.spool_held = ended && step.to != RunState::Lost && !agent_id.is_empty();
+        row.whole = step.detail.as_ref().is_some_and(|d| d.complete);
         (record.state, record.cause, record.attempt) = (step.to, step.cause, step.attempt);
         record.finished_ms = if ended { step.at_ms } else { 0 };
         if let Some((agent, host, pool)) = step.given_to {
@@ -170,10 +183,13 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    fn spool_gone(&self, run: RunId) -> Answer<'_, ()> {
+    fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()> {
         self.answer(|state| {
             if let Some(row) = state.runs.get_mut(&run) {
                 row.spool_held = false;
+                if let Some(words) = words {
+                    row.record.detail.set(Condition::Released, words);
+                }
             }
             Ok(())
         })
@@ -223,7 +239,7 @@ impl Ledger for MemoryLedger {
         self.answer(|state| Ok(state.runs.get(&run).map(|row| row.history.clone()).unwrap_or_default()))
     }
 
-    fn sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<RunId>> {
+    fn sweep(&self, before_ms: i64, limit: u32, at_ms: i64) -> Answer<'_, Vec<RunId>> {
         self.answer(|state| {
             let mut old: Vec<_> = state
                 .runs
@@ -235,10 +251,22 @@ impl Ledger for MemoryLedger {
             old.truncate(limit as usize);
             let gone: Vec<_> = old.into_iter().map(|(_, run)| run).collect();
             for run in &gone {
-                state.runs.remove(run);
+                state.remove(*run, at_ms);
             }
-            state.keys.retain(|_, (run, _)| !gone.contains(run));
             Ok(gone)
+        })
+    }
+
+    fn ended_count(&self) -> Answer<'_, u64> {
+        self.answer(|state| Ok(state.runs.values().filter(|row| row.record.finished_ms > 0).count() as u64))
+    }
+
+    fn newest_ms(&self) -> Answer<'_, i64> {
+        self.answer(|state| {
+            let created = state.runs.values().next_back().map_or(0, |row| row.record.created_ms);
+            let finished = state.runs.values().map(|row| row.record.finished_ms).max().unwrap_or_default();
+            let seen = state.agents.values().map(|agent| agent.seen_ms).max().unwrap_or_default();
+            Ok(created.max(finished).max(seen))
         })
     }
 
@@ -259,23 +287,40 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    fn remove(&self, run: RunId) -> Answer<'_, bool> {
+    fn removed(&self, run: RunId) -> Answer<'_, Option<Removed>> {
+        self.answer(|state| Ok(state.removed.get(&run).map(|(_, removed)| removed.clone())))
+    }
+
+    fn removed_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
+        self.answer(|state| {
+            state.removed.retain(|_, (at_ms, _)| *at_ms >= before_ms);
+            let mut ages: Vec<_> = state.removed.iter().map(|(run, (at_ms, _))| (*at_ms, *run)).collect();
+            ages.sort();
+            let over = ages.len().saturating_sub(most as usize);
+            for (_, run) in ages.drain(..over) {
+                state.removed.remove(&run);
+            }
+            Ok(())
+        })
+    }
+
+    fn remove(&self, run: RunId, at_ms: i64) -> Answer<'_, bool> {
         self.answer(|state| {
             let ended = state.runs.get(&run).is_some_and(|row| row.record.finished_ms > 0);
             if ended {
-                state.runs.remove(&run);
-                state.keys.retain(|_, (named, _)| *named != run);
+                state.remove(run, at_ms);
             }
             Ok(ended)
         })
     }
 
-    fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {
+    fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, whole: bool, limit: u32) -> Answer<'a, Vec<RunId>> {
         self.answer(|state| {
             let mut held: Vec<_> = state
                 .runs
                 .values()
-                .filter(|row| row.spool_held && row.record.agent_id == agent_id && row.record.finished_ms < before_ms)
+                .filter(|row| row.spool_held && row.whole == whole)
+                .filter(|row| row.record.agent_id == agent_id && row.record.finished_ms < before_ms)
                 .map(|row| (row.record.finished_ms, row.record.run))
                 .collect();
             held.sort();

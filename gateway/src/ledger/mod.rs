@@ -23,8 +23,8 @@ use futures_util::future::BoxFuture;
 use longhaul_proto::{ids::RunId, state::RunState, wire};
 
 pub use record::{
-    AgentRecord, CancelWish, Condition, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, ListQuery, Memo, NewRun,
-    Record, TokenRecord, Transition, TransitionRow,
+    AgentRecord, CancelWish, Condition, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, Kept, ListQuery, Memo,
+    NewRun, Record, Removed, TokenRecord, Told, Transition, TransitionRow,
 };
 
 /// Stands for the digest of a request that is not known any more: the key alone says that it is the same call.
@@ -93,8 +93,8 @@ pub trait Ledger: Send + Sync + 'static {
     fn want_cancel(&self, run: RunId, wish: CancelWish) -> Answer<'_, bool>;
     /// Notes that the result reached its caller.
     fn delivered(&self, run: RunId, at_ms: i64) -> Answer<'_, ()>;
-    /// Notes that the agent let go of the spool.
-    fn spool_gone(&self, run: RunId) -> Answer<'_, ()>;
+    /// Notes that the agent keeps the spool no more; `words` become the record's [`Condition::Released`].
+    fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()>;
 
     /// One run.
     fn get(&self, run: RunId) -> Answer<'_, Option<Record>>;
@@ -111,14 +111,24 @@ pub trait Ledger: Send + Sync + 'static {
     /// The steps of a run, in order.
     fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>>;
 
-    /// Removes at most `limit` runs that ended before `before_ms`; returns which.
-    fn sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<RunId>>;
+    /// Removes at most `limit` runs that ended before `before_ms`; returns which. What agents may still show of them is
+    /// remembered as of `at_ms`.
+    fn sweep(&self, before_ms: i64, limit: u32, at_ms: i64) -> Answer<'_, Vec<RunId>>;
+    /// How many runs have ended.
+    fn ended_count(&self) -> Answer<'_, u64>;
+    /// The newest time that is recorded of a run or an agent, Unix ms; 0 = none.
+    fn newest_ms(&self) -> Answer<'_, i64>;
     /// At most `limit` runs that ended (but were not lost) before `before_ms`, oldest end first.
     fn ended(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<Ended>>;
-    /// Removes a run that has ended; `false` when there is none.
-    fn remove(&self, run: RunId) -> Answer<'_, bool>;
-    /// Runs that ended before `before_ms`, whose mirror is whole and whose spool this agent still keeps.
-    fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>>;
+    /// Removes a run that has ended; `false` when there is none. Remembered as by [`Ledger::sweep`].
+    fn remove(&self, run: RunId, at_ms: i64) -> Answer<'_, bool>;
+    /// Runs that ended (but were not lost) before `before_ms` and whose spool this agent still keeps: those whose mirror
+    /// is `whole`, or those whose mirror is not.
+    fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, whole: bool, limit: u32) -> Answer<'a, Vec<RunId>>;
+    /// What is remembered of a run whose record was removed.
+    fn removed(&self, run: RunId) -> Answer<'_, Option<Removed>>;
+    /// Forgets removed runs of before `before_ms`, and all but the newest `most`.
+    fn removed_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()>;
 
     /// Remembers an agent.
     fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()>;

@@ -129,6 +129,10 @@ pub struct Detail {
     pub console_sha256: String,
     /// Whether length and digest of the mirror match what the agent told.
     pub complete: bool,
+    /// Lengths of the attempt's output as the agent recorded them; `None` before the end, and for records of versions
+    /// that kept them only where the mirror matched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
     /// From running to end, ms.
     pub duration_ms: Option<u64>,
     /// What else a person should know, said once and for all: by the agent, or at the end.
@@ -204,6 +208,76 @@ impl Detail {
     pub fn words(&self) -> String {
         let note = Some(&self.note).filter(|note| !note.is_empty());
         note.into_iter().chain(self.conditions.values()).map(String::as_str).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Lengths of an ended attempt's output, as its agent recorded them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Told {
+    /// Bytes of the log.
+    pub log_len: u64,
+    /// Bytes of the console.
+    pub console_len: u64,
+}
+
+/// What an agent recorded of an ended attempt whose spool it keeps: repeated to it, this frees the spool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    /// The agent.
+    pub agent_id: String,
+    /// The attempt.
+    pub attempt: u32,
+    /// Bytes of the log.
+    pub log_len: u64,
+    /// Their SHA-256, hex.
+    pub log_sha256: String,
+    /// Bytes of the console.
+    pub console_len: u64,
+    /// Their SHA-256, hex.
+    pub console_sha256: String,
+}
+
+/// What is remembered of a run whose record was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Removed {
+    /// What agents may still keep of it.
+    pub kept: Vec<Kept>,
+}
+
+impl Record {
+    /// What an agent recorded of the last attempt; `None` where that is not known.
+    pub fn kept(&self) -> Option<Kept> {
+        let detail = &self.detail;
+        let of_mirror = Told {
+            log_len: detail.log_len.saturating_sub(detail.log_base),
+            console_len: detail.console_len.saturating_sub(detail.console_base),
+        };
+        let told = detail.told.or_else(|| detail.complete.then_some(of_mirror))?;
+        Some(Kept {
+            agent_id: self.agent_id.clone(),
+            attempt: self.attempt,
+            log_len: told.log_len,
+            log_sha256: detail.log_sha256.clone(),
+            console_len: told.console_len,
+            console_sha256: detail.console_sha256.clone(),
+        })
+    }
+
+    /// What is to be remembered when this record is removed; `None` = nothing ever left for an agent.
+    pub fn removed(&self) -> Option<Removed> {
+        let earlier = |e: &Earlier| Kept {
+            agent_id: e.agent_id.clone(),
+            attempt: e.attempt,
+            log_len: e.log_len,
+            log_sha256: e.log_sha256.clone(),
+            console_len: e.console_len,
+            console_sha256: e.console_sha256.clone(),
+        };
+        let kept = self.detail.earlier.iter().map(earlier).chain(self.kept()).collect();
+        (self.attempt > 0).then_some(Removed { kept })
     }
 }
 

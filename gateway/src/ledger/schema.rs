@@ -72,6 +72,15 @@ CREATE INDEX memos_created ON memos(created);
 -- Hosts on which nothing new starts.
 CREATE TABLE drains(host TEXT PRIMARY KEY, by TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 ",
+    r"
+-- What is remembered of runs whose records were removed: an agent may show one again.
+CREATE TABLE removed(run TEXT PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX removed_at ON removed(at);
+-- Whether the mirror is what the agent recorded; an agent keeps a spool whether or not it is.
+ALTER TABLE runs ADD COLUMN whole INTEGER NOT NULL DEFAULT 1;
+UPDATE runs SET spool_held = 1, whole = 0
+WHERE finished > 0 AND state <> 'lost' AND agent_id <> '' AND spool_held = 0 AND json_extract(detail, '$.complete') = 0;
+",
 ];
 
 /// Brings the file to the newest format.
@@ -107,10 +116,11 @@ mod tests {
     use super::STEPS;
 
     /// Ledgers that stand at these steps are in the world. A new step gets a new line.
-    const PUBLISHED: [&str; 3] = [
+    const PUBLISHED: [&str; 4] = [
         "2257e31ffd69df8101661089c4a0a71214457787f50c883b91a32a01fdc8f690",
         "2575abb34b9c6aeea6201882b4000473b04656249d5a05ce312973cadfaa9620",
         "dda136271797a1b6f0ab576f7a3125879c01d1d44624f425f79eb6159f258ca5",
+        "8d100c25864e8306beff797b8f81fe21a065a4f6c0a96c8018fd6502966b9a0c",
     ];
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
     AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
-    Record, TokenRecord, Transition, TransitionRow, disk, schema,
+    Record, Removed, TokenRecord, Transition, TransitionRow, disk, schema,
     writer::{Done, Job, Op, Writer},
 };
 
@@ -128,7 +128,10 @@ fn mode_of(word: &str) -> CancelMode {
     }
 }
 
-fn record(row: &SqliteRow) -> Result<Record, LedgerError> {
+/// Asks for one [`record`].
+pub(super) const ONE_RECORD: &str = columns!("WHERE run = ?");
+
+pub(super) fn record(row: &SqliteRow) -> Result<Record, LedgerError> {
     let text = |at: usize| row.try_get::<&str, _>(at).map_err(storage);
     let number = |at: usize| row.try_get::<i64, _>(at).map_err(storage);
     let cancel = match row.try_get::<Option<String>, _>(11).map_err(storage)? {
@@ -194,8 +197,8 @@ impl Ledger for SqliteLedger {
         async { done.await.map(|_| ()) }.boxed()
     }
 
-    fn spool_gone(&self, run: RunId) -> Answer<'_, ()> {
-        let done = self.write(Op::SpoolGone(run));
+    fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()> {
+        let done = self.write(Op::SpoolGone(run, words));
         async { done.await.map(|_| ()) }.boxed()
     }
 
@@ -322,9 +325,33 @@ impl Ledger for SqliteLedger {
         .boxed()
     }
 
-    fn sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<RunId>> {
-        let done = self.write(Op::Sweep(before_ms, limit));
+    fn sweep(&self, before_ms: i64, limit: u32, at_ms: i64) -> Answer<'_, Vec<RunId>> {
+        let done = self.write(Op::Sweep(before_ms, limit, at_ms));
         async { if let Done::Runs(runs) = done.await? { Ok(runs) } else { Err(LedgerError::Closed) } }.boxed()
+    }
+
+    fn ended_count(&self) -> Answer<'_, u64> {
+        async move {
+            let row = sqlx::query("SELECT count(*) FROM runs WHERE finished > 0").fetch_one(&self.readers).await;
+            let count: i64 = row.and_then(|row| row.try_get(0)).map_err(storage)?;
+            Ok(u64::try_from(count).unwrap_or_default())
+        }
+        .boxed()
+    }
+
+    fn newest_ms(&self) -> Answer<'_, i64> {
+        async move {
+            // Names of runs are in the order of time, so that no scan of all rows is needed.
+            let row = sqlx::query(
+                "SELECT max(coalesce((SELECT created FROM runs ORDER BY run DESC LIMIT 1), 0), \
+                 coalesce((SELECT max(finished) FROM runs WHERE finished > 0), 0), \
+                 coalesce((SELECT max(seen) FROM agents), 0))",
+            )
+            .fetch_one(&self.readers)
+            .await;
+            row.and_then(|row| row.try_get(0)).map_err(storage)
+        }
+        .boxed()
     }
 
     fn ended(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<Ended>> {
@@ -351,18 +378,39 @@ impl Ledger for SqliteLedger {
         .boxed()
     }
 
-    fn remove(&self, run: RunId) -> Answer<'_, bool> {
-        let done = self.write(Op::Remove(run));
+    fn remove(&self, run: RunId, at_ms: i64) -> Answer<'_, bool> {
+        let done = self.write(Op::Remove(run, at_ms));
         async { Ok(done.await? == Done::Changed(true)) }.boxed()
     }
 
-    fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {
+    fn removed(&self, run: RunId) -> Answer<'_, Option<Removed>> {
+        async move {
+            let row = sqlx::query("SELECT body FROM removed WHERE run = ?")
+                .bind(run.to_string())
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(storage)?;
+            let Some(row) = row else { return Ok(None) };
+            let body: &str = row.try_get(0).map_err(storage)?;
+            serde_json::from_str(body).map(Some).map_err(|e| LedgerError::Broken(e.to_string()))
+        }
+        .boxed()
+    }
+
+    fn removed_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
+        let done = self.write(Op::RemovedSweep(before_ms, most));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, whole: bool, limit: u32) -> Answer<'a, Vec<RunId>> {
         async move {
             let rows = sqlx::query(
-                "SELECT run FROM runs WHERE spool_held = 1 AND agent_id = ? AND finished < ? ORDER BY finished LIMIT ?",
+                "SELECT run FROM runs WHERE spool_held = 1 AND agent_id = ? AND finished < ? AND whole = ? \
+                 ORDER BY finished LIMIT ?",
             )
             .bind(agent_id)
             .bind(before_ms)
+            .bind(whole)
             .bind(limit)
             .fetch_all(&self.readers)
             .await

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use longhaul_proto::{api::Joined, faults, ids::RunId};
+use longhaul_proto::{api::Joined, faults, ids::RunId, state::RunState};
 use prost::Message;
 use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    AgentRecord, CancelWish, DrainRecord, Inserted, LedgerError, Memo, NewRun, TokenRecord, Transition, UNKNOWN_BODY,
-    sqlite::{is_active, mode_word},
+    AgentRecord, CancelWish, Condition, Detail, DrainRecord, Inserted, LedgerError, Memo, NewRun, TokenRecord,
+    Transition, UNKNOWN_BODY,
+    sqlite::{ONE_RECORD, is_active, mode_word, record},
 };
 
 /// Most jobs of one transaction: a commit of so many takes milliseconds, and nobody waits longer for his own.
@@ -25,9 +26,10 @@ pub(super) enum Op {
     Step(Box<Transition>),
     WantCancel(RunId, CancelWish),
     Delivered(RunId, i64),
-    SpoolGone(RunId),
-    Sweep(i64, u32),
-    Remove(RunId),
+    SpoolGone(RunId, Option<String>),
+    Sweep(i64, u32, i64),
+    Remove(RunId, i64),
+    RemovedSweep(i64, u32),
     PutAgent(Box<AgentRecord>),
     Drain(Vec<DrainRecord>),
     Resume(Vec<String>),
@@ -149,18 +151,25 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
                 .await?;
             Ok(Ok(Done::Nothing))
         }
-        Op::SpoolGone(run) => {
-            sqlx::query("UPDATE runs SET spool_held = 0 WHERE run = ?").bind(run.to_string()).execute(db).await?;
+        Op::SpoolGone(run, words) => spool_gone(db, *run, words.as_deref()).await,
+        Op::Sweep(before_ms, limit, at_ms) => sweep(db, *before_ms, *limit, *at_ms).await,
+        Op::RemovedSweep(before_ms, most) => {
+            sqlx::query("DELETE FROM removed WHERE at < ?").bind(before_ms).execute(&mut *db).await?;
+            sqlx::query(
+                "DELETE FROM removed WHERE run IN (SELECT run FROM removed ORDER BY at DESC LIMIT -1 OFFSET ?)",
+            )
+            .bind(most)
+            .execute(db)
+            .await?;
             Ok(Ok(Done::Nothing))
         }
-        Op::Sweep(before_ms, limit) => sweep(db, *before_ms, *limit).await,
-        Op::Remove(run) => {
+        Op::Remove(run, at_ms) => {
             let run = run.to_string();
             let ended =
                 sqlx::query("SELECT 1 FROM runs WHERE run = ? AND finished > 0").bind(&run).fetch_optional(&mut *db);
             let ended = ended.await?.is_some();
             if ended {
-                remove(db, &run).await?;
+                remove(db, &run, *at_ms).await?;
             }
             Ok(Ok(Done::Changed(ended)))
         }
@@ -379,9 +388,12 @@ async fn transition(db: &mut SqliteConnection, step: &Transition) -> Came {
         Err(error) => return Ok(Err(LedgerError::Broken(error.to_string()))),
     };
     let ended = step.to.is_end();
-    let held = ended && step.detail.as_ref().is_some_and(|d| d.complete);
+    // What may come back yet ([`RunState::Lost`]) is not to be freed; of the rest the agent keeps a spool.
+    let held = ended && step.to != RunState::Lost;
+    let whole = step.detail.as_ref().is_some_and(|d| d.complete);
     let result = sqlx::query(
-        "UPDATE runs SET state = ?, cause = ?, attempt = ?, steps = steps + 1, finished = ?, spool_held = ?, \
+        "UPDATE runs SET state = ?, cause = ?, attempt = ?, steps = steps + 1, finished = ?, \
+         spool_held = (? AND coalesce(?, agent_id) <> ''), whole = ?, \
          agent_id = coalesce(?, agent_id), host = coalesce(?, host), pool = coalesce(?, pool), \
          detail = coalesce(?, detail) WHERE run = ? AND state = ? AND attempt = ?",
     )
@@ -390,6 +402,8 @@ async fn transition(db: &mut SqliteConnection, step: &Transition) -> Came {
     .bind(step.attempt)
     .bind(if ended { step.at_ms } else { 0 })
     .bind(held)
+    .bind(agent)
+    .bind(whole)
     .bind(agent)
     .bind(host)
     .bind(pool)
@@ -415,7 +429,25 @@ async fn transition(db: &mut SqliteConnection, step: &Transition) -> Came {
     Ok(Ok(Done::Nothing))
 }
 
-async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32) -> Came {
+async fn spool_gone(db: &mut SqliteConnection, run: RunId, words: Option<&str>) -> Came {
+    let run = run.to_string();
+    sqlx::query("UPDATE runs SET spool_held = 0 WHERE run = ?").bind(&run).execute(&mut *db).await?;
+    let Some(words) = words else { return Ok(Ok(Done::Nothing)) };
+    let row = sqlx::query("SELECT detail FROM runs WHERE run = ?").bind(&run).fetch_optional(&mut *db).await?;
+    let Some(row) = row else { return Ok(Ok(Done::Nothing)) };
+    let detail = serde_json::from_str(row.try_get(0)?).and_then(|mut detail: Detail| {
+        detail.set(Condition::Released, words);
+        serde_json::to_string(&detail)
+    });
+    let detail = match detail {
+        Ok(detail) => detail,
+        Err(error) => return Ok(Err(LedgerError::Broken(error.to_string()))),
+    };
+    sqlx::query("UPDATE runs SET detail = ? WHERE run = ?").bind(detail).bind(&run).execute(db).await?;
+    Ok(Ok(Done::Nothing))
+}
+
+async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32, at_ms: i64) -> Came {
     let rows = sqlx::query("SELECT run FROM runs WHERE finished > 0 AND finished < ? ORDER BY finished LIMIT ?")
         .bind(before_ms)
         .bind(limit)
@@ -424,7 +456,7 @@ async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32) -> Came {
     let mut gone = Vec::with_capacity(rows.len());
     for row in rows {
         let run: String = row.try_get(0)?;
-        remove(db, &run).await?;
+        remove(db, &run, at_ms).await?;
         match run_of(&run) {
             Ok(run) => gone.push(run),
             Err(error) => return Ok(Err(error)),
@@ -433,7 +465,17 @@ async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32) -> Came {
     Ok(Ok(Done::Runs(gone)))
 }
 
-async fn remove(db: &mut SqliteConnection, run: &str) -> Result<(), sqlx::Error> {
+async fn remove(db: &mut SqliteConnection, run: &str, at_ms: i64) -> Result<(), sqlx::Error> {
+    let row = sqlx::query(ONE_RECORD).bind(run).fetch_optional(&mut *db).await?;
+    // A record that cannot be understood goes all the same; then nothing is remembered of it.
+    if let Some(removed) = row.and_then(|row| record(&row).ok()).and_then(|record| record.removed()) {
+        sqlx::query("INSERT OR REPLACE INTO removed(run, at, body) VALUES (?, ?, ?)")
+            .bind(run)
+            .bind(at_ms)
+            .bind(serde_json::to_string(&removed).unwrap_or_default())
+            .execute(&mut *db)
+            .await?;
+    }
     for delete in [
         "DELETE FROM runs WHERE run = ?",
         "DELETE FROM submissions WHERE run = ?",

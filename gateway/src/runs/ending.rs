@@ -14,7 +14,7 @@ use super::{
     keeper::{Keeper, Left},
 };
 use crate::{
-    ledger::Condition,
+    ledger::{Condition, Told},
     metrics::count,
     mirror::{Mirror, Sealed},
 };
@@ -72,7 +72,7 @@ impl Keeper {
             let words = "the host lost the end of the output in a crash; the gateway has kept it";
             self.detail().set(Condition::Incomplete, words);
         } else if cut {
-            let words = "the output passed the gateway's limit per run; the rest is in the agent's spool";
+            let words = "the output passed the gateway's limit per run; the rest is in the agent's spool, as long as this record";
             self.detail().set(Condition::Incomplete, words);
         } else if !complete {
             let words = "the gateway's copy of the output differs from the digest that the agent recorded";
@@ -154,6 +154,7 @@ impl Keeper {
         detail.log_sha256.clone_from(&outcome.log_sha256);
         detail.console_sha256.clone_from(&outcome.console_sha256);
         detail.complete = complete;
+        detail.told = Some(Told { log_len: outcome.log_len, console_len: outcome.console_len });
     }
 
     pub(super) fn add_note(&mut self, text: &str) {

@@ -107,7 +107,11 @@ fn queue_deadline(inner: &Inner, record: &Record) -> Option<Duration> {
         0 => record.created_ms,
         at => at,
     };
-    let waited = u64::try_from(inner.deps.clock.unix_ms() - since).unwrap_or_default();
+    // A clock in doubt says nothing of what came before this start: then the wait counts from now.
+    let waited = match inner.wall.in_doubt() {
+        Some(_) => 0,
+        None => u64::try_from(inner.wall.now_ms() - since).unwrap_or_default(),
+    };
     Some(inner.deps.clock.monotonic() + Duration::from_millis(limit.saturating_sub(waited)))
 }
 
@@ -371,7 +375,7 @@ impl Keeper {
         attempt: u32,
         given_to: Option<(String, String, String)>,
     ) -> Result<(), Left> {
-        let at_ms = self.inner.deps.clock.unix_ms();
+        let at_ms = self.inner.wall.now_ms();
         if to == RunState::Queued && !faults::bug("queue_deadline_survives") {
             self.detail().queued_ms = at_ms;
             if cause == Cause::ProvenDead {

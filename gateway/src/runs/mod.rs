@@ -27,6 +27,7 @@
 //! - [`attend`] follows an attempt at its agent, [`ending`] records its end, [`again`] makes another where one is proven
 //!   dead and the owner asked for that;
 //! - [`artifact`] fetches a file that an ended run left on its host;
+//! - [`release`] has spools go from their hosts, and remembers what was removed;
 //! - [`drain`] is what operators wish of hosts;
 //! - [`view`] is what others see of it, published on a `watch` that never makes the keeper wait.
 
@@ -40,6 +41,7 @@ mod ending;
 mod error;
 mod keeper;
 pub(crate) mod past;
+pub(crate) mod release;
 pub(crate) mod submit;
 mod supervise;
 #[cfg(test)]
@@ -51,7 +53,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use longhaul_proto::{
-    api::{CancelMode, Hosts, QueueView, RunList, RunView, SubmitRequest, Submitted},
+    api::{CancelMode, ClockTrusted, Hosts, QueueView, RunList, RunView, SubmitRequest, Submitted},
+    clock::rfc3339,
     ids::{RunId, SHORT_LEN},
     state::RunState,
     wire,
@@ -65,6 +68,7 @@ use crate::{
     ledger::{Ledger, LedgerError, ListQuery, Record},
     metrics::Metrics,
     mirror::Mirrors,
+    wall::Wall,
 };
 use active::{Active, Command, Reply, Table};
 use past::Past;
@@ -145,6 +149,7 @@ pub(crate) struct Inner {
     pub(crate) fleet: Fleet,
     pub(crate) mirrors: Mirrors,
     pub(crate) past: Past,
+    pub(crate) wall: Wall,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
     pub(crate) table: Arc<Table>,
@@ -159,6 +164,7 @@ impl Runs {
         fleet: Fleet,
         mirrors: Mirrors,
         past: Past,
+        wall: Wall,
         metrics: Arc<Metrics>,
         deps: Deps,
     ) -> Self {
@@ -168,6 +174,7 @@ impl Runs {
             fleet,
             mirrors,
             past,
+            wall,
             metrics,
             deps,
             table: Arc::default(),
@@ -386,6 +393,25 @@ impl Runs {
             tracing::error!(error = &error as &dyn std::error::Error, "the ledger is not ready");
             format!("{error}: look at the disk of the data folder and the gateway's log")
         })
+    }
+
+    /// Why nothing is removed by its age now, and what to do; `None` = old records go in their time.
+    pub fn sweep_paused(&self) -> Option<String> {
+        self.0.wall.in_doubt()
+    }
+
+    /// An operator's word that the wall clock is right, however far it is from what the ledger leads one to expect.
+    ///
+    /// # Errors
+    /// [`ControlError::Forbidden`].
+    pub fn trust_clock(&self, who: &Principal) -> Result<ClockTrusted, ControlError> {
+        if who.scope != Scope::Operate {
+            return Err(ControlError::Forbidden("trusting the clock needs a token with scope `operate`".to_owned()));
+        }
+        self.0.wall.trust();
+        let now = rfc3339(self.0.deps.clock.unix_ms()).unwrap_or_default();
+        tracing::warn!(by = %who.name, now, "an operator says that the clock is right");
+        Ok(ClockTrusted { now })
     }
 
     /// The keeper of a run, else the record of its end.

@@ -101,11 +101,11 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
                 both("want_cancel", a.want_cancel(run, wish.clone()), b.want_cancel(run, wish)).await?;
             }
             9 => drop(both("delivered", a.delivered(run, now), b.delivered(run, now)).await?),
-            10 => drop(both("spool_gone", a.spool_gone(run), b.spool_gone(run)).await?),
+            10 => drop(both("spool_gone", a.spool_gone(run, None), b.spool_gone(run, None)).await?),
             _ if chance.below(3) == 0 => {
                 let before = now - i64::try_from(chance.below(600)).unwrap();
                 // Of those that ended in one moment either may go first; so all of them go.
-                both("sweep", a.sweep(before, 1_000), b.sweep(before, 1_000)).await?;
+                both("sweep", a.sweep(before, 1_000, now), b.sweep(before, 1_000, now)).await?;
             }
             _ => {}
         }
@@ -117,7 +117,12 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
         both("submission", a.submission(*run), b.submission(*run)).await?;
     }
     both("active", a.active(), b.active()).await?;
-    both("spools_held", a.spools_held("a", i64::MAX, 1_000), b.spools_held("a", i64::MAX, 1_000)).await?;
+    for whole in [true, false] {
+        let held = (a.spools_held("a", i64::MAX, whole, 1_000), b.spools_held("a", i64::MAX, whole, 1_000));
+        both("spools_held", held.0, held.1).await?;
+    }
+    both("newest_ms", a.newest_ms(), b.newest_ms()).await?;
+    both("ended_count", a.ended_count(), b.ended_count()).await?;
     for key in ["k0", "k1", "k2"] {
         both("by_key", a.by_key("ann", key), b.by_key("ann", key)).await?;
     }

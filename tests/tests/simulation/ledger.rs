@@ -11,7 +11,7 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_gateway::ledger::{
     AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
-    Record, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
+    Record, Removed, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
 };
 use longhaul_proto::{ids::RunId, state::RunState, wire};
 
@@ -92,8 +92,8 @@ impl Ledger for SimLedger {
     fn delivered(&self, run: RunId, at_ms: i64) -> Answer<'_, ()> {
         self.write(move || self.model.delivered(run, at_ms))
     }
-    fn spool_gone(&self, run: RunId) -> Answer<'_, ()> {
-        self.write(move || self.model.spool_gone(run))
+    fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()> {
+        self.write(move || self.model.spool_gone(run, words))
     }
     fn get(&self, run: RunId) -> Answer<'_, Option<Record>> {
         self.model.get(run)
@@ -116,17 +116,29 @@ impl Ledger for SimLedger {
     fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>> {
         self.model.history(run)
     }
-    fn sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<RunId>> {
-        self.write(move || self.model.sweep(before_ms, limit))
+    fn sweep(&self, before_ms: i64, limit: u32, at_ms: i64) -> Answer<'_, Vec<RunId>> {
+        self.write(move || self.model.sweep(before_ms, limit, at_ms))
+    }
+    fn ended_count(&self) -> Answer<'_, u64> {
+        self.model.ended_count()
+    }
+    fn newest_ms(&self) -> Answer<'_, i64> {
+        self.model.newest_ms()
     }
     fn ended(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<Ended>> {
         self.model.ended(before_ms, limit)
     }
-    fn remove(&self, run: RunId) -> Answer<'_, bool> {
-        self.write(move || self.model.remove(run))
+    fn remove(&self, run: RunId, at_ms: i64) -> Answer<'_, bool> {
+        self.write(move || self.model.remove(run, at_ms))
     }
-    fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {
-        self.model.spools_held(agent_id, before_ms, limit)
+    fn removed(&self, run: RunId) -> Answer<'_, Option<Removed>> {
+        self.model.removed(run)
+    }
+    fn removed_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
+        self.write(move || self.model.removed_sweep(before_ms, most))
+    }
+    fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, whole: bool, limit: u32) -> Answer<'a, Vec<RunId>> {
+        self.model.spools_held(agent_id, before_ms, whole, limit)
     }
     fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()> {
         self.write(move || self.model.put_agent(agent))

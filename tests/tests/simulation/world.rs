@@ -242,6 +242,7 @@ impl World {
             tick: ms(300),
             keep_spool: ms(2_000),
             sweep_every: ms(2_000),
+            sweep_after: ms(0),
             ..Options::default()
         };
         let deps = Deps { clock: self.sim.clock(), ids: self.sim.ids(), tasks: Tasks::new() };

@@ -1,0 +1,190 @@
+//! The end of a spool: an agent keeps the files of an ended run until its gateway says that they may go.
+//!
+//! What is here whole goes from there after `keep_spool`. Where the copy here is *not* whole (cut at a limit, damaged, or
+//! with another digest), the spool has bytes that are nowhere else: it stays for as long as the record, and goes earlier
+//! only for room on its host (`max_spool`), whole ones first, or by an operator's word. It never goes silently: the record
+//! then says what went, when and why. An agent lets a spool go only when length and digest are those of its own record;
+//! that they are repeated shows that this very run is meant.
+//!
+//! What is removed from the ledger is remembered for a while, so that an agent that was away then and shows the run again
+//! is told to let it go; it is neither found anew nor taken for the sign that the ledger is an old copy.
+
+use std::{sync::Arc, time::Duration};
+
+use longhaul_proto::{
+    api::RunView,
+    clock::rfc3339,
+    faults,
+    ids::RunId,
+    state::RunState,
+    wire::{self, run_event::Event},
+};
+use tonic::Code;
+
+use super::{ControlError, Inner, Look, Runs};
+use crate::{
+    auth::principal::{Principal, Scope},
+    fleet::link::Link,
+    ledger::{Kept, LedgerError, Record},
+};
+
+/// How long removed runs are remembered: three times as long as records are kept by default.
+pub(crate) const REMEMBER_REMOVED: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Removed runs that are remembered at most: some 400 bytes each.
+pub(crate) const REMEMBERED: u32 = 200_000;
+
+/// What became of a spool.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Freed {
+    /// It is gone.
+    Gone,
+    /// The agent keeps it, with its words; it is not asked again.
+    Refused(String),
+    /// The agent could not be asked; later.
+    Unanswered(String),
+}
+
+/// Repeats to an agent what it recorded, so that it lets the spool go.
+pub(crate) fn request(run: RunId, kept: Kept) -> wire::ForgetRequest {
+    wire::ForgetRequest {
+        run_id: run.to_string(),
+        log_len: kept.log_len,
+        log_sha256: kept.log_sha256,
+        console_len: kept.console_len,
+        console_sha256: kept.console_sha256,
+    }
+}
+
+/// Has an agent let the spool of an ended run go. `why` is for the record, such as `for room on its host (max_spool)`.
+pub(crate) async fn free(inner: &Arc<Inner>, link: &Link, record: &Record, why: &str) -> Result<Freed, LedgerError> {
+    let run = record.run;
+    let kept = match record.kept() {
+        Some(kept) => kept,
+        // A record of an older version does not say what the agent recorded; the agent does.
+        None => match lengths(link, record).await {
+            Ok(kept) => kept,
+            Err(status) if status.code() == Code::NotFound => return gone(inner, record, "was found gone").await,
+            Err(status) => return Ok(Freed::Unanswered(status.message().to_owned())),
+        },
+    };
+    let (mut client, asked) = link.control(request(run, kept));
+    match tokio::time::timeout(inner.options.call_timeout, client.forget(asked)).await {
+        Ok(Ok(reply)) if reply.get_ref().forgotten => gone(inner, record, &format!("was released {why}")).await,
+        Ok(Ok(reply)) => {
+            let problem = reply.into_inner().problem;
+            // It will be answered the same way again; the spool stays until a person looks.
+            tracing::warn!(%run, host = %record.host, problem, "the agent keeps the spool");
+            inner.ledger.spool_gone(run, Some(format!("agent {} keeps its spool: {problem}", record.host))).await?;
+            Ok(Freed::Refused(problem))
+        }
+        Ok(Err(status)) if status.code() == Code::NotFound => gone(inner, record, "was found gone").await,
+        Ok(Err(status)) => {
+            tracing::debug!(%run, %status, "asked again later");
+            Ok(Freed::Unanswered(status.message().to_owned()))
+        }
+        Err(_) => Ok(Freed::Unanswered("it does not answer".to_owned())),
+    }
+}
+
+/// Notes that a spool is gone; of bytes that were nowhere else the record says so.
+async fn gone(inner: &Arc<Inner>, record: &Record, how: &str) -> Result<Freed, LedgerError> {
+    let words = (!record.detail.complete).then(|| {
+        let at = rfc3339(inner.wall.now_ms()).unwrap_or_default();
+        format!("the spool on {} {how} at {at}{}", record.host, missing(record))
+    });
+    if let Some(words) = &words {
+        tracing::warn!(run = %record.run, words, "a spool that was the only copy is gone");
+    }
+    inner.ledger.spool_gone(record.run, words).await?;
+    Ok(Freed::Gone)
+}
+
+/// What only the spool had.
+fn missing(record: &Record) -> String {
+    let detail = &record.detail;
+    let Some(told) = detail.told else { return String::new() };
+    let here = [
+        ("log", told.log_len, detail.log_len.saturating_sub(detail.log_base)),
+        ("console", told.console_len, detail.console_len.saturating_sub(detail.console_base)),
+    ];
+    let lost = here.iter().filter(|(_, told, here)| told > here);
+    let lost = lost.map(|(what, told, here)| format!("{} bytes of its {what}", told - here)).collect::<Vec<_>>();
+    if lost.is_empty() { String::new() } else { format!(", and with it {}", lost.join(" and ")) }
+}
+
+/// What the agent recorded, from itself.
+async fn lengths(link: &Link, record: &Record) -> Result<Kept, tonic::Status> {
+    let (mut client, request) =
+        link.data(wire::FollowRequest { run_id: record.run.to_string(), ..wire::FollowRequest::default() });
+    let mut stream = client.follow(request).await?.into_inner();
+    let Some(wire::RunEvent { event: Some(Event::Snapshot(snapshot)) }) = stream.message().await? else {
+        return Err(tonic::Status::internal("the agent did not begin with a snapshot"));
+    };
+    Ok(Kept {
+        agent_id: record.agent_id.clone(),
+        attempt: record.attempt,
+        log_len: snapshot.log_len,
+        log_sha256: record.detail.log_sha256.clone(),
+        console_len: snapshot.console_len,
+        console_sha256: record.detail.console_sha256.clone(),
+    })
+}
+
+/// What an agent is told of a run that it shows and that the ledger knows no more; `None` = the ledger never knew it.
+pub(crate) async fn verdict(
+    inner: &Arc<Inner>,
+    agent_id: &str,
+    summary: &wire::RunSummary,
+    run: RunId,
+) -> Result<Option<wire::RunVerdict>, LedgerError> {
+    if faults::bug("removed_runs_forgotten") {
+        return Ok(None);
+    }
+    let Some(removed) = inner.ledger.removed(run).await? else { return Ok(None) };
+    let ended = RunState::from_wire(summary.state).is_some_and(RunState::is_end);
+    let its = |kept: &Kept| ended && kept.agent_id == agent_id && kept.attempt == summary.attempt;
+    let forget = removed.kept.into_iter().find(its).map(|kept| request(run, kept));
+    let verdict = if forget.is_some() { wire::Verdict::Forget } else { wire::Verdict::Keep };
+    Ok(Some(wire::RunVerdict {
+        run_id: summary.run_id.clone(),
+        verdict: verdict.into(),
+        forget,
+        ..wire::RunVerdict::default()
+    }))
+}
+
+impl Runs {
+    /// An operator's word that the spool of an ended run may go, whatever only it has.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub async fn release(&self, who: &Principal, run: RunId) -> Result<RunView, ControlError> {
+        if who.scope != Scope::Operate {
+            return Err(ControlError::Forbidden("releasing a spool needs a token with scope `operate`".to_owned()));
+        }
+        let wrong = |words: String| Err(ControlError::WrongState(format!("run {}: {words}", run.short())));
+        let record = match self.look(who, run).await? {
+            Look::Kept(active) => {
+                let state = active.view.borrow().state;
+                return wrong(format!("it has not ended ({state}), and its spool is in use"));
+            }
+            Look::Ended(record) if record.state == RunState::Lost => {
+                return wrong("it is lost: only its spool can tell what became of it".to_owned());
+            }
+            Look::Ended(record) => *record,
+        };
+        if record.agent_id.is_empty() {
+            return wrong("it never left for an agent, so there is no spool".to_owned());
+        }
+        let linked = self.0.fleet.linked();
+        let Some((_, link)) = linked.iter().find(|(id, _)| *id == record.agent_id) else {
+            return wrong(format!("agent {} is not connected: start it, then release again", record.host));
+        };
+        let freed = free(&self.0, link, &record, &format!("by {}", who.name)).await.map_err(ControlError::Ledger)?;
+        match freed {
+            Freed::Gone => Ok(self.get(who, run).await?),
+            Freed::Refused(problem) => wrong(format!("agent {} keeps its spool: {problem}", record.host)),
+            Freed::Unanswered(problem) => wrong(format!("agent {}: {problem}; try again", record.host)),
+        }
+    }
+}
