@@ -15,7 +15,7 @@ use crate::{
     ledger::{Ledger, LedgerError},
     metrics::Metrics,
     mirror::Mirrors,
-    runs::{Runs, past::Past},
+    runs::{Guards, Runs, past::Past},
     upkeep,
     wall::Wall,
 };
@@ -54,7 +54,7 @@ pub async fn start(
     let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, dialer, url, remembered);
     let mirrors = Mirrors::new(mirrors, options.max_output);
     let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await?);
-    let runs = Runs::new(options, ledger, fleet.clone(), mirrors, past, wall, metrics, deps.clone());
+    let runs = Runs::new(options, ledger, fleet.clone(), mirrors, Guards { past, wall }, metrics, deps.clone());
     runs.take_up().await?;
     let service = FleetService::new(guard, &runs, deps.ids.name());
     deps.tasks.spawn_until_stop(upkeep::tick(fleet));

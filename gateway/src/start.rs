@@ -29,7 +29,7 @@ use crate::{
     mcp,
     metrics::Metrics,
     mirror::Mirrors,
-    runs::{Runs, past::Past},
+    runs::{Guards, Runs, past::Past},
     upkeep,
     wall::Wall,
 };
@@ -156,9 +156,9 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     if let Some(words) = wall.doubt(0) {
         tracing::error!("{words}");
     }
-    let (fleet_of_runs, deps_of_runs) = (fleet.clone(), deps.clone());
+    let guards = Guards { past, wall };
     let runs =
-        Runs::new(options.clone(), ledger.clone(), fleet_of_runs, mirrors, past, wall, metrics.clone(), deps_of_runs);
+        Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, guards, metrics.clone(), deps.clone());
     let (incarnation, hang_up) = (deps.ids.name(), CancellationToken::new());
     let core = Core {
         options,

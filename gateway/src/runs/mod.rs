@@ -157,17 +157,23 @@ pub(crate) struct Inner {
     pub(crate) draining: tokio::sync::Mutex<()>,
 }
 
+/// What holds runs back or keeps records while the ledger or the clock may be wrong.
+pub(crate) struct Guards {
+    pub(crate) past: Past,
+    pub(crate) wall: Wall,
+}
+
 impl Runs {
     pub(crate) fn new(
         options: Arc<Options>,
         ledger: Arc<dyn Ledger>,
         fleet: Fleet,
         mirrors: Mirrors,
-        past: Past,
-        wall: Wall,
+        guards: Guards,
         metrics: Arc<Metrics>,
         deps: Deps,
     ) -> Self {
+        let Guards { past, wall } = guards;
         Self(Arc::new(Inner {
             options,
             ledger,
