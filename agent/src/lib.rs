@@ -20,6 +20,7 @@ mod identity;
 mod limits;
 mod live;
 pub mod os;
+mod pins;
 mod prepare;
 mod register;
 pub mod runs;

@@ -1,27 +1,33 @@
-//! The agent's side of the fleet: find the gateway, prove the join secret both ways, tell what is here, and beat.
+//! The agent's side of the fleet: find the gateway, see that it is ours, tell what is here, and beat.
 //! Whatever fails, it starts over at `Hello` after a short wait, for ever; runs go on meanwhile.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use http::Uri;
-use hyper_util::rt::TokioIo;
 use longhaul_proto::{
     MAX_MESSAGE,
     door::Door,
-    join::{Greeting, JoinSecret, Proof},
+    transport::{self, Channel, DialError, Dialled, Greeter, Key, Pings, hello::NotJoined},
     version,
     wire::{self, Verdict, fleet_client::FleetClient},
 };
-use tokio::net::TcpStream;
-use tonic::{Code, Request, transport::Endpoint};
+use tonic::{Code, Request};
 
-use crate::{identity::Identity, runs::Runs, service::refusal_text, spool::Wish};
+use crate::{
+    identity::Identity,
+    pins::{Known, Pins},
+    runs::Runs,
+    service::refusal_text,
+    spool::Wish,
+};
 
 /// First and longest wait between two tries.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// Limit for every single step with the gateway.
 const STEP: Duration = Duration::from_secs(5);
+/// How an idle connection is looked at.
+const PINGS: Pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
 /// Beat used when the gateway names none.
 const BEAT: Duration = Duration::from_secs(2);
 
@@ -29,7 +35,8 @@ const BEAT: Duration = Duration::from_secs(2);
 pub(crate) struct Registrar {
     /// For people.
     pub(crate) gateway: Uri,
-    pub(crate) secret: JoinSecret,
+    pub(crate) greeter: Greeter,
+    pub(crate) pins: Pins,
     pub(crate) identity: Identity,
     pub(crate) runs: Runs,
     pub(crate) dialer: Dialer,
@@ -37,39 +44,35 @@ pub(crate) struct Registrar {
 }
 
 /// Opens one connection to the gateway.
-pub(crate) type Dialer = Arc<dyn Fn() -> BoxFuture<'static, Result<Door, LinkError>> + Send + Sync>;
+pub(crate) type Dialer = Arc<dyn Fn() -> BoxFuture<'static, Result<Dialled, LinkError>> + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
-    #[error("the gateway's address has no host: write it as http://host:port")]
-    Address,
-    #[error("the gateway could not be reached")]
-    Connect(#[source] std::io::Error),
-    #[error("the gateway could not be spoken to")]
-    Channel(#[source] tonic::transport::Error),
+    #[error("no connection to the gateway")]
+    Dial(#[from] DialError),
     #[error("the gateway did not answer in time")]
     Slow,
-    #[error(transparent)]
-    NotJoined(#[from] longhaul_proto::join::NotJoined),
+    #[error(
+        "gateway and agent do not hold the same join secret: copy the gateway's file `join-secret` to this host and name it \
+         with --join-secret-file"
+    )]
+    NotJoined(#[from] NotJoined),
+    #[error("what answers at the gateway's address is refused: {0}")]
+    OtherKey(String),
+    #[error("the gateway's key could not be kept")]
+    Pin(#[source] std::io::Error),
     #[error("{0}")]
     Protocol(String),
     #[error("the gateway refused")]
     Refused(#[source] Box<tonic::Status>),
     #[error("the gateway asks to register again")]
     Again,
-    #[error("no greeting could be made")]
-    Greeting(#[source] std::io::Error),
 }
 
 impl From<tonic::Status> for LinkError {
     fn from(status: tonic::Status) -> Self {
         Self::Refused(Box::new(status))
     }
-}
-
-struct Link {
-    client: FleetClient<Door>,
-    proof: Proof,
 }
 
 impl Registrar {
@@ -98,13 +101,13 @@ impl Registrar {
 
     /// One registration, for as long as it holds.
     async fn serve(&self, wait: &mut Duration) -> LinkError {
-        let mut link = match self.connect().await {
-            Ok(link) => link,
+        let client = match self.connect().await {
+            Ok(client) => client,
             Err(error) => return error,
         };
         let agent = self.identity.info(&self.runs);
         let request = wire::RegisterRequest { agent: Some(agent), runs: self.runs.summaries() };
-        let reply = match call(&link, request, async |c: &mut FleetClient<Door>, r| c.register(r).await).await {
+        let reply = match call(&client, request, async |c: &mut FleetClient<Door>, r| c.register(r).await).await {
             Ok(reply) => reply,
             Err(error) => return error,
         };
@@ -125,7 +128,7 @@ impl Registrar {
         let mut problem = reply.problem;
         loop {
             tokio::time::sleep(beat).await;
-            match self.beat(&mut link).await {
+            match self.beat(&client).await {
                 Ok(said) if said != problem => {
                     if said.is_empty() {
                         tracing::info!("the gateway has no more objections");
@@ -140,7 +143,7 @@ impl Registrar {
         }
     }
 
-    async fn beat(&self, link: &mut Link) -> Result<String, LinkError> {
+    async fn beat(&self, client: &FleetClient<Door>) -> Result<String, LinkError> {
         let info = self.identity.info(&self.runs);
         let request = wire::HeartbeatRequest {
             agent_id: info.agent_id,
@@ -152,23 +155,52 @@ impl Registrar {
             spool_bytes: self.runs.spool_bytes(),
             spool_limit: self.max_spool,
         };
-        let reply = call(link, request, async |c: &mut FleetClient<Door>, r| c.heartbeat(r).await).await?;
+        let reply = call(client, request, async |c: &mut FleetClient<Door>, r| c.heartbeat(r).await).await?;
         if reply.known { Ok(reply.problem) } else { Err(LinkError::Again) }
     }
 
-    /// A connection of its own, used for exactly one `Hello` and what follows it: when it breaks, the proof breaks too.
-    async fn connect(&self) -> Result<Link, LinkError> {
-        let door = (self.dialer)().await?;
+    /// A connection to our gateway: its key is the one that is pinned, or it has proved the secret and is pinned now.
+    async fn connect(&self) -> Result<FleetClient<Door>, LinkError> {
+        let Dialled { door, channel, .. } = (self.dialer)().await?;
+        let known = self.pins.dialled(&channel.peer);
+        if known == Known::Other {
+            return Err(LinkError::OtherKey(self.pins.words(&channel.peer)));
+        }
         let mut client =
             FleetClient::new(door).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
-        let greeting = Greeting::new(self.secret.clone()).map_err(LinkError::Greeting)?;
-        let hello = tokio::time::timeout(STEP, client.hello(greeting.request())).await;
-        let reply = hello.map_err(|_| LinkError::Slow)??.into_inner();
+        let reply = match self.hello(&mut client, &channel, known == Known::First).await {
+            // It is ours and does not know us: its ledger is new, or a copy of an older one.
+            Err(LinkError::Refused(status)) if known == Known::Pinned && status.code() == Code::Unauthenticated => {
+                self.hello(&mut client, &channel, true).await?
+            }
+            reply => reply?,
+        };
+        if known == Known::First {
+            self.greeter.check_reply(&channel, &reply)?;
+        }
         if let Some(words) = version::objection("agent", "gateway", reply.protocol, &reply.version) {
             return Err(LinkError::Protocol(words));
         }
-        let proof = greeting.prove(&reply)?;
-        Ok(Link { client, proof })
+        self.pins.pin(channel.peer).map_err(LinkError::Pin)?;
+        Ok(client)
+    }
+
+    async fn hello(
+        &self,
+        client: &mut FleetClient<Door>,
+        channel: &Channel,
+        prove: bool,
+    ) -> Result<wire::HelloReply, LinkError> {
+        let request = self.greeter.request(channel, &self.identity.cluster(), prove);
+        let reply = tokio::time::timeout(STEP, client.hello(request)).await.map_err(|_| LinkError::Slow)?;
+        match reply {
+            Ok(reply) => Ok(reply.into_inner()),
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                Err(LinkError::Protocol(status.message().to_owned()))
+            }
+            Err(status) if prove && status.code() == Code::Unauthenticated => Err(NotJoined.into()),
+            Err(status) => Err(status.into()),
+        }
     }
 
     async fn obey(&self, verdicts: Vec<wire::RunVerdict>) {
@@ -193,44 +225,28 @@ impl Registrar {
 }
 
 /// Connections over TCP, for an agent that listens on `listen`.
-pub(crate) fn tcp(gateway: Uri, listen: SocketAddr, identity: Identity) -> Dialer {
-    Arc::new(move || Box::pin(dial_tcp(gateway.clone(), listen, identity.clone())))
+pub(crate) fn tcp(gateway: Uri, key: Key, listen: SocketAddr, identity: Identity) -> Dialer {
+    Arc::new(move || Box::pin(dial_tcp(gateway.clone(), key.clone(), listen, identity.clone())))
 }
 
-async fn dial_tcp(gateway: Uri, listen: SocketAddr, identity: Identity) -> Result<Door, LinkError> {
-    let host = gateway.host().ok_or(LinkError::Address)?.trim_matches(['[', ']']);
-    let port = gateway.port_u16().unwrap_or(80);
-    let dial = TcpStream::connect((host, port));
-    let stream = tokio::time::timeout(STEP, dial).await.map_err(|_| LinkError::Slow)?.map_err(LinkError::Connect)?;
-    stream.set_nodelay(true).map_err(LinkError::Connect)?;
+async fn dial_tcp(gateway: Uri, key: Key, listen: SocketAddr, identity: Identity) -> Result<Dialled, LinkError> {
+    let dial = transport::dial(&gateway, &key, PINGS);
+    let dialled = tokio::time::timeout(STEP, dial).await.map_err(|_| LinkError::Slow)??;
     // Not told otherwise, we are reached under the address from which we reach the gateway.
-    identity
-        .advertise(|| stream.local_addr().ok().map(|a| format!("http://{}", SocketAddr::new(a.ip(), listen.port()))));
-    let mut once = Some(TokioIo::new(stream));
-    let connector = tower::service_fn(move |_: Uri| {
-        let stream = once.take();
-        async move { stream.ok_or_else(|| std::io::Error::other("the connection to the gateway is gone")) }
-    });
-    let endpoint = Endpoint::from(gateway.clone())
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .keep_alive_while_idle(true);
-    endpoint.connect_with_connector(connector).await.map(Door::new).map_err(LinkError::Channel)
+    identity.advertise(|| dialled.local.map(|a| format!("http://{}", SocketAddr::new(a.ip(), listen.port()))));
+    Ok(dialled)
 }
 
-/// One call with the link's proof and a limit.
+/// One call with a limit.
 async fn call<T, R>(
-    link: &Link,
+    client: &FleetClient<Door>,
     message: T,
     make: impl AsyncFnOnce(&mut FleetClient<Door>, Request<T>) -> Result<tonic::Response<R>, tonic::Status>,
 ) -> Result<R, LinkError> {
-    let mut request = Request::new(message);
-    link.proof.put(&mut request);
-    let mut client = link.client.clone();
-    match tokio::time::timeout(STEP, make(&mut client, request)).await {
+    let mut client = client.clone();
+    match tokio::time::timeout(STEP, make(&mut client, Request::new(message))).await {
         Err(_) => Err(LinkError::Slow),
         Ok(Ok(reply)) => Ok(reply.into_inner()),
-        // Another process answers there now: greet it first.
         Ok(Err(status)) if status.code() == Code::Unauthenticated => Err(LinkError::Again),
         Ok(Err(status)) => Err(status.into()),
     }

@@ -4,11 +4,16 @@ use std::{io, path::Path, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use http::Uri;
-use longhaul_proto::{door::Door, join::Guard, tasks::Tasks, wire::agent_server::AgentServer};
+use longhaul_proto::{
+    door::Door,
+    tasks::Tasks,
+    transport::{DialError, Dialled, Greeter, Role},
+};
 
 use crate::{
     executor::Executor,
     identity::Identity,
+    pins::Pins,
     register::{LinkError, Registrar},
     runs::Runs,
     service::Service,
@@ -17,7 +22,7 @@ use crate::{
 };
 
 /// Opens one connection to the gateway.
-pub type Dialer = Arc<dyn Fn() -> BoxFuture<'static, io::Result<Door>> + Send + Sync>;
+pub type Dialer = Arc<dyn Fn() -> BoxFuture<'static, io::Result<Dialled>> + Send + Sync>;
 
 /// An agent in a simulation.
 pub struct SimAgent {
@@ -41,15 +46,16 @@ pub fn start(options: &Options, executor: Arc<dyn Executor>, dialer: Dialer, dep
     let preparer = start::preparer(options, Path::new("/nowhere/longhaul"));
     let root = SpoolRoot::open(folder.join("runs"))?;
     let runs = Runs::open(root, preparer, executor, options.min_free, deps.clock, tasks.clone())?;
-    let guard = Guard::new(options.secret.clone())?;
-    let service = Service::new(identity.clone(), guard, runs.clone(), tasks.clone());
-    let dialer = Arc::new(move || -> BoxFuture<'static, Result<Door, LinkError>> {
+    let greeter = Greeter { role: Role::Agent, secret: options.secret.clone() };
+    let pins = Pins::open(&folder, true)?;
+    let service = Service::new(identity.clone(), greeter.clone(), pins.clone(), runs.clone(), tasks.clone());
+    let dialer = Arc::new(move || -> BoxFuture<'static, Result<Dialled, LinkError>> {
         let dialled = dialer();
-        Box::pin(async move { dialled.await.map_err(LinkError::Connect) })
+        Box::pin(async move { dialled.await.map_err(|e| DialError::Connect(e).into()) })
     });
     let gateway = Uri::from_static("http://gateway:1");
-    let (secret, max_spool) = (options.secret.clone(), options.max_spool);
-    let registrar = Registrar { gateway, secret, identity, runs: runs.clone(), dialer, max_spool };
+    let max_spool = options.max_spool;
+    let registrar = Registrar { gateway, greeter, pins, identity, runs: runs.clone(), dialer, max_spool };
     tasks.spawn_until_stop(registrar.run());
-    Ok(SimAgent { door: Door::new(AgentServer::new(service)), runs, tasks })
+    Ok(SimAgent { door: Door::new(start::guarded(service)), runs, tasks })
 }

@@ -15,12 +15,12 @@ use longhaul_proto::{
     clock::Clock,
     durable,
     ids::Ids,
-    join::{Guard, JoinSecret},
+    join::JoinSecret,
     tasks::Tasks,
+    transport::{self, Greeter, Guarded, Key, KeyError, Role, dial::WINDOWS, hello},
     wire::agent_server::AgentServer,
 };
 use tokio::net::TcpListener;
-use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
 
 use crate::{
     engine::{Choice, Engine},
@@ -28,6 +28,7 @@ use crate::{
     identity::{Identity, Label},
     limits::MinFree,
     os::FileLock,
+    pins::Pins,
     prepare::Preparer,
     register::{self, Registrar},
     runs::Runs,
@@ -150,9 +151,9 @@ pub enum StartError {
     /// The listener.
     #[error("the listener has no address")]
     Listener(#[source] io::Error),
-    /// Randomness.
-    #[error("the system has no randomness")]
-    Random(#[source] io::Error),
+    /// Its key.
+    #[error("this agent has no key to show")]
+    Key(#[source] KeyError),
 }
 
 /// A running agent.
@@ -197,6 +198,8 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
         _ => format!("http://{addr}"),
     };
     let identity = Identity::open(&folder, options.label, advertise, &deps.ids).map_err(data_error)?;
+    let key = Key::ensure(&folder.join("key")).map_err(StartError::Key)?;
+    let pins = Pins::open(&folder, options.gateway.is_some()).map_err(data_error)?;
     let root = SpoolRoot::open(folder.join("runs")).map_err(data_error)?;
     let runs = Runs::open(root, preparer, Arc::new(Local::new(program)), options.min_free, deps.clock, tasks.clone())
         .map_err(data_error)?;
@@ -206,12 +209,13 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     }
 
     tasks.spawn_until_stop(runs.clone().measure());
-    let guard = Guard::new(options.secret.clone()).map_err(StartError::Random)?;
-    serve(listener, Service::new(identity.clone(), guard, runs.clone(), tasks.clone()), &tasks);
+    let greeter = Greeter { role: Role::Agent, secret: options.secret };
+    let service = Service::new(identity.clone(), greeter.clone(), pins.clone(), runs.clone(), tasks.clone());
+    serve(listener, key.clone(), service, &tasks);
     if let Some(gateway) = options.gateway {
-        let dialer = register::tcp(gateway.clone(), addr, identity.clone());
-        let (secret, max_spool) = (options.secret, options.max_spool);
-        let registrar = Registrar { gateway, secret, identity: identity.clone(), runs, dialer, max_spool };
+        let dialer = register::tcp(gateway.clone(), key, addr, identity.clone());
+        let max_spool = options.max_spool;
+        let registrar = Registrar { gateway, greeter, pins, identity: identity.clone(), runs, dialer, max_spool };
         tasks.spawn_until_stop(registrar.run());
     }
     Ok(Agent { addr, agent_id: identity.agent_id().to_owned(), problem, tasks, _lock: lock })
@@ -238,21 +242,21 @@ pub(crate) fn preparer(options: &Options, program: &Path) -> Preparer {
     }
 }
 
-fn serve(listener: TcpListener, service: Service, tasks: &Tasks) {
-    let service =
-        AgentServer::new(service).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
+/// The service as it may be called from outside.
+pub(crate) fn guarded(service: Service) -> Guarded<AgentServer<Service>> {
+    let all = AgentServer::new(service).max_encoding_message_size(MAX_MESSAGE);
+    let hello = all.clone().max_decoding_message_size(hello::LIMIT);
+    Guarded::new(Role::Agent, hello, all.max_decoding_message_size(MAX_MESSAGE))
+}
+
+fn serve(listener: TcpListener, key: Key, service: Service, tasks: &Tasks) {
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20)
-        .add_service(service);
-    let incoming = TcpListenerStream::new(listener).map(|stream| {
-        stream.inspect(|stream| {
-            // Without it every small message waits for the one before: 48 ms against 2.
-            let _ = stream.set_nodelay(true);
-        })
-    });
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1)
+        .add_service(guarded(service));
+    let incoming = transport::accept::incoming(listener, key, tasks);
     let stop = tasks.stopping();
     tasks.spawn(async move {
         if let Err(error) = router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await {

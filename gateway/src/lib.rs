@@ -33,7 +33,7 @@ use std::sync::Arc;
 use longhaul_proto::{clock::Clock, ids::Ids, tasks::Tasks};
 
 pub use options::Options;
-pub use start::{Gateway, StartError, start, start_with};
+pub use start::{GATEWAY_KEY, Gateway, StartError, start, start_with};
 
 /// What is passed in, so that tests can replay it.
 #[derive(Clone, Debug)]

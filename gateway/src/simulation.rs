@@ -4,14 +4,15 @@ use std::{path::Path, sync::Arc};
 
 use longhaul_proto::{
     door::Door,
-    join::{Guard, JoinSecret},
-    wire::fleet_server::FleetServer,
+    join::JoinSecret,
+    transport::{Greeter, Role},
 };
 
 pub use crate::fleet::link::{Dialer, LinkError, Spent};
 use crate::{
     Deps, Options,
-    fleet::{Fleet, FleetService, Remembered},
+    fleet::{Dialing, Fleet, FleetService, Remembered},
+    http,
     ledger::{Ledger, LedgerError},
     metrics::Metrics,
     mirror::Mirrors,
@@ -34,10 +35,6 @@ pub struct SimGateway {
 ///
 /// # Errors
 /// When the ledger cannot be read.
-///
-/// # Panics
-/// When there is no randomness.
-#[allow(clippy::expect_used)] // called by tests
 pub async fn start(
     options: Options,
     ledger: Arc<dyn Ledger>,
@@ -49,15 +46,16 @@ pub async fn start(
     let (options, metrics) = (Arc::new(options), Arc::new(Metrics::default()));
     let remembered = Remembered { agents: ledger.agents().await?, drains: ledger.drains().await? };
     let past = Past::of(&*ledger, options.restored).await?;
-    let guard = Guard::new(secret.clone()).expect("randomness");
     let url = "http://gateway:1".to_owned();
-    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, dialer, url, remembered);
+    let greeter = Greeter { role: Role::Gateway, secret };
+    let dialing = Dialing { greeter, cluster_id: ledger.cluster_id().to_owned(), dialer };
+    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), dialing, url, remembered);
     let mirrors = Mirrors::new(mirrors, options.max_output);
     let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await?);
     let runs = Runs::new(options, ledger, fleet.clone(), mirrors, Guards { past, wall }, metrics, deps.clone());
     runs.take_up().await?;
-    let service = FleetService::new(guard, &runs, deps.ids.name());
+    let service = FleetService::new(&runs, deps.ids.name());
     deps.tasks.spawn_until_stop(upkeep::tick(fleet));
     deps.tasks.spawn_until_stop(upkeep::sweep(runs.0.clone()));
-    Ok(SimGateway { door: Door::new(FleetServer::new(service)), runs, deps })
+    Ok(SimGateway { door: Door::new(http::guarded(service)), runs, deps })
 }

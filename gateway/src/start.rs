@@ -13,8 +13,9 @@ use std::{
 use axum::Router;
 use longhaul_proto::{
     durable,
-    join::{Guard, JoinSecret, SecretTooShort},
+    join::{JoinSecret, SecretTooShort},
     tasks::Tasks,
+    transport::{Greeter, Key, KeyError, Role},
 };
 use rmcp::ServerHandler;
 use rustix::fs::{FlockOperation, flock};
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Core, Deps, Options, auth,
-    fleet::{Fleet, FleetService, Remembered, link},
+    fleet::{Dialing, Fleet, FleetService, Remembered, link},
     http,
     ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
     mcp,
@@ -36,6 +37,9 @@ use crate::{
 
 /// Agents that were not seen for so long are not remembered at a start.
 const REMEMBER_AGENTS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Name of the file with the key that agents know this gateway by, in the data folder.
+pub const GATEWAY_KEY: &str = "gateway-key";
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,9 +72,9 @@ pub enum StartError {
     /// The configured join secret is none.
     #[error(transparent)]
     Secret(#[from] SecretTooShort),
-    /// No randomness.
-    #[error("the kernel gives no randomness")]
-    Random(#[source] io::Error),
+    /// The key that agents know this gateway by.
+    #[error("this gateway has no key to show")]
+    Key(#[source] KeyError),
     /// The listener has no address.
     #[error("the listening socket cannot be used")]
     Listener(#[source] io::Error),
@@ -140,7 +144,8 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
         None => auth::credentials::join_secret(&options.data).map_err(StartError::Credentials)?,
     };
     let task_key = auth::handles::TaskKey::ensure(&options.data).map_err(StartError::Credentials)?;
-    let guard = Guard::new(secret.clone()).map_err(StartError::Random)?;
+    // Not in the ledger's folder: a ledger that is lost is made again from the agents, who know the gateway by this.
+    let key = Key::ensure(&options.data.join(GATEWAY_KEY)).map_err(StartError::Key)?;
 
     let remember_ms = i64::try_from(REMEMBER_AGENTS.as_millis()).unwrap_or(i64::MAX);
     let since_ms = deps.clock.unix_ms().saturating_sub(remember_ms);
@@ -148,8 +153,12 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     agents.retain(|agent| agent.seen_ms >= since_ms);
     let remembered = Remembered { agents, drains: ledger.drains().await.map_err(StartError::Ledger)? };
     let metrics = Arc::new(Metrics::default());
-    let dialer = link::tcp(options.silent_after);
-    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), secret, dialer, url.clone(), remembered);
+    let dialing = Dialing {
+        greeter: Greeter { role: Role::Gateway, secret },
+        cluster_id: ledger.cluster_id().to_owned(),
+        dialer: link::tcp(key.clone(), options.silent_after),
+    };
+    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), dialing, url.clone(), remembered);
     let past = Past::of(&*ledger, options.restored).await.map_err(StartError::Ledger)?;
     let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
     let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await.map_err(StartError::Ledger)?);
@@ -175,14 +184,14 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     http::mode(&core).map_err(|e| StartError::Open(e.to_string()))?;
 
     let taken_up = runs.take_up().await.map_err(StartError::Ledger)?;
-    let service = FleetService::new(guard, &runs, core.incarnation.clone());
+    let service = FleetService::new(&runs, core.incarnation.clone());
     let tasks = core.deps.tasks.clone();
     tasks.spawn_until_stop(upkeep::tick(fleet.clone()));
     tasks.spawn_until_stop(upkeep::sweep(runs.0.clone()));
     let face = http::Face::new(core.clone());
     let mcp = make_mcp(&face);
     tasks.spawn(async move {
-        if let Err(error) = http::serve(face, listener, service, mcp).await {
+        if let Err(error) = http::serve(face, listener, key, service, mcp).await {
             tracing::error!(error = &error as &dyn std::error::Error, "the port is not served any more");
         }
     });

@@ -9,7 +9,8 @@
 //! - [`state`]: a run's states and causes, and the one table that says what each end means to whom;
 //! - [`durable`]: every write that must survive a crash;
 //! - [`faults`]: named stop points and deliberate bugs for tests, absent from the shipped program;
-//! - [`join`]: gateway and agent prove a shared secret to each other;
+//! - [`transport`]: connections between gateway and agents, with TLS and a key on each side; [`join`]: the secret that
+//!   both prove on first contact;
 //! - [`telemetry`]: tracing to stderr and, when asked, to an OTLP endpoint;
 //! - [`version`]: which versions of the protocol work together.
 
@@ -24,6 +25,7 @@ pub mod latest;
 pub mod state;
 pub mod tasks;
 pub mod telemetry;
+pub mod transport;
 pub mod version;
 
 /// Messages and services generated from the `.proto` files, where the prose is.
@@ -33,7 +35,7 @@ pub mod wire {
 }
 
 /// Version of the gateway-agent protocol; both sides say theirs in `Hello`. See [`version`] for when it is raised.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Largest chunk of output in one message, bytes.
 pub const CHUNK: usize = 64 * 1024;

@@ -1,6 +1,9 @@
 //! Which versions of the protocol work together: those one apart, so that gateway and agents are upgraded one after
 //! another, in any order, with runs under way.
 //!
+//! One step is not "one apart": from 1 to 2, where TLS came. A peer of protocol 1 speaks in the clear, and to answer it
+//! at all would be to let everybody choose the weaker one; so it is told to upgrade ([`without_tls`]) and nothing else.
+//!
 //! Both sides say their [`PROTOCOL`] in `Hello`, and both refuse a peer that is further away, with the words of
 //! [`objection`]. Between peers one apart the newer one adapts: it sends nothing that the older would misread. What the
 //! older does not know of a message (fields, kinds of events, values of enums) it skips, or takes as the plainest value
@@ -9,6 +12,18 @@
 //! code that speaks to the number before it stays for one version.
 
 use crate::PROTOCOL;
+
+/// The oldest protocol that anything is answered to: the first with TLS.
+pub const OLDEST: u32 = 2;
+
+/// What a call without TLS is told, which is how peers of protocol 1 come.
+pub fn without_tls(me: &str, peer: &str) -> String {
+    format!(
+        "this {me} speaks protocol {PROTOCOL} (longhaul {}), over TLS alone, and the call came without, as those of \
+         protocol 1 (longhaul 0.1.0) do: upgrade the {peer}; runs under way go on meanwhile",
+        env!("CARGO_PKG_VERSION")
+    )
+}
 
 /// Why `me` ("gateway" or "agent") cannot work with `peer` of this protocol and program version; `None` = they can.
 /// A peer that says no protocol is none of ours.
@@ -20,7 +35,8 @@ fn words((me, mine): (&str, u32), (peer, theirs): (&str, u32), version: &str) ->
     if theirs == 0 {
         return Some(format!("the {peer} does not say which protocol it speaks: install longhaul on both sides"));
     }
-    if theirs.abs_diff(mine) <= 1 {
+    let too_old = theirs.min(mine) < OLDEST && theirs != mine;
+    if theirs.abs_diff(mine) <= 1 && !too_old {
         return None;
     }
     let own = env!("CARGO_PKG_VERSION");
@@ -28,9 +44,11 @@ fn words((me, mine): (&str, u32), (peer, theirs): (&str, u32), version: &str) ->
     let version: String = version.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
     let version = if version.is_empty() { "unknown" } else { &version };
     let older = if theirs < mine { peer } else { me };
+    let rule =
+        if too_old { "1 and later ones do not work together" } else { "they work together when at most one apart" };
     Some(format!(
-        "the {peer} speaks protocol {theirs} (longhaul {version}), this {me} {mine} (longhaul {own}), and they work together when at \
-         most one apart: upgrade the {older}; runs under way go on meanwhile"
+        "the {peer} speaks protocol {theirs} (longhaul {version}), this {me} {mine} (longhaul {own}), and {rule}: \
+         upgrade the {older}; runs under way go on meanwhile"
     ))
 }
 
@@ -42,10 +60,12 @@ mod tests {
     fn one_apart_works_and_further_names_the_one_to_upgrade() {
         // Mine, theirs, who is to be upgraded.
         let cases = [
-            (1, 1, None),
-            (1, 2, None),
+            (2, 2, None),
+            (2, 3, None),
+            // TLS came between them.
+            (1, 2, Some("gateway")),
+            (2, 1, Some("agent")),
             (1, 3, Some("gateway")),
-            (2, 1, None),
             (3, 1, Some("agent")),
             (3, 2, None),
             (3, 4, None),
@@ -65,6 +85,7 @@ mod tests {
             }
         }
         assert!(words(("gateway", 1), ("agent", 0), "").unwrap().contains("does not say"));
+        assert!(without_tls("gateway", "agent").contains("upgrade the agent"));
         let long = words(("gateway", 1), ("agent", 9), &format!("1.0\n{}", "x".repeat(500))).unwrap();
         assert!(long.len() < 300 && !long.contains('\n'), "{long}");
     }

@@ -29,6 +29,7 @@ pub mod picture;
 pub mod processes;
 pub mod relay;
 pub mod sse;
+pub mod trust;
 pub mod wait;
 
 /// A lab for the program that cargo built beside the test.

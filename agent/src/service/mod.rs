@@ -1,5 +1,5 @@
-//! The agent's service. Its only client is the gateway, which has proved the join secret (every call but `Hello`
-//! carries that proof); nobody else gets past the guard.
+//! The agent's service. Its only client is the gateway whose key is pinned: that is seen at `Hello`, and the connection
+//! is the proof from then on. No other call reaches this code without ([`longhaul_proto::transport::guard`]).
 
 mod artifact;
 mod events;
@@ -12,20 +12,26 @@ use std::pin::Pin;
 use futures_util::Stream;
 use longhaul_proto::{
     ids::RunId,
-    join::Guard,
     tasks::Tasks,
+    transport::{Greeter, Session},
     version,
     wire::{self, agent_server::Agent},
 };
 use tonic::{Request, Response, Status};
 
-use crate::{identity::Identity, runs::Runs, spool::Wish};
+use crate::{
+    identity::Identity,
+    pins::{Known, Pins},
+    runs::Runs,
+    spool::Wish,
+};
 
 /// What the service needs. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Service {
     identity: Identity,
-    guard: Guard,
+    greeter: Greeter,
+    pins: Pins,
     runs: Runs,
     tasks: Tasks,
 }
@@ -35,13 +41,8 @@ type Parts = Pin<Box<dyn Stream<Item = Result<wire::ArtifactPart, Status>> + Sen
 
 impl Service {
     /// A service for these runs.
-    pub(crate) fn new(identity: Identity, guard: Guard, runs: Runs, tasks: Tasks) -> Self {
-        Self { identity, guard, runs, tasks }
-    }
-
-    fn guarded<T>(&self, request: Request<T>) -> Result<T, Status> {
-        self.guard.check(request.metadata())?;
-        Ok(request.into_inner())
+    pub(crate) fn new(identity: Identity, greeter: Greeter, pins: Pins, runs: Runs, tasks: Tasks) -> Self {
+        Self { identity, greeter, pins, runs, tasks }
     }
 }
 
@@ -56,11 +57,28 @@ impl Agent for Service {
         if let Some(words) = version::objection("agent", "gateway", hello.protocol, &hello.version) {
             return Err(Status::failed_precondition(words));
         }
-        Ok(Response::new(self.guard.hello(hello, self.identity.agent_id())))
+        let session = Session::of(request.extensions()).ok_or_else(|| Status::internal("a call without a session"))?;
+        let channel = session.channel();
+        let known = self.pins.calls(&channel.peer);
+        if known == Known::Other {
+            let key = channel.peer.short();
+            tracing::warn!(%key, "a call was refused: its key is not that of this agent's gateway");
+            return Err(Status::permission_denied(format!("the key {key} is not that of this agent's gateway")));
+        }
+        let proved = !hello.channel_proof.is_empty();
+        if known == Known::First || proved {
+            self.greeter.check_request(channel, hello).map_err(|e| Status::unauthenticated(e.to_string()))?;
+        }
+        self.identity.check_cluster(&hello.cluster_id).map_err(Status::failed_precondition)?;
+        if known == Known::First {
+            self.pins.pin(channel.peer).map_err(|e| Status::internal(format!("the key could not be kept: {e}")))?;
+        }
+        session.greet();
+        let (cluster, id) = (self.identity.cluster(), self.identity.agent_id());
+        Ok(Response::new(self.greeter.reply(channel, &cluster, id, proved)))
     }
 
-    async fn describe(&self, request: Request<wire::DescribeRequest>) -> Result<Response<wire::DescribeReply>, Status> {
-        self.guarded(request)?;
+    async fn describe(&self, _: Request<wire::DescribeRequest>) -> Result<Response<wire::DescribeReply>, Status> {
         self.runs.ready().await;
         Ok(Response::new(wire::DescribeReply {
             agent: Some(self.identity.info(&self.runs)),
@@ -69,7 +87,7 @@ impl Agent for Service {
     }
 
     async fn inspect(&self, request: Request<wire::InspectRequest>) -> Result<Response<wire::InspectReply>, Status> {
-        let request = self.guarded(request)?;
+        let request = request.into_inner();
         let places = self.runs.preparer().places.clone();
         let reply = longhaul_proto::tasks::blocking(move || places.inspect(&request)).await;
         reply.map(Response::new).map_err(|e| Status::internal(e.to_string()))
@@ -78,7 +96,7 @@ impl Agent for Service {
     type RunStream = Events;
 
     async fn run(&self, request: Request<wire::RunRequest>) -> Result<Response<Events>, Status> {
-        let request = self.guarded(request)?;
+        let request = request.into_inner();
         let Some(submission) = request.submission.filter(|_| request.attempt > 0) else {
             return Err(Status::invalid_argument("a run needs its request and an attempt from 1"));
         };
@@ -91,7 +109,7 @@ impl Agent for Service {
     type FollowStream = Events;
 
     async fn follow(&self, request: Request<wire::FollowRequest>) -> Result<Response<Events>, Status> {
-        let request = self.guarded(request)?;
+        let request = request.into_inner();
         let run = run_id(&request.run_id)?;
         let handle = self.runs.get(run).ok_or_else(|| Status::not_found("this agent has no such run"))?;
         let handle = events::settled(handle).await?;
@@ -100,14 +118,14 @@ impl Agent for Service {
     }
 
     async fn cancel(&self, request: Request<wire::CancelRequest>) -> Result<Response<wire::CancelReply>, Status> {
-        let request = self.guarded(request)?;
+        let request = request.into_inner();
         let run = run_id(&request.run_id)?;
         let reply = self.runs.cancel(run, Wish::from_wire(request.mode), request.by).await;
         reply.map(Response::new).map_err(|e| refusal::io(&e))
     }
 
     async fn revoke(&self, request: Request<wire::RevokeRequest>) -> Result<Response<wire::RevokeReply>, Status> {
-        let request = self.guarded(request)?;
+        let request = request.into_inner();
         if request.attempt == 0 {
             return Err(Status::invalid_argument("attempts count from 1"));
         }
@@ -116,7 +134,7 @@ impl Agent for Service {
     }
 
     async fn forget(&self, request: Request<wire::ForgetRequest>) -> Result<Response<wire::ForgetReply>, Status> {
-        let request = self.guarded(request)?;
+        let request = request.into_inner();
         let run = run_id(&request.run_id)?;
         let problem = match self.runs.forget(run, request).await {
             Ok(()) => String::new(),
@@ -128,7 +146,7 @@ impl Agent for Service {
     type ArtifactStream = Parts;
 
     async fn artifact(&self, request: Request<wire::ArtifactRequest>) -> Result<Response<Parts>, Status> {
-        let request = self.guarded(request)?;
+        let request = request.into_inner();
         let run = run_id(&request.run_id)?;
         let gone = || Status::not_found("this agent does not keep that run any more");
         let handle = events::settled(self.runs.get(run).ok_or_else(gone)?).await?;

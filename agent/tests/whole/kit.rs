@@ -5,6 +5,7 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -13,18 +14,34 @@ use longhaul_agent::{
     spool::{Spool, SpoolRoot},
 };
 use longhaul_proto::{
+    door::Door,
     ids::{Ids, RunId},
-    join::{Greeting, JoinSecret, Proof},
+    join::JoinSecret,
     state::{Cause, RunState},
+    transport::{self, Greeter, Key, Pings, Role},
     wire::{self, agent_client::AgentClient, run_event::Event},
 };
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tonic::{Request, Status, Streaming, transport::Channel};
+use tonic::{Code, Status, Streaming};
 
 use crate::PATIENCE;
 
 pub(crate) const SECRET: &str = "the tests' join secret";
+
+/// The key that agents of these tests know their gateway by.
+pub(crate) fn gateway_key() -> Key {
+    static KEY: OnceLock<Key> = OnceLock::new();
+    KEY.get_or_init(|| Key::generate().unwrap()).clone()
+}
+
+/// How idle connections are looked at.
+pub(crate) const PINGS: Pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
+
+/// The gateway's half of the greeting.
+pub(crate) fn greeter() -> Greeter {
+    Greeter { role: Role::Gateway, secret: JoinSecret::new(SECRET).unwrap() }
+}
 
 /// Runs an async test.
 pub(crate) fn block_on(test: impl Future<Output = ()>) {
@@ -102,12 +119,17 @@ impl Place {
 
     /// Likewise, that registers at a gateway.
     pub(crate) async fn agent_for(&self, gateway: Option<std::net::SocketAddr>) -> (Agent, Gateway) {
+        let agent = self.agent_alone(gateway).await;
+        let gateway = Gateway::connect(&format!("http://{}", agent.addr)).await;
+        (agent, gateway)
+    }
+
+    /// Likewise, that nobody has called yet.
+    pub(crate) async fn agent_alone(&self, gateway: Option<std::net::SocketAddr>) -> Agent {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut options = self.options();
         options.gateway = gateway.map(|addr| format!("http://{addr}").parse().unwrap());
-        let agent = longhaul_agent::start(options, listener, Deps::system()).await.unwrap();
-        let gateway = Gateway::connect(&format!("http://{}", agent.addr)).await;
-        (agent, gateway)
+        longhaul_agent::start(options, listener, Deps::system()).await.unwrap()
     }
 
     /// An agent as a process of its own, in a process group of its own, that can be killed.
@@ -162,28 +184,37 @@ pub(crate) fn kill(child: &mut Child) {
 /// The gateway's half of the conversation.
 #[derive(Clone)]
 pub(crate) struct Gateway {
-    client: AgentClient<Channel>,
-    proof: Proof,
+    client: AgentClient<Door>,
 }
 
 impl Gateway {
     pub(crate) async fn connect(url: &str) -> Self {
-        let mut client = AgentClient::connect(url.to_owned()).await.unwrap();
-        let greeting = Greeting::new(JoinSecret::new(SECRET).unwrap()).unwrap();
-        let reply = client.hello(greeting.request()).await.unwrap().into_inner();
-        let proof = greeting.prove(&reply).unwrap();
-        Self { client, proof }
+        let patience = tokio::time::timeout(PATIENCE, async {
+            loop {
+                // An agent that is told its gateway takes calls once it has found it.
+                match Self::try_connect(url, &gateway_key()).await {
+                    Err(status) if status.code() == Code::PermissionDenied => {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                    connected => return connected.unwrap(),
+                }
+            }
+        });
+        patience.await.expect("the agent takes its gateway's calls")
     }
 
-    fn ask<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        self.proof.put(&mut request);
-        request
+    /// With any key.
+    pub(crate) async fn try_connect(url: &str, key: &Key) -> Result<Self, Status> {
+        let dialled = transport::dial(&url.parse().unwrap(), key, PINGS).await.unwrap();
+        let mut client = AgentClient::new(dialled.door);
+        let reply = client.hello(greeter().request(&dialled.channel, "", true)).await?;
+        greeter().check_reply(&dialled.channel, reply.get_ref()).unwrap();
+        Ok(Self { client })
     }
 
     pub(crate) async fn run(&self, submission: wire::Submission, attempt: u32) -> Result<Followed, Status> {
         let request = wire::RunRequest { submission: Some(submission), attempt, cluster_id: "lab".into() };
-        self.client.clone().run(self.ask(request)).await.map(|r| Followed::new(r.into_inner()))
+        self.client.clone().run(request).await.map(|r| Followed::new(r.into_inner()))
     }
 
     pub(crate) async fn follow(&self, run: &str, log: u64, console: u64) -> Result<Followed, Status> {
@@ -193,7 +224,7 @@ impl Gateway {
             console_offset: console,
             with_submission: true,
         };
-        self.client.clone().follow(self.ask(request)).await.map(|r| Followed::new(r.into_inner()))
+        self.client.clone().follow(request).await.map(|r| Followed::new(r.into_inner()))
     }
 
     pub(crate) async fn cancel(&self, run: &str, mode: wire::CancelMode) -> wire::CancelReply {
@@ -203,7 +234,7 @@ impl Gateway {
     /// With any number for the way.
     pub(crate) async fn cancel_as(&self, run: &str, mode: i32) -> wire::CancelReply {
         let request = wire::CancelRequest { run_id: run.to_owned(), mode, by: "ada".into() };
-        self.client.clone().cancel(self.ask(request)).await.unwrap().into_inner()
+        self.client.clone().cancel(request).await.unwrap().into_inner()
     }
 
     pub(crate) async fn revoke(&self, run: &str, attempt: u32) -> bool {
@@ -212,25 +243,20 @@ impl Gateway {
 
     pub(crate) async fn try_revoke(&self, run: &str, attempt: u32) -> Result<bool, Status> {
         let request = wire::RevokeRequest { run_id: run.to_owned(), attempt };
-        Ok(self.client.clone().revoke(self.ask(request)).await?.into_inner().revoked)
+        Ok(self.client.clone().revoke(request).await?.into_inner().revoked)
     }
 
     pub(crate) async fn forget(&self, request: wire::ForgetRequest) -> wire::ForgetReply {
-        self.client.clone().forget(self.ask(request)).await.unwrap().into_inner()
+        self.client.clone().forget(request).await.unwrap().into_inner()
     }
 
     pub(crate) async fn describe(&self) -> wire::DescribeReply {
-        self.client.clone().describe(self.ask(wire::DescribeRequest {})).await.unwrap().into_inner()
+        self.client.clone().describe(wire::DescribeRequest {}).await.unwrap().into_inner()
     }
 
     pub(crate) async fn inspect(&self, path: &str) -> wire::InspectReply {
         let request = wire::InspectRequest { path: path.to_owned(), working_dir: String::new() };
-        self.client.clone().inspect(self.ask(request)).await.unwrap().into_inner()
-    }
-
-    /// Without a proof.
-    pub(crate) async fn uninvited(&self) -> Status {
-        self.client.clone().describe(wire::DescribeRequest {}).await.unwrap_err()
+        self.client.clone().inspect(request).await.unwrap().into_inner()
     }
 
     /// Runs to the end.

@@ -10,8 +10,10 @@ use std::{
 
 use longhaul_proto::{
     PROTOCOL,
-    join::{Guard, JoinSecret},
+    join::JoinSecret,
     state::RunState,
+    tasks::Tasks,
+    transport::{self, Greeter, Guarded, Key, Role, Session},
     wire::{
         self,
         agent_client::AgentClient,
@@ -24,7 +26,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     Test,
-    kit::{Gateway, Place, SECRET, block_on, text, until},
+    kit::{Gateway, PINGS, Place, SECRET, block_on, gateway_key, greeter, text, until},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -37,7 +39,8 @@ pub(crate) const TESTS: &[Test] = &[
 
 #[derive(Clone)]
 struct Fake {
-    guard: Guard,
+    greeter: Greeter,
+    key: Key,
     registered: Arc<Mutex<Vec<wire::RegisterRequest>>>,
     beats: Arc<AtomicU32>,
     known: Arc<AtomicBool>,
@@ -48,8 +51,13 @@ struct Fake {
 
 impl Fake {
     fn new(secret: &str) -> Self {
+        Self::with(secret, gateway_key())
+    }
+
+    fn with(secret: &str, key: Key) -> Self {
         Self {
-            guard: Guard::new(JoinSecret::new(secret).unwrap()).unwrap(),
+            greeter: Greeter { role: Role::Gateway, secret: JoinSecret::new(secret).unwrap() },
+            key,
             registered: Arc::default(),
             beats: Arc::default(),
             known: Arc::new(AtomicBool::new(true)),
@@ -64,11 +72,15 @@ impl Fake {
         let listener = TcpListener::bind(addr).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let router = tonic::transport::Server::builder().add_service(FleetServer::new(self.clone()));
-        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-        let stopped = stop.clone();
-        longhaul_proto::tasks::Tasks::new()
-            .spawn(async move { stopped.run_until_cancelled(router.serve_with_incoming(incoming)).await });
+        let service = FleetServer::new(self.clone());
+        let service = Guarded::new(Role::Gateway, service.clone(), service);
+        let router = tonic::transport::Server::builder().add_service(service);
+        let (tasks, stopped) = (Tasks::new(), stop.clone());
+        let incoming = transport::accept::incoming(listener, self.key.clone(), &tasks);
+        tasks.clone().spawn(async move {
+            stopped.run_until_cancelled(router.serve_with_incoming(incoming)).await;
+            tasks.shutdown(crate::PATIENCE).await
+        });
         (addr, stop)
     }
 
@@ -81,12 +93,14 @@ impl Fake {
 impl Fleet for Fake {
     async fn hello(&self, request: Request<wire::HelloRequest>) -> Result<Response<wire::HelloReply>, Status> {
         self.hellos.fetch_add(1, Ordering::SeqCst);
-        let reply = self.guard.hello(request.get_ref(), "gateway");
+        let session = Session::of(request.extensions()).unwrap();
+        session.greet();
+        let proved = !request.get_ref().channel_proof.is_empty();
+        let reply = self.greeter.reply(session.channel(), "lab", "gateway", proved);
         Ok(Response::new(wire::HelloReply { protocol: self.protocol.load(Ordering::SeqCst), ..reply }))
     }
 
     async fn register(&self, request: Request<wire::RegisterRequest>) -> Result<Response<wire::RegisterReply>, Status> {
-        self.guard.check(request.metadata())?;
         self.registered.lock().unwrap().push(request.into_inner());
         self.known.store(true, Ordering::SeqCst);
         Ok(Response::new(wire::RegisterReply {
@@ -98,11 +112,7 @@ impl Fleet for Fake {
         }))
     }
 
-    async fn heartbeat(
-        &self,
-        request: Request<wire::HeartbeatRequest>,
-    ) -> Result<Response<wire::HeartbeatReply>, Status> {
-        self.guard.check(request.metadata())?;
+    async fn heartbeat(&self, _: Request<wire::HeartbeatRequest>) -> Result<Response<wire::HeartbeatReply>, Status> {
         self.beats.fetch_add(1, Ordering::SeqCst);
         Ok(Response::new(wire::HeartbeatReply { known: self.known.load(Ordering::SeqCst), problem: String::new() }))
     }
@@ -211,12 +221,29 @@ fn verdicts() {
 fn stranger() {
     block_on(async {
         let place = Place::new();
-        let fake = Fake::new("another secret altogether");
+        let fake = Fake::with("another secret altogether", Key::generate().unwrap());
         let (addr, _stop) = fake.serve("127.0.0.1:0").await;
-        let (agent, gateway) = place.agent_for(Some(addr)).await;
-        gateway.complete(text("display 1\n")).await;
+        let agent = place.agent_alone(Some(addr)).await;
+        until("it comes again", || fake.hellos.load(Ordering::SeqCst) > 1).await;
         assert_eq!(fake.registrations(), 0);
         agent.shutdown(crate::PATIENCE).await;
+        assert!(!place.data().join("agent/gateway-keys").exists(), "and nothing is pinned");
+        // The control: with the secret the same one is its gateway.
+        let right = Fake::with(SECRET, fake.key.clone());
+        let (addr, _stop) = right.serve("127.0.0.1:0").await;
+        let agent = place.agent_alone(Some(addr)).await;
+        until("it registers", || right.registrations() > 0).await;
+        // From now on the key counts, and the secret alone does not.
+        let other = Fake::new(SECRET);
+        let (addr, _stop) = other.serve("127.0.0.1:0").await;
+        agent.shutdown(crate::PATIENCE).await;
+        let agent = place.agent_alone(Some(addr)).await;
+        let url = format!("http://{}", agent.addr);
+        let refused = Gateway::try_connect(&url, &gateway_key()).await.err().unwrap();
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+        assert!(Gateway::try_connect(&url, &right.key).await.is_ok(), "the control: its gateway is taken");
+        agent.shutdown(crate::PATIENCE).await;
+        assert_eq!((other.registrations(), other.hellos.load(Ordering::SeqCst)), (0, 0), "not even greeted");
     });
 }
 
@@ -226,7 +253,7 @@ fn versions() {
         let fake = Fake::new(SECRET);
         fake.protocol.store(PROTOCOL + 2, Ordering::SeqCst);
         let (addr, _stop) = fake.serve("127.0.0.1:0").await;
-        let (agent, gateway) = place.agent_for(Some(addr)).await;
+        let agent = place.agent_alone(Some(addr)).await;
         until("it comes again", || fake.hellos.load(Ordering::SeqCst) > 1).await;
         assert_eq!(fake.registrations(), 0, "too far away: it tells nothing of itself");
         // Its gateway is upgraded, or it is: they are one apart.
@@ -234,15 +261,19 @@ fn versions() {
         until("it registers", || fake.registrations() == 1).await;
 
         // The other way: who dials an agent is told likewise.
-        let client = AgentClient::connect(format!("http://{}", agent.addr)).await.unwrap();
-        for (protocol, words) in [(PROTOCOL + 2, "upgrade the agent"), (0, "does not say which protocol")] {
-            let hello = wire::HelloRequest { nonce: vec![7; 32], protocol, version: "9.0".into() };
+        let address = format!("http://{}", agent.addr).parse().unwrap();
+        let dialled = transport::dial(&address, &gateway_key(), PINGS).await.unwrap();
+        let client = AgentClient::new(dialled.door);
+        let right = greeter().request(&dialled.channel, "lab", false);
+        let cases =
+            [(PROTOCOL + 2, "upgrade the agent"), (1, "upgrade the gateway"), (0, "does not say which protocol")];
+        for (protocol, words) in cases {
+            let hello = wire::HelloRequest { protocol, version: "9.0".into(), ..right.clone() };
             let refused = client.clone().hello(hello).await.unwrap_err();
             assert!(refused.message().contains(words), "{protocol}: {refused:?}");
         }
-        let hello = wire::HelloRequest { nonce: vec![7; 32], protocol: PROTOCOL + 1, version: "9.0".into() };
+        let hello = wire::HelloRequest { protocol: PROTOCOL + 1, version: "9.0".into(), ..right };
         assert!(client.clone().hello(hello).await.is_ok());
-        drop(gateway);
         agent.shutdown(crate::PATIENCE).await;
     });
 }

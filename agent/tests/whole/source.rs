@@ -1,10 +1,15 @@
 //! Bad and hostile input: a clear word, and nothing left running.
 
-use longhaul_proto::state::{Cause, RunState};
+use longhaul_proto::{
+    state::{Cause, RunState},
+    transport::{self, Key},
+    wire::{self, agent_client::AgentClient},
+};
+use tonic::Code;
 
 use crate::{
     Test,
-    kit::{Place, block_on, path, text},
+    kit::{Gateway, PINGS, Place, block_on, gateway_key, greeter, path, text},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -13,7 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("changed_bytes_are_not_run", changed),
     ("a_runs_environment_holds_no_secret", environment),
     ("a_full_spool_takes_no_run", full),
-    ("nobody_gets_in_without_the_secret", uninvited),
+    ("only_the_gateways_key_opens_an_agent", uninvited),
 ];
 
 fn bad_sources() {
@@ -119,7 +124,41 @@ fn full() {
 fn uninvited() {
     block_on(async {
         let place = Place::new();
-        let (_agent, gateway) = place.agent().await;
-        assert_eq!(gateway.uninvited().await.code(), tonic::Code::Unauthenticated);
+        let (agent, gateway) = place.agent().await;
+        let url = format!("http://{}", agent.addr);
+        // Somebody else who holds the secret, now that the gateway is known; the control is the gateway's own key.
+        let other = Key::generate().unwrap();
+        let refused = Gateway::try_connect(&url, &other).await.err().expect("a refusal");
+        assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
+        assert!(Gateway::try_connect(&url, &gateway_key()).await.is_ok());
+        // Nothing but Hello before Hello, and nothing at all without TLS.
+        let dialled = transport::dial(&url.parse().unwrap(), &gateway_key(), PINGS).await.unwrap();
+        let early = AgentClient::new(dialled.door).describe(wire::DescribeRequest {}).await.unwrap_err();
+        assert_eq!(early.code(), Code::Unauthenticated, "{early:?}");
+        let mut plain = AgentClient::connect(url.clone()).await.unwrap();
+        for refused in [
+            plain.hello(wire::HelloRequest::default()).await.unwrap_err(),
+            plain.describe(wire::DescribeRequest {}).await.unwrap_err(),
+        ] {
+            assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+            assert!(refused.message().contains("upgrade the gateway"), "{refused:?}");
+        }
+        // Hello is short.
+        let dialled = transport::dial(&url.parse().unwrap(), &gateway_key(), PINGS).await.unwrap();
+        let long = wire::HelloRequest { version: "x".repeat(5000), ..greeter().request(&dialled.channel, "", true) };
+        let refused = AgentClient::new(dialled.door).hello(long).await.unwrap_err();
+        assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
+        drop(gateway);
+        // An agent that has no gateway yet takes none without the secret.
+        let place = Place::new();
+        let agent = place.agent_alone(None).await;
+        let dialled = transport::dial(&format!("http://{}", agent.addr).parse().unwrap(), &other, PINGS).await.unwrap();
+        let mut client = AgentClient::new(dialled.door);
+        let mut hello = greeter().request(&dialled.channel, "", true);
+        hello.channel_proof[0] ^= 1;
+        assert_eq!(client.hello(hello).await.unwrap_err().code(), Code::Unauthenticated);
+        let unproved = greeter().request(&dialled.channel, "", false);
+        assert_eq!(client.hello(unproved).await.unwrap_err().code(), Code::Unauthenticated);
+        assert!(client.hello(greeter().request(&dialled.channel, "", true)).await.is_ok(), "the control");
     });
 }

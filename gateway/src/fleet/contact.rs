@@ -2,17 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Fleet, link::Link};
+use longhaul_proto::transport::Fingerprint;
+
+use super::{
+    Fleet,
+    link::{Link, LinkError, Who},
+};
 
 /// An agent that was not heard for so long is not dialled any more; its next heartbeat starts the dialling again.
 const GIVE_UP_DIALLING: Duration = Duration::from_secs(60);
 
 /// Keeps the links of one incarnation of an agent, until another takes its place.
-pub(super) async fn keep(fleet: Fleet, agent_id: String, incarnation: String, address: String) {
+pub(super) async fn keep(fleet: Fleet, agent_id: String, incarnation: String, address: String, key: Fingerprint) {
     let (first, longest) = fleet.0.options.backoff;
     let mut pause = first;
     loop {
-        match dial(&fleet, &agent_id, &incarnation, &address).await {
+        match dial(&fleet, &agent_id, &incarnation, &address, key).await {
             Ok(link) => {
                 let link = Arc::new(link);
                 if !publish(&fleet, &agent_id, &incarnation, Some(link.clone()), None) {
@@ -40,10 +45,17 @@ pub(super) async fn keep(fleet: Fleet, agent_id: String, incarnation: String, ad
     }
 }
 
-async fn dial(fleet: &Fleet, agent_id: &str, incarnation: &str, address: &str) -> Result<Link, String> {
+async fn dial(
+    fleet: &Fleet,
+    agent_id: &str,
+    incarnation: &str,
+    address: &str,
+    key: Fingerprint,
+) -> Result<Link, String> {
     let shared = &fleet.0;
-    let link = Link::dial(&shared.dialer, address, &shared.secret, shared.options.dial_timeout);
-    let link = link.await.map_err(|e| e.to_string())?;
+    let who = Who { key, greeter: shared.greeter.clone(), cluster_id: shared.cluster_id.clone() };
+    let link = Link::dial(&shared.dialer, address, &who, shared.options.dial_timeout);
+    let link = link.await.map_err(|e| words(&e))?;
     if link.described.agent_id != agent_id {
         let other = &link.described.name;
         return Err(format!(
@@ -55,6 +67,18 @@ async fn dial(fleet: &Fleet, agent_id: &str, incarnation: &str, address: &str) -
         return Err("it is restarting".to_owned());
     }
     Ok(link)
+}
+
+/// An error with what caused it, in one line.
+fn words(error: &LinkError) -> String {
+    let mut line = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
 }
 
 /// Tells everybody about the link; `false` when another incarnation has taken this one's place.

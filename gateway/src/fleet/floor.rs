@@ -11,6 +11,7 @@ use longhaul_proto::{
     clock::rfc3339,
     ids::RunId,
     latest::Latest,
+    transport::Session,
     wire,
 };
 use tokio::{
@@ -60,6 +61,8 @@ pub(super) struct Agent {
     /// Fires at each heartbeat.
     pub(super) beat: Arc<Notify>,
     pub(super) contact: Option<AbortHandle>,
+    /// The connection over which it registered last.
+    pub(super) session: Option<Session>,
 }
 
 /// A seat as it is counted.
@@ -111,6 +114,7 @@ impl Floor {
             spool: (0, 0),
             beat: Arc::default(),
             contact: None,
+            session: None,
         })
     }
 

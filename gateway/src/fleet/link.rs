@@ -1,35 +1,25 @@
-//! One connection to an agent, on which it has proved the join secret.
+//! The connections to an agent.
 //!
-//! The proof belongs to a connection and not to an address: `Hello` is answered on the very TCP stream that later calls
-//! use, and a stream that broke is never replaced behind our back. So a process that takes over an agent's port gets
-//! no code, and a call that fails with [`never_sent`] did not leave this machine.
+//! Each is one TLS connection whose other end holds the agent's key, which is seen before a word is said; one that broke
+//! is never replaced behind our back. So a process that takes over an agent's port gets no code, and a call that fails
+//! with [`never_sent`] did not leave this machine.
 //!
 //! An agent has two: short calls must not wait behind a run's output.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use hyper_util::rt::TokioIo;
 use longhaul_proto::{
     MAX_MESSAGE,
     door::Door,
-    join::{Greeting, JoinSecret, NotJoined, Proof},
+    faults,
+    transport::{self, DialError, Dialled, Ends, Fingerprint, Greeter, Key, Pings},
     version,
     wire::{self, agent_client::AgentClient},
 };
-use tokio::net::TcpStream;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::{Request, Status, transport::Endpoint};
+use tonic::{Code, Request};
 
-/// Flow control windows of HTTP/2, bytes: a stream may be a megabyte ahead, a connection four.
-pub(super) const STREAM_WINDOW: u32 = 1 << 20;
-pub(super) const CONNECTION_WINDOW: u32 = 4 << 20;
+pub use transport::{Spent, never_sent};
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -38,13 +28,13 @@ pub enum LinkError {
     #[error("its advertised address {0} is not http://host:port: set --advertise on the agent")]
     Address(String),
     /// The connection failed.
-    #[error("its advertised address {address} cannot be dialled ({source}): check --advertise, --listen and firewalls")]
+    #[error("its advertised address {address} cannot be dialled: check --advertise, --listen and firewalls")]
     Dial {
         /// Where.
         address: String,
-        /// What the system said.
+        /// What came of it.
         #[source]
-        source: io::Error,
+        source: DialError,
     },
     /// It took too long.
     #[error("its advertised address {0} does not answer: check --advertise, --listen and firewalls")]
@@ -57,21 +47,9 @@ pub enum LinkError {
         /// What was wrong.
         reason: String,
     },
-    /// It does not hold the join secret.
-    #[error("at {address}, {source}: give gateway and agent the same join secret")]
-    Secret {
-        /// Where.
-        address: String,
-        /// What was wrong.
-        #[source]
-        source: NotJoined,
-    },
     /// It is too old or too new.
     #[error("{0}")]
     Protocol(String),
-    /// The kernel has no randomness.
-    #[error("no randomness")]
-    Random(#[source] io::Error),
 }
 
 /// The links to one agent.
@@ -88,20 +66,29 @@ pub struct Link {
 #[derive(Debug)]
 struct Half {
     client: AgentClient<Door>,
-    proof: Proof,
-    closed: CancellationToken,
+    ends: Ends,
+}
+
+/// Who shall answer, and who asks.
+#[derive(Clone, Debug)]
+pub struct Who {
+    /// The agent's key.
+    pub key: Fingerprint,
+    /// Our greeting.
+    pub greeter: Greeter,
+    /// Our ledger.
+    pub cluster_id: String,
 }
 
 impl Link {
-    /// Dials an agent twice and proves the secret on both connections, within `limit`.
+    /// Dials an agent twice and greets it on both connections, within `limit`.
     ///
     /// # Errors
     /// See [`LinkError`]; the texts are for the agent's owner.
-    pub async fn dial(dialer: &Dialer, address: &str, secret: &JoinSecret, limit: Duration) -> Result<Self, LinkError> {
+    pub async fn dial(dialer: &Dialer, address: &str, who: &Who, limit: Duration) -> Result<Self, LinkError> {
         let both = async {
-            let (control, data) =
-                tokio::try_join!(Half::dial(dialer, address, secret), Half::dial(dialer, address, secret))?;
-            let described = control.client.clone().describe(control.with(wire::DescribeRequest {})).await;
+            let (control, data) = tokio::try_join!(Half::dial(dialer, address, who), Half::dial(dialer, address, who))?;
+            let described = control.client.clone().describe(wire::DescribeRequest {}).await;
             let described = described.map_err(|s| stranger(address, s.message()))?.into_inner();
             let described = described.agent.ok_or_else(|| stranger(address, "it does not say who it is"))?;
             Ok(Self { control, data, described })
@@ -113,145 +100,81 @@ impl Link {
     pub async fn broken(&self) {
         tokio::select! {
             biased;
-            () = self.control.closed.cancelled() => {}
-            () = self.data.closed.cancelled() => {}
+            () = self.control.ends.closed.cancelled() => {}
+            () = self.data.ends.closed.cancelled() => {}
         }
     }
 
     /// Whether one of the two connections is gone.
     pub fn is_broken(&self) -> bool {
-        self.control.closed.is_cancelled() || self.data.closed.is_cancelled()
+        self.control.ends.closed.is_cancelled() || self.data.ends.closed.is_cancelled()
+    }
+
+    /// Ends both connections, with all that goes on in them.
+    pub fn cut(&self) {
+        self.control.ends.cut.cancel();
+        self.data.ends.cut.cancel();
     }
 
     /// The client and a request for a short call.
     pub fn control<T>(&self, message: T) -> (AgentClient<Door>, Request<T>) {
-        (self.control.client.clone(), self.control.with(message))
+        (self.control.client.clone(), Request::new(message))
     }
 
     /// The client and a request for a run or its output.
     pub fn data<T>(&self, message: T) -> (AgentClient<Door>, Request<T>) {
-        (self.data.client.clone(), self.data.with(message))
+        (self.data.client.clone(), Request::new(message))
     }
 }
 
 impl Half {
-    fn with<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        self.proof.put(&mut request);
-        request
-    }
-
-    async fn dial(dialer: &Dialer, address: &str, secret: &JoinSecret) -> Result<Self, LinkError> {
-        let (door, closed) = dialer(address.to_owned()).await?;
+    async fn dial(dialer: &Dialer, address: &str, who: &Who) -> Result<Self, LinkError> {
+        let Dialled { door, channel, ends, .. } = dialer(address.to_owned()).await?;
+        // The deliberate bug: who answers there is not asked for its key.
+        if channel.peer != who.key && !faults::bug("any_agent_key") {
+            let shown = channel.peer.short();
+            return Err(stranger(
+                address,
+                &format!("it shows the key {shown}, and the agent's is {}", who.key.short()),
+            ));
+        }
         let mut client =
             AgentClient::new(door).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
-        let greeting = Greeting::new(secret.clone()).map_err(LinkError::Random)?;
-        let reply = client.hello(greeting.request()).await.map_err(|s| stranger(address, s.message()))?;
+        // It has pinned our key before it registered.
+        let hello = client.hello(who.greeter.request(&channel, &who.cluster_id, false)).await;
+        let reply = hello.map_err(|status| match status.code() {
+            Code::FailedPrecondition => LinkError::Protocol(status.message().to_owned()),
+            _ => stranger(address, status.message()),
+        })?;
         let (protocol, version) = (reply.get_ref().protocol, &reply.get_ref().version);
         if let Some(words) = version::objection("gateway", "agent", protocol, version) {
             return Err(LinkError::Protocol(words));
         }
-        let proof = greeting
-            .prove(reply.get_ref())
-            .map_err(|source| LinkError::Secret { address: address.to_owned(), source })?;
-        Ok(Self { client, proof, closed })
+        Ok(Self { client, ends })
     }
 }
 
-/// Opens one connection; the token is cancelled when it is gone.
-pub type Dialer = Arc<dyn Fn(String) -> BoxFuture<'static, Result<(Door, CancellationToken), LinkError>> + Send + Sync>;
+/// Opens one connection.
+pub type Dialer = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Dialled, LinkError>> + Send + Sync>;
 
 /// Connections over TCP.
-pub(crate) fn tcp(silent_after: Duration) -> Dialer {
-    Arc::new(move |address| Box::pin(dial_tcp(address, silent_after)))
+pub(crate) fn tcp(key: Key, silent_after: Duration) -> Dialer {
+    Arc::new(move |address| Box::pin(dial_tcp(address, key.clone(), silent_after)))
 }
 
-async fn dial_tcp(address: String, silent_after: Duration) -> Result<(Door, CancellationToken), LinkError> {
-    let address = address.as_str();
-    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| LinkError::Address(address.to_owned()))?;
-    let (host, port) = match (endpoint.uri().host(), endpoint.uri().port_u16()) {
-        (Some(host), Some(port)) if endpoint.uri().scheme_str() == Some("http") => {
-            (host.trim_matches(['[', ']']).to_owned(), port)
-        }
-        _ => return Err(LinkError::Address(address.to_owned())),
-    };
-    let failed = |source| LinkError::Dial { address: address.to_owned(), source };
-    let stream = TcpStream::connect((host.as_str(), port)).await.map_err(failed)?;
-    stream.set_nodelay(true).map_err(failed)?;
-    let closed = CancellationToken::new();
-    let io = Watched { io: TokioIo::new(stream), _closed: closed.clone().drop_guard() };
-    let once = Arc::new(Mutex::new(Some(io)));
-    let connector = tower::service_fn(move |_: http::Uri| {
-        let io = once.lock().unwrap_or_else(PoisonError::into_inner).take();
-        async move { io.ok_or(Spent) }
-    });
-    let channel = endpoint
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keep_alive_interval(silent_after)
-        .keep_alive_timeout(silent_after * 2)
-        .keep_alive_while_idle(true)
-        .connect_with_connector(connector)
-        .await
-        .map_err(|e| failed(io::Error::other(e)))?;
-    Ok((Door::new(channel), closed))
+async fn dial_tcp(address: String, key: Key, silent_after: Duration) -> Result<Dialled, LinkError> {
+    let uri: http::Uri = address.parse().map_err(|_| LinkError::Address(address.clone()))?;
+    if uri.port_u16().is_none() {
+        return Err(LinkError::Address(address));
+    }
+    let pings = Pings { every: silent_after, patience: silent_after * 2 };
+    match transport::dial(&uri, &key, pings).await {
+        Ok(dialled) => Ok(dialled),
+        Err(DialError::Address(_)) => Err(LinkError::Address(address)),
+        Err(source) => Err(LinkError::Dial { address, source }),
+    }
 }
 
 fn stranger(address: &str, reason: &str) -> LinkError {
     LinkError::Stranger { address: address.to_owned(), reason: reason.to_owned() }
-}
-
-/// The one stream of this link is used up: a call that fails so did not leave.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection to the agent broke")]
-pub struct Spent;
-
-/// Whether this error is proof that the call never left this machine: the connection was gone before it was made.
-pub fn never_sent(status: &Status) -> bool {
-    let mut error: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(status);
-    while let Some(e) = error {
-        if e.is::<Spent>() {
-            return true;
-        }
-        error = e.source();
-    }
-    false
-}
-
-/// A stream that tells when it is let go of.
-struct Watched {
-    io: TokioIo<TcpStream>,
-    _closed: DropGuard,
-}
-
-impl hyper::rt::Read for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: hyper::rt::ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buffer)
-    }
-}
-
-impl hyper::rt::Write for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, data)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, data)
-    }
 }

@@ -5,7 +5,7 @@
 //! - [`floor`] is the state (agents, seats, the queue) behind one lock that is never held across an await;
 //! - [`placement`] and [`queue`] decide, as pure functions, who goes where and why somebody waits;
 //! - [`drain`] keeps new runs from hosts that people want empty;
-//! - [`link`] is one proven connection.
+//! - [`link`] is the connections to one agent.
 //!
 //! A [`Seat`] is held by value: whoever drops it frees it, and the next run is placed at once. After a restart the
 //! seats of unfinished runs are taken before any agent is heard, so that a pool is never over-used across it.
@@ -27,8 +27,8 @@ use std::{
 use longhaul_proto::{
     api::{ContactView, HostView, PoolView, RunView},
     ids::RunId,
-    join::JoinSecret,
     latest::Follow,
+    transport::Greeter,
     wire,
 };
 use tokio::sync::{oneshot, watch};
@@ -52,7 +52,8 @@ pub(crate) struct Shared {
     pub(crate) options: Arc<Options>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
-    pub(crate) secret: JoinSecret,
+    pub(crate) greeter: Greeter,
+    pub(crate) cluster_id: String,
     pub(crate) dialer: Dialer,
     /// What agents are told to dial; part of the advice to start one.
     url: String,
@@ -102,6 +103,13 @@ pub(crate) struct Inspected {
     pub(crate) reply: wire::InspectReply,
 }
 
+/// What agents are dialled with.
+pub(crate) struct Dialing {
+    pub(crate) greeter: Greeter,
+    pub(crate) cluster_id: String,
+    pub(crate) dialer: Dialer,
+}
+
 /// What the ledger knows of hosts.
 pub(crate) struct Remembered {
     pub(crate) agents: Vec<AgentRecord>,
@@ -113,14 +121,14 @@ impl Fleet {
         options: Arc<Options>,
         metrics: Arc<Metrics>,
         deps: Deps,
-        secret: JoinSecret,
-        dialer: Dialer,
+        dialing: Dialing,
         url: String,
         remembered: Remembered,
     ) -> Self {
         let now = deps.clock.monotonic();
         let floor = Mutex::new(Floor::new(now, options.pools.clone(), remembered.agents, remembered.drains));
-        Self(Arc::new(Shared { options, metrics, deps, secret, dialer, url, floor }))
+        let Dialing { greeter, cluster_id, dialer } = dialing;
+        Self(Arc::new(Shared { options, metrics, deps, greeter, cluster_id, dialer, url, floor }))
     }
 
     pub(crate) fn floor(&self) -> MutexGuard<'_, Floor> {

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use longhaul_proto::{join::Guard, version, wire};
+use longhaul_proto::{
+    transport::{Fingerprint, Session},
+    version, wire,
+};
 use tonic::{Request, Response, Status};
 
 use super::{contact, reconcile};
@@ -11,10 +14,10 @@ use crate::{
     runs::{Inner, Runs},
 };
 
-/// Answers agents; every call but `hello` needs the proof of the join secret.
+/// Answers agents. No call but `hello` reaches this code before `hello` was answered on its connection
+/// ([`longhaul_proto::transport::guard`]).
 #[derive(Clone)]
 pub struct FleetService {
-    guard: Guard,
     inner: Arc<Inner>,
     incarnation: String,
     /// The last agent of a protocol too far away, as it was told in the log: such an agent comes again for ever.
@@ -22,13 +25,12 @@ pub struct FleetService {
 }
 
 impl FleetService {
-    pub(crate) fn new(guard: Guard, runs: &Runs, incarnation: String) -> Self {
-        Self { guard, inner: runs.0.clone(), incarnation, apart: Arc::default() }
+    pub(crate) fn new(runs: &Runs, incarnation: String) -> Self {
+        Self { inner: runs.0.clone(), incarnation, apart: Arc::default() }
     }
 
-    /// An agent that is too old or too new leaves after `Hello`; its owner reads why, and so shall the gateway's.
-    fn note_apart(&self, hello: &wire::HelloRequest) {
-        let Some(words) = version::objection("gateway", "agent", hello.protocol, &hello.version) else { return };
+    /// An agent that cannot join comes again and again; its owner reads why, and so shall the gateway's, once.
+    fn note(&self, words: String) {
         let mut said = self.apart.lock().unwrap_or_else(PoisonError::into_inner);
         if *said != words {
             tracing::warn!(problem = words, "an agent cannot join");
@@ -75,12 +77,27 @@ impl FleetService {
 #[tonic::async_trait]
 impl wire::fleet_server::Fleet for FleetService {
     async fn hello(&self, request: Request<wire::HelloRequest>) -> Result<Response<wire::HelloReply>, Status> {
-        self.note_apart(request.get_ref());
-        Ok(Response::new(self.guard.hello(request.get_ref(), &self.incarnation)))
+        let (session, hello) = (session(&request)?, request.get_ref());
+        if let Some(words) = version::objection("gateway", "agent", hello.protocol, &hello.version) {
+            self.note(words.clone());
+            return Err(Status::failed_precondition(words));
+        }
+        let (channel, fleet) = (session.channel(), &self.inner.fleet.0);
+        let proved = !hello.channel_proof.is_empty();
+        if let Err(error) = fleet.greeter.check_request(channel, hello) {
+            if proved {
+                let key = channel.peer.short();
+                self.note(format!("an agent (key {key}) does not hold the join secret of this gateway"));
+            }
+            return Err(Status::unauthenticated(error.to_string()));
+        }
+        session.greet();
+        let reply = fleet.greeter.reply(channel, &fleet.cluster_id, &self.incarnation, proved);
+        Ok(Response::new(reply))
     }
 
     async fn register(&self, request: Request<wire::RegisterRequest>) -> Result<Response<wire::RegisterReply>, Status> {
-        self.guard.check(request.metadata())?;
+        let session = session(&request)?;
         let wire::RegisterRequest { agent, runs } = request.into_inner();
         let info = agent.ok_or_else(|| Status::invalid_argument("no agent in the request"))?;
         let heartbeat_ms = u32::try_from(self.inner.options.heartbeat.as_millis()).unwrap_or(u32::MAX);
@@ -104,7 +121,7 @@ impl wire::fleet_server::Fleet for FleetService {
         // First what it holds, then that it may be given more.
         reply.verdicts = reconcile::verdicts(&self.inner, &info, &runs).await.map_err(failed)?;
         tracing::info!(agent = %info.name, advertise = %info.advertise, runs = runs.len(), "agent registered");
-        self.inner.fleet.registered(info, seen_ms);
+        self.inner.fleet.registered(info, session, seen_ms);
         Ok(Response::new(reply))
     }
 
@@ -112,22 +129,31 @@ impl wire::fleet_server::Fleet for FleetService {
         &self,
         request: Request<wire::HeartbeatRequest>,
     ) -> Result<Response<wire::HeartbeatReply>, Status> {
-        self.guard.check(request.metadata())?;
-        let reply = self.inner.fleet.heard(request.into_inner(), self.inner.deps.clock.unix_ms());
+        let key = session(&request)?.peer();
+        let reply = self.inner.fleet.heard(request.into_inner(), key, self.inner.deps.clock.unix_ms());
         Ok(Response::new(reply))
     }
 }
 
+fn session<T>(request: &Request<T>) -> Result<Session, Status> {
+    Session::of(request.extensions()).cloned().ok_or_else(|| Status::internal("a call without a session"))
+}
+
 impl super::Fleet {
     /// An agent is here, and what it holds is counted: dial it back.
-    pub(super) fn registered(&self, info: wire::AgentInfo, seen_ms: i64) {
+    pub(super) fn registered(&self, info: wire::AgentInfo, session: Session, seen_ms: i64) {
+        let key = session.peer();
         let (agent_id, incarnation, address) =
             (info.agent_id.clone(), info.incarnation.clone(), info.advertise.clone());
         let now = self.now();
         let mut floor = self.floor();
         floor.forget_namesakes(&info.name, &agent_id);
         let agent = floor.agent(&agent_id, now);
-        let same = agent.here && agent.info.incarnation == incarnation && agent.info.advertise == address;
+        let same = agent.here
+            && agent.info.incarnation == incarnation
+            && agent.info.advertise == address
+            && agent.session.as_ref().is_some_and(|s| s.peer() == key);
+        agent.session = Some(session);
         (agent.info, agent.here, agent.heard, agent.seen_ms) = (info, true, now, seen_ms);
         agent.beat.notify_waiters();
         if same && agent.contact.as_ref().is_some_and(|c| !c.is_finished()) {
@@ -139,16 +165,19 @@ impl super::Fleet {
         agent.dial_problem = None;
         agent.unlinked = Some(now);
         agent.link.send_if_modified(|link| link.take().is_some());
-        let contact = contact::keep(self.clone(), agent_id, incarnation, address);
+        let contact = contact::keep(self.clone(), agent_id, incarnation, address, key);
         agent.contact = Some(self.0.deps.tasks.spawn_until_stop(contact).abort_handle());
     }
 
-    fn heard(&self, beat: wire::HeartbeatRequest, seen_ms: i64) -> wire::HeartbeatReply {
+    fn heard(&self, beat: wire::HeartbeatRequest, key: Fingerprint, seen_ms: i64) -> wire::HeartbeatReply {
         let now = self.now();
         let silent_after = self.0.options.silent_after;
         let (problem, changed) = {
             let mut floor = self.floor();
-            let known = floor.known(&beat.agent_id).filter(|a| a.here && a.info.incarnation == beat.incarnation);
+            let known = floor.known(&beat.agent_id).filter(|a| {
+                let its = a.session.as_ref().is_some_and(|s| s.peer() == key);
+                a.here && its && a.info.incarnation == beat.incarnation
+            });
             let Some(agent) = known else { return wire::HeartbeatReply { known: false, problem: String::new() } };
             let changed = now.saturating_sub(agent.heard) > silent_after
                 || agent.info.problem != beat.problem

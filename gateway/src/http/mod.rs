@@ -1,12 +1,13 @@
 //! One port for everything: gRPC for agents, MCP for AI clients, the HTTP API for programs and people.
 //!
 //! ```text
-//! connection -> panics -> auth::gate -> /longhaul.v1.Fleet/*   agents (join proof instead of a token)
+//! connection -> panics -> auth::gate -> /longhaul.v1.Fleet/*   agents (over TLS, their key instead of a token)
 //!                                    -> /mcp                   front (early flush, callers that go away) -> mcp
 //!                                    -> /api/v1/*, /metrics, /readyz, /healthz
 //! ```
 //!
-//! TLS later is a wrapper around the stream that [`serve`] hands to hyper, and nothing else.
+//! The first byte of a connection tells TLS from plain HTTP; agents come over TLS alone, and their requests carry the
+//! connection's [`longhaul_proto::transport::Session`].
 
 pub mod caller;
 pub mod early_flush;
@@ -25,7 +26,11 @@ use std::{io, sync::Arc};
 
 use axum::{Router, middleware::from_fn, middleware::from_fn_with_state};
 use http::StatusCode;
-use longhaul_proto::{MAX_MESSAGE, wire::fleet_server::FleetServer};
+use longhaul_proto::{
+    MAX_MESSAGE,
+    transport::{Guarded, Key, Role, hello},
+    wire::fleet_server::FleetServer,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -91,7 +96,7 @@ pub fn mode(core: &Core) -> Result<Mode, NotLoopback> {
 
 /// Everything the port answers; `mcp` is what [`crate::mcp::router`] made.
 pub fn router(face: &Face, mode: Mode, fleet: FleetService, mcp: Router) -> Router {
-    let fleet = FleetServer::new(fleet).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
+    let fleet = guarded(fleet);
     let gate = Arc::new(Gate { mode, allowed: (*face.allowed).clone(), clock: face.core.deps.clock.clone() });
     Router::new()
         .merge(api::router(face.clone()))
@@ -101,6 +106,13 @@ pub fn router(face: &Face, mode: Mode, fleet: FleetService, mcp: Router) -> Rout
         .method_not_allowed_fallback(async || wrong_method())
         .layer(from_fn_with_state(gate, auth::gate::check))
         .layer(from_fn(panics::answer))
+}
+
+/// The agents' service as it may be called from outside.
+pub(crate) fn guarded(fleet: FleetService) -> Guarded<FleetServer<FleetService>> {
+    let all = FleetServer::new(fleet).max_encoding_message_size(MAX_MESSAGE);
+    let hello = all.clone().max_decoding_message_size(hello::LIMIT);
+    Guarded::new(Role::Gateway, hello, all.max_decoding_message_size(MAX_MESSAGE))
 }
 
 fn nothing_here() -> Problem {
@@ -117,8 +129,14 @@ fn wrong_method() -> Problem {
 ///
 /// # Errors
 /// When tokens are switched off where others can reach the port, or the listener fails.
-pub async fn serve(face: Face, listener: TcpListener, fleet: FleetService, mcp: Router) -> Result<(), ServeError> {
+pub async fn serve(
+    face: Face,
+    listener: TcpListener,
+    key: Key,
+    fleet: FleetService,
+    mcp: Router,
+) -> Result<(), ServeError> {
     let mode = mode(&face.core)?;
     let router = router(&face, mode, fleet, mcp);
-    serve::run(&face, listener, router).await.map_err(ServeError::Listen)
+    serve::run(&face, listener, key, router).await.map_err(ServeError::Listen)
 }

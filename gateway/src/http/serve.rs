@@ -1,14 +1,21 @@
 //! The accept loop.
 
-use std::{io, time::Duration};
+use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    server::{
+        conn::auto::Builder,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
-use tokio::net::TcpListener;
+use longhaul_proto::transport::{self, Key, dial::WINDOWS};
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt;
 
 use super::Face;
 
@@ -24,7 +31,7 @@ const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs
 
 /// Accepts until the tasks are asked to stop, then waits for the connections; whoever stops us sets the deadline, and
 /// drops those that are left then.
-pub(super) async fn run(face: &Face, listener: TcpListener, router: Router) -> io::Result<()> {
+pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Router) -> io::Result<()> {
     let tasks = &face.core.deps.tasks;
     let stop = tasks.stopping();
     let graceful = GracefulShutdown::new();
@@ -35,8 +42,9 @@ pub(super) async fn run(face: &Face, listener: TcpListener, router: Router) -> i
         .timer(TokioTimer::new())
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20);
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1);
+    let builder = Arc::new(builder);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -54,14 +62,12 @@ pub(super) async fn run(face: &Face, listener: TcpListener, router: Router) -> i
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = &error as &dyn std::error::Error, "cannot set TCP_NODELAY");
         }
-        let connection = builder
-            .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router.clone()))
-            .into_owned();
         // Boxed, since a future that is handed on into another one takes its room twice, for as
         // long as the connection lasts.
-        let connection = Box::pin(graceful.watch(connection));
-        let hang_up = face.core.hang_up.clone();
+        let connection = Box::pin(connection(stream, key.clone(), builder.clone(), router.clone(), graceful.watcher()));
+        let (hang_up, stop) = (face.core.hang_up.clone(), stop.clone());
         tasks.spawn(async move {
+            let Some(Some(connection)) = stop.run_until_cancelled(connection).await else { return };
             match hang_up.run_until_cancelled(connection).await {
                 Some(Ok(())) => {}
                 Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
@@ -77,4 +83,33 @@ pub(super) async fn run(face: &Face, listener: TcpListener, router: Router) -> i
         closing.await;
     }
     Ok(())
+}
+
+type Served = Pin<Box<dyn Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send>>;
+
+/// Does the handshake, if there is one, and says how to serve what comes; `None` = nothing can be spoken.
+async fn connection(
+    stream: TcpStream,
+    key: Key,
+    builder: Arc<Builder<TokioExecutor>>,
+    router: Router,
+    graceful: Watcher,
+) -> Option<Served> {
+    let accepted = match transport::accept(stream, &key).await {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "no connection came about");
+            return None;
+        }
+    };
+    let session = accepted.session;
+    let router = router.map_request(move |mut request: Request<Incoming>| {
+        if let Some(session) = &session {
+            request.extensions_mut().insert(session.clone());
+        }
+        request
+    });
+    let io = TokioIo::new(accepted.stream);
+    let served = builder.serve_connection_with_upgrades(io, TowerToHyperService::new(router)).into_owned();
+    Some(Box::pin(graceful.watch(served)))
 }

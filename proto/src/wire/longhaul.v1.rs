@@ -448,24 +448,35 @@ impl RetryPolicy {
         }
     }
 }
+/// 4 KiB at most.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HelloRequest {
-    /// 32 random bytes of the client
+    /// of protocol 1; not used any more
     #[prost(bytes = "vec", tag = "1")]
     pub nonce: ::prost::alloc::vec::Vec<u8>,
-    /// the client's protocol version, now 1
+    /// the dialling side's protocol version, now 2
     #[prost(uint32, tag = "2")]
     pub protocol: u32,
     /// program version, for people
     #[prost(string, tag = "3")]
     pub version: ::prost::alloc::string::String,
+    /// HMAC-SHA256, keyed with the join secret, over version, role and key of who proves, key
+    #[prost(bytes = "vec", tag = "4")]
+    pub channel_proof: ::prost::alloc::vec::Vec<u8>,
+    /// of the other, cluster_id and the TLS exporter (RFC 9266) of this connection; empty =
+    /// the other side knows this key
+    ///
+    /// the ledger that the dialling side belongs to; empty = none yet
+    #[prost(string, tag = "5")]
+    pub cluster_id: ::prost::alloc::string::String,
 }
+/// Given only to a side whose key is known, or that has proved the join secret.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HelloReply {
-    /// 32 random bytes, fixed for the life of the server process
+    /// of protocol 1; not used any more
     #[prost(bytes = "vec", tag = "1")]
     pub nonce: ::prost::alloc::vec::Vec<u8>,
-    /// HMAC-SHA256 over both nonces: the server holds the join secret
+    /// likewise
     #[prost(bytes = "vec", tag = "2")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint32, tag = "3")]
@@ -475,6 +486,12 @@ pub struct HelloReply {
     /// agent id, or the gateway's incarnation
     #[prost(string, tag = "5")]
     pub id: ::prost::alloc::string::String,
+    /// as in the request, of the answering side; empty when the request had none
+    #[prost(bytes = "vec", tag = "6")]
+    pub channel_proof: ::prost::alloc::vec::Vec<u8>,
+    /// the ledger that the answering side belongs to; empty = none yet
+    #[prost(string, tag = "7")]
+    pub cluster_id: ::prost::alloc::string::String,
 }
 /// What an agent can run.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -945,7 +962,8 @@ pub mod agent_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Both sides prove the join secret. The only call that is answered without a proof.
+        /// The first call on a connection. Sides that do not know each other's key prove the join secret; who dials does so
+        /// first. No other call is answered before.
         pub async fn hello(
             &mut self,
             request: impl tonic::IntoRequest<super::HelloRequest>,
@@ -1149,7 +1167,8 @@ pub mod agent_server {
     /// Generated trait containing gRPC methods that should be implemented for use with AgentServer.
     #[async_trait]
     pub trait Agent: std::marker::Send + std::marker::Sync + 'static {
-        /// Both sides prove the join secret. The only call that is answered without a proof.
+        /// The first call on a connection. Sides that do not know each other's key prove the join secret; who dials does so
+        /// first. No other call is answered before.
         async fn hello(
             &self,
             request: tonic::Request<super::HelloRequest>,
@@ -1918,7 +1937,7 @@ pub mod fleet_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Both sides prove the join secret, as with an agent.
+        /// As with an agent: the first call on a connection.
         pub async fn hello(
             &mut self,
             request: impl tonic::IntoRequest<super::HelloRequest>,
@@ -1937,7 +1956,7 @@ pub mod fleet_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Fleet", "Hello"));
             self.inner.unary(req, path, codec).await
         }
-        /// An agent tells who it is and what it has; the gateway answers what to do with each run, then dials back.
+        /// Over a connection with the key that is pinned for this agent. It tells who it is and what it has; the gateway answers what to do with each run, then dials back.
         pub async fn register(
             &mut self,
             request: impl tonic::IntoRequest<super::RegisterRequest>,
@@ -1996,12 +2015,12 @@ pub mod fleet_server {
     /// Generated trait containing gRPC methods that should be implemented for use with FleetServer.
     #[async_trait]
     pub trait Fleet: std::marker::Send + std::marker::Sync + 'static {
-        /// Both sides prove the join secret, as with an agent.
+        /// As with an agent: the first call on a connection.
         async fn hello(
             &self,
             request: tonic::Request<super::HelloRequest>,
         ) -> std::result::Result<tonic::Response<super::HelloReply>, tonic::Status>;
-        /// An agent tells who it is and what it has; the gateway answers what to do with each run, then dials back.
+        /// Over a connection with the key that is pinned for this agent. It tells who it is and what it has; the gateway answers what to do with each run, then dials back.
         async fn register(
             &self,
             request: tonic::Request<super::RegisterRequest>,

@@ -1,38 +1,33 @@
-//! Calls that no gateway makes, made with the join secret: what comes from a time long past must change nothing.
+//! Calls that no gateway makes, made with the gateway's key: what comes from a time long past must change nothing.
 
 use std::time::Duration;
 
 use longhaul_proto::{
+    door::Door,
     ids::Ids,
-    join::{Greeting, JoinSecret, Proof},
     wire::{self, agent_client::AgentClient},
 };
-use tonic::{Request, transport::Channel};
+use tonic::Request;
 
 use super::{cell::Stale, trial::Trial};
-use crate::lab;
+use crate::{lab, trust};
 
 /// Limit of a call.
 const LIMIT: Duration = Duration::from_secs(10);
 
 struct Caller {
-    client: AgentClient<Channel>,
-    proof: Proof,
+    client: AgentClient<Door>,
 }
 
 impl Caller {
     async fn dial(trial: &Trial) -> Option<Self> {
-        let secret = std::fs::read_to_string(trial.site.gateway.data.join("join-secret")).ok()?;
-        let greeting = Greeting::new(JoinSecret::new(&secret).ok()?).ok()?;
-        let mut client = AgentClient::connect(trial.site.back.url()).await.ok()?;
-        let reply = client.hello(greeting.request()).await.ok()?;
-        let proof = greeting.prove(reply.get_ref()).ok()?;
-        Some(Self { client, proof })
+        let gateway = trust::Side::gateway(&trial.site.gateway.data);
+        let client = gateway.call_agent(&trial.site.back.url()).await.ok()?;
+        Some(Self { client })
     }
 
     fn with<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        self.proof.put(&mut request);
         request.set_timeout(LIMIT);
         request
     }

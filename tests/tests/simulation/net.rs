@@ -16,7 +16,11 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use longhaul_gateway::simulation::{Dialer, LinkError, Spent};
-use longhaul_proto::{door::Door, wire};
+use longhaul_proto::{
+    door::Door,
+    transport::{Channel, DialError, Dialled, Ends, Fingerprint, Session},
+    wire,
+};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -43,6 +47,8 @@ struct State {
     conns: Vec<Arc<Conn>>,
     /// Pairs between which nothing passes now.
     cut: Vec<(String, String)>,
+    /// How many connections there were.
+    dialled: u64,
 }
 
 pub(crate) struct Conn {
@@ -50,6 +56,18 @@ pub(crate) struct Conn {
     to: String,
     broken: CancellationToken,
     stalled: AtomicBool,
+    /// What the accepting side knows of it.
+    session: Session,
+}
+
+/// The key of a side: it is always the same, as a file is.
+fn key(name: &str) -> Fingerprint {
+    Fingerprint(digest(name.as_bytes()))
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    let hex = longhaul_proto::sha256_hex(bytes);
+    hex.parse::<Fingerprint>().unwrap().0
 }
 
 impl Net {
@@ -111,12 +129,12 @@ impl Net {
             Box::pin(async move {
                 let to = address.trim_start_matches("http://").split(':').next().unwrap_or_default().to_owned();
                 let dialled = net.dial("gateway", &to).await;
-                dialled.map_err(|source| LinkError::Dial { address, source })
+                dialled.map_err(|e| LinkError::Dial { address, source: DialError::Connect(e) })
             })
         })
     }
 
-    pub(crate) async fn dial(&self, from: &str, to: &str) -> io::Result<(Door, CancellationToken)> {
+    pub(crate) async fn dial(&self, from: &str, to: &str) -> io::Result<Dialled> {
         self.sim.pause(1, 4).await;
         let conn = {
             let mut state = self.state.lock().unwrap();
@@ -125,11 +143,17 @@ impl Net {
             } else if !state.sides.contains_key(to) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             } else {
+                state.dialled += 1;
+                let broken = CancellationToken::new();
+                let exporter = digest(&state.dialled.to_be_bytes());
+                let far = Channel { own: key(to), peer: key(from), exporter };
+                let ends = Ends { closed: broken.clone(), cut: broken.clone() };
                 let conn = Arc::new(Conn {
                     from: from.to_owned(),
                     to: to.to_owned(),
-                    broken: CancellationToken::new(),
+                    broken,
                     stalled: AtomicBool::new(false),
+                    session: Session::new(far, ends),
                 });
                 state.conns.push(conn.clone());
                 Some(conn)
@@ -141,11 +165,12 @@ impl Net {
             return Err(io::ErrorKind::TimedOut.into());
         };
         let (net, broken) = (self.clone(), conn.broken.clone());
+        let channel = Channel { own: key(from), peer: key(to), exporter: conn.session.channel().exporter };
         let door = Door::from_fn(move |request| {
             let (net, conn) = (net.clone(), conn.clone());
             Box::pin(async move { net.call(conn, request).await })
         });
-        Ok((door, broken))
+        Ok(Dialled { door, channel, ends: Ends { closed: broken.clone(), cut: broken }, local: None })
     }
 
     async fn call(&self, conn: Arc<Conn>, request: Request<Body>) -> Result<Response<Body>, StdError> {
@@ -156,8 +181,10 @@ impl Net {
         let bytes = body.collect().await?.to_bytes();
         let method = parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
         let (answer, answered) = oneshot::channel();
+        let session = conn.session.clone();
         let copy = move || {
             let mut request = Request::new(Body::new(Full::new(bytes.clone())));
+            request.extensions_mut().insert(session.clone());
             *request.method_mut() = parts.method.clone();
             *request.uri_mut() = parts.uri.clone();
             *request.version_mut() = parts.version;

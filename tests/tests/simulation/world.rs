@@ -282,7 +282,7 @@ impl World {
         let (net, name) = (self.net.clone(), host.name.clone());
         let dialer: longhaul_agent::simulation::Dialer = Arc::new(move || {
             let (net, name) = (net.clone(), name.clone());
-            Box::pin(async move { net.dial(&name, "gateway").await.map(|(door, _)| door) })
+            Box::pin(async move { net.dial(&name, "gateway").await })
         });
         let deps = longhaul_agent::Deps { clock: self.sim.clock(), ids: self.sim.ids() };
         let agent = longhaul_agent::simulation::start(&options, executor, dialer, deps).unwrap();

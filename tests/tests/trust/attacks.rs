@@ -1,182 +1,336 @@
-//! What somebody without the secret tries between gateway and agents: reflect a greeting to the side it came from, or
-//! use again what was seen on another connection.
+//! What somebody tries between gateway and agents: reflect a greeting to the side it came from, pass it on, use again
+//! what was recorded, play gateway with an agent's key, or just listen.
+//!
+//! Each has its control: the same attack on programs with a deliberate bug, or the same eyes on something in the clear.
 
-use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
+use std::net::SocketAddr;
 
 use longhaul_proto::{
-    PROTOCOL,
-    join::{Greeting, JoinSecret, METADATA},
-    tasks::Tasks,
-    wire::{
-        self,
-        agent_client::AgentClient,
-        agent_server::{Agent, AgentServer},
-        fleet_client::FleetClient,
-        fleet_server::{Fleet, FleetServer},
-    },
+    transport::Role,
+    wire::{self, agent_client::AgentClient, fleet_client::FleetClient},
 };
-use longhaul_tests::{lab, wait};
-use tokio::{net::TcpListener, sync::watch};
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Code, Request, Response, Status, codegen::BoxStream, metadata::MetadataMap};
+use longhaul_tests::{
+    api::Api,
+    daemon::Daemon,
+    lab,
+    lab::{Gateway, Lab},
+    trust::{Behind, Played, Recorder, Side},
+    wait,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tonic::Code;
 
-/// Long enough for the other side to come again several times.
-const TRIES: Duration = Duration::from_secs(8);
+/// Protocol 1's proof: of the secret and nothing else.
+const PROOF: &str = "bug=hello_proves_the_secret_alone";
+/// Whoever proves the secret to an agent is its gateway.
+const ANY_GATEWAY: &str = "bug=any_gateway";
 
-type Answer<T> = Result<Response<T>, Status>;
-
-/// Plays the other side, and has each greeting answered by whoever sent it.
-#[derive(Clone)]
-struct Mirror {
-    back: SocketAddr,
-    caught: Arc<watch::Sender<Option<String>>>,
+async fn joined(lab: &Lab) -> (Gateway, Daemon, String) {
+    let gateway = lab.gateway().await;
+    let agent = lab.agent("stata1", &gateway, &[]);
+    gateway.api.wait_host("stata1", "up").await;
+    let at = advertised(&gateway).await;
+    (gateway, agent, at)
 }
 
-impl Mirror {
-    fn new(back: SocketAddr) -> Self {
-        Self { back, caught: Arc::new(watch::Sender::new(None)) }
-    }
-
-    fn catch(&self, metadata: &MetadataMap) {
-        let proof = metadata.get(METADATA).map(|v| v.to_str().unwrap().to_owned());
-        self.caught.send_replace(proof);
-    }
-
-    /// What it caught, if the other side fell for it.
-    async fn caught(&self) -> Option<String> {
-        let mut seen = self.caught.subscribe();
-        let caught = tokio::time::timeout(TRIES, seen.wait_for(Option::is_some)).await;
-        caught.ok().and_then(|c| c.unwrap().clone())
-    }
+async fn advertised(gateway: &Gateway) -> String {
+    gateway.api.hosts().await.unwrap().hosts[0].advertise.clone()
 }
 
-#[tonic::async_trait]
-impl Fleet for Mirror {
-    async fn hello(&self, request: Request<wire::HelloRequest>) -> Answer<wire::HelloReply> {
-        let mut agent = AgentClient::connect(format!("http://{}", self.back)).await.unwrap();
-        agent.hello(request.into_inner()).await
-    }
-    async fn register(&self, request: Request<wire::RegisterRequest>) -> Answer<wire::RegisterReply> {
-        self.catch(request.metadata());
-        Ok(Response::new(wire::RegisterReply { heartbeat_ms: 60_000, ..Default::default() }))
-    }
-    async fn heartbeat(&self, _: Request<wire::HeartbeatRequest>) -> Answer<wire::HeartbeatReply> {
-        Ok(Response::new(wire::HeartbeatReply { known: true, ..Default::default() }))
-    }
-}
-
-#[tonic::async_trait]
-impl Agent for Mirror {
-    type RunStream = BoxStream<wire::RunEvent>;
-    type FollowStream = BoxStream<wire::RunEvent>;
-    type ArtifactStream = BoxStream<wire::ArtifactPart>;
-    async fn hello(&self, request: Request<wire::HelloRequest>) -> Answer<wire::HelloReply> {
-        let mut gateway = FleetClient::connect(format!("http://{}", self.back)).await.unwrap();
-        gateway.hello(request.into_inner()).await
-    }
-    async fn describe(&self, request: Request<wire::DescribeRequest>) -> Answer<wire::DescribeReply> {
-        self.catch(request.metadata());
-        Err(Status::unavailable("thief"))
-    }
-    async fn inspect(&self, _: Request<wire::InspectRequest>) -> Answer<wire::InspectReply> {
-        Err(Status::unavailable("thief"))
-    }
-    async fn run(&self, _: Request<wire::RunRequest>) -> Answer<Self::RunStream> {
-        Err(Status::unavailable("thief"))
-    }
-    async fn follow(&self, _: Request<wire::FollowRequest>) -> Answer<Self::FollowStream> {
-        Err(Status::unavailable("thief"))
-    }
-    async fn cancel(&self, _: Request<wire::CancelRequest>) -> Answer<wire::CancelReply> {
-        Err(Status::unavailable("thief"))
-    }
-    async fn revoke(&self, _: Request<wire::RevokeRequest>) -> Answer<wire::RevokeReply> {
-        Err(Status::unavailable("thief"))
-    }
-    async fn forget(&self, _: Request<wire::ForgetRequest>) -> Answer<wire::ForgetReply> {
-        Err(Status::unavailable("thief"))
-    }
-    async fn artifact(&self, _: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {
-        Err(Status::unavailable("thief"))
-    }
+fn address(url: &str) -> SocketAddr {
+    url.trim_start_matches("http://").parse().unwrap()
 }
 
 /// Takes the port of a process that is gone.
-async fn squat(addr: &str) -> TcpListenerStream {
-    let bound = async || TcpListener::bind(addr).await.ok();
-    TcpListenerStream::new(wait::until(wait::SOON, "the port is free", bound).await)
+async fn squat(addr: &str) -> TcpListener {
+    wait::until(wait::SOON, "the port is free", async || TcpListener::bind(addr).await.ok()).await
 }
 
-fn with<T>(proof: &str, message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.metadata_mut().insert(METADATA, proof.parse().unwrap());
-    request
+async fn listens(agent: &Daemon) -> String {
+    let at = || agent.printed().split_once("listens on ")?.1.split_whitespace().next().map(str::to_owned);
+    format!("http://{}", wait::until_now(wait::SOON, "where the agent listens", at).await)
+}
+
+/// A new agent whose gateway's address a stranger has, and what he gets: its greetings go back to itself.
+async fn reflected_to_a_new_agent(faults: &str) -> (Vec<String>, bool) {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", faults);
+    let gateway = lab.gateway().await;
+    let thief = Played::new(Side::stranger(Role::Gateway), None);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let _serving = thief.serve(listener);
+    let agent = lab.agent("stata1", &gateway, &["--gateway", &url]);
+    let own = listens(&agent).await;
+    thief.to(Behind::Agent(own.clone()));
+    // It comes again and again.
+    let tried = || (thief.greeted() > 3 || !thief.calls().is_empty()).then_some(());
+    wait::until_now(wait::SOON, "it was tried", tried).await;
+    let calls = thief.calls();
+    // What the stranger may ask of it: who it is, and code to be run.
+    let obeyed = match Side::stranger(Role::Gateway).call_agent(&own).await {
+        Ok(mut client) => client.describe(wire::DescribeRequest {}).await.is_ok(),
+        Err(_) => false,
+    };
+    (calls, obeyed)
 }
 
 #[tokio::test]
 async fn a_greeting_reflected_to_the_agent_that_sent_it_opens_nothing() {
+    let (calls, obeyed) = reflected_to_a_new_agent("").await;
+    assert!(calls.is_empty() && !obeyed, "{calls:?}");
+}
+
+/// The control: with protocol 1's proof, and an agent that takes any gateway that proves the secret, the reflected
+/// greeting is believed, and the agent tells the stranger all about itself.
+#[tokio::test]
+async fn with_a_proof_of_the_secret_alone_the_reflected_greeting_is_believed() {
+    let (calls, _) = reflected_to_a_new_agent(&format!("{PROOF};{ANY_GATEWAY}")).await;
+    assert!(calls.iter().any(|c| c.starts_with("register")), "{calls:?}");
+}
+
+#[tokio::test]
+async fn who_takes_the_port_of_a_stopped_gateway_is_not_even_greeted() {
     let lab = lab!();
-    let mut gateway = lab.gateway().await;
-    let _agent = lab.agent("stata1", &gateway, &[]);
-    gateway.api.wait_host("stata1", "up").await;
-    let at = gateway.api.hosts().await.unwrap().hosts[0].advertise.clone();
+    let (mut gateway, agent, at) = joined(&lab).await;
     gateway.daemon.terminate().await;
-    let mirror = Mirror::new(at.trim_start_matches("http://").parse().unwrap());
-    let port = squat(gateway.api.address()).await;
-    let server = tonic::transport::Server::builder().add_service(FleetServer::new(mirror.clone()));
-    let tasks = Tasks::new();
-    tasks.spawn(server.serve_with_incoming(port));
-    if let Some(proof) = mirror.caught().await {
-        let mut agent = AgentClient::connect(at).await.unwrap();
-        let told = agent.describe(with(&proof, wire::DescribeRequest {})).await;
-        panic!("a stranger without the secret is a gateway to the agent: {told:?}");
-    }
+    // He knows the secret, and still has not the key.
+    let secret = std::fs::read_to_string(gateway.daemon.data.join("join-secret")).unwrap();
+    let thief = Played::new(Side::with_secret(Role::Gateway, &secret), Some(Behind::Agent(at)));
+    let serving = thief.serve(squat(gateway.api.address()).await);
+    let said = || agent.printed().contains("agent/gateway-keys and start it again").then_some(());
+    wait::until_now(wait::SOON, "the agent's owner reads what to do", said).await;
+    assert_eq!((thief.greeted(), thief.calls()), (0, vec![]));
+    // The control: the right gateway is greeted there at once.
+    serving.shutdown(wait::SOON).await;
+    drop(squat(gateway.api.address()).await);
+    gateway.daemon.restart();
+    lab::ready(&mut gateway.daemon).await;
+    gateway.api.wait_host("stata1", "up").await;
+}
+
+/// A stranger has the port of an agent that was stopped: how often he was greeted there.
+async fn at_the_port_of_a_stopped_agent(faults: &str) -> u32 {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", faults);
+    let (gateway, mut agent, at) = joined(&lab).await;
+    agent.terminate().await;
+    let thief = Played::new(Side::stranger(Role::Agent), Some(Behind::Gateway(gateway.api.url().to_owned())));
+    let _serving = thief.serve(squat(&address(&at).to_string()).await);
+    let run = gateway.api.submit_path(&lab.gated(), &["mine"]).await.run_id;
+    let tried = || {
+        let refused = gateway.daemon.printed().contains("it shows the key");
+        (refused || thief.greeted() > 0).then_some(())
+    };
+    wait::until_now(wait::SOON, "it was tried", tried).await;
+    assert!(thief.calls().is_empty(), "{:?}", thief.calls());
+    assert_eq!(gateway.api.get(run).await.unwrap().attempt, 0);
+    // And he is no agent to the gateway.
+    let refused = Side::stranger(Role::Agent).call_gateway(gateway.api.url()).await.expect_err("a refusal");
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused:?}");
+    thief.greeted()
 }
 
 #[tokio::test]
 async fn a_greeting_reflected_to_the_gateway_that_sent_it_opens_nothing() {
-    let lab = lab!();
+    assert_eq!(at_the_port_of_a_stopped_agent("").await, 0, "who shows another key is not greeted");
+}
+
+/// The control: a gateway that does not look at the key greets him. (Even then the greeting holds no proof that he
+/// could use: there is nothing to reflect.)
+#[tokio::test]
+async fn a_gateway_that_does_not_look_at_keys_greets_whoever_is_there() {
+    assert!(at_the_port_of_a_stopped_agent("bug=any_agent_key").await > 0);
+}
+
+/// Somebody in the middle, with a key of his own on each side: what he gets from an agent that joins through him.
+async fn in_the_middle(faults: &str) -> Vec<String> {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", faults);
     let gateway = lab.gateway().await;
-    let mut agent = lab.agent("stata1", &gateway, &[]);
-    gateway.api.wait_host("stata1", "up").await;
-    let at = gateway.api.hosts().await.unwrap().hosts[0].advertise.clone();
-    agent.terminate().await;
-    let mirror = Mirror::new(gateway.api.address().parse().unwrap());
-    let port = squat(at.trim_start_matches("http://")).await;
-    let server = tonic::transport::Server::builder().add_service(AgentServer::new(mirror.clone()));
-    let tasks = Tasks::new();
-    tasks.spawn(server.serve_with_incoming(port));
-    if let Some(proof) = mirror.caught().await {
-        let mut fleet = FleetClient::connect(format!("http://{}", gateway.api.address())).await.unwrap();
-        let info = wire::AgentInfo {
-            agent_id: "thief".into(),
-            incarnation: "1".into(),
-            name: "thief".into(),
-            protocol: PROTOCOL,
-            ..Default::default()
-        };
-        let request = wire::RegisterRequest { agent: Some(info), runs: vec![] };
-        let told = fleet.register(with(&proof, request)).await;
-        panic!("a stranger without the secret is an agent to the gateway: {told:?}");
+    let middle = Played::new(Side::stranger(Role::Agent), Some(Behind::Gateway(gateway.api.url().to_owned())));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let _serving = middle.serve(listener);
+    let agent = lab.agent("stata1", &gateway, &["--gateway", &url]);
+    let tried = || (middle.greeted() > 3 || !middle.calls().is_empty()).then_some(());
+    wait::until_now(wait::SOON, "it was tried", tried).await;
+    if middle.calls().is_empty() {
+        assert!(agent.printed().contains("do not hold the same join secret"), "{}", agent.printed());
+        assert!(gateway.daemon.printed().contains("does not hold the join secret"), "{}", gateway.daemon.printed());
     }
+    middle.calls()
 }
 
 #[tokio::test]
-async fn what_was_seen_on_one_connection_is_worth_nothing_on_another() {
+async fn somebody_in_the_middle_with_his_own_keys_gets_nothing() {
+    assert_eq!(in_the_middle("").await, Vec::<String>::new());
+}
+
+/// The control: a proof that is not bound to its connection can be passed on.
+#[tokio::test]
+async fn a_proof_of_the_secret_alone_can_be_passed_on() {
+    assert!(in_the_middle(PROOF).await.iter().any(|c| c.starts_with("register")));
+}
+
+/// An agent, which holds the secret as all do, calls another: is it obeyed?
+async fn an_agent_plays_gateway(faults: &str) -> Result<(), Code> {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", faults);
+    let (gateway, _one, at) = joined(&lab).await;
+    let two = lab.agent("stata2", &gateway, &[]);
+    gateway.api.wait_host("stata2", "up").await;
+    let mut side = Side::agent(&two.data, &gateway.daemon.data);
+    side.greeter.role = Role::Gateway;
+    let asked = async |side: &Side| {
+        let mut client = side.call_agent(&at).await?;
+        client.describe(wire::DescribeRequest {}).await.map(drop)
+    };
+    let answer = asked(&side).await.map_err(|status| status.code());
+    assert!(asked(&Side::gateway(&gateway.daemon.data)).await.is_ok(), "the control: its gateway is obeyed");
+    answer
+}
+
+#[tokio::test]
+async fn an_agent_that_plays_gateway_to_another_is_refused() {
+    assert_eq!(an_agent_plays_gateway("").await, Err(Code::PermissionDenied));
+}
+
+/// The control: it is the pin that refuses it, since it holds the secret.
+#[tokio::test]
+async fn without_the_pin_it_would_be_obeyed() {
+    assert_eq!(an_agent_plays_gateway(ANY_GATEWAY).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_listener_sees_neither_code_nor_output_nor_secret() {
+    const CODE: &str = "display \"CONFIDENTIAL \" 40 + 2\n";
     let lab = lab!();
     let gateway = lab.gateway().await;
-    let _agent = lab.agent("stata1", &gateway, &[]);
+    let (to_gateway, to_agent) = (Recorder::new().await, Recorder::new().await);
+    to_gateway.to(address(gateway.api.url()));
+    let more = ["--gateway", &to_gateway.url(), "--advertise", &to_agent.url()];
+    let agent = lab.agent("stata1", &gateway, &more);
+    to_agent.to(address(&listens(&agent).await));
     gateway.api.wait_host("stata1", "up").await;
-    let at = gateway.api.hosts().await.unwrap().hosts[0].advertise.clone();
-    let secret = fs::read_to_string(gateway.daemon.data.join("join-secret")).unwrap();
-    // What a listener on the way sees of a right call.
-    let greeting = Greeting::new(JoinSecret::new(&secret).unwrap()).unwrap();
-    let mut right = AgentClient::connect(at.clone()).await.unwrap();
-    let reply = right.hello(greeting.request()).await.unwrap().into_inner();
-    let mut seen = Request::new(wire::DescribeRequest {});
-    greeting.prove(&reply).unwrap().put(&mut seen);
-    let proof = seen.metadata().get(METADATA).unwrap().to_str().unwrap().to_owned();
-    let mut thief = AgentClient::connect(at).await.unwrap();
-    let told = thief.describe(with(&proof, wire::DescribeRequest {})).await;
-    assert_eq!(told.unwrap_err().code(), Code::Unauthenticated);
+    // A client in the clear, through ears of the same kind, is the control.
+    let client = Recorder::new().await;
+    client.to(address(gateway.api.url()));
+    let api = Api::new(&client.url(), gateway.api.token());
+    let request = longhaul_proto::api::SubmitRequest { text: Some(CODE.to_owned()), ..Default::default() };
+    let run = api.submit(&request).await.unwrap().run.run_id;
+    gateway.api.wait_end(run).await;
+    let log = String::from_utf8(api.output(run, "log").await.unwrap()).unwrap();
+    assert!(log.contains("CONFIDENTIAL 42"), "{log}");
+
+    let secret = std::fs::read_to_string(gateway.daemon.data.join("join-secret")).unwrap();
+    let cluster = std::fs::read_to_string(agent.data.join("agent/cluster-id")).unwrap();
+    let id = run.to_string();
+    let words = ["CONFIDENTIAL", "CONFIDENTIAL 42", "stata1", "longhaul.v1", "/Hello", secret.trim(), &cluster, &id];
+    for (name, ears) in [("to the gateway", &to_gateway), ("to the agent", &to_agent)] {
+        assert!(ears.bytes() > 2000, "{name}: {} bytes", ears.bytes());
+        for words in words {
+            assert!(!ears.heard(words), "{name}: {words}");
+        }
+    }
+    for words in ["CONFIDENTIAL 42", "display", &id] {
+        assert!(client.heard(words), "the control would have heard {words}");
+    }
+}
+
+/// Sends again what was recorded, as it was, and reads what comes.
+async fn replay(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    let mut answer = Vec::new();
+    let talk = async {
+        let _ = stream.write_all(bytes).await;
+        let _ = stream.read_to_end(&mut answer).await;
+    };
+    // An answer to plain HTTP may leave the connection open.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(3), talk).await;
+    answer
+}
+
+#[tokio::test]
+async fn what_was_recorded_is_worth_nothing_on_another_connection() {
+    let lab = lab!();
+    let gateway = lab.gateway().await;
+    let (to_agent, client) = (Recorder::new().await, Recorder::new().await);
+    let agent = lab.agent("stata1", &gateway, &["--advertise", &to_agent.url()]);
+    let at = listens(&agent).await;
+    to_agent.to(address(&at));
+    client.to(address(gateway.api.url()));
+    gateway.api.wait_host("stata1", "up").await;
+    let file = lab.counted("replayed.do", "display 1\n");
+    let api = Api::new(&client.url(), gateway.api.token());
+    let request = longhaul_proto::api::SubmitRequest {
+        path: Some(file.to_str().unwrap().to_owned()),
+        args: vec!["replayed".to_owned()],
+        again: true,
+        ..Default::default()
+    };
+    let run = api.submit(&request).await.unwrap().run.run_id;
+    gateway.api.wait_end(run).await;
+    // Everything that the gateway ever said to the agent, word for word.
+    let before = gateway.api.list().await.unwrap().runs.len();
+    for sent in to_agent.sent() {
+        replay(address(&at), &sent).await;
+    }
+    assert_eq!(lab.executions("replayed"), 1);
+    // A greeting of the right gateway, said by another key on another connection.
+    let right = Side::gateway(&gateway.daemon.data);
+    let hello = {
+        let dialled = right.dial(&at).await.unwrap();
+        let hello = right.greeter.request(&dialled.channel, "", true);
+        assert!(AgentClient::new(dialled.door).hello(hello.clone()).await.is_ok(), "it is right in its place");
+        hello
+    };
+    let dialled = Side::stranger(Role::Gateway).dial(&at).await.unwrap();
+    let refused = AgentClient::new(dialled.door).hello(hello).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
+    // The same for an agent's greeting to the gateway.
+    let right = Side::agent(&agent.data, &gateway.daemon.data);
+    let hello = {
+        let dialled = right.dial(gateway.api.url()).await.unwrap();
+        right.greeter.request(&dialled.channel, "", true)
+    };
+    let dialled = Side::stranger(Role::Agent).dial(gateway.api.url()).await.unwrap();
+    let refused = FleetClient::new(dialled.door).hello(hello).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused:?}");
+    // The control: where clients speak in the clear, what was recorded can be said again, and is obeyed.
+    for sent in client.sent() {
+        replay(address(gateway.api.url()), &sent).await;
+    }
+    let more = || lab.executions("replayed") > 1;
+    wait::until_now(wait::SOON, "the recorded request is executed again", || more().then_some(())).await;
+    assert!(gateway.api.list().await.unwrap().runs.len() > before);
+}
+
+#[tokio::test]
+async fn who_comes_without_tls_is_told_to_upgrade() {
+    let lab = lab!();
+    let (gateway, _agent, at) = joined(&lab).await;
+    let mut fleet = FleetClient::connect(gateway.api.url().to_owned()).await.unwrap();
+    let mut agent = AgentClient::connect(at).await.unwrap();
+    // As protocol 1 greets.
+    let hello =
+        || wire::HelloRequest { nonce: vec![7; 32], protocol: 1, version: "0.1.0".into(), ..Default::default() };
+    for (refused, words) in [
+        (fleet.hello(hello()).await.map(drop), "upgrade the agent"),
+        (fleet.register(wire::RegisterRequest::default()).await.map(drop), "upgrade the agent"),
+        (agent.hello(hello()).await.map(drop), "upgrade the gateway"),
+        (agent.describe(wire::DescribeRequest {}).await.map(drop), "upgrade the gateway"),
+    ] {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+        assert!(refused.message().contains(words), "{refused:?}");
+    }
+    // The control: over TLS the same calls are answered.
+    assert!(Side::gateway(&gateway.daemon.data).call_agent(&advertised(&gateway).await).await.is_ok());
+    let joins =
+        Side::with_secret(Role::Agent, &std::fs::read_to_string(gateway.daemon.data.join("join-secret")).unwrap());
+    assert!(joins.call_gateway(gateway.api.url()).await.is_ok());
 }

@@ -7,15 +7,16 @@ mod attacks;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use longhaul_proto::{
-    join::{Greeting, JoinSecret},
     state::RunState,
-    wire,
+    transport::Role,
+    wire::{self, agent_client::AgentClient},
 };
 use longhaul_tests::{
     lab,
     lab::{Gateway, Lab, finish},
     mcp::Mcp,
     need, processes,
+    trust::Side,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -138,14 +139,12 @@ async fn without_a_token_only_health_answers_and_with_another_principals_nothing
 }
 
 #[tokio::test]
-async fn nobody_reaches_an_agent_without_the_join_secret() {
+async fn nobody_reaches_an_agent_without_the_gateways_key() {
     let lab = lab!();
     let gateway = lab.gateway().await;
     let agent = lab.agent("stata1", &gateway, &[]);
     gateway.api.wait_host("stata1", "up").await;
     let address = gateway.api.hosts().await.unwrap().hosts[0].advertise.clone();
-    let mut client = wire::agent_client::AgentClient::connect(address).await.unwrap();
-
     let request = || wire::RunRequest {
         submission: Some(wire::Submission {
             run_id: "01900000-0000-7000-8000-000000000000".into(),
@@ -156,35 +155,30 @@ async fn nobody_reaches_an_agent_without_the_join_secret() {
         attempt: 1,
         cluster_id: String::new(),
     };
-    let status = client.run(request()).await.unwrap_err();
-    assert_eq!(status.code(), tonic::Code::Unauthenticated, "{status:?}");
-    // Nor with a proof made of another secret: the greeting already shows that it is another.
-    let guess = Greeting::new(JoinSecret::new("a guess at the secret").unwrap()).unwrap();
-    let reply = client.hello(guess.request()).await.unwrap().into_inner();
-    assert!(guess.prove(&reply).is_err());
-    let mut forged = tonic::Request::new(request());
-    let nonce = longhaul_proto::hex(&guess.request().nonce);
-    forged.metadata_mut().insert(longhaul_proto::join::METADATA, format!("{nonce}.{nonce}").parse().unwrap());
-    assert_eq!(client.run(forged).await.unwrap_err().code(), tonic::Code::Unauthenticated);
-    for status in [
-        client.describe(wire::DescribeRequest {}).await.map(drop).unwrap_err(),
-        client.follow(wire::FollowRequest::default()).await.map(drop).unwrap_err(),
-        client.cancel(wire::CancelRequest::default()).await.map(drop).unwrap_err(),
-        client.revoke(wire::RevokeRequest::default()).await.map(drop).unwrap_err(),
-        client.forget(wire::ForgetRequest::default()).await.map(drop).unwrap_err(),
-        client.inspect(wire::InspectRequest::default()).await.map(drop).unwrap_err(),
-    ] {
-        assert_eq!(status.code(), tonic::Code::Unauthenticated, "{status:?}");
+    // Neither with a guess at the secret, nor with the secret itself.
+    let secret = fs::read_to_string(gateway.daemon.data.join("join-secret")).unwrap();
+    for side in [Side::stranger(Role::Gateway), Side::with_secret(Role::Gateway, &secret)] {
+        let refused = side.call_agent(&address).await.expect_err("a refusal");
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused:?}");
+        // Nor without a greeting.
+        let mut client = AgentClient::new(side.dial(&address).await.unwrap().door);
+        for status in [
+            client.run(request()).await.map(drop).unwrap_err(),
+            client.describe(wire::DescribeRequest {}).await.map(drop).unwrap_err(),
+            client.follow(wire::FollowRequest::default()).await.map(drop).unwrap_err(),
+            client.cancel(wire::CancelRequest::default()).await.map(drop).unwrap_err(),
+            client.revoke(wire::RevokeRequest::default()).await.map(drop).unwrap_err(),
+            client.forget(wire::ForgetRequest::default()).await.map(drop).unwrap_err(),
+            client.inspect(wire::InspectRequest::default()).await.map(drop).unwrap_err(),
+            client.artifact(wire::ArtifactRequest::default()).await.map(drop).unwrap_err(),
+        ] {
+            assert_eq!(status.code(), tonic::Code::Unauthenticated, "{status:?}");
+        }
     }
     assert!(fs::read_dir(agent.data.join("agent/runs")).map_or(0, Iterator::count) == 0, "nothing was begun");
-
-    // The control: with the secret the same connection answers.
-    let secret = fs::read_to_string(gateway.daemon.data.join("join-secret")).unwrap();
-    let greeting = Greeting::new(JoinSecret::new(&secret).unwrap()).unwrap();
-    let reply = client.hello(greeting.request()).await.unwrap().into_inner();
-    let mut describe = tonic::Request::new(wire::DescribeRequest {});
-    greeting.prove(&reply).unwrap().put(&mut describe);
-    assert!(client.describe(describe).await.unwrap().into_inner().agent.is_some());
+    // The control: with the gateway's key it answers.
+    let mut right = Side::gateway(&gateway.daemon.data).call_agent(&address).await.unwrap();
+    assert!(right.describe(wire::DescribeRequest {}).await.unwrap().into_inner().agent.is_some());
 }
 
 #[tokio::test]

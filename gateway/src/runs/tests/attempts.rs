@@ -228,16 +228,19 @@ async fn cancelling_reaches_the_agent_and_can_get_harder() {
 }
 
 #[tokio::test]
-async fn an_agent_with_another_secret_gets_no_code() {
+async fn who_answers_at_an_agents_address_with_another_key_gets_no_code() {
     let world = World::new().await;
-    // It knows the gateway's secret when it registers, but whoever answers at its address does not.
-    let mut agent = Fake::with("stata1", |_| {}, "somebody else's secret");
-    agent.listen().await;
+    // It has joined as it should; another agent, which holds the secret too, answers at its address.
+    let (mut agent, mut thief) = (Fake::new("stata1"), Fake::new("thief"));
+    thief.listen().await;
+    agent.advertise(&thief.shared.info().advertise);
     agent.register(world.addr()).await;
     let run = world.submit(text("display 1\n")).await;
     let view =
-        world.until(run, "the reason", |v| v.waiting.as_deref().is_some_and(|w| w.contains("join secret"))).await;
+        world.until(run, "the reason", |v| v.waiting.as_deref().is_some_and(|w| w.contains("it shows the key"))).await;
     assert_eq!(view.state, Queued);
-    assert!(agent.shared.state().run_calls.is_empty());
+    for fake in [&agent, &thief] {
+        assert!(fake.shared.state().run_calls.is_empty());
+    }
     world.stop().await;
 }

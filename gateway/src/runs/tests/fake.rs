@@ -8,23 +8,18 @@ use std::{
 };
 
 use longhaul_proto::{
+    door::Door,
     ids::Ids,
-    join::{Greeting, Guard, JoinSecret, Proof},
+    join::JoinSecret,
     sha256_hex,
     state::{Cause, RunState},
     tasks::Tasks,
+    transport::{self, Greeter, Guarded, Key, Pings, Role, Session},
     wire::{self, agent_server::AgentServer, fleet_client::FleetClient, run_event::Event},
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
-    sync::watch,
-};
-use tokio_stream::{
-    StreamExt,
-    wrappers::{ReceiverStream, TcpListenerStream},
-};
-use tonic::{Request, Response, Status, transport::Channel};
+use tokio::{net::TcpListener, sync::mpsc, sync::watch};
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, transport::server::Connected};
 
 /// The secret of all test worlds.
 pub(super) const SECRET: &str = "a join secret for tests";
@@ -68,7 +63,7 @@ pub(super) struct State {
     /// The offsets of `Follow` calls that were answered with a stream.
     pub(super) follows: Vec<u64>,
     /// What is connected to it.
-    connections: Vec<std::net::TcpStream>,
+    connections: Vec<Session>,
     /// Heartbeats that were answered.
     pub(super) beats: u64,
     /// What its spools take and may take; each that goes takes a megabyte with it.
@@ -83,7 +78,8 @@ pub(super) struct Fake {
 }
 
 pub(super) struct Shared {
-    guard: Guard,
+    greeter: Greeter,
+    key: Key,
     info: Mutex<wire::AgentInfo>,
     state: Mutex<State>,
     changed: watch::Sender<u64>,
@@ -124,7 +120,8 @@ impl Fake {
         };
         tell(&mut info);
         let shared = Shared {
-            guard: Guard::new(JoinSecret::new(secret).unwrap()).unwrap(),
+            greeter: Greeter { role: Role::Agent, secret: JoinSecret::new(secret).unwrap() },
+            key: Key::generate().unwrap(),
             info: Mutex::new(info),
             state: Mutex::default(),
             changed: watch::Sender::new(0),
@@ -136,16 +133,17 @@ impl Fake {
     pub(super) async fn listen(&mut self) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.shared.info.lock().unwrap().advertise = format!("http://{}", listener.local_addr().unwrap());
-        let server = tonic::transport::Server::builder().add_service(AgentServer::new(Service(self.shared.clone())));
+        let service = AgentServer::new(Service(self.shared.clone()));
+        let guarded = Guarded::new(Role::Agent, service.clone(), service);
+        let server = tonic::transport::Server::builder().add_service(guarded);
+        let incoming = transport::accept::incoming(listener, self.shared.key.clone(), &self.tasks);
         let shared = self.shared.clone();
-        let prompt = TcpListenerStream::new(listener).map(move |stream| {
+        let incoming = incoming.map(move |stream: std::io::Result<transport::Stream<_>>| {
             let stream = stream?;
-            stream.set_nodelay(true)?;
-            let stream = stream.into_std()?;
-            shared.state().connections.push(stream.try_clone()?);
-            TcpStream::from_std(stream)
+            shared.state().connections.extend(stream.connect_info());
+            Ok::<_, std::io::Error>(stream)
         });
-        self.tasks.spawn_until_stop(server.serve_with_incoming(prompt));
+        self.tasks.spawn_until_stop(server.serve_with_incoming(incoming));
     }
 
     /// Serves, registers, and beats.
@@ -164,7 +162,7 @@ impl Fake {
 
     /// Likewise, as whom it says to be.
     pub(super) async fn register_as(&mut self, info: wire::AgentInfo, gateway: SocketAddr) -> wire::RegisterReply {
-        let (mut client, proof) = hello(gateway).await;
+        let mut client = self.hello(gateway).await;
         let runs = {
             let state = self.shared.state();
             let of = |(run_id, run): (&String, &FakeRun)| wire::RunSummary {
@@ -182,23 +180,21 @@ impl Fake {
             });
             state.runs.iter().map(of).chain(revoked).collect()
         };
-        let mut request = Request::new(wire::RegisterRequest { agent: Some(info.clone()), runs });
-        proof.put(&mut request);
+        let request = wire::RegisterRequest { agent: Some(info.clone()), runs };
         let reply = client.register(request).await.unwrap().into_inner();
         self.quiet();
         let shared = self.shared.clone();
         let beat = async move {
             loop {
                 let (spool_bytes, spool_limit) = shared.state().spool;
-                let mut request = Request::new(wire::HeartbeatRequest {
+                let request = wire::HeartbeatRequest {
                     agent_id: info.agent_id.clone(),
                     incarnation: info.incarnation.clone(),
                     engines: info.engines.clone(),
                     spool_bytes,
                     spool_limit,
                     ..Default::default()
-                });
-                proof.put(&mut request);
+                };
                 let _ = client.heartbeat(request).await;
                 shared.change(|s| s.beats += 1);
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -219,7 +215,7 @@ impl Fake {
     pub(super) async fn vanish(&mut self) {
         self.quiet();
         for connection in std::mem::take(&mut self.shared.state().connections) {
-            let _ = connection.shutdown(std::net::Shutdown::Both);
+            connection.cut();
         }
         let tasks = std::mem::take(&mut self.tasks);
         tasks.shutdown(Duration::from_secs(10)).await;
@@ -243,11 +239,10 @@ impl Fake {
 
     /// One heartbeat, for its answer.
     pub(super) async fn heartbeat(&self, gateway: SocketAddr) -> wire::HeartbeatReply {
-        let (mut client, proof) = hello(gateway).await;
+        let mut client = self.hello(gateway).await;
         let info = self.shared.info();
         let (agent_id, incarnation) = (info.agent_id, info.incarnation);
-        let mut request = Request::new(wire::HeartbeatRequest { agent_id, incarnation, ..Default::default() });
-        proof.put(&mut request);
+        let request = wire::HeartbeatRequest { agent_id, incarnation, ..Default::default() };
         client.heartbeat(request).await.unwrap().into_inner()
     }
 
@@ -299,13 +294,18 @@ impl Fake {
     }
 }
 
-/// Proves the secret to a gateway.
-pub(super) async fn hello(gateway: SocketAddr) -> (FleetClient<Channel>, Proof) {
-    let mut client = FleetClient::connect(format!("http://{gateway}")).await.unwrap();
-    let greeting = Greeting::new(JoinSecret::new(SECRET).unwrap()).unwrap();
-    let reply = client.hello(greeting.request()).await.unwrap();
-    let proof = greeting.prove(reply.get_ref()).unwrap();
-    (client, proof)
+impl Fake {
+    /// A connection of its own to a gateway, on which both have proved the secret.
+    async fn hello(&self, gateway: SocketAddr) -> FleetClient<Door> {
+        let pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
+        let address = format!("http://{gateway}").parse().unwrap();
+        let dialled = transport::dial(&address, &self.shared.key, pings).await.unwrap();
+        let greeter = Greeter { role: Role::Agent, secret: JoinSecret::new(SECRET).unwrap() };
+        let mut client = FleetClient::new(dialled.door);
+        let reply = client.hello(greeter.request(&dialled.channel, "", true)).await.unwrap();
+        greeter.check_reply(&dialled.channel, reply.get_ref()).unwrap();
+        client
+    }
 }
 
 struct Service(Arc<Shared>);
@@ -404,17 +404,17 @@ impl wire::agent_server::Agent for Service {
 
     async fn hello(&self, request: Request<wire::HelloRequest>) -> Answer<wire::HelloReply> {
         let info = self.0.info();
-        let reply = self.0.guard.hello(request.get_ref(), &info.agent_id);
+        let session = Session::of(request.extensions()).unwrap();
+        session.greet();
+        let reply = self.0.greeter.reply(session.channel(), "", &info.agent_id, false);
         Ok(Response::new(wire::HelloReply { protocol: info.protocol, ..reply }))
     }
 
-    async fn describe(&self, request: Request<wire::DescribeRequest>) -> Answer<wire::DescribeReply> {
-        self.0.guard.check(request.metadata())?;
+    async fn describe(&self, _: Request<wire::DescribeRequest>) -> Answer<wire::DescribeReply> {
         Ok(Response::new(wire::DescribeReply { agent: Some(self.0.info()), runs: Vec::new() }))
     }
 
     async fn inspect(&self, request: Request<wire::InspectRequest>) -> Answer<wire::InspectReply> {
-        self.0.guard.check(request.metadata())?;
         let state = self.0.state();
         let problem = state.missing.get(&request.get_ref().path).cloned().unwrap_or_default();
         let found = problem.is_empty();
@@ -422,7 +422,6 @@ impl wire::agent_server::Agent for Service {
     }
 
     async fn run(&self, request: Request<wire::RunRequest>) -> Answer<Self::RunStream> {
-        self.0.guard.check(request.metadata())?;
         let wire::RunRequest { submission, attempt, .. } = request.into_inner();
         let submission = submission.unwrap();
         let run_id = submission.run_id.clone();
@@ -446,7 +445,6 @@ impl wire::agent_server::Agent for Service {
     }
 
     async fn follow(&self, request: Request<wire::FollowRequest>) -> Answer<Self::FollowStream> {
-        self.0.guard.check(request.metadata())?;
         let wire::FollowRequest { run_id, log_offset, with_submission, .. } = request.into_inner();
         match self.0.state().runs.get(&run_id) {
             None => return Err(Status::not_found("no such run here")),
@@ -458,7 +456,6 @@ impl wire::agent_server::Agent for Service {
     }
 
     async fn cancel(&self, request: Request<wire::CancelRequest>) -> Answer<wire::CancelReply> {
-        self.0.guard.check(request.metadata())?;
         let request = request.into_inner();
         let (mode, known) = (request.mode(), self.0.state().runs.contains_key(&request.run_id));
         self.0.change(|s| s.cancels.push((request.run_id.clone(), mode, request.by)));
@@ -466,7 +463,6 @@ impl wire::agent_server::Agent for Service {
     }
 
     async fn revoke(&self, request: Request<wire::RevokeRequest>) -> Answer<wire::RevokeReply> {
-        self.0.guard.check(request.metadata())?;
         let wire::RevokeRequest { run_id, attempt } = request.into_inner();
         let revoked = self.0.change(|s| {
             let begun = s.runs.get(&run_id).is_some_and(|run| run.attempt >= attempt);
@@ -479,7 +475,6 @@ impl wire::agent_server::Agent for Service {
     }
 
     async fn forget(&self, request: Request<wire::ForgetRequest>) -> Answer<wire::ForgetReply> {
-        self.0.guard.check(request.metadata())?;
         let request = request.into_inner();
         self.0.change(|s| {
             s.runs.remove(&request.run_id);
@@ -491,8 +486,7 @@ impl wire::agent_server::Agent for Service {
 
     type ArtifactStream = tonic::codegen::BoxStream<wire::ArtifactPart>;
 
-    async fn artifact(&self, request: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {
-        self.0.guard.check(request.metadata())?;
+    async fn artifact(&self, _: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {
         Err(Status::unimplemented("an agent of before"))
     }
 }

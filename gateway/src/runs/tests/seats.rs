@@ -94,11 +94,12 @@ async fn who_may_take_no_runs_is_told_why() {
 }
 
 #[tokio::test]
-async fn a_call_without_proof_is_turned_away() {
+async fn a_call_without_tls_is_told_to_upgrade() {
     use longhaul_proto::wire::{RegisterRequest, fleet_client::FleetClient};
     let world = World::new().await;
     let mut client = FleetClient::connect(format!("http://{}", world.addr())).await.unwrap();
     let refused = client.register(RegisterRequest::default()).await.unwrap_err();
-    assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+    assert!(refused.message().contains("upgrade the agent"), "{refused:?}");
     world.stop().await;
 }

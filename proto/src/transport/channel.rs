@@ -1,0 +1,146 @@
+//! What is known of one connection.
+
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use http::Extensions;
+use tokio_util::sync::CancellationToken;
+
+use crate::hex;
+
+/// SHA-256 of a public key (its `SubjectPublicKeyInfo`): the name of whoever holds the private one. No secret.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(pub [u8; 32]);
+
+/// The text is no fingerprint.
+#[derive(Debug, thiserror::Error)]
+#[error("not the fingerprint of a key: 64 hexadecimal digits")]
+pub struct NotAFingerprint;
+
+impl Fingerprint {
+    /// Its beginning, for people: enough to tell keys apart at a glance.
+    pub fn short(&self) -> String {
+        hex(&self.0[..6])
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = NotAFingerprint;
+    fn from_str(text: &str) -> Result<Self, NotAFingerprint> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(NotAFingerprint);
+        }
+        for (n, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).map_err(|_| NotAFingerprint)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// The two keys of a connection, as one side sees them, and what belongs to this connection alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// Our key.
+    pub own: Fingerprint,
+    /// The key of the other side, which has shown that it holds it.
+    pub peer: Fingerprint,
+    /// RFC 9266 `tls-exporter`: equal at both ends of one TLS connection and nowhere else. A proof over it cannot be
+    /// carried to another connection.
+    pub exporter: [u8; 32],
+}
+
+/// How a connection ends.
+#[derive(Clone, Debug, Default)]
+pub struct Ends {
+    /// Fires when it is gone.
+    pub closed: CancellationToken,
+    /// Ends it when it is fired.
+    pub cut: CancellationToken,
+}
+
+/// A connection as the accepting side knows it; in the extensions of each of its requests. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Session(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    channel: Channel,
+    ends: Ends,
+    greeted: AtomicBool,
+}
+
+impl Session {
+    /// A connection on which nothing was said yet.
+    pub fn new(channel: Channel, ends: Ends) -> Self {
+        Self(Arc::new(Inner { channel, ends, greeted: AtomicBool::new(false) }))
+    }
+
+    /// The session of a request; `None` = it came without TLS.
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get::<Self>().or_else(|| extensions.get::<Option<Self>>()?.as_ref())
+    }
+
+    /// Its keys.
+    pub fn channel(&self) -> &Channel {
+        &self.0.channel
+    }
+
+    /// The key of the side that dialled.
+    pub fn peer(&self) -> Fingerprint {
+        self.0.channel.peer
+    }
+
+    /// `Hello` was answered: from now on calls are.
+    pub fn greet(&self) {
+        self.0.greeted.store(true, Ordering::Release);
+    }
+
+    /// Whether `Hello` was answered.
+    pub fn greeted(&self) -> bool {
+        self.0.greeted.load(Ordering::Acquire)
+    }
+
+    /// Whether the connection is gone.
+    pub fn is_over(&self) -> bool {
+        self.0.ends.closed.is_cancelled() || self.0.ends.cut.is_cancelled()
+    }
+
+    /// Ends the connection, with all that goes on in it.
+    pub fn cut(&self) {
+        self.0.ends.cut.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_reads_as_it_was_written() {
+        let key = Fingerprint(std::array::from_fn(|n| u8::try_from(n * 7).unwrap()));
+        assert_eq!(key.to_string().parse::<Fingerprint>().unwrap(), key);
+        assert_eq!(key.short().len(), 12);
+        for bad in ["", "ab", &"g".repeat(64), &"a".repeat(63), &"ä".repeat(32)] {
+            assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Nothing but `Hello` before `Hello`, and nothing at all without TLS: decided before a byte of the message is read.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    task::{Context, Poll},
+};
+
+use futures_util::future::Either;
+use http::{Request, Response};
+use tonic::{Status, body::Body, codegen::Service, server::NamedService};
+
+use super::{channel::Session, hello::Role};
+use crate::version;
+
+/// A service behind its guard. Cheap to clone when the service is.
+#[derive(Clone, Debug)]
+pub struct Guarded<S> {
+    role: Role,
+    hello: S,
+    calls: S,
+}
+
+impl<S> Guarded<S> {
+    /// Guards the service of a side of this role; `hello` is the same one with the limit of [`super::hello::LIMIT`].
+    pub fn new(role: Role, hello: S, calls: S) -> Self {
+        Self { role, hello, calls }
+    }
+
+    fn refusal<B>(&self, request: &Request<B>, hello: bool) -> Option<Status> {
+        match Session::of(request.extensions()) {
+            None => {
+                Some(Status::failed_precondition(version::without_tls(self.role.as_str(), self.role.other().as_str())))
+            }
+            Some(session) if hello || session.greeted() => None,
+            Some(_) => {
+                Some(Status::unauthenticated("say Hello first, and prove the join secret where it is asked for"))
+            }
+        }
+    }
+}
+
+impl<S: NamedService> NamedService for Guarded<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S, B> Service<Request<B>> for Guarded<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<Ready<Result<Response<Body>, Infallible>>, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Both are the generated services, which always are.
+        match self.hello.poll_ready(cx) {
+            Poll::Ready(Ok(())) => self.calls.poll_ready(cx),
+            other => other,
+        }
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let hello = request.uri().path().ends_with("/Hello");
+        match self.refusal(&request, hello) {
+            Some(status) => Either::Left(ready(Ok(status.into_http()))),
+            None if hello => Either::Right(self.hello.call(request)),
+            None => Either::Right(self.calls.call(request)),
+        }
+    }
+}

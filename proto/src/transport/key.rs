@@ -1,0 +1,142 @@
+//! The key pair of one side.
+//!
+//! The private key is a file of its owner alone, made at the first start, whole or not at all. Its fingerprint is what
+//! the other side pins, so who loses the file is a stranger afterwards, and who copies it is the same.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+
+use super::{channel::Fingerprint, tls};
+use crate::durable;
+
+/// A key pair and what TLS needs of it. Cheap to clone, never printed.
+#[derive(Clone)]
+pub struct Key(Arc<Inner>);
+
+struct Inner {
+    fingerprint: Fingerprint,
+    client: Arc<rustls::ClientConfig>,
+    server: Arc<rustls::ServerConfig>,
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file.
+    #[error("cannot read or write the key {}: check that the folder is yours and has room", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error(
+        "{} holds no key of this program: put it back from a backup; or move it away, and a new key is made, which the other side has to accept as that of a stranger",
+        path.display()
+    )]
+    Content {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The key could not be made, or not be used.
+    #[error("no key pair can be made")]
+    Make(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Key {
+    /// The key in the file, made when missing.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or holds no key.
+    pub fn ensure(path: &Path) -> Result<Self, KeyError> {
+        let failed = |source| KeyError::File { path: path.to_owned(), source };
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let pem = KeyPair::generate().map_err(made)?.serialize_pem();
+                // Whoever makes it first decides; what counts is what lies there.
+                durable::create_exclusive(path, pem.as_bytes()).map_err(failed)?;
+                fs::read_to_string(path).map_err(failed)?
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(KeyError::Content { path: path.to_owned() });
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let pair = KeyPair::from_pem(&text).map_err(|_| KeyError::Content { path: path.to_owned() })?;
+        Self::of(&pair)
+    }
+
+    /// A new key that is kept nowhere.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn generate() -> Result<Self, KeyError> {
+        Self::of(&KeyPair::generate().map_err(made)?)
+    }
+
+    fn of(pair: &KeyPair) -> Result<Self, KeyError> {
+        let certificate = CertificateParams::new(Vec::new()).and_then(|p| p.self_signed(pair)).map_err(made)?;
+        let certificate: CertificateDer<'static> = certificate.der().clone();
+        let fingerprint = tls::fingerprint(&certificate).map_err(made)?;
+        let private = PrivatePkcs8KeyDer::from(pair.serialize_der());
+        let client = tls::client(certificate.clone(), private.clone_key()).map_err(made)?;
+        let server = tls::server(certificate, private).map_err(made)?;
+        Ok(Self(Arc::new(Inner { fingerprint, client: Arc::new(client), server: Arc::new(server) })))
+    }
+
+    /// The name of this key.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.fingerprint
+    }
+
+    pub(super) fn client(&self) -> Arc<rustls::ClientConfig> {
+        self.0.client.clone()
+    }
+
+    pub(super) fn server(&self) -> Arc<rustls::ServerConfig> {
+        self.0.server.clone()
+    }
+}
+
+fn made(error: impl std::error::Error + Send + Sync + 'static) -> KeyError {
+    KeyError::Make(Box::new(error))
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.0.fingerprint.short())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_private_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let first = Key::ensure(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(Key::ensure(&path).unwrap().fingerprint(), first.fingerprint());
+        assert_ne!(Key::generate().unwrap().fingerprint(), first.fingerprint());
+        assert!(!format!("{first:?}").contains("PRIVATE"));
+        for wrong in [b"nonsense".as_slice(), b"\xff\xfe", b""] {
+            fs::write(&path, wrong).unwrap();
+            let error = Key::ensure(&path).unwrap_err();
+            assert!(matches!(error, KeyError::Content { .. }), "{error:?}");
+            assert!(error.to_string().contains("backup"), "{error}");
+        }
+    }
+}

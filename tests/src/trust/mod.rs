@@ -1,0 +1,90 @@
+//! A side of a connection between gateway and agents, played by a test: with a key of its own, or with one that was taken
+//! from a data folder.
+
+mod played;
+mod recorder;
+
+use std::{fs, path::Path, time::Duration};
+
+use longhaul_proto::{
+    door::Door,
+    join::JoinSecret,
+    transport::{self, DialError, Dialled, Greeter, Key, Pings, Role},
+    wire::{agent_client::AgentClient, fleet_client::FleetClient},
+};
+use tonic::Status;
+
+pub use played::{Behind, Played};
+pub use recorder::Recorder;
+
+/// A key, and what is said with it.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// The key.
+    pub key: Key,
+    /// Role and secret.
+    pub greeter: Greeter,
+}
+
+/// Secret of those who do not know the right one.
+pub const GUESS: &str = "a guess at the secret";
+
+impl Side {
+    /// A stranger in this role, with a new key and without the secret.
+    pub fn stranger(role: Role) -> Self {
+        Self::with_secret(role, GUESS)
+    }
+
+    /// One in this role with a new key and this secret.
+    pub fn with_secret(role: Role, secret: &str) -> Self {
+        Self { key: Key::generate().unwrap(), greeter: Greeter { role, secret: JoinSecret::new(secret).unwrap() } }
+    }
+
+    /// The gateway with this data folder.
+    pub fn gateway(data: &Path) -> Self {
+        let key = Key::ensure(&data.join(longhaul_gateway::GATEWAY_KEY)).unwrap();
+        Self { key, greeter: Greeter { role: Role::Gateway, secret: secret(data) } }
+    }
+
+    /// The agent with this data folder, and a gateway's secret.
+    pub fn agent(data: &Path, gateway: &Path) -> Self {
+        let key = Key::ensure(&data.join("agent/key")).unwrap();
+        Self { key, greeter: Greeter { role: Role::Agent, secret: secret(gateway) } }
+    }
+
+    /// Dials, and says nothing yet.
+    ///
+    /// # Errors
+    /// When no connection comes about.
+    pub async fn dial(&self, url: &str) -> Result<Dialled, DialError> {
+        let pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
+        transport::dial(&url.parse().unwrap(), &self.key, pings).await
+    }
+
+    /// A client of an agent that was greeted, with a proof.
+    ///
+    /// # Errors
+    /// What the agent says to the greeting.
+    pub async fn call_agent(&self, url: &str) -> Result<AgentClient<Door>, Status> {
+        let dialled = self.dial(url).await.map_err(|e| Status::unavailable(e.to_string()))?;
+        let mut client = AgentClient::new(dialled.door);
+        client.hello(self.greeter.request(&dialled.channel, "", true)).await?;
+        Ok(client)
+    }
+
+    /// A client of a gateway that was greeted, with a proof.
+    ///
+    /// # Errors
+    /// What the gateway says to the greeting.
+    pub async fn call_gateway(&self, url: &str) -> Result<FleetClient<Door>, Status> {
+        let dialled = self.dial(url).await.map_err(|e| Status::unavailable(e.to_string()))?;
+        let mut client = FleetClient::new(dialled.door);
+        client.hello(self.greeter.request(&dialled.channel, "", true)).await?;
+        Ok(client)
+    }
+}
+
+/// The secret in the data folder of a gateway.
+pub fn secret(data: &Path) -> JoinSecret {
+    JoinSecret::new(&fs::read_to_string(data.join("join-secret")).unwrap()).unwrap()
+}

@@ -1,0 +1,147 @@
+//! Both services, played by somebody who answers each greeting with what the side behind says to it.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU32, Ordering},
+};
+
+use longhaul_proto::{
+    tasks::Tasks,
+    transport::{self, Key},
+    wire::{
+        self,
+        agent_client::AgentClient,
+        agent_server::{Agent, AgentServer},
+        fleet_client::FleetClient,
+        fleet_server::{Fleet, FleetServer},
+    },
+};
+use tokio::net::TcpListener;
+use tonic::{Request, Response, Status, codegen::BoxStream};
+
+use super::Side;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// Whom a greeting is passed on to.
+#[derive(Clone, Debug)]
+pub enum Behind {
+    /// An agent: played is a gateway.
+    Agent(String),
+    /// A gateway: played is an agent, or another gateway.
+    Gateway(String),
+}
+
+/// Who plays. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Played {
+    side: Side,
+    behind: Arc<Mutex<Option<Behind>>>,
+    greeted: Arc<AtomicU32>,
+    /// What came after the greeting.
+    pub calls: Arc<Mutex<Vec<String>>>,
+}
+
+impl Played {
+    /// Plays with this key; greetings go to `behind`.
+    pub fn new(side: Side, behind: Option<Behind>) -> Self {
+        let behind = Arc::new(Mutex::new(behind));
+        Self { side, behind, greeted: Arc::default(), calls: Arc::default() }
+    }
+
+    /// Whom greetings are passed on to from now on.
+    pub fn to(&self, behind: Behind) {
+        *self.behind.lock().unwrap() = Some(behind);
+    }
+
+    /// How often it was greeted.
+    pub fn greeted(&self) -> u32 {
+        self.greeted.load(Ordering::SeqCst)
+    }
+
+    /// Calls beyond the greeting.
+    pub fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// Answers on this listener until the tasks go.
+    pub fn serve(&self, listener: TcpListener) -> Tasks {
+        let tasks = Tasks::new();
+        let router = tonic::transport::Server::builder()
+            .add_service(FleetServer::new(self.clone()))
+            .add_service(AgentServer::new(self.clone()));
+        let key: Key = self.side.key.clone();
+        let incoming = transport::accept::incoming(listener, key, &tasks);
+        tasks.spawn_until_stop(router.serve_with_incoming(incoming));
+        tasks
+    }
+
+    async fn pass_on(&self, hello: wire::HelloRequest) -> Answer<wire::HelloReply> {
+        self.greeted.fetch_add(1, Ordering::SeqCst);
+        let behind = self.behind.lock().unwrap().clone();
+        let unavailable = |e: longhaul_proto::transport::DialError| Status::unavailable(e.to_string());
+        match behind.ok_or_else(|| Status::unavailable("nobody behind"))? {
+            Behind::Agent(url) => {
+                let dialled = self.side.dial(&url).await.map_err(unavailable)?;
+                AgentClient::new(dialled.door).hello(hello).await
+            }
+            Behind::Gateway(url) => {
+                let dialled = self.side.dial(&url).await.map_err(unavailable)?;
+                FleetClient::new(dialled.door).hello(hello).await
+            }
+        }
+    }
+
+    fn called<T>(&self, what: &str) -> Answer<T> {
+        self.calls.lock().unwrap().push(what.to_owned());
+        Err(Status::unavailable("thank you"))
+    }
+}
+
+#[tonic::async_trait]
+impl Fleet for Played {
+    async fn hello(&self, request: Request<wire::HelloRequest>) -> Answer<wire::HelloReply> {
+        self.pass_on(request.into_inner()).await
+    }
+    async fn register(&self, request: Request<wire::RegisterRequest>) -> Answer<wire::RegisterReply> {
+        let agent = request.into_inner().agent.unwrap_or_default();
+        self.called(&format!("register {}", agent.advertise))
+    }
+    async fn heartbeat(&self, _: Request<wire::HeartbeatRequest>) -> Answer<wire::HeartbeatReply> {
+        self.called("heartbeat")
+    }
+}
+
+#[tonic::async_trait]
+impl Agent for Played {
+    type RunStream = BoxStream<wire::RunEvent>;
+    type FollowStream = BoxStream<wire::RunEvent>;
+    type ArtifactStream = BoxStream<wire::ArtifactPart>;
+    async fn hello(&self, request: Request<wire::HelloRequest>) -> Answer<wire::HelloReply> {
+        self.pass_on(request.into_inner()).await
+    }
+    async fn describe(&self, _: Request<wire::DescribeRequest>) -> Answer<wire::DescribeReply> {
+        self.called("describe")
+    }
+    async fn inspect(&self, _: Request<wire::InspectRequest>) -> Answer<wire::InspectReply> {
+        self.called("inspect")
+    }
+    async fn run(&self, _: Request<wire::RunRequest>) -> Answer<Self::RunStream> {
+        self.called("run")
+    }
+    async fn follow(&self, _: Request<wire::FollowRequest>) -> Answer<Self::FollowStream> {
+        self.called("follow")
+    }
+    async fn cancel(&self, _: Request<wire::CancelRequest>) -> Answer<wire::CancelReply> {
+        self.called("cancel")
+    }
+    async fn revoke(&self, _: Request<wire::RevokeRequest>) -> Answer<wire::RevokeReply> {
+        self.called("revoke")
+    }
+    async fn forget(&self, _: Request<wire::ForgetRequest>) -> Answer<wire::ForgetReply> {
+        self.called("forget")
+    }
+    async fn artifact(&self, _: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {
+        self.called("artifact")
+    }
+}
