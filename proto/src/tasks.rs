@@ -21,12 +21,23 @@ pub struct Tasks {
 ///
 /// # Errors
 /// When the work panicked or the runtime ends.
+#[allow(clippy::disallowed_methods)] // the seam itself
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     #[cfg(feature = "faults")]
     if simulated() {
         return Ok(work());
     }
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+/// Has blocking work done on a thread that may block, and does not wait for it.
+#[allow(clippy::disallowed_methods)] // the seam itself
+pub fn in_background(work: impl FnOnce() + Send + 'static) {
+    #[cfg(feature = "faults")]
+    if simulated() {
+        return work();
+    }
+    drop(tokio::task::spawn_blocking(work));
 }
 
 #[cfg(feature = "faults")]

@@ -60,7 +60,7 @@ impl Guard {
     pub async fn shutdown(mut self, deadline: Duration) -> bool {
         let Some(provider) = self.provider.take() else { return true };
         // The exporter blocks its caller, so it gets a thread; a collector that hangs is left behind.
-        let flush = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(deadline).is_ok());
+        let flush = crate::tasks::blocking(move || provider.shutdown_with_timeout(deadline).is_ok());
         matches!(tokio::time::timeout(deadline, flush).await, Ok(Ok(true)))
     }
 }

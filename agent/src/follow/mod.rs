@@ -10,7 +10,7 @@ mod watcher;
 use std::time::Duration;
 
 pub use tail::{Piece, Tail, length};
-pub use watcher::{Pulse, Watcher};
+pub use watcher::{Pulse, Trigger, Watcher};
 
 /// The poll behind the kernel's word.
 pub const POLL: Duration = Duration::from_millis(250);

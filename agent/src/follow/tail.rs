@@ -60,6 +60,10 @@ impl Tail {
         }
         let Some(file) = self.open()? else { return Ok(vec![]) };
         let offset = self.offset;
+        // Four times a second for each reader of a silent run: told at once, without a thread and room for the bytes.
+        if file.metadata()?.len() <= offset {
+            return Ok(vec![]);
+        }
         let read = longhaul_proto::tasks::blocking(move || {
             let mut buffer = Vec::with_capacity(room);
             rustix::io::retry_on_intr(|| rustix::io::pread(&*file, spare_capacity(&mut buffer), offset))?;

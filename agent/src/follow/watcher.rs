@@ -9,10 +9,14 @@ use std::{
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::watch;
 
-/// Fires when something in a run's spool changed; how often does not matter.
+/// Fires when something in a run's spool changed; how often does not matter. Closed means only that nothing fires it
+/// any more: its holder polls then, and never takes it for a change.
 pub type Pulse = watch::Receiver<()>;
+/// What fires it. Its run's owner holds it for as long as there is the run, so that an attempt after another one reaches
+/// the readers of both.
+pub type Trigger = watch::Sender<()>;
 
-type Pulses = Arc<Mutex<HashMap<PathBuf, watch::Sender<()>>>>;
+type Pulses = Arc<Mutex<HashMap<PathBuf, Trigger>>>;
 
 /// The watch. Cheap to clone.
 #[derive(Clone)]
@@ -49,16 +53,9 @@ impl Watcher {
         Self { pulses, kernel: Arc::new(Mutex::new(kernel.ok())) }
     }
 
-    /// Begins to watch a folder.
-    pub fn add(&self, folder: &Path) -> Pulse {
-        let (sender, pulse) = watch::channel(());
-        self.pulses.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned(), sender);
-        self.renew(folder);
-        pulse
-    }
-
-    /// Sets the kernel's watch on a folder that was not there when it was added.
-    pub fn renew(&self, folder: &Path) {
+    /// Watches a folder, from now on or again: when it was not there, or was not watched any more.
+    pub fn add(&self, folder: &Path, trigger: &Trigger) {
+        self.pulses.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned(), trigger.clone());
         if let Some(kernel) = self.kernel.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
             && let Err(error) = kernel.watch(folder, RecursiveMode::NonRecursive)
         {

@@ -67,7 +67,7 @@ impl Owner {
         if !self.sampler.due(now) {
             return;
         }
-        let looked = tokio::task::spawn_blocking(move || os::cpu_ms(started.pid, started.start_ticks)).await;
+        let looked = longhaul_proto::tasks::blocking(move || os::cpu_ms(started.pid, started.start_ticks)).await;
         let Ok(Some(cpu_ms)) = looked else { return };
         if let Some(activity) = self.sampler.looked(now, quiet, cpu_ms) {
             self.status.send_modify(|status| status.activity = Some(activity));

@@ -188,7 +188,7 @@ impl Runs {
     pub(crate) async fn measure(self) {
         loop {
             let root = self.context.root.path().to_owned();
-            if let Ok(bytes) = tokio::task::spawn_blocking(move || limits::taken(&root)).await {
+            if let Ok(bytes) = longhaul_proto::tasks::blocking(move || limits::taken(&root)).await {
                 self.context.taken.store(bytes, Ordering::Relaxed);
             }
             tokio::time::sleep(MEASURE_EVERY).await;

@@ -10,7 +10,7 @@ use super::{Command, Context, Handle, NotForgotten, Status, activity::Sampler, s
 use crate::{
     executor::Gone,
     finish,
-    follow::{POLL, Pulse},
+    follow::{POLL, Pulse, Trigger},
     live::LiveReader,
     spool::{Attempt, AttemptKind, Exit, OutcomeRecord, Running, Spool, Started},
     stata::view::View,
@@ -26,6 +26,7 @@ pub(super) struct Owner {
     pub(super) spool: Spool,
     pub(super) status: watch::Sender<Status>,
     pulse: Pulse,
+    trigger: Trigger,
     /// Resolves when the supervisor that we started is gone.
     pub(super) gone: Option<Gone>,
     /// When to ask again whether one lives that we did not start.
@@ -40,13 +41,24 @@ pub(super) struct Owner {
 pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
     let (commands, receiver) = mpsc::channel(16);
     let (status, watcher) = watch::channel(Status::default());
-    let pulse = context.watcher.add(spool.path());
+    let (trigger, pulse) = watch::channel(());
+    context.watcher.add(spool.path(), &trigger);
     let output_limit = context.preparer.output_limit;
     let handle = Handle { spool: spool.clone(), status: watcher, pulse: pulse.clone(), output_limit, commands };
     let tasks = context.tasks.clone();
     let sampler = Sampler::new(context.clock.monotonic());
-    let owner =
-        Owner { context, spool, status, pulse, gone: None, ask_at: Duration::ZERO, starts: 0, live: None, sampler };
+    let owner = Owner {
+        context,
+        spool,
+        status,
+        pulse,
+        trigger,
+        gone: None,
+        ask_at: Duration::ZERO,
+        starts: 0,
+        live: None,
+        sampler,
+    };
     tasks.spawn_until_stop(owner.run(receiver));
     handle
 }
@@ -204,6 +216,9 @@ impl Owner {
             status.outcome = Some(Arc::new(outcome));
         });
         self.context.watcher.remove(self.spool.path());
+        if faults::bug("pulse_lost_at_end") {
+            self.trigger = watch::channel(()).0;
+        }
     }
 
     async fn read_log(&mut self) {
@@ -253,9 +268,9 @@ impl Owner {
         async move { longhaul_proto::tasks::blocking(move || work(&spool)).await? }
     }
 
-    /// Sets the watch on a folder that may not have been there before.
+    /// Watches the folder, which may not have been there before, or not have been watched since an attempt's end.
     pub(super) fn watch_again(&mut self) {
-        self.context.watcher.renew(self.spool.path());
+        self.context.watcher.add(self.spool.path(), &self.trigger);
     }
 
     pub(super) fn due(&mut self) -> bool {

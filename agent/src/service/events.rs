@@ -15,7 +15,7 @@ use tonic::Status;
 
 use super::Events;
 use crate::{
-    follow::{POLL, Tail, length},
+    follow::{POLL, Pulse, Tail, length},
     identity::Identity,
     runs::{self, Handle},
 };
@@ -74,6 +74,13 @@ pub(super) fn follow(
     Ok(Box::pin(ReceiverStream::new(receiver).map(|event| event.map(|event| wire::RunEvent { event: Some(event) }))))
 }
 
+/// Something in the spool changed. Never when nothing can tell that any more: then the poll does it alone.
+async fn fired(pulse: &mut Pulse) {
+    if pulse.changed().await.is_err() && !faults::bug("pulse_lost_at_end") {
+        std::future::pending().await
+    }
+}
+
 struct Follower {
     handle: Handle,
     log: Tail,
@@ -128,18 +135,25 @@ impl Follower {
                 }
                 continue;
             }
-            if idle {
+            let left = if idle {
                 tokio::select! {
                     biased;
-                    _ = self.handle.pulse.changed() => {}
-                    _ = self.handle.status.changed() => {}
-                    () = tokio::time::sleep(POLL) => {}
+                    () = fired(&mut self.handle.pulse) => false,
+                    changed = self.handle.status.changed() => changed.is_err(),
+                    () = tokio::time::sleep(POLL) => false,
                 }
-            } else if !self.handle.status.has_changed().unwrap_or_default() {
+            } else if self.handle.status.has_changed().unwrap_or_default() {
                 // A log that grows without pause must not keep to itself what of it may be shown.
+                false
+            } else {
                 continue;
-            }
+            };
             let now = self.handle.status.borrow_and_update().clone();
+            if left && now.outcome.is_none() {
+                let words = "the agent does not keep this run any more, or not yet again";
+                let _ = self.sender.send(Err(Status::unavailable(words))).await;
+                return Err(Left);
+            }
             if let Some(outcome) = &now.outcome {
                 // That it has ended goes before what it printed last: its seat is free from then on.
                 self.snapshot(&now, true).await?;

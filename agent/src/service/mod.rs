@@ -151,7 +151,7 @@ impl Agent for Service {
         let gone = || Status::not_found("this agent does not keep that run any more");
         let handle = events::settled(self.runs.get(run).ok_or_else(gone)?).await?;
         let path = artifact::named(&handle.status.borrow(), &request)?;
-        let read = tokio::task::spawn_blocking(move || artifact::read(&path, request.offset, request.limit)).await;
+        let read = longhaul_proto::tasks::blocking(move || artifact::read(&path, request.offset, request.limit)).await;
         let parts = read.map_err(|e| Status::internal(e.to_string()))??;
         Ok(Response::new(Box::pin(futures_util::stream::iter(parts.into_iter().map(Ok)))))
     }

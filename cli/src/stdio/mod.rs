@@ -97,7 +97,7 @@ pub(crate) async fn stdio(context: &Context, args: &Stdio) -> Result<u8, Failure
     bridge.abort_all();
     bridge.link.close().await;
     drop(bridge);
-    let _ = tokio::time::timeout(LEAVING, tokio::task::spawn_blocking(move || writer.join())).await;
+    let _ = tokio::time::timeout(LEAVING, longhaul_proto::tasks::blocking(move || writer.join())).await;
     done
 }
 

@@ -188,7 +188,7 @@ impl Mirror {
             let grown = track.len() - before;
             if track.should_write_out() {
                 // Nobody waits for it but the end.
-                tokio::task::spawn_blocking(move || track.write_out());
+                longhaul_proto::tasks::in_background(move || track.write_out());
             }
             Ok(if grown > 0 { Appended::Grew(grown) } else { Appended::Had })
         })

@@ -97,7 +97,7 @@ pub async fn run(plan: Plan) -> Report {
             let began = clock.monotonic();
             // A thread of its own: what a trial waits for is written as closures that borrow it.
             let runtime = tokio::runtime::Handle::current();
-            let trial = tokio::task::spawn_blocking(move || {
+            let trial = longhaul_proto::tasks::blocking(move || {
                 runtime.block_on(tokio::time::timeout(TRIAL, trial::run(&plan.program, cell, seed, &plan.bugs)))
             });
             let came = match trial.await {
