@@ -24,6 +24,9 @@ const ARTIFACTS: usize = 200;
 const LOOKS: u32 = 10_000;
 /// Console bytes that are looked at for words about a start that failed.
 const CONSOLE: u64 = 64 << 10;
+/// Do-files that a log's end unwinds when the user's failed: that one, and the wrapper. After the wrapper's own line at
+/// most the wrapper is left.
+const USERS_AND_OURS: u32 = 2;
 /// Console characters in a message.
 const SAID: usize = 500;
 
@@ -32,11 +35,12 @@ const SAID: usize = 500;
 /// # Errors
 /// Any failure of the file system; nothing is written then, and it may be tried again.
 pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io::Result<OutcomeRecord> {
-    if let Some(known) = spool.read::<OutcomeRecord>(&spool.outcome())? {
+    let mut spoiled = vec![];
+    if let Some(known) = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut spoiled)? {
         return Ok(known);
     }
-    let plan = spool.read::<Plan>(&spool.plan())?;
-    let ending = spool.read::<Ending>(&spool.ending())?.or_else(|| exit.ending.clone());
+    let plan = spool.read_or_name::<Plan>(&spool.plan(), &mut spoiled)?;
+    let ending = spool.read_or_name::<Ending>(&spool.ending(), &mut spoiled)?.or_else(|| exit.ending.clone());
     let judgement = match File::open(spool.log()) {
         Ok(mut log) => stata::judge_file(&mut log)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => stata::judge::judge(b""),
@@ -46,11 +50,14 @@ pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io
     while live.advance()? {}
     let (view, reached_end) = live.finish();
     let console = tail(&spool.console(), CONSOLE)?;
-    let completed = spool.sentinel().exists() || reached_end;
+    let reached = spool.sentinel().exists() || reached_end;
+    let contradicted = reached && judgement.unwound >= USERS_AND_OURS && !faults::bug("sentinel_outweighs_the_log");
+    let completed = reached && !contradicted;
     let verdict = weigh(&Evidence {
         exit,
         ending: ending.as_ref(),
         completed,
+        contradicted,
         judgement: &judgement,
         licence: stata::licence::recognise(&console),
         console: last_words(&console),
@@ -74,7 +81,7 @@ pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io
         ended_at_ms: exit.ended_at_ms,
         duration_ms: exit.duration_ms,
         max_rss_bytes: exit.max_rss_bytes,
-        note: notes(exit, plan.as_ref(), verdict.note),
+        note: notes(exit, plan.as_ref(), verdict.note, &spoiled),
         ended_by: ending.map(|e| e.by).unwrap_or_default(),
         artifacts: plan.as_ref().map(|p| artifacts(spool, p, exit.started_at_ms, exit.log.len)).unwrap_or_default(),
         view: view.map(|v| (v.start, v.end)),
@@ -89,7 +96,7 @@ pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io
     Ok(record)
 }
 
-fn notes(exit: &Exit, plan: Option<&Plan>, first: Option<String>) -> String {
+fn notes(exit: &Exit, plan: Option<&Plan>, first: Option<String>, spoiled: &[String]) -> String {
     let mut notes: Vec<String> = first.into_iter().collect();
     if let Some(plan) = plan.filter(|p| p.engine == "standin") {
         notes.push(format!("run by the {}", plan.engine_note));
@@ -99,6 +106,9 @@ fn notes(exit: &Exit, plan: Option<&Plan>, first: Option<String>) -> String {
     }
     if exit.rebooted {
         notes.push("the record was written by the agent after the host's restart".to_owned());
+    }
+    if !spoiled.is_empty() {
+        notes.push(format!("records in the run's spool could not be read: {}", spoiled.join(", ")));
     }
     if !exit.leftovers.is_empty() {
         notes.push(format!("processes left behind were ended: {}", exit.leftovers.join(", ")));

@@ -5,11 +5,15 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use longhaul_proto::{PROTOCOL, durable, ids::Ids, wire};
 
 use crate::{os, runs::Runs};
+
+/// People are renamed rarely.
+const ASK_USER_EVERY: Duration = Duration::from_secs(3600);
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,6 +27,8 @@ struct Inner {
     cluster: Mutex<String>,
     label: Label,
     advertise: Mutex<String>,
+    /// Who runs the code, by name: looked up rarely, told at every beat.
+    user: Mutex<String>,
 }
 
 /// What its owner said about it.
@@ -62,7 +68,18 @@ impl Identity {
             cluster: Mutex::new(cluster),
             label,
             advertise: Mutex::new(advertise),
+            user: Mutex::new(os::user()),
         })))
+    }
+
+    /// Asks the system from time to time who runs the code: at once, and again after an hour.
+    pub(crate) async fn keep_user(self) {
+        loop {
+            if let Some(name) = os::user_of_system().await {
+                *self.0.user.lock().unwrap_or_else(PoisonError::into_inner) = name;
+            }
+            tokio::time::sleep(ASK_USER_EVERY).await;
+        }
     }
 
     /// The id.
@@ -140,7 +157,7 @@ impl Identity {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             puts_aside: true,
             protocol: PROTOCOL,
-            os_user: os::user(),
+            os_user: self.0.user.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             hostname: os::hostname(),
             cores: std::thread::available_parallelism().map_or(0, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
             pool: label.pool.clone(),

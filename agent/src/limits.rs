@@ -35,23 +35,19 @@ pub(crate) fn room(path: &Path) -> io::Result<Room> {
     Ok(Room { free: vfs.f_bavail.saturating_mul(vfs.f_frsize), total: vfs.f_blocks.saturating_mul(vfs.f_frsize) })
 }
 
-/// Bytes that a folder takes with everything in it, as the file system counts them. What goes away meanwhile counts
-/// nothing; links are not followed.
-pub(crate) fn taken(folder: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let mut folders = vec![folder.to_owned()];
-    let mut bytes = 0_u64;
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let Ok(meta) = std::fs::symlink_metadata(entry.path()) else { continue };
-            // A block is 512 bytes whatever the file system's own size is (stat(2)).
-            bytes = bytes.saturating_add(meta.blocks().saturating_mul(512));
-            if meta.is_dir() {
-                folders.push(entry.path());
-            }
-        }
+/// A number of bytes as people say it: `512 B`, `64.0 KiB`, `8.0 GiB`.
+pub(crate) fn human(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
     }
-    bytes
+    let mut size = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while size >= 1023.95 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", UNITS[unit])
 }
 
 impl MinFree {
@@ -74,18 +70,6 @@ impl MinFree {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_folder_takes_what_is_in_it() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(taken(folder.path()), 0);
-        std::fs::create_dir(folder.path().join("below")).unwrap();
-        std::fs::write(folder.path().join("below/file"), vec![1_u8; 100_000]).unwrap();
-        std::os::unix::fs::symlink("/", folder.path().join("link")).unwrap();
-        let bytes = taken(folder.path());
-        assert!((100_000..200_000).contains(&bytes), "{bytes}");
-        assert_eq!(taken(Path::new("/nowhere")), 0);
-    }
 
     #[test]
     fn both_limits_count() {

@@ -39,6 +39,8 @@ pub struct Preparer {
     pub timing: Timing,
     /// Bytes of each stream that are kept.
     pub output_limit: u64,
+    /// Bytes that a run's spool may take before it is ended; 0 = no limit.
+    pub max_run_spool: u64,
 }
 
 impl Preparer {
@@ -87,6 +89,7 @@ impl Preparer {
             profile: profile.clone(),
             timing: Timing { timeout: (submission.timeout_ms > 0).then_some(submission.timeout_ms), ..self.timing },
             output_limit: self.output_limit,
+            max_spool: self.max_run_spool,
         };
         let write = || -> io::Result<()> {
             folder(&spool.tmp())?;

@@ -152,7 +152,7 @@ impl Registrar {
             problem: info.problem,
             engines: info.engines,
             licence: info.licence,
-            spool_bytes: self.runs.spool_bytes(),
+            spool_bytes: self.runs.sizes().sum().unwrap_or(0),
             spool_limit: self.max_spool,
         };
         let reply = call(client, request, async |c: &mut FleetClient<Door>, r| c.heartbeat(r).await).await?;

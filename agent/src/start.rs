@@ -72,6 +72,8 @@ pub struct Options {
     pub output_limit: u64,
     /// Bytes that all spools may take before the gateway lets go of ended ones, oldest first; 100 GiB, 0 = no limit.
     pub max_spool: u64,
+    /// Bytes that one run's spool may take before it is ended; 8 GiB, 0 = no limit.
+    pub max_run_spool: u64,
     /// Environment names that runs see besides the usual ones.
     pub env_allow: Vec<String>,
     /// The environment from which runs get what is allowed.
@@ -106,6 +108,7 @@ impl Options {
             min_free: MinFree::default(),
             output_limit: 4 << 30,
             max_spool: 100 << 30,
+            max_run_spool: 8 << 30,
             env_allow: vec![],
             environment,
         }
@@ -209,6 +212,7 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     }
 
     tasks.spawn_until_stop(runs.clone().measure());
+    tasks.spawn_until_stop(identity.clone().keep_user());
     let greeter = Greeter { role: Role::Agent, secret: options.secret };
     let service = Service::new(identity.clone(), greeter.clone(), pins.clone(), runs.clone(), tasks.clone());
     serve(listener, key.clone(), service, &tasks);
@@ -239,6 +243,7 @@ pub(crate) fn preparer(options: &Options, program: &Path) -> Preparer {
             after_terminate: millis(options.after_terminate),
         },
         output_limit: options.output_limit,
+        max_run_spool: options.max_run_spool,
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a run ended: the supervisor's facts and Stata's log, weighed in one order.
 //!
-//! 1. The sentinel says that the user's code came to its end: nothing outweighs that.
+//! 1. The sentinel says that the user's code came to its end. Only one thing outweighs that: a log whose end leaves the
+//!    user's do-file by an error, with nothing of the wrapper after it. Then it was not the wrapper who made the sentinel.
 //! 2. We were ending it: that cause, whatever the log says of the break.
 //! 3. A signal that nobody here sent, or the host's restart: the log's last line then proves nothing, since
 //!    `end of do-file` also ends nested do-files.
@@ -26,6 +27,8 @@ pub(crate) struct Evidence<'a> {
     pub ending: Option<&'a Ending>,
     /// The wrapper's last line was reached.
     pub completed: bool,
+    /// There is a sentinel, and the log's end says that the wrapper's last line cannot have been reached.
+    pub contradicted: bool,
     /// What the log says.
     pub judgement: &'a Judgement,
     /// What the console says about the licence.
@@ -59,7 +62,11 @@ impl Verdict {
     }
 
     fn noting(mut self, note: impl Into<String>) -> Self {
-        self.note = Some(note.into());
+        let note = note.into();
+        self.note = Some(match self.note.take() {
+            Some(first) => format!("{first}; {note}"),
+            None => note,
+        });
         self
     }
 
@@ -73,6 +80,18 @@ impl Verdict {
 
 /// Weighs the evidence.
 pub(crate) fn weigh(evidence: &Evidence<'_>) -> Verdict {
+    let verdict = weighed(evidence);
+    if !evidence.contradicted {
+        return verdict;
+    }
+    let code = evidence.judgement.rc.map_or_else(String::new, |rc| format!(" in r({rc});"));
+    verdict.noting(format!(
+        "the run's sentinel was there, the sign of a do-file that came to its end, but the log ends{code} and nothing \
+         comes after: the log was believed"
+    ))
+}
+
+fn weighed(evidence: &Evidence<'_>) -> Verdict {
     let Evidence { exit, judgement, .. } = evidence;
     if evidence.completed {
         return Verdict::new(RunState::Succeeded, Cause::Completed, "").noting_full(exit);
@@ -84,6 +103,9 @@ pub(crate) fn weigh(evidence: &Evidence<'_>) -> Verdict {
     }
     if let Some(ending) = evidence.ending.or(exit.ending.as_ref()) {
         return ended(ending, evidence);
+    }
+    if let Some(why) = &exit.unreadable {
+        return unreadable(why, judgement);
     }
     if let Some(error) = &exit.spawn_error {
         return Verdict::errored(exit.spawn_cause.unwrap_or(Cause::SpawnFailed), error.clone());
@@ -118,6 +140,22 @@ pub(crate) fn weigh(evidence: &Evidence<'_>) -> Verdict {
     }
 }
 
+/// The facts of the end are lost; what the log says is worth a word, but no proof.
+fn unreadable(why: &str, judgement: &Judgement) -> Verdict {
+    let log = match (judgement.state, judgement.rc) {
+        (State::Failed, Some(rc)) => format!("ends in r({rc});"),
+        (State::Succeeded, _) => "ends as that of a do-file that came to its end".to_owned(),
+        _ => "has no end".to_owned(),
+    };
+    Verdict::errored(
+        Cause::Incomplete,
+        format!(
+            "the record of the run's end could not be read ({why}), so how Stata ended is not known; its log is kept \
+             and {log}"
+        ),
+    )
+}
+
 fn failed(judgement: &Judgement) -> Verdict {
     let mut verdict = Verdict::new(RunState::Failed, Cause::StataError, judgement.message.clone().unwrap_or_default());
     verdict.rc = judgement.rc;
@@ -135,6 +173,7 @@ fn ended(ending: &Ending, evidence: &Evidence<'_>) -> Verdict {
             Cause::StartTimeout,
             format!("Stata was started but wrote no log in time{}", said(&evidence.console)),
         ),
+        Cause::SpoolFull => Verdict::errored(Cause::SpoolFull, ending.words.clone()),
         _ => {
             let by = if ending.by.is_empty() { String::new() } else { format!(" by {}", ending.by) };
             Verdict::new(RunState::Cancelled, Cause::CancelRequested, format!("cancelled{by}"))
@@ -239,8 +278,9 @@ mod tests {
         let cut = ". sleep 1000\n";
         let break_ = ". sleep 1000\n--Break--\nr(1);\n\nend of do-file\n--Break--\nr(1);\n";
         let left = ". exit, STATA clear\n";
-        let cancel = Ending { cause: Cause::CancelRequested, by: "ada".into(), at_ms: 1 };
-        let late = Ending { cause: Cause::RunTimeout, by: String::new(), at_ms: 1 };
+        let cancel = Ending { cause: Cause::CancelRequested, by: "ada".into(), at_ms: 1, words: String::new() };
+        let late = Ending { cause: Cause::RunTimeout, by: String::new(), at_ms: 1, words: String::new() };
+        let full = Ending { cause: Cause::SpoolFull, words: "too much".into(), ..late.clone() };
         let check =
             |log: &str, exit: Exit, ending: Option<&Ending>, completed: bool, want: (RunState, Cause, Option<i64>)| {
                 let judgement = judge(log.as_bytes());
@@ -248,6 +288,7 @@ mod tests {
                     exit: &exit,
                     ending,
                     completed,
+                    contradicted: false,
                     judgement: &judgement,
                     licence: None,
                     console: String::new(),
@@ -264,6 +305,11 @@ mod tests {
         check(break_, exit(), None, false, (Failed, StataError, Some(1)));
         check(break_, exit(), Some(&cancel), false, (Cancelled, CancelRequested, None));
         check(bad, exit(), Some(&late), false, (TimedOut, RunTimeout, None));
+        check(bad, exit(), Some(&full), false, (Errored, SpoolFull, None));
+        check(ok, exit(), Some(&full), true, (Succeeded, Completed, None));
+        let unreadable = || Exit { unreadable: Some("x".into()), status_lost: true, code: None, ..exit() };
+        check(ok, unreadable(), None, false, (Errored, Incomplete, None));
+        check(bad, unreadable(), Some(&cancel), false, (Cancelled, CancelRequested, None));
         check(cut, exit(), None, false, (Errored, Incomplete, None));
         check(left, exit(), None, false, (Succeeded, CompletedUnconfirmed, None));
         check(left, Exit { code: Some(3), ..exit() }, None, false, (Failed, StataError, Some(3)));
@@ -285,6 +331,23 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_contradicts_the_sentinel_is_believed() {
+        let judgement = judge(b". error 459\nr(459);\n\nend of do-file\nr(459);\n\nend of do-file\nr(459);\n");
+        let verdict = weigh(&Evidence {
+            exit: &Exit { disk_full: true, ..exit() },
+            ending: None,
+            completed: false,
+            contradicted: true,
+            judgement: &judgement,
+            licence: None,
+            console: String::new(),
+        });
+        assert_eq!((verdict.state, verdict.cause, verdict.rc), (RunState::Failed, Cause::StataError, Some(459)));
+        let note = verdict.note.unwrap();
+        assert!(note.contains("was full") && note.contains("sentinel") && note.contains("r(459);"), "{note}");
+    }
+
+    #[test]
     fn a_licence_refusal_is_told_from_any_other_start_that_failed() {
         let judgement = judge(b"");
         let mut exit = Exit { log: Default::default(), code: Some(1), ..exit() };
@@ -293,6 +356,7 @@ mod tests {
                 exit,
                 ending: None,
                 completed: false,
+                contradicted: false,
                 judgement: &judgement,
                 licence: crate::stata::licence::recognise(b"License is invalid\n"),
                 console: "License is invalid".into(),

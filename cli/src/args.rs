@@ -10,7 +10,7 @@ use longhaul_proto::{
     state::RunState,
 };
 
-use crate::config::{Engine, Settings, Time, Url, pair};
+use crate::config::{Bytes, Engine, Settings, Time, Url, pair};
 pub(crate) use mcp::{Client, EntryArgs, Installable, Mcp, McpAction, Stdio};
 
 const AFTER: &str = "\
@@ -120,6 +120,9 @@ pub(crate) struct Up {
     /// Folder under which do-files may be run; may be repeated [default: the home of this user].
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Vec<PathBuf>,
+    /// What one run's files in the spool may take before it is ended, such as 8GiB; 0 = no limit [default: 8GiB].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_run_spool: Option<Bytes>,
     /// Answer without a token; on loopback addresses only.
     #[arg(long)]
     pub(crate) no_auth: bool,
@@ -174,6 +177,9 @@ pub(crate) struct Agent {
     /// Seats of the licence [default: 1].
     #[arg(long, value_name = "N")]
     pub(crate) seats: Option<u32>,
+    /// What one run's files in the spool may take before it is ended, such as 8GiB; 0 = no limit [default: 8GiB].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_run_spool: Option<Bytes>,
     /// File with the gateway's join secret [default: join-secret in the data folder].
     #[arg(long, value_name = "FILE")]
     pub(crate) join_secret_file: Option<PathBuf>,
@@ -469,6 +475,7 @@ impl Cli {
             Command::Up(up) => {
                 s.listen = up.listen.clone();
                 s.seats = up.seats;
+                s.max_run_spool = up.max_run_spool;
                 s.roots = (!up.root.is_empty()).then(|| up.root.clone());
                 s.no_auth = up.no_auth.then_some(true);
                 s.restored = up.restored.then_some(true);
@@ -489,6 +496,7 @@ impl Cli {
                 s.licence = agent.licence.clone();
                 s.roots = (!agent.root.is_empty()).then(|| agent.root.clone());
                 s.seats = agent.seats;
+                s.max_run_spool = agent.max_run_spool;
                 s.join_secret_file = agent.join_secret_file.clone();
                 agent.engine.put(s);
             }

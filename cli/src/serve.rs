@@ -125,6 +125,7 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
     put(&mut o.start_timeout, s.start_timeout.map(|t| t.0));
     put(&mut o.output_limit, s.max_output.map(|b| b.0));
     put(&mut o.max_spool, s.max_spool.map(|b| b.0));
+    put(&mut o.max_run_spool, s.max_run_spool.map(|b| b.0));
     o.min_free = MinFree {
         bytes: s.min_free.map_or(o.min_free.bytes, |b| b.0),
         percent: s.min_free_percent.map_or(o.min_free.percent, |p| u8::try_from(p).unwrap_or(100).min(100)),

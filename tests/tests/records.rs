@@ -144,19 +144,30 @@ async fn spoiled_records_are_met_by_an_agent_that_returns() {
 }
 
 /// The end of a log as it stands when a do-file and the wrapper around it were left by an error.
-const UNWOUND: &str = "display \"r(111);\" _n _n \"end of do-file\" _n \"r(111);\" _n _n \"end of do-file\" _n \"r(111);\"\n";
+const UNWOUND: &str =
+    "display \"r(111);\" _n _n \"end of do-file\" _n \"r(111);\" _n _n \"end of do-file\" _n \"r(111);\"\n";
+
+/// Leaves a sentinel, prints that, and is gone: nothing comes after, as when Stata dies before its log is written out. In
+/// a loop, whose body is not echoed as it runs.
+fn last_words(code: &str) -> String {
+    format!("shell touch ../sentinel\nforvalues i = 1/1 {{\n{code}*! standin: status 0\n}}\n")
+}
 
 #[tokio::test]
 async fn a_sentinel_beside_a_failure_is_no_success() {
     let lab = lab!();
     let gateway = start(&lab).await;
     let forged = text(&gateway, "display \"before\"\nshell touch ../sentinel\nerror 459\n").await;
-    assert_eq!((forged.state, forged.cause, forged.rc), (RunState::Failed, Cause::StataError, Some(459)), "{forged:#?}");
+    assert_eq!(
+        (forged.state, forged.cause, forged.rc),
+        (RunState::Failed, Cause::StataError, Some(459)),
+        "{forged:#?}"
+    );
     let note = forged.note.unwrap_or_default();
     assert!(note.contains("sentinel") && note.contains("r(459)"), "the record says so: {note}");
 
     // Not only where Stata printed it: nothing of the wrapper comes after.
-    let printed = text(&gateway, &format!("shell touch ../sentinel\n{UNWOUND}*! standin: status 0\n")).await;
+    let printed = text(&gateway, &last_words(UNWOUND)).await;
     assert_eq!((printed.state, printed.rc), (RunState::Failed, Some(111)), "{printed:#?}");
 }
 
@@ -169,7 +180,7 @@ async fn code_that_only_prints_a_failure_is_a_success() {
         "display \"end of do-file\" _n \"r(111);\"\n",
         UNWOUND,
         // The wrapper's lines are missing, but one level is not the outermost do-file's end.
-        "shell touch ../sentinel\ndisplay \"r(111);\"\n*! standin: status 0\n",
+        &last_words("display \"r(111);\"\n"),
     ] {
         let end = text(&gateway, code).await;
         assert_eq!(end.state, RunState::Succeeded, "{code}: {end:#?}");
@@ -190,7 +201,7 @@ async fn a_run_whose_spool_takes_too_much_is_ended_in_words() {
         ("work", "shell mkdir -p deep/er; head -c 20000000 /dev/zero > deep/er/big.bin\n"),
         ("temporary files", "shell head -c 20000000 /dev/zero > ../tmp/big.bin\n"),
         ("console", "shell head -c 20000000 /dev/zero | tr '\\000' x\n"),
-        ("log", "*! standin: burst 400000\n"),
+        ("log", "*! standin: burst 800000\n"),
     ] {
         let run = submit_text(&gateway, &format!("display \"before\"\n{code}sleep 3600000\n")).await;
         let end = gateway.api.wait_end(run).await;
@@ -212,4 +223,22 @@ async fn a_run_within_its_limit_goes_on() {
     let code = "shell head -c 20000000 /dev/zero > big.bin\n*! standin: burst 20000\nsleep 3000\ndisplay \"over\"\n";
     let end = text(&gateway, code).await;
     assert_eq!(end.state, RunState::Succeeded, "the limit on the copy is not the spool's: {end:#?}");
+}
+
+/// The control: with each of these switched off, what is promised above does not hold.
+#[tokio::test]
+async fn what_is_switched_off_is_missed() {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", "bug=sentinel_outweighs_the_log;bug=run_spool_not_measured;bug=spoiled_exit_given_up");
+    lab.config("max_run_spool = \"8MiB\"\n");
+    let gateway = start(&lab).await;
+    let forged = text(&gateway, "shell touch ../sentinel\nerror 459\n").await;
+    assert_eq!(forged.state, RunState::Succeeded, "{forged:#?}");
+    let code = "shell head -c 20000000 /dev/zero > big.bin\nsleep 4000\n";
+    assert_eq!(text(&gateway, code).await.state, RunState::Succeeded);
+    let (run, spool) = spoiled(&lab, &gateway).await;
+    gateway.api.cancel(run, CancelMode::Kill).await.unwrap();
+    wait::until_now(wait::SOON, "Stata is gone", || processes::below(&spool).is_empty().then_some(())).await;
+    let view = gateway.api.get(run).await.unwrap();
+    assert_eq!(view.state, RunState::Running, "{view:#?}");
 }

@@ -3,6 +3,7 @@
 
 mod lock;
 mod proc;
+mod user;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ pub use lock::{FileLock, is_locked};
 pub use proc::{
     Process, alive, boot_id, cpu_ms, descendants, marked, oom_kills, peak_rss, process, send, start_ticks, zombies_of,
 };
+pub use user::{user, user_of_system};
 
 /// Name of the variable that marks every process of a run, so that a later supervisor finds them again.
 pub const MARK: &str = "LONGHAUL_RUN_ID";
@@ -20,22 +22,17 @@ pub fn monotonic() -> Duration {
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
+/// Whether the Stata of a run lives: the process that was noted, or else any that carries the run's mark.
+pub fn lives(run: longhaul_proto::ids::RunId, started: Option<&crate::spool::Started>) -> bool {
+    match started {
+        Some(s) => s.boot_id == boot_id() && alive(s.pid, s.start_ticks),
+        None => !marked(&format!("{MARK}={run}"), 0).is_empty(),
+    }
+}
+
 /// [`monotonic`] in whole milliseconds.
 pub fn monotonic_ms() -> u64 {
     u64::try_from(monotonic().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Name of the user whose code this is, as the system knows it; else the number.
-pub fn user() -> String {
-    let uid = rustix::process::geteuid().as_raw();
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let mut lines = passwd.lines().map(|line| line.split(':'));
-    lines
-        .find_map(|mut fields| {
-            let name = fields.next()?;
-            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-        })
-        .unwrap_or_else(|| format!("uid {uid}"))
 }
 
 /// The host's own name.

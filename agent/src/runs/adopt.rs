@@ -32,11 +32,20 @@ impl Owner {
     pub(super) async fn take_up(&mut self) {
         let read = self.blocking(|spool| {
             let attempt = spool.last_attempt()?;
-            let submission = spool.submission().map_err(io::Error::other)?;
+            let submission = match spool.submission() {
+                Err(error) if error.is_spoiled() => {
+                    tracing::warn!(run = %spool.run(), %error, "the run goes on without its request");
+                    None
+                }
+                read => read.map_err(io::Error::other)?,
+            };
+            let mut spoiled = vec![];
             // What an attempt before this one left says nothing about this one.
             let remains = spool.remains()?.is_some();
-            let outcome = spool.read::<OutcomeRecord>(&spool.outcome())?.filter(|_| !remains);
-            let plan = spool.read::<Plan>(&spool.plan())?.filter(|_| !remains);
+            // One that cannot be read is made once more, from the exit record.
+            let outcome = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut spoiled)?;
+            let plan = spool.read_or_name::<Plan>(&spool.plan(), &mut spoiled)?;
+            let (outcome, plan) = (outcome.filter(|_| !remains), plan.filter(|_| !remains));
             Ok((attempt, submission, outcome, plan))
         });
         let (attempt, submission, outcome, plan) = match read.await {
@@ -107,10 +116,14 @@ impl Owner {
     /// Begins an attempt that provably never did.
     async fn begin_again(&mut self) {
         let attempt = self.attempt().map_or(0, |a| a.number);
-        match self.blocking(|spool| spool.submission().map_err(io::Error::other)).await {
+        let read = self.blocking(|spool| match spool.submission() {
+            Err(error) if error.is_spoiled() => Ok(None),
+            read => read.map_err(io::Error::other),
+        });
+        match read.await {
             Ok(Some(submission)) => self.start(submission, attempt).await,
             Ok(None) => {
-                let text = "the request is missing in the run's spool; nothing was run".to_owned();
+                let text = "the request in the run's spool is missing or cannot be read; nothing was run".to_owned();
                 self.never_began(attempt, Problem { cause: Cause::SpawnFailed, text }).await;
             }
             Err(error) => self.trouble(&error),
@@ -124,14 +137,12 @@ impl Owner {
         let attempt = self.attempt().map_or(0, |a| a.number);
         let concluded = self.blocking(move |spool| {
             let Some(_lock) = os::FileLock::try_take(&spool.lock())? else { return Ok(None) };
-            let started = spool.read::<Started>(&spool.started())?;
-            if let Some(s) = &started
-                && !rebooted
-                && os::alive(s.pid, s.start_ticks)
-            {
+            let mut spoiled = vec![];
+            let started = spool.read_or_name::<Started>(&spool.started(), &mut spoiled)?;
+            if !rebooted && (started.is_some() || !spoiled.is_empty()) && os::lives(spool.run(), started.as_ref()) {
                 return Ok(None);
             }
-            let running = spool.read::<Running>(&spool.running())?;
+            let running = spool.read_or_name::<Running>(&spool.running(), &mut spoiled)?;
             let exit = Exit {
                 attempt,
                 spawned: true,

@@ -14,21 +14,27 @@ mod activity;
 mod adopt;
 mod begin;
 mod owner;
+mod sizes;
 mod status;
+mod unreadable;
 
 use std::{
     collections::HashMap,
     io,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use longhaul_proto::{clock::Clock, ids::RunId, tasks::Tasks, wire};
+use longhaul_proto::{
+    clock::Clock,
+    faults,
+    ids::RunId,
+    tasks::{Tasks, blocking},
+    wire,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use sizes::Sizes;
 pub use status::{Facts, Status};
 
 use crate::{
@@ -37,11 +43,11 @@ use crate::{
     limits::{self, MinFree},
     prepare::Preparer,
     seen::Seen,
-    spool::{Spool, SpoolRoot, Wish},
+    spool::{Proofs, Spool, SpoolRoot, Wish},
 };
 
-/// How often the spools are measured: a folder of a thousand runs takes some milliseconds.
-const MEASURE_EVERY: Duration = Duration::from_secs(20);
+/// How long the agent must have been there before it removes old proofs, and between two looks at them.
+const PROOFS_EVERY: Duration = Duration::from_secs(3600);
 
 /// Why an attempt was not begun. Nothing was recorded but in [`Refused::Io`], where it may have been.
 #[derive(Debug, thiserror::Error)]
@@ -129,8 +135,8 @@ pub(crate) struct Context {
     seen: Seen,
     clock: Clock,
     tasks: Tasks,
-    /// What all spools take; 0 = not measured yet.
-    taken: AtomicU64,
+    /// What the spools take.
+    sizes: Sizes,
 }
 
 /// All runs of this agent. Cheap to clone.
@@ -154,7 +160,10 @@ impl Runs {
         clock: Clock,
         tasks: Tasks,
     ) -> io::Result<Self> {
-        root.tidy(clock.unix_ms())?;
+        root.tidy()?;
+        if faults::bug("proofs_by_the_wall_clock") {
+            root.drop_proofs(clock.unix_ms())?;
+        }
         let spools = root.list()?;
         let context = Context {
             root,
@@ -165,13 +174,41 @@ impl Runs {
             seen: Seen::default(),
             clock,
             tasks,
-            taken: AtomicU64::new(0),
+            sizes: Sizes::default(),
         };
         let runs = Self { context: Arc::new(context), handles: Arc::default() };
         for spool in spools {
             runs.handle(&spool);
         }
+        runs.context.tasks.spawn_until_stop(runs.clone().drop_proofs());
         Ok(runs)
+    }
+
+    fn all(&self) -> Vec<Handle> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Removes old proofs from time to time: the first look comes late enough for a clock to have been set meanwhile.
+    async fn drop_proofs(self) {
+        let mut said = false;
+        loop {
+            tokio::time::sleep(PROOFS_EVERY).await;
+            let (root, now) = (self.context.root.clone(), self.context.clock.unix_ms());
+            match blocking(move || root.drop_proofs(now)).await.and_then(|dropped| dropped) {
+                Ok(Proofs::Removed(_)) => said = false,
+                Ok(Proofs::ClockAhead(ms)) => {
+                    if !std::mem::replace(&mut said, true) {
+                        let days = ms / (24 * 3600 * 1000);
+                        tracing::warn!(
+                            days,
+                            "this host's clock is far beyond the newest run here: old proofs stay until a new run \
+                             confirms the time"
+                        );
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "old proofs stay for now"),
+            }
+        }
     }
 
     fn handle(&self, spool: &Spool) -> Handle {
@@ -184,20 +221,9 @@ impl Runs {
         handle
     }
 
-    /// Measures from time to time what all spools take.
-    pub(crate) async fn measure(self) {
-        loop {
-            let root = self.context.root.path().to_owned();
-            if let Ok(bytes) = longhaul_proto::tasks::blocking(move || limits::taken(&root)).await {
-                self.context.taken.store(bytes, Ordering::Relaxed);
-            }
-            tokio::time::sleep(MEASURE_EVERY).await;
-        }
-    }
-
-    /// What all spools take, bytes, as measured lately.
-    pub(crate) fn spool_bytes(&self) -> u64 {
-        self.context.taken.load(Ordering::Relaxed)
+    /// What the spools take, as measured lately.
+    pub(crate) fn sizes(&self) -> &Sizes {
+        &self.context.sizes
     }
 
     /// A run that this agent has.
@@ -260,9 +286,7 @@ impl Runs {
 
     /// Waits until the folder of every run has been read, so that [`Runs::summaries`] tells all of them.
     pub async fn ready(&self) {
-        let handles: Vec<Handle> =
-            self.handles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        for mut handle in handles {
+        for mut handle in self.all() {
             // An error: its owner is gone, and the run with it.
             let _ = handle.status.wait_for(|status| status.read).await;
         }
@@ -270,10 +294,8 @@ impl Runs {
 
     /// What is here, for the gateway.
     pub fn summaries(&self) -> Vec<wire::RunSummary> {
-        let handles: Vec<Handle> =
-            self.handles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         let mut all: Vec<wire::RunSummary> =
-            handles.iter().filter_map(|h| h.status.borrow().summary(h.spool.run())).collect();
+            self.all().iter().filter_map(|h| h.status.borrow().summary(h.spool.run())).collect();
         all.sort_by(|a, b| a.run_id.cmp(&b.run_id));
         all
     }

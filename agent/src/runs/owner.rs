@@ -6,20 +6,20 @@ use longhaul_proto::faults;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 
-use super::{Command, Context, Handle, NotForgotten, Status, activity::Sampler, status};
+use super::{Command, Context, Handle, NotForgotten, Status, activity::Sampler, status, unreadable::Unreadable};
 use crate::{
     executor::Gone,
     finish,
     follow::{POLL, Pulse, Trigger},
     live::LiveReader,
-    spool::{Attempt, AttemptKind, Exit, OutcomeRecord, Running, Spool, Started},
+    spool::{Attempt, AttemptKind, Exit, OutcomeRecord, Running, Spool, Started, is_spoiled},
     stata::view::View,
 };
 
 /// Wake-ups within this time are one: a log that grows fast must not keep its owner busy.
 const GATHER: Duration = Duration::from_millis(10);
 /// Between two looks whether a supervisor lives that we did not start ourselves.
-const ALIVE: Duration = Duration::from_secs(1);
+pub(super) const ALIVE: Duration = Duration::from_secs(1);
 
 pub(super) struct Owner {
     pub(super) context: Arc<Context>,
@@ -35,6 +35,8 @@ pub(super) struct Owner {
     pub(super) starts: u32,
     pub(super) live: Option<LiveReader>,
     pub(super) sampler: Sampler,
+    /// The exit record is there and cannot be read.
+    pub(super) unreadable: Option<Unreadable>,
 }
 
 /// Starts the owner of the run in `spool`.
@@ -58,6 +60,7 @@ pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
         starts: 0,
         live: None,
         sampler,
+        unreadable: None,
     };
     tasks.spawn_until_stop(owner.run(receiver));
     handle
@@ -140,18 +143,27 @@ impl Owner {
     /// Reads the markers and does what follows from them.
     pub(super) async fn look(&mut self) {
         let read = self.blocking(|spool| {
-            let started = spool.read::<Started>(&spool.started())?;
-            let running = spool.read::<Running>(&spool.running())?;
-            Ok((started, running, spool.read::<Exit>(&spool.exit())?))
+            // The run's own code may have spoiled them; only their times are needed.
+            let started = spool.read(&spool.started()).or_else(missing_if_spoiled)?;
+            let running = spool.read(&spool.running()).or_else(missing_if_spoiled)?;
+            Ok((started, running, spool.read::<Exit>(&spool.exit())))
         });
         let (started, running, exit) = match read.await {
             Ok(read) => read,
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return self.trouble(&error),
             Err(error) => {
                 tracing::warn!(run = %self.spool.run(), %error, "the run's markers could not be read");
                 return;
             }
         };
+        let (started, running): (Option<Started>, Option<Running>) = (started, running);
+        let (exit, spoiled) = match exit {
+            Ok(exit) => (exit, None),
+            Err(error) if is_spoiled(&error) && faults::bug("spoiled_exit_given_up") => return self.trouble(&error),
+            Err(error) => (None, Some(error)),
+        };
+        if spoiled.is_none() {
+            self.unreadable = None;
+        }
         let attempt = self.attempt().map_or(0, |attempt| attempt.number);
         if exit.as_ref().is_some_and(|exit| (1..attempt).contains(&exit.attempt)) {
             // Of an attempt before this one, which has not begun.
@@ -171,7 +183,10 @@ impl Owner {
         } else {
             self.read_log().await;
             self.sample(started).await;
-            self.keep_supervised().await;
+            match spoiled {
+                None => self.keep_supervised().await,
+                Some(error) => self.exit_unreadable(error).await,
+            }
         }
     }
 
@@ -281,6 +296,10 @@ impl Owner {
         }
         due
     }
+}
+
+fn missing_if_spoiled<T>(error: std::io::Error) -> std::io::Result<Option<T>> {
+    if is_spoiled(&error) { Ok(None) } else { Err(error) }
 }
 
 /// Something changed, the supervisor is gone, or it is time to look.

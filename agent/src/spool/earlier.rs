@@ -20,7 +20,8 @@ impl Spool {
     /// Any failure of the file system.
     pub fn remains(&self) -> io::Result<Option<u32>> {
         let Some(last) = self.last_attempt()? else { return Ok(None) };
-        let exit = self.read::<Exit>(&self.exit())?;
+        // Of one that cannot be read it is not known whose it is; nothing is moved for it.
+        let exit = self.read_or_name::<Exit>(&self.exit(), &mut vec![])?;
         Ok(exit.map(|exit| exit.attempt).filter(|attempt| *attempt < last.number))
     }
 

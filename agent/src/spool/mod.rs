@@ -27,12 +27,13 @@
 
 mod attempts;
 mod earlier;
+mod meter;
+mod proofs;
 mod records;
 mod submission;
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -42,6 +43,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::os;
 
 pub use attempts::{Attempt, AttemptKind, Decision};
+pub use meter::{Meter, Taken};
+pub use proofs::Proofs;
 pub use records::{
     Artifact, CancelWish, Ending, Exit, FileFacts, Location, OutcomeRecord, Plan, Running, Started, Timing, Wish,
 };
@@ -56,8 +59,15 @@ pub const OLDEST_FORMAT: u32 = 1;
 const FORGOTTEN: &str = "forgotten";
 /// Extension of what stays of a run that was let go of.
 const DONE: &str = "done";
-/// How long the proof of a revoked attempt, and that of a run that was let go of, is kept: 30 days, as records are.
-const PROOF_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
+
+/// Whether a record is there and says nothing: it will not say more at the next look, as it would after a want of
+/// memory or descriptors.
+pub fn is_spoiled(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, PermissionDenied};
+    let lost = [rustix::io::Errno::IO, rustix::io::Errno::LOOP].map(|e| Some(e.raw_os_error()));
+    matches!(error.kind(), InvalidData | IsADirectory | NotADirectory | PermissionDenied)
+        || lost.contains(&error.raw_os_error())
+}
 
 /// All runs' folders of one agent.
 #[derive(Clone, Debug)]
@@ -78,27 +88,15 @@ impl SpoolRoot {
         &self.0
     }
 
-    /// Removes what a crash left half removed, and proofs of revoked attempts that nobody can ask for any more: 30 days
-    /// without a request beside them.
+    /// Removes what a crash left half removed.
     ///
     /// # Errors
     /// When the folder cannot be listed; what cannot be removed stays for the next time.
-    pub fn tidy(&self, now_ms: i64) -> io::Result<()> {
+    pub fn tidy(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == FORGOTTEN) {
                 let _ = durable::remove_folder(&path);
-            }
-            let modified = || fs::metadata(&path).map(|m| m.mtime() * 1000);
-            if path.extension().is_some_and(|e| e == DONE) && modified().is_ok_and(|at| now_ms - at > PROOF_KEPT_MS) {
-                let _ = fs::remove_file(&path);
-            }
-        }
-        for spool in self.list()? {
-            let revoked = spool.last_attempt().is_ok_and(|last| last.is_some_and(|a| a.kind == AttemptKind::Revoked));
-            let modified = fs::metadata(spool.path()).map(|m| m.mtime() * 1000);
-            if revoked && !spool.submission_pb().exists() && modified.is_ok_and(|at| now_ms - at > PROOF_KEPT_MS) {
-                let _ = durable::remove_folder(spool.path());
             }
         }
         Ok(())
@@ -256,14 +254,52 @@ impl Spool {
         }
     }
 
-    /// Writes a record, durably and whole.
+    /// Reads a record that the run's own code, or the disk, may have spoiled: one that is there and cannot be read counts
+    /// as missing, and its name goes to `spoiled`.
+    ///
+    /// # Errors
+    /// Any other failure.
+    pub fn read_or_name<T: DeserializeOwned>(&self, path: &Path, spoiled: &mut Vec<String>) -> io::Result<Option<T>> {
+        match self.read(path) {
+            Err(error) if is_spoiled(&error) => {
+                tracing::warn!(run = %self.run, %error, "a record of the run cannot be read");
+                spoiled.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
+    /// Writes a record, durably and whole. What stands in its place and is no file is put by.
     ///
     /// # Errors
     /// Any failure of the file system.
     pub fn write<T: Serialize>(&self, path: &Path, record: &T) -> io::Result<()> {
         let mut bytes = serde_json::to_vec(record)?;
         bytes.push(b'\n');
-        durable::replace(path, &bytes)
+        match durable::replace(path, &bytes) {
+            Err(_) if path.is_dir() => {
+                self.put_by(path)?;
+                durable::replace(path, &bytes)
+            }
+            done => done,
+        }
+    }
+
+    /// Gives what cannot be read or replaced another name, `NAME.unreadable`, for people to look at.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn put_by(&self, path: &Path) -> io::Result<()> {
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(".unreadable");
+        let by = self.folder.join(name);
+        // The latest is enough.
+        if by.is_dir() {
+            durable::remove_folder(&by)?;
+        }
+        durable::rename(path, &by)?;
+        durable::sync_folder(&self.folder)
     }
 
     /// Keeps a little room aside for the records of the end, in case the file system fills up meanwhile.

@@ -52,6 +52,9 @@ pub struct Plan {
     pub timing: Timing,
     /// Bytes of each stream that the record covers; what comes after them stays on the host only.
     pub output_limit: u64,
+    /// Bytes that the run's spool may take before it is ended; 0 = no limit.
+    #[serde(default)]
+    pub max_spool: u64,
 }
 
 /// The process that a supervisor started.
@@ -120,12 +123,15 @@ pub struct CancelWish {
 /// Why a run is being ended: on disk before the first signal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
-    /// Cancel requested, run timeout or start timeout.
+    /// Cancel requested, run timeout, start timeout or spool full.
     pub cause: Cause,
     /// Who asked; empty = a limit.
     pub by: String,
     /// Wall time, Unix milliseconds.
     pub at_ms: i64,
+    /// What was reached, where the cause alone does not say it.
+    #[serde(default)]
+    pub words: String,
 }
 
 /// Length and digest of a stream.
@@ -164,6 +170,9 @@ pub struct Exit {
     /// Why it was being ended, also when `ending.json` could not be written.
     #[serde(default)]
     pub ending: Option<Ending>,
+    /// A record of the end was there before and could not be read; why, in words.
+    #[serde(default)]
+    pub unreadable: Option<String>,
     /// The host was restarted meanwhile.
     pub rebooted: bool,
     /// The kernel killed for memory in the run's control group.

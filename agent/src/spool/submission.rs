@@ -40,6 +40,17 @@ pub enum SubmissionError {
     Format(u32),
 }
 
+impl SubmissionError {
+    /// Whether the request is there and says nothing. The run goes on without it.
+    pub fn is_spoiled(&self) -> bool {
+        match self {
+            Self::Read(error) => super::is_spoiled(error),
+            Self::Decode(_) => true,
+            Self::Format(_) => false,
+        }
+    }
+}
+
 impl Spool {
     /// Takes a run: the request first and then `attempt-N`, both durable at return. A run that was begun keeps the
     /// request with which it was.

@@ -45,6 +45,10 @@ pub struct Judgement {
     /// `--Break--` stands in the unwinding. No proof of a break: `exit 1` prints it too.
     #[serde(skip)]
     pub break_seen: bool,
+    /// Do-files that its end unwinds: `end of do-file` with the code behind it, one after the other. Two are the user's
+    /// own and the wrapper around it.
+    #[serde(skip)]
+    pub unwound: u32,
     /// The last echoed command was `exit …, STATA`, after which no end is expected.
     #[serde(skip)]
     pub exit_stata: bool,
@@ -75,6 +79,7 @@ enum Last {
 struct Unwinding {
     rc: i64,
     broken: bool,
+    levels: u32,
     command: Option<String>,
     message: Option<String>,
 }
@@ -91,6 +96,8 @@ pub(super) struct Scan {
     smcl_closed: bool,
     closing: bool,
     broken: bool,
+    /// `end of do-file`, and nothing but a break or blanks since.
+    level_ended: bool,
     parts: Vec<(String, usize)>,
     bytes: usize,
     capturing: bool,
@@ -119,7 +126,7 @@ impl Scan {
         match kind {
             Kind::Blank => self.keep(String::new()),
             Kind::Rmsg => self.clear(),
-            Kind::End => self.last = Last::End,
+            Kind::End => (self.last, self.level_ended) = (Last::End, true),
             Kind::Break => {
                 self.broken = true;
                 self.last = Last::Other;
@@ -147,10 +154,11 @@ impl Scan {
         if self.unwinding.as_ref().is_none_or(|u| u.rc != rc) {
             let lines: Vec<&str> = self.output.iter().map(String::as_str).collect();
             let message = message::message(&lines, !self.skipped);
-            self.unwinding = Some(Unwinding { rc, broken: false, command: self.last_command(), message });
+            self.unwinding = Some(Unwinding { rc, broken: false, levels: 0, command: self.last_command(), message });
         }
         if let Some(unwinding) = &mut self.unwinding {
             unwinding.broken |= std::mem::take(&mut self.broken);
+            unwinding.levels += u32::from(std::mem::take(&mut self.level_ended));
         }
         self.last = Last::Code(rc);
     }
@@ -197,7 +205,7 @@ impl Scan {
 
     fn ordinary(&mut self) {
         self.last = Last::Other;
-        self.broken = false;
+        (self.broken, self.level_ended) = (false, false);
         self.unwinding = None;
     }
 
@@ -246,6 +254,7 @@ impl Scan {
             command: None,
             location: None,
             break_seen: false,
+            unwound: 0,
             exit_stata: false,
         };
         match (state, self.unwinding) {
@@ -254,6 +263,7 @@ impl Scan {
                 judgement.message = unwinding.message;
                 judgement.command = unwinding.command;
                 judgement.break_seen = unwinding.broken;
+                judgement.unwound = unwinding.levels;
             }
             (State::Incomplete, _) => {
                 judgement.exit_stata = last.as_deref().is_some_and(is_exit_stata);
@@ -364,6 +374,22 @@ mod tests {
         check(". di \"exit\", STATA_x\n", false, false);
         check("  ..--Break--\nr(1);\n\nend of do-file\n--Break--\nr(1);\n", false, true);
         check(". exit 1\nr(1);\n", false, false);
+    }
+
+    #[test]
+    fn the_end_tells_how_many_do_files_it_leaves() {
+        fn check(log: &str, unwound: u32) {
+            assert_eq!(judge(log.as_bytes()).unwound, unwound, "{log}");
+        }
+        let user = ". error 459\nr(459);\n\nend of do-file\nr(459);\n";
+        check(user, 1);
+        check(&format!("{user}\nend of do-file\nr(459);\n"), 2);
+        check(&format!("{user}\nend of do-file\n\nr(459);\n"), 2);
+        check("--Break--\nr(1);\n\nend of do-file\n--Break--\nr(1);\n\nend of do-file\n--Break--\nr(1);\n", 2);
+        check(". display \"r(111);\"\nr(111);\n", 0);
+        check(&format!("{user}\nend of do-file\nr(459);\n\n. file open x\n"), 0);
+        // The user's code left the interpreter in Mata: the wrapper's line fails, and only the wrapper is left.
+        check(": file open lh1 using x\n<istmt>: 3000\nr(3000);\n\nend of do-file\nr(3000);\n", 1);
     }
 
     #[test]

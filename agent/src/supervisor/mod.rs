@@ -16,6 +16,7 @@
 mod exit;
 mod grace;
 mod kept_log;
+mod room;
 mod sweep;
 mod target;
 mod watch;
@@ -80,7 +81,8 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
         target::adopt(spool, &plan)
     } else if let Some(wish) = spool.read::<CancelWish>(&spool.cancel())? {
         // Nothing has begun, and nothing will.
-        let ending = Ending { cause: Cause::CancelRequested, by: wish.by, at_ms: clock.unix_ms() };
+        let ending =
+            Ending { cause: Cause::CancelRequested, by: wish.by, at_ms: clock.unix_ms(), words: String::new() };
         spool.write(&spool.ending(), &ending)?;
         target::Target::Never { error: None }
     } else {

@@ -13,6 +13,7 @@ use super::{
     exit::Prefix,
     grace::Grace,
     kept_log::LogKeeper,
+    room::Room,
     sweep,
     target::{Ended, Live, Target, reap_orphans},
 };
@@ -110,6 +111,7 @@ struct Watch<'a> {
     grace: Option<Grace>,
     max_rss: u64,
     log: LogKeeper,
+    room: Room,
 }
 
 impl<'a> Watch<'a> {
@@ -119,7 +121,8 @@ impl<'a> Watch<'a> {
         // A predecessor may have begun to end it; we go on from the same cause with the gentlest step again.
         let ending: Option<Ending> = spool.read(&spool.ending()).ok().flatten();
         let grace = ending.map(|ending| Grace::new(Wish::Break, ending));
-        Self { spool, plan, clock, control, folder, live, running, grace, max_rss: 0, log: LogKeeper::default() }
+        let (log, room) = (LogKeeper::default(), Room::new(spool, plan.max_spool));
+        Self { spool, plan, clock, control, folder, live, running, grace, max_rss: 0, log, room }
     }
 
     fn run(mut self, exit: &mut Exit) -> Prefix {
@@ -180,29 +183,39 @@ impl<'a> Watch<'a> {
             if let Some(wish) = wish {
                 grace.strengthen(wish.mode);
             }
+            // It takes no time to fill a disk.
+            if grace.ending.cause == Cause::SpoolFull && self.room.far_over(self.spool, os::monotonic()) {
+                grace.strengthen(Wish::Kill);
+            }
             return;
         }
-        let since = |mono_ms: u64| os::monotonic_ms().saturating_sub(mono_ms);
+        let none = String::new;
         let reason = if let Some(wish) = wish {
-            Some((wish.mode, Cause::CancelRequested, wish.by))
+            Some((wish.mode, Cause::CancelRequested, wish.by, none()))
+        } else if let Some((mode, cause)) = self.overdue() {
+            Some((mode, cause, none(), none()))
         } else {
-            match self.running {
-                Some(running) => self
-                    .plan
-                    .timing
-                    .timeout
-                    .filter(|limit| since(running.mono_ms) >= *limit)
-                    .map(|_| (Wish::Break, Cause::RunTimeout, String::new())),
-                // No do-file runs yet, so there is nothing to break.
-                None => (since(self.live.started.mono_ms) >= self.plan.timing.start)
-                    .then(|| (Wish::Terminate, Cause::StartTimeout, String::new())),
-            }
+            self.room.over(self.spool, os::monotonic()).map(|words| (Wish::Break, Cause::SpoolFull, none(), words))
         };
-        if let Some((mode, cause, by)) = reason {
-            let ending = Ending { cause, by, at_ms: self.clock.unix_ms() };
+        if let Some((mode, cause, by, words)) = reason {
+            let ending = Ending { cause, by, at_ms: self.clock.unix_ms(), words };
             self.keep(&self.spool.ending(), &ending);
             faults::point("supervisor.after_ending");
             self.grace = Some(Grace::new(mode, ending));
+        }
+    }
+
+    /// A limit on time that is reached.
+    fn overdue(&self) -> Option<(Wish, Cause)> {
+        let since = |mono_ms: u64| os::monotonic_ms().saturating_sub(mono_ms);
+        match self.running {
+            Some(running) => {
+                let limit = self.plan.timing.timeout.filter(|limit| since(running.mono_ms) >= *limit);
+                limit.map(|_| (Wish::Break, Cause::RunTimeout))
+            }
+            // No do-file runs yet, so there is nothing to break.
+            None => (since(self.live.started.mono_ms) >= self.plan.timing.start)
+                .then_some((Wish::Terminate, Cause::StartTimeout)),
         }
     }
 

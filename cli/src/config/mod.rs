@@ -19,7 +19,7 @@ use std::{
 use longhaul_proto::faults;
 pub(crate) use settings::Settings;
 use values::Given;
-pub(crate) use values::{Engine, Time, Url, pair};
+pub(crate) use values::{Bytes, Engine, Time, Url, pair};
 
 /// The system's file.
 const SYSTEM: &str = "/etc/longhaul/config.toml";

@@ -102,6 +102,9 @@ settings! {
     max_output: Bytes,
     /// What all spools of this agent may take before ended runs are let go of, oldest first; default 100 GiB, 0 = no limit.
     max_spool: Bytes,
+    /// What the spool of one run may take (log, console, temporary files, work); default 8 GiB, 0 = no limit. Beyond it
+    /// the run is ended.
+    max_run_spool: Bytes,
 
     /// The ledger was restored from a backup: what waits in it is not started by itself.
     restored: bool,

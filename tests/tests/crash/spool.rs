@@ -136,7 +136,7 @@ fn step(spool: &Spool, disk: &mut Disk, promised: &mut Promised, chance: &mut Ch
 /// The real recovery on what the crash left.
 fn look(root: &Path, run: RunId, promised: &Promised) -> Result<(), String> {
     let spools = SpoolRoot::open(root.join("runs")).map_err(|e| e.to_string())?;
-    spools.tidy(0).map_err(|e| e.to_string())?;
+    spools.tidy().map_err(|e| e.to_string())?;
     let spool = spools.of(run);
     let last = spool.last_attempt().map_err(|e| format!("the attempts cannot be read: {e}"))?;
     let taken = spool.submission().map_err(|e| format!("the request cannot be read: {e:?}"))?;

@@ -88,7 +88,12 @@ impl Host {
                 (exit.code, exit.signal) = (None, None);
             }
         } else if let Some(wish) = spool.read::<CancelWish>(&spool.cancel())? {
-            let ending = Ending { cause: Cause::CancelRequested, by: wish.by, at_ms: self.clock.unix_ms() };
+            let ending = Ending {
+                cause: Cause::CancelRequested,
+                by: wish.by,
+                at_ms: self.clock.unix_ms(),
+                words: String::new(),
+            };
             spool.write(&spool.ending(), &ending)?;
         } else {
             spool.mark_spawning()?;
@@ -135,7 +140,12 @@ impl Host {
             if let Some(wish) = spool.read::<CancelWish>(&spool.cancel())?
                 && exit.ending.is_none()
             {
-                let ending = Ending { cause: Cause::CancelRequested, by: wish.by, at_ms: self.clock.unix_ms() };
+                let ending = Ending {
+                    cause: Cause::CancelRequested,
+                    by: wish.by,
+                    at_ms: self.clock.unix_ms(),
+                    words: String::new(),
+                };
                 spool.write(&spool.ending(), &ending)?;
                 exit.ending = Some(ending);
                 if wish.mode > Wish::Break || self.sim.below(2) == 0 {

@@ -1,0 +1,149 @@
+//! What a run's spool takes on its disk, measured a bounded number of names at a time, so that a million files cost no
+//! more a second than a few.
+
+use std::{
+    fs::{self, ReadDir},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// Folders within folders that are looked into; what lies deeper is not counted. Each holds a descriptor meanwhile.
+const DEPTH: usize = 64;
+
+/// What a spool takes, bytes as the file system counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Stata's temporary files.
+    pub tmp: u64,
+    /// The folder of a text or bundle.
+    pub work: u64,
+    /// What earlier attempts left.
+    pub earlier: u64,
+    /// Logs and records.
+    pub rest: u64,
+}
+
+impl Taken {
+    /// All of it.
+    pub fn sum(self) -> u64 {
+        self.tmp.saturating_add(self.work).saturating_add(self.earlier).saturating_add(self.rest)
+    }
+
+    fn part(&mut self, name: &[u8]) -> &mut u64 {
+        match name {
+            b"tmp" => &mut self.tmp,
+            b"work" => &mut self.work,
+            b"earlier" => &mut self.earlier,
+            _ => &mut self.rest,
+        }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self {
+            tmp: self.tmp.max(other.tmp),
+            work: self.work.max(other.work),
+            earlier: self.earlier.max(other.earlier),
+            rest: self.rest.max(other.rest),
+        }
+    }
+}
+
+/// Goes round and round in one spool. What goes away meanwhile counts nothing; links are not followed.
+#[derive(Debug)]
+pub struct Meter {
+    folder: PathBuf,
+    open: Vec<ReadDir>,
+    /// The name in the spool below which we are.
+    top: Vec<u8>,
+    now: Taken,
+    last: Option<Taken>,
+}
+
+impl Meter {
+    /// A meter that has not looked yet.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), open: vec![], top: vec![], now: Taken::default(), last: None }
+    }
+
+    /// Looks at up to `names` more; returns how many it did not need, when it came round.
+    pub fn step(&mut self, names: u32) -> Option<u32> {
+        let mut left = names;
+        if self.open.is_empty() {
+            self.now = Taken::default();
+            self.open.extend(fs::read_dir(&self.folder));
+        }
+        while let Some(folder) = self.open.last_mut() {
+            if left == 0 {
+                return None;
+            }
+            left -= 1;
+            let Some(entry) = folder.next() else {
+                self.open.pop();
+                continue;
+            };
+            let Ok(entry) = entry else { continue };
+            let path = entry.path();
+            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+            if self.open.len() == 1 {
+                entry.file_name().as_encoded_bytes().clone_into(&mut self.top);
+            }
+            let part = self.now.part(&self.top);
+            // A block is 512 bytes whatever the file system's own size is (stat(2)).
+            *part = part.saturating_add(meta.blocks().saturating_mul(512));
+            if meta.is_dir() && self.open.len() < DEPTH {
+                self.open.extend(fs::read_dir(&path));
+            }
+        }
+        self.last = Some(self.now);
+        Some(left)
+    }
+
+    /// What is known: of each part what the last whole round found, or what this one has found already.
+    pub fn taken(&self) -> Taken {
+        self.last.unwrap_or_default().max(self.now)
+    }
+
+    /// Whether it has been round once.
+    pub fn is_whole(&self) -> bool {
+        self.last.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spool_takes_what_is_in_it_however_slowly_it_is_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut meter = Meter::new(folder.path());
+        assert_eq!((meter.step(9), meter.taken().sum(), meter.is_whole()), (Some(8), 0, true));
+        for name in ["work/a/b", "tmp", "earlier/1"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        for name in ["work/a/b/large", "tmp/x", "earlier/1/log", "console"] {
+            fs::write(folder.path().join(name), vec![1_u8; 100_000]).unwrap();
+        }
+        std::os::unix::fs::symlink("/", folder.path().join("work/link")).unwrap();
+        for names in [1, 2, 1000] {
+            let mut meter = Meter::new(folder.path());
+            let mut steps = 0;
+            while meter.step(names).is_none() {
+                steps += 1;
+                assert!(steps < 100, "it comes round");
+            }
+            let taken = meter.taken();
+            for part in [taken.tmp, taken.work, taken.earlier, taken.rest] {
+                assert!((100_000..150_000).contains(&part), "{names}: {taken:?}");
+            }
+        }
+        // What grew counts at once, what went at the end of the next round.
+        let mut meter = Meter::new(folder.path());
+        while meter.step(1).is_none() {}
+        fs::remove_file(folder.path().join("work/a/b/large")).unwrap();
+        assert!(meter.step(1).is_none() && meter.taken().work >= 100_000);
+        while meter.step(1).is_none() {}
+        assert!(meter.taken().work < 50_000, "{:?}", meter.taken());
+        assert_eq!(Meter::new(Path::new("/nowhere")).step(1), Some(1));
+    }
+}

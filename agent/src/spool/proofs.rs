@@ -1,0 +1,120 @@
+//! What proves that an attempt never began, or that a run was executed here, and for how long that is kept.
+//!
+//! A proof is gone for good when it is removed, and with it the certainty that a run is not begun twice. So no single
+//! look at the wall clock decides: the newest run's own name, which carries its gateway's time, must be about as new as
+//! the clock says it is. A host that comes up with its clock a month ahead keeps all of them.
+
+use std::{fs, io, os::unix::fs::MetadataExt};
+
+use longhaul_proto::{durable, faults, ids::RunId};
+
+use super::{AttemptKind, DONE, SpoolRoot};
+
+/// How long proofs are kept: 30 days, as records are.
+const KEPT_MS: i64 = 30 * DAY_MS;
+/// The clock may be so far beyond the newest run. An agent that had nothing to do for longer keeps its proofs until it
+/// has, which costs a name each.
+const TRUSTED_MS: i64 = 7 * DAY_MS;
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
+/// What became of old proofs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proofs {
+    /// So many were removed.
+    Removed(u32),
+    /// None: the clock is far beyond the newest run here, so many milliseconds.
+    ClockAhead(i64),
+}
+
+impl SpoolRoot {
+    /// Removes proofs that nobody can ask for any more: older than 30 days, of a clock that can be trusted.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed; what cannot be removed stays for the next time.
+    pub fn drop_proofs(&self, now_ms: i64) -> io::Result<Proofs> {
+        let mut newest = i64::MIN;
+        for entry in fs::read_dir(&self.0)? {
+            let name = entry?.file_name();
+            let stem = name.to_str().map(|name| name.strip_suffix(".done").unwrap_or(name));
+            if let Some(run) = stem.and_then(|stem| stem.parse::<RunId>().ok()) {
+                newest = newest.max(asked_at_ms(run));
+            }
+        }
+        let ahead = now_ms.saturating_sub(newest);
+        if newest > i64::MIN && ahead > TRUSTED_MS && !faults::bug("proofs_by_the_wall_clock") {
+            return Ok(Proofs::ClockAhead(ahead));
+        }
+        Ok(Proofs::Removed(self.remove_before(now_ms.saturating_sub(KEPT_MS))?))
+    }
+
+    fn remove_before(&self, before_ms: i64) -> io::Result<u32> {
+        let mut removed = 0;
+        for entry in fs::read_dir(&self.0)? {
+            let path = entry?.path();
+            let old = || fs::metadata(&path).is_ok_and(|m| m.mtime() * 1000 < before_ms);
+            if path.extension().is_some_and(|e| e == DONE) && old() && fs::remove_file(&path).is_ok() {
+                removed += 1;
+            }
+        }
+        for spool in self.list()? {
+            let revoked = spool.last_attempt().is_ok_and(|last| last.is_some_and(|a| a.kind == AttemptKind::Revoked));
+            let old = fs::metadata(spool.path()).is_ok_and(|m| m.mtime() * 1000 < before_ms);
+            if revoked && !spool.submission_pb().exists() && old && durable::remove_folder(spool.path()).is_ok() {
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// When a run was asked for, by its gateway's clock: a UUIDv7 begins with that, Unix milliseconds in 48 bits.
+fn asked_at_ms(run: RunId) -> i64 {
+    run.as_bytes()[..6].iter().fold(0, |ms, byte| (ms << 8) | i64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use longhaul_proto::ids::Ids;
+
+    use super::*;
+
+    /// A proof of each kind, a finished run, and how far the clock is off when they are looked at.
+    fn left_after(ahead_ms: i64, age_ms: i64) -> (Proofs, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = SpoolRoot::open(folder.path().join("runs")).unwrap();
+        let (revoked, done, kept) = (Ids::system().run(), Ids::system().run(), Ids::system().run());
+        let now_ms = asked_at_ms(kept);
+        root.of(revoked).create().unwrap();
+        root.of(revoked).decide(1, AttemptKind::Revoked).unwrap();
+        fs::write(root.path().join(format!("{done}.done")), "").unwrap();
+        root.of(kept).create().unwrap();
+        root.of(kept).decide(1, AttemptKind::Started).unwrap();
+        let made = UNIX_EPOCH + Duration::from_millis(u64::try_from(now_ms - age_ms).unwrap());
+        for entry in fs::read_dir(root.path()).unwrap() {
+            fs::File::open(entry.unwrap().path()).unwrap().set_modified(made).unwrap();
+        }
+        let said = root.drop_proofs(now_ms + ahead_ms).unwrap();
+        (said, fs::read_dir(root.path()).unwrap().count())
+    }
+
+    #[test]
+    fn a_clock_that_jumped_removes_no_proof() {
+        assert_eq!(left_after(0, 31 * DAY_MS), (Proofs::Removed(2), 1), "what is old goes");
+        assert_eq!(left_after(0, 29 * DAY_MS), (Proofs::Removed(0), 3));
+        assert_eq!(left_after(6 * DAY_MS, 25 * DAY_MS), (Proofs::Removed(2), 1));
+        for months in [1, 2, 24] {
+            let ahead = months * 31 * DAY_MS;
+            assert_eq!(left_after(ahead, 0), (Proofs::ClockAhead(ahead), 3), "{months} months ahead");
+            assert_eq!(left_after(-ahead, 0), (Proofs::Removed(0), 3), "{months} months behind");
+        }
+    }
+
+    #[cfg(feature = "faults")]
+    #[test]
+    fn one_look_at_the_wall_clock_would() {
+        let _bug = faults::enter("bug=proofs_by_the_wall_clock");
+        assert_eq!(left_after(31 * DAY_MS, 0), (Proofs::Removed(2), 1));
+    }
+}
