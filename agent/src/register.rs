@@ -154,6 +154,7 @@ impl Registrar {
             licence: info.licence,
             spool_bytes: self.runs.sizes().sum().unwrap_or(0),
             spool_limit: self.max_spool,
+            spools: self.runs.largest_spools(),
         };
         let reply = call(client, request, async |c: &mut FleetClient<Door>, r| c.heartbeat(r).await).await?;
         if reply.known { Ok(reply.problem) } else { Err(LinkError::Again) }

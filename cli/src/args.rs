@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Log(Log),
     /// Ask for a run's end; its output is kept.
     Cancel(Cancel),
+    /// Show all that is recorded of a run, and the files that it left.
+    Show(Show),
     /// List your runs, newest first.
     Runs(Runs),
     /// Show agents, licence seats, and why something waits.
@@ -302,6 +304,15 @@ pub(crate) struct Log {
     pub(crate) ask: Ask,
 }
 
+/// `show`.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The run.
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
 /// `cancel`.
 #[derive(Debug, Args)]
 pub(crate) struct Cancel {
@@ -521,6 +532,7 @@ impl Command {
             | Self::Wait(Wait { ask, .. })
             | Self::Log(Log { ask, .. })
             | Self::Cancel(Cancel { ask, .. })
+            | Self::Show(Show { ask, .. })
             | Self::Runs(Runs { ask, .. })
             | Self::Hosts(Hosts { ask })
             | Self::Doctor(Doctor { ask })

@@ -3,7 +3,7 @@
 //! ```text
 //! main -> supervise, standin, judge        no runtime, no configuration: small and exact
 //!      -> config -> daemons                up, gateway, agent
-//!                -> session -> client      run, wait, log, cancel, runs, hosts, token, declare-dead
+//!                -> session -> client      run, wait, log, cancel, show, runs, hosts, token, declare-dead
 //!                -> doctor
 //!                -> clients, stdio        other programs' configuration; the bridge for clients without HTTP
 //! ```
@@ -122,6 +122,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Wait(args) => Box::pin(run::wait(context, args)).await,
         Command::Log(args) => Box::pin(log::log(context, args)).await,
         Command::Cancel(args) => Box::pin(simple::cancel(context, args)).await,
+        Command::Show(args) => Box::pin(simple::show(context, args)).await,
         Command::Runs(args) => Box::pin(simple::runs(context, args)).await,
         Command::Hosts(args) => Box::pin(simple::hosts(context, args)).await,
         Command::Doctor(args) => Box::pin(doctor::doctor(context, args)).await,

@@ -13,7 +13,7 @@ use crate::{
     metrics::count,
     runs::{
         Inner,
-        release::{self, Freed, REMEMBER_REMOVED, REMEMBERED},
+        release::{self, Files, Freed, REMEMBER_REMOVED, REMEMBERED},
     },
 };
 
@@ -34,6 +34,9 @@ struct Aged {
 
 /// What a spool takes at least beside its output, bytes: its records and the wrapper, a block each.
 const LEAST_SPOOL: u64 = 64 * 1024;
+
+/// Why what goes for room on its host goes, for the record.
+const ROOM: &str = "for room on its host (max_spool)";
 
 /// Calls and sessions that are remembered at most: some 500 bytes each.
 const MEMOS: u32 = 50_000;
@@ -156,7 +159,9 @@ async fn make_room(inner: &Arc<Inner>) -> Result<(), LedgerError> {
 async fn let_go(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<bool, LedgerError> {
     let linked = inner.fleet.linked();
     let Some((_, link)) = linked.iter().find(|(id, _)| id == agent_id) else { return Ok(false) };
-    forget(inner, link, run, "with its record, for room at the gateway (max_kept)").await
+    forget(inner, link, run, Files::Go, "with its record, for room at the gateway (max_kept)")
+        .await
+        .map(|freed| freed == Some(Freed::Gone))
 }
 
 /// Has agents let spools go: by their age as far as the clock may be trusted with that, and for room on their hosts.
@@ -165,23 +170,30 @@ async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError
     for (agent_id, link) in inner.fleet.linked() {
         let old = if aged.spools { before(inner, inner.options.keep_spool) } else { 0 };
         for run in inner.ledger.spools_held(&agent_id, old, true, BATCH).await? {
-            forget(inner, &link, run, "by its age (keep_spool)").await?;
+            forget(inner, &link, run, Files::Stay, "by its age (keep_spool)").await?;
         }
         // The only copy of what is not here stays as long as the record.
         let old = if aged.records { before(inner, inner.options.keep_records) } else { 0 };
         for run in inner.ledger.spools_held(&agent_id, old, false, BATCH).await? {
-            forget(inner, &link, run, "with its record, by its age (keep_records)").await?;
+            forget(inner, &link, run, Files::Go, "with its record, by its age (keep_records)").await?;
+        }
+        for run in inner.ledger.files_held(&agent_id, old, BATCH).await? {
+            forget(inner, &link, run, Files::Go, "with its record, by its age (keep_records)").await?;
         }
         make_room_there(inner, &agent_id, &link).await?;
     }
     Ok(())
 }
 
-/// Where an agent's spools take too much: the oldest go, those first of which all is here.
+/// Where an agent's spools take too much: first goes output of which all is here, the oldest first; then the files of
+/// ended runs, the largest first; then what is the only copy.
 async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, link: &Link) -> Result<(), LedgerError> {
     let mut excess = inner.fleet.spool_excess(agent_id);
     let incomplete_too = !faults::bug("incomplete_spools_stay");
     for whole in [true, false].into_iter().filter(|whole| *whole || incomplete_too) {
+        if !whole {
+            excess = make_room_of_files(inner, agent_id, link, excess).await?;
+        }
         if excess == 0 {
             return Ok(());
         }
@@ -190,7 +202,8 @@ async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, link: &Link) -> Res
             let there = record.detail.told.map_or(0, |told| told.log_len + told.console_len);
             let bytes = there.max(record.detail.log_len + record.detail.console_len).max(LEAST_SPOOL);
             tracing::info!(%run, host = %record.host, excess, "releasing a spool for room");
-            if forget(inner, link, run, "for room on its host (max_spool)").await? {
+            let files = if whole { Files::Stay } else { Files::Go };
+            if matches!(forget(inner, link, run, files, ROOM).await?, Some(Freed::Gone | Freed::ButFiles)) {
                 excess = excess.saturating_sub(bytes);
             }
             if excess == 0 {
@@ -201,8 +214,37 @@ async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, link: &Link) -> Res
     Ok(())
 }
 
-/// Whether the spool is gone.
-async fn forget(inner: &Arc<Inner>, link: &Link, run: RunId, why: &str) -> Result<bool, LedgerError> {
-    let Some(record) = inner.ledger.get(run).await? else { return Ok(false) };
-    Ok(release::free(inner, link, &record, why).await? == Freed::Gone)
+/// Removes the files of ended runs, the largest first, until no more than `excess` bytes were freed; returns what of it
+/// is left. Unfinished runs and those that are not whole here are no part of this.
+async fn make_room_of_files(
+    inner: &Arc<Inner>,
+    agent_id: &str,
+    link: &Link,
+    mut excess: u64,
+) -> Result<u64, LedgerError> {
+    let mut largest = inner.fleet.largest_spools(agent_id);
+    largest.sort_by_key(|spool| std::cmp::Reverse(spool.work_bytes));
+    for spool in largest.into_iter().filter(|spool| spool.work_bytes > 0) {
+        let Some(run) = spool.run_id.parse().ok().filter(|_| excess > 0) else { continue };
+        let Some(record) = inner.ledger.get(run).await? else { continue };
+        if record.agent_id == agent_id && record.state.is_end() && record.detail.complete {
+            tracing::info!(%run, host = %record.host, bytes = spool.work_bytes, "the files of a run go for room");
+            if forget(inner, link, run, Files::Go, ROOM).await? == Some(Freed::Gone) {
+                excess = excess.saturating_sub(spool.work_bytes);
+            }
+        }
+    }
+    Ok(excess)
+}
+
+/// What became of the spool; `None` = there is no record of the run.
+async fn forget(
+    inner: &Arc<Inner>,
+    link: &Link,
+    run: RunId,
+    files: Files,
+    why: &str,
+) -> Result<Option<Freed>, LedgerError> {
+    let Some(record) = inner.ledger.get(run).await? else { return Ok(None) };
+    release::free(inner, link, &record, files, why).await.map(Some)
 }

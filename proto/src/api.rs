@@ -247,6 +247,9 @@ pub struct RunView {
     /// Files that the run left.
     #[serde(default)]
     pub artifacts: Vec<ArtifactView>,
+    /// Set when the folder of the run's files was removed from its host, while this record is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_removed: Option<FilesRemoved>,
     /// The licence pool whose seat it holds or held.
     #[serde(default)]
     pub pool: Option<String>,
@@ -356,6 +359,17 @@ pub struct ArtifactView {
 pub struct ClockTrusted {
     /// What it says.
     pub now: String,
+}
+
+/// What went of a run's files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesRemoved {
+    /// When.
+    pub at: String,
+    /// What they took, bytes.
+    pub bytes: u64,
+    /// Why, in words.
+    pub why: String,
 }
 
 /// A page of runs, newest first.

@@ -19,6 +19,7 @@ pub mod clock;
 pub mod door;
 pub mod durable;
 pub mod faults;
+pub mod files;
 pub mod ids;
 pub mod join;
 pub mod latest;

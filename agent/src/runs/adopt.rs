@@ -15,6 +15,21 @@ use crate::{
 /// Supervisors that one agent starts for one run, before it waits for Stata's end by itself.
 const MAX_STARTS: u32 = 5;
 
+/// The end of a run that was let go of but for its files; what a crash left of doing that is done.
+fn kept(spool: &Spool) -> io::Result<Option<OutcomeRecord>> {
+    if !spool.exists() || !spool.was_let_go() {
+        return Ok(None);
+    }
+    let outcome = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut vec![])?;
+    if outcome.is_some() && spool.has_work() {
+        spool.keep_work()?;
+        return Ok(outcome);
+    }
+    // It was to go as a whole.
+    spool.remove()?;
+    Ok(None)
+}
+
 /// What markers say about a run without a live supervisor.
 enum Left {
     /// One is at work after all, or has just finished.
@@ -30,6 +45,13 @@ enum Left {
 impl Owner {
     /// Reads the folder of a run for the first time.
     pub(super) async fn take_up(&mut self) {
+        match self.blocking(kept).await {
+            Ok(None) => {}
+            Ok(Some(outcome)) => {
+                return self.status.send_modify(|status| (status.kept, status.read) = (Some(Arc::new(outcome)), true));
+            }
+            Err(error) => return self.trouble(&error),
+        }
         let read = self.blocking(|spool| {
             let attempt = spool.last_attempt()?;
             let submission = match spool.submission() {

@@ -105,11 +105,20 @@ pub enum NotForgotten {
     Io(#[source] io::Error),
 }
 
+/// What is left of a run that was forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgotten {
+    /// The proof that it was here.
+    Whole,
+    /// Also the folder with its files.
+    ButItsFiles,
+}
+
 pub(crate) enum Command {
     Begin { submission: Box<wire::Submission>, attempt: u32, reply: oneshot::Sender<Result<(), Refused>> },
     Cancel { mode: Wish, by: String, reply: oneshot::Sender<io::Result<wire::CancelReply>> },
     Revoke { attempt: u32, reply: oneshot::Sender<io::Result<bool>> },
-    Forget { request: wire::ForgetRequest, reply: oneshot::Sender<Result<(), NotForgotten>> },
+    Forget { request: wire::ForgetRequest, reply: oneshot::Sender<Result<Forgotten, NotForgotten>> },
 }
 
 /// What followers need of a run. Cheap to clone.
@@ -271,11 +280,12 @@ impl Runs {
     ///
     /// # Errors
     /// See [`NotForgotten`].
-    pub async fn forget(&self, run: RunId, request: wire::ForgetRequest) -> Result<(), NotForgotten> {
+    pub async fn forget(&self, run: RunId, request: wire::ForgetRequest) -> Result<Forgotten, NotForgotten> {
         let handle = self.get(run).ok_or(NotForgotten::Unknown)?;
         let answer = ask(&handle, |reply| Command::Forget { request, reply }).await;
         let forgotten = answer.unwrap_or(Err(NotForgotten::Unknown));
-        if forgotten.is_ok() {
+        self.context.sizes.changed(run);
+        if forgotten.as_ref().is_ok_and(|what| *what == Forgotten::Whole) {
             let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
             if handles.get(&run).is_some_and(|h| h.commands.same_channel(&handle.commands)) {
                 handles.remove(&run);

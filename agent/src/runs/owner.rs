@@ -6,7 +6,9 @@ use longhaul_proto::faults;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 
-use super::{Command, Context, Handle, NotForgotten, Status, activity::Sampler, status, unreadable::Unreadable};
+use super::{
+    Command, Context, Forgotten, Handle, NotForgotten, Status, activity::Sampler, status, unreadable::Unreadable,
+};
 use crate::{
     executor::Gone,
     finish,
@@ -118,9 +120,12 @@ impl Owner {
     async fn forget(
         &mut self,
         request: &longhaul_proto::wire::ForgetRequest,
-        reply: oneshot::Sender<Result<(), NotForgotten>>,
+        reply: oneshot::Sender<Result<Forgotten, NotForgotten>>,
     ) -> bool {
-        let outcome = self.status.borrow().outcome.clone();
+        let (outcome, kept) = {
+            let status = self.status.borrow();
+            (status.outcome.clone().or_else(|| status.kept.clone()), status.kept.is_some())
+        };
         let checked = match outcome {
             None => Err(NotForgotten::Unfinished),
             Some(o) => {
@@ -131,11 +136,19 @@ impl Owner {
                 if same || faults::bug("forget_without_digest") { Ok(()) } else { Err(differs) }
             }
         };
+        let keep = request.keep_work && !faults::bug("work_goes_with_the_log");
         let done = match checked {
-            Ok(()) => self.blocking(Spool::remove).await.map_err(NotForgotten::Io),
+            Ok(()) => self.blocking(move |spool| let_go(spool, keep)).await.map_err(NotForgotten::Io),
             Err(error) => Err(error),
         };
-        let gone = done.is_ok();
+        if matches!(done, Ok(Forgotten::ButItsFiles)) && !kept {
+            // Nothing of it is here any more but files: as after a start that finds them.
+            self.context.watcher.remove(self.spool.path());
+            self.status.send_modify(|status| {
+                *status = Status { read: true, kept: status.outcome.take(), ..Status::default() };
+            });
+        }
+        let gone = matches!(done, Ok(Forgotten::Whole));
         let _ = reply.send(done);
         gone
     }
@@ -296,6 +309,13 @@ impl Owner {
         }
         due
     }
+}
+
+fn let_go(spool: &Spool, keep_work: bool) -> std::io::Result<Forgotten> {
+    if keep_work && spool.has_work() {
+        return spool.keep_work().map(|()| Forgotten::ButItsFiles);
+    }
+    spool.remove().map(|()| Forgotten::Whole)
 }
 
 fn missing_if_spoiled<T>(error: std::io::Error) -> std::io::Result<Option<T>> {

@@ -2,20 +2,22 @@
 //! bounded number of names at each look.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use longhaul_proto::{faults, ids::RunId, tasks::blocking};
+use longhaul_proto::{faults, ids::RunId, tasks::blocking, wire};
 
 use super::{Handle, Runs};
-use crate::spool::{Meter, Taken};
+use crate::spool::{Meter, Spool, Taken};
 
 /// How often.
 pub(super) const EVERY: Duration = Duration::from_secs(20);
 /// Names looked at in one look, of all spools together: some tens of milliseconds.
 const NAMES: u32 = 20_000;
+/// Spools that the gateway is told of.
+const TOLD: usize = 64;
 /// Names of one live run in one look.
 const LIVE: u32 = 2_000;
 
@@ -33,13 +35,20 @@ enum Size {
     Known(Taken),
 }
 
+/// A run to be measured.
+#[derive(Debug)]
+struct Look {
+    spool: Spool,
+    ended: bool,
+}
+
 /// What one ended run takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ended {
+struct Ended {
     /// The run.
-    pub(crate) run: RunId,
+    run: RunId,
     /// All of it.
-    pub(crate) taken: Taken,
+    taken: Taken,
 }
 
 impl Sizes {
@@ -57,8 +66,8 @@ impl Sizes {
         })
     }
 
-    /// The largest of the ended, largest first.
-    pub(crate) fn largest(&self, most: usize) -> Vec<Ended> {
+    /// The largest that have an end, largest first.
+    fn largest(&self, most: usize) -> Vec<Ended> {
         let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<Ended> = sizes
             .iter()
@@ -73,17 +82,17 @@ impl Sizes {
         all
     }
 
-    /// One look. `runs` are all there are, each with whether it has ended. Returns the names that were looked at.
-    fn look(&self, runs: &[(Handle, bool)]) -> u32 {
+    /// One look at all the runs there are. Returns the names that were looked at.
+    fn look(&self, runs: &[Look]) -> u32 {
         {
-            let there: std::collections::HashSet<RunId> = runs.iter().map(|(handle, _)| handle.spool.run()).collect();
+            let there: HashSet<RunId> = runs.iter().map(|look| look.spool.run()).collect();
             self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|run, _| there.contains(run));
         }
         let mut left = NAMES;
-        for (handle, ended) in runs {
-            let run = handle.spool.run();
-            let take = || self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
-            let mut meter = match take() {
+        for Look { spool, ended } in runs {
+            let run = spool.run();
+            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
+            let mut meter = match known {
                 Some(Size::Known(taken)) if *ended && !faults::bug("ended_spools_measured_again") => {
                     self.put(run, Size::Known(taken));
                     continue;
@@ -91,7 +100,7 @@ impl Sizes {
                 Some(Size::Live(meter)) if !*ended => meter,
                 Some(Size::Ended(meter)) if *ended => meter,
                 // It has ended since, or was begun again: what was found before that is not what it takes.
-                _ => Meter::new(handle.spool.path()),
+                _ => Meter::new(spool.path()),
             };
             let most = if *ended { left } else { left.min(LIVE) };
             let rest = if most == 0 { None } else { meter.step(most) };
@@ -112,24 +121,96 @@ impl Sizes {
 }
 
 impl Runs {
+    /// The largest spools of runs that have ended, for the gateway.
+    pub(crate) fn largest_spools(&self) -> Vec<wire::SpoolSize> {
+        let size = |ended: Ended| {
+            let handle = self.get(ended.run)?;
+            let status = handle.status.borrow();
+            (status.outcome.is_some() || status.kept.is_some()).then(|| wire::SpoolSize {
+                run_id: ended.run.to_string(),
+                bytes: ended.taken.sum(),
+                work_bytes: ended.taken.work,
+            })
+        };
+        self.sizes().largest(TOLD).into_iter().filter_map(size).collect()
+    }
+
     /// Measures from time to time what the spools take.
     pub(crate) async fn measure(self) {
         loop {
-            let runs: Vec<(Handle, bool)> = self
-                .all()
-                .into_iter()
-                .map(|handle| {
-                    let status = handle.status.borrow();
-                    let ended = status.outcome.is_some() || status.revoked || !status.trouble.is_empty();
-                    drop(status);
-                    (handle, ended)
-                })
-                .collect();
+            let look = |handle: Handle| {
+                let status = handle.status.borrow();
+                let over = status.outcome.is_some() || status.kept.is_some() || status.revoked;
+                Look { spool: handle.spool.clone(), ended: over || !status.trouble.is_empty() }
+            };
+            let runs: Vec<Look> = self.all().into_iter().map(look).collect();
             let context = std::sync::Arc::clone(&self.context);
             let looked = blocking(move || context.sizes.look(&runs)).await;
             // Many that have ended are there at a start: soon gone through, and with pauses.
             let more = looked.is_ok_and(|names| names >= NAMES);
             tokio::time::sleep(if more { EVERY / 20 } else { EVERY }).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_proto::ids::Ids;
+
+    use super::*;
+    use crate::spool::SpoolRoot;
+
+    /// Two runs, the first of which has ended, looked at twice: the names of the second look, and what is known then.
+    fn twice() -> (u32, u64, Vec<Ended>) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = SpoolRoot::open(folder.path().join("runs")).unwrap();
+        let spools = [root.of(Ids::system().run()), root.of(Ids::system().run())];
+        for (n, spool) in spools.iter().enumerate() {
+            std::fs::create_dir_all(spool.work()).unwrap();
+            for file in 0..10 {
+                std::fs::write(spool.work().join(file.to_string()), vec![1_u8; 10_000 * (n + 1)]).unwrap();
+            }
+        }
+        let looks = || -> Vec<Look> {
+            spools.iter().enumerate().map(|(n, spool)| Look { spool: spool.clone(), ended: n == 0 }).collect()
+        };
+        let sizes = Sizes::default();
+        sizes.look(&looks());
+        (sizes.look(&looks()), sizes.sum().unwrap(), sizes.largest(5))
+    }
+
+    #[test]
+    fn an_ended_run_is_measured_once() {
+        let (names, sum, largest) = twice();
+        assert_eq!(names, 10 + 1 + 2, "the live one's files, its folder, and the end of each");
+        assert!((300_000..500_000).contains(&sum), "{sum}");
+        assert!(largest.len() == 1 && largest[0].taken.work >= 100_000, "{largest:?}");
+    }
+
+    #[cfg(feature = "faults")]
+    #[test]
+    fn measured_again_it_would_be_seen() {
+        let _bug = faults::enter("bug=ended_spools_measured_again");
+        assert_eq!(twice().0, 2 * (10 + 1 + 2));
+    }
+
+    #[test]
+    fn what_is_not_measured_yet_has_no_sum() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = SpoolRoot::open(folder.path().join("runs")).unwrap();
+        let spool = root.of(Ids::system().run());
+        std::fs::create_dir_all(spool.work()).unwrap();
+        let names = LIVE + 10;
+        for file in 0..names {
+            std::fs::write(spool.work().join(file.to_string()), "").unwrap();
+        }
+        let sizes = Sizes::default();
+        let looks = [Look { spool: spool.clone(), ended: false }];
+        assert_eq!((sizes.look(&looks), sizes.sum()), (LIVE, None), "a live one costs no more than this");
+        sizes.look(&looks);
+        assert!(sizes.sum().is_some());
+        assert_eq!(sizes.look(&[Look { spool, ended: true }]), names + 3, "and once more when it has ended");
+        sizes.look(&[]);
+        assert_eq!(sizes.sum(), Some(0), "what is gone counts nothing");
     }
 }

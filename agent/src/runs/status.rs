@@ -77,6 +77,8 @@ pub struct Status {
     pub activity: Option<wire::Activity>,
     /// The end.
     pub outcome: Option<Arc<OutcomeRecord>>,
+    /// It was let go of, but for its files: the end that names them. For everything else it is not here.
+    pub kept: Option<Arc<OutcomeRecord>>,
     /// Why the agent cannot deal with it, in words for people; empty = it can.
     pub trouble: String,
 }

@@ -16,7 +16,10 @@ use crate::runs;
 
 /// The path that a request names, if the run's record does.
 pub(super) fn named(status: &runs::Status, request: &wire::ArtifactRequest) -> Result<PathBuf, Status> {
-    let Some(outcome) = &status.outcome else {
+    let Some(outcome) = status.outcome.as_ref().or(status.kept.as_ref()) else {
+        if status.attempt == 0 || status.revoked {
+            return Err(Status::not_found("this agent does not keep that run any more"));
+        }
         return Err(Status::failed_precondition("the run has not ended; what it wrote is known then"));
     };
     let known = outcome.artifacts.iter().find(|artifact| artifact.path == request.path);

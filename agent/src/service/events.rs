@@ -25,7 +25,18 @@ const QUEUE: usize = 4;
 /// How long a run that was just found on disk may take to be read.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// Waits until a run's owner has read its folder.
+/// Waits until a run's owner has read its folder, whatever it found.
+pub(super) async fn read(mut handle: Handle) -> Result<Handle, Status> {
+    let ready = tokio::time::timeout(SETTLE, handle.status.wait_for(|status| status.read)).await;
+    ready.map_err(|_| Status::unavailable("the run's folder is still being read"))?.map_err(|_| gone())?;
+    Ok(handle)
+}
+
+fn gone() -> Status {
+    Status::not_found("this agent has no such run")
+}
+
+/// Waits until a run's owner has read its folder, and it can be followed.
 pub(super) async fn settled(handle: Handle) -> Result<Handle, Status> {
     let mut status = handle.status.clone();
     let ready = tokio::time::timeout(SETTLE, status.wait_for(|status| status.read)).await;
@@ -36,7 +47,7 @@ pub(super) async fn settled(handle: Handle) -> Result<Handle, Status> {
         }
         Ok(Ok(status)) if status.attempt > 0 => None,
         Err(_) => Some(Status::unavailable("the run's folder is still being read")),
-        _ => Some(Status::not_found("this agent has no such run")),
+        _ => Some(gone()),
     };
     match refused {
         Some(status) => Err(status),
@@ -149,7 +160,7 @@ impl Follower {
                 continue;
             };
             let now = self.handle.status.borrow_and_update().clone();
-            if left && now.outcome.is_none() {
+            if (left || now.kept.is_some()) && now.outcome.is_none() {
                 let words = "the agent does not keep this run any more, or not yet again";
                 let _ = self.sender.send(Err(Status::unavailable(words))).await;
                 return Err(Left);

@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     identity::Identity,
     pins::{Known, Pins},
-    runs::Runs,
+    runs::{Forgotten, Runs},
     spool::Wish,
 };
 
@@ -136,11 +136,10 @@ impl Agent for Service {
     async fn forget(&self, request: Request<wire::ForgetRequest>) -> Result<Response<wire::ForgetReply>, Status> {
         let request = request.into_inner();
         let run = run_id(&request.run_id)?;
-        let problem = match self.runs.forget(run, request).await {
-            Ok(()) => String::new(),
-            Err(error) => refusal::text(&error),
-        };
-        Ok(Response::new(wire::ForgetReply { forgotten: problem.is_empty(), problem }))
+        let forgotten = self.runs.forget(run, request).await;
+        let problem = forgotten.as_ref().err().map_or_else(String::new, |error| refusal::text(error));
+        let work_kept = forgotten.is_ok_and(|what| what == Forgotten::ButItsFiles);
+        Ok(Response::new(wire::ForgetReply { forgotten: problem.is_empty(), problem, work_kept }))
     }
 
     type ArtifactStream = Parts;
@@ -149,7 +148,7 @@ impl Agent for Service {
         let request = request.into_inner();
         let run = run_id(&request.run_id)?;
         let gone = || Status::not_found("this agent does not keep that run any more");
-        let handle = events::settled(self.runs.get(run).ok_or_else(gone)?).await?;
+        let handle = events::read(self.runs.get(run).ok_or_else(gone)?).await?;
         let path = artifact::named(&handle.status.borrow(), &request)?;
         let read = longhaul_proto::tasks::blocking(move || artifact::read(&path, request.offset, request.limit)).await;
         let parts = read.map_err(|e| Status::internal(e.to_string()))??;

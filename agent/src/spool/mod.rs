@@ -343,6 +343,34 @@ impl Spool {
         Ok(())
     }
 
+    /// Whether the folder in which a text or bundle ran has anything in it.
+    pub fn has_work(&self) -> bool {
+        fs::read_dir(self.work()).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    /// Lets go of everything but the proof that it was here, the folder of the run's files, and the record that names
+    /// them. The proof comes first: from then on this is a run that was let go of, whose files are still there. May be
+    /// done again after a crash.
+    ///
+    /// # Errors
+    /// Any failure of the file system; what is left then goes the next time.
+    pub fn keep_work(&self) -> io::Result<()> {
+        durable::create_exclusive(&self.folder.with_extension(DONE), b"done\n")?;
+        let stay = [self.work(), self.outcome(), self.plain_dir()];
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if stay.contains(&path) {
+                continue;
+            }
+            if fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir()) {
+                durable::remove_folder(&path)?;
+            } else {
+                fs::remove_file(&path)?;
+            }
+        }
+        durable::sync_folder(&self.folder)
+    }
+
     /// Lets go of everything but the proof that it was here: first out of the way under another name, so that a crash
     /// leaves no half of it.
     ///

@@ -52,7 +52,9 @@ impl SpoolRoot {
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
             let old = || fs::metadata(&path).is_ok_and(|m| m.mtime() * 1000 < before_ms);
-            if path.extension().is_some_and(|e| e == DONE) && old() && fs::remove_file(&path).is_ok() {
+            // While files of that run are kept, it is the only thing that says that it is over.
+            let files = || path.with_extension("").exists();
+            if path.extension().is_some_and(|e| e == DONE) && old() && !files() && fs::remove_file(&path).is_ok() {
                 removed += 1;
             }
         }
@@ -80,15 +82,17 @@ mod tests {
 
     use super::*;
 
-    /// A proof of each kind, a finished run, and how far the clock is off when they are looked at.
+    /// A proof of each kind, a run whose files are kept, a finished run, and how far the clock is off when they are looked at.
     fn left_after(ahead_ms: i64, age_ms: i64) -> (Proofs, usize) {
         let folder = tempfile::tempdir().unwrap();
         let root = SpoolRoot::open(folder.path().join("runs")).unwrap();
-        let (revoked, done, kept) = (Ids::system().run(), Ids::system().run(), Ids::system().run());
+        let [revoked, done, files, kept] = std::array::from_fn(|_| Ids::system().run());
         let now_ms = asked_at_ms(kept);
         root.of(revoked).create().unwrap();
         root.of(revoked).decide(1, AttemptKind::Revoked).unwrap();
         fs::write(root.path().join(format!("{done}.done")), "").unwrap();
+        fs::write(root.path().join(format!("{files}.done")), "").unwrap();
+        root.of(files).create().unwrap();
         root.of(kept).create().unwrap();
         root.of(kept).decide(1, AttemptKind::Started).unwrap();
         let made = UNIX_EPOCH + Duration::from_millis(u64::try_from(now_ms - age_ms).unwrap());
@@ -101,13 +105,13 @@ mod tests {
 
     #[test]
     fn a_clock_that_jumped_removes_no_proof() {
-        assert_eq!(left_after(0, 31 * DAY_MS), (Proofs::Removed(2), 1), "what is old goes");
-        assert_eq!(left_after(0, 29 * DAY_MS), (Proofs::Removed(0), 3));
-        assert_eq!(left_after(6 * DAY_MS, 25 * DAY_MS), (Proofs::Removed(2), 1));
+        assert_eq!(left_after(0, 31 * DAY_MS), (Proofs::Removed(2), 3), "what is old goes");
+        assert_eq!(left_after(0, 29 * DAY_MS), (Proofs::Removed(0), 5));
+        assert_eq!(left_after(6 * DAY_MS, 25 * DAY_MS), (Proofs::Removed(2), 3));
         for months in [1, 2, 24] {
             let ahead = months * 31 * DAY_MS;
-            assert_eq!(left_after(ahead, 0), (Proofs::ClockAhead(ahead), 3), "{months} months ahead");
-            assert_eq!(left_after(-ahead, 0), (Proofs::Removed(0), 3), "{months} months behind");
+            assert_eq!(left_after(ahead, 0), (Proofs::ClockAhead(ahead), 5), "{months} months ahead");
+            assert_eq!(left_after(-ahead, 0), (Proofs::Removed(0), 5), "{months} months behind");
         }
     }
 
@@ -115,6 +119,6 @@ mod tests {
     #[test]
     fn one_look_at_the_wall_clock_would() {
         let _bug = faults::enter("bug=proofs_by_the_wall_clock");
-        assert_eq!(left_after(31 * DAY_MS, 0), (Proofs::Removed(2), 1));
+        assert_eq!(left_after(31 * DAY_MS, 0), (Proofs::Removed(2), 3));
     }
 }

@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::{
     Test,
-    kit::{Place, block_on, text},
+    kit::{Gateway, Place, block_on, text},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_revoked_attempt_never_starts", revoked),
     ("a_started_attempt_is_not_revoked", started),
     ("forget_wants_the_right_digest", forget),
+    ("files_of_a_forgotten_run_stay_until_they_are_forgotten_too", forget_but_files),
     ("another_ledger_is_refused", ledger),
     ("a_spool_of_another_version_is_left_alone", other_version),
 ];
@@ -97,6 +98,7 @@ fn forget() {
             log_sha256: outcome.log_sha256,
             console_len: outcome.console_len,
             console_sha256: outcome.console_sha256,
+            keep_work: false,
         };
         let check = |wrong: wire::ForgetRequest| {
             let gateway = gateway.clone();
@@ -106,10 +108,65 @@ fn forget() {
         assert!(!check(wire::ForgetRequest { log_sha256: "00".into(), ..right.clone() }).await);
         assert!(!check(wire::ForgetRequest { console_sha256: String::new(), ..right.clone() }).await);
         assert!(place.spool(&run).exists());
+        // A log that was damaged since is no reason to keep the rest of it for ever: the record's own digests count.
+        std::fs::write(place.spool(&run).log(), "cut").unwrap();
         assert!(check(right).await);
         assert!(!place.spool(&run).exists());
         assert!(gateway.describe().await.runs.is_empty());
         assert_eq!(gateway.follow(&run, 0, 0).await.err().unwrap().code(), Code::NotFound);
+    });
+}
+
+fn forget_but_files() {
+    block_on(async {
+        let place = Place::new();
+        let (agent, gateway) = place.agent().await;
+        let requests = [text("display 1\nshell echo a,b > results.csv\n"), text("display 1\n")];
+        let mut forgets = vec![];
+        for request in &requests {
+            let outcome = gateway.complete(request.clone()).await.outcome();
+            forgets.push(wire::ForgetRequest {
+                run_id: request.run_id.clone(),
+                log_len: outcome.log_len,
+                log_sha256: outcome.log_sha256,
+                console_len: outcome.console_len,
+                console_sha256: outcome.console_sha256,
+                keep_work: true,
+            });
+        }
+        let run = requests[0].run_id.clone();
+        let spool = place.spool(&run);
+        let results = spool.work().join("results.csv");
+        let unfit = wire::ForgetRequest { log_len: 1, ..forgets[0].clone() };
+        assert!(!gateway.forget(unfit).await.forgotten, "digests count here too");
+        let (kept, whole) = (gateway.forget(forgets[0].clone()).await, gateway.forget(forgets[1].clone()).await);
+        assert!(kept.forgotten && kept.work_kept && whole.forgotten && !whole.work_kept, "{kept:?} {whole:?}");
+        assert!(!place.spool(&requests[1].run_id).exists(), "where there are no files all of it goes");
+
+        // For everything but its files the run is gone, also for an agent that finds it so.
+        let check = async |gateway: &Gateway| {
+            assert!(results.exists() && !spool.log().exists() && !spool.submission_pb().exists());
+            assert!(gateway.describe().await.runs.is_empty());
+            assert_eq!(gateway.follow(&run, 0, 0).await.err().unwrap().code(), Code::NotFound);
+            for attempt in [1, 2] {
+                assert!(gateway.run(requests[0].clone(), attempt).await.is_err(), "it is not run twice");
+                assert!(!gateway.revoke(&run, attempt).await, "nothing proves that it did not begin");
+            }
+            assert_eq!(gateway.artifact(&run, results.to_str().unwrap()).await.unwrap(), b"a,b\n");
+        };
+        check(&gateway).await;
+        drop(gateway);
+        agent.shutdown(crate::PATIENCE).await;
+        // A crash may have come before all of it was gone.
+        std::fs::write(spool.log(), "left over").unwrap();
+        let (_agent, gateway) = place.agent().await;
+        check(&gateway).await;
+        let again = gateway.forget(forgets[0].clone()).await;
+        assert!(again.forgotten && again.work_kept, "asked again: {again:?}");
+        let last = gateway.forget(wire::ForgetRequest { keep_work: false, ..forgets[0].clone() }).await;
+        assert!(last.forgotten && !last.work_kept && !spool.exists(), "{last:?}");
+        assert!(gateway.run(requests[0].clone(), 2).await.is_err(), "nor is it run twice then");
+        assert_eq!(gateway.artifact(&run, results.to_str().unwrap()).await.unwrap_err().code(), Code::NotFound);
     });
 }
 

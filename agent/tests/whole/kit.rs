@@ -250,6 +250,17 @@ impl Gateway {
         self.client.clone().forget(request).await.unwrap().into_inner()
     }
 
+    pub(crate) async fn artifact(&self, run: &str, path: &str) -> Result<Vec<u8>, Status> {
+        let request =
+            wire::ArtifactRequest { run_id: run.to_owned(), path: path.to_owned(), offset: 0, limit: u64::MAX };
+        let mut parts = self.client.clone().artifact(request).await?.into_inner();
+        let mut bytes = vec![];
+        while let Some(part) = parts.message().await? {
+            bytes.extend(part.data);
+        }
+        Ok(bytes)
+    }
+
     pub(crate) async fn describe(&self) -> wire::DescribeReply {
         self.client.clone().describe(wire::DescribeRequest {}).await.unwrap().into_inner()
     }

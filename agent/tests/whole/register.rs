@@ -179,6 +179,7 @@ fn verdicts() {
             log_sha256: outcome.log_sha256,
             console_len: outcome.console_len,
             console_sha256: outcome.console_sha256,
+            keep_work: false,
         };
         *fake.verdicts.lock().unwrap() = vec![
             wire::RunVerdict {

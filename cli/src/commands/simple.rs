@@ -1,9 +1,9 @@
-//! Commands that are one question and one answer: `cancel`, `runs`, `hosts`, `declare-dead`.
+//! Commands that are one question and one answer: `cancel`, `show`, `runs`, `hosts`, `declare-dead`.
 
 use longhaul_proto::api::RunList;
 
 use crate::{
-    args::{Cancel, DeclareDead, Hosts, Release, Runs, TrustClock},
+    args::{Cancel, DeclareDead, Hosts, Release, Runs, Show, TrustClock},
     context::{Context, Failure},
     output::{self, Out, say},
     session::{Need, Session},
@@ -82,6 +82,24 @@ pub(crate) async fn trust_clock(context: &Context, args: &TrustClock) -> Result<
     say(&format!("the gateway's clock says {}, and is trusted: what is old by it is removed again", trusted.now));
     if args.ask.json {
         Out::default().json(&trusted)?;
+    }
+    Ok(0)
+}
+
+/// `show`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> {
+    let session = Session::open(context, Need::default()).await?;
+    let done = session.client.get(&args.run).await;
+    session.close().await;
+    let run = done?;
+    let mut out = Out::default();
+    if args.ask.json {
+        out.json(&run)?;
+    } else {
+        out.bytes(output::record(&run).as_bytes())?;
     }
     Ok(0)
 }

@@ -4,6 +4,7 @@
 //! own output, byte for byte, or a table; the verdict and the live status go to stderr, so that
 //! `longhaul run x.do > out.txt` keeps exactly what Stata printed.
 
+mod record;
 mod status;
 mod table;
 mod verdict;
@@ -12,6 +13,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub(crate) use record::record;
 pub(crate) use status::{Status, status_text};
 pub(crate) use table::{hosts, runs};
 pub(crate) use verdict::verdict;

@@ -58,6 +58,8 @@ pub(super) struct Agent {
     pub(super) unlinked: Option<Duration>,
     /// What its spools take and may take, bytes; 0 = not known, and no limit.
     pub(super) spool: (u64, u64),
+    /// The largest of its ended runs' spools, largest first.
+    pub(super) spools: Vec<wire::SpoolSize>,
     /// Fires at each heartbeat.
     pub(super) beat: Arc<Notify>,
     pub(super) contact: Option<AbortHandle>,
@@ -112,6 +114,7 @@ impl Floor {
             dial_problem: None,
             unlinked: Some(now),
             spool: (0, 0),
+            spools: vec![],
             beat: Arc::default(),
             contact: None,
             session: None,

@@ -266,6 +266,11 @@ impl Fleet {
         if spool.1 == 0 { 0 } else { spool.0.saturating_sub(spool.1) }
     }
 
+    /// The largest spools of an agent's ended runs, as it said lately.
+    pub(crate) fn largest_spools(&self, agent_id: &str) -> Vec<wire::SpoolSize> {
+        self.floor().known(agent_id).map(|agent| agent.spools.clone()).unwrap_or_default()
+    }
+
     /// How many wait.
     pub(crate) fn queued(&self) -> usize {
         self.floor().queue.len()

@@ -17,7 +17,13 @@ use tokio::sync::oneshot;
 use super::{Seat, floor::pool_name, placement::Need};
 use crate::{
     ledger::{Dedupe, Earlier, LedgerError, NewRun, Record},
-    runs::{BETWEEN_LOOKS, Inner, active::Command, check, release, submit::new_record},
+    runs::{
+        BETWEEN_LOOKS, Inner,
+        active::Command,
+        check,
+        release::{self, Files},
+        submit::new_record,
+    },
 };
 
 /// Decides about all runs of an agent that registers.
@@ -69,7 +75,7 @@ pub(super) async fn verdicts(
             }
             Some(record) if ended && may_forget(inner, &record) => {
                 verdict.verdict = Verdict::Forget.into();
-                verdict.forget = record.kept().map(|kept| release::request(run, kept));
+                verdict.forget = record.kept().map(|kept| release::request(run, kept, Files::Stay));
             }
             Some(_) => {}
         }
@@ -100,6 +106,7 @@ fn earlier(record: &Record, info: &wire::AgentInfo, summary: &wire::RunSummary) 
         log_sha256: found.log_sha256.clone(),
         console_len: found.console_len,
         console_sha256: found.console_sha256.clone(),
+        keep_work: false,
     })
 }
 

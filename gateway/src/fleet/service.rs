@@ -139,6 +139,9 @@ fn session<T>(request: &Request<T>) -> Result<Session, Status> {
     Session::of(request.extensions()).cloned().ok_or_else(|| Status::internal("a call without a session"))
 }
 
+/// Spools of one agent that are remembered by size.
+const SPOOLS: usize = 64;
+
 impl super::Fleet {
     /// An agent is here, and what it holds is counted: dial it back.
     pub(super) fn registered(&self, info: wire::AgentInfo, session: Session, seen_ms: i64) {
@@ -184,6 +187,8 @@ impl super::Fleet {
                 || agent.info.engines != beat.engines;
             (agent.heard, agent.seen_ms) = (now, seen_ms);
             agent.spool = (beat.spool_bytes, beat.spool_limit);
+            agent.spools = beat.spools;
+            agent.spools.truncate(SPOOLS);
             agent.info.free_bytes = beat.free_bytes;
             agent.info.problem = beat.problem;
             agent.info.engines = beat.engines;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use longhaul_proto::{
-    api::{CancelMode, Joined},
+    api::{CancelMode, FilesRemoved, Joined},
     ids::{Ids, RunId},
     state::{Cause, RunState},
     tasks::Tasks,
@@ -259,6 +259,35 @@ async fn spools_are_known_until_they_are_gone(ledger: &dyn Ledger) {
     assert!(ledger.newest_ms().await.unwrap() >= 1_000);
 }
 
+async fn files_are_kept_longer_than_spools(ledger: &dyn Ledger) {
+    let run = running(ledger, new_run("ann")).await;
+    end(ledger, run, 10, true).await;
+    let held = async || ledger.spools_held("agent", 11, true, 1000).await.unwrap().contains(&run);
+    let files = async || ledger.files_held("agent", 11, 1000).await.unwrap().contains(&run);
+    let ended = async || ledger.ended(11, 1000).await.unwrap().into_iter().find(|e| e.run == run).unwrap().spool_held;
+    assert!(held().await && !files().await && ended().await);
+    ledger.only_files_kept(run).await.unwrap();
+    assert!(!held().await && files().await && ended().await, "something of it is still there");
+    assert!(ledger.files_held("agent", 10, 1000).await.unwrap().is_empty() && !files_went(ledger, run).await);
+    let what = FilesRemoved { at: "2026-11-26T03:00:00.000Z".to_owned(), bytes: 7, why: "to make \"room\"".to_owned() };
+    ledger.files_removed(run, what.clone()).await.unwrap();
+    ledger.spool_gone(run, None).await.unwrap();
+    assert!(!held().await && !files().await && !ended().await);
+    let detail = ledger.get(run).await.unwrap().unwrap().detail;
+    assert_eq!(detail.files_removed, Some(what));
+    assert!(detail.complete, "the rest of the record stays");
+    // Not of a spool that is gone, and not of a run that goes on.
+    ledger.only_files_kept(run).await.unwrap();
+    assert!(!files().await);
+    let open = running(ledger, new_run("ann")).await;
+    ledger.files_removed(open, FilesRemoved::default()).await.unwrap();
+    assert!(!files_went(ledger, open).await);
+}
+
+async fn files_went(ledger: &dyn Ledger, run: RunId) -> bool {
+    ledger.get(run).await.unwrap().unwrap().detail.files_removed.is_some()
+}
+
 async fn tokens_and_agents(ledger: &dyn Ledger) {
     let token = |name: &str, sha256: &str| TokenRecord {
         name: name.to_owned(),
@@ -378,6 +407,7 @@ async fn all(ledger: Arc<dyn Ledger>) {
     names_and_pages(ledger).await;
     only_the_ended_and_old_is_swept(ledger).await;
     spools_are_known_until_they_are_gone(ledger).await;
+    files_are_kept_longer_than_spools(ledger).await;
     tokens_and_agents(ledger).await;
     memos_are_kept_and_bounded(ledger).await;
     drained_hosts_are_remembered(ledger).await;

@@ -6,7 +6,12 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use longhaul_proto::{api::Joined, ids::RunId, state::RunState, wire};
+use longhaul_proto::{
+    api::{FilesRemoved, Joined},
+    ids::RunId,
+    state::RunState,
+    wire,
+};
 
 use super::{
     AgentRecord, Answer, CancelWish, Condition, Dedupe, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery,
@@ -36,6 +41,7 @@ struct Row {
     dedupe: Dedupe,
     history: Vec<TransitionRow>,
     spool_held: bool,
+    files_held: bool,
     whole: bool,
 }
 
@@ -106,6 +112,7 @@ impl State {
             dedupe: new.dedupe,
             history: vec![first],
             spool_held: false,
+            files_held: false,
             whole: true,
         };
         self.runs.insert(run, row);
@@ -183,10 +190,28 @@ impl Ledger for MemoryLedger {
         })
     }
 
+    fn only_files_kept(&self, run: RunId) -> Answer<'_, ()> {
+        self.answer(|state| {
+            if let Some(row) = state.runs.get_mut(&run).filter(|row| row.spool_held) {
+                (row.spool_held, row.files_held) = (false, true);
+            }
+            Ok(())
+        })
+    }
+
+    fn files_removed(&self, run: RunId, what: FilesRemoved) -> Answer<'_, ()> {
+        self.answer(|state| {
+            if let Some(row) = state.runs.get_mut(&run).filter(|row| row.record.finished_ms > 0) {
+                row.record.detail.files_removed = Some(what);
+            }
+            Ok(())
+        })
+    }
+
     fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()> {
         self.answer(|state| {
             if let Some(row) = state.runs.get_mut(&run) {
-                row.spool_held = false;
+                (row.spool_held, row.files_held) = (false, false);
                 if let Some(words) = words {
                     row.record.detail.set(Condition::Released, words);
                 }
@@ -281,7 +306,7 @@ impl Ledger for MemoryLedger {
             let ended = |row: &Row| Ended {
                 run: row.record.run,
                 agent_id: row.record.agent_id.clone(),
-                spool_held: row.spool_held,
+                spool_held: row.spool_held || row.files_held,
             };
             Ok(all.into_iter().take(limit as usize).map(ended).collect())
         })
@@ -321,6 +346,19 @@ impl Ledger for MemoryLedger {
                 .values()
                 .filter(|row| row.spool_held && row.whole == whole)
                 .filter(|row| row.record.agent_id == agent_id && row.record.finished_ms < before_ms)
+                .map(|row| (row.record.finished_ms, row.record.run))
+                .collect();
+            held.sort();
+            Ok(held.into_iter().take(limit as usize).map(|(_, run)| run).collect())
+        })
+    }
+
+    fn files_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {
+        self.answer(|state| {
+            let mut held: Vec<_> = state
+                .runs
+                .values()
+                .filter(|row| row.files_held && row.record.agent_id == agent_id && row.record.finished_ms < before_ms)
                 .map(|row| (row.record.finished_ms, row.record.run))
                 .collect();
             held.sort();

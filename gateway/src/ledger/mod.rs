@@ -20,7 +20,7 @@ pub mod sqlite;
 mod writer;
 
 use futures_util::future::BoxFuture;
-use longhaul_proto::{ids::RunId, state::RunState, wire};
+use longhaul_proto::{api::FilesRemoved, ids::RunId, state::RunState, wire};
 
 pub use record::{
     AgentRecord, CancelWish, Condition, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, Kept, ListQuery, Memo,
@@ -95,6 +95,10 @@ pub trait Ledger: Send + Sync + 'static {
     fn delivered(&self, run: RunId, at_ms: i64) -> Answer<'_, ()>;
     /// Notes that the agent keeps the spool no more; `words` become the record's [`Condition::Released`].
     fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()>;
+    /// Notes that the agent let go of the spool but for the run's files.
+    fn only_files_kept(&self, run: RunId) -> Answer<'_, ()>;
+    /// Notes in the record of an ended run that its files were removed.
+    fn files_removed(&self, run: RunId, what: FilesRemoved) -> Answer<'_, ()>;
 
     /// One run.
     fn get(&self, run: RunId) -> Answer<'_, Option<Record>>;
@@ -125,6 +129,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// Runs that ended (but were not lost) before `before_ms` and whose spool this agent still keeps: those whose mirror
     /// is `whole`, or those whose mirror is not.
     fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, whole: bool, limit: u32) -> Answer<'a, Vec<RunId>>;
+    /// Runs that ended before `before_ms`, of whose spool this agent still keeps the files and nothing else.
+    fn files_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>>;
     /// What is remembered of a run whose record was removed.
     fn removed(&self, run: RunId) -> Answer<'_, Option<Removed>>;
     /// Forgets removed runs of before `before_ms`, and all but the newest `most`.

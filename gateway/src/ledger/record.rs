@@ -145,6 +145,9 @@ pub struct Detail {
     pub leftovers: Vec<String>,
     /// Files that the run left.
     pub artifacts: Vec<api::ArtifactView>,
+    /// Set when the folder of those files was removed from its host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files_removed: Option<api::FilesRemoved>,
     /// Who asked for the end, as the agent noted it.
     pub ended_by: String,
     /// Whether it came from a spool and not from a request.

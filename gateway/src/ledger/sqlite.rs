@@ -3,7 +3,13 @@
 use std::{path::Path, str::FromStr, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use longhaul_proto::{api::CancelMode, ids::RunId, state::RunState, tasks::Tasks, wire};
+use longhaul_proto::{
+    api::{CancelMode, FilesRemoved},
+    ids::RunId,
+    state::RunState,
+    tasks::Tasks,
+    wire,
+};
 use prost::Message;
 use sqlx::{
     Connection, Row, SqliteConnection, SqlitePool,
@@ -197,6 +203,16 @@ impl Ledger for SqliteLedger {
         async { done.await.map(|_| ()) }.boxed()
     }
 
+    fn only_files_kept(&self, run: RunId) -> Answer<'_, ()> {
+        let done = self.write(Op::OnlyFilesKept(run));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn files_removed(&self, run: RunId, what: FilesRemoved) -> Answer<'_, ()> {
+        let done = self.write(Op::FilesRemoved(run, what));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
     fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()> {
         let done = self.write(Op::SpoolGone(run, words));
         async { done.await.map(|_| ()) }.boxed()
@@ -370,7 +386,7 @@ impl Ledger for SqliteLedger {
                     Ok(Ended {
                         run: parse(row.try_get(0).map_err(storage)?)?,
                         agent_id: row.try_get(1).map_err(storage)?,
-                        spool_held: row.try_get(2).map_err(storage)?,
+                        spool_held: row.try_get::<i64, _>(2).map_err(storage)? > 0,
                     })
                 })
                 .collect()
@@ -411,6 +427,22 @@ impl Ledger for SqliteLedger {
             .bind(agent_id)
             .bind(before_ms)
             .bind(whole)
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(storage)?;
+            rows.iter().map(|row| parse(row.try_get(0).map_err(storage)?)).collect()
+        }
+        .boxed()
+    }
+
+    fn files_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {
+        async move {
+            let rows = sqlx::query(
+                "SELECT run FROM runs WHERE spool_held = 2 AND agent_id = ? AND finished < ? ORDER BY finished LIMIT ?",
+            )
+            .bind(agent_id)
+            .bind(before_ms)
             .bind(limit)
             .fetch_all(&self.readers)
             .await

@@ -5,7 +5,12 @@
 
 use std::sync::Arc;
 
-use longhaul_proto::{api::Joined, faults, ids::RunId, state::RunState};
+use longhaul_proto::{
+    api::{FilesRemoved, Joined},
+    faults,
+    ids::RunId,
+    state::RunState,
+};
 use prost::Message;
 use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
@@ -27,6 +32,8 @@ pub(super) enum Op {
     WantCancel(RunId, CancelWish),
     Delivered(RunId, i64),
     SpoolGone(RunId, Option<String>),
+    OnlyFilesKept(RunId),
+    FilesRemoved(RunId, FilesRemoved),
     Sweep(i64, u32, i64),
     Remove(RunId, i64),
     RemovedSweep(i64, u32),
@@ -152,6 +159,27 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
             Ok(Ok(Done::Nothing))
         }
         Op::SpoolGone(run, words) => spool_gone(db, *run, words.as_deref()).await,
+        Op::OnlyFilesKept(run) => {
+            sqlx::query("UPDATE runs SET spool_held = 2 WHERE run = ? AND spool_held > 0")
+                .bind(run.to_string())
+                .execute(db)
+                .await?;
+            Ok(Ok(Done::Nothing))
+        }
+        Op::FilesRemoved(run, what) => {
+            let what = match serde_json::to_string(what) {
+                Ok(what) => what,
+                Err(error) => return Ok(Err(LedgerError::Broken(error.to_string()))),
+            };
+            sqlx::query(
+                "UPDATE runs SET detail = json_set(detail, '$.files_removed', json(?)) WHERE run = ? AND finished > 0",
+            )
+            .bind(what)
+            .bind(run.to_string())
+            .execute(db)
+            .await?;
+            Ok(Ok(Done::Nothing))
+        }
         Op::Sweep(before_ms, limit, at_ms) => sweep(db, *before_ms, *limit, *at_ms).await,
         Op::RemovedSweep(before_ms, most) => {
             sqlx::query("DELETE FROM removed WHERE at < ?").bind(before_ms).execute(&mut *db).await?;

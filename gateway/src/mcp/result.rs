@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use longhaul_proto::{
     api::RunView,
+    files,
     state::{Cause, RunState},
 };
 
@@ -144,6 +145,9 @@ pub(super) fn head(view: &RunView, note: Option<&str>) -> String {
         line("processes that outlived Stata and were ended", &view.leftovers.join(", "));
     }
     line("graphs", &graph::named(view));
+    if let Some(files) = files::words(view).filter(|_| view.state.is_end()) {
+        let _ = write!(text, "\n{}", words::cut(&words::plain(&files), FIELD));
+    }
     text
 }
 

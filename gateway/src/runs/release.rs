@@ -6,13 +6,16 @@
 //! then says what went, when and why. An agent lets a spool go only when length and digest are those of its own record;
 //! that they are repeated shows that this very run is meant.
 //!
+//! The files that a text or bundle left are kept as long as the record, when the rest of its spool goes; they go earlier
+//! only for room on their host, the largest first, and the record then says so too.
+//!
 //! What is removed from the ledger is remembered for a while, so that an agent that was away then and shows the run again
 //! is told to let it go; it is neither found anew nor taken for the sign that the ledger is an old copy.
 
 use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{
-    api::RunView,
+    api::{FilesRemoved, RunView},
     clock::rfc3339,
     faults,
     ids::RunId,
@@ -33,11 +36,22 @@ pub(crate) const REMEMBER_REMOVED: Duration = Duration::from_secs(90 * 24 * 3600
 /// Removed runs that are remembered at most: some 400 bytes each.
 pub(crate) const REMEMBERED: u32 = 200_000;
 
+/// Whether the files that a text or bundle left go with its spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// They stay where they are.
+    Stay,
+    /// They go too.
+    Go,
+}
+
 /// What became of a spool.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Freed {
     /// It is gone.
     Gone,
+    /// It is gone but for the run's files.
+    ButFiles,
     /// The agent keeps it, with its words; it is not asked again.
     Refused(String),
     /// The agent could not be asked; later.
@@ -45,18 +59,25 @@ pub(crate) enum Freed {
 }
 
 /// Repeats to an agent what it recorded, so that it lets the spool go.
-pub(crate) fn request(run: RunId, kept: Kept) -> wire::ForgetRequest {
+pub(crate) fn request(run: RunId, kept: Kept, files: Files) -> wire::ForgetRequest {
     wire::ForgetRequest {
         run_id: run.to_string(),
         log_len: kept.log_len,
         log_sha256: kept.log_sha256,
         console_len: kept.console_len,
         console_sha256: kept.console_sha256,
+        keep_work: files == Files::Stay,
     }
 }
 
 /// Has an agent let the spool of an ended run go. `why` is for the record, such as `for room on its host (max_spool)`.
-pub(crate) async fn free(inner: &Arc<Inner>, link: &Link, record: &Record, why: &str) -> Result<Freed, LedgerError> {
+pub(crate) async fn free(
+    inner: &Arc<Inner>,
+    link: &Link,
+    record: &Record,
+    files: Files,
+    why: &str,
+) -> Result<Freed, LedgerError> {
     let run = record.run;
     let kept = match record.kept() {
         Some(kept) => kept,
@@ -67,9 +88,18 @@ pub(crate) async fn free(inner: &Arc<Inner>, link: &Link, record: &Record, why: 
             Err(status) => return Ok(Freed::Unanswered(status.message().to_owned())),
         },
     };
-    let (mut client, asked) = link.control(request(run, kept));
+    let (mut client, asked) = link.control(request(run, kept, files));
     match tokio::time::timeout(inner.options.call_timeout, client.forget(asked)).await {
-        Ok(Ok(reply)) if reply.get_ref().forgotten => gone(inner, record, &format!("was released {why}")).await,
+        Ok(Ok(reply)) if reply.get_ref().work_kept => {
+            inner.ledger.only_files_kept(run).await?;
+            Ok(Freed::ButFiles)
+        }
+        Ok(Ok(reply)) if reply.get_ref().forgotten => {
+            // An agent that was asked to keep them and did not is of a version before that.
+            let older = "its agent is of an older version, which keeps no files";
+            note_files(inner, record, if files == Files::Stay { older } else { why }).await?;
+            gone(inner, record, &format!("was released {why}")).await
+        }
         Ok(Ok(reply)) => {
             let problem = reply.into_inner().problem;
             // It will be answered the same way again; the spool stays until a person looks.
@@ -97,6 +127,20 @@ async fn gone(inner: &Arc<Inner>, record: &Record, how: &str) -> Result<Freed, L
     }
     inner.ledger.spool_gone(record.run, words).await?;
     Ok(Freed::Gone)
+}
+
+/// Notes in the record that the run's files went, if it left any in a folder of its own.
+async fn note_files(inner: &Arc<Inner>, record: &Record, why: &str) -> Result<(), LedgerError> {
+    let own = record.detail.working_dir.ends_with(&format!("/{}/work", record.run));
+    if !own || record.detail.artifacts.is_empty() {
+        return Ok(());
+    }
+    let name = record.run.to_string();
+    let measured = inner.fleet.largest_spools(&record.agent_id).into_iter().find(|spool| spool.run_id == name);
+    let named = || record.detail.artifacts.iter().map(|artifact| artifact.bytes).sum();
+    let bytes = measured.map_or_else(named, |spool| spool.work_bytes);
+    let at = rfc3339(inner.wall.now_ms()).unwrap_or_default();
+    inner.ledger.files_removed(record.run, FilesRemoved { at, bytes, why: why.to_owned() }).await
 }
 
 /// What only the spool had.
@@ -143,7 +187,7 @@ pub(crate) async fn verdict(
     let Some(removed) = inner.ledger.removed(run).await? else { return Ok(None) };
     let ended = RunState::from_wire(summary.state).is_some_and(RunState::is_end);
     let its = |kept: &Kept| ended && kept.agent_id == agent_id && kept.attempt == summary.attempt;
-    let forget = removed.kept.into_iter().find(its).map(|kept| request(run, kept));
+    let forget = removed.kept.into_iter().find(its).map(|kept| request(run, kept, Files::Go));
     let verdict = if forget.is_some() { wire::Verdict::Forget } else { wire::Verdict::Keep };
     Ok(Some(wire::RunVerdict {
         run_id: summary.run_id.clone(),
@@ -180,9 +224,10 @@ impl Runs {
         let Some((_, link)) = linked.iter().find(|(id, _)| *id == record.agent_id) else {
             return wrong(format!("agent {} is not connected: start it, then release again", record.host));
         };
-        let freed = free(&self.0, link, &record, &format!("by {}", who.name)).await.map_err(ControlError::Ledger)?;
+        let freed =
+            free(&self.0, link, &record, Files::Go, &format!("by {}", who.name)).await.map_err(ControlError::Ledger)?;
         match freed {
-            Freed::Gone => Ok(self.get(who, run).await?),
+            Freed::Gone | Freed::ButFiles => Ok(self.get(who, run).await?),
             Freed::Refused(problem) => wrong(format!("agent {} keeps its spool: {problem}", record.host)),
             Freed::Unanswered(problem) => wrong(format!("agent {}: {problem}; try again", record.host)),
         }

@@ -101,6 +101,7 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         note: some(&detail.words()),
         leftovers: detail.leftovers.clone(),
         artifacts: detail.artifacts.clone(),
+        files_removed: detail.files_removed.clone(),
         pool: some(&record.pool),
         retry: detail.retry,
         activity: live.activity.filter(|_| record.state == RunState::Running),

@@ -775,6 +775,9 @@ pub struct ForgetRequest {
     pub console_len: u64,
     #[prost(string, tag = "5")]
     pub console_sha256: ::prost::alloc::string::String,
+    /// the folder in which a text or bundle ran stays with its files, until the run is forgotten
+    #[prost(bool, tag = "6")]
+    pub keep_work: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ForgetReply {
@@ -782,6 +785,9 @@ pub struct ForgetReply {
     pub forgotten: bool,
     #[prost(string, tag = "2")]
     pub problem: ::prost::alloc::string::String,
+    /// forgotten, but for the folder that was to be kept, which holds files
+    #[prost(bool, tag = "3")]
+    pub work_kept: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ArtifactRequest {
@@ -1798,9 +1804,23 @@ pub struct HeartbeatRequest {
     /// what all spools take, as measured lately; 0 = not measured yet
     #[prost(uint64, tag = "7")]
     pub spool_bytes: u64,
-    /// what they may take: the gateway lets go of ended ones, oldest first; 0 = no limit
+    /// what they may take: beyond it the gateway has ended ones removed, the largest first; 0 = no limit
     #[prost(uint64, tag = "8")]
     pub spool_limit: u64,
+    /// the largest of runs that have ended, largest first, as measured lately; at most 64
+    #[prost(message, repeated, tag = "9")]
+    pub spools: ::prost::alloc::vec::Vec<SpoolSize>,
+}
+/// What one ended run takes in its agent's spool, bytes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SpoolSize {
+    #[prost(string, tag = "1")]
+    pub run_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    /// of these, the folder in which a text or bundle ran
+    #[prost(uint64, tag = "3")]
+    pub work_bytes: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeartbeatReply {

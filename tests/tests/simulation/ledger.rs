@@ -13,7 +13,7 @@ use longhaul_gateway::ledger::{
     AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
     Record, Removed, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
 };
-use longhaul_proto::{ids::RunId, state::RunState, wire};
+use longhaul_proto::{api::FilesRemoved, ids::RunId, state::RunState, wire};
 
 use crate::sim::{Sim, short};
 
@@ -95,6 +95,12 @@ impl Ledger for SimLedger {
     fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()> {
         self.write(move || self.model.spool_gone(run, words))
     }
+    fn only_files_kept(&self, run: RunId) -> Answer<'_, ()> {
+        self.write(move || self.model.only_files_kept(run))
+    }
+    fn files_removed(&self, run: RunId, what: FilesRemoved) -> Answer<'_, ()> {
+        self.write(move || self.model.files_removed(run, what))
+    }
     fn get(&self, run: RunId) -> Answer<'_, Option<Record>> {
         self.model.get(run)
     }
@@ -139,6 +145,9 @@ impl Ledger for SimLedger {
     }
     fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, whole: bool, limit: u32) -> Answer<'a, Vec<RunId>> {
         self.model.spools_held(agent_id, before_ms, whole, limit)
+    }
+    fn files_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {
+        self.model.files_held(agent_id, before_ms, limit)
     }
     fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()> {
         self.write(move || self.model.put_agent(agent))

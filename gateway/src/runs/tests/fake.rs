@@ -66,8 +66,14 @@ pub(super) struct State {
     connections: Vec<Session>,
     /// Heartbeats that were answered.
     pub(super) beats: u64,
+    /// Runs that left files in a folder of their own, and what these take.
+    pub(super) files: BTreeMap<String, u64>,
     /// What its spools take and may take; each that goes takes a megabyte with it.
     pub(super) spool: (u64, u64),
+}
+
+fn artifact(run: &str, bytes: u64) -> wire::Artifact {
+    wire::Artifact { path: format!("/spool/{run}/work/results.csv"), bytes }
 }
 
 /// A fake agent.
@@ -186,13 +192,19 @@ impl Fake {
         let shared = self.shared.clone();
         let beat = async move {
             loop {
-                let (spool_bytes, spool_limit) = shared.state().spool;
+                let ((spool_bytes, spool_limit), spools) = {
+                    let state = shared.state();
+                    let size =
+                        |(run, n): (&String, &u64)| wire::SpoolSize { run_id: run.clone(), bytes: *n, work_bytes: *n };
+                    (state.spool, state.files.iter().map(size).collect())
+                };
                 let request = wire::HeartbeatRequest {
                     agent_id: info.agent_id.clone(),
                     incarnation: info.incarnation.clone(),
                     engines: info.engines.clone(),
                     spool_bytes,
                     spool_limit,
+                    spools,
                     ..Default::default()
                 };
                 let _ = client.heartbeat(request).await;
@@ -353,6 +365,14 @@ impl Service {
                         progress: run.progress.clone(),
                         submission: (first && with_submission).then(|| run.submission.clone()),
                         engine: "standin".to_owned(),
+                        working_dir: format!("/spool/{run_id}/work"),
+                        artifacts: shared
+                            .state()
+                            .files
+                            .get(&run_id)
+                            .map(|bytes| artifact(&run_id, *bytes))
+                            .into_iter()
+                            .collect(),
                         ..Default::default()
                     };
                     if !send(Event::Snapshot(snapshot)).await || ended {
@@ -476,12 +496,17 @@ impl wire::agent_server::Agent for Service {
 
     async fn forget(&self, request: Request<wire::ForgetRequest>) -> Answer<wire::ForgetReply> {
         let request = request.into_inner();
-        self.0.change(|s| {
+        let work_kept = self.0.change(|s| {
             s.runs.remove(&request.run_id);
-            s.forgets.push(request);
             s.spool.0 = s.spool.0.saturating_sub(1 << 20);
+            let work_kept = request.keep_work && s.files.contains_key(&request.run_id);
+            if !work_kept {
+                s.spool.0 = s.spool.0.saturating_sub(s.files.remove(&request.run_id).unwrap_or(0));
+            }
+            s.forgets.push(request);
+            work_kept
         });
-        Ok(Response::new(wire::ForgetReply { forgotten: true, problem: String::new() }))
+        Ok(Response::new(wire::ForgetReply { forgotten: true, work_kept, ..Default::default() }))
     }
 
     type ArtifactStream = tonic::codegen::BoxStream<wire::ArtifactPart>;

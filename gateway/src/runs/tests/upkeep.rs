@@ -111,6 +111,72 @@ async fn an_agent_whose_spools_take_too_much_lets_go_of_the_oldest() {
     world.stop().await;
 }
 
+/// A run that left so many bytes of files.
+async fn ended_with_files(world: &World, agent: &Fake, code: &str, bytes: u64) -> RunId {
+    let run = world.submit(text(code)).await;
+    agent.got(run).await;
+    agent.shared.change(|s| s.files.insert(run.to_string(), bytes));
+    agent.prints(run, b"kept\n");
+    agent.ends(run, Succeeded, Cause::Completed);
+    world.state(run, Succeeded).await;
+    run
+}
+
+#[tokio::test]
+async fn files_stay_as_long_as_their_record() {
+    let world = World::new().await;
+    let agent = Fake::with("stata1", |i| i.pool_seats = 4, SECRET).join(world.addr()).await;
+    let run = ended_with_files(&world, &agent, "display 1\n", 1000).await;
+    world.ahead(Duration::from_secs(25 * 3600));
+    agent.until("the log goes", |s| !s.forgets.is_empty()).await;
+    assert!(agent.shared.state().forgets[0].keep_work, "and the files stay");
+    // Asked once, not at every look.
+    let looks = world.gateway().core.deps.clock.monotonic() + Duration::from_millis(300);
+    while world.gateway().core.deps.clock.monotonic() < looks {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(agent.shared.state().forgets.len(), 1);
+    let view = world.runs().get(&root(), run).await.unwrap();
+    assert!(view.files_removed.is_none() && view.artifacts.len() == 1, "{view:#?}");
+    world.ahead(Duration::from_secs(31 * 24 * 3600));
+    agent.until("the files go with the record", |s| s.forgets.len() > 1).await;
+    let last = agent.shared.state().forgets[1].clone();
+    assert!(!last.keep_work && last.run_id == run.to_string(), "{last:?}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_largest_files_go_first_for_room_and_their_records_say_so() {
+    // Long enough that a heartbeat comes between two looks and says what they freed.
+    let world = World::with(|o| o.sweep_every = Duration::from_secs(3)).await;
+    let agent = Fake::with("stata1", |i| i.pool_seats = 8, SECRET).join(world.addr()).await;
+    const MIB: u64 = 1 << 20;
+    let small = ended_with_files(&world, &agent, "display 1\n", 20 * MIB).await;
+    let large = ended_with_files(&world, &agent, "display 2\n", 90 * MIB).await;
+    let mid = ended_with_files(&world, &agent, "display 3\n", 60 * MIB).await;
+    let unfinished = world.submit(text("sleep\n")).await;
+    agent.got(unfinished).await;
+    agent.shared.change(|s| {
+        s.files.insert(unfinished.to_string(), 500 * MIB);
+        s.spool = (270 * MIB, 150 * MIB);
+    });
+    agent.until("there is room", |s| s.spool.0 <= s.spool.1).await;
+    let removed = async |run| world.runs().get(&root(), run).await.unwrap().files_removed;
+    let told = async {
+        while removed(large).await.is_none() || removed(mid).await.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("the records say so");
+    let what = removed(large).await.unwrap();
+    assert!(what.bytes == 90 * MIB && what.why.contains("max_spool") && what.at.starts_with("20"), "{what:?}");
+    assert!(removed(small).await.is_none(), "no more than is needed");
+    let files = agent.shared.state().files.keys().cloned().collect::<Vec<_>>();
+    assert!(files.contains(&small.to_string()) && files.contains(&unfinished.to_string()), "{files:?}");
+    assert_eq!(world.log(large).await, b"kept\n", "the output stays");
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn one_gateway_per_folder() {
     let world = World::new().await;

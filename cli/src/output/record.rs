@@ -1,0 +1,79 @@
+//! All that is recorded of a run, one field a line; what is not known has no line.
+
+use longhaul_proto::{api::RunView, files};
+
+use super::{bytes, duration, status_text, verdict};
+
+/// The record: how it ended or where it stands, then its fields, then its files. Ends with a newline.
+pub(crate) fn record(run: &RunView) -> String {
+    let mut text = if run.state.is_end() { verdict(run) } else { format!("{}\n", status_text(run, None)) };
+    text.push('\n');
+    let mut line = |name: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|v| !v.is_empty()) {
+            let value = value.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            text.push_str(&format!("{name:<14}{value}\n"));
+        }
+    };
+    line("run", Some(run.run_id.to_string()));
+    line("state", Some(format!("{} ({})", run.state, run.cause.as_str().replace('_', " "))));
+    line("exit status", run.exit_status.map(|n| n.to_string()));
+    line("asked by", Some(run.principal.clone()));
+    line("what", Some(run.source.clone()));
+    line("arguments", Some(run.args.join(" ")));
+    line("code", run.code_sha256.as_ref().map(|digest| format!("sha256 {digest}")));
+    line("folder", run.working_dir.clone());
+    line("host", run.host.clone());
+    line("pool", run.pool.clone());
+    line("engine", engine(run));
+    line("attempt", (run.attempt > 0).then(|| run.attempt.to_string()));
+    line("recorded", run.created_at.clone());
+    line("started", run.started_at.clone());
+    line("ended", run.finished_at.clone());
+    line("took", run.duration.map(duration));
+    line("limit", run.timeout.map(duration));
+    line("queue limit", run.queue_timeout.map(duration));
+    line("cancel", run.cancel_requested.as_ref().map(|wish| format!("asked for by {} at {}", wish.by, wish.at)));
+    let whole = if run.state.is_end() && !run.output_complete { ", not whole" } else { "" };
+    line("log", Some(format!("{}{whole}", bytes(run.output_bytes))));
+    line("console", (run.console_bytes > 0).then(|| bytes(run.console_bytes)));
+    line("trace", run.trace_id.clone());
+    line("files", removed(run));
+    let folder = run.working_dir.as_deref().unwrap_or_default();
+    for artifact in run.artifacts.iter().filter(|_| run.files_removed.is_none()) {
+        line("file", Some(format!("{} ({})", files::within(&artifact.path, folder), bytes(artifact.bytes))));
+    }
+    text
+}
+
+fn engine(run: &RunView) -> Option<String> {
+    let engine = run.engine.as_deref()?;
+    Some(run.engine_note.as_deref().map_or_else(|| engine.to_owned(), |note| format!("{engine}: {note}")))
+}
+
+fn removed(run: &RunView) -> Option<String> {
+    run.files_removed.as_ref().and_then(|_| files::words(run))
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_proto::{api::ArtifactView, state::RunState};
+
+    use super::{super::verdict::tests::run, *};
+
+    #[test]
+    fn a_record_is_one_field_a_line() {
+        let mut run = run(RunState::Succeeded);
+        run.working_dir = Some("/w/work".into());
+        run.artifacts = vec![ArtifactView { path: "/w/work/a.csv".into(), bytes: 2048 }];
+        let text = record(&run);
+        for line in [
+            "run           019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
+            "host          stata1",
+            "took          4 min 10 s",
+            "file          a.csv (2.0 KiB)",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}:\n{text}");
+        }
+        assert!(text.starts_with("succeeded after") && !text.contains("queue limit"), "{text}");
+    }
+}

@@ -1,0 +1,87 @@
+//! The files that a run left on its host, in one line for people: where they are, what they are called, or when they went.
+
+use crate::api::RunView;
+
+/// Names told at most; the record has them all.
+const NAMES: usize = 5;
+/// Characters of one name.
+const NAME: usize = 60;
+
+/// `files in stata1:/home/ana/work: fit.png, results.csv and 3 more`; `None` = it left none, as far as is known.
+pub fn words(run: &RunView) -> Option<String> {
+    let host = run.host.as_deref().unwrap_or("its host");
+    if let Some(gone) = &run.files_removed {
+        return Some(format!("the files that it left on {host} were removed {}: {}", gone.at, gone.why));
+    }
+    let (first, more) = (run.artifacts.iter().take(NAMES), run.artifacts.len().saturating_sub(NAMES));
+    let folder = run.working_dir.as_deref().unwrap_or_default();
+    let names: Vec<String> = first.map(|artifact| short(within(&artifact.path, folder))).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Some(format!("files in {host}:{folder}: {}{more}", names.join(", ")))
+}
+
+/// The path as it reads from a folder: whole when it lies elsewhere.
+pub fn within<'a>(path: &'a str, folder: &str) -> &'a str {
+    let rest = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
+    rest.filter(|_| !folder.is_empty()).unwrap_or(path)
+}
+
+fn short(name: &str) -> String {
+    let name: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let len = name.chars().count();
+    if len <= NAME {
+        return name;
+    }
+    // Its end tells what it is.
+    format!("…{}", name.chars().skip(len - NAME + 1).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ArtifactView, FilesRemoved};
+
+    fn run(names: &[&str]) -> RunView {
+        let mut run: RunView = serde_json::from_value(serde_json::json!({
+            "run_id": "019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21", "state": "succeeded", "cause": "completed", "rc": null,
+            "message": null, "host": "stata1", "attempt": 1, "created_at": null, "started_at": null,
+            "finished_at": null, "output_bytes": 0, "trace_id": null, "principal": "ana", "source": "text",
+            "working_dir": "/w/work"
+        }))
+        .unwrap();
+        run.artifacts = names.iter().map(|n| ArtifactView { path: (*n).to_owned(), bytes: 1 }).collect();
+        run
+    }
+
+    #[test]
+    fn files_are_named_by_host_and_folder() {
+        let check = |names: &[&str], want: Option<&str>| assert_eq!(words(&run(names)).as_deref(), want);
+        check(&[], None);
+        check(
+            &["/w/work/a.csv", "/w/work/sub/b.png", "/elsewhere/c.png"],
+            Some("files in stata1:/w/work: a.csv, sub/b.png, /elsewhere/c.png"),
+        );
+        check(
+            &["/w/work/1", "/w/work/2", "/w/work/3", "/w/work/4", "/w/work/5", "/w/work/6", "/w/work/7"],
+            Some("files in stata1:/w/work: 1, 2, 3, 4, 5 and 2 more"),
+        );
+        check(&["/w/workshop/a"], Some("files in stata1:/w/work: /w/workshop/a"));
+        let long = format!("/w/work/{}.csv", "x".repeat(500));
+        let said = words(&run(&[&long, "/w/work/\u{1b}[2J"])).unwrap();
+        assert!(said.len() < 130 && said.contains("x.csv, \u{fffd}[2J"), "{said}");
+    }
+
+    #[test]
+    fn files_that_went_are_told_with_time_and_reason() {
+        let mut run = run(&["/w/work/a.csv"]);
+        let why = "to make room, 1.2 GiB".to_owned();
+        run.files_removed = Some(FilesRemoved { at: "2026-11-26T03:00:00.000Z".to_owned(), bytes: 9, why });
+        assert_eq!(
+            words(&run).unwrap(),
+            "the files that it left on stata1 were removed 2026-11-26T03:00:00.000Z: to make room, 1.2 GiB"
+        );
+    }
+}
