@@ -117,11 +117,7 @@ impl Status {
             state: self.state().to_wire() as i32,
             log_len,
             console_len,
-            view: self.view.map(|view| wire::View {
-                start: Some(view.start),
-                end: view.end,
-                safe_end: Some(view.safe_end),
-            }),
+            view: self.view.map(|view| wire::View { start: view.start, end: view.end, safe_end: Some(view.safe_end) }),
             progress: self.progress.clone(),
             artifacts: outcome
                 .map(|o| {

@@ -44,7 +44,7 @@ fn success() {
         let log = followed.log_text();
         assert!(log.contains("\n42\n") && log.contains("north and south west"), "{log}");
         let view = snapshot.view.unwrap();
-        let shown = &log[view.start.unwrap() as usize..view.end.unwrap() as usize];
+        let shown = &log[view.start as usize..view.end.unwrap() as usize];
         assert_eq!(view.safe_end, view.end);
         assert!(shown.contains("42") && !shown.contains("sentinel") && !shown.contains("code.do"), "{shown}");
 

@@ -50,8 +50,9 @@ fn seconds(ms: u64) -> Option<f64> {
 pub(crate) fn user_part(before: Option<ViewRange>, told: &wire::View, base: u64) -> Option<ViewRange> {
     let at = |offset: u64| base.saturating_add(offset);
     let shown = before.and_then(|b| b.safe_end);
-    // An agent of an earlier version leaves out a start of 0.
-    let start = told.start.or(told.end.map(|_| 0)).map(at).max(before.map(|b| b.start))?;
+    // A start of 0 is one where nothing of the log was the wrapper's, which only the end can tell.
+    let begun = told.start > 0 || told.end.is_some();
+    let start = begun.then(|| at(told.start)).max(before.map(|b| b.start))?;
     let end = told.end.map(at).map(|end| end.max(shown.unwrap_or_default()));
     Some(ViewRange { start, end, safe_end: end.or_else(|| told.safe_end.map(at).max(shown)) })
 }
@@ -118,21 +119,21 @@ mod tests {
     #[test]
     fn the_users_part_never_goes_back() {
         let range = |start, end, safe_end| ViewRange { start, end, safe_end };
-        let check = |before: Option<ViewRange>, told: (Option<u64>, Option<u64>, Option<u64>), want| {
+        let check = |before: Option<ViewRange>, told: (u64, Option<u64>, Option<u64>), want| {
             let told = wire::View { start: told.0, end: told.1, safe_end: told.2 };
             assert_eq!(user_part(before, &told, 100), want, "{told:?}");
         };
-        check(None, (Some(5), None, Some(7)), Some(range(105, None, Some(107))));
+        check(None, (5, None, Some(7)), Some(range(105, None, Some(107))));
         let before = Some(range(105, None, Some(120)));
-        check(before, (Some(5), None, Some(6)), Some(range(105, None, Some(120))));
-        check(before, (None, None, None), Some(range(105, None, Some(120))));
-        check(before, (Some(5), Some(30), Some(30)), Some(range(105, Some(130), Some(130))));
+        check(before, (5, None, Some(6)), Some(range(105, None, Some(120))));
+        check(before, (0, None, None), Some(range(105, None, Some(120))));
+        check(before, (5, Some(30), Some(30)), Some(range(105, Some(130), Some(130))));
         // The host lost the end of its log in a crash; what was shown is here.
-        check(before, (Some(5), Some(10), Some(10)), Some(range(105, Some(120), Some(120))));
+        check(before, (5, Some(10), Some(10)), Some(range(105, Some(120), Some(120))));
         // An earlier version, live, at the end, and where nothing of the log was the wrapper's.
-        check(None, (Some(5), None, None), Some(range(105, None, None)));
-        check(None, (Some(5), Some(30), None), Some(range(105, Some(130), Some(130))));
-        check(None, (None, Some(30), None), Some(range(100, Some(130), Some(130))));
-        check(None, (None, None, None), None);
+        check(None, (5, None, None), Some(range(105, None, None)));
+        check(None, (5, Some(30), None), Some(range(105, Some(130), Some(130))));
+        check(None, (0, Some(30), None), Some(range(100, Some(130), Some(130))));
+        check(None, (0, None, None), None);
     }
 }

@@ -168,13 +168,12 @@ pub struct Outcome {
     #[prost(string, tag = "20")]
     pub ended_by: ::prost::alloc::string::String,
 }
-/// The user's part of the log: without Stata's banner and the wrapper's own echo. Offsets of the raw log; none of them
-/// ever goes back.
+/// The user's part of the log: without Stata's banner and the wrapper's own echo; the whole message is absent until that
+/// part has begun. Offsets of the raw log; none of them ever goes back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct View {
-    /// absent until the user's part has begun
-    #[prost(uint64, optional, tag = "1")]
-    pub start: ::core::option::Option<u64>,
+    #[prost(uint64, tag = "1")]
+    pub start: u64,
     /// absent while live
     #[prost(uint64, optional, tag = "2")]
     pub end: ::core::option::Option<u64>,
