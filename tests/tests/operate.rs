@@ -121,6 +121,38 @@ async fn only_operators_drain_and_errors_are_problems() {
     assert_eq!(done["hosts"][0]["draining"]["by"], json!(hosts.hosts[0].os_user), "{done:#}");
 }
 
+#[tokio::test]
+async fn an_operator_frees_a_spool_and_confirms_a_clock() {
+    let mut lab = lab!();
+    let clock = lab.path().join("clock");
+    lab.env("LONGHAUL_FAULTS", format!("clock={}", clock.display()));
+    let mut gateway = lab.gateway().await;
+    let agent = lab.agent("stata1", &gateway, &[]);
+    gateway.api.wait_host("stata1", "up").await;
+    let run = gateway.api.submit_path(&lab.counted("quick.do", "display 1\n"), &["quick"]).await.run_id;
+    gateway.api.wait_end(run).await;
+    let spool = Lab::spool(&agent, run);
+    assert!(spool.exists());
+    let data = gateway.daemon.data.to_str().unwrap().to_owned();
+    let ran = lab.run(["--data", &data, "release", &run.short()]).await;
+    assert_eq!((ran.status, ran.err.contains("on stata1 is gone")), (0, true), "{ran:#?}");
+    assert!(!spool.exists());
+    assert!(!gateway.api.output(run, "log").await.unwrap().is_empty(), "the gateway's copy stays");
+
+    // The gateway starts again with its clock two months ahead.
+    std::fs::write(&clock, (60_i64 * 24 * 3600 * 1000).to_string()).unwrap();
+    gateway.kill_and_restart().await;
+    let ready = async |gateway: &Gateway| {
+        let answer = gateway.api.request(Method::GET, "/readyz").send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, text) = ready(&gateway).await;
+    assert!(status == 200 && text.contains("nothing is removed by its age") && text.contains("trust-clock"), "{text}");
+    let ran = lab.run(["--data", &data, "trust-clock"]).await;
+    assert_eq!((ran.status, ran.err.contains("is trusted")), (0, true), "{ran:#?}");
+    assert_eq!(ready(&gateway).await, (200, "ready\n".to_owned()));
+}
+
 /// The limit of a stop in these tests, and what a busy machine may need beside it.
 const STOP: Duration = Duration::from_secs(6);
 const SLACK: Duration = Duration::from_secs(10);

@@ -21,7 +21,7 @@ use crate::{
         BETWEEN_LOOKS, Inner,
         active::Command,
         check,
-        release::{self, Files},
+        release::{self, Files, Shown},
         submit::new_record,
     },
 };
@@ -48,11 +48,15 @@ pub(super) async fn verdicts(
         match inner.ledger.get(run).await? {
             None if summary.revoked => {}
             None => {
-                if let Some(removed) = release::verdict(inner, &info.agent_id, summary, run).await? {
-                    verdicts.push(removed);
-                    continue;
+                match release::shown(inner, &info.agent_id, summary, run).await? {
+                    Shown::Removed(request) => {
+                        (verdict.verdict, verdict.forget) = (Verdict::Forget.into(), Some(request));
+                        verdicts.push(verdict);
+                        continue;
+                    }
+                    Shown::Again => {}
+                    Shown::Unknown => inner.past.unknown(run),
                 }
-                inner.past.unknown(run);
                 import(inner, info, summary, run, ended).await?;
             }
             Some(record) if !record.state.is_end() => {

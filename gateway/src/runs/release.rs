@@ -174,27 +174,33 @@ async fn lengths(link: &Link, record: &Record) -> Result<Kept, tonic::Status> {
     })
 }
 
-/// What an agent is told of a run that it shows and that the ledger knows no more; `None` = the ledger never knew it.
-pub(crate) async fn verdict(
+/// What a run is that an agent shows and that has no record.
+pub(crate) enum Shown {
+    /// The ledger never knew it.
+    Unknown,
+    /// Its record was removed after its end was known: the agent may let it go.
+    Removed(wire::ForgetRequest),
+    /// Its record was removed and did not know this end: it was lost, and is found again.
+    Again,
+}
+
+/// Looks among the removed runs for one that an agent shows.
+pub(crate) async fn shown(
     inner: &Arc<Inner>,
     agent_id: &str,
     summary: &wire::RunSummary,
     run: RunId,
-) -> Result<Option<wire::RunVerdict>, LedgerError> {
+) -> Result<Shown, LedgerError> {
     if faults::bug("removed_runs_forgotten") {
-        return Ok(None);
+        return Ok(Shown::Unknown);
     }
-    let Some(removed) = inner.ledger.removed(run).await? else { return Ok(None) };
+    let Some(removed) = inner.ledger.removed(run).await? else { return Ok(Shown::Unknown) };
     let ended = RunState::from_wire(summary.state).is_some_and(RunState::is_end);
     let its = |kept: &Kept| ended && kept.agent_id == agent_id && kept.attempt == summary.attempt;
-    let forget = removed.kept.into_iter().find(its).map(|kept| request(run, kept, Files::Go));
-    let verdict = if forget.is_some() { wire::Verdict::Forget } else { wire::Verdict::Keep };
-    Ok(Some(wire::RunVerdict {
-        run_id: summary.run_id.clone(),
-        verdict: verdict.into(),
-        forget,
-        ..wire::RunVerdict::default()
-    }))
+    Ok(match removed.kept.into_iter().find(its) {
+        Some(kept) => Shown::Removed(request(run, kept, Files::Go)),
+        None => Shown::Again,
+    })
 }
 
 impl Runs {

@@ -148,6 +148,41 @@ async fn a_removed_run_that_is_shown_again_is_let_go_and_no_sign_of_an_old_ledge
     world.stop().await;
 }
 
+#[tokio::test]
+async fn a_removed_run_that_was_lost_and_lives_is_found_again() {
+    let mut world = World::new().await;
+    let waiting = world.submit(SubmitRequest { host: Some("nobody".to_owned()), ..text("display 0\n") }).await;
+    world.restart().await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b"one\n");
+    world.state(run, Running).await;
+    agent.vanish().await;
+    world.ahead(DAY + DAY / 24);
+    world.state(run, RunState::Lost).await;
+    world.ahead(DAY * 31);
+    let gone = async {
+        while world.runs().get(&root(), run).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its record is removed");
+    let reply = agent.come_back(world.addr()).await;
+    assert_eq!(reply.verdicts[0].verdict(), Verdict::Keep);
+    assert_eq!(world.runs().hosts(&ann()).pools[0].in_use, 1, "a living Stata has its seat");
+    assert!(!held_back(&world, waiting).await, "and that is no sign of an old ledger");
+    let found = async {
+        while world.runs().get(&root(), run).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), found).await.expect("it is found again");
+    agent.ends(run, Succeeded, Cause::Completed);
+    world.state(run, Succeeded).await;
+    world.stop().await;
+}
+
 #[cfg(feature = "faults")]
 #[tokio::test]
 async fn control_a_removed_run_that_is_taken_for_news() {
