@@ -17,6 +17,7 @@ pub mod executor;
 mod finish;
 pub mod follow;
 mod identity;
+mod incoming;
 mod limits;
 mod live;
 pub mod os;

@@ -13,6 +13,7 @@ use http::Uri;
 use longhaul_proto::{
     MAX_MESSAGE,
     clock::Clock,
+    connections::{Bounds, Connections},
     durable,
     ids::Ids,
     join::JoinSecret,
@@ -26,6 +27,7 @@ use crate::{
     engine::{Choice, Engine},
     executor::{self, Local},
     identity::{Identity, Label},
+    incoming,
     limits::MinFree,
     os::FileLock,
     pins::Pins,
@@ -74,6 +76,10 @@ pub struct Options {
     pub max_spool: u64,
     /// Bytes that one run's spool may take before it is ended; 8 GiB, 0 = no limit.
     pub max_run_spool: u64,
+    /// A connection that has not sent a whole request head within this time of its acceptance is closed; 10 s.
+    pub head_timeout: Duration,
+    /// Connections in all; 256.
+    pub max_connections: usize,
     /// Environment names that runs see besides the usual ones.
     pub env_allow: Vec<String>,
     /// The environment from which runs get what is allowed.
@@ -109,6 +115,8 @@ impl Options {
             output_limit: 4 << 30,
             max_spool: 100 << 30,
             max_run_spool: 8 << 30,
+            head_timeout: Duration::from_secs(10),
+            max_connections: 256,
             env_allow: vec![],
             environment,
         }
@@ -215,7 +223,8 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     tasks.spawn_until_stop(identity.clone().keep_user());
     let greeter = Greeter { role: Role::Agent, secret: options.secret };
     let service = Service::new(identity.clone(), greeter.clone(), pins.clone(), runs.clone(), tasks.clone());
-    serve(listener, key.clone(), service, &tasks);
+    let bounds = incoming::bounds(options.head_timeout, options.max_connections);
+    serve(listener, key.clone(), service, bounds, &tasks);
     if let Some(gateway) = options.gateway {
         let dialer = register::tcp(gateway.clone(), key, addr, identity.clone());
         let max_spool = options.max_spool;
@@ -254,14 +263,14 @@ pub(crate) fn guarded(service: Service) -> Guarded<AgentServer<Service>> {
     Guarded::new(Role::Agent, hello, all.max_decoding_message_size(MAX_MESSAGE))
 }
 
-fn serve(listener: TcpListener, key: Key, service: Service, tasks: &Tasks) {
+fn serve(listener: TcpListener, key: Key, service: Service, bounds: Bounds, tasks: &Tasks) {
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
         .add_service(guarded(service));
-    let incoming = transport::accept::incoming(listener, key, tasks);
+    let incoming = transport::accept::within(listener, key, Connections::new(bounds), tasks);
     let stop = tasks.stopping();
     tasks.spawn(async move {
         if let Err(error) = router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await {

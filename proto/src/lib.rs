@@ -7,6 +7,7 @@
 //! - [`ids`] and [`clock`] and [`tasks`]: names, time and spawning are passed in, so that tests can replay them;
 //! - [`latest`] and [`door`]: a value that many follow, and a place to call, likewise;
 //! - [`state`]: a run's states and causes, and the one table that says what each end means to whom;
+//! - [`connections`] and [`descriptors`]: bounds on who may hold a connection, and on how many files;
 //! - [`durable`]: every write that must survive a crash;
 //! - [`faults`]: named stop points and deliberate bugs for tests, absent from the shipped program;
 //! - [`transport`]: connections between gateway and agents, with TLS and a key on each side; [`join`]: the secret that
@@ -16,6 +17,8 @@
 
 pub mod api;
 pub mod clock;
+pub mod connections;
+pub mod descriptors;
 pub mod door;
 pub mod durable;
 pub mod faults;

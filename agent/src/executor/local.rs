@@ -8,7 +8,7 @@ use std::{
     process::Stdio,
 };
 
-use longhaul_proto::{durable::FILE_MODE, faults};
+use longhaul_proto::{descriptors, durable::FILE_MODE, faults};
 
 use super::{Executor, Gone};
 use crate::{
@@ -53,6 +53,7 @@ impl Executor for Local {
             .arg(spool.path())
             .env_clear()
             .envs(faults::inherited())
+            .envs(descriptors::inherited())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(words)

@@ -29,7 +29,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use longhaul_proto::{clock::Clock, faults, state::Cause};
+use longhaul_proto::{clock::Clock, descriptors, faults, state::Cause};
 
 use crate::{
     os::FileLock,
@@ -51,6 +51,8 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         eprintln!("supervise: `{}` is not the folder of a run", folder.to_string_lossy());
         return ExitCode::from(2);
     };
+    // A run gets the limit that was there before its agent raised it.
+    descriptors::lower(std::env::var(descriptors::VARIABLE).ok().as_deref());
     match supervise(&spool) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(ALREADY_SUPERVISED),

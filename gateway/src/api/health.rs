@@ -48,6 +48,7 @@ fn text(face: &Face, hosts: &Hosts) -> String {
     for (name, kind, help, value) in face.numbers.read() {
         single(&mut out, name, kind, help, value);
     }
+    connections(&mut out, face);
     let mut head = |name: &str, help: &str| {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
     };
@@ -80,6 +81,20 @@ pub(super) async fn trust_clock(
     Extension(who): Extension<Principal>,
 ) -> Result<Json<ClockTrusted>, Problem> {
     Ok(Json(face.core.runs.trust_clock(&who)?))
+}
+
+fn connections(out: &mut String, face: &Face) {
+    let (open, unproven) = face.connections.open();
+    let (open, unproven) = (open as u64, unproven as u64);
+    single(out, "longhaul_connections", "gauge", "Open connections", open);
+    single(out, "longhaul_connections_unproven", "gauge", "Open connections that have shown no token", unproven);
+    let accepted = face.connections.accepted();
+    single(out, "longhaul_connections_accepted_total", "counter", "Connections accepted", accepted);
+    let name = "longhaul_connections_refused_total";
+    let _ = writeln!(out, "# HELP {name} Connections refused or closed, by reason\n# TYPE {name} counter");
+    for (reason, count) in face.connections.refused() {
+        let _ = writeln!(out, "{name}{{reason=\"{}\"}} {count}", reason.as_str());
+    }
 }
 
 fn runs(out: &mut String, metrics: &Metrics) {

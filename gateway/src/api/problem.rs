@@ -49,6 +49,26 @@ impl Problem {
     }
 }
 
+/// 503 with `Retry-After`, seconds: one of our bounds is reached.
+pub fn busy(detail: impl Into<String>, retry_after: u32) -> Problem {
+    let whole = format!("{}: try again in {retry_after} s", detail.into());
+    let problem = problem(StatusCode::SERVICE_UNAVAILABLE, "busy", "The gateway is busy", whole);
+    Problem { retry_after: Some(retry_after), ..problem }
+}
+
+impl Problem {
+    /// The same under another status.
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.body.status = status.as_u16();
+        self
+    }
+
+    /// The body alone.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(&self.body).unwrap_or_default()
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -8,7 +8,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use longhaul_proto::clock::Clock;
+use longhaul_proto::{
+    clock::Clock,
+    connections::{Connection, TooMany},
+};
 
 use super::{
     origin::{Allowed, Refused},
@@ -17,6 +20,7 @@ use super::{
 };
 use crate::{
     api::problem::{Problem, problem},
+    http::incoming,
     ledger::{Ledger, LedgerError},
 };
 
@@ -75,6 +79,13 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     }
     match gate.principal(request.headers()).await {
         Ok(principal) => {
+            if let Some(connection) = request.extensions().get::<Connection>()
+                && let Err(TooMany { count }) = connection.belongs_to(&principal.name)
+            {
+                return incoming::too_many(count);
+            }
+            // From here on it is the principal's, and counts for its address no longer.
+            request.extensions_mut().remove::<Option<Arc<incoming::Asking>>>();
             request.extensions_mut().insert(principal);
             next.run(request).await
         }

@@ -1,9 +1,9 @@
 //! One port for everything: gRPC for agents, MCP for AI clients, the HTTP API for programs and people.
 //!
 //! ```text
-//! connection -> panics -> auth::gate -> /longhaul.v1.Fleet/*   agents (over TLS, their key instead of a token)
-//!                                    -> /mcp                   front (early flush, callers that go away) -> mcp
-//!                                    -> /api/v1/*, /metrics, /readyz, /healthz
+//! connection -> incoming -> panics -> auth::gate -> /longhaul.v1.Fleet/*   agents (over TLS, their key instead of a token)
+//!                                                -> /mcp                   front (early flush, callers that go away) -> mcp
+//!                                                -> /api/v1/*, /metrics, /readyz, /healthz
 //! ```
 //!
 //! The first byte of a connection tells TLS from plain HTTP; agents come over TLS alone, and their requests carry the
@@ -12,10 +12,12 @@
 pub mod caller;
 pub mod early_flush;
 pub mod front;
+pub mod incoming;
 mod numbers;
 mod options;
 pub(crate) mod panics;
 pub(crate) mod part;
+pub mod proxies;
 pub(crate) mod reading;
 mod serve;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use axum::{Router, middleware::from_fn, middleware::from_fn_with_state};
 use http::StatusCode;
 use longhaul_proto::{
     MAX_MESSAGE,
+    connections::Connections,
     transport::{Guarded, Key, Role, hello},
     wire::fleet_server::FleetServer,
 };
@@ -55,6 +58,8 @@ pub struct Face {
     pub allowed: Arc<Allowed>,
     /// Fires when MCP answers that are still open at a stop are cut.
     pub cut: CancellationToken,
+    /// The port's connections.
+    pub connections: Connections,
 }
 
 impl Face {
@@ -62,7 +67,8 @@ impl Face {
     pub fn new(core: Core) -> Self {
         let options = &core.options.face;
         let allowed = Allowed::new(core.addr, &core.url, &options.allowed_hosts, &options.allowed_origins);
-        Self { core, numbers: Arc::default(), allowed: Arc::new(allowed), cut: CancellationToken::new() }
+        let connections = Connections::new(incoming::bounds(options));
+        Self { core, numbers: Arc::default(), allowed: Arc::new(allowed), cut: CancellationToken::new(), connections }
     }
 
     /// Settings of the face.

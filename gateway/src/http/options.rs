@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::proxies::Network;
+
 /// Settings of HTTP and MCP. The numbers come from measurements of clients; each says which.
 #[derive(Clone, Debug)]
 pub struct FaceOptions {
@@ -37,8 +39,20 @@ pub struct FaceOptions {
     pub allowed_origins: Vec<String>,
     /// Largest text of one MCP result, bytes.
     pub inline_limit: usize,
-    /// A connection that has not sent its request's head within this time is closed.
+    /// A connection that has not sent a whole request head within this time of its acceptance is closed.
     pub head_timeout: Duration,
+    /// A kept connection of HTTP/1 that sends no further request for so long is closed.
+    pub idle_timeout: Duration,
+    /// Connections in all; fewer where the process may not have so many descriptors.
+    pub max_connections: usize,
+    /// Descriptors that connections leave to the ledger, the mirror and the links to agents.
+    pub reserved_files: usize,
+    /// Connections of one address that have not yet shown a token.
+    pub connections_per_address: usize,
+    /// Connections of one principal.
+    pub connections_per_principal: usize,
+    /// Proxies that are trusted to name their clients' addresses in `Forwarded` or `X-Forwarded-For`.
+    pub trusted_proxies: Vec<Network>,
 }
 
 impl Default for FaceOptions {
@@ -58,7 +72,13 @@ impl Default for FaceOptions {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             inline_limit: 20_000,
-            head_timeout: s(30),
+            head_timeout: s(10),
+            idle_timeout: s(30),
+            max_connections: 16_384,
+            reserved_files: 256,
+            connections_per_address: 128,
+            connections_per_principal: 4_096,
+            trusted_proxies: Vec::new(),
         }
     }
 }

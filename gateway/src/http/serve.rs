@@ -3,8 +3,6 @@
 use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::Router;
-use http::Request;
-use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
@@ -13,11 +11,16 @@ use hyper_util::{
     },
     service::TowerToHyperService,
 };
-use longhaul_proto::transport::{self, Key, dial::WINDOWS};
+use longhaul_proto::{
+    connections::Guarded,
+    transport::{self, Key, dial::WINDOWS},
+};
 use tokio::net::{TcpListener, TcpStream};
-use tower::ServiceExt;
 
-use super::Face;
+use super::{
+    Face,
+    incoming::{Incoming, Requests},
+};
 
 /// Pause after an accept that failed, which happens when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -35,8 +38,9 @@ pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Ro
     let tasks = &face.core.deps.tasks;
     let stop = tasks.stopping();
     let graceful = GracefulShutdown::new();
+    let incoming = Incoming::new(face.connections.clone(), face.options());
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(face.options().head_timeout);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(face.options().idle_timeout);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -50,11 +54,20 @@ pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Ro
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let admitted = match accepted {
+            Ok((stream, peer)) => incoming.admit(peer, stream),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept a connection");
+                incoming.out_of_files(&error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (stream, connection) = match admitted {
+            Ok(admitted) => admitted,
+            Err(turned) => {
+                if turned.may_be_told() {
+                    tasks.spawn_until_stop(turned.tell());
+                }
                 continue;
             }
         };
@@ -64,7 +77,10 @@ pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Ro
         }
         // Boxed, since a future that is handed on into another one takes its room twice, for as
         // long as the connection lasts.
-        let connection = Box::pin(connection(stream, key.clone(), builder.clone(), router.clone(), graceful.watcher()));
+        // The time to a request's head runs from here, whatever comes before it.
+        let stream = Guarded::new(stream, connection.clone());
+        let requests = Requests { connection, incoming: incoming.clone(), router: router.clone(), session: None };
+        let connection = Box::pin(handshake(stream, key.clone(), builder.clone(), requests, graceful.watcher()));
         let (hang_up, stop) = (face.core.hang_up.clone(), stop.clone());
         tasks.spawn(async move {
             let Some(Some(connection)) = stop.run_until_cancelled(connection).await else { return };
@@ -88,11 +104,11 @@ pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Ro
 type Served = Pin<Box<dyn Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send>>;
 
 /// Does the handshake, if there is one, and says how to serve what comes; `None` = nothing can be spoken.
-async fn connection(
-    stream: TcpStream,
+async fn handshake(
+    stream: Guarded<TcpStream>,
     key: Key,
     builder: Arc<Builder<TokioExecutor>>,
-    router: Router,
+    mut requests: Requests,
     graceful: Watcher,
 ) -> Option<Served> {
     let accepted = match transport::accept(stream, &key).await {
@@ -102,14 +118,11 @@ async fn connection(
             return None;
         }
     };
-    let session = accepted.session;
-    let router = router.map_request(move |mut request: Request<Incoming>| {
-        if let Some(session) = &session {
-            request.extensions_mut().insert(session.clone());
-        }
-        request
-    });
+    if let Some(session) = &accepted.session {
+        session.counts_as(requests.connection.clone());
+    }
+    requests.session = accepted.session;
     let io = TokioIo::new(accepted.stream);
-    let served = builder.serve_connection_with_upgrades(io, TowerToHyperService::new(router)).into_owned();
+    let served = builder.serve_connection_with_upgrades(io, TowerToHyperService::new(requests)).into_owned();
     Some(Box::pin(graceful.watch(served)))
 }

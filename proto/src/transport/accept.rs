@@ -20,13 +20,19 @@ use super::{
     stream::{First, Stream},
     tls,
 };
-use crate::tasks::Tasks;
+use crate::{
+    connections::{Bounds, Connections, Guarded},
+    tasks::Tasks,
+};
 
 /// Connections that have done their handshake and wait to be served.
 const HANDED_ON: usize = 16;
 
 /// Pause after an accept that failed, which happens when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Refusals are told in the log at most so often.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Limit from the accept to the end of the handshake; of a plain connection, to its first byte.
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -81,30 +87,65 @@ async fn at_leisure<S: AsyncRead + AsyncWrite + Unpin>(mut io: S, key: &Key) -> 
     Ok(Accepted { stream: Stream::tls(io.into(), Some(session.clone()), &ends), session: Some(session) })
 }
 
-/// Accepts until the tasks stop, each handshake in a task of its own; what comes out can be spoken on.
+/// As [`within`], with bounds that a listener in a test never meets.
 pub fn incoming(
     listener: TcpListener,
     key: Key,
     tasks: &Tasks,
-) -> impl Incoming<Item = io::Result<Stream<TcpStream>>> + Send + 'static {
+) -> impl Incoming<Item = io::Result<Stream<Guarded<TcpStream>>>> + Send + 'static {
+    let wide = Bounds { max: 4096, per_address: 4096, per_principal: usize::MAX, head: HANDSHAKE, proof: None };
+    within(listener, key, Connections::new(wide), tasks)
+}
+
+/// Accepts until the tasks stop, each handshake in a task of its own; what comes out can be spoken on, and is counted
+/// in `connections` until it is gone.
+pub fn within(
+    listener: TcpListener,
+    key: Key,
+    connections: Connections,
+    tasks: &Tasks,
+) -> impl Incoming<Item = io::Result<Stream<Guarded<TcpStream>>>> + Send + 'static {
     let (hand_on, done) = mpsc::channel(HANDED_ON);
     let spawner = tasks.clone();
     tasks.spawn_until_stop(async move {
+        let mut told = None::<tokio::time::Instant>;
+        // A stranger decides how often this happens, so not how often it is told.
+        let mut tell = move |what: &dyn std::fmt::Display| {
+            let now = tokio::time::Instant::now();
+            if told.is_none_or(|at| now.duration_since(at) >= LOG_EVERY) {
+                told = Some(now);
+                tracing::warn!("a connection was refused: {what}");
+            }
+        };
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept a connection");
+                    tell(&error);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let connection = match connections.admit(Some(peer.ip())) {
+                Ok(connection) => connection,
+                Err(full) => {
+                    tell(&full);
                     continue;
                 }
             };
             // Without it every small message waits for the one before: 48 ms against 2.
             let _ = stream.set_nodelay(true);
+            // The time to a request's head runs from here, the handshake included.
+            let stream = Guarded::new(stream, connection.clone());
             let (key, hand_on) = (key.clone(), hand_on.clone());
             spawner.spawn_until_stop(async move {
                 match accept(stream, &key).await {
-                    Ok(accepted) => drop(hand_on.send(Ok(accepted.stream)).await),
+                    Ok(accepted) => {
+                        if let Some(session) = &accepted.session {
+                            session.counts_as(connection);
+                        }
+                        drop(hand_on.send(Ok(accepted.stream)).await);
+                    }
                     Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "no connection came about"),
                 }
             });

@@ -4,7 +4,7 @@ use std::{
     fmt,
     str::FromStr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -12,7 +12,7 @@ use std::{
 use http::Extensions;
 use tokio_util::sync::CancellationToken;
 
-use crate::hex;
+use crate::{connections::Connection, hex};
 
 /// SHA-256 of a public key (its `SubjectPublicKeyInfo`): the name of whoever holds the private one. No secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,12 +86,13 @@ struct Inner {
     channel: Channel,
     ends: Ends,
     greeted: AtomicBool,
+    counted: OnceLock<Connection>,
 }
 
 impl Session {
     /// A connection on which nothing was said yet.
     pub fn new(channel: Channel, ends: Ends) -> Self {
-        Self(Arc::new(Inner { channel, ends, greeted: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { channel, ends, greeted: AtomicBool::new(false), counted: OnceLock::new() }))
     }
 
     /// The session of a request; `None` = it came without TLS.
@@ -112,6 +113,22 @@ impl Session {
     /// `Hello` was answered: from now on calls are.
     pub fn greet(&self) {
         self.0.greeted.store(true, Ordering::Release);
+        if let Some(connection) = self.0.counted.get() {
+            connection.proved();
+        }
+    }
+
+    /// Where it is counted: what is learned of it is told there.
+    pub fn counts_as(&self, connection: Connection) {
+        // The first word counts; there is no second.
+        let _ = self.0.counted.set(connection);
+    }
+
+    /// The head of a request came.
+    pub(super) fn spoke(&self) {
+        if let Some(connection) = self.0.counted.get() {
+            connection.spoke();
+        }
     }
 
     /// Whether `Hello` was answered.

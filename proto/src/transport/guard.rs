@@ -61,6 +61,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        if let Some(session) = Session::of(request.extensions()) {
+            session.spoke();
+        }
         let hello = request.uri().path().ends_with("/Hello");
         match self.refusal(&request, hello) {
             Some(status) => Either::Left(ready(Ok(status.into_http()))),
