@@ -8,7 +8,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use longhaul_proto::{MAX_CODE_API, sha256_hex, state::Cause, wire};
+use longhaul_proto::{MAX_CODE_API, faults, sha256_hex, state::Cause, wire};
 
 /// Where do-files may be, and how paths of clients become paths of this host.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Places {
     pub host: String,
     /// Folders under which do-files may be run and code may work.
     pub roots: Vec<PathBuf>,
+    /// Folders that are within no root, whatever the roots are: the data folder, with its secrets and others' runs.
+    pub hidden: Vec<PathBuf>,
     /// Prefixes of clients' paths and what they are here; the longest that fits counts.
     pub path_map: Vec<(String, PathBuf)>,
 }
@@ -90,28 +92,53 @@ impl Places {
                 self.host
             )));
         }
-        let real = fs::canonicalize(&mapped).map_err(|error| {
-            let why = match error.kind() {
-                std::io::ErrorKind::NotFound => "does not exist".to_owned(),
-                std::io::ErrorKind::PermissionDenied => "may not be read by the agent's user".to_owned(),
-                _ => format!("cannot be reached ({error})"),
-            };
-            let shown = shown(path, &mapped);
-            unreadable(format!("the {what} {shown} {why} on {}; {}", self.host, self.where_else()))
-        })?;
-        let inside = self.roots.iter().any(|root| fs::canonicalize(root).is_ok_and(|root| real.starts_with(root)));
-        if inside {
-            return Ok(real);
+        let shown = shown(path, &mapped);
+        let error = match fs::canonicalize(&mapped) {
+            Ok(real) if self.is_inside(&real) => return Ok(real),
+            Ok(_) => None,
+            Err(error) => self.would_be_inside(&mapped).then_some(error),
+        };
+        // Of what lies outside nothing is told, not even whether it is there.
+        let Some(error) = error else {
+            return Err(Problem {
+                cause: Cause::Forbidden,
+                text: format!(
+                    "the {what} {shown} on {} lies outside the agent's folders; {}. Its owner can add one with --root",
+                    self.host,
+                    self.where_else()
+                ),
+            });
+        };
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "does not exist".to_owned(),
+            std::io::ErrorKind::PermissionDenied => "may not be read by the agent's user".to_owned(),
+            _ => format!("cannot be reached ({error})"),
+        };
+        Err(unreadable(format!("the {what} {shown} {why} on {}; {}", self.host, self.where_else())))
+    }
+
+    /// Whether a path, its links followed, lies under a root and in nothing hidden.
+    fn is_inside(&self, real: &Path) -> bool {
+        let below = |folder: &PathBuf| fs::canonicalize(folder).is_ok_and(|folder| real.starts_with(folder));
+        let hidden = self.hidden.iter().any(below) && !faults::bug("data_folder_in_roots");
+        self.roots.iter().any(below) && !hidden
+    }
+
+    /// Whether a path that cannot be reached would lie inside: its nearest folder that can be does, and what comes next
+    /// is no link to elsewhere.
+    fn would_be_inside(&self, path: &Path) -> bool {
+        if faults::bug("paths_told") {
+            return true;
         }
-        Err(Problem {
-            cause: Cause::Forbidden,
-            text: format!(
-                "the {what} {} on {} lies outside the agent's folders; {}. Its owner can add one with --root",
-                shown(path, &real),
-                self.host,
-                self.where_else()
-            ),
-        })
+        let mut next = path;
+        for folder in path.ancestors().skip(1) {
+            if let Ok(real) = fs::canonicalize(folder) {
+                let link = fs::symlink_metadata(next).is_ok_and(|meta| meta.is_symlink());
+                return !link && self.is_inside(&real);
+            }
+            next = folder;
+        }
+        false
     }
 
     /// Reads a do-file of this host.
@@ -170,8 +197,8 @@ impl Places {
                 ..Default::default()
             },
             Err(problem) => wire::InspectReply {
-                // Only then may it be worth looking at another host, or sending the text.
-                found: self.map(&request.path).exists(),
+                // Of what lies outside nothing is told.
+                found: problem.cause != Cause::Forbidden && self.map(&request.path).exists(),
                 problem: problem.text,
                 cause: problem.cause.to_wire() as i32,
                 ..Default::default()
@@ -269,7 +296,7 @@ mod tests {
     use super::*;
 
     fn places(root: &Path) -> Places {
-        Places { host: "stata1".into(), roots: vec![root.to_owned()], path_map: vec![] }
+        Places { host: "stata1".into(), roots: vec![root.to_owned()], hidden: vec![], path_map: vec![] }
     }
 
     #[test]
@@ -298,11 +325,77 @@ mod tests {
         check(&format!("{}/../../etc/passwd", root.display()), &["on stata1"]);
     }
 
+    /// What is said of a path, without the path.
+    fn said(places: &Places, path: &str) -> String {
+        let looked = places.inspect(&wire::InspectRequest { path: path.to_owned(), ..Default::default() });
+        format!("{} {} {}", looked.found, looked.cause, looked.problem.replace(path, "PATH"))
+    }
+
+    #[test]
+    fn paths_outside_answer_alike() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = fs::canonicalize(folder.path()).unwrap();
+        let at = |name: &str| base.join(name).display().to_string();
+        for name in ["root", "outside/closed"] {
+            fs::create_dir_all(base.join(name)).unwrap();
+        }
+        fs::write(base.join("outside/there.do"), "display 1\n").unwrap();
+        std::os::unix::fs::symlink(base.join("outside/there.do"), base.join("root/to_there.do")).unwrap();
+        std::os::unix::fs::symlink(base.join("outside/missing.do"), base.join("root/to_missing.do")).unwrap();
+        std::os::unix::fs::symlink(base.join("outside"), base.join("root/out")).unwrap();
+        let places = places(&base.join("root"));
+        let outside = said(&places, &at("outside/there.do"));
+        assert!(outside.contains("outside the agent's folders"), "{outside}");
+        for path in [
+            "outside/missing.do",
+            "outside",
+            "outside/closed",
+            "missing/missing.do",
+            "root/../outside/missing.do",
+            "root/to_there.do",
+            "root/to_missing.do",
+            "root/out/there.do",
+            "root/out/missing.do",
+        ] {
+            assert_eq!(said(&places, &at(path)), outside, "{path}");
+        }
+        // Inside it is told what is wrong.
+        for path in ["root/missing.do", "root/missing/missing.do"] {
+            assert!(said(&places, &at(path)).contains("does not exist"), "{path}");
+        }
+        #[cfg(feature = "faults")]
+        {
+            let _scope = faults::enter("bug=paths_told");
+            assert_ne!(said(&places, &at("outside/missing.do")), outside, "the control");
+        }
+    }
+
+    #[test]
+    fn the_data_folder_is_within_no_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        fs::create_dir(root.join("data")).unwrap();
+        fs::write(root.join("data/join-secret"), "display 1\n").unwrap();
+        let places = Places { hidden: vec![root.join("data")], ..places(&root) };
+        let at = |name: &str| root.join(name).display().to_string();
+        for path in ["data/join-secret", "data/missing", "data", "data/../data/join-secret"] {
+            let said = said(&places, &at(path));
+            assert!(said.contains("outside the agent's folders"), "{path}: {said}");
+            assert!(places.directory(&at(path)).is_err(), "{path}");
+        }
+        #[cfg(feature = "faults")]
+        {
+            let _scope = faults::enter("bug=data_folder_in_roots");
+            assert!(places.read(&at("data/join-secret")).is_ok(), "the control");
+        }
+    }
+
     #[test]
     fn clients_paths_become_ours() {
         let places = Places {
             host: String::new(),
             roots: vec![],
+            hidden: vec![],
             path_map: vec![
                 ("/Users/ada".into(), "/home/ada".into()),
                 ("/Users/ada/big/".into(), "/scratch".into()),

@@ -14,9 +14,10 @@ use longhaul_proto::{
     MAX_MESSAGE,
     clock::Clock,
     connections::{Bounds, Connections},
-    durable,
+    durable, faults,
     ids::Ids,
     join::JoinSecret,
+    private,
     tasks::Tasks,
     transport::{self, Greeter, Guarded, Key, KeyError, Role, dial::WINDOWS, hello},
     wire::agent_server::AgentServer,
@@ -80,6 +81,8 @@ pub struct Options {
     pub head_timeout: Duration,
     /// Connections in all; 256.
     pub max_connections: usize,
+    /// A real Stata may run as root.
+    pub as_root: bool,
     /// Environment names that runs see besides the usual ones.
     pub env_allow: Vec<String>,
     /// The environment from which runs get what is allowed.
@@ -117,6 +120,7 @@ impl Options {
             max_run_spool: 8 << 30,
             head_timeout: Duration::from_secs(10),
             max_connections: 256,
+            as_root: false,
             env_allow: vec![],
             environment,
         }
@@ -145,6 +149,15 @@ pub enum StartError {
     /// The data folder.
     #[error("the data folder {} cannot be used", .0.display())]
     Data(PathBuf, #[source] io::Error),
+    /// The data folder is not this user's alone.
+    #[error(transparent)]
+    Foreign(#[from] private::NotPrivate),
+    /// Every do-file could do everything.
+    #[error(
+        "this agent would run do-files in {0} as root, with every right on this machine: start it as the user whose \
+         do-files it runs, or with --as-root if that is meant"
+    )]
+    Root(String),
     /// The data folder's name.
     #[error("the data folder {} holds {character}, which Stata cannot be given in a path: choose another with --data", .path.display())]
     Name {
@@ -185,6 +198,7 @@ pub struct Agent {
 /// # Errors
 /// See [`StartError`]. A missing Stata is none: the agent starts, takes no runs and says why.
 pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Result<Agent, StartError> {
+    private::check_folder(&options.data)?;
     let folder = options.data.join("agent");
     let data_error = |error| StartError::Data(folder.clone(), error);
     durable::create_folder(&folder).map_err(data_error)?;
@@ -203,6 +217,7 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
         None => executor::own_program().map_err(StartError::Program)?,
     };
     let preparer = preparer(&options, &program);
+    as_root(&options, &preparer)?;
     let advertise = match options.advertise {
         given if !given.is_empty() => given,
         _ if addr.ip().is_unspecified() => String::new(),
@@ -234,6 +249,19 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     Ok(Agent { addr, agent_id: identity.agent_id().to_owned(), problem, tasks, _lock: lock })
 }
 
+/// A do-file of root's may do everything: only on purpose, but for the stand-in, which is no place for real work.
+fn as_root(options: &Options, preparer: &Preparer) -> Result<(), StartError> {
+    let Ok(engine) = &preparer.engine else { return Ok(()) };
+    if !rustix::process::geteuid().is_root() || options.as_root {
+        return Ok(());
+    }
+    if engine.is_standin() {
+        tracing::warn!("this agent runs do-files as root: with a real Stata it would need --as-root");
+        return Ok(());
+    }
+    if faults::bug("root_unasked") { Ok(()) } else { Err(StartError::Root(engine.program.display().to_string())) }
+}
+
 /// How runs are prepared by an agent with these options.
 pub(crate) fn preparer(options: &Options, program: &Path) -> Preparer {
     Preparer {
@@ -241,6 +269,7 @@ pub(crate) fn preparer(options: &Options, program: &Path) -> Preparer {
             host: options.label.name.clone(),
             roots: options.label.roots.clone(),
             path_map: options.path_map.clone(),
+            hidden: std::fs::canonicalize(&options.data).into_iter().collect(),
         },
         engine: Engine::find(options.engine, options.stata.as_deref(), program),
         environment: options.environment.clone(),

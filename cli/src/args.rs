@@ -131,6 +131,9 @@ pub(crate) struct Up {
     /// The ledger was restored from a backup: what waits in it may have been executed since, and is held back.
     #[arg(long)]
     pub(crate) restored: bool,
+    /// Let do-files run in a real Stata as root.
+    #[arg(long)]
+    pub(crate) as_root: bool,
 }
 
 /// `gateway`.
@@ -142,6 +145,12 @@ pub(crate) struct Gateway {
     /// URL under which clients and agents reach it.
     #[arg(long, value_name = "URL")]
     pub(crate) advertise: Option<Url>,
+    /// Connections in all [default: 16384, less where descriptors are fewer].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_connections: Option<usize>,
+    /// A proxy that is trusted to name its clients' addresses, such as 10.0.0.7 or 10.0.0.0/8; may be repeated.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) trusted_proxy: Vec<String>,
     /// Answer without a token; on loopback addresses only.
     #[arg(long)]
     pub(crate) no_auth: bool,
@@ -185,6 +194,9 @@ pub(crate) struct Agent {
     /// File with the gateway's join secret [default: join-secret in the data folder].
     #[arg(long, value_name = "FILE")]
     pub(crate) join_secret_file: Option<PathBuf>,
+    /// Let do-files run in a real Stata as root.
+    #[arg(long)]
+    pub(crate) as_root: bool,
 }
 
 /// What executes.
@@ -490,6 +502,7 @@ impl Cli {
                 s.roots = (!up.root.is_empty()).then(|| up.root.clone());
                 s.no_auth = up.no_auth.then_some(true);
                 s.restored = up.restored.then_some(true);
+                s.as_root = up.as_root.then_some(true);
                 up.engine.put(s);
             }
             Command::Gateway(gateway) => {
@@ -497,6 +510,8 @@ impl Cli {
                 s.advertise = gateway.advertise.clone();
                 s.no_auth = gateway.no_auth.then_some(true);
                 s.restored = gateway.restored.then_some(true);
+                s.max_connections = gateway.max_connections;
+                s.trusted_proxies = (!gateway.trusted_proxy.is_empty()).then(|| gateway.trusted_proxy.clone());
             }
             Command::Agent(agent) => {
                 s.gateway = agent.gateway.clone();
@@ -509,6 +524,7 @@ impl Cli {
                 s.seats = agent.seats;
                 s.max_run_spool = agent.max_run_spool;
                 s.join_secret_file = agent.join_secret_file.clone();
+                s.as_root = agent.as_root.then_some(true);
                 agent.engine.put(s);
             }
             Command::Run(run) => {
@@ -570,11 +586,12 @@ mod tests {
     #[test]
     fn the_documented_lines_parse() {
         for line in [
-            "up --listen 127.0.0.1:0 --data /d --engine standin --stata /s --seats 2 --root /srv --no-auth",
+            "up --listen 127.0.0.1:0 --data /d --engine standin --stata /s --seats 2 --root /srv --no-auth --as-root",
             "gateway --listen 0.0.0.0:7447 --advertise http://gw:7447 --data /d --no-auth",
+            "gateway --max-connections 100 --trusted-proxy 10.0.0.7 --trusted-proxy fd00::/8",
             "agent --gateway http://gw:7447 --listen 0.0.0.0:7448 --advertise http://s1:7448 --name s1 --label a=b \
              --label c=d --licence lab --root /srv --root /home --data /d --engine stata --stata /s --seats 1 \
-             --join-secret-file f",
+             --join-secret-file f --as-root",
             "run x.do 1 two --gateway http://gw --engine standin --working-dir /w --with . --timeout 20min --detach --json",
             "run x.do --again -- -a --json",
             "wait 7f3a9c21 --timeout 40s --gateway http://gw --json",

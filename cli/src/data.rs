@@ -73,6 +73,11 @@ impl Data {
         longhaul_agent::os::is_locked(&self.0.join("gateway/lock"))
     }
 
+    /// Whether a gateway has ever kept its record here.
+    pub(crate) fn has_record(&self) -> bool {
+        self.0.join("gateway/ledger.sqlite").exists()
+    }
+
     /// Whether an agent works in this folder now.
     ///
     /// # Errors

@@ -73,6 +73,7 @@ pub(crate) async fn start(context: &Context, need: Need) -> Result<Started, Embe
         s.engine = need.engine;
     }
     // The user runs their own code as themselves on their own machine: there is nobody to keep out.
+    s.as_root = Some(true);
     s.roots.get_or_insert_with(|| vec![PathBuf::from("/")]);
 
     let listener = serve::listen(serve::ANY).await?;

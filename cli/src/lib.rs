@@ -132,7 +132,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::DeclareDead(args) => Box::pin(simple::declare_dead(context, args)).await,
         Command::Release(args) => Box::pin(simple::release(context, args)).await,
         Command::TrustClock(args) => Box::pin(simple::trust_clock(context, args)).await,
-        Command::Mcp(args) => clients::mcp(context, &args.action),
+        Command::Mcp(args) => Box::pin(clients::mcp(context, &args.action)).await,
         Command::Stdio(args) => Box::pin(stdio::stdio(context, args)).await,
         Command::Judge(args) => judge::judge(args),
         Command::Standin(_) | Command::Supervise(_) => {

@@ -3,7 +3,8 @@
 use std::{error::Error, io, path::Path, time::Duration};
 
 use longhaul_agent::{Choice, MinFree};
-use longhaul_proto::join::JoinSecret;
+use longhaul_gateway::http::proxies::Network;
+use longhaul_proto::{join::JoinSecret, private};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -82,11 +83,27 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     put(&mut o.keep_spool, s.keep_spool.map(|t| t.0));
     put(&mut o.face.heartbeat, s.progress_every.map(|t| t.0));
     put(&mut o.face.handle_after, s.handle_after.map(|t| t.0));
+    put(&mut o.face.max_connections, s.max_connections);
+    put(&mut o.face.reserved_files, s.reserved_files);
+    put(&mut o.face.connections_per_address, s.connections_per_address);
+    put(&mut o.face.connections_per_principal, s.connections_per_principal);
+    put(&mut o.face.streams_per_principal, s.streams_per_principal);
+    put(&mut o.face.calls_per_principal, s.calls_per_principal);
+    put(&mut o.face.sessions_per_principal, s.sessions_per_principal);
+    put(&mut o.face.head_timeout, s.head_timeout.map(|t| t.0));
+    put(&mut o.face.body_timeout, s.body_timeout.map(|t| t.0));
+    put(&mut o.face.max_body_bytes, s.max_body_bytes.map(|b| b.0));
+    o.face.trusted_proxies = proxies(s.trusted_proxies.as_deref().unwrap_or_default())?;
     o.face.allowed_hosts = s.allowed_hosts.clone().unwrap_or_default();
     o.face.allowed_origins = s.allowed_origins.clone().unwrap_or_default();
     // Limits and silences are looked at often enough for the shortest of them.
     o.tick = o.tick.min(o.silent_after / 4).max(Duration::from_millis(20));
     Ok(o)
+}
+
+fn proxies(texts: &[String]) -> Result<Vec<Network>, Failure> {
+    let read = |text: &String| text.parse().map_err(|e| Failure::usage(format!("`trusted_proxies`: {e}")));
+    texts.iter().map(read).collect()
 }
 
 /// What an agent is told.
@@ -123,6 +140,9 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
     put(&mut o.label.roots, s.roots.clone());
     o.path_map = s.path_map.iter().flatten().map(|(from, to)| (from.clone(), Path::new(to).to_path_buf())).collect();
     put(&mut o.start_timeout, s.start_timeout.map(|t| t.0));
+    put(&mut o.head_timeout, s.head_timeout.map(|t| t.0));
+    put(&mut o.max_connections, s.max_connections);
+    o.as_root = s.as_root.unwrap_or(false);
     put(&mut o.output_limit, s.max_output.map(|b| b.0));
     put(&mut o.max_spool, s.max_spool.map(|b| b.0));
     put(&mut o.max_run_spool, s.max_run_spool.map(|b| b.0));
@@ -145,8 +165,11 @@ fn configured_secret(s: &Settings) -> Result<Option<String>, Failure> {
         return Ok(Some(secret.0.clone()));
     }
     let Some(path) = &s.join_secret_file else { return Ok(None) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Failure::usage(format!("cannot read the join secret in {}: {e}", path.display())))?;
+    let cannot = |e: &dyn std::fmt::Display| {
+        Failure::usage(format!("cannot use the join secret in {}: {e}", path.display()))
+    };
+    private::check_secret(path).map_err(|e| cannot(&e))?;
+    let text = std::fs::read_to_string(path).map_err(|e| cannot(&e))?;
     Ok(Some(text.trim().to_owned()))
 }
 

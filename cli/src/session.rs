@@ -33,6 +33,20 @@ pub(crate) struct Need {
     pub(crate) engine: Option<Engine>,
     /// Whether it starts waiting runs: reading a record must not set something off.
     pub(crate) starts_runs: bool,
+    /// What it takes to begin one.
+    pub(crate) begins: Begins,
+}
+
+/// When a gateway inside this process is begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// Where the data folder has a record: there is something to read. Elsewhere nothing is made.
+    #[default]
+    WithARecord,
+    /// Always: `run` needs no more than a do-file.
+    Always,
+    /// Never: what is made must be known to a gateway that stays.
+    Never,
 }
 
 /// A gateway to talk to.
@@ -119,6 +133,17 @@ async fn of_folder(context: &Context, need: Need) -> Result<(Client, ServedBy), 
             Failure::system(format!("cannot use the data folder {folder} ({error}): give one of yours with --data"))
         })?;
         if !served {
+            let begins = match need.begins {
+                Begins::Always => true,
+                Begins::WithARecord => data.has_record(),
+                Begins::Never => false,
+            };
+            if !begins {
+                return Err(Failure::system(format!(
+                    "no gateway here ({}): start `longhaul up`, or name one with --gateway or --data",
+                    data.path().display()
+                )));
+            }
             match embed::start(context, need).await {
                 Ok(started) => return Ok((started.client, ServedBy::Us(Box::new(started.embedded)))),
                 // Another command was faster; it serves us as well.

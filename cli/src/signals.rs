@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM, as things that happen and not as the end of the process.
+//! Ctrl-C, SIGTERM and SIGHUP, as things that happen and not as the end of the process.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) enum Asked {
     /// Ctrl-C at the terminal.
     Interrupt,
-    /// A service manager, or `kill`.
+    /// A service manager, `kill`, or a terminal that closed.
     Terminate,
 }
 
@@ -18,6 +18,8 @@ pub(crate) enum Asked {
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// `None`: this process was started to outlive its terminal, by `nohup` and its like.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -26,7 +28,9 @@ impl Signals {
     /// # Errors
     /// When the system refuses, which it does not.
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let hangup = if ignored(SignalKind::hangup()) { None } else { Some(signal(SignalKind::hangup())?) };
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate, hangup })
     }
 
     /// The next one. Dropping the future loses none.
@@ -34,6 +38,22 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Asked::Interrupt,
             _ = self.terminate.recv() => Asked::Terminate,
+            true = hung_up(&mut self.hangup) => Asked::Terminate,
         }
     }
+}
+
+async fn hung_up(signal: &mut Option<Signal>) -> bool {
+    match signal {
+        Some(signal) => signal.recv().await.is_some(),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the signal was ignored when this process began. Where the system does not tell, it was not.
+fn ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    u32::try_from(kind.as_raw_value() - 1).is_ok_and(|bit| mask.checked_shr(bit).unwrap_or(0) & 1 == 1)
 }

@@ -14,6 +14,7 @@ use axum::Router;
 use longhaul_proto::{
     durable,
     join::{JoinSecret, SecretTooShort},
+    private,
     tasks::Tasks,
     transport::{Greeter, Key, KeyError, Role},
 };
@@ -53,6 +54,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The data folder is not this user's alone.
+    #[error(transparent)]
+    Foreign(#[from] private::NotPrivate),
     /// Another gateway has the folder.
     #[error(
         "another gateway ({holder}) has the data folder {folder}: use that one, stop it, or give this one its own folder with --data"
@@ -91,6 +95,8 @@ pub struct Gateway {
     pub url: String,
     /// What the face works with.
     pub core: Core,
+    /// The owner's token was made at this start.
+    pub first_token: bool,
     ledger_tasks: Tasks,
     fleet: Fleet,
     _lock: File,
@@ -129,6 +135,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let url = options.advertise.clone().unwrap_or_else(|| format!("http://{}", dialable(addr)));
     let url = url.trim_end_matches('/').to_owned();
     let home = options.data.join("gateway");
+    private::check_folder(&options.data)?;
     let failed = |source| StartError::Data { folder: options.data.clone(), source };
     durable::create_folder(&options.data).and_then(|()| durable::create_folder(&home)).map_err(failed)?;
     let lock = lock(&home, &options.data)?;
@@ -138,7 +145,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let ledger = SqliteLedger::open(&home, &deps.ids.name(), &ledger_tasks).await.map_err(StartError::Ledger)?;
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let credentials = auth::credentials::ensure(&options.data, &url, &*ledger, &deps.clock).await;
-    credentials.map_err(StartError::Credentials)?;
+    let (_, first_token) = credentials.map_err(StartError::Credentials)?;
     let secret = match &options.join_secret {
         Some(text) => JoinSecret::new(text)?,
         None => auth::credentials::join_secret(&options.data).map_err(StartError::Credentials)?,
@@ -196,7 +203,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
         }
     });
     tracing::info!(%addr, url, taken_up, cluster = core.ledger.cluster_id(), "gateway serves");
-    Ok(Gateway { addr, url, core, ledger_tasks, fleet, _lock: lock })
+    Ok(Gateway { addr, url, core, first_token, ledger_tasks, fleet, _lock: lock })
 }
 
 impl Gateway {

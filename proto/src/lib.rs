@@ -10,6 +10,7 @@
 //! - [`connections`] and [`descriptors`]: bounds on who may hold a connection, and on how many files;
 //! - [`durable`]: every write that must survive a crash;
 //! - [`faults`]: named stop points and deliberate bugs for tests, absent from the shipped program;
+//! - [`private`]: folders and files that must be this user's alone;
 //! - [`transport`]: connections between gateway and agents, with TLS and a key on each side; [`join`]: the secret that
 //!   both prove on first contact;
 //! - [`telemetry`]: tracing to stderr and, when asked, to an OTLP endpoint;
@@ -26,6 +27,7 @@ pub mod files;
 pub mod ids;
 pub mod join;
 pub mod latest;
+pub mod private;
 pub mod state;
 pub mod tasks;
 pub mod telemetry;

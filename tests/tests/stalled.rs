@@ -57,7 +57,7 @@ async fn agent(lab: &Lab, gateway: &Gateway) -> Daemon {
     let mut spec = lab.agent_spec("stata1", gateway, &[]);
     let at = spec.args.iter().position(|a| a == "standin").unwrap();
     spec.args[at] = "stata".into();
-    spec.args.extend(["--stata".into(), env!("CARGO_BIN_EXE_longhaul-bench").into()]);
+    spec.args.extend(["--as-root".into(), "--stata".into(), env!("CARGO_BIN_EXE_longhaul-bench").into()]);
     let agent = Daemon::start("stata1", &lab.path().join("stata1"), spec);
     gateway.api.wait_host("stata1", "up").await;
     agent

@@ -156,6 +156,7 @@ fn options(data: &Path, project: &Path) -> Options {
     options.label.name = "stata1".into();
     options.label.roots = vec![project.to_owned()];
     options.engine = Choice::Standin;
+    options.as_root = true;
     options.min_free = MinFree { bytes: 0, percent: 0 };
     options.after_break = Duration::from_millis(400);
     options.after_terminate = Duration::from_millis(400);

@@ -18,33 +18,57 @@ use crate::{
 /// Key of Claude Code's list of servers, in both of its files.
 const LIST: &str = "mcpServers";
 
-/// Writes the entry, or shows what would be written.
+/// The file that is meant.
 ///
 /// # Errors
-/// When the file cannot be read, understood or written; it is then as it was.
-pub(super) fn claude(
-    context: &Context,
-    entry: &Entry,
-    user: bool,
-    file: Option<&Path>,
-    dry_run: bool,
-) -> Result<(), Failure> {
+/// When there is no home to look in.
+pub(super) fn path(context: &Context, user: bool, file: Option<&Path>) -> Result<PathBuf, Failure> {
     let path = match file {
         Some(file) => file.to_owned(),
         None if user => user_file(context)?,
         None => PathBuf::from(".mcp.json"),
     };
     // A link stays a link: people keep such files elsewhere.
-    let path = fs::canonicalize(&path).unwrap_or(path);
+    Ok(fs::canonicalize(&path).unwrap_or(path))
+}
+
+fn left(path: &Path, why: &str) -> Failure {
+    Failure::usage(format!("{} was left as it is: {why}", path.display()))
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    match fs::read(path) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| left(path, "it is not valid UTF-8, so it is not JSON")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(left(path, &format!("it cannot be read ({error})"))),
+    }
+}
+
+/// The token of the entry that is there now.
+///
+/// # Errors
+/// When the file cannot be read or understood.
+pub(super) fn present(path: &Path, name: &str) -> Result<Option<String>, Failure> {
+    let text = read(path)?;
+    // The same look as at writing, so that what cannot be written is told before anything is made.
+    edit::set(&text, LIST, name, |present| present.cloned().unwrap_or_default())
+        .map_err(|error| left(path, &error.to_string()))?;
+    let whole: Value = serde_json::from_str(&text).unwrap_or_default();
+    let headers = whole[LIST][name]["headers"].as_object();
+    let header = headers.and_then(|all| all.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization")));
+    let token = header.and_then(|(_, value)| value.as_str()?.strip_prefix("Bearer "));
+    Ok(token.filter(|token| !token.starts_with("${")).map(str::to_owned))
+}
+
+/// Writes the entry, or shows what would be written.
+///
+/// # Errors
+/// When the file cannot be read, understood or written; it is then as it was.
+pub(super) fn claude(entry: &Entry, path: &Path, user: bool, dry_run: bool) -> Result<(), Failure> {
     let shown = path.display();
-    let left = |why: String| Failure::usage(format!("{shown} was left as it is: {why}"));
-    let text = match fs::read(&path) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| left("it is not valid UTF-8, so it is not JSON".into()))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(left(format!("it cannot be read ({error})"))),
-    };
+    let text = read(path)?;
     let changed = edit::set(&text, LIST, &entry.name, |present| merged(present, entry.value(Client::Claude)));
-    let Some(changed) = changed.map_err(|error| left(error.to_string()))? else {
+    let Some(changed) = changed.map_err(|error| left(path, &error.to_string()))? else {
         say(&format!("{shown} has this entry already"));
         return Ok(());
     };
@@ -52,7 +76,7 @@ pub(super) fn claude(
         say(&format!("{shown} would change so:"));
         return Ok(Out::default().bytes(difference(&text, &changed).as_bytes())?);
     }
-    durable::replace(&path, changed.as_bytes())
+    durable::replace(path, changed.as_bytes())
         .map_err(|error| Failure::system(format!("{shown} was left as it is: it cannot be written ({error})")))?;
     say(&format!("{shown} has the entry `{}` now; `/mcp` in Claude Code shows whether it connects", entry.name));
     if !user && entry.token.as_ref().is_some_and(|token| !token.starts_with("${")) {

@@ -1,11 +1,13 @@
 //! `mcp`: what other programs write into their configuration to reach the gateway.
 //!
 //! [`entry`] knows the form that each client wants; [`edit`] changes one entry of a JSON file and not one byte of the
-//! rest; [`install`] does it to a file.
+//! rest; [`install`] does it to a file. What a client is given is a token of scope `use` ([`token`]): a model acts with
+//! it, and whoever reads the file can.
 
 mod edit;
 mod entry;
 mod install;
+mod token;
 
 use crate::{
     args::{Client, EntryArgs, Installable, McpAction},
@@ -14,28 +16,33 @@ use crate::{
     session,
 };
 use entry::Entry;
+use token::Wanted;
 
 /// `mcp`.
 ///
 /// # Errors
 /// With what to do.
-pub(crate) fn mcp(context: &Context, action: &McpAction) -> Result<u8, Failure> {
+pub(crate) async fn mcp(context: &Context, action: &McpAction) -> Result<u8, Failure> {
     match action {
         McpAction::Print { client, entry } => {
-            let entry = find(context, entry, *client)?;
+            let entry = find(context, entry, *client, Wanted::Shown).await?;
             Out::default().bytes(entry.text(*client).as_bytes())?;
             say(entry::place(*client));
         }
         McpAction::Install { client: Installable::Claude, user, file, dry_run, entry: args } => {
-            let entry = find(context, args, Client::Claude)?;
-            install::claude(context, &entry, *user, file.as_deref(), *dry_run)?;
+            let path = install::path(context, *user, file.as_deref())?;
+            // What cannot be written needs no token.
+            let present = install::present(&path, &args.name)?;
+            let wanted = if *dry_run { Wanted::Shown } else { Wanted::Written(present) };
+            let entry = find(context, args, Client::Claude, wanted).await?;
+            install::claude(&entry, &path, *user, *dry_run)?;
         }
     }
     Ok(0)
 }
 
 /// The gateway as other commands find it, but that nobody need be there now.
-fn find(context: &Context, args: &EntryArgs, client: Client) -> Result<Entry, Failure> {
+async fn find(context: &Context, args: &EntryArgs, client: Client, wanted: Wanted) -> Result<Entry, Failure> {
     if args.token_from_env && client != Client::Claude {
         return Err(Failure::usage(
             "--token-from-env is for --client claude, which reads variables in its configuration",
@@ -50,17 +57,24 @@ fn find(context: &Context, args: &EntryArgs, client: Client) -> Result<Entry, Fa
             context.data.path().display()
         ))
     })?;
+    // The bridge finds the daemon and its token by itself, and its entry has none.
+    let none = client == Client::ClaudeDesktop && named.is_none();
     let token = if args.token_from_env {
         Some("${LONGHAUL_TOKEN}".to_owned())
+    } else if none {
+        None
     } else {
-        let token = session::token(context, &url)?;
-        if token.is_none() {
+        let found = session::token(context, &url)?;
+        if found.is_none() {
             say(
                 "no token is known for this gateway: the entry has none, and works only with a gateway that wants none. \
                  Set LONGHAUL_TOKEN, or `token` in the configuration, and do this again",
             );
         }
-        token
+        match found {
+            None => None,
+            Some(found) => Some(token::for_client(context, &url, found, wanted).await?),
+        }
     };
     let program = std::env::current_exe()
         .map_err(|error| Failure::system(format!("cannot tell where this program is: {error}")))?;

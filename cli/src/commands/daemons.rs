@@ -1,12 +1,13 @@
 //! `up`, `gateway`, `agent`: what stays until somebody stops it.
 //!
-//! SIGTERM and Ctrl-C stop a daemon within `stop_timeout`: waiting callers get a handle or a clean end, what is left is
+//! SIGTERM, Ctrl-C and a terminal that closes (SIGHUP) stop a daemon within `stop_timeout`: waiting callers get a handle or a clean end, what is left is
 //! cut off. Runs go on under their supervisors, and the next start finds them.
 
-use std::time::Duration;
+use std::{io::IsTerminal, path::Path, time::Duration};
 
 use longhaul_agent::Agent;
 use longhaul_gateway::Gateway;
+use longhaul_proto::descriptors;
 
 use crate::{
     context::{Context, Failure},
@@ -23,12 +24,20 @@ fn stop_timeout(context: &Context) -> Duration {
     context.config.settings.stop_timeout.map_or(STOP, |limit| limit.0)
 }
 
+/// Connections and logs are files: as many as the system lets us have.
+fn more_files() {
+    if let Err(error) = descriptors::raise() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// `up`.
 ///
 /// # Errors
 /// With what to do.
 pub(crate) async fn up(context: &Context) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
+    more_files();
     let gateway = start_gateway(context).await?;
     let url = format!("http://{}", reachable(gateway.addr));
     let agent = async {
@@ -59,6 +68,7 @@ pub(crate) async fn up(context: &Context) -> Result<u8, Failure> {
 /// With what to do.
 pub(crate) async fn gateway(context: &Context) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
+    more_files();
     let gateway = start_gateway(context).await?;
     greet(context, &gateway)?;
     let secret = context.data.path().join("join-secret");
@@ -78,6 +88,7 @@ pub(crate) async fn gateway(context: &Context) -> Result<u8, Failure> {
 /// With what to do.
 pub(crate) async fn agent(context: &Context) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
+    more_files();
     let settings = &context.config.settings;
     let Some(gateway) = &settings.gateway else {
         return Err(Failure::usage(
@@ -150,23 +161,40 @@ async fn start_agent(context: &Context, options: longhaul_agent::Options, addres
 
 /// Says where it is and how clients come in.
 fn greet(context: &Context, gateway: &Gateway) -> Result<(), Failure> {
-    let token = match context.config.settings.no_auth {
-        Some(true) => None,
-        _ => context.data.credentials().map(|c| c.token),
-    };
-    if token.is_none() {
+    let no_auth = context.config.settings.no_auth == Some(true);
+    if no_auth {
         say("without tokens, every user and program of this machine can run code as you: --no-auth is for trying out");
     }
-    let text = greeting(&gateway.url, token.as_deref(), &context.data.path().display().to_string());
+    // Shown once, to a person: what is not a terminal is kept, in a journal or a log.
+    let shown = gateway.first_token && !no_auth && std::io::stdout().is_terminal();
+    let token = if shown { context.data.credentials().map(|c| c.token) } else { None };
+    let data = context.data.path();
+    let named = context.config.settings.data.is_some();
+    let text = greeting(&gateway.url, data, named, if no_auth { Token::None } else { Token::Kept(token) });
     Ok(Out::default().bytes(text.as_bytes())?)
 }
 
-fn greeting(url: &str, token: Option<&str>, data: &str) -> String {
-    let header = token.map(|t| format!(" --header \"Authorization: Bearer {t}\"")).unwrap_or_default();
+/// What is told of the owner's token.
+enum Token {
+    /// There is none.
+    None,
+    /// It is in its file; shown where it was just made.
+    Kept(Option<String>),
+}
+
+fn greeting(url: &str, data: &Path, named: bool, token: Token) -> String {
+    let file = data.join("credentials.json");
+    let token = match token {
+        Token::None => String::new(),
+        Token::Kept(None) => format!("Token: in {}\n", file.display()),
+        Token::Kept(Some(token)) => format!("Token: {token} (shown this once; kept in {})\n", file.display()),
+    };
+    let folder = if named { format!("--data {} ", data.display()) } else { String::new() };
     format!(
-        "Longhaul {} serves {url} (data in {data})\nMCP: {url}/mcp\nClaude Code:\n  \
-         claude mcp add --transport http longhaul {url}/mcp{header}\n",
-        env!("CARGO_PKG_VERSION")
+        "Longhaul {} serves {url} (data in {})\nMCP: {url}/mcp\n{token}Claude Code:\n  \
+         longhaul {folder}mcp install --client claude --user\n",
+        env!("CARGO_PKG_VERSION"),
+        data.display()
     )
 }
 
@@ -207,10 +235,13 @@ mod tests {
 
     #[test]
     fn the_greeting_has_the_line_to_paste() {
-        let text = greeting("http://127.0.0.1:7447", Some("lh_abc"), "/d");
-        let line = "  claude mcp add --transport http longhaul http://127.0.0.1:7447/mcp --header \"Authorization: Bearer lh_abc\"\n";
-        assert!(text.ends_with(line), "{text}");
-        assert!(!greeting("http://x", None, "/d").contains("--header"));
+        let text = greeting("http://127.0.0.1:7447", Path::new("/d"), false, Token::Kept(Some("lh_abc".into())));
+        assert!(text.ends_with("\n  longhaul mcp install --client claude --user\n"), "{text}");
+        assert!(text.contains("Token: lh_abc (shown this once; kept in /d/credentials.json)\n"), "{text}");
+        let later = greeting("http://x", Path::new("/d"), true, Token::Kept(None));
+        assert!(later.contains("Token: in /d/credentials.json\n"), "{later}");
+        assert!(later.ends_with("\n  longhaul --data /d mcp install --client claude --user\n"), "{later}");
+        assert!(!greeting("http://x", Path::new("/d"), false, Token::None).contains("Token"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
     follow::{End, Follower},
     input,
     output::{Out, Status, say, verdict},
-    session::{Need, Session},
+    session::{Begins, Need, Session},
     show::Show,
     signals::{Asked, Signals},
 };
@@ -40,7 +40,7 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
     if context.config.settings.engine == Some(Engine::Standin) {
         say("running on the stand-in, not Stata: its manners, no statistics");
     }
-    let need = Need { engine: context.config.settings.engine, starts_runs: true };
+    let need = Need { engine: context.config.settings.engine, starts_runs: true, begins: Begins::Always };
     if args.detach && !remote && !context.data.gateway_serves().unwrap_or(false) {
         return Err(detached_from_nothing());
     }
@@ -203,10 +203,10 @@ fn leaving(short: &str, embedded: bool, cancelled: bool) -> String {
 /// With what to do.
 pub(crate) async fn wait(context: &Context, args: &Wait) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
-    let need = Need { engine: context.config.settings.engine, starts_runs: true };
+    let need = Need { engine: context.config.settings.engine, starts_runs: true, begins: Begins::WithARecord };
     let mut session = match Session::open(context, need).await {
         // Without Stata a waiting run cannot start here, but one that started may end.
-        Err(_) if context.config.settings.gateway.is_none() => {
+        Err(_) if context.config.settings.gateway.is_none() && context.data.has_record() => {
             Session::open(context, Need { starts_runs: false, ..need }).await?
         }
         session => session?,

@@ -8,7 +8,7 @@ use crate::{
     client::escape,
     context::{Context, Failure},
     output::{Out, say},
-    session::{Need, Session},
+    session::{Begins, Need, Session},
 };
 
 const PATH: &str = "/api/v1/tokens";
@@ -18,7 +18,12 @@ const PATH: &str = "/api/v1/tokens";
 /// # Errors
 /// With what to do.
 pub(crate) async fn token(context: &Context, args: &Token) -> Result<u8, Failure> {
-    let session = Session::open(context, Need::default()).await?;
+    // A token that no gateway knows helps nobody, and its holder would not find out before using it.
+    let begins = match args.action {
+        TokenAction::Add { .. } => Begins::Never,
+        TokenAction::List { .. } | TokenAction::Revoke { .. } => Begins::WithARecord,
+    };
+    let session = Session::open(context, Need { begins, ..Need::default() }).await?;
     let done = act(&session, &args.action).await;
     session.close().await;
     done

@@ -27,7 +27,7 @@ const SYSTEM: &str = "/etc/longhaul/config.toml";
 const PREFIX: &str = "LONGHAUL_";
 /// Variables that are no settings: the log filter is read before configuration is, the others are the stand-in's
 /// faults, the mark that a run's processes carry, and the tests' own.
-const NOT_SETTINGS: &[&str] = &["CONFIG", "LOG", "REQUIRE", "CORPUS", "REGENERATE", "RUN_ID"];
+const NOT_SETTINGS: &[&str] = &["CONFIG", "LOG", "REQUIRE", "CORPUS", "REGENERATE", "RUN_ID", "RUN_FILES"];
 /// Beginnings of such variables.
 const NOT_SETTINGS_PREFIX: &[&str] = &["STANDIN_", "TEST_"];
 
@@ -193,6 +193,7 @@ fn flag(key: &str) -> String {
     match key {
         "labels" => "label".into(),
         "roots" => "root".into(),
+        "trusted_proxies" => "trusted-proxy".into(),
         key => key.replace('_', "-"),
     }
 }

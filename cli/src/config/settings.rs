@@ -134,6 +134,30 @@ settings! {
     allowed_hosts: Vec<String>,
     /// Web origins that may call the gateway.
     allowed_origins: Vec<String>,
+    /// Connections to a gateway or agent in all; default 16384 and 256, less where descriptors are fewer.
+    max_connections: usize,
+    /// Descriptors that a gateway's connections leave to its ledger and its agents; default 256.
+    reserved_files: usize,
+    /// Connections of one address that have not shown a token; default 128. The oldest makes room for the newest.
+    connections_per_address: usize,
+    /// Connections of one caller; default 4096.
+    connections_per_principal: usize,
+    /// Event streams and downloads of one caller at a time; default 4096.
+    streams_per_principal: usize,
+    /// MCP calls of one caller at a time; default 4096.
+    calls_per_principal: usize,
+    /// Open MCP sessions of one caller; default 1024.
+    sessions_per_principal: usize,
+    /// Limit from the acceptance of a connection to a whole request head; default 10 s.
+    head_timeout: Time,
+    /// Limit on the pause between two pieces of a request's body; default 30 s.
+    body_timeout: Time,
+    /// Bytes of request bodies that a gateway holds at a time; default 160 MiB. Beyond it callers are told to come again.
+    max_body_bytes: Bytes,
+    /// Proxies that are trusted to name their clients' addresses, such as 10.0.0.7 or 10.0.0.0/8.
+    trusted_proxies: Vec<String>,
+    /// Let an agent run a real Stata as root.
+    as_root: bool,
     /// Waiting tools return a handle after this time to clients not known to wait longer.
     handle_after: Time,
     /// How often a waiting call sends progress.

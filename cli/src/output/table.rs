@@ -50,7 +50,13 @@ pub(crate) fn hosts(hosts: &Hosts) -> String {
                     format!("{}/{}", h.running, h.host_limit),
                     h.pool.clone(),
                     if h.engines.is_empty() { "none".into() } else { h.engines.join(", ") },
-                    format!("{}@{} · {} free", h.os_user, h.hostname, bytes(h.free_bytes)),
+                    format!(
+                        "{}{}{} · {} free",
+                        h.os_user,
+                        if h.os_user.is_empty() { "" } else { "@" },
+                        h.hostname,
+                        bytes(h.free_bytes)
+                    ),
                 ]
             })
             .collect();

@@ -90,6 +90,7 @@ fn connections(out: &mut String, face: &Face) {
     single(out, "longhaul_connections_unproven", "gauge", "Open connections that have shown no token", unproven);
     let accepted = face.connections.accepted();
     single(out, "longhaul_connections_accepted_total", "counter", "Connections accepted", accepted);
+    single(out, "longhaul_request_body_bytes", "gauge", "Room taken by bodies of requests", face.bodies.held());
     let name = "longhaul_connections_refused_total";
     let _ = writeln!(out, "# HELP {name} Connections refused or closed, by reason\n# TYPE {name} counter");
     for (reason, count) in face.connections.refused() {

@@ -20,7 +20,7 @@ pub(super) async fn drain(
     Extension(who): Extension<Principal>,
     request: Request,
 ) -> Result<Json<Drained>, Problem> {
-    let body: DrainBody = strict::json(request, strict::SMALL).await?;
+    let (body, _room): (DrainBody, _) = strict::json(&face, request, strict::SMALL).await?;
     Ok(Json(face.core.runs.drain(&who, body).await?))
 }
 
@@ -30,6 +30,6 @@ pub(super) async fn resume(
     Extension(who): Extension<Principal>,
     request: Request,
 ) -> Result<Json<Drained>, Problem> {
-    let body: DrainBody = strict::json(request, strict::SMALL).await?;
+    let (body, _room): (DrainBody, _) = strict::json(&face, request, strict::SMALL).await?;
     Ok(Json(face.core.runs.resume(&who, body).await?))
 }

@@ -38,6 +38,7 @@ pub fn router(face: Face) -> Router {
         .route("/api/v1/hosts", get(hosts::list))
         .route("/api/v1/hosts/drain", post(hosts::drain))
         .route("/api/v1/hosts/resume", post(hosts::resume))
+        .route("/api/v1/whoami", get(tokens::whoami))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::add))
         .route("/api/v1/tokens/{name}", delete(tokens::revoke))
         .with_state(face)

@@ -40,7 +40,7 @@ pub(super) async fn submit(
 ) -> Result<Response, Problem> {
     let trace = trace::of_headers(request.headers());
     let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let mut submit: SubmitRequest = strict::json(request, MAX_SUBMIT).await?;
+    let (mut submit, _room): (SubmitRequest, _) = strict::json(&face, request, MAX_SUBMIT).await?;
     submit.client = submit.client.or(agent);
     let request = runs::Request { submit, trace, max_code: MAX_CODE_API };
     let submitted: Submitted = face.core.runs.submit(&who, request).await?;
@@ -93,7 +93,7 @@ pub(super) async fn cancel(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Json<RunView>, Problem> {
-    let body: CancelBody = strict::json(request, strict::SMALL).await?;
+    let (body, _room): (CancelBody, _) = strict::json(&face, request, strict::SMALL).await?;
     let run = face.core.runs.find(&who, &name).await?;
     Ok(Json(face.core.runs.cancel(&who, run, body.mode).await?))
 }

@@ -5,15 +5,28 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::problem::{Problem, too_large};
+use super::problem::Problem;
+use crate::{
+    auth::Principal,
+    http::{
+        Face,
+        bodies::{self, Room},
+    },
+};
 
 /// Largest body of a request that carries no code, bytes.
 pub(super) const SMALL: usize = 64 * 1024;
 
-/// The JSON body of a request. An empty body is an empty object, so that optional bodies may be left out.
-pub(super) async fn json<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Problem> {
-    let bytes = axum::body::to_bytes(request.into_body(), limit).await.map_err(|_| too_large(limit))?;
-    parse(if bytes.is_empty() { b"{}" } else { &bytes })
+/// The JSON body of a request, and the room that it takes until it is dealt with. An empty body is an empty object, so
+/// that optional bodies may be left out.
+pub(super) async fn json<T: DeserializeOwned>(
+    face: &Face,
+    request: Request,
+    limit: usize,
+) -> Result<(T, Room), Problem> {
+    let who = request.extensions().get::<Principal>().map(|who| who.name.clone()).unwrap_or_default();
+    let (bytes, room) = bodies::read(face, &who, request.into_body(), limit).await?;
+    Ok((parse(if bytes.is_empty() { b"{}" } else { &bytes })?, room))
 }
 
 /// A value from JSON text.

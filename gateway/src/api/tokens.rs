@@ -74,7 +74,7 @@ pub(super) async fn add(
     request: Request,
 ) -> Result<Response, Problem> {
     operators(&who)?;
-    let ask: AddToken = strict::json(request, strict::SMALL).await?;
+    let (ask, _room): (AddToken, _) = strict::json(&face, request, strict::SMALL).await?;
     let principal = ask.principal.unwrap_or_else(|| ask.name.clone());
     for (field, value) in [("name", &ask.name), ("principal", &principal)] {
         let plain = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
@@ -128,11 +128,24 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     operators(&who)?;
     if face.core.ledger.token_revoke(&name, face.core.deps.clock.unix_ms()).await? {
+        face.revocations.revoked(&name);
         tracing::info!(by = %who.name, %name, "token revoked");
         return Ok(StatusCode::NO_CONTENT);
     }
     let detail = format!("there is no valid token `{name}`: GET /api/v1/tokens lists them");
     Err(problem(StatusCode::NOT_FOUND, "unknown-token", "No such token", detail))
+}
+
+/// Whom the request's token stands for.
+#[derive(Debug, Serialize)]
+pub(super) struct WhoAmI {
+    principal: String,
+    scope: Scope,
+}
+
+/// `GET /api/v1/whoami`.
+pub(super) async fn whoami(Extension(who): Extension<Principal>) -> Json<WhoAmI> {
+    Json(WhoAmI { principal: who.name, scope: who.scope })
 }
 
 fn operators(who: &Principal) -> Result<(), Problem> {

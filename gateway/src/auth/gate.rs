@@ -1,6 +1,6 @@
 //! The layer that yields a [`Principal`].
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -14,6 +14,7 @@ use longhaul_proto::{
 };
 
 use super::{
+    lasting::{self, Lasting, Revocations},
     origin::{Allowed, Refused},
     principal::Principal,
     token,
@@ -27,8 +28,14 @@ use crate::{
 /// The one path that answers without a token.
 pub const OPEN_PATH: &str = "/healthz";
 
+/// Where clients look for what we have nothing of.
+const WELL_KNOWN: &str = "/.well-known/";
+
 /// Prefix of the agents' service. Its calls prove the join secret instead, each of them.
 pub const FLEET_PREFIX: &str = "/longhaul.v1.Fleet/";
+
+/// Limit of one call of an agent.
+const FLEET_CALL: Duration = Duration::from_secs(60);
 
 /// How requests are told apart.
 pub enum Mode {
@@ -63,22 +70,34 @@ pub struct Gate {
     pub allowed: Allowed,
     /// For tokens that expire.
     pub clock: Clock,
+    /// What a principal may have open.
+    pub lasting: Lasting,
+    /// For tokens that are revoked while an answer lasts.
+    pub revocations: Revocations,
 }
 
 /// The layer itself: `axum::middleware::from_fn_with_state(gate, auth::gate::check)`.
 pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let fleet = path.starts_with(FLEET_PREFIX);
-    let open = path == OPEN_PATH;
+    // Clients look there for OAuth; 401 would send them to look for more of it, 404 says that there is none.
+    let open = path == OPEN_PATH || path.starts_with(WELL_KNOWN);
     if let Err(refused) = gate.check_place(&request, fleet) {
         tracing::warn!(%refused, "request turned away");
         return refused_response(&refused);
     }
-    if fleet || open {
+    if fleet {
+        // Its calls are short; one whose message never ends is given up.
+        return match tokio::time::timeout(FLEET_CALL, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Problem::unavailable("the call took too long").into_response(),
+        };
+    }
+    if open {
         return next.run(request).await;
     }
     match gate.principal(request.headers()).await {
-        Ok(principal) => {
+        Ok((principal, token)) => {
             if let Some(connection) = request.extensions().get::<Connection>()
                 && let Err(TooMany { count }) = connection.belongs_to(&principal.name)
             {
@@ -86,8 +105,13 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
             }
             // From here on it is the principal's, and counts for its address no longer.
             request.extensions_mut().remove::<Option<Arc<incoming::Asking>>>();
+            let held = match gate.lasting.take(&principal.name, request.method(), request.uri()) {
+                Ok(held) => held,
+                Err(refused) => return *refused,
+            };
             request.extensions_mut().insert(principal);
-            next.run(request).await
+            let revoked = token.map(|name| gate.revocations.of(&name));
+            lasting::watched(next.run(request).await, held, revoked)
         }
         Err(response) => *response,
     }
@@ -102,9 +126,10 @@ impl Gate {
         self.allowed.check_origin(request.headers())
     }
 
-    async fn principal(&self, headers: &HeaderMap) -> Result<Principal, Box<Response>> {
+    /// Who asks, and the name of the token.
+    async fn principal(&self, headers: &HeaderMap) -> Result<(Principal, Option<String>), Box<Response>> {
         let ledger = match &self.mode {
-            Mode::Open(principal) => return Ok(principal.clone()),
+            Mode::Open(principal) => return Ok((principal.clone(), None)),
             Mode::Token(ledger) => ledger,
         };
         let given = headers.get(header::AUTHORIZATION);
@@ -123,7 +148,7 @@ impl Gate {
         if record.expires_ms.is_some_and(|at| at <= self.clock.unix_ms()) {
             return Err(Box::new(unauthorized(&format!("the token `{}` has expired", record.name), true)));
         }
-        Ok(Principal::new(record.principal, record.scope))
+        Ok((Principal::new(record.principal, record.scope), Some(record.name)))
     }
 }
 
@@ -141,7 +166,7 @@ fn refused_response(refused: &Refused) -> Response {
 
 fn unauthorized(why: &str, given: bool) -> Response {
     let detail = format!(
-        "{why}: send `Authorization: Bearer <token>`. On the gateway's machine the token is in credentials.json of its data folder; an operator makes others with POST /api/v1/tokens"
+        "{why}: `longhaul mcp install --client claude --user` writes one for Claude Code, `longhaul token add NAME` makes one. It goes into `Authorization: Bearer <token>`; on the gateway's machine the operator's is in credentials.json of its data folder"
     );
     let mut response =
         problem(StatusCode::UNAUTHORIZED, "unauthorized", "A valid token is needed", detail).into_response();

@@ -10,6 +10,10 @@ use http::{HeaderMap, Uri, header, uri::Authority};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
     hosts: Vec<String>,
+    /// Ports under which we are reached: the listener's and the advertised one.
+    ports: Vec<u16>,
+    /// Names that were configured, with the port where one was given: a proxy's may be any.
+    configured: Vec<(String, Option<u16>)>,
     origins: Vec<String>,
     any_address: bool,
 }
@@ -19,7 +23,7 @@ pub struct Allowed {
 pub enum Refused {
     /// 421.
     #[error(
-        "this gateway does not answer for host `{0}`: use an address it was told (--advertise), or add the name to `allowed_hosts`"
+        "this gateway does not answer for host `{0}`: use its own address and port or the one it was told (--advertise), or add the name, with its port, to `allowed_hosts`"
     )]
     Host(String),
     /// 403.
@@ -44,7 +48,8 @@ impl Allowed {
         }
         let advertised = advertise.parse::<Uri>().ok();
         names.extend(advertised.as_ref().and_then(Uri::host).map(bare));
-        names.extend(hosts.iter().map(|h| bare(h)));
+        let configured: Vec<_> = hosts.iter().map(|h| split(h).unwrap_or_else(|| (bare(h), None))).collect();
+        names.extend(configured.iter().map(|(name, _)| name.clone()));
         names.sort();
         names.dedup();
 
@@ -56,7 +61,9 @@ impl Allowed {
         own.extend(origins.iter().filter_map(|o| normal_origin(o)));
         own.sort();
         own.dedup();
-        Self { hosts: names, origins: own, any_address }
+        let advertised = advertised.and_then(|uri| uri.port_u16().or_else(|| default_port(uri.scheme_str()?)));
+        let ports = [Some(listen.port()), advertised].into_iter().flatten().collect();
+        Self { hosts: names, ports, configured, origins: own, any_address }
     }
 
     /// The hosts, for a second check further in.
@@ -85,9 +92,21 @@ impl Allowed {
             [one] => one.to_str().unwrap_or_default().to_owned(),
             _ => String::new(),
         };
-        let host = text.parse::<Authority>().map(|a| bare(a.host())).unwrap_or_default();
+        // A request that names two places is for neither.
+        let agrees = named.is_empty() || uri.authority().is_none_or(|a| a.as_str().eq_ignore_ascii_case(&text));
+        match split(&text).filter(|_| agrees) {
+            Some((host, port)) if self.is_ours(&host, port) => Ok(()),
+            _ => Err(Refused::Host(text)),
+        }
+    }
+
+    fn is_ours(&self, host: &str, port: Option<u16>) -> bool {
+        if self.configured.iter().any(|(name, its)| name == host && (its.is_none() || *its == port)) {
+            return true;
+        }
         let address = self.any_address && host.parse::<std::net::IpAddr>().is_ok();
-        if !host.is_empty() && (address || self.hosts.contains(&host)) { Ok(()) } else { Err(Refused::Host(text)) }
+        // A client that names no port means us all the same: it reached this one.
+        (address || self.hosts.iter().any(|h| h == host)) && port.is_none_or(|port| self.ports.contains(&port))
     }
 
     /// Checks the page a request came from; one without `Origin` came from none.
@@ -109,6 +128,23 @@ fn bare(host: &str) -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
 }
 
+/// Host and port of an authority; `None` when it is none, or names a user.
+fn split(text: &str) -> Option<(String, Option<u16>)> {
+    let authority = text.parse::<Authority>().ok().filter(|_| !text.contains('@'))?;
+    let host = bare(authority.host());
+    let port = authority.as_str().strip_prefix(authority.host())?;
+    let port = if port.is_empty() { None } else { Some(port.strip_prefix(':')?.parse().ok()?) };
+    (!host.is_empty()).then_some((host, port))
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
 fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
@@ -117,11 +153,8 @@ fn bracketed(host: &str) -> String {
 fn normal_origin(text: &str) -> Option<String> {
     let uri = text.trim().trim_end_matches('/').parse::<Uri>().ok()?;
     let (scheme, host) = (uri.scheme_str()?, uri.host()?);
-    let port = uri.port_u16().or(match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
-        _ => None,
-    })?;
+    // No page's origin names a user.
+    let port = uri.port_u16().or_else(|| default_port(scheme)).filter(|_| !text.contains('@'))?;
     Some(format!("{scheme}://{}:{port}", bracketed(&bare(host))))
 }
 
@@ -150,7 +183,13 @@ mod tests {
         };
         check("localhost:7878", true);
         check("LOCALHOST", true);
-        check("127.0.0.1:1", true);
+        check("127.0.0.1:1", false);
+        check("evil@127.0.0.1:7878", false);
+        check("127.0.0.1:7878x", false);
+        check("127.0.0.1:", false);
+        check("gw.example:443", true);
+        check("gw.example:7878", true);
+        check("gw.example:80", false);
         check("[::1]:7878", true);
         check("10.0.0.5:7878", true);
         check("gw.example", true);
@@ -158,7 +197,17 @@ mod tests {
         check("evil.example", false);
         check("localhost.evil.example", false);
         check("", false);
-        assert!(allowed().check_host(&uri, &headers(header::HOST, "10.0.0.6:7878")).is_err());
+        check("10.0.0.6:7878", false);
+        check("lab.example:1", true);
+        let absolute = |uri: &str, host: &str| {
+            allowed().check_host(&uri.parse().unwrap(), &headers(header::HOST, host)).is_ok()
+        };
+        assert!(absolute("http://LOCALHOST:7878/x", "localhost:7878"));
+        assert!(!absolute("http://evil/x", "localhost:7878"));
+        assert!(!absolute("http://localhost:1/x", "localhost:7878"));
+        let with_port = Allowed::new("10.0.0.5:7878".parse().unwrap(), "", &["localhost:9000".into()], &[]);
+        assert!(with_port.check_host(&uri, &headers(header::HOST, "localhost:9000")).is_ok());
+        assert!(with_port.check_host(&uri, &headers(header::HOST, "localhost:9001")).is_err());
         let everywhere = Allowed::new("0.0.0.0:7878".parse().unwrap(), "http://127.0.0.1:7878", &[], &[]);
         let check = |host: &str, want: bool| {
             assert_eq!(everywhere.check_host(&uri, &headers(header::HOST, host)).is_ok(), want, "{host}");
@@ -182,6 +231,7 @@ mod tests {
         check("https://notebook.example", true);
         check("http://localhost:3000", false);
         check("http://notebook.example", false);
+        check("http://evil@localhost:7878", false);
         check("https://evil.example", false);
         check("null", false);
         assert!(allowed().check_origin(&HeaderMap::new()).is_ok(), "not a page");

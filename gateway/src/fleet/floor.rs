@@ -9,6 +9,7 @@ use std::{
 use longhaul_proto::{
     api::{ContactView, HostView, PoolView, RunView},
     clock::rfc3339,
+    faults,
     ids::RunId,
     latest::Latest,
     transport::Session,
@@ -69,9 +70,21 @@ pub(super) struct Agent {
 
 /// A seat as it is counted.
 pub(super) struct Taken {
+    principal: String,
     agent_id: String,
     host: String,
     pool: String,
+}
+
+impl Taken {
+    /// Who holds the seat, for somebody who waits for it: other principals' runs are not named.
+    fn holder(&self, run: RunId, asker: &str) -> String {
+        if self.principal == asker || faults::bug("others_runs_named") {
+            format!("run {} on {}", run.short(), self.host)
+        } else {
+            format!("another principal's run on {}", self.host)
+        }
+    }
 }
 
 pub(super) struct Waiting {
@@ -150,9 +163,14 @@ impl Floor {
         });
     }
 
-    pub(super) fn take_seat(&mut self, run: RunId, agent_id: &str, host: &str, pool: &str) {
-        let taken = Taken { agent_id: agent_id.to_owned(), host: host.to_owned(), pool: pool.to_owned() };
-        self.seats.insert(run, taken);
+    pub(super) fn take_seat(&mut self, run: RunId, principal: &str, agent_id: &str, host: &str, pool: &str) {
+        let [principal, agent_id, host, pool] = [principal, agent_id, host, pool].map(str::to_owned);
+        self.seats.insert(run, Taken { principal, agent_id, host, pool });
+    }
+
+    /// Who asked for a run that waits.
+    fn principal_of(&self, run: RunId) -> String {
+        self.waiting.get(&run).map(|waiting| waiting.view.borrow().principal.clone()).unwrap_or_default()
     }
 
     pub(super) fn enqueue(
@@ -180,15 +198,16 @@ impl Floor {
             return granted;
         }
         let mut hosts = self.hosts(now, silent_after);
-        let mut pools = self.pools();
+        let mut pools = self.pools("");
         while let Some((run, at)) = self.queue.take(|need| placement::choose(need, &hosts, &pools).ok()) {
             let host = &mut hosts[at];
             host.running += 1;
             if let Some(pool) = pools.get_mut(&host.pool) {
-                pool.holders.push(format!("{} on {}", run.short(), host.name));
+                pool.holders.push(String::new());
             }
             let host = host.clone();
-            self.take_seat(run, &host.id, &host.name, &host.pool);
+            let principal = self.principal_of(run);
+            self.take_seat(run, &principal, &host.id, &host.name, &host.pool);
             if let Some(waiting) = self.waiting.remove(&run) {
                 granted.push((run, host, waiting));
             }
@@ -199,7 +218,8 @@ impl Floor {
     /// Why a run waits; `None` when it does not.
     pub(super) fn reason_of(&self, run: RunId, now: Duration, silent_after: Duration, url: &str) -> Option<String> {
         let need = self.queue.need_of(run)?;
-        Some(self.reason(need, &self.hosts(now, silent_after), &self.pools(), now, silent_after, url))
+        let pools = self.pools(&self.principal_of(run));
+        Some(self.reason(need, &self.hosts(now, silent_after), &pools, now, silent_after, url))
     }
 
     fn reason(
@@ -234,8 +254,10 @@ impl Floor {
 
     /// Tells all waiting runs why.
     pub(super) fn tell_all(&self, now: Duration, silent_after: Duration, url: &str) {
-        let (hosts, pools) = (self.hosts(now, silent_after), self.pools());
+        let hosts = self.hosts(now, silent_after);
         for (need, runs) in self.queue.lines() {
+            // All of a line are one principal's.
+            let pools = self.pools(&runs.first().map(|run| self.principal_of(*run)).unwrap_or_default());
             let why = self.reason(need, &hosts, &pools, now, silent_after, url);
             for waiting in runs.iter().filter_map(|run| self.waiting.get(run)) {
                 waiting.tell(&why);
@@ -363,7 +385,8 @@ impl Floor {
     }
 
     /// Seats by pool: what the configuration says, else the smallest number that its agents were told.
-    fn pools(&self) -> HashMap<String, Pool> {
+    /// Holders are told as `asker` may know them.
+    fn pools(&self, asker: &str) -> HashMap<String, Pool> {
         let mut pools: HashMap<String, Pool> = HashMap::new();
         for agent in
             self.agents.values().filter(|a| a.here || self.seats.values().any(|t| t.agent_id == a.info.agent_id))
@@ -374,7 +397,7 @@ impl Floor {
         }
         for (run, taken) in &self.seats {
             let pool = pools.entry(taken.pool.clone()).or_insert(Pool { seats: 1, holders: Vec::new() });
-            pool.holders.push(format!("{} on {}", run.short(), taken.host));
+            pool.holders.push(taken.holder(*run, asker));
         }
         for (name, pool) in &mut pools {
             pool.seats = self.configured.get(name).copied().unwrap_or(pool.seats);
@@ -391,7 +414,7 @@ impl Floor {
             .collect();
         hosts.sort_by(|a, b| a.name.cmp(&b.name));
         let mut pools: Vec<PoolView> =
-            self.pools().into_iter().map(|(name, pool)| self.pool_view(name, &pool)).collect();
+            self.pools("").into_iter().map(|(name, pool)| self.pool_view(name, &pool)).collect();
         pools.sort_by(|a, b| a.name.cmp(&b.name));
         (hosts, pools)
     }

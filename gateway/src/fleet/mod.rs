@@ -140,8 +140,8 @@ impl Fleet {
     }
 
     /// Takes a seat for a run that has one already: after a restart, or found in a spool.
-    pub(crate) fn hold(&self, run: RunId, agent_id: &str, host: &str, pool: &str) -> Seat {
-        self.floor().take_seat(run, agent_id, host, pool);
+    pub(crate) fn hold(&self, run: RunId, principal: &str, agent_id: &str, host: &str, pool: &str) -> Seat {
+        self.floor().take_seat(run, principal, agent_id, host, pool);
         let (agent_id, host, pool) = (agent_id.to_owned(), host.to_owned(), pool.to_owned());
         Seat { run, agent_id, host, pool, fleet: self.clone() }
     }

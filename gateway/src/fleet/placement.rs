@@ -37,7 +37,7 @@ pub(crate) struct Host {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
     pub(crate) seats: u32,
-    /// Who holds them: `7f3a9c21 on stata1`.
+    /// Who holds them, as the one who asks may know it: `run 7f3a9c21 on stata1`.
     pub(crate) holders: Vec<String>,
 }
 
@@ -107,7 +107,7 @@ fn obstacle(need: &Need, host: &Host, pools: &HashMap<String, Pool>) -> Option<(
         && pool.holders.len() >= pool.seats as usize
     {
         let (used, seats) = (pool.holders.len(), pool.seats);
-        let holders = pool.holders.iter().take(3).map(|h| format!("run {h}")).collect::<Vec<_>>().join(", ");
+        let holders = pool.holders.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
         let more = if used > 3 { ", …" } else { "" };
         let why = format!("waiting for a seat of pool {}: {used} of {seats} in use by {holders}{more}", host.pool);
         return Some((Near::PoolFull, why));
@@ -177,8 +177,8 @@ mod tests {
             let found = choose(need, hosts, pools).map(|at| hosts[at].name.as_str());
             assert_eq!(found, want.map_err(str::to_owned));
         }
-        let free = pools(&[("lab", 2, &["aaaaaaaa on a"]), ("own", 1, &[])]);
-        let full = pools(&[("lab", 1, &["7f3a9c21 on stata1"]), ("own", 1, &[])]);
+        let free = pools(&[("lab", 2, &["run aaaaaaaa on a"]), ("own", 1, &[])]);
+        let full = pools(&[("lab", 1, &["run 7f3a9c21 on stata1"]), ("own", 1, &[])]);
         let any = Need::default();
         check(&any, &[], &free, Err("no agent is connected: start one with `longhaul agent --gateway URL`"));
         check(&any, &[host("a", "lab", 1, 2), host("b", "lab", 0, 2)], &free, Ok("b"));

@@ -71,7 +71,7 @@ pub(super) async fn verdicts(
             }
             Some(record) if record.state == RunState::Lost && record.attempt == summary.attempt => {
                 // It came back. While it still runs it holds a seat, whatever the record says.
-                inner.keep_holding(record, || (!ended).then(|| hold(inner, info, run)));
+                inner.keep_holding(record, || (!ended).then(|| hold(inner, info, summary, run)));
             }
             Some(record) if ended && old_enough(inner, &record) && earlier(&record, info, summary).is_some() => {
                 verdict.verdict = Verdict::Forget.into();
@@ -114,8 +114,8 @@ fn earlier(record: &Record, info: &wire::AgentInfo, summary: &wire::RunSummary) 
     })
 }
 
-fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId) -> Seat {
-    inner.fleet.hold(run, &info.agent_id, &info.name, &pool_name(info))
+fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, summary: &wire::RunSummary, run: RunId) -> Seat {
+    inner.fleet.hold(run, &summary.principal, &info.agent_id, &info.name, &pool_name(info))
 }
 
 async fn adopt(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, attempt: u32) {
@@ -161,7 +161,7 @@ async fn import(
         return Err(error);
     }
     tracing::info!(agent = %info.name, %run, "importing a run that the ledger does not know");
-    let seat = (!ended).then(|| hold(inner, info, run));
+    let seat = (!ended).then(|| hold(inner, info, summary, run));
     let (inner, info) = (inner.clone(), info.clone());
     let tasks = inner.deps.tasks.clone();
     tasks.spawn_until_stop(async move {

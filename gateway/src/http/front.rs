@@ -14,11 +14,13 @@ use serde_json::Value;
 
 use super::{
     Face, Numbers,
+    bodies::{self, Unread},
     caller::{Caller, Watched},
     early_flush,
+    incoming::RETRY_AFTER,
 };
 use crate::{
-    api::problem::{Problem, problem},
+    api::problem::{Problem, busy, problem},
     auth::Principal,
     mcp::{
         MAX_BODY,
@@ -78,7 +80,7 @@ pub async fn pass(
     let response = ASKING
         .scope(asking.clone(), async {
             if request.method() == Method::POST {
-                post(&face, asking, request, next).await
+                post(&face, &sessions, asking, request, next).await
             } else {
                 next.run(request).await
             }
@@ -98,15 +100,24 @@ pub async fn pass(
     }
 }
 
-async fn post(face: &Face, asking: Asking, request: Request, next: Next) -> Response {
+async fn post(face: &Face, sessions: &Sessions, asking: Asking, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let Ok(bytes) = axum::body::to_bytes(body, MAX_BODY).await else {
-        let detail = format!(
-            "an MCP message is at most {MAX_BODY} bytes: put the code on the Stata host and pass its path, or use `longhaul run`"
-        );
-        return problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail).into_response();
+    // Held until the call is under way: a call that waits for days has its message no longer.
+    let (bytes, _room) = match bodies::read(face, &asking.who.name, body, MAX_BODY).await {
+        Ok(read) => read,
+        Err(Unread::TooLarge(_)) => {
+            let detail = format!(
+                "an MCP message is at most {MAX_BODY} bytes: put the code on the Stata host and pass its path, or use `longhaul run`"
+            );
+            return problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail).into_response();
+        }
+        Err(unread) => return Problem::from(unread).into_response(),
     };
     let peek = serde_json::from_slice::<Peek>(&bytes).unwrap_or_default();
+    if peek.method == "initialize" && sessions.count(&asking.who) >= face.options().sessions_per_principal {
+        let detail = "as many sessions of yours are open as are allowed: end some, or let them rest for an hour";
+        return busy(detail, RETRY_AFTER).with_status(StatusCode::TOO_MANY_REQUESTS).into_response();
+    }
     // Those that carry results.
     if !["tools/call", "tasks/get"].contains(&peek.method.as_str()) {
         return next.run(Request::from_parts(parts, Body::from(bytes))).await;

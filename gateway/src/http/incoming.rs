@@ -19,7 +19,7 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode, header};
 use longhaul_proto::{
     connections::{Bounds, Connection, Connections, Reason},
     descriptors,
@@ -226,7 +226,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         self.connection.spoke();
         match self.incoming.asks(&self.connection, &request) {
-            Err(problem) => Box::pin(std::future::ready(Ok(problem.into_response()))),
+            Err(problem) => Box::pin(std::future::ready(Ok(kept_nowhere(problem.into_response())))),
             Ok(asking) => {
                 request.extensions_mut().insert(self.connection.clone());
                 if let Some(session) = &self.session {
@@ -234,10 +234,19 @@ where
                 }
                 // Shared, since a request's extensions can be cloned; the gate takes it out with the token.
                 request.extensions_mut().insert(asking.map(Arc::new));
-                Box::pin(self.router.call(request))
+                let answer = self.router.call(request);
+                Box::pin(async move { answer.await.map(kept_nowhere) })
             }
         }
     }
+}
+
+/// No cache keeps an answer of ours, and no browser guesses what it is.
+fn kept_nowhere(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// The bound of a principal, as an answer.
@@ -245,6 +254,6 @@ pub fn too_many(count: usize) -> Response {
     let detail = format!("{count} connections of yours are open, which is as many as are allowed: close some");
     let problem = busy(detail, RETRY_AFTER).with_status(StatusCode::TOO_MANY_REQUESTS);
     let mut response = problem.into_response();
-    response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -9,6 +9,7 @@
 //! The first byte of a connection tells TLS from plain HTTP; agents come over TLS alone, and their requests carry the
 //! connection's [`longhaul_proto::transport::Session`].
 
+pub mod bodies;
 pub mod caller;
 pub mod early_flush;
 pub mod front;
@@ -18,6 +19,7 @@ mod options;
 pub(crate) mod panics;
 pub(crate) mod part;
 pub mod proxies;
+pub mod quotas;
 pub(crate) mod reading;
 mod serve;
 #[cfg(test)]
@@ -40,12 +42,19 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Core, api,
     api::problem::{Problem, problem},
-    auth::{self, Gate, Mode, Principal, Scope, gate::NotLoopback, origin::Allowed},
+    auth::{
+        self, Gate, Mode, Principal, Scope,
+        gate::NotLoopback,
+        lasting::{Lasting, Revocations},
+        origin::Allowed,
+    },
     fleet::FleetService,
 };
 
+use bodies::Bodies;
 pub use numbers::Numbers;
 pub use options::FaceOptions;
+use quotas::Quotas;
 
 /// What handlers of the face share. Cheap to clone.
 #[derive(Clone)]
@@ -60,6 +69,12 @@ pub struct Face {
     pub cut: CancellationToken,
     /// The port's connections.
     pub connections: Connections,
+    /// What each principal holds.
+    pub quotas: Quotas,
+    /// Room for bodies of requests.
+    pub bodies: Bodies,
+    /// Tokens that are revoked while an answer lasts.
+    pub revocations: Revocations,
 }
 
 impl Face {
@@ -68,7 +83,17 @@ impl Face {
         let options = &core.options.face;
         let allowed = Allowed::new(core.addr, &core.url, &options.allowed_hosts, &options.allowed_origins);
         let connections = Connections::new(incoming::bounds(options));
-        Self { core, numbers: Arc::default(), allowed: Arc::new(allowed), cut: CancellationToken::new(), connections }
+        let bodies = Bodies::new(options.max_body_bytes);
+        Self {
+            core,
+            numbers: Arc::default(),
+            allowed: Arc::new(allowed),
+            cut: CancellationToken::new(),
+            connections,
+            quotas: Quotas::default(),
+            bodies,
+            revocations: Revocations::default(),
+        }
     }
 
     /// Settings of the face.
@@ -103,7 +128,19 @@ pub fn mode(core: &Core) -> Result<Mode, NotLoopback> {
 /// Everything the port answers; `mcp` is what [`crate::mcp::router`] made.
 pub fn router(face: &Face, mode: Mode, fleet: FleetService, mcp: Router) -> Router {
     let fleet = guarded(fleet);
-    let gate = Arc::new(Gate { mode, allowed: (*face.allowed).clone(), clock: face.core.deps.clock.clone() });
+    let options = face.options();
+    let lasting = Lasting {
+        quotas: face.quotas.clone(),
+        streams: options.streams_per_principal,
+        calls: options.calls_per_principal,
+    };
+    let gate = Arc::new(Gate {
+        mode,
+        allowed: (*face.allowed).clone(),
+        clock: face.core.deps.clock.clone(),
+        lasting,
+        revocations: face.revocations.clone(),
+    });
     Router::new()
         .merge(api::router(face.clone()))
         .merge(mcp)

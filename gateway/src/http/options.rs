@@ -51,6 +51,16 @@ pub struct FaceOptions {
     pub connections_per_address: usize,
     /// Connections of one principal.
     pub connections_per_principal: usize,
+    /// Event streams and downloads of one principal at a time.
+    pub streams_per_principal: usize,
+    /// MCP calls of one principal at a time.
+    pub calls_per_principal: usize,
+    /// Open sessions of the older protocol era of one principal.
+    pub sessions_per_principal: usize,
+    /// The longest pause between two pieces of a request's body.
+    pub body_timeout: Duration,
+    /// Bytes of request bodies that are held at a time.
+    pub max_body_bytes: u64,
     /// Proxies that are trusted to name their clients' addresses in `Forwarded` or `X-Forwarded-For`.
     pub trusted_proxies: Vec<Network>,
 }
@@ -78,6 +88,11 @@ impl Default for FaceOptions {
             reserved_files: 256,
             connections_per_address: 128,
             connections_per_principal: 4_096,
+            streams_per_principal: 4_096,
+            calls_per_principal: 4_096,
+            sessions_per_principal: 1_024,
+            body_timeout: s(30),
+            max_body_bytes: 160 << 20,
             trusted_proxies: Vec::new(),
         }
     }

@@ -99,8 +99,14 @@ fn hosts_text(all: &Hosts) -> String {
         let engines = if host.engines.is_empty() { "no Stata found".to_owned() } else { host.engines.join(", ") };
         let _ = writeln!(
             text,
-            "{}: {}, {} of {} runs, pool {}, {engines}, {} cores, as user {}",
-            host.name, host.state, host.running, host.host_limit, host.pool, host.cores, host.os_user
+            "{}: {}, {} of {} runs, pool {}, {engines}, {} cores{}",
+            host.name,
+            host.state,
+            host.running,
+            host.host_limit,
+            host.pool,
+            host.cores,
+            if host.os_user.is_empty() { String::new() } else { format!(", as user {}", host.os_user) }
         );
         if let Some(problem) = &host.problem {
             let _ = writeln!(text, "  problem: {problem}");

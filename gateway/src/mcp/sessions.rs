@@ -59,6 +59,11 @@ impl Sessions {
         self.with(|book| book.insert(id, Entry { principal, uses: 0, last }));
     }
 
+    /// Open sessions of a principal.
+    pub fn count(&self, principal: &Principal) -> usize {
+        self.with(|book| book.values().filter(|e| e.principal.name == principal.name).count())
+    }
+
     /// Uses a session, also one of before a restart. `None` when there is none of that name for this principal.
     pub async fn enter(&self, id: &str, principal: &Principal) -> Option<Held> {
         if !self.with(|book| book.contains_key(id)) {

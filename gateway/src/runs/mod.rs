@@ -53,7 +53,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use longhaul_proto::{
-    api::{CancelMode, ClockTrusted, Hosts, QueueView, RunList, RunView, SubmitRequest, Submitted},
+    api::{CancelMode, ClockTrusted, HostView, Hosts, QueueView, RunList, RunView, SubmitRequest, Submitted},
     clock::rfc3339,
     ids::{RunId, SHORT_LEN},
     state::RunState,
@@ -163,6 +163,15 @@ pub(crate) struct Guards {
     pub(crate) wall: Wall,
 }
 
+/// What of a host is its owner's business: whose user it is, where its programs and do-files are.
+fn withhold(host: &mut HostView) {
+    host.os_user.clear();
+    host.roots.clear();
+    for engine in &mut host.engines {
+        engine.truncate(engine.find(" (").unwrap_or(engine.len()));
+    }
+}
+
 impl Runs {
     pub(crate) fn new(
         options: Arc<Options>,
@@ -198,7 +207,7 @@ impl Runs {
             let seat = record
                 .state
                 .holds_seat()
-                .then(|| self.0.fleet.hold(record.run, &record.agent_id, &record.host, &record.pool));
+                .then(|| self.0.fleet.hold(record.run, &record.principal, &record.agent_id, &record.host, &record.pool));
             rest.push((record, seat));
         }
         for (record, seat) in rest {
@@ -375,7 +384,10 @@ impl Runs {
 
     /// Agents, pools, and the caller's waiting runs.
     pub fn hosts(&self, who: &Principal) -> Hosts {
-        let (hosts, pools) = self.0.fleet.views();
+        let (mut hosts, pools) = self.0.fleet.views();
+        if !who.may_operate() {
+            hosts.iter_mut().for_each(withhold);
+        }
         let waits = |active: &Arc<Active>| {
             let view = active.view.borrow();
             let waiting = view.waiting.clone()?;

@@ -136,7 +136,7 @@ impl Keeper {
                 if self.record.state != RunState::Queued || attempt <= self.record.attempt {
                     return Ok(());
                 }
-                let seat = self.inner.fleet.hold(self.record.run, &agent_id, &host, &pool);
+                let seat = self.inner.fleet.hold(self.record.run, &self.record.principal, &agent_id, &host, &pool);
                 self.seat.put(seat);
                 self.step(RunState::Starting, Cause::Dispatched, attempt, Some((agent_id, host, pool))).await?;
                 self.unsent = false;

@@ -48,7 +48,7 @@ impl Site {
         })
         .await;
         let stata = exe.to_str().expect("a path in UTF-8");
-        let listen = ["--listen", "127.0.0.1:0", "--name", "bench", "--engine", "stata", "--stata", stata];
+        let listen = ["--listen", "127.0.0.1:0", "--name", "bench", "--engine", "stata", "--as-root", "--stata", stata];
         let agent = spawn(&[&["agent", "--gateway", &url, "--seats", "16"], listen.as_slice()].concat());
         let token = format!("Bearer {}", credentials["token"].as_str().unwrap_or_default());
         let headers = [(reqwest::header::AUTHORIZATION, token.parse().expect("a header"))].into_iter().collect();

@@ -1,0 +1,82 @@
+//! The token that a client's configuration gets: one of scope `use`, never one that may operate the gateway.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Client, ClientError},
+    context::{Context, Failure},
+    output::say,
+};
+
+/// Stands where a token would, when there is none that may be shown.
+const PLACE: &str = "YOUR_TOKEN";
+
+/// What the token is for.
+pub(super) enum Wanted {
+    /// To be printed: nothing is made for it.
+    Shown,
+    /// To be written into a file; what stands there now, if it is a token.
+    Written(Option<String>),
+}
+
+/// The token for a client of the gateway at `url`, where `found` is the one that this user has.
+///
+/// # Errors
+/// When one has to be made and cannot be.
+pub(super) async fn for_client(context: &Context, url: &str, found: String, wanted: Wanted) -> Result<String, Failure> {
+    let client = Client::new(url, Some(found.clone()))?;
+    let me = match who(&client).await {
+        Ok(me) => me,
+        // One that was given on purpose is taken as it is; the local operator's is known to be one.
+        Err(error) if is_local(context, &found) => {
+            if matches!(wanted, Wanted::Shown) {
+                return Ok(placeholder());
+            }
+            return Err(Failure::system(format!(
+                "{error}. Your token may operate the gateway, and one for a client can be made only while it runs: \
+                 start it and do this again"
+            )));
+        }
+        Err(_) => {
+            say("the gateway does not say what the token may do: it is taken as it is");
+            return Ok(found);
+        }
+    };
+    if me["scope"] != "operate" {
+        return Ok(found);
+    }
+    let Wanted::Written(present) = wanted else { return Ok(placeholder()) };
+    if let Some(present) = present {
+        // Made by an earlier one of these: still good, and for the same principal.
+        let its = who(&Client::new(url, Some(present.clone()))?).await.ok();
+        if its.is_some_and(|its| its["scope"] == "use" && its["principal"] == me["principal"]) {
+            return Ok(present);
+        }
+    }
+    let name: String = context.ids.name().chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    let body = json!({"name": format!("mcp-{name}"), "principal": me["principal"], "scope": "use"});
+    let made: Value = client.call(Method::POST, "/api/v1/tokens", Some(&body)).await?;
+    let token = made["token"].as_str().ok_or_else(|| Failure::system("the gateway made no token"))?;
+    say(&format!(
+        "made the token mcp-{name} of scope `use` for it: `longhaul token revoke mcp-{name}` makes it worthless"
+    ));
+    Ok(token.to_owned())
+}
+
+async fn who(client: &Client) -> Result<Value, ClientError> {
+    client.call(Method::GET, "/api/v1/whoami", None).await
+}
+
+/// Whether this is the token of the data folder's owner, which may operate.
+fn is_local(context: &Context, token: &str) -> bool {
+    context.data.credentials().is_some_and(|own| own.token == token)
+}
+
+fn placeholder() -> String {
+    say(&format!(
+        "your token may operate the gateway, so it is not shown: `longhaul token add NAME` makes one for a client, to \
+         stand where {PLACE} is; `longhaul mcp install` does both for Claude Code"
+    ));
+    PLACE.to_owned()
+}
