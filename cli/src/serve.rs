@@ -165,9 +165,8 @@ fn configured_secret(s: &Settings) -> Result<Option<String>, Failure> {
         return Ok(Some(secret.0.clone()));
     }
     let Some(path) = &s.join_secret_file else { return Ok(None) };
-    let cannot = |e: &dyn std::fmt::Display| {
-        Failure::usage(format!("cannot use the join secret in {}: {e}", path.display()))
-    };
+    let cannot =
+        |e: &dyn std::fmt::Display| Failure::usage(format!("cannot use the join secret in {}: {e}", path.display()));
     private::check_secret(path).map_err(|e| cannot(&e))?;
     let text = std::fs::read_to_string(path).map_err(|e| cannot(&e))?;
     Ok(Some(text.trim().to_owned()))

@@ -129,7 +129,8 @@ struct Unproven {
 impl Connections {
     /// None yet.
     pub fn new(bounds: Bounds) -> Self {
-        let shared = Shared { bounds, book: Mutex::default(), accepted: AtomicU64::new(0), refused: Default::default() };
+        let shared =
+            Shared { bounds, book: Mutex::default(), accepted: AtomicU64::new(0), refused: Default::default() };
         Self(Arc::new(shared))
     }
 

@@ -2,14 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, fs, time::Duration};
 
+use base64::Engine as _;
 use longhaul_tests::{
     daemon::{Daemon, Spec},
     lab,
     lab::{Gateway, Lab},
 };
-use tokio::net::TcpStream;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// The same program under a soft limit of descriptors, as service managers set one.
 fn limited(mut spec: Spec, limit: &str) -> Spec {
@@ -71,4 +77,101 @@ async fn without_bounds_they_do() {
     let held = silent(gateway.api.address(), 1_100).await;
     assert!(!healthy(&gateway, Duration::from_secs(3)).await, "the control: what bounds mend is there");
     drop(held);
+}
+
+/// What a connection may say and leave unfinished.
+const BEGINNINGS: [&[u8]; 4] = [b"", b"PRI * HTTP/2.0\r\n", b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"\x16\x03\x01"];
+
+/// Whether the other side closes the connection by itself.
+async fn closes(address: &str, beginning: &[u8], patience: Duration) -> bool {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(beginning).await.unwrap();
+    let mut rest = Vec::new();
+    // An error is a close as well, of a connection with bytes that were not read.
+    tokio::time::timeout(patience, stream.read_to_end(&mut rest)).await.is_ok()
+}
+
+#[tokio::test]
+async fn half_a_request_is_not_waited_for() {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_HEAD_TIMEOUT", "1s");
+    let gateway = lab.gateway().await;
+    let _agent = lab.agent("stata1", &gateway, &[]);
+    gateway.api.wait_host("stata1", "up").await;
+    let advertised = gateway.api.hosts().await.unwrap().hosts[0].advertise.clone();
+    let agent = advertised.rsplit('/').next().unwrap().to_owned();
+    for address in [gateway.api.address(), &agent] {
+        for beginning in BEGINNINGS {
+            assert!(closes(address, beginning, Duration::from_secs(20)).await, "{address} {beginning:?}");
+        }
+    }
+    // What is in use stays: the agent's own connections are older than any of these.
+    gateway.api.wait_host("stata1", "up").await;
+}
+
+#[tokio::test]
+async fn without_a_limit_it_is() {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_HEAD_TIMEOUT", "1s").env("LONGHAUL_FAULTS", "bug=connections_unbounded");
+    let gateway = lab.gateway().await;
+    assert!(!closes(gateway.api.address(), b"", Duration::from_secs(4)).await, "the control");
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_answered() {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_BODY_TIMEOUT", "1s");
+    let gateway = lab.gateway().await;
+    let mut stream = TcpStream::connect(gateway.api.address()).await.unwrap();
+    let head = format!(
+        "POST /api/v1/runs HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Length: 1000\r\n\r\n{{\"text\"",
+        gateway.api.address(),
+        gateway.api.token()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 12];
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_exact(&mut answer)).await;
+    assert!(read.is_ok_and(|read| read.is_ok()), "there is an answer");
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 408");
+}
+
+/// Submits bundles of 30 MiB at a time; says how many were refused, and the most memory the gateway took, MiB.
+async fn bundles(lab: &Lab, count: usize) -> (usize, u64) {
+    let gateway = lab.gateway().await;
+    let content = base64::engine::general_purpose::STANDARD.encode(vec![b'x'; 30 << 20]);
+    let body = json!({"again": true, "bundle": {"entry": "a.do", "files": [
+        {"path": "a.do", "content": base64::engine::general_purpose::STANDARD.encode("display 1\n")},
+        {"path": "data.csv", "content": content},
+    ]}});
+    let body = bytes::Bytes::from(body.to_string());
+    let one = async || {
+        let request = gateway.api.request(Method::POST, "/api/v1/runs").header("content-type", "application/json");
+        request.body(body.clone()).send().await.unwrap()
+    };
+    let mut refused = 0;
+    for answer in futures_util::future::join_all((0..count).map(|_| one())).await {
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
+            assert!(answer.text().await.unwrap().contains("try again in"));
+            refused += 1;
+        } else {
+            assert_eq!(answer.status(), StatusCode::CREATED, "{}", answer.text().await.unwrap());
+        }
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", gateway.daemon.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    (refused, peak.split_whitespace().next().unwrap().parse::<u64>().unwrap() >> 10)
+}
+
+#[tokio::test]
+async fn submissions_are_bounded_in_bytes_and_those_beyond_come_again() {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_MAX_BODY_BYTES", "64 MiB");
+    let (refused, peak) = bundles(&lab, 8).await;
+    assert!((1..8).contains(&refused), "{refused} of 8 were refused");
+    assert!(peak < 600, "{peak} MiB");
+    lab = lab!();
+    lab.env("LONGHAUL_MAX_BODY_BYTES", "64 MiB").env("LONGHAUL_FAULTS", "bug=bodies_unbounded");
+    let (refused, _) = bundles(&lab, 3).await;
+    assert_eq!(refused, 0, "the control");
 }

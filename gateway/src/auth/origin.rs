@@ -199,9 +199,8 @@ mod tests {
         check("", false);
         check("10.0.0.6:7878", false);
         check("lab.example:1", true);
-        let absolute = |uri: &str, host: &str| {
-            allowed().check_host(&uri.parse().unwrap(), &headers(header::HOST, host)).is_ok()
-        };
+        let absolute =
+            |uri: &str, host: &str| allowed().check_host(&uri.parse().unwrap(), &headers(header::HOST, host)).is_ok();
         assert!(absolute("http://LOCALHOST:7878/x", "localhost:7878"));
         assert!(!absolute("http://evil/x", "localhost:7878"));
         assert!(!absolute("http://localhost:1/x", "localhost:7878"));

@@ -204,10 +204,9 @@ impl Runs {
         let n = unfinished.len();
         let mut rest = Vec::with_capacity(n);
         for record in unfinished {
-            let seat = record
-                .state
-                .holds_seat()
-                .then(|| self.0.fleet.hold(record.run, &record.principal, &record.agent_id, &record.host, &record.pool));
+            let seat = record.state.holds_seat().then(|| {
+                self.0.fleet.hold(record.run, &record.principal, &record.agent_id, &record.host, &record.pool)
+            });
             rest.push((record, seat));
         }
         for (record, seat) in rest {

@@ -1,6 +1,7 @@
 //! The face on a real port: the real runs over a ledger in a temporary folder, no agent (so runs wait), raw HTTP.
 
 mod api;
+mod bounds;
 mod client;
 mod doors;
 mod mcp;

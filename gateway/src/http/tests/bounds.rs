@@ -1,0 +1,124 @@
+//! How much of the gateway one may have, and what every answer carries.
+
+use super::{
+    client::{Client, send},
+    *,
+};
+use crate::http::FaceOptions;
+
+async fn events(world: &World, client: &Client, run: &str) -> super::client::Answer {
+    let bearer = format!("Bearer {}", client.token);
+    send(world.gateway.addr, "GET", &format!("/api/v1/runs/{run}/events"), &[("Authorization", &bearer)], "").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_principal_has_so_many_streams() {
+    let world = World::new(FaceOptions { streams_per_principal: 2, ..quick() }).await;
+    let (me, other) = (world.client(), world.other("anna").await);
+    let run = world.waiting_run(&me, "display 1").await;
+    let theirs = world.waiting_run(&other, "display 2").await;
+    let held = [events(&world, &me, &run).await, events(&world, &me, &run).await];
+    assert!(held.iter().all(|a| a.status == 200));
+    let refused = events(&world, &me, &run).await;
+    assert!(refused.status == 429 && refused.head.contains("retry-after: "), "{}", refused.head);
+    assert!(refused.whole().await.1.contains("2 streams of yours"));
+    assert_eq!(events(&world, &other, &theirs).await.status, 200, "others have their own");
+    drop(held);
+    while events(&world, &me, &run).await.status != 200 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_principal_has_so_many_connections_and_the_port_so_many_in_all() {
+    let world = World::new(FaceOptions { connections_per_principal: 2, ..quick() }).await;
+    let me = world.client();
+    let run = world.waiting_run(&me, "display 1").await;
+    let mut held = Vec::new();
+    while held.len() < 2 {
+        let answer = events(&world, &me, &run).await;
+        // The connection of the submission may be ending still.
+        if answer.status == 200 { held.push(answer) } else { tokio::time::sleep(Duration::from_millis(20)).await }
+    }
+    let refused = events(&world, &me, &run).await;
+    assert!(refused.status == 429 && refused.head.contains("retry-after: "), "{}", refused.head);
+    drop(held);
+    world.stop().await;
+
+    let world = World::new(FaceOptions { max_connections: 2, ..quick() }).await;
+    let me = world.client();
+    let run = world.waiting_run(&me, "display 1").await;
+    let mut held = Vec::new();
+    while held.len() < 2 {
+        let answer = events(&world, &me, &run).await;
+        if answer.status == 200 { held.push(answer) } else { tokio::time::sleep(Duration::from_millis(20)).await }
+    }
+    let refused = send(world.gateway.addr, "GET", "/healthz", &[], "").await;
+    assert!(refused.status == 503 && refused.head.contains("retry-after: "), "{}", refused.head);
+    assert!(refused.head.contains("application/problem+json"), "{}", refused.head);
+    drop(held);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_trusted_proxy_many_people_share_a_connection() {
+    let proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let options = FaceOptions { connections_per_principal: 1, trusted_proxies: proxies, ..quick() };
+    let world = World::new(options).await;
+    let me = world.client();
+    let run = world.waiting_run(&me, "display 1").await;
+    let held = [events(&world, &me, &run).await, events(&world, &me, &run).await, events(&world, &me, &run).await];
+    assert!(held.iter().all(|a| a.status == 200), "the proxy's connections are nobody's");
+    let (_, metrics) = me.api("GET", "/metrics", "").await;
+    let metrics = metrics.as_str().unwrap();
+    for line in ["longhaul_connections_accepted_total ", "longhaul_connections_refused_total{reason=\"slow\"} 0"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    drop(held);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_answer_is_kept_or_guessed_at() {
+    let world = World::new(quick()).await;
+    let me = world.client();
+    let run = world.waiting_run(&me, "display 1").await;
+    let bearer = format!("Bearer {}", me.token);
+    let events = format!("/api/v1/runs/{run}/events");
+    for (path, status) in [("/healthz", 200), ("/api/v1/runs", 200), ("/nowhere", 404), (events.as_str(), 200)] {
+        let answer = send(world.gateway.addr, "GET", path, &[("Authorization", &bearer)], "").await;
+        assert_eq!(answer.status, status, "{path}");
+        for header in ["cache-control: no-store\r\n", "x-content-type-options: nosniff\r\n"] {
+            assert!(answer.head.contains(header), "{path}: {}", answer.head);
+        }
+    }
+    let refused = send(world.gateway.addr, "GET", "/api/v1/runs", &[], "").await;
+    assert!(refused.status == 401 && refused.head.contains("cache-control: no-store"), "{}", refused.head);
+    // Who looks for OAuth learns that there is none, without a token.
+    for path in ["/.well-known/oauth-protected-resource", "/.well-known/oauth-authorization-server/mcp"] {
+        assert_eq!(send(world.gateway.addr, "GET", path, &[], "").await.whole().await.0, 404, "{path}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_of_a_principal_are_bounded() {
+    let world = World::new(FaceOptions { sessions_per_principal: 1, ..quick() }).await;
+    let me = world.client();
+    let bearer = format!("Bearer {}", me.token);
+    let open = async || {
+        let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}});
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json, text/event-stream"),
+        ];
+        send(world.gateway.addr, "POST", "/mcp", &headers, &body.to_string()).await
+    };
+    assert_eq!(open().await.whole().await.0, 200);
+    let refused = open().await;
+    assert!(refused.status == 429 && refused.head.contains("retry-after: "), "{}", refused.head);
+    world.stop().await;
+}
