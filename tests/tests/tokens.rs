@@ -33,7 +33,7 @@ async fn revoked_ends(lab: &Lab) -> bool {
     let mut stream = ana.request(Method::GET, &format!("/api/v1/runs/{run}/events")).send().await.unwrap();
     assert!(stream.status().is_success() && stream.chunk().await.unwrap().is_some(), "it is open");
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
-        "name": "stata_wait", "arguments": {"runs": run.to_string(), "timeout": 300},
+        "name": "stata_wait", "arguments": {"runs": run.to_string(), "seconds": 300},
         "_meta": {
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientInfo": {"name": "claude-code", "version": "2.1.330"},
