@@ -62,7 +62,7 @@ async fn who_runs_waits_or_looks_is_told_where_the_files_are() {
     assert!(ran.status == 0 && ran.err.contains(&own), "{ran:#?}");
 
     let client = Mcp::new(&gateway.api, "claude-code", "2.1.330");
-    let said = client.call("stata_wait", json!({"run": run.to_string()})).await;
+    let said = client.call("stata_wait", json!({"runs": run})).await;
     assert!(said.text.contains(&line), "{said:#?}");
 }
 
