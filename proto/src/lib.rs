@@ -14,7 +14,8 @@
 //! - [`transport`]: connections between gateway and agents, with TLS and a key on each side; [`join`]: the secret that
 //!   both prove on first contact;
 //! - [`telemetry`]: tracing to stderr and, when asked, to an OTLP endpoint;
-//! - [`version`]: which versions of the protocol work together.
+//! - [`version`]: which versions of the protocol work together;
+//! - [`visible`]: text of others, made harmless before it is shown.
 
 pub mod api;
 pub mod clock;
@@ -33,6 +34,7 @@ pub mod tasks;
 pub mod telemetry;
 pub mod transport;
 pub mod version;
+pub mod visible;
 
 /// Messages and services generated from the `.proto` files, where the prose is.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used)]

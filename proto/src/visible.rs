@@ -1,0 +1,318 @@
+//! Text that others wrote, made harmless before it is shown.
+//!
+//! What a program prints may command a terminal (escapes, OSC), turn the reading direction round (bidi controls) or
+//! imitate lines of our own. Here every such character is replaced by how it is written in a program: `\x1b`,
+//! `\u{202e}`. Nothing else is changed, and what was made harmless once stays as it is.
+//!
+//! - [`line`]: a name, a message, a field of a log line: no line break survives;
+//! - [`text`]: several lines: tab and newline stay;
+//! - [`Filter`]: output as bytes, in any pieces, for a terminal.
+
+use std::{borrow::Cow, fmt::Write};
+
+use crate::wire;
+
+/// Whether a character acts on what shows it instead of being seen: C0, DEL, C1, line and paragraph separators, bidi
+/// controls, interlinear marks, and the tag characters that repeat ASCII unseen.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// As it is written in a program.
+fn escape(c: char, out: &mut String) {
+    let code = u32::from(c);
+    // A String takes everything.
+    let _ = match c {
+        '\n' => write!(out, "\\n"),
+        '\r' => write!(out, "\\r"),
+        '\t' => write!(out, "\\t"),
+        _ if code < 0x100 => write!(out, "\\x{code:02x}"),
+        _ => write!(out, "\\u{{{code:x}}}"),
+    };
+}
+
+/// One line: every hidden character is written out, line breaks too.
+pub fn line(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_hidden(c) {
+            escape(c, &mut out);
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Several lines: tab and newline stay, CRLF and a lone CR (which would let what follows overwrite the line) are
+/// newlines, all else that is hidden is written out.
+pub fn text(text: &str) -> Cow<'_, str> {
+    if !text.contains(|c| is_hidden(c) && !matches!(c, '\t' | '\n')) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut previous = '\0';
+    for c in text.chars() {
+        match c {
+            '\n' if previous == '\r' => {}
+            '\n' | '\r' => out.push('\n'),
+            '\t' => out.push(c),
+            c if is_hidden(c) => escape(c, &mut out),
+            c => out.push(c),
+        }
+        previous = c;
+    }
+    Cow::Owned(out)
+}
+
+/// As [`text`], of output that comes in pieces; bytes that are no UTF-8 are written out as well, because a terminal of
+/// another encoding takes some of them as controls.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// The beginning of a character, at most three bytes.
+    open: Vec<u8>,
+    after_cr: bool,
+}
+
+impl Filter {
+    /// What can be shown of the bytes so far; the beginning of a character waits for its rest.
+    pub fn push(&mut self, bytes: &[u8]) -> String {
+        let mut whole = std::mem::take(&mut self.open);
+        whole.extend_from_slice(bytes);
+        let mut out = String::with_capacity(whole.len());
+        let mut rest = whole.as_slice();
+        while !rest.is_empty() {
+            let (valid, broken) = match std::str::from_utf8(rest) {
+                Ok(valid) => (valid, None),
+                Err(error) => {
+                    let valid = std::str::from_utf8(&rest[..error.valid_up_to()]).unwrap_or_default();
+                    (valid, Some(error.error_len()))
+                }
+            };
+            self.shown(valid, &mut out);
+            rest = &rest[valid.len()..];
+            match broken {
+                None => {}
+                Some(None) => {
+                    self.open = rest.to_vec();
+                    break;
+                }
+                Some(Some(len)) => {
+                    self.raw(&rest[..len], &mut out);
+                    rest = &rest[len..];
+                }
+            }
+        }
+        out
+    }
+
+    /// What waited for a rest that does not come.
+    pub fn finish(&mut self) -> String {
+        let (open, mut out) = (std::mem::take(&mut self.open), String::new());
+        self.raw(&open, &mut out);
+        out
+    }
+
+    fn shown(&mut self, valid: &str, out: &mut String) {
+        let mut valid = valid;
+        if std::mem::take(&mut self.after_cr) {
+            valid = valid.strip_prefix('\n').unwrap_or(valid);
+        }
+        out.push_str(&text(valid));
+        self.after_cr = valid.ends_with('\r');
+    }
+
+    fn raw(&mut self, bytes: &[u8], out: &mut String) {
+        self.after_cr &= bytes.is_empty();
+        for byte in bytes {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+}
+
+/// Something of another process that holds texts which are shown to people, models and logs.
+pub trait Foreign {
+    /// Makes every text harmless that is shown: names as [`line`], what may have several lines as [`text`].
+    fn make_harmless(&mut self);
+}
+
+fn one(field: &mut String) {
+    if let Cow::Owned(shown) = line(field) {
+        *field = shown;
+    }
+}
+
+fn many(field: &mut String) {
+    if let Cow::Owned(shown) = text(field) {
+        *field = shown;
+    }
+}
+
+impl Foreign for wire::Engine {
+    fn make_harmless(&mut self) {
+        [&mut self.kind, &mut self.program, &mut self.edition, &mut self.version].into_iter().for_each(one);
+    }
+}
+
+impl Foreign for wire::AgentInfo {
+    fn make_harmless(&mut self) {
+        let texts = [
+            &mut self.agent_id,
+            &mut self.incarnation,
+            &mut self.boot_id,
+            &mut self.name,
+            &mut self.advertise,
+            &mut self.version,
+            &mut self.os_user,
+            &mut self.hostname,
+            &mut self.pool,
+            &mut self.problem,
+            &mut self.cluster_id,
+            &mut self.licence,
+        ];
+        texts.into_iter().chain(&mut self.roots).for_each(one);
+        self.engines.iter_mut().for_each(Foreign::make_harmless);
+        let labels = std::mem::take(&mut self.labels);
+        self.labels = labels.into_iter().map(|(k, v)| (line(&k).into_owned(), line(&v).into_owned())).collect();
+    }
+}
+
+impl Foreign for wire::HeartbeatRequest {
+    fn make_harmless(&mut self) {
+        [&mut self.agent_id, &mut self.incarnation, &mut self.problem, &mut self.licence].into_iter().for_each(one);
+        self.engines.iter_mut().for_each(Foreign::make_harmless);
+    }
+}
+
+impl Foreign for wire::Outcome {
+    fn make_harmless(&mut self) {
+        many(&mut self.message);
+        many(&mut self.command);
+        many(&mut self.note);
+        one(&mut self.ended_by);
+        self.leftovers.iter_mut().for_each(one);
+        if let Some(at) = &mut self.location {
+            one(&mut at.file);
+            at.callers.iter_mut().for_each(one);
+        }
+    }
+}
+
+impl Foreign for wire::Progress {
+    fn make_harmless(&mut self) {
+        one(&mut self.text);
+    }
+}
+
+impl Foreign for wire::Snapshot {
+    fn make_harmless(&mut self) {
+        [&mut self.engine, &mut self.engine_note, &mut self.working_dir].into_iter().for_each(one);
+        self.artifacts.iter_mut().for_each(|a| one(&mut a.path));
+        self.progress.iter_mut().for_each(Foreign::make_harmless);
+        self.outcome.iter_mut().for_each(Foreign::make_harmless);
+    }
+}
+
+impl Foreign for wire::RunSummary {
+    fn make_harmless(&mut self) {
+        [&mut self.run_id, &mut self.cluster_id, &mut self.principal, &mut self.key].into_iter().for_each(one);
+        self.outcome.iter_mut().for_each(Foreign::make_harmless);
+    }
+}
+
+impl Foreign for wire::InspectReply {
+    fn make_harmless(&mut self) {
+        one(&mut self.problem);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WILD: &str = "a\u{1b}[2J\u{7}\u{9b}31m\u{202e}x\u{2066}\u{e0041}\0\u{7f}\u{2028}é日😀\\x1b";
+
+    #[test]
+    fn hidden_characters_are_written_out() {
+        let want = "a\\x1b[2J\\x07\\x9b31m\\u{202e}x\\u{2066}\\u{e0041}\\x00\\x7f\\u{2028}é日😀\\x1b";
+        assert_eq!(line(WILD), want);
+        assert_eq!(text(WILD), want);
+        assert_eq!(line("a\tb\r\nc"), "a\\tb\\r\\nc");
+        assert_eq!(text("a\tb\r\nc\rd\n"), "a\tb\nc\nd\n");
+        assert!(matches!(line("plain é"), Cow::Borrowed(_)));
+        assert!(matches!(text("plain\n\té"), Cow::Borrowed(_)));
+    }
+
+    fn filtered(bytes: &[u8], size: usize) -> String {
+        let mut filter = Filter::default();
+        let mut out: String = bytes.chunks(size).map(|piece| filter.push(piece)).collect();
+        out += &filter.finish();
+        out
+    }
+
+    #[test]
+    fn output_is_shown_in_any_pieces() {
+        fn check(bytes: &[u8], want: &str) {
+            for size in 1..=bytes.len() {
+                assert_eq!(filtered(bytes, size), want, "{size}");
+            }
+        }
+        check("é日😀\r\n10%\r20%\r\n\tx\n".as_bytes(), "é日😀\n10%\n20%\n\tx\n");
+        check("\u{1b}]0;t\u{7}\u{9b}2J\u{202e}".as_bytes(), "\\x1b]0;t\\x07\\x9b2J\\u{202e}");
+        check(b"\x9b31m caf\xe9\n\xf0\x9f\r\n", "\\x9b31m caf\\xe9\n\\xf0\\x9f\n");
+        check(b"\r\r\n\xe2\x82", "\n\n\\xe2\\x82");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_nothing_hidden_is_left(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60), size in 1usize..9,
+        ) {
+            let shown = filtered(&bytes, size);
+            proptest::prop_assert!(!shown.contains(|c| is_hidden(c) && !matches!(c, '\t' | '\n')), "{shown:?}");
+            proptest::prop_assert_eq!(&shown, &filtered(&bytes, bytes.len().max(1)));
+            let lossy = String::from_utf8_lossy(&bytes);
+            proptest::prop_assert!(!line(&lossy).contains(is_hidden));
+            let once = line(&lossy);
+            proptest::prop_assert_eq!(line(&once), once.clone(), "twice is once");
+        }
+    }
+
+    #[test]
+    fn what_another_process_says_is_made_harmless() {
+        let wild = || WILD.to_owned();
+        let mut info = wire::AgentInfo {
+            advertise: "http://h:1\n2026-11-26T00:00:00Z INFO forged".into(),
+            labels: [(wild(), wild())].into(),
+            roots: vec![wild()],
+            engines: vec![wire::Engine { program: wild(), ..Default::default() }],
+            ..Default::default()
+        };
+        info.make_harmless();
+        let mut snapshot = wire::Snapshot {
+            working_dir: wild(),
+            artifacts: vec![wire::Artifact { path: wild(), bytes: 1 }],
+            progress: Some(wire::Progress { text: wild(), ..Default::default() }),
+            outcome: Some(wire::Outcome {
+                message: format!("two\nlines {WILD}"),
+                location: Some(wire::Location { file: wild(), line: 1, callers: vec![wild()] }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        snapshot.make_harmless();
+        // Debug writes line breaks out itself; what is left of the others is seen.
+        let (info, snapshot) = (format!("{info:?}"), format!("{snapshot:?}"));
+        assert!(info.contains("http://h:1\\\\n2026"), "{info}");
+        assert!(snapshot.contains("two\\nlines"), "{snapshot}");
+        for all in [info, snapshot] {
+            assert!(!all.contains("\\u{1b}") && !all.contains("\\u{202e}\"") && all.contains("\\\\x1b"), "{all}");
+        }
+    }
+}
