@@ -27,6 +27,7 @@ pub mod mount;
 pub mod need;
 pub mod picture;
 pub mod processes;
+pub mod pty;
 pub mod relay;
 pub mod sse;
 pub mod trust;
