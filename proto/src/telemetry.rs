@@ -10,6 +10,11 @@
 //! headers, time-out, sampler, batch sizes, resource attributes, `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER=none`. The
 //! protocol is gRPC unless `OTEL_EXPORTER_OTLP_PROTOCOL` says `http/protobuf` or the endpoint's port is 4318, which is
 //! registered for that. There is no TLS here: an `https` endpoint is refused with a warning.
+//!
+//! A line on stderr is one event: what others wrote into a field can neither begin a line nor command a terminal (see
+//! `fields`). Colours are for terminals, and `NO_COLOR` puts them off.
+
+mod fields;
 
 use std::{
     fmt,
@@ -88,8 +93,9 @@ pub fn init(service: &'static str, options: Options) -> Guard {
         .with_tracked_inactivity(false)
         .with_filter(Targets::new().with_target("longhaul", LevelFilter::INFO));
     let lines = tracing_subscriber::fmt::layer()
+        .fmt_fields(fields::Shown)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(std::io::stderr().is_terminal() && variable("NO_COLOR").is_none())
         .with_filter(filter(&options.filter));
     // A second call in one process (tests do that) keeps the first subscriber.
     let first = tracing_subscriber::registry().with(spans).with(lines).try_init().is_ok();
