@@ -263,6 +263,9 @@ pub(crate) struct Run {
     /// Print the id and leave; the run goes on.
     #[arg(long)]
     pub(crate) detach: bool,
+    /// On a terminal too: the bytes as Stata wrote them, control characters and all.
+    #[arg(long)]
+    pub(crate) raw: bool,
 }
 
 /// When another attempt may be made.
@@ -312,6 +315,9 @@ pub(crate) struct Log {
     /// What was printed outside the log: licence errors, shell output.
     #[arg(long)]
     pub(crate) console: bool,
+    /// On a terminal too: the bytes as Stata wrote them, control characters and all.
+    #[arg(long)]
+    pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) ask: Ask,
 }

@@ -1,8 +1,11 @@
 //! Where a run's output goes: bytes as they are, or events of JSON.
+//!
+//! A terminal gets no byte that could command it: control and bidi characters are shown as `\x1b`, unless raw bytes
+//! were asked for.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
-use longhaul_proto::api::OutputEvent;
+use longhaul_proto::{api::OutputEvent, visible::Filter};
 
 use crate::output::Out;
 
@@ -10,23 +13,25 @@ use crate::output::Out;
 pub(crate) struct Show {
     out: Out,
     events: Option<Events>,
+    filter: Option<Filter>,
 }
 
 impl Show {
-    /// The bytes as they are.
-    pub(crate) fn bytes_to_stdout() -> Self {
-        Self { out: Out::default(), events: None }
+    /// The bytes as they are; on a terminal as text that cannot command it, but where `raw` is asked for.
+    pub(crate) fn bytes_to_stdout(raw: bool) -> Self {
+        let filter = (!raw && io::stdout().is_terminal()).then(Filter::default);
+        Self { out: Out::default(), events: None, filter }
     }
 
     /// The bytes as they are, elsewhere.
     #[cfg(test)]
     pub(crate) fn bytes_to(out: Out) -> Self {
-        Self { out, events: None }
+        Self { out, events: None, filter: None }
     }
 
     /// Events, of which the first begins at this offset.
     pub(crate) fn events_to_stdout(at: u64) -> Self {
-        Self { out: Out::default(), events: Some(Events { at, rest: vec![] }) }
+        Self { out: Out::default(), events: Some(Events { at, rest: vec![] }), filter: None }
     }
 
     /// Shows the next bytes, of which the first is at this offset.
@@ -34,7 +39,12 @@ impl Show {
     /// # Errors
     /// When stdout fails otherwise than by a reader that left.
     pub(crate) fn bytes(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let Some(events) = &mut self.events else { return self.out.bytes(bytes) };
+        let Some(events) = &mut self.events else {
+            return match &mut self.filter {
+                Some(filter) => self.out.bytes(filter.push(bytes).as_bytes()),
+                None => self.out.bytes(bytes),
+            };
+        };
         // Behind a gap nothing goes on.
         let before = if events.end() == at { None } else { events.jump(at) };
         for event in before.into_iter().chain(events.push(bytes)) {
@@ -48,6 +58,9 @@ impl Show {
     /// # Errors
     /// As [`Show::bytes`].
     pub(crate) fn finish(&mut self) -> io::Result<()> {
+        if let Some(filter) = &mut self.filter {
+            self.out.bytes(filter.finish().as_bytes())?;
+        }
         match self.events.as_mut().and_then(Events::finish) {
             Some(event) => self.out.json(&event),
             None => Ok(()),

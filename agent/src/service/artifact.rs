@@ -1,5 +1,5 @@
-//! A file that a finished run left, for whoever may see the run. Only what its record names is read, word for word, and
-//! only as a regular file: what stands there now under another kind of name is somebody else's.
+//! A file that a finished run left, for whoever may see the run. Only what its record names is read, word for word
+//! (or as a name with control characters is shown), and only as a regular file: what stands there now under another kind of name is somebody else's.
 
 use std::{
     fs::OpenOptions,
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longhaul_proto::{CHUNK, MAX_ARTIFACT_READ, wire};
+use longhaul_proto::{CHUNK, MAX_ARTIFACT_READ, visible, wire};
 use rustix::fs::OFlags;
 use tonic::Status;
 
@@ -22,7 +22,7 @@ pub(super) fn named(status: &runs::Status, request: &wire::ArtifactRequest) -> R
         }
         return Err(Status::failed_precondition("the run has not ended; what it wrote is known then"));
     };
-    let known = outcome.artifacts.iter().find(|artifact| artifact.path == request.path);
+    let known = outcome.artifacts.iter().find(|a| a.path == request.path || visible::line(&a.path) == request.path);
     known.map(|artifact| artifact.path.clone().into()).ok_or_else(|| Status::not_found("the run wrote no such file"))
 }
 

@@ -38,7 +38,7 @@ async fn print(context: &Context, args: &Log, session: &mut Session, signals: &m
         Some(lines) => session.client.output(&args.run, stream, Part::Tail(lines)).await?.first(),
         None => 0,
     };
-    let show = if args.ask.json { Show::events_to_stdout(first) } else { Show::bytes_to_stdout() };
+    let show = if args.ask.json { Show::events_to_stdout(first) } else { Show::bytes_to_stdout(args.raw) };
     let mut follower = Follower::new(context, run.run_id, Some(show), Status::new(args.ask.json)).from(stream, first);
     match follower.follow(session, signals, None).await? {
         End::Ended(run) => {
@@ -61,7 +61,7 @@ async fn once(
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
     let mut part = args.tail.map_or(Part::From(0, Duration::ZERO), Part::Tail);
-    let mut show = if args.ask.json { Show::events_to_stdout(0) } else { Show::bytes_to_stdout() };
+    let mut show = if args.ask.json { Show::events_to_stdout(0) } else { Show::bytes_to_stdout(args.raw) };
     // Of a run with several attempts each is a piece of its own. No more of them: a run that prints without pause has
     // something new each time.
     for _ in 0..=run.earlier_views.len() {

@@ -123,7 +123,7 @@ async fn follow(
     if joined.is_none() {
         say(&format!("run {} ({})", run.run_id.short(), run.run_id));
     }
-    let show = (!args.ask.json).then(Show::bytes_to_stdout);
+    let show = (!args.ask.json).then(|| Show::bytes_to_stdout(args.raw));
     let follower = Follower::new(context, run.run_id, show, Status::new(false));
     to_end(follower, session, signals, Way { limit: None, json: args.ask.json, cancels: true }).await
 }

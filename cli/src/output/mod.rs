@@ -11,6 +11,7 @@ mod verdict;
 
 use std::io::{self, Write};
 
+use longhaul_proto::visible;
 use serde::Serialize;
 
 pub(crate) use record::record;
@@ -59,15 +60,32 @@ impl Out {
     /// # Errors
     /// As [`Out::bytes`].
     pub(crate) fn json(&mut self, object: &impl Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_vec(object)?;
-        line.push(b'\n');
-        self.bytes(&line)
+        let mut line = harmless(serde_json::to_string(object)?);
+        line.push('\n');
+        self.bytes(line.as_bytes())
     }
+}
+
+/// The same JSON without a character that could command a terminal: JSON has an escape for each.
+fn harmless(json: String) -> String {
+    if !json.contains(visible::is_hidden) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len() + 32);
+    for c in json.chars() {
+        if visible::is_hidden(c) {
+            let mut units = [0; 2];
+            out.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Says something on stderr. Nobody may be there to read it, and that is no reason to stop.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", visible::text(text));
 }
 
 /// A length of time as people say it: `0.4 s`, `12 s`, `4 min 10 s`, `2 h 05 min`, `3 d 4 h`.
@@ -106,6 +124,14 @@ pub(crate) fn bytes(n: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_commands_no_terminal() {
+        let text = "a\u{1b}\u{9b}\u{202e}\u{e0041}\n\u{e9}";
+        let json = harmless(serde_json::to_string(text).unwrap());
+        assert_eq!(json, "\"a\\u001b\\u009b\\u202e\\udb40\\udc41\\n\u{e9}\"");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
 
     #[test]
     fn people_read_times_and_sizes() {

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use longhaul_proto::{api::RunView, state::RunState};
+use longhaul_proto::{api::RunView, state::RunState, visible};
 
 use super::duration;
 
@@ -36,6 +36,7 @@ impl Status {
         if self.terminal {
             if !self.inside_line {
                 let line: String = status_text(run, Some(elapsed)).chars().take(WIDTH).collect();
+                let line = visible::line(&line);
                 let _ = write!(io::stderr().lock(), "\r\x1b[K{line}");
                 self.shown = true;
             }

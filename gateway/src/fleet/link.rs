@@ -15,6 +15,7 @@ use longhaul_proto::{
     faults,
     transport::{self, DialError, Dialled, Ends, Fingerprint, Greeter, Key, Pings},
     version,
+    visible::{self, Foreign},
     wire::{self, agent_client::AgentClient},
 };
 use tonic::{Code, Request};
@@ -90,7 +91,8 @@ impl Link {
             let (control, data) = tokio::try_join!(Half::dial(dialer, address, who), Half::dial(dialer, address, who))?;
             let described = control.client.clone().describe(wire::DescribeRequest {}).await;
             let described = described.map_err(|s| stranger(address, s.message()))?.into_inner();
-            let described = described.agent.ok_or_else(|| stranger(address, "it does not say who it is"))?;
+            let mut described = described.agent.ok_or_else(|| stranger(address, "it does not say who it is"))?;
+            described.make_harmless();
             Ok(Self { control, data, described })
         };
         tokio::time::timeout(limit, both).await.map_err(|_| LinkError::Timeout(address.to_owned()))?
@@ -176,5 +178,10 @@ async fn dial_tcp(address: String, key: Key, silent_after: Duration) -> Result<D
 }
 
 fn stranger(address: &str, reason: &str) -> LinkError {
-    LinkError::Stranger { address: address.to_owned(), reason: reason.to_owned() }
+    LinkError::Stranger { address: address.to_owned(), reason: visible::line(reason).into_owned() }
+}
+
+/// What an agent says with an error, harmless.
+pub fn said(status: &tonic::Status) -> String {
+    visible::line(status.message()).into_owned()
 }

@@ -29,6 +29,7 @@ use longhaul_proto::{
     ids::RunId,
     latest::Follow,
     transport::Greeter,
+    visible::Foreign,
     wire,
 };
 use tokio::sync::{oneshot, watch};
@@ -225,7 +226,8 @@ impl Fleet {
             .map(|(agent_id, host, link)| async move {
                 let request = wire::InspectRequest { path: path.to_owned(), working_dir: working_dir.to_owned() };
                 let (mut client, request) = link.control(request);
-                let reply = client.inspect(request).await.ok()?.into_inner();
+                let mut reply = client.inspect(request).await.ok()?.into_inner();
+                reply.make_harmless();
                 Some(Inspected { agent_id, host, reply })
             })
             .collect();

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use longhaul_proto::{
     ids::RunId,
     state::{Cause, RunState},
+    visible::{self, Foreign},
     wire::{self, Verdict, run_event::Event, submission::Source},
 };
 
 use tokio::sync::oneshot;
 
-use super::{Seat, floor::pool_name, placement::Need};
+use super::{Seat, floor::pool_name, link::said, placement::Need};
 use crate::{
     ledger::{Dedupe, Earlier, LedgerError, NewRun, Record},
     runs::{
@@ -181,7 +182,7 @@ async fn fetch(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, seat: Opt
         let Some(link) = usable.map_err(|_| "the gateway stops")? else { continue };
         match first_snapshot(&link, run).await {
             Ok(snapshot) => break snapshot,
-            Err(status) if status.code() == tonic::Code::NotFound => return Err(status.message().to_owned()),
+            Err(status) if status.code() == tonic::Code::NotFound => return Err(said(&status)),
             Err(status) => {
                 tracing::debug!(%run, %status, "import is tried again");
                 tokio::time::sleep(pause).await;
@@ -229,7 +230,10 @@ async fn first_snapshot(link: &super::link::Link, run: RunId) -> Result<wire::Sn
         link.data(wire::FollowRequest { run_id: run.to_string(), with_submission: true, ..Default::default() });
     let mut stream = client.follow(request).await?.into_inner();
     match stream.message().await? {
-        Some(wire::RunEvent { event: Some(Event::Snapshot(snapshot)) }) => Ok(snapshot),
+        Some(wire::RunEvent { event: Some(Event::Snapshot(mut snapshot)) }) => {
+            snapshot.make_harmless();
+            Ok(snapshot)
+        }
         _ => Err(tonic::Status::internal("the agent did not begin with a snapshot")),
     }
 }
@@ -252,6 +256,7 @@ fn imported_record(
         engine: submission.engine.clone(),
         ..Need::default()
     };
+    let source = visible::line(&source).into_owned();
     let mut record = new_record(run, submission, source, need, &submission.code_sha256);
     let ran = snapshot.running_at_ms > 0 || RunState::from_wire(snapshot.state) == Some(RunState::Running);
     (record.state, record.cause) =

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use longhaul_proto::{
     transport::{Fingerprint, Session},
-    version, wire,
+    version,
+    visible::Foreign,
+    wire,
 };
 use tonic::{Request, Response, Status};
 
@@ -98,8 +100,11 @@ impl wire::fleet_server::Fleet for FleetService {
 
     async fn register(&self, request: Request<wire::RegisterRequest>) -> Result<Response<wire::RegisterReply>, Status> {
         let session = session(&request)?;
-        let wire::RegisterRequest { agent, runs } = request.into_inner();
-        let info = agent.ok_or_else(|| Status::invalid_argument("no agent in the request"))?;
+        let wire::RegisterRequest { agent, mut runs } = request.into_inner();
+        let mut info = agent.ok_or_else(|| Status::invalid_argument("no agent in the request"))?;
+        // What an agent says is shown from here on, never obeyed.
+        info.make_harmless();
+        runs.iter_mut().for_each(Foreign::make_harmless);
         let heartbeat_ms = u32::try_from(self.inner.options.heartbeat.as_millis()).unwrap_or(u32::MAX);
         let mut reply = wire::RegisterReply {
             cluster_id: self.inner.ledger.cluster_id().to_owned(),
@@ -130,7 +135,9 @@ impl wire::fleet_server::Fleet for FleetService {
         request: Request<wire::HeartbeatRequest>,
     ) -> Result<Response<wire::HeartbeatReply>, Status> {
         let key = session(&request)?.peer();
-        let reply = self.inner.fleet.heard(request.into_inner(), key, self.inner.deps.clock.unix_ms());
+        let mut beat = request.into_inner();
+        beat.make_harmless();
+        let reply = self.inner.fleet.heard(beat, key, self.inner.deps.clock.unix_ms());
         Ok(Response::new(reply))
     }
 }

@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use longhaul_proto::visible;
 use rmcp::{
     Peer, RoleServer,
     model::{Notification, ProgressNotificationParam, ProgressToken, ServerNotification},
@@ -122,7 +123,7 @@ impl Heart {
     }
 
     fn send(&self, progress: f64, total: Option<f64>, message: &str) {
-        self.beats.send_replace(Some(Beat { progress, total, message: message.into() }));
+        self.beats.send_replace(Some(Beat { progress, total, message: visible::line(message).into() }));
     }
 
     /// The last word, before the result. Nothing is sent after this returns: a notification behind the answer would

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use longhaul_proto::{api::SubmitRequest, sha256_hex, wire};
+use longhaul_proto::{api::SubmitRequest, sha256_hex, visible, wire};
 use rmcp::{
     ErrorData, Peer, RoleServer,
     model::{
@@ -65,7 +65,9 @@ impl Said {
 
     /// As it goes to the client.
     pub(super) fn into_result(self) -> CallToolResult {
-        let mut content = vec![ContentBlock::text(self.text)];
+        // Whatever it is made of: no control character but tab and newline leaves here.
+        let text = visible::text(&self.text).into_owned();
+        let mut content = vec![ContentBlock::text(text)];
         content.extend(self.pictures.into_iter().map(|p| ContentBlock::image(p.data, p.mime)));
         if self.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) }
     }

@@ -2,12 +2,12 @@
 
 use std::{collections::VecDeque, fmt::Write, time::Duration};
 
-use longhaul_proto::api::RunView;
+use longhaul_proto::{api::RunView, ids::Ids, visible};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::{
     call::{Call, Reply, Said},
-    result, words,
+    fence, result, words,
 };
 use crate::{
     api::utf8,
@@ -31,7 +31,7 @@ const SHOWN: usize = 400;
 const CONTEXT: u64 = 50;
 
 /// Room kept for the lines around the output, bytes.
-const FRAME: usize = 400;
+const FRAME: usize = 400 + fence::ROOM;
 
 /// The tool.
 pub(super) async fn log(call: &Call) -> Reply {
@@ -57,17 +57,18 @@ pub(super) async fn log(call: &Call) -> Reply {
     let from = offset.unwrap_or(start).max(start);
     let budget = call.face.options().inline_limit.saturating_sub(FRAME);
     let head = words::message(&view, None, call.now_ms());
+    let ids = &call.face.core.deps.ids;
     let body = match pattern {
         Some(pattern) => {
             let context = args.whole("context").unwrap_or(2).min(CONTEXT);
             let search = Search { regex: regex(&pattern)?, context: usize::try_from(context).unwrap_or(0), budget };
-            search.run(&output, &view, &part, from).await?
+            search.run(ids, &output, &view, &part, from).await?
         }
-        None if offset.is_some() => piece(&output, &view, &part, from, budget).await?,
+        None if offset.is_some() => piece(ids, &output, &view, &part, from, budget).await?,
         None => {
             let from = output.tail_start(&part, tail.unwrap_or(TAIL)).await.map_err(|e| e.to_string())?;
             let shown = result::excerpt(&output, &part, from, budget).await.map_err(|e| e.to_string())?;
-            let mut text = framed(&shown.text, shown.from, end, (start, end));
+            let mut text = framed(ids, &shown.text, shown.from, end, (start, end));
             if shown.from > from {
                 text.push_str("\nMore lines were asked for than fit; use offset to read those before.");
             }
@@ -86,15 +87,22 @@ fn regex(pattern: &str) -> Result<Regex, String> {
     built.map_err(|error| format!("pattern is not a regular expression: {error}. Write for example \"r\\(\\d+\\)\""))
 }
 
-fn framed(text: &str, from: u64, to: u64, part: (u64, u64)) -> String {
+fn framed(ids: &Ids, text: &str, from: u64, to: u64, part: (u64, u64)) -> String {
     if text.trim().is_empty() {
         return format!("(no output; it has bytes {} to {} so far)", part.0, part.1);
     }
-    format!("bytes {from} to {to} of {} to {}:\n{}", part.0, part.1, text.trim_end())
+    format!("bytes {from} to {to} of {} to {}:\n{}", part.0, part.1, fence::fenced(ids, text))
 }
 
 /// What fits from an offset on, to the end of a line.
-async fn piece(output: &Output, view: &RunView, part: &Part, from: u64, budget: usize) -> Result<String, String> {
+async fn piece(
+    ids: &Ids,
+    output: &Output,
+    view: &RunView,
+    part: &Part,
+    from: u64,
+    budget: usize,
+) -> Result<String, String> {
     let (from, end) = part.piece(from).unwrap_or((from, from));
     let bytes = output.range(part, from, end.min(from + budget as u64)).await.map_err(|e| e.to_string())?;
     let mut taken = bytes.len();
@@ -106,15 +114,16 @@ async fn piece(output: &Output, view: &RunView, part: &Part, from: u64, budget: 
     if more && let Some(at) = bytes[..taken].iter().rposition(|b| *b == b'\n') {
         taken = at + 1;
     }
-    let (mut text, _) = utf8::lossy(&bytes[..taken]);
-    // Replaced bytes take more room than they had; then show fewer of them.
+    let shown = |taken: usize| visible::text(&utf8::lossy(&bytes[..taken]).0).into_owned();
+    let mut text = shown(taken);
+    // Replaced bytes, and hidden characters written out, take more room than they had; then show fewer of them.
     while text.len() > budget {
         taken -= (text.len() - budget).div_ceil(3).min(taken);
         taken -= utf8::unfinished(&bytes[..taken]);
-        (text, _) = utf8::lossy(&bytes[..taken]);
+        text = shown(taken);
     }
     let next = from + taken as u64;
-    let mut shown = framed(&text, from, next, (from.min(part.end()), part.end()));
+    let mut shown = framed(ids, &text, from, next, (from.min(part.end()), part.end()));
     if part.piece(next).is_some() || !view.state.is_end() {
         let _ = write!(shown, "\nNext: stata_log(run: \"{}\", offset: {next}).", view.run_id.short());
     }
@@ -139,7 +148,7 @@ struct Found {
 }
 
 impl Search {
-    async fn run(&self, output: &Output, view: &RunView, part: &Part, from: u64) -> Result<String, String> {
+    async fn run(&self, ids: &Ids, output: &Output, view: &RunView, part: &Part, from: u64) -> Result<String, String> {
         let mut found = Found::default();
         let mut at = from;
         let looking = async {
@@ -158,8 +167,10 @@ impl Search {
         };
         let mut text = match found.matches {
             0 => format!("no match in bytes {from} to {at}"),
-            1 => format!("1 match in bytes {from} to {at} (byte offset first):\n{}", found.text.trim_end()),
-            n => format!("{n} matches in bytes {from} to {at} (byte offset first):\n{}", found.text.trim_end()),
+            1 => format!("1 match in bytes {from} to {at} (byte offset first):\n{}", fence::fenced(ids, &found.text)),
+            n => {
+                format!("{n} matches in bytes {from} to {at} (byte offset first):\n{}", fence::fenced(ids, &found.text))
+            }
         };
         if found.full || !in_time {
             let short = view.run_id.short();
@@ -203,7 +214,7 @@ impl Search {
     fn line(&self, line: &[u8], at: u64, found: &mut Found) {
         let trimmed = line.trim_ascii_end();
         let hit = self.regex.is_match(trimmed);
-        let shown = || words::cut(&utf8::lossy(trimmed).0, SHOWN);
+        let shown = || words::cut(&visible::text(&utf8::lossy(trimmed).0).replace('\n', "\\r"), SHOWN);
         if hit {
             found.matches += 1;
             let before: Vec<_> = found.before.drain(..).collect();

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use super::{
     call::{self, Asker},
-    result, words,
+    fence, result, words,
 };
 use crate::{
     http::{Face, part::Part, reading::Output},
@@ -192,7 +192,8 @@ async fn log(asker: &Asker, view: &RunView) -> Result<String, ErrorData> {
             format!("; {n} bytes before it are left out, see stata_log(run: \"{run}\", offset: {})", shown.start)
         }
     };
-    Ok(format!("[log of run {run}, {head}{at}{rest}]\n{}", shown.text))
+    let fenced = fence::fenced(&asker.face.core.deps.ids, &shown.text);
+    Ok(format!("[log of run {run}, {head}{at}{rest}]\n{fenced}"))
 }
 
 /// JSON for people and models: without what is empty, and no longer than it is worth.

@@ -8,12 +8,14 @@ use std::fmt::Write;
 use longhaul_proto::{
     api::RunView,
     files,
+    ids::Ids,
     state::{Cause, RunState},
+    visible,
 };
 
 use super::{
     call::{Asker, Said},
-    graph, words,
+    fence, graph, words,
 };
 use crate::{
     api::utf8,
@@ -28,7 +30,7 @@ const CONSOLE: usize = 2_000;
 const FIELD: usize = 2_000;
 
 /// Room kept for the lines that say where the rest is, bytes.
-const FOOT: usize = 400;
+const FOOT: usize = 400 + 2 * fence::ROOM;
 
 /// Room for an answer that is an error, bytes. Claude Code 2.1.330 shows the model 10,000 characters of one: of a call's
 /// it cuts out the middle, of a task's the end, which is what explains an error.
@@ -74,13 +76,14 @@ fn trim(bytes: &[u8], mut from: u64, start: u64, budget: usize) -> Excerpt {
         let n = line.unwrap_or_else(|| utf8::torn(bytes));
         skip(&mut bytes, &mut from, n);
     }
-    // Replaced bytes take more room than they had.
-    let (mut text, _) = utf8::lossy(bytes);
+    // Replaced bytes, and hidden characters written out, take more room than they had.
+    let shown = |bytes| visible::text(&utf8::lossy(bytes).0).into_owned();
+    let mut text = shown(bytes);
     while text.len() > budget && !bytes.is_empty() {
         let over = (text.len() - budget).div_ceil(3).min(bytes.len());
         let n = over + utf8::torn(&bytes[over..]);
         skip(&mut bytes, &mut from, n);
-        (text, _) = utf8::lossy(bytes);
+        text = shown(bytes);
     }
     Excerpt { text, from, start, left_out: from - start, end }
 }
@@ -111,7 +114,7 @@ pub(super) async fn of(asker: &Asker, view: &RunView, offset: Option<u64>, note:
     };
     let budget = limit.saturating_sub(head.len() + console.text.len() + FOOT);
     let log = excerpt(&output(Stream::Log), &Part::user(view), offset.unwrap_or_default(), budget).await;
-    let text = layout(&head, view, &log, &console);
+    let text = layout(&head, view, &log, &console, &asker.face.core.deps.ids);
     Said { is_error, ..Said::ok(text) }
 }
 
@@ -125,7 +128,7 @@ pub(super) fn head(view: &RunView, note: Option<&str>) -> String {
     let mut text = verdict(view);
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
-            let _ = write!(text, "\n{name}: {}", words::cut(value, FIELD));
+            let _ = write!(text, "\n{name}: {}", words::cut(&words::plain(value), FIELD));
         }
     };
     line("note", note.unwrap_or_default());
@@ -133,11 +136,7 @@ pub(super) fn head(view: &RunView, note: Option<&str>) -> String {
         line("message", view.message.as_deref().unwrap_or_default());
         line("command", view.command.as_deref().unwrap_or_default());
         if let Some(at) = &view.location {
-            let mut place = format!("{}:{}", at.file, at.line);
-            if !at.callers.is_empty() {
-                let _ = write!(place, " (called from {})", at.callers.join(", "));
-            }
-            line("at", &place);
+            line("at", &words::place(at));
         }
     }
     line("note", view.note.as_deref().unwrap_or_default());
@@ -185,11 +184,11 @@ pub(super) fn line(view: &RunView) -> String {
     }
 }
 
-fn layout(head: &str, view: &RunView, log: &Result<Excerpt, ReadError>, console: &Excerpt) -> String {
+fn layout(head: &str, view: &RunView, log: &Result<Excerpt, ReadError>, console: &Excerpt, ids: &Ids) -> String {
     let mut text = head.to_owned();
     let run = view.run_id.short();
     if !console.text.trim().is_empty() {
-        let _ = write!(text, "\n\nconsole:\n{}", console.text.trim_end());
+        let _ = write!(text, "\n\nconsole:\n{}", fence::fenced(ids, &console.text));
     }
     match log {
         Err(error) => {
@@ -205,7 +204,9 @@ fn layout(head: &str, view: &RunView, log: &Result<Excerpt, ReadError>, console:
             } else {
                 text.push_str("\n\nlog:\n");
             }
-            text.push_str(log.text.trim_start_matches('\n').trim_end());
+            if !log.text.is_empty() {
+                text.push_str(&fence::fenced(ids, &log.text));
+            }
             if left_out > 0 {
                 let _ = write!(
                     text,
@@ -238,7 +239,7 @@ mod tests {
         let view = view(fields);
         let end = from + log.len() as u64;
         let log = Excerpt { text: log.into(), from, start: 0, left_out: from, end };
-        layout(&head(&view, note), &view, &Ok(log), &Excerpt::default())
+        layout(&head(&view, note), &view, &Ok(log), &Excerpt::default(), &fence::tests::counted())
     }
 
     #[test]
@@ -251,7 +252,8 @@ mod tests {
             None,
             "\n. display 1\n1\n\n",
             0,
-            "succeeded after 11 min 3 s on stata1 · run 7f3a9c21\n\nlog:\n. display 1\n1\n\nrun 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
+            "succeeded after 11 min 3 s on stata1 · run 7f3a9c21\n\nlog:\n\
+             --- begin output 000000000001 ---\n. display 1\n1\n--- end output 000000000001 ---\n\nrun 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
         );
         check(
             json!({
@@ -267,7 +269,9 @@ mod tests {
              command: gen y = bad_var + 1\n\
              at: /p/sub.do:12 (called from /p/main.do:3)\n\n\
              end of the log (100 bytes before it are left out):\n\
-             bad_var not found\nr(111);\n\n\
+             --- begin output 000000000001 ---\n\
+             bad_var not found\nr(111);\n\
+             --- end output 000000000001 ---\n\n\
              The rest: stata_log(run: \"7f3a9c21\", offset: 0), or with pattern. The user's part of the log is bytes 0 to 126.\n\n\
              run 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21 · trace ab",
         );

@@ -6,6 +6,7 @@ use longhaul_proto::api::RunView;
 
 use super::{
     call::{Call, Reply, Said},
+    fence,
     follow::{self, Followed, Until, Waited},
     result, run,
     tickets::Asked,
@@ -26,7 +27,7 @@ const MAX_RUNS: usize = 50;
 const GLIMPSE: usize = 2_000;
 
 /// Room in an unfinished run's text for what stands around its output, bytes.
-const FRAME: usize = 400;
+const FRAME: usize = 400 + fence::ROOM;
 
 /// Between the texts of two runs.
 const BETWEEN: &str = "\n\n----\n\n";
@@ -119,7 +120,8 @@ async fn unfinished(call: &Call, view: &RunView, offset: Option<u64>, share: usi
         }
         Ok(new) => {
             let what = if offset.is_some() { "new output" } else { "latest output" };
-            let _ = write!(text, "\n{what} (bytes {} to {}):\n{}", new.from, new.end, new.text.trim_end());
+            let fenced = fence::fenced(&call.face.core.deps.ids, &new.text);
+            let _ = write!(text, "\n{what} (bytes {} to {}):\n{fenced}", new.from, new.end);
         }
     }
     let next = from.max(part.end());

@@ -3,7 +3,11 @@
 use std::{fmt::Write, time::Duration};
 
 use jiff::Timestamp;
-use longhaul_proto::{api::RunView, state::RunState};
+use longhaul_proto::{
+    api::{LocationView, RunView},
+    state::RunState,
+    visible,
+};
 
 /// Longest progress message, characters.
 pub(super) const MAX_MESSAGE: usize = 200;
@@ -113,10 +117,23 @@ pub(super) fn message(view: &RunView, last_line: Option<&str>, now_ms: i64) -> S
     }
 }
 
-/// One line without control characters or double blanks.
+/// Where a run failed: `/p/sub.do:12 (called from /p/main.do:3)`, innermost caller first. A line that is not known is
+/// left out.
+pub(super) fn place(at: &LocationView) -> String {
+    let mut place = at.file.clone();
+    if at.line > 0 {
+        let _ = write!(place, ":{}", at.line);
+    }
+    if !at.callers.is_empty() && !place.is_empty() {
+        let callers: Vec<&str> = at.callers.iter().rev().map(String::as_str).collect();
+        let _ = write!(place, " (called from {})", callers.join(", "));
+    }
+    place
+}
+
+/// One line without double blanks, and with every hidden character written out.
 pub(super) fn plain(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+    visible::line(&text.split_whitespace().collect::<Vec<_>>().join(" ")).into_owned()
 }
 
 /// At most `max` characters, the last of them `…` when some were cut.

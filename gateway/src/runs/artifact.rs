@@ -6,7 +6,10 @@ use longhaul_proto::{MAX_ARTIFACT_READ, ids::RunId, wire};
 use tonic::{Code, Status};
 
 use super::{FindError, Runs, may};
-use crate::{auth::principal::Principal, fleet::link::Link};
+use crate::{
+    auth::principal::Principal,
+    fleet::link::{self, Link},
+};
 
 /// Why a file that a run left cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +82,7 @@ async fn fetch(link: Arc<Link>, request: wire::ArtifactRequest) -> Result<Fetche
 }
 
 fn told(host: String, status: &Status) -> ArtifactError {
-    let reason = status.message().to_owned();
+    let reason = link::said(status);
     match status.code() {
         Code::NotFound | Code::FailedPrecondition => ArtifactError::Refused { host, reason },
         Code::Unimplemented => ArtifactError::Refused {

@@ -12,6 +12,7 @@ use longhaul_proto::{
     faults,
     latest::{Closed, Follow},
     state::{Cause, RunState},
+    visible::Foreign,
     wire::{self, run_event::Event},
 };
 use tonic::{Code, Status, Streaming};
@@ -258,7 +259,7 @@ impl Keeper {
             }
             Err(status) => {
                 tracing::info!(run = %self.record.run, %status, "the agent did not take the run");
-                let why = status.message().to_owned();
+                let why = link::said(&status);
                 self.refused = Some(status);
                 Ok(Followed::Broken(why))
             }
@@ -309,7 +310,8 @@ impl Keeper {
                 Err(status) => return Ok(broken(&status)),
             };
             let stop = match event {
-                Event::Snapshot(snapshot) => {
+                Event::Snapshot(mut snapshot) => {
+                    snapshot.make_harmless();
                     told_end = snapshot.outcome.clone().or(told_end);
                     self.on_snapshot(mirror, snapshot).await?
                 }
@@ -319,7 +321,8 @@ impl Keeper {
                     (pieces, ahead) = gather(chunk, &mut stream);
                     self.on_output(link, mirror, kind, offset, pieces).await?
                 }
-                Event::Progress(progress) => {
+                Event::Progress(mut progress) => {
+                    progress.make_harmless();
                     self.on_progress(&progress);
                     self.publish();
                     None
@@ -480,7 +483,7 @@ impl Keeper {
             )
         });
         if let Some(status) = refused {
-            let message = format!("agent {} did not take it: {}", self.record.host, status.message());
+            let message = format!("agent {} did not take it: {}", self.record.host, link::said(status));
             self.detail().message = message;
             self.detail().complete = true;
             return self.step(RunState::Errored, Cause::SpawnFailed, self.record.attempt, None).await;
@@ -536,7 +539,7 @@ fn broken(status: &Status) -> Followed {
         _ if link::never_sent(status) => Followed::Broken("the link broke".to_owned()),
         Code::NotFound => Followed::NotBegun,
         Code::OutOfRange => Followed::Beyond,
-        Code::DataLoss => Followed::Unreadable(status.message().to_owned()),
-        _ => Followed::Broken(status.message().to_owned()),
+        Code::DataLoss => Followed::Unreadable(link::said(status)),
+        _ => Followed::Broken(link::said(status)),
     }
 }

@@ -30,7 +30,10 @@ use super::{
     view::{Live, view},
 };
 use crate::{
-    fleet::{Seat, link::Link},
+    fleet::{
+        Seat,
+        link::{self, Link},
+    },
     ledger::{Condition, Detail, LedgerError, Record, Transition},
     metrics::count,
     mirror::Mirror,
@@ -235,7 +238,7 @@ impl Keeper {
         need.unfit.clone_from(&self.unfit);
         if avoid_for.is_some() {
             let said = match &self.refused {
-                Some(status) => status.message(),
+                Some(status) => &link::said(status),
                 None if self.record.cause == Cause::ProvenDead => "the attempt before died there",
                 None => "it gave it back",
             };

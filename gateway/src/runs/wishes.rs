@@ -16,7 +16,10 @@ use super::{
     keeper::{Keeper, Left},
     view::view,
 };
-use crate::{fleet::link::Link, ledger::CancelWish};
+use crate::{
+    fleet::link::{self, Link},
+    ledger::CancelWish,
+};
 
 impl Keeper {
     /// Tells the agent of the wish to end the run, unless it knows.
@@ -39,7 +42,7 @@ impl Keeper {
             match tokio::time::timeout(limit, client.cancel(request)).await {
                 Ok(Ok(reply)) if reply.get_ref().known => Ok(mode),
                 Ok(Ok(_)) => Err("it does not know the run".to_owned()),
-                Ok(Err(status)) => Err(status.message().to_owned()),
+                Ok(Err(status)) => Err(link::said(&status)),
                 Err(_) => Err("it does not answer".to_owned()),
             }
         }));
