@@ -8,7 +8,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use longhaul_proto::{MAX_CODE_API, faults, sha256_hex, state::Cause, wire};
+use longhaul_proto::{MAX_CODE_API, faults, paths, sha256_hex, state::Cause, wire};
 
 /// Where do-files may be, and how paths of clients become paths of this host.
 #[derive(Clone, Debug)]
@@ -50,21 +50,10 @@ fn unreadable(text: String) -> Problem {
 impl Places {
     /// A client's path as a path of this host.
     pub fn map(&self, path: &str) -> PathBuf {
-        let fits = |from: &str| {
-            let rest = path.strip_prefix(from.trim_end_matches(['/', '\\']))?;
-            (rest.is_empty() || rest.starts_with(['/', '\\'])).then_some(rest)
-        };
-        let best = self
-            .path_map
-            .iter()
-            .filter_map(|(from, to)| Some((from.len(), from, fits(from)?, to)))
-            .max_by_key(|(len, ..)| *len);
-        match best {
-            Some((_, from, rest, to)) => {
-                // A prefix of another system brings its separators along.
-                let rest = if from.contains('\\') { rest.replace('\\', "/") } else { rest.to_owned() };
-                to.join(rest.trim_start_matches('/'))
-            }
+        let fitting = self.path_map.iter().filter_map(|(from, to)| Some((from.len(), paths::below(path, from)?, to)));
+        match fitting.max_by_key(|(len, ..)| *len) {
+            Some((_, rest, to)) if rest.is_empty() => to.clone(),
+            Some((_, rest, to)) => to.join(rest),
             None => PathBuf::from(path),
         }
     }
@@ -85,6 +74,14 @@ impl Places {
     /// Resolves a path and checks that it lies under a root, links followed.
     fn resolve(&self, path: &str, what: &str) -> Result<PathBuf, Problem> {
         let mapped = self.map(path);
+        if !mapped.is_absolute() && paths::is_windows(path) {
+            return Err(unreadable(format!(
+                "the {what} {path} is a path of a Windows machine, and {} maps no folder of it to one of its own: its \
+                 owner can, in the agent's configuration: [path_map] and below it 'C:\\Users\\ana' = \"/home/ana\" \
+                 (`longhaul doctor` there lists what is mapped). Or give the path as {} has it, or send the code as text",
+                self.host, self.host
+            )));
+        }
         if !mapped.is_absolute() {
             return Err(unreadable(format!(
                 "the {what} {path} is not an absolute path, and {} cannot know where it begins: give the whole path, \
@@ -320,6 +317,7 @@ mod tests {
         check(&at("binary.do"), &["not text"]);
         check(&at("folder.do"), &["folder"]);
         check("relative.do", &["absolute"]);
+        check("C:\\Users\\ana\\x.do", &["Windows", "[path_map]", "stata1"]);
         check("/etc/passwd", &["outside", "--root"]);
         check(&at("link.do"), &["outside"]);
         check(&format!("{}/../../etc/passwd", root.display()), &["on stata1"]);
@@ -407,6 +405,9 @@ mod tests {
         check("/Users/ada/big/x.do", "/scratch/x.do");
         check("/Users/adamant/x.do", "/Users/adamant/x.do");
         check("C:\\proj\\a\\x.do", "/srv/proj/a/x.do");
+        check("c:/proj\\a/x.do", "/srv/proj/a/x.do");
+        check("C:\\proj", "/srv/proj");
+        check("D:\\proj\\x.do", "D:\\proj\\x.do");
     }
 
     #[test]

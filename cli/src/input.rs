@@ -13,7 +13,7 @@ use base64::Engine as _;
 use longhaul_proto::{
     MAX_CODE_API,
     api::{BundleFileRequest, BundleRequest, SubmitRequest},
-    sha256_hex,
+    paths, sha256_hex,
 };
 
 use crate::{args::Run, output};
@@ -105,13 +105,18 @@ pub(crate) fn request(run: &Run, remote: bool) -> Result<SubmitRequest, InputErr
     };
     if let Some(folder) = &run.working_dir {
         // Relative to here, as every other path on a command line.
-        request.working_dir = Some(utf8(&std::path::absolute(folder).unwrap_or_else(|_| folder.clone()))?);
+        request.working_dir = Some(match folder.to_str() {
+            // Of another system: the agent maps it.
+            Some(windows) if remote && paths::is_windows(windows) => windows.to_owned(),
+            _ => utf8(&std::path::absolute(folder).unwrap_or_else(|_| folder.clone()))?,
+        });
     }
     if let Some(folder) = &run.with {
         request.bundle = Some(bundle(&run.file, folder)?);
         return Ok(request);
     }
-    if remote && run.file.is_absolute() && !run.file.exists() {
+    let whole = run.file.is_absolute() || run.file.to_str().is_some_and(paths::is_windows);
+    if remote && whole && !run.file.exists() {
         request.path = Some(utf8(&run.file)?);
         return Ok(request);
     }
@@ -254,6 +259,8 @@ mod tests {
 
         let elsewhere = parse(&["/on/the/host/b.do"], true).unwrap();
         assert_eq!((elsewhere.path.as_deref(), elsewhere.text), (Some("/on/the/host/b.do"), None));
+        let windows = parse(&["C:\\p\\b.do", "--working-dir", "c:/p"], true).unwrap();
+        assert_eq!((windows.path.as_deref(), windows.working_dir.as_deref()), (Some("C:\\p\\b.do"), Some("c:/p")));
     }
 
     #[test]

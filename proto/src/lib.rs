@@ -6,6 +6,7 @@
 //!
 //! - [`ids`] and [`clock`] and [`tasks`]: names, time and spawning are passed in, so that tests can replay them;
 //! - [`latest`] and [`door`]: a value that many follow, and a place to call, likewise;
+//! - [`paths`]: paths of clients, of whatever system;
 //! - [`state`]: a run's states and causes, and the one table that says what each end means to whom;
 //! - [`connections`] and [`descriptors`]: bounds on who may hold a connection, and on how many files;
 //! - [`durable`]: every write that must survive a crash;
@@ -28,6 +29,7 @@ pub mod files;
 pub mod ids;
 pub mod join;
 pub mod latest;
+pub mod paths;
 pub mod private;
 pub mod state;
 pub mod tasks;

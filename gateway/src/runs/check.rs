@@ -1,11 +1,11 @@
 //! Turns a request into a submission, or says what is wrong with it and what to do.
 
-use std::{collections::HashSet, path::Path, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use base64::Engine;
 use longhaul_proto::{
     api::{Retry, SubmitRequest},
-    sha256_hex,
+    paths, sha256_hex,
     wire::{self, submission::Source},
 };
 
@@ -187,8 +187,11 @@ fn source(submit: &SubmitRequest, max_code: usize) -> Result<Found, SubmitError>
 }
 
 fn check_path(what: &str, path: &str) -> Result<(), SubmitError> {
-    if !Path::new(path).is_absolute() {
-        return bad(format!("{what} `{path}` is not absolute: pass the full path as the Stata host sees it"));
+    // By no system's rules but the agent's: it may map a path of another one.
+    if !paths::is_absolute(path) {
+        return bad(format!(
+            "{what} `{path}` is not absolute: pass the full path, as the Stata host sees it or as the agent's path map has it"
+        ));
     }
     if path.len() > MAX_PATH || path.chars().any(char::is_control) {
         return bad(format!("{what} has control characters or more than {MAX_PATH} bytes"));
@@ -293,6 +296,7 @@ mod tests {
         let path = |p: &str| SubmitRequest { path: Some(p.to_owned()), ..SubmitRequest::default() };
         check(SubmitRequest::default(), "nothing to run");
         check(path("analysis.do"), "not absolute");
+        check(path("C:analysis.do"), "not absolute");
         check(path("/a\nb.do"), "control characters");
         check(SubmitRequest { bundle: bundle(&[("a.do", "x")], "a.do").bundle, ..path("/a.do") }, "exactly one of");
         check(SubmitRequest { text: Some(" \n".to_owned()), ..text() }, "empty");
