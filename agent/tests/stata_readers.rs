@@ -53,9 +53,9 @@ fn the_view_is_what_a_direct_start_would_show() {
 #[test]
 fn the_place_is_found_with_and_without_the_wrapper() {
     let whole = locate(LOG, Start::in_directory(Path::new("/home/ana/lh/spool")), read).unwrap();
-    assert_eq!((whole.place.file.as_str(), whole.place.line), ("nested/deep.do", Some(7)));
+    assert_eq!((whole.place.file.as_str(), whole.place.line), ("nested/deep.do", 7));
     let lines: Vec<_> = whole.callers.iter().map(|c| (c.file.as_str(), c.line)).collect();
-    assert_eq!(lines, [("lhab_1.do", Some(2)), ("/home/ana/lh/work dir/main.do", Some(9))]);
+    assert_eq!(lines, [("lhab_1.do", 2), ("/home/ana/lh/work dir/main.do", 9)]);
 
     let mut finder = ViewFinder::new(&Wrapper::from_text(WRAPPER));
     finder.push(LOG);
