@@ -146,32 +146,28 @@ fn locate_failure(spool: &Spool, plan: Option<&Plan>, len: u64) -> Option<Locati
         }
     }
     let found = locator.finish()?;
-    let own = |place: &locate::Place| place.path.as_deref() == Some(&spool.wrapper());
-    let name = |place: &locate::Place| match (&place.path, plan) {
-        (Some(path), Some(plan)) if *path == spool.code() => {
+    let own = |place: &locate::Place| place.path == spool.wrapper();
+    let name = |place: &locate::Place| match plan {
+        Some(plan) if place.path == spool.code() => {
             if plan.source.is_empty() {
                 "the submitted code".to_owned()
             } else {
                 plan.source.clone()
             }
         }
-        (Some(path), _) => path.display().to_string(),
-        (None, _) => place.file.clone(),
+        _ => place.path.display().to_string(),
     };
     if own(&found.place) {
         return None;
     }
     Some(Location {
         file: name(&found.place),
-        line: found.place.line.unwrap_or(0),
+        line: found.place.line,
         callers: found
             .callers
             .iter()
             .filter(|caller| !own(caller))
-            .map(|caller| match caller.line {
-                Some(line) => format!("{}:{line}", name(caller)),
-                None => name(caller),
-            })
+            .map(|caller| format!("{}:{}", name(caller), caller.line))
             .collect(),
     })
 }

@@ -73,7 +73,7 @@ impl Classifier {
             if trimmed == ">" {
                 return Kind::More("");
             }
-            if let Some(line) = self.next_body.and_then(|n| numbered(text, n)) {
+            if let Some(line) = self.next_body.and_then(|n| self.body_number(text, n)) {
                 return Kind::Body(line);
             }
         }
@@ -90,6 +90,12 @@ impl Classifier {
             return Kind::Rmsg;
         }
         code(trimmed).map_or(Kind::Output, Kind::Code)
+    }
+
+    /// A line of a body by its number `n`: loops begin with 2, programs with 1.
+    fn body_number<'a>(&self, text: &'a str, n: u32) -> Option<&'a str> {
+        let first = self.program && !self.body && n == 2;
+        numbered(text, n).or_else(|| if first { numbered(text, 1) } else { None })
     }
 
     fn command(&mut self, command: &str) {
@@ -240,6 +246,10 @@ mod tests {
         check(". di \"a ///\n> b\"\na b\n> not an echo\n", "C>oo");
         check(". forvalues i = 1/2 {\n  2.     di `i'\n  3. }\n1\n2\n", "Cbboo");
         check(". foreach x in a {\n  2.   * note\n.   di 1\n  3. \n. }\n1\n. di 2\n", "CbbbboC");
+        check(
+            ". program main\n  1.     di 1\n  2. \n.     do sub.do\n  3.   di 2\n  4. end\n\n. p\n",
+            "CbbbbbC".replace("bC", "b_C").as_str(),
+        );
         check(". program define p\n  2.   di 1\n  3. end\n\n. p\n", "Cbb_C");
         check(". if 1 {\n.     di 1\n1\n. }\n", "CCoC");
         check(". list\n\n  1. | 3 |\n  2. | 4 |\n", "C_oo");

@@ -210,7 +210,7 @@ fn stamp_len(raw: &[u8]) -> Option<usize> {
 }
 
 /// Takes out terminal escapes: CSI (`ESC [ … letter`), OSC (`ESC ] … BEL`) and two-character ones (`ESC =`).
-fn without_escapes(text: &str) -> String {
+pub(super) fn without_escapes(text: &str) -> String {
     if !text.contains('\u{1b}') {
         return text.to_owned();
     }

@@ -5,10 +5,12 @@
 //! are left out of the comparison, and with them all wraps, continuations and indents. Loops and programs are echoed
 //! whole before they run: a failure inside one has the line of the loop or the call.
 //!
-//! What cannot be known stays unknown: a file named by a macro we could not follow, or one called from inside a
-//! program, is a place without a line below the caller that has one.
+//! A place is a file that was read and a line of it in which the echo stands, or it is not told: where a file was named
+//! by a macro we could not follow, called from inside a program, or is one of several that fit, the place is the next
+//! one outside that is known.
 
 mod call;
+mod looped;
 mod source;
 
 use std::collections::HashMap;
@@ -19,19 +21,18 @@ use serde::Serialize;
 use super::echo::{Classifier, Kind, is_output};
 use super::lines::{Line, LineReader, Taker};
 use call::{Call, Macros, Verb};
+use looped::{Loop, loops};
 use source::Source;
 
 /// A do-file and the line of a command in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
-    /// The file as it was written in the `do` command; empty when it was called out of sight.
+    /// The file as it was written in the `do` command.
     pub file: String,
-    /// Where that is, if it could be resolved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathBuf>,
+    /// Where that is.
+    pub path: PathBuf,
     /// First line of the command, from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<u32>,
+    pub line: u32,
 }
 
 /// Where a run failed, or where it was when its log stopped.
@@ -73,16 +74,50 @@ pub fn locate(log: &[u8], start: Start<'_>, read: impl Fn(&Path) -> Option<Vec<u
 /// Stata's own limit is 64 nested do-files; more are echoes we misread.
 const DEPTH: usize = 80;
 
-#[derive(Debug)]
+/// Do-files that one loop may call, at most.
+const CALLED: usize = 1000;
+
+#[derive(Debug, Default)]
 struct Frame {
     file: String,
     path: Option<PathBuf>,
     source: Option<Source>,
     line: Option<u32>,
     include: bool,
+    /// Nothing was echoed of it yet, so it may not have been opened at all.
+    fresh: bool,
     locals: HashMap<String, String>,
-    /// `do` commands in the body of the loop or program read last.
-    inner: Vec<Call>,
+    /// The loop or program read last.
+    block: Block,
+    /// Others that could as well be the file that was opened.
+    others: Vec<Frame>,
+}
+
+impl Frame {
+    /// Moves to the echo and tells whether it stands there.
+    fn goes_on(&mut self, key: &str) -> bool {
+        let line = self.source.as_mut().and_then(|s| s.find(key));
+        if line.is_some() {
+            self.line = line;
+        }
+        line.is_some()
+    }
+
+    fn begins_with(&self, key: &str) -> bool {
+        self.source.as_ref().is_some_and(|s| s.is_first(key))
+    }
+}
+
+/// A loop or program, as its body was read before it ran.
+#[derive(Debug, Default)]
+struct Block {
+    loops: Vec<Loop>,
+    /// `do` commands in it.
+    calls: Vec<Call>,
+    /// Not every round makes every call.
+    conditional: bool,
+    /// Rounds and calls that are over.
+    done: usize,
 }
 
 /// Follows a log of any length, in chunks; keeps the sources of the do-files that are open.
@@ -91,13 +126,16 @@ pub struct Locator<F> {
     reader: LineReader,
     classifier: Classifier,
     frames: Vec<Frame>,
-    directory: PathBuf,
+    /// Not known after a `cd` that could not be followed.
+    directory: Option<PathBuf>,
     globals: HashMap<String, String>,
     echo: Option<(bool, String)>,
     calling: Option<Frame>,
     entering: bool,
     failed: Option<Location>,
     at_code: bool,
+    /// A do-file ended since the failure.
+    left: bool,
     /// The echoed line before this one was as wide as Stata's lines get.
     full: bool,
 }
@@ -115,13 +153,14 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             reader: LineReader::default(),
             classifier: Classifier::default(),
             frames: vec![],
-            directory: start.working_dir.to_owned(),
+            directory: Some(start.working_dir.to_owned()),
             globals: HashMap::new(),
             echo: None,
             calling: None,
             entering: false,
             failed: None,
             at_code: false,
+            left: false,
             full: false,
         };
         if let Some(path) = start.do_file {
@@ -129,6 +168,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             let call = Call { verb: Verb::Do, file: name, args: start.args.to_vec(), echoes: true };
             let mut frame = locator.frame(&call);
             frame.path = Some(path.to_owned());
+            frame.fresh = false;
             locator.frames.push(frame);
         }
         locator
@@ -183,13 +223,15 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         }
         self.full = is_full(text);
         self.flush();
-        if matches!(kind, Kind::Command(_) | Kind::Body(_) | Kind::Output | Kind::More(_)) {
+        let prompt = self.frames.is_empty() && matches!(kind, Kind::Command(c) if c.trim().is_empty());
+        if matches!(kind, Kind::Command(_) | Kind::Body(_) | Kind::Output | Kind::More(_)) && !prompt {
             self.at_code = false;
         }
         match kind {
             Kind::Command(command) => {
                 self.confirm();
-                if !command.trim().starts_with('}') {
+                // Between two codes the rest of the block that is being left is echoed, and does not run.
+                if self.left && !prompt {
                     self.failed = None;
                 }
                 self.echo = Some((false, format!("{command}\n")));
@@ -197,13 +239,22 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             Kind::Body(body) => self.echo = Some((true, format!("{body}\n"))),
             Kind::End => {
                 self.confirm();
+                if let [.., caller, top] = self.frames.as_slice()
+                    && top.fresh
+                    && (top.source.as_ref().is_some_and(|s| !s.is_empty()) && caller.source.is_some())
+                {
+                    // A file that is not empty does not end before anything of it was echoed: it was not opened.
+                    self.frames.pop();
+                }
                 while self.frames.pop().is_some_and(|f| f.include) {}
                 self.at_code = false;
+                self.left = true;
             }
             Kind::Code(_) => {
                 self.calling = None;
                 if self.failed.is_none() {
                     self.failed = self.here();
+                    self.left = false;
                 }
                 self.at_code = true;
             }
@@ -211,7 +262,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                 self.failed = None;
                 // A path as wide as the line goes on below it; what the echoed `cd` named is then the better word.
                 if std::mem::take(&mut self.entering) && is_absolute(text) && !is_full(text) {
-                    self.directory = PathBuf::from(text.trim_end());
+                    self.directory = Some(PathBuf::from(text.trim_end()));
                 }
             }
             Kind::Blank | Kind::Rmsg | Kind::Break | Kind::More(_) => {}
@@ -236,7 +287,17 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                 if let Some(source) = &mut frame.source {
                     source.find(&key);
                 }
-                frame.inner.extend(call::parse(&text).filter(|_| frame.inner.len() < 64));
+                let line = call::plain(&text);
+                let macros = Macros { locals: &mut frame.locals, globals: &mut self.globals, directory: None };
+                let room = frame.block.loops.len() < 8;
+                frame.block.loops.extend(loops(&line, &macros).filter(|_| room));
+                frame.block.conditional |= looped::is_condition(&line);
+                match call::parse(&line) {
+                    // Wherever that leads: it is not known here in which round of the loop a later line stands.
+                    Some(call) if call.verb == Verb::Cd => self.directory = None,
+                    Some(call) if call.echoes && frame.block.calls.len() < 64 => frame.block.calls.push(call),
+                    _ => {}
+                }
             }
             return;
         }
@@ -245,20 +306,45 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         self.interpret(&text);
     }
 
-    /// Finds the echo in the innermost open source, closing includes that are over.
+    /// Finds the echo in the innermost open source, closing includes that are over and files that were not opened.
     fn place(&mut self, key: &str) {
         if let [.., parent, top] = self.frames.as_mut_slice()
+            && top.fresh
+            && !top.begins_with(key)
+        {
+            // The first echo after a `do` is the first line of its file, or the file was not opened (its `do` stood in
+            // a block that did not run), or it is another file than we think.
+            if parent.source.as_ref().is_some_and(|s| s.is_at(key)) && parent.goes_on(key) {
+                parent.block = Block::default();
+                self.frames.pop();
+                return;
+            }
+            let sure = top.source.as_ref().is_some_and(|s| s.is_first_but_for_a_few(key));
+            if !sure {
+                (top.source, top.path) = (None, None);
+            }
+        }
+        if let [.., parent, top] = self.frames.as_mut_slice()
             && top.source.is_none()
-            && parent.source.as_mut().is_some_and(|s| s.is_next(key))
+            && parent.source.as_ref().is_some_and(|s| s.is_next(key))
         {
             // The foreign echo was only a line we could not match: the caller goes on.
             self.frames.pop();
         }
         while let Some(top) = self.frames.last_mut() {
-            let Some(source) = &mut top.source else { return };
-            if let Some(line) = source.find(key) {
-                top.line = Some(line);
-                top.inner.clear();
+            top.fresh = false;
+            if top.source.is_none() {
+                return;
+            }
+            top.others.retain_mut(|other| other.goes_on(key));
+            if top.goes_on(key) {
+                top.block = Block::default();
+                return;
+            }
+            if !top.others.is_empty() {
+                let mut right = top.others.remove(0);
+                right.others = std::mem::take(&mut top.others);
+                *top = right;
                 return;
             }
             if !top.include {
@@ -266,40 +352,62 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             }
             self.frames.pop();
         }
-        let Some(top) = self.frames.last() else { return };
-        let calls = top.inner.clone();
-        let mut called = calls.iter().map(|c| self.frame(c)).find_map(|mut frame| {
-            let line = frame.source.as_mut().filter(|s| s.is_next(key)).and_then(|s| s.find(key))?;
-            frame.line = Some(line);
-            Some(frame)
-        });
-        if called.is_none() && !source::is_trivial(key) {
-            called = Some(Frame {
-                file: String::new(),
-                path: None,
-                source: None,
-                line: None,
-                include: false,
-                locals: HashMap::new(),
-                inner: vec![],
-            });
+        if self.frames.is_empty() || self.frames.len() >= DEPTH {
+            return;
         }
-        if let Some(frame) = called.filter(|_| self.frames.len() < DEPTH) {
+        let called = self.called(key);
+        let unknown = || (!source::is_trivial(key)).then(Frame::default);
+        if let Some(frame) = called.or_else(unknown) {
             self.frames.push(frame);
         }
     }
 
+    /// The file that the block read last has opened, if this is its first echo.
+    fn called(&mut self, key: &str) -> Option<Frame> {
+        let block = &self.frames.last()?.block;
+        let (done, conditional) = (block.done, block.conditional);
+        // In the order in which they are called.
+        let calls: Vec<Call> = looped::rounds(&block.loops, &block.calls).skip(done).take(CALLED).collect();
+        let mut fitting = vec![];
+        for (n, call) in calls.iter().enumerate() {
+            let mut frame = self.frame(call);
+            if frame.begins_with(key) && frame.goes_on(key) {
+                frame.fresh = false;
+                fitting.push((n, frame));
+                if !conditional {
+                    break;
+                }
+            }
+        }
+        let mut fitting = fitting.into_iter();
+        let (n, mut first) = fitting.next()?;
+        first.others = fitting.map(|(_, other)| other).filter(|other| other.path != first.path).collect();
+        if let Some(caller) = self.frames.last_mut().filter(|_| first.others.is_empty()) {
+            caller.block.done = done + n + 1;
+        }
+        Some(first)
+    }
+
     fn interpret(&mut self, text: &str) {
+        let text = &call::plain(text);
         let mut nothing = HashMap::new();
         let locals = self.frames.last_mut().map_or(&mut nothing, |f| &mut f.locals);
-        let mut macros = Macros { locals, globals: &mut self.globals };
+        let mut macros = Macros { locals, globals: &mut self.globals, directory: self.directory.as_deref() };
         macros.learn(text);
-        let Some(call) = call::parse(text) else { return };
-        if call.verb == Verb::Cd {
+        let heads: Vec<Loop> = loops(text, &macros).collect();
+        let call = call::parse(text);
+        let folder = call.as_ref().filter(|c| c.verb == Verb::Cd).map(|c| macros.expand(&c.file));
+        if let Some(top) = self.frames.last_mut() {
+            top.block.loops.extend(heads);
+        }
+        let Some(call) = call else { return };
+        if let Some(folder) = folder {
             self.entering = call.echoes;
-            if let Some(to) = macros.expand(&call.file) {
-                self.directory = self.directory.join(to);
-            }
+            self.directory = match (self.directory.take(), folder) {
+                (Some(from), Some(to)) => Some(from.join(to)),
+                (None, Some(to)) if is_absolute(&to) => Some(PathBuf::from(to)),
+                _ => None,
+            };
         } else if call.echoes {
             let frame = self.frame(&call);
             // An include has no end of its own: without its source nobody could tell where it is over.
@@ -310,9 +418,14 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
     fn frame(&mut self, call: &Call) -> Frame {
         let mut nothing = HashMap::new();
         let locals = self.frames.last_mut().map_or(&mut nothing, |f| &mut f.locals);
-        let macros = Macros { locals, globals: &mut self.globals };
+        let directory = self.directory.as_deref();
+        let macros = Macros { locals, globals: &mut self.globals, directory };
         let include = call.verb == Verb::Include;
-        let path = macros.expand(&call.file).map(|f| self.directory.join(f));
+        let path = macros.expand(&call.file).map(call::with_ending).and_then(|file| match directory {
+            // Without `.`, as people write paths.
+            Some(directory) => Some(directory.join(file).components().collect()),
+            None => is_absolute(&file).then(|| PathBuf::from(file)),
+        });
         let mut own = HashMap::new();
         for (i, argument) in call.args.iter().enumerate() {
             own.extend(macros.expand(argument).map(|value| ((i + 1).to_string(), value)));
@@ -321,13 +434,19 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             own = macros.locals.clone();
         }
         let source = path.as_deref().and_then(&self.read).map(|bytes| Source::new(&bytes));
-        Frame { file: call.file.clone(), path, source, line: None, include, locals: own, inner: vec![] }
+        Frame { file: call.file.clone(), path, source, include, fresh: true, locals: own, ..Frame::default() }
     }
 
+    /// The innermost place that is known, and those around it.
     fn here(&self) -> Option<Location> {
-        let place = |f: &Frame| Place { file: f.file.clone(), path: f.path.clone(), line: f.line };
-        let (last, callers) = self.frames.split_last()?;
-        Some(Location { place: place(last), callers: callers.iter().map(place).collect() })
+        let mut known: Vec<Place> = self
+            .frames
+            .iter()
+            .filter(|f| f.source.is_some() && f.others.is_empty())
+            .filter_map(|f| Some(Place { file: f.file.clone(), path: f.path.clone()?, line: f.line? }))
+            .collect();
+        let place = known.pop()?;
+        Some(Location { place, callers: known })
     }
 }
 

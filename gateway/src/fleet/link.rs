@@ -145,7 +145,7 @@ impl Half {
         // It has pinned our key before it registered.
         let hello = client.hello(who.greeter.request(&channel, &who.cluster_id, false)).await;
         let reply = hello.map_err(|status| match status.code() {
-            Code::FailedPrecondition => LinkError::Protocol(status.message().to_owned()),
+            Code::FailedPrecondition => LinkError::Protocol(said(&status)),
             _ => stranger(address, status.message()),
         })?;
         let (protocol, version) = (reply.get_ref().protocol, &reply.get_ref().version);

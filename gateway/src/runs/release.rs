@@ -20,6 +20,7 @@ use longhaul_proto::{
     faults,
     ids::RunId,
     state::RunState,
+    visible,
     wire::{self, run_event::Event},
 };
 use tonic::Code;
@@ -27,7 +28,7 @@ use tonic::Code;
 use super::{ControlError, Inner, Look, Runs};
 use crate::{
     auth::principal::{Principal, Scope},
-    fleet::link::Link,
+    fleet::link::{Link, said},
     ledger::{Kept, LedgerError, Record},
 };
 
@@ -85,7 +86,7 @@ pub(crate) async fn free(
         None => match lengths(link, record).await {
             Ok(kept) => kept,
             Err(status) if status.code() == Code::NotFound => return gone(inner, record, "was found gone").await,
-            Err(status) => return Ok(Freed::Unanswered(status.message().to_owned())),
+            Err(status) => return Ok(Freed::Unanswered(said(&status))),
         },
     };
     let (mut client, asked) = link.control(request(run, kept, files));
@@ -101,7 +102,7 @@ pub(crate) async fn free(
             gone(inner, record, &format!("was released {why}")).await
         }
         Ok(Ok(reply)) => {
-            let problem = reply.into_inner().problem;
+            let problem = visible::line(&reply.into_inner().problem).into_owned();
             // It will be answered the same way again; the spool stays until a person looks.
             tracing::warn!(%run, host = %record.host, problem, "the agent keeps the spool");
             inner.ledger.spool_gone(run, Some(format!("agent {} keeps its spool: {problem}", record.host))).await?;
@@ -110,7 +111,7 @@ pub(crate) async fn free(
         Ok(Err(status)) if status.code() == Code::NotFound => gone(inner, record, "was found gone").await,
         Ok(Err(status)) => {
             tracing::debug!(%run, %status, "asked again later");
-            Ok(Freed::Unanswered(status.message().to_owned()))
+            Ok(Freed::Unanswered(said(&status)))
         }
         Err(_) => Ok(Freed::Unanswered("it does not answer".to_owned())),
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longhaul_proto::{
-    api::{ActivityView, CancelRequested, ContactView, ProgressView, RunView, ViewRange},
+    api::{ActivityView, CancelRequested, ContactView, LocationView, ProgressView, RunView, ViewRange},
     clock::rfc3339,
     state::RunState,
     telemetry, wire,
@@ -87,7 +87,7 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
             .as_ref()
             .map(|wish| CancelRequested { by: wish.by.clone(), at: rfc3339(wish.at_ms).unwrap_or_default() }),
         command: some(&detail.command),
-        location: detail.location.clone(),
+        location: detail.location.as_ref().and_then(known),
         engine: some(&detail.engine),
         engine_note: some(&detail.engine_note),
         working_dir: some(&detail.working_dir),
@@ -110,6 +110,15 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         agent_silent_for: live.silent_for.filter(|_| !ended).map(|d| d.as_secs_f64()),
         exit_status: record.state.meaning().map(|m| m.exit_status),
     }
+}
+
+/// A place as it may be told: agents of earlier versions told some without a name or a line.
+fn known(at: &LocationView) -> Option<LocationView> {
+    let has_line = |place: &String| place.rsplit_once(':').is_some_and(|(file, line)| !file.is_empty() && line != "0");
+    (!at.file.is_empty() && at.line > 0).then(|| LocationView {
+        callers: at.callers.iter().filter(|caller| has_line(caller)).cloned().collect(),
+        ..at.clone()
+    })
 }
 
 #[cfg(test)]

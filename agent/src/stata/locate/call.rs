@@ -1,6 +1,6 @@
 //! Commands that open do-files or change the directory, and the few macros that name them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
@@ -19,7 +19,45 @@ pub(super) struct Call {
     pub(super) echoes: bool,
 }
 
-/// Reads `do "file" args`, `include file`, `cd dir` behind any prefixes.
+/// A command as it runs: the `;` that ends it under `#delimit ;` is no part of it, nor are its line breaks then.
+pub(super) fn plain(text: &str) -> String {
+    match text.trim_end().strip_suffix(';') {
+        Some(command) => command.replace('\n', " "),
+        None => text.to_owned(),
+    }
+}
+
+/// The name of a file that Stata opens: without an ending it is a `.do`.
+pub(super) fn with_ending(file: String) -> String {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or("");
+    if name.is_empty() || name.contains('.') { file } else { file + ".do" }
+}
+
+/// What a single-line `if` or `else` makes depend on it: the rest from the first word that may begin such a command.
+fn behind_condition(text: &str) -> Option<&str> {
+    const BEGINS: [&str; 12] =
+        ["do", "run", "include", "cd", "quietly", "qui", "noisily", "noi", "capture", "cap", "if", "else"];
+    let (mut quoted, mut depth, mut at_word) = (false, 0_i32, true);
+    for (i, c) in text.char_indices() {
+        if !quoted && depth == 0 && at_word && c.is_alphabetic() {
+            let rest = &text[i..];
+            let word = &rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())];
+            if BEGINS.contains(&word) && rest[word.len()..].starts_with([' ', '\t', ':', '"']) {
+                return Some(rest);
+            }
+        }
+        match c {
+            '"' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth -= 1,
+            _ => {}
+        }
+        at_word = matches!(c, ' ' | '\t' | ')' | '"');
+    }
+    None
+}
+
+/// Reads `do "file" args`, `include file`, `cd dir` behind any prefixes and conditions.
 pub(super) fn parse(text: &str) -> Option<Call> {
     let mut rest = text.trim();
     let mut echoes = true;
@@ -39,24 +77,21 @@ pub(super) fn parse(text: &str) -> Option<Call> {
             "qui" | "quie" | "quiet" | "quietl" | "quietly" | "cap" | "capt" | "captu" | "captur" | "capture" => {
                 echoes = false;
             }
+            "if" | "else" => rest = behind_condition(rest)?,
             _ => return None,
         }
     };
     let mut words = words(rest).into_iter();
-    let mut file = words.next()?;
+    let file = words.next()?;
     if file.starts_with('=') {
         return None;
-    }
-    let name = file.rsplit(['/', '\\']).next().unwrap_or("");
-    if verb != Verb::Cd && !name.contains('.') && !name.ends_with(['\'', '$']) {
-        file.push_str(".do");
     }
     let args = if is_do { words.take_while(|w| w != ",").collect() } else { vec![] };
     Some(Call { verb, file, args, echoes })
 }
 
 /// Splits like Stata: at blanks, quotes and compound quotes keep theirs, a comma outside of quotes is a word.
-fn words(text: &str) -> Vec<String> {
+pub(super) fn words(text: &str) -> Vec<String> {
     let mut out: Vec<String> = vec![];
     let mut rest = text.split('\n').next().unwrap_or("").trim();
     while !rest.is_empty() {
@@ -81,6 +116,8 @@ fn words(text: &str) -> Vec<String> {
 pub(super) struct Macros<'a> {
     pub(super) locals: &'a mut HashMap<String, String>,
     pub(super) globals: &'a mut HashMap<String, String>,
+    /// What `c(pwd)' is now, if it is known.
+    pub(super) directory: Option<&'a Path>,
 }
 
 impl Macros<'_> {
@@ -110,7 +147,9 @@ impl Macros<'_> {
         };
         let value = words(literal);
         let known = match value.as_slice() {
-            [one] if !computed => self.expand(one),
+            _ if computed => None,
+            [one] => self.expand(one),
+            several if !literal.contains(['"', ',']) => self.expand(&several.join(" ")),
             _ => None,
         };
         let map = if global { &mut *self.globals } else { &mut *self.locals };
@@ -135,7 +174,11 @@ impl Macros<'_> {
             } else {
                 inner.split_at(inner.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(inner.len()))
             };
-            out.push_str(if global { self.globals.get(name)? } else { self.locals.get(name)? });
+            match name {
+                "c(pwd)" if !global => out.push_str(self.directory?.to_str()?),
+                _ if global => out.push_str(self.globals.get(name)?),
+                _ => out.push_str(self.locals.get(name)?),
+            }
             rest = after;
         }
         out.push_str(rest);
@@ -156,12 +199,20 @@ mod tests {
                 .map(|c| (c.verb, c.file.as_str(), c.args.iter().map(String::as_str).collect(), c.echoes));
             assert_eq!(found, expected.map(|(v, f, a, e)| (v, f, a.to_vec(), e)), "{text}");
         }
-        check("do a", Some((Verb::Do, "a.do", &[], true)));
+        check("do a", Some((Verb::Do, "a", &[], true)));
+        check("if 1 do \"a.do\" 2", Some((Verb::Do, "a.do", &["2"], true)));
+        check("if (x == 1 & do > 2) qui do a", Some((Verb::Do, "a", &[], false)));
+        check("if \"`do'\" == \" do x \" noi do a", Some((Verb::Do, "a", &[], true)));
+        check("else if x do a", Some((Verb::Do, "a", &[], true)));
+        check("else do a", Some((Verb::Do, "a", &[], true)));
+        check("if 1 display 2", None);
+        check(&plain("do sub.do;"), Some((Verb::Do, "sub.do", &[], true)));
+        check(&plain("do\n  \"sub.do\"\n  7 ;"), Some((Verb::Do, "sub.do", &["7"], true)));
         check("    do \"my file.do\" 1 \"b c\", nostop", Some((Verb::Do, "my file.do", &["1", "b c"], true)));
         check("do `\"/x/y.do\"' a // note", Some((Verb::Do, "/x/y.do", &["a"], true)));
         check("qui do a.do", Some((Verb::Do, "a.do", &[], false)));
         check("capture noisily: do a.do", Some((Verb::Do, "a.do", &[], true)));
-        check("run a", Some((Verb::Do, "a.do", &[], false)));
+        check("run a", Some((Verb::Do, "a", &[], false)));
         check("include \"$x/defs.doh\"", Some((Verb::Include, "$x/defs.doh", &[], true)));
         check("cd \"/tmp\"", Some((Verb::Cd, "/tmp", &[], true)));
         check("doedit x", None);
@@ -172,11 +223,14 @@ mod tests {
     #[test]
     fn macros() {
         let (mut locals, mut globals) = (HashMap::new(), HashMap::new());
-        let mut macros = Macros { locals: &mut locals, globals: &mut globals };
+        let directory = Some(Path::new("/w"));
+        let mut macros = Macros { locals: &mut locals, globals: &mut globals, directory };
         for line in [
             "global root \"/data/my project\"",
             "local sub = \"code\"",
             "gl g x",
+            "global here \"`c(pwd)'\"",
+            "local both a b",
             "local n = 1 + 1",
             "local w : word 1 of a",
         ] {
@@ -186,6 +240,8 @@ mod tests {
             ("$root/a.do", Some("/data/my project/a.do")),
             ("${root}/`sub'/a.do", Some("/data/my project/code/a.do")),
             ("$g.do", Some("x.do")),
+            ("$here/a", Some("/w/a")),
+            ("`both'", Some("a b")),
             ("`n'.do", None),
             ("`w'.do", None),
             ("`open", None),

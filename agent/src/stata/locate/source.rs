@@ -1,5 +1,9 @@
 //! A do-file's text as a stream of characters that are not blanks, in which echoes are found again.
 
+use std::borrow::Cow;
+
+use crate::stata::lines::without_escapes;
+
 /// Lines looked ahead for an echo; a do-file with more between two echoes has jumped by `if`.
 const AHEAD: usize = 5000;
 /// An echo this short (`}`, `end`) is found everywhere; it must come soon.
@@ -8,7 +12,11 @@ const SHORT_AHEAD: usize = 5;
 
 /// The characters that count of an echo or a source.
 pub(super) fn key(text: &str) -> String {
-    text.chars().filter(|c| !c.is_whitespace()).collect()
+    text.chars().filter(|c| counts(*c)).collect()
+}
+
+fn counts(c: char) -> bool {
+    !c.is_whitespace() && !c.is_control()
 }
 
 /// Whether an echo that was not found says nothing: braces, ends and comments.
@@ -27,6 +35,9 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn new(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
+        // As the log was cleaned, or the two would differ.
+        let lines = text.split_inclusive('\n').map(without_escapes);
+        let text = if text.contains('\u{1b}') { Cow::Owned(lines.collect()) } else { text };
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let (mut flat, mut starts) = (String::with_capacity(text.len()), vec![]);
         let mut line = 1;
@@ -41,7 +52,7 @@ impl Source {
             if c == '\n' || c == '\r' {
                 line += 1;
                 fresh = true;
-            } else if !c.is_whitespace() {
+            } else if counts(c) {
                 if fresh {
                     starts.push((flat.len(), line));
                     fresh = false;
@@ -60,6 +71,26 @@ impl Source {
         let (i, behind) = (self.next..end).find_map(|i| Some((i, self.stands(i, key)?)))?;
         self.next = behind;
         Some(self.starts[i].1)
+    }
+
+    /// Whether there is no command in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Whether it begins with `key`.
+    pub(super) fn is_first(&self, key: &str) -> bool {
+        self.next == 0 && self.is_at(key)
+    }
+
+    /// Whether `key`, however short, is what comes next.
+    pub(super) fn is_at(&self, key: &str) -> bool {
+        self.stands(self.next, key).is_some()
+    }
+
+    /// Whether `key`, long enough to be no accident, is one of the first commands.
+    pub(super) fn is_first_but_for_a_few(&self, key: &str) -> bool {
+        self.next == 0 && key.len() >= 2 * SHORT && (0..SHORT_AHEAD).any(|i| self.stands(i, key).is_some())
     }
 
     /// Whether `key` is what comes next, nothing between.
@@ -99,6 +130,7 @@ mod tests {
             &[("#delimit ;", Some(1)), ("reg yx;", Some(2)), ("di 1;", Some(3)), ("di 2", Some(4))],
         );
         check("gen xy = 1\n", &[("gen x", None)]);
+        check("di 1 // \u{1b}[31mred\u{1}\ndi 2\n", &[("di 1 // red", Some(1)), ("di 2", Some(2))]);
         check("first line\rsecond line", &[("second line", Some(2))]);
         check("a\nb\nc\nd\ne\nf\ng\n}\n", &[("}", None)]);
     }
