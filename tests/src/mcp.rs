@@ -89,7 +89,7 @@ impl Mcp {
         let mut request = self.api.request(Method::POST, "/mcp");
         request = request.header("accept", "application/json, text/event-stream");
         request = request.header("mcp-protocol-version", REVISION).header("mcp-method", method);
-        if let Some(name) = params["name"].as_str() {
+        if let Some(name) = params["name"].as_str().or(params["uri"].as_str()) {
             request = request.header("mcp-name", name);
         }
         for (name, value) in &self.headers {

@@ -16,7 +16,7 @@ async fn a_place_is_right_or_absent() {
     let mcp = Mcp::new(&gateway.api, "claude-code", "2.1.330");
     lab.file("sub.do", SUB);
     // The do-file, its return code, and the lines it failed at: in the innermost file first.
-    let cases: [(&str, &str, i32, &[(&str, u32)]); 11] = [
+    let cases: [(&str, &str, i64, &[(&str, u32)]); 11] = [
         ("if_do.do", "  if 1 do \"sub.do\"\n", 9, &[("sub.do", 3), ("if_do.do", 1)]),
         ("loop_do.do", "foreach f in sub {\n  do \"`f'.do\"\n}\n", 9, &[("sub.do", 3), ("loop_do.do", 1)]),
         ("local_do.do", "local f \"sub\"\ndo `f'\n", 9, &[("sub.do", 3), ("local_do.do", 2)]),
