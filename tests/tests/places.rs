@@ -8,6 +8,9 @@ use serde_json::json;
 
 const SUB: &str = "display \"sub\"\n\nassert 1 == 2\n";
 
+/// A do-file, its code, its return code, and where it failed: the innermost file first.
+type Case = (&'static str, &'static str, i64, &'static [(&'static str, u32)]);
+
 #[tokio::test]
 async fn a_place_is_right_or_absent() {
     let lab = lab!();
@@ -15,8 +18,7 @@ async fn a_place_is_right_or_absent() {
     gateway.api.wait_host_up().await;
     let mcp = Mcp::new(&gateway.api, "claude-code", "2.1.330");
     lab.file("sub.do", SUB);
-    // The do-file, its return code, and the lines it failed at: in the innermost file first.
-    let cases: [(&str, &str, i64, &[(&str, u32)]); 11] = [
+    let cases: [Case; 11] = [
         ("if_do.do", "  if 1 do \"sub.do\"\n", 9, &[("sub.do", 3), ("if_do.do", 1)]),
         ("loop_do.do", "foreach f in sub {\n  do \"`f'.do\"\n}\n", 9, &[("sub.do", 3), ("loop_do.do", 1)]),
         ("local_do.do", "local f \"sub\"\ndo `f'\n", 9, &[("sub.do", 3), ("local_do.do", 2)]),
