@@ -78,11 +78,15 @@ async fn a_revoked_token_ends_its_streams_and_calls() {
 async fn no_token_is_printed_where_it_is_kept_and_none_is_put_into_a_command_line() {
     let lab = lab!();
     let mut gateway = lab.up(&[]).await;
+    let greeted = async |gateway: &Gateway, times: usize| {
+        wait::until_now(wait::SOON, "it says how to connect", || {
+            (gateway.daemon.printed().matches("mcp install --client claude --user").count() == times).then_some(())
+        })
+        .await;
+    };
+    greeted(&gateway, 1).await;
     gateway.kill_and_restart().await;
-    wait::until_now(wait::SOON, "it says how to connect", || {
-        (gateway.daemon.printed().matches("mcp install --client claude --user").count() == 2).then_some(())
-    })
-    .await;
+    greeted(&gateway, 2).await;
     let printed = gateway.daemon.printed();
     assert!(!printed.contains("lh_") && !printed.contains("--header"), "{printed}");
     assert!(printed.contains("credentials.json"), "{printed}");
