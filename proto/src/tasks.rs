@@ -25,6 +25,9 @@ pub struct Tasks {
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     #[cfg(feature = "faults")]
     if simulated() {
+        if spins() {
+            return std::future::pending().await;
+        }
         return Ok(work());
     }
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
@@ -43,12 +46,40 @@ pub fn in_background(work: impl FnOnce() + Send + 'static) {
 #[cfg(feature = "faults")]
 thread_local! {
     static SIMULATED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    /// The moment of virtual time at which work was done last, and how much was done at it.
+    static BUSY: std::cell::Cell<(Option<tokio::time::Instant>, u32)> = const { std::cell::Cell::new((None, 0)) };
+    static SPUN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
+
+/// Pieces of work at one moment of virtual time beyond which a task is taken to spin.
+#[cfg(feature = "faults")]
+const MOST_AT_ONCE: u32 = 20_000;
 
 /// From now on this thread is a simulation: [`blocking`] work is done in it, and nothing else wakes it.
 #[cfg(feature = "faults")]
 pub fn simulate() {
     SIMULATED.set(true);
+    BUSY.set((None, 0));
+    SPUN.set(false);
+}
+
+/// Whether a task of this simulation did work in a loop without any time passing; it was held from then on.
+#[cfg(feature = "faults")]
+pub fn spun() -> bool {
+    SPUN.get()
+}
+
+/// Counts one piece of work. Virtual time stands still while a task is busy, so one that never waits would never end.
+#[cfg(feature = "faults")]
+fn spins() -> bool {
+    let now = tokio::time::Instant::now();
+    let (last, count) = BUSY.get();
+    let count = if last == Some(now) { count + 1 } else { 1 };
+    BUSY.set((Some(now), count));
+    if count > MOST_AT_ONCE {
+        SPUN.set(true);
+    }
+    count > MOST_AT_ONCE
 }
 
 /// Whether this thread is a simulation.

@@ -13,7 +13,12 @@ use longhaul_gateway::ledger::{
     AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
     Record, Removed, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
 };
-use longhaul_proto::{api::FilesRemoved, ids::RunId, state::RunState, wire};
+use longhaul_proto::{
+    api::{FilesRemoved, Retry},
+    ids::RunId,
+    state::{Cause, RunState},
+    wire,
+};
 
 use crate::sim::{Sim, short};
 
@@ -27,6 +32,24 @@ pub(crate) struct SimLedger {
 impl SimLedger {
     pub(crate) fn new(sim: Sim) -> Arc<Self> {
         Arc::new(Self { sim, model: MemoryLedger::new("sim"), lose_answer: AtomicBool::new(false) })
+    }
+
+    /// A wait in the queue begins, or ends by its limit, which it then must have reached.
+    fn look_at_queue(&self, run: RunId, to: RunState, cause: Cause) {
+        let now = self.sim.clock().monotonic();
+        self.sim.story(run, |story| {
+            if to == RunState::Queued && cause == Cause::ProvenDead {
+                story.queued_at = now;
+            }
+            let waited = now.saturating_sub(story.queued_at);
+            // After a restart what is left of the limit is known by wall time alone.
+            if cause == Cause::QueueTimeout
+                && !self.sim.wall_jumped()
+                && story.queue_timeout.is_some_and(|l| waited < l)
+            {
+                self.sim.wrong(format_args!("run {} timed out in the queue after {waited:?} only", short(run)));
+            }
+        });
     }
 
     /// A write: time passes before the commit and after it, and either may end in an error.
@@ -63,7 +86,16 @@ impl Ledger for SimLedger {
     }
     fn insert(&self, new: NewRun) -> Answer<'_, Inserted> {
         self.write(move || {
-            let run = new.record.run;
+            let (run, detail) = (new.record.run, &new.record.detail);
+            self.sim.story(run, |story| {
+                if story.removed {
+                    self.sim.wrong(format_args!("run {} was removed and is recorded again", short(run)));
+                }
+                story.retry = detail.retry == Retry::IfProvenDead;
+                story.queue_timeout =
+                    (detail.queue_timeout_ms > 0).then(|| Duration::from_millis(detail.queue_timeout_ms));
+                story.queued_at = self.sim.clock().monotonic();
+            });
             let done = self.model.insert(new);
             self.sim.note(format_args!("insert {}", short(run)));
             done
@@ -72,12 +104,13 @@ impl Ledger for SimLedger {
     fn transition(&self, step: Transition) -> Answer<'_, ()> {
         self.write(move || {
             async move {
-                let (run, from, to) = (step.run, step.from, step.to);
+                let (run, from, to, cause) = (step.run, step.from, step.to, step.cause);
                 let line =
                     format!("{} {from}/{} -> {to}/{} {}", short(run), step.from_attempt, step.attempt, step.cause);
                 let before = self.model.get(run).await?.map(|r| r.state);
                 self.model.transition(step).await?;
                 self.sim.note(line);
+                self.look_at_queue(run, to, cause);
                 if before.is_some_and(|s| s.is_end() && s != RunState::Lost) {
                     self.sim.wrong(format_args!("run {} left its end {from} for {to}", short(run)));
                 }
@@ -135,7 +168,17 @@ impl Ledger for SimLedger {
         self.model.ended(before_ms, limit)
     }
     fn remove(&self, run: RunId, at_ms: i64) -> Answer<'_, bool> {
-        self.write(move || self.model.remove(run, at_ms))
+        self.write(move || {
+            async move {
+                let removed = self.model.remove(run, at_ms).await?;
+                if removed {
+                    self.sim.note(format_args!("{} removed for room", short(run)));
+                    self.sim.story(run, |story| story.removed = true);
+                }
+                Ok(removed)
+            }
+            .boxed()
+        })
     }
     fn removed(&self, run: RunId) -> Answer<'_, Option<Removed>> {
         self.model.removed(run)

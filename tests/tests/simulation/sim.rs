@@ -5,7 +5,7 @@ use std::{
     fmt::Display,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -43,8 +43,20 @@ pub(crate) struct Story {
     pub(crate) executions: BTreeMap<u32, u32>,
     /// A Stata lives.
     pub(crate) live: bool,
-    /// It came to its end.
+    /// The last one came to an end of its own.
     pub(crate) ended: bool,
+    /// Attempts whose Stata was shot: a signal that nobody in the system sent.
+    pub(crate) shot: Vec<u32>,
+    /// Another attempt is wanted after one that is proven dead.
+    pub(crate) retry: bool,
+    /// The limit on a wait in the queue.
+    pub(crate) queue_timeout: Option<Duration>,
+    /// When the wait in the queue began that goes on or went on last.
+    pub(crate) queued_at: Duration,
+    /// Its log was cut short in the spool after the end had been judged.
+    pub(crate) damaged: bool,
+    /// Its record was removed for room.
+    pub(crate) removed: bool,
     /// Somebody asked for its end.
     pub(crate) cancelled: bool,
     /// Its supervisor was killed at least once.
@@ -62,6 +74,9 @@ struct Inner {
     names: Mutex<u64>,
     faults: AtomicBool,
     counted: AtomicU64,
+    /// How far wall time is off, ms, and whether it ever was.
+    wall_off: AtomicI64,
+    wall_jumped: AtomicBool,
     /// What outlives every process: the network and the hosts.
     tasks: Tasks,
 }
@@ -70,17 +85,18 @@ struct Inner {
 #[derive(Clone)]
 pub(crate) struct Sim(Arc<Inner>);
 
-struct Virtual(Instant);
+struct Virtual(Sim);
 
 /// Wall time at the beginning, Unix ms.
 const EPOCH: i64 = 1_700_000_000_000;
 
 impl Source for Virtual {
     fn unix_ms(&self) -> i64 {
-        EPOCH + i64::try_from(self.0.elapsed().as_millis()).unwrap()
+        let elapsed = i64::try_from(self.0.0.begun.elapsed().as_millis()).unwrap();
+        EPOCH + elapsed + self.0.0.wall_off.load(Ordering::Relaxed)
     }
     fn monotonic(&self) -> Duration {
-        self.0.elapsed()
+        self.0.0.begun.elapsed()
     }
 }
 
@@ -95,6 +111,8 @@ impl Sim {
             names: Mutex::new(0),
             faults: AtomicBool::new(true),
             counted: AtomicU64::new(0),
+            wall_off: AtomicI64::new(0),
+            wall_jumped: AtomicBool::new(false),
             tasks: Tasks::new(),
         }))
     }
@@ -104,7 +122,19 @@ impl Sim {
     }
 
     pub(crate) fn clock(&self) -> Clock {
-        Clock::from_source(Virtual(self.0.begun))
+        Clock::from_source(Virtual(self.clone()))
+    }
+
+    /// Wall time is off by so many days, for everybody.
+    pub(crate) fn jump_wall(&self, days: i64) {
+        self.note(format_args!("wall time is off by {days} days"));
+        self.0.wall_off.store(days * 24 * 3_600_000, Ordering::Relaxed);
+        self.0.wall_jumped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether wall time was ever off.
+    pub(crate) fn wall_jumped(&self) -> bool {
+        self.0.wall_jumped.load(Ordering::Relaxed)
     }
 
     /// Names in the order in which they are asked for; as with UUIDv7, a later one is larger.
