@@ -15,6 +15,7 @@
 //! clock=FILE             wall time is off by the content of FILE, milliseconds; read at every look at the clock
 //!
 //! ACTION                 kill        SIGKILL to itself
+//!                        panic       a panic of the task that passes
 //!                        stop        SIGSTOP to itself
 //!                        pause=MS    sleeps so long, the thread and not the task
 //!                        hold        waits for FOLDER/NAME.go

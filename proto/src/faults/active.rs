@@ -21,6 +21,7 @@ const LOOK: Duration = Duration::from_millis(2);
 #[derive(Clone, Debug, PartialEq)]
 enum Act {
     Kill,
+    Panic,
     Stop,
     Pause(Duration),
     Hold,
@@ -42,6 +43,7 @@ impl Action {
         let (verb, value) = word.split_once('=').unwrap_or((word, ""));
         let act = match (verb, value) {
             ("kill", "") => Act::Kill,
+            ("panic", "") => Act::Panic,
             ("stop", "") => Act::Stop,
             ("hold", "") => Act::Hold,
             ("pause", ms) => Act::Pause(Duration::from_millis(ms.parse().ok()?)),
@@ -182,6 +184,7 @@ pub fn check(name: &str) -> io::Result<()> {
     };
     match act {
         Act::Kill | Act::Stop if in_process => panic!("stopped at {name}"),
+        Act::Panic => panic!("panics at {name}"),
         Act::Kill => signal(rustix::process::Signal::KILL),
         Act::Stop => signal(rustix::process::Signal::STOP),
         Act::Pause(time) => std::thread::sleep(time),

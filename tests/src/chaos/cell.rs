@@ -2,7 +2,10 @@
 
 use longhaul_proto::state::{Cause, RunState};
 
-use super::site::{Setup, Side};
+use super::{
+    rng::Rng,
+    site::{Setup, Side},
+};
 
 /// A process of one run's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +74,12 @@ pub enum Fault {
     Failing(Side, &'static str, &'static str),
     /// The file system of a daemon is full for a while.
     Full(Side),
-    /// Wall time jumps, forth or back, by days.
+    /// Wall time jumps, forth or back, by months.
     ClockJump(Side),
+    /// The log of a run that has ended is cut short in its spool before the gateway has all of it.
+    LogCut,
+    /// The gateway's task of the run in focus panics.
+    Panic,
     /// The ledger is gone, another one takes its place, and then it is brought back.
     LedgerLost,
     /// The ledger is the one of before all runs.
@@ -144,8 +151,8 @@ const CANCELLING: Moment = at("cancelling", Side::Agent, "supervisor.after_endin
 const TIMING_OUT: Moment = at("timing out", Side::Agent, "supervisor.after_ending", Focus::TimedOut);
 
 use Fault::{
-    ClockJump, Cut, Delay, Failing, Full, HalfOpen, HostGone, HostLost, Kill, LateRun, LedgerLost, LedgerOld,
-    Partition, RestartBoth, SlowClients, Stop, Terminate,
+    ClockJump, Cut, Delay, Failing, Full, HalfOpen, HostGone, HostLost, Kill, LateRun, LedgerLost, LedgerOld, LogCut,
+    Panic, Partition, RestartBoth, SlowClients, Stop, Terminate,
 };
 
 const NO_SPACE: &str = "enospc";
@@ -192,6 +199,8 @@ const TABLE: &[(&str, Fault, &[Moment])] = &[
     ("gateway's disk full", Full(Side::Gateway), &[BURST]),
     ("gateway's clock jumps", ClockJump(Side::Gateway), &[RUNNING]),
     ("agent's clock jumps", ClockJump(Side::Agent), &[RUNNING]),
+    ("log cut short", LogCut, &[JUDGED]),
+    ("run's task panics", Panic, &[DISPATCH, DISPATCHED, ENDING, ENDED]),
     ("ledger lost", LedgerLost, &[RUNNING]),
     ("ledger of before", LedgerOld, &[RUNNING, ENDED]),
     ("lower attempt", Fault::Stale(Stale::LowerAttempt), &[RUNNING]),
@@ -224,14 +233,27 @@ impl Cell {
         format!("{} / {}", self.title, self.moment.name)
     }
 
-    /// The site it needs.
-    pub fn setup(&self) -> Setup {
+    /// The site it needs; its limits are drawn.
+    pub fn setup(&self, rng: &mut Rng) -> Setup {
+        let mut limit = |text| (rng.below(5) == 0).then_some(text);
         Setup {
             lost_after: (self.fault == HostGone).then_some("1s"),
             small: match self.fault {
                 Full(side) => Some(side),
                 _ => None,
             },
+            max_output: limit("4KiB").filter(|_| self.moment == BURST),
+            max_kept: limit("1KiB"),
+            max_spool: limit("64KiB"),
+        }
+    }
+
+    /// Whether attempts of the run in focus, or of all runs, may be proven dead, so that another may follow.
+    pub fn proves_dead(&self, in_focus: bool) -> bool {
+        match self.fault {
+            Kill(Who::Stata) => in_focus,
+            HostLost { .. } | HostGone => true,
+            _ => false,
         }
     }
 
@@ -246,6 +268,11 @@ impl Cell {
             HostLost { .. } | HostGone => (state, cause) == (RunState::Errored, Cause::HostRebooted),
             _ => false,
         }
+    }
+
+    /// Whether the copy of the run in focus may miss an end that its host lost.
+    pub fn may_miss(&self, in_focus: bool) -> bool {
+        in_focus && self.fault == LogCut
     }
 
     /// Whether runs may be lost for a while.

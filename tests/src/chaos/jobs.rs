@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use longhaul_proto::{
-    api::SubmitRequest,
+    api::{Retry, SubmitRequest},
     state::{Cause, RunState},
 };
 use serde_json::{Value, json};
@@ -64,6 +64,9 @@ impl DoFiles {
             request.text = Some(std::fs::read_to_string(file).unwrap());
         }
         request.key = rng.coin().then(|| format!("key of {name}"));
+        request.retry = rng.coin().then_some(Retry::IfProvenDead);
+        // Longer than any trial: it must never be reached.
+        request.queue_timeout = (rng.below(4) == 0).then_some(600.0);
         request.timeout = (focus == Focus::TimedOut).then_some(0.3);
         let pace = if rng.below(4) == 0 { Duration::from_millis(30) } else { Duration::ZERO };
         Job { name: name.to_owned(), focus, rc, request, pace }

@@ -12,14 +12,15 @@ use std::{fs, os::unix::fs::FileTypeExt, path::Path, time::Duration};
 
 use longhaul_gateway::ledger::sqlite::SqliteLedger;
 use longhaul_proto::{
-    api::{Hosts, RunList, RunView},
+    api::{Hosts, Retry, RunList, RunView},
     state::RunState,
 };
 use reqwest::Method;
 
 use super::{
+    cell::Focus,
     clients,
-    site::Site,
+    site::{MAX_OUTPUT, Site},
     trial::{BY_MCP, Trial},
 };
 use crate::api;
@@ -83,7 +84,8 @@ async fn unrest(trial: &Trial) -> Option<String> {
         let Some(view) = clients::look(&trial.site.api, &trial.history, name, *run, must_resolve).await else {
             return Some(format!("{name} cannot be looked at"));
         };
-        if !view.state.is_end() || view.state == RunState::Lost || !view.output_complete {
+        let whole = view.output_complete || may_be_short(trial, name, &view);
+        if !view.state.is_end() || view.state == RunState::Lost || !whole {
             return Some(format!(
                 "{name} is {} (attempt {}, complete: {}, waiting: {:?}, {:?})",
                 view.state, view.attempt, view.output_complete, view.waiting, view.message
@@ -110,6 +112,12 @@ async fn unrest(trial: &Trial) -> Option<String> {
     (!left.is_empty()).then(|| format!("processes are left: {left:?}"))
 }
 
+/// Whether the copy of a run's output may have less than the run printed: it passed the limit, or its host lost some.
+fn may_be_short(trial: &Trial, name: &str, view: &RunView) -> bool {
+    let over = trial.setup.max_output.is_some() && view.output_bytes >= MAX_OUTPUT;
+    over || trial.cell.may_miss(name == super::trial::FOCUS)
+}
+
 /// One run's end, executions and bytes.
 async fn one(trial: &Trial, name: &str, view: &RunView) {
     let history = &trial.history;
@@ -128,10 +136,32 @@ async fn one(trial: &Trial, name: &str, view: &RunView) {
         history.wrong(format!("{name} ended with r({:?}) and not r({})", view.rc, job.rc));
     }
     let ran = trial.site.lab.executions(name);
-    if ran > 1 || (ran == 0 && end == job.end()) {
+    let again = job.request.retry == Some(Retry::IfProvenDead) && trial.cell.proves_dead(in_focus);
+    if ran > if again { 3 } else { 1 } || (ran == 0 && end == job.end()) {
         history.wrong(format!("{name} ran {ran} times and is {}", end.0));
     }
-    let log = trial.site.log(view.run_id);
+    // What was given up as lost, or was to end anyway, is not begun again.
+    let ends = matches!(job.focus, Focus::Cancelled | Focus::TimedOut) || trial.cell.may_lose();
+    if again && !ends && end.0 == RunState::Errored {
+        history.wrong(format!("{name} was to be tried again and ended as {end:?}: {:?}", view.message));
+    }
+    let cut = may_be_short(trial, name, view);
+    if !cut && !trial.site.spool(view.run_id).exists() {
+        // Its spool went for room: then the copy was whole, by the agent's own digest.
+        return;
+    }
+    let log = match (&trial.whole, in_focus) {
+        (Some(whole), true) => whole.clone(),
+        _ => trial.site.log(view.run_id),
+    };
+    if cut {
+        let heard = trial.heard[name].borrow().clone();
+        let copy = clients::output(&trial.site.api, view.run_id, "log").await.unwrap_or_default();
+        if !log.starts_with(&copy) || heard.as_bytes() != copy {
+            history.wrong(differ(&format!("the copy of what is left of {name}'s log"), &copy, &log));
+        }
+        return;
+    }
     if trial.heard[name].borrow().as_bytes() != log {
         history.wrong(differ(
             &format!("what the follower of {name} heard"),
@@ -139,7 +169,7 @@ async fn one(trial: &Trial, name: &str, view: &RunView) {
             &log,
         ));
     }
-    let console = fs::read(trial.site.spool(view.run_id).join("console")).unwrap_or_default();
+    let console = trial.site.all_of(view.run_id, "console");
     for (stream, truth) in [("log", &log), ("console", &console)] {
         match clients::output(&trial.site.api, view.run_id, stream).await {
             Some(mirror) if mirror == *truth => {}

@@ -27,6 +27,12 @@ pub struct Setup {
     pub lost_after: Option<&'static str>,
     /// The agent's data folder, or the gateway's, is a small file system of its own.
     pub small: Option<Side>,
+    /// Bytes of output that the gateway copies per run.
+    pub max_output: Option<&'static str>,
+    /// Bytes of all output that the gateway keeps. None of a trial is old enough to go for it.
+    pub max_kept: Option<&'static str>,
+    /// Bytes that the agent's spools may take.
+    pub max_spool: Option<&'static str>,
 }
 
 /// One of the two daemons.
@@ -38,6 +44,8 @@ pub enum Side {
     Agent,
 }
 
+/// What [`Setup::max_output`] sets, bytes.
+pub const MAX_OUTPUT: u64 = 4096;
 /// Size of a small file system, bytes.
 const SMALL: u64 = 24 << 20;
 /// Every clock of the product that has a setting, scaled to the length of a trial.
@@ -104,9 +112,12 @@ impl Site {
         let mut spec = lab.spec("gateway", ["gateway", "--listen", "127.0.0.1:0", "--data"]);
         spec.args.push(at_gateway.clone().into());
         spec.env.push(faults(&lab, "gateway"));
-        if let Some(horizon) = setup.lost_after {
-            spec.env.push(("LONGHAUL_LOST_AFTER".into(), horizon.into()));
-        }
+        let limits = [
+            ("LONGHAUL_LOST_AFTER", setup.lost_after),
+            ("LONGHAUL_MAX_OUTPUT", setup.max_output),
+            ("LONGHAUL_MAX_KEPT", setup.max_kept),
+        ];
+        spec.env.extend(limits.into_iter().filter_map(|(name, value)| Some((name.into(), value?.into()))));
         let mut gateway = Daemon::start("gateway", &at_gateway, spec);
         lab::ready(&mut gateway).await;
         let credentials = lab::json(&at_gateway.join("credentials.json")).expect("credentials");
@@ -123,6 +134,9 @@ impl Site {
         ];
         spec.args.extend(own.into_iter().flat_map(|(flag, value)| [flag.into(), value]));
         spec.env.push(faults(&lab, "stata1"));
+        if let Some(limit) = setup.max_spool {
+            spec.env.push(("LONGHAUL_MAX_SPOOL".into(), limit.into()));
+        }
         let agent = Daemon::start("stata1", &at_agent, spec);
         let site = Self { gateway, agent, lab, api, front, fleet, back, tasks, mount };
         site.api.wait_host("stata1", "up").await;
@@ -209,7 +223,18 @@ impl Site {
 
     /// The log as Stata wrote it.
     pub fn log(&self, run: RunId) -> Vec<u8> {
-        fs::read(self.spool(run).join(format!("lh-{}.log", run.short()))).unwrap_or_default()
+        self.all_of(run, &format!("lh-{}.log", run.short()))
+    }
+
+    /// A file of a run, with that of each dead attempt before it, in their order.
+    pub fn all_of(&self, run: RunId, name: &str) -> Vec<u8> {
+        let spool = self.spool(run);
+        let earlier = fs::read_dir(spool.join("earlier")).into_iter().flatten().flatten();
+        let mut dead: Vec<u32> = earlier.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        dead.sort_unstable();
+        let folders = dead.iter().map(|attempt| spool.join("earlier").join(attempt.to_string()));
+        let files = folders.chain([spool.clone()]).map(|folder| fs::read(folder.join(name)).unwrap_or_default());
+        files.flatten().collect()
     }
 
     /// Fills the small file system to the last block; the file to remove.

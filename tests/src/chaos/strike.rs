@@ -138,11 +138,14 @@ pub async fn strike(trial: &mut Trial, held: Option<(Side, &'static str)>) {
         }
         Fault::ClockJump(side) => {
             for _ in 0..=trial.rng.below(2) {
-                let days = i64::try_from(trial.rng.below(41)).unwrap_or(0) - 20;
+                let days = i64::try_from(trial.rng.below(181)).unwrap_or(0) - 90;
                 trial.site.clock(side, days * 24 * 3_600_000 + i64::try_from(trial.rng.below(1000)).unwrap_or(0));
                 pause(trial, 300).await;
             }
         }
+        Fault::LogCut => log_cut(trial).await,
+        // The point did it.
+        Fault::Panic => pause(trial, 300).await,
         Fault::LedgerLost => ledger_lost(trial).await,
         Fault::LedgerOld => {
             // What no agent has is gone with the ledger that alone had it.
@@ -244,6 +247,20 @@ pub async fn back_up(trial: &mut Trial) {
     let backup = trial.site.lab.path().join("backup");
     fs::create_dir_all(&backup).unwrap();
     copy_ledger(&trial.site.gateway.data.join("gateway"), &backup);
+    trial.site.restart(Side::Gateway).await;
+}
+
+/// The gateway's copy of the focus's output goes with its process, and the end of the log on its host is lost too.
+async fn log_cut(trial: &mut Trial) {
+    let Some(run) = trial.history.run(FOCUS) else { return };
+    trial.site.gateway.kill();
+    let _ = fs::remove_dir_all(trial.site.gateway.data.join("gateway/mirror").join(run.to_string()));
+    let log = trial.site.spool(run).join(format!("lh-{}.log", run.short()));
+    let whole = fs::read(&log).unwrap_or_default();
+    let left = trial.rng.below(1 + whole.len() as u64);
+    let cut = fs::OpenOptions::new().write(true).open(&log).and_then(|file| file.set_len(left));
+    trial.history.note(format!("log cut to {left} of {}: {cut:?}", whole.len()));
+    trial.whole = Some(whole);
     trial.site.restart(Side::Gateway).await;
 }
 

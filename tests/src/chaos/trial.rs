@@ -13,7 +13,7 @@ use super::{
     jobs::{DoFiles, Job},
     oracle,
     rng::Rng,
-    site::Site,
+    site::{Setup, Site},
     strike,
 };
 
@@ -37,6 +37,10 @@ pub enum Came {
 pub struct Trial {
     /// What is tried.
     pub cell: Cell,
+    /// What the site was told.
+    pub setup: Setup,
+    /// The log of the run in focus as it was before a fault took some of it.
+    pub whole: Option<Vec<u8>>,
     /// Where.
     pub site: Site,
     /// What was seen.
@@ -60,14 +64,15 @@ pub const BY_MCP: &str = "call";
 
 /// Runs one trial.
 pub async fn run(program: &str, cell: Cell, seed: u64, bugs: &[String]) -> Came {
-    let Some(site) = Site::start(program, cell.setup(), bugs).await else { return Came::Skipped };
     let (history, mut rng) = (History::default(), Rng::new(seed));
+    let setup = cell.setup(&mut rng);
+    let Some(site) = Site::start(program, setup, bugs).await else { return Came::Skipped };
     let files = DoFiles::write(&site.lab);
     let call = files.call(BY_MCP, &mut rng);
     let jobs = [files.job(BEFORE, Focus::Gated, &mut rng), files.job(FOCUS, cell.moment.focus, &mut rng)];
     let (answered, answer) = watch::channel(None);
     let jobs = jobs.into_iter().map(|job| (job.name.clone(), job)).collect();
-    let mut trial = Trial { cell, site, history, rng, jobs, heard: BTreeMap::new(), answer };
+    let mut trial = Trial { cell, setup, whole: None, site, history, rng, jobs, heard: BTreeMap::new(), answer };
     if cell.fault == Fault::LedgerOld {
         strike::back_up(&mut trial).await;
     }
@@ -171,6 +176,7 @@ impl Trial {
             When::Point(side, point) => {
                 let direct = self.cell.by_itself() && self.rng.below(3) > 0;
                 let action = match self.cell.fault {
+                    Fault::Panic => "panic",
                     Fault::Kill(_) if direct => "kill",
                     Fault::Stop(_) if direct => "stop",
                     _ => "hold",

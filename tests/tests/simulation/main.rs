@@ -23,7 +23,6 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use longhaul_proto::faults;
 use world::{Judged, Trouble, play, play_with};
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -106,16 +105,15 @@ fn twice(seed: u64) -> Judged {
 #[test]
 fn a_lost_answer_of_the_ledger_leaves_no_run_without_a_keeper() {
     for seed in 1..=5 {
-        let judged = play_with(seed, Trouble::LostAnswer);
+        let judged = play_with(seed, Trouble::LostAnswer, None);
         assert!(judged.wrong.is_empty(), "{}", tell(seed, &judged));
     }
 }
 
 /// A deliberate bug is found within 200 seeds.
 fn finds(bug: &str, words: &[&str]) {
-    let _scope = faults::enter(&format!("bug={bug}"));
     let found = (1..=200).find_map(|seed| {
-        let judged = play(seed);
+        let judged = play_with(seed, Trouble::Seeded, Some(bug));
         (!judged.wrong.is_empty()).then_some((seed, judged.wrong))
     });
     let (seed, wrong) = found.unwrap_or_else(|| panic!("{bug} was not found in 200 seeds"));

@@ -15,6 +15,7 @@ use longhaul_gateway::{
     simulation::SimGateway,
 };
 use longhaul_proto::{
+    faults,
     ids::RunId,
     join::JoinSecret,
     state::{Cause, RunState},
@@ -27,7 +28,7 @@ use crate::{
     host::Host,
     ledger::SimLedger,
     net::Net,
-    sim::{Sim, Story, short},
+    sim::{Chance, Sim, Story, short},
 };
 
 /// How long everything may take to come to its end when the faults are over.
@@ -78,11 +79,21 @@ pub(crate) enum Trouble {
 
 /// Plays one seed in this thread.
 pub(crate) fn play(seed: u64) -> Judged {
-    play_with(seed, Trouble::Seeded)
+    play_with(seed, Trouble::Seeded, None)
 }
 
-/// Plays one seed with a certain trouble.
-pub(crate) fn play_with(seed: u64, trouble: Trouble) -> Judged {
+/// Points at which a task of the gateway may panic.
+const PANICS: [&str; 4] = ["dispatch.before_run", "dispatch.after_run", "end.before_commit", "end.after_commit"];
+
+/// Plays one seed with a certain trouble, and perhaps a deliberate bug.
+pub(crate) fn play_with(seed: u64, trouble: Trouble, bug: Option<&str>) -> Judged {
+    let mut panics = Chance::new(seed ^ 0x7061_6e69_6373);
+    let mut faults = bug.map(|bug| format!("bug={bug};")).unwrap_or_default();
+    if trouble == Trouble::Seeded && panics.next().is_multiple_of(4) {
+        let point = PANICS[usize::try_from(panics.next() % PANICS.len() as u64).unwrap()];
+        faults.push_str(&format!("point={point}:kill@{}", 1 + panics.next() % 4));
+    }
+    let _scope = faults::enter(&faults);
     longhaul_proto::tasks::simulate();
     let memory = Path::new("/dev/shm");
     let mut folder = tempfile::Builder::new();
