@@ -53,7 +53,7 @@ thread_local! {
 
 /// Pieces of work at one moment of virtual time beyond which a task is taken to spin.
 #[cfg(feature = "faults")]
-const MOST_AT_ONCE: u32 = 20_000;
+const MOST_AT_ONCE: u32 = 5_000;
 
 /// From now on this thread is a simulation: [`blocking`] work is done in it, and nothing else wakes it.
 #[cfg(feature = "faults")]
