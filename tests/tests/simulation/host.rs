@@ -195,6 +195,7 @@ impl Host {
                 sim.wrong(format_args!("run {} was executed {all} times, attempt {attempt} {times} times", short(run)));
             }
             (story.live, story.ended) = (true, false);
+            story.bases.push(story.printed.len());
         });
         let (of_pool, here) = {
             let (mut pool, mut state) = (self.pool.lock().unwrap(), self.state.lock().unwrap());

@@ -39,6 +39,8 @@ impl Chance {
 pub(crate) struct Story {
     /// Every byte that its Stata wrote.
     pub(crate) printed: Vec<u8>,
+    /// Where the output of each attempt begins.
+    pub(crate) bases: Vec<usize>,
     /// How often its Stata was started.
     pub(crate) executions: BTreeMap<u32, u32>,
     /// A Stata lives.

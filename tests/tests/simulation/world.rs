@@ -389,7 +389,8 @@ impl World {
                 }
                 let whole = view.output_complete || cut || story.damaged;
                 // Ends that were recorded while wall time was off are not old yet.
-                let kept = spool && !self.sim.wall_jumped();
+                // And what is not whole here is the only copy.
+                let kept = spool && !self.sim.wall_jumped() && view.output_complete;
                 if !story.executions.is_empty() && (!whole || kept) {
                     wrong(format!("complete {}, spool kept {spool}", view.output_complete));
                 }
