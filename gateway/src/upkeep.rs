@@ -246,5 +246,6 @@ async fn forget(
     why: &str,
 ) -> Result<Option<Freed>, LedgerError> {
     let Some(record) = inner.ledger.get(run).await? else { return Ok(None) };
+    release::free_earlier(inner, &record).await;
     release::free(inner, link, &record, files, why).await.map(Some)
 }

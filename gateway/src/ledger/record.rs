@@ -250,10 +250,28 @@ pub struct Removed {
     pub kept: Vec<Kept>,
 }
 
+impl Earlier {
+    /// What the agent recorded of this attempt.
+    pub fn kept(&self) -> Kept {
+        Kept {
+            agent_id: self.agent_id.clone(),
+            attempt: self.attempt,
+            log_len: self.log_len,
+            log_sha256: self.log_sha256.clone(),
+            console_len: self.console_len,
+            console_sha256: self.console_sha256.clone(),
+        }
+    }
+}
+
 impl Record {
     /// What an agent recorded of the last attempt; `None` where that is not known.
     pub fn kept(&self) -> Option<Kept> {
         let detail = &self.detail;
+        // Another was waited for and never began: the last is the dead one.
+        if let Some(dead) = detail.earlier.last().filter(|dead| dead.attempt == self.attempt) {
+            return Some(dead.kept());
+        }
         let of_mirror = Told {
             log_len: detail.log_len.saturating_sub(detail.log_base),
             console_len: detail.console_len.saturating_sub(detail.console_base),
@@ -271,15 +289,8 @@ impl Record {
 
     /// What is to be remembered when this record is removed; `None` = nothing ever left for an agent.
     pub fn removed(&self) -> Option<Removed> {
-        let earlier = |e: &Earlier| Kept {
-            agent_id: e.agent_id.clone(),
-            attempt: e.attempt,
-            log_len: e.log_len,
-            log_sha256: e.log_sha256.clone(),
-            console_len: e.console_len,
-            console_sha256: e.console_sha256.clone(),
-        };
-        let kept = self.detail.earlier.iter().map(earlier).chain(self.kept()).collect();
+        let last = self.kept().filter(|last| self.detail.earlier.iter().all(|e| e.attempt != last.attempt));
+        let kept = self.detail.earlier.iter().map(Earlier::kept).chain(last).collect();
         (self.attempt > 0).then_some(Removed { kept })
     }
 }

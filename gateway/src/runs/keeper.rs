@@ -392,6 +392,11 @@ impl Keeper {
         if to.is_end() {
             self.settle_start(at_ms);
         }
+        if to.is_end() && self.record.state == RunState::Queued && !self.record.detail.earlier.is_empty() {
+            // No further attempt follows, so what the dead ones printed is all there is.
+            let whole = self.record.detail.earlier.iter().all(|dead| dead.complete);
+            self.detail().complete = whole;
+        }
         let step = Transition {
             run: self.record.run,
             from: self.record.state,

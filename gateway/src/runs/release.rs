@@ -117,6 +117,29 @@ pub(crate) async fn free(
     }
 }
 
+/// Has other agents let go the spools of attempts that died before the last one, where all of their output is here. One
+/// that is away is told when it returns.
+pub(crate) async fn free_earlier(inner: &Arc<Inner>, record: &Record) {
+    if faults::bug("earlier_spools_stay") {
+        return;
+    }
+    let linked = inner.fleet.linked();
+    for dead in record.detail.earlier.iter().filter(|dead| dead.complete && dead.agent_id != record.agent_id) {
+        let Some((_, link)) = linked.iter().find(|(id, _)| *id == dead.agent_id) else { continue };
+        let (mut client, asked) = link.control(request(record.run, dead.kept(), Files::Go));
+        match tokio::time::timeout(inner.options.call_timeout, client.forget(asked)).await {
+            Ok(Ok(reply)) if !reply.get_ref().forgotten => {
+                let problem = visible::line(&reply.into_inner().problem).into_owned();
+                tracing::warn!(run = %record.run, host = %dead.host, problem, "the agent keeps the spool of a dead attempt");
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(status)) if status.code() == Code::NotFound => {}
+            Ok(Err(status)) => tracing::debug!(run = %record.run, %status, "a dead attempt's spool stays for now"),
+            Err(_) => tracing::debug!(run = %record.run, "a dead attempt's spool stays for now"),
+        }
+    }
+}
+
 /// Notes that a spool is gone; of bytes that were nowhere else the record says so.
 async fn gone(inner: &Arc<Inner>, record: &Record, how: &str) -> Result<Freed, LedgerError> {
     let words = (!record.detail.complete).then(|| {

@@ -383,6 +383,7 @@ impl World {
                 }
                 let cut = self.max_output.is_some_and(|most| story.printed.len() as u64 > most);
                 match read {
+                    Ok(_) if story.damaged && story.executions.len() > 1 => {}
                     Ok(chunk) if chunk.bytes == story.printed => {}
                     Ok(chunk) if (cut || story.damaged) && story.printed.starts_with(&chunk.bytes) => {}
                     other => wrong(format!("its mirror is not what it printed: {:?}", other.map(|c| c.bytes.len()))),
