@@ -111,7 +111,6 @@ async fn wait(
             return Waited::Ended;
         }
         let woken = {
-            let changes = runs.iter_mut().filter(|f| !f.ended()).map(|f| Box::pin(f.live.changed()));
             tokio::select! {
                 // In this order: a run that prints without pause must not keep the signs of life from being sent.
                 biased;
@@ -120,7 +119,7 @@ async fn wait(
                 () = stopping.cancelled() => Woken::Stop(Waited::Stopping),
                 _ = ticks.tick() => Woken::Tick,
                 () = &mut deadline => Woken::Stop(Waited::TimeOver),
-                _ = select_all(changes) => Woken::Change,
+                () = news(runs) => Woken::Change,
             }
         };
         match woken {
@@ -139,6 +138,12 @@ async fn wait(
             }
         }
     }
+}
+
+/// The next news of a run that goes on.
+async fn news(runs: &mut [Followed]) {
+    let changes = runs.iter_mut().filter(|f| !f.ended()).map(|f| Box::pin(f.live.changed()));
+    select_all(changes).await;
 }
 
 enum Woken {
@@ -186,4 +191,22 @@ pub(super) async fn last_line(asker: &Asker, view: &RunView) -> Option<String> {
     let bytes = tokio::time::timeout(LAST_LINE_LIMIT, read).await.ok()?.ok()?;
     let (text, _) = utf8::lossy(&bytes[utf8::torn(&bytes)..]);
     text.lines().rev().map(words::plain).find(|line| !line.is_empty() && line != ".")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::words::tests::view, *};
+
+    /// A run may end between two looks at it: then there is nothing left to wait for, and that is no fault.
+    #[tokio::test]
+    async fn the_end_of_all_runs_is_news_too() {
+        let ended = view(json!({"state": "succeeded", "cause": "completed", "duration": 1.0}));
+        let (_sender, live) = watch::channel(Arc::new(ended));
+        let run = live.borrow().run_id;
+        let followed = Followed { run, live };
+        let looked = tokio::time::timeout(Duration::from_secs(5), news(&mut [followed])).await;
+        assert!(looked.is_ok(), "it does not wait for what cannot come");
+    }
 }
