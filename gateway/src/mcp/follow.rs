@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::select_all;
-use longhaul_proto::{api::RunView, ids::RunId};
+use longhaul_proto::{api::RunView, faults, ids::RunId};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval_at, sleep},
@@ -140,10 +140,12 @@ async fn wait(
     }
 }
 
-/// The next news of a run that goes on.
+/// The next news of a run that goes on; at once when none does, since the last may end between two looks at it.
 async fn news(runs: &mut [Followed]) {
-    let changes = runs.iter_mut().filter(|f| !f.ended()).map(|f| Box::pin(f.live.changed()));
-    select_all(changes).await;
+    let changes: Vec<_> = runs.iter_mut().filter(|f| !f.ended()).map(|f| Box::pin(f.live.changed())).collect();
+    if !changes.is_empty() || faults::bug("wait_for_none") {
+        select_all(changes).await;
+    }
 }
 
 enum Woken {
