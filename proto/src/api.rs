@@ -57,7 +57,7 @@ pub struct SubmitRequest {
     /// The caller's name for this request: the same key is the same run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Run it even though an equal run is unfinished or its result was not delivered yet.
+    /// Run it even though an equal run is unfinished or its end was not seen yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
     /// Name and version of the client, for people.
@@ -141,11 +141,13 @@ pub struct Submitted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Joined {
-    /// Same key: the same call.
+    /// The same key, given on purpose: the same run.
     Key,
+    /// The same call, by its client's own name for it.
+    Call,
     /// An equal run is unfinished.
     Unfinished,
-    /// An equal run finished lately and its result was never delivered.
+    /// An equal run ended lately by its own verdict, and its end was not seen.
     Undelivered,
 }
 
@@ -185,6 +187,9 @@ pub struct RunView {
 
     /// Who asked.
     pub principal: String,
+    /// Name and version of the client by which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
     /// What was asked: the path, `text`, or `bundle: entry`.
     pub source: String,
     /// Arguments of the do-file.

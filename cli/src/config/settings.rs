@@ -122,7 +122,7 @@ settings! {
     max_queued: usize,
     /// Unfinished runs of one caller; default 1000. Beyond it submissions are refused.
     max_per_principal: usize,
-    /// An equal run that ended within this time, never delivered, answers instead of a new one.
+    /// An equal run that ended within this time by its own verdict, its end never seen, answers instead of a new one.
     duplicate_window: Time,
     /// Records of ended runs are kept so long; default 30 days.
     keep_records: Time,

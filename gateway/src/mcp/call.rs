@@ -8,7 +8,10 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use longhaul_proto::{api::SubmitRequest, sha256_hex, visible, wire};
+use longhaul_proto::{
+    api::{RunView, SubmitRequest},
+    sha256_hex, visible, wire,
+};
 use rmcp::{
     ErrorData, Peer, RoleServer,
     model::{
@@ -26,15 +29,23 @@ use super::{
     resume::Line,
     run,
     tickets::{Asked, Resumed, Ticket},
-    tools, wait,
+    tools, wait, words,
 };
 use crate::{
     auth::Principal,
     http::{Face, Numbers, caller::Caller, front, panics, trace},
+    ledger::CALL,
 };
 
-/// `_meta` key under which Claude Code names a tool use; the same use made again is the same call.
+/// `_meta` key under which `longhaul stdio` names a call that it may have to make again: a random name, and so as good as a
+/// key given on purpose.
+const CALL_KEY: &str = "longhaul/callKey";
+
+/// `_meta` key under which Claude Code names a tool use; the same use made again is the same call, for a while.
 const TOOL_USE: &str = "claudecode/toolUseId";
+
+/// Longest name of a tool use that is told from others, characters.
+const TOOL_USE_ID: usize = 128;
 
 /// What a tool says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +107,11 @@ impl Asker {
         Ok(Self { face: face.clone(), who, caller })
     }
 
+    /// The answer under way tells of this run: its end counts as seen when the caller has taken the answer.
+    pub(super) fn shows(&self, view: &RunView) {
+        self.caller.shows(&self.who, view);
+    }
+
     /// Now, for people.
     pub(super) fn now_ms(&self) -> i64 {
         self.face.core.deps.clock.unix_ms()
@@ -110,6 +126,7 @@ pub(super) struct Call {
     client: Option<Implementation>,
     tasks: bool,
     tool_use: Option<String>,
+    call_key: Option<String>,
     token: Option<ProgressToken>,
     out: Out,
     ct: CancellationToken,
@@ -194,6 +211,7 @@ impl Call {
             client: None,
             tasks: false,
             tool_use: None,
+            call_key: None,
             token: Some(ticket.token.clone()),
             out: Out::Resumed { line, seen: resumed.seen, already, patient: ticket.patient },
             ct: CancellationToken::new(),
@@ -214,15 +232,17 @@ impl Call {
         self.tasks && self.args.flag("wait") != Some(false)
     }
 
-    /// The caller's name for this call: its own, or that of the tool use. A tool use counts as the same call only with
-    /// the same request, because nobody chose its name to mean anything.
-    pub(super) fn key(&self, request: &SubmitRequest) -> Option<String> {
-        let own = || {
-            let id = self.tool_use.as_ref()?;
-            let request = serde_json::to_vec(request).ok()?;
-            Some(format!("{TOOL_USE}:{id}:{}", &sha256_hex(&request)[..16]))
-        };
-        self.args.text("key").or_else(own)
+    /// The name that somebody gave this call on purpose.
+    pub(super) fn key(&self) -> Option<String> {
+        self.args.text("key").or_else(|| self.call_key.clone())
+    }
+
+    /// The name of the tool use. It counts as the same call only with the same request, because nobody chose its name to
+    /// mean anything.
+    pub(super) fn name(&self, request: &SubmitRequest) -> Option<String> {
+        let id = self.tool_use.as_ref()?;
+        let request = serde_json::to_vec(request).ok()?;
+        Some(format!("{CALL}{}:{}", words::cut(id, TOOL_USE_ID), &sha256_hex(&request)[..16]))
     }
 
     /// Name and version of the client.
@@ -289,6 +309,7 @@ fn open(
         trace,
         client: context.client_info(),
         tasks: context.client_capabilities().is_some_and(|has| has.supports_tasks()),
+        call_key: meta.get(CALL_KEY).and_then(|v| v.as_str()).map(str::to_owned),
         tool_use: meta.get(TOOL_USE).and_then(|v| v.as_str()).map(str::to_owned),
         token: meta.get_progress_token(),
         out: Out::Live {

@@ -69,10 +69,16 @@ pub(super) enum Waited {
     Stopping,
 }
 
-/// Follows until something of [`Waited`] happens; `limit` counts from now.
-pub(super) async fn follow(call: &Call, runs: &mut [Followed], until: Until, limit: Option<Duration>) -> Waited {
+/// Follows until something of [`Waited`] happens; `limit` counts from now. `first` is what is said first.
+pub(super) async fn follow(
+    call: &Call,
+    runs: &mut [Followed],
+    until: Until,
+    limit: Option<Duration>,
+    first: Option<&str>,
+) -> Waited {
     let mut heart = call.heart();
-    let waited = wait(call, runs, until, limit, &mut heart).await;
+    let waited = wait(call, runs, until, limit, first, &mut heart).await;
     if let Some(heart) = heart {
         let ended = (waited == Waited::Ended).then(|| text(runs, None, call.now_ms()));
         heart.stop(ended.as_deref()).await;
@@ -85,6 +91,7 @@ async fn wait(
     runs: &mut [Followed],
     until: Until,
     limit: Option<Duration>,
+    first: Option<&str>,
     heart: &mut Option<Heart>,
 ) -> Waited {
     let cadence = call.face.options().heartbeat;
@@ -104,7 +111,10 @@ async fn wait(
         return Waited::Ended;
     }
     // At acceptance: this also makes the library send the response's headers.
-    beat(call, runs, heart).await;
+    match (first, &mut *heart) {
+        (Some(first), Some(heart)) => heart.beat(None, &words::cut(first, words::MAX_MESSAGE)),
+        _ => beat(call, runs, heart).await,
+    }
     let mut states = states(runs);
     loop {
         if enough(runs) {
@@ -144,7 +154,7 @@ async fn wait(
 async fn news(runs: &mut [Followed]) {
     let changes: Vec<_> = runs.iter_mut().filter(|f| !f.ended()).map(|f| Box::pin(f.live.changed())).collect();
     if !changes.is_empty() || faults::bug("wait_for_none") {
-        select_all(changes).await;
+        drop(select_all(changes).await);
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) async fn runs(call: &Call) -> Reply {
     if page.runs.is_empty() {
         return Ok(Said::ok("no runs"));
     }
+    page.runs.iter().for_each(|view| call.shows(view));
     let now = call.now_ms();
     let mut text: String = page.runs.iter().map(|view| line(call, view, now)).collect();
     text.push_str("Result or new output: stata_wait(runs: id). Output: stata_log(run: id).");
@@ -70,6 +71,7 @@ pub(super) async fn cancel(call: &Call) -> Reply {
     let runs = &call.face.core.runs;
     let run = runs.find(&call.who, &name).await.map_err(|e| e.to_string())?;
     let view = runs.cancel(&call.who, run, mode).await.map_err(|e| e.to_string())?;
+    call.shows(&view);
     let short = run.short();
     let state = words::message(&view, None, call.now_ms());
     Ok(Said::ok(if view.state == RunState::Cancelled {

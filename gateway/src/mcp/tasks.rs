@@ -27,9 +27,7 @@ use serde_json::Value;
 
 use super::{
     call::{self, Asker, Call},
-    follow, result,
-    run::{deliver, joined_note},
-    words,
+    follow, joined, words,
 };
 use crate::{
     http::{Face, Numbers},
@@ -59,8 +57,7 @@ pub(super) async fn get(
         let payload = match view.state {
             RunState::Cancelled => TaskPayload::Cancelled,
             state if state.is_end() => {
-                let note = joined.and_then(|joined| joined_note(&view, joined));
-                let said = result::of(&asker, &view, None, note.as_deref(), face.options().inline_limit).await;
+                let said = joined::result(&asker, &view, joined, face.options().inline_limit).await;
                 match serde_json::to_value(said.into_result()) {
                     Ok(Value::Object(result)) => TaskPayload::Completed { result },
                     _ => return Err(ErrorData::internal_error("the result could not be written", None)),
@@ -68,9 +65,7 @@ pub(super) async fn get(
             }
             _ => TaskPayload::Working,
         };
-        if view.state.is_end() {
-            deliver(&asker, &view);
-        }
+        asker.shows(&view);
         Ok(GetTaskResult::new(DetailedTask::new(task, payload)))
     };
     call::caught(face, "tasks/get", answered).await
@@ -141,6 +136,7 @@ fn tag(joined: Option<Joined>) -> u8 {
         Some(Joined::Key) => 1,
         Some(Joined::Unfinished) => 2,
         Some(Joined::Undelivered) => 3,
+        Some(Joined::Call) => 4,
     }
 }
 
@@ -149,6 +145,7 @@ fn joined(tag: u8) -> Option<Joined> {
         1 => Some(Joined::Key),
         2 => Some(Joined::Unfinished),
         3 => Some(Joined::Undelivered),
+        4 => Some(Joined::Call),
         _ => None,
     }
 }
@@ -159,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_handle_remembers_how_its_call_was_answered() {
-        for how in [None, Some(Joined::Key), Some(Joined::Unfinished), Some(Joined::Undelivered)] {
+        for how in [None, Some(Joined::Key), Some(Joined::Unfinished), Some(Joined::Undelivered), Some(Joined::Call)] {
             assert_eq!(joined(tag(how)), how);
         }
         assert_eq!(joined(200), None);

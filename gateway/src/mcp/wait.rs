@@ -8,7 +8,7 @@ use super::{
     call::{Call, Reply, Said},
     fence,
     follow::{self, Followed, Until, Waited},
-    result, run,
+    result,
     tickets::Asked,
     words,
 };
@@ -54,7 +54,7 @@ pub(super) async fn wait(call: &Call) -> Reply {
         call.resumable(asked);
     }
     let until = if call.args.text("until").as_deref() == Some("any") { Until::Any } else { Until::All };
-    let waited = follow::follow(call, &mut followed, until, Some(limit)).await;
+    let waited = follow::follow(call, &mut followed, until, Some(limit), None).await;
 
     let views: Vec<_> = followed.iter().map(Followed::view).collect();
     let is_error = views.iter().any(|view| result::is_error(view.state));
@@ -74,9 +74,9 @@ pub(super) async fn wait(call: &Call) -> Reply {
     let mut text = parts.join(BETWEEN);
     if views.len() > 1 && text.len() > room {
         text = brief(&views, share, call.now_ms());
-    } else {
-        views.iter().filter(|view| view.state.is_end()).for_each(|view| run::deliver(call, view));
     }
+    // Also where there was room for one line each: it tells how they ended.
+    views.iter().for_each(|view| call.shows(view));
     if waited == Waited::Stopping {
         text.push_str("\n\nThe gateway is restarting; the runs go on. Call stata_wait again in a few seconds.");
     }

@@ -19,6 +19,7 @@
 //! attempt at all and is made again under the same number, whatever was said.
 //!
 //! - [`check`] turns a request into a submission, or says what is wrong with it;
+//! - [`joining`] decides whether an earlier run may answer;
 //! - [`submit`] answers with an earlier run where one answers, and otherwise makes the record and then the run;
 //! - [`keeper`] is the story of one unfinished run: one task that owns it from its record to its end;
 //! - [`supervise`] takes a run up again whose task panicked, with its seat held meanwhile;
@@ -39,6 +40,7 @@ pub(crate) mod check;
 mod drain;
 mod ending;
 mod error;
+mod joining;
 mod keeper;
 pub(crate) mod past;
 pub(crate) mod release;
@@ -55,6 +57,7 @@ use bytes::Bytes;
 use longhaul_proto::{
     api::{CancelMode, ClockTrusted, HostView, Hosts, QueueView, RunList, RunView, SubmitRequest, Submitted},
     clock::rfc3339,
+    faults,
     ids::{RunId, SHORT_LEN},
     state::RunState,
     wire,
@@ -82,6 +85,8 @@ pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
 pub struct Request {
     /// What is asked for.
     pub submit: SubmitRequest,
+    /// The client's own name for this call, from [`crate::ledger::CALL`] on; it says the whole request, and may come again.
+    pub call: Option<String>,
     /// The caller's trace; empty = none, and the run gets a root of its own.
     pub trace: wire::TraceContext,
     /// Largest code or bundle by this transport, bytes.
@@ -153,6 +158,8 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
     pub(crate) table: Arc<Table>,
+    /// Ends that were shown and are being noted.
+    pub(crate) shown: joining::Shown,
     /// Held while hosts are drained or resumed, so that ledger and fleet see such wishes in one order.
     pub(crate) draining: tokio::sync::Mutex<()>,
 }
@@ -193,6 +200,7 @@ impl Runs {
             metrics,
             deps,
             table: Arc::default(),
+            shown: joining::Shown::default(),
             draining: tokio::sync::Mutex::default(),
         }))
     }
@@ -373,12 +381,21 @@ impl Runs {
         Ok(OutputChunk { bytes, next, complete: ended && next >= len })
     }
 
-    /// The result of this run reached its caller.
-    pub async fn delivered(&self, run: RunId) {
-        if let Err(error) = self.0.ledger.delivered(run, self.0.deps.clock.unix_ms()).await {
-            // Then an equal request is answered with this run once more, which is harmless.
-            tracing::warn!(%run, error = &error as &dyn std::error::Error, "cannot note a delivery");
+    /// The ends of these runs were shown to their owner: they answer no equal request any more. Noted in the background;
+    /// a request that comes after this call waits for it.
+    pub fn seen(&self, runs: Vec<RunId>) {
+        if runs.is_empty() || faults::bug("nothing_is_seen") {
+            return;
         }
+        self.0.shown.noting(&runs);
+        let inner = self.0.clone();
+        self.0.deps.tasks.spawn(async move {
+            if let Err(error) = inner.ledger.seen(runs.clone(), inner.deps.clock.unix_ms()).await {
+                // Then an equal request is answered with one of them once more, and says so in its first line.
+                tracing::warn!(?runs, error = &error as &dyn std::error::Error, "cannot note that ends were seen");
+            }
+            inner.shown.noted(&runs);
+        });
     }
 
     /// Agents, pools, and the caller's waiting runs.

@@ -15,13 +15,14 @@ use super::{
     BETWEEN_LOOKS, Inner, Request, SubmitError,
     active::{Admission, NoRoom, Recording},
     check::{self, Checked},
+    joining,
     supervise::{Start, supervise},
     view::{Live, view},
 };
 use crate::{
     auth::principal::Principal,
     fleet::Seat,
-    ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY},
+    ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY, is_call},
     metrics::count,
 };
 
@@ -74,8 +75,8 @@ async fn record(
     caller: &wire::TraceContext,
 ) -> Result<Submitted, SubmitError> {
     let mut checked = check::check(request)?;
-    if !checked.submission.key.is_empty() {
-        // The same call again must not depend on any agent.
+    if !checked.submission.key.is_empty() && !is_call(&checked.submission.key) {
+        // The same key again must not depend on any agent.
         let key = &checked.submission.key;
         match inner.ledger.by_key(&who.name, key).await.map_err(SubmitError::Ledger)? {
             Some((run, body)) if body == checked.body || body == UNKNOWN_BODY => {
@@ -100,15 +101,20 @@ async fn record(
         request_sha256: checked.body.clone(),
         ..checked.submission
     };
-    let window = i64::try_from(inner.options.duplicate_window.as_millis()).unwrap_or(i64::MAX);
+    let since =
+        |window: std::time::Duration| created_ms.saturating_sub(i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
     let dedupe = Dedupe {
         shape: check::shape(&who.name, &submission, &checked.source),
         code: checked.code.clone(),
-        join_since_ms: (!checked.again).then(|| created_ms.saturating_sub(window)),
+        join_since_ms: (!checked.again).then(|| since(inner.options.duplicate_window)),
+        call: checked.call,
+        call_since_ms: since(inner.options.call_window),
+        not: Vec::new(),
         only_join: room.is_err(),
     };
     let record = new_record(run, &submission, checked.source, checked.need, &checked.code);
-    let key = (!submission.key.is_empty()).then(|| (submission.key.clone(), checked.body));
+    let on_purpose = !submission.key.is_empty() && !is_call(&submission.key);
+    let key = on_purpose.then(|| (submission.key.clone(), checked.body));
     let new = NewRun { record, submission, key, dedupe };
     // In a task of its own: a caller that goes away between the commit and the keeper must not leave a run without one.
     let early = faults::bug("acknowledged_before_commit").then(|| view(&new.record, &Live::default()));
@@ -133,21 +139,33 @@ async fn record(
 
 async fn insert(
     inner: &Arc<Inner>,
-    new: NewRun,
+    mut new: NewRun,
     fit: Vec<String>,
     room: Result<Admission, SubmitError>,
 ) -> Result<Submitted, SubmitError> {
-    let (record, submission, key) = (new.record.clone(), new.submission.clone(), new.submission.key.clone());
-    let _recording = recording(inner, &record.principal, &key).await?;
-    faults::point("submit.before_commit");
-    let inserted = inner.ledger.insert(new).await;
-    faults::point("submit.after_commit");
+    let _recording = recording(inner, &new.record.principal, &new.submission.key).await?;
+    // What was shown in this moment is no answer any more.
+    inner.shown.settled().await;
+    let inserted = loop {
+        faults::point("submit.before_commit");
+        let inserted = inner.ledger.insert(new.clone()).await;
+        faults::point("submit.after_commit");
+        match inserted {
+            Ok(Inserted::Joined(run, why)) if run != new.record.run => {
+                match joining::decide(inner, &new, run, why).await? {
+                    joining::Verdict::Join(submitted) => return Ok(*submitted),
+                    joining::Verdict::GoOn => new.dedupe.not.push(run),
+                }
+            }
+            inserted => break inserted,
+        }
+    };
+    let NewRun { record, submission, .. } = new;
+    let key = submission.key.clone();
     // `room` is held to the end: from then on the run is counted as unfinished by its keeper.
     match inserted {
         // A commit that failed only in its answer was tried again, and found itself.
-        Ok(Inserted::Joined(run, _)) if run == record.run => Ok(begin(inner, record, submission, fit)),
-        Ok(Inserted::New) => Ok(begin(inner, record, submission, fit)),
-        Ok(Inserted::Joined(run, why)) => earlier(inner, run, why).await,
+        Ok(Inserted::Joined(..) | Inserted::New) => Ok(begin(inner, record, submission, fit)),
         Err(LedgerError::KeyTaken(run)) => Err(SubmitError::KeyTaken { key, run }),
         Err(LedgerError::Full) => Err(room.err().unwrap_or(SubmitError::Ledger(LedgerError::Full))),
         Err(error) => match inner.ledger.get(record.run).await {
@@ -200,7 +218,7 @@ async fn keep_if_there(inner: Arc<Inner>, run: RunId) {
     }
 }
 
-async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Result<Submitted, SubmitError> {
+pub(super) async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Result<Submitted, SubmitError> {
     let run = match inner.table.get(run) {
         Some(active) => active.view.borrow().as_ref().clone(),
         None => {

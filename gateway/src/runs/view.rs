@@ -78,6 +78,7 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         output_bytes: live.log_len,
         trace_id: telemetry::trace_id(&trace),
         principal: record.principal.clone(),
+        client: some(&detail.client),
         source: detail.source.clone(),
         args: detail.args.clone(),
         waiting: live.waiting.clone().filter(|_| !ended),

@@ -6,6 +6,7 @@ mod attempts;
 mod collecting;
 mod drain;
 mod fake;
+mod joining;
 mod ledger_full;
 mod namesakes;
 mod panics;
