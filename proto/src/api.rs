@@ -198,6 +198,19 @@ pub struct RunView {
     /// In words, why it waits; only while queued or starting.
     #[serde(default)]
     pub waiting: Option<String>,
+    /// Since when nothing that goes on moves this run on, so that somebody must do something: no agent, a silent one, a
+    /// drained host. `waiting` or `contact` says what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_end_since: Option<String>,
+    /// How long it waited for a seat before it began, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_for: Option<f64>,
+    /// What it waited for last, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_behind: Option<String>,
+    /// It is lost, and its agent has returned with it: it goes on there, and its own record will count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub runs_again: bool,
     /// Latest progress; only while running.
     #[serde(default)]
     pub progress: Option<ProgressView>,
@@ -312,6 +325,9 @@ pub struct CancelRequested {
     pub by: String,
     /// When.
     pub at: String,
+    /// Its agent has taken it.
+    #[serde(default)]
+    pub told: bool,
 }
 
 /// Where in the code it failed.
@@ -430,6 +446,9 @@ pub struct Hosts {
     pub pools: Vec<PoolView>,
     /// The caller's waiting runs with their reasons, in order.
     pub queue: Vec<QueueView>,
+    /// The caller's runs that are lost and run again, with what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub returned: Vec<QueueView>,
 }
 
 /// One agent.

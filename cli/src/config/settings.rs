@@ -160,6 +160,8 @@ settings! {
     as_root: bool,
     /// Waiting tools return a handle after this time to clients not known to wait longer.
     handle_after: Time,
+    /// Waiting tools answer after this time where nothing but a person can move the run on; default 60 s.
+    no_end_after: Time,
     /// How often a waiting call sends progress.
     progress_every: Time,
     /// A daemon that is asked to stop is gone after this time at the latest; its runs go on.

@@ -86,6 +86,10 @@ pub struct Detail {
     pub timeout_ms: u64,
     /// Limit on waiting, ms; 0 = none.
     pub queue_timeout_ms: u64,
+    /// How long it waited for the seat of its present attempt, ms; 0 = it has none yet, or had it at once.
+    pub waited_ms: u64,
+    /// What it waited for last, in words.
+    pub waited_for: String,
     /// W3C `traceparent` of the run.
     pub traceparent: String,
     /// When the present wait in the queue began, Unix ms; 0 = when the run was recorded.

@@ -137,7 +137,7 @@ enum Out {
     /// To the request under way.
     Live { peer: Peer<RoleServer>, request: RequestId, session: Option<String>, ticket: OnceLock<Arc<Ticket>> },
     /// To somebody who asks for it again.
-    Resumed { line: Line, seen: u64, already: Duration, patient: bool },
+    Resumed { line: Line, seen: u64, already: Duration, patient: bool, asked_to_wait: bool },
 }
 
 impl Deref for Call {
@@ -174,6 +174,7 @@ impl Call {
                 token: token.clone(),
                 session: session.clone(),
                 patient: self.patient(),
+                asked_to_wait: self.asked_to_wait(),
                 asked,
             }));
         }
@@ -213,7 +214,13 @@ impl Call {
             tool_use: None,
             call_key: None,
             token: Some(ticket.token.clone()),
-            out: Out::Resumed { line, seen: resumed.seen, already, patient: ticket.patient },
+            out: Out::Resumed {
+                line,
+                seen: resumed.seen,
+                already,
+                patient: ticket.patient,
+                asked_to_wait: ticket.asked_to_wait,
+            },
             ct: CancellationToken::new(),
         })
     }
@@ -226,10 +233,23 @@ impl Call {
         self.args.flag("wait").unwrap_or(self.token.is_some() && client::extends_on_progress(self.client.as_ref()))
     }
 
+    /// Whether the caller said that it wants to wait to the end, whatever comes.
+    pub(super) fn asked_to_wait(&self) -> bool {
+        match self.out {
+            Out::Resumed { asked_to_wait, .. } => asked_to_wait,
+            Out::Live { .. } => self.args.flag("wait") == Some(true),
+        }
+    }
+
+    /// Whether it said that it wants the run's id and nothing else.
+    pub(super) fn wants_id(&self) -> bool {
+        self.args.flag("wait") == Some(false)
+    }
+
     /// Whether a run that takes longer is answered with a task: the client said in this request that it understands
     /// them, and nobody asked for a run id instead.
     pub(super) fn takes_task(&self) -> bool {
-        self.tasks && self.args.flag("wait") != Some(false)
+        self.tasks && !self.wants_id()
     }
 
     /// The name that somebody gave this call on purpose.

@@ -6,13 +6,13 @@ use futures_util::future::select_all;
 use longhaul_proto::{api::RunView, faults, ids::RunId};
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval_at, sleep},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until},
 };
 
 use super::{
     beat::Heart,
     call::{Asker, Call},
-    words,
+    waiting, words,
 };
 use crate::{
     api::utf8,
@@ -63,6 +63,8 @@ pub(super) enum Waited {
     Ended,
     /// The time is over.
     TimeOver,
+    /// Nothing that goes on ends this wait, or only the caller can.
+    NoEnd,
     /// Nobody waits any more.
     Gone,
     /// The gateway stops.
@@ -99,6 +101,8 @@ async fn wait(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // A limit too large for the clock is as good as none.
     let far = Duration::from_secs(366 * 86_400);
+    let patience = call.face.options().no_end_after;
+    let mut no_end_at: Option<Instant> = None;
     let mut deadline = std::pin::pin!(sleep(limit.map_or(far, |l| l.min(far))));
     let gone = call.caller.gone().clone();
     let stopping = call.face.core.deps.tasks.stopping();
@@ -120,6 +124,12 @@ async fn wait(
         if enough(runs) {
             return Waited::Ended;
         }
+        if !call.asked_to_wait() {
+            if forgot_own(call, runs) {
+                return Waited::NoEnd;
+            }
+            no_end_at = if none_ends(runs) { no_end_at.or(Some(Instant::now() + patience)) } else { None };
+        }
         let woken = {
             tokio::select! {
                 // In this order: a run that prints without pause must not keep the signs of life from being sent.
@@ -129,6 +139,9 @@ async fn wait(
                 () = stopping.cancelled() => Woken::Stop(Waited::Stopping),
                 _ = ticks.tick() => Woken::Tick,
                 () = &mut deadline => Woken::Stop(Waited::TimeOver),
+                () = sleep_until(no_end_at.unwrap_or_else(Instant::now)), if no_end_at.is_some() => {
+                    Woken::Stop(Waited::NoEnd)
+                }
                 () = news(runs) => Woken::Change,
             }
         };
@@ -148,6 +161,18 @@ async fn wait(
             }
         }
     }
+}
+
+/// Whether nothing that goes on moves any of them on.
+fn none_ends(runs: &[Followed]) -> bool {
+    let mut unfinished = runs.iter().filter(|f| !f.ended()).peekable();
+    unfinished.peek().is_some() && unfinished.all(|f| waiting::no_end(&f.live.borrow()))
+}
+
+/// Whether the one run waits for a run of the caller's own of which no call waits.
+fn forgot_own(call: &Call, runs: &[Followed]) -> bool {
+    let [one] = runs else { return false };
+    waiting::behind(call, &one.view()).is_some_and(|behind| behind.forgotten)
 }
 
 /// The next news of a run that goes on; at once when none does, since the last may end between two looks at it.

@@ -43,7 +43,7 @@ pub(super) fn line(view: &RunView, joined: Joined, now_ms: i64) -> String {
 }
 
 /// The do-file with its arguments, in one line.
-fn source(view: &RunView) -> String {
+pub(super) fn source(view: &RunView) -> String {
     let mut text = words::plain(&view.source);
     for arg in &view.args {
         text.push(' ');

@@ -9,11 +9,11 @@ use longhaul_proto::{
 };
 
 use super::{
-    call::{Answer, Call, Reply, Said},
+    call::{Answer, Asker, Call, Reply, Said},
     follow::{self, Followed, Until, Waited},
     joined, result, tasks,
     tickets::Asked,
-    words,
+    waiting, words,
 };
 use crate::{
     http::Numbers,
@@ -53,8 +53,9 @@ pub(super) async fn submit(call: &Call) -> Reply {
     let first = first.unwrap_or_default();
     let short = view.run_id.short();
     let state = words::message(view, None, call.now_ms());
+    let advice = waiting::advice(call, view).map(|advice| format!("\n{advice}")).unwrap_or_default();
     Ok(Said::ok(format!(
-        "{first}run {short} is recorded and goes on by itself: {state}\nGet its result with stata_wait(runs: \"{short}\").\n\n{}",
+        "{first}run {short} is recorded and goes on by itself: {state}{advice}\nGet its result with stata_wait(runs: \"{short}\").\n\n{}",
         result::last_line(view)
     )))
 }
@@ -105,7 +106,7 @@ pub(super) async fn to_the_end(call: &Call, run: RunId, joined: Option<Joined>) 
     let options = call.face.options();
     // Another call's run that goes on may be of other files than the caller thinks of: it is told now and not at its end.
     let anothers = joined == Some(Joined::Unfinished) && !followed[0].view().state.is_end();
-    let limit = if anothers {
+    let limit = if anothers || call.wants_id() {
         Some(Duration::ZERO)
     } else if call.takes_task() {
         Some(options.task_after)
@@ -119,24 +120,40 @@ pub(super) async fn to_the_end(call: &Call, run: RunId, joined: Option<Joined>) 
     let said = match waited {
         Waited::Ended => joined::result(call, &view, joined, options.inline_limit).await,
         // Also when the gateway stops: the next one knows the handle.
-        _ if call.takes_task() && !anothers => return Ok(tasks::begin(call, &view, joined).await),
-        Waited::TimeOver | Waited::Gone => {
-            Numbers::count(&call.face.numbers.handles);
-            let line = follow::last_line(call, &view).await;
-            handle(&view, joined, line.as_deref(), "still", call.now_ms())
+        Waited::TimeOver | Waited::Gone | Waited::Stopping if call.takes_task() && !anothers => {
+            return Ok(tasks::begin(call, &view, joined).await);
         }
-        Waited::Stopping => handle(&view, joined, None, "the gateway is restarting;", call.now_ms()),
+        Waited::TimeOver | Waited::Gone | Waited::NoEnd => {
+            Numbers::count(&call.face.numbers.handles);
+            self::handle(call, &view, joined).await
+        }
+        Waited::Stopping => handle_text(&view, joined, None, None, "the gateway is restarting;", call.now_ms()),
     };
     Ok(said.into_result().into())
 }
 
-/// The handle of a run that takes longer than the caller waits. Not an error: nothing went wrong.
-fn handle(view: &RunView, joined: Option<Joined>, line: Option<&str>, how: &str, now_ms: i64) -> Said {
+/// The handle of a run that takes longer than the caller waits, with what can be done about it. Not an error: nothing went
+/// wrong.
+pub(super) async fn handle(asker: &Asker, view: &RunView, joined: Option<Joined>) -> Said {
+    let line = follow::last_line(asker, view).await;
+    let advice = waiting::advice(asker, view);
+    handle_text(view, joined, line.as_deref(), advice.as_deref(), "still", asker.now_ms())
+}
+
+fn handle_text(
+    view: &RunView,
+    joined: Option<Joined>,
+    line: Option<&str>,
+    advice: Option<&str>,
+    how: &str,
+    now_ms: i64,
+) -> Said {
     let short = view.run_id.short();
     let first = joined.map(|joined| format!("{}\n", joined::line(view, joined, now_ms))).unwrap_or_default();
+    let advice = advice.map(|advice| format!("\n{advice}")).unwrap_or_default();
     let state = words::message(view, line, now_ms);
     Said::ok(format!(
-        "{first}{how} {state}\nThe run goes on by itself as run {short}. Do not start it again: call stata_wait(runs: \"{short}\") until it has ended; stata_log(run: \"{short}\", tail: 50) shows its output.\n\n{}",
+        "{first}{how} {state}{advice}\nThe run goes on by itself as run {short}. Do not start it again: call stata_wait(runs: \"{short}\") until it has ended; stata_log(run: \"{short}\", tail: 50) shows its output.\n\n{}",
         result::last_line(view)
     ))
 }
@@ -154,7 +171,7 @@ mod tests {
     #[test]
     fn a_handle_says_what_to_do() {
         let progress = ProgressView { percent: Some(12.0), text: "rep 120 of 1000".into() };
-        let said = handle(&view(json!({ "progress": progress })), None, None, "still", NOW);
+        let said = handle_text(&view(json!({ "progress": progress })), None, None, None, "still", NOW);
         assert!(!said.is_error);
         assert!(
             said.text.starts_with("still running 4 min 10 s on stata1 · rep 120 of 1000 · 7f3a9c21\n"),

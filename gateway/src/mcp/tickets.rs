@@ -54,6 +54,9 @@ pub(super) struct Ticket {
     pub(super) session: Option<String>,
     /// Whether the caller waits as long as it hears from us.
     pub(super) patient: bool,
+    /// Whether it asked to wait.
+    #[serde(default)]
+    pub(super) asked_to_wait: bool,
     /// What was asked.
     pub(super) asked: Asked,
 }
@@ -274,6 +277,7 @@ mod tests {
             token: ProgressToken(RequestId::Number(7)),
             session: None,
             patient: true,
+            asked_to_wait: false,
             asked: Asked::Run { run, note: None, joined: None },
         };
         let (reference, n, unkept) = tickets.next("s", false).unwrap();

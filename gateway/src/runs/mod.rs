@@ -51,7 +51,10 @@ pub(crate) mod tests;
 pub(crate) mod view;
 mod wishes;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use longhaul_proto::{
@@ -68,7 +71,7 @@ use crate::{
     Deps, Options,
     auth::principal::{Principal, Scope},
     fleet::Fleet,
-    ledger::{Ledger, LedgerError, ListQuery, Record},
+    ledger::{CancelWish, Ledger, LedgerError, ListQuery, Record},
     metrics::Metrics,
     mirror::Mirrors,
     wall::Wall,
@@ -137,6 +140,18 @@ pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// What a caller waits for beyond the limit of one write.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A run of which no call has been waiting, and which nobody has looked at for so long, is forgotten by its owner.
+const FORGOTTEN: Duration = Duration::from_secs(30);
+
+/// What a waiting run waits for, when that is a run of the same owner.
+#[derive(Clone, Debug)]
+pub struct Behind {
+    /// The run that has the seat.
+    pub run: RunView,
+    /// No call waits for it, and nobody has looked at it lately.
+    pub forgotten: bool,
+}
 
 /// Who knows a run best.
 enum Look {
@@ -292,17 +307,55 @@ impl Runs {
     /// As [`Runs::find`].
     pub async fn watch(&self, who: &Principal, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
         match self.look(who, run).await? {
-            Look::Kept(active) => Ok(active.view.subscribe()),
+            Look::Kept(active) => {
+                if active.principal == who.name {
+                    active.looked.store(self.now_ms(), Ordering::Relaxed);
+                }
+                Ok(active.view.subscribe())
+            }
             Look::Ended(record) => Ok(watch::channel(Arc::new(view(&record, &Live::of(&record)))).1),
         }
     }
 
-    /// Makes the wish to end a run durable and starts to act on it. Asking again is harmless, and may be harder.
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.deps.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The run of the caller's own that holds the seat for which `view` waits; the one looked at longest ago, of several.
+    pub fn behind_own(&self, who: &Principal, view: &RunView) -> Option<Behind> {
+        let waiting = view.waiting.as_deref().filter(|_| view.state == RunState::Queued)?;
+        let holds = |active: &Arc<Active>| {
+            active.principal == who.name && active.run != view.run_id && waiting.contains(&active.run.short())
+        };
+        let own = self.0.table.all().into_iter().filter(holds);
+        let oldest = own.min_by_key(|active| active.looked.load(Ordering::Relaxed))?;
+        let run = oldest.view.borrow().as_ref().clone();
+        let since =
+            match oldest.looked.load(Ordering::Relaxed) {
+                // Never: since it was made.
+                0 => run.created_at.as_deref().and_then(|at| at.parse::<jiff::Timestamp>().ok()).map_or(0, |at| {
+                    u64::try_from(self.0.deps.clock.unix_ms() - at.as_millisecond()).unwrap_or_default()
+                }),
+                looked => self.now_ms().saturating_sub(looked),
+            };
+        let forgotten = oldest.view.receiver_count() == 0 && Duration::from_millis(since) >= FORGOTTEN;
+        Some(Behind { run, forgotten })
+    }
+
+    /// Makes the wish to end a run durable and starts to act on it. Asking again is harmless, and may be harder. A run that
+    /// is lost may go on where nobody hears it: the wish is kept for its agent.
     ///
     /// # Errors
     /// See [`ControlError`]. Cancelling an ended run answers with its view.
     pub async fn cancel(&self, who: &Principal, run: RunId, mode: CancelMode) -> Result<RunView, ControlError> {
         let by = who.name.clone();
+        if let Look::Ended(record) = self.look(who, run).await?
+            && record.state == RunState::Lost
+        {
+            let wish = CancelWish { by: by.clone(), at_ms: self.0.deps.clock.unix_ms(), mode };
+            self.0.ledger.want_cancel(run, wish).await.map_err(ControlError::Ledger)?;
+            // Its agent may have come back in this moment; then its task has to hear of it.
+        }
         self.ask(who, run, |reply| Command::Cancel { by, mode, reply }).await
     }
 
@@ -412,7 +465,19 @@ impl Runs {
         let mine = self.0.table.all();
         let mut queue: Vec<_> = mine.iter().filter(|a| may(who, &a.principal)).filter_map(waits).collect();
         queue.sort_by_key(|q| q.run_id);
-        Hosts { hosts, pools, queue }
+        let returned = |active: &Arc<Active>| {
+            let view = active.view.borrow();
+            let host = view.host.clone().filter(|_| view.runs_again && may(who, &active.principal))?;
+            let (run_id, short) = (active.run, active.run.short());
+            let waiting = format!(
+                "lost, but running again on {host}: it holds a seat, and its own record will count; \
+                 stata_cancel(run: \"{short}\") or `longhaul cancel {short}` ends it"
+            );
+            Some(QueueView { run_id, waiting })
+        };
+        let mut returned: Vec<_> = mine.iter().filter_map(returned).collect();
+        returned.sort_by_key(|q| q.run_id);
+        Hosts { hosts, pools, queue, returned }
     }
 
     /// Whether the gateway can take work.

@@ -1,6 +1,6 @@
 //! From a request to a recorded run, or to the earlier run that answers it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use longhaul_proto::{
     api::{Joined, Retry, Submitted},
@@ -33,6 +33,8 @@ const KEEP_IN_MEMORY: usize = 64 * 1024;
 const IMPORT_LOOKS: u32 = 2000;
 /// Between two questions to a ledger that cannot be read.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Names of hosts or labels in an error.
+const MOST_NAMED: usize = 20;
 /// What a caller is told to wait when a limit is reached, seconds.
 const RETRY_AFTER: u32 = 30;
 
@@ -86,6 +88,7 @@ async fn record(
             None => {}
         }
     }
+    known(inner, &checked).await?;
     let fit = look(inner, &mut checked).await?;
     // Without room an equal run may still answer: a call that was lost is made again, and that costs nothing.
     let room = room(inner, who);
@@ -228,6 +231,55 @@ pub(super) async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Resu
         }
     };
     Ok(Submitted { run, joined: Some(why) })
+}
+
+/// Refuses a host or a label that no agent ever had: nothing would come of waiting for it.
+async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError> {
+    let need = &checked.need;
+    if (need.host.is_empty() && need.labels.is_empty()) || faults::bug("unknown_host_waits") {
+        return Ok(());
+    }
+    let wanted: Vec<String> = need.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let (mut names, mut labels) = inner.fleet.known();
+    let has = |names: &BTreeSet<String>, labels: &BTreeSet<String>| {
+        (need.host.is_empty() || names.contains(&need.host)) && wanted.iter().all(|label| labels.contains(label))
+    };
+    if has(&names, &labels) {
+        return Ok(());
+    }
+    // Those that were not seen for long are not in the fleet, and still may return.
+    for agent in inner.ledger.agents().await.map_err(SubmitError::Ledger)? {
+        names.insert(agent.info.name);
+        labels.extend(agent.info.labels.iter().map(|(key, value)| format!("{key}={value}")));
+    }
+    let list = |all: &BTreeSet<String>| {
+        let mut shown: Vec<&str> =
+            all.iter().filter(|one| !one.is_empty()).map(String::as_str).take(MOST_NAMED).collect();
+        if all.len() > MOST_NAMED {
+            shown.push("…");
+        }
+        shown.join(", ")
+    };
+    if !need.host.is_empty() && !names.contains(&need.host) {
+        return Err(SubmitError::Refused(if names.is_empty() {
+            let url = inner.fleet.url();
+            format!(
+                "no host is named `{}`: no agent has joined yet; start one with `longhaul agent --gateway {url}`",
+                need.host
+            )
+        } else {
+            format!("no host is named `{}`: there are {}; leave host out to take any", need.host, list(&names))
+        }));
+    }
+    match wanted.iter().find(|label| !labels.contains(*label)) {
+        None => Ok(()),
+        Some(label) if labels.is_empty() => Err(SubmitError::Refused(format!(
+            "no host has the label `{label}`: no host has any label; leave labels out"
+        ))),
+        Some(label) => {
+            Err(SubmitError::Refused(format!("no host has the label `{label}`: there are {}", list(&labels))))
+        }
+    }
 }
 
 /// Looks at a path on the agents while the caller waits: errors come at once, and equal code is known as equal.

@@ -94,7 +94,7 @@ async fn a_client_that_declares_tasks_gets_one_and_nobody_else_can_use_it() {
 async fn only_who_declares_tasks_gets_one() {
     let world = World::new(soon()).await;
     let client = world.client();
-    let args = |wait: bool| json!({"selection": "display 1", "wait": wait});
+    let args = |wait: bool| json!({"selection": "display 1", "wait": wait, "again": true});
     // Who asks for a run id gets that.
     let result = begin(&client, args(false)).await;
     assert!(result["content"][0]["text"].as_str().unwrap().contains("stata_wait(runs:"), "{result}");
@@ -175,6 +175,22 @@ async fn a_task_read_to_its_end_is_seen() {
     while record().await.seen_ms == 0 {
         tokio::task::yield_now().await;
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_with_no_end_in_sight_ends_with_what_to_do_unless_the_caller_asked_to_wait() {
+    let world = World::new(FaceOptions { no_end_after: Duration::from_millis(600), ..soon() }).await;
+    let client = world.client();
+    let waits = begin(&client, json!({"selection": "display 2", "wait": true})).await;
+    let task = begin(&client, json!({"selection": "display 1"})).await;
+    let task = ended(&client, task["taskId"].as_str().unwrap()).await;
+    let text = task["result"]["content"][0]["text"].as_str().unwrap().to_owned();
+    assert_eq!((&task["status"], &task["result"]["isError"]), (&json!("completed"), &json!(false)), "{task}");
+    assert!(text.starts_with("still queued") && text.contains("no agent is connected"), "{text}");
+    // The control, which began first.
+    let waits = tasks(&client, "tasks/get", waits["taskId"].as_str().unwrap()).await;
+    assert_eq!(waits["result"]["status"], "working", "{waits}");
     world.stop().await;
 }
 

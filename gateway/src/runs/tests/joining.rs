@@ -220,11 +220,11 @@ async fn an_agent_that_cannot_tell_counts_as_changed() {
         s.changed_fails = Some(tonic::Status::unimplemented("an agent of before"));
     });
     assert!(refused(world.try_submit(text("display 1\n")).await).0, "it may be another agent soon");
-    agent.shared.change(|s| s.changed_fails = None);
     agent.vanish().await;
     world.ahead(Duration::from_secs(20));
     let (not_now, words) = refused(world.try_submit(text("display 1\n")).await);
     assert!(not_now && words.contains("agent stata1"), "{words}");
+    agent.shared.change(|s| s.changed_fails = None);
     agent.come_back(world.addr()).await;
     world.until_up(1).await;
     assert_eq!(world.answer(text("display 1\n")).await, (run, Some(Joined::Undelivered)), "the control");

@@ -9,6 +9,7 @@ mod fake;
 mod joining;
 mod ledger_full;
 mod namesakes;
+mod no_end;
 mod panics;
 mod release;
 mod returning;
