@@ -5,19 +5,21 @@
 use std::path::{Path, PathBuf};
 
 use longhaul_tests::{
+    api::Api,
     daemon::Daemon,
     lab,
     lab::{Gateway, Lab},
     mcp::{Mcp, Said, ToolResult},
     wait,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// A gateway and an agent.
 struct Site {
     lab: Lab,
     gateway: Gateway,
     agent: Daemon,
+    watcher: Api,
 }
 
 impl Site {
@@ -25,7 +27,8 @@ impl Site {
         let gateway = lab.gateway().await;
         let agent = lab.agent("stata1", &gateway, &["--seats", "4"]);
         gateway.api.wait_host("stata1", "up").await;
-        Self { lab, gateway, agent }
+        let watcher = gateway.api.watcher().await;
+        Self { lab, gateway, agent, watcher }
     }
 
     /// A client that waits as long as progress comes; each is a conversation of its own.
@@ -38,28 +41,12 @@ impl Site {
         self.client().start("stata_run_file", json!({"file_path": file}), meta).await.result().await
     }
 
-    /// Submits a do-file and waits until it has ended, without a look at its end through the gateway.
+    /// Submits a do-file and waits until its end is recorded, seen by another than its owner.
     async fn ended_unseen(&self, file: &Path) -> String {
         let run = self.client().call("stata_submit", json!({"path": file})).await.run();
-        self.over(&run).await;
+        let ended = async || self.watcher.get(&run).await.ok().filter(|view| view.state.is_end());
+        wait::until(wait::SOON, "the record of the end", ended).await;
         run
-    }
-
-    /// Waits until the gateway has recorded the end of a run, without having it shown.
-    async fn over(&self, short: &str) {
-        let runs = self.agent.data.join("agent/runs");
-        wait::until(wait::SOON, "the run's verdict", async || {
-            let spools = std::fs::read_dir(&runs).ok()?;
-            let own = spools.flatten().find(|e| e.file_name().to_string_lossy().ends_with(short))?;
-            own.path().join("outcome.json").exists().then_some(())
-        })
-        .await;
-        // The seat is freed with the record of the end.
-        wait::until(wait::SOON, "the record of the end", async || {
-            let hosts = self.gateway.api.hosts().await.ok()?;
-            hosts.hosts.iter().all(|h| h.running == 0).then_some(())
-        })
-        .await;
     }
 }
 
@@ -124,7 +111,6 @@ async fn an_end_that_nobody_saw_answers_once_and_says_so_first() {
 #[tokio::test]
 async fn an_end_that_was_shown_anywhere_answers_nothing() {
     let site = Site::new(lab!()).await;
-    let tool = |name: &'static str, arguments: Value| (name, arguments);
     let mut places = 0;
     for place in [
         "stata_runs",
@@ -145,7 +131,7 @@ async fn an_end_that_was_shown_anywhere_answers_nothing() {
         let run = site.ended_unseen(&file).await;
         let api = &site.gateway.api;
         match place {
-            "stata_runs" => drop(site.client().call(tool(place, json!({})).0, json!({})).await),
+            "stata_runs" => drop(site.client().call(place, json!({})).await),
             "stata_log" => drop(site.client().call("stata_log", json!({"run": run})).await),
             "stata_wait" => drop(site.client().call("stata_wait", json!({"runs": run})).await),
             "resources/read" => {

@@ -166,12 +166,9 @@ async fn a_cut_connection_costs_nothing() {
     assert!(joined.message.contains(short), "{joined:?} is about {run}");
     drop(again);
     lab.open_gate("cut");
-    // Without a look at its end, which would be to see it.
-    wait::until(wait::SOON, "the run ends", async || {
-        let hosts = gateway.api.hosts().await.ok()?;
-        hosts.hosts.iter().all(|h| h.running == 0).then_some(())
-    })
-    .await;
+    // Looked at by another: for its owner that would be to see its end.
+    let watcher = gateway.api.watcher().await;
+    watcher.wait_run(run, wait::SOON, "its end", |v| v.state.is_end()).await;
     // ... and when it has ended without its result having reached anybody.
     let result = patient(&gateway.api).call("stata_run_file", arguments.clone()).await;
     assert!(result.text.contains("finished cut") && result.text.contains(short), "{result:#?}");
