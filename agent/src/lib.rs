@@ -12,6 +12,7 @@
 //! that folder; [`stata`] knows Stata and nothing else. Ending the agent, in whatever way, ends no run.
 
 mod engine;
+mod entered;
 mod env;
 pub mod executor;
 mod finish;

@@ -15,7 +15,7 @@ use tokio::{
 use crate::{
     client::{Client, ClientError, Part, Stream},
     context::{Context, Failure},
-    output::{Status, say},
+    output::{Status, no_end, say},
     session::Session,
     show::Show,
     signals::{Asked, Signals},
@@ -29,6 +29,9 @@ const POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_se
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// A gateway that is away for so long is given up; the run is not.
 const GIVE_UP: Duration = Duration::from_secs(600);
+
+/// A wait that nothing that goes on ends is told of after this time.
+const NO_END: Duration = Duration::from_secs(10);
 
 /// What came.
 enum News {
@@ -68,6 +71,8 @@ pub(crate) struct Follower<'a> {
     complete: bool,
     began: Duration,
     running_since: Option<Duration>,
+    /// Since when nothing that goes on moves the run on, and whether that was told.
+    no_end: Option<(Duration, bool)>,
     link: Option<Link>,
 }
 
@@ -105,6 +110,7 @@ impl<'a> Follower<'a> {
             complete,
             began,
             running_since: None,
+            no_end: None,
             link: None,
         }
     }
@@ -224,6 +230,7 @@ impl<'a> Follower<'a> {
                     self.running_since.get_or_insert(now);
                 }
                 let elapsed = now - self.running_since.unwrap_or(self.began);
+                self.tell_no_end(&view, now);
                 if !view.state.is_end() {
                     self.status.show(&view, elapsed.as_secs_f64());
                 }
@@ -243,6 +250,17 @@ impl<'a> Follower<'a> {
             News::Trouble(_) => {}
         }
         Ok(())
+    }
+
+    /// Says once that this wait has no end in sight, and what to do.
+    fn tell_no_end(&mut self, view: &RunView, now: Duration) {
+        let Some(words) = no_end(view) else { return self.no_end = None };
+        let (since, told) = *self.no_end.get_or_insert((now, false));
+        if !told && now - since >= NO_END {
+            self.no_end = Some((since, true));
+            self.status.clear();
+            say(&words);
+        }
     }
 
     /// Says once why a run that goes on shows nothing.

@@ -83,6 +83,7 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     put(&mut o.keep_spool, s.keep_spool.map(|t| t.0));
     put(&mut o.face.heartbeat, s.progress_every.map(|t| t.0));
     put(&mut o.face.handle_after, s.handle_after.map(|t| t.0));
+    put(&mut o.face.no_end_after, s.no_end_after.map(|t| t.0));
     put(&mut o.face.max_connections, s.max_connections);
     put(&mut o.face.reserved_files, s.reserved_files);
     put(&mut o.face.connections_per_address, s.connections_per_address);

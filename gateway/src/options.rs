@@ -40,8 +40,14 @@ pub struct Options {
     pub max_queued: usize,
     /// Unfinished runs of one principal.
     pub max_per_principal: usize,
-    /// An equal run that ended within this time, its result never delivered, answers instead of a new one.
+    /// An equal run that ended within this time by its own verdict, its end not seen by anybody yet, answers instead of a
+    /// new one.
     pub duplicate_window: Duration,
+    /// The run of the same call (a client's own name for it, no key given on purpose) answers for so long after its end:
+    /// as long as a client tries again, and no longer, because such names come again.
+    pub call_window: Duration,
+    /// Limit on asking an agent whether the do-files of a run have changed, while a submission waits for its answer.
+    pub changed_timeout: Duration,
     /// Output kept per run and stream, bytes.
     pub max_output: u64,
 
@@ -85,6 +91,8 @@ impl Default for Options {
             max_queued: 10_000,
             max_per_principal: 1_000,
             duplicate_window: s(15 * 60),
+            call_window: s(2 * 60),
+            changed_timeout: s(5),
             max_output: 4 << 30,
             keep_records: s(30 * 24 * 3600),
             max_kept: 100 << 30,

@@ -79,6 +79,9 @@ pub(crate) async fn look(inner: &Arc<Inner>, told: &mut Option<String>) -> Resul
     *told = doubt;
     let aged = Aged { spools: told.is_none(), records: told.is_none() && rested };
     forget_spools(inner, aged).await?;
+    if aged.spools {
+        while inner.ledger.call_sweep(before(inner, inner.options.call_window), BATCH).await? == BATCH {}
+    }
     if aged.records {
         inner.ledger.memo_sweep(before(inner, inner.options.keep_calls), MEMOS).await?;
         remove_records(inner).await?;

@@ -57,7 +57,7 @@ pub struct SubmitRequest {
     /// The caller's name for this request: the same key is the same run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Run it even though an equal run is unfinished or its result was not delivered yet.
+    /// Run it even though an equal run is unfinished or its end was not seen yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
     /// Name and version of the client, for people.
@@ -141,11 +141,13 @@ pub struct Submitted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Joined {
-    /// Same key: the same call.
+    /// The same key, given on purpose: the same run.
     Key,
+    /// The same call, by its client's own name for it.
+    Call,
     /// An equal run is unfinished.
     Unfinished,
-    /// An equal run finished lately and its result was never delivered.
+    /// An equal run ended lately by its own verdict, and its end was not seen.
     Undelivered,
 }
 
@@ -185,6 +187,9 @@ pub struct RunView {
 
     /// Who asked.
     pub principal: String,
+    /// Name and version of the client by which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
     /// What was asked: the path, `text`, or `bundle: entry`.
     pub source: String,
     /// Arguments of the do-file.
@@ -193,6 +198,19 @@ pub struct RunView {
     /// In words, why it waits; only while queued or starting.
     #[serde(default)]
     pub waiting: Option<String>,
+    /// Since when nothing that goes on moves this run on, so that somebody must do something: no agent, a silent one, a
+    /// drained host. `waiting` or `contact` says what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_end_since: Option<String>,
+    /// How long it waited for a seat before it began, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_for: Option<f64>,
+    /// What it waited for last, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_behind: Option<String>,
+    /// It is lost, and its agent has returned with it: it goes on there, and its own record will count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub runs_again: bool,
     /// Latest progress; only while running.
     #[serde(default)]
     pub progress: Option<ProgressView>,
@@ -307,6 +325,9 @@ pub struct CancelRequested {
     pub by: String,
     /// When.
     pub at: String,
+    /// Its agent has taken it.
+    #[serde(default)]
+    pub told: bool,
 }
 
 /// Where in the code it failed.
@@ -425,6 +446,9 @@ pub struct Hosts {
     pub pools: Vec<PoolView>,
     /// The caller's waiting runs with their reasons, in order.
     pub queue: Vec<QueueView>,
+    /// The caller's runs that are lost and run again, with what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub returned: Vec<QueueView>,
 }
 
 /// One agent.

@@ -34,6 +34,14 @@ impl Api {
         Self::new(&self.url, token)
     }
 
+    /// The same gateway as an operator of another name, who may look at everything: what they see, its owner has not seen.
+    pub async fn watcher(&self) -> Self {
+        let body = serde_json::json!({"name": "watcher", "scope": "operate"});
+        let made = self.request(Method::POST, "/api/v1/tokens").json(&body).send().await.expect("the gateway answers");
+        let made: serde_json::Value = made.json().await.expect("a token");
+        self.with_token(made["token"].as_str().expect("a token"))
+    }
+
     /// `http://host:port`.
     pub fn url(&self) -> &str {
         &self.url

@@ -6,7 +6,7 @@ use std::{path::Path, time::Duration};
 
 use longhaul_proto::state::RunState;
 use longhaul_tests::{
-    api::{Api, ended},
+    api::Api,
     daemon::Daemon,
     lab,
     lab::{Gateway, Lab, finish},
@@ -159,18 +159,16 @@ async fn a_cut_connection_costs_nothing() {
     gateway.api.wait_output(run, "started cut").await;
     drop(call);
 
-    // The same call again joins the same run, while it runs ...
+    // The same call again joins the same run, while it runs (it has no name of its own, so it gets the handle) ...
     let mut again = patient(&gateway.api).start("stata_run_file", arguments.clone(), json!({})).await;
     let Some(Said::Progress(joined)) = again.next().await else { panic!("progress at acceptance") };
     let short = &run.to_string()[28..];
     assert!(joined.message.contains(short), "{joined:?} is about {run}");
     drop(again);
     lab.open_gate("cut");
-    // Looked at in the list, which is no delivery.
-    wait::until(wait::SOON, "the run ends", async || {
-        gateway.api.list().await.ok()?.runs.iter().any(|r| r.run_id == run && ended(r.state)).then_some(())
-    })
-    .await;
+    // Looked at by another: for its owner that would be to see its end.
+    let watcher = gateway.api.watcher().await;
+    watcher.wait_run(run, wait::SOON, "its end", |v| v.state.is_end()).await;
     // ... and when it has ended without its result having reached anybody.
     let result = patient(&gateway.api).call("stata_run_file", arguments.clone()).await;
     assert!(result.text.contains("finished cut") && result.text.contains(short), "{result:#?}");
@@ -190,15 +188,16 @@ async fn a_cut_connection_costs_nothing() {
 }
 
 #[tokio::test]
-async fn the_same_tool_use_is_the_same_run_even_when_its_result_was_delivered() {
+async fn the_same_tool_use_is_the_same_run_even_when_its_end_was_seen() {
     let lab = lab!();
     let (gateway, _agent) = pair(&lab).await;
     lab.open_gate("use");
     let arguments = json!({"file_path": lab.gated(), "args": ["use"]});
-    for (id, executions) in [("toolu_1", 1), ("toolu_1", 1), ("toolu_2", 2)] {
+    for (id, executions, joined) in [("toolu_1", 1, false), ("toolu_1", 1, true), ("toolu_2", 2, false)] {
         let meta = json!({"claudecode/toolUseId": id});
         let result = patient(&gateway.api).start("stata_run_file", arguments.clone(), meta).await.result().await;
         assert!(!result.is_error && result.text.contains("finished use"), "{result:#?}");
+        assert_eq!(result.text.contains("nothing was started now"), joined, "{result:#?}");
         assert_eq!(lab.executions("use"), executions, "{id}");
     }
 }

@@ -96,7 +96,7 @@ impl Owner {
             spool.put_aside(dead).map(|()| true)
         });
         if put.await? {
-            (self.live, self.starts) = (None, 0);
+            (self.live, self.entered, self.starts) = (None, None, 0);
         }
         Ok(())
     }

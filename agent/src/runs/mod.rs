@@ -119,6 +119,7 @@ pub(crate) enum Command {
     Cancel { mode: Wish, by: String, reply: oneshot::Sender<io::Result<wire::CancelReply>> },
     Revoke { attempt: u32, reply: oneshot::Sender<io::Result<bool>> },
     Forget { request: wire::ForgetRequest, reply: oneshot::Sender<Result<Forgotten, NotForgotten>> },
+    Changed { attempt: u32, reply: oneshot::Sender<io::Result<wire::ChangedReply>> },
 }
 
 /// What followers need of a run. Cheap to clone.
@@ -292,6 +293,15 @@ impl Runs {
             }
         }
         forgotten
+    }
+
+    /// Whether the do-files that an attempt entered are other ones now.
+    ///
+    /// # Errors
+    /// When the spool failed.
+    pub async fn changed(&self, run: RunId, attempt: u32) -> io::Result<wire::ChangedReply> {
+        let Some(handle) = self.get(run) else { return Ok(wire::ChangedReply::default()) };
+        ask(&handle, |reply| Command::Changed { attempt, reply }).await.unwrap_or_else(|| Err(stopping()))
     }
 
     /// Waits until the folder of every run has been read, so that [`Runs::summaries`] tells all of them.

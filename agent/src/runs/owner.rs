@@ -10,6 +10,7 @@ use super::{
     Command, Context, Forgotten, Handle, NotForgotten, Status, activity::Sampler, status, unreadable::Unreadable,
 };
 use crate::{
+    entered,
     executor::Gone,
     finish,
     follow::{POLL, Pulse, Trigger},
@@ -20,6 +21,9 @@ use crate::{
 
 /// Wake-ups within this time are one: a log that grows fast must not keep its owner busy.
 const GATHER: Duration = Duration::from_millis(10);
+/// Steps of 256 KiB that are read of a log in one look, and before a question about it is answered.
+const STEPS: u32 = 32;
+const CAUGHT_UP: u32 = 256;
 /// Between two looks whether a supervisor lives that we did not start ourselves.
 pub(super) const ALIVE: Duration = Duration::from_secs(1);
 
@@ -36,6 +40,8 @@ pub(super) struct Owner {
     /// Supervisors started by this process for this run.
     pub(super) starts: u32,
     pub(super) live: Option<LiveReader>,
+    /// Notes the do-files that the run enters; `None` = not begun yet.
+    pub(super) entered: Option<entered::Reader>,
     pub(super) sampler: Sampler,
     /// The exit record is there and cannot be read.
     pub(super) unreadable: Option<Unreadable>,
@@ -61,6 +67,7 @@ pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
         ask_at: Duration::ZERO,
         starts: 0,
         live: None,
+        entered: None,
         sampler,
         unreadable: None,
     };
@@ -111,6 +118,9 @@ impl Owner {
             }
             Command::Revoke { attempt, reply } => {
                 let _ = reply.send(self.revoke(attempt).await);
+            }
+            Command::Changed { attempt, reply } => {
+                let _ = reply.send(self.changed(attempt).await);
             }
             Command::Forget { request, reply } => return self.forget(&request, reply).await,
         }
@@ -215,11 +225,12 @@ impl Owner {
         {
             longhaul_proto::telemetry::set_parent(&span, trace);
         }
-        let live = self.live.take();
+        let (live, entered, late) = (self.live.take(), self.entered.take(), self.starts == 0);
         let seen = self.context.seen.clone();
         let judged = self
             .blocking(move |spool| {
                 seen.look(spool);
+                entered::note(entered, spool, late, u32::MAX);
                 finish::finish(spool, &exit, live)
             })
             .instrument(span.clone())
@@ -251,18 +262,19 @@ impl Owner {
 
     async fn read_log(&mut self) {
         let Some(mut reader) = self.live.take().or_else(|| Some(LiveReader::new(&self.spool))) else { return };
+        let (entered, spool, late) = (self.entered.take(), self.spool.clone(), self.starts == 0);
         let read = longhaul_proto::tasks::blocking(move || {
             // So many steps (8 MiB) only: an owner must come back to its commands.
-            for _ in 0..32 {
+            for _ in 0..STEPS {
                 if !reader.advance().unwrap_or(false) {
                     break;
                 }
             }
             let told = (reader.view(), reader.progress());
-            (reader, told)
+            (reader, told, entered::note(entered, &spool, late, STEPS))
         });
-        let Ok((reader, (view, progress))) = read.await else { return };
-        self.live = Some(reader);
+        let Ok((reader, (view, progress), entered)) = read.await else { return };
+        (self.live, self.entered) = (Some(reader), entered);
         let now = self.context.clock.unix_ms();
         self.status.send_if_modified(|status| {
             let said = status.progress.as_ref().map(|p| (p.percent, p.text.as_str()));
@@ -274,6 +286,30 @@ impl Owner {
             status.view = view.or(status.view);
             news || moved
         });
+    }
+
+    /// Whether the do-files of an attempt are other ones now.
+    async fn changed(&mut self, attempt: u32) -> std::io::Result<longhaul_proto::wire::ChangedReply> {
+        if self.attempt() != Some(Attempt { number: attempt, kind: AttemptKind::Started }) {
+            return Ok(longhaul_proto::wire::ChangedReply::default());
+        }
+        if !self.unfinished() {
+            return self.blocking(entered::look_again).await;
+        }
+        let (entered, late) = (self.entered.take(), self.starts == 0);
+        let looked = self.blocking(move |spool| {
+            // What is in the log at this moment counts.
+            let entered = entered::note(entered, spool, late, CAUGHT_UP);
+            let mut reply = entered::look_again(spool)?;
+            if entered.as_ref().is_some_and(|reader| !reader.is_at_end()) && reply.unsure.is_empty() {
+                reply.unsure = "the agent is still reading its log".to_owned();
+            }
+            reply.ending = spool.ending().exists() || spool.cancel().exists();
+            Ok((reply, entered))
+        });
+        let (reply, entered) = looked.await?;
+        self.entered = entered;
+        Ok(reply)
     }
 
     /// Says that this run cannot be dealt with, and leaves it alone.

@@ -142,6 +142,12 @@ impl Agent for Service {
         Ok(Response::new(wire::ForgetReply { forgotten: problem.is_empty(), problem, work_kept }))
     }
 
+    async fn changed(&self, request: Request<wire::ChangedRequest>) -> Result<Response<wire::ChangedReply>, Status> {
+        let request = request.into_inner();
+        let reply = self.runs.changed(run_id(&request.run_id)?, request.attempt).await;
+        reply.map(Response::new).map_err(|e| refusal::io(&e))
+    }
+
     type ArtifactStream = Parts;
 
     async fn artifact(&self, request: Request<wire::ArtifactRequest>) -> Result<Response<Parts>, Status> {

@@ -14,7 +14,7 @@
 //! started.json       Stata's process exists      running.json  its first log byte
 //! cancel.json        somebody's wish             ending.json   the cause, before the first signal
 //! lh-<short>.log     Stata's batch log           console       stdout and stderr
-//! sentinel           the do-file came to its end
+//! sentinel           the do-file came to its end    entered.json   the do-files that it entered, with their digests
 //! exit.json          the supervisor's exit record    outcome.json  the agent's verdict
 //! earlier/N          all of the above, of an attempt that died and was followed by another here
 //! ```
@@ -189,6 +189,8 @@ impl Spool {
         exit = "exit.json",
         /// The verdict.
         outcome = "outcome.json",
+        /// The do-files that the run entered, with their digests.
+        entered = "entered.json",
         /// Written by the wrapper's last line.
         sentinel = "sentinel",
         /// stdout and stderr.

@@ -138,6 +138,8 @@ pub struct Locator<F> {
     left: bool,
     /// The echoed line before this one was as wide as Stata's lines get.
     full: bool,
+    /// Do-files that were entered, or may have been, without our knowing which.
+    unknown: u32,
 }
 
 /// Wrapped at linesize 80; as in [`super::echo::joined`].
@@ -162,6 +164,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             at_code: false,
             left: false,
             full: false,
+            unknown: 0,
         };
         if let Some(path) = start.do_file {
             let name = path.to_string_lossy().into_owned();
@@ -193,6 +196,12 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
     /// The line that the outermost do-file is at, as far as complete echoes tell.
     pub fn outermost_line(&self) -> Option<u32> {
         self.frames.first()?.line
+    }
+
+    /// How many do-files were entered, or may have been, without our knowing which: named by a macro that cannot be
+    /// followed, called out of sight, or not readable here.
+    pub fn unknown(&self) -> u32 {
+        self.unknown
     }
 
     /// Whether [`Locator::output`] will do for a line that [`is_output`].
@@ -272,6 +281,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
     /// A `do` that was followed by an echo or an end, not by an error, did open its file.
     fn confirm(&mut self) {
         if let Some(frame) = self.calling.take().filter(|_| self.frames.len() < DEPTH) {
+            self.unknown += u32::from(frame.source.is_none());
             self.frames.push(frame);
         }
     }
@@ -283,6 +293,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             return;
         }
         if body {
+            let mut silent = None;
             if let Some(frame) = self.frames.last_mut() {
                 if let Some(source) = &mut frame.source {
                     source.find(&key);
@@ -296,8 +307,13 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                     // Wherever that leads: it is not known here in which round of the loop a later line stands.
                     Some(call) if call.verb == Verb::Cd => self.directory = None,
                     Some(call) if call.echoes && frame.block.calls.len() < 64 => frame.block.calls.push(call),
+                    // What is called without an echo may be entered at any time from here on.
+                    Some(call) if !call.echoes => silent = Some(call),
                     _ => {}
                 }
+            }
+            if let Some(call) = silent {
+                self.silent(&call);
             }
             return;
         }
@@ -358,6 +374,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         let called = self.called(key);
         let unknown = || (!source::is_trivial(key)).then(Frame::default);
         if let Some(frame) = called.or_else(unknown) {
+            self.unknown += u32::from(frame.source.is_none());
             self.frames.push(frame);
         }
     }
@@ -388,6 +405,11 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         Some(first)
     }
 
+    /// A call of which neither echo nor end will be seen.
+    fn silent(&mut self, call: &Call) {
+        self.unknown += u32::from(self.frame(call).source.is_none());
+    }
+
     fn interpret(&mut self, text: &str) {
         let text = &call::plain(text);
         let mut nothing = HashMap::new();
@@ -410,8 +432,11 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             };
         } else if call.echoes {
             let frame = self.frame(&call);
+            self.unknown += u32::from(frame.include && frame.source.is_none());
             // An include has no end of its own: without its source nobody could tell where it is over.
             self.calling = Some(frame).filter(|f| !f.include || f.source.is_some());
+        } else {
+            self.silent(&call);
         }
     }
 

@@ -132,9 +132,13 @@ fn joined_text(run: &RunView, joined: Joined) -> String {
     let short = run.run_id.short();
     let again = "to run it again: --again";
     match joined {
-        Joined::Key => format!("this is run {short}, which was recorded before"),
-        Joined::Unfinished => format!("already {} as {short}; {again}", run.state),
-        Joined::Undelivered => format!("this ended a moment ago as {short} and nobody had its result; {again}"),
+        Joined::Key | Joined::Call => {
+            format!("this is run {short}, which was recorded before; nothing was started now")
+        }
+        Joined::Unfinished => format!("already {} as {short}; nothing was started now; {again}", run.state),
+        Joined::Undelivered => {
+            format!("this ended lately as {short} and nobody has seen its end; nothing was started now; {again}")
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Commands that are one question and one answer: `cancel`, `show`, `runs`, `hosts`, `declare-dead`.
 
-use longhaul_proto::api::RunList;
+use longhaul_proto::{
+    api::{RunList, RunView},
+    state::RunState,
+};
 
 use crate::{
     args::{Cancel, DeclareDead, Hosts, Release, Runs, Show, TrustClock},
@@ -22,7 +25,12 @@ pub(crate) async fn cancel(context: &Context, args: &Cancel) -> Result<u8, Failu
     session.close().await;
     let run = done?;
     let short = run.run_id.short();
-    if run.state.is_end() {
+    if let Some(wish) = run.cancel_requested.as_ref().filter(|_| !run.state.is_end() || run.state == RunState::Lost) {
+        say(&format!(
+            "{}; `longhaul wait {short}` tells when {short} has ended. Its output is kept",
+            taken(&run, wish.told)
+        ));
+    } else if run.state.is_end() {
         say(&format!("{short} has ended: {}; its output is kept (`longhaul log {short}`)", run.state));
     } else {
         say(&format!("the wish is recorded; `longhaul wait {short}` tells when {short} has ended. Its output is kept"));
@@ -31,6 +39,22 @@ pub(crate) async fn cancel(context: &Context, args: &Cancel) -> Result<u8, Failu
         Out::default().json(&run)?;
     }
     Ok(0)
+}
+
+/// What has become of a wish to end a run.
+fn taken(run: &RunView, told: bool) -> String {
+    let host = run.host.as_deref().unwrap_or("its host");
+    match (&run.contact, run.state) {
+        _ if told => "the wish is recorded, and its agent is told".to_owned(),
+        (Some(contact), _) => {
+            format!("the wish is recorded; its agent is not told yet ({}): it is when it returns", contact.words)
+        }
+        (None, RunState::Lost) if !run.runs_again => format!(
+            "the run is lost, and the wish is recorded: if the agent on {host} returns and the run still goes on there, it is \
+             ended"
+        ),
+        (None, _) => "the wish is recorded".to_owned(),
+    }
 }
 
 /// `declare-dead`.

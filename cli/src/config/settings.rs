@@ -122,7 +122,7 @@ settings! {
     max_queued: usize,
     /// Unfinished runs of one caller; default 1000. Beyond it submissions are refused.
     max_per_principal: usize,
-    /// An equal run that ended within this time, never delivered, answers instead of a new one.
+    /// An equal run that ended within this time by its own verdict, its end never seen, answers instead of a new one.
     duplicate_window: Time,
     /// Records of ended runs are kept so long; default 30 days.
     keep_records: Time,
@@ -160,6 +160,8 @@ settings! {
     as_root: bool,
     /// Waiting tools return a handle after this time to clients not known to wait longer.
     handle_after: Time,
+    /// Waiting tools answer after this time where nothing but a person can move the run on; default 60 s.
+    no_end_after: Time,
     /// How often a waiting call sends progress.
     progress_every: Time,
     /// A daemon that is asked to stop is gone after this time at the latest; its runs go on.

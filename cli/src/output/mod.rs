@@ -17,7 +17,7 @@ use serde::Serialize;
 pub(crate) use record::record;
 pub(crate) use status::{Status, status_text};
 pub(crate) use table::{hosts, runs};
-pub(crate) use verdict::verdict;
+pub(crate) use verdict::{no_end, verdict};
 
 /// Writes to stdout. A reader that left (`longhaul log x | head`) is no error: the rest is dropped.
 pub(crate) struct Out {

@@ -10,6 +10,9 @@ pub(crate) fn runs(runs: &[RunView]) -> String {
         .iter()
         .map(|run| {
             let state = match (run.rc, run.state.is_end()) {
+                _ if run.runs_again => {
+                    format!("{}, but running again on {}", run.state, run.host.as_deref().unwrap_or("its host"))
+                }
                 (Some(rc), true) => format!("{} r({rc})", run.state),
                 (_, true) => run.state.to_string(),
                 (_, false) => status_text(run, None).chars().take(60).collect(),
@@ -84,6 +87,9 @@ pub(crate) fn hosts(hosts: &Hosts) -> String {
         out.push('\n');
         out.push_str(&columns(["WAITING", "WHY"], &rows));
     }
+    for run in &hosts.returned {
+        out.push_str(&format!("\n{}: {}\n", run.run_id.short(), run.waiting));
+    }
     out
 }
 
@@ -137,7 +143,7 @@ RUN       SUBMITTED (UTC)   STATE              TIME        WHAT
             ..HostView::default()
         };
         let pool = PoolView { name: "lab".into(), seats: 1, hosts: vec!["stata1".into()], ..PoolView::default() };
-        let text = hosts(&Hosts { hosts: vec![host], pools: vec![pool], queue: vec![] });
+        let text = hosts(&Hosts { hosts: vec![host], pools: vec![pool], ..Hosts::default() });
         assert!(text.contains("stata1: no Stata found\n"), "{text}");
         assert!(text.contains("lab   0/1"), "{text}");
         assert!(hosts(&Hosts::default()).contains("longhaul agent --gateway"));

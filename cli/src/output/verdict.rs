@@ -22,6 +22,7 @@ pub(crate) fn verdict(run: &RunView) -> String {
         // Innermost caller first, as one reads a call.
         lines.extend(at.callers.iter().rev().map(|c| format!("  called from {c}")));
     }
+    lines.extend(queued(run));
     if let Some(note) = run.note.as_deref().filter(|n| !n.trim().is_empty()) {
         lines.push(format!("  note: {note}"));
     }
@@ -35,6 +36,34 @@ pub(crate) fn verdict(run: &RunView) -> String {
     lines.extend(advice(run).map(|a| format!("  {a}")));
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// Why a wait has no end in sight and what to do, in a line; `None` where it ends by itself.
+pub(crate) fn no_end(run: &RunView) -> Option<String> {
+    run.no_end_since.as_ref().filter(|_| !run.state.is_end())?;
+    let short = run.run_id.short();
+    let contact = run.contact.as_ref().map(|contact| contact.words.as_str());
+    Some(match run.state {
+        RunState::Queued => format!(
+            "nothing that goes on moves this run on: {}. It begins by itself once that is mended; Ctrl-C leaves it \
+             waiting, `longhaul cancel {short}` withdraws it",
+            run.waiting.as_deref().unwrap_or("no agent takes it")
+        ),
+        _ => format!(
+            "{}. The run goes on there as far as is known; Ctrl-C leaves it. If that host is gone for good, an operator can \
+             say so: `longhaul declare-dead {short}`",
+            contact.or(run.note.as_deref()).unwrap_or("its agent does not look after the run")
+        ),
+    })
+}
+
+/// How long it waited before it began, where that is worth a line.
+fn queued(run: &RunView) -> Option<String> {
+    let waited = duration(run.queued_for.filter(|seconds| *seconds >= 1.0)?);
+    Some(match &run.queued_behind {
+        Some(why) => format!("  queued for {waited} before it began: {why}"),
+        None => format!("  queued for {waited} before it began"),
+    })
 }
 
 /// The line, where it is known: a file that is gone by now can be named, but not counted in.

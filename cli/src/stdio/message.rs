@@ -16,8 +16,8 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// `_meta` key whose presence makes a message one of the newer era.
 const REVISION: &str = "io.modelcontextprotocol/protocolVersion";
-/// `_meta` key by which the gateway knows the same call again.
-const TOOL_USE: &str = "claudecode/toolUseId";
+/// `_meta` key by which the gateway knows the same call again: beside what the client itself calls it.
+const CALL_KEY: &str = "longhaul/callKey";
 
 /// A message of the client.
 #[derive(Clone, Debug)]
@@ -87,12 +87,12 @@ impl Message {
         &self.0
     }
 
-    /// Gives a tool call a name, unless the client gave it one.
+    /// Gives a tool call a name that no other has.
     pub(super) fn name_call(&mut self, name: &str) {
         if self.method() == "tools/call"
             && let Some(meta) = self.meta()
         {
-            meta.entry(TOOL_USE).or_insert_with(|| json!(name));
+            meta.insert(CALL_KEY.into(), json!(name));
         }
     }
 
@@ -174,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn a_call_gets_a_name_and_keeps_its_own() {
+    fn a_call_gets_a_name_of_its_own() {
         let name = |mut message: Message| {
             message.name_call("ours");
-            message.0["params"]["_meta"][TOOL_USE].clone()
+            message.0["params"]["_meta"][CALL_KEY].clone()
         };
         assert_eq!(name(read(json!({"id": 1, "method": "tools/call", "params": {"name": "x"}}))), "ours");
-        let own = json!({"id": 1, "method": "tools/call", "params": {"_meta": {TOOL_USE: "theirs"}}});
-        assert_eq!(name(read(own)), "theirs");
+        let own = json!({"id": 1, "method": "tools/call", "params": {"_meta": {"claudecode/toolUseId": "theirs"}}});
+        assert_eq!(name(read(own)), "ours", "whatever the client calls it");
         assert_eq!(name(read(json!({"id": 1, "method": "tools/list"}))), Value::Null);
     }
 

@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    http::{Face, early_flush::event_stream, reading::Output},
+    http::{Face, caller::Caller, early_flush::event_stream, reading::Output},
     runs::{ReadError, Stream},
 };
 
@@ -53,6 +53,7 @@ pub(super) struct EventsQuery {
 pub(super) async fn get(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     Strict(query): Strict<EventsQuery>,
     headers: HeaderMap,
@@ -67,7 +68,6 @@ pub(super) async fn get(
     if offset > len && last.is_none() && query.view == ViewName::All {
         return Err(ReadError::PastEnd { offset, len }.into());
     }
-    let owner = live.borrow().principal == who.name;
     face.numbers.followers.fetch_add(1, Ordering::Relaxed);
     let follower = Follower {
         output: Output { runs: face.core.runs.clone(), who, run, stream },
@@ -75,7 +75,7 @@ pub(super) async fn get(
         part: query.view,
         at: offset,
         told: None,
-        owner,
+        caller,
         keep_alive: face.options().sse_keep_alive,
         stopping: face.core.deps.tasks.stopping(),
         face,
@@ -94,7 +94,7 @@ struct Follower {
     part: ViewName,
     at: u64,
     told: Option<Told>,
-    owner: bool,
+    caller: Caller,
     keep_alive: Duration,
     stopping: CancellationToken,
     face: Face,
@@ -158,9 +158,7 @@ impl Follower {
             }
             if ended && piece.is_none() {
                 self.done = true;
-                if self.owner {
-                    self.output.runs.delivered(self.output.run).await;
-                }
+                self.caller.shows(&self.output.who, &view);
                 return Some(named("end", &*view));
             }
             tokio::select! {

@@ -16,10 +16,11 @@ pub(crate) mod utf8;
 
 use axum::{
     Router,
+    middleware::from_fn_with_state,
     routing::{delete, get, post},
 };
 
-use crate::http::Face;
+use crate::http::{Face, caller};
 
 /// All routes of the API.
 pub fn router(face: Face) -> Router {
@@ -41,5 +42,6 @@ pub fn router(face: Face) -> Router {
         .route("/api/v1/whoami", get(tokens::whoami))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::add))
         .route("/api/v1/tokens/{name}", delete(tokens::revoke))
+        .layer(from_fn_with_state(face.clone(), caller::seen))
         .with_state(face)
 }

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    http::{Face, part::Part, reading::Output},
+    http::{Face, caller::Caller, part::Part, reading::Output},
     runs::{MAX_READ, ReadError, Stream},
 };
 
@@ -91,6 +91,7 @@ pub(super) fn bounds(view: &RunView, stream: Stream, part: ViewName) -> Part {
 pub(super) async fn get(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     Strict(query): Strict<OutputQuery>,
     headers: HeaderMap,
@@ -118,7 +119,7 @@ pub(super) async fn get(
         // What an ended run will never have, or what may still come there.
         if ended { offset.min(end) } else { offset }
     };
-    let output = Output { runs: face.core.runs.clone(), who, run, stream };
+    let output = Output { runs: face.core.runs.clone(), who: who.clone(), run, stream };
 
     let mut status = StatusCode::OK;
     let (pieces, from): (Vec<_>, u64) = match (query.tail, query.offset, headers.get(header::RANGE)) {
@@ -157,6 +158,9 @@ pub(super) async fn get(
     // Behind the last byte there is nothing but the end.
     let next = if ended && part.piece(stop).is_none() { end } else { stop };
     let complete = ended && next == end;
+    if complete {
+        caller.shows(&who, &view);
+    }
     let len: u64 = pieces.iter().map(|(start, end)| end - start).sum();
     let mut response = Response::new(body(output, pieces));
     *response.status_mut() = status;

@@ -100,6 +100,8 @@ impl From<SubmitError> for Problem {
             SubmitError::Refused(_) => {
                 problem(StatusCode::UNPROCESSABLE_ENTITY, "refused", "No agent will run this", detail)
             }
+            SubmitError::Changed(_) => problem(StatusCode::CONFLICT, "changed", "An equal run may not answer", detail),
+            SubmitError::Unasked(_) => Self { retry_after: Some(5), ..Self::unavailable(detail) },
             SubmitError::TooLarge(_) => problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail),
             SubmitError::Busy { retry_after, .. } => Self {
                 retry_after: Some(*retry_after),

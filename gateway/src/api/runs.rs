@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    http::{Face, trace},
+    http::{Face, caller::Caller, trace},
     runs::{self, ListFilter},
 };
 
@@ -36,14 +36,16 @@ const MAX_PAGE: u32 = 500;
 pub(super) async fn submit(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
     let trace = trace::of_headers(request.headers());
     let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let (mut submit, _room): (SubmitRequest, _) = strict::json(&face, request, MAX_SUBMIT).await?;
     submit.client = submit.client.or(agent);
-    let request = runs::Request { submit, trace, max_code: MAX_CODE_API };
+    let request = runs::Request { submit, call: None, trace, max_code: MAX_CODE_API };
     let submitted: Submitted = face.core.runs.submit(&who, request).await?;
+    caller.shows(&who, &submitted.run);
     let status = if submitted.joined.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     let place = format!("/api/v1/runs/{}", submitted.run.run_id);
     Ok((status, [(header::LOCATION, place)], Json(submitted)).into_response())
@@ -62,6 +64,7 @@ pub(super) struct ListQuery {
 pub(super) async fn list(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
+    Extension(caller): Extension<Caller>,
     Strict(query): Strict<ListQuery>,
 ) -> Result<Json<RunList>, Problem> {
     let limit = query.limit.unwrap_or(PAGE);
@@ -69,20 +72,21 @@ pub(super) async fn list(
         return Err(Problem::bad_request(format!("`limit` must be from 1 to {MAX_PAGE}")));
     }
     let filter = ListFilter { limit, before: query.before, state: query.state };
-    Ok(Json(face.core.runs.list(&who, filter).await?))
+    let page = face.core.runs.list(&who, filter).await?;
+    page.runs.iter().for_each(|view| caller.shows(&who, view));
+    Ok(Json(page))
 }
 
 /// `GET /api/v1/runs/{run}`, by full or short id. The view of an ended run is its result.
 pub(super) async fn get(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
     let run = face.core.runs.find(&who, &name).await?;
     let view = face.core.runs.get(&who, run).await?;
-    if view.state.is_end() && view.principal == who.name {
-        face.core.runs.delivered(run).await;
-    }
+    caller.shows(&who, &view);
     Ok(Json(view))
 }
 
@@ -90,12 +94,15 @@ pub(super) async fn get(
 pub(super) async fn cancel(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Json<RunView>, Problem> {
     let (body, _room): (CancelBody, _) = strict::json(&face, request, strict::SMALL).await?;
     let run = face.core.runs.find(&who, &name).await?;
-    Ok(Json(face.core.runs.cancel(&who, run, body.mode).await?))
+    let view = face.core.runs.cancel(&who, run, body.mode).await?;
+    caller.shows(&who, &view);
+    Ok(Json(view))
 }
 
 /// `POST /api/v1/runs/{run}/release`: an operator's word that the spool of an ended run may go.
@@ -115,11 +122,14 @@ pub(super) async fn release(
 pub(super) async fn declare_dead(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
     if !who.may_operate() {
         return Err(Problem::operators_only());
     }
     let run = face.core.runs.find(&who, &name).await?;
-    Ok(Json(face.core.runs.declare_dead(&who, run).await?))
+    let view = face.core.runs.declare_dead(&who, run).await?;
+    caller.shows(&who, &view);
+    Ok(Json(view))
 }

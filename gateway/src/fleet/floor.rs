@@ -23,7 +23,7 @@ use tokio::{
 use super::{
     Seat, drain,
     link::Link,
-    placement::{self, Host, Need, Pool},
+    placement::{self, Host, Need, Pool, Why},
     queue::Queue,
 };
 use crate::ledger::{AgentRecord, DrainRecord};
@@ -198,7 +198,7 @@ impl Floor {
             return granted;
         }
         let mut hosts = self.hosts(now, silent_after);
-        let mut pools = self.pools("");
+        let mut pools = self.pools("", now, silent_after);
         while let Some((run, at)) = self.queue.take(|need| placement::choose(need, &hosts, &pools).ok()) {
             let host = &mut hosts[at];
             host.running += 1;
@@ -216,9 +216,9 @@ impl Floor {
     }
 
     /// Why a run waits; `None` when it does not.
-    pub(super) fn reason_of(&self, run: RunId, now: Duration, silent_after: Duration, url: &str) -> Option<String> {
+    pub(super) fn reason_of(&self, run: RunId, now: Duration, silent_after: Duration, url: &str) -> Option<Why> {
         let need = self.queue.need_of(run)?;
-        let pools = self.pools(&self.principal_of(run));
+        let pools = self.pools(&self.principal_of(run), now, silent_after);
         Some(self.reason(need, &self.hosts(now, silent_after), &pools, now, silent_after, url))
     }
 
@@ -230,37 +230,39 @@ impl Floor {
         now: Duration,
         silent_after: Duration,
         url: &str,
-    ) -> String {
+    ) -> Why {
         let up = now.saturating_sub(self.started);
         let someone_is_here = self.agents.values().any(|a| a.here);
         if !someone_is_here && !self.agents.is_empty() && up <= silent_after * 2 {
-            return format!("the gateway restarted {} s ago and waits for its agents to return", up.as_secs());
+            let words = format!("the gateway restarted {} s ago and waits for its agents to return", up.as_secs());
+            return Why::passing(words);
         }
         if hosts.is_empty() {
-            return format!("no agent is connected: start one with `longhaul agent --gateway {url}`");
+            return Why::lasting(format!("no agent is connected: start one with `longhaul agent --gateway {url}`"));
         }
         match placement::choose(need, hosts, pools) {
             Err(why) => why,
-            Ok(_) => "its turn is next".to_owned(),
+            Ok(_) => Why::passing("its turn is next".to_owned()),
         }
     }
 
     /// Tells one waiting run why.
-    pub(super) fn tell(&self, run: RunId, why: &str) {
+    pub(super) fn tell(&self, run: RunId, why: &Why, now_ms: i64) {
         if let Some(waiting) = self.waiting.get(&run) {
-            waiting.tell(why);
+            waiting.tell(why, now_ms);
         }
     }
 
     /// Tells all waiting runs why.
-    pub(super) fn tell_all(&self, now: Duration, silent_after: Duration, url: &str) {
+    pub(super) fn tell_all(&self, now: Duration, silent_after: Duration, url: &str, now_ms: i64) {
         let hosts = self.hosts(now, silent_after);
         for (need, runs) in self.queue.lines() {
             // All of a line are one principal's.
-            let pools = self.pools(&runs.first().map(|run| self.principal_of(*run)).unwrap_or_default());
+            let asker = runs.first().map(|run| self.principal_of(*run)).unwrap_or_default();
+            let pools = self.pools(&asker, now, silent_after);
             let why = self.reason(need, &hosts, &pools, now, silent_after, url);
             for waiting in runs.iter().filter_map(|run| self.waiting.get(run)) {
-                waiting.tell(&why);
+                waiting.tell(&why, now_ms);
             }
         }
     }
@@ -269,6 +271,11 @@ impl Floor {
     pub(super) fn names(&self) -> BTreeSet<String> {
         let agents = self.agents.values().map(|a| &a.info.name).filter(|name| !name.is_empty());
         agents.chain(self.drains.keys()).cloned().collect()
+    }
+
+    /// The labels of all hosts, as `key=value`.
+    pub(super) fn labels(&self) -> BTreeSet<String> {
+        self.agents.values().flat_map(|a| &a.info.labels).map(|(key, value)| format!("{key}={value}")).collect()
     }
 
     /// How long an agent has not been heard or reached.
@@ -333,32 +340,35 @@ impl Floor {
     }
 
     /// Why an agent gets no runs now.
-    fn away(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<String> {
-        self.trouble(agent, now, silent_after).or_else(|| self.drains.get(&agent.info.name).map(drain::words))
+    fn away(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<Why> {
+        let drained = || self.drains.get(&agent.info.name).map(drain::words).map(Why::lasting);
+        self.trouble(agent, now, silent_after).or_else(drained)
     }
 
     /// What keeps an agent from taking runs, but for a wish of people.
-    fn trouble(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<String> {
+    fn trouble(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<Why> {
         let name = &agent.info.name;
         let silent = now.saturating_sub(agent.heard);
         if !agent.here {
             return Some(if now.saturating_sub(self.started) <= silent_after * 2 {
-                format!("the gateway restarted {} s ago and waits for agent {name} to return", silent.as_secs())
+                let ago = silent.as_secs();
+                Why::passing(format!("the gateway restarted {ago} s ago and waits for agent {name} to return"))
             } else {
                 let seen = rfc3339(agent.seen_ms).unwrap_or_else(|| "long ago".to_owned());
-                format!("agent {name} is not connected (last seen {seen}): start it again")
+                Why::lasting(format!("agent {name} is not connected (last seen {seen}): start it again"))
             });
         }
         if silent > silent_after {
-            return Some(format!("agent {name} is silent for {} s", silent.as_secs()));
+            return Some(Why::lasting(format!("agent {name} is silent for {} s", silent.as_secs())));
         }
         if agent.link.get().is_none() {
             return Some(match &agent.dial_problem {
-                Some(problem) => format!("agent {name} cannot be reached: {problem}"),
-                None => format!("agent {name} is being dialled"),
+                Some(problem) => Why::lasting(format!("agent {name} cannot be reached: {problem}")),
+                None => Why::passing(format!("agent {name} is being dialled")),
             });
         }
-        (!agent.info.problem.is_empty()).then(|| format!("agent {name} takes no runs: {}", agent.info.problem))
+        let problem = &agent.info.problem;
+        (!problem.is_empty()).then(|| Why::lasting(format!("agent {name} takes no runs: {problem}")))
     }
 
     fn host(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Host {
@@ -386,23 +396,45 @@ impl Floor {
 
     /// Seats by pool: what the configuration says, else the smallest number that its agents were told.
     /// Holders are told as `asker` may know them.
-    fn pools(&self, asker: &str) -> HashMap<String, Pool> {
+    fn pools(&self, asker: &str, now: Duration, silent_after: Duration) -> HashMap<String, Pool> {
         let mut pools: HashMap<String, Pool> = HashMap::new();
         for agent in
             self.agents.values().filter(|a| a.here || self.seats.values().any(|t| t.agent_id == a.info.agent_id))
         {
             let (name, told) = (pool_name(&agent.info), agent.info.pool_seats.max(1));
-            let pool = pools.entry(name).or_insert(Pool { seats: u32::MAX, holders: Vec::new() });
+            let pool = pools.entry(name).or_insert(Pool { seats: u32::MAX, ..Pool::default() });
             pool.seats = pool.seats.min(told);
         }
         for (run, taken) in &self.seats {
-            let pool = pools.entry(taken.pool.clone()).or_insert(Pool { seats: 1, holders: Vec::new() });
+            let pool = pools.entry(taken.pool.clone()).or_insert(Pool { seats: 1, ..Pool::default() });
+            let silent = self.silence_of(*run, taken, asker, now, silent_after);
+            // All of them, or the seats come free by themselves.
+            pool.silent = if pool.holders.is_empty() { silent } else { pool.silent.take().and(silent) };
             pool.holders.push(taken.holder(*run, asker));
         }
         for (name, pool) in &mut pools {
             pool.seats = self.configured.get(name).copied().unwrap_or(pool.seats);
         }
         pools
+    }
+
+    /// That the agent of a run that holds a seat is not heard, and what frees the seat.
+    fn silence_of(
+        &self,
+        run: RunId,
+        taken: &Taken,
+        asker: &str,
+        now: Duration,
+        silent_after: Duration,
+    ) -> Option<String> {
+        let contact = self.contact(&taken.agent_id, now, silent_after).filter(|c| c.state != "awaited")?;
+        // Another principal's run is not named; an operator finds it on that host.
+        let run = if taken.principal == asker { run.short() } else { "RUN".to_owned() };
+        Some(format!(
+            "{}; its seat comes free when the agent returns and the run has ended, or when an operator says that it never \
+             will (`longhaul declare-dead {run}`)",
+            contact.words
+        ))
     }
 
     pub(super) fn views(&self, now: Duration, silent_after: Duration, now_ms: i64) -> (Vec<HostView>, Vec<PoolView>) {
@@ -414,7 +446,7 @@ impl Floor {
             .collect();
         hosts.sort_by(|a, b| a.name.cmp(&b.name));
         let mut pools: Vec<PoolView> =
-            self.pools("").into_iter().map(|(name, pool)| self.pool_view(name, &pool)).collect();
+            self.pools("", now, silent_after).into_iter().map(|(name, pool)| self.pool_view(name, &pool)).collect();
         pools.sort_by(|a, b| a.name.cmp(&b.name));
         (hosts, pools)
     }
@@ -438,7 +470,7 @@ impl Floor {
         HostView {
             name: info.name.clone(),
             state: state.to_owned(),
-            problem: self.away(agent, now, silent_after),
+            problem: self.away(agent, now, silent_after).map(|why| why.words),
             last_seen,
             advertise: info.advertise.clone(),
             os_user: info.os_user.clone(),
@@ -474,13 +506,17 @@ impl Floor {
 }
 
 impl Waiting {
-    fn tell(&self, why: &str) {
+    fn tell(&self, why: &Why, now_ms: i64) {
         self.view.send_if_modified(|view| {
-            let changed = view.waiting.as_deref() != Some(why);
-            if changed {
-                Arc::make_mut(view).waiting = Some(why.to_owned());
+            let same = view.waiting.as_deref() == Some(why.words.as_str()) && view.no_end_since.is_some() == why.no_end;
+            if !same {
+                let view = Arc::make_mut(view);
+                view.waiting = Some(why.words.clone());
+                // Since when, whatever the words are by now.
+                let since = view.no_end_since.take().or_else(|| rfc3339(now_ms));
+                view.no_end_since = since.filter(|_| why.no_end);
             }
-            changed
+            !same
         });
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod reconcile;
 mod service;
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -159,7 +160,7 @@ impl Fleet {
         self.place();
         let (now, floor) = (self.now(), self.floor());
         if let Some(why) = floor.reason_of(run, now, self.0.options.silent_after, &self.0.url) {
-            floor.tell(run, &why);
+            floor.tell(run, &why, self.0.deps.clock.unix_ms());
         }
         drop(floor);
         Ticket { run, fleet: self.clone(), granted }
@@ -190,7 +191,7 @@ impl Fleet {
         self.place();
         let (now, silent_after) = (self.now(), self.0.options.silent_after);
         let floor = self.floor();
-        floor.tell_all(now, silent_after, &self.0.url);
+        floor.tell_all(now, silent_after, &self.0.url, self.0.deps.clock.unix_ms());
         self.0.metrics.agents_up.store(floor.up(now, silent_after), Ordering::Relaxed);
         self.0.metrics.hosts_draining.store(floor.drains.len() as u64, Ordering::Relaxed);
     }
@@ -249,6 +250,17 @@ impl Fleet {
 
     pub(crate) fn options(&self) -> &Options {
         &self.0.options
+    }
+
+    /// The names and labels of all hosts that this process knows.
+    pub(crate) fn known(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let floor = self.floor();
+        (floor.names(), floor.labels())
+    }
+
+    /// What agents are told to dial.
+    pub(crate) fn url(&self) -> &str {
+        &self.0.url
     }
 
     /// Agents that can be called now.

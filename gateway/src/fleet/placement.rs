@@ -30,7 +30,28 @@ pub(crate) struct Host {
     pub(crate) limit: u32,
     pub(crate) running: u32,
     /// Why it takes no runs now, in words that begin with its name.
-    pub(crate) away: Option<String>,
+    pub(crate) away: Option<Why>,
+}
+
+/// Why a run waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Why {
+    /// For the run's owner.
+    pub(crate) words: String,
+    /// Nothing that goes on will change it: somebody must do something.
+    pub(crate) no_end: bool,
+}
+
+impl Why {
+    /// It passes by itself: runs end, agents that were just here return.
+    pub(crate) fn passing(words: String) -> Self {
+        Self { words, no_end: false }
+    }
+
+    /// It does not.
+    pub(crate) fn lasting(words: String) -> Self {
+        Self { words, no_end: true }
+    }
 }
 
 /// A licence as placement sees it.
@@ -39,6 +60,8 @@ pub(crate) struct Pool {
     pub(crate) seats: u32,
     /// Who holds them, as the one who asks may know it: `run 7f3a9c21 on stata1`.
     pub(crate) holders: Vec<String>,
+    /// Set when all who hold them are on agents that are not heard: which, and what frees the seats.
+    pub(crate) silent: Option<String>,
 }
 
 /// How near a run is to being placed; the nearest reason is the one to tell.
@@ -55,8 +78,8 @@ enum Near {
 ///
 /// # Errors
 /// Why none can take it, for the run's owner.
-pub(crate) fn choose(need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>) -> Result<usize, String> {
-    let mut nearest: Option<(Near, String)> = None;
+pub(crate) fn choose(need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>) -> Result<usize, Why> {
+    let mut nearest: Option<(Near, Why)> = None;
     let mut best: Option<usize> = None;
     for (at, host) in hosts.iter().enumerate() {
         match obstacle(need, host, pools) {
@@ -73,9 +96,11 @@ pub(crate) fn choose(need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>)
     }
     match (best, nearest) {
         (Some(at), _) => Ok(at),
-        (None, Some((Near::NoMatch, _))) => Err(no_match(need)),
+        (None, Some((Near::NoMatch, _))) => Err(Why::lasting(no_match(need))),
         (None, Some((_, why))) => Err(why),
-        (None, None) => Err("no agent is connected: start one with `longhaul agent --gateway URL`".to_owned()),
+        (None, None) => {
+            Err(Why::lasting("no agent is connected: start one with `longhaul agent --gateway URL`".to_owned()))
+        }
     }
 }
 
@@ -84,39 +109,49 @@ fn load(host: &Host) -> (u32, u32, &str) {
     (host.running.saturating_mul(1000) / host.limit.max(1), host.running, &host.name)
 }
 
-fn obstacle(need: &Need, host: &Host, pools: &HashMap<String, Pool>) -> Option<(Near, String)> {
+fn obstacle(need: &Need, host: &Host, pools: &HashMap<String, Pool>) -> Option<(Near, Why)> {
     let named = need.host.is_empty() || need.host == host.name;
     let labelled = need.labels.iter().all(|(k, v)| host.labels.get(k) == Some(v));
     if !named || !labelled {
-        return Some((Near::NoMatch, String::new()));
+        return Some((Near::NoMatch, Why::default()));
     }
+    let full = pool_full(host, pools);
     if let Some(away) = &host.away {
-        return Some((Near::Away, away.clone()));
+        // Where the seat is held by what runs on agents that are not heard, that says more: what frees it.
+        let held = full.filter(|why| why.no_end && away.no_end);
+        return Some((Near::Away, held.unwrap_or_else(|| away.clone())));
     }
     let able = if need.engine.is_empty() { !host.engines.is_empty() } else { host.engines.contains(&need.engine) };
     if !able {
-        return Some((Near::NoMatch, String::new()));
+        return Some((Near::NoMatch, Why::default()));
     }
     if host.limit == 0 {
-        return Some((Near::Away, format!("agent {} is set to start no runs", host.name)));
+        return Some((Near::Away, Why::lasting(format!("agent {} is set to start no runs", host.name))));
     }
     if let Some(why) = need.unfit.get(&host.id) {
-        return Some((Near::Unfit, format!("agent {} cannot run it: {why}", host.name)));
+        return Some((Near::Unfit, Why::lasting(format!("agent {} cannot run it: {why}", host.name))));
     }
-    if let Some(pool) = pools.get(&host.pool)
-        && pool.holders.len() >= pool.seats as usize
-    {
-        let (used, seats) = (pool.holders.len(), pool.seats);
-        let holders = pool.holders.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-        let more = if used > 3 { ", …" } else { "" };
-        let why = format!("waiting for a seat of pool {}: {used} of {seats} in use by {holders}{more}", host.pool);
+    if let Some(why) = full {
         return Some((Near::PoolFull, why));
     }
     if host.running >= host.limit {
         let why = format!("waiting for room on {}: {} of {} runs there", host.name, host.running, host.limit);
-        return Some((Near::HostFull, why));
+        return Some((Near::HostFull, Why::passing(why)));
     }
     None
+}
+
+/// Why the host's pool has no seat, if it has none.
+fn pool_full(host: &Host, pools: &HashMap<String, Pool>) -> Option<Why> {
+    let pool = pools.get(&host.pool).filter(|pool| pool.holders.len() >= pool.seats as usize)?;
+    let (used, seats) = (pool.holders.len(), pool.seats);
+    let holders = pool.holders.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    let more = if used > 3 { ", …" } else { "" };
+    let why = format!("waiting for a seat of pool {}: {used} of {seats} in use by {holders}{more}", host.pool);
+    Some(match &pool.silent {
+        Some(silent) => Why::lasting(format!("{why}; {silent}")),
+        None => Why::passing(why),
+    })
 }
 
 fn no_match(need: &Need) -> String {
@@ -152,12 +187,15 @@ mod tests {
     }
 
     fn away(host: Host) -> Host {
-        Host { away: Some(format!("agent {} is silent for 12 s", host.name)), ..host }
+        Host { away: Some(Why::lasting(format!("agent {} is silent for 12 s", host.name))), ..host }
     }
 
     fn pools(all: &[(&str, u32, &[&str])]) -> HashMap<String, Pool> {
-        let pool =
-            |seats: u32, holders: &[&str]| Pool { seats, holders: holders.iter().map(|h| (*h).to_owned()).collect() };
+        let pool = |seats: u32, holders: &[&str]| Pool {
+            seats,
+            holders: holders.iter().map(|h| (*h).to_owned()).collect(),
+            silent: None,
+        };
         all.iter().map(|(name, seats, holders)| ((*name).to_owned(), pool(*seats, holders))).collect()
     }
 
@@ -175,7 +213,7 @@ mod tests {
         #[track_caller]
         fn check(need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>, want: Result<&str, &str>) {
             let found = choose(need, hosts, pools).map(|at| hosts[at].name.as_str());
-            assert_eq!(found, want.map_err(str::to_owned));
+            assert_eq!(found.map_err(|why| why.words), want.map_err(str::to_owned));
         }
         let free = pools(&[("lab", 2, &["run aaaaaaaa on a"]), ("own", 1, &[])]);
         let full = pools(&[("lab", 1, &["run 7f3a9c21 on stata1"]), ("own", 1, &[])]);
@@ -228,5 +266,23 @@ mod tests {
             &free,
             Err("no connected agent has engine stata: start one, or cancel this run and submit it otherwise"),
         );
+    }
+
+    #[test]
+    fn what_passes_by_itself_and_what_does_not() {
+        let no_end =
+            |hosts: &[Host], pools: &HashMap<String, Pool>| choose(&Need::default(), hosts, pools).unwrap_err().no_end;
+        let full = pools(&[("lab", 1, &["7f3a9c21 on stata1"])]);
+        let one = [host("a", "lab", 0, 1)];
+        assert!(!no_end(&one, &full), "the run that has the seat ends");
+        assert!(!no_end(&[host("a", "own", 1, 1)], &full), "and so do those on a host");
+        let mut silent = full.clone();
+        silent.get_mut("lab").unwrap().silent = Some("agent stata1 is silent for 76 s".to_owned());
+        assert!(no_end(&one, &silent), "but not where nobody hears of it");
+        assert!(no_end(&[], &full));
+        assert!(no_end(&[away(host("a", "lab", 0, 1))], &full));
+        let dialled =
+            Host { away: Some(Why::passing("agent a is being dialled".to_owned())), ..host("a", "lab", 0, 1) };
+        assert!(!no_end(&[dialled], &full));
     }
 }

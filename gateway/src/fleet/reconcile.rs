@@ -71,6 +71,10 @@ pub(super) async fn verdicts(
                 }
             }
             Some(record) if record.state == RunState::Lost && record.attempt == summary.attempt => {
+                if let Some(wish) = record.cancel.as_ref().filter(|_| !ended && record.agent_id == info.agent_id) {
+                    verdict.verdict = Verdict::Cancel.into();
+                    verdict.by.clone_from(&wish.by);
+                }
                 // It came back. While it still runs it holds a seat, whatever the record says.
                 inner.keep_holding(record, || (!ended).then(|| hold(inner, info, summary, run)));
             }

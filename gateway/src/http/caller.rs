@@ -1,8 +1,8 @@
 //! Whether the one who asked is still there.
 //!
 //! The body of an answer knows first: hyper drops it when the connection breaks, and reads it to its end otherwise.
-//! A caller that goes away detaches from its run, which goes on; a result counts as delivered when the body that
-//! carried it was read to its end.
+//! A caller that goes away detaches from its run, which goes on; the end of a run counts as seen when a body that told it
+//! was read to its end.
 
 use std::{
     pin::Pin,
@@ -10,13 +10,20 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::body::Body;
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
 use bytes::Bytes;
+use http::header;
 use http_body::{Frame, SizeHint};
-use longhaul_proto::ids::RunId;
+use longhaul_proto::{api::RunView, ids::RunId};
 use tokio_util::sync::CancellationToken;
 
 use super::{Face, Numbers};
+use crate::auth::Principal;
 
 /// The one who asked, in the extensions of an MCP request.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +32,7 @@ pub struct Caller(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     gone: CancellationToken,
-    results: Mutex<Vec<RunId>>,
+    ends: Mutex<Vec<RunId>>,
 }
 
 impl Caller {
@@ -34,14 +41,30 @@ impl Caller {
         &self.0.gone
     }
 
-    /// The answer under way carries the result of this run.
-    pub fn carries(&self, run: RunId) {
-        self.0.results.lock().unwrap_or_else(PoisonError::into_inner).push(run);
+    /// The answer under way tells `who` of this run. What counts is the end of one of their own: an operator who looks at
+    /// everybody's runs has not seen them for their owners.
+    pub fn shows(&self, who: &Principal, run: &RunView) {
+        if run.state.is_end() && run.principal == who.name {
+            self.0.ends.lock().unwrap_or_else(PoisonError::into_inner).push(run.run_id);
+        }
     }
 
-    fn take_results(&self) -> Vec<RunId> {
-        std::mem::take(&mut self.0.results.lock().unwrap_or_else(PoisonError::into_inner))
+    fn take_ends(&self) -> Vec<RunId> {
+        std::mem::take(&mut self.0.ends.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The layer around the API: what its answers tell is noted as seen.
+pub async fn seen(State(face): State<Face>, mut request: Request, next: Next) -> Response {
+    let caller = Caller::default();
+    request.extensions_mut().insert(caller.clone());
+    let response = next.run(request).await;
+    let length = response.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    response.map(|body| {
+        let mut watched = Watched::new(body, caller, face);
+        (watched.of_mcp, watched.left) = (false, length);
+        Body::new(watched)
+    })
 }
 
 /// A body that tells its [`Caller`] how it went.
@@ -50,27 +73,23 @@ pub struct Watched {
     caller: Caller,
     face: Face,
     ended: bool,
+    /// Calls that go away are counted there.
+    of_mcp: bool,
+    /// Bytes that are still to come, where the head says how many: a body is not asked for more than that.
+    left: Option<u64>,
 }
 
 impl Watched {
     /// Watches `inner` for `caller`.
     pub fn new(inner: Body, caller: Caller, face: Face) -> Self {
-        Self { inner, caller, face, ended: false }
+        Self { inner, caller, face, ended: false, of_mcp: true, left: None }
     }
 
     fn end(&mut self) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let results = self.caller.take_results();
-        if !results.is_empty() {
-            let runs = self.face.core.runs.clone();
-            self.face.core.deps.tasks.spawn(async move {
-                for run in results {
-                    runs.delivered(run).await;
-                }
-            });
-        }
+        self.face.core.runs.seen(self.caller.take_ends());
     }
 }
 
@@ -84,6 +103,13 @@ impl http_body::Body for Watched {
             Poll::Ready(None) => self.end(),
             // A body of one piece is not asked again.
             Poll::Ready(Some(Ok(_))) if self.inner.is_end_stream() => self.end(),
+            Poll::Ready(Some(Ok(frame))) => {
+                let n = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.left = self.left.map(|left| left.saturating_sub(n));
+                if self.left == Some(0) {
+                    self.end();
+                }
+            }
             _ => {}
         }
         polled
@@ -100,7 +126,11 @@ impl http_body::Body for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if !self.ended && !http_body::Body::is_end_stream(&self.inner) {
+        if self.left == Some(0) {
+            // A head alone was the whole answer.
+            self.end();
+        }
+        if self.of_mcp && !self.ended && !http_body::Body::is_end_stream(&self.inner) {
             self.caller.gone().cancel();
             Numbers::count(&self.face.numbers.callers_gone);
             tracing::info!("caller went away before its answer; what it started goes on");

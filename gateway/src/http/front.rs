@@ -118,8 +118,8 @@ async fn post(face: &Face, sessions: &Sessions, asking: Asking, request: Request
         let detail = "as many sessions of yours are open as are allowed: end some, or let them rest for an hour";
         return busy(detail, RETRY_AFTER).with_status(StatusCode::TOO_MANY_REQUESTS).into_response();
     }
-    // Those that carry results.
-    if !["tools/call", "tasks/get"].contains(&peek.method.as_str()) {
+    // Those that may tell the end of a run.
+    if !["tools/call", "tasks/get", "resources/list", "resources/read"].contains(&peek.method.as_str()) {
         return next.run(Request::from_parts(parts, Body::from(bytes))).await;
     }
     let caller = Caller::default();

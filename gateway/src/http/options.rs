@@ -17,6 +17,9 @@ pub struct FaceOptions {
     /// After this time a waiting tool answers with a handle, to clients that are not known to extend on progress.
     /// Below the 60 s that the TypeScript SDK waits for an answer.
     pub handle_after: Duration,
+    /// After this time a waiting tool answers where nothing but a person can move the run on (no agent, a silent one, a
+    /// drained host), unless the caller asked to wait: with the run's id, the reason and what to do.
+    pub no_end_after: Duration,
     /// After this time a tool that runs code answers with a task, to clients that say they understand them. Not at once:
     /// a task's result comes in a later turn of the model, which a do-file of a second is not worth. No longer than the
     /// pause between two looks at a task, so that nobody learns of an end later than without.
@@ -73,6 +76,7 @@ impl Default for FaceOptions {
             heartbeat_enabled: true,
             send_timeout: s(5),
             handle_after: s(45),
+            no_end_after: s(60),
             task_after: s(2),
             early_flush_after: Duration::from_millis(500),
             sse_keep_alive: s(15),

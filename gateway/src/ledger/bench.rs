@@ -66,7 +66,7 @@ async fn one(ledger: &SqliteLedger, clock: &Clock) -> Result<(), LedgerError> {
         Detail { source: "/home/ann/project/analysis.do".to_owned(), ..Detail::default() },
     );
     let submission = wire::Submission { run_id: run.to_string(), ..wire::Submission::default() };
-    let dedupe = Dedupe { shape: run.to_string(), code: String::new(), join_since_ms: Some(at_ms), only_join: false };
+    let dedupe = Dedupe { shape: run.to_string(), join_since_ms: Some(at_ms), ..Dedupe::default() };
     ledger.insert(NewRun { record: record.clone(), submission, key: None, dedupe }).await?;
     let edges = [
         (RunState::Queued, 0, RunState::Starting, Cause::Dispatched),

@@ -11,7 +11,7 @@ use longhaul_proto::{
 };
 
 use super::{
-    AgentRecord, CancelWish, Dedupe, Detail, DrainRecord, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
+    AgentRecord, CALL, CancelWish, Dedupe, Detail, DrainRecord, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
     Record, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::auth::principal::Scope;
@@ -32,7 +32,7 @@ fn new_run(principal: &str) -> NewRun {
             ..wire::Submission::default()
         },
         key: None,
-        dedupe: Dedupe { shape: run.to_string(), code: "c0de".to_owned(), join_since_ms: Some(0), only_join: false },
+        dedupe: Dedupe { shape: run.to_string(), code: "c0de".to_owned(), join_since_ms: Some(0), ..Dedupe::default() },
     }
 }
 
@@ -129,38 +129,132 @@ async fn a_key_is_one_run(ledger: &dyn Ledger) {
     assert_eq!(ledger.by_key("keys", "tool-8").await.unwrap(), None);
 }
 
-async fn equal_requests_join(ledger: &dyn Ledger) {
-    let equal = |code: &str, since: Option<i64>, key: Option<&str>| NewRun {
-        dedupe: Dedupe { shape: "equal".to_owned(), code: code.to_owned(), join_since_ms: since, only_join: false },
-        key: key.map(|k| (k.to_owned(), "b".to_owned())),
+/// A request equal to others of that shape.
+fn equal(shape: &str, code: &str, since: Option<i64>) -> NewRun {
+    let dedupe = Dedupe {
+        shape: shape.to_owned(),
+        code: code.to_owned(),
+        join_since_ms: since,
+        call_since_ms: i64::MAX,
+        ..Dedupe::default()
+    };
+    NewRun { dedupe, ..new_run("ann") }
+}
+
+async fn ends_as(ledger: &dyn Ledger, run: RunId, to: RunState, cause: Cause, at_ms: i64) {
+    ledger.transition(step(run, (Running, 1), (to, 1), cause, at_ms)).await.unwrap();
+}
+
+async fn an_equal_request_joins_what_goes_on_and_what_nobody_saw_end(ledger: &dyn Ledger) {
+    let insert = async |new: NewRun| ledger.insert(new).await.unwrap();
+    let run = running(ledger, equal("equal", "1", Some(0))).await;
+    assert_eq!(insert(equal("equal", "1", Some(0))).await, Inserted::Joined(run, Joined::Unfinished));
+    assert_eq!(
+        insert(equal("equal", "", Some(0))).await,
+        Inserted::Joined(run, Joined::Unfinished),
+        "unknown equals any"
+    );
+    ledger.seen(vec![run], 4_999).await.unwrap();
+    assert_eq!(ledger.get(run).await.unwrap().unwrap().seen_ms, 0, "an end that is not there cannot be seen");
+    end(ledger, run, 5_000, true).await;
+    let ended = || equal("equal", "1", Some(5_000));
+    assert_eq!(insert(ended()).await, Inserted::Joined(run, Joined::Undelivered));
+    let ruled_out = |new: NewRun| NewRun { dedupe: Dedupe { not: vec![run], only_join: true, ..new.dedupe }, ..new };
+    assert!(matches!(ledger.insert(ruled_out(ended())).await, Err(LedgerError::Full)), "it was ruled out");
+    ledger.seen(vec![Ids::system().run(), run], 5_500).await.unwrap();
+    ledger.seen(vec![run], 9_999).await.unwrap();
+    assert_eq!(ledger.get(run).await.unwrap().unwrap().seen_ms, 5_500, "the first time counts");
+    assert_eq!(insert(ended()).await, Inserted::New, "seen");
+    assert_eq!(insert(equal("equal", "2", Some(0))).await, Inserted::New, "another code");
+    assert_eq!(insert(equal("equal", "1", None)).await, Inserted::New, "again");
+}
+
+async fn an_end_answers_an_equal_request_only_by_its_own_verdict_and_for_a_while(ledger: &dyn Ledger) {
+    let ends = [
+        (RunState::Succeeded, Cause::Completed, true),
+        (RunState::Failed, Cause::StataError, true),
+        (RunState::Errored, Cause::Killed, false),
+        (RunState::TimedOut, Cause::RunTimeout, false),
+        (RunState::Cancelled, Cause::CancelRequested, false),
+        (RunState::Lost, Cause::AgentGone, false),
+    ];
+    for (state, cause, answers) in ends {
+        let shape = format!("verdict {state}");
+        let run = running(ledger, equal(&shape, "1", Some(0))).await;
+        ends_as(ledger, run, state, cause, 5_000).await;
+        let want = if answers { Inserted::Joined(run, Joined::Undelivered) } else { Inserted::New };
+        assert_eq!(ledger.insert(equal(&shape, "1", Some(5_000))).await.unwrap(), want, "{state}");
+    }
+    let run = running(ledger, equal("late", "1", Some(0))).await;
+    end(ledger, run, 5_000, true).await;
+    assert_eq!(ledger.insert(equal("late", "1", Some(5_001))).await.unwrap(), Inserted::New, "too long ago");
+}
+
+async fn what_is_being_ended_answers_nothing(ledger: &dyn Ledger) {
+    let call = |since: i64| NewRun {
+        dedupe: Dedupe {
+            call: Some(format!("{CALL}c9:ab")),
+            call_since_ms: since,
+            ..equal("ending", "1", Some(0)).dedupe
+        },
         ..new_run("ann")
     };
-    let first = equal("1", Some(0), None);
-    let run = running(ledger, first).await;
+    let run = running(ledger, call(0)).await;
+    assert_eq!(ledger.insert(call(0)).await.unwrap(), Inserted::Joined(run, Joined::Call), "the control");
+    let wish = CancelWish { by: "ann".to_owned(), at_ms: 10, mode: CancelMode::Break };
+    ledger.want_cancel(run, wish).await.unwrap();
+    assert_eq!(ledger.insert(call(0)).await.unwrap(), Inserted::New, "neither by its call nor as an equal one");
+}
+
+async fn the_same_call_is_the_same_run_for_a_while(ledger: &dyn Ledger) {
+    let call = |name: &str, since: i64| NewRun {
+        dedupe: Dedupe { call: Some(format!("{CALL}{name}:ab")), call_since_ms: since, ..Dedupe::default() },
+        ..new_run("callers")
+    };
     let insert = async |new: NewRun| ledger.insert(new).await.unwrap();
-    assert_eq!(insert(equal("1", Some(0), Some("k1"))).await, Inserted::Joined(run, Joined::Unfinished));
-    assert_eq!(insert(equal("", Some(0), None)).await, Inserted::Joined(run, Joined::Unfinished), "unknown equals any");
-    end(ledger, run, 5_000, true).await;
-    assert_eq!(insert(equal("1", Some(4_000), None)).await, Inserted::Joined(run, Joined::Undelivered));
-    ledger.delivered(run, 5_500).await.unwrap();
-    ledger.delivered(run, 9_999).await.unwrap();
-    assert_eq!(ledger.get(run).await.unwrap().unwrap().delivered_ms, 5_500);
-    assert_eq!(
-        insert(equal("1", Some(0), Some("k1"))).await,
-        Inserted::Joined(run, Joined::Key),
-        "same call, same run"
-    );
-    let other = equal("2", Some(4_000), None);
-    let second = other.record.run;
-    assert_eq!(insert(other).await, Inserted::New, "delivered, and another code");
-    assert_eq!(insert(equal("2", None, None)).await, Inserted::New, "again");
+    let first = call("one", 0);
+    let run = running(ledger, first).await;
+    assert_eq!(insert(call("one", i64::MAX)).await, Inserted::Joined(run, Joined::Call), "unfinished");
+    assert_eq!(insert(call("two", 0)).await, Inserted::New, "another call");
+    let ends = [(RunState::Errored, Cause::Killed), (RunState::Failed, Cause::StataError)];
+    for (n, (state, cause)) in ends.into_iter().enumerate() {
+        let name = format!("ends {n}");
+        let run = running(ledger, call(&name, 0)).await;
+        ends_as(ledger, run, state, cause, 5_000).await;
+        ledger.seen(vec![run], 5_001).await.unwrap();
+        assert_eq!(insert(call(&name, 5_000)).await, Inserted::Joined(run, Joined::Call), "{state}, though seen");
+        let anew = call(&name, 5_001);
+        let second = anew.record.run;
+        assert_eq!(insert(anew).await, Inserted::New, "{state}: later it is another call of that name");
+        assert_eq!(insert(call(&name, i64::MAX)).await, Inserted::Joined(second, Joined::Call), "the newer one has it");
+    }
+    for (state, cause) in [(RunState::Cancelled, Cause::CancelRequested), (RunState::TimedOut, Cause::RunTimeout)] {
+        let name = format!("ended {state}");
+        let run = running(ledger, call(&name, 0)).await;
+        ends_as(ledger, run, state, cause, 5_000).await;
+        assert_eq!(insert(call(&name, 0)).await, Inserted::New, "{state}");
+    }
+    // A run that answered another call has that name from then on.
+    let named = call("three", 0);
+    let name = named.names().remove(0);
+    ledger.name_run("callers".to_owned(), name.clone(), run).await.unwrap();
+    assert_eq!(insert(named).await, Inserted::Joined(run, Joined::Call));
+    ledger.name_run("callers".to_owned(), ("on purpose".to_owned(), "b".to_owned()), run).await.unwrap();
     ledger
-        .transition(step(second, (Queued, 0), (RunState::Cancelled, 0), Cause::CancelRequested, 6_000))
+        .name_run("callers".to_owned(), ("on purpose".to_owned(), "c".to_owned()), Ids::system().run())
         .await
         .unwrap();
-    let late = equal("2", Some(6_001), None);
-    let joined = insert(late).await;
-    assert!(matches!(joined, Inserted::Joined(r, Joined::Unfinished) if r != second), "the newer one answers");
+    assert_eq!(
+        ledger.by_key("callers", "on purpose").await.unwrap(),
+        Some((run, "b".to_owned())),
+        "a key keeps its run"
+    );
+    // Names go when their runs have ended for long; keys do not.
+    end(ledger, run, 6_000, true).await;
+    assert_eq!(ledger.by_key("callers", &name.0).await.unwrap().map(|(run, _)| run), Some(run));
+    while ledger.call_sweep(6_001, 2).await.unwrap() > 0 {}
+    assert_eq!(ledger.by_key("callers", &name.0).await.unwrap(), None);
+    assert!(ledger.by_key("callers", "on purpose").await.unwrap().is_some());
 }
 
 async fn the_first_wish_names_who_asked(ledger: &dyn Ledger) {
@@ -172,6 +266,10 @@ async fn the_first_wish_names_who_asked(ledger: &dyn Ledger) {
     assert_eq!(kept, Some(wish("ann", 10, CancelMode::Kill)));
     end(ledger, run, 30, true).await;
     assert!(!ledger.want_cancel(run, wish("ann", 40, CancelMode::Break)).await.unwrap());
+    let lost = running(ledger, new_run("ann")).await;
+    ends_as(ledger, lost, RunState::Lost, Cause::DeclaredDead, 50).await;
+    assert!(ledger.want_cancel(lost, wish("ann", 60, CancelMode::Kill)).await.unwrap(), "it may go on out of sight");
+    assert_eq!(ledger.get(lost).await.unwrap().unwrap().cancel, Some(wish("ann", 60, CancelMode::Kill)));
 }
 
 async fn names_and_pages(ledger: &dyn Ledger) {
@@ -402,7 +500,10 @@ async fn all(ledger: Arc<dyn Ledger>) {
     of_many_who_want_the_same_step_one_gets_it(ledger).await;
     lost_may_be_corrected_once(ledger).await;
     a_key_is_one_run(ledger).await;
-    equal_requests_join(ledger).await;
+    an_equal_request_joins_what_goes_on_and_what_nobody_saw_end(ledger).await;
+    an_end_answers_an_equal_request_only_by_its_own_verdict_and_for_a_while(ledger).await;
+    what_is_being_ended_answers_nothing(ledger).await;
+    the_same_call_is_the_same_run_for_a_while(ledger).await;
     the_first_wish_names_who_asked(ledger).await;
     names_and_pages(ledger).await;
     only_the_ended_and_old_is_swept(ledger).await;

@@ -14,8 +14,8 @@ use longhaul_proto::{
 };
 
 use super::{
-    AgentRecord, Answer, CancelWish, Condition, Dedupe, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery,
-    Memo, NewRun, Record, Removed, TokenRecord, Transition, TransitionRow,
+    AgentRecord, Answer, CancelWish, Candidate, Condition, Dedupe, DrainRecord, Ended, Inserted, Ledger, LedgerError,
+    ListQuery, Memo, NewRun, Record, Removed, TokenRecord, Transition, TransitionRow,
 };
 
 /// A ledger that forgets everything with its process.
@@ -61,43 +61,53 @@ impl MemoryLedger {
     }
 }
 
+impl Row {
+    fn candidate(&self) -> Candidate {
+        let record = &self.record;
+        Candidate {
+            run: record.run,
+            state: record.state,
+            finished_ms: record.finished_ms,
+            seen_ms: record.seen_ms,
+            cancelling: record.cancel.is_some(),
+        }
+    }
+}
+
 impl State {
     fn insert(&mut self, new: NewRun) -> Result<Inserted, LedgerError> {
         let run = new.record.run;
-        if let Some((key, body)) = new.key.as_ref().filter(|_| !new.record.detail.imported)
-            && let Some((earlier, made_by)) = self.keys.get(&(new.record.principal.clone(), key.clone()))
-        {
-            return if made_by == body || made_by == super::UNKNOWN_BODY {
-                Ok(Inserted::Joined(*earlier, Joined::Key))
-            } else {
-                Err(LedgerError::KeyTaken(*earlier))
-            };
-        }
-        let equal = new.dedupe.join_since_ms.and_then(|since_ms| {
-            self.runs.values().rev().filter(|row| row.dedupe.shape == new.dedupe.shape).take(16).find_map(|row| {
-                let (a, b) = (&row.dedupe.code, &new.dedupe.code);
-                let same = a == b || a.is_empty() || b.is_empty();
-                let record = &row.record;
-                let lately = record.finished_ms >= since_ms && record.delivered_ms == 0;
-                match (same, record.state.is_end(), lately) {
-                    (true, false, _) => Some((record.run, Joined::Unfinished)),
-                    (true, true, true) => Some((record.run, Joined::Undelivered)),
-                    _ => None,
+        let names = new.names();
+        for (name, body) in names.iter().filter(|_| !new.record.detail.imported) {
+            let known = self.keys.get(&(new.record.principal.clone(), name.clone()));
+            let Some((earlier, made_by)) = known else { continue };
+            let same = made_by == body || made_by == super::UNKNOWN_BODY;
+            match super::is_call(name) {
+                false if same => return Ok(Inserted::Joined(*earlier, Joined::Key)),
+                false => return Err(LedgerError::KeyTaken(*earlier)),
+                true if self.runs.get(earlier).is_some_and(|row| new.dedupe.same_call(&row.candidate())) => {
+                    return Ok(Inserted::Joined(*earlier, Joined::Call));
                 }
-            })
+                true => {}
+            }
+        }
+        let shape = &new.dedupe.shape;
+        let equal = self.runs.values().rev().filter(|row| row.dedupe.shape == *shape).take(16).find_map(|row| {
+            let (a, b) = (&row.dedupe.code, &new.dedupe.code);
+            let same = a == b || a.is_empty() || b.is_empty();
+            new.dedupe.equal(&row.candidate()).filter(|_| same).map(|why| (row.record.run, why))
         });
-        if equal.is_none() && new.dedupe.only_join {
-            return Err(LedgerError::Full);
-        }
-        let answered_by = equal.map_or(run, |(earlier, _)| earlier);
-        if equal.is_none() && self.runs.contains_key(&run) {
-            return Err(LedgerError::LostRace(run));
-        }
-        if let Some((key, body)) = new.key {
-            self.keys.insert((new.record.principal.clone(), key), (answered_by, body));
-        }
         if let Some((earlier, why)) = equal {
             return Ok(Inserted::Joined(earlier, why));
+        }
+        if new.dedupe.only_join {
+            return Err(LedgerError::Full);
+        }
+        if self.runs.contains_key(&run) {
+            return Err(LedgerError::LostRace(run));
+        }
+        for (name, body) in names {
+            self.keys.insert((new.record.principal.clone(), name), (run, body));
         }
         let first = TransitionRow {
             n: 0,
@@ -172,7 +182,8 @@ impl Ledger for MemoryLedger {
 
     fn want_cancel(&self, run: RunId, wish: CancelWish) -> Answer<'_, bool> {
         self.answer(|state| {
-            let Some(row) = state.runs.get_mut(&run).filter(|row| !row.record.state.is_end()) else { return Ok(false) };
+            let goes_on = |state: RunState| !state.is_end() || state == RunState::Lost;
+            let Some(row) = state.runs.get_mut(&run).filter(|row| goes_on(row.record.state)) else { return Ok(false) };
             match &mut row.record.cancel {
                 Some(earlier) => earlier.mode = wish.mode,
                 none => *none = Some(wish),
@@ -181,10 +192,26 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    fn delivered(&self, run: RunId, at_ms: i64) -> Answer<'_, ()> {
+    fn name_run(&self, principal: String, key: (String, String), run: RunId) -> Answer<'_, ()> {
         self.answer(|state| {
-            if let Some(row) = state.runs.get_mut(&run).filter(|row| row.record.delivered_ms == 0) {
-                row.record.delivered_ms = at_ms;
+            let (key, body) = key;
+            let replaces = super::is_call(&key);
+            let entry = state.keys.entry((principal, key));
+            let kept = entry.or_insert_with(|| (run, body.clone()));
+            if replaces {
+                *kept = (run, body);
+            }
+            Ok(())
+        })
+    }
+
+    fn seen(&self, runs: Vec<RunId>, at_ms: i64) -> Answer<'_, ()> {
+        self.answer(|state| {
+            for run in runs {
+                let row = state.runs.get_mut(&run);
+                if let Some(row) = row.filter(|row| row.record.finished_ms > 0 && row.record.seen_ms == 0) {
+                    row.record.seen_ms = at_ms;
+                }
             }
             Ok(())
         })
@@ -449,6 +476,19 @@ impl Ledger for MemoryLedger {
                 state.memos.remove(&key);
             }
             Ok(())
+        })
+    }
+
+    fn call_sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, u32> {
+        self.answer(|state| {
+            let ended = |run: &RunId| {
+                let finished_ms = state.runs.get(run).map_or(0, |row| row.record.finished_ms);
+                finished_ms > 0 && finished_ms < before_ms
+            };
+            let old = state.keys.iter().filter(|((_, key), (run, _))| super::is_call(key) && ended(run));
+            let old: Vec<_> = old.map(|(name, _)| name.clone()).take(limit as usize).collect();
+            old.iter().for_each(|name| drop(state.keys.remove(name)));
+            Ok(u32::try_from(old.len()).unwrap_or(u32::MAX))
         })
     }
 

@@ -22,9 +22,10 @@ mod writer;
 use futures_util::future::BoxFuture;
 use longhaul_proto::{api::FilesRemoved, ids::RunId, state::RunState, wire};
 
+use record::Candidate;
 pub use record::{
-    AgentRecord, CancelWish, Condition, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, Kept, ListQuery, Memo,
-    NewRun, Record, Removed, TokenRecord, Told, Transition, TransitionRow,
+    AgentRecord, CALL, CancelWish, Condition, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, Kept, ListQuery,
+    Memo, NewRun, Record, Removed, TokenRecord, Told, Transition, TransitionRow, is_call,
 };
 
 /// Stands for the digest of a request that is not known any more: the key alone says that it is the same call.
@@ -85,14 +86,20 @@ pub trait Ledger: Send + Sync + 'static {
     /// The name of this ledger; agents are bound to it.
     fn cluster_id(&self) -> &str;
 
-    /// Records a new run as `queued` (or as found, when imported), unless its key or an equal run answers instead.
+    /// Records a new run as `queued` (or as found, when imported), unless its key, the run of the same call or an equal
+    /// one answers instead.
     fn insert(&self, new: NewRun) -> Answer<'_, Inserted>;
+    /// Names an earlier run by the key and the digest of a request that it answered: the same call stays the same run. A
+    /// key given on purpose keeps the run that it names.
+    fn name_run(&self, principal: String, key: (String, String), run: RunId) -> Answer<'_, ()>;
     /// Moves a run: one conditional update, and one row in its history.
     fn transition(&self, step: Transition) -> Answer<'_, ()>;
-    /// Keeps the wish to end a run, if it has not ended. The first wish names who asked; a later one may be harder.
+    /// Keeps the wish to end a run, if it has not ended or is lost: it may go on where nobody hears it. The first wish names
+    /// who asked; a later one may be harder.
     fn want_cancel(&self, run: RunId, wish: CancelWish) -> Answer<'_, bool>;
-    /// Notes that the result reached its caller.
-    fn delivered(&self, run: RunId, at_ms: i64) -> Answer<'_, ()>;
+    /// Notes that their owner was shown the ends of these runs; the first time counts. Of one that has not ended nothing is
+    /// noted.
+    fn seen(&self, runs: Vec<RunId>, at_ms: i64) -> Answer<'_, ()>;
     /// Notes that the agent keeps the spool no more; `words` become the record's [`Condition::Released`].
     fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()>;
     /// Notes that the agent let go of the spool but for the run's files.
@@ -163,6 +170,8 @@ pub trait Ledger: Send + Sync + 'static {
     fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Memo>>;
     /// Removes a memo; missing is fine.
     fn memo_remove<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, ()>;
+    /// Removes the names of calls ([`is_call`]) whose runs ended before `before_ms`, at most `limit`; says how many.
+    fn call_sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, u32>;
     /// Removes memos made before `before_ms`, and all but the newest `most`.
     fn memo_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()>;
 

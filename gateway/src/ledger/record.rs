@@ -35,8 +35,8 @@ pub struct Record {
     pub created_ms: i64,
     /// When it ended; 0 = not yet.
     pub finished_ms: i64,
-    /// When its result reached the caller; 0 = not yet.
-    pub delivered_ms: i64,
+    /// When its owner was first shown its end; 0 = not yet.
+    pub seen_ms: i64,
     /// The wish to end it.
     pub cancel: Option<CancelWish>,
     /// Everything that no query asks for.
@@ -57,7 +57,7 @@ impl Record {
             pool: String::new(),
             created_ms,
             finished_ms: 0,
-            delivered_ms: 0,
+            seen_ms: 0,
             cancel: None,
             detail,
         }
@@ -86,6 +86,10 @@ pub struct Detail {
     pub timeout_ms: u64,
     /// Limit on waiting, ms; 0 = none.
     pub queue_timeout_ms: u64,
+    /// How long it waited for the seat of its present attempt, ms; 0 = it has none yet, or had it at once.
+    pub waited_ms: u64,
+    /// What it waited for last, in words.
+    pub waited_for: String,
     /// W3C `traceparent` of the run.
     pub traceparent: String,
     /// When the present wait in the queue began, Unix ms; 0 = when the run was recorded.
@@ -345,17 +349,74 @@ pub struct NewRun {
     pub dedupe: Dedupe,
 }
 
-/// What makes two requests equal, and whether an equal one may answer.
+/// How the name of a call begins that its client made up by itself: such names may come again and mean another call.
+pub const CALL: &str = "claudecode/toolUseId:";
+
+/// Whether a key is such a name, and not one that somebody gave on purpose.
+pub fn is_call(key: &str) -> bool {
+    key.starts_with(CALL)
+}
+
+/// What makes two requests equal, and whether an earlier run may answer.
 #[derive(Clone, Debug, Default)]
 pub struct Dedupe {
     /// Digest over principal, kind of source, arguments, directory, host choice and the like.
     pub shape: String,
     /// Digest of the code; empty = nobody could look at it yet, which equals any.
     pub code: String,
-    /// An equal run that ended after this moment and was not delivered answers; `None` = never join (`again`).
+    /// An equal run that ended by its own verdict, not before this moment, and was not seen answers; `None` = no equal run
+    /// does (`again`).
     pub join_since_ms: Option<i64>,
+    /// The client's own name for the call ([`is_call`]), which says the whole request.
+    pub call: Option<String>,
+    /// A run of the same call that ended not before this moment answers.
+    pub call_since_ms: i64,
+    /// Runs that do not answer: their agents said that somebody is ending them, or the caller wants another.
+    pub not: Vec<RunId>,
     /// There is no room for another run: an equal one may answer, and else nobody.
     pub only_join: bool,
+}
+
+/// An earlier run, as far as it matters whether it may answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) run: RunId,
+    pub(super) state: RunState,
+    pub(super) finished_ms: i64,
+    pub(super) seen_ms: i64,
+    /// Somebody asked for its end.
+    pub(super) cancelling: bool,
+}
+
+impl NewRun {
+    /// What names this request: the key first, then the call; with the digest of the request.
+    pub(crate) fn names(&self) -> Vec<(String, String)> {
+        let call = self.dedupe.call.clone().map(|call| (call, super::UNKNOWN_BODY.to_owned()));
+        self.key.clone().into_iter().chain(call).collect()
+    }
+}
+
+impl Dedupe {
+    /// What is never an answer: what somebody ends or ended, what a limit ended, and what was ruled out.
+    fn may_answer(&self, run: &Candidate) -> bool {
+        let ended_for_it = matches!(run.state, RunState::Cancelled | RunState::TimedOut);
+        !run.cancelling && !ended_for_it && !self.not.contains(&run.run)
+    }
+
+    /// Whether the run of the same call answers.
+    pub(super) fn same_call(&self, run: &Candidate) -> bool {
+        self.may_answer(run) && (!run.state.is_end() || run.finished_ms >= self.call_since_ms)
+    }
+
+    /// Why an equal run answers, if it does.
+    pub(super) fn equal(&self, run: &Candidate) -> Option<api::Joined> {
+        let since_ms = self.join_since_ms.filter(|_| self.may_answer(run))?;
+        if !run.state.is_end() {
+            return Some(api::Joined::Unfinished);
+        }
+        let verdict = matches!(run.state, RunState::Succeeded | RunState::Failed);
+        (verdict && run.finished_ms >= since_ms && run.seen_ms == 0).then_some(api::Joined::Undelivered)
+    }
 }
 
 /// An ended run that could be removed.
@@ -374,7 +435,8 @@ pub struct Ended {
 pub enum Inserted {
     /// It is a new run.
     New,
-    /// An earlier run answers, and why.
+    /// An earlier run may answer, and why. Nothing was recorded; the caller that takes the answer says so with
+    /// [`super::Ledger::name_run`].
     Joined(RunId, api::Joined),
 }
 

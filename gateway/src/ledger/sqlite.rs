@@ -6,7 +6,6 @@ use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_proto::{
     api::{CancelMode, FilesRemoved},
     ids::RunId,
-    state::RunState,
     tasks::Tasks,
     wire,
 };
@@ -155,7 +154,7 @@ pub(super) fn record(row: &SqliteRow) -> Result<Record, LedgerError> {
         pool: text(7)?.to_owned(),
         created_ms: number(8)?,
         finished_ms: number(9)?,
-        delivered_ms: number(10)?,
+        seen_ms: number(10)?,
         cancel,
         detail: serde_json::from_str(text(14)?).map_err(|e| LedgerError::Broken(e.to_string()))?,
     })
@@ -198,8 +197,13 @@ impl Ledger for SqliteLedger {
         async { Ok(done.await? == Done::Changed(true)) }.boxed()
     }
 
-    fn delivered(&self, run: RunId, at_ms: i64) -> Answer<'_, ()> {
-        let done = self.write(Op::Delivered(run, at_ms));
+    fn name_run(&self, principal: String, key: (String, String), run: RunId) -> Answer<'_, ()> {
+        let done = self.write(Op::NameRun(principal, key, run));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn seen(&self, runs: Vec<RunId>, at_ms: i64) -> Answer<'_, ()> {
+        let done = self.write(Op::Seen(runs, at_ms));
         async { done.await.map(|_| ()) }.boxed()
     }
 
@@ -566,6 +570,11 @@ impl Ledger for SqliteLedger {
         async { done.await.map(|_| ()) }.boxed()
     }
 
+    fn call_sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, u32> {
+        let done = self.write(Op::CallSweep(before_ms, limit));
+        async { if let Done::Removed(n) = done.await? { Ok(n) } else { Err(LedgerError::Closed) } }.boxed()
+    }
+
     fn memo_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
         let done = self.write(Op::MemoSweep(before_ms, most));
         async { done.await.map(|_| ()) }.boxed()
@@ -592,9 +601,4 @@ impl Ledger for SqliteLedger {
         }
         .boxed()
     }
-}
-
-/// Whether a run in this state counts as unfinished in the index `runs_active`.
-pub(super) const fn is_active(state: RunState) -> bool {
-    matches!(state, RunState::Queued | RunState::Starting | RunState::Running)
 }

@@ -12,13 +12,13 @@ use longhaul_proto::{
     state::RunState,
 };
 use prost::Message;
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{Connection, Row, SqliteConnection, sqlite::SqliteRow};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    AgentRecord, CancelWish, Condition, Detail, DrainRecord, Inserted, LedgerError, Memo, NewRun, TokenRecord,
-    Transition, UNKNOWN_BODY,
-    sqlite::{ONE_RECORD, is_active, mode_word, record},
+    AgentRecord, CALL, CancelWish, Candidate, Condition, Detail, DrainRecord, Inserted, LedgerError, Memo, NewRun,
+    TokenRecord, Transition, UNKNOWN_BODY, is_call,
+    sqlite::{ONE_RECORD, mode_word, record},
 };
 
 /// Most jobs of one transaction: a commit of so many takes milliseconds, and nobody waits longer for his own.
@@ -30,7 +30,9 @@ pub(super) enum Op {
     Insert(Box<NewRun>),
     Step(Box<Transition>),
     WantCancel(RunId, CancelWish),
-    Delivered(RunId, i64),
+    NameRun(String, (String, String), RunId),
+    Seen(Vec<RunId>, i64),
+    CallSweep(i64, u32),
     SpoolGone(RunId, Option<String>),
     OnlyFilesKept(RunId),
     FilesRemoved(RunId, FilesRemoved),
@@ -55,6 +57,7 @@ pub(super) enum Done {
     Changed(bool),
     Inserted(Inserted),
     Runs(Vec<RunId>),
+    Removed(u32),
 }
 
 pub(super) struct Job {
@@ -140,7 +143,7 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
             // The first wish names who asked; a later one only makes it harder.
             let result = sqlx::query(
                 "UPDATE runs SET cancel_by = coalesce(cancel_by, ?), cancel_at = coalesce(cancel_at, ?), cancel_mode = ? \
-                 WHERE run = ? AND state IN ('queued', 'starting', 'running')",
+                 WHERE run = ? AND state IN ('queued', 'starting', 'running', 'lost')",
             )
             .bind(&wish.by)
             .bind(wish.at_ms)
@@ -150,13 +153,33 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
             .await?;
             Ok(Ok(Done::Changed(result.rows_affected() > 0)))
         }
-        Op::Delivered(run, at_ms) => {
-            sqlx::query("UPDATE runs SET delivered = ? WHERE run = ? AND delivered = 0")
-                .bind(at_ms)
-                .bind(run.to_string())
-                .execute(db)
-                .await?;
+        Op::NameRun(principal, key, run) => {
+            name_run(db, principal, key, &run.to_string(), is_call(&key.0)).await?;
             Ok(Ok(Done::Nothing))
+        }
+        Op::Seen(runs, at_ms) => {
+            for run in runs {
+                // The column is named as what it meant first.
+                sqlx::query("UPDATE runs SET delivered = ? WHERE run = ? AND delivered = 0 AND finished > 0")
+                    .bind(at_ms)
+                    .bind(run.to_string())
+                    .execute(&mut *db)
+                    .await?;
+            }
+            Ok(Ok(Done::Nothing))
+        }
+        Op::CallSweep(before_ms, limit) => {
+            let result = sqlx::query(
+                "DELETE FROM keys WHERE (principal, key) IN (SELECT k.principal, k.key FROM keys k JOIN runs r ON r.run = k.run \
+                 WHERE k.key >= ? AND k.key < ? AND r.finished > 0 AND r.finished < ? LIMIT ?)",
+            )
+            .bind(CALL)
+            .bind(format!("{CALL}\u{7f}"))
+            .bind(before_ms)
+            .bind(limit)
+            .execute(db)
+            .await?;
+            Ok(Ok(Done::Removed(u32::try_from(result.rows_affected()).unwrap_or(u32::MAX))))
         }
         Op::SpoolGone(run, words) => spool_gone(db, *run, words.as_deref()).await,
         Op::OnlyFilesKept(run) => {
@@ -292,7 +315,8 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
 async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Came {
     let record = &new.record;
     let run = record.run.to_string();
-    if let Some((key, body)) = new.key.as_ref().filter(|_| !record.detail.imported) {
+    let names = new.names();
+    for (key, body) in names.iter().filter(|_| !record.detail.imported) {
         let row = sqlx::query("SELECT run, body FROM keys WHERE principal = ? AND key = ?")
             .bind(&record.principal)
             .bind(key)
@@ -304,16 +328,18 @@ async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Came {
                 Err(error) => return Ok(Err(error)),
             };
             let same = [body.as_str(), UNKNOWN_BODY].contains(&row.try_get::<&str, _>(1)?);
-            return Ok(if same {
-                Ok(Done::Inserted(Inserted::Joined(earlier, Joined::Key)))
-            } else {
-                Err(LedgerError::KeyTaken(earlier))
-            });
+            match is_call(key) {
+                false if same => return Ok(Ok(Done::Inserted(Inserted::Joined(earlier, Joined::Key)))),
+                false => return Ok(Err(LedgerError::KeyTaken(earlier))),
+                true if same_call(db, new, earlier).await? => {
+                    return Ok(Ok(Done::Inserted(Inserted::Joined(earlier, Joined::Call))));
+                }
+                true => {}
+            }
         }
     }
     if let Some((earlier, why)) = equal(db, new).await? {
-        remember_key(db, new, &earlier).await?;
-        return Ok(run_of(&earlier).map(|run| Done::Inserted(Inserted::Joined(run, why))));
+        return Ok(Ok(Done::Inserted(Inserted::Joined(earlier, why))));
     }
     if new.dedupe.only_join {
         return Ok(Err(LedgerError::Full));
@@ -359,49 +385,65 @@ async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Came {
         .bind(record.created_ms)
         .execute(&mut *db)
         .await?;
-    remember_key(db, new, &run).await?;
+    for key in &names {
+        // An imported run is older than whatever has its key now.
+        name_run(db, &record.principal, key, &run, true).await?;
+    }
     Ok(Ok(Done::Inserted(Inserted::New)))
 }
 
+/// The columns of a [`Candidate`], in the order of [`candidate`].
+const CANDIDATE: &str = "SELECT run, state, finished, delivered, cancel_by IS NOT NULL, code FROM runs ";
+
+fn candidate(row: &SqliteRow) -> Result<Option<Candidate>, sqlx::Error> {
+    let (Ok(run), Ok(state)) = (row.try_get::<&str, _>(0)?.parse(), row.try_get::<&str, _>(1)?.parse()) else {
+        // A state of a newer version: what it means is not known, so it answers nothing.
+        return Ok(None);
+    };
+    let (finished_ms, seen_ms, cancelling) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+    Ok(Some(Candidate { run, state, finished_ms, seen_ms, cancelling }))
+}
+
+/// Whether the run of the same call may answer.
+async fn same_call(db: &mut SqliteConnection, new: &NewRun, run: RunId) -> Result<bool, sqlx::Error> {
+    let query = sqlx::query(sqlx::AssertSqlSafe(format!("{CANDIDATE} WHERE run = ?"))).bind(run.to_string());
+    let Some(row) = query.fetch_optional(db).await? else { return Ok(false) };
+    Ok(candidate(&row)?.is_some_and(|run| new.dedupe.same_call(&run)))
+}
+
 /// An equal run that may answer, newest first.
-async fn equal(db: &mut SqliteConnection, new: &NewRun) -> Result<Option<(String, Joined)>, sqlx::Error> {
-    let Some(since_ms) = new.dedupe.join_since_ms else { return Ok(None) };
-    let rows =
-        sqlx::query("SELECT run, state, code, finished, delivered FROM runs WHERE shape = ? ORDER BY run DESC LIMIT ?")
-            .bind(&new.dedupe.shape)
-            .bind(EQUALS)
-            .fetch_all(db)
-            .await?;
-    for row in rows {
-        let code: &str = row.try_get(2)?;
-        if !(code == new.dedupe.code || code.is_empty() || new.dedupe.code.is_empty()) {
-            continue;
+async fn equal(db: &mut SqliteConnection, new: &NewRun) -> Result<Option<(RunId, Joined)>, sqlx::Error> {
+    if new.dedupe.join_since_ms.is_none() {
+        return Ok(None);
+    }
+    let query = format!("{CANDIDATE} WHERE shape = ? ORDER BY run DESC LIMIT ?");
+    let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(&new.dedupe.shape).bind(EQUALS);
+    for row in query.fetch_all(db).await? {
+        let code: &str = row.try_get(5)?;
+        let same = code == new.dedupe.code || code.is_empty() || new.dedupe.code.is_empty();
+        if let Some(run) = candidate(&row)?.filter(|_| same)
+            && let Some(why) = new.dedupe.equal(&run)
+        {
+            return Ok(Some((run.run, why)));
         }
-        let active = row.try_get::<&str, _>(1)?.parse().is_ok_and(is_active);
-        let why = if active {
-            Joined::Unfinished
-        } else if row.try_get::<i64, _>(3)? >= since_ms && row.try_get::<i64, _>(4)? == 0 {
-            Joined::Undelivered
-        } else {
-            continue;
-        };
-        return Ok(Some((row.try_get(0)?, why)));
     }
     Ok(None)
 }
 
 /// A key names the run that answered it, also when that was an earlier one: the same call stays the same run.
-async fn remember_key(db: &mut SqliteConnection, new: &NewRun, run: &str) -> Result<(), sqlx::Error> {
-    if let Some((key, body)) = &new.key {
-        // An imported run is older than whatever has its key now.
-        sqlx::query("INSERT OR REPLACE INTO keys(principal, key, run, body) VALUES (?, ?, ?, ?)")
-            .bind(&new.record.principal)
-            .bind(key)
-            .bind(run)
-            .bind(body)
-            .execute(db)
-            .await?;
-    }
+async fn name_run(
+    db: &mut SqliteConnection,
+    principal: &str,
+    (key, body): &(String, String),
+    run: &str,
+    replace: bool,
+) -> Result<(), sqlx::Error> {
+    let query = if replace {
+        "INSERT OR REPLACE INTO keys(principal, key, run, body) VALUES (?, ?, ?, ?)"
+    } else {
+        "INSERT OR IGNORE INTO keys(principal, key, run, body) VALUES (?, ?, ?, ?)"
+    };
+    sqlx::query(query).bind(principal).bind(key).bind(run).bind(body).execute(db).await?;
     Ok(())
 }
 

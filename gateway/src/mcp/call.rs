@@ -8,7 +8,10 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use longhaul_proto::{api::SubmitRequest, sha256_hex, visible, wire};
+use longhaul_proto::{
+    api::{RunView, SubmitRequest},
+    sha256_hex, visible, wire,
+};
 use rmcp::{
     ErrorData, Peer, RoleServer,
     model::{
@@ -26,15 +29,23 @@ use super::{
     resume::Line,
     run,
     tickets::{Asked, Resumed, Ticket},
-    tools, wait,
+    tools, wait, words,
 };
 use crate::{
     auth::Principal,
     http::{Face, Numbers, caller::Caller, front, panics, trace},
+    ledger::CALL,
 };
 
-/// `_meta` key under which Claude Code names a tool use; the same use made again is the same call.
+/// `_meta` key under which `longhaul stdio` names a call that it may have to make again: a random name, and so as good as a
+/// key given on purpose.
+const CALL_KEY: &str = "longhaul/callKey";
+
+/// `_meta` key under which Claude Code names a tool use; the same use made again is the same call, for a while.
 const TOOL_USE: &str = "claudecode/toolUseId";
+
+/// Longest name of a tool use that is told from others, characters.
+const TOOL_USE_ID: usize = 128;
 
 /// What a tool says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +107,11 @@ impl Asker {
         Ok(Self { face: face.clone(), who, caller })
     }
 
+    /// The answer under way tells of this run: its end counts as seen when the caller has taken the answer.
+    pub(super) fn shows(&self, view: &RunView) {
+        self.caller.shows(&self.who, view);
+    }
+
     /// Now, for people.
     pub(super) fn now_ms(&self) -> i64 {
         self.face.core.deps.clock.unix_ms()
@@ -110,6 +126,7 @@ pub(super) struct Call {
     client: Option<Implementation>,
     tasks: bool,
     tool_use: Option<String>,
+    call_key: Option<String>,
     token: Option<ProgressToken>,
     out: Out,
     ct: CancellationToken,
@@ -120,7 +137,7 @@ enum Out {
     /// To the request under way.
     Live { peer: Peer<RoleServer>, request: RequestId, session: Option<String>, ticket: OnceLock<Arc<Ticket>> },
     /// To somebody who asks for it again.
-    Resumed { line: Line, seen: u64, already: Duration, patient: bool },
+    Resumed { line: Line, seen: u64, already: Duration, patient: bool, asked_to_wait: bool },
 }
 
 impl Deref for Call {
@@ -157,6 +174,7 @@ impl Call {
                 token: token.clone(),
                 session: session.clone(),
                 patient: self.patient(),
+                asked_to_wait: self.asked_to_wait(),
                 asked,
             }));
         }
@@ -194,8 +212,15 @@ impl Call {
             client: None,
             tasks: false,
             tool_use: None,
+            call_key: None,
             token: Some(ticket.token.clone()),
-            out: Out::Resumed { line, seen: resumed.seen, already, patient: ticket.patient },
+            out: Out::Resumed {
+                line,
+                seen: resumed.seen,
+                already,
+                patient: ticket.patient,
+                asked_to_wait: ticket.asked_to_wait,
+            },
             ct: CancellationToken::new(),
         })
     }
@@ -208,21 +233,36 @@ impl Call {
         self.args.flag("wait").unwrap_or(self.token.is_some() && client::extends_on_progress(self.client.as_ref()))
     }
 
+    /// Whether the caller said that it wants to wait to the end, whatever comes.
+    pub(super) fn asked_to_wait(&self) -> bool {
+        match self.out {
+            Out::Resumed { asked_to_wait, .. } => asked_to_wait,
+            Out::Live { .. } => self.args.flag("wait") == Some(true),
+        }
+    }
+
+    /// Whether it said that it wants the run's id and nothing else.
+    pub(super) fn wants_id(&self) -> bool {
+        self.args.flag("wait") == Some(false)
+    }
+
     /// Whether a run that takes longer is answered with a task: the client said in this request that it understands
     /// them, and nobody asked for a run id instead.
     pub(super) fn takes_task(&self) -> bool {
-        self.tasks && self.args.flag("wait") != Some(false)
+        self.tasks && !self.wants_id()
     }
 
-    /// The caller's name for this call: its own, or that of the tool use. A tool use counts as the same call only with
-    /// the same request, because nobody chose its name to mean anything.
-    pub(super) fn key(&self, request: &SubmitRequest) -> Option<String> {
-        let own = || {
-            let id = self.tool_use.as_ref()?;
-            let request = serde_json::to_vec(request).ok()?;
-            Some(format!("{TOOL_USE}:{id}:{}", &sha256_hex(&request)[..16]))
-        };
-        self.args.text("key").or_else(own)
+    /// The name that somebody gave this call on purpose.
+    pub(super) fn key(&self) -> Option<String> {
+        self.args.text("key").or_else(|| self.call_key.clone())
+    }
+
+    /// The name of the tool use. It counts as the same call only with the same request, because nobody chose its name to
+    /// mean anything.
+    pub(super) fn name(&self, request: &SubmitRequest) -> Option<String> {
+        let id = self.tool_use.as_ref()?;
+        let request = serde_json::to_vec(request).ok()?;
+        Some(format!("{CALL}{}:{}", words::cut(id, TOOL_USE_ID), &sha256_hex(&request)[..16]))
     }
 
     /// Name and version of the client.
@@ -289,6 +329,7 @@ fn open(
         trace,
         client: context.client_info(),
         tasks: context.client_capabilities().is_some_and(|has| has.supports_tasks()),
+        call_key: meta.get(CALL_KEY).and_then(|v| v.as_str()).map(str::to_owned),
         tool_use: meta.get(TOOL_USE).and_then(|v| v.as_str()).map(str::to_owned),
         token: meta.get_progress_token(),
         out: Out::Live {

@@ -3,16 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::select_all;
-use longhaul_proto::{api::RunView, ids::RunId};
+use longhaul_proto::{api::RunView, faults, ids::RunId};
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval_at, sleep},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until},
 };
 
 use super::{
     beat::Heart,
     call::{Asker, Call},
-    words,
+    waiting, words,
 };
 use crate::{
     api::utf8,
@@ -63,16 +63,24 @@ pub(super) enum Waited {
     Ended,
     /// The time is over.
     TimeOver,
+    /// Nothing that goes on ends this wait, or only the caller can.
+    NoEnd,
     /// Nobody waits any more.
     Gone,
     /// The gateway stops.
     Stopping,
 }
 
-/// Follows until something of [`Waited`] happens; `limit` counts from now.
-pub(super) async fn follow(call: &Call, runs: &mut [Followed], until: Until, limit: Option<Duration>) -> Waited {
+/// Follows until something of [`Waited`] happens; `limit` counts from now. `first` is what is said first.
+pub(super) async fn follow(
+    call: &Call,
+    runs: &mut [Followed],
+    until: Until,
+    limit: Option<Duration>,
+    first: Option<&str>,
+) -> Waited {
     let mut heart = call.heart();
-    let waited = wait(call, runs, until, limit, &mut heart).await;
+    let waited = wait(call, runs, until, limit, first, &mut heart).await;
     if let Some(heart) = heart {
         let ended = (waited == Waited::Ended).then(|| text(runs, None, call.now_ms()));
         heart.stop(ended.as_deref()).await;
@@ -85,6 +93,7 @@ async fn wait(
     runs: &mut [Followed],
     until: Until,
     limit: Option<Duration>,
+    first: Option<&str>,
     heart: &mut Option<Heart>,
 ) -> Waited {
     let cadence = call.face.options().heartbeat;
@@ -92,6 +101,8 @@ async fn wait(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // A limit too large for the clock is as good as none.
     let far = Duration::from_secs(366 * 86_400);
+    let patience = call.face.options().no_end_after;
+    let mut no_end_at: Option<Instant> = None;
     let mut deadline = std::pin::pin!(sleep(limit.map_or(far, |l| l.min(far))));
     let gone = call.caller.gone().clone();
     let stopping = call.face.core.deps.tasks.stopping();
@@ -104,14 +115,22 @@ async fn wait(
         return Waited::Ended;
     }
     // At acceptance: this also makes the library send the response's headers.
-    beat(call, runs, heart).await;
+    match (first, &mut *heart) {
+        (Some(first), Some(heart)) => heart.beat(None, &words::cut(first, words::MAX_MESSAGE)),
+        _ => beat(call, runs, heart).await,
+    }
     let mut states = states(runs);
     loop {
         if enough(runs) {
             return Waited::Ended;
         }
+        if !call.asked_to_wait() {
+            if forgot_own(call, runs) {
+                return Waited::NoEnd;
+            }
+            no_end_at = if none_ends(runs) { no_end_at.or(Some(Instant::now() + patience)) } else { None };
+        }
         let woken = {
-            let changes = runs.iter_mut().filter(|f| !f.ended()).map(|f| Box::pin(f.live.changed()));
             tokio::select! {
                 // In this order: a run that prints without pause must not keep the signs of life from being sent.
                 biased;
@@ -120,7 +139,10 @@ async fn wait(
                 () = stopping.cancelled() => Woken::Stop(Waited::Stopping),
                 _ = ticks.tick() => Woken::Tick,
                 () = &mut deadline => Woken::Stop(Waited::TimeOver),
-                _ = select_all(changes) => Woken::Change,
+                () = sleep_until(no_end_at.unwrap_or_else(Instant::now)), if no_end_at.is_some() => {
+                    Woken::Stop(Waited::NoEnd)
+                }
+                () = news(runs) => Woken::Change,
             }
         };
         match woken {
@@ -138,6 +160,26 @@ async fn wait(
                 }
             }
         }
+    }
+}
+
+/// Whether nothing that goes on moves any of them on.
+fn none_ends(runs: &[Followed]) -> bool {
+    let mut unfinished = runs.iter().filter(|f| !f.ended()).peekable();
+    unfinished.peek().is_some() && unfinished.all(|f| waiting::no_end(&f.live.borrow()))
+}
+
+/// Whether the one run waits for a run of the caller's own of which no call waits.
+fn forgot_own(call: &Call, runs: &[Followed]) -> bool {
+    let [one] = runs else { return false };
+    waiting::behind(call, &one.view()).is_some_and(|behind| behind.forgotten)
+}
+
+/// The next news of a run that goes on; at once when none does, since the last may end between two looks at it.
+async fn news(runs: &mut [Followed]) {
+    let changes: Vec<_> = runs.iter_mut().filter(|f| !f.ended()).map(|f| Box::pin(f.live.changed())).collect();
+    if !changes.is_empty() || faults::bug("wait_for_none") {
+        drop(select_all(changes).await);
     }
 }
 
@@ -186,4 +228,22 @@ pub(super) async fn last_line(asker: &Asker, view: &RunView) -> Option<String> {
     let bytes = tokio::time::timeout(LAST_LINE_LIMIT, read).await.ok()?.ok()?;
     let (text, _) = utf8::lossy(&bytes[utf8::torn(&bytes)..]);
     text.lines().rev().map(words::plain).find(|line| !line.is_empty() && line != ".")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::words::tests::view, *};
+
+    /// A run may end between two looks at it: then there is nothing left to wait for, and that is no fault.
+    #[tokio::test]
+    async fn the_end_of_all_runs_is_news_too() {
+        let ended = view(json!({"state": "succeeded", "cause": "completed", "duration": 1.0}));
+        let (_sender, live) = watch::channel(Arc::new(ended));
+        let run = live.borrow().run_id;
+        let followed = Followed { run, live };
+        let looked = tokio::time::timeout(Duration::from_secs(5), news(&mut [followed])).await;
+        assert!(looked.is_ok(), "it does not wait for what cannot come");
+    }
 }

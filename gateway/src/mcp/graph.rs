@@ -104,6 +104,7 @@ pub(super) async fn graph(call: &Call) -> Reply {
     let runs = &call.face.core.runs;
     let run = runs.find(&call.who, &call.args.text("run").unwrap_or_default()).await.map_err(|e| e.to_string())?;
     let view = runs.get(&call.who, run).await.map_err(|e| e.to_string())?;
+    call.shows(&view);
     let head = words::message(&view, None, call.now_ms());
     if !view.state.is_end() {
         let short = run.short();

@@ -1,6 +1,6 @@
 //! Tools that list and end: runs, hosts, cancel.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use longhaul_proto::{
     api::{CancelMode, Hosts, RunView},
@@ -12,6 +12,9 @@ use super::{
     result, words,
 };
 use crate::runs::ListFilter;
+
+/// How long a cancel waits for the agent's word that it has taken the wish.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Runs listed when nobody says, and at most.
 const PAGE: (u64, u64) = (20, 100);
@@ -29,6 +32,7 @@ pub(super) async fn runs(call: &Call) -> Reply {
     if page.runs.is_empty() {
         return Ok(Said::ok("no runs"));
     }
+    page.runs.iter().for_each(|view| call.shows(view));
     let now = call.now_ms();
     let mut text: String = page.runs.iter().map(|view| line(call, view, now)).collect();
     text.push_str("Result or new output: stata_wait(runs: id). Output: stata_log(run: id).");
@@ -69,18 +73,41 @@ pub(super) async fn cancel(call: &Call) -> Reply {
     };
     let runs = &call.face.core.runs;
     let run = runs.find(&call.who, &name).await.map_err(|e| e.to_string())?;
-    let view = runs.cancel(&call.who, run, mode).await.map_err(|e| e.to_string())?;
+    let mut view = runs.cancel(&call.who, run, mode).await.map_err(|e| e.to_string())?;
+    if view.contact.is_none() && (!view.state.is_end() || view.runs_again) {
+        // An agent that is there has it in a moment, and then it can be said.
+        let mut live = runs.watch(&call.who, run).await.map_err(|e| e.to_string())?;
+        let done = |view: &Arc<RunView>| {
+            (view.state.is_end() && !view.runs_again) || view.cancel_requested.as_ref().is_some_and(|wish| wish.told)
+        };
+        let _ = tokio::time::timeout(TOLD_WITHIN, live.wait_for(done)).await;
+        view = live.borrow().as_ref().clone();
+    }
+    call.shows(&view);
     let short = run.short();
     let state = words::message(&view, None, call.now_ms());
     Ok(Said::ok(if view.state == RunState::Cancelled {
         format!("{state}\nIts output is kept: stata_log(run: \"{short}\", tail: 50).")
-    } else if view.state.is_end() {
+    } else if view.state.is_end() && (view.state != RunState::Lost || view.cancel_requested.is_none()) {
         format!("run {short} had ended already: {state}\nIts result: stata_wait(runs: \"{short}\").")
     } else {
-        format!(
-            "{state}\nThe wish is recorded and its agent is told. stata_wait(runs: \"{short}\") says when it has ended."
-        )
+        format!("{state}\nThe wish is recorded{}. stata_wait(runs: \"{short}\") says when it has ended.", told(&view))
     }))
+}
+
+/// Whether the agent knows of a wish, as it goes on after "The wish is recorded".
+fn told(view: &RunView) -> String {
+    let host = view.host.as_deref().unwrap_or("its host");
+    if view.cancel_requested.as_ref().is_some_and(|wish| wish.told) {
+        return " and its agent is told".to_owned();
+    }
+    match &view.contact {
+        Some(contact) => format!("; its agent is not told yet ({}): it is when it returns", contact.words),
+        None if view.state == RunState::Lost && !view.runs_again => {
+            format!("; if the agent on {host} returns and the run still goes on there, it is ended")
+        }
+        None => "; its agent is being told".to_owned(),
+    }
 }
 
 /// `stata_hosts`.
@@ -125,6 +152,9 @@ fn hosts_text(all: &Hosts) -> String {
     for waiting in &all.queue {
         let _ = writeln!(text, "waiting {}: {}", waiting.run_id.short(), waiting.waiting);
     }
+    for run in &all.returned {
+        let _ = writeln!(text, "run {}: {}", run.run_id.short(), run.waiting);
+    }
     text.trim_end().to_owned()
 }
 
@@ -149,7 +179,7 @@ mod tests {
             ..HostView::default()
         };
         let pool = PoolView { name: "lab".into(), seats: 1, in_use: 1, ..PoolView::default() };
-        let text = hosts_text(&Hosts { hosts: vec![host], pools: vec![pool], queue: Vec::new() });
+        let text = hosts_text(&Hosts { hosts: vec![host], pools: vec![pool], ..Hosts::default() });
         assert_eq!(
             text,
             "stata1: up, 1 of 2 runs, pool lab, no Stata found, 8 cores, as user me\n  problem: clock\npool lab: 1 of 1 seats in use"

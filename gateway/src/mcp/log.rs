@@ -43,6 +43,7 @@ pub(super) async fn log(call: &Call) -> Reply {
     let runs = &call.face.core.runs;
     let run = runs.find(&call.who, &args.text("run").unwrap_or_default()).await.map_err(|e| e.to_string())?;
     let view = runs.get(&call.who, run).await.map_err(|e| e.to_string())?;
+    call.shows(&view);
     let stream = if args.text("stream").as_deref() == Some("console") { Stream::Console } else { Stream::Log };
     let part = match stream {
         Stream::Log => Part::user(&view),

@@ -13,6 +13,7 @@
 //! - [`follow`] waits, [`beat`] says meanwhile that the wait is alive, [`words`] puts a run into one line;
 //! - [`tasks`] shows a run as a task to clients that understand tasks, [`resources`] runs and hosts as resources;
 //! - [`fence`] keeps what a run printed apart from our own words;
+//! - [`joined`] is said first where an earlier run answers, [`waiting`] of a wait that has no end in sight;
 //! - [`result`] is the text of an ended run, [`graph`] shows the images it left; [`client`] knows which clients extend their patience on progress;
 //! - [`sessions`] keeps the older era's sessions with their owners, [`tickets`] knows which call an event id stands for,
 //!   and [`resume`] answers it again.
@@ -24,6 +25,7 @@ mod client;
 mod fence;
 mod follow;
 mod graph;
+mod joined;
 mod list;
 mod log;
 mod resources;
@@ -35,6 +37,7 @@ mod tasks;
 pub mod tickets;
 mod tools;
 mod wait;
+mod waiting;
 mod words;
 
 use std::{sync::Arc, time::Duration};

@@ -151,6 +151,7 @@ fn asker(face: &Face, context: &RequestContext<RoleServer>) -> Result<Asker, Err
 async fn newest(asker: &Asker) -> Result<Vec<RunView>, ErrorData> {
     let filter = ListFilter { limit: NEWEST, before: None, state: None };
     let page = asker.face.core.runs.list(&asker.who, filter).await;
+    let page = page.inspect(|page| page.runs.iter().for_each(|view| asker.shows(view)));
     page.map(|page| page.runs).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 
@@ -162,7 +163,7 @@ async fn found(asker: &Asker, name: &str, uri: &str) -> Result<RunView, ErrorDat
         FindError::Ledger(_) => ErrorData::internal_error(error.to_string(), None),
     };
     let run: RunId = runs.find(&asker.who, name).await.map_err(told)?;
-    runs.get(&asker.who, run).await.map_err(told)
+    runs.get(&asker.who, run).await.inspect(|view| asker.shows(view)).map_err(told)
 }
 
 fn nothing(uri: &str) -> ErrorData {

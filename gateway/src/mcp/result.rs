@@ -132,6 +132,7 @@ pub(super) fn head(view: &RunView, note: Option<&str>) -> String {
         }
     };
     line("note", note.unwrap_or_default());
+    line("queued before it began", &words::queued(view).unwrap_or_default());
     if view.state != RunState::Succeeded {
         line("message", view.message.as_deref().unwrap_or_default());
         line("command", view.command.as_deref().unwrap_or_default());

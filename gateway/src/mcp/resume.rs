@@ -86,7 +86,7 @@ async fn answer(face: Face, who: Principal, resumed: Resumed, line: Line) {
         let spec = tools::find(name).ok_or("the gateway has lost its own tool")?;
         let call = Call::resumed(&face, spec, who, &resumed, line.clone(), already)?;
         match &ticket.asked {
-            Asked::Run { run, note } => run::to_the_end(&call, *run, note.clone(), None).await,
+            Asked::Run { run, joined, .. } => run::to_the_end(&call, *run, *joined).await,
             Asked::Wait(_) => wait::wait(&call).await.map(|said| said.into_result().into()),
         }
     };

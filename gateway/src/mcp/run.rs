@@ -1,5 +1,7 @@
 //! Tools that start a run.
 
+use std::time::Duration;
+
 use longhaul_proto::{
     MAX_CODE_MCP,
     api::{Joined, RunView, SubmitRequest, Submitted},
@@ -9,9 +11,9 @@ use longhaul_proto::{
 use super::{
     call::{Answer, Asker, Call, Reply, Said},
     follow::{self, Followed, Until, Waited},
-    result, tasks,
+    joined, result, tasks,
     tickets::Asked,
-    words,
+    waiting, words,
 };
 use crate::{
     http::Numbers,
@@ -45,12 +47,15 @@ pub(super) async fn submit(call: &Call) -> Reply {
         return Err("pass exactly one of path (a do-file on the Stata host), text (code) and bundle (files)".into());
     }
     let submitted = start(call, SubmitRequest { path, text, bundle, ..common(call) }).await?;
-    let note = note_of(&submitted).map(|n| format!("{n}\n")).unwrap_or_default();
     let view = &submitted.run;
+    call.shows(view);
+    let first = submitted.joined.map(|joined| format!("{}\n", joined::line(view, joined, call.now_ms())));
+    let first = first.unwrap_or_default();
     let short = view.run_id.short();
     let state = words::message(view, None, call.now_ms());
+    let advice = waiting::advice(call, view).map(|advice| format!("\n{advice}")).unwrap_or_default();
     Ok(Said::ok(format!(
-        "{note}run {short} is recorded and goes on by itself: {state}\nGet its result with stata_wait(runs: \"{short}\").\n\n{}",
+        "{first}run {short} is recorded and goes on by itself: {state}{advice}\nGet its result with stata_wait(runs: \"{short}\").\n\n{}",
         result::last_line(view)
     )))
 }
@@ -70,87 +75,85 @@ fn common(call: &Call) -> SubmitRequest {
 }
 
 async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Submitted, String> {
-    submit.key = call.key(&submit);
-    let request = runs::Request { submit, trace: call.trace.clone(), max_code: MAX_CODE_MCP };
+    let name = call.name(&submit);
+    submit.key = call.key();
+    let request = runs::Request { submit, call: name, trace: call.trace.clone(), max_code: MAX_CODE_MCP };
     call.face.core.runs.submit(&call.who, request).await.map_err(|error| {
         if let SubmitError::Ledger(source) | SubmitError::Unsettled(source) = &error {
             tracing::error!(error = source as &dyn std::error::Error, "cannot record a run");
         }
         match error {
-            SubmitError::Unsettled(_) | SubmitError::Panicked => error.to_string(),
+            SubmitError::Unsettled(_) | SubmitError::Panicked | SubmitError::Changed(_) | SubmitError::Unasked(_) => {
+                error.to_string()
+            }
             _ => format!("nothing was run: {error}"),
         }
     })
 }
 
-/// What to tell of a submission that an earlier run answers. The same call made again needs no words.
-fn note_of(submitted: &Submitted) -> Option<String> {
-    joined_note(&submitted.run, submitted.joined?)
-}
-
-/// As [`note_of`].
-pub(super) fn joined_note(view: &RunView, joined: Joined) -> Option<String> {
-    let short = view.run_id.short();
-    match joined {
-        Joined::Key => None,
-        Joined::Unfinished => Some(format!("already running as {short}; to run it again pass again: true")),
-        Joined::Undelivered => Some(format!(
-            "an equal run ended and its result had not reached you: this is run {short}; to run it again pass again: true"
-        )),
-    }
-}
-
 async fn follow_submitted(call: &Call, submitted: Submitted) -> Answer {
-    let (run, note) = (submitted.run.run_id, note_of(&submitted));
-    call.resumable(Asked::Run { run, note: note.clone() });
-    to_the_end(call, run, note, submitted.joined).await
+    let (run, joined) = (submitted.run.run_id, submitted.joined);
+    call.resumable(Asked::Run { run, note: None, joined });
+    to_the_end(call, run, joined).await
 }
 
 /// Follows a run to its end, or hands out a task, or a handle before an impatient client gives up.
-pub(super) async fn to_the_end(call: &Call, run: RunId, note: Option<String>, joined: Option<Joined>) -> Answer {
+pub(super) async fn to_the_end(call: &Call, run: RunId, joined: Option<Joined>) -> Answer {
     let live = call.face.core.runs.watch(&call.who, run).await.map_err(|error| {
         format!("run {run} was started and goes on, but cannot be followed: {error}. Call stata_wait(runs: \"{run}\").")
     })?;
     let mut followed = [Followed { run, live }];
     let options = call.face.options();
-    let limit = if call.takes_task() {
+    // Another call's run that goes on may be of other files than the caller thinks of: it is told now and not at its end.
+    let anothers = joined == Some(Joined::Unfinished) && !followed[0].view().state.is_end();
+    let limit = if anothers || call.wants_id() {
+        Some(Duration::ZERO)
+    } else if call.takes_task() {
         Some(options.task_after)
     } else {
         (!call.patient()).then(|| options.handle_after.saturating_sub(call.already()))
     };
-    let waited = follow::follow(call, &mut followed, Until::All, limit).await;
+    let first = joined.map(|joined| joined::line(&followed[0].view(), joined, call.now_ms()));
+    let waited = follow::follow(call, &mut followed, Until::All, limit, first.as_deref()).await;
     let view = followed[0].view();
+    call.shows(&view);
     let said = match waited {
-        Waited::Ended => {
-            deliver(call, &view);
-            result::of(call, &view, None, note.as_deref(), options.inline_limit).await
-        }
+        Waited::Ended => joined::result(call, &view, joined, options.inline_limit).await,
         // Also when the gateway stops: the next one knows the handle.
-        _ if call.takes_task() => return Ok(tasks::begin(call, &view, joined).await),
-        Waited::TimeOver | Waited::Gone => {
-            Numbers::count(&call.face.numbers.handles);
-            let line = follow::last_line(call, &view).await;
-            handle(&view, note.as_deref(), line.as_deref(), "still", call.now_ms())
+        Waited::TimeOver | Waited::Gone | Waited::Stopping if call.takes_task() && !anothers => {
+            return Ok(tasks::begin(call, &view, joined).await);
         }
-        Waited::Stopping => handle(&view, note.as_deref(), None, "the gateway is restarting;", call.now_ms()),
+        Waited::TimeOver | Waited::Gone | Waited::NoEnd => {
+            Numbers::count(&call.face.numbers.handles);
+            self::handle(call, &view, joined).await
+        }
+        Waited::Stopping => handle_text(&view, joined, None, None, "the gateway is restarting;", call.now_ms()),
     };
     Ok(said.into_result().into())
 }
 
-/// The result of this run goes out with the answer under way.
-pub(super) fn deliver(asker: &Asker, view: &RunView) {
-    if view.principal == asker.who.name {
-        asker.caller.carries(view.run_id);
-    }
+/// The handle of a run that takes longer than the caller waits, with what can be done about it. Not an error: nothing went
+/// wrong.
+pub(super) async fn handle(asker: &Asker, view: &RunView, joined: Option<Joined>) -> Said {
+    let line = follow::last_line(asker, view).await;
+    let advice = waiting::advice(asker, view);
+    handle_text(view, joined, line.as_deref(), advice.as_deref(), "still", asker.now_ms())
 }
 
-/// The handle of a run that takes longer than the caller waits. Not an error: nothing went wrong.
-fn handle(view: &RunView, note: Option<&str>, line: Option<&str>, how: &str, now_ms: i64) -> Said {
+fn handle_text(
+    view: &RunView,
+    joined: Option<Joined>,
+    line: Option<&str>,
+    advice: Option<&str>,
+    how: &str,
+    now_ms: i64,
+) -> Said {
     let short = view.run_id.short();
-    let note = note.map(|n| format!("\nnote: {n}")).unwrap_or_default();
+    let first = joined.map(|joined| format!("{}\n", joined::line(view, joined, now_ms))).unwrap_or_default();
+    let advice = advice.map(|advice| format!("\n{advice}")).unwrap_or_default();
     let state = words::message(view, line, now_ms);
     Said::ok(format!(
-        "{how} {state}{note}\nThe run goes on by itself as run {short}. Do not start it again: call stata_wait(runs: \"{short}\") until it has ended; stata_log(run: \"{short}\", tail: 50) shows its output.\n\n{}",
+        "{first}{how} {state}{advice}\nThe run goes on by itself as run {short}. Do not start it again: call stata_wait(runs: \"{short}\") until it has ended; stata_log(run: \"{short}\", tail: 50) shows its output.\n\n{}",
         result::last_line(view)
     ))
 }
@@ -168,7 +171,7 @@ mod tests {
     #[test]
     fn a_handle_says_what_to_do() {
         let progress = ProgressView { percent: Some(12.0), text: "rep 120 of 1000".into() };
-        let said = handle(&view(json!({ "progress": progress })), None, None, "still", NOW);
+        let said = handle_text(&view(json!({ "progress": progress })), None, None, None, "still", NOW);
         assert!(!said.is_error);
         assert!(
             said.text.starts_with("still running 4 min 10 s on stata1 · rep 120 of 1000 · 7f3a9c21\n"),
@@ -176,17 +179,5 @@ mod tests {
             said.text
         );
         assert!(said.text.contains("stata_wait(runs: \"7f3a9c21\")"), "{}", said.text);
-    }
-
-    #[test]
-    fn an_earlier_run_is_told() {
-        let check = |joined: Option<Joined>, want: Option<&str>| {
-            let note = note_of(&Submitted { run: view(json!({})), joined });
-            assert_eq!(note.as_deref().map(|n| n.contains(want.unwrap_or("?"))), want.map(|_| true));
-        };
-        check(None, None);
-        check(Some(Joined::Key), None);
-        check(Some(Joined::Unfinished), Some("already running as 7f3a9c21; to run it again pass again: true"));
-        check(Some(Joined::Undelivered), Some("to run it again pass again: true"));
     }
 }

@@ -26,10 +26,8 @@ use rmcp::{
 use serde_json::Value;
 
 use super::{
-    call::{self, Asker, Call},
-    follow, result,
-    run::{deliver, joined_note},
-    words,
+    call::{self, Asker, Call, Said},
+    follow, joined, run, waiting, words,
 };
 use crate::{
     http::{Face, Numbers},
@@ -39,11 +37,18 @@ use crate::{
 /// How often a client should ask. Claude Code does as told, and shows the progress line it finds.
 const POLL_MS: u64 = 2_000;
 
+/// In the tag of a handle: the caller asked to wait to the end.
+const WAITS: u8 = 16;
+
 /// A task for a run that goes on. The run is in the ledger, so the handle is good from now on.
 pub(super) async fn begin(call: &Call, view: &RunView, joined: Option<Joined>) -> CallToolResponse {
     Numbers::count(&call.face.numbers.tasks);
-    let handle = call.face.core.task_key.seal(view.run_id, tag(joined), &call.who.name);
-    let task = task(call, handle, view).await;
+    let waits = if call.asked_to_wait() { WAITS } else { 0 };
+    let handle = call.face.core.task_key.seal(view.run_id, tag(joined) | waits, &call.who.name);
+    let mut task = task(call, handle, view).await;
+    if let Some(joined) = joined {
+        task = task.with_status_message(joined::line(view, joined, call.now_ms()));
+    }
     CallToolResponse::Task(CreateTaskResult::new(task))
 }
 
@@ -54,26 +59,30 @@ pub(super) async fn get(
     context: &RequestContext<RoleServer>,
 ) -> Result<GetTaskResult, ErrorData> {
     let answered = async {
-        let (asker, view, joined) = open(face, handle, context).await?;
+        let (asker, view, joined, waits) = open(face, handle, context).await?;
+        let no_end = waiting::no_end_for(&view, asker.now_ms()).is_some_and(|long| long >= face.options().no_end_after);
         let task = task(&asker, handle.to_owned(), &view).await;
         let payload = match view.state {
             RunState::Cancelled => TaskPayload::Cancelled,
             state if state.is_end() => {
-                let note = joined.and_then(|joined| joined_note(&view, joined));
-                let said = result::of(&asker, &view, None, note.as_deref(), face.options().inline_limit).await;
-                match serde_json::to_value(said.into_result()) {
-                    Ok(Value::Object(result)) => TaskPayload::Completed { result },
-                    _ => return Err(ErrorData::internal_error("the result could not be written", None)),
-                }
+                let said = joined::result(&asker, &view, joined, face.options().inline_limit).await;
+                completed(said)?
             }
+            // Nothing that goes on ends it: the task ends with the run's id, the reason and what to do.
+            _ if no_end && !waits => completed(run::handle(&asker, &view, joined).await)?,
             _ => TaskPayload::Working,
         };
-        if view.state.is_end() {
-            deliver(&asker, &view);
-        }
+        asker.shows(&view);
         Ok(GetTaskResult::new(DetailedTask::new(task, payload)))
     };
     call::caught(face, "tasks/get", answered).await
+}
+
+fn completed(said: Said) -> Result<TaskPayload, ErrorData> {
+    match serde_json::to_value(said.into_result()) {
+        Ok(Value::Object(result)) => Ok(TaskPayload::Completed { result }),
+        _ => Err(ErrorData::internal_error("the result could not be written", None)),
+    }
 }
 
 /// `tasks/update`: answers to questions of a task. A run asks none, so there is nothing to do with them.
@@ -84,7 +93,7 @@ pub(super) async fn update(face: &Face, handle: &str, context: &RequestContext<R
 /// `tasks/cancel`: the durable wish to break the run. Of an ended run nothing changes; asking twice is harmless.
 pub(super) async fn cancel(face: &Face, handle: &str, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
     let answered = async {
-        let (asker, view, _) = open(face, handle, context).await?;
+        let (asker, view, ..) = open(face, handle, context).await?;
         let wished = face.core.runs.cancel(&asker.who, view.run_id, CancelMode::Break).await;
         wished.map(drop).map_err(|error| match error {
             ControlError::Find(error) => unknown(&error),
@@ -94,18 +103,18 @@ pub(super) async fn cancel(face: &Face, handle: &str, context: &RequestContext<R
     call::caught(face, "tasks/cancel", answered).await
 }
 
-/// Who asks, and the run that the handle names.
+/// Who asks, the run that the handle names, how its call was answered, and whether the caller asked to wait.
 async fn open(
     face: &Face,
     handle: &str,
     context: &RequestContext<RoleServer>,
-) -> Result<(Asker, RunView, Option<Joined>), ErrorData> {
+) -> Result<(Asker, RunView, Option<Joined>, bool), ErrorData> {
     let asker = Asker::of(face, context).map_err(|text| ErrorData::internal_error(text, None))?;
     let Some((run, tag)) = face.core.task_key.open(handle, &asker.who.name) else {
         return Err(unknown(&FindError::Unknown(words::cut(&words::plain(handle), 60))));
     };
     let view = face.core.runs.get(&asker.who, run).await.map_err(|error| unknown(&error))?;
-    Ok((asker, view, joined(tag)))
+    Ok((asker, view, self::joined(tag & !WAITS), tag & WAITS != 0))
 }
 
 fn unknown(error: &FindError) -> ErrorData {
@@ -141,6 +150,7 @@ fn tag(joined: Option<Joined>) -> u8 {
         Some(Joined::Key) => 1,
         Some(Joined::Unfinished) => 2,
         Some(Joined::Undelivered) => 3,
+        Some(Joined::Call) => 4,
     }
 }
 
@@ -149,6 +159,7 @@ fn joined(tag: u8) -> Option<Joined> {
         1 => Some(Joined::Key),
         2 => Some(Joined::Unfinished),
         3 => Some(Joined::Undelivered),
+        4 => Some(Joined::Call),
         _ => None,
     }
 }
@@ -159,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_handle_remembers_how_its_call_was_answered() {
-        for how in [None, Some(Joined::Key), Some(Joined::Unfinished), Some(Joined::Undelivered)] {
+        for how in [None, Some(Joined::Key), Some(Joined::Unfinished), Some(Joined::Undelivered), Some(Joined::Call)] {
             assert_eq!(joined(tag(how)), how);
         }
         assert_eq!(joined(200), None);

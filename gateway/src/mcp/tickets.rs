@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use longhaul_proto::{clock::Clock, ids};
+use longhaul_proto::{api::Joined, clock::Clock, ids};
 use rmcp::{
     model::{JsonObject, JsonRpcMessage, ProgressToken, RequestId, ServerNotification},
     transport::streamable_http_server::session::{EventId, EventStore, EventStoreError, EventStream, ServerSseMessage},
@@ -54,6 +54,9 @@ pub(super) struct Ticket {
     pub(super) session: Option<String>,
     /// Whether the caller waits as long as it hears from us.
     pub(super) patient: bool,
+    /// Whether it asked to wait.
+    #[serde(default)]
+    pub(super) asked_to_wait: bool,
     /// What was asked.
     pub(super) asked: Asked,
 }
@@ -66,8 +69,11 @@ pub(super) enum Asked {
     Run {
         /// Which.
         run: ids::RunId,
-        /// What is told of it.
+        /// What versions before this one told of it.
         note: Option<String>,
+        /// Why it answers, when the call did not start it.
+        #[serde(default)]
+        joined: Option<Joined>,
     },
     /// `stata_wait` with these arguments.
     Wait(JsonObject),
@@ -271,7 +277,8 @@ mod tests {
             token: ProgressToken(RequestId::Number(7)),
             session: None,
             patient: true,
-            asked: Asked::Run { run, note: None },
+            asked_to_wait: false,
+            asked: Asked::Run { run, note: None, joined: None },
         };
         let (reference, n, unkept) = tickets.next("s", false).unwrap();
         assert_eq!((reference.len(), n, unkept), (32, 1, true));

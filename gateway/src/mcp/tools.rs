@@ -65,9 +65,9 @@ const WORKING_DIR: Arg =
     may("working_dir", Kind::Text, "Absolute folder on the Stata host to run in.", "\"/home/me/project\"");
 const ARGS: Arg = may("args", Kind::Texts, "Arguments of the do-file.", "[\"2024\", \"full\"]");
 const HOST: Arg = may("host", Kind::Text, "Agent to run on; see stata_hosts. Any by default.", "\"stata1\"");
-const AGAIN: Arg = may("again", Kind::Flag, "Run it though an equal run is unfinished or was just lost.", "true");
+const AGAIN: Arg = may("again", Kind::Flag, "Run it anew, whatever equal run there is.", "true");
 const KEY: Arg = may("key", Kind::Text, "Your name for this call: the same key is the same run.", "\"fit-model-3\"");
-const WAIT: Arg = may("wait", Kind::Flag, "true: wait to the end however long; false: return a run id soon.", "true");
+const WAIT: Arg = may("wait", Kind::Flag, "true: wait to the end however long; false: return its id at once.", "true");
 const RETRY: Arg = may(
     "retry",
     Kind::Word(&["never", "if_not_started", "if_proven_dead"]),

@@ -8,9 +8,9 @@ use super::{
     call::{Call, Reply, Said},
     fence,
     follow::{self, Followed, Until, Waited},
-    result, run,
+    result,
     tickets::Asked,
-    words,
+    waiting, words,
 };
 use crate::{
     http::{part::Part, reading::Output},
@@ -54,7 +54,7 @@ pub(super) async fn wait(call: &Call) -> Reply {
         call.resumable(asked);
     }
     let until = if call.args.text("until").as_deref() == Some("any") { Until::Any } else { Until::All };
-    let waited = follow::follow(call, &mut followed, until, Some(limit)).await;
+    let waited = follow::follow(call, &mut followed, until, Some(limit), None).await;
 
     let views: Vec<_> = followed.iter().map(Followed::view).collect();
     let is_error = views.iter().any(|view| result::is_error(view.state));
@@ -65,7 +65,10 @@ pub(super) async fn wait(call: &Call) -> Reply {
         let (full, short) = (view.run_id.to_string(), view.run_id.short());
         let asked: Vec<&str> = names.iter().map(String::as_str).filter(|n| full.ends_with(*n)).collect();
         let offset = call.args.offset("offset", &[&[full.as_str(), short.as_str()][..], &asked[..]].concat());
-        parts.push(if view.state.is_end() {
+        parts.push(if view.runs_again {
+            let text = result::of(call, view, offset, None, share.saturating_sub(FRAME)).await.text;
+            format!("{text}\nIt goes on there, and its own record will count. stata_cancel(run: \"{short}\") ends it.")
+        } else if view.state.is_end() {
             result::of(call, view, offset, None, share).await.text
         } else {
             unfinished(call, view, offset, share).await
@@ -74,9 +77,9 @@ pub(super) async fn wait(call: &Call) -> Reply {
     let mut text = parts.join(BETWEEN);
     if views.len() > 1 && text.len() > room {
         text = brief(&views, share, call.now_ms());
-    } else {
-        views.iter().filter(|view| view.state.is_end()).for_each(|view| run::deliver(call, view));
     }
+    // Also where there was room for one line each: it tells how they ended.
+    views.iter().for_each(|view| call.shows(view));
     if waited == Waited::Stopping {
         text.push_str("\n\nThe gateway is restarting; the runs go on. Call stata_wait again in a few seconds.");
     }
@@ -123,6 +126,9 @@ async fn unfinished(call: &Call, view: &RunView, offset: Option<u64>, share: usi
             let fenced = fence::fenced(&call.face.core.deps.ids, &new.text);
             let _ = write!(text, "\n{what} (bytes {} to {}):\n{fenced}", new.from, new.end);
         }
+    }
+    if let Some(advice) = waiting::advice(call, view) {
+        let _ = write!(text, "\n{advice}");
     }
     let next = from.max(part.end());
     let _ = write!(text, "\nIt goes on. Next: stata_wait(runs: \"{short}\", offset: {next}).");

@@ -53,10 +53,22 @@ pub(super) fn head(view: &RunView, now_ms: i64) -> String {
     if let Some(took) = view.duration.filter(|_| view.state.is_end()).and_then(took) {
         let _ = write!(text, " after {took}");
     }
+    if view.runs_again {
+        text.push_str(", but running again");
+    }
     if let Some(host) = view.host.as_deref().filter(|h| !h.is_empty() && view.state != RunState::Queued) {
         let _ = write!(text, " on {host}");
     }
     text
+}
+
+/// `12 s, waiting for a seat of pool lab: …`, of a run that waited before it began.
+pub(super) fn queued(view: &RunView) -> Option<String> {
+    let waited = view.queued_for.and_then(took)?;
+    Some(match &view.queued_behind {
+        Some(why) => format!("{waited}, {}", plain(why)),
+        None => waited,
+    })
 }
 
 /// A log that is quiet for so long is worth a word; less than that is how Stata prints.
@@ -239,7 +251,7 @@ pub(super) mod tests {
             None,
             "queued 4 min 20 s · no free seat in pool lab (1 of 1 in use) · 7f3a9c21",
         );
-        let cancel = CancelRequested { by: "me".into(), at: String::new() };
+        let cancel = CancelRequested { by: "me".into(), at: String::new(), told: true };
         check(
             serde_json::json!({ "cancel_requested": cancel }),
             None,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
 use longhaul_proto::{
@@ -20,6 +20,8 @@ const MAILBOX: usize = 16;
 pub(crate) struct Active {
     pub(crate) run: RunId,
     pub(crate) principal: String,
+    /// When its owner last looked at it, by the monotonic clock, ms.
+    pub(crate) looked: AtomicU64,
     /// Latest view; sending never waits for anybody.
     pub(crate) view: watch::Sender<Arc<RunView>>,
     pub(crate) mailbox: mpsc::Sender<Command>,
@@ -107,7 +109,8 @@ impl Table {
     pub(crate) fn add(&self, run: RunId, view: RunView) -> Option<(Arc<Active>, mpsc::Receiver<Command>)> {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let principal = view.principal.clone();
-        let active = Arc::new(Active { run, principal, view: watch::Sender::new(Arc::new(view)), mailbox });
+        let (looked, view) = (AtomicU64::new(0), watch::Sender::new(Arc::new(view)));
+        let active = Arc::new(Active { run, principal, looked, view, mailbox });
         let mut rows = self.rows();
         if rows.runs.contains_key(&run) {
             return None;

@@ -128,7 +128,7 @@ impl Keeper {
                 }
             }
             // What was told over a stream that is over is not told any more.
-            self.live.activity = None;
+            (self.live.activity, self.live.runs_again) = (None, false);
             if self.mirrored() > before {
                 pause = first;
             }
@@ -343,6 +343,7 @@ impl Keeper {
         if snapshot.attempt < self.record.attempt {
             return Ok(Some(Followed::NotBegun));
         }
+        self.live.runs_again = self.correcting && snapshot.outcome.is_none();
         let ended = snapshot.outcome.is_some() || RunState::from_wire(snapshot.state).is_some_and(RunState::is_end);
         if ended && !self.stata_ended {
             // The agent's record of the end is the proof that Stata and all below it are gone. The rest of the output

@@ -27,6 +27,8 @@ const MAX_SECONDS: f64 = 10.0 * 366.0 * 24.0 * 3600.0;
 pub(crate) struct Checked {
     /// The submission, but for its name and what the ledger adds.
     pub(crate) submission: wire::Submission,
+    /// The client's own name for the call.
+    pub(crate) call: Option<String>,
     /// What it asks of an agent.
     pub(crate) need: Need,
     /// The path to look at before the answer, if any.
@@ -52,7 +54,7 @@ fn bad<T>(text: impl Into<String>) -> Result<T, SubmitError> {
 /// # Errors
 /// The first thing that is wrong.
 pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
-    let Request { submit, trace, max_code } = request;
+    let Request { submit, call, trace, max_code } = request;
     let body = body_digest(&submit);
     let (source, path_if, label, code) = source(&submit, max_code)?;
     let look_at = match &source {
@@ -103,7 +105,7 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         ..Need::default()
     };
     let submission = wire::Submission {
-        key: submit.key.clone().unwrap_or_default(),
+        key: submit.key.clone().or_else(|| call.clone()).unwrap_or_default(),
         source: Some(source),
         args: submit.args.clone(),
         working_dir: submit.working_dir.clone().unwrap_or_default(),
@@ -119,7 +121,7 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         client: submit.client.as_deref().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect(),
         ..wire::Submission::default()
     };
-    Ok(Checked { submission, need, look_at, path_if, source: label, code, body, again: submit.again })
+    Ok(Checked { submission, call, need, look_at, path_if, source: label, code, body, again: submit.again })
 }
 
 type Found = (Source, Option<String>, String, String);

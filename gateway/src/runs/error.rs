@@ -15,6 +15,13 @@ pub enum SubmitError {
     /// An agent looked and will not run it; the text says which and what to do.
     #[error("{0}")]
     Refused(String),
+    /// An earlier run could answer, and its do-files are not those of then, or that cannot be told: nothing was joined and
+    /// nothing started; the text names the ways on.
+    #[error("{0}")]
+    Changed(String),
+    /// Likewise, because the agent cannot be asked at this moment.
+    #[error("{0}")]
+    Unasked(String),
     /// Too large.
     #[error("{0}")]
     TooLarge(String),

@@ -41,6 +41,8 @@ use crate::{
 
 /// Largest pause before a run that was given back is placed again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A wait for a seat that is shorter is not worth a word, ms.
+const WAITED: u64 = 1_000;
 /// Pause before a failed write of the ledger is tried again.
 const LEDGER_PAUSE: Duration = Duration::from_secs(1);
 
@@ -217,6 +219,7 @@ impl Keeper {
         if self.inner.past.holds(&self.record) {
             // Known perhaps only since the agent came whose seat this is: it is for others.
             drop(seat);
+            self.live.no_end_since_ms = self.inner.deps.clock.unix_ms();
             self.waiting(Some(past::HELD.to_owned()));
             return self.during(None, pending()).await;
         }
@@ -300,6 +303,11 @@ impl Keeper {
         self.in_trace(&span);
         self.inner.metrics.queue_wait.record(Duration::from_millis(u64::try_from(queued_for).unwrap_or_default()));
         drop(span);
+        let waited_for = self.active.view.borrow().waiting.clone().unwrap_or_default();
+        let waited_ms = u64::try_from(queued_for).unwrap_or_default();
+        let detail = self.detail();
+        (detail.waited_ms, detail.waited_for) =
+            if waited_ms < WAITED { (0, String::new()) } else { (waited_ms, waited_for) };
         self.live.waiting = None;
         let given_to = (seat.agent_id.clone(), seat.host.clone(), seat.pool.clone());
         // Before the commit: from then on the attempt may be taken up from the ledger, and must have its seat.
@@ -356,7 +364,11 @@ impl Keeper {
                 Woken::Cancelled(result) => {
                     self.cancelling = None;
                     match result {
-                        Ok(mode) => self.cancelled = Some(mode),
+                        Ok(mode) => {
+                            self.cancelled = Some(mode);
+                            self.live.cancel_told = self.record.cancel.as_ref().is_some_and(|wish| wish.mode == mode);
+                            self.publish();
+                        }
                         Err(problem) => {
                             tracing::debug!(run = %self.record.run, %problem, "the agent did not take the cancel yet");
                             self.cancel_resting = true;
@@ -443,7 +455,7 @@ impl Keeper {
             count(&self.inner.metrics.returned);
         }
         self.live.waiting = None;
-        (self.live.silent_for, self.live.contact) = (None, None);
+        (self.live.silent_for, self.live.contact, self.live.no_end_since_ms) = (None, None, 0);
         self.publish();
         Ok(())
     }
@@ -497,6 +509,7 @@ impl Keeper {
             // While it is queued the fleet tells why it waits.
             if self.record.state == RunState::Queued && new.waiting.is_none() {
                 new.waiting.clone_from(&old.waiting);
+                new.no_end_since.clone_from(&old.no_end_since);
             }
             *old = Arc::new(new);
         });

@@ -19,6 +19,7 @@
 //! attempt at all and is made again under the same number, whatever was said.
 //!
 //! - [`check`] turns a request into a submission, or says what is wrong with it;
+//! - [`joining`] decides whether an earlier run may answer;
 //! - [`submit`] answers with an earlier run where one answers, and otherwise makes the record and then the run;
 //! - [`keeper`] is the story of one unfinished run: one task that owns it from its record to its end;
 //! - [`supervise`] takes a run up again whose task panicked, with its seat held meanwhile;
@@ -39,6 +40,7 @@ pub(crate) mod check;
 mod drain;
 mod ending;
 mod error;
+mod joining;
 mod keeper;
 pub(crate) mod past;
 pub(crate) mod release;
@@ -49,12 +51,16 @@ pub(crate) mod tests;
 pub(crate) mod view;
 mod wishes;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use longhaul_proto::{
     api::{CancelMode, ClockTrusted, HostView, Hosts, QueueView, RunList, RunView, SubmitRequest, Submitted},
     clock::rfc3339,
+    faults,
     ids::{RunId, SHORT_LEN},
     state::RunState,
     wire,
@@ -65,7 +71,7 @@ use crate::{
     Deps, Options,
     auth::principal::{Principal, Scope},
     fleet::Fleet,
-    ledger::{Ledger, LedgerError, ListQuery, Record},
+    ledger::{CancelWish, Ledger, LedgerError, ListQuery, Record},
     metrics::Metrics,
     mirror::Mirrors,
     wall::Wall,
@@ -82,6 +88,8 @@ pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
 pub struct Request {
     /// What is asked for.
     pub submit: SubmitRequest,
+    /// The client's own name for this call, from [`crate::ledger::CALL`] on; it says the whole request, and may come again.
+    pub call: Option<String>,
     /// The caller's trace; empty = none, and the run gets a root of its own.
     pub trace: wire::TraceContext,
     /// Largest code or bundle by this transport, bytes.
@@ -133,6 +141,18 @@ pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 /// What a caller waits for beyond the limit of one write.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A run of which no call has been waiting, and which nobody has looked at for so long, is forgotten by its owner.
+const FORGOTTEN: Duration = Duration::from_secs(30);
+
+/// What a waiting run waits for, when that is a run of the same owner.
+#[derive(Clone, Debug)]
+pub struct Behind {
+    /// The run that has the seat.
+    pub run: RunView,
+    /// No call waits for it, and nobody has looked at it lately.
+    pub forgotten: bool,
+}
+
 /// Who knows a run best.
 enum Look {
     Kept(Arc<Active>),
@@ -153,6 +173,8 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
     pub(crate) table: Arc<Table>,
+    /// Ends that were shown and are being noted.
+    pub(crate) shown: joining::Shown,
     /// Held while hosts are drained or resumed, so that ledger and fleet see such wishes in one order.
     pub(crate) draining: tokio::sync::Mutex<()>,
 }
@@ -193,6 +215,7 @@ impl Runs {
             metrics,
             deps,
             table: Arc::default(),
+            shown: joining::Shown::default(),
             draining: tokio::sync::Mutex::default(),
         }))
     }
@@ -284,17 +307,55 @@ impl Runs {
     /// As [`Runs::find`].
     pub async fn watch(&self, who: &Principal, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
         match self.look(who, run).await? {
-            Look::Kept(active) => Ok(active.view.subscribe()),
+            Look::Kept(active) => {
+                if active.principal == who.name {
+                    active.looked.store(self.now_ms(), Ordering::Relaxed);
+                }
+                Ok(active.view.subscribe())
+            }
             Look::Ended(record) => Ok(watch::channel(Arc::new(view(&record, &Live::of(&record)))).1),
         }
     }
 
-    /// Makes the wish to end a run durable and starts to act on it. Asking again is harmless, and may be harder.
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.deps.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The run of the caller's own that holds the seat for which `view` waits; the one looked at longest ago, of several.
+    pub fn behind_own(&self, who: &Principal, view: &RunView) -> Option<Behind> {
+        let waiting = view.waiting.as_deref().filter(|_| view.state == RunState::Queued)?;
+        let holds = |active: &Arc<Active>| {
+            active.principal == who.name && active.run != view.run_id && waiting.contains(&active.run.short())
+        };
+        let own = self.0.table.all().into_iter().filter(holds);
+        let oldest = own.min_by_key(|active| active.looked.load(Ordering::Relaxed))?;
+        let run = oldest.view.borrow().as_ref().clone();
+        let since =
+            match oldest.looked.load(Ordering::Relaxed) {
+                // Never: since it was made.
+                0 => run.created_at.as_deref().and_then(|at| at.parse::<jiff::Timestamp>().ok()).map_or(0, |at| {
+                    u64::try_from(self.0.deps.clock.unix_ms() - at.as_millisecond()).unwrap_or_default()
+                }),
+                looked => self.now_ms().saturating_sub(looked),
+            };
+        let forgotten = oldest.view.receiver_count() == 0 && Duration::from_millis(since) >= FORGOTTEN;
+        Some(Behind { run, forgotten })
+    }
+
+    /// Makes the wish to end a run durable and starts to act on it. Asking again is harmless, and may be harder. A run that
+    /// is lost may go on where nobody hears it: the wish is kept for its agent.
     ///
     /// # Errors
     /// See [`ControlError`]. Cancelling an ended run answers with its view.
     pub async fn cancel(&self, who: &Principal, run: RunId, mode: CancelMode) -> Result<RunView, ControlError> {
         let by = who.name.clone();
+        if let Look::Ended(record) = self.look(who, run).await?
+            && record.state == RunState::Lost
+        {
+            let wish = CancelWish { by: by.clone(), at_ms: self.0.deps.clock.unix_ms(), mode };
+            self.0.ledger.want_cancel(run, wish).await.map_err(ControlError::Ledger)?;
+            // Its agent may have come back in this moment; then its task has to hear of it.
+        }
         self.ask(who, run, |reply| Command::Cancel { by, mode, reply }).await
     }
 
@@ -373,12 +434,21 @@ impl Runs {
         Ok(OutputChunk { bytes, next, complete: ended && next >= len })
     }
 
-    /// The result of this run reached its caller.
-    pub async fn delivered(&self, run: RunId) {
-        if let Err(error) = self.0.ledger.delivered(run, self.0.deps.clock.unix_ms()).await {
-            // Then an equal request is answered with this run once more, which is harmless.
-            tracing::warn!(%run, error = &error as &dyn std::error::Error, "cannot note a delivery");
+    /// The ends of these runs were shown to their owner: they answer no equal request any more. Noted in the background;
+    /// a request that comes after this call waits for it.
+    pub fn seen(&self, runs: Vec<RunId>) {
+        if runs.is_empty() || faults::bug("nothing_is_seen") {
+            return;
         }
+        self.0.shown.noting(&runs);
+        let inner = self.0.clone();
+        self.0.deps.tasks.spawn(async move {
+            if let Err(error) = inner.ledger.seen(runs.clone(), inner.deps.clock.unix_ms()).await {
+                // Then an equal request is answered with one of them once more, and says so in its first line.
+                tracing::warn!(?runs, error = &error as &dyn std::error::Error, "cannot note that ends were seen");
+            }
+            inner.shown.noted(&runs);
+        });
     }
 
     /// Agents, pools, and the caller's waiting runs.
@@ -395,7 +465,19 @@ impl Runs {
         let mine = self.0.table.all();
         let mut queue: Vec<_> = mine.iter().filter(|a| may(who, &a.principal)).filter_map(waits).collect();
         queue.sort_by_key(|q| q.run_id);
-        Hosts { hosts, pools, queue }
+        let returned = |active: &Arc<Active>| {
+            let view = active.view.borrow();
+            let host = view.host.clone().filter(|_| view.runs_again && may(who, &active.principal))?;
+            let (run_id, short) = (active.run, active.run.short());
+            let waiting = format!(
+                "lost, but running again on {host}: it holds a seat, and its own record will count; \
+                 stata_cancel(run: \"{short}\") or `longhaul cancel {short}` ends it"
+            );
+            Some(QueueView { run_id, waiting })
+        };
+        let mut returned: Vec<_> = mine.iter().filter_map(returned).collect();
+        returned.sort_by_key(|q| q.run_id);
+        Hosts { hosts, pools, queue, returned }
     }
 
     /// Whether the gateway can take work.

@@ -1,6 +1,6 @@
 //! From a request to a recorded run, or to the earlier run that answers it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use longhaul_proto::{
     api::{Joined, Retry, Submitted},
@@ -15,13 +15,14 @@ use super::{
     BETWEEN_LOOKS, Inner, Request, SubmitError,
     active::{Admission, NoRoom, Recording},
     check::{self, Checked},
+    joining,
     supervise::{Start, supervise},
     view::{Live, view},
 };
 use crate::{
     auth::principal::Principal,
     fleet::Seat,
-    ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY},
+    ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY, is_call},
     metrics::count,
 };
 
@@ -32,6 +33,8 @@ const KEEP_IN_MEMORY: usize = 64 * 1024;
 const IMPORT_LOOKS: u32 = 2000;
 /// Between two questions to a ledger that cannot be read.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Names of hosts or labels in an error.
+const MOST_NAMED: usize = 20;
 /// What a caller is told to wait when a limit is reached, seconds.
 const RETRY_AFTER: u32 = 30;
 
@@ -74,8 +77,8 @@ async fn record(
     caller: &wire::TraceContext,
 ) -> Result<Submitted, SubmitError> {
     let mut checked = check::check(request)?;
-    if !checked.submission.key.is_empty() {
-        // The same call again must not depend on any agent.
+    if !checked.submission.key.is_empty() && !is_call(&checked.submission.key) {
+        // The same key again must not depend on any agent.
         let key = &checked.submission.key;
         match inner.ledger.by_key(&who.name, key).await.map_err(SubmitError::Ledger)? {
             Some((run, body)) if body == checked.body || body == UNKNOWN_BODY => {
@@ -85,6 +88,7 @@ async fn record(
             None => {}
         }
     }
+    known(inner, &checked).await?;
     let fit = look(inner, &mut checked).await?;
     // Without room an equal run may still answer: a call that was lost is made again, and that costs nothing.
     let room = room(inner, who);
@@ -100,15 +104,20 @@ async fn record(
         request_sha256: checked.body.clone(),
         ..checked.submission
     };
-    let window = i64::try_from(inner.options.duplicate_window.as_millis()).unwrap_or(i64::MAX);
+    let since =
+        |window: std::time::Duration| created_ms.saturating_sub(i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
     let dedupe = Dedupe {
         shape: check::shape(&who.name, &submission, &checked.source),
         code: checked.code.clone(),
-        join_since_ms: (!checked.again).then(|| created_ms.saturating_sub(window)),
+        join_since_ms: (!checked.again).then(|| since(inner.options.duplicate_window)),
+        call: checked.call,
+        call_since_ms: since(inner.options.call_window),
+        not: Vec::new(),
         only_join: room.is_err(),
     };
     let record = new_record(run, &submission, checked.source, checked.need, &checked.code);
-    let key = (!submission.key.is_empty()).then(|| (submission.key.clone(), checked.body));
+    let on_purpose = !submission.key.is_empty() && !is_call(&submission.key);
+    let key = on_purpose.then(|| (submission.key.clone(), checked.body));
     let new = NewRun { record, submission, key, dedupe };
     // In a task of its own: a caller that goes away between the commit and the keeper must not leave a run without one.
     let early = faults::bug("acknowledged_before_commit").then(|| view(&new.record, &Live::default()));
@@ -133,21 +142,33 @@ async fn record(
 
 async fn insert(
     inner: &Arc<Inner>,
-    new: NewRun,
+    mut new: NewRun,
     fit: Vec<String>,
     room: Result<Admission, SubmitError>,
 ) -> Result<Submitted, SubmitError> {
-    let (record, submission, key) = (new.record.clone(), new.submission.clone(), new.submission.key.clone());
-    let _recording = recording(inner, &record.principal, &key).await?;
-    faults::point("submit.before_commit");
-    let inserted = inner.ledger.insert(new).await;
-    faults::point("submit.after_commit");
+    let _recording = recording(inner, &new.record.principal, &new.submission.key).await?;
+    // What was shown in this moment is no answer any more.
+    inner.shown.settled().await;
+    let inserted = loop {
+        faults::point("submit.before_commit");
+        let inserted = inner.ledger.insert(new.clone()).await;
+        faults::point("submit.after_commit");
+        match inserted {
+            Ok(Inserted::Joined(run, why)) if run != new.record.run => {
+                match joining::decide(inner, &new, run, why).await? {
+                    joining::Verdict::Join(submitted) => return Ok(*submitted),
+                    joining::Verdict::GoOn => new.dedupe.not.push(run),
+                }
+            }
+            inserted => break inserted,
+        }
+    };
+    let NewRun { record, submission, .. } = new;
+    let key = submission.key.clone();
     // `room` is held to the end: from then on the run is counted as unfinished by its keeper.
     match inserted {
         // A commit that failed only in its answer was tried again, and found itself.
-        Ok(Inserted::Joined(run, _)) if run == record.run => Ok(begin(inner, record, submission, fit)),
-        Ok(Inserted::New) => Ok(begin(inner, record, submission, fit)),
-        Ok(Inserted::Joined(run, why)) => earlier(inner, run, why).await,
+        Ok(Inserted::Joined(..) | Inserted::New) => Ok(begin(inner, record, submission, fit)),
         Err(LedgerError::KeyTaken(run)) => Err(SubmitError::KeyTaken { key, run }),
         Err(LedgerError::Full) => Err(room.err().unwrap_or(SubmitError::Ledger(LedgerError::Full))),
         Err(error) => match inner.ledger.get(record.run).await {
@@ -200,7 +221,7 @@ async fn keep_if_there(inner: Arc<Inner>, run: RunId) {
     }
 }
 
-async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Result<Submitted, SubmitError> {
+pub(super) async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Result<Submitted, SubmitError> {
     let run = match inner.table.get(run) {
         Some(active) => active.view.borrow().as_ref().clone(),
         None => {
@@ -210,6 +231,55 @@ async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Result<Submitte
         }
     };
     Ok(Submitted { run, joined: Some(why) })
+}
+
+/// Refuses a host or a label that no agent ever had: nothing would come of waiting for it.
+async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError> {
+    let need = &checked.need;
+    if (need.host.is_empty() && need.labels.is_empty()) || faults::bug("unknown_host_waits") {
+        return Ok(());
+    }
+    let wanted: Vec<String> = need.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let (mut names, mut labels) = inner.fleet.known();
+    let has = |names: &BTreeSet<String>, labels: &BTreeSet<String>| {
+        (need.host.is_empty() || names.contains(&need.host)) && wanted.iter().all(|label| labels.contains(label))
+    };
+    if has(&names, &labels) {
+        return Ok(());
+    }
+    // Those that were not seen for long are not in the fleet, and still may return.
+    for agent in inner.ledger.agents().await.map_err(SubmitError::Ledger)? {
+        names.insert(agent.info.name);
+        labels.extend(agent.info.labels.iter().map(|(key, value)| format!("{key}={value}")));
+    }
+    let list = |all: &BTreeSet<String>| {
+        let mut shown: Vec<&str> =
+            all.iter().filter(|one| !one.is_empty()).map(String::as_str).take(MOST_NAMED).collect();
+        if all.len() > MOST_NAMED {
+            shown.push("…");
+        }
+        shown.join(", ")
+    };
+    if !need.host.is_empty() && !names.contains(&need.host) {
+        return Err(SubmitError::Refused(if names.is_empty() {
+            let url = inner.fleet.url();
+            format!(
+                "no host is named `{}`: no agent has joined yet; start one with `longhaul agent --gateway {url}`",
+                need.host
+            )
+        } else {
+            format!("no host is named `{}`: there are {}; leave host out to take any", need.host, list(&names))
+        }));
+    }
+    match wanted.iter().find(|label| !labels.contains(*label)) {
+        None => Ok(()),
+        Some(label) if labels.is_empty() => Err(SubmitError::Refused(format!(
+            "no host has the label `{label}`: no host has any label; leave labels out"
+        ))),
+        Some(label) => {
+            Err(SubmitError::Refused(format!("no host has the label `{label}`: there are {}", list(&labels))))
+        }
+    }
 }
 
 /// Looks at a path on the agents while the caller waits: errors come at once, and equal code is known as equal.

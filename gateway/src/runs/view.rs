@@ -20,6 +20,12 @@ pub(crate) struct Live {
     pub(crate) console_len: u64,
     /// Why it waits.
     pub(crate) waiting: Option<String>,
+    /// Since when nothing moves it on by itself, Unix ms; 0 = something does. While it is queued the fleet says so.
+    pub(crate) no_end_since_ms: i64,
+    /// The agent has taken the wish to end it.
+    pub(crate) cancel_told: bool,
+    /// It is lost, and its agent has returned with it and says that it goes on.
+    pub(crate) runs_again: bool,
     /// Latest progress.
     pub(crate) progress: Option<ProgressView>,
     /// How long its agent has been silent.
@@ -78,14 +84,19 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         output_bytes: live.log_len,
         trace_id: telemetry::trace_id(&trace),
         principal: record.principal.clone(),
+        client: some(&detail.client),
         source: detail.source.clone(),
         args: detail.args.clone(),
         waiting: live.waiting.clone().filter(|_| !ended),
+        no_end_since: rfc3339(live.no_end_since_ms).filter(|_| !ended && live.no_end_since_ms > 0),
+        queued_for: (detail.waited_ms > 0).then(|| detail.waited_ms as f64 / 1000.0),
+        queued_behind: some(&detail.waited_for),
+        runs_again: record.state == RunState::Lost && live.runs_again,
         progress: live.progress.clone().filter(|_| !ended),
-        cancel_requested: record
-            .cancel
-            .as_ref()
-            .map(|wish| CancelRequested { by: wish.by.clone(), at: rfc3339(wish.at_ms).unwrap_or_default() }),
+        cancel_requested: record.cancel.as_ref().map(|wish| {
+            let told = live.cancel_told;
+            CancelRequested { by: wish.by.clone(), at: rfc3339(wish.at_ms).unwrap_or_default(), told }
+        }),
         command: some(&detail.command),
         location: detail.location.as_ref().and_then(known),
         engine: some(&detail.engine),

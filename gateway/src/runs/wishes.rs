@@ -74,6 +74,7 @@ impl Keeper {
                         let first = self.record.cancel.take().unwrap_or_else(|| wish.clone());
                         self.record.cancel = Some(CancelWish { mode, ..first });
                         self.cancel_resting = false;
+                        self.live.cancel_told = self.cancelled == Some(mode);
                         let moved = if self.record.state == RunState::Queued && self.stuck.is_none() {
                             self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await?;
                             Err(Left::Moved)
@@ -194,6 +195,7 @@ impl Keeper {
             self.live.contact = contact;
             self.publish();
         }
+        self.look_for_an_end();
         if let (Some(silent), Some(horizon)) = (silent, self.inner.options.lost_after)
             && silent >= horizon
         {
@@ -206,6 +208,21 @@ impl Keeper {
             return Err(Left::Moved);
         }
         Ok(())
+    }
+
+    /// Notes since when nothing but a person moves this run on: its agent is not heard or reached, or cannot look after it.
+    fn look_for_an_end(&mut self) {
+        let away =
+            self.live.contact.as_ref().filter(|c| c.state != "awaited").map(|c| Duration::from_secs_f64(c.since));
+        let for_how_long = away.or(self.trouble.is_some().then_some(Duration::ZERO));
+        let since_ms = for_how_long.map_or(0, |long| {
+            let long = i64::try_from(long.as_millis()).unwrap_or(i64::MAX);
+            self.inner.deps.clock.unix_ms().saturating_sub(long).max(1)
+        });
+        if (since_ms > 0) != (self.live.no_end_since_ms > 0) {
+            self.live.no_end_since_ms = since_ms;
+            self.publish();
+        }
     }
 
     async fn lose(&mut self, cause: Cause) -> Result<(), Left> {

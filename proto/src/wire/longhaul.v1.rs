@@ -810,6 +810,29 @@ pub struct ArtifactPart {
     #[prost(bytes = "vec", tag = "2")]
     pub data: ::prost::alloc::vec::Vec<u8>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangedRequest {
+    #[prost(string, tag = "1")]
+    pub run_id: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+}
+/// The result may answer again only when the agent knows the run and nothing else is said here.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangedReply {
+    /// false: this agent has no such attempt
+    #[prost(bool, tag = "1")]
+    pub known: bool,
+    /// do-files that are different now, or gone; some, when there are many
+    #[prost(string, repeated, tag = "2")]
+    pub changed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// why it cannot be told for all of them; empty = it can
+    #[prost(string, tag = "3")]
+    pub unsure: ::prost::alloc::string::String,
+    /// its end was asked for or a limit was reached, and it has not ended yet
+    #[prost(bool, tag = "4")]
+    pub ending: bool,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Stream {
@@ -1157,6 +1180,27 @@ pub mod agent_client {
                 .insert(GrpcMethod::new("longhaul.v1.Agent", "Artifact"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Have the do-files that a run entered changed since: may its result still answer the same request?
+        pub async fn changed(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ChangedRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangedReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/longhaul.v1.Agent/Changed",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Changed"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1237,6 +1281,11 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::ArtifactRequest>,
         ) -> std::result::Result<tonic::Response<Self::ArtifactStream>, tonic::Status>;
+        /// Have the do-files that a run entered changed since: may its result still answer the same request?
+        async fn changed(
+            &self,
+            request: tonic::Request<super::ChangedRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangedReply>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct AgentServer<T> {
@@ -1706,6 +1755,49 @@ pub mod agent_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/longhaul.v1.Agent/Changed" => {
+                    #[allow(non_camel_case_types)]
+                    struct ChangedSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::ChangedRequest>
+                    for ChangedSvc<T> {
+                        type Response = super::ChangedReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ChangedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::changed(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ChangedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

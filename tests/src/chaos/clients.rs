@@ -147,7 +147,10 @@ pub async fn call(api: Api, history: History, name: String, arguments: Value, an
             while let Ok(Some(event)) = tokio::time::timeout(SILENT, events.next()).await {
                 let message: Value = serde_json::from_str(&event.data).unwrap_or_default();
                 let text = message["result"]["content"][0]["text"].as_str().unwrap_or_default();
-                if message.get("result").is_some() && !text.contains("The run goes on by itself") {
+                // An agent that is away cannot say whether its do-files have changed: then it is asked again.
+                let not_yet =
+                    ["The run goes on by itself", "nothing was joined"].iter().any(|words| text.contains(words));
+                if message.get("result").is_some() && !not_yet {
                     answered.send_replace(Some(message));
                     return history.note(format!("call {name} is answered"));
                 }

@@ -3,8 +3,8 @@
 use longhaul_gateway::{
     fleet::placement::Need,
     ledger::{
-        CancelWish, Dedupe, Detail, Ledger, LedgerError, ListQuery, NewRun, Record, Transition, memory::MemoryLedger,
-        sqlite::SqliteLedger,
+        CALL, CancelWish, Dedupe, Detail, Ledger, LedgerError, ListQuery, NewRun, Record, Transition,
+        memory::MemoryLedger, sqlite::SqliteLedger,
     },
 };
 use longhaul_proto::{
@@ -32,6 +32,9 @@ fn new_run(run: RunId, chance: &mut Chance) -> NewRun {
             shape: format!("s{}", chance.below(4)),
             code: (*pick(chance, &["", "1", "2"])).to_owned(),
             join_since_ms: (chance.below(2) == 0).then(|| i64::try_from(chance.below(3_000)).unwrap()),
+            call: (chance.below(3) == 0).then(|| format!("{CALL}c{}", chance.below(3))),
+            call_since_ms: i64::try_from(chance.below(3_000)).unwrap(),
+            not: Vec::new(),
             only_join: chance.below(4) == 0,
         },
     }
@@ -100,7 +103,12 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
                 let wish = CancelWish { by: format!("p{}", chance.below(2)), at_ms: now, mode };
                 both("want_cancel", a.want_cancel(run, wish.clone()), b.want_cancel(run, wish)).await?;
             }
-            9 => drop(both("delivered", a.delivered(run, now), b.delivered(run, now)).await?),
+            9 if chance.below(2) == 0 => drop(both("seen", a.seen(vec![run], now), b.seen(vec![run], now)).await?),
+            9 => {
+                let (who, key) = (format!("p{}", chance.below(2)), (format!("k{}", chance.below(3)), "b".to_owned()));
+                both("name_run", a.name_run(who.clone(), key.clone(), run), b.name_run(who.clone(), key.clone(), run))
+                    .await?;
+            }
             10 => drop(both("spool_gone", a.spool_gone(run, None), b.spool_gone(run, None)).await?),
             _ if chance.below(3) == 0 => {
                 let before = now - i64::try_from(chance.below(600)).unwrap();
@@ -123,8 +131,9 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
     }
     both("newest_ms", a.newest_ms(), b.newest_ms()).await?;
     both("ended_count", a.ended_count(), b.ended_count()).await?;
-    for key in ["k0", "k1", "k2"] {
-        both("by_key", a.by_key("ann", key), b.by_key("ann", key)).await?;
+    both("call_sweep", a.call_sweep(2_000, 1_000), b.call_sweep(2_000, 1_000)).await?;
+    for key in ["k0", "k1", "k2"].map(str::to_owned).into_iter().chain((0..3).map(|n| format!("{CALL}c{n}"))) {
+        both("by_key", a.by_key("ann", &key), b.by_key("ann", &key)).await?;
     }
     let query = ListQuery { limit: 1_000, ..ListQuery::default() };
     both("list", a.list(query.clone()), b.list(query)).await?;

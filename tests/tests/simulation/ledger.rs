@@ -122,8 +122,11 @@ impl Ledger for SimLedger {
     fn want_cancel(&self, run: RunId, wish: CancelWish) -> Answer<'_, bool> {
         self.write(move || self.model.want_cancel(run, wish))
     }
-    fn delivered(&self, run: RunId, at_ms: i64) -> Answer<'_, ()> {
-        self.write(move || self.model.delivered(run, at_ms))
+    fn name_run(&self, principal: String, key: (String, String), run: RunId) -> Answer<'_, ()> {
+        self.write(move || self.model.name_run(principal, key, run))
+    }
+    fn seen(&self, runs: Vec<RunId>, at_ms: i64) -> Answer<'_, ()> {
+        self.write(move || self.model.seen(runs, at_ms))
     }
     fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()> {
         self.write(move || self.model.spool_gone(run, words))
@@ -227,6 +230,9 @@ impl Ledger for SimLedger {
     }
     fn memo_remove<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, ()> {
         self.model.memo_remove(kind, name)
+    }
+    fn call_sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, u32> {
+        self.write(move || self.model.call_sweep(before_ms, limit))
     }
     fn memo_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
         self.model.memo_sweep(before_ms, most)

@@ -7,6 +7,7 @@ mod doors;
 mod mcp;
 mod resume;
 mod tasks;
+mod waits;
 
 use std::{path::PathBuf, time::Duration};
 

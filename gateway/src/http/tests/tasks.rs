@@ -1,5 +1,6 @@
 //! Runs as tasks and as resources, on the wire. There is no agent here, so runs wait until somebody ends them.
 
+use longhaul_proto::ids::RunId;
 use rmcp::model::TASKS_EXTENSION_ID;
 use serde_json::{Value, json};
 
@@ -16,6 +17,10 @@ fn meta(tasks: bool) -> Value {
         "io.modelcontextprotocol/clientInfo": {"name": "claude-code", "version": "2.1.330"},
         "io.modelcontextprotocol/clientCapabilities": extensions
     })
+}
+
+fn root() -> crate::auth::Principal {
+    crate::auth::Principal::new("root", crate::auth::Scope::Operate)
 }
 
 /// The last message that answers a request.
@@ -89,7 +94,7 @@ async fn a_client_that_declares_tasks_gets_one_and_nobody_else_can_use_it() {
 async fn only_who_declares_tasks_gets_one() {
     let world = World::new(soon()).await;
     let client = world.client();
-    let args = |wait: bool| json!({"selection": "display 1", "wait": wait});
+    let args = |wait: bool| json!({"selection": "display 1", "wait": wait, "again": true});
     // Who asks for a run id gets that.
     let result = begin(&client, args(false)).await;
     assert!(result["content"][0]["text"].as_str().unwrap().contains("stata_wait(runs:"), "{result}");
@@ -120,52 +125,72 @@ async fn a_cancelled_task_is_a_cancelled_run() {
     world.stop().await;
 }
 
-/// A run that ends badly, without an agent: it waits longer than its owner permits.
-async fn impatient_run(client: &Client, text: &str) {
-    let body = json!({"text": text, "queue_timeout": 0.6}).to_string();
-    assert_eq!(client.api("POST", "/api/v1/runs", &body).await.0, 201);
+/// A run that ends badly, without an agent (it waits longer than its owner permits), and a task of it whose call was
+/// answered so.
+async fn impatient_run(world: &World, answered: u8) -> (RunId, String) {
+    let body = json!({"text": "display 1", "queue_timeout": 0.6}).to_string();
+    let (status, run) = world.client().api("POST", "/api/v1/runs", &body).await;
+    assert_eq!(status, 201, "{run}");
+    let id: RunId = run["run_id"].as_str().unwrap().parse().unwrap();
+    (id, world.gateway.core.task_key.seal(id, answered, run["principal"].as_str().unwrap()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_end_is_a_completed_task_with_the_text_of_the_live_call() {
     let world = World::new(soon()).await;
     let client = world.client();
-    impatient_run(&client, "display 1").await;
-    // Joins the run.
-    let task = begin(&client, json!({"selection": "display 1"})).await;
-    let handle = task["taskId"].as_str().unwrap();
-    let live = client.call("stata_run_selection", json!({"selection": "display 1", "wait": true}), meta(false)).await;
-    let task = ended(&client, handle).await;
-    let (text, is_error) = said(&live.whole().await.1);
-    assert!(is_error && text.starts_with("timed out: queue timeout"), "{text}");
-    assert!(text.contains("note: already running as"), "{text}");
+    let (run, handle) = impatient_run(&world, 4).await;
+    let task = ended(&client, &handle).await;
     assert_eq!((&task["status"], &task["result"]["isError"]), (&json!("completed"), &json!(true)), "{task}");
-    assert_eq!(task["result"]["content"], json!([{"type": "text", "text": text}]));
-    assert_eq!(tasks(&client, "tasks/get", handle).await["result"]["result"], task["result"], "as often as asked");
-    assert_eq!(tasks(&client, "tasks/cancel", handle).await["result"]["resultType"], "complete", "too late, harmless");
+    let text = task["result"]["content"][0]["text"].as_str().unwrap().to_owned();
+    let (first, rest) = text.split_once('\n').unwrap();
+    assert!(
+        first.starts_with(&format!("this is run {} ", run.short())) && first.contains("by this same call"),
+        "{text}"
+    );
+    assert!(rest.starts_with("timed out: queue timeout"), "{text}");
+    assert_eq!(tasks(&client, "tasks/get", &handle).await["result"]["result"]["isError"], true, "as often as asked");
+    assert_eq!(tasks(&client, "tasks/cancel", &handle).await["result"]["resultType"], "complete", "too late, harmless");
+    // The control: a task of the run's own call says nothing of an earlier one.
+    let own =
+        world.gateway.core.task_key.seal(run, 0, &world.gateway.core.runs.get(&root(), run).await.unwrap().principal);
+    let text = ended(&client, &own).await["result"]["content"][0]["text"].as_str().unwrap().to_owned();
+    assert!(text.starts_with("timed out: queue timeout"), "{text}");
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_read_to_its_end_is_delivered() {
+async fn a_task_read_to_its_end_is_seen() {
     let world = World::new(soon()).await;
     let client = world.client();
-    impatient_run(&client, "display 1").await;
-    let task = begin(&client, json!({"selection": "display 1"})).await;
-    let handle = task["taskId"].as_str().unwrap();
-    let (_, runs) = client.api("GET", "/api/v1/runs", "").await;
-    let run = runs["runs"][0]["run_id"].as_str().unwrap().to_owned();
-    assert_eq!(tasks(&client, "tasks/get", handle).await["result"]["status"], "working");
-    // By the ledger: reading an end by the API would deliver it.
-    let record = async || world.gateway.core.ledger.get(run.parse().unwrap()).await.unwrap().unwrap();
+    let (run, handle) = impatient_run(&world, 0).await;
+    assert_eq!(tasks(&client, "tasks/get", &handle).await["result"]["status"], "working");
+    // By the ledger: to read the end by the API would be to see it.
+    let record = async || world.gateway.core.ledger.get(run).await.unwrap().unwrap();
     while !record().await.state.is_end() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(record().await.delivered_ms, 0, "neither a look at a working task nor the end delivers");
-    ended(&client, handle).await;
-    while record().await.delivered_ms == 0 {
+    assert_eq!(record().await.seen_ms, 0, "neither a look at a working task nor the end itself is seeing it");
+    ended(&client, &handle).await;
+    while record().await.seen_ms == 0 {
         tokio::task::yield_now().await;
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_with_no_end_in_sight_ends_with_what_to_do_unless_the_caller_asked_to_wait() {
+    let world = World::new(FaceOptions { no_end_after: Duration::from_millis(600), ..soon() }).await;
+    let client = world.client();
+    let waits = begin(&client, json!({"selection": "display 2", "wait": true})).await;
+    let task = begin(&client, json!({"selection": "display 1"})).await;
+    let task = ended(&client, task["taskId"].as_str().unwrap()).await;
+    let text = task["result"]["content"][0]["text"].as_str().unwrap().to_owned();
+    assert_eq!((&task["status"], &task["result"]["isError"]), (&json!("completed"), &json!(false)), "{task}");
+    assert!(text.starts_with("still queued") && text.contains("no agent is connected"), "{text}");
+    // The control, which began first.
+    let waits = tasks(&client, "tasks/get", waits["taskId"].as_str().unwrap()).await;
+    assert_eq!(waits["result"]["status"], "working", "{waits}");
     world.stop().await;
 }
 

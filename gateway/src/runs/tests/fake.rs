@@ -68,6 +68,12 @@ pub(super) struct State {
     pub(super) beats: u64,
     /// Runs that left files in a folder of their own, and what these take.
     pub(super) files: BTreeMap<String, u64>,
+    /// What it says of the do-files that runs entered.
+    pub(super) changed: wire::ChangedReply,
+    /// It cannot say.
+    pub(super) changed_fails: Option<Status>,
+    /// For which runs it was asked.
+    pub(super) changed_calls: Vec<String>,
     /// What its spools take and may take; each that goes takes a megabyte with it.
     pub(super) spool: (u64, u64),
 }
@@ -507,6 +513,15 @@ impl wire::agent_server::Agent for Service {
             work_kept
         });
         Ok(Response::new(wire::ForgetReply { forgotten: true, work_kept, ..Default::default() }))
+    }
+
+    async fn changed(&self, request: Request<wire::ChangedRequest>) -> Answer<wire::ChangedReply> {
+        let run_id = request.into_inner().run_id;
+        let (known, reply, fails) = self.0.change(|s| {
+            s.changed_calls.push(run_id.clone());
+            (s.runs.contains_key(&run_id), s.changed.clone(), s.changed_fails.clone())
+        });
+        fails.map_or_else(|| Ok(Response::new(wire::ChangedReply { known, ..reply })), Err)
     }
 
     type ArtifactStream = tonic::codegen::BoxStream<wire::ArtifactPart>;

@@ -1,0 +1,183 @@
+//! Whether an earlier run may answer a request.
+//!
+//! Clients and models repeat calls that were lost, and a repeated call must not run twice; but an old result must never
+//! pass for a new one. The ledger finds the run that could answer ([`Dedupe`]); what is here asks its agent whether the
+//! do-files that it entered are still the same. There are three answers:
+//!
+//! - they are: the run answers;
+//! - somebody is ending it there: it answers nothing, and the request is looked at as if it were not there;
+//! - they are not, or it cannot be told: nothing is joined and nothing is started, and the caller is told the ways on.
+//!   An agent that cannot answer counts as changed: to start a second run might run the same thing twice, and to join might
+//!   show an old result as a new one; only the caller knows which of the two is wanted. (Who passed `again` has said so.)
+//!
+//! A key that was given on purpose asks nothing of this: it names one run for as long as its record is kept.
+//!
+//! [`Dedupe`]: crate::ledger::Dedupe
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use longhaul_proto::{
+    api::{Joined, Submitted},
+    faults,
+    ids::RunId,
+    state::RunState,
+    wire,
+};
+use tokio::sync::watch;
+
+use super::{Inner, SubmitError, submit};
+use crate::ledger::{LedgerError, NewRun, Record};
+
+/// Files named in an answer.
+const NAMED: usize = 3;
+
+/// What the agent of a run says of its do-files.
+enum Said {
+    Same,
+    Ending,
+    /// They have changed, or that cannot be told; in words.
+    Not(String),
+    /// The agent cannot be asked at this moment; in words.
+    NotNow(String),
+}
+
+/// What becomes of a request that an earlier run could answer.
+pub(super) enum Verdict {
+    /// It answers.
+    Join(Box<Submitted>),
+    /// It does not, and the request goes on without it.
+    GoOn,
+}
+
+/// Decides whether `run` answers, and has the request's key name it if so.
+///
+/// # Errors
+/// When nothing is joined and nothing may be started; or the ledger fails.
+pub(super) async fn decide(inner: &Arc<Inner>, new: &NewRun, run: RunId, why: Joined) -> Result<Verdict, SubmitError> {
+    let record = inner.ledger.get(run).await.map_err(SubmitError::Ledger)?;
+    let record = record.ok_or(SubmitError::Ledger(LedgerError::LostRace(run)))?;
+    if why != Joined::Key {
+        match ask(inner, &record).await {
+            Said::Same => {}
+            Said::Ending => return Ok(Verdict::GoOn),
+            // The caller knows of the earlier run and wants another.
+            Said::Not(_) | Said::NotNow(_) if new.dedupe.join_since_ms.is_none() => return Ok(Verdict::GoOn),
+            Said::Not(reason) => return Err(SubmitError::Changed(refusal(inner, &record, why, &reason))),
+            Said::NotNow(reason) => return Err(SubmitError::Unasked(refusal(inner, &record, why, &reason))),
+        }
+        for name in new.names() {
+            let named = inner.ledger.name_run(new.record.principal.clone(), name, run).await;
+            named.map_err(SubmitError::Ledger)?;
+        }
+    }
+    submit::earlier(inner, run, why).await.map(|submitted| Verdict::Join(Box::new(submitted)))
+}
+
+/// Asks the agent of a run, for a bounded time.
+async fn ask(inner: &Arc<Inner>, record: &Record) -> Said {
+    // A run that waits has entered nothing yet.
+    if record.state == RunState::Queued || record.attempt == 0 || faults::bug("join_without_asking") {
+        return Said::Same;
+    }
+    let host = &record.host;
+    let limit = inner.options.changed_timeout;
+    let asked = async {
+        let mut links = inner.fleet.links(&record.agent_id);
+        // An agent that restarts, or whose gateway did, is back within this time.
+        let link = links.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken())).await.ok().flatten()?;
+        let request = wire::ChangedRequest { run_id: record.run.to_string(), attempt: record.attempt };
+        let (mut client, request) = link.control(request);
+        client.changed(request).await.ok()
+    };
+    let reply = tokio::time::timeout(limit, asked).await.ok().flatten().map(tonic::Response::into_inner);
+    match reply {
+        None => {
+            let contact = inner.fleet.contact(&record.agent_id).map(|c| c.words);
+            let why = contact.unwrap_or_else(|| format!("agent {host} does not answer"));
+            Said::NotNow(format!("whether the do-files that it ran have changed since cannot be told now ({why})"))
+        }
+        Some(reply) if !reply.known => Said::Not(format!(
+            "whether the do-files that it ran have changed since cannot be told: agent {host} does not keep the run any more"
+        )),
+        Some(reply) if reply.ending => Said::Ending,
+        Some(reply) if !reply.changed.is_empty() => {
+            let more = if reply.changed.len() > NAMED { " and others" } else { "" };
+            let named: Vec<String> = reply.changed.iter().take(NAMED).map(|path| plain(path)).collect();
+            Said::Not(format!("{}{more} changed since it ran them", named.join(", ")))
+        }
+        Some(reply) if !reply.unsure.is_empty() => Said::Not(format!(
+            "whether the do-files that it ran have changed since cannot be told: {}",
+            plain(&reply.unsure)
+        )),
+        Some(_) => Said::Same,
+    }
+}
+
+/// An agent's text as one short line.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+}
+
+fn refusal(inner: &Inner, record: &Record, why: Joined, reason: &str) -> String {
+    let short = record.run.short();
+    let age = |since_ms: i64| {
+        let ms = u64::try_from(inner.deps.clock.unix_ms() - since_ms).unwrap_or_default();
+        duration(Duration::from_millis(ms))
+    };
+    let by = if why == Joined::Call { "by this same call" } else { "by an equal call" };
+    let begun = format!("run {short} was begun {} ago {by}", age(record.created_ms));
+    let (stands, ways) = if record.state.is_end() {
+        let stands = format!("and ended {} ago ({})", age(record.finished_ms), record.state);
+        (stands, format!("`stata_wait(runs: \"{short}\")` or `longhaul wait {short}` shows its result."))
+    } else {
+        let ways = format!(
+            "To end that one first: `stata_cancel(run: \"{short}\")` or `longhaul cancel {short}`. To have its result after \
+             all: `stata_wait(runs: \"{short}\")` or `longhaul wait {short}`. The run goes on by itself."
+        );
+        ("and is not over".to_owned(), ways)
+    };
+    format!(
+        "{begun} {stands}, but {reason}; so nothing was joined and nothing was started. To run what is there now: pass \
+         `again: true` (`longhaul run --again`). {ways}"
+    )
+}
+
+/// `12 s`, `4 min 10 s`, `2 h 5 min`.
+fn duration(d: Duration) -> String {
+    match d.as_secs() {
+        s @ 0..60 => format!("{s} s"),
+        s @ 60..3_600 => format!("{} min {} s", s / 60, s % 60),
+        s => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+    }
+}
+
+/// Ends that were shown and are not yet noted in the ledger: an equal request that comes in this moment must not be
+/// answered with one of them.
+pub(crate) struct Shown(watch::Sender<BTreeSet<RunId>>);
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self(watch::Sender::new(BTreeSet::new()))
+    }
+}
+
+impl Shown {
+    /// From now until [`Shown::noted`] they are waited for.
+    pub(super) fn noting(&self, runs: &[RunId]) {
+        self.0.send_modify(|shown| shown.extend(runs));
+    }
+
+    pub(super) fn noted(&self, runs: &[RunId]) {
+        self.0.send_modify(|shown| shown.retain(|run| !runs.contains(run)));
+    }
+
+    /// Waits until what was shown before this call is noted.
+    pub(super) async fn settled(&self) {
+        let before = self.0.borrow().clone();
+        if !before.is_empty() {
+            let mut now = self.0.subscribe();
+            // The sender is ours, so it cannot be closed.
+            let _ = now.wait_for(|shown| shown.is_disjoint(&before)).await;
+        }
+    }
+}

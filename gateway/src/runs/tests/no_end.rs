@@ -1,0 +1,153 @@
+//! What is told of waits: that nothing that goes on ends one, whose run has the seat, how long it was.
+
+use longhaul_proto::api::CancelMode;
+
+use super::*;
+use RunState::{Cancelled, Lost, Queued, Running, Succeeded};
+
+async fn running(world: &World, agent: &Fake, code: &str) -> RunId {
+    let run = world.submit(text(code)).await;
+    agent.got(run).await;
+    agent.prints(run, b"1\n");
+    world.state(run, Running).await;
+    run
+}
+
+#[tokio::test]
+async fn a_silent_agent_under_a_run_is_a_wait_with_no_end_in_sight() {
+    let world = World::new().await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = running(&world, &agent, "display 1\n").await;
+    assert_eq!(world.runs().get(&ann(), run).await.unwrap().no_end_since, None, "the control");
+    agent.vanish().await;
+    world.ahead(Duration::from_secs(20));
+    world.until(run, "no end in sight", |v| v.no_end_since.is_some()).await;
+
+    // And so is the wait for its seat, which says what frees it.
+    let waiting = world.submit(text("display 2\n")).await;
+    let told = |v: &RunView| v.no_end_since.is_some();
+    let why = world.until(waiting, "no end in sight", told).await.waiting.unwrap();
+    let short = run.short();
+    for words in ["1 of 1 in use by run", "agent stata1 is silent for", &format!("`longhaul declare-dead {short}`")] {
+        assert!(why.contains(words), "{words}: {why}");
+    }
+    agent.come_back(world.addr()).await;
+    world.until(run, "all is well", |v| v.no_end_since.is_none()).await;
+    let ends = |v: &RunView| {
+        let words = v.waiting.as_deref().unwrap_or_default();
+        v.no_end_since.is_none() && words.contains("in use by run") && !words.contains("silent")
+    };
+    world.until(waiting, "it waits for a run that ends", ends).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_drained_host_is_a_wait_with_no_end_in_sight() {
+    let world = World::new().await;
+    let _agent = Fake::new("stata1").join(world.addr()).await;
+    world.until_up(1).await;
+    let body = |reason: Option<&str>| longhaul_proto::api::DrainBody {
+        hosts: vec!["stata1".to_owned()],
+        reason: reason.map(str::to_owned),
+    };
+    world.runs().drain(&root(), body(Some("kernel"))).await.unwrap();
+    let run = world.submit(text("display 1\n")).await;
+    let view = world.until(run, "no end in sight", |v| v.no_end_since.is_some()).await;
+    assert!(view.waiting.unwrap().contains("`longhaul resume stata1`"));
+    world.runs().resume(&root(), body(None)).await.unwrap();
+    world.until(run, "it goes on", |v| v.state != Queued && v.no_end_since.is_none()).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_behind_ones_own_names_it_and_knows_whether_it_is_forgotten() {
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    let own = running(&world, &agent, "display 1\n").await;
+    let run = world.submit(text("display 2\n")).await;
+    let view = world.until(run, "why", |v| v.waiting.as_deref().is_some_and(|w| w.contains("in use by"))).await;
+    let behind = world.runs().behind_own(&ann(), &view).unwrap();
+    assert_eq!((behind.run.run_id, behind.forgotten), (own, false), "it has just begun");
+    world.ahead(Duration::from_secs(31));
+    assert!(world.runs().behind_own(&ann(), &view).unwrap().forgotten, "nobody of hers has looked at it");
+    let watched = world.runs().watch(&ann(), own).await.unwrap();
+    assert!(!world.runs().behind_own(&ann(), &view).unwrap().forgotten, "a call waits for it");
+    drop(watched);
+    assert!(!world.runs().behind_own(&ann(), &view).unwrap().forgotten, "and it was looked at just now");
+    world.ahead(Duration::from_secs(31));
+    assert!(world.runs().behind_own(&ann(), &view).unwrap().forgotten);
+    let bob = Principal { name: "bob".to_owned(), scope: Scope::Use };
+    assert!(world.runs().behind_own(&bob, &view).is_none(), "it is not his");
+    // How long it waited, and for what, is told when it began.
+    agent.ends(own, Succeeded, Cause::Completed);
+    let begun = world.until(run, "it began", |v| v.state != Queued).await;
+    assert!(begun.queued_for.is_some_and(|s| s >= 62.0), "{:?}", begun.queued_for);
+    assert!(begun.queued_behind.is_some_and(|w| w.contains(&own.short())));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_lost_and_returns_can_be_ended() {
+    let world = World::new().await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = running(&world, &agent, "display 1\n").await;
+    agent.vanish().await;
+    world.ahead(Duration::from_secs(20));
+    world.until(run, "silence", |v| v.agent_silent_for.is_some()).await;
+    world.runs().declare_dead(&root(), run).await.unwrap();
+    world.state(run, Lost).await;
+    agent.come_back(world.addr()).await;
+    let again = async || world.runs().get(&ann(), run).await.unwrap();
+    let back = async {
+        while !again().await.runs_again {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), back).await.expect("it is told that it runs again");
+    assert_eq!(again().await.state, Lost);
+    let returned = world.runs().hosts(&ann()).returned;
+    assert!(
+        returned.len() == 1 && returned[0].waiting.starts_with("lost, but running again on stata1"),
+        "{returned:?}"
+    );
+
+    let view = world.runs().cancel(&ann(), run, CancelMode::Kill).await.unwrap();
+    assert_eq!(view.state, Lost, "a wish is no state");
+    agent
+        .until("the cancel", |s| s.cancels.iter().any(|(_, mode, _)| *mode == longhaul_proto::wire::CancelMode::Kill))
+        .await;
+    let told = async {
+        while !again().await.cancel_requested.is_some_and(|wish| wish.told) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("that it was told is told");
+    agent.ends(run, Cancelled, Cause::CancelRequested);
+    world.until_ended(run, Cancelled).await;
+    assert_eq!(world.runs().hosts(&ann()).pools[0].in_use, 0, "its seat is free");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_wish_to_end_a_lost_run_waits_for_its_agent() {
+    let mut world = World::new().await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = running(&world, &agent, "display 1\n").await;
+    agent.vanish().await;
+    world.ahead(Duration::from_secs(20));
+    world.until(run, "silence", |v| v.agent_silent_for.is_some()).await;
+    world.runs().declare_dead(&root(), run).await.unwrap();
+    let view = world.runs().cancel(&ann(), run, CancelMode::Break).await.unwrap();
+    let wish = view.cancel_requested.unwrap();
+    assert_eq!((view.state, wish.by.as_str(), wish.told), (Lost, "ann", false));
+    world.restart().await;
+    let reply = agent.come_back(world.addr()).await;
+    assert_eq!(
+        (reply.verdicts[0].verdict(), reply.verdicts[0].by.as_str()),
+        (longhaul_proto::wire::Verdict::Cancel, "ann")
+    );
+    agent.until("the cancel", |s| !s.cancels.is_empty()).await;
+    agent.ends(run, Cancelled, Cause::CancelRequested);
+    world.until_ended(run, Cancelled).await;
+    world.stop().await;
+}
