@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use longhaul_proto::transport::Fingerprint;
 use longhaul_proto::{
     api::{CancelMode, FilesRemoved, Joined},
     ids::{Ids, RunId},
@@ -12,7 +13,7 @@ use longhaul_proto::{
 
 use super::{
     AgentRecord, CancelWish, Dedupe, Detail, DrainRecord, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
-    Record, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
+    PinRecord, PinState, Record, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::auth::principal::Scope;
 
@@ -394,6 +395,23 @@ async fn drained_hosts_are_remembered(ledger: &dyn Ledger) {
     assert_eq!(ledger.drains().await.unwrap(), [drain("b", "disk")]);
 }
 
+async fn keys_of_agents_are_kept(ledger: &dyn Ledger) {
+    let pin = |n: u8, state| PinRecord {
+        key: Fingerprint([n; 32]),
+        agent_id: format!("agent {n}"),
+        name: "stata1".to_owned(),
+        state,
+        at_ms: i64::from(n),
+        by: "ops".to_owned(),
+    };
+    for state in [PinState::Waiting, PinState::Accepted, PinState::Revoked] {
+        ledger.put_pin(pin(2, state)).await.unwrap();
+        assert_eq!(ledger.pins().await.unwrap(), [pin(2, state)], "the newest word counts");
+    }
+    ledger.put_pin(pin(1, PinState::Accepted)).await.unwrap();
+    assert_eq!(ledger.pins().await.unwrap(), [pin(1, PinState::Accepted), pin(2, PinState::Revoked)]);
+}
+
 async fn all(ledger: Arc<dyn Ledger>) {
     let ledger = &*ledger;
     assert_eq!(ledger.cluster_id(), "c1");
@@ -411,6 +429,7 @@ async fn all(ledger: Arc<dyn Ledger>) {
     tokens_and_agents(ledger).await;
     memos_are_kept_and_bounded(ledger).await;
     drained_hosts_are_remembered(ledger).await;
+    keys_of_agents_are_kept(ledger).await;
     without_room_an_equal_run_answers_and_nobody_else(ledger).await;
     only_what_has_ended_is_removed(ledger).await;
     ledger.check().await.unwrap();

@@ -24,7 +24,7 @@ use longhaul_proto::{api::FilesRemoved, ids::RunId, state::RunState, wire};
 
 pub use record::{
     AgentRecord, CancelWish, Condition, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, Kept, ListQuery, Memo,
-    NewRun, Record, Removed, TokenRecord, Told, Transition, TransitionRow,
+    NewRun, PinRecord, PinState, Record, Removed, TokenRecord, Told, Transition, TransitionRow,
 };
 
 /// Stands for the digest of a request that is not known any more: the key alone says that it is the same call.
@@ -140,6 +140,11 @@ pub trait Ledger: Send + Sync + 'static {
     fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()>;
     /// All agents ever seen.
     fn agents(&self) -> Answer<'_, Vec<AgentRecord>>;
+
+    /// Keeps what a key is; what was known of it is replaced.
+    fn put_pin(&self, pin: PinRecord) -> Answer<'_, ()>;
+    /// All keys that agents showed.
+    fn pins(&self) -> Answer<'_, Vec<PinRecord>>;
 
     /// Drains hosts; one that is drained already is drained anew.
     fn drain(&self, hosts: Vec<DrainRecord>) -> Answer<'_, ()>;

@@ -16,8 +16,8 @@ use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    AgentRecord, CancelWish, Condition, Detail, DrainRecord, Inserted, LedgerError, Memo, NewRun, TokenRecord,
-    Transition, UNKNOWN_BODY,
+    AgentRecord, CancelWish, Condition, Detail, DrainRecord, Inserted, LedgerError, Memo, NewRun, PinRecord,
+    TokenRecord, Transition, UNKNOWN_BODY,
     sqlite::{ONE_RECORD, is_active, mode_word, record},
 };
 
@@ -38,6 +38,7 @@ pub(super) enum Op {
     Remove(RunId, i64),
     RemovedSweep(i64, u32),
     PutAgent(Box<AgentRecord>),
+    PutPin(Box<PinRecord>),
     Drain(Vec<DrainRecord>),
     Resume(Vec<String>),
     TokenAdd(TokenRecord),
@@ -206,6 +207,18 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
                 .bind(&agent.info.agent_id)
                 .bind(agent.seen_ms)
                 .bind(agent.info.encode_to_vec())
+                .execute(db)
+                .await?;
+            Ok(Ok(Done::Nothing))
+        }
+        Op::PutPin(pin) => {
+            sqlx::query("INSERT OR REPLACE INTO pins(key, agent_id, name, state, at, by) VALUES (?, ?, ?, ?, ?, ?)")
+                .bind(pin.key.to_string())
+                .bind(&pin.agent_id)
+                .bind(&pin.name)
+                .bind(pin.state.as_str())
+                .bind(pin.at_ms)
+                .bind(&pin.by)
                 .execute(db)
                 .await?;
             Ok(Ok(Done::Nothing))
