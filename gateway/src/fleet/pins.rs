@@ -7,7 +7,7 @@
 //!
 //! A name and an id belong to the one key that has them, from the first registration on. Another key under either is
 //! refused until an operator revokes the first; a revoked key stays refused, whatever it knows, until an operator
-//! approves it. What is decided here is in the ledger before anybody hears it.
+//! approves it. What is decided here is in the ledger before it has any effect.
 
 use std::collections::BTreeMap;
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use longhaul_proto::transport::Fingerprint;
 use longhaul_proto::{
     api::{CancelMode, FilesRemoved, Joined},
     ids::{Ids, RunId},
     state::{Cause, RunState},
     tasks::Tasks,
+    transport::Fingerprint,
     wire,
 };
 

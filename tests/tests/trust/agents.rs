@@ -56,7 +56,7 @@ async fn another_key_under_a_known_name_is_refused_until_the_first_is_revoked() 
     assert_eq!(states(&gateway).await, [state("stata1", "accepted")]);
     assert_eq!(keys(&gateway).await[0].by, "join secret");
 
-    // Somebody with the secret takes the name, with a data folder of his own; the true one is away.
+    // A stranger with the secret takes the name, with a data folder of his own; the true one is away.
     first.terminate().await;
     let data = lab.path().join("thief");
     let mut spec = lab.agent_spec("stata1", &gateway, &["--data", data.to_str().unwrap()]);
