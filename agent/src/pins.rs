@@ -71,7 +71,7 @@ impl Pins {
     /// What the key is that calls this agent.
     pub(crate) fn calls(&self, key: &Fingerprint) -> Known {
         match self.look(key) {
-            // The deliberate bug: whoever proves the secret is a gateway.
+            // The deliberate bug: every caller that proves the secret is a gateway.
             Some(Known::Other) | None if faults::bug("any_gateway") => Known::First,
             Some(known) => known,
             None if self.0.dials => Known::Other,

@@ -79,11 +79,11 @@ impl Registrar {
     /// Runs until its task is dropped.
     pub(crate) async fn run(self) {
         let mut wait = BACK_OFF.0;
-        let mut said = String::new();
+        let (mut said, mut refused) = (String::new(), String::new());
         // A run that is not told would look to the gateway as if it were not here.
         self.runs.ready().await;
         loop {
-            match self.serve(&mut wait).await {
+            match self.serve(&mut wait, &mut refused).await {
                 LinkError::Again => {}
                 error => {
                     let words = refusal_text(&error);
@@ -100,7 +100,7 @@ impl Registrar {
     }
 
     /// One registration, for as long as it holds.
-    async fn serve(&self, wait: &mut Duration) -> LinkError {
+    async fn serve(&self, wait: &mut Duration, refused: &mut String) -> LinkError {
         let client = match self.connect().await {
             Ok(client) => client,
             Err(error) => return error,
@@ -117,9 +117,11 @@ impl Registrar {
             }
             tracing::info!(gateway = %self.gateway, name = self.identity.name(), "registered");
             self.obey(reply.verdicts).await;
-        } else {
+        } else if reply.problem != *refused {
+            // Once: it comes again and again.
             tracing::error!(problem = %reply.problem, "the gateway sends no runs here");
         }
+        refused.clone_from(&reply.problem);
         *wait = BACK_OFF.0;
         let beat = match reply.heartbeat_ms {
             0 => BEAT,

@@ -80,6 +80,8 @@ pub(crate) enum Command {
     /// Passes messages on to the gateway, reconnects, and joins a call whose connection broke to its run again. Leaving
     /// it ends no run.
     Stdio(Stdio),
+    /// List, approve and revoke the keys by which agents are known (operators).
+    Agents(Agents),
     /// Let a host's runs finish and start nothing new there (operators).
     ///
     /// Remembered until `longhaul resume`, also over restarts. Runs that wait for the host say so.
@@ -154,6 +156,9 @@ pub(crate) struct Gateway {
     /// Answer without a token; on loopback addresses only.
     #[arg(long)]
     pub(crate) no_auth: bool,
+    /// Let agents with a new key wait until `longhaul agents approve NAME`, although they hold the join secret.
+    #[arg(long)]
+    pub(crate) approve_agents: bool,
     /// The ledger was restored from a backup: what waits in it may have been executed since, and is held back.
     #[arg(long)]
     pub(crate) restored: bool,
@@ -470,6 +475,40 @@ pub(crate) enum TokenAction {
     },
 }
 
+/// `agents`.
+#[derive(Debug, Args)]
+pub(crate) struct Agents {
+    /// What to do with agents' keys.
+    #[command(subcommand)]
+    pub(crate) action: AgentsAction,
+}
+
+/// What to do with agents' keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentsAction {
+    /// List them, with who let them in and since when.
+    List {
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Let an agent in that waits, or that was revoked.
+    Approve {
+        /// Its name, or the beginning of its key.
+        name: String,
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Refuse an agent's key from now on and end its connections; another key may then have its name.
+    ///
+    /// Runs under way go on on its host. It stays refused until `longhaul agents approve`.
+    Revoke {
+        /// Its name, or the beginning of its key.
+        name: String,
+        #[command(flatten)]
+        ask: Ask,
+    },
+}
+
 /// `declare-dead`.
 #[derive(Debug, Args)]
 pub(crate) struct DeclareDead {
@@ -515,6 +554,7 @@ impl Cli {
                 s.listen = gateway.listen.clone();
                 s.advertise = gateway.advertise.clone();
                 s.no_auth = gateway.no_auth.then_some(true);
+                s.approve_agents = gateway.approve_agents.then_some(true);
                 s.restored = gateway.restored.then_some(true);
                 s.max_connections = gateway.max_connections;
                 s.trusted_proxies = (!gateway.trusted_proxy.is_empty()).then(|| gateway.trusted_proxy.clone());
@@ -566,6 +606,10 @@ impl Command {
             Self::Token(Token {
                 action: TokenAction::List { ask } | TokenAction::Add { ask, .. } | TokenAction::Revoke { ask, .. },
             }) => Some(ask),
+            Self::Agents(Agents {
+                action:
+                    AgentsAction::List { ask } | AgentsAction::Approve { ask, .. } | AgentsAction::Revoke { ask, .. },
+            }) => Some(ask),
             _ => None,
         }
     }
@@ -593,7 +637,7 @@ mod tests {
     fn the_documented_lines_parse() {
         for line in [
             "up --listen 127.0.0.1:0 --data /d --engine standin --stata /s --seats 2 --root /srv --no-auth --as-root",
-            "gateway --listen 0.0.0.0:7447 --advertise http://gw:7447 --data /d --no-auth",
+            "gateway --listen 0.0.0.0:7447 --advertise http://gw:7447 --data /d --no-auth --approve-agents",
             "gateway --max-connections 100 --trusted-proxy 10.0.0.7 --trusted-proxy fd00::/8",
             "agent --gateway http://gw:7447 --listen 0.0.0.0:7448 --advertise http://s1:7448 --name s1 --label a=b \
              --label c=d --licence lab --root /srv --root /home --data /d --engine stata --stata /s --seats 1 \
@@ -610,6 +654,9 @@ mod tests {
             "token add ana --scope operate --expires 30d",
             "token list",
             "token revoke ana --json",
+            "agents list --json",
+            "agents approve stata1",
+            "agents revoke stata1 --gateway http://gw",
             "declare-dead 7f3a9c21",
             "mcp print --client claude-desktop --gateway http://gw:7447 --name stata",
             "mcp install --client claude --user --dry-run --token-from-env",

@@ -68,7 +68,7 @@ pub(crate) async fn start(context: &Context, need: Need) -> Result<Started, Embe
     // Settings of daemons do not concern what only this process uses.
     let mut inner = context.clone();
     let s = &mut inner.config.settings;
-    (s.listen, s.advertise, s.no_auth) = (None, None, None);
+    (s.listen, s.advertise, s.no_auth, s.approve_agents) = (None, None, None, None);
     if need.engine.is_some() {
         s.engine = need.engine;
     }

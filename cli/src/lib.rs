@@ -37,7 +37,7 @@ use longhaul_proto::telemetry;
 
 use crate::{
     args::{Cli, Command},
-    commands::{daemons, doctor, drain, judge, log, run, simple, tokens},
+    commands::{agents, daemons, doctor, drain, judge, log, run, simple, tokens},
     config::{Config, Env},
     context::{Context, Failure},
     output::say,
@@ -127,6 +127,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Hosts(args) => Box::pin(simple::hosts(context, args)).await,
         Command::Doctor(args) => Box::pin(doctor::doctor(context, args)).await,
         Command::Token(args) => Box::pin(tokens::token(context, args)).await,
+        Command::Agents(args) => Box::pin(agents::agents(context, args)).await,
         Command::Drain(args) => Box::pin(drain::drain(context, args)).await,
         Command::Resume(args) => Box::pin(drain::resume(context, args)).await,
         Command::DeclareDead(args) => Box::pin(simple::declare_dead(context, args)).await,

@@ -68,6 +68,7 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     o.advertise = s.advertise.as_ref().map(|u| u.0.clone());
     o.no_auth = s.no_auth.unwrap_or(false);
     o.join_secret = configured_secret(s)?;
+    o.approve_agents = s.approve_agents.unwrap_or(false);
     o.restored = s.restored.unwrap_or(false);
     o.pools = s.pools.clone().unwrap_or_default();
     put(&mut o.heartbeat, s.heartbeat.map(|t| t.0));

@@ -13,6 +13,8 @@ pub struct Options {
     pub no_auth: bool,
     /// The secret shared with the agents; `None` = the line in `<data>/join-secret`, made when missing.
     pub join_secret: Option<String>,
+    /// An agent with a new key waits until an operator approves it, although it holds the join secret.
+    pub approve_agents: bool,
     /// The ledger was restored from a backup: what waits in it may have been executed since, and is not started.
     pub restored: bool,
     /// Seats by pool that overrule what agents were told.
@@ -78,6 +80,7 @@ impl Default for Options {
             advertise: None,
             no_auth: false,
             join_secret: None,
+            approve_agents: false,
             restored: false,
             pools: BTreeMap::new(),
             heartbeat: s(2),

@@ -44,12 +44,12 @@ pub async fn start(
     deps: Deps,
 ) -> Result<SimGateway, LedgerError> {
     let (options, metrics) = (Arc::new(options), Arc::new(Metrics::default()));
-    let remembered = Remembered { agents: ledger.agents().await?, drains: ledger.drains().await? };
+    let remembered = Remembered::of(&*ledger).await?;
     let past = Past::of(&*ledger, options.restored).await?;
     let url = "http://gateway:1".to_owned();
     let greeter = Greeter { role: Role::Gateway, secret };
-    let dialing = Dialing { greeter, cluster_id: ledger.cluster_id().to_owned(), dialer };
-    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), dialing, url, remembered);
+    let dialing = Dialing { greeter, dialer };
+    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url, remembered);
     let mirrors = Mirrors::new(mirrors, options.max_output);
     let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await?);
     let runs = Runs::new(options, ledger, fleet.clone(), mirrors, Guards { past, wall }, metrics, deps.clone());

@@ -156,16 +156,15 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
 
     let remember_ms = i64::try_from(REMEMBER_AGENTS.as_millis()).unwrap_or(i64::MAX);
     let since_ms = deps.clock.unix_ms().saturating_sub(remember_ms);
-    let mut agents = ledger.agents().await.map_err(StartError::Ledger)?;
-    agents.retain(|agent| agent.seen_ms >= since_ms);
-    let remembered = Remembered { agents, drains: ledger.drains().await.map_err(StartError::Ledger)? };
+    let mut remembered = Remembered::of(&*ledger).await.map_err(StartError::Ledger)?;
+    remembered.agents.retain(|agent| agent.seen_ms >= since_ms);
     let metrics = Arc::new(Metrics::default());
     let dialing = Dialing {
         greeter: Greeter { role: Role::Gateway, secret },
-        cluster_id: ledger.cluster_id().to_owned(),
         dialer: link::tcp(key.clone(), options.silent_after),
     };
-    let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), dialing, url.clone(), remembered);
+    let fleet =
+        Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url.clone(), remembered);
     let past = Past::of(&*ledger, options.restored).await.map_err(StartError::Ledger)?;
     let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
     let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await.map_err(StartError::Ledger)?);

@@ -523,6 +523,32 @@ pub struct Drained {
     pub hosts: Vec<HostView>,
 }
 
+/// A key by which an agent is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentKeyView {
+    /// The agent's name.
+    pub name: String,
+    /// The agent's id.
+    pub agent_id: String,
+    /// SHA-256 of its public key, hex.
+    pub key: String,
+    /// `accepted`, `waiting` (for an operator), or `revoked`.
+    pub state: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// By whom: an operator, or the join secret that it held.
+    pub by: String,
+    /// Whether it is connected now.
+    pub connected: bool,
+}
+
+/// All keys of agents; also the answer to approving and revoking, with those that were meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentKeys {
+    /// The keys, by name.
+    pub agents: Vec<AgentKeyView>,
+}
+
 /// One licence pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolView {

@@ -110,11 +110,18 @@ async fn upgraded(gateway_first: bool) {
         } else {
             become_program(&mut agent, &new).await;
         }
-        gateway.api.wait_host("stata1", "up").await;
-        if step == 0 {
-            // One old and one new: the run is followed, and what is asked for comes through.
-            gateway.api.wait_run(run, wait::SOON, "it still runs", |v| v.state == RunState::Running).await;
+        if step == 1 {
+            gateway.api.wait_host("stata1", "up").await;
+            continue;
         }
+        // One old and one new: they work together, or (over the step to TLS) one of them says who is to be upgraded.
+        let told = async || {
+            let said = format!("{}{}", gateway.daemon.printed(), agent.printed());
+            let up = gateway.api.hosts().await.ok()?.hosts.iter().any(|h| h.state == "up");
+            (up || said.contains("upgrade the agent") || said.contains("upgrade it")).then_some(())
+        };
+        wait::until(wait::SOON, "they work together or say why not", told).await;
+        gateway.api.wait_run(run, wait::SOON, "it still runs", |v| v.state == RunState::Running).await;
     }
     assert!(
         processes::supervisors(lab.path()).iter().any(|s| s.pid == supervisor.pid),

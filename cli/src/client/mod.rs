@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use longhaul_proto::{
     api::{
-        CancelBody, CancelMode, ClockTrusted, DrainBody, Drained, Hosts, RunList, RunView, SubmitRequest, Submitted,
+        AgentKeys, CancelBody, CancelMode, ClockTrusted, DrainBody, Drained, Hosts, RunList, RunView, SubmitRequest,
+        Submitted,
     },
     telemetry,
 };
@@ -278,6 +279,18 @@ impl Client {
     pub(crate) async fn drain(&self, resume: bool, body: &DrainBody) -> Result<Drained, ClientError> {
         let path = if resume { "/api/v1/hosts/resume" } else { "/api/v1/hosts/drain" };
         self.json(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// The keys of agents: all of them, or with a verb (`approve`, `revoke`) those of a name, as they are then.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn agents(&self, act: Option<(&str, &str)>) -> Result<AgentKeys, ClientError> {
+        let request = match act {
+            None => self.request(Method::GET, "/api/v1/agents"),
+            Some((verb, name)) => self.request(Method::POST, &format!("/api/v1/agents/{}/{verb}", escape(name))),
+        };
+        self.json(request).await
     }
 
     /// Any other object of the API.

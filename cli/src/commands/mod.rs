@@ -1,5 +1,6 @@
 //! One module per command, or per few that are alike.
 
+pub(crate) mod agents;
 pub(crate) mod daemons;
 pub(crate) mod doctor;
 pub(crate) mod drain;

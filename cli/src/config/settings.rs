@@ -67,6 +67,8 @@ settings! {
     advertise: Url,
     /// Answer without a token; on loopback addresses only.
     no_auth: bool,
+    /// Agents with a new key wait until an operator approves them, although they hold the join secret.
+    approve_agents: bool,
     /// Secret shared by the gateway and its agents.
     join_secret: Secret,
     /// File with that secret.

@@ -170,8 +170,9 @@ impl FromStr for Url {
         match uri.scheme_str() {
             Some("http") if uri.host().is_some_and(|h| !h.is_empty()) => Ok(Self(text.to_owned())),
             Some("https") => {
-                Err("this version speaks plain http only: use the gateway's http address inside a network \
-                                  you trust, or an SSH tunnel to it"
+                Err("write it as http://host:port: clients reach a gateway over plain HTTP (inside a network you trust, or \
+                     through an SSH tunnel), and between gateway and agents everything is encrypted, whatever the \
+                     address says"
                     .into())
             }
             _ => Err("expected a URL such as http://gateway.lab:7447".into()),

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 pub(crate) use record::record;
 pub(crate) use status::{Status, status_text};
-pub(crate) use table::{hosts, runs};
+pub(crate) use table::{agents, hosts, runs};
 pub(crate) use verdict::{no_end, verdict};
 
 /// Writes to stdout. A reader that left (`longhaul log x | head`) is no error: the rest is dropped.

@@ -1,6 +1,6 @@
 //! Tables for people.
 
-use longhaul_proto::api::{Hosts, RunView};
+use longhaul_proto::api::{AgentKeyView, Hosts, RunView};
 
 use super::{bytes, duration, status_text};
 
@@ -30,6 +30,20 @@ pub(crate) fn runs(runs: &[RunView]) -> String {
         return "no runs yet\n".into();
     }
     columns(["RUN", "SUBMITTED (UTC)", "STATE", "TIME", "WHAT"], &rows)
+}
+
+/// The keys of agents, a line each.
+pub(crate) fn agents(keys: &[AgentKeyView]) -> String {
+    if keys.is_empty() {
+        return "no agent has joined yet\n".into();
+    }
+    let row = |key: &AgentKeyView| {
+        let state = if key.connected { format!("{}, connected", key.state) } else { key.state.clone() };
+        let short = key.key.get(..12).unwrap_or(&key.key).to_owned();
+        [key.name.clone(), state, minute(&key.since), key.by.clone(), short]
+    };
+    let rows: Vec<[String; 5]> = keys.iter().map(row).collect();
+    columns(["AGENT", "STATE", "SINCE (UTC)", "BY", "KEY"], &rows)
 }
 
 /// `2026-11-22 15:04` of an RFC 3339 time.

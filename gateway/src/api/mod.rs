@@ -4,6 +4,7 @@
 //! Requests are strict ([`strict`]): a misspelt field is an error that names it. Output goes out as the reader takes
 //! it, straight from the mirror: a slow reader costs one chunk, whatever the run prints ([`output`], [`events`]).
 
+mod agents;
 mod events;
 mod health;
 mod hosts;
@@ -40,6 +41,9 @@ pub fn router(face: Face) -> Router {
         .route("/api/v1/hosts/drain", post(hosts::drain))
         .route("/api/v1/hosts/resume", post(hosts::resume))
         .route("/api/v1/whoami", get(tokens::whoami))
+        .route("/api/v1/agents", get(agents::list))
+        .route("/api/v1/agents/{name}/approve", post(agents::approve))
+        .route("/api/v1/agents/{name}/revoke", post(agents::revoke))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::add))
         .route("/api/v1/tokens/{name}", delete(tokens::revoke))
         .layer(from_fn_with_state(face.clone(), caller::seen))

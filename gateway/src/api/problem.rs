@@ -8,7 +8,7 @@ use longhaul_proto::api;
 
 use crate::{
     ledger::LedgerError,
-    runs::{ControlError, DrainError, FindError, ReadError, SubmitError},
+    runs::{AgentsError, ControlError, DrainError, FindError, ReadError, SubmitError},
 };
 
 /// An error answer.
@@ -158,6 +158,21 @@ impl From<DrainError> for Problem {
             DrainError::Malformed(_) => Self::bad_request(detail),
             DrainError::Unknown { .. } => problem(StatusCode::NOT_FOUND, "unknown-host", "No such host", detail),
             DrainError::Ledger(_) => {
+                logged(&error);
+                Self::unavailable(detail)
+            }
+        }
+    }
+}
+
+impl From<AgentsError> for Problem {
+    fn from(error: AgentsError) -> Self {
+        let detail = error.to_string();
+        match &error {
+            AgentsError::Forbidden => Self::operators_only(),
+            AgentsError::Unknown(_) => problem(StatusCode::NOT_FOUND, "unknown-agent", "No such agent", detail),
+            AgentsError::Taken(_) => problem(StatusCode::CONFLICT, "agent-taken", "Another key is in the way", detail),
+            AgentsError::Ledger(_) => {
                 logged(&error);
                 Self::unavailable(detail)
             }

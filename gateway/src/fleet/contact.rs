@@ -53,7 +53,7 @@ async fn dial(
     key: Fingerprint,
 ) -> Result<Link, String> {
     let shared = &fleet.0;
-    let who = Who { key, greeter: shared.greeter.clone(), cluster_id: shared.cluster_id.clone() };
+    let who = Who { key, greeter: shared.greeter.clone(), cluster_id: shared.ledger.cluster_id().to_owned() };
     let link = Link::dial(&shared.dialer, address, &who, shared.options.dial_timeout);
     let link = link.await.map_err(|e| words(&e))?;
     if link.described.agent_id != agent_id {

@@ -12,7 +12,7 @@ use longhaul_proto::{
     faults,
     ids::RunId,
     latest::Latest,
-    transport::Session,
+    transport::{Fingerprint, Session},
     wire,
 };
 use tokio::{
@@ -66,6 +66,8 @@ pub(super) struct Agent {
     pub(super) contact: Option<AbortHandle>,
     /// The connection over which it registered last.
     pub(super) session: Option<Session>,
+    /// Why it is not let in, in words that name it.
+    pub(super) refused: Option<String>,
 }
 
 /// A seat as it is counted.
@@ -131,11 +133,25 @@ impl Floor {
             beat: Arc::default(),
             contact: None,
             session: None,
+            refused: None,
         })
     }
 
     pub(super) fn known(&mut self, agent_id: &str) -> Option<&mut Agent> {
         self.agents.get_mut(agent_id)
+    }
+
+    /// The agent that registered last with this key.
+    pub(super) fn by_key(&mut self, key: &Fingerprint) -> Option<&mut Agent> {
+        self.agents.values_mut().find(|a| a.session.as_ref().is_some_and(|s| s.peer() == *key))
+    }
+
+    /// Another living process of this agent: it is heard, over a connection that is still there.
+    pub(super) fn other_incarnation(&self, info: &wire::AgentInfo, now: Duration, silent_after: Duration) -> bool {
+        self.agents.get(&info.agent_id).is_some_and(|a| {
+            let linked = a.session.as_ref().is_some_and(|s| !s.is_over());
+            a.here && linked && a.info.incarnation != info.incarnation && now.saturating_sub(a.heard) <= silent_after
+        })
     }
 
     /// Another agent that answers to this name and is alive.
@@ -349,6 +365,9 @@ impl Floor {
     fn trouble(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<Why> {
         let name = &agent.info.name;
         let silent = now.saturating_sub(agent.heard);
+        if let Some(refused) = agent.refused.as_ref().filter(|_| !agent.here) {
+            return Some(refused.clone());
+        }
         if !agent.here {
             return Some(if now.saturating_sub(self.started) <= silent_after * 2 {
                 let ago = silent.as_secs();

@@ -5,6 +5,7 @@
 //! - [`floor`] is the state (agents, seats, the queue) behind one lock that is never held across an await;
 //! - [`placement`] and [`queue`] decide, as pure functions, who goes where and why somebody waits;
 //! - [`drain`] keeps new runs from hosts that people want empty;
+//! - [`pins`] knows which key is which agent;
 //! - [`link`] is the connections to one agent.
 //!
 //! A [`Seat`] is held by value: whoever drops it frees it, and the next run is placed at once. After a restart the
@@ -14,6 +15,7 @@ mod contact;
 pub(crate) mod drain;
 mod floor;
 pub mod link;
+mod pins;
 pub mod placement;
 mod queue;
 pub(crate) mod reconcile;
@@ -37,13 +39,15 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     Deps, Options,
-    ledger::{AgentRecord, DrainRecord},
+    ledger::{AgentRecord, DrainRecord, Ledger, LedgerError, PinRecord, PinState},
     metrics::Metrics,
 };
 use floor::Floor;
 use link::{Dialer, Link};
+use pins::Pins;
 use placement::Need;
 
+pub(crate) use pins::PinError;
 pub use service::FleetService;
 
 /// The handle on agents, pools and the queue. Cheap to clone.
@@ -55,8 +59,10 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
     pub(crate) greeter: Greeter,
-    pub(crate) cluster_id: String,
+    pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) dialer: Dialer,
+    /// Changed only together with the ledger, so its lock is held over a write.
+    pins: tokio::sync::Mutex<Pins>,
     /// What agents are told to dial; part of the advice to start one.
     url: String,
     floor: Mutex<Floor>,
@@ -108,7 +114,6 @@ pub(crate) struct Inspected {
 /// What agents are dialled with.
 pub(crate) struct Dialing {
     pub(crate) greeter: Greeter,
-    pub(crate) cluster_id: String,
     pub(crate) dialer: Dialer,
 }
 
@@ -116,6 +121,17 @@ pub(crate) struct Dialing {
 pub(crate) struct Remembered {
     pub(crate) agents: Vec<AgentRecord>,
     pub(crate) drains: Vec<DrainRecord>,
+    pub(crate) pins: Vec<PinRecord>,
+}
+
+impl Remembered {
+    /// What the ledger says.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) async fn of(ledger: &dyn Ledger) -> Result<Self, LedgerError> {
+        Ok(Self { agents: ledger.agents().await?, drains: ledger.drains().await?, pins: ledger.pins().await? })
+    }
 }
 
 impl Fleet {
@@ -123,14 +139,22 @@ impl Fleet {
         options: Arc<Options>,
         metrics: Arc<Metrics>,
         deps: Deps,
+        ledger: Arc<dyn Ledger>,
         dialing: Dialing,
         url: String,
         remembered: Remembered,
     ) -> Self {
         let now = deps.clock.monotonic();
-        let floor = Mutex::new(Floor::new(now, options.pools.clone(), remembered.agents, remembered.drains));
-        let Dialing { greeter, cluster_id, dialer } = dialing;
-        Self(Arc::new(Shared { options, metrics, deps, greeter, cluster_id, dialer, url, floor }))
+        let Remembered { agents, drains, pins } = remembered;
+        let mut floor = Floor::new(now, options.pools.clone(), agents, drains);
+        for pin in pins.iter().filter(|pin| pin.state == PinState::Revoked) {
+            if let Some(agent) = floor.known(&pin.agent_id) {
+                agent.refused = Some(pins::revoked(pin));
+            }
+        }
+        let (pins, floor) = (tokio::sync::Mutex::new(Pins::of(pins)), Mutex::new(floor));
+        let Dialing { greeter, dialer } = dialing;
+        Self(Arc::new(Shared { options, metrics, deps, greeter, ledger, dialer, pins, url, floor }))
     }
 
     pub(crate) fn floor(&self) -> MutexGuard<'_, Floor> {

@@ -10,9 +10,9 @@ use longhaul_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{contact, reconcile};
+use super::{contact, pins, reconcile};
 use crate::{
-    ledger::AgentRecord,
+    ledger::{AgentRecord, PinState},
     runs::{Inner, Runs},
 };
 
@@ -67,6 +67,13 @@ impl FleetService {
         }
         let (now, silent_after) = (fleet.now(), self.inner.options.silent_after);
         let floor = fleet.floor();
+        if floor.other_incarnation(info, now, silent_after) && !pins::any_incarnation() {
+            return Some(format!(
+                "another process of agent {} is connected: two have copies of one data folder, or the earlier one is about to \
+                 be given up; stop the other, or wait until it is silent",
+                info.name
+            ));
+        }
         floor.holder_of(&info.name, &info.agent_id, now, silent_after).map(|other| {
             format!(
                 "another agent ({}) is connected under the name {}: start this one with another --name",
@@ -86,7 +93,13 @@ impl wire::fleet_server::Fleet for FleetService {
         }
         let (channel, fleet) = (session.channel(), &self.inner.fleet.0);
         let proved = !hello.channel_proof.is_empty();
-        if let Err(error) = fleet.greeter.check_request(channel, hello) {
+        let pin = self.inner.fleet.pin(&channel.peer).await;
+        if let Some(pin) = pin.as_ref().filter(|pin| pin.state == PinState::Revoked) {
+            return Err(Status::permission_denied(pins::revoked(pin)));
+        }
+        if (pin.is_none() || proved)
+            && let Err(error) = fleet.greeter.check_request(channel, hello)
+        {
             if proved {
                 let key = channel.peer.short();
                 self.note(format!("an agent (key {key}) does not hold the join secret of this gateway"));
@@ -94,7 +107,7 @@ impl wire::fleet_server::Fleet for FleetService {
             return Err(Status::unauthenticated(error.to_string()));
         }
         session.greet();
-        let reply = fleet.greeter.reply(channel, &fleet.cluster_id, &self.incarnation, proved);
+        let reply = fleet.greeter.reply(channel, fleet.ledger.cluster_id(), &self.incarnation, proved);
         Ok(Response::new(reply))
     }
 
@@ -112,21 +125,31 @@ impl wire::fleet_server::Fleet for FleetService {
             heartbeat_ms,
             ..Default::default()
         };
-        if let Some(problem) = self.objection(&info) {
-            tracing::warn!(agent = %info.name, advertise = %info.advertise, problem, "agent refused");
-            reply.problem = problem;
-            return Ok(Response::new(reply));
-        }
         let failed = |error: crate::ledger::LedgerError| {
             tracing::error!(error = &error as &dyn std::error::Error, "an agent could not be registered");
             Status::unavailable("the gateway cannot use its ledger")
         };
+        if session.is_over() {
+            return Err(Status::unavailable("the connection is gone"));
+        }
+        let problem = match self.objection(&info) {
+            Some(problem) => Some(problem),
+            None => self.inner.fleet.admit(session.peer(), &info).await.map_err(failed)?.err(),
+        };
+        if let Some(problem) = problem {
+            self.note(format!("agent {} ({}) is refused: {problem}", info.name, info.advertise));
+            reply.problem = problem;
+            return Ok(Response::new(reply));
+        }
         let seen_ms = self.inner.deps.clock.unix_ms();
         self.inner.ledger.put_agent(AgentRecord { info: info.clone(), seen_ms }).await.map_err(failed)?;
         // First what it holds, then that it may be given more.
         reply.verdicts = reconcile::verdicts(&self.inner, &info, &runs).await.map_err(failed)?;
-        tracing::info!(agent = %info.name, advertise = %info.advertise, runs = runs.len(), "agent registered");
-        self.inner.fleet.registered(info, session, seen_ms);
+        let (name, advertise) = (info.name.clone(), info.advertise.clone());
+        if !self.inner.fleet.enter(info, session, seen_ms).await {
+            return Err(Status::unavailable("its key was revoked, or another process of it came, in this very moment"));
+        }
+        tracing::info!(agent = %name, %advertise, runs = runs.len(), "agent registered");
         Ok(Response::new(reply))
     }
 
@@ -163,7 +186,7 @@ impl super::Fleet {
             && agent.info.incarnation == incarnation
             && agent.info.advertise == address
             && agent.session.as_ref().is_some_and(|s| s.peer() == key);
-        agent.session = Some(session);
+        (agent.session, agent.refused) = (Some(session), None);
         (agent.info, agent.here, agent.heard, agent.seen_ms) = (info, true, now, seen_ms);
         agent.beat.notify_waiters();
         if same && agent.contact.as_ref().is_some_and(|c| !c.is_finished()) {

@@ -7,12 +7,13 @@ use longhaul_proto::{
     ids::{Ids, RunId},
     state::{Cause, RunState},
     tasks::Tasks,
+    transport::Fingerprint,
     wire,
 };
 
 use super::{
     AgentRecord, CALL, CancelWish, Dedupe, Detail, DrainRecord, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
-    Record, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
+    PinRecord, PinState, Record, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::auth::principal::Scope;
 
@@ -492,6 +493,23 @@ async fn drained_hosts_are_remembered(ledger: &dyn Ledger) {
     assert_eq!(ledger.drains().await.unwrap(), [drain("b", "disk")]);
 }
 
+async fn keys_of_agents_are_kept(ledger: &dyn Ledger) {
+    let pin = |n: u8, state| PinRecord {
+        key: Fingerprint([n; 32]),
+        agent_id: format!("agent {n}"),
+        name: "stata1".to_owned(),
+        state,
+        at_ms: i64::from(n),
+        by: "ops".to_owned(),
+    };
+    for state in [PinState::Waiting, PinState::Accepted, PinState::Revoked] {
+        ledger.put_pin(pin(2, state)).await.unwrap();
+        assert_eq!(ledger.pins().await.unwrap(), [pin(2, state)], "the newest word counts");
+    }
+    ledger.put_pin(pin(1, PinState::Accepted)).await.unwrap();
+    assert_eq!(ledger.pins().await.unwrap(), [pin(1, PinState::Accepted), pin(2, PinState::Revoked)]);
+}
+
 async fn all(ledger: Arc<dyn Ledger>) {
     let ledger = &*ledger;
     assert_eq!(ledger.cluster_id(), "c1");
@@ -512,6 +530,7 @@ async fn all(ledger: Arc<dyn Ledger>) {
     tokens_and_agents(ledger).await;
     memos_are_kept_and_bounded(ledger).await;
     drained_hosts_are_remembered(ledger).await;
+    keys_of_agents_are_kept(ledger).await;
     without_room_an_equal_run_answers_and_nobody_else(ledger).await;
     only_what_has_ended_is_removed(ledger).await;
     ledger.check().await.unwrap();

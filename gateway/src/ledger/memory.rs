@@ -10,12 +10,13 @@ use longhaul_proto::{
     api::{FilesRemoved, Joined},
     ids::RunId,
     state::RunState,
+    transport::Fingerprint,
     wire,
 };
 
 use super::{
     AgentRecord, Answer, CancelWish, Candidate, Condition, Dedupe, DrainRecord, Ended, Inserted, Ledger, LedgerError,
-    ListQuery, Memo, NewRun, Record, Removed, TokenRecord, Transition, TransitionRow,
+    ListQuery, Memo, NewRun, PinRecord, Record, Removed, TokenRecord, Transition, TransitionRow,
 };
 
 /// A ledger that forgets everything with its process.
@@ -31,6 +32,7 @@ struct State {
     tokens: BTreeMap<String, TokenRecord>,
     agents: BTreeMap<String, AgentRecord>,
     drains: BTreeMap<String, DrainRecord>,
+    pins: BTreeMap<Fingerprint, PinRecord>,
     memos: BTreeMap<(String, String), Memo>,
     removed: BTreeMap<RunId, (i64, Removed)>,
 }
@@ -402,6 +404,17 @@ impl Ledger for MemoryLedger {
 
     fn agents(&self) -> Answer<'_, Vec<AgentRecord>> {
         self.answer(|state| Ok(state.agents.values().cloned().collect()))
+    }
+
+    fn put_pin(&self, pin: PinRecord) -> Answer<'_, ()> {
+        self.answer(|state| {
+            state.pins.insert(pin.key, pin);
+            Ok(())
+        })
+    }
+
+    fn pins(&self) -> Answer<'_, Vec<PinRecord>> {
+        self.answer(|state| Ok(state.pins.values().cloned().collect()))
     }
 
     fn drain(&self, hosts: Vec<DrainRecord>) -> Answer<'_, ()> {

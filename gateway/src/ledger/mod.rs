@@ -25,7 +25,7 @@ use longhaul_proto::{api::FilesRemoved, ids::RunId, state::RunState, wire};
 use record::Candidate;
 pub use record::{
     AgentRecord, CALL, CancelWish, Condition, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, Kept, ListQuery,
-    Memo, NewRun, Record, Removed, TokenRecord, Told, Transition, TransitionRow, is_call,
+    Memo, NewRun, PinRecord, PinState, Record, Removed, TokenRecord, Told, Transition, TransitionRow, is_call,
 };
 
 /// Stands for the digest of a request that is not known any more: the key alone says that it is the same call.
@@ -147,6 +147,11 @@ pub trait Ledger: Send + Sync + 'static {
     fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()>;
     /// All agents ever seen.
     fn agents(&self) -> Answer<'_, Vec<AgentRecord>>;
+
+    /// Keeps what a key is; what was known of it is replaced.
+    fn put_pin(&self, pin: PinRecord) -> Answer<'_, ()>;
+    /// All keys that agents showed.
+    fn pins(&self) -> Answer<'_, Vec<PinRecord>>;
 
     /// Drains hosts; one that is drained already is drained anew.
     fn drain(&self, hosts: Vec<DrainRecord>) -> Answer<'_, ()>;

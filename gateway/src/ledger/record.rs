@@ -6,6 +6,7 @@ use longhaul_proto::{
     api,
     ids::RunId,
     state::{Cause, RunState},
+    transport::Fingerprint,
     wire,
 };
 use serde::{Deserialize, Serialize};
@@ -498,6 +499,50 @@ pub struct AgentRecord {
     pub info: wire::AgentInfo,
     /// When, Unix ms.
     pub seen_ms: i64,
+}
+
+/// What a key is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinState {
+    /// It is an agent's.
+    Accepted,
+    /// It waits for an operator.
+    Waiting,
+    /// It is refused until an operator approves it.
+    Revoked,
+}
+
+impl PinState {
+    /// As it is recorded and told.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Waiting => "waiting",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// The state of this name.
+    pub fn of(text: &str) -> Option<Self> {
+        [Self::Accepted, Self::Waiting, Self::Revoked].into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// A key, and the agent that it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinRecord {
+    /// The key's fingerprint.
+    pub key: Fingerprint,
+    /// The agent's id.
+    pub agent_id: String,
+    /// The agent's name.
+    pub name: String,
+    /// What it is allowed.
+    pub state: PinState,
+    /// Since when, Unix ms.
+    pub at_ms: i64,
+    /// By whom.
+    pub by: String,
 }
 
 /// A host that is drained: nothing new starts there.

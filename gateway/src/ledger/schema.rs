@@ -81,6 +81,15 @@ ALTER TABLE runs ADD COLUMN whole INTEGER NOT NULL DEFAULT 1;
 UPDATE runs SET spool_held = 1, whole = 0
 WHERE finished > 0 AND state <> 'lost' AND agent_id <> '' AND spool_held = 0 AND json_extract(detail, '$.complete') = 0;
 ",
+    r"
+-- Keys by which agents are known.
+CREATE TABLE pins(
+    key TEXT PRIMARY KEY,                -- SHA-256 of the public key, hex
+    agent_id TEXT NOT NULL, name TEXT NOT NULL,
+    state TEXT NOT NULL,                 -- accepted, waiting, revoked
+    at INTEGER NOT NULL, by TEXT NOT NULL
+) WITHOUT ROWID;
+",
 ];
 
 /// Brings the file to the newest format.
@@ -116,11 +125,12 @@ mod tests {
     use super::STEPS;
 
     /// Ledgers that stand at these steps are in the world. A new step gets a new line.
-    const PUBLISHED: [&str; 4] = [
+    const PUBLISHED: [&str; 5] = [
         "2257e31ffd69df8101661089c4a0a71214457787f50c883b91a32a01fdc8f690",
         "2575abb34b9c6aeea6201882b4000473b04656249d5a05ce312973cadfaa9620",
         "dda136271797a1b6f0ab576f7a3125879c01d1d44624f425f79eb6159f258ca5",
         "8d100c25864e8306beff797b8f81fe21a065a4f6c0a96c8018fd6502966b9a0c",
+        "48af2866205a5859fd22f0d513ea7322f833ea2dcaaf66a2126ace38abcdcc99",
     ];
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
     AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
-    Record, Removed, TokenRecord, Transition, TransitionRow, disk, schema,
+    PinRecord, PinState, Record, Removed, TokenRecord, Transition, TransitionRow, disk, schema,
     writer::{Done, Job, Op, Writer},
 };
 
@@ -472,6 +472,36 @@ impl Ledger for SqliteLedger {
                     let info: &[u8] = row.try_get(0).map_err(storage)?;
                     let info = wire::AgentInfo::decode(info).map_err(|e| LedgerError::Broken(e.to_string()))?;
                     Ok(AgentRecord { info, seen_ms: row.try_get(1).map_err(storage)? })
+                })
+                .collect()
+        }
+        .boxed()
+    }
+
+    fn put_pin(&self, pin: PinRecord) -> Answer<'_, ()> {
+        let done = self.write(Op::PutPin(Box::new(pin)));
+        async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn pins(&self) -> Answer<'_, Vec<PinRecord>> {
+        async move {
+            let rows = sqlx::query("SELECT key, agent_id, name, state, at, by FROM pins ORDER BY key")
+                .fetch_all(&self.readers)
+                .await
+                .map_err(storage)?;
+            rows.iter()
+                .map(|row| {
+                    let (key, state): (&str, &str) =
+                        (row.try_get(0).map_err(storage)?, row.try_get(3).map_err(storage)?);
+                    Ok(PinRecord {
+                        key: key.parse().map_err(|_| LedgerError::Broken(format!("`{key}` is no key")))?,
+                        agent_id: row.try_get(1).map_err(storage)?,
+                        name: row.try_get(2).map_err(storage)?,
+                        state: PinState::of(state)
+                            .ok_or_else(|| LedgerError::Broken(format!("`{state}` is no state of a key")))?,
+                        at_ms: row.try_get(4).map_err(storage)?,
+                        by: row.try_get(5).map_err(storage)?,
+                    })
                 })
                 .collect()
         }

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     AgentRecord, CALL, CancelWish, Candidate, Condition, Detail, DrainRecord, Inserted, LedgerError, Memo, NewRun,
-    TokenRecord, Transition, UNKNOWN_BODY, is_call,
+    PinRecord, TokenRecord, Transition, UNKNOWN_BODY, is_call,
     sqlite::{ONE_RECORD, mode_word, record},
 };
 
@@ -40,6 +40,7 @@ pub(super) enum Op {
     Remove(RunId, i64),
     RemovedSweep(i64, u32),
     PutAgent(Box<AgentRecord>),
+    PutPin(Box<PinRecord>),
     Drain(Vec<DrainRecord>),
     Resume(Vec<String>),
     TokenAdd(TokenRecord),
@@ -229,6 +230,18 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
                 .bind(&agent.info.agent_id)
                 .bind(agent.seen_ms)
                 .bind(agent.info.encode_to_vec())
+                .execute(db)
+                .await?;
+            Ok(Ok(Done::Nothing))
+        }
+        Op::PutPin(pin) => {
+            sqlx::query("INSERT OR REPLACE INTO pins(key, agent_id, name, state, at, by) VALUES (?, ?, ?, ?, ?, ?)")
+                .bind(pin.key.to_string())
+                .bind(&pin.agent_id)
+                .bind(&pin.name)
+                .bind(pin.state.as_str())
+                .bind(pin.at_ms)
+                .bind(&pin.by)
                 .execute(db)
                 .await?;
             Ok(Ok(Done::Nothing))

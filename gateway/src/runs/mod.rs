@@ -34,6 +34,7 @@
 
 pub(crate) mod active;
 mod again;
+mod agents;
 mod artifact;
 mod attend;
 pub(crate) mod check;
@@ -80,6 +81,7 @@ use active::{Active, Command, Reply, Table};
 use past::Past;
 use view::{Live, view};
 
+pub use agents::AgentsError;
 pub use artifact::{ArtifactError, Fetched};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
 

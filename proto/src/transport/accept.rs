@@ -162,3 +162,97 @@ pub(super) fn channel<D>(key: &Key, tls: &rustls::ConnectionCommon<D>) -> Result
     let exporter = tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None)?;
     Ok(Channel { own: key.fingerprint(), peer, exporter })
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::{NamedGroup, ProtocolVersion, pki_types::ServerName};
+    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+    use crate::transport::{Dialled, Pings, dial};
+
+    const PINGS: Pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
+
+    async fn connected(near: &Key, far: &Key) -> (Dialled, Accepted<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let accepts = async { accept(listener.accept().await.unwrap().0, far).await.unwrap() };
+        let (dialled, accepted) = tokio::join!(dial(&address, near, PINGS), accepts);
+        (dialled.unwrap(), accepted)
+    }
+
+    #[tokio::test]
+    async fn both_ends_know_both_keys_and_share_what_no_other_connection_has() {
+        let (near, far) = (Key::generate().unwrap(), Key::generate().unwrap());
+        let mut exporters = Vec::new();
+        for _ in 0..2 {
+            let (dialled, accepted) = connected(&near, &far).await;
+            let session = accepted.session.unwrap();
+            assert_eq!((dialled.channel.own, dialled.channel.peer), (near.fingerprint(), far.fingerprint()));
+            assert_eq!((session.channel().own, session.peer()), (far.fingerprint(), near.fingerprint()));
+            assert_eq!(dialled.channel.exporter, session.channel().exporter);
+            exporters.push(session.channel().exporter);
+        }
+        assert_ne!(exporters[0], exporters[1]);
+    }
+
+    #[tokio::test]
+    async fn a_connection_can_be_ended_from_either_side() {
+        let key = Key::generate().unwrap();
+        let (dialled, mut accepted) = connected(&key, &key).await;
+        let session = accepted.session.clone().unwrap();
+        let mut preface = [0; 24];
+        accepted.stream.read_exact(&mut preface).await.unwrap();
+        assert!(preface.starts_with(b"PRI * HTTP/2.0"), "the first byte is there once more, behind TLS: {preface:?}");
+        session.cut();
+        let error = accepted.stream.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        drop(accepted);
+        assert!(session.is_over());
+        dialled.ends.closed.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_no_handshake_is_plain_and_whole() {
+        let (mut near, far) = duplex(64);
+        near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut accepted = accept(far, &Key::generate().unwrap()).await.unwrap();
+        assert!(accepted.session.is_none());
+        drop(near);
+        let mut all = Vec::new();
+        accepted.stream.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, b"GET / HTTP/1.1\r\n\r\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_given_up_also_in_the_middle_of_a_handshake() {
+        let key = Key::generate().unwrap();
+        for said in [b"".as_slice(), b"\x16", b"\x16\x03\x01\x02\x00"] {
+            let (mut near, far) = duplex(64);
+            near.write_all(said).await.unwrap();
+            let began = tokio::time::Instant::now();
+            let error = accept(far, &key).await.unwrap_err();
+            assert!(matches!(error, AcceptError::Slow), "{error:?}");
+            assert_eq!(began.elapsed(), HANDSHAKE);
+            drop(near);
+        }
+        let (near, far) = duplex(64);
+        drop(near);
+        assert!(matches!(accept(far, &key).await.unwrap_err(), AcceptError::Left));
+    }
+
+    #[tokio::test]
+    async fn tls_is_of_version_1_3_with_a_post_quantum_key_exchange() {
+        let (near, far) = (Key::generate().unwrap(), Key::generate().unwrap());
+        let (a, b) = duplex(1 << 16);
+        let name = ServerName::IpAddress(std::net::IpAddr::from([127, 0, 0, 1]).into());
+        let (connector, acceptor) = (TlsConnector::from(near.client()), TlsAcceptor::from(far.server()));
+        let (dialled, accepted) = tokio::join!(connector.connect(name, a), acceptor.accept(b));
+        let (dialled, _accepted) = (dialled.unwrap(), accepted.unwrap());
+        let tls = dialled.get_ref().1;
+        assert_eq!(tls.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+        assert_eq!(tls.negotiated_key_exchange_group().map(|g| g.name()), Some(NamedGroup::X25519MLKEM768));
+        assert_eq!(tls.alpn_protocol(), Some(b"longhaul".as_slice()));
+    }
+}

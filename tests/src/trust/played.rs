@@ -1,4 +1,4 @@
-//! Both services, played by somebody who answers each greeting with what the side behind says to it.
+//! Both services, played by a stranger, who answers each greeting with what the side behind him says to it.
 
 use std::sync::{
     Arc, Mutex,
@@ -80,7 +80,7 @@ impl Played {
         self.greeted.fetch_add(1, Ordering::SeqCst);
         let behind = self.behind.lock().unwrap().clone();
         let unavailable = |e: longhaul_proto::transport::DialError| Status::unavailable(e.to_string());
-        match behind.ok_or_else(|| Status::unavailable("nobody behind"))? {
+        match behind.ok_or_else(|| Status::unavailable("no side behind"))? {
             Behind::Agent(url) => {
                 let dialled = self.side.dial(&url).await.map_err(unavailable)?;
                 AgentClient::new(dialled.door).hello(hello).await

@@ -11,7 +11,7 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_gateway::ledger::{
     AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
-    Record, Removed, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
+    PinRecord, Record, Removed, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
 };
 use longhaul_proto::{
     api::{FilesRemoved, Retry},
@@ -200,6 +200,12 @@ impl Ledger for SimLedger {
     }
     fn agents(&self) -> Answer<'_, Vec<AgentRecord>> {
         self.model.agents()
+    }
+    fn put_pin(&self, pin: PinRecord) -> Answer<'_, ()> {
+        self.write(move || self.model.put_pin(pin))
+    }
+    fn pins(&self) -> Answer<'_, Vec<PinRecord>> {
+        self.model.pins()
     }
     fn drain(&self, hosts: Vec<DrainRecord>) -> Answer<'_, ()> {
         self.write(move || self.model.drain(hosts))

@@ -1,4 +1,4 @@
-//! What somebody tries between gateway and agents: reflect a greeting to the side it came from, pass it on, use again
+//! What a stranger tries between gateway and agents: reflect a greeting to the side it came from, pass it on, use again
 //! what was recorded, play gateway with an agent's key, or just listen.
 //!
 //! Each has its control: the same attack on programs with a deliberate bug, or the same eyes on something in the clear.
@@ -25,7 +25,7 @@ use tonic::Code;
 
 /// Protocol 1's proof: of the secret and nothing else.
 const PROOF: &str = "bug=hello_proves_the_secret_alone";
-/// Whoever proves the secret to an agent is its gateway.
+/// Every caller that proves the secret to an agent is its gateway.
 const ANY_GATEWAY: &str = "bug=any_gateway";
 
 async fn joined(lab: &Lab) -> (Gateway, Daemon, String) {
@@ -142,11 +142,11 @@ async fn a_greeting_reflected_to_the_gateway_that_sent_it_opens_nothing() {
 /// The control: a gateway that does not look at the key greets him. (Even then the greeting holds no proof that he
 /// could use: there is nothing to reflect.)
 #[tokio::test]
-async fn a_gateway_that_does_not_look_at_keys_greets_whoever_is_there() {
+async fn a_gateway_that_does_not_look_at_keys_greets_any_listener() {
     assert!(at_the_port_of_a_stopped_agent("bug=any_agent_key").await > 0);
 }
 
-/// Somebody in the middle, with a key of his own on each side: what he gets from an agent that joins through him.
+/// A stranger in the middle, with a key of his own on each side: what he gets from an agent that joins through him.
 async fn in_the_middle(faults: &str) -> Vec<String> {
     let mut lab = lab!();
     lab.env("LONGHAUL_FAULTS", faults);
@@ -166,7 +166,7 @@ async fn in_the_middle(faults: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn somebody_in_the_middle_with_his_own_keys_gets_nothing() {
+async fn a_stranger_in_the_middle_with_his_own_keys_gets_nothing() {
     assert_eq!(in_the_middle("").await, Vec::<String>::new());
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
+mod agents;
 mod attacks;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};

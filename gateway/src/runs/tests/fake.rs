@@ -243,12 +243,25 @@ impl Fake {
     pub(super) async fn come_back(&mut self, gateway: SocketAddr) -> wire::RegisterReply {
         self.shared.info.lock().unwrap().incarnation = Ids::system().name();
         self.listen().await;
-        self.register(gateway).await
+        // What stands for its earlier process is gone when the gateway has seen its connection go.
+        self.quiet();
+        loop {
+            let reply = self.register(gateway).await;
+            if !reply.problem.contains("another process") {
+                return reply;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Says another protocol from now on.
     pub(super) fn speaks(&mut self, protocol: u32) {
         self.shared.info.lock().unwrap().protocol = protocol;
+    }
+
+    /// Its key.
+    pub(super) fn key(&self) -> transport::Fingerprint {
+        self.shared.key.fingerprint()
     }
 
     pub(super) fn advertise(&mut self, address: &str) {

@@ -21,10 +21,14 @@ async fn orphaned(world: &World) -> (Fake, RunId) {
     agent.until("it is followed", |s| !s.follows.is_empty()).await;
     agent.vanish().await;
     world.ahead(Duration::from_secs(60));
+    // Another key has the name when an operator has revoked the first, and gives it back likewise.
+    world.runs().revoke_agent(&root(), "stata1").await.unwrap();
     let mut other = Fake::new("stata1").join(world.addr()).await;
     other.beats(3).await;
     other.vanish().await;
     world.ahead(Duration::from_secs(60));
+    world.runs().revoke_agent(&root(), "stata1").await.unwrap();
+    world.runs().approve_agent(&root(), &agent.key().to_string()).await.unwrap();
     agent.shared.change(|s| s.stall = false);
     agent.come_back(world.addr()).await;
     (agent, run)

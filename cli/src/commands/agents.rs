@@ -1,0 +1,67 @@
+//! `agents`: which keys are let in.
+
+use longhaul_proto::api::AgentKeyView;
+
+use crate::{
+    args::{Agents, AgentsAction},
+    context::{Context, Failure},
+    output::{self, Out, say},
+    session::{Need, Session},
+};
+
+/// `agents`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn agents(context: &Context, args: &Agents) -> Result<u8, Failure> {
+    let (ask, act) = match &args.action {
+        AgentsAction::List { ask } => (ask, None),
+        AgentsAction::Approve { name, ask } => (ask, Some(("approve", name.as_str()))),
+        AgentsAction::Revoke { name, ask } => (ask, Some(("revoke", name.as_str()))),
+    };
+    let session = Session::open(context, Need::default()).await?;
+    let done = session.client.agents(act).await;
+    session.close().await;
+    let keys = done?.agents;
+    let mut out = Out::default();
+    if ask.json {
+        for key in &keys {
+            out.json(key)?;
+        }
+    } else if act.is_none() {
+        out.bytes(output::agents(&keys).as_bytes())?;
+    } else {
+        keys.iter().for_each(|key| say(&told(key)));
+    }
+    Ok(0)
+}
+
+/// One key in words.
+fn told(key: &AgentKeyView) -> String {
+    let name = &key.name;
+    let short = key.key.get(..12).unwrap_or(&key.key);
+    match key.state.as_str() {
+        "revoked" => format!(
+            "agent {name} (key {short}) is refused from now on and its connections have ended; its runs go on on its host. \
+             `longhaul agents approve {name}` lets it in again"
+        ),
+        _ => format!("agent {name} (key {short}) is let in"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_says_what_it_did() {
+        let key = |state: &str| AgentKeyView {
+            name: "s1".into(),
+            state: state.into(),
+            key: "ab".repeat(32),
+            ..Default::default()
+        };
+        assert_eq!(told(&key("accepted")), "agent s1 (key abababababab) is let in");
+        assert!(told(&key("revoked")).contains("`longhaul agents approve s1` lets it in again"));
+    }
+}

@@ -1,0 +1,36 @@
+//! The keys by which agents are known, for operators: listed, approved, revoked.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+use longhaul_proto::api::AgentKeys;
+
+use super::problem::Problem;
+use crate::{auth::Principal, http::Face};
+
+/// `GET /api/v1/agents`.
+pub(super) async fn list(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+) -> Result<Json<AgentKeys>, Problem> {
+    Ok(Json(face.core.runs.agents(&who).await?))
+}
+
+/// `POST /api/v1/agents/{name}/approve`.
+pub(super) async fn approve(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    Path(name): Path<String>,
+) -> Result<Json<AgentKeys>, Problem> {
+    Ok(Json(face.core.runs.approve_agent(&who, &name).await?))
+}
+
+/// `POST /api/v1/agents/{name}/revoke`.
+pub(super) async fn revoke(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    Path(name): Path<String>,
+) -> Result<Json<AgentKeys>, Problem> {
+    Ok(Json(face.core.runs.revoke_agent(&who, &name).await?))
+}

@@ -1,0 +1,343 @@
+//! Which keys are whose: an agent is its key.
+//!
+//! ```text
+//! (new key, right secret) -> accepted | waiting (--approve-agents) -> accepted
+//!                            accepted, waiting -> revoked -> accepted, by an operator's word alone
+//! ```
+//!
+//! A name and an id belong to the one key that has them, from the first registration on. Another key under either is
+//! refused until an operator revokes the first; a revoked key stays refused, whatever it knows, until an operator
+//! approves it. What is decided here is in the ledger before it has any effect.
+
+use std::collections::BTreeMap;
+
+use longhaul_proto::{
+    api::AgentKeyView,
+    clock::rfc3339,
+    faults,
+    transport::{Fingerprint, Session},
+    wire,
+};
+
+use super::Fleet;
+use crate::ledger::{LedgerError, PinRecord, PinState};
+
+/// Who is told to have accepted a key that came with the right secret.
+const BY_SECRET: &str = "join secret";
+
+/// Fewest characters of a fingerprint that mean its key.
+const SHORT: usize = 12;
+
+/// All pins, by key.
+#[derive(Debug, Default)]
+pub(crate) struct Pins(BTreeMap<Fingerprint, PinRecord>);
+
+/// Why an operator's word about a name has no effect.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PinError {
+    /// No key has the name.
+    #[error("no agent {name} has ever joined; there are: {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// Another key has the name, or the id, by now.
+    #[error("another key (that of agent {0}) has the name or the id by now: revoke that one first")]
+    Taken(String),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl Pins {
+    pub(crate) fn of(records: Vec<PinRecord>) -> Self {
+        Self(records.into_iter().map(|pin| (pin.key, pin)).collect())
+    }
+
+    fn others(&self, key: &Fingerprint, agent_id: &str, name: &str) -> Option<&PinRecord> {
+        let its = |p: &&PinRecord| p.agent_id == agent_id || p.name == name;
+        self.0.values().filter(|p| p.key != *key && p.state != PinState::Revoked).find(its)
+    }
+
+    /// The pin that a registration with this key leads to.
+    ///
+    /// # Errors
+    /// Why it is refused, in words for the agent's owner.
+    fn judge(&self, key: Fingerprint, info: &wire::AgentInfo, approve: bool, now_ms: i64) -> Result<PinRecord, String> {
+        let held = self.0.get(&key);
+        if let Some(pin) = held.filter(|p| p.state == PinState::Revoked) {
+            return Err(revoked(pin));
+        }
+        if let Some(other) = self.others(&key, &info.agent_id, &info.name) {
+            let what = if other.name == info.name {
+                format!("the name {} belongs to another key ({})", info.name, other.key.short())
+            } else {
+                format!("its id belongs to agent {}, with another key ({})", other.name, other.key.short())
+            };
+            return Err(format!(
+                "{what}: start this agent with another --name and a data folder of its own; or, when this one takes the other's \
+                 place, an operator runs `longhaul agents revoke {}` on the gateway",
+                other.name
+            ));
+        }
+        match held {
+            Some(pin) if pin.agent_id != info.agent_id => Err(format!(
+                "its key ({}) belongs to agent {} with another id: put its file agent-id back from a backup, or remove its file \
+                 key and have an operator run `longhaul agents revoke {}` on the gateway",
+                key.short(),
+                pin.name,
+                pin.name
+            )),
+            Some(pin) if pin.name == info.name => Ok(pin.clone()),
+            _ => Ok(PinRecord {
+                key,
+                agent_id: info.agent_id.clone(),
+                name: info.name.clone(),
+                state: if approve { PinState::Waiting } else { PinState::Accepted },
+                at_ms: now_ms,
+                by: BY_SECRET.to_owned(),
+            }),
+        }
+    }
+
+    fn view(pin: &PinRecord, connected: bool) -> AgentKeyView {
+        AgentKeyView {
+            name: pin.name.clone(),
+            agent_id: pin.agent_id.clone(),
+            key: pin.key.to_string(),
+            state: pin.state.as_str().to_owned(),
+            since: rfc3339(pin.at_ms).unwrap_or_default(),
+            by: pin.by.clone(),
+            connected,
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.0.values().map(|p| p.name.clone()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The pins that are meant by a name, or by (the beginning of) a fingerprint.
+    fn meant(&self, word: &str) -> Vec<PinRecord> {
+        let its = |p: &&PinRecord| p.name == word || (word.len() >= SHORT && p.key.to_string().starts_with(word));
+        self.0.values().filter(its).cloned().collect()
+    }
+
+    fn unknown(&self, name: &str) -> PinError {
+        PinError::Unknown { name: name.to_owned(), known: self.names() }
+    }
+}
+
+/// The deliberate bug: a copy of an agent takes its place.
+pub(super) fn any_incarnation() -> bool {
+    faults::bug("second_incarnation")
+}
+
+/// What a revoked key is told.
+pub(super) fn revoked(pin: &PinRecord) -> String {
+    let (name, by) = (&pin.name, &pin.by);
+    let since = rfc3339(pin.at_ms).unwrap_or_default();
+    format!(
+        "the key of agent {name} was revoked (by {by} since {since}): an operator may run `longhaul agents approve {name}` on \
+         the gateway; or remove the file key in its data folder and start it again, to join as a new agent"
+    )
+}
+
+fn waits(pin: &PinRecord) -> String {
+    format!(
+        "it waits for an operator, who runs `longhaul agents approve {}` on the gateway (its key is {}); it joins by itself then",
+        pin.name,
+        pin.key.short()
+    )
+}
+
+impl Fleet {
+    /// What is known of a key.
+    pub(super) async fn pin(&self, key: &Fingerprint) -> Option<PinRecord> {
+        self.0.pins.lock().await.0.get(key).cloned()
+    }
+
+    /// Whether an agent may register with this key: its pin, which is kept. `Ok(Err(words))` = no, or not yet.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub(super) async fn admit(
+        &self,
+        key: Fingerprint,
+        info: &wire::AgentInfo,
+    ) -> Result<Result<(), String>, LedgerError> {
+        let mut pins = self.0.pins.lock().await;
+        let pin = match pins.judge(key, info, self.0.options.approve_agents, self.0.deps.clock.unix_ms()) {
+            Ok(pin) => pin,
+            Err(words) => return Ok(Err(words)),
+        };
+        if pins.0.get(&key) != Some(&pin) {
+            self.0.ledger.put_pin(pin.clone()).await?;
+            tracing::info!(agent = %pin.name, key = %pin.key, state = pin.state.as_str(), "an agent's key is known now");
+            pins.0.insert(key, pin.clone());
+        }
+        Ok(if pin.state == PinState::Waiting { Err(waits(&pin)) } else { Ok(()) })
+    }
+
+    /// An agent is here, if its key is still accepted and no other process of it was faster: what is revoked meanwhile
+    /// does not come in behind the revocation.
+    pub(super) async fn enter(&self, info: wire::AgentInfo, session: Session, seen_ms: i64) -> bool {
+        let pins = self.0.pins.lock().await;
+        let accepted = pins.0.get(&session.peer()).is_some_and(|pin| pin.state == PinState::Accepted);
+        let (now, silent_after) = (self.now(), self.0.options.silent_after);
+        let enters = accepted && (!self.floor().other_incarnation(&info, now, silent_after) || any_incarnation());
+        if enters {
+            self.registered(info, session, seen_ms);
+        }
+        enters
+    }
+
+    /// All keys, by name.
+    pub(crate) async fn agent_keys(&self) -> Vec<AgentKeyView> {
+        let pins = self.0.pins.lock().await;
+        let mut all: Vec<_> = pins.0.values().map(|pin| Pins::view(pin, self.connected(&pin.key))).collect();
+        all.sort_by(|a, b| (&a.name, &a.since).cmp(&(&b.name, &b.since)));
+        all
+    }
+
+    /// Takes the key of this name (or this very key) that waits, or was revoked last.
+    ///
+    /// # Errors
+    /// See [`PinError`].
+    pub(crate) async fn approve(&self, name: &str, by: &str) -> Result<AgentKeyView, PinError> {
+        let mut pins = self.0.pins.lock().await;
+        let meant = pins.meant(name);
+        let of = |state: PinState| meant.iter().filter(|p| p.state == state).max_by_key(|p| p.at_ms).cloned();
+        // Said twice is said once.
+        let found = of(PinState::Waiting).or_else(|| of(PinState::Accepted)).or_else(|| of(PinState::Revoked));
+        let pin = found.ok_or_else(|| pins.unknown(name))?;
+        if let Some(other) = pins.others(&pin.key, &pin.agent_id, &pin.name) {
+            return Err(PinError::Taken(other.name.clone()));
+        }
+        if pin.state == PinState::Accepted {
+            return Ok(Pins::view(&pin, self.connected(&pin.key)));
+        }
+        let now_ms = self.0.deps.clock.unix_ms();
+        let pin = PinRecord { state: PinState::Accepted, by: by.to_owned(), at_ms: now_ms, ..pin };
+        self.0.ledger.put_pin(pin.clone()).await?;
+        tracing::info!(agent = %pin.name, key = %pin.key, by, "agent approved");
+        let view = Pins::view(&pin, self.connected(&pin.key));
+        pins.0.insert(pin.key, pin);
+        Ok(view)
+    }
+
+    /// Refuses every key of this name from now on, and ends its connections.
+    ///
+    /// # Errors
+    /// See [`PinError`].
+    pub(crate) async fn revoke(&self, name: &str, by: &str) -> Result<Vec<AgentKeyView>, PinError> {
+        let mut pins = self.0.pins.lock().await;
+        let its = pins.meant(name);
+        if its.is_empty() {
+            return Err(pins.unknown(name));
+        }
+        let at_ms = self.0.deps.clock.unix_ms();
+        let mut views = Vec::new();
+        for mut pin in its {
+            if pin.state != PinState::Revoked {
+                pin = PinRecord { state: PinState::Revoked, by: by.to_owned(), at_ms, ..pin };
+                self.0.ledger.put_pin(pin.clone()).await?;
+                tracing::info!(agent = %pin.name, key = %pin.key, by, "agent revoked");
+                pins.0.insert(pin.key, pin.clone());
+            }
+            self.expel(&pin);
+            views.push(Pins::view(&pin, false));
+        }
+        drop(pins);
+        self.tick();
+        Ok(views)
+    }
+
+    fn connected(&self, key: &Fingerprint) -> bool {
+        self.floor().by_key(key).is_some_and(|agent| agent.here && !agent.session.as_ref().is_none_or(|s| s.is_over()))
+    }
+
+    /// Ends all connections with the holder of a key.
+    fn expel(&self, pin: &PinRecord) {
+        let mut floor = self.floor();
+        // Not one that joined with another key since.
+        let its = |agent: &&mut super::floor::Agent| agent.session.as_ref().is_none_or(|s| s.peer() == pin.key);
+        let Some(agent) = floor.known(&pin.agent_id).filter(its) else { return };
+        agent.here = false;
+        agent.refused = Some(revoked(pin));
+        if let Some(contact) = agent.contact.take() {
+            contact.abort();
+        }
+        if let Some(session) = agent.session.take() {
+            session.cut();
+        }
+        if let Some(link) = agent.link.get() {
+            link.cut();
+        }
+        agent.link.send_if_modified(|link| link.take().is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u8) -> Fingerprint {
+        Fingerprint([n; 32])
+    }
+
+    fn agent(id: &str, name: &str) -> wire::AgentInfo {
+        wire::AgentInfo { agent_id: id.to_owned(), name: name.to_owned(), ..Default::default() }
+    }
+
+    fn pin(n: u8, id: &str, name: &str, state: PinState) -> PinRecord {
+        let (agent_id, name, by) = (id.to_owned(), name.to_owned(), "ana".to_owned());
+        PinRecord { key: key(n), agent_id, name, state, at_ms: 1_000, by }
+    }
+
+    #[test]
+    fn a_name_and_an_id_belong_to_one_key() {
+        use PinState::{Accepted, Revoked, Waiting};
+        let pins = Pins::of(vec![
+            pin(1, "a", "stata1", Accepted),
+            pin(2, "b", "stata2", Revoked),
+            pin(3, "c", "stata3", Waiting),
+        ]);
+        // Key, id, name; the state that comes of it, or words of the refusal.
+        let cases: [(u8, &str, &str, Result<PinState, &str>); 12] = [
+            (1, "a", "stata1", Ok(Accepted)),
+            (3, "c", "stata3", Ok(Waiting)),
+            (2, "b", "stata2", Err("longhaul agents approve stata2")),
+            (2, "x", "fresh", Err("was revoked (by ana")),
+            (9, "x", "fresh", Ok(Accepted)),
+            // Another key under a known name, or with a known id.
+            (9, "x", "stata1", Err("longhaul agents revoke stata1")),
+            (9, "a", "fresh", Err("longhaul agents revoke stata1")),
+            (9, "x", "stata3", Err("longhaul agents revoke stata3")),
+            // The old one was revoked: a new key is accepted anew.
+            (9, "x", "stata2", Ok(Accepted)),
+            (9, "b", "stata2", Ok(Accepted)),
+            // It takes another name, which is free, or not.
+            (1, "a", "renamed", Ok(Accepted)),
+            (1, "a", "stata3", Err("belongs to another key")),
+        ];
+        for (n, id, name, want) in cases {
+            let got = pins.judge(key(n), &agent(id, name), false, 5);
+            match (&got, want) {
+                (Ok(pin), Ok(state)) => assert_eq!((pin.state, pin.name.as_str(), pin.key), (state, name, key(n))),
+                (Err(words), Err(want)) => assert!(words.contains(want), "{n} {id} {name}: {words}"),
+                _ => panic!("{n} {id} {name}: {got:?}"),
+            }
+        }
+        assert!(pins.judge(key(1), &agent("other", "stata1"), false, 5).unwrap_err().contains("agent-id"));
+        let known = pins.judge(key(1), &agent("a", "stata1"), true, 5).unwrap();
+        assert_eq!(known.state, Accepted, "who is accepted stays so");
+        for (n, id, name) in [(9, "x", "fresh"), (1, "a", "renamed")] {
+            assert_eq!(pins.judge(key(n), &agent(id, name), true, 5).unwrap().state, Waiting, "{name}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What operators say of agents' keys. Durable first, then in force.
+
+use longhaul_proto::api::AgentKeys;
+
+use super::Runs;
+use crate::{auth::principal::Principal, fleet::PinError, ledger::LedgerError};
+
+/// Why an operator's word about an agent has no effect.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentsError {
+    /// The caller's token does not permit it.
+    #[error("listing, approving and revoking agents needs a token with scope `operate`: ask whoever runs this gateway")]
+    Forbidden,
+    /// No agent has the name.
+    #[error("{0}")]
+    Unknown(String),
+    /// Another key is in the way.
+    #[error("{0}")]
+    Taken(String),
+    /// It could not be made durable.
+    #[error("the gateway could not record it, so nothing has changed: try again, and see the gateway's log")]
+    Ledger(#[source] LedgerError),
+}
+
+impl From<PinError> for AgentsError {
+    fn from(error: PinError) -> Self {
+        match error {
+            PinError::Unknown { .. } => Self::Unknown(error.to_string()),
+            PinError::Taken(_) => Self::Taken(error.to_string()),
+            PinError::Ledger(error) => Self::Ledger(error),
+        }
+    }
+}
+
+fn operators(who: &Principal) -> Result<(), AgentsError> {
+    if who.may_operate() { Ok(()) } else { Err(AgentsError::Forbidden) }
+}
+
+impl Runs {
+    /// All keys by which agents are known.
+    ///
+    /// # Errors
+    /// When the caller may not see them.
+    pub async fn agents(&self, who: &Principal) -> Result<AgentKeys, AgentsError> {
+        operators(who)?;
+        Ok(AgentKeys { agents: self.0.fleet.agent_keys().await })
+    }
+
+    /// Takes the key of this name that waits, or was revoked.
+    ///
+    /// # Errors
+    /// See [`AgentsError`]; nothing has changed then.
+    pub async fn approve_agent(&self, who: &Principal, name: &str) -> Result<AgentKeys, AgentsError> {
+        operators(who)?;
+        Ok(AgentKeys { agents: vec![self.0.fleet.approve(name, &who.name).await?] })
+    }
+
+    /// Refuses the keys of this name from now on; its connections have ended when this returns.
+    ///
+    /// # Errors
+    /// See [`AgentsError`].
+    pub async fn revoke_agent(&self, who: &Principal, name: &str) -> Result<AgentKeys, AgentsError> {
+        operators(who)?;
+        Ok(AgentKeys { agents: self.0.fleet.revoke(name, &who.name).await? })
+    }
+}
