@@ -366,7 +366,7 @@ impl Floor {
         let name = &agent.info.name;
         let silent = now.saturating_sub(agent.heard);
         if let Some(refused) = agent.refused.as_ref().filter(|_| !agent.here) {
-            return Some(refused.clone());
+            return Some(Why::lasting(refused.clone()));
         }
         if !agent.here {
             return Some(if now.saturating_sub(self.started) <= silent_after * 2 {

@@ -141,6 +141,10 @@ impl Agent for Played {
     async fn forget(&self, _: Request<wire::ForgetRequest>) -> Answer<wire::ForgetReply> {
         self.called("forget")
     }
+
+    async fn changed(&self, _: Request<wire::ChangedRequest>) -> Answer<wire::ChangedReply> {
+        self.called("changed")
+    }
     async fn artifact(&self, _: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {
         self.called("artifact")
     }
