@@ -31,6 +31,8 @@ pub mod join;
 pub mod latest;
 pub mod paths;
 pub mod private;
+pub mod seal;
+
 pub mod state;
 pub mod tasks;
 pub mod telemetry;

@@ -81,6 +81,9 @@ pub struct Submission {
     pub request_sha256: ::prost::alloc::string::String,
     #[prost(enumeration = "RetryPolicy", tag = "21")]
     pub retry: i32,
+    /// HMAC-SHA256 of the gateway that recorded the run: see proto/src/seal.rs. Empty = not sealed
+    #[prost(bytes = "vec", tag = "22")]
+    pub seal: ::prost::alloc::vec::Vec<u8>,
     #[prost(oneof = "submission::Source", tags = "4, 5, 6")]
     pub source: ::core::option::Option<submission::Source>,
 }
@@ -570,6 +573,12 @@ pub struct AgentInfo {
     /// can begin an attempt where an earlier one died
     #[prost(bool, tag = "21")]
     pub puts_aside: bool,
+    /// principals whose runs it takes
+    #[prost(string, repeated, tag = "22")]
+    pub serve: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// it takes everybody's; neither = the gateway decides
+    #[prost(bool, tag = "23")]
+    pub serve_all: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}
@@ -577,6 +586,7 @@ pub struct DescribeRequest {}
 pub struct DescribeReply {
     #[prost(message, optional, tag = "1")]
     pub agent: ::core::option::Option<AgentInfo>,
+    /// not sent any more: Register tells them, in pages
     #[prost(message, repeated, tag = "2")]
     pub runs: ::prost::alloc::vec::Vec<RunSummary>,
 }
@@ -593,7 +603,7 @@ pub struct RunSummary {
     pub revoked: bool,
     #[prost(enumeration = "RunState", tag = "4")]
     pub state: i32,
-    /// present when finished
+    /// present when finished; its texts may be left out
     #[prost(message, optional, tag = "5")]
     pub outcome: ::core::option::Option<Outcome>,
     #[prost(string, tag = "6")]
@@ -604,6 +614,12 @@ pub struct RunSummary {
     /// knows at once that the same call made again is this run
     #[prost(string, tag = "8")]
     pub key: ::prost::alloc::string::String,
+    /// digest of the whole request as it is sealed (proto/src/seal.rs)
+    #[prost(bytes = "vec", tag = "9")]
+    pub sealed_sha256: ::prost::alloc::vec::Vec<u8>,
+    /// Submission.seal: with the digest it shows that run, principal and key are the gateway's own words
+    #[prost(bytes = "vec", tag = "10")]
+    pub seal: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InspectRequest {
@@ -1846,8 +1862,12 @@ pub mod agent_server {
 pub struct RegisterRequest {
     #[prost(message, optional, tag = "1")]
     pub agent: ::core::option::Option<AgentInfo>,
+    /// a page of at most 500; verdicts are answered page by page
     #[prost(message, repeated, tag = "2")]
     pub runs: ::prost::alloc::vec::Vec<RunSummary>,
+    /// another page follows; the agent is registered with the last one
+    #[prost(bool, tag = "3")]
+    pub more: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunVerdict {
