@@ -243,6 +243,75 @@ async fn a_ledger_that_is_gone_is_made_again_from_the_agents() {
     assert_eq!(ledger::integrity(&gateway.daemon.data).await, "ok");
 }
 
+/// As above, and with the ledger all of the gateway's own: also the key with which it would know its requests again.
+#[tokio::test]
+async fn without_the_data_folder_what_agents_hold_waits_for_an_operator() {
+    let World { lab, mut gateway, mut agents, .. } = World::new(&["stata1"]).await;
+    let ended = submit(&lab, &gateway, "ended", None).await;
+    let (_, log) = finish(&lab, &gateway, "ended", ended).await;
+    let going = submit(&lab, &gateway, "going", None).await;
+    gateway.api.wait_output(going, "started going").await;
+    gateway.daemon.kill();
+    fs::remove_dir_all(gateway.daemon.data.join("gateway")).unwrap();
+    for lost in ["seal-key", "task-key", "credentials.json"] {
+        fs::remove_file(gateway.daemon.data.join(lost)).unwrap();
+    }
+    agents[0].terminate().await;
+    forget_cluster(&agents[0].data);
+    gateway.daemon.restart();
+    ready(&mut gateway.daemon).await;
+    let credentials = json(&gateway.daemon.data.join("credentials.json")).unwrap();
+    gateway.api = Api::new(gateway.api.url(), credentials["token"].as_str().unwrap());
+    agents[0].restart();
+    gateway.api.wait_host("stata1", "up").await;
+
+    // Nothing is lost, and nobody is told that it is theirs.
+    as_before(&gateway, ended, &log).await;
+    gateway.api.wait_output(going, "started going").await;
+    for run in [ended, going] {
+        let view = gateway.api.get(run).await.unwrap();
+        assert_eq!((view.unverified, view.principal.as_str(), view.claims.is_some()), (true, "", true), "{view:#?}");
+    }
+    let whose = gateway.api.get(ended).await.unwrap().claims.unwrap();
+    let tokens = |name: &str, principal: &str| {
+        let body = serde_json::json!({"name": name, "principal": principal});
+        gateway.api.request(reqwest::Method::POST, "/api/v1/tokens").json(&body).send()
+    };
+    let made: serde_json::Value = tokens("own", &whose).await.unwrap().json().await.unwrap();
+    let owner = gateway.api.with_token(made["token"].as_str().unwrap());
+    assert!(owner.list().await.unwrap().runs.is_empty());
+    for run in [ended, going] {
+        assert_eq!(owner.get(run).await.unwrap_err().status, 404);
+        assert_eq!(owner.output(run, "log").await.unwrap_err().status, 404);
+        assert_eq!(owner.cancel(run, Default::default()).await.unwrap_err().status, 404);
+        let adopt = owner.request(reqwest::Method::POST, &format!("/api/v1/runs/{run}/adopt")).send().await.unwrap();
+        assert_eq!(adopt.status(), 403);
+    }
+
+    let command = |args: &[&str]| {
+        let mut command = lab.command(args);
+        command.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
+        longhaul_tests::lab::finish(command)
+    };
+    let listed = command(&["runs"]).await;
+    assert_eq!(listed.out.matches("[unverified, said to be").count(), 2, "{listed:#?}");
+    let adopted = command(&["runs", "adopt", &ended.short()]).await;
+    assert!(
+        adopted.status == 0 && adopted.err.contains(&format!("{} is {whose}'s now", ended.short())),
+        "{adopted:#?}"
+    );
+    let rest = command(&["runs", "adopt", "--all-from", "stata1", "--json"]).await;
+    assert!(rest.status == 0 && rest.out.contains(&going.to_string()), "{rest:#?}");
+    let again = command(&["runs", "adopt", &ended.short()]).await;
+    assert!(again.status != 0 && again.err.contains("nothing to adopt"), "{again:#?}");
+
+    lab.open_gate("going");
+    let end = owner.wait_end(going).await;
+    assert_eq!((end.state, end.attempt, lab.executions("going")), (RunState::Succeeded, 1, 1), "{end:#?}");
+    assert_eq!(owner.list().await.unwrap().runs.len(), 2);
+    assert!(owner.output(ended, "log").await.unwrap() == log);
+}
+
 fn forget_cluster(data: &Path) {
     fs::remove_file(data.join("agent/cluster-id")).unwrap();
 }

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use longhaul_agent::{Agent, Serve, spool::SpoolRoot};
 use longhaul_proto::{
     PROTOCOL,
     join::JoinSecret,
@@ -35,6 +36,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_gateway_without_the_secret_learns_nothing", stranger),
     ("a_gateway_one_version_apart_works_and_one_further_away_is_refused", versions),
     ("words_of_a_newer_gateway_end_no_run", newer_words),
+    ("runs_are_told_in_pages_with_their_seals", pages),
+    ("runs_of_those_it_does_not_serve_are_refused", serves),
 ];
 
 #[derive(Clone)]
@@ -214,7 +217,7 @@ fn verdicts() {
         agent.shutdown(crate::PATIENCE).await;
         let (agent, gateway) = place.agent().await;
         assert!(!gateway.revoke(&ended.run_id, 1).await);
-        assert!(gateway.describe().await.runs.iter().all(|r| r.run_id != ended.run_id));
+        assert_eq!(gateway.follow(&ended.run_id, 0, 0).await.err().unwrap().code(), tonic::Code::NotFound);
         agent.shutdown(crate::PATIENCE).await;
     });
 }
@@ -302,14 +305,76 @@ fn newer_words() {
         let (addr, _stop) = fake.serve("127.0.0.1:0").await;
         let (agent, gateway) = place.agent_for(Some(addr)).await;
         until("it beats after the verdict", || fake.beats.load(Ordering::SeqCst) > 2).await;
-        let state = |state: RunState| move |r: &wire::RunSummary| r.state == i32::from(state.to_wire());
-        let runs = gateway.describe().await.runs;
-        let of = |id: &str| runs.iter().find(|r| r.run_id == id).cloned();
-        assert!(of(&going.run_id).is_some_and(|r| state(RunState::Running)(&r)), "{runs:#?}");
-        assert!(gateway.cancel_as(&going.run_id, 77).await.known);
         let mut rest = gateway.follow(&going.run_id, 0, 0).await.unwrap();
+        assert!(rest.next().await);
+        assert_eq!(RunState::from_wire(rest.first.as_ref().unwrap().state), Some(RunState::Running));
+        assert!(gateway.cancel_as(&going.run_id, 77).await.known);
         rest.rest().await;
         assert_eq!(RunState::from_wire(rest.outcome().state), Some(RunState::Cancelled));
+        agent.shutdown(crate::PATIENCE).await;
+    });
+}
+
+fn pages() {
+    block_on(async {
+        let place = Place::new();
+        let root = SpoolRoot::open(Agent::spools(&place.data())).unwrap();
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/format-1/succeeded");
+        let golden = std::fs::read_dir(golden).unwrap().next().unwrap().unwrap().path();
+        let outcome = std::fs::read(golden.join("outcome.json")).unwrap();
+        let mut told = std::collections::BTreeMap::new();
+        for n in 0..1_100 {
+            let seal = vec![7; if n % 2 == 0 { 32 } else { 0 }];
+            let request = wire::Submission { seal, key: format!("k{n}"), ..text("display 1\n") };
+            // What an agent reads of a run that has ended.
+            let spool = root.of(request.run_id.parse().unwrap());
+            std::fs::create_dir(spool.path()).unwrap();
+            let meta = serde_json::json!({
+                "format": 1, "run_id": request.run_id, "principal": "ada", "cluster_id": "lab", "source": "text",
+                "received_at_ms": 1
+            });
+            std::fs::write(spool.submission_json(), meta.to_string()).unwrap();
+            std::fs::write(spool.submission_pb(), prost::Message::encode_to_vec(&request)).unwrap();
+            std::fs::write(spool.path().join("attempt-1"), "started\n").unwrap();
+            std::fs::write(spool.outcome(), &outcome).unwrap();
+            told.insert(request.run_id.clone(), request);
+        }
+        let fake = Fake::new(SECRET);
+        let (addr, _stop) = fake.serve("127.0.0.1:0").await;
+        let (agent, gateway) = place.agent_for(Some(addr)).await;
+        until("it beats", || fake.beats.load(Ordering::SeqCst) > 0).await;
+        let pages = fake.registered.lock().unwrap().clone();
+        assert_eq!(
+            pages.iter().map(|p| (p.runs.len(), p.more)).collect::<Vec<_>>(),
+            [(500, true), (500, true), (100, false)]
+        );
+        for run in pages.iter().flat_map(|page| &page.runs) {
+            let request = told.remove(&run.run_id).expect("each once");
+            assert_eq!((&run.key, &run.seal), (&request.key, &request.seal));
+            let digest = if run.seal.is_empty() { vec![] } else { longhaul_proto::seal::digest(&request).to_vec() };
+            assert_eq!(run.sealed_sha256, digest);
+            assert!(run.outcome.as_ref().unwrap().note.is_empty(), "without its texts");
+        }
+        assert!(told.is_empty() && gateway.describe().await.runs.is_empty());
+        agent.shutdown(crate::PATIENCE).await;
+    });
+}
+
+fn serves() {
+    block_on(async {
+        let place = Place::new().changed(|options| options.label.serve = Serve::Only(vec!["ada".into()]));
+        let fake = Fake::new(SECRET);
+        let (addr, _stop) = fake.serve("127.0.0.1:0").await;
+        let (agent, gateway) = place.agent_for(Some(addr)).await;
+        until("it registers", || fake.registrations() > 0).await;
+        let info = fake.registered.lock().unwrap()[0].agent.clone().unwrap();
+        assert_eq!((info.serve, info.serve_all), (vec!["ada".to_owned()], false), "told, for placement");
+        let theirs = wire::Submission { principal: "bob".into(), ..text("display 1\n") };
+        let refused = gateway.run(theirs.clone(), 1).await.err().unwrap();
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+        assert!(refused.message().contains("takes the runs of ada only"), "{refused}");
+        assert!(!place.spool(&theirs.run_id).exists(), "nothing was begun");
+        gateway.complete(text("display 1\n")).await;
         agent.shutdown(crate::PATIENCE).await;
     });
 }

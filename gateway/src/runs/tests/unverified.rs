@@ -1,0 +1,287 @@
+//! What agents bring that this gateway never sealed, and what they tell twice.
+
+use longhaul_proto::{
+    api::{CancelMode, Joined},
+    wire,
+};
+
+use super::{returning::old_request, *};
+use crate::{
+    auth::seal::SealKey,
+    runs::{ControlError, ListFilter},
+};
+use RunState::{Failed, Running, Succeeded};
+
+/// An agent with runs in its spool that nobody sent there.
+fn bring(agent: &Fake, submission: wire::Submission) {
+    let run_id = submission.run_id.clone();
+    let found = fake::FakeRun { submission, attempt: 1, log: b"from the spool\n".to_vec(), ..Default::default() };
+    agent.shared.change(|s| s.runs.insert(run_id, found));
+}
+
+async fn hidden(world: &World, run: RunId) {
+    let (who, runs) = (ann(), world.runs());
+    assert!(runs.find(&who, &run.to_string()).await.is_err() && runs.find(&who, &run.short()).await.is_err());
+    assert!(runs.get(&who, run).await.is_err() && runs.watch(&who, run).await.is_err());
+    assert!(runs.read(&who, run, Stream::Log, 0, 100).await.is_err());
+    assert!(runs.cancel(&who, run, CancelMode::Kill).await.is_err());
+    let listed = runs.list(&who, ListFilter { limit: 100, ..ListFilter::default() }).await.unwrap().runs;
+    assert!(listed.iter().all(|view| view.run_id != run), "{listed:#?}");
+}
+
+async fn imports(world: &World, bugs: bool) -> (RunId, RunId, Fake) {
+    let mut agent = Fake::new("stata1");
+    let (live, done) = (Ids::system().run(), Ids::system().run());
+    // One with no seal, one with the seal of another gateway.
+    bring(&agent, old_request(live));
+    let mut forged = old_request(done);
+    SealKey::of([9; 32]).seal(&mut forged);
+    bring(&agent, forged);
+    agent.ends(done, Succeeded, Cause::Completed);
+    agent.listen().await;
+    agent.register(world.addr()).await;
+    let view = world.until_known(done, Succeeded).await;
+    assert_eq!(view.unverified, !bugs, "{view:#?}");
+    world.until_known(live, Running).await;
+    (live, done, agent)
+}
+
+#[tokio::test]
+async fn a_run_without_this_gateway_s_seal_is_nobody_s_until_an_operator_adopts_it() {
+    let mut world = World::new().await;
+    let (live, done, mut agent) = imports(&world, false).await;
+    for run in [live, done] {
+        hidden(&world, run).await;
+        let key = format!("key of {}", run.short());
+        assert!(world.ledger().by_key("ann", &key).await.unwrap().is_none());
+        let view = world.runs().get(&root(), run).await.unwrap();
+        assert_eq!((view.unverified, view.principal.as_str(), view.claims.as_deref()), (true, "", Some("ann")));
+    }
+    assert_eq!(world.log(done).await, b"from the spool\n", "its output is fetched all the same");
+    // Nor is it the answer to the call that it names.
+    let mut call = text("display 1\n");
+    call.key = Some(format!("key of {}", done.short()));
+    call.host = Some("stata2".to_owned());
+    let own = world.try_submit(call).await.unwrap();
+    assert_eq!(own.joined, None);
+    world.runs().cancel(&ann(), own.run.run_id, CancelMode::Break).await.unwrap();
+
+    // It stays so over a restart, and when its agent comes again.
+    world.restart().await;
+    agent.register(world.addr()).await;
+    world.state(live, Running).await;
+    hidden(&world, live).await;
+    let refused = world.runs().adopt(&ann(), live).await.unwrap_err();
+    assert!(matches!(refused, ControlError::Forbidden(_)), "{refused}");
+
+    let adopted = world.runs().adopt(&root(), live).await.unwrap();
+    assert_eq!((adopted.principal.as_str(), adopted.unverified, adopted.claims), ("ann", false, None));
+    assert!(matches!(world.runs().adopt(&root(), live).await, Err(ControlError::WrongState(_))), "once");
+    hidden(&world, done).await;
+    let rest = world.runs().adopt_from(&root(), "stata1").await.unwrap();
+    assert_eq!(rest.iter().map(|view| view.run_id).collect::<Vec<_>>(), [done]);
+    assert!(world.runs().adopt_from(&root(), "stata1").await.unwrap().is_empty());
+
+    // From then on both are as if they had been imported with a seal.
+    agent.prints(live, b"and on\n");
+    agent.ends(live, Succeeded, Cause::Completed);
+    world.state(live, Succeeded).await;
+    for run in [live, done] {
+        let view = world.runs().get(&ann(), run).await.unwrap();
+        assert_eq!((view.state, view.principal.as_str(), view.unverified), (Succeeded, "ann", false));
+    }
+    let mut call = text("display 1\n");
+    call.key = Some(format!("key of {}", live.short()));
+    let again = world.try_submit(call).await.unwrap();
+    assert_eq!((again.run.run_id, again.joined), (live, Some(Joined::Key)), "its key is its");
+    let own_key = world.ledger().by_key("ann", &format!("key of {}", done.short())).await.unwrap();
+    assert_eq!(own_key.map(|(run, _)| run), Some(own.run.run_id), "a key that was used meanwhile stays where it is");
+    world.stop().await;
+}
+
+/// The control: without the check a forged run is ann's at once.
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn without_the_check_of_seals_an_invented_run_is_its_victim_s() {
+    let _bug = longhaul_proto::faults::enter("bug=seal_unchecked");
+    let world = World::new().await;
+    let (_, done, _agent) = imports(&world, true).await;
+    assert_eq!(world.runs().get(&ann(), done).await.unwrap().principal, "ann");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_unverified_run_is_started_nowhere_and_cancels_nothing() {
+    let world = World::new().await;
+    let spare = Fake::with("stata2", |i| i.pool = "spare".to_owned(), SECRET).join(world.addr()).await;
+    // A waiting run of ann's, whose key an invented one names.
+    let mut call = text("display 1\n");
+    (call.key, call.host) = (Some("mine".to_owned()), Some("stata9".to_owned()));
+    let waits = world.submit(call).await;
+    let mut agent = Fake::new("stata1");
+    let run = Ids::system().run();
+    let retry = wire::RetryPolicy::IfProvenDead.into();
+    bring(&agent, wire::Submission { key: "mine".to_owned(), retry, ..old_request(run) });
+    agent.ends(run, RunState::Errored, Cause::Killed);
+    agent.listen().await;
+    agent.register(world.addr()).await;
+    let view = world.until_known(run, RunState::Errored).await;
+    assert_eq!((view.attempt, view.unverified), (1, true), "no other attempt for an agent's word");
+    assert!(spare.shared.state().run_calls.is_empty());
+    assert_eq!(world.runs().get(&ann(), waits).await.unwrap().state, RunState::Queued, "not superseded");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_dispatched_carries_the_seal() {
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    let mut sent = agent.shared.state().runs[&run.to_string()].submission.clone();
+    assert!(world.seal().sealed(&sent));
+    sent.principal = "bob".to_owned();
+    assert!(!world.seal().sealed(&sent));
+    world.stop().await;
+}
+
+async fn invented(world: &World, n: usize) -> Fake {
+    let mut liar = Fake::new("liar");
+    for _ in 0..n {
+        bring(&liar, old_request(Ids::system().run()));
+    }
+    liar.listen().await;
+    assert_eq!(liar.register(world.addr()).await.problem, "");
+    liar
+}
+
+#[tokio::test]
+async fn invented_runs_hold_seats_only_while_their_agent_is_here() {
+    let world = World::new().await;
+    let mut liar = invented(&world, 1_200).await;
+    let honest = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(SubmitRequest { host: Some("stata1".to_owned()), ..text("display 1\n") }).await;
+    world.until(run, "why", |v| v.waiting.as_deref().is_some_and(|w| w.contains("of 1 in use by"))).await;
+    liar.vanish().await;
+    world.ahead(Duration::from_secs(10));
+    honest.heartbeat(world.addr()).await;
+    honest.got(run).await;
+    assert_eq!(world.runs().hosts(&root()).pools[0].in_use, 1, "the one that this gateway gave");
+    world.stop().await;
+}
+
+/// The control: as it was, they hold the pool for as long as the gateway lives.
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn without_the_link_invented_runs_would_hold_them_for_ever() {
+    let _bug = longhaul_proto::faults::enter("bug=invented_seats");
+    let world = World::new().await;
+    let mut liar = invented(&world, 20).await;
+    let honest = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(SubmitRequest { host: Some("stata1".to_owned()), ..text("display 1\n") }).await;
+    liar.vanish().await;
+    world.ahead(Duration::from_secs(100));
+    honest.heartbeat(world.addr()).await;
+    let full = |v: &RunView| v.waiting.as_deref().is_some_and(|w| w.contains("20 of 1 in use by"));
+    world.until(run, "why", full).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_result_is_noted_and_changes_nothing() {
+    let world = World::new().await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b"the truth\n");
+    agent.ends(run, Failed, Cause::StataError);
+    world.state(run, Failed).await;
+    agent.register(world.addr()).await;
+    assert_eq!(world.runs().get(&ann(), run).await.unwrap().note, None, "the same again is no news");
+
+    // Another agent has it too.
+    let mut other = Fake::new("stata2");
+    let submission = agent.shared.state().runs[&run.to_string()].submission.clone();
+    bring(&other, submission);
+    other.ends(run, Succeeded, Cause::Completed);
+    other.listen().await;
+    other.register(world.addr()).await;
+    other.register(world.addr()).await;
+    let view = world.runs().get(&ann(), run).await.unwrap();
+    let note = view.note.clone().unwrap();
+    assert_eq!((view.state, view.output_bytes), (Failed, 10), "the first stands");
+    assert!(
+        note.starts_with("agent stata2 tells another result of attempt 1: succeeded, completed, 15 bytes"),
+        "{note}"
+    );
+    assert!(note.contains("what stands here (failed) was told by agent stata1"), "{note}");
+    assert_eq!(note.matches("another result").count(), 1, "once: {note}");
+
+    // And then the first tells it otherwise.
+    agent.ends(run, Succeeded, Cause::Completed);
+    agent.register(world.addr()).await;
+    let view = world.runs().get(&ann(), run).await.unwrap();
+    assert!(view.note.unwrap().contains("agent stata1 tells another result of attempt 1: succeeded"));
+    assert_eq!(view.state, Failed);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_result_while_the_first_is_waited_for_is_noted_too() {
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b"1\n");
+    world.state(run, Running).await;
+    let mut other = Fake::new("stata2");
+    bring(&other, wire::Submission { run_id: run.to_string(), ..Default::default() });
+    other.ends(run, Failed, Cause::StataError);
+    other.listen().await;
+    other.register(world.addr()).await;
+    world.until(run, "a note", |v| v.note.as_deref().is_some_and(|n| n.contains("followed at agent stata1"))).await;
+    agent.ends(run, Succeeded, Cause::Completed);
+    let view = world.state(run, Succeeded).await;
+    assert!(view.note.unwrap().contains("agent stata2 tells another result"), "also after the end");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_too_long_and_words_that_are_none_are_refused() {
+    let world = World::new().await;
+    let mut agent = Fake::with("stata1", |i| i.problem = "a\nb".to_owned(), SECRET);
+    agent.listen().await;
+    let reply = agent.register(world.addr()).await;
+    assert!(reply.problem.contains("holds a control character"), "{}", reply.problem);
+    assert!(world.runs().hosts(&ann()).hosts.is_empty());
+    let (mut client, proof) = fake::hello(world.addr()).await;
+    let runs = vec![wire::RunSummary::default(); 501];
+    let mut request =
+        tonic::Request::new(wire::RegisterRequest { agent: Some(Fake::new("s2").shared.info()), runs, more: false });
+    proof.put(&mut request);
+    let reply = client.register(request).await.unwrap().into_inner();
+    assert!(reply.problem.contains("501 runs on one page"), "{}", reply.problem);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_is_registered_with_its_last_page() {
+    let world = World::new().await;
+    let mut agent = Fake::new("stata1");
+    agent.listen().await;
+    let (mut client, proof) = fake::hello(world.addr()).await;
+    let mut page = async |runs, more| {
+        let mut request = tonic::Request::new(wire::RegisterRequest { agent: Some(agent.shared.info()), runs, more });
+        proof.put(&mut request);
+        client.register(request).await.unwrap().into_inner()
+    };
+    let summary = wire::RunSummary { run_id: Ids::system().run().to_string(), attempt: 1, ..Default::default() };
+    assert_eq!(
+        page(vec![summary.clone(), wire::RunSummary { revoked: true, ..summary }], true).await.verdicts.len(),
+        2
+    );
+    assert!(world.runs().hosts(&ann()).hosts.iter().all(|h| h.state != "up"), "it is not here yet");
+    assert!(page(Vec::new(), false).await.verdicts.is_empty());
+    assert_eq!(world.runs().hosts(&ann()).hosts.len(), 1);
+    world.stop().await;
+}
