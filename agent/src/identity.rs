@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use longhaul_proto::{PROTOCOL, durable, ids::Ids, wire};
+use longhaul_proto::{PROTOCOL, durable, faults, ids::Ids, wire};
 
 use crate::{os, runs::Runs};
 
@@ -26,7 +26,10 @@ struct Inner {
     cluster_file: PathBuf,
     cluster: Mutex<String>,
     label: Label,
-    advertise: Mutex<String>,
+    /// What its owner said; empty = nothing.
+    advertise: String,
+    /// The address from which the gateway was reached last, used when nothing was said.
+    filled: Mutex<String>,
     /// Who runs the code, by name: looked up rarely, told at every beat.
     user: Mutex<String>,
 }
@@ -46,6 +49,20 @@ pub struct Label {
     pub host_limit: u32,
     /// Folders under which do-files may be run.
     pub roots: Vec<PathBuf>,
+    /// Whose runs it takes.
+    pub serve: Serve,
+}
+
+/// Whose runs an agent takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Serve {
+    /// Nothing was said: the gateway decides (everybody's while it knows one principal, then its first operator's).
+    #[default]
+    Unsaid,
+    /// Everybody's.
+    All,
+    /// These principals'.
+    Only(Vec<String>),
 }
 
 impl Identity {
@@ -67,7 +84,8 @@ impl Identity {
             cluster_file,
             cluster: Mutex::new(cluster),
             label,
-            advertise: Mutex::new(advertise),
+            advertise,
+            filled: Mutex::default(),
             user: Mutex::new(os::user()),
         })))
     }
@@ -106,14 +124,14 @@ impl Identity {
     ///
     /// # Errors
     /// When it is bound to another, or the binding cannot be kept.
-    pub(crate) fn bind(&self, cluster_id: &str) -> Result<(), String> {
-        let mut cluster = self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner);
-        if cluster.is_empty() && !cluster_id.is_empty() {
-            durable::replace(&self.0.cluster_file, cluster_id.as_bytes())
-                .map_err(|e| format!("{} could not be written: {e}", self.0.cluster_file.display()))?;
-            cluster_id.clone_into(&mut cluster);
+    pub(crate) async fn bind(&self, cluster_id: &str) -> Result<(), String> {
+        if self.cluster().is_empty() && !cluster_id.is_empty() {
+            let (file, id) = (self.0.cluster_file.clone(), cluster_id.to_owned());
+            // Only the one task that registers comes here, so that nothing is held while the disk is waited for.
+            let kept = longhaul_proto::tasks::blocking(move || durable::replace(&file, id.as_bytes())).await;
+            kept.flatten().map_err(|e| format!("{} could not be written: {e}", self.0.cluster_file.display()))?;
+            cluster_id.clone_into(&mut self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner));
         }
-        drop(cluster);
         self.check_cluster(cluster_id)
     }
 
@@ -133,15 +151,40 @@ impl Identity {
         ))
     }
 
-    /// The address the gateway dials; `fill` replaces one that was not given.
-    pub(crate) fn advertise(&self, fill: impl FnOnce() -> Option<String>) -> String {
-        let mut advertise = self.0.advertise.lock().unwrap_or_else(PoisonError::into_inner);
-        if advertise.is_empty()
-            && let Some(address) = fill()
-        {
-            *advertise = address;
+    /// The address the gateway dials; empty = not known yet.
+    pub(crate) fn advertise(&self) -> String {
+        if !self.0.advertise.is_empty() {
+            return self.0.advertise.clone();
         }
-        advertise.clone()
+        self.0.filled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The gateway was reached from this address; where nothing else was said it is the one to dial. Told at each
+    /// connection, since a host's address may change.
+    pub(crate) fn reached_from(&self, address: String) {
+        let mut filled = self.0.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        if filled.is_empty() || !faults::bug("advertise_kept") {
+            *filled = address;
+        }
+    }
+
+    /// Whether it takes the runs of a principal.
+    ///
+    /// # Errors
+    /// In words for the run's owner, when not.
+    pub(crate) fn check_serves(&self, principal: &str) -> Result<(), String> {
+        match &self.0.label.serve {
+            Serve::Only(names) if !names.iter().any(|name| name == principal) && !faults::bug("serves_everybody") => {
+                let name = &self.0.label.name;
+                Err(format!(
+                    "agent {name} takes the runs of {} only, and this one is {principal}'s: run it elsewhere, or start \
+                     the agent with --serve {},{principal}",
+                    names.join(", "),
+                    names.join(",")
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Everything about this agent, for the gateway.
@@ -153,7 +196,7 @@ impl Identity {
             incarnation: self.0.incarnation.clone(),
             boot_id: os::boot_id(),
             name: label.name.clone(),
-            advertise: self.advertise(|| None),
+            advertise: self.advertise(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             puts_aside: true,
             protocol: PROTOCOL,
@@ -170,6 +213,65 @@ impl Identity {
             cluster_id: self.cluster(),
             free_bytes: runs.free_bytes(),
             licence: runs.seen().licence(),
+            serve: match &label.serve {
+                Serve::Only(names) => names.clone(),
+                Serve::Unsaid | Serve::All => Vec::new(),
+            },
+            serve_all: label.serve == Serve::All,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(label: Label, advertise: &str) -> (Identity, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Identity::open(folder.path(), label, advertise.to_owned(), &Ids::system()).unwrap();
+        (made, folder)
+    }
+
+    #[test]
+    fn an_address_that_filled_itself_follows_the_host_and_one_that_was_given_stays() {
+        let (filled, _folder) = identity(Label::default(), "");
+        for address in ["http://10.0.0.5:7448", "http://10.8.0.2:7448"] {
+            filled.reached_from(address.to_owned());
+            assert_eq!(filled.advertise(), address);
+        }
+        let (given, _folder) = identity(Label::default(), "http://stata1:7448");
+        given.reached_from("http://10.0.0.5:7448".to_owned());
+        assert_eq!(given.advertise(), "http://stata1:7448");
+    }
+
+    /// The control: as it was, the first address stays for the life of the process.
+    #[cfg(feature = "faults")]
+    #[test]
+    fn kept_for_ever_it_would_be_the_address_of_yesterday() {
+        let _bug = faults::enter("bug=advertise_kept");
+        let (filled, _folder) = identity(Label::default(), "");
+        filled.reached_from("http://10.0.0.5:7448".to_owned());
+        filled.reached_from("http://10.8.0.2:7448".to_owned());
+        assert_eq!(filled.advertise(), "http://10.0.0.5:7448");
+    }
+
+    #[test]
+    fn whom_it_serves() {
+        let serving = |serve: Serve| identity(Label { name: "s1".into(), serve, ..Label::default() }, "").0;
+        for serve in [Serve::Unsaid, Serve::All] {
+            assert!(serving(serve).check_serves("bob").is_ok());
+        }
+        let two = serving(Serve::Only(vec!["ann".into(), "bob".into()]));
+        assert!(two.check_serves("bob").is_ok());
+        let words = two.check_serves("carol").unwrap_err();
+        assert!(words.contains("of ann, bob only") && words.contains("--serve ann,bob,carol"), "{words}");
+    }
+
+    #[tokio::test]
+    async fn it_is_bound_once() {
+        let (identity, folder) = identity(Label::default(), "");
+        assert!(identity.bind("lab").await.is_ok());
+        assert_eq!(fs::read_to_string(folder.path().join("cluster-id")).unwrap(), "lab");
+        assert!(identity.bind("another").await.unwrap_err().contains("belongs to the ledger lab"));
     }
 }

@@ -38,7 +38,7 @@ pub mod supervisor;
 mod verdict;
 
 pub use engine::{Choice, Engine, STANDIN_NOTE};
-pub use identity::Label;
+pub use identity::{Label, Serve};
 pub use limits::MinFree;
 pub use source::Places;
 pub use start::{Agent, Deps, Options, StartError, start};

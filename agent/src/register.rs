@@ -3,11 +3,12 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, future::BoxFuture};
 use http::Uri;
 use longhaul_proto::{
     MAX_MESSAGE,
     door::Door,
+    faults,
     transport::{self, Channel, DialError, Dialled, Greeter, Key, Pings, hello::NotJoined},
     version,
     wire::{self, Verdict, fleet_client::FleetClient},
@@ -30,6 +31,10 @@ const STEP: Duration = Duration::from_secs(5);
 const PINGS: Pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
 /// Beat used when the gateway names none.
 const BEAT: Duration = Duration::from_secs(2);
+/// Runs told in one message.
+const PAGE: usize = 500;
+/// Spools that are let go of at once.
+const FORGETS: usize = 4;
 
 /// What the loop needs.
 pub(crate) struct Registrar {
@@ -105,32 +110,66 @@ impl Registrar {
             Ok(client) => client,
             Err(error) => return error,
         };
-        let agent = self.identity.info(&self.runs);
-        let request = wire::RegisterRequest { agent: Some(agent), runs: self.runs.summaries() };
-        let reply = match call(&client, request, async |c: &mut FleetClient<Door>, r| c.register(r).await).await {
-            Ok(reply) => reply,
+        let (reply, verdicts) = match self.register(&client).await {
+            Ok(registered) => registered,
             Err(error) => return error,
         };
         if reply.problem.is_empty() {
-            if let Err(problem) = self.identity.bind(&reply.cluster_id) {
+            if let Err(problem) = self.identity.bind(&reply.cluster_id).await {
                 tracing::error!(%problem, "the gateway's ledger is not this agent's");
             }
             tracing::info!(gateway = %self.gateway, name = self.identity.name(), "registered");
-            self.obey(reply.verdicts).await;
         } else if reply.problem != *refused {
             // Once: it comes again and again.
             tracing::error!(problem = %reply.problem, "the gateway sends no runs here");
         }
         refused.clone_from(&reply.problem);
         *wait = BACK_OFF.0;
-        let beat = match reply.heartbeat_ms {
+        if faults::bug("obey_before_beat") {
+            self.obey(verdicts).await;
+            return self.beats(&client, &reply).await;
+        }
+        // Beside the beat: thousands of spools to let go of are minutes, and an agent that says nothing is silent.
+        let obeying = async {
+            self.obey(verdicts).await;
+            std::future::pending().await
+        };
+        tokio::select! {
+            ended = self.beats(&client, &reply) => ended,
+            never = obeying => never,
+        }
+    }
+
+    /// Tells all runs that are here, page by page; the gateway takes the agent in with the last one.
+    async fn register(
+        &self,
+        client: &FleetClient<Door>,
+    ) -> Result<(wire::RegisterReply, Vec<wire::RunVerdict>), LinkError> {
+        let mut runs = self.runs.summaries().into_iter().peekable();
+        let mut verdicts = Vec::new();
+        loop {
+            let page: Vec<_> = runs.by_ref().take(PAGE).collect();
+            let more = runs.peek().is_some();
+            let agent = Some(self.identity.info(&self.runs));
+            let request = wire::RegisterRequest { agent, runs: page, more };
+            let mut reply = call(client, request, async |c: &mut FleetClient<Door>, r| c.register(r).await).await?;
+            verdicts.append(&mut reply.verdicts);
+            if !more || !reply.problem.is_empty() {
+                return Ok((reply, verdicts));
+            }
+        }
+    }
+
+    /// Beats until the link breaks.
+    async fn beats(&self, client: &FleetClient<Door>, registered: &wire::RegisterReply) -> LinkError {
+        let beat = match registered.heartbeat_ms {
             0 => BEAT,
             ms => Duration::from_millis(ms.into()),
         };
-        let mut problem = reply.problem;
+        let mut problem = registered.problem.clone();
         loop {
             tokio::time::sleep(beat).await;
-            match self.beat(&client).await {
+            match self.beat(client).await {
                 Ok(said) if said != problem => {
                     if said.is_empty() {
                         tracing::info!("the gateway has no more objections");
@@ -206,24 +245,25 @@ impl Registrar {
         }
     }
 
+    /// Does what the gateway said of the runs here: people wait for cancels, so these come first.
     async fn obey(&self, verdicts: Vec<wire::RunVerdict>) {
-        for verdict in verdicts {
+        let (cancels, others): (Vec<_>, Vec<_>) =
+            verdicts.into_iter().partition(|v| v.verdict == i32::from(Verdict::Cancel));
+        for verdict in cancels {
             let Ok(run) = verdict.run_id.parse() else { continue };
-            match Verdict::try_from(verdict.verdict) {
-                Ok(Verdict::Cancel) => {
-                    if let Err(error) = self.runs.cancel(run, Wish::Break, verdict.by).await {
-                        tracing::warn!(%run, %error, "a wish to cancel could not be recorded");
-                    }
-                }
-                Ok(Verdict::Forget) => {
-                    let Some(request) = verdict.forget else { continue };
-                    if let Err(error) = self.runs.forget(run, request).await {
-                        tracing::warn!(%run, %error, "a run was not forgotten");
-                    }
-                }
-                _ => {}
+            if let Err(error) = self.runs.cancel(run, Wish::Break, verdict.by).await {
+                tracing::warn!(%run, %error, "a wish to cancel could not be recorded");
             }
         }
+        let forgets = others.into_iter().filter(|v| v.verdict == i32::from(Verdict::Forget));
+        let forgets = forgets.filter_map(|v| Some((v.run_id.parse().ok()?, v.forget?)));
+        futures_util::stream::iter(forgets)
+            .for_each_concurrent(FORGETS, async |(run, request)| {
+                if let Err(error) = self.runs.forget(run, request).await {
+                    tracing::warn!(%run, %error, "a run was not forgotten");
+                }
+            })
+            .await;
     }
 }
 
@@ -236,7 +276,9 @@ async fn dial_tcp(gateway: Uri, key: Key, listen: SocketAddr, identity: Identity
     let dial = transport::dial(&gateway, &key, PINGS);
     let dialled = tokio::time::timeout(STEP, dial).await.map_err(|_| LinkError::Slow)??;
     // Not told otherwise, we are reached under the address from which we reach the gateway.
-    identity.advertise(|| dialled.local.map(|a| format!("http://{}", SocketAddr::new(a.ip(), listen.port()))));
+    if let Some(own) = dialled.local {
+        identity.reached_from(format!("http://{}", SocketAddr::new(own.ip(), listen.port())));
+    }
     Ok(dialled)
 }
 

@@ -28,6 +28,10 @@ pub struct Facts {
     pub principal: String,
     /// The key of the request; empty = none.
     pub key: String,
+    /// Digest of the request as it is sealed.
+    pub sealed_sha256: [u8; 32],
+    /// The gateway's seal on it; empty = none.
+    pub seal: Vec<u8>,
 }
 
 impl Facts {
@@ -37,6 +41,8 @@ impl Facts {
             cluster_id: submission.cluster_id.clone(),
             principal: submission.principal.clone(),
             key: submission.key.clone(),
+            sealed_sha256: longhaul_proto::seal::digest(submission),
+            seal: submission.seal.clone(),
             ..Self::default()
         }
     }
@@ -101,10 +107,12 @@ impl Status {
             attempt: self.attempt,
             revoked: self.revoked,
             state: self.state().to_wire() as i32,
-            outcome: self.outcome.as_ref().map(|o| o.to_wire()),
+            outcome: self.outcome.as_ref().map(|o| verdict(o)),
             cluster_id: self.facts.cluster_id.clone(),
             principal: self.facts.principal.clone(),
             key: self.facts.key.clone(),
+            sealed_sha256: if self.facts.seal.is_empty() { Vec::new() } else { self.facts.sealed_sha256.to_vec() },
+            seal: self.facts.seal.clone(),
         })
     }
 
@@ -136,6 +144,18 @@ impl Status {
             profile_ran: self.facts.profile_ran,
             incarnation: incarnation.to_owned(),
         }
+    }
+}
+
+/// An end without its texts: those come with the run's own snapshot.
+fn verdict(outcome: &OutcomeRecord) -> wire::Outcome {
+    wire::Outcome {
+        message: String::new(),
+        command: String::new(),
+        location: None,
+        leftovers: Vec::new(),
+        note: String::new(),
+        ..outcome.to_wire()
     }
 }
 

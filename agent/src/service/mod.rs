@@ -79,11 +79,7 @@ impl Agent for Service {
     }
 
     async fn describe(&self, _: Request<wire::DescribeRequest>) -> Result<Response<wire::DescribeReply>, Status> {
-        self.runs.ready().await;
-        Ok(Response::new(wire::DescribeReply {
-            agent: Some(self.identity.info(&self.runs)),
-            runs: self.runs.summaries(),
-        }))
+        Ok(Response::new(wire::DescribeReply { agent: Some(self.identity.info(&self.runs)), runs: Vec::new() }))
     }
 
     async fn inspect(&self, request: Request<wire::InspectRequest>) -> Result<Response<wire::InspectReply>, Status> {
@@ -102,6 +98,7 @@ impl Agent for Service {
         };
         let run = run_id(&submission.run_id)?;
         self.identity.check_cluster(&request.cluster_id).map_err(Status::failed_precondition)?;
+        self.identity.check_serves(&submission.principal).map_err(Status::permission_denied)?;
         let handle = self.runs.begin(run, submission, request.attempt).await.map_err(refusal::status)?;
         Ok(Response::new(events::follow(handle, &self.identity, (0, 0), false, &self.tasks)?))
     }
