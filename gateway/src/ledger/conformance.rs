@@ -12,8 +12,8 @@ use longhaul_proto::{
 };
 
 use super::{
-    AgentRecord, CALL, CancelWish, Dedupe, Detail, DrainRecord, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
-    PinRecord, PinState, Record, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
+    Adoption, AgentRecord, CALL, CancelWish, Dedupe, Detail, DrainRecord, Inserted, Ledger, LedgerError, ListQuery,
+    Memo, NewRun, PinRecord, PinState, Record, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::auth::principal::Scope;
 
@@ -113,6 +113,76 @@ async fn lost_may_be_corrected_once(ledger: &dyn Ledger) {
     ledger.transition(step(run, (Running, 1), (Lost, 1), Cause::DeclaredDead, 5)).await.unwrap();
     ledger.transition(step(run, (Lost, 1), (Succeeded, 1), Cause::Completed, 6)).await.unwrap();
     assert!(ledger.transition(step(run, (Succeeded, 1), (Lost, 1), Cause::AgentGone, 7)).await.is_err());
+}
+
+async fn many_are_told_as_each(ledger: &dyn Ledger) {
+    let mut names = vec![Ids::system().run()];
+    for n in 0..10 {
+        names.push(running(ledger, new_run("ann")).await);
+        if n % 3 == 0 {
+            end(ledger, names[names.len() - 1], 2_000, n % 2 == 0).await;
+        }
+    }
+    names.reverse();
+    // Twice the same, and one that there is not.
+    names.push(names[3]);
+    let mut each = Vec::new();
+    for run in &names {
+        each.extend(ledger.get(*run).await.unwrap());
+    }
+    each.sort_by_key(|record| record.run);
+    each.dedup();
+    assert_eq!(ledger.get_many(&names).await.unwrap(), each);
+    assert_eq!(ledger.get_many(&[]).await.unwrap(), []);
+}
+
+async fn a_run_that_is_nobody_s_is_adopted_once(ledger: &dyn Ledger) {
+    let mut new = new_run("");
+    (new.record.detail.unverified, new.record.detail.claims) = (true, "ann".to_owned());
+    let run = running(ledger, new).await;
+    let (taken, free) = (format!("taken {run}"), format!("free {run}"));
+    let mine = NewRun { key: Some((taken.clone(), "body".to_owned())), ..new_run("ann") };
+    let other = mine.record.run;
+    ledger.insert(mine).await.unwrap();
+    let adoption = |key: &str| Adoption {
+        run,
+        principal: "ann".to_owned(),
+        key: Some((key.to_owned(), "body".to_owned())),
+        dedupe: Dedupe { shape: format!("shape of {run}"), code: "c0de".to_owned(), ..Dedupe::default() },
+    };
+    assert!(ledger.adopt(adoption(&free)).await.unwrap());
+    assert!(!ledger.adopt(adoption(&taken)).await.unwrap(), "it is somebody's");
+    assert!(!ledger.adopt(Adoption { run: Ids::system().run(), ..adoption(&free) }).await.unwrap());
+    let record = ledger.get(run).await.unwrap().unwrap();
+    assert_eq!(
+        (record.principal.as_str(), record.detail.unverified, record.detail.claims.as_str()),
+        ("ann", false, "")
+    );
+    assert_eq!(ledger.by_key("ann", &free).await.unwrap().map(|(run, _)| run), Some(run));
+    assert_eq!(ledger.by_key("ann", &taken).await.unwrap().map(|(run, _)| run), Some(other));
+    let mut equal = new_run("ann");
+    equal.dedupe = Dedupe { join_since_ms: Some(0), ..adoption("").dedupe };
+    assert_eq!(ledger.insert(equal).await.unwrap(), Inserted::Joined(run, Joined::Unfinished));
+    // A key that names another run goes on doing so.
+    let mut second = new_run("");
+    second.record.detail.unverified = true;
+    let second = running(ledger, second).await;
+    assert!(ledger.adopt(Adoption { run: second, ..adoption(&taken) }).await.unwrap());
+    assert_eq!(ledger.by_key("ann", &taken).await.unwrap().map(|(run, _)| run), Some(other));
+}
+
+async fn another_result_is_noted_once(ledger: &dyn Ledger) {
+    let run = running(ledger, new_run("ann")).await;
+    end(ledger, run, 2_000, true).await;
+    assert!(ledger.contest(run, "stata2 says failed".to_owned()).await.unwrap());
+    assert!(!ledger.contest(run, "stata2 says failed".to_owned()).await.unwrap());
+    assert!(!ledger.contest(Ids::system().run(), "x".to_owned()).await.unwrap());
+    for n in 0..20 {
+        ledger.contest(run, format!("stata{n} says lost")).await.unwrap();
+    }
+    let record = ledger.get(run).await.unwrap().unwrap();
+    assert_eq!((record.state, record.detail.contested.len()), (Succeeded, 8), "and nothing else has changed");
+    assert_eq!(record.detail.log_len, 7);
 }
 
 async fn a_key_is_one_run(ledger: &dyn Ledger) {
@@ -522,6 +592,9 @@ async fn all(ledger: Arc<dyn Ledger>) {
     an_end_answers_an_equal_request_only_by_its_own_verdict_and_for_a_while(ledger).await;
     what_is_being_ended_answers_nothing(ledger).await;
     the_same_call_is_the_same_run_for_a_while(ledger).await;
+    many_are_told_as_each(ledger).await;
+    a_run_that_is_nobody_s_is_adopted_once(ledger).await;
+    another_result_is_noted_once(ledger).await;
     the_first_wish_names_who_asked(ledger).await;
     names_and_pages(ledger).await;
     only_the_ended_and_old_is_swept(ledger).await;

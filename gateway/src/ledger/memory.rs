@@ -15,8 +15,8 @@ use longhaul_proto::{
 };
 
 use super::{
-    AgentRecord, Answer, CancelWish, Candidate, Condition, Dedupe, DrainRecord, Ended, Inserted, Ledger, LedgerError,
-    ListQuery, Memo, NewRun, PinRecord, Record, Removed, TokenRecord, Transition, TransitionRow,
+    Adoption, AgentRecord, Answer, CancelWish, Candidate, Condition, Dedupe, DrainRecord, Ended, Inserted, Ledger,
+    LedgerError, ListQuery, Memo, NewRun, PinRecord, Record, Removed, TokenRecord, Transition, TransitionRow,
 };
 
 /// A ledger that forgets everything with its process.
@@ -246,6 +246,33 @@ impl Ledger for MemoryLedger {
                 }
             }
             Ok(())
+        })
+    }
+
+    fn adopt(&self, adoption: Adoption) -> Answer<'_, bool> {
+        self.answer(|state| {
+            let Adoption { run, principal, key, dedupe } = adoption;
+            let Some(row) = state.runs.get_mut(&run).filter(|row| row.record.principal.is_empty()) else {
+                return Ok(false);
+            };
+            (row.record.detail.unverified, row.record.principal) = (false, principal.clone());
+            row.record.detail.claims.clear();
+            row.dedupe = dedupe;
+            if let Some((key, body)) = key {
+                state.keys.entry((principal, key)).or_insert((run, body));
+            }
+            Ok(true)
+        })
+    }
+
+    fn contest(&self, run: RunId, words: String) -> Answer<'_, bool> {
+        self.answer(|state| Ok(state.runs.get_mut(&run).is_some_and(|row| row.record.detail.contest(&words))))
+    }
+
+    fn get_many<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Record>> {
+        self.answer(|state| {
+            let wanted: std::collections::BTreeSet<_> = runs.iter().collect();
+            Ok(wanted.into_iter().filter_map(|run| state.runs.get(run)).map(|row| row.record.clone()).collect())
         })
     }
 

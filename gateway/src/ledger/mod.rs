@@ -24,8 +24,9 @@ use longhaul_proto::{api::FilesRemoved, ids::RunId, state::RunState, wire};
 
 use record::Candidate;
 pub use record::{
-    AgentRecord, CALL, CancelWish, Condition, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, Kept, ListQuery,
-    Memo, NewRun, PinRecord, PinState, Record, Removed, TokenRecord, Told, Transition, TransitionRow, is_call,
+    Adoption, AgentRecord, CALL, CancelWish, Condition, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, Kept,
+    ListQuery, Memo, NewRun, PinRecord, PinState, Record, Removed, TokenRecord, Told, Transition, TransitionRow,
+    is_call,
 };
 
 /// Stands for the digest of a request that is not known any more: the key alone says that it is the same call.
@@ -106,9 +107,15 @@ pub trait Ledger: Send + Sync + 'static {
     fn only_files_kept(&self, run: RunId) -> Answer<'_, ()>;
     /// Notes in the record of an ended run that its files were removed.
     fn files_removed(&self, run: RunId, what: FilesRemoved) -> Answer<'_, ()>;
+    /// Makes an unverified run its principal's; `false` when there is none, or it is somebody's already.
+    fn adopt(&self, adoption: Adoption) -> Answer<'_, bool>;
+    /// Notes another result that was told of a run ([`Detail::contest`]); `false` when nothing was noted.
+    fn contest(&self, run: RunId, words: String) -> Answer<'_, bool>;
 
     /// One run.
     fn get(&self, run: RunId) -> Answer<'_, Option<Record>>;
+    /// Those of these runs that there are, in the order of their names, as [`Ledger::get`] would tell each.
+    fn get_many<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Record>>;
     /// The whole request of a run.
     fn submission(&self, run: RunId) -> Answer<'_, Option<wire::Submission>>;
     /// The run of a key, with the digest of the request that made it.

@@ -157,6 +157,12 @@ pub struct Detail {
     pub ended_by: String,
     /// Whether it came from a spool and not from a request.
     pub imported: bool,
+    /// It came from a spool, and this gateway's seal is not on its request: it is nobody's until an operator adopts it.
+    pub unverified: bool,
+    /// Whom the spool of such a run names.
+    pub claims: String,
+    /// Other results that agents told of an attempt whose result stands here, in words.
+    pub contested: Vec<String>,
     /// When another attempt may be made.
     pub retry: api::Retry,
     /// Attempts that are proven dead, in order. Their output is the beginning of the mirror.
@@ -212,10 +218,15 @@ impl Detail {
         self.conditions.remove(condition.as_str());
     }
 
-    /// The note and all conditions, for people.
+    /// The note, all conditions, and every other result that was told, for people.
     pub fn words(&self) -> String {
         let note = Some(&self.note).filter(|note| !note.is_empty());
-        note.into_iter().chain(self.conditions.values()).map(String::as_str).collect::<Vec<_>>().join("; ")
+        note.into_iter()
+            .chain(self.conditions.values())
+            .chain(&self.contested)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 }
 
@@ -298,6 +309,33 @@ impl Record {
         let kept = self.detail.earlier.iter().map(Earlier::kept).chain(last).collect();
         (self.attempt > 0).then_some(Removed { kept })
     }
+}
+
+/// Most other results that are noted of one run; more say nothing new.
+const MAX_CONTESTED: usize = 8;
+
+impl Detail {
+    /// Notes another result; `false` when it is noted already, or too many are.
+    pub fn contest(&mut self, words: &str) -> bool {
+        let new = !self.contested.iter().any(|known| known == words) && self.contested.len() < MAX_CONTESTED;
+        if new {
+            self.contested.push(words.to_owned());
+        }
+        new
+    }
+}
+
+/// An unverified run becomes a principal's.
+#[derive(Clone, Debug)]
+pub struct Adoption {
+    /// The run.
+    pub run: RunId,
+    /// Whose it is from now on.
+    pub principal: String,
+    /// The caller's key and the digest of the request. A key that names another run by now goes on doing so.
+    pub key: Option<(String, String)>,
+    /// What makes an equal request find it.
+    pub dedupe: Dedupe,
 }
 
 /// An attempt that is proven dead and was followed by another.

@@ -17,8 +17,8 @@ use sqlx::{
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
-    AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
-    PinRecord, PinState, Record, Removed, TokenRecord, Transition, TransitionRow, disk, schema,
+    Adoption, AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo,
+    NewRun, PinRecord, PinState, Record, Removed, TokenRecord, Transition, TransitionRow, disk, schema,
     writer::{Done, Job, Op, Writer},
 };
 
@@ -220,6 +220,33 @@ impl Ledger for SqliteLedger {
     fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()> {
         let done = self.write(Op::SpoolGone(run, words));
         async { done.await.map(|_| ()) }.boxed()
+    }
+
+    fn adopt(&self, adoption: Adoption) -> Answer<'_, bool> {
+        let done = self.write(Op::Adopt(Box::new(adoption)));
+        async { Ok(done.await? == Done::Changed(true)) }.boxed()
+    }
+
+    fn contest(&self, run: RunId, words: String) -> Answer<'_, bool> {
+        let done = self.write(Op::Contest(run, words));
+        async { Ok(done.await? == Done::Changed(true)) }.boxed()
+    }
+
+    fn get_many<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Record>> {
+        async move {
+            // One parameter, however many they are, so that the statement is prepared once.
+            let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
+            let names = serde_json::to_string(&names).map_err(|e| LedgerError::Broken(e.to_string()))?;
+            sqlx::query(columns!("WHERE run IN (SELECT value FROM json_each(?)) ORDER BY run"))
+                .bind(names)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(storage)?
+                .iter()
+                .map(record)
+                .collect()
+        }
+        .boxed()
     }
 
     fn get(&self, run: RunId) -> Answer<'_, Option<Record>> {

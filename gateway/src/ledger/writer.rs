@@ -16,8 +16,8 @@ use sqlx::{Connection, Row, SqliteConnection, sqlite::SqliteRow};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    AgentRecord, CALL, CancelWish, Candidate, Condition, Detail, DrainRecord, Inserted, LedgerError, Memo, NewRun,
-    PinRecord, TokenRecord, Transition, UNKNOWN_BODY, is_call,
+    Adoption, AgentRecord, CALL, CancelWish, Candidate, Condition, Detail, DrainRecord, Inserted, LedgerError, Memo,
+    NewRun, PinRecord, TokenRecord, Transition, UNKNOWN_BODY, is_call,
     sqlite::{ONE_RECORD, mode_word, record},
 };
 
@@ -36,6 +36,8 @@ pub(super) enum Op {
     SpoolGone(RunId, Option<String>),
     OnlyFilesKept(RunId),
     FilesRemoved(RunId, FilesRemoved),
+    Adopt(Box<Adoption>),
+    Contest(RunId, String),
     Sweep(i64, u32, i64),
     Remove(RunId, i64),
     RemovedSweep(i64, u32),
@@ -214,6 +216,16 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
             .execute(db)
             .await?;
             Ok(Ok(Done::Nothing))
+        }
+        Op::Adopt(adoption) => adopt(db, adoption).await,
+        Op::Contest(run, words) => {
+            let run = run.to_string();
+            let row = sqlx::query("SELECT detail FROM runs WHERE run = ?").bind(&run).fetch_optional(&mut *db).await?;
+            let changed = match row {
+                None => Ok(None),
+                Some(row) => changed(row.try_get(0)?, |detail| detail.contest(words)),
+            };
+            keep_detail(db, &run, changed).await
         }
         Op::Remove(run, at_ms) => {
             let run = run.to_string();
@@ -528,6 +540,59 @@ async fn spool_gone(db: &mut SqliteConnection, run: RunId, words: Option<&str>) 
     };
     sqlx::query("UPDATE runs SET detail = ? WHERE run = ?").bind(detail).bind(&run).execute(db).await?;
     Ok(Ok(Done::Nothing))
+}
+
+/// A detail after a change; `None` = nothing has changed.
+fn changed(detail: &str, change: impl FnOnce(&mut Detail) -> bool) -> Result<Option<String>, LedgerError> {
+    let broken = |e: serde_json::Error| LedgerError::Broken(e.to_string());
+    let mut detail: Detail = serde_json::from_str(detail).map_err(broken)?;
+    if !change(&mut detail) {
+        return Ok(None);
+    }
+    serde_json::to_string(&detail).map(Some).map_err(broken)
+}
+
+async fn keep_detail(db: &mut SqliteConnection, run: &str, detail: Result<Option<String>, LedgerError>) -> Came {
+    let detail = match detail {
+        Ok(Some(detail)) => detail,
+        Ok(None) => return Ok(Ok(Done::Changed(false))),
+        Err(error) => return Ok(Err(error)),
+    };
+    sqlx::query("UPDATE runs SET detail = ? WHERE run = ?").bind(detail).bind(run).execute(db).await?;
+    Ok(Ok(Done::Changed(true)))
+}
+
+/// A run that is nobody's becomes somebody's.
+async fn adopt(db: &mut SqliteConnection, adoption: &Adoption) -> Came {
+    let Adoption { run, principal, key, dedupe } = adoption;
+    let run = run.to_string();
+    let row = sqlx::query("SELECT detail FROM runs WHERE run = ? AND principal = ''");
+    let Some(row) = row.bind(&run).fetch_optional(&mut *db).await? else { return Ok(Ok(Done::Changed(false))) };
+    let detail = changed(row.try_get(0)?, |detail| {
+        detail.unverified = false;
+        detail.claims.clear();
+        true
+    });
+    if detail.is_err() {
+        return keep_detail(db, &run, detail).await;
+    }
+    sqlx::query("UPDATE runs SET principal = ?, shape = ?, code = ? WHERE run = ?")
+        .bind(principal)
+        .bind(&dedupe.shape)
+        .bind(&dedupe.code)
+        .bind(&run)
+        .execute(&mut *db)
+        .await?;
+    if let Some((key, body)) = key {
+        sqlx::query("INSERT OR IGNORE INTO keys(principal, key, run, body) VALUES (?, ?, ?, ?)")
+            .bind(principal)
+            .bind(key)
+            .bind(&run)
+            .bind(body)
+            .execute(&mut *db)
+            .await?;
+    }
+    keep_detail(db, &run, detail).await
 }
 
 async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32, at_ms: i64) -> Came {

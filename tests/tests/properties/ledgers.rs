@@ -118,6 +118,25 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
             _ => {}
         }
         both("get", a.get(run), b.get(run)).await?;
+        if chance.below(10) == 0 {
+            both("contest", a.contest(run, format!("w{n}")), b.contest(run, format!("w{n}"))).await?;
+        }
+    }
+    // All at once, in any order, some twice and some that are not there, as one by one.
+    let mut names: Vec<RunId> = runs.iter().copied().filter(|_| chance.below(3) > 0).collect();
+    names.push(ids.run());
+    names.extend(runs.first());
+    if chance.below(2) == 0 {
+        names.reverse();
+    }
+    both("get_many", a.get_many(&names), b.get_many(&names)).await?;
+    let mut each = std::collections::BTreeMap::new();
+    for run in &names {
+        each.extend(a.get(*run).await.map_err(|e| e.to_string())?.map(|record| (*run, record)));
+    }
+    let many = a.get_many(&names).await.map_err(|e| e.to_string())?;
+    if many != each.into_values().collect::<Vec<_>>() {
+        return Err("many are not told as each".to_owned());
     }
     for run in &runs {
         both("get", a.get(*run), b.get(*run)).await?;

@@ -10,8 +10,8 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_gateway::ledger::{
-    AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo, NewRun,
-    PinRecord, Record, Removed, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
+    Adoption, AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo,
+    NewRun, PinRecord, Record, Removed, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
 };
 use longhaul_proto::{
     api::{FilesRemoved, Retry},
@@ -136,6 +136,15 @@ impl Ledger for SimLedger {
     }
     fn files_removed(&self, run: RunId, what: FilesRemoved) -> Answer<'_, ()> {
         self.write(move || self.model.files_removed(run, what))
+    }
+    fn adopt(&self, adoption: Adoption) -> Answer<'_, bool> {
+        self.write(move || self.model.adopt(adoption))
+    }
+    fn contest(&self, run: RunId, words: String) -> Answer<'_, bool> {
+        self.write(move || self.model.contest(run, words))
+    }
+    fn get_many<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Record>> {
+        self.model.get_many(runs)
     }
     fn get(&self, run: RunId) -> Answer<'_, Option<Record>> {
         self.model.get(run)
