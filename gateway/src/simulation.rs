@@ -11,6 +11,7 @@ use longhaul_proto::{
 pub use crate::fleet::link::{Dialer, LinkError, Spent};
 use crate::{
     Deps, Options,
+    auth::seal::SealKey,
     fleet::{Dialing, Fleet, FleetService, Remembered},
     http,
     ledger::{Ledger, LedgerError},
@@ -52,7 +53,15 @@ pub async fn start(
     let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url, remembered);
     let mirrors = Mirrors::new(mirrors, options.max_output);
     let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await?);
-    let runs = Runs::new(options, ledger, fleet.clone(), mirrors, Guards { past, wall }, metrics, deps.clone());
+    let runs = Runs::new(
+        options,
+        ledger,
+        fleet.clone(),
+        mirrors,
+        Guards { past, wall, seal: SealKey::of([7; 32]) },
+        metrics,
+        deps.clone(),
+    );
     runs.take_up().await?;
     let service = FleetService::new(&runs, deps.ids.name());
     deps.tasks.spawn_until_stop(upkeep::tick(fleet));

@@ -151,6 +151,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
         None => auth::credentials::join_secret(&options.data).map_err(StartError::Credentials)?,
     };
     let task_key = auth::handles::TaskKey::ensure(&options.data).map_err(StartError::Credentials)?;
+    let seal = auth::seal::SealKey::ensure(&options.data).map_err(StartError::Credentials)?;
     // Not in the ledger's folder: a ledger that is lost is made again from the agents, who know the gateway by this.
     let key = Key::ensure(&options.data.join(GATEWAY_KEY)).map_err(StartError::Key)?;
 
@@ -171,9 +172,10 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     if let Some(words) = wall.doubt(0) {
         tracing::error!("{words}");
     }
-    let guards = Guards { past, wall };
+    let guards = Guards { past, wall, seal };
     let runs =
         Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, guards, metrics.clone(), deps.clone());
+    fleet.principals(&ledger.token_list().await.map_err(StartError::Ledger)?);
     let (incarnation, hang_up) = (deps.ids.name(), CancellationToken::new());
     let core = Core {
         options,

@@ -1,6 +1,7 @@
 //! What is done from time to time: looking at silences, removing old records, letting agents let go of old spools.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -172,8 +173,19 @@ async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError
     // An agent that is not there is asked when it returns.
     for (agent_id, link) in inner.fleet.linked() {
         let old = if aged.spools { before(inner, inner.options.keep_spool) } else { 0 };
-        for run in inner.ledger.spools_held(&agent_id, old, true, BATCH).await? {
-            forget(inner, &link, run, Files::Stay, "by its age (keep_spool)").await?;
+        let mut asked = HashSet::new();
+        loop {
+            let held = inner.ledger.spools_held(&agent_id, old, true, BATCH).await?;
+            let full = held.len() == BATCH as usize;
+            // Those that stay, because the agent did not answer, come again at the head: then it has to wait.
+            let new: Vec<RunId> = held.into_iter().filter(|run| asked.insert(*run)).collect();
+            let none_new = new.is_empty();
+            for run in new {
+                forget(inner, &link, run, Files::Stay, "by its age (keep_spool)").await?;
+            }
+            if !full || none_new || faults::bug("forget_one_batch") {
+                break;
+            }
         }
         // The only copy of what is not here stays as long as the record.
         let old = if aged.records { before(inner, inner.options.keep_records) } else { 0 };

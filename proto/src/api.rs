@@ -286,6 +286,13 @@ pub struct RunView {
     /// Exit status that `longhaul run` and `wait` end with; only at an end.
     #[serde(default)]
     pub exit_status: Option<u8>,
+    /// An agent brought it, and the gateway's seal is not on it: `principal` is empty, and operators alone see it, until one
+    /// adopts it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified: bool,
+    /// Whom the spool of an unverified run names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<String>,
 }
 
 /// Latest progress of a run.
@@ -402,6 +409,21 @@ pub struct RunList {
     pub next: Option<RunId>,
 }
 
+/// Body of `POST /api/v1/runs/adopt`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdoptBody {
+    /// The host whose unverified runs become their principals'.
+    pub all_from: String,
+}
+
+/// Answer to it: the runs, as they are now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// The runs.
+    pub runs: Vec<RunView>,
+}
+
 /// How hard to end a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -489,6 +511,12 @@ pub struct HostView {
     pub free_bytes: u64,
     /// The licence line of the last banner.
     pub licence: Option<String>,
+    /// Whose runs it takes; absent = everybody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<Vec<String>>,
+    /// What a person should know of it, though nothing is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Set when nothing new starts there: somebody drains it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<DrainView>,

@@ -8,7 +8,7 @@ use axum::{
 use http::{StatusCode, header};
 use longhaul_proto::{
     MAX_CODE_API,
-    api::{CancelBody, RunList, RunView, SubmitRequest, Submitted},
+    api::{AdoptBody, Adopted, CancelBody, RunList, RunView, SubmitRequest, Submitted},
     ids::RunId,
     state::RunState,
 };
@@ -132,4 +132,34 @@ pub(super) async fn declare_dead(
     let view = face.core.runs.declare_dead(&who, run).await?;
     caller.shows(&who, &view);
     Ok(Json(view))
+}
+
+/// `POST /api/v1/runs/{run}/adopt`: an operator's word that an unverified run is the principal's whom its spool names.
+pub(super) async fn adopt(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    Path(name): Path<String>,
+) -> Result<Json<RunView>, Problem> {
+    if !who.may_operate() {
+        return Err(Problem::operators_only());
+    }
+    let run = face.core.runs.find(&who, &name).await?;
+    Ok(Json(face.core.runs.adopt(&who, run).await?))
+}
+
+/// `POST /api/v1/runs/adopt`: likewise, of all unverified runs that came from one host.
+pub(super) async fn adopt_from(
+    State(face): State<Face>,
+    Extension(who): Extension<Principal>,
+    request: Request,
+) -> Result<Json<Adopted>, Problem> {
+    if !who.may_operate() {
+        return Err(Problem::operators_only());
+    }
+    let body: AdoptBody = strict::json(request, strict::SMALL).await?;
+    if body.all_from.is_empty() {
+        return Err(Problem::bad_request("`all_from` must name the host whose unverified runs are to be adopted"));
+    }
+    let runs = face.core.runs.adopt_from(&who, &body.all_from).await?;
+    Ok(Json(Adopted { runs }))
 }

@@ -106,6 +106,7 @@ pub(super) async fn add(
         let detail = format!("there is a token `{}` already: choose another name", record.name);
         return Err(problem(StatusCode::CONFLICT, "name-taken", "The name is taken", detail));
     }
+    face.core.runs.principals_changed().await;
     tracing::info!(by = %who.name, name = %record.name, principal = %record.principal, "token made");
     Ok((StatusCode::CREATED, Json(TokenView::of(record, Some(secret)))).into_response())
 }
@@ -129,6 +130,7 @@ pub(super) async fn revoke(
     operators(&who)?;
     if face.core.ledger.token_revoke(&name, face.core.deps.clock.unix_ms()).await? {
         face.revocations.revoked(&name);
+        face.core.runs.principals_changed().await;
         tracing::info!(by = %who.name, %name, "token revoked");
         return Ok(StatusCode::NO_CONTENT);
     }

@@ -5,15 +5,15 @@
 //! table of handles: nothing to write when one is given, nothing to expire, and nothing in a stolen ledger to use.
 //! Whoever loses the key loses the handles, not the runs.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
-use longhaul_proto::{durable, hex, ids, ids::RunId};
+use longhaul_proto::{hex, ids::RunId};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::credentials::CredentialsError;
+use super::{credentials::CredentialsError, key_file};
 
 /// Name of the file with the key.
 pub const TASK_KEY: &str = "task-key";
@@ -46,19 +46,7 @@ impl TaskKey {
     /// # Errors
     /// When the file cannot be read or written, or holds no key.
     pub fn ensure(data: &Path) -> Result<Self, CredentialsError> {
-        let path = data.join(TASK_KEY);
-        let failed = |source| CredentialsError::File { path: path.clone(), source };
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let made = hex(&ids::secret::<32>().map_err(CredentialsError::Random)?);
-                durable::create_exclusive(&path, format!("{made}\n").as_bytes()).map_err(failed)?;
-                fs::read_to_string(&path).map_err(failed)?
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        let key = unhex(text.trim()).ok_or(CredentialsError::Content { path })?;
-        Ok(Self(Arc::new(key)))
+        key_file::ensure(data, TASK_KEY).map(|key| Self(Arc::new(key)))
     }
 
     /// The handle of a run for a principal. `tag` comes back with [`TaskKey::open`]. The same three make the same
@@ -96,19 +84,10 @@ impl TaskKey {
     }
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut key = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (i, byte) in key.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
-    }
-    Some(key)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use longhaul_proto::ids::Ids;
 
     use super::*;

@@ -7,9 +7,11 @@
 pub mod credentials;
 pub mod gate;
 pub mod handles;
+mod key_file;
 pub mod lasting;
 pub mod origin;
 pub mod principal;
+pub mod seal;
 pub mod token;
 
 pub use gate::{Gate, Mode};

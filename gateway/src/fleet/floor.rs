@@ -23,7 +23,7 @@ use tokio::{
 use super::{
     Seat, drain,
     link::Link,
-    placement::{self, Host, Need, Pool, Why},
+    placement::{self, Host, Need, Pool, Serves, Why},
     queue::Queue,
 };
 use crate::ledger::{AgentRecord, DrainRecord};
@@ -38,6 +38,8 @@ pub(crate) struct Floor {
     configured: BTreeMap<String, u32>,
     /// Hosts on which nothing new starts, by name.
     pub(super) drains: BTreeMap<String, DrainRecord>,
+    /// Whom agents serve that were not told; `None` = everybody.
+    pub(crate) first_only: Option<String>,
 }
 
 /// A link that is gone for less is being made again, and nobody needs to know.
@@ -110,6 +112,7 @@ impl Floor {
             waiting: HashMap::new(),
             configured,
             drains: drains.into_iter().map(|drain| (drain.host.clone(), drain)).collect(),
+            first_only: None,
         };
         for agent in remembered {
             let entry = floor.agent(&agent.info.agent_id, now);
@@ -189,6 +192,21 @@ impl Floor {
         self.waiting.get(&run).map(|waiting| waiting.view.borrow().principal.clone()).unwrap_or_default()
     }
 
+    /// The seat of this run is a principal's from now on, and counts whether its agent is here or not.
+    pub(super) fn confirm(&mut self, run: RunId, principal: &str) {
+        if let Some(taken) = self.seats.get_mut(&run) {
+            principal.clone_into(&mut taken.principal);
+        }
+    }
+
+    /// The seats that count now.
+    fn taken(&self, now: Duration, silent_after: Duration) -> impl Iterator<Item = (&RunId, &Taken)> {
+        let here = move |agent_id: &str| self.silent_for(agent_id, now, silent_after).is_none();
+        self.seats.iter().filter(move |(_, taken)| {
+            !taken.principal.is_empty() || faults::bug("invented_seats") || here(&taken.agent_id)
+        })
+    }
+
     pub(super) fn enqueue(
         &mut self,
         run: RunId,
@@ -215,7 +233,10 @@ impl Floor {
         }
         let mut hosts = self.hosts(now, silent_after);
         let mut pools = self.pools("", now, silent_after);
-        while let Some((run, at)) = self.queue.take(|need| placement::choose(need, &hosts, &pools).ok()) {
+        let choose = |principal: &str, need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>| {
+            placement::choose(principal, need, hosts, pools).ok()
+        };
+        while let Some((run, at)) = self.queue.take(|principal, need| choose(principal, need, &hosts, &pools)) {
             let host = &mut hosts[at];
             host.running += 1;
             if let Some(pool) = pools.get_mut(&host.pool) {
@@ -233,14 +254,14 @@ impl Floor {
 
     /// Why a run waits; `None` when it does not.
     pub(super) fn reason_of(&self, run: RunId, now: Duration, silent_after: Duration, url: &str) -> Option<Why> {
-        let need = self.queue.need_of(run)?;
+        let line = self.queue.line_of(run)?;
         let pools = self.pools(&self.principal_of(run), now, silent_after);
-        Some(self.reason(need, &self.hosts(now, silent_after), &pools, now, silent_after, url))
+        Some(self.reason(line, &self.hosts(now, silent_after), &pools, now, silent_after, url))
     }
 
     fn reason(
         &self,
-        need: &Need,
+        (principal, need): &(String, Need),
         hosts: &[Host],
         pools: &HashMap<String, Pool>,
         now: Duration,
@@ -256,7 +277,7 @@ impl Floor {
         if hosts.is_empty() {
             return Why::lasting(format!("no agent is connected: start one with `longhaul agent --gateway {url}`"));
         }
-        match placement::choose(need, hosts, pools) {
+        match placement::choose(principal, need, hosts, pools) {
             Err(why) => why,
             Ok(_) => Why::passing("its turn is next".to_owned()),
         }
@@ -272,11 +293,10 @@ impl Floor {
     /// Tells all waiting runs why.
     pub(super) fn tell_all(&self, now: Duration, silent_after: Duration, url: &str, now_ms: i64) {
         let hosts = self.hosts(now, silent_after);
-        for (need, runs) in self.queue.lines() {
+        for (line, runs) in self.queue.lines() {
             // All of a line are one principal's.
-            let asker = runs.first().map(|run| self.principal_of(*run)).unwrap_or_default();
-            let pools = self.pools(&asker, now, silent_after);
-            let why = self.reason(need, &hosts, &pools, now, silent_after, url);
+            let pools = self.pools(&line.0, now, silent_after);
+            let why = self.reason(line, &hosts, &pools, now, silent_after, url);
             for waiting in runs.iter().filter_map(|run| self.waiting.get(run)) {
                 waiting.tell(&why, now_ms);
             }
@@ -333,6 +353,7 @@ impl Floor {
     /// Usable agents that match a need, with their links.
     pub(super) fn candidates(
         &self,
+        principal: &str,
         need: &Need,
         now: Duration,
         silent_after: Duration,
@@ -342,7 +363,7 @@ impl Floor {
             // One that is drained knows what is there all the same: a run that fits nowhere else is to wait for it.
             let away = self.trouble(agent, now, silent_after);
             let host = Host { running: 0, limit: 1, away, ..self.host(agent, now, silent_after) };
-            placement::choose(need, &[host], &roomy).is_ok()
+            placement::choose(principal, need, &[host], &roomy).is_ok()
         };
         self.agents
             .values()
@@ -392,7 +413,7 @@ impl Floor {
 
     fn host(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Host {
         let info = &agent.info;
-        let running = self.seats.values().filter(|t| t.agent_id == info.agent_id).count();
+        let running = self.taken(now, silent_after).filter(|(_, t)| t.agent_id == info.agent_id).count();
         Host {
             id: info.agent_id.clone(),
             name: info.name.clone(),
@@ -402,6 +423,19 @@ impl Floor {
             limit: info.host_limit,
             running: u32::try_from(running).unwrap_or(u32::MAX),
             away: self.away(agent, now, silent_after),
+            serves: self.serves(info),
+        }
+    }
+
+    /// Whose runs an agent takes.
+    fn serves(&self, info: &wire::AgentInfo) -> Serves {
+        if faults::bug("serves_everybody") {
+            return Serves::Everybody;
+        }
+        match &self.first_only {
+            _ if !info.serve.is_empty() => Serves::Told(info.serve.clone()),
+            Some(first) if !info.serve_all => Serves::First(first.clone()),
+            _ => Serves::Everybody,
         }
     }
 
@@ -424,7 +458,7 @@ impl Floor {
             let pool = pools.entry(name).or_insert(Pool { seats: u32::MAX, ..Pool::default() });
             pool.seats = pool.seats.min(told);
         }
-        for (run, taken) in &self.seats {
+        for (run, taken) in self.taken(now, silent_after) {
             let pool = pools.entry(taken.pool.clone()).or_insert(Pool { seats: 1, ..Pool::default() });
             let silent = self.silence_of(*run, taken, asker, now, silent_after);
             // All of them, or the seats come free by themselves.
@@ -486,7 +520,10 @@ impl Floor {
             if e.program.is_empty() { words } else { format!("{words} ({})", e.program) }
         };
         let last_seen = if agent.here { silent.as_secs_f64() } else { (now_ms - agent.seen_ms).max(0) as f64 / 1000.0 };
+        let serves = self.serves(info);
         HostView {
+            serves: serves.names(),
+            note: serves.note(&info.name),
             name: info.name.clone(),
             state: state.to_owned(),
             problem: self.away(agent, now, silent_after).map(|why| why.words),

@@ -4,6 +4,8 @@
 //! - [`contact`] dials a registered agent back and keeps its links: an agent is usable when it is heard *and* reached;
 //! - [`floor`] is the state (agents, seats, the queue) behind one lock that is never held across an await;
 //! - [`placement`] and [`queue`] decide, as pure functions, who goes where and why somebody waits;
+//! - [`bounds`] says how much an agent may say;
+//! - [`contest`] tells a second result of one attempt from the first;
 //! - [`drain`] keeps new runs from hosts that people want empty;
 //! - [`pins`] knows which key is which agent;
 //! - [`link`] is the connections to one agent.
@@ -11,7 +13,9 @@
 //! A [`Seat`] is held by value: whoever drops it frees it, and the next run is placed at once. After a restart the
 //! seats of unfinished runs are taken before any agent is heard, so that a pool is never over-used across it.
 
+pub(crate) mod bounds;
 mod contact;
+mod contest;
 pub(crate) mod drain;
 mod floor;
 pub mod link;
@@ -35,11 +39,12 @@ use longhaul_proto::{
     visible::Foreign,
     wire,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::{
     Deps, Options,
-    ledger::{AgentRecord, DrainRecord, Ledger, LedgerError, PinRecord, PinState},
+    auth::principal::Scope,
+    ledger::{AgentRecord, DrainRecord, Ledger, LedgerError, PinRecord, PinState, TokenRecord},
     metrics::Metrics,
 };
 use floor::Floor;
@@ -66,7 +71,12 @@ pub(crate) struct Shared {
     /// What agents are told to dial; part of the advice to start one.
     url: String,
     floor: Mutex<Floor>,
+    /// Runs that are fetched from spools at once: thousands may come with one registration.
+    imports: Semaphore,
 }
+
+/// See [`Shared::imports`].
+const IMPORTS: usize = 16;
 
 /// A seat of a pool and room on a host, held by one run. Dropping it frees both.
 pub(crate) struct Seat {
@@ -154,7 +164,8 @@ impl Fleet {
         }
         let (pins, floor) = (tokio::sync::Mutex::new(Pins::of(pins)), Mutex::new(floor));
         let Dialing { greeter, dialer } = dialing;
-        Self(Arc::new(Shared { options, metrics, deps, greeter, ledger, dialer, pins, url, floor }))
+        let imports = Semaphore::new(IMPORTS);
+        Self(Arc::new(Shared { options, metrics, deps, greeter, ledger, dialer, pins, url, floor, imports }))
     }
 
     pub(crate) fn floor(&self) -> MutexGuard<'_, Floor> {
@@ -166,10 +177,51 @@ impl Fleet {
     }
 
     /// Takes a seat for a run that has one already: after a restart, or found in a spool.
+    /// Without a principal there is only the agent's word for the run: it counts while the agent is here to say it.
     pub(crate) fn hold(&self, run: RunId, principal: &str, agent_id: &str, host: &str, pool: &str) -> Seat {
         self.floor().take_seat(run, principal, agent_id, host, pool);
         let (agent_id, host, pool) = (agent_id.to_owned(), host.to_owned(), pool.to_owned());
         Seat { run, agent_id, host, pool, fleet: self.clone() }
+    }
+
+    /// The seat of a run that only its agent spoke of is a run's of this gateway.
+    pub(crate) fn confirm(&self, run: RunId, principal: &str) {
+        self.floor().confirm(run, principal);
+    }
+
+    /// Whom agents serve that were not told: everybody while there is one principal, else the first operator.
+    pub(crate) fn principals(&self, tokens: &[TokenRecord]) {
+        let valid = || tokens.iter().filter(|token| token.revoked_ms.is_none());
+        let principals: BTreeSet<&str> = valid().map(|token| token.principal.as_str()).collect();
+        // An operator whose token is revoked counts only where there is no other.
+        let operators = tokens.iter().filter(|token| token.scope == Scope::Operate);
+        let first = operators.min_by_key(|token| (token.revoked_ms.is_some(), token.created_ms, &token.name));
+        let first = first.map(|token| token.principal.clone()).unwrap_or_default();
+        self.serve_first((principals.len() > 1).then_some(first));
+    }
+
+    /// How many principals there are is not known: then as if there were several.
+    pub(crate) fn principals_unknown(&self) {
+        let first = self.floor().first_only.clone().unwrap_or_default();
+        self.serve_first(Some(first));
+    }
+
+    fn serve_first(&self, first: Option<String>) {
+        let before = std::mem::replace(&mut self.floor().first_only, first.clone());
+        if before == first {
+            return;
+        }
+        match first {
+            Some(first) => tracing::warn!(
+                "this gateway has several principals: agents that were not told whom to serve take the runs of {first} only; start \
+                 them with --serve NAME,... or --serve-all"
+            ),
+            None => {
+                tracing::info!("this gateway has one principal: agents that were not told whom to serve take all runs")
+            }
+        }
+        // Who can run now does, and who waits is told the new reason at once.
+        self.tick();
     }
 
     fn release(&self, run: RunId) {
@@ -243,9 +295,9 @@ impl Fleet {
 
     /// Asks the usable agents that match what they see at a path: until one sees it well, or all have answered, or
     /// the time is up.
-    pub(crate) async fn inspect(&self, need: &Need, path: &str, working_dir: &str) -> Vec<Inspected> {
+    pub(crate) async fn inspect(&self, need: &Need, principal: &str, path: &str, working_dir: &str) -> Vec<Inspected> {
         use futures_util::{StreamExt, stream::FuturesUnordered};
-        let asked = self.floor().candidates(need, self.now(), self.0.options.silent_after);
+        let asked = self.floor().candidates(principal, need, self.now(), self.0.options.silent_after);
         let mut pending: FuturesUnordered<_> = asked
             .into_iter()
             .map(|(agent_id, host, link)| async move {
@@ -270,6 +322,10 @@ impl Fleet {
         // Out of time is no error: what nobody could look at is looked at when its turn comes.
         let _ = tokio::time::timeout(self.0.options.inspect_timeout, all).await;
         found
+    }
+
+    pub(crate) fn imports(&self) -> &Semaphore {
+        &self.0.imports
     }
 
     pub(crate) fn options(&self) -> &Options {

@@ -31,6 +31,56 @@ pub(crate) struct Host {
     pub(crate) running: u32,
     /// Why it takes no runs now, in words that begin with its name.
     pub(crate) away: Option<Why>,
+    /// Whose runs it takes.
+    pub(crate) serves: Serves,
+}
+
+/// Whose runs an agent takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Serves {
+    /// Everybody's.
+    #[default]
+    Everybody,
+    /// Those of the principals that it was told.
+    Told(Vec<String>),
+    /// It was not told, and there are several: those of the gateway's first operator.
+    First(String),
+}
+
+impl Serves {
+    /// Whether it takes the runs of this principal; else why not, and what to do.
+    fn refusal(&self, host: &str, principal: &str) -> Option<String> {
+        match self {
+            Self::Everybody => None,
+            Self::Told(names) if names.iter().any(|name| name == principal) => None,
+            Self::First(name) if name == principal => None,
+            Self::Told(names) => Some(format!(
+                "agent {host} takes the runs of {} only: ask its owner to start it with --serve {},{principal}, or cancel \
+                 this run and submit it elsewhere",
+                names.join(", "),
+                names.join(",")
+            )),
+            Self::First(_) => Some(self.note(host).unwrap_or_default()),
+        }
+    }
+
+    /// What a person should know of an agent that was not told.
+    pub(crate) fn note(&self, host: &str) -> Option<String> {
+        let Self::First(name) = self else { return None };
+        Some(format!(
+            "agent {host} takes the runs of {name} only, since this gateway has several principals and the agent was not told \
+             whom to serve: start it with --serve NAME,... or --serve-all"
+        ))
+    }
+
+    /// The names, where it does not serve everybody.
+    pub(crate) fn names(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Everybody => None,
+            Self::Told(names) => Some(names.clone()),
+            Self::First(name) => Some(vec![name.clone()]),
+        }
+    }
 }
 
 /// Why a run waits.
@@ -68,6 +118,7 @@ pub(crate) struct Pool {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Near {
     NoMatch,
+    NotServed,
     Unfit,
     Away,
     HostFull,
@@ -78,11 +129,16 @@ enum Near {
 ///
 /// # Errors
 /// Why none can take it, for the run's owner.
-pub(crate) fn choose(need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>) -> Result<usize, Why> {
+pub(crate) fn choose(
+    principal: &str,
+    need: &Need,
+    hosts: &[Host],
+    pools: &HashMap<String, Pool>,
+) -> Result<usize, Why> {
     let mut nearest: Option<(Near, Why)> = None;
     let mut best: Option<usize> = None;
     for (at, host) in hosts.iter().enumerate() {
-        match obstacle(need, host, pools) {
+        match obstacle(principal, need, host, pools) {
             None => {
                 let better = best.is_none_or(|b| load(host) < load(&hosts[b]));
                 best = if better { Some(at) } else { best };
@@ -109,11 +165,14 @@ fn load(host: &Host) -> (u32, u32, &str) {
     (host.running.saturating_mul(1000) / host.limit.max(1), host.running, &host.name)
 }
 
-fn obstacle(need: &Need, host: &Host, pools: &HashMap<String, Pool>) -> Option<(Near, Why)> {
+fn obstacle(principal: &str, need: &Need, host: &Host, pools: &HashMap<String, Pool>) -> Option<(Near, Why)> {
     let named = need.host.is_empty() || need.host == host.name;
     let labelled = need.labels.iter().all(|(k, v)| host.labels.get(k) == Some(v));
     if !named || !labelled {
         return Some((Near::NoMatch, Why::default()));
+    }
+    if let Some(why) = host.serves.refusal(&host.name, principal) {
+        return Some((Near::NotServed, Why::lasting(why)));
     }
     let full = pool_full(host, pools);
     if let Some(away) = &host.away {
@@ -183,6 +242,7 @@ mod tests {
             limit,
             running,
             away: None,
+            serves: Serves::Everybody,
         }
     }
 
@@ -212,7 +272,7 @@ mod tests {
     fn an_agent_or_a_reason() {
         #[track_caller]
         fn check(need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>, want: Result<&str, &str>) {
-            let found = choose(need, hosts, pools).map(|at| hosts[at].name.as_str());
+            let found = choose("ann", need, hosts, pools).map(|at| hosts[at].name.as_str());
             assert_eq!(found.map_err(|why| why.words), want.map_err(str::to_owned));
         }
         let free = pools(&[("lab", 2, &["run aaaaaaaa on a"]), ("own", 1, &[])]);
@@ -270,8 +330,9 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_and_what_does_not() {
-        let no_end =
-            |hosts: &[Host], pools: &HashMap<String, Pool>| choose(&Need::default(), hosts, pools).unwrap_err().no_end;
+        let no_end = |hosts: &[Host], pools: &HashMap<String, Pool>| {
+            choose("ann", &Need::default(), hosts, pools).unwrap_err().no_end
+        };
         let full = pools(&[("lab", 1, &["7f3a9c21 on stata1"])]);
         let one = [host("a", "lab", 0, 1)];
         assert!(!no_end(&one, &full), "the run that has the seat ends");
@@ -284,5 +345,30 @@ mod tests {
         let dialled =
             Host { away: Some(Why::passing("agent a is being dialled".to_owned())), ..host("a", "lab", 0, 1) };
         assert!(!no_end(&[dialled], &full));
+    }
+
+    #[test]
+    fn whose_runs_an_agent_takes() {
+        let serving = |name: &str, serves: Serves| Host { serves, ..host(name, "lab", 0, 1) };
+        let told = |names: &[&str]| Serves::Told(names.iter().map(|n| (*n).to_owned()).collect());
+        let free = pools(&[("lab", 4, &[])]);
+        let place = |who: &str, hosts: &[Host]| choose(who, &Need::default(), hosts, &free).map_err(|why| why.words);
+        let hosts = [
+            serving("a", told(&["ann"])),
+            serving("b", told(&["ann", "bob"])),
+            serving("c", Serves::First("ann".into())),
+        ];
+        assert_eq!(place("bob", &hosts), Ok(1));
+        assert_eq!(place("ann", &hosts), Ok(0));
+        let why = place("carol", &hosts[..1]).unwrap_err();
+        assert!(why.starts_with("agent a takes the runs of ann only") && why.contains("--serve ann,carol"), "{why}");
+        let why = place("bob", &hosts[2..]).unwrap_err();
+        assert!(why.starts_with("agent c takes the runs of ann only, since this gateway has several"), "{why}");
+        // One that would take the run and is busy is the nearer reason.
+        let busy = Host { running: 1, ..serving("b", Serves::Everybody) };
+        assert_eq!(place("bob", &[hosts[0].clone(), busy]), Err("waiting for room on b: 1 of 1 runs there".to_owned()));
+        // One whose name was asked for is told of, and no other.
+        let need = need("c", &[], "", &[]);
+        assert!(choose("bob", &need, &hosts, &free).unwrap_err().words.starts_with("agent c takes"));
     }
 }

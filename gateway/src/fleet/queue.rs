@@ -42,13 +42,13 @@ impl Queue {
         self.of.len()
     }
 
-    /// What a waiting run asks for.
-    pub(crate) fn need_of(&self, run: RunId) -> Option<&Need> {
-        self.of.get(&run).map(|(_, need)| need)
+    /// Whose a waiting run is, and what it asks for.
+    pub(crate) fn line_of(&self, run: RunId) -> Option<&(String, Need)> {
+        self.of.get(&run)
     }
 
     /// The next run that can be placed, taken out, with where `place` puts it.
-    pub(crate) fn take<T>(&mut self, mut place: impl FnMut(&Need) -> Option<T>) -> Option<(RunId, T)> {
+    pub(crate) fn take<T>(&mut self, mut place: impl FnMut(&str, &Need) -> Option<T>) -> Option<(RunId, T)> {
         let mut best: Option<(u64, RunId, String, T)> = None;
         for ((principal, need), runs) in &self.lines {
             let Some(head) = runs.first().copied() else { continue };
@@ -56,7 +56,7 @@ impl Queue {
             if best.as_ref().is_some_and(|(s, run, _, _)| (*s, *run) <= (served, head)) {
                 continue;
             }
-            if let Some(at) = place(need) {
+            if let Some(at) = place(principal, need) {
                 best = Some((served, head, principal.clone(), at));
             }
         }
@@ -68,8 +68,8 @@ impl Queue {
     }
 
     /// All that wait, line by line.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (&Need, &BTreeSet<RunId>)> {
-        self.lines.iter().map(|((_, need), runs)| (need, runs))
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&(String, Need), &BTreeSet<RunId>)> {
+        self.lines.iter()
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
             queue.push(runs[at], who, Need::default());
         }
         let mut order = Vec::new();
-        while let Some((run, ())) = queue.take(|_| Some(())) {
+        while let Some((run, ())) = queue.take(|_, _| Some(())) {
             order.push(runs.iter().position(|r| *r == run).unwrap());
         }
         assert_eq!(order, [0, 3, 1, 5, 2, 4]);
@@ -103,7 +103,7 @@ mod tests {
         let picky = Need { host: "away".to_owned(), ..Need::default() };
         queue.push(first, "ann", picky);
         queue.push(second, "ann", Need::default());
-        let place = |need: &Need| need.host.is_empty().then_some(());
+        let place = |_: &str, need: &Need| need.host.is_empty().then_some(());
         assert_eq!(queue.take(place), Some((second, ())));
         assert_eq!(queue.take(place), None);
         assert!(queue.remove(first));

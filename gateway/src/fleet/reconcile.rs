@@ -4,10 +4,11 @@
 //! enough to let go of. A run that the ledger does not know is never ended and never forgotten: it is *imported*, from
 //! the submission that its spool holds. Its seat counts from this moment, before the agent is given anything.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use longhaul_proto::{
     ids::RunId,
+    latest::Follow,
     state::{Cause, RunState},
     visible::{self, Foreign},
     wire::{self, Verdict, run_event::Event, submission::Source},
@@ -15,17 +16,25 @@ use longhaul_proto::{
 
 use tokio::sync::oneshot;
 
-use super::{Seat, floor::pool_name, link::said, placement::Need};
+use super::{
+    Seat, bounds, contest,
+    floor::pool_name,
+    link::{Link, said},
+    placement::Need,
+};
 use crate::{
     ledger::{Dedupe, Earlier, LedgerError, NewRun, Record},
     runs::{
         BETWEEN_LOOKS, Inner,
         active::Command,
-        check,
+        adopt,
         release::{self, Files, Shown},
         submit::new_record,
     },
 };
+
+/// How often it is looked whether the agent of a run that is being imported is still here.
+const AWAY: Duration = Duration::from_secs(60);
 
 /// Decides about all runs of an agent that registers.
 ///
@@ -37,6 +46,9 @@ pub(super) async fn verdicts(
     runs: &[wire::RunSummary],
 ) -> Result<Vec<wire::RunVerdict>, LedgerError> {
     let mut verdicts = Vec::with_capacity(runs.len());
+    let named: Vec<RunId> = runs.iter().filter_map(|summary| summary.run_id.parse().ok()).collect();
+    let known = inner.ledger.get_many(&named).await?;
+    let mut known: HashMap<RunId, Record> = known.into_iter().map(|record| (record.run, record)).collect();
     for summary in runs {
         let Ok(run) = summary.run_id.parse::<RunId>() else {
             tracing::warn!(agent = %info.name, run = %summary.run_id, "an agent names a run that is no run id; left alone");
@@ -46,7 +58,13 @@ pub(super) async fn verdicts(
             wire::RunVerdict { run_id: summary.run_id.clone(), verdict: Verdict::Keep.into(), ..Default::default() };
         let state = RunState::from_wire(summary.state);
         let ended = state.is_some_and(RunState::is_end);
-        match inner.ledger.get(run).await? {
+        let record = known.remove(&run);
+        if let Some(record) = &record
+            && let Some(words) = contest::second(record, info, summary)
+        {
+            contest(inner, record, words).await?;
+        }
+        match record {
             None if summary.revoked => {}
             None => {
                 match release::shown(inner, &info.agent_id, summary, run).await? {
@@ -76,7 +94,8 @@ pub(super) async fn verdicts(
                     verdict.by.clone_from(&wish.by);
                 }
                 // It came back. While it still runs it holds a seat, whatever the record says.
-                inner.keep_holding(record, || (!ended).then(|| hold(inner, info, summary, run)));
+                let principal = record.principal.clone();
+                inner.keep_holding(record, || (!ended).then(|| hold(inner, info, &principal, run)));
             }
             Some(record) if ended && old_enough(inner, &record) && earlier(&record, info, summary).is_some() => {
                 verdict.verdict = Verdict::Forget.into();
@@ -119,8 +138,19 @@ fn earlier(record: &Record, info: &wire::AgentInfo, summary: &wire::RunSummary) 
     })
 }
 
-fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, summary: &wire::RunSummary, run: RunId) -> Seat {
-    inner.fleet.hold(run, &summary.principal, &info.agent_id, &info.name, &pool_name(info))
+fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, principal: &str, run: RunId) -> Seat {
+    inner.fleet.hold(run, principal, &info.agent_id, &info.name, &pool_name(info))
+}
+
+/// Notes another result of an attempt whose result stands, or is being waited for from another agent.
+async fn contest(inner: &Arc<Inner>, record: &Record, words: String) -> Result<(), LedgerError> {
+    tracing::warn!(run = %record.run, words, "two results");
+    if let Some(active) = inner.table.get(record.run)
+        && active.mailbox.try_send(Command::Contest { words: words.clone() }).is_ok()
+    {
+        return Ok(());
+    }
+    inner.ledger.contest(record.run, words).await.map(drop)
 }
 
 async fn adopt(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, attempt: u32) {
@@ -132,14 +162,14 @@ async fn adopt(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, attempt: 
 }
 
 /// A ledger that was put back does not know the call of this run, and may have recorded it a second time meanwhile.
-async fn supersede(inner: &Arc<Inner>, summary: &wire::RunSummary, run: RunId) -> Result<(), LedgerError> {
-    if summary.key.is_empty() {
+async fn supersede(inner: &Arc<Inner>, principal: &str, key: &str, run: RunId) -> Result<(), LedgerError> {
+    if key.is_empty() {
         return Ok(());
     }
-    while inner.table.records_call(&summary.principal, &summary.key) {
+    while inner.table.records_call(principal, key) {
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
-    let Some((second, _)) = inner.ledger.by_key(&summary.principal, &summary.key).await? else { return Ok(()) };
+    let Some((second, _)) = inner.ledger.by_key(principal, key).await? else { return Ok(()) };
     let Some(active) = inner.table.get(second).filter(|_| second != run) else { return Ok(()) };
     let (reply, done) = oneshot::channel();
     if active.mailbox.send(Command::Supersede { by: run, reply }).await.is_ok() {
@@ -157,20 +187,23 @@ async fn import(
     run: RunId,
     ended: bool,
 ) -> Result<(), LedgerError> {
+    // Whose it is and which call made it count only where this gateway said so itself.
+    let vouched = inner.seal.vouched(summary);
+    let (principal, key) = if vouched { (summary.principal.as_str(), summary.key.as_str()) } else { ("", "") };
     // From here on the same call waits for the import; what was recorded of it before is found by the next look.
-    if !inner.table.importing(run, &summary.principal, &summary.key) {
+    if !inner.table.importing(run, principal, key) {
         return Ok(());
     }
-    if let Err(error) = supersede(inner, summary, run).await {
+    if let Err(error) = supersede(inner, principal, key, run).await {
         inner.table.imported(run);
         return Err(error);
     }
-    tracing::info!(agent = %info.name, %run, "importing a run that the ledger does not know");
-    let seat = (!ended).then(|| hold(inner, info, summary, run));
+    tracing::info!(agent = %info.name, %run, vouched, "importing a run that the ledger does not know");
+    let seat = (!ended).then(|| hold(inner, info, principal, run));
     let (inner, info) = (inner.clone(), info.clone());
     let tasks = inner.deps.tasks.clone();
     tasks.spawn_until_stop(async move {
-        if let Err(why) = fetch(&inner, &info, run, seat).await {
+        if let Err(why) = fetch(&inner, &info, run, seat, vouched).await {
             tracing::warn!(agent = %info.name, %run, why, "a run was not imported; it stays in its spool");
         }
         inner.table.imported(run);
@@ -178,39 +211,73 @@ async fn import(
     Ok(())
 }
 
-async fn fetch(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, seat: Option<Seat>) -> Result<(), String> {
+/// Waits for a link to an agent that has registered.
+///
+/// # Errors
+/// When the gateway stops, or the agent is away for so long that it has to come again anyway.
+async fn usable(inner: &Inner, links: &mut Follow<Option<Arc<Link>>>, agent_id: &str) -> Result<Arc<Link>, String> {
+    loop {
+        let linked = links.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken()));
+        match tokio::time::timeout(AWAY, linked).await {
+            Ok(Ok(Some(link))) => return Ok(link),
+            Ok(Ok(None)) => {}
+            Ok(Err(_)) => return Err("the gateway stops".to_owned()),
+            Err(_) if inner.fleet.silent_for(agent_id).is_some() => {
+                return Err("its agent went away; it is imported when the agent returns".to_owned());
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn fetch(
+    inner: &Arc<Inner>,
+    info: &wire::AgentInfo,
+    run: RunId,
+    seat: Option<Seat>,
+    vouched: bool,
+) -> Result<(), String> {
     let mut links = inner.fleet.links(&info.agent_id);
     let mut pause = inner.options.backoff.0;
-    let snapshot = loop {
-        let usable = links.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken())).await;
-        let Some(link) = usable.map_err(|_| "the gateway stops")? else { continue };
-        match first_snapshot(&link, run).await {
+    let mut snapshot = loop {
+        let link = usable(inner, &mut links, &info.agent_id).await?;
+        let _turn = inner.fleet.imports().acquire().await.map_err(|_| "the gateway stops")?;
+        // One that does not answer must not keep the others from their turn.
+        let asked = tokio::time::timeout(inner.options.call_timeout, first_snapshot(&link, run)).await;
+        match asked.unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("the agent does not answer"))) {
             Ok(snapshot) => break snapshot,
             Err(status) if status.code() == tonic::Code::NotFound => return Err(said(&status)),
             Err(status) => {
                 tracing::debug!(%run, %status, "import is tried again");
+                drop(_turn);
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(inner.options.backoff.1);
             }
         }
     };
+    bounds::cut(&mut snapshot);
     let submission = snapshot.submission.clone().ok_or("its spool has no submission")?;
     if submission.run_id != run.to_string() {
         return Err("its spool holds another run's submission".to_owned());
     }
-    let mut record = imported_record(run, &submission, info, &snapshot);
+    let sealed = inner.seal.sealed(&submission);
+    if let Some(problem) = bounds::request(&submission).filter(|_| !sealed) {
+        return Err(format!("its request is not one of a gateway: {problem}"));
+    }
+    if vouched && !sealed {
+        return Err("its seal is of another request".to_owned());
+    }
+    let mut record = imported_record(run, &submission, info, &snapshot, sealed);
     if record.created_ms == 0 {
         record.created_ms = inner.deps.clock.unix_ms();
     }
     // The same call made again is this run, whatever the ledger has forgotten; an equal request finds it likewise.
-    let shape = || check::shape(&record.principal, &submission, &record.detail.source);
-    let dedupe = match snapshot.code_sha256.as_str() {
-        // Equal to any code, and that would be too much.
-        "" => Dedupe::default(),
-        code => Dedupe { shape: shape(), code: code.to_owned(), ..Dedupe::default() },
+    let (key, dedupe) = if sealed {
+        (adopt::key(&submission), adopt::dedupe(&record, &record.principal, &submission, &snapshot.code_sha256))
+    } else {
+        tracing::warn!(agent = %info.name, %run, "an imported run is unverified: an operator decides (`longhaul runs adopt`)");
+        (None, Dedupe::default())
     };
-    // A submission of an older version does not say the digest: it is `UNKNOWN_BODY` then.
-    let key = (!submission.key.is_empty()).then(|| (submission.key.clone(), submission.request_sha256.clone()));
     let new = NewRun { record: record.clone(), submission, key, dedupe };
     loop {
         match inner.ledger.insert(new.clone()).await {
@@ -248,6 +315,7 @@ fn imported_record(
     submission: &wire::Submission,
     info: &wire::AgentInfo,
     snapshot: &wire::Snapshot,
+    sealed: bool,
 ) -> Record {
     let source = match &submission.source {
         Some(Source::Path(path)) => path.clone(),
@@ -271,5 +339,10 @@ fn imported_record(
     record.detail.running_ms = snapshot.running_at_ms;
     record.detail.host_running_ms = snapshot.running_at_ms;
     record.detail.imported = true;
+    record.detail.code_sha256.clone_from(&snapshot.code_sha256);
+    if !sealed {
+        record.detail.claims = std::mem::take(&mut record.principal);
+        record.detail.unverified = true;
+    }
     record
 }

@@ -10,7 +10,7 @@ use longhaul_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{contact, pins, reconcile};
+use super::{bounds, contact, pins, reconcile};
 use crate::{
     ledger::{AgentRecord, PinState},
     runs::{Inner, Runs},
@@ -113,11 +113,8 @@ impl wire::fleet_server::Fleet for FleetService {
 
     async fn register(&self, request: Request<wire::RegisterRequest>) -> Result<Response<wire::RegisterReply>, Status> {
         let session = session(&request)?;
-        let wire::RegisterRequest { agent, mut runs } = request.into_inner();
+        let wire::RegisterRequest { agent, mut runs, more } = request.into_inner();
         let mut info = agent.ok_or_else(|| Status::invalid_argument("no agent in the request"))?;
-        // What an agent says is shown from here on, never obeyed.
-        info.make_harmless();
-        runs.iter_mut().for_each(Foreign::make_harmless);
         let heartbeat_ms = u32::try_from(self.inner.options.heartbeat.as_millis()).unwrap_or(u32::MAX);
         let mut reply = wire::RegisterReply {
             cluster_id: self.inner.ledger.cluster_id().to_owned(),
@@ -125,6 +122,15 @@ impl wire::fleet_server::Fleet for FleetService {
             heartbeat_ms,
             ..Default::default()
         };
+        // First what is too long or holds control characters: it goes into no log.
+        if let Some(problem) = bounds::agent(&info).or_else(|| bounds::page(&runs)) {
+            self.note(format!("agent {:?} is refused: {problem}", info.name.chars().take(64).collect::<String>()));
+            reply.problem = problem;
+            return Ok(Response::new(reply));
+        }
+        // What an agent says is shown from here on, never obeyed.
+        info.make_harmless();
+        runs.iter_mut().for_each(Foreign::make_harmless);
         let failed = |error: crate::ledger::LedgerError| {
             tracing::error!(error = &error as &dyn std::error::Error, "an agent could not be registered");
             Status::unavailable("the gateway cannot use its ledger")
@@ -142,9 +148,12 @@ impl wire::fleet_server::Fleet for FleetService {
             return Ok(Response::new(reply));
         }
         let seen_ms = self.inner.deps.clock.unix_ms();
-        self.inner.ledger.put_agent(AgentRecord { info: info.clone(), seen_ms }).await.map_err(failed)?;
-        // First what it holds, then that it may be given more.
+        self.inner.fleet.tells(&info, session.peer(), seen_ms);
+        // First what it holds, to the last page, then that it may be given more.
         reply.verdicts = reconcile::verdicts(&self.inner, &info, &runs).await.map_err(failed)?;
+        if more {
+            return Ok(Response::new(reply));
+        }
         let (name, advertise) = (info.name.clone(), info.advertise.clone());
         if !self.inner.fleet.enter(info, session, seen_ms).await {
             return Err(Status::unavailable("its key was revoked, or another process of it came, in this very moment"));
@@ -202,9 +211,23 @@ impl super::Fleet {
         agent.contact = Some(self.0.deps.tasks.spawn_until_stop(contact).abort_handle());
     }
 
+    /// A known agent is telling what it has, which may take many pages: that is no silence.
+    fn tells(&self, info: &wire::AgentInfo, key: Fingerprint, seen_ms: i64) {
+        let now = self.now();
+        let mut floor = self.floor();
+        let known = floor.known(&info.agent_id).filter(|a| {
+            let its = a.session.as_ref().is_some_and(|s| s.peer() == key);
+            a.here && its && a.info.incarnation == info.incarnation
+        });
+        if let Some(agent) = known {
+            (agent.heard, agent.seen_ms) = (now, seen_ms);
+        }
+    }
+
     fn heard(&self, beat: wire::HeartbeatRequest, key: Fingerprint, seen_ms: i64) -> wire::HeartbeatReply {
         let now = self.now();
         let silent_after = self.0.options.silent_after;
+        let objection = bounds::state(&beat.problem, &beat.licence, &beat.engines);
         let (problem, changed) = {
             let mut floor = self.floor();
             let known = floor.known(&beat.agent_id).filter(|a| {
@@ -220,11 +243,17 @@ impl super::Fleet {
             agent.spools = beat.spools;
             agent.spools.truncate(SPOOLS);
             agent.info.free_bytes = beat.free_bytes;
-            agent.info.problem = beat.problem;
-            agent.info.engines = beat.engines;
-            agent.info.licence = beat.licence;
             agent.beat.notify_waiters();
-            (agent.dial_problem.clone().unwrap_or_default(), changed)
+            match objection {
+                // It is here, and stays what it was.
+                Some(words) => (words, false),
+                None => {
+                    agent.info.problem = beat.problem;
+                    agent.info.engines = beat.engines;
+                    agent.info.licence = beat.licence;
+                    (agent.dial_problem.clone().unwrap_or_default(), changed)
+                }
+            }
         };
         if changed {
             self.place();

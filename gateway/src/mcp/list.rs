@@ -56,7 +56,9 @@ fn line(call: &Call, view: &RunView, now_ms: i64) -> String {
     if let Some(at) = &view.created_at {
         let _ = write!(text, " · {at}");
     }
-    if view.principal != call.who.name {
+    if view.unverified {
+        text.push_str(" · unverified: an agent brought it, and it is nobody's");
+    } else if view.principal != call.who.name {
         let _ = write!(text, " · of {}", view.principal);
     }
     text.push('\n');
@@ -137,6 +139,9 @@ fn hosts_text(all: &Hosts) -> String {
         );
         if let Some(problem) = &host.problem {
             let _ = writeln!(text, "  problem: {problem}");
+        }
+        if let Some(note) = &host.note {
+            let _ = writeln!(text, "  note: {note}");
         }
         if !host.roots.is_empty() {
             let _ = writeln!(text, "  do-files under: {}", host.roots.join(", "));

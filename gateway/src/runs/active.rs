@@ -12,6 +12,7 @@ use longhaul_proto::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::ControlError;
+use crate::ledger::Adoption;
 
 /// Wishes that wait for one keeper; more than a few are repetitions.
 const MAILBOX: usize = 16;
@@ -19,12 +20,18 @@ const MAILBOX: usize = 16;
 /// One unfinished run, as seen from outside its keeper.
 pub(crate) struct Active {
     pub(crate) run: RunId,
-    pub(crate) principal: String,
     /// When its owner last looked at it, by the monotonic clock, ms.
     pub(crate) looked: AtomicU64,
     /// Latest view; sending never waits for anybody.
     pub(crate) view: watch::Sender<Arc<RunView>>,
     pub(crate) mailbox: mpsc::Sender<Command>,
+}
+
+impl Active {
+    /// Whose it is; empty while it is unverified.
+    pub(crate) fn principal(&self) -> String {
+        self.view.borrow().principal.clone()
+    }
 }
 
 /// Answer to a wish.
@@ -38,6 +45,10 @@ pub(crate) enum Command {
     DeclareDead { by: String, reply: Reply },
     /// The same call was made before, and an agent has that run: this one need not begin.
     Supersede { by: RunId, reply: oneshot::Sender<()> },
+    /// An operator says whose this unverified run is.
+    Claim { adoption: Box<Adoption>, reply: Reply },
+    /// Another result was told of the attempt that this keeper follows.
+    Contest { words: String },
     /// An agent holds an attempt that the ledger does not know of.
     Adopt { agent_id: String, host: String, pool: String, attempt: u32 },
 }
@@ -63,7 +74,8 @@ pub(crate) struct Table(Mutex<Rows>);
 
 #[derive(Default)]
 struct Rows {
-    runs: HashMap<RunId, Arc<Active>>,
+    /// With the principal under whom each is counted in `of`.
+    runs: HashMap<RunId, (Arc<Active>, String)>,
     of: HashMap<String, usize>,
     /// Runs found in a spool that are being recorded, with who asked and the key of the request.
     importing: HashMap<RunId, Call>,
@@ -100,6 +112,17 @@ pub(crate) enum NoRoom {
     Principal,
 }
 
+impl Rows {
+    fn leave(&mut self, principal: &str) {
+        if let Some(n) = self.of.get_mut(principal) {
+            *n -= 1;
+            if *n == 0 {
+                self.of.remove(principal);
+            }
+        }
+    }
+}
+
 impl Table {
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -110,29 +133,33 @@ impl Table {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let principal = view.principal.clone();
         let (looked, view) = (AtomicU64::new(0), watch::Sender::new(Arc::new(view)));
-        let active = Arc::new(Active { run, principal, looked, view, mailbox });
+        let active = Arc::new(Active { run, looked, view, mailbox });
         let mut rows = self.rows();
         if rows.runs.contains_key(&run) {
             return None;
         }
-        *rows.of.entry(active.principal.clone()).or_default() += 1;
-        rows.runs.insert(run, active.clone());
+        *rows.of.entry(principal.clone()).or_default() += 1;
+        rows.runs.insert(run, (active.clone(), principal));
         Some((active, inbox))
     }
 
     pub(crate) fn remove(&self, run: RunId) {
         let mut rows = self.rows();
-        let Some(active) = rows.runs.remove(&run) else { return };
-        if let Some(n) = rows.of.get_mut(&active.principal) {
-            *n -= 1;
-            if *n == 0 {
-                rows.of.remove(&active.principal);
-            }
-        }
+        let Some((_, principal)) = rows.runs.remove(&run) else { return };
+        rows.leave(&principal);
+    }
+
+    /// A run has another principal from now on.
+    pub(crate) fn claimed(&self, run: RunId, principal: &str) {
+        let mut rows = self.rows();
+        let Some((_, counted)) = rows.runs.get_mut(&run) else { return };
+        let before = std::mem::replace(counted, principal.to_owned());
+        rows.leave(&before);
+        *rows.of.entry(principal.to_owned()).or_default() += 1;
     }
 
     pub(crate) fn get(&self, run: RunId) -> Option<Arc<Active>> {
-        self.rows().runs.get(&run).cloned()
+        self.rows().runs.get(&run).map(|(active, _)| active.clone())
     }
 
     /// Lets a submission in, when there is room beside all that are unfinished or coming: of many that come at once no
@@ -158,7 +185,7 @@ impl Table {
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Active>> {
-        self.rows().runs.values().cloned().collect()
+        self.rows().runs.values().map(|(active, _)| active.clone()).collect()
     }
 
     /// Whether the caller is the one to import this run now; until [`Table::imported`].

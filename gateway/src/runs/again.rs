@@ -34,7 +34,9 @@ impl Keeper {
     pub(super) fn may_try_again(&self, state: RunState, cause: Cause) -> bool {
         let died = state == RunState::Errored && matches!(cause, Cause::HostRebooted | Cause::Killed);
         // A run that was told to be lost, or that somebody wants to end, is not begun again.
+        // What nobody here asked for is not begun here.
         let wanted = self.record.detail.retry == Retry::IfProvenDead
+            && !self.record.detail.unverified
             && self.record.cancel.is_none()
             && matches!(self.record.state, RunState::Starting | RunState::Running);
         died && wanted && self.record.detail.earlier.len() + 1 < ATTEMPTS
@@ -86,6 +88,7 @@ impl Keeper {
             code_sha256: was.code_sha256,
             retry: was.retry,
             imported: was.imported,
+            contested: was.contested,
             ..Detail::default()
         };
         if let Some(words) = words(&self.record.detail) {

@@ -24,7 +24,10 @@ use super::{
     view::user_part,
 };
 use crate::{
-    fleet::link::{self, Link},
+    fleet::{
+        bounds,
+        link::{self, Link},
+    },
     ledger::Condition,
     mirror::{Appended, Mirror},
 };
@@ -219,7 +222,7 @@ impl Keeper {
 
     /// The one `Run` call of this attempt.
     async fn start(&mut self, link: &Arc<Link>) -> Result<Followed, Left> {
-        let submission = match self.submission.take() {
+        let mut submission = match self.submission.take() {
             Some(submission) => submission,
             None => match self.inner.ledger.submission(self.record.run).await {
                 Ok(Some(submission)) => submission,
@@ -230,6 +233,8 @@ impl Keeper {
                 }
             },
         };
+        // Here, where everything leaves: also what an older version recorded without a seal.
+        self.inner.seal.seal(&mut submission);
         let span = tracing::info_span!(
             "longhaul.dispatch", longhaul.run.id = %self.record.run, longhaul.run.attempt = self.record.attempt,
             longhaul.agent.name = %self.record.host
@@ -339,7 +344,12 @@ impl Keeper {
         }
     }
 
-    async fn on_snapshot(&mut self, mirror: &Arc<Mirror>, snapshot: wire::Snapshot) -> Result<Option<Followed>, Left> {
+    async fn on_snapshot(
+        &mut self,
+        mirror: &Arc<Mirror>,
+        mut snapshot: wire::Snapshot,
+    ) -> Result<Option<Followed>, Left> {
+        bounds::cut(&mut snapshot);
         if snapshot.attempt < self.record.attempt {
             return Ok(Some(Followed::NotBegun));
         }

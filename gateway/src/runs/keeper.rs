@@ -207,6 +207,11 @@ impl Keeper {
         if self.record.cancel.is_some() {
             return self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await;
         }
+        if self.record.detail.unverified {
+            // Its request is only an agent's word, and is not to run anywhere for that.
+            self.waiting(Some(super::adopt::WAITS.to_owned()));
+            return self.during(None, pending()).await;
+        }
         let mut seat = None;
         if self.record.attempt > 0 && !self.inner.past.holds(&self.record) {
             // It was given back: for a while not to the same agent again, and ever longer.
@@ -273,7 +278,9 @@ impl Keeper {
         let fleet = self.inner.fleet.clone();
         let need = crate::fleet::placement::Need { host: seat.host.clone(), ..Default::default() };
         let working_dir = self.record.detail.wanted_dir.clone();
-        let seen = self.during(None, async move { fleet.inspect(&need, &path, &working_dir).await }).await?;
+        let principal = self.record.principal.clone();
+        let seen =
+            self.during(None, async move { fleet.inspect(&need, &principal, &path, &working_dir).await }).await?;
         let wanted = &self.record.detail.wanted_sha256;
         for answer in seen.into_iter().filter(|a| a.agent_id == seat.agent_id) {
             let problem = match answer.reply.problem {

@@ -27,12 +27,14 @@
 //! - [`past`] knows whether the ledger is older than the world, and holds back what it believes to be waiting;
 //! - [`attend`] follows an attempt at its agent, [`ending`] records its end, [`again`] makes another where one is proven
 //!   dead and the owner asked for that;
+//! - [`adopt`] makes an unverified run its principal's, at an operator's word;
 //! - [`artifact`] fetches a file that an ended run left on its host;
 //! - [`release`] has spools go from their hosts, and remembers what was removed;
 //! - [`drain`] is what operators wish of hosts;
 //! - [`view`] is what others see of it, published on a `watch` that never makes the keeper wait.
 
 pub(crate) mod active;
+pub(crate) mod adopt;
 mod again;
 mod agents;
 mod artifact;
@@ -70,7 +72,10 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     Deps, Options,
-    auth::principal::{Principal, Scope},
+    auth::{
+        principal::{Principal, Scope},
+        seal::SealKey,
+    },
     fleet::Fleet,
     ledger::{CancelWish, Ledger, LedgerError, ListQuery, Record},
     metrics::Metrics,
@@ -172,6 +177,7 @@ pub(crate) struct Inner {
     pub(crate) mirrors: Mirrors,
     pub(crate) past: Past,
     pub(crate) wall: Wall,
+    pub(crate) seal: SealKey,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
     pub(crate) table: Arc<Table>,
@@ -181,10 +187,12 @@ pub(crate) struct Inner {
     pub(crate) draining: tokio::sync::Mutex<()>,
 }
 
-/// What holds runs back or keeps records while the ledger or the clock may be wrong.
+/// What holds runs back or keeps records while the ledger or the clock may be wrong, and tells this gateway's requests from
+/// others.
 pub(crate) struct Guards {
     pub(crate) past: Past,
     pub(crate) wall: Wall,
+    pub(crate) seal: SealKey,
 }
 
 /// What of a host is its owner's business: whose user it is, where its programs and do-files are.
@@ -206,7 +214,7 @@ impl Runs {
         metrics: Arc<Metrics>,
         deps: Deps,
     ) -> Self {
-        let Guards { past, wall } = guards;
+        let Guards { past, wall, seal } = guards;
         Self(Arc::new(Inner {
             options,
             ledger,
@@ -214,6 +222,7 @@ impl Runs {
             mirrors,
             past,
             wall,
+            seal,
             metrics,
             deps,
             table: Arc::default(),
@@ -310,7 +319,7 @@ impl Runs {
     pub async fn watch(&self, who: &Principal, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
         match self.look(who, run).await? {
             Look::Kept(active) => {
-                if active.principal == who.name {
+                if active.principal() == who.name {
                     active.looked.store(self.now_ms(), Ordering::Relaxed);
                 }
                 Ok(active.view.subscribe())
@@ -327,7 +336,7 @@ impl Runs {
     pub fn behind_own(&self, who: &Principal, view: &RunView) -> Option<Behind> {
         let waiting = view.waiting.as_deref().filter(|_| view.state == RunState::Queued)?;
         let holds = |active: &Arc<Active>| {
-            active.principal == who.name && active.run != view.run_id && waiting.contains(&active.run.short())
+            active.principal() == who.name && active.run != view.run_id && waiting.contains(&active.run.short())
         };
         let own = self.0.table.all().into_iter().filter(holds);
         let oldest = own.min_by_key(|active| active.looked.load(Ordering::Relaxed))?;
@@ -453,6 +462,22 @@ impl Runs {
         });
     }
 
+    /// Whose runs alone agents take that were not told whom to serve; `None` = everybody's.
+    pub fn serves_first_only(&self) -> Option<String> {
+        self.0.fleet.floor().first_only.clone()
+    }
+
+    /// Tokens were made or revoked: how many principals there are decides whom agents serve that were not told.
+    pub(crate) async fn principals_changed(&self) {
+        match self.0.ledger.token_list().await {
+            Ok(tokens) => self.0.fleet.principals(&tokens),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot count the principals");
+                self.0.fleet.principals_unknown();
+            }
+        }
+    }
+
     /// Agents, pools, and the caller's waiting runs.
     pub fn hosts(&self, who: &Principal) -> Hosts {
         let (mut hosts, pools) = self.0.fleet.views();
@@ -465,11 +490,11 @@ impl Runs {
             Some(QueueView { run_id: active.run, waiting })
         };
         let mine = self.0.table.all();
-        let mut queue: Vec<_> = mine.iter().filter(|a| may(who, &a.principal)).filter_map(waits).collect();
+        let mut queue: Vec<_> = mine.iter().filter(|a| may(who, &a.principal())).filter_map(waits).collect();
         queue.sort_by_key(|q| q.run_id);
         let returned = |active: &Arc<Active>| {
             let view = active.view.borrow();
-            let host = view.host.clone().filter(|_| view.runs_again && may(who, &active.principal))?;
+            let host = view.host.clone().filter(|_| view.runs_again && may(who, &active.principal()))?;
             let (run_id, short) = (active.run, active.run.short());
             let waiting = format!(
                 "lost, but running again on {host}: it holds a seat, and its own record will count; \
@@ -524,7 +549,7 @@ impl Runs {
         let unknown = || FindError::Unknown(run.to_string());
         for looks_left in (0..LOOKS).rev() {
             if let Some(active) = self.0.table.get(run) {
-                return if may(who, &active.principal) { Ok(Look::Kept(active)) } else { Err(unknown()) };
+                return if may(who, &active.principal()) { Ok(Look::Kept(active)) } else { Err(unknown()) };
             }
             let record = self.record(run).await?.filter(|r| may(who, &r.principal)).ok_or_else(unknown)?;
             if record.state.is_end() || looks_left == 0 {
@@ -541,13 +566,13 @@ impl Runs {
 
     async fn principal_of(&self, run: RunId) -> Result<Option<String>, FindError> {
         match self.0.table.get(run) {
-            Some(active) => Ok(Some(active.principal.clone())),
+            Some(active) => Ok(Some(active.principal())),
             None => Ok(self.record(run).await?.map(|r| r.principal)),
         }
     }
 }
 
-/// Whether somebody may see and end a run of `owner`.
+/// Whether somebody may see and end a run of `owner`; one without an owner is unverified, and operators' alone.
 fn may(who: &Principal, owner: &str) -> bool {
-    who.scope == Scope::Operate || who.name == owner
+    who.scope == Scope::Operate || (!owner.is_empty() && who.name == owner)
 }

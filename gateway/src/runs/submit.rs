@@ -89,7 +89,7 @@ async fn record(
         }
     }
     known(inner, &checked).await?;
-    let fit = look(inner, &mut checked).await?;
+    let fit = look(inner, who, &mut checked).await?;
     // Without room an equal run may still answer: a call that was lost is made again, and that costs nothing.
     let room = room(inner, who);
     let run = inner.deps.ids.run();
@@ -284,9 +284,9 @@ async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError>
 
 /// Looks at a path on the agents while the caller waits: errors come at once, and equal code is known as equal.
 /// Answers with the agents that see it.
-async fn look(inner: &Arc<Inner>, checked: &mut Checked) -> Result<Vec<String>, SubmitError> {
+async fn look(inner: &Arc<Inner>, who: &Principal, checked: &mut Checked) -> Result<Vec<String>, SubmitError> {
     let Some(path) = checked.look_at.clone() else { return Ok(Vec::new()) };
-    let seen = inner.fleet.inspect(&checked.need, &path, &checked.submission.working_dir).await;
+    let seen = inner.fleet.inspect(&checked.need, &who.name, &path, &checked.submission.working_dir).await;
     let well = seen.iter().find(|s| s.reply.problem.is_empty());
     if checked.path_if.is_some() {
         if let Some(well) = well

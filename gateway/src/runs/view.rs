@@ -63,6 +63,21 @@ pub(crate) fn user_part(before: Option<ViewRange>, told: &wire::View, base: u64)
     Some(ViewRange { start, end, safe_end: end.or_else(|| told.safe_end.map(at).max(shown)) })
 }
 
+/// What a person should know; of an unverified run first that it is one.
+fn note(record: &Record) -> Option<String> {
+    let words = record.detail.words();
+    if !record.detail.unverified || !record.principal.is_empty() {
+        return some(&words);
+    }
+    let whom = if record.detail.claims.is_empty() { "nobody" } else { &record.detail.claims };
+    let unverified = format!(
+        "unverified: an agent brought it without this gateway's seal, and its spool names {whom}; `longhaul runs adopt {}` \
+         makes it theirs",
+        record.run.short()
+    );
+    Some(if words.is_empty() { unverified } else { format!("{unverified}; {words}") })
+}
+
 /// The API's object.
 pub(crate) fn view(record: &Record, live: &Live) -> RunView {
     let detail = &record.detail;
@@ -110,7 +125,7 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         timeout: seconds(detail.timeout_ms),
         queue_timeout: seconds(detail.queue_timeout_ms),
         duration: detail.duration_ms.map(|ms| ms as f64 / 1000.0),
-        note: some(&detail.words()),
+        note: note(record),
         leftovers: detail.leftovers.clone(),
         artifacts: detail.artifacts.clone(),
         files_removed: detail.files_removed.clone(),
@@ -120,6 +135,8 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         contact: live.contact.clone().filter(|_| !ended),
         agent_silent_for: live.silent_for.filter(|_| !ended).map(|d| d.as_secs_f64()),
         exit_status: record.state.meaning().map(|m| m.exit_status),
+        unverified: detail.unverified && record.principal.is_empty(),
+        claims: some(&detail.claims).filter(|_| record.principal.is_empty()),
     }
 }
 

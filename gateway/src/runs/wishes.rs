@@ -66,6 +66,12 @@ impl Keeper {
                 }
                 Ok(())
             }
+            Command::Claim { reply, .. } if self.stuck.is_some() => {
+                if let Some(error) = self.stuck.clone() {
+                    let _ = reply.send(Err(ControlError::Ledger(error)));
+                }
+                Ok(())
+            }
             Command::Cancel { by, mode, reply } => {
                 let wish = CancelWish { by, at_ms: self.inner.deps.clock.unix_ms(), mode };
                 match self.record_wish(wish.clone()).await {
@@ -135,6 +141,11 @@ impl Keeper {
                 self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await?;
                 let _ = reply.send(());
                 Err(Left::Moved)
+            }
+            Command::Claim { adoption, reply } => self.claim(*adoption, reply).await,
+            Command::Contest { words } => {
+                self.contest(words).await;
+                Ok(())
             }
             Command::Adopt { agent_id, host, pool, attempt } => {
                 if self.record.state != RunState::Queued || attempt <= self.record.attempt {

@@ -182,6 +182,10 @@ impl Fake {
                 attempt: run.attempt,
                 state: run.outcome.as_ref().map_or(wire::RunState::Running.into(), |o| o.state),
                 outcome: run.outcome.clone(),
+                principal: run.submission.principal.clone(),
+                key: run.submission.key.clone(),
+                sealed_sha256: longhaul_proto::seal::digest(&run.submission).to_vec(),
+                seal: run.submission.seal.clone(),
                 ..Default::default()
             };
             let revoked = state.revoked.iter().map(|(run_id, attempt)| wire::RunSummary {
@@ -190,10 +194,17 @@ impl Fake {
                 revoked: true,
                 ..Default::default()
             });
-            state.runs.iter().map(of).chain(revoked).collect()
+            state.runs.iter().map(of).chain(revoked).collect::<Vec<_>>()
         };
-        let request = wire::RegisterRequest { agent: Some(info.clone()), runs };
-        let reply = client.register(request).await.unwrap().into_inner();
+        let mut pages = runs.chunks(500).map(<[_]>::to_vec).collect::<Vec<_>>();
+        let last = pages.pop().unwrap_or_default();
+        let mut verdicts = Vec::new();
+        for (runs, more) in pages.into_iter().map(|page| (page, true)).chain([(last, false)]) {
+            let request = wire::RegisterRequest { agent: Some(info.clone()), runs, more };
+            verdicts.push(client.register(request).await.unwrap().into_inner());
+        }
+        let mut reply = verdicts.pop().unwrap();
+        reply.verdicts = verdicts.into_iter().flat_map(|page| page.verdicts).chain(reply.verdicts).collect();
         self.quiet();
         let shared = self.shared.clone();
         let beat = async move {
@@ -327,7 +338,7 @@ impl Fake {
 
 impl Fake {
     /// A connection of its own to a gateway, on which both have proved the secret.
-    async fn hello(&self, gateway: SocketAddr) -> FleetClient<Door> {
+    pub(super) async fn hello(&self, gateway: SocketAddr) -> FleetClient<Door> {
         let pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
         let address = format!("http://{gateway}").parse().unwrap();
         let dialled = transport::dial(&address, &self.shared.key, pings).await.unwrap();

@@ -4,6 +4,7 @@ use longhaul_proto::{api::CancelMode, wire};
 
 use super::*;
 use crate::{
+    auth::seal::SealKey,
     ledger::{Dedupe, NewRun},
     runs::ControlError,
 };
@@ -187,13 +188,8 @@ async fn a_run_the_ledger_does_not_know_is_imported() {
     let mut agent = Fake::new("stata1");
     let (live, done, never) = (Ids::system().run(), Ids::system().run(), Ids::system().run());
     for run in [live, done] {
-        let submission = wire::Submission {
-            run_id: run.to_string(),
-            principal: "ann".to_owned(),
-            source: Some(wire::submission::Source::Path("/home/ann/old.do".to_owned())),
-            created_at_ms: 1_000,
-            ..Default::default()
-        };
+        let mut submission = old_request(run);
+        world.seal().seal(&mut submission);
         let found = fake::FakeRun { submission, attempt: 3, log: b"from the spool\n".to_vec(), ..Default::default() };
         agent.shared.change(|s| s.runs.insert(run.to_string(), found));
     }
@@ -261,9 +257,26 @@ async fn an_attempt_behind_the_ledger_s_back_is_adopted() {
     world.stop().await;
 }
 
+/// A request of ann's, as her gateway made it.
+pub(super) fn old_request(run: RunId) -> wire::Submission {
+    wire::Submission {
+        run_id: run.to_string(),
+        principal: "ann".to_owned(),
+        key: format!("key of {}", run.short()),
+        source: Some(wire::submission::Source::Path("/home/ann/old.do".to_owned())),
+        created_at_ms: 1_000,
+        ..Default::default()
+    }
+}
+
 impl World {
+    /// The key that this gateway seals with.
+    pub(super) fn seal(&self) -> SealKey {
+        SealKey::ensure(self.folder.path()).unwrap()
+    }
+
     /// Waits for a run that the ledger does not know yet.
-    async fn until_known(&self, run: RunId, state: RunState) -> RunView {
+    pub(super) async fn until_known(&self, run: RunId, state: RunState) -> RunView {
         let known = async {
             while self.runs().get(&root(), run).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(5)).await;

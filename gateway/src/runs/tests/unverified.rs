@@ -254,11 +254,10 @@ async fn a_page_too_long_and_words_that_are_none_are_refused() {
     let reply = agent.register(world.addr()).await;
     assert!(reply.problem.contains("holds a control character"), "{}", reply.problem);
     assert!(world.runs().hosts(&ann()).hosts.is_empty());
-    let (mut client, proof) = fake::hello(world.addr()).await;
+    let other = Fake::new("s2");
     let runs = vec![wire::RunSummary::default(); 501];
-    let mut request =
-        tonic::Request::new(wire::RegisterRequest { agent: Some(Fake::new("s2").shared.info()), runs, more: false });
-    proof.put(&mut request);
+    let request = wire::RegisterRequest { agent: Some(other.shared.info()), runs, more: false };
+    let mut client = other.hello(world.addr()).await;
     let reply = client.register(request).await.unwrap().into_inner();
     assert!(reply.problem.contains("501 runs on one page"), "{}", reply.problem);
     world.stop().await;
@@ -269,10 +268,9 @@ async fn an_agent_is_registered_with_its_last_page() {
     let world = World::new().await;
     let mut agent = Fake::new("stata1");
     agent.listen().await;
-    let (mut client, proof) = fake::hello(world.addr()).await;
+    let mut client = agent.hello(world.addr()).await;
     let mut page = async |runs, more| {
-        let mut request = tonic::Request::new(wire::RegisterRequest { agent: Some(agent.shared.info()), runs, more });
-        proof.put(&mut request);
+        let request = wire::RegisterRequest { agent: Some(agent.shared.info()), runs, more };
         client.register(request).await.unwrap().into_inner()
     };
     let summary = wire::RunSummary { run_id: Ids::system().run().to_string(), attempt: 1, ..Default::default() };

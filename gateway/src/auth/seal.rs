@@ -1,0 +1,133 @@
+//! Seals: how this gateway knows its own requests again when an agent brings a run that the ledger does not know.
+//!
+//! A request is sealed before it leaves for an agent, and the agent's spool keeps the seal with it. What the seal covers is
+//! told in [`longhaul_proto::seal`]; the key is the file `seal-key` in the data folder, and belongs into backups. Whoever
+//! loses it loses no run: what agents hold is then imported as unverified, and waits for an operator (`longhaul runs adopt`).
+
+use std::{path::Path, sync::Arc};
+
+use hmac::{Hmac, KeyInit, Mac};
+use longhaul_proto::{faults, seal, wire};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use super::{credentials::CredentialsError, key_file};
+
+/// Name of the file with the key.
+pub const SEAL_KEY: &str = "seal-key";
+
+/// Says which format, and keeps the digest from meaning anything elsewhere.
+const DOMAIN: &[u8] = b"longhaul request seal 1\0";
+
+/// The key that requests are sealed with. Cheap to clone.
+#[derive(Clone)]
+pub struct SealKey(Arc<[u8; 32]>);
+
+impl std::fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SealKey(..)")
+    }
+}
+
+impl SealKey {
+    /// The key in `<data>/seal-key`, made when missing.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or holds no key.
+    pub fn ensure(data: &Path) -> Result<Self, CredentialsError> {
+        key_file::ensure(data, SEAL_KEY).map(Self::of)
+    }
+
+    /// A key that is known already.
+    pub fn of(key: [u8; 32]) -> Self {
+        Self(Arc::new(key))
+    }
+
+    /// Seals a request that is about to leave.
+    pub fn seal(&self, submission: &mut wire::Submission) {
+        let mac = self.mac(&submission.run_id, &submission.principal, &submission.key, &seal::digest(submission));
+        submission.seal = mac.map(Vec::from).unwrap_or_default();
+    }
+
+    /// Whether this request is one that a gateway with this key sealed, to the last byte.
+    pub fn sealed(&self, submission: &wire::Submission) -> bool {
+        let mac = self.mac(&submission.run_id, &submission.principal, &submission.key, &seal::digest(submission));
+        faults::bug("seal_unchecked") || mac.is_some_and(|mac| bool::from(mac.ct_eq(&submission.seal)))
+    }
+
+    /// Whether run, principal and key in an agent's summary are those of a request that was sealed here. The request itself
+    /// is not looked at yet.
+    pub fn vouched(&self, summary: &wire::RunSummary) -> bool {
+        let mac = self.mac(&summary.run_id, &summary.principal, &summary.key, &summary.sealed_sha256);
+        faults::bug("seal_unchecked") || mac.is_some_and(|mac| bool::from(mac.ct_eq(&summary.seal)))
+    }
+
+    /// HMAC takes keys of any length, so there always is one.
+    fn mac(&self, run: &str, principal: &str, key: &str, digest: &[u8]) -> Option<[u8; 32]> {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&*self.0).ok()?;
+        mac.update(DOMAIN);
+        for part in [run.as_bytes(), principal.as_bytes(), key.as_bytes(), digest] {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part);
+        }
+        Some(mac.finalize().into_bytes().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> wire::Submission {
+        wire::Submission {
+            run_id: "01a20499-184b-75e1-a314-4812878e1740".into(),
+            principal: "ann".into(),
+            key: "k".into(),
+            ..Default::default()
+        }
+    }
+
+    fn summary(of: &wire::Submission) -> wire::RunSummary {
+        wire::RunSummary {
+            run_id: of.run_id.clone(),
+            principal: of.principal.clone(),
+            key: of.key.clone(),
+            sealed_sha256: seal::digest(of).to_vec(),
+            seal: of.seal.clone(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn only_what_was_sealed_with_this_key_is_sealed() {
+        let key = SealKey::of([7; 32]);
+        let mut sealed = request();
+        key.seal(&mut sealed);
+        assert!(key.sealed(&sealed) && key.vouched(&summary(&sealed)));
+        assert!(!SealKey::of([8; 32]).sealed(&sealed), "another key");
+        assert!(!key.sealed(&request()), "no seal");
+        assert!(!key.vouched(&wire::RunSummary::default()));
+        let changes: [fn(&mut wire::Submission); 4] =
+            [|s| s.principal = "bob".into(), |s| s.run_id.push('0'), |s| s.args.push("1".into()), |s| s.seal[3] ^= 1];
+        for change in changes {
+            let mut changed = sealed.clone();
+            change(&mut changed);
+            assert!(!key.sealed(&changed));
+            assert!(!key.vouched(&summary(&changed)), "not by the summary either");
+        }
+        // A summary alone vouches for names and digest, and not for other bytes under them.
+        let other = wire::Submission { args: vec!["1".into()], ..sealed.clone() };
+        assert!(key.vouched(&summary(&sealed)) && !key.sealed(&other));
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let data = tempfile::tempdir().unwrap();
+        let mut sealed = request();
+        SealKey::ensure(data.path()).unwrap().seal(&mut sealed);
+        assert!(SealKey::ensure(data.path()).unwrap().sealed(&sealed), "as after a restart");
+        let mode = std::fs::metadata(data.path().join(SEAL_KEY)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,248 @@
+//! What an agent may say of itself and of its runs: so long, so many, and without control characters.
+//!
+//! An agent is trusted to run code, not to fill this gateway's memory, its ledger, its log or anybody's screen. What a
+//! registration brings is refused with words, since its owner can mend it; what comes with a run is cut with a note, since
+//! the run is somebody's and must not be lost for that.
+
+use longhaul_proto::wire;
+
+/// Runs on one page of a registration.
+pub(crate) const PAGE: usize = 500;
+/// Longest identifier, name of a pool, of a user, of a version, of a label and its value, bytes.
+const NAME: usize = 128;
+/// Longest address.
+const ADDRESS: usize = 300;
+/// Longest path.
+const PATH: usize = 4096;
+/// Longest sentence, such as why an agent takes no runs.
+const SENTENCE: usize = 2000;
+/// Longest text of an outcome.
+const TEXT: usize = 16 * 1024;
+/// Most entries of a list that an agent tells of itself.
+const LIST: usize = 64;
+/// Most principals that it serves.
+const SERVE: usize = 1000;
+/// Most files that are listed of one run.
+const ARTIFACTS: usize = 1000;
+/// Most names of processes that had to be ended.
+const LEFTOVERS: usize = 100;
+
+fn too_long(what: &str, text: &str, most: usize) -> Option<String> {
+    if text.len() > most {
+        return Some(format!("{what} has {} bytes, and at most {most} are taken: shorten it", text.len()));
+    }
+    let control = text.chars().any(|c| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c));
+    control.then(|| format!("{what} holds a control character: take it out"))
+}
+
+fn too_many(what: &str, count: usize, most: usize) -> Option<String> {
+    (count > most).then(|| format!("{count} {what}, and at most {most} are taken"))
+}
+
+/// What is wrong with what an agent tells of itself, in words for its owner.
+pub(super) fn agent(info: &wire::AgentInfo) -> Option<String> {
+    let texts = [
+        ("its id", &info.agent_id, NAME),
+        ("its incarnation", &info.incarnation, NAME),
+        ("its boot id", &info.boot_id, NAME),
+        ("its address (--advertise)", &info.advertise, ADDRESS),
+        ("its version", &info.version, NAME),
+        ("the name of its user", &info.os_user, NAME),
+        ("the name of its host", &info.hostname, 255),
+        ("the name of its licence (--licence)", &info.pool, NAME),
+        ("its cluster id", &info.cluster_id, NAME),
+    ];
+    let lists = [
+        ("engines", info.engines.len(), LIST),
+        ("labels", info.labels.len(), LIST),
+        ("roots", info.roots.len(), LIST),
+        ("names in --serve", info.serve.len(), SERVE),
+    ];
+    texts
+        .into_iter()
+        .find_map(|(what, text, most)| too_long(what, text, most))
+        .or_else(|| lists.into_iter().find_map(|(what, count, most)| too_many(what, count, most)))
+        .or_else(|| {
+            info.labels.iter().find_map(|(k, v)| too_long("a label", k, NAME).or_else(|| too_long("a label", v, NAME)))
+        })
+        .or_else(|| info.roots.iter().find_map(|root| too_long("a root", root, PATH)))
+        .or_else(|| info.serve.iter().find_map(|name| too_long("a name in --serve", name, NAME)))
+        .or_else(|| state(&info.problem, &info.licence, &info.engines))
+}
+
+/// Likewise, of what it tells again with each heartbeat.
+pub(super) fn state(problem: &str, licence: &str, engines: &[wire::Engine]) -> Option<String> {
+    let engine = |e: &wire::Engine| {
+        too_long("the kind of an engine", &e.kind, NAME)
+            .or_else(|| too_long("the path of an engine", &e.program, PATH))
+            .or_else(|| too_long("the edition of an engine", &e.edition, NAME))
+            .or_else(|| too_long("the version of an engine", &e.version, NAME))
+    };
+    too_many("engines", engines.len(), LIST)
+        .or_else(|| engines.iter().find_map(engine))
+        .or_else(|| too_long("its licence line", licence, SENTENCE))
+        .or_else(|| too_long("what it says of its own state", problem, SENTENCE))
+}
+
+/// What is wrong with a page of runs.
+pub(super) fn page(runs: &[wire::RunSummary]) -> Option<String> {
+    let run = |run: &wire::RunSummary| {
+        too_long("the id of a run", &run.run_id, NAME)
+            .or_else(|| too_long("the principal of a run", &run.principal, NAME * 4))
+            .or_else(|| too_long("the key of a run", &run.key, 1024))
+            .or_else(|| too_many("bytes of a digest", run.sealed_sha256.len().max(run.seal.len()), 64))
+    };
+    too_many("runs on one page", runs.len(), PAGE).or_else(|| runs.iter().find_map(run))
+}
+
+/// What is wrong with a request that only an agent vouches for.
+pub(super) fn request(submission: &wire::Submission) -> Option<String> {
+    let path = match &submission.source {
+        Some(wire::submission::Source::Path(path)) => path.as_str(),
+        Some(wire::submission::Source::Bundle(bundle)) => bundle.entry.as_str(),
+        _ => "",
+    };
+    let trace = submission.trace.clone().unwrap_or_default();
+    let texts = [
+        ("its principal", submission.principal.as_str(), NAME * 4),
+        ("its key", &submission.key, 1024),
+        ("its path", path, PATH),
+        ("its folder", &submission.working_dir, PATH),
+        ("its host", &submission.host, NAME),
+        ("its engine", &submission.engine, NAME),
+        ("its digest", &submission.code_sha256, NAME),
+        ("its client", &submission.client, SENTENCE),
+        ("its trace", &trace.traceparent, NAME),
+        ("its cluster", &submission.cluster_id, NAME),
+        ("its digest", &submission.request_sha256, NAME),
+    ];
+    texts
+        .into_iter()
+        .find_map(|(what, text, most)| too_long(what, text, most))
+        .or_else(|| too_many("arguments", submission.args.len(), 1000))
+        .or_else(|| submission.args.iter().find_map(|arg| too_many("bytes of an argument", arg.len(), TEXT)))
+        .or_else(|| too_many("labels", submission.labels.len(), LIST))
+        .or_else(|| {
+            let label =
+                |(k, v): (&String, &String)| too_long("a label", k, NAME).or_else(|| too_long("a label", v, NAME));
+            submission.labels.iter().find_map(label)
+        })
+}
+
+/// Cuts what an agent tells of a run to what is kept; what was cut is said in the outcome's note.
+pub(crate) fn cut(snapshot: &mut wire::Snapshot) {
+    let mut cut = Vec::new();
+    let files = snapshot.artifacts.len();
+    if files > ARTIFACTS {
+        snapshot.artifacts.truncate(ARTIFACTS);
+        cut.push(format!("its agent told of {files} files, of which the first {ARTIFACTS} are listed"));
+    }
+    let shorten = |text: &mut String, most: usize| {
+        if text.len() > most {
+            text.truncate(text.floor_char_boundary(most));
+            text.push('…');
+            true
+        } else {
+            false
+        }
+    };
+    let mut shorter = false;
+    for artifact in &mut snapshot.artifacts {
+        shorter |= shorten(&mut artifact.path, PATH);
+    }
+    for text in [&mut snapshot.engine, &mut snapshot.code_sha256, &mut snapshot.incarnation] {
+        shorter |= shorten(text, NAME);
+    }
+    shorter |= shorten(&mut snapshot.engine_note, SENTENCE);
+    shorter |= shorten(&mut snapshot.working_dir, PATH);
+    let Some(outcome) = &mut snapshot.outcome else { return };
+    let leftovers = outcome.leftovers.len();
+    if leftovers > LEFTOVERS {
+        outcome.leftovers.truncate(LEFTOVERS);
+        cut.push(format!("{leftovers} processes had to be ended, of which {LEFTOVERS} are named"));
+    }
+    for name in &mut outcome.leftovers {
+        shorter |= shorten(name, PATH);
+    }
+    for text in [&mut outcome.log_sha256, &mut outcome.console_sha256, &mut outcome.ended_by] {
+        shorter |= shorten(text, NAME * 4);
+    }
+    for text in [&mut outcome.message, &mut outcome.command, &mut outcome.note] {
+        shorter |= shorten(text, TEXT);
+    }
+    if let Some(location) = &mut outcome.location {
+        shorter |= shorten(&mut location.file, PATH);
+        location.callers.truncate(LIST);
+        for caller in &mut location.callers {
+            shorter |= shorten(caller, PATH);
+        }
+    }
+    if shorter {
+        cut.push("texts of its agent were cut".to_owned());
+    }
+    for words in cut {
+        if !outcome.note.is_empty() {
+            outcome.note.push_str("; ");
+        }
+        outcome.note.push_str(&words);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fine() -> wire::AgentInfo {
+        wire::AgentInfo {
+            agent_id: "a".into(),
+            name: "stata1".into(),
+            advertise: "http://stata1:7448".into(),
+            labels: [("site".to_owned(), "paris".to_owned())].into(),
+            roots: vec!["/home/é".into()],
+            engines: vec![wire::Engine { kind: "stata".into(), ..Default::default() }],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn what_an_agent_tells_of_itself_is_bounded() {
+        assert_eq!(agent(&fine()), None);
+        type Change = fn(&mut wire::AgentInfo);
+        let refused: [(Change, &str); 9] = [
+            (|i| i.advertise = "http://x\n2026-11-26 INFO forged".into(), "--advertise"),
+            (|i| i.problem = "\u{1b}[2J".into(), "control character"),
+            (|i| i.os_user = "x".repeat(1000), "its user has 1000 bytes"),
+            (|i| i.roots = vec!["/".into(); 100_000], "100000 roots"),
+            (|i| i.roots = vec!["x".repeat(5000)], "a root has 5000 bytes"),
+            (|i| i.labels = (0..100).map(|n| (n.to_string(), String::new())).collect(), "100 labels"),
+            (|i| i.engines[0].program = "/x\u{202e}".into(), "path of an engine"),
+            (|i| i.engines = vec![wire::Engine::default(); 100], "100 engines"),
+            (|i| i.serve = vec!["x".repeat(500)], "--serve"),
+        ];
+        for (change, words) in refused {
+            let mut info = fine();
+            change(&mut info);
+            let said = agent(&info).unwrap_or_default();
+            assert!(said.contains(words), "{said:?} for {words}");
+        }
+        let many = vec![wire::RunSummary::default(); PAGE + 1];
+        assert!(page(&many).unwrap().contains("501 runs"));
+        assert_eq!(page(&many[..PAGE]), None);
+    }
+
+    #[test]
+    fn what_it_tells_of_a_run_is_cut_with_a_note() {
+        let artifact = wire::Artifact { path: "x".repeat(10_000), bytes: 1 };
+        let outcome = wire::Outcome { message: "é".repeat(100_000), note: "as told".into(), ..Default::default() };
+        let mut snapshot =
+            wire::Snapshot { artifacts: vec![artifact; 50_000], outcome: Some(outcome), ..Default::default() };
+        cut(&mut snapshot);
+        let outcome = snapshot.outcome.unwrap();
+        assert_eq!(snapshot.artifacts.len(), ARTIFACTS);
+        assert!(outcome.message.len() < TEXT + 8 && snapshot.artifacts[0].path.len() < PATH + 8);
+        assert!(outcome.note.starts_with("as told; its agent told of 50000 files"), "{}", outcome.note);
+        let mut fine = wire::Snapshot { outcome: Some(wire::Outcome::default()), ..Default::default() };
+        cut(&mut fine);
+        assert_eq!(fine.outcome.unwrap(), wire::Outcome::default());
+    }
+}

@@ -1,0 +1,157 @@
+//! Unverified runs: what agents brought and this gateway never sealed, until an operator says whose it is.
+//!
+//! Such a run has no principal, so that nobody but operators finds, lists, reads, ends or joins it. Its output is fetched and
+//! its end recorded as of any run. It is never handed to an agent: its request is only an agent's word.
+
+use std::{sync::Arc, time::Duration};
+
+use longhaul_proto::{api::RunView, ids::RunId, wire};
+use tokio::sync::oneshot;
+
+use super::{
+    ControlError, Inner, MAX_PAGE, Runs,
+    active::{Command, Reply},
+    check,
+    keeper::{Keeper, Left},
+    view::view,
+};
+use crate::{
+    auth::principal::{Principal, Scope},
+    ledger::{Adoption, Dedupe, ListQuery, Record},
+};
+
+/// How long a keeper may take to answer.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Why an unverified run waits, where it would otherwise be given to an agent.
+pub(super) const WAITS: &str = "not verified: an agent brought it, and this gateway's seal is not on it. It goes on when an \
+                                operator adopts it (`longhaul runs adopt`)";
+
+/// What makes an equal request find a run that came from a spool.
+pub(crate) fn dedupe(record: &Record, principal: &str, submission: &wire::Submission, code: &str) -> Dedupe {
+    match code {
+        // Equal to any code, and that would be too much.
+        "" => Dedupe::default(),
+        code => Dedupe {
+            shape: check::shape(principal, submission, &record.detail.source),
+            code: code.to_owned(),
+            ..Dedupe::default()
+        },
+    }
+}
+
+/// The key of the call that made a run, as its request has it.
+pub(crate) fn key(submission: &wire::Submission) -> Option<(String, String)> {
+    // A submission of an older version does not say the digest: it is `UNKNOWN_BODY` then.
+    (!submission.key.is_empty()).then(|| (submission.key.clone(), submission.request_sha256.clone()))
+}
+
+impl Runs {
+    /// Makes an unverified run the principal's whom its spool names.
+    ///
+    /// # Errors
+    /// See [`ControlError`]; nothing has changed then.
+    pub async fn adopt(&self, who: &Principal, run: RunId) -> Result<RunView, ControlError> {
+        operators(who)?;
+        let view = self.get(who, run).await?;
+        if !view.unverified {
+            let text =
+                format!("run {} is verified: it is {}'s, and there is nothing to adopt", run.short(), view.principal);
+            return Err(ControlError::WrongState(text));
+        }
+        self.0.adopt(run).await?;
+        tracing::info!(by = %who.name, %run, "an unverified run was adopted");
+        Ok(self.get(who, run).await?)
+    }
+
+    /// Makes all unverified runs that came from one host their principals'.
+    ///
+    /// # Errors
+    /// See [`ControlError`]; those adopted before the error stay so.
+    pub async fn adopt_from(&self, who: &Principal, host: &str) -> Result<Vec<RunView>, ControlError> {
+        operators(who)?;
+        let mut adopted = Vec::new();
+        let mut before = None;
+        loop {
+            let query = ListQuery { principal: Some(String::new()), state: None, before, limit: MAX_PAGE };
+            let page = self.0.ledger.list(query).await.map_err(ControlError::Ledger)?;
+            for record in page.iter().filter(|r| r.host == host && !r.detail.claims.is_empty()) {
+                self.0.adopt(record.run).await?;
+                adopted.push(self.get(who, record.run).await?);
+            }
+            match page.last() {
+                Some(last) if page.len() == MAX_PAGE as usize => before = Some(last.run),
+                _ => break,
+            }
+        }
+        tracing::info!(by = %who.name, host, runs = adopted.len(), "unverified runs were adopted");
+        Ok(adopted)
+    }
+}
+
+fn operators(who: &Principal) -> Result<(), ControlError> {
+    if who.scope == Scope::Operate {
+        return Ok(());
+    }
+    Err(ControlError::Forbidden("adopting a run needs a token with scope `operate`".to_owned()))
+}
+
+impl Inner {
+    async fn adopt(self: &Arc<Self>, run: RunId) -> Result<(), ControlError> {
+        let record = self.ledger.get(run).await.map_err(ControlError::Ledger)?;
+        let submission = self.ledger.submission(run).await.map_err(ControlError::Ledger)?;
+        let (Some(record), Some(submission)) = (record, submission) else { return Ok(()) };
+        let principal = record.detail.claims.clone();
+        if principal.is_empty() {
+            let text = format!("the spool of run {} names no principal: it stays with the operators", run.short());
+            return Err(ControlError::WrongState(text));
+        }
+        let dedupe = dedupe(&record, &principal, &submission, &record.detail.code_sha256);
+        let adoption = Adoption { run, principal, key: key(&submission), dedupe };
+        // The keeper of an unfinished run holds its record, so it is the one to change it.
+        if let Some(active) = self.table.get(run) {
+            let (reply, answered) = oneshot::channel();
+            let claim = Command::Claim { adoption: Box::new(adoption.clone()), reply };
+            if active.mailbox.send(claim).await.is_ok()
+                && let Ok(Ok(answer)) = tokio::time::timeout(ANSWER, answered).await
+            {
+                return answer.map(drop);
+            }
+            if self.deps.tasks.stopping().is_cancelled() {
+                return Err(ControlError::Stopping);
+            }
+        }
+        self.ledger.adopt(adoption).await.map(drop).map_err(ControlError::Ledger)
+    }
+}
+
+impl Keeper {
+    /// An operator says whose this run is.
+    pub(super) async fn claim(&mut self, adoption: Adoption, reply: Reply) -> Result<(), Left> {
+        let principal = adoption.principal.clone();
+        if let Err(error) = self.inner.ledger.adopt(adoption).await {
+            let _ = reply.send(Err(ControlError::Ledger(error)));
+            return Ok(());
+        }
+        let was = std::mem::replace(&mut self.record.detail.unverified, false);
+        self.record.detail.claims.clear();
+        self.record.principal.clone_from(&principal);
+        self.inner.table.claimed(self.record.run, &principal);
+        self.inner.fleet.confirm(self.record.run, &principal);
+        self.publish();
+        let _ = reply.send(Ok(view(&self.record, &self.live)));
+        // What waited for this goes on.
+        if was { Err(Left::Moved) } else { Ok(()) }
+    }
+
+    /// Another result was told of this attempt, and what stands here is not changed by that.
+    pub(super) async fn contest(&mut self, words: String) {
+        if self.record.detail.contest(&words) {
+            self.publish();
+            if let Err(error) = self.inner.ledger.contest(self.record.run, words).await {
+                // It is recorded with the next step at the latest.
+                tracing::warn!(run = %self.record.run, error = &error as &dyn std::error::Error, "cannot note a second result yet");
+            }
+        }
+    }
+}
