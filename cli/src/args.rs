@@ -127,6 +127,8 @@ pub(crate) struct Up {
     /// What one run's files in the spool may take before it is ended, such as 8GiB; 0 = no limit [default: 8GiB].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_run_spool: Option<Bytes>,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
     /// Answer without a token; on loopback addresses only.
     #[arg(long)]
     pub(crate) no_auth: bool,
@@ -190,6 +192,8 @@ pub(crate) struct Agent {
     pub(crate) root: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
     /// Seats of the licence [default: 1].
     #[arg(long, value_name = "N")]
     pub(crate) seats: Option<u32>,
@@ -202,6 +206,25 @@ pub(crate) struct Agent {
     /// Let do-files run in a real Stata as root.
     #[arg(long)]
     pub(crate) as_root: bool,
+}
+
+/// Whose runs an agent takes.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ServeArgs {
+    /// Take the runs of these principals only [default: everybody's while the gateway has one principal, then its first
+    /// operator's].
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub(crate) serve: Vec<String>,
+    /// Take everybody's runs: all of them run as this user.
+    #[arg(long, conflicts_with = "serve")]
+    pub(crate) serve_all: bool,
+}
+
+impl ServeArgs {
+    fn put(&self, settings: &mut Settings) {
+        settings.serve = (!self.serve.is_empty()).then(|| self.serve.clone());
+        settings.serve_all = self.serve_all.then_some(true);
+    }
 }
 
 /// What executes.
@@ -372,7 +395,11 @@ impl From<Mode> for CancelMode {
 
 /// `runs`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Runs {
+    /// What else to do with them.
+    #[command(subcommand)]
+    pub(crate) action: Option<RunsAction>,
     /// How many at most.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,
@@ -381,6 +408,25 @@ pub(crate) struct Runs {
     pub(crate) state: Option<RunState>,
     #[command(flatten)]
     pub(crate) ask: Ask,
+}
+
+/// What else to do with runs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsAction {
+    /// Make unverified runs their principals' (operators).
+    ///
+    /// An unverified run was brought by an agent without this gateway's seal: from before an upgrade or a lost data folder, or
+    /// invented. Operators alone see it, until one of them adopts it; look at what it is first.
+    Adopt {
+        /// The run.
+        #[arg(required_unless_present = "all_from")]
+        run: Option<String>,
+        /// All unverified runs that came from this host.
+        #[arg(long, value_name = "HOST", conflicts_with = "run")]
+        all_from: Option<String>,
+        #[command(flatten)]
+        ask: Ask,
+    },
 }
 
 fn states() -> String {
@@ -549,6 +595,7 @@ impl Cli {
                 s.restored = up.restored.then_some(true);
                 s.as_root = up.as_root.then_some(true);
                 up.engine.put(s);
+                up.serve.put(s);
             }
             Command::Gateway(gateway) => {
                 s.listen = gateway.listen.clone();
@@ -572,6 +619,7 @@ impl Cli {
                 s.join_secret_file = agent.join_secret_file.clone();
                 s.as_root = agent.as_root.then_some(true);
                 agent.engine.put(s);
+                agent.serve.put(s);
             }
             Command::Run(run) => {
                 s.engine = run.engine;
@@ -595,7 +643,7 @@ impl Command {
             | Self::Log(Log { ask, .. })
             | Self::Cancel(Cancel { ask, .. })
             | Self::Show(Show { ask, .. })
-            | Self::Runs(Runs { ask, .. })
+            | Self::Runs(Runs { action: Some(RunsAction::Adopt { ask, .. }), .. } | Runs { ask, .. })
             | Self::Hosts(Hosts { ask })
             | Self::Doctor(Doctor { ask })
             | Self::Drain(Drain { ask, .. })
@@ -648,6 +696,10 @@ mod tests {
             "log 7f3a9c21 --follow --tail 20 --json",
             "cancel 7f3a9c21 --mode kill",
             "runs --json --state failed",
+            "runs adopt 7f3a9c21",
+            "runs adopt --all-from stata1 --json",
+            "agent --gateway http://gw:7447 --serve ana,bob",
+            "up --serve-all",
             "hosts --json",
             "judge x.log --json",
             "doctor --json",
@@ -683,6 +735,9 @@ mod tests {
         for bad in ["--gateway https://x", "--label a", "--seats -1", "--engine r"] {
             let words = ["longhaul", "agent"].into_iter().chain(bad.split(' '));
             assert!(Cli::try_parse_from(words).is_err(), "{bad}");
+        }
+        for bad in ["runs adopt", "runs adopt 7f3a9c21 --all-from s1", "up --serve ana --serve-all"] {
+            assert!(Cli::try_parse_from(std::iter::once("longhaul").chain(bad.split(' '))).is_err(), "{bad}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, path::Path, time::Duration};
 
-use longhaul_agent::{Choice, MinFree};
+use longhaul_agent::{Choice, MinFree, Serve};
 use longhaul_gateway::http::proxies::Network;
 use longhaul_proto::{join::JoinSecret, private};
 use tokio::net::TcpListener;
@@ -140,6 +140,16 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
     put(&mut o.label.pool_seats, s.seats);
     o.label.host_limit = s.host_limit.unwrap_or(o.label.pool_seats);
     put(&mut o.label.roots, s.roots.clone());
+    o.label.serve = match (&s.serve, s.serve_all) {
+        (Some(names), Some(true)) if !names.is_empty() => {
+            return Err(Failure::usage(
+                "serve and serve_all are both set: name the principals, or take everybody's runs",
+            ));
+        }
+        (_, Some(true)) => Serve::All,
+        (Some(names), _) if !names.is_empty() => Serve::Only(names.clone()),
+        _ => Serve::Unsaid,
+    };
     o.path_map = s.path_map.iter().flatten().map(|(from, to)| (from.clone(), Path::new(to).to_path_buf())).collect();
     put(&mut o.start_timeout, s.start_timeout.map(|t| t.0));
     put(&mut o.head_timeout, s.head_timeout.map(|t| t.0));

@@ -146,7 +146,7 @@ async fn ten_thousand_spools_register_and_the_agent_is_never_silent() {
 async fn obeyed_before_the_first_beat_it_would_be_silent() {
     let mut lab = lab!();
     lab.config("silent_after = \"300ms\"\nheartbeat = \"50ms\"\n");
-    let (gateway, _) = with_spools(&lab, 3_000, 3_000).await;
+    let (gateway, _) = with_spools(&lab, 3_001, 3_000).await;
     lab.env("LONGHAUL_FAULTS", "bug=obey_before_beat");
     let _agent = lab.agent("stata1", &gateway, &[]);
     wait::until(wait::SOON * 2, "it is silent", async || (state(&gateway).await == "silent").then_some(())).await;

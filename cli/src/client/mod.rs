@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use longhaul_proto::{
     api::{
-        AgentKeys, CancelBody, CancelMode, ClockTrusted, DrainBody, Drained, Hosts, RunList, RunView, SubmitRequest,
-        Submitted,
+        AdoptBody, Adopted, AgentKeys, CancelBody, CancelMode, ClockTrusted, DrainBody, Drained, Hosts, RunList,
+        RunView, SubmitRequest, Submitted,
     },
     telemetry,
 };
@@ -230,6 +230,23 @@ impl Client {
     /// See [`ClientError`].
     pub(crate) async fn trust_clock(&self) -> Result<ClockTrusted, ClientError> {
         self.json(self.request(Method::POST, "/api/v1/clock/trust")).await
+    }
+
+    /// An operator's word that an unverified run is the principal's whom its spool names.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn adopt(&self, run: &str) -> Result<RunView, ClientError> {
+        self.json(self.request(Method::POST, &path(run, "/adopt"))).await
+    }
+
+    /// Likewise, of all unverified runs that came from one host.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn adopt_from(&self, host: &str) -> Result<Adopted, ClientError> {
+        let body = AdoptBody { all_from: host.to_owned() };
+        self.json(self.request(Method::POST, "/api/v1/runs/adopt").json(&body)).await
     }
 
     /// Output of a run.

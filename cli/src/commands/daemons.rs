@@ -58,6 +58,13 @@ pub(crate) async fn up(context: &Context) -> Result<u8, Failure> {
     if !agent.problem.is_empty() {
         say(&format!("the agent takes no runs: {}", agent.problem));
     }
+    let (first, settings) = (gateway.core.runs.serves_first_only(), &context.config.settings);
+    if let (Some(first), None, None | Some(false)) = (first, &settings.serve, settings.serve_all) {
+        say(&format!(
+            "this gateway has several principals, and its agent takes the runs of {first} only: start it with --serve NAME,... or \
+             --serve-all to let others run code as this user"
+        ));
+    }
     signals.next().await;
     ending(context, signals, Some(gateway), Some(agent)).await
 }

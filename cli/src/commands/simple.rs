@@ -1,4 +1,4 @@
-//! Commands that are one question and one answer: `cancel`, `show`, `runs`, `hosts`, `declare-dead`.
+//! Commands that are one question and one answer: `cancel`, `show`, `runs` (and `runs adopt`), `hosts`, `declare-dead`.
 
 use longhaul_proto::{
     api::{RunList, RunView},
@@ -6,7 +6,7 @@ use longhaul_proto::{
 };
 
 use crate::{
-    args::{Cancel, DeclareDead, Hosts, Release, Runs, Show, TrustClock},
+    args::{Cancel, DeclareDead, Hosts, Release, Runs, RunsAction, Show, TrustClock},
     context::{Context, Failure},
     output::{self, Out, say},
     session::{Need, Session},
@@ -133,6 +133,9 @@ pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> 
 /// # Errors
 /// With what to do.
 pub(crate) async fn runs(context: &Context, args: &Runs) -> Result<u8, Failure> {
+    if let Some(RunsAction::Adopt { run, all_from, ask }) = &args.action {
+        return adopt(context, run.as_deref(), all_from.as_deref(), ask.json).await;
+    }
     let session = Session::open(context, Need::default()).await?;
     let done = list(&session, args).await;
     session.close().await;
@@ -144,6 +147,30 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Result<u8, Failure> 
         }
     } else {
         out.bytes(output::runs(&runs).as_bytes())?;
+    }
+    Ok(0)
+}
+
+/// `runs adopt`.
+async fn adopt(context: &Context, run: Option<&str>, host: Option<&str>, json: bool) -> Result<u8, Failure> {
+    let session = Session::open(context, Need::default()).await?;
+    let done = match (run, host) {
+        (Some(run), _) => session.client.adopt(run).await.map(|run| vec![run]),
+        (None, host) => session.client.adopt_from(host.unwrap_or_default()).await.map(|adopted| adopted.runs),
+    };
+    session.close().await;
+    let runs = done?;
+    if runs.is_empty() {
+        say(&format!(
+            "no unverified runs from host {}: `longhaul runs` marks those there are",
+            host.unwrap_or_default()
+        ));
+    }
+    for run in &runs {
+        say(&format!("{} is {}'s now ({})", run.run_id.short(), run.principal, run.state));
+        if json {
+            Out::default().json(run)?;
+        }
     }
     Ok(0)
 }

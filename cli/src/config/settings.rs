@@ -88,6 +88,10 @@ settings! {
     seats: u32,
     /// Runs at once on this host; default as many as seats.
     host_limit: u32,
+    /// Principals whose runs this agent takes; default everybody while the gateway has one, then its first operator alone.
+    serve: Vec<String>,
+    /// This agent takes everybody's runs.
+    serve_all: bool,
     /// Folders under which do-files may be run; default the home of the agent's user.
     roots: Vec<PathBuf>,
     /// Prefixes of clients' paths and what they are on this host.

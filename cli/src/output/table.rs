@@ -22,7 +22,7 @@ pub(crate) fn runs(runs: &[RunView]) -> String {
                 run.created_at.as_deref().map(minute).unwrap_or_default(),
                 state,
                 run.duration.map(duration).unwrap_or_default(),
-                [std::slice::from_ref(&run.source), &run.args].concat().join(" "),
+                what(run),
             ]
         })
         .collect();
@@ -44,6 +44,16 @@ pub(crate) fn agents(keys: &[AgentKeyView]) -> String {
     };
     let rows: Vec<[String; 5]> = keys.iter().map(row).collect();
     columns(["AGENT", "STATE", "SINCE (UTC)", "BY", "KEY"], &rows)
+}
+
+/// What was asked; of an unverified run who is said to have asked.
+fn what(run: &RunView) -> String {
+    let what = [std::slice::from_ref(&run.source), &run.args].concat().join(" ");
+    if !run.unverified {
+        return what;
+    }
+    let whom = run.claims.as_deref().map(|name| format!(", said to be {name}'s")).unwrap_or_default();
+    format!("[unverified{whom}; `longhaul runs adopt {}`] {what}", run.run_id.short())
 }
 
 /// `2026-11-22 15:04` of an RFC 3339 time.
@@ -81,6 +91,13 @@ pub(crate) fn hosts(hosts: &Hosts) -> String {
         for host in &hosts.hosts {
             if let Some(problem) = &host.problem {
                 out.push_str(&format!("{}: {problem}\n", host.name));
+            }
+            match (&host.note, &host.serves) {
+                (Some(note), _) => out.push_str(&format!("{}: {note}\n", host.name)),
+                (None, Some(names)) => {
+                    out.push_str(&format!("{}: takes the runs of {}\n", host.name, names.join(", ")))
+                }
+                (None, None) => {}
             }
         }
     }
@@ -141,6 +158,10 @@ RUN       SUBMITTED (UTC)   STATE              TIME        WHAT
 7f3a9c21  2026-11-22 15:00  running on stata1  4 min 10 s  /home/ana/main.do
 ";
         assert_eq!(runs(&[failed, run(RunState::Running)]), want);
+        let mut found = run(RunState::Succeeded);
+        (found.unverified, found.claims) = (true, Some("bob".into()));
+        let text = runs(&[found]);
+        assert!(text.contains("[unverified, said to be bob's; `longhaul runs adopt 7f3a9c21`] /home"), "{text}");
         assert_eq!(runs(&[]), "no runs yet\n");
     }
 

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::{bounds, contact, pins, reconcile};
 use crate::{
-    ledger::{AgentRecord, PinState},
+    ledger::PinState,
     runs::{Inner, Runs},
 };
 
