@@ -86,7 +86,8 @@ async fn with_spools(lab: &Lab, count: usize, old: usize) -> (Gateway, Vec<RunId
     let ledger = SqliteLedger::open(&gateway.daemon.data.join("gateway"), "x", &tasks).await.unwrap();
     for (at, page) in runs.chunks(1_000).enumerate() {
         let inserts = page.iter().enumerate().map(|(n, run)| {
-            let finished_ms = if at * 1_000 + n < old { 2_000 } else { now };
+            // Two days: longer than spools are kept, and not as long as records.
+            let finished_ms = if at * 1_000 + n < old { now - 2 * 24 * 3600 * 1000 } else { now };
             let new = NewRun {
                 record: record(*run, finished_ms),
                 submission: lay(&agent.join("runs"), *run),
