@@ -156,7 +156,7 @@ pub(super) async fn adopt_from(
     if !who.may_operate() {
         return Err(Problem::operators_only());
     }
-    let body: AdoptBody = strict::json(request, strict::SMALL).await?;
+    let (body, _room): (AdoptBody, _) = strict::json(&face, request, strict::SMALL).await?;
     if body.all_from.is_empty() {
         return Err(Problem::bad_request("`all_from` must name the host whose unverified runs are to be adopted"));
     }

@@ -1,4 +1,4 @@
-//! What an agent may say of itself and of its runs: so long, so many, and without control characters.
+//! What an agent may say of itself and of its runs: so long and so many, and names without control characters.
 //!
 //! An agent is trusted to run code, not to fill this gateway's memory, its ledger, its log or anybody's screen. What a
 //! registration brings is refused with words, since its owner can mend it; what comes with a run is cut with a note, since
@@ -28,11 +28,14 @@ const ARTIFACTS: usize = 1000;
 const LEFTOVERS: usize = 100;
 
 fn too_long(what: &str, text: &str, most: usize) -> Option<String> {
-    if text.len() > most {
-        return Some(format!("{what} has {} bytes, and at most {most} are taken: shorten it", text.len()));
-    }
-    let control = text.chars().any(|c| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c));
-    control.then(|| format!("{what} holds a control character: take it out"))
+    (text.len() > most).then(|| format!("{what} has {} bytes, and at most {most} are taken: shorten it", text.len()))
+}
+
+/// Likewise, for what is a name and no sentence. Elsewhere control characters are shown as what they are
+/// ([`longhaul_proto::visible`]).
+fn no_name(what: &str, text: &str, most: usize) -> Option<String> {
+    let control = || text.chars().any(char::is_control);
+    too_long(what, text, most).or_else(|| control().then(|| format!("{what} holds a control character: take it out")))
 }
 
 fn too_many(what: &str, count: usize, most: usize) -> Option<String> {
@@ -41,16 +44,18 @@ fn too_many(what: &str, count: usize, most: usize) -> Option<String> {
 
 /// What is wrong with what an agent tells of itself, in words for its owner.
 pub(super) fn agent(info: &wire::AgentInfo) -> Option<String> {
-    let texts = [
+    let names = [
         ("its id", &info.agent_id, NAME),
         ("its incarnation", &info.incarnation, NAME),
         ("its boot id", &info.boot_id, NAME),
         ("its address (--advertise)", &info.advertise, ADDRESS),
         ("its version", &info.version, NAME),
+        ("its cluster id", &info.cluster_id, NAME),
+    ];
+    let texts = [
         ("the name of its user", &info.os_user, NAME),
         ("the name of its host", &info.hostname, 255),
         ("the name of its licence (--licence)", &info.pool, NAME),
-        ("its cluster id", &info.cluster_id, NAME),
     ];
     let lists = [
         ("engines", info.engines.len(), LIST),
@@ -58,15 +63,16 @@ pub(super) fn agent(info: &wire::AgentInfo) -> Option<String> {
         ("roots", info.roots.len(), LIST),
         ("names in --serve", info.serve.len(), SERVE),
     ];
-    texts
+    names
         .into_iter()
-        .find_map(|(what, text, most)| too_long(what, text, most))
+        .find_map(|(what, text, most)| no_name(what, text, most))
+        .or_else(|| texts.into_iter().find_map(|(what, text, most)| too_long(what, text, most)))
         .or_else(|| lists.into_iter().find_map(|(what, count, most)| too_many(what, count, most)))
         .or_else(|| {
             info.labels.iter().find_map(|(k, v)| too_long("a label", k, NAME).or_else(|| too_long("a label", v, NAME)))
         })
         .or_else(|| info.roots.iter().find_map(|root| too_long("a root", root, PATH)))
-        .or_else(|| info.serve.iter().find_map(|name| too_long("a name in --serve", name, NAME)))
+        .or_else(|| info.serve.iter().find_map(|name| no_name("a name in --serve", name, NAME)))
         .or_else(|| state(&info.problem, &info.licence, &info.engines))
 }
 
@@ -87,9 +93,9 @@ pub(super) fn state(problem: &str, licence: &str, engines: &[wire::Engine]) -> O
 /// What is wrong with a page of runs.
 pub(super) fn page(runs: &[wire::RunSummary]) -> Option<String> {
     let run = |run: &wire::RunSummary| {
-        too_long("the id of a run", &run.run_id, NAME)
-            .or_else(|| too_long("the principal of a run", &run.principal, NAME * 4))
-            .or_else(|| too_long("the key of a run", &run.key, 1024))
+        no_name("the id of a run", &run.run_id, NAME)
+            .or_else(|| no_name("the principal of a run", &run.principal, NAME * 4))
+            .or_else(|| no_name("the key of a run", &run.key, 1024))
             .or_else(|| too_many("bytes of a digest", run.sealed_sha256.len().max(run.seal.len()), 64))
     };
     too_many("runs on one page", runs.len(), PAGE).or_else(|| runs.iter().find_map(run))
@@ -118,13 +124,13 @@ pub(super) fn request(submission: &wire::Submission) -> Option<String> {
     ];
     texts
         .into_iter()
-        .find_map(|(what, text, most)| too_long(what, text, most))
+        .find_map(|(what, text, most)| no_name(what, text, most))
         .or_else(|| too_many("arguments", submission.args.len(), 1000))
         .or_else(|| submission.args.iter().find_map(|arg| too_many("bytes of an argument", arg.len(), TEXT)))
         .or_else(|| too_many("labels", submission.labels.len(), LIST))
         .or_else(|| {
             let label =
-                |(k, v): (&String, &String)| too_long("a label", k, NAME).or_else(|| too_long("a label", v, NAME));
+                |(k, v): (&String, &String)| no_name("a label", k, NAME).or_else(|| no_name("a label", v, NAME));
             submission.labels.iter().find_map(label)
         })
 }
@@ -208,14 +214,15 @@ mod tests {
     fn what_an_agent_tells_of_itself_is_bounded() {
         assert_eq!(agent(&fine()), None);
         type Change = fn(&mut wire::AgentInfo);
-        let refused: [(Change, &str); 9] = [
+        let refused: [(Change, &str); 10] = [
             (|i| i.advertise = "http://x\n2026-11-26 INFO forged".into(), "--advertise"),
-            (|i| i.problem = "\u{1b}[2J".into(), "control character"),
+            (|i| i.version = "\u{1b}[2J".into(), "control character"),
+            (|i| i.problem = "x".repeat(10_000), "10000 bytes"),
             (|i| i.os_user = "x".repeat(1000), "its user has 1000 bytes"),
             (|i| i.roots = vec!["/".into(); 100_000], "100000 roots"),
             (|i| i.roots = vec!["x".repeat(5000)], "a root has 5000 bytes"),
             (|i| i.labels = (0..100).map(|n| (n.to_string(), String::new())).collect(), "100 labels"),
-            (|i| i.engines[0].program = "/x\u{202e}".into(), "path of an engine"),
+            (|i| i.engines[0].program = "x".repeat(5000), "path of an engine"),
             (|i| i.engines = vec![wire::Engine::default(); 100], "100 engines"),
             (|i| i.serve = vec!["x".repeat(500)], "--serve"),
         ];

@@ -249,7 +249,7 @@ async fn a_second_result_while_the_first_is_waited_for_is_noted_too() {
 #[tokio::test]
 async fn a_page_too_long_and_words_that_are_none_are_refused() {
     let world = World::new().await;
-    let mut agent = Fake::with("stata1", |i| i.problem = "a\nb".to_owned(), SECRET);
+    let mut agent = Fake::with("stata1", |i| i.version = "a\nb".to_owned(), SECRET);
     agent.listen().await;
     let reply = agent.register(world.addr()).await;
     assert!(reply.problem.contains("holds a control character"), "{}", reply.problem);
