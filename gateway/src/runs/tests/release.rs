@@ -113,7 +113,7 @@ async fn a_record_that_goes_for_room_takes_its_spool_along() {
 /// A run that waits since before the start, and one whose record was removed while its agent was away; the agent shows
 /// the second one again.
 async fn shown_again(world: &mut World) -> (Fake, RunId, RunId, Verdict) {
-    let waiting = world.submit(SubmitRequest { host: Some("nobody".to_owned()), ..text("display 0\n") }).await;
+    let waiting = world.submit(SubmitRequest { engine: Some("stata".to_owned()), ..text("display 0\n") }).await;
     world.restart().await;
     let mut agent = Fake::new("stata1").join(world.addr()).await;
     let run = ended(world, &agent, "display 1\n", 10).await;
@@ -151,7 +151,7 @@ async fn a_removed_run_that_is_shown_again_is_let_go_and_no_sign_of_an_old_ledge
 #[tokio::test]
 async fn a_removed_run_that_was_lost_and_lives_is_found_again() {
     let mut world = World::new().await;
-    let waiting = world.submit(SubmitRequest { host: Some("nobody".to_owned()), ..text("display 0\n") }).await;
+    let waiting = world.submit(SubmitRequest { engine: Some("stata".to_owned()), ..text("display 0\n") }).await;
     world.restart().await;
     let mut agent = Fake::new("stata1").join(world.addr()).await;
     let run = world.submit(text("display 1\n")).await;
