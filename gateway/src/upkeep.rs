@@ -24,13 +24,13 @@ const BATCH: u32 = 200;
 /// Of the ended records one sweep removes this part at most, and so many at least.
 const SHARE: (u64, u64) = (10, 10);
 
-/// What may be removed by its age now.
+/// What may be removed by its age now: what ended before these times, Unix ms; `None` = nothing.
 #[derive(Clone, Copy)]
 struct Aged {
     /// Spools of which all is here.
-    spools: bool,
-    /// Records, and spools that are the only copy.
-    records: bool,
+    spools: Option<i64>,
+    /// Records, and with them spools that are the only copy and files.
+    records: Option<i64>,
 }
 
 /// What a spool takes at least beside its output, bytes: its records and the wrapper, a block each.
@@ -78,14 +78,19 @@ pub(crate) async fn look(inner: &Arc<Inner>, told: &mut Option<String>) -> Resul
         _ => {}
     }
     *told = doubt;
-    let aged = Aged { spools: told.is_none(), records: told.is_none() && rested };
+    // One moment for the whole sweep: what is old enough for its record to go is old enough for its agent to be asked.
+    let records = before(inner, inner.options.keep_records);
+    let aged = Aged {
+        spools: told.is_none().then(|| before(inner, inner.options.keep_spool)),
+        records: (told.is_none() && rested).then_some(records),
+    };
     forget_spools(inner, aged).await?;
-    if aged.spools {
+    if aged.spools.is_some() {
         while inner.ledger.call_sweep(before(inner, inner.options.call_window), BATCH).await? == BATCH {}
     }
-    if aged.records {
+    if let Some(records) = aged.records {
         inner.ledger.memo_sweep(before(inner, inner.options.keep_calls), MEMOS).await?;
-        remove_records(inner).await?;
+        remove_records(inner, records).await?;
         inner.ledger.removed_sweep(before(inner, REMEMBER_REMOVED), REMEMBERED).await?;
     }
     make_room(inner).await
@@ -96,12 +101,17 @@ fn before(inner: &Inner, age: Duration) -> i64 {
 }
 
 /// Removes old records, a share of all in one sweep: were they taken for old by a mistake, there is time to notice.
-async fn remove_records(inner: &Arc<Inner>) -> Result<(), LedgerError> {
+/// A connected agent that still keeps something of a run is asked for it first, in this sweep or in a later one; one that is
+/// away is told when it registers again.
+async fn remove_records(inner: &Arc<Inner>, old: i64) -> Result<(), LedgerError> {
     let share = (inner.ledger.ended_count().await? / SHARE.0).max(SHARE.1);
     let mut most = u32::try_from(share).unwrap_or(u32::MAX);
     loop {
-        let gone =
-            inner.ledger.sweep(before(inner, inner.options.keep_records), most.min(BATCH), inner.wall.now_ms()).await?;
+        let here = match faults::bug("records_go_before_files") {
+            true => Vec::new(),
+            false => inner.fleet.linked().into_iter().map(|(agent_id, _)| agent_id).collect(),
+        };
+        let gone = inner.ledger.sweep(old, most.min(BATCH), here, inner.wall.now_ms()).await?;
         most -= u32::try_from(gone.len()).unwrap_or(most);
         for run in &gone {
             if let Err(error) = inner.mirrors.remove(*run).await {
@@ -172,7 +182,8 @@ async fn let_go(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<bool, 
 async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError> {
     // An agent that is not there is asked when it returns.
     for (agent_id, link) in inner.fleet.linked() {
-        let old = if aged.spools { before(inner, inner.options.keep_spool) } else { 0 };
+        // Also where spools are kept for longer than records: none outlives its record.
+        let old = aged.spools.max(aged.records).unwrap_or(0);
         let mut asked = HashSet::new();
         loop {
             let held = inner.ledger.spools_held(&agent_id, old, true, BATCH).await?;
@@ -188,7 +199,7 @@ async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError
             }
         }
         // The only copy of what is not here stays as long as the record.
-        let old = if aged.records { before(inner, inner.options.keep_records) } else { 0 };
+        let old = aged.records.unwrap_or(0);
         for run in inner.ledger.spools_held(&agent_id, old, false, BATCH).await? {
             forget(inner, &link, run, Files::Go, "with its record, by its age (keep_records)").await?;
         }

@@ -380,7 +380,16 @@ async fn only_the_ended_and_old_is_swept(ledger: &dyn Ledger) {
     let older = running(ledger, new_run("ann")).await;
     end(ledger, older, 1, false).await;
     assert_eq!(ledger.removed(older).await.unwrap(), None);
-    assert_eq!(ledger.sweep(2, 100, 7_000).await.unwrap(), [older]);
+    // One whose spool an agent keeps that is here stays, and so do its files, until it was asked.
+    let its = vec!["x".to_owned(), ledger.get(older).await.unwrap().unwrap().agent_id];
+    assert!(ledger.sweep(2, 100, its.clone(), 7_000).await.unwrap().is_empty());
+    ledger.only_files_kept(older).await.unwrap();
+    assert!(ledger.sweep(2, 100, its.clone(), 7_000).await.unwrap().is_empty());
+    let released = running(ledger, new_run("ann")).await;
+    end(ledger, released, 1, false).await;
+    ledger.spool_gone(released, None).await.unwrap();
+    assert_eq!(ledger.sweep(2, 100, its, 7_000).await.unwrap(), [released]);
+    assert_eq!(ledger.sweep(2, 100, vec!["x".to_owned()], 7_000).await.unwrap(), [older], "its agent is away");
     // What an agent may still show of it is remembered, for a time and in bounds.
     let kept = ledger.removed(older).await.unwrap().unwrap().kept;
     assert!(kept.is_empty(), "what the agent recorded was not known: {kept:?}");
@@ -392,7 +401,7 @@ async fn only_the_ended_and_old_is_swept(ledger: &dyn Ledger) {
     assert!(ledger.submission(older).await.unwrap().is_none());
     assert!(ledger.history(older).await.unwrap().is_empty());
     assert!(ledger.get(unfinished).await.unwrap().is_some());
-    assert!(ledger.sweep(2, 100, 7_000).await.unwrap().is_empty());
+    assert!(ledger.sweep(2, 100, vec![], 7_000).await.unwrap().is_empty());
 }
 
 async fn spools_are_known_until_they_are_gone(ledger: &dyn Ledger) {

@@ -320,11 +320,12 @@ impl Ledger for MemoryLedger {
         self.answer(|state| Ok(state.runs.get(&run).map(|row| row.history.clone()).unwrap_or_default()))
     }
 
-    fn sweep(&self, before_ms: i64, limit: u32, at_ms: i64) -> Answer<'_, Vec<RunId>> {
+    fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<RunId>> {
         self.answer(|state| {
             let mut old: Vec<_> = state
                 .runs
                 .values()
+                .filter(|row| !((row.spool_held || row.files_held) && here.contains(&row.record.agent_id)))
                 .map(|row| (row.record.finished_ms, row.record.run))
                 .filter(|(finished_ms, _)| *finished_ms > 0 && *finished_ms < before_ms)
                 .collect();

@@ -129,9 +129,10 @@ pub trait Ledger: Send + Sync + 'static {
     /// The steps of a run, in order.
     fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>>;
 
-    /// Removes at most `limit` runs that ended before `before_ms`; returns which. What agents may still show of them is
+    /// Removes at most `limit` runs that ended before `before_ms`; returns which. Those stay of which one of the agents
+    /// in `here` keeps a spool or files: it is asked to release them first. What other agents may still show is
     /// remembered as of `at_ms`.
-    fn sweep(&self, before_ms: i64, limit: u32, at_ms: i64) -> Answer<'_, Vec<RunId>>;
+    fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<RunId>>;
     /// How many runs have ended.
     fn ended_count(&self) -> Answer<'_, u64>;
     /// The newest time that is recorded of a run or an agent, Unix ms; 0 = none.

@@ -372,8 +372,8 @@ impl Ledger for SqliteLedger {
         .boxed()
     }
 
-    fn sweep(&self, before_ms: i64, limit: u32, at_ms: i64) -> Answer<'_, Vec<RunId>> {
-        let done = self.write(Op::Sweep(before_ms, limit, at_ms));
+    fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<RunId>> {
+        let done = self.write(Op::Sweep(before_ms, limit, here, at_ms));
         async { if let Done::Runs(runs) = done.await? { Ok(runs) } else { Err(LedgerError::Closed) } }.boxed()
     }
 

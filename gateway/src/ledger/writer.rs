@@ -38,7 +38,7 @@ pub(super) enum Op {
     FilesRemoved(RunId, FilesRemoved),
     Adopt(Box<Adoption>),
     Contest(RunId, String),
-    Sweep(i64, u32, i64),
+    Sweep(i64, u32, Vec<String>, i64),
     Remove(RunId, i64),
     RemovedSweep(i64, u32),
     PutAgent(Box<AgentRecord>),
@@ -206,7 +206,7 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
             .await?;
             Ok(Ok(Done::Nothing))
         }
-        Op::Sweep(before_ms, limit, at_ms) => sweep(db, *before_ms, *limit, *at_ms).await,
+        Op::Sweep(before_ms, limit, here, at_ms) => sweep(db, *before_ms, *limit, here, *at_ms).await,
         Op::RemovedSweep(before_ms, most) => {
             sqlx::query("DELETE FROM removed WHERE at < ?").bind(before_ms).execute(&mut *db).await?;
             sqlx::query(
@@ -595,12 +595,20 @@ async fn adopt(db: &mut SqliteConnection, adoption: &Adoption) -> Came {
     keep_detail(db, &run, detail).await
 }
 
-async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32, at_ms: i64) -> Came {
-    let rows = sqlx::query("SELECT run FROM runs WHERE finished > 0 AND finished < ? ORDER BY finished LIMIT ?")
-        .bind(before_ms)
-        .bind(limit)
-        .fetch_all(&mut *db)
-        .await?;
+async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32, here: &[String], at_ms: i64) -> Came {
+    let here = match serde_json::to_string(here) {
+        Ok(here) => here,
+        Err(error) => return Ok(Err(LedgerError::Broken(error.to_string()))),
+    };
+    let rows = sqlx::query(
+        "SELECT run FROM runs WHERE finished > 0 AND finished < ? \
+         AND NOT (spool_held > 0 AND agent_id IN (SELECT value FROM json_each(?))) ORDER BY finished, run LIMIT ?",
+    )
+    .bind(before_ms)
+    .bind(here)
+    .bind(limit)
+    .fetch_all(&mut *db)
+    .await?;
     let mut gone = Vec::with_capacity(rows.len());
     for row in rows {
         let run: String = row.try_get(0)?;

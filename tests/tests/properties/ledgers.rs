@@ -112,8 +112,9 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
             10 => drop(both("spool_gone", a.spool_gone(run, None), b.spool_gone(run, None)).await?),
             _ if chance.below(3) == 0 => {
                 let before = now - i64::try_from(chance.below(600)).unwrap();
+                let here: Vec<String> = pick(chance, &[vec![], vec!["a".to_owned()]]).clone();
                 // Of those that ended in one moment either may go first; so all of them go.
-                both("sweep", a.sweep(before, 1_000, now), b.sweep(before, 1_000, now)).await?;
+                both("sweep", a.sweep(before, 1_000, here.clone(), now), b.sweep(before, 1_000, here, now)).await?;
             }
             _ => {}
         }

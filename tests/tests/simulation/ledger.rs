@@ -167,8 +167,8 @@ impl Ledger for SimLedger {
     fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>> {
         self.model.history(run)
     }
-    fn sweep(&self, before_ms: i64, limit: u32, at_ms: i64) -> Answer<'_, Vec<RunId>> {
-        self.write(move || self.model.sweep(before_ms, limit, at_ms))
+    fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<RunId>> {
+        self.write(move || self.model.sweep(before_ms, limit, here, at_ms))
     }
     fn ended_count(&self) -> Answer<'_, u64> {
         self.model.ended_count()

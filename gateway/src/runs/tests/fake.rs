@@ -54,6 +54,8 @@ pub(super) struct State {
     pub(super) run_calls: Vec<(String, u32)>,
     pub(super) cancels: Vec<(String, wire::CancelMode, String)>,
     pub(super) forgets: Vec<wire::ForgetRequest>,
+    /// It cannot be asked to release anything.
+    pub(super) forget_fails: Option<Status>,
     /// Streams send no byte, only their first snapshot.
     pub(super) stall: bool,
     /// Streams that are open when this grows break.
@@ -526,6 +528,9 @@ impl wire::agent_server::Agent for Service {
 
     async fn forget(&self, request: Request<wire::ForgetRequest>) -> Answer<wire::ForgetReply> {
         let request = request.into_inner();
+        if let Some(status) = self.0.state().forget_fails.clone() {
+            return Err(status);
+        }
         let work_kept = self.0.change(|s| {
             s.runs.remove(&request.run_id);
             s.spool.0 = s.spool.0.saturating_sub(1 << 20);
