@@ -1,6 +1,7 @@
 //! Agents, seats and the queue: the state of the fleet, without any input or output.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
@@ -94,6 +95,28 @@ impl Taken {
 pub(super) struct Waiting {
     pub(super) grant: oneshot::Sender<Seat>,
     view: watch::Sender<Arc<RunView>>,
+    reasons: RefCell<Reasons>,
+}
+
+/// For what one run waited.
+#[derive(Default)]
+struct Reasons {
+    /// The present reason, and since when it is told, Unix ms.
+    now: (String, i64),
+    /// The one that held longest before, and for how long, ms.
+    longest: (String, i64),
+}
+
+impl Reasons {
+    fn next(&mut self, words: &str, now_ms: i64) {
+        if self.now.0 != words {
+            let (before, since_ms) = std::mem::replace(&mut self.now, (words.to_owned(), now_ms));
+            let held = now_ms.saturating_sub(since_ms);
+            if !before.is_empty() && (held > self.longest.1 || self.longest.0.is_empty()) {
+                self.longest = (before, held);
+            }
+        }
+    }
 }
 
 impl Floor {
@@ -216,7 +239,7 @@ impl Floor {
         grant: oneshot::Sender<Seat>,
     ) {
         self.queue.push(run, principal, need);
-        self.waiting.insert(run, Waiting { grant, view });
+        self.waiting.insert(run, Waiting { grant, view, reasons: RefCell::default() });
     }
 
     pub(super) fn leave(&mut self, run: RunId) {
@@ -562,7 +585,15 @@ impl Floor {
 }
 
 impl Waiting {
+    /// The reason that held longest: the last one may have been that of a moment, such as a late heartbeat.
+    pub(super) fn waited_for(&self, now_ms: i64) -> String {
+        let mut reasons = self.reasons.borrow_mut();
+        reasons.next("", now_ms);
+        std::mem::take(&mut reasons.longest.0)
+    }
+
     fn tell(&self, why: &Why, now_ms: i64) {
+        self.reasons.borrow_mut().next(&why.words, now_ms);
         self.view.send_if_modified(|view| {
             let same = view.waiting.as_deref() == Some(why.words.as_str()) && view.no_end_since.is_some() == why.no_end;
             if !same {

@@ -84,6 +84,8 @@ pub(crate) struct Seat {
     pub(crate) agent_id: String,
     pub(crate) host: String,
     pub(crate) pool: String,
+    /// For what its run waited longest; empty = it did not wait.
+    pub(crate) waited_for: String,
     fleet: Fleet,
 }
 
@@ -181,7 +183,7 @@ impl Fleet {
     pub(crate) fn hold(&self, run: RunId, principal: &str, agent_id: &str, host: &str, pool: &str) -> Seat {
         self.floor().take_seat(run, principal, agent_id, host, pool);
         let (agent_id, host, pool) = (agent_id.to_owned(), host.to_owned(), pool.to_owned());
-        Seat { run, agent_id, host, pool, fleet: self.clone() }
+        Seat { run, agent_id, host, pool, waited_for: String::new(), fleet: self.clone() }
     }
 
     /// The seat of a run that only its agent spoke of is a run's of this gateway.
@@ -249,7 +251,9 @@ impl Fleet {
             let mut floor = self.floor();
             let grants = floor.place(self.now(), self.0.options.silent_after);
             for (run, host, waiting) in grants {
-                let seat = Seat { run, agent_id: host.id, host: host.name, pool: host.pool, fleet: self.clone() };
+                let waited_for = waiting.waited_for(self.0.deps.clock.unix_ms());
+                let (agent_id, host, pool) = (host.id, host.name, host.pool);
+                let seat = Seat { run, agent_id, host, pool, waited_for, fleet: self.clone() };
                 // A run that left the queue in this moment does not take its seat; it frees it when we hold no lock.
                 if let Err(seat) = waiting.grant.send(seat) {
                     unwanted.push(seat);

@@ -310,7 +310,7 @@ impl Keeper {
         self.in_trace(&span);
         self.inner.metrics.queue_wait.record(Duration::from_millis(u64::try_from(queued_for).unwrap_or_default()));
         drop(span);
-        let waited_for = self.active.view.borrow().waiting.clone().unwrap_or_default();
+        let waited_for = seat.waited_for.clone();
         let waited_ms = u64::try_from(queued_for).unwrap_or_default();
         let detail = self.detail();
         (detail.waited_ms, detail.waited_for) =

@@ -87,6 +87,28 @@ async fn a_run_behind_ones_own_names_it_and_knows_whether_it_is_forgotten() {
 }
 
 #[tokio::test]
+async fn what_a_run_waited_for_is_what_held_longest() {
+    let world = World::new().await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let own = running(&world, &agent, "display 1\n").await;
+    let run = world.submit(text("display 2\n")).await;
+    world.until(run, "why", |v| v.waiting.as_deref().is_some_and(|w| w.contains("in use by"))).await;
+    world.ahead(Duration::from_secs(31));
+    agent.beats(5).await;
+    // The seat comes free while the agent is late: for a moment that is what it waits for.
+    agent.quiet();
+    world.ahead(Duration::from_secs(20));
+    agent.ends(own, Succeeded, Cause::Completed);
+    let late = |v: &RunView| v.waiting.as_deref().is_some_and(|w| w.starts_with("agent stata1 is silent"));
+    world.until(run, "the agent is late", late).await;
+    agent.register(world.addr()).await;
+    let view = world.until(run, "it began", |v| v.state != Queued).await;
+    let behind = view.queued_behind.unwrap_or_default();
+    assert!(behind.contains(&own.short()) && behind.contains("in use by"), "{behind}");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_run_that_is_lost_and_returns_can_be_ended() {
     let world = World::new().await;
     let mut agent = Fake::new("stata1").join(world.addr()).await;
