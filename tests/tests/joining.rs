@@ -136,8 +136,7 @@ async fn an_end_that_was_shown_anywhere_answers_nothing() {
             "stata_wait" => drop(site.client().call("stata_wait", json!({"runs": run})).await),
             "resources/read" => {
                 let params = json!({"uri": format!("longhaul://runs/{run}/log")});
-                let uri = params["uri"].as_str().unwrap().to_owned();
-                let request = site.client().header("mcp-name", &uri).request(place, params);
+                let request = site.client().request(place, params);
                 assert!(request.send().await.unwrap().text().await.unwrap().contains(&format!("NUMBER-{number}")));
             }
             "resources/list" => {

@@ -124,7 +124,7 @@ impl Site {
         let said = mcp.call("stata_wait", json!({"runs": id, "seconds": 1})).await;
         all.push(("stata_wait".to_owned(), said.text, false));
         let uri = format!("longhaul://runs/{id}/log");
-        let read = mcp.request("resources/read", json!({"uri": uri})).header("mcp-name", &uri).send().await.unwrap();
+        let read = mcp.request("resources/read", json!({"uri": uri})).send().await.unwrap();
         all.push(("the resource".to_owned(), read.text().await.unwrap(), false));
         let view = self.api().get(run).await.unwrap();
         all.push(("progress".to_owned(), view.progress.map(|p| p.text).unwrap_or_default(), false));

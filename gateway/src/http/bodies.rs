@@ -29,6 +29,8 @@ use crate::api::problem::{Problem, busy, problem, too_large};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Slowest that a body may come on the whole, bytes a second, beyond the first `body_timeout`.
 const RATE: u64 = 16 * 1024;
+/// How long what is still sent of a refused body is taken.
+const LINGER: Duration = Duration::from_secs(10);
 /// What a permit is worth, bytes.
 const UNIT: usize = 1024;
 
@@ -81,7 +83,14 @@ pub async fn read(face: &Face, principal: &str, body: Body, limit: usize) -> Res
     if most > limit {
         return Err(Unread::TooLarge(limit));
     }
-    let room = take(face, principal, most).await?;
+    let room = match take(face, principal, most).await {
+        Ok(room) => room,
+        Err(unread) => {
+            // Answered while the caller still sends, many a client sees a broken connection and not the answer.
+            discard(body, most).await;
+            return Err(unread);
+        }
+    };
     let bytes = timely(body, limit, face.options().body_timeout).await?;
     Ok((bytes, room))
 }
@@ -97,6 +106,21 @@ async fn take(face: &Face, principal: &str, bytes: usize) -> Result<Room, Unread
     let room = timeout(PATIENCE, bodies.room.clone().acquire_many_owned(wanted)).await;
     let room = room.ok().and_then(Result::ok).ok_or(Unread::Busy)?;
     Ok(Room { _room: Some(room), _share: Some(share) })
+}
+
+/// Takes what still comes of a body that nothing will be made of, piece by piece, for a while.
+async fn discard(mut body: Body, most: usize) {
+    let mut taken = 0;
+    let all = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            taken += frame.data_ref().map_or(0, Bytes::len);
+            if taken >= most {
+                break;
+            }
+        }
+    };
+    // What is left then goes with the connection.
+    let _ = timeout(LINGER, all).await;
 }
 
 /// The bytes of a body that comes in time.

@@ -7,7 +7,8 @@
 //!
 //! - `LONGHAUL_SIMULATION_SEEDS=10000` plays so many (500 by default), `LONGHAUL_SIMULATION_SEED=7` from that one on;
 //! - `LONGHAUL_SIMULATION_TRACE=1` prints every trace;
-//! - `LONGHAUL_SIMULATION_SURVEY=1` plays each seed once, prints what it finds in a line, and fails at the end.
+//! - `LONGHAUL_SIMULATION_SURVEY=1` plays each seed once, prints what it finds in a line, and fails at the end;
+//!   `LONGHAUL_SIMULATION_BUG=NAME` switches a deliberate bug on for it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -77,9 +78,10 @@ fn every_seed_keeps_the_promises_and_can_be_replayed() {
 
 /// Plays each seed once and tells of all that go wrong.
 fn survey(seeds: std::ops::Range<u64>) {
+    let bug = std::env::var("LONGHAUL_SIMULATION_BUG").ok();
     let mut found = 0;
     for seed in seeds {
-        let wrong = play(seed).wrong;
+        let wrong = play_with(seed, Trouble::Seeded, bug.as_deref()).wrong;
         println!("seed {seed}: {}", if wrong.is_empty() { "right".to_owned() } else { wrong.join("; ") });
         found += u32::from(!wrong.is_empty());
     }

@@ -208,7 +208,9 @@ async fn without_the_pin_it_would_be_obeyed() {
 #[tokio::test]
 async fn a_listener_sees_neither_code_nor_output_nor_secret() {
     const CODE: &str = "display \"CONFIDENTIAL \" 40 + 2\n";
-    let lab = lab!();
+    let mut lab = lab!();
+    // Clients come through a relay, which has a port of its own.
+    lab.config("allowed_hosts = [\"127.0.0.1\"]\n");
     let gateway = lab.gateway().await;
     let (to_gateway, to_agent) = (Recorder::new().await, Recorder::new().await);
     to_gateway.to(address(gateway.api.url()));
@@ -256,7 +258,9 @@ async fn replay(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn what_was_recorded_is_worth_nothing_on_another_connection() {
-    let lab = lab!();
+    let mut lab = lab!();
+    // Clients come through a relay, which has a port of its own.
+    lab.config("allowed_hosts = [\"127.0.0.1\"]\n");
     let gateway = lab.gateway().await;
     let (to_agent, client) = (Recorder::new().await, Recorder::new().await);
     let agent = lab.agent("stata1", &gateway, &["--advertise", &to_agent.url()]);
