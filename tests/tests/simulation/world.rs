@@ -280,7 +280,8 @@ impl World {
             tick: ms(300),
             keep_spool: ms(2_000),
             sweep_every: ms(2_000),
-            sweep_after: ms(0),
+            // Longer than wall time is off: a restart takes the ledger's newest time for right.
+            sweep_after: ms(60_000),
             duplicate_window: ms(500),
             max_output: self.max_output.unwrap_or(defaults.max_output),
             max_kept: self.max_kept.unwrap_or(defaults.max_kept),
