@@ -376,13 +376,13 @@ impl World {
             let spool = self.has_spool(run);
             self.sim.story(run, |story| {
                 let wrong = |what: String| self.sim.wrong(format_args!("run {}: {what}", short(run)));
-                if !admissible(story, view.state, view.cause) {
+                let cut = self.max_output.is_some_and(|most| story.printed.len() as u64 > most);
+                if !admissible(story, view.state, view.cause, cut) {
                     wrong(format!("ended {} ({}): {:?} {:?}", view.state, view.cause, view.message, view.note));
                 }
                 if story.told.is_some_and(|told| told != (view.state, view.cause)) {
                     wrong(format!("is {} and was {:?}", view.state, story.told));
                 }
-                let cut = self.max_output.is_some_and(|most| story.printed.len() as u64 > most);
                 match read {
                     Ok(_) if story.damaged && story.executions.len() > 1 => {}
                     Ok(chunk) if chunk.bytes == story.printed => {}
@@ -412,7 +412,7 @@ impl World {
 }
 
 /// The ends that a run may have.
-fn admissible(story: &Story, state: RunState, cause: Cause) -> bool {
+fn admissible(story: &Story, state: RunState, cause: Cause, cut: bool) -> bool {
     let last = story.executions.keys().next_back();
     let shot = last.is_some_and(|last| story.shot.contains(last));
     let own = if !story.ended || shot {
@@ -426,6 +426,8 @@ fn admissible(story: &Story, state: RunState, cause: Cause) -> bool {
         || (story.cancelled && state == RunState::Cancelled)
         || (story.orphaned && state == RunState::Errored)
         || (story.queue_timeout.is_some() && (state, cause) == (RunState::TimedOut, Cause::QueueTimeout))
-        // A run that shall be tried again ends so only when it was tried often enough.
-        || (shot && state == RunState::Errored && (!story.retry || story.executions.len() >= 3 || story.cancelled))
+        // A run that shall be tried again ends so only when it was tried often enough, or not all it printed is here.
+        || (shot
+            && state == RunState::Errored
+            && (!story.retry || story.executions.len() >= 3 || story.cancelled || cut))
 }
