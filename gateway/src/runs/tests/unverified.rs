@@ -61,7 +61,7 @@ async fn a_run_without_this_gateway_s_seal_is_nobody_s_until_an_operator_adopts_
     // Nor is it the answer to the call that it names.
     let mut call = text("display 1\n");
     call.key = Some(format!("key of {}", done.short()));
-    call.host = Some("stata2".to_owned());
+    call.engine = Some("stata".to_owned());
     let own = world.try_submit(call).await.unwrap();
     assert_eq!(own.joined, None);
     world.runs().cancel(&ann(), own.run.run_id, CancelMode::Break).await.unwrap();
@@ -116,7 +116,7 @@ async fn an_unverified_run_is_started_nowhere_and_cancels_nothing() {
     let spare = Fake::with("stata2", |i| i.pool = "spare".to_owned(), SECRET).join(world.addr()).await;
     // A waiting run of ann's, whose key an invented one names.
     let mut call = text("display 1\n");
-    (call.key, call.host) = (Some("mine".to_owned()), Some("stata9".to_owned()));
+    (call.key, call.engine) = (Some("mine".to_owned()), Some("stata".to_owned()));
     let waits = world.submit(call).await;
     let mut agent = Fake::new("stata1");
     let run = Ids::system().run();
