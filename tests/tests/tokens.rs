@@ -25,7 +25,7 @@ async fn token(gateway: &Gateway, name: &str) -> Api {
 
 /// Opens a stream and a waiting MCP call with a token, revokes it, and says whether both ended.
 async fn revoked_ends(lab: &Lab) -> bool {
-    let gateway = lab.up(&[]).await;
+    let gateway = lab.up(&["--serve-all"]).await;
     gateway.api.wait_host_up().await;
     let ana = token(&gateway, "ana").await;
     let run = ana.submit_path(&lab.gated(), &["ana"]).await.run_id;
@@ -77,7 +77,7 @@ async fn a_revoked_token_ends_its_streams_and_calls() {
 #[tokio::test]
 async fn no_token_is_printed_where_it_is_kept_and_none_is_put_into_a_command_line() {
     let lab = lab!();
-    let mut gateway = lab.up(&[]).await;
+    let mut gateway = lab.up(&["--serve-all"]).await;
     let greeted = async |gateway: &Gateway, times: usize| {
         wait::until_now(wait::SOON, "it says how to connect", || {
             (gateway.daemon.printed().matches("mcp install --client claude --user").count() == times).then_some(())
@@ -95,7 +95,7 @@ async fn no_token_is_printed_where_it_is_kept_and_none_is_put_into_a_command_lin
 #[tokio::test]
 async fn what_is_written_for_a_client_is_a_token_that_may_not_operate() {
     let lab = lab!();
-    let gateway = lab.up(&[]).await;
+    let gateway = lab.up(&["--serve-all"]).await;
     let data = gateway.daemon.data.to_str().unwrap().to_owned();
     let file = lab.work().join(".mcp.json");
     let install = ["--data", &data, "mcp", "install", "--client", "claude"];
@@ -162,7 +162,7 @@ async fn commands_that_ask_make_nothing_where_nothing_is() {
 #[tokio::test]
 async fn a_terminal_that_closes_is_an_orderly_stop() {
     let lab = lab!();
-    let mut gateway = lab.up(&[]).await;
+    let mut gateway = lab.up(&["--serve-all"]).await;
     gateway.api.wait_host_up().await;
     processes::signal(gateway.daemon.pid(), Signal::HUP);
     let status = gateway.daemon.ended().await;
@@ -275,7 +275,7 @@ async fn a_real_stata_runs_as_root_only_on_purpose() {
 #[tokio::test]
 async fn a_user_is_told_of_hosts_and_seats_but_not_of_others() {
     let lab = lab!();
-    let gateway = lab.up(&["--root", lab.path().to_str().unwrap()]).await;
+    let gateway = lab.up(&["--serve-all", "--root", lab.path().to_str().unwrap()]).await;
     gateway.api.wait_host_up().await;
     let (ana, ben) = (token(&gateway, "ana").await, token(&gateway, "ben").await);
     let first = ana.submit_path(&lab.gated(), &["ana"]).await.run_id;
