@@ -27,6 +27,13 @@ fn draining(view: &RunView) -> bool {
     view.state == RunState::Queued && why.contains("agent stata1 is draining") && why.contains("kernel update")
 }
 
+/// Connections that the gateway has, by its own count.
+async fn connections(gateway: &Gateway) -> u64 {
+    let text = gateway.api.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("longhaul_connections ")).unwrap();
+    line.trim().parse().unwrap()
+}
+
 #[tokio::test]
 async fn a_host_is_drained_while_ten_runs_are_active() {
     let lab = lab!();
@@ -201,8 +208,12 @@ async fn stop_under_load(lab: &Lab, gateway: &mut Gateway, name: &str) -> RunId 
     let waiting = Mcp::new(&gateway.api, "claude-code", "2.1.330");
     let call = waiting.start("stata_wait", json!({"runs": run, "seconds": 600}), json!({})).await;
     let mut events = gateway.api.events(run, len).await.unwrap();
-    let poll = gateway.api.request(Method::GET, &format!("/api/v1/runs/{run}/output?offset={len}&wait=25"));
+    // On a connection of its own, so that one can see that it was accepted.
+    let before = connections(gateway).await;
+    let url = format!("{}/api/v1/runs/{run}/output?offset={len}&wait=25", gateway.api.url());
+    let poll = reqwest::Client::new().get(url).bearer_auth(gateway.api.token());
     let poll = Tasks::new().spawn(poll.send());
+    wait::until(wait::SOON, "the poll is accepted", async || (connections(gateway).await > before).then_some(())).await;
     wait::until(wait::SOON, "the events come", async || events.next().await.map(drop)).await;
 
     let stopping = stop_in_time(&mut gateway.daemon);

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::{bounds, contact, pins, reconcile};
 use crate::{
-    ledger::PinState,
+    ledger::{AgentRecord, PinState},
     runs::{Inner, Runs},
 };
 
@@ -148,6 +148,7 @@ impl wire::fleet_server::Fleet for FleetService {
             return Ok(Response::new(reply));
         }
         let seen_ms = self.inner.deps.clock.unix_ms();
+        self.inner.ledger.put_agent(AgentRecord { info: info.clone(), seen_ms }).await.map_err(failed)?;
         self.inner.fleet.tells(&info, session.peer(), seen_ms);
         // First what it holds, to the last page, then that it may be given more.
         reply.verdicts = reconcile::verdicts(&self.inner, &info, &runs).await.map_err(failed)?;

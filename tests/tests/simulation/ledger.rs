@@ -86,7 +86,7 @@ impl Ledger for SimLedger {
     }
     fn insert(&self, new: NewRun) -> Answer<'_, Inserted> {
         self.write(move || {
-            let (run, detail) = (new.record.run, &new.record.detail);
+            let (run, detail, created_ms) = (new.record.run, &new.record.detail, new.record.created_ms);
             self.sim.story(run, |story| {
                 if story.removed {
                     self.sim.wrong(format_args!("run {} was removed and is recorded again", short(run)));
@@ -94,7 +94,10 @@ impl Ledger for SimLedger {
                 story.retry = detail.retry == Retry::IfProvenDead;
                 story.queue_timeout =
                     (detail.queue_timeout_ms > 0).then(|| Duration::from_millis(detail.queue_timeout_ms));
-                story.queued_at = self.sim.clock().monotonic();
+                // From when the request came, however long its record took.
+                let since = self.sim.clock().unix_ms().saturating_sub(created_ms);
+                let since = Duration::from_millis(u64::try_from(since).unwrap_or_default());
+                story.queued_at = self.sim.clock().monotonic().saturating_sub(since);
             });
             let done = self.model.insert(new);
             self.sim.note(format_args!("insert {}", short(run)));

@@ -18,7 +18,8 @@ async fn two_agents_share_one_seat_across_a_restart() {
 
     world.restart().await;
     let view = world.until(second, "a reason", |v| v.waiting.is_some()).await;
-    assert!(view.waiting.unwrap().starts_with("the gateway restarted"), "patience with those who return");
+    let said = view.waiting.unwrap();
+    assert!(said.starts_with("the gateway restarted"), "patience with those who return, and not: {said}");
     // The free agent returns first; the seat is taken all the same.
     two.register(world.addr()).await;
     world.until(second, "why it waits", |v| v.waiting.as_ref() == Some(&why)).await;
