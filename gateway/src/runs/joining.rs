@@ -96,6 +96,8 @@ async fn ask(inner: &Arc<Inner>, record: &Record) -> Said {
             let why = contact.unwrap_or_else(|| format!("agent {host} does not answer"));
             Said::NotNow(format!("whether the do-files that it ran have changed since cannot be told now ({why})"))
         }
+        // What has printed nothing yet has nothing old to show; its agent may not have it, or no notes of it, so early.
+        Some(reply) if record.state == RunState::Starting && (!reply.known || !reply.unsure.is_empty()) => Said::Same,
         Some(reply) if !reply.known => Said::Not(format!(
             "whether the do-files that it ran have changed since cannot be told: agent {host} does not keep the run any more"
         )),
