@@ -147,3 +147,13 @@ fn an_acknowledgement_before_the_commit_is_found() {
 fn a_resumption_one_byte_off_is_found() {
     finds("resume_one_off", &["other bytes", "its mirror is not", "a follower at"]);
 }
+
+#[test]
+fn a_queue_limit_that_outlives_its_wait_is_found() {
+    finds("queue_deadline_survives", &["timed out in the queue after"]);
+}
+
+#[test]
+fn a_sweep_that_trusts_any_clock_is_found() {
+    finds("sweep_trusts_the_clock", &["acknowledged and is not known"]);
+}
