@@ -128,14 +128,7 @@ fn old_enough(inner: &Inner, record: &Record) -> bool {
 fn earlier(record: &Record, info: &wire::AgentInfo, summary: &wire::RunSummary) -> Option<wire::ForgetRequest> {
     let of = |e: &&Earlier| e.complete && e.attempt == summary.attempt && e.agent_id == info.agent_id;
     let found = record.detail.earlier.iter().find(of)?;
-    Some(wire::ForgetRequest {
-        run_id: record.run.to_string(),
-        log_len: found.log_len,
-        log_sha256: found.log_sha256.clone(),
-        console_len: found.console_len,
-        console_sha256: found.console_sha256.clone(),
-        keep_work: false,
-    })
+    Some(release::request(record.run, found.kept(), Files::Go))
 }
 
 fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, principal: &str, run: RunId) -> Seat {
