@@ -22,6 +22,10 @@ use crate::{
 /// How often an output is fetched anew because its digest differed, before the record says that it does.
 const REFETCHES: u32 = 3;
 
+/// Why the owner of a run whose attempt is dead gets no other, although that was asked for.
+const NOT_AGAIN: &str = "it was not tried again: its output had passed the gateway's limit per run (max_output), so that \
+                         nothing of another attempt could be shown";
+
 impl Keeper {
     /// Records the end; `false` when the output has to be fetched (again) first.
     pub(super) async fn end(&mut self, mirror: &Arc<Mirror>, outcome: &wire::Outcome) -> Result<bool, Left> {
@@ -81,9 +85,13 @@ impl Keeper {
         (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
         (self.record.detail.log_len, self.record.detail.console_len) = (self.live.log_len, self.live.console_len);
         let (state, cause) = self.judged(outcome);
-        if !cut && self.may_try_again(state, cause) {
-            self.try_again(mirror, outcome, cause, complete).await?;
-            return Ok(true);
+        if self.may_try_again(state, cause) {
+            if !cut {
+                self.try_again(mirror, outcome, cause, complete).await?;
+                return Ok(true);
+            }
+            // The next attempt's output follows this one's, and the copy takes no more: nothing of it could be read.
+            self.add_note(NOT_AGAIN);
         }
         faults::point("end.before_commit");
         self.step(state, cause, self.record.attempt, None).await?;

@@ -142,7 +142,9 @@ async fn one(trial: &Trial, name: &str, view: &RunView) {
     }
     // What was given up as lost, or was to end anyway, is not begun again.
     let ends = matches!(job.focus, Focus::Cancelled | Focus::TimedOut) || trial.cell.may_lose();
-    if again && !ends && end.0 == RunState::Errored {
+    // Nor one whose copy is full: that is said.
+    let full = trial.setup.max_output.is_some() && view.note.as_deref().is_some_and(|n| n.contains("not tried again"));
+    if again && !ends && !full && end.0 == RunState::Errored {
         history.wrong(format!("{name} was to be tried again and ended as {end:?}: {:?}", view.message));
     }
     let cut = may_be_short(trial, name, view);

@@ -95,6 +95,23 @@ async fn what_kills_three_attempts_ends_the_run() {
     world.stop().await;
 }
 
+/// Output of another attempt would follow what is here already, and the copy takes no more.
+#[tokio::test]
+async fn a_run_whose_copy_is_full_is_not_tried_again_and_says_so() {
+    let world = World::with(|o| o.max_output = 8).await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(with(Retry::IfProvenDead)).await;
+    agent.got(run).await;
+    agent.prints(run, b"more than eight bytes\n");
+    world.until(run, "a full copy", |v| v.output_bytes == 8).await;
+    agent.ends(run, Errored, Cause::HostRebooted);
+    let view = world.state(run, Errored).await;
+    assert_eq!((view.cause, view.attempt), (Cause::HostRebooted, 1));
+    let note = view.note.unwrap();
+    assert!(note.contains("it was not tried again: its output had passed the gateway's limit per run"), "{note}");
+    world.stop().await;
+}
+
 /// The controls: each lacks one thing that the test above has.
 #[tokio::test]
 async fn without_the_wish_or_the_proof_there_is_no_other_attempt() {
