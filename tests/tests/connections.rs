@@ -5,6 +5,7 @@
 use std::{ffi::OsString, fs, time::Duration};
 
 use base64::Engine as _;
+use longhaul_proto::api::SubmitRequest;
 use longhaul_tests::{
     daemon::{Daemon, Spec},
     lab,
@@ -174,4 +175,33 @@ async fn submissions_are_bounded_in_bytes_and_those_beyond_come_again() {
     lab.env("LONGHAUL_MAX_BODY_BYTES", "64 MiB").env("LONGHAUL_FAULTS", "bug=bodies_unbounded");
     let (refused, _) = bundles(&lab, 2).await;
     assert_eq!(refused, 0, "the control");
+}
+
+/// What a run on an agent under that soft limit may have open, soft and hard, and what the agent itself may.
+async fn files_of_a_run(lab: &Lab) -> (String, String, String) {
+    let gateway = lab.gateway().await;
+    let agent =
+        Daemon::start("stata1", &lab.path().join("stata1"), limited(lab.agent_spec("stata1", &gateway, &[]), "512"));
+    gateway.api.wait_host("stata1", "up").await;
+    let code = "shell ulimit -Sn > soft.txt; ulimit -Hn > hard.txt\n".to_owned();
+    let request = SubmitRequest { text: Some(code), ..SubmitRequest::default() };
+    let run = gateway.api.submit(&request).await.unwrap().run.run_id;
+    gateway.api.wait_end(run).await;
+    let work = Lab::spool(&agent, run).join("work");
+    let of_run = |name: &str| fs::read_to_string(work.join(name)).unwrap().trim().to_owned();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", agent.pid())).unwrap();
+    let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap();
+    (of_run("soft.txt"), of_run("hard.txt"), line.split_whitespace().nth(3).unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_run_gets_the_descriptor_limit_that_its_agent_was_given() {
+    let mut lab = lab!();
+    let (soft, hard, agents) = files_of_a_run(&lab).await;
+    assert_eq!(soft, "512", "programs that use select() stay below what they can count");
+    assert!(agents == hard && agents != "512", "the agent raised its own: {agents}, {hard}");
+    lab = lab!();
+    lab.env("LONGHAUL_FAULTS", "bug=runs_get_all_files");
+    let (soft, hard, _) = files_of_a_run(&lab).await;
+    assert_eq!(soft, hard, "the control");
 }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use longhaul_proto::{
     api::{BundleFileRequest, BundleRequest, SubmitRequest},
+    ids::RunId,
+    state::RunState,
     visible,
 };
 use longhaul_tests::{
@@ -152,6 +154,73 @@ async fn the_words_of_a_verdict_are_a_line_each() {
     for text in [&run.message, &run.command].into_iter().flatten() {
         assert_eq!(hidden(text), "", "what an agent says is harmless from the gateway's door on: {run:#?}");
     }
+}
+
+/// Names of files, words of an error and arguments that would command whatever shows them.
+async fn hostile(gateway: &Gateway) -> RunId {
+    let code = "shell touch \"a\u{1b}]0;PWNED\u{7}\u{202e}b.csv\"\nshell printf 'x\\nstate         succeeded.csv' | xargs -0 touch\n\
+                use \"x\u{1b}[2J\u{9b}\u{202e}y.dta\"\n";
+    let request = SubmitRequest {
+        text: Some(code.to_owned()),
+        args: vec!["\u{202e}arg".to_owned()],
+        again: true,
+        ..SubmitRequest::default()
+    };
+    let run = gateway.api.submit(&request).await.unwrap().run.run_id;
+    let end = gateway.api.wait_end(run).await;
+    assert_eq!((end.state, end.artifacts.len()), (RunState::Failed, 2), "{end:#?}");
+    run
+}
+
+#[tokio::test]
+async fn the_record_of_a_run_commands_no_terminal() {
+    let mut lab = lab!();
+    let gateway = up(&lab).await;
+    lab.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
+    let run = hostile(&gateway).await;
+    let id = run.to_string();
+    let mut record = String::new();
+    for args in [&["show", &id][..], &["runs"], &["hosts"], &["wait", &id]] {
+        let seen = on_terminal(&lab, args, &[]).await;
+        let text = shown(&seen.text()) + &shown(&seen.err);
+        assert_eq!(hidden(&text), "", "{args:?}: {text:?}");
+        if args[0] == "show" {
+            record = text;
+        }
+    }
+    for line in [
+        "file          a\\x1b]0;PWNED\\x07\\u{202e}b.csv (0 B)",
+        "file          x\\nstate         succeeded.csv (0 B)",
+        "arguments     \\u{202e}arg",
+    ] {
+        assert!(record.lines().any(|l| l == line), "{line}: {record}");
+    }
+    assert_eq!(record.lines().filter(|l| l.starts_with("state  ")).count(), 1, "{record}");
+    assert!(record.contains(": a\\x1b]0;PWNED\\x07\\u{202e}b.csv, x\\nstate"), "{record}");
+
+    // Programs get the object as the API has it, down to the last character.
+    let json: serde_json::Value = serde_json::from_str(&lab.run(["show", &id, "--json"]).await.out).unwrap();
+    assert_eq!(json, serde_json::to_value(gateway.api.get(run).await.unwrap()).unwrap());
+    assert_eq!(json["args"], json!(["\u{202e}arg"]));
+    for artifact in json["artifacts"].as_array().unwrap() {
+        assert_eq!(hidden(artifact["path"].as_str().unwrap()), "", "{artifact}");
+    }
+}
+
+#[tokio::test]
+async fn without_either_escaping_it_would() {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", "bug=agents_texts_raw");
+    let gateway = up(&lab).await;
+    lab.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
+    let id = hostile(&gateway).await.to_string();
+    let view = gateway.api.get(&id).await.unwrap();
+    assert!(view.artifacts.iter().any(|a| a.path.contains("\u{1b}]0;PWNED\u{7}")), "{view:#?}");
+    // What the gateway lets through is caught where the terminal is, unless that is off too.
+    let seen = on_terminal(&lab, &["show", &id], &[]).await;
+    assert_eq!(hidden(&shown(&seen.text())), "", "{seen:?}");
+    let seen = on_terminal(&lab, &["show", &id], &[("LONGHAUL_FAULTS", "bug=terminal_texts_raw")]).await;
+    assert!(seen.text().contains("\u{1b}]0;PWNED\u{7}"), "{seen:?}");
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@ use longhaul_tests::{
     lab,
     lab::{Gateway, Lab},
     mcp::Mcp,
-    need, processes, wait,
+    need, processes,
+    pty::Serving,
+    wait,
 };
 use reqwest::Method;
 use rustix::process::Signal;
@@ -90,6 +92,48 @@ async fn no_token_is_printed_where_it_is_kept_and_none_is_put_into_a_command_lin
     let printed = gateway.daemon.printed();
     assert!(!printed.contains("lh_") && !printed.contains("--header"), "{printed}");
     assert!(printed.contains("credentials.json"), "{printed}");
+}
+
+/// What a gateway prints of its operator's token when it starts for the first time, and when it starts again.
+async fn token_printed(lab: &Lab, terminal: bool) -> (String, [String; 2]) {
+    let data = lab.path().join("gateway");
+    let args = ["gateway", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+    let greeted = "Agents join with";
+    let mut printed = [String::new(), String::new()];
+    for (time, text) in printed.iter_mut().enumerate() {
+        if terminal {
+            let serving = Serving::start(lab, &args);
+            let said = || Some(serving.text()).filter(|text| text.contains(greeted));
+            *text = wait::until_now(wait::SOON, "it greets on a terminal", said).await;
+            serving.kill().await;
+        } else {
+            let mut daemon = Daemon::start("gateway", &data, lab.spec(&format!("gateway{time}"), args));
+            let said = || Some(daemon.printed()).filter(|text| text.contains(greeted));
+            *text = wait::until_now(wait::SOON, "it greets", said).await;
+            daemon.kill();
+        }
+    }
+    let credentials = lab::json(&data.join("credentials.json")).unwrap();
+    (credentials["token"].as_str().unwrap().to_owned(), printed)
+}
+
+#[tokio::test]
+async fn a_token_is_printed_once_and_on_a_terminal_only() {
+    let lab = lab!();
+    let (token, [first, again]) = token_printed(&lab, true).await;
+    assert_eq!(first.matches(&token).count(), 1, "{first}");
+    assert!(first.contains("shown this once") && first.contains("credentials.json"), "{first}");
+    assert!(!again.contains(&token) && again.contains("credentials.json"), "{again}");
+
+    let lab = lab!();
+    let (token, [first, again]) = token_printed(&lab, false).await;
+    for printed in [first, again] {
+        assert!(!printed.contains(&token) && printed.contains("Token: in ") && printed.contains("credentials.json"));
+    }
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", "bug=token_shown_anywhere");
+    let (token, [first, _]) = token_printed(&lab, false).await;
+    assert!(first.contains(&token), "the control");
 }
 
 #[tokio::test]
@@ -320,4 +364,44 @@ async fn a_user_is_told_of_hosts_and_seats_but_not_of_others() {
     for name in ["ana", "own", "other"] {
         lab.open_gate(name);
     }
+}
+
+/// What a user and an operator are told of a do-file that is not there, under a path of a client and as it is here.
+async fn told_of_folders(lab: &Lab) -> (String, String) {
+    let gateway = lab.up(&["--serve-all", "--root", lab.work().to_str().unwrap()]).await;
+    gateway.api.wait_host_up().await;
+    let ana = token(&gateway, "ana").await;
+    let refused = async |api: &Api| {
+        let mut said = String::new();
+        for path in ["/Users/ana/missing.do", "/Users/ana/empty.do", "/etc/passwd"] {
+            let request = SubmitRequest { path: Some(path.to_owned()), ..SubmitRequest::default() };
+            said.push_str(&api.submit(&request).await.unwrap_err().detail);
+            said.push('\n');
+        }
+        said
+    };
+    (refused(&ana).await, refused(&gateway.api).await)
+}
+
+#[tokio::test]
+async fn where_do_files_may_be_is_told_to_operators_alone() {
+    let mut lab = lab!();
+    let folder = lab.work().canonicalize().unwrap().display().to_string();
+    lab.file("empty.do", "\n");
+    lab.config(&format!("[path_map]\n'/Users/ana' = \"{folder}\"\n"));
+    let (user, operator) = told_of_folders(&lab).await;
+    assert!(user.contains("does not exist") && user.contains("is empty") && user.contains("outside"), "{user}");
+    assert!(!user.contains(&folder), "{user}");
+    for words in [
+        format!("/Users/ana/missing.do is {folder}/missing.do there"),
+        format!("the agent's folders for do-files: {folder}"),
+    ] {
+        assert!(operator.contains(&words), "{words}: {operator}");
+    }
+    let mut control = lab!();
+    control.file("empty.do", "\n");
+    let folder = control.work().canonicalize().unwrap().display().to_string();
+    control.config(&format!("[path_map]\n'/Users/ana' = \"{folder}\"\n"));
+    control.env("LONGHAUL_FAULTS", "bug=folders_told");
+    assert!(told_of_folders(&control).await.0.contains(&folder), "the control");
 }

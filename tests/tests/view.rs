@@ -60,7 +60,10 @@ struct Site {
 
 impl Site {
     async fn new() -> Self {
-        let mut lab = lab!();
+        Self::of(lab!()).await
+    }
+
+    async fn of(mut lab: Lab) -> Self {
         let hold = lab.path().join("hold");
         lab.env("LONGHAUL_STANDIN_START_HOLD", &hold).env("LONGHAUL_STANDIN_SERIAL", SERIAL);
         let gateway = lab.up(&[]).await;
@@ -228,6 +231,51 @@ async fn no_face_shows_the_banner_or_the_wrapper() {
 #[tokio::test]
 async fn a_profile_changes_nothing_of_that() {
     every_face(true).await;
+}
+
+/// A run of an agent that tells no safe end: what is shown of it while it runs, and once it has ended.
+async fn of_an_earlier_version(more: &str) -> (Site, RunId, String) {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", format!("bug=views_of_an_earlier_version{more}"));
+    let site = Site::of(lab).await;
+    site.let_start();
+    let run = site.submit("mine", false).await;
+    site.api().wait_output(run, "started mine").await;
+    let begun = |v: &RunView| v.view.is_some();
+    let view = site.api().wait_run(run, wait::SOON, "its part has begun", begun).await;
+    assert_eq!(view.view.unwrap().safe_end, None, "{view:#?}");
+    let live = user_text(site.api(), run).await;
+    (site, run, live)
+}
+
+#[tokio::test]
+async fn a_run_of_an_older_agent_is_shown_when_it_has_ended() {
+    let (site, run, live) = of_an_earlier_version("").await;
+    let (lab, api) = (&site.lab, site.api());
+    assert_eq!(live, "", "which lines are the wrapper's cannot be told yet");
+    for (who, text, alone) in site.faces(run).await {
+        check_clean(&who, &text);
+        assert!(!alone || text.is_empty(), "{who}: {text}");
+    }
+    let mut log = Background::start(lab, "log", &["log", "-f", &run.to_string()]);
+    log.says("of an earlier version").await;
+    lab.open_gate("mine");
+    let end = api.wait_end(run).await;
+    let (raw, part) = (api.output(run, "log").await.unwrap(), end.view.unwrap());
+    let whole = String::from_utf8(raw[part.start as usize..part.end.unwrap() as usize].to_vec()).unwrap();
+    assert!(whole.contains("started mine") && whole.ends_with("end of do-file\n"), "{whole}");
+    for (who, text, alone) in site.faces(run).await {
+        check_clean(&who, &text);
+        assert!(!alone || text == whole, "{who}: {text}");
+    }
+    assert!(log.end().await.success());
+    assert_eq!(log.out(), whole);
+}
+
+#[tokio::test]
+async fn shown_at_once_it_would_show_too_much() {
+    let (_site, _, live) = of_an_earlier_version(";bug=view_ignores_safe_end").await;
+    assert_ne!(live, "", "the control");
 }
 
 #[tokio::test]
