@@ -1,5 +1,8 @@
 //! The code of a run: found on this host, or sent along. Everything that is wrong with it is said in words that name
-//! the host, the path and what to do; the executed bytes are taken once, with their digest.
+//! the host, the path as it was asked for and what to do; the executed bytes are taken once, with their digest.
+//!
+//! A refusal names no folder that its caller did not name: whoever asks may not know where things are here. What an
+//! operator may know besides, the gateway adds.
 
 use std::{
     fs,
@@ -58,17 +61,13 @@ impl Places {
         }
     }
 
-    fn roots_text(&self) -> String {
-        self.roots.iter().map(|r| r.display().to_string()).collect::<Vec<_>>().join(", ")
-    }
-
+    /// What can be done with code that is not here, or not where it may be.
     fn where_else(&self) -> String {
-        format!(
-            "do-files are run from these folders of {}: {}. Code that is elsewhere can be sent as text, or with the \
-             files it needs as a bundle",
-            self.host,
-            self.roots_text()
-        )
+        let mut words = "code that is elsewhere can be sent as text, or with the files it needs as a bundle".to_owned();
+        if faults::bug("folders_told") {
+            words.push_str(&format!("; do-files are run from {:?}", self.roots));
+        }
+        words
     }
 
     /// Resolves a path and checks that it lies under a root, links followed.
@@ -89,7 +88,6 @@ impl Places {
                 self.host
             )));
         }
-        let shown = shown(path, &mapped);
         let error = match fs::canonicalize(&mapped) {
             Ok(real) if self.is_inside(&real) => return Ok(real),
             Ok(_) => None,
@@ -100,7 +98,7 @@ impl Places {
             return Err(Problem {
                 cause: Cause::Forbidden,
                 text: format!(
-                    "the {what} {shown} on {} lies outside the agent's folders; {}. Its owner can add one with --root",
+                    "the {what} {path} on {} lies outside the agent's folders; {}. Its owner can add one with --root",
                     self.host,
                     self.where_else()
                 ),
@@ -111,7 +109,7 @@ impl Places {
             std::io::ErrorKind::PermissionDenied => "may not be read by the agent's user".to_owned(),
             _ => format!("cannot be reached ({error})"),
         };
-        Err(unreadable(format!("the {what} {shown} {why} on {}; {}", self.host, self.where_else())))
+        Err(unreadable(format!("the {what} {path} {why} on {}; {}", self.host, self.where_else())))
     }
 
     /// Whether a path, its links followed, lies under a root and in nothing hidden.
@@ -144,7 +142,7 @@ impl Places {
     /// Whatever is wrong with it, in words.
     pub fn read(&self, path: &str) -> Result<Code, Problem> {
         let real = self.resolve(path, "do-file")?;
-        let what = format!("{} on {}", shown(path, &real), self.host);
+        let what = format!("{path} on {}", self.host);
         let cannot = |error: std::io::Error| {
             unreadable(match error.kind() {
                 std::io::ErrorKind::PermissionDenied => format!("{what} may not be read by the agent's user"),
@@ -176,7 +174,7 @@ impl Places {
         if real.is_dir() {
             Ok(real)
         } else {
-            Err(unreadable(format!("the working directory {} on {} is not a folder", shown(path, &real), self.host)))
+            Err(unreadable(format!("the working directory {path} on {} is not a folder", self.host)))
         }
     }
 
@@ -196,16 +194,14 @@ impl Places {
             Err(problem) => wire::InspectReply {
                 // Of what lies outside nothing is told.
                 found: problem.cause != Cause::Forbidden && self.map(&request.path).exists(),
+                // What the map makes of it is for operators, and the gateway tells them alone.
+                resolved: self.map(&request.path).to_string_lossy().into_owned(),
                 problem: problem.text,
                 cause: problem.cause.to_wire() as i32,
                 ..Default::default()
             },
         }
     }
-}
-
-fn shown(asked: &str, here: &Path) -> String {
-    if Path::new(asked) == here { asked.to_owned() } else { format!("{asked} (here {})", here.display()) }
 }
 
 /// Checks code that came as bytes.
@@ -238,7 +234,7 @@ pub(crate) fn check_digest(code: &Code, expected: &str) -> Result<(), Problem> {
     if expected.is_empty() || expected.eq_ignore_ascii_case(&code.sha256) {
         return Ok(());
     }
-    let name = code.file.as_ref().map_or_else(|| "the code".to_owned(), |f| f.display().to_string());
+    let name = if code.file.is_some() { "the do-file" } else { "the code" };
     Err(unreadable(format!(
         "{name} is not what was submitted: its SHA-256 is {} and not {expected}. It was changed meanwhile, or is \
          another file; submit it again",
@@ -312,7 +308,7 @@ mod tests {
         };
         let at = |name: &str| root.join(name).display().to_string();
         assert_eq!(places.read(&at("ok.do")).unwrap().bytes, b"display 1\n");
-        check(&at("missing.do"), &["does not exist", "stata1", &root.display().to_string(), "text", "bundle"]);
+        check(&at("missing.do"), &["does not exist", "stata1", "text", "bundle"]);
         check(&at("empty.do"), &["empty"]);
         check(&at("binary.do"), &["not text"]);
         check(&at("folder.do"), &["folder"]);
@@ -365,6 +361,33 @@ mod tests {
         {
             let _scope = faults::enter("bug=paths_told");
             assert_ne!(said(&places, &at("outside/missing.do")), outside, "the control");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_no_folder_that_the_caller_did_not_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = fs::canonicalize(folder.path()).unwrap();
+        fs::create_dir_all(base.join("root")).unwrap();
+        fs::write(base.join("root/empty.do"), "\n").unwrap();
+        std::os::unix::fs::symlink(base.join("root/empty.do"), base.join("root/link.do")).unwrap();
+        let mut places = places(&base.join("root"));
+        places.path_map = vec![("/Users/ana".into(), base.join("root")), ("/Users/out".into(), base.join("out"))];
+        let named = |places: &Places| {
+            ["ana/missing.do", "ana/empty.do", "ana/link.do", "out/x.do", "other/x.do"]
+                .map(|path| format!("/Users/{path}"))
+                .into_iter()
+                .flat_map(|path| [places.read(&path).unwrap_err().text, places.directory(&path).unwrap_err().text])
+                .any(|said| said.contains(&base.display().to_string()))
+        };
+        assert!(!named(&places));
+        let told =
+            |path: &str| places.inspect(&wire::InspectRequest { path: path.to_owned(), ..Default::default() }).resolved;
+        assert_eq!(told("/Users/ana/missing.do"), base.join("root/missing.do").display().to_string());
+        #[cfg(feature = "faults")]
+        {
+            let _scope = faults::enter("bug=folders_told");
+            assert!(named(&places), "the control");
         }
     }
 

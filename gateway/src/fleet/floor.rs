@@ -395,6 +395,11 @@ impl Floor {
             .collect()
     }
 
+    /// The folders from which an agent runs do-files, as it says.
+    pub(super) fn roots(&self, agent_id: &str) -> Vec<String> {
+        self.agents.get(agent_id).map(|agent| agent.info.roots.clone()).unwrap_or_default()
+    }
+
     pub(super) fn linked(&self) -> Vec<(String, Arc<Link>)> {
         self.agents.iter().filter_map(|(id, a)| Some((id.clone(), a.link.get()?))).collect()
     }

@@ -336,6 +336,11 @@ impl Fleet {
         &self.0.options
     }
 
+    /// The folders from which an agent runs do-files: for operators alone.
+    pub(crate) fn roots(&self, agent_id: &str) -> Vec<String> {
+        self.floor().roots(agent_id)
+    }
+
     /// The names and labels of all hosts that this process knows.
     pub(crate) fn known(&self) -> (BTreeSet<String>, BTreeSet<String>) {
         let floor = self.floor();

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     auth::principal::Principal,
-    fleet::Seat,
+    fleet::{Inspected, Seat},
     ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY, is_call},
     metrics::count,
 };
@@ -304,7 +304,8 @@ async fn look(inner: &Arc<Inner>, who: &Principal, checked: &mut Checked) -> Res
         return match seen.first() {
             None => Ok(Vec::new()),
             Some(_) => {
-                let said: Vec<_> = seen.iter().map(|s| format!("{}: {}", s.host, s.reply.problem)).collect();
+                let more = |s: &Inspected| whereabouts(inner, who, s, &path);
+                let said: Vec<_> = seen.iter().map(|s| format!("{}: {}{}", s.host, s.reply.problem, more(s))).collect();
                 Err(SubmitError::Refused(said.join("; ")))
             }
         };
@@ -318,6 +319,23 @@ async fn look(inner: &Arc<Inner>, who: &Principal, checked: &mut Checked) -> Res
     }
     checked.code.clone_from(&well.reply.sha256);
     Ok(vec![well.agent_id.clone()])
+}
+
+/// Where a path is on its host and where do-files may be there, which only operators are told.
+fn whereabouts(inner: &Inner, who: &Principal, seen: &Inspected, path: &str) -> String {
+    if !who.may_operate() {
+        return String::new();
+    }
+    let mut words = String::new();
+    let there = &seen.reply.resolved;
+    if !there.is_empty() && there != path {
+        words.push_str(&format!("; {path} is {there} there"));
+    }
+    let roots = inner.fleet.roots(&seen.agent_id);
+    if !roots.is_empty() {
+        words.push_str(&format!("; the agent's folders for do-files: {}", roots.join(", ")));
+    }
+    words
 }
 
 /// Lets the submission in, or says which limit is reached and when to try again.
