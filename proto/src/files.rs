@@ -1,6 +1,6 @@
 //! The files that a run left on its host, in one line for people: where they are, what they are called, or when they went.
 
-use crate::api::RunView;
+use crate::{api::RunView, visible};
 
 /// Names told at most; the record has them all.
 const NAMES: usize = 5;
@@ -20,7 +20,7 @@ pub fn words(run: &RunView) -> Option<String> {
         return None;
     }
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Some(format!("files in {host}:{folder}: {}{more}", names.join(", ")))
+    Some(format!("files in {host}:{}: {}{more}", visible::line(folder), names.join(", ")))
 }
 
 /// The path as it reads from a folder: whole when it lies elsewhere.
@@ -30,10 +30,10 @@ pub fn within<'a>(path: &'a str, folder: &str) -> &'a str {
 }
 
 fn short(name: &str) -> String {
-    let name: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let name = visible::line(name);
     let len = name.chars().count();
     if len <= NAME {
-        return name;
+        return name.into_owned();
     }
     // Its end tells what it is.
     format!("…{}", name.chars().skip(len - NAME + 1).collect::<String>())
@@ -71,7 +71,7 @@ mod tests {
         check(&["/w/workshop/a"], Some("files in stata1:/w/work: /w/workshop/a"));
         let long = format!("/w/work/{}.csv", "x".repeat(500));
         let said = words(&run(&[&long, "/w/work/\u{1b}[2J"])).unwrap();
-        assert!(said.len() < 130 && said.contains("x.csv, \u{fffd}[2J"), "{said}");
+        assert!(said.len() < 130 && said.contains("x.csv, \\x1b[2J"), "{said}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) async fn agents(context: &Context, args: &Agents) -> Result<u8, Failu
             out.json(key)?;
         }
     } else if act.is_none() {
-        out.bytes(output::agents(&keys).as_bytes())?;
+        out.text(&output::agents(&keys))?;
     } else {
         keys.iter().for_each(|key| say(&told(key)));
     }

@@ -82,7 +82,7 @@ pub(crate) async fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failu
     if args.ask.json {
         out.json(&report)?;
     } else {
-        out.bytes(text(&report).as_bytes())?;
+        out.text(&text(&report))?;
     }
     Ok(status)
 }

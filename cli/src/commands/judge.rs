@@ -41,7 +41,7 @@ pub(crate) fn judge(args: &Judge) -> Result<u8, Failure> {
         let Judgement { state, rc, message, command, .. } = &judgement;
         out.json(&Answer { state: *state, rc: *rc, message: message.as_deref(), command: command.as_deref() })?;
     } else {
-        out.bytes(text(&judgement).as_bytes())?;
+        out.text(&text(&judgement))?;
     }
     Ok(match judgement.state {
         State::Succeeded => 0,

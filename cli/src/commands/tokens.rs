@@ -38,7 +38,7 @@ async fn act(session: &Session, action: &TokenAction) -> Result<u8, Failure> {
                 if ask.json {
                     out.json(token)?;
                 } else {
-                    out.bytes(line(token).as_bytes())?;
+                    out.text(&line(token))?;
                 }
             }
         }

@@ -1,5 +1,8 @@
 //! What people and programs read: results on stdout, everything about them on stderr.
 //!
+//! What others named in either is shown and commands no terminal: tables and records go through [`Out::text`], words
+//! on stderr through [`say`].
+//!
 //! With `--json` stdout carries the API's objects, one a line, and nothing else. Without it stdout carries the run's
 //! own output, byte for byte, or a table; the verdict and the live status go to stderr, so that
 //! `longhaul run x.do > out.txt` keeps exactly what Stata printed.
@@ -11,7 +14,7 @@ mod verdict;
 
 use std::io::{self, Write};
 
-use longhaul_proto::visible;
+use longhaul_proto::{faults, visible};
 use serde::Serialize;
 
 pub(crate) use record::record;
@@ -53,6 +56,17 @@ impl Out {
             }
             done => done,
         }
+    }
+
+    /// Writes a text of ours that names what others named: files, arguments, hosts. It commands no terminal.
+    ///
+    /// # Errors
+    /// As [`Out::bytes`].
+    pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
+        if faults::bug("terminal_texts_raw") {
+            return self.bytes(text.as_bytes());
+        }
+        self.bytes(visible::text(text).as_bytes())
     }
 
     /// Writes one object as one line.

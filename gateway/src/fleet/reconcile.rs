@@ -334,7 +334,7 @@ fn imported_record(
     record.detail.imported = true;
     record.detail.code_sha256.clone_from(&snapshot.code_sha256);
     if !sealed {
-        record.detail.claims = std::mem::take(&mut record.principal);
+        record.detail.claims = visible::line(&std::mem::take(&mut record.principal)).into_owned();
         record.detail.unverified = true;
     }
     record
