@@ -40,7 +40,9 @@ pub fn inherited() -> Option<(&'static str, String)> {
 
 /// Lowers the soft limit to what [`VARIABLE`] says, for what this process starts.
 pub fn lower(variable: Option<&str>) {
-    let Some(soft) = variable.and_then(|text| text.parse().ok()) else { return };
+    let Some(soft) = variable.and_then(|text| text.parse().ok()).filter(|_| !faults::bug("runs_get_all_files")) else {
+        return;
+    };
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|now| now > soft) {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: limit.maximum });

@@ -7,7 +7,7 @@ use std::{io::IsTerminal, path::Path, time::Duration};
 
 use longhaul_agent::Agent;
 use longhaul_gateway::Gateway;
-use longhaul_proto::descriptors;
+use longhaul_proto::{descriptors, faults};
 
 use crate::{
     context::{Context, Failure},
@@ -173,7 +173,8 @@ fn greet(context: &Context, gateway: &Gateway) -> Result<(), Failure> {
         say("without tokens, every user and program of this machine can run code as you: --no-auth is for trying out");
     }
     // Shown once, to a person: what is not a terminal is kept, in a journal or a log.
-    let shown = gateway.first_token && !no_auth && std::io::stdout().is_terminal();
+    let terminal = std::io::stdout().is_terminal() || faults::bug("token_shown_anywhere");
+    let shown = gateway.first_token && !no_auth && terminal;
     let token = if shown { context.data.credentials().map(|c| c.token) } else { None };
     let data = context.data.path();
     let named = context.config.settings.data.is_some();
