@@ -9,7 +9,7 @@ use crate::{
     os,
     source::Problem,
     spool::{AttemptKind, Exit, OutcomeRecord, Plan, Running, Spool, Started},
-    supervisor::file_facts,
+    supervisor::unseen,
 };
 
 /// Supervisors that one agent starts for one run, before it waits for Stata's end by itself.
@@ -165,19 +165,7 @@ impl Owner {
                 return Ok(None);
             }
             let running = spool.read_or_name::<Running>(&spool.running(), &mut spoiled)?;
-            let exit = Exit {
-                attempt,
-                spawned: true,
-                status_lost: true,
-                rebooted,
-                started_at_ms: started.map_or(0, |s| s.at_ms),
-                running_at_ms: running.map_or(0, |r| r.at_ms),
-                ended_at_ms: now,
-                log: file_facts(&spool.log(), limit)?,
-                console: file_facts(&spool.console(), limit)?,
-                by: "agent".to_owned(),
-                ..Exit::default()
-            };
+            let exit = Exit { rebooted, ..unseen(spool, attempt, (started, running), limit, now)? };
             if !spool.exit().exists() {
                 spool.write(&spool.exit(), &exit)?;
             }

@@ -10,7 +10,7 @@ use super::owner::{ALIVE, Owner};
 use crate::{
     os,
     spool::{Exit, Running, Started},
-    supervisor::file_facts,
+    supervisor::unseen,
 };
 
 /// Tries without a supervisor before the record is given up.
@@ -72,19 +72,7 @@ impl Owner {
                 // As for any run without a supervisor: one takes over.
                 return Ok(None);
             }
-            let exit = Exit {
-                attempt,
-                spawned: true,
-                status_lost: true,
-                unreadable: Some(words),
-                started_at_ms: started.map_or(0, |s| s.at_ms),
-                running_at_ms: running.map_or(0, |r| r.at_ms),
-                ended_at_ms: now,
-                log: file_facts(&spool.log(), limit)?,
-                console: file_facts(&spool.console(), limit)?,
-                by: "agent".to_owned(),
-                ..Exit::default()
-            };
+            let exit = Exit { unreadable: Some(words), ..unseen(spool, attempt, (started, running), limit, now)? };
             spool.write(&spool.exit(), &exit)?;
             Ok(Some(exit))
         });

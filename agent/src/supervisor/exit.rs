@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     limits,
-    spool::{Exit, FileFacts, Plan, Spool},
+    spool::{Exit, FileFacts, Plan, Running, Spool, Started},
 };
 
 /// Between two tries to write the record on a full file system.
@@ -51,6 +51,31 @@ impl Prefix {
     pub(super) fn len(&self) -> u64 {
         self.len
     }
+}
+
+/// The record of an attempt whose supervisor wrote none, as far as its spool tells: what Stata's status was is not known.
+///
+/// # Errors
+/// When the outputs cannot be read.
+pub fn unseen(
+    spool: &Spool,
+    attempt: u32,
+    (started, running): (Option<Started>, Option<Running>),
+    limit: u64,
+    now_ms: i64,
+) -> io::Result<Exit> {
+    Ok(Exit {
+        attempt,
+        spawned: true,
+        status_lost: true,
+        started_at_ms: started.map_or(0, |s| s.at_ms),
+        running_at_ms: running.map_or(0, |r| r.at_ms),
+        ended_at_ms: now_ms,
+        log: file_facts(&spool.log(), limit)?,
+        console: file_facts(&spool.console(), limit)?,
+        by: "agent".to_owned(),
+        ..Exit::default()
+    })
 }
 
 /// Removes the temporary files and writes `exit.json`, whatever it takes. `log` is what is known of its digest.

@@ -36,7 +36,7 @@ use crate::{
     spool::{CancelWish, Ending, Exit, FORMAT, OLDEST_FORMAT, Plan, Spool},
 };
 
-pub use exit::file_facts;
+pub use exit::{file_facts, unseen};
 
 /// Exit status of a supervisor that found another one at work.
 pub const ALREADY_SUPERVISED: u8 = 3;

@@ -8,6 +8,7 @@ mod agents;
 mod events;
 mod health;
 mod hosts;
+mod operator;
 mod output;
 pub mod problem;
 mod runs;

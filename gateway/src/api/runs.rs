@@ -15,6 +15,7 @@ use longhaul_proto::{
 use serde::Deserialize;
 
 use super::{
+    operator::Operator,
     problem::Problem,
     strict::{self, Strict},
 };
@@ -108,12 +109,9 @@ pub(super) async fn cancel(
 /// `POST /api/v1/runs/{run}/release`: an operator's word that the spool of an ended run may go.
 pub(super) async fn release(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Operator(who): Operator,
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
-    if !who.may_operate() {
-        return Err(Problem::operators_only());
-    }
     let run = face.core.runs.find(&who, &name).await?;
     Ok(Json(face.core.runs.release(&who, run).await?))
 }
@@ -121,13 +119,10 @@ pub(super) async fn release(
 /// `POST /api/v1/runs/{run}/declare-dead`: an operator's word that the agent never comes back.
 pub(super) async fn declare_dead(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Operator(who): Operator,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
-    if !who.may_operate() {
-        return Err(Problem::operators_only());
-    }
     let run = face.core.runs.find(&who, &name).await?;
     let view = face.core.runs.declare_dead(&who, run).await?;
     caller.shows(&who, &view);
@@ -137,12 +132,9 @@ pub(super) async fn declare_dead(
 /// `POST /api/v1/runs/{run}/adopt`: an operator's word that an unverified run is the principal's whom its spool names.
 pub(super) async fn adopt(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Operator(who): Operator,
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
-    if !who.may_operate() {
-        return Err(Problem::operators_only());
-    }
     let run = face.core.runs.find(&who, &name).await?;
     Ok(Json(face.core.runs.adopt(&who, run).await?))
 }
@@ -150,12 +142,9 @@ pub(super) async fn adopt(
 /// `POST /api/v1/runs/adopt`: likewise, of all unverified runs that came from one host.
 pub(super) async fn adopt_from(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Operator(who): Operator,
     request: Request,
 ) -> Result<Json<Adopted>, Problem> {
-    if !who.may_operate() {
-        return Err(Problem::operators_only());
-    }
     let (body, _room): (AdoptBody, _) = strict::json(&face, request, strict::SMALL).await?;
     if body.all_from.is_empty() {
         return Err(Problem::bad_request("`all_from` must name the host whose unverified runs are to be adopted"));

@@ -10,6 +10,7 @@ use longhaul_proto::clock::rfc3339;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    operator::Operator,
     problem::{Problem, problem},
     strict,
 };
@@ -70,10 +71,9 @@ impl TokenView {
 /// `POST /api/v1/tokens`.
 pub(super) async fn add(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Operator(who): Operator,
     request: Request,
 ) -> Result<Response, Problem> {
-    operators(&who)?;
     let (ask, _room): (AddToken, _) = strict::json(&face, request, strict::SMALL).await?;
     let principal = ask.principal.unwrap_or_else(|| ask.name.clone());
     for (field, value) in [("name", &ask.name), ("principal", &principal)] {
@@ -112,11 +112,7 @@ pub(super) async fn add(
 }
 
 /// `GET /api/v1/tokens`.
-pub(super) async fn list(
-    State(face): State<Face>,
-    Extension(who): Extension<Principal>,
-) -> Result<Json<Vec<TokenView>>, Problem> {
-    operators(&who)?;
+pub(super) async fn list(State(face): State<Face>, Operator(_): Operator) -> Result<Json<Vec<TokenView>>, Problem> {
     let all = face.core.ledger.token_list().await?;
     Ok(Json(all.into_iter().map(|t| TokenView::of(t, None)).collect()))
 }
@@ -124,10 +120,9 @@ pub(super) async fn list(
 /// `DELETE /api/v1/tokens/{name}`.
 pub(super) async fn revoke(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Operator(who): Operator,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    operators(&who)?;
     if face.core.ledger.token_revoke(&name, face.core.deps.clock.unix_ms()).await? {
         face.revocations.revoked(&name);
         face.core.runs.principals_changed().await;
@@ -148,8 +143,4 @@ pub(super) struct WhoAmI {
 /// `GET /api/v1/whoami`.
 pub(super) async fn whoami(Extension(who): Extension<Principal>) -> Json<WhoAmI> {
     Json(WhoAmI { principal: who.name, scope: who.scope })
-}
-
-fn operators(who: &Principal) -> Result<(), Problem> {
-    if who.may_operate() { Ok(()) } else { Err(Problem::operators_only()) }
 }

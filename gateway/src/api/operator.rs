@@ -1,0 +1,19 @@
+//! An operator, as an argument of a handler: everyone else is refused before anything of the request is looked at.
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+use super::problem::Problem;
+use crate::auth::Principal;
+
+/// A principal that may act for others.
+pub(super) struct Operator(pub(super) Principal);
+
+impl<S: Sync> FromRequestParts<S> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let who = parts.extensions.get::<Principal>().filter(|who| who.may_operate());
+        who.cloned().map(Self).ok_or_else(Problem::operators_only)
+    }
+}
