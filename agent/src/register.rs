@@ -252,7 +252,7 @@ impl Registrar {
         for verdict in cancels {
             let Ok(run) = verdict.run_id.parse() else { continue };
             if let Err(error) = self.runs.cancel(run, Wish::Break, verdict.by).await {
-                tracing::warn!(%run, %error, "a wish to cancel could not be recorded");
+                tracing::warn!(%run, %error, "a request to cancel could not be recorded");
             }
         }
         let forgets = others.into_iter().filter(|v| v.verdict == i32::from(Verdict::Forget));

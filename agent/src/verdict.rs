@@ -201,7 +201,7 @@ fn killed(signal: i32, exit: &Exit, judgement: &Judgement) -> Verdict {
         ),
         _ => Verdict::errored(
             Cause::Killed,
-            format!("Stata was ended by signal {signal} ({name}), which nobody here sent"),
+            format!("Stata was ended by signal {signal} ({name}), which was not sent from here"),
         ),
     }
 }

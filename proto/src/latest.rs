@@ -21,7 +21,7 @@ pub struct Follow<T> {
 
 /// Nobody will set it any more.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody sets this value any more")]
+#[error("this value has no sender any more")]
 pub struct Closed;
 
 #[derive(Debug)]

@@ -95,7 +95,8 @@ async fn an_end_that_nobody_saw_answers_once_and_says_so_first() {
     let joined = site.run_file(&file, "toolu_1").await;
     let first = first_line(&joined);
     assert!(first.starts_with(&format!("this is run {run} ")), "{joined:#?}");
-    for words in ["unseen.do", "begun ", "by another call of claude-code 2.1.330", "ended ", "nothing was started now"]
+    for words in
+        ["unseen.do", "submitted ", "by another call of claude-code 2.1.330", "ended ", "nothing was started now"]
     {
         assert!(first.contains(words), "{words}: {first}");
     }

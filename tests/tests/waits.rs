@@ -85,7 +85,7 @@ async fn a_run_that_was_declared_dead_and_returns_is_told_and_can_be_ended() {
     let runs = lab.run(["runs"]).await;
     assert!(runs.out.contains("lost, but running again on stata1"), "{runs:#?}");
     let wish = lab.run(["cancel", &short, "--mode", "kill"]).await;
-    assert!(wish.status == 0 && wish.err.contains("the wish is recorded"), "{wish:#?}");
+    assert!(wish.status == 0 && wish.err.contains("the request to end it is recorded"), "{wish:#?}");
     gateway.api.wait_run(run, wait::SOON, "its end", |v| v.state == RunState::Cancelled).await;
     processes_are_gone(&lab).await;
     wait::until(wait::SOON, "the seat is free", async || {

@@ -159,7 +159,7 @@ impl Owner {
                 return finish::finish(spool, &exit, None);
             }
             if spool.spawning().exists() {
-                return Err(io::Error::new(io::ErrorKind::WouldBlock, "the run has begun"));
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, "the run has started"));
             }
             let exit = Exit {
                 attempt,

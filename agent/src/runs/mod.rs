@@ -64,10 +64,10 @@ pub enum Refused {
     #[error("attempt {0} was revoked here and will not start")]
     Revoked(u32),
     /// An earlier attempt was started here.
-    #[error("attempt {0} of this run was started here; a run is never begun twice")]
+    #[error("attempt {0} of this run was started here; a run is never started twice")]
     Begun(u32),
     /// The run was executed here, and its spool is gone.
-    #[error("this run was executed here and then let go of, as its gateway said; a run is never begun twice")]
+    #[error("this run was executed here and its spool was freed, as its gateway said; a run is never started twice")]
     LetGo,
     /// No room.
     #[error("{0}")]

@@ -212,7 +212,7 @@ fn verdicts() {
         assert!(!gateway.revoke(&ended.run_id, 1).await);
         assert!(!gateway.revoke(&ended.run_id, 2).await);
         let again = gateway.run(ended.clone(), 2).await.err().expect("it is refused");
-        assert!(again.message().contains("never begun twice"), "{again:?}");
+        assert!(again.message().contains("never started twice"), "{again:?}");
         drop((gateway, rest));
         agent.shutdown(crate::PATIENCE).await;
         let (agent, gateway) = place.agent().await;

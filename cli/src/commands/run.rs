@@ -137,7 +137,9 @@ fn joined_text(run: &RunView, joined: Joined) -> String {
         }
         Joined::Unfinished => format!("already {} as {short}; nothing was started now; {again}", run.state),
         Joined::Undelivered => {
-            format!("this ended lately as {short} and nobody has seen its end; nothing was started now; {again}")
+            format!(
+                "an equal run, {short}, ended lately and its end was not seen yet; nothing was started now; {again}"
+            )
         }
     }
 }

@@ -33,7 +33,9 @@ pub(crate) async fn cancel(context: &Context, args: &Cancel) -> Result<u8, Failu
     } else if run.state.is_end() {
         say(&format!("{short} has ended: {}; its output is kept (`longhaul log {short}`)", run.state));
     } else {
-        say(&format!("the wish is recorded; `longhaul wait {short}` tells when {short} has ended. Its output is kept"));
+        say(&format!(
+            "the request to end it is recorded; `longhaul wait {short}` tells when {short} has ended. Its output is kept"
+        ));
     }
     if args.ask.json {
         Out::default().json(&run)?;
@@ -45,15 +47,18 @@ pub(crate) async fn cancel(context: &Context, args: &Cancel) -> Result<u8, Failu
 fn taken(run: &RunView, told: bool) -> String {
     let host = run.host.as_deref().unwrap_or("its host");
     match (&run.contact, run.state) {
-        _ if told => "the wish is recorded, and its agent is told".to_owned(),
+        _ if told => "the request to end it is recorded, and its agent is told".to_owned(),
         (Some(contact), _) => {
-            format!("the wish is recorded; its agent is not told yet ({}): it is when it returns", contact.words)
+            format!(
+                "the request to end it is recorded; its agent is not told yet ({}): it is when it returns",
+                contact.words
+            )
         }
         (None, RunState::Lost) if !run.runs_again => format!(
-            "the run is lost, and the wish is recorded: if the agent on {host} returns and the run still goes on there, it is \
+            "the run is lost, and the request to end it is recorded: if the agent on {host} returns and the run still goes on there, it is \
              ended"
         ),
-        (None, _) => "the wish is recorded".to_owned(),
+        (None, _) => "the request to end it is recorded".to_owned(),
     }
 }
 
@@ -123,7 +128,7 @@ pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> 
     if args.ask.json {
         out.json(&run)?;
     } else {
-        out.bytes(output::record(&run).as_bytes())?;
+        out.text(&output::record(&run))?;
     }
     Ok(0)
 }
@@ -146,7 +151,7 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Result<u8, Failure> 
             out.json(run)?;
         }
     } else {
-        out.bytes(output::runs(&runs).as_bytes())?;
+        out.text(&output::runs(&runs))?;
     }
     Ok(0)
 }
@@ -208,7 +213,7 @@ pub(crate) async fn hosts(context: &Context, args: &Hosts) -> Result<u8, Failure
     if args.ask.json {
         out.json(&hosts)?;
     } else {
-        out.bytes(output::hosts(&hosts).as_bytes())?;
+        out.text(&output::hosts(&hosts))?;
     }
     Ok(0)
 }

@@ -108,7 +108,7 @@ fn advice(run: &RunView) -> Option<String> {
     let short = run.run_id.short();
     match (run.state, run.cause) {
         (RunState::Lost, _) => Some(format!(
-            "nobody can say how it ended; if its agent comes back with the record, `longhaul wait {short}` will tell"
+            "how it ended is not known; if its agent comes back with the record, `longhaul wait {short}` will tell"
         )),
         (_, Cause::Licence) => Some("`longhaul doctor` on that host says what was found of Stata".into()),
         (_, Cause::CompletedUnconfirmed) => {

@@ -130,7 +130,7 @@ fn runs(out: &mut String, metrics: &Metrics) {
         ("longhaul_hosts_draining", "gauge", "Hosts on which nothing new starts", &metrics.hosts_draining),
         ("longhaul_mirror_bytes_total", "counter", "Bytes appended to mirrors", &metrics.mirror_bytes),
         ("longhaul_mirror_refetched_total", "counter", "Mirrors fetched again", &metrics.mirror_refetched),
-        ("longhaul_attempts_returned_total", "counter", "Attempts proved never begun", &metrics.returned),
+        ("longhaul_attempts_returned_total", "counter", "Attempts proved not to have started", &metrics.returned),
         (
             "longhaul_run_tasks_panicked_total",
             "counter",

@@ -33,7 +33,8 @@ impl Problem {
 
     /// 403: the principal may not do this.
     pub fn operators_only() -> Self {
-        let detail = "this needs a token of scope `operate`, and yours has scope `use`: ask whoever runs this gateway";
+        let detail =
+            "this needs a token of scope `operate`, and yours has scope `use`: ask the operator of this gateway";
         problem(StatusCode::FORBIDDEN, "forbidden", "Operators only", detail)
     }
 

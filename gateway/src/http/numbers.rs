@@ -42,7 +42,7 @@ impl Numbers {
             (
                 "longhaul_mcp_flushed_early_total",
                 "counter",
-                "MCP answers begun before there was one",
+                "MCP answers started before there was a result",
                 n(&self.flushed_early),
             ),
             ("longhaul_mcp_callers_gone_total", "counter", "Callers gone before their answer", n(&self.callers_gone)),

@@ -55,7 +55,7 @@ pub enum LedgerError {
         known: i64,
     },
     /// The run was no longer in the expected state and attempt.
-    #[error("run {0} was changed by somebody else in the meantime")]
+    #[error("run {0} was changed by another writer in the meantime")]
     LostRace(RunId),
     /// The state machine has no such edge.
     #[error("a run cannot go from {from} to {to}")]

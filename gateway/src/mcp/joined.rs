@@ -36,7 +36,7 @@ pub(super) fn line(view: &RunView, joined: Joined, now_ms: i64) -> String {
     };
     let again = if joined == Joined::Key { "" } else { "; again: true runs it anew" };
     format!(
-        "this is run {} ({}), begun {begun} by {by}, {stands}; nothing was started now{again}",
+        "this is run {} ({}), submitted {begun} by {by}, {stands}; nothing was started now{again}",
         view.run_id.short(),
         source(view)
     )
@@ -81,24 +81,24 @@ mod tests {
         check(
             json!({"client": client, "args": ["1", "2"]}),
             Joined::Unfinished,
-            "this is run 7f3a9c21 (/home/me/a.do 1 2), begun 4 min 20 s ago by another call of claude-code 2.1.330, not over yet; nothing was started now; again: true runs it anew",
+            "this is run 7f3a9c21 (/home/me/a.do 1 2), submitted 4 min 20 s ago by another call of claude-code 2.1.330, not over yet; nothing was started now; again: true runs it anew",
         );
         let ended =
             |at: i64| json!({"state": "succeeded", "cause": "completed", "finished_at": rfc3339(at), "duration": 1.0});
         check(
             ended(NOW - 62_000),
             Joined::Undelivered,
-            "this is run 7f3a9c21 (/home/me/a.do), begun 4 min 20 s ago by another call, ended 1 min 2 s ago; nothing was started now; again: true runs it anew",
+            "this is run 7f3a9c21 (/home/me/a.do), submitted 4 min 20 s ago by another call, ended 1 min 2 s ago; nothing was started now; again: true runs it anew",
         );
         check(
             ended(NOW - 2_000),
             Joined::Call,
-            "this is run 7f3a9c21 (/home/me/a.do), begun 4 min 20 s ago by this same call, ended 2 s ago; nothing was started now; again: true runs it anew",
+            "this is run 7f3a9c21 (/home/me/a.do), submitted 4 min 20 s ago by this same call, ended 2 s ago; nothing was started now; again: true runs it anew",
         );
         check(
             ended(NOW - 2_000),
             Joined::Key,
-            "this is run 7f3a9c21 (/home/me/a.do), begun 4 min 20 s ago by the call of the same key, ended 2 s ago; nothing was started now",
+            "this is run 7f3a9c21 (/home/me/a.do), submitted 4 min 20 s ago by the call of the same key, ended 2 s ago; nothing was started now",
         );
     }
 }

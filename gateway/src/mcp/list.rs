@@ -57,7 +57,7 @@ fn line(call: &Call, view: &RunView, now_ms: i64) -> String {
         let _ = write!(text, " · {at}");
     }
     if view.unverified {
-        text.push_str(" · unverified: an agent brought it, and it is nobody's");
+        text.push_str(" · unverified: an agent brought it, and it has no principal");
     } else if view.principal != call.who.name {
         let _ = write!(text, " · of {}", view.principal);
     }
@@ -93,11 +93,14 @@ pub(super) async fn cancel(call: &Call) -> Reply {
     } else if view.state.is_end() && (view.state != RunState::Lost || view.cancel_requested.is_none()) {
         format!("run {short} had ended already: {state}\nIts result: stata_wait(runs: \"{short}\").")
     } else {
-        format!("{state}\nThe wish is recorded{}. stata_wait(runs: \"{short}\") says when it has ended.", told(&view))
+        format!(
+            "{state}\nThe request to end it is recorded{}. stata_wait(runs: \"{short}\") says when it has ended.",
+            told(&view)
+        )
     }))
 }
 
-/// Whether the agent knows of a wish, as it goes on after "The wish is recorded".
+/// Whether the agent knows of a wish, as it goes on after "The request to end it is recorded".
 fn told(view: &RunView) -> String {
     let host = view.host.as_deref().unwrap_or("its host");
     if view.cancel_requested.as_ref().is_some_and(|wish| wish.told) {

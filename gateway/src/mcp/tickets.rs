@@ -246,7 +246,7 @@ impl EventStore for Store {
         match ASKING.try_with(|asking| asking.clone()) {
             Ok(Asking { who, resumed: Some(resumed) }) => Ok(resume::replay(&self.face, who, resumed)),
             // The layer in front lets no such request through.
-            _ => Err(format!("nobody resumes {last}").into()),
+            _ => Err(format!("no caller may resume {last}").into()),
         }
     }
 }

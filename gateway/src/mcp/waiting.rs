@@ -49,7 +49,7 @@ fn mend(view: &RunView) -> String {
     if view.state == RunState::Queued {
         let reason = view.waiting.clone().unwrap_or_else(|| "no agent takes it".to_owned());
         return format!(
-            "Nothing that goes on moves it on: {reason}. Tell whoever looks after the hosts; stata_hosts shows them. It begins \
+            "Nothing that goes on moves it on: {reason}. Tell the people who look after the hosts; stata_hosts shows them. It begins \
              by itself once that is mended, and stata_cancel(run: \"{short}\") withdraws it."
         );
     }

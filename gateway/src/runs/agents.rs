@@ -9,7 +9,9 @@ use crate::{auth::principal::Principal, fleet::PinError, ledger::LedgerError};
 #[derive(Debug, thiserror::Error)]
 pub enum AgentsError {
     /// The caller's token does not permit it.
-    #[error("listing, approving and revoking agents needs a token with scope `operate`: ask whoever runs this gateway")]
+    #[error(
+        "listing, approving and revoking agents needs a token with scope `operate`: ask the operator of this gateway"
+    )]
     Forbidden,
     /// No agent has the name.
     #[error("{0}")]

@@ -90,11 +90,13 @@ pub enum ControlError {
     #[error("{0}")]
     WrongState(String),
     /// The wish could not be made durable.
-    #[error("the gateway could not record the wish: try again, and look at the disk of its data folder and its log")]
+    #[error(
+        "the gateway could not record the request to end it: try again, and look at the disk of its data folder and its log"
+    )]
     Ledger(#[source] LedgerError),
     /// No answer within this time: a disk stalls.
     #[error(
-        "the gateway could not record the wish within {} s, and it is not known whether it still will: ask again, which is harmless, and look at the disk of its data folder and its log",
+        "the gateway could not record the request to end it within {} s, and it is not known whether it still will: ask again, which is harmless, and look at the disk of its data folder and its log",
         .0.as_secs()
     )]
     Slow(Duration),
@@ -107,7 +109,7 @@ pub enum ControlError {
 #[derive(Debug, thiserror::Error)]
 pub enum DrainError {
     /// The caller's token does not permit it.
-    #[error("draining and resuming hosts needs a token with scope `operate`: ask whoever runs this gateway")]
+    #[error("draining and resuming hosts needs a token with scope `operate`: ask the operator of this gateway")]
     Forbidden,
     /// The request makes no sense.
     #[error("{0}")]
@@ -121,7 +123,7 @@ pub enum DrainError {
         known: String,
     },
     /// The wish could not be made durable.
-    #[error("the gateway could not record the wish, so nothing has changed: try again, and see the gateway's log")]
+    #[error("the gateway could not record that, so nothing has changed: try again, and see the gateway's log")]
     Ledger(#[source] LedgerError),
 }
 

@@ -439,7 +439,7 @@ impl Keeper {
                             break;
                         }
                     }
-                    tracing::warn!(run = %step.run, from = %step.from, %to, "somebody else moved this run");
+                    tracing::warn!(run = %step.run, from = %step.from, %to, "another writer changed the state of this run");
                     self.publish();
                     return Err(Left::Moved);
                 }

@@ -69,7 +69,7 @@ fn note(record: &Record) -> Option<String> {
     if !record.detail.unverified || !record.principal.is_empty() {
         return some(&words);
     }
-    let whom = if record.detail.claims.is_empty() { "nobody" } else { &record.detail.claims };
+    let whom = if record.detail.claims.is_empty() { "no principal" } else { &record.detail.claims };
     let unverified = format!(
         "unverified: an agent brought it without this gateway's seal, and its spool names {whom}; `longhaul runs adopt {}` \
          makes it theirs",

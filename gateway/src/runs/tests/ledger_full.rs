@@ -30,7 +30,7 @@ async fn a_cancel_that_cannot_be_recorded_is_answered() {
     let (world, _agent, run, full) = ends_on_a_full_ledger("").await;
     let refused = world.runs().cancel(&ann(), run, CancelMode::Break).await.unwrap_err();
     assert!(matches!(refused, ControlError::Ledger(_)), "{refused}");
-    assert!(refused.to_string().contains("could not record the wish"), "{refused}");
+    assert!(refused.to_string().contains("could not record the request to end it"), "{refused}");
     let refused = world.runs().declare_dead(&root(), run).await.unwrap_err();
     assert!(matches!(refused, ControlError::Ledger(_)), "{refused}");
     drop(full);
