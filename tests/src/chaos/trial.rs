@@ -87,6 +87,13 @@ pub async fn run(program: &str, cell: Cell, seed: u64, bugs: &[String]) -> Came 
             trial.history.wrong("the call did not run");
         }
     }
+    if cell.fault == Fault::LogCut {
+        // The stop point holds whichever run comes to it first, and the log of no other is cut.
+        let answer = trial.answer.clone();
+        if !trial.site.wait(MOMENT, async |_| answer.borrow().is_some()).await {
+            trial.history.wrong("the call was not answered");
+        }
+    }
     trial.strike().await;
     trial.history.note("gates open");
     trial.site.lab.open_gate(BEFORE);
