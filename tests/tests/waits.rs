@@ -57,14 +57,37 @@ async fn a_run_that_was_declared_dead_and_returns_is_told_and_can_be_ended() {
         assert!(told.text.contains(words), "{words}: {told:#?}");
     }
     // What waits for its seat is told what frees it, and a wish to end it does not claim that it was heard.
-    let behind = client.call("stata_run_selection", json!({"selection": "display 1"})).await;
-    assert!(behind.text.contains(&format!("stata_cancel(run: \"{short}\")")), "{behind:#?}");
+    let declare = format!("`longhaul declare-dead {short}`");
+    let selection = json!({"selection": "display 1"});
+    let behind = client.call("stata_run_selection", selection).await;
+    for words in ["It waits behind your own run", &declare, "is only recorded until then, and frees nothing now"] {
+        assert!(behind.text.contains(words), "{words}: {behind:#?}");
+    }
+    assert!(!behind.text.contains(&format!("stata_cancel(run: \"{short}\") ends")), "{behind:#?}");
+    // The reason stands whole, with what to do, wherever the run is told of.
+    let whole =
+        |text: &str| text.contains(&format!("(longhaul declare-dead {short})").replace('(', "(`").replace(')', "`)"));
+    let first = behind.text.lines().next().unwrap_or_default().to_owned();
+    assert!(whole(&first), "{first}");
+    let listed = client.call("stata_runs", json!({"state": "queued"})).await;
+    assert!(whole(&listed.text), "{listed:#?}");
     let wish = client.call("stata_cancel", json!({"run": short})).await;
     assert!(wish.text.contains("its agent is not told yet (agent stata1 is silent for"), "{wish:#?}");
-    client.call("stata_cancel", json!({"run": behind.run()})).await;
+    assert!(wish.text.contains(&declare), "{wish:#?}");
+    let behind_run = behind.text.lines().last().unwrap().split(' ').nth(1).unwrap().to_owned();
+    let wait = client.call("stata_wait", json!({"runs": behind_run, "seconds": 0})).await;
+    assert!(wait.text.contains("to end is recorded, and carried out when") && whole(&wait.text), "{wait:#?}");
+    let behind_run = behind_run.parse().unwrap();
 
     lab.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
     assert_eq!(lab.run(["declare-dead", &short]).await.status, 0);
+    gateway
+        .api
+        .wait_run(behind_run, wait::SOON, "its seat is free", |v| {
+            !v.waiting.as_deref().unwrap_or_default().contains(&short)
+        })
+        .await;
+    client.call("stata_cancel", json!({"run": behind_run})).await;
     agent.restart();
     // The wish of then is heard by the agent that returns, though the run was lost meanwhile.
     let ended = gateway.api.wait_run(run, wait::SOON, "its own record", |v| v.state == RunState::Cancelled).await;

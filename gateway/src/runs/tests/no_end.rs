@@ -150,6 +150,64 @@ async fn a_run_that_is_lost_and_returns_can_be_ended() {
     world.stop().await;
 }
 
+/// It was lost, came back, and its agent went again: its seat must not be taken for ever.
+#[tokio::test]
+async fn a_lost_run_whose_agent_went_again_can_be_declared_dead_again() {
+    let world = World::new().await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = running(&world, &agent, "display 1\n").await;
+    let in_use = || world.runs().hosts(&ann()).pools.iter().map(|pool| pool.in_use).sum::<u32>();
+    for again in [false, true] {
+        agent.vanish().await;
+        world.ahead(Duration::from_secs(20));
+        agent_is_silent(&world).await;
+        assert_eq!(in_use(), 1, "{again}");
+        world.runs().declare_dead(&root(), run).await.unwrap();
+        assert_eq!(world.runs().get(&ann(), run).await.unwrap().state, Lost);
+        assert_eq!(in_use(), 0, "{again}");
+        agent.come_back(world.addr()).await;
+        assert_eq!(in_use(), 1, "what runs there holds its seat");
+        let refused = world.runs().declare_dead(&root(), run).await.unwrap_err().to_string();
+        assert!(refused.contains("has returned with it: cancel it instead"), "{refused}");
+    }
+    agent.ends(run, Succeeded, Cause::Completed);
+    world.until_ended(run, Succeeded).await;
+    assert_eq!(in_use(), 0);
+    let lost = world.history(run).await.iter().filter(|(state, ..)| *state == Lost).count();
+    assert_eq!(lost, 1, "once");
+    world.stop().await;
+}
+
+async fn agent_is_silent(world: &World) {
+    let silent = async {
+        while world.runs().hosts(&root()).hosts[0].state != "silent" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), silent).await.expect("it is silent");
+}
+
+/// An agent that is heard has the run, though the gateway cannot call it.
+#[tokio::test]
+async fn an_agent_that_is_heard_and_not_reached_is_not_declared_dead() {
+    let world = World::new().await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = running(&world, &agent, "display 1\n").await;
+    agent.vanish().await;
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    agent.advertise(&format!("http://{free}"));
+    agent.register(world.addr()).await;
+    let unreachable = |v: &RunView| v.contact.as_ref().is_some_and(|contact| contact.state == "unreachable");
+    world.until(run, "unreachable", unreachable).await;
+    let refused = world.runs().declare_dead(&root(), run).await.unwrap_err().to_string();
+    assert!(refused.contains("is heard and not reached for") && refused.contains("may well be alive"), "{refused}");
+    let waiting = world.submit(text("display 2\n")).await;
+    let why = world.until(waiting, "why", |v| v.no_end_since.is_some()).await.waiting.unwrap();
+    assert!(why.contains("when the agent is reached again") && !why.contains("declare-dead"), "{why}");
+    agent.come_back(world.addr()).await;
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn a_wish_to_end_a_lost_run_waits_for_its_agent() {
     let mut world = World::new().await;
