@@ -509,6 +509,11 @@ impl Floor {
         silent_after: Duration,
     ) -> Option<String> {
         let contact = self.contact(&taken.agent_id, now, silent_after).filter(|c| c.state != "awaited")?;
+        if contact.state == "unreachable" {
+            // It is heard, so the run may well be alive there.
+            let words = contact.words;
+            return Some(format!("{words}; its seat comes free when the agent is reached again and the run has ended"));
+        }
         // Another principal's run is not named; an operator finds it on that host.
         let run = if taken.principal == asker { run.short() } else { "RUN".to_owned() };
         Some(format!(

@@ -49,7 +49,7 @@ fn line(call: &Call, view: &RunView, now_ms: i64) -> String {
         let first = result::head(view, None);
         first.lines().next().unwrap_or_default().replace(&format!(" · run {short}"), "")
     } else {
-        words::message(view, None, now_ms).replace(&format!(" · {short}"), "")
+        words::whole(view, None, now_ms).replace(&format!(" · {short}"), "")
     };
     let mut text = format!("{short}  {told}");
     let _ = write!(text, " · {}", words::cut(&words::plain(&view.source), 100));
@@ -87,7 +87,7 @@ pub(super) async fn cancel(call: &Call) -> Reply {
     }
     call.shows(&view);
     let short = run.short();
-    let state = words::message(&view, None, call.now_ms());
+    let state = words::whole(&view, None, call.now_ms());
     Ok(Said::ok(if view.state == RunState::Cancelled {
         format!("{state}\nIts output is kept: stata_log(run: \"{short}\", tail: 50).")
     } else if view.state.is_end() && (view.state != RunState::Lost || view.cancel_requested.is_none()) {
@@ -107,7 +107,13 @@ fn told(view: &RunView) -> String {
         return " and its agent is told".to_owned();
     }
     match &view.contact {
-        Some(contact) => format!("; its agent is not told yet ({}): it is when it returns", contact.words),
+        Some(contact) if contact.state == "silent" => format!(
+            "; its agent is not told yet ({}): it is when it returns, and its seat is taken until then, or until an operator \
+             says with `longhaul declare-dead {}` that it never will",
+            contact.words,
+            view.run_id.short()
+        ),
+        Some(contact) => format!("; its agent is not told yet ({}): it is when it is reached", contact.words),
         None if view.state == RunState::Lost && !view.runs_again => {
             format!("; if the agent on {host} returns and the run still goes on there, it is ended")
         }

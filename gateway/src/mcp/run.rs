@@ -52,7 +52,7 @@ pub(super) async fn submit(call: &Call) -> Reply {
     let first = submitted.joined.map(|joined| format!("{}\n", joined::line(view, joined, call.now_ms())));
     let first = first.unwrap_or_default();
     let short = view.run_id.short();
-    let state = words::message(view, None, call.now_ms());
+    let state = words::whole(view, None, call.now_ms());
     let advice = waiting::advice(call, view).map(|advice| format!("\n{advice}")).unwrap_or_default();
     Ok(Said::ok(format!(
         "{first}run {short} is recorded and goes on by itself: {state}{advice}\nGet its result with stata_wait(runs: \"{short}\").\n\n{}",
@@ -151,7 +151,7 @@ fn handle_text(
     let short = view.run_id.short();
     let first = joined.map(|joined| format!("{}\n", joined::line(view, joined, now_ms))).unwrap_or_default();
     let advice = advice.map(|advice| format!("\n{advice}")).unwrap_or_default();
-    let state = words::message(view, line, now_ms);
+    let state = words::whole(view, line, now_ms);
     Said::ok(format!(
         "{first}{how} {state}{advice}\nThe run goes on by itself as run {short}. Do not start it again: call stata_wait(runs: \"{short}\") until it has ended; stata_log(run: \"{short}\", tail: 50) shows its output.\n\n{}",
         result::last_line(view)

@@ -1,6 +1,6 @@
 //! `stata_wait`: one or several runs, a bounded time.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
 
 use longhaul_proto::api::RunView;
 
@@ -76,7 +76,7 @@ pub(super) async fn wait(call: &Call) -> Reply {
     }
     let mut text = parts.join(BETWEEN);
     if views.len() > 1 && text.len() > room {
-        text = brief(&views, share, call.now_ms());
+        text = brief(&views, room, call.now_ms());
     }
     // Also where there was room for one line each: it tells how they ended.
     views.iter().for_each(|view| call.shows(view));
@@ -86,12 +86,23 @@ pub(super) async fn wait(call: &Call) -> Reply {
     Ok(Said { is_error, ..Said::ok(text) })
 }
 
-/// One line for each of many runs whose texts have no room side by side: a client would cut out some of them.
-fn brief(views: &[Arc<RunView>], share: usize, now_ms: i64) -> String {
+/// One line for each of many runs whose texts have no room side by side: a client would cut out some of them. What was cut
+/// out of a reason is said once below: its end says what to do.
+fn brief(views: &[Arc<RunView>], room: usize, now_ms: i64) -> String {
+    let share = (room / views.len().max(1)).min(words::MAX_MESSAGE);
     let mut text = String::new();
+    let mut reasons = BTreeSet::new();
     for view in views {
         let line = if view.state.is_end() { result::line(view) } else { words::message(view, None, now_ms) };
-        let _ = writeln!(text, "{}", words::cut(&line, share.min(words::MAX_MESSAGE)));
+        let whole = if view.state.is_end() { line.clone() } else { words::whole(view, None, now_ms) };
+        let line = words::cut(&line, share);
+        if line != whole {
+            reasons.extend(view.waiting.as_deref().map(words::plain));
+        }
+        let _ = writeln!(text, "{line}");
+    }
+    for reason in reasons {
+        let _ = writeln!(text, "In full: {reason}.");
     }
     let n = views.len();
     let _ = write!(text, "There is no room for the output of {n} runs in one answer: stata_wait(runs: id) shows one.");
@@ -104,7 +115,7 @@ fn brief(views: &[Arc<RunView>], share: usize, now_ms: i64) -> String {
 /// State and new output of a run that goes on.
 async fn unfinished(call: &Call, view: &RunView, offset: Option<u64>, share: usize) -> String {
     let short = view.run_id.short();
-    let mut text = words::message(view, None, call.now_ms());
+    let mut text = words::whole(view, None, call.now_ms());
     let output =
         Output { runs: call.face.core.runs.clone(), who: call.who.clone(), run: view.run_id, stream: Stream::Log };
     let part = Part::user(view);
@@ -151,7 +162,7 @@ mod tests {
         let views = [view(failed), view(json!({"state": "succeeded", "cause": "completed", "duration": 12.0}))];
         let check = |views: &[RunView], want: &str| {
             let views: Vec<_> = views.iter().cloned().map(Arc::new).collect();
-            assert_eq!(brief(&views, 500, NOW), want);
+            assert_eq!(brief(&views, 2_000, NOW), want);
         };
         check(
             &views,
@@ -165,5 +176,12 @@ mod tests {
              There is no room for the output of 1 runs in one answer: stata_wait(runs: id) shows one. Those that go on can \
              be waited for again.",
         );
+    }
+    #[test]
+    fn a_reason_that_was_cut_is_said_once_in_full() {
+        let why = format!("waiting for a seat: {}; an operator says `longhaul declare-dead 385f5190`", "x".repeat(200));
+        let queued = Arc::new(view(json!({"state": "queued", "host": null, "waiting": why})));
+        let text = brief(&[queued.clone(), queued], 4_000, NOW);
+        assert_eq!(text.matches("`longhaul declare-dead 385f5190`").count(), 1, "{text}");
     }
 }

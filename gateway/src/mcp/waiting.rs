@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use longhaul_proto::{api::RunView, state::RunState};
+use longhaul_proto::{api::RunView, faults, state::RunState};
 
 use super::{call::Asker, joined, words};
 use crate::runs::Behind;
@@ -24,7 +24,7 @@ pub(super) fn behind(asker: &Asker, view: &RunView) -> Option<Behind> {
     asker.face.core.runs.behind_own(&asker.who, view)
 }
 
-/// Sentences for the model; `None` when the wait ends by itself and is nobody's business.
+/// Sentences for the model; `None` when the wait ends by itself. They stand behind [`words::whole`], which has the reason.
 pub(super) fn advice(asker: &Asker, view: &RunView) -> Option<String> {
     if let Some(behind) = behind(asker, view) {
         return Some(behind_own(&behind, asker.now_ms()));
@@ -33,32 +33,93 @@ pub(super) fn advice(asker: &Asker, view: &RunView) -> Option<String> {
 }
 
 fn behind_own(behind: &Behind, now_ms: i64) -> String {
-    let (own, short) = (&behind.run, behind.run.run_id.short());
-    let nobody = if behind.forgotten { ", and no call waits for it" } else { "" };
+    let own = &behind.run;
+    let forgotten = if behind.forgotten { ", and no call waits for it" } else { "" };
     format!(
-        "It waits behind your own run {short} ({}), {}{nobody}: stata_cancel(run: \"{short}\") ends that one and frees its \
-         seat, stata_wait(runs: \"{short}\") has its result.",
+        "It waits behind your own run {} ({}), {}{forgotten}: {}",
+        own.run_id.short(),
         joined::source(own),
         words::head(own, now_ms),
+        frees(own)
     )
 }
 
+/// What frees the seat that this run holds: never an advice that leaves it where it is.
+fn frees(own: &RunView) -> String {
+    let short = own.run_id.short();
+    let told = own.cancel_requested.as_ref().is_some_and(|wish| wish.told);
+    let wish = match &own.cancel_requested {
+        _ if told => String::new(),
+        None => format!(" stata_cancel(run: \"{short}\") is only recorded until then, and frees nothing now."),
+        Some(_) => " That it is to end is recorded, and carried out when its agent is reached.".to_owned(),
+    };
+    match unattended(own) {
+        Some(Unattended::Unreached(words)) => {
+            format!(
+                "{words}. Its seat comes free when the gateway reaches the agent again and the run has ended.{wish}"
+            )
+        }
+        Some(Unattended::Gone(words)) => format!(
+            "{words}. Its seat comes free when that agent looks after it again and the run has ended; or, if that will never \
+             be, when an operator says so with `longhaul declare-dead {short}`.{wish}"
+        ),
+        None if own.cancel_requested.is_some() => format!(
+            "its end is asked for already, and its seat comes free with that: stata_wait(runs: \"{short}\") says when; \
+             stata_cancel(run: \"{short}\", mode: \"kill\") hurries it."
+        ),
+        None => format!(
+            "stata_cancel(run: \"{short}\") ends that one and frees its seat, stata_wait(runs: \"{short}\") has its result."
+        ),
+    }
+}
+
+/// Why a run that holds a seat cannot be ended through its agent now, in words.
+enum Unattended {
+    /// The agent is heard, so the run may well be alive; the gateway cannot call it.
+    Unreached(String),
+    /// It is silent, or is there without the run.
+    Gone(String),
+}
+
+fn unattended(run: &RunView) -> Option<Unattended> {
+    if faults::bug("cancel_frees_all") {
+        return None;
+    }
+    match &run.contact {
+        // It has had no time yet to return.
+        Some(contact) if contact.state == "awaited" => None,
+        Some(contact) if contact.state == "unreachable" => Some(Unattended::Unreached(contact.words.clone())),
+        Some(contact) => Some(Unattended::Gone(contact.words.clone())),
+        None if run.state == RunState::Lost && !run.runs_again => {
+            let host = run.host.as_deref().unwrap_or("its host");
+            Some(Unattended::Gone(format!("the agent on {host} brought it back and is not heard again")))
+        }
+        None => no_end(run).then(|| Unattended::Gone(run.note.clone().unwrap_or_else(|| NOT_LOOKED_AFTER.to_owned()))),
+    }
+}
+
+const NOT_LOOKED_AFTER: &str = "its agent does not look after it";
+
 fn mend(view: &RunView) -> String {
     let short = view.run_id.short();
-    let contact = view.contact.as_ref().map(|contact| contact.words.clone());
     if view.state == RunState::Queued {
-        let reason = view.waiting.clone().unwrap_or_else(|| "no agent takes it".to_owned());
         return format!(
-            "Nothing that goes on moves it on: {reason}. Tell the people who look after the hosts; stata_hosts shows them. It begins \
-             by itself once that is mended, and stata_cancel(run: \"{short}\") withdraws it."
+            "Nothing that goes on moves it on. Tell the people who look after the hosts; stata_hosts shows them. It begins by \
+             itself once that is mended, and stata_cancel(run: \"{short}\") withdraws it."
         );
     }
-    let reason = contact.or_else(|| view.note.clone()).unwrap_or_else(|| "its agent does not look after it".to_owned());
+    let contact = view.contact.as_ref().map(|contact| contact.words.clone());
+    let reason = contact.or_else(|| view.note.clone()).unwrap_or_else(|| NOT_LOOKED_AFTER.to_owned());
+    let gone = match unattended(view) {
+        Some(Unattended::Gone(_)) => format!(
+            " If that host is gone for good, an operator can say so with `longhaul declare-dead {short}`: then this run is \
+             lost, its output so far is kept, and its seat is free."
+        ),
+        _ => String::new(),
+    };
     format!(
         "Its agent is needed: {reason}. The run goes on there as far as we know, and its result comes when the agent \
-         returns; stata_log(run: \"{short}\", tail: 50) shows the output so far. If that host is gone for good, an operator \
-         can say so with `longhaul declare-dead {short}`: then this run is lost, its output so far is kept, and its seat is \
-         free."
+         returns; stata_log(run: \"{short}\", tail: 50) shows the output so far.{gone}"
     )
 }
 
@@ -80,7 +141,7 @@ mod tests {
         }));
         assert_eq!(no_end_for(&queued, NOW), Some(Duration::from_secs(61)));
         let text = mend(&queued);
-        for words in ["no agent is connected: start one", "stata_hosts", "stata_cancel(run: \"7f3a9c21\")"] {
+        for words in ["Nothing that goes on moves it on", "stata_hosts", "stata_cancel(run: \"7f3a9c21\")"] {
             assert!(text.contains(words), "{words}: {text}");
         }
         let contact = json!({"state": "silent", "since": 76.0, "words": "agent stata1 is silent for 1 min 16 s"});
@@ -103,5 +164,37 @@ mod tests {
             "It waits behind your own run 7f3a9c21 (/home/me/a.do 1), running 4 min 10 s on stata1, and no call waits for it: \
              stata_cancel(run: \"7f3a9c21\") ends that one and frees its seat, stata_wait(runs: \"7f3a9c21\") has its result."
         );
+    }
+
+    #[test]
+    fn what_is_advised_frees_the_seat() {
+        let contact =
+            |state: &str| json!({"state": state, "since": 76.0, "words": "agent stata1 is not there for 1 min 16 s"});
+        let wish = |told: bool| json!({"by": "me", "at": "", "told": told});
+        let dead = "`longhaul declare-dead 7f3a9c21`";
+        let cancel = "stata_cancel(run: \"7f3a9c21\") ends that one";
+        let check = |fields: serde_json::Value, has: &[&str], has_not: &[&str]| {
+            let text = frees(&view(fields));
+            for words in has {
+                assert!(text.contains(words), "{words}: {text}");
+            }
+            for words in has_not {
+                assert!(!text.contains(words), "not {words}: {text}");
+            }
+        };
+        check(json!({}), &[cancel], &[dead]);
+        check(json!({"contact": contact("awaited")}), &[cancel], &[dead]);
+        check(json!({"contact": contact("silent")}), &[dead, "is only recorded until then"], &[cancel]);
+        check(
+            json!({"contact": contact("silent"), "cancel_requested": wish(false)}),
+            &[dead, "to end is recorded, and carried out when"],
+            &["stata_cancel"],
+        );
+        check(json!({"contact": contact("unreachable")}), &["reaches the agent again"], &[dead, cancel]);
+        check(json!({"no_end_since": rfc3339(NOW), "note": "agent stata1 does not know this run"}), &[dead], &[cancel]);
+        check(json!({"cancel_requested": wish(true)}), &["mode: \"kill\"", "asked for already"], &[dead, cancel]);
+        let lost = |again: bool| json!({"state": "lost", "cause": "declared_dead", "runs_again": again});
+        check(lost(true), &[cancel], &[dead]);
+        check(lost(false), &[dead], &[cancel]);
     }
 }

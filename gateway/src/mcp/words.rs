@@ -5,12 +5,16 @@ use std::{fmt::Write, time::Duration};
 use jiff::Timestamp;
 use longhaul_proto::{
     api::{LocationView, RunView},
+    faults,
     state::RunState,
     visible,
 };
 
 /// Longest progress message, characters.
 pub(super) const MAX_MESSAGE: usize = 200;
+
+/// Longest reason in an answer, characters: far above any of ours, and a bound on what agents add to them.
+const MAX_REASON: usize = 2_000;
 
 /// A duration as people say it: `12 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`.
 pub(super) fn duration(d: Duration) -> String {
@@ -87,46 +91,66 @@ fn quiet(view: &RunView) -> Option<String> {
     })
 }
 
-/// What there is to say about an unfinished run beside its head: what is between us and its agent first, then why it
-/// waits, then its quiet and its progress, or the last line of its log.
-fn middle(view: &RunView, last_line: Option<&str>) -> Option<String> {
+/// What there is to say about an unfinished run beside its head.
+enum Middle {
+    /// Why it waits, or what is between us and its agent: that ends with what to do.
+    Reason(String),
+    /// What it is doing.
+    Doing(String),
+}
+
+/// What is between us and its agent first, then why it waits, then its quiet and its progress, or the last line of its log.
+fn middle(view: &RunView, last_line: Option<&str>) -> Option<Middle> {
     if let Some(contact) = &view.contact {
-        return Some(match view.state {
+        return Some(Middle::Reason(match view.state {
             RunState::Running => format!("{}; the run goes on there as far as we know", contact.words),
             _ => view.waiting.clone().unwrap_or_else(|| contact.words.clone()),
-        });
+        }));
     }
     if let Some(silent) = view.agent_silent_for.filter(|s| s.is_finite() && *s >= 0.0) {
         let host = view.host.as_deref().unwrap_or_default();
         let silent = duration(Duration::from_secs_f64(silent));
-        return Some(match view.state {
+        return Some(Middle::Reason(match view.state {
             RunState::Running => format!("agent {host} silent for {silent}; the run goes on there as far as we know"),
             _ => format!("agent {host} silent for {silent}; waiting for it to return"),
-        });
+        }));
     }
     let progress = || view.progress.as_ref().map(|p| p.text.clone()).filter(|t| !t.trim().is_empty());
     let line = || last_line.map(str::to_owned);
     match view.state {
-        RunState::Queued | RunState::Starting => view.waiting.clone(),
+        RunState::Queued | RunState::Starting => view.waiting.clone().map(Middle::Reason),
         _ => match (quiet(view), progress().or_else(line)) {
             (Some(quiet), Some(said)) => Some(format!("{quiet} · {said}")),
             (quiet, said) => quiet.or(said),
-        },
+        }
+        .map(Middle::Doing),
     }
 }
 
 /// The progress message: `running 4 min 10 s on stata1 · Iteration 12: … · 7f3a9c21`, at most [`MAX_MESSAGE`]
 /// characters. What does not fit is cut from the middle part.
 pub(super) fn message(view: &RunView, last_line: Option<&str>, now_ms: i64) -> String {
+    line(view, last_line, now_ms, MAX_MESSAGE)
+}
+
+/// Likewise for an answer, where a reason stands whole: its end says what to do.
+pub(super) fn whole(view: &RunView, last_line: Option<&str>, now_ms: i64) -> String {
+    line(view, last_line, now_ms, if faults::bug("reasons_are_cut") { MAX_MESSAGE } else { MAX_REASON })
+}
+
+fn line(view: &RunView, last_line: Option<&str>, now_ms: i64, reason: usize) -> String {
     let head = head(view, now_ms);
     let tail = view.run_id.short();
-    match middle(view, last_line).map(|m| plain(&m)).filter(|m| !m.is_empty()) {
-        None => format!("{head} · {tail}"),
-        Some(middle) => {
-            let taken = head.chars().count() + tail.chars().count() + 6;
-            format!("{head} · {} · {tail}", cut(&middle, MAX_MESSAGE.saturating_sub(taken)))
-        }
+    let (middle, max) = match middle(view, last_line) {
+        Some(Middle::Reason(text)) => (plain(&text), reason),
+        Some(Middle::Doing(text)) => (plain(&text), MAX_MESSAGE),
+        None => (String::new(), MAX_MESSAGE),
+    };
+    if middle.is_empty() {
+        return format!("{head} · {tail}");
     }
+    let taken = head.chars().count() + tail.chars().count() + 6;
+    format!("{head} · {} · {tail}", cut(&middle, max.saturating_sub(taken)))
 }
 
 /// Where a run failed: `/p/sub.do:12 (called from /p/main.do:3)`, innermost caller first. A line that is not known is
@@ -257,6 +281,21 @@ pub(super) mod tests {
             None,
             "cancelling, running 4 min 10 s on stata1 · 7f3a9c21",
         );
+    }
+
+    #[test]
+    fn a_reason_stands_whole_in_an_answer() {
+        let reason =
+            format!("waiting for a seat of pool lab: 1 of 1 in use by {}; do this", "run 7f3a9c21, ".repeat(20));
+        let queued = view(serde_json::json!({"state": "queued", "host": null, "waiting": reason}));
+        assert!(whole(&queued, None, NOW).contains("; do this · 7f3a9c21"));
+        let long = "é".repeat(1000);
+        assert_eq!(
+            whole(&view(serde_json::json!({})), Some(&long), NOW).chars().count(),
+            MAX_MESSAGE,
+            "what it prints"
+        );
+        assert!(message(&queued, None, NOW).chars().count() <= MAX_MESSAGE, "progress");
     }
 
     #[test]

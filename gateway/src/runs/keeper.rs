@@ -171,6 +171,7 @@ impl Keeper {
 
     /// Keeps the run to its end, or until the gateway stops.
     pub(super) async fn keep(mut self) -> Kept {
+        let counted = self.correcting;
         while !self.record.state.is_end() || self.correcting {
             let left = match self.record.state {
                 RunState::Queued => Box::pin(self.wait_for_seat()).await,
@@ -180,6 +181,11 @@ impl Keeper {
                 return Kept::Stopping;
             }
             self.correcting &= self.record.state == RunState::Lost;
+        }
+        if counted && self.record.state == RunState::Lost {
+            // It was lost before, came back, and was given up again.
+            self.inner.table.remove(self.record.run);
+            return Kept::Ended;
         }
         let meaning = self.record.state.meaning();
         let span = tracing::info_span!(

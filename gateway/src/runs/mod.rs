@@ -382,7 +382,9 @@ impl Runs {
         }
         let by = who.name.clone();
         let before = self.get(who, run).await?;
-        if before.state.is_end() {
+        // One that was lost, came back and went again has a keeper, and holds a seat.
+        let returned = before.state == RunState::Lost && self.0.table.get(run).is_some();
+        if before.state.is_end() && !returned {
             return Err(ControlError::WrongState(format!("run {} has ended: it is {}", run.short(), before.state)));
         }
         self.ask(who, run, |reply| Command::DeclareDead { by, reply }).await

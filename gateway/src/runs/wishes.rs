@@ -12,7 +12,7 @@ use longhaul_proto::{
 
 use super::{
     ControlError,
-    active::Command,
+    active::{Command, Reply},
     keeper::{Keeper, Left},
     view::view,
 };
@@ -101,36 +101,7 @@ impl Keeper {
                     }
                 }
             }
-            Command::DeclareDead { by, reply } => {
-                let host = &self.record.host;
-                let refused = match self.record.state {
-                    RunState::Starting | RunState::Running
-                        if self.stata_ended && self.silent_for().is_none() && self.trouble.is_none() =>
-                    {
-                        Some(format!(
-                            "its Stata has ended and holds no seat; agent {host} sends the rest of its output, and the run ends by itself"
-                        ))
-                    }
-                    RunState::Starting | RunState::Running if self.silent_for().is_none() && self.trouble.is_none() => {
-                        Some(format!(
-                            "agent {host} is connected and looks after this run: cancel it instead, with mode kill if need be"
-                        ))
-                    }
-                    RunState::Starting | RunState::Running => None,
-                    RunState::Queued => Some("it waits and is on no agent: cancel it instead".to_owned()),
-                    state => Some(format!("it is {state} already")),
-                };
-                if let Some(text) = refused {
-                    let _ = reply.send(Err(ControlError::WrongState(text)));
-                    return Ok(());
-                }
-                self.record.detail.message = format!(
-                    "{by} declared agent {host} dead; the output so far is kept, and if the agent returns its record counts"
-                );
-                self.lose(Cause::DeclaredDead).await?;
-                let _ = reply.send(Ok(view(&self.record, &self.live)));
-                Err(Left::Moved)
-            }
+            Command::DeclareDead { by, reply } => self.declare_dead(&by, reply).await,
             Command::Supersede { by, reply } => {
                 if self.record.state != RunState::Queued || self.record.attempt > 0 {
                     return Ok(());
@@ -158,6 +129,54 @@ impl Keeper {
                 (self.stata_ended, self.fruitless) = (false, 0);
                 Err(Left::Moved)
             }
+        }
+    }
+
+    /// An operator's word that the agent will never come back.
+    async fn declare_dead(&mut self, by: &str, reply: Reply) -> Result<(), Left> {
+        if let Some(text) = self.lives() {
+            let _ = reply.send(Err(ControlError::WrongState(text)));
+            return Ok(());
+        }
+        if self.record.state == RunState::Lost {
+            // It was given up before, came back, and went again: there is nothing to record, and its seat comes free.
+            self.seat.free();
+            self.correcting = false;
+        } else {
+            self.record.detail.message = format!(
+                "{by} declared agent {} dead; the output so far is kept, and if the agent returns its record counts",
+                self.record.host
+            );
+            self.lose(Cause::DeclaredDead).await?;
+        }
+        let _ = reply.send(Ok(view(&self.record, &self.live)));
+        Err(Left::Moved)
+    }
+
+    /// Why this run cannot be declared dead, with what to do instead.
+    fn lives(&self) -> Option<String> {
+        let host = &self.record.host;
+        let heard = self.inner.fleet.silent_for(&self.record.agent_id).is_none();
+        match self.record.state {
+            RunState::Queued => Some("it waits and is on no agent: cancel it instead".to_owned()),
+            RunState::Lost if self.correcting && !heard => None,
+            RunState::Lost if self.correcting => {
+                Some(format!("it is lost, and agent {host} has returned with it: cancel it instead"))
+            }
+            state if state.is_end() => Some(format!("it is {state} already")),
+            _ if !heard || self.trouble.is_some() => None,
+            _ if self.stata_ended => Some(format!(
+                "its Stata has ended and holds no seat; agent {host} sends the rest of its output, and the run ends by itself"
+            )),
+            _ => Some(match self.inner.fleet.contact(&self.record.agent_id) {
+                Some(contact) => format!(
+                    "{}, so the run may well be alive there: see that the gateway reaches it, or stop the agent first",
+                    contact.words
+                ),
+                None => format!(
+                    "agent {host} is connected and looks after this run: cancel it instead, with mode kill if need be"
+                ),
+            }),
         }
     }
 
