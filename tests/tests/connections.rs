@@ -7,9 +7,11 @@ use std::{ffi::OsString, fs, time::Duration};
 use base64::Engine as _;
 use longhaul_proto::api::SubmitRequest;
 use longhaul_tests::{
+    api::Api,
     daemon::{Daemon, Spec},
     lab,
     lab::{Gateway, Lab},
+    mcp::Mcp,
 };
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -204,4 +206,75 @@ async fn a_run_gets_the_descriptor_limit_that_its_agent_was_given() {
     lab.env("LONGHAUL_FAULTS", "bug=runs_get_all_files");
     let (soft, hard, _) = files_of_a_run(&lab).await;
     assert_eq!(soft, hard, "the control");
+}
+
+/// A call of a tool, by hand: what a client library makes of a refusal is its own.
+async fn raw_call(api: &Api, selection: &str) -> reqwest::Response {
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+        "name": "stata_run_selection", "arguments": {"selection": selection, "wait": true},
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "claude-code", "version": "2.1.330"},
+            "io.modelcontextprotocol/clientCapabilities": {}
+        }
+    }});
+    api.request(Method::POST, "/mcp")
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", "tools/call")
+        .header("mcp-name", "stata_run_selection")
+        .json(&call)
+        .send()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_caller_has_so_many_waiting_calls_and_those_within_go_on() {
+    let mut lab = lab!();
+    lab.config("calls_per_principal = 2\n");
+    let gateway = lab.gateway().await;
+    let client = Mcp::new(&gateway.api, "claude-code", "2.1.330");
+    let mut held = Vec::new();
+    for n in 1..=2 {
+        let arguments = json!({"selection": format!("display \"held {n}\""), "wait": true});
+        let mut call = client.start("stata_run_selection", arguments, json!({})).await;
+        call.progress("it waits", |p| p.message.starts_with("queued")).await;
+        held.push(call);
+    }
+    let refused = raw_call(&gateway.api, "display 3").await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.headers().contains_key("retry-after"), "{refused:#?}");
+    let problem: serde_json::Value = refused.json().await.unwrap();
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("2 MCP calls of yours are open, which is as many as are allowed"), "{problem}");
+    assert_eq!(gateway.api.list().await.unwrap().runs.len(), 2, "nothing was started for it");
+    // Others have their own, and what is no call is let in.
+    let made = gateway.api.request(Method::POST, "/api/v1/tokens").json(&json!({"name": "ana"})).send().await.unwrap();
+    let made: serde_json::Value = made.json().await.unwrap();
+    let ana = gateway.api.with_token(made["token"].as_str().unwrap());
+    assert!(raw_call(&ana, "display 4").await.status().is_success());
+    // Those within the bound come to their end, and then there is room.
+    let _agent = lab.agent("stata1", &gateway, &["--serve-all"]);
+    for (n, call) in (1..).zip(held) {
+        let result = call.result().await;
+        assert!(!result.is_error && result.text.contains(&format!("held {n}")), "{result:#?}");
+    }
+    let next = client.call("stata_run_selection", json!({"selection": "display \"room\""})).await;
+    assert!(next.text.contains("room"), "{next:#?}");
+}
+
+/// The control: with room for it the third call is taken.
+#[tokio::test]
+async fn within_a_wider_bound_the_third_call_is_taken() {
+    let mut lab = lab!();
+    lab.config("calls_per_principal = 3\n");
+    let gateway = lab.gateway().await;
+    let mut held = Vec::new();
+    for n in 1..=3 {
+        let mut call = raw_call(&gateway.api, &format!("display {n}")).await;
+        assert!(call.status().is_success() && call.chunk().await.unwrap().is_some(), "{n}");
+        held.push(call);
+    }
+    assert_eq!(raw_call(&gateway.api, "display 4").await.status(), StatusCode::TOO_MANY_REQUESTS);
 }

@@ -26,6 +26,25 @@ use serde_json::{Value, json};
 const AGENT: &str = "01a20499-184b-75e1-a314-4812878e17aa";
 const NO_BYTES: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
+fn outcome() -> String {
+    let none = json!({"len": 0, "sha256": NO_BYTES});
+    let outcome = json!({
+        "state": "succeeded", "cause": "completed", "rc": null, "message": "", "command": "", "location": null,
+        "exit_code": 0, "signal": null, "log": none, "console": none, "leftovers": [], "started_at_ms": 1,
+        "running_at_ms": 1, "ended_at_ms": 2, "duration_ms": 1, "max_rss_bytes": 0, "note": "", "ended_by": ""
+    });
+    outcome.to_string()
+}
+
+/// Likewise, of one that was let go of but for its files.
+fn lay_files(spools: &Path, run: RunId) {
+    let folder = spools.join(run.to_string());
+    fs::create_dir_all(folder.join("work")).unwrap();
+    fs::write(folder.join("work/results.csv"), "1\n").unwrap();
+    fs::write(folder.join("outcome.json"), outcome()).unwrap();
+    fs::write(spools.join(format!("{run}.done")), "done\n").unwrap();
+}
+
 /// Writes what an agent reads of a run that has ended, as an earlier start of it would have left it.
 fn lay(spools: &Path, run: RunId) -> wire::Submission {
     let submission = wire::Submission {
@@ -39,15 +58,9 @@ fn lay(spools: &Path, run: RunId) -> wire::Submission {
     let meta = json!({
         "format": 1, "run_id": run, "principal": "ann", "cluster_id": "", "source": "text", "received_at_ms": 1
     });
-    let none = json!({"len": 0, "sha256": NO_BYTES});
-    let outcome = json!({
-        "state": "succeeded", "cause": "completed", "rc": null, "message": "", "command": "", "location": null,
-        "exit_code": 0, "signal": null, "log": none, "console": none, "leftovers": [], "started_at_ms": 1,
-        "running_at_ms": 1, "ended_at_ms": 2, "duration_ms": 1, "max_rss_bytes": 0, "note": "", "ended_by": ""
-    });
     fs::write(folder.join("submission.json"), meta.to_string()).unwrap();
     fs::write(folder.join("submission.pb"), submission.encode_to_vec()).unwrap();
-    fs::write(folder.join("outcome.json"), outcome.to_string()).unwrap();
+    fs::write(folder.join("outcome.json"), outcome()).unwrap();
     fs::write(folder.join("attempt-1"), "started\n").unwrap();
     submission
 }
@@ -213,4 +226,59 @@ async fn an_agent_takes_the_runs_of_those_it_was_told() {
     let so = |v: &longhaul_proto::api::RunView| v.waiting.as_deref().is_some_and(|w| w.contains("--serve"));
     dave.wait_run(run, wait::SOON, "why it waits", so).await;
     assert_eq!(dave.get(run).await.unwrap().attempt, 0);
+}
+
+/// Files of three runs in an agent's folder: of one whose record was removed while the agent was away, of one with a
+/// record, and of one that the ledger never knew. Which of them are left when the agent has been told what goes.
+async fn files_left(lab: &Lab) -> [bool; 3] {
+    let mut gateway = lab.gateway().await;
+    gateway.daemon.terminate().await;
+    let spools = lab.path().join("stata1/agent/runs");
+    fs::create_dir_all(&spools).unwrap();
+    fs::write(spools.parent().unwrap().join("agent-id"), AGENT).unwrap();
+    let (ids, now) = (Ids::system(), Clock::system().unix_ms());
+    let runs = [ids.run(), ids.run(), ids.run()];
+    let tasks = Tasks::new();
+    let ledger = SqliteLedger::open(&gateway.daemon.data.join("gateway"), "x", &tasks).await.unwrap();
+    for run in &runs {
+        lay_files(&spools, *run);
+    }
+    for run in &runs[..2] {
+        let submission = wire::Submission { run_id: run.to_string(), ..Default::default() };
+        let dedupe = Dedupe { shape: sha256_hex(run.to_string().as_bytes()), ..Dedupe::default() };
+        ledger.insert(NewRun { record: record(*run, now), submission, key: None, dedupe }).await.unwrap();
+    }
+    assert!(ledger.remove(runs[0], now).await.unwrap());
+    ledger.close().await;
+    gateway.daemon.restart();
+    ready(&mut gateway.daemon).await;
+    let agent = lab.agent("stata1", &gateway, &[]);
+    gateway.api.wait_host("stata1", "up").await;
+    let there = |run: &RunId| spools.join(run.to_string()).join("work/results.csv").exists();
+    // What it was told is done beside its beats: the time of some, and a run.
+    let _ = tokio::time::timeout(wait::SOON / 4, async {
+        while there(&runs[0]) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let run = gateway.api.submit_path(&lab.file("one.do", "display 1\n"), &[]).await.run_id;
+    assert_eq!(gateway.api.wait_end(run).await.state, RunState::Succeeded);
+    assert!(!gateway.daemon.printed().contains("importing"), "what is left is no run");
+    drop(agent);
+    runs.map(|run| there(&run))
+}
+
+#[tokio::test]
+async fn files_whose_record_is_gone_go_when_their_agent_returns() {
+    let lab = lab!();
+    assert_eq!(files_left(&lab).await, [false, true, true]);
+}
+
+/// The control: as it was, an agent did not tell of them.
+#[tokio::test]
+async fn untold_they_would_stay_for_ever() {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", "bug=leftovers_untold");
+    assert_eq!(files_left(&lab).await, [true, true, true]);
 }

@@ -143,3 +143,19 @@ async fn the_units_start_the_program_with_flags_it_has() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_name_without_an_extension_is_that_of_a_do_file_as_in_stata() {
+    let lab = lab!();
+    lab.file("project/main.do", "display \"this is main\"\n");
+    let name = lab.work().join("project/main");
+    let ran = lab.run(["run", "--engine", "standin", name.to_str().unwrap()]).await;
+    assert!(ran.status == 0 && ran.out.contains("this is main"), "{ran:#?}");
+    let folder = lab.work().join("project");
+    let with = ["run", "--engine", "standin", "--with", folder.to_str().unwrap(), "main"];
+    let ran = lab.run(with).await;
+    assert!(ran.status == 0 && ran.out.contains("this is main"), "{ran:#?}");
+    let missing = lab.work().join("project/mein");
+    let ran = lab.run(["run", "--engine", "standin", missing.to_str().unwrap()]).await;
+    assert!(ran.status != 0 && ran.err.contains("mein: there is no such file"), "{ran:#?}");
+}

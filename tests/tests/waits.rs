@@ -138,4 +138,6 @@ async fn the_command_line_says_that_a_wait_has_no_end_in_sight() {
     let unknown = lab.run(["run", "--host", "stata9", file.to_str().unwrap()]).await;
     assert!(unknown.status == 4 && unknown.err.contains("no host is named `stata9`"), "{unknown:#?}");
     assert_eq!(ran.status, 6, "its own limit: {ran:#?}");
+    let unknown = lab.run(["run", "--label", "site=north", file.to_str().unwrap()]).await;
+    assert!(unknown.status == 4 && unknown.err.contains("no host has the label `site=north`"), "{unknown:#?}");
 }

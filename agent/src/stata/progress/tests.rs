@@ -63,6 +63,21 @@ fn a_source_tells_the_line() {
 }
 
 #[test]
+fn a_command_that_prints_nothing_is_told_with_its_own_line() {
+    let mut reader = ProgressReader::with_source(b"di 1\nsleep 600000\ndo \"inner.do\"\ndi 2\n");
+    for (bytes, expected) in [
+        (". di 1\n", "line 1 of 4: di 1"),
+        ("1\n\n. sleep 600000\n", "line 2 of 4: sleep 600000"),
+        ("\n. do \"inner.do\"\n", "line 3 of 4: do \"inner.do\""),
+        ("\n. di 2\n", "line 3 of 4: di 2"),
+        ("2\n\n. \nend of do-file\n\n. di 2\n", "line 4 of 4: di 2"),
+    ] {
+        reader.push(bytes.as_bytes());
+        assert_eq!(reader.current().text, expected, "after {bytes}");
+    }
+}
+
+#[test]
 fn a_run_shows_neither_banner_nor_wrapper() {
     let text = "cd `\"/w\"'\ndo `\"/w/main.do\"'\nfile open lha_1 using `\"/s\"', write text\nfile close lha_1\n";
     let mut reader = ProgressReader::for_run(&Wrapper::from_text(text), b"clear\n\nregress y x\nrun it\n");

@@ -6,6 +6,61 @@ use super::{
 };
 use crate::http::FaceOptions;
 
+/// The system's time, which a test can move forward.
+#[derive(Clone)]
+struct Ahead(Clock, std::sync::Arc<std::sync::atomic::AtomicI64>);
+
+impl longhaul_proto::clock::Source for Ahead {
+    fn unix_ms(&self) -> i64 {
+        self.0.unix_ms() + self.1.load(std::sync::atomic::Ordering::SeqCst)
+    }
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+}
+
+/// Whether an open stream and an open call of a token break off within a few seconds of its expiry, or go on.
+async fn expired_ends() -> bool {
+    let ahead = Ahead(Clock::system(), std::sync::Arc::default());
+    let options = Options { face: quick(), ..Options::default() };
+    let world = World::timed(tempfile::tempdir().unwrap(), options, Clock::from_source(ahead.clone())).await;
+    let (status, made) = world.client().api("POST", "/api/v1/tokens", r#"{"name": "anna", "expires_in": 3600}"#).await;
+    assert_eq!(status, 201, "{made}");
+    let anna = Client { token: made["token"].as_str().unwrap().to_owned(), ..world.client() };
+    let run = world.waiting_run(&anna, "display 1").await;
+    let mut theirs = events(&world, &anna, &run).await;
+    let waits = serde_json::json!({"runs": run, "seconds": 3000});
+    let mut call = anna.call("stata_wait", waits, serde_json::json!({"progressToken": 7})).await;
+    let mut mine = events(&world, &world.client(), &run).await;
+    assert!(theirs.more().await, "it is open");
+    call.until("notifications/progress").await;
+    ahead.1.store(3_600_000, std::sync::atomic::Ordering::SeqCst);
+    let ends = async |answer: &mut super::client::Answer| {
+        let end = async { while answer.more().await {} };
+        tokio::time::timeout(Duration::from_secs(8), end).await.is_ok()
+    };
+    let (stream, call) = (ends(&mut theirs).await, ends(&mut call).await);
+    assert_eq!(stream, call, "both alike");
+    assert_eq!(events(&world, &anna, &run).await.status, 401);
+    for _ in 0..5 {
+        assert!(mine.more().await, "another's stream goes on");
+    }
+    world.stop().await;
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_expires_ends_its_streams_and_calls() {
+    assert!(expired_ends().await);
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_streams_that_outlive_their_token() {
+    let _bug = longhaul_proto::faults::enter("bug=expired_streams_live");
+    assert!(!expired_ends().await);
+}
+
 async fn events(world: &World, client: &Client, run: &str) -> super::client::Answer {
     let bearer = format!("Bearer {}", client.token);
     send(world.gateway.addr, "GET", &format!("/api/v1/runs/{run}/events"), &[("Authorization", &bearer)], "").await

@@ -55,7 +55,7 @@ pub(super) async fn send(addr: SocketAddr, method: &str, path: &str, headers: &[
 }
 
 impl Answer {
-    async fn more(&mut self) -> bool {
+    pub(super) async fn more(&mut self) -> bool {
         let mut piece = vec![0; 65536];
         let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut piece)).await;
         let n = read.unwrap_or_else(|_| panic!("nothing came for {PATIENCE:?}; so far: {}", self.body())).unwrap_or(0);

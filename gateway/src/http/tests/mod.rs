@@ -41,9 +41,13 @@ impl World {
     }
 
     async fn at(folder: TempDir, options: Options) -> Self {
+        Self::timed(folder, options, Clock::system()).await
+    }
+
+    async fn timed(folder: TempDir, options: Options, clock: Clock) -> Self {
         let options = Options { data: folder.path().to_owned(), ..options };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let deps = Deps { clock: Clock::system(), ids: Ids::system(), tasks: Tasks::new() };
+        let deps = Deps { clock, ids: Ids::system(), tasks: Tasks::new() };
         let gateway = crate::start(options, listener, deps).await.unwrap();
         Self { gateway, folder }
     }

@@ -68,6 +68,8 @@ pub(super) struct State {
     connections: Vec<Session>,
     /// Heartbeats that were answered.
     pub(super) beats: u64,
+    /// What it says of runs of which it keeps only files.
+    pub(super) leftovers: BTreeMap<String, wire::Outcome>,
     /// Runs that left files in a folder of their own, and what these take.
     pub(super) files: BTreeMap<String, u64>,
     /// What it says of the do-files that runs entered.
@@ -198,11 +200,19 @@ impl Fake {
             });
             state.runs.iter().map(of).chain(revoked).collect::<Vec<_>>()
         };
+        let leftover = |(run_id, outcome): (&String, &wire::Outcome)| wire::RunSummary {
+            run_id: run_id.clone(),
+            state: outcome.state,
+            outcome: Some(outcome.clone()),
+            ..Default::default()
+        };
+        let mut leftovers: Vec<_> = self.shared.state().leftovers.iter().map(leftover).collect();
         let mut pages = runs.chunks(500).map(<[_]>::to_vec).collect::<Vec<_>>();
         let last = pages.pop().unwrap_or_default();
         let mut verdicts = Vec::new();
         for (runs, more) in pages.into_iter().map(|page| (page, true)).chain([(last, false)]) {
-            let request = wire::RegisterRequest { agent: Some(info.clone()), runs, more };
+            let leftovers = std::mem::take(&mut leftovers);
+            let request = wire::RegisterRequest { agent: Some(info.clone()), runs, more, leftovers };
             verdicts.push(client.register(request).await.unwrap().into_inner());
         }
         let mut reply = verdicts.pop().unwrap();
@@ -532,10 +542,13 @@ impl wire::agent_server::Agent for Service {
             return Err(status);
         }
         let work_kept = self.0.change(|s| {
-            s.runs.remove(&request.run_id);
+            let run = s.runs.remove(&request.run_id);
             s.spool.0 = s.spool.0.saturating_sub(1 << 20);
             let work_kept = request.keep_work && s.files.contains_key(&request.run_id);
-            if !work_kept {
+            if work_kept {
+                s.leftovers.extend(run.and_then(|run| run.outcome).map(|outcome| (request.run_id.clone(), outcome)));
+            } else {
+                s.leftovers.remove(&request.run_id);
                 s.spool.0 = s.spool.0.saturating_sub(s.files.remove(&request.run_id).unwrap_or(0));
             }
             s.forgets.push(request);

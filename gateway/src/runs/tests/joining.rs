@@ -241,3 +241,53 @@ async fn a_run_that_waits_has_entered_nothing() {
     assert_eq!(world.answer(text("display 1\n")).await, (run, Some(Joined::Unfinished)), "there is no agent to ask");
     world.stop().await;
 }
+
+/// The first run is at its agent, which has no notes yet of the do-files that it enters.
+async fn begins() -> (World, Fake, RunId) {
+    let (world, agent) = with_agent().await;
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    world.state(run, RunState::Starting).await;
+    agent.shared.change(|s| s.changed.unsure = "its do-files were not noted when it ran".to_owned());
+    (world, agent, run)
+}
+
+#[tokio::test]
+async fn a_second_equal_call_joins_a_run_that_has_only_begun() {
+    let (world, agent, run) = begins().await;
+    assert_eq!(world.answer(text("display 1\n")).await, (run, Some(Joined::Unfinished)));
+    let second = world.call("c", text("display 1\n")).await.unwrap();
+    assert_eq!((second.run.run_id, second.joined), (run, Some(Joined::Unfinished)));
+    // Nor is it another run for one who said `again` in the same call twice.
+    let again = || SubmitRequest { again: true, ..text("display 2\n") };
+    let first = world.call("d", again()).await.unwrap();
+    agent.got(first.run.run_id).await;
+    world.state(first.run.run_id, RunState::Starting).await;
+    assert_eq!(world.call("d", again()).await.unwrap().run.run_id, first.run.run_id, "a lost call is its own run");
+    assert_eq!(agent.shared.state().run_calls.len(), 2, "each was started once");
+    // A do-file that is another one now is told so early, too.
+    agent.shared.change(|s| s.changed.changed = vec!["/p/main.do".to_owned()]);
+    refused(world.try_submit(text("display 1\n")).await);
+    agent.shared.change(|s| s.changed.changed.clear());
+    // Once it has printed, what cannot be told counts.
+    agent.prints(run, b"1\n");
+    world.state(run, Running).await;
+    refused(world.try_submit(text("display 1\n")).await);
+    world.stop().await;
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_a_run_that_has_only_begun_would_be_started_twice() {
+    let _bug = longhaul_proto::faults::enter("bug=beginning_counts_as_changed");
+    let (world, agent, run) = begins().await;
+    refused(world.try_submit(text("display 1\n")).await);
+    let again = || SubmitRequest { again: true, ..text("display 2\n") };
+    let first = world.call("d", again()).await.unwrap();
+    agent.got(first.run.run_id).await;
+    world.state(first.run.run_id, RunState::Starting).await;
+    assert_ne!(world.call("d", again()).await.unwrap().run.run_id, first.run.run_id);
+    agent.until("it was started twice", |s| s.run_calls.len() == 3).await;
+    assert!(agent.shared.state().runs.contains_key(&run.to_string()));
+    world.stop().await;
+}

@@ -201,3 +201,49 @@ async fn control_a_removed_run_that_is_taken_for_news() {
     assert!(held_back(&world, waiting).await);
     world.stop().await;
 }
+
+/// A run of which its agent keeps only files, and whose record went while that agent was away.
+async fn left_files(world: &World) -> (Fake, RunId) {
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    agent.shared.change(|s| s.files.insert(run.to_string(), 1000));
+    agent.prints(run, b"one\n");
+    agent.ends(run, Succeeded, Cause::Completed);
+    world.state(run, Succeeded).await;
+    world.ahead(DAY + DAY / 24);
+    agent.until("all but the files goes", |s| s.leftovers.contains_key(&run.to_string())).await;
+    let verdicts = agent.register(world.addr()).await.verdicts;
+    assert!(verdicts.is_empty(), "they stay as long as the record: {verdicts:?}");
+    agent.vanish().await;
+    world.ahead(DAY * 31);
+    let gone = async {
+        while world.runs().get(&root(), run).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its record is removed");
+    (agent, run)
+}
+
+#[tokio::test]
+async fn files_whose_record_went_while_their_agent_was_away_are_let_go_when_it_returns() {
+    let world = World::new().await;
+    let (mut agent, run) = left_files(&world).await;
+    // Others are not: one that the ledger never knew, and one with another digest.
+    let unknown = Ids::system().run();
+    let outcome = agent.shared.state().leftovers[&run.to_string()].clone();
+    agent.shared.change(|s| s.leftovers.insert(unknown.to_string(), outcome.clone()));
+    let verdicts = agent.come_back(world.addr()).await.verdicts;
+    let [verdict] = verdicts.as_slice() else { panic!("{verdicts:?}") };
+    assert_eq!((verdict.run_id.as_str(), verdict.verdict()), (run.to_string().as_str(), Verdict::Forget));
+    let forget = verdict.forget.clone().unwrap();
+    assert!(!forget.keep_work && forget.log_len == 4 && forget.log_sha256 == outcome.log_sha256, "{forget:?}");
+    agent.shared.change(|s| s.leftovers.get_mut(&run.to_string()).unwrap().log_sha256 = "0".repeat(64));
+    assert!(agent.register(world.addr()).await.verdicts.is_empty(), "another digest");
+    agent.beats(5).await;
+    for run in [run, unknown] {
+        assert!(world.runs().get(&root(), run).await.is_err(), "what is left is no run");
+    }
+    world.stop().await;
+}

@@ -245,7 +245,8 @@ async fn an_attempt_behind_the_ledger_s_back_is_adopted() {
     let world = World::new().await;
     let run = world.submit(text("display 1\n")).await;
     let mut agent = Fake::new("stata1");
-    let submission = wire::Submission { run_id: run.to_string(), ..Default::default() };
+    let mut submission = wire::Submission { run_id: run.to_string(), principal: "ann".into(), ..Default::default() };
+    world.seal().seal(&mut submission);
     let found = fake::FakeRun { submission, attempt: 1, log: b"began\n".to_vec(), ..Default::default() };
     agent.shared.change(|s| s.runs.insert(run.to_string(), found));
     agent.listen().await;

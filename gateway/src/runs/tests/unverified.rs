@@ -256,7 +256,7 @@ async fn a_page_too_long_and_words_that_are_none_are_refused() {
     assert!(world.runs().hosts(&ann()).hosts.is_empty());
     let other = Fake::new("s2");
     let runs = vec![wire::RunSummary::default(); 501];
-    let request = wire::RegisterRequest { agent: Some(other.shared.info()), runs, more: false };
+    let request = wire::RegisterRequest { agent: Some(other.shared.info()), runs, ..Default::default() };
     let mut client = other.hello(world.addr()).await;
     let reply = client.register(request).await.unwrap().into_inner();
     assert!(reply.problem.contains("501 runs on one page"), "{}", reply.problem);
@@ -270,7 +270,7 @@ async fn an_agent_is_registered_with_its_last_page() {
     agent.listen().await;
     let mut client = agent.hello(world.addr()).await;
     let mut page = async |runs, more| {
-        let request = wire::RegisterRequest { agent: Some(agent.shared.info()), runs, more };
+        let request = wire::RegisterRequest { agent: Some(agent.shared.info()), runs, more, ..Default::default() };
         client.register(request).await.unwrap().into_inner()
     };
     let summary = wire::RunSummary { run_id: Ids::system().run().to_string(), attempt: 1, ..Default::default() };
@@ -281,5 +281,140 @@ async fn an_agent_is_registered_with_its_last_page() {
     assert!(world.runs().hosts(&ann()).hosts.iter().all(|h| h.state != "up"), "it is not here yet");
     assert!(page(Vec::new(), false).await.verdicts.is_empty());
     assert_eq!(world.runs().hosts(&ann()).hosts.len(), 1);
+    world.stop().await;
+}
+
+/// Two runs of ann's that ended, then a flood of invented ones; which of hers are left when room was made.
+async fn flooded() -> (World, Vec<RunId>, Fake) {
+    let world = World::with(|o| o.max_kept = 300_000).await;
+    let agent = Fake::with("stata1", |i| i.pool_seats = 8, SECRET).join(world.addr()).await;
+    let mut own = Vec::new();
+    for n in 0..2 {
+        let run = world.submit(text(&format!("display {n}\n"))).await;
+        agent.got(run).await;
+        agent.prints(run, &[b'x'; 100_000]);
+        agent.ends(run, Succeeded, Cause::Completed);
+        world.state(run, Succeeded).await;
+        own.push(run);
+    }
+    let mut other = Fake::with("stata2", |i| i.pool = "other".to_owned(), SECRET);
+    for n in 0..6 {
+        let run = Ids::system().run();
+        bring(&other, old_request(run));
+        other.prints(run, &vec![b'y'; 60_000 + n]);
+        other.ends(run, Succeeded, Cause::Completed);
+        own.push(run);
+    }
+    let invented = own.split_off(2);
+    other.listen().await;
+    other.register(world.addr()).await;
+    for run in &invented {
+        world.until_known(*run, Succeeded).await;
+    }
+    world.ahead(Duration::from_secs(20 * 60));
+    world.until_up(2).await;
+    // They make room for each other: a tenth of what is kept is theirs.
+    let fits = async {
+        while world.gateway().core.metrics.kept_bytes.load(Ordering::Relaxed) > 330_000
+            || world.gateway().core.metrics.removed_for_room.load(Ordering::Relaxed) == 0
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), fits).await.expect("room is made");
+    (world, own, agent)
+}
+
+#[tokio::test]
+async fn what_nobody_asked_for_pushes_out_nothing_that_was() {
+    let (world, own, _agent) = flooded().await;
+    for run in &own {
+        assert_eq!(world.log(*run).await.len(), 100_000, "a record of ann's");
+    }
+    let left = world.runs().list(&root(), ListFilter { limit: 100, ..ListFilter::default() }).await.unwrap().runs;
+    let brought: u64 = left.iter().filter(|view| view.unverified).map(|view| view.output_bytes).sum();
+    assert!(brought <= 30_000, "{brought} bytes that nobody asked for");
+    world.stop().await;
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_what_nobody_asked_for_would_push_out_records() {
+    let _bug = longhaul_proto::faults::enter("bug=unverified_push_out");
+    let (world, own, _agent) = flooded().await;
+    assert!(world.runs().get(&root(), own[0]).await.is_err(), "the oldest record of ann's");
+    world.stop().await;
+}
+
+/// A run that waits, and an agent that says it has begun it and was never given it.
+async fn claims() -> (World, RunId, Fake) {
+    let mut world = World::new().await;
+    let run = world.submit(SubmitRequest { engine: Some("stata".to_owned()), ..text("display 1\n") }).await;
+    world.until(run, "it waits", |v| v.waiting.is_some()).await;
+    world.restart().await;
+    let mut agent = Fake::new("stata1");
+    // As much as one who heard of the run can say, with the seal of another gateway.
+    let mut claim = wire::Submission { run_id: run.to_string(), principal: "ann".to_owned(), ..Default::default() };
+    SealKey::of([9; 32]).seal(&mut claim);
+    bring(&agent, claim);
+    agent.ends(run, Succeeded, Cause::Completed);
+    agent.listen().await;
+    let reply = agent.register(world.addr()).await;
+    assert_eq!((reply.problem.as_str(), reply.verdicts[0].verdict()), ("", wire::Verdict::Keep));
+    (world, run, agent)
+}
+
+#[tokio::test]
+async fn a_run_that_waits_is_not_begun_by_an_agent_s_word() {
+    let (world, run, agent) = claims().await;
+    let noted = |v: &RunView| v.note.as_deref().is_some_and(|note| note.contains("shows no seal of this gateway"));
+    let view = world.until(run, "its note", noted).await;
+    assert_eq!((view.state, view.attempt, view.host), (RunState::Queued, 0, None));
+    agent.beats(10).await;
+    let record = world.ledger().get(run).await.unwrap().unwrap();
+    assert_eq!(record.state, RunState::Queued);
+    assert!(!world.runs().0.past.holds(&record), "and that is no sign of an old ledger");
+    assert_eq!(world.history(run).await.len(), 1);
+    // It is given to one who can run it, as if nothing had been said.
+    let able = Fake::with("stata2", |i| (i.pool, i.engines[0].kind) = ("b".into(), "stata".into()), SECRET);
+    let able = able.join(world.addr()).await;
+    able.got(run).await;
+    able.ends(run, Succeeded, Cause::Completed);
+    let view = world.state(run, Succeeded).await;
+    assert_eq!(view.host.as_deref(), Some("stata2"));
+    world.stop().await;
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_a_run_that_waits_would_be_begun_by_an_agent_s_word() {
+    let _bug = longhaul_proto::faults::enter("bug=queued_runs_claimed");
+    let (world, run, _agent) = claims().await;
+    let view = world.state(run, Succeeded).await;
+    assert_eq!(view.host.as_deref(), Some("stata1"), "the end of a run that never ran");
+    world.stop().await;
+}
+
+/// Nor does a lost run come back with another agent, which would hold a seat for it.
+#[tokio::test]
+async fn a_lost_run_comes_back_with_its_own_agent_only() {
+    let world = World::new().await;
+    let mut agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b"1\n");
+    world.state(run, Running).await;
+    agent.vanish().await;
+    world.ahead(Duration::from_secs(20));
+    world.until(run, "silence", |v| v.agent_silent_for.is_some()).await;
+    world.runs().declare_dead(&root(), run).await.unwrap();
+    let mut other = Fake::with("stata2", |i| i.pool = "other".to_owned(), SECRET);
+    bring(&other, old_request(run));
+    other.listen().await;
+    assert_eq!(other.register(world.addr()).await.problem, "");
+    assert_eq!(world.runs().hosts(&root()).pools.iter().map(|pool| pool.in_use).sum::<u32>(), 0);
+    agent.come_back(world.addr()).await;
+    let in_use = world.runs().hosts(&root()).pools.into_iter().find(|pool| pool.name == "lab").unwrap().in_use;
+    assert_eq!(in_use, 1, "the control: its own");
     world.stop().await;
 }
