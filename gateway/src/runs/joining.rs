@@ -97,7 +97,13 @@ async fn ask(inner: &Arc<Inner>, record: &Record) -> Said {
             Said::NotNow(format!("whether the do-files that it ran have changed since cannot be told now ({why})"))
         }
         // What has printed nothing yet has nothing old to show; its agent may not have it, or no notes of it, so early.
-        Some(reply) if record.state == RunState::Starting && (!reply.known || !reply.unsure.is_empty()) => Said::Same,
+        Some(reply) if begins(record) && reply.changed.is_empty() && (!reply.known || !reply.unsure.is_empty()) => {
+            if reply.ending {
+                Said::Ending
+            } else {
+                Said::Same
+            }
+        }
         Some(reply) if !reply.known => Said::Not(format!(
             "whether the do-files that it ran have changed since cannot be told: agent {host} does not keep the run any more"
         )),
@@ -113,6 +119,11 @@ async fn ask(inner: &Arc<Inner>, record: &Record) -> Said {
         )),
         Some(_) => Said::Same,
     }
+}
+
+/// Whether it is known of this run that it has printed nothing yet.
+fn begins(record: &Record) -> bool {
+    record.state == RunState::Starting && !faults::bug("beginning_counts_as_changed")
 }
 
 /// An agent's text as one short line.
