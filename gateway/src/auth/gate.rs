@@ -37,6 +37,9 @@ pub const FLEET_PREFIX: &str = "/longhaul.v1.Fleet/";
 /// Limit of one call of an agent.
 const FLEET_CALL: Duration = Duration::from_secs(60);
 
+/// A token's name, and when it expires, Unix ms.
+type Token = (String, Option<i64>);
+
 /// How requests are told apart.
 pub enum Mode {
     /// By bearer token.
@@ -72,7 +75,7 @@ pub struct Gate {
     pub clock: Clock,
     /// What a principal may have open.
     pub lasting: Lasting,
-    /// For tokens that are revoked while an answer lasts.
+    /// For tokens that are revoked or expire while an answer lasts.
     pub revocations: Revocations,
 }
 
@@ -110,7 +113,7 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
                 Err(refused) => return *refused,
             };
             request.extensions_mut().insert(principal);
-            let revoked = token.map(|name| gate.revocations.of(&name));
+            let revoked = token.map(|(name, expires_ms)| gate.revocations.of(&name, expires_ms));
             lasting::watched(next.run(request).await, held, revoked)
         }
         Err(response) => *response,
@@ -126,8 +129,8 @@ impl Gate {
         self.allowed.check_origin(request.headers())
     }
 
-    /// Who asks, and the name of the token.
-    async fn principal(&self, headers: &HeaderMap) -> Result<(Principal, Option<String>), Box<Response>> {
+    /// Who asks, and the name of the token with its expiry.
+    async fn principal(&self, headers: &HeaderMap) -> Result<(Principal, Option<Token>), Box<Response>> {
         let ledger = match &self.mode {
             Mode::Open(principal) => return Ok((principal.clone(), None)),
             Mode::Token(ledger) => ledger,
@@ -148,7 +151,7 @@ impl Gate {
         if record.expires_ms.is_some_and(|at| at <= self.clock.unix_ms()) {
             return Err(Box::new(unauthorized(&format!("the token `{}` has expired", record.name), true)));
         }
-        Ok((Principal::new(record.principal, record.scope), Some(record.name)))
+        Ok((Principal::new(record.principal, record.scope), Some((record.name, record.expires_ms))))
     }
 }
 

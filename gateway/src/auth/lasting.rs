@@ -1,13 +1,15 @@
-//! An answer that lasts: it is counted for its principal, and it ends when its token is revoked.
+//! An answer that lasts: it is counted for its principal, and it ends with its token.
 //!
 //! A request is checked once, and an event stream or a waiting call goes on for days. So each answer of unknown length
-//! watches its token: revoking that breaks the answer off, and the next request with it is refused.
+//! watches its token: revoking that, or its expiry ([`expire`]), breaks the answer off, and the next request with it is
+//! refused.
 
 use std::{
     collections::HashMap,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -17,7 +19,8 @@ use axum::{
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri};
 use http_body::{Body as _, Frame, SizeHint};
-use longhaul_proto::faults;
+use longhaul_proto::{clock::Clock, faults};
+use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
@@ -28,21 +31,75 @@ use crate::{
     },
 };
 
-/// Tokens by name, each with what fires when it is revoked. Names are never used again, so a revoked one stays.
+/// Longest time between two looks at the wall clock, which may be set: a token ends so much too late at most.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Tokens in use by name, each with what fires when it ends. Names are never used again, so a revoked one stays.
 #[derive(Clone, Debug, Default)]
-pub struct Revocations(Arc<Mutex<HashMap<String, CancellationToken>>>);
+pub struct Revocations(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    tokens: Mutex<HashMap<String, Watch>>,
+    /// A token that expires came into use.
+    expires: Notify,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Watch {
+    ends: CancellationToken,
+    expires_ms: Option<i64>,
+}
 
 impl Revocations {
-    /// Fires when this token is revoked; at once when it has been.
-    pub fn of(&self, token: &str) -> CancellationToken {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(token.to_owned()).or_default().clone()
+    /// Fires when this token is revoked, at once when it has been; or when it expires, Unix ms.
+    pub fn of(&self, token: &str, expires_ms: Option<i64>) -> CancellationToken {
+        let mut all = self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = all.entry(token.to_owned()).or_default();
+        if watch.expires_ms != expires_ms {
+            watch.expires_ms = expires_ms;
+            self.0.expires.notify_one();
+        }
+        watch.ends.clone()
     }
 
     /// The token was revoked.
     pub fn revoked(&self, token: &str) {
         if !faults::bug("revoked_streams_live") {
-            self.of(token).cancel();
+            self.of(token, None).cancel();
+        }
+    }
+
+    /// Ends what has expired; returns when the next one does, Unix ms.
+    fn look(&self, now_ms: i64) -> Option<i64> {
+        let mut all = self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        // An expired one goes: were the clock only wrong, the token is good again once that is set.
+        all.retain(|_, watch| {
+            let over = watch.expires_ms.is_some_and(|at| at <= now_ms);
+            if over {
+                watch.ends.cancel();
+            }
+            !over
+        });
+        all.values().filter_map(|watch| watch.expires_ms).min()
+    }
+}
+
+/// Ends answers whose tokens expire, for ever. It sleeps while no token in use expires.
+pub async fn expire(revocations: Revocations, clock: Clock) {
+    if faults::bug("expired_streams_live") {
+        return;
+    }
+    loop {
+        let now_ms = clock.unix_ms();
+        let changed = revocations.0.expires.notified();
+        match revocations.look(now_ms) {
+            None => changed.await,
+            Some(at) => {
+                let left = Duration::from_millis(u64::try_from(at - now_ms).unwrap_or_default());
+                // Sooner when another comes into use, which may end before.
+                let _ = tokio::time::timeout(left.min(LOOK), changed).await;
+            }
         }
     }
 }
@@ -121,5 +178,51 @@ impl http_body::Body for Watched {
 
 /// Why an answer broke off.
 #[derive(Debug, thiserror::Error)]
-#[error("the token of this request was revoked")]
+#[error("the token of this request was revoked, or has expired")]
 struct Revoked;
+
+#[cfg(test)]
+mod tests {
+    use longhaul_proto::clock::Source;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Wall time that goes with the (paused) clock of the tests.
+    struct Paused(Instant);
+
+    impl Source for Paused {
+        fn unix_ms(&self) -> i64 {
+            1_000_000 + i64::try_from(self.monotonic().as_millis()).unwrap()
+        }
+        fn monotonic(&self) -> Duration {
+            self.0.elapsed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_ends_when_it_expires_and_no_other_does() {
+        let (tokens, clock) = (Revocations::default(), Clock::from_source(Paused(Instant::now())));
+        let expiring = expire(tokens.clone(), clock.clone());
+        let looks = async {
+            let lasting = tokens.of("lasting", None);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let late = tokens.of("late", Some(clock.unix_ms() + 3_600_000));
+            let soon = tokens.of("soon", Some(clock.unix_ms() + 60_000));
+            tokio::time::sleep(Duration::from_secs(59)).await;
+            assert!(!soon.is_cancelled());
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+            assert!(soon.is_cancelled() && !late.is_cancelled());
+            tokio::time::timeout(Duration::from_secs(3_600), late.cancelled()).await.expect("in its time");
+            assert!(!lasting.is_cancelled());
+            // Expired by a clock that was wrong: the token is good again when its next request is let in.
+            assert!(!tokens.of("soon", Some(clock.unix_ms() + 60_000)).is_cancelled());
+            tokens.revoked("lasting");
+            assert!(lasting.is_cancelled() && tokens.of("lasting", None).is_cancelled(), "revoked is for ever");
+        };
+        tokio::select! {
+            () = expiring => panic!("it never ends"),
+            () = looks => {}
+        }
+    }
+}

@@ -73,7 +73,7 @@ pub struct Face {
     pub quotas: Quotas,
     /// Room for bodies of requests.
     pub bodies: Bodies,
-    /// Tokens that are revoked while an answer lasts.
+    /// Tokens that are revoked or expire while an answer lasts.
     pub revocations: Revocations,
 }
 
@@ -180,6 +180,8 @@ pub async fn serve(
     mcp: Router,
 ) -> Result<(), ServeError> {
     let mode = mode(&face.core)?;
+    let expiring = auth::lasting::expire(face.revocations.clone(), face.core.deps.clock.clone());
+    face.core.deps.tasks.spawn_until_stop(expiring);
     let router = router(&face, mode, fleet, mcp);
     serve::run(&face, listener, key, router).await.map_err(ServeError::Listen)
 }
