@@ -146,12 +146,14 @@ impl Registrar {
         client: &FleetClient<Door>,
     ) -> Result<(wire::RegisterReply, Vec<wire::RunVerdict>), LinkError> {
         let mut runs = self.runs.summaries().into_iter().peekable();
+        let mut leftovers = self.runs.leftovers().into_iter().peekable();
         let mut verdicts = Vec::new();
         loop {
             let page: Vec<_> = runs.by_ref().take(PAGE).collect();
-            let more = runs.peek().is_some();
+            let files: Vec<_> = leftovers.by_ref().take(PAGE - page.len()).collect();
+            let more = runs.peek().is_some() || leftovers.peek().is_some();
             let agent = Some(self.identity.info(&self.runs));
-            let request = wire::RegisterRequest { agent, runs: page, more };
+            let request = wire::RegisterRequest { agent, runs: page, more, leftovers: files };
             let mut reply = call(client, request, async |c: &mut FleetClient<Door>, r| c.register(r).await).await?;
             verdicts.append(&mut reply.verdicts);
             if !more || !reply.problem.is_empty() {

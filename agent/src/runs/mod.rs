@@ -320,6 +320,17 @@ impl Runs {
         all
     }
 
+    /// Runs of which only files are kept, for a gateway whose record of them may be gone.
+    pub fn leftovers(&self) -> Vec<wire::RunSummary> {
+        if faults::bug("leftovers_untold") {
+            return Vec::new();
+        }
+        let mut all: Vec<wire::RunSummary> =
+            self.all().iter().filter_map(|h| h.status.borrow().leftover(h.spool.run())).collect();
+        all.sort_by(|a, b| a.run_id.cmp(&b.run_id));
+        all
+    }
+
     /// Why no run is taken now, in words for people; `None` = runs are taken.
     pub fn problem(&self) -> Option<String> {
         if let Err(problem) = &self.context.preparer.engine {

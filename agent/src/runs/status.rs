@@ -116,6 +116,17 @@ impl Status {
         })
     }
 
+    /// Likewise of one of which only files are kept; `None` = it is none of those.
+    pub fn leftover(&self, run: RunId) -> Option<wire::RunSummary> {
+        let kept = self.kept.as_ref()?;
+        Some(wire::RunSummary {
+            run_id: run.to_string(),
+            state: kept.state.to_wire() as i32,
+            outcome: Some(verdict(kept)),
+            ..wire::RunSummary::default()
+        })
+    }
+
     /// A snapshot with these lengths.
     pub fn snapshot(&self, run: RunId, log_len: u64, console_len: u64, incarnation: &str) -> wire::Snapshot {
         let outcome = self.outcome.as_ref();

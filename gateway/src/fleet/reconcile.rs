@@ -7,6 +7,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use longhaul_proto::{
+    faults,
     ids::RunId,
     latest::Follow,
     state::{Cause, RunState},
@@ -84,11 +85,14 @@ pub(super) async fn verdicts(
                     verdict.by.clone_from(&wish.by);
                 }
                 if record.state == RunState::Queued && !summary.revoked && summary.attempt > record.attempt {
-                    inner.past.found_old(run);
-                    adopt(inner, info, run, summary.attempt).await;
+                    claimed(inner, info, summary, &record).await?;
                 }
             }
-            Some(record) if record.state == RunState::Lost && record.attempt == summary.attempt => {
+            Some(record)
+                if record.state == RunState::Lost
+                    && record.attempt == summary.attempt
+                    && record.agent_id == info.agent_id =>
+            {
                 if let Some(wish) = record.cancel.as_ref().filter(|_| !ended && record.agent_id == info.agent_id) {
                     verdict.verdict = Verdict::Cancel.into();
                     verdict.by.clone_from(&wish.by);
@@ -108,6 +112,43 @@ pub(super) async fn verdicts(
             Some(_) => {}
         }
         verdicts.push(verdict);
+    }
+    Ok(verdicts)
+}
+
+/// Decides about the files that runs left, of which an agent keeps nothing else: they go where their record has gone, and
+/// where they are of an attempt that died. They are no runs, and are never imported.
+///
+/// # Errors
+/// As [`verdicts`].
+pub(super) async fn leftovers(
+    inner: &Arc<Inner>,
+    info: &wire::AgentInfo,
+    all: &[wire::RunSummary],
+) -> Result<Vec<wire::RunVerdict>, LedgerError> {
+    let named: Vec<RunId> = all.iter().filter_map(|summary| summary.run_id.parse().ok()).collect();
+    let known = inner.ledger.get_many(&named).await?;
+    let known: HashMap<RunId, Record> = known.into_iter().map(|record| (record.run, record)).collect();
+    let mut verdicts = Vec::new();
+    for summary in all {
+        let Ok(run) = summary.run_id.parse::<RunId>() else { continue };
+        let forget = match known.get(&run) {
+            None => release::left(inner, &info.agent_id, summary, run).await?,
+            // The files of its last attempt are kept as long as it is.
+            Some(record) if record.agent_id == info.agent_id || !old_enough(inner, record) => None,
+            Some(record) => {
+                let dead = record.detail.earlier.iter().filter(|dead| dead.complete).map(Earlier::kept);
+                dead.into_iter()
+                    .find(|kept| release::is_of(kept, &info.agent_id, summary))
+                    .map(|kept| release::request(run, kept, Files::Go))
+            }
+        };
+        if let Some(forget) = forget {
+            tracing::info!(agent = %info.name, %run, "the files that a removed run left may go");
+            let run_id = summary.run_id.clone();
+            let verdict = Verdict::Forget.into();
+            verdicts.push(wire::RunVerdict { run_id, verdict, forget: Some(forget), ..Default::default() });
+        }
     }
     Ok(verdicts)
 }
@@ -135,15 +176,37 @@ fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, principal: &str, run: RunId)
     inner.fleet.hold(run, principal, &info.agent_id, &info.name, &pool_name(info))
 }
 
-/// Notes another result of an attempt whose result stands, or is being waited for from another agent.
+/// Notes what an agent says against what stands: another result of an attempt, or that it has a run that waits.
 async fn contest(inner: &Arc<Inner>, record: &Record, words: String) -> Result<(), LedgerError> {
-    tracing::warn!(run = %record.run, words, "two results");
+    tracing::warn!(run = %record.run, words, "an agent contradicts the record");
     if let Some(active) = inner.table.get(record.run)
         && active.mailbox.try_send(Command::Contest { words: words.clone() }).is_ok()
     {
         return Ok(());
     }
     inner.ledger.contest(record.run, words).await.map(drop)
+}
+
+/// An agent says that it has begun a run that waits here. It has if it shows the seal with which the run was once given to
+/// it: then this ledger is a copy of before. Else its word stays a word: it is noted, and the run waits on.
+async fn claimed(
+    inner: &Arc<Inner>,
+    info: &wire::AgentInfo,
+    summary: &wire::RunSummary,
+    record: &Record,
+) -> Result<(), LedgerError> {
+    let its = inner.seal.vouched(summary) && summary.principal == record.principal;
+    if its || faults::bug("queued_runs_claimed") {
+        inner.past.found_old(record.run);
+        adopt(inner, info, record.run, summary.attempt).await;
+        return Ok(());
+    }
+    let words = format!(
+        "agent {} says that it has begun this run as attempt {}, and shows no seal of this gateway: it was not given the run, \
+         which goes on waiting",
+        info.name, summary.attempt
+    );
+    contest(inner, record, words).await
 }
 
 async fn adopt(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, attempt: u32) {

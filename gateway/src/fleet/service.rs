@@ -113,7 +113,7 @@ impl wire::fleet_server::Fleet for FleetService {
 
     async fn register(&self, request: Request<wire::RegisterRequest>) -> Result<Response<wire::RegisterReply>, Status> {
         let session = session(&request)?;
-        let wire::RegisterRequest { agent, mut runs, more } = request.into_inner();
+        let wire::RegisterRequest { agent, mut runs, more, mut leftovers } = request.into_inner();
         let mut info = agent.ok_or_else(|| Status::invalid_argument("no agent in the request"))?;
         let heartbeat_ms = u32::try_from(self.inner.options.heartbeat.as_millis()).unwrap_or(u32::MAX);
         let mut reply = wire::RegisterReply {
@@ -123,14 +123,15 @@ impl wire::fleet_server::Fleet for FleetService {
             ..Default::default()
         };
         // First what is too long or holds control characters: it goes into no log.
-        if let Some(problem) = bounds::agent(&info).or_else(|| bounds::page(&runs)) {
+        let pages = || bounds::page(&runs).or_else(|| bounds::page(&leftovers));
+        if let Some(problem) = bounds::agent(&info).or_else(pages) {
             self.note(format!("agent {:?} is refused: {problem}", info.name.chars().take(64).collect::<String>()));
             reply.problem = problem;
             return Ok(Response::new(reply));
         }
         // What an agent says is shown from here on, never obeyed.
         info.make_harmless();
-        runs.iter_mut().for_each(Foreign::make_harmless);
+        runs.iter_mut().chain(&mut leftovers).for_each(Foreign::make_harmless);
         let failed = |error: crate::ledger::LedgerError| {
             tracing::error!(error = &error as &dyn std::error::Error, "an agent could not be registered");
             Status::unavailable("the gateway cannot use its ledger")
@@ -152,6 +153,8 @@ impl wire::fleet_server::Fleet for FleetService {
         self.inner.fleet.tells(&info, session.peer(), seen_ms);
         // First what it holds, to the last page, then that it may be given more.
         reply.verdicts = reconcile::verdicts(&self.inner, &info, &runs).await.map_err(failed)?;
+        let left = reconcile::leftovers(&self.inner, &info, &leftovers).await.map_err(failed)?;
+        reply.verdicts.extend(left);
         if more {
             return Ok(Response::new(reply));
         }

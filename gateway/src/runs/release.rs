@@ -10,7 +10,8 @@
 //! only for room on their host, the largest first, and the record then says so too.
 //!
 //! What is removed from the ledger is remembered for a while, so that an agent that was away then and shows the run again
-//! is told to let it go; it is neither found anew nor taken for the sign that the ledger is an old copy.
+//! is told to let it go; it is neither found anew nor taken for the sign that the ledger is an old copy. So it is with the
+//! files of a run of which it keeps nothing else ([`left`]).
 
 use std::{sync::Arc, time::Duration};
 
@@ -225,6 +226,28 @@ pub(crate) async fn shown(
         Some(kept) => Shown::Removed(request(run, kept, Files::Go)),
         None => Shown::Again,
     })
+}
+
+/// Whether an agent's summary tells the end that is known: by lengths and digests.
+pub(crate) fn is_of(kept: &Kept, agent_id: &str, summary: &wire::RunSummary) -> bool {
+    let Some(outcome) = &summary.outcome else { return false };
+    kept.agent_id == agent_id
+        && (kept.log_len, kept.console_len) == (outcome.log_len, outcome.console_len)
+        && kept.log_sha256 == outcome.log_sha256
+        && kept.console_sha256 == outcome.console_sha256
+}
+
+/// What lets the files go that a removed run left with an agent, where they are its own. Of a run that the ledger never
+/// knew nothing is said: it may be an old copy.
+pub(crate) async fn left(
+    inner: &Arc<Inner>,
+    agent_id: &str,
+    summary: &wire::RunSummary,
+    run: RunId,
+) -> Result<Option<wire::ForgetRequest>, LedgerError> {
+    let removed = inner.ledger.removed(run).await?;
+    let its = removed.into_iter().flat_map(|removed| removed.kept).find(|kept| is_of(kept, agent_id, summary));
+    Ok(its.map(|kept| request(run, kept, Files::Go)))
 }
 
 impl Runs {
