@@ -193,9 +193,17 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         if self.at_code { self.failed } else { self.here() }
     }
 
-    /// The line that the outermost do-file is at, as far as complete echoes tell.
+    /// The line that the outermost do-file is at, as far as echoes tell. The last one counts before the line after it
+    /// shows that it is complete: a command that takes long prints nothing meanwhile.
     pub fn outermost_line(&self) -> Option<u32> {
-        self.frames.first()?.line
+        let outermost = self.frames.first()?;
+        let pending = match &self.echo {
+            Some((false, text)) if self.frames.len() == 1 && self.calling.is_none() => Some(source::key(text)),
+            _ => None,
+        };
+        let pending = pending.filter(|key| !key.is_empty());
+        let source = outermost.source.as_ref();
+        pending.and_then(|key| source?.look(&key)).or(outermost.line)
     }
 
     /// How many do-files were entered, or may have been, without our knowing which: named by a macro that cannot be

@@ -73,6 +73,13 @@ impl Source {
         Some(self.starts[i].1)
     }
 
+    /// Likewise without moving there.
+    pub(super) fn look(&self, key: &str) -> Option<u32> {
+        let ahead = if key.len() < SHORT { SHORT_AHEAD } else { AHEAD };
+        let end = self.starts.len().min(self.next + ahead);
+        (self.next..end).find(|i| self.stands(*i, key).is_some()).map(|i| self.starts[i].1)
+    }
+
     /// Whether there is no command in it.
     pub(super) fn is_empty(&self) -> bool {
         self.starts.is_empty()
