@@ -141,7 +141,10 @@ impl Places {
     /// # Errors
     /// Whatever is wrong with it, in words.
     pub fn read(&self, path: &str) -> Result<Code, Problem> {
-        let real = self.resolve(path, "do-file")?;
+        let real = match self.with_do(path) {
+            Some(real) => real,
+            None => self.resolve(path, "do-file")?,
+        };
         let what = format!("{path} on {}", self.host);
         let cannot = |error: std::io::Error| {
             unreadable(match error.kind() {
@@ -163,6 +166,12 @@ impl Places {
         file.take(MAX_CODE_API as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
         check_bytes(&bytes, &what)?;
         Ok(Code { sha256: sha256_hex(&bytes), bytes, file: Some(real) })
+    }
+
+    /// The file that Stata would run for a name without an extension, unless there is a file of that very name.
+    fn with_do(&self, path: &str) -> Option<PathBuf> {
+        let named = paths::with_do(path).filter(|_| !self.map(path).is_file())?;
+        self.resolve(&named, "do-file").ok().filter(|real| real.is_file())
     }
 
     /// A working directory of this host.
@@ -317,6 +326,31 @@ mod tests {
         check("/etc/passwd", &["outside", "--root"]);
         check(&at("link.do"), &["outside"]);
         check(&format!("{}/../../etc/passwd", root.display()), &["on stata1"]);
+    }
+
+    #[test]
+    fn a_name_without_an_extension_is_that_of_a_do_file_as_in_stata() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let mut places = places(&root);
+        places.path_map = vec![("C:\\ana".into(), root.clone())];
+        fs::write(root.join("main.do"), "display 1\n").unwrap();
+        fs::create_dir(root.join("main")).unwrap();
+        let at = |name: &str| root.join(name).display().to_string();
+        for path in [at("main"), at("main.do"), "C:\\ana\\main".to_owned()] {
+            let code = places.read(&path).unwrap();
+            assert_eq!(code.file, Some(root.join("main.do")), "{path}");
+        }
+        fs::write(root.join("plain"), "display 2\n").unwrap();
+        fs::write(root.join("plain.do"), "display 3\n").unwrap();
+        assert_eq!(places.read(&at("plain")).unwrap().bytes, b"display 2\n", "a file of that very name");
+        assert!(places.read(&at("main.d")).unwrap_err().text.contains("does not exist"), "another extension");
+        assert!(places.read(&at("missing")).unwrap_err().text.contains("missing does not exist"));
+        std::os::unix::fs::symlink("/etc/passwd", root.join("link.do")).unwrap();
+        assert!(
+            places.read(&at("link")).unwrap_err().text.contains("does not exist"),
+            "nothing is told of what is outside"
+        );
     }
 
     /// What is said of a path, without the path.

@@ -111,17 +111,18 @@ pub(crate) fn request(run: &Run, remote: bool) -> Result<SubmitRequest, InputErr
             _ => utf8(&std::path::absolute(folder).unwrap_or_else(|_| folder.clone()))?,
         });
     }
+    let file = named(&run.file, run.with.as_deref());
     if let Some(folder) = &run.with {
-        request.bundle = Some(bundle(&run.file, folder)?);
+        request.bundle = Some(bundle(&file, folder)?);
         return Ok(request);
     }
-    let whole = run.file.is_absolute() || run.file.to_str().is_some_and(paths::is_windows);
-    if remote && whole && !run.file.exists() {
-        request.path = Some(utf8(&run.file)?);
+    let whole = file.is_absolute() || file.to_str().is_some_and(paths::is_windows);
+    if remote && whole && !file.exists() {
+        request.path = Some(utf8(&file)?);
         return Ok(request);
     }
-    let code = code(&run.file, remote)?;
-    let path = utf8(&canonical(&run.file)?)?;
+    let code = code(&file, remote)?;
+    let path = utf8(&canonical(&file)?)?;
     request.sha256 = Some(sha256_hex(&code));
     match String::from_utf8(code) {
         Ok(text) => {
@@ -131,7 +132,7 @@ pub(crate) fn request(run: &Run, remote: bool) -> Result<SubmitRequest, InputErr
         // JSON cannot carry these bytes as text. The same host has the file; another gets it as a bundle of one.
         Err(_) if !remote => request.path = Some(path),
         Err(error) => {
-            let entry = run.file.file_name().and_then(|n| n.to_str()).unwrap_or("main.do").to_owned();
+            let entry = file.file_name().and_then(|n| n.to_str()).unwrap_or("main.do").to_owned();
             let file = BundleFileRequest { path: entry.clone(), content: base64(error.as_bytes()) };
             request.bundle = Some(BundleRequest { entry, files: vec![file] });
         }
@@ -159,6 +160,13 @@ fn code(path: &Path, remote: bool) -> Result<Vec<u8>, InputError> {
         Some(at) => Err(InputError::Binary { path: path.into(), at }),
         None => Ok(bytes),
     }
+}
+
+/// The do-file as Stata takes a name without an extension: `main` is `main.do`, unless there is a file `main`.
+fn named(file: &Path, folder: Option<&Path>) -> PathBuf {
+    let there = |file: &Path| file.is_file() || folder.is_some_and(|folder| folder.join(file).is_file());
+    let with_do = file.to_str().and_then(paths::with_do).map(PathBuf::from);
+    with_do.filter(|with_do| !there(file) && there(with_do)).unwrap_or_else(|| file.to_owned())
 }
 
 /// Everything under `folder` but `.git`; links to files are followed, links to folders are not.

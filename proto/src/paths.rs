@@ -34,6 +34,13 @@ pub fn below(path: &str, prefix: &str) -> Option<String> {
     (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/').to_owned())
 }
 
+/// The name that Stata looks for where a do-file is named without an extension: `do main` runs `main.do`. `None` = it has
+/// one, or is no name.
+pub fn with_do(path: &str) -> Option<String> {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
+    (!name.is_empty() && !name.contains('.')).then(|| format!("{path}.do"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
