@@ -69,8 +69,8 @@ fn a_command_that_prints_nothing_is_told_with_its_own_line() {
         (". di 1\n", "line 1 of 4: di 1"),
         ("1\n\n. sleep 600000\n", "line 2 of 4: sleep 600000"),
         ("\n. do \"inner.do\"\n", "line 3 of 4: do \"inner.do\""),
-        ("\n. di 2\n", "line 3 of 4: di 2"),
-        ("2\n\n. \nend of do-file\n\n. di 2\n", "line 4 of 4: di 2"),
+        ("\n. display 5\n", "line 3 of 4: display 5"),
+        ("5\n\n. \nend of do-file\n\n. di 2\n", "line 4 of 4: di 2"),
     ] {
         reader.push(bytes.as_bytes());
         assert_eq!(reader.current().text, expected, "after {bytes}");
