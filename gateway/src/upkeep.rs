@@ -130,7 +130,7 @@ async fn remove_records(inner: &Arc<Inner>, old: i64) -> Result<(), LedgerError>
     }
 }
 
-/// Removes the oldest ended runs while their output takes more than it may. What agents brought that nobody here asked for
+/// Removes the oldest ended runs while their output takes more than it may. What agents brought and was not asked for here
 /// does not push out what was asked for: it has a bound of its own, beside.
 async fn make_room(inner: &Arc<Inner>) -> Result<(), LedgerError> {
     let taken = inner.mirrors.taken().await;
@@ -155,7 +155,7 @@ async fn unverified(inner: &Arc<Inner>) -> Result<HashMap<RunId, u64>, LedgerErr
     }
     let mut before = None;
     loop {
-        // Runs that nobody asked for here have no principal.
+        // Runs that were not asked for here have no principal.
         let query = ListQuery { principal: Some(String::new()), before, limit: BATCH, ..ListQuery::default() };
         let page = inner.ledger.list(query).await?;
         for record in &page {

@@ -36,7 +36,7 @@ fn outcome() -> String {
     outcome.to_string()
 }
 
-/// Likewise, of one that was let go of but for its files.
+/// Likewise, of one of which only its files are left.
 fn lay_files(spools: &Path, run: RunId) {
     let folder = spools.join(run.to_string());
     fs::create_dir_all(folder.join("work")).unwrap();

@@ -187,7 +187,7 @@ async fn contest(inner: &Arc<Inner>, record: &Record, words: String) -> Result<(
     inner.ledger.contest(record.run, words).await.map(drop)
 }
 
-/// An agent says that it has begun a run that waits here. It has if it shows the seal with which the run was once given to
+/// An agent says that it has started a run that waits here. It has if it shows the seal with which the run was once given to
 /// it: then this ledger is a copy of before. Else its word stays a word: it is noted, and the run waits on.
 async fn claimed(
     inner: &Arc<Inner>,
@@ -202,7 +202,7 @@ async fn claimed(
         return Ok(());
     }
     let words = format!(
-        "agent {} says that it has begun this run as attempt {}, and shows no seal of this gateway: it was not given the run, \
+        "agent {} says that it has started this run as attempt {}, and shows no seal of this gateway: it was not given the run, \
          which goes on waiting",
         info.name, summary.attempt
     );

@@ -1868,7 +1868,7 @@ pub struct RegisterRequest {
     /// another page follows; the agent is registered with the last one
     #[prost(bool, tag = "3")]
     pub more: bool,
-    /// runs whose spools were let go of but for the files that they left: run id, and in the
+    /// runs of whose spools only the files are left that they wrote: run id, and in the
     #[prost(message, repeated, tag = "40")]
     pub leftovers: ::prost::alloc::vec::Vec<RunSummary>,
 }

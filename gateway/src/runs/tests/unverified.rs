@@ -326,20 +326,20 @@ async fn flooded() -> (World, Vec<RunId>, Fake) {
 }
 
 #[tokio::test]
-async fn what_nobody_asked_for_pushes_out_nothing_that_was() {
+async fn what_was_not_asked_for_pushes_out_nothing_that_was() {
     let (world, own, _agent) = flooded().await;
     for run in &own {
         assert_eq!(world.log(*run).await.len(), 100_000, "a record of ann's");
     }
     let left = world.runs().list(&root(), ListFilter { limit: 100, ..ListFilter::default() }).await.unwrap().runs;
     let brought: u64 = left.iter().filter(|view| view.unverified).map(|view| view.output_bytes).sum();
-    assert!(brought <= 30_000, "{brought} bytes that nobody asked for");
+    assert!(brought <= 30_000, "{brought} bytes that were not asked for");
     world.stop().await;
 }
 
 #[cfg(feature = "faults")]
 #[tokio::test]
-async fn control_what_nobody_asked_for_would_push_out_records() {
+async fn control_what_was_not_asked_for_would_push_out_records() {
     let _bug = longhaul_proto::faults::enter("bug=unverified_push_out");
     let (world, own, _agent) = flooded().await;
     assert!(world.runs().get(&root(), own[0]).await.is_err(), "the oldest record of ann's");
