@@ -141,3 +141,23 @@ async fn the_command_line_says_that_a_wait_has_no_end_in_sight() {
     let unknown = lab.run(["run", "--label", "site=north", file.to_str().unwrap()]).await;
     assert!(unknown.status == 4 && unknown.err.contains("no host has the label `site=north`"), "{unknown:#?}");
 }
+
+/// The control: what waits behind a run on a host that died was told to cancel it, and the deed that helps was cut off.
+#[tokio::test]
+async fn a_cancel_that_frees_nothing_would_be_advised() {
+    let mut lab = lab!();
+    lab.config(QUICK).env("LONGHAUL_FAULTS", "bug=cancel_frees_all;bug=reasons_are_cut");
+    let gateway = lab.gateway().await;
+    let mut agent = lab.agent("stata1", &gateway, &[]);
+    gateway.api.wait_host("stata1", "up").await;
+    let run = gateway.api.submit_path(&lab.gated(), &["dead"]).await.run_id;
+    let short = run.to_string()[28..].to_owned();
+    gateway.api.wait_output(run, "started dead").await;
+    agent.kill();
+    gateway.api.wait_run(run, wait::SOON, "silence", |v| v.contact.is_some()).await;
+    let client = patient(&gateway.api);
+    let behind = client.call("stata_run_selection", json!({"selection": "display 1"})).await;
+    assert!(behind.text.contains(&format!("stata_cancel(run: \"{short}\") ends")), "{behind:#?}");
+    let first = behind.text.lines().next().unwrap_or_default();
+    assert!(first.contains("in use by") && !first.contains("declare-dead"), "{first}");
+}
