@@ -134,7 +134,7 @@ async fn the_command_line_says_that_a_wait_has_no_end_in_sight() {
     let waiting = lab.command(["run", "--detach", file.to_str().unwrap()]);
     let run = finish(waiting).await.out.trim().to_owned();
     let ran = lab.run(["wait", &run, "--timeout", "14s"]).await;
-    assert!(ran.err.contains("nothing that goes on moves this run on: no agent is connected"), "{ran:#?}");
+    assert!(ran.err.contains("this run does not start by waiting alone: no agent is connected"), "{ran:#?}");
     let unknown = lab.run(["run", "--host", "stata9", file.to_str().unwrap()]).await;
     assert!(unknown.status == 4 && unknown.err.contains("no host is named `stata9`"), "{unknown:#?}");
     assert_eq!(ran.status, 6, "its own limit: {ran:#?}");

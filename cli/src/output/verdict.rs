@@ -45,7 +45,7 @@ pub(crate) fn no_end(run: &RunView) -> Option<String> {
     let contact = run.contact.as_ref().map(|contact| contact.words.as_str());
     Some(match run.state {
         RunState::Queued => format!(
-            "nothing that goes on moves this run on: {}. It begins by itself once that is mended; Ctrl-C leaves it \
+            "this run does not start by waiting alone: {}. It starts by itself once that is mended; Ctrl-C leaves it \
              waiting, `longhaul cancel {short}` withdraws it",
             run.waiting.as_deref().unwrap_or("no agent takes it")
         ),

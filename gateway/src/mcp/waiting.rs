@@ -104,7 +104,7 @@ fn mend(view: &RunView) -> String {
     let short = view.run_id.short();
     if view.state == RunState::Queued {
         return format!(
-            "Nothing that goes on moves it on. Tell the people who look after the hosts; stata_hosts shows them. It begins by \
+            "It does not start by waiting alone. Tell the people who look after the hosts; stata_hosts shows them. It starts by \
              itself once that is mended, and stata_cancel(run: \"{short}\") withdraws it."
         );
     }

@@ -31,7 +31,7 @@ async fn a_wait_with_no_end_in_sight_is_answered_to_every_client_that_did_not_as
     let url = &world.gateway.url;
     for words in [
         format!("no agent is connected: start one with `longhaul agent --gateway {url}`"),
-        "Nothing that goes on moves it on".to_owned(),
+        "It does not start by waiting alone".to_owned(),
         "stata_hosts".to_owned(),
         "stata_wait(runs: ".to_owned(),
         "stata_cancel(run: ".to_owned(),
@@ -40,7 +40,7 @@ async fn a_wait_with_no_end_in_sight_is_answered_to_every_client_that_did_not_as
     }
     let run = text.lines().last().unwrap().split(' ').nth(1).unwrap().to_owned();
     let (text, _) = call(&client, "stata_wait", json!({"runs": run, "seconds": 600})).await;
-    assert!(text.starts_with("queued ") && text.contains("Nothing that goes on moves it on"), "{text}");
+    assert!(text.starts_with("queued ") && text.contains("It does not start by waiting alone"), "{text}");
 
     // The control: who asks to wait waits, far beyond that time.
     let args = json!({"selection": "display 2", "wait": true});
