@@ -13,7 +13,10 @@ use std::{
     path::PathBuf,
 };
 
-use longhaul_proto::state::{Cause, RunState};
+use longhaul_proto::{
+    ids::RunId,
+    state::{Cause, RunState},
+};
 use longhaul_tests::{
     daemon::Daemon,
     lab,
@@ -91,6 +94,29 @@ async fn old_world(lab: &Lab, old: &std::path::Path) -> (Gateway, Daemon) {
     (gateway, Daemon::start("stata1", &lab.path().join("stata1"), spec))
 }
 
+fn registrations(agent: &Daemon) -> usize {
+    agent.printed().matches("registered gateway=").count()
+}
+
+/// One old and one new: they work together, or (over the step to TLS) who looks at the new one is told who is to be
+/// upgraded: in its log, and where that is the gateway also in the list of hosts and at the run that waits.
+async fn together_or_told(gateway: &Gateway, agent: &Daemon, gateway_is_new: bool, (waits, before): (RunId, usize)) {
+    let told = async || {
+        let host = gateway.api.hosts().await.ok()?.hosts.into_iter().find(|h| h.name == "stata1")?;
+        let together = host.state == "up" && (gateway_is_new || registrations(agent) > before);
+        let told = match gateway_is_new {
+            true => {
+                let waits = gateway.api.get(waits).await.ok()?.waiting.unwrap_or_default();
+                let places = [gateway.daemon.printed(), host.problem.unwrap_or_default(), waits];
+                places.iter().all(|text| text.contains("upgrade the agent"))
+            }
+            false => agent.printed().contains("upgrade it"),
+        };
+        (together || told).then_some(())
+    };
+    wait::until(wait::SOON, "they work together or say why not", told).await;
+}
+
 async fn upgraded(gateway_first: bool) {
     let Some(old) = previous() else { return };
     let lab = lab!();
@@ -104,6 +130,7 @@ async fn upgraded(gateway_first: bool) {
     let before = gateway.api.submit_path(&lab.gated(), &["waits"]).await.run_id;
 
     for step in 0..2 {
+        let registered = registrations(&agent);
         if (step == 0) == gateway_first {
             become_program(&mut gateway.daemon, &new).await;
             ready(&mut gateway.daemon).await;
@@ -114,13 +141,7 @@ async fn upgraded(gateway_first: bool) {
             gateway.api.wait_host("stata1", "up").await;
             continue;
         }
-        // One old and one new: they work together, or (over the step to TLS) one of them says who is to be upgraded.
-        let told = async || {
-            let said = format!("{}{}", gateway.daemon.printed(), agent.printed());
-            let up = gateway.api.hosts().await.ok()?.hosts.iter().any(|h| h.state == "up");
-            (up || said.contains("upgrade the agent") || said.contains("upgrade it")).then_some(())
-        };
-        wait::until(wait::SOON, "they work together or say why not", told).await;
+        together_or_told(&gateway, &agent, gateway_first, (before, registered)).await;
         gateway.api.wait_run(run, wait::SOON, "it still runs", |v| v.state == RunState::Running).await;
     }
     assert!(

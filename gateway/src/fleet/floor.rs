@@ -14,7 +14,7 @@ use longhaul_proto::{
     ids::RunId,
     latest::Latest,
     transport::{Fingerprint, Session},
-    wire,
+    version, wire,
 };
 use tokio::{
     sync::{Notify, oneshot, watch},
@@ -293,7 +293,8 @@ impl Floor {
     ) -> Why {
         let up = now.saturating_sub(self.started);
         let someone_is_here = self.agents.values().any(|a| a.here);
-        if !someone_is_here && !self.agents.is_empty() && up <= silent_after * 2 {
+        let awaited = self.agents.values().any(|a| outdated(&a.info).is_none());
+        if !someone_is_here && awaited && up <= silent_after * 2 {
             let words = format!("the gateway restarted {} s ago and waits for its agents to return", up.as_secs());
             return Why::passing(words);
         }
@@ -353,12 +354,13 @@ impl Floor {
         let name = &agent.info.name;
         let silent = now.saturating_sub(agent.heard);
         let up = now.saturating_sub(self.started);
+        let more = outdated(&agent.info).filter(|_| !agent.here).map(|why| format!(": {why}")).unwrap_or_default();
         if !agent.here && up <= silent_after * 2 {
-            let words = format!("the gateway restarted {} ago and waits for agent {name} to return", words(up));
+            let words = format!("the gateway restarted {} ago and waits for agent {name} to return{more}", words(up));
             return view("awaited", up, words);
         }
         if !agent.here || silent > silent_after {
-            return view("silent", silent, format!("agent {name} is silent for {}", words(silent)));
+            return view("silent", silent, format!("agent {name} is silent for {}{more}", words(silent)));
         }
         let unlinked = now.saturating_sub(agent.unlinked?);
         if unlinked < UNREACHABLE_AFTER {
@@ -418,12 +420,16 @@ impl Floor {
             return Some(Why::lasting(refused.clone()));
         }
         if !agent.here {
+            let seen = || rfc3339(agent.seen_ms).unwrap_or_else(|| "long ago".to_owned());
+            // As it was, it is refused before it can say who it is.
+            if let Some(words) = outdated(&agent.info) {
+                return Some(Why::lasting(format!("agent {name} is not connected (last seen {}): {words}", seen())));
+            }
             return Some(if now.saturating_sub(self.started) <= silent_after * 2 {
                 let ago = silent.as_secs();
                 Why::passing(format!("the gateway restarted {ago} s ago and waits for agent {name} to return"))
             } else {
-                let seen = rfc3339(agent.seen_ms).unwrap_or_else(|| "long ago".to_owned());
-                Why::lasting(format!("agent {name} is not connected (last seen {seen}): start it again"))
+                Why::lasting(format!("agent {name} is not connected (last seen {}): start it again", seen()))
             });
         }
         if silent > silent_after {
@@ -592,6 +598,12 @@ impl Floor {
         let in_use = u32::try_from(pool.holders.len()).unwrap_or(u32::MAX);
         PoolView { name, seats: pool.seats, in_use, hosts: told.into_keys().collect(), note }
     }
+}
+
+/// Why an agent cannot come back as it was when it was last here; `None` = it can.
+fn outdated(info: &wire::AgentInfo) -> Option<String> {
+    let told = info.protocol > 0 && !faults::bug("old_protocol_untold");
+    told.then(|| version::objection("gateway", "agent", info.protocol, &info.version)).flatten()
 }
 
 impl Waiting {

@@ -1,8 +1,15 @@
 //! Nothing but `Hello` before `Hello`, and nothing at all without TLS: decided before a byte of the message is read.
+//!
+//! Who calls without TLS is most likely a peer of protocol 1, whose owner does not know it yet: the log says so, once, since
+//! anybody can call so.
 
 use std::{
     convert::Infallible,
     future::{Ready, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -19,18 +26,25 @@ pub struct Guarded<S> {
     role: Role,
     hello: S,
     calls: S,
+    /// The log has it.
+    told: Arc<AtomicBool>,
 }
 
 impl<S> Guarded<S> {
     /// Guards the service of a side of this role; `hello` is the same one with the limit of [`super::hello::LIMIT`].
     pub fn new(role: Role, hello: S, calls: S) -> Self {
-        Self { role, hello, calls }
+        Self { role, hello, calls, told: Arc::default() }
     }
 
     fn refusal<B>(&self, request: &Request<B>, hello: bool) -> Option<Status> {
         match Session::of(request.extensions()) {
             None => {
-                Some(Status::failed_precondition(version::without_tls(self.role.as_str(), self.role.other().as_str())))
+                let (me, peer) = (self.role.as_str(), self.role.other().as_str());
+                let words = version::without_tls(me, peer);
+                if !self.told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("a call without TLS was refused, and so is each further one: {words}");
+                }
+                Some(Status::failed_precondition(words))
             }
             Some(session) if hello || session.greeted() => None,
             Some(_) => {

@@ -316,7 +316,7 @@ async fn what_was_recorded_is_worth_nothing_on_another_connection() {
 #[tokio::test]
 async fn who_comes_without_tls_is_told_to_upgrade() {
     let lab = lab!();
-    let (gateway, _agent, at) = joined(&lab).await;
+    let (gateway, agents, at) = joined(&lab).await;
     let mut fleet = FleetClient::connect(gateway.api.url().to_owned()).await.unwrap();
     let mut agent = AgentClient::connect(at).await.unwrap();
     // As protocol 1 greets.
@@ -331,6 +331,13 @@ async fn who_comes_without_tls_is_told_to_upgrade() {
         let refused = refused.unwrap_err();
         assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
         assert!(refused.message().contains(words), "{refused:?}");
+    }
+    // Their owners read it where they look, and whoever calls so does not fill the log.
+    let told = "a call without TLS was refused";
+    for (printed, words) in [(gateway.daemon.printed(), "upgrade the agent"), (agents.printed(), "upgrade the gateway")]
+    {
+        assert_eq!(printed.matches(told).count(), 1, "{printed}");
+        assert!(printed.contains(words), "{printed}");
     }
     // The control: over TLS the same calls are answered.
     assert!(Side::gateway(&gateway.daemon.data).call_agent(&advertised(&gateway).await).await.is_ok());

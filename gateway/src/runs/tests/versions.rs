@@ -1,9 +1,10 @@
 //! Agents of other versions: one apart works, further away is told who is to be upgraded, and what a newer one says
 //! beyond our words is taken for the plainest that is safe.
 
-use longhaul_proto::PROTOCOL;
+use longhaul_proto::{PROTOCOL, wire};
 
 use super::*;
+use crate::ledger::AgentRecord;
 use RunState::{Cancelled, Errored, Failed, Running, Succeeded};
 
 #[tokio::test]
@@ -36,6 +37,35 @@ async fn an_agent_one_apart_works_and_one_further_away_is_refused() {
     assert!(other.heartbeat(world.addr()).await.problem.contains("upgrade the gateway"));
     assert!(other.shared.state().run_calls.is_empty());
     world.stop().await;
+}
+
+/// Why a run waits for an agent that was of protocol 1 before this gateway was started, and what is said of its host.
+async fn of_before_an_upgrade() -> [String; 2] {
+    let mut world = World::new().await;
+    let mut old = Fake::new("stata1").join(world.addr()).await;
+    old.vanish().await;
+    let info = wire::AgentInfo { protocol: 1, version: "0.1.0".to_owned(), ..old.shared.info() };
+    world.ledger().put_agent(AgentRecord { info, seen_ms: Clock::system().unix_ms() }).await.unwrap();
+    world.restart().await;
+    let run = world.submit(SubmitRequest { host: Some("stata1".to_owned()), ..text("display 1\n") }).await;
+    let view = world.until(run, "why it waits", |v| v.waiting.is_some()).await;
+    let host = world.runs().hosts(&root()).hosts.remove(0);
+    world.stop().await;
+    [view.waiting.unwrap(), host.problem.unwrap()]
+}
+
+#[tokio::test]
+async fn a_host_whose_agent_is_to_be_upgraded_is_named() {
+    let said = of_before_an_upgrade().await;
+    for words in ["agent stata1 is not connected", "protocol 1 (longhaul 0.1.0)", "upgrade the agent"] {
+        assert!(said.iter().all(|text| text.contains(words)), "{words}: {said:?}");
+    }
+    #[cfg(feature = "faults")]
+    {
+        let _bug = longhaul_proto::faults::enter("bug=old_protocol_untold");
+        let said = of_before_an_upgrade().await;
+        assert!(!said.iter().any(|text| text.contains("upgrade")), "the control: {said:?}");
+    }
 }
 
 #[tokio::test]
