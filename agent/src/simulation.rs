@@ -56,6 +56,7 @@ pub fn start(options: &Options, executor: Arc<dyn Executor>, dialer: Dialer, dep
     let gateway = Uri::from_static("http://gateway:1");
     let max_spool = options.max_spool;
     let registrar = Registrar { gateway, greeter, pins, identity, runs: runs.clone(), dialer, max_spool };
+    tasks.spawn_until_stop(runs.clone().measure());
     tasks.spawn_until_stop(registrar.run());
     Ok(SimAgent { door: Door::new(start::guarded(service)), runs, tasks })
 }

@@ -44,7 +44,7 @@ pub struct Metrics {
     pub returned: AtomicU64,
     /// Attempts that died and were followed by another.
     pub retried: AtomicU64,
-    /// Tasks of runs that panicked; each run was taken up again.
+    /// Tasks of runs that panicked, or left their run; each run was taken up again.
     pub tasks_panicked: AtomicU64,
     /// From the durable record of a run to the agent's first answer, where no queueing was between.
     pub dispatch: Histogram,

@@ -1,6 +1,9 @@
 //! A gateway whose ledger and network are made by a simulation: everything between them is the real one.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
 
 use longhaul_proto::{
     door::Door,
@@ -30,6 +33,13 @@ pub struct SimGateway {
     pub runs: Runs,
     /// Time, names, and the tasks that the simulation crashes.
     pub deps: Deps,
+}
+
+impl SimGateway {
+    /// How often a task of a run panicked, or left its run.
+    pub fn tasks_failed(&self) -> u64 {
+        self.runs.0.metrics.tasks_panicked.load(Ordering::Relaxed)
+    }
 }
 
 /// Starts a gateway on its ledger and its mirrors; at once, and again after a crash.

@@ -134,7 +134,7 @@ fn runs(out: &mut String, metrics: &Metrics) {
         (
             "longhaul_run_tasks_panicked_total",
             "counter",
-            "Tasks of runs that panicked; each run was taken up again",
+            "Tasks of runs that panicked or left their run; each run was taken up again",
             &metrics.tasks_panicked,
         ),
         (

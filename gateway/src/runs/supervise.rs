@@ -73,7 +73,10 @@ pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
         match AssertUnwindSafe(Box::pin(keeper.keep())).catch_unwind().await {
             Ok(Kept::Ended) => return cell.free(),
             Ok(Kept::Stopping) if stop.is_cancelled() => return,
-            Ok(Kept::Stopping) => tracing::error!(%run, "the task of a run left it; taking the run up again"),
+            Ok(Kept::Stopping) => {
+                count(&inner.metrics.tasks_panicked);
+                tracing::error!(%run, "the task of a run left it; taking the run up again");
+            }
             Err(panic) => {
                 count(&inner.metrics.tasks_panicked);
                 tracing::error!(%run, panic = words(&*panic), "the task of a run panicked; taking the run up again");

@@ -90,14 +90,8 @@ impl Client {
     }
 
     async fn cancel(&self, run: RunId) -> bool {
-        let Some((runs, crashed)) = self.gateway() else { return false };
         let mode = [CancelMode::Break, CancelMode::Terminate][usize::try_from(self.world.sim.below(2)).unwrap()];
-        // Also when no answer comes: it may have been heard.
-        self.world.sim.story(run, |story| story.cancelled = true);
-        let who = self.who();
-        let answer = crashed.run_until_cancelled(runs.cancel(&who, run, mode)).await;
-        self.world.sim.note(format_args!("cancel {}: {}", short(run), matches!(answer, Some(Ok(_)))));
-        matches!(answer, Some(Ok(_)))
+        self.world.cancel(&self.who(), run, mode).await
     }
 
     /// Reads on from `offset`; `true` when the run has ended and nothing follows.

@@ -27,17 +27,56 @@ pub(crate) struct SimLedger {
     pub(crate) model: MemoryLedger,
     /// The next insertion is committed and its answer lost.
     pub(crate) lose_answer: AtomicBool,
+    /// Its disk is full: no write succeeds.
+    pub(crate) full: AtomicBool,
+    /// It was full once.
+    pub(crate) was_full: AtomicBool,
+    /// For how long ended records are kept.
+    pub(crate) keep_records: Duration,
 }
 
 impl SimLedger {
-    pub(crate) fn new(sim: Sim) -> Arc<Self> {
-        Arc::new(Self { sim, model: MemoryLedger::new("sim"), lose_answer: AtomicBool::new(false) })
+    pub(crate) fn new(sim: Sim, keep_records: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            sim,
+            model: MemoryLedger::new("sim"),
+            lose_answer: AtomicBool::default(),
+            full: AtomicBool::default(),
+            was_full: AtomicBool::default(),
+            keep_records,
+        })
+    }
+
+    /// Its disk is full from now on, or has room again.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.sim.note(if full { "the ledger's disk is full" } else { "the ledger's disk has room" });
+        self.full.store(full, Ordering::Relaxed);
+        self.was_full.fetch_or(full, Ordering::Relaxed);
+    }
+
+    /// Records went by their age: then they are as old as that.
+    fn look_at_swept(&self, gone: &[RunId]) {
+        let now = self.sim.clock().monotonic();
+        for run in gone {
+            self.sim.note(format_args!("{} removed by its age", short(run)));
+            self.sim.story(run, |story| {
+                story.removed = true;
+                let age = now.saturating_sub(story.ended_at.unwrap_or(now));
+                if age < self.keep_records {
+                    self.sim.wrong(format_args!("run {} was removed by its age, {age:?} after its end", short(run)));
+                }
+            });
+        }
     }
 
     /// A wait in the queue begins, or ends by its limit, which it then must have reached.
     fn look_at_queue(&self, run: RunId, to: RunState, cause: Cause) {
         let now = self.sim.clock().monotonic();
         self.sim.story(run, |story| {
+            if matches!(to, RunState::Queued | RunState::Starting) {
+                story.nothing_told();
+            }
+            story.ended_at = (to.is_end() && to != RunState::Lost).then_some(now);
             if to == RunState::Queued && cause == Cause::ProvenDead {
                 story.queued_at = now;
             }
@@ -60,7 +99,7 @@ impl SimLedger {
                 self.sim.count();
                 tokio::time::sleep(Duration::from_millis(self.sim.below(500))).await;
             }
-            if self.sim.strikes(8) {
+            if self.full.load(Ordering::Relaxed) || self.sim.strikes(8) {
                 self.sim.count();
                 return Err(failed());
             }
@@ -171,7 +210,14 @@ impl Ledger for SimLedger {
         self.model.history(run)
     }
     fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<RunId>> {
-        self.write(move || self.model.sweep(before_ms, limit, here, at_ms))
+        self.write(move || {
+            async move {
+                let gone = self.model.sweep(before_ms, limit, here, at_ms).await?;
+                self.look_at_swept(&gone);
+                Ok(gone)
+            }
+            .boxed()
+        })
     }
     fn ended_count(&self) -> Answer<'_, u64> {
         self.model.ended_count()

@@ -18,6 +18,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use longhaul_gateway::simulation::{Dialer, LinkError, Spent};
 use longhaul_proto::{
     door::Door,
+    state::RunState,
     transport::{Channel, DialError, Dialled, Ends, Fingerprint, Session},
     wire,
 };
@@ -49,6 +50,8 @@ struct State {
     cut: Vec<(String, String)>,
     /// How many connections there were.
     dialled: u64,
+    /// The host that is parted when it tells the next end; empty = none, or it was.
+    at_end: String,
 }
 
 pub(crate) struct Conn {
@@ -61,7 +64,7 @@ pub(crate) struct Conn {
 }
 
 /// The key of a side: it is always the same, as a file is.
-fn key(name: &str) -> Fingerprint {
+pub(crate) fn key(name: &str) -> Fingerprint {
     Fingerprint(digest(name.as_bytes()))
 }
 
@@ -99,6 +102,36 @@ impl Net {
         for conn in state.conns.iter().filter(|c| c.between(a, b)) {
             conn.stalled.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// The next run of this host whose end is told is the last thing that passes.
+    pub(crate) fn part_at_end(&self, host: &str) {
+        host.clone_into(&mut self.state.lock().unwrap().at_end);
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn parted_at_end(&self, host: &str) -> bool {
+        self.state.lock().unwrap().at_end != host
+    }
+
+    fn is_at_end(&self, host: &str) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let its = state.at_end == host;
+        if its {
+            state.at_end.clear();
+        }
+        its
+    }
+
+    /// Nothing passes between the gateway and a host for so long at most, ms.
+    pub(crate) fn part_for(&self, host: &str, most: u64) {
+        let (net, host, time) = (self.clone(), host.to_owned(), self.sim.ms(50, most));
+        self.sim.note(format_args!("part {host} for {} ms", time.as_millis()));
+        net.part("gateway", &host);
+        self.sim.tasks().spawn(async move {
+            tokio::time::sleep(time).await;
+            net.heal("gateway", &host);
+        });
     }
 
     pub(crate) fn heal(&self, a: &str, b: &str) {
@@ -191,8 +224,8 @@ impl Net {
             *request.headers_mut() = parts.headers.clone();
             (request, bytes.clone())
         };
-        if method == "Run" && self.sim.strikes(200) {
-            // The connection goes down with the call that matters most.
+        if matches!(method.as_str(), "Run" | "Forget") && self.sim.strikes(200) {
+            // The connection goes down with the calls that matter most.
             self.sim.count();
             conn.broken.cancel();
         }
@@ -279,14 +312,25 @@ impl Net {
             return Err(Box::new(Status::unavailable("the connection broke")));
         }
         let (parts, body) = response.into_parts();
+        let run = followed(method, &bytes).filter(|_| conn.from == "gateway");
+        let less = parts.headers.get("grpc-status").is_some_and(|code| code.as_bytes() == b"11");
+        if let Some(run) = run.as_ref().filter(|_| less) {
+            self.sim.story(run, |story| story.beyond = true);
+        }
         let (sender, frames) = mpsc::channel(2);
         let (net, conn) = (self.clone(), conn.clone());
-        self.sim.tasks().spawn(async move { net.pump(conn, body, sender).await });
+        self.sim.tasks().spawn(async move { net.pump(conn, body, run, sender).await });
         Ok(Response::from_parts(parts, Body::new(StreamBody::new(ReceiverStream::new(frames)))))
     }
 
     /// Carries what a service streams.
-    async fn pump(&self, conn: Arc<Conn>, mut body: Body, sender: mpsc::Sender<Result<Frame<Bytes>, Status>>) {
+    async fn pump(
+        &self,
+        conn: Arc<Conn>,
+        mut body: Body,
+        run: Option<String>,
+        sender: mpsc::Sender<Result<Frame<Bytes>, Status>>,
+    ) {
         loop {
             let frame = tokio::select! {
                 biased;
@@ -295,8 +339,18 @@ impl Net {
                 frame = body.frame() => frame,
             };
             let Some(frame) = frame else { return };
+            let ends = run.as_ref().filter(|_| frame.as_ref().is_ok_and(tells_end));
             if !self.travel(&conn).await || sender.send(frame).await.is_err() {
                 break;
+            }
+            if let Some(run) = ends {
+                let now = self.sim.clock().monotonic();
+                self.sim.story(run, |story| story.end_told = story.end_told.or(Some(now)));
+                if self.is_at_end(&conn.to) || self.sim.strikes(150) {
+                    // What it printed last does not come for a while.
+                    self.part_for(&conn.to, 15_000);
+                    conn.broken.cancel();
+                }
             }
         }
         let _ = sender.send(Err(Status::unavailable("the connection broke"))).await;
@@ -305,6 +359,18 @@ impl Net {
     /// A `Forget` is legal only with the length and digest of what an attempt printed, all of it. A run that was ended before
     /// it had a Stata printed nothing, and has no log to have a digest of.
     fn look(&self, method: &str, bytes: &Bytes) {
+        if let ("Follow", Ok(follow)) = (method, wire::FollowRequest::decode(message(bytes)))
+            && !follow.with_submission
+        {
+            self.sim.story(&follow.run_id, |story| {
+                let from_start = follow.log_offset == 0 && follow.console_offset == 0;
+                if from_start && story.resumed && !std::mem::take(&mut story.beyond) {
+                    let run = short(&follow.run_id);
+                    self.sim.wrong(format_args!("run {run}: its output was fetched from its start again"));
+                }
+                story.resumed |= follow.log_offset > 0;
+            });
+        }
         if let ("Forget", Ok(forget)) = (method, wire::ForgetRequest::decode(message(bytes))) {
             self.sim.story(&forget.run_id, |story| {
                 let ends = story.bases.iter().skip(1).copied().chain([story.printed.len()]);
@@ -331,6 +397,32 @@ impl Conn {
 /// The message behind gRPC's five bytes of prefix.
 fn message(bytes: &Bytes) -> Bytes {
     bytes.slice(5.min(bytes.len())..)
+}
+
+/// The run that a call has streamed.
+fn followed(method: &str, bytes: &Bytes) -> Option<String> {
+    match method {
+        "Run" => Some(wire::RunRequest::decode(message(bytes)).ok()?.submission?.run_id),
+        "Follow" => Some(wire::FollowRequest::decode(message(bytes)).ok()?.run_id),
+        _ => None,
+    }
+}
+
+/// Whether a frame of a run's stream says that its Stata has ended.
+fn tells_end(frame: &Frame<Bytes>) -> bool {
+    let mut rest = frame.data_ref().cloned().unwrap_or_default();
+    while rest.len() >= 5 {
+        let prefix = rest.split_to(5);
+        let len = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
+        let message = rest.split_to(len.min(rest.len()));
+        if let Ok(wire::RunEvent { event: Some(wire::run_event::Event::Snapshot(snapshot)) }) =
+            wire::RunEvent::decode(message)
+            && (snapshot.outcome.is_some() || RunState::from_wire(snapshot.state).is_some_and(RunState::is_end))
+        {
+            return true;
+        }
+    }
+    false
 }
 
 /// What a call is about, for the trace.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Display,
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
@@ -63,8 +64,29 @@ pub(crate) struct Story {
     pub(crate) cancelled: bool,
     /// Its supervisor was killed at least once.
     pub(crate) orphaned: bool,
+    /// Its exit record was spoiled when it was written.
+    pub(crate) spoiled: bool,
+    /// When its end was recorded, by the monotonic clock.
+    pub(crate) ended_at: Option<Duration>,
+    /// The file that its Stata left last in the folder of its own.
+    pub(crate) left: Option<PathBuf>,
+    /// When the gateway that is there now was told that the Stata of the present attempt has ended.
+    pub(crate) end_told: Option<Duration>,
+    /// The gateway that is there now has followed it from somewhere behind its start.
+    pub(crate) resumed: bool,
+    /// Its agent said that it has less than the gateway.
+    pub(crate) beyond: bool,
+    /// Another result of it was told.
+    pub(crate) contested: bool,
     /// The first end that somebody was told.
     pub(crate) told: Option<(RunState, Cause)>,
+}
+
+impl Story {
+    /// A gateway, or an attempt, that has been told nothing yet.
+    pub(crate) fn nothing_told(&mut self) {
+        (self.end_told, self.resumed, self.beyond) = (None, false, false);
+    }
 }
 
 struct Inner {
@@ -87,18 +109,21 @@ struct Inner {
 #[derive(Clone)]
 pub(crate) struct Sim(Arc<Inner>);
 
-struct Virtual(Sim);
+struct Virtual {
+    sim: Sim,
+    /// How far this clock is off that of the gateway's host, ms.
+    off: i64,
+}
 
 /// Wall time at the beginning, Unix ms.
 const EPOCH: i64 = 1_700_000_000_000;
 
 impl Source for Virtual {
     fn unix_ms(&self) -> i64 {
-        let elapsed = i64::try_from(self.0.0.begun.elapsed().as_millis()).unwrap();
-        EPOCH + elapsed + self.0.0.wall_off.load(Ordering::Relaxed)
+        self.sim.true_ms() + self.off + self.sim.0.wall_off.load(Ordering::Relaxed)
     }
     fn monotonic(&self) -> Duration {
-        self.0.0.begun.elapsed()
+        self.sim.0.begun.elapsed()
     }
 }
 
@@ -124,7 +149,17 @@ impl Sim {
     }
 
     pub(crate) fn clock(&self) -> Clock {
-        Clock::from_source(Virtual(self.clone()))
+        self.clock_off(0)
+    }
+
+    /// A clock that is off by so many milliseconds.
+    pub(crate) fn clock_off(&self, off: i64) -> Clock {
+        Clock::from_source(Virtual { sim: self.clone(), off })
+    }
+
+    /// What clocks should say, Unix ms.
+    pub(crate) fn true_ms(&self) -> i64 {
+        EPOCH + i64::try_from(self.0.begun.elapsed().as_millis()).unwrap()
     }
 
     /// Wall time is off by so many days, for everybody.

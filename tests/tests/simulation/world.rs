@@ -1,9 +1,13 @@
 //! One seed: a gateway, its agents and their clients, what befalls them, and the judgement.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, UNIX_EPOCH},
 };
 
 use longhaul_agent::{Choice, MinFree, executor::Executor, simulation::SimAgent};
@@ -11,17 +15,9 @@ use longhaul_gateway::{
     Deps, Options,
     auth::{Principal, Scope},
     ledger::Ledger,
-    runs::Stream,
     simulation::SimGateway,
 };
-use longhaul_proto::{
-    faults,
-    ids::RunId,
-    join::JoinSecret,
-    state::{Cause, RunState},
-    tasks::Tasks,
-    wire::{self, submission::Source},
-};
+use longhaul_proto::{clock::Clock, faults, ids::RunId, join::JoinSecret, tasks::Tasks};
 
 use crate::{
     client::Client,
@@ -39,16 +35,38 @@ pub(crate) struct World {
     pub(crate) net: Net,
     pub(crate) ledger: Arc<SimLedger>,
     pub(crate) gateway: Mutex<Option<Arc<SimGateway>>>,
-    agents: Mutex<Vec<Option<SimAgent>>>,
-    hosts: Vec<Host>,
+    pub(crate) agents: Mutex<Vec<Option<SimAgent>>>,
+    pub(crate) hosts: Vec<Host>,
     folder: PathBuf,
     seats: (u32, u32),
     /// Limits that the seed set: bytes of output copied per run, of all that is kept, and of an agent's spools.
     pub(crate) max_output: Option<u64>,
     max_kept: Option<u64>,
-    max_spool: Option<u64>,
+    pub(crate) max_spool: Option<u64>,
+    /// For how long ended records are kept, where it is not longer than any seed.
+    pub(crate) keep_records: Option<Duration>,
+    /// The host whose agent must not come back yet.
+    pub(crate) away: AtomicUsize,
+    /// Tasks of runs that failed in gateways that are gone.
+    pub(crate) tasks_failed: AtomicU64,
+    /// How many the seed wants to fail at most.
+    pub(crate) panics: u64,
+    /// Runs of which each host had a spool or a proof.
+    had: Mutex<Vec<BTreeSet<RunId>>>,
     /// Runs whose id was told to a client.
     pub(crate) acknowledged: Mutex<Vec<RunId>>,
+}
+
+/// An agent that shall come.
+pub(crate) struct Joining<'a> {
+    /// Its place in the network, and its folder.
+    pub(crate) side: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) pool: &'a str,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) clock: Clock,
+    /// It has no room for any run.
+    pub(crate) full: bool,
 }
 
 /// What became of a seed.
@@ -89,7 +107,8 @@ const PANICS: [&str; 4] = ["dispatch.before_run", "dispatch.after_run", "end.bef
 pub(crate) fn play_with(seed: u64, trouble: Trouble, bug: Option<&str>) -> Judged {
     let mut panics = Chance::new(seed ^ 0x7061_6e69_6373);
     let mut faults = bug.map(|bug| format!("bug={bug};")).unwrap_or_default();
-    if trouble == Trouble::Seeded && panics.next().is_multiple_of(4) {
+    let panicking = trouble == Trouble::Seeded && panics.next().is_multiple_of(4);
+    if panicking {
         let point = PANICS[usize::try_from(panics.next() % PANICS.len() as u64).unwrap()];
         faults.push_str(&format!("point={point}:kill@{}", 1 + panics.next() % 4));
     }
@@ -102,7 +121,7 @@ pub(crate) fn play_with(seed: u64, trouble: Trouble, bug: Option<&str>) -> Judge
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let sim = Sim::new(seed);
-        let world = World::new(sim.clone(), folder.path());
+        let world = World::new(sim.clone(), folder.path(), u64::from(panicking));
         let runs = world.live(trouble).await;
         let (hash, trace, wrong) = sim.found();
         Judged { hash, trace, wrong, runs, faults: sim.counted() }
@@ -110,21 +129,25 @@ pub(crate) fn play_with(seed: u64, trouble: Trouble, bug: Option<&str>) -> Judge
 }
 
 impl World {
-    fn new(sim: Sim, folder: &Path) -> Arc<Self> {
+    fn new(sim: Sim, folder: &Path, panics: u64) -> Arc<Self> {
         let agents = 1 + usize::try_from(sim.below(3)).unwrap();
         let seats = (1 + u32::try_from(sim.below(3)).unwrap(), 1 + u32::try_from(sim.below(2)).unwrap());
         let limit = |one_in, from, to| (sim.below(one_in) == 0).then(|| from + sim.below(to - from));
-        let (max_output, max_kept) = (limit(6, 200, 4_000), limit(6, 500, 8_000));
-        let max_spool = limit(6, 1_000, 200_000);
+        let (max_output, max_kept) = (limit(4, 200, 4_000), limit(6, 500, 8_000));
+        let max_spool = limit(4, 1_000, 200_000);
+        let keep_records = limit(4, 5_000, 40_000).map(Duration::from_millis);
         sim.note(format_args!(
-            "{agents} agents, {} seats, {} on each; output {max_output:?}, kept {max_kept:?}, spool {max_spool:?}",
+            "{agents} agents, {} seats, {} on each; output {max_output:?}, kept {max_kept:?}, spool {max_spool:?}, records \
+             {keep_records:?}",
             seats.0, seats.1
         ));
         let pool = Arc::default();
-        let host = |n| Host::new(sim.clone(), &format!("stata{n}"), seats, Arc::clone(&pool));
+        // Clocks of hosts agree more or less.
+        let off = || if sim.below(3) == 0 { i64::try_from(sim.below(7_200_000)).unwrap() - 3_600_000 } else { 0 };
+        let host = |n| Host::new(sim.clone(), &format!("stata{n}"), seats, Arc::clone(&pool), off());
         Arc::new(Self {
             net: Net::new(sim.clone()),
-            ledger: SimLedger::new(sim.clone()),
+            ledger: SimLedger::new(sim.clone(), keep_records.unwrap_or(Options::default().keep_records)),
             gateway: Mutex::new(None),
             agents: Mutex::new((0..agents).map(|_| None).collect()),
             hosts: (0..agents).map(host).collect(),
@@ -133,6 +156,11 @@ impl World {
             max_output,
             max_kept,
             max_spool,
+            keep_records,
+            away: AtomicUsize::new(usize::MAX),
+            tasks_failed: AtomicU64::default(),
+            panics,
+            had: Mutex::new(vec![BTreeSet::new(); agents]),
             acknowledged: Mutex::default(),
             sim,
         })
@@ -146,15 +174,24 @@ impl World {
         let clients = 1 + self.sim.below(6);
         let many: Vec<_> =
             (0..clients).map(|n| self.sim.tasks().spawn(Client { world: self.clone(), n }.live())).collect();
+        self.sim.tasks().spawn(self.clone().watch_seats());
+        let stranger = (self.sim.below(4) == 0 && trouble == Trouble::Seeded)
+            .then(|| self.sim.tasks().spawn(self.clone().stranger()));
         match trouble {
             Trouble::Seeded => self.trouble().await,
-            Trouble::LostAnswer => self.ledger.lose_answer.store(true, std::sync::atomic::Ordering::Relaxed),
+            Trouble::LostAnswer => self.ledger.lose_answer.store(true, Ordering::Relaxed),
         }
-        self.sim.end_faults();
         if self.sim.wall_jumped() {
             self.sim.jump_wall(0);
         }
+        if self.keep_records.is_some() {
+            self.grow_old().await;
+        }
+        self.sim.end_faults();
         self.mend().await;
+        if let Some(stranger) = stranger {
+            stranger.await.unwrap();
+        }
         let ended = tokio::time::timeout(QUIET, async {
             for client in many {
                 client.await.unwrap();
@@ -173,90 +210,12 @@ impl World {
         runs
     }
 
-    /// What befalls them.
-    async fn trouble(self: &Arc<Self>) {
-        let until = self.sim.clock().monotonic() + self.sim.ms(3_000, 20_000);
-        while self.sim.clock().monotonic() < until {
-            self.sim.pause(20, 1_500).await;
-            self.sim.count();
-            let at = usize::try_from(self.sim.below(self.hosts.len() as u64)).unwrap();
-            match self.sim.below(18) {
-                0 | 1 => {
-                    self.crash_gateway();
-                    self.sim.pause(0, 4_000).await;
-                    self.start_gateway().await;
-                }
-                2 | 3 => {
-                    self.crash_agent(at);
-                    let (world, down) = (self.clone(), self.sim.ms(0, 6_000));
-                    self.sim.tasks().spawn(async move {
-                        tokio::time::sleep(down).await;
-                        world.start_agent(at);
-                    });
-                }
-                4 => self.hosts[at].kill_supervisor(),
-                5 | 6 => self.net.break_one(),
-                7 | 8 => {
-                    let (world, time) = (self.clone(), self.sim.ms(50, 12_000));
-                    self.sim.note(format_args!("part stata{at} for {} ms", time.as_millis()));
-                    world.net.part("gateway", &format!("stata{at}"));
-                    self.sim.tasks().spawn(async move {
-                        tokio::time::sleep(time).await;
-                        world.net.heal("gateway", &format!("stata{at}"));
-                    });
-                }
-                9 | 10 => self.lie(at).await,
-                11..=13 => self.hosts[at].shoot_stata(),
-                14 => {
-                    let spools = std::fs::read_dir(self.spools(at)).into_iter().flatten().flatten();
-                    let mut spools: Vec<_> = spools.map(|entry| entry.path()).collect();
-                    spools.sort();
-                    if !spools.is_empty() {
-                        let one = usize::try_from(self.sim.below(spools.len() as u64)).unwrap();
-                        self.hosts[at].damage(&spools[one]);
-                    }
-                }
-                15 => self.sim.jump_wall(i64::try_from(self.sim.below(181)).unwrap() - 90),
-                _ => {}
-            }
-        }
-    }
-
-    /// Calls that nobody may make: an older attempt than one seen, and a `Forget` with a wrong digest.
-    async fn lie(&self, at: usize) {
-        let (runs, crashed) = {
-            let agents = self.agents.lock().unwrap();
-            let Some(agent) = &agents[at] else { return };
-            (agent.runs.clone(), agent.tasks.crashed())
-        };
-        let lies = async {
-            runs.ready().await;
-            for summary in runs.summaries() {
-                let run: RunId = summary.run_id.parse().unwrap();
-                let forget = wire::ForgetRequest { run_id: summary.run_id.clone(), log_len: 1, ..Default::default() };
-                if runs.forget(run, forget).await.is_ok() {
-                    self.sim.wrong(format_args!("run {} was forgotten without its digest", short(run)));
-                }
-                let source = Some(Source::Text(b"display 1\n".to_vec()));
-                let submission = wire::Submission { run_id: summary.run_id, source, ..Default::default() };
-                if summary.attempt > 1 {
-                    let begun = runs.begin(run, submission, summary.attempt - 1).await;
-                    if let Ok(_)
-                    | Err(longhaul_agent::runs::Refused::Begun(_) | longhaul_agent::runs::Refused::Revoked(_)) =
-                        begun
-                    {
-                        self.sim
-                            .wrong(format_args!("run {}: an attempt lower than one seen was looked at", short(run)));
-                    }
-                }
-            }
-        };
-        crashed.run_until_cancelled(lies).await;
-    }
-
     async fn mend(self: &Arc<Self>) {
         for host in &self.hosts {
             self.net.heal("gateway", &host.name);
+        }
+        if self.ledger.full.load(Ordering::Relaxed) {
+            self.ledger.set_full(false);
         }
         if self.gateway.lock().unwrap().is_none() {
             self.start_gateway().await;
@@ -268,7 +227,7 @@ impl World {
         }
     }
 
-    async fn start_gateway(&self) {
+    pub(crate) async fn start_gateway(&self) {
         let (ms, defaults) = (Duration::from_millis, Options::default());
         let options = Options {
             data: self.folder.clone(),
@@ -283,6 +242,7 @@ impl World {
             // Longer than wall time is off: a restart takes the ledger's newest time for right.
             sweep_after: ms(60_000),
             duplicate_window: ms(500),
+            keep_records: self.ledger.keep_records,
             max_output: self.max_output.unwrap_or(defaults.max_output),
             max_kept: self.max_kept.unwrap_or(defaults.max_kept),
             ..defaults
@@ -298,136 +258,97 @@ impl World {
         *self.gateway.lock().unwrap() = Some(Arc::new(gateway));
     }
 
-    fn crash_gateway(&self) {
+    pub(crate) fn crash_gateway(&self) {
         if let Some(gateway) = self.gateway.lock().unwrap().take() {
             self.sim.note("gateway crashes");
+            self.tasks_failed.fetch_add(gateway.tasks_failed(), Ordering::Relaxed);
+            self.sim.stories().values_mut().for_each(Story::nothing_told);
             gateway.deps.tasks.crash();
             self.net.gone("gateway");
         }
     }
 
-    fn start_agent(&self, at: usize) {
-        if self.agents.lock().unwrap()[at].is_some() {
+    pub(crate) fn start_agent(&self, at: usize) {
+        if self.agents.lock().unwrap()[at].is_some() || self.away.load(Ordering::Relaxed) == at {
             return;
         }
         let host = &self.hosts[at];
-        let mut options = longhaul_agent::Options::new(self.folder.join(&host.name), secret());
-        options.label.name.clone_from(&host.name);
-        options.label.pool = "lab".to_owned();
+        let agent = self.join(&Joining {
+            side: &host.name,
+            name: &host.name,
+            pool: "lab",
+            executor: Arc::new(host.clone()),
+            clock: host.clock(),
+            full: false,
+        });
+        self.look_at_proofs(at);
+        self.agents.lock().unwrap()[at] = Some(agent);
+    }
+
+    /// Starts an agent.
+    pub(crate) fn join(&self, joining: &Joining<'_>) -> SimAgent {
+        let side = joining.side;
+        let mut options = longhaul_agent::Options::new(self.folder.join(side), secret());
+        joining.name.clone_into(&mut options.label.name);
+        joining.pool.clone_into(&mut options.label.pool);
         (options.label.pool_seats, options.label.host_limit) = self.seats;
         options.label.roots.clear();
-        options.advertise = format!("http://{}:1", host.name);
+        options.advertise = format!("http://{side}:1");
         options.engine = Choice::Standin;
-        options.min_free = MinFree { bytes: 0, percent: 0 };
+        options.min_free = MinFree { bytes: if joining.full { u64::MAX } else { 0 }, percent: 0 };
         options.max_spool = self.max_spool.unwrap_or(options.max_spool);
         options.environment.clear();
-        let executor: Arc<dyn Executor> = Arc::new(host.clone());
-        let (net, name) = (self.net.clone(), host.name.clone());
+        let (net, name) = (self.net.clone(), side.to_owned());
         let dialer: longhaul_agent::simulation::Dialer = Arc::new(move || {
             let (net, name) = (net.clone(), name.clone());
             Box::pin(async move { net.dial(&name, "gateway").await })
         });
-        let deps = longhaul_agent::Deps { clock: self.sim.clock(), ids: self.sim.ids() };
-        let agent = longhaul_agent::simulation::start(&options, executor, dialer, deps).unwrap();
-        self.net.listen(&host.name, agent.door.clone(), agent.tasks.crashed());
-        self.sim.note(format_args!("{} starts", host.name));
-        self.agents.lock().unwrap()[at] = Some(agent);
+        let deps = longhaul_agent::Deps { clock: joining.clock.clone(), ids: self.sim.ids() };
+        let agent = longhaul_agent::simulation::start(&options, joining.executor.clone(), dialer, deps).unwrap();
+        self.net.listen(side, agent.door.clone(), agent.tasks.crashed());
+        self.sim.note(format_args!("{side} starts"));
+        agent
     }
 
-    fn crash_agent(&self, at: usize) {
+    /// Crashes one.
+    pub(crate) fn leave(&self, agent: SimAgent, side: &str) {
+        self.sim.note(format_args!("{side} crashes"));
+        agent.tasks.crash();
+        self.net.gone(side);
+    }
+
+    pub(crate) fn crash_agent(&self, at: usize) {
         let agent = self.agents.lock().unwrap()[at].take();
         if let Some(agent) = agent {
-            let name = &self.hosts[at].name;
-            self.sim.note(format_args!("{name} crashes"));
-            agent.tasks.crash();
-            self.net.gone(name);
+            self.leave(agent, &self.hosts[at].name);
+            self.look_at_proofs(at);
+            // All of it is of this hour, whatever a clock may say.
+            let now = UNIX_EPOCH + Duration::from_millis(u64::try_from(self.sim.true_ms()).unwrap());
+            for path in self.spools_there(at) {
+                std::fs::File::open(path).and_then(|file| file.set_modified(now)).unwrap();
+            }
         }
     }
 
-    fn spools(&self, at: usize) -> PathBuf {
+    pub(crate) fn spools(&self, at: usize) -> PathBuf {
         self.folder.join(&self.hosts[at].name).join("agent/runs")
     }
 
-    /// Whether some agent has more of a run than the proof that it began nothing.
-    fn has_spool(&self, run: RunId) -> bool {
-        (0..self.hosts.len()).any(|at| self.spools(at).join(run.to_string()).join("submission.pb").exists())
+    /// What lies in an agent's folder of runs, in order.
+    pub(crate) fn spools_there(&self, at: usize) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.spools(at)).into_iter().flatten().flatten();
+        let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        paths
     }
 
-    /// What must be so at the end.
-    async fn judge(&self) {
-        let Some(gateway) = self.gateway.lock().unwrap().clone() else { return self.sim.wrong("no gateway") };
-        let acknowledged = self.acknowledged.lock().unwrap().clone();
-        // Until the spools are let go of.
-        for _ in 0..60 {
-            if !acknowledged.iter().any(|run| self.has_spool(*run)) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+    /// No seed lasts for as long as a proof is kept: of each run an agent has its spool or a proof for ever.
+    pub(crate) fn look_at_proofs(&self, at: usize) {
+        let stems = self.spools_there(at).into_iter().filter_map(|path| path.file_stem()?.to_str()?.parse().ok());
+        let has: BTreeSet<RunId> = stems.collect();
+        for gone in self.had.lock().unwrap()[at].difference(&has) {
+            self.sim.wrong(format_args!("run {}: {} has no proof of it any more", short(gone), self.hosts[at].name));
         }
-        for run in acknowledged {
-            let Ok(view) = gateway.runs.get(&root(), run).await else {
-                if self.sim.story(run, |story| story.removed) {
-                    continue;
-                }
-                self.sim.wrong(format_args!("run {} was acknowledged and is not known", short(run)));
-                continue;
-            };
-            let read = gateway.runs.read(&root(), run, Stream::Log, 0, usize::MAX).await;
-            let spool = self.has_spool(run);
-            self.sim.story(run, |story| {
-                let wrong = |what: String| self.sim.wrong(format_args!("run {}: {what}", short(run)));
-                let cut = self.max_output.is_some_and(|most| story.printed.len() as u64 > most);
-                if !admissible(story, view.state, view.cause, cut) {
-                    wrong(format!("ended {} ({}): {:?} {:?}", view.state, view.cause, view.message, view.note));
-                }
-                if story.told.is_some_and(|told| told != (view.state, view.cause)) {
-                    wrong(format!("is {} and was {:?}", view.state, story.told));
-                }
-                match read {
-                    Ok(_) if story.damaged && story.executions.len() > 1 => {}
-                    Ok(chunk) if chunk.bytes == story.printed => {}
-                    Ok(chunk) if (cut || story.damaged) && story.printed.starts_with(&chunk.bytes) => {}
-                    other => wrong(format!("its mirror is not what it printed: {:?}", other.map(|c| c.bytes.len()))),
-                }
-                let whole = view.output_complete || cut || story.damaged;
-                // Ends that were recorded while wall time was off are not old yet.
-                // And what is not whole here is the only copy.
-                let kept = spool && !self.sim.wall_jumped() && view.output_complete;
-                if !story.executions.is_empty() && (!whole || kept) {
-                    wrong(format!("complete {}, spool kept {spool}", view.output_complete));
-                }
-            });
-        }
-        let hosts = gateway.runs.hosts(&root());
-        if hosts.pools.iter().any(|p| p.in_use > 0) || !hosts.queue.is_empty() {
-            self.sim.wrong(format_args!("seats or places are still held: {:?}", hosts.pools));
-        }
-        if longhaul_proto::tasks::spun() {
-            self.sim.wrong("a task spins: it works without ever waiting");
-        }
-        if self.hosts.iter().any(|h| h.live() > 0) {
-            self.sim.wrong("a Stata lives on");
-        }
+        self.had.lock().unwrap()[at].extend(has);
     }
-}
-
-/// The ends that a run may have.
-fn admissible(story: &Story, state: RunState, cause: Cause, cut: bool) -> bool {
-    let last = story.executions.keys().next_back();
-    let shot = last.is_some_and(|last| story.shot.contains(last));
-    let own = if !story.ended || shot {
-        None
-    } else if story.printed.ends_with(b"r(111);\n") {
-        Some(RunState::Failed)
-    } else {
-        Some(RunState::Succeeded)
-    };
-    Some(state) == own
-        || (story.cancelled && state == RunState::Cancelled)
-        || (story.orphaned && state == RunState::Errored)
-        || (story.queue_timeout.is_some() && (state, cause) == (RunState::TimedOut, Cause::QueueTimeout))
-        // A run that shall be tried again ends so only when it was tried often enough, or not all it printed is here.
-        || (shot
-            && state == RunState::Errored
-            && (!story.retry || story.executions.len() >= 3 || story.cancelled || cut))
 }
