@@ -82,3 +82,8 @@ fn a_forget_without_the_digest_is_found() {
 fn a_lower_attempt_that_is_taken_is_found() {
     finds("lower_attempt_accepted", "attempt");
 }
+
+#[test]
+fn a_run_that_fills_its_host_is_found() {
+    finds("run_spool_not_measured", "run fills its host");
+}

@@ -86,6 +86,8 @@ pub enum Fault {
     LedgerOld,
     /// See [`Stale`].
     Stale(Stale),
+    /// Nothing: the run does the harm itself.
+    Nothing,
 }
 
 /// What the run in focus does.
@@ -101,6 +103,8 @@ pub enum Focus {
     Cancelled,
     /// Waits until its limit.
     TimedOut,
+    /// Writes more files than a run may.
+    Filling,
 }
 
 /// When it is done.
@@ -139,6 +143,7 @@ const UNMARKED: Moment = at("before the start mark", Side::Agent, "supervisor.be
 const SPAWNED: Moment = at("spawned", Side::Agent, "supervisor.after_spawn", Focus::Gated);
 const FIRST_BYTE: Moment = at("first byte", Side::Agent, "supervisor.after_running", Focus::Gated);
 const RUNNING: Moment = Moment { name: "running", when: When::Printing, focus: Focus::Gated };
+const FILLING: Moment = Moment { name: "running", when: When::Printing, focus: Focus::Filling };
 const BURST: Moment = Moment { name: "output burst", when: When::Printing, focus: Focus::Burst };
 const EXIT: Moment = at("at exit", Side::Agent, "supervisor.before_exit", Focus::Lines);
 const RECORDED: Moment = at("exit recorded", Side::Agent, "supervisor.after_exit", Focus::Lines);
@@ -152,7 +157,7 @@ const TIMING_OUT: Moment = at("timing out", Side::Agent, "supervisor.after_endin
 
 use Fault::{
     ClockJump, Cut, Delay, Failing, Full, HalfOpen, HostGone, HostLost, Kill, LateRun, LedgerLost, LedgerOld, LogCut,
-    Panic, Partition, RestartBoth, SlowClients, Stop, Terminate,
+    Nothing, Panic, Partition, RestartBoth, SlowClients, Stop, Terminate,
 };
 
 const NO_SPACE: &str = "enospc";
@@ -200,6 +205,7 @@ const TABLE: &[(&str, Fault, &[Moment])] = &[
     ("gateway's clock jumps", ClockJump(Side::Gateway), &[RUNNING]),
     ("agent's clock jumps", ClockJump(Side::Agent), &[RUNNING]),
     ("log cut short", LogCut, &[JUDGED]),
+    ("run fills its host", Nothing, &[FILLING]),
     ("run's task panics", Panic, &[DISPATCH, DISPATCHED, ENDING, ENDED]),
     ("ledger lost", LedgerLost, &[RUNNING]),
     ("ledger of before", LedgerOld, &[RUNNING, ENDED]),
@@ -245,6 +251,7 @@ impl Cell {
             max_output: limit("4KiB").filter(|_| self.moment == BURST),
             max_kept: limit("1KiB"),
             max_spool: limit("64KiB"),
+            max_run_spool: (self.moment == FILLING).then_some("8MiB"),
         }
     }
 

@@ -32,6 +32,7 @@ pub struct DoFiles {
     gated: PathBuf,
     lines: PathBuf,
     burst: PathBuf,
+    filling: PathBuf,
 }
 
 impl DoFiles {
@@ -44,7 +45,9 @@ impl DoFiles {
                      \x20   }\n\
                      \x20   sleep 20\n\
                      }\n";
-        Self { gated: lab.gated(), lines: lab.lines(), burst: lab.counted("burst.do", burst) }
+        let filling = "display \"started `1'\"\nshell head -c 20000000 /dev/zero > big.bin\nsleep 8000\n";
+        let filling = lab.counted("filling.do", filling);
+        Self { gated: lab.gated(), lines: lab.lines(), burst: lab.counted("burst.do", burst), filling }
     }
 
     /// A run that does `focus`; the rest is drawn.
@@ -52,13 +55,15 @@ impl DoFiles {
         let rc = if focus == Focus::Lines && rng.coin() { 9 } else { 0 };
         let (file, more): (&PathBuf, Vec<String>) = match focus {
             Focus::Gated | Focus::Cancelled | Focus::TimedOut => (&self.gated, vec![]),
+            Focus::Filling => (&self.filling, vec![]),
             Focus::Burst => (&self.burst, vec![(8 + rng.below(12)).to_string()]),
             Focus::Lines => (&self.lines, vec![(1 + rng.below(8)).to_string(), "5".into(), rc.to_string()]),
         };
         let path = file.to_str().unwrap().to_owned();
         let args = std::iter::once(name.to_owned()).chain(more).collect();
         let mut request = SubmitRequest { args, ..SubmitRequest::default() };
-        if rng.coin() {
+        // What it writes shall lie in its spool.
+        if rng.coin() && focus != Focus::Filling {
             request.path = Some(path);
         } else {
             request.text = Some(std::fs::read_to_string(file).unwrap());
@@ -88,6 +93,7 @@ impl Job {
             Focus::Lines => (RunState::Failed, Cause::StataError),
             Focus::Cancelled => (RunState::Cancelled, Cause::CancelRequested),
             Focus::TimedOut => (RunState::TimedOut, Cause::RunTimeout),
+            Focus::Filling => (RunState::Errored, Cause::SpoolFull),
         }
     }
 }

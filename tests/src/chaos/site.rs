@@ -33,6 +33,8 @@ pub struct Setup {
     pub max_kept: Option<&'static str>,
     /// Bytes that the agent's spools may take.
     pub max_spool: Option<&'static str>,
+    /// Bytes that the spool of one run may take.
+    pub max_run_spool: Option<&'static str>,
 }
 
 /// One of the two daemons.
@@ -134,9 +136,8 @@ impl Site {
         ];
         spec.args.extend(own.into_iter().flat_map(|(flag, value)| [flag.into(), value]));
         spec.env.push(faults(&lab, "stata1"));
-        if let Some(limit) = setup.max_spool {
-            spec.env.push(("LONGHAUL_MAX_SPOOL".into(), limit.into()));
-        }
+        let limits = [("LONGHAUL_MAX_SPOOL", setup.max_spool), ("LONGHAUL_MAX_RUN_SPOOL", setup.max_run_spool)];
+        spec.env.extend(limits.into_iter().filter_map(|(name, value)| Some((name.into(), value?.into()))));
         let agent = Daemon::start("stata1", &at_agent, spec);
         let site = Self { gateway, agent, lab, api, front, fleet, back, tasks, mount };
         site.api.wait_host("stata1", "up").await;

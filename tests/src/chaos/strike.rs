@@ -143,6 +143,7 @@ pub async fn strike(trial: &mut Trial, held: Option<(Side, &'static str)>) {
                 pause(trial, 300).await;
             }
         }
+        Fault::Nothing => {}
         Fault::LogCut => log_cut(trial).await,
         // The point did it.
         Fault::Panic => pause(trial, 300).await,
