@@ -90,6 +90,7 @@ fn artifact(run: &str, bytes: u64) -> wire::Artifact {
 pub(super) struct Fake {
     pub(super) shared: Arc<Shared>,
     tasks: Tasks,
+    beats: Tasks,
     beat: Option<tokio::task::AbortHandle>,
 }
 
@@ -142,7 +143,7 @@ impl Fake {
             state: Mutex::default(),
             changed: watch::Sender::new(0),
         };
-        Self { shared: Arc::new(shared), tasks: Tasks::new(), beat: None }
+        Self { shared: Arc::new(shared), tasks: Tasks::new(), beats: Tasks::new(), beat: None }
     }
 
     /// Serves on a new port.
@@ -241,7 +242,7 @@ impl Fake {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        self.beat = Some(self.tasks.spawn_until_stop(beat).abort_handle());
+        self.beat = Some(self.beats.spawn_until_stop(beat).abort_handle());
         reply
     }
 
@@ -255,6 +256,15 @@ impl Fake {
     /// The host falls silent: no beats, no connections.
     pub(super) async fn vanish(&mut self) {
         self.quiet();
+        for connection in std::mem::take(&mut self.shared.state().connections) {
+            connection.cut();
+        }
+        let tasks = std::mem::take(&mut self.tasks);
+        tasks.shutdown(Duration::from_secs(10)).await;
+    }
+
+    /// It beats on, and nothing reaches it any more.
+    pub(super) async fn unreachable(&mut self) {
         for connection in std::mem::take(&mut self.shared.state().connections) {
             connection.cut();
         }

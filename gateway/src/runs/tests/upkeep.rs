@@ -231,3 +231,46 @@ async fn one_gateway_per_folder() {
     assert!(refused.starts_with(&holder), "{refused}");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn files_that_are_found_gone_are_noted_in_their_record() {
+    let world = World::new().await;
+    let agent = Fake::with("stata1", |i| i.pool_seats = 4, SECRET).join(world.addr()).await;
+    let run = ended_with_files(&world, &agent, "display 1\n", 1000).await;
+    // As when the answer to an earlier request was lost, or a person removed them.
+    agent.shared.change(|s| s.forget_fails = Some(tonic::Status::not_found("this agent has no such run")));
+    world.ahead(Duration::from_secs(25 * 3600));
+    let told = async {
+        while world.runs().get(&root(), run).await.unwrap().files_removed.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("the record says so");
+    let what = world.runs().get(&root(), run).await.unwrap().files_removed.unwrap();
+    assert!(what.why.contains("found gone"), "{what:?}");
+    world.stop().await;
+}
+
+/// A run whose record is old and whose files are at an agent that beats and whose connection is down.
+async fn old_and_not_linked(world: &World) -> (Fake, RunId) {
+    let mut agent = Fake::with("stata1", |i| i.pool_seats = 4, SECRET).join(world.addr()).await;
+    let run = ended_with_files(world, &agent, "display 1\n", 1000).await;
+    world.ahead(Duration::from_secs(25 * 3600));
+    agent.until("the log goes", |s| !s.forgets.is_empty()).await;
+    agent.unreachable().await;
+    while !world.gateway().core.runs.0.fleet.linked().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world.ahead(Duration::from_secs(31 * 24 * 3600));
+    (agent, run)
+}
+
+#[tokio::test]
+async fn a_record_waits_for_an_agent_that_beats_and_cannot_be_called() {
+    // Time is made to jump here, and that is no silence.
+    let world = World::with(|o| o.silent_after = Duration::from_secs(90 * 24 * 3600)).await;
+    let (agent, run) = old_and_not_linked(&world).await;
+    agent.beats(10).await;
+    assert!(world.runs().get(&root(), run).await.is_ok(), "the agent was not asked yet, and would not register again");
+    world.stop().await;
+}
