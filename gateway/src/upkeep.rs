@@ -104,15 +104,15 @@ fn before(inner: &Inner, age: Duration) -> i64 {
 }
 
 /// Removes old records, a share of all in one sweep: were they taken for old by a mistake, there is time to notice.
-/// A connected agent that still keeps something of a run is asked for it first, in this sweep or in a later one; one that is
-/// away is told when it registers again.
+/// An agent that beats and still keeps something of a run is asked for it first, in this sweep or in a later one, also when
+/// its connection is down in this moment; one that is silent is told when it registers again.
 async fn remove_records(inner: &Arc<Inner>, old: i64) -> Result<(), LedgerError> {
     let share = (inner.ledger.ended_count().await? / SHARE.0).max(SHARE.1);
     let mut most = u32::try_from(share).unwrap_or(u32::MAX);
     loop {
         let here = match faults::bug("records_go_before_files") {
             true => Vec::new(),
-            false => inner.fleet.linked().into_iter().map(|(agent_id, _)| agent_id).collect(),
+            false => inner.fleet.present(),
         };
         let gone = inner.ledger.sweep(old, most.min(BATCH), here, inner.wall.now_ms()).await?;
         most -= u32::try_from(gone.len()).unwrap_or(most);

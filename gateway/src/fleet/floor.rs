@@ -406,6 +406,11 @@ impl Floor {
         self.agents.iter().filter_map(|(id, a)| Some((id.clone(), a.link.get()?))).collect()
     }
 
+    /// The agents that are not silent.
+    pub(super) fn present(&self, now: Duration, silent_after: Duration) -> Vec<String> {
+        self.agents.keys().filter(|id| self.silent_for(id, now, silent_after).is_none()).cloned().collect()
+    }
+
     /// Why an agent gets no runs now.
     fn away(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<Why> {
         let drained = || self.drains.get(&agent.info.name).map(drain::words).map(Why::lasting);

@@ -357,6 +357,11 @@ impl Fleet {
         self.floor().linked()
     }
 
+    /// Agents that beat, whether they can be called in this moment or not: none of them registers again by itself.
+    pub(crate) fn present(&self) -> Vec<String> {
+        self.floor().present(self.now(), self.0.options.silent_after)
+    }
+
     /// Whether an agent can begin an attempt where an earlier one died; one that is not known yet is asked in its turn.
     pub(crate) fn puts_aside(&self, agent_id: &str) -> bool {
         self.floor().known(agent_id).is_none_or(|agent| !agent.here || agent.info.puts_aside)

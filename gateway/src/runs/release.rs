@@ -86,7 +86,7 @@ pub(crate) async fn free(
         // A record of an older version does not say what the agent recorded; the agent does.
         None => match lengths(link, record).await {
             Ok(kept) => kept,
-            Err(status) if status.code() == Code::NotFound => return gone(inner, record, "was found gone").await,
+            Err(status) if status.code() == Code::NotFound => return found_gone(inner, record).await,
             Err(status) => return Ok(Freed::Unanswered(said(&status))),
         },
     };
@@ -109,7 +109,7 @@ pub(crate) async fn free(
             inner.ledger.spool_gone(run, Some(format!("agent {} keeps its spool: {problem}", record.host))).await?;
             Ok(Freed::Refused(problem))
         }
-        Ok(Err(status)) if status.code() == Code::NotFound => gone(inner, record, "was found gone").await,
+        Ok(Err(status)) if status.code() == Code::NotFound => found_gone(inner, record).await,
         Ok(Err(status)) => {
             tracing::debug!(%run, %status, "asked again later");
             Ok(Freed::Unanswered(said(&status)))
@@ -139,6 +139,14 @@ pub(crate) async fn free_earlier(inner: &Arc<Inner>, record: &Record) {
             Err(_) => tracing::debug!(run = %record.run, "a dead attempt's spool stays for now"),
         }
     }
+}
+
+/// The agent has nothing of the run any more: a person removed it, or the answer to an earlier request was lost.
+async fn found_gone(inner: &Arc<Inner>, record: &Record) -> Result<Freed, LedgerError> {
+    if record.detail.files_removed.is_none() {
+        note_files(inner, record, "found gone with its spool").await?;
+    }
+    gone(inner, record, "was found gone").await
 }
 
 /// Notes that a spool is gone; of bytes that were nowhere else the record says so.
