@@ -70,9 +70,10 @@ impl SimLedger {
     }
 
     /// A wait in the queue begins, or ends by its limit, which it then must have reached.
-    fn look_at_queue(&self, run: RunId, to: RunState, cause: Cause) {
+    fn look_at_queue(&self, run: RunId, attempt: u32, to: RunState, cause: Cause) {
         let now = self.sim.clock().monotonic();
         self.sim.story(run, |story| {
+            story.attempt = attempt;
             if matches!(to, RunState::Queued | RunState::Starting) {
                 story.nothing_told();
             }
@@ -146,13 +147,13 @@ impl Ledger for SimLedger {
     fn transition(&self, step: Transition) -> Answer<'_, ()> {
         self.write(move || {
             async move {
-                let (run, from, to, cause) = (step.run, step.from, step.to, step.cause);
+                let (run, attempt, from, to, cause) = (step.run, step.attempt, step.from, step.to, step.cause);
                 let line =
                     format!("{} {from}/{} -> {to}/{} {}", short(run), step.from_attempt, step.attempt, step.cause);
                 let before = self.model.get(run).await?.map(|r| r.state);
                 self.model.transition(step).await?;
                 self.sim.note(line);
-                self.look_at_queue(run, to, cause);
+                self.look_at_queue(run, attempt, to, cause);
                 if before.is_some_and(|s| s.is_end() && s != RunState::Lost) {
                     self.sim.wrong(format_args!("run {} left its end {from} for {to}", short(run)));
                 }

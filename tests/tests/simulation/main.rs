@@ -160,3 +160,93 @@ fn a_queue_limit_that_outlives_its_wait_is_found() {
 fn a_sweep_that_trusts_any_clock_is_found() {
     finds("sweep_trusts_the_clock", &["was removed by its age"]);
 }
+
+#[test]
+fn output_that_is_awaited_for_ever_is_found() {
+    finds("short_output_awaited", &["not everything ended"]);
+}
+
+#[test]
+fn a_spool_that_no_limit_frees_is_found() {
+    finds("incomplete_spools_stay", &["bytes and may take"]);
+}
+
+#[test]
+fn a_removed_run_that_is_found_anew_is_found() {
+    finds("removed_runs_forgotten", &["was removed and is recorded again"]);
+}
+
+#[test]
+fn a_seat_that_is_held_without_a_stata_is_found() {
+    finds("seat_held_until_sealed", &["seats are held"]);
+}
+
+#[test]
+fn a_task_that_panics_and_is_not_taken_up_is_found() {
+    finds("run_task_unsupervised", &["not everything ended"]);
+}
+
+#[test]
+fn a_task_that_leaves_with_the_connections_of_its_agent_is_found() {
+    finds("closed_links_end_the_task", &["panicked or left"]);
+}
+
+#[test]
+fn a_command_that_hangs_while_the_ledger_is_full_is_found() {
+    finds("deaf_while_ledger_full", &["a command had no answer"]);
+}
+
+#[test]
+fn an_output_that_is_fetched_from_its_start_again_is_found() {
+    finds("from_start_sticks", &["from its start again"]);
+}
+
+#[test]
+fn a_record_by_two_clocks_is_found() {
+    finds("started_by_the_hosts_clock", &["its record says"]);
+}
+
+#[test]
+fn a_reader_that_spins_is_found() {
+    finds("pulse_lost_at_end", &["a task spins"]);
+}
+
+#[test]
+fn a_spoiled_exit_record_that_is_given_up_is_found() {
+    finds("spoiled_exit_given_up", &["not everything ended"]);
+}
+
+#[test]
+fn a_failure_that_passes_for_a_success_is_found() {
+    finds("sentinel_outweighs_the_log", &["ended succeeded"]);
+}
+
+#[test]
+fn a_proof_that_goes_by_a_wrong_clock_is_found() {
+    finds("proofs_by_the_wall_clock", &["has no proof of it"]);
+}
+
+#[test]
+fn files_that_go_unsaid_are_found() {
+    finds("work_goes_with_the_log", &["the files that it left are gone"]);
+}
+
+#[test]
+fn a_dead_attempts_spool_that_stays_is_found() {
+    finds("earlier_spools_stay", &["spool kept true"]);
+}
+
+#[test]
+fn a_record_that_goes_before_its_files_is_found() {
+    finds("records_go_before_files", &["its spool is not"]);
+}
+
+#[test]
+fn a_seat_of_an_invented_run_is_found() {
+    finds("invented_seats", &["are still held"]);
+}
+
+#[test]
+fn a_second_result_that_is_swallowed_is_found() {
+    finds("second_result_swallowed", &["another result of it was told"]);
+}

@@ -339,13 +339,17 @@ impl Net {
                 frame = body.frame() => frame,
             };
             let Some(frame) = frame else { return };
-            let ends = run.as_ref().filter(|_| frame.as_ref().is_ok_and(tells_end));
+            let ends = run.as_ref().zip(frame.as_ref().ok().and_then(ended_attempt));
             if !self.travel(&conn).await || sender.send(frame).await.is_err() {
                 break;
             }
-            if let Some(run) = ends {
+            if let Some((run, attempt)) = ends {
                 let now = self.sim.clock().monotonic();
-                self.sim.story(run, |story| story.end_told = story.end_told.or(Some(now)));
+                self.sim.story(run, |story| {
+                    if story.attempt == attempt {
+                        story.end_told = story.end_told.or(Some(now));
+                    }
+                });
                 if self.is_at_end(&conn.to) || self.sim.strikes(150) {
                     // What it printed last does not come for a while.
                     self.part_for(&conn.to, 15_000);
@@ -408,8 +412,8 @@ fn followed(method: &str, bytes: &Bytes) -> Option<String> {
     }
 }
 
-/// Whether a frame of a run's stream says that its Stata has ended.
-fn tells_end(frame: &Frame<Bytes>) -> bool {
+/// The attempt of which a frame of a run's stream says that its Stata has ended.
+fn ended_attempt(frame: &Frame<Bytes>) -> Option<u32> {
     let mut rest = frame.data_ref().cloned().unwrap_or_default();
     while rest.len() >= 5 {
         let prefix = rest.split_to(5);
@@ -419,10 +423,10 @@ fn tells_end(frame: &Frame<Bytes>) -> bool {
             wire::RunEvent::decode(message)
             && (snapshot.outcome.is_some() || RunState::from_wire(snapshot.state).is_some_and(RunState::is_end))
         {
-            return true;
+            return Some(snapshot.attempt);
         }
     }
-    false
+    None
 }
 
 /// What a call is about, for the trace.

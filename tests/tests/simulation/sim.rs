@@ -70,6 +70,8 @@ pub(crate) struct Story {
     pub(crate) ended_at: Option<Duration>,
     /// The file that its Stata left last in the folder of its own.
     pub(crate) left: Option<PathBuf>,
+    /// The attempt that is recorded.
+    pub(crate) attempt: u32,
     /// When the gateway that is there now was told that the Stata of the present attempt has ended.
     pub(crate) end_told: Option<Duration>,
     /// The gateway that is there now has followed it from somewhere behind its start.

@@ -100,14 +100,16 @@ impl World {
         self.gateway.lock().unwrap().as_ref().map(|gateway: &Arc<SimGateway>| gateway.runs.clone())
     }
 
-    fn is_up(&self, name: &str) -> bool {
-        self.runs().is_some_and(|runs| runs.hosts(&root()).hosts.iter().any(|h| h.name == name && h.state == "up"))
+    fn is_there(&self, name: &str) -> bool {
+        self.runs().is_some_and(|runs| {
+            runs.hosts(&root()).hosts.iter().any(|h| h.name == name && h.state != "silent" && h.state != "unreachable")
+        })
     }
 
     /// Until an agent is taken in; `false` = it was not.
     async fn joins(&self, name: &str) -> bool {
         let joined = async {
-            while !self.is_up(name) {
+            while !self.is_there(name) {
                 self.sim.pause(100, 100).await;
             }
         };

@@ -72,7 +72,7 @@ impl World {
                     });
                     self.sim.tasks().spawn(self.clone().cancel_all());
                 }
-                18 => self.namesake(at).await,
+                18 | 19 => self.namesake(at).await,
                 _ => {}
             }
         }
