@@ -207,11 +207,6 @@ fn a_record_by_two_clocks_is_found() {
 }
 
 #[test]
-fn a_reader_that_spins_is_found() {
-    finds("pulse_lost_at_end", &["a task spins"]);
-}
-
-#[test]
 fn a_spoiled_exit_record_that_is_given_up_is_found() {
     finds("spoiled_exit_given_up", &["not everything ended"]);
 }
