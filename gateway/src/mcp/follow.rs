@@ -246,4 +246,12 @@ mod tests {
         let looked = tokio::time::timeout(Duration::from_secs(5), news(&mut [followed])).await;
         assert!(looked.is_ok(), "it does not wait for what cannot come");
     }
+
+    #[cfg(feature = "faults")]
+    #[tokio::test]
+    #[should_panic(expected = "assertion")]
+    async fn control_a_wait_for_none() {
+        let _bug = faults::enter("bug=wait_for_none");
+        news(&mut []).await;
+    }
 }

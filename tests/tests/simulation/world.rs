@@ -41,7 +41,7 @@ pub(crate) struct World {
     seats: (u32, u32),
     /// Limits that the seed set: bytes of output copied per run, of all that is kept, and of an agent's spools.
     pub(crate) max_output: Option<u64>,
-    max_kept: Option<u64>,
+    pub(crate) max_kept: Option<u64>,
     pub(crate) max_spool: Option<u64>,
     /// For how long ended records are kept, where it is not longer than any seed.
     pub(crate) keep_records: Option<Duration>,

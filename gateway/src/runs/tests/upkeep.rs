@@ -274,3 +274,29 @@ async fn a_record_waits_for_an_agent_that_beats_and_cannot_be_called() {
     assert!(world.runs().get(&root(), run).await.is_ok(), "the agent was not asked yet, and would not register again");
     world.stop().await;
 }
+
+/// How many spools of 201 one look has an agent let go.
+async fn freed_in_one_look() -> usize {
+    let world = World::with(|o| o.sweep_every = Duration::from_secs(365 * 24 * 3600)).await;
+    let agent = Fake::with("stata1", |i| i.pool_seats = 4, SECRET).join(world.addr()).await;
+    for n in 0..201 {
+        ended(&world, &agent, &format!("display {n}\n"), 1).await;
+    }
+    world.ahead(Duration::from_secs(25 * 3600));
+    crate::upkeep::look(&world.runs().0, &mut None).await.unwrap();
+    let freed = agent.shared.state().forgets.len();
+    world.stop().await;
+    freed
+}
+
+#[tokio::test]
+async fn one_look_frees_all_spools_that_are_old() {
+    assert_eq!(freed_in_one_look().await, 201);
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_one_look_that_frees_a_batch() {
+    let _bug = longhaul_proto::faults::enter("bug=forget_one_batch");
+    assert_eq!(freed_in_one_look().await, 200);
+}
