@@ -232,11 +232,6 @@ fn a_dead_attempts_spool_that_stays_is_found() {
 }
 
 #[test]
-fn a_record_that_goes_before_its_files_is_found() {
-    finds("records_go_before_files", &["its spool is not"]);
-}
-
-#[test]
 fn a_seat_of_an_invented_run_is_found() {
     finds("invented_seats", &["are still held"]);
 }

@@ -140,7 +140,7 @@ impl World {
         };
         if let (Some(run), Some(runs)) = (ended.first(), self.runs())
             && let Ok(view) = runs.get(&root(), *run).await
-            && !view.host.is_none()
+            && view.host.is_some()
         {
             told.push((*run, view.attempt));
         }
