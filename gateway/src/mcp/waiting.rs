@@ -141,7 +141,7 @@ mod tests {
         }));
         assert_eq!(no_end_for(&queued, NOW), Some(Duration::from_secs(61)));
         let text = mend(&queued);
-        for words in ["Nothing that goes on moves it on", "stata_hosts", "stata_cancel(run: \"7f3a9c21\")"] {
+        for words in ["It does not start by waiting alone", "stata_hosts", "stata_cancel(run: \"7f3a9c21\")"] {
             assert!(text.contains(words), "{words}: {text}");
         }
         let contact = json!({"state": "silent", "since": 76.0, "words": "agent stata1 is silent for 1 min 16 s"});
