@@ -11,6 +11,7 @@
 //! [`spool`] is the truth about every run; [`supervisor`] is a process of its own and shares nothing with the agent but
 //! that folder; [`stata`] knows Stata and nothing else. Ending the agent, in whatever way, ends no run.
 
+mod banner_cache;
 mod engine;
 mod entered;
 mod env;
@@ -26,7 +27,6 @@ mod pins;
 mod prepare;
 mod register;
 pub mod runs;
-mod seen;
 mod service;
 #[cfg(feature = "faults")]
 pub mod simulation;

@@ -6,9 +6,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::{StreamExt, future::BoxFuture};
 use http::Uri;
 use longhaul_proto::{
-    MAX_MESSAGE,
-    door::Door,
-    faults,
+    MAX_MESSAGE, faults,
+    grpc_transport::GrpcTransport,
     transport::{self, Channel, DialError, Dialled, Greeter, Key, Pings, hello::NotJoined},
     version,
     wire::{self, Verdict, fleet_client::FleetClient},
@@ -20,7 +19,7 @@ use crate::{
     pins::{Known, Pins},
     runs::Runs,
     service::refusal_text,
-    spool::Wish,
+    spool::CancelMode,
 };
 
 /// First and longest wait between two tries.
@@ -143,7 +142,7 @@ impl Registrar {
     /// Tells all runs that are here, page by page; the gateway takes the agent in with the last one.
     async fn register(
         &self,
-        client: &FleetClient<Door>,
+        client: &FleetClient<GrpcTransport>,
     ) -> Result<(wire::RegisterReply, Vec<wire::RunVerdict>), LinkError> {
         let mut runs = self.runs.summaries().into_iter().peekable();
         let mut leftovers = self.runs.leftovers().into_iter().peekable();
@@ -154,7 +153,8 @@ impl Registrar {
             let more = runs.peek().is_some() || leftovers.peek().is_some();
             let agent = Some(self.identity.info(&self.runs));
             let request = wire::RegisterRequest { agent, runs: page, more, leftovers: files };
-            let mut reply = call(client, request, async |c: &mut FleetClient<Door>, r| c.register(r).await).await?;
+            let mut reply =
+                call(client, request, async |c: &mut FleetClient<GrpcTransport>, r| c.register(r).await).await?;
             verdicts.append(&mut reply.verdicts);
             if !more || !reply.problem.is_empty() {
                 return Ok((reply, verdicts));
@@ -163,7 +163,7 @@ impl Registrar {
     }
 
     /// Beats until the link breaks.
-    async fn beats(&self, client: &FleetClient<Door>, registered: &wire::RegisterReply) -> LinkError {
+    async fn beats(&self, client: &FleetClient<GrpcTransport>, registered: &wire::RegisterReply) -> LinkError {
         let beat = match registered.heartbeat_ms {
             0 => BEAT,
             ms => Duration::from_millis(ms.into()),
@@ -186,7 +186,7 @@ impl Registrar {
         }
     }
 
-    async fn beat(&self, client: &FleetClient<Door>) -> Result<String, LinkError> {
+    async fn beat(&self, client: &FleetClient<GrpcTransport>) -> Result<String, LinkError> {
         let info = self.identity.info(&self.runs);
         let request = wire::HeartbeatRequest {
             agent_id: info.agent_id,
@@ -199,12 +199,12 @@ impl Registrar {
             spool_limit: self.max_spool,
             spools: self.runs.largest_spools(),
         };
-        let reply = call(client, request, async |c: &mut FleetClient<Door>, r| c.heartbeat(r).await).await?;
+        let reply = call(client, request, async |c: &mut FleetClient<GrpcTransport>, r| c.heartbeat(r).await).await?;
         if reply.known { Ok(reply.problem) } else { Err(LinkError::Again) }
     }
 
     /// A connection to our gateway: its key is the one that is pinned, or it has proved the secret and is pinned now.
-    async fn connect(&self) -> Result<FleetClient<Door>, LinkError> {
+    async fn connect(&self) -> Result<FleetClient<GrpcTransport>, LinkError> {
         let Dialled { door, channel, .. } = (self.dialer)().await?;
         let known = self.pins.dialled(&channel.peer);
         if known == Known::Other {
@@ -231,7 +231,7 @@ impl Registrar {
 
     async fn hello(
         &self,
-        client: &mut FleetClient<Door>,
+        client: &mut FleetClient<GrpcTransport>,
         channel: &Channel,
         prove: bool,
     ) -> Result<wire::HelloReply, LinkError> {
@@ -253,7 +253,7 @@ impl Registrar {
             verdicts.into_iter().partition(|v| v.verdict == i32::from(Verdict::Cancel));
         for verdict in cancels {
             let Ok(run) = verdict.run_id.parse() else { continue };
-            if let Err(error) = self.runs.cancel(run, Wish::Break, verdict.by).await {
+            if let Err(error) = self.runs.cancel(run, CancelMode::Break, verdict.by).await {
                 tracing::warn!(%run, %error, "a request to cancel could not be recorded");
             }
         }
@@ -286,9 +286,9 @@ async fn dial_tcp(gateway: Uri, key: Key, listen: SocketAddr, identity: Identity
 
 /// One call with a limit.
 async fn call<T, R>(
-    client: &FleetClient<Door>,
+    client: &FleetClient<GrpcTransport>,
     message: T,
-    make: impl AsyncFnOnce(&mut FleetClient<Door>, Request<T>) -> Result<tonic::Response<R>, tonic::Status>,
+    make: impl AsyncFnOnce(&mut FleetClient<GrpcTransport>, Request<T>) -> Result<tonic::Response<R>, tonic::Status>,
 ) -> Result<R, LinkError> {
     let mut client = client.clone();
     match tokio::time::timeout(STEP, make(&mut client, Request::new(message))).await {

@@ -5,7 +5,7 @@ use std::{io, path::Path, sync::Arc};
 use futures_util::future::BoxFuture;
 use http::Uri;
 use longhaul_proto::{
-    door::Door,
+    grpc_transport::GrpcTransport,
     tasks::Tasks,
     transport::{DialError, Dialled, Greeter, Role},
 };
@@ -27,7 +27,7 @@ pub type Dialer = Arc<dyn Fn() -> BoxFuture<'static, io::Result<Dialled>> + Send
 /// An agent in a simulation.
 pub struct SimAgent {
     /// Where its service answers.
-    pub door: Door,
+    pub door: GrpcTransport,
     /// Its runs.
     pub runs: Runs,
     /// Crashed by the simulation.
@@ -58,5 +58,5 @@ pub fn start(options: &Options, executor: Arc<dyn Executor>, dialer: Dialer, dep
     let registrar = Registrar { gateway, greeter, pins, identity, runs: runs.clone(), dialer, max_spool };
     tasks.spawn_until_stop(runs.clone().measure());
     tasks.spawn_until_stop(registrar.run());
-    Ok(SimAgent { door: Door::new(start::guarded(service)), runs, tasks })
+    Ok(SimAgent { door: GrpcTransport::new(start::guarded(service)), runs, tasks })
 }

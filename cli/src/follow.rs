@@ -16,7 +16,7 @@ use crate::{
     client::{Client, ClientError, Part, Stream},
     context::{Context, Failure},
     output::{Status, no_end, say},
-    session::Session,
+    session::GatewayHandle,
     show::Show,
     signals::{Asked, Signals},
 };
@@ -139,7 +139,7 @@ impl<'a> Follower<'a> {
     /// When the gateway refuses, or stays away for [`GIVE_UP`].
     pub(crate) async fn follow(
         &mut self,
-        session: &mut Session,
+        session: &mut GatewayHandle,
         signals: &mut Signals,
         limit: Option<Duration>,
     ) -> Result<End, Failure> {

@@ -5,7 +5,7 @@
 //! 3. One inside this process, with an agent, that ends with it ([`crate::embed`]).
 //!
 //! The second and the third change places while a command runs: a daemon is restarted, or the process whose inside
-//! gateway was used ends. A follower that lost its connection therefore asks again ([`Session::reopen`]); the run has
+//! gateway was used ends. A follower that lost its connection therefore asks again ([`GatewayHandle::reopen`]); the run has
 //! the same id and the same bytes wherever the record is served from.
 
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub(crate) enum Begins {
 }
 
 /// A gateway to talk to.
-pub(crate) struct Session {
+pub(crate) struct GatewayHandle {
     /// Its client.
     pub(crate) client: Client,
     need: Need,
@@ -69,7 +69,7 @@ enum ServedBy {
     Us(Box<Embedded>),
 }
 
-impl Session {
+impl GatewayHandle {
     /// Finds or starts the gateway. Only a gateway inside this process is tried out here; another one says by itself
     /// what is wrong when it is first asked.
     ///

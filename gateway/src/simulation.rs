@@ -6,12 +6,12 @@ use std::{
 };
 
 use longhaul_proto::{
-    door::Door,
+    grpc_transport::GrpcTransport,
     join::JoinSecret,
     transport::{Greeter, Role},
 };
 
-pub use crate::fleet::link::{Dialer, LinkError, Spent};
+pub use crate::fleet::connection::{ConnectError, Dialer, Spent};
 use crate::{
     Deps, Options,
     auth::seal::SealKey,
@@ -20,7 +20,7 @@ use crate::{
     ledger::{Ledger, LedgerError},
     metrics::Metrics,
     mirror::Mirrors,
-    runs::{Guards, Runs, past::Past},
+    runs::{Guards, Runs, restore_guard::RestoreGuard},
     upkeep,
     wall::Wall,
 };
@@ -28,7 +28,7 @@ use crate::{
 /// A gateway in a simulation.
 pub struct SimGateway {
     /// Where agents call.
-    pub door: Door,
+    pub door: GrpcTransport,
     /// What clients use.
     pub runs: Runs,
     /// Time, names, and the tasks that the simulation crashes.
@@ -56,7 +56,7 @@ pub async fn start(
 ) -> Result<SimGateway, LedgerError> {
     let (options, metrics) = (Arc::new(options), Arc::new(Metrics::default()));
     let remembered = Remembered::of(&*ledger).await?;
-    let past = Past::of(&*ledger, options.restored).await?;
+    let past = RestoreGuard::of(&*ledger, options.restored).await?;
     let url = "http://gateway:1".to_owned();
     let greeter = Greeter { role: Role::Gateway, secret };
     let dialing = Dialing { greeter, dialer };
@@ -76,5 +76,5 @@ pub async fn start(
     let service = FleetService::new(&runs, deps.ids.name());
     deps.tasks.spawn_until_stop(upkeep::tick(fleet));
     deps.tasks.spawn_until_stop(upkeep::sweep(runs.0.clone()));
-    Ok(SimGateway { door: Door::new(http::guarded(service)), runs, deps })
+    Ok(SimGateway { door: GrpcTransport::new(http::guarded(service)), runs, deps })
 }

@@ -25,13 +25,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Core, Deps, Options, auth,
-    fleet::{Dialing, Fleet, FleetService, Remembered, link},
+    fleet::{Dialing, Fleet, FleetService, Remembered, connection},
     http,
     ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
     mcp,
     metrics::Metrics,
     mirror::Mirrors,
-    runs::{Guards, Runs, past::Past},
+    runs::{Guards, Runs, restore_guard::RestoreGuard},
     upkeep,
     wall::Wall,
 };
@@ -162,11 +162,11 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let metrics = Arc::new(Metrics::default());
     let dialing = Dialing {
         greeter: Greeter { role: Role::Gateway, secret },
-        dialer: link::tcp(key.clone(), options.silent_after),
+        dialer: connection::tcp(key.clone(), options.silent_after),
     };
     let fleet =
         Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url.clone(), remembered);
-    let past = Past::of(&*ledger, options.restored).await.map_err(StartError::Ledger)?;
+    let past = RestoreGuard::of(&*ledger, options.restored).await.map_err(StartError::Ledger)?;
     let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
     let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await.map_err(StartError::Ledger)?);
     if let Some(words) = wall.doubt(0) {

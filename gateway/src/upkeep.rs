@@ -9,7 +9,7 @@ use std::{
 use longhaul_proto::{faults, ids::RunId};
 
 use crate::{
-    fleet::{Fleet, link::Link},
+    fleet::{Fleet, connection::Connection},
     ledger::{LedgerError, ListQuery},
     metrics::count,
     runs::{
@@ -212,8 +212,8 @@ async fn remove_for_room(inner: &Arc<Inner>, excess: u64, of: impl Fn(&RunId) ->
 /// Has an agent let a spool go; `false` when it is not there or does not.
 async fn let_go(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<bool, LedgerError> {
     let linked = inner.fleet.linked();
-    let Some((_, link)) = linked.iter().find(|(id, _)| id == agent_id) else { return Ok(false) };
-    forget(inner, link, run, Files::Go, "with its record, for room at the gateway (max_kept)")
+    let Some((_, connection)) = linked.iter().find(|(id, _)| id == agent_id) else { return Ok(false) };
+    forget(inner, connection, run, Files::Go, "with its record, for room at the gateway (max_kept)")
         .await
         .map(|freed| freed == Some(Freed::Gone))
 }
@@ -221,7 +221,7 @@ async fn let_go(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<bool, 
 /// Has agents let spools go: by their age as far as the clock may be trusted with that, and for room on their hosts.
 async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError> {
     // An agent that is not there is asked when it returns.
-    for (agent_id, link) in inner.fleet.linked() {
+    for (agent_id, connection) in inner.fleet.linked() {
         // Also where spools are kept for longer than records: none outlives its record.
         let old = aged.spools.max(aged.records).unwrap_or(0);
         let mut asked = HashSet::new();
@@ -232,7 +232,7 @@ async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError
             let new: Vec<RunId> = held.into_iter().filter(|run| asked.insert(*run)).collect();
             let none_new = new.is_empty();
             for run in new {
-                forget(inner, &link, run, Files::Stay, "by its age (keep_spool)").await?;
+                forget(inner, &connection, run, Files::Stay, "by its age (keep_spool)").await?;
             }
             if !full || none_new || faults::bug("forget_one_batch") {
                 break;
@@ -241,24 +241,24 @@ async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError
         // The only copy of what is not here stays as long as the record.
         let old = aged.records.unwrap_or(0);
         for run in inner.ledger.spools_held(&agent_id, old, false, BATCH).await? {
-            forget(inner, &link, run, Files::Go, "with its record, by its age (keep_records)").await?;
+            forget(inner, &connection, run, Files::Go, "with its record, by its age (keep_records)").await?;
         }
         for run in inner.ledger.files_held(&agent_id, old, BATCH).await? {
-            forget(inner, &link, run, Files::Go, "with its record, by its age (keep_records)").await?;
+            forget(inner, &connection, run, Files::Go, "with its record, by its age (keep_records)").await?;
         }
-        make_room_there(inner, &agent_id, &link).await?;
+        make_room_there(inner, &agent_id, &connection).await?;
     }
     Ok(())
 }
 
 /// Where an agent's spools take too much: first goes output of which all is here, the oldest first; then the files of
 /// ended runs, the largest first; then what is the only copy.
-async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, link: &Link) -> Result<(), LedgerError> {
+async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, connection: &Connection) -> Result<(), LedgerError> {
     let mut excess = inner.fleet.spool_excess(agent_id);
     let incomplete_too = !faults::bug("incomplete_spools_stay");
     for whole in [true, false].into_iter().filter(|whole| *whole || incomplete_too) {
         if !whole {
-            excess = make_room_of_files(inner, agent_id, link, excess).await?;
+            excess = make_room_of_files(inner, agent_id, connection, excess).await?;
         }
         if excess == 0 {
             return Ok(());
@@ -269,7 +269,7 @@ async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, link: &Link) -> Res
             let bytes = there.max(record.detail.log_len + record.detail.console_len).max(LEAST_SPOOL);
             tracing::info!(%run, host = %record.host, excess, "releasing a spool for room");
             let files = if whole { Files::Stay } else { Files::Go };
-            if matches!(forget(inner, link, run, files, ROOM).await?, Some(Freed::Gone | Freed::ButFiles)) {
+            if matches!(forget(inner, connection, run, files, ROOM).await?, Some(Freed::Gone | Freed::ButFiles)) {
                 excess = excess.saturating_sub(bytes);
             }
             if excess == 0 {
@@ -285,7 +285,7 @@ async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, link: &Link) -> Res
 async fn make_room_of_files(
     inner: &Arc<Inner>,
     agent_id: &str,
-    link: &Link,
+    connection: &Connection,
     mut excess: u64,
 ) -> Result<u64, LedgerError> {
     let mut largest = inner.fleet.largest_spools(agent_id);
@@ -295,7 +295,7 @@ async fn make_room_of_files(
         let Some(record) = inner.ledger.get(run).await? else { continue };
         if record.agent_id == agent_id && record.state.is_end() && record.detail.complete {
             tracing::info!(%run, host = %record.host, bytes = spool.work_bytes, "the files of a run go for room");
-            if forget(inner, link, run, Files::Go, ROOM).await? == Some(Freed::Gone) {
+            if forget(inner, connection, run, Files::Go, ROOM).await? == Some(Freed::Gone) {
                 excess = excess.saturating_sub(spool.work_bytes);
             }
         }
@@ -306,12 +306,12 @@ async fn make_room_of_files(
 /// What became of the spool; `None` = there is no record of the run.
 async fn forget(
     inner: &Arc<Inner>,
-    link: &Link,
+    connection: &Connection,
     run: RunId,
     files: Files,
     why: &str,
 ) -> Result<Option<Freed>, LedgerError> {
     let Some(record) = inner.ledger.get(run).await? else { return Ok(None) };
     release::free_earlier(inner, &record).await;
-    release::free(inner, link, &record, files, why).await.map(Some)
+    release::free(inner, connection, &record, files, why).await.map(Some)
 }

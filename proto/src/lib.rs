@@ -5,7 +5,7 @@
 //! the few things both sides must do alike:
 //!
 //! - [`ids`] and [`clock`] and [`tasks`]: names, time and spawning are passed in, so that tests can replay them;
-//! - [`latest`] and [`door`]: a value that many follow, and a place to call, likewise;
+//! - [`ordered_watch`] and [`grpc_transport`]: a value that many follow, and a place to call, likewise;
 //! - [`paths`]: paths of clients, of whatever system;
 //! - [`state`]: a run's states and causes, and the one table that says what each end means to whom;
 //! - [`connections`] and [`descriptors`]: bounds on who may hold a connection, and on how many files;
@@ -22,13 +22,13 @@ pub mod api;
 pub mod clock;
 pub mod connections;
 pub mod descriptors;
-pub mod door;
 pub mod durable;
 pub mod faults;
 pub mod files;
+pub mod grpc_transport;
 pub mod ids;
 pub mod join;
-pub mod latest;
+pub mod ordered_watch;
 pub mod paths;
 pub mod private;
 pub mod seal;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use longhaul_proto::wire;
 
-use super::owner::Owner;
+use super::run_task::RunTask;
 use crate::{os, spool::Started};
 
 /// A log that did not grow for so long is quiet.
@@ -54,7 +54,7 @@ impl Sampler {
     }
 }
 
-impl Owner {
+impl RunTask {
     /// Looks at the processes of a run whose log is quiet, when it is time.
     pub(super) async fn sample(&mut self, started: Option<Started>) {
         let Some(started) = started.filter(|_| self.status.borrow().running_at_ms > 0) else { return };

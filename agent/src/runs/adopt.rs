@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use longhaul_proto::state::Cause;
 
-use super::{Facts, owner::Owner};
+use super::{Facts, run_task::RunTask};
 use crate::{
     os,
     source::Problem,
@@ -42,7 +42,7 @@ enum Left {
     Begun,
 }
 
-impl Owner {
+impl RunTask {
     /// Reads the folder of a run for the first time.
     pub(super) async fn take_up(&mut self) {
         match self.blocking(kept).await {

@@ -9,16 +9,16 @@ use longhaul_proto::{
 };
 use tracing::Instrument;
 
-use super::{Facts, Refused, Status, owner::Owner};
+use super::{Facts, Refused, Status, run_task::RunTask};
 use crate::{
     executor::Gone,
     finish,
     source::Problem,
-    spool::{AttemptKind, CancelWish, Decision, Exit, Wish},
+    spool::{AttemptKind, CancelMode, CancelWish, Decision, Exit},
     supervisor::file_facts,
 };
 
-impl Owner {
+impl RunTask {
     pub(super) async fn begin(&mut self, submission: wire::Submission, attempt: u32) -> Result<(), Refused> {
         self.usable().map_err(Refused::Io)?;
         match self.attempt() {
@@ -194,7 +194,7 @@ impl Owner {
         }
     }
 
-    pub(super) async fn cancel(&mut self, mode: Wish, by: String) -> io::Result<wire::CancelReply> {
+    pub(super) async fn cancel(&mut self, mode: CancelMode, by: String) -> io::Result<wire::CancelReply> {
         let finished = self.status.borrow().outcome.is_some();
         let known = self.attempt().is_some_and(|a| a.kind == AttemptKind::Started);
         if known && !finished {

@@ -13,7 +13,7 @@
 mod activity;
 mod adopt;
 mod begin;
-mod owner;
+mod run_task;
 mod sizes;
 mod status;
 mod unreadable;
@@ -38,12 +38,12 @@ pub(crate) use sizes::Sizes;
 pub use status::{Facts, Status};
 
 use crate::{
+    banner_cache::BannerCache,
     executor::Executor,
     follow::{Pulse, Watcher},
     limits::{self, MinFree},
     prepare::Preparer,
-    seen::Seen,
-    spool::{Proofs, Spool, SpoolRoot, Wish},
+    spool::{CancelMode, Proofs, Spool, SpoolRoot},
 };
 
 /// How long the agent must have been there before it removes old proofs, and between two looks at them.
@@ -116,7 +116,7 @@ pub enum Forgotten {
 
 pub(crate) enum Command {
     Begin { submission: Box<wire::Submission>, attempt: u32, reply: oneshot::Sender<Result<(), Refused>> },
-    Cancel { mode: Wish, by: String, reply: oneshot::Sender<io::Result<wire::CancelReply>> },
+    Cancel { mode: CancelMode, by: String, reply: oneshot::Sender<io::Result<wire::CancelReply>> },
     Revoke { attempt: u32, reply: oneshot::Sender<io::Result<bool>> },
     Forget { request: wire::ForgetRequest, reply: oneshot::Sender<Result<Forgotten, NotForgotten>> },
     Changed { attempt: u32, reply: oneshot::Sender<io::Result<wire::ChangedReply>> },
@@ -142,7 +142,7 @@ pub(crate) struct Context {
     executor: Arc<dyn Executor>,
     watcher: Watcher,
     min_free: MinFree,
-    seen: Seen,
+    seen: BannerCache,
     clock: Clock,
     tasks: Tasks,
     /// What the spools take.
@@ -181,7 +181,7 @@ impl Runs {
             executor,
             watcher: Watcher::new(),
             min_free,
-            seen: Seen::default(),
+            seen: BannerCache::default(),
             clock,
             tasks,
             sizes: Sizes::default(),
@@ -226,7 +226,7 @@ impl Runs {
         if let Some(handle) = handles.get(&spool.run()).filter(|h| !h.commands.is_closed()) {
             return handle.clone();
         }
-        let handle = owner::spawn(Arc::clone(&self.context), spool.clone());
+        let handle = run_task::spawn(Arc::clone(&self.context), spool.clone());
         handles.insert(spool.run(), handle.clone());
         handle
     }
@@ -263,7 +263,7 @@ impl Runs {
     ///
     /// # Errors
     /// When the wish could not be recorded.
-    pub async fn cancel(&self, run: RunId, mode: Wish, by: String) -> io::Result<wire::CancelReply> {
+    pub async fn cancel(&self, run: RunId, mode: CancelMode, by: String) -> io::Result<wire::CancelReply> {
         let Some(handle) = self.get(run) else { return Ok(wire::CancelReply::default()) };
         ask(&handle, |reply| Command::Cancel { mode, by, reply }).await.unwrap_or_else(|| Err(stopping()))
     }
@@ -349,7 +349,7 @@ impl Runs {
     }
 
     /// What Stata's banner said last.
-    pub(crate) fn seen(&self) -> &Seen {
+    pub(crate) fn seen(&self) -> &BannerCache {
         &self.context.seen
     }
 

@@ -6,7 +6,7 @@
 
 use std::{io, time::Duration};
 
-use super::owner::{ALIVE, Owner};
+use super::run_task::{ALIVE, RunTask};
 use crate::{
     os,
     spool::{Exit, Running, Started},
@@ -25,7 +25,7 @@ pub(super) struct Unreadable {
     next: Duration,
 }
 
-impl Owner {
+impl RunTask {
     /// Deals with an exit record that is there and could not be read.
     pub(super) async fn exit_unreadable(&mut self, error: io::Error) {
         let now = self.context.clock.monotonic();

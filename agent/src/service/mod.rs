@@ -23,7 +23,7 @@ use crate::{
     identity::Identity,
     pins::{Known, Pins},
     runs::{Forgotten, Runs},
-    spool::Wish,
+    spool::CancelMode,
 };
 
 /// What the service needs. Cheap to clone.
@@ -117,7 +117,7 @@ impl Agent for Service {
     async fn cancel(&self, request: Request<wire::CancelRequest>) -> Result<Response<wire::CancelReply>, Status> {
         let request = request.into_inner();
         let run = run_id(&request.run_id)?;
-        let reply = self.runs.cancel(run, Wish::from_wire(request.mode), request.by).await;
+        let reply = self.runs.cancel(run, CancelMode::from_wire(request.mode), request.by).await;
         reply.map(Response::new).map_err(|e| refusal::io(&e))
     }
 

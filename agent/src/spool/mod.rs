@@ -26,8 +26,8 @@
 //! old backup may ask for that run again, and must not hear that it never began.
 
 mod attempts;
-mod earlier;
 mod meter;
+mod previous;
 mod proofs;
 mod records;
 mod submission;
@@ -46,7 +46,7 @@ pub use attempts::{Attempt, AttemptKind, Decision};
 pub use meter::{Meter, Taken};
 pub use proofs::Proofs;
 pub use records::{
-    Artifact, CancelWish, Ending, Exit, FileFacts, Location, OutcomeRecord, Plan, Running, Started, Timing, Wish,
+    Artifact, CancelMode, CancelWish, Ending, Exit, FileFacts, Location, OutcomeRecord, Plan, Running, Started, Timing,
 };
 pub use submission::{Meta, SubmissionError};
 

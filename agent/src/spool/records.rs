@@ -89,7 +89,7 @@ pub struct Running {
 /// How gently a run is ended; later words are stronger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Wish {
+pub enum CancelMode {
     /// SIGINT, then SIGTERM, then SIGKILL.
     Break,
     /// SIGTERM, then SIGKILL.
@@ -98,7 +98,7 @@ pub enum Wish {
     Kill,
 }
 
-impl Wish {
+impl CancelMode {
     /// From the wire; what is not said is a break.
     pub fn from_wire(mode: i32) -> Self {
         match wire::CancelMode::try_from(mode) {
@@ -113,7 +113,7 @@ impl Wish {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelWish {
     /// How gently.
-    pub mode: Wish,
+    pub mode: CancelMode,
     /// Who asked.
     pub by: String,
     /// Wall time, Unix milliseconds.

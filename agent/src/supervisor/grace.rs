@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::target::Live;
-use crate::spool::{Ending, Timing, Wish};
+use crate::spool::{CancelMode, Ending, Timing};
 
 /// How long to wait between two SIGKILLs.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -13,17 +13,17 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// An end under way. Its cause is on disk already.
 pub(super) struct Grace {
     pub(super) ending: Ending,
-    next: Wish,
+    next: CancelMode,
     due: Option<Duration>,
 }
 
 impl Grace {
-    pub(super) fn new(mode: Wish, ending: Ending) -> Self {
+    pub(super) fn new(mode: CancelMode, ending: Ending) -> Self {
         Self { ending, next: mode, due: None }
     }
 
     /// Goes on from a stronger step at once; a weaker wish changes nothing.
-    pub(super) fn strengthen(&mut self, mode: Wish) {
+    pub(super) fn strengthen(&mut self, mode: CancelMode) {
         if mode > self.next {
             self.next = mode;
             self.due = None;
@@ -34,9 +34,11 @@ impl Grace {
     pub(super) fn step(&mut self, now: Duration, timing: &Timing, live: &Live) -> Option<Duration> {
         if self.due.is_none_or(|due| now >= due) {
             let (signal, wait, next) = match self.next {
-                Wish::Break => (Signal::INT, Duration::from_millis(timing.after_break), Wish::Terminate),
-                Wish::Terminate => (Signal::TERM, Duration::from_millis(timing.after_terminate), Wish::Kill),
-                Wish::Kill => (Signal::KILL, AGAIN, Wish::Kill),
+                CancelMode::Break => (Signal::INT, Duration::from_millis(timing.after_break), CancelMode::Terminate),
+                CancelMode::Terminate => {
+                    (Signal::TERM, Duration::from_millis(timing.after_terminate), CancelMode::Kill)
+                }
+                CancelMode::Kill => (Signal::KILL, AGAIN, CancelMode::Kill),
             };
             live.signal_group(signal);
             self.next = next;

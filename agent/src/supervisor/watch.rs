@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     os,
-    spool::{CancelWish, Ending, Exit, Plan, Running, Spool, Wish},
+    spool::{CancelMode, CancelWish, Ending, Exit, Plan, Running, Spool},
 };
 
 /// Behind every wake-up: wishes and orphans are looked for at least this often.
@@ -120,7 +120,7 @@ impl<'a> Watch<'a> {
         let folder = if running.is_none() { watch_folder(spool) } else { None };
         // A predecessor may have begun to end it; we go on from the same cause with the gentlest step again.
         let ending: Option<Ending> = spool.read(&spool.ending()).ok().flatten();
-        let grace = ending.map(|ending| Grace::new(Wish::Break, ending));
+        let grace = ending.map(|ending| Grace::new(CancelMode::Break, ending));
         let (log, room) = (LogKeeper::default(), Room::new(spool, plan.max_spool));
         Self { spool, plan, clock, control, folder, live, running, grace, max_rss: 0, log, room }
     }
@@ -185,7 +185,7 @@ impl<'a> Watch<'a> {
             }
             // It takes no time to fill a disk.
             if grace.ending.cause == Cause::SpoolFull && self.room.far_over(self.spool, os::monotonic()) {
-                grace.strengthen(Wish::Kill);
+                grace.strengthen(CancelMode::Kill);
             }
             return;
         }
@@ -195,7 +195,9 @@ impl<'a> Watch<'a> {
         } else if let Some((mode, cause)) = self.overdue() {
             Some((mode, cause, none(), none()))
         } else {
-            self.room.over(self.spool, os::monotonic()).map(|words| (Wish::Break, Cause::SpoolFull, none(), words))
+            self.room
+                .over(self.spool, os::monotonic())
+                .map(|words| (CancelMode::Break, Cause::SpoolFull, none(), words))
         };
         if let Some((mode, cause, by, words)) = reason {
             let ending = Ending { cause, by, at_ms: self.clock.unix_ms(), words };
@@ -206,16 +208,16 @@ impl<'a> Watch<'a> {
     }
 
     /// A limit on time that is reached.
-    fn overdue(&self) -> Option<(Wish, Cause)> {
+    fn overdue(&self) -> Option<(CancelMode, Cause)> {
         let since = |mono_ms: u64| os::monotonic_ms().saturating_sub(mono_ms);
         match self.running {
             Some(running) => {
                 let limit = self.plan.timing.timeout.filter(|limit| since(running.mono_ms) >= *limit);
-                limit.map(|_| (Wish::Break, Cause::RunTimeout))
+                limit.map(|_| (CancelMode::Break, Cause::RunTimeout))
             }
             // No do-file runs yet, so there is nothing to break.
             None => (since(self.live.started.mono_ms) >= self.plan.timing.start)
-                .then_some((Wish::Terminate, Cause::StartTimeout)),
+                .then_some((CancelMode::Terminate, Cause::StartTimeout)),
         }
     }
 

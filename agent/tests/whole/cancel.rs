@@ -132,8 +132,11 @@ fn early() {
         drop(agent);
         let to = place.spool(&crate::kit::new_run().to_string());
         to.create().unwrap();
-        let wish =
-            longhaul_agent::spool::CancelWish { mode: longhaul_agent::spool::Wish::Break, by: "ada".into(), at_ms: 1 };
+        let wish = longhaul_agent::spool::CancelWish {
+            mode: longhaul_agent::spool::CancelMode::Break,
+            by: "ada".into(),
+            at_ms: 1,
+        };
         to.write(&to.cancel(), &wish).unwrap();
         std::fs::copy(from.plan(), to.plan()).unwrap();
         let status = std::process::Command::new(std::env::current_exe().unwrap())

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use longhaul_agent::{
     executor::{Executor, Local},
-    spool::{CancelWish, Exit, FORMAT, Plan, Spool, SpoolRoot, Timing, Wish},
+    spool::{CancelMode, CancelWish, Exit, FORMAT, Plan, Spool, SpoolRoot, Timing},
 };
 
 use crate::{
@@ -71,7 +71,7 @@ impl Bench {
         self.executor.outcome(&self.spool).unwrap().expect("an exit record")
     }
 
-    fn wish(&self, mode: Wish) {
+    fn wish(&self, mode: CancelMode) {
         self.executor.cancel(&self.spool, &CancelWish { mode, by: "ada".into(), at_ms: 1 }).unwrap();
     }
 }
@@ -111,10 +111,10 @@ fn wishes() {
         let bench = bench("trap '' INT TERM; echo hello > $LOG; while :; do sleep 0.01; done");
         let gone = bench.executor.start(&bench.spool).unwrap();
         until("the first byte", || bench.spool.running().exists()).await;
-        bench.wish(Wish::Break);
+        bench.wish(CancelMode::Break);
         until("the reason is on disk", || bench.spool.ending().exists()).await;
-        bench.wish(Wish::Kill);
-        bench.wish(Wish::Break);
+        bench.wish(CancelMode::Kill);
+        bench.wish(CancelMode::Break);
         gone.await;
         let exit = bench.exit();
         assert_eq!(exit.signal, Some(9));
@@ -125,7 +125,7 @@ fn wishes() {
 fn cancelled_before() {
     block_on(async {
         let bench = bench("echo x > count");
-        bench.wish(Wish::Break);
+        bench.wish(CancelMode::Break);
         bench.start().await;
         assert!(!bench.exit().spawned);
         assert!(!bench.spool.path().join("count").exists());

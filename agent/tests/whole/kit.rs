@@ -14,7 +14,7 @@ use longhaul_agent::{
     spool::{Spool, SpoolRoot},
 };
 use longhaul_proto::{
-    door::Door,
+    grpc_transport::GrpcTransport,
     ids::{Ids, RunId},
     join::JoinSecret,
     state::{Cause, RunState},
@@ -185,7 +185,7 @@ pub(crate) fn kill(child: &mut Child) {
 /// The gateway's half of the conversation.
 #[derive(Clone)]
 pub(crate) struct Gateway {
-    client: AgentClient<Door>,
+    client: AgentClient<GrpcTransport>,
 }
 
 impl Gateway {

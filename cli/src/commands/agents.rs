@@ -6,7 +6,7 @@ use crate::{
     args::{Agents, AgentsAction},
     context::{Context, Failure},
     output::{self, Out, say},
-    session::{Need, Session},
+    session::{GatewayHandle, Need},
 };
 
 /// `agents`.
@@ -19,7 +19,7 @@ pub(crate) async fn agents(context: &Context, args: &Agents) -> Result<u8, Failu
         AgentsAction::Approve { name, ask } => (ask, Some(("approve", name.as_str()))),
         AgentsAction::Revoke { name, ask } => (ask, Some(("revoke", name.as_str()))),
     };
-    let session = Session::open(context, Need::default()).await?;
+    let session = GatewayHandle::open(context, Need::default()).await?;
     let done = session.client.agents(act).await;
     session.close().await;
     let keys = done?.agents;

@@ -6,7 +6,7 @@ use crate::{
     args::{Ask, Drain, Resume},
     context::{Context, Failure},
     output::{Out, say},
-    session::{Need, Session},
+    session::{GatewayHandle, Need},
 };
 
 /// `drain`.
@@ -27,7 +27,7 @@ pub(crate) async fn resume(context: &Context, args: &Resume) -> Result<u8, Failu
 }
 
 async fn ask(context: &Context, ask: &Ask, resume: bool, body: DrainBody) -> Result<u8, Failure> {
-    let session = Session::open(context, Need::default()).await?;
+    let session = GatewayHandle::open(context, Need::default()).await?;
     let done = session.client.drain(resume, &body).await;
     session.close().await;
     let drained = done?;

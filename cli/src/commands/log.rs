@@ -11,7 +11,7 @@ use crate::{
     exit,
     follow::{End, Follower},
     output::{Status, say, verdict},
-    session::{Need, Session},
+    session::{GatewayHandle, Need},
     show::Show,
     signals::Signals,
 };
@@ -22,13 +22,18 @@ use crate::{
 /// With what to do.
 pub(crate) async fn log(context: &Context, args: &Log) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
-    let mut session = Session::open(context, Need::default()).await?;
+    let mut session = GatewayHandle::open(context, Need::default()).await?;
     let done = print(context, args, &mut session, &mut signals).await;
     session.close().await;
     done
 }
 
-async fn print(context: &Context, args: &Log, session: &mut Session, signals: &mut Signals) -> Result<u8, Failure> {
+async fn print(
+    context: &Context,
+    args: &Log,
+    session: &mut GatewayHandle,
+    signals: &mut Signals,
+) -> Result<u8, Failure> {
     let run = session.client.get(&args.run).await?;
     let stream = if args.console { Stream::Console } else { Stream::Log };
     if !args.follow {
@@ -57,7 +62,7 @@ async fn once(
     args: &Log,
     run: &RunView,
     stream: Stream,
-    session: &mut Session,
+    session: &mut GatewayHandle,
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
     let mut part = args.tail.map_or(Part::From(0, Duration::ZERO), Part::Tail);

@@ -16,7 +16,7 @@ use crate::{
     follow::{End, Follower},
     input,
     output::{Out, Status, say, verdict},
-    session::{Begins, Need, Session},
+    session::{Begins, GatewayHandle, Need},
     show::Show,
     signals::{Asked, Signals},
 };
@@ -44,7 +44,7 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
     if args.detach && !remote && !context.data.gateway_serves().unwrap_or(false) {
         return Err(detached_from_nothing());
     }
-    let mut session = Session::open(context, need).await?;
+    let mut session = GatewayHandle::open(context, need).await?;
     if args.detach && !session.stays() {
         session.close().await;
         return Err(detached_from_nothing());
@@ -67,7 +67,7 @@ fn detached_from_nothing() -> Failure {
 
 async fn submit(
     context: &Context,
-    session: &mut Session,
+    session: &mut GatewayHandle,
     request: &longhaul_proto::api::SubmitRequest,
 ) -> Result<Submitted, Failure> {
     let caller = std::env::var("TRACEPARENT").unwrap_or_default();
@@ -103,7 +103,7 @@ async fn submit(
 async fn follow(
     context: &Context,
     args: &Run,
-    session: &mut Session,
+    session: &mut GatewayHandle,
     signals: &mut Signals,
     submitted: Submitted,
 ) -> Result<u8, Failure> {
@@ -155,7 +155,7 @@ struct Way {
 /// Follows to the end and says how it was.
 async fn to_end(
     mut follower: Follower<'_>,
-    session: &mut Session,
+    session: &mut GatewayHandle,
     signals: &mut Signals,
     way: Way,
 ) -> Result<u8, Failure> {
@@ -210,10 +210,10 @@ fn leaving(short: &str, embedded: bool, cancelled: bool) -> String {
 pub(crate) async fn wait(context: &Context, args: &Wait) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
     let need = Need { engine: context.config.settings.engine, starts_runs: true, begins: Begins::WithARecord };
-    let mut session = match Session::open(context, need).await {
+    let mut session = match GatewayHandle::open(context, need).await {
         // Without Stata a waiting run cannot start here, but one that started may end.
         Err(_) if context.config.settings.gateway.is_none() && context.data.has_record() => {
-            Session::open(context, Need { starts_runs: false, ..need }).await?
+            GatewayHandle::open(context, Need { starts_runs: false, ..need }).await?
         }
         session => session?,
     };

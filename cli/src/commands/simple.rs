@@ -9,7 +9,7 @@ use crate::{
     args::{Cancel, DeclareDead, Hosts, Release, Runs, RunsAction, Show, TrustClock},
     context::{Context, Failure},
     output::{self, Out, say},
-    session::{Need, Session},
+    session::{GatewayHandle, Need},
 };
 
 /// Largest page that the gateway gives.
@@ -20,7 +20,7 @@ const PAGE: usize = 500;
 /// # Errors
 /// With what to do.
 pub(crate) async fn cancel(context: &Context, args: &Cancel) -> Result<u8, Failure> {
-    let session = Session::open(context, Need::default()).await?;
+    let session = GatewayHandle::open(context, Need::default()).await?;
     let done = session.client.cancel(&args.run, args.mode.into()).await;
     session.close().await;
     let run = done?;
@@ -67,7 +67,7 @@ fn taken(run: &RunView, told: bool) -> String {
 /// # Errors
 /// With what to do.
 pub(crate) async fn declare_dead(context: &Context, args: &DeclareDead) -> Result<u8, Failure> {
-    let session = Session::open(context, Need::default()).await?;
+    let session = GatewayHandle::open(context, Need::default()).await?;
     let done = session.client.declare_dead(&args.run).await;
     session.close().await;
     let run = done?;
@@ -87,7 +87,7 @@ pub(crate) async fn declare_dead(context: &Context, args: &DeclareDead) -> Resul
 /// # Errors
 /// With what to do.
 pub(crate) async fn release(context: &Context, args: &Release) -> Result<u8, Failure> {
-    let session = Session::open(context, Need::default()).await?;
+    let session = GatewayHandle::open(context, Need::default()).await?;
     let done = session.client.release(&args.run).await;
     session.close().await;
     let run = done?;
@@ -104,7 +104,7 @@ pub(crate) async fn release(context: &Context, args: &Release) -> Result<u8, Fai
 /// # Errors
 /// With what to do.
 pub(crate) async fn trust_clock(context: &Context, args: &TrustClock) -> Result<u8, Failure> {
-    let session = Session::open(context, Need::default()).await?;
+    let session = GatewayHandle::open(context, Need::default()).await?;
     let done = session.client.trust_clock().await;
     session.close().await;
     let trusted = done?;
@@ -120,7 +120,7 @@ pub(crate) async fn trust_clock(context: &Context, args: &TrustClock) -> Result<
 /// # Errors
 /// With what to do.
 pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> {
-    let session = Session::open(context, Need::default()).await?;
+    let session = GatewayHandle::open(context, Need::default()).await?;
     let done = session.client.get(&args.run).await;
     session.close().await;
     let run = done?;
@@ -141,7 +141,7 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Result<u8, Failure> 
     if let Some(RunsAction::Adopt { run, all_from, ask }) = &args.action {
         return adopt(context, run.as_deref(), all_from.as_deref(), ask.json).await;
     }
-    let session = Session::open(context, Need::default()).await?;
+    let session = GatewayHandle::open(context, Need::default()).await?;
     let done = list(&session, args).await;
     session.close().await;
     let runs = done?;
@@ -158,7 +158,7 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Result<u8, Failure> 
 
 /// `runs adopt`.
 async fn adopt(context: &Context, run: Option<&str>, host: Option<&str>, json: bool) -> Result<u8, Failure> {
-    let session = Session::open(context, Need::default()).await?;
+    let session = GatewayHandle::open(context, Need::default()).await?;
     let done = match (run, host) {
         (Some(run), _) => session.client.adopt(run).await.map(|run| vec![run]),
         (None, host) => session.client.adopt_from(host.unwrap_or_default()).await.map(|adopted| adopted.runs),
@@ -180,7 +180,7 @@ async fn adopt(context: &Context, run: Option<&str>, host: Option<&str>, json: b
     Ok(0)
 }
 
-async fn list(session: &Session, args: &Runs) -> Result<Vec<longhaul_proto::api::RunView>, Failure> {
+async fn list(session: &GatewayHandle, args: &Runs) -> Result<Vec<longhaul_proto::api::RunView>, Failure> {
     let state = args.state.map(|s| s.as_str());
     let mut all = vec![];
     let mut before = None;
@@ -201,7 +201,7 @@ async fn list(session: &Session, args: &Runs) -> Result<Vec<longhaul_proto::api:
 /// # Errors
 /// With what to do.
 pub(crate) async fn hosts(context: &Context, args: &Hosts) -> Result<u8, Failure> {
-    let session = Session::open(context, Need::default()).await?;
+    let session = GatewayHandle::open(context, Need::default()).await?;
     let embedded = session.is_embedded();
     let done = session.client.hosts().await;
     session.close().await;

@@ -8,7 +8,7 @@ use crate::{
     client::escape,
     context::{Context, Failure},
     output::{Out, say},
-    session::{Begins, Need, Session},
+    session::{Begins, GatewayHandle, Need},
 };
 
 const PATH: &str = "/api/v1/tokens";
@@ -23,13 +23,13 @@ pub(crate) async fn token(context: &Context, args: &Token) -> Result<u8, Failure
         TokenAction::Add { .. } => Begins::Never,
         TokenAction::List { .. } | TokenAction::Revoke { .. } => Begins::WithARecord,
     };
-    let session = Session::open(context, Need { begins, ..Need::default() }).await?;
+    let session = GatewayHandle::open(context, Need { begins, ..Need::default() }).await?;
     let done = act(&session, &args.action).await;
     session.close().await;
     done
 }
 
-async fn act(session: &Session, action: &TokenAction) -> Result<u8, Failure> {
+async fn act(session: &GatewayHandle, action: &TokenAction) -> Result<u8, Failure> {
     let mut out = Out::default();
     match action {
         TokenAction::List { ask } => {

@@ -129,7 +129,7 @@ async fn every_byte_comes_once_over_a_gateway_that_goes_away() {
     let lines: String = (0..20).map(|i| format!(". display {i}\n{i}\n\nend of do-file\n\n")).collect();
     let user = format!("{lines}. error 9\nr(9);\n\nend of do-file\nr(9);\n");
     let (gateway, context) = serve(&user).await;
-    let mut session = Session::open(&context, Need::default()).await.unwrap();
+    let mut session = GatewayHandle::open(&context, Need::default()).await.unwrap();
     let buffer = Buffer::default();
     let show = Show::bytes_to(Out::new(buffer.clone()));
     let mut follower = Follower::new(&context, run(), Some(show), Status::new(true));
@@ -145,7 +145,7 @@ async fn every_byte_comes_once_over_a_gateway_that_goes_away() {
 #[tokio::test]
 async fn a_limit_ends_the_waiting_and_not_the_run() {
     let (gateway, context) = serve(&"x\n".repeat(100_000)).await;
-    let mut session = Session::open(&context, Need::default()).await.unwrap();
+    let mut session = GatewayHandle::open(&context, Need::default()).await.unwrap();
     let mut signals = Signals::listen().unwrap();
     let mut follower = Follower::new(&context, run(), None, Status::new(true));
     let end = follower.follow(&mut session, &mut signals, Some(Duration::from_millis(300))).await.unwrap();

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{
     Bridge,
-    link::{Answer, Trouble, session_of},
     message::{self, Message},
+    upstream::{Answer, Trouble, session_of},
 };
 use crate::output::{duration, say};
 

@@ -12,13 +12,13 @@
 //! request, leaves or is killed ends no run. Messages of the older era that come before `initialize` is answered wait
 //! for that.
 //!
-//! [`message`] reads what the client says, [`link`] speaks HTTP, [`call`] carries one request to its answer. stdout
+//! [`message`] reads what the client says, [`upstream`] speaks HTTP, [`call`] carries one request to its answer. stdout
 //! carries the protocol alone; words for people go to stderr.
 
 mod call;
-mod link;
 mod message;
 mod sse;
+mod upstream;
 
 use std::{
     collections::HashMap,
@@ -38,8 +38,8 @@ use crate::{
     context::{Context, Failure},
 };
 use call::Call;
-use link::Link;
 use message::{Kind, Message};
+use upstream::Link;
 
 /// Longest line taken from the client, bytes: what the gateway takes at most.
 const MAX_LINE: u64 = longhaul_gateway::mcp::MAX_BODY as u64;

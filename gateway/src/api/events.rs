@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    http::{Face, caller::Caller, early_flush::event_stream, reading::Output},
+    http::{Face, disconnect::ClientPresence, early_flush::event_stream, reading::Output},
     runs::{ReadError, Stream},
 };
 
@@ -53,7 +53,7 @@ pub(super) struct EventsQuery {
 pub(super) async fn get(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
     Strict(query): Strict<EventsQuery>,
     headers: HeaderMap,
@@ -94,7 +94,7 @@ struct Follower {
     part: ViewName,
     at: u64,
     told: Option<Told>,
-    caller: Caller,
+    caller: ClientPresence,
     keep_alive: Duration,
     stopping: CancellationToken,
     face: Face,

@@ -22,7 +22,7 @@ use axum::{
     routing::{delete, get, post},
 };
 
-use crate::http::{Face, caller};
+use crate::http::{Face, disconnect};
 
 /// All routes of the API.
 pub fn router(face: Face) -> Router {
@@ -49,6 +49,6 @@ pub fn router(face: Face) -> Router {
         .route("/api/v1/agents/{name}/revoke", post(agents::revoke))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::add))
         .route("/api/v1/tokens/{name}", delete(tokens::revoke))
-        .layer(from_fn_with_state(face.clone(), caller::seen))
+        .layer(from_fn_with_state(face.clone(), disconnect::seen))
         .with_state(face)
 }

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    http::{Face, caller::Caller, part::Part, reading::Output},
+    http::{Face, disconnect::ClientPresence, part::Part, reading::Output},
     runs::{MAX_READ, ReadError, Stream},
 };
 
@@ -91,7 +91,7 @@ pub(super) fn bounds(view: &RunView, stream: Stream, part: ViewName) -> Part {
 pub(super) async fn get(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
     Strict(query): Strict<OutputQuery>,
     headers: HeaderMap,

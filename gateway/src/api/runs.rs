@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    http::{Face, caller::Caller, trace},
+    http::{Face, disconnect::ClientPresence, trace},
     runs::{self, ListFilter},
 };
 
@@ -37,7 +37,7 @@ const MAX_PAGE: u32 = 500;
 pub(super) async fn submit(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ClientPresence>,
     request: Request,
 ) -> Result<Response, Problem> {
     let trace = trace::of_headers(request.headers());
@@ -65,7 +65,7 @@ pub(super) struct ListQuery {
 pub(super) async fn list(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ClientPresence>,
     Strict(query): Strict<ListQuery>,
 ) -> Result<Json<RunList>, Problem> {
     let limit = query.limit.unwrap_or(PAGE);
@@ -82,7 +82,7 @@ pub(super) async fn list(
 pub(super) async fn get(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
     let run = face.core.runs.find(&who, &name).await?;
@@ -95,7 +95,7 @@ pub(super) async fn get(
 pub(super) async fn cancel(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Json<RunView>, Problem> {
@@ -120,7 +120,7 @@ pub(super) async fn release(
 pub(super) async fn declare_dead(
     State(face): State<Face>,
     Operator(who): Operator,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
     let run = face.core.runs.find(&who, &name).await?;

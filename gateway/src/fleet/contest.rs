@@ -9,7 +9,7 @@ use longhaul_proto::{
 use crate::ledger::{Earlier, Record};
 
 /// What a result says that two honest tellings of it cannot differ in.
-struct Told<'a> {
+struct RecordedEnd<'a> {
     agent_id: &'a str,
     host: &'a str,
     /// `None` = the attempt goes on.
@@ -55,9 +55,9 @@ pub(super) fn second(record: &Record, info: &wire::AgentInfo, summary: &wire::Ru
     ))
 }
 
-fn present(record: &Record) -> Told<'_> {
+fn present(record: &Record) -> RecordedEnd<'_> {
     let ended = record.state.is_end() && record.state != RunState::Lost;
-    Told {
+    RecordedEnd {
         agent_id: &record.agent_id,
         host: &record.host,
         state: ended.then_some(record.state),
@@ -66,8 +66,8 @@ fn present(record: &Record) -> Told<'_> {
     }
 }
 
-fn dead(earlier: &Earlier) -> Told<'_> {
-    Told {
+fn dead(earlier: &Earlier) -> RecordedEnd<'_> {
+    RecordedEnd {
         agent_id: &earlier.agent_id,
         host: &earlier.host,
         state: Some(RunState::Errored),

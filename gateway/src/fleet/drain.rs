@@ -63,7 +63,7 @@ impl Fleet {
     /// # Errors
     /// The first pattern that means none, with the names there are.
     pub(crate) fn meant(&self, patterns: &[String]) -> Result<Vec<String>, (String, Vec<String>)> {
-        let names = self.floor().names();
+        let names = self.scheduler().names();
         let mut meant = BTreeSet::new();
         for pattern in patterns {
             let fitting: Vec<&String> = names.iter().filter(|name| fits(pattern, name)).collect();
@@ -77,13 +77,13 @@ impl Fleet {
 
     /// From now on nothing new starts on these.
     pub(crate) fn drain(&self, drains: Vec<DrainRecord>) {
-        self.floor().drains.extend(drains.into_iter().map(|drain| (drain.host.clone(), drain)));
+        self.scheduler().drains.extend(drains.into_iter().map(|drain| (drain.host.clone(), drain)));
         self.drains_changed();
     }
 
     /// From now on they take runs again.
     pub(crate) fn resume(&self, hosts: &[String]) {
-        self.floor().drains.retain(|host, _| !hosts.contains(host));
+        self.scheduler().drains.retain(|host, _| !hosts.contains(host));
         self.drains_changed();
     }
 
@@ -94,7 +94,7 @@ impl Fleet {
 
     /// Whether a host takes nothing new.
     pub(crate) fn drains(&self, host: &str) -> bool {
-        self.floor().drains.contains_key(host)
+        self.scheduler().drains.contains_key(host)
     }
 
     /// These hosts as they are now.

@@ -1,28 +1,28 @@
-//! Who runs it: agents, licence pools, and the links to them.
+//! Who runs it: agents, licence pools, and the connections to them.
 //!
 //! - [`service`] is what agents call: they register, say that they are alive, and are told what to do with each run;
-//! - [`contact`] dials a registered agent back and keeps its links: an agent is usable when it is heard *and* reached;
-//! - [`floor`] is the state (agents, seats, the queue) behind one lock that is never held across an await;
+//! - [`connector`] dials a registered agent back and keeps its connections: an agent is usable when it is heard *and* reached;
+//! - [`scheduler`] is the state (agents, seats, the queue) behind one lock that is never held across an await;
 //! - [`placement`] and [`queue`] decide, as pure functions, who goes where and why somebody waits;
 //! - [`bounds`] says how much an agent may say;
 //! - [`contest`] tells a second result of one attempt from the first;
 //! - [`drain`] keeps new runs from hosts that people want empty;
 //! - [`pins`] knows which key is which agent;
-//! - [`link`] is the connections to one agent.
+//! - [`connection`] is the connections to one agent.
 //!
-//! A [`Seat`] is held by value: whoever drops it frees it, and the next run is placed at once. After a restart the
+//! A [`Lease`] is held by value: whoever drops it frees it, and the next run is placed at once. After a restart the
 //! seats of unfinished runs are taken before any agent is heard, so that a pool is never over-used across it.
 
 pub(crate) mod bounds;
-mod contact;
+pub mod connection;
+mod connector;
 mod contest;
 pub(crate) mod drain;
-mod floor;
-pub mod link;
 mod pins;
 pub mod placement;
 mod queue;
 pub(crate) mod reconcile;
+mod scheduler;
 mod service;
 
 use std::{
@@ -34,7 +34,7 @@ use std::{
 use longhaul_proto::{
     api::{ContactView, HostView, PoolView, RunView},
     ids::RunId,
-    latest::Follow,
+    ordered_watch::OrderedReceiver,
     transport::Greeter,
     visible::Foreign,
     wire,
@@ -47,10 +47,10 @@ use crate::{
     ledger::{AgentRecord, DrainRecord, Ledger, LedgerError, PinRecord, PinState, TokenRecord},
     metrics::Metrics,
 };
-use floor::Floor;
-use link::{Dialer, Link};
+use connection::{Connection, Dialer};
 use pins::Pins;
 use placement::Need;
+use scheduler::Scheduler;
 
 pub(crate) use pins::PinError;
 pub use service::FleetService;
@@ -70,7 +70,7 @@ pub(crate) struct Shared {
     pins: tokio::sync::Mutex<Pins>,
     /// What agents are told to dial; part of the advice to start one.
     url: String,
-    floor: Mutex<Floor>,
+    scheduler: Mutex<Scheduler>,
     /// Runs that are fetched from spools at once: thousands may come with one registration.
     imports: Semaphore,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Shared {
 const IMPORTS: usize = 16;
 
 /// A seat of a pool and room on a host, held by one run. Dropping it frees both.
-pub(crate) struct Seat {
+pub(crate) struct Lease {
     pub(crate) run: RunId,
     pub(crate) agent_id: String,
     pub(crate) host: String,
@@ -89,30 +89,30 @@ pub(crate) struct Seat {
     fleet: Fleet,
 }
 
-impl Drop for Seat {
+impl Drop for Lease {
     fn drop(&mut self) {
         self.fleet.release(self.run);
     }
 }
 
 /// A place in the queue. Dropping it leaves the queue.
-pub(crate) struct Ticket {
+pub(crate) struct QueueEntry {
     run: RunId,
     fleet: Fleet,
-    granted: oneshot::Receiver<Seat>,
+    granted: oneshot::Receiver<Lease>,
 }
 
-impl Ticket {
+impl QueueEntry {
     /// Waits for the seat; `None` when the gateway stops.
-    pub(crate) async fn seat(&mut self) -> Option<Seat> {
+    pub(crate) async fn seat(&mut self) -> Option<Lease> {
         (&mut self.granted).await.ok()
     }
 }
 
-impl Drop for Ticket {
+impl Drop for QueueEntry {
     fn drop(&mut self) {
         // A seat that was granted in this very moment is in the channel and frees itself with it.
-        self.fleet.floor().leave(self.run);
+        self.fleet.scheduler().leave(self.run);
     }
 }
 
@@ -158,20 +158,20 @@ impl Fleet {
     ) -> Self {
         let now = deps.clock.monotonic();
         let Remembered { agents, drains, pins } = remembered;
-        let mut floor = Floor::new(now, options.pools.clone(), agents, drains);
+        let mut scheduler = Scheduler::new(now, options.pools.clone(), agents, drains);
         for pin in pins.iter().filter(|pin| pin.state == PinState::Revoked) {
-            if let Some(agent) = floor.known(&pin.agent_id) {
+            if let Some(agent) = scheduler.known(&pin.agent_id) {
                 agent.refused = Some(pins::revoked(pin));
             }
         }
-        let (pins, floor) = (tokio::sync::Mutex::new(Pins::of(pins)), Mutex::new(floor));
+        let (pins, scheduler) = (tokio::sync::Mutex::new(Pins::of(pins)), Mutex::new(scheduler));
         let Dialing { greeter, dialer } = dialing;
         let imports = Semaphore::new(IMPORTS);
-        Self(Arc::new(Shared { options, metrics, deps, greeter, ledger, dialer, pins, url, floor, imports }))
+        Self(Arc::new(Shared { options, metrics, deps, greeter, ledger, dialer, pins, url, scheduler, imports }))
     }
 
-    pub(crate) fn floor(&self) -> MutexGuard<'_, Floor> {
-        self.0.floor.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
+        self.0.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn now(&self) -> Duration {
@@ -180,15 +180,15 @@ impl Fleet {
 
     /// Takes a seat for a run that has one already: after a restart, or found in a spool.
     /// Without a principal there is only the agent's word for the run: it counts while the agent is here to say it.
-    pub(crate) fn hold(&self, run: RunId, principal: &str, agent_id: &str, host: &str, pool: &str) -> Seat {
-        self.floor().take_seat(run, principal, agent_id, host, pool);
+    pub(crate) fn hold(&self, run: RunId, principal: &str, agent_id: &str, host: &str, pool: &str) -> Lease {
+        self.scheduler().take_seat(run, principal, agent_id, host, pool);
         let (agent_id, host, pool) = (agent_id.to_owned(), host.to_owned(), pool.to_owned());
-        Seat { run, agent_id, host, pool, waited_for: String::new(), fleet: self.clone() }
+        Lease { run, agent_id, host, pool, waited_for: String::new(), fleet: self.clone() }
     }
 
     /// The seat of a run that only its agent spoke of is a run's of this gateway.
     pub(crate) fn confirm(&self, run: RunId, principal: &str) {
-        self.floor().confirm(run, principal);
+        self.scheduler().confirm(run, principal);
     }
 
     /// Whom agents serve that were not told: everybody while there is one principal, else the first operator.
@@ -204,12 +204,12 @@ impl Fleet {
 
     /// How many principals there are is not known: then as if there were several.
     pub(crate) fn principals_unknown(&self) {
-        let first = self.floor().first_only.clone().unwrap_or_default();
+        let first = self.scheduler().first_only.clone().unwrap_or_default();
         self.serve_first(Some(first));
     }
 
     fn serve_first(&self, first: Option<String>) {
-        let before = std::mem::replace(&mut self.floor().first_only, first.clone());
+        let before = std::mem::replace(&mut self.scheduler().first_only, first.clone());
         if before == first {
             return;
         }
@@ -227,41 +227,47 @@ impl Fleet {
     }
 
     fn release(&self, run: RunId) {
-        self.floor().seats.remove(&run);
+        self.scheduler().seats.remove(&run);
         self.place();
     }
 
     /// Joins the queue. Why it waits is told in `view`.
-    pub(crate) fn enqueue(&self, run: RunId, principal: &str, need: Need, view: watch::Sender<Arc<RunView>>) -> Ticket {
+    pub(crate) fn enqueue(
+        &self,
+        run: RunId,
+        principal: &str,
+        need: Need,
+        view: watch::Sender<Arc<RunView>>,
+    ) -> QueueEntry {
         let (grant, granted) = oneshot::channel();
-        self.floor().enqueue(run, principal, need, view, grant);
+        self.scheduler().enqueue(run, principal, need, view, grant);
         self.place();
-        let (now, floor) = (self.now(), self.floor());
-        if let Some(why) = floor.reason_of(run, now, self.0.options.silent_after, &self.0.url) {
-            floor.tell(run, &why, self.0.deps.clock.unix_ms());
+        let (now, scheduler) = (self.now(), self.scheduler());
+        if let Some(why) = scheduler.reason_of(run, now, self.0.options.silent_after, &self.0.url) {
+            scheduler.tell(run, &why, self.0.deps.clock.unix_ms());
         }
-        drop(floor);
-        Ticket { run, fleet: self.clone(), granted }
+        drop(scheduler);
+        QueueEntry { run, fleet: self.clone(), granted }
     }
 
     /// Gives seats to all who can have one.
     pub(crate) fn place(&self) {
         let mut unwanted = Vec::new();
         {
-            let mut floor = self.floor();
-            let grants = floor.place(self.now(), self.0.options.silent_after);
+            let mut scheduler = self.scheduler();
+            let grants = scheduler.place(self.now(), self.0.options.silent_after);
             for (run, host, waiting) in grants {
                 let waited_for = waiting.waited_for(self.0.deps.clock.unix_ms());
                 let (agent_id, host, pool) = (host.id, host.name, host.pool);
-                let seat = Seat { run, agent_id, host, pool, waited_for, fleet: self.clone() };
+                let seat = Lease { run, agent_id, host, pool, waited_for, fleet: self.clone() };
                 // A run that left the queue in this moment does not take its seat; it frees it when we hold no lock.
                 if let Err(seat) = waiting.grant.send(seat) {
                     unwanted.push(seat);
                 }
             }
             let metrics = &self.0.metrics;
-            metrics.queued.store(floor.queue.len() as u64, Ordering::Relaxed);
-            metrics.seats.store(floor.seats.len() as u64, Ordering::Relaxed);
+            metrics.queued.store(scheduler.queue.len() as u64, Ordering::Relaxed);
+            metrics.seats.store(scheduler.seats.len() as u64, Ordering::Relaxed);
         }
         drop(unwanted);
     }
@@ -270,43 +276,43 @@ impl Fleet {
     pub(crate) fn tick(&self) {
         self.place();
         let (now, silent_after) = (self.now(), self.0.options.silent_after);
-        let floor = self.floor();
-        floor.tell_all(now, silent_after, &self.0.url, self.0.deps.clock.unix_ms());
-        self.0.metrics.agents_up.store(floor.up(now, silent_after), Ordering::Relaxed);
-        self.0.metrics.hosts_draining.store(floor.drains.len() as u64, Ordering::Relaxed);
+        let scheduler = self.scheduler();
+        scheduler.tell_all(now, silent_after, &self.0.url, self.0.deps.clock.unix_ms());
+        self.0.metrics.agents_up.store(scheduler.up(now, silent_after), Ordering::Relaxed);
+        self.0.metrics.hosts_draining.store(scheduler.drains.len() as u64, Ordering::Relaxed);
     }
 
     /// No more grants: what is freed from now on is freed by a gateway that stops.
     pub(crate) fn stop(&self) {
-        self.floor().open = false;
+        self.scheduler().open = false;
     }
 
-    /// The links of an agent, as they come and go.
-    pub(crate) fn links(&self, agent_id: &str) -> Follow<Option<Arc<Link>>> {
+    /// The connections of an agent, as they come and go.
+    pub(crate) fn connections(&self, agent_id: &str) -> OrderedReceiver<Option<Arc<Connection>>> {
         let now = self.now();
-        self.floor().agent(agent_id, now).link.subscribe()
+        self.scheduler().agent(agent_id, now).connection.subscribe()
     }
 
     /// How long an agent has not been heard or reached; `None` = it is there.
     pub(crate) fn silent_for(&self, agent_id: &str) -> Option<Duration> {
-        self.floor().silent_for(agent_id, self.now(), self.0.options.silent_after)
+        self.scheduler().silent_for(agent_id, self.now(), self.0.options.silent_after)
     }
 
     /// What is between us and an agent; `None` = nothing.
     pub(crate) fn contact(&self, agent_id: &str) -> Option<ContactView> {
-        self.floor().contact(agent_id, self.now(), self.0.options.silent_after)
+        self.scheduler().contact(agent_id, self.now(), self.0.options.silent_after)
     }
 
     /// Asks the usable agents that match what they see at a path: until one sees it well, or all have answered, or
     /// the time is up.
     pub(crate) async fn inspect(&self, need: &Need, principal: &str, path: &str, working_dir: &str) -> Vec<Inspected> {
         use futures_util::{StreamExt, stream::FuturesUnordered};
-        let asked = self.floor().candidates(principal, need, self.now(), self.0.options.silent_after);
+        let asked = self.scheduler().candidates(principal, need, self.now(), self.0.options.silent_after);
         let mut pending: FuturesUnordered<_> = asked
             .into_iter()
-            .map(|(agent_id, host, link)| async move {
+            .map(|(agent_id, host, connection)| async move {
                 let request = wire::InspectRequest { path: path.to_owned(), working_dir: working_dir.to_owned() };
-                let (mut client, request) = link.control(request);
+                let (mut client, request) = connection.control(request);
                 let mut reply = client.inspect(request).await.ok()?.into_inner();
                 reply.make_harmless();
                 Some(Inspected { agent_id, host, reply })
@@ -338,13 +344,13 @@ impl Fleet {
 
     /// The folders from which an agent runs do-files: for operators alone.
     pub(crate) fn roots(&self, agent_id: &str) -> Vec<String> {
-        self.floor().roots(agent_id)
+        self.scheduler().roots(agent_id)
     }
 
     /// The names and labels of all hosts that this process knows.
     pub(crate) fn known(&self) -> (BTreeSet<String>, BTreeSet<String>) {
-        let floor = self.floor();
-        (floor.names(), floor.labels())
+        let scheduler = self.scheduler();
+        (scheduler.names(), scheduler.labels())
     }
 
     /// What agents are told to dial.
@@ -353,39 +359,39 @@ impl Fleet {
     }
 
     /// Agents that can be called now.
-    pub(crate) fn linked(&self) -> Vec<(String, Arc<Link>)> {
-        self.floor().linked()
+    pub(crate) fn linked(&self) -> Vec<(String, Arc<Connection>)> {
+        self.scheduler().linked()
     }
 
     /// Agents that beat, whether they can be called in this moment or not: none of them registers again by itself.
     pub(crate) fn present(&self) -> Vec<String> {
-        self.floor().present(self.now(), self.0.options.silent_after)
+        self.scheduler().present(self.now(), self.0.options.silent_after)
     }
 
     /// Whether an agent can begin an attempt where an earlier one died; one that is not known yet is asked in its turn.
     pub(crate) fn puts_aside(&self, agent_id: &str) -> bool {
-        self.floor().known(agent_id).is_none_or(|agent| !agent.here || agent.info.puts_aside)
+        self.scheduler().known(agent_id).is_none_or(|agent| !agent.here || agent.info.puts_aside)
     }
 
     /// Bytes that an agent's spools take beyond what they may.
     pub(crate) fn spool_excess(&self, agent_id: &str) -> u64 {
-        let mut floor = self.floor();
-        let spool = floor.known(agent_id).map_or((0, 0), |agent| agent.spool);
+        let mut scheduler = self.scheduler();
+        let spool = scheduler.known(agent_id).map_or((0, 0), |agent| agent.spool);
         if spool.1 == 0 { 0 } else { spool.0.saturating_sub(spool.1) }
     }
 
     /// The largest spools of an agent's ended runs, as it said lately.
     pub(crate) fn largest_spools(&self, agent_id: &str) -> Vec<wire::SpoolSize> {
-        self.floor().known(agent_id).map(|agent| agent.spools.clone()).unwrap_or_default()
+        self.scheduler().known(agent_id).map(|agent| agent.spools.clone()).unwrap_or_default()
     }
 
     /// How many wait.
     pub(crate) fn queued(&self) -> usize {
-        self.floor().queue.len()
+        self.scheduler().queue.len()
     }
 
     /// Agents and pools, for people.
     pub(crate) fn views(&self) -> (Vec<HostView>, Vec<PoolView>) {
-        self.floor().views(self.now(), self.0.options.silent_after, self.0.deps.clock.unix_ms())
+        self.scheduler().views(self.now(), self.0.options.silent_after, self.0.deps.clock.unix_ms())
     }
 }

@@ -189,7 +189,7 @@ impl Fleet {
         let pins = self.0.pins.lock().await;
         let accepted = pins.0.get(&session.peer()).is_some_and(|pin| pin.state == PinState::Accepted);
         let (now, silent_after) = (self.now(), self.0.options.silent_after);
-        let enters = accepted && (!self.floor().other_incarnation(&info, now, silent_after) || any_incarnation());
+        let enters = accepted && (!self.scheduler().other_incarnation(&info, now, silent_after) || any_incarnation());
         if enters {
             self.registered(info, session, seen_ms);
         }
@@ -258,15 +258,17 @@ impl Fleet {
     }
 
     fn connected(&self, key: &Fingerprint) -> bool {
-        self.floor().by_key(key).is_some_and(|agent| agent.here && !agent.session.as_ref().is_none_or(|s| s.is_over()))
+        self.scheduler()
+            .by_key(key)
+            .is_some_and(|agent| agent.here && !agent.session.as_ref().is_none_or(|s| s.is_over()))
     }
 
     /// Ends all connections with the holder of a key.
     fn expel(&self, pin: &PinRecord) {
-        let mut floor = self.floor();
+        let mut scheduler = self.scheduler();
         // Not one that joined with another key since.
-        let its = |agent: &&mut super::floor::Agent| agent.session.as_ref().is_none_or(|s| s.peer() == pin.key);
-        let Some(agent) = floor.known(&pin.agent_id).filter(its) else { return };
+        let its = |agent: &&mut super::scheduler::Agent| agent.session.as_ref().is_none_or(|s| s.peer() == pin.key);
+        let Some(agent) = scheduler.known(&pin.agent_id).filter(its) else { return };
         agent.here = false;
         agent.refused = Some(revoked(pin));
         if let Some(contact) = agent.contact.take() {
@@ -275,10 +277,10 @@ impl Fleet {
         if let Some(session) = agent.session.take() {
             session.cut();
         }
-        if let Some(link) = agent.link.get() {
-            link.cut();
+        if let Some(connection) = agent.connection.get() {
+            connection.cut();
         }
-        agent.link.send_if_modified(|link| link.take().is_some());
+        agent.connection.send_if_modified(|connection| connection.take().is_some());
     }
 }
 

@@ -116,7 +116,7 @@ pub(crate) struct Pool {
 
 /// How near a run is to being placed; the nearest reason is the one to tell.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Near {
+enum Obstacle {
     NoMatch,
     NotServed,
     Unfit,
@@ -135,7 +135,7 @@ pub(crate) fn choose(
     hosts: &[Host],
     pools: &HashMap<String, Pool>,
 ) -> Result<usize, Why> {
-    let mut nearest: Option<(Near, Why)> = None;
+    let mut nearest: Option<(Obstacle, Why)> = None;
     let mut best: Option<usize> = None;
     for (at, host) in hosts.iter().enumerate() {
         match obstacle(principal, need, host, pools) {
@@ -152,7 +152,7 @@ pub(crate) fn choose(
     }
     match (best, nearest) {
         (Some(at), _) => Ok(at),
-        (None, Some((Near::NoMatch, _))) => Err(Why::lasting(no_match(need))),
+        (None, Some((Obstacle::NoMatch, _))) => Err(Why::lasting(no_match(need))),
         (None, Some((_, why))) => Err(why),
         (None, None) => {
             Err(Why::lasting("no agent is connected: start one with `longhaul agent --gateway URL`".to_owned()))
@@ -165,37 +165,37 @@ fn load(host: &Host) -> (u32, u32, &str) {
     (host.running.saturating_mul(1000) / host.limit.max(1), host.running, &host.name)
 }
 
-fn obstacle(principal: &str, need: &Need, host: &Host, pools: &HashMap<String, Pool>) -> Option<(Near, Why)> {
+fn obstacle(principal: &str, need: &Need, host: &Host, pools: &HashMap<String, Pool>) -> Option<(Obstacle, Why)> {
     let named = need.host.is_empty() || need.host == host.name;
     let labelled = need.labels.iter().all(|(k, v)| host.labels.get(k) == Some(v));
     if !named || !labelled {
-        return Some((Near::NoMatch, Why::default()));
+        return Some((Obstacle::NoMatch, Why::default()));
     }
     if let Some(why) = host.serves.refusal(&host.name, principal) {
-        return Some((Near::NotServed, Why::lasting(why)));
+        return Some((Obstacle::NotServed, Why::lasting(why)));
     }
     let full = pool_full(host, pools);
     if let Some(away) = &host.away {
         // Where the seat is held by what runs on agents that are not heard, that says more: what frees it.
         let held = full.filter(|why| why.no_end && away.no_end);
-        return Some((Near::Away, held.unwrap_or_else(|| away.clone())));
+        return Some((Obstacle::Away, held.unwrap_or_else(|| away.clone())));
     }
     let able = if need.engine.is_empty() { !host.engines.is_empty() } else { host.engines.contains(&need.engine) };
     if !able {
-        return Some((Near::NoMatch, Why::default()));
+        return Some((Obstacle::NoMatch, Why::default()));
     }
     if host.limit == 0 {
-        return Some((Near::Away, Why::lasting(format!("agent {} is set to start no runs", host.name))));
+        return Some((Obstacle::Away, Why::lasting(format!("agent {} is set to start no runs", host.name))));
     }
     if let Some(why) = need.unfit.get(&host.id) {
-        return Some((Near::Unfit, Why::lasting(format!("agent {} cannot run it: {why}", host.name))));
+        return Some((Obstacle::Unfit, Why::lasting(format!("agent {} cannot run it: {why}", host.name))));
     }
     if let Some(why) = full {
-        return Some((Near::PoolFull, why));
+        return Some((Obstacle::PoolFull, why));
     }
     if host.running >= host.limit {
         let why = format!("waiting for room on {}: {} of {} runs there", host.name, host.running, host.limit);
-        return Some((Near::HostFull, Why::passing(why)));
+        return Some((Obstacle::HostFull, Why::passing(why)));
     }
     None
 }

@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use longhaul_proto::{
     faults,
     ids::RunId,
-    latest::Follow,
+    ordered_watch::OrderedReceiver,
     state::{Cause, RunState},
     visible::{self, Foreign},
     wire::{self, Verdict, run_event::Event, submission::Source},
@@ -18,17 +18,17 @@ use longhaul_proto::{
 use tokio::sync::oneshot;
 
 use super::{
-    Seat, bounds, contest,
-    floor::pool_name,
-    link::{Link, said},
+    Lease, bounds,
+    connection::{Connection, said},
+    contest,
     placement::Need,
+    scheduler::pool_name,
 };
 use crate::{
     ledger::{Dedupe, Earlier, LedgerError, NewRun, Record},
     runs::{
-        BETWEEN_LOOKS, Inner,
-        active::Command,
-        adopt,
+        BETWEEN_LOOKS, Inner, adopt,
+        registry::Command,
         release::{self, Files, Shown},
         submit::new_record,
     },
@@ -172,7 +172,7 @@ fn earlier(record: &Record, info: &wire::AgentInfo, summary: &wire::RunSummary) 
     Some(release::request(record.run, found.kept(), Files::Go))
 }
 
-fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, principal: &str, run: RunId) -> Seat {
+fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, principal: &str, run: RunId) -> Lease {
     inner.fleet.hold(run, principal, &info.agent_id, &info.name, &pool_name(info))
 }
 
@@ -267,15 +267,19 @@ async fn import(
     Ok(())
 }
 
-/// Waits for a link to an agent that has registered.
+/// Waits for a connection to an agent that has registered.
 ///
 /// # Errors
 /// When the gateway stops, or the agent is away for so long that it has to come again anyway.
-async fn usable(inner: &Inner, links: &mut Follow<Option<Arc<Link>>>, agent_id: &str) -> Result<Arc<Link>, String> {
+async fn usable(
+    inner: &Inner,
+    connections: &mut OrderedReceiver<Option<Arc<Connection>>>,
+    agent_id: &str,
+) -> Result<Arc<Connection>, String> {
     loop {
-        let linked = links.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken()));
+        let linked = connections.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken()));
         match tokio::time::timeout(AWAY, linked).await {
-            Ok(Ok(Some(link))) => return Ok(link),
+            Ok(Ok(Some(connection))) => return Ok(connection),
             Ok(Ok(None)) => {}
             Ok(Err(_)) => return Err("the gateway stops".to_owned()),
             Err(_) if inner.fleet.silent_for(agent_id).is_some() => {
@@ -290,16 +294,16 @@ async fn fetch(
     inner: &Arc<Inner>,
     info: &wire::AgentInfo,
     run: RunId,
-    seat: Option<Seat>,
+    seat: Option<Lease>,
     vouched: bool,
 ) -> Result<(), String> {
-    let mut links = inner.fleet.links(&info.agent_id);
+    let mut connections = inner.fleet.connections(&info.agent_id);
     let mut pause = inner.options.backoff.0;
     let mut snapshot = loop {
-        let link = usable(inner, &mut links, &info.agent_id).await?;
+        let connection = usable(inner, &mut connections, &info.agent_id).await?;
         let _turn = inner.fleet.imports().acquire().await.map_err(|_| "the gateway stops")?;
         // One that does not answer must not keep the others from their turn.
-        let asked = tokio::time::timeout(inner.options.call_timeout, first_snapshot(&link, run)).await;
+        let asked = tokio::time::timeout(inner.options.call_timeout, first_snapshot(&connection, run)).await;
         match asked.unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("the agent does not answer"))) {
             Ok(snapshot) => break snapshot,
             Err(status) if status.code() == tonic::Code::NotFound => return Err(said(&status)),
@@ -352,9 +356,12 @@ async fn fetch(
     Ok(())
 }
 
-async fn first_snapshot(link: &super::link::Link, run: RunId) -> Result<wire::Snapshot, tonic::Status> {
+async fn first_snapshot(
+    connection: &super::connection::Connection,
+    run: RunId,
+) -> Result<wire::Snapshot, tonic::Status> {
     let (mut client, request) =
-        link.data(wire::FollowRequest { run_id: run.to_string(), with_submission: true, ..Default::default() });
+        connection.data(wire::FollowRequest { run_id: run.to_string(), with_submission: true, ..Default::default() });
     let mut stream = client.follow(request).await?.into_inner();
     match stream.message().await? {
         Some(wire::RunEvent { event: Some(Event::Snapshot(mut snapshot)) }) => {

@@ -10,7 +10,7 @@ use longhaul_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{bounds, contact, pins, reconcile};
+use super::{bounds, connector, pins, reconcile};
 use crate::{
     ledger::{AgentRecord, PinState},
     runs::{Inner, Runs},
@@ -66,15 +66,15 @@ impl FleetService {
             ));
         }
         let (now, silent_after) = (fleet.now(), self.inner.options.silent_after);
-        let floor = fleet.floor();
-        if floor.other_incarnation(info, now, silent_after) && !pins::any_incarnation() {
+        let scheduler = fleet.scheduler();
+        if scheduler.other_incarnation(info, now, silent_after) && !pins::any_incarnation() {
             return Some(format!(
                 "another process of agent {} is connected: two have copies of one data folder, or the earlier one is about to \
                  be given up; stop the other, or wait until it is silent",
                 info.name
             ));
         }
-        floor.holder_of(&info.name, &info.agent_id, now, silent_after).map(|other| {
+        scheduler.holder_of(&info.name, &info.agent_id, now, silent_after).map(|other| {
             format!(
                 "another agent ({}) is connected under the name {}: start this one with another --name",
                 other.info.advertise, info.name
@@ -192,9 +192,9 @@ impl super::Fleet {
         let (agent_id, incarnation, address) =
             (info.agent_id.clone(), info.incarnation.clone(), info.advertise.clone());
         let now = self.now();
-        let mut floor = self.floor();
-        floor.forget_namesakes(&info.name, &agent_id);
-        let agent = floor.agent(&agent_id, now);
+        let mut scheduler = self.scheduler();
+        scheduler.forget_namesakes(&info.name, &agent_id);
+        let agent = scheduler.agent(&agent_id, now);
         let same = agent.here
             && agent.info.incarnation == incarnation
             && agent.info.advertise == address
@@ -210,16 +210,16 @@ impl super::Fleet {
         }
         agent.dial_problem = None;
         agent.unlinked = Some(now);
-        agent.link.send_if_modified(|link| link.take().is_some());
-        let contact = contact::keep(self.clone(), agent_id, incarnation, address, key);
+        agent.connection.send_if_modified(|connection| connection.take().is_some());
+        let contact = connector::keep(self.clone(), agent_id, incarnation, address, key);
         agent.contact = Some(self.0.deps.tasks.spawn_until_stop(contact).abort_handle());
     }
 
     /// A known agent is telling what it has, which may take many pages: that is no silence.
     fn tells(&self, info: &wire::AgentInfo, key: Fingerprint, seen_ms: i64) {
         let now = self.now();
-        let mut floor = self.floor();
-        let known = floor.known(&info.agent_id).filter(|a| {
+        let mut scheduler = self.scheduler();
+        let known = scheduler.known(&info.agent_id).filter(|a| {
             let its = a.session.as_ref().is_some_and(|s| s.peer() == key);
             a.here && its && a.info.incarnation == info.incarnation
         });
@@ -233,8 +233,8 @@ impl super::Fleet {
         let silent_after = self.0.options.silent_after;
         let objection = bounds::state(&beat.problem, &beat.licence, &beat.engines);
         let (problem, changed) = {
-            let mut floor = self.floor();
-            let known = floor.known(&beat.agent_id).filter(|a| {
+            let mut scheduler = self.scheduler();
+            let known = scheduler.known(&beat.agent_id).filter(|a| {
                 let its = a.session.as_ref().is_some_and(|s| s.peer() == key);
                 a.here && its && a.info.incarnation == beat.incarnation
             });

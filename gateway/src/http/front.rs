@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     Face, Numbers,
     bodies::{self, Unread},
-    caller::{Caller, Watched},
+    disconnect::{ClientPresence, WatchedBody},
     early_flush,
     incoming::RETRY_AFTER,
 };
@@ -24,8 +24,8 @@ use crate::{
     auth::Principal,
     mcp::{
         MAX_BODY,
+        resumable::{ASKING, Asking, Resumables, Resumed},
         sessions::Sessions,
-        tickets::{ASKING, Asking, Resumed, Tickets},
     },
 };
 
@@ -46,7 +46,7 @@ struct Peek {
 
 /// The layer: `from_fn_with_state((face, sessions, tickets), front::pass)`.
 pub async fn pass(
-    State((face, sessions, tickets)): State<(Face, Sessions, Tickets)>,
+    State((face, sessions, tickets)): State<(Face, Sessions, Resumables)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -88,7 +88,7 @@ pub async fn pass(
         .await;
     let response = match caller {
         None => response,
-        Some(caller) => response.map(|body| Body::new(Watched::new(body, caller, face.clone()))),
+        Some(caller) => response.map(|body| Body::new(WatchedBody::new(body, caller, face.clone()))),
     };
     if let (None, Some(id)) = (&named, session_of(response.headers())) {
         sessions.opened(id, principal);
@@ -122,7 +122,7 @@ async fn post(face: &Face, sessions: &Sessions, asking: Asking, request: Request
     if !["tools/call", "tasks/get", "resources/list", "resources/read"].contains(&peek.method.as_str()) {
         return next.run(Request::from_parts(parts, Body::from(bytes))).await;
     }
-    let caller = Caller::default();
+    let caller = ClientPresence::default();
     parts.extensions.insert(caller.clone());
     // Gone before there is a body to notice it.
     let unanswered = caller.gone().clone().drop_guard();
@@ -135,7 +135,7 @@ async fn post(face: &Face, sessions: &Sessions, asking: Asking, request: Request
         Numbers::count(&face.numbers.flushed_early);
     }
     unanswered.disarm();
-    response.map(|body| Body::new(Watched::new(body, caller, face.clone())))
+    response.map(|body| Body::new(WatchedBody::new(body, caller, face.clone())))
 }
 
 fn no_such_event() -> Problem {

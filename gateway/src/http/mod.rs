@@ -10,7 +10,7 @@
 //! connection's [`longhaul_proto::transport::Session`].
 
 pub mod bodies;
-pub mod caller;
+pub mod disconnect;
 pub mod early_flush;
 pub mod front;
 pub mod incoming;

@@ -13,7 +13,7 @@ use longhaul_proto::{
 
 use super::{
     Adoption, AgentRecord, CALL, CancelWish, Dedupe, Detail, DrainRecord, Inserted, Ledger, LedgerError, ListQuery,
-    Memo, NewRun, PinRecord, PinState, Record, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
+    NewRun, PinRecord, PinState, Record, Stash, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::auth::principal::Scope;
 
@@ -495,7 +495,7 @@ async fn tokens_and_agents(ledger: &dyn Ledger) {
 }
 
 async fn memos_are_kept_and_bounded(ledger: &dyn Ledger) {
-    let memo = |kind: &str, name: &str, created_ms: i64| Memo {
+    let memo = |kind: &str, name: &str, created_ms: i64| Stash {
         kind: kind.to_owned(),
         name: name.to_owned(),
         principal: "ann".to_owned(),

@@ -7,7 +7,7 @@ use longhaul_proto::{
 };
 use sqlx::Row;
 
-use super::{Ledger, ListQuery, Memo, Transition, sqlite::SqliteLedger};
+use super::{Ledger, ListQuery, Stash, Transition, sqlite::SqliteLedger};
 
 async fn number(pool: &sqlx::SqlitePool, pragma: &str) -> String {
     let row = sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"))).fetch_one(pool).await.unwrap();
@@ -61,7 +61,7 @@ async fn a_ledger_of_the_first_version_is_taken_over_whole() {
                 detail: None,
             };
             ledger.transition(step).await.unwrap();
-            let memo = Memo {
+            let memo = Stash {
                 kind: "call".into(),
                 name: name.clone(),
                 principal: "root".into(),

@@ -16,7 +16,7 @@ use longhaul_proto::{
 
 use super::{
     Adoption, AgentRecord, Answer, CancelWish, Candidate, Condition, Dedupe, DrainRecord, Ended, Inserted, Ledger,
-    LedgerError, ListQuery, Memo, NewRun, PinRecord, Record, Removed, TokenRecord, Transition, TransitionRow,
+    LedgerError, ListQuery, NewRun, PinRecord, Record, Removed, Stash, TokenRecord, Transition, TransitionRow,
 };
 
 /// A ledger that forgets everything with its process.
@@ -33,7 +33,7 @@ struct State {
     agents: BTreeMap<String, AgentRecord>,
     drains: BTreeMap<String, DrainRecord>,
     pins: BTreeMap<Fingerprint, PinRecord>,
-    memos: BTreeMap<(String, String), Memo>,
+    memos: BTreeMap<(String, String), Stash>,
     removed: BTreeMap<RunId, (i64, Removed)>,
 }
 
@@ -489,14 +489,14 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    fn memo_put(&self, memo: Memo) -> Answer<'_, ()> {
+    fn memo_put(&self, memo: Stash) -> Answer<'_, ()> {
         self.answer(|state| {
             state.memos.insert((memo.kind.clone(), memo.name.clone()), memo);
             Ok(())
         })
     }
 
-    fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Memo>> {
+    fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Stash>> {
         self.answer(|state| Ok(state.memos.get(&(kind.to_owned(), name.to_owned())).cloned()))
     }
 

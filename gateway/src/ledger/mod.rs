@@ -24,9 +24,9 @@ use longhaul_proto::{api::FilesRemoved, ids::RunId, state::RunState, wire};
 
 use record::Candidate;
 pub use record::{
-    Adoption, AgentRecord, CALL, CancelWish, Condition, Dedupe, Detail, DrainRecord, Earlier, Ended, Inserted, Kept,
-    ListQuery, Memo, NewRun, PinRecord, PinState, Record, Removed, TokenRecord, Told, Transition, TransitionRow,
-    is_call,
+    Adoption, AgentRecord, CALL, CancelWish, Condition, Dedupe, Detail, DrainRecord, Earlier, Ended, HeldSpool,
+    Inserted, ListQuery, NewRun, PinRecord, PinState, Record, Removed, Stash, TokenRecord, Told, Transition,
+    TransitionRow, is_call,
 };
 
 /// Stands for the digest of a request that is not known any more: the key alone says that it is the same call.
@@ -178,9 +178,9 @@ pub trait Ledger: Send + Sync + 'static {
     fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool>;
 
     /// Keeps a memo; one of the same kind and name is replaced.
-    fn memo_put(&self, memo: Memo) -> Answer<'_, ()>;
+    fn memo_put(&self, memo: Stash) -> Answer<'_, ()>;
     /// The memo of this kind and name.
-    fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Memo>>;
+    fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Stash>>;
     /// Removes a memo; missing is fine.
     fn memo_remove<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, ()>;
     /// Removes the names of calls ([`is_call`]) whose runs ended before `before_ms`, at most `limit`; says how many.

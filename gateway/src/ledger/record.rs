@@ -243,7 +243,7 @@ pub struct Told {
 /// What an agent recorded of an ended attempt whose spool it keeps: repeated to it, this frees the spool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Kept {
+pub struct HeldSpool {
     /// The agent.
     pub agent_id: String,
     /// The attempt.
@@ -263,13 +263,13 @@ pub struct Kept {
 #[serde(default)]
 pub struct Removed {
     /// What agents may still keep of it.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<HeldSpool>,
 }
 
 impl Earlier {
     /// What the agent recorded of this attempt.
-    pub fn kept(&self) -> Kept {
-        Kept {
+    pub fn kept(&self) -> HeldSpool {
+        HeldSpool {
             agent_id: self.agent_id.clone(),
             attempt: self.attempt,
             log_len: self.log_len,
@@ -282,7 +282,7 @@ impl Earlier {
 
 impl Record {
     /// What an agent recorded of the last attempt; `None` where that is not known.
-    pub fn kept(&self) -> Option<Kept> {
+    pub fn kept(&self) -> Option<HeldSpool> {
         let detail = &self.detail;
         // Another was waited for and never began: the last is the dead one.
         if let Some(dead) = detail.earlier.last().filter(|dead| dead.attempt == self.attempt) {
@@ -293,7 +293,7 @@ impl Record {
             console_len: detail.console_len.saturating_sub(detail.console_base),
         };
         let told = detail.told.or_else(|| detail.complete.then_some(of_mirror))?;
-        Some(Kept {
+        Some(HeldSpool {
             agent_id: self.agent_id.clone(),
             attempt: self.attempt,
             log_len: told.log_len,
@@ -617,7 +617,7 @@ pub struct TokenRecord {
 
 /// Something the face must know again after a restart: a call that can be resumed, a session of the older MCP era.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Memo {
+pub struct Stash {
     /// What it is; with `name` its key.
     pub kind: String,
     /// Its name among its kind.

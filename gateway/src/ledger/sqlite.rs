@@ -17,8 +17,8 @@ use sqlx::{
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
-    Adoption, AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo,
-    NewRun, PinRecord, PinState, Record, Removed, TokenRecord, Transition, TransitionRow, disk, schema,
+    Adoption, AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, NewRun,
+    PinRecord, PinState, Record, Removed, Stash, TokenRecord, Transition, TransitionRow, disk, schema,
     writer::{Done, Job, Op, Writer},
 };
 
@@ -597,12 +597,12 @@ impl Ledger for SqliteLedger {
         async { Ok(done.await? == Done::Changed(true)) }.boxed()
     }
 
-    fn memo_put(&self, memo: Memo) -> Answer<'_, ()> {
+    fn memo_put(&self, memo: Stash) -> Answer<'_, ()> {
         let done = self.write(Op::MemoPut(memo));
         async { done.await.map(|_| ()) }.boxed()
     }
 
-    fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Memo>> {
+    fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Stash>> {
         async move {
             let row = sqlx::query("SELECT principal, created, body FROM memos WHERE kind = ? AND name = ?")
                 .bind(kind)
@@ -611,7 +611,7 @@ impl Ledger for SqliteLedger {
                 .await
                 .map_err(storage)?;
             let Some(row) = row else { return Ok(None) };
-            Ok(Some(Memo {
+            Ok(Some(Stash {
                 kind: kind.to_owned(),
                 name: name.to_owned(),
                 principal: row.try_get(0).map_err(storage)?,

@@ -16,8 +16,8 @@ use sqlx::{Connection, Row, SqliteConnection, sqlite::SqliteRow};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Adoption, AgentRecord, CALL, CancelWish, Candidate, Condition, Detail, DrainRecord, Inserted, LedgerError, Memo,
-    NewRun, PinRecord, TokenRecord, Transition, UNKNOWN_BODY, is_call,
+    Adoption, AgentRecord, CALL, CancelWish, Candidate, Condition, Detail, DrainRecord, Inserted, LedgerError, NewRun,
+    PinRecord, Stash, TokenRecord, Transition, UNKNOWN_BODY, is_call,
     sqlite::{ONE_RECORD, mode_word, record},
 };
 
@@ -47,7 +47,7 @@ pub(super) enum Op {
     Resume(Vec<String>),
     TokenAdd(TokenRecord),
     TokenRevoke(String, i64),
-    MemoPut(Memo),
+    MemoPut(Stash),
     MemoRemove(String, String),
     MemoSweep(i64, u32),
     Check,
@@ -74,7 +74,7 @@ pub(super) struct Writer {
 }
 
 /// What one job came to: `Err` outside is the database's failure, inside the caller's.
-type Came = Result<Result<Done, LedgerError>, sqlx::Error>;
+type Applied = Result<Result<Done, LedgerError>, sqlx::Error>;
 
 impl Writer {
     pub(super) fn new(connection: SqliteConnection, inbox: mpsc::Receiver<Job>) -> Self {
@@ -138,7 +138,7 @@ impl Writer {
     }
 }
 
-async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
+async fn apply(db: &mut SqliteConnection, op: &Op) -> Applied {
     match op {
         Op::Insert(new) => insert(db, new).await,
         Op::Step(step) => transition(db, step).await,
@@ -337,7 +337,7 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Came {
     }
 }
 
-async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Came {
+async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Applied {
     let record = &new.record;
     let run = record.run.to_string();
     let names = new.names();
@@ -472,7 +472,7 @@ async fn name_run(
     Ok(())
 }
 
-async fn transition(db: &mut SqliteConnection, step: &Transition) -> Came {
+async fn transition(db: &mut SqliteConnection, step: &Transition) -> Applied {
     let run = step.run.to_string();
     let (agent, host, pool) = match &step.given_to {
         Some((agent, host, pool)) => (Some(agent), Some(host), Some(pool)),
@@ -524,7 +524,7 @@ async fn transition(db: &mut SqliteConnection, step: &Transition) -> Came {
     Ok(Ok(Done::Nothing))
 }
 
-async fn spool_gone(db: &mut SqliteConnection, run: RunId, words: Option<&str>) -> Came {
+async fn spool_gone(db: &mut SqliteConnection, run: RunId, words: Option<&str>) -> Applied {
     let run = run.to_string();
     sqlx::query("UPDATE runs SET spool_held = 0 WHERE run = ?").bind(&run).execute(&mut *db).await?;
     let Some(words) = words else { return Ok(Ok(Done::Nothing)) };
@@ -552,7 +552,7 @@ fn changed(detail: &str, change: impl FnOnce(&mut Detail) -> bool) -> Result<Opt
     serde_json::to_string(&detail).map(Some).map_err(broken)
 }
 
-async fn keep_detail(db: &mut SqliteConnection, run: &str, detail: Result<Option<String>, LedgerError>) -> Came {
+async fn keep_detail(db: &mut SqliteConnection, run: &str, detail: Result<Option<String>, LedgerError>) -> Applied {
     let detail = match detail {
         Ok(Some(detail)) => detail,
         Ok(None) => return Ok(Ok(Done::Changed(false))),
@@ -563,7 +563,7 @@ async fn keep_detail(db: &mut SqliteConnection, run: &str, detail: Result<Option
 }
 
 /// A run that is nobody's becomes somebody's.
-async fn adopt(db: &mut SqliteConnection, adoption: &Adoption) -> Came {
+async fn adopt(db: &mut SqliteConnection, adoption: &Adoption) -> Applied {
     let Adoption { run, principal, key, dedupe } = adoption;
     let run = run.to_string();
     let row = sqlx::query("SELECT detail FROM runs WHERE run = ? AND principal = ''");
@@ -595,7 +595,7 @@ async fn adopt(db: &mut SqliteConnection, adoption: &Adoption) -> Came {
     keep_detail(db, &run, detail).await
 }
 
-async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32, here: &[String], at_ms: i64) -> Came {
+async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32, here: &[String], at_ms: i64) -> Applied {
     let here = match serde_json::to_string(here) {
         Ok(here) => here,
         Err(error) => return Ok(Err(LedgerError::Broken(error.to_string()))),
@@ -664,7 +664,7 @@ mod tests {
         let mut writer = Writer::new(connection, inbox);
         let job = || {
             let (answer, answered) = oneshot::channel();
-            let memo = Memo {
+            let memo = Stash {
                 kind: "large".into(),
                 name: "one".into(),
                 principal: "ada".into(),

@@ -24,16 +24,15 @@ use tracing::Instrument;
 
 use super::{
     args::Args,
-    beat::{Heart, Voice},
     client, graph, list, log,
+    progress::{Reporter, Sink},
+    resumable::{Asked, Resumable, Resumed},
     resume::Line,
-    run,
-    tickets::{Asked, Resumed, Ticket},
-    tools, wait, words,
+    run, tools, wait, words,
 };
 use crate::{
     auth::Principal,
-    http::{Face, Numbers, caller::Caller, front, panics, trace},
+    http::{Face, Numbers, disconnect::ClientPresence, front, panics, trace},
     ledger::CALL,
 };
 
@@ -49,7 +48,7 @@ const TOOL_USE_ID: usize = 128;
 
 /// What a tool says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct ToolOutput {
     pub(super) text: String,
     pub(super) is_error: bool,
     pub(super) pictures: Vec<Picture>,
@@ -63,7 +62,7 @@ pub(super) struct Picture {
     pub(super) mime: &'static str,
 }
 
-impl Said {
+impl ToolOutput {
     /// A plain answer.
     pub(super) fn ok(text: impl Into<String>) -> Self {
         Self { text: text.into(), is_error: false, pictures: Vec::new() }
@@ -85,25 +84,25 @@ impl Said {
 }
 
 /// A tool's answer; the error is text for the model that says what to do.
-pub(super) type Reply = Result<Said, String>;
+pub(super) type Reply = Result<ToolOutput, String>;
 
 /// As [`Reply`], of a tool that may also answer with a task.
 pub(super) type Answer = Result<CallToolResponse, String>;
 
 /// Who asks.
-pub(super) struct Asker {
+pub(super) struct Caller {
     pub(super) face: Face,
     pub(super) who: Principal,
-    pub(super) caller: Caller,
+    pub(super) caller: ClientPresence,
 }
 
-impl Asker {
+impl Caller {
     /// The one behind a request; the error is text for people.
     pub(super) fn of(face: &Face, context: &RequestContext<RoleServer>) -> Result<Self, String> {
         let parts = context.extensions.get::<http::request::Parts>();
         let who = parts.and_then(|p| p.extensions.get::<Principal>()).cloned();
         let who = who.ok_or("the gateway does not know who asks; this is its own fault, see its log")?;
-        let caller = parts.and_then(|p| p.extensions.get::<Caller>()).cloned().unwrap_or_default();
+        let caller = parts.and_then(|p| p.extensions.get::<ClientPresence>()).cloned().unwrap_or_default();
         Ok(Self { face: face.clone(), who, caller })
     }
 
@@ -120,7 +119,7 @@ impl Asker {
 
 /// One call: who asks, and what.
 pub(super) struct Call {
-    asker: Asker,
+    caller: Caller,
     pub(super) args: Args,
     pub(super) trace: wire::TraceContext,
     client: Option<Implementation>,
@@ -135,15 +134,15 @@ pub(super) struct Call {
 /// Where the answer goes.
 enum Out {
     /// To the request under way.
-    Live { peer: Peer<RoleServer>, request: RequestId, session: Option<String>, ticket: OnceLock<Arc<Ticket>> },
+    Live { peer: Peer<RoleServer>, request: RequestId, session: Option<String>, resumable: OnceLock<Arc<Resumable>> },
     /// To somebody who asks for it again.
     Resumed { line: Line, seen: u64, already: Duration, patient: bool, asked_to_wait: bool },
 }
 
 impl Deref for Call {
-    type Target = Asker;
-    fn deref(&self) -> &Asker {
-        &self.asker
+    type Target = Caller;
+    fn deref(&self) -> &Caller {
+        &self.caller
     }
 }
 
@@ -154,21 +153,21 @@ impl Call {
     }
 
     /// What says that the call is alive, for a caller that can hear it.
-    pub(super) fn heart(&self) -> Option<Heart> {
+    pub(super) fn heart(&self) -> Option<Reporter> {
         let token = self.token.clone().filter(|_| self.face.options().heartbeat_enabled)?;
         let (voice, seen) = match &self.out {
-            Out::Live { peer, ticket, .. } => (Voice::Live(peer.clone(), ticket.get().cloned()), 0),
-            Out::Resumed { line, seen, .. } => (Voice::Resumed(line.clone()), *seen),
+            Out::Live { peer, resumable, .. } => (Sink::Live(peer.clone(), resumable.get().cloned()), 0),
+            Out::Resumed { line, seen, .. } => (Sink::Resumed(line.clone()), *seen),
         };
-        Some(Heart::new(&self.face, voice, token, seen))
+        Some(Reporter::new(&self.face, voice, token, seen))
     }
 
     /// From its first sign of life on the call can be asked for again on another connection. Not without a token:
     /// such a caller gets its answer or a handle here.
     pub(super) fn resumable(&self, asked: Asked) {
-        if let (Out::Live { request, session, ticket, .. }, Some(token)) = (&self.out, &self.token) {
+        if let (Out::Live { request, session, resumable, .. }, Some(token)) = (&self.out, &self.token) {
             // The first word counts.
-            let _ = ticket.set(Arc::new(Ticket {
+            let _ = resumable.set(Arc::new(Resumable {
                 principal: self.who.name.clone(),
                 request: request.clone(),
                 token: token.clone(),
@@ -200,26 +199,26 @@ impl Call {
         line: Line,
         already: Duration,
     ) -> Result<Self, String> {
-        let ticket = &resumed.ticket;
-        let args = match &ticket.asked {
+        let resumable = &resumed.resumable;
+        let args = match &resumable.asked {
             Asked::Run { .. } => Args::default(),
             Asked::Wait(arguments) => Args::read(spec, Some(arguments.clone()))?,
         };
         Ok(Self {
-            asker: Asker { face: face.clone(), who, caller: resumed.caller.clone() },
+            caller: Caller { face: face.clone(), who, caller: resumed.caller.clone() },
             args,
             trace: wire::TraceContext::default(),
             client: None,
             tasks: false,
             tool_use: None,
             call_key: None,
-            token: Some(ticket.token.clone()),
+            token: Some(resumable.token.clone()),
             out: Out::Resumed {
                 line,
                 seen: resumed.seen,
                 already,
-                patient: ticket.patient,
-                asked_to_wait: ticket.asked_to_wait,
+                patient: resumable.patient,
+                asked_to_wait: resumable.asked_to_wait,
             },
             ct: CancellationToken::new(),
         })
@@ -324,7 +323,7 @@ fn open(
     let trace =
         if own.traceparent.is_empty() { parts.map(|p| trace::of_headers(&p.headers)).unwrap_or_default() } else { own };
     Ok(Call {
-        asker: Asker::of(face, &context)?,
+        caller: Caller::of(face, &context)?,
         args: Args::read(spec, request.arguments)?,
         trace,
         client: context.client_info(),
@@ -336,7 +335,7 @@ fn open(
             peer: context.peer.clone(),
             request: context.id.clone(),
             session: parts.and_then(|p| front::session_of(&p.headers)),
-            ticket: OnceLock::new(),
+            resumable: OnceLock::new(),
         },
         ct: context.ct.clone(),
     })
@@ -346,7 +345,7 @@ fn open(
 pub(super) async fn guarded(face: &Face, tool: &str, reply: impl Future<Output = Answer> + Send) -> CallToolResponse {
     let said = match AssertUnwindSafe(reply).catch_unwind().await {
         Ok(Ok(answer)) => return answer,
-        Ok(Err(text)) => Said::error(text),
+        Ok(Err(text)) => ToolOutput::error(text),
         Err(panic) => {
             Numbers::count(&face.numbers.panics);
             tracing::error!(tool, panic = panics::text(&*panic), "a tool panicked");
@@ -354,7 +353,7 @@ pub(super) async fn guarded(face: &Face, tool: &str, reply: impl Future<Output =
                 "the gateway failed inside {tool}; this is its own fault, see its log. Runs are safe: a run that was \
                  started goes on and keeps its result. Call stata_runs to find it, then stata_wait or stata_log."
             );
-            Said::error(text)
+            ToolOutput::error(text)
         }
     };
     said.into_result().into()

@@ -10,8 +10,8 @@ use tokio::{
 };
 
 use super::{
-    beat::Heart,
-    call::{Asker, Call},
+    call::{Call, Caller},
+    progress::Reporter,
     waiting, words,
 };
 use crate::{
@@ -94,7 +94,7 @@ async fn wait(
     until: Until,
     limit: Option<Duration>,
     first: Option<&str>,
-    heart: &mut Option<Heart>,
+    heart: &mut Option<Reporter>,
 ) -> Waited {
     let cadence = call.face.options().heartbeat;
     let mut ticks = interval_at(Instant::now() + cadence, cadence);
@@ -193,7 +193,7 @@ fn states(runs: &[Followed]) -> Vec<longhaul_proto::state::RunState> {
     runs.iter().map(|f| f.live.borrow().state).collect()
 }
 
-async fn beat(call: &Call, runs: &[Followed], heart: &mut Option<Heart>) {
+async fn beat(call: &Call, runs: &[Followed], heart: &mut Option<Reporter>) {
     let Some(heart) = heart else { return };
     let first = runs.iter().find(|f| !f.ended());
     let line = match first {
@@ -219,10 +219,10 @@ fn text(runs: &[Followed], line: Option<&str>, now_ms: i64) -> String {
 }
 
 /// The last line of the user's part of the log that says something.
-pub(super) async fn last_line(asker: &Asker, view: &RunView) -> Option<String> {
+pub(super) async fn last_line(caller: &Caller, view: &RunView) -> Option<String> {
     let part = Part::user(view);
     let output =
-        Output { runs: asker.face.core.runs.clone(), who: asker.who.clone(), run: view.run_id, stream: Stream::Log };
+        Output { runs: caller.face.core.runs.clone(), who: caller.who.clone(), run: view.run_id, stream: Stream::Log };
     let read = output.range(&part, part.last(LAST_LINE), part.end());
     // Without the line the message is shorter, and that is all.
     let bytes = tokio::time::timeout(LAST_LINE_LIMIT, read).await.ok()?.ok()?;

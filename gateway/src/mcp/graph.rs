@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use longhaul_proto::api::{ArtifactView, RunView};
 
 use super::{
-    call::{Call, Picture, Reply, Said},
+    call::{Call, Picture, Reply, ToolOutput},
     result, words,
 };
 use crate::runs::ArtifactError;
@@ -109,11 +109,11 @@ pub(super) async fn graph(call: &Call) -> Reply {
     if !view.state.is_end() {
         let short = run.short();
         let text = format!("{head}\nIts graphs are known when it has ended: call stata_wait(runs: \"{short}\") first.");
-        return Ok(Said::ok(text));
+        return Ok(ToolOutput::ok(text));
     }
     let all = graphs(&view);
     let wanted = match call.args.text("name") {
-        None if all.is_empty() => return Ok(Said::ok(none(&head, &view))),
+        None if all.is_empty() => return Ok(ToolOutput::ok(none(&head, &view))),
         None => all,
         Some(asked) => {
             let found: Vec<_> = all.iter().filter(|(a, _)| is_named(&view, a, &asked)).copied().collect();
@@ -220,7 +220,7 @@ impl Answer<'_> {
         Ok(())
     }
 
-    fn said(self, others: bool) -> Said {
+    fn said(self, others: bool) -> ToolOutput {
         let mut text = format!("{}\n{}", self.head, self.lines.join("\n"));
         if others && self.pictures.is_empty() {
             text.push_str(
@@ -228,7 +228,7 @@ impl Answer<'_> {
             );
         }
         let _ = write!(text, "\n\n{}", result::last_line(self.view));
-        Said { pictures: self.pictures, ..Said::ok(text) }
+        ToolOutput { pictures: self.pictures, ..ToolOutput::ok(text) }
     }
 }
 

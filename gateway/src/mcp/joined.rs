@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use longhaul_proto::api::{Joined, RunView};
 
 use super::{
-    call::{Asker, Said},
+    call::{Caller, ToolOutput},
     result, words,
 };
 
@@ -53,13 +53,13 @@ pub(super) fn source(view: &RunView) -> String {
 }
 
 /// The result of an ended run, after the line where an earlier run answers.
-pub(super) async fn result(asker: &Asker, view: &RunView, joined: Option<Joined>, limit: usize) -> Said {
-    let Some(joined) = joined else { return result::of(asker, view, None, None, limit).await };
-    let line = line(view, joined, asker.now_ms());
+pub(super) async fn result(caller: &Caller, view: &RunView, joined: Option<Joined>, limit: usize) -> ToolOutput {
+    let Some(joined) = joined else { return result::of(caller, view, None, None, limit).await };
+    let line = line(view, joined, caller.now_ms());
     // The line counts in the room for an error, too.
     let room = result::room(result::is_error(view.state), limit);
-    let said = result::of(asker, view, None, None, room.saturating_sub(line.len() + 1)).await;
-    Said { text: format!("{line}\n{}", said.text), ..said }
+    let said = result::of(caller, view, None, None, room.saturating_sub(line.len() + 1)).await;
+    ToolOutput { text: format!("{line}\n{}", said.text), ..said }
 }
 
 #[cfg(test)]

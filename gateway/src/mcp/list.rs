@@ -8,7 +8,7 @@ use longhaul_proto::{
 };
 
 use super::{
-    call::{Call, Reply, Said},
+    call::{Call, Reply, ToolOutput},
     result, words,
 };
 use crate::runs::ListFilter;
@@ -30,7 +30,7 @@ pub(super) async fn runs(call: &Call) -> Reply {
     let state = call.args.text("state").and_then(|word| word.parse::<RunState>().ok());
     let page = runs.list(&call.who, ListFilter { limit, before, state }).await.map_err(|e| e.to_string())?;
     if page.runs.is_empty() {
-        return Ok(Said::ok("no runs"));
+        return Ok(ToolOutput::ok("no runs"));
     }
     page.runs.iter().for_each(|view| call.shows(view));
     let now = call.now_ms();
@@ -39,7 +39,7 @@ pub(super) async fn runs(call: &Call) -> Reply {
     if let Some(next) = page.next {
         let _ = write!(text, " Older: stata_runs(before: \"{}\").", next.short());
     }
-    Ok(Said::ok(text))
+    Ok(ToolOutput::ok(text))
 }
 
 /// `7f3a9c21  failed: … · /home/me/a.do · 2026-11-22T15:00:00.000Z`.
@@ -88,7 +88,7 @@ pub(super) async fn cancel(call: &Call) -> Reply {
     call.shows(&view);
     let short = run.short();
     let state = words::whole(&view, None, call.now_ms());
-    Ok(Said::ok(if view.state == RunState::Cancelled {
+    Ok(ToolOutput::ok(if view.state == RunState::Cancelled {
         format!("{state}\nIts output is kept: stata_log(run: \"{short}\", tail: 50).")
     } else if view.state.is_end() && (view.state != RunState::Lost || view.cancel_requested.is_none()) {
         format!("run {short} had ended already: {state}\nIts result: stata_wait(runs: \"{short}\").")
@@ -123,7 +123,7 @@ fn told(view: &RunView) -> String {
 
 /// `stata_hosts`.
 pub(super) fn hosts(call: &Call) -> Reply {
-    Ok(Said::ok(hosts_text(&call.face.core.runs.hosts(&call.who))))
+    Ok(ToolOutput::ok(hosts_text(&call.face.core.runs.hosts(&call.who))))
 }
 
 fn hosts_text(all: &Hosts) -> String {

@@ -6,7 +6,7 @@ use longhaul_proto::{api::RunView, ids::Ids, visible};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::{
-    call::{Call, Reply, Said},
+    call::{Call, Reply, ToolOutput},
     fence, result, words,
 };
 use crate::{
@@ -77,7 +77,7 @@ pub(super) async fn log(call: &Call) -> Reply {
         }
     };
     let why = view.withheld().filter(|_| stream == Stream::Log);
-    Ok(Said::ok(match why {
+    Ok(ToolOutput::ok(match why {
         None => format!("{head}\n{body}"),
         Some(why) => format!("{head}\n{body}\n({why})"),
     }))

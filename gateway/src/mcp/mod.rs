@@ -10,16 +10,15 @@
 //! ```
 //!
 //! - [`tools`] is the table of tools; schemas and the reading of arguments ([`args`]) come from it, so they agree;
-//! - [`follow`] waits, [`beat`] says meanwhile that the wait is alive, [`words`] puts a run into one line;
+//! - [`follow`] waits, [`progress`] says meanwhile that the wait is alive, [`words`] puts a run into one line;
 //! - [`tasks`] shows a run as a task to clients that understand tasks, [`resources`] runs and hosts as resources;
 //! - [`fence`] keeps what a run printed apart from our own words;
 //! - [`joined`] is said first where an earlier run answers, [`waiting`] of a wait that has no end in sight;
 //! - [`result`] is the text of an ended run, [`graph`] shows the images it left; [`client`] knows which clients extend their patience on progress;
-//! - [`sessions`] keeps the older era's sessions with their owners, [`tickets`] knows which call an event id stands for,
+//! - [`sessions`] keeps the older era's sessions with their owners, [`resumable`] knows which call an event id stands for,
 //!   and [`resume`] answers it again.
 
 mod args;
-mod beat;
 mod call;
 mod client;
 mod fence;
@@ -28,13 +27,14 @@ mod graph;
 mod joined;
 mod list;
 mod log;
+mod progress;
 mod resources;
 mod result;
+pub mod resumable;
 mod resume;
 mod run;
 pub mod sessions;
 mod tasks;
-pub mod tickets;
 mod tools;
 mod wait;
 mod waiting;
@@ -61,8 +61,8 @@ use rmcp::{
 };
 
 use crate::http::{Face, front};
+use resumable::{Resumables, Store};
 use sessions::Sessions;
-use tickets::{Store, Tickets};
 
 /// Largest message, bytes: code of the largest size by MCP (1 MiB), escaped or in base64, and its envelope.
 pub const MAX_BODY: usize = 4 << 20;
@@ -100,8 +100,8 @@ where
         // The library's list cannot say "any address"; the gate in front has checked.
         config = config.disable_allowed_hosts();
     }
-    let tickets = Tickets::new(core.ledger.clone(), core.deps.clock.clone());
-    let store = Store { face: face.clone(), tickets: tickets.clone() };
+    let resumables = Resumables::new(core.ledger.clone(), core.deps.clock.clone());
+    let store = Store { face: face.clone(), resumables: resumables.clone() };
     let mut manager = LocalSessionManager::default().with_event_store(Arc::new(store));
     let mut session = SessionConfig::default();
     // The library would count a silent call as an idle session and end it; see `sessions`.
@@ -116,7 +116,7 @@ where
     let service = StreamableHttpService::new(move || Ok(handler.clone()), manager, config);
     Router::new()
         .route_service("/mcp", service)
-        .layer(from_fn_with_state((face.clone(), sessions, tickets), front::pass))
+        .layer(from_fn_with_state((face.clone(), sessions, resumables), front::pass))
 }
 
 async fn reap(manager: Arc<LocalSessionManager>, sessions: Sessions, idle: Duration) {

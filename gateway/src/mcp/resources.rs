@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    call::{self, Asker},
+    call::{self, Caller},
     fence, result, words,
 };
 use crate::{
@@ -54,13 +54,13 @@ const PLAIN: &str = "text/plain";
 /// `resources/list`: the lists themselves, then the newest runs with their logs.
 pub(super) async fn list(face: &Face, context: &RequestContext<RoleServer>) -> Result<ListResourcesResult, ErrorData> {
     let listed = async {
-        let asker = asker(face, context)?;
-        let page = newest(&asker).await?;
+        let caller = caller(face, context)?;
+        let page = newest(&caller).await?;
         let mut all = vec![
             Resource::new(RUNS, "runs").with_title("Newest Stata runs").with_mime_type(JSON),
             Resource::new(HOSTS, "hosts").with_title("Stata hosts, licences and queue").with_mime_type(JSON),
         ];
-        let now = asker.now_ms();
+        let now = caller.now_ms();
         for view in &page {
             let (short, source) = (view.run_id.short(), words::cut(&words::plain(&view.source), 100));
             let uri = format!("{RUNS}/{}", view.run_id);
@@ -102,16 +102,16 @@ pub(super) async fn read(
     context: &RequestContext<RoleServer>,
 ) -> Result<ReadResourceResult, ErrorData> {
     let read = async {
-        let asker = asker(face, context)?;
+        let caller = caller(face, context)?;
         let (text, mime) = match Wanted::of(uri) {
             None => return Err(nothing(uri)),
-            Some(Wanted::Hosts) => (document(&face.core.runs.hosts(&asker.who), ITEMS, TEXT)?, JSON),
+            Some(Wanted::Hosts) => (document(&face.core.runs.hosts(&caller.who), ITEMS, TEXT)?, JSON),
             Some(Wanted::Runs) => {
-                let runs = newest(&asker).await?;
+                let runs = newest(&caller).await?;
                 (document(&json!({ "runs": runs }), ITEMS_OF_MANY, TEXT_OF_MANY)?, JSON)
             }
-            Some(Wanted::Run(name)) => (document(&found(&asker, name, uri).await?, ITEMS, TEXT)?, JSON),
-            Some(Wanted::Log(name)) => (log(&asker, &found(&asker, name, uri).await?).await?, PLAIN),
+            Some(Wanted::Run(name)) => (document(&found(&caller, name, uri).await?, ITEMS, TEXT)?, JSON),
+            Some(Wanted::Log(name)) => (log(&caller, &found(&caller, name, uri).await?).await?, PLAIN),
         };
         let contents = ResourceContents::text(text, uri).with_mime_type(mime);
         Ok(ReadResourceResult::new(vec![contents]).with_ttl_ms(0).with_cache_scope(CacheScope::Private))
@@ -144,26 +144,26 @@ impl<'a> Wanted<'a> {
     }
 }
 
-fn asker(face: &Face, context: &RequestContext<RoleServer>) -> Result<Asker, ErrorData> {
-    Asker::of(face, context).map_err(|text| ErrorData::internal_error(text, None))
+fn caller(face: &Face, context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
+    Caller::of(face, context).map_err(|text| ErrorData::internal_error(text, None))
 }
 
-async fn newest(asker: &Asker) -> Result<Vec<RunView>, ErrorData> {
+async fn newest(caller: &Caller) -> Result<Vec<RunView>, ErrorData> {
     let filter = ListFilter { limit: NEWEST, before: None, state: None };
-    let page = asker.face.core.runs.list(&asker.who, filter).await;
-    let page = page.inspect(|page| page.runs.iter().for_each(|view| asker.shows(view)));
+    let page = caller.face.core.runs.list(&caller.who, filter).await;
+    let page = page.inspect(|page| page.runs.iter().for_each(|view| caller.shows(view)));
     page.map(|page| page.runs).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 
-async fn found(asker: &Asker, name: &str, uri: &str) -> Result<RunView, ErrorData> {
-    let runs = &asker.face.core.runs;
+async fn found(caller: &Caller, name: &str, uri: &str) -> Result<RunView, ErrorData> {
+    let runs = &caller.face.core.runs;
     let told = |error: FindError| match error {
         FindError::Unknown(_) => nothing(uri),
         FindError::Ambiguous(_) => ErrorData::invalid_params(error.to_string(), None),
         FindError::Ledger(_) => ErrorData::internal_error(error.to_string(), None),
     };
-    let run: RunId = runs.find(&asker.who, name).await.map_err(told)?;
-    runs.get(&asker.who, run).await.inspect(|view| asker.shows(view)).map_err(told)
+    let run: RunId = runs.find(&caller.who, name).await.map_err(told)?;
+    runs.get(&caller.who, run).await.inspect(|view| caller.shows(view)).map_err(told)
 }
 
 fn nothing(uri: &str) -> ErrorData {
@@ -175,14 +175,14 @@ fn nothing(uri: &str) -> ErrorData {
 }
 
 /// The end of the log, after a line that says what it is.
-async fn log(asker: &Asker, view: &RunView) -> Result<String, ErrorData> {
+async fn log(caller: &Caller, view: &RunView) -> Result<String, ErrorData> {
     let output =
-        Output { runs: asker.face.core.runs.clone(), who: asker.who.clone(), run: view.run_id, stream: Stream::Log };
+        Output { runs: caller.face.core.runs.clone(), who: caller.who.clone(), run: view.run_id, stream: Stream::Log };
     let part = Part::user(view);
     let shown = result::excerpt(&output, &part, 0, LOG)
         .await
         .map_err(|error: ReadError| ErrorData::internal_error(format!("the log cannot be read: {error}"), None))?;
-    let now = asker.now_ms();
+    let now = caller.now_ms();
     let (run, head) = (view.run_id.short(), words::head(view, now));
     // What goes on is out of date when it is read.
     let at = if view.state.is_end() { String::new() } else { format!(", as of {}", rfc3339(now).unwrap_or_default()) };
@@ -193,7 +193,7 @@ async fn log(asker: &Asker, view: &RunView) -> Result<String, ErrorData> {
             format!("; {n} bytes before it are left out, see stata_log(run: \"{run}\", offset: {})", shown.start)
         }
     };
-    let fenced = fence::fenced(&asker.face.core.deps.ids, &shown.text);
+    let fenced = fence::fenced(&caller.face.core.deps.ids, &shown.text);
     Ok(format!("[log of run {run}, {head}{at}{rest}]\n{fenced}"))
 }
 

@@ -14,7 +14,7 @@ use longhaul_proto::{
 };
 
 use super::{
-    call::{Asker, Said},
+    call::{Caller, ToolOutput},
     fence, graph, words,
 };
 use crate::{
@@ -100,9 +100,15 @@ pub(super) fn room(is_error: bool, limit: usize) -> usize {
 
 /// Text and error mark of an ended run. `offset` is where the reader is already; `limit` is the room for all, bytes,
 /// of which an error takes less.
-pub(super) async fn of(asker: &Asker, view: &RunView, offset: Option<u64>, note: Option<&str>, limit: usize) -> Said {
+pub(super) async fn of(
+    caller: &Caller,
+    view: &RunView,
+    offset: Option<u64>,
+    note: Option<&str>,
+    limit: usize,
+) -> ToolOutput {
     let output =
-        |stream| Output { runs: asker.face.core.runs.clone(), who: asker.who.clone(), run: view.run_id, stream };
+        |stream| Output { runs: caller.face.core.runs.clone(), who: caller.who.clone(), run: view.run_id, stream };
     let is_error = is_error(view.state);
     let limit = room(is_error, limit);
     let head = head(view, note);
@@ -114,8 +120,8 @@ pub(super) async fn of(asker: &Asker, view: &RunView, offset: Option<u64>, note:
     };
     let budget = limit.saturating_sub(head.len() + console.text.len() + FOOT);
     let log = excerpt(&output(Stream::Log), &Part::user(view), offset.unwrap_or_default(), budget).await;
-    let text = layout(&head, view, &log, &console, &asker.face.core.deps.ids);
-    Said { is_error, ..Said::ok(text) }
+    let text = layout(&head, view, &log, &console, &caller.face.core.deps.ids);
+    ToolOutput { is_error, ..ToolOutput::ok(text) }
 }
 
 /// The console is worth showing where the log cannot explain the end.

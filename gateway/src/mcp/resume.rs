@@ -23,9 +23,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     call::{self, Call},
-    run,
-    tickets::{Asked, Resumed},
-    tools, wait,
+    resumable::{Asked, Resumed},
+    run, tools, wait,
 };
 use crate::{
     auth::Principal,
@@ -75,28 +74,28 @@ pub(super) fn replay(face: &Face, who: Principal, resumed: Resumed) -> EventStre
 }
 
 async fn answer(face: Face, who: Principal, resumed: Resumed, line: Line) {
-    let ticket = resumed.ticket.clone();
+    let resumable = resumed.resumable.clone();
     let already = face.core.deps.clock.unix_ms().saturating_sub(resumed.asked_ms);
     let already = Duration::from_millis(u64::try_from(already).unwrap_or(0));
-    let name = match &ticket.asked {
+    let name = match &resumable.asked {
         Asked::Run { .. } => "stata_run_file",
         Asked::Wait(_) => "stata_wait",
     };
     let replied = async {
         let spec = tools::find(name).ok_or("the gateway has lost its own tool")?;
         let call = Call::resumed(&face, spec, who, &resumed, line.clone(), already)?;
-        match &ticket.asked {
+        match &resumable.asked {
             Asked::Run { run, joined, .. } => run::to_the_end(&call, *run, *joined).await,
             Asked::Wait(_) => wait::wait(&call).await.map(|said| said.into_result().into()),
         }
     };
     // What is resumed is a call that waits on its connection; one that became a task has its answer already.
     let CallToolResponse::Complete(mut result) = call::guarded(&face, name, replied).await else { return };
-    if ticket.session.is_some() {
+    if resumable.session.is_some() {
         // A word of the newer era.
         result.result_type = None;
     }
-    let message = JsonRpcMessage::response(ServerResult::CallToolResult(result), ticket.request.clone());
+    let message = JsonRpcMessage::response(ServerResult::CallToolResult(result), resumable.request.clone());
     // Nobody reads it: then it can be asked for once more.
     let _ = line.send(message).await;
 }

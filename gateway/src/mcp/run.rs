@@ -9,11 +9,11 @@ use longhaul_proto::{
 };
 
 use super::{
-    call::{Answer, Asker, Call, Reply, Said},
+    call::{Answer, Call, Caller, Reply, ToolOutput},
     follow::{self, Followed, Until, Waited},
-    joined, result, tasks,
-    tickets::Asked,
-    waiting, words,
+    joined, result,
+    resumable::Asked,
+    tasks, waiting, words,
 };
 use crate::{
     http::Numbers,
@@ -54,7 +54,7 @@ pub(super) async fn submit(call: &Call) -> Reply {
     let short = view.run_id.short();
     let state = words::whole(view, None, call.now_ms());
     let advice = waiting::advice(call, view).map(|advice| format!("\n{advice}")).unwrap_or_default();
-    Ok(Said::ok(format!(
+    Ok(ToolOutput::ok(format!(
         "{first}run {short} is recorded and goes on by itself: {state}{advice}\nGet its result with stata_wait(runs: \"{short}\").\n\n{}",
         result::last_line(view)
     )))
@@ -134,10 +134,10 @@ pub(super) async fn to_the_end(call: &Call, run: RunId, joined: Option<Joined>) 
 
 /// The handle of a run that takes longer than the caller waits, with what can be done about it. Not an error: nothing went
 /// wrong.
-pub(super) async fn handle(asker: &Asker, view: &RunView, joined: Option<Joined>) -> Said {
-    let line = follow::last_line(asker, view).await;
-    let advice = waiting::advice(asker, view);
-    handle_text(view, joined, line.as_deref(), advice.as_deref(), "still", asker.now_ms())
+pub(super) async fn handle(caller: &Caller, view: &RunView, joined: Option<Joined>) -> ToolOutput {
+    let line = follow::last_line(caller, view).await;
+    let advice = waiting::advice(caller, view);
+    handle_text(view, joined, line.as_deref(), advice.as_deref(), "still", caller.now_ms())
 }
 
 fn handle_text(
@@ -147,12 +147,12 @@ fn handle_text(
     advice: Option<&str>,
     how: &str,
     now_ms: i64,
-) -> Said {
+) -> ToolOutput {
     let short = view.run_id.short();
     let first = joined.map(|joined| format!("{}\n", joined::line(view, joined, now_ms))).unwrap_or_default();
     let advice = advice.map(|advice| format!("\n{advice}")).unwrap_or_default();
     let state = words::whole(view, line, now_ms);
-    Said::ok(format!(
+    ToolOutput::ok(format!(
         "{first}{how} {state}{advice}\nThe run goes on by itself as run {short}. Do not start it again: call stata_wait(runs: \"{short}\") until it has ended; stata_log(run: \"{short}\", tail: 50) shows its output.\n\n{}",
         result::last_line(view)
     ))

@@ -18,10 +18,10 @@ use http_body::{Frame, SizeHint};
 use longhaul_proto::clock::Clock;
 use rmcp::transport::streamable_http_server::session::{SessionState, SessionStore, SessionStoreError};
 
-use super::tickets::ASKING;
+use super::resumable::ASKING;
 use crate::{
     auth::Principal,
-    ledger::{Ledger, Memo},
+    ledger::{Ledger, Stash},
 };
 
 /// Kind of our memos in the ledger.
@@ -129,7 +129,7 @@ impl SessionStore for Sessions {
         let principal = ASKING.try_with(|asking| asking.who.name.clone())?;
         let body = serde_json::to_string(state)?;
         let (kind, name) = (KIND.to_owned(), id.to_owned());
-        let memo = Memo { kind, name, principal, created_ms: self.clock.unix_ms(), body };
+        let memo = Stash { kind, name, principal, created_ms: self.clock.unix_ms(), body };
         Ok(self.ledger.memo_put(memo).await?)
     }
 

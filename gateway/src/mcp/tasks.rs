@@ -26,7 +26,7 @@ use rmcp::{
 use serde_json::Value;
 
 use super::{
-    call::{self, Asker, Call, Said},
+    call::{self, Call, Caller, ToolOutput},
     follow, joined, run, waiting, words,
 };
 use crate::{
@@ -59,26 +59,27 @@ pub(super) async fn get(
     context: &RequestContext<RoleServer>,
 ) -> Result<GetTaskResult, ErrorData> {
     let answered = async {
-        let (asker, view, joined, waits) = open(face, handle, context).await?;
-        let no_end = waiting::no_end_for(&view, asker.now_ms()).is_some_and(|long| long >= face.options().no_end_after);
-        let task = task(&asker, handle.to_owned(), &view).await;
+        let (caller, view, joined, waits) = open(face, handle, context).await?;
+        let no_end =
+            waiting::no_end_for(&view, caller.now_ms()).is_some_and(|long| long >= face.options().no_end_after);
+        let task = task(&caller, handle.to_owned(), &view).await;
         let payload = match view.state {
             RunState::Cancelled => TaskPayload::Cancelled,
             state if state.is_end() => {
-                let said = joined::result(&asker, &view, joined, face.options().inline_limit).await;
+                let said = joined::result(&caller, &view, joined, face.options().inline_limit).await;
                 completed(said)?
             }
             // Nothing that goes on ends it: the task ends with the run's id, the reason and what to do.
-            _ if no_end && !waits => completed(run::handle(&asker, &view, joined).await)?,
+            _ if no_end && !waits => completed(run::handle(&caller, &view, joined).await)?,
             _ => TaskPayload::Working,
         };
-        asker.shows(&view);
+        caller.shows(&view);
         Ok(GetTaskResult::new(DetailedTask::new(task, payload)))
     };
     call::caught(face, "tasks/get", answered).await
 }
 
-fn completed(said: Said) -> Result<TaskPayload, ErrorData> {
+fn completed(said: ToolOutput) -> Result<TaskPayload, ErrorData> {
     match serde_json::to_value(said.into_result()) {
         Ok(Value::Object(result)) => Ok(TaskPayload::Completed { result }),
         _ => Err(ErrorData::internal_error("the result could not be written", None)),
@@ -93,8 +94,8 @@ pub(super) async fn update(face: &Face, handle: &str, context: &RequestContext<R
 /// `tasks/cancel`: the durable wish to break the run. Of an ended run nothing changes; asking twice is harmless.
 pub(super) async fn cancel(face: &Face, handle: &str, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
     let answered = async {
-        let (asker, view, ..) = open(face, handle, context).await?;
-        let wished = face.core.runs.cancel(&asker.who, view.run_id, CancelMode::Break).await;
+        let (caller, view, ..) = open(face, handle, context).await?;
+        let wished = face.core.runs.cancel(&caller.who, view.run_id, CancelMode::Break).await;
         wished.map(drop).map_err(|error| match error {
             ControlError::Find(error) => unknown(&error),
             error => ErrorData::internal_error(error.to_string(), None),
@@ -108,13 +109,13 @@ async fn open(
     face: &Face,
     handle: &str,
     context: &RequestContext<RoleServer>,
-) -> Result<(Asker, RunView, Option<Joined>, bool), ErrorData> {
-    let asker = Asker::of(face, context).map_err(|text| ErrorData::internal_error(text, None))?;
-    let Some((run, tag)) = face.core.task_key.open(handle, &asker.who.name) else {
+) -> Result<(Caller, RunView, Option<Joined>, bool), ErrorData> {
+    let caller = Caller::of(face, context).map_err(|text| ErrorData::internal_error(text, None))?;
+    let Some((run, tag)) = face.core.task_key.open(handle, &caller.who.name) else {
         return Err(unknown(&FindError::Unknown(words::cut(&words::plain(handle), 60))));
     };
-    let view = face.core.runs.get(&asker.who, run).await.map_err(|error| unknown(&error))?;
-    Ok((asker, view, self::joined(tag & !WAITS), tag & WAITS != 0))
+    let view = face.core.runs.get(&caller.who, run).await.map_err(|error| unknown(&error))?;
+    Ok((caller, view, self::joined(tag & !WAITS), tag & WAITS != 0))
 }
 
 fn unknown(error: &FindError) -> ErrorData {
@@ -128,9 +129,9 @@ fn unknown(error: &FindError) -> ErrorData {
     }
 }
 
-async fn task(asker: &Asker, handle: String, view: &RunView) -> Task {
-    let now = asker.now_ms();
-    let line = if view.state == RunState::Running { follow::last_line(asker, view).await } else { None };
+async fn task(caller: &Caller, handle: String, view: &RunView) -> Task {
+    let now = caller.now_ms();
+    let line = if view.state == RunState::Running { follow::last_line(caller, view).await } else { None };
     let mut message = words::message(view, line.as_deref(), now);
     if view.state == RunState::Cancelled {
         let kept = format!(". Its output is kept: stata_log(run: \"{}\", tail: 50).", view.run_id.short());

@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
 use longhaul_proto::api::RunView;
 
 use super::{
-    call::{Call, Reply, Said},
+    call::{Call, Reply, ToolOutput},
     fence,
     follow::{self, Followed, Until, Waited},
     result,
-    tickets::Asked,
+    resumable::Asked,
     waiting, words,
 };
 use crate::{
@@ -83,7 +83,7 @@ pub(super) async fn wait(call: &Call) -> Reply {
     if waited == Waited::Stopping {
         text.push_str("\n\nThe gateway is restarting; the runs go on. Call stata_wait again in a few seconds.");
     }
-    Ok(Said { is_error, ..Said::ok(text) })
+    Ok(ToolOutput { is_error, ..ToolOutput::ok(text) })
 }
 
 /// One line for each of many runs whose texts have no room side by side: a client would cut out some of them. What was cut

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use longhaul_proto::{api::RunView, faults, state::RunState};
 
-use super::{call::Asker, joined, words};
+use super::{call::Caller, joined, words};
 use crate::runs::Behind;
 
 /// Whether nothing that goes on moves this run on.
@@ -20,14 +20,14 @@ pub(super) fn no_end_for(view: &RunView, now_ms: i64) -> Option<Duration> {
 }
 
 /// The run of the caller's own that this one waits for, when it is one.
-pub(super) fn behind(asker: &Asker, view: &RunView) -> Option<Behind> {
-    asker.face.core.runs.behind_own(&asker.who, view)
+pub(super) fn behind(caller: &Caller, view: &RunView) -> Option<Behind> {
+    caller.face.core.runs.behind_own(&caller.who, view)
 }
 
 /// Sentences for the model; `None` when the wait ends by itself. They stand behind [`words::whole`], which has the reason.
-pub(super) fn advice(asker: &Asker, view: &RunView) -> Option<String> {
-    if let Some(behind) = behind(asker, view) {
-        return Some(behind_own(&behind, asker.now_ms()));
+pub(super) fn advice(caller: &Caller, view: &RunView) -> Option<String> {
+    if let Some(behind) = behind(caller, view) {
+        return Some(behind_own(&behind, caller.now_ms()));
     }
     no_end(view).then(|| mend(view))
 }

@@ -9,10 +9,9 @@ use longhaul_proto::{api::RunView, ids::RunId, wire};
 use tokio::sync::oneshot;
 
 use super::{
-    ControlError, Inner, MAX_PAGE, Runs,
-    active::{Command, Reply},
-    check,
-    keeper::{Keeper, Left},
+    ControlError, Inner, MAX_PAGE, Runs, check,
+    registry::{Command, Reply},
+    run_task::{Interrupted, RunTask},
     view::view,
 };
 use crate::{
@@ -125,9 +124,9 @@ impl Inner {
     }
 }
 
-impl Keeper {
+impl RunTask {
     /// An operator says whose this run is.
-    pub(super) async fn claim(&mut self, adoption: Adoption, reply: Reply) -> Result<(), Left> {
+    pub(super) async fn claim(&mut self, adoption: Adoption, reply: Reply) -> Result<(), Interrupted> {
         let principal = adoption.principal.clone();
         if let Err(error) = self.inner.ledger.adopt(adoption).await {
             let _ = reply.send(Err(ControlError::Ledger(error)));
@@ -141,7 +140,7 @@ impl Keeper {
         self.publish();
         let _ = reply.send(Ok(view(&self.record, &self.live)));
         // What waited for this goes on.
-        if was { Err(Left::Moved) } else { Ok(()) }
+        if was { Err(Interrupted::Moved) } else { Ok(()) }
     }
 
     /// Another result was told of this attempt, and what stands here is not changed by that.

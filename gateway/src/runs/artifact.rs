@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use super::{FindError, Runs, may};
 use crate::{
     auth::principal::Principal,
-    fleet::link::{self, Link},
+    fleet::connection::{self, Connection},
 };
 
 /// Why a file that a run left cannot be read.
@@ -56,11 +56,13 @@ impl Runs {
         let record = self.record(run).await?.filter(|r| may(who, &r.principal));
         let record = record.ok_or_else(|| FindError::Unknown(run.to_string()))?;
         let host = record.host;
-        let link = self.0.fleet.links(&record.agent_id).get();
-        let Some(link) = link.filter(|link| !link.is_broken()) else { return Err(ArtifactError::Away(host)) };
+        let connection = self.0.fleet.connections(&record.agent_id).get();
+        let Some(connection) = connection.filter(|connection| !connection.is_broken()) else {
+            return Err(ArtifactError::Away(host));
+        };
         let limit = max.min(MAX_ARTIFACT_READ);
         let request = wire::ArtifactRequest { run_id: run.to_string(), path: path.to_owned(), offset: 0, limit };
-        match tokio::time::timeout(self.0.options.call_timeout, fetch(link, request)).await {
+        match tokio::time::timeout(self.0.options.call_timeout, fetch(connection, request)).await {
             Ok(Ok(fetched)) => Ok(fetched),
             Ok(Err(status)) => Err(told(host, &status)),
             Err(_) => Err(ArtifactError::Unanswered { host, reason: "it took too long".to_owned() }),
@@ -68,9 +70,9 @@ impl Runs {
     }
 }
 
-async fn fetch(link: Arc<Link>, request: wire::ArtifactRequest) -> Result<Fetched, Status> {
+async fn fetch(connection: Arc<Connection>, request: wire::ArtifactRequest) -> Result<Fetched, Status> {
     let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-    let (mut client, request) = link.data(request);
+    let (mut client, request) = connection.data(request);
     let mut parts = client.artifact(request).await?.into_inner();
     let mut fetched = Fetched::default();
     while let Some(part) = parts.message().await? {
@@ -82,7 +84,7 @@ async fn fetch(link: Arc<Link>, request: wire::ArtifactRequest) -> Result<Fetche
 }
 
 fn told(host: String, status: &Status) -> ArtifactError {
-    let reason = link::said(status);
+    let reason = connection::said(status);
     match status.code() {
         Code::NotFound | Code::FailedPrecondition => ArtifactError::Refused { host, reason },
         Code::Unimplemented => ArtifactError::Refused {

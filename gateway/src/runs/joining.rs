@@ -32,7 +32,7 @@ use crate::ledger::{LedgerError, NewRun, Record};
 const NAMED: usize = 3;
 
 /// What the agent of a run says of its do-files.
-enum Said {
+enum AgentAnswer {
     Same,
     Ending,
     /// They have changed, or that cannot be told; in words.
@@ -58,12 +58,14 @@ pub(super) async fn decide(inner: &Arc<Inner>, new: &NewRun, run: RunId, why: Jo
     let record = record.ok_or(SubmitError::Ledger(LedgerError::LostRace(run)))?;
     if why != Joined::Key {
         match ask(inner, &record).await {
-            Said::Same => {}
-            Said::Ending => return Ok(Verdict::GoOn),
+            AgentAnswer::Same => {}
+            AgentAnswer::Ending => return Ok(Verdict::GoOn),
             // The caller knows of the earlier run and wants another.
-            Said::Not(_) | Said::NotNow(_) if new.dedupe.join_since_ms.is_none() => return Ok(Verdict::GoOn),
-            Said::Not(reason) => return Err(SubmitError::Changed(refusal(inner, &record, why, &reason))),
-            Said::NotNow(reason) => return Err(SubmitError::Unasked(refusal(inner, &record, why, &reason))),
+            AgentAnswer::Not(_) | AgentAnswer::NotNow(_) if new.dedupe.join_since_ms.is_none() => {
+                return Ok(Verdict::GoOn);
+            }
+            AgentAnswer::Not(reason) => return Err(SubmitError::Changed(refusal(inner, &record, why, &reason))),
+            AgentAnswer::NotNow(reason) => return Err(SubmitError::Unasked(refusal(inner, &record, why, &reason))),
         }
         for name in new.names() {
             let named = inner.ledger.name_run(new.record.principal.clone(), name, run).await;
@@ -74,19 +76,19 @@ pub(super) async fn decide(inner: &Arc<Inner>, new: &NewRun, run: RunId, why: Jo
 }
 
 /// Asks the agent of a run, for a bounded time.
-async fn ask(inner: &Arc<Inner>, record: &Record) -> Said {
+async fn ask(inner: &Arc<Inner>, record: &Record) -> AgentAnswer {
     // A run that waits has entered nothing yet.
     if record.state == RunState::Queued || record.attempt == 0 || faults::bug("join_without_asking") {
-        return Said::Same;
+        return AgentAnswer::Same;
     }
     let host = &record.host;
     let limit = inner.options.changed_timeout;
     let asked = async {
-        let mut links = inner.fleet.links(&record.agent_id);
+        let mut connections = inner.fleet.connections(&record.agent_id);
         // An agent that restarts, or whose gateway did, is back within this time.
-        let link = links.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken())).await.ok().flatten()?;
+        let connection = connections.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken())).await.ok().flatten()?;
         let request = wire::ChangedRequest { run_id: record.run.to_string(), attempt: record.attempt };
-        let (mut client, request) = link.control(request);
+        let (mut client, request) = connection.control(request);
         client.changed(request).await.ok()
     };
     let reply = tokio::time::timeout(limit, asked).await.ok().flatten().map(tonic::Response::into_inner);
@@ -94,30 +96,32 @@ async fn ask(inner: &Arc<Inner>, record: &Record) -> Said {
         None => {
             let contact = inner.fleet.contact(&record.agent_id).map(|c| c.words);
             let why = contact.unwrap_or_else(|| format!("agent {host} does not answer"));
-            Said::NotNow(format!("whether the do-files that it ran have changed since cannot be told now ({why})"))
+            AgentAnswer::NotNow(format!(
+                "whether the do-files that it ran have changed since cannot be told now ({why})"
+            ))
         }
         // What has printed nothing yet has nothing old to show; its agent may not have it, or no notes of it, so early.
         Some(reply) if begins(record) && reply.changed.is_empty() && (!reply.known || !reply.unsure.is_empty()) => {
             if reply.ending {
-                Said::Ending
+                AgentAnswer::Ending
             } else {
-                Said::Same
+                AgentAnswer::Same
             }
         }
-        Some(reply) if !reply.known => Said::Not(format!(
+        Some(reply) if !reply.known => AgentAnswer::Not(format!(
             "whether the do-files that it ran have changed since cannot be told: agent {host} does not keep the run any more"
         )),
-        Some(reply) if reply.ending => Said::Ending,
+        Some(reply) if reply.ending => AgentAnswer::Ending,
         Some(reply) if !reply.changed.is_empty() => {
             let more = if reply.changed.len() > NAMED { " and others" } else { "" };
             let named: Vec<String> = reply.changed.iter().take(NAMED).map(|path| plain(path)).collect();
-            Said::Not(format!("{}{more} changed since it ran them", named.join(", ")))
+            AgentAnswer::Not(format!("{}{more} changed since it ran them", named.join(", ")))
         }
-        Some(reply) if !reply.unsure.is_empty() => Said::Not(format!(
+        Some(reply) if !reply.unsure.is_empty() => AgentAnswer::Not(format!(
             "whether the do-files that it ran have changed since cannot be told: {}",
             plain(&reply.unsure)
         )),
-        Some(_) => Said::Same,
+        Some(_) => AgentAnswer::Same,
     }
 }
 

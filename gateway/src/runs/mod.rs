@@ -21,11 +21,11 @@
 //! - [`check`] turns a request into a submission, or says what is wrong with it;
 //! - [`joining`] decides whether an earlier run may answer;
 //! - [`submit`] answers with an earlier run where one answers, and otherwise makes the record and then the run;
-//! - [`keeper`] is the story of one unfinished run: one task that owns it from its record to its end;
+//! - [`run_task`] is the story of one unfinished run: one task that owns it from its record to its end;
 //! - [`supervise`] takes a run up again whose task panicked, with its seat held meanwhile;
-//! - [`wishes`] is what others ask of it meanwhile, and what time does to it;
-//! - [`past`] knows whether the ledger is older than the world, and holds back what it believes to be waiting;
-//! - [`attend`] follows an attempt at its agent, [`ending`] records its end, [`again`] makes another where one is proven
+//! - [`commands`] is what others ask of it meanwhile, and what time does to it;
+//! - [`restore_guard`] knows whether the ledger is older than the world, and holds back what it believes to be waiting;
+//! - [`follow_attempt`] follows an attempt at its agent, [`finish`] records its end, [`retry`] makes another where one is proven
 //!   dead and the owner asked for that;
 //! - [`adopt`] makes an unverified run its principal's, at an operator's word;
 //! - [`artifact`] fetches a file that an ended run left on its host;
@@ -33,26 +33,26 @@
 //! - [`drain`] is what operators wish of hosts;
 //! - [`view`] is what others see of it, published on a `watch` that never makes the keeper wait.
 
-pub(crate) mod active;
 pub(crate) mod adopt;
-mod again;
 mod agents;
 mod artifact;
-mod attend;
 pub(crate) mod check;
+mod commands;
 mod drain;
-mod ending;
 mod error;
+mod finish;
+mod follow_attempt;
 mod joining;
-mod keeper;
-pub(crate) mod past;
+pub(crate) mod registry;
 pub(crate) mod release;
+pub(crate) mod restore_guard;
+mod retry;
+mod run_task;
 pub(crate) mod submit;
 mod supervise;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod view;
-mod wishes;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -82,8 +82,8 @@ use crate::{
     mirror::Mirrors,
     wall::Wall,
 };
-use active::{Active, Command, Reply, Table};
-use past::Past;
+use registry::{Command, Registry, Reply, RunHandle};
+use restore_guard::RestoreGuard;
 use view::{Live, view};
 
 pub use agents::AgentsError;
@@ -162,7 +162,7 @@ pub struct Behind {
 
 /// Who knows a run best.
 enum Look {
-    Kept(Arc<Active>),
+    Live(Arc<RunHandle>),
     Ended(Box<Record>),
 }
 
@@ -175,12 +175,12 @@ pub(crate) struct Inner {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) fleet: Fleet,
     pub(crate) mirrors: Mirrors,
-    pub(crate) past: Past,
+    pub(crate) past: RestoreGuard,
     pub(crate) wall: Wall,
     pub(crate) seal: SealKey,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
-    pub(crate) table: Arc<Table>,
+    pub(crate) table: Arc<Registry>,
     /// Ends that were shown and are being noted.
     pub(crate) shown: joining::Shown,
     /// Held while hosts are drained or resumed, so that ledger and fleet see such wishes in one order.
@@ -190,7 +190,7 @@ pub(crate) struct Inner {
 /// What holds runs back or keeps records while the ledger or the clock may be wrong, and tells this gateway's requests from
 /// others.
 pub(crate) struct Guards {
-    pub(crate) past: Past,
+    pub(crate) past: RestoreGuard,
     pub(crate) wall: Wall,
     pub(crate) seal: SealKey,
 }
@@ -318,7 +318,7 @@ impl Runs {
     /// As [`Runs::find`].
     pub async fn watch(&self, who: &Principal, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
         match self.look(who, run).await? {
-            Look::Kept(active) => {
+            Look::Live(active) => {
                 if active.principal() == who.name {
                     active.looked.store(self.now_ms(), Ordering::Relaxed);
                 }
@@ -335,7 +335,7 @@ impl Runs {
     /// The run of the caller's own that holds the seat for which `view` waits; the one looked at longest ago, of several.
     pub fn behind_own(&self, who: &Principal, view: &RunView) -> Option<Behind> {
         let waiting = view.waiting.as_deref().filter(|_| view.state == RunState::Queued)?;
-        let holds = |active: &Arc<Active>| {
+        let holds = |active: &Arc<RunHandle>| {
             active.principal() == who.name && active.run != view.run_id && waiting.contains(&active.run.short())
         };
         let own = self.0.table.all().into_iter().filter(holds);
@@ -397,7 +397,7 @@ impl Runs {
         run: RunId,
         command: impl FnOnce(Reply) -> Command,
     ) -> Result<RunView, ControlError> {
-        let Look::Kept(active) = self.look(who, run).await? else { return Ok(self.get(who, run).await?) };
+        let Look::Live(active) = self.look(who, run).await? else { return Ok(self.get(who, run).await?) };
         let (reply, answered) = oneshot::channel();
         let asked = async {
             let sent = active.mailbox.send(command(reply)).await.is_ok();
@@ -431,7 +431,7 @@ impl Runs {
     ) -> Result<OutputChunk, ReadError> {
         // The state is looked at before the bytes: an end that comes in between is seen by the next read.
         let ended = match self.look(who, run).await? {
-            Look::Kept(active) => active.view.borrow().state.is_end(),
+            Look::Live(active) => active.view.borrow().state.is_end(),
             Look::Ended(record) => record.state.is_end(),
         };
         let mirror = self.0.mirrors.find(run).await.map_err(ReadError::Io)?;
@@ -466,7 +466,7 @@ impl Runs {
 
     /// Whose runs alone agents take that were not told whom to serve; `None` = everybody's.
     pub fn serves_first_only(&self) -> Option<String> {
-        self.0.fleet.floor().first_only.clone()
+        self.0.fleet.scheduler().first_only.clone()
     }
 
     /// Tokens were made or revoked: how many principals there are decides whom agents serve that were not told.
@@ -486,7 +486,7 @@ impl Runs {
         if !who.may_operate() {
             hosts.iter_mut().for_each(withhold);
         }
-        let waits = |active: &Arc<Active>| {
+        let waits = |active: &Arc<RunHandle>| {
             let view = active.view.borrow();
             let waiting = view.waiting.clone()?;
             Some(QueueView { run_id: active.run, waiting })
@@ -494,7 +494,7 @@ impl Runs {
         let mine = self.0.table.all();
         let mut queue: Vec<_> = mine.iter().filter(|a| may(who, &a.principal())).filter_map(waits).collect();
         queue.sort_by_key(|q| q.run_id);
-        let returned = |active: &Arc<Active>| {
+        let returned = |active: &Arc<RunHandle>| {
             let view = active.view.borrow();
             let host = view.host.clone().filter(|_| view.runs_again && may(who, &active.principal()))?;
             let (run_id, short) = (active.run, active.run.short());
@@ -551,7 +551,7 @@ impl Runs {
         let unknown = || FindError::Unknown(run.to_string());
         for looks_left in (0..LOOKS).rev() {
             if let Some(active) = self.0.table.get(run) {
-                return if may(who, &active.principal()) { Ok(Look::Kept(active)) } else { Err(unknown()) };
+                return if may(who, &active.principal()) { Ok(Look::Live(active)) } else { Err(unknown()) };
             }
             let record = self.record(run).await?.filter(|r| may(who, &r.principal)).ok_or_else(unknown)?;
             if record.state.is_end() || looks_left == 0 {

@@ -29,8 +29,8 @@ use tonic::Code;
 use super::{ControlError, Inner, Look, Runs};
 use crate::{
     auth::principal::{Principal, Scope},
-    fleet::link::{Link, said},
-    ledger::{Kept, LedgerError, Record},
+    fleet::connection::{Connection, said},
+    ledger::{HeldSpool, LedgerError, Record},
 };
 
 /// How long removed runs are remembered: three times as long as records are kept by default.
@@ -61,7 +61,7 @@ pub(crate) enum Freed {
 }
 
 /// Repeats to an agent what it recorded, so that it lets the spool go.
-pub(crate) fn request(run: RunId, kept: Kept, files: Files) -> wire::ForgetRequest {
+pub(crate) fn request(run: RunId, kept: HeldSpool, files: Files) -> wire::ForgetRequest {
     wire::ForgetRequest {
         run_id: run.to_string(),
         log_len: kept.log_len,
@@ -75,7 +75,7 @@ pub(crate) fn request(run: RunId, kept: Kept, files: Files) -> wire::ForgetReque
 /// Has an agent let the spool of an ended run go. `why` is for the record, such as `for room on its host (max_spool)`.
 pub(crate) async fn free(
     inner: &Arc<Inner>,
-    link: &Link,
+    connection: &Connection,
     record: &Record,
     files: Files,
     why: &str,
@@ -84,13 +84,13 @@ pub(crate) async fn free(
     let kept = match record.kept() {
         Some(kept) => kept,
         // A record of an older version does not say what the agent recorded; the agent does.
-        None => match lengths(link, record).await {
+        None => match lengths(connection, record).await {
             Ok(kept) => kept,
             Err(status) if status.code() == Code::NotFound => return found_gone(inner, record).await,
             Err(status) => return Ok(Freed::Unanswered(said(&status))),
         },
     };
-    let (mut client, asked) = link.control(request(run, kept, files));
+    let (mut client, asked) = connection.control(request(run, kept, files));
     match tokio::time::timeout(inner.options.call_timeout, client.forget(asked)).await {
         Ok(Ok(reply)) if reply.get_ref().work_kept => {
             inner.ledger.only_files_kept(run).await?;
@@ -126,8 +126,8 @@ pub(crate) async fn free_earlier(inner: &Arc<Inner>, record: &Record) {
     }
     let linked = inner.fleet.linked();
     for dead in record.detail.earlier.iter().filter(|dead| dead.complete && dead.agent_id != record.agent_id) {
-        let Some((_, link)) = linked.iter().find(|(id, _)| *id == dead.agent_id) else { continue };
-        let (mut client, asked) = link.control(request(record.run, dead.kept(), Files::Go));
+        let Some((_, connection)) = linked.iter().find(|(id, _)| *id == dead.agent_id) else { continue };
+        let (mut client, asked) = connection.control(request(record.run, dead.kept(), Files::Go));
         match tokio::time::timeout(inner.options.call_timeout, client.forget(asked)).await {
             Ok(Ok(reply)) if !reply.get_ref().forgotten => {
                 let problem = visible::line(&reply.into_inner().problem).into_owned();
@@ -190,14 +190,14 @@ fn missing(record: &Record) -> String {
 }
 
 /// What the agent recorded, from itself.
-async fn lengths(link: &Link, record: &Record) -> Result<Kept, tonic::Status> {
+async fn lengths(connection: &Connection, record: &Record) -> Result<HeldSpool, tonic::Status> {
     let (mut client, request) =
-        link.data(wire::FollowRequest { run_id: record.run.to_string(), ..wire::FollowRequest::default() });
+        connection.data(wire::FollowRequest { run_id: record.run.to_string(), ..wire::FollowRequest::default() });
     let mut stream = client.follow(request).await?.into_inner();
     let Some(wire::RunEvent { event: Some(Event::Snapshot(snapshot)) }) = stream.message().await? else {
         return Err(tonic::Status::internal("the agent did not begin with a snapshot"));
     };
-    Ok(Kept {
+    Ok(HeldSpool {
         agent_id: record.agent_id.clone(),
         attempt: record.attempt,
         log_len: snapshot.log_len,
@@ -229,7 +229,7 @@ pub(crate) async fn shown(
     }
     let Some(removed) = inner.ledger.removed(run).await? else { return Ok(Shown::Unknown) };
     let ended = RunState::from_wire(summary.state).is_some_and(RunState::is_end);
-    let its = |kept: &Kept| ended && kept.agent_id == agent_id && kept.attempt == summary.attempt;
+    let its = |kept: &HeldSpool| ended && kept.agent_id == agent_id && kept.attempt == summary.attempt;
     Ok(match removed.kept.into_iter().find(its) {
         Some(kept) => Shown::Removed(request(run, kept, Files::Go)),
         None => Shown::Again,
@@ -237,7 +237,7 @@ pub(crate) async fn shown(
 }
 
 /// Whether an agent's summary tells the end that is known: by lengths and digests.
-pub(crate) fn is_of(kept: &Kept, agent_id: &str, summary: &wire::RunSummary) -> bool {
+pub(crate) fn is_of(kept: &HeldSpool, agent_id: &str, summary: &wire::RunSummary) -> bool {
     let Some(outcome) = &summary.outcome else { return false };
     kept.agent_id == agent_id
         && (kept.log_len, kept.console_len) == (outcome.log_len, outcome.console_len)
@@ -269,7 +269,7 @@ impl Runs {
         }
         let wrong = |words: String| Err(ControlError::WrongState(format!("run {}: {words}", run.short())));
         let record = match self.look(who, run).await? {
-            Look::Kept(active) => {
+            Look::Live(active) => {
                 let state = active.view.borrow().state;
                 return wrong(format!("it has not ended ({state}), and its spool is in use"));
             }
@@ -282,11 +282,12 @@ impl Runs {
             return wrong("it never left for an agent, so there is no spool".to_owned());
         }
         let linked = self.0.fleet.linked();
-        let Some((_, link)) = linked.iter().find(|(id, _)| *id == record.agent_id) else {
+        let Some((_, connection)) = linked.iter().find(|(id, _)| *id == record.agent_id) else {
             return wrong(format!("agent {} is not connected: start it, then release again", record.host));
         };
-        let freed =
-            free(&self.0, link, &record, Files::Go, &format!("by {}", who.name)).await.map_err(ControlError::Ledger)?;
+        let freed = free(&self.0, connection, &record, Files::Go, &format!("by {}", who.name))
+            .await
+            .map_err(ControlError::Ledger)?;
         match freed {
             Freed::Gone | Freed::ButFiles => Ok(self.get(who, run).await?),
             Freed::Refused(problem) => wrong(format!("agent {} keeps its spool: {problem}", record.host)),

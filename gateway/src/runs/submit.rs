@@ -13,15 +13,15 @@ use tracing::Instrument;
 
 use super::{
     BETWEEN_LOOKS, Inner, Request, SubmitError,
-    active::{Admission, NoRoom, Recording},
     check::{self, Checked},
     joining,
+    registry::{Admission, NoRoom, Recording},
     supervise::{Start, supervise},
     view::{Live, view},
 };
 use crate::{
     auth::principal::Principal,
-    fleet::{Inspected, Seat},
+    fleet::{Inspected, Lease},
     ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY, is_call},
     metrics::count,
 };
@@ -406,7 +406,7 @@ pub(crate) fn new_record(
 impl Inner {
     /// Like [`Inner::keep`], with a seat that is taken only when the run has no keeper yet: one that is dropped would
     /// free the seat that the keeper holds.
-    pub(crate) fn keep_holding(self: &Arc<Self>, record: Record, hold: impl FnOnce() -> Option<Seat>) {
+    pub(crate) fn keep_holding(self: &Arc<Self>, record: Record, hold: impl FnOnce() -> Option<Lease>) {
         let Some((active, mailbox)) = self.table.add(record.run, view(&record, &Live::of(&record))) else { return };
         self.supervised(Start { active, mailbox, record, submission: None, seat: hold(), fit: Vec::new() });
     }
@@ -416,7 +416,7 @@ impl Inner {
         self: &Arc<Self>,
         record: Record,
         submission: Option<wire::Submission>,
-        seat: Option<Seat>,
+        seat: Option<Lease>,
         fit: Vec<String>,
     ) {
         let Some((active, mailbox)) = self.table.add(record.run, view(&record, &Live::of(&record))) else { return };

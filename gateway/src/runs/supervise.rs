@@ -1,7 +1,7 @@
 //! Each run's task is supervised: what panics in it is logged, and the run is taken up again from the ledger.
 //!
 //! What others hold of the run outlives the task: its entry among the unfinished, so that readers follow on and commands
-//! wait for the next one; and its [`SeatCell`], so that nothing else is placed where Stata may be running. All that the
+//! wait for the next one; and its [`LeaseCell`], so that nothing else is placed where Stata may be running. All that the
 //! task itself knew is in the ledger, or is asked of the agent again, as after a restart of the gateway.
 
 use std::{
@@ -17,11 +17,11 @@ use tokio::sync::mpsc;
 
 use super::{
     Inner,
-    active::{Active, Command},
-    keeper::{Keeper, Kept},
+    registry::{Command, RunHandle},
+    run_task::{RunTask, TaskEnd},
     view::{Live, view},
 };
-use crate::{fleet::Seat, ledger::Record, metrics::count};
+use crate::{fleet::Lease, ledger::Record, metrics::count};
 
 /// First and longest pause before a run is taken up again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
@@ -29,11 +29,11 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// The seat of a run, shared by its task and that task's supervisor. It is put here before the attempt that needs it is
 /// recorded, and taken out with the proof that no Stata of that attempt lives; so an empty cell never hides a live one.
 #[derive(Clone, Default)]
-pub(super) struct SeatCell(Arc<Mutex<Option<Seat>>>);
+pub(super) struct LeaseCell(Arc<Mutex<Option<Lease>>>);
 
-impl SeatCell {
+impl LeaseCell {
     /// Holds a seat; the cell was empty.
-    pub(super) fn put(&self, seat: Seat) {
+    pub(super) fn put(&self, seat: Lease) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seat);
     }
 
@@ -47,11 +47,11 @@ impl SeatCell {
 
 /// What the first task of a run begins with.
 pub(super) struct Start {
-    pub(super) active: Arc<Active>,
+    pub(super) active: Arc<RunHandle>,
     pub(super) mailbox: mpsc::Receiver<Command>,
     pub(super) record: Record,
     pub(super) submission: Option<wire::Submission>,
-    pub(super) seat: Option<Seat>,
+    pub(super) seat: Option<Lease>,
     pub(super) fit: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Start {
 pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
     let Start { active, mailbox, mut record, mut submission, seat, fit } = start;
     let mailbox = Arc::new(tokio::sync::Mutex::new(mailbox));
-    let cell = SeatCell::default();
+    let cell = LeaseCell::default();
     if let Some(seat) = seat {
         cell.put(seat);
     }
@@ -68,12 +68,12 @@ pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
     let mut pause = PAUSE.0;
     loop {
         let inbox = mailbox.clone().lock_owned().await;
-        let mut keeper = Keeper::new(inner.clone(), active.clone(), inbox, record, submission.take(), cell.clone());
+        let mut keeper = RunTask::new(inner.clone(), active.clone(), inbox, record, submission.take(), cell.clone());
         keeper.fit.extend(fit.iter().cloned());
         match AssertUnwindSafe(Box::pin(keeper.keep())).catch_unwind().await {
-            Ok(Kept::Ended) => return cell.free(),
-            Ok(Kept::Stopping) if stop.is_cancelled() => return,
-            Ok(Kept::Stopping) => {
+            Ok(TaskEnd::Ended) => return cell.free(),
+            Ok(TaskEnd::Stopping) if stop.is_cancelled() => return,
+            Ok(TaskEnd::Stopping) => {
                 count(&inner.metrics.tasks_panicked);
                 tracing::error!(%run, "the task of a run left it; taking the run up again");
             }

@@ -23,7 +23,7 @@ use super::{
     key::Key,
     stream::{First, Stream},
 };
-use crate::door::Door;
+use crate::grpc_transport::GrpcTransport;
 
 /// Flow control windows of HTTP/2, bytes: a stream may be a megabyte ahead, a connection four.
 pub const WINDOWS: (u32, u32) = (1 << 20, 4 << 20);
@@ -41,7 +41,7 @@ pub struct Pings {
 #[derive(Clone, Debug)]
 pub struct Dialled {
     /// Where calls go.
-    pub door: Door,
+    pub door: GrpcTransport,
     /// Whose keys.
     pub channel: Channel,
     /// How it ends.
@@ -102,7 +102,7 @@ pub async fn dial(address: &Uri, key: &Key, pings: Pings) -> Result<Dialled, Dia
         .connect_with_connector(connector)
         .await
         .map_err(DialError::Channel)?;
-    Ok(Dialled { door: Door::new(door), channel, ends, local })
+    Ok(Dialled { door: GrpcTransport::new(door), channel, ends, local })
 }
 
 fn place(address: &Uri) -> Option<(&str, u16)> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longhaul_proto::{
-    door::Door,
+    grpc_transport::GrpcTransport,
     ids::Ids,
     wire::{self, agent_client::AgentClient},
 };
@@ -16,7 +16,7 @@ use crate::{lab, trust};
 const LIMIT: Duration = Duration::from_secs(10);
 
 struct Caller {
-    client: AgentClient<Door>,
+    client: AgentClient<GrpcTransport>,
 }
 
 impl Caller {

@@ -7,7 +7,7 @@ mod recorder;
 use std::{fs, path::Path, time::Duration};
 
 use longhaul_proto::{
-    door::Door,
+    grpc_transport::GrpcTransport,
     join::JoinSecret,
     transport::{self, DialError, Dialled, Greeter, Key, Pings, Role},
     wire::{agent_client::AgentClient, fleet_client::FleetClient},
@@ -65,7 +65,7 @@ impl Side {
     ///
     /// # Errors
     /// What the agent says to the greeting.
-    pub async fn call_agent(&self, url: &str) -> Result<AgentClient<Door>, Status> {
+    pub async fn call_agent(&self, url: &str) -> Result<AgentClient<GrpcTransport>, Status> {
         let dialled = self.dial(url).await.map_err(|e| Status::unavailable(e.to_string()))?;
         let mut client = AgentClient::new(dialled.door);
         client.hello(self.greeter.request(&dialled.channel, "", true)).await?;
@@ -76,7 +76,7 @@ impl Side {
     ///
     /// # Errors
     /// What the gateway says to the greeting.
-    pub async fn call_gateway(&self, url: &str) -> Result<FleetClient<Door>, Status> {
+    pub async fn call_gateway(&self, url: &str) -> Result<FleetClient<GrpcTransport>, Status> {
         let dialled = self.dial(url).await.map_err(|e| Status::unavailable(e.to_string()))?;
         let mut client = FleetClient::new(dialled.door);
         client.hello(self.greeter.request(&dialled.channel, "", true)).await?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use longhaul_agent::{
-    spool::{Attempt, AttemptKind, CancelWish, Decision, Exit, Spool, SpoolRoot, Wish},
+    spool::{Attempt, AttemptKind, CancelMode, CancelWish, Decision, Exit, Spool, SpoolRoot},
     supervisor::file_facts,
 };
 use longhaul_proto::{
@@ -88,7 +88,7 @@ fn step(spool: &Spool, disk: &mut Disk, promised: &mut Promised, chance: &mut Ch
             now.spawning = true;
         }
         4 if started => {
-            let wish = CancelWish { mode: Wish::Break, by: "ann".to_owned(), at_ms: 7 };
+            let wish = CancelWish { mode: CancelMode::Break, by: "ann".to_owned(), at_ms: 7 };
             spool.write(&spool.cancel(), &wish).unwrap();
             now.cancel = true;
         }

@@ -12,7 +12,7 @@ use std::{
 use longhaul_agent::{
     executor::{Executor, Gone},
     os::{self, FileLock},
-    spool::{CancelWish, Ending, Exit, Plan, Running, Spool, Started, Wish},
+    spool::{CancelMode, CancelWish, Ending, Exit, Plan, Running, Spool, Started},
     supervisor::file_facts,
 };
 use longhaul_proto::{clock::Clock, ids::RunId, state::Cause};
@@ -185,7 +185,7 @@ impl Host {
                 };
                 spool.write(&spool.ending(), &ending)?;
                 exit.ending = Some(ending);
-                if wish.mode > Wish::Break || self.sim.below(2) == 0 {
+                if wish.mode > CancelMode::Break || self.sim.below(2) == 0 {
                     stata.kill.cancel();
                 }
             }

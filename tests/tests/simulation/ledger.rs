@@ -10,8 +10,8 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_gateway::ledger::{
-    Adoption, AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, Memo,
-    NewRun, PinRecord, Record, Removed, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
+    Adoption, AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, NewRun,
+    PinRecord, Record, Removed, Stash, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
 };
 use longhaul_proto::{
     api::{FilesRemoved, Retry},
@@ -287,10 +287,10 @@ impl Ledger for SimLedger {
     fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool> {
         self.model.token_revoke(name, at_ms)
     }
-    fn memo_put(&self, memo: Memo) -> Answer<'_, ()> {
+    fn memo_put(&self, memo: Stash) -> Answer<'_, ()> {
         self.model.memo_put(memo)
     }
-    fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Memo>> {
+    fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Stash>> {
         self.model.memo_get(kind, name)
     }
     fn memo_remove<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, ()> {

@@ -15,9 +15,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
-use longhaul_gateway::simulation::{Dialer, LinkError, Spent};
+use longhaul_gateway::simulation::{ConnectError, Dialer, Spent};
 use longhaul_proto::{
-    door::Door,
+    grpc_transport::GrpcTransport,
     state::RunState,
     transport::{Channel, DialError, Dialled, Ends, Fingerprint, Session},
     wire,
@@ -44,7 +44,7 @@ pub(crate) struct Net {
 #[derive(Default)]
 struct State {
     /// Who listens where, and the token that is cancelled when that process crashes.
-    sides: BTreeMap<String, (Door, CancellationToken)>,
+    sides: BTreeMap<String, (GrpcTransport, CancellationToken)>,
     conns: Vec<Arc<Conn>>,
     /// Pairs between which nothing passes now.
     cut: Vec<(String, String)>,
@@ -78,7 +78,7 @@ impl Net {
         Self { sim, state: Arc::default() }
     }
 
-    pub(crate) fn listen(&self, name: &str, door: Door, crashed: CancellationToken) {
+    pub(crate) fn listen(&self, name: &str, door: GrpcTransport, crashed: CancellationToken) {
         self.state.lock().unwrap().sides.insert(name.to_owned(), (door, crashed));
     }
 
@@ -162,7 +162,7 @@ impl Net {
             Box::pin(async move {
                 let to = address.trim_start_matches("http://").split(':').next().unwrap_or_default().to_owned();
                 let dialled = net.dial("gateway", &to).await;
-                dialled.map_err(|e| LinkError::Dial { address, source: DialError::Connect(e) })
+                dialled.map_err(|e| ConnectError::Dial { address, source: DialError::Connect(e) })
             })
         })
     }
@@ -199,7 +199,7 @@ impl Net {
         };
         let (net, broken) = (self.clone(), conn.broken.clone());
         let channel = Channel { own: key(from), peer: key(to), exporter: conn.session.channel().exporter };
-        let door = Door::from_fn(move |request| {
+        let door = GrpcTransport::from_fn(move |request| {
             let (net, conn) = (net.clone(), conn.clone());
             Box::pin(async move { net.call(conn, request).await })
         });

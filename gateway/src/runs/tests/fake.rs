@@ -8,7 +8,7 @@ use std::{
 };
 
 use longhaul_proto::{
-    door::Door,
+    grpc_transport::GrpcTransport,
     ids::Ids,
     join::JoinSecret,
     sha256_hex,
@@ -360,7 +360,7 @@ impl Fake {
 
 impl Fake {
     /// A connection of its own to a gateway, on which both have proved the secret.
-    pub(super) async fn hello(&self, gateway: SocketAddr) -> FleetClient<Door> {
+    pub(super) async fn hello(&self, gateway: SocketAddr) -> FleetClient<GrpcTransport> {
         let pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
         let address = format!("http://{gateway}").parse().unwrap();
         let dialled = transport::dial(&address, &self.shared.key, pings).await.unwrap();

@@ -1,6 +1,5 @@
 //! The state machine against agents on real sockets that do as they are told.
 
-mod again;
 mod ask;
 mod attempts;
 mod collecting;
@@ -12,6 +11,7 @@ mod namesakes;
 mod no_end;
 mod panics;
 mod release;
+mod retry;
 mod returning;
 mod seats;
 mod serve;

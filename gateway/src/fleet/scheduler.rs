@@ -12,7 +12,7 @@ use longhaul_proto::{
     clock::rfc3339,
     faults,
     ids::RunId,
-    latest::Latest,
+    ordered_watch::OrderedWatch,
     transport::{Fingerprint, Session},
     version, wire,
 };
@@ -22,14 +22,15 @@ use tokio::{
 };
 
 use super::{
-    Seat, drain,
-    link::Link,
+    Lease,
+    connection::Connection,
+    drain,
     placement::{self, Host, Need, Pool, Serves, Why},
     queue::Queue,
 };
 use crate::ledger::{AgentRecord, DrainRecord};
 
-pub(crate) struct Floor {
+pub(crate) struct Scheduler {
     started: Duration,
     pub(super) open: bool,
     agents: BTreeMap<String, Agent>,
@@ -43,7 +44,7 @@ pub(crate) struct Floor {
     pub(crate) first_only: Option<String>,
 }
 
-/// A link that is gone for less is being made again, and nobody needs to know.
+/// A connection that is gone for less is being made again, and nobody needs to know.
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(2);
 
 /// One agent.
@@ -55,10 +56,10 @@ pub(super) struct Agent {
     pub(super) heard: Duration,
     /// When it was heard last, Unix ms.
     pub(super) seen_ms: i64,
-    pub(super) link: Latest<Option<Arc<Link>>>,
+    pub(super) connection: OrderedWatch<Option<Arc<Connection>>>,
     /// Why it cannot be dialled.
     pub(super) dial_problem: Option<String>,
-    /// Since when there is no link to it, by the monotonic clock; `None` = there is one.
+    /// Since when there is no connection to it, by the monotonic clock; `None` = there is one.
     pub(super) unlinked: Option<Duration>,
     /// What its spools take and may take, bytes; 0 = not known, and no limit.
     pub(super) spool: (u64, u64),
@@ -93,7 +94,7 @@ impl Taken {
 }
 
 pub(super) struct Waiting {
-    pub(super) grant: oneshot::Sender<Seat>,
+    pub(super) grant: oneshot::Sender<Lease>,
     view: watch::Sender<Arc<RunView>>,
     reasons: RefCell<Reasons>,
 }
@@ -119,14 +120,14 @@ impl Reasons {
     }
 }
 
-impl Floor {
+impl Scheduler {
     pub(super) fn new(
         now: Duration,
         configured: BTreeMap<String, u32>,
         remembered: Vec<AgentRecord>,
         drains: Vec<DrainRecord>,
     ) -> Self {
-        let mut floor = Self {
+        let mut scheduler = Self {
             started: now,
             open: true,
             agents: BTreeMap::new(),
@@ -138,10 +139,10 @@ impl Floor {
             first_only: None,
         };
         for agent in remembered {
-            let entry = floor.agent(&agent.info.agent_id, now);
+            let entry = scheduler.agent(&agent.info.agent_id, now);
             (entry.info, entry.seen_ms) = (agent.info, agent.seen_ms);
         }
-        floor
+        scheduler
     }
 
     /// The entry of an agent, made when it is new: runs may name one that has not returned yet.
@@ -151,7 +152,7 @@ impl Floor {
             here: false,
             heard: now,
             seen_ms: 0,
-            link: Latest::new(None),
+            connection: OrderedWatch::new(None),
             dial_problem: None,
             unlinked: Some(now),
             spool: (0, 0),
@@ -236,7 +237,7 @@ impl Floor {
         principal: &str,
         need: Need,
         view: watch::Sender<Arc<RunView>>,
-        grant: oneshot::Sender<Seat>,
+        grant: oneshot::Sender<Lease>,
     ) {
         self.queue.push(run, principal, need);
         self.waiting.insert(run, Waiting { grant, view, reasons: RefCell::default() });
@@ -375,14 +376,14 @@ impl Floor {
         self.agents.values().filter(|a| self.trouble(a, now, silent_after).is_none()).count() as u64
     }
 
-    /// Usable agents that match a need, with their links.
+    /// Usable agents that match a need, with their connections.
     pub(super) fn candidates(
         &self,
         principal: &str,
         need: &Need,
         now: Duration,
         silent_after: Duration,
-    ) -> Vec<(String, String, Arc<Link>)> {
+    ) -> Vec<(String, String, Arc<Connection>)> {
         let roomy = HashMap::new();
         let alone = |agent: &Agent| {
             // One that is drained knows what is there all the same: a run that fits nowhere else is to wait for it.
@@ -393,7 +394,7 @@ impl Floor {
         self.agents
             .values()
             .filter(|agent| alone(agent))
-            .filter_map(|a| Some((a.info.agent_id.clone(), a.info.name.clone(), a.link.get()?)))
+            .filter_map(|a| Some((a.info.agent_id.clone(), a.info.name.clone(), a.connection.get()?)))
             .collect()
     }
 
@@ -402,8 +403,8 @@ impl Floor {
         self.agents.get(agent_id).map(|agent| agent.info.roots.clone()).unwrap_or_default()
     }
 
-    pub(super) fn linked(&self) -> Vec<(String, Arc<Link>)> {
-        self.agents.iter().filter_map(|(id, a)| Some((id.clone(), a.link.get()?))).collect()
+    pub(super) fn linked(&self) -> Vec<(String, Arc<Connection>)> {
+        self.agents.iter().filter_map(|(id, a)| Some((id.clone(), a.connection.get()?))).collect()
     }
 
     /// The agents that are not silent.
@@ -440,7 +441,7 @@ impl Floor {
         if silent > silent_after {
             return Some(Why::lasting(format!("agent {name} is silent for {} s", silent.as_secs())));
         }
-        if agent.link.get().is_none() {
+        if agent.connection.get().is_none() {
             return Some(match &agent.dial_problem {
                 Some(problem) => Why::lasting(format!("agent {name} cannot be reached: {problem}")),
                 None => Why::passing(format!("agent {name} is being dialled")),
@@ -553,7 +554,7 @@ impl Floor {
         let silent = now.saturating_sub(agent.heard);
         let state = match () {
             () if !agent.here || silent > silent_after => "silent",
-            () if agent.link.get().is_none() => "unreachable",
+            () if agent.connection.get().is_none() => "unreachable",
             () if self.drains.contains_key(&info.name) => "draining",
             () if !info.problem.is_empty() => "idle",
             () => "up",

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use longhaul_proto::{
     api::{ActivityView, ArtifactView, ProgressView, Retry},
     faults,
-    latest::{Closed, Follow},
+    ordered_watch::{Closed, OrderedReceiver},
     state::{Cause, RunState},
     visible::Foreign,
     wire::{self, run_event::Event},
@@ -20,13 +20,13 @@ use tracing::Instrument;
 
 use super::{
     Stream,
-    keeper::{Keeper, Left},
+    run_task::{Interrupted, RunTask},
     view::user_part,
 };
 use crate::{
     fleet::{
         bounds,
-        link::{self, Link},
+        connection::{self, Connection},
     },
     ledger::Condition,
     mirror::{Appended, Mirror},
@@ -66,39 +66,41 @@ enum Followed {
     Unreadable(String),
 }
 
-impl Keeper {
+impl RunTask {
     /// Attends an attempt until its end, or until it is proved that it never began.
-    pub(super) async fn attend(&mut self) -> Result<(), Left> {
+    pub(super) async fn attend(&mut self) -> Result<(), Interrupted> {
         if self.unsent && self.record.cancel.is_some() {
             // It came while the attempt was being recorded.
             return self.give_back("its end was asked for before it left").await;
         }
         if !self.unsent {
-            // Before the first link: what is here can be read while the agent is away.
+            // Before the first connection: what is here can be read while the agent is away.
             self.open_mirror().await?;
         }
-        let mut links = self.inner.fleet.links(&self.record.agent_id);
+        let mut connections = self.inner.fleet.connections(&self.record.agent_id);
         let (first, longest) = self.inner.options.backoff;
         let mut pause = first;
         loop {
-            let Some(link) = self.usable(&mut links).await? else {
+            let Some(connection) = self.usable(&mut connections).await? else {
                 return self.give_back("its agent could not be reached").await;
             };
             let before = self.mirrored();
-            let followed = if self.unsent { self.start(&link).await? } else { self.follow(&link).await? };
+            let followed = if self.unsent { self.start(&connection).await? } else { self.follow(&connection).await? };
             match followed {
                 Followed::Ended => return Ok(()),
                 Followed::NeverSent => {}
-                Followed::NotBegun if self.record.state == RunState::Starting => match self.revoke(&link).await? {
-                    Some(true) => return self.never_began().await,
-                    Some(false) => {
-                        let host = &self.record.host;
-                        self.in_trouble(format!(
-                            "agent {host} does not have this run, and does not say that it never began"
-                        ));
+                Followed::NotBegun if self.record.state == RunState::Starting => {
+                    match self.revoke(&connection).await? {
+                        Some(true) => return self.never_began().await,
+                        Some(false) => {
+                            let host = &self.record.host;
+                            self.in_trouble(format!(
+                                "agent {host} does not have this run, and does not say that it never began"
+                            ));
+                        }
+                        None => {}
                     }
-                    None => {}
-                },
+                }
                 Followed::NotBegun => {
                     let host = &self.record.host;
                     self.in_trouble(format!("agent {host} does not know this run any more"));
@@ -135,8 +137,8 @@ impl Keeper {
             if self.mirrored() > before {
                 pause = first;
             }
-            if !link.is_broken() {
-                self.during(Some(&link), tokio::time::sleep(pause)).await?;
+            if !connection.is_broken() {
+                self.during(Some(&connection), tokio::time::sleep(pause)).await?;
                 pause = (pause * 2).min(longest);
             }
         }
@@ -153,7 +155,7 @@ impl Keeper {
         self.mirror.as_ref().map_or(0, |m| m.len(Stream::Log) + m.len(Stream::Console))
     }
 
-    async fn open_mirror(&mut self) -> Result<Arc<Mirror>, Left> {
+    async fn open_mirror(&mut self) -> Result<Arc<Mirror>, Interrupted> {
         if let Some(mirror) = &self.mirror {
             return Ok(mirror.clone());
         }
@@ -178,21 +180,24 @@ impl Keeper {
         }
     }
 
-    /// Waits for a usable link. `None` when the attempt has not left and the agent is not there to take it.
-    async fn usable(&mut self, links: &mut Follow<Option<Arc<Link>>>) -> Result<Option<Arc<Link>>, Left> {
+    /// Waits for a usable connection. `None` when the attempt has not left and the agent is not there to take it.
+    async fn usable(
+        &mut self,
+        connections: &mut OrderedReceiver<Option<Arc<Connection>>>,
+    ) -> Result<Option<Arc<Connection>>, Interrupted> {
         let patience = self.inner.options.backoff.1 * 2;
         let mut patience = std::pin::pin!(tokio::time::sleep(patience));
         loop {
-            let link = links.get();
-            if let Some(link) = link.filter(|l| !l.is_broken()) {
-                return Ok(Some(link));
+            let connection = connections.get();
+            if let Some(connection) = connection.filter(|l| !l.is_broken()) {
+                return Ok(Some(connection));
             }
             if !self.unsent {
-                let changed = self.during(None, links.changed()).await?;
-                self.after(changed, links)?;
+                let changed = self.during(None, connections.changed()).await?;
+                self.after(changed, connections)?;
                 continue;
             }
-            let (patience, changed) = (patience.as_mut(), links.changed());
+            let (patience, changed) = (patience.as_mut(), connections.changed());
             let waited = self
                 .during(None, async move {
                     tokio::select! {
@@ -204,24 +209,28 @@ impl Keeper {
                 .await?;
             match waited {
                 None => return Ok(None),
-                Some(changed) => self.after(changed, links)?,
+                Some(changed) => self.after(changed, connections)?,
             }
         }
     }
 
     /// An agent may be forgotten, when it is silent and another took its name; its run waits for it all the same.
-    fn after(&self, changed: Result<(), Closed>, links: &mut Follow<Option<Arc<Link>>>) -> Result<(), Left> {
+    fn after(
+        &self,
+        changed: Result<(), Closed>,
+        connections: &mut OrderedReceiver<Option<Arc<Connection>>>,
+    ) -> Result<(), Interrupted> {
         if changed.is_err() {
             if faults::bug("closed_links_end_the_task") {
-                return Err(Left::Stopping);
+                return Err(Interrupted::Stopping);
             }
-            *links = self.inner.fleet.links(&self.record.agent_id);
+            *connections = self.inner.fleet.connections(&self.record.agent_id);
         }
         Ok(())
     }
 
     /// The one `Run` call of this attempt.
-    async fn start(&mut self, link: &Arc<Link>) -> Result<Followed, Left> {
+    async fn start(&mut self, connection: &Arc<Connection>) -> Result<Followed, Interrupted> {
         let mut submission = match self.submission.take() {
             Some(submission) => submission,
             None => match self.inner.ledger.submission(self.record.run).await {
@@ -243,11 +252,12 @@ impl Keeper {
         let began = self.inner.deps.clock.monotonic();
         let attempt = self.record.attempt;
         let cluster_id = self.inner.ledger.cluster_id().to_owned();
-        let (mut client, request) = link.data(wire::RunRequest { submission: Some(submission), attempt, cluster_id });
+        let (mut client, request) =
+            connection.data(wire::RunRequest { submission: Some(submission), attempt, cluster_id });
         // From here on it is not known any more whether the call left, until somebody proves it.
         self.unsent = false;
         faults::point("dispatch.before_run");
-        let called = self.during(Some(link), client.run(request).instrument(span.clone())).await?;
+        let called = self.during(Some(connection), client.run(request).instrument(span.clone())).await?;
         drop(span);
         match called {
             Ok(stream) => {
@@ -256,35 +266,35 @@ impl Keeper {
                 faults::point("dispatch.after_run");
                 // Only now: the agent starts the process while the files for its output are made here.
                 let mirror = self.open_mirror().await?;
-                self.pump(link, &mirror, stream.into_inner()).await
+                self.pump(connection, &mirror, stream.into_inner()).await
             }
-            Err(status) if link::never_sent(&status) => {
+            Err(status) if connection::never_sent(&status) => {
                 self.unsent = true;
                 Ok(Followed::NeverSent)
             }
             Err(status) => {
                 tracing::info!(run = %self.record.run, %status, "the agent did not take the run");
-                let why = link::said(&status);
+                let why = connection::said(&status);
                 self.refused = Some(status);
                 Ok(Followed::Broken(why))
             }
         }
     }
 
-    async fn follow(&mut self, link: &Arc<Link>) -> Result<Followed, Left> {
+    async fn follow(&mut self, connection: &Arc<Connection>) -> Result<Followed, Interrupted> {
         let mirror = self.open_mirror().await?;
         let (log_base, console_base) = (self.record.detail.log_base, self.record.detail.console_base);
         // Once: where that stream breaks, what is here says again from where to follow.
         let from_start = self.from_start;
         self.from_start &= faults::bug("from_start_sticks");
-        let (mut client, request) = link.data(wire::FollowRequest {
+        let (mut client, request) = connection.data(wire::FollowRequest {
             run_id: self.record.run.to_string(),
             log_offset: if from_start { 0 } else { mirror.len(Stream::Log).saturating_sub(log_base) },
             console_offset: if from_start { 0 } else { mirror.len(Stream::Console).saturating_sub(console_base) },
             with_submission: false,
         });
-        match self.during(Some(link), client.follow(request)).await? {
-            Ok(stream) => self.pump(link, &mirror, stream.into_inner()).await,
+        match self.during(Some(connection), client.follow(request)).await? {
+            Ok(stream) => self.pump(connection, &mirror, stream.into_inner()).await,
             Err(status) => Ok(broken(&status)),
         }
     }
@@ -292,16 +302,16 @@ impl Keeper {
     /// Takes what the agent sends.
     async fn pump(
         &mut self,
-        link: &Arc<Link>,
+        connection: &Arc<Connection>,
         mirror: &Arc<Mirror>,
         mut stream: Streaming<wire::RunEvent>,
-    ) -> Result<Followed, Left> {
+    ) -> Result<Followed, Interrupted> {
         let mut ahead: Option<Received> = None;
         let mut told_end: Option<wire::Outcome> = None;
         loop {
             let received = match ahead.take() {
                 Some(received) => received,
-                None => self.during(Some(link), stream.message()).await?,
+                None => self.during(Some(connection), stream.message()).await?,
             };
             let event = match received {
                 Ok(Some(wire::RunEvent { event: Some(event) })) => event,
@@ -324,7 +334,7 @@ impl Keeper {
                     let (kind, offset) = (chunk.stream, chunk.offset);
                     let pieces;
                     (pieces, ahead) = gather(chunk, &mut stream);
-                    self.on_output(link, mirror, kind, offset, pieces).await?
+                    self.on_output(connection, mirror, kind, offset, pieces).await?
                 }
                 Event::Progress(mut progress) => {
                     progress.make_harmless();
@@ -348,7 +358,7 @@ impl Keeper {
         &mut self,
         mirror: &Arc<Mirror>,
         mut snapshot: wire::Snapshot,
-    ) -> Result<Option<Followed>, Left> {
+    ) -> Result<Option<Followed>, Interrupted> {
         bounds::cut(&mut snapshot);
         if snapshot.attempt < self.record.attempt {
             return Ok(Some(Followed::NotBegun));
@@ -419,19 +429,19 @@ impl Keeper {
 
     async fn on_output(
         &mut self,
-        link: &Arc<Link>,
+        connection: &Arc<Connection>,
         mirror: &Arc<Mirror>,
         kind: i32,
         offset: u64,
         pieces: Vec<Bytes>,
-    ) -> Result<Option<Followed>, Left> {
+    ) -> Result<Option<Followed>, Interrupted> {
         let (stream, base) = match wire::Stream::try_from(kind) {
             Ok(wire::Stream::Log) => (Stream::Log, self.record.detail.log_base),
             Ok(wire::Stream::Console) => (Stream::Console, self.record.detail.console_base),
             _ => return Ok(None),
         };
         let appending = mirror.append(stream, base.saturating_add(offset), pieces);
-        match self.during(Some(link), appending).await? {
+        match self.during(Some(connection), appending).await? {
             Ok(Appended::Grew(bytes)) => {
                 self.inner.metrics.mirror_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
                 self.detail().clear(Condition::CopyFails);
@@ -476,16 +486,16 @@ impl Keeper {
     }
 
     /// Asks for the proof that this attempt never began; `None` = no answer.
-    async fn revoke(&mut self, link: &Arc<Link>) -> Result<Option<bool>, Left> {
-        let (mut client, request) =
-            link.control(wire::RevokeRequest { run_id: self.record.run.to_string(), attempt: self.record.attempt });
+    async fn revoke(&mut self, connection: &Arc<Connection>) -> Result<Option<bool>, Interrupted> {
+        let (mut client, request) = connection
+            .control(wire::RevokeRequest { run_id: self.record.run.to_string(), attempt: self.record.attempt });
         let limit = self.inner.options.call_timeout;
-        let asked = self.during(Some(link), tokio::time::timeout(limit, client.revoke(request))).await?;
+        let asked = self.during(Some(connection), tokio::time::timeout(limit, client.revoke(request))).await?;
         Ok(asked.ok().and_then(Result::ok).map(|reply| reply.get_ref().revoked))
     }
 
     /// The agent proved that the attempt never began.
-    async fn never_began(&mut self) -> Result<(), Left> {
+    async fn never_began(&mut self) -> Result<(), Interrupted> {
         // An agent that will never take this run says so with these codes; to ask again would go on for ever.
         let refused = self.refused.as_ref().filter(|status| {
             matches!(
@@ -494,7 +504,7 @@ impl Keeper {
             )
         });
         if let Some(status) = refused {
-            let message = format!("agent {} did not take it: {}", self.record.host, link::said(status));
+            let message = format!("agent {} did not take it: {}", self.record.host, connection::said(status));
             self.detail().message = message;
             self.detail().complete = true;
             return self.step(RunState::Errored, Cause::SpawnFailed, self.record.attempt, None).await;
@@ -502,7 +512,7 @@ impl Keeper {
         self.give_back("the agent proved that it never began").await
     }
 
-    async fn give_back(&mut self, why: &str) -> Result<(), Left> {
+    async fn give_back(&mut self, why: &str) -> Result<(), Interrupted> {
         tracing::info!(run = %self.record.run, attempt = self.record.attempt, why, "back to the queue");
         self.unsent = false;
         if self.record.cancel.is_some() {
@@ -547,10 +557,10 @@ fn gather(first: wire::Chunk, stream: &mut Streaming<wire::RunEvent>) -> (Vec<By
 
 fn broken(status: &Status) -> Followed {
     match status.code() {
-        _ if link::never_sent(status) => Followed::Broken("the link broke".to_owned()),
+        _ if connection::never_sent(status) => Followed::Broken("the connection broke".to_owned()),
         Code::NotFound => Followed::NotBegun,
         Code::OutOfRange => Followed::Beyond,
-        Code::DataLoss => Followed::Unreadable(link::said(status)),
-        _ => Followed::Broken(link::said(status)),
+        Code::DataLoss => Followed::Unreadable(connection::said(status)),
+        _ => Followed::Broken(connection::said(status)),
     }
 }

@@ -1,4 +1,4 @@
-//! Dials a registered agent back, keeps its links, and dials again when they break.
+//! Dials a registered agent back, keeps its connections, and dials again when they break.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,27 +6,27 @@ use longhaul_proto::transport::Fingerprint;
 
 use super::{
     Fleet,
-    link::{Link, LinkError, Who},
+    connection::{ConnectError, Connection, Who},
 };
 
 /// An agent that was not heard for so long is not dialled any more; its next heartbeat starts the dialling again.
 const GIVE_UP_DIALLING: Duration = Duration::from_secs(60);
 
-/// Keeps the links of one incarnation of an agent, until another takes its place.
+/// Keeps the connections of one incarnation of an agent, until another takes its place.
 pub(super) async fn keep(fleet: Fleet, agent_id: String, incarnation: String, address: String, key: Fingerprint) {
     let (first, longest) = fleet.0.options.backoff;
     let mut pause = first;
     loop {
         match dial(&fleet, &agent_id, &incarnation, &address, key).await {
-            Ok(link) => {
-                let link = Arc::new(link);
-                if !publish(&fleet, &agent_id, &incarnation, Some(link.clone()), None) {
+            Ok(connection) => {
+                let connection = Arc::new(connection);
+                if !publish(&fleet, &agent_id, &incarnation, Some(connection.clone()), None) {
                     return;
                 }
                 tracing::info!(agent = %agent_id, %address, "agent reached");
                 fleet.place();
-                link.broken().await;
-                tracing::info!(agent = %agent_id, %address, "link to the agent broke");
+                connection.broken().await;
+                tracing::info!(agent = %agent_id, %address, "connection to the agent broke");
                 pause = first;
                 if !publish(&fleet, &agent_id, &incarnation, None, None) {
                     return;
@@ -51,26 +51,26 @@ async fn dial(
     incarnation: &str,
     address: &str,
     key: Fingerprint,
-) -> Result<Link, String> {
+) -> Result<Connection, String> {
     let shared = &fleet.0;
     let who = Who { key, greeter: shared.greeter.clone(), cluster_id: shared.ledger.cluster_id().to_owned() };
-    let link = Link::dial(&shared.dialer, address, &who, shared.options.dial_timeout);
-    let link = link.await.map_err(|e| words(&e))?;
-    if link.described.agent_id != agent_id {
-        let other = &link.described.name;
+    let connection = Connection::dial(&shared.dialer, address, &who, shared.options.dial_timeout);
+    let connection = connection.await.map_err(|e| words(&e))?;
+    if connection.described.agent_id != agent_id {
+        let other = &connection.described.name;
         return Err(format!(
             "at its advertised address {address} agent {other} answers: give each agent its own --advertise"
         ));
     }
-    if link.described.incarnation != incarnation {
+    if connection.described.incarnation != incarnation {
         // It restarted and has not told us yet what it holds.
         return Err("it is restarting".to_owned());
     }
-    Ok(link)
+    Ok(connection)
 }
 
 /// An error with what caused it, in one line.
-fn words(error: &LinkError) -> String {
+fn words(error: &ConnectError) -> String {
     let mut line = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -81,16 +81,22 @@ fn words(error: &LinkError) -> String {
     line
 }
 
-/// Tells everybody about the link; `false` when another incarnation has taken this one's place.
-fn publish(fleet: &Fleet, agent_id: &str, incarnation: &str, link: Option<Arc<Link>>, problem: Option<String>) -> bool {
+/// Tells everybody about the connection; `false` when another incarnation has taken this one's place.
+fn publish(
+    fleet: &Fleet,
+    agent_id: &str,
+    incarnation: &str,
+    connection: Option<Arc<Connection>>,
+    problem: Option<String>,
+) -> bool {
     let now = fleet.now();
-    let mut floor = fleet.floor();
-    let Some(agent) = floor.known(agent_id).filter(|a| a.info.incarnation == incarnation) else { return false };
+    let mut scheduler = fleet.scheduler();
+    let Some(agent) = scheduler.known(agent_id).filter(|a| a.info.incarnation == incarnation) else { return false };
     agent.dial_problem = problem;
-    agent.unlinked = if link.is_some() { None } else { agent.unlinked.or(Some(now)) };
-    agent.link.send_if_modified(|current| {
-        let changed = current.is_some() || link.is_some();
-        *current = link;
+    agent.unlinked = if connection.is_some() { None } else { agent.unlinked.or(Some(now)) };
+    agent.connection.send_if_modified(|current| {
+        let changed = current.is_some() || connection.is_some();
+        *current = connection;
         changed
     });
     true
@@ -99,8 +105,8 @@ fn publish(fleet: &Fleet, agent_id: &str, incarnation: &str, link: Option<Arc<Li
 async fn wait_until_heard(fleet: &Fleet, agent_id: &str) {
     let now = fleet.now();
     let beat = {
-        let mut floor = fleet.floor();
-        match floor.known(agent_id) {
+        let mut scheduler = fleet.scheduler();
+        match scheduler.known(agent_id) {
             Some(agent) if now.saturating_sub(agent.heard) > GIVE_UP_DIALLING => agent.beat.clone(),
             _ => return,
         }

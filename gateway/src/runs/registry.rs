@@ -18,7 +18,7 @@ use crate::ledger::Adoption;
 const MAILBOX: usize = 16;
 
 /// One unfinished run, as seen from outside its keeper.
-pub(crate) struct Active {
+pub(crate) struct RunHandle {
     pub(crate) run: RunId,
     /// When its owner last looked at it, by the monotonic clock, ms.
     pub(crate) looked: AtomicU64,
@@ -27,7 +27,7 @@ pub(crate) struct Active {
     pub(crate) mailbox: mpsc::Sender<Command>,
 }
 
-impl Active {
+impl RunHandle {
     /// Whose it is; empty while it is unverified.
     pub(crate) fn principal(&self) -> String {
         self.view.borrow().principal.clone()
@@ -57,7 +57,7 @@ pub(crate) enum Command {
 type Call = (String, String);
 
 /// A call is being recorded until this goes.
-pub(crate) struct Recording<'a>(&'a Table, Call);
+pub(crate) struct Recording<'a>(&'a Registry, Call);
 
 impl Drop for Recording<'_> {
     fn drop(&mut self) {
@@ -70,12 +70,12 @@ impl Drop for Recording<'_> {
 
 /// All unfinished runs.
 #[derive(Default)]
-pub(crate) struct Table(Mutex<Rows>);
+pub(crate) struct Registry(Mutex<Rows>);
 
 #[derive(Default)]
 struct Rows {
     /// With the principal under whom each is counted in `of`.
-    runs: HashMap<RunId, (Arc<Active>, String)>,
+    runs: HashMap<RunId, (Arc<RunHandle>, String)>,
     of: HashMap<String, usize>,
     /// Runs found in a spool that are being recorded, with who asked and the key of the request.
     importing: HashMap<RunId, Call>,
@@ -87,7 +87,7 @@ struct Rows {
 
 /// Room for one submission, until its run has a keeper or is none.
 pub(crate) struct Admission {
-    table: Arc<Table>,
+    table: Arc<Registry>,
     principal: String,
 }
 
@@ -123,17 +123,17 @@ impl Rows {
     }
 }
 
-impl Table {
+impl Registry {
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a run; `None` when it has a keeper already.
-    pub(crate) fn add(&self, run: RunId, view: RunView) -> Option<(Arc<Active>, mpsc::Receiver<Command>)> {
+    pub(crate) fn add(&self, run: RunId, view: RunView) -> Option<(Arc<RunHandle>, mpsc::Receiver<Command>)> {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let principal = view.principal.clone();
         let (looked, view) = (AtomicU64::new(0), watch::Sender::new(Arc::new(view)));
-        let active = Arc::new(Active { run, looked, view, mailbox });
+        let active = Arc::new(RunHandle { run, looked, view, mailbox });
         let mut rows = self.rows();
         if rows.runs.contains_key(&run) {
             return None;
@@ -158,7 +158,7 @@ impl Table {
         *rows.of.entry(principal.to_owned()).or_default() += 1;
     }
 
-    pub(crate) fn get(&self, run: RunId) -> Option<Arc<Active>> {
+    pub(crate) fn get(&self, run: RunId) -> Option<Arc<RunHandle>> {
         self.rows().runs.get(&run).map(|(active, _)| active.clone())
     }
 
@@ -184,11 +184,11 @@ impl Table {
         Ok(Admission { table: self.clone(), principal: principal.to_owned() })
     }
 
-    pub(crate) fn all(&self) -> Vec<Arc<Active>> {
+    pub(crate) fn all(&self) -> Vec<Arc<RunHandle>> {
         self.rows().runs.values().map(|(active, _)| active.clone()).collect()
     }
 
-    /// Whether the caller is the one to import this run now; until [`Table::imported`].
+    /// Whether the caller is the one to import this run now; until [`Registry::imported`].
     pub(crate) fn importing(&self, run: RunId, principal: &str, key: &str) -> bool {
         let mut rows = self.rows();
         if rows.runs.contains_key(&run) || rows.importing.contains_key(&run) {

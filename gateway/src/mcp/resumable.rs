@@ -1,16 +1,16 @@
 //! Calls that can be resumed: what an event id stands for.
 //!
 //! A client whose stream broke names the last event it saw. The id of an event is a random reference to its call and
-//! a number; it says nothing of the run. Behind the reference stands a [`Ticket`] with all that is needed to answer
+//! a number; it says nothing of the run. Behind the reference stands a [`Resumable`] with all that is needed to answer
 //! the call from the state of its run, in the ledger before the first event that names it goes out. So no event is
 //! recorded, and a gateway that was killed knows the call again.
 //!
 //! ```text
-//! call -> Ticket, unseen on its progress notifications -> store_event: ledger, then the id `<reference>.<n>`
+//! call -> Resumable, unseen on its progress notifications -> store_event: ledger, then the id `<reference>.<n>`
 //! GET with Last-Event-ID -> front: find (principal, session) or 404 -> library -> replay_events_after -> `resume`
 //! ```
 //!
-//! The ledger forgets tickets after some days and beyond a number ([`crate::Options::keep_calls`]); the table of open
+//! The ledger forgets resumables after some days and beyond a number ([`crate::Options::keep_calls`]); the table of open
 //! streams here is bounded too.
 
 use std::{
@@ -28,8 +28,8 @@ use serde::{Deserialize, Serialize};
 use super::resume;
 use crate::{
     auth::Principal,
-    http::{Face, caller::Caller},
-    ledger::{Ledger, LedgerError, Memo},
+    http::{Face, disconnect::ClientPresence},
+    ledger::{Ledger, LedgerError, Stash},
 };
 
 /// Kind of our memos in the ledger.
@@ -38,12 +38,12 @@ const KIND: &str = "call";
 /// Open streams that are known at most. One more, and the oldest gets another reference with its next progress.
 const MAX_STREAMS: usize = 20_000;
 
-/// Largest arguments that a ticket holds, bytes.
+/// Largest arguments that a resumable holds, bytes.
 const MAX_ARGUMENTS: usize = 16 << 10;
 
 /// All that is needed to answer a call on another connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Ticket {
+pub(super) struct Resumable {
     /// Who asked.
     pub(super) principal: String,
     /// The JSON-RPC id of the request.
@@ -93,15 +93,15 @@ pub struct Resumed {
     pub(super) reference: String,
     /// Number of the last event that the client saw.
     pub(super) seen: u64,
-    pub(super) ticket: Arc<Ticket>,
+    pub(super) resumable: Arc<Resumable>,
     /// When it was first asked, Unix ms.
     pub(super) asked_ms: i64,
-    pub(super) caller: Caller,
+    pub(super) caller: ClientPresence,
 }
 
 impl Resumed {
     /// The one who asks for it.
-    pub fn caller(&self) -> Caller {
+    pub fn caller(&self) -> ClientPresence {
         self.caller.clone()
     }
 }
@@ -120,9 +120,9 @@ tokio::task_local! {
     pub static ASKING: Asking;
 }
 
-/// The tickets. Cheap to clone.
+/// The resumables. Cheap to clone.
 #[derive(Clone)]
-pub struct Tickets {
+pub struct Resumables {
     ledger: Arc<dyn Ledger>,
     clock: Clock,
     streams: Arc<Mutex<Streams>>,
@@ -138,13 +138,13 @@ struct Open {
     reference: String,
     /// Number of the latest event.
     n: u64,
-    /// Its ticket is in the ledger.
+    /// Its resumable is in the ledger.
     kept: bool,
     order: u64,
 }
 
-impl Tickets {
-    /// The tickets in this ledger.
+impl Resumables {
+    /// The resumables in this ledger.
     pub fn new(ledger: Arc<dyn Ledger>, clock: Clock) -> Self {
         Self { ledger, clock, streams: Arc::default() }
     }
@@ -162,20 +162,20 @@ impl Tickets {
         let Some((reference, number)) = event.split_once('.') else { return Ok(None) };
         let Ok(seen) = number.parse::<u64>() else { return Ok(None) };
         let Some(memo) = self.ledger.memo_get(KIND, reference).await? else { return Ok(None) };
-        let ticket: Ticket = serde_json::from_str(&memo.body).map_err(|e| LedgerError::Broken(e.to_string()))?;
-        if ticket.principal != who.name || ticket.session.as_deref() != session {
+        let resumable: Resumable = serde_json::from_str(&memo.body).map_err(|e| LedgerError::Broken(e.to_string()))?;
+        if resumable.principal != who.name || resumable.session.as_deref() != session {
             return Ok(None);
         }
         Ok(Some(Resumed {
             reference: reference.to_owned(),
             seen,
-            ticket: Arc::new(ticket),
+            resumable: Arc::new(resumable),
             asked_ms: memo.created_ms,
-            caller: Caller::default(),
+            caller: ClientPresence::default(),
         }))
     }
 
-    /// The id of the next event of a stream, and whether its ticket is still to be kept.
+    /// The id of the next event of a stream, and whether its resumable is still to be kept.
     fn next(&self, stream: &str, last: bool) -> std::io::Result<(String, u64, bool)> {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let order = streams.opened;
@@ -198,13 +198,13 @@ impl Tickets {
         Ok(next)
     }
 
-    async fn keep(&self, stream: &str, reference: &str, ticket: &Ticket) -> Result<(), LedgerError> {
-        let memo = Memo {
+    async fn keep(&self, stream: &str, reference: &str, resumable: &Resumable) -> Result<(), LedgerError> {
+        let memo = Stash {
             kind: KIND.to_owned(),
             name: reference.to_owned(),
-            principal: ticket.principal.clone(),
+            principal: resumable.principal.clone(),
             created_ms: self.clock.unix_ms(),
-            body: serde_json::to_string(ticket).map_err(|e| LedgerError::Broken(e.to_string()))?,
+            body: serde_json::to_string(resumable).map_err(|e| LedgerError::Broken(e.to_string()))?,
         };
         self.ledger.memo_put(memo).await?;
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
@@ -218,7 +218,7 @@ impl Tickets {
 /// What the library asks for ids and replays.
 pub(super) struct Store {
     pub(super) face: Face,
-    pub(super) tickets: Tickets,
+    pub(super) resumables: Resumables,
 }
 
 #[async_trait::async_trait]
@@ -230,10 +230,10 @@ impl EventStore for Store {
             return Ok(EventId::new());
         }
         let last = matches!(event.message.as_deref(), Some(JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_)));
-        let (reference, n, unkept) = self.tickets.next(stream, last)?;
+        let (reference, n, unkept) = self.resumables.next(stream, last)?;
         if unkept
-            && let Some(ticket) = ticket_of(event)
-            && let Err(error) = self.tickets.keep(stream, &reference, &ticket).await
+            && let Some(resumable) = ticket_of(event)
+            && let Err(error) = self.resumables.keep(stream, &reference, &resumable).await
         {
             // The call goes on; it only cannot be resumed.
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot note a call for its resumption");
@@ -251,11 +251,11 @@ impl EventStore for Store {
     }
 }
 
-/// The ticket that travels, unseen by clients, on a progress notification.
-fn ticket_of(event: &ServerSseMessage) -> Option<Arc<Ticket>> {
+/// The resumable that travels, unseen by clients, on a progress notification.
+fn ticket_of(event: &ServerSseMessage) -> Option<Arc<Resumable>> {
     match event.message.as_deref()? {
         JsonRpcMessage::Notification(one) => match &one.notification {
-            ServerNotification::ProgressNotification(progress) => progress.extensions.get::<Arc<Ticket>>().cloned(),
+            ServerNotification::ProgressNotification(progress) => progress.extensions.get::<Arc<Resumable>>().cloned(),
             _ => None,
         },
         _ => None,
@@ -269,9 +269,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_event_id_is_random_and_its_owners() {
-        let tickets = Tickets::new(Arc::new(MemoryLedger::new("c")), Clock::system());
+        let resumables = Resumables::new(Arc::new(MemoryLedger::new("c")), Clock::system());
         let run = ids::Ids::system().run();
-        let ticket = Ticket {
+        let resumable = Resumable {
             principal: "ann".into(),
             request: RequestId::Number(7),
             token: ProgressToken(RequestId::Number(7)),
@@ -280,14 +280,14 @@ mod tests {
             asked_to_wait: false,
             asked: Asked::Run { run, note: None, joined: None },
         };
-        let (reference, n, unkept) = tickets.next("s", false).unwrap();
+        let (reference, n, unkept) = resumables.next("s", false).unwrap();
         assert_eq!((reference.len(), n, unkept), (32, 1, true));
         let (ann, ben) = (Principal::new("ann", Scope::Use), Principal::new("ben", Scope::Operate));
         let event = format!("{reference}.1");
-        assert!(tickets.find(&event, &ann, None).await.unwrap().is_none(), "nothing stands behind it yet");
-        tickets.keep("s", &reference, &ticket).await.unwrap();
-        assert_eq!(*tickets.find(&event, &ann, None).await.unwrap().unwrap().ticket, ticket);
-        assert!(!tickets.next("s", true).unwrap().2, "kept once");
+        assert!(resumables.find(&event, &ann, None).await.unwrap().is_none(), "nothing stands behind it yet");
+        resumables.keep("s", &reference, &resumable).await.unwrap();
+        assert_eq!(*resumables.find(&event, &ann, None).await.unwrap().unwrap().resumable, resumable);
+        assert!(!resumables.next("s", true).unwrap().2, "kept once");
         for (event, who, session) in [
             (event.as_str(), &ben, None),
             (event.as_str(), &ann, Some("other")),
@@ -296,20 +296,20 @@ mod tests {
             (&format!("{}.1", run), &ann, None),
             ("", &ann, None),
         ] {
-            assert!(tickets.find(event, who, session).await.unwrap().is_none(), "{event}");
+            assert!(resumables.find(event, who, session).await.unwrap().is_none(), "{event}");
         }
-        assert_ne!(tickets.next("s", true).unwrap().0, reference, "a stream that ended is forgotten here");
-        assert!(tickets.find(&event, &ann, None).await.unwrap().is_some(), "but its ticket is kept");
+        assert_ne!(resumables.next("s", true).unwrap().0, reference, "a stream that ended is forgotten here");
+        assert!(resumables.find(&event, &ann, None).await.unwrap().is_some(), "but its resumable is kept");
     }
 
     #[test]
     fn open_streams_are_bounded() {
-        let tickets = Tickets::new(Arc::new(MemoryLedger::new("c")), Clock::system());
-        let first = tickets.next("0", false).unwrap().0;
+        let resumables = Resumables::new(Arc::new(MemoryLedger::new("c")), Clock::system());
+        let first = resumables.next("0", false).unwrap().0;
         for n in 1..=MAX_STREAMS {
-            tickets.next(&n.to_string(), false).unwrap();
+            resumables.next(&n.to_string(), false).unwrap();
         }
-        assert_eq!(tickets.streams.lock().unwrap().open.len(), MAX_STREAMS);
-        assert_ne!(tickets.next("0", false).unwrap().0, first, "the oldest went");
+        assert_eq!(resumables.streams.lock().unwrap().open.len(), MAX_STREAMS);
+        assert_ne!(resumables.next("0", false).unwrap().0, first, "the oldest went");
     }
 }

@@ -18,13 +18,13 @@ pub(crate) const HELD: &str = "held back: the ledger is an older copy, and this 
 
 /// What is known of the ledger's age.
 #[derive(Debug)]
-pub(crate) struct Past {
+pub(crate) struct RestoreGuard {
     /// The newest run in the ledger at the start; ids are in the order of time.
     newest: Option<RunId>,
     old: AtomicBool,
 }
 
-impl Past {
+impl RestoreGuard {
     /// Looks at a ledger before anything happens to it; `restored` = a person says that it is a copy.
     pub(crate) async fn of(ledger: &dyn Ledger, restored: bool) -> Result<Self, LedgerError> {
         let newest = ledger.list(ListQuery { limit: 1, ..ListQuery::default() }).await?.first().map(|r| r.run);

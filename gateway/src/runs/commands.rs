@@ -12,18 +12,18 @@ use longhaul_proto::{
 
 use super::{
     ControlError,
-    active::{Command, Reply},
-    keeper::{Keeper, Left},
+    registry::{Command, Reply},
+    run_task::{Interrupted, RunTask},
     view::view,
 };
 use crate::{
-    fleet::link::{self, Link},
+    fleet::connection::{self, Connection},
     ledger::CancelWish,
 };
 
-impl Keeper {
+impl RunTask {
     /// Tells the agent of the wish to end the run, unless it knows.
-    pub(super) fn start_cancelling(&mut self, link: &Arc<Link>) {
+    pub(super) fn start_cancelling(&mut self, connection: &Arc<Connection>) {
         let Some(wish) = &self.record.cancel else { return };
         if self.cancelling.is_some() || self.cancel_resting || self.cancelled == Some(wish.mode) {
             return;
@@ -36,24 +36,24 @@ impl Keeper {
         };
         let run_id = self.record.run.to_string();
         let (mut client, request) =
-            link.control(wire::CancelRequest { run_id, mode: wire_mode.into(), by: wish.by.clone() });
+            connection.control(wire::CancelRequest { run_id, mode: wire_mode.into(), by: wish.by.clone() });
         let limit = self.inner.options.call_timeout;
         self.cancelling = Some(Box::pin(async move {
             match tokio::time::timeout(limit, client.cancel(request)).await {
                 Ok(Ok(reply)) if reply.get_ref().known => Ok(mode),
                 Ok(Ok(_)) => Err("it does not know the run".to_owned()),
-                Ok(Err(status)) => Err(link::said(&status)),
+                Ok(Err(status)) => Err(connection::said(&status)),
                 Err(_) => Err("it does not answer".to_owned()),
             }
         }));
     }
 
     /// Does what somebody asked for.
-    pub(super) fn obey(&mut self, command: Command) -> BoxFuture<'_, Result<(), Left>> {
+    pub(super) fn obey(&mut self, command: Command) -> BoxFuture<'_, Result<(), Interrupted>> {
         Box::pin(self.obeyed(command))
     }
 
-    async fn obeyed(&mut self, command: Command) -> Result<(), Left> {
+    async fn obeyed(&mut self, command: Command) -> Result<(), Interrupted> {
         match command {
             Command::Adopt { .. } | Command::Supersede { .. } if self.stuck.is_some() => {
                 // The state is about to change: decided when it has.
@@ -83,7 +83,7 @@ impl Keeper {
                         self.live.cancel_told = self.cancelled == Some(mode);
                         let moved = if self.record.state == RunState::Queued && self.stuck.is_none() {
                             self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await?;
-                            Err(Left::Moved)
+                            Err(Interrupted::Moved)
                         } else {
                             self.publish();
                             Ok(())
@@ -111,7 +111,7 @@ impl Keeper {
                 );
                 self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await?;
                 let _ = reply.send(());
-                Err(Left::Moved)
+                Err(Interrupted::Moved)
             }
             Command::Claim { adoption, reply } => self.claim(*adoption, reply).await,
             Command::Contest { words } => {
@@ -127,13 +127,13 @@ impl Keeper {
                 self.step(RunState::Starting, Cause::Dispatched, attempt, Some((agent_id, host, pool))).await?;
                 self.unsent = false;
                 (self.stata_ended, self.fruitless) = (false, 0);
-                Err(Left::Moved)
+                Err(Interrupted::Moved)
             }
         }
     }
 
     /// An operator's word that the agent will never come back.
-    async fn declare_dead(&mut self, by: &str, reply: Reply) -> Result<(), Left> {
+    async fn declare_dead(&mut self, by: &str, reply: Reply) -> Result<(), Interrupted> {
         if let Some(text) = self.lives() {
             let _ = reply.send(Err(ControlError::WrongState(text)));
             return Ok(());
@@ -150,7 +150,7 @@ impl Keeper {
             self.lose(Cause::DeclaredDead).await?;
         }
         let _ = reply.send(Ok(view(&self.record, &self.live)));
-        Err(Left::Moved)
+        Err(Interrupted::Moved)
     }
 
     /// Why this run cannot be declared dead, with what to do instead.
@@ -197,17 +197,17 @@ impl Keeper {
     }
 
     /// Limits, silences and the horizon.
-    pub(super) fn look_at_time(&mut self) -> BoxFuture<'_, Result<(), Left>> {
+    pub(super) fn look_at_time(&mut self) -> BoxFuture<'_, Result<(), Interrupted>> {
         Box::pin(self.looked_at_time())
     }
 
-    async fn looked_at_time(&mut self) -> Result<(), Left> {
+    async fn looked_at_time(&mut self) -> Result<(), Interrupted> {
         self.cancel_resting = false;
         if self.record.state == RunState::Queued {
             if self.queue_deadline.is_some_and(|at| self.inner.deps.clock.monotonic() >= at) {
-                self.record.detail.message = super::again::waited_too_long(&self.record.detail);
+                self.record.detail.message = super::retry::waited_too_long(&self.record.detail);
                 self.step(RunState::TimedOut, Cause::QueueTimeout, self.record.attempt, None).await?;
-                return Err(Left::Moved);
+                return Err(Interrupted::Moved);
             }
             return Ok(());
         }
@@ -235,7 +235,7 @@ impl Keeper {
                 silent.as_secs()
             );
             self.lose(Cause::AgentGone).await?;
-            return Err(Left::Moved);
+            return Err(Interrupted::Moved);
         }
         Ok(())
     }
@@ -255,7 +255,7 @@ impl Keeper {
         }
     }
 
-    async fn lose(&mut self, cause: Cause) -> Result<(), Left> {
+    async fn lose(&mut self, cause: Cause) -> Result<(), Interrupted> {
         (self.record.detail.log_len, self.record.detail.console_len) = (self.live.log_len, self.live.console_len);
         self.step(RunState::Lost, cause, self.record.attempt, None).await?;
         self.seat.free();

@@ -27,7 +27,7 @@ const CAUGHT_UP: u32 = 256;
 /// Between two looks whether a supervisor lives that we did not start ourselves.
 pub(super) const ALIVE: Duration = Duration::from_secs(1);
 
-pub(super) struct Owner {
+pub(super) struct RunTask {
     pub(super) context: Arc<Context>,
     pub(super) spool: Spool,
     pub(super) status: watch::Sender<Status>,
@@ -57,7 +57,7 @@ pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
     let handle = Handle { spool: spool.clone(), status: watcher, pulse: pulse.clone(), output_limit, commands };
     let tasks = context.tasks.clone();
     let sampler = Sampler::new(context.clock.monotonic());
-    let owner = Owner {
+    let owner = RunTask {
         context,
         spool,
         status,
@@ -75,7 +75,7 @@ pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
     handle
 }
 
-impl Owner {
+impl RunTask {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         self.take_up().await;
         loop {

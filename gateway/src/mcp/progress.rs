@@ -12,7 +12,7 @@ use rmcp::{
 };
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::{resume::Line, tickets::Ticket};
+use super::{resumable::Resumable, resume::Line};
 use crate::http::{Face, Numbers};
 
 /// What the progress of a whole call goes to, and is only reached with the result.
@@ -24,14 +24,14 @@ const LAST_SEND: Duration = Duration::from_millis(250);
 /// The number in progress notifications: it always rises and stays below 100 until the result is there. Without a
 /// known percent it only creeps, so that nobody reads it as one.
 #[derive(Debug, Default)]
-pub(super) struct Meter {
+pub(super) struct Counter {
     last: f64,
     known: bool,
     /// What the caller has heard beyond what was known: each beat may have crept by a thousandth.
     lead: f64,
 }
 
-impl Meter {
+impl Counter {
     /// Goes on after so many events, none of which is known any more.
     fn after(seen: u64) -> Self {
         let lead = (seen.min(1_000_000) as f64 / 1e3).min(WHOLE / 2.0);
@@ -56,21 +56,21 @@ impl Meter {
 
 /// Where beats go.
 #[derive(Clone)]
-pub(super) enum Voice {
-    /// To the library, with the ticket by which the call can be resumed.
-    Live(Peer<RoleServer>, Option<Arc<Ticket>>),
+pub(super) enum Sink {
+    /// To the library, with the resumable by which the call can be resumed.
+    Live(Peer<RoleServer>, Option<Arc<Resumable>>),
     /// To one who resumed a call.
     Resumed(Line),
 }
 
-impl Voice {
+impl Sink {
     /// Whether it left.
     async fn progress(&self, param: ProgressNotificationParam) -> bool {
         match self {
-            Self::Live(peer, ticket) => {
+            Self::Live(peer, resumable) => {
                 let mut progress = Notification::new(param);
-                if let Some(ticket) = ticket {
-                    progress.extensions.insert(ticket.clone());
+                if let Some(resumable) = resumable {
+                    progress.extensions.insert(resumable.clone());
                 }
                 peer.send_notification(ServerNotification::ProgressNotification(progress)).await.is_ok()
             }
@@ -88,15 +88,15 @@ struct Beat {
 }
 
 /// The beats of one call.
-pub(super) struct Heart {
+pub(super) struct Reporter {
     beats: watch::Sender<Option<Beat>>,
     sender: JoinHandle<()>,
-    meter: Meter,
+    meter: Counter,
 }
 
-impl Heart {
+impl Reporter {
     /// A heart for a caller that gave a token, and has seen `seen` events before. The task ends with the heart.
-    pub(super) fn new(face: &Face, voice: Voice, token: ProgressToken, seen: u64) -> Self {
+    pub(super) fn new(face: &Face, voice: Sink, token: ProgressToken, seen: u64) -> Self {
         let (beats, mut latest) = watch::channel(None::<Beat>);
         let (limit, numbers) = (face.options().send_timeout, face.numbers.clone());
         let sender = face.core.deps.tasks.spawn(async move {
@@ -113,7 +113,7 @@ impl Heart {
                 }
             }
         });
-        Self { beats, sender, meter: Meter::after(seen) }
+        Self { beats, sender, meter: Counter::after(seen) }
     }
 
     /// The latest word; it replaces one that was not sent yet.
@@ -148,9 +148,9 @@ mod tests {
 
     #[test]
     fn progress_rises_and_is_whole_only_at_the_end() {
-        let mut resumed = Meter::after(5);
+        let mut resumed = Counter::after(5);
         assert!(resumed.next(Some(40.0)).0 > 40.004, "five beats of a thousandth may have been heard");
-        let mut meter = Meter::default();
+        let mut meter = Counter::default();
         assert_eq!(meter.next(None), (0.001, None));
         assert_eq!(meter.next(None), (0.002, None));
         assert_eq!(meter.end(), None, "no percent was ever known");

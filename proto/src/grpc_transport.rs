@@ -1,6 +1,6 @@
 //! Where gRPC calls go: a connection, or whatever stands in for one.
 //!
-//! The clients generated from the protocol speak to a [`Door`], so that a simulation can put its own network between
+//! The clients generated from the protocol speak to a [`GrpcTransport`], so that a simulation can put its own network between
 //! two sides that are otherwise the real ones.
 
 use std::{
@@ -18,11 +18,11 @@ use tonic::{
 
 /// A place to call. Cheap to clone.
 #[derive(Clone)]
-pub struct Door(Arc<Call>);
+pub struct GrpcTransport(Arc<Call>);
 
 type Call = dyn Fn(Request<Body>) -> BoxFuture<Response<Body>, StdError> + Send + Sync;
 
-impl Door {
+impl GrpcTransport {
     /// A door to a service: a channel, or a server in this process.
     pub fn new<S>(service: S) -> Self
     where
@@ -49,7 +49,7 @@ impl Door {
     }
 }
 
-impl Service<Request<Body>> for Door {
+impl Service<Request<Body>> for GrpcTransport {
     type Response = Response<Body>;
     type Error = StdError;
     type Future = BoxFuture<Response<Body>, StdError>;
@@ -64,8 +64,8 @@ impl Service<Request<Body>> for Door {
     }
 }
 
-impl fmt::Debug for Door {
+impl fmt::Debug for GrpcTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Door")
+        f.write_str("GrpcTransport")
     }
 }

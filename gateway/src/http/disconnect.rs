@@ -27,7 +27,7 @@ use crate::auth::Principal;
 
 /// The one who asked, in the extensions of an MCP request.
 #[derive(Clone, Debug, Default)]
-pub struct Caller(Arc<Inner>);
+pub struct ClientPresence(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -35,7 +35,7 @@ struct Inner {
     ends: Mutex<Vec<RunId>>,
 }
 
-impl Caller {
+impl ClientPresence {
     /// Fires when the caller went away before its answer was complete.
     pub fn gone(&self) -> &CancellationToken {
         &self.0.gone
@@ -56,21 +56,21 @@ impl Caller {
 
 /// The layer around the API: what its answers tell is noted as seen.
 pub async fn seen(State(face): State<Face>, mut request: Request, next: Next) -> Response {
-    let caller = Caller::default();
+    let caller = ClientPresence::default();
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     response.map(|body| {
-        let mut watched = Watched::new(body, caller, face);
+        let mut watched = WatchedBody::new(body, caller, face);
         (watched.of_mcp, watched.left) = (false, length);
         Body::new(watched)
     })
 }
 
-/// A body that tells its [`Caller`] how it went.
-pub struct Watched {
+/// A body that tells its [`ClientPresence`] how it went.
+pub struct WatchedBody {
     inner: Body,
-    caller: Caller,
+    caller: ClientPresence,
     face: Face,
     ended: bool,
     /// Calls that go away are counted there.
@@ -79,9 +79,9 @@ pub struct Watched {
     left: Option<u64>,
 }
 
-impl Watched {
+impl WatchedBody {
     /// Watches `inner` for `caller`.
-    pub fn new(inner: Body, caller: Caller, face: Face) -> Self {
+    pub fn new(inner: Body, caller: ClientPresence, face: Face) -> Self {
         Self { inner, caller, face, ended: false, of_mcp: true, left: None }
     }
 
@@ -93,7 +93,7 @@ impl Watched {
     }
 }
 
-impl http_body::Body for Watched {
+impl http_body::Body for WatchedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -124,7 +124,7 @@ impl http_body::Body for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchedBody {
     fn drop(&mut self) {
         if self.left == Some(0) {
             // A head alone was the whole answer.

@@ -1,8 +1,8 @@
 //! The story of one unfinished run: one task that owns it, from its record to its end.
 //!
-//! The story is told in order ([`Keeper::keep`]): wait for a seat, make the attempt durable, hand it over, follow it to
-//! its end ([`super::attend`]), record that ([`super::ending`]). Whatever it waits for, it waits through
-//! [`Keeper::during`], which serves commands and looks at the time meanwhile: neither an agent nor a disk that fails can
+//! The story is told in order ([`RunTask::keep`]): wait for a seat, make the attempt durable, hand it over, follow it to
+//! its end ([`super::follow_attempt`]), record that ([`super::finish`]). Whatever it waits for, it waits through
+//! [`RunTask::during`], which serves commands and looks at the time meanwhile: neither an agent nor a disk that fails can
 //! keep a run from answering. While a step cannot be recorded, commands are answered with that.
 
 use std::{
@@ -24,15 +24,15 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 
 use super::{
     Inner,
-    active::{Active, Command},
-    past,
-    supervise::SeatCell,
+    registry::{Command, RunHandle},
+    restore_guard,
+    supervise::LeaseCell,
     view::{Live, view},
 };
 use crate::{
     fleet::{
-        Seat,
-        link::{self, Link},
+        Lease,
+        connection::{self, Connection},
     },
     ledger::{Condition, Detail, LedgerError, Record, Transition},
     metrics::count,
@@ -48,7 +48,7 @@ const LEDGER_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a keeper leaves what it was doing.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Left {
+pub(crate) enum Interrupted {
     /// The gateway stops; the run goes on without it.
     Stopping,
     /// The run is in another state now: look again.
@@ -57,23 +57,23 @@ pub(crate) enum Left {
 
 /// How a run's task left it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum TaskEnd {
     /// The run has ended, and all is told.
     Ended,
     /// The gateway stops.
     Stopping,
 }
 
-pub(crate) struct Keeper {
+pub(crate) struct RunTask {
     pub(super) inner: Arc<Inner>,
-    pub(super) active: Arc<Active>,
+    pub(super) active: Arc<RunHandle>,
     pub(super) mailbox: OwnedMutexGuard<mpsc::Receiver<Command>>,
     pub(super) record: Record,
     /// The request, when it is small and this process has dispatched nothing yet; else the ledger has it.
     pub(super) submission: Option<wire::Submission>,
     pub(super) live: Live,
     pub(super) mirror: Option<Arc<Mirror>>,
-    pub(super) seat: SeatCell,
+    pub(super) seat: LeaseCell,
     /// The `Run` call of this attempt has provably not left.
     pub(super) unsent: bool,
     /// Only the spool's own record may still change this run: it is `lost`.
@@ -120,7 +120,7 @@ fn queue_deadline(inner: &Inner, record: &Record) -> Option<Duration> {
     Some(inner.deps.clock.monotonic() + Duration::from_millis(limit.saturating_sub(waited)))
 }
 
-/// What [`Keeper::during`] woke up for.
+/// What [`RunTask::during`] woke up for.
 enum Woken {
     Command(Option<Command>),
     Cancelled(Result<CancelMode, String>),
@@ -128,14 +128,14 @@ enum Woken {
     Stop,
 }
 
-impl Keeper {
+impl RunTask {
     pub(super) fn new(
         inner: Arc<Inner>,
-        active: Arc<Active>,
+        active: Arc<RunHandle>,
         mailbox: OwnedMutexGuard<mpsc::Receiver<Command>>,
         record: Record,
         submission: Option<wire::Submission>,
-        seat: SeatCell,
+        seat: LeaseCell,
     ) -> Self {
         let mut tick = tokio::time::interval(inner.options.tick);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -170,22 +170,22 @@ impl Keeper {
     }
 
     /// Keeps the run to its end, or until the gateway stops.
-    pub(super) async fn keep(mut self) -> Kept {
+    pub(super) async fn keep(mut self) -> TaskEnd {
         let counted = self.correcting;
         while !self.record.state.is_end() || self.correcting {
             let left = match self.record.state {
                 RunState::Queued => Box::pin(self.wait_for_seat()).await,
                 _ => Box::pin(self.attend()).await,
             };
-            if left == Err(Left::Stopping) {
-                return Kept::Stopping;
+            if left == Err(Interrupted::Stopping) {
+                return TaskEnd::Stopping;
             }
             self.correcting &= self.record.state == RunState::Lost;
         }
         if counted && self.record.state == RunState::Lost {
             // It was lost before, came back, and was given up again.
             self.inner.table.remove(self.record.run);
-            return Kept::Ended;
+            return TaskEnd::Ended;
         }
         let meaning = self.record.state.meaning();
         let span = tracing::info_span!(
@@ -199,7 +199,7 @@ impl Keeper {
         span.in_scope(|| tracing::info!(run = %self.record.run, state = %self.record.state, cause = %self.record.cause, "run ended"));
         self.inner.metrics.ended(self.record.state);
         self.inner.table.remove(self.record.run);
-        Kept::Ended
+        TaskEnd::Ended
     }
 
     /// Makes a span part of the run's trace.
@@ -208,7 +208,7 @@ impl Keeper {
         longhaul_proto::telemetry::set_parent(span, &wire::TraceContext { traceparent, ..Default::default() });
     }
 
-    async fn wait_for_seat(&mut self) -> Result<(), Left> {
+    async fn wait_for_seat(&mut self) -> Result<(), Interrupted> {
         self.seat.free();
         if self.record.cancel.is_some() {
             return self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await;
@@ -231,10 +231,10 @@ impl Keeper {
             // Known perhaps only since the agent came whose seat this is: it is for others.
             drop(seat);
             self.live.no_end_since_ms = self.inner.deps.clock.unix_ms();
-            self.waiting(Some(past::HELD.to_owned()));
+            self.waiting(Some(restore_guard::HELD.to_owned()));
             return self.during(None, pending()).await;
         }
-        let Some(seat) = seat else { return Err(Left::Stopping) };
+        let Some(seat) = seat else { return Err(Interrupted::Stopping) };
         if !self.has_the_file(&seat).await? {
             return Ok(());
         }
@@ -247,12 +247,12 @@ impl Keeper {
 
     /// Stands in the queue until there is a seat; with `avoid_for` only for so long, and not for a seat of the agent
     /// that gave it back.
-    async fn take_turn(&mut self, avoid_for: Option<Duration>) -> Result<Option<Seat>, Left> {
+    async fn take_turn(&mut self, avoid_for: Option<Duration>) -> Result<Option<Lease>, Interrupted> {
         let mut need = self.record.detail.need.clone();
         need.unfit.clone_from(&self.unfit);
         if avoid_for.is_some() {
             let said = match &self.refused {
-                Some(status) => &link::said(status),
+                Some(status) => &connection::said(status),
                 None if self.record.cause == Cause::ProvenDead => "the attempt before died there",
                 None => "it gave it back",
             };
@@ -265,18 +265,18 @@ impl Keeper {
         let (run, principal) = (self.record.run, self.record.principal.clone());
         let fleet = self.inner.fleet.clone();
         self.live.waiting = None;
-        let mut ticket = fleet.enqueue(run, &principal, need, self.active.view.clone());
+        let mut entry = fleet.enqueue(run, &principal, need, self.active.view.clone());
         let granted = async {
             match avoid_for {
-                None => ticket.seat().await,
-                Some(pause) => tokio::time::timeout(pause, ticket.seat()).await.unwrap_or_default(),
+                None => entry.seat().await,
+                Some(pause) => tokio::time::timeout(pause, entry.seat()).await.unwrap_or_default(),
             }
         };
         self.during(None, granted).await
     }
 
     /// Looks before the leap: an attempt on a host without the do-file would be spent for nothing.
-    async fn has_the_file(&mut self, seat: &Seat) -> Result<bool, Left> {
+    async fn has_the_file(&mut self, seat: &Lease) -> Result<bool, Interrupted> {
         let Some(path) = self.record.detail.path.clone() else { return Ok(true) };
         if self.fit.contains(&seat.agent_id) {
             return Ok(true);
@@ -305,7 +305,7 @@ impl Keeper {
     }
 
     /// Makes the attempt durable before anything leaves.
-    async fn hand_over(&mut self, seat: Seat) -> Result<(), Left> {
+    async fn hand_over(&mut self, seat: Lease) -> Result<(), Interrupted> {
         // This wait alone: what an earlier attempt took is no waiting.
         let since = match self.record.detail.queued_ms {
             0 => self.record.created_ms,
@@ -333,12 +333,12 @@ impl Keeper {
     }
 
     /// Does something that may take long, and meanwhile serves wishes, looks at the time, and tells the agent of a
-    /// wish to end where there is a link.
+    /// wish to end where there is a connection.
     pub(super) async fn during<T>(
         &mut self,
-        link: Option<&Arc<Link>>,
+        connection: Option<&Arc<Connection>>,
         work: impl Future<Output = T>,
-    ) -> Result<T, Left> {
+    ) -> Result<T, Interrupted> {
         let mut work = pin!(work);
         let stop = self.inner.deps.tasks.stopping();
         loop {
@@ -347,8 +347,8 @@ impl Keeper {
             {
                 self.obey(command).await?;
             }
-            if let Some(link) = link {
-                self.start_cancelling(link);
+            if let Some(connection) = connection {
+                self.start_cancelling(connection);
             }
             // A queue of ten thousand does not wake up every second for nothing.
             let timed =
@@ -372,7 +372,7 @@ impl Keeper {
             };
             match woken {
                 Woken::Command(Some(command)) => self.obey(command).await?,
-                Woken::Command(None) | Woken::Stop => return Err(Left::Stopping),
+                Woken::Command(None) | Woken::Stop => return Err(Interrupted::Stopping),
                 Woken::Tick => self.look_at_time().await?,
                 Woken::Cancelled(result) => {
                     self.cancelling = None;
@@ -395,14 +395,14 @@ impl Keeper {
     /// Moves the run: durable first, then told.
     ///
     /// # Errors
-    /// [`Left::Moved`] when somebody else had moved it, [`Left::Stopping`].
+    /// [`Interrupted::Moved`] when somebody else had moved it, [`Interrupted::Stopping`].
     pub(super) async fn step(
         &mut self,
         to: RunState,
         cause: Cause,
         attempt: u32,
         given_to: Option<(String, String, String)>,
-    ) -> Result<(), Left> {
+    ) -> Result<(), Interrupted> {
         let at_ms = self.inner.wall.now_ms();
         if to == RunState::Queued && !faults::bug("queue_deadline_survives") {
             self.detail().queued_ms = at_ms;
@@ -447,7 +447,7 @@ impl Keeper {
                     }
                     tracing::warn!(run = %step.run, from = %step.from, %to, "another writer changed the state of this run");
                     self.publish();
-                    return Err(Left::Moved);
+                    return Err(Interrupted::Moved);
                 }
                 Err(error) => {
                     tracing::error!(run = %step.run, %to, error = &error as &dyn std::error::Error, "cannot record a step; trying again");
@@ -492,7 +492,11 @@ impl Keeper {
     }
 
     /// Tries to record a step again, after a pause in which commands are answered with what is wrong.
-    async fn try_step_again(&mut self, step: Transition, error: LedgerError) -> Result<Result<(), LedgerError>, Left> {
+    async fn try_step_again(
+        &mut self,
+        step: Transition,
+        error: LedgerError,
+    ) -> Result<Result<(), LedgerError>, Interrupted> {
         let ledger = self.inner.ledger.clone();
         let again = async move {
             tokio::time::sleep(LEDGER_PAUSE).await;
@@ -500,7 +504,7 @@ impl Keeper {
         };
         if faults::bug("deaf_while_ledger_full") {
             let stop = self.inner.deps.tasks.stopping();
-            return stop.run_until_cancelled(again).await.ok_or(Left::Stopping);
+            return stop.run_until_cancelled(again).await.ok_or(Interrupted::Stopping);
         }
         let before = self.stuck.replace(error);
         let tried = self.during(None, again).await;

@@ -18,7 +18,7 @@ use longhaul_proto::{
 
 use super::{
     Stream,
-    keeper::{Keeper, Left},
+    run_task::{Interrupted, RunTask},
 };
 use crate::{
     ledger::{Condition, Detail, Earlier},
@@ -29,7 +29,7 @@ use crate::{
 /// Attempts of one run that may begin: whatever kills three will kill the fourth.
 const ATTEMPTS: usize = 3;
 
-impl Keeper {
+impl RunTask {
     /// Whether this end of an attempt is not yet the end of the run.
     pub(super) fn may_try_again(&self, state: RunState, cause: Cause) -> bool {
         let died = state == RunState::Errored && matches!(cause, Cause::HostRebooted | Cause::Killed);
@@ -49,7 +49,7 @@ impl Keeper {
         outcome: &wire::Outcome,
         cause: Cause,
         complete: bool,
-    ) -> Result<(), Left> {
+    ) -> Result<(), Interrupted> {
         let (log, console) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
         let record = &mut self.record;
         tracing::warn!(run = %record.run, attempt = record.attempt, %cause, "the attempt is dead; another follows");

@@ -11,7 +11,7 @@ use longhaul_proto::{
 
 use super::{
     Stream,
-    keeper::{Keeper, Left},
+    run_task::{Interrupted, RunTask},
 };
 use crate::{
     ledger::{Condition, Told},
@@ -26,18 +26,27 @@ const REFETCHES: u32 = 3;
 const NOT_AGAIN: &str = "it was not tried again: its output had passed the gateway's limit per run (max_output), so that \
                          nothing of another attempt could be shown";
 
-impl Keeper {
+impl RunTask {
     /// Records the end; `false` when the output has to be fetched (again) first.
-    pub(super) async fn end(&mut self, mirror: &Arc<Mirror>, outcome: &wire::Outcome) -> Result<bool, Left> {
+    pub(super) async fn end(&mut self, mirror: &Arc<Mirror>, outcome: &wire::Outcome) -> Result<bool, Interrupted> {
         self.end_with(mirror, outcome, false).await
     }
 
     /// Records the end with what there is of the output, since the agent has no more; `false` when the disk refuses.
-    pub(super) async fn end_short(&mut self, mirror: &Arc<Mirror>, outcome: &wire::Outcome) -> Result<bool, Left> {
+    pub(super) async fn end_short(
+        &mut self,
+        mirror: &Arc<Mirror>,
+        outcome: &wire::Outcome,
+    ) -> Result<bool, Interrupted> {
         self.end_with(mirror, outcome, true).await
     }
 
-    async fn end_with(&mut self, mirror: &Arc<Mirror>, outcome: &wire::Outcome, short: bool) -> Result<bool, Left> {
+    async fn end_with(
+        &mut self,
+        mirror: &Arc<Mirror>,
+        outcome: &wire::Outcome,
+        short: bool,
+    ) -> Result<bool, Interrupted> {
         let (mut complete, mut longer) = (true, false);
         let (log_len, console_len) = self.lengths(outcome);
         for (stream, len, sha256) in

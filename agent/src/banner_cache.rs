@@ -15,16 +15,16 @@ const WITHIN: u64 = 16 * 1024;
 
 /// The latest banner. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen(Arc<Mutex<Latest>>);
+pub(crate) struct BannerCache(Arc<Mutex<Banner>>);
 
 #[derive(Clone, Debug, Default)]
-struct Latest {
+struct Banner {
     edition: String,
     version: String,
     licence: String,
 }
 
-impl Seen {
+impl BannerCache {
     /// Takes the banner of a run's log, if it has one and is no stand-in's.
     pub(crate) fn look(&self, spool: &Spool) {
         let mut head = vec![];
@@ -33,7 +33,7 @@ impl Seen {
         // The line alone: serial number and licensee stand on others.
         let text = String::from_utf8_lossy(&head);
         let licence = text.lines().map(str::trim).find(|line| banner::licence(line).is_some());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Latest {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Banner {
             edition: found.edition.map(|e| format!("{e:?}").to_lowercase()).unwrap_or_default(),
             version: found.version.unwrap_or_default(),
             licence: licence.unwrap_or_default().to_owned(),

@@ -10,11 +10,11 @@ use tokio::sync::Notify;
 
 /// The one who sets it. When it is dropped, those who wait hear of it.
 #[derive(Debug)]
-pub struct Latest<T>(Arc<Shared<T>>);
+pub struct OrderedWatch<T>(Arc<Shared<T>>);
 
 /// One who follows it.
 #[derive(Debug)]
-pub struct Follow<T> {
+pub struct OrderedReceiver<T> {
     shared: Arc<Shared<T>>,
     seen: u64,
 }
@@ -38,7 +38,7 @@ impl<T> Shared<T> {
     }
 }
 
-impl<T: Clone> Latest<T> {
+impl<T: Clone> OrderedWatch<T> {
     /// Begins with a value.
     pub fn new(value: T) -> Self {
         let value = Mutex::new((0, value));
@@ -62,19 +62,19 @@ impl<T: Clone> Latest<T> {
     }
 
     /// Follows it from now on.
-    pub fn subscribe(&self) -> Follow<T> {
-        Follow { seen: self.0.lock().0, shared: self.0.clone() }
+    pub fn subscribe(&self) -> OrderedReceiver<T> {
+        OrderedReceiver { seen: self.0.lock().0, shared: self.0.clone() }
     }
 }
 
-impl<T> Drop for Latest<T> {
+impl<T> Drop for OrderedWatch<T> {
     fn drop(&mut self) {
         self.0.closed.store(true, Ordering::Release);
         self.0.changed.notify_waiters();
     }
 }
 
-impl<T: Clone> Follow<T> {
+impl<T: Clone> OrderedReceiver<T> {
     /// A copy of the value, which counts as seen.
     pub fn get(&mut self) -> T {
         let value = self.shared.lock();
@@ -124,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_change_is_missed_and_the_end_is_told() {
-        let latest = Latest::new(1);
+        let latest = OrderedWatch::new(1);
         let mut follow = latest.subscribe();
         latest.send_if_modified(|n| {
             *n = 2;

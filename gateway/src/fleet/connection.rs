@@ -10,9 +10,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use longhaul_proto::{
-    MAX_MESSAGE,
-    door::Door,
-    faults,
+    MAX_MESSAGE, faults,
+    grpc_transport::GrpcTransport,
     transport::{self, DialError, Dialled, Ends, Fingerprint, Greeter, Key, Pings},
     version,
     visible::{self, Foreign},
@@ -22,9 +21,9 @@ use tonic::{Code, Request};
 
 pub use transport::{Spent, never_sent};
 
-/// Why there is no link.
+/// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub enum LinkError {
+pub enum ConnectError {
     /// Not a URL that can be dialled.
     #[error("its advertised address {0} is not http://host:port: set --advertise on the agent")]
     Address(String),
@@ -53,20 +52,20 @@ pub enum LinkError {
     Protocol(String),
 }
 
-/// The links to one agent.
+/// The connections to one agent.
 #[derive(Debug)]
-pub struct Link {
+pub struct Connection {
     /// For short calls.
-    control: Half,
+    control: Channel,
     /// For runs and their output.
-    data: Half,
+    data: Channel,
     /// Who answered.
     pub described: wire::AgentInfo,
 }
 
 #[derive(Debug)]
-struct Half {
-    client: AgentClient<Door>,
+struct Channel {
+    client: AgentClient<GrpcTransport>,
     ends: Ends,
 }
 
@@ -81,21 +80,22 @@ pub struct Who {
     pub cluster_id: String,
 }
 
-impl Link {
+impl Connection {
     /// Dials an agent twice and greets it on both connections, within `limit`.
     ///
     /// # Errors
-    /// See [`LinkError`]; the texts are for the agent's owner.
-    pub async fn dial(dialer: &Dialer, address: &str, who: &Who, limit: Duration) -> Result<Self, LinkError> {
+    /// See [`ConnectError`]; the texts are for the agent's owner.
+    pub async fn dial(dialer: &Dialer, address: &str, who: &Who, limit: Duration) -> Result<Self, ConnectError> {
         let both = async {
-            let (control, data) = tokio::try_join!(Half::dial(dialer, address, who), Half::dial(dialer, address, who))?;
+            let (control, data) =
+                tokio::try_join!(Channel::dial(dialer, address, who), Channel::dial(dialer, address, who))?;
             let described = control.client.clone().describe(wire::DescribeRequest {}).await;
             let described = described.map_err(|s| stranger(address, s.message()))?.into_inner();
             let mut described = described.agent.ok_or_else(|| stranger(address, "it does not say who it is"))?;
             described.make_harmless();
             Ok(Self { control, data, described })
         };
-        tokio::time::timeout(limit, both).await.map_err(|_| LinkError::Timeout(address.to_owned()))?
+        tokio::time::timeout(limit, both).await.map_err(|_| ConnectError::Timeout(address.to_owned()))?
     }
 
     /// Ends when one of the two connections is gone.
@@ -119,18 +119,18 @@ impl Link {
     }
 
     /// The client and a request for a short call.
-    pub fn control<T>(&self, message: T) -> (AgentClient<Door>, Request<T>) {
+    pub fn control<T>(&self, message: T) -> (AgentClient<GrpcTransport>, Request<T>) {
         (self.control.client.clone(), Request::new(message))
     }
 
     /// The client and a request for a run or its output.
-    pub fn data<T>(&self, message: T) -> (AgentClient<Door>, Request<T>) {
+    pub fn data<T>(&self, message: T) -> (AgentClient<GrpcTransport>, Request<T>) {
         (self.data.client.clone(), Request::new(message))
     }
 }
 
-impl Half {
-    async fn dial(dialer: &Dialer, address: &str, who: &Who) -> Result<Self, LinkError> {
+impl Channel {
+    async fn dial(dialer: &Dialer, address: &str, who: &Who) -> Result<Self, ConnectError> {
         let Dialled { door, channel, ends, .. } = dialer(address.to_owned()).await?;
         // The deliberate bug: who answers there is not asked for its key.
         if channel.peer != who.key && !faults::bug("any_agent_key") {
@@ -145,40 +145,40 @@ impl Half {
         // It has pinned our key before it registered.
         let hello = client.hello(who.greeter.request(&channel, &who.cluster_id, false)).await;
         let reply = hello.map_err(|status| match status.code() {
-            Code::FailedPrecondition => LinkError::Protocol(said(&status)),
+            Code::FailedPrecondition => ConnectError::Protocol(said(&status)),
             _ => stranger(address, status.message()),
         })?;
         let (protocol, version) = (reply.get_ref().protocol, &reply.get_ref().version);
         if let Some(words) = version::objection("gateway", "agent", protocol, version) {
-            return Err(LinkError::Protocol(words));
+            return Err(ConnectError::Protocol(words));
         }
         Ok(Self { client, ends })
     }
 }
 
 /// Opens one connection.
-pub type Dialer = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Dialled, LinkError>> + Send + Sync>;
+pub type Dialer = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Dialled, ConnectError>> + Send + Sync>;
 
 /// Connections over TCP.
 pub(crate) fn tcp(key: Key, silent_after: Duration) -> Dialer {
     Arc::new(move |address| Box::pin(dial_tcp(address, key.clone(), silent_after)))
 }
 
-async fn dial_tcp(address: String, key: Key, silent_after: Duration) -> Result<Dialled, LinkError> {
-    let uri: http::Uri = address.parse().map_err(|_| LinkError::Address(address.clone()))?;
+async fn dial_tcp(address: String, key: Key, silent_after: Duration) -> Result<Dialled, ConnectError> {
+    let uri: http::Uri = address.parse().map_err(|_| ConnectError::Address(address.clone()))?;
     if uri.port_u16().is_none() {
-        return Err(LinkError::Address(address));
+        return Err(ConnectError::Address(address));
     }
     let pings = Pings { every: silent_after, patience: silent_after * 2 };
     match transport::dial(&uri, &key, pings).await {
         Ok(dialled) => Ok(dialled),
-        Err(DialError::Address(_)) => Err(LinkError::Address(address)),
-        Err(source) => Err(LinkError::Dial { address, source }),
+        Err(DialError::Address(_)) => Err(ConnectError::Address(address)),
+        Err(source) => Err(ConnectError::Dial { address, source }),
     }
 }
 
-fn stranger(address: &str, reason: &str) -> LinkError {
-    LinkError::Stranger { address: address.to_owned(), reason: visible::line(reason).into_owned() }
+fn stranger(address: &str, reason: &str) -> ConnectError {
+    ConnectError::Stranger { address: address.to_owned(), reason: visible::line(reason).into_owned() }
 }
 
 /// What an agent says with an error, harmless.
