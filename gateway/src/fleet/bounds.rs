@@ -1,8 +1,8 @@
-//! What an agent may say of itself and of its runs: so long and so many, and names without control characters.
+//! Limits on what an agent may report of itself and of its runs: lengths, counts, and no control characters in names.
 //!
-//! An agent is trusted to run code, not to fill this gateway's memory, its ledger, its log or anybody's screen. What a
-//! registration brings is refused with words, since its owner can mend it; what comes with a run is cut with a note, since
-//! the run is somebody's and must not be lost for that.
+//! An agent is trusted to run code, not to fill this gateway's memory, its ledger, its log or a person's screen. A
+//! registration beyond these limits is refused with an explanation, since the agent's owner can correct it. What comes
+//! with a run is cut with a note, since the run is its submitter's and must not be lost for that.
 
 use longhaul_proto::wire;
 
@@ -18,7 +18,7 @@ const PATH: usize = 4096;
 const SENTENCE: usize = 2000;
 /// Longest text of an outcome.
 const TEXT: usize = 16 * 1024;
-/// Most entries of a list that an agent tells of itself.
+/// Most entries of a list in an agent's description of itself.
 const LIST: usize = 64;
 /// Most principals that it serves.
 const SERVE: usize = 1000;
@@ -31,7 +31,7 @@ fn too_long(what: &str, text: &str, most: usize) -> Option<String> {
     (text.len() > most).then(|| format!("{what} has {} bytes, and at most {most} are taken: shorten it", text.len()))
 }
 
-/// Likewise, for what is a name and no sentence. Elsewhere control characters are shown as what they are
+/// Likewise, for a name, which is no sentence. In other texts control characters are made visible
 /// ([`longhaul_proto::visible`]).
 fn no_name(what: &str, text: &str, most: usize) -> Option<String> {
     let control = || text.chars().any(char::is_control);
@@ -42,7 +42,7 @@ fn too_many(what: &str, count: usize, most: usize) -> Option<String> {
     (count > most).then(|| format!("{count} {what}, and at most {most} are taken"))
 }
 
-/// What is wrong with what an agent tells of itself, in words for its owner.
+/// What is wrong with an agent's description of itself, in words for its owner.
 pub(super) fn agent(info: &wire::AgentInfo) -> Option<String> {
     let names = [
         ("its id", &info.agent_id, NAME),
@@ -76,7 +76,7 @@ pub(super) fn agent(info: &wire::AgentInfo) -> Option<String> {
         .or_else(|| state(&info.problem, &info.licence, &info.engines))
 }
 
-/// Likewise, of what it tells again with each heartbeat.
+/// Likewise, for what it sends again with each heartbeat.
 pub(super) fn state(problem: &str, licence: &str, engines: &[wire::Engine]) -> Option<String> {
     let engine = |e: &wire::Engine| {
         too_long("the kind of an engine", &e.kind, NAME)
@@ -101,7 +101,7 @@ pub(super) fn page(runs: &[wire::RunSummary]) -> Option<String> {
     too_many("runs on one page", runs.len(), PAGE).or_else(|| runs.iter().find_map(run))
 }
 
-/// What is wrong with a request that only an agent vouches for.
+/// What is wrong with a request for which there is only an agent's word.
 pub(super) fn request(submission: &wire::Submission) -> Option<String> {
     let path = match &submission.source {
         Some(wire::submission::Source::Path(path)) => path.as_str(),
@@ -135,7 +135,7 @@ pub(super) fn request(submission: &wire::Submission) -> Option<String> {
         })
 }
 
-/// Cuts what an agent tells of a run to what is kept; what was cut is said in the outcome's note.
+/// Cuts an agent's report on a run to what is kept; the outcome's note says what was cut.
 pub(crate) fn cut(snapshot: &mut wire::Snapshot) {
     let mut cut = Vec::new();
     let files = snapshot.artifacts.len();

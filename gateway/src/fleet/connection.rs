@@ -1,10 +1,9 @@
-//! The connections to an agent.
+//! The connection to an agent: two TLS channels, each to the holder of the agent's key.
 //!
-//! Each is one TLS connection whose other end holds the agent's key, which is seen before a word is said; one that broke
-//! is never replaced behind our back. So a process that takes over an agent's port gets no code, and a call that fails
-//! with [`never_sent`] did not leave this machine.
+//! The key is checked before any message is sent, and a channel that broke is never replaced silently. So a process
+//! that takes over an agent's port gets no code, and a call that fails with [`never_sent`] did not leave this machine.
 //!
-//! An agent has two: short calls must not wait behind a run's output.
+//! There are two channels because short calls must not wait behind a run's output.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,36 +29,36 @@ pub enum ConnectError {
     /// The connection failed.
     #[error("its advertised address {address} cannot be dialled: check --advertise, --listen and firewalls")]
     Dial {
-        /// Where.
+        /// The address.
         address: String,
-        /// What came of it.
+        /// Why it failed.
         #[source]
         source: DialError,
     },
     /// It took too long.
     #[error("its advertised address {0} does not answer: check --advertise, --listen and firewalls")]
     Timeout(String),
-    /// Something else answers there.
+    /// Another program or agent answers there.
     #[error("what answers at {address} is not that agent ({reason})")]
     Stranger {
-        /// Where.
+        /// The address.
         address: String,
         /// What was wrong.
         reason: String,
     },
-    /// It is too old or too new.
+    /// Its protocol is too old or too new.
     #[error("{0}")]
     Protocol(String),
 }
 
-/// The connections to one agent.
+/// The connection to one agent: two channels.
 #[derive(Debug)]
 pub struct Connection {
     /// For short calls.
     control: Channel,
     /// For runs and their output.
     data: Channel,
-    /// Who answered.
+    /// The agent that answered, as it describes itself.
     pub described: wire::AgentInfo,
 }
 
@@ -69,19 +68,19 @@ struct Channel {
     ends: Ends,
 }
 
-/// Who shall answer, and who asks.
+/// Who must answer, and who calls.
 #[derive(Clone, Debug)]
 pub struct Who {
     /// The agent's key.
     pub key: Fingerprint,
-    /// Our greeting.
+    /// The gateway's greeting.
     pub greeter: Greeter,
-    /// Our ledger.
+    /// The id of the gateway's ledger.
     pub cluster_id: String,
 }
 
 impl Connection {
-    /// Dials an agent twice and greets it on both connections, within `limit`.
+    /// Dials an agent twice and greets it on both channels, within `limit`.
     ///
     /// # Errors
     /// See [`ConnectError`]; the texts are for the agent's owner.
@@ -98,7 +97,7 @@ impl Connection {
         tokio::time::timeout(limit, both).await.map_err(|_| ConnectError::Timeout(address.to_owned()))?
     }
 
-    /// Ends when one of the two connections is gone.
+    /// Returns when one of the two channels is gone.
     pub async fn broken(&self) {
         tokio::select! {
             biased;
@@ -107,12 +106,12 @@ impl Connection {
         }
     }
 
-    /// Whether one of the two connections is gone.
+    /// Whether one of the two channels is gone.
     pub fn is_broken(&self) -> bool {
         self.control.ends.closed.is_cancelled() || self.data.ends.closed.is_cancelled()
     }
 
-    /// Ends both connections, with all that goes on in them.
+    /// Ends both channels, with all calls on them.
     pub fn cut(&self) {
         self.control.ends.cut.cancel();
         self.data.ends.cut.cancel();
@@ -132,7 +131,7 @@ impl Connection {
 impl Channel {
     async fn dial(dialer: &Dialer, address: &str, who: &Who) -> Result<Self, ConnectError> {
         let Dialled { door, channel, ends, .. } = dialer(address.to_owned()).await?;
-        // The deliberate bug: who answers there is not asked for its key.
+        // The deliberate bug: the key of the process that answers is not checked.
         if channel.peer != who.key && !faults::bug("any_agent_key") {
             let shown = channel.peer.short();
             return Err(stranger(
@@ -142,7 +141,7 @@ impl Channel {
         }
         let mut client =
             AgentClient::new(door).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
-        // It has pinned our key before it registered.
+        // The agent pinned the gateway's key before it registered.
         let hello = client.hello(who.greeter.request(&channel, &who.cluster_id, false)).await;
         let reply = hello.map_err(|status| match status.code() {
             Code::FailedPrecondition => ConnectError::Protocol(said(&status)),
@@ -156,10 +155,10 @@ impl Channel {
     }
 }
 
-/// Opens one connection.
+/// Opens one channel.
 pub type Dialer = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Dialled, ConnectError>> + Send + Sync>;
 
-/// Connections over TCP.
+/// Dials over TCP.
 pub(crate) fn tcp(key: Key, silent_after: Duration) -> Dialer {
     Arc::new(move |address| Box::pin(dial_tcp(address, key.clone(), silent_after)))
 }
@@ -181,7 +180,7 @@ fn stranger(address: &str, reason: &str) -> ConnectError {
     ConnectError::Stranger { address: address.to_owned(), reason: visible::line(reason).into_owned() }
 }
 
-/// What an agent says with an error, harmless.
+/// An agent's words with an error, made harmless.
 pub fn said(status: &tonic::Status) -> String {
     visible::line(status.message()).into_owned()
 }

@@ -1,4 +1,4 @@
-//! Dials a registered agent back, keeps its connections, and dials again when they break.
+//! Dials a registered agent back, keeps its connection, and dials again with back-off when it breaks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,10 +9,10 @@ use super::{
     connection::{ConnectError, Connection, Who},
 };
 
-/// An agent that was not heard for so long is not dialled any more; its next heartbeat starts the dialling again.
+/// An agent that was silent for this long is not dialled any more; its next heartbeat restarts the dialling.
 const GIVE_UP_DIALLING: Duration = Duration::from_secs(60);
 
-/// Keeps the connections of one incarnation of an agent, until another takes its place.
+/// Keeps the connection to one incarnation of an agent, until another takes its place.
 pub(super) async fn keep(fleet: Fleet, agent_id: String, incarnation: String, address: String, key: Fingerprint) {
     let (first, longest) = fleet.0.options.backoff;
     let mut pause = first;
@@ -63,13 +63,13 @@ async fn dial(
         ));
     }
     if connection.described.incarnation != incarnation {
-        // It restarted and has not told us yet what it holds.
+        // It restarted and has not yet reported what it holds.
         return Err("it is restarting".to_owned());
     }
     Ok(connection)
 }
 
-/// An error with what caused it, in one line.
+/// An error and its causes, in one line.
 fn words(error: &ConnectError) -> String {
     let mut line = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -81,7 +81,7 @@ fn words(error: &ConnectError) -> String {
     line
 }
 
-/// Tells everybody about the connection; `false` when another incarnation has taken this one's place.
+/// Publishes the connection; `false` when another incarnation has taken this one's place.
 fn publish(
     fleet: &Fleet,
     agent_id: &str,

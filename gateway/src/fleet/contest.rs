@@ -1,4 +1,4 @@
-//! Two results for one attempt: what stands is never changed by the second, and the second is never swallowed.
+//! Two results for one attempt: the recorded one is never changed by the second, and the second is always noted.
 
 use longhaul_proto::{
     faults,
@@ -8,18 +8,18 @@ use longhaul_proto::{
 
 use crate::ledger::{Earlier, Record};
 
-/// What a result says that two honest tellings of it cannot differ in.
+/// The parts of a result in which two honest reports of it cannot differ.
 struct RecordedEnd<'a> {
     agent_id: &'a str,
     host: &'a str,
-    /// `None` = the attempt goes on.
+    /// `None` = the attempt is unfinished.
     state: Option<RunState>,
     log_sha256: &'a str,
     console_sha256: &'a str,
 }
 
-/// The words for another result in an agent's summary of a run: by another agent than the one whose result stands, or with
-/// another verdict or other output. `None` = it says what is known.
+/// The words for another result in an agent's summary of a run: by another agent than the one whose result is recorded,
+/// or with another verdict or other output. `None` = the summary agrees with the record.
 pub(super) fn second(record: &Record, info: &wire::AgentInfo, summary: &wire::RunSummary) -> Option<String> {
     let outcome = summary.outcome.as_ref().filter(|_| !summary.revoked && !faults::bug("second_result_swallowed"))?;
     let earlier = record.detail.earlier.iter().find(|e| e.attempt == summary.attempt).map(dead);
@@ -34,7 +34,7 @@ pub(super) fn second(record: &Record, info: &wire::AgentInfo, summary: &wire::Ru
         && ((state.is_some() && first.state != state)
             || first.log_sha256 != outcome.log_sha256
             || first.console_sha256 != outcome.console_sha256);
-    // A run that was lost may be corrected by its own agent: that is the first result, not a second.
+    // A lost run may be corrected by its own agent: that is the first result, not a second.
     let corrects = record.state == RunState::Lost && !other_agent;
     if corrects || !(other_agent || differs) {
         return None;

@@ -1,8 +1,8 @@
-//! Draining: a host whose runs finish and on which nothing new starts, until somebody resumes it.
+//! Draining: the runs on a drained host finish and no new ones start there, until an operator resumes it.
 //!
-//! People name hosts by patterns; what is kept, in the ledger before anything else, are the names that the patterns
-//! meant at that moment. A name stays drained over restarts of the gateway and of the agent, and also when another agent
-//! takes it over: whoever drains a host means the host.
+//! People name hosts by patterns; the ledger keeps, before the drain takes effect, the names that the patterns meant at
+//! that moment. A name stays drained over restarts of the gateway and of the agent, and also when another agent takes
+//! it over: a drain applies to the host, not to the agent.
 
 use std::collections::BTreeSet;
 
@@ -32,11 +32,11 @@ pub(super) fn view(drain: &DrainRecord) -> DrainView {
     }
 }
 
-/// Whether `*` (any characters) and `?` (one character) make the pattern the name.
+/// Whether the name matches the pattern of `*` (any characters) and `?` (one character).
 fn fits(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
-    // Where the last star stands, and how much of the name it took so far.
+    // Where the last star stands, and how much of the name it has matched so far.
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
         match pattern.get(p) {
@@ -61,7 +61,7 @@ impl Fleet {
     /// The hosts that these patterns mean, in the order of names.
     ///
     /// # Errors
-    /// The first pattern that means none, with the names there are.
+    /// The first pattern that means none, with the known names.
     pub(crate) fn meant(&self, patterns: &[String]) -> Result<Vec<String>, (String, Vec<String>)> {
         let names = self.scheduler().names();
         let mut meant = BTreeSet::new();
@@ -75,24 +75,24 @@ impl Fleet {
         Ok(meant.into_iter().collect())
     }
 
-    /// From now on nothing new starts on these.
+    /// From now on no new run starts on these hosts.
     pub(crate) fn drain(&self, drains: Vec<DrainRecord>) {
         self.scheduler().drains.extend(drains.into_iter().map(|drain| (drain.host.clone(), drain)));
         self.drains_changed();
     }
 
-    /// From now on they take runs again.
+    /// From now on these hosts take runs again.
     pub(crate) fn resume(&self, hosts: &[String]) {
         self.scheduler().drains.retain(|host, _| !hosts.contains(host));
         self.drains_changed();
     }
 
     fn drains_changed(&self) {
-        // Who can run now does, and who waits is told the new reason at once.
+        // Runs that can be placed now are, and waiting runs get the new reason at once.
         self.tick();
     }
 
-    /// Whether a host takes nothing new.
+    /// Whether a host takes no new runs.
     pub(crate) fn drains(&self, host: &str) -> bool {
         self.scheduler().drains.contains_key(host)
     }

@@ -1,17 +1,18 @@
-//! Who runs it: agents, licence pools, and the connections to them.
+//! Where runs are executed: agents, licence pools, the queue, and the connections to agents. A pool is never over-used,
+//! not even across a restart: the leases of unfinished runs are counted before any agent connects.
 //!
-//! - [`service`] is what agents call: they register, say that they are alive, and are told what to do with each run;
-//! - [`connector`] dials a registered agent back and keeps its connections: an agent is usable when it is heard *and* reached;
-//! - [`scheduler`] is the state (agents, seats, the queue) behind one lock that is never held across an await;
-//! - [`placement`] and [`queue`] decide, as pure functions, who goes where and why somebody waits;
-//! - [`bounds`] says how much an agent may say;
-//! - [`contest`] tells a second result of one attempt from the first;
-//! - [`drain`] keeps new runs from hosts that people want empty;
-//! - [`pins`] knows which key is which agent;
-//! - [`connection`] is the connections to one agent.
+//! - [`service`] is what agents call: they register, send heartbeats, and learn what to do with each of their runs;
+//! - [`connector`] dials a registered agent back and keeps the connection: an agent is schedulable while its heartbeats
+//!   arrive *and* the dial-back connection is up;
+//! - [`scheduler`] is the state (agents, leases, the queue) behind one lock that is never held across an await;
+//! - [`placement`] and [`queue`] are pure functions that decide which run goes to which agent, and why a run waits;
+//! - [`bounds`] limits what an agent may report;
+//! - [`contest`] detects a second result of one attempt;
+//! - [`drain`] keeps new runs from hosts that operators want empty;
+//! - [`pins`] knows which key belongs to which agent;
+//! - [`connection`] is the connection to one agent.
 //!
-//! A [`Lease`] is held by value: whoever drops it frees it, and the next run is placed at once. After a restart the
-//! seats of unfinished runs are taken before any agent is heard, so that a pool is never over-used across it.
+//! A [`Lease`] is held by value: dropping it frees its seat, and the next run is placed at once.
 
 pub(crate) mod bounds;
 pub mod connection;
@@ -66,25 +67,25 @@ pub(crate) struct Shared {
     pub(crate) greeter: Greeter,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) dialer: Dialer,
-    /// Changed only together with the ledger, so its lock is held over a write.
+    /// Changed only together with the ledger, so this lock is held over a ledger write.
     pins: tokio::sync::Mutex<Pins>,
-    /// What agents are told to dial; part of the advice to start one.
+    /// The URL that agents must dial; part of the advice to start one.
     url: String,
     scheduler: Mutex<Scheduler>,
-    /// Runs that are fetched from spools at once: thousands may come with one registration.
+    /// Permits to fetch runs from spools: thousands may come with one registration.
     imports: Semaphore,
 }
 
 /// See [`Shared::imports`].
 const IMPORTS: usize = 16;
 
-/// A seat of a pool and room on a host, held by one run. Dropping it frees both.
+/// A lease: one seat of a pool and room on one host, held by one run. Dropping it frees both.
 pub(crate) struct Lease {
     pub(crate) run: RunId,
     pub(crate) agent_id: String,
     pub(crate) host: String,
     pub(crate) pool: String,
-    /// For what its run waited longest; empty = it did not wait.
+    /// The reason for which its run waited longest; empty = it did not wait.
     pub(crate) waited_for: String,
     fleet: Fleet,
 }
@@ -103,7 +104,7 @@ pub(crate) struct QueueEntry {
 }
 
 impl QueueEntry {
-    /// Waits for the seat; `None` when the gateway stops.
+    /// Waits for the lease; `None` when the gateway stops.
     pub(crate) async fn seat(&mut self) -> Option<Lease> {
         (&mut self.granted).await.ok()
     }
@@ -111,19 +112,19 @@ impl QueueEntry {
 
 impl Drop for QueueEntry {
     fn drop(&mut self) {
-        // A seat that was granted in this very moment is in the channel and frees itself with it.
+        // A lease that was granted at this very moment is in the channel, and is freed when the channel is dropped.
         self.fleet.scheduler().leave(self.run);
     }
 }
 
-/// What one agent says of a path.
+/// An agent's answer about a path.
 pub(crate) struct Inspected {
     pub(crate) agent_id: String,
     pub(crate) host: String,
     pub(crate) reply: wire::InspectReply,
 }
 
-/// What agents are dialled with.
+/// What the gateway dials agents with.
 pub(crate) struct Dialing {
     pub(crate) greeter: Greeter,
     pub(crate) dialer: Dialer,
@@ -137,7 +138,7 @@ pub(crate) struct Remembered {
 }
 
 impl Remembered {
-    /// What the ledger says.
+    /// Reads it from the ledger.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -178,31 +179,32 @@ impl Fleet {
         self.0.deps.clock.monotonic()
     }
 
-    /// Takes a seat for a run that has one already: after a restart, or found in a spool.
-    /// Without a principal there is only the agent's word for the run: it counts while the agent is here to say it.
+    /// Takes a lease for a run that already occupies a seat: after a restart, or when it was found in a spool. Without
+    /// a principal there is only the agent's word for the run: then it counts only while its agent is connected.
     pub(crate) fn hold(&self, run: RunId, principal: &str, agent_id: &str, host: &str, pool: &str) -> Lease {
         self.scheduler().take_seat(run, principal, agent_id, host, pool);
         let (agent_id, host, pool) = (agent_id.to_owned(), host.to_owned(), pool.to_owned());
         Lease { run, agent_id, host, pool, waited_for: String::new(), fleet: self.clone() }
     }
 
-    /// The seat of a run that only its agent spoke of is a run's of this gateway.
+    /// The run of this lease, known only from its agent's word so far, belongs to a principal from now on.
     pub(crate) fn confirm(&self, run: RunId, principal: &str) {
         self.scheduler().confirm(run, principal);
     }
 
-    /// Whom agents serve that were not told: everybody while there is one principal, else the first operator.
+    /// Whose runs agents take that have neither `--serve` nor `--serve-all`: everybody's while there is one principal,
+    /// else the first operator's.
     pub(crate) fn principals(&self, tokens: &[TokenRecord]) {
         let valid = || tokens.iter().filter(|token| token.revoked_ms.is_none());
         let principals: BTreeSet<&str> = valid().map(|token| token.principal.as_str()).collect();
-        // An operator whose token is revoked counts only where there is no other.
+        // An operator whose token is revoked counts only if there is no other.
         let operators = tokens.iter().filter(|token| token.scope == Scope::Operate);
         let first = operators.min_by_key(|token| (token.revoked_ms.is_some(), token.created_ms, &token.name));
         let first = first.map(|token| token.principal.clone()).unwrap_or_default();
         self.serve_first((principals.len() > 1).then_some(first));
     }
 
-    /// How many principals there are is not known: then as if there were several.
+    /// The number of principals cannot be read: act as if there were several.
     pub(crate) fn principals_unknown(&self) {
         let first = self.scheduler().first_only.clone().unwrap_or_default();
         self.serve_first(Some(first));
@@ -222,7 +224,7 @@ impl Fleet {
                 tracing::info!("this gateway has one principal: agents that were not told whom to serve take all runs")
             }
         }
-        // Who can run now does, and who waits is told the new reason at once.
+        // Runs that can be placed now are, and waiting runs get the new reason at once.
         self.tick();
     }
 
@@ -231,7 +233,7 @@ impl Fleet {
         self.place();
     }
 
-    /// Joins the queue. Why it waits is told in `view`.
+    /// Joins the queue. The reason for the wait is published in `view`.
     pub(crate) fn enqueue(
         &self,
         run: RunId,
@@ -250,7 +252,7 @@ impl Fleet {
         QueueEntry { run, fleet: self.clone(), granted }
     }
 
-    /// Gives seats to all who can have one.
+    /// Grants leases to all queued runs that can be placed.
     pub(crate) fn place(&self) {
         let mut unwanted = Vec::new();
         {
@@ -260,7 +262,8 @@ impl Fleet {
                 let waited_for = waiting.waited_for(self.0.deps.clock.unix_ms());
                 let (agent_id, host, pool) = (host.id, host.name, host.pool);
                 let seat = Lease { run, agent_id, host, pool, waited_for, fleet: self.clone() };
-                // A run that left the queue in this moment does not take its seat; it frees it when we hold no lock.
+                // A run that just left the queue does not take its lease; the lease is dropped after the lock is
+                // released.
                 if let Err(seat) = waiting.grant.send(seat) {
                     unwanted.push(seat);
                 }
@@ -272,7 +275,7 @@ impl Fleet {
         drop(unwanted);
     }
 
-    /// Looks at time: silences change who is usable and what waiting runs are told.
+    /// Applies the passing of time: silence changes which agents are schedulable and why runs wait.
     pub(crate) fn tick(&self) {
         self.place();
         let (now, silent_after) = (self.now(), self.0.options.silent_after);
@@ -282,28 +285,28 @@ impl Fleet {
         self.0.metrics.hosts_draining.store(scheduler.drains.len() as u64, Ordering::Relaxed);
     }
 
-    /// No more grants: what is freed from now on is freed by a gateway that stops.
+    /// Grants no more leases: what is freed from now on is freed by a gateway that stops.
     pub(crate) fn stop(&self) {
         self.scheduler().open = false;
     }
 
-    /// The connections of an agent, as they come and go.
+    /// The connection of an agent, as it comes and goes.
     pub(crate) fn connections(&self, agent_id: &str) -> OrderedReceiver<Option<Arc<Connection>>> {
         let now = self.now();
         self.scheduler().agent(agent_id, now).connection.subscribe()
     }
 
-    /// How long an agent has not been heard or reached; `None` = it is there.
+    /// For how long an agent has not been heard; `None` = it is registered and not silent.
     pub(crate) fn silent_for(&self, agent_id: &str) -> Option<Duration> {
         self.scheduler().silent_for(agent_id, self.now(), self.0.options.silent_after)
     }
 
-    /// What is between us and an agent; `None` = nothing.
+    /// What keeps an agent from being called; `None` = nothing to report.
     pub(crate) fn contact(&self, agent_id: &str) -> Option<ContactView> {
         self.scheduler().contact(agent_id, self.now(), self.0.options.silent_after)
     }
 
-    /// Asks the usable agents that match what they see at a path: until one sees it well, or all have answered, or
+    /// Asks the schedulable agents that match what is at a path: until one reports no problem, all have answered, or
     /// the time is up.
     pub(crate) async fn inspect(&self, need: &Need, principal: &str, path: &str, working_dir: &str) -> Vec<Inspected> {
         use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -329,7 +332,7 @@ impl Fleet {
                 }
             }
         };
-        // Out of time is no error: what nobody could look at is looked at when its turn comes.
+        // A timeout is no error: a path that no agent could inspect is inspected when its run's turn comes.
         let _ = tokio::time::timeout(self.0.options.inspect_timeout, all).await;
         found
     }
@@ -353,7 +356,7 @@ impl Fleet {
         (scheduler.names(), scheduler.labels())
     }
 
-    /// What agents are told to dial.
+    /// The URL that agents must dial.
     pub(crate) fn url(&self) -> &str {
         &self.0.url
     }
@@ -363,29 +366,29 @@ impl Fleet {
         self.scheduler().linked()
     }
 
-    /// Agents that beat, whether they can be called in this moment or not: none of them registers again by itself.
+    /// Agents whose heartbeats arrive, whether or not they can be called now: none of them registers again by itself.
     pub(crate) fn present(&self) -> Vec<String> {
         self.scheduler().present(self.now(), self.0.options.silent_after)
     }
 
-    /// Whether an agent can begin an attempt where an earlier one died; one that is not known yet is asked in its turn.
+    /// Whether an agent can start an attempt where an earlier one died; `true` for one that has not registered yet.
     pub(crate) fn puts_aside(&self, agent_id: &str) -> bool {
         self.scheduler().known(agent_id).is_none_or(|agent| !agent.here || agent.info.puts_aside)
     }
 
-    /// Bytes that an agent's spools take beyond what they may.
+    /// Bytes by which an agent's spools exceed their limit.
     pub(crate) fn spool_excess(&self, agent_id: &str) -> u64 {
         let mut scheduler = self.scheduler();
         let spool = scheduler.known(agent_id).map_or((0, 0), |agent| agent.spool);
         if spool.1 == 0 { 0 } else { spool.0.saturating_sub(spool.1) }
     }
 
-    /// The largest spools of an agent's ended runs, as it said lately.
+    /// The largest spools of an agent's ended runs, as last reported.
     pub(crate) fn largest_spools(&self, agent_id: &str) -> Vec<wire::SpoolSize> {
         self.scheduler().known(agent_id).map(|agent| agent.spools.clone()).unwrap_or_default()
     }
 
-    /// How many wait.
+    /// How many runs are queued.
     pub(crate) fn queued(&self) -> usize {
         self.scheduler().queue.len()
     }

@@ -1,13 +1,12 @@
-//! Which keys are whose: an agent is its key.
+//! Which key belongs to which agent. An agent is identified by its key.
 //!
 //! ```text
 //! (new key, right secret) -> accepted | waiting (--approve-agents) -> accepted
 //!                            accepted, waiting -> revoked -> accepted, by an operator's word alone
 //! ```
-//!
-//! A name and an id belong to the one key that has them, from the first registration on. Another key under either is
-//! refused until an operator revokes the first; a revoked key stays refused, whatever it knows, until an operator
-//! approves it. What is decided here is in the ledger before it has any effect.
+//! A name and an id belong to the one key that first registered with them. Another key under either is refused until an
+//! operator revokes the first; a revoked key stays refused, even with the join secret, until an operator approves it.
+//! Every decision is in the ledger before it takes effect.
 
 use std::collections::BTreeMap;
 
@@ -22,17 +21,17 @@ use longhaul_proto::{
 use super::Fleet;
 use crate::ledger::{LedgerError, PinRecord, PinState};
 
-/// Who is told to have accepted a key that came with the right secret.
+/// The approver that is recorded for a key that came with the right secret.
 const BY_SECRET: &str = "join secret";
 
-/// Fewest characters of a fingerprint that mean its key.
+/// Fewest characters of a fingerprint that identify its key.
 const SHORT: usize = 12;
 
 /// All pins, by key.
 #[derive(Debug, Default)]
 pub(crate) struct Pins(BTreeMap<Fingerprint, PinRecord>);
 
-/// Why an operator's word about a name has no effect.
+/// Why an operator's command on a name has no effect.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PinError {
     /// No key has the name.
@@ -40,13 +39,13 @@ pub(crate) enum PinError {
     Unknown {
         /// The name.
         name: String,
-        /// The names there are.
+        /// The known names.
         known: Vec<String>,
     },
     /// Another key has the name, or the id, by now.
     #[error("another key (that of agent {0}) has the name or the id by now: revoke that one first")]
     Taken(String),
-    /// The ledger.
+    /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -61,7 +60,7 @@ impl Pins {
         self.0.values().filter(|p| p.key != *key && p.state != PinState::Revoked).find(its)
     }
 
-    /// The pin that a registration with this key leads to.
+    /// The pin that results from a registration with this key.
     ///
     /// # Errors
     /// Why it is refused, in words for the agent's owner.
@@ -121,7 +120,7 @@ impl Pins {
         names
     }
 
-    /// The pins that are meant by a name, or by (the beginning of) a fingerprint.
+    /// The pins with this name, or with a fingerprint that starts with it.
     fn meant(&self, word: &str) -> Vec<PinRecord> {
         let its = |p: &&PinRecord| p.name == word || (word.len() >= SHORT && p.key.to_string().starts_with(word));
         self.0.values().filter(its).cloned().collect()
@@ -137,7 +136,7 @@ pub(super) fn any_incarnation() -> bool {
     faults::bug("second_incarnation")
 }
 
-/// What a revoked key is told.
+/// The answer to a revoked key.
 pub(super) fn revoked(pin: &PinRecord) -> String {
     let (name, by) = (&pin.name, &pin.by);
     let since = rfc3339(pin.at_ms).unwrap_or_default();
@@ -156,12 +155,12 @@ fn waits(pin: &PinRecord) -> String {
 }
 
 impl Fleet {
-    /// What is known of a key.
+    /// The pin of a key.
     pub(super) async fn pin(&self, key: &Fingerprint) -> Option<PinRecord> {
         self.0.pins.lock().await.0.get(key).cloned()
     }
 
-    /// Whether an agent may register with this key: its pin, which is kept. `Ok(Err(words))` = no, or not yet.
+    /// Decides whether an agent may register with this key, and records its pin. `Ok(Err(words))` = no, or not yet.
     ///
     /// # Errors
     /// When the ledger cannot be written.
@@ -183,8 +182,8 @@ impl Fleet {
         Ok(if pin.state == PinState::Waiting { Err(waits(&pin)) } else { Ok(()) })
     }
 
-    /// An agent is here, if its key is still accepted and no other process of it was faster: what is revoked meanwhile
-    /// does not come in behind the revocation.
+    /// Registers an agent as present, if its key is still accepted and no other process of it was faster: a key that
+    /// was revoked meanwhile cannot get in after its revocation.
     pub(super) async fn enter(&self, info: wire::AgentInfo, session: Session, seen_ms: i64) -> bool {
         let pins = self.0.pins.lock().await;
         let accepted = pins.0.get(&session.peer()).is_some_and(|pin| pin.state == PinState::Accepted);
@@ -204,7 +203,7 @@ impl Fleet {
         all
     }
 
-    /// Takes the key of this name (or this very key) that waits, or was revoked last.
+    /// Approves the key with this name (or this fingerprint) that waits, or was revoked last.
     ///
     /// # Errors
     /// See [`PinError`].
@@ -212,7 +211,7 @@ impl Fleet {
         let mut pins = self.0.pins.lock().await;
         let meant = pins.meant(name);
         let of = |state: PinState| meant.iter().filter(|p| p.state == state).max_by_key(|p| p.at_ms).cloned();
-        // Said twice is said once.
+        // Approving an accepted key again changes nothing.
         let found = of(PinState::Waiting).or_else(|| of(PinState::Accepted)).or_else(|| of(PinState::Revoked));
         let pin = found.ok_or_else(|| pins.unknown(name))?;
         if let Some(other) = pins.others(&pin.key, &pin.agent_id, &pin.name) {
@@ -266,7 +265,7 @@ impl Fleet {
     /// Ends all connections with the holder of a key.
     fn expel(&self, pin: &PinRecord) {
         let mut scheduler = self.scheduler();
-        // Not one that joined with another key since.
+        // Not those of an agent that has joined with another key since.
         let its = |agent: &&mut super::scheduler::Agent| agent.session.as_ref().is_none_or(|s| s.peer() == pin.key);
         let Some(agent) = scheduler.known(&pin.agent_id).filter(its) else { return };
         agent.here = false;
@@ -309,7 +308,7 @@ mod tests {
             pin(2, "b", "stata2", Revoked),
             pin(3, "c", "stata3", Waiting),
         ]);
-        // Key, id, name; the state that comes of it, or words of the refusal.
+        // Key, id, name; the resulting state, or words of the refusal.
         let cases: [(u8, &str, &str, Result<PinState, &str>); 12] = [
             (1, "a", "stata1", Ok(Accepted)),
             (3, "c", "stata3", Ok(Waiting)),

@@ -1,10 +1,10 @@
-//! Which agent a run goes to, and if none, why, in words. A pure function of what is known.
+//! Which agent a run goes to, or why none can take it, in words. A pure function of its arguments.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-/// What a run asks of an agent.
+/// What a run requires of an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Need {
@@ -12,9 +12,9 @@ pub struct Need {
     pub host: String,
     /// Labels it must carry.
     pub labels: BTreeMap<String, String>,
-    /// `stata` or `standin`; empty = what it has.
+    /// `stata` or `standin`; empty = the agent's own.
     pub engine: String,
-    /// Agents (by id) that said that they cannot run this one, and why.
+    /// Agents (by id) that reported that they cannot run this one, and why.
     #[serde(skip)]
     pub unfit: BTreeMap<String, String>,
 }
@@ -38,17 +38,18 @@ pub(crate) struct Host {
 /// Whose runs an agent takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Serves {
-    /// Everybody's.
+    /// Those of all principals.
     #[default]
     Everybody,
-    /// Those of the principals that it was told.
+    /// Those of the principals named in the agent's `--serve`.
     Told(Vec<String>),
-    /// It was not told, and there are several: those of the gateway's first operator.
+    /// The agent has neither `--serve` nor `--serve-all`, and there are several principals: those of the first
+    /// operator.
     First(String),
 }
 
 impl Serves {
-    /// Whether it takes the runs of this principal; else why not, and what to do.
+    /// Why it refuses the runs of this principal and what to do; `None` = it takes them.
     fn refusal(&self, host: &str, principal: &str) -> Option<String> {
         match self {
             Self::Everybody => None,
@@ -64,7 +65,7 @@ impl Serves {
         }
     }
 
-    /// What a person should know of an agent that was not told.
+    /// What a person should know of an agent in that case ([`Serves::First`]).
     pub(crate) fn note(&self, host: &str) -> Option<String> {
         let Self::First(name) = self else { return None };
         Some(format!(
@@ -73,7 +74,7 @@ impl Serves {
         ))
     }
 
-    /// The names, where it does not serve everybody.
+    /// The names, if it does not serve everybody.
     pub(crate) fn names(&self) -> Option<Vec<String>> {
         match self {
             Self::Everybody => None,
@@ -86,19 +87,19 @@ impl Serves {
 /// Why a run waits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Why {
-    /// For the run's owner.
+    /// In words, for the run's owner.
     pub(crate) words: String,
-    /// Nothing that goes on will change it: somebody must do something.
+    /// Nothing that is going on will change it: a person must act.
     pub(crate) no_end: bool,
 }
 
 impl Why {
-    /// It passes by itself: runs end, agents that were just here return.
+    /// A reason that passes by itself: runs end, agents that were just connected return.
     pub(crate) fn passing(words: String) -> Self {
         Self { words, no_end: false }
     }
 
-    /// It does not.
+    /// A reason that does not pass by itself.
     pub(crate) fn lasting(words: String) -> Self {
         Self { words, no_end: true }
     }
@@ -108,13 +109,13 @@ impl Why {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
     pub(crate) seats: u32,
-    /// Who holds them, as the one who asks may know it: `run 7f3a9c21 on stata1`.
+    /// Who holds the seats, as the reader may know it: `run 7f3a9c21 on stata1`.
     pub(crate) holders: Vec<String>,
-    /// Set when all who hold them are on agents that are not heard: which, and what frees the seats.
+    /// Set when all holders are on silent agents: which, and what frees the seats.
     pub(crate) silent: Option<String>,
 }
 
-/// How near a run is to being placed; the nearest reason is the one to tell.
+/// How near a run is to being placed; the nearest reason is reported.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Obstacle {
     NoMatch,
@@ -125,10 +126,10 @@ enum Obstacle {
     PoolFull,
 }
 
-/// Picks the agent for a run, by its place in `hosts`: the least loaded of those that match and have room.
+/// Picks the agent for a run, as an index into `hosts`: the least loaded of those that match and have room.
 ///
 /// # Errors
-/// Why none can take it, for the run's owner.
+/// Why no agent can take it, for the run's owner.
 pub(crate) fn choose(
     principal: &str,
     need: &Need,
@@ -160,7 +161,7 @@ pub(crate) fn choose(
     }
 }
 
-/// Share of its limit in use, in thousandths, then runs, then name.
+/// In use: thousandths of its limit, then number of runs, then name.
 fn load(host: &Host) -> (u32, u32, &str) {
     (host.running.saturating_mul(1000) / host.limit.max(1), host.running, &host.name)
 }
@@ -176,7 +177,7 @@ fn obstacle(principal: &str, need: &Need, host: &Host, pools: &HashMap<String, P
     }
     let full = pool_full(host, pools);
     if let Some(away) = &host.away {
-        // Where the seat is held by what runs on agents that are not heard, that says more: what frees it.
+        // If runs on silent agents hold the seats, that reason says more: it names what frees them.
         let held = full.filter(|why| why.no_end && away.no_end);
         return Some((Obstacle::Away, held.unwrap_or_else(|| away.clone())));
     }
@@ -200,7 +201,7 @@ fn obstacle(principal: &str, need: &Need, host: &Host, pools: &HashMap<String, P
     None
 }
 
-/// Why the host's pool has no seat, if it has none.
+/// Why the host's pool has no free seat; `None` = it has one.
 fn pool_full(host: &Host, pools: &HashMap<String, Pool>) -> Option<Why> {
     let pool = pools.get(&host.pool).filter(|pool| pool.holders.len() >= pool.seats as usize)?;
     let (used, seats) = (pool.holders.len(), pool.seats);
@@ -364,10 +365,10 @@ mod tests {
         assert!(why.starts_with("agent a takes the runs of ann only") && why.contains("--serve ann,carol"), "{why}");
         let why = place("bob", &hosts[2..]).unwrap_err();
         assert!(why.starts_with("agent c takes the runs of ann only, since this gateway has several"), "{why}");
-        // One that would take the run and is busy is the nearer reason.
+        // An agent that would take the run and is busy is the nearer reason.
         let busy = Host { running: 1, ..serving("b", Serves::Everybody) };
         assert_eq!(place("bob", &[hosts[0].clone(), busy]), Err("waiting for room on b: 1 of 1 runs there".to_owned()));
-        // One whose name was asked for is told of, and no other.
+        // When the request names a host, only that host's reason is reported.
         let need = need("c", &[], "", &[]);
         assert!(choose("bob", &need, &hosts, &free).unwrap_err().words.starts_with("agent c takes"));
     }

@@ -1,7 +1,7 @@
-//! Who waits: FIFO within a principal, round-robin between principals.
+//! The queue: FIFO within a principal, round-robin between principals.
 //!
-//! Runs of one principal with the same need stand in one line, and only the head of a line is ever looked at: ten
-//! thousand waiting runs cost as much as the handful of lines they stand in.
+//! Runs of one principal with the same need form one line, and only the head of a line is ever examined: ten thousand
+//! queued runs cost as much as the handful of lines that they form.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,20 +13,20 @@ use super::placement::Need;
 pub(crate) struct Queue {
     lines: BTreeMap<(String, Need), BTreeSet<RunId>>,
     of: HashMap<RunId, (String, Need)>,
-    /// When a principal was served last, in grants.
+    /// When each principal last got a lease, counted in grants.
     served: HashMap<String, u64>,
     grants: u64,
 }
 
 impl Queue {
-    /// A run waits. Its name tells when it came.
+    /// Adds a run. Its id says when it came.
     pub(crate) fn push(&mut self, run: RunId, principal: &str, need: Need) {
         let line = (principal.to_owned(), need);
         self.of.insert(run, line.clone());
         self.lines.entry(line).or_default().insert(run);
     }
 
-    /// It waits no longer.
+    /// Removes a run; `false` when it was not queued.
     pub(crate) fn remove(&mut self, run: RunId) -> bool {
         let Some(line) = self.of.remove(&run) else { return false };
         if let Some(runs) = self.lines.get_mut(&line) {
@@ -42,12 +42,12 @@ impl Queue {
         self.of.len()
     }
 
-    /// Whose a waiting run is, and what it asks for.
+    /// The principal of a queued run, and what it requires.
     pub(crate) fn line_of(&self, run: RunId) -> Option<&(String, Need)> {
         self.of.get(&run)
     }
 
-    /// The next run that can be placed, taken out, with where `place` puts it.
+    /// Takes out the next run that can be placed, together with `place`'s answer for it.
     pub(crate) fn take<T>(&mut self, mut place: impl FnMut(&str, &Need) -> Option<T>) -> Option<(RunId, T)> {
         let mut best: Option<(u64, RunId, String, T)> = None;
         for ((principal, need), runs) in &self.lines {
@@ -67,7 +67,7 @@ impl Queue {
         Some((run, at))
     }
 
-    /// All that wait, line by line.
+    /// All queued runs, line by line.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&(String, Need), &BTreeSet<RunId>)> {
         self.lines.iter()
     }

@@ -1,8 +1,9 @@
-//! What to do with each run that an agent says it has.
+//! Decides what an agent shall do with each run that it reports. No run that the ledger does not know is ended or
+//! deleted.
 //!
-//! A run is kept, unless somebody asked for its end while the agent was away, or its record is whole here and old
-//! enough to let go of. A run that the ledger does not know is never ended and never forgotten: it is *imported*, from
-//! the submission that its spool holds. Its seat counts from this moment, before the agent is given anything.
+//! A reported run is kept, unless a client asked for its end while the agent was away, or its output is whole in the
+//! gateway's mirror and its spool old enough to delete. A run that the ledger does not know is *imported*, from the
+//! submission that its spool holds. Its lease counts from this moment on, before the agent is given any run.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -34,13 +35,13 @@ use crate::{
     },
 };
 
-/// How often it is looked whether the agent of a run that is being imported is still here.
+/// How often the import of a run checks whether the run's agent is still connected.
 const AWAY: Duration = Duration::from_secs(60);
 
 /// Decides about all runs of an agent that registers.
 ///
 /// # Errors
-/// When the ledger cannot be read: then the agent shall come again.
+/// When the ledger cannot be read: then the agent must register again.
 pub(super) async fn verdicts(
     inner: &Arc<Inner>,
     info: &wire::AgentInfo,
@@ -97,7 +98,7 @@ pub(super) async fn verdicts(
                     verdict.verdict = Verdict::Cancel.into();
                     verdict.by.clone_from(&wish.by);
                 }
-                // It came back. While it still runs it holds a seat, whatever the record says.
+                // It came back. While it still runs it holds a lease, whatever the record says.
                 let principal = record.principal.clone();
                 inner.keep_holding(record, || (!ended).then(|| hold(inner, info, &principal, run)));
             }
@@ -116,8 +117,8 @@ pub(super) async fn verdicts(
     Ok(verdicts)
 }
 
-/// Decides about the files that runs left, of which an agent keeps nothing else: they go where their record has gone, and
-/// where they are of an attempt that died. They are no runs, and are never imported.
+/// Decides about runs of which an agent keeps only the files that they left: these are deleted when the record has been
+/// removed, or when they belong to a dead attempt. They are no runs, and are never imported.
 ///
 /// # Errors
 /// As [`verdicts`].
@@ -134,7 +135,7 @@ pub(super) async fn leftovers(
         let Ok(run) = summary.run_id.parse::<RunId>() else { continue };
         let forget = match known.get(&run) {
             None => release::left(inner, &info.agent_id, summary, run).await?,
-            // The files of its last attempt are kept as long as it is.
+            // The files of its last attempt are kept as long as the record.
             Some(record) if record.agent_id == info.agent_id || !old_enough(inner, record) => None,
             Some(record) => {
                 let dead = record.detail.earlier.iter().filter(|dead| dead.complete).map(Earlier::kept);
@@ -153,7 +154,7 @@ pub(super) async fn leftovers(
     Ok(verdicts)
 }
 
-/// Whether the spool of an ended run has been kept long enough.
+/// Whether the spool of an ended run may be deleted: its output is whole in the mirror, and it is old enough.
 pub(crate) fn may_forget(inner: &Inner, record: &Record) -> bool {
     record.detail.complete && old_enough(inner, record)
 }
@@ -165,7 +166,7 @@ fn old_enough(inner: &Inner, record: &Record) -> bool {
         && record.finished_ms < inner.deps.clock.unix_ms().saturating_sub(keep_ms)
 }
 
-/// What lets go of the spool of an attempt that died and was followed by one elsewhere.
+/// The request to delete the spool of an attempt that died and was followed by one elsewhere.
 fn earlier(record: &Record, info: &wire::AgentInfo, summary: &wire::RunSummary) -> Option<wire::ForgetRequest> {
     let of = |e: &&Earlier| e.complete && e.attempt == summary.attempt && e.agent_id == info.agent_id;
     let found = record.detail.earlier.iter().find(of)?;
@@ -176,7 +177,7 @@ fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, principal: &str, run: RunId)
     inner.fleet.hold(run, principal, &info.agent_id, &info.name, &pool_name(info))
 }
 
-/// Notes what an agent says against what stands: another result of an attempt, or that it has a run that waits.
+/// Notes that an agent contradicts the record: another result of an attempt, or a claim to have started a queued run.
 async fn contest(inner: &Arc<Inner>, record: &Record, words: String) -> Result<(), LedgerError> {
     tracing::warn!(run = %record.run, words, "an agent contradicts the record");
     if let Some(active) = inner.table.get(record.run)
@@ -187,8 +188,8 @@ async fn contest(inner: &Arc<Inner>, record: &Record, words: String) -> Result<(
     inner.ledger.contest(record.run, words).await.map(drop)
 }
 
-/// An agent says that it has started a run that waits here. It has if it shows the seal with which the run was once given to
-/// it: then this ledger is a copy of before. Else its word stays a word: it is noted, and the run waits on.
+/// An agent reports that it has started a run that is queued here. With the seal under which the run was once given to
+/// it this is true, and the ledger is a restored backup. Without it the report is only noted, and the run stays queued.
 async fn claimed(
     inner: &Arc<Inner>,
     info: &wire::AgentInfo,
@@ -213,11 +214,11 @@ async fn adopt(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, attempt: 
     tracing::warn!(agent = %info.name, %run, attempt, "an agent holds an attempt that the ledger does not know of; adopting it");
     let Some(active) = inner.table.get(run) else { return };
     let (agent_id, host, pool) = (info.agent_id.clone(), info.name.clone(), pool_name(info));
-    // A keeper that has just ended needs no adoption.
+    // A task that has just ended needs no adoption.
     let _ = active.mailbox.send(Command::Adopt { agent_id, host, pool, attempt }).await;
 }
 
-/// A ledger that was put back does not know the call of this run, and may have recorded it a second time meanwhile.
+/// A restored ledger does not know the call of this run, and may have recorded it a second time meanwhile.
 async fn supersede(inner: &Arc<Inner>, principal: &str, key: &str, run: RunId) -> Result<(), LedgerError> {
     if key.is_empty() {
         return Ok(());
@@ -230,7 +231,7 @@ async fn supersede(inner: &Arc<Inner>, principal: &str, key: &str, run: RunId) -
     let (reply, done) = oneshot::channel();
     if active.mailbox.send(Command::Supersede { by: run, reply }).await.is_ok() {
         tracing::warn!(%run, %second, "a call was recorded twice; the run that an agent has stays");
-        // Before the agent is given anything. An error: it had begun, or has ended.
+        // Before the agent is given any run. An error means that the second run had started, or has ended.
         let _ = done.await;
     }
     Ok(())
@@ -243,10 +244,10 @@ async fn import(
     run: RunId,
     ended: bool,
 ) -> Result<(), LedgerError> {
-    // Whose it is and which call made it count only where this gateway said so itself.
+    // Its principal and its call count only if this gateway's seal is on them.
     let vouched = inner.seal.vouched(summary);
     let (principal, key) = if vouched { (summary.principal.as_str(), summary.key.as_str()) } else { ("", "") };
-    // From here on the same call waits for the import; what was recorded of it before is found by the next look.
+    // From here on the same call waits for the import; what was recorded of it before is found by `supersede`.
     if !inner.table.importing(run, principal, key) {
         return Ok(());
     }
@@ -270,7 +271,7 @@ async fn import(
 /// Waits for a connection to an agent that has registered.
 ///
 /// # Errors
-/// When the gateway stops, or the agent is away for so long that it has to come again anyway.
+/// When the gateway stops, or the agent is away for so long that it must register again anyway.
 async fn usable(
     inner: &Inner,
     connections: &mut OrderedReceiver<Option<Arc<Connection>>>,
@@ -302,7 +303,7 @@ async fn fetch(
     let mut snapshot = loop {
         let connection = usable(inner, &mut connections, &info.agent_id).await?;
         let _turn = inner.fleet.imports().acquire().await.map_err(|_| "the gateway stops")?;
-        // One that does not answer must not keep the others from their turn.
+        // An unresponsive agent must not keep the other imports from their turn.
         let asked = tokio::time::timeout(inner.options.call_timeout, first_snapshot(&connection, run)).await;
         match asked.unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("the agent does not answer"))) {
             Ok(snapshot) => break snapshot,
@@ -331,7 +332,7 @@ async fn fetch(
     if record.created_ms == 0 {
         record.created_ms = inner.deps.clock.unix_ms();
     }
-    // The same call made again is this run, whatever the ledger has forgotten; an equal request finds it likewise.
+    // From now on a repeated call finds this run, whatever the ledger has lost, and so does an equal request.
     let (key, dedupe) = if sealed {
         (adopt::key(&submission), adopt::dedupe(&record, &record.principal, &submission, &snapshot.code_sha256))
     } else {
@@ -342,7 +343,7 @@ async fn fetch(
     loop {
         match inner.ledger.insert(new.clone()).await {
             Ok(_) => break,
-            // It is there already: a commit that failed only in its answer.
+            // It is recorded already: by a commit whose answer was lost.
             Err(LedgerError::LostRace(_)) => break,
             Err(LedgerError::Storage(error)) => {
                 tracing::error!(%run, %error, "cannot record an imported run; trying again");
@@ -372,7 +373,7 @@ async fn first_snapshot(
     }
 }
 
-/// The row of a run as it was found: unfinished here, so that its keeper fetches the output and records the end.
+/// The record of a run as it was found: unfinished here, so that its task fetches the output and records the end.
 fn imported_record(
     run: RunId,
     submission: &wire::Submission,
@@ -398,7 +399,7 @@ fn imported_record(
         if ran { (RunState::Running, Cause::FirstOutput) } else { (RunState::Starting, Cause::Dispatched) };
     record.attempt = snapshot.attempt.max(1);
     (record.agent_id, record.host, record.pool) = (info.agent_id.clone(), info.name.clone(), pool_name(info));
-    // Nobody here saw it begin; its end brings this into line with the gateway's clock.
+    // The gateway did not see it start; its end aligns this with the gateway's clock.
     record.detail.running_ms = snapshot.running_at_ms;
     record.detail.host_running_ms = snapshot.running_at_ms;
     record.detail.imported = true;

@@ -1,4 +1,4 @@
-//! Agents, seats and the queue: the state of the fleet, without any input or output.
+//! The scheduler: agents, leases and the queue, as plain state without any input or output.
 
 use std::{
     cell::RefCell,
@@ -38,23 +38,23 @@ pub(crate) struct Scheduler {
     pub(super) queue: Queue,
     waiting: HashMap<RunId, Waiting>,
     configured: BTreeMap<String, u32>,
-    /// Hosts on which nothing new starts, by name.
+    /// Hosts on which no new run starts, by name.
     pub(super) drains: BTreeMap<String, DrainRecord>,
-    /// Whom agents serve that were not told; `None` = everybody.
+    /// The only principal whose runs agents take that have neither `--serve` nor `--serve-all`; `None` = everybody's.
     pub(crate) first_only: Option<String>,
 }
 
-/// A connection that is gone for less is being made again, and nobody needs to know.
+/// A connection that has been gone for less is being dialled again, and is not reported.
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(2);
 
 /// One agent.
 pub(super) struct Agent {
     pub(super) info: wire::AgentInfo,
-    /// It registered with this process.
+    /// It has registered with this process.
     pub(super) here: bool,
-    /// When it was heard last, by the monotonic clock; before it is here, when this process began.
+    /// When it was last heard, by the monotonic clock; until it registers, when this process started.
     pub(super) heard: Duration,
-    /// When it was heard last, Unix ms.
+    /// When it was last heard, Unix ms.
     pub(super) seen_ms: i64,
     pub(super) connection: OrderedWatch<Option<Arc<Connection>>>,
     /// Why it cannot be dialled.
@@ -70,11 +70,11 @@ pub(super) struct Agent {
     pub(super) contact: Option<AbortHandle>,
     /// The connection over which it registered last.
     pub(super) session: Option<Session>,
-    /// Why it is not let in, in words that name it.
+    /// Why its registration is refused, in words that name it.
     pub(super) refused: Option<String>,
 }
 
-/// A seat as it is counted.
+/// A lease as the scheduler counts it.
 pub(super) struct Taken {
     principal: String,
     agent_id: String,
@@ -83,7 +83,7 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Who holds the seat, for somebody who waits for it: other principals' runs are not named.
+    /// Names the holder of the seat to the principal of a waiting run: other principals' runs are not named.
     fn holder(&self, run: RunId, asker: &str) -> String {
         if self.principal == asker || faults::bug("others_runs_named") {
             format!("run {} on {}", run.short(), self.host)
@@ -99,12 +99,12 @@ pub(super) struct Waiting {
     reasons: RefCell<Reasons>,
 }
 
-/// For what one run waited.
+/// The reasons for which one run waited.
 #[derive(Default)]
 struct Reasons {
-    /// The present reason, and since when it is told, Unix ms.
+    /// The present reason, and since when it holds, Unix ms.
     now: (String, i64),
-    /// The one that held longest before, and for how long, ms.
+    /// The earlier one that held longest, and for how long, ms.
     longest: (String, i64),
 }
 
@@ -145,7 +145,7 @@ impl Scheduler {
         scheduler
     }
 
-    /// The entry of an agent, made when it is new: runs may name one that has not returned yet.
+    /// The entry of an agent, created when missing: runs may name an agent that has not returned yet.
     pub(super) fn agent(&mut self, agent_id: &str, now: Duration) -> &mut Agent {
         self.agents.entry(agent_id.to_owned()).or_insert_with(|| Agent {
             info: wire::AgentInfo { agent_id: agent_id.to_owned(), ..wire::AgentInfo::default() },
@@ -168,12 +168,13 @@ impl Scheduler {
         self.agents.get_mut(agent_id)
     }
 
-    /// The agent that registered last with this key.
+    /// The agent that last registered with this key.
     pub(super) fn by_key(&mut self, key: &Fingerprint) -> Option<&mut Agent> {
         self.agents.values_mut().find(|a| a.session.as_ref().is_some_and(|s| s.peer() == *key))
     }
 
-    /// Another living process of this agent: it is heard, over a connection that is still there.
+    /// Whether another living process of this agent is registered: its heartbeats arrive, over a connection that is
+    /// still up.
     pub(super) fn other_incarnation(&self, info: &wire::AgentInfo, now: Duration, silent_after: Duration) -> bool {
         self.agents.get(&info.agent_id).is_some_and(|a| {
             let linked = a.session.as_ref().is_some_and(|s| !s.is_over());
@@ -181,7 +182,7 @@ impl Scheduler {
         })
     }
 
-    /// Another agent that answers to this name and is alive.
+    /// Another agent that has this name and is alive.
     pub(super) fn holder_of(
         &self,
         name: &str,
@@ -194,7 +195,7 @@ impl Scheduler {
         })
     }
 
-    /// Lets go of silent agents whose name a new one carries, where no run needs them.
+    /// Drops silent agents whose name a new one carries, unless a lease is on them.
     pub(super) fn forget_namesakes(&mut self, name: &str, agent_id: &str) {
         let busy: BTreeSet<&str> = self.seats.values().map(|t| t.agent_id.as_str()).collect();
         self.agents.retain(|id, a| {
@@ -211,19 +212,19 @@ impl Scheduler {
         self.seats.insert(run, Taken { principal, agent_id, host, pool });
     }
 
-    /// Who asked for a run that waits.
+    /// The principal of a queued run.
     fn principal_of(&self, run: RunId) -> String {
         self.waiting.get(&run).map(|waiting| waiting.view.borrow().principal.clone()).unwrap_or_default()
     }
 
-    /// The seat of this run is a principal's from now on, and counts whether its agent is here or not.
+    /// From now on the lease of this run is a principal's, and counts whether or not its agent is connected.
     pub(super) fn confirm(&mut self, run: RunId, principal: &str) {
         if let Some(taken) = self.seats.get_mut(&run) {
             principal.clone_into(&mut taken.principal);
         }
     }
 
-    /// The seats that count now.
+    /// The leases that count now.
     fn taken(&self, now: Duration, silent_after: Duration) -> impl Iterator<Item = (&RunId, &Taken)> {
         let here = move |agent_id: &str| self.silent_for(agent_id, now, silent_after).is_none();
         self.seats.iter().filter(move |(_, taken)| {
@@ -249,7 +250,7 @@ impl Scheduler {
         }
     }
 
-    /// Takes out of the queue all that can be placed, with their seats already counted.
+    /// Takes all runs that can be placed out of the queue, with their leases already counted.
     pub(super) fn place(&mut self, now: Duration, silent_after: Duration) -> Vec<(RunId, Host, Waiting)> {
         let mut granted = Vec::new();
         if !self.open || self.queue.len() == 0 {
@@ -276,7 +277,7 @@ impl Scheduler {
         granted
     }
 
-    /// Why a run waits; `None` when it does not.
+    /// Why a run waits; `None` when it is not queued.
     pub(super) fn reason_of(&self, run: RunId, now: Duration, silent_after: Duration, url: &str) -> Option<Why> {
         let line = self.queue.line_of(run)?;
         let pools = self.pools(&self.principal_of(run), now, silent_after);
@@ -308,18 +309,18 @@ impl Scheduler {
         }
     }
 
-    /// Tells one waiting run why.
+    /// Publishes the reason of one waiting run.
     pub(super) fn tell(&self, run: RunId, why: &Why, now_ms: i64) {
         if let Some(waiting) = self.waiting.get(&run) {
             waiting.tell(why, now_ms);
         }
     }
 
-    /// Tells all waiting runs why.
+    /// Publishes the reasons of all waiting runs.
     pub(super) fn tell_all(&self, now: Duration, silent_after: Duration, url: &str, now_ms: i64) {
         let hosts = self.hosts(now, silent_after);
         for (line, runs) in self.queue.lines() {
-            // All of a line are one principal's.
+            // All runs of a line belong to one principal.
             let pools = self.pools(&line.0, now, silent_after);
             let why = self.reason(line, &hosts, &pools, now, silent_after, url);
             for waiting in runs.iter().filter_map(|run| self.waiting.get(run)) {
@@ -328,7 +329,7 @@ impl Scheduler {
         }
     }
 
-    /// All names by which a host can be meant.
+    /// All names that can mean a host.
     pub(super) fn names(&self) -> BTreeSet<String> {
         let agents = self.agents.values().map(|a| &a.info.name).filter(|name| !name.is_empty());
         agents.chain(self.drains.keys()).cloned().collect()
@@ -339,14 +340,14 @@ impl Scheduler {
         self.agents.values().flat_map(|a| &a.info.labels).map(|(key, value)| format!("{key}={value}")).collect()
     }
 
-    /// How long an agent has not been heard or reached.
+    /// For how long an agent has not been heard; `None` = it is registered and not silent.
     pub(super) fn silent_for(&self, agent_id: &str, now: Duration, silent_after: Duration) -> Option<Duration> {
         let Some(agent) = self.agents.get(agent_id) else { return Some(now.saturating_sub(self.started)) };
         let silent = now.saturating_sub(agent.heard);
         (!agent.here || silent > silent_after).then_some(silent)
     }
 
-    /// What is between us and an agent that has a run; `None` = nothing.
+    /// What keeps an agent that has a run from being called; `None` = nothing to report.
     pub(super) fn contact(&self, agent_id: &str, now: Duration, silent_after: Duration) -> Option<ContactView> {
         let view = |state: &str, since: Duration, words: String| {
             Some(ContactView { state: state.to_owned(), since: since.as_secs_f64(), words })
@@ -376,7 +377,7 @@ impl Scheduler {
         self.agents.values().filter(|a| self.trouble(a, now, silent_after).is_none()).count() as u64
     }
 
-    /// Usable agents that match a need, with their connections.
+    /// Schedulable agents that match a need, with their connections.
     pub(super) fn candidates(
         &self,
         principal: &str,
@@ -386,7 +387,7 @@ impl Scheduler {
     ) -> Vec<(String, String, Arc<Connection>)> {
         let roomy = HashMap::new();
         let alone = |agent: &Agent| {
-            // One that is drained knows what is there all the same: a run that fits nowhere else is to wait for it.
+            // A drained one may still inspect a path: a run that fits no other host is to wait for it.
             let away = self.trouble(agent, now, silent_after);
             let host = Host { running: 0, limit: 1, away, ..self.host(agent, now, silent_after) };
             placement::choose(principal, need, &[host], &roomy).is_ok()
@@ -398,7 +399,7 @@ impl Scheduler {
             .collect()
     }
 
-    /// The folders from which an agent runs do-files, as it says.
+    /// The folders from which an agent runs do-files, as it reports them.
     pub(super) fn roots(&self, agent_id: &str) -> Vec<String> {
         self.agents.get(agent_id).map(|agent| agent.info.roots.clone()).unwrap_or_default()
     }
@@ -418,7 +419,7 @@ impl Scheduler {
         self.trouble(agent, now, silent_after).or_else(drained)
     }
 
-    /// What keeps an agent from taking runs, but for a wish of people.
+    /// What keeps an agent from taking runs, apart from a drain.
     fn trouble(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<Why> {
         let name = &agent.info.name;
         let silent = now.saturating_sub(agent.heard);
@@ -427,7 +428,7 @@ impl Scheduler {
         }
         if !agent.here {
             let seen = || rfc3339(agent.seen_ms).unwrap_or_else(|| "long ago".to_owned());
-            // As it was, it is refused before it can say who it is.
+            // An agent of its last version would be refused before it could identify itself.
             if let Some(words) = outdated(&agent.info) {
                 return Some(Why::lasting(format!("agent {name} is not connected (last seen {}): {words}", seen())));
             }
@@ -479,7 +480,7 @@ impl Scheduler {
         }
     }
 
-    /// In the order of names, so that equal choices are always made alike.
+    /// All hosts in the order of names, so that equal choices are always made alike.
     fn hosts(&self, now: Duration, silent_after: Duration) -> Vec<Host> {
         let mut hosts: Vec<Host> =
             self.agents.values().filter(|a| !a.info.name.is_empty()).map(|a| self.host(a, now, silent_after)).collect();
@@ -487,8 +488,8 @@ impl Scheduler {
         hosts
     }
 
-    /// Seats by pool: what the configuration says, else the smallest number that its agents were told.
-    /// Holders are told as `asker` may know them.
+    /// Seats by pool: from the configuration, else the smallest number that its agents report. Holders are named as far
+    /// as `asker` may know them.
     fn pools(&self, asker: &str, now: Duration, silent_after: Duration) -> HashMap<String, Pool> {
         let mut pools: HashMap<String, Pool> = HashMap::new();
         for agent in
@@ -501,7 +502,7 @@ impl Scheduler {
         for (run, taken) in self.taken(now, silent_after) {
             let pool = pools.entry(taken.pool.clone()).or_insert(Pool { seats: 1, ..Pool::default() });
             let silent = self.silence_of(*run, taken, asker, now, silent_after);
-            // All of them, or the seats come free by themselves.
+            // Only if all holders are silent: otherwise the seats come free by themselves.
             pool.silent = if pool.holders.is_empty() { silent } else { pool.silent.take().and(silent) };
             pool.holders.push(taken.holder(*run, asker));
         }
@@ -511,7 +512,7 @@ impl Scheduler {
         pools
     }
 
-    /// That the agent of a run that holds a seat is not heard, and what frees the seat.
+    /// Says that the agent of a run that holds a seat is silent, and what frees the seat.
     fn silence_of(
         &self,
         run: RunId,
@@ -522,7 +523,7 @@ impl Scheduler {
     ) -> Option<String> {
         let contact = self.contact(&taken.agent_id, now, silent_after).filter(|c| c.state != "awaited")?;
         if contact.state == "unreachable" {
-            // It is heard, so the run may well be alive there.
+            // Its heartbeats arrive, so the run may well be alive there.
             let words = contact.words;
             return Some(format!("{words}; its seat comes free when the agent is reached again and the run has ended"));
         }
@@ -606,14 +607,14 @@ impl Scheduler {
     }
 }
 
-/// Why an agent cannot come back as it was when it was last here; `None` = it can.
+/// Why an agent cannot return with the version that it last had; `None` = it can.
 fn outdated(info: &wire::AgentInfo) -> Option<String> {
     let told = info.protocol > 0 && !faults::bug("old_protocol_untold");
     told.then(|| version::objection("gateway", "agent", info.protocol, &info.version)).flatten()
 }
 
 impl Waiting {
-    /// The reason that held longest: the last one may have been that of a moment, such as a late heartbeat.
+    /// The reason that held longest: the last one may have been momentary, such as a late heartbeat.
     pub(super) fn waited_for(&self, now_ms: i64) -> String {
         let mut reasons = self.reasons.borrow_mut();
         reasons.next("", now_ms);
@@ -627,7 +628,7 @@ impl Waiting {
             if !same {
                 let view = Arc::make_mut(view);
                 view.waiting = Some(why.words.clone());
-                // Since when, whatever the words are by now.
+                // Since when, even if the words have changed.
                 let since = view.no_end_since.take().or_else(|| rfc3339(now_ms));
                 view.no_end_since = since.filter(|_| why.no_end);
             }
@@ -645,7 +646,7 @@ fn words(d: Duration) -> String {
     }
 }
 
-/// An agent without a pool has a licence of its own.
+/// The pool of an agent; without one it has a licence of its own.
 pub(super) fn pool_name(info: &wire::AgentInfo) -> String {
     if info.pool.is_empty() { info.name.clone() } else { info.pool.clone() }
 }

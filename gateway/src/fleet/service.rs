@@ -1,4 +1,4 @@
-//! The service that agents call.
+//! The gRPC service that agents call: hello, register, heartbeat.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,13 +16,13 @@ use crate::{
     runs::{Inner, Runs},
 };
 
-/// Answers agents. No call but `hello` reaches this code before `hello` was answered on its connection
+/// Answers agents. Until `hello` was answered on a connection, no other call on it reaches this code
 /// ([`longhaul_proto::transport::guard`]).
 #[derive(Clone)]
 pub struct FleetService {
     inner: Arc<Inner>,
     incarnation: String,
-    /// The last agent of a protocol too far away, as it was told in the log: such an agent comes again for ever.
+    /// The last logged refusal: an agent of an incompatible protocol tries again for ever.
     apart: Arc<Mutex<String>>,
 }
 
@@ -31,7 +31,8 @@ impl FleetService {
         Self { inner: runs.0.clone(), incarnation, apart: Arc::default() }
     }
 
-    /// An agent that cannot join comes again and again; its owner reads why, and so shall the gateway's, once.
+    /// Logs a refusal once: an agent that cannot join tries again and again. Its owner reads the reason in the agent's
+    /// log.
     fn note(&self, words: String) {
         let mut said = self.apart.lock().unwrap_or_else(PoisonError::into_inner);
         if *said != words {
@@ -40,7 +41,7 @@ impl FleetService {
         }
     }
 
-    /// Why this agent gets no runs, with what to do about it.
+    /// Why this agent is refused, and what to do about it.
     fn objection(&self, info: &wire::AgentInfo) -> Option<String> {
         let fleet = &self.inner.fleet;
         let mine = self.inner.ledger.cluster_id();
@@ -122,14 +123,14 @@ impl wire::fleet_server::Fleet for FleetService {
             heartbeat_ms,
             ..Default::default()
         };
-        // First what is too long or holds control characters: it goes into no log.
+        // First refuse what is too long or holds control characters: it must not get into a log.
         let pages = || bounds::page(&runs).or_else(|| bounds::page(&leftovers));
         if let Some(problem) = bounds::agent(&info).or_else(pages) {
             self.note(format!("agent {:?} is refused: {problem}", info.name.chars().take(64).collect::<String>()));
             reply.problem = problem;
             return Ok(Response::new(reply));
         }
-        // What an agent says is shown from here on, never obeyed.
+        // From here on the agent's texts are only shown, never interpreted.
         info.make_harmless();
         runs.iter_mut().chain(&mut leftovers).for_each(Foreign::make_harmless);
         let failed = |error: crate::ledger::LedgerError| {
@@ -151,7 +152,7 @@ impl wire::fleet_server::Fleet for FleetService {
         let seen_ms = self.inner.deps.clock.unix_ms();
         self.inner.ledger.put_agent(AgentRecord { info: info.clone(), seen_ms }).await.map_err(failed)?;
         self.inner.fleet.tells(&info, session.peer(), seen_ms);
-        // First what it holds, to the last page, then that it may be given more.
+        // All that it holds is counted, to the last page, before it may be given more.
         reply.verdicts = reconcile::verdicts(&self.inner, &info, &runs).await.map_err(failed)?;
         let left = reconcile::leftovers(&self.inner, &info, &leftovers).await.map_err(failed)?;
         reply.verdicts.extend(left);
@@ -182,11 +183,11 @@ fn session<T>(request: &Request<T>) -> Result<Session, Status> {
     Session::of(request.extensions()).cloned().ok_or_else(|| Status::internal("a call without a session"))
 }
 
-/// Spools of one agent that are remembered by size.
+/// Most spools per agent whose sizes are remembered.
 const SPOOLS: usize = 64;
 
 impl super::Fleet {
-    /// An agent is here, and what it holds is counted: dial it back.
+    /// Registers an agent as present, after its runs were counted, and dials it back.
     pub(super) fn registered(&self, info: wire::AgentInfo, session: Session, seen_ms: i64) {
         let key = session.peer();
         let (agent_id, incarnation, address) =
@@ -215,7 +216,7 @@ impl super::Fleet {
         agent.contact = Some(self.0.deps.tasks.spawn_until_stop(contact).abort_handle());
     }
 
-    /// A known agent is telling what it has, which may take many pages: that is no silence.
+    /// A known agent is sending the pages of its runs, which may take long: that counts as a sign of life.
     fn tells(&self, info: &wire::AgentInfo, key: Fingerprint, seen_ms: i64) {
         let now = self.now();
         let mut scheduler = self.scheduler();
@@ -249,7 +250,7 @@ impl super::Fleet {
             agent.info.free_bytes = beat.free_bytes;
             agent.beat.notify_waiters();
             match objection {
-                // It is here, and stays what it was.
+                // It is registered, and keeps its description.
                 Some(words) => (words, false),
                 None => {
                     agent.info.problem = beat.problem;

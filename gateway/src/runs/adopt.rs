@@ -1,7 +1,9 @@
-//! Unverified runs: what agents brought and this gateway never sealed, until an operator says whose it is.
+//! Unverified runs: an agent brought them without this gateway's seal, and they wait until an operator says whose they
+//! are.
 //!
-//! Such a run has no principal, so that nobody but operators finds, lists, reads, ends or joins it. Its output is fetched and
-//! its end recorded as of any run. It is never handed to an agent: its request is only an agent's word.
+//! Such a run has no principal, so that only operators find, list, read, end or join it. Its output is fetched and its
+//! end recorded like that of any run. It is never handed to an agent, because its request rests on an agent's word
+//! alone.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,17 +21,17 @@ use crate::{
     ledger::{Adoption, Dedupe, ListQuery, Record},
 };
 
-/// How long a keeper may take to answer.
+/// How long a run's task may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// Why an unverified run waits, where it would otherwise be given to an agent.
 pub(super) const WAITS: &str = "not verified: an agent brought it, and this gateway's seal is not on it. It goes on when an \
                                 operator adopts it (`longhaul runs adopt`)";
 
-/// What makes an equal request find a run that came from a spool.
+/// What lets an equal request find a run that came from a spool.
 pub(crate) fn dedupe(record: &Record, principal: &str, submission: &wire::Submission, code: &str) -> Dedupe {
     match code {
-        // Equal to any code, and that would be too much.
+        // Without a digest it would equal any code.
         "" => Dedupe::default(),
         code => Dedupe {
             shape: check::shape(principal, submission, &record.detail.source),
@@ -39,14 +41,14 @@ pub(crate) fn dedupe(record: &Record, principal: &str, submission: &wire::Submis
     }
 }
 
-/// The key of the call that made a run, as its request has it.
+/// The idempotency key of the call that made a run, as its request has it.
 pub(crate) fn key(submission: &wire::Submission) -> Option<(String, String)> {
-    // A submission of an older version does not say the digest: it is `UNKNOWN_BODY` then.
+    // A submission of an older version has no digest: then the body is `UNKNOWN_BODY`.
     (!submission.key.is_empty()).then(|| (submission.key.clone(), submission.request_sha256.clone()))
 }
 
 impl Runs {
-    /// Makes an unverified run the principal's whom its spool names.
+    /// Gives an unverified run to the principal that its spool names.
     ///
     /// # Errors
     /// See [`ControlError`]; nothing has changed then.
@@ -63,7 +65,7 @@ impl Runs {
         Ok(self.get(who, run).await?)
     }
 
-    /// Makes all unverified runs that came from one host their principals'.
+    /// Gives all unverified runs that came from one host to the principals that their spools name.
     ///
     /// # Errors
     /// See [`ControlError`]; those adopted before the error stay so.
@@ -107,7 +109,7 @@ impl Inner {
         }
         let dedupe = dedupe(&record, &principal, &submission, &record.detail.code_sha256);
         let adoption = Adoption { run, principal, key: key(&submission), dedupe };
-        // The keeper of an unfinished run holds its record, so it is the one to change it.
+        // The task of an unfinished run holds its record, so the task changes it.
         if let Some(active) = self.table.get(run) {
             let (reply, answered) = oneshot::channel();
             let claim = Command::Claim { adoption: Box::new(adoption.clone()), reply };
@@ -139,11 +141,11 @@ impl RunTask {
         self.inner.fleet.confirm(self.record.run, &principal);
         self.publish();
         let _ = reply.send(Ok(view(&self.record, &self.live)));
-        // What waited for this goes on.
+        // Its task waited for this, and goes on.
         if was { Err(Interrupted::Moved) } else { Ok(()) }
     }
 
-    /// Another result was told of this attempt, and what stands here is not changed by that.
+    /// Notes that an agent reported another result for this attempt; the recorded one stays.
     pub(super) async fn contest(&mut self, words: String) {
         if self.record.detail.contest(&words) {
             self.publish();

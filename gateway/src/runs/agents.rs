@@ -1,11 +1,11 @@
-//! What operators say of agents' keys. Durable first, then in force.
+//! Commands of operators on agents' keys. They are made durable before they take effect.
 
 use longhaul_proto::api::AgentKeys;
 
 use super::Runs;
 use crate::{auth::principal::Principal, fleet::PinError, ledger::LedgerError};
 
-/// Why an operator's word about an agent has no effect.
+/// Why an operator's command on an agent has no effect.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentsError {
     /// The caller's token does not permit it.
@@ -16,10 +16,10 @@ pub enum AgentsError {
     /// No agent has the name.
     #[error("{0}")]
     Unknown(String),
-    /// Another key is in the way.
+    /// Another agent's key stands in the way.
     #[error("{0}")]
     Taken(String),
-    /// It could not be made durable.
+    /// The command could not be made durable.
     #[error("the gateway could not record it, so nothing has changed: try again, and see the gateway's log")]
     Ledger(#[source] LedgerError),
 }
@@ -39,7 +39,7 @@ fn operators(who: &Principal) -> Result<(), AgentsError> {
 }
 
 impl Runs {
-    /// All keys by which agents are known.
+    /// All keys of agents: approved, waiting and revoked.
     ///
     /// # Errors
     /// When the caller may not see them.
@@ -48,7 +48,7 @@ impl Runs {
         Ok(AgentKeys { agents: self.0.fleet.agent_keys().await })
     }
 
-    /// Takes the key of this name that waits, or was revoked.
+    /// Approves the key of this name that waits, or was revoked.
     ///
     /// # Errors
     /// See [`AgentsError`]; nothing has changed then.

@@ -1,4 +1,4 @@
-//! Files that a run left. They stay on its host and are read there when somebody asks; nothing is copied beforehand.
+//! Files that a run left. They stay on its host and are read there when a client asks; none is copied beforehand.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub enum ArtifactError {
     /// The run's host is not connected.
     #[error("host {0}, where the run's files are, is away: call stata_hosts to see whether it is back, then ask again")]
     Away(String),
-    /// It did not answer, or not to the end.
+    /// It did not answer, or broke off.
     #[error("host {host} did not answer ({reason}): ask again in a few seconds")]
     Unanswered {
         /// The host.
@@ -28,7 +28,7 @@ pub enum ArtifactError {
         /// What happened.
         reason: String,
     },
-    /// The file is not there any more, or not as a file.
+    /// The file is not there any more, or is no regular file.
     #[error("host {host}: {reason}")]
     Refused {
         /// The host.
@@ -48,7 +48,7 @@ pub struct Fetched {
 }
 
 impl Runs {
-    /// At most `max` (and [`MAX_ARTIFACT_READ`]) bytes of a file that a run left, by its path as the run's view names it.
+    /// At most `max` (and [`MAX_ARTIFACT_READ`]) bytes of a file that a run left, by its path as in the run's view.
     ///
     /// # Errors
     /// See [`ArtifactError`].

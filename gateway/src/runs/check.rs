@@ -22,16 +22,16 @@ const MAX_ARG: usize = 16 * 1024;
 /// Longest limit on time: ten years, so that sums never overflow.
 const MAX_SECONDS: f64 = 10.0 * 366.0 * 24.0 * 3600.0;
 
-/// A request that makes sense.
+/// A valid request.
 #[derive(Debug)]
 pub(crate) struct Checked {
-    /// The submission, but for its name and what the ledger adds.
+    /// The submission, without its run id and what the ledger adds.
     pub(crate) submission: wire::Submission,
     /// The client's own name for the call.
     pub(crate) call: Option<String>,
-    /// What it asks of an agent.
+    /// What it requires of an agent.
     pub(crate) need: Need,
-    /// The path to look at before the answer, if any.
+    /// The path to inspect before the answer, if any.
     pub(crate) look_at: Option<String>,
     /// Take the path only where an agent sees these bytes, else the text in the submission.
     pub(crate) path_if: Option<String>,
@@ -39,9 +39,9 @@ pub(crate) struct Checked {
     pub(crate) source: String,
     /// Digest of the code; empty for a path.
     pub(crate) code: String,
-    /// Digest over the whole request: the same key must come with the same.
+    /// Digest of the whole request: an idempotency key may be repeated only with the same digest.
     pub(crate) body: String,
-    /// May no earlier run answer?
+    /// Whether no earlier run may answer.
     pub(crate) again: bool,
 }
 
@@ -189,7 +189,7 @@ fn source(submit: &SubmitRequest, max_code: usize) -> Result<Found, SubmitError>
 }
 
 fn check_path(what: &str, path: &str) -> Result<(), SubmitError> {
-    // By no system's rules but the agent's: it may map a path of another one.
+    // By no operating system's rules: the agent may map a path of another system.
     if !paths::is_absolute(path) {
         return bad(format!(
             "{what} `{path}` is not absolute: pass the full path, as the Stata host sees it or as the agent's path map has it"
@@ -209,7 +209,7 @@ fn check_relative(path: &str) -> Result<(), SubmitError> {
     Ok(())
 }
 
-/// Stata cannot be given some characters literally in an argument; better to say so before it waits in a queue.
+/// Some characters cannot be passed to Stata literally in an argument; better to say so before the run is queued.
 fn check_arg(n: usize, arg: &str) -> Result<(), SubmitError> {
     let what = match () {
         () if arg.len() > MAX_ARG => "too many characters",
@@ -235,16 +235,16 @@ fn milliseconds(what: &str, seconds: Option<f64>) -> Result<u64, SubmitError> {
     }
 }
 
-/// Over all that makes the request what it is; not who carries it, nor whether it may join another.
+/// Digest of all that makes the request what it is; not of who carries it, nor whether it may join another.
 fn body_digest(submit: &SubmitRequest) -> String {
-    // What is the default is the same said or unsaid.
+    // A default is the same whether given or left out.
     let retry = submit.retry.filter(|retry| !retry.is_default());
     let plain = SubmitRequest { key: None, client: None, again: false, retry, ..submit.clone() };
     sha256_hex(&serde_json::to_vec(&plain).unwrap_or_default())
 }
 
-/// What makes two requests equal, but for their code: who asks, from where the code comes, arguments, folder, and the
-/// choice of host.
+/// What makes two requests equal, apart from their code: the principal, where the code comes from, arguments, folder,
+/// and the choice of host.
 pub(crate) fn shape(principal: &str, submission: &wire::Submission, label: &str) -> String {
     let labels: std::collections::BTreeMap<_, _> = submission.labels.iter().collect();
     let mut parts = serde_json::json!([
@@ -257,7 +257,7 @@ pub(crate) fn shape(principal: &str, submission: &wire::Submission, label: &str)
         submission.engine,
         submission.project_profile,
     ]);
-    // Only where somebody chose, so that the digests of earlier versions stay what they are.
+    // Only when it is not the default, so that the digests of earlier versions stay the same.
     let retry = Retry::from_wire(submission.retry);
     if let (false, Some(parts)) = (retry.is_default(), parts.as_array_mut()) {
         parts.push(serde_json::json!(retry));

@@ -1,4 +1,4 @@
-//! What others wish of a run, and what time does to it.
+//! Commands to a run (cancel, adopt, supersede, declare dead, contest) and its deadlines.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl RunTask {
-    /// Tells the agent of the wish to end the run, unless it knows.
+    /// Sends the requested cancel to the agent, unless the agent has accepted it already.
     pub(super) fn start_cancelling(&mut self, connection: &Arc<Connection>) {
         let Some(wish) = &self.record.cancel else { return };
         if self.cancelling.is_some() || self.cancel_resting || self.cancelled == Some(wish.mode) {
@@ -48,7 +48,7 @@ impl RunTask {
         }));
     }
 
-    /// Does what somebody asked for.
+    /// Executes a command.
     pub(super) fn obey(&mut self, command: Command) -> BoxFuture<'_, Result<(), Interrupted>> {
         Box::pin(self.obeyed(command))
     }
@@ -56,7 +56,7 @@ impl RunTask {
     async fn obeyed(&mut self, command: Command) -> Result<(), Interrupted> {
         match command {
             Command::Adopt { .. } | Command::Supersede { .. } if self.stuck.is_some() => {
-                // The state is about to change: decided when it has.
+                // A step is waiting to be recorded: the command is decided after it.
                 self.deferred.push_back(command);
                 Ok(())
             }
@@ -132,14 +132,14 @@ impl RunTask {
         }
     }
 
-    /// An operator's word that the agent will never come back.
+    /// An operator declares that the agent will never come back.
     async fn declare_dead(&mut self, by: &str, reply: Reply) -> Result<(), Interrupted> {
         if let Some(text) = self.lives() {
             let _ = reply.send(Err(ControlError::WrongState(text)));
             return Ok(());
         }
         if self.record.state == RunState::Lost {
-            // It was given up before, came back, and went again: there is nothing to record, and its seat comes free.
+            // It was given up before, came back, and went away again: nothing is recorded, and its lease is freed.
             self.seat.free();
             self.correcting = false;
         } else {
@@ -153,7 +153,7 @@ impl RunTask {
         Err(Interrupted::Moved)
     }
 
-    /// Why this run cannot be declared dead, with what to do instead.
+    /// Why this run cannot be declared dead, and what to do instead.
     fn lives(&self) -> Option<String> {
         let host = &self.record.host;
         let heard = self.inner.fleet.silent_for(&self.record.agent_id).is_none();
@@ -180,7 +180,7 @@ impl RunTask {
         }
     }
 
-    /// Makes a wish durable, within the time that a caller waits for an answer.
+    /// Makes a cancel request durable, within the time that a caller waits for an answer.
     async fn record_wish(&mut self, wish: CancelWish) -> Result<bool, ControlError> {
         let limit = self.inner.options.call_timeout;
         match tokio::time::timeout(limit, self.inner.ledger.want_cancel(self.record.run, wish)).await {
@@ -196,7 +196,7 @@ impl RunTask {
         }
     }
 
-    /// Limits, silences and the horizon.
+    /// Checks the deadlines: the queue limit, the agent's silence, and the time after which a run counts as lost.
     pub(super) fn look_at_time(&mut self) -> BoxFuture<'_, Result<(), Interrupted>> {
         Box::pin(self.looked_at_time())
     }
@@ -217,7 +217,7 @@ impl RunTask {
         if silent.map(|d| d.as_secs()) != self.live.silent_for.map(|d| d.as_secs())
             || told(&contact) != told(&self.live.contact)
         {
-            // `silent` would not be true of an agent that has had no time yet to return.
+            // `silent` would be wrong for an agent that has had no time yet to return.
             let awaited = contact.as_ref().is_some_and(|c| c.state == "awaited");
             self.live.silent_for = silent.filter(|_| !awaited);
             let unclear = contact.as_ref().filter(|_| self.record.state == RunState::Starting);
@@ -240,7 +240,8 @@ impl RunTask {
         Ok(())
     }
 
-    /// Notes since when nothing but a person moves this run on: its agent is not heard or reached, or cannot look after it.
+    /// Notes since when only a person can move this run on: its agent is silent or unreachable, or cannot look after
+    /// the run.
     fn look_for_an_end(&mut self) {
         let away =
             self.live.contact.as_ref().filter(|c| c.state != "awaited").map(|c| Duration::from_secs_f64(c.since));

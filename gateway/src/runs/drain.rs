@@ -1,17 +1,17 @@
-//! What operators wish of hosts: drain, resume. Durable first, then in force.
+//! Commands of operators to hosts: drain, resume. They are made durable before they take effect.
 
 use longhaul_proto::api::{DrainBody, Drained};
 
 use super::{DrainError, Runs};
 use crate::{auth::principal::Principal, ledger::DrainRecord};
 
-/// Most patterns of one wish, and the longest reason, characters.
+/// Most patterns of one command, and the longest reason, characters.
 const MAX_PATTERNS: usize = 1_000;
 const MAX_REASON: usize = 200;
 
 impl Runs {
-    /// Lets the hosts' runs finish and starts nothing new there. When it returns this is durable, and no run is handed
-    /// to them any more; one that was being handed over in this very moment counts as running there.
+    /// Lets the hosts' runs finish and starts no new ones there. When this returns the drain is durable, and no further
+    /// run is handed to these hosts; one that was being handed over at that moment counts as running there.
     ///
     /// # Errors
     /// See [`DrainError`]; nothing has changed then.
@@ -32,7 +32,7 @@ impl Runs {
         Ok(Drained { hosts: self.0.fleet.hosts_named(&hosts) })
     }
 
-    /// Lets the hosts take runs again; one that was not drained stays as it is.
+    /// Lets the hosts take runs again; a host that was not drained stays as it is.
     ///
     /// # Errors
     /// See [`DrainError`]; nothing has changed then.

@@ -1,4 +1,4 @@
-//! What goes wrong with a request, in words for the one who asked.
+//! Why a request fails, in words for its caller.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ pub enum SubmitError {
     /// The request makes no sense; the text says which part and what to do.
     #[error("{0}")]
     Malformed(String),
-    /// An agent looked and will not run it; the text says which and what to do.
+    /// An agent inspected it and will not run it; the text says which agent and what to do.
     #[error("{0}")]
     Refused(String),
-    /// An earlier run could answer, and its do-files are not those of then, or that cannot be told: nothing was joined and
-    /// nothing started; the text names the ways on.
+    /// An earlier run could answer, but its do-files have changed since, or that cannot be determined: nothing was
+    /// joined and nothing started; the text says how to go on.
     #[error("{0}")]
     Changed(String),
-    /// Likewise, because the agent cannot be asked at this moment.
+    /// Likewise, because the agent cannot be asked now.
     #[error("{0}")]
     Unasked(String),
     /// Too large.
@@ -48,17 +48,17 @@ pub enum SubmitError {
         "the gateway could not record the run, so nothing was started: try again, and look at the disk of its data folder and its log"
     )]
     Ledger(#[source] LedgerError),
-    /// The ledger does not answer, and whether there is a run is not known.
+    /// The ledger does not answer, so it is unknown whether there is a run.
     #[error(
         "the gateway does not know whether it could record the run: look at stata_runs, or try again with the same key, before you submit it anew"
     )]
     Unsettled(#[source] LedgerError),
-    /// What records the run panicked, and whether there is a run is not known.
+    /// The task that records the run panicked, so it is unknown whether there is a run.
     #[error(
         "the gateway failed inside this submission, and whether there is a run is not known: look at stata_runs, or try again with the same key, before you submit it anew; its log has the details"
     )]
     Panicked,
-    /// The gateway is going away.
+    /// The gateway is stopping.
     #[error("the gateway is stopping: try again in a few seconds")]
     Stopping,
 }
@@ -77,7 +77,7 @@ pub enum FindError {
     Ledger(#[source] LedgerError),
 }
 
-/// Why a wish about a run was not taken.
+/// Why a command to a run was not executed.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// There is no such run for this caller.
@@ -89,7 +89,7 @@ pub enum ControlError {
     /// The run is in a state in which this makes no sense.
     #[error("{0}")]
     WrongState(String),
-    /// The wish could not be made durable.
+    /// The command could not be made durable.
     #[error(
         "the gateway could not record the request to end it: try again, and look at the disk of its data folder and its log"
     )]
@@ -100,7 +100,7 @@ pub enum ControlError {
         .0.as_secs()
     )]
     Slow(Duration),
-    /// The gateway is going away.
+    /// The gateway is stopping.
     #[error("the gateway is stopping: try again in a few seconds")]
     Stopping,
 }
@@ -114,15 +114,15 @@ pub enum DrainError {
     /// The request makes no sense.
     #[error("{0}")]
     Malformed(String),
-    /// No host is meant.
+    /// No host has this name or matches this pattern.
     #[error("no host is named `{pattern}`: {known}")]
     Unknown {
-        /// As it was asked.
+        /// As the caller wrote it.
         pattern: String,
-        /// The names there are, in words.
+        /// The known names, in words.
         known: String,
     },
-    /// The wish could not be made durable.
+    /// The command could not be made durable.
     #[error("the gateway could not record that, so nothing has changed: try again, and see the gateway's log")]
     Ledger(#[source] LedgerError),
 }
@@ -133,12 +133,12 @@ pub enum ReadError {
     /// There is no such run for this caller.
     #[error(transparent)]
     Find(#[from] FindError),
-    /// The offset is behind the end.
+    /// The offset lies beyond the end.
     #[error("offset {offset} is past the end: the output has {len} bytes so far")]
     PastEnd {
-        /// Asked for.
+        /// The offset asked for.
         offset: u64,
-        /// There are.
+        /// The length of the output.
         len: u64,
     },
     /// The mirror could not be read.

@@ -1,4 +1,4 @@
-//! The end of a run: the mirror is made whole and durable, then the end is recorded as the agent judged it.
+//! The end of a run: first its mirror is completed and made durable, then the end is recorded as the agent judged it.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use crate::{
     mirror::{Mirror, Sealed},
 };
 
-/// How often an output is fetched anew because its digest differed, before the record says that it does.
+/// How often an output is fetched again because its digest differed, before the record says that it differs.
 const REFETCHES: u32 = 3;
 
-/// Why the owner of a run whose attempt is dead gets no other, although that was asked for.
+/// Why a run gets no further attempt after a dead one, although its submitter asked for that.
 const NOT_AGAIN: &str = "it was not tried again: its output had passed the gateway's limit per run (max_output), so that \
                          nothing of another attempt could be shown";
 
@@ -32,7 +32,7 @@ impl RunTask {
         self.end_with(mirror, outcome, false).await
     }
 
-    /// Records the end with what there is of the output, since the agent has no more; `false` when the disk refuses.
+    /// Records the end with the output that there is, since the agent has no more; `false` when the disk fails.
     pub(super) async fn end_short(
         &mut self,
         mirror: &Arc<Mirror>,
@@ -64,7 +64,7 @@ impl RunTask {
                 self.refetched += 1;
                 count(&self.inner.metrics.mirror_refetched);
                 if stream == Stream::Log {
-                    // Of a copy that was wrong; the agent tells it again with the bytes.
+                    // The view belonged to a wrong copy; the agent sends it again with the bytes.
                     self.detail().view = None;
                 }
                 if let Err(error) = self.during(None, mirror.restart(stream)).await? {
@@ -99,7 +99,8 @@ impl RunTask {
                 self.try_again(mirror, outcome, cause, complete).await?;
                 return Ok(true);
             }
-            // The next attempt's output follows this one's, and the copy takes no more: nothing of it could be read.
+            // The next attempt's output would follow this one's in the mirror, which takes no more: none of it could be
+            // read.
             self.add_note(NOT_AGAIN);
         }
         faults::point("end.before_commit");
@@ -109,7 +110,7 @@ impl RunTask {
         Ok(true)
     }
 
-    /// What is missing, where the agent has less than it recorded.
+    /// Says which bytes are missing when the agent has fewer than it recorded.
     fn short_words(&self, mirror: &Mirror, outcome: &wire::Outcome) -> String {
         let detail = &self.record.detail;
         let missing = [
@@ -123,19 +124,19 @@ impl RunTask {
         format!("agent {} recorded {words}: its spool was damaged; all that there was is here", self.record.host)
     }
 
-    /// How long the mirror is when it has all of this attempt.
+    /// The length of the mirror when it has all of this attempt.
     pub(super) fn lengths(&self, outcome: &wire::Outcome) -> (u64, u64) {
         let detail = &self.record.detail;
         (detail.log_base.saturating_add(outcome.log_len), detail.console_base.saturating_add(outcome.console_len))
     }
 
-    /// The agent's word on how it ended, where the state machine has such an edge.
+    /// The end as the agent judged it, if the state machine has that edge.
     fn judged(&mut self, outcome: &wire::Outcome) -> (RunState, Cause) {
         let (told, cause) = (outcome.state, outcome.cause);
         let state = RunState::from_wire(told).filter(|s| s.is_end() && self.record.state.may_become(*s));
         match (state, Cause::from_wire(cause)) {
             (Some(state), Some(cause)) => (state, cause),
-            // A newer agent has a finer word for it; what it means to whom asked is in the state.
+            // A newer agent has a finer cause; the state says what it means to the submitter.
             (Some(state), None) => {
                 self.add_note(&format!("the agent gave a cause that this gateway does not know ({cause}): upgrade it"));
                 (state, state.plain_cause().unwrap_or(Cause::Incomplete))

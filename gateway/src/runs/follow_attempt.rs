@@ -1,7 +1,7 @@
-//! From the attempt to its end: hand the run over, follow it, and come back after every break.
+//! From an attempt to its end: hand the run over, follow it, and reconnect after every break.
 //!
-//! Silence and broken streams change no state. What an agent does not know is asked after ([`wire::RevokeRequest`]) and
-//! only its proof that the attempt never began brings the run back to the queue.
+//! Silence and broken streams change no state. When an agent does not know the attempt, the gateway asks for proof
+//! ([`wire::RevokeRequest`]); only the agent's proof that the attempt never started brings the run back to the queue.
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,46 +35,46 @@ use crate::{
 /// Longest line of progress, characters.
 const PROGRESS_TEXT: usize = 200;
 
-/// How often an agent that has told the end may break off without a new byte, before the run is dealt with without the
-/// rest: some ten seconds.
+/// How often an agent that has reported the end may break off without a new byte, before the run ends without the rest
+/// of its output: some ten seconds.
 const FRUITLESS: u32 = 8;
 
-/// Bytes that go to the mirror in one go, about: while an output comes faster than it can be written.
+/// About how many bytes are written to the mirror at once, while output comes faster than it can be written.
 const BATCH: usize = 1 << 20;
 
-/// What a stream gave.
+/// What the stream yielded.
 type Received = Result<Option<wire::RunEvent>, Status>;
 
-/// What became of an attempt to follow.
+/// How one try to follow the attempt ended.
 #[derive(Debug)]
 enum Followed {
     /// The run has ended and that is recorded.
     Ended,
-    /// The stream is over and the run is not: follow again.
+    /// The stream has ended and the run has not: follow again.
     Broken(String),
-    /// Likewise, for a reason of our own.
+    /// Likewise, for a reason of the gateway's own.
     Ours(String),
-    /// The agent told the end and closed the stream, and some of the output that it recorded did not come.
+    /// The agent reported the end and closed the stream, but some of the output that it recorded did not come.
     Short(Box<wire::Outcome>),
-    /// The agent has not begun this attempt.
+    /// The agent has not started this attempt.
     NotBegun,
-    /// The call never left.
+    /// The call never left the gateway.
     NeverSent,
-    /// The mirror has more than the agent.
+    /// The mirror has more output than the agent.
     Beyond,
     /// The agent cannot read the run's spool.
     Unreadable(String),
 }
 
 impl RunTask {
-    /// Attends an attempt until its end, or until it is proved that it never began.
+    /// Follows an attempt until its end, or until the agent proves that it never started.
     pub(super) async fn attend(&mut self) -> Result<(), Interrupted> {
         if self.unsent && self.record.cancel.is_some() {
-            // It came while the attempt was being recorded.
+            // The cancel came while the attempt was being recorded.
             return self.give_back("its end was asked for before it left").await;
         }
         if !self.unsent {
-            // Before the first connection: what is here can be read while the agent is away.
+            // Before the first connection: the output that the mirror has can be read while the agent is away.
             self.open_mirror().await?;
         }
         let mut connections = self.inner.fleet.connections(&self.record.agent_id);
@@ -109,7 +109,8 @@ impl RunTask {
                     let host = &self.record.host;
                     self.in_trouble(format!("agent {host} cannot read the run's spool: {why}"));
                 }
-                // A crash of its host took the end of the log. What is here stays; the agent's bytes are compared.
+                // A crash of its host took the end of the log. The mirror keeps its bytes, and compares the agent's
+                // with them.
                 Followed::Beyond => self.from_start = true,
                 Followed::Short(outcome) => {
                     if self.fruitless(before) && !faults::bug("short_output_awaited") {
@@ -132,7 +133,7 @@ impl RunTask {
                     tracing::debug!(run = %self.record.run, %why, "following again");
                 }
             }
-            // What was told over a stream that is over is not told any more.
+            // What the agent reported over a stream that has ended does not hold any more.
             (self.live.activity, self.live.runs_again) = (None, false);
             if self.mirrored() > before {
                 pause = first;
@@ -144,13 +145,13 @@ impl RunTask {
         }
     }
 
-    /// Counts an attempt to fetch the rest of the output; `true` = there were enough that brought nothing.
+    /// Counts a try to fetch the rest of the output; `true` = enough of them brought nothing.
     fn fruitless(&mut self, before: u64) -> bool {
         self.fruitless = if self.mirrored() > before { 0 } else { self.fruitless + 1 };
         self.fruitless >= FRUITLESS
     }
 
-    /// Bytes of both streams that are here.
+    /// Bytes of both streams in the mirror.
     fn mirrored(&self) -> u64 {
         self.mirror.as_ref().map_or(0, |m| m.len(Stream::Log) + m.len(Stream::Console))
     }
@@ -180,7 +181,7 @@ impl RunTask {
         }
     }
 
-    /// Waits for a usable connection. `None` when the attempt has not left and the agent is not there to take it.
+    /// Waits for a usable connection. `None` when the attempt has not left and the agent does not connect in time.
     async fn usable(
         &mut self,
         connections: &mut OrderedReceiver<Option<Arc<Connection>>>,
@@ -214,7 +215,7 @@ impl RunTask {
         }
     }
 
-    /// An agent may be forgotten, when it is silent and another took its name; its run waits for it all the same.
+    /// The fleet may drop an agent that is silent and whose name another took; its run still waits for it.
     fn after(
         &self,
         changed: Result<(), Closed>,
@@ -242,7 +243,8 @@ impl RunTask {
                 }
             },
         };
-        // Here, where everything leaves: also what an older version recorded without a seal.
+        // Here, where every request leaves, so that requests that an older version recorded without a seal are sealed
+        // too.
         self.inner.seal.seal(&mut submission);
         let span = tracing::info_span!(
             "longhaul.dispatch", longhaul.run.id = %self.record.run, longhaul.run.attempt = self.record.attempt,
@@ -254,7 +256,7 @@ impl RunTask {
         let cluster_id = self.inner.ledger.cluster_id().to_owned();
         let (mut client, request) =
             connection.data(wire::RunRequest { submission: Some(submission), attempt, cluster_id });
-        // From here on it is not known any more whether the call left, until somebody proves it.
+        // From here on it is unknown whether the call left, until it is proven.
         self.unsent = false;
         faults::point("dispatch.before_run");
         let called = self.during(Some(connection), client.run(request).instrument(span.clone())).await?;
@@ -264,7 +266,7 @@ impl RunTask {
                 let took = self.inner.deps.clock.monotonic().saturating_sub(began);
                 self.inner.metrics.dispatch.record(took);
                 faults::point("dispatch.after_run");
-                // Only now: the agent starts the process while the files for its output are made here.
+                // Only now: the agent starts the process while the gateway creates the files for its output.
                 let mirror = self.open_mirror().await?;
                 self.pump(connection, &mirror, stream.into_inner()).await
             }
@@ -284,7 +286,7 @@ impl RunTask {
     async fn follow(&mut self, connection: &Arc<Connection>) -> Result<Followed, Interrupted> {
         let mirror = self.open_mirror().await?;
         let (log_base, console_base) = (self.record.detail.log_base, self.record.detail.console_base);
-        // Once: where that stream breaks, what is here says again from where to follow.
+        // Only once: if that stream breaks, the mirror's length is the offset to follow from again.
         let from_start = self.from_start;
         self.from_start &= faults::bug("from_start_sticks");
         let (mut client, request) = connection.data(wire::FollowRequest {
@@ -299,7 +301,7 @@ impl RunTask {
         }
     }
 
-    /// Takes what the agent sends.
+    /// Processes the events that the agent sends.
     async fn pump(
         &mut self,
         connection: &Arc<Connection>,
@@ -366,8 +368,8 @@ impl RunTask {
         self.live.runs_again = self.correcting && snapshot.outcome.is_none();
         let ended = snapshot.outcome.is_some() || RunState::from_wire(snapshot.state).is_some_and(RunState::is_end);
         if ended && !self.stata_ended {
-            // The agent's record of the end is the proof that Stata and all below it are gone. The rest of the output
-            // needs no licence.
+            // The agent's record of the end proves that Stata and all processes below it are gone. The rest of the
+            // output needs no licence.
             self.stata_ended = true;
             self.detail().set(Condition::Collecting, "Stata has ended; the rest of its output is being fetched");
             if !faults::bug("seat_held_until_sealed") {
@@ -405,7 +407,7 @@ impl RunTask {
             self.on_progress(progress);
         }
         if let Some(outcome) = &snapshot.outcome {
-            // It may come before the last bytes too; then it comes again after them.
+            // The outcome may come before the last bytes too; then it comes again after them.
             let (log, console) = self.lengths(outcome);
             let whole = (mirror.len(Stream::Log) >= log || mirror.is_cut(Stream::Log))
                 && (mirror.len(Stream::Console) >= console || mirror.is_cut(Stream::Console));
@@ -462,7 +464,7 @@ impl RunTask {
         if stream == Stream::Log {
             self.live.activity = None;
         }
-        // Watchers first: they shall not wait for the commit.
+        // Publish first: watchers must not wait for the commit.
         self.publish();
         if self.record.state == RunState::Starting && stream == Stream::Log {
             self.step(RunState::Running, Cause::FirstOutput, self.record.attempt, None).await?;
@@ -475,7 +477,7 @@ impl RunTask {
         self.live.progress = Some(ProgressView { percent: progress.percent.filter(|p| p.is_finite()), text });
     }
 
-    /// The agent is there and cannot help: only a person can.
+    /// The agent is connected and cannot help: only a person can.
     fn in_trouble(&mut self, why: String) {
         if self.trouble.as_ref() != Some(&why) {
             tracing::warn!(run = %self.record.run, why, "a run is in trouble");
@@ -485,7 +487,7 @@ impl RunTask {
         }
     }
 
-    /// Asks for the proof that this attempt never began; `None` = no answer.
+    /// Asks for the proof that this attempt never started; `None` = no answer.
     async fn revoke(&mut self, connection: &Arc<Connection>) -> Result<Option<bool>, Interrupted> {
         let (mut client, request) = connection
             .control(wire::RevokeRequest { run_id: self.record.run.to_string(), attempt: self.record.attempt });
@@ -494,9 +496,9 @@ impl RunTask {
         Ok(asked.ok().and_then(Result::ok).map(|reply| reply.get_ref().revoked))
     }
 
-    /// The agent proved that the attempt never began.
+    /// The agent proved that the attempt never started.
     async fn never_began(&mut self) -> Result<(), Interrupted> {
-        // An agent that will never take this run says so with these codes; to ask again would go on for ever.
+        // With these codes an agent says that it will never take this run; it would be asked again for ever.
         let refused = self.refused.as_ref().filter(|status| {
             matches!(
                 status.code(),
@@ -528,7 +530,7 @@ impl RunTask {
     }
 }
 
-/// What people are told of a quiet run; `None` = its log grows.
+/// What people are shown of a run without new output; `None` = its log grows.
 fn quiet(activity: &wire::Activity) -> Option<ActivityView> {
     let seconds = |ms: u64| ms as f64 / 1000.0;
     (activity.quiet_ms > 0).then(|| ActivityView {
@@ -537,7 +539,7 @@ fn quiet(activity: &wire::Activity) -> Option<ActivityView> {
     })
 }
 
-/// The chunk with those that are there already and follow it, and what came after them.
+/// The chunk joined with those that have already arrived and continue it, and the event that came after them.
 fn gather(first: wire::Chunk, stream: &mut Streaming<wire::RunEvent>) -> (Vec<Bytes>, Option<Received>) {
     let (mut bytes, mut pieces) = (first.data.len(), vec![first.data]);
     while bytes < BATCH {

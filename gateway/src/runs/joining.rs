@@ -1,16 +1,18 @@
-//! Whether an earlier run may answer a request.
+//! Decides whether an earlier run may answer a request. A repeated call never executes twice, and an old result never
+//! passes for a new one.
 //!
-//! Clients and models repeat calls that were lost, and a repeated call must not run twice; but an old result must never
-//! pass for a new one. The ledger finds the run that could answer ([`Dedupe`]); what is here asks its agent whether the
-//! do-files that it entered are still the same. There are three answers:
+//! Clients and models repeat calls that were lost. The ledger finds the run that could answer ([`Dedupe`]); this module
+//! asks that run's agent whether the do-files that it entered are still the same. There are three answers:
 //!
 //! - they are: the run answers;
-//! - somebody is ending it there: it answers nothing, and the request is looked at as if it were not there;
-//! - they are not, or it cannot be told: nothing is joined and nothing is started, and the caller is told the ways on.
-//!   An agent that cannot answer counts as changed: to start a second run might run the same thing twice, and to join might
-//!   show an old result as a new one; only the caller knows which of the two is wanted. (Who passed `again` has said so.)
+//! - a command is ending the run there: it answers nothing, and the request goes on as if that run did not exist;
+//! - they have changed, or that cannot be determined: nothing is joined and nothing is started, and the caller is told
+//!   how to go on. An agent that cannot answer counts as changed: to start a second run might execute the same thing
+//!   twice, and to join might show an old result as a new one; only the caller knows which of the two is wanted (and
+//!   says so with `again`).
 //!
-//! A key that was given on purpose asks nothing of this: it names one run for as long as its record is kept.
+//! With an idempotency key of the caller's own none of this is asked: the key names one run for as long as its record
+//! is kept.
 //!
 //! [`Dedupe`]: crate::ledger::Dedupe
 
@@ -28,31 +30,31 @@ use tokio::sync::watch;
 use super::{Inner, SubmitError, submit};
 use crate::ledger::{LedgerError, NewRun, Record};
 
-/// Files named in an answer.
+/// Files named in an error.
 const NAMED: usize = 3;
 
-/// What the agent of a run says of its do-files.
+/// What the agent of a run answers about its do-files.
 enum AgentAnswer {
     Same,
     Ending,
-    /// They have changed, or that cannot be told; in words.
+    /// They have changed, or that cannot be determined; in words.
     Not(String),
-    /// The agent cannot be asked at this moment; in words.
+    /// The agent cannot be asked now; in words.
     NotNow(String),
 }
 
-/// What becomes of a request that an earlier run could answer.
+/// Whether an earlier run answers a request.
 pub(super) enum Verdict {
     /// It answers.
     Join(Box<Submitted>),
-    /// It does not, and the request goes on without it.
+    /// It does not; the request goes on without it.
     GoOn,
 }
 
-/// Decides whether `run` answers, and has the request's key name it if so.
+/// Decides whether `run` answers, and if so binds the request's key to it.
 ///
 /// # Errors
-/// When nothing is joined and nothing may be started; or the ledger fails.
+/// When nothing is joined and nothing may be started, or when the ledger fails.
 pub(super) async fn decide(inner: &Arc<Inner>, new: &NewRun, run: RunId, why: Joined) -> Result<Verdict, SubmitError> {
     let record = inner.ledger.get(run).await.map_err(SubmitError::Ledger)?;
     let record = record.ok_or(SubmitError::Ledger(LedgerError::LostRace(run)))?;
@@ -77,7 +79,7 @@ pub(super) async fn decide(inner: &Arc<Inner>, new: &NewRun, run: RunId, why: Jo
 
 /// Asks the agent of a run, for a bounded time.
 async fn ask(inner: &Arc<Inner>, record: &Record) -> AgentAnswer {
-    // A run that waits has entered nothing yet.
+    // A queued run has entered no do-file yet.
     if record.state == RunState::Queued || record.attempt == 0 || faults::bug("join_without_asking") {
         return AgentAnswer::Same;
     }
@@ -85,7 +87,7 @@ async fn ask(inner: &Arc<Inner>, record: &Record) -> AgentAnswer {
     let limit = inner.options.changed_timeout;
     let asked = async {
         let mut connections = inner.fleet.connections(&record.agent_id);
-        // An agent that restarts, or whose gateway did, is back within this time.
+        // An agent that restarts, or whose gateway restarted, is back within this time.
         let connection = connections.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken())).await.ok().flatten()?;
         let request = wire::ChangedRequest { run_id: record.run.to_string(), attempt: record.attempt };
         let (mut client, request) = connection.control(request);
@@ -100,7 +102,7 @@ async fn ask(inner: &Arc<Inner>, record: &Record) -> AgentAnswer {
                 "whether the do-files that it ran have changed since cannot be told now ({why})"
             ))
         }
-        // What has printed nothing yet has nothing old to show; its agent may not have it, or no notes of it, so early.
+        // A run without output has no old result to show; so early its agent may not have it, or no notes of it.
         Some(reply) if begins(record) && reply.changed.is_empty() && (!reply.known || !reply.unsure.is_empty()) => {
             if reply.ending {
                 AgentAnswer::Ending
@@ -125,7 +127,7 @@ async fn ask(inner: &Arc<Inner>, record: &Record) -> AgentAnswer {
     }
 }
 
-/// Whether it is known of this run that it has printed nothing yet.
+/// Whether this run is known to have printed nothing yet.
 fn begins(record: &Record) -> bool {
     record.state == RunState::Starting && !faults::bug("beginning_counts_as_changed")
 }
@@ -168,7 +170,7 @@ fn duration(d: Duration) -> String {
     }
 }
 
-/// Ends that were shown and are not yet noted in the ledger: an equal request that comes in this moment must not be
+/// Ends that were shown and are not yet noted in the ledger: an equal request that arrives at this moment must not be
 /// answered with one of them.
 pub(crate) struct Shown(watch::Sender<BTreeSet<RunId>>);
 
@@ -179,7 +181,7 @@ impl Default for Shown {
 }
 
 impl Shown {
-    /// From now until [`Shown::noted`] they are waited for.
+    /// From now until [`Shown::noted`], [`Shown::settled`] waits for these runs.
     pub(super) fn noting(&self, runs: &[RunId]) {
         self.0.send_modify(|shown| shown.extend(runs));
     }
@@ -188,12 +190,12 @@ impl Shown {
         self.0.send_modify(|shown| shown.retain(|run| !runs.contains(run)));
     }
 
-    /// Waits until what was shown before this call is noted.
+    /// Waits until every end that was shown before this call is noted.
     pub(super) async fn settled(&self) {
         let before = self.0.borrow().clone();
         if !before.is_empty() {
             let mut now = self.0.subscribe();
-            // The sender is ours, so it cannot be closed.
+            // The sender is `self`'s, so it cannot be closed.
             let _ = now.wait_for(|shown| shown.is_disjoint(&before)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! The owner of every run's state machine. Nobody else changes a state.
+//! The state machine of every run. Each unfinished run has one task, and only that task changes the run's state.
 //!
 //! ```text
 //!                      cancel, queue_timeout
@@ -13,25 +13,26 @@
 //!                                                       +--> any end, once, from the spool's own record
 //! ```
 //!
-//! What brings a run back to the queue is its owner's to say (`retry`): `never` nothing (an attempt that never began then
-//! ends `errored`, `not_started`), `if_not_started` the proof that the attempt never began, `if_proven_dead` also the
-//! recorded death of its host or of Stata by a signal that nobody here sent. A call that provably never left is no
-//! attempt at all and is made again under the same number, whatever was said.
+//! The submitter's `retry` decides what brings a run back to the queue: with `never` nothing does (an attempt that
+//! never started then ends `errored`, `not_started`); with `if_not_started` the proof that the attempt never started
+//! does; with `if_proven_dead` so does the recorded death of its host, or of Stata by a signal that neither gateway nor
+//! agent sent. A call that provably never left the gateway counts as no attempt: it is made again under the same
+//! number, whatever `retry` says.
 //!
 //! - [`check`] turns a request into a submission, or says what is wrong with it;
-//! - [`joining`] decides whether an earlier run may answer;
-//! - [`submit`] answers with an earlier run where one answers, and otherwise makes the record and then the run;
-//! - [`run_task`] is the story of one unfinished run: one task that owns it from its record to its end;
-//! - [`supervise`] takes a run up again whose task panicked, with its seat held meanwhile;
-//! - [`commands`] is what others ask of it meanwhile, and what time does to it;
-//! - [`restore_guard`] knows whether the ledger is older than the world, and holds back what it believes to be waiting;
-//! - [`follow_attempt`] follows an attempt at its agent, [`finish`] records its end, [`retry`] makes another where one is proven
-//!   dead and the owner asked for that;
-//! - [`adopt`] makes an unverified run its principal's, at an operator's word;
+//! - [`joining`] decides whether an earlier run may answer a request;
+//! - [`submit`] answers with an earlier run if there is one that may, and otherwise records a run and starts its task;
+//! - [`run_task`] is the task that owns one unfinished run, from its record to its end;
+//! - [`supervise`] restarts a run's task after a panic, and holds the run's lease meanwhile;
+//! - [`commands`] serves the commands to a run (cancel, adopt, supersede, declare dead) and its deadlines;
+//! - [`restore_guard`] detects a ledger restored from a backup, and holds back the runs that it still has as queued;
+//! - [`follow_attempt`] follows an attempt at its agent, [`finish`] records its end, [`retry`] queues the run again
+//!   when an attempt is proven dead and the submitter asked for that;
+//! - [`adopt`] gives an unverified run to its principal, on an operator's command;
 //! - [`artifact`] fetches a file that an ended run left on its host;
-//! - [`release`] has spools go from their hosts, and remembers what was removed;
-//! - [`drain`] is what operators wish of hosts;
-//! - [`view`] is what others see of it, published on a `watch` that never makes the keeper wait.
+//! - [`release`] tells agents to delete spools, and remembers which runs were removed;
+//! - [`drain`] drains and resumes hosts on an operator's command;
+//! - [`view`] is the published state of a run, on a `watch` that never makes the run's task wait.
 
 pub(crate) mod adopt;
 mod agents;
@@ -95,7 +96,8 @@ pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
 pub struct Request {
     /// What is asked for.
     pub submit: SubmitRequest,
-    /// The client's own name for this call, from [`crate::ledger::CALL`] on; it says the whole request, and may come again.
+    /// The client's own name for this call, starting with [`crate::ledger::CALL`]; it stands for the whole request, and
+    /// may be repeated.
     pub call: Option<String>,
     /// The caller's trace; empty = none, and the run gets a root of its own.
     pub trace: wire::TraceContext,
@@ -103,14 +105,14 @@ pub struct Request {
     pub max_code: usize,
 }
 
-/// Which runs to list.
+/// Which runs to list: a filter.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ListFilter {
-    /// At most so many (1..=500).
+    /// At most this many (1..=500).
     pub limit: u32,
-    /// Older than this run.
+    /// Only runs older than this one.
     pub before: Option<RunId>,
-    /// In one state.
+    /// Only runs in this state.
     pub state: Option<RunState>,
 }
 
@@ -128,7 +130,7 @@ pub enum Stream {
 pub struct OutputChunk {
     /// The bytes from the asked offset.
     pub bytes: Bytes,
-    /// Where the next read begins.
+    /// The offset at which the next read starts.
     pub next: u64,
     /// The run has ended and nothing follows these bytes.
     pub complete: bool,
@@ -140,33 +142,33 @@ pub const MAX_READ: usize = 256 * 1024;
 /// Most runs of one page.
 pub const MAX_PAGE: u32 = 500;
 
-/// How often an unfinished run without a keeper is looked at again, and how long between: a bound in case its keeper
-/// died, far above the moment that it takes to get one.
+/// How often an unfinished run without a task is looked up again, and the pause between: a bound in case its task died,
+/// far longer than it takes to start one.
 const LOOKS: u32 = 200;
 pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
-/// What a caller waits for beyond the limit of one write.
+/// How much longer than the limit of one ledger write a caller waits.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A run of which no call has been waiting, and which nobody has looked at for so long, is forgotten by its owner.
+/// How long a run must go without a waiting call and without a look by its owner before it counts as forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 
-/// What a waiting run waits for, when that is a run of the same owner.
+/// The run that a waiting run waits for, when both have the same owner.
 #[derive(Clone, Debug)]
 pub struct Behind {
-    /// The run that has the seat.
+    /// The run that holds the seat.
     pub run: RunView,
-    /// No call waits for it, and nobody has looked at it lately.
+    /// No call waits for it, and its owner has not looked at it lately.
     pub forgotten: bool,
 }
 
-/// Who knows a run best.
+/// The best source on a run: its task, or the record of its end.
 enum Look {
     Live(Arc<RunHandle>),
     Ended(Box<Record>),
 }
 
-/// The handle on all runs. Cheap to clone; every method may be dropped half-way without harm.
+/// The handle on all runs. Cheap to clone; every method may be dropped at any await without harm.
 #[derive(Clone)]
 pub struct Runs(pub(crate) Arc<Inner>);
 
@@ -181,21 +183,21 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
     pub(crate) table: Arc<Registry>,
-    /// Ends that were shown and are being noted.
+    /// Ends that were shown to their owner and are being noted in the ledger.
     pub(crate) shown: joining::Shown,
-    /// Held while hosts are drained or resumed, so that ledger and fleet see such wishes in one order.
+    /// Held while hosts are drained or resumed, so that ledger and fleet apply such commands in the same order.
     pub(crate) draining: tokio::sync::Mutex<()>,
 }
 
-/// What holds runs back or keeps records while the ledger or the clock may be wrong, and tells this gateway's requests from
-/// others.
+/// The guards: what holds runs back or keeps records while the ledger or the clock may be wrong, and the key that tells
+/// this gateway's requests from others.
 pub(crate) struct Guards {
     pub(crate) past: RestoreGuard,
     pub(crate) wall: Wall,
     pub(crate) seal: SealKey,
 }
 
-/// What of a host is its owner's business: whose user it is, where its programs and do-files are.
+/// Removes what only the operators of a host may know: its OS user, and where its programs and do-files are.
 fn withhold(host: &mut HostView) {
     host.os_user.clear();
     host.roots.clear();
@@ -231,8 +233,8 @@ impl Runs {
         }))
     }
 
-    /// Takes up every unfinished run of the ledger. Their seats are held before this returns, so that no agent that
-    /// comes back afterwards is given too much.
+    /// Takes up every unfinished run of the ledger. Their leases are held before this returns, so that no agent that
+    /// connects afterwards is given more runs than it has seats.
     pub(crate) async fn take_up(&self) -> Result<usize, LedgerError> {
         let unfinished = self.0.ledger.active().await?;
         let n = unfinished.len();
@@ -249,7 +251,7 @@ impl Runs {
         Ok(n)
     }
 
-    /// Records a run, durable before it answers, or answers with the run that this request already made.
+    /// Records a run durably before it answers, or answers with the run that this request already made.
     ///
     /// # Errors
     /// See [`SubmitError`]; no error leaves a run behind.
@@ -257,7 +259,7 @@ impl Runs {
         Box::pin(submit::submit(&self.0, who, request)).await
     }
 
-    /// The run of a full or short name.
+    /// Finds a run by its full or short name.
     ///
     /// # Errors
     /// Unknown (also for another principal's run), ambiguous, or the ledger could not be read.
@@ -288,7 +290,7 @@ impl Runs {
         Ok(self.watch(who, run).await?.borrow().as_ref().clone())
     }
 
-    /// A page of runs, newest first; everybody's with scope `operate`.
+    /// A page of runs, newest first; those of all principals with scope `operate`.
     ///
     /// # Errors
     /// When the ledger could not be read.
@@ -312,7 +314,7 @@ impl Runs {
         Ok(RunList { runs: runs.collect(), next })
     }
 
-    /// A view that follows the run. Of an ended run the value is final and `changed()` answers with an error.
+    /// A view that follows the run. Once the run has ended the value is final and `changed()` returns an error.
     ///
     /// # Errors
     /// As [`Runs::find`].
@@ -332,7 +334,7 @@ impl Runs {
         u64::try_from(self.0.deps.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The run of the caller's own that holds the seat for which `view` waits; the one looked at longest ago, of several.
+    /// The caller's own run that holds the seat for which `view` waits; of several, the one looked at longest ago.
     pub fn behind_own(&self, who: &Principal, view: &RunView) -> Option<Behind> {
         let waiting = view.waiting.as_deref().filter(|_| view.state == RunState::Queued)?;
         let holds = |active: &Arc<RunHandle>| {
@@ -343,7 +345,7 @@ impl Runs {
         let run = oldest.view.borrow().as_ref().clone();
         let since =
             match oldest.looked.load(Ordering::Relaxed) {
-                // Never: since it was made.
+                // Never looked at: count from its creation.
                 0 => run.created_at.as_deref().and_then(|at| at.parse::<jiff::Timestamp>().ok()).map_or(0, |at| {
                     u64::try_from(self.0.deps.clock.unix_ms() - at.as_millisecond()).unwrap_or_default()
                 }),
@@ -353,8 +355,8 @@ impl Runs {
         Some(Behind { run, forgotten })
     }
 
-    /// Makes the wish to end a run durable and starts to act on it. Asking again is harmless, and may be harder. A run that
-    /// is lost may go on where nobody hears it: the wish is kept for its agent.
+    /// Makes the request to end a run durable and starts to act on it. Repeating it is harmless, and may ask for a
+    /// harder mode. A lost run may still be executing on an agent that is away: the request is kept for that agent.
     ///
     /// # Errors
     /// See [`ControlError`]. Cancelling an ended run answers with its view.
@@ -365,12 +367,12 @@ impl Runs {
         {
             let wish = CancelWish { by: by.clone(), at_ms: self.0.deps.clock.unix_ms(), mode };
             self.0.ledger.want_cancel(run, wish).await.map_err(ControlError::Ledger)?;
-            // Its agent may have come back in this moment; then its task has to hear of it.
+            // Its agent may have returned at this moment; then the run's task must get the command too.
         }
         self.ask(who, run, |reply| Command::Cancel { by, mode, reply }).await
     }
 
-    /// An operator's word that the agent of a run will never come back: the run is `lost`.
+    /// An operator declares that the agent of a run will never come back: the run becomes `lost`.
     ///
     /// # Errors
     /// See [`ControlError`].
@@ -382,7 +384,7 @@ impl Runs {
         }
         let by = who.name.clone();
         let before = self.get(who, run).await?;
-        // One that was lost, came back and went again has a keeper, and holds a seat.
+        // A run that was lost, came back and went away again has a task, and holds a lease.
         let returned = before.state == RunState::Lost && self.0.table.get(run).is_some();
         if before.state.is_end() && !returned {
             return Err(ControlError::WrongState(format!("run {} has ended: it is {}", run.short(), before.state)));
@@ -390,7 +392,7 @@ impl Runs {
         self.ask(who, run, |reply| Command::DeclareDead { by, reply }).await
     }
 
-    /// Asks the keeper; the answer for a run without one is its view.
+    /// Sends a command to the run's task; for a run without one the answer is its view.
     async fn ask(
         &self,
         who: &Principal,
@@ -403,14 +405,14 @@ impl Runs {
             let sent = active.mailbox.send(command(reply)).await.is_ok();
             if sent { answered.await.ok() } else { None }
         };
-        // Longer than any write of the ledger may take, so that the keeper's own words come first.
+        // Longer than any write of the ledger may take, so that the answer of the run's task comes first.
         let limit = self.0.options.call_timeout + PATIENCE;
         match tokio::time::timeout(limit, asked).await {
             Ok(Some(answer)) => return answer,
             Ok(None) => {}
             Err(_) => return Err(ControlError::Slow(limit)),
         }
-        // The keeper ended in this moment: with its run, or with the gateway.
+        // The task has just ended: with its run, or with the gateway.
         if self.0.deps.tasks.stopping().is_cancelled() {
             return Err(ControlError::Stopping);
         }
@@ -429,7 +431,7 @@ impl Runs {
         offset: u64,
         max: usize,
     ) -> Result<OutputChunk, ReadError> {
-        // The state is looked at before the bytes: an end that comes in between is seen by the next read.
+        // The state is read before the bytes: an end that comes in between is reported by the next read.
         let ended = match self.look(who, run).await? {
             Look::Live(active) => active.view.borrow().state.is_end(),
             Look::Ended(record) => record.state.is_end(),
@@ -447,8 +449,8 @@ impl Runs {
         Ok(OutputChunk { bytes, next, complete: ended && next >= len })
     }
 
-    /// The ends of these runs were shown to their owner: they answer no equal request any more. Noted in the background;
-    /// a request that comes after this call waits for it.
+    /// The ends of these runs were shown to their owner: they no longer answer an equal request. Noted in the
+    /// background; a request that comes after this call waits for the note.
     pub fn seen(&self, runs: Vec<RunId>) {
         if runs.is_empty() || faults::bug("nothing_is_seen") {
             return;
@@ -457,19 +459,20 @@ impl Runs {
         let inner = self.0.clone();
         self.0.deps.tasks.spawn(async move {
             if let Err(error) = inner.ledger.seen(runs.clone(), inner.deps.clock.unix_ms()).await {
-                // Then an equal request is answered with one of them once more, and says so in its first line.
+                // An equal request may then be answered with one of them once more; its first line says so.
                 tracing::warn!(?runs, error = &error as &dyn std::error::Error, "cannot note that ends were seen");
             }
             inner.shown.noted(&runs);
         });
     }
 
-    /// Whose runs alone agents take that were not told whom to serve; `None` = everybody's.
+    /// The only principal whose runs agents take that have neither `--serve` nor `--serve-all`; `None` = everybody's.
     pub fn serves_first_only(&self) -> Option<String> {
         self.0.fleet.scheduler().first_only.clone()
     }
 
-    /// Tokens were made or revoked: how many principals there are decides whom agents serve that were not told.
+    /// Tokens were made or revoked: the number of principals decides whose runs agents take that have neither `--serve`
+    /// nor `--serve-all`.
     pub(crate) async fn principals_changed(&self) {
         match self.0.ledger.token_list().await {
             Ok(tokens) => self.0.fleet.principals(&tokens),
@@ -480,7 +483,7 @@ impl Runs {
         }
     }
 
-    /// Agents, pools, and the caller's waiting runs.
+    /// Agents, pools, and the caller's queued runs.
     pub fn hosts(&self, who: &Principal) -> Hosts {
         let (mut hosts, pools) = self.0.fleet.views();
         if !who.may_operate() {
@@ -509,10 +512,10 @@ impl Runs {
         Hosts { hosts, pools, queue, returned }
     }
 
-    /// Whether the gateway can take work.
+    /// Whether the gateway can accept submissions.
     ///
     /// # Errors
-    /// With what is wrong.
+    /// What is wrong.
     pub async fn ready(&self) -> Result<(), String> {
         if self.0.deps.tasks.stopping().is_cancelled() {
             return Err("the gateway is stopping".to_owned());
@@ -523,12 +526,13 @@ impl Runs {
         })
     }
 
-    /// Why nothing is removed by its age now, and what to do; `None` = old records go in their time.
+    /// Why no record is removed by its age now, and what to do; `None` = old records are removed as usual.
     pub fn sweep_paused(&self) -> Option<String> {
         self.0.wall.in_doubt()
     }
 
-    /// An operator's word that the wall clock is right, however far it is from what the ledger leads one to expect.
+    /// An operator confirms that the wall clock is right, however far it is from what the ledger leads the gateway to
+    /// expect.
     ///
     /// # Errors
     /// [`ControlError::Forbidden`].
@@ -542,11 +546,11 @@ impl Runs {
         Ok(ClockTrusted { now })
     }
 
-    /// The keeper of a run, else the record of its end.
+    /// The handle of a run's task, or else the record of its end.
     ///
-    /// There are moments in which an unfinished run has a record and no keeper: a run that is being imported before,
-    /// one that is ending after. Both are over soon, and whoever took the record for the whole truth meanwhile would
-    /// wait on a view that nobody changes, or make a wish that nobody hears.
+    /// For a moment an unfinished run may have a record and no task: before its task starts, when it is being imported,
+    /// and after its task ended. Both moments are short, so this waits: a caller that took the record for the whole
+    /// truth would wait on a view that no task updates, or send a command that no task receives.
     async fn look(&self, who: &Principal, run: RunId) -> Result<Look, FindError> {
         let unknown = || FindError::Unknown(run.to_string());
         for looks_left in (0..LOOKS).rev() {
@@ -574,7 +578,7 @@ impl Runs {
     }
 }
 
-/// Whether somebody may see and end a run of `owner`; one without an owner is unverified, and operators' alone.
+/// Whether `who` may see and end a run of `owner`; a run without an owner is unverified, and only for operators.
 fn may(who: &Principal, owner: &str) -> bool {
     who.scope == Scope::Operate || (!owner.is_empty() && who.name == owner)
 }

@@ -1,4 +1,4 @@
-//! The unfinished runs of this process: how others reach their keepers.
+//! The registry of this process's unfinished runs: how other tasks reach the task of a run.
 
 use std::{
     collections::HashMap,
@@ -14,49 +14,49 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::ControlError;
 use crate::ledger::Adoption;
 
-/// Wishes that wait for one keeper; more than a few are repetitions.
+/// Commands that may wait for one run's task; more than a few are repetitions.
 const MAILBOX: usize = 16;
 
-/// One unfinished run, as seen from outside its keeper.
+/// One unfinished run, as its task shows it to others.
 pub(crate) struct RunHandle {
     pub(crate) run: RunId,
     /// When its owner last looked at it, by the monotonic clock, ms.
     pub(crate) looked: AtomicU64,
-    /// Latest view; sending never waits for anybody.
+    /// The latest view; sending never waits for a reader.
     pub(crate) view: watch::Sender<Arc<RunView>>,
     pub(crate) mailbox: mpsc::Sender<Command>,
 }
 
 impl RunHandle {
-    /// Whose it is; empty while it is unverified.
+    /// The run's principal; empty while it is unverified.
     pub(crate) fn principal(&self) -> String {
         self.view.borrow().principal.clone()
     }
 }
 
-/// Answer to a wish.
+/// Answer to a command.
 pub(crate) type Reply = oneshot::Sender<Result<RunView, ControlError>>;
 
-/// What others ask of a keeper.
+/// A command to a run's task.
 pub(crate) enum Command {
-    /// Somebody wants its end.
+    /// A client asks for its end.
     Cancel { by: String, mode: CancelMode, reply: Reply },
-    /// An operator says that its agent will never return.
+    /// An operator declares that its agent will never return.
     DeclareDead { by: String, reply: Reply },
-    /// The same call was made before, and an agent has that run: this one need not begin.
+    /// The same call was made before, and an agent has that run: this one need not start.
     Supersede { by: RunId, reply: oneshot::Sender<()> },
     /// An operator says whose this unverified run is.
     Claim { adoption: Box<Adoption>, reply: Reply },
-    /// Another result was told of the attempt that this keeper follows.
+    /// An agent reported another result for the attempt that this task follows.
     Contest { words: String },
-    /// An agent holds an attempt that the ledger does not know of.
+    /// An agent holds an attempt that the ledger does not know.
     Adopt { agent_id: String, host: String, pool: String, attempt: u32 },
 }
 
-/// Who asked, and the key of the request.
+/// The principal, and the key of the request.
 type Call = (String, String);
 
-/// A call is being recorded until this goes.
+/// While this is held, a call is being recorded.
 pub(crate) struct Recording<'a>(&'a Registry, Call);
 
 impl Drop for Recording<'_> {
@@ -68,24 +68,24 @@ impl Drop for Recording<'_> {
     }
 }
 
-/// All unfinished runs.
+/// The registry of all unfinished runs.
 #[derive(Default)]
 pub(crate) struct Registry(Mutex<Rows>);
 
 #[derive(Default)]
 struct Rows {
-    /// With the principal under whom each is counted in `of`.
+    /// Each with the principal under whom it is counted in `of`.
     runs: HashMap<RunId, (Arc<RunHandle>, String)>,
     of: HashMap<String, usize>,
-    /// Runs found in a spool that are being recorded, with who asked and the key of the request.
+    /// Runs found in a spool that are being recorded, with the principal and the key of the request.
     importing: HashMap<RunId, Call>,
     /// Calls that are being recorded as new runs.
     recording: Vec<Call>,
-    /// Submissions that were let in and have no keeper yet, by principal.
+    /// Submissions that were admitted and have no task yet, by principal.
     coming: HashMap<String, usize>,
 }
 
-/// Room for one submission, until its run has a keeper or is none.
+/// Room for one submission, until its run has a task, or no run is made.
 pub(crate) struct Admission {
     table: Arc<Registry>,
     principal: String,
@@ -106,9 +106,9 @@ impl Drop for Admission {
 /// Which limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoRoom {
-    /// On waiting runs of everybody.
+    /// The limit on queued runs of all principals.
     Queue,
-    /// On unfinished runs of this principal.
+    /// The limit on unfinished runs of this principal.
     Principal,
 }
 
@@ -128,7 +128,7 @@ impl Registry {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a run; `None` when it has a keeper already.
+    /// Adds a run; `None` when it already has a task.
     pub(crate) fn add(&self, run: RunId, view: RunView) -> Option<(Arc<RunHandle>, mpsc::Receiver<Command>)> {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let principal = view.principal.clone();
@@ -149,7 +149,7 @@ impl Registry {
         rows.leave(&principal);
     }
 
-    /// A run has another principal from now on.
+    /// Counts the run under another principal from now on.
     pub(crate) fn claimed(&self, run: RunId, principal: &str) {
         let mut rows = self.rows();
         let Some((_, counted)) = rows.runs.get_mut(&run) else { return };
@@ -162,8 +162,8 @@ impl Registry {
         self.rows().runs.get(&run).map(|(active, _)| active.clone())
     }
 
-    /// Lets a submission in, when there is room beside all that are unfinished or coming: of many that come at once no
-    /// more than the limits say. `queued` runs wait already.
+    /// Admits a submission if there is room beside all runs that are unfinished or coming, so that concurrent
+    /// submissions cannot exceed the limits. `queued` runs wait already.
     pub(crate) fn admit(
         self: &Arc<Self>,
         principal: &str,
@@ -188,7 +188,7 @@ impl Registry {
         self.rows().runs.values().map(|(active, _)| active.clone()).collect()
     }
 
-    /// Whether the caller is the one to import this run now; until [`Registry::imported`].
+    /// Whether the caller is to import this run now; it then calls [`Registry::imported`].
     pub(crate) fn importing(&self, run: RunId, principal: &str, key: &str) -> bool {
         let mut rows = self.rows();
         if rows.runs.contains_key(&run) || rows.importing.contains_key(&run) {
@@ -198,7 +198,7 @@ impl Registry {
         true
     }
 
-    /// Begins to record a call as a new run; `None` while the run of the same call is being imported. So either the
+    /// Starts to record a call as a new run; `None` while the run of the same call is being imported. So either the
     /// recording finds the imported run's key in the ledger, or the import finds what was recorded.
     pub(crate) fn recording(&self, principal: &str, key: &str) -> Option<Recording<'_>> {
         let call = (principal.to_owned(), key.to_owned());

@@ -1,17 +1,17 @@
-//! The end of a spool: an agent keeps the files of an ended run until its gateway says that they may go.
+//! Deletes spools: an agent keeps the files of an ended run until its gateway releases them.
 //!
-//! What is here whole goes from there after `keep_spool`. Where the copy here is *not* whole (cut at a limit, damaged, or
-//! with another digest), the spool has bytes that are nowhere else: it stays for as long as the record, and goes earlier
-//! only for room on its host (`max_spool`), whole ones first, or by an operator's word. It never goes silently: the record
-//! then says what went, when and why. An agent lets a spool go only when length and digest are those of its own record;
-//! that they are repeated shows that this very run is meant.
+//! A spool whose output is whole in the gateway's mirror is deleted after `keep_spool`. Where the mirror is *not* whole
+//! (cut at a limit, damaged, or with another digest), the spool has the only copy of some bytes: it stays as long as
+//! the record. It is deleted earlier only for room on its host (`max_spool`), after the whole ones, or on an operator's
+//! command. It never goes silently: the record then says what was deleted, when and why. An agent deletes a spool only
+//! when the gateway repeats length and digest of the agent's own record, which shows that exactly this run is meant.
 //!
-//! The files that a text or bundle left are kept as long as the record, when the rest of its spool goes; they go earlier
-//! only for room on their host, the largest first, and the record then says so too.
+//! The files that a text or bundle left are kept as long as the record, even when the rest of the spool is deleted.
+//! They are deleted earlier only for room on their host, the largest first, and the record then says so too.
 //!
-//! What is removed from the ledger is remembered for a while, so that an agent that was away then and shows the run again
-//! is told to let it go; it is neither found anew nor taken for the sign that the ledger is an old copy. So it is with the
-//! files of a run of which it keeps nothing else ([`left`]).
+//! Runs removed from the ledger are remembered for a while. An agent that was away then, and still reports such a run,
+//! is told to delete it; the run is neither imported again nor taken as a sign that the ledger is a restored backup.
+//! The same holds for an agent that keeps only the files of such a run ([`left`]).
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,29 +38,29 @@ pub(crate) const REMEMBER_REMOVED: Duration = Duration::from_secs(90 * 24 * 3600
 /// Removed runs that are remembered at most: some 400 bytes each.
 pub(crate) const REMEMBERED: u32 = 200_000;
 
-/// Whether the files that a text or bundle left go with its spool.
+/// Whether the files that a text or bundle left are deleted with its spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Files {
-    /// They stay where they are.
+    /// They are kept.
     Stay,
-    /// They go too.
+    /// They are deleted too.
     Go,
 }
 
-/// What became of a spool.
+/// The answer to a request to delete a spool.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Freed {
-    /// It is gone.
+    /// It is deleted.
     Gone,
-    /// It is gone but for the run's files.
+    /// It is deleted except for the run's files.
     ButFiles,
-    /// The agent keeps it, with its words; it is not asked again.
+    /// The agent refuses, with its words; it is not asked again.
     Refused(String),
-    /// The agent could not be asked; later.
+    /// The agent could not be asked; try later.
     Unanswered(String),
 }
 
-/// Repeats to an agent what it recorded, so that it lets the spool go.
+/// Repeats to an agent what it recorded, so that it deletes the spool.
 pub(crate) fn request(run: RunId, kept: HeldSpool, files: Files) -> wire::ForgetRequest {
     wire::ForgetRequest {
         run_id: run.to_string(),
@@ -72,7 +72,8 @@ pub(crate) fn request(run: RunId, kept: HeldSpool, files: Files) -> wire::Forget
     }
 }
 
-/// Has an agent let the spool of an ended run go. `why` is for the record, such as `for room on its host (max_spool)`.
+/// Asks an agent to delete the spool of an ended run. `why` is for the record, such as `for room on its host
+/// (max_spool)`.
 pub(crate) async fn free(
     inner: &Arc<Inner>,
     connection: &Connection,
@@ -83,7 +84,7 @@ pub(crate) async fn free(
     let run = record.run;
     let kept = match record.kept() {
         Some(kept) => kept,
-        // A record of an older version does not say what the agent recorded; the agent does.
+        // A record of an older version lacks what the agent recorded: ask the agent.
         None => match lengths(connection, record).await {
             Ok(kept) => kept,
             Err(status) if status.code() == Code::NotFound => return found_gone(inner, record).await,
@@ -97,14 +98,14 @@ pub(crate) async fn free(
             Ok(Freed::ButFiles)
         }
         Ok(Ok(reply)) if reply.get_ref().forgotten => {
-            // An agent that was asked to keep them and did not is of a version before that.
+            // An agent that was asked to keep the files and did not is of a version that cannot.
             let older = "its agent is of an older version, which keeps no files";
             note_files(inner, record, if files == Files::Stay { older } else { why }).await?;
             gone(inner, record, &format!("was released {why}")).await
         }
         Ok(Ok(reply)) => {
             let problem = visible::line(&reply.into_inner().problem).into_owned();
-            // It will be answered the same way again; the spool stays until a person looks.
+            // It would answer the same again; the spool stays until a person looks.
             tracing::warn!(%run, host = %record.host, problem, "the agent keeps the spool");
             inner.ledger.spool_gone(run, Some(format!("agent {} keeps its spool: {problem}", record.host))).await?;
             Ok(Freed::Refused(problem))
@@ -118,8 +119,8 @@ pub(crate) async fn free(
     }
 }
 
-/// Has other agents let go the spools of attempts that died before the last one, where all of their output is here. One
-/// that is away is told when it returns.
+/// Asks other agents to delete the spools of attempts that died before the last one, if all of their output is in the
+/// mirror. An agent that is away is asked when it returns.
 pub(crate) async fn free_earlier(inner: &Arc<Inner>, record: &Record) {
     if faults::bug("earlier_spools_stay") {
         return;
@@ -141,7 +142,7 @@ pub(crate) async fn free_earlier(inner: &Arc<Inner>, record: &Record) {
     }
 }
 
-/// The agent has nothing of the run any more: a person removed it, or the answer to an earlier request was lost.
+/// The agent has nothing of the run any more: a person deleted it, or the answer to an earlier request was lost.
 async fn found_gone(inner: &Arc<Inner>, record: &Record) -> Result<Freed, LedgerError> {
     if record.detail.files_removed.is_none() {
         note_files(inner, record, "found gone with its spool").await?;
@@ -149,7 +150,7 @@ async fn found_gone(inner: &Arc<Inner>, record: &Record) -> Result<Freed, Ledger
     gone(inner, record, "was found gone").await
 }
 
-/// Notes that a spool is gone; of bytes that were nowhere else the record says so.
+/// Notes that a spool is gone; if it had the only copy of some bytes, the record says so.
 async fn gone(inner: &Arc<Inner>, record: &Record, how: &str) -> Result<Freed, LedgerError> {
     let words = (!record.detail.complete).then(|| {
         let at = rfc3339(inner.wall.now_ms()).unwrap_or_default();
@@ -162,7 +163,7 @@ async fn gone(inner: &Arc<Inner>, record: &Record, how: &str) -> Result<Freed, L
     Ok(Freed::Gone)
 }
 
-/// Notes in the record that the run's files went, if it left any in a folder of its own.
+/// Notes in the record that the run's files were deleted, if it left any in a folder of its own.
 async fn note_files(inner: &Arc<Inner>, record: &Record, why: &str) -> Result<(), LedgerError> {
     let own = record.detail.working_dir.ends_with(&format!("/{}/work", record.run));
     if !own || record.detail.artifacts.is_empty() {
@@ -176,7 +177,7 @@ async fn note_files(inner: &Arc<Inner>, record: &Record, why: &str) -> Result<()
     inner.ledger.files_removed(record.run, FilesRemoved { at, bytes, why: why.to_owned() }).await
 }
 
-/// What only the spool had.
+/// What only the spool had, in words.
 fn missing(record: &Record) -> String {
     let detail = &record.detail;
     let Some(told) = detail.told else { return String::new() };
@@ -189,7 +190,7 @@ fn missing(record: &Record) -> String {
     if lost.is_empty() { String::new() } else { format!(", and with it {}", lost.join(" and ")) }
 }
 
-/// What the agent recorded, from itself.
+/// Asks the agent for the lengths that it recorded.
 async fn lengths(connection: &Connection, record: &Record) -> Result<HeldSpool, tonic::Status> {
     let (mut client, request) =
         connection.data(wire::FollowRequest { run_id: record.run.to_string(), ..wire::FollowRequest::default() });
@@ -207,17 +208,17 @@ async fn lengths(connection: &Connection, record: &Record) -> Result<HeldSpool, 
     })
 }
 
-/// What a run is that an agent shows and that has no record.
+/// What is known of a run without a record that an agent reports.
 pub(crate) enum Shown {
     /// The ledger never knew it.
     Unknown,
-    /// Its record was removed after its end was known: the agent may let it go.
+    /// Its record was removed after its end was known: the agent may delete it.
     Removed(wire::ForgetRequest),
-    /// Its record was removed and did not know this end: it was lost, and is found again.
+    /// Its record was removed without this end: the run was lost, and is found again.
     Again,
 }
 
-/// Looks among the removed runs for one that an agent shows.
+/// Looks up a run that an agent reports among the removed ones.
 pub(crate) async fn shown(
     inner: &Arc<Inner>,
     agent_id: &str,
@@ -236,7 +237,7 @@ pub(crate) async fn shown(
     })
 }
 
-/// Whether an agent's summary tells the end that is known: by lengths and digests.
+/// Whether an agent's summary has the known end: the same lengths and digests.
 pub(crate) fn is_of(kept: &HeldSpool, agent_id: &str, summary: &wire::RunSummary) -> bool {
     let Some(outcome) = &summary.outcome else { return false };
     kept.agent_id == agent_id
@@ -245,8 +246,8 @@ pub(crate) fn is_of(kept: &HeldSpool, agent_id: &str, summary: &wire::RunSummary
         && kept.console_sha256 == outcome.console_sha256
 }
 
-/// What lets the files go that a removed run left with an agent, where they are its own. Of a run that the ledger never
-/// knew nothing is said: it may be an old copy.
+/// The request to delete the files that a removed run left with an agent, if they are that run's. `None` for a run that
+/// the ledger never knew: the ledger may be an old copy.
 pub(crate) async fn left(
     inner: &Arc<Inner>,
     agent_id: &str,
@@ -259,7 +260,7 @@ pub(crate) async fn left(
 }
 
 impl Runs {
-    /// An operator's word that the spool of an ended run may go, whatever only it has.
+    /// An operator releases the spool of an ended run, even if it has the only copy of some bytes.
     ///
     /// # Errors
     /// See [`ControlError`].

@@ -1,10 +1,9 @@
-//! Whether the ledger is older than the world: it was restored from a backup, and agents have done things since that it
-//! does not know.
+//! Detects a ledger restored from a backup: agents may have executed runs that it still has as queued.
 //!
-//! What it believes to be waiting may then have been executed meanwhile, on an agent that is not back yet. So a run that
-//! waited in the ledger at the start is held back: until an agent says that it has it (then it goes on from there), or
-//! a person decides. That the ledger is old is told by whoever restored it (`--restored`), or by an agent that holds a
-//! run newer than all of the ledger's, or an attempt that the ledger never made.
+//! Such a run may have been executed on an agent that has not reconnected yet. So every run that was queued in the
+//! ledger at the start is held back until an agent reports to have it (it goes on from there) or a person decides. That
+//! the ledger is old is said by the operator who restored it (`--restored`), or shown by an agent that holds a run
+//! newer than all of the ledger's, or an attempt that the ledger never made.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,16 +24,16 @@ pub(crate) struct RestoreGuard {
 }
 
 impl RestoreGuard {
-    /// Looks at a ledger before anything happens to it; `restored` = a person says that it is a copy.
+    /// Reads a ledger before anything changes in it; `restored` = a person says that it is a restored backup.
     pub(crate) async fn of(ledger: &dyn Ledger, restored: bool) -> Result<Self, LedgerError> {
         let newest = ledger.list(ListQuery { limit: 1, ..ListQuery::default() }).await?.first().map(|r| r.run);
         Ok(Self { newest, old: AtomicBool::new(restored) })
     }
 
-    /// An agent has a run that the ledger does not know. One that is older than the newest was swept from the ledger in
-    /// good order, as its age says.
+    /// An agent has a run that the ledger does not know. If it is older than the newest run, its record was removed
+    /// from the ledger by age, as usual.
     pub(crate) fn unknown(&self, run: RunId) {
-        // An empty ledger is a new one: nothing waits in it.
+        // An empty ledger is a new one: no run waits in it.
         if self.newest.is_some_and(|newest| run > newest) {
             self.found_old(run);
         }

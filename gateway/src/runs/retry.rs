@@ -1,12 +1,12 @@
-//! Another attempt after one that is proven dead, where the run's owner asked for that (`if_proven_dead`).
+//! Another attempt after one that is proven dead, if the submitter asked for that (`if_proven_dead`).
 //!
-//! The proof is the end that the agent recorded: its host's boot id changed and no exit was recorded, or Stata ended by a
-//! signal that nobody here sent and all below it is gone. Silence is none, and neither is `lost`. Ends that the do-file or
-//! the licence brought about, or the kernel for want of memory, would come again, so they stay ends; and so does the end
-//! of the last of [`ATTEMPTS`] attempts.
+//! The proof is the end that the agent recorded: its host's boot id changed and no exit was recorded, or Stata ended by
+//! a signal that neither gateway nor agent sent and all processes below it are gone. Silence proves nothing, and
+//! neither does `lost`. An end caused by the do-file, the licence or the kernel's lack of memory would recur, so it
+//! stays the end; so does the end of the last of [`ATTEMPTS`] attempts.
 //!
-//! Nothing printed is lost: the output of the next attempt follows that of the dead one in the mirror, at
-//! [`Detail::log_base`]. Readers simply go on.
+//! No output is lost: the next attempt's output follows that of the dead one in the mirror, at [`Detail::log_base`].
+//! Readers simply read on.
 
 use std::sync::Arc;
 
@@ -26,15 +26,15 @@ use crate::{
     mirror::Mirror,
 };
 
-/// Attempts of one run that may begin: whatever kills three will kill the fourth.
+/// Attempts of one run that may start: what kills three will kill the fourth.
 const ATTEMPTS: usize = 3;
 
 impl RunTask {
-    /// Whether this end of an attempt is not yet the end of the run.
+    /// Whether another attempt may follow this end.
     pub(super) fn may_try_again(&self, state: RunState, cause: Cause) -> bool {
         let died = state == RunState::Errored && matches!(cause, Cause::HostRebooted | Cause::Killed);
-        // A run that was told to be lost, or that somebody wants to end, is not begun again.
-        // What nobody here asked for is not begun here.
+        // No retry of a run that is lost or that a client asked to end, nor of an unverified one, which no client of
+        // this gateway asked for.
         let wanted = self.record.detail.retry == Retry::IfProvenDead
             && !self.record.detail.unverified
             && self.record.cancel.is_none()
@@ -42,7 +42,7 @@ impl RunTask {
         died && wanted && self.record.detail.earlier.len() + 1 < ATTEMPTS
     }
 
-    /// Back to the queue, with the output of the dead attempt kept before that of the next.
+    /// Returns the run to the queue; the output of the dead attempt stays before that of the next.
     pub(super) async fn try_again(
         &mut self,
         mirror: &Arc<Mirror>,
@@ -73,7 +73,7 @@ impl RunTask {
             console_base: console,
             log_len: log,
             console_len: console,
-            // What was asked for, and nothing of what became of it.
+            // What was asked for, and nothing of the attempt's outcome.
             source: was.source,
             args: was.args,
             need: was.need,
@@ -106,7 +106,7 @@ impl RunTask {
     }
 }
 
-/// What became of the attempts before, for people.
+/// What became of the earlier attempts, in words for people.
 fn words(detail: &Detail) -> Option<String> {
     let last = detail.earlier.last()?;
     let all = deaths(detail);
@@ -114,7 +114,7 @@ fn words(detail: &Detail) -> Option<String> {
     Some(format!("{all}; the first {bytes} bytes of the output are from before attempt {}", last.attempt + 1))
 }
 
-/// What is said of a run whose wait was longer than its owner allowed.
+/// The message of a run that waited longer than its submitter allowed.
 pub(super) fn waited_too_long(detail: &Detail) -> String {
     let limit = detail.queue_timeout_ms as f64 / 1000.0;
     match detail.earlier.last() {

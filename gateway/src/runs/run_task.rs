@@ -1,9 +1,10 @@
-//! The story of one unfinished run: one task that owns it, from its record to its end.
+//! The task of one unfinished run, from its record to its end. Neither an unresponsive agent nor a failing disk can
+//! keep it from answering commands.
 //!
-//! The story is told in order ([`RunTask::keep`]): wait for a seat, make the attempt durable, hand it over, follow it to
-//! its end ([`super::follow_attempt`]), record that ([`super::finish`]). Whatever it waits for, it waits through
-//! [`RunTask::during`], which serves commands and looks at the time meanwhile: neither an agent nor a disk that fails can
-//! keep a run from answering. While a step cannot be recorded, commands are answered with that.
+//! [`RunTask::keep`] reads in order: wait for a lease, make the attempt durable, hand the run over, follow it to its
+//! end ([`super::follow_attempt`]), record that end ([`super::finish`]). Every long wait goes through
+//! [`RunTask::during`], which also serves commands and deadlines. While a step cannot be recorded, commands are
+//! answered with that error.
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -39,28 +40,28 @@ use crate::{
     mirror::Mirror,
 };
 
-/// Largest pause before a run that was given back is placed again.
+/// Longest back-off before a run that was given back is placed again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A wait for a seat that is shorter is not worth a word, ms.
+/// Waits for a seat that are shorter than this are not reported, ms.
 const WAITED: u64 = 1_000;
-/// Pause before a failed write of the ledger is tried again.
+/// Pause before a failed ledger write is retried.
 const LEDGER_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why a keeper leaves what it was doing.
+/// Why the task leaves what it was doing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Interrupted {
-    /// The gateway stops; the run goes on without it.
+    /// The gateway is stopping; the run goes on at its agent.
     Stopping,
-    /// The run is in another state now: look again.
+    /// The run's state has changed: decide again what to do.
     Moved,
 }
 
-/// How a run's task left it.
+/// How a run's task ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum TaskEnd {
-    /// The run has ended, and all is told.
+    /// The run has ended, and its end is recorded and published.
     Ended,
-    /// The gateway stops.
+    /// The gateway is stopping.
     Stopping,
 }
 
@@ -69,50 +70,51 @@ pub(crate) struct RunTask {
     pub(super) active: Arc<RunHandle>,
     pub(super) mailbox: OwnedMutexGuard<mpsc::Receiver<Command>>,
     pub(super) record: Record,
-    /// The request, when it is small and this process has dispatched nothing yet; else the ledger has it.
+    /// The request, if it is small and this process has not dispatched it yet; otherwise it is read from the ledger.
     pub(super) submission: Option<wire::Submission>,
     pub(super) live: Live,
     pub(super) mirror: Option<Arc<Mirror>>,
     pub(super) seat: LeaseCell,
-    /// The `Run` call of this attempt has provably not left.
+    /// The `Run` call of this attempt has provably not left the gateway.
     pub(super) unsent: bool,
-    /// Only the spool's own record may still change this run: it is `lost`.
+    /// The run is `lost`: only the spool's own record may still change it.
     pub(super) correcting: bool,
-    /// Agents that were seen to have the do-file, and those that said no, with their words.
+    /// Agents that reported to have the do-file, and those that reported a problem, with their words.
     pub(super) fit: HashSet<String>,
     pub(super) unfit: BTreeMap<String, String>,
-    /// What the agent said when it refused the attempt.
+    /// What the agent answered when it refused the attempt.
     pub(super) refused: Option<tonic::Status>,
     pub(super) refetched: u32,
-    /// The agent has told the end of this attempt: no Stata of it lives, and it holds no seat.
+    /// The agent has reported the end of this attempt: no Stata process of it lives, and it holds no lease.
     pub(super) stata_ended: bool,
-    /// How often in a row the agent then broke off without a new byte.
+    /// How many times in a row the agent then broke off without a new byte.
     pub(super) fruitless: u32,
-    /// Follow from offset 0, since the agent has less than the mirror.
+    /// Follow from offset 0, because the agent has less output than the mirror.
     pub(super) from_start: bool,
-    /// Why the agent, although it is there, cannot look after this run.
+    /// Why the agent, although connected, cannot look after this run.
     pub(super) trouble: Option<String>,
     pub(super) queue_deadline: Option<Duration>,
-    /// Why a step of this run cannot be recorded now: commands are answered with that, and no other step is begun.
+    /// Why a step of this run cannot be recorded now: commands are answered with this error, and no other step is
+    /// started.
     pub(super) stuck: Option<LedgerError>,
-    /// Commands without an answer that came meanwhile.
+    /// Commands that arrived meanwhile and wait until the step is recorded.
     pub(super) deferred: VecDeque<Command>,
     tick: tokio::time::Interval,
     pub(super) cancelling: Option<BoxFuture<'static, Result<CancelMode, String>>>,
-    /// How hard the agent knows that it shall end.
+    /// The cancel mode that the agent has accepted.
     pub(super) cancelled: Option<CancelMode>,
-    /// A failed cancel is tried again at the next tick.
+    /// A cancel has failed and is retried at the next tick.
     pub(super) cancel_resting: bool,
 }
 
-/// When a run has waited for as long as its owner said, by the monotonic clock; `None` = it may wait for ever.
+/// When the run reaches its submitter's queue limit, by the monotonic clock; `None` = there is no limit.
 fn queue_deadline(inner: &Inner, record: &Record) -> Option<Duration> {
     let limit = Some(record.detail.queue_timeout_ms).filter(|limit| *limit > 0)?;
     let since = match record.detail.queue_limit_from_ms {
         0 => record.created_ms,
         at => at,
     };
-    // A clock in doubt says nothing of what came before this start: then the wait counts from now.
+    // While the clock is in doubt, nothing is known of the time before this start: the wait counts from now.
     let waited = match inner.wall.in_doubt() {
         Some(_) => 0,
         None => u64::try_from(inner.wall.now_ms() - since).unwrap_or_default(),
@@ -120,7 +122,7 @@ fn queue_deadline(inner: &Inner, record: &Record) -> Option<Duration> {
     Some(inner.deps.clock.monotonic() + Duration::from_millis(limit.saturating_sub(waited)))
 }
 
-/// What [`RunTask::during`] woke up for.
+/// What woke [`RunTask::during`].
 enum Woken {
     Command(Option<Command>),
     Cancelled(Result<CancelMode, String>),
@@ -169,7 +171,7 @@ impl RunTask {
         }
     }
 
-    /// Keeps the run to its end, or until the gateway stops.
+    /// Runs to the end of the run, or until the gateway stops.
     pub(super) async fn keep(mut self) -> TaskEnd {
         let counted = self.correcting;
         while !self.record.state.is_end() || self.correcting {
@@ -214,13 +216,13 @@ impl RunTask {
             return self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await;
         }
         if self.record.detail.unverified {
-            // Its request is only an agent's word, and is not to run anywhere for that.
+            // Its request rests on an agent's word alone, so it must not be executed.
             self.waiting(Some(super::adopt::WAITS.to_owned()));
             return self.during(None, pending()).await;
         }
         let mut seat = None;
         if self.record.attempt > 0 && !self.inner.past.holds(&self.record) {
-            // It was given back: for a while not to the same agent again, and ever longer.
+            // An agent gave it back: for a while it is not offered to the same agent again, with growing back-off.
             let pause = self.inner.options.backoff.0 * 2u32.saturating_pow(self.record.attempt.min(16));
             seat = self.take_turn(Some(pause.min(LONGEST_PAUSE))).await?;
         }
@@ -228,7 +230,8 @@ impl RunTask {
             seat = self.take_turn(None).await?;
         }
         if self.inner.past.holds(&self.record) {
-            // Known perhaps only since the agent came whose seat this is: it is for others.
+            // That it is held back may have become known only when the agent of this lease connected: free the seat for
+            // other runs.
             drop(seat);
             self.live.no_end_since_ms = self.inner.deps.clock.unix_ms();
             self.waiting(Some(restore_guard::HELD.to_owned()));
@@ -239,14 +242,14 @@ impl RunTask {
             return Ok(());
         }
         if self.inner.fleet.drains(&seat.host) {
-            // Somebody began to drain it while we looked.
+            // An operator started to drain the host while its agent was asked.
             return Ok(());
         }
         self.hand_over(seat).await
     }
 
-    /// Stands in the queue until there is a seat; with `avoid_for` only for so long, and not for a seat of the agent
-    /// that gave it back.
+    /// Waits in the queue until there is a lease; with `avoid_for` at most that long, and not for a seat of the agent
+    /// that gave the run back.
     async fn take_turn(&mut self, avoid_for: Option<Duration>) -> Result<Option<Lease>, Interrupted> {
         let mut need = self.record.detail.need.clone();
         need.unfit.clone_from(&self.unfit);
@@ -275,7 +278,7 @@ impl RunTask {
         self.during(None, granted).await
     }
 
-    /// Looks before the leap: an attempt on a host without the do-file would be spent for nothing.
+    /// Asks the agent for the do-file before the attempt: on a host without it an attempt would be spent for nothing.
     async fn has_the_file(&mut self, seat: &Lease) -> Result<bool, Interrupted> {
         let Some(path) = self.record.detail.path.clone() else { return Ok(true) };
         if self.fit.contains(&seat.agent_id) {
@@ -299,14 +302,14 @@ impl RunTask {
             self.unfit.insert(answer.agent_id, problem);
             return Ok(false);
         }
-        // Nobody said no; an agent that could not answer in time says it when it gets the run.
+        // No agent reported a problem; one that could not answer in time reports it when it gets the run.
         self.fit.insert(seat.agent_id.clone());
         Ok(true)
     }
 
-    /// Makes the attempt durable before anything leaves.
+    /// Makes the attempt durable before any call leaves the gateway.
     async fn hand_over(&mut self, seat: Lease) -> Result<(), Interrupted> {
-        // This wait alone: what an earlier attempt took is no waiting.
+        // Only this wait counts: the time of an earlier attempt was no waiting.
         let since = match self.record.detail.queued_ms {
             0 => self.record.created_ms,
             at => at,
@@ -323,7 +326,7 @@ impl RunTask {
             if waited_ms < WAITED { (0, String::new()) } else { (waited_ms, waited_for) };
         self.live.waiting = None;
         let given_to = (seat.agent_id.clone(), seat.host.clone(), seat.pool.clone());
-        // Before the commit: from then on the attempt may be taken up from the ledger, and must have its seat.
+        // Before the commit: after it the attempt may be taken up from the ledger, and must have its lease.
         self.seat.put(seat);
         self.step(RunState::Starting, Cause::Dispatched, self.record.attempt + 1, Some(given_to)).await?;
         self.unsent = true;
@@ -332,8 +335,8 @@ impl RunTask {
         Ok(())
     }
 
-    /// Does something that may take long, and meanwhile serves wishes, looks at the time, and tells the agent of a
-    /// wish to end where there is a connection.
+    /// Does some work that may take long, and meanwhile serves commands and deadlines; with a connection it also sends
+    /// a pending cancel to the agent.
     pub(super) async fn during<T>(
         &mut self,
         connection: Option<&Arc<Connection>>,
@@ -350,7 +353,8 @@ impl RunTask {
             if let Some(connection) = connection {
                 self.start_cancelling(connection);
             }
-            // A queue of ten thousand does not wake up every second for nothing.
+            // Queued runs without a deadline do not tick: a queue of ten thousand would wake up every second for
+            // nothing.
             let timed =
                 self.stuck.is_none() && (self.record.state != RunState::Queued || self.queue_deadline.is_some());
             let Self { mailbox, cancelling, tick, .. } = self;
@@ -361,8 +365,8 @@ impl RunTask {
                 }
             };
             let woken = tokio::select! {
-                // In a fixed order, so that it can be replayed; an output that never pauses comes last and makes the
-                // run no less ready to listen.
+                // In a fixed order, so that it can be replayed. The work comes last, so that an output that never
+                // pauses cannot hold up commands.
                 biased;
                 () = stop.cancelled() => Woken::Stop,
                 command = mailbox.recv() => Woken::Command(command),
@@ -392,10 +396,10 @@ impl RunTask {
         }
     }
 
-    /// Moves the run: durable first, then told.
+    /// Moves the run to another state: makes the step durable, then publishes it.
     ///
     /// # Errors
-    /// [`Interrupted::Moved`] when somebody else had moved it, [`Interrupted::Stopping`].
+    /// [`Interrupted::Moved`] when another writer had moved it, [`Interrupted::Stopping`].
     pub(super) async fn step(
         &mut self,
         to: RunState,
@@ -407,7 +411,8 @@ impl RunTask {
         if to == RunState::Queued && !faults::bug("queue_deadline_survives") {
             self.detail().queued_ms = at_ms;
             if cause == Cause::ProvenDead {
-                // An attempt that never began leaves the limit where it was: its owner still waits for the first.
+                // An attempt that never started leaves the limit where it was: the submitter still waits for the first
+                // start.
                 self.detail().queue_limit_from_ms = at_ms;
             }
         }
@@ -418,7 +423,7 @@ impl RunTask {
             self.settle_start(at_ms);
         }
         if to.is_end() && self.record.state == RunState::Queued && !self.record.detail.earlier.is_empty() {
-            // No further attempt follows, so what the dead ones printed is all there is.
+            // No further attempt follows, so the output of the dead ones is all there is.
             let whole = self.record.detail.earlier.iter().all(|dead| dead.complete);
             self.detail().complete = whole;
         }
@@ -438,7 +443,7 @@ impl RunTask {
             match tried {
                 Ok(()) => break,
                 Err(LedgerError::LostRace(_)) => {
-                    // A commit whose answer was lost looks like this too: then it is where we wanted it.
+                    // A commit whose answer was lost looks like this too: then the run already is where it should be.
                     if let Ok(Some(record)) = self.inner.ledger.get(self.record.run).await {
                         self.record = record;
                         if (self.record.state, self.record.attempt) == (to, attempt) {
@@ -473,8 +478,8 @@ impl RunTask {
         Ok(())
     }
 
-    /// What the record says of an ended run's begin is by the same clock as its end, and never after it: the gateway may
-    /// have been away when it began, and the host's clock is another.
+    /// Makes the recorded start of an ended run agree with its end: by the same clock, and never after it. The gateway
+    /// may have been away when the run started, and the host's clock is another.
     fn settle_start(&mut self, ended_ms: i64) {
         let created_ms = self.record.created_ms;
         let detail = self.detail();
@@ -491,7 +496,7 @@ impl RunTask {
         detail.running_ms = if detail.running_ms == 0 { latest } else { detail.running_ms.min(latest) };
     }
 
-    /// Tries to record a step again, after a pause in which commands are answered with what is wrong.
+    /// Retries a step after a pause, in which commands are answered with the error.
     async fn try_step_again(
         &mut self,
         step: Transition,
@@ -519,11 +524,11 @@ impl RunTask {
         }
     }
 
-    /// Tells everybody how things are.
+    /// Publishes the run's view to all watchers.
     pub(super) fn publish(&self) {
         let mut new = view(&self.record, &self.live);
         self.active.view.send_modify(|old| {
-            // While it is queued the fleet tells why it waits.
+            // While the run is queued, the fleet writes why it waits.
             if self.record.state == RunState::Queued && new.waiting.is_none() {
                 new.waiting.clone_from(&old.waiting);
                 new.no_end_since.clone_from(&old.no_end_since);

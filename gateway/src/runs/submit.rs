@@ -29,16 +29,16 @@ use crate::{
 /// Code up to this size stays in memory until it is dispatched; larger code is read from the ledger then, so that a
 /// long queue of bundles is not a long queue in memory. Bytes.
 const KEEP_IN_MEMORY: usize = 64 * 1024;
-/// How often it is looked whether the import of the same call is over, 10 s in all.
+/// How often to look whether the import of the same call has ended, 10 s in all.
 const IMPORT_LOOKS: u32 = 2000;
-/// Between two questions to a ledger that cannot be read.
+/// Between two reads of a ledger that cannot be read.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Names of hosts or labels in an error.
+/// Most names of hosts or labels in an error.
 const MOST_NAMED: usize = 20;
-/// What a caller is told to wait when a limit is reached, seconds.
+/// When a caller is told to try again after a limit is reached, seconds.
 const RETRY_AFTER: u32 = 30;
 
-/// Records a run, or finds the one that answers.
+/// Records a run, or finds the earlier one that answers.
 pub(super) async fn submit(inner: &Arc<Inner>, who: &Principal, request: Request) -> Result<Submitted, SubmitError> {
     if inner.deps.tasks.stopping().is_cancelled() {
         return Err(SubmitError::Stopping);
@@ -78,7 +78,7 @@ async fn record(
 ) -> Result<Submitted, SubmitError> {
     let mut checked = check::check(request)?;
     if !checked.submission.key.is_empty() && !is_call(&checked.submission.key) {
-        // The same key again must not depend on any agent.
+        // Repeating a key must not depend on any agent.
         let key = &checked.submission.key;
         match inner.ledger.by_key(&who.name, key).await.map_err(SubmitError::Ledger)? {
             Some((run, body)) if body == checked.body || body == UNKNOWN_BODY => {
@@ -90,7 +90,7 @@ async fn record(
     }
     known(inner, &checked).await?;
     let fit = look(inner, who, &mut checked).await?;
-    // Without room an equal run may still answer: a call that was lost is made again, and that costs nothing.
+    // Without room an equal run may still answer: a lost call is made again, and that costs nothing.
     let room = room(inner, who);
     let run = inner.deps.ids.run();
     let created_ms = inner.wall.now_ms();
@@ -119,7 +119,7 @@ async fn record(
     let on_purpose = !submission.key.is_empty() && !is_call(&submission.key);
     let key = on_purpose.then(|| (submission.key.clone(), checked.body));
     let new = NewRun { record, submission, key, dedupe };
-    // In a task of its own: a caller that goes away between the commit and the keeper must not leave a run without one.
+    // In a task of its own: a caller that disconnects between commit and start must not leave a run without a task.
     let early = faults::bug("acknowledged_before_commit").then(|| view(&new.record, &Live::default()));
     let task = {
         let inner = inner.clone();
@@ -132,7 +132,7 @@ async fn record(
     match inner.deps.tasks.spawn(task.instrument(span.clone())).await {
         Ok(inserted) => inserted,
         Err(error) if error.is_panic() => {
-            // It may have panicked behind the commit, and a run that is there must have a keeper.
+            // It may have panicked after the commit, and a recorded run must have a task.
             inner.deps.tasks.spawn_until_stop(keep_if_there(inner.clone(), run));
             Err(SubmitError::Panicked)
         }
@@ -147,7 +147,7 @@ async fn insert(
     room: Result<Admission, SubmitError>,
 ) -> Result<Submitted, SubmitError> {
     let _recording = recording(inner, &new.record.principal, &new.submission.key).await?;
-    // What was shown in this moment is no answer any more.
+    // Ends that are being noted as shown answer no request any more.
     inner.shown.settled().await;
     let inserted = loop {
         faults::point("submit.before_commit");
@@ -165,9 +165,9 @@ async fn insert(
     };
     let NewRun { record, submission, .. } = new;
     let key = submission.key.clone();
-    // `room` is held to the end: from then on the run is counted as unfinished by its keeper.
+    // `room` is held to the end: from then on the registry counts the run as unfinished.
     match inserted {
-        // A commit that failed only in its answer was tried again, and found itself.
+        // A commit whose answer was lost was tried again, and found its own run.
         Ok(Inserted::Joined(..) | Inserted::New) => Ok(begin(inner, record, submission, fit)),
         Err(LedgerError::KeyTaken(run)) => Err(SubmitError::KeyTaken { key, run }),
         Err(LedgerError::Full) => Err(room.err().unwrap_or(SubmitError::Ledger(LedgerError::Full))),
@@ -175,7 +175,7 @@ async fn insert(
             Ok(Some(_)) => Ok(begin(inner, record, submission, fit)),
             Ok(None) => Err(SubmitError::Ledger(error)),
             Err(_) => {
-                // It may be there, and a run that is there must have a keeper.
+                // The run may be recorded, and a recorded run must have a task.
                 inner.deps.tasks.spawn_until_stop(keep_if_there(inner.clone(), record.run));
                 Err(SubmitError::Unsettled(error))
             }
@@ -183,7 +183,7 @@ async fn insert(
     }
 }
 
-/// Holds the call of this key against an import of the same call; without a key there is nothing to hold.
+/// Keeps an import of the same call out while this call is recorded; without a key there is nothing to hold.
 async fn recording<'a>(inner: &'a Inner, principal: &str, key: &str) -> Result<Option<Recording<'a>>, SubmitError> {
     if key.is_empty() {
         return Ok(None);
@@ -200,7 +200,7 @@ async fn recording<'a>(inner: &'a Inner, principal: &str, key: &str) -> Result<O
     Err(SubmitError::Busy { text, retry_after: 1 })
 }
 
-/// Gives a run that is recorded its keeper.
+/// Starts the task of a recorded run.
 fn begin(inner: &Arc<Inner>, record: Record, submission: wire::Submission, fit: Vec<String>) -> Submitted {
     count(&inner.metrics.submitted);
     let small = code_len(&submission) <= KEEP_IN_MEMORY;
@@ -209,7 +209,7 @@ fn begin(inner: &Arc<Inner>, record: Record, submission: wire::Submission, fit: 
     Submitted { run, joined: None }
 }
 
-/// Asks until the ledger can tell whether the run is there.
+/// Asks the ledger until it can tell whether the run is recorded.
 async fn keep_if_there(inner: Arc<Inner>, run: RunId) {
     loop {
         tokio::time::sleep(ASK_AGAIN).await;
@@ -233,7 +233,7 @@ pub(super) async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Resu
     Ok(Submitted { run, joined: Some(why) })
 }
 
-/// Refuses a host or a label that no agent ever had: nothing would come of waiting for it.
+/// Refuses a host or a label that no agent ever had: waiting for it would be useless.
 async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError> {
     let need = &checked.need;
     if (need.host.is_empty() && need.labels.is_empty()) || faults::bug("unknown_host_waits") {
@@ -247,7 +247,7 @@ async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError>
     if has(&names, &labels) {
         return Ok(());
     }
-    // Those that were not seen for long are not in the fleet, and still may return.
+    // Agents that have been away for long are not in the fleet, and may still return.
     for agent in inner.ledger.agents().await.map_err(SubmitError::Ledger)? {
         names.insert(agent.info.name);
         labels.extend(agent.info.labels.iter().map(|(key, value)| format!("{key}={value}")));
@@ -282,8 +282,8 @@ async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError>
     }
 }
 
-/// Looks at a path on the agents while the caller waits: errors come at once, and equal code is known as equal.
-/// Answers with the agents that see it.
+/// Asks the agents for a path while the caller waits, so that errors come at once and equal code is recognised as
+/// equal. Returns the agents that have it.
 async fn look(inner: &Arc<Inner>, who: &Principal, checked: &mut Checked) -> Result<Vec<String>, SubmitError> {
     let Some(path) = checked.look_at.clone() else { return Ok(Vec::new()) };
     let seen = inner.fleet.inspect(&checked.need, &who.name, &path, &checked.submission.working_dir).await;
@@ -300,7 +300,8 @@ async fn look(inner: &Arc<Inner>, who: &Principal, checked: &mut Checked) -> Res
         return Ok(Vec::new());
     }
     let Some(well) = well else {
-        // Nobody could look: then it waits for one who can, and is looked at again before it is handed over.
+        // No agent could be asked: the run then waits for one, and the path is inspected again before the run is handed
+        // over.
         return match seen.first() {
             None => Ok(Vec::new()),
             Some(_) => {
@@ -321,7 +322,7 @@ async fn look(inner: &Arc<Inner>, who: &Principal, checked: &mut Checked) -> Res
     Ok(vec![well.agent_id.clone()])
 }
 
-/// Where a path is on its host and where do-files may be there, which only operators are told.
+/// Where a path is on its host and where do-files may be there; only operators get this.
 fn whereabouts(inner: &Inner, who: &Principal, seen: &Inspected, path: &str) -> String {
     if !who.may_operate() {
         return String::new();
@@ -338,7 +339,7 @@ fn whereabouts(inner: &Inner, who: &Principal, seen: &Inspected, path: &str) -> 
     words
 }
 
-/// Lets the submission in, or says which limit is reached and when to try again.
+/// Admits the submission, or says which limit is reached and when to try again.
 fn room(inner: &Inner, who: &Principal) -> Result<Admission, SubmitError> {
     let options = &inner.options;
     let (most_queued, most_own) = (options.max_queued, options.max_per_principal);
@@ -364,7 +365,7 @@ fn code_len(submission: &wire::Submission) -> usize {
     }
 }
 
-/// The row of a run that begins now.
+/// The record of a new run.
 pub(crate) fn new_record(
     run: RunId,
     submission: &wire::Submission,
@@ -404,14 +405,14 @@ pub(crate) fn new_record(
 }
 
 impl Inner {
-    /// Like [`Inner::keep`], with a seat that is taken only when the run has no keeper yet: one that is dropped would
-    /// free the seat that the keeper holds.
+    /// Like [`Inner::keep`], with a lease that is taken only when the run has no task yet: a lease that is dropped
+    /// would free the one that the task holds.
     pub(crate) fn keep_holding(self: &Arc<Self>, record: Record, hold: impl FnOnce() -> Option<Lease>) {
         let Some((active, mailbox)) = self.table.add(record.run, view(&record, &Live::of(&record))) else { return };
         self.supervised(Start { active, mailbox, record, submission: None, seat: hold(), fit: Vec::new() });
     }
 
-    /// Starts the keeper of an unfinished run; nothing when it has one.
+    /// Starts the task of an unfinished run; does nothing when it has one.
     pub(crate) fn keep(
         self: &Arc<Self>,
         record: Record,

@@ -1,8 +1,8 @@
-//! Each run's task is supervised: what panics in it is logged, and the run is taken up again from the ledger.
+//! Each run's task is supervised: a panic in it is logged, and the run is taken up again from the ledger.
 //!
-//! What others hold of the run outlives the task: its entry among the unfinished, so that readers follow on and commands
-//! wait for the next one; and its [`LeaseCell`], so that nothing else is placed where Stata may be running. All that the
-//! task itself knew is in the ledger, or is asked of the agent again, as after a restart of the gateway.
+//! Two things outlive the task: its entry in the registry, so that readers stay attached and commands wait for the next
+//! task; and its [`LeaseCell`], so that no other run is placed where Stata may be running. All else that the task knew
+//! is in the ledger, or is asked of the agent again, as after a restart of the gateway.
 
 use std::{
     any::Any,
@@ -26,26 +26,27 @@ use crate::{fleet::Lease, ledger::Record, metrics::count};
 /// First and longest pause before a run is taken up again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 
-/// The seat of a run, shared by its task and that task's supervisor. It is put here before the attempt that needs it is
-/// recorded, and taken out with the proof that no Stata of that attempt lives; so an empty cell never hides a live one.
+/// The lease of a run, shared by its task and that task's supervisor. It is put here before the attempt that needs it
+/// is recorded, and taken out with the proof that no Stata of that attempt lives; so an empty cell never hides a live
+/// one.
 #[derive(Clone, Default)]
 pub(super) struct LeaseCell(Arc<Mutex<Option<Lease>>>);
 
 impl LeaseCell {
-    /// Holds a seat; the cell was empty.
+    /// Stores a lease; the cell was empty.
     pub(super) fn put(&self, seat: Lease) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seat);
     }
 
-    /// Frees the seat, if there is one.
+    /// Frees the lease, if there is one.
     pub(super) fn free(&self) {
-        // Dropped behind the lock: it gives the seat to the next run at once.
+        // Dropped after the lock is released: freeing the lease gives the seat to the next run at once.
         let seat = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(seat);
     }
 }
 
-/// What the first task of a run begins with.
+/// What the first task of a run starts with.
 pub(super) struct Start {
     pub(super) active: Arc<RunHandle>,
     pub(super) mailbox: mpsc::Receiver<Command>,
@@ -55,7 +56,7 @@ pub(super) struct Start {
     pub(super) fit: Vec<String>,
 }
 
-/// Keeps a run to its end, or until the gateway stops, over whatever panics meanwhile.
+/// Runs a run's task to its end, or until the gateway stops, and restarts it after each panic.
 pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
     let Start { active, mailbox, mut record, mut submission, seat, fit } = start;
     let mailbox = Arc::new(tokio::sync::Mutex::new(mailbox));
@@ -101,7 +102,7 @@ pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
         pause = (pause * 2).min(PAUSE.1);
         let unfinished = |r: &Record| !r.state.is_end() || (correcting && r.state == RunState::Lost);
         let Some(unfinished) = read.clone().filter(unfinished) else {
-            // It panicked behind its last commit.
+            // It panicked after its last commit.
             if let Some(record) = read {
                 inner.metrics.ended(record.state);
                 active.view.send_replace(Arc::new(view(&record, &Live::of(&record))));
@@ -111,7 +112,7 @@ pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
             return;
         };
         if unfinished.state == RunState::Queued {
-            // Nothing of it has left, or what had is proven not to have begun, or dead.
+            // No call of it has left, or the attempt is proven never started, or dead.
             cell.free();
         }
         record = unfinished;

@@ -1,4 +1,4 @@
-//! What others see of a run: its record, and what only its keeper knows while it lasts.
+//! The view of a run that clients get: its record, and what only its task knows while it is unfinished.
 
 use std::time::Duration;
 
@@ -20,24 +20,25 @@ pub(crate) struct Live {
     pub(crate) console_len: u64,
     /// Why it waits.
     pub(crate) waiting: Option<String>,
-    /// Since when nothing moves it on by itself, Unix ms; 0 = something does. While it is queued the fleet says so.
+    /// Since when nothing moves the run on by itself, Unix ms; 0 = something does. While it is queued the fleet writes
+    /// this.
     pub(crate) no_end_since_ms: i64,
-    /// The agent has taken the wish to end it.
+    /// The agent has accepted the cancel request.
     pub(crate) cancel_told: bool,
-    /// It is lost, and its agent has returned with it and says that it goes on.
+    /// The run is lost, and its agent has returned with it and reports that it is running.
     pub(crate) runs_again: bool,
     /// Latest progress.
     pub(crate) progress: Option<ProgressView>,
     /// How long its agent has been silent.
     pub(crate) silent_for: Option<Duration>,
-    /// What is between us and its agent.
+    /// The state of the contact with its agent.
     pub(crate) contact: Option<ContactView>,
     /// What its processes do while its log does not grow.
     pub(crate) activity: Option<ActivityView>,
 }
 
 impl Live {
-    /// What is left of it when a run is read from its record alone.
+    /// What is known of it when a run is read from its record alone.
     pub(crate) fn of(record: &Record) -> Self {
         Self { log_len: record.detail.log_len, console_len: record.detail.console_len, ..Self::default() }
     }
@@ -51,19 +52,19 @@ fn seconds(ms: u64) -> Option<f64> {
     (ms > 0).then_some(ms as f64 / 1000.0)
 }
 
-/// The user's part as an agent tells it, in offsets of the mirror, in which its attempt begins at `base`. What was shown
-/// before is never taken back: an agent that comes back reads the log from its beginning.
+/// The user's part of the log as an agent reports it, in offsets of the mirror, where this attempt starts at `base`.
+/// What was shown before is never taken back: an agent that returns reads the log from its beginning.
 pub(crate) fn user_part(before: Option<ViewRange>, told: &wire::View, base: u64) -> Option<ViewRange> {
     let at = |offset: u64| base.saturating_add(offset);
     let shown = before.and_then(|b| b.safe_end);
-    // A start of 0 is one where nothing of the log was the wrapper's, which only the end can tell.
+    // A start of 0 means that nothing of the log was the wrapper's, which is known only at the end.
     let begun = told.start > 0 || told.end.is_some();
     let start = begun.then(|| at(told.start)).max(before.map(|b| b.start))?;
     let end = told.end.map(at).map(|end| end.max(shown.unwrap_or_default()));
     Some(ViewRange { start, end, safe_end: end.or_else(|| told.safe_end.map(at).max(shown)) })
 }
 
-/// What a person should know; of an unverified run first that it is one.
+/// What a person should know; of an unverified run this comes first.
 fn note(record: &Record) -> Option<String> {
     let words = record.detail.words();
     if !record.detail.unverified || !record.principal.is_empty() {
@@ -140,7 +141,7 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
     }
 }
 
-/// A place as it may be told: agents of earlier versions told some without a name or a line.
+/// A place as clients may get it: agents of earlier versions sent some without a name or a line.
 fn known(at: &LocationView) -> Option<LocationView> {
     let has_line = |place: &String| place.rsplit_once(':').is_some_and(|(file, line)| !file.is_empty() && line != "0");
     (!at.file.is_empty() && at.line > 0).then(|| LocationView {
