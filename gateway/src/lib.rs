@@ -1,16 +1,16 @@
-//! Longhaul's gateway: the one place that clients talk to, and the owner of every run's record and output.
+//! Longhaul's gateway: the one place that clients talk to. It owns every run's record and the copy of its output.
 //!
 //! ```text
-//!   http, mcp, api, auth      the face: requests in, answers out; knows no agent and no database
+//!   http, mcp, api, auth      what clients talk to: requests in, answers out; knows no agent and no database
 //!          |
-//!        runs                 the owner of the state machine: one keeper task per unfinished run
+//!        runs                 the state machine: one task per unfinished run
 //!       /  |  \
-//!  ledger fleet mirror        what must not be forgotten | who runs it | what it printed
+//!  ledger fleet mirror        the durable record | agents, queue and leases | the copy of the output
 //! ```
 //!
 //! [`start`] opens the data folder (and holds its lock), the ledger and the mirror, takes up every unfinished run, and
-//! serves until [`Gateway::shutdown`]. A gateway that dies at any moment comes back to the same runs: nothing is
-//! answered before it is on disk.
+//! serves until [`Gateway::shutdown`]. A gateway that dies at any moment comes back to the same runs: it answers
+//! nothing before it is on disk.
 
 pub mod api;
 pub mod auth;
@@ -38,35 +38,35 @@ pub use start::{GATEWAY_KEY, Gateway, StartError, start, start_with};
 /// What is passed in, so that tests can replay it.
 #[derive(Clone, Debug)]
 pub struct Deps {
-    /// Time.
+    /// The clock.
     pub clock: Clock,
-    /// New names.
+    /// New ids.
     pub ids: Ids,
     /// Spawning.
     pub tasks: Tasks,
 }
 
-/// What the face of the gateway works with. Cheap to clone.
+/// What the HTTP and MCP layers work with. Cheap to clone.
 #[derive(Clone)]
 pub struct Core {
     /// Settings.
     pub options: Arc<Options>,
     /// The runs.
     pub runs: runs::Runs,
-    /// The record; the face uses its tokens.
+    /// The ledger; these layers use its tokens.
     pub ledger: Arc<dyn ledger::Ledger>,
-    /// Numbers.
+    /// The metrics.
     pub metrics: Arc<metrics::Metrics>,
-    /// What task handles are made and checked with.
+    /// The key that task handles are made and checked with.
     pub task_key: auth::handles::TaskKey,
-    /// Time, names and spawning.
+    /// Clock, ids and spawning.
     pub deps: Deps,
-    /// Where it listens.
+    /// The address on which it listens.
     pub addr: std::net::SocketAddr,
-    /// What clients and agents are told to use, such as `http://127.0.0.1:4747`.
+    /// The URL that clients and agents use, such as `http://127.0.0.1:4747`.
     pub url: String,
-    /// Name of this start of the gateway.
+    /// Id of this start of the gateway.
     pub incarnation: String,
-    /// Fires when connections that are still open at a stop are dropped: their readers stall.
+    /// Fires when a stop drops the connections that are still open because their readers stall.
     pub hang_up: tokio_util::sync::CancellationToken,
 }

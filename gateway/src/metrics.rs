@@ -1,4 +1,4 @@
-//! The numbers of `/metrics`, recorded where things happen.
+//! The numbers of `/metrics`.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -24,13 +24,13 @@ pub struct Metrics {
     pub over_limit: AtomicU64,
     /// Bytes of output that are kept, as measured at the last sweep.
     pub kept_bytes: AtomicU64,
-    /// Ended runs removed because kept output took too much.
+    /// Ended runs removed because the kept output took too much room.
     pub removed_for_room: AtomicU64,
-    /// 1 while nothing is removed by its age, since the clock is in doubt.
+    /// 1 while nothing is removed by its age because the clock is in doubt.
     pub sweep_paused: AtomicU64,
-    /// Runs waiting now.
+    /// Runs that are queued now.
     pub queued: AtomicU64,
-    /// Seats held now.
+    /// Leases held now.
     pub seats: AtomicU64,
     /// Agents that are up now.
     pub agents_up: AtomicU64,
@@ -40,27 +40,27 @@ pub struct Metrics {
     pub mirror_bytes: AtomicU64,
     /// Mirrors that were fetched again because their digest differed.
     pub mirror_refetched: AtomicU64,
-    /// Attempts that came back with the proof that they never began.
+    /// Attempts that were returned to the queue with the proof that they never started.
     pub returned: AtomicU64,
     /// Attempts that died and were followed by another.
     pub retried: AtomicU64,
-    /// Tasks of runs that panicked, or left their run; each run was taken up again.
+    /// Tasks of runs that panicked or returned early; each run was taken up again.
     pub tasks_panicked: AtomicU64,
-    /// From the durable record of a run to the agent's first answer, where no queueing was between.
+    /// From the durable record of a run to the agent's first answer, if there was no queueing between.
     pub dispatch: Histogram,
-    /// From the begin of a wait to the grant of its seat: each attempt's own wait.
+    /// From the start of a wait to the grant of its lease: each attempt's own wait.
     pub queue_wait: Histogram,
 }
 
 impl Metrics {
-    /// A run ended so.
+    /// Counts a run that ended in this state.
     pub fn ended(&self, state: RunState) {
         if let Some(at) = RunState::ALL.iter().position(|s| *s == state) {
             self.ends[at].fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// How many runs ended so, since this process began.
+    /// How many runs ended in each state since this process started.
     pub fn ends(&self) -> impl Iterator<Item = (RunState, u64)> + '_ {
         RunState::ALL.iter().zip(&self.ends).filter(|(s, _)| s.is_end()).map(|(s, n)| (*s, n.load(Ordering::Relaxed)))
     }

@@ -1,74 +1,74 @@
-//! Everything that can be set, in one place, with units and defaults.
+//! All settings of a gateway, with units and defaults.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-/// Settings of a gateway. `Options::default()` is what a lab needs; `data` must be given.
+/// The settings of a gateway. `Options::default()` suits a lab; `data` must be given.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The data folder (`gateway/`, `join-secret`, `credentials.json`, `endpoint.json` live there).
+    /// The data folder (with `gateway/`, `join-secret`, `credentials.json`, `endpoint.json`).
     pub data: PathBuf,
-    /// URL that clients and agents use, when it is not the listener's own address.
+    /// URL that clients and agents use, if it differs from the listener's own address.
     pub advertise: Option<String>,
     /// Answer without a token; only on a loopback address.
     pub no_auth: bool,
-    /// The secret shared with the agents; `None` = the line in `<data>/join-secret`, made when missing.
+    /// The secret shared with the agents; `None` = the line in `<data>/join-secret`, created when missing.
     pub join_secret: Option<String>,
-    /// An agent with a new key waits until an operator approves it, although it holds the join secret.
+    /// An agent with a new key waits until an operator approves it, even if it holds the join secret.
     pub approve_agents: bool,
-    /// The ledger was restored from a backup: what waits in it may have been executed since, and is not started.
+    /// The ledger was restored from a backup: runs queued in it may have been executed since, and are not started.
     pub restored: bool,
-    /// Seats by pool that overrule what agents were told.
+    /// Seats by pool that override what agents report.
     pub pools: BTreeMap<String, u32>,
 
-    /// How often an agent says that it is still here.
+    /// How often an agent sends a heartbeat.
     pub heartbeat: Duration,
-    /// An agent without a heartbeat for so long is silent and gets no runs.
+    /// An agent without a heartbeat for this long is silent and gets no runs.
     pub silent_after: Duration,
-    /// A run whose agent is silent for so long is `lost`; `None` = never by itself. After a restart of the gateway it
-    /// counts anew.
+    /// A run whose agent is silent for this long is `lost`; `None` = only by an operator's command. A restart of the
+    /// gateway restarts this count.
     pub lost_after: Option<Duration>,
     /// Limit of one dial of an agent, with `Hello` and `Describe`.
     pub dial_timeout: Duration,
     /// Limit of one short call to an agent (`Cancel`, `Revoke`, `Forget`).
     pub call_timeout: Duration,
-    /// Limit on looking at a path on the agents while a submission waits for its answer.
+    /// Limit on inspecting a path on the agents while a submission waits for its answer.
     pub inspect_timeout: Duration,
-    /// First and longest pause between dials, and before an agent that gave a run back gets it again.
+    /// Initial and maximum back-off of redials, and of offering a returned run to the same agent again.
     pub backoff: (Duration, Duration),
-    /// How often limits, silences and waiting reasons are looked at.
+    /// How often deadlines, silences and the reasons of waits are checked.
     pub tick: Duration,
 
-    /// Waiting runs, of all principals together.
+    /// Most queued runs of all principals together.
     pub max_queued: usize,
-    /// Unfinished runs of one principal.
+    /// Most unfinished runs of one principal.
     pub max_per_principal: usize,
-    /// An equal run that ended within this time by its own verdict, its end not seen by anybody yet, answers instead of a
-    /// new one.
+    /// An equal run that ended within this time by its own verdict, and whose end was not shown yet, answers instead of
+    /// a new one.
     pub duplicate_window: Duration,
-    /// The run of the same call (a client's own name for it, no key given on purpose) answers for so long after its end:
-    /// as long as a client tries again, and no longer, because such names come again.
+    /// The run of the same call (a client's own name for it, not an idempotency key) answers for this long after its
+    /// end: as long as clients retry, and no longer, because such names are reused.
     pub call_window: Duration,
     /// Limit on asking an agent whether the do-files of a run have changed, while a submission waits for its answer.
     pub changed_timeout: Duration,
-    /// Output kept per run and stream, bytes.
+    /// Most output kept per run and stream, bytes.
     pub max_output: u64,
 
-    /// Records of ended runs are removed after this time. Unfinished ones never.
+    /// Records of ended runs are removed after this time, those of unfinished ones never.
     pub keep_records: Duration,
-    /// Bytes that all kept output may take; beyond that the oldest ended runs are removed with their records.
-    /// Unfinished ones and those that ended within `duplicate_window` never.
+    /// Most bytes of all kept output; beyond that the oldest ended runs are removed with their records, but no
+    /// unfinished ones and none that ended within `duplicate_window`.
     pub max_kept: u64,
-    /// An agent lets go of an ended run's spool after this time, once the mirror is whole.
+    /// An agent deletes an ended run's spool after this time, once the mirror is whole.
     pub keep_spool: Duration,
-    /// A call of MCP can be resumed, and a session of its older era restored, for so long after it began.
+    /// An MCP call can be resumed, and a session of its older era restored, for this long after it started.
     pub keep_calls: Duration,
     /// How often old records and spools are looked for.
     pub sweep_every: Duration,
-    /// Nothing is removed by its age before the gateway has been up for so long: whoever starts it with a wrong clock
-    /// has time to see that.
+    /// Nothing is removed by its age before the gateway has been up for this long, so that an operator who starts it
+    /// with a wrong clock has time to notice.
     pub sweep_after: Duration,
 
-    /// The side that clients see: MCP and HTTP.
+    /// Settings of the HTTP and MCP layers.
     pub face: crate::http::FaceOptions,
 }
 

@@ -1,4 +1,4 @@
-//! A gateway whose ledger and network are made by a simulation: everything between them is the real one.
+//! A gateway for simulations: its ledger and its network are simulated, all between them is real.
 
 use std::{
     path::Path,
@@ -27,22 +27,22 @@ use crate::{
 
 /// A gateway in a simulation.
 pub struct SimGateway {
-    /// Where agents call.
+    /// The transport that agents call.
     pub door: GrpcTransport,
-    /// What clients use.
+    /// The runs, as clients use them.
     pub runs: Runs,
-    /// Time, names, and the tasks that the simulation crashes.
+    /// Clock, ids, and the tasks that the simulation crashes.
     pub deps: Deps,
 }
 
 impl SimGateway {
-    /// How often a task of a run panicked, or left its run.
+    /// How often a task of a run panicked or returned early.
     pub fn tasks_failed(&self) -> u64 {
         self.runs.0.metrics.tasks_panicked.load(Ordering::Relaxed)
     }
 }
 
-/// Starts a gateway on its ledger and its mirrors; at once, and again after a crash.
+/// Starts a gateway on its ledger and its mirrors, at first and again after a crash.
 ///
 /// # Errors
 /// When the ledger cannot be read.

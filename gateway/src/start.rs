@@ -36,10 +36,10 @@ use crate::{
     wall::Wall,
 };
 
-/// Agents that were not seen for so long are not remembered at a start.
+/// Agents that were not heard for this long are not remembered at a start.
 const REMEMBER_AGENTS: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Name of the file with the key that agents know this gateway by, in the data folder.
+/// Name of the file in the data folder with the key by which agents know this gateway.
 pub const GATEWAY_KEY: &str = "gateway-key";
 
 /// Why a gateway did not start.
@@ -50,21 +50,21 @@ pub enum StartError {
     Data {
         /// The folder.
         folder: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// The data folder is not this user's alone.
+    /// Other users can access the data folder.
     #[error(transparent)]
     Foreign(#[from] private::NotPrivate),
-    /// Another gateway has the folder.
+    /// Another gateway uses the folder.
     #[error(
         "another gateway ({holder}) has the data folder {folder}: use that one, stop it, or give this one its own folder with --data"
     )]
     Held {
         /// The folder.
         folder: PathBuf,
-        /// The process that holds it, as it wrote itself down.
+        /// The process that holds it, as it described itself in the lock file.
         holder: String,
     },
     /// The ledger cannot be used.
@@ -73,29 +73,29 @@ pub enum StartError {
     /// The credentials cannot be used.
     #[error("cannot prepare the credentials")]
     Credentials(#[source] auth::credentials::CredentialsError),
-    /// The configured join secret is none.
+    /// The configured join secret is invalid.
     #[error(transparent)]
     Secret(#[from] SecretTooShort),
-    /// The key that agents know this gateway by.
+    /// The key by which agents know this gateway cannot be used.
     #[error("this gateway has no key to show")]
     Key(#[source] KeyError),
     /// The listener has no address.
     #[error("the listening socket cannot be used")]
     Listener(#[source] io::Error),
-    /// The port would be open to others without tokens.
+    /// Other machines could reach the port without a token.
     #[error("{0}")]
     Open(String),
 }
 
-/// A gateway that serves.
+/// A gateway that is serving.
 pub struct Gateway {
-    /// Where it listens.
+    /// The address on which it listens.
     pub addr: SocketAddr,
-    /// What clients and agents are told to use.
+    /// The URL that clients and agents use.
     pub url: String,
-    /// What the face works with.
+    /// What the HTTP and MCP layers work with.
     pub core: Core,
-    /// The owner's token was made at this start.
+    /// Whether the owner's token was made at this start.
     pub first_token: bool,
     ledger_tasks: Tasks,
     fleet: Fleet,
@@ -110,8 +110,8 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     start_with(options, listener, deps, mcp::Server::new).await
 }
 
-/// As [`start`], with another answerer of MCP requests behind the same layers: tests of those layers with a client's
-/// own set of tools.
+/// Like [`start`], with another MCP handler behind the same layers: tests of those layers with a client's own set of
+/// tools.
 ///
 /// # Errors
 /// As [`start`].
@@ -140,7 +140,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     durable::create_folder(&options.data).and_then(|()| durable::create_folder(&home)).map_err(failed)?;
     let lock = lock(&home, &options.data)?;
 
-    // The ledger's writer ends last, so it is not among the tasks that everybody else's end is waited for with.
+    // The ledger's writer ends last, so it is not among the tasks that the shutdown waits for first.
     let ledger_tasks = Tasks::new();
     let ledger = SqliteLedger::open(&home, &deps.ids.name(), &ledger_tasks).await.map_err(StartError::Ledger)?;
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
@@ -152,7 +152,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     };
     let task_key = auth::handles::TaskKey::ensure(&options.data).map_err(StartError::Credentials)?;
     let seal = auth::seal::SealKey::ensure(&options.data).map_err(StartError::Credentials)?;
-    // Not in the ledger's folder: a ledger that is lost is made again from the agents, who know the gateway by this.
+    // Not in the ledger's folder: a lost ledger is rebuilt from the agents, which know the gateway by this key.
     let key = Key::ensure(&options.data.join(GATEWAY_KEY)).map_err(StartError::Key)?;
 
     let remember_ms = i64::try_from(REMEMBER_AGENTS.as_millis()).unwrap_or(i64::MAX);
@@ -208,9 +208,9 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
 }
 
 impl Gateway {
-    /// Stops serving and lets go of the data folder, all within `deadline`. Runs go on with their agents; whoever waits
-    /// is answered with a handle or a clean end. Returns whether all ended by themselves: readers that do not take
-    /// their answers are cut off when two thirds of the time are over, so that the ledger can still be closed.
+    /// Stops serving and releases the data folder, all within `deadline`. Runs go on at their agents; waiting clients
+    /// get a handle or a clean end. Returns whether everything ended by itself: readers that do not take their answers
+    /// are cut off after two thirds of the time, so that the ledger can still be closed.
     pub async fn shutdown(self, deadline: Duration) -> bool {
         let clock = self.core.deps.clock.clone();
         let until = clock.monotonic() + deadline;
@@ -228,7 +228,7 @@ impl Gateway {
     }
 }
 
-/// An address that this machine can dial: a wildcard is none.
+/// An address that this machine can dial: a wildcard becomes loopback.
 fn dialable(mut addr: SocketAddr) -> SocketAddr {
     if addr.ip().is_unspecified() {
         addr.set_ip(match addr {
@@ -239,7 +239,7 @@ fn dialable(mut addr: SocketAddr) -> SocketAddr {
     addr
 }
 
-/// One gateway per folder. The lock dies with its holder; the text in it is for people.
+/// Allows one gateway per folder. The lock ends with its process; the text in the file is for people.
 fn lock(home: &Path, data: &Path) -> Result<File, StartError> {
     let path = home.join("lock");
     let failed = |source| StartError::Data { folder: data.to_owned(), source };

@@ -1,4 +1,4 @@
-//! What is done from time to time: looking at silences, removing old records, letting agents let go of old spools.
+//! Periodic work: checks silences, removes old records, and asks agents to delete old spools.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,31 +21,31 @@ use crate::{
 /// Records removed in one transaction: short enough that no submission waits for it.
 const BATCH: u32 = 200;
 
-/// Of the ended records one sweep removes this part at most, and so many at least.
+/// Most records that one sweep removes: one in `SHARE.0` of the ended ones, but not fewer than `SHARE.1`.
 const SHARE: (u64, u64) = (10, 10);
 
 /// What may be removed by its age now: what ended before these times, Unix ms; `None` = nothing.
 #[derive(Clone, Copy)]
 struct Aged {
-    /// Spools of which all is here.
+    /// Spools whose output is whole in the mirror.
     spools: Option<i64>,
-    /// Records, and with them spools that are the only copy and files.
+    /// Records, and with them files and spools that are the only copy.
     records: Option<i64>,
 }
 
-/// What a spool takes at least beside its output, bytes: its records and the wrapper, a block each.
+/// Least bytes of a spool besides its output: its records and the wrapper, one block each.
 const LEAST_SPOOL: u64 = 64 * 1024;
 
-/// Of `max_kept`, unverified runs may take this part beside it.
+/// Unverified runs may take `max_kept` divided by this, in addition to `max_kept`.
 const UNVERIFIED_SHARE: u64 = 10;
 
-/// Why what goes for room on its host goes, for the record.
+/// The reason in the record when something is deleted for room on its host.
 const ROOM: &str = "for room on its host (max_spool)";
 
-/// Calls and sessions that are remembered at most: some 500 bytes each.
+/// Most calls and sessions that are remembered: some 500 bytes each.
 const MEMOS: u32 = 50_000;
 
-/// Looks at the fleet every [`crate::Options::tick`].
+/// Checks the fleet every [`crate::Options::tick`].
 pub(crate) async fn tick(fleet: Fleet) {
     let mut tick = tokio::time::interval(fleet.options().tick);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -55,8 +55,8 @@ pub(crate) async fn tick(fleet: Fleet) {
     }
 }
 
-/// Removes what is old every [`crate::Options::sweep_every`]. By its age only what the clock may be trusted with
-/// ([`crate::wall`]), and records not before the gateway has been up for [`crate::Options::sweep_after`].
+/// Removes old things every [`crate::Options::sweep_every`]: by age only as far as the clock may be trusted
+/// ([`crate::wall`]), and records only once the gateway has been up for [`crate::Options::sweep_after`].
 pub(crate) async fn sweep(inner: Arc<Inner>) {
     let mut tick = tokio::time::interval(inner.options.sweep_every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -69,7 +69,7 @@ pub(crate) async fn sweep(inner: Arc<Inner>) {
     }
 }
 
-/// One sweep; `told` is what the log has of the clock.
+/// One sweep; `told` is the last doubt about the clock that was logged.
 pub(crate) async fn look(inner: &Arc<Inner>, told: &mut Option<String>) -> Result<(), LedgerError> {
     let newest = inner.ledger.list(ListQuery { limit: 1, ..ListQuery::default() }).await?;
     let doubt = inner.wall.doubt(newest.first().map_or(0, |record| record.created_ms));
@@ -81,7 +81,8 @@ pub(crate) async fn look(inner: &Arc<Inner>, told: &mut Option<String>) -> Resul
         _ => {}
     }
     *told = doubt;
-    // One moment for the whole sweep: what is old enough for its record to go is old enough for its agent to be asked.
+    // One time for the whole sweep: what is old enough for its record to be removed is old enough for its agent to be
+    // asked.
     let records = before(inner, inner.options.keep_records);
     let aged = Aged {
         spools: told.is_none().then(|| before(inner, inner.options.keep_spool)),
@@ -103,9 +104,9 @@ fn before(inner: &Inner, age: Duration) -> i64 {
     inner.wall.now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Removes old records, a share of all in one sweep: were they taken for old by a mistake, there is time to notice.
-/// An agent that beats and still keeps something of a run is asked for it first, in this sweep or in a later one, also when
-/// its connection is down in this moment; one that is silent is told when it registers again.
+/// Removes old records, in one sweep only a share of all, so that there is time to notice if they were taken for old by
+/// mistake. An agent whose heartbeats arrive and that still keeps something of a run is asked to delete it first, in
+/// this sweep or a later one, even if its connection is down now; a silent one is asked when it registers again.
 async fn remove_records(inner: &Arc<Inner>, old: i64) -> Result<(), LedgerError> {
     let share = (inner.ledger.ended_count().await? / SHARE.0).max(SHARE.1);
     let mut most = u32::try_from(share).unwrap_or(u32::MAX);
@@ -130,8 +131,8 @@ async fn remove_records(inner: &Arc<Inner>, old: i64) -> Result<(), LedgerError>
     }
 }
 
-/// Removes the oldest ended runs while their output takes more than it may. What agents brought and was not asked for here
-/// does not push out what was asked for: it has a bound of its own, beside.
+/// Removes the oldest ended runs while their output takes too much room. Unverified runs cannot push out those that
+/// clients of this gateway submitted: they have a limit of their own, in addition.
 async fn make_room(inner: &Arc<Inner>) -> Result<(), LedgerError> {
     let taken = inner.mirrors.taken().await;
     let mut freed = 0;
@@ -147,7 +148,7 @@ async fn make_room(inner: &Arc<Inner>) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// What the copies of unverified runs take.
+/// The sizes of the mirrors of unverified runs.
 async fn unverified(inner: &Arc<Inner>) -> Result<HashMap<RunId, u64>, LedgerError> {
     let mut sizes = HashMap::new();
     if faults::bug("unverified_push_out") {
@@ -155,7 +156,7 @@ async fn unverified(inner: &Arc<Inner>) -> Result<HashMap<RunId, u64>, LedgerErr
     }
     let mut before = None;
     loop {
-        // Runs that were not asked for here have no principal.
+        // Unverified runs have no principal.
         let query = ListQuery { principal: Some(String::new()), before, limit: BATCH, ..ListQuery::default() };
         let page = inner.ledger.list(query).await?;
         for record in &page {
@@ -168,7 +169,7 @@ async fn unverified(inner: &Arc<Inner>) -> Result<HashMap<RunId, u64>, LedgerErr
     }
 }
 
-/// Removes the oldest ended runs of some, until so many bytes were freed; returns how many were.
+/// Removes the oldest ended runs for which `of` holds, until `excess` bytes are freed; returns how many were.
 async fn remove_for_room(inner: &Arc<Inner>, excess: u64, of: impl Fn(&RunId) -> bool) -> Result<u64, LedgerError> {
     let before = before(inner, inner.options.duplicate_window);
     let (mut freed, mut passed_over) = (0, 0);
@@ -189,7 +190,7 @@ async fn remove_for_room(inner: &Arc<Inner>, excess: u64, of: impl Fn(&RunId) ->
                 continue;
             }
             if one.spool_held && !let_go(inner, &one.agent_id, one.run).await? {
-                // It would come back with its agent.
+                // It would be imported again when its agent returns.
                 passed_over += 1;
                 continue;
             }
@@ -209,7 +210,7 @@ async fn remove_for_room(inner: &Arc<Inner>, excess: u64, of: impl Fn(&RunId) ->
     Ok(freed)
 }
 
-/// Has an agent let a spool go; `false` when it is not there or does not.
+/// Asks an agent to delete a spool; `false` when the agent is not connected or keeps it.
 async fn let_go(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<bool, LedgerError> {
     let linked = inner.fleet.linked();
     let Some((_, connection)) = linked.iter().find(|(id, _)| id == agent_id) else { return Ok(false) };
@@ -218,17 +219,17 @@ async fn let_go(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<bool, 
         .map(|freed| freed == Some(Freed::Gone))
 }
 
-/// Has agents let spools go: by their age as far as the clock may be trusted with that, and for room on their hosts.
+/// Asks agents to delete spools: by age as far as the clock may be trusted, and for room on their hosts.
 async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError> {
-    // An agent that is not there is asked when it returns.
+    // An agent that is not connected is asked when it returns.
     for (agent_id, connection) in inner.fleet.linked() {
-        // Also where spools are kept for longer than records: none outlives its record.
+        // Even where spools are kept for longer than records: no spool outlives its record.
         let old = aged.spools.max(aged.records).unwrap_or(0);
         let mut asked = HashSet::new();
         loop {
             let held = inner.ledger.spools_held(&agent_id, old, true, BATCH).await?;
             let full = held.len() == BATCH as usize;
-            // Those that stay, because the agent did not answer, come again at the head: then it has to wait.
+            // Spools that stay, because the agent did not answer, come first again: then stop asking.
             let new: Vec<RunId> = held.into_iter().filter(|run| asked.insert(*run)).collect();
             let none_new = new.is_empty();
             for run in new {
@@ -238,7 +239,7 @@ async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError
                 break;
             }
         }
-        // The only copy of what is not here stays as long as the record.
+        // A spool that is the only copy of some bytes stays as long as the record.
         let old = aged.records.unwrap_or(0);
         for run in inner.ledger.spools_held(&agent_id, old, false, BATCH).await? {
             forget(inner, &connection, run, Files::Go, "with its record, by its age (keep_records)").await?;
@@ -251,8 +252,8 @@ async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError
     Ok(())
 }
 
-/// Where an agent's spools take too much: first goes output of which all is here, the oldest first; then the files of
-/// ended runs, the largest first; then what is the only copy.
+/// Frees room on a host whose spools take too much: first output that is whole in the mirror, the oldest first; then
+/// the files of ended runs, the largest first; then spools that are the only copy.
 async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, connection: &Connection) -> Result<(), LedgerError> {
     let mut excess = inner.fleet.spool_excess(agent_id);
     let incomplete_too = !faults::bug("incomplete_spools_stay");
@@ -280,8 +281,8 @@ async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, connection: &Connec
     Ok(())
 }
 
-/// Removes the files of ended runs, the largest first, until no more than `excess` bytes were freed; returns what of it
-/// is left. Unfinished runs and those that are not whole here are no part of this.
+/// Deletes the files of ended runs, the largest first, until `excess` bytes are freed; returns what is left of it.
+/// Unfinished runs, and those whose output is not whole in the mirror, are left alone.
 async fn make_room_of_files(
     inner: &Arc<Inner>,
     agent_id: &str,
@@ -303,7 +304,7 @@ async fn make_room_of_files(
     Ok(excess)
 }
 
-/// What became of the spool; `None` = there is no record of the run.
+/// Asks an agent to delete the spool of a run; `None` = there is no record of the run.
 async fn forget(
     inner: &Arc<Inner>,
     connection: &Connection,

@@ -1,16 +1,17 @@
-//! Whether the wall clock may be trusted with what is removed by its age.
+//! Decides whether the wall clock may be trusted to remove things by their age. With a wrong clock nothing is removed
+//! early.
 //!
-//! Ages are wall time, and a wall clock can be wrong by months: a dead battery, a host that starts before it is told the
-//! time. So the clock is compared with the newest time in the ledger, which other starts of the gateway wrote, carried on
-//! by the monotonic clock. Far from it, the clock is *in doubt*, and nothing is removed by its age. The doubt ends
+//! Ages are wall time, and a wall clock can be wrong by months: a dead battery, a host that starts before its clock is
+//! set. So the clock is compared with the newest time in the ledger, written by other starts of the gateway and carried
+//! on by the monotonic clock. Far from it, the clock is *in doubt*, and nothing is removed by its age. The doubt ends
 //!
-//! - when the clock is near again, since somebody set it right;
-//! - when runs were recorded by it for a day in which it kept step with the monotonic clock: the gateway was away for
-//!   long, and people work with it again;
-//! - by an operator's word.
+//! - when the clock is near again, because it was corrected;
+//! - when it kept step with the monotonic clock for a day and runs were recorded by it: the gateway was away for long,
+//!   and people work with it again;
+//! - when an operator confirms the clock.
 //!
-//! What is recorded while the clock is far *behind* carries the time that was expected, so that it does not look old when
-//! the clock is set right.
+//! What is recorded while the clock is far *behind* gets the expected time, so that it does not look old when the clock
+//! is corrected.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -23,13 +24,13 @@ use longhaul_proto::{
 };
 
 const DAY: i64 = 24 * 3600 * 1000;
-/// Ahead of the expected time by so much, it is in doubt: a gateway may be away for a week. Milliseconds.
+/// When it is ahead of the expected time by this much, it is in doubt: a gateway may be away for a week. Milliseconds.
 const FAR: i64 = 7 * DAY;
-/// Behind the newest time in the ledger by so much, it is in doubt. Milliseconds.
+/// When it is behind the newest time in the ledger by this much, it is in doubt. Milliseconds.
 const BEHIND: i64 = DAY;
-/// For so long it must keep step before new runs confirm it.
+/// How long it must keep step before new runs confirm it.
 const STEADY: Duration = Duration::from_secs(24 * 3600);
-/// Out of step with the monotonic clock, between two looks. Milliseconds.
+/// Out of step with the monotonic clock, between two checks. Milliseconds.
 const STEP: i64 = 3600 * 1000;
 
 /// Both clocks at one moment.
@@ -44,13 +45,13 @@ struct Reading {
 pub(crate) struct Wall {
     clock: Clock,
     started: Duration,
-    // Held for a look, never over an await.
+    // Locked for a short time, never over an await.
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// A time that is believed, and when by the monotonic clock it was so.
+    /// A trusted time, and the monotonic clock at that moment.
     anchor: Reading,
     last: Reading,
     /// Since when it is in doubt and in step.
@@ -79,13 +80,13 @@ impl Wall {
         self.clock.monotonic().saturating_sub(self.started)
     }
 
-    /// The time for what is recorded now, Unix ms: the clock's own, but where that is far behind what the ledger has.
+    /// The time for what is recorded now, Unix ms: the clock's own, unless that is far behind the ledger's newest time.
     pub(crate) fn now_ms(&self) -> i64 {
         let (now, state) = (self.read(), self.state());
         if state.off(now) < -BEHIND && now.wall_ms < state.anchor.wall_ms { state.expected(now) } else { now.wall_ms }
     }
 
-    /// Looks at the clock; `newest_run_ms` is when the newest run was recorded. `Some` = it is in doubt, with why and
+    /// Checks the clock; `newest_run_ms` is when the newest run was recorded. `Some` = it is in doubt, with why and
     /// what to do, and nothing may be removed by its age.
     pub(crate) fn doubt(&self, newest_run_ms: i64) -> Option<String> {
         if faults::bug("sweep_trusts_the_clock") {
@@ -95,13 +96,13 @@ impl Wall {
         self.state().look(now, newest_run_ms)
     }
 
-    /// Likewise, as it was at the last look.
+    /// Likewise, as of the last check.
     pub(crate) fn in_doubt(&self) -> Option<String> {
         let (now, state) = (self.read(), self.state());
         state.doubt.map(|_| state.words(now))
     }
 
-    /// An operator says that the clock is right now.
+    /// An operator confirms the clock.
     pub(crate) fn trust(&self) {
         let now = self.read();
         let mut state = self.state();
@@ -115,7 +116,7 @@ impl State {
         self.anchor.wall_ms.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX))
     }
 
-    /// How far the clock is ahead of what is expected, milliseconds.
+    /// How far the clock is ahead of the expected time, milliseconds.
     fn off(&self, now: Reading) -> i64 {
         now.wall_ms.saturating_sub(self.expected(now))
     }

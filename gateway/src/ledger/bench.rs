@@ -1,4 +1,4 @@
-//! How many runs a second the ledger takes: each is recorded and goes through three durable steps more.
+//! Benchmark: how many runs per second the ledger takes. Each is recorded and goes through three more durable steps.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -12,17 +12,17 @@ use longhaul_proto::{
 
 use super::{Dedupe, Detail, Ledger, LedgerError, NewRun, Record, Transition, sqlite::SqliteLedger};
 
-/// What [`runs_per_second`] found.
+/// The result of [`runs_per_second`].
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
     /// Runs that went through all four steps.
     pub runs: u32,
-    /// In how much time.
+    /// The time that they took.
     pub took: Duration,
 }
 
 impl Rate {
-    /// Runs a second.
+    /// Runs per second.
     pub fn per_second(&self) -> f64 {
         f64::from(self.runs) / self.took.as_secs_f64()
     }
@@ -84,7 +84,7 @@ async fn one(ledger: &SqliteLedger, clock: &Clock) -> Result<(), LedgerError> {
 
 #[cfg(test)]
 mod tests {
-    /// The benchmark's own path stays sound; how fast it is, the benchmark tells.
+    /// Checks that the benchmark works; its speed is measured by the benchmark itself.
     #[tokio::test]
     async fn every_run_goes_through_all_its_steps() {
         let folder = tempfile::tempdir().unwrap();

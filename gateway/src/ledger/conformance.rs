@@ -1,4 +1,4 @@
-//! The laws of a ledger, held up to every implementation.
+//! The conformance suite of the ledger, run against every implementation.
 
 use std::sync::Arc;
 
@@ -124,7 +124,7 @@ async fn many_are_told_as_each(ledger: &dyn Ledger) {
         }
     }
     names.reverse();
-    // Twice the same, and one that there is not.
+    // One of them twice, and one that does not exist.
     names.push(names[3]);
     let mut each = Vec::new();
     for run in &names {
@@ -163,7 +163,7 @@ async fn a_run_that_is_nobody_s_is_adopted_once(ledger: &dyn Ledger) {
     let mut equal = new_run("ann");
     equal.dedupe = Dedupe { join_since_ms: Some(0), ..adoption("").dedupe };
     assert_eq!(ledger.insert(equal).await.unwrap(), Inserted::Joined(run, Joined::Unfinished));
-    // A key that names another run goes on doing so.
+    // A key that names another run keeps doing so.
     let mut second = new_run("");
     second.record.detail.unverified = true;
     let second = running(ledger, second).await;
@@ -305,7 +305,7 @@ async fn the_same_call_is_the_same_run_for_a_while(ledger: &dyn Ledger) {
         ends_as(ledger, run, state, cause, 5_000).await;
         assert_eq!(insert(call(&name, 0)).await, Inserted::New, "{state}");
     }
-    // A run that answered another call has that name from then on.
+    // From then on a run that answered another call also has that call's name.
     let named = call("three", 0);
     let name = named.names().remove(0);
     ledger.name_run("callers".to_owned(), name.clone(), run).await.unwrap();
@@ -320,7 +320,7 @@ async fn the_same_call_is_the_same_run_for_a_while(ledger: &dyn Ledger) {
         Some((run, "b".to_owned())),
         "a key keeps its run"
     );
-    // Names go when their runs have ended for long; keys do not.
+    // Names of calls are removed when their runs have ended long ago; keys are not.
     end(ledger, run, 6_000, true).await;
     assert_eq!(ledger.by_key("callers", &name.0).await.unwrap().map(|(run, _)| run), Some(run));
     while ledger.call_sweep(6_001, 2).await.unwrap() > 0 {}
@@ -380,7 +380,7 @@ async fn only_the_ended_and_old_is_swept(ledger: &dyn Ledger) {
     let older = running(ledger, new_run("ann")).await;
     end(ledger, older, 1, false).await;
     assert_eq!(ledger.removed(older).await.unwrap(), None);
-    // One whose spool an agent keeps that is here stays, and so do its files, until it was asked.
+    // A run whose spool or files a connected agent keeps stays until that agent was asked.
     let its = vec!["x".to_owned(), ledger.get(older).await.unwrap().unwrap().agent_id];
     assert!(ledger.sweep(2, 100, its.clone(), 7_000).await.unwrap().is_empty());
     ledger.only_files_kept(older).await.unwrap();
@@ -390,7 +390,7 @@ async fn only_the_ended_and_old_is_swept(ledger: &dyn Ledger) {
     ledger.spool_gone(released, None).await.unwrap();
     assert_eq!(ledger.sweep(2, 100, its, 7_000).await.unwrap(), [released]);
     assert_eq!(ledger.sweep(2, 100, vec!["x".to_owned()], 7_000).await.unwrap(), [older], "its agent is away");
-    // What an agent may still show of it is remembered, for a time and in bounds.
+    // What an agent may still report of it is remembered, for a limited time and number.
     let kept = ledger.removed(older).await.unwrap().unwrap().kept;
     assert!(kept.is_empty(), "what the agent recorded was not known: {kept:?}");
     ledger.removed_sweep(7_000, 100).await.unwrap();
@@ -454,7 +454,7 @@ async fn files_are_kept_longer_than_spools(ledger: &dyn Ledger) {
     let detail = ledger.get(run).await.unwrap().unwrap().detail;
     assert_eq!(detail.files_removed, Some(what));
     assert!(detail.complete, "the rest of the record stays");
-    // Not of a spool that is gone, and not of a run that goes on.
+    // Neither for a spool that is gone nor for an unfinished run.
     ledger.only_files_kept(run).await.unwrap();
     assert!(!files().await);
     let open = running(ledger, new_run("ann")).await;

@@ -1,13 +1,13 @@
-//! Where a ledger may lie: on a local disk.
+//! Makes sure that a ledger lies on a local disk.
 //!
-//! SQLite's WAL needs shared memory and locks that mean what they say; network file systems give neither, and lose
-//! records quietly. So the place is looked at before the first byte is written.
+//! SQLite's WAL needs shared memory and reliable locks; network file systems give neither, and lose records silently.
+//! So the folder is checked before the first byte is written.
 
 use std::path::Path;
 
 use super::LedgerError;
 
-/// Magic numbers of `statfs(2)` and `linux/magic.h` for file systems that live on another machine.
+/// Magic numbers (`statfs(2)`, `linux/magic.h`) of file systems that live on another machine.
 #[cfg(target_os = "linux")]
 const NETWORK: &[(u64, &str)] = &[
     (0x6969, "NFS"),
@@ -24,7 +24,7 @@ const NETWORK: &[(u64, &str)] = &[
     (0x1983_0326, "BeeGFS"),
 ];
 
-/// FUSE hides what it is from `statfs`; the mount table names it.
+/// `statfs` does not tell which file system is behind FUSE; the mount table names it.
 const NETWORK_FUSE: &[&str] = &[
     "fuse.sshfs",
     "fuse.rclone",

@@ -1,4 +1,4 @@
-//! A ledger that the first version wrote (`golden/format-1.sql`, a dump of a real one) is opened by this one.
+//! Test: this version opens a ledger that the first version wrote (`golden/format-1.sql`, a dump of a real one).
 
 use longhaul_proto::{
     state::{Cause, RunState},
@@ -45,7 +45,7 @@ async fn a_ledger_of_the_first_version_is_taken_over_whole() {
         assert_eq!(ledger.token_list().await.unwrap().len(), 1);
         assert_eq!(ledger.agents().await.unwrap()[0].info.name, "vm");
 
-        // And it goes on: the step that comes next, and what the first version had no table for.
+        // And it goes on: with the next step, and with what the first version had no table for.
         let name = fourth.run.to_string();
         if opened == 0 {
             assert_eq!(ledger.active().await.unwrap().len(), 2);

@@ -1,4 +1,5 @@
-//! The ledger as a plain model: what is meant, without a disk. Tests use it, and the laws hold both to it.
+//! The ledger as a plain model, without a disk: it defines what is meant. Tests use it, and the conformance suite
+//! compares both.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,7 +20,7 @@ use super::{
     LedgerError, ListQuery, NewRun, PinRecord, Record, Removed, Stash, TokenRecord, Transition, TransitionRow,
 };
 
-/// A ledger that forgets everything with its process.
+/// A ledger that is gone when its process ends.
 pub struct MemoryLedger {
     cluster_id: String,
     state: Mutex<State>,
@@ -48,7 +49,7 @@ struct Row {
 }
 
 impl MemoryLedger {
-    /// An empty ledger of this name.
+    /// An empty ledger with this id.
     pub fn new(cluster_id: &str) -> Self {
         Self { cluster_id: cluster_id.to_owned(), state: Mutex::default() }
     }

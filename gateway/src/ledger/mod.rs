@@ -1,11 +1,12 @@
-//! The ledger: the gateway's durable record.
+//! The ledger: the gateway's durable record. Two writers can never both believe that they moved a run.
 //!
-//! A run is a record before it is a message: [`Ledger::insert`] returns when the row is on disk, and from then on every
-//! change of its state is one conditional update that names the state and the attempt it expects. Zero rows changed
-//! means that somebody else was first, and is an error, so that two owners can never both believe that they moved it.
+//! A run is recorded before any message about it leaves: [`Ledger::insert`] returns when the row is on disk. From then
+//! on every change of its state is one conditional update that names the expected state and attempt (the fencing
+//! token). If it changes zero rows, another writer was first, and the update fails.
 //!
-//! Behind the trait stand [`sqlite`] (what a gateway uses) and [`memory`] (the model that says what is meant); one
-//! suite of laws, [`conformance`], holds both to it. Output never goes in here: bytes belong to the mirror.
+//! The trait has two implementations: [`sqlite`], which a gateway uses, and [`memory`], the model that defines what is
+//! meant. One conformance suite ([`conformance`]) holds both to it. Output is never stored here: bytes belong to the
+//! mirror.
 
 pub mod bench;
 #[cfg(test)]
@@ -29,10 +30,10 @@ pub use record::{
     TransitionRow, is_call,
 };
 
-/// Stands for the digest of a request that is not known any more: the key alone says that it is the same call.
+/// Stands for the digest of a request that is no longer known: then the key alone decides that it is the same call.
 pub(crate) const UNKNOWN_BODY: &str = "";
 
-/// What a ledger answers with.
+/// What a call to a ledger returns.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;
 
 /// Why the ledger did not do it.
@@ -41,9 +42,9 @@ pub enum LedgerError {
     /// The folder cannot hold a ledger.
     #[error("cannot keep the ledger in {folder}: {reason}")]
     Place {
-        /// Where it should be.
+        /// The folder.
         folder: String,
-        /// What is wrong with that and what to do.
+        /// What is wrong with it and what to do.
         reason: String,
     },
     /// A newer program wrote this file.
@@ -82,39 +83,39 @@ pub enum LedgerError {
     Closed,
 }
 
-/// The record of everything the gateway must not forget.
+/// The durable record of everything that the gateway must not forget.
 pub trait Ledger: Send + Sync + 'static {
-    /// The name of this ledger; agents are bound to it.
+    /// The id of this ledger; agents are bound to it.
     fn cluster_id(&self) -> &str;
 
-    /// Records a new run as `queued` (or as found, when imported), unless its key, the run of the same call or an equal
-    /// one answers instead.
+    /// Records a new run as `queued` (or as found, when imported), unless the run of its key, of the same call or of an
+    /// equal request answers instead.
     fn insert(&self, new: NewRun) -> Answer<'_, Inserted>;
-    /// Names an earlier run by the key and the digest of a request that it answered: the same call stays the same run. A
-    /// key given on purpose keeps the run that it names.
+    /// Binds the key and the digest of a request to the earlier run that answered it, so that a repeated call gets the
+    /// same run. An idempotency key that a caller chose keeps the run that it names.
     fn name_run(&self, principal: String, key: (String, String), run: RunId) -> Answer<'_, ()>;
     /// Moves a run: one conditional update, and one row in its history.
     fn transition(&self, step: Transition) -> Answer<'_, ()>;
-    /// Keeps the wish to end a run, if it has not ended or is lost: it may go on where nobody hears it. The first wish names
-    /// who asked; a later one may be harder.
+    /// Keeps the request to end a run that is unfinished or lost: a lost run may still be executing on an agent that is
+    /// away. The first request names who asked; a later one may be harder.
     fn want_cancel(&self, run: RunId, wish: CancelWish) -> Answer<'_, bool>;
-    /// Notes that their owner was shown the ends of these runs; the first time counts. Of one that has not ended nothing is
-    /// noted.
+    /// Notes that the owners of these runs were shown their ends; only the first time counts. Unfinished runs are
+    /// skipped.
     fn seen(&self, runs: Vec<RunId>, at_ms: i64) -> Answer<'_, ()>;
-    /// Notes that the agent keeps the spool no more; `words` become the record's [`Condition::Released`].
+    /// Notes that the agent has no spool of the run any more; `words` become the record's [`Condition::Released`].
     fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()>;
-    /// Notes that the agent let go of the spool but for the run's files.
+    /// Notes that the agent deleted the spool except for the run's files.
     fn only_files_kept(&self, run: RunId) -> Answer<'_, ()>;
-    /// Notes in the record of an ended run that its files were removed.
+    /// Notes in the record of an ended run that its files were deleted.
     fn files_removed(&self, run: RunId, what: FilesRemoved) -> Answer<'_, ()>;
-    /// Makes an unverified run its principal's; `false` when there is none, or it is somebody's already.
+    /// Gives an unverified run to its principal; `false` when there is no such run, or it has a principal already.
     fn adopt(&self, adoption: Adoption) -> Answer<'_, bool>;
-    /// Notes another result that was told of a run ([`Detail::contest`]); `false` when nothing was noted.
+    /// Notes another result that was reported for a run ([`Detail::contest`]); `false` when nothing was noted.
     fn contest(&self, run: RunId, words: String) -> Answer<'_, bool>;
 
     /// One run.
     fn get(&self, run: RunId) -> Answer<'_, Option<Record>>;
-    /// Those of these runs that there are, in the order of their names, as [`Ledger::get`] would tell each.
+    /// Those of these runs that exist, in the order of their ids, each as [`Ledger::get`] would return it.
     fn get_many<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Record>>;
     /// The whole request of a run.
     fn submission(&self, run: RunId) -> Answer<'_, Option<wire::Submission>>;
@@ -129,8 +130,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// The steps of a run, in order.
     fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>>;
 
-    /// Removes at most `limit` runs that ended before `before_ms`; returns which. Those stay of which one of the agents
-    /// in `here` keeps a spool or files: it is asked to release them first. What other agents may still show is
+    /// Removes at most `limit` runs that ended before `before_ms`; returns which. A run stays while an agent in `here`
+    /// keeps its spool or files: that agent is asked to delete them first. What other agents may still report is
     /// remembered as of `at_ms`.
     fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<RunId>>;
     /// How many runs have ended.
@@ -139,31 +140,31 @@ pub trait Ledger: Send + Sync + 'static {
     fn newest_ms(&self) -> Answer<'_, i64>;
     /// At most `limit` runs that ended (but were not lost) before `before_ms`, oldest end first.
     fn ended(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<Ended>>;
-    /// Removes a run that has ended; `false` when there is none. Remembered as by [`Ledger::sweep`].
+    /// Removes an ended run; `false` when there is none. Remembered as by [`Ledger::sweep`].
     fn remove(&self, run: RunId, at_ms: i64) -> Answer<'_, bool>;
-    /// Runs that ended (but were not lost) before `before_ms` and whose spool this agent still keeps: those whose mirror
-    /// is `whole`, or those whose mirror is not.
+    /// Runs that ended (but were not lost) before `before_ms` and whose spool this agent still keeps: those whose
+    /// mirror is `whole`, or those whose mirror is not.
     fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, whole: bool, limit: u32) -> Answer<'a, Vec<RunId>>;
-    /// Runs that ended before `before_ms`, of whose spool this agent still keeps the files and nothing else.
+    /// Runs that ended before `before_ms` and of which this agent keeps only the files.
     fn files_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>>;
     /// What is remembered of a run whose record was removed.
     fn removed(&self, run: RunId) -> Answer<'_, Option<Removed>>;
-    /// Forgets removed runs of before `before_ms`, and all but the newest `most`.
+    /// Forgets runs that were removed before `before_ms`, and all but the newest `most`.
     fn removed_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()>;
 
-    /// Remembers an agent.
+    /// Stores an agent.
     fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()>;
-    /// All agents ever seen.
+    /// All stored agents.
     fn agents(&self) -> Answer<'_, Vec<AgentRecord>>;
 
-    /// Keeps what a key is; what was known of it is replaced.
+    /// Stores a key's pin, replacing the earlier one.
     fn put_pin(&self, pin: PinRecord) -> Answer<'_, ()>;
-    /// All keys that agents showed.
+    /// All pins.
     fn pins(&self) -> Answer<'_, Vec<PinRecord>>;
 
-    /// Drains hosts; one that is drained already is drained anew.
+    /// Drains hosts; a host that is already drained gets the new record.
     fn drain(&self, hosts: Vec<DrainRecord>) -> Answer<'_, ()>;
-    /// Drains them no more; those that were not are left as they are.
+    /// Ends the drain of hosts; those that were not drained stay as they are.
     fn resume(&self, hosts: Vec<String>) -> Answer<'_, ()>;
     /// All drained hosts, by name.
     fn drains(&self) -> Answer<'_, Vec<DrainRecord>>;
@@ -177,19 +178,19 @@ pub trait Ledger: Send + Sync + 'static {
     /// Revokes a token by name; `false` when there is none that is not yet revoked.
     fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool>;
 
-    /// Keeps a memo; one of the same kind and name is replaced.
+    /// Stores a stash entry, replacing one of the same kind and name.
     fn memo_put(&self, memo: Stash) -> Answer<'_, ()>;
-    /// The memo of this kind and name.
+    /// The stash entry of this kind and name.
     fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Stash>>;
-    /// Removes a memo; missing is fine.
+    /// Removes a stash entry; a missing one is no error.
     fn memo_remove<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, ()>;
-    /// Removes the names of calls ([`is_call`]) whose runs ended before `before_ms`, at most `limit`; says how many.
+    /// Removes the names of calls ([`is_call`]) whose runs ended before `before_ms`, at most `limit`; returns how many.
     fn call_sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, u32>;
-    /// Removes memos made before `before_ms`, and all but the newest `most`.
+    /// Removes stash entries made before `before_ms`, and all but the newest `most`.
     fn memo_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()>;
 
     /// Whether it can be written now.
     fn check(&self) -> Answer<'_, ()>;
-    /// Writes what waits and closes.
+    /// Writes what is pending and closes.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

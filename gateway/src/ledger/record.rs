@@ -1,4 +1,4 @@
-//! What the ledger holds: plain values, the same for every implementation.
+//! The values that the ledger stores; every implementation uses the same ones.
 
 use std::collections::BTreeMap;
 
@@ -13,24 +13,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::fleet::placement::Need;
 
-/// One run. Fields that queries ask for stand alone; the rest is in [`Detail`].
+/// One run. Fields that queries filter by are columns of their own; the rest is in [`Detail`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// Its name.
+    /// Its id.
     pub run: RunId,
-    /// Who asked.
+    /// The principal that submitted it.
     pub principal: String,
-    /// Where it stands.
+    /// Its state.
     pub state: RunState,
-    /// Why.
+    /// Why it is in that state.
     pub cause: Cause,
     /// The fencing token; 0 before the first dispatch.
     pub attempt: u32,
-    /// The agent it was given to; empty = none yet.
+    /// The agent that it was given to; empty = none yet.
     pub agent_id: String,
     /// That agent's name.
     pub host: String,
-    /// The pool whose seat it holds or held.
+    /// The pool whose seat its lease holds or held.
     pub pool: String,
     /// When it was recorded, Unix milliseconds.
     pub created_ms: i64,
@@ -38,14 +38,14 @@ pub struct Record {
     pub finished_ms: i64,
     /// When its owner was first shown its end; 0 = not yet.
     pub seen_ms: i64,
-    /// The wish to end it.
+    /// The request to end it.
     pub cancel: Option<CancelWish>,
-    /// Everything that no query asks for.
+    /// Everything that no query filters by.
     pub detail: Detail,
 }
 
 impl Record {
-    /// The row of a request as it begins: queued, given to nobody.
+    /// The record of a new request: queued, given to no agent.
     pub fn queued(run: RunId, principal: String, created_ms: i64, detail: Detail) -> Self {
         Self {
             run,
@@ -65,7 +65,7 @@ impl Record {
     }
 }
 
-/// The part of a record that is only read whole; JSON in the ledger, so it may grow.
+/// The part of a record that is only read as a whole; JSON in the ledger, so it may grow.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Detail {
@@ -73,13 +73,13 @@ pub struct Detail {
     pub source: String,
     /// Arguments of the do-file.
     pub args: Vec<String>,
-    /// What it asks of an agent.
+    /// What it requires of an agent.
     pub need: Need,
     /// The do-file on the agent's host, when the code comes from there.
     pub path: Option<String>,
-    /// Folder that the caller asked for; empty = none.
+    /// Folder that the caller requested; empty = none.
     pub wanted_dir: String,
-    /// Digest that the caller insists on; empty = none.
+    /// Digest that the caller requires; empty = none.
     pub wanted_sha256: String,
     /// Name and version of the client.
     pub client: String,
@@ -87,20 +87,20 @@ pub struct Detail {
     pub timeout_ms: u64,
     /// Limit on waiting, ms; 0 = none.
     pub queue_timeout_ms: u64,
-    /// How long it waited for the seat of its present attempt, ms; 0 = it has none yet, or had it at once.
+    /// How long it waited for the lease of its present attempt, ms; 0 = it has none yet, or had it at once.
     pub waited_ms: u64,
-    /// What it waited for last, in words.
+    /// The reason for which it waited longest, in words.
     pub waited_for: String,
     /// W3C `traceparent` of the run.
     pub traceparent: String,
-    /// When the present wait in the queue began, Unix ms; 0 = when the run was recorded.
+    /// When the present wait in the queue started, Unix ms; 0 = when the run was recorded.
     pub queued_ms: i64,
-    /// What `queue_timeout_ms` counts from, Unix ms: moved only by the death of an attempt that had begun; 0 = when the
-    /// run was recorded.
+    /// What `queue_timeout_ms` counts from, Unix ms: moved only by the death of an attempt that had started; 0 = when
+    /// the run was recorded.
     pub queue_limit_from_ms: i64,
     /// First log byte by the ledger's clock, Unix ms; 0 = not yet.
     pub running_ms: i64,
-    /// Stata's process existed, by its host's clock, Unix ms; 0 = not known.
+    /// When Stata's process was started, by its host's clock, Unix ms; 0 = not known.
     pub started_ms: i64,
     /// First log byte by its host's clock, Unix ms; 0 = not yet.
     pub host_running_ms: i64,
@@ -108,7 +108,7 @@ pub struct Detail {
     pub host_ended_ms: i64,
     /// Stata's return code.
     pub rc: Option<i64>,
-    /// Stata's error text, or ours.
+    /// Stata's error text, or the gateway's.
     pub message: String,
     /// The command that failed.
     pub command: String,
@@ -120,27 +120,27 @@ pub struct Detail {
     pub engine_note: String,
     /// Where the code ran.
     pub working_dir: String,
-    /// Digest of the executed bytes; before that, of the bytes seen at submission.
+    /// Digest of the executed bytes; before execution, of the bytes found at submission.
     pub code_sha256: String,
     /// The user's part of the log.
     pub view: Option<api::ViewRange>,
     /// Bytes of the log in the mirror when it ended.
     pub log_len: u64,
-    /// Their SHA-256 as the agent told it.
+    /// Their SHA-256 as the agent reported it.
     pub log_sha256: String,
     /// Bytes of the console in the mirror when it ended.
     pub console_len: u64,
-    /// Their SHA-256 as the agent told it.
+    /// Their SHA-256 as the agent reported it.
     pub console_sha256: String,
-    /// Whether length and digest of the mirror match what the agent told.
+    /// Whether length and digest of the mirror match the agent's report.
     pub complete: bool,
-    /// Lengths of the attempt's output as the agent recorded them; `None` before the end, and for records of versions
-    /// that kept them only where the mirror matched.
+    /// Lengths of the attempt's output as the agent recorded them; `None` before the end, and in records of versions
+    /// that kept them only if the mirror matched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<Told>,
     /// From running to end, ms.
     pub duration_ms: Option<u64>,
-    /// What else a person should know, said once and for all: by the agent, or at the end.
+    /// What else a person should know, set once: by the agent, or at the end.
     pub note: String,
     /// What holds of the run now, one text for each kind ([`Condition`]): set and cleared without touching the others.
     /// Kinds of a newer version are kept and shown.
@@ -155,25 +155,26 @@ pub struct Detail {
     pub files_removed: Option<api::FilesRemoved>,
     /// Who asked for the end, as the agent noted it.
     pub ended_by: String,
-    /// Whether it came from a spool and not from a request.
+    /// Whether it was imported from a spool.
     pub imported: bool,
-    /// It came from a spool, and this gateway's seal is not on its request: it is nobody's until an operator adopts it.
+    /// It came from a spool without this gateway's seal on its request: it has no principal until an operator adopts
+    /// it.
     pub unverified: bool,
-    /// Whom the spool of such a run names.
+    /// The principal that the spool of such a run names.
     pub claims: String,
-    /// Other results that agents told of an attempt whose result stands here, in words.
+    /// Other results that agents reported for an attempt whose result is recorded here, in words.
     pub contested: Vec<String>,
-    /// When another attempt may be made.
+    /// When another attempt may follow.
     pub retry: api::Retry,
-    /// Attempts that are proven dead, in order. Their output is the beginning of the mirror.
+    /// Attempts that are proven dead, in order. The mirror begins with their output.
     pub earlier: Vec<Earlier>,
-    /// Where the output of the present attempt begins in the mirror.
+    /// The offset in the mirror's log at which the output of the present attempt begins.
     pub log_base: u64,
-    /// Likewise.
+    /// Likewise, in the mirror's console output.
     pub console_base: u64,
 }
 
-/// What may hold of a run beside its state, told to people.
+/// What may hold of a run besides its state, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// Attempts before this one died.
@@ -182,18 +183,18 @@ pub enum Condition {
     CopyUnopened,
     /// The gateway's copy of the output cannot be written.
     CopyFails,
-    /// Stata has ended, and the rest of its output is on its way.
+    /// Stata has ended, and the rest of its output is being fetched.
     Collecting,
-    /// The gateway's copy is not what the agent recorded.
+    /// The gateway's copy differs from what the agent recorded.
     Incomplete,
-    /// Its agent is there and cannot look after it.
+    /// Its agent is connected and cannot look after it.
     Trouble,
-    /// What went from its host, when, and why.
+    /// What was deleted on its host, when, and why.
     Released,
 }
 
 impl Condition {
-    /// Its word in the ledger.
+    /// Its name in the ledger.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EarlierAttempts => "earlier_attempts",
@@ -208,17 +209,17 @@ impl Condition {
 }
 
 impl Detail {
-    /// Says that something holds now, in the place of what was said of it before.
+    /// Sets a condition, replacing its earlier text.
     pub fn set(&mut self, condition: Condition, words: impl Into<String>) {
         self.conditions.insert(condition.as_str().to_owned(), words.into());
     }
 
-    /// It does not hold any more.
+    /// Clears a condition.
     pub fn clear(&mut self, condition: Condition) {
         self.conditions.remove(condition.as_str());
     }
 
-    /// The note, all conditions, and every other result that was told, for people.
+    /// The note, all conditions, and every other reported result, for people.
     pub fn words(&self) -> String {
         let note = Some(&self.note).filter(|note| !note.is_empty());
         note.into_iter()
@@ -240,7 +241,8 @@ pub struct Told {
     pub console_len: u64,
 }
 
-/// What an agent recorded of an ended attempt whose spool it keeps: repeated to it, this frees the spool.
+/// What an agent recorded of an ended attempt whose spool it keeps: when it is repeated to the agent, the agent deletes
+/// the spool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HeldSpool {
@@ -281,10 +283,10 @@ impl Earlier {
 }
 
 impl Record {
-    /// What an agent recorded of the last attempt; `None` where that is not known.
+    /// What an agent recorded of the last attempt; `None` if that is not known.
     pub fn kept(&self) -> Option<HeldSpool> {
         let detail = &self.detail;
-        // Another was waited for and never began: the last is the dead one.
+        // The run waited for another attempt, which never started: the last one is the dead one.
         if let Some(dead) = detail.earlier.last().filter(|dead| dead.attempt == self.attempt) {
             return Some(dead.kept());
         }
@@ -303,7 +305,7 @@ impl Record {
         })
     }
 
-    /// What is to be remembered when this record is removed; `None` = nothing ever left for an agent.
+    /// What is to be remembered when this record is removed; `None` = the run was never given to an agent.
     pub fn removed(&self) -> Option<Removed> {
         let last = self.kept().filter(|last| self.detail.earlier.iter().all(|e| e.attempt != last.attempt));
         let kept = self.detail.earlier.iter().map(Earlier::kept).chain(last).collect();
@@ -311,7 +313,7 @@ impl Record {
     }
 }
 
-/// Most other results that are noted of one run; more say nothing new.
+/// Most other results that are noted of one run; more would say nothing new.
 const MAX_CONTESTED: usize = 8;
 
 impl Detail {
@@ -325,16 +327,16 @@ impl Detail {
     }
 }
 
-/// An unverified run becomes a principal's.
+/// Gives an unverified run to a principal.
 #[derive(Clone, Debug)]
 pub struct Adoption {
     /// The run.
     pub run: RunId,
-    /// Whose it is from now on.
+    /// Its principal from now on.
     pub principal: String,
-    /// The caller's key and the digest of the request. A key that names another run by now goes on doing so.
+    /// The caller's idempotency key and the digest of the request. A key that already names another run keeps doing so.
     pub key: Option<(String, String)>,
-    /// What makes an equal request find it.
+    /// What lets an equal request find it.
     pub dedupe: Dedupe,
 }
 
@@ -350,7 +352,7 @@ pub struct Earlier {
     pub host: String,
     /// How it died, in words.
     pub how: String,
-    /// Lengths and digests as its agent told them: what lets go of its spool.
+    /// Lengths and digests as its agent reported them: repeated to the agent, they let it delete the spool.
     pub log_len: u64,
     /// Likewise.
     pub log_sha256: String,
@@ -358,40 +360,40 @@ pub struct Earlier {
     pub console_len: u64,
     /// Likewise.
     pub console_sha256: String,
-    /// Whether the mirror has exactly that.
+    /// Whether the mirror has exactly that output.
     pub complete: bool,
     /// The user's part of its output, in offsets of the mirror.
     pub view: Option<api::ViewRange>,
 }
 
-/// A durable wish to end a run.
+/// A durable request to end a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CancelWish {
     /// Who asked.
     pub by: String,
     /// When, Unix ms.
     pub at_ms: i64,
-    /// How hard.
+    /// The mode.
     pub mode: api::CancelMode,
 }
 
 /// A run to be recorded.
 #[derive(Clone, Debug)]
 pub struct NewRun {
-    /// Its row; `queued` for a request, as found for an import.
+    /// Its record; `queued` for a request, as found for an import.
     pub record: Record,
     /// The whole request, so that a restarted gateway can dispatch it.
     pub submission: wire::Submission,
-    /// The caller's key and the digest of the request.
+    /// The caller's idempotency key and the digest of the request.
     pub key: Option<(String, String)>,
     /// What makes two requests equal.
     pub dedupe: Dedupe,
 }
 
-/// How the name of a call begins that its client made up by itself: such names may come again and mean another call.
+/// Prefix of call names that a client made up by itself: such a name may be repeated and mean another call.
 pub const CALL: &str = "claudecode/toolUseId:";
 
-/// Whether a key is such a name, and not one that somebody gave on purpose.
+/// Whether a key is such a name, and not an idempotency key that a caller chose.
 pub fn is_call(key: &str) -> bool {
     key.starts_with(CALL)
 }
@@ -401,34 +403,34 @@ pub fn is_call(key: &str) -> bool {
 pub struct Dedupe {
     /// Digest over principal, kind of source, arguments, directory, host choice and the like.
     pub shape: String,
-    /// Digest of the code; empty = nobody could look at it yet, which equals any.
+    /// Digest of the code; empty = no agent could read it yet, which equals any.
     pub code: String,
-    /// An equal run that ended by its own verdict, not before this moment, and was not seen answers; `None` = no equal run
-    /// does (`again`).
+    /// An equal run answers that ended by its own verdict, not before this time, and whose end was not shown; `None` =
+    /// no equal run does (`again`).
     pub join_since_ms: Option<i64>,
-    /// The client's own name for the call ([`is_call`]), which says the whole request.
+    /// The client's own name for the call ([`is_call`]), which stands for the whole request.
     pub call: Option<String>,
-    /// A run of the same call that ended not before this moment answers.
+    /// A run of the same call that ended not before this time answers.
     pub call_since_ms: i64,
-    /// Runs that do not answer: their agents said that somebody is ending them, or the caller wants another.
+    /// Runs that do not answer: a command is ending them at their agents, or the caller wants another.
     pub not: Vec<RunId>,
-    /// There is no room for another run: an equal one may answer, and else nobody.
+    /// There is no room for another run: only an equal one may answer.
     pub only_join: bool,
 }
 
-/// An earlier run, as far as it matters whether it may answer.
+/// An earlier run, reduced to what decides whether it may answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     pub(super) run: RunId,
     pub(super) state: RunState,
     pub(super) finished_ms: i64,
     pub(super) seen_ms: i64,
-    /// Somebody asked for its end.
+    /// A client asked for its end.
     pub(super) cancelling: bool,
 }
 
 impl NewRun {
-    /// What names this request: the key first, then the call; with the digest of the request.
+    /// The names of this request: the key first, then the call; with the digest of the request.
     pub(crate) fn names(&self) -> Vec<(String, String)> {
         let call = self.dedupe.call.clone().map(|call| (call, super::UNKNOWN_BODY.to_owned()));
         self.key.clone().into_iter().chain(call).collect()
@@ -436,7 +438,7 @@ impl NewRun {
 }
 
 impl Dedupe {
-    /// What is never an answer: what somebody ends or ended, what a limit ended, and what was ruled out.
+    /// Excludes runs that never answer: ended on request, ended by a limit, or ruled out.
     fn may_answer(&self, run: &Candidate) -> bool {
         let ended_for_it = matches!(run.state, RunState::Cancelled | RunState::TimedOut);
         !run.cancelling && !ended_for_it && !self.not.contains(&run.run)
@@ -465,21 +467,21 @@ pub struct Ended {
     pub run: RunId,
     /// The agent that had it.
     pub agent_id: String,
-    /// Whether that agent still keeps its spool: then it would come back with the agent.
+    /// Whether that agent still keeps its spool: then the run would be imported again when the agent returns.
     pub spool_held: bool,
 }
 
-/// Answer to an insertion.
+/// The answer to an insertion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inserted {
     /// It is a new run.
     New,
-    /// An earlier run may answer, and why. Nothing was recorded; the caller that takes the answer says so with
+    /// An earlier run may answer, and why. Nothing was recorded; a caller that takes the answer calls
     /// [`super::Ledger::name_run`].
     Joined(RunId, api::Joined),
 }
 
-/// One step of a run.
+/// One step of a run, conditional on its state and attempt.
 #[derive(Clone, Debug)]
 pub struct Transition {
     /// The run.
@@ -488,17 +490,17 @@ pub struct Transition {
     pub from: RunState,
     /// The attempt it must have.
     pub from_attempt: u32,
-    /// The state it gets.
+    /// The new state.
     pub to: RunState,
     /// Why.
     pub cause: Cause,
-    /// The attempt it gets.
+    /// The new attempt.
     pub attempt: u32,
     /// The ledger's clock, Unix ms.
     pub at_ms: i64,
-    /// The agent, its name and its pool, when this step gives the run to one.
+    /// The agent, its name and its pool, when this step gives the run to an agent.
     pub given_to: Option<(String, String, String)>,
-    /// The rest, when it changed.
+    /// The rest of the record, if it changed.
     pub detail: Option<Detail>,
 }
 
@@ -507,42 +509,42 @@ pub struct Transition {
 pub struct TransitionRow {
     /// From 0.
     pub n: u32,
-    /// The state it got.
+    /// The state that it got.
     pub state: RunState,
     /// Why.
     pub cause: Cause,
-    /// Under which attempt.
+    /// The attempt.
     pub attempt: u32,
     /// When, Unix ms.
     pub at_ms: i64,
 }
 
-/// Which runs to list.
+/// Which runs to list: a filter.
 #[derive(Clone, Debug, Default)]
 pub struct ListQuery {
-    /// Of one principal; `None` = of all.
+    /// Only this principal's; `None` = all.
     pub principal: Option<String>,
-    /// In one state.
+    /// Only those in this state.
     pub state: Option<RunState>,
-    /// Older than this run.
+    /// Only those older than this run.
     pub before: Option<RunId>,
-    /// At most so many.
+    /// At most this many.
     pub limit: u32,
 }
 
 /// An agent as last heard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentRecord {
-    /// What it told of itself.
+    /// Its description of itself.
     pub info: wire::AgentInfo,
     /// When, Unix ms.
     pub seen_ms: i64,
 }
 
-/// What a key is allowed.
+/// What is decided about a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PinState {
-    /// It is an agent's.
+    /// It belongs to an agent.
     Accepted,
     /// It waits for an operator.
     Waiting,
@@ -551,7 +553,7 @@ pub enum PinState {
 }
 
 impl PinState {
-    /// As it is recorded and told.
+    /// Its name in the ledger and in answers.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -566,7 +568,7 @@ impl PinState {
     }
 }
 
-/// A key, and the agent that it is.
+/// A key, and the agent that it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinRecord {
     /// The key's fingerprint.
@@ -575,33 +577,33 @@ pub struct PinRecord {
     pub agent_id: String,
     /// The agent's name.
     pub name: String,
-    /// What it is allowed.
+    /// What was decided.
     pub state: PinState,
     /// Since when, Unix ms.
     pub at_ms: i64,
-    /// By whom.
+    /// Who decided it.
     pub by: String,
 }
 
-/// A host that is drained: nothing new starts there.
+/// A drained host: no new run starts there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DrainRecord {
     /// The agent's name, since that is what people mean by a host.
     pub host: String,
     /// Who asked.
     pub by: String,
-    /// Why; empty = not said.
+    /// Why; empty = no reason given.
     pub reason: String,
     /// When, Unix ms.
     pub at_ms: i64,
 }
 
-/// A bearer token; the secret itself is nowhere.
+/// A bearer token; the secret itself is not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRecord {
     /// What people call it.
     pub name: String,
-    /// Whom it stands for.
+    /// The principal that it stands for.
     pub principal: String,
     /// Hex SHA-256 of the secret.
     pub sha256: String,
@@ -609,23 +611,23 @@ pub struct TokenRecord {
     pub scope: crate::auth::principal::Scope,
     /// When it was made, Unix ms.
     pub created_ms: i64,
-    /// When it ends; `None` = never.
+    /// When it expires; `None` = never.
     pub expires_ms: Option<i64>,
     /// When it was revoked.
     pub revoked_ms: Option<i64>,
 }
 
-/// Something the face must know again after a restart: a call that can be resumed, a session of the older MCP era.
+/// What the HTTP and MCP layers must know again after a restart: a resumable call, or a session of the older MCP era.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stash {
-    /// What it is; with `name` its key.
+    /// Its kind; together with `name` its key.
     pub kind: String,
-    /// Its name among its kind.
+    /// Its name within its kind.
     pub name: String,
-    /// Whose it is.
+    /// The principal that it belongs to.
     pub principal: String,
     /// When it was made, Unix ms.
     pub created_ms: i64,
-    /// JSON, understood by whoever put it.
+    /// JSON, in the format of the module that stored it.
     pub body: String,
 }

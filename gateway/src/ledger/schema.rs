@@ -1,4 +1,4 @@
-//! The tables, as a list of migrations. `PRAGMA user_version` counts how many were applied; a published step is never
+//! The tables, as a list of migrations. `PRAGMA user_version` counts the applied ones; a published step is never
 //! edited, only followed by another.
 
 use sqlx::{Connection, Row, SqliteConnection};
@@ -92,7 +92,7 @@ CREATE TABLE pins(
 ",
 ];
 
-/// Brings the file to the newest format.
+/// Migrates the file to the newest format.
 ///
 /// # Errors
 /// When it is newer than this program, or cannot be written.
@@ -110,7 +110,7 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Led
     for (n, step) in STEPS.iter().enumerate().skip(usize::try_from(found).unwrap_or_default()) {
         let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(storage)?;
         sqlx::raw_sql(*step).execute(&mut *tx).await.map_err(storage)?;
-        // A pragma takes no parameters; the number is ours.
+        // A pragma takes no parameters; the number is the program's own.
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {}", n + 1)))
             .execute(&mut *tx)
             .await
@@ -124,7 +124,7 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Led
 mod tests {
     use super::STEPS;
 
-    /// Ledgers that stand at these steps are in the world. A new step gets a new line.
+    /// Released ledgers are at these steps. A new step gets a new line.
     const PUBLISHED: [&str; 5] = [
         "2257e31ffd69df8101661089c4a0a71214457787f50c883b91a32a01fdc8f690",
         "2575abb34b9c6aeea6201882b4000473b04656249d5a05ce312973cadfaa9620",

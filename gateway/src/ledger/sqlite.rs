@@ -22,9 +22,9 @@ use super::{
     writer::{Done, Job, Op, Writer},
 };
 
-/// Readers beside the writer; SQLite reads in parallel under WAL, and more than the cores bring nothing.
+/// Readers beside the writer; SQLite reads in parallel under WAL, and more readers than cores bring nothing.
 const READERS: u32 = 4;
-/// Jobs that wait for the writer before callers wait for room.
+/// Jobs that may wait for the writer; beyond that, callers wait for room.
 const WAITING_JOBS: usize = 4096;
 
 /// Wraps an error of the database.
@@ -41,14 +41,14 @@ pub struct SqliteLedger {
 }
 
 impl SqliteLedger {
-    /// Opens or makes `ledger.sqlite` in `folder`. `cluster_id` names a ledger that is made now.
+    /// Opens or creates `ledger.sqlite` in `folder`. `cluster_id` names a ledger that is created now.
     ///
     /// # Errors
     /// When the folder is on a network file system, the file is newer than this program, or cannot be written.
     pub async fn open(folder: &Path, cluster_id: &str, tasks: &Tasks) -> Result<Self, LedgerError> {
         disk::refuse_network(folder)?;
         let path = folder.join("ledger.sqlite");
-        // SQLite gives its side files the mode of the main one, so that one has to be right from the start.
+        // SQLite gives its side files the mode of the main file, so that mode must be right from the start.
         longhaul_proto::durable::open_append(&path).map_err(|e| LedgerError::Storage(Arc::new(e)))?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
@@ -79,8 +79,7 @@ impl SqliteLedger {
         Ok(Self { cluster_id, readers, jobs, writer: Mutex::new(Some(writer)) })
     }
 
-    /// What SQLite says about the soundness of the file in `folder`, which no gateway needs to have open: `ok`, or what
-    /// is wrong.
+    /// SQLite's check of the file in `folder`, for which no gateway needs to run: `ok`, or what is wrong.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -116,7 +115,7 @@ fn parse<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, LedgerErro
     text.parse().map_err(|e: T::Err| LedgerError::Broken(e.to_string()))
 }
 
-/// The word of a mode in the ledger.
+/// The name of a mode in the ledger.
 pub(super) fn mode_word(mode: CancelMode) -> &'static str {
     match mode {
         CancelMode::Break => "break",
@@ -133,7 +132,7 @@ fn mode_of(word: &str) -> CancelMode {
     }
 }
 
-/// Asks for one [`record`].
+/// The query for one [`record`].
 pub(super) const ONE_RECORD: &str = columns!("WHERE run = ?");
 
 pub(super) fn record(row: &SqliteRow) -> Result<Record, LedgerError> {
@@ -234,7 +233,7 @@ impl Ledger for SqliteLedger {
 
     fn get_many<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Record>> {
         async move {
-            // One parameter, however many they are, so that the statement is prepared once.
+            // One parameter, however many ids there are, so that the statement is prepared only once.
             let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
             let names = serde_json::to_string(&names).map_err(|e| LedgerError::Broken(e.to_string()))?;
             sqlx::query(columns!("WHERE run IN (SELECT value FROM json_each(?)) ORDER BY run"))
@@ -292,7 +291,7 @@ impl Ledger for SqliteLedger {
 
     fn by_tail<'a>(&'a self, principal: Option<&'a str>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
         async move {
-            // The index knows the last eight characters; longer forms are told apart among the few that share them.
+            // The index has the last eight characters; longer forms are compared among the few runs that share them.
             let short = tail.get(tail.len().saturating_sub(longhaul_proto::ids::SHORT_LEN)..).unwrap_or_default();
             let rows = sqlx::query("SELECT run, principal FROM runs WHERE tail = ? ORDER BY run DESC LIMIT 1000")
                 .bind(short)
@@ -388,7 +387,7 @@ impl Ledger for SqliteLedger {
 
     fn newest_ms(&self) -> Answer<'_, i64> {
         async move {
-            // Names of runs are in the order of time, so that no scan of all rows is needed.
+            // Run ids are in the order of time, so no scan of all rows is needed.
             let row = sqlx::query(
                 "SELECT max(coalesce((SELECT created FROM runs ORDER BY run DESC LIMIT 1), 0), \
                  coalesce((SELECT max(finished) FROM runs WHERE finished > 0), 0), \
@@ -644,12 +643,12 @@ impl Ledger for SqliteLedger {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async {
-            // First: only the last connection of all takes the side file's content into the main one, and whoever copies
-            // the folder of a stopped gateway may well take that alone.
+            // Readers first: only the last connection to close moves the side file's content into the main file, and an
+            // operator who copies the folder of a stopped gateway may copy the main file alone.
             self.readers.close().await;
             let (answer, answered) = oneshot::channel();
             if self.jobs.send(Job { op: Op::Close, answer }).await.is_ok() {
-                // Answered or dropped: either way the writer is done with it.
+                // Answered or dropped: either way the writer has finished with it.
                 let _ = answered.await;
             }
             if let Some(writer) = self.writer.lock().await.take() {

@@ -1,7 +1,7 @@
-//! The only one that writes: takes whatever waits, does it in one transaction, commits once, answers all.
+//! The ledger's only writer: takes all waiting jobs, executes them in one transaction, commits once, and answers all.
 //!
-//! One `fsync` then serves every caller that came while the previous one was under way. When the database refuses one
-//! job, the batch is rolled back and each of its jobs is tried alone, so that a bad one fails alone.
+//! One `fsync` then serves every caller that came while the previous one was under way. When the database refuses a
+//! job, the batch is rolled back and each of its jobs is tried alone, so that only the bad one fails.
 
 use std::sync::Arc;
 
@@ -21,9 +21,9 @@ use super::{
     sqlite::{ONE_RECORD, mode_word, record},
 };
 
-/// Most jobs of one transaction: a commit of so many takes milliseconds, and nobody waits longer for his own.
+/// Most jobs of one transaction: committing that many takes milliseconds, so that every caller's wait stays short.
 const BATCH: usize = 256;
-/// Newest equal requests that are looked at; older ones hide behind them only where somebody said `again` so often.
+/// The newest equal requests that are examined; an older one is missed only after that many requests with `again`.
 const EQUALS: i64 = 16;
 
 pub(super) enum Op {
@@ -73,7 +73,7 @@ pub(super) struct Writer {
     inbox: mpsc::Receiver<Job>,
 }
 
-/// What one job came to: `Err` outside is the database's failure, inside the caller's.
+/// The outcome of one job: the outer `Err` is the database's failure, the inner one the caller's.
 type Applied = Result<Result<Done, LedgerError>, sqlx::Error>;
 
 impl Writer {
@@ -106,19 +106,20 @@ impl Writer {
         }
     }
 
-    /// Does all jobs in one transaction and answers them; at an error none is done and all are still there.
+    /// Executes all jobs in one transaction and answers them; at an error none is executed and all remain in `jobs`.
     async fn batch(&mut self, jobs: &mut Vec<Job>) -> Result<(), sqlx::Error> {
         let came = match self.transact(jobs).await {
             Ok(came) => came,
             Err(error) => {
-                // SQLite has rolled back by itself after some errors, such as a full disk; then this fails, and all is
-                // well. So transactions are ours to count: whoever counts for us would wait for this one for ever.
+                // After some errors, such as a full disk, SQLite has already rolled back; then this fails, which is
+                // fine. The transactions are plain statements for this reason: a wrapper that counts them would wait
+                // for this one for ever.
                 let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
                 return Err(error);
             }
         };
         for (job, result) in jobs.drain(..).zip(came) {
-            // A caller that went away has nothing to be told; what it asked for is done all the same.
+            // A caller that went away gets no answer; its job is executed all the same.
             let _ = job.answer.send(result);
         }
         Ok(())
@@ -143,7 +144,7 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Applied {
         Op::Insert(new) => insert(db, new).await,
         Op::Step(step) => transition(db, step).await,
         Op::WantCancel(run, wish) => {
-            // The first wish names who asked; a later one only makes it harder.
+            // The first request names who asked; a later one only makes it harder.
             let result = sqlx::query(
                 "UPDATE runs SET cancel_by = coalesce(cancel_by, ?), cancel_at = coalesce(cancel_at, ?), cancel_mode = ? \
                  WHERE run = ? AND state IN ('queued', 'starting', 'running', 'lost')",
@@ -162,7 +163,7 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Applied {
         }
         Op::Seen(runs, at_ms) => {
             for run in runs {
-                // The column is named as what it meant first.
+                // The column still has the name of its first meaning.
                 sqlx::query("UPDATE runs SET delivered = ? WHERE run = ? AND delivered = 0 AND finished > 0")
                     .bind(at_ms)
                     .bind(run.to_string())
@@ -411,7 +412,7 @@ async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Applied {
         .execute(&mut *db)
         .await?;
     for key in &names {
-        // An imported run is older than whatever has its key now.
+        // An imported run is older than any run that has its key now.
         name_run(db, &record.principal, key, &run, true).await?;
     }
     Ok(Ok(Done::Inserted(Inserted::New)))
@@ -422,7 +423,7 @@ const CANDIDATE: &str = "SELECT run, state, finished, delivered, cancel_by IS NO
 
 fn candidate(row: &SqliteRow) -> Result<Option<Candidate>, sqlx::Error> {
     let (Ok(run), Ok(state)) = (row.try_get::<&str, _>(0)?.parse(), row.try_get::<&str, _>(1)?.parse()) else {
-        // A state of a newer version: what it means is not known, so it answers nothing.
+        // The state is one of a newer version: its meaning is unknown, so this run answers nothing.
         return Ok(None);
     };
     let (finished_ms, seen_ms, cancelling) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
@@ -455,7 +456,7 @@ async fn equal(db: &mut SqliteConnection, new: &NewRun) -> Result<Option<(RunId,
     Ok(None)
 }
 
-/// A key names the run that answered it, also when that was an earlier one: the same call stays the same run.
+/// Binds an idempotency key to the run that answered it, even an existing one, so that retries resolve to it.
 async fn name_run(
     db: &mut SqliteConnection,
     principal: &str,
@@ -483,7 +484,7 @@ async fn transition(db: &mut SqliteConnection, step: &Transition) -> Applied {
         Err(error) => return Ok(Err(LedgerError::Broken(error.to_string()))),
     };
     let ended = step.to.is_end();
-    // What may come back yet ([`RunState::Lost`]) is not to be freed; of the rest the agent keeps a spool.
+    // A run that may return ([`RunState::Lost`]) keeps its spool; of any other ended run the spool may be deleted.
     let held = ended && step.to != RunState::Lost;
     let whole = step.detail.as_ref().is_some_and(|d| d.complete);
     let result = sqlx::query(
@@ -542,7 +543,7 @@ async fn spool_gone(db: &mut SqliteConnection, run: RunId, words: Option<&str>) 
     Ok(Ok(Done::Nothing))
 }
 
-/// A detail after a change; `None` = nothing has changed.
+/// A detail after a change; `None` = the change did nothing.
 fn changed(detail: &str, change: impl FnOnce(&mut Detail) -> bool) -> Result<Option<String>, LedgerError> {
     let broken = |e: serde_json::Error| LedgerError::Broken(e.to_string());
     let mut detail: Detail = serde_json::from_str(detail).map_err(broken)?;
@@ -562,7 +563,7 @@ async fn keep_detail(db: &mut SqliteConnection, run: &str, detail: Result<Option
     Ok(Ok(Done::Changed(true)))
 }
 
-/// A run that is nobody's becomes somebody's.
+/// Gives an unverified run to its principal.
 async fn adopt(db: &mut SqliteConnection, adoption: &Adoption) -> Applied {
     let Adoption { run, principal, key, dedupe } = adoption;
     let run = run.to_string();
@@ -623,7 +624,7 @@ async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32, here: &[St
 
 async fn remove(db: &mut SqliteConnection, run: &str, at_ms: i64) -> Result<(), sqlx::Error> {
     let row = sqlx::query(ONE_RECORD).bind(run).fetch_optional(&mut *db).await?;
-    // A record that cannot be understood goes all the same; then nothing is remembered of it.
+    // A record that cannot be understood is removed too; then nothing is remembered of it.
     if let Some(removed) = row.and_then(|row| record(&row).ok()).and_then(|record| record.removed()) {
         sqlx::query("INSERT OR REPLACE INTO removed(run, at, body) VALUES (?, ?, ?)")
             .bind(run)

@@ -1,10 +1,10 @@
-//! The gateway's copy of every run's output: two files per run, always a prefix of what its agent has; before it what
-//! attempts printed that are proven dead.
+//! The gateway's copy of every run's output: two files per run. Each is always a prefix of the agent's output, preceded
+//! by the output of attempts that are proven dead.
 //!
-//! Only the run's keeper appends, and only at the length that is there: bytes that are there already are skipped, bytes
-//! behind a gap are refused. Everybody else reads by offset from the one open file. At the end length and SHA-256 must
-//! be the agent's; the digest grows while bytes arrive, and after a restart it is made up from the file. What a crash
-//! left is trusted no further than that digest.
+//! Only the run's task appends, and only at the present length: bytes that the mirror already has are skipped, bytes
+//! beyond a gap are refused. All others read by offset from the one open file. At the end, length and SHA-256 must be
+//! the agent's. The digest grows while bytes arrive, and after a restart it is recomputed from the file, so that bytes
+//! which survived a crash are trusted only if they match it.
 
 mod track;
 
@@ -38,12 +38,12 @@ pub struct Mirror {
     console: Arc<Track>,
 }
 
-/// Runs blocking work on a thread that may block.
+/// Runs blocking work on a thread where blocking is allowed.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     longhaul_proto::tasks::blocking(work).await?
 }
 
-/// Bytes of all files below a folder; what goes away meanwhile counts nothing.
+/// Bytes of all files below a folder; a file that disappears meanwhile counts nothing.
 fn bytes_below(folder: &Path) -> u64 {
     let mut folders = vec![folder.to_owned()];
     let mut bytes = 0_u64;
@@ -72,10 +72,10 @@ impl Mirrors {
         self.root.join(short.get(short.len() - 2..).unwrap_or("00")).join(run.to_string())
     }
 
-    /// The mirror of a run, made if missing.
+    /// The mirror of a run, created if missing.
     ///
     /// # Errors
-    /// When its files cannot be made.
+    /// When its files cannot be created.
     pub async fn open(&self, run: RunId) -> io::Result<Arc<Mirror>> {
         match self.known(run) {
             Some(mirror) => Ok(mirror),
@@ -86,7 +86,7 @@ impl Mirrors {
     /// The mirror of a run, if there is one.
     ///
     /// # Errors
-    /// When it is there and cannot be opened.
+    /// When it exists and cannot be opened.
     pub async fn find(&self, run: RunId) -> io::Result<Option<Arc<Mirror>>> {
         if let Some(mirror) = self.known(run) {
             return Ok(Some(mirror));
@@ -136,7 +136,7 @@ impl Mirrors {
         })
         .await?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        // Somebody may have opened it meanwhile, and there must be one length and one digest.
+        // Another caller may have opened it meanwhile, and there must be one length and one digest.
         if let Some(first) = open.get(&run).and_then(Weak::upgrade) {
             return Ok(first);
         }
@@ -154,13 +154,14 @@ impl Mirror {
         }
     }
 
-    /// Bytes before these offsets are of attempts that are over: digests and restarts concern what comes after.
+    /// Bytes before these offsets belong to attempts that have ended: digests and restarts concern only what comes
+    /// after.
     pub fn begin_at(&self, log: u64, console: u64) {
         self.log.begin_at(log);
         self.console.begin_at(console);
     }
 
-    /// Bytes there now.
+    /// The present length in bytes.
     pub fn len(&self, stream: Stream) -> u64 {
         self.track(stream).len()
     }
@@ -173,7 +174,7 @@ impl Mirror {
     /// Appends bytes that begin at `offset`, in pieces.
     ///
     /// # Errors
-    /// When the disk refuses; what is there then are the pieces before.
+    /// When the disk fails; the pieces before the failure are kept.
     pub async fn append(&self, stream: Stream, offset: u64, pieces: Vec<Bytes>) -> io::Result<Appended> {
         let track = self.track(stream).clone();
         blocking(move || {
@@ -187,7 +188,7 @@ impl Mirror {
             }
             let grown = track.len() - before;
             if track.should_write_out() {
-                // Nobody waits for it but the end.
+                // In the background: only the end of the run waits for it.
                 longhaul_proto::tasks::in_background(move || track.write_out());
             }
             Ok(if grown > 0 { Appended::Grew(grown) } else { Appended::Had })
@@ -195,29 +196,29 @@ impl Mirror {
         .await
     }
 
-    /// At most `max` bytes from `offset`; fewer at the end, none behind it.
+    /// At most `max` bytes from `offset`; fewer at the end, none beyond it.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the disk fails.
     pub async fn read(&self, stream: Stream, offset: u64, max: usize) -> io::Result<Bytes> {
         let track = self.track(stream).clone();
         blocking(move || track.read(offset, max)).await
     }
 
-    /// Makes it durable and compares it, from where the present attempt begins, with this digest (lower-case hex); `len`
-    /// is the length of the whole.
+    /// Makes the stream durable and compares the part of the present attempt with this digest (lower-case hex); `len`
+    /// is the length of the whole stream.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the disk fails.
     pub async fn seal(&self, stream: Stream, len: u64, sha256: &str) -> io::Result<Sealed> {
         let (track, sha256) = (self.track(stream).clone(), sha256.to_owned());
         blocking(move || track.seal(len, &sha256)).await
     }
 
-    /// Throws the copy of the present attempt away, to fetch it again.
+    /// Discards the copy of the present attempt, so that it is fetched again.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the disk fails.
     pub async fn restart(&self, stream: Stream) -> io::Result<()> {
         let track = self.track(stream).clone();
         blocking(move || track.restart()).await

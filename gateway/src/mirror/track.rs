@@ -1,4 +1,4 @@
-//! One file of a mirror.
+//! One file of a mirror: one stream of one run.
 
 use std::{
     fs::{File, OpenOptions},
@@ -19,51 +19,51 @@ use longhaul_proto::{
 };
 use sha2::{Digest, Sha256};
 
-/// Read at once while a digest is made up, bytes.
+/// Read at once while a digest is recomputed, bytes.
 const HASH_CHUNK: usize = 1 << 20;
 
-/// Bytes after which the kernel is asked to write them out, while more are coming: else the end of a large output would
-/// wait for all of it.
+/// Bytes after which the kernel is asked to write them out while more are coming; otherwise the end of a large output
+/// would wait for all of it.
 const WRITE_OUT: u64 = 32 << 20;
 
-/// What a copy is beside what it should be.
+/// How a copy compares with the agent's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sealed {
     /// Length and digest match.
     Same,
-    /// It begins as it should and goes on: the host lost its last bytes in a crash, and they are only here.
+    /// It has all recorded bytes and more: the host lost its last bytes in a crash, and only the gateway has them.
     Longer,
-    /// It is another text.
+    /// Its bytes differ.
     Differs,
 }
 
-/// What became of some bytes.
+/// The result of appending some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
-    /// So many were new.
+    /// This many were new.
     Grew(u64),
-    /// All were there already (or lie behind the limit).
+    /// All were in the file already (or lie beyond the limit).
     Had,
-    /// They begin behind the end: ask again from the end.
+    /// They begin beyond the end: ask again from the end.
     Gap,
 }
 
 #[derive(Debug)]
 pub(super) struct Track {
     file: File,
-    /// Where it lies.
+    /// Its path.
     path: PathBuf,
     limit: u64,
-    /// What readers may see: grows after the bytes are written.
+    /// The length that readers may use: grows after the bytes are written.
     len: AtomicU64,
     cut: AtomicBool,
-    /// What the kernel was asked to write out.
+    /// Up to where the kernel was asked to write out.
     written_out: AtomicU64,
-    /// It is at it.
+    /// Writing out is under way.
     writing_out: AtomicBool,
-    /// It could not, and may have dropped what it could not write. Locked while it is at it.
+    /// Writing out failed, so the kernel may have dropped bytes. Locked while it is under way.
     damaged: Mutex<bool>,
-    /// The digest of the bytes from `begin` to `hashed`. Also the lock of the one who writes.
+    /// The digest of the bytes from `begin` to `hashed`. Also the lock of the writing thread.
     digest: Mutex<Prefix>,
 }
 
@@ -99,7 +99,7 @@ impl Track {
         })
     }
 
-    /// What comes before this offset is not looked at any more.
+    /// From now on digests ignore the bytes before this offset.
     pub(super) fn begin_at(&self, begin: u64) {
         let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
         if digest.begin != begin {
@@ -132,7 +132,7 @@ impl Track {
             new = &new[..room];
         }
         if let Err(error) = (&self.file).write_all(new) {
-            // Part of it may be there; the length that others saw is the truth, and the next try begins at it.
+            // Some of it may be in the file; the published length counts, and the next try begins there.
             let _ = self.file.set_len(len);
             return Err(error);
         }
@@ -145,17 +145,17 @@ impl Track {
         Ok(Appended::Grew(new.len() as u64))
     }
 
-    /// Whether the caller shall call [`Track::write_out`] now.
+    /// Whether the caller must call [`Track::write_out`] now.
     pub(super) fn should_write_out(&self) -> bool {
         self.len().saturating_sub(self.written_out.load(Ordering::Relaxed)) >= WRITE_OUT
             && !self.writing_out.swap(true, Ordering::AcqRel)
     }
 
-    /// Has the bytes written out, beside those who append and read.
+    /// Writes the bytes out without holding up appends and reads.
     pub(super) fn write_out(&self) {
         self.written_out.store(self.len(), Ordering::Relaxed);
         let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-        // The kernel tells an error once, and the end must know of it.
+        // The kernel reports an error only once, and [`Track::seal`] must know of it.
         *damaged |= self.file.sync_data().is_err();
         drop(damaged);
         self.writing_out.store(false, Ordering::Release);
@@ -194,7 +194,7 @@ impl Track {
             digest.state.update(&buffer[..got]);
             digest.hashed += got as u64;
         }
-        // Who tells no digest is believed by length alone.
+        // Without a digest from the agent the length alone decides.
         let same = sha256.is_empty() || hex(&digest.state.clone().finalize()) == sha256;
         Ok(match same {
             true if there == len => Sealed::Same,
