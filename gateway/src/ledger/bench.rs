@@ -28,7 +28,7 @@ impl Rate {
     }
 }
 
-/// Takes `runs` runs through queued, starting, running and succeeded, by `callers` at once, in a new ledger in `folder`.
+/// Takes `runs` runs through queued, starting, running and succeeded, `callers` at a time, in a new ledger in `folder`.
 ///
 /// # Errors
 /// When the ledger fails.

@@ -6,10 +6,10 @@
 //!            |
 //!  submit -> queued --a seat, attempt N+1--> starting --first log byte--> running --> succeeded | failed | errored
 //!              ^                                |  |                         |         | timed_out | cancelled
-//!              +-- proof that N never began ----+  +-------- the end --------+
+//!              +-- proof that N never started --+  +-------- the end --------+
 //!              +-- proof that N is dead (retry: if_proven_dead) -------------+
 //!                                               |                            |
-//!                                               +----> lost <----------------+   an operator's word, or the horizon
+//!                                               +----> lost <----------------+   declared dead by an operator, or `lost_after`
 //!                                                       +--> any end, once, from the spool's own record
 //! ```
 //!

@@ -1,4 +1,4 @@
-//! Keys, equal requests, limits, names, and what is said to those who wait.
+//! Idempotency keys, equal requests, limits, names, and what waiting clients are told.
 
 use longhaul_proto::{
     api::{CancelMode, Joined},
@@ -119,7 +119,7 @@ async fn a_path_is_looked_at_before_the_answer() {
     let on_path = |path: &str| SubmitRequest { path: Some(path.to_owned()), ..SubmitRequest::default() };
     let early = world.submit(on_path("/home/ann/later.do")).await;
     let agent = Fake::new("stata1").join(world.addr()).await;
-    // Recorded while nobody could look.
+    // Recorded before any agent could inspect the path.
     agent.got(early).await;
     agent.ends(early, Succeeded, Cause::Completed);
     world.state(early, Succeeded).await;
@@ -134,7 +134,7 @@ async fn a_path_is_looked_at_before_the_answer() {
     assert!(world.try_submit(wrong).await.unwrap_err().to_string().contains("other bytes"));
     assert_eq!(world.runs().list(&ann(), ListFilter { limit: 9, ..Default::default() }).await.unwrap().runs.len(), 1);
 
-    // Path and text together: the path where an agent sees the same bytes, else the text.
+    // Path and text together: the path if an agent finds the same bytes there, else the text.
     let source = async |path: &str, code: &str| {
         let run = world.submit(SubmitRequest { again: true, path: Some(path.to_owned()), ..text(code) }).await;
         agent.got(run).await;

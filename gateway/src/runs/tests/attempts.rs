@@ -1,4 +1,4 @@
-//! One attempt and what may befall it.
+//! One attempt and what may happen to it.
 
 use longhaul_proto::wire;
 use tonic::Status;
@@ -75,7 +75,7 @@ async fn an_output_that_differs_is_fetched_again() {
     assert!(world.state(run, Succeeded).await.output_complete);
     assert_eq!(world.log(run).await, b"the truth");
     assert_eq!(world.gateway().core.metrics.mirror_refetched.load(Ordering::Relaxed), 1);
-    // An agent that never keeps its word about the digest: the record says so, and the run does end.
+    // An agent whose bytes never match its digest: the record says so, and the run still ends.
     agent.shared.change(|s| s.corrupt = 100);
     let run = world.submit(text("display 2\n")).await;
     agent.got(run).await;
@@ -169,7 +169,7 @@ async fn what_a_crash_of_the_host_took_is_kept_here() {
     world.stop().await;
 }
 
-/// What a crash of its host took is compared once from the start; later breaks follow on from where the copy ends.
+/// After a host's crash the log is compared from its start once; later breaks are followed from the mirror's length.
 async fn offsets_after_a_shorter_log(world: &World) -> Vec<u64> {
     let mut agent = Fake::new("stata1").join(world.addr()).await;
     let run = world.submit(text("display 1\n")).await;
@@ -230,7 +230,7 @@ async fn cancelling_reaches_the_agent_and_can_get_harder() {
 #[tokio::test]
 async fn who_answers_at_an_agents_address_with_another_key_gets_no_code() {
     let world = World::new().await;
-    // It has joined as it should; another agent, which holds the secret too, answers at its address.
+    // It has joined correctly; another agent, which holds the secret too, answers at its address.
     let (mut agent, mut thief) = (Fake::new("stata1"), Fake::new("thief"));
     thief.listen().await;
     agent.advertise(&thief.shared.info().advertise);

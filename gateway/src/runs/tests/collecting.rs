@@ -1,10 +1,10 @@
-//! Between Stata's end and the end of the run its output is fetched: that holds no seat, and has an end of its own.
+//! From Stata's end to the end of the run its output is fetched: meanwhile it holds no lease, and this always ends.
 
 use super::*;
 use crate::runs::ControlError;
 use RunState::{Queued, Running, Succeeded};
 
-/// A run whose Stata has ended, as its agent told, while of its output only `one` came.
+/// A run whose Stata has ended, as its agent reported, while only `one` of its output has come.
 async fn half_home(world: &World, agent: &Fake) -> RunId {
     let run = world.submit(text("display 1\n")).await;
     agent.got(run).await;
@@ -35,7 +35,7 @@ async fn a_seat_is_free_when_stata_has_ended_and_not_when_its_output_is_home() {
     let refused = world.runs().declare_dead(&root(), first).await.unwrap_err();
     assert!(matches!(&refused, ControlError::WrongState(text) if text.contains("Stata has ended")), "{refused}");
 
-    // A restart: the ledger has both as unfinished, and neither is forgotten nor counted twice.
+    // A restart: the ledger has both as unfinished, and neither is lost or counted twice.
     let third = world.submit(text("display 3\n")).await;
     world.restart().await;
     agent.register(world.addr()).await;
@@ -65,7 +65,7 @@ async fn control_a_seat_that_is_held_until_the_output_is_home() {
     world.stop().await;
 }
 
-/// A run whose host lost some of its output before the gateway had it.
+/// A run whose host lost some of its output before the gateway had copied it.
 async fn damaged(world: &World, agent: &Fake) -> RunId {
     let run = half_home(world, agent).await;
     agent.shared.change(|s| s.runs.get_mut(&run.to_string()).unwrap().log.truncate(8));
@@ -116,7 +116,7 @@ async fn an_output_that_cannot_be_read_is_for_a_person_to_decide() {
     world.stop().await;
 }
 
-/// What the record says of a run on a host whose clock is an hour ahead: recorded, began, ended.
+/// The recorded times of a run on a host whose clock is an hour ahead: created, started, finished.
 async fn times(world: &World, agent: &Fake) -> (String, String, String) {
     let run = world.submit(text("display 1\n")).await;
     agent.got(run).await;

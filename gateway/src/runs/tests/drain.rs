@@ -1,4 +1,4 @@
-//! Drained hosts: what runs there finishes, nothing new starts, and everybody who waits is told why.
+//! Drained hosts: runs there finish, no new ones start, and every waiting run says why.
 
 use longhaul_proto::api::DrainBody;
 
@@ -39,7 +39,7 @@ async fn a_drained_host_finishes_and_takes_nothing_new_until_it_is_resumed() {
     };
     world.until(second, "why it waits", why).await;
 
-    // A restart forgets nothing: the agent comes back first, and still gets nothing.
+    // A restart keeps the drain: the agent comes back first, and still gets no run.
     world.restart().await;
     one.register(world.addr()).await;
     world.until(second, "why it waits after the restart", why).await;
@@ -48,7 +48,7 @@ async fn a_drained_host_finishes_and_takes_nothing_new_until_it_is_resumed() {
     world.until(second, "why it waits on an empty host", why).await;
     assert_eq!(one.shared.state().run_calls, [(first.to_string(), 1)]);
 
-    // Whoever can run elsewhere does.
+    // A run that may use another host starts there.
     let two = Fake::with("other2", |i| i.pool = own("two"), SECRET).join(world.addr()).await;
     two.got(second).await;
     let picky = SubmitRequest { host: Some(own("stata1")), ..text("display 3\n") };

@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status, transport::server::Connected};
 /// The secret of all test worlds.
 pub(super) const SECRET: &str = "a join secret for tests";
 
-/// What one run is here.
+/// A run as the fake agent has it.
 #[derive(Clone, Default)]
 pub(super) struct FakeRun {
     pub(super) submission: wire::Submission,
@@ -34,27 +34,27 @@ pub(super) struct FakeRun {
     pub(super) progress: Option<wire::Progress>,
 }
 
-/// How it misbehaves, and what it was asked.
+/// How the agent misbehaves, and what it was asked.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) runs: BTreeMap<String, FakeRun>,
     pub(super) revoked: HashMap<String, u32>,
-    /// The next so many `Run` calls fail with this; the bool says whether they start the run all the same.
+    /// The next `Run` calls, one for each entry, fail with this; the bool says whether they start the run all the same.
     pub(super) fail_run: Vec<(Status, bool)>,
-    /// The next streams break after so many bytes.
+    /// The next streams, one for each entry, break after this many bytes.
     pub(super) break_after: Vec<usize>,
     /// Streams begin with what a newer agent might send.
     pub(super) strange: bool,
-    /// The next so many streams send one wrong byte.
+    /// This many streams from now on send one wrong byte.
     pub(super) corrupt: u32,
-    /// Paths that are not there, with what is said about them.
+    /// Paths that do not exist, with the problem that is reported for them.
     pub(super) missing: HashMap<String, String>,
-    /// Digest that other paths have.
+    /// Digest of all other paths.
     pub(super) digest: String,
     pub(super) run_calls: Vec<(String, u32)>,
     pub(super) cancels: Vec<(String, wire::CancelMode, String)>,
     pub(super) forgets: Vec<wire::ForgetRequest>,
-    /// It cannot be asked to release anything.
+    /// Requests to delete a spool fail with this.
     pub(super) forget_fails: Option<Status>,
     /// Streams send no byte, only their first snapshot.
     pub(super) stall: bool,
@@ -64,21 +64,21 @@ pub(super) struct State {
     pub(super) unreadable: bool,
     /// The offsets of `Follow` calls that were answered with a stream.
     pub(super) follows: Vec<u64>,
-    /// What is connected to it.
+    /// The connections to it.
     connections: Vec<Session>,
     /// Heartbeats that were answered.
     pub(super) beats: u64,
-    /// What it says of runs of which it keeps only files.
+    /// The outcomes that it reports for runs of which it keeps only files.
     pub(super) leftovers: BTreeMap<String, wire::Outcome>,
-    /// Runs that left files in a folder of their own, and what these take.
+    /// Runs that left files in a folder of their own, and the size of these files.
     pub(super) files: BTreeMap<String, u64>,
-    /// What it says of the do-files that runs entered.
+    /// Its answer about the do-files that runs entered.
     pub(super) changed: wire::ChangedReply,
-    /// It cannot say.
+    /// Questions about do-files fail with this.
     pub(super) changed_fails: Option<Status>,
-    /// For which runs it was asked.
+    /// The runs that it was asked about.
     pub(super) changed_calls: Vec<String>,
-    /// What its spools take and may take; each that goes takes a megabyte with it.
+    /// What its spools take and may take; each deleted spool frees a megabyte.
     pub(super) spool: (u64, u64),
 }
 
@@ -163,7 +163,7 @@ impl Fake {
         self.tasks.spawn_until_stop(server.serve_with_incoming(incoming));
     }
 
-    /// Serves, registers, and beats.
+    /// Serves, registers, and sends heartbeats.
     pub(super) async fn join(mut self, gateway: SocketAddr) -> Self {
         self.listen().await;
         let reply = self.register(gateway).await;
@@ -171,13 +171,13 @@ impl Fake {
         self
     }
 
-    /// Proves itself and tells what it has; then beats until it is stopped.
+    /// Proves the secret and reports its runs; then sends heartbeats until it is stopped.
     pub(super) async fn register(&mut self, gateway: SocketAddr) -> wire::RegisterReply {
         let info = self.shared.info();
         self.register_as(info, gateway).await
     }
 
-    /// Likewise, as whom it says to be.
+    /// Likewise, with this description of itself.
     pub(super) async fn register_as(&mut self, info: wire::AgentInfo, gateway: SocketAddr) -> wire::RegisterReply {
         let mut client = self.hello(gateway).await;
         let runs = {
@@ -246,14 +246,14 @@ impl Fake {
         reply
     }
 
-    /// Stops beating.
+    /// Stops the heartbeats.
     pub(super) fn quiet(&mut self) {
         if let Some(beat) = self.beat.take() {
             beat.abort();
         }
     }
 
-    /// The host falls silent: no beats, no connections.
+    /// The host falls silent: no heartbeats, no connections.
     pub(super) async fn vanish(&mut self) {
         self.quiet();
         for connection in std::mem::take(&mut self.shared.state().connections) {
@@ -263,7 +263,7 @@ impl Fake {
         tasks.shutdown(Duration::from_secs(10)).await;
     }
 
-    /// It beats on, and nothing reaches it any more.
+    /// Its heartbeats go on, but no connection to it works.
     pub(super) async fn unreachable(&mut self) {
         for connection in std::mem::take(&mut self.shared.state().connections) {
             connection.cut();
@@ -276,7 +276,7 @@ impl Fake {
     pub(super) async fn come_back(&mut self, gateway: SocketAddr) -> wire::RegisterReply {
         self.shared.info.lock().unwrap().incarnation = Ids::system().name();
         self.listen().await;
-        // What stands for its earlier process is gone when the gateway has seen its connection go.
+        // The gateway accepts the new process once it has noticed that the connection of the earlier one is gone.
         self.quiet();
         loop {
             let reply = self.register(gateway).await;
@@ -287,7 +287,7 @@ impl Fake {
         }
     }
 
-    /// Says another protocol from now on.
+    /// Announces another protocol from now on.
     pub(super) fn speaks(&mut self, protocol: u32) {
         self.shared.info.lock().unwrap().protocol = protocol;
     }
@@ -318,7 +318,7 @@ impl Fake {
         self.ends_as(run, state.to_wire().into(), cause.to_wire().into());
     }
 
-    /// Likewise, with numbers as they go over the wire.
+    /// Likewise, with the wire's numbers.
     pub(super) fn ends_as(&self, run: impl ToString, state: i32, cause: i32) {
         self.shared.change(|s| {
             let run = s.runs.get_mut(&run.to_string()).unwrap();
@@ -335,7 +335,7 @@ impl Fake {
         });
     }
 
-    /// Waits until its state is so.
+    /// Waits until its state satisfies `so`.
     pub(super) async fn until(&self, what: &str, so: impl Fn(&State) -> bool) {
         let mut changed = self.shared.changed.subscribe();
         let wait = async {
@@ -346,7 +346,7 @@ impl Fake {
         tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
     }
 
-    /// Waits for so many more heartbeats, 50 ms each: time enough for what should not happen.
+    /// Waits for this many more heartbeats, 50 ms each: time enough for what should not happen.
     pub(super) async fn beats(&self, n: u64) {
         let until = self.shared.state().beats + n;
         self.until("heartbeats", |s| s.beats >= until).await;
@@ -359,7 +359,7 @@ impl Fake {
 }
 
 impl Fake {
-    /// A connection of its own to a gateway, on which both have proved the secret.
+    /// A separate connection to a gateway, on which both sides have proved the secret.
     pub(super) async fn hello(&self, gateway: SocketAddr) -> FleetClient<GrpcTransport> {
         let pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
         let address = format!("http://{gateway}").parse().unwrap();
@@ -501,7 +501,7 @@ impl wire::agent_server::Agent for Service {
             s.run_calls.push((run_id.clone(), attempt));
             let failure = (!s.fail_run.is_empty()).then(|| s.fail_run.remove(0));
             if s.runs.get(&run_id).is_some_and(|run| run.outcome.is_some() && run.attempt < attempt) {
-                // Room for an attempt after one that died.
+                // Makes room for an attempt after one that died.
                 s.runs.remove(&run_id);
             }
             if failure.as_ref().is_none_or(|(_, starts)| *starts) {

@@ -10,7 +10,7 @@ use crate::ledger::CALL;
 use RunState::{Cancelled, Failed, Running, Succeeded, TimedOut};
 
 impl World {
-    /// A call by its client's own name for it.
+    /// A call with its client's own name for it.
     async fn call(&self, name: &str, submit: SubmitRequest) -> Result<Submitted, SubmitError> {
         let request = Request { submit, call: Some(format!("{CALL}{name}")), max_code: 1 << 20, ..Request::default() };
         self.runs().submit(&ann(), request).await
@@ -50,7 +50,7 @@ async fn an_equal_request_joins_until_its_end_was_seen() {
     world.state(run, Succeeded).await;
     assert_eq!(world.answer(text("display 1\n")).await, (run, Some(Joined::Undelivered)), "only an end can be seen");
     world.runs().seen(vec![run]);
-    // At once: what was shown counts before it is in the ledger.
+    // At once: an end that was shown counts before it is noted in the ledger.
     let (second, joined) = world.answer(text("display 1\n")).await;
     assert_eq!(joined, None);
     assert_ne!(second, run);
@@ -88,7 +88,7 @@ async fn the_same_call_is_its_run_for_two_minutes_after_the_end() {
     assert_eq!(world.call("functions.run:1", submit()).await.unwrap().joined, None, "another call");
     world.ahead(Duration::from_secs(11));
     world.until_up(1).await;
-    // Its equal under the other name goes on and answers; the run of then does not.
+    // The equal run under the other name is unfinished and answers; the earlier run does not.
     let later = world.call("functions.run:0", submit()).await.unwrap();
     assert_eq!(later.joined, Some(Joined::Unfinished));
     assert_ne!(later.run.run_id, run, "the name came again, and means another call");
@@ -123,7 +123,7 @@ async fn what_was_ended_on_purpose_answers_nothing() {
         assert_eq!(joined, None, "{state}");
         assert_ne!(other, run);
     }
-    // The control is `an_equal_request_joins_until_its_end_was_seen`. And one that is being ended is none either.
+    // The control is `an_equal_request_joins_until_its_end_was_seen`. A run that is being ended does not answer either.
     let run = world.submit(text("display 9\n")).await;
     agent.got(run).await;
     agent.prints(run, b"1\n");
@@ -146,7 +146,7 @@ async fn what_its_host_is_ending_answers_nothing() {
     world.stop().await;
 }
 
-/// Nothing is joined and nothing is started; the words.
+/// Asserts that nothing is joined and nothing is started; returns whether the agent could not be asked, and the words.
 fn refused(answer: Result<Submitted, SubmitError>) -> (bool, String) {
     match answer {
         Err(error @ SubmitError::Changed(_)) => (false, error.to_string()),
@@ -176,12 +176,12 @@ async fn a_do_file_that_changed_stops_both_ways_and_names_the_ways_on() {
         words.contains("`again: true`") && words.contains(&format!("stata_wait(runs: \"{}\")", ended.short())),
         "{words}"
     );
-    // It stays so: the question has not named anything.
+    // Asking again gives the same answer: the question has bound no name.
     refused(world.call("c", text("display 2\n")).await);
     refused(world.call("c", text("display 2\n")).await);
     let calls = agent.shared.state().run_calls.len();
     assert_eq!(calls, 2, "nothing was started");
-    // Who says so gets a new run.
+    // With `again` the caller gets a new run.
     let again = SubmitRequest { again: true, ..text("display 2\n") };
     assert_eq!(world.answer(again).await.1, None);
     world.stop().await;
@@ -197,7 +197,7 @@ async fn the_same_call_is_asked_about_too() {
     assert_eq!(world.call("c", text("display 1\n")).await.unwrap().joined, Some(Joined::Call), "the control");
     agent.shared.change(|s| s.changed.changed = vec!["/p/inner.do".to_owned()]);
     refused(world.call("c", text("display 1\n")).await);
-    // A call that said `again` is made again: the same arguments, and another run when the files are others.
+    // A repeated call with `again`: the same arguments, and another run if the files have changed.
     let again = || SubmitRequest { again: true, ..text("display 1\n") };
     let second = world.call("d", again()).await.unwrap();
     assert_eq!(second.joined, None);
@@ -242,7 +242,7 @@ async fn a_run_that_waits_has_entered_nothing() {
     world.stop().await;
 }
 
-/// The first run is at its agent, which has no notes yet of the do-files that it enters.
+/// The first run is at its agent, which has no notes yet of the do-files that the run enters.
 async fn begins() -> (World, Fake, RunId) {
     let (world, agent) = with_agent().await;
     let run = world.submit(text("display 1\n")).await;
@@ -258,18 +258,18 @@ async fn a_second_equal_call_joins_a_run_that_has_only_begun() {
     assert_eq!(world.answer(text("display 1\n")).await, (run, Some(Joined::Unfinished)));
     let second = world.call("c", text("display 1\n")).await.unwrap();
     assert_eq!((second.run.run_id, second.joined), (run, Some(Joined::Unfinished)));
-    // Nor is it another run for one who said `again` in the same call twice.
+    // A repeated call with `again` in it is no other run either.
     let again = || SubmitRequest { again: true, ..text("display 2\n") };
     let first = world.call("d", again()).await.unwrap();
     agent.got(first.run.run_id).await;
     world.state(first.run.run_id, RunState::Starting).await;
     assert_eq!(world.call("d", again()).await.unwrap().run.run_id, first.run.run_id, "a lost call is its own run");
     assert_eq!(agent.shared.state().run_calls.len(), 2, "each was started once");
-    // A do-file that is another one now is told so early, too.
+    // A changed do-file is reported even this early.
     agent.shared.change(|s| s.changed.changed = vec!["/p/main.do".to_owned()]);
     refused(world.try_submit(text("display 1\n")).await);
     agent.shared.change(|s| s.changed.changed.clear());
-    // Once it has printed, what cannot be told counts.
+    // Once the run has printed, it counts that the agent cannot tell.
     agent.prints(run, b"1\n");
     world.state(run, Running).await;
     refused(world.try_submit(text("display 1\n")).await);

@@ -1,4 +1,4 @@
-//! A ledger that cannot be written makes no run deaf: commands are answered, with what is wrong.
+//! A ledger that cannot be written makes no run unresponsive: commands are answered with the error.
 
 #![cfg(feature = "faults")]
 
@@ -10,7 +10,7 @@ use RunState::{Running, Succeeded};
 
 const FULL: &str = "point=ledger.before_commit:error=enospc@1+";
 
-/// A run whose end cannot be recorded, since the ledger is full.
+/// A run whose end cannot be recorded because the ledger is full.
 async fn ends_on_a_full_ledger(faults: &str) -> (World, Fake, RunId, faults::Scope) {
     let world = World::with(|o| o.call_timeout = Duration::from_secs(2)).await;
     let agent = Fake::new("stata1").join(world.addr()).await;

@@ -1,4 +1,4 @@
-//! The state machine against agents on real sockets that do as they are told.
+//! The state machine against agents on real sockets, which do what a test tells them.
 
 mod ask;
 mod attempts;
@@ -51,7 +51,7 @@ use fake::{Fake, SECRET};
 struct Ahead {
     system: Clock,
     by_ms: Arc<AtomicU64>,
-    /// The wall clock alone, off by so much.
+    /// The offset of the wall clock alone.
     off_ms: Arc<AtomicI64>,
 }
 
@@ -128,7 +128,7 @@ impl World {
         self.gateway = Some(crate::start(self.options.clone(), listener, deps).await.unwrap());
     }
 
-    /// Stops and starts the gateway: agents have to come again, to a new address.
+    /// Stops and starts the gateway: agents have to register again, at a new address.
     async fn restart(&mut self) {
         assert!(self.gateway.take().unwrap().shutdown(Duration::from_secs(20)).await);
         self.start().await;
@@ -164,7 +164,7 @@ impl World {
         submitted.run.run_id
     }
 
-    /// Waits until the run looks so.
+    /// Waits until the run's view satisfies `so`.
     async fn until(&self, run: RunId, what: &str, so: impl Fn(&RunView) -> bool) -> RunView {
         let mut view = self.runs().watch(&root(), run).await.unwrap();
         match tokio::time::timeout(Duration::from_secs(20), view.wait_for(|v| so(v))).await {

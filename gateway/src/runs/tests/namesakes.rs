@@ -1,9 +1,9 @@
-//! A run outlives what the fleet forgets of its agent.
+//! A run goes on even after the fleet has dropped its agent for another of the same name.
 
 use super::*;
 use RunState::{Running, Succeeded};
 
-/// A run whose output is not home yet when its agent leaves for good, as it seems: another takes its name.
+/// A run whose output is not fetched yet when its agent seems to leave for good: another agent takes its name.
 async fn orphaned(world: &World) -> (Fake, RunId) {
     let mut agent = Fake::new("stata1").join(world.addr()).await;
     let run = world.submit(text("display 1\n")).await;
@@ -17,11 +17,11 @@ async fn orphaned(world: &World) -> (Fake, RunId) {
     world.ahead(Duration::from_secs(25 * 3600));
     world.state(run, RunState::Lost).await;
     agent.come_back(world.addr()).await;
-    // Its task is there again, to take the agent's own record; it holds no seat.
+    // Its task runs again, to take the agent's own record; it holds no lease.
     agent.until("it is followed", |s| !s.follows.is_empty()).await;
     agent.vanish().await;
     world.ahead(Duration::from_secs(60));
-    // Another key has the name when an operator has revoked the first, and gives it back likewise.
+    // An operator revokes the first key, so that another key can take the name; the name is returned in the same way.
     world.runs().revoke_agent(&root(), "stata1").await.unwrap();
     let mut other = Fake::new("stata1").join(world.addr()).await;
     other.beats(3).await;

@@ -1,4 +1,4 @@
-//! What is told of waits: that nothing that goes on ends one, whose run has the seat, how long it was.
+//! What clients are told of waits: that only a person can end one, which run has the seat, how long it took.
 
 use longhaul_proto::api::CancelMode;
 
@@ -23,7 +23,7 @@ async fn a_silent_agent_under_a_run_is_a_wait_with_no_end_in_sight() {
     world.ahead(Duration::from_secs(20));
     world.until(run, "no end in sight", |v| v.no_end_since.is_some()).await;
 
-    // And so is the wait for its seat, which says what frees it.
+    // The same holds for the run that waits for the seat; its reason says what frees the seat.
     let waiting = world.submit(text("display 2\n")).await;
     let told = |v: &RunView| v.no_end_since.is_some();
     let why = world.until(waiting, "no end in sight", told).await.waiting.unwrap();
@@ -78,7 +78,7 @@ async fn a_run_behind_ones_own_names_it_and_knows_whether_it_is_forgotten() {
     assert!(world.runs().behind_own(&ann(), &view).unwrap().forgotten);
     let bob = Principal { name: "bob".to_owned(), scope: Scope::Use };
     assert!(world.runs().behind_own(&bob, &view).is_none(), "it is not his");
-    // How long it waited, and for what, is told when it began.
+    // When it starts, its view says how long it waited, and for what.
     agent.ends(own, Succeeded, Cause::Completed);
     let begun = world.until(run, "it began", |v| v.state != Queued).await;
     assert!(begun.queued_for.is_some_and(|s| s >= 62.0), "{:?}", begun.queued_for);
@@ -95,7 +95,7 @@ async fn what_a_run_waited_for_is_what_held_longest() {
     world.until(run, "why", |v| v.waiting.as_deref().is_some_and(|w| w.contains("in use by"))).await;
     world.ahead(Duration::from_secs(31));
     agent.beats(5).await;
-    // The seat comes free while the agent is late: for a moment that is what it waits for.
+    // The seat comes free while the agent's heartbeat is late: for a moment the run waits for the agent.
     agent.quiet();
     world.ahead(Duration::from_secs(20));
     agent.ends(own, Succeeded, Cause::Completed);
@@ -150,7 +150,7 @@ async fn a_run_that_is_lost_and_returns_can_be_ended() {
     world.stop().await;
 }
 
-/// It was lost, came back, and its agent went again: its seat must not be taken for ever.
+/// The run was lost and came back, and then its agent went away again: its lease must not be held for ever.
 #[tokio::test]
 async fn a_lost_run_whose_agent_went_again_can_be_declared_dead_again() {
     let world = World::new().await;
@@ -187,7 +187,7 @@ async fn agent_is_silent(world: &World) {
     tokio::time::timeout(Duration::from_secs(20), silent).await.expect("it is silent");
 }
 
-/// An agent that is heard has the run, though the gateway cannot call it.
+/// The agent whose heartbeats arrive has the run, though the gateway cannot call it.
 #[tokio::test]
 async fn an_agent_that_is_heard_and_not_reached_is_not_declared_dead() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! What panics inside the gateway costs one moment, and never a run, a seat or the truth.
+//! A panic inside the gateway costs a moment, and never a run, a lease or a wrong record.
 
 #![cfg(feature = "faults")]
 
@@ -19,7 +19,7 @@ async fn one_seat() -> (World, Fake, RunId, RunId) {
 
 #[tokio::test]
 async fn a_run_whose_task_panics_is_taken_up_again_and_keeps_its_seat() {
-    // It panics with the answer to its `Run` call in its hand, so the agent has begun.
+    // The run's task panics after the answer to its `Run` call, so the agent has started the run.
     let _faults = faults::enter("point=dispatch.after_run:kill");
     let (world, agent, first, second) = one_seat().await;
     let mut followed = world.runs().watch(&root(), first).await.unwrap();

@@ -1,4 +1,4 @@
-//! Spools of which not all is here: they go, and never silently.
+//! Spools with the only copy of some bytes are deleted too, but never silently.
 
 use longhaul_proto::wire::Verdict;
 
@@ -91,7 +91,7 @@ async fn an_operator_releases_a_spool() {
     assert!(note.contains("was released by root at 20") && note.contains("4000 bytes of its log"), "{note}");
     assert_eq!(agent.shared.state().forgets.len(), 1);
     agent.vanish().await;
-    // Until the gateway has seen its connections go, the call fails and may be made again.
+    // Until the gateway has noticed that the connections are gone, the call fails and may be repeated.
     let mut other = String::new();
     for _ in 0..1000 {
         other = world.runs().release(&root(), run).await.unwrap_err().to_string();
@@ -118,7 +118,7 @@ async fn a_record_that_goes_for_room_takes_its_spool_along() {
     world.stop().await;
 }
 
-/// A run that waits since before the start, and one whose record was removed while its agent was away; the agent shows
+/// A run that was queued before the start, and one whose record was removed while its agent was away; the agent reports
 /// the second one again.
 async fn shown_again(world: &mut World) -> (Fake, RunId, RunId, Verdict) {
     let waiting = world.submit(SubmitRequest { engine: Some("stata".to_owned()), ..text("display 0\n") }).await;
@@ -202,7 +202,7 @@ async fn control_a_removed_run_that_is_taken_for_news() {
     world.stop().await;
 }
 
-/// A run of which its agent keeps only files, and whose record went while that agent was away.
+/// A run of which its agent keeps only files, and whose record was removed while that agent was away.
 async fn left_files(world: &World) -> (Fake, RunId) {
     let mut agent = Fake::new("stata1").join(world.addr()).await;
     let run = world.submit(text("display 1\n")).await;
@@ -230,7 +230,7 @@ async fn left_files(world: &World) -> (Fake, RunId) {
 async fn files_whose_record_went_while_their_agent_was_away_are_let_go_when_it_returns() {
     let world = World::new().await;
     let (mut agent, run) = left_files(&world).await;
-    // Others are not: one that the ledger never knew, and one with another digest.
+    // Other files are kept: those of a run that the ledger never knew, and those with another digest.
     let unknown = Ids::system().run();
     let outcome = agent.shared.state().leftovers[&run.to_string()].clone();
     agent.shared.change(|s| s.leftovers.insert(unknown.to_string(), outcome.clone()));

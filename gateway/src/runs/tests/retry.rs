@@ -1,4 +1,4 @@
-//! What brings a run back to the queue is its owner's to say, and takes proof.
+//! The submitter's `retry` decides what brings a run back to the queue, and each way takes proof.
 
 use longhaul_proto::api::{CancelMode, Retry};
 use tonic::Status;
@@ -10,7 +10,7 @@ fn with(retry: Retry) -> SubmitRequest {
     SubmitRequest { retry: Some(retry), ..text("display 1\n") }
 }
 
-/// A run that printed `one` on the agent and is followed.
+/// A run that has printed `one` on the agent and is followed.
 async fn printed(world: &World, agent: &Fake, submit: SubmitRequest) -> RunId {
     let run = world.submit(submit).await;
     agent.got(run).await;
@@ -34,7 +34,7 @@ async fn never_is_one_attempt_even_when_it_never_began() {
     assert!(view.message.unwrap().contains("never began on stata1"));
     assert_eq!(agent.shared.state().run_calls, [(run.to_string(), 1)]);
     assert_eq!(agent.shared.state().revoked[&run.to_string()], 1, "it is proved");
-    // The control: unsaid, the same is an attempt more.
+    // The control: without `retry` in the request the same failure leads to another attempt.
     agent.shared.change(|s| s.fail_run = vec![(Status::unavailable("no idea"), false)]);
     let run = world.submit(text("display 2\n")).await;
     begun(&agent, run, 2).await;
@@ -72,7 +72,7 @@ async fn an_attempt_that_is_proven_dead_is_followed_by_another_and_nothing_print
         (Succeeded, Cause::Completed, 2),
     ];
     assert_eq!(world.history(run).await, steps);
-    // What lets go of the spool names the attempt's own length.
+    // The request to delete the spool has the attempt's own length.
     world.ahead(Duration::from_secs(25 * 3600));
     agent.until("the spool is let go of", |s| s.forgets.len() == 1).await;
     assert_eq!(agent.shared.state().forgets[0].log_len, 10);
@@ -95,7 +95,7 @@ async fn what_kills_three_attempts_ends_the_run() {
     world.stop().await;
 }
 
-/// Output of another attempt would follow what is here already, and the copy takes no more.
+/// Another attempt's output would follow what the mirror has already, and the mirror takes no more.
 #[tokio::test]
 async fn a_run_whose_copy_is_full_is_not_tried_again_and_says_so() {
     let world = World::with(|o| o.max_output = 8).await;
@@ -112,7 +112,7 @@ async fn a_run_whose_copy_is_full_is_not_tried_again_and_says_so() {
     world.stop().await;
 }
 
-/// The controls: each lacks one thing that the test above has.
+/// The controls: each lacks one condition that the test above meets.
 #[tokio::test]
 async fn without_the_wish_or_the_proof_there_is_no_other_attempt() {
     let world = World::new().await;
@@ -132,7 +132,7 @@ async fn without_the_wish_or_the_proof_there_is_no_other_attempt() {
         calls += 1;
         assert_eq!((view.cause, view.attempt, agent.shared.state().run_calls.len()), (cause, 1, calls), "{retry:?}");
     }
-    // Somebody wants its end.
+    // A client has asked for its end.
     let run = printed(&world, &agent, SubmitRequest { again: true, ..with(Retry::IfProvenDead) }).await;
     world.runs().cancel(&ann(), run, CancelMode::Break).await.unwrap();
     agent.ends(run, Errored, Cause::Killed);

@@ -1,4 +1,4 @@
-//! Agents that fall silent and return, with what the ledger knows and with what it does not.
+//! Agents that fall silent and return, with runs that the ledger knows and with runs that it does not.
 
 use longhaul_proto::{api::CancelMode, wire};
 
@@ -31,7 +31,7 @@ async fn what_is_between_a_run_and_the_gateway_is_named() {
         move |v: &RunView| v.contact.as_ref().is_some_and(|c| c.state == state && c.words.starts_with(words))
     };
 
-    // The gateway itself was away: that is no silence of the agent.
+    // The gateway itself was away: that does not count as silence of the agent.
     agent.quiet();
     world.restart().await;
     let view = world.until(run, "awaited", is("awaited", "the gateway restarted")).await;
@@ -39,7 +39,7 @@ async fn what_is_between_a_run_and_the_gateway_is_named() {
     agent.register(world.addr()).await;
     world.until(run, "all is well", |v| v.contact.is_none()).await;
 
-    // It is heard and cannot be dialled.
+    // Its heartbeats arrive, but it cannot be dialled.
     agent.vanish().await;
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     agent.advertise(&format!("http://{free}"));
@@ -49,7 +49,7 @@ async fn what_is_between_a_run_and_the_gateway_is_named() {
     assert!(view.contact.unwrap().words.contains("cannot be dialled"), "with the reason");
     assert_eq!(view.agent_silent_for, None);
 
-    // It is not heard any more.
+    // No heartbeat arrives any more.
     agent.vanish().await;
     world.ahead(Duration::from_secs(250));
     let view = world.until(run, "silent", is("silent", "agent stata1 is silent for 4 min")).await;
@@ -137,7 +137,7 @@ async fn lost_by_the_horizon_and_found_again() {
     assert_eq!(world.log(run).await, b"first\n", "the output so far is kept");
     assert_eq!(world.runs().hosts(&ann()).pools.iter().map(|p| p.in_use).sum::<u32>(), 0, "its seat is free");
 
-    // It had gone on all the time. Its own record counts, once.
+    // The run had gone on all the time. Its own record counts, once.
     agent.come_back(world.addr()).await;
     let pool = world.runs().hosts(&ann()).pools[0].clone();
     assert_eq!(pool.in_use, 1, "what still runs holds its seat");
@@ -225,7 +225,7 @@ async fn an_unfinished_record_without_a_keeper_is_not_the_whole_truth() {
     let new = NewRun { record: record.clone(), submission, key: None, dedupe: Dedupe::default() };
     world.ledger().insert(new).await.unwrap();
 
-    // Asked between the record and the keeper, as an import has it.
+    // Called after the record was made and before the task starts, as can happen during an import.
     let (who, runs) = (ann(), world.runs().clone());
     let mut asks = std::pin::pin!(runs.watch(&who, run));
     let mut cancels = std::pin::pin!(runs.cancel(&who, run, CancelMode::Break));

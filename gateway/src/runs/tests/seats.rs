@@ -1,4 +1,4 @@
-//! Seats: never two at once in a pool of one.
+//! Leases: never two at once in a pool of one seat.
 
 use super::*;
 use RunState::{Queued, Running, Succeeded};
@@ -20,7 +20,7 @@ async fn two_agents_share_one_seat_across_a_restart() {
     let view = world.until(second, "a reason", |v| v.waiting.is_some()).await;
     let said = view.waiting.unwrap();
     assert!(said.starts_with("the gateway restarted"), "patience with those who return, and not: {said}");
-    // The free agent returns first; the seat is taken all the same.
+    // The other agent returns first; the seat is held all the same.
     two.register(world.addr()).await;
     world.until(second, "why it waits", |v| v.waiting.as_ref() == Some(&why)).await;
     one.register(world.addr()).await;
@@ -76,7 +76,7 @@ async fn who_may_take_no_runs_is_told_why() {
     let reply = stranger.register(world.addr()).await;
     assert!(reply.problem.contains("belongs to another gateway"), "{}", reply.problem);
 
-    // Registered, but nobody can dial it back.
+    // Registered, but it cannot be dialled back.
     let mut hidden = Fake::with("hidden", |i| i.pool = "hidden".to_owned(), SECRET);
     hidden.listen().await;
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();

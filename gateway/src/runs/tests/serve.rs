@@ -1,4 +1,4 @@
-//! Whose runs an agent takes.
+//! Which principals' runs an agent takes.
 
 use super::*;
 use crate::ledger::TokenRecord;
@@ -49,7 +49,7 @@ async fn the_second_principal_ends_serving_everybody() {
     let own = world.submit_as(&first, "display 2\n").await;
     unsaid.got(own).await;
 
-    // Nor is it asked what bob's path is there.
+    // Nor is it asked about bob's path.
     unsaid
         .shared
         .change(|s| drop(s.missing.insert("/there.do".to_owned(), "an agent that must not be asked".to_owned())));
@@ -58,13 +58,13 @@ async fn the_second_principal_ends_serving_everybody() {
     assert!(world.runs().submit(&bob, request(path.clone())).await.is_ok(), "it waits");
     assert!(world.runs().submit(&first, request(path)).await.is_err(), "the control: who is served is told");
 
-    // One that was told takes it, whoever was first.
+    // An agent with `--serve bob` takes it, whoever the first operator is.
     let told = Fake::with("told", |i| (i.serve, i.pool) = (vec!["bob".to_owned()], "told".to_owned()), SECRET);
     let told = told.join(world.addr()).await;
     told.got(waits).await;
     assert!(!unsaid.shared.state().runs.contains_key(&waits.to_string()));
 
-    // With one principal left it serves everybody again.
+    // With one principal left the agent takes everybody's runs again.
     world.ledger().token_revoke("token of bob", 5).await.unwrap();
     world.runs().principals_changed().await;
     assert_eq!(host().serves, None);
@@ -85,7 +85,7 @@ async fn serve_all_means_all_and_a_restart_changes_nothing() {
     world.stop().await;
 }
 
-/// The control: as it was, every agent takes everybody's runs.
+/// The control: without the rule every agent takes everybody's runs.
 #[cfg(feature = "faults")]
 #[tokio::test]
 async fn without_the_rule_anybody_s_code_runs_as_anybody() {

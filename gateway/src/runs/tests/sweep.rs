@@ -1,4 +1,4 @@
-//! What is removed by its age, with clocks that cannot be trusted.
+//! Removal by age, with clocks that cannot be trusted.
 
 use super::*;
 use crate::{
@@ -11,7 +11,7 @@ use RunState::Succeeded;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A gateway as it is shipped, but that it looks often; with one run that has ended.
+/// A gateway with default settings except frequent sweeps, and one run that has ended.
 async fn with_a_record() -> (World, RunId) {
     let world = World::with(|o| (o.sweep_every, o.sweep_after) = (Duration::from_millis(20), HOUR)).await;
     let mut agent = Fake::new("stata1").join(world.addr()).await;
@@ -24,7 +24,7 @@ async fn with_a_record() -> (World, RunId) {
     (world, run)
 }
 
-/// Time for many looks.
+/// Time for many sweeps.
 async fn looks() {
     tokio::time::sleep(Duration::from_millis(400)).await;
 }
@@ -42,7 +42,7 @@ async fn removed(world: &World, run: RunId) {
     tokio::time::timeout(Duration::from_secs(20), gone).await.expect("it is removed");
 }
 
-/// A start with the wall clock two months ahead, and the first hour over.
+/// A gateway started with the wall clock two months ahead, more than an hour ago.
 async fn ahead() -> (World, RunId) {
     let (mut world, run) = with_a_record().await;
     assert!(world.gateway.take().unwrap().shutdown(Duration::from_secs(20)).await);
@@ -60,7 +60,7 @@ async fn a_gateway_that_starts_with_its_clock_months_ahead_removes_nothing() {
     let words = world.runs().sweep_paused().expect("it says so");
     assert!(words.contains("60 days beyond") && words.contains("trust-clock"), "{words}");
     assert_eq!(world.log(run).await, b"kept\n");
-    // Set right, it goes on by itself.
+    // When the clock is corrected, sweeping resumes by itself.
     world.clock.back(DAY * 60);
     let trusted = async {
         while world.runs().sweep_paused().is_some() {
@@ -128,7 +128,7 @@ async fn nothing_is_removed_by_its_age_in_the_first_hour() {
 
 #[tokio::test]
 async fn one_sweep_removes_a_share_of_the_records() {
-    // The only sweep is the one that is asked for.
+    // The only sweep is the one that the test asks for.
     let world = World::with(|o| (o.sweep_every, o.sweep_after) = (HOUR, HOUR)).await;
     let old_ms = world.clock.system.unix_ms() - 40 * 24 * 3600 * 1000;
     let insert = |_| async {

@@ -1,4 +1,4 @@
-//! What agents bring that this gateway never sealed, and what they tell twice.
+//! Runs that agents bring without this gateway's seal, and second results for the same attempt.
 
 use longhaul_proto::{
     api::{CancelMode, Joined},
@@ -12,7 +12,7 @@ use crate::{
 };
 use RunState::{Failed, Running, Succeeded};
 
-/// An agent with runs in its spool that nobody sent there.
+/// Puts a run into an agent's spool that no gateway sent there.
 fn bring(agent: &Fake, submission: wire::Submission) {
     let run_id = submission.run_id.clone();
     let found = fake::FakeRun { submission, attempt: 1, log: b"from the spool\n".to_vec(), ..Default::default() };
@@ -32,7 +32,7 @@ async fn hidden(world: &World, run: RunId) {
 async fn imports(world: &World, bugs: bool) -> (RunId, RunId, Fake) {
     let mut agent = Fake::new("stata1");
     let (live, done) = (Ids::system().run(), Ids::system().run());
-    // One with no seal, one with the seal of another gateway.
+    // One without a seal, one with the seal of another gateway.
     bring(&agent, old_request(live));
     let mut forged = old_request(done);
     SealKey::of([9; 32]).seal(&mut forged);
@@ -58,7 +58,7 @@ async fn a_run_without_this_gateway_s_seal_is_nobody_s_until_an_operator_adopts_
         assert_eq!((view.unverified, view.principal.as_str(), view.claims.as_deref()), (true, "", Some("ann")));
     }
     assert_eq!(world.log(done).await, b"from the spool\n", "its output is fetched all the same");
-    // Nor is it the answer to the call that it names.
+    // It does not answer the call that it names either.
     let mut call = text("display 1\n");
     call.key = Some(format!("key of {}", done.short()));
     call.engine = Some("stata".to_owned());
@@ -66,7 +66,7 @@ async fn a_run_without_this_gateway_s_seal_is_nobody_s_until_an_operator_adopts_
     assert_eq!(own.joined, None);
     world.runs().cancel(&ann(), own.run.run_id, CancelMode::Break).await.unwrap();
 
-    // It stays so over a restart, and when its agent comes again.
+    // It stays unverified over a restart, and when its agent registers again.
     world.restart().await;
     agent.register(world.addr()).await;
     world.state(live, Running).await;
@@ -82,7 +82,7 @@ async fn a_run_without_this_gateway_s_seal_is_nobody_s_until_an_operator_adopts_
     assert_eq!(rest.iter().map(|view| view.run_id).collect::<Vec<_>>(), [done]);
     assert!(world.runs().adopt_from(&root(), "stata1").await.unwrap().is_empty());
 
-    // From then on both are as if they had been imported with a seal.
+    // From then on both are like runs that were imported with a seal.
     agent.prints(live, b"and on\n");
     agent.ends(live, Succeeded, Cause::Completed);
     world.state(live, Succeeded).await;
@@ -114,7 +114,7 @@ async fn without_the_check_of_seals_an_invented_run_is_its_victim_s() {
 async fn an_unverified_run_is_started_nowhere_and_cancels_nothing() {
     let world = World::new().await;
     let spare = Fake::with("stata2", |i| i.pool = "spare".to_owned(), SECRET).join(world.addr()).await;
-    // A waiting run of ann's, whose key an invented one names.
+    // A queued run of ann's, whose key an invented run names.
     let mut call = text("display 1\n");
     (call.key, call.engine) = (Some("mine".to_owned()), Some("stata".to_owned()));
     let waits = world.submit(call).await;
@@ -170,7 +170,7 @@ async fn invented_runs_hold_seats_only_while_their_agent_is_here() {
     world.stop().await;
 }
 
-/// The control: as it was, they hold the pool for as long as the gateway lives.
+/// The control: without the rule they hold the pool for as long as the gateway lives.
 #[cfg(feature = "faults")]
 #[tokio::test]
 async fn without_the_link_invented_runs_would_hold_them_for_ever() {
@@ -199,7 +199,7 @@ async fn a_second_result_is_noted_and_changes_nothing() {
     agent.register(world.addr()).await;
     assert_eq!(world.runs().get(&ann(), run).await.unwrap().note, None, "the same again is no news");
 
-    // Another agent has it too.
+    // Another agent reports it too.
     let mut other = Fake::new("stata2");
     let submission = agent.shared.state().runs[&run.to_string()].submission.clone();
     bring(&other, submission);
@@ -217,7 +217,7 @@ async fn a_second_result_is_noted_and_changes_nothing() {
     assert!(note.contains("what stands here (failed) was told by agent stata1"), "{note}");
     assert_eq!(note.matches("another result").count(), 1, "once: {note}");
 
-    // And then the first tells it otherwise.
+    // Then the first agent reports another result.
     agent.ends(run, Succeeded, Cause::Completed);
     agent.register(world.addr()).await;
     let view = world.runs().get(&ann(), run).await.unwrap();
@@ -284,7 +284,7 @@ async fn an_agent_is_registered_with_its_last_page() {
     world.stop().await;
 }
 
-/// Two runs of ann's that ended, then a flood of invented ones; which of hers are left when room was made.
+/// Two of ann's runs that ended, then a flood of invented ones; returns which of hers are left after room was made.
 async fn flooded() -> (World, Vec<RunId>, Fake) {
     let world = World::with(|o| o.max_kept = 300_000).await;
     let agent = Fake::with("stata1", |i| i.pool_seats = 8, SECRET).join(world.addr()).await;
@@ -313,7 +313,7 @@ async fn flooded() -> (World, Vec<RunId>, Fake) {
     }
     world.ahead(Duration::from_secs(20 * 60));
     world.until_up(2).await;
-    // They make room for each other: a tenth of what is kept is theirs.
+    // The invented runs make room for each other: their limit is a tenth of what may be kept.
     let fits = async {
         while world.gateway().core.metrics.kept_bytes.load(Ordering::Relaxed) > 330_000
             || world.gateway().core.metrics.removed_for_room.load(Ordering::Relaxed) == 0
@@ -346,14 +346,14 @@ async fn control_what_was_not_asked_for_would_push_out_records() {
     world.stop().await;
 }
 
-/// A run that waits, and an agent that says it has begun it and was never given it.
+/// A queued run, and an agent that reports to have started it although it was never given it.
 async fn claims() -> (World, RunId, Fake) {
     let mut world = World::new().await;
     let run = world.submit(SubmitRequest { engine: Some("stata".to_owned()), ..text("display 1\n") }).await;
     world.until(run, "it waits", |v| v.waiting.is_some()).await;
     world.restart().await;
     let mut agent = Fake::new("stata1");
-    // As much as one who heard of the run can say, with the seal of another gateway.
+    // All that an agent can claim which only heard of the run: its request, with the seal of another gateway.
     let mut claim = wire::Submission { run_id: run.to_string(), principal: "ann".to_owned(), ..Default::default() };
     SealKey::of([9; 32]).seal(&mut claim);
     bring(&agent, claim);
@@ -375,7 +375,7 @@ async fn a_run_that_waits_is_not_begun_by_an_agent_s_word() {
     assert_eq!(record.state, RunState::Queued);
     assert!(!world.runs().0.past.holds(&record), "and that is no sign of an old ledger");
     assert_eq!(world.history(run).await.len(), 1);
-    // It is given to one who can run it, as if nothing had been said.
+    // The run goes to an agent that can run it, as if there had been no such report.
     let able = Fake::with("stata2", |i| (i.pool, i.engines[0].kind) = ("b".into(), "stata".into()), SECRET);
     let able = able.join(world.addr()).await;
     able.got(run).await;
@@ -395,7 +395,8 @@ async fn control_a_run_that_waits_would_be_begun_by_an_agent_s_word() {
     world.stop().await;
 }
 
-/// A run that was declared dead, and what is in use when another agent says that it has it; then when its own does.
+/// A run that was declared dead; the leases in use when another agent reports to have it, and then when its own agent
+/// does.
 async fn claims_of_a_lost_run() -> (u32, u32) {
     let world = World::new().await;
     let mut agent = Fake::new("stata1").join(world.addr()).await;
@@ -419,7 +420,7 @@ async fn claims_of_a_lost_run() -> (u32, u32) {
     (by_another, by_its_own)
 }
 
-/// Nor does a lost run come back with another agent, which would hold a seat for it.
+/// A lost run does not come back with another agent either, which would hold a lease for it.
 #[tokio::test]
 async fn a_lost_run_comes_back_with_its_own_agent_only() {
     assert_eq!(claims_of_a_lost_run().await, (0, 1));

@@ -1,4 +1,4 @@
-//! What goes away with time, and what never does.
+//! What is removed with time, and what never is.
 
 use super::*;
 use RunState::{Queued, Succeeded};
@@ -54,7 +54,7 @@ async fn a_returning_agent_is_told_what_it_may_forget() {
     world.stop().await;
 }
 
-/// A run that printed so many bytes and ended.
+/// A run that printed this many bytes and ended.
 async fn ended(world: &World, agent: &Fake, code: &str, bytes: usize) -> RunId {
     let run = world.submit(text(code)).await;
     agent.got(run).await;
@@ -73,7 +73,7 @@ async fn the_oldest_go_when_output_takes_too_much_and_unfinished_ones_never() {
     agent.prints(unfinished, &[b'x'; 100_000]);
     let (old, mid) =
         (ended(&world, &agent, "display 1\n", 100_000).await, ended(&world, &agent, "display 2\n", 100_000).await);
-    // Too much, but all too young: somebody may just be asking for it.
+    // Too much output, but all of it too young: a client may just be asking for it.
     assert!(world.runs().get(&root(), old).await.is_ok());
     world.ahead(Duration::from_secs(20 * 60));
     let new = ended(&world, &agent, "display 3\n", 40_000).await;
@@ -111,7 +111,7 @@ async fn an_agent_whose_spools_take_too_much_lets_go_of_the_oldest() {
     world.stop().await;
 }
 
-/// A run that left so many bytes of files.
+/// A run that left files of this many bytes.
 async fn ended_with_files(world: &World, agent: &Fake, code: &str, bytes: u64) -> RunId {
     let run = world.submit(text(code)).await;
     agent.got(run).await;
@@ -130,7 +130,7 @@ async fn files_stay_as_long_as_their_record() {
     world.ahead(Duration::from_secs(25 * 3600));
     agent.until("the log goes", |s| !s.forgets.is_empty()).await;
     assert!(agent.shared.state().forgets[0].keep_work, "and the files stay");
-    // Asked once, not at every look.
+    // Asked once, not at every sweep.
     let looks = world.gateway().core.deps.clock.monotonic() + Duration::from_millis(300);
     while world.gateway().core.deps.clock.monotonic() < looks {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -145,7 +145,7 @@ async fn files_stay_as_long_as_their_record() {
     world.stop().await;
 }
 
-/// A run of which only files are left, at an agent that cannot be asked for them when its record is old.
+/// A run of which only files are left, at an agent that cannot be asked to delete them when the record is old.
 async fn old_with_files(world: &World, agent: &Fake) -> RunId {
     let run = ended_with_files(world, agent, "display 1\n", 1000).await;
     world.ahead(Duration::from_secs(25 * 3600));
@@ -191,7 +191,7 @@ async fn control_a_record_that_does_not_wait_for_files() {
 
 #[tokio::test]
 async fn the_largest_files_go_first_for_room_and_their_records_say_so() {
-    // Long enough that a heartbeat comes between two looks and says what they freed.
+    // Long enough that between two sweeps a heartbeat reports what the first one freed.
     let world = World::with(|o| o.sweep_every = Duration::from_secs(3)).await;
     let agent = Fake::with("stata1", |i| i.pool_seats = 8, SECRET).join(world.addr()).await;
     const MIB: u64 = 1 << 20;
@@ -251,7 +251,7 @@ async fn files_that_are_found_gone_are_noted_in_their_record() {
     world.stop().await;
 }
 
-/// A run whose record is old and whose files are at an agent that beats and whose connection is down.
+/// A run whose record is old and whose files are at an agent that sends heartbeats but cannot be called.
 async fn old_and_not_linked(world: &World) -> (Fake, RunId) {
     let mut agent = Fake::with("stata1", |i| i.pool_seats = 4, SECRET).join(world.addr()).await;
     let run = ended_with_files(world, &agent, "display 1\n", 1000).await;
@@ -267,7 +267,7 @@ async fn old_and_not_linked(world: &World) -> (Fake, RunId) {
 
 #[tokio::test]
 async fn a_record_waits_for_an_agent_that_beats_and_cannot_be_called() {
-    // Time is made to jump here, and that is no silence.
+    // The clock is made to jump here, which must not count as silence.
     let world = World::with(|o| o.silent_after = Duration::from_secs(90 * 24 * 3600)).await;
     let (agent, run) = old_and_not_linked(&world).await;
     agent.beats(10).await;
@@ -275,7 +275,7 @@ async fn a_record_waits_for_an_agent_that_beats_and_cannot_be_called() {
     world.stop().await;
 }
 
-/// How many spools of 201 one look has an agent let go.
+/// How many of 201 spools an agent deletes in one sweep.
 async fn freed_in_one_look() -> usize {
     let world = World::with(|o| o.sweep_every = Duration::from_secs(365 * 24 * 3600)).await;
     let agent = Fake::with("stata1", |i| i.pool_seats = 4, SECRET).join(world.addr()).await;

@@ -1,5 +1,5 @@
-//! Agents of other versions: one apart works, further away is told who is to be upgraded, and what a newer one says
-//! beyond our words is taken for the plainest that is safe.
+//! Agents of other versions: one version apart works; with an agent further apart, both sides are told which is to be
+//! upgraded; unknown words of a newer agent are read as the plainest safe ones.
 
 use longhaul_proto::{PROTOCOL, wire};
 
@@ -23,7 +23,8 @@ async fn an_agent_one_apart_works_and_one_further_away_is_refused() {
         assert!(reply.problem.contains(words), "{protocol}: {}", reply.problem);
         assert!(reply.verdicts.is_empty(), "nothing is decided about its runs");
     }
-    // One that is another when it is dialled back: it is told with its heartbeats, and so are those who look.
+    // An agent whose protocol differs when it is dialled back: its heartbeats are answered with the reason, and its
+    // view says it.
     let mut other = Fake::new("other");
     other.listen().await;
     other.speaks(PROTOCOL + 2);
@@ -39,7 +40,7 @@ async fn an_agent_one_apart_works_and_one_further_away_is_refused() {
     world.stop().await;
 }
 
-/// Why a run waits for an agent that was of protocol 1 before this gateway was started, and what is said of its host.
+/// Why a run waits for an agent that had protocol 1 before this gateway started, and the problem that its host shows.
 async fn of_before_an_upgrade() -> [String; 2] {
     let mut world = World::new().await;
     let mut old = Fake::new("stata1").join(world.addr()).await;
@@ -73,7 +74,7 @@ async fn words_of_a_newer_agent_are_taken_for_the_plainest() {
     let world = World::new().await;
     let agent = Fake::new("stata1").join(world.addr()).await;
     agent.shared.change(|s| s.strange = true);
-    // State and cause as told, what is recorded, whether a note says so.
+    // State and cause as reported, what is recorded, and whether a note says so.
     let failed = Failed.to_wire().into();
     let cases = [
         (failed, Cause::StataError.to_wire().into(), (Failed, Cause::StataError), false),
@@ -82,7 +83,7 @@ async fn words_of_a_newer_agent_are_taken_for_the_plainest() {
         (Cancelled.to_wire().into(), 77, (Cancelled, Cause::CancelRequested), true),
         (77, Cause::Completed.to_wire().into(), (Errored, Cause::Incomplete), true),
         (77, 77, (Errored, Cause::Incomplete), true),
-        // No end at all.
+        // The reported state is no end at all.
         (Running.to_wire().into(), Cause::Completed.to_wire().into(), (Errored, Cause::Incomplete), true),
     ];
     for (n, (state, cause, recorded, noted)) in cases.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! How long a run waits, and what is said of it: each wait counts for itself.
+//! How long a run waits, and what is reported of it: each wait counts for itself.
 
 use longhaul_proto::api::{DrainBody, Retry};
 
@@ -13,7 +13,7 @@ async fn drain(world: &World, on: bool) {
     done.unwrap();
 }
 
-/// A run with an hour's limit on waiting that ran for five, then lost its host, and waits for another turn.
+/// A run with a queue limit of one hour that ran for five hours, then lost its host, and waits for another attempt.
 async fn waits_again(world: &World, agent: &Fake) -> RunId {
     let submit = SubmitRequest { queue_timeout: Some(3600.0), retry: Some(Retry::IfProvenDead), ..text("display 1\n") };
     let run = world.submit(submit).await;
@@ -42,7 +42,7 @@ async fn the_limit_on_waiting_counts_anew_for_an_attempt_after_one_that_began() 
     let agent = Fake::new("stata1").join(world.addr()).await;
     let run = waits_again(&world, &agent).await;
     world.ahead(HOUR / 2);
-    // Long enough for many looks at the time.
+    // Long enough for many checks of the deadline.
     agent.beats(20).await;
     assert_eq!(world.runs().get(&root(), run).await.unwrap().state, Queued);
     drain(&world, false).await;
