@@ -9,7 +9,7 @@
 //!              +-- proof that N never started --+  +-------- the end --------+
 //!              +-- proof that N is dead (retry: if_proven_dead) -------------+
 //!                                               |                            |
-//!                                               +----> lost <----------------+   declared dead by an operator, or `lost_after`
+//!                                               +----> lost <----------------+   an operator's word, or `lost_after`
 //!                                                       +--> any end, once, from the spool's own record
 //! ```
 //!

@@ -166,9 +166,9 @@ mod tests {
         check(before, (5, None, Some(6)), Some(range(105, None, Some(120))));
         check(before, (0, None, None), Some(range(105, None, Some(120))));
         check(before, (5, Some(30), Some(30)), Some(range(105, Some(130), Some(130))));
-        // The host lost the end of its log in a crash; what was shown is here.
+        // The host lost the end of its log in a crash; what was shown is in the mirror.
         check(before, (5, Some(10), Some(10)), Some(range(105, Some(120), Some(120))));
-        // An earlier version, live, at the end, and where nothing of the log was the wrapper's.
+        // Reports of an agent of an earlier version: live, at the end, and where nothing of the log was the wrapper's.
         check(None, (5, None, None), Some(range(105, None, None)));
         check(None, (5, Some(30), None), Some(range(105, Some(130), Some(130))));
         check(None, (0, Some(30), None), Some(range(100, Some(130), Some(130))));
