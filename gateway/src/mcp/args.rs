@@ -1,4 +1,4 @@
-//! Reading arguments: strictly, and with errors that a model can mend by itself.
+//! Reading a tool's arguments: strictly, and with errors that a model can correct by itself.
 
 use longhaul_proto::api::{BundleFileRequest, BundleRequest};
 use rmcp::model::JsonObject;
@@ -11,7 +11,7 @@ use super::tools::{Arg, Kind, Spec};
 pub(super) struct Args(JsonObject);
 
 impl Args {
-    /// Checks names and types; `null` is as good as absent.
+    /// Checks names and types; `null` counts as absent.
     ///
     /// # Errors
     /// Names the argument, what it must be, and an example.
@@ -43,12 +43,12 @@ impl Args {
         &self.0
     }
 
-    /// A string.
+    /// A string argument.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.0.get(name).and_then(Value::as_str).map(str::to_owned)
     }
 
-    /// A list of strings, or one string.
+    /// A list of strings; one string is read as a list of one.
     pub(super) fn texts(&self, name: &str) -> Vec<String> {
         match self.0.get(name) {
             Some(Value::String(one)) => vec![one.clone()],
@@ -100,7 +100,7 @@ impl Args {
 
 impl Kind {
     /// # Errors
-    /// What the value must be, as it goes on after "must be".
+    /// What the value must be, worded to follow "must be".
     fn check(self, value: &Value) -> Result<(), String> {
         let strings = |v: &Value| v.as_array().is_some_and(|all| all.iter().all(Value::is_string));
         let offset = |v: &Value| whole(v).is_some_and(|n| n >= 0);

@@ -1,4 +1,4 @@
-//! One tool call: who asks, with what, and how it is answered whatever happens.
+//! One tool call: its caller, its arguments, and an answer in every case, a panic of the tool included.
 
 use std::{
     ops::Deref,
@@ -36,17 +36,17 @@ use crate::{
     ledger::CALL,
 };
 
-/// `_meta` key under which `longhaul stdio` names a call that it may have to make again: a random name, and so as good as a
-/// key given on purpose.
+/// `_meta` key under which `longhaul stdio` names a call that it may have to repeat: a random name, so it serves as an
+/// idempotency key.
 const CALL_KEY: &str = "longhaul/callKey";
 
-/// `_meta` key under which Claude Code names a tool use; the same use made again is the same call, for a while.
+/// `_meta` key under which Claude Code names a tool use; a tool use repeated within a while counts as the same call.
 const TOOL_USE: &str = "claudecode/toolUseId";
 
-/// Longest name of a tool use that is told from others, characters.
+/// Longest name of a tool use that is distinguished from others, characters.
 const TOOL_USE_ID: usize = 128;
 
-/// What a tool says.
+/// A tool's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ToolOutput {
     pub(super) text: String,
@@ -63,7 +63,7 @@ pub(super) struct Picture {
 }
 
 impl ToolOutput {
-    /// A plain answer.
+    /// An answer that is no error.
     pub(super) fn ok(text: impl Into<String>) -> Self {
         Self { text: text.into(), is_error: false, pictures: Vec::new() }
     }
@@ -73,9 +73,9 @@ impl ToolOutput {
         Self { is_error: true, ..Self::ok(text) }
     }
 
-    /// As it goes to the client.
+    /// The result as sent to the client.
     pub(super) fn into_result(self) -> CallToolResult {
-        // Whatever it is made of: no control character but tab and newline leaves here.
+        // Whatever it is made of: the only control characters that leave here are tab and newline.
         let text = visible::text(&self.text).into_owned();
         let mut content = vec![ContentBlock::text(text)];
         content.extend(self.pictures.into_iter().map(|p| ContentBlock::image(p.data, p.mime)));
@@ -83,13 +83,13 @@ impl ToolOutput {
     }
 }
 
-/// A tool's answer; the error is text for the model that says what to do.
+/// A tool's answer; the error is text that tells the model what to do.
 pub(super) type Reply = Result<ToolOutput, String>;
 
-/// As [`Reply`], of a tool that may also answer with a task.
+/// As [`Reply`], for a tool that may also answer with a task.
 pub(super) type Answer = Result<CallToolResponse, String>;
 
-/// Who asks.
+/// The caller: its principal and client.
 pub(super) struct Caller {
     pub(super) face: Face,
     pub(super) who: Principal,
@@ -97,7 +97,7 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// The one behind a request; the error is text for people.
+    /// The caller of a request; the error is text for people.
     pub(super) fn of(face: &Face, context: &RequestContext<RoleServer>) -> Result<Self, String> {
         let parts = context.extensions.get::<http::request::Parts>();
         let who = parts.and_then(|p| p.extensions.get::<Principal>()).cloned();
@@ -106,7 +106,7 @@ impl Caller {
         Ok(Self { face: face.clone(), who, caller })
     }
 
-    /// The answer under way tells of this run: its end counts as seen when the caller has taken the answer.
+    /// The answer under way reports this run: its end counts as seen once the caller has read the answer.
     pub(super) fn shows(&self, view: &RunView) {
         self.caller.shows(&self.who, view);
     }
@@ -117,7 +117,7 @@ impl Caller {
     }
 }
 
-/// One call: who asks, and what.
+/// One call: its caller and its arguments.
 pub(super) struct Call {
     caller: Caller,
     pub(super) args: Args,
@@ -133,9 +133,9 @@ pub(super) struct Call {
 
 /// Where the answer goes.
 enum Out {
-    /// To the request under way.
+    /// To the request under way, on its own connection.
     Live { peer: Peer<RoleServer>, request: RequestId, session: Option<String>, resumable: OnceLock<Arc<Resumable>> },
-    /// To somebody who asks for it again.
+    /// To a client that resumes the call on another connection.
     Resumed { line: Line, seen: u64, already: Duration, patient: bool, asked_to_wait: bool },
 }
 
@@ -147,12 +147,12 @@ impl Deref for Call {
 }
 
 impl Call {
-    /// Fires when the caller withdrew the request.
+    /// Completes when the caller withdraws the request.
     pub(super) async fn cancelled(&self) {
         self.ct.cancelled().await;
     }
 
-    /// What says that the call is alive, for a caller that can hear it.
+    /// The progress reporter, for a caller that gave a progress token.
     pub(super) fn heart(&self) -> Option<Reporter> {
         let token = self.token.clone().filter(|_| self.face.options().heartbeat_enabled)?;
         let (voice, seen) = match &self.out {
@@ -162,11 +162,11 @@ impl Call {
         Some(Reporter::new(&self.face, voice, token, seen))
     }
 
-    /// From its first sign of life on the call can be asked for again on another connection. Not without a token:
-    /// such a caller gets its answer or a handle here.
+    /// From its first progress notification on, the call can be resumed on another connection. A caller without a token
+    /// gets its answer or a handle on this connection.
     pub(super) fn resumable(&self, asked: Asked) {
         if let (Out::Live { request, session, resumable, .. }, Some(token)) = (&self.out, &self.token) {
-            // The first word counts.
+            // The first value is kept.
             let _ = resumable.set(Arc::new(Resumable {
                 principal: self.who.name.clone(),
                 request: request.clone(),
@@ -179,7 +179,7 @@ impl Call {
         }
     }
 
-    /// How long the caller has waited before this connection.
+    /// How long the caller had waited before this connection.
     pub(super) fn already(&self) -> Duration {
         match &self.out {
             Out::Live { .. } => Duration::ZERO,
@@ -187,10 +187,10 @@ impl Call {
         }
     }
 
-    /// A call that is asked for again.
+    /// A call that its client resumes.
     ///
     /// # Errors
-    /// When this program does not take the arguments of then any more.
+    /// When this version does not accept the recorded arguments.
     pub(super) fn resumed(
         face: &Face,
         spec: &tools::Spec,
@@ -224,7 +224,7 @@ impl Call {
         })
     }
 
-    /// Whether the caller waits as long as it hears from us.
+    /// Whether the caller keeps waiting as long as progress arrives.
     pub(super) fn patient(&self) -> bool {
         if let Out::Resumed { patient, .. } = self.out {
             return patient;
@@ -232,7 +232,7 @@ impl Call {
         self.args.flag("wait").unwrap_or(self.token.is_some() && client::extends_on_progress(self.client.as_ref()))
     }
 
-    /// Whether the caller said that it wants to wait to the end, whatever comes.
+    /// Whether the caller asked to wait to the end in every case.
     pub(super) fn asked_to_wait(&self) -> bool {
         match self.out {
             Out::Resumed { asked_to_wait, .. } => asked_to_wait,
@@ -240,24 +240,24 @@ impl Call {
         }
     }
 
-    /// Whether it said that it wants the run's id and nothing else.
+    /// Whether the caller asked for the run's id only.
     pub(super) fn wants_id(&self) -> bool {
         self.args.flag("wait") == Some(false)
     }
 
-    /// Whether a run that takes longer is answered with a task: the client said in this request that it understands
-    /// them, and nobody asked for a run id instead.
+    /// Whether a run that takes longer is answered with a task: the client declared in this request that it understands
+    /// tasks, and the call did not ask for a run id instead.
     pub(super) fn takes_task(&self) -> bool {
         self.tasks && !self.wants_id()
     }
 
-    /// The name that somebody gave this call on purpose.
+    /// The call's idempotency key: the argument `key`, or else the name that `longhaul stdio` gave the call.
     pub(super) fn key(&self) -> Option<String> {
         self.args.text("key").or_else(|| self.call_key.clone())
     }
 
-    /// The name of the tool use. It counts as the same call only with the same request, because nobody chose its name to
-    /// mean anything.
+    /// The name of the tool use. It counts as the same call only with an equal request, because such a name is not
+    /// chosen on purpose.
     pub(super) fn name(&self, request: &SubmitRequest) -> Option<String> {
         let id = self.tool_use.as_ref()?;
         let request = serde_json::to_vec(request).ok()?;
@@ -270,7 +270,8 @@ impl Call {
     }
 }
 
-/// Answers a call. Only an unknown tool is an error of the protocol; everything else is text that a model can act on.
+/// Answers a call. Only an unknown tool is an error of the protocol; every other failure is text that a model can act
+/// on.
 pub(super) async fn answer(
     face: &Face,
     request: CallToolRequestParams,
@@ -341,7 +342,7 @@ fn open(
     })
 }
 
-/// A tool that panics still answers.
+/// Answers also when the tool panics.
 pub(super) async fn guarded(face: &Face, tool: &str, reply: impl Future<Output = Answer> + Send) -> CallToolResponse {
     let said = match AssertUnwindSafe(reply).catch_unwind().await {
         Ok(Ok(answer)) => return answer,
@@ -359,7 +360,7 @@ pub(super) async fn guarded(face: &Face, tool: &str, reply: impl Future<Output =
     said.into_result().into()
 }
 
-/// Another request than a tool call, whose panic is answered too: the library would leave its client waiting.
+/// Answers a request other than a tool call, also when it panics: the library would leave its client waiting.
 pub(super) async fn caught<T>(
     face: &Face,
     method: &str,

@@ -1,9 +1,9 @@
-//! Which clients extend their patience on progress.
+//! Which clients extend their patience when progress arrives.
 
 use rmcp::model::Implementation;
 
-/// Name and first version of clients that were seen, with a real run of 12 silent minutes, to wait as long as progress
-/// comes. Anybody else gets a handle in time: a progress token alone proves nothing.
+/// Name and first version of the clients that were observed, with a real run of 12 silent minutes, to wait as long as
+/// progress arrives. Every other client gets a handle in time: a progress token alone proves nothing.
 const TESTED: &[(&str, [u64; 3])] = &[("claude-code", [2, 1, 187])];
 
 /// Whether progress keeps this client waiting.

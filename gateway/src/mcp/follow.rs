@@ -1,4 +1,4 @@
-//! Waiting for runs, with a sign of life at a fixed cadence whatever they do.
+//! Waiting for runs, with progress at a fixed cadence whatever the runs do.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,20 +20,20 @@ use crate::{
     runs::Stream,
 };
 
-/// How far back the last line of a log is looked for, bytes.
+/// How far before the end of a log its last line is looked for, bytes.
 const LAST_LINE: u64 = 4096;
 
-/// Limit on reading that line: a sign of life must not wait for a disk.
+/// Time limit on reading that line: progress must not wait for a disk.
 const LAST_LINE_LIMIT: Duration = Duration::from_secs(1);
 
-/// A run that is followed.
+/// A run that this call follows.
 pub(super) struct Followed {
     pub(super) run: RunId,
     pub(super) live: watch::Receiver<Arc<RunView>>,
 }
 
 impl Followed {
-    /// As it is now.
+    /// The run's present view.
     pub(super) fn view(&self) -> Arc<RunView> {
         self.live.borrow().clone()
     }
@@ -59,19 +59,19 @@ pub(super) enum Until {
 /// Why the waiting stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waited {
-    /// What was waited for.
+    /// What the call waited for has happened.
     Ended,
-    /// The time is over.
+    /// The time limit is reached.
     TimeOver,
-    /// Nothing that goes on ends this wait, or only the caller can.
+    /// Nothing under way ends this wait, or only the caller can end it.
     NoEnd,
-    /// Nobody waits any more.
+    /// The caller is gone or withdrew the request.
     Gone,
     /// The gateway stops.
     Stopping,
 }
 
-/// Follows until something of [`Waited`] happens; `limit` counts from now. `first` is what is said first.
+/// Follows until one of [`Waited`] happens; `limit` counts from now. `first` is the first progress message.
 pub(super) async fn follow(
     call: &Call,
     runs: &mut [Followed],
@@ -99,7 +99,7 @@ async fn wait(
     let cadence = call.face.options().heartbeat;
     let mut ticks = interval_at(Instant::now() + cadence, cadence);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // A limit too large for the clock is as good as none.
+    // A limit too large for the clock means no limit.
     let far = Duration::from_secs(366 * 86_400);
     let patience = call.face.options().no_end_after;
     let mut no_end_at: Option<Instant> = None;
@@ -132,7 +132,7 @@ async fn wait(
         }
         let woken = {
             tokio::select! {
-                // In this order: a run that prints without pause must not keep the signs of life from being sent.
+                // In this order: a run that prints without pause must not keep progress from being sent.
                 biased;
                 () = gone.cancelled() => Woken::Stop(Waited::Gone),
                 () = call.cancelled() => Woken::Stop(Waited::Gone),
@@ -146,11 +146,11 @@ async fn wait(
             }
         };
         match woken {
-            // A result that is there is never answered with a handle.
+            // A call whose result is there is never answered with a handle.
             Woken::Stop(_) if enough(runs) => return Waited::Ended,
             Woken::Stop(waited) => return waited,
             Woken::Tick => beat(call, runs, heart).await,
-            // A keeper is gone without an end: the gateway stops.
+            // A run's task ended before its run: the gateway stops.
             Woken::Change if runs.iter().any(Followed::abandoned) => return Waited::Stopping,
             Woken::Change => {
                 let now = self::states(runs);
@@ -163,19 +163,19 @@ async fn wait(
     }
 }
 
-/// Whether nothing that goes on moves any of them on.
+/// Whether all unfinished runs wait for something that nothing under way brings about.
 fn none_ends(runs: &[Followed]) -> bool {
     let mut unfinished = runs.iter().filter(|f| !f.ended()).peekable();
     unfinished.peek().is_some() && unfinished.all(|f| waiting::no_end(&f.live.borrow()))
 }
 
-/// Whether the one run waits for a run of the caller's own of which no call waits.
+/// Whether the only run waits for another run of the same caller for which no call waits.
 fn forgot_own(call: &Call, runs: &[Followed]) -> bool {
     let [one] = runs else { return false };
     waiting::behind(call, &one.view()).is_some_and(|behind| behind.forgotten)
 }
 
-/// The next news of a run that goes on; at once when none does, since the last may end between two looks at it.
+/// The next change of an unfinished run; at once when there is none, since the last may end between two looks at it.
 async fn news(runs: &mut [Followed]) {
     let changes: Vec<_> = runs.iter_mut().filter(|f| !f.ended()).map(|f| Box::pin(f.live.changed())).collect();
     if !changes.is_empty() || faults::bug("wait_for_none") {
@@ -218,13 +218,13 @@ fn text(runs: &[Followed], line: Option<&str>, now_ms: i64) -> String {
     words::cut(&format!("{ended} of {} ended · {text}", runs.len()), words::MAX_MESSAGE)
 }
 
-/// The last line of the user's part of the log that says something.
+/// The last line of the user's part of the log that is not blank.
 pub(super) async fn last_line(caller: &Caller, view: &RunView) -> Option<String> {
     let part = Part::user(view);
     let output =
         Output { runs: caller.face.core.runs.clone(), who: caller.who.clone(), run: view.run_id, stream: Stream::Log };
     let read = output.range(&part, part.last(LAST_LINE), part.end());
-    // Without the line the message is shorter, and that is all.
+    // Without the line the message is only shorter.
     let bytes = tokio::time::timeout(LAST_LINE_LIMIT, read).await.ok()?.ok()?;
     let (text, _) = utf8::lossy(&bytes[utf8::torn(&bytes)..]);
     text.lines().rev().map(words::plain).find(|line| !line.is_empty() && line != ".")
@@ -236,7 +236,7 @@ mod tests {
 
     use super::{super::words::tests::view, *};
 
-    /// A run may end between two looks at it: then there is nothing left to wait for, and that is no fault.
+    /// A run may end between two looks at it: then there is nothing left to wait for, which is no fault.
     #[tokio::test]
     async fn the_end_of_all_runs_is_news_too() {
         let ended = view(json!({"state": "succeeded", "cause": "completed", "duration": 1.0}));

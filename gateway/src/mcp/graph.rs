@@ -1,8 +1,8 @@
 //! `stata_graph`: the graphs that a run wrote, as images.
 //!
-//! A graph is a file of the run whose name ends as graph files do. Those that models can see (PNG, JPEG, GIF) are sent
-//! as images, within a budget that keeps the whole answer in one event below 1 MiB; the others are named with their
-//! place. The files stay on the run's host and are fetched when they are asked for.
+//! A graph is a file of the run with a graph file's extension. Formats that models can see (PNG, JPEG, GIF) are sent as
+//! images, within a budget that keeps the whole answer in one event below 1 MiB; the others are listed by path. The
+//! files stay on the run's host and are fetched on request.
 
 use std::fmt::Write;
 
@@ -15,8 +15,8 @@ use super::{
 };
 use crate::runs::ArtifactError;
 
-/// Bytes of images in one answer: in base64 they are a third more, and some clients (the Python SDK) take no event of
-/// 1 MiB.
+/// Bytes of images in one answer: base64 makes them a third larger, and some clients (the Python SDK) reject an event
+/// of 1 MiB.
 const BUDGET: u64 = 640 * 1024;
 
 /// Images in one answer.
@@ -29,15 +29,15 @@ const LISTED: usize = 20;
 /// Longest name shown, characters.
 const NAME: usize = 200;
 
-/// Endings of graph files that are no images to a client: vectors, Stata's own, and older or printers' formats.
+/// Extensions of graph files that clients cannot show as images: vectors, Stata's own, and older or printers' formats.
 const OTHERS: [&str; 9] = ["svg", "pdf", "gph", "eps", "ps", "tif", "tiff", "emf", "wmf"];
 
-/// What a file is by its name.
+/// What a file is, judged by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// An image that clients show, of that media type.
     Image(&'static str),
-    /// A graph that they do not.
+    /// A graph in a format that clients do not show.
     Other,
 }
 
@@ -51,7 +51,7 @@ fn kind(path: &str) -> Option<Kind> {
     }
 }
 
-/// Whether the bytes begin as that media type does: a client refuses a whole answer for an image that is none.
+/// Whether the bytes begin as that media type does: a client refuses a whole answer for a block that is no image.
 fn begins_as(mime: &str, bytes: &[u8]) -> bool {
     match mime {
         "image/png" => bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
@@ -67,7 +67,7 @@ fn graphs(view: &RunView) -> Vec<(&ArtifactView, Kind)> {
     all
 }
 
-/// A path as people know it: from the working directory on, when it is there.
+/// A path as people know it: relative to the working directory where the file lies below it.
 fn name<'a>(view: &RunView, artifact: &'a ArtifactView) -> &'a str {
     let folder = view.working_dir.as_deref().filter(|dir| !dir.is_empty());
     let inside = folder.and_then(|dir| artifact.path.strip_prefix(dir)?.strip_prefix('/'));
@@ -184,7 +184,7 @@ impl Answer<'_> {
         self.lines.push(format!("{} ({}): {what}", shown_name(self.view, artifact), size(artifact.bytes)));
     }
 
-    /// Fetches and adds an image, or says why not. An error is for the whole answer: the host is away.
+    /// Fetches and adds an image, or says why it cannot. An error ends the whole answer: the host is away.
     async fn image(&mut self, call: &Call, artifact: &ArtifactView, mime: &'static str) -> Result<(), String> {
         if artifact.bytes > BUDGET {
             self.line(artifact, &too_large(artifact));
@@ -197,7 +197,7 @@ impl Answer<'_> {
             return Ok(());
         }
         let runs = &call.face.core.runs;
-        // One more than expected, so that a file that has grown is noticed.
+        // One byte more than expected, so that a file that has grown is noticed.
         let fetched = match runs.artifact(&call.who, self.view.run_id, &artifact.path, BUDGET - self.used).await {
             Ok(fetched) => fetched,
             Err(error @ ArtifactError::Refused { .. }) => {
@@ -293,7 +293,8 @@ mod tests {
     #[test]
     fn a_whole_answer_stays_below_one_event() {
         let images = BUDGET.div_ceil(3) * 4;
-        // Each line names a file twice, in characters of four bytes, and says something about it; the rest is the frame.
+        // Each line names a file twice, in characters of four bytes, and says something about it; the rest is the
+        // frame.
         let text = (LISTED * (2 * 4 * NAME + 400)) as u64;
         assert!(images + text + 16_384 < 1 << 20, "{images} {text}");
     }

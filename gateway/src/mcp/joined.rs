@@ -1,5 +1,5 @@
-//! What is said of a call that an earlier run answers: in the first line of the answer and in the first progress, so that
-//! nobody takes an old result for a new one.
+//! What the answer says where an earlier run answers the call: in its first line and in the first progress, so that an
+//! old result is never taken for a new one.
 
 use std::time::Duration;
 
@@ -52,11 +52,11 @@ pub(super) fn source(view: &RunView) -> String {
     words::cut(&text, SOURCE)
 }
 
-/// The result of an ended run, after the line where an earlier run answers.
+/// The result of an ended run, after the line that says that an earlier run answers, where one does.
 pub(super) async fn result(caller: &Caller, view: &RunView, joined: Option<Joined>, limit: usize) -> ToolOutput {
     let Some(joined) = joined else { return result::of(caller, view, None, None, limit).await };
     let line = line(view, joined, caller.now_ms());
-    // The line counts in the room for an error, too.
+    // The line counts towards the room of an error, too.
     let room = result::room(result::is_error(view.state), limit);
     let said = result::of(caller, view, None, None, room.saturating_sub(line.len() + 1)).await;
     ToolOutput { text: format!("{line}\n{}", said.text), ..said }

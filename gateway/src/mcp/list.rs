@@ -1,4 +1,4 @@
-//! Tools that list and end: runs, hosts, cancel.
+//! Tools that list runs and hosts, and the tool that cancels a run.
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::runs::ListFilter;
 
-/// How long a cancel waits for the agent's word that it has taken the wish.
+/// How long a cancel waits for the agent to confirm the request.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
-/// Runs listed when nobody says, and at most.
+/// Runs listed by default, and at most.
 const PAGE: (u64, u64) = (20, 100);
 
 /// `stata_runs`.
@@ -77,7 +77,7 @@ pub(super) async fn cancel(call: &Call) -> Reply {
     let run = runs.find(&call.who, &name).await.map_err(|e| e.to_string())?;
     let mut view = runs.cancel(&call.who, run, mode).await.map_err(|e| e.to_string())?;
     if view.contact.is_none() && (!view.state.is_end() || view.runs_again) {
-        // An agent that is there has it in a moment, and then it can be said.
+        // A connected agent confirms within a moment, and then the answer can say so.
         let mut live = runs.watch(&call.who, run).await.map_err(|e| e.to_string())?;
         let done = |view: &Arc<RunView>| {
             (view.state.is_end() && !view.runs_again) || view.cancel_requested.as_ref().is_some_and(|wish| wish.told)
@@ -100,7 +100,7 @@ pub(super) async fn cancel(call: &Call) -> Reply {
     }))
 }
 
-/// Whether the agent knows of a wish, as it goes on after "The request to end it is recorded".
+/// Whether the agent knows of a request, worded to follow "The request to end it is recorded".
 fn told(view: &RunView) -> String {
     let host = view.host.as_deref().unwrap_or("its host");
     if view.cancel_requested.as_ref().is_some_and(|wish| wish.told) {

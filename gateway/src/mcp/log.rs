@@ -15,10 +15,10 @@ use crate::{
     runs::{MAX_READ, Stream},
 };
 
-/// Lines shown when nobody says what.
+/// Lines shown by default.
 const TAIL: u64 = 100;
 
-/// How long a search may take; then it says how far it came.
+/// Time limit of a search; the answer then says how far it came.
 const SEARCH: Duration = Duration::from_secs(20);
 
 /// Longest line looked at as a whole, bytes; the rest of a longer one counts as further lines.
@@ -50,7 +50,7 @@ pub(super) async fn log(call: &Call) -> Reply {
         Stream::Console => Part::all(&view, stream),
     };
     let (start, end) = (part.start(), part.end());
-    // Of the log an offset before or behind the user's part means its start or its end.
+    // For the log, an offset before or behind the user's part means its start or its end.
     if stream == Stream::Console && offset.is_some_and(|at| at > end) {
         return Err(format!("offset {} is past the end: the output has {end} bytes so far", offset.unwrap_or(0)));
     }
@@ -108,7 +108,7 @@ async fn piece(
     let bytes = output.range(part, from, end.min(from + budget as u64)).await.map_err(|e| e.to_string())?;
     let mut taken = bytes.len();
     let more = from + (taken as u64) < end;
-    // What ends at a gap does not grow any more.
+    // A range that ends at a gap does not grow any more.
     if more || (!view.state.is_end() && end >= part.end()) {
         taken -= utf8::unfinished(&bytes);
     }
@@ -117,7 +117,7 @@ async fn piece(
     }
     let shown = |taken: usize| visible::text(&utf8::lossy(&bytes[..taken]).0).into_owned();
     let mut text = shown(taken);
-    // Replaced bytes, and hidden characters written out, take more room than they had; then show fewer of them.
+    // Replaced bytes, and hidden characters written out, take more room than the bytes did; then fewer are shown.
     while text.len() > budget {
         taken -= (text.len() - budget).div_ceil(3).min(taken);
         taken -= utf8::unfinished(&bytes[..taken]);
@@ -206,7 +206,7 @@ impl Search {
                 }
             }
             rest.drain(..used);
-            // A long search lets others run.
+            // A long search yields to other tasks.
             tokio::task::yield_now().await;
         }
         Ok(())

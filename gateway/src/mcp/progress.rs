@@ -1,7 +1,7 @@
-//! Saying that a waiting call is alive.
+//! Progress notifications, which show that a waiting call is alive.
 //!
-//! The one who follows puts the latest beat into a `watch` and never waits; a task of its own sends what is there,
-//! with a limit on each send, because a reader that stalls blocks the send until its socket closes.
+//! The call's own task puts the latest beat into a `watch` and never waits; a separate task sends it, with a time limit
+//! on each send, because a reader that stalls blocks the send until its socket closes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,30 +15,30 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{resumable::Resumable, resume::Line};
 use crate::http::{Face, Numbers};
 
-/// What the progress of a whole call goes to, and is only reached with the result.
+/// The number at which a call's progress is complete; it is sent only with the result.
 const WHOLE: f64 = 100.0;
 
-/// How long the end of a call waits for its last beat to leave.
+/// How long the end of a call waits until its last beat is sent.
 const LAST_SEND: Duration = Duration::from_millis(250);
 
-/// The number in progress notifications: it always rises and stays below 100 until the result is there. Without a
-/// known percent it only creeps, so that nobody reads it as one.
+/// The number in progress notifications: it always rises and stays below 100 until the result is there. Without a known
+/// percent it only creeps, so that it is not read as a percent.
 #[derive(Debug, Default)]
 pub(super) struct Counter {
     last: f64,
     known: bool,
-    /// What the caller has heard beyond what was known: each beat may have crept by a thousandth.
+    /// How far the reported number is ahead of the known percent: each beat may have added a thousandth.
     lead: f64,
 }
 
 impl Counter {
-    /// Goes on after so many events, none of which is known any more.
+    /// Continues after that many events; the percents they reported are not known any more.
     fn after(seen: u64) -> Self {
         let lead = (seen.min(1_000_000) as f64 / 1e3).min(WHOLE / 2.0);
         Self { last: lead, known: false, lead }
     }
 
-    /// The next number, and the total once a percent was known.
+    /// The next number, and the total once a percent is known.
     pub(super) fn next(&mut self, percent: Option<f64>) -> (f64, Option<f64>) {
         // A thousandth; above 90 ever less, so that even weeks of waiting do not reach the end.
         let crept = self.last + ((WHOLE - self.last) / 1e4).min(0.001);
@@ -48,7 +48,7 @@ impl Counter {
         (self.last, self.known.then_some(WHOLE))
     }
 
-    /// The number that goes with the result, when a percent was known.
+    /// The number that is sent with the result, when a percent is known.
     pub(super) fn end(&self) -> Option<(f64, Option<f64>)> {
         self.known.then_some((WHOLE, Some(WHOLE)))
     }
@@ -57,14 +57,14 @@ impl Counter {
 /// Where beats go.
 #[derive(Clone)]
 pub(super) enum Sink {
-    /// To the library, with the resumable by which the call can be resumed.
+    /// To the library, with the [`Resumable`] by which the call can be resumed.
     Live(Peer<RoleServer>, Option<Arc<Resumable>>),
-    /// To one who resumed a call.
+    /// To a client that resumed a call.
     Resumed(Line),
 }
 
 impl Sink {
-    /// Whether it left.
+    /// Whether the notification was sent.
     async fn progress(&self, param: ProgressNotificationParam) -> bool {
         match self {
             Self::Live(peer, resumable) => {
@@ -95,7 +95,7 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    /// A heart for a caller that gave a token, and has seen `seen` events before. The task ends with the heart.
+    /// A reporter for a caller that gave a token and has received `seen` events before. Its task ends with it.
     pub(super) fn new(face: &Face, voice: Sink, token: ProgressToken, seen: u64) -> Self {
         let (beats, mut latest) = watch::channel(None::<Beat>);
         let (limit, numbers) = (face.options().send_timeout, face.numbers.clone());
@@ -107,7 +107,7 @@ impl Reporter {
                 param.total = beat.total;
                 match tokio::time::timeout(limit, voice.progress(param)).await {
                     Ok(true) => Numbers::count(&numbers.beats),
-                    // The caller is gone; the one who follows notices by itself.
+                    // The caller is gone; the call's own task notices that by itself.
                     Ok(false) => {}
                     Err(_) => Numbers::count(&numbers.beats_stalled),
                 }
@@ -116,7 +116,7 @@ impl Reporter {
         Self { beats, sender, meter: Counter::after(seen) }
     }
 
-    /// The latest word; it replaces one that was not sent yet.
+    /// The latest message; it replaces one that was not sent yet.
     pub(super) fn beat(&mut self, percent: Option<f64>, message: &str) {
         let (progress, total) = self.meter.next(percent);
         self.send(progress, total, message);
@@ -126,8 +126,8 @@ impl Reporter {
         self.beats.send_replace(Some(Beat { progress, total, message: visible::line(message).into() }));
     }
 
-    /// The last word, before the result. Nothing is sent after this returns: a notification behind the answer would
-    /// be an error to some clients.
+    /// The last message, before the result. Nothing is sent after this returns: some clients take a notification behind
+    /// the answer for an error.
     pub(super) async fn stop(self, message: Option<&str>) {
         if let (Some(message), Some((progress, total))) = (message, self.meter.end()) {
             self.send(progress, total, message);
@@ -136,7 +136,7 @@ impl Reporter {
         let mut sender = self.sender;
         if tokio::time::timeout(LAST_SEND, &mut sender).await.is_err() {
             sender.abort();
-            // Aborted is what we asked for.
+            // We asked for the abort.
             let _ = sender.await;
         }
     }

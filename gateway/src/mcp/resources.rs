@@ -37,14 +37,14 @@ const RUNS: &str = "longhaul://runs";
 /// Runs listed; older ones are found by the templates.
 const NEWEST: u32 = 20;
 
-/// Most of a log, bytes: below the 100 kB that Claude Code shows whole.
+/// Most of a log, bytes: below the 100 kB up to which Claude Code shows a text whole.
 const LOG: usize = 64 * 1024;
 
 /// Most of a list inside a JSON document, and longest text in it, characters.
 const ITEMS: usize = 100;
 const TEXT: usize = 2_000;
 
-/// The same where there are many runs in one document.
+/// The same limits where one document holds many runs.
 const ITEMS_OF_MANY: usize = 20;
 const TEXT_OF_MANY: usize = 300;
 
@@ -184,7 +184,7 @@ async fn log(caller: &Caller, view: &RunView) -> Result<String, ErrorData> {
         .map_err(|error: ReadError| ErrorData::internal_error(format!("the log cannot be read: {error}"), None))?;
     let now = caller.now_ms();
     let (run, head) = (view.run_id.short(), words::head(view, now));
-    // What goes on is out of date when it is read.
+    // An unfinished run's text is out of date as soon as it is read.
     let at = if view.state.is_end() { String::new() } else { format!(", as of {}", rfc3339(now).unwrap_or_default()) };
     let rest = match (shown.left_out, view.withheld()) {
         (_, Some(why)) => format!("; {why}"),
@@ -197,7 +197,7 @@ async fn log(caller: &Caller, view: &RunView) -> Result<String, ErrorData> {
     Ok(format!("[log of run {run}, {head}{at}{rest}]\n{fenced}"))
 }
 
-/// JSON for people and models: without what is empty, and no longer than it is worth.
+/// JSON for people and models: empty fields are left out, and long values cut.
 fn document(value: &impl Serialize, items: usize, text: usize) -> Result<String, ErrorData> {
     let failed = |error: serde_json::Error| ErrorData::internal_error(error.to_string(), None);
     let mut value = serde_json::to_value(value).map_err(failed)?;

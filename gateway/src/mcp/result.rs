@@ -1,7 +1,7 @@
 //! The text of an ended run: verdict first, then the failure, then the end of the log, then where the rest is.
 //!
-//! Text alone, because a client that finds structured content shows the model nothing else; complete in errors too,
-//! for the same reason; short enough to be shown whole.
+//! Text alone, because a client that finds structured content shows the model nothing else; complete in errors too, for
+//! the same reason; short enough to be shown whole.
 
 use std::fmt::Write;
 
@@ -32,8 +32,8 @@ const FIELD: usize = 2_000;
 /// Room kept for the lines that say where the rest is, bytes.
 const FOOT: usize = 400 + 2 * fence::ROOM;
 
-/// Room for an answer that is an error, bytes. Claude Code 2.1.330 shows the model 10,000 characters of one: of a call's
-/// it cuts out the middle, of a task's the end, which is what explains an error.
+/// Room for an answer that is an error, bytes. Claude Code 2.1.330 shows the model 10,000 characters of one: it cuts
+/// out the middle of a call's and the end of a task's, and the end is what explains an error.
 const ERROR_ROOM: usize = 9_500;
 
 /// The end of a range of output, as text.
@@ -41,29 +41,29 @@ const ERROR_ROOM: usize = 9_500;
 pub(super) struct Excerpt {
     /// The text; bytes that are no UTF-8 are replaced.
     pub(super) text: String,
-    /// First byte shown.
+    /// Offset of the first byte shown.
     pub(super) from: u64,
-    /// First byte that could have been shown.
+    /// Offset of the first byte that could have been shown.
     pub(super) start: u64,
-    /// Bytes between the two that are the reader's and are not shown.
+    /// Bytes of the part between those two offsets, which are not shown.
     pub(super) left_out: u64,
-    /// Just after the last.
+    /// Offset just after the last byte shown.
     pub(super) end: u64,
 }
 
-/// The end of the bytes of a part from `start` on, at most `budget` bytes of text, from the beginning of a line if one is
+/// The end of a part's bytes from `start` on, at most `budget` bytes of text, from the beginning of a line where one is
 /// near.
 pub(super) async fn excerpt(output: &Output, part: &Part, start: u64, budget: usize) -> Result<Excerpt, ReadError> {
     let start = start.max(part.start()).min(part.end());
     let from = start.max(part.last(budget as u64));
     let bytes = output.range(part, from, part.end()).await?;
     let cut = trim(&bytes, from, start, budget);
-    // The bytes that were trimmed away may have had a gap in them.
+    // There may have been a gap in the bytes that were trimmed away.
     let from = part.advance(from, cut.from - from);
     Ok(Excerpt { text: cut.text, from, start, left_out: part.count(start, from), end: part.end() })
 }
 
-/// Makes an excerpt of the bytes that begin at `from`.
+/// Makes an excerpt of the bytes that begin at offset `from`.
 fn trim(bytes: &[u8], mut from: u64, start: u64, budget: usize) -> Excerpt {
     let end = from + bytes.len() as u64;
     let mut bytes = bytes;
@@ -76,7 +76,7 @@ fn trim(bytes: &[u8], mut from: u64, start: u64, budget: usize) -> Excerpt {
         let n = line.unwrap_or_else(|| utf8::torn(bytes));
         skip(&mut bytes, &mut from, n);
     }
-    // Replaced bytes, and hidden characters written out, take more room than they had.
+    // Replaced bytes, and hidden characters written out, take more room than the bytes did.
     let shown = |bytes| visible::text(&utf8::lossy(bytes).0).into_owned();
     let mut text = shown(bytes);
     while text.len() > budget && !bytes.is_empty() {
@@ -88,18 +88,18 @@ fn trim(bytes: &[u8], mut from: u64, start: u64, budget: usize) -> Excerpt {
     Excerpt { text, from, start, left_out: from - start, end }
 }
 
-/// Whether an answer that tells of a run in this state is an error.
+/// Whether an answer that reports a run in this state is an error.
 pub(super) fn is_error(state: RunState) -> bool {
     state.meaning().is_some_and(|m| m.is_error)
 }
 
-/// The room for an answer, bytes, of the `limit` for any.
+/// The room for this answer, bytes, of the `limit` for any answer.
 pub(super) fn room(is_error: bool, limit: usize) -> usize {
     if is_error { limit.min(ERROR_ROOM) } else { limit }
 }
 
-/// Text and error mark of an ended run. `offset` is where the reader is already; `limit` is the room for all, bytes,
-/// of which an error takes less.
+/// Text and error mark of an ended run. The reader has everything before `offset`; `limit` is the room for all of it,
+/// bytes, of which an error takes less.
 pub(super) async fn of(
     caller: &Caller,
     view: &RunView,
@@ -171,7 +171,7 @@ fn verdict(view: &RunView) -> String {
             format!("{state}: {cause}")
         }
     };
-    // The state's own word is already there; what `head` says after it is when and where.
+    // The state's own word is already in the line; what `head` says after it is when and where.
     let plain = view.state.as_str().replace('_', " ");
     let after = words::head(view, 0);
     text.push_str(after.strip_prefix(&plain).unwrap_or_default());
@@ -182,7 +182,7 @@ fn verdict(view: &RunView) -> String {
     text
 }
 
-/// The verdict, and of what went wrong the message, in one line.
+/// The verdict in one line, with the message of what went wrong.
 pub(super) fn line(view: &RunView) -> String {
     let message = view.message.as_deref().filter(|_| view.state != RunState::Succeeded).map(words::plain);
     match message.filter(|message| !message.is_empty()) {

@@ -1,17 +1,17 @@
 //! Calls that can be resumed: what an event id stands for.
 //!
-//! A client whose stream broke names the last event it saw. The id of an event is a random reference to its call and
-//! a number; it says nothing of the run. Behind the reference stands a [`Resumable`] with all that is needed to answer
-//! the call from the state of its run, in the ledger before the first event that names it goes out. So no event is
-//! recorded, and a gateway that was killed knows the call again.
+//! An event id is opaque, `<reference>.<n>`: a random reference to the call, and a number; neither tells anything of
+//! the run. A client whose stream broke names the last event it received. Behind the reference stands a [`Resumable`]
+//! with all that is needed to answer the call from the state of its run; it is in the ledger before the first event
+//! that names it is sent. So no event is recorded, and a gateway that was killed still knows the call.
 //!
 //! ```text
-//! call -> Resumable, unseen on its progress notifications -> store_event: ledger, then the id `<reference>.<n>`
+//! call -> Resumable, hidden in its progress notifications -> store_event: ledger, then the id `<reference>.<n>`
 //! GET with Last-Event-ID -> front: find (principal, session) or 404 -> library -> replay_events_after -> `resume`
 //! ```
 //!
-//! The ledger forgets resumables after some days and beyond a number ([`crate::Options::keep_calls`]); the table of open
-//! streams here is bounded too.
+//! The ledger deletes resumables after some days and beyond a number ([`crate::Options::keep_calls`]); the table of
+//! open streams here is bounded too.
 
 use std::{
     collections::HashMap,
@@ -32,10 +32,10 @@ use crate::{
     ledger::{Ledger, LedgerError, Stash},
 };
 
-/// Kind of our memos in the ledger.
+/// Kind of our stashes in the ledger.
 const KIND: &str = "call";
 
-/// Open streams that are known at most. One more, and the oldest gets another reference with its next progress.
+/// Most open streams that are known. Beyond it the oldest gets another reference with its next progress.
 const MAX_STREAMS: usize = 20_000;
 
 /// Largest arguments that a resumable holds, bytes.
@@ -44,20 +44,20 @@ const MAX_ARGUMENTS: usize = 16 << 10;
 /// All that is needed to answer a call on another connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Resumable {
-    /// Who asked.
+    /// The calling principal.
     pub(super) principal: String,
     /// The JSON-RPC id of the request.
     pub(super) request: RequestId,
-    /// What its progress goes to.
+    /// The token of its progress.
     pub(super) token: ProgressToken,
     /// The session of the older era; `None` = the newer era.
     pub(super) session: Option<String>,
-    /// Whether the caller waits as long as it hears from us.
+    /// Whether the caller waits as long as progress arrives.
     pub(super) patient: bool,
-    /// Whether it asked to wait.
+    /// Whether the caller asked to wait.
     #[serde(default)]
     pub(super) asked_to_wait: bool,
-    /// What was asked.
+    /// What the call waits for.
     pub(super) asked: Asked,
 }
 
@@ -67,11 +67,11 @@ pub(super) struct Resumable {
 pub(super) enum Asked {
     /// The end of one run.
     Run {
-        /// Which.
+        /// The run's id.
         run: ids::RunId,
-        /// What versions before this one told of it.
+        /// What versions before this one recorded of it.
         note: Option<String>,
-        /// Why it answers, when the call did not start it.
+        /// Why this run answers, when the call did not start it.
         #[serde(default)]
         joined: Option<Joined>,
     },
@@ -87,31 +87,31 @@ impl Asked {
     }
 }
 
-/// A call that is asked for again.
+/// A call that its client resumes.
 #[derive(Clone, Debug)]
 pub struct Resumed {
     pub(super) reference: String,
-    /// Number of the last event that the client saw.
+    /// Number of the last event that the client received.
     pub(super) seen: u64,
     pub(super) resumable: Arc<Resumable>,
-    /// When it was first asked, Unix ms.
+    /// When it was first made, Unix ms.
     pub(super) asked_ms: i64,
     pub(super) caller: ClientPresence,
 }
 
 impl Resumed {
-    /// The one who asks for it.
+    /// The caller that resumes it.
     pub fn caller(&self) -> ClientPresence {
         self.caller.clone()
     }
 }
 
-/// Who makes the HTTP request under way, and which call it resumes: the library's stores are told neither.
+/// The caller of the HTTP request under way, and the call it resumes: the library passes neither to its stores.
 #[derive(Clone, Debug)]
 pub struct Asking {
-    /// Who.
+    /// The caller.
     pub who: Principal,
-    /// What is resumed.
+    /// The call that is resumed.
     pub resumed: Option<Resumed>,
 }
 
@@ -149,7 +149,8 @@ impl Resumables {
         Self { ledger, clock, streams: Arc::default() }
     }
 
-    /// The call of an event id, for the one who made it. `None` for everybody else, and for ids that are none.
+    /// The call of an event id, for the principal that made it. `None` for every other principal, and for ids that are
+    /// unknown.
     ///
     /// # Errors
     /// When the ledger cannot be read.
@@ -175,7 +176,7 @@ impl Resumables {
         }))
     }
 
-    /// The id of the next event of a stream, and whether its resumable is still to be kept.
+    /// The id of the next event of a stream, and whether its resumable must still be written to the ledger.
     fn next(&self, stream: &str, last: bool) -> std::io::Result<(String, u64, bool)> {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let order = streams.opened;
@@ -215,7 +216,7 @@ impl Resumables {
     }
 }
 
-/// What the library asks for ids and replays.
+/// What the library asks for event ids and replays.
 pub(super) struct Store {
     pub(super) face: Face,
     pub(super) resumables: Resumables,
@@ -224,8 +225,8 @@ pub(super) struct Store {
 #[async_trait::async_trait]
 impl EventStore for Store {
     async fn store_event(&self, stream: &str, event: &ServerSseMessage) -> Result<EventId, EventStoreError> {
-        // The stream of a session that belongs to no request: nothing on it can be asked for again, and an empty id
-        // tells a client so.
+        // The stream of a session that belongs to no request: nothing on it can be resumed, and an empty id tells a
+        // client so.
         if stream.ends_with(":common") {
             return Ok(EventId::new());
         }
@@ -251,7 +252,7 @@ impl EventStore for Store {
     }
 }
 
-/// The resumable that travels, unseen by clients, on a progress notification.
+/// The resumable that travels, hidden from clients, with a progress notification.
 fn ticket_of(event: &ServerSseMessage) -> Option<Arc<Resumable>> {
     match event.message.as_deref()? {
         JsonRpcMessage::Notification(one) => match &one.notification {

@@ -1,7 +1,7 @@
-//! Answering a call again, on another connection, from the state of its run.
+//! Answers a call again, on another connection, from the state of its run.
 //!
-//! The same code as for the live call follows the run and words the result, so the answer is the one that the live
-//! call would have given; only the way out differs.
+//! The code that follows the run and words the result is that of the live call, so the answer is the same; only the way
+//! out differs.
 
 use std::{
     sync::{
@@ -31,7 +31,7 @@ use crate::{
     http::{Face, Numbers},
 };
 
-/// Events that wait for a slow reader.
+/// Events that may wait for a slow reader.
 const ROOM: usize = 4;
 
 /// Where the events of a resumed call go. Cheap to clone.
@@ -59,13 +59,14 @@ impl Line {
     }
 }
 
-/// The events of a call after the last one that its client saw: how the run is now, signs of life while it goes on,
-/// the answer.
+/// The events of a call after the last one that its client received: how the run is now, progress while it goes on, the
+/// answer.
 pub(super) fn replay(face: &Face, who: Principal, resumed: Resumed) -> EventStream {
     Numbers::count(&face.numbers.resumed);
     let (out, events) = mpsc::channel(ROOM);
     let line = Line { out, reference: resumed.reference.as_str().into(), n: Arc::new(AtomicU64::new(resumed.seen)) };
-    // The channel is empty, so there is room. An id of its own: the client may break off again before any progress.
+    // The channel is empty, so there is room. An event with an id of its own: the client may break off again before any
+    // progress.
     let last = format!("{}.{}", resumed.reference, resumed.seen);
     let _ = line.out.try_send(ServerSseMessage::priming(last, face.options().sse_retry));
     let task = answer(face.clone(), who, resumed, line);
@@ -89,13 +90,13 @@ async fn answer(face: Face, who: Principal, resumed: Resumed, line: Line) {
             Asked::Wait(_) => wait::wait(&call).await.map(|said| said.into_result().into()),
         }
     };
-    // What is resumed is a call that waits on its connection; one that became a task has its answer already.
+    // A resumed call is one that waits on its connection; a call that became a task has its answer already.
     let CallToolResponse::Complete(mut result) = call::guarded(&face, name, replied).await else { return };
     if resumable.session.is_some() {
-        // A word of the newer era.
+        // This member belongs to the newer era.
         result.result_type = None;
     }
     let message = JsonRpcMessage::response(ServerResult::CallToolResult(result), resumable.request.clone());
-    // Nobody reads it: then it can be asked for once more.
+    // The reader is gone: the client can resume the call once more.
     let _ = line.send(message).await;
 }

@@ -97,14 +97,15 @@ async fn follow_submitted(call: &Call, submitted: Submitted) -> Answer {
     to_the_end(call, run, joined).await
 }
 
-/// Follows a run to its end, or hands out a task, or a handle before an impatient client gives up.
+/// Follows a run to its end, or answers with a task, or with a handle before an impatient client gives up.
 pub(super) async fn to_the_end(call: &Call, run: RunId, joined: Option<Joined>) -> Answer {
     let live = call.face.core.runs.watch(&call.who, run).await.map_err(|error| {
         format!("run {run} was started and goes on, but cannot be followed: {error}. Call stata_wait(runs: \"{run}\").")
     })?;
     let mut followed = [Followed { run, live }];
     let options = call.face.options();
-    // Another call's run that goes on may be of other files than the caller thinks of: it is told now and not at its end.
+    // An unfinished run of another call may be of other files than the caller means: the answer says so now and not at
+    // its end.
     let anothers = joined == Some(Joined::Unfinished) && !followed[0].view().state.is_end();
     let limit = if anothers || call.wants_id() {
         Some(Duration::ZERO)
@@ -119,7 +120,7 @@ pub(super) async fn to_the_end(call: &Call, run: RunId, joined: Option<Joined>) 
     call.shows(&view);
     let said = match waited {
         Waited::Ended => joined::result(call, &view, joined, options.inline_limit).await,
-        // Also when the gateway stops: the next one knows the handle.
+        // Also when the gateway stops: the handle is valid at its next start.
         Waited::TimeOver | Waited::Gone | Waited::Stopping if call.takes_task() && !anothers => {
             return Ok(tasks::begin(call, &view, joined).await);
         }
@@ -132,8 +133,8 @@ pub(super) async fn to_the_end(call: &Call, run: RunId, joined: Option<Joined>) 
     Ok(said.into_result().into())
 }
 
-/// The handle of a run that takes longer than the caller waits, with what can be done about it. Not an error: nothing went
-/// wrong.
+/// The handle of a run that takes longer than the caller waits, with what can be done about it. Not an error: nothing
+/// went wrong.
 pub(super) async fn handle(caller: &Caller, view: &RunView, joined: Option<Joined>) -> ToolOutput {
     let line = follow::last_line(caller, view).await;
     let advice = waiting::advice(caller, view);

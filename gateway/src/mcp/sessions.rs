@@ -1,8 +1,9 @@
-//! Sessions of the older protocol era: whose each is, and when nobody needs it any more.
+//! Sessions of the older protocol era: the principal of each, and when an unused one is closed.
 //!
-//! The library keeps the sessions, tells nobody whose they are, and would end one after a silence, with the call that
-//! is under way in it. So its own clock is off, and this book says who may use a session and which are idle. What a
-//! session was opened with is in the ledger, so that a gateway that comes back knows it again, for its owner.
+//! The library keeps the sessions, does not record their owners, and would end a session after a silence, together with
+//! the call that is under way in it. So its own clock is off, and this registry says who may use a session and which
+//! are idle. What a session was opened with is in the ledger, so that a restarted gateway knows the session again, for
+//! its owner.
 
 use std::{
     collections::HashMap,
@@ -24,10 +25,10 @@ use crate::{
     ledger::{Ledger, Stash},
 };
 
-/// Kind of our memos in the ledger.
+/// Kind of our stashes in the ledger.
 const KIND: &str = "session";
 
-/// The book. Cheap to clone.
+/// The registry. Cheap to clone.
 #[derive(Clone)]
 pub struct Sessions {
     book: Arc<Mutex<HashMap<String, Entry>>>,
@@ -41,14 +42,14 @@ struct Entry {
     last: Duration,
 }
 
-/// A use of a session, for as long as it is held.
+/// A use of a session, for as long as this value is held.
 pub struct Held {
     sessions: Sessions,
     id: String,
 }
 
 impl Sessions {
-    /// An empty book.
+    /// An empty registry.
     pub fn new(ledger: Arc<dyn Ledger>, clock: Clock) -> Self {
         Self { book: Arc::default(), ledger, clock }
     }
@@ -59,12 +60,12 @@ impl Sessions {
         self.with(|book| book.insert(id, Entry { principal, uses: 0, last }));
     }
 
-    /// Open sessions of a principal.
+    /// Number of open sessions of a principal.
     pub fn count(&self, principal: &Principal) -> usize {
         self.with(|book| book.values().filter(|e| e.principal.name == principal.name).count())
     }
 
-    /// Uses a session, also one of before a restart. `None` when there is none of that name for this principal.
+    /// Uses a session, also one from before a restart. `None` when this principal has no session of that name.
     pub async fn enter(&self, id: &str, principal: &Principal) -> Option<Held> {
         if !self.with(|book| book.contains_key(id)) {
             let memo = self.ledger.memo_get(KIND, id).await.unwrap_or_else(|error| {
@@ -81,7 +82,7 @@ impl Sessions {
         self.known(id, principal)
     }
 
-    /// A session that nobody needs any more is not restored either.
+    /// An idle session is not restored either.
     pub async fn forget(&self, id: &str) {
         if let Err(error) = self.ledger.memo_remove(KIND, id).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "an idle session is remembered a while longer");
@@ -96,7 +97,7 @@ impl Sessions {
         })
     }
 
-    /// Takes out the sessions that nobody used for so long.
+    /// Takes out the sessions that were not used for so long.
     pub fn take_idle(&self, idle: Duration) -> Vec<String> {
         let now = self.clock.monotonic();
         self.with(|book| {
@@ -139,7 +140,7 @@ impl SessionStore for Sessions {
 }
 
 impl Held {
-    /// Holds on until the body is gone.
+    /// Keeps the session in use until the body is dropped.
     pub fn around(self, body: Body) -> Body {
         Body::new(HeldBody { body, _held: self })
     }

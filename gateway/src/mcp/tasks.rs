@@ -4,14 +4,14 @@
 //! tools/call -> run (durable) -> ended within `task_after`? --yes--> its result, as ever
 //!                                        \--no--> a task: handle, `working`, ask again every 2 s
 //! tasks/get    -> handle -> run -> working + the progress line | completed + the result | cancelled
-//! tasks/cancel -> handle -> run -> the wish to break it
+//! tasks/cancel -> handle -> run -> the recorded request to break it
 //! ```
 //!
-//! A task is nothing of its own: its handle names a run (see [`crate::auth::handles`]) and every answer is read from
+//! A task has no state of its own: its handle names a run (see [`crate::auth::handles`]) and every answer is read from
 //! the ledger and the mirror. So a task outlives its connection, its session and this process, and needs no time to
-//! live. Whatever end a run has is a `completed` task with the text of the live call, a failed do-file and a dead host
-//! too (`isError`); `cancelled` is a run that somebody cancelled; `failed` would be an error of the protocol, and a
-//! call that has one never becomes a task.
+//! live. Every end of a run is a `completed` task with the text of the live call, also a failed do-file and a dead host
+//! (`isError`); a run that was cancelled is a `cancelled` task; `failed` would be an error of the protocol, and a call
+//! that has one never becomes a task.
 
 use longhaul_proto::{
     api::{CancelMode, Joined, RunView},
@@ -34,13 +34,13 @@ use crate::{
     runs::{ControlError, FindError},
 };
 
-/// How often a client should ask. Claude Code does as told, and shows the progress line it finds.
+/// How often a client should poll. Claude Code follows it, and shows the progress line it finds.
 const POLL_MS: u64 = 2_000;
 
-/// In the tag of a handle: the caller asked to wait to the end.
+/// Flag in the tag of a handle: the caller asked to wait to the end.
 const WAITS: u8 = 16;
 
-/// A task for a run that goes on. The run is in the ledger, so the handle is good from now on.
+/// A task for an unfinished run. The run is in the ledger, so the handle is valid from now on.
 pub(super) async fn begin(call: &Call, view: &RunView, joined: Option<Joined>) -> CallToolResponse {
     Numbers::count(&call.face.numbers.tasks);
     let waits = if call.asked_to_wait() { WAITS } else { 0 };
@@ -69,7 +69,7 @@ pub(super) async fn get(
                 let said = joined::result(&caller, &view, joined, face.options().inline_limit).await;
                 completed(said)?
             }
-            // Nothing that goes on ends it: the task ends with the run's id, the reason and what to do.
+            // Nothing under way ends the run: the task ends with the run's id, the reason and what to do.
             _ if no_end && !waits => completed(run::handle(&caller, &view, joined).await)?,
             _ => TaskPayload::Working,
         };
@@ -86,12 +86,12 @@ fn completed(said: ToolOutput) -> Result<TaskPayload, ErrorData> {
     }
 }
 
-/// `tasks/update`: answers to questions of a task. A run asks none, so there is nothing to do with them.
+/// `tasks/update`: answers to questions of a task. A run asks none, so this does nothing.
 pub(super) async fn update(face: &Face, handle: &str, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
     call::caught(face, "tasks/update", async { open(face, handle, context).await.map(drop) }).await
 }
 
-/// `tasks/cancel`: the durable wish to break the run. Of an ended run nothing changes; asking twice is harmless.
+/// `tasks/cancel`: the durable request to break the run. It changes nothing in an ended run; asking twice is harmless.
 pub(super) async fn cancel(face: &Face, handle: &str, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
     let answered = async {
         let (caller, view, ..) = open(face, handle, context).await?;
@@ -104,7 +104,7 @@ pub(super) async fn cancel(face: &Face, handle: &str, context: &RequestContext<R
     call::caught(face, "tasks/cancel", answered).await
 }
 
-/// Who asks, the run that the handle names, how its call was answered, and whether the caller asked to wait.
+/// The caller, the run that the handle names, how its call was answered, and whether the caller asked to wait.
 async fn open(
     face: &Face,
     handle: &str,
@@ -121,7 +121,7 @@ async fn open(
 fn unknown(error: &FindError) -> ErrorData {
     match error {
         FindError::Ledger(_) => ErrorData::internal_error(error.to_string(), None),
-        // The same for a forged handle and for somebody else's, so that nothing is learned by trying.
+        // The same answer for a forged handle and for another principal's, so that trying handles reveals nothing.
         _ => ErrorData::invalid_params(
             "unknown task: runs outlive their tasks, so call stata_runs to find the run, then stata_wait for its result",
             None,
@@ -139,12 +139,12 @@ async fn task(caller: &Caller, handle: String, view: &RunView) -> Task {
     }
     let now = rfc3339(now).unwrap_or_default();
     let created = view.created_at.clone().unwrap_or_else(|| now.clone());
-    // An unfinished run is as it is now: the message says so anew each time.
+    // An unfinished run is shown as it is now: the message is worded anew each time.
     let updated = view.finished_at.clone().unwrap_or(now);
     Task::new(handle, TaskStatus::Working, created, updated).with_status_message(message).with_poll_interval_ms(POLL_MS)
 }
 
-/// How the submission was answered, so that the result says of itself what the live call would have said.
+/// How the submission was answered, so that the result says the same of itself as the live call would have.
 fn tag(joined: Option<Joined>) -> u8 {
     match joined {
         None => 0,

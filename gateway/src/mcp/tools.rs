@@ -1,4 +1,4 @@
-//! The table of tools. What a client is told of an argument and how it is read both come from here.
+//! The table of tools. The schema that a client gets for an argument and the reading of it both come from here.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -76,12 +76,12 @@ const RETRY: Arg = may(
 );
 const RUN: Arg = need("run", Kind::Text, "Run id, full or its last 8 characters.", "\"7f3a9c21\"");
 
-/// `_meta` key by which Claude Code puts a tool into the prompt. Other tools the model sees by name only, until it
+/// `_meta` key by which Claude Code puts a tool into the prompt. The model sees other tools by name only, until it
 /// searches for them.
 const ALWAYS_LOAD: &str = "anthropic/alwaysLoad";
 
-/// Tools that a model needs before it knows what to search for: run, and find again what a lost call ran. A run id
-/// leads to the others, and every answer names them.
+/// Tools that a model needs before it knows what to search for: running code, and finding again what a lost call ran. A
+/// run id leads to the other tools, and every answer names them.
 const AT_HAND: &[&str] = &["stata_run_file", "stata_wait", "stata_runs"];
 
 /// All tools, in the order in which clients list them.
@@ -261,13 +261,13 @@ pub(super) fn find(name: &str) -> Option<&'static Spec> {
     TOOLS.iter().find(|t| t.name == name)
 }
 
-/// All tools as clients are told.
+/// All tools, as listed to clients.
 pub(super) fn all() -> Vec<Tool> {
     TOOLS.iter().map(Spec::tool).collect()
 }
 
 impl Spec {
-    /// As clients are told.
+    /// The tool as listed to clients.
     pub(super) fn tool(&self) -> Tool {
         let hints = ToolAnnotations::from_raw(
             Some(self.title.to_owned()),

@@ -1,4 +1,4 @@
-//! `stata_wait`: one or several runs, a bounded time.
+//! `stata_wait`: waits for one or several runs, for a bounded time.
 
 use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
 
@@ -17,13 +17,13 @@ use crate::{
     runs::Stream,
 };
 
-/// How long it waits when nobody says, seconds: below the 45 to 60 s after which clients give up.
+/// Default time limit, seconds: below the 45 to 60 s after which clients give up.
 const DEFAULT: u64 = 40;
 
-/// Runs in one call.
+/// Most runs in one call.
 const MAX_RUNS: usize = 50;
 
-/// New output shown of an unfinished run when nobody gave an offset, bytes.
+/// New output shown of an unfinished run when the call gave no offset, bytes.
 const GLIMPSE: usize = 2_000;
 
 /// Room in an unfinished run's text for what stands around its output, bytes.
@@ -78,7 +78,7 @@ pub(super) async fn wait(call: &Call) -> Reply {
     if views.len() > 1 && text.len() > room {
         text = brief(&views, room, call.now_ms());
     }
-    // Also where there was room for one line each: it tells how they ended.
+    // Also where there was room for one line each: the answer tells how they ended.
     views.iter().for_each(|view| call.shows(view));
     if waited == Waited::Stopping {
         text.push_str("\n\nThe gateway is restarting; the runs go on. Call stata_wait again in a few seconds.");
@@ -86,8 +86,8 @@ pub(super) async fn wait(call: &Call) -> Reply {
     Ok(ToolOutput { is_error, ..ToolOutput::ok(text) })
 }
 
-/// One line for each of many runs whose texts have no room side by side: a client would cut out some of them. What was cut
-/// out of a reason is said once below: its end says what to do.
+/// One line for each of many runs whose texts have no room side by side: a client would cut out some of them. What was
+/// cut out of a reason is said once below: its end says what to do.
 fn brief(views: &[Arc<RunView>], room: usize, now_ms: i64) -> String {
     let share = (room / views.len().max(1)).min(words::MAX_MESSAGE);
     let mut text = String::new();

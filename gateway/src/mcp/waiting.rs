@@ -1,4 +1,4 @@
-//! What is told of a wait that has no end in sight, or that the caller itself can end: why, and what to do.
+//! What an answer says of a wait that has no end in sight, or that the caller itself can end: why, and what to do.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use longhaul_proto::{api::RunView, faults, state::RunState};
 use super::{call::Caller, joined, words};
 use crate::runs::Behind;
 
-/// Whether nothing that goes on moves this run on.
+/// Whether this run waits for something that nothing under way brings about.
 pub(super) fn no_end(view: &RunView) -> bool {
     !view.state.is_end() && view.no_end_since.is_some()
 }
@@ -19,12 +19,13 @@ pub(super) fn no_end_for(view: &RunView, now_ms: i64) -> Option<Duration> {
     Some(Duration::from_millis(u64::try_from(now_ms - since.as_millisecond()).unwrap_or_default()))
 }
 
-/// The run of the caller's own that this one waits for, when it is one.
+/// The run of the same caller that this one waits for, when there is one.
 pub(super) fn behind(caller: &Caller, view: &RunView) -> Option<Behind> {
     caller.face.core.runs.behind_own(&caller.who, view)
 }
 
-/// Sentences for the model; `None` when the wait ends by itself. They stand behind [`words::whole`], which has the reason.
+/// Sentences for the model; `None` when the wait ends by itself. They stand behind [`words::whole`], which gives the
+/// reason.
 pub(super) fn advice(caller: &Caller, view: &RunView) -> Option<String> {
     if let Some(behind) = behind(caller, view) {
         return Some(behind_own(&behind, caller.now_ms()));
@@ -44,7 +45,7 @@ fn behind_own(behind: &Behind, now_ms: i64) -> String {
     )
 }
 
-/// What frees the seat that this run holds: never an advice that leaves it where it is.
+/// What frees the seat that this run holds: every advice given here frees it.
 fn frees(own: &RunView) -> String {
     let short = own.run_id.short();
     let told = own.cancel_requested.as_ref().is_some_and(|wish| wish.told);
@@ -75,9 +76,9 @@ fn frees(own: &RunView) -> String {
 
 /// Why a run that holds a seat cannot be ended through its agent now, in words.
 enum Unattended {
-    /// The agent is heard, so the run may well be alive; the gateway cannot call it.
+    /// The agent's heartbeats arrive, so the run may well be alive; the gateway cannot call the agent.
     Unreached(String),
-    /// It is silent, or is there without the run.
+    /// The agent is silent, or it is connected without the run.
     Gone(String),
 }
 
@@ -86,7 +87,7 @@ fn unattended(run: &RunView) -> Option<Unattended> {
         return None;
     }
     match &run.contact {
-        // It has had no time yet to return.
+        // The agent has had no time yet to return.
         Some(contact) if contact.state == "awaited" => None,
         Some(contact) if contact.state == "unreachable" => Some(Unattended::Unreached(contact.words.clone())),
         Some(contact) => Some(Unattended::Gone(contact.words.clone())),

@@ -66,7 +66,7 @@ pub(super) fn head(view: &RunView, now_ms: i64) -> String {
     text
 }
 
-/// `12 s, waiting for a seat of pool lab: …`, of a run that waited before it began.
+/// `12 s, waiting for a seat of pool lab: …`, of a run that waited before it started.
 pub(super) fn queued(view: &RunView) -> Option<String> {
     let waited = view.queued_for.and_then(took)?;
     Some(match &view.queued_behind {
@@ -75,7 +75,7 @@ pub(super) fn queued(view: &RunView) -> Option<String> {
     })
 }
 
-/// A log that is quiet for so long is worth a word; less than that is how Stata prints.
+/// A log that is quiet for so long is worth mentioning; shorter pauses are how Stata prints.
 const QUIET: f64 = 30.0;
 /// Share of a processor below which a process is idle.
 const IDLE: f64 = 0.05;
@@ -93,13 +93,14 @@ fn quiet(view: &RunView) -> Option<String> {
 
 /// What there is to say about an unfinished run beside its head.
 enum Middle {
-    /// Why it waits, or what is between us and its agent: that ends with what to do.
+    /// Why it waits, or what is wrong between the gateway and its agent: such a reason ends with what to do.
     Reason(String),
     /// What it is doing.
     Doing(String),
 }
 
-/// What is between us and its agent first, then why it waits, then its quiet and its progress, or the last line of its log.
+/// What is wrong between the gateway and its agent first, then why it waits, then its quiet and its progress, or the
+/// last line of its log.
 fn middle(view: &RunView, last_line: Option<&str>) -> Option<Middle> {
     if let Some(contact) = &view.contact {
         return Some(Middle::Reason(match view.state {
@@ -153,7 +154,7 @@ fn line(view: &RunView, last_line: Option<&str>, now_ms: i64, reason: usize) -> 
     format!("{head} · {} · {tail}", cut(&middle, max.saturating_sub(taken)))
 }
 
-/// Where a run failed: `/p/sub.do:12 (called from /p/main.do:3)`, innermost caller first. A line that is not known is
+/// Where a run failed: `/p/sub.do:12 (called from /p/main.do:3)`, innermost caller first. An unknown line number is
 /// left out.
 pub(super) fn place(at: &LocationView) -> String {
     let mut place = at.file.clone();
