@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Nothing is buffered for a reader: its next event is read from the mirror when it has taken the last one, so a slow
-//! reader simply stays behind at its own offset. The bytes of a character that is not whole yet wait for the rest.
+//! reader simply stays behind at its own offset. The bytes of an incomplete character wait for the rest.
 
 use std::{convert::Infallible, sync::Arc, sync::atomic::Ordering, time::Duration};
 
@@ -64,7 +64,8 @@ pub(super) async fn get(
     let last = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse::<u64>().ok());
     let offset = last.or(query.offset).unwrap_or(0);
     let len = bounds(&live.borrow(), stream, query.view).end();
-    // In the user's view an offset behind the end means the end, or what will come there. An id of ours is never more.
+    // In the user's view an offset behind the end means the end, or what will come there. The ids we give never exceed
+    // it.
     if offset > len && last.is_none() && query.view == ViewName::All {
         return Err(ReadError::PastEnd { offset, len }.into());
     }
@@ -101,7 +102,7 @@ struct Follower {
     done: bool,
 }
 
-/// What of a run is worth an event of its own.
+/// The parts of a run's view whose change is worth an event.
 #[derive(PartialEq)]
 struct Told {
     state: longhaul_proto::state::RunState,
@@ -129,7 +130,7 @@ impl Follower {
     /// The next event; `None` after the last.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            // At a stop also in the middle of the output: the reader comes back with the offset it has.
+            // At a stop also in the middle of the output: the reader resumes with the offset it has.
             if self.done || self.stopping.is_cancelled() {
                 return None;
             }
@@ -150,7 +151,7 @@ impl Follower {
                     Ok(Some(event)) => return Some(event),
                     Ok(None) => {}
                     Err(error) => {
-                        // The reader comes back with its offset; what is wrong is in our log and in its next answer.
+                        // The reader resumes with its offset; the error is in our log and in the reader's next answer.
                         tracing::error!(error = &error as &dyn std::error::Error, "a follower lost its output");
                         return None;
                     }
@@ -163,7 +164,7 @@ impl Follower {
             }
             tokio::select! {
                 changed = self.live.changed() => {
-                    // The keeper is gone without an end: the gateway stops. The reader resumes at the next one.
+                    // The run's task ended before its run: the gateway stops. The reader resumes at its next start.
                     if changed.is_err() && !self.live.borrow().state.is_end() {
                         return None;
                     }
@@ -174,8 +175,8 @@ impl Follower {
         }
     }
 
-    /// The bytes from where we are, as an event; `None` when they are the beginning of one character. `closed`: what
-    /// there is at `end` does not grow any more.
+    /// The bytes from the present offset, as an event; `None` when they are the start of one incomplete character.
+    /// `closed`: the bytes that end at `end` do not grow any more.
     async fn output(&mut self, end: u64, closed: bool) -> Result<Option<Bytes>, ReadError> {
         let mut bytes = self.output.chunk(self.at, end, CHUNK).await?;
         let last = closed && self.at + bytes.len() as u64 >= end;

@@ -22,11 +22,11 @@ pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: the gateway can take work.
+/// `GET /readyz`: the gateway can accept work.
 pub(super) async fn ready(State(face): State<Face>) -> Result<String, Problem> {
     match face.core.runs.ready().await {
         Ok(()) => {
-            // It takes work all the same.
+            // It accepts work all the same.
             let paused = face.core.runs.sweep_paused().map(|why| format!("note: {why}\n"));
             Ok(format!("ready\n{}", paused.unwrap_or_default()))
         }
@@ -75,7 +75,7 @@ fn text(face: &Face, hosts: &Hosts) -> String {
     out
 }
 
-/// `POST /api/v1/clock/trust`: an operator's word that the gateway's clock is right.
+/// `POST /api/v1/clock/trust`: an operator confirms that the gateway's clock is right.
 pub(super) async fn trust_clock(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,

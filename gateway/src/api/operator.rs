@@ -1,4 +1,4 @@
-//! An operator, as an argument of a handler: everyone else is refused before anything of the request is looked at.
+//! An operator, as an argument of a handler: everyone else is refused before any part of the request is read.
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;

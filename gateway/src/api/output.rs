@@ -1,13 +1,14 @@
 //! `GET /api/v1/runs/{run}/output`: the exact bytes of an output.
 //!
-//! The answer is what there is at the moment of asking, from `offset` (or the last `tail` lines, or a `Range`).
-//! `Longhaul-First-Offset` says where its bytes begin, `Longhaul-Next-Offset` where the next read does, and
+//! The answer is what the output has at that moment, from `offset` (or the last `tail` lines, or a `Range`).
+//! `Longhaul-First-Offset` says where its bytes start, `Longhaul-Next-Offset` where the next read starts, and
 //! `Longhaul-Complete: true` that the run has ended and nothing follows. With `wait` the answer comes when there is
 //! something new, at most so many seconds later.
 //!
 //! Offsets are those of the raw output in both views. In `view=user` an offset or a range before the user's part means
-//! its start, one behind it its end (or, while the run lasts, what will come there): never 416. An answer to an `offset`
-//! or a range is one piece of the output: it ends where the user's part of an attempt does that another followed.
+//! its start, one behind it its end (or, while the run lasts, what will come there): never 416. An answer to an
+//! `offset` or a range is one piece of the output: it ends where the user's part of an attempt ends and another attempt
+//! followed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -116,7 +117,7 @@ pub(super) async fn get(
     let ended = view.state.is_end();
     let end = part.end();
     let outside = |offset: u64| {
-        // What an ended run will never have, or what may still come there.
+        // An ended run will never have these bytes; an unfinished one may still get them.
         if ended { offset.min(end) } else { offset }
     };
     let output = Output { runs: face.core.runs.clone(), who: who.clone(), run, stream };
@@ -155,7 +156,7 @@ pub(super) async fn get(
     };
     let start = pieces.first().map_or(from, |piece| piece.0);
     let stop = pieces.last().map_or(from, |piece| piece.1);
-    // Behind the last byte there is nothing but the end.
+    // Behind the last byte there is only the end.
     let next = if ended && part.piece(stop).is_none() { end } else { stop };
     let complete = ended && next == end;
     if complete {
@@ -181,11 +182,11 @@ pub(super) async fn get(
 
 /// Waits until the view satisfies `enough`, at most `limit`.
 async fn wait_for(live: &mut watch::Receiver<Arc<RunView>>, limit: Duration, enough: impl Fn(&RunView) -> bool) {
-    // An error means that the run's keeper is gone and the value is final: then there is nothing to wait for.
+    // An error means that the run's task has ended and the value is final: then there is nothing to wait for.
     let _ = tokio::time::timeout(limit, live.wait_for(|view| enough(view))).await;
 }
 
-/// The bytes of some pieces, read as the reader takes them.
+/// The bytes of several pieces, read at the reader's pace.
 fn body(output: Output, pieces: Vec<(u64, u64)>) -> Body {
     let at = pieces.first().map_or(0, |piece| piece.0);
     Body::from_stream(stream::try_unfold((pieces.into_iter(), None, at), move |(mut pieces, piece, mut at)| {
@@ -201,7 +202,8 @@ fn body(output: Output, pieces: Vec<(u64, u64)>) -> Body {
             };
             let bytes: Bytes = output.chunk(at, stop, MAX_READ).await?;
             if bytes.is_empty() {
-                // Shorter than told: the length is promised already, so the answer must break and not end.
+                // The output is shorter than its record says: the length is promised already, so the answer must break,
+                // not end.
                 return Err(ReadError::PastEnd { offset: stop, len: at });
             }
             let next = at + bytes.len() as u64;
@@ -210,17 +212,17 @@ fn body(output: Output, pieces: Vec<(u64, u64)>) -> Body {
     }))
 }
 
-/// What of an output a `Range` asks for.
+/// The bytes of an output that a `Range` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Range {
-    /// From one offset to another, perhaps nothing.
+    /// From one offset to another; may be empty.
     Part(u64, u64),
     /// The last so many bytes.
     Last(u64),
     Whole,
 }
 
-/// One range of bytes. Several ranges, other units and what cannot be read mean the whole, as the standard lets a server
+/// One range of bytes. Several ranges, other units and unreadable values mean the whole, as the standard lets a server
 /// choose.
 fn range_of(value: &HeaderValue, len: u64) -> Range {
     let parsed = || {

@@ -26,7 +26,7 @@ pub fn problem(status: StatusCode, kind: &str, title: &str, detail: impl Into<St
 }
 
 impl Problem {
-    /// 400: the request says something we cannot take.
+    /// 400: the request contains something we do not accept.
     pub fn bad_request(detail: impl Into<String>) -> Self {
         problem(StatusCode::BAD_REQUEST, "bad-request", "The request is malformed", detail)
     }
@@ -38,12 +38,12 @@ impl Problem {
         problem(StatusCode::FORBIDDEN, "forbidden", "Operators only", detail)
     }
 
-    /// 503: our own trouble, likely to pass.
+    /// 503: a failure on our side that is likely to pass.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The gateway cannot do this now", detail)
     }
 
-    /// 500: our own fault.
+    /// 500: a defect on our side.
     pub fn internal() -> Self {
         let detail = "the gateway failed at this request. Runs are not affected: GET /api/v1/runs lists them. Its log has the details";
         problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The gateway failed", detail)

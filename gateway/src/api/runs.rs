@@ -28,12 +28,12 @@ use crate::{
 /// Largest body of a submission, bytes: a bundle of the largest size in base64, and its envelope.
 const MAX_SUBMIT: usize = MAX_CODE_API / 3 * 4 + (1 << 20);
 
-/// Runs on a page when nobody says.
+/// Runs on a page by default.
 const PAGE: u32 = 50;
 /// Runs on a page at most.
 const MAX_PAGE: u32 = 500;
 
-/// `POST /api/v1/runs`: 201 for a new run, 200 for one that answers instead.
+/// `POST /api/v1/runs`: 201 for a new run, 200 where an earlier run answers.
 pub(super) async fn submit(
     State(face): State<Face>,
     Extension(who): Extension<Principal>,
@@ -106,7 +106,7 @@ pub(super) async fn cancel(
     Ok(Json(view))
 }
 
-/// `POST /api/v1/runs/{run}/release`: an operator's word that the spool of an ended run may go.
+/// `POST /api/v1/runs/{run}/release`: an operator lets the spool of an ended run be deleted.
 pub(super) async fn release(
     State(face): State<Face>,
     Operator(who): Operator,
@@ -116,7 +116,7 @@ pub(super) async fn release(
     Ok(Json(face.core.runs.release(&who, run).await?))
 }
 
-/// `POST /api/v1/runs/{run}/declare-dead`: an operator's word that the agent never comes back.
+/// `POST /api/v1/runs/{run}/declare-dead`: an operator confirms that the agent never comes back.
 pub(super) async fn declare_dead(
     State(face): State<Face>,
     Operator(who): Operator,
@@ -129,7 +129,8 @@ pub(super) async fn declare_dead(
     Ok(Json(view))
 }
 
-/// `POST /api/v1/runs/{run}/adopt`: an operator's word that an unverified run is the principal's whom its spool names.
+/// `POST /api/v1/runs/{run}/adopt`: an operator confirms that an unverified run belongs to the principal that its spool
+/// names.
 pub(super) async fn adopt(
     State(face): State<Face>,
     Operator(who): Operator,
@@ -139,7 +140,7 @@ pub(super) async fn adopt(
     Ok(Json(face.core.runs.adopt(&who, run).await?))
 }
 
-/// `POST /api/v1/runs/adopt`: likewise, of all unverified runs that came from one host.
+/// `POST /api/v1/runs/adopt`: likewise, for all unverified runs that came from one host.
 pub(super) async fn adopt_from(
     State(face): State<Face>,
     Operator(who): Operator,

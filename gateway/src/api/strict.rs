@@ -1,4 +1,4 @@
-//! Requests are read strictly: what is not understood is an error that names the field and what is allowed.
+//! Requests are read strictly: an unknown field or value is an error that names the field and what is allowed.
 
 use axum::extract::{FromRequestParts, Query, Request};
 use http::request::Parts;
@@ -17,7 +17,7 @@ use crate::{
 /// Largest body of a request that carries no code, bytes.
 pub(super) const SMALL: usize = 64 * 1024;
 
-/// The JSON body of a request, and the room that it takes until it is dealt with. An empty body is an empty object, so
+/// The JSON body of a request, and the room that it takes until it is handled. An empty body is an empty object, so
 /// that optional bodies may be left out.
 pub(super) async fn json<T: DeserializeOwned>(
     face: &Face,
@@ -41,7 +41,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let Value::Object(fields) = value else {
         return Err(Problem::bad_request("the body must be one JSON object, such as {\"path\": \"/home/me/a.do\"}"));
     };
-    // The error does not say in which field it happened; each field alone does.
+    // This error does not name the field; reading each field alone does.
     for (name, value) in &fields {
         let alone = Value::Object([(name.clone(), value.clone())].into_iter().collect());
         if let Err(error) = serde_json::from_value::<T>(alone) {

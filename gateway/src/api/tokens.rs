@@ -27,9 +27,9 @@ const MAX_NAME: usize = 64;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddToken {
-    /// What people call it; new.
+    /// Its name for people; must be new.
     name: String,
-    /// Whom it stands for; the name when absent.
+    /// The principal it stands for; the name when absent.
     #[serde(default)]
     principal: Option<String>,
     /// `use` when absent.
@@ -40,7 +40,7 @@ pub(super) struct AddToken {
     expires_in: Option<f64>,
 }
 
-/// A token as others may see it.
+/// A token as listed.
 #[derive(Debug, Serialize)]
 pub(super) struct TokenView {
     name: String,
@@ -133,7 +133,7 @@ pub(super) async fn revoke(
     Err(problem(StatusCode::NOT_FOUND, "unknown-token", "No such token", detail))
 }
 
-/// Whom the request's token stands for.
+/// The principal that the request's token stands for.
 #[derive(Debug, Serialize)]
 pub(super) struct WhoAmI {
     principal: String,

@@ -1,6 +1,6 @@
 //! Text from a file of bytes that is read in pieces.
 
-/// How many bytes at the end of `bytes` begin a character whose rest is not there yet (0 to 3).
+/// How many bytes at the end of `bytes` start a character whose rest is not there yet (0 to 3).
 pub(crate) fn unfinished(bytes: &[u8]) -> usize {
     for back in 1..=bytes.len().min(3) {
         let byte = bytes[bytes.len() - back];
@@ -16,12 +16,12 @@ pub(crate) fn unfinished(bytes: &[u8]) -> usize {
     0
 }
 
-/// How many bytes at the start of `bytes` belong to a character that began before (0 to 3).
+/// How many bytes at the start of `bytes` belong to a character that started before them (0 to 3).
 pub(crate) fn torn(bytes: &[u8]) -> usize {
     bytes.iter().take(3).take_while(|b| (0x80..=0xBF).contains(*b)).count()
 }
 
-/// Text of bytes, and whether some of them were no UTF-8.
+/// Text of bytes, and whether some of them were not UTF-8.
 pub(crate) fn lossy(bytes: &[u8]) -> (String, bool) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (text.to_owned(), false),

@@ -1,7 +1,7 @@
 //! What the first start makes: a token for the user who started the gateway, and the secret that agents join with.
 //!
-//! Both are files of the owner alone in the data folder. The same user's command line finds `credentials.json` there;
-//! other people get tokens of their own.
+//! Both are files in the data folder that only their owner can read. The same user's command line finds
+//! `credentials.json` there; other people get tokens of their own.
 
 use std::{
     fs, io,
@@ -22,11 +22,11 @@ pub const JOIN_SECRET: &str = "join-secret";
 /// Content of `credentials.json`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
-    /// Where the gateway answers.
+    /// The gateway's URL.
     pub url: String,
     /// The bearer token.
     pub token: String,
-    /// Whom it stands for.
+    /// The principal it stands for.
     pub principal: String,
 }
 
@@ -39,10 +39,10 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// Why credentials could not be made ready.
+/// Why the credentials could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// A file of the data folder.
+    /// A file of the data folder could not be read or written.
     #[error("cannot read or write {}: check that the folder is yours and has room", path.display())]
     File {
         /// Which.
@@ -65,8 +65,8 @@ pub enum CredentialsError {
     Random(#[source] io::Error),
 }
 
-/// The local user's credentials: those in the file when the ledger still knows their token, else new ones. The URL in
-/// the file follows the gateway. The second value is whether the token is new.
+/// The local user's credentials: those in the file while the ledger knows their token, else new ones. The URL in the
+/// file is updated to the gateway's. The second value is whether the token is new.
 ///
 /// # Errors
 /// When a file or the ledger cannot be read or written.
@@ -102,7 +102,7 @@ pub async fn ensure(
         token: token::generate().map_err(CredentialsError::Random)?,
         principal: os_user(),
     };
-    // The file first: a token in the ledger that nobody holds helps nobody, and the next start makes another.
+    // The file first: a token in the ledger without its file is useless, and the next start makes another.
     write(&path, &made).map_err(failed)?;
     add(ledger, clock, &made).await?;
     Ok((made, true))
@@ -110,7 +110,7 @@ pub async fn ensure(
 
 async fn add(ledger: &dyn Ledger, clock: &Clock, made: &Credentials) -> Result<(), CredentialsError> {
     let sha256 = token::digest(&made.token);
-    // Names are unique, so the digest's beginning tells the local tokens of several first starts apart.
+    // Names are unique, so the start of the digest distinguishes the local tokens of several first starts.
     let name = format!("local-{}", &sha256[..8]);
     let (principal, now) = (made.principal.clone(), clock.unix_ms());
     ledger
@@ -146,13 +146,13 @@ pub fn join_secret(data: &Path) -> Result<JoinSecret, CredentialsError> {
         Err(error) => return Err(failed(error)),
     }
     let secret = hex(&ids::secret::<32>().map_err(CredentialsError::Random)?);
-    // Whoever makes it first decides: an agent in the same folder may be about to read it.
+    // The process that creates it first decides: an agent in the same folder may be about to read it.
     durable::create_exclusive(&path, format!("{secret}\n").as_bytes()).map_err(failed)?;
     let text = fs::read_to_string(&path).map_err(failed)?;
     JoinSecret::new(&text).map_err(|_| CredentialsError::Content { path })
 }
 
-/// The name of the user who runs this process, as the system knows it.
+/// The name of the user who runs this process, according to the system.
 pub fn os_user() -> String {
     let uid = rustix::process::getuid().as_raw();
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -161,7 +161,7 @@ pub fn os_user() -> String {
         let name = fields.next()?;
         (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
     });
-    // Directory services are not in that file; the log-in's own word is then the best there is.
+    // Directory services are not in that file; the name from the log-in is then the best there is.
     named.or_else(|| std::env::var("USER").ok().filter(|u| !u.is_empty())).unwrap_or_else(|| format!("uid-{uid}"))
 }
 

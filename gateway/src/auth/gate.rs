@@ -1,4 +1,4 @@
-//! The layer that yields a [`Principal`].
+//! The authentication layer: it finds the [`Principal`] of each request, or refuses the request.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -28,23 +28,23 @@ use crate::{
 /// The one path that answers without a token.
 pub const OPEN_PATH: &str = "/healthz";
 
-/// Where clients look for what we have nothing of.
+/// Where clients look for OAuth metadata, of which there is none.
 const WELL_KNOWN: &str = "/.well-known/";
 
-/// Prefix of the agents' service. Its calls prove the join secret instead, each of them.
+/// Prefix of the agents' service. Its connections prove an agent's key instead of a token.
 pub const FLEET_PREFIX: &str = "/longhaul.v1.Fleet/";
 
-/// Limit of one call of an agent.
+/// Time limit of one call of an agent.
 const FLEET_CALL: Duration = Duration::from_secs(60);
 
 /// A token's name, and when it expires, Unix ms.
 type Token = (String, Option<i64>);
 
-/// How requests are told apart.
+/// How requests are authenticated.
 pub enum Mode {
     /// By bearer token.
     Token(Arc<dyn Ledger>),
-    /// Not at all: everybody who can reach the port is this principal.
+    /// Not at all: every client that can reach the port is this principal.
     Open(Principal),
 }
 
@@ -83,14 +83,14 @@ pub struct Gate {
 pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let fleet = path.starts_with(FLEET_PREFIX);
-    // Clients look there for OAuth; 401 would send them to look for more of it, 404 says that there is none.
+    // Clients look there for OAuth; 401 would make them look further, 404 says that there is none.
     let open = path == OPEN_PATH || path.starts_with(WELL_KNOWN);
     if let Err(refused) = gate.check_place(&request, fleet) {
         tracing::warn!(%refused, "request turned away");
         return refused_response(&refused);
     }
     if fleet {
-        // Its calls are short; one whose message never ends is given up.
+        // An agent's calls are short; one whose message never ends is given up.
         return match tokio::time::timeout(FLEET_CALL, next.run(request)).await {
             Ok(response) => response,
             Err(_) => Problem::unavailable("the call took too long").into_response(),
@@ -106,7 +106,7 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
             {
                 return incoming::too_many(count);
             }
-            // From here on it is the principal's, and counts for its address no longer.
+            // From here on the connection is the principal's, and no longer counts for its address.
             request.extensions_mut().remove::<Option<Arc<incoming::Asking>>>();
             let held = match gate.lasting.take(&principal.name, request.method(), request.uri()) {
                 Ok(held) => held,
@@ -121,7 +121,7 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
 }
 
 impl Gate {
-    /// Agents dial whatever name their host has for us, so `Host` says nothing about them; a page is still refused.
+    /// Agents dial any name that their host has for us, so `Host` says nothing about them; a page is still refused.
     fn check_place(&self, request: &Request, fleet: bool) -> Result<(), Refused> {
         if !fleet {
             self.allowed.check_host(request.uri(), request.headers())?;
@@ -129,7 +129,7 @@ impl Gate {
         self.allowed.check_origin(request.headers())
     }
 
-    /// Who asks, and the name of the token with its expiry.
+    /// The principal, and the name of its token with the expiry.
     async fn principal(&self, headers: &HeaderMap) -> Result<(Principal, Option<Token>), Box<Response>> {
         let ledger = match &self.mode {
             Mode::Open(principal) => return Ok((principal.clone(), None)),

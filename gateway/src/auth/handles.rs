@@ -1,9 +1,9 @@
-//! Task handles: names of a run that nobody can guess and only one principal can use.
+//! Task handles: names of a run that cannot be guessed and that only one principal can use.
 //!
 //! A run id is a name and no secret, so a handle is the run id with a keyed digest over it and the principal. The key
-//! is a file of the data folder; with it every handle ever given can be checked, after a restart too. There is no
-//! table of handles: nothing to write when one is given, nothing to expire, and nothing in a stolen ledger to use.
-//! Whoever loses the key loses the handles, not the runs.
+//! is a file in the data folder; with it every handle ever given can be checked, after a restart too. There is no table
+//! of handles: nothing is written when one is given, nothing expires, and a stolen ledger holds none. If the key is
+//! lost, the handles are lost, but no run is.
 
 use std::{path::Path, sync::Arc};
 
@@ -18,16 +18,16 @@ use super::{credentials::CredentialsError, key_file};
 /// Name of the file with the key.
 pub const TASK_KEY: &str = "task-key";
 
-/// What every handle begins with, so that people and logs tell it from a run id.
+/// Prefix of every handle, so that people and logs tell it from a run id.
 const PREFIX: &str = "lht_";
 
-/// Says which format, and keeps the digest from meaning anything elsewhere.
+/// Names the format, and keeps the digest from meaning anything elsewhere.
 const DOMAIN: &[u8] = b"longhaul task handle 1\0";
 
 /// Bytes of the digest that stand in a handle: 128 bits, checked online only.
 const SEAL: usize = 16;
 
-/// Run, one byte of the giver's, seal.
+/// Run, one tag byte, digest.
 const LEN: usize = 16 + 1 + SEAL;
 
 /// The key that handles are made and checked with. Cheap to clone.
@@ -49,8 +49,8 @@ impl TaskKey {
         key_file::ensure(data, TASK_KEY).map(|key| Self(Arc::new(key)))
     }
 
-    /// The handle of a run for a principal. `tag` comes back with [`TaskKey::open`]. The same three make the same
-    /// handle, so a call made again gets the task it has.
+    /// The handle of a run for a principal. [`TaskKey::open`] gives `tag` back. The same three values make the same
+    /// handle, so a repeated call gets the task it has.
     pub fn seal(&self, run: RunId, tag: u8, principal: &str) -> String {
         let mut bytes = [0; LEN];
         bytes[..16].copy_from_slice(run.as_bytes());

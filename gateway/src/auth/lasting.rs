@@ -1,8 +1,8 @@
-//! An answer that lasts: it is counted for its principal, and it ends with its token.
+//! An answer that lasts: it counts against its principal's quota, and it ends with its token.
 //!
 //! A request is checked once, and an event stream or a waiting call goes on for days. So each answer of unknown length
-//! watches its token: revoking that, or its expiry ([`expire`]), breaks the answer off, and the next request with it is
-//! refused.
+//! watches its token: when that is revoked or expires ([`expire`]), the answer is broken off, and the next request with
+//! the token is refused.
 
 use std::{
     collections::HashMap,
@@ -31,10 +31,10 @@ use crate::{
     },
 };
 
-/// Longest time between two looks at the wall clock, which may be set: a token ends so much too late at most.
+/// Longest time between two looks at the wall clock, which may be set: a token ends at most this much too late.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Tokens in use by name, each with what fires when it ends. Names are never used again, so a revoked one stays.
+/// Tokens in use by name, each with what is cancelled when it ends. Names are never reused, so a revoked one stays.
 #[derive(Clone, Debug, Default)]
 pub struct Revocations(Arc<Shared>);
 
@@ -52,7 +52,7 @@ struct Watch {
 }
 
 impl Revocations {
-    /// Fires when this token is revoked, at once when it has been; or when it expires, Unix ms.
+    /// Cancelled when this token is revoked, at once when it was revoked before; or when it expires, Unix ms.
     pub fn of(&self, token: &str, expires_ms: Option<i64>) -> CancellationToken {
         let mut all = self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let watch = all.entry(token.to_owned()).or_default();
@@ -70,10 +70,10 @@ impl Revocations {
         }
     }
 
-    /// Ends what has expired; returns when the next one does, Unix ms.
+    /// Ends the answers of expired tokens; returns when the next token expires, Unix ms.
     fn look(&self, now_ms: i64) -> Option<i64> {
         let mut all = self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        // An expired one goes: were the clock only wrong, the token is good again once that is set.
+        // An expired one is removed: if only the clock was wrong, the token is good again once that is set.
         all.retain(|_, watch| {
             let over = watch.expires_ms.is_some_and(|at| at <= now_ms);
             if over {
@@ -85,7 +85,7 @@ impl Revocations {
     }
 }
 
-/// Ends answers whose tokens expire, for ever. It sleeps while no token in use expires.
+/// Ends the answers of tokens as they expire, for ever. It sleeps while no token in use expires.
 pub async fn expire(revocations: Revocations, clock: Clock) {
     if faults::bug("expired_streams_live") {
         return;
@@ -97,14 +97,14 @@ pub async fn expire(revocations: Revocations, clock: Clock) {
             None => changed.await,
             Some(at) => {
                 let left = Duration::from_millis(u64::try_from(at - now_ms).unwrap_or_default());
-                // Sooner when another comes into use, which may end before.
+                // Earlier when another token comes into use, which may expire before.
                 let _ = tokio::time::timeout(left.min(LOOK), changed).await;
             }
         }
     }
 }
 
-/// What a principal may have open at a time.
+/// What one principal may have open at a time.
 #[derive(Clone, Debug)]
 pub struct Lasting {
     /// What is open.
@@ -116,10 +116,10 @@ pub struct Lasting {
 }
 
 impl Lasting {
-    /// Counts a request, if it is one that may last.
+    /// Counts a request, if its answer may last.
     ///
     /// # Errors
-    /// The answer, when its principal has enough of them.
+    /// The refusal, when its principal has enough of them open.
     pub fn take(&self, principal: &str, method: &Method, uri: &Uri) -> Result<Option<Held>, Box<Response>> {
         let path = uri.path();
         let (kind, max, what) = if path == "/mcp" && *method == Method::POST {
@@ -139,7 +139,7 @@ impl Lasting {
 /// The answer, counted and watched to its end.
 pub fn watched(response: Response, held: Option<Held>, revoked: Option<CancellationToken>) -> Response {
     response.map(|body| {
-        // One of known length is on its way already.
+        // An answer of known length is being sent already.
         let revoked = revoked.filter(|_| body.size_hint().exact().is_none());
         if held.is_none() && revoked.is_none() {
             return body;
@@ -188,7 +188,7 @@ mod tests {
 
     use super::*;
 
-    /// Wall time that goes with the (paused) clock of the tests.
+    /// Wall time that moves with the (paused) clock of the tests.
     struct Paused(Instant);
 
     impl Source for Paused {

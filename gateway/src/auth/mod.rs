@@ -1,8 +1,8 @@
-//! Who asks: bearer tokens, the principals they stand for, and which hosts and web pages may ask at all.
+//! Authentication: bearer tokens, the principals they stand for, and the hosts and web pages that may send requests.
 //!
 //! One layer, [`gate`], stands in front of everything. It checks `Host` and `Origin`, then turns the bearer token into
-//! a [`Principal`] in the request's extensions; what is behind it asks for nothing but that. Another way of knowing
-//! who asks (OAuth, client certificates) replaces this layer and nothing else.
+//! a [`Principal`] in the request's extensions; the handlers behind it need only that. Another way to authenticate
+//! (OAuth, client certificates) replaces this layer and nothing else.
 
 pub mod credentials;
 pub mod gate;

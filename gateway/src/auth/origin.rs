@@ -1,8 +1,8 @@
-//! Which `Host` and `Origin` a request may carry.
+//! The `Host` and `Origin` headers that a request may carry.
 //!
-//! A web page in somebody's browser can send requests to this machine. It cannot choose their `Host` when it rebinds
-//! a name of its own to our address, and it cannot leave out `Origin`: so both are checked on everything, whether or
-//! not a token is asked for.
+//! A web page in a user's browser can send requests to this machine. It cannot choose their `Host` when it rebinds a
+//! name of its own to our address, and it cannot leave out `Origin`: so both are checked on every request, with or
+//! without a token.
 
 use http::{HeaderMap, Uri, header, uri::Authority};
 
@@ -10,15 +10,15 @@ use http::{HeaderMap, Uri, header, uri::Authority};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
     hosts: Vec<String>,
-    /// Ports under which we are reached: the listener's and the advertised one.
+    /// Ports under which clients reach us: the listener's and the advertised one.
     ports: Vec<u16>,
-    /// Names that were configured, with the port where one was given: a proxy's may be any.
+    /// Names that were configured, with the port where one was given: a proxy's port may be any.
     configured: Vec<(String, Option<u16>)>,
     origins: Vec<String>,
     any_address: bool,
 }
 
-/// Why a request is turned away.
+/// Why a request is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// 421.
@@ -35,8 +35,8 @@ pub enum Refused {
 
 impl Allowed {
     /// Loopback names, this machine's own name, the listen address, the host of the advertised URL, and what was
-    /// configured. Where we listen on all addresses, any address will do as well: only names can be rebound. A page may
-    /// only call the origin it came from, or be configured in full (`https://notebook.example:8443`).
+    /// configured. Where we listen on all addresses, any address is allowed too: only names can be rebound. A page may
+    /// call only the origin it came from, or must be configured in full (`https://notebook.example:8443`).
     pub fn new(listen: std::net::SocketAddr, advertise: &str, hosts: &[String], origins: &[String]) -> Self {
         let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
         let any_address = listen.ip().is_unspecified();
@@ -66,17 +66,17 @@ impl Allowed {
         Self { hosts: names, ports, configured, origins: own, any_address }
     }
 
-    /// The hosts, for a second check further in.
+    /// The allowed hosts, for a second check further in.
     pub fn hosts(&self) -> &[String] {
         &self.hosts
     }
 
-    /// Whether any address will do as a host.
+    /// Whether any address is allowed as a host.
     pub fn any_address(&self) -> bool {
         self.any_address
     }
 
-    /// The origins with their ports, for a second check further in.
+    /// The allowed origins with their ports, for a second check further in.
     pub fn origins(&self) -> &[String] {
         &self.origins
     }
@@ -92,7 +92,7 @@ impl Allowed {
             [one] => one.to_str().unwrap_or_default().to_owned(),
             _ => String::new(),
         };
-        // A request that names two places is for neither.
+        // A request that names two hosts is refused.
         let agrees = named.is_empty() || uri.authority().is_none_or(|a| a.as_str().eq_ignore_ascii_case(&text));
         match split(&text).filter(|_| agrees) {
             Some((host, port)) if self.is_ours(&host, port) => Ok(()),
@@ -109,7 +109,7 @@ impl Allowed {
         (address || self.hosts.iter().any(|h| h == host)) && port.is_none_or(|port| self.ports.contains(&port))
     }
 
-    /// Checks the page a request came from; one without `Origin` came from none.
+    /// Checks the page that a request came from; a request without `Origin` came from no page.
     ///
     /// # Errors
     /// Says which origin was refused.
@@ -128,7 +128,7 @@ fn bare(host: &str) -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
 }
 
-/// Host and port of an authority; `None` when it is none, or names a user.
+/// Host and port of an authority; `None` when it is malformed, or names a user.
 fn split(text: &str) -> Option<(String, Option<u16>)> {
     let authority = text.parse::<Authority>().ok().filter(|_| !text.contains('@'))?;
     let host = bare(authority.host());
@@ -149,11 +149,11 @@ fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
-/// `scheme://host:port`, with the port always said.
+/// `scheme://host:port`, always with the port.
 fn normal_origin(text: &str) -> Option<String> {
     let uri = text.trim().trim_end_matches('/').parse::<Uri>().ok()?;
     let (scheme, host) = (uri.scheme_str()?, uri.host()?);
-    // No page's origin names a user.
+    // The origin of a page never names a user.
     let port = uri.port_u16().or_else(|| default_port(scheme)).filter(|_| !text.contains('@'))?;
     Some(format!("{scheme}://{}:{port}", bracketed(&bare(host))))
 }

@@ -1,8 +1,8 @@
-//! Who asks.
+//! The principal: the authenticated identity behind a request.
 
 use serde::{Deserialize, Serialize};
 
-/// Who asks: on every request, run and key.
+/// The identity behind every request, run and key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Principal {
     /// The name that runs and keys belong to.
@@ -18,12 +18,12 @@ pub enum Scope {
     /// Submit, and read and cancel its own runs.
     #[default]
     Use,
-    /// Also everybody's runs, tokens, and a host's death.
+    /// Also everybody's runs, tokens, and declaring a host dead.
     Operate,
 }
 
 impl Scope {
-    /// The word of the API and the ledger.
+    /// The scope's name in the API and the ledger.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Use => "use",
@@ -43,7 +43,7 @@ impl std::str::FromStr for Scope {
     }
 }
 
-/// The word names no scope.
+/// The text names no scope.
 #[derive(Debug, thiserror::Error)]
 #[error("unknown scope `{0}`: the scopes are `use` and `operate`")]
 pub struct UnknownScope(String);
@@ -54,7 +54,7 @@ impl Principal {
         Self { name: name.into(), scope }
     }
 
-    /// Whether it may act for others.
+    /// Whether it may act for other principals.
     pub fn may_operate(&self) -> bool {
         self.scope == Scope::Operate
     }

@@ -1,8 +1,9 @@
-//! Seals: how this gateway knows its own requests again when an agent brings a run that the ledger does not know.
+//! Seals: how this gateway recognises its own requests when an agent brings a run that the ledger does not know.
 //!
-//! A request is sealed before it leaves for an agent, and the agent's spool keeps the seal with it. What the seal covers is
-//! told in [`longhaul_proto::seal`]; the key is the file `seal-key` in the data folder, and belongs into backups. Whoever
-//! loses it loses no run: what agents hold is then imported as unverified, and waits for an operator (`longhaul runs adopt`).
+//! A request is sealed before it is sent to an agent, and the agent's spool keeps the seal with it.
+//! [`longhaul_proto::seal`] says what the seal covers; the key is the file `seal-key` in the data folder, and belongs
+//! in backups. If it is lost, no run is lost: runs that agents hold are then imported as unverified, and wait for an
+//! operator (`longhaul runs adopt`).
 
 use std::{path::Path, sync::Arc};
 
@@ -16,7 +17,7 @@ use super::{credentials::CredentialsError, key_file};
 /// Name of the file with the key.
 pub const SEAL_KEY: &str = "seal-key";
 
-/// Says which format, and keeps the digest from meaning anything elsewhere.
+/// Names the format, and keeps the digest from meaning anything elsewhere.
 const DOMAIN: &[u8] = b"longhaul request seal 1\0";
 
 /// The key that requests are sealed with. Cheap to clone.
@@ -38,31 +39,31 @@ impl SealKey {
         key_file::ensure(data, SEAL_KEY).map(Self::of)
     }
 
-    /// A key that is known already.
+    /// A key given by its bytes.
     pub fn of(key: [u8; 32]) -> Self {
         Self(Arc::new(key))
     }
 
-    /// Seals a request that is about to leave.
+    /// Seals a request that is about to be sent.
     pub fn seal(&self, submission: &mut wire::Submission) {
         let mac = self.mac(&submission.run_id, &submission.principal, &submission.key, &seal::digest(submission));
         submission.seal = mac.map(Vec::from).unwrap_or_default();
     }
 
-    /// Whether this request is one that a gateway with this key sealed, to the last byte.
+    /// Whether a gateway with this key sealed this very request, to the last byte.
     pub fn sealed(&self, submission: &wire::Submission) -> bool {
         let mac = self.mac(&submission.run_id, &submission.principal, &submission.key, &seal::digest(submission));
         faults::bug("seal_unchecked") || mac.is_some_and(|mac| bool::from(mac.ct_eq(&submission.seal)))
     }
 
-    /// Whether run, principal and key in an agent's summary are those of a request that was sealed here. The request itself
-    /// is not looked at yet.
+    /// Whether run, principal and key in an agent's summary are those of a request that was sealed here. The request
+    /// itself is not checked yet.
     pub fn vouched(&self, summary: &wire::RunSummary) -> bool {
         let mac = self.mac(&summary.run_id, &summary.principal, &summary.key, &summary.sealed_sha256);
         faults::bug("seal_unchecked") || mac.is_some_and(|mac| bool::from(mac.ct_eq(&summary.seal)))
     }
 
-    /// HMAC takes keys of any length, so there always is one.
+    /// HMAC takes keys of any length, so this never fails.
     fn mac(&self, run: &str, principal: &str, key: &str, digest: &[u8]) -> Option<[u8; 32]> {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&*self.0).ok()?;
         mac.update(DOMAIN);
@@ -115,7 +116,7 @@ mod tests {
             assert!(!key.sealed(&changed));
             assert!(!key.vouched(&summary(&changed)), "not by the summary either");
         }
-        // A summary alone vouches for names and digest, and not for other bytes under them.
+        // A summary alone vouches for names and digest, not for the bytes of the request.
         let other = wire::Submission { args: vec!["1".into()], ..sealed.clone() };
         assert!(key.vouched(&summary(&sealed)) && !key.sealed(&other));
     }

@@ -1,11 +1,11 @@
-//! Bearer tokens: made here, shown once, kept as a digest.
+//! Bearer tokens: made here, shown once, stored as a digest.
 //!
-//! A token has 256 bits of the kernel's randomness, so that a plain SHA-256 is enough at rest: there is nothing to
-//! guess, and the look-up by digest tells nothing about the token by its timing.
+//! A token has 256 bits of the kernel's randomness, so that a plain SHA-256 is enough at rest: it cannot be guessed,
+//! and the time of a look-up by digest tells nothing about the token.
 
 use longhaul_proto::{hex, ids, sha256_hex};
 
-/// What every token begins with, so that people and secret scanners know one when they see it.
+/// Prefix of every token, so that people and secret scanners recognise one.
 pub const PREFIX: &str = "lh_";
 
 /// A new token. Show it once; keep [`digest`] of it.
@@ -16,12 +16,12 @@ pub fn generate() -> std::io::Result<String> {
     Ok(format!("{PREFIX}{}", hex(&ids::secret::<32>()?)))
 }
 
-/// What is kept of a token: hex SHA-256.
+/// What is stored of a token: hex SHA-256.
 pub fn digest(token: &str) -> String {
     sha256_hex(token.as_bytes())
 }
 
-/// Whether two digests are the same, in a time that does not depend on where they differ.
+/// Whether two digests are equal, in a time that does not depend on where they differ.
 pub fn same(a: &str, b: &str) -> bool {
     use subtle::ConstantTimeEq;
     a.as_bytes().ct_eq(b.as_bytes()).into()

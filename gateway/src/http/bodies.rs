@@ -1,8 +1,8 @@
-//! Request bodies: bounded in bytes that are held at a time, and in time.
+//! Request bodies: bounded in the bytes that are held at a time, and in time.
 //!
-//! Room for a body is taken before it is read, by the length it announces, or by the largest it may have; a caller for
-//! whose body there is no room within [`PATIENCE`] is told to come again. One principal gets half of all room at most.
-//! A body may pause for `body_timeout`, and must come at [`RATE`] or faster on the whole: one that never ends is
+//! Room for a body is taken before it is read, by the length it announces, or by the largest it may have; a caller
+//! whose body finds no room within [`PATIENCE`] is told to come again. One principal gets half of all room at most. A
+//! body may pause for `body_timeout`, and must arrive at [`RATE`] or faster on average: one that takes longer is
 //! answered with 408.
 
 use std::{sync::Arc, time::Duration};
@@ -27,9 +27,9 @@ use crate::api::problem::{Problem, busy, problem, too_large};
 
 /// How long a caller waits for room.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Slowest that a body may come on the whole, bytes a second, beyond the first `body_timeout`.
+/// Slowest average rate at which a body may arrive, bytes a second, after the first `body_timeout`.
 const RATE: u64 = 16 * 1024;
-/// How long what is still sent of a refused body is taken.
+/// How long the rest of a refused body is still read and discarded.
 const LINGER: Duration = Duration::from_secs(10);
 /// What a permit is worth, bytes.
 const UNIT: usize = 1024;
@@ -50,9 +50,9 @@ pub struct Room {
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unread {
-    /// It has more bytes than this.
+    /// It has more bytes than this limit.
     TooLarge(usize),
-    /// It came too slowly, or did not end.
+    /// It arrived too slowly, or did not end.
     Slow,
     /// There is no room for it now.
     Busy,
@@ -67,13 +67,13 @@ impl Bodies {
         Self { room: Arc::new(Semaphore::new(units)), units }
     }
 
-    /// Bytes that are held now.
+    /// Bytes held now.
     pub fn held(&self) -> u64 {
         ((self.units - self.room.available_permits().min(self.units)) * UNIT) as u64
     }
 }
 
-/// Reads a body of at most `limit` bytes for `principal`; the room stays taken until what is made of it is done.
+/// Reads a body of at most `limit` bytes for `principal`; its room stays taken until the returned permit is dropped.
 ///
 /// # Errors
 /// See [`Unread`].
@@ -86,7 +86,7 @@ pub async fn read(face: &Face, principal: &str, body: Body, limit: usize) -> Res
     let room = match take(face, principal, most).await {
         Ok(room) => room,
         Err(unread) => {
-            // Answered while the caller still sends, many a client sees a broken connection and not the answer.
+            // A client that is answered while it still sends often sees a broken connection and not the answer.
             discard(body, most).await;
             return Err(unread);
         }
@@ -108,7 +108,7 @@ async fn take(face: &Face, principal: &str, bytes: usize) -> Result<Room, Unread
     Ok(Room { _room: Some(room), _share: Some(share) })
 }
 
-/// Takes what still comes of a body that nothing will be made of, piece by piece, for a while.
+/// Reads and discards the rest of a refused body, piece by piece, for a while.
 async fn discard(mut body: Body, most: usize) {
     let mut taken = 0;
     let all = async {
@@ -119,11 +119,11 @@ async fn discard(mut body: Body, most: usize) {
             }
         }
     };
-    // What is left then goes with the connection.
+    // The rest is dropped with the connection.
     let _ = timeout(LINGER, all).await;
 }
 
-/// The bytes of a body that comes in time.
+/// The bytes of a body that arrives in time.
 async fn timely(mut body: Body, limit: usize, pause: Duration) -> Result<Bytes, Unread> {
     let began = Instant::now();
     let mut all = BytesMut::new();
@@ -180,11 +180,11 @@ mod tests {
         let began = Instant::now();
         assert_eq!(read(stalled).await, Err(Unread::Slow));
         assert_eq!(began.elapsed().as_secs(), 30);
-        // A byte a second is never silent, and never done.
+        // A byte a second never pauses too long, and never ends in time.
         let began = Instant::now();
         assert_eq!(read(pieces(100_000, 1, Duration::from_secs(1))).await, Err(Unread::Slow));
         assert_eq!(began.elapsed().as_secs(), 30);
-        // A slow line that goes on is served: 320 KiB in 40 s.
+        // A slow line that keeps sending is served: 320 KiB in 40 s.
         assert_eq!(read(pieces(20, 16_384, Duration::from_secs(2))).await.map(|b| b.len()), Ok(20 * 16_384));
         assert_eq!(read(pieces(3, 1 << 19, Duration::ZERO)).await, Err(Unread::TooLarge(1 << 20)));
     }

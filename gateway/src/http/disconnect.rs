@@ -1,8 +1,8 @@
-//! Whether the one who asked is still there.
+//! Detects client disconnects.
 //!
-//! The body of an answer knows first: hyper drops it when the connection breaks, and reads it to its end otherwise.
-//! A caller that goes away detaches from its run, which goes on; the end of a run counts as seen when a body that told it
-//! was read to its end.
+//! The body of an answer shows a disconnect first: hyper drops it when the connection breaks, and reads it to its end
+//! otherwise. A caller that disconnects detaches from its run, which goes on; the end of a run counts as seen when a
+//! body that reports it was read to its end.
 
 use std::{
     pin::Pin,
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Face, Numbers};
 use crate::auth::Principal;
 
-/// The one who asked, in the extensions of an MCP request.
+/// The presence of the caller, in the extensions of an MCP request.
 #[derive(Clone, Debug, Default)]
 pub struct ClientPresence(Arc<Inner>);
 
@@ -36,13 +36,13 @@ struct Inner {
 }
 
 impl ClientPresence {
-    /// Fires when the caller went away before its answer was complete.
+    /// Cancelled when the caller disconnects before its answer is complete.
     pub fn gone(&self) -> &CancellationToken {
         &self.0.gone
     }
 
-    /// The answer under way tells `who` of this run. What counts is the end of one of their own: an operator who looks at
-    /// everybody's runs has not seen them for their owners.
+    /// The answer under way reports this run to `who`. Only their own runs count: an operator who looks at everybody's
+    /// runs has not seen them for their owners.
     pub fn shows(&self, who: &Principal, run: &RunView) {
         if run.state.is_end() && run.principal == who.name {
             self.0.ends.lock().unwrap_or_else(PoisonError::into_inner).push(run.run_id);
@@ -54,7 +54,7 @@ impl ClientPresence {
     }
 }
 
-/// The layer around the API: what its answers tell is noted as seen.
+/// The layer around the API: it records the ends that its answers report as seen.
 pub async fn seen(State(face): State<Face>, mut request: Request, next: Next) -> Response {
     let caller = ClientPresence::default();
     request.extensions_mut().insert(caller.clone());
@@ -67,15 +67,15 @@ pub async fn seen(State(face): State<Face>, mut request: Request, next: Next) ->
     })
 }
 
-/// A body that tells its [`ClientPresence`] how it went.
+/// A body that tells its [`ClientPresence`] whether it was read to its end.
 pub struct WatchedBody {
     inner: Body,
     caller: ClientPresence,
     face: Face,
     ended: bool,
-    /// Calls that go away are counted there.
+    /// Where disconnected callers are counted.
     of_mcp: bool,
-    /// Bytes that are still to come, where the head says how many: a body is not asked for more than that.
+    /// Bytes still to come, where the head gives the length: hyper does not ask a body for more than that.
     left: Option<u64>,
 }
 
@@ -101,7 +101,7 @@ impl http_body::Body for WatchedBody {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         match &polled {
             Poll::Ready(None) => self.end(),
-            // A body of one piece is not asked again.
+            // A body of one piece is not polled again.
             Poll::Ready(Some(Ok(_))) if self.inner.is_end_stream() => self.end(),
             Poll::Ready(Some(Ok(frame))) => {
                 let n = frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -127,7 +127,7 @@ impl http_body::Body for WatchedBody {
 impl Drop for WatchedBody {
     fn drop(&mut self) {
         if self.left == Some(0) {
-            // A head alone was the whole answer.
+            // The head alone was the whole answer.
             self.end();
         }
         if self.of_mcp && !self.ended && !http_body::Body::is_end_stream(&self.inner) {

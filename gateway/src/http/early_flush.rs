@@ -1,9 +1,9 @@
-//! Headers before the answer.
+//! Sends headers before the answer, so that no client gives up on a tool that takes long.
 //!
-//! The MCP library holds back the response's headers until the tool says something, and a client that hears nothing
-//! gives up (Claude Code after 60 s). So an answer that is not there after a moment is begun without it: status 200,
-//! an event stream, a comment, more comments while the tool is silent, and then the answer itself. Errors that are
-//! found at once come within that moment and keep their status.
+//! The MCP library holds back the response's headers until the tool sends something, and a client that hears nothing
+//! gives up (Claude Code after 60 s). So where the answer is not there after a moment, a response is started without
+//! it: status 200, an event stream, a comment, more comments while the tool is silent, and then the answer itself.
+//! Errors that are found at once come within that moment and keep their status.
 
 use std::{convert::Infallible, pin::Pin, time::Duration};
 
@@ -23,8 +23,8 @@ pub type Pending = Pin<Box<dyn Future<Output = Response> + Send>>;
 /// Largest answer of the inner service that is not an event stream, bytes.
 const MAX_PLAIN: usize = 4 << 20;
 
-/// Waits `after` for the answer; then begins one that carries it. `id` is the JSON-RPC id of the request. The second
-/// value says whether the answer was begun early.
+/// Waits `after` for the answer; then starts a response that will carry it. `id` is the JSON-RPC id of the request. The
+/// second value says whether the response was started early.
 pub async fn answer(mut pending: Pending, after: Duration, keep_alive: Duration, id: Value) -> (Response, bool) {
     match tokio::time::timeout(after, &mut pending).await {
         Ok(response) => (response, false),
@@ -38,7 +38,7 @@ pub fn event_stream(body: Body) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Proxies that collect answers would undo all of this.
+    // A proxy that collects answers would defeat early headers.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }

@@ -1,6 +1,6 @@
-//! What stands before the MCP library: it learns what the request is, notices callers that go away, begins answers
-//! early, keeps sessions of the older protocol era with the principal that opened them, and lets nobody resume a call
-//! but the one who made it.
+//! The layer in front of the MCP library: it reads what the request is, detects client disconnects, starts answers
+//! early, keeps sessions of the older protocol era with the principal that opened them, and lets only the principal
+//! that made a call resume it.
 
 use axum::{
     body::Body,
@@ -32,10 +32,10 @@ use crate::{
 /// Header that names a session of the older era.
 const SESSION: &str = "mcp-session-id";
 
-/// Header that names the last event a client saw of a call that it resumes.
+/// Header that names the last event that a client received of a call it resumes.
 const LAST_EVENT: &str = "last-event-id";
 
-/// What we look at of a JSON-RPC message.
+/// The fields of a JSON-RPC message that this layer reads.
 #[derive(Default, Deserialize)]
 struct Peek {
     #[serde(default)]
@@ -44,7 +44,7 @@ struct Peek {
     id: Value,
 }
 
-/// The layer: `from_fn_with_state((face, sessions, tickets), front::pass)`.
+/// The layer: `from_fn_with_state((face, sessions, resumables), front::pass)`.
 pub async fn pass(
     State((face, sessions, tickets)): State<(Face, Sessions, Resumables)>,
     request: Request,
@@ -58,7 +58,7 @@ pub async fn pass(
         None => None,
         Some(id) => match sessions.enter(id, &principal).await {
             Some(held) => Some(held),
-            // As the library says it of a session that ended: the client then opens another.
+            // In the library's words for a session that ended: the client then opens another.
             None => return (StatusCode::NOT_FOUND, "Not Found: Session not found").into_response(),
         },
     };
@@ -95,14 +95,14 @@ pub async fn pass(
     }
     match held {
         None => response,
-        // The session is in use as long as the answer is.
+        // The session is in use until the answer ends.
         Some(held) => response.map(|body| held.around(body)),
     }
 }
 
 async fn post(face: &Face, sessions: &Sessions, asking: Asking, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    // Held until the call is under way: a call that waits for days has its message no longer.
+    // The room is held until the call is under way: a call that waits for days does not keep its message.
     let (bytes, _room) = match bodies::read(face, &asking.who.name, body, MAX_BODY).await {
         Ok(read) => read,
         Err(Unread::TooLarge(_)) => {
@@ -118,16 +118,16 @@ async fn post(face: &Face, sessions: &Sessions, asking: Asking, request: Request
         let detail = "as many sessions of yours are open as are allowed: end some, or let them rest for an hour";
         return busy(detail, RETRY_AFTER).with_status(StatusCode::TOO_MANY_REQUESTS).into_response();
     }
-    // Those that may tell the end of a run.
+    // The methods whose answers may report the end of a run.
     if !["tools/call", "tasks/get", "resources/list", "resources/read"].contains(&peek.method.as_str()) {
         return next.run(Request::from_parts(parts, Body::from(bytes))).await;
     }
     let caller = ClientPresence::default();
     parts.extensions.insert(caller.clone());
-    // Gone before there is a body to notice it.
+    // Detects a disconnect before there is a body to detect it.
     let unanswered = caller.gone().clone().drop_guard();
     let options = face.options();
-    // Also when the answer is begun early, and the request goes on inside of its body.
+    // Also when the answer is started early and the request continues inside its body.
     let pending = Box::pin(ASKING.scope(asking, next.run(Request::from_parts(parts, Body::from(bytes)))));
     let (response, early) =
         early_flush::answer(pending, options.early_flush_after, options.sse_keep_alive, peek.id).await;

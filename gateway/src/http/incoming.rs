@@ -1,9 +1,9 @@
-//! The port's connections and requests, bounded before anything else happens to them.
+//! The port's connections and requests, bounded before anything else is done with them.
 //!
-//! A connection is counted by [`Connections`] from its acceptance to its end. The first whole head ends the wait for
-//! one; the first right token makes it its principal's. Where there is no room HTTP still answers, on a few
-//! connections at a time: 503 with `Retry-After`. Behind a trusted proxy addresses belong to requests, not to
-//! connections, and are counted for as long as a request has not shown a token.
+//! [`Connections`] counts a connection from its acceptance to its end. The wait for a head ends with the first whole
+//! one; the first valid token makes the connection its principal's. Where there is no room HTTP still answers, on a few
+//! connections at a time: 503 with `Retry-After`. Behind a trusted proxy, addresses belong to requests and not to
+//! connections, and count for as long as a request has not shown a token.
 
 use std::{
     collections::HashMap,
@@ -35,21 +35,21 @@ use tower::Service;
 use super::{FaceOptions, proxies};
 use crate::api::problem::{Problem, busy};
 
-/// What a client that was refused waits before it comes again, seconds.
+/// How long a refused client is told to wait before it comes again, seconds.
 pub const RETRY_AFTER: u32 = 5;
-/// Connections that are told why they are refused, at a time; more are closed without a word.
+/// Connections that are told at a time why they are refused; more are closed without an answer.
 const TOLD: usize = 16;
-/// How long one of them may take.
+/// Time limit for telling one of them.
 const TELLING: Duration = Duration::from_secs(2);
-/// Largest head that is read of one of them.
+/// Largest head that is read from one of them.
 const TOLD_HEAD: usize = 8192;
-/// Refusals are told in the log at most so often.
+/// Shortest time between two log lines about refusals.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// The bounds of the port, within what the process may have open.
+/// The bounds of the port, within the descriptors that the process may have open.
 pub fn bounds(options: &FaceOptions) -> Bounds {
     let files = usize::try_from(descriptors::limit()).unwrap_or(usize::MAX);
-    // Where the limit is small a reserve of half of it is still one.
+    // Where the limit is small, half of it is reserve enough.
     let reserved = options.reserved_files.min(files / 2);
     Bounds {
         max: options.max_connections.min(files - reserved).max(1),
@@ -71,7 +71,7 @@ struct Shared {
     /// Requests behind proxies that have not shown a token yet, by address.
     asking: Mutex<HashMap<IpAddr, usize>>,
     telling: Arc<Semaphore>,
-    /// When a refusal was told in the log, and how many were not since.
+    /// When a refusal was last logged, and how many were not logged since.
     told: Mutex<(Option<tokio::time::Instant>, u64)>,
 }
 
@@ -88,7 +88,7 @@ impl Incoming {
         }))
     }
 
-    /// Counts a connection that was accepted; one that has no place is `None`, and was told so.
+    /// Counts a connection that was accepted; one without room is told so, and the result is `None`.
     pub fn admit(&self, peer: SocketAddr, stream: TcpStream) -> Result<(TcpStream, Connection), Turned> {
         let trusted = proxies::trusts(&self.0.proxies, peer.ip());
         match self.0.connections.admit((!trusted).then(|| peer.ip())) {
@@ -100,7 +100,7 @@ impl Incoming {
         }
     }
 
-    /// Says that something was refused, not more often than the log can bear.
+    /// Logs that something was refused, at a bounded rate.
     pub fn log(&self, what: &str) {
         let now = tokio::time::Instant::now();
         let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,7 +120,7 @@ impl Incoming {
         self.log(&format!("cannot accept it ({error})"));
     }
 
-    /// A request's part of its client's bound, behind proxies; `None` elsewhere.
+    /// Counts a request against its client's bound, behind proxies; `None` elsewhere.
     fn asks(&self, connection: &Connection, request: &Request<impl Sized>) -> Result<Option<Asking>, Box<Problem>> {
         let address = connection.is_proxied().then(|| proxies::client(&self.0.proxies, request.headers())).flatten();
         let Some(address) = address else { return Ok(None) };
@@ -136,7 +136,7 @@ impl Incoming {
     }
 }
 
-/// A request that has not shown a token yet counts against its client's address.
+/// A request without a token so far counts against its client's address.
 pub struct Asking {
     incoming: Incoming,
     address: IpAddr,
@@ -154,21 +154,21 @@ impl Drop for Asking {
     }
 }
 
-/// A connection without a place.
+/// A connection for which there is no room.
 pub struct Turned {
     stream: TcpStream,
     permit: Option<tokio::sync::OwnedSemaphorePermit>,
 }
 
 impl Turned {
-    /// Whether there is room to say why.
+    /// Whether there is room to say why it is refused.
     pub fn may_be_told(&self) -> bool {
         self.permit.is_some()
     }
 
-    /// Answers its first request, if it is one of HTTP/1, and closes.
+    /// Answers its first request, if it speaks HTTP/1, and closes.
     pub async fn tell(mut self) {
-        // Time that runs out is a connection closed without a word.
+        // Where the time runs out, the connection is closed without an answer.
         let _ = tokio::time::timeout(TELLING, async {
             let mut head = vec![0; TOLD_HEAD];
             let mut got = 0;
@@ -187,7 +187,7 @@ impl Turned {
     }
 }
 
-/// The whole answer to one that has no place.
+/// The whole answer to a connection for which there is no room.
 fn no_room() -> String {
     let body = busy("as many connections are open as are allowed", RETRY_AFTER).to_json();
     format!(
@@ -202,11 +202,11 @@ fn no_room() -> String {
 pub struct Requests {
     /// Whose they are.
     pub connection: Connection,
-    /// What all share.
+    /// What all connections share.
     pub incoming: Incoming,
-    /// What answers.
+    /// The service that answers.
     pub router: Router,
-    /// What is known of the connection; `None` = it came without TLS.
+    /// The connection's TLS session; `None` = it came without TLS.
     pub session: Option<Session>,
 }
 
@@ -232,7 +232,7 @@ where
                 if let Some(session) = &self.session {
                     request.extensions_mut().insert(session.clone());
                 }
-                // Shared, since a request's extensions can be cloned; the gate takes it out with the token.
+                // Shared, since a request's extensions can be cloned; the gate takes it out together with the token.
                 request.extensions_mut().insert(asking.map(Arc::new));
                 let answer = self.router.call(request);
                 Box::pin(async move { answer.await.map(kept_nowhere) })
@@ -241,7 +241,7 @@ where
     }
 }
 
-/// No cache keeps an answer of ours, and no browser guesses what it is.
+/// Forbids caches to keep our answers, and browsers to guess their type.
 fn kept_nowhere(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -249,7 +249,7 @@ fn kept_nowhere(mut response: Response) -> Response {
     response
 }
 
-/// The bound of a principal, as an answer.
+/// A principal's bound, as an answer.
 pub fn too_many(count: usize) -> Response {
     let detail = format!("{count} connections of yours are open, which is as many as are allowed: close some");
     let problem = busy(detail, RETRY_AFTER).with_status(StatusCode::TOO_MANY_REQUESTS);

@@ -6,7 +6,7 @@
 //!                                                -> /api/v1/*, /metrics, /readyz, /healthz
 //! ```
 //!
-//! The first byte of a connection tells TLS from plain HTTP; agents come over TLS alone, and their requests carry the
+//! The first byte of a connection tells TLS from plain HTTP. Agents come over TLS only, and their requests carry the
 //! connection's [`longhaul_proto::transport::Session`].
 
 pub mod bodies;
@@ -59,26 +59,26 @@ use quotas::Quotas;
 /// What handlers of the face share. Cheap to clone.
 #[derive(Clone)]
 pub struct Face {
-    /// The gateway behind.
+    /// The gateway.
     pub core: Core,
     /// The face's own numbers.
     pub numbers: Arc<Numbers>,
     /// Hosts and origins that are allowed.
     pub allowed: Arc<Allowed>,
-    /// Fires when MCP answers that are still open at a stop are cut.
+    /// Cancelled when MCP answers that are still open at a stop are cut.
     pub cut: CancellationToken,
     /// The port's connections.
     pub connections: Connections,
     /// What each principal holds.
     pub quotas: Quotas,
-    /// Room for bodies of requests.
+    /// Room for the bodies of requests.
     pub bodies: Bodies,
     /// Tokens that are revoked or expire while an answer lasts.
     pub revocations: Revocations,
 }
 
 impl Face {
-    /// The face of a gateway.
+    /// The face of this gateway.
     pub fn new(core: Core) -> Self {
         let options = &core.options.face;
         let allowed = Allowed::new(core.addr, &core.url, &options.allowed_hosts, &options.allowed_origins);
@@ -113,7 +113,7 @@ pub enum ServeError {
     Listen(#[source] io::Error),
 }
 
-/// Who may ask, from the settings.
+/// How requests are authenticated, from the settings.
 ///
 /// # Errors
 /// When tokens are switched off on an address that others can reach.
@@ -151,7 +151,7 @@ pub fn router(face: &Face, mode: Mode, fleet: FleetService, mcp: Router) -> Rout
         .layer(from_fn(panics::answer))
 }
 
-/// The agents' service as it may be called from outside.
+/// The agents' gRPC service, as a route of the port.
 pub(crate) fn guarded(fleet: FleetService) -> Guarded<FleetServer<FleetService>> {
     let all = FleetServer::new(fleet).max_encoding_message_size(MAX_MESSAGE);
     let hello = all.clone().max_decoding_message_size(hello::LIMIT);
@@ -168,7 +168,7 @@ fn wrong_method() -> Problem {
     problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Wrong method", detail)
 }
 
-/// Serves until the tasks of the gateway are asked to stop, then lets what is under way come to its end.
+/// Serves until the tasks of the gateway are asked to stop, then lets requests under way end.
 ///
 /// # Errors
 /// When tokens are switched off where others can reach the port, or the listener fails.

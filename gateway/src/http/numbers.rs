@@ -13,7 +13,7 @@ pub struct Numbers {
     pub flushed_early: AtomicU64,
     /// Callers that went away before their answer; their runs went on.
     pub callers_gone: AtomicU64,
-    /// MCP calls that were asked for again on another connection.
+    /// MCP calls resumed on another connection.
     pub resumed: AtomicU64,
     /// MCP calls answered with a handle because the run takes longer.
     pub handles: AtomicU64,
@@ -23,7 +23,7 @@ pub struct Numbers {
     pub beats: AtomicU64,
     /// Progress notifications given up because the reader stalled.
     pub beats_stalled: AtomicU64,
-    /// Followers by `…/events`, now.
+    /// Open event streams (`…/events`), now.
     pub followers: AtomicU64,
 }
 

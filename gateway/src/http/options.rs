@@ -1,4 +1,4 @@
-//! What can be set of the side that clients see.
+//! Settings of the side that clients see.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use super::proxies::Network;
 /// Settings of HTTP and MCP. The numbers come from measurements of clients; each says which.
 #[derive(Clone, Debug)]
 pub struct FaceOptions {
-    /// How often a waiting MCP call says that it is alive. Claude Code gives up after 300 s without a progress
-    /// notification and other clients after 60 s without any byte.
+    /// How often a waiting MCP call sends progress. Claude Code gives up after 300 s without a progress notification,
+    /// and other clients after 60 s without any byte.
     pub heartbeat: Duration,
-    /// Whether it says so at all. Off only in the test that shows what happens then.
+    /// Whether it sends progress at all. Off only in the test that shows what happens then.
     pub heartbeat_enabled: bool,
     /// Limit of one progress notification: a reader that stalls blocks the send, never the run.
     pub send_timeout: Duration,
-    /// After this time a waiting tool answers with a handle, to clients that are not known to extend on progress.
-    /// Below the 60 s that the TypeScript SDK waits for an answer.
+    /// After this time a waiting tool answers with a handle, to clients that are not known to extend their patience on
+    /// progress. Below the 60 s that the TypeScript SDK waits for an answer.
     pub handle_after: Duration,
-    /// After this time a waiting tool answers where nothing but a person can move the run on (no agent, a silent one, a
+    /// After this time a waiting tool answers where only a person can move the run on (no agent, a silent one, a
     /// drained host), unless the caller asked to wait: with the run's id, the reason and what to do.
     pub no_end_after: Duration,
-    /// After this time a tool that runs code answers with a task, to clients that say they understand them. Not at once:
-    /// a task's result comes in a later turn of the model, which a do-file of a second is not worth. No longer than the
-    /// pause between two looks at a task, so that nobody learns of an end later than without.
+    /// After this time a tool that runs code answers with a task, to clients that declare that they understand tasks.
+    /// Not at once: a task's result comes in a later turn of the model, which a do-file of a second is not worth. No
+    /// longer than the pause between two polls of a task, so that a client never learns of an end later than without.
     pub task_after: Duration,
     /// An MCP call that has not answered within this time gets its headers sent, so that the client's wait for the
     /// first byte (60 s in Claude Code) ends. Errors found at once come sooner and keep their status.
@@ -33,10 +33,10 @@ pub struct FaceOptions {
     pub sse_retry: Duration,
     /// Longest wait of one `stata_wait`.
     pub max_wait: Duration,
-    /// A session of the older protocol era that nobody used for so long is closed; an open call or stream is use.
+    /// A session of the older protocol era that was not used for so long is closed; an open call or stream is use.
     /// Claude Code sends no goodbye, and opens another session by itself when it comes back.
     pub session_idle: Duration,
-    /// Names that may stand in `Host`, beside loopback, the listen address and the advertised one.
+    /// Names that `Host` may carry, beside loopback, the listen address and the advertised one.
     pub allowed_hosts: Vec<String>,
     /// Origins (`https://host:port`) of web pages that may call us.
     pub allowed_origins: Vec<String>,
@@ -44,13 +44,13 @@ pub struct FaceOptions {
     pub inline_limit: usize,
     /// A connection that has not sent a whole request head within this time of its acceptance is closed.
     pub head_timeout: Duration,
-    /// A kept connection of HTTP/1 that sends no further request for so long is closed.
+    /// A kept-alive HTTP/1 connection that sends no further request for so long is closed.
     pub idle_timeout: Duration,
     /// Connections in all; fewer where the process may not have so many descriptors.
     pub max_connections: usize,
-    /// Descriptors that connections leave to the ledger, the mirror and the links to agents.
+    /// Descriptors that connections leave to the ledger, the mirror and the connections to agents.
     pub reserved_files: usize,
-    /// Connections of one address that have not yet shown a token.
+    /// Connections of one address that have not shown a token yet.
     pub connections_per_address: usize,
     /// Connections of one principal.
     pub connections_per_principal: usize,

@@ -1,4 +1,4 @@
-//! A handler that panics still answers.
+//! Answers also when a handler panics.
 
 use std::panic::AssertUnwindSafe;
 
@@ -11,8 +11,8 @@ use futures_util::FutureExt;
 
 use crate::api::problem::Problem;
 
-/// The layer: a panic becomes 500 with what to do. The state behind the handlers is sound: runs live in tasks of their
-/// own, and nothing here holds a lock while it answers.
+/// The layer: a panic becomes 500 with what to do. The state behind the handlers stays sound: runs live in tasks of
+/// their own, and no lock is held here while it answers.
 pub(super) async fn answer(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
@@ -24,7 +24,7 @@ pub(super) async fn answer(request: Request, next: Next) -> Response {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn text(panic: &(dyn std::any::Any + Send)) -> &str {
     let owned = panic.downcast_ref::<String>().map(String::as_str);
     owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no text)")

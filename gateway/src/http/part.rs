@@ -1,8 +1,8 @@
-//! Which bytes of an output a reader may have now. All offsets are those of the raw output.
+//! The bytes of an output that a reader may have now. All offsets are those of the raw output.
 //!
-//! Of the log's user view that is the user's part of each attempt: nothing before it has begun, and while it grows only
-//! what is the user's whatever follows ([`ViewRange::safe_end`]). What lies between two attempts is in no part. Offsets
-//! outside mean the nearest bytes that follow, or the end.
+//! In the user's view of the log these are the user's part of each attempt: nothing before that part has started, and
+//! while it grows only the bytes that will stay the user's whatever follows ([`ViewRange::safe_end`]). Bytes between
+//! two attempts are in no part. An offset outside means the nearest byte that follows, or the end.
 //!
 //! [`ViewRange::safe_end`]: longhaul_proto::api::ViewRange
 
@@ -13,14 +13,14 @@ use crate::runs::Stream;
 /// Ranges of an output, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// None is empty, and none overlap.
+    /// Every one has bytes, and no two overlap.
     ranges: Vec<(u64, u64)>,
     start: u64,
     end: u64,
 }
 
 impl Part {
-    /// All bytes that there are.
+    /// All bytes of the output.
     pub(crate) fn all(view: &RunView, stream: Stream) -> Self {
         Self::of([(0, length(view, stream))])
     }
@@ -49,33 +49,33 @@ impl Part {
         part
     }
 
-    /// Where the first byte is, or will be as far as known.
+    /// Offset of the first byte, or of where it will be as far as known.
     pub(crate) fn start(&self) -> u64 {
         self.start
     }
 
-    /// Just behind the last byte.
+    /// Offset just behind the last byte.
     pub(crate) fn end(&self) -> u64 {
         self.end
     }
 
-    /// Its bytes from one offset to another, as ranges without gaps, none of them empty.
+    /// The bytes between two offsets, as ranges without gaps, each with bytes.
     pub(crate) fn pieces(&self, from: u64, to: u64) -> impl DoubleEndedIterator<Item = (u64, u64)> {
         let cut = move |&(start, end): &(u64, u64)| (start.max(from), end.min(to));
         self.ranges.iter().map(cut).filter(|(start, end)| start < end)
     }
 
-    /// The bytes from an offset to the next gap; none at the end.
+    /// The bytes from an offset to the next gap; `None` at the end.
     pub(crate) fn piece(&self, from: u64) -> Option<(u64, u64)> {
         self.pieces(from, u64::MAX).next()
     }
 
-    /// Number of its bytes between two offsets.
+    /// Number of this part's bytes between two offsets.
     pub(crate) fn count(&self, from: u64, to: u64) -> u64 {
         self.pieces(from, to).map(|(start, end)| end - start).sum()
     }
 
-    /// The offset behind which its last `n` bytes are, or all if there are fewer.
+    /// The offset from which the last `n` bytes follow, or all where there are fewer.
     pub(crate) fn last(&self, mut n: u64) -> u64 {
         for (start, end) in self.ranges.iter().rev() {
             if end - start >= n {
@@ -106,18 +106,18 @@ fn current(view: &RunView) -> Option<(u64, u64)> {
     }
     match view.view {
         Some(v) => {
-            // An agent of an earlier version tells no safe end: nothing is shown before the end.
+            // An agent of an earlier version reports no safe end: nothing is shown before the end.
             let open = if ended { view.output_bytes } else { v.start };
             Some((v.start, v.end.or(v.safe_end).unwrap_or(open)))
         }
-        // Its agent told an end and no part: all of it is the only word on what happened. A run that was declared lost
-        // has no such word.
+        // The agent reported an end and no user's part: all of the log is the only word on what happened. A run that
+        // was declared lost has no such report.
         None if ended && view.state != RunState::Lost && view.earlier_views.is_empty() => Some((0, view.output_bytes)),
         None => None,
     }
 }
 
-/// How many bytes of an output there are.
+/// Number of bytes of an output.
 fn length(view: &RunView, stream: Stream) -> u64 {
     match stream {
         Stream::Log => view.output_bytes,
@@ -158,7 +158,7 @@ mod tests {
         check(run("succeeded", 900, &[], Some((850, Some(880), Some(880)))), &[(850, 880)], 850, 880);
         check(run("lost", 900, &[], Some((850, None, Some(880)))), &[(850, 880)], 850, 880);
         check(run("lost", 900, &[], None), &[], 0, 0);
-        // Of an earlier version.
+        // From an agent of an earlier version.
         check(run("succeeded", 900, &[], Some((850, Some(880), None))), &[(850, 880)], 850, 880);
         check(run("lost", 900, &[], Some((850, None, None))), &[(850, 900)], 850, 900);
         check(run("errored", 900, &[], None), &[(0, 900)], 0, 900);

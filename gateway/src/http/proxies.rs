@@ -1,8 +1,8 @@
-//! Whose address a request comes from, where proxies stand before the gateway.
+//! The client's address of a request, where proxies stand before the gateway.
 //!
-//! A header is anybody's word. It is read only on connections from a proxy that was named, and there from the right:
-//! each proxy appends the address that it saw, so the first one that is no proxy of ours is the client's, and what
-//! stands left of it is the client's own claim.
+//! Any client can write such a header. It is read only on connections from a configured proxy, and there from the
+//! right: each proxy appends the address that it saw, so the first address that is none of our proxies' is the
+//! client's, and everything left of it is the client's own claim.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -11,7 +11,7 @@ use http::{HeaderMap, header::FORWARDED};
 /// The other header, which more proxies write.
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// An address, or all that begin like it: `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`.
+/// An address, or a network of them: `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -61,7 +61,7 @@ pub fn trusts(proxies: &[Network], address: IpAddr) -> bool {
     proxies.iter().any(|p| p.contains(address))
 }
 
-/// The client of a request that came through these proxies: the rightmost address that is none of them. `None` when
+/// The client of a request that came through these proxies: the rightmost address that is none of theirs. `None` when
 /// the header names no such address.
 pub fn client(proxies: &[Network], headers: &HeaderMap) -> Option<IpAddr> {
     let lines = |name: &str| headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).collect::<Vec<_>>().join(",");
@@ -71,7 +71,7 @@ pub fn client(proxies: &[Network], headers: &HeaderMap) -> Option<IpAddr> {
     } else {
         forwarded.split(',').map(of_element).collect()
     };
-    // What cannot be read was not written by a proxy of ours, so it is where trust ends.
+    // Our proxies write only what can be read, so trust ends here.
     hops.into_iter().rev().find(|hop| hop.is_none_or(|a| !trusts(proxies, a))).flatten()
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// What is held. Cheap to clone.
+/// The quotas in use. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Quotas(Arc<Mutex<HashMap<String, Used>>>);
 
@@ -16,7 +16,7 @@ struct Used {
     body: usize,
 }
 
-/// A kind of thing.
+/// A kind of quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An event stream or a download.
@@ -37,7 +37,7 @@ impl Used {
     }
 }
 
-/// One of them, for as long as it is held.
+/// A share of a quota, for as long as it is held.
 #[derive(Debug)]
 pub struct Held {
     quotas: Quotas,
@@ -46,8 +46,8 @@ pub struct Held {
 }
 
 impl Quotas {
-    /// Takes one; `None` when the principal holds `max` already. The first is always given: a bound below one body is
-    /// no ban on bodies.
+    /// Takes a share; `None` when the principal would exceed `max`. The first is always given: a bound below the size
+    /// of one body does not forbid bodies.
     pub fn take(&self, principal: &str, kind: Kind, max: usize) -> Option<Held> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (used, more) = all.entry(principal.to_owned()).or_default().of(kind);

@@ -1,4 +1,4 @@
-//! Reading a run's output by ranges, for those who show it.
+//! Reads a run's output by ranges, for every place that shows it.
 
 use bytes::{Bytes, BytesMut};
 use longhaul_proto::ids::RunId;
@@ -9,10 +9,10 @@ use crate::{
     runs::{MAX_READ, ReadError, Runs, Stream},
 };
 
-/// How far back the beginning of the last lines is looked for, bytes: a log of one endless line has no last lines.
+/// How far back the start of the last lines is looked for, bytes: a log of one endless line has no last lines.
 const MAX_LOOK_BACK: u64 = 4 << 20;
 
-/// One output of one run, as its owner may read it.
+/// One output of one run, as its reader may see it.
 #[derive(Clone)]
 pub(crate) struct Output {
     pub(crate) runs: Runs,
@@ -22,7 +22,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// At most `max` bytes from `offset`, none past `end`.
+    /// At most `max` bytes from `offset`, and only before `end`.
     pub(crate) async fn chunk(&self, offset: u64, end: u64, max: usize) -> Result<Bytes, ReadError> {
         let room = usize::try_from(end.saturating_sub(offset)).unwrap_or(MAX_READ).min(max).min(MAX_READ);
         if room == 0 {
@@ -50,13 +50,13 @@ impl Output {
         Ok(all.freeze())
     }
 
-    /// Where the last `lines` lines of a part begin.
+    /// Offset at which the last `lines` lines of a part start.
     pub(crate) async fn tail_start(&self, part: &Part, lines: u64) -> Result<u64, ReadError> {
         if lines == 0 {
             return Ok(part.end());
         }
         let floor = part.last(MAX_LOOK_BACK);
-        // The line break that ends the last line begins no other.
+        // The line break that ends the last line starts no other line.
         let mut left = lines + 1;
         let mut last = true;
         for (start, end) in part.pieces(floor, u64::MAX).rev() {

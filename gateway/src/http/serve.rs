@@ -22,18 +22,18 @@ use super::{
     incoming::{Incoming, Requests},
 };
 
-/// Pause after an accept that failed, which happens when file descriptors run out.
+/// Pause after a failed accept, which happens when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// At a stop, open MCP calls get so long to end by themselves, with a word about their run, before they are cut.
+/// At a stop, open MCP calls have this long to end by themselves, with a message about their run, before they are cut.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Ping an idle HTTP/2 connection this often, and give it up when it does not answer: an agent's host that vanished
-/// sends no FIN.
+/// Pings an idle HTTP/2 connection this often, and how long an answer may take before it is closed: an agent's host
+/// that vanished sends no FIN.
 const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
 
-/// Accepts until the tasks are asked to stop, then waits for the connections; whoever stops us sets the deadline, and
-/// drops those that are left then.
+/// Accepts until the tasks are asked to stop, then waits for the connections; the caller of the stop sets the deadline,
+/// and drops the connections that are left then.
 pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Router) -> io::Result<()> {
     let tasks = &face.core.deps.tasks;
     let stop = tasks.stopping();
@@ -71,13 +71,12 @@ pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Ro
                 continue;
             }
         };
-        // Without this an answer waits for the other side's delayed ACK (48 ms instead of 2 ms, measured).
+        // Without this an answer waits for the peer's delayed ACK (48 ms instead of 2 ms, measured).
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = &error as &dyn std::error::Error, "cannot set TCP_NODELAY");
         }
-        // Boxed, since a future that is handed on into another one takes its room twice, for as
-        // long as the connection lasts.
-        // The time to a request's head runs from here, whatever comes before it.
+        // Boxed: moving a future into another stores it twice, for as long as the connection lasts. The time limit for
+        // a request's head counts from here, a TLS handshake included.
         let stream = Guarded::new(stream, connection.clone());
         let requests = Requests { connection, incoming: incoming.clone(), router: router.clone(), session: None };
         let connection = Box::pin(handshake(stream, key.clone(), builder.clone(), requests, graceful.watcher()));
@@ -103,7 +102,8 @@ pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Ro
 
 type Served = Pin<Box<dyn Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send>>;
 
-/// Does the handshake, if there is one, and says how to serve what comes; `None` = nothing can be spoken.
+/// Does the handshake where there is one, and says how to serve the connection; `None` = it speaks nothing that is
+/// served.
 async fn handshake(
     stream: Guarded<TcpStream>,
     key: Key,

@@ -7,8 +7,8 @@
 //! longhaul://runs/{id}/log    text, the end of the user's part of the log
 //! ```
 //!
-//! Everything is the caller's own, or everybody's for an operator, as with the tools, and so is said to be private to
-//! whoever caches it. Everything is bounded: a client may put the whole of it into a prompt. The HTTP API has the rest.
+//! A principal reads its own runs, an operator everybody's, as with the tools; so answers are marked as private for
+//! caches. Everything is bounded: a client may put the whole of it into a prompt. The HTTP API has the rest.
 
 use longhaul_proto::{api::RunView, clock::rfc3339, ids::RunId};
 use rmcp::{

@@ -1,4 +1,4 @@
-//! How much of the gateway one may have, and what every answer carries.
+//! How much of the gateway one principal or address may use, and the headers that every answer carries.
 
 use super::{
     client::{Client, send},
@@ -93,7 +93,7 @@ async fn a_principal_has_so_many_connections_and_the_port_so_many_in_all() {
     let mut held = Vec::new();
     while held.len() < 2 {
         let answer = events(&world, &me, &run).await;
-        // The connection of the submission may be ending still.
+        // The connection of the submission may still be closing.
         if answer.status == 200 { held.push(answer) } else { tokio::time::sleep(Duration::from_millis(20)).await }
     }
     let refused = events(&world, &me, &run).await;
@@ -150,7 +150,7 @@ async fn no_answer_is_kept_or_guessed_at() {
     }
     let refused = send(world.gateway.addr, "GET", "/api/v1/runs", &[], "").await;
     assert!(refused.status == 401 && refused.head.contains("cache-control: no-store"), "{}", refused.head);
-    // Who looks for OAuth learns that there is none, without a token.
+    // A client that looks for OAuth learns, without a token, that there is none.
     for path in ["/.well-known/oauth-protected-resource", "/.well-known/oauth-authorization-server/mcp"] {
         assert_eq!(send(world.gateway.addr, "GET", path, &[], "").await.whole().await.0, 404, "{path}");
     }

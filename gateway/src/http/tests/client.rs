@@ -8,13 +8,13 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Far more than anything here takes.
+/// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An answer under way.
 pub(super) struct Answer {
     stream: TcpStream,
-    /// What came so far, with the chunks' frames taken out of the body.
+    /// What has arrived so far, with the chunks' frames taken out of the body.
     pub(super) status: u16,
     pub(super) head: String,
     raw: Vec<u8>,
@@ -22,7 +22,7 @@ pub(super) struct Answer {
     ended: bool,
 }
 
-/// Sends a request; returns when the head of the answer is there.
+/// Sends a request; returns when the head of the answer has arrived.
 pub(super) async fn send(addr: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     let host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
@@ -84,12 +84,12 @@ impl Answer {
         String::from_utf8_lossy(&body).into_owned()
     }
 
-    /// Reads until the body has this.
+    /// Reads until the body contains this text.
     pub(super) async fn until(&mut self, wanted: &str) -> String {
         self.until_it(|body| body.contains(wanted)).await
     }
 
-    /// Reads until the body is as wanted.
+    /// Reads until the body satisfies the condition.
     pub(super) async fn until_it(&mut self, enough: impl Fn(&str) -> bool) -> String {
         loop {
             let body = self.body();

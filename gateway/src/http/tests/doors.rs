@@ -1,4 +1,4 @@
-//! Who gets in.
+//! Which requests are let in.
 
 use super::{
     client::{Client, send},
@@ -89,7 +89,7 @@ async fn foreign_hosts_and_pages_are_turned_away() {
     }
     check("/mcp", ("Host", "evil.example"), 421).await;
     check("/mcp", ("Origin", "null"), 403).await;
-    // Agents dial us by whatever name they have; pages still may not.
+    // Agents dial us by any name their host has for us; pages are still refused.
     check("/longhaul.v1.Fleet/Hello", ("Origin", "https://evil.example"), 403).await;
     world.stop().await;
 }

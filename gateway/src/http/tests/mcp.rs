@@ -142,10 +142,10 @@ async fn a_caller_that_goes_away_detaches() {
     }
     assert_eq!(client.api("GET", &format!("/api/v1/runs/{short}"), "").await.1["state"], "queued", "the run goes on");
 
-    // The same call again is the same run, and says so first.
+    // The same call again gets the same run, and the answer says so first.
     let mut again = client.call("stata_run_selection", args.clone(), use_of("toolu_1")).await;
     assert!(again.until("notifications/progress").await.contains(&short));
-    // An equal call under another name is told, and follows the same run.
+    // An equal call under another name is told so, and follows the same run.
     let other = client.call("stata_run_selection", json!({"selection": "display 1", "wait": false}), use_of("toolu_2"));
     let (text, _) = said(&other.await.whole().await.1);
     let first = text.lines().next().unwrap();
@@ -154,7 +154,7 @@ async fn a_caller_that_goes_away_detaches() {
         "{text}"
     );
     assert!(first.ends_with("nothing was started now; again: true runs it anew"), "{text}");
-    // Unless it asks for another.
+    // Unless it asks for another run.
     let args = json!({"selection": "display 1", "wait": false, "again": true});
     let (text, _) = said(&client.call("stata_run_selection", args, use_of("toolu_3")).await.whole().await.1);
     assert!(!text.contains(&short), "{text}");

@@ -1,4 +1,4 @@
-//! The face on a real port: the real runs over a ledger in a temporary folder, no agent (so runs wait), raw HTTP.
+//! The face on a real port: real runs over a ledger in a temporary folder, no agent (so runs stay queued), raw HTTP.
 
 mod api;
 mod bounds;
@@ -52,7 +52,7 @@ impl World {
         Self { gateway, folder }
     }
 
-    /// As the user who started it, an operator.
+    /// As the user who started the gateway, an operator.
     fn client(&self) -> Client {
         let path: PathBuf = self.folder.path().join("credentials.json");
         let held: crate::auth::credentials::Credentials =
@@ -60,7 +60,7 @@ impl World {
         Client { addr: self.gateway.addr, token: held.token, name: ("mcp", "2.3.0") }
     }
 
-    /// As somebody else, with scope `use`.
+    /// As another principal, with scope `use`.
     async fn other(&self, name: &str) -> Client {
         let body = format!("{{\"name\": \"{name}\"}}");
         let (status, made) = self.client().api("POST", "/api/v1/tokens", &body).await;
@@ -68,7 +68,7 @@ impl World {
         Client { token: made["token"].as_str().unwrap().to_owned(), ..self.client() }
     }
 
-    /// A run that waits, because there is no agent.
+    /// A run that stays queued, because there is no agent.
     async fn waiting_run(&self, client: &Client, text: &str) -> String {
         let (status, run) = client.api("POST", "/api/v1/runs", &serde_json::json!({ "text": text }).to_string()).await;
         assert_eq!((status, &run["state"]), (201, &"queued".into()), "{run}");
@@ -80,7 +80,7 @@ impl World {
     }
 }
 
-/// Everything ten to a hundred times faster.
+/// All times ten to a hundred times shorter.
 fn quick() -> FaceOptions {
     FaceOptions {
         heartbeat: Duration::from_millis(100),

@@ -1,4 +1,4 @@
-//! A call whose connection broke is asked for again, in both eras, also of a gateway that came back.
+//! A call whose connection broke is resumed, in both eras, also at a restarted gateway.
 
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ fn beats(body: &str) -> Vec<f64> {
     beats.map(check).collect()
 }
 
-/// Short name of the run in the progress so far.
+/// Short id of the run in the progress so far.
 fn short(body: &str) -> String {
     let all = messages(body);
     let beat = all.iter().find(|m| m["method"] == "notifications/progress").unwrap();
@@ -143,9 +143,9 @@ async fn cut_and_resumed(modern: bool) {
     drop(answer);
     gone(&world.client(), 1).await;
 
-    // Only the one who made the call, and only with an id that is one.
+    // Only the principal that made the call, and only with a valid event id.
     ben.refused(&event, "another principal").await;
-    // Nor an operator: whoever may see the run is still not who called.
+    // Nor an operator: the right to see the run is not the right to resume another principal's call.
     let operator = ClientPresence::new(world.client(), modern).await;
     operator.refused(&event, "an operator").await;
     let (reference, number) = event.split_once('.').unwrap();
@@ -174,7 +174,7 @@ async fn cut_and_resumed(modern: bool) {
     cancel(&world.client(), &run).await;
     let (live, resumed) = tokio::join!(live.whole(), answer.whole());
     let response = |body: &str| messages(body).into_iter().rfind(|m| m.get("id").is_some()).unwrap();
-    // But for its first line, which says that it is an earlier call's.
+    // Except for its first line, which says that it answers an earlier call.
     let (first, rest) = said(&live.1).0.split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     assert!(first.starts_with(&format!("this is run {run} ")) && first.contains("by this same call"), "{first}");
     assert_eq!(said(&resumed.1).0, rest);
@@ -197,7 +197,7 @@ async fn finished_while_cut(modern: bool) {
     let (status, body) = anna.resume(&event).await.whole().await;
     assert!(status == 200 && said(&body).0.starts_with("cancelled · run "), "{body}");
     is_seen(&world, &run).await;
-    // Asked once more, it is said once more.
+    // Asked once more, it is answered once more.
     assert_eq!(said(&anna.resume(&event).await.whole().await.1), said(&body));
     world.stop().await;
 }
@@ -224,7 +224,7 @@ async fn after_a_restart(modern: bool) {
     cancel(&world.client(), &run).await;
     let (_, body) = answer.whole().await;
     assert!(said(&body).0.starts_with("cancelled · run "), "{body}");
-    // And the session, if it has one, still takes calls.
+    // And the session, if there is one, still takes calls.
     let mut answer = anna.call("toolu_2").await;
     answer.until_it(|body| !beats(body).is_empty()).await;
     drop(answer);

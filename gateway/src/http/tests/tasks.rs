@@ -1,4 +1,4 @@
-//! Runs as tasks and as resources, on the wire. There is no agent here, so runs wait until somebody ends them.
+//! Runs as tasks and as resources, on the wire. There is no agent here, so a run waits until a test ends it.
 
 use longhaul_proto::ids::RunId;
 use rmcp::model::TASKS_EXTENSION_ID;
@@ -9,7 +9,7 @@ use super::{
     *,
 };
 
-/// `_meta` of a request; the extension is declared in each, or not.
+/// `_meta` of a request; each request declares the extension, or does not.
 fn meta(tasks: bool) -> Value {
     let extensions = if tasks { json!({"extensions": {TASKS_EXTENSION_ID: {}}}) } else { json!({}) };
     json!({
@@ -75,7 +75,7 @@ async fn a_client_that_declares_tasks_gets_one_and_nobody_else_can_use_it() {
     assert!(seen.get("result").is_none(), "{seen}");
     assert_eq!(tasks(&anna, "tasks/update", handle).await["result"]["resultType"], "complete");
 
-    // Somebody else, an operator, and anybody with another handle learn the same: nothing.
+    // Another principal, an operator, and every caller with another handle get the same answer, which tells nothing.
     let other = if handle.as_bytes()[4] == b'A' { "B" } else { "A" };
     let forged = format!("{}{other}{}", &handle[..4], &handle[5..]);
     let operator = world.client();
@@ -95,10 +95,10 @@ async fn only_who_declares_tasks_gets_one() {
     let world = World::new(soon()).await;
     let client = world.client();
     let args = |wait: bool| json!({"selection": "display 1", "wait": wait, "again": true});
-    // Who asks for a run id gets that.
+    // A client that asks for a run id gets one.
     let result = begin(&client, args(false)).await;
     assert!(result["content"][0]["text"].as_str().unwrap().contains("stata_wait(runs:"), "{result}");
-    // Said in one request, it says nothing about the next.
+    // The declaration holds for its own request only.
     assert_eq!(begin(&client, args(true)).await["resultType"], "task");
     let (text, _) = said(&client.call("stata_run_selection", args(false), meta(false)).await.whole().await.1);
     assert!(text.starts_with("still queued"), "{text}");
@@ -151,7 +151,7 @@ async fn a_bad_end_is_a_completed_task_with_the_text_of_the_live_call() {
     assert!(rest.starts_with("timed out: queue timeout"), "{text}");
     assert_eq!(tasks(&client, "tasks/get", &handle).await["result"]["result"]["isError"], true, "as often as asked");
     assert_eq!(tasks(&client, "tasks/cancel", &handle).await["result"]["resultType"], "complete", "too late, harmless");
-    // The control: a task of the run's own call says nothing of an earlier one.
+    // The control: a task of the run's own call mentions no earlier call.
     let own =
         world.gateway.core.task_key.seal(run, 0, &world.gateway.core.runs.get(&root(), run).await.unwrap().principal);
     let text = ended(&client, &own).await["result"]["content"][0]["text"].as_str().unwrap().to_owned();
@@ -165,7 +165,7 @@ async fn a_task_read_to_its_end_is_seen() {
     let client = world.client();
     let (run, handle) = impatient_run(&world, 0).await;
     assert_eq!(tasks(&client, "tasks/get", &handle).await["result"]["status"], "working");
-    // By the ledger: to read the end by the API would be to see it.
+    // From the ledger: reading the end by the API would count as seeing it.
     let record = async || world.gateway.core.ledger.get(run).await.unwrap().unwrap();
     while !record().await.state.is_end() {
         tokio::task::yield_now().await;
@@ -188,7 +188,7 @@ async fn a_task_with_no_end_in_sight_ends_with_what_to_do_unless_the_caller_aske
     let text = task["result"]["content"][0]["text"].as_str().unwrap().to_owned();
     assert_eq!((&task["status"], &task["result"]["isError"]), (&json!("completed"), &json!(false)), "{task}");
     assert!(text.starts_with("still queued") && text.contains("no agent is connected"), "{text}");
-    // The control, which began first.
+    // The control, which started first.
     let waits = tasks(&client, "tasks/get", waits["taskId"].as_str().unwrap()).await;
     assert_eq!(waits["result"]["status"], "working", "{waits}");
     world.stop().await;

@@ -1,4 +1,4 @@
-//! Waits that nothing that goes on ends, on the wire. There is no agent here.
+//! Waits that nothing under way ends, on the wire. There is no agent here.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ fn soon() -> FaceOptions {
     FaceOptions { no_end_after: Duration::from_millis(400), ..quick() }
 }
 
-/// A client that waits as long as progress comes.
+/// A client that waits as long as progress arrives.
 fn patient(world: &World) -> Client {
     Client { name: ("claude-code", "2.1.330"), ..world.client() }
 }
@@ -42,7 +42,7 @@ async fn a_wait_with_no_end_in_sight_is_answered_to_every_client_that_did_not_as
     let (text, _) = call(&client, "stata_wait", json!({"runs": run, "seconds": 600})).await;
     assert!(text.starts_with("queued ") && text.contains("It does not start by waiting alone"), "{text}");
 
-    // The control: who asks to wait waits, far beyond that time.
+    // The control: a caller that asks to wait waits, far beyond that time.
     let args = json!({"selection": "display 2", "wait": true});
     let mut answer = client.call("stata_run_selection", args, json!({"progressToken": 7})).await;
     answer.until_it(|body| beats(body) >= 12).await;
@@ -81,7 +81,7 @@ async fn a_host_that_never_was_is_an_error_with_the_names_there_are() {
     let labels = [("site".to_owned(), "north".to_owned())].into_iter().collect();
     let info =
         longhaul_proto::wire::AgentInfo { agent_id: "a".into(), name: "stata1".into(), labels, ..Default::default() };
-    // Seen long ago: it is remembered all the same.
+    // The agent was last seen long ago: it is remembered all the same.
     world.gateway.core.ledger.put_agent(crate::ledger::AgentRecord { info, seen_ms: 1 }).await.unwrap();
     let (text, is_error) = call(&client, "stata_run_selection", args("stata9")).await;
     assert!(is_error && text.contains("there are stata1"), "{text}");
