@@ -10,7 +10,7 @@ use crate::{
     input::InputError,
 };
 
-/// What a command works with. Cheap enough to clone once per part.
+/// What a command works with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
     /// Settings and where they came from.
@@ -38,23 +38,23 @@ impl Context {
     }
 }
 
-/// Why a command could not do its work: words for a person, and the exit status.
+/// Why a command failed: words for a person, and the exit status.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Failure {
     /// What is wrong and what to do next.
     pub(crate) message: String,
-    /// How the process ends.
+    /// The exit status.
     pub(crate) status: u8,
 }
 
 impl Failure {
-    /// The command line or a setting cannot be taken as it is.
+    /// The command line or a setting is not valid.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), status: exit::USAGE }
     }
 
-    /// Something of ours.
+    /// A failure on our side.
     pub(crate) fn system(message: impl Into<String>) -> Self {
         Self { message: message.into(), status: exit::SYSTEM }
     }

@@ -1,4 +1,4 @@
-//! The data folder, as a client of the same user sees it: who serves it, where, and with which token.
+//! The data folder, as a client of the same user sees it: the gateway that serves it, its address, and the token.
 //!
 //! ```text
 //! gateway/lock       held by the gateway that serves this folder; a lock dies with its holder, a pid file does not
@@ -16,22 +16,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Env};
 
-/// Where the gateway that serves this folder answers.
+/// Where the gateway that serves this folder can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Endpoint {
-    /// Its address.
+    /// Its URL.
     pub(crate) url: String,
-    /// Its process, for people.
+    /// Its process id, for people.
     pub(crate) pid: u32,
-    /// It is inside a command and ends with it.
+    /// It runs inside a command and ends with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) embedded: bool,
 }
 
-/// Content of `credentials.json`, as far as a client needs it.
+/// The fields of `credentials.json` that a client needs.
 #[derive(Clone, Deserialize)]
 pub(crate) struct Credentials {
-    /// The gateway they are for.
+    /// The URL of the gateway they are for.
     pub(crate) url: String,
     /// The bearer token.
     pub(crate) token: String,
@@ -41,7 +41,7 @@ pub(crate) struct Credentials {
 #[derive(Clone, Debug)]
 pub(crate) struct Data(PathBuf);
 
-/// No place for a data folder.
+/// There is no place for a data folder.
 #[derive(Debug, thiserror::Error)]
 #[error("neither XDG_STATE_HOME nor HOME is set, so there is no default data folder: give one with --data")]
 pub(crate) struct NoDefault;
@@ -50,10 +50,10 @@ impl Data {
     /// The configured folder, else `$XDG_STATE_HOME/longhaul`, else `~/.local/state/longhaul`.
     ///
     /// # Errors
-    /// When neither is known.
+    /// When neither variable is set.
     pub(crate) fn of(config: &Config, env: &Env) -> Result<Self, NoDefault> {
         if let Some(folder) = &config.settings.data {
-            // Absolute, because supervisors and spools are named by it and start elsewhere.
+            // Absolute, because supervisors and spools are named by it and start in another folder.
             return Ok(Self(std::path::absolute(folder).unwrap_or_else(|_| folder.clone())));
         }
         let state = env.path("XDG_STATE_HOME").or_else(|| Some(env.path("HOME")?.join(".local/state")));
@@ -68,7 +68,7 @@ impl Data {
     /// Whether a gateway serves this folder now.
     ///
     /// # Errors
-    /// When its lock cannot be asked, such as in somebody else's folder.
+    /// When its lock cannot be checked, such as in another user's folder.
     pub(crate) fn gateway_serves(&self) -> io::Result<bool> {
         longhaul_agent::os::is_locked(&self.0.join("gateway/lock"))
     }
@@ -86,12 +86,12 @@ impl Data {
         longhaul_agent::os::is_locked(&self.0.join("agent/lock"))
     }
 
-    /// Where the gateway said that it answers; `None` if it has not said so yet.
+    /// The address that the gateway wrote down; `None` if there is none yet.
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         read(&self.0.join("endpoint.json"))
     }
 
-    /// Says where this process answers.
+    /// Writes down where this process can be reached.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -99,10 +99,10 @@ impl Data {
         durable::replace(&self.0.join("endpoint.json"), &serde_json::to_vec(endpoint)?)
     }
 
-    /// Takes that back, if it is still ours.
+    /// Removes that file, if it is still ours.
     pub(crate) fn remove_endpoint(&self, endpoint: &Endpoint) {
         if self.endpoint().as_ref() == Some(endpoint) {
-            // A stale file misleads nobody: the lock says whether somebody serves.
+            // A stale file misleads no client: the lock says whether a gateway serves.
             let _ = fs::remove_file(self.0.join("endpoint.json"));
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! They listen on loopback ports of the system's choice and are the same parts as the daemons', over the same wire and
 //! in the same data folder: what they record is there for the next command, and another command that starts meanwhile
-//! finds them by `endpoint.json`. When they end, unfinished runs go on under their supervisors, and whoever opens the
-//! folder next takes them up.
+//! finds them by `endpoint.json`. When they end, unfinished runs go on under their supervisors, and the next process
+//! that opens the folder takes them up.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -19,9 +19,9 @@ use crate::{
     session::{self, Need},
 };
 
-/// How long the agent may take to be known to the gateway.
+/// How long the gateway may take to know the agent.
 const JOIN: Duration = Duration::from_secs(5);
-/// How long a record may take to show what happened while nobody looked. A run that really goes on takes it all.
+/// How long a record may take to show what happened while no gateway ran. An unfinished run uses all of that time.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// The parts; see the module.
@@ -32,7 +32,7 @@ pub(crate) struct Embedded {
     endpoint: Endpoint,
 }
 
-/// What [`start`] gives.
+/// The result of [`start`].
 pub(crate) struct Started {
     /// A client of the gateway.
     pub(crate) client: Client,
@@ -43,7 +43,7 @@ pub(crate) struct Started {
 /// Why the parts did not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EmbedError {
-    /// Another gateway has the folder.
+    /// Another gateway holds the folder.
     #[error("another gateway has the data folder")]
     Held,
     /// Anything else, in words for people.
@@ -63,16 +63,16 @@ impl From<ClientError> for EmbedError {
     }
 }
 
-/// Starts both and waits until the agent is known.
+/// Starts both and waits until the gateway knows the agent.
 pub(crate) async fn start(context: &Context, need: Need) -> Result<Started, EmbedError> {
-    // Settings of daemons do not concern what only this process uses.
+    // Settings of daemons do not apply to what only this process uses.
     let mut inner = context.clone();
     let s = &mut inner.config.settings;
     (s.listen, s.advertise, s.no_auth, s.approve_agents) = (None, None, None, None);
     if need.engine.is_some() {
         s.engine = need.engine;
     }
-    // The user runs their own code as themselves on their own machine: there is nobody to keep out.
+    // The user runs their own code as themselves on their own machine: there is no other user to keep out.
     s.as_root = Some(true);
     s.roots.get_or_insert_with(|| vec![PathBuf::from("/")]);
 
@@ -103,7 +103,7 @@ async fn begin(context: &Context, need: Need, embedded: &mut Embedded) -> Result
     let client = Client::new(&url, session::token(context, &url)?)?;
     let mut options = serve::agent_options(context, &url)?;
     if !need.starts_runs {
-        // Reading a record must not set off what still waits in it; runs that go on are taken up all the same.
+        // Reading a record must not start what is still queued in it; unfinished runs are taken up all the same.
         options.label.host_limit = 0;
     }
     let listener = serve::listen(serve::ANY).await?;
@@ -120,7 +120,7 @@ async fn begin(context: &Context, need: Need, embedded: &mut Embedded) -> Result
                 settled(context, &client).await?;
             }
         }
-        // A lone agent works in this folder for some gateway elsewhere: the records can be read all the same.
+        // An agent of another gateway works in this folder: the records can be read all the same.
         Err(longhaul_agent::StartError::Held(_)) if !need.starts_runs => {
             say("an agent of another gateway works in this data folder; showing what is recorded here");
         }
@@ -142,7 +142,7 @@ async fn joined(context: &Context, client: &Client) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// Gives runs that ended while nobody looked a moment to be taken up, so that the record shows their end.
+/// Gives runs that ended while no gateway ran a moment to be taken up, so that the record shows their end.
 async fn settled(context: &Context, client: &Client) -> Result<(), ClientError> {
     let until = context.clock.monotonic() + SETTLE;
     while context.clock.monotonic() < until {

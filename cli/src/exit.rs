@@ -1,15 +1,15 @@
-//! Exit statuses. How a run ended decides in [`longhaul_proto::state::RunState::meaning`]; these are the others.
+//! Exit statuses. [`longhaul_proto::state::RunState::meaning`] gives the status of an ended run; these are the others.
 
 use longhaul_proto::state::RunState;
 
-/// The command line or the configuration cannot be taken as it is.
+/// The command line or the configuration is not valid.
 pub(crate) const USAGE: u8 = 2;
-/// Something of ours: unreachable, no place, a folder somebody else holds.
+/// A failure on our side: gateway unreachable, no data folder, a folder that another process holds.
 pub(crate) const SYSTEM: u8 = 4;
-/// We stopped waiting, and the run goes on.
+/// The command stopped waiting, and the run goes on.
 pub(crate) const GOES_ON: u8 = 6;
 
-/// The status for a run in this state; one that has not ended goes on.
+/// The status for a run in this state; an unfinished run goes on.
 pub(crate) fn of_state(state: RunState) -> u8 {
     state.meaning().map_or(GOES_ON, |m| m.exit_status)
 }

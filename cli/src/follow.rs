@@ -1,8 +1,8 @@
-//! To a run's end, over whatever breaks on the way.
+//! Follows a run to its end, over every interruption on the way.
 //!
 //! Two tasks ask the gateway: one for the run's state once a second, one for its output as it comes. Both stop at the
-//! first error; then the gateway is looked for again and both go on from the byte and the state that was reached. The
-//! run does not notice any of that. Which bytes of a log are the user's is known to the gateway alone.
+//! first error; then the gateway is looked for again, and both continue from the byte and the state that were reached.
+//! The run is not affected. Only the gateway knows which bytes of a log are the user's.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,38 +21,38 @@ use crate::{
     signals::{Asked, Signals},
 };
 
-/// How long one question for output waits at the gateway.
+/// How long one request for output waits at the gateway.
 const WAIT: Duration = Duration::from_secs(25);
-/// Pauses between questions for the state: first, and longest.
+/// Pauses between requests for the state: first, and longest.
 const POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Pauses before the gateway is looked for again: first, and longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
-/// A gateway that is away for so long is given up; the run is not.
+/// A gateway that stays away this long is given up; the run goes on.
 const GIVE_UP: Duration = Duration::from_secs(600);
 
-/// A wait that nothing that goes on ends is told of after this time.
+/// A wait that nothing under way ends is reported after this time.
 const NO_END: Duration = Duration::from_secs(10);
 
-/// What came.
+/// What the two tasks report.
 enum News {
     View(Box<RunView>),
     /// Bytes, and the offset of the first.
     Bytes(u64, Vec<u8>),
-    /// All up to here was sent.
+    /// All output up to here was sent.
     Upto(u64),
     /// All output was sent.
     Complete,
     Trouble(ClientError),
 }
 
-/// How following ended.
+/// Why following stopped.
 #[derive(Debug)]
 pub(crate) enum End {
     /// The run ended.
     Ended(Box<RunView>),
-    /// The caller's own limit.
+    /// The caller's own limit was reached.
     Limit,
-    /// Somebody asked this process; following may go on.
+    /// This process got a signal; following may be continued.
     Asked(Asked),
 }
 
@@ -65,18 +65,18 @@ pub(crate) struct Follower<'a> {
     status: Status,
     /// Offset of the next byte.
     at: u64,
-    /// It was said why nothing is shown.
+    /// Whether it was said why nothing is shown.
     explained: bool,
     view: Option<Box<RunView>>,
     complete: bool,
     began: Duration,
     running_since: Option<Duration>,
-    /// Since when nothing that goes on moves the run on, and whether that was told.
+    /// Since when the run waits for something that nothing under way brings about, and whether that was reported.
     no_end: Option<(Duration, bool)>,
     link: Option<Link>,
 }
 
-/// The two tasks of one connection; they end with it.
+/// The two tasks of one connection; they end when it is dropped.
 struct Link {
     news: mpsc::Receiver<News>,
     hurry: Arc<Notify>,
@@ -115,7 +115,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Begins at this byte, of this stream.
+    /// Starts at this byte of this stream.
     pub(crate) fn from(mut self, stream: Stream, at: u64) -> Self {
         self.stream = stream;
         self.at = at;
@@ -123,17 +123,17 @@ impl<'a> Follower<'a> {
         self
     }
 
-    /// The latest that is known of the run.
+    /// The latest known view of the run.
     pub(crate) fn view(&self) -> Option<&RunView> {
         self.view.as_deref()
     }
 
-    /// The run.
+    /// The run's id.
     pub(crate) fn run(&self) -> RunId {
         self.run
     }
 
-    /// Until the end, the limit, or a signal. After a signal it may be called again and goes on.
+    /// Follows until the end, the limit, or a signal. After a signal it may be called again and continues.
     ///
     /// # Errors
     /// When the gateway refuses, or stays away for [`GIVE_UP`].
@@ -252,7 +252,7 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    /// Says once that this wait has no end in sight, and what to do.
+    /// Reports once that this wait has no end in sight, and what to do.
     fn tell_no_end(&mut self, view: &RunView, now: Duration) {
         let Some(words) = no_end(view) else { return self.no_end = None };
         let (since, told) = *self.no_end.get_or_insert((now, false));
@@ -263,7 +263,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Says once why a run that goes on shows nothing.
+    /// Says once why an unfinished run shows nothing.
     fn explain(&mut self, view: &RunView) {
         if let Some(why) = view.withheld().filter(|_| !self.explained) {
             self.explained = true;
@@ -315,7 +315,7 @@ async fn poll(client: Client, run: RunId, hurry: Arc<Notify>, news: mpsc::Sender
 /// Asks for output from `at` on, until there is no more.
 async fn read(client: Client, run: RunId, stream: Stream, at: u64, news: mpsc::Sender<News>) {
     if let Err(error) = read_on(&client, &run.to_string(), stream, at, &news).await {
-        // Nobody listens: then nobody needs to know.
+        // If the follower is gone, the error concerns no one.
         let _ = news.send(News::Trouble(error)).await;
     }
 }

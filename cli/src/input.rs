@@ -1,8 +1,8 @@
-//! From a file on this machine to a request: path, text or bundle.
+//! Turns a file on this machine into a request: path, text or bundle.
 //!
 //! `longhaul run FILE` sends path and text together: an agent that sees the same bytes under that path runs it there,
-//! beside its data; any other runs the text. `--with DIR` sends the folder as a bundle. A file that is not here may
-//! still be on the Stata host, so an absolute path goes to a gateway by itself.
+//! beside its data; any other agent runs the text. `--with DIR` sends the folder as a bundle. A file that is not here
+//! may still be on the Stata host, so an absolute path alone is sent to a gateway.
 
 use std::{
     fs, io,
@@ -24,9 +24,9 @@ pub(crate) enum InputError {
     /// No such file here.
     #[error("{path}: there is no such file here{}", if *remote { ". If it is on the Stata host, give its absolute path" } else { "" })]
     Missing {
-        /// As given.
+        /// The path as given.
         path: PathBuf,
-        /// Whether the gateway may be elsewhere.
+        /// Whether the gateway may be on another machine.
         remote: bool,
     },
     /// Not readable.
@@ -43,7 +43,7 @@ pub(crate) enum InputError {
         /// Which.
         path: PathBuf,
     },
-    /// Nothing in it.
+    /// The file is empty.
     #[error("{path} is empty: there is nothing to run")]
     Empty {
         /// Which.
@@ -57,7 +57,7 @@ pub(crate) enum InputError {
         /// Where.
         at: usize,
     },
-    /// Over the limit.
+    /// Larger than the limit.
     #[error(
         "{what} is {} and at most {} can be sent: put the files on the Stata host and give the path there",
         output::bytes(*size),
@@ -66,10 +66,10 @@ pub(crate) enum InputError {
     TooLarge {
         /// The file or folder.
         what: String,
-        /// Its size, bytes; of a folder, as far as it was counted.
+        /// Its size, bytes; for a folder, as far as it was counted.
         size: u64,
     },
-    /// The do-file lies elsewhere.
+    /// The do-file lies outside the bundled folder.
     #[error("{file} does not lie in {folder}: --with sends a folder that holds the do-file")]
     Outside {
         /// The do-file.
@@ -77,7 +77,7 @@ pub(crate) enum InputError {
         /// The folder.
         folder: PathBuf,
     },
-    /// A name that JSON cannot carry.
+    /// A name that cannot be written in JSON.
     #[error("{path}: the name is not valid UTF-8, so it cannot be sent; rename it")]
     Name {
         /// Which.
@@ -85,7 +85,7 @@ pub(crate) enum InputError {
     },
 }
 
-/// The request of a `run` command line. `remote`: the gateway was named, so its hosts may be others than this one.
+/// The request of a `run` command line. `remote`: the gateway was named, so its hosts may not be this machine.
 ///
 /// # Errors
 /// See [`InputError`]; each says what to do.
@@ -104,9 +104,9 @@ pub(crate) fn request(run: &Run, remote: bool) -> Result<SubmitRequest, InputErr
         ..SubmitRequest::default()
     };
     if let Some(folder) = &run.working_dir {
-        // Relative to here, as every other path on a command line.
+        // Relative to the current folder, as every other path on a command line.
         request.working_dir = Some(match folder.to_str() {
-            // Of another system: the agent maps it.
+            // A path of another system: the agent maps it.
             Some(windows) if remote && paths::is_windows(windows) => windows.to_owned(),
             _ => utf8(&std::path::absolute(folder).unwrap_or_else(|_| folder.clone()))?,
         });
@@ -129,7 +129,8 @@ pub(crate) fn request(run: &Run, remote: bool) -> Result<SubmitRequest, InputErr
             request.path = Some(path);
             request.text = Some(text);
         }
-        // JSON cannot carry these bytes as text. The same host has the file; another gets it as a bundle of one.
+        // JSON cannot carry these bytes as text. An agent on the same host has the file; another one gets it as a
+        // bundle of one.
         Err(_) if !remote => request.path = Some(path),
         Err(error) => {
             let entry = file.file_name().and_then(|n| n.to_str()).unwrap_or("main.do").to_owned();
@@ -162,7 +163,7 @@ fn code(path: &Path, remote: bool) -> Result<Vec<u8>, InputError> {
     }
 }
 
-/// The do-file as Stata takes a name without an extension: `main` is `main.do`, unless there is a file `main`.
+/// The do-file as Stata reads a name without an extension: `main` is `main.do`, unless there is a file `main`.
 fn named(file: &Path, folder: Option<&Path>) -> PathBuf {
     let there = |file: &Path| file.is_file() || folder.is_some_and(|folder| folder.join(file).is_file());
     let with_do = file.to_str().and_then(paths::with_do).map(PathBuf::from);
@@ -171,7 +172,7 @@ fn named(file: &Path, folder: Option<&Path>) -> PathBuf {
 
 /// Everything under `folder` but `.git`; links to files are followed, links to folders are not.
 fn bundle(file: &Path, folder: &Path) -> Result<BundleRequest, InputError> {
-    // FILE is read from here, as everywhere; a name inside the folder is understood too.
+    // FILE is relative to the current folder, as everywhere; a name inside the folder is understood too.
     let inside = folder.join(file);
     let file = if !file.exists() && inside.exists() { &inside } else { file };
     code(file, false)?;

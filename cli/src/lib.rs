@@ -9,8 +9,8 @@
 //! ```
 //!
 //! [`config`] knows every setting and where it came from; [`session`] finds the gateway, or starts one inside this
-//! process ([`embed`]); [`follow`] brings a run's output and end home over whatever breaks on the way. The command line
-//! is a client of the gateway's HTTP API like any other and knows nothing that others do not.
+//! process ([`embed`]); [`follow`] brings a run's output and end home over every interruption. The command line is a
+//! client of the gateway's HTTP API like any other: it has no access that other clients lack.
 
 mod args;
 mod client;
@@ -43,12 +43,12 @@ use crate::{
     output::say,
 };
 
-/// How long the last spans may take to leave.
+/// How long exporting the last spans may take.
 const FLUSH: Duration = Duration::from_secs(2);
-/// What a daemon tells on stderr when nobody says. The MCP library tells three lines of every request, and a client
-/// that polls a task makes one every two seconds.
+/// The log filter of a daemon by default. The MCP library logs three lines for every request, and a client that polls a
+/// task makes one every two seconds.
 const TOLD: &str = "info,rmcp=warn";
-/// How long blocking calls may hold up the end.
+/// How long blocking calls may delay the end of the process.
 const LEAVE: Duration = Duration::from_millis(500);
 
 /// The program with the process's own arguments.
@@ -56,9 +56,9 @@ pub fn main() -> ExitCode {
     main_with(std::env::args_os().collect())
 }
 
-/// The program with these arguments, its own name first.
+/// Runs the program with these arguments, its own name first.
 pub fn main_with(args: Vec<OsString>) -> ExitCode {
-    // These two are processes of their own kind: nothing of the rest may be set up in them.
+    // These two are processes of their own kind: nothing below may be set up in them.
     match args.get(1).and_then(|a| a.to_str()) {
         Some("supervise") => return longhaul_agent::supervisor::main(args[2..].to_vec()),
         Some("standin") => return longhaul_standin::main(args[2..].to_vec()),
@@ -67,7 +67,7 @@ pub fn main_with(args: Vec<OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help goes to stdout with status 0, mistakes to stderr with 2; a closed pipe is no mistake.
+            // Help goes to stdout with status 0, usage errors to stderr with 2; a closed pipe is no error.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
         }
@@ -113,7 +113,7 @@ fn configured(cli: &Cli) -> Result<u8, Failure> {
 }
 
 async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
-    // Each future is large and there is one: boxed, so that the sum of all is not.
+    // Each future is large and only one is used: boxed, so that their sizes do not add up.
     match command {
         Command::Up(_) => Box::pin(daemons::up(context)).await,
         Command::Gateway(_) => Box::pin(daemons::gateway(context)).await,

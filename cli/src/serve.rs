@@ -1,4 +1,4 @@
-//! From settings to the parts that serve: a gateway, an agent, their listeners.
+//! Turns settings into the parts that serve: a gateway, an agent, their listeners.
 
 use std::{error::Error, io, path::Path, time::Duration};
 
@@ -12,17 +12,17 @@ use crate::{
     context::{Context, Failure},
 };
 
-/// Where a gateway listens when nobody says.
+/// Where a gateway listens by default.
 pub(crate) const GATEWAY: &str = "127.0.0.1:7447";
-/// Where an agent listens when nobody says.
+/// Where an agent listens by default.
 pub(crate) const AGENT: &str = "127.0.0.1:7448";
-/// A port of the system's choice, for what only this process talks to.
+/// A port of the system's choice, for servers that only this process uses.
 pub(crate) const ANY: &str = "127.0.0.1:0";
 
 /// Opens a listener.
 ///
 /// # Errors
-/// With what to do; whoever has the address is left alone.
+/// With what to do; the process that has the address is left alone.
 pub(crate) async fn listen(address: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => Failure::system(format!(
@@ -42,7 +42,7 @@ pub(crate) async fn listen(address: &str) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Everything an error says, down to its root.
+/// An error with all its sources.
 pub(crate) fn whole(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -58,7 +58,7 @@ pub(crate) fn whole(error: &dyn Error) -> String {
     text
 }
 
-/// What a gateway is told.
+/// The options of a gateway.
 ///
 /// # Errors
 /// When the file with the join secret cannot be read.
@@ -98,7 +98,7 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     o.face.trusted_proxies = proxies(s.trusted_proxies.as_deref().unwrap_or_default())?;
     o.face.allowed_hosts = s.allowed_hosts.clone().unwrap_or_default();
     o.face.allowed_origins = s.allowed_origins.clone().unwrap_or_default();
-    // Limits and silences are looked at often enough for the shortest of them.
+    // Short enough for the shortest of the limits and silences that are checked at each tick.
     o.tick = o.tick.min(o.silent_after / 4).max(Duration::from_millis(20));
     Ok(o)
 }
@@ -108,10 +108,10 @@ fn proxies(texts: &[String]) -> Result<Vec<Network>, Failure> {
     texts.iter().map(read).collect()
 }
 
-/// What an agent is told.
+/// The options of an agent.
 ///
 /// # Errors
-/// When there is no join secret, or a gateway's address is none.
+/// When there is no join secret, or a gateway's address is invalid.
 pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul_agent::Options, Failure> {
     let s = &context.config.settings;
     let secret = match configured_secret(s)? {

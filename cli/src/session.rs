@@ -1,12 +1,12 @@
-//! Which gateway a command talks to.
+//! Finds the gateway that a command talks to.
 //!
 //! 1. The one that was named (`--gateway`, `LONGHAUL_GATEWAY`, `gateway`).
 //! 2. The one that holds the data folder's lock.
 //! 3. One inside this process, with an agent, that ends with it ([`crate::embed`]).
 //!
-//! The second and the third change places while a command runs: a daemon is restarted, or the process whose inside
-//! gateway was used ends. A follower that lost its connection therefore asks again ([`GatewayHandle::reopen`]); the run has
-//! the same id and the same bytes wherever the record is served from.
+//! The second and the third may change places while a command runs: a daemon is restarted, or the process with the
+//! embedded gateway ends. A follower that lost its connection therefore asks again ([`GatewayHandle::reopen`]); the run
+//! has the same id and the same bytes whichever process serves the record.
 
 use std::time::Duration;
 
@@ -17,35 +17,35 @@ use crate::{
     embed::{self, Embedded},
 };
 
-/// How long a daemon that holds the lock may take to say where it answers.
+/// How long a daemon that holds the lock may take to write down its address.
 const START: Duration = Duration::from_secs(10);
-/// How often that is looked at.
+/// How often that is checked.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long a daemon that went away may take to come back before a command serves the folder itself.
+/// How long a daemon that went away may take to return before a command serves the folder itself.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Limit of ending what is inside this process.
+/// Time limit for ending the gateway inside this process.
 const CLOSE: Duration = Duration::from_secs(3);
 
 /// What a command needs of a gateway inside this process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Need {
-    /// What its agent executes.
+    /// The engine of its agent.
     pub(crate) engine: Option<Engine>,
-    /// Whether it starts waiting runs: reading a record must not set something off.
+    /// Whether it starts queued runs: a command that reads a record must start nothing.
     pub(crate) starts_runs: bool,
-    /// What it takes to begin one.
+    /// When such a gateway may be started.
     pub(crate) begins: Begins,
 }
 
-/// When a gateway inside this process is begun.
+/// When a gateway inside this process is started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Begins {
-    /// Where the data folder has a record: there is something to read. Elsewhere nothing is made.
+    /// Where the data folder has a record: there is something to read. Elsewhere no record is made.
     #[default]
     WithARecord,
-    /// Always: `run` needs no more than a do-file.
+    /// Always: `run` needs only a do-file.
     Always,
-    /// Never: what is made must be known to a gateway that stays.
+    /// Never: what the command makes must be known to a gateway that stays.
     Never,
 }
 
@@ -57,21 +57,21 @@ pub(crate) struct GatewayHandle {
     served_by: ServedBy,
 }
 
-/// Whose gateway it is.
+/// Which process serves the gateway.
 enum ServedBy {
-    /// The one that was named.
+    /// One that the user named.
     Named,
     /// A daemon that holds the data folder.
     Daemon,
-    /// Another command of this user, with the gateway inside.
+    /// Another command of this user, with an embedded gateway.
     OtherCommand,
     /// This process.
     Us(Box<Embedded>),
 }
 
 impl GatewayHandle {
-    /// Finds or starts the gateway. Only a gateway inside this process is tried out here; another one says by itself
-    /// what is wrong when it is first asked.
+    /// Finds or starts the gateway. Only a gateway inside this process is tried out here; the first request shows what
+    /// is wrong with any other.
     ///
     /// # Errors
     /// With what to do.
@@ -89,18 +89,18 @@ impl GatewayHandle {
         matches!(self.served_by, ServedBy::Us(_))
     }
 
-    /// Whether the gateway stays when the commands have ended.
+    /// Whether the gateway stays when the command has ended.
     pub(crate) fn stays(&self) -> bool {
         matches!(self.served_by, ServedBy::Named | ServedBy::Daemon)
     }
 
-    /// Whether the gateway was named, so that its hosts may be others than this one.
+    /// Whether the user named the gateway, so that its hosts may not be this machine.
     pub(crate) fn is_named(&self) -> bool {
         matches!(self.served_by, ServedBy::Named)
     }
 
-    /// Finds the gateway again after it has been away for so long. A daemon is being restarted, most likely: its place
-    /// is not taken before [`PATIENCE`] has passed.
+    /// Finds the gateway again after it has been away for so long. Most likely a daemon is being restarted: this
+    /// process does not take its place before [`PATIENCE`] has passed.
     ///
     /// # Errors
     /// With what to do.
@@ -116,7 +116,7 @@ impl GatewayHandle {
         Ok(())
     }
 
-    /// Ends what is inside this process; runs go on under their supervisors.
+    /// Ends the gateway inside this process; runs go on under their supervisors.
     pub(crate) async fn close(self) {
         if let ServedBy::Us(embedded) = self.served_by {
             embedded.shutdown(CLOSE).await;
@@ -146,13 +146,13 @@ async fn of_folder(context: &Context, need: Need) -> Result<(Client, ServedBy), 
             }
             match embed::start(context, need).await {
                 Ok(started) => return Ok((started.client, ServedBy::Us(Box::new(started.embedded)))),
-                // Another command was faster; it serves us as well.
+                // Another command was faster; its gateway serves us as well.
                 Err(embed::EmbedError::Held) if context.clock.monotonic() < until => {}
                 Err(error) => return Err(Failure::system(error.to_string())),
             }
         } else if let Some(endpoint) = data.endpoint() {
             let client = Client::new(&endpoint.url, token(context, &endpoint.url)?)?;
-            // The file may be that of a daemon before this one.
+            // The file may be that of an earlier daemon.
             if client.healthy().await.is_ok() || context.clock.monotonic() >= until {
                 return Ok((client, if endpoint.embedded { ServedBy::OtherCommand } else { ServedBy::Daemon }));
             }
@@ -182,7 +182,7 @@ pub(crate) fn token(context: &Context, url: &str) -> Result<Option<String>, Fail
         return Ok(Some(text.trim().to_owned()));
     }
     let same = |a: &str, b: &str| a.trim_end_matches('/') == b.trim_end_matches('/');
-    // A daemon may be reached under the address it listens on or the one it advertises; both are its own.
+    // A daemon may be reached at the address it listens on or the one it advertises; both are its own.
     let own = context.data.endpoint().is_some_and(|e| same(&e.url, url));
     Ok(context.data.credentials().filter(|c| own || same(&c.url, url)).map(|c| c.token))
 }

@@ -1,6 +1,6 @@
-//! Where a run's output goes: bytes as they are, or events of JSON.
+//! Shows a run's output: bytes as they are, or events of JSON.
 //!
-//! A terminal gets no byte that could command it: control and bidi characters are shown as `\x1b`, unless raw bytes
+//! A terminal gets no byte that could control it: control and bidi characters are shown as `\x1b`, unless raw bytes
 //! were asked for.
 
 use std::io::{self, IsTerminal};
@@ -17,13 +17,13 @@ pub(crate) struct Show {
 }
 
 impl Show {
-    /// The bytes as they are; on a terminal as text that cannot command it, but where `raw` is asked for.
+    /// Bytes as they are; on a terminal as text that cannot control it, unless `raw` is asked for.
     pub(crate) fn bytes_to_stdout(raw: bool) -> Self {
         let filter = (!raw && io::stdout().is_terminal()).then(Filter::default);
         Self { out: Out::default(), events: None, filter }
     }
 
-    /// The bytes as they are, elsewhere.
+    /// Bytes as they are, to another writer.
     #[cfg(test)]
     pub(crate) fn bytes_to(out: Out) -> Self {
         Self { out, events: None, filter: None }
@@ -37,7 +37,7 @@ impl Show {
     /// Shows the next bytes, of which the first is at this offset.
     ///
     /// # Errors
-    /// When stdout fails otherwise than by a reader that left.
+    /// When stdout fails, except by a reader that left.
     pub(crate) fn bytes(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let Some(events) = &mut self.events else {
             return match &mut self.filter {
@@ -45,7 +45,7 @@ impl Show {
                 None => self.out.bytes(bytes),
             };
         };
-        // Behind a gap nothing goes on.
+        // A character does not continue behind a gap.
         let before = if events.end() == at { None } else { events.jump(at) };
         for event in before.into_iter().chain(events.push(bytes)) {
             self.out.json(&event)?;
@@ -53,7 +53,7 @@ impl Show {
         Ok(())
     }
 
-    /// Shows what is left of a broken character.
+    /// Shows the rest of a broken character.
     ///
     /// # Errors
     /// As [`Show::bytes`].
@@ -79,7 +79,7 @@ impl Events {
     fn push(&mut self, bytes: &[u8]) -> Option<OutputEvent> {
         self.rest.extend_from_slice(bytes);
         let open = match std::str::from_utf8(&self.rest) {
-            // Only a character that may still become whole waits; what is invalid is replaced and said so.
+            // Only a character that may still become whole waits; invalid bytes are replaced, and the event says so.
             Err(error) if error.error_len().is_none() => self.rest.len() - error.valid_up_to(),
             Err(_) => self.rest.utf8_chunks().last().map_or(0, |chunk| unfinished(chunk.invalid())),
             Ok(_) => 0,
@@ -98,7 +98,7 @@ impl Events {
         self.at + self.rest.len() as u64
     }
 
-    /// Goes on at another offset; gives what was left.
+    /// Continues at another offset; returns the rest from before it.
     fn jump(&mut self, at: u64) -> Option<OutputEvent> {
         let left = self.finish();
         self.at = at;

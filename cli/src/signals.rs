@@ -1,24 +1,24 @@
-//! Ctrl-C, SIGTERM and SIGHUP, as things that happen and not as the end of the process.
+//! Ctrl-C, SIGTERM and SIGHUP as events, so that they do not end the process by themselves.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What somebody asked this process.
+/// What a signal asks of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// Ctrl-C at the terminal.
     Interrupt,
-    /// A service manager, `kill`, or a terminal that closed.
+    /// Sent by a service manager or `kill`, or because a terminal closed.
     Terminate,
 }
 
-/// The signals of this process from now on.
+/// The signals of this process from its creation on.
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// `None`: this process was started to outlive its terminal, by `nohup` and its like.
+    /// `None`: this process was started to outlive its terminal, by `nohup` or the like.
     hangup: Option<Signal>,
 }
 
@@ -26,14 +26,14 @@ impl Signals {
     /// Takes the signals over; from here on none of them ends the process by itself.
     ///
     /// # Errors
-    /// When the system refuses, which it does not.
+    /// When the system refuses, which does not happen.
     pub(crate) fn listen() -> io::Result<Self> {
         let hangup = if ignored(SignalKind::hangup()) { None } else { Some(signal(SignalKind::hangup())?) };
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         Ok(Self { interrupt, terminate, hangup })
     }
 
-    /// The next one. Dropping the future loses none.
+    /// The next signal. Dropping the future loses none.
     pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
             _ = self.interrupt.recv() => Asked::Interrupt,
@@ -50,7 +50,7 @@ async fn hung_up(signal: &mut Option<Signal>) -> bool {
     }
 }
 
-/// Whether the signal was ignored when this process began. Where the system does not tell, it was not.
+/// Whether the signal was ignored when this process started. Where the system does not tell, it counts as not ignored.
 fn ignored(kind: SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! The program as a process: what works without any daemon, and how mistakes end.
+//! The program as a process: what works without any daemon, and how usage errors end.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 

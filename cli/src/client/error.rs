@@ -1,11 +1,11 @@
-//! What can go wrong between here and the gateway, in words that say what to do.
+//! What can go wrong between this program and the gateway, in words that say what to do.
 
 use std::time::Duration;
 
 use longhaul_proto::api::Problem;
 use reqwest::StatusCode;
 
-/// Why a call was not answered as it should.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     /// The HTTP library could not be set up.
@@ -15,7 +15,7 @@ pub(crate) enum ClientError {
         #[source]
         source: reqwest::Error,
     },
-    /// Nobody answers there, or the connection broke before an answer.
+    /// No server answers there, or the connection broke before an answer.
     #[error(
         "cannot reach the gateway at {url} ({}). Runs go on without it. Check that it is up (`longhaul up` or \
          `longhaul gateway` there) and the address (--gateway, LONGHAUL_GATEWAY, `gateway` in the configuration)",
@@ -36,7 +36,7 @@ pub(crate) enum ClientError {
     Silent {
         /// Its address.
         url: String,
-        /// How long was waited.
+        /// How long the client waited.
         limit: Duration,
     },
     /// The answer broke off.
@@ -46,7 +46,7 @@ pub(crate) enum ClientError {
         #[source]
         source: reqwest::Error,
     },
-    /// Fewer bytes than were announced.
+    /// The answer had fewer bytes than announced.
     #[error("the output broke off before its end; runs go on, so ask again")]
     Short,
     /// A call without a token where one is needed.
@@ -58,7 +58,7 @@ pub(crate) enum ClientError {
         /// Its address.
         url: String,
     },
-    /// A token it does not take.
+    /// The gateway does not accept the token.
     #[error(
         "the gateway at {url} does not take this token: it is wrong, expired or revoked. Ask its operator for a new \
          one (`longhaul token add NAME`), and see with `longhaul doctor` where this one came from"
@@ -67,13 +67,13 @@ pub(crate) enum ClientError {
         /// Its address.
         url: String,
     },
-    /// The gateway says no, in its own words.
+    /// The gateway refuses, in its own words.
     #[error("{}", if problem.detail.is_empty() { &problem.title } else { &problem.detail })]
     Refused {
         /// What it said.
         problem: Problem,
     },
-    /// Something else answers there.
+    /// Another server answers there.
     #[error("what answers at {url} is not a Longhaul gateway: check the address (--gateway, LONGHAUL_GATEWAY)")]
     NotAGateway {
         /// The address.
@@ -93,7 +93,7 @@ pub(crate) enum ClientError {
 }
 
 impl ClientError {
-    /// From an answer that is no success.
+    /// The error that an unsuccessful answer stands for.
     pub(super) fn refused(url: &str, had_token: bool, status: StatusCode, body: &[u8]) -> Self {
         let url = url.to_owned();
         match serde_json::from_slice::<Problem>(body) {
@@ -113,13 +113,13 @@ impl ClientError {
         }
     }
 
-    /// Whether nobody answered at all.
+    /// Whether no server answered.
     pub(crate) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
 }
 
-/// The system's own words: a reqwest error says only that a request failed.
+/// The system's own words: reqwest's error says only that a request failed.
 fn innermost(error: &reqwest::Error) -> String {
     let mut inner: &dyn std::error::Error = error;
     while let Some(next) = inner.source() {

@@ -1,7 +1,7 @@
 //! The gateway's HTTP API, as the command line uses it.
 //!
-//! One method per endpoint; every error says what to do next. Nothing here retries by itself: whether a lost call may
-//! be made again is known only to the one who made it (a submission carries a key, so it may).
+//! One method per endpoint; every error says what to do next. Nothing here retries by itself: only the caller knows
+//! whether a lost call may be made again (a submission carries an idempotency key, so it may).
 
 mod error;
 
@@ -19,9 +19,9 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use error::ClientError;
 
-/// Limit of making a connection.
+/// Time limit for connecting.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Limit of an answer that is not waited for on purpose. A submission of 32 MiB over a slow line fits.
+/// Time limit for an answer to a call that does not wait on purpose. A submission of 32 MiB over a slow line fits.
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// Which output of a run.
@@ -30,7 +30,7 @@ pub(crate) enum Stream {
     /// Stata's log.
     #[default]
     Log,
-    /// What was printed outside it.
+    /// What was printed outside the log.
     Console,
 }
 
@@ -43,16 +43,16 @@ impl Stream {
     }
 }
 
-/// Which part of an output. Of the log always the user's; offsets are those of the whole.
+/// Which part of an output: of the log always the user's; offsets are those of the raw output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// From this byte on, waiting so long for more; one piece of it.
+    /// From this byte on, waiting so long for more; one piece of the output.
     From(u64, Duration),
     /// The last so many lines.
     Tail(usize),
 }
 
-/// Output on its way: as much as there was when the gateway answered.
+/// An output being read: as much as there was when the gateway answered.
 #[derive(Debug)]
 pub(crate) struct Reading {
     response: Response,
@@ -60,7 +60,7 @@ pub(crate) struct Reading {
     at: u64,
     left: u64,
     next: u64,
-    /// The run has ended, and nothing follows this reading.
+    /// The run has ended, and nothing follows this output.
     pub(crate) complete: bool,
 }
 
@@ -70,16 +70,16 @@ impl Reading {
         self.first
     }
 
-    /// Where the next reading begins, once all of this one was taken.
+    /// Where the next read starts, once all bytes of this one were taken.
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
 
-    /// The next bytes and their offset; `None` after the last. Of [`Part::From`] the bytes follow each other; of
-    /// [`Part::Tail`] there may be a gap, and only the first offset is sure.
+    /// The next bytes and their offset; `None` after the last. The bytes of [`Part::From`] follow each other; those of
+    /// [`Part::Tail`] may have a gap, and only the first offset is certain.
     ///
     /// # Errors
-    /// When the connection broke; go on behind the last bytes.
+    /// When the connection broke; continue behind the last bytes.
     pub(crate) async fn chunk(&mut self) -> Result<Option<(u64, Vec<u8>)>, ClientError> {
         if self.left == 0 {
             return Ok(None);
@@ -146,7 +146,7 @@ impl Client {
         Err(self.refused(status, &body))
     }
 
-    /// What an answer that is no success means.
+    /// The error that an unsuccessful answer stands for.
     pub(crate) fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
         ClientError::refused(&self.url, self.token.is_some(), status, body)
     }
@@ -160,7 +160,7 @@ impl Client {
         serde_json::from_slice(&body).map_err(|source| ClientError::Strange { url: self.url.clone(), source })
     }
 
-    /// Hands a run over. Under `span`, when somebody collects this program's spans.
+    /// Submits a run, under `span` when this program's spans are exported.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -200,7 +200,7 @@ impl Client {
         self.json(self.request(Method::GET, &with_query("/api/v1/runs", &query))).await
     }
 
-    /// Asks for a run's end.
+    /// Cancels a run.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -208,7 +208,7 @@ impl Client {
         self.json(self.request(Method::POST, &path(run, "/cancel")).json(&CancelBody { mode })).await
     }
 
-    /// An operator's word that a run is dead.
+    /// Declares a run dead, as an operator.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -216,7 +216,7 @@ impl Client {
         self.json(self.request(Method::POST, &path(run, "/declare-dead"))).await
     }
 
-    /// An operator's word that the spool of an ended run may go.
+    /// Lets the spool of an ended run be deleted, as an operator.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -224,7 +224,7 @@ impl Client {
         self.json(self.request(Method::POST, &path(run, "/release"))).await
     }
 
-    /// An operator's word that the gateway's clock is right.
+    /// Confirms that the gateway's clock is right, as an operator.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -232,7 +232,7 @@ impl Client {
         self.json(self.request(Method::POST, "/api/v1/clock/trust")).await
     }
 
-    /// An operator's word that an unverified run is the principal's whom its spool names.
+    /// Gives an unverified run to the principal that its spool names, as an operator.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -240,7 +240,7 @@ impl Client {
         self.json(self.request(Method::POST, &path(run, "/adopt"))).await
     }
 
-    /// Likewise, of all unverified runs that came from one host.
+    /// Likewise, for all unverified runs that came from one host.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -270,7 +270,7 @@ impl Client {
         let asked = if let Part::From(offset, _) = part { offset } else { 0 };
         let complete = header(longhaul_proto::api::COMPLETE) == Some("true");
         let (next, len) = (number(longhaul_proto::api::NEXT_OFFSET), response.content_length());
-        // A gateway of an earlier version has no gaps in its answers, and does not tell where they begin.
+        // A gateway of an earlier version has no gaps in its answers, and does not tell where they start.
         let first = number(longhaul_proto::api::FIRST_OFFSET)
             .or_else(|| next.zip(len).and_then(|(next, len)| next.checked_sub(len)));
         match (first, next, len) {
@@ -298,7 +298,7 @@ impl Client {
         self.json(self.request(Method::POST, path).json(body)).await
     }
 
-    /// The keys of agents: all of them, or with a verb (`approve`, `revoke`) those of a name, as they are then.
+    /// The keys of agents: all of them, or those of a name after a verb (`approve`, `revoke`).
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -332,7 +332,7 @@ impl Client {
         serde_json::from_slice(&body).map_err(|source| ClientError::Strange { url: self.url.clone(), source })
     }
 
-    /// Whether a gateway answers there at all, token or not.
+    /// Whether a gateway answers there at all, with or without a token.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -341,7 +341,7 @@ impl Client {
     }
 }
 
-/// `/api/v1/runs/{id}` and what follows; an id has no character that needs escaping, so others are escaped away.
+/// `/api/v1/runs/{id}` and what follows; every character that an id cannot contain is escaped.
 fn path(run: &str, rest: &str) -> String {
     format!("/api/v1/runs/{}{rest}", escape(run))
 }

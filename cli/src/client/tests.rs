@@ -7,7 +7,7 @@ use tokio::{
 
 use super::*;
 
-/// Answers one request with `answer`; returns what was asked.
+/// Answers one request with `answer`; returns the request.
 async fn serve(answer: &'static str) -> (String, tokio::task::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -108,7 +108,7 @@ async fn output_is_taken_only_as_it_was_asked() {
     )
     .await;
     check("HTTP/1.1 200 OK\r\nlonghaul-next-offset: 10\r\ncontent-length: 0\r\n\r\n", Some(("", 10, false))).await;
-    // The user's part begins behind what was asked for, or ends before it.
+    // The user's part starts behind the offset in the request, or ends before it.
     check(
         "HTTP/1.1 200 OK\r\nlonghaul-first-offset: 20\r\nlonghaul-next-offset: 23\r\ncontent-length: 3\r\n\r\nabc",
         Some(("abc", 23, false)),

@@ -1,6 +1,6 @@
-//! One entry of a JSON file changed, and not one byte of the rest.
+//! Changes one entry of a JSON file, and leaves every other byte as it is.
 //!
-//! The file is somebody else's: order, indentation, numbers and escapes stay as they were written. So the text is cut
+//! The file belongs to the user: order, indentation, numbers and escapes stay as they were written. So the text is cut
 //! at the one place that changes; a JSON library would write all of it anew.
 
 use std::ops::Range;
@@ -10,13 +10,13 @@ use serde_json::{Map, Value};
 /// Why a file was left alone.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EditError {
-    /// Not JSON.
+    /// The text is not JSON.
     #[error("it is not valid JSON ({0}). Mend it, or move it away, and do this again")]
     NotJson(serde_json::Error),
-    /// Something else than expected.
+    /// A value of another kind than expected.
     #[error("{0} in it is not an object, so this program does not know where the entry belongs")]
     NotAnObject(String),
-    /// The change went wrong. Nobody should ever see it.
+    /// The edit would have changed something else: a defect of ours.
     #[error("the change could not be made; add the entry that `longhaul mcp print --client claude` prints")]
     Failed,
 }
@@ -62,7 +62,7 @@ pub(super) fn set(
             }
         }
     };
-    // Trust is good; this is somebody else's file.
+    // Checked, because this is the user's own file.
     let mut expected = whole;
     expected[list][name] = wanted;
     match serde_json::from_str::<Value>(&changed) {
@@ -101,14 +101,14 @@ impl Layout {
     }
 }
 
-/// An object of a valid JSON text: where it stands, and its members.
+/// An object of a valid JSON text: its position, and its members.
 struct Object {
     span: Range<usize>,
     members: Vec<(String, Range<usize>)>,
 }
 
 impl Object {
-    /// Reads the object that begins at `at`; `None` when none does.
+    /// Reads the object that starts at `at`; `None` when none does.
     fn at(text: &str, at: usize) -> Option<Self> {
         let bytes = text.as_bytes();
         if bytes.get(at) != Some(&b'{') {
@@ -136,7 +136,7 @@ impl Object {
         self.members.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone())
     }
 
-    /// Whether it stands on several lines; an empty one does as its file does.
+    /// Whether it spans several lines; an empty one follows its file.
     fn is_spread(&self, text: &str) -> bool {
         let own = if self.members.is_empty() { text.trim() } else { &text[self.span.clone()] };
         own.contains('\n') || text.trim() == "{}"
@@ -164,7 +164,7 @@ fn skip_space(text: &str, from: usize) -> usize {
     from + rest.iter().take_while(|b| b.is_ascii_whitespace()).count()
 }
 
-/// Where the value that begins at `at` ends, in a text that is valid JSON.
+/// Where the value that starts at `at` ends, in a text that is valid JSON.
 fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
     let (mut depth, mut i, mut in_text) = (0_usize, at, false);
     loop {

@@ -1,7 +1,7 @@
-//! The form that each client wants.
+//! The form of entry that each client reads.
 //!
-//! Claude Code and VS Code tell HTTP by `type`, Cursor by `url`, Windsurf by `serverUrl`; Claude Desktop's file knows
-//! programs only. Of these, only Claude Code has been tried with this program.
+//! Claude Code and VS Code recognise HTTP by `type`, Cursor by `url`, Windsurf by `serverUrl`; Claude Desktop's file
+//! can only name programs. Of these, only Claude Code has been tried with this program.
 
 use std::path::PathBuf;
 
@@ -12,15 +12,15 @@ use crate::args::Client;
 /// What an entry says.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// What the client calls it.
+    /// The server's name in the client.
     pub(super) name: String,
-    /// The gateway.
+    /// The gateway's URL.
     pub(super) url: String,
     /// The token, or the variable that holds it.
     pub(super) token: Option<String>,
-    /// This program.
+    /// The path of this program.
     pub(super) program: PathBuf,
-    /// The gateway was named; else the bridge finds the daemon and its token by itself, also after a change.
+    /// The user named the gateway; else the bridge finds the daemon and its token by itself, also after a change.
     pub(super) named: bool,
     /// The data folder, where it is not the default.
     pub(super) data: Option<PathBuf>,
@@ -120,7 +120,7 @@ mod tests {
         let args = json!(["stdio", "--gateway", "http://gw:7447"]);
         let desktop = json!({"command": "/bin/longhaul", "args": args, "env": {"LONGHAUL_TOKEN": "t"}});
         check(Client::ClaudeDesktop, true, json!({"mcpServers": {"stata": desktop}}));
-        // A daemon of the same user is found each time: its address and token may change.
+        // A daemon of the same user is looked up each time: its address and token may change.
         let found = json!({"command": "/bin/longhaul", "args": ["stdio"]});
         check(Client::ClaudeDesktop, false, json!({"mcpServers": {"stata": found}}));
     }

@@ -1,4 +1,4 @@
-//! The entry written into Claude Code's own configuration file.
+//! Writes the entry into Claude Code's own configuration file.
 
 use std::{
     fs, io,
@@ -18,10 +18,10 @@ use crate::{
 /// Key of Claude Code's list of servers, in both of its files.
 const LIST: &str = "mcpServers";
 
-/// The file that is meant.
+/// The file to change.
 ///
 /// # Errors
-/// When there is no home to look in.
+/// When there is no home folder.
 pub(super) fn path(context: &Context, user: bool, file: Option<&Path>) -> Result<PathBuf, Failure> {
     let path = match file {
         Some(file) => file.to_owned(),
@@ -44,13 +44,13 @@ fn read(path: &Path) -> Result<String, Failure> {
     }
 }
 
-/// The token of the entry that is there now.
+/// The token of the present entry.
 ///
 /// # Errors
 /// When the file cannot be read or understood.
 pub(super) fn present(path: &Path, name: &str) -> Result<Option<String>, Failure> {
     let text = read(path)?;
-    // The same look as at writing, so that what cannot be written is told before anything is made.
+    // The same check as for writing, so that a file that cannot be written is reported before a token is made.
     edit::set(&text, LIST, name, |present| present.cloned().unwrap_or_default())
         .map_err(|error| left(path, &error.to_string()))?;
     let whole: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -63,7 +63,7 @@ pub(super) fn present(path: &Path, name: &str) -> Result<Option<String>, Failure
 /// Writes the entry, or shows what would be written.
 ///
 /// # Errors
-/// When the file cannot be read, understood or written; it is then as it was.
+/// When the file cannot be read, understood or written; it is then unchanged.
 pub(super) fn claude(entry: &Entry, path: &Path, user: bool, dry_run: bool) -> Result<(), Failure> {
     let shown = path.display();
     let text = read(path)?;
@@ -92,7 +92,7 @@ fn user_file(context: &Context) -> Result<PathBuf, Failure> {
     Ok(folder.join(".claude.json"))
 }
 
-/// What the user added to an HTTP entry of ours (a time limit, further headers) stays.
+/// Members that the user added to an HTTP entry of ours (a time limit, further headers) stay.
 fn merged(present: Option<&Value>, mut entry: Value) -> Value {
     let Some(Value::Object(old)) = present.filter(|old| old.get("url").is_some()) else { return entry };
     if let (Some(headers), Some(more)) =
@@ -106,7 +106,7 @@ fn merged(present: Option<&Value>, mut entry: Value) -> Value {
     }
     if let Some(new) = entry.as_object_mut() {
         for (key, value) in old {
-            // A token that we do not know does not take away one that is there.
+            // If we know no token, the one in the entry stays.
             new.entry(key.as_str()).or_insert_with(|| value.clone());
         }
     }

@@ -1,8 +1,8 @@
-//! `mcp`: what other programs write into their configuration to reach the gateway.
+//! `mcp`: the configuration that other programs need to reach the gateway.
 //!
-//! [`entry`] knows the form that each client wants; [`edit`] changes one entry of a JSON file and not one byte of the
-//! rest; [`install`] does it to a file. What a client is given is a token of scope `use` ([`token`]): a model acts with
-//! it, and whoever reads the file can.
+//! [`entry`] knows the form of entry that each client reads; [`edit`] changes one entry of a JSON file and leaves every
+//! other byte as it is; [`install`] does that to a file. A client gets a token of scope `use` ([`token`]): a model acts
+//! with it, and so can everyone who reads the file.
 
 mod edit;
 mod entry;
@@ -31,7 +31,7 @@ pub(crate) async fn mcp(context: &Context, action: &McpAction) -> Result<u8, Fai
         }
         McpAction::Install { client: Installable::Claude, user, file, dry_run, entry: args } => {
             let path = install::path(context, *user, file.as_deref())?;
-            // What cannot be written needs no token.
+            // An entry that cannot be written needs no token.
             let present = install::present(&path, &args.name)?;
             let wanted = if *dry_run { Wanted::Shown } else { Wanted::Written(present) };
             let entry = find(context, args, Client::Claude, wanted).await?;
@@ -41,7 +41,7 @@ pub(crate) async fn mcp(context: &Context, action: &McpAction) -> Result<u8, Fai
     Ok(0)
 }
 
-/// The gateway as other commands find it, but that nobody need be there now.
+/// Finds the gateway as other commands do; it need not be running.
 async fn find(context: &Context, args: &EntryArgs, client: Client, wanted: Wanted) -> Result<Entry, Failure> {
     if args.token_from_env && client != Client::Claude {
         return Err(Failure::usage(
@@ -57,7 +57,7 @@ async fn find(context: &Context, args: &EntryArgs, client: Client, wanted: Wante
             context.data.path().display()
         ))
     })?;
-    // The bridge finds the daemon and its token by itself, and its entry has none.
+    // The bridge finds the daemon and its token by itself, and its entry has no token.
     let none = client == Client::ClaudeDesktop && named.is_none();
     let token = if args.token_from_env {
         Some("${LONGHAUL_TOKEN}".to_owned())

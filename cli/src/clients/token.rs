@@ -1,4 +1,4 @@
-//! The token that a client's configuration gets: one of scope `use`, never one that may operate the gateway.
+//! The token for a client's configuration: one of scope `use`, never one that may operate the gateway.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -9,26 +9,26 @@ use crate::{
     output::say,
 };
 
-/// Stands where a token would, when there is none that may be shown.
+/// Stands in for a token where none may be shown.
 const PLACE: &str = "YOUR_TOKEN";
 
 /// What the token is for.
 pub(super) enum Wanted {
-    /// To be printed: nothing is made for it.
+    /// The entry is printed: no token is made for it.
     Shown,
-    /// To be written into a file; what stands there now, if it is a token.
+    /// The entry is written into a file; the token that is in it now, if there is one.
     Written(Option<String>),
 }
 
 /// The token for a client of the gateway at `url`, where `found` is the one that this user has.
 ///
 /// # Errors
-/// When one has to be made and cannot be.
+/// When one must be made and that fails.
 pub(super) async fn for_client(context: &Context, url: &str, found: String, wanted: Wanted) -> Result<String, Failure> {
     let client = Client::new(url, Some(found.clone()))?;
     let me = match who(&client).await {
         Ok(me) => me,
-        // One that was given on purpose is taken as it is; the local operator's is known to be one.
+        // A token that the user configured is taken as it is; the local operator's is recognised.
         Err(error) if is_local(context, &found) => {
             if matches!(wanted, Wanted::Shown) {
                 return Ok(placeholder());
@@ -48,7 +48,7 @@ pub(super) async fn for_client(context: &Context, url: &str, found: String, want
     }
     let Wanted::Written(present) = wanted else { return Ok(placeholder()) };
     if let Some(present) = present {
-        // Made by an earlier one of these: still good, and for the same principal.
+        // Made by an earlier call of this command: still valid, and for the same principal.
         let its = who(&Client::new(url, Some(present.clone()))?).await.ok();
         if its.is_some_and(|its| its["scope"] == "use" && its["principal"] == me["principal"]) {
             return Ok(present);
@@ -68,7 +68,7 @@ async fn who(client: &Client) -> Result<Value, ClientError> {
     client.call(Method::GET, "/api/v1/whoami", None).await
 }
 
-/// Whether this is the token of the data folder's owner, which may operate.
+/// Whether this is the token of the data folder's owner, an operator.
 fn is_local(context: &Context, token: &str) -> bool {
     context.data.credentials().is_some_and(|own| own.token == token)
 }

@@ -1,4 +1,4 @@
-//! `agents`: which keys are let in.
+//! `agents`: the keys of agents, listed, approved and revoked.
 
 use longhaul_proto::api::AgentKeyView;
 

@@ -1,7 +1,8 @@
-//! `up`, `gateway`, `agent`: what stays until somebody stops it.
+//! `up`, `gateway`, `agent`: daemons, which serve until they are stopped.
 //!
-//! SIGTERM, Ctrl-C and a terminal that closes (SIGHUP) stop a daemon within `stop_timeout`: waiting callers get a handle or a clean end, what is left is
-//! cut off. Runs go on under their supervisors, and the next start finds them.
+//! SIGTERM, Ctrl-C and a terminal that closes (SIGHUP) stop a daemon within `stop_timeout`: waiting callers get a
+//! handle or a clean end, and what is left is cut off. Runs go on under their supervisors, and the next start finds
+//! them.
 
 use std::{io::IsTerminal, path::Path, time::Duration};
 
@@ -17,14 +18,14 @@ use crate::{
     signals::Signals,
 };
 
-/// Limit of a stop when nobody says.
+/// Default time limit of a stop.
 const STOP: Duration = Duration::from_secs(10);
 
 fn stop_timeout(context: &Context) -> Duration {
     context.config.settings.stop_timeout.map_or(STOP, |limit| limit.0)
 }
 
-/// Connections and logs are files: as many as the system lets us have.
+/// Connections and logs need descriptors: as many as the system allows.
 fn more_files() {
     if let Err(error) = descriptors::raise() {
         tracing::warn!(%error, "the limit of open files stays as it is");
@@ -121,7 +122,7 @@ pub(crate) async fn agent(context: &Context) -> Result<u8, Failure> {
 }
 
 async fn start_gateway(context: &Context) -> Result<Gateway, Failure> {
-    // A folder that is held is told before an address that is in use: it is the same daemon, and this names it.
+    // A held folder is reported before an address in use: both are the same daemon, and this message names it.
     if context.data.gateway_serves().unwrap_or(false) {
         let holder = context.data.endpoint().map(|e| format!(" (process {}, at {})", e.pid, e.url)).unwrap_or_default();
         return Err(Failure::system(format!(
@@ -148,7 +149,7 @@ fn endpoint(gateway: &Gateway) -> Endpoint {
     Endpoint { url: format!("http://{}", reachable(gateway.addr)), pid: std::process::id(), embedded: false }
 }
 
-/// An address that this machine can dial: a wildcard is none.
+/// An address that this machine can dial: a wildcard cannot be dialled.
 fn reachable(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
@@ -166,13 +167,13 @@ async fn start_agent(context: &Context, options: longhaul_agent::Options, addres
         .map_err(|error| Failure::system(whole(&error)))
 }
 
-/// Says where it is and how clients come in.
+/// Prints where the daemon listens and how clients connect.
 fn greet(context: &Context, gateway: &Gateway) -> Result<(), Failure> {
     let no_auth = context.config.settings.no_auth == Some(true);
     if no_auth {
         say("without tokens, every user and program of this machine can run code as you: --no-auth is for trying out");
     }
-    // Shown once, to a person: what is not a terminal is kept, in a journal or a log.
+    // Shown once, to a person: what goes elsewhere than a terminal is kept, in a journal or a log.
     let terminal = std::io::stdout().is_terminal() || faults::bug("token_shown_anywhere");
     let shown = gateway.first_token && !no_auth && terminal;
     let token = if shown { context.data.credentials().map(|c| c.token) } else { None };
@@ -182,11 +183,11 @@ fn greet(context: &Context, gateway: &Gateway) -> Result<(), Failure> {
     Ok(Out::default().bytes(text.as_bytes())?)
 }
 
-/// What is told of the owner's token.
+/// What is said of the owner's token.
 enum Token {
     /// There is none.
     None,
-    /// It is in its file; shown where it was just made.
+    /// It is in its file; shown if it was just made.
     Kept(Option<String>),
 }
 
@@ -206,7 +207,7 @@ fn greeting(url: &str, data: &Path, named: bool, token: Token) -> String {
     )
 }
 
-/// The orderly end; another signal leaves at once.
+/// The orderly stop; another signal ends the process at once.
 async fn ending(
     context: &Context,
     mut signals: Signals,

@@ -1,7 +1,7 @@
-//! `doctor`: what was found, tried and missing, each with what to do.
+//! `doctor`: what was found, tried and is missing, each with what to do.
 //!
-//! It changes nothing: no daemon is started, no file is made. Exit status 0 when a do-file can be run from here, 4 when
-//! something stands in the way.
+//! It changes nothing: it starts no daemon and makes no file. Exit status 0 when a do-file can be run from here, 4 when
+//! something prevents that.
 
 use longhaul_agent::stata::find;
 use longhaul_proto::{clock::rfc3339, telemetry};
@@ -17,12 +17,12 @@ use crate::{
     session,
 };
 
-/// One thing that was looked at.
+/// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Finding {
     /// `ok`, `note` or `problem`.
     pub(crate) state: &'static str,
-    /// What was looked at.
+    /// What was checked.
     pub(crate) what: String,
     /// What was found.
     pub(crate) found: String,
@@ -41,7 +41,7 @@ struct SettingView {
     meaning: &'static str,
 }
 
-/// Everything.
+/// The whole report.
 #[derive(Debug, Serialize)]
 struct Report {
     version: &'static str,

@@ -1,4 +1,4 @@
-//! `drain` and `resume`: hosts that people want empty.
+//! `drain` and `resume`: hosts that start no further runs, and hosts that do again.
 
 use longhaul_proto::api::{DrainBody, HostView};
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{args::Judge, context::Failure, exit, output::Out};
 
-/// The documented object, whatever else a judgement holds.
+/// The documented object, whatever else the verdict type holds.
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
     state: State,

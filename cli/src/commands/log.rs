@@ -57,7 +57,7 @@ async fn print(
     }
 }
 
-/// What there is now.
+/// Prints what there is now.
 async fn once(
     args: &Log,
     run: &RunView,
@@ -67,8 +67,8 @@ async fn once(
 ) -> Result<u8, Failure> {
     let mut part = args.tail.map_or(Part::From(0, Duration::ZERO), Part::Tail);
     let mut show = if args.ask.json { Show::events_to_stdout(0) } else { Show::bytes_to_stdout(args.raw) };
-    // Of a run with several attempts each is a piece of its own. No more of them: a run that prints without pause has
-    // something new each time.
+    // Of a run with several attempts each is a piece of its own. The number is bounded: a run that prints without pause
+    // has something new each time.
     for _ in 0..=run.earlier_views.len() {
         let mut reading = session.client.output(&args.run, stream, part).await?;
         loop {

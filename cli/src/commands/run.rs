@@ -1,4 +1,4 @@
-//! `run` and `wait`: to a run's end, and the exit status that says what it was.
+//! `run` and `wait`: follow a run to its end, and exit with the status that tells it.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{
     signals::{Asked, Signals},
 };
 
-/// How often a submission whose answer was lost is made again; it carries a key, so it is the same run.
+/// How often a submission whose answer was lost is made again; its idempotency key makes it the same run.
 const TRIES: usize = 5;
 /// Pause before that.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -74,7 +74,7 @@ async fn submit(
     let caller = longhaul_proto::wire::TraceContext { traceparent: caller, tracestate: String::new() };
     let span = tracing::info_span!("longhaul.request");
     telemetry::set_parent(&span, &caller);
-    // A span that nobody collects would leave the gateway's without a parent: then the caller's own goes on.
+    // A span that is not exported would leave the gateway's without a parent: then the caller's own is passed on.
     let collected = telemetry::endpoint(context.config.settings.otlp_endpoint.as_deref()).is_some();
     let parent = if collected { telemetry::context_of(&span).traceparent } else { caller.traceparent };
     async {
@@ -83,7 +83,8 @@ async fn submit(
             tries += 1;
             match session.client.submit(request, Some(&parent)).await {
                 Ok(submitted) => return Ok(submitted),
-                // A named gateway that nobody answers at is told at once; a lost answer is worth asking again.
+                // A named gateway that no server answers for is reported at once; a lost answer is worth another
+                // request.
                 Err(error)
                     if error.may_pass()
                         && tries < TRIES
@@ -144,15 +145,15 @@ fn joined_text(run: &RunView, joined: Joined) -> String {
     }
 }
 
-/// Who follows, for what differs between `run` and `wait`.
+/// How `run` and `wait` differ in following.
 struct Way {
     limit: Option<Duration>,
     json: bool,
-    /// Ctrl-C cancels what runs inside this process: `run` started it, `wait` only looks.
+    /// Ctrl-C cancels what runs inside this process: `run` started it, `wait` only follows.
     cancels: bool,
 }
 
-/// Follows to the end and says how it was.
+/// Follows to the end and reports it.
 async fn to_end(
     mut follower: Follower<'_>,
     session: &mut GatewayHandle,
@@ -211,7 +212,7 @@ pub(crate) async fn wait(context: &Context, args: &Wait) -> Result<u8, Failure> 
     let mut signals = Signals::listen()?;
     let need = Need { engine: context.config.settings.engine, starts_runs: true, begins: Begins::WithARecord };
     let mut session = match GatewayHandle::open(context, need).await {
-        // Without Stata a waiting run cannot start here, but one that started may end.
+        // Without Stata a queued run cannot start here, but a started one may end.
         Err(_) if context.config.settings.gateway.is_none() && context.data.has_record() => {
             GatewayHandle::open(context, Need { starts_runs: false, ..need }).await?
         }

@@ -1,4 +1,4 @@
-//! Commands that are one question and one answer: `cancel`, `show`, `runs` (and `runs adopt`), `hosts`, `declare-dead`.
+//! Commands of one request and one answer: `cancel`, `show`, `runs` (and `runs adopt`), `hosts`, `declare-dead`.
 
 use longhaul_proto::{
     api::{RunList, RunView},
@@ -12,7 +12,7 @@ use crate::{
     session::{GatewayHandle, Need},
 };
 
-/// Largest page that the gateway gives.
+/// Largest page that the gateway returns.
 const PAGE: usize = 500;
 
 /// `cancel`.
@@ -43,7 +43,7 @@ pub(crate) async fn cancel(context: &Context, args: &Cancel) -> Result<u8, Failu
     Ok(0)
 }
 
-/// What has become of a wish to end a run.
+/// What has become of a request to end a run.
 fn taken(run: &RunView, told: bool) -> String {
     let host = run.host.as_deref().unwrap_or("its host");
     match (&run.contact, run.state) {

@@ -1,4 +1,4 @@
-//! `token`: who may use the gateway.
+//! `token`: makes, lists and revokes the tokens of the gateway.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ const PATH: &str = "/api/v1/tokens";
 /// # Errors
 /// With what to do.
 pub(crate) async fn token(context: &Context, args: &Token) -> Result<u8, Failure> {
-    // A token that no gateway knows helps nobody, and its holder would not find out before using it.
+    // A token must be known to a gateway that stays, or its holder would find out only by using it.
     let begins = match args.action {
         TokenAction::Add { .. } => Begins::Never,
         TokenAction::List { .. } | TokenAction::Revoke { .. } => Begins::WithARecord,

@@ -2,9 +2,9 @@
 //!
 //! A setting has one name everywhere: key `start_timeout` of the file, variable `LONGHAUL_START_TIMEOUT`, and, where a
 //! command has one, flag `--start-timeout`. The file is the first of `--config`, `LONGHAUL_CONFIG`,
-//! `$XDG_CONFIG_HOME/longhaul/config.toml` and `/etc/longhaul/config.toml`. A key or variable that no setting has is an
-//! error that names it and the nearest right one: a misspelt limit must not become no limit. Every value remembers
-//! where it came from, for `doctor`.
+//! `$XDG_CONFIG_HOME/longhaul/config.toml` and `/etc/longhaul/config.toml`. An unknown key or variable is an error that
+//! names it and the nearest known one: a misspelt limit must not become no limit. Every value remembers where it came
+//! from, for `doctor`.
 
 mod settings;
 mod values;
@@ -23,12 +23,12 @@ pub(crate) use values::{Bytes, Engine, Time, Url, pair};
 
 /// The system's file.
 const SYSTEM: &str = "/etc/longhaul/config.toml";
-/// Begins every variable of ours.
+/// Prefix of every variable of ours.
 const PREFIX: &str = "LONGHAUL_";
-/// Variables that are no settings: the log filter is read before configuration is, the others are the stand-in's
+/// Variables that are no settings: the log filter is read before the configuration, the others are the stand-in's
 /// faults, the mark that a run's processes carry, and the tests' own.
 const NOT_SETTINGS: &[&str] = &["CONFIG", "LOG", "REQUIRE", "CORPUS", "REGENERATE", "RUN_ID", "RUN_FILES"];
-/// Beginnings of such variables.
+/// Prefixes of such variables.
 const NOT_SETTINGS_PREFIX: &[&str] = &["STANDIN_", "TEST_"];
 
 /// Where a value came from.
@@ -52,7 +52,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why configuration cannot be used.
+/// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// The named file is missing or unreadable.
@@ -71,26 +71,26 @@ pub(crate) enum ConfigError {
         /// With line and column.
         reason: String,
     },
-    /// A key or variable that no setting has.
+    /// A key or variable that is no setting.
     #[error("{origin}: there is no setting `{name}`{}", hint(nearest))]
     Unknown {
-        /// Where it stands.
+        /// Where it is.
         origin: Origin,
         /// As it was written.
         name: String,
-        /// The right one, when one is near.
+        /// The nearest setting, when one is near.
         nearest: Option<String>,
     },
     /// A value of the wrong kind.
     #[error("{origin}: `{name}` is `{value}`: {expected}")]
     Value {
-        /// Where it stands.
+        /// Where it is.
         origin: Origin,
         /// The setting.
         name: String,
         /// What was given.
         value: String,
-        /// What a right one looks like.
+        /// What a valid one looks like.
         expected: String,
     },
 }
@@ -114,7 +114,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads file and environment and puts `flags` over them.
+    /// Reads file and environment, and overrides them with `flags`.
     ///
     /// # Errors
     /// A file that cannot be read, an unknown key or variable, a value of the wrong kind: each named.
@@ -147,7 +147,7 @@ impl Config {
     }
 }
 
-/// The environment as it was at the start; tests make their own.
+/// The environment at the start; tests make their own.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Env(BTreeMap<OsString, OsString>);
 
@@ -157,7 +157,7 @@ impl Env {
         Self(std::env::vars_os().collect())
     }
 
-    /// One of the caller's making.
+    /// One made by the caller.
     #[cfg(test)]
     pub(crate) fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         Self(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
@@ -188,7 +188,7 @@ pub(crate) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_ascii_uppercase())
 }
 
-/// The flag's name of a key: most are the key itself.
+/// The name of a key's flag: for most the key itself.
 fn flag(key: &str) -> String {
     match key {
         "labels" => "label".into(),
@@ -218,7 +218,7 @@ fn read_variables(env: &Env) -> Result<Settings, ConfigError> {
         if NOT_SETTINGS.contains(&key) || NOT_SETTINGS_PREFIX.iter().any(|p| key.starts_with(p)) {
             continue;
         }
-        // Only in a program built for tests; any other says that it has no such setting.
+        // Only in a program built for tests; any other reports an unknown setting.
         if faults::PRESENT && name == faults::VARIABLE {
             continue;
         }
@@ -226,7 +226,7 @@ fn read_variables(env: &Env) -> Result<Settings, ConfigError> {
         let shown = value.to_string_lossy();
         let origin = Origin::Variable(name.to_owned());
         let known = key.to_ascii_lowercase();
-        // An empty variable is as good as none: unit files and compose files write them.
+        // An empty variable counts as none: unit files and compose files write them.
         if !value.is_empty() || !Settings::KEYS.contains(&known.as_str()) {
             set(&mut settings, &known, text, &shown, name, origin)?;
         }

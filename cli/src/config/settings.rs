@@ -17,7 +17,7 @@ macro_rules! settings {
             /// Sets one by name.
             ///
             /// # Errors
-            /// What a right value looks like.
+            /// What a valid value looks like.
             pub(crate) fn set(&mut self, key: &str, given: Given) -> Result<(), String> {
                 match key {
                     $(stringify!($key) => self.$key = Some(<$type>::read(given)?),)+
@@ -26,7 +26,7 @@ macro_rules! settings {
                 Ok(())
             }
 
-            /// Puts the given values of `over` over this; returns their names.
+            /// Overrides with the given values of `over`; returns their names.
             pub(crate) fn overlay(&mut self, over: Self) -> Vec<&'static str> {
                 let mut set = vec![];
                 $(if over.$key.is_some() {

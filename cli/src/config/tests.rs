@@ -1,6 +1,6 @@
 use super::*;
 
-/// One setting in each layer that is given; which one wins, and what it says of itself.
+/// One setting in each layer where it is given; which layer wins, and the origin that is reported.
 fn check(file: Option<&str>, variable: Option<&str>, flag: Option<u32>, want: Option<(u32, &str)>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("longhaul/config.toml");

@@ -1,4 +1,4 @@
-//! What a setting can hold, and how it is read from a file, a variable or a flag alike.
+//! The types of settings, each read alike from a file, a variable or a flag.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -38,13 +38,13 @@ pub(crate) trait Value: Sized {
     /// Reads it; the error says what was expected.
     ///
     /// # Errors
-    /// What a right value looks like.
+    /// What a valid value looks like.
     fn read(given: Given) -> Result<Self, String>;
-    /// For `doctor`.
+    /// As `doctor` shows it.
     fn show(&self) -> String;
 }
 
-/// What is read from one text.
+/// A type that is read from one text.
 macro_rules! text_value {
     ($type:ty, $what:literal, |$text:ident| $read:expr, |$value:ident| $show:expr) => {
         impl Value for $type {
@@ -141,7 +141,7 @@ impl FromStr for Bytes {
 
 text_value!(Bytes, "expected a size", |text| text.parse(), |v| crate::output::bytes(v.0));
 
-/// Something nobody prints.
+/// A secret, which is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(pub(crate) String);
 

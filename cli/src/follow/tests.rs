@@ -1,4 +1,4 @@
-//! Against a gateway of a few lines that goes away again and again.
+//! Against a small gateway of this file that goes away again and again.
 
 use std::{
     io::Write,
@@ -23,8 +23,8 @@ use crate::{
 const HEAD: &str = "banner\n. do x\n\n";
 const TAIL: &str = "\n. file open lh7f3a9c21_1 using x\n\n. file close lh7f3a9c21_1\n\nend of do-file\n";
 
-/// A run whose log grows with every question, and a gateway that breaks every third answer in its middle and takes
-/// every fifth connection without a word.
+/// A run whose log grows with every request, and a gateway that breaks every third answer in the middle and closes
+/// every fifth connection without an answer.
 struct Gateway {
     user: String,
     questions: AtomicUsize,
@@ -36,7 +36,7 @@ impl Gateway {
         format!("{HEAD}{}{TAIL}", self.user)
     }
 
-    /// How much of the log there is after so many questions, and whether that is the end.
+    /// How much of the log there is after so many requests, and whether that is the end.
     fn so_far(&self) -> (usize, bool) {
         let all = self.log().len();
         let there = (HEAD.len() + self.questions.load(Ordering::Relaxed) * 40).min(all);
@@ -73,7 +73,7 @@ impl Gateway {
             Some((_, rest)) => {
                 let offset: usize = rest.split('&').next()?.parse().ok()?;
                 let (there, ended) = self.so_far();
-                // The user's part, and of that only what is so far.
+                // The user's part, as far as it is there.
                 let user = HEAD.len()..HEAD.len() + self.user.len();
                 let stop = there.clamp(user.start, user.end);
                 let first = offset.clamp(user.start, stop);

@@ -1,6 +1,6 @@
-//! What people and programs read: results on stdout, everything about them on stderr.
+//! What people and programs read: results on stdout, messages about them on stderr.
 //!
-//! What others named in either is shown and commands no terminal: tables and records go through [`Out::text`], words
+//! Names in either that others chose cannot control a terminal: tables and records go through [`Out::text`], messages
 //! on stderr through [`say`].
 //!
 //! With `--json` stdout carries the API's objects, one a line, and nothing else. Without it stdout carries the run's
@@ -25,7 +25,7 @@ pub(crate) use verdict::{no_end, verdict};
 /// Writes to stdout. A reader that left (`longhaul log x | head`) is no error: the rest is dropped.
 pub(crate) struct Out {
     to: Box<dyn Write + Send>,
-    /// Nobody reads any more.
+    /// The reader has left.
     closed: bool,
 }
 
@@ -36,7 +36,7 @@ impl Default for Out {
 }
 
 impl Out {
-    /// Writes elsewhere, in tests.
+    /// Writes to another writer, in tests.
     pub(crate) fn new(to: impl Write + Send + 'static) -> Self {
         Self { to: Box::new(to), closed: false }
     }
@@ -44,7 +44,7 @@ impl Out {
     /// Writes bytes as they are.
     ///
     /// # Errors
-    /// Any failure but a reader that left.
+    /// Any failure, except by a reader that left.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.closed {
             return Ok(());
@@ -58,7 +58,7 @@ impl Out {
         }
     }
 
-    /// Writes a text of ours that names what others named: files, arguments, hosts. It commands no terminal.
+    /// Writes a text of ours with names that others chose: files, arguments, hosts. It cannot control a terminal.
     ///
     /// # Errors
     /// As [`Out::bytes`].
@@ -80,7 +80,7 @@ impl Out {
     }
 }
 
-/// The same JSON without a character that could command a terminal: JSON has an escape for each.
+/// The same JSON without a character that could control a terminal: JSON has an escape for each.
 fn harmless(json: String) -> String {
     if !json.contains(visible::is_hidden) {
         return json;
@@ -97,7 +97,7 @@ fn harmless(json: String) -> String {
     out
 }
 
-/// Says something on stderr. Nobody may be there to read it, and that is no reason to stop.
+/// Prints a message on stderr. If stderr is closed, that is no reason to stop.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", visible::text(text));
 }

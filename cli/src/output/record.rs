@@ -1,10 +1,10 @@
-//! All that is recorded of a run, one field a line; what is not known has no line.
+//! All that is recorded of a run, one field a line; unknown fields have no line.
 
 use longhaul_proto::{api::RunView, files};
 
 use super::{bytes, duration, status_text, verdict};
 
-/// The record: how it ended or where it stands, then its fields, then its files. Ends with a newline.
+/// The record: how it ended or its present state, then its fields, then its files. Ends with a newline.
 pub(crate) fn record(run: &RunView) -> String {
     let mut text = if run.state.is_end() { verdict(run) } else { format!("{}\n", status_text(run, None)) };
     text.push('\n');

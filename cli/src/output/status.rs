@@ -1,4 +1,4 @@
-//! What a run does right now: one line that is rewritten on a terminal, a line per change elsewhere.
+//! What a run is doing now: one line that is rewritten on a terminal, a line per change elsewhere.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -9,7 +9,7 @@ use super::duration;
 /// Longest status line, characters; a wrapped line cannot be rewritten.
 const WIDTH: usize = 100;
 
-/// A log that is quiet for so long is worth a word, seconds; less than that is how Stata prints.
+/// A log that is quiet for so long is worth mentioning, seconds; shorter pauses are how Stata prints.
 const QUIET: f64 = 30.0;
 /// Share of a processor below which a run is idle.
 const IDLE: f64 = 0.05;
@@ -20,18 +20,18 @@ pub(crate) struct Status {
     terminal: bool,
     quiet: bool,
     shown: bool,
-    /// The output stands inside a line: a status there would tear it.
+    /// The output ended inside a line: a status there would split it.
     inside_line: bool,
     last: String,
 }
 
 impl Status {
-    /// For this process's stderr; `quiet` says nothing at all but on a terminal.
+    /// For this process's stderr; with `quiet` it is shown only on a terminal.
     pub(crate) fn new(quiet: bool) -> Self {
         Self { terminal: io::stderr().is_terminal(), quiet, shown: false, inside_line: false, last: String::new() }
     }
 
-    /// Shows where the run stands, `elapsed` seconds after it began.
+    /// Shows the run's present state, `elapsed` seconds after it started.
     pub(crate) fn show(&mut self, run: &RunView, elapsed: f64) {
         if self.terminal {
             if !self.inside_line {
@@ -42,7 +42,7 @@ impl Status {
             }
             return;
         }
-        // Without a terminal only what changed is worth a line: no times, no percents.
+        // Without a terminal only changes are worth a line: no times, no percents.
         let line = if run.state.is_end() { String::new() } else { status_text(run, None) };
         if !self.quiet && !line.is_empty() && line != self.last {
             super::say(&format!("{} · {line}", run.run_id.short()));
@@ -50,7 +50,7 @@ impl Status {
         }
     }
 
-    /// Takes the line away, before anything else is written.
+    /// Erases the line, before anything else is written.
     pub(crate) fn clear(&mut self) {
         if self.shown {
             let _ = write!(io::stderr().lock(), "\r\x1b[K");
@@ -58,14 +58,14 @@ impl Status {
         }
     }
 
-    /// Tells how the output that was just written ended.
+    /// Records how the output that was just written ended.
     pub(crate) fn after_output(&mut self, bytes: &[u8]) {
         if let Some(last) = bytes.last() {
             self.inside_line = *last != b'\n';
         }
     }
 
-    /// Clears, and ends the output's last line if it stands open on this terminal.
+    /// Erases the line, and completes the output's last line if it is unfinished on this terminal.
     pub(crate) fn finish(&mut self) {
         self.clear();
         if self.inside_line && self.terminal {
@@ -75,7 +75,7 @@ impl Status {
     }
 }
 
-/// Where a run stands, in one line. `elapsed` (seconds) turns on what changes all the time.
+/// The present state of a run, in one line. `elapsed` (seconds) adds what changes all the time.
 pub(crate) fn status_text(run: &RunView, elapsed: Option<f64>) -> String {
     let mut line = match run.state {
         RunState::Running => {
@@ -98,7 +98,7 @@ pub(crate) fn status_text(run: &RunView, elapsed: Option<f64>) -> String {
         line.push_str(" · cancelling");
     }
     if let Some(elapsed) = elapsed {
-        // The silence itself grows, so without a terminal it is told once, below.
+        // The silence itself grows, so without a terminal it is reported once, below.
         if let Some(contact) = &run.contact {
             line.push_str(&format!(" · {}", contact.words));
         } else if let Some(silent) = run.agent_silent_for {

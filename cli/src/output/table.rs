@@ -46,7 +46,7 @@ pub(crate) fn agents(keys: &[AgentKeyView]) -> String {
     columns(["AGENT", "STATE", "SINCE (UTC)", "BY", "KEY"], &rows)
 }
 
-/// What was asked; of an unverified run who is said to have asked.
+/// The source of a run; for an unverified run also the principal that its spool names.
 fn what(run: &RunView) -> String {
     let what = [std::slice::from_ref(&run.source), &run.args].concat().join(" ");
     if !run.unverified {

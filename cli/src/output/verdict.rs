@@ -57,7 +57,7 @@ pub(crate) fn no_end(run: &RunView) -> Option<String> {
     })
 }
 
-/// How long it waited before it began, where that is worth a line.
+/// How long it waited before it started, where that is worth a line.
 fn queued(run: &RunView) -> Option<String> {
     let waited = duration(run.queued_for.filter(|seconds| *seconds >= 1.0)?);
     Some(match &run.queued_behind {
@@ -66,7 +66,7 @@ fn queued(run: &RunView) -> Option<String> {
     })
 }
 
-/// The line, where it is known: a file that is gone by now can be named, but not counted in.
+/// The line, where it is known: in a deleted file lines cannot be counted, only the file be named.
 fn line_of(at: &LocationView) -> String {
     if at.line > 0 { format!(" line {}", at.line) } else { String::new() }
 }
@@ -103,7 +103,7 @@ fn headline(run: &RunView) -> String {
     line
 }
 
-/// What to do next, where that is not plain from the message.
+/// What to do next, where the message does not make that plain.
 fn advice(run: &RunView) -> Option<String> {
     let short = run.run_id.short();
     match (run.state, run.cause) {

@@ -1,4 +1,4 @@
-//! One request, carried to its answer over whatever breaks on the way.
+//! Carries one request to its answer, over every interruption on the way.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use crate::output::{duration, say};
 
 /// How long a call that was under way waits for a gateway that is away.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
-/// How long any other request does: more than a restart takes, less than clients wait.
+/// The same for any other request: more than a restart takes, less than clients wait.
 const FIRST: Duration = Duration::from_secs(25);
 /// Pause before the first repetition, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// How often the client hears, while the gateway is away, that its call is not lost.
+/// How often the client gets progress for its call while the gateway is away.
 const BEAT: Duration = Duration::from_secs(10);
 
 /// A request under way.
 pub(super) struct Call<'a> {
     bridge: &'a Bridge,
     message: Message,
-    /// The gateway has begun to answer.
+    /// Whether the gateway has started to answer.
     under_way: bool,
     /// Since when the gateway is away, by the monotonic clock.
     away_since: Option<Duration>,
@@ -33,7 +33,7 @@ pub(super) struct Call<'a> {
     meter: Meter,
 }
 
-/// Numbers of progress rise, also over attempts that each count from the beginning.
+/// The number in progress notifications: it rises, also over attempts that each count from the start.
 #[derive(Debug, Default)]
 struct Meter {
     last: Option<f64>,
@@ -45,7 +45,7 @@ impl Meter {
         let next = match (self.last, value) {
             (None, value) => value.unwrap_or(0.0),
             (Some(last), Some(value)) if value > last => value,
-            // As the gateway creeps: it stays below 100 however often.
+            // As the gateway creeps: it stays below 100 however often it is called.
             (Some(last), _) => last + ((100.0 - last) / 1e4).clamp(0.0, 0.001),
         };
         self.last = Some(next);
@@ -61,7 +61,7 @@ impl<'a> Call<'a> {
         Self { bridge, message, under_way: false, away_since: None, last_beat: None, pause: PAUSE.0, meter }
     }
 
-    /// Makes the call, as often as it takes, and passes on what is said.
+    /// Makes the call, as often as needed, and passes on the gateway's messages.
     pub(super) async fn run(mut self) {
         if self.message.needs_session() && !self.bridge.link.initialized().await {
             let id = self.message.id().clone();
@@ -96,7 +96,8 @@ impl<'a> Call<'a> {
     /// One attempt; `Ok` when the client has its answer.
     async fn attempt(&mut self, sent: &Message) -> Result<(), Trouble> {
         let response = self.bridge.link.send(sent).await?;
-        // The gateway is there, and has begun to answer: a caller without a progress token hears nothing more for long.
+        // The gateway is there, and has started to answer: a caller without a progress token gets nothing more for
+        // long.
         (self.under_way, self.away_since, self.last_beat) = (true, None, None);
         let session = session_of(&response);
         let mut answer = Answer::new(response);
@@ -116,7 +117,7 @@ impl<'a> Call<'a> {
         Err(Trouble::Away("the gateway ended the answer before it was whole".into()))
     }
 
-    /// Progress comes under the client's own token, and rises.
+    /// Passes progress on under the client's own token, with a number that rises.
     fn progress(&mut self, sent: &Message, said: &mut Value) {
         let own = said["method"] == "notifications/progress"
             && sent.progress_token().is_some_and(|t| *t == said["params"]["progressToken"]);
@@ -132,7 +133,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The gateway is away: waits a little. The error says what to do when that lasts too long.
+    /// The gateway is away: waits a little. The error says what to do when that takes too long.
     async fn away(&mut self, words: String) -> Option<String> {
         let now = self.bridge.context.clock.monotonic();
         let since = *self.away_since.get_or_insert_with(|| {
@@ -182,7 +183,7 @@ mod tests {
         let mut meter = Meter::default();
         assert_eq!(meter.next(Some(0.001)), 0.001);
         assert_eq!(meter.next(Some(40.0)), 40.0);
-        // The gateway came back and counts from the beginning.
+        // The gateway came back and counts from the start.
         let mut last = 40.0;
         for value in [Some(0.001), None, Some(39.0)] {
             let next = meter.next(value);

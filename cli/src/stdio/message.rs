@@ -1,4 +1,4 @@
-//! What the client says, and what HTTP wants to know of it.
+//! The client's messages, and what HTTP needs to know of them.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 pub(super) const PARSE: i64 = -32700;
 /// JSON-RPC: no valid request.
 pub(super) const INVALID: i64 = -32600;
-/// JSON-RPC: the bridge cannot.
+/// JSON-RPC: the bridge cannot do this.
 pub(super) const INTERNAL: i64 = -32603;
 /// JSON-RPC, of the range for servers: the gateway cannot be reached.
 pub(super) const AWAY: i64 = -32000;
@@ -16,26 +16,26 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// `_meta` key whose presence makes a message one of the newer era.
 const REVISION: &str = "io.modelcontextprotocol/protocolVersion";
-/// `_meta` key by which the gateway knows the same call again: beside what the client itself calls it.
+/// `_meta` key by which the gateway recognises a repeated call: beside the client's own name for it.
 const CALL_KEY: &str = "longhaul/callKey";
 
 /// A message of the client.
 #[derive(Clone, Debug)]
 pub(super) struct Message(Value);
 
-/// What to do with it.
+/// What to do with a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// It wants an answer.
     Request,
-    /// The client does not want the answer to this request any more; its id as JSON text.
+    /// The client withdraws the request with this id (as JSON text).
     Withdrawn(String),
     /// A notification, or an answer to the gateway.
     Other,
 }
 
 impl Message {
-    /// Reads a line; a byte order mark before it, as some programs of Windows write one, is none of it.
+    /// Reads a line; a byte order mark before it, as some programs of Windows write one, is skipped.
     ///
     /// # Errors
     /// With JSON-RPC's code and words.
@@ -72,7 +72,7 @@ impl Message {
         &self.0["id"]
     }
 
-    /// On which the client wants to hear of progress.
+    /// The token under which the client wants progress.
     pub(super) fn progress_token(&self) -> Option<&Value> {
         Some(&self.0["params"]["_meta"]["progressToken"]).filter(|token| !token.is_null())
     }
@@ -82,12 +82,12 @@ impl Message {
         self.0["params"]["_meta"][REVISION].as_str()
     }
 
-    /// The whole.
+    /// The whole message.
     pub(super) fn json(&self) -> &Value {
         &self.0
     }
 
-    /// Gives a tool call a name that no other has.
+    /// Gives a tool call a unique name.
     pub(super) fn name_call(&mut self, name: &str) {
         if self.method() == "tools/call"
             && let Some(meta) = self.meta()
@@ -96,8 +96,8 @@ impl Message {
         }
     }
 
-    /// The same request under another id and progress token, so that what is left of an earlier attempt in a session of
-    /// the older era is not mistaken for it.
+    /// The same request under another id and progress token, so that in a session of the older era the rest of an
+    /// earlier attempt is not mistaken for it.
     pub(super) fn again(&self, id: &str) -> Self {
         let mut again = self.clone();
         again.0["id"] = json!(id);
@@ -139,7 +139,7 @@ pub(super) fn is_answer(message: &Value) -> bool {
     message.get("method").is_none() && (message.get("result").is_some() || message.get("error").is_some())
 }
 
-/// A header's value; what cannot stand in one is wrapped as the protocol says (SEP-2243).
+/// A header's value; characters that cannot stand in one are wrapped as the protocol says (SEP-2243).
 fn header(value: &str) -> String {
     let plain = value.bytes().all(|b| (0x20..=0x7e).contains(&b)) && value.trim() == value;
     if plain && !value.starts_with("=?base64?") {
@@ -193,7 +193,7 @@ mod tests {
         again["id"] = json!(1);
         again["params"]["_meta"]["progressToken"] = json!(1);
         assert_eq!(again, request);
-        // The control: nobody who did not ask for progress gets it.
+        // The control: a client that did not ask for progress gets none.
         let silent = read(json!({"id": 1, "method": "tools/call", "params": {}})).again("b");
         assert!(silent.progress_token().is_none());
     }

@@ -5,15 +5,15 @@
 //!        <--lines-- writer <-------messages---------- call <--JSON, SSE--
 //! ```
 //!
-//! Messages pass through as they are, in both protocol eras; the bridge adds what HTTP wants (headers, the older era's
-//! session) and keeps calls alive over what HTTP suffers. A call whose connection breaks is made again: the bridge
-//! gives each tool call a name of its own, by which the gateway knows that it is the same call and joins its run, so
-//! nothing runs twice. That needs no state here and holds over restarts of the gateway. A caller that withdraws a
-//! request, leaves or is killed ends no run. Messages of the older era that come before `initialize` is answered wait
-//! for that.
+//! Messages pass through as they are, in both protocol eras; the bridge adds what HTTP needs (headers, the older era's
+//! session) and keeps calls alive over broken connections. A call whose connection breaks is made again: the bridge
+//! gives each tool call a name of its own, by which the gateway recognises the same call and joins its run, so that it
+//! runs only once. That needs no state here and survives restarts of the gateway. A caller that withdraws a request,
+//! leaves or is killed ends no run. Messages of the older era that arrive before `initialize` is answered wait for
+//! that.
 //!
-//! [`message`] reads what the client says, [`upstream`] speaks HTTP, [`call`] carries one request to its answer. stdout
-//! carries the protocol alone; words for people go to stderr.
+//! [`message`] reads the client's messages, [`upstream`] speaks HTTP, [`call`] carries one request to its answer.
+//! stdout carries the protocol alone; messages for people go to stderr.
 
 mod call;
 mod message;
@@ -41,14 +41,14 @@ use call::Call;
 use message::{Kind, Message};
 use upstream::Link;
 
-/// Longest line taken from the client, bytes: what the gateway takes at most.
+/// Longest line accepted from the client, bytes: the largest message that the gateway accepts.
 const MAX_LINE: u64 = longhaul_gateway::mcp::MAX_BODY as u64;
-/// Requests under way at once. Clients have a few.
+/// Requests under way at once. Clients make a few.
 const MAX_CALLS: u32 = 256;
-/// Messages on their way between a thread and the runtime.
+/// Messages in transit between a thread and the runtime.
 const QUEUE: usize = 64;
-/// How long requests under way may take when the client has closed stdin. They are answers that nobody is likely to
-/// read; runs go on without them.
+/// How long requests under way may take once the client has closed stdin. Their answers are unlikely to be read; runs
+/// go on without them.
 const LEAVING: Duration = Duration::from_secs(1);
 
 /// What all calls share. Cheap to clone.
@@ -69,7 +69,7 @@ struct Bridge {
 pub(crate) async fn stdio(context: &Context, args: &Stdio) -> Result<u8, Failure> {
     let (lines, mut read) = mpsc::channel(QUEUE);
     let (out, write) = mpsc::channel(QUEUE);
-    // Threads of their own: a read of stdin cannot be taken back, and must not hold up the end.
+    // Separate threads: a read of stdin cannot be cancelled, and must not delay the end.
     std::thread::spawn(move || reader(&lines));
     let writer = std::thread::spawn(move || writer(write));
     let bridge = Bridge {
@@ -83,7 +83,7 @@ pub(crate) async fn stdio(context: &Context, args: &Stdio) -> Result<u8, Failure
     let done = loop {
         let line = tokio::select! {
             line = read.recv() => line,
-            // Nobody reads the answers any more.
+            // The client does not read the answers any more.
             () = bridge.out.closed() => None,
         };
         match line {
@@ -92,7 +92,7 @@ pub(crate) async fn stdio(context: &Context, args: &Stdio) -> Result<u8, Failure
             Some(Ok(line)) => bridge.take(line).await,
         }
     };
-    // All room is there again when all calls have ended.
+    // All permits are back when all calls have ended.
     let _ = tokio::time::timeout(LEAVING, bridge.room.acquire_many(MAX_CALLS)).await;
     bridge.abort_all();
     bridge.link.close().await;
@@ -102,7 +102,7 @@ pub(crate) async fn stdio(context: &Context, args: &Stdio) -> Result<u8, Failure
 }
 
 impl Bridge {
-    /// One line of the client.
+    /// Handles one line of the client.
     async fn take(&self, line: Line) {
         let message = match line {
             Line::TooLong => {
@@ -122,7 +122,7 @@ impl Bridge {
                     }
                 }
                 Kind::Request => self.start(message).await,
-                // In their order, because the next request may rest on them.
+                // In order, because the next request may depend on them.
                 Kind::Other => self.link.tell(&message).await,
             },
         }
@@ -134,7 +134,7 @@ impl Bridge {
             return self.say(message::error(message.id().clone(), message::INTERNAL, words)).await;
         };
         let name = message.id().to_string();
-        // Before the task begins: the next message may need the session that this one opens.
+        // Before the task starts: the next message may need the session that this one opens.
         let opening = (message.method() == "initialize").then(|| self.link.opening());
         let (bridge, key) = (self.clone(), name.clone());
         self.book(|calls| {
@@ -149,7 +149,7 @@ impl Bridge {
     }
 
     async fn say(&self, message: Value) {
-        // A client that closed stdout wants nothing more.
+        // A client that closed stdout reads nothing more.
         let _ = self.out.send(message).await;
     }
 
@@ -164,7 +164,7 @@ impl Bridge {
     }
 }
 
-/// What came from the client.
+/// What arrived from the client.
 #[derive(Debug, PartialEq, Eq)]
 enum Line {
     Text(Vec<u8>),
@@ -186,7 +186,7 @@ fn reader(lines: &mpsc::Sender<io::Result<Line>>) {
     }
 }
 
-/// The next line without more memory than `limit`; `None` at the end.
+/// Reads the next line within `limit` bytes of memory; `None` at the end.
 fn next_line(from: &mut impl BufRead, limit: u64) -> io::Result<Option<Line>> {
     let mut text = vec![];
     if from.by_ref().take(limit).read_until(b'\n', &mut text)? == 0 {

@@ -1,10 +1,10 @@
-//! Events off a stream, in whatever pieces they come.
+//! Splits a stream, in whatever pieces it arrives, into its events.
 
 /// Largest event, bytes. The gateway keeps below 1 MiB.
 const MAX_EVENT: usize = 16 << 20;
 
-/// Splits a stream into the data of its events. Comments, ids and names are dropped: a call that broke is made again,
-/// not replayed.
+/// Splits a stream into the data of its events. Comments, ids and names are dropped: a broken call is made again, not
+/// replayed.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     line: Vec<u8>,
@@ -13,15 +13,15 @@ pub(super) struct Events {
     returned: bool,
 }
 
-/// An event without end.
+/// An event that exceeds the limit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
 impl Events {
-    /// Takes the next bytes; gives the events that they complete.
+    /// Takes the next bytes; returns the events that they complete.
     ///
     /// # Errors
-    /// When an event is larger than any of ours.
+    /// When an event is larger than any that our gateway sends.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, TooLarge> {
         let mut whole = vec![];
         for byte in bytes {

@@ -1,4 +1,4 @@
-//! The way to the gateway: its address and token as they are now, and the older era's session.
+//! The connection to the gateway: its present address and token, and the older era's session.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -25,11 +25,11 @@ use crate::{
 
 /// Header that names a session of the older era.
 const SESSION: &str = "mcp-session-id";
-/// Limit of one message that is not waited for: a notification, the end of a session.
+/// Time limit of a message that does not wait on purpose: a notification, the end of a session.
 const TELL: Duration = Duration::from_secs(5);
-/// Longest silence on a stream: the gateway comments every 15 s, so four in a row are missing.
+/// Longest silence on a stream: the gateway comments every 15 s, so four comments in a row are missing.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Until what the gateway says by itself is listened to again.
+/// Pause before the gateway's own messages are listened to again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why there is no answer.
@@ -39,7 +39,7 @@ pub(super) enum Trouble {
     Away(String),
     /// It does not know the session any more.
     SessionGone,
-    /// It said no; asking again would not help.
+    /// It refused; a repetition would not help.
     No(String),
 }
 
@@ -48,7 +48,7 @@ pub(super) enum Trouble {
 struct Legacy {
     id: String,
     revision: String,
-    /// The client's `initialize`, to open another one.
+    /// The client's `initialize`, to open another session with.
     hello: Message,
 }
 
@@ -61,7 +61,7 @@ enum Handshake {
     Done,
 }
 
-/// An `initialize` is under way until this goes.
+/// Marks an `initialize` as under way until it is dropped.
 pub(super) struct Opening(Arc<Link>);
 
 impl Drop for Opening {
@@ -76,7 +76,7 @@ impl Drop for Opening {
     }
 }
 
-/// See the module. No lock is held while the network is waited for, but [`Link::turn`] by those who open a session.
+/// See the module. No lock is held over a wait for the network, except [`Link::turn`], by calls that open a session.
 pub(super) struct Link {
     context: Context,
     out: mpsc::Sender<Value>,
@@ -84,7 +84,7 @@ pub(super) struct Link {
     legacy: Mutex<Option<Legacy>>,
     listener: Mutex<Option<AbortHandle>>,
     handshake: watch::Sender<Handshake>,
-    /// Whose turn it is to open a session in place of a lost one.
+    /// Held by the call that opens a session in place of a lost one.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -93,7 +93,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Link {
-    /// A link; nothing is sent yet.
+    /// A connection to the gateway; nothing is sent yet.
     pub(super) fn new(context: Context, out: mpsc::Sender<Value>) -> Self {
         Self {
             context,
@@ -110,20 +110,20 @@ impl Link {
         lock(&self.legacy).clone()
     }
 
-    /// The client's `initialize` begins.
+    /// The client's `initialize` starts.
     pub(super) fn opening(self: &Arc<Self>) -> Opening {
         self.handshake.send_replace(Handshake::UnderWay);
         Opening(self.clone())
     }
 
-    /// Whether the client's `initialize` was answered, once none is under way.
+    /// Waits until no `initialize` is under way; whether one was answered.
     pub(super) async fn initialized(&self) -> bool {
         let mut handshake = self.handshake.subscribe();
         let settled = handshake.wait_for(|at| *at != Handshake::UnderWay).await;
         settled.is_ok_and(|at| *at == Handshake::Done)
     }
 
-    /// A client of the gateway where it is now: a daemon that was started again may be elsewhere, with another token.
+    /// A client of the gateway at its present address: a restarted daemon may have another one, and another token.
     fn client(&self) -> Result<Client, Trouble> {
         let no = |failure: Failure| Trouble::No(failure.message);
         let url = match &self.context.config.settings.gateway {
@@ -156,7 +156,7 @@ impl Link {
         })
     }
 
-    /// Sends a message and gives the answer's head.
+    /// Sends a message and returns the head of the answer.
     pub(super) async fn send(&self, message: &Message) -> Result<Response, Trouble> {
         let client = self.client()?;
         let mut post = client.request(Method::POST, "/mcp").json(message.json());
@@ -181,7 +181,7 @@ impl Link {
         }
     }
 
-    /// Sends what wants no answer. One that is lost is told of on stderr: a notification changes no run.
+    /// Sends a message that needs no answer. A lost one is reported on stderr: a notification changes no run.
     pub(super) async fn tell(self: &Arc<Self>, message: &Message) {
         if message.needs_session() && !self.initialized().await {
             return say(&format!("longhaul: {} came before initialize was answered", message.method()));
@@ -208,13 +208,13 @@ impl Link {
         }
     }
 
-    /// Opens another session in place of the one that the gateway forgot, unless somebody has.
+    /// Opens another session in place of the one that the gateway lost, unless another call has done so.
     pub(super) async fn reopen(&self, name: &str) -> Result<(), Trouble> {
-        // Only those wait who need another session too; what has one, or needs none, goes on meanwhile.
+        // Only calls that need a new session too wait here; all others go on meanwhile.
         let _turn = self.turn.lock().await;
         let Some(old) = self.session() else { return Ok(()) };
         let client = self.client()?;
-        // Another call may have been here while this one waited.
+        // Another call may have opened one while this one waited.
         let ping = json!({"jsonrpc": "2.0", "id": name, "method": "ping"});
         let asked = with_session(post(&client, &ping), Some(&old));
         if send(&client, asked, TELL).await?.status().is_success() {
@@ -240,7 +240,8 @@ impl Link {
         Err(Trouble::Away("the gateway opened no session".into()))
     }
 
-    /// What the gateway says by itself in the older era. The open stream also tells it that the session is in use.
+    /// Listens to the gateway's own messages in the older era. The open stream also shows it that the session is in
+    /// use.
     async fn listen(&self) {
         loop {
             let Some(legacy) = self.session() else { return };
@@ -249,7 +250,7 @@ impl Link {
                 match send(&client, with_session(get, Some(&legacy)), SILENCE).await {
                     Ok(response) if response.status() == StatusCode::METHOD_NOT_ALLOWED => return,
                     Ok(response) if response.status() == StatusCode::NOT_FOUND => {
-                        // If it fails, the next request tries it too.
+                        // If this fails, the next request tries it too.
                         let _ = self.reopen(&self.context.ids.name()).await;
                     }
                     Ok(response) if response.status().is_success() => {
@@ -275,7 +276,7 @@ impl Link {
         let Some(legacy) = lock(&self.legacy).take() else { return };
         if let Ok(client) = self.client() {
             let delete = with_session(client.request(Method::DELETE, "/mcp"), Some(&legacy));
-            // One that does not arrive is found idle by the gateway.
+            // If this is lost, the gateway finds the session idle.
             let _ = tokio::time::timeout(Duration::from_secs(1), delete.send()).await;
         }
     }

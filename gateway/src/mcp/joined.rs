@@ -15,8 +15,8 @@ use super::{
 const SOURCE: usize = 120;
 const CLIENT: usize = 40;
 
-/// `this is run 7f3a9c21 (/p/main.do), begun 14 min 3 s ago by another call of claude-code 2.1.330, ended 3 min 2 s ago;
-/// nothing was started now; again: true runs it anew`.
+/// `this is run 7f3a9c21 (/p/main.do), begun 14 min 3 s ago by another call of claude-code 2.1.330, ended 3 min 2 s
+/// ago; nothing was started now; again: true runs it anew`.
 pub(super) fn line(view: &RunView, joined: Joined, now_ms: i64) -> String {
     let ago = |at: &Option<String>| {
         let at = at.as_deref()?.parse::<Timestamp>().ok()?;

@@ -1,4 +1,4 @@
-//! Against a gateway of a few lines that forgets its session and then takes its time with another.
+//! Against a small gateway of this file that loses its session and then delays the next one.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,7 +9,7 @@ use tokio::{
 use super::*;
 use crate::config::{Config, Env, Settings, Url};
 
-/// Answers one request; the second `initialize` waits for `go` once it has told `hangs`.
+/// Answers one request; the second `initialize` reports on `hangs` and then waits for `go`.
 async fn answer(mut stream: TcpStream, first: bool, hangs: &Notify, go: &Notify) -> Option<()> {
     let mut asked = vec![];
     while !asked.ends_with(b"}") {
@@ -66,7 +66,7 @@ async fn a_session_that_is_slow_to_open_holds_up_no_other_message() {
     let opener = link.clone();
     let reopened = context.tasks.spawn(async move { opener.reopen("again").await.is_ok() });
     hangs.notified().await;
-    // Another call of the same session is sent while the new one is waited for.
+    // Another call of the same session is sent while the new one is being opened.
     let list = message("tools/list");
     let sent = tokio::time::timeout(Duration::from_secs(20), link.send(&list)).await;
     assert!(sent.expect("no lock is held over the network").is_ok());
