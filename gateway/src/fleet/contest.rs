@@ -1,4 +1,4 @@
-//! Two results for one attempt: the recorded one is never changed by the second, and the second is always noted.
+//! Two results for one attempt: the recorded one is never changed by the second, and the second is noted.
 
 use longhaul_proto::{
     faults,

@@ -3,8 +3,8 @@
 //!
 //! Only the run's task appends, and only at the present length: bytes that the mirror already has are skipped, bytes
 //! beyond a gap are refused. All others read by offset from the one open file. At the end, length and SHA-256 must be
-//! the agent's. The digest grows while bytes arrive, and after a restart it is recomputed from the file, so that bytes
-//! which survived a crash are trusted only if they match it.
+//! the agent's. The digest grows while bytes arrive, and after a restart it is recomputed from the file: what a crash
+//! left is trusted only as far as its digest is the agent's.
 
 mod track;
 

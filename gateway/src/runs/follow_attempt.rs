@@ -498,7 +498,7 @@ impl RunTask {
 
     /// The agent proved that the attempt never started.
     async fn never_began(&mut self) -> Result<(), Interrupted> {
-        // With these codes an agent says that it will never take this run; it would be asked again for ever.
+        // With these codes an agent says that it will never take this run; asking again would go on for ever.
         let refused = self.refused.as_ref().filter(|status| {
             matches!(
                 status.code(),

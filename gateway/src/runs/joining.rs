@@ -1,5 +1,5 @@
-//! Decides whether an earlier run may answer a request. A repeated call never executes twice, and an old result never
-//! passes for a new one.
+//! Decides whether an earlier run may answer a request: a repeated call must not execute twice, and an old result must
+//! never pass for a new one.
 //!
 //! Clients and models repeat calls that were lost. The ledger finds the run that could answer ([`Dedupe`]); this module
 //! asks that run's agent whether the do-files that it entered are still the same. There are three answers:

@@ -197,7 +197,7 @@ pub(crate) struct Guards {
     pub(crate) seal: SealKey,
 }
 
-/// Removes what only the operators of a host may know: its OS user, and where its programs and do-files are.
+/// Removes what only operators may know of a host: its OS user, and where its programs and do-files are.
 fn withhold(host: &mut HostView) {
     host.os_user.clear();
     host.roots.clear();
