@@ -1,5 +1,5 @@
-//! Where runs are executed: agents, licence pools, the queue, and the connections to agents. A restart never over-uses a
-//! pool: the leases of unfinished runs are counted before any agent connects.
+//! Where runs are executed: agents, licence pools, the queue, and the connections to agents. A restart never over-uses
+//! a pool: the leases of unfinished runs are counted before any agent connects.
 //!
 //! - [`service`] is what agents call: they register, send heartbeats, and learn what to do with each of their runs;
 //! - [`connector`] dials a registered agent back and keeps the connection: an agent is schedulable while its heartbeats

@@ -31,8 +31,8 @@ impl FleetService {
         Self { inner: runs.0.clone(), incarnation, apart: Arc::default() }
     }
 
-    /// Logs a refusal once, for the gateway's owner: an agent that cannot join tries again and again. Its own owner gets
-    /// the reason too.
+    /// Logs a refusal once, for the gateway's owner: an agent that cannot join tries again and again. Its own owner
+    /// gets the reason too.
     fn note(&self, words: String) {
         let mut said = self.apart.lock().unwrap_or_else(PoisonError::into_inner);
         if *said != words {
