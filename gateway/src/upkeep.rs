@@ -118,6 +118,7 @@ async fn remove_records(inner: &Arc<Inner>, old: i64) -> Result<(), LedgerError>
         let gone = inner.ledger.sweep(old, most.min(BATCH), here, inner.wall.now_ms()).await?;
         most -= u32::try_from(gone.len()).unwrap_or(most);
         for run in &gone {
+            release::free_removed(inner, *run).await?;
             if let Err(error) = inner.mirrors.remove(*run).await {
                 tracing::warn!(%run, %error, "the output of a removed record stays on disk");
             }

@@ -67,10 +67,10 @@ impl RunTask {
             // One that cannot be read is made once more, from the exit record.
             let outcome = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut spoiled)?;
             let plan = spool.read_or_name::<Plan>(&spool.plan(), &mut spoiled)?;
-            let (outcome, plan) = (outcome.filter(|_| !remains), plan.filter(|_| !remains));
-            Ok((attempt, submission, outcome, plan))
+            let (outcome, dead) = if remains { (None, outcome) } else { (outcome, None) };
+            Ok((attempt, submission, outcome, dead, plan.filter(|_| !remains)))
         });
-        let (attempt, submission, outcome, plan) = match read.await {
+        let (attempt, submission, outcome, dead, plan) = match read.await {
             Ok(read) => read,
             Err(error) => return self.trouble(&error),
         };
@@ -83,6 +83,9 @@ impl RunTask {
         self.status.send_modify(|status| {
             status.attempt = attempt.number;
             status.revoked = attempt.kind == AttemptKind::Revoked;
+            // See `set_attempt`.
+            let bug = longhaul_proto::faults::bug("dead_attempts_forgotten");
+            status.kept = dead.filter(|_| status.revoked && !bug).map(Arc::new);
             status.facts = Arc::new(match &plan {
                 Some(plan) => asked.planned(plan),
                 None => asked,

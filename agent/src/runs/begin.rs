@@ -114,8 +114,11 @@ impl RunTask {
     fn set_attempt(&mut self, attempt: u32, revoked: bool) {
         self.status.send_modify(|status| {
             if status.attempt < attempt {
-                // Whatever was known of an attempt before is not this one's.
-                *status = Status { read: true, facts: Arc::clone(&status.facts), ..Status::default() };
+                // Whatever was known of an attempt before is not this one's. But where this one never starts here, the
+                // files of a dead one stay until its end is repeated.
+                let dead = status.outcome.take().or_else(|| status.kept.take());
+                let kept = dead.filter(|_| revoked && !faults::bug("dead_attempts_forgotten"));
+                *status = Status { read: true, facts: Arc::clone(&status.facts), kept, ..Status::default() };
             }
             status.attempt = attempt;
             status.revoked = revoked;

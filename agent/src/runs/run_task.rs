@@ -132,9 +132,9 @@ impl RunTask {
         request: &longhaul_proto::wire::ForgetRequest,
         reply: oneshot::Sender<Result<Forgotten, NotForgotten>>,
     ) -> bool {
-        let (outcome, kept) = {
+        let (outcome, only_files) = {
             let status = self.status.borrow();
-            (status.outcome.clone().or_else(|| status.kept.clone()), status.kept.is_some())
+            (status.outcome.clone().or_else(|| status.kept.clone()), status.attempt == 0)
         };
         let checked = match outcome {
             None => Err(NotForgotten::Unfinished),
@@ -151,11 +151,12 @@ impl RunTask {
             Ok(()) => self.blocking(move |spool| let_go(spool, keep)).await.map_err(NotForgotten::Io),
             Err(error) => Err(error),
         };
-        if matches!(done, Ok(Forgotten::ButItsFiles)) && !kept {
+        if matches!(done, Ok(Forgotten::ButItsFiles)) && !only_files {
             // Nothing of it is here any more but files: as after a start that finds them.
             self.context.watcher.remove(self.spool.path());
             self.status.send_modify(|status| {
-                *status = Status { read: true, kept: status.outcome.take(), ..Status::default() };
+                let kept = status.outcome.take().or_else(|| status.kept.take());
+                *status = Status { read: true, kept, ..Status::default() };
             });
         }
         let gone = matches!(done, Ok(Forgotten::Whole));

@@ -83,7 +83,8 @@ pub struct Status {
     pub activity: Option<wire::Activity>,
     /// The end.
     pub outcome: Option<Arc<OutcomeRecord>>,
-    /// It was let go of, but for its files: the end that names them. For everything else it is not here.
+    /// The end that frees what is left, of a run that is not here otherwise: it was released but for its files, or its
+    /// attempt died and the one after it was revoked.
     pub kept: Option<Arc<OutcomeRecord>>,
     /// Why the agent cannot deal with it, in words for people; empty = it can.
     pub trouble: String,

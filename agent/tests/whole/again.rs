@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("without_the_wish_nothing_follows_an_attempt", refused),
     ("a_crash_before_the_remains_are_put_aside", crash_between),
     ("an_attempt_after_one_that_died_can_be_revoked", revoked),
+    ("what_died_before_a_revoked_attempt_can_be_released", revoked_and_released),
     ("a_quiet_run_tells_whether_it_computes", quiet),
 ];
 
@@ -113,6 +114,41 @@ fn revoked() {
         third.rest().await;
         third.expect(RunState::Succeeded, Cause::Completed);
         assert_eq!(executions(&place), 2);
+    });
+}
+
+/// What a dead attempt left goes when its end is repeated, also where the attempt after it was revoked here: the run went
+/// on elsewhere, and nothing else would ever free it.
+fn revoked_and_released() {
+    block_on(async {
+        for restarted in [false, true] {
+            let place = Place::new();
+            let (agent, gateway) = place.agent().await;
+            let request = request(&place, wire::RetryPolicy::IfProvenDead);
+            let (spool, died) = dies(&place, &gateway, &request).await;
+            let end = died.outcome();
+            assert!(gateway.revoke(&request.run_id, 2).await && gateway.revoke(&request.run_id, 3).await);
+            let (_agent, gateway) = if restarted {
+                drop(gateway);
+                agent.shutdown(crate::PATIENCE).await;
+                place.agent().await
+            } else {
+                (agent, gateway)
+            };
+            let forget = |log_len| wire::ForgetRequest {
+                run_id: request.run_id.clone(),
+                log_len,
+                log_sha256: end.log_sha256.clone(),
+                console_len: end.console_len,
+                console_sha256: end.console_sha256.clone(),
+                keep_work: false,
+            };
+            assert!(!gateway.forget(forget(end.log_len + 1)).await.forgotten, "another end frees nothing");
+            let reply = gateway.forget(forget(end.log_len)).await;
+            assert!(reply.forgotten, "{restarted}: {}", reply.problem);
+            assert!(!spool.exists());
+            assert!(gateway.run(request.clone(), 4).await.is_err(), "that it was executed here is known");
+        }
     });
 }
 

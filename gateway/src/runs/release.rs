@@ -142,6 +142,27 @@ pub(crate) async fn free_earlier(inner: &Arc<Inner>, record: &Record) {
     }
 }
 
+/// Has agents release what the dead attempts of a removed run left with them, also where their output was not whole here: it
+/// was the only copy for as long as the record. An agent that is away is told when it returns ([`shown`], [`left`]).
+pub(crate) async fn free_removed(inner: &Arc<Inner>, run: RunId) -> Result<(), LedgerError> {
+    // Most runs have one attempt, whose agent was asked before the record went.
+    let Some(removed) = inner.ledger.removed(run).await?.filter(|removed| removed.kept.len() > 1) else {
+        return Ok(());
+    };
+    let connected = inner.fleet.linked();
+    for kept in removed.kept {
+        let Some((_, connection)) = connected.iter().find(|(id, _)| *id == kept.agent_id) else { continue };
+        let (mut client, asked) = connection.control(request(run, kept, Files::Go));
+        match tokio::time::timeout(inner.options.call_timeout, client.forget(asked)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(status)) if status.code() == Code::NotFound => {}
+            Ok(Err(status)) => tracing::debug!(%run, %status, "what a dead attempt left stays for now"),
+            Err(_) => tracing::debug!(%run, "what a dead attempt left stays for now"),
+        }
+    }
+    Ok(())
+}
+
 /// The agent has nothing of the run any more: a person deleted it, or the answer to an earlier request was lost.
 async fn found_gone(inner: &Arc<Inner>, record: &Record) -> Result<Freed, LedgerError> {
     if record.detail.files_removed.is_none() {

@@ -81,8 +81,7 @@ impl World {
             let Ok(view) = gateway.runs.get(&root(), run).await else {
                 if !self.sim.story(run, |story| story.removed) {
                     self.sim.wrong(format_args!("run {} was acknowledged and is not known", short(run)));
-                } else if self.has_spool(run) && !self.sim.story(run, |story| story.damaged) {
-                    // What a dead attempt left and lost goes when its agent registers again.
+                } else if self.has_spool(run) {
                     self.sim.wrong(format_args!("run {}: its record is gone and its spool is not", short(run)));
                 }
                 continue;
