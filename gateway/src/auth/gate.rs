@@ -67,7 +67,7 @@ impl Mode {
 
 /// What the layer needs.
 pub struct Gate {
-    /// How requests are told apart.
+    /// How requests are authenticated.
     pub mode: Mode,
     /// Hosts and origins.
     pub allowed: Allowed,

@@ -37,7 +37,7 @@ use crate::api::problem::{Problem, busy};
 
 /// How long a refused client is told to wait before it comes again, seconds.
 pub const RETRY_AFTER: u32 = 5;
-/// Connections that are told at a time why they are refused; more are closed without an answer.
+/// Most connections at a time that are told why they are refused; more are closed without an answer.
 const TOLD: usize = 16;
 /// Time limit for telling one of them.
 const TELLING: Duration = Duration::from_secs(2);
