@@ -1,4 +1,4 @@
-//! What Stata's own banner said last: reported to the gateway and to people, never applied by itself.
+//! The latest banner that Stata printed: reported to the gateway and to people, never applied by the agent.
 
 use std::{
     fs::File,
@@ -10,7 +10,7 @@ use longhaul_proto::wire;
 
 use crate::{engine::Engine, spool::Spool, stata::banner};
 
-/// Bytes of a log in which a banner must stand.
+/// Bytes at a log's start within which a banner must be.
 const WITHIN: u64 = 16 * 1024;
 
 /// The latest banner. Cheap to clone.
@@ -25,12 +25,12 @@ struct Banner {
 }
 
 impl BannerCache {
-    /// Takes the banner of a run's log, if it has one and is no stand-in's.
+    /// Reads the banner of a run's log, if it has one of a real Stata.
     pub(crate) fn look(&self, spool: &Spool) {
         let mut head = vec![];
         let read = File::open(spool.log()).and_then(|log| log.take(WITHIN).read_to_end(&mut head));
         let Some(found) = read.ok().and_then(|_| banner::read(&head)).filter(|b| !b.standin) else { return };
-        // The line alone: serial number and licensee stand on others.
+        // The licence line only: serial number and licensee are on other lines.
         let text = String::from_utf8_lossy(&head);
         let licence = text.lines().map(str::trim).find(|line| banner::licence(line).is_some());
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Banner {
@@ -40,7 +40,7 @@ impl BannerCache {
         };
     }
 
-    /// The licence line; empty = not seen yet.
+    /// The licence line; empty = no banner read yet.
     pub(crate) fn licence(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).licence.clone()
     }
@@ -50,7 +50,7 @@ impl BannerCache {
         let mut wire = engine.to_wire();
         let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !engine.is_standin() {
-            // The banner knows better than a folder's name.
+            // The banner is more reliable than a folder's name.
             for (known, seen) in [(&mut wire.edition, &latest.edition), (&mut wire.version, &latest.version)] {
                 if !seen.is_empty() {
                     seen.clone_into(known);

@@ -1,4 +1,5 @@
-//! What executes: Stata, found on this host or named by its owner, or the stand-in, which is chosen only on purpose.
+//! What executes the code: Stata, found on this host or named by the operator, or the stand-in, which is chosen only on
+//! purpose.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use crate::stata;
 /// Which engine an agent offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// Stata if there is one; else no runs are taken.
+    /// Stata if there is one; otherwise the agent takes no runs.
     #[default]
     Auto,
     /// Stata.
@@ -29,11 +30,11 @@ pub struct Engine {
     pub argv: Vec<String>,
     /// `mp`, `se`, `be`; empty = not known.
     pub edition: String,
-    /// Of its banner; empty = not known yet.
+    /// From its banner; empty = not known yet.
     pub version: String,
 }
 
-/// The stand-in's word on itself, in every record of its runs.
+/// How the stand-in describes itself, in every record of its runs.
 pub const STANDIN_NOTE: &str = "stand-in: Stata's manners, no statistics package";
 
 impl Engine {
@@ -59,7 +60,7 @@ impl Engine {
         self.kind == "standin"
     }
 
-    /// Edition and version for people, or what the stand-in says of itself.
+    /// Edition and version for people, or how the stand-in describes itself.
     pub fn note(&self) -> String {
         if self.is_standin() {
             return STANDIN_NOTE.to_owned();

@@ -1,11 +1,11 @@
-//! Which do-files a run entered, with their digests: so that somebody who asks for the same again can be told whether the
+//! Which do-files a run entered, with their digests: a request for the same again can then be answered whether the
 //! result is still that of these files.
 //!
-//! The log is read as it grows, and each do-file is read when the log shows that Stata entered it. What is known is kept in
-//! the spool (`entered.json`), so that another agent process does not take a file as it is by then for the one that ran. An
-//! old result must never pass for a new one, so everything that cannot be told counts as unsure: a file named by a macro
-//! that cannot be followed, one that cannot be read, one that was perhaps changed between Stata's look and ours, and more
-//! of them than are kept.
+//! The log is read as it grows, and each do-file is read when the log shows that Stata entered it. The digests are kept
+//! in the spool (`entered.json`), so that a later agent process does not mistake a file's bytes of that time for the
+//! ones that ran. An old result must never pass for a new one, so every doubt counts as unsure: a file named by a macro
+//! that cannot be followed, one that cannot be read, one that may have been changed between Stata's read and the
+//! agent's, and more files than are kept.
 
 use std::{
     collections::BTreeMap,
@@ -26,9 +26,10 @@ use crate::{
 
 /// Bytes read in one go.
 const STEP: usize = 256 * 1024;
-/// Do-files that are kept, and bytes that they may have together: more than any project has, and what a question may cost.
+/// Most do-files that are kept, and most bytes that they may have together: more than any project has, and a bound on
+/// what a check may cost.
 const MOST: (usize, u64) = (500, 64 << 20);
-/// Names in an answer.
+/// Most names in an answer.
 const NAMED: usize = 5;
 
 /// `entered.json`.
@@ -37,23 +38,24 @@ const NAMED: usize = 5;
 pub(crate) struct Entered {
     /// Hex digests by path.
     files: BTreeMap<PathBuf, String>,
-    /// Why these are not all, in words; empty = they are.
+    /// Why these are not all, in words; empty = all.
     unsure: String,
-    /// Bytes of the log that this comes from.
+    /// Bytes of the log that have been read for this.
     read: u64,
 }
 
-/// What the reader of sources fills.
+/// Filled by the reader of sources.
 #[derive(Default)]
 struct Found {
     entered: Entered,
     /// Bytes of all sources read so far.
     bytes: u64,
-    /// Where the run's own files lie: what a run made itself is not somebody's change.
+    /// Where the run's own files lie: a file that the run itself made is not a change from outside.
     own: PathBuf,
-    /// What was entered before this moment (Unix ms) and is younger may not be what was entered; 0 = we are in time.
+    /// A file entered before this moment (Unix ms) and younger than that may have other bytes than were entered; 0 =
+    /// the reader is in time.
     late_since_ms: i64,
-    /// Before the log's bytes that an earlier process has read: what is known stays.
+    /// Reading log bytes that an earlier process has read: what is known stays.
     again: bool,
     changed: bool,
 }
@@ -94,16 +96,16 @@ pub(crate) struct Reader {
     locator: Locator<Source>,
     file: Option<File>,
     offset: u64,
-    /// Bytes that an earlier process had read, and those that were there when we came.
+    /// Bytes that an earlier process had read, and those that were there when this reader started.
     known_to: u64,
     late_to: u64,
 }
 
 impl Reader {
-    /// A reader for the run whose plan lies in the spool; `late` = another process followed it before us.
+    /// A reader for the run whose plan lies in the spool; `late` = another process followed the run before.
     ///
     /// # Errors
-    /// When what an earlier process kept cannot be read.
+    /// When the record of an earlier process cannot be read.
     fn new(spool: &Spool, late: bool) -> io::Result<Self> {
         let kept = spool.read::<Entered>(&spool.entered())?;
         let late_to = if late { fs::metadata(spool.log()).map_or(0, |m| m.len()) } else { 0 };
@@ -129,12 +131,12 @@ impl Reader {
         Ok(Self { spool: spool.clone(), found, locator, file: None, offset: 0, known_to, late_to })
     }
 
-    /// Whether all that is in the log was read.
+    /// Whether the whole log was read.
     pub(crate) fn is_at_end(&self) -> bool {
         fs::metadata(self.spool.log()).map_or(0, |m| m.len()) <= self.offset
     }
 
-    /// Takes the next bytes of the log; `false` when there were none.
+    /// Reads the next bytes of the log; `false` when there were none.
     ///
     /// # Errors
     /// Any failure of the file system but a missing log.
@@ -149,7 +151,7 @@ impl Reader {
         if file.metadata()?.len() <= self.offset {
             return Ok(false);
         }
-        // Not over the point up to which an earlier process has read: what comes after it is new.
+        // Not beyond the offset up to which an earlier process has read: what comes after it is new.
         let most = if self.offset < self.known_to { self.known_to - self.offset } else { STEP as u64 };
         let mut buffer = vec![0; STEP.min(usize::try_from(most).unwrap_or(STEP))];
         let n = file.read_at(&mut buffer, self.offset)?;
@@ -175,8 +177,8 @@ impl Reader {
     }
 }
 
-/// Reads the log of the run in `spool` for do-files that were entered, at most `steps` steps of 256 KiB. `late` = this
-/// process did not begin the run. `None` = nothing can be noted yet.
+/// Reads the log of the run in `spool` for do-files that were entered, at most `steps` steps of 256 KiB. `late` =
+/// another process started the run. `None` = nothing can be noted yet.
 pub(crate) fn note(reader: Option<Reader>, spool: &Spool, late: bool, steps: u32) -> Option<Reader> {
     // Where there is a log, the plan was written before.
     if reader.is_none() && !spool.log().exists() {
@@ -194,14 +196,14 @@ pub(crate) fn note(reader: Option<Reader>, spool: &Spool, late: bool, steps: u32
     match noted() {
         Ok(reader) => Some(reader),
         Err(error) => {
-            // Then nothing tells that they are still the same, and so it is answered.
+            // Then no record shows that they are still the same, and the answer says so.
             tracing::warn!(run = %spool.run(), %error, "the do-files that the run entered could not be noted");
             None
         }
     }
 }
 
-/// What is known before the log says anything: the do-file itself, as it was executed, and the project's profile.
+/// What is known before the log is read: the do-file itself, as it was executed, and the project's profile.
 fn begin(found: &mut Found, plan: &Plan) {
     found.changed = true;
     if Path::new(&plan.source).is_absolute() {
@@ -223,10 +225,10 @@ fn source(path: &Path) -> Option<(Vec<u8>, i64)> {
     Some((bytes, meta.mtime() * 1000 + meta.mtime_nsec() / 1_000_000))
 }
 
-/// Looks again at what the run in this spool entered.
+/// Checks again the do-files that the run in this spool entered.
 ///
 /// # Errors
-/// When what was kept cannot be read.
+/// When the record cannot be read.
 pub(crate) fn look_again(spool: &Spool) -> io::Result<wire::ChangedReply> {
     let mut reply = wire::ChangedReply { known: true, ..Default::default() };
     let Some(entered) = spool.read::<Entered>(&spool.entered())? else {
@@ -278,7 +280,7 @@ mod tests {
 
     fn read(place: &Place) -> wire::ChangedReply {
         assert!(note(None, &place.spool, true, u32::MAX).unwrap().is_at_end());
-        // So that there is something to look at where nothing was entered.
+        // So that there is a record where no do-file was entered.
         if !place.spool.entered().exists() {
             place.spool.write(&place.spool.entered(), &Entered::default()).unwrap();
         }
@@ -316,7 +318,7 @@ mod tests {
         let inner = place.folder.path().join("inner.do");
         fs::write(&inner, "display 2\n").unwrap();
         assert_eq!(read(&place).changed.len(), 1, "what was kept counts");
-        // And what was entered while no agent looked, and is younger than the run, may be anything.
+        // A file that was entered while no agent ran, and is younger than the run, may have any bytes.
         fs::remove_file(place.spool.entered()).unwrap();
         let started =
             Started { pid: 1, pgid: 1, boot_id: String::new(), start_ticks: 0, at_ms: 1, mono_ms: 0, oom_kills: None };

@@ -1,8 +1,9 @@
-//! The environment of a run: an allow-list, so that nothing of ours and nothing by accident gets into it.
+//! The environment of a run: an allow-list, so that none of the agent's own variables, and no variable by accident,
+//! gets into it.
 
 use std::{collections::BTreeMap, ffi::OsString};
 
-/// Names that a run may see when the agent has them.
+/// Variables that a run gets when the agent has them.
 const NAMES: &[&str] = &[
     "PATH",
     "HOME",
@@ -28,10 +29,10 @@ const NAMES: &[&str] = &[
     "DISPLAY",
 ];
 
-/// Beginnings of names likewise: locale, Stata's own, module systems, the batch system's word on cores.
+/// Prefixes likewise: locale, Stata's own, module systems, the batch system's limit on cores.
 const PREFIXES: &[&str] = &["LC_", "STATA", "LMOD_", "SLURM_"];
 
-/// Ours begin so, and none of them goes to a run but the stand-in's switches.
+/// Prefix of Longhaul's own variables, of which a run gets only the stand-in's switches.
 const OURS: &str = "LONGHAUL_";
 const STANDIN: &str = "LONGHAUL_STANDIN_";
 
@@ -42,7 +43,7 @@ fn allowed(name: &str, standin: bool, extra: &[String]) -> bool {
     NAMES.contains(&name) || PREFIXES.iter().any(|p| name.starts_with(p)) || extra.iter().any(|e| e == name)
 }
 
-/// What of `vars` a run sees, with what every run gets. Values that are not UTF-8 are left out.
+/// The part of `vars` that a run gets, with what every run gets. Values that are not UTF-8 are left out.
 pub(crate) fn for_run(
     vars: impl Iterator<Item = (OsString, OsString)>,
     standin: bool,
@@ -53,7 +54,7 @@ pub(crate) fn for_run(
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| allowed(name, standin, extra))
         .collect();
-    // Stata writes terminal escapes for a terminal that it believes in.
+    // Stata writes terminal escapes when it takes its output for a terminal.
     env.insert("TERM".into(), "dumb".into());
     env.insert("STATATMP".into(), tmp.to_string_lossy().into_owned());
     env

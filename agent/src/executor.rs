@@ -1,7 +1,7 @@
-//! How a planned run is started and what can be asked of it afterwards. Local supervised processes today; a batch
-//! system would be another [`Executor`]. Truth is always the markers in the spool, never what an executor remembers.
+//! How a planned run is started and what can be asked of it afterwards. Runs are local supervised processes today; a
+//! batch system would be another [`Executor`]. The markers in the spool decide, never what an executor remembers.
 //!
-//! All calls block for a moment at most (files, one spawn); callers in async code use a blocking thread.
+//! All calls block briefly at most (files, one spawn); callers in async code use a blocking thread.
 
 mod local;
 
@@ -11,28 +11,28 @@ use crate::spool::{CancelWish, Exit, Spool};
 
 pub use local::{Local, own_program};
 
-/// Resolves when what was started is gone, whatever the reason.
+/// Resolves when the started process is gone, for whatever reason.
 pub type Gone = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A way to start runs. Every method may be called again after a restart of the agent, for runs started before it.
 pub trait Executor: Send + Sync {
-    /// Starts whoever carries out the plan in the spool. Called again for the same run it continues and never begins
-    /// a second time.
+    /// Starts a supervisor for the plan in the spool. Called again for the same run it continues the run and never
+    /// starts it a second time.
     ///
     /// # Errors
     /// When nothing could be started.
     fn start(&self, spool: &Spool) -> io::Result<Gone>;
 
-    /// Whether somebody carries out the plan now.
+    /// Whether a supervisor carries out the plan now.
     ///
     /// # Errors
     /// Any failure of the file system.
     fn alive(&self, spool: &Spool) -> io::Result<bool>;
 
-    /// Records the wish to end the run, durably, and makes it known. A stronger wish replaces a weaker one.
+    /// Records the request to end the run, durably, and signals it. A stronger mode replaces a weaker one.
     ///
     /// # Errors
-    /// When the wish could not be recorded.
+    /// When the request could not be recorded.
     fn cancel(&self, spool: &Spool, wish: &CancelWish) -> io::Result<()>;
 
     /// The facts of the end, once there is one.

@@ -16,24 +16,24 @@ use crate::{
     verdict::{Evidence, weigh},
 };
 
-/// Logs larger than this are not searched for the place of a failure, bytes.
+/// Logs larger than this are not searched for the line of a failure, bytes.
 const LOCATE_WITHIN: u64 = 256 << 20;
-/// Files that are named at most.
+/// Most files that are named.
 const ARTIFACTS: usize = 200;
-/// Directory entries that are looked at for them at most: naming files must not hold up a verdict.
+/// Most directory entries examined for them: naming files must not delay a verdict.
 const LOOKS: u32 = 10_000;
-/// Console bytes that are looked at for words about a start that failed.
+/// Console bytes that are searched for the reason of a failed start.
 const CONSOLE: u64 = 64 << 10;
 /// Do-files that a log's end unwinds when the user's failed: that one, and the wrapper. After the wrapper's own line at
 /// most the wrapper is left.
 const USERS_AND_OURS: u32 = 2;
-/// Console characters in a message.
+/// Most console characters in a message.
 const SAID: usize = 500;
 
 /// Judges the run in `spool`. `live` has read part of its log already.
 ///
 /// # Errors
-/// Any failure of the file system; nothing is written then, and it may be tried again.
+/// Any failure of the file system; nothing is written then, and the call may be repeated.
 pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io::Result<OutcomeRecord> {
     let mut spoiled = vec![];
     if let Some(known) = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut spoiled)? {
@@ -86,7 +86,7 @@ pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io
         artifacts: plan.as_ref().map(|p| artifacts(spool, p, exit.started_at_ms, exit.log.len)).unwrap_or_default(),
         view: view.map(|v| (v.start, v.end)),
     };
-    // Whoever wrote here is done or dead; a supervisor that was killed left its things.
+    // Every process that wrote here is done or dead; a supervisor that was killed left its files.
     if let Err(error) = spool.clear() {
         tracing::warn!(run = %spool.run(), %error, "temporary files of the run stay");
     }
@@ -179,22 +179,22 @@ fn artifacts(spool: &Spool, plan: &Plan, since_ms: i64, log_len: u64) -> Vec<Art
     if log_len <= LOCATE_WITHIN
         && let Ok(log) = File::open(spool.log())
     {
-        // A log that cannot be read is told of elsewhere.
+        // A log that cannot be read is reported elsewhere.
         let graphs = stata::saved::saved(io::BufReader::new(log.take(log_len))).unwrap_or_default();
         graphs.iter().for_each(|name| search.named(&plan.working_dir, name));
     }
-    // A folder of the run's own is looked at deeper than a project's, which may be large.
+    // A run's own folder is searched deeper than a project's, which may be large.
     search.folder(&plan.working_dir, if plan.working_dir.starts_with(spool.path()) { 4 } else { 2 });
     search.found.sort_by(|a, b| a.path.cmp(&b.path));
     search.found
 }
 
 struct Search {
-    /// The run's spool: a folder around it is ours and not the user's.
+    /// The run's spool: a folder around it is the agent's, not the user's.
     own: PathBuf,
     since_ms: i64,
     looks_left: u32,
-    /// Device and inode of what was found: a file may have several names.
+    /// Device and inode of the files found: a file may have several names.
     seen: Vec<(u64, u64)>,
     found: Vec<Artifact>,
 }
@@ -220,7 +220,7 @@ impl Search {
         }
     }
 
-    /// The files of a folder before the folders in it, so that a large one does not hide what is beside it.
+    /// The files of a folder before its subfolders, so that a large subfolder does not hide them.
     fn folder(&mut self, folder: &Path, depth: u32) {
         let Ok(entries) = fs::read_dir(folder) else { return };
         let mut below = vec![];

@@ -1,4 +1,4 @@
-//! Who this agent is: an id and a ledger that stay in its data folder, an incarnation that is new at every start.
+//! Who this agent is: an id and a ledger's id that stay in its data folder, an incarnation that is new at every start.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use longhaul_proto::{PROTOCOL, durable, faults, ids::Ids, wire};
 
 use crate::{os, runs::Runs};
 
-/// People are renamed rarely.
+/// A user's name changes rarely.
 const ASK_USER_EVERY: Duration = Duration::from_secs(3600);
 
 /// Cheap to clone.
@@ -26,18 +26,18 @@ struct Inner {
     cluster_file: PathBuf,
     cluster: Mutex<String>,
     label: Label,
-    /// What its owner said; empty = nothing.
+    /// As configured; empty = not configured.
     advertise: String,
-    /// The address from which the gateway was reached last, used when nothing was said.
+    /// The local address of the latest connection to the gateway, used when none is configured.
     filled: Mutex<String>,
-    /// Who runs the code, by name: looked up rarely, told at every beat.
+    /// The name of the user who runs the code: looked up rarely, sent with every heartbeat.
     user: Mutex<String>,
 }
 
-/// What its owner said about it.
+/// What the operator configured about it.
 #[derive(Clone, Debug, Default)]
 pub struct Label {
-    /// Unique name people use.
+    /// Unique name for people.
     pub name: String,
     /// Free labels.
     pub labels: BTreeMap<String, String>,
@@ -49,19 +49,19 @@ pub struct Label {
     pub host_limit: u32,
     /// Folders under which do-files may be run.
     pub roots: Vec<PathBuf>,
-    /// Whose runs it takes.
+    /// The principals whose runs it takes.
     pub serve: Serve,
 }
 
-/// Whose runs an agent takes.
+/// The principals whose runs an agent takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Serve {
-    /// Nothing was said: the gateway decides (everybody's while it knows one principal, then its first operator's).
+    /// Not configured: the gateway decides (every principal's while it knows one, then its first operator's).
     #[default]
     Unsaid,
-    /// Everybody's.
+    /// Every principal's.
     All,
-    /// These principals'.
+    /// Those of these principals.
     Only(Vec<String>),
 }
 
@@ -90,7 +90,7 @@ impl Identity {
         })))
     }
 
-    /// Asks the system from time to time who runs the code: at once, and again after an hour.
+    /// Asks the system for the name of the user who runs the code: at once, and again every hour.
     pub(crate) async fn keep_user(self) {
         loop {
             if let Some(name) = os::user_of_system().await {
@@ -110,7 +110,7 @@ impl Identity {
         &self.0.incarnation
     }
 
-    /// The name people use.
+    /// The name for people.
     pub(crate) fn name(&self) -> &str {
         &self.0.label.name
     }
@@ -120,14 +120,14 @@ impl Identity {
         self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Binds the agent to a ledger, once and for all.
+    /// Binds the agent to a ledger, for good.
     ///
     /// # Errors
-    /// When it is bound to another, or the binding cannot be kept.
+    /// When it is bound to another, or the binding cannot be stored.
     pub(crate) async fn bind(&self, cluster_id: &str) -> Result<(), String> {
         if self.cluster().is_empty() && !cluster_id.is_empty() {
             let (file, id) = (self.0.cluster_file.clone(), cluster_id.to_owned());
-            // Only the one task that registers comes here, so that nothing is held while the disk is waited for.
+            // Only the one task that registers comes here, so no lock is held during the disk write.
             let kept = longhaul_proto::tasks::blocking(move || durable::replace(&file, id.as_bytes())).await;
             kept.flatten().map_err(|e| format!("{} could not be written: {e}", self.0.cluster_file.display()))?;
             cluster_id.clone_into(&mut self.0.cluster.lock().unwrap_or_else(PoisonError::into_inner));
@@ -135,10 +135,10 @@ impl Identity {
         self.check_cluster(cluster_id)
     }
 
-    /// Whether a caller speaks for the ledger this agent is bound to.
+    /// Checks that a caller acts for the ledger this agent is bound to.
     ///
     /// # Errors
-    /// In words for people, when not.
+    /// In words for people, when it does not.
     pub(crate) fn check_cluster(&self, cluster_id: &str) -> Result<(), String> {
         let own = self.cluster();
         if own.is_empty() || cluster_id.is_empty() || own == cluster_id {
@@ -159,8 +159,8 @@ impl Identity {
         self.0.filled.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The gateway was reached from this address; where nothing else was said it is the one to dial. Told at each
-    /// connection, since a host's address may change.
+    /// Records the address from which the gateway was reached; it is the one to dial unless one is configured. Called
+    /// at each connection, since a host's address may change.
     pub(crate) fn reached_from(&self, address: String) {
         let mut filled = self.0.filled.lock().unwrap_or_else(PoisonError::into_inner);
         if filled.is_empty() || !faults::bug("advertise_kept") {
@@ -168,10 +168,10 @@ impl Identity {
         }
     }
 
-    /// Whether it takes the runs of a principal.
+    /// Checks that the agent takes the runs of a principal.
     ///
     /// # Errors
-    /// In words for the run's owner, when not.
+    /// In words for the run's owner, when it does not.
     pub(crate) fn check_serves(&self, principal: &str) -> Result<(), String> {
         match &self.0.label.serve {
             Serve::Only(names) if !names.iter().any(|name| name == principal) && !faults::bug("serves_everybody") => {

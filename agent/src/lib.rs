@@ -8,8 +8,8 @@
 //!                                                           supervisor --> Stata, in the spool
 //! ```
 //!
-//! [`spool`] is the truth about every run; [`supervisor`] is a process of its own and shares nothing with the agent but
-//! that folder; [`stata`] knows Stata and nothing else. Ending the agent, in whatever way, ends no run.
+//! [`spool`] is the only truth about every run; [`supervisor`] is a process of its own and shares only that folder with
+//! the agent; [`stata`] knows Stata and nothing else. Ending the agent, in whatever way, ends no run.
 
 mod banner_cache;
 mod engine;

@@ -11,7 +11,7 @@ pub struct Room {
     pub total: u64,
 }
 
-/// What must stay free, or no run is taken.
+/// What must stay free, or the agent takes no run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MinFree {
     /// Bytes; 2 GiB by default.
@@ -35,7 +35,7 @@ pub(crate) fn room(path: &Path) -> io::Result<Room> {
     Ok(Room { free: vfs.f_bavail.saturating_mul(vfs.f_frsize), total: vfs.f_blocks.saturating_mul(vfs.f_frsize) })
 }
 
-/// A number of bytes as people say it: `512 B`, `64.0 KiB`, `8.0 GiB`.
+/// A number of bytes for people: `512 B`, `64.0 KiB`, `8.0 GiB`.
 pub(crate) fn human(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {

@@ -19,20 +19,20 @@ pub(crate) struct LiveReader {
     spool: Spool,
     file: Option<File>,
     offset: u64,
-    /// Empty while nothing is read: an agent may hold many runs.
+    /// Empty between reads: an agent may hold many runs.
     buffer: Vec<u8>,
     view: ViewFinder,
     progress: ProgressReader,
 }
 
 impl LiveReader {
-    /// A reader at the log's start. Missing files are waited for.
+    /// A reader at the log's start. Files may be missing at first.
     pub(crate) fn new(spool: &Spool) -> Self {
         let (view, progress) = readers(spool);
         Self { spool: spool.clone(), file: None, offset: 0, buffer: vec![], view, progress }
     }
 
-    /// Takes the next bytes; `false` when there were none.
+    /// Reads the next bytes; `false` when there were none.
     ///
     /// # Errors
     /// Any failure of the file system but a missing file.
@@ -42,11 +42,11 @@ impl LiveReader {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 file => Some(file?),
             };
-            // Whoever took the run up may have looked before the wrapper was written; where there is a log, it was.
+            // The run may have been taken up before the wrapper was written; where there is a log, the wrapper exists.
             (self.view, self.progress) = readers(&self.spool);
         }
         let Some(file) = &self.file else { return Ok(false) };
-        // A run that prints nothing is looked at four times a second: no room is made for nothing.
+        // A silent run is checked four times a second: no buffer is allocated for that.
         if file.metadata()?.len() <= self.offset {
             return Ok(false);
         }

@@ -1,8 +1,8 @@
 //! Which gateways this agent takes calls from: the fingerprints of their keys, one a line, in its data folder.
 //!
-//! An agent that is told its gateway pins the key that answers there when it has proved the join secret, and takes calls
-//! from no other: who merely holds the secret (another agent does) cannot play its gateway. An agent without a gateway
-//! is dialled by one; it pins the first that proves the secret.
+//! An agent that is configured with its gateway pins the key that answers there when it has proved the join secret, and
+//! takes calls from no other: a process that merely holds the secret (another agent does) cannot pose as its gateway.
+//! An agent without a configured gateway is dialled by one; it pins the first that proves the secret.
 
 use std::{
     fs, io,
@@ -27,19 +27,19 @@ struct Inner {
 /// What a key is to this agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// It is that of its gateway.
+    /// The gateway's key.
     Pinned,
-    /// There is none yet: this may be the first, if it proves the secret.
+    /// No key is pinned yet: this may be the first, if it proves the secret.
     First,
-    /// It is another one.
+    /// Another key.
     Other,
 }
 
 impl Pins {
-    /// Reads the pins of a data folder; `dials` = the agent is told its gateway.
+    /// Reads the pins of a data folder; `dials` = the agent is configured with its gateway.
     ///
     /// # Errors
-    /// When the file cannot be read, or holds something else.
+    /// When the file cannot be read, or is not a list of pins.
     pub(crate) fn open(folder: &Path, dials: bool) -> io::Result<Self> {
         let file = folder.join("gateway-keys");
         let text = match fs::read_to_string(&file) {
@@ -63,12 +63,12 @@ impl Pins {
         (!keys.is_empty()).then_some(Known::Other)
     }
 
-    /// What the key is that answers where this agent dials.
+    /// Checks the key that answers where this agent dials.
     pub(crate) fn dialled(&self, key: &Fingerprint) -> Known {
         self.look(key).unwrap_or(Known::First)
     }
 
-    /// What the key is that calls this agent.
+    /// Checks the key of a caller.
     pub(crate) fn calls(&self, key: &Fingerprint) -> Known {
         match self.look(key) {
             // The deliberate bug: every caller that proves the secret is a gateway.
@@ -95,7 +95,7 @@ impl Pins {
         Ok(())
     }
 
-    /// What to say of a key that is another, in words for this agent's owner.
+    /// The refusal of another key, in words for this agent's operator.
     pub(crate) fn words(&self, key: &Fingerprint) -> String {
         format!(
             "its key ({}) is not that of this agent's gateway. If the gateway's key was lost, or this is another gateway on \

@@ -1,5 +1,5 @@
-//! From a request to a plan: everything the supervisor needs, laid out in the spool. May be done again for a run that
-//! provably never began.
+//! From a request to a plan: everything the supervisor needs, laid out in the spool. May be repeated for a run that
+//! provably never started.
 
 use std::{
     collections::BTreeMap,
@@ -29,13 +29,13 @@ use crate::{
 pub struct Preparer {
     /// Where code may be.
     pub places: Places,
-    /// What executes; or why nothing does.
+    /// What executes code; or why there is nothing to execute it.
     pub engine: Result<Engine, String>,
-    /// The agent's own environment, of which a run gets what is allowed.
+    /// The agent's own environment, of which a run gets the allowed part.
     pub environment: Vec<(OsString, OsString)>,
-    /// Names that are allowed besides.
+    /// Names that are allowed besides the usual ones.
     pub env_allow: Vec<String>,
-    /// Limits; the run's own is the request's.
+    /// Limits; the run's own timeout comes from the request.
     pub timing: Timing,
     /// Bytes of each stream that are kept.
     pub output_limit: u64,
@@ -47,7 +47,7 @@ impl Preparer {
     /// Lays out the spool of a run.
     ///
     /// # Errors
-    /// What is wrong, in words for the user; the run then ends without having begun.
+    /// What is wrong, in words for the user; the run then ends without having started.
     pub fn prepare(&self, spool: &Spool, submission: &wire::Submission, attempt: u32) -> Result<Plan, Problem> {
         let engine = self.engine.as_ref().map_err(|text| failed(text.clone()))?;
         if !submission.engine.is_empty() && submission.engine != engine.kind {
@@ -98,7 +98,8 @@ impl Preparer {
             if profile.is_some() {
                 private(&spool.path().join("profile.do"), profile_text(&plain_dir, spool).as_bytes())?;
             }
-            // Not synced: after a crash of the host nothing of this is needed, and after one of ours all of it is there.
+            // Not synced: after a crash of the host nothing of this is needed, and after a crash of the agent all of it
+            // is there.
             private(&spool.plan(), &serde_json::to_vec(&plan)?)
         };
         write().map_err(|error| Problem {
@@ -149,7 +150,7 @@ impl Preparer {
     }
 }
 
-/// A name for the working directory that Stata can be given: itself, or a link in the spool.
+/// A path of the working directory that Stata can take: itself, or a symbolic link in the spool.
 fn plain(spool: &Spool, dir: &Path) -> Result<PathBuf, Problem> {
     if needs_staging(dir).is_none() {
         return Ok(dir.to_owned());
@@ -163,8 +164,8 @@ fn plain(spool: &Spool, dir: &Path) -> Result<PathBuf, Problem> {
     Ok(link)
 }
 
-/// Stata runs a `profile.do` that lies where it starts, and it starts in the spool: this one leads it to the project's,
-/// in the folder where that expects to be, and back. As with Stata's own start, an error in it is shown and goes by.
+/// Stata runs a `profile.do` in the folder where it starts, which is the spool: this one runs the project's, in the
+/// folder where the project expects that, and returns. As at Stata's own start, an error in it is shown and ignored.
 fn profile_text(dir: &Path, spool: &Spool) -> String {
     let (dir, back) = (dir.display(), spool.path().display());
     format!("cd `\"{dir}\"'\ncapture noisily do `\"{dir}/profile.do\"'\ncd `\"{back}\"'\n")

@@ -1,5 +1,5 @@
-//! The agent's side of the fleet: find the gateway, see that it is ours, tell what is here, and beat.
-//! Whatever fails, it starts over at `Hello` after a short wait, for ever; runs go on meanwhile.
+//! The agent's side of the fleet: finds the gateway, checks that it is its own, reports the runs here, and sends
+//! heartbeats. After any failure it starts over at `Hello` after a short back-off, for ever; runs go on meanwhile.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,20 +22,20 @@ use crate::{
     spool::CancelMode,
 };
 
-/// First and longest wait between two tries.
+/// First and longest back-off between two tries.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// Limit for every single step with the gateway.
 const STEP: Duration = Duration::from_secs(5);
-/// How an idle connection is looked at.
+/// How an idle connection is checked.
 const PINGS: Pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
-/// Beat used when the gateway names none.
+/// Heartbeat interval used when the gateway gives none.
 const BEAT: Duration = Duration::from_secs(2);
-/// Runs told in one message.
+/// Runs reported in one message.
 const PAGE: usize = 500;
-/// Spools that are let go of at once.
+/// Spools that are deleted at the same time.
 const FORGETS: usize = 4;
 
-/// What the loop needs.
+/// What the registration loop needs.
 pub(crate) struct Registrar {
     /// For people.
     pub(crate) gateway: Uri,
@@ -84,7 +84,7 @@ impl Registrar {
     pub(crate) async fn run(self) {
         let mut wait = BACK_OFF.0;
         let (mut said, mut refused) = (String::new(), String::new());
-        // A run that is not told would look to the gateway as if it were not here.
+        // A run that is not reported would look to the gateway as if it were not here.
         self.runs.ready().await;
         loop {
             match self.serve(&mut wait, &mut refused).await {
@@ -103,7 +103,7 @@ impl Registrar {
         }
     }
 
-    /// One registration, for as long as it holds.
+    /// One registration, for as long as the connection lasts.
     async fn serve(&self, wait: &mut Duration, refused: &mut String) -> LinkError {
         let client = match self.connect().await {
             Ok(client) => client,
@@ -119,7 +119,7 @@ impl Registrar {
             }
             tracing::info!(gateway = %self.gateway, name = self.identity.name(), "registered");
         } else if reply.problem != *refused {
-            // Once: it comes again and again.
+            // Logged once: it is repeated with every registration.
             tracing::error!(problem = %reply.problem, "the gateway sends no runs here");
         }
         refused.clone_from(&reply.problem);
@@ -128,7 +128,8 @@ impl Registrar {
             self.obey(verdicts).await;
             return self.beats(&client, &reply).await;
         }
-        // Beside the beat: thousands of spools to let go of are minutes, and an agent that says nothing is silent.
+        // Beside the heartbeats: deleting thousands of spools takes minutes, and an agent without heartbeats counts as
+        // silent.
         let obeying = async {
             self.obey(verdicts).await;
             std::future::pending().await
@@ -139,7 +140,7 @@ impl Registrar {
         }
     }
 
-    /// Tells all runs that are here, page by page; the gateway takes the agent in with the last one.
+    /// Reports all runs that are here, page by page; the gateway registers the agent with the last page.
     async fn register(
         &self,
         client: &FleetClient<GrpcTransport>,
@@ -162,7 +163,7 @@ impl Registrar {
         }
     }
 
-    /// Beats until the link breaks.
+    /// Sends heartbeats until the connection breaks.
     async fn beats(&self, client: &FleetClient<GrpcTransport>, registered: &wire::RegisterReply) -> LinkError {
         let beat = match registered.heartbeat_ms {
             0 => BEAT,
@@ -203,7 +204,7 @@ impl Registrar {
         if reply.known { Ok(reply.problem) } else { Err(LinkError::Again) }
     }
 
-    /// A connection to our gateway: its key is the one that is pinned, or it has proved the secret and is pinned now.
+    /// A connection to this agent's gateway: its key is the pinned one, or it has proved the secret and is pinned now.
     async fn connect(&self) -> Result<FleetClient<GrpcTransport>, LinkError> {
         let Dialled { door, channel, .. } = (self.dialer)().await?;
         let known = self.pins.dialled(&channel.peer);
@@ -213,7 +214,7 @@ impl Registrar {
         let mut client =
             FleetClient::new(door).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
         let reply = match self.hello(&mut client, &channel, known == Known::First).await {
-            // It is ours and does not know us: its ledger is new, or a copy of an older one.
+            // It is the pinned gateway and does not know this agent: its ledger is new, or a restored backup.
             Err(LinkError::Refused(status)) if known == Known::Pinned && status.code() == Code::Unauthenticated => {
                 self.hello(&mut client, &channel, true).await?
             }
@@ -247,7 +248,7 @@ impl Registrar {
         }
     }
 
-    /// Does what the gateway said of the runs here: people wait for cancels, so these come first.
+    /// Carries out the gateway's verdicts on the runs here: people wait for cancels, so these come first.
     async fn obey(&self, verdicts: Vec<wire::RunVerdict>) {
         let (cancels, others): (Vec<_>, Vec<_>) =
             verdicts.into_iter().partition(|v| v.verdict == i32::from(Verdict::Cancel));
@@ -277,7 +278,7 @@ pub(crate) fn tcp(gateway: Uri, key: Key, listen: SocketAddr, identity: Identity
 async fn dial_tcp(gateway: Uri, key: Key, listen: SocketAddr, identity: Identity) -> Result<Dialled, LinkError> {
     let dial = transport::dial(&gateway, &key, PINGS);
     let dialled = tokio::time::timeout(STEP, dial).await.map_err(|_| LinkError::Slow)??;
-    // Not told otherwise, we are reached under the address from which we reach the gateway.
+    // Unless configured otherwise, the agent is dialled at the address from which it reaches the gateway.
     if let Some(own) = dialled.local {
         identity.reached_from(format!("http://{}", SocketAddr::new(own.ip(), listen.port())));
     }

@@ -1,4 +1,4 @@
-//! An agent whose network and executor are made by a simulation: everything else is the real one.
+//! An agent whose network and executor a simulation provides: everything else is the real one.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -26,11 +26,11 @@ pub type Dialer = Arc<dyn Fn() -> BoxFuture<'static, io::Result<Dialled>> + Send
 
 /// An agent in a simulation.
 pub struct SimAgent {
-    /// Where its service answers.
+    /// The transport to its service.
     pub door: GrpcTransport,
     /// Its runs.
     pub runs: Runs,
-    /// Crashed by the simulation.
+    /// The simulation crashes it through these.
     pub tasks: Tasks,
 }
 

@@ -1,8 +1,8 @@
-//! The code of a run: found on this host, or sent along. Everything that is wrong with it is said in words that name
-//! the host, the path as it was asked for and what to do; the executed bytes are taken once, with their digest.
+//! The code of a run: found on this host, or sent along. Every error names the host, the path as it was requested and
+//! what to do; the executed bytes are read once, with their digest.
 //!
-//! A refusal names no folder that its caller did not name: whoever asks may not know where things are here. What an
-//! operator may know besides, the gateway adds.
+//! A refusal names no folder that its caller did not name: the caller may not be allowed to know where things are here.
+//! The gateway adds what an operator may know besides.
 
 use std::{
     fs,
@@ -20,9 +20,9 @@ pub struct Places {
     pub host: String,
     /// Folders under which do-files may be run and code may work.
     pub roots: Vec<PathBuf>,
-    /// Folders that are within no root, whatever the roots are: the data folder, with its secrets and others' runs.
+    /// Folders that count as outside every root: the data folder, with its secrets and others' runs.
     pub hidden: Vec<PathBuf>,
-    /// Prefixes of clients' paths and what they are here; the longest that fits counts.
+    /// Prefixes of clients' paths and the paths here that replace them; the longest that fits counts.
     pub path_map: Vec<(String, PathBuf)>,
 }
 
@@ -33,7 +33,7 @@ pub struct Code {
     pub bytes: Vec<u8>,
     /// Their hex digest.
     pub sha256: String,
-    /// The do-file, with links resolved; `None` for text.
+    /// The do-file, with symbolic links resolved; `None` for text.
     pub file: Option<PathBuf>,
 }
 
@@ -61,7 +61,7 @@ impl Places {
         }
     }
 
-    /// What can be done with code that is not here, or not where it may be.
+    /// What to do with code that is missing here, or lies where it may not be.
     fn where_else(&self) -> String {
         let mut words = "code that is elsewhere can be sent as text, or with the files it needs as a bundle".to_owned();
         if faults::bug("folders_told") {
@@ -70,7 +70,7 @@ impl Places {
         words
     }
 
-    /// Resolves a path and checks that it lies under a root, links followed.
+    /// Resolves a path, symbolic links followed, and checks that it lies under a root.
     fn resolve(&self, path: &str, what: &str) -> Result<PathBuf, Problem> {
         let mapped = self.map(path);
         if !mapped.is_absolute() && paths::is_windows(path) {
@@ -93,7 +93,7 @@ impl Places {
             Ok(_) => None,
             Err(error) => self.would_be_inside(&mapped).then_some(error),
         };
-        // Of what lies outside nothing is told, not even whether it is there.
+        // Nothing is revealed of what lies outside, not even whether it exists.
         let Some(error) = error else {
             return Err(Problem {
                 cause: Cause::Forbidden,
@@ -112,15 +112,15 @@ impl Places {
         Err(unreadable(format!("the {what} {path} {why} on {}; {}", self.host, self.where_else())))
     }
 
-    /// Whether a path, its links followed, lies under a root and in nothing hidden.
+    /// Whether a path, its symbolic links followed, lies under a root and in no hidden folder.
     fn is_inside(&self, real: &Path) -> bool {
         let below = |folder: &PathBuf| fs::canonicalize(folder).is_ok_and(|folder| real.starts_with(folder));
         let hidden = self.hidden.iter().any(below) && !faults::bug("data_folder_in_roots");
         self.roots.iter().any(below) && !hidden
     }
 
-    /// Whether a path that cannot be reached would lie inside: its nearest folder that can be does, and what comes next
-    /// is no link to elsewhere.
+    /// Whether a path that cannot be reached would lie inside: its nearest folder that can be reached does, and the
+    /// next part is not a symbolic link to elsewhere.
     fn would_be_inside(&self, path: &Path) -> bool {
         if faults::bug("paths_told") {
             return true;
@@ -139,7 +139,7 @@ impl Places {
     /// Reads a do-file of this host.
     ///
     /// # Errors
-    /// Whatever is wrong with it, in words.
+    /// What is wrong with it, in words.
     pub fn read(&self, path: &str) -> Result<Code, Problem> {
         let real = match self.with_do(path) {
             Some(real) => real,
@@ -168,7 +168,7 @@ impl Places {
         Ok(Code { sha256: sha256_hex(&bytes), bytes, file: Some(real) })
     }
 
-    /// The file that Stata would run for a name without an extension, unless there is a file of that very name.
+    /// The file that Stata would run for a name without an extension, unless a file has exactly that name.
     fn with_do(&self, path: &str) -> Option<PathBuf> {
         let named = paths::with_do(path).filter(|_| !self.map(path).is_file())?;
         self.resolve(&named, "do-file").ok().filter(|real| real.is_file())
@@ -177,7 +177,7 @@ impl Places {
     /// A working directory of this host.
     ///
     /// # Errors
-    /// Whatever is wrong with it, in words.
+    /// What is wrong with it, in words.
     pub fn directory(&self, path: &str) -> Result<PathBuf, Problem> {
         let real = self.resolve(path, "working directory")?;
         if real.is_dir() {
@@ -187,7 +187,7 @@ impl Places {
         }
     }
 
-    /// What a path is here, without running anything.
+    /// Examines a path here, without running anything.
     pub fn inspect(&self, request: &wire::InspectRequest) -> wire::InspectReply {
         let looked = self.read(&request.path).and_then(|code| {
             if request.working_dir.is_empty() { Ok(code) } else { self.directory(&request.working_dir).map(|_| code) }
@@ -201,9 +201,9 @@ impl Places {
                 ..Default::default()
             },
             Err(problem) => wire::InspectReply {
-                // Of what lies outside nothing is told.
+                // Nothing is revealed of what lies outside.
                 found: problem.cause != Cause::Forbidden && self.map(&request.path).exists(),
-                // What the map makes of it is for operators, and the gateway tells them alone.
+                // The mapped path is for operators, and the gateway shows it only to them.
                 resolved: self.map(&request.path).to_string_lossy().into_owned(),
                 problem: problem.text,
                 cause: problem.cause.to_wire() as i32,
@@ -216,7 +216,7 @@ impl Places {
 /// Checks code that came as bytes.
 ///
 /// # Errors
-/// Whatever is wrong with it, in words.
+/// What is wrong with it, in words.
 pub(crate) fn text(bytes: &[u8]) -> Result<Code, Problem> {
     check_bytes(bytes, "the submitted code")?;
     Ok(Code { bytes: bytes.to_vec(), sha256: sha256_hex(bytes), file: None })
@@ -254,7 +254,7 @@ pub(crate) fn check_digest(code: &Code, expected: &str) -> Result<(), Problem> {
 /// Unpacks a bundle into `work` and returns the code of its entry.
 ///
 /// # Errors
-/// Whatever is wrong with it, in words.
+/// What is wrong with it, in words.
 pub(crate) fn unpack(bundle: &wire::Bundle, work: &Path) -> Result<Code, Problem> {
     let total: usize = bundle.files.iter().map(|f| f.content.len()).sum();
     if total > MAX_CODE_API {
@@ -353,7 +353,7 @@ mod tests {
         );
     }
 
-    /// What is said of a path, without the path.
+    /// The message about a path, without the path.
     fn said(places: &Places, path: &str) -> String {
         let looked = places.inspect(&wire::InspectRequest { path: path.to_owned(), ..Default::default() });
         format!("{} {} {}", looked.found, looked.cause, looked.problem.replace(path, "PATH"))
@@ -387,7 +387,7 @@ mod tests {
         ] {
             assert_eq!(said(&places, &at(path)), outside, "{path}");
         }
-        // Inside it is told what is wrong.
+        // Inside, the message says what is wrong.
         for path in ["root/missing.do", "root/missing/missing.do"] {
             assert!(said(&places, &at(path)).contains("does not exist"), "{path}");
         }

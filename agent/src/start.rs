@@ -41,25 +41,25 @@ use crate::{
     stata::wrapper::needs_staging,
 };
 
-/// Everything an agent can be told. Durations count as said at each.
+/// The options of an agent. Each duration says where it counts from.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The data folder; the agent's part is `agent` below it.
     pub data: PathBuf,
-    /// The gateway, `http://host:port`; `None` = nobody registers this agent (it is dialled all the same).
+    /// The gateway, `http://host:port`; `None` = the agent does not register itself (a gateway may still dial it).
     pub gateway: Option<Uri>,
-    /// The address under which the gateway dials this agent; empty = the listener's, or the one from which the gateway
-    /// is reached when that is a wildcard.
+    /// The address under which the gateway dials this agent; empty = the listener's, or, when that is a wildcard, the
+    /// one from which the agent reaches the gateway.
     pub advertise: String,
     /// Name, labels, pool, seats, limit and roots.
     pub label: Label,
-    /// Prefixes of clients' paths and what they are here.
+    /// Prefixes of clients' paths and the paths here that replace them.
     pub path_map: Vec<(String, PathBuf)>,
     /// The secret shared with the gateway.
     pub secret: JoinSecret,
     /// Which engine is offered.
     pub engine: Choice,
-    /// Stata's program or folder, when not found by itself.
+    /// Stata's program or folder, when it is not found by itself.
     pub stata: Option<PathBuf>,
     /// The program that understands `supervise` and `standin`; `None` = the running one.
     pub program: Option<PathBuf>,
@@ -73,7 +73,8 @@ pub struct Options {
     pub min_free: MinFree,
     /// Bytes of each stream that are kept of a run; 4 GiB.
     pub output_limit: u64,
-    /// Bytes that all spools may take before the gateway lets go of ended ones, oldest first; 100 GiB, 0 = no limit.
+    /// Bytes that all spools may take before the gateway has ended ones deleted, oldest first; 100 GiB, 0 = no
+    /// limit.
     pub max_spool: u64,
     /// Bytes that one run's spool may take before it is ended; 8 GiB, 0 = no limit.
     pub max_run_spool: u64,
@@ -81,11 +82,11 @@ pub struct Options {
     pub head_timeout: Duration,
     /// Connections in all; 256.
     pub max_connections: usize,
-    /// A real Stata may run as root.
+    /// Whether a real Stata may run as root.
     pub as_root: bool,
-    /// Environment names that runs see besides the usual ones.
+    /// Environment names that runs get besides the usual ones.
     pub env_allow: Vec<String>,
-    /// The environment from which runs get what is allowed.
+    /// The environment from which runs get the allowed part.
     pub environment: Vec<(OsString, OsString)>,
 }
 
@@ -132,7 +133,7 @@ impl Options {
 pub struct Deps {
     /// Time.
     pub clock: Clock,
-    /// Names.
+    /// Ids.
     pub ids: Ids,
 }
 
@@ -152,13 +153,13 @@ pub enum StartError {
     /// The data folder is not this user's alone.
     #[error(transparent)]
     Foreign(#[from] private::NotPrivate),
-    /// Every do-file could do everything.
+    /// Runs as root, where every do-file could do everything.
     #[error(
         "this agent would run do-files in {0} as root, with every right on this machine: start it as the user whose \
          do-files it runs, or with --as-root if that is meant"
     )]
     Root(String),
-    /// The data folder's name.
+    /// The data folder's name has a character that Stata cannot take.
     #[error("the data folder {} holds {character}, which Stata cannot be given in a path: choose another with --data", .path.display())]
     Name {
         /// The folder.
@@ -166,16 +167,16 @@ pub enum StartError {
         /// What is wrong with it.
         character: &'static str,
     },
-    /// Another agent.
+    /// Another agent uses the data folder.
     #[error("another agent has the data folder {}: stop it, or give this one its own with --data", .0.display())]
     Held(PathBuf),
-    /// The program.
+    /// The program's file was not found.
     #[error("the running program cannot be found, so that no supervisor could be started")]
     Program(#[source] io::Error),
     /// The listener.
     #[error("the listener has no address")]
     Listener(#[source] io::Error),
-    /// Its key.
+    /// The agent's key cannot be read or made.
     #[error("this agent has no key to show")]
     Key(#[source] KeyError),
 }
@@ -187,22 +188,22 @@ pub struct Agent {
     pub addr: SocketAddr,
     /// Kept in its data folder.
     pub agent_id: String,
-    /// Why it takes no runs, in words for people; empty = it does.
+    /// Why it takes no runs, in words for people; empty = it takes runs.
     pub problem: String,
     tasks: Tasks,
     _lock: FileLock,
 }
 
-/// Starts an agent on a listener that is open already.
+/// Starts an agent on an open listener.
 ///
 /// # Errors
-/// See [`StartError`]. A missing Stata is none: the agent starts, takes no runs and says why.
+/// See [`StartError`]. A missing Stata is not an error: the agent starts, takes no runs and says why.
 pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Result<Agent, StartError> {
     private::check_folder(&options.data)?;
     let folder = options.data.join("agent");
     let data_error = |error| StartError::Data(folder.clone(), error);
     durable::create_folder(&folder).map_err(data_error)?;
-    // Whole, because Stata is started elsewhere than we are.
+    // Absolute, because Stata is started in another folder than the agent.
     let folder = std::fs::canonicalize(&folder).map_err(data_error)?;
     if let Some(character) = needs_staging(&folder) {
         return Err(StartError::Name { path: folder, character });
@@ -249,7 +250,8 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     Ok(Agent { addr, agent_id: identity.agent_id().to_owned(), problem, tasks, _lock: lock })
 }
 
-/// A do-file of root's may do everything: only on purpose, but for the stand-in, which is no place for real work.
+/// Refuses root unless on purpose, since root's do-file may do everything; the stand-in may run as root, since it does
+/// no real work.
 fn as_root(options: &Options, preparer: &Preparer) -> Result<(), StartError> {
     let Ok(engine) = &preparer.engine else { return Ok(()) };
     if !rustix::process::geteuid().is_root() || options.as_root {
@@ -313,7 +315,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 impl Agent {
-    /// Stops answering and lets go of the data folder; runs go on under their supervisors. Returns whether all had
+    /// Stops answering and releases the data folder; runs go on under their supervisors. Returns whether all tasks had
     /// stopped within `deadline`.
     pub async fn shutdown(self, deadline: Duration) -> bool {
         self.tasks.shutdown(deadline).await

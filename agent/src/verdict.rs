@@ -1,12 +1,12 @@
 //! How a run ended: the supervisor's facts and Stata's log, weighed in one order.
 //!
-//! 1. The sentinel says that the user's code came to its end. Only one thing outweighs that: a log whose end leaves the
-//!    user's do-file by an error, with nothing of the wrapper after it. Then it was not the wrapper who made the sentinel.
-//! 2. We were ending it: that cause, whatever the log says of the break.
-//! 3. A signal that nobody here sent, or the host's restart: the log's last line then proves nothing, since
-//!    `end of do-file` also ends nested do-files.
+//! 1. The sentinel shows that the user's code came to its end. Only one fact outweighs it: a log whose end leaves the
+//! user's do-file by an error, with nothing of the wrapper after it. Then the wrapper did not make the sentinel.
+//! 2. The run was being ended: that cause, whatever the log shows of the break.
+//! 3. A signal that Longhaul did not send, or the host's restart: the log's last line then proves nothing, since `end
+//! of do-file` also ends nested do-files.
 //! 4. Stata's verdict at the log's end.
-//! 5. What is left: no licence, no start, a full disk, or an end without a word.
+//! 5. Otherwise: no licence, no start, a full disk, or an end without a message.
 
 use longhaul_proto::state::{Cause, RunState};
 
@@ -25,13 +25,13 @@ pub(crate) struct Evidence<'a> {
     pub exit: &'a Exit,
     /// Why it was being ended, if it was.
     pub ending: Option<&'a Ending>,
-    /// The wrapper's last line was reached.
+    /// The wrapper's last line was executed.
     pub completed: bool,
-    /// There is a sentinel, and the log's end says that the wrapper's last line cannot have been reached.
+    /// There is a sentinel, but the log's end shows that the wrapper's last line cannot have been executed.
     pub contradicted: bool,
-    /// What the log says.
+    /// The judgement of the log.
     pub judgement: &'a Judgement,
-    /// What the console says about the licence.
+    /// A licence failure found in the console.
     pub licence: Option<LicenceFailure>,
     /// The last lines of the console, for people.
     pub console: String,
@@ -46,7 +46,7 @@ pub(crate) struct Verdict {
     pub cause: Cause,
     /// Stata's return code.
     pub rc: Option<i64>,
-    /// Stata's words, or ours.
+    /// Stata's error text, or Longhaul's.
     pub message: String,
     /// What else a person should know.
     pub note: Option<String>,
@@ -70,7 +70,7 @@ impl Verdict {
         self
     }
 
-    /// A verdict stands however full the disk was, but its log may not be all that was printed.
+    /// A verdict stands even when the disk was full, but its log may be incomplete.
     fn noting_full(self, exit: &Exit) -> Self {
         let full =
             "the file system of the spool was full: the log may lack what was printed then; make room on the host";
@@ -140,7 +140,7 @@ fn weighed(evidence: &Evidence<'_>) -> Verdict {
     }
 }
 
-/// The facts of the end are lost; what the log says is worth a word, but no proof.
+/// The facts of the end are lost; what the log shows is reported, but proves nothing.
 fn unreadable(why: &str, judgement: &Judgement) -> Verdict {
     let log = match (judgement.state, judgement.rc) {
         (State::Failed, Some(rc)) => format!("ends in r({rc});"),
@@ -190,7 +190,7 @@ fn killed(signal: i32, exit: &Exit, judgement: &Judgement) -> Verdict {
         );
     }
     let name = signal_name(signal);
-    // A verdict that unwound to the wrapper was Stata's own; the signal came after it.
+    // A failure that unwound to the wrapper was Stata's own verdict; the signal came after it.
     if judgement.state == State::Failed {
         return failed(judgement).noting(format!("Stata was then ended by signal {signal} ({name})"));
     }
@@ -235,7 +235,7 @@ fn said(console: &str) -> String {
     if console.is_empty() { String::new() } else { format!("; on its console: {console}") }
 }
 
-/// The names people know; numbers are Linux's.
+/// Signal names for people; numbers are Linux's.
 fn signal_name(signal: i32) -> &'static str {
     match signal {
         1 => "SIGHUP",

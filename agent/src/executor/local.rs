@@ -23,13 +23,13 @@ pub struct Local {
 }
 
 impl Local {
-    /// `program` understands `supervise SPOOL`; see [`own_program`].
+    /// An executor; `program` understands `supervise SPOOL`; see [`own_program`].
     pub fn new(program: PathBuf) -> Self {
         Self { program }
     }
 }
 
-/// The program that runs now, also after its file was replaced or removed by an upgrade.
+/// The running program's file, also after an upgrade replaced or removed it.
 ///
 /// # Errors
 /// When the system cannot tell.
@@ -39,7 +39,7 @@ pub fn own_program() -> io::Result<PathBuf> {
     if let (Ok(named), true) = (&named, magic.exists()) {
         use std::os::unix::fs::MetadataExt;
         let id = |path: &Path| std::fs::metadata(path).map(|m| (m.dev(), m.ino())).ok();
-        // The plain name is kinder to people who read `ps`, as long as it still is this program.
+        // The plain name is easier for people who read `ps`, as long as it still is this program.
         return Ok(if id(named).is_some() && id(named) == id(magic) { named.clone() } else { magic.to_owned() });
     }
     named
@@ -60,7 +60,7 @@ impl Executor for Local {
             .kill_on_drop(false)
             .spawn()?;
         Ok(Box::pin(async move {
-            // An error means that somebody else waited for it: gone all the same.
+            // An error means that another part of the process waited for it: it is gone all the same.
             let _ = child.wait().await;
         }))
     }
@@ -83,7 +83,7 @@ impl Executor for Local {
     }
 }
 
-/// Wakes the supervisor. Nobody listening is fine: it reads wishes when it starts.
+/// Wakes the supervisor. Without one it does no harm: a supervisor reads cancel requests when it starts.
 fn nudge(spool: &Spool) {
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
     if let Ok(mut control) = OpenOptions::new().write(true).custom_flags(flags).open(spool.control()) {

@@ -1,8 +1,8 @@
 //! Following growing files: bytes by offset, in order, as soon as they are there.
 //!
-//! The kernel wakes us when a file in a spool changes; a poll every 250 ms stands behind it, for file systems where it
-//! does not. A wake-up carries nothing: whoever is woken reads on from its own offset, so a lost or doubled one costs
-//! nothing, and a slow reader holds up nobody.
+//! The kernel wakes the readers when a file in a spool changes; a poll every 250 ms covers file systems where it does
+//! not. A wake-up carries no data: each reader reads on from its own offset, so a lost or doubled wake-up costs
+//! nothing, and a slow reader delays no other.
 
 mod tail;
 mod watcher;
@@ -12,5 +12,5 @@ use std::time::Duration;
 pub use tail::{Piece, Tail, length};
 pub use watcher::{Pulse, Trigger, Watcher};
 
-/// The poll behind the kernel's word.
+/// The poll that backs up the kernel's wake-ups.
 pub const POLL: Duration = Duration::from_millis(250);

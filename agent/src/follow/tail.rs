@@ -1,4 +1,4 @@
-//! One reader's place in one file.
+//! One reader's position in one file.
 
 use std::{
     fs::File,
@@ -33,7 +33,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Reads `path` from `offset`, never past `limit`.
+    /// Reads `path` from `offset`, never beyond `limit`.
     pub fn new(path: PathBuf, offset: u64, limit: u64) -> Self {
         Self { path, file: None, offset, limit }
     }
@@ -43,13 +43,13 @@ impl Tail {
         self.offset
     }
 
-    /// Never reads past `limit` from now on.
+    /// Never reads beyond `limit` from now on.
     pub fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
     }
 
-    /// The next pieces, in order; none when there is nothing new. A file that is not there (yet) has nothing; one that
-    /// was made shorter has nothing until it is longer again, and the end's record says so.
+    /// The next pieces, in order; empty when there is nothing new. A missing file has none (yet); a file that was cut
+    /// has none until it is longer again, and the exit record says so.
     ///
     /// # Errors
     /// Any other failure of the file system.
@@ -60,7 +60,7 @@ impl Tail {
         }
         let Some(file) = self.open()? else { return Ok(vec![]) };
         let offset = self.offset;
-        // Four times a second for each reader of a silent run: told at once, without a thread and room for the bytes.
+        // Happens four times a second for each reader of a silent run: answered at once, without a thread or a buffer.
         if file.metadata()?.len() <= offset {
             return Ok(vec![]);
         }
@@ -90,13 +90,13 @@ impl Tail {
         Ok(self.file.clone())
     }
 
-    /// Opens the file anew at the next read: the one we hold may have been deleted and put back.
+    /// Opens the file again at the next read: the one that is open may have been deleted and put back.
     pub fn reopen(&mut self) {
         self.file = None;
     }
 }
 
-/// Length of a file as readers may have it; a missing one has none.
+/// Length of a file up to the readers' limit; 0 for a missing one.
 pub fn length(path: &Path, limit: u64) -> u64 {
     std::fs::metadata(path).map_or(0, |m| m.len()).min(limit)
 }

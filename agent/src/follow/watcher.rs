@@ -1,4 +1,4 @@
-//! One kernel watch for all runs of the agent: who changes a file in a spool wakes that run's readers.
+//! One kernel watch for all runs of the agent: a change to a file in a spool wakes that run's readers.
 
 use std::{
     collections::HashMap,
@@ -9,10 +9,10 @@ use std::{
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::watch;
 
-/// Fires when something in a run's spool changed; how often does not matter. Closed means only that nothing fires it
-/// any more: its holder polls then, and never takes it for a change.
+/// Fires when something in a run's spool changed; how often does not matter. Closed means that it will not fire any
+/// more: its holder then polls, and never takes it for a change.
 pub type Pulse = watch::Receiver<()>;
-/// What fires it. Its run's owner holds it for as long as there is the run, so that an attempt after another one reaches
+/// The sender of a [`Pulse`]. The run's task holds it for as long as the run exists, so that a later attempt reaches
 /// the readers of both.
 pub type Trigger = watch::Sender<()>;
 
@@ -26,17 +26,17 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// A watch; where the kernel offers none, the poll alone does the work.
+    /// A watch; where the kernel offers none, only the poll works.
     pub fn new() -> Self {
         let pulses = Pulses::default();
         let seen = Arc::clone(&pulses);
         if longhaul_proto::tasks::simulated() {
-            // The kernel's word comes when it likes.
+            // The kernel's events come at times that cannot be replayed.
             return Self { pulses, kernel: Arc::default() };
         }
         let kernel = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
-            // Opening and reading is what we do ourselves.
+            // The agent itself opens and reads these files.
             if matches!(event.kind, EventKind::Access(_)) {
                 return;
             }
@@ -53,7 +53,7 @@ impl Watcher {
         Self { pulses, kernel: Arc::new(Mutex::new(kernel.ok())) }
     }
 
-    /// Watches a folder, from now on or again: when it was not there, or was not watched any more.
+    /// Watches a folder, from now on or again: when it did not exist, or its watch had ended.
     pub fn add(&self, folder: &Path, trigger: &Trigger) {
         self.pulses.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned(), trigger.clone());
         if let Some(kernel) = self.kernel.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
@@ -63,7 +63,7 @@ impl Watcher {
         }
     }
 
-    /// Ends it.
+    /// Ends the watch on a folder.
     pub fn remove(&self, folder: &Path) {
         self.pulses.lock().unwrap_or_else(PoisonError::into_inner).remove(folder);
         if let Some(kernel) = self.kernel.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {

@@ -1,4 +1,4 @@
-//! Locks that die with their holder: `flock`, never a file with a pid in it.
+//! Locks that end with their holder's process: `flock`, never a file with a pid in it.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,7 +10,7 @@ use std::{
 use longhaul_proto::durable::FILE_MODE;
 use rustix::fs::{FlockOperation, flock};
 
-/// A held lock; let go when dropped.
+/// A held lock; released when dropped.
 #[derive(Debug)]
 pub struct FileLock(#[allow(dead_code)] File); // held, never read
 
@@ -19,7 +19,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 impl FileLock {
-    /// Takes the lock if nobody has it.
+    /// Takes the lock if it is free.
     ///
     /// # Errors
     /// Any failure of the file system.
@@ -33,10 +33,11 @@ impl FileLock {
     }
 }
 
-/// Whether somebody holds the lock now. Asks with a shared lock, so that two who ask do not see each other.
+/// Whether a process holds the lock now. Tests with a shared lock, so that two processes that test do not block each
+/// other.
 ///
 /// # Errors
-/// Any failure of the file system but a missing file, which nobody holds.
+/// Any failure of the file system except a missing file, which counts as not locked.
 pub fn is_locked(path: &Path) -> io::Result<bool> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),

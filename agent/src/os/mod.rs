@@ -1,5 +1,5 @@
-//! What the host's kernel tells about processes, time and locks. Linux has all of it; elsewhere the parts that are
-//! missing say so (`None`, an empty list), and the callers fall back to polling and to the process group.
+//! What the host's kernel reports about processes, time and locks. Linux has all of it; elsewhere the missing parts are
+//! reported as missing (`None`, an empty list), and the callers fall back to polling and to the process group.
 
 mod lock;
 mod proc;
@@ -13,16 +13,16 @@ pub use proc::{
 };
 pub use user::{user, user_of_system};
 
-/// Name of the variable that marks every process of a run, so that a later supervisor finds them again.
+/// The variable that marks every process of a run, so that a later supervisor finds them again.
 pub const MARK: &str = "LONGHAUL_RUN_ID";
 
-/// The host's monotonic clock, equal in all its processes, which is why it may stand in a record of this boot.
+/// The host's monotonic clock, the same in all its processes, which is why a record of this boot may hold it.
 pub fn monotonic() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// Whether the Stata of a run lives: the process that was noted, or else any that carries the run's mark.
+/// Whether a run's Stata lives: the recorded process, or else any that carries the run's mark.
 pub fn lives(run: longhaul_proto::ids::RunId, started: Option<&crate::spool::Started>) -> bool {
     match started {
         Some(s) => s.boot_id == boot_id() && alive(s.pid, s.start_ticks),

@@ -1,5 +1,5 @@
-//! Processes as `/proc` shows them. A bare pid names nothing for long: with its start time it does, and a signal goes
-//! through a pidfd whose start time was compared first.
+//! Processes as `/proc` shows them. A bare pid is reused after a while, so a process is identified by its pid and start
+//! time, and a signal goes through a pidfd whose start time was compared first.
 
 use std::{collections::HashMap, fs};
 
@@ -31,7 +31,7 @@ pub fn boot_id() -> String {
     })
 }
 
-/// What a pid is now; `None` = no such process (or no `/proc`).
+/// The process with this pid now; `None` = no such process (or no `/proc`).
 pub fn process(pid: i32) -> Option<Process> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
@@ -41,11 +41,11 @@ pub fn start_ticks(pid: i32) -> u64 {
     process(pid).map_or(0, |p| p.start_ticks)
 }
 
-/// Whether this very process is there and has not ended.
+/// Whether this very process exists and has not ended.
 pub fn alive(pid: i32, start_ticks: u64) -> bool {
     #[cfg(target_os = "linux")]
     return process(pid).is_some_and(|p| p.start_ticks == start_ticks && !p.zombie);
-    // Without `/proc` the bare pid has to do.
+    // Without `/proc` only the bare pid can be checked.
     #[cfg(not(target_os = "linux"))]
     return start_ticks == 0 && Pid::from_raw(pid).is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok());
 }
@@ -72,12 +72,12 @@ fn all() -> Vec<Process> {
     entries.flatten().filter_map(|e| process(e.file_name().to_str()?.parse().ok()?)).collect()
 }
 
-/// All living descendants of a process. Complete for a subreaper: what loses its parent comes to it.
+/// All living descendants of a process. Complete for a subreaper: an orphan becomes its child.
 pub fn descendants(root: i32) -> Vec<Process> {
     let all = all();
     let parents: HashMap<i32, i32> = all.iter().map(|p| (p.pid, p.parent)).collect();
     let below = |mut pid: i32| {
-        // The depth is bounded in case pids were reused while we read.
+        // The depth is bounded in case pids were reused during the read.
         for _ in 0..1000 {
             match parents.get(&pid) {
                 Some(&parent) if parent == root => return true,
@@ -90,14 +90,15 @@ pub fn descendants(root: i32) -> Vec<Process> {
     all.iter().filter(|p| !p.zombie && below(p.pid)).cloned().collect()
 }
 
-/// Processor time of this very process and all below it, ms; `None` = it is gone, or there is no `/proc`.
+/// Processor time of this very process and its descendants, ms; `None` = it is gone, or there is no `/proc`.
 pub fn cpu_ms(pid: i32, start_ticks: u64) -> Option<u64> {
     let root = process(pid).filter(|p| p.start_ticks == start_ticks)?;
     let ticks = root.cpu_ticks + descendants(pid).iter().map(|p| p.cpu_ticks).sum::<u64>();
     Some(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second().max(1))
 }
 
-/// All living processes that carry `mark` (a whole `NAME=value`) in the environment they were started with, but `not`.
+/// All living processes that carry `mark` (a whole `NAME=value`) in the environment they were started with, except
+/// `not`.
 pub fn marked(mark: &str, not: i32) -> Vec<Process> {
     let has = |pid: i32| {
         fs::read(format!("/proc/{pid}/environ"))

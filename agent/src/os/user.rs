@@ -1,19 +1,20 @@
-//! Whose code this is, by name: read from the host's own list, or asked of the system where people come from elsewhere
-//! (LDAP and the like). Asking may take long, so it is done rarely, with a limit, and never by who waits for an answer.
+//! The name of the user who runs the code: read from the host's own list, or asked of the system where users come from
+//! elsewhere (LDAP and the like). Asking may take long, so it is done rarely, with a limit, and never while a caller
+//! waits.
 
 use std::{process::Stdio, time::Duration};
 
-/// What an answer may take.
+/// Longest wait for an answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Name of the user whose code this is, as `/etc/passwd` has it; else the number.
+/// Name of the user who runs the code, as `/etc/passwd` has it; else the number.
 pub fn user() -> String {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let uid = rustix::process::geteuid().as_raw();
     name_in(&passwd, uid).unwrap_or_else(|| format!("uid {uid}"))
 }
 
-/// Likewise, as the whole system knows it; `None` = it did not say in time.
+/// The same, as the whole system knows it; `None` = no answer in time.
 pub async fn user_of_system() -> Option<String> {
     answer_of("id").await
 }

@@ -1,6 +1,6 @@
 //! What a run does while its log does not grow: is it computing, or is it waiting for something?
 //!
-//! Taken from `/proc` some seconds apart, and only of runs that are quiet: whoever prints is alive.
+//! Sampled from `/proc` some seconds apart, and only for runs with a quiet log: a run that prints is alive.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use longhaul_proto::wire;
 use super::run_task::RunTask;
 use crate::{os, spool::Started};
 
-/// A log that did not grow for so long is quiet.
+/// A log that did not grow for so long counts as quiet.
 const QUIET: Duration = Duration::from_secs(1);
-/// Between two looks at the processes of a quiet run. Long enough that a hundredth of a second, the kernel's unit, does
-/// not matter; short enough that who asks is told of the present.
+/// Time between two samples of a quiet run's processes. Long enough that a hundredth of a second, the kernel's unit,
+/// does not matter; short enough that the answer describes the present.
 const SAMPLE: Duration = Duration::from_secs(5);
 
-/// What was seen of one run.
+/// The samples of one run.
 #[derive(Debug)]
 pub(super) struct Sampler {
     read: u64,
     grew_at: Duration,
-    /// When processor time was looked at last, and how much there was, ms.
+    /// When processor time was sampled last, and how much there was, ms.
     last: Option<(Duration, u64)>,
 }
 
@@ -41,13 +41,13 @@ impl Sampler {
         self.last.is_none_or(|(at, _)| now.saturating_sub(at) >= SAMPLE)
     }
 
-    /// What the look of now makes known; the first one of a silence is only what the next is compared with.
+    /// The activity that the sample of now shows; the first sample of a quiet time is only the base of the next.
     fn looked(&mut self, now: Duration, quiet: Duration, cpu_ms: u64) -> Option<wire::Activity> {
         let before = self.last.replace((now, cpu_ms));
         let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         before.map(|(at, had)| wire::Activity {
             quiet_ms: ms(quiet),
-            // Less than before: a process below took its share with it.
+            // Less than before: a process that ended took its share with it.
             cpu_ms: cpu_ms.saturating_sub(had),
             sample_ms: ms(now.saturating_sub(at)),
         })
@@ -55,7 +55,7 @@ impl Sampler {
 }
 
 impl RunTask {
-    /// Looks at the processes of a run whose log is quiet, when it is time.
+    /// Samples the processes of a run whose log is quiet, when it is due.
     pub(super) async fn sample(&mut self, started: Option<Started>) {
         let Some(started) = started.filter(|_| self.status.borrow().running_at_ms > 0) else { return };
         let now = self.context.clock.monotonic();

@@ -1,4 +1,4 @@
-//! Taking up a run that another agent process left, and keeping one supervised whose supervisor died.
+//! Taking up a run that another agent process left, and keeping a supervisor at work on a run whose supervisor died.
 
 use std::{io, sync::Arc};
 
@@ -12,10 +12,10 @@ use crate::{
     supervisor::unseen,
 };
 
-/// Supervisors that one agent starts for one run, before it waits for Stata's end by itself.
+/// Most supervisors that one agent process starts for one run before it waits for Stata's end itself.
 const MAX_STARTS: u32 = 5;
 
-/// The end of a run that was let go of but for its files; what a crash left of doing that is done.
+/// The end of a run that was deleted except for its files; a deletion that a crash interrupted is completed.
 fn kept(spool: &Spool) -> io::Result<Option<OutcomeRecord>> {
     if !spool.exists() || !spool.was_let_go() {
         return Ok(None);
@@ -25,20 +25,20 @@ fn kept(spool: &Spool) -> io::Result<Option<OutcomeRecord>> {
         spool.keep_work()?;
         return Ok(outcome);
     }
-    // It was to go as a whole.
+    // The whole folder was to be deleted.
     spool.remove()?;
     Ok(None)
 }
 
-/// What markers say about a run without a live supervisor.
+/// What the markers show about a run without a live supervisor.
 enum Left {
-    /// One is at work after all, or has just finished.
+    /// A supervisor is at work after all, or has just finished.
     Alive,
-    /// Nothing began.
+    /// Nothing was started.
     Nothing,
-    /// Something began in an earlier life of this host.
+    /// Something was started in an earlier boot of this host.
     Rebooted,
-    /// Something began.
+    /// Something was started.
     Begun,
 }
 
@@ -62,9 +62,9 @@ impl RunTask {
                 read => read.map_err(io::Error::other)?,
             };
             let mut spoiled = vec![];
-            // What an attempt before this one left says nothing about this one.
+            // The files of a previous attempt say nothing about this one.
             let remains = spool.remains()?.is_some();
-            // One that cannot be read is made once more, from the exit record.
+            // A verdict that cannot be read is made again, from the exit record.
             let outcome = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut spoiled)?;
             let plan = spool.read_or_name::<Plan>(&spool.plan(), &mut spoiled)?;
             let (outcome, dead) = if remains { (None, outcome) } else { (outcome, None) };
@@ -76,7 +76,7 @@ impl RunTask {
         };
         let Some(attempt) = attempt else { return self.status.send_modify(|status| status.read = true) };
         if attempt.kind == AttemptKind::Revoked || outcome.is_some() {
-            // Nobody else writes here; an agent before us may have been killed while it did.
+            // No other process writes here; an earlier agent may have been killed while it did.
             let _ = self.blocking(Spool::clear_unfinished).await;
         }
         let asked = submission.as_ref().map(Facts::asked).unwrap_or_default();
@@ -94,14 +94,14 @@ impl RunTask {
         if let Some(outcome) = outcome {
             self.tell_end(outcome);
         }
-        // Before a look that may have to judge a long log.
+        // Set before a step that may have to judge a long log.
         self.status.send_modify(|status| status.read = true);
         if self.unfinished() {
             self.look().await;
         }
     }
 
-    /// Makes sure that somebody waits for Stata's end.
+    /// Makes sure that a supervisor, or this task, waits for Stata's end.
     pub(super) async fn keep_supervised(&mut self) {
         if self.gone.is_some() || !self.due() {
             return;
@@ -138,7 +138,7 @@ impl RunTask {
         }
     }
 
-    /// Begins an attempt that provably never did.
+    /// Starts an attempt that provably never started.
     async fn begin_again(&mut self) {
         let attempt = self.attempt().map_or(0, |a| a.number);
         let read = self.blocking(|spool| match spool.submission() {
@@ -155,7 +155,7 @@ impl RunTask {
         }
     }
 
-    /// Writes the exit record in the place of a supervisor that cannot, once Stata's process is gone.
+    /// Writes the exit record instead of a supervisor that cannot, once Stata's process is gone.
     async fn conclude(&mut self, rebooted: bool) {
         let now = self.context.clock.unix_ms();
         let limit = self.context.preparer.output_limit;

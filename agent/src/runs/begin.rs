@@ -1,4 +1,4 @@
-//! The commands that decide: begin, cancel, revoke.
+//! The commands that decide: start, cancel, revoke.
 
 use std::{io, sync::Arc};
 
@@ -56,11 +56,11 @@ impl RunTask {
                     return Err(Refused::Revoked(attempt));
                 }
             }
-            // The folder may be new: the watch on it could not be set before.
+            // The folder may be new: it could not be watched before.
             self.watch_again();
             self.set_attempt(attempt, false);
             if let Err(error) = self.put_remains_aside().await {
-                // Looked at again with every tick until it is done; nothing begins before.
+                // Tried again with every tick until it succeeds; the attempt does not start before.
                 tracing::warn!(run = %self.spool.run(), %error, "what an earlier attempt left cannot be put aside yet");
                 return Ok(());
             }
@@ -71,19 +71,21 @@ impl RunTask {
         .await
     }
 
-    /// Whether the attempt that was started here is proven dead, and the run's owner wants another.
+    /// Whether the attempt that was started here is proven dead, and the run's retry policy allows another.
     fn may_follow(&self, submission: &wire::Submission) -> bool {
         submission.retry == wire::RetryPolicy::IfProvenDead as i32 && self.died()
     }
 
-    /// Whether the attempt that was started here ended by its host's restart, or by a signal that nobody here sent.
+    /// Whether the attempt that was started here ended by its host's restart, or by a signal that Longhaul did not
+    /// send.
     fn died(&self) -> bool {
         self.status.borrow().outcome.as_ref().is_some_and(|outcome| {
             outcome.state == RunState::Errored && matches!(outcome.cause, Cause::HostRebooted | Cause::Killed)
         })
     }
 
-    /// Makes room for an attempt after one that died. Under the lock: a supervisor that is still leaving is waited for.
+    /// Moves a dead attempt's files aside for the next one. Under the lock: it waits for a supervisor that is still
+    /// leaving.
     pub(super) async fn put_remains_aside(&mut self) -> io::Result<()> {
         let put = self.blocking(|spool| {
             let Some(dead) = spool.remains()? else { return Ok(false) };
@@ -101,7 +103,7 @@ impl RunTask {
         Ok(())
     }
 
-    /// A spool that could not be read (another version's, or damaged) is left as it is.
+    /// Refuses a spool that could not be read (another version's, or damaged); it is left as it is.
     fn usable(&self) -> io::Result<()> {
         let status = self.status.borrow();
         if status.trouble.is_empty() { Ok(()) } else { Err(io::Error::other(status.trouble.clone())) }
@@ -114,8 +116,8 @@ impl RunTask {
     fn set_attempt(&mut self, attempt: u32, revoked: bool) {
         self.status.send_modify(|status| {
             if status.attempt < attempt {
-                // Whatever was known of an attempt before is not this one's. But where this one never starts here, the
-                // files of a dead one stay until its end is repeated.
+                // The status of a previous attempt is not this one's. But where this one never starts here, the files of
+                // a dead one stay until the gateway repeats its end.
                 let dead = status.outcome.take().or_else(|| status.kept.take());
                 let kept = dead.filter(|_| revoked && !faults::bug("dead_attempts_forgotten"));
                 *status = Status { read: true, facts: Arc::clone(&status.facts), kept, ..Status::default() };
@@ -125,7 +127,7 @@ impl RunTask {
         });
     }
 
-    /// Lays out the run and starts its supervisor. What goes wrong is the run's end, told like any other.
+    /// Lays out the run and starts its supervisor. A failure is recorded as the run's end, like any other.
     pub(super) async fn start(&mut self, submission: wire::Submission, attempt: u32) {
         let context = Arc::clone(&self.context);
         let asked = Facts::asked(&submission);
@@ -150,7 +152,7 @@ impl RunTask {
         }
     }
 
-    /// Ends a run that did not begin, under the lock, so that no supervisor can begin it meanwhile.
+    /// Ends a run that did not start, under the lock, so that no supervisor can start it meanwhile.
     pub(super) async fn never_began(&mut self, attempt: u32, problem: Problem) {
         let now = self.context.clock.unix_ms();
         let limit = self.context.preparer.output_limit;
@@ -212,11 +214,11 @@ impl RunTask {
         self.usable()?;
         match self.attempt() {
             Some(seen) if seen.number == attempt => return Ok(seen.kind == AttemptKind::Revoked),
-            // A run that was begun under another number is not the caller's to place again.
+            // A run that was started under another number must not be placed again by the caller.
             Some(seen) if seen.kind == AttemptKind::Started && !(seen.number < attempt && self.died()) => {
                 return Ok(false);
             }
-            // It was executed and forgotten, and whoever asks has an old ledger.
+            // It was executed and deleted, and the caller's ledger is a restored backup.
             None if self.was_let_go().await? => return Ok(false),
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! The agent's runs: one owner task per run, the only one that decides about it.
+//! The agent's runs: one task per run, the only one that decides about it.
 //!
 //! ```text
 //! Run, Cancel, Revoke, Forget --> owner task --> attempt file, plan, supervisor
@@ -6,9 +6,9 @@
 //!             followers <-- status --+  +-- markers in the spool (kernel watch, poll behind it)
 //! ```
 //!
-//! Everything an owner knows is in the spool, so an agent that comes back adopts each run by reading its folder: a live
-//! supervisor is watched, a dead one is replaced by one that never starts Stata again, an exit record is judged, and an
-//! attempt that provably never began is begun.
+//! Everything a run's task knows is in the spool, so an agent that comes back adopts each run by reading its folder: a
+//! live supervisor is watched, a dead one is replaced by one that never starts Stata again, an exit record is judged,
+//! and an attempt that provably never started is started.
 
 mod activity;
 mod adopt;
@@ -46,10 +46,10 @@ use crate::{
     spool::{CancelMode, Proofs, Spool, SpoolRoot},
 };
 
-/// How long the agent must have been there before it removes old proofs, and between two looks at them.
+/// How long the agent must have run before it removes old proofs, and the time between two checks of them.
 const PROOFS_EVERY: Duration = Duration::from_secs(3600);
 
-/// Why an attempt was not begun. Nothing was recorded but in [`Refused::Io`], where it may have been.
+/// Why an attempt was not started. Nothing was recorded except perhaps in [`Refused::Io`].
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// A higher attempt is known.
@@ -66,19 +66,19 @@ pub enum Refused {
     /// An earlier attempt was started here.
     #[error("attempt {0} of this run was started here; a run is never started twice")]
     Begun(u32),
-    /// The run was executed here, and its spool is gone.
+    /// The run was executed here, and its spool was deleted.
     #[error("this run was executed here and its spool was freed, as its gateway said; a run is never started twice")]
     LetGo,
-    /// No room.
+    /// The spool has no room.
     #[error("{0}")]
     NoRoom(String),
-    /// Nothing to run it with.
+    /// There is no engine to run it with.
     #[error("{0}")]
     NoEngine(String),
     /// The spool failed.
     #[error("the spool could not be written")]
     Io(#[source] io::Error),
-    /// The agent is going down.
+    /// The agent is stopping.
     #[error("the agent is stopping")]
     Stopping,
 }
@@ -86,18 +86,18 @@ pub enum Refused {
 /// Why a run was not forgotten.
 #[derive(Debug, thiserror::Error)]
 pub enum NotForgotten {
-    /// Nothing of that name.
+    /// The agent has no run of that id.
     #[error("this agent has no such run")]
     Unknown,
-    /// It goes on.
+    /// It has not ended.
     #[error("the run has not ended")]
     Unfinished,
-    /// Somebody else's bytes.
+    /// The caller repeated other lengths or digests.
     #[error("length or digest differ from the run's record: log {log_len} bytes, console {console_len} bytes")]
     Differs {
-        /// Of the record.
+        /// As recorded.
         log_len: u64,
-        /// Of the record.
+        /// As recorded.
         console_len: u64,
     },
     /// The spool failed.
@@ -127,7 +127,7 @@ pub(crate) enum Command {
 pub struct Handle {
     /// Its folder.
     pub spool: Spool,
-    /// Where it stands.
+    /// The run's status.
     pub status: watch::Receiver<Status>,
     /// Fires when its files change.
     pub pulse: Pulse,
@@ -145,7 +145,7 @@ pub(crate) struct Context {
     seen: BannerCache,
     clock: Clock,
     tasks: Tasks,
-    /// What the spools take.
+    /// The sizes of the spools.
     sizes: Sizes,
 }
 
@@ -153,7 +153,7 @@ pub(crate) struct Context {
 #[derive(Clone)]
 pub struct Runs {
     context: Arc<Context>,
-    // Held for a look or an insertion, never over an await.
+    // Held for a look-up or an insertion, never over an await.
     handles: Arc<Mutex<HashMap<RunId, Handle>>>,
 }
 
@@ -198,7 +198,7 @@ impl Runs {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Removes old proofs from time to time: the first look comes late enough for a clock to have been set meanwhile.
+    /// Removes old proofs from time to time: the first check comes late enough for a clock to have been set meanwhile.
     async fn drop_proofs(self) {
         let mut said = false;
         loop {
@@ -231,17 +231,17 @@ impl Runs {
         handle
     }
 
-    /// What the spools take, as measured lately.
+    /// The sizes of the spools, as last measured.
     pub(crate) fn sizes(&self) -> &Sizes {
         &self.context.sizes
     }
 
-    /// A run that this agent has.
+    /// The run, if this agent has it.
     pub fn get(&self, run: RunId) -> Option<Handle> {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
     }
 
-    /// Begins an attempt, or joins it when it has begun.
+    /// Starts an attempt, or joins it when it has started.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -259,10 +259,10 @@ impl Runs {
         answer.unwrap_or(Err(Refused::Stopping)).map(|()| handle)
     }
 
-    /// Records a wish to end a run, then acts on it.
+    /// Records a request to end a run, then acts on it.
     ///
     /// # Errors
-    /// When the wish could not be recorded.
+    /// When the request could not be recorded.
     pub async fn cancel(&self, run: RunId, mode: CancelMode, by: String) -> io::Result<wire::CancelReply> {
         let Some(handle) = self.get(run) else { return Ok(wire::CancelReply::default()) };
         ask(&handle, |reply| Command::Cancel { mode, by, reply }).await.unwrap_or_else(|| Err(stopping()))
@@ -277,7 +277,7 @@ impl Runs {
         ask(&handle, |reply| Command::Revoke { attempt, reply }).await.unwrap_or_else(|| Err(stopping()))
     }
 
-    /// Lets go of a finished run whose length and digest are repeated rightly.
+    /// Deletes a finished run, if the request repeats its lengths and digests.
     ///
     /// # Errors
     /// See [`NotForgotten`].
@@ -295,7 +295,7 @@ impl Runs {
         forgotten
     }
 
-    /// Whether the do-files that an attempt entered are other ones now.
+    /// Whether the do-files that an attempt entered have changed since.
     ///
     /// # Errors
     /// When the spool failed.
@@ -304,15 +304,15 @@ impl Runs {
         ask(&handle, |reply| Command::Changed { attempt, reply }).await.unwrap_or_else(|| Err(stopping()))
     }
 
-    /// Waits until the folder of every run has been read, so that [`Runs::summaries`] tells all of them.
+    /// Waits until the folder of every run has been read, so that [`Runs::summaries`] is complete.
     pub async fn ready(&self) {
         for mut handle in self.all() {
-            // An error: its owner is gone, and the run with it.
+            // An error means that the run's task is gone, and the run with it.
             let _ = handle.status.wait_for(|status| status.read).await;
         }
     }
 
-    /// What is here, for the gateway.
+    /// The runs here, for the gateway.
     pub fn summaries(&self) -> Vec<wire::RunSummary> {
         let mut all: Vec<wire::RunSummary> =
             self.all().iter().filter_map(|h| h.status.borrow().summary(h.spool.run())).collect();
@@ -331,7 +331,7 @@ impl Runs {
         all
     }
 
-    /// Why no run is taken now, in words for people; `None` = runs are taken.
+    /// Why no run is accepted now, in words for people; `None` = runs are accepted.
     pub fn problem(&self) -> Option<String> {
         if let Err(problem) = &self.context.preparer.engine {
             return Some(problem.clone());
@@ -348,7 +348,7 @@ impl Runs {
         limits::room(self.context.root.path()).map_or(0, |room| room.free)
     }
 
-    /// What Stata's banner said last.
+    /// The latest banner of Stata.
     pub(crate) fn seen(&self) -> &BannerCache {
         &self.context.seen
     }

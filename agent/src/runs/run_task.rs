@@ -1,4 +1,4 @@
-//! The owner task of one run: takes commands one at a time and looks at the spool's markers in between.
+//! The task of one run: carries out commands one at a time and reads the spool's markers in between.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,12 +19,12 @@ use crate::{
     stata::view::View,
 };
 
-/// Wake-ups within this time are one: a log that grows fast must not keep its owner busy.
+/// Wake-ups within this time are handled as one: a log that grows fast must not keep the task busy.
 const GATHER: Duration = Duration::from_millis(10);
-/// Steps of 256 KiB that are read of a log in one look, and before a question about it is answered.
+/// Most steps of 256 KiB that are read of a log in one look, and before a question about it is answered.
 const STEPS: u32 = 32;
 const CAUGHT_UP: u32 = 256;
-/// Between two looks whether a supervisor lives that we did not start ourselves.
+/// Time between two checks whether a supervisor lives that this process did not start.
 pub(super) const ALIVE: Duration = Duration::from_secs(1);
 
 pub(super) struct RunTask {
@@ -33,21 +33,21 @@ pub(super) struct RunTask {
     pub(super) status: watch::Sender<Status>,
     pulse: Pulse,
     trigger: Trigger,
-    /// Resolves when the supervisor that we started is gone.
+    /// Resolves when the supervisor that this process started is gone.
     pub(super) gone: Option<Gone>,
-    /// When to ask again whether one lives that we did not start.
+    /// When to check again for a supervisor that this process did not start.
     pub(super) ask_at: Duration,
     /// Supervisors started by this process for this run.
     pub(super) starts: u32,
     pub(super) live: Option<LiveReader>,
-    /// Notes the do-files that the run enters; `None` = not begun yet.
+    /// Notes the do-files that the run enters; `None` = not started yet.
     pub(super) entered: Option<entered::Reader>,
     pub(super) sampler: Sampler,
-    /// The exit record is there and cannot be read.
+    /// The exit record exists and cannot be read.
     pub(super) unreadable: Option<Unreadable>,
 }
 
-/// Starts the owner of the run in `spool`.
+/// Starts the task of the run in `spool`.
 pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
     let (commands, receiver) = mpsc::channel(16);
     let (status, watcher) = watch::channel(Status::default());
@@ -152,7 +152,7 @@ impl RunTask {
             Err(error) => Err(error),
         };
         if matches!(done, Ok(Forgotten::ButItsFiles)) && !only_files {
-            // Nothing of it is here any more but files: as after a start that finds them.
+            // Only files of it are left: as after a start that finds them.
             self.context.watcher.remove(self.spool.path());
             self.status.send_modify(|status| {
                 let kept = status.outcome.take().or_else(|| status.kept.take());
@@ -167,7 +167,7 @@ impl RunTask {
     /// Reads the markers and does what follows from them.
     pub(super) async fn look(&mut self) {
         let read = self.blocking(|spool| {
-            // The run's own code may have spoiled them; only their times are needed.
+            // The run's own code may have damaged them; only their times are needed.
             let started = spool.read(&spool.started()).or_else(missing_if_spoiled)?;
             let running = spool.read(&spool.running()).or_else(missing_if_spoiled)?;
             Ok((started, running, spool.read::<Exit>(&spool.exit())))
@@ -190,7 +190,7 @@ impl RunTask {
         }
         let attempt = self.attempt().map_or(0, |attempt| attempt.number);
         if exit.as_ref().is_some_and(|exit| (1..attempt).contains(&exit.attempt)) {
-            // Of an attempt before this one, which has not begun.
+            // They are a previous attempt's, and the next one has not started.
             if let Err(error) = self.put_remains_aside().await {
                 tracing::debug!(run = %self.spool.run(), %error, "not put aside yet");
             }
@@ -214,7 +214,7 @@ impl RunTask {
         }
     }
 
-    /// Judges the run and tells it.
+    /// Judges the run and publishes its end.
     pub(super) async fn finish(&mut self, exit: Exit) {
         let span = tracing::info_span!(
             "longhaul.finish",
@@ -242,7 +242,7 @@ impl RunTask {
                 tracing::info!(parent: &span, run = %self.spool.run(), state = %outcome.state, cause = %outcome.cause, "run ended");
                 self.tell_end(outcome);
             }
-            // For the most part a full disk: looked at again with the next tick.
+            // Most often a full disk: tried again with the next tick.
             Err(error) => tracing::warn!(run = %self.spool.run(), %error, "the run's end could not be recorded yet"),
         }
     }
@@ -251,7 +251,7 @@ impl RunTask {
         self.status.send_modify(|status| {
             status.started_at_ms = outcome.started_at_ms;
             status.running_at_ms = outcome.running_at_ms;
-            // A record of an earlier version tells it so too.
+            // A record of an earlier version has no safe end.
             status.view = outcome.view.map(|(start, end)| View { start, safe_end: end.unwrap_or(start), end });
             status.outcome = Some(Arc::new(outcome));
         });
@@ -265,7 +265,7 @@ impl RunTask {
         let Some(mut reader) = self.live.take().or_else(|| Some(LiveReader::new(&self.spool))) else { return };
         let (entered, spool, late) = (self.entered.take(), self.spool.clone(), self.starts == 0);
         let read = longhaul_proto::tasks::blocking(move || {
-            // So many steps (8 MiB) only: an owner must come back to its commands.
+            // A bounded number of steps (8 MiB): the task must return to its commands.
             for _ in 0..STEPS {
                 if !reader.advance().unwrap_or(false) {
                     break;
@@ -289,7 +289,7 @@ impl RunTask {
         });
     }
 
-    /// Whether the do-files of an attempt are other ones now.
+    /// Whether the do-files of an attempt have changed since.
     async fn changed(&mut self, attempt: u32) -> std::io::Result<longhaul_proto::wire::ChangedReply> {
         if self.attempt() != Some(Attempt { number: attempt, kind: AttemptKind::Started }) {
             return Ok(longhaul_proto::wire::ChangedReply::default());
@@ -299,7 +299,7 @@ impl RunTask {
         }
         let (entered, late) = (self.entered.take(), self.starts == 0);
         let looked = self.blocking(move |spool| {
-            // What is in the log at this moment counts.
+            // The log as it is at this moment counts.
             let entered = entered::note(entered, spool, late, CAUGHT_UP);
             let mut reply = entered::look_again(spool)?;
             if entered.as_ref().is_some_and(|reader| !reader.is_at_end()) && reply.unsure.is_empty() {
@@ -313,7 +313,7 @@ impl RunTask {
         Ok(reply)
     }
 
-    /// Says that this run cannot be dealt with, and leaves it alone.
+    /// Records that this run cannot be handled, and leaves it alone.
     pub(super) fn trouble(&mut self, error: &dyn std::error::Error) {
         tracing::error!(run = %self.spool.run(), %error, "the run's spool cannot be read; it is left as it is");
         let text = error.to_string();
@@ -333,7 +333,7 @@ impl RunTask {
         async move { longhaul_proto::tasks::blocking(move || work(&spool)).await? }
     }
 
-    /// Watches the folder, which may not have been there before, or not have been watched since an attempt's end.
+    /// Watches the folder, which may be new, or may not have been watched since an attempt's end.
     pub(super) fn watch_again(&mut self) {
         self.context.watcher.add(self.spool.path(), &self.trigger);
     }
@@ -359,7 +359,7 @@ fn missing_if_spoiled<T>(error: std::io::Error) -> std::io::Result<Option<T>> {
     if is_spoiled(&error) { Ok(None) } else { Err(error) }
 }
 
-/// Something changed, the supervisor is gone, or it is time to look.
+/// Waits until something changed, the supervisor is gone, or a look is due.
 async fn wake(pulse: &mut Pulse, gone: &mut Option<Gone>) {
     let ended = async {
         match gone {
@@ -371,7 +371,7 @@ async fn wake(pulse: &mut Pulse, gone: &mut Option<Gone>) {
         biased;
         () = ended => true,
         changed = pulse.changed() => {
-            // The other half goes only when the run does.
+            // The sender is dropped only with the run.
             if changed.is_err() { tokio::time::sleep(POLL).await } else { tokio::time::sleep(GATHER).await }
             false
         }

@@ -1,5 +1,5 @@
-//! What the spools take, at a cost that does not grow with what has ended: an ended run is measured once, a live one a
-//! bounded number of names at each look.
+//! The sizes of the spools, at a cost that does not grow with the number of ended runs: an ended run is measured once,
+//! a live one a bounded number of names at each look.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,11 +14,11 @@ use crate::spool::{Meter, Spool, Taken};
 
 /// How often.
 pub(super) const EVERY: Duration = Duration::from_secs(20);
-/// Names looked at in one look, of all spools together: some tens of milliseconds.
+/// Names examined in one look, of all spools together: some tens of milliseconds.
 const NAMES: u32 = 20_000;
-/// Spools that the gateway is told of.
+/// Most spools that are reported to the gateway.
 const TOLD: usize = 64;
-/// Names of one live run in one look.
+/// Names of one live run examined in one look.
 const LIVE: u32 = 2_000;
 
 /// What is known of each spool.
@@ -27,11 +27,11 @@ pub(crate) struct Sizes(Mutex<HashMap<RunId, Size>>);
 
 #[derive(Debug)]
 enum Size {
-    /// It lives.
+    /// The run lives.
     Live(Meter),
-    /// It has ended, and the round that began after that is not over.
+    /// The run has ended, and the round that started after that is not complete.
     Ended(Meter),
-    /// All of it.
+    /// The final size.
     Known(Taken),
 }
 
@@ -42,22 +42,22 @@ struct Look {
     ended: bool,
 }
 
-/// What one ended run takes.
+/// The size of one ended run's spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ended {
     /// The run.
     run: RunId,
-    /// All of it.
+    /// All of its spool.
     taken: Taken,
 }
 
 impl Sizes {
-    /// The spool changed although its run has ended: it is measured anew.
+    /// The spool changed although its run has ended: it is measured again.
     pub(super) fn changed(&self, run: RunId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
     }
 
-    /// Bytes of all; `None` = not all have been measured yet.
+    /// Bytes of all spools; `None` = not all have been measured yet.
     pub(crate) fn sum(&self) -> Option<u64> {
         let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sizes.values().try_fold(0_u64, |sum, size| match size {
@@ -66,7 +66,7 @@ impl Sizes {
         })
     }
 
-    /// The largest that have an end, largest first.
+    /// The largest spools of ended runs, largest first.
     fn largest(&self, most: usize) -> Vec<Ended> {
         let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<Ended> = sizes
@@ -82,7 +82,7 @@ impl Sizes {
         all
     }
 
-    /// One look at all the runs there are. Returns the names that were looked at.
+    /// One look at all runs. Returns the number of names examined.
     fn look(&self, runs: &[Look]) -> u32 {
         {
             let there: HashSet<RunId> = runs.iter().map(|look| look.spool.run()).collect();
@@ -99,7 +99,7 @@ impl Sizes {
                 }
                 Some(Size::Live(meter)) if !*ended => meter,
                 Some(Size::Ended(meter)) if *ended => meter,
-                // It has ended since, or was begun again: what was found before that is not what it takes.
+                // It has ended since, or was started again: the size found before that does not count.
                 _ => Meter::new(spool.path()),
             };
             let most = if *ended { left } else { left.min(LIVE) };
@@ -135,7 +135,7 @@ impl Runs {
         self.sizes().largest(TOLD).into_iter().filter_map(size).collect()
     }
 
-    /// Measures from time to time what the spools take.
+    /// Measures the spools from time to time.
     pub(crate) async fn measure(self) {
         loop {
             let look = |handle: Handle| {
@@ -146,7 +146,7 @@ impl Runs {
             let runs: Vec<Look> = self.all().into_iter().map(look).collect();
             let context = std::sync::Arc::clone(&self.context);
             let looked = blocking(move || context.sizes.look(&runs)).await;
-            // Many that have ended are there at a start: soon gone through, and with pauses.
+            // At a start there are many ended ones: they are measured one look after another, with pauses.
             let more = looked.is_ok_and(|names| names >= NAMES);
             tokio::time::sleep(if more { EVERY / 20 } else { EVERY }).await;
         }

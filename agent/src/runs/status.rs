@@ -9,12 +9,12 @@ use crate::{
     stata::{progress::Progress, view::View},
 };
 
-/// What does not change once an attempt was laid out.
+/// What does not change once an attempt is laid out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// `stata` or `standin`.
     pub engine: String,
-    /// Edition and version, or what the stand-in says of itself.
+    /// Edition and version, or how the stand-in describes itself.
     pub engine_note: String,
     /// Where the code runs.
     pub working_dir: String,
@@ -22,20 +22,20 @@ pub struct Facts {
     pub code_sha256: String,
     /// A project's `profile.do` is run.
     pub profile_ran: bool,
-    /// The ledger that asked.
+    /// The ledger that recorded the run.
     pub cluster_id: String,
-    /// Who asked.
+    /// The principal who asked.
     pub principal: String,
-    /// The key of the request; empty = none.
+    /// The idempotency key; empty = none.
     pub key: String,
-    /// Digest of the request as it is sealed.
+    /// Digest of the request, which the seal covers.
     pub sealed_sha256: [u8; 32],
     /// The gateway's seal on it; empty = none.
     pub seal: Vec<u8>,
 }
 
 impl Facts {
-    /// What the request says.
+    /// From the request.
     pub(super) fn asked(submission: &wire::Submission) -> Self {
         Self {
             cluster_id: submission.cluster_id.clone(),
@@ -47,7 +47,7 @@ impl Facts {
         }
     }
 
-    /// With what the plan says.
+    /// Adds what the plan says.
     pub(super) fn planned(self, plan: &Plan) -> Self {
         Self {
             engine: plan.engine.clone(),
@@ -60,7 +60,7 @@ impl Facts {
     }
 }
 
-/// Where a run stands.
+/// A run's status.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
     /// Its folder was read.
@@ -75,23 +75,23 @@ pub struct Status {
     pub running_at_ms: i64,
     /// What does not change.
     pub facts: Arc<Facts>,
-    /// The user's part of the log; none before it has begun.
+    /// The user's part of the log; none before it has started.
     pub view: Option<View>,
     /// The latest progress.
     pub progress: Option<wire::Progress>,
-    /// What it does while its log is quiet; `None` = the log grows.
+    /// What its processes do while its log is quiet; `None` = the log grows.
     pub activity: Option<wire::Activity>,
     /// The end.
     pub outcome: Option<Arc<OutcomeRecord>>,
-    /// The end that frees what is left, of a run that is not here otherwise: it was released but for its files, or its
-    /// attempt died and the one after it was revoked.
+    /// The end to repeat for what is left of a run that the agent does not have otherwise: it was deleted except for
+    /// its files, or its attempt died and the one after it was revoked.
     pub kept: Option<Arc<OutcomeRecord>>,
-    /// Why the agent cannot deal with it, in words for people; empty = it can.
+    /// Why the agent cannot handle it, in words for people; empty = it can.
     pub trouble: String,
 }
 
 impl Status {
-    /// Queued while no attempt has begun.
+    /// Queued while no attempt has started.
     pub fn state(&self) -> RunState {
         match &self.outcome {
             Some(outcome) => outcome.state,
@@ -101,7 +101,7 @@ impl Status {
         }
     }
 
-    /// For the gateway's inventory; `None` = there is nothing to tell.
+    /// For the gateway's inventory; `None` = there is nothing to report.
     pub fn summary(&self, run: RunId) -> Option<wire::RunSummary> {
         (self.attempt > 0).then(|| wire::RunSummary {
             run_id: run.to_string(),
@@ -117,7 +117,7 @@ impl Status {
         })
     }
 
-    /// Likewise of one of which only files are kept; `None` = it is none of those.
+    /// The same for a run of which only files are kept; `None` = it is none of those.
     pub fn leftover(&self, run: RunId) -> Option<wire::RunSummary> {
         let kept = self.kept.as_ref()?;
         Some(wire::RunSummary {
@@ -159,13 +159,13 @@ impl Status {
     }
 }
 
-/// The user's part as it is told; an earlier version told no safe end.
+/// The user's part as it is sent; a record of an earlier version has no safe end.
 fn told(view: View) -> wire::View {
     let safe_end = (!faults::bug("views_of_an_earlier_version")).then_some(view.safe_end);
     wire::View { start: view.start, end: view.end, safe_end }
 }
 
-/// An end without its texts: those come with the run's own snapshot.
+/// An end without its texts: those are sent with the run's own snapshot.
 fn verdict(outcome: &OutcomeRecord) -> wire::Outcome {
     wire::Outcome {
         message: String::new(),

@@ -1,8 +1,8 @@
-//! An exit record that cannot be read: the run's own code wrote it, or the disk lost it. It ends the run all the same.
+//! An exit record that cannot be read, because the run's own code wrote it or the disk damaged it, still ends the run.
 //!
-//! While a supervisor is at work it will write a true one in its place, and a wish to cancel reaches it as ever. When
-//! none is, the record is read some times more, at growing intervals; then it is put by, and either a supervisor takes
-//! over (Stata lives) or the run ends as an error that says what could not be read.
+//! While a supervisor is at work it will write a true one in its place, and a cancel request reaches it as ever.
+//! Without a supervisor the record is read some times more, at growing intervals; then it is renamed, and either a
+//! supervisor takes over (Stata lives) or the run ends as an error that says what could not be read.
 
 use std::{io, time::Duration};
 
@@ -15,10 +15,10 @@ use crate::{
 
 /// Tries without a supervisor before the record is given up.
 const TRIES: u32 = 6;
-/// After the first of them; doubled after each: 8 s in all.
+/// Wait after the first of them; doubled after each: 8 s in all.
 const FIRST: Duration = Duration::from_millis(250);
 
-/// How often it was tried.
+/// How often the record was tried.
 #[derive(Debug)]
 pub(super) struct Unreadable {
     tries: u32,
@@ -26,7 +26,7 @@ pub(super) struct Unreadable {
 }
 
 impl RunTask {
-    /// Deals with an exit record that is there and could not be read.
+    /// Handles an exit record that exists and could not be read.
     pub(super) async fn exit_unreadable(&mut self, error: io::Error) {
         let now = self.context.clock.monotonic();
         let known = self.unreadable.get_or_insert_with(|| {
@@ -59,7 +59,7 @@ impl RunTask {
         let attempt = self.attempt().map_or(0, |a| a.number);
         let ended = self.blocking(move |spool| {
             let Some(_lock) = os::FileLock::try_take(&spool.lock())? else { return Ok(None) };
-            // Nobody writes any more: what is there now is what there is.
+            // No process writes any more: the file is final.
             if let Ok(read) = spool.read::<Exit>(&spool.exit()) {
                 return Ok(read);
             }
@@ -69,7 +69,7 @@ impl RunTask {
             let lives = os::lives(spool.run(), started.as_ref());
             spool.put_by(&spool.exit())?;
             if lives {
-                // As for any run without a supervisor: one takes over.
+                // As for any run without a supervisor: a new one takes over.
                 return Ok(None);
             }
             let exit = Exit { unreadable: Some(words), ..unseen(spool, attempt, (started, running), limit, now)? };

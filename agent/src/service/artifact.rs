@@ -1,5 +1,6 @@
-//! A file that a finished run left, for whoever may see the run. Only what its record names is read, word for word
-//! (or as a name with control characters is shown), and only as a regular file: what stands there now under another kind of name is somebody else's.
+//! A file that a finished run left, for a caller who may see the run. Only files that its record names are read, by
+//! exactly that name (or as a name with control characters is shown), and only regular files: another kind of file
+//! there now is not the run's.
 
 use std::{
     fs::OpenOptions,
@@ -26,13 +27,13 @@ pub(super) fn named(status: &runs::Status, request: &wire::ArtifactRequest) -> R
     known.map(|artifact| artifact.path.clone().into()).ok_or_else(|| Status::not_found("the run wrote no such file"))
 }
 
-/// The asked part of that file, cut into messages.
+/// The requested part of that file, cut into messages.
 pub(super) fn read(path: &Path, offset: u64, limit: u64) -> Result<Vec<wire::ArtifactPart>, Status> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Status::not_found("the file has been removed since the run ended"),
         _ => Status::failed_precondition(format!("the file cannot be read: {error}")),
     };
-    // A pipe that took the file's name must not hold us up before it is recognised.
+    // A pipe that took the file's name must not block the agent before it is recognised.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
     let mut file = opened.map_err(failed)?;

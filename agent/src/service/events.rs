@@ -1,6 +1,6 @@
-//! A run as a stream of events: a snapshot, the bytes from the asked offsets, then live; a finished run's last event is
-//! a snapshot with its outcome, after all of its bytes. That a run has ended is told as soon as it is known, without the
-//! outcome.
+//! A run as a stream of events: a snapshot, the bytes from the requested offsets, then live; a finished run's last
+//! event is a snapshot with its outcome, after all of its bytes. That a run has ended is sent as soon as it is known,
+//! without the outcome.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ use crate::{
     runs::{self, Handle},
 };
 
-/// Messages on their way to one follower; with 64 KiB each this is what a slow one may hold.
+/// Messages on their way to one follower; with 64 KiB each they bound what a slow one may hold.
 const QUEUE: usize = 4;
-/// How long a run that was just found on disk may take to be read.
+/// Longest wait for a run that was just found on disk to be read.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// Waits until a run's owner has read its folder, whatever it found.
+/// Waits until a run's task has read its folder, whatever it found.
 pub(super) async fn read(mut handle: Handle) -> Result<Handle, Status> {
     let ready = tokio::time::timeout(SETTLE, handle.status.wait_for(|status| status.read)).await;
     ready.map_err(|_| Status::unavailable("the run's folder is still being read"))?.map_err(|_| gone())?;
@@ -36,7 +36,7 @@ fn gone() -> Status {
     Status::not_found("this agent has no such run")
 }
 
-/// Waits until a run's owner has read its folder, and it can be followed.
+/// Waits until a run's task has read its folder, and the run can be followed.
 pub(super) async fn settled(handle: Handle) -> Result<Handle, Status> {
     let mut status = handle.status.clone();
     let ready = tokio::time::timeout(SETTLE, status.wait_for(|status| status.read)).await;
@@ -85,7 +85,7 @@ pub(super) fn follow(
     Ok(Box::pin(ReceiverStream::new(receiver).map(|event| event.map(|event| wire::RunEvent { event: Some(event) }))))
 }
 
-/// Something in the spool changed. Never when nothing can tell that any more: then the poll does it alone.
+/// Waits for a change in the spool. Never returns when the watch cannot report one any more: then only the poll works.
 async fn fired(pulse: &mut Pulse) {
     if pulse.changed().await.is_err() && !faults::bug("pulse_lost_at_end") {
         std::future::pending().await
@@ -103,7 +103,7 @@ struct Follower {
     off: u64,
 }
 
-/// The reader went away; nothing more is to be done.
+/// The reader is gone; the stream ends.
 struct Left;
 
 impl Follower {
@@ -154,7 +154,7 @@ impl Follower {
                     () = tokio::time::sleep(POLL) => false,
                 }
             } else if self.handle.status.has_changed().unwrap_or_default() {
-                // A log that grows without pause must not keep to itself what of it may be shown.
+                // A log that grows without pause must not hold back what of it may be shown.
                 false
             } else {
                 continue;
@@ -166,7 +166,7 @@ impl Follower {
                 return Err(Left);
             }
             if let Some(outcome) = &now.outcome {
-                // That it has ended goes before what it printed last: its seat is free from then on.
+                // The end is sent before the last bytes: its seat is free from then on.
                 self.snapshot(&now, true).await?;
                 // All bytes of the record first, from the files as they are now.
                 self.log.set_limit(outcome.log.len);
@@ -198,7 +198,7 @@ impl Follower {
         };
         let mut snapshot = status.snapshot(spool.run(), log_len, console_len, &self.incarnation);
         if first {
-            // The first snapshot of a finished run tells lengths and state; the outcome comes after the bytes.
+            // The first snapshot of a finished run has lengths and state; the outcome comes after the bytes.
             snapshot.outcome = None;
             if std::mem::take(&mut self.with_submission) {
                 let read = blocking(move || spool.submission()).await;

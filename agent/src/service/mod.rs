@@ -1,5 +1,5 @@
-//! The agent's service. Its only client is the gateway whose key is pinned: that is seen at `Hello`, and the connection
-//! is the proof from then on. No other call reaches this code without ([`longhaul_proto::transport::guard`]).
+//! The agent's service. Its only client is the gateway whose key is pinned: that is checked at `Hello`, and from then
+//! on the connection is the proof. No other call reaches this code without it ([`longhaul_proto::transport::guard`]).
 
 mod artifact;
 mod events;

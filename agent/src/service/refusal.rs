@@ -1,5 +1,5 @@
-//! What was refused, as gRPC says it. Every refusal of a `Run` that is not `INTERNAL` or `UNAVAILABLE` left no attempt
-//! behind; the caller still asks by `Revoke` before it places the run again.
+//! Refusals as gRPC statuses. Every refusal of a `Run` that is not `INTERNAL` or `UNAVAILABLE` left no attempt behind;
+//! the caller still calls `Revoke` before it places the run again.
 
 use std::{error::Error, io};
 
@@ -7,7 +7,7 @@ use tonic::Status;
 
 use crate::runs::Refused;
 
-/// An error with what caused it, in one line.
+/// An error with its causes, in one line.
 pub(crate) fn text(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();

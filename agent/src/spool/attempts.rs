@@ -1,4 +1,4 @@
-//! Attempt files: whoever makes `attempt-N` first decides whether that attempt starts or never will.
+//! Attempt files: the process that makes `attempt-N` first decides whether that attempt starts or never will.
 
 use std::{fs, io};
 
@@ -15,7 +15,7 @@ pub enum AttemptKind {
     Revoked,
 }
 
-/// The highest attempt that a spool has seen.
+/// The highest attempt in a spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// Its number, from 1.
@@ -61,7 +61,7 @@ impl Spool {
     /// The highest attempt here; `None` when there is none.
     ///
     /// # Errors
-    /// Any failure of the file system, or a file that says neither word.
+    /// Any failure of the file system, or a file with any other content.
     pub fn last_attempt(&self) -> io::Result<Option<Attempt>> {
         let entries = match fs::read_dir(self.path()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -1,4 +1,4 @@
-//! What a run's spool takes on its disk, measured a bounded number of names at a time, so that a million files cost no
+//! The size of a run's spool on its disk, measured a bounded number of names at a time, so that a million files cost no
 //! more a second than a few.
 
 use std::{
@@ -7,17 +7,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Folders within folders that are looked into; what lies deeper is not counted. Each holds a descriptor meanwhile.
+/// Deepest nesting of folders that is measured; deeper files are not counted. Each level holds a descriptor meanwhile.
 const DEPTH: usize = 64;
 
-/// What a spool takes, bytes as the file system counts them.
+/// The size of a spool, bytes as the file system counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     /// Stata's temporary files.
     pub tmp: u64,
     /// The folder of a text or bundle.
     pub work: u64,
-    /// What earlier attempts left.
+    /// Files of previous attempts.
     pub earlier: u64,
     /// Logs and records.
     pub rest: u64,
@@ -48,24 +48,24 @@ impl Taken {
     }
 }
 
-/// Goes round and round in one spool. What goes away meanwhile counts nothing; links are not followed.
+/// Measures one spool round after round. A file that is removed meanwhile counts nothing; links are not followed.
 #[derive(Debug)]
 pub struct Meter {
     folder: PathBuf,
     open: Vec<ReadDir>,
-    /// The name in the spool below which we are.
+    /// The entry of the spool below which the meter is.
     top: Vec<u8>,
     now: Taken,
     last: Option<Taken>,
 }
 
 impl Meter {
-    /// A meter that has not looked yet.
+    /// A meter before its first step.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), open: vec![], top: vec![], now: Taken::default(), last: None }
     }
 
-    /// Looks at up to `names` more; returns how many it did not need, when it came round.
+    /// Examines up to `names` more; at the end of a round returns how many it did not need.
     pub fn step(&mut self, names: u32) -> Option<u32> {
         let mut left = names;
         if self.open.is_empty() {
@@ -98,12 +98,12 @@ impl Meter {
         Some(left)
     }
 
-    /// What is known: of each part what the last whole round found, or what this one has found already.
+    /// What is known: of each part the size of the last whole round, or of this one where it is larger already.
     pub fn taken(&self) -> Taken {
         self.last.unwrap_or_default().max(self.now)
     }
 
-    /// Whether it has been round once.
+    /// Whether it has completed a round.
     pub fn is_whole(&self) -> bool {
         self.last.is_some()
     }
@@ -137,7 +137,7 @@ mod tests {
                 assert!((100_000..150_000).contains(&part), "{names}: {taken:?}");
             }
         }
-        // What grew counts at once, what went at the end of the next round.
+        // Growth counts at once, a removal at the end of the next round.
         let mut meter = Meter::new(folder.path());
         while meter.step(1).is_none() {}
         fs::remove_file(folder.path().join("work/a/b/large")).unwrap();

@@ -19,11 +19,11 @@
 //! earlier/N          all of the above, of an attempt that died and was followed by another here
 //! ```
 //!
-//! The supervisor writes markers and facts, the agent writes wishes and verdicts; no file has two writers but
+//! The supervisor writes markers and facts, the agent writes requests and verdicts; each file has one writer except
 //! `exit.json` and `ending.json`, which the agent writes when it has proof that no supervisor can.
 //!
-//! Of a run that was let go of, `<run id>.done` stays beside the folders: a gateway whose ledger was restored from an
-//! old backup may ask for that run again, and must not hear that it never began.
+//! Of a run that was deleted, `<run id>.done` stays beside the folders: a gateway whose ledger was restored from an old
+//! backup may ask for that run again, and must not be answered that it never started.
 
 mod attempts;
 mod meter;
@@ -57,11 +57,11 @@ pub const OLDEST_FORMAT: u32 = 1;
 
 /// Extension of a folder that is being removed.
 const FORGOTTEN: &str = "forgotten";
-/// Extension of what stays of a run that was let go of.
+/// Extension of the proof that stays of a deleted run.
 const DONE: &str = "done";
 
-/// Whether a record is there and says nothing: it will not say more at the next look, as it would after a want of
-/// memory or descriptors.
+/// Whether a record exists but cannot be parsed: the next read will not help, as it would after a want of memory or
+/// descriptors.
 pub fn is_spoiled(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, PermissionDenied};
     let lost = [rustix::io::Errno::IO, rustix::io::Errno::LOOP].map(|e| Some(e.raw_os_error()));
@@ -91,7 +91,7 @@ impl SpoolRoot {
     /// Removes what a crash left half removed.
     ///
     /// # Errors
-    /// When the folder cannot be listed; what cannot be removed stays for the next time.
+    /// When the folder cannot be listed; what cannot be removed stays for the next call.
     pub fn tidy(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
@@ -107,7 +107,7 @@ impl SpoolRoot {
         Spool { folder: self.0.join(run.to_string()), run }
     }
 
-    /// The runs that have a folder here. Folders with other names are left alone.
+    /// The runs that have a folder here. Folders with other names are ignored.
     ///
     /// # Errors
     /// Any failure of the file system.
@@ -175,13 +175,13 @@ impl Spool {
         lock = "lock",
         /// Written before the spawn.
         spawning = "spawning",
-        /// What becomes `spawning`.
+        /// Renamed to `spawning` at the spawn.
         ready = "spawning.ready",
         /// Stata's process exists.
         started = "started.json",
         /// Stata wrote its first log byte.
         running = "running.json",
-        /// Somebody's wish to end the run.
+        /// A request to end the run.
         cancel = "cancel.json",
         /// Why it is being ended.
         ending = "ending.json",
@@ -197,9 +197,9 @@ impl Spool {
         console = "console",
         /// The FIFO that wakes the supervisor.
         control = "control",
-        /// The supervisor's own words, for people.
+        /// The supervisor's own log, for people.
         supervisor_log = "supervisor.log",
-        /// Room kept for the exit record on a full file system.
+        /// Space held for the exit record on a full file system.
         reserve = "reserve",
         /// A plain name for a working directory whose own name Stata cannot take.
         plain_dir = "wd",
@@ -234,7 +234,7 @@ impl Spool {
     /// Any failure of the file system; the mark may then be there or not.
     pub fn mark_spawning(&self) -> io::Result<()> {
         let boot = os::boot_id();
-        // Made durable with the request; of an earlier boot when the host went down in between.
+        // Made durable with the request; it is of an earlier boot when the host went down in between.
         if fs::read(self.ready()).is_ok_and(|ready| ready == boot.as_bytes()) {
             durable::rename(&self.ready(), &self.spawning())?;
             return durable::sync_folder(&self.folder);
@@ -256,7 +256,7 @@ impl Spool {
         }
     }
 
-    /// Reads a record that the run's own code, or the disk, may have spoiled: one that is there and cannot be read counts
+    /// Reads a record that the run's own code, or the disk, may have damaged: one that exists and cannot be read counts
     /// as missing, and its name goes to `spoiled`.
     ///
     /// # Errors
@@ -272,7 +272,7 @@ impl Spool {
         }
     }
 
-    /// Writes a record, durably and whole. What stands in its place and is no file is put by.
+    /// Writes a record, durably and whole. If something other than a file has its name, that is renamed first.
     ///
     /// # Errors
     /// Any failure of the file system.
@@ -288,7 +288,7 @@ impl Spool {
         }
     }
 
-    /// Gives what cannot be read or replaced another name, `NAME.unreadable`, for people to look at.
+    /// Renames what cannot be read or replaced to `NAME.unreadable`, for people to look at.
     ///
     /// # Errors
     /// Any failure of the file system.
@@ -296,7 +296,7 @@ impl Spool {
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(".unreadable");
         let by = self.folder.join(name);
-        // The latest is enough.
+        // Only the latest is kept.
         if by.is_dir() {
             durable::remove_folder(&by)?;
         }
@@ -304,24 +304,24 @@ impl Spool {
         durable::sync_folder(&self.folder)
     }
 
-    /// Keeps a little room aside for the records of the end, in case the file system fills up meanwhile.
+    /// Reserves a little space for the records of the end, in case the file system fills up meanwhile.
     pub fn keep_reserve(&self) {
         // Best effort: without it a full disk delays the exit record until there is room again.
         let _ = fs::write(self.reserve(), vec![0_u8; 64 * 1024]);
     }
 
-    /// Gives that room back.
+    /// Frees that space.
     pub fn release_reserve(&self) {
         let _ = fs::remove_file(self.reserve());
     }
 
-    /// Whether the run was executed here and then let go of.
+    /// Whether the run was executed here and then deleted.
     pub fn was_let_go(&self) -> bool {
         self.folder.with_extension(DONE).exists()
     }
 
-    /// Removes what is of no use after the end: temporary files, the reserve, and names under which somebody was writing
-    /// when he was killed. Only for whoever knows that nobody writes here any more.
+    /// Removes what is of no use after the end: temporary files, the reserve, and temporary names of processes that
+    /// were killed while they wrote. The caller must know that no process writes here any more.
     ///
     /// # Errors
     /// When temporary files cannot be removed or the folder cannot be listed.
@@ -331,7 +331,7 @@ impl Spool {
         durable::remove_folder(&self.tmp())
     }
 
-    /// Removes names under which other processes were writing when they were killed.
+    /// Removes temporary names of processes that were killed while they wrote.
     ///
     /// # Errors
     /// When the folder cannot be listed.
@@ -350,12 +350,12 @@ impl Spool {
         fs::read_dir(self.work()).is_ok_and(|mut entries| entries.next().is_some())
     }
 
-    /// Lets go of everything but the proof that it was here, the folder of the run's files, and the record that names
-    /// them. The proof comes first: from then on this is a run that was let go of, whose files are still there. May be
-    /// done again after a crash.
+    /// Deletes everything except the proof that the run was here, the folder of its files, and the record that names
+    /// them. The proof is written first: from then on this counts as a deleted run whose files are still there. May be
+    /// repeated after a crash.
     ///
     /// # Errors
-    /// Any failure of the file system; what is left then goes the next time.
+    /// Any failure of the file system; a repeated call deletes the rest.
     pub fn keep_work(&self) -> io::Result<()> {
         durable::create_exclusive(&self.folder.with_extension(DONE), b"done\n")?;
         let stay = [self.work(), self.outcome(), self.plain_dir()];
@@ -373,8 +373,8 @@ impl Spool {
         durable::sync_folder(&self.folder)
     }
 
-    /// Lets go of everything but the proof that it was here: first out of the way under another name, so that a crash
-    /// leaves no half of it.
+    /// Deletes everything except the proof that the run was here: the folder is renamed first, so that a crash leaves
+    /// no half of it.
     ///
     /// # Errors
     /// Any failure of the file system.

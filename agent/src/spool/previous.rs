@@ -1,8 +1,8 @@
-//! What an attempt left that is proven dead, put aside for the attempt after it.
+//! The files of an attempt that is proven dead, moved aside for the attempt after it.
 //!
-//! The later attempt file is made first: from then on the exit record of a lower attempt means that its remains still lie
-//! here, and that the later attempt has not begun. Everything of that attempt is moved to `earlier/N`, the exit record
-//! last, so that a crash in between is taken up where it stopped.
+//! The later attempt file is made first: from then on the exit record of a lower attempt means that its files still lie
+//! here, and that the later attempt has not started. Everything of the dead attempt is moved to `earlier/N`, the exit
+//! record last, so that the move continues after a crash where it stopped.
 
 use std::{fs, io, path::PathBuf};
 
@@ -10,32 +10,32 @@ use longhaul_proto::durable;
 
 use super::{AttemptKind, Exit, Spool};
 
-/// Where the remains go.
+/// Folder for these files.
 const EARLIER: &str = "earlier";
 
 impl Spool {
-    /// The dead attempt whose remains lie where those of a later one belong.
+    /// The dead attempt whose files lie where those of a later one belong.
     ///
     /// # Errors
     /// Any failure of the file system.
     pub fn remains(&self) -> io::Result<Option<u32>> {
         let Some(last) = self.last_attempt()? else { return Ok(None) };
-        // Of one that cannot be read it is not known whose it is; nothing is moved for it.
+        // A record that cannot be read does not say whose it is; nothing is moved for it.
         let exit = self.read_or_name::<Exit>(&self.exit(), &mut vec![])?;
         Ok(exit.map(|exit| exit.attempt).filter(|attempt| *attempt < last.number))
     }
 
-    /// Puts them aside, durably. The caller holds the run's lock, so nobody writes here.
+    /// Moves them aside, durably. The caller holds the run's lock, so no other process writes here.
     ///
     /// # Errors
-    /// Any failure of the file system; then it is to be done again.
+    /// Any failure of the file system; the call is then to be repeated.
     pub fn put_aside(&self, attempt: u32) -> io::Result<()> {
         let to = self.path().join(EARLIER).join(attempt.to_string());
         durable::create_folder(&self.path().join(EARLIER))?;
         durable::create_folder(&to)?;
         let request = self.last_attempt()?.is_some_and(|last| last.kind == AttemptKind::Started);
         let stays = |name: &str| {
-            // The request and the mark of readiness are the later attempt's, once it was accepted.
+            // The request and the mark of readiness belong to the later attempt, once it was accepted.
             let new = [self.submission_pb(), self.submission_json(), self.ready()];
             name == EARLIER
                 || name == "lock"

@@ -1,8 +1,8 @@
-//! What proves that an attempt never began, or that a run was executed here, and for how long that is kept.
+//! Proofs that an attempt never started, or that a run was executed here, and how long they are kept.
 //!
-//! A proof is gone for good when it is removed, and with it the certainty that a run is not begun twice. So no single
-//! look at the wall clock decides: the newest run's own name, which carries its gateway's time, must be about as new as
-//! the clock says it is. A host that comes up with its clock a month ahead keeps all of them.
+//! A removed proof is gone for good, and with it the certainty that a run is not started twice. So no single reading of
+//! the wall clock decides: the newest run's id, which carries its gateway's time, must be about as new as the clock
+//! says it is. A host that comes up with its clock a month ahead keeps all of them.
 
 use std::{fs, io, os::unix::fs::MetadataExt};
 
@@ -12,25 +12,25 @@ use super::{AttemptKind, DONE, SpoolRoot};
 
 /// How long proofs are kept: 30 days, as records are.
 const KEPT_MS: i64 = 30 * DAY_MS;
-/// The clock may be so far beyond the newest run. An agent that had nothing to do for longer keeps its proofs until it
-/// has, which costs a name each.
+/// How far the clock may be ahead of the newest run. An agent without runs for longer keeps its proofs until it has
+/// one, at the cost of a file name each.
 const TRUSTED_MS: i64 = 7 * DAY_MS;
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
-/// What became of old proofs.
+/// What happened to old proofs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proofs {
-    /// So many were removed.
+    /// This many were removed.
     Removed(u32),
-    /// None: the clock is far beyond the newest run here, so many milliseconds.
+    /// None was removed: the clock is this many milliseconds ahead of the newest run here.
     ClockAhead(i64),
 }
 
 impl SpoolRoot {
-    /// Removes proofs that nobody can ask for any more: older than 30 days, of a clock that can be trusted.
+    /// Removes proofs that no gateway can ask for any more: older than 30 days, by a clock that can be trusted.
     ///
     /// # Errors
-    /// When the folder cannot be listed; what cannot be removed stays for the next time.
+    /// When the folder cannot be listed; what cannot be removed stays for the next call.
     pub fn drop_proofs(&self, now_ms: i64) -> io::Result<Proofs> {
         let mut newest = i64::MIN;
         for entry in fs::read_dir(&self.0)? {
@@ -52,7 +52,7 @@ impl SpoolRoot {
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
             let old = || fs::metadata(&path).is_ok_and(|m| m.mtime() * 1000 < before_ms);
-            // While files of that run are kept, it is the only thing that says that it is over.
+            // While files of that run are kept, the proof is all that says that the run is over.
             let files = || path.with_extension("").exists();
             if path.extension().is_some_and(|e| e == DONE) && old() && !files() && fs::remove_file(&path).is_ok() {
                 removed += 1;
@@ -69,7 +69,7 @@ impl SpoolRoot {
     }
 }
 
-/// When a run was asked for, by its gateway's clock: a UUIDv7 begins with that, Unix milliseconds in 48 bits.
+/// When a run was recorded, by its gateway's clock: a UUIDv7 starts with that, Unix milliseconds in 48 bits.
 fn asked_at_ms(run: RunId) -> i64 {
     run.as_bytes()[..6].iter().fold(0, |ms, byte| (ms << 8) | i64::from(*byte))
 }
@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// A proof of each kind, a run whose files are kept, a finished run, and how far the clock is off when they are looked at.
+    /// A proof of each kind, a run whose files are kept, a finished run, and how far the clock is off at the check.
     fn left_after(ahead_ms: i64, age_ms: i64) -> (Proofs, usize) {
         let folder = tempfile::tempdir().unwrap();
         let root = SpoolRoot::open(folder.path().join("runs")).unwrap();

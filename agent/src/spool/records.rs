@@ -28,9 +28,9 @@ pub struct Plan {
     pub format: u32,
     /// The attempt that this plan is for.
     pub attempt: u32,
-    /// Stata, or whatever stands in for it.
+    /// Stata, or the stand-in.
     pub program: PathBuf,
-    /// Its first word, when it should not be the program's own path.
+    /// Its argument 0, when it is not the program's own path.
     pub arg0: Option<String>,
     /// Its arguments.
     pub argv: Vec<String>,
@@ -38,7 +38,7 @@ pub struct Plan {
     pub env: BTreeMap<String, String>,
     /// `stata` or `standin`.
     pub engine: String,
-    /// Edition and version, or what the stand-in says of itself.
+    /// Edition and version, or how the stand-in describes itself.
     pub engine_note: String,
     /// Where the user's code runs (the wrapper goes there; Stata itself starts in the spool).
     pub working_dir: PathBuf,
@@ -50,7 +50,7 @@ pub struct Plan {
     pub profile: Option<PathBuf>,
     /// Limits.
     pub timing: Timing,
-    /// Bytes of each stream that the record covers; what comes after them stays on the host only.
+    /// Bytes of each stream that the record covers; later bytes stay on the host only.
     pub output_limit: u64,
     /// Bytes that the run's spool may take before it is ended; 0 = no limit.
     #[serde(default)]
@@ -86,7 +86,7 @@ pub struct Running {
     pub mono_ms: u64,
 }
 
-/// How gently a run is ended; later words are stronger.
+/// How a run is ended; later values are stronger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelMode {
@@ -99,7 +99,7 @@ pub enum CancelMode {
 }
 
 impl CancelMode {
-    /// From the wire; what is not said is a break.
+    /// From the wire; an unknown value is a break.
     pub fn from_wire(mode: i32) -> Self {
         match wire::CancelMode::try_from(mode) {
             Ok(wire::CancelMode::Terminate) => Self::Terminate,
@@ -109,12 +109,12 @@ impl CancelMode {
     }
 }
 
-/// Somebody's wish to end a run: written by the agent, obeyed by the supervisor.
+/// A request to end a run: written by the agent, carried out by the supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelWish {
     /// How gently.
     pub mode: CancelMode,
-    /// Who asked.
+    /// The principal who asked.
     pub by: String,
     /// Wall time, Unix milliseconds.
     pub at_ms: i64,
@@ -125,11 +125,11 @@ pub struct CancelWish {
 pub struct Ending {
     /// Cancel requested, run timeout, start timeout or spool full.
     pub cause: Cause,
-    /// Who asked; empty = a limit.
+    /// The principal who asked; empty = a limit.
     pub by: String,
     /// Wall time, Unix milliseconds.
     pub at_ms: i64,
-    /// What was reached, where the cause alone does not say it.
+    /// Which limit was reached, where the cause alone does not say it.
     #[serde(default)]
     pub words: String,
 }
@@ -144,7 +144,7 @@ pub struct FileFacts {
     /// Bytes in the file, when they are more than the record covers.
     #[serde(default)]
     pub beyond: Option<u64>,
-    /// What happened to the file, when something did (deleted, truncated).
+    /// What happened to the file, if anything (deleted, truncated).
     #[serde(default)]
     pub note: Option<String>,
 }
@@ -158,19 +158,19 @@ pub struct Exit {
     pub spawned: bool,
     /// Why it could not be.
     pub spawn_error: Option<String>,
-    /// The kind of that reason, when it lies before the spawn (a source that cannot be read).
+    /// The kind of that error, when it lies before the spawn (a source that cannot be read).
     #[serde(default)]
     pub spawn_cause: Option<Cause>,
-    /// Exit status, when it left by itself and we were its parent.
+    /// Exit status, when it exited by itself and this supervisor was its parent.
     pub code: Option<i32>,
     /// Signal that ended it, likewise.
     pub signal: Option<i32>,
-    /// The supervisor that started it died, so that the status is not known.
+    /// The supervisor that started it died, so the status is not known.
     pub status_lost: bool,
     /// Why it was being ended, also when `ending.json` could not be written.
     #[serde(default)]
     pub ending: Option<Ending>,
-    /// A record of the end was there before and could not be read; why, in words.
+    /// Why a previous record of the end could not be read, in words.
     #[serde(default)]
     pub unreadable: Option<String>,
     /// The host was restarted meanwhile.
@@ -187,7 +187,7 @@ pub struct Exit {
     pub ended_at_ms: i64,
     /// From the first log byte to the end, monotonic, milliseconds.
     pub duration_ms: u64,
-    /// Largest resident size seen, bytes; 0 = not known.
+    /// Largest resident size sampled, bytes; 0 = not known.
     pub max_rss_bytes: u64,
     /// Stata's batch log.
     pub log: FileFacts,
@@ -199,7 +199,7 @@ pub struct Exit {
     pub by: String,
 }
 
-/// Where in the code it happened.
+/// Where in the code the error happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
     /// The do-file, as resolved on the host.
@@ -219,7 +219,7 @@ pub struct Artifact {
     pub bytes: u64,
 }
 
-/// `outcome.json`: the verdict as the agent tells it, word for word, ever after.
+/// `outcome.json`: the verdict, which the agent repeats unchanged from then on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutcomeRecord {
     /// The end.
@@ -228,7 +228,7 @@ pub struct OutcomeRecord {
     pub cause: Cause,
     /// Stata's return code.
     pub rc: Option<i64>,
-    /// Stata's error text, or ours.
+    /// Stata's error text, or Longhaul's.
     pub message: String,
     /// The command that failed.
     pub command: String,
@@ -256,7 +256,7 @@ pub struct OutcomeRecord {
     pub max_rss_bytes: u64,
     /// What else a person should know.
     pub note: String,
-    /// Who asked for the end.
+    /// The principal who requested the end.
     pub ended_by: String,
     /// Files that the run left.
     #[serde(default)]

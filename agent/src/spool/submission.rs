@@ -1,4 +1,4 @@
-//! The request, kept whole: a run outlives the ledger that asked for it.
+//! The request, kept whole, so that a run can be recovered when the ledger that recorded it is lost.
 
 use std::{fs, io};
 
@@ -16,7 +16,7 @@ pub struct Meta {
     pub format: u32,
     /// The run.
     pub run_id: String,
-    /// Who asked.
+    /// The principal who asked.
     pub principal: String,
     /// The ledger it belongs to.
     pub cluster_id: String,
@@ -32,7 +32,7 @@ pub enum SubmissionError {
     /// The file system failed.
     #[error("could not read the request in the spool")]
     Read(#[source] io::Error),
-    /// Not our bytes.
+    /// The bytes are not a request.
     #[error("the request in the spool is damaged")]
     Decode(#[source] prost::DecodeError),
     /// Written by another version.
@@ -41,7 +41,7 @@ pub enum SubmissionError {
 }
 
 impl SubmissionError {
-    /// Whether the request is there and says nothing. The run goes on without it.
+    /// Whether the request exists but cannot be parsed. The run goes on without it.
     pub fn is_spoiled(&self) -> bool {
         match self {
             Self::Read(error) => super::is_spoiled(error),
@@ -52,8 +52,8 @@ impl SubmissionError {
 }
 
 impl Spool {
-    /// Takes a run: the request first and then `attempt-N`, both durable at return. A run that was begun keeps the
-    /// request with which it was.
+    /// Accepts a run: the request first and then `attempt-N`, both durable at return. A run that was started keeps its
+    /// first request.
     ///
     /// # Errors
     /// Any failure of the file system; the attempt may then be decided or not. Another attempt was started here.
@@ -63,7 +63,8 @@ impl Spool {
                 return Ok(Decision::Was(AttemptKind::Started));
             }
             Some(Attempt { kind: AttemptKind::Started, number }) => {
-                // Its end is recorded and judged; whether it was one after which another may begin, the owner has asked.
+                // Its end is recorded and judged; the run's task has checked that another attempt may follow such an
+                // end.
                 let over = self.outcome().exists() && number < attempt;
                 if !(over && submission.retry == wire::RetryPolicy::IfProvenDead as i32) {
                     return Err(io::Error::other("another attempt of this run was started here"));
@@ -98,11 +99,11 @@ impl Spool {
         Ok(decision)
     }
 
-    /// Reads the request; `None` when no attempt was started here. A request alone, whole or torn, is what a crash left
-    /// of a run that was not taken.
+    /// Reads the request; `None` when no attempt was started here. A request alone, whole or torn, is left over from a
+    /// crash before the run was accepted.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
+    /// When it exists and cannot be read.
     pub fn submission(&self) -> Result<Option<wire::Submission>, SubmissionError> {
         let taken = self.last_attempt().map_err(SubmissionError::Read)?.is_some_and(|a| a.kind == AttemptKind::Started);
         let meta = match self.read::<Meta>(&self.submission_json()) {

@@ -1,8 +1,8 @@
-//! What Stata says of itself when it starts: edition, version and licence.
+//! What Stata prints about itself when it starts: edition, version and licence.
 //!
-//! Both shapes are read, that of releases up to 16 and that since 17. The serial number and the licensee's name are
-//! nobody's business outside the host: [`masked`] takes them out before anything is stored elsewhere. Seats and cores
-//! are reported to people, who decide what may run; nothing here is applied by itself.
+//! Both formats are read, that of releases up to 16 and that since 17. The serial number and the licensee's name must
+//! not leave the host: [`masked`] removes them before anything is stored elsewhere. Seats and cores are reported to
+//! people, who decide what may run; the agent applies none of it.
 
 use std::sync::LazyLock;
 
@@ -49,7 +49,7 @@ pub struct Licence {
 /// The banner of a log or console.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Banner {
-    /// The edition; none if it does not say (as IC up to 16).
+    /// The edition; none if the banner does not say (as IC up to 16).
     pub edition: Option<Edition>,
     /// `17.0`, `19.5`.
     pub version: Option<String>,
@@ -57,11 +57,11 @@ pub struct Banner {
     pub now: bool,
     /// The licence, if its line could be read.
     pub licence: Option<Licence>,
-    /// It is a stand-in and no Stata.
+    /// It is the stand-in's.
     pub standin: bool,
 }
 
-/// Bytes from the start in which a banner must stand.
+/// Bytes from the start within which a banner must be.
 const WITHIN: usize = 16 * 1024;
 
 fn pattern(text: &str) -> Option<Regex> {
@@ -115,7 +115,7 @@ pub fn read(bytes: &[u8]) -> Option<Banner> {
     (found || banner.licence.is_some()).then_some(banner)
 }
 
-/// Whether a line is of the picture that every banner begins with.
+/// Whether a line belongs to the picture that every banner starts with.
 pub fn is_art(line: &str) -> bool {
     let line = line.trim_start();
     line.starts_with("/__    /   ____/") || line.starts_with("___/   /   /___/")

@@ -1,9 +1,9 @@
-//! Telling what Stata echoed from what it printed.
+//! Distinguishes what Stata echoed from what it printed.
 //!
 //! A command echoes as `. ` and its source line, macros not expanded; `///`, `/* … */` and lines wider than the line
-//! size go on with `> `. Loops and programs echo their body with right-aligned numbers from 2, and while a body is
-//! being read nothing is printed, so the first line that is neither ends it. Mata's prompt is `: `.
-//! Output can look like an echo (`display ". x"`): whoever matters (the sentinel, the source text) decides over that.
+//! size continue with `> `. Loops and programs echo their body with right-aligned numbers from 2, and nothing is
+//! printed while a body is being read, so the first line that is neither ends it. Mata's prompt is `: `. Output can
+//! look like an echo (`display ". x"`): where it matters, the sentinel or the source text decides.
 
 /// What one line of a log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Classifier {
         kind
     }
 
-    /// Whether a line that [`is_output`] is [`Kind::Output`] here, and leaves this classifier as it is.
+    /// Whether a line that [`is_output`] is [`Kind::Output`] here, and leaves this classifier unchanged.
     pub(super) fn is_idle(&self) -> bool {
         !self.in_echo && !self.body && self.next_body.is_none()
     }
@@ -92,7 +92,7 @@ impl Classifier {
         code(trimmed).map_or(Kind::Output, Kind::Code)
     }
 
-    /// A line of a body by its number `n`: loops begin with 2, programs with 1.
+    /// A line of a body by its number `n`: loops start with 2, programs with 1.
     fn body_number<'a>(&self, text: &'a str, n: u32) -> Option<&'a str> {
         let first = self.program && !self.body && n == 2;
         numbered(text, n).or_else(|| if first { numbered(text, 1) } else { None })
@@ -123,8 +123,8 @@ impl Classifier {
     }
 }
 
-/// Whether a line is sure to be output where no echo is open, told from its first and last bytes: what most lines of a
-/// large log are. A line that may be more (a part of Stata's banner, or an absolute path too) is not.
+/// Whether a line is sure to be output where no echo is open, judged by its first and last bytes: true of most lines of
+/// a large log. False for a line that may be more (also part of Stata's banner, or an absolute path).
 pub(super) fn is_output(raw: &[u8]) -> bool {
     let (first, last) = (raw.trim_ascii_start(), raw.trim_ascii_end());
     let ([head, ..], [.., tail]) = (first, last) else { return false };
@@ -185,7 +185,7 @@ fn opens_program(command: &str) -> bool {
     let mut words = command.split_whitespace().skip_while(|w| {
         matches!(w.trim_end_matches(':'), "cap" | "capt" | "capture" | "qui" | "quietly" | "noi" | "noisily")
     });
-    // Stata takes `pr` and longer.
+    // Stata accepts `pr` and longer.
     let Some(first) = words.next() else { return false };
     first.len() >= 2
         && "program".starts_with(first)

@@ -1,8 +1,8 @@
-//! Where Stata is on this host, and why not elsewhere.
+//! Where Stata is on this host, and why other places were not used.
 //!
-//! Looked for in this order: the path a person gave, the environment names that other tools taught people to set, the
-//! names on PATH, the usual places. Everything tried is returned with its reason, since "not found" without a list of
-//! places helps nobody. Environment and root are passed in, so nothing here depends on the process.
+//! Searched in this order: the configured path, the environment names that other tools use, the names on PATH, the
+//! usual places. Every place tried is returned with its reason, since "not found" without a list of places helps no
+//! reader. Environment and root are passed in, so nothing here depends on the process.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -16,7 +16,7 @@ use super::banner::Edition;
 /// Where to look.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
-    /// What a person gave: an executable or an install folder. If set, nothing else is looked at.
+    /// The configured path: an executable or an install folder. If set, no other place is searched.
     pub explicit: Option<PathBuf>,
     /// Values of [`VARIABLES`] that are set.
     pub variables: Vec<(String, PathBuf)>,
@@ -28,14 +28,14 @@ pub struct Places {
     pub root: PathBuf,
 }
 
-/// Environment names in use among other tools, in the order they are asked.
+/// Environment names in use among other tools, in the order in which they are read.
 pub const VARIABLES: [&str; 4] = ["STATA_BINARY", "STATA_PATH", "STATA_CLI", "STATA_BIN"];
 
-/// Console executables, the best first.
+/// Names of console executables, the best first.
 const NAMES: [&str; 6] = ["stata-mp", "stata-se", "stata-be", "stata-ic", "stata", "StataMP"];
 
 impl Places {
-    /// The places as an environment gives them.
+    /// The places that an environment gives.
     pub fn from_env(explicit: Option<PathBuf>, get: impl Fn(&str) -> Option<std::ffi::OsString>) -> Self {
         let variables =
             VARIABLES.iter().filter_map(|n| Some(((*n).to_owned(), get(n).filter(|v| !v.is_empty())?.into())));
@@ -58,7 +58,7 @@ pub struct Candidate {
     pub edition: Option<Edition>,
     /// Release by the install folder: 190 for 19, 185 for 18.5.
     pub version: Option<u32>,
-    /// How it came to be tried: `--stata`, `STATA_PATH`, `PATH`, `usual place`.
+    /// Why it was tried: `--stata`, `STATA_PATH`, `PATH`, `usual place`.
     pub why: String,
     /// What is wrong with it; none if it can be started.
     pub problem: Option<String>,
@@ -71,8 +71,7 @@ impl Candidate {
     }
 }
 
-/// Everything tried: usable ones first; what a person named before what was found, then the newest release, then
-/// MP, SE, BE.
+/// Everything tried: usable ones first; named paths before found ones, then the newest release, then MP, SE, BE.
 pub fn find(places: &Places) -> Vec<Candidate> {
     let mut all = vec![];
     if let Some(path) = &places.explicit {
@@ -106,7 +105,7 @@ fn rank(c: &Candidate) -> (u32, u8) {
     (c.version.unwrap_or(0), edition)
 }
 
-/// A path that somebody named: an executable, or a folder that holds one.
+/// A path that was named: an executable, or a folder that holds one.
 fn named(path: &Path, why: &str, all: &mut Vec<Candidate>) {
     if path.is_dir() {
         let before = all.len();
@@ -194,7 +193,7 @@ fn version(path: &Path) -> Option<u32> {
     })
 }
 
-/// Why a path cannot be started, in words that say what to do.
+/// Why the program at a path cannot be started, in words that say what to do.
 fn problem(path: &Path) -> Option<String> {
     let meta = match fs::metadata(path) {
         Ok(meta) => meta,

@@ -1,10 +1,10 @@
 //! Stata's verdict on a run, read from the end of its log.
 //!
-//! The exit status is 0 whatever happened, and codes in the middle of a log mean nothing (`capture noisily`,
-//! `do …, nostop`). So the last line that says anything decides: `end of do-file` is success, `r(N);` is failure,
-//! anything else means that Stata was stopped from outside, or left by `exit, STATA`. A log that the do-file opened
-//! itself (`log using`) has succeeded when it was closed and no code follows. What failed is told by walking back over
-//! the unwinding (one `end of do-file` and `r(N);` per level) to its first code, and to the command echoed before.
+//! The exit status is 0 whatever happened, and codes in the middle of a log mean nothing (`capture noisily`, `do …,
+//! nostop`). So the last significant line decides: `end of do-file` is success, `r(N);` is failure, anything else means
+//! that Stata was stopped from outside, or exited by `exit, STATA`. A log that the do-file opened itself (`log using`)
+//! has succeeded when it was closed and no code follows. The failed command is found by walking back over the unwinding
+//! (one `end of do-file` and `r(N);` per level) to its first code, and to the command echoed before.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ use super::lines::{Line, for_each_line};
 use super::locate::Location;
 use super::message;
 
-/// How a run ended by its log alone.
+/// How a run ended, by its log alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -35,17 +35,17 @@ pub struct Judgement {
     pub state: State,
     /// N of `r(N);`; only with [`State::Failed`].
     pub rc: Option<i64>,
-    /// Stata's words, unwrapped; several lines if it said several things.
+    /// Stata's error text, unwrapped; several lines if it printed several.
     pub message: Option<String>,
-    /// The source of the command that failed, or of the last one seen when the log is incomplete; macros unexpanded.
+    /// The source of the command that failed, or of the last one echoed when the log is incomplete; macros unexpanded.
     pub command: Option<String>,
     /// Where it failed, if the caller knows the sources (see [`super::locate`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
-    /// `--Break--` stands in the unwinding. No proof of a break: `exit 1` prints it too.
+    /// `--Break--` is in the unwinding. It does not prove a break: `exit 1` prints it too.
     #[serde(skip)]
     pub break_seen: bool,
-    /// Do-files that its end unwinds: `end of do-file` with the code behind it, one after the other. Two are the user's
+    /// Do-files that its end unwinds: `end of do-file` with the code after it, one after the other. Two are the user's
     /// own and the wrapper around it.
     #[serde(skip)]
     pub unwound: u32,
@@ -84,7 +84,7 @@ struct Unwinding {
     message: Option<String>,
 }
 
-/// The judge's memory of the lines so far; bounded.
+/// What the judge remembers of the lines so far; bounded.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     classifier: Classifier,
@@ -96,7 +96,7 @@ pub(super) struct Scan {
     smcl_closed: bool,
     closing: bool,
     broken: bool,
-    /// `end of do-file`, and nothing but a break or blanks since.
+    /// `end of do-file`, and only a break or blanks since.
     level_ended: bool,
     parts: Vec<(String, usize)>,
     bytes: usize,
@@ -231,12 +231,12 @@ impl Scan {
         }
     }
 
-    /// The command a failure is blamed on: the last one echoed before it.
+    /// The command that a failure is attributed to: the last one echoed before it.
     pub(super) fn last_command(&self) -> Option<String> {
         (!self.parts.is_empty()).then(|| echo::joined(&self.parts, self.widest)).filter(|c| !c.is_empty())
     }
 
-    /// Takes the last command of a scan over earlier bytes.
+    /// Takes over the last command of a scan over earlier bytes.
     pub(super) fn adopt(&mut self, command: Option<String>) {
         if let Some(unwinding) = &mut self.unwinding {
             unwinding.command = command.clone();
@@ -276,7 +276,7 @@ impl Scan {
     }
 }
 
-/// A command of comment only cannot fail.
+/// Whether a command is only a comment, which cannot fail.
 pub(super) fn is_comment(words: &str) -> bool {
     words.starts_with('*') || words.starts_with("//") || (words.starts_with("/*") && !words.contains("*/"))
 }

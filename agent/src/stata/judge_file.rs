@@ -1,7 +1,7 @@
 //! The judge for logs that do not fit in memory: 4 GiB in at most 8 MiB.
 //!
-//! The head tells the dialect, the tail the verdict. A loop may print for gigabytes after its echo, so the failing
-//! command is looked for backwards, by its prompt, and then read properly with some lines before it.
+//! The start of the log shows the dialect, the end the verdict. A loop may print for gigabytes after its echo, so the
+//! failing command is searched backwards, by its prompt, and then parsed with some lines before it.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -10,7 +10,7 @@ use super::lines::{Dialect, LineReader};
 use super::view::ViewFinder;
 use super::wrapper::Wrapper;
 
-/// Sizes in bytes, apart so that tests can use small ones.
+/// Sizes in bytes, in a struct so that tests can use small ones.
 #[derive(Debug, Clone, Copy)]
 struct Sizes {
     /// A file up to this size is read whole.
@@ -44,7 +44,7 @@ fn judge_sized(file: &mut (impl Read + Seek), sizes: Sizes) -> io::Result<Judgem
         while from > 0 {
             let to = from;
             from = from.saturating_sub(sizes.step);
-            // A few bytes over the seam, so that a prompt lying on it is seen.
+            // A few bytes over the seam, so that a prompt lying across it is found.
             let block = read(file, from, (to + 16).min(len))?;
             let Some(at) = last_prompt(&block, dialect) else { continue };
             let at = from + at as u64;
@@ -58,7 +58,7 @@ fn judge_sized(file: &mut (impl Read + Seek), sizes: Sizes) -> io::Result<Judgem
 
 /// Judges the log of a run under `wrapper`, which is surer than the log's end alone: the echo of the sentinel's line
 /// proves that the user's code returned, whatever came after; without it, an `end of do-file` is only that of a nested
-/// do-file after which Stata was stopped. (The sentinel file itself is surer still, and is the caller's to look for.)
+/// do-file after which Stata was stopped. (The sentinel file itself is surer still; the caller checks it.)
 pub fn judge_wrapped(file: &mut (impl Read + Seek), wrapper: &Wrapper) -> io::Result<Judgement> {
     let len = file.seek(SeekFrom::End(0))?;
     let mut finder = ViewFinder::new(wrapper);
@@ -88,7 +88,7 @@ fn scan(file: &mut (impl Read + Seek), from: u64, to: u64, dialect: Dialect, nam
     Ok(scan)
 }
 
-/// Where the last echoed command in `block` begins, comments, braces and empty ones aside.
+/// Where the last echoed command in `block` starts; comments, braces and empty ones are skipped.
 fn last_prompt(block: &[u8], dialect: Dialect) -> Option<usize> {
     let prompt: &[u8] = match dialect {
         Dialect { smcl: true, .. } => b"{com}. ",

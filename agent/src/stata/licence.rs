@@ -1,7 +1,7 @@
-//! Words of a start that failed for the licence. They go to the terminal; no log is made and the status is not zero.
+//! Messages of a start that failed for the licence. They go to the terminal; no log is made and the status is not zero.
 //!
-//! Two texts are known from public reports. What Stata says when a licence has expired, or whether it ever refuses a
-//! seat, is not public: such texts are recognised by their words and marked as unconfirmed.
+//! Two texts are known from public reports. What Stata prints when a licence has expired, or whether it ever refuses a
+//! seat, is not public: such texts are recognised by typical words and marked as unconfirmed.
 
 use serde::Serialize;
 
@@ -13,9 +13,9 @@ pub enum Trouble {
     Missing,
     /// There is one, and Stata does not accept it.
     Invalid,
-    /// It is over (words unconfirmed).
+    /// It has expired (text unconfirmed).
     Expired,
-    /// All seats are taken (words unconfirmed).
+    /// All seats are taken (text unconfirmed).
     NoSeat,
 }
 
@@ -36,16 +36,16 @@ impl Trouble {
 pub struct LicenceFailure {
     /// What is wrong.
     pub trouble: Trouble,
-    /// Whether the words are known to be Stata's.
+    /// Whether the text is known to be Stata's.
     pub confirmed: bool,
     /// The line that says so, at most 200 characters.
     pub text: String,
 }
 
-/// Bytes of console output that are looked at.
+/// Bytes of console output that are searched.
 const WITHIN: usize = 64 * 1024;
 
-/// Looks for licence trouble in what Stata wrote to its terminal (not in a log: there users write what they like).
+/// Looks for licence trouble in what Stata wrote to its terminal (not in a log, where users write what they like).
 pub fn recognise(console: &[u8]) -> Option<LicenceFailure> {
     let text = String::from_utf8_lossy(&console[..console.len().min(WITHIN)]);
     text.lines().find_map(|line| {

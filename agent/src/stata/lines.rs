@@ -1,8 +1,8 @@
-//! Bytes of a log into clean lines with their offsets, in any chunks.
+//! Cuts the bytes of a log, in any chunks, into clean lines with their offsets.
 //!
-//! A line ends at LF, CRLF or a lone CR (a terminal would overwrite it, so what follows is a new line). Text is decoded
-//! lossily, since releases before 14 wrote Latin-1; terminal escapes go; SMCL tags become what they show; the time
-//! stamps that a job runner put before every line are taken off. Offsets are always those of the raw bytes.
+//! A line ends at LF, CRLF or a lone CR (a terminal would overwrite the line, so what follows is a new one). Text is
+//! decoded lossily, since releases before 14 wrote Latin-1; terminal escapes are removed; SMCL tags become what they
+//! show; time stamps that a job runner put before every line are removed. Offsets are always those of the raw bytes.
 
 /// Bytes kept of one line; the rest is skipped but counted. Stata wraps at 255 columns at most, longer lines are data.
 pub const MAX_LINE: usize = 64 * 1024;
@@ -22,7 +22,7 @@ pub struct Line {
     pub smcl_close: bool,
 }
 
-/// How the bytes are dressed, decided by the first line that is not empty.
+/// The format of the bytes, decided by the first line that is not empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dialect {
     /// Not known before the first line.
@@ -50,13 +50,13 @@ impl Dialect {
 /// Begins a terminal escape.
 const ESCAPE: u8 = 0x1b;
 
-/// Who takes lines.
+/// Receives lines.
 pub(super) trait Taker {
     /// A line.
     fn line(&mut self, line: Line);
 
-    /// A line whose text is its bytes from `start`, decoded; `end` is after its line end. Whoever wants it as a
-    /// [`Line`] all the same answers `false`, and has done nothing with it yet.
+    /// A line whose text is its bytes from `start`, decoded; `end` is after its line end. A taker that wants it as a
+    /// [`Line`] instead answers `false` before it does anything with it.
     fn plain(&mut self, raw: &[u8], start: u64, end: u64) -> bool;
 }
 
@@ -103,8 +103,8 @@ impl LineReader {
         self.push_to(bytes, &mut Each(each));
     }
 
-    /// Takes bytes and hands every line they complete to `taker`: as it is in the bytes where that will do, which costs
-    /// a tenth.
+    /// Takes bytes and hands every line they complete to `taker`: as raw bytes where the taker accepts that, which
+    /// costs a tenth.
     pub(super) fn push_to(&mut self, bytes: &[u8], taker: &mut impl Taker) {
         let mut rest = bytes;
         let as_it_is = self.dialect == Dialect::PLAIN && memchr::memchr(ESCAPE, bytes).is_none();
@@ -230,7 +230,7 @@ pub(super) fn without_escapes(text: &str) -> String {
     out
 }
 
-/// SMCL to what it shows: `{err}x` is `x`, `{search r(198):r(198);}` is `r(198);`, `{c |}` is `|`, rules are dashes.
+/// SMCL as it is displayed: `{err}x` is `x`, `{search r(198):r(198);}` is `r(198);`, `{c |}` is `|`, rules are dashes.
 fn without_tags(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,13 +1,13 @@
 //! In which do-file and at which line a run failed.
 //!
-//! The log names no lines. But every command is echoed as its raw source, in order, and every nested `do` says
-//! `end of do-file`: so the readers' stack is rebuilt from the echo, and each echo is found again in its source. Blanks
-//! are left out of the comparison, and with them all wraps, continuations and indents. Loops and programs are echoed
-//! whole before they run: a failure inside one has the line of the loop or the call.
+//! The log has no line numbers. But every command is echoed as its raw source, in order, and every nested `do` prints
+//! `end of do-file`: so the stack of open do-files is rebuilt from the echo, and each echo is found again in its
+//! source. Blanks are left out of the comparison, and with them all wraps, continuations and indents. Loops and
+//! programs are echoed whole before they run: a failure inside one has the line of the loop or the call.
 //!
-//! A place is a file that was read and a line of it in which the echo stands, or it is not told: where a file was named
-//! by a macro we could not follow, called from inside a program, or is one of several that fit, the place is the next
-//! one outside that is known.
+//! A reported place is always a file that was read and a line of it that the echo matches. Where a file was named by a
+//! macro that could not be followed, was called from inside a program, or is one of several that fit, the place is the
+//! next known one outside.
 
 mod call;
 mod looped;
@@ -41,7 +41,7 @@ pub struct Location {
     /// The innermost place known.
     #[serde(flatten)]
     pub place: Place,
-    /// Who called it, outermost first.
+    /// Its callers, outermost first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub callers: Vec<Place>,
 }
@@ -58,7 +58,7 @@ pub struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    /// A log that says itself which do-file it runs.
+    /// For a log that itself shows which do-file it runs.
     pub fn in_directory(working_dir: &'a Path) -> Self {
         Self { working_dir, do_file: None, args: &[] }
     }
@@ -71,10 +71,10 @@ pub fn locate(log: &[u8], start: Start<'_>, read: impl Fn(&Path) -> Option<Vec<u
     locator.finish()
 }
 
-/// Stata's own limit is 64 nested do-files; more are echoes we misread.
+/// Stata's own limit is 64 nested do-files; more means that echoes were misread.
 const DEPTH: usize = 80;
 
-/// Do-files that one loop may call, at most.
+/// Most do-files that one loop may call.
 const CALLED: usize = 1000;
 
 #[derive(Debug, Default)]
@@ -84,17 +84,17 @@ struct Frame {
     source: Option<Source>,
     line: Option<u32>,
     include: bool,
-    /// Nothing was echoed of it yet, so it may not have been opened at all.
+    /// Nothing of it was echoed yet, so it may not have been opened at all.
     fresh: bool,
     locals: HashMap<String, String>,
     /// The loop or program read last.
     block: Block,
-    /// Others that could as well be the file that was opened.
+    /// Other files that could equally be the one that was opened.
     others: Vec<Frame>,
 }
 
 impl Frame {
-    /// Moves to the echo and tells whether it stands there.
+    /// Moves to the echo; whether it was found there.
     fn goes_on(&mut self, key: &str) -> bool {
         let line = self.source.as_mut().and_then(|s| s.find(key));
         if line.is_some() {
@@ -114,9 +114,9 @@ struct Block {
     loops: Vec<Loop>,
     /// `do` commands in it.
     calls: Vec<Call>,
-    /// Not every round makes every call.
+    /// Some rounds skip some calls.
     conditional: bool,
-    /// Rounds and calls that are over.
+    /// Rounds and calls that are done.
     done: usize,
 }
 
@@ -138,7 +138,7 @@ pub struct Locator<F> {
     left: bool,
     /// The echoed line before this one was as wide as Stata's lines get.
     full: bool,
-    /// Do-files that were entered, or may have been, without our knowing which.
+    /// Do-files that were, or may have been, entered without being identified.
     unknown: u32,
 }
 
@@ -177,14 +177,14 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         locator
     }
 
-    /// Takes the next bytes of the log.
+    /// Reads the next bytes of the log.
     pub fn push(&mut self, bytes: &[u8]) {
         let mut reader = std::mem::take(&mut self.reader);
         reader.push_to(bytes, self);
         self.reader = reader;
     }
 
-    /// Where it failed, or where it was if the log has no end; none for a log that ended well.
+    /// Where it failed, or where it was if the log has no end; none for a log that ended in success.
     pub fn finish(mut self) -> Option<Location> {
         if let Some(last) = self.reader.partial() {
             self.line(&last);
@@ -193,7 +193,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         if self.at_code { self.failed } else { self.here() }
     }
 
-    /// The line that the outermost do-file is at, as far as echoes tell. The last one counts before the line after it
+    /// The line that the outermost do-file is at, as far as echoes show. The last echo counts before the line after it
     /// shows that it is complete: a command that takes long prints nothing meanwhile.
     pub fn outermost_line(&self) -> Option<u32> {
         let outermost = self.frames.first()?;
@@ -206,18 +206,18 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         pending.and_then(|key| source?.look(&key)).or(outermost.line)
     }
 
-    /// How many do-files were entered, or may have been, without our knowing which: named by a macro that cannot be
-    /// followed, called out of sight, or not readable here.
+    /// How many do-files were, or may have been, entered without being identified: named by a macro that cannot be
+    /// followed, called without an echo, or not readable here.
     pub fn unknown(&self) -> u32 {
         self.unknown
     }
 
-    /// Whether [`Locator::output`] will do for a line that [`is_output`].
+    /// Whether [`Locator::output`] suffices for a line that [`is_output`].
     pub(super) fn is_idle(&self) -> bool {
         self.classifier.is_idle() && self.echo.is_none() && !self.entering
     }
 
-    /// Takes such a line: a failure before it was not the last.
+    /// Takes such a line: a failure before it was not the last one.
     pub(super) fn output(&mut self) {
         self.at_code = false;
         self.failed = None;
@@ -247,7 +247,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         match kind {
             Kind::Command(command) => {
                 self.confirm();
-                // Between two codes the rest of the block that is being left is echoed, and does not run.
+                // Between two codes the rest of the block that is being left is echoed, but does not run.
                 if self.left && !prompt {
                     self.failed = None;
                 }
@@ -260,7 +260,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                     && top.fresh
                     && (top.source.as_ref().is_some_and(|s| !s.is_empty()) && caller.source.is_some())
                 {
-                    // A file that is not empty does not end before anything of it was echoed: it was not opened.
+                    // A file that is not empty does not end before any of it was echoed: it was not opened.
                     self.frames.pop();
                 }
                 while self.frames.pop().is_some_and(|f| f.include) {}
@@ -277,7 +277,8 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             }
             Kind::Output => {
                 self.failed = None;
-                // A path as wide as the line goes on below it; what the echoed `cd` named is then the better word.
+                // A path as wide as the line continues below it; then the folder named by the echoed `cd` is more
+                // reliable.
                 if std::mem::take(&mut self.entering) && is_absolute(text) && !is_full(text) {
                     self.directory = Some(PathBuf::from(text.trim_end()));
                 }
@@ -312,10 +313,10 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                 frame.block.loops.extend(loops(&line, &macros).filter(|_| room));
                 frame.block.conditional |= looped::is_condition(&line);
                 match call::parse(&line) {
-                    // Wherever that leads: it is not known here in which round of the loop a later line stands.
+                    // The folder is unknown from here on: it is not known in which round of the loop a later line is.
                     Some(call) if call.verb == Verb::Cd => self.directory = None,
                     Some(call) if call.echoes && frame.block.calls.len() < 64 => frame.block.calls.push(call),
-                    // What is called without an echo may be entered at any time from here on.
+                    // A file called without an echo may be entered at any time from here on.
                     Some(call) if !call.echoes => silent = Some(call),
                     _ => {}
                 }
@@ -330,14 +331,14 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         self.interpret(&text);
     }
 
-    /// Finds the echo in the innermost open source, closing includes that are over and files that were not opened.
+    /// Finds the echo in the innermost open source; closes includes that are over and files that were not opened.
     fn place(&mut self, key: &str) {
         if let [.., parent, top] = self.frames.as_mut_slice()
             && top.fresh
             && !top.begins_with(key)
         {
-            // The first echo after a `do` is the first line of its file, or the file was not opened (its `do` stood in
-            // a block that did not run), or it is another file than we think.
+            // The first echo after a `do` is the first line of its file, or the file was not opened (its `do` was in a
+            // block that did not run), or it is another file than assumed.
             if parent.source.as_ref().is_some_and(|s| s.is_at(key)) && parent.goes_on(key) {
                 parent.block = Block::default();
                 self.frames.pop();
@@ -352,7 +353,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             && top.source.is_none()
             && parent.source.as_ref().is_some_and(|s| s.is_next(key))
         {
-            // The foreign echo was only a line we could not match: the caller goes on.
+            // The unmatched echo was only a misread line: the caller continues.
             self.frames.pop();
         }
         while let Some(top) = self.frames.last_mut() {
@@ -413,7 +414,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         Some(first)
     }
 
-    /// A call of which neither echo nor end will be seen.
+    /// A call whose echo and end are not in the log.
     fn silent(&mut self, call: &Call) {
         self.unknown += u32::from(self.frame(call).source.is_none());
     }
@@ -441,7 +442,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         } else if call.echoes {
             let frame = self.frame(&call);
             self.unknown += u32::from(frame.include && frame.source.is_none());
-            // An include has no end of its own: without its source nobody could tell where it is over.
+            // An include prints no end of its own: without its source its end could not be found.
             self.calling = Some(frame).filter(|f| !f.include || f.source.is_some());
         } else {
             self.silent(&call);

@@ -1,8 +1,8 @@
-//! Stata's own words for a failure, out of the output printed before `r(N);`.
+//! Stata's error text for a failure, found in the output printed before `r(N);`.
 //!
-//! Plain logs do not mark errors, so this is a reading with rules: a message begins at a line that is not indented and
-//! goes on in lines indented by four or more; wide ones wrap with `> `. If the command printed nothing else, all it
-//! printed is the message; else it is the last item only, and a table or an iteration line is never one.
+//! Plain logs do not mark errors, so rules decide: a message starts at a line that is not indented and continues in
+//! lines indented by four or more; wide ones wrap with `> `. If the command printed little else, all it printed is the
+//! message; else it is the last item only, and never a table or an iteration line.
 
 /// A failing command that printed at most this many items printed only its message.
 const FEW: usize = 8;
@@ -102,7 +102,7 @@ fn is_mata_trace(line: &str) -> bool {
     code && words.next().is_some() && !place.contains(' ') && (place.ends_with("()") || place.ends_with('>'))
 }
 
-/// Whether `item` ended only because the first word of `next` did not fit any more.
+/// Whether `item` ended only because the first word of `next` did not fit on the line.
 fn word_wrapped(item: &Item, next: &Item) -> bool {
     let word = next.text.split_whitespace().next().map_or(0, |w| w.chars().count());
     !item.hanging && item.width < 80 && item.width + word >= 79 && next.text.starts_with(char::is_lowercase)

@@ -1,10 +1,11 @@
 //! Everything that knows Stata at its process boundary, and nothing else: no async, no network, no clock.
 //!
-//! Stata speaks to the outside by one file, the batch log; its exit status says nothing about success. So this folder
-//! reads logs: [`lines`] cuts bytes into clean lines, [`echo`] tells commands from output, and on these two stand
+//! Stata reports to the outside by one file, the batch log; its exit status does not show success. So this folder reads
+//! logs: [`lines`] cuts bytes into clean lines, [`echo`] separates commands from output, and on these two build
 //! [`judge`] (how did it end), [`locate`] (in which do-file and line), [`progress`] (how far is it), [`view`] (which
-//! bytes are the user's), [`saved`] (which graphs it left) and [`banner`] (whose licence). [`wrapper`] writes the do-file that Stata is started with,
-//! [`find`] looks for Stata on the host, and [`licence`] knows the words of a start that failed.
+//! bytes are the user's), [`saved`] (which graphs it left) and [`banner`] (edition, version and licence). [`wrapper`]
+//! writes the do-file that Stata is started with, [`find`] looks for Stata on the host, and [`licence`] recognises a
+//! start that failed for the licence.
 //!
 //! Logs are written by other people's code: every reader takes any bytes, in any chunks, in bounded memory.
 

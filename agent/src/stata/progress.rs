@@ -1,16 +1,16 @@
 //! How far a run is, from its log while it grows.
 //!
-//! Stata has no progress report; it has habits. Blocks of dots with a count in their header (`simulate`, `bootstrap`,
-//! `_dots`), iteration lines without a total, and what people print in their loops (`12 of 50`, `[12/50]`, `24%`).
-//! Blocks nest, one estimation in another: the percent is that of the outermost block that is still open, and a new
-//! command closes all. Where nothing counts, the text is the command that runs, with its line if the source is known.
+//! Stata has no progress report, but typical output: blocks of dots with a count in their header (`simulate`,
+//! `bootstrap`, `_dots`), iteration lines without a total, and what people print in their loops (`12 of 50`, `[12/50]`,
+//! `24%`). Blocks nest, one estimation in another: the percent is that of the outermost block that is still open, and a
+//! new command closes all. Without a count, the text is the command that runs, with its line if the source is known.
 //!
-//! A number is no progress because it has a slash or a percent sign: tables are full of them. So a loop's line counts
+//! A slash or a percent sign alone does not make a number progress: tables are full of them. So a loop's line counts
 //! only with a word that says so, in brackets, or once the same line came again with a larger number.
 //!
-//! Nobody needs the progress of a moment ago, so a reader that is behind does not read all: of a large batch of bytes
-//! it reads every command, header and line of dots, so that the stack of blocks stays right, but of the lines that
-//! loops print only the first few, the last one before each line of another kind, and those near the end.
+//! Progress of a moment ago is of no use, so a reader that is behind skips bytes: of a large batch it reads every
+//! command, header and line of dots, so that the stack of blocks stays right, but of the lines that loops print only
+//! the first few, the last one before each line of another kind, and those near the end.
 
 mod dots;
 mod loops;
@@ -27,9 +27,9 @@ use std::path::Path;
 /// Longest text, characters: what an MCP progress message shows.
 pub const TEXT: usize = 200;
 
-/// Of a batch, bytes at its end of which every line is read: some dozens of lines, enough to believe a loop's shape.
+/// Of a batch, bytes at its end of which every line is read: some dozens of lines, enough to recognise a loop's line.
 const NEAR: u64 = 8 * 1024;
-/// Before these, lines of loops that are read.
+/// Of the bytes before these, how many lines of loops are read.
 const FAR: u32 = 64;
 
 /// The latest progress.
@@ -55,12 +55,12 @@ struct Block {
 /// Deeper nesting than this is misread.
 const DEPTH: usize = 8;
 
-/// Reads a log in chunks and tells the latest [`Progress`]; memory is bounded, any bytes will do.
+/// Reads a log in chunks and gives the latest [`Progress`]; memory is bounded, any bytes will do.
 pub struct ProgressReader {
     reader: LineReader,
     state: State,
     script: Option<Script>,
-    /// Keeps the banner's and the wrapper's lines away.
+    /// Keeps out the banner's and the wrapper's lines.
     gate: Option<ViewFinder>,
 }
 
@@ -70,7 +70,7 @@ impl Default for ProgressReader {
     }
 }
 
-/// What a partial line may try out without committing itself.
+/// State that a partial line may change on a copy, without committing it.
 #[derive(Debug, Clone, Default)]
 struct State {
     classifier: Classifier,
@@ -86,12 +86,12 @@ impl ProgressReader {
         Self { reader: LineReader::default(), state: State::default(), script: None, gate: None }
     }
 
-    /// A reader that tells the line in `source`, the bytes of the do-file whose log this is.
+    /// A reader that finds the line in `source`, the bytes of the do-file whose log this is.
     pub fn with_source(source: &[u8]) -> Self {
         Self { script: Some(Script::new(source)), ..Self::new() }
     }
 
-    /// A reader for the whole log of a run under `wrapper`: banner and wrapper are no progress.
+    /// A reader for the whole log of a run under `wrapper`, whose lines and banner do not count as progress.
     pub fn for_run(wrapper: &Wrapper, source: &[u8]) -> Self {
         Self { gate: Some(ViewFinder::new(wrapper)), ..Self::with_source(source) }
     }
@@ -196,7 +196,7 @@ impl Taker for Batch<'_> {
 }
 
 impl State {
-    /// Whether an output line can say anything, a loop's count aside; cheap, and never wrong with a no.
+    /// Whether an output line can say anything, a loop's count aside; cheap, and right whenever it answers no.
     fn wants(&self, raw: &[u8]) -> bool {
         (self.dots.is_open() && Dots::may_take(raw)) || dots::may_be_header(raw) || {
             let words = raw.trim_ascii_start();

@@ -1,15 +1,15 @@
 //! The graphs that a log says were saved, wherever they went.
 //!
-//! Stata says `(file fit.png written in PNG format)` up to release 16 and `file fit.png saved as PNG format` from 17 on,
-//! `(file fit.gph saved)` for its own format, and goes on after `> ` where the line is full. A name is as the do-file
-//! wrote it; whether there is such a file is for the caller to see.
+//! Stata prints `(file fit.png written in PNG format)` up to release 16 and `file fit.png saved as PNG format` from 17
+//! on, `(file fit.gph saved)` for its own format, and continues after `> ` where the line is full. A name is as the
+//! do-file wrote it; the caller checks whether there is such a file.
 
 use std::io::{self, BufRead, Read};
 
-/// Names that are kept at most; a do-file that saves more says so in its log.
+/// Most names that are kept; a do-file that saves more says so in its log.
 const NAMES: usize = 200;
 
-/// Longest line that is looked at, and longest name that goes on over lines, bytes.
+/// Longest line that is examined, and longest name that continues over lines, bytes.
 const LINE: u64 = 4096;
 
 /// The names, in the order of the log, each once.
@@ -18,7 +18,7 @@ const LINE: u64 = 4096;
 /// When the log cannot be read.
 pub fn saved(mut log: impl BufRead) -> io::Result<Vec<String>> {
     let mut names: Vec<String> = vec![];
-    // The beginning of a message that may go on in the next line.
+    // The start of a message that may continue in the next line.
     let mut begun: Option<String> = None;
     let mut line = vec![];
     while names.len() < NAMES {

@@ -1,10 +1,10 @@
 //! Which bytes of a batch log are the user's: without the banner and without the wrapper's own echo and level.
 //!
-//! What remains reads as if the do-file had been started directly: it begins after the echo of the wrapper's `do` line,
+//! The view reads as if the do-file had been started directly: it starts after the echo of the wrapper's `do` line,
 //! whatever was echoed before it (Stata runs a `profile.do` first), and ends after the do-file's own `end of do-file`
 //! (and its `r(N);`). Bytes are never altered, only left out at both ends, and the log itself keeps them. While the run
 //! is live there is no view before that line, and the end can only be guessed, so lines that may turn out to be the
-//! wrapper's are held back: [`View::safe_end`] never passes what the finished view will show, and never goes back.
+//! wrapper's are held back: [`View::safe_end`] never exceeds what the finished view will show, and never decreases.
 
 use super::banner;
 use super::echo::{Classifier, Kind, is_output};
@@ -37,7 +37,7 @@ pub struct ViewFinder {
     blank: Option<u64>,
     tail: Option<Tail>,
     behind: u64,
-    /// The bytes at hand have one of the wrapper's lines in them, or look as if.
+    /// The current bytes contain one of the wrapper's lines, or something like one.
     suspect: bool,
 }
 
@@ -51,12 +51,12 @@ enum Start {
     Known(u64),
 }
 
-/// What was seen before the echo of the `do` line. Only where that never comes does more than `echo` matter.
+/// What was found before the echo of the `do` line. Only when that never comes does more than `echo` matter.
 #[derive(Debug, Clone, Default)]
 struct Seen {
     /// A part of Stata's banner.
     banner: bool,
-    /// Where the first echo of all begins.
+    /// Where the very first echo starts.
     first: Option<u64>,
     /// Where the echo ends of the command that Stata was started with.
     launcher: Option<u64>,
@@ -81,7 +81,7 @@ struct Tail {
     failed: bool,
 }
 
-/// Characters of a wrapper line that tell it: its name ends within them, and they fit Stata's narrowest line.
+/// Characters of a wrapper line that identify it: its name ends within them, and they fit Stata's narrowest line.
 const TELLING: usize = 36;
 
 /// Most of one echo that is compared with the wrapper's lines, bytes.
@@ -131,7 +131,7 @@ impl ViewFinder {
         self.suspect = has(&self.next) || has(&self.sentinel);
     }
 
-    /// Whether [`ViewFinder::output`] will do for a line that [`is_output`] and is all in the expected bytes.
+    /// Whether [`ViewFinder::output`] suffices for a line that [`is_output`] and lies wholly in the expected bytes.
     pub(super) fn is_idle(&self) -> bool {
         !self.suspect && self.classifier.is_idle() && !matches!(self.start, Start::After(_))
     }
@@ -144,7 +144,7 @@ impl ViewFinder {
         self.behind = end;
     }
 
-    /// The view as far as it is known; none before its start is.
+    /// The view as far as it is known; none before its start is known.
     pub fn view(&self) -> Option<View> {
         let start = self.start()?;
         let safe_end = self.end.unwrap_or_else(|| self.open_end()).max(start);
@@ -163,17 +163,17 @@ impl ViewFinder {
         self.reached
     }
 
-    /// Whether a line that begins at `offset`, the last one taken or the next, is in the view as far as known.
+    /// Whether a line that starts at `offset`, the last one taken or the next, is in the view as far as known.
     pub(super) fn shows(&self, offset: u64) -> bool {
         self.end.is_none() && self.start().is_some_and(|start| start <= offset)
     }
 
-    /// The view of the whole log, whatever was found. Where the wrapper's `do` line was never echoed, nothing of the
-    /// user's code ran, or the echo cannot be told: then the view begins after the last of the wrapper's lines that can;
-    /// what a profile or the banner printed is never in it. Without a tail it ends with the log.
+    /// The view of the whole log, whatever was found. Where the wrapper's `do` line was never echoed, no user code ran,
+    /// or the echo cannot be recognised: then the view starts after the last recognisable wrapper line; what a profile
+    /// or the banner printed is never in it. Without a tail it ends with the log.
     pub fn finish(mut self) -> View {
         match self.reader.partial() {
-            // Cut off inside the wrapper's line: nothing of it is the user's.
+            // Cut off inside the wrapper's line: none of it is the user's.
             Some(last) if self.tail.is_some() && self.end.is_none() && self.begins_next(&last) => {
                 self.end = Some(self.blank.unwrap_or(last.start));
             }
@@ -244,7 +244,7 @@ impl ViewFinder {
             return;
         }
         if let Some(at) = prompted(&line.raw, &self.next) {
-            // Only output without a line end of its own can stand before the prompt.
+            // Only output without a line end can be before the prompt on its line.
             self.end = Some(self.blank.filter(|_| at == 0).unwrap_or(line.start + at as u64));
             return;
         }
@@ -258,7 +258,7 @@ impl ViewFinder {
                 }
             }
             Kind::Command("") | Kind::Rmsg => {}
-            // Glued to a line of dots it is the user's command that was broken, not our level.
+            // At the end of a line of dots the user's command was interrupted, not the wrapper.
             Kind::Break if line.text.trim_end() == BREAK => {}
             _ => self.tail = None,
         }
@@ -279,18 +279,18 @@ impl ViewFinder {
         if partial.raw.len() == MAX_LINE {
             return partial.end;
         }
-        // The line is output: only the beginning of our prompt at its end is not sure yet.
+        // The line is output: only the start of the wrapper's prompt at its end is not certain yet.
         let starts = |prompt: &[u8]| (1..=prompt.len()).rev().find(|&n| partial.raw.ends_with(&prompt[..n]));
         let open = PROMPTS.iter().filter_map(|p| starts(format!("{p}{}", self.next).as_bytes())).max();
         partial.start + (partial.raw.len() - open.unwrap_or(0)) as u64
     }
 
-    /// Whether a line without its end is the beginning of the wrapper's next one.
+    /// Whether an incomplete line is the start of the wrapper's next one.
     fn begins_next(&self, line: &Line) -> bool {
         PROMPTS.iter().any(|p| line.text.len() > p.len() && format!("{p}{}", self.next).starts_with(&line.text))
     }
 
-    /// Whether a line that begins like this may become one that is held back.
+    /// Whether a line with this start may become one that is held back.
     pub(super) fn may_be_ours(&self, line: &Line) -> bool {
         let text = line.text.as_str();
         let whole = text.trim_end();
@@ -304,7 +304,7 @@ impl ViewFinder {
 }
 
 impl Seen {
-    /// Where the user's part of a log of `len` bytes begins that never came to the wrapper's `do` line.
+    /// Where the user's part starts in a log of `len` bytes that never reached the wrapper's `do` line.
     fn start(&self, len: u64, foreign: bool) -> u64 {
         match self {
             Self { cd: Some(at), .. } => *at,
@@ -323,7 +323,7 @@ fn launches(key: &str) -> bool {
     name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')))
 }
 
-/// Where a wrapper line stands in `raw` behind a prompt.
+/// Where a wrapper line is in `raw` after a prompt.
 fn prompted(raw: &[u8], line: &str) -> Option<usize> {
     let line = line.as_bytes();
     if line.is_empty() {

@@ -7,18 +7,18 @@
 //! file close lh7f3a9c21_1
 //! ```
 //!
-//! The sentinel file comes into being only when the user's code has returned without error; Stata's exit status cannot
-//! tell. Why `file open` does it: it is part of every release and edition, needs no shell and no other file, and makes
-//! the file at once, so its existence is the proof and nothing has to be written into it. Nothing has to survive the
-//! user's `clear all`, `macro drop _all`, `program drop _all` or `file close _all`: the path is literal, the handle is
-//! opened and closed after them, and its name carries the run and attempt, so it cannot clash with a handle left open.
-//! `version` and `#delimit` end with the do-file that set them. There is no `replace`: it would print a note, and a
-//! sentinel that exists already is a mistake of ours worth an `r(602);`. No `capture` (it would take away `r(N);` and
-//! go on), no log of our own. If the user's code leaves the interpreter in Mata, the line fails but is echoed, which
-//! proves the same (see [`super::view`]).
+//! The sentinel file is made only when the user's code has returned without error; Stata's exit status cannot show
+//! that. Why `file open` makes it: it is part of every release and edition, needs no shell or other file, and makes the
+//! file at once, so its existence is the proof and it may stay empty. Nothing has to survive the user's `clear all`,
+//! `macro drop _all`, `program drop _all` or `file close _all`: the path is literal, the handle is opened and closed
+//! after them, and its name carries the run and attempt, so it cannot clash with a handle left open. `version` and
+//! `#delimit` end with the do-file that set them. There is no `replace`: it would print a note, and a sentinel that
+//! exists already is a bug of Longhaul's worth an `r(602);`. There is no `capture` (it would remove `r(N);` and
+//! continue), and no log of the wrapper's own. If the user's code leaves the interpreter in Mata, the line fails but is
+//! echoed, which proves the same (see [`super::view`]).
 //!
-//! Stata expands macros in everything it reads, and there is no way to quote a backtick or a dollar sign. So what
-//! cannot be written literally is refused here, by name, and the caller stages a file or tells the user.
+//! Stata expands macros in everything it reads, and a backtick or a dollar sign cannot be quoted. So what cannot be
+//! written literally is refused here, by name, and the caller stages a file or tells the user.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ pub struct Spec<'a> {
 /// Why a wrapper could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum WrapperError {
-    /// A path that Stata would not read as it is.
+    /// A path that Stata would read differently.
     #[error(
         "the {what} {path:?} holds {character}, which Stata cannot be given literally; it has to be reached under a plain name"
     )]
@@ -64,7 +64,7 @@ pub enum WrapperError {
         /// The path, lossily.
         path: String,
     },
-    /// An argument that Stata would not read as it is.
+    /// An argument that Stata would read differently.
     #[error(
         "argument {number} holds {character}, which Stata cannot be given literally; leave it out, or let the do-file read the value from a file"
     )]
@@ -74,12 +74,12 @@ pub enum WrapperError {
         /// What is wrong with it, in words.
         character: &'static str,
     },
-    /// A tag that is no part of a Stata name.
+    /// A tag that cannot be part of a Stata name.
     #[error("the tag {0:?} is not 1 to 24 ASCII letters, digits and underscores")]
     BadTag(String),
 }
 
-/// A wrapper's text and the lines by which its echo is known again.
+/// A wrapper's text and the lines by which its echo is recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrapper {
     text: String,
@@ -108,7 +108,7 @@ impl Wrapper {
         }
         text.push('\n');
         if let Some(epilogue) = spec.epilogue {
-            // A line of ours in front, by which the end of the user's part is known.
+            // A line of the wrapper's in front marks the end of the user's part.
             text.push_str(&format!("* epilogue of {tag}\n{}\n", epilogue.trim_end()));
         }
         text.push_str(&format!("file open lh{tag} using `\"{sentinel}\"', write text\nfile close lh{tag}\n"));
@@ -187,7 +187,7 @@ fn unsafe_in(text: &str, controls: Controls) -> Option<&'static str> {
 }
 
 /// One argument as one word of Stata: bare when plain, else in quotes, in compound quotes when it holds a quote.
-/// Commas (options), `//`, `/*`, `*` (comments) and blanks are why plain means so little.
+/// Commas (options), `//`, `/*`, `*` (comments) and blanks are why few arguments are plain.
 fn quoted(argument: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'+' | b':' | b'%' | b'@');
     if !argument.is_empty() && argument.bytes().all(plain) {

@@ -1,4 +1,4 @@
-//! The exit record: what happened, with length and digest of what was printed.
+//! The exit record: what happened, with length and digest of the output.
 
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
@@ -10,15 +10,15 @@ use crate::{
     spool::{Exit, FileFacts, Plan, Running, Spool, Started},
 };
 
-/// Between two tries to write the record on a full file system.
+/// Time between two tries to write the record on a full file system.
 const AGAIN: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 1, tv_nsec: 0 };
-/// How long we try before the agent has to write it.
+/// Tries before the supervisor gives up and the agent has to write it.
 const TRIES: u32 = 600;
 
 /// Below this many free bytes a file system counts as full.
 const FULL: u64 = 1 << 20;
 
-/// Bytes read in one go.
+/// Bytes per read.
 const STEP: u64 = 256 * 1024;
 
 /// The digest of a file's first bytes, which grows with the file.
@@ -29,7 +29,7 @@ pub(super) struct Prefix {
 }
 
 impl Prefix {
-    /// Takes the bytes of `file` up to `end`, or up to where it ends.
+    /// Reads the bytes of `file` up to `end`, or to its own end.
     pub(super) fn read_on(&mut self, file: &File, end: u64) -> io::Result<()> {
         let mut buffer = vec![0_u8; usize::try_from(end.saturating_sub(self.len).min(STEP)).unwrap_or(0)];
         while self.len < end {
@@ -47,13 +47,13 @@ impl Prefix {
         Ok(())
     }
 
-    /// Bytes taken.
+    /// Bytes read.
     pub(super) fn len(&self) -> u64 {
         self.len
     }
 }
 
-/// The record of an attempt whose supervisor wrote none, as far as its spool tells: what Stata's status was is not known.
+/// The record of an attempt whose supervisor wrote none, as far as its spool shows: Stata's exit status is not known.
 ///
 /// # Errors
 /// When the outputs cannot be read.
@@ -78,10 +78,11 @@ pub fn unseen(
     })
 }
 
-/// Removes the temporary files and writes `exit.json`, whatever it takes. `log` is what is known of its digest.
+/// Removes the temporary files and writes `exit.json`, retrying until it succeeds or cannot. `log` is what is known of
+/// its digest.
 pub(super) fn record(spool: &Spool, plan: &Plan, clock: &Clock, mut exit: Exit, log: Prefix) -> io::Result<()> {
     exit.ended_at_ms = clock.unix_ms();
-    // Before the temporary files go: they may be what filled it.
+    // Checked before the temporary files are removed: they may be what filled it.
     exit.disk_full = limits::room(spool.path()).is_ok_and(|room| room.free < FULL);
     if let Err(error) = durable::remove_folder(&spool.tmp()) {
         eprintln!("supervise: temporary files stay: {error}");
@@ -93,7 +94,7 @@ pub(super) fn record(spool: &Spool, plan: &Plan, clock: &Clock, mut exit: Exit, 
     let mut tries = 0;
     while let Err(error) = spool.write(&spool.exit(), &exit) {
         tries += 1;
-        // A folder that is gone was taken away on purpose; nobody waits for its record.
+        // A folder that is gone was removed on purpose; no process waits for its record.
         if tries >= TRIES || error.kind() == io::ErrorKind::NotFound {
             return Err(error);
         }
@@ -102,7 +103,7 @@ pub(super) fn record(spool: &Spool, plan: &Plan, clock: &Clock, mut exit: Exit, 
     Ok(())
 }
 
-/// Length and digest of a file, of at most `limit` bytes of it. A file that is not there is empty.
+/// Length and digest of a file, of at most `limit` bytes of it. A missing file counts as empty.
 ///
 /// # Errors
 /// Any other failure of the file system.
@@ -118,7 +119,7 @@ fn facts_from(path: &Path, limit: u64, mut known: Prefix) -> io::Result<FileFact
             if whole > limit {
                 beyond = Some(whole);
             }
-            // What is hashed must outlast a crash, or the record would speak of bytes that are not there.
+            // What is hashed must survive a crash, or the record would cover bytes that are not there.
             durable::sync_file(&file, path)?;
             if known.len > whole.min(limit) {
                 known = Prefix::default();

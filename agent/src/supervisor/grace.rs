@@ -1,4 +1,4 @@
-//! Ending a process step by step: SIGINT lets Stata break and unwind, SIGTERM lets it leave, SIGKILL is certain.
+//! Ending a process step by step: SIGINT lets Stata break and unwind, SIGTERM lets it exit, SIGKILL is certain.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use super::target::Live;
 use crate::spool::{CancelMode, Ending, Timing};
 
-/// How long to wait between two SIGKILLs.
+/// Time between two SIGKILLs.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// An end under way. Its cause is on disk already.
@@ -22,7 +22,7 @@ impl Grace {
         Self { ending, next: mode, due: None }
     }
 
-    /// Goes on from a stronger step at once; a weaker wish changes nothing.
+    /// Goes on from a stronger step at once; a weaker request changes nothing.
     pub(super) fn strengthen(&mut self, mode: CancelMode) {
         if mode > self.next {
             self.next = mode;
@@ -30,7 +30,7 @@ impl Grace {
         }
     }
 
-    /// Sends what is due at `now` (the host's monotonic clock); returns when the next step is.
+    /// Sends what is due at `now` (the host's monotonic clock); returns when the next step is due.
     pub(super) fn step(&mut self, now: Duration, timing: &Timing, live: &Live) -> Option<Duration> {
         if self.due.is_none_or(|due| now >= due) {
             let (signal, wait, next) = match self.next {

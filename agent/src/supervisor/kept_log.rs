@@ -1,6 +1,8 @@
-//! The run's code can delete or empty its own log. An open file keeps a deleted one's bytes, and a shorter one is said.
+//! Keeps the log although the run's code can delete or empty it: an open file keeps a deleted log's bytes, and
+//! truncation is detected and reported in the exit record.
 //!
-//! Its digest is made while it grows, so that the end of a run with a large log is no later than that of a small one.
+//! The digest is computed while the log grows, so that the end of a run with a large log is no later than that of a
+//! small one.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,7 +15,7 @@ use longhaul_proto::durable::FILE_MODE;
 use super::exit::Prefix;
 use crate::spool::Spool;
 
-/// Bytes that one look adds to the digest: some 20 ms, and nothing waits longer for it.
+/// Most bytes that one look adds to the digest: some 20 ms, the longest delay it causes.
 const STEP: u64 = 32 << 20;
 
 /// The log, held open from its first byte on.
@@ -27,7 +29,7 @@ pub(super) struct LogKeeper {
 }
 
 impl LogKeeper {
-    /// Looks at the log, of which the first `limit` bytes count; cheap enough for every wake-up.
+    /// Reads on in the log, of which the first `limit` bytes count; cheap enough for every wake-up.
     pub(super) fn look(&mut self, spool: &Spool, limit: u64) {
         if self.file.is_none() {
             self.file = File::open(spool.log()).ok();
@@ -39,13 +41,13 @@ impl LogKeeper {
             if let Some(file) = self.file.as_ref().filter(|_| end > self.digest.len())
                 && let Err(error) = self.digest.read_on(file, end)
             {
-                // The record reads it once more, and meets the error if it stays.
+                // The record reads it once more, and gets the error if it remains.
                 eprintln!("supervise: the log cannot be read: {error}");
             }
         }
     }
 
-    /// After the end: puts a deleted log back, and says what happened to it, or else what is known of its digest.
+    /// After the end: puts a deleted log back, and returns what happened to it, or else what is known of its digest.
     pub(super) fn settle(mut self, spool: &Spool, limit: u64) -> Result<Prefix, String> {
         self.look(spool, limit);
         let digest = std::mem::take(&mut self.digest);

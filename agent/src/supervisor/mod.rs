@@ -2,16 +2,16 @@
 //!
 //! It is started as `<program> supervise SPOOL`, before any async runtime, in a session of its own, and does one thing:
 //!
-//! 1. takes the spool's lock (held = alive); a second supervisor of the same run leaves at once;
+//! 1. takes the spool's lock (held = alive); a second supervisor of the same run exits at once;
 //! 2. writes `spawning`, then spawns Stata in a process group of its own, then writes `started.json`;
-//! 3. waits for Stata's end, a wish to cancel, or a limit, and writes `ending.json` before the first signal it sends;
-//! 4. ends all that Stata left behind, and names it;
+//! 3. waits for Stata's end, a cancel request, or a limit, and writes `ending.json` before the first signal it sends;
+//! 4. ends all processes that Stata left behind, and names them;
 //! 5. writes the exit record with length and digest of the output.
 //!
 //! When it finds `spawning` already there, its predecessor died: Stata is never started twice, so it adopts the process
-//! if it still lives, waits for its end like a parent would (without learning the exit status), and writes the record.
+//! if it still lives, waits for its end as a parent would (without learning the exit status), and writes the record.
 //!
-//! It gives no verdict and speaks no network. A signal from the terminal or a service manager does not end it.
+//! It judges nothing and uses no network. A signal from the terminal or a service manager does not end it.
 
 mod exit;
 mod grace;
@@ -41,7 +41,7 @@ pub use exit::{file_facts, unseen};
 /// Exit status of a supervisor that found another one at work.
 pub const ALREADY_SUPERVISED: u8 = 3;
 
-/// `supervise SPOOL`: `args` are the words after `supervise`.
+/// `supervise SPOOL`: `args` are the arguments after `supervise`.
 pub fn main(args: Vec<OsString>) -> ExitCode {
     let [folder] = args.as_slice() else {
         eprintln!("supervise: one argument is needed, the folder of a run; agents start this by themselves");
@@ -82,7 +82,7 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
         exit.by = "second supervisor".into();
         target::adopt(spool, &plan)
     } else if let Some(wish) = spool.read::<CancelWish>(&spool.cancel())? {
-        // Nothing has begun, and nothing will.
+        // Nothing was started, and nothing will be.
         let ending =
             Ending { cause: Cause::CancelRequested, by: wish.by, at_ms: clock.unix_ms(), words: String::new() };
         spool.write(&spool.ending(), &ending)?;
@@ -93,10 +93,10 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
         faults::point("supervisor.after_spawning");
         target::spawn(spool, &plan, &clock)
     };
-    // Not before the spawn, which need not wait for it: the first look after this reads a wish that came earlier.
+    // Opened after the spawn, which need not wait for it: the first look after this reads a request that came earlier.
     let control = watch::Control::open(spool);
     let log = watch::until_end(spool, &plan, &clock, control, target, &mut exit).unwrap_or_else(|error| {
-        // The end is recorded in any case; what went wrong on the way is for the supervisor's own log.
+        // The end is recorded in any case; the error goes to the supervisor's own log.
         eprintln!("supervise: {error}");
         exit::Prefix::default()
     });
@@ -106,13 +106,14 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Leaves the agent's session, becomes the parent of orphans below, and outlives signals meant for others.
+/// Leaves the agent's session, becomes the parent of orphans below, and survives signals meant for others.
 fn detach() -> io::Result<()> {
     // Fails only for the leader of a process group, which then has a group of its own already.
     let _ = rustix::process::setsid();
     #[cfg(target_os = "linux")]
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    // Handled, not ignored: Stata must start with the default reaction, also when our parent ignored a signal.
+    // Handled, not ignored: Stata must start with the default reaction, also when this process's parent ignored a
+    // signal.
     for signal in [
         signal_hook::consts::SIGINT,
         signal_hook::consts::SIGTERM,

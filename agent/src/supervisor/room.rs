@@ -1,7 +1,7 @@
-//! The limit on what one run's spool may take: log, console, temporary files and work together. Beyond it the run is
+//! The limit on the size of one run's spool: log, console, temporary files and work together. Beyond it the run is
 //! ended, so that one run cannot fill the host's disk.
 //!
-//! Log and console are asked for at every look, since they grow fastest; the rest is measured a few hundred names a
+//! Log and console are measured at every look, since they grow fastest; the rest is measured a few hundred names a
 //! second, so that a run with a million files costs no more than one with ten.
 
 use std::{os::unix::fs::MetadataExt, time::Duration};
@@ -15,10 +15,10 @@ use crate::{
 
 /// Between two steps.
 const EVERY: Duration = Duration::from_secs(1);
-/// Names looked at in one: a millisecond or two.
+/// Names examined in one step: a millisecond or two.
 const NAMES: u32 = 512;
 
-/// Watches one spool.
+/// Measures one spool against its limit.
 pub(super) struct Room {
     limit: u64,
     meter: Meter,
@@ -26,19 +26,19 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// With this limit, bytes; 0 = none.
+    /// A measure with this limit, bytes; 0 = none.
     pub(super) fn new(spool: &Spool, limit: u64) -> Self {
         Self { limit, meter: Meter::new(spool.path()), next: Duration::ZERO }
     }
 
-    /// What is wrong at `now` (the host's monotonic clock), in words; `None` = it is within its limit.
+    /// What is wrong at `now` (the host's monotonic clock), in words; `None` = the spool is within its limit.
     pub(super) fn over(&mut self, spool: &Spool, now: Duration) -> Option<String> {
         let parts = self.look(spool, now)?;
         let sum: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
         (sum > self.limit).then(|| words(sum, self.limit, parts))
     }
 
-    /// Whether it goes on growing although it is being ended: by more than a quarter of its limit.
+    /// Whether the spool exceeds its limit by more than a quarter although the run is being ended.
     pub(super) fn far_over(&mut self, spool: &Spool, now: Duration) -> bool {
         let most = self.limit.saturating_add(self.limit / 4);
         self.look(spool, now).is_some_and(|parts| parts.iter().map(|(_, bytes)| bytes).sum::<u64>() > most)

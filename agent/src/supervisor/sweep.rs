@@ -1,5 +1,5 @@
-//! After Stata, nothing of it stays: engine processes, shells, Python, whatever its code started. What had to be ended
-//! is named, because somebody may have meant it to go on.
+//! After Stata's end, every process that it left is ended: engine processes, shells, Python, whatever its code started.
+//! The ended ones are named, because the user may have meant them to go on.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::{
 
 /// Between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
-/// What is still there after this is stuck in the kernel; the record names it and the run ends all the same.
+/// A process still there after this is stuck in the kernel; the record names it and the run ends all the same.
 const GIVE_UP: Duration = Duration::from_secs(10);
 /// Between two looks.
 const LOOK: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
-/// Ends everything that Stata left. With `parent` we are the subreaper above all of it; else the run's mark in the
-/// environment tells what belongs to it.
+/// Ends all processes that Stata left. With `parent` this process is the subreaper above all of them; else the run's
+/// mark in the environment identifies them.
 pub(super) fn sweep(spool: &Spool, parent: bool) -> Vec<String> {
     let me = rustix::process::getpid().as_raw_nonzero().get();
     let mark = format!("{}={}", os::MARK, spool.run());

@@ -1,4 +1,4 @@
-//! The process that is supervised: one we spawned, or one that a predecessor did.
+//! The supervised process: one that this supervisor spawned, or one that its predecessor did.
 
 use std::{
     fs::OpenOptions,
@@ -15,28 +15,28 @@ use crate::{
     spool::{Plan, Spool, Started},
 };
 
-/// What there is to wait for.
+/// The process to wait for.
 pub(super) enum Target {
     /// Nothing was started.
     Never {
-        /// Why, when it was tried.
+        /// Why, when a start was tried.
         error: Option<String>,
     },
-    /// It was started before, and is gone: how it ended is not known.
+    /// It was started by a predecessor, and is gone: how it ended is not known.
     Gone {
-        /// What its supervisor wrote about it, if it came to that.
+        /// Its supervisor's record of it, if one was written.
         started: Option<Started>,
     },
-    /// It lives, as far as we know.
+    /// It lives, as far as is known.
     Lives(Live),
 }
 
 /// A living process.
 pub(super) struct Live {
     pub(super) started: Started,
-    /// Our child, so that its exit status will be ours to read.
+    /// It is this process's child, so its exit status can be read.
     pub(super) child: bool,
-    /// Readable when it has ended; `None` where the kernel has no such thing.
+    /// Readable when it has ended; `None` where the kernel has no pidfd.
     #[cfg(target_os = "linux")]
     pub(super) pidfd: Option<rustix::fd::OwnedFd>,
 }
@@ -46,7 +46,7 @@ pub(super) struct Live {
 pub(super) enum Ended {
     /// Not yet.
     No,
-    /// It left with a status.
+    /// It exited with a status.
     Code(i32),
     /// A signal ended it.
     Signal(i32),
@@ -54,7 +54,7 @@ pub(super) enum Ended {
     Unknown,
 }
 
-/// Starts Stata: in the spool, in a group of its own, with the plan's environment and nothing else.
+/// Starts Stata: in the spool, in a group of its own, with only the plan's environment.
 pub(super) fn spawn(spool: &Spool, plan: &Plan, clock: &Clock) -> Target {
     match try_spawn(spool, plan, clock) {
         Ok(live) => Target::Lives(live),
@@ -97,13 +97,13 @@ fn try_spawn(spool: &Spool, plan: &Plan, clock: &Clock) -> io::Result<Live> {
         // Stata runs; without this record only the run's mark finds it again, so going on is still right.
         eprintln!("supervise: started.json could not be written: {error}");
     }
-    // Stata need not wait for it either.
+    // Stata does not need to wait for this either.
     spool.keep_reserve();
     Ok(Live::new(started, true))
 }
 
-/// Takes over from a supervisor that died. The lock is ours, so no child of its is still on the way to its `exec`:
-/// whatever it started carries the run's mark by now.
+/// Takes over from a supervisor that died. This process holds the lock, so no child of the predecessor is still on the
+/// way to its `exec`: every process it started carries the run's mark by now.
 pub(super) fn adopt(spool: &Spool, plan: &Plan) -> Target {
     let started = spool.read::<Started>(&spool.started()).ok().flatten();
     if let Some(started) = started {
@@ -134,14 +134,14 @@ impl Live {
             #[cfg(target_os = "linux")]
             pidfd: Pid::from_raw(started.pid)
                 .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok())
-                // Between the look and the open the pid may have gone to another process.
+                // Between the check and the open the pid may have gone to another process.
                 .filter(|_| child || os::alive(started.pid, started.start_ticks)),
             started,
             child,
         }
     }
 
-    /// Whether it has ended. Our own child stays a zombie, so that its pid and group stay ours until [`Live::reap`].
+    /// Whether it has ended. A child stays a zombie, so that its pid and group are not reused until [`Live::reap`].
     pub(super) fn ended(&self) -> Ended {
         if !self.child {
             let lives = os::alive(self.started.pid, self.started.start_ticks);
@@ -170,7 +170,7 @@ impl Live {
         }
     }
 
-    /// Lets the kernel forget our child.
+    /// Reaps the child.
     pub(super) fn reap(&self) {
         if let Some(pid) = Pid::from_raw(self.started.pid).filter(|_| self.child) {
             let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
@@ -178,7 +178,7 @@ impl Live {
     }
 }
 
-/// Lets the kernel forget orphans that came to us, but not Stata itself.
+/// Reaps orphans that became children of this process, but not Stata itself.
 pub(super) fn reap_orphans(stata: i32) {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     if !matches!(rustix::process::waitid(WaitId::All, options), Ok(Some(_))) {

@@ -22,13 +22,13 @@ use crate::{
     spool::{CancelMode, CancelWish, Ending, Exit, Plan, Running, Spool},
 };
 
-/// Behind every wake-up: wishes and orphans are looked for at least this often.
+/// Besides every wake-up: requests and orphans are checked at least this often.
 const TICK: Duration = Duration::from_secs(1);
-/// Likewise for the first log byte, and for everything where the kernel wakes nobody.
+/// The same for the first log byte, and for everything where the kernel sends no wake-ups.
 const SHORT_TICK: Duration = Duration::from_millis(100);
 
-/// The FIFO by which the agent wakes us after it has written a wish. Missing (no FIFO, no permission) means later, not
-/// never: the tick looks too.
+/// The FIFO by which the agent wakes the supervisor after it has written a request. Without it (no FIFO, no permission)
+/// a request takes effect later, at the next tick.
 pub(super) struct Control(Option<OwnedFd>);
 
 impl Control {
@@ -38,7 +38,7 @@ impl Control {
             use rustix::fs::{CWD, FileType, mknodat, open};
             let path = spool.control();
             let _ = mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0);
-            // Read and write, so that a writer's going away is no end of file.
+            // Read and write, so that a writer that closes causes no end of file.
             Self(open(&path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok())
         }
         #[cfg(not(target_os = "linux"))]
@@ -56,7 +56,7 @@ impl Control {
     }
 }
 
-/// Wakes when something is written in the spool; wanted until the first log byte.
+/// Wakes when something is written in the spool; needed until the first log byte.
 fn watch_folder(spool: &Spool) -> Option<OwnedFd> {
     #[cfg(target_os = "linux")]
     {
@@ -72,8 +72,8 @@ fn watch_folder(spool: &Spool) -> Option<OwnedFd> {
     }
 }
 
-/// Waits for the end of `target` and ends it when a wish or a limit says so. What it learns goes into `exit`, but for
-/// the log's digest, as far as it has one.
+/// Waits for the end of `target` and ends it when a request or a limit demands that. The facts go into `exit`, except
+/// the log's digest, which is returned as far as it is known.
 pub(super) fn until_end(
     spool: &Spool,
     plan: &Plan,
@@ -118,7 +118,7 @@ impl<'a> Watch<'a> {
     fn new(spool: &'a Spool, plan: &'a Plan, clock: &'a Clock, control: Control, live: Live) -> Self {
         let running: Option<Running> = spool.read(&spool.running()).ok().flatten();
         let folder = if running.is_none() { watch_folder(spool) } else { None };
-        // A predecessor may have begun to end it; we go on from the same cause with the gentlest step again.
+        // A predecessor may have started to end it; continue from the same cause with the gentlest step again.
         let ending: Option<Ending> = spool.read(&spool.ending()).ok().flatten();
         let grace = ending.map(|ending| Grace::new(CancelMode::Break, ending));
         let (log, room) = (LogKeeper::default(), Room::new(spool, plan.max_spool));
@@ -128,7 +128,7 @@ impl<'a> Watch<'a> {
     fn run(mut self, exit: &mut Exit) -> Prefix {
         let ended = loop {
             self.max_rss = self.max_rss.max(os::peak_rss(self.live.started.pid).unwrap_or(0));
-            // Held before it is told that there is one.
+            // The log is opened before its existence is recorded.
             self.log.look(self.spool, self.plan.output_limit);
             self.look_for_output();
             let ended = self.live.ended();
@@ -176,14 +176,14 @@ impl<'a> Watch<'a> {
         faults::point("supervisor.after_running");
     }
 
-    /// A wish, or a limit that is reached; and a stronger wish while one is being carried out.
+    /// Checks for a request or a reached limit; and for a stronger request while one is being carried out.
     fn look_for_reasons(&mut self) {
         let wish = self.spool.read::<CancelWish>(&self.spool.cancel()).ok().flatten();
         if let Some(grace) = &mut self.grace {
             if let Some(wish) = wish {
                 grace.strengthen(wish.mode);
             }
-            // It takes no time to fill a disk.
+            // A disk can fill up within any grace time.
             if grace.ending.cause == Cause::SpoolFull && self.room.far_over(self.spool, os::monotonic()) {
                 grace.strengthen(CancelMode::Kill);
             }
@@ -207,7 +207,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// A limit on time that is reached.
+    /// A time limit that is reached.
     fn overdue(&self) -> Option<(CancelMode, Cause)> {
         let since = |mono_ms: u64| os::monotonic_ms().saturating_sub(mono_ms);
         match self.running {
@@ -221,8 +221,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Writes a record; on a full file system the reserve makes room, and what cannot be written at all is still known
-    /// to us and goes into the exit record.
+    /// Writes a record; on a full file system the reserve makes room, and what cannot be written at all stays in memory
+    /// and goes into the exit record.
     fn keep<T: serde::Serialize>(&self, path: &std::path::Path, record: &T) {
         if self.spool.write(path, record).is_err() {
             self.spool.release_reserve();

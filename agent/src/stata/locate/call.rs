@@ -15,11 +15,11 @@ pub(super) struct Call {
     pub(super) verb: Verb,
     pub(super) file: String,
     pub(super) args: Vec<String>,
-    /// False behind `quietly`, `capture` and for `run`: then neither its echo nor its end is seen.
+    /// False behind `quietly`, `capture` and for `run`: then neither its echo nor its end is in the log.
     pub(super) echoes: bool,
 }
 
-/// A command as it runs: the `;` that ends it under `#delimit ;` is no part of it, nor are its line breaks then.
+/// A command as it runs: without the `;` that ends it under `#delimit ;`, and then without its line breaks.
 pub(super) fn plain(text: &str) -> String {
     match text.trim_end().strip_suffix(';') {
         Some(command) => command.replace('\n', " "),
@@ -33,7 +33,8 @@ pub(super) fn with_ending(file: String) -> String {
     if name.is_empty() || name.contains('.') { file } else { file + ".do" }
 }
 
-/// What a single-line `if` or `else` makes depend on it: the rest from the first word that may begin such a command.
+/// The part of a single-line `if` or `else` that depends on it: the rest from the first word that may start such a
+/// command.
 fn behind_condition(text: &str) -> Option<&str> {
     const BEGINS: [&str; 12] =
         ["do", "run", "include", "cd", "quietly", "qui", "noisily", "noi", "capture", "cap", "if", "else"];
@@ -112,7 +113,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
     out
 }
 
-/// Values that a do-file gave its macros in plain sight.
+/// Values that a do-file assigned to its macros literally.
 pub(super) struct Macros<'a> {
     pub(super) locals: &'a mut HashMap<String, String>,
     pub(super) globals: &'a mut HashMap<String, String>,
@@ -121,7 +122,7 @@ pub(super) struct Macros<'a> {
 }
 
 impl Macros<'_> {
-    /// Takes note of `local`, `global` and `args`; what cannot be followed is forgotten.
+    /// Records `local`, `global` and `args`; a value that cannot be followed is dropped.
     pub(super) fn learn(&mut self, text: &str) {
         let text = text.trim();
         let Some((word, rest)) = text.split_once([' ', '\t']) else { return };

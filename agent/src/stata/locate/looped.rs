@@ -2,7 +2,7 @@
 
 use super::call::{Call, Macros, words};
 
-/// Values that one loop is followed through.
+/// Most values of one loop that are followed.
 const VALUES: usize = 1000;
 
 /// A loop whose values are known.
@@ -12,7 +12,7 @@ pub(super) struct Loop {
     values: Vec<String>,
 }
 
-/// The loop that a line begins: none, or one.
+/// The loop that a line starts, if any.
 pub(super) fn loops(text: &str, macros: &Macros<'_>) -> impl Iterator<Item = Loop> {
     head(text, macros).into_iter()
 }
@@ -69,15 +69,15 @@ fn numbers(list: &str) -> Option<Vec<String>> {
     Some(all)
 }
 
-/// Whether a line of a body makes what follows depend on something.
+/// Whether a line of a body makes the following lines conditional.
 pub(super) fn is_condition(text: &str) -> bool {
     let word = text.trim_start_matches(['}', ' ', '\t']);
     let word = &word[..word.find(|c: char| !c.is_alphabetic()).unwrap_or(word.len())];
     matches!(word, "if" | "else" | "while" | "continue" | "cap" | "capt" | "captu" | "captur" | "capture")
 }
 
-/// The calls of all rounds in their order, loop variables replaced. Loops in loops are taken as one in the other,
-/// which an order of calls between them may belie: then fewer fit, and the place stays the loop's.
+/// The calls of all rounds in their order, loop variables replaced. Each loop counts as nested in the one before it; where
+/// calls between them contradict that, fewer calls fit, and the place stays the loop's.
 pub(super) fn rounds<'a>(loops: &'a [Loop], calls: &'a [Call]) -> impl Iterator<Item = Call> + 'a {
     let total = loops.iter().try_fold(1_usize, |n, l| n.checked_mul(l.values.len())).unwrap_or(0);
     (0..total).flat_map(move |round| {

@@ -1,16 +1,16 @@
-//! A do-file's text as a stream of characters that are not blanks, in which echoes are found again.
+//! A do-file's text as a stream of its non-blank characters, in which echoes are found again.
 
 use std::borrow::Cow;
 
 use crate::stata::lines::without_escapes;
 
-/// Lines looked ahead for an echo; a do-file with more between two echoes has jumped by `if`.
+/// Lines searched ahead for an echo; a do-file with more between two echoes has jumped by `if`.
 const AHEAD: usize = 5000;
-/// An echo this short (`}`, `end`) is found everywhere; it must come soon.
+/// An echo this short (`}`, `end`) occurs everywhere; it must come soon.
 const SHORT: usize = 6;
 const SHORT_AHEAD: usize = 5;
 
-/// The characters that count of an echo or a source.
+/// The characters of an echo or a source that are compared.
 pub(super) fn key(text: &str) -> String {
     text.chars().filter(|c| counts(*c)).collect()
 }
@@ -19,7 +19,7 @@ fn counts(c: char) -> bool {
     !c.is_whitespace() && !c.is_control()
 }
 
-/// Whether an echo that was not found says nothing: braces, ends and comments.
+/// Whether an echo that was not found can be ignored: braces, ends and comments.
 pub(super) fn is_trivial(key: &str) -> bool {
     key.len() < SHORT || key.starts_with(['*', '}']) || key.starts_with("//") || key.starts_with("/*")
 }
@@ -27,7 +27,7 @@ pub(super) fn is_trivial(key: &str) -> bool {
 #[derive(Debug)]
 pub(super) struct Source {
     flat: String,
-    /// Where commands can begin in `flat`, with their line: at lines that are not blank, and after `;`.
+    /// Where commands can start in `flat`, with their line: at lines that are not blank, and after `;`.
     starts: Vec<(usize, u32)>,
     next: usize,
 }
@@ -35,7 +35,7 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn new(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
-        // As the log was cleaned, or the two would differ.
+        // Cleaned as the log was, or the two would differ.
         let lines = text.split_inclusive('\n').map(without_escapes);
         let text = if text.contains('\u{1b}') { Cow::Owned(lines.collect()) } else { text };
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -64,7 +64,7 @@ impl Source {
         Self { flat, starts, next: 0 }
     }
 
-    /// Finds the next place where `key` stands as whole commands; moves behind it and tells its line.
+    /// Finds the next place where `key` is whole commands; moves behind it and returns its line.
     pub(super) fn find(&mut self, key: &str) -> Option<u32> {
         let ahead = if key.len() < SHORT { SHORT_AHEAD } else { AHEAD };
         let end = self.starts.len().min(self.next + ahead);
@@ -73,19 +73,19 @@ impl Source {
         Some(self.starts[i].1)
     }
 
-    /// Likewise without moving there.
+    /// The same without moving there.
     pub(super) fn look(&self, key: &str) -> Option<u32> {
         let ahead = if key.len() < SHORT { SHORT_AHEAD } else { AHEAD };
         let end = self.starts.len().min(self.next + ahead);
         (self.next..end).find(|i| self.stands(*i, key).is_some()).map(|i| self.starts[i].1)
     }
 
-    /// Whether there is no command in it.
+    /// Whether it holds no command.
     pub(super) fn is_empty(&self) -> bool {
         self.starts.is_empty()
     }
 
-    /// Whether it begins with `key`.
+    /// Whether it starts with `key`.
     pub(super) fn is_first(&self, key: &str) -> bool {
         self.next == 0 && self.is_at(key)
     }
@@ -95,12 +95,12 @@ impl Source {
         self.stands(self.next, key).is_some()
     }
 
-    /// Whether `key`, long enough to be no accident, is one of the first commands.
+    /// Whether `key`, long enough not to match by accident, is one of the first commands.
     pub(super) fn is_first_but_for_a_few(&self, key: &str) -> bool {
         self.next == 0 && key.len() >= 2 * SHORT && (0..SHORT_AHEAD).any(|i| self.stands(i, key).is_some())
     }
 
-    /// Whether `key` is what comes next, nothing between.
+    /// Whether `key` comes next, with nothing between.
     pub(super) fn is_next(&self, key: &str) -> bool {
         key.len() >= SHORT && self.stands(self.next, key).is_some()
     }

@@ -140,10 +140,10 @@ fn files_that_a_macro_a_condition_or_a_loop_names() {
         ". foreach f in none sub {\n  2.   if 1 do \"`f'.do\"\n  3. }\n",
         "main.do:1 > sub.do:3",
     );
-    // What cannot be followed: the place is the one outside that is known.
+    // A call that cannot be followed: the place is the known one outside.
     check("local f = lower(\"SUB\")\ndo `f'\n", ". local f = lower(\"SUB\")\n\n. do `f'\n", "main.do:2");
     check("cd `c(tmpdir)'\ndo sub\n", ". cd `c(tmpdir)'\n\n. do sub\n", "main.do:2");
-    // The file is another one by now than the one that ran.
+    // The file has changed since the run.
     let log = format!("\n. do main.do\n\n. do sub.do\n{}", SUB_FAILS.replace("display \"sub\"", "display \"then\""));
     let changed = [("main.do", "do sub.do\ndisplay \"then\"\n"), ("sub.do", "display 2\nassert 1 == 2\n")];
     assert_eq!(among(&changed, &log).as_deref(), Some("main.do:2"), "nothing of it can be told, and nothing false is");
@@ -161,7 +161,7 @@ fn files_that_begin_alike_are_told_apart_or_not_at_all() {
     assert_eq!(among(&[main, a, b], &log).as_deref(), Some("main.do:1"));
 }
 
-/// Real logs and their manners: what is echoed but did not run, bodies of programs, a prompt after the end.
+/// Real logs and their peculiarities: what is echoed but did not run, bodies of programs, a prompt after the end.
 #[test]
 fn echoes_that_open_nothing() {
     let sub = ("sub.do", "display 7\n");

@@ -40,7 +40,7 @@ impl Dots {
         self.done.max(pending)
     }
 
-    /// Whether a line can be one of a block; cheap, and never wrong with a no.
+    /// Whether a line can belong to a block; cheap, and right whenever it answers no.
     pub(super) fn may_take(line: &[u8]) -> bool {
         let first = line.trim_ascii_start().first();
         first.is_none_or(|b| {
@@ -100,7 +100,7 @@ impl Dots {
         self.total.is_none_or(|t| number <= t) && number >= self.symbols
     }
 
-    /// Repetitions per symbol, as far as counts have told.
+    /// Repetitions per symbol, as far as counts show.
     fn each(&self) -> u64 {
         let before = self.symbols.saturating_sub(1);
         if before > 0 && self.done > before && self.done.is_multiple_of(before) { self.done / before } else { 1 }
@@ -122,7 +122,7 @@ fn is_symbols(text: &str) -> bool {
     dots || (letters && text.bytes().all(|b| b == b's'))
 }
 
-/// Whether a block has all it waits for.
+/// Whether a block has reached its total.
 pub(super) fn is_over(done: f64, total: Option<f64>) -> bool {
     total.is_some_and(|t| done >= t)
 }
@@ -140,7 +140,7 @@ const WORDS: [&str; 9] = [
     "bootstrap",
 ];
 
-/// Whether a line can be a header; cheap, and never wrong with a no.
+/// Whether a line can be a header; cheap, and right whenever it answers no.
 pub(super) fn may_be_header(line: &[u8]) -> bool {
     let first = line.trim_ascii_start().first();
     first.is_some_and(|b| b.is_ascii_alphabetic() || !b.is_ascii())

@@ -15,7 +15,7 @@ pub(super) struct Seen {
     pub(super) total: f64,
 }
 
-/// Shapes met that are not believed yet, with the last number.
+/// Shapes that do not count as progress yet, with the last number.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Loops {
     shapes: HashMap<String, (f64, f64)>,
@@ -52,7 +52,7 @@ static OF_BYTES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("of"))
 /// Longest line of a loop, bytes.
 const LONGEST: usize = 200;
 
-/// Whether a line can be one that counts; cheap, and never wrong with a no.
+/// Whether a line can be one that counts; cheap, and right whenever it answers no.
 pub(super) fn may_count(line: &[u8]) -> bool {
     let line = line.trim_ascii();
     let count = line.len() <= LONGEST && (memchr::memchr2(b'%', b'/', line).is_some() || OF_BYTES.find(line).is_some());
@@ -64,7 +64,7 @@ impl Loops {
         self.shapes.clear();
     }
 
-    /// The count of a line, if it is believed to be progress.
+    /// The count of a line, if it is taken for progress.
     pub(super) fn see(&mut self, line: &str) -> Option<Seen> {
         let text = line.trim();
         if !may_count(text.as_bytes()) || is(&DATA, text) {
@@ -83,7 +83,7 @@ impl Loops {
     }
 }
 
-/// Done and total of a line, and whether it stands in brackets of its own.
+/// Done and total of a line, and whether it is in brackets of its own.
 fn counted(text: &str) -> Option<(f64, f64, bool)> {
     let number = |s: &str| s.replace(',', "").parse::<f64>().ok();
     if let Some(found) = OF.as_ref()?.captures(text) {
