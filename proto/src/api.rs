@@ -1,7 +1,7 @@
 //! The JSON objects of the HTTP API, version 1: what the gateway writes and the command line reads.
 //!
-//! Times are RFC 3339 in UTC, durations are seconds. Within v1 objects only grow, so readers ignore what they do not
-//! know; requests are strict, so that a misspelt field is an error and not a default.
+//! Times are RFC 3339 in UTC, durations are seconds. Within v1 objects only grow, so readers ignore fields they do not
+//! know; requests are strict, so that a misspelt field is an error instead of a default.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::{
     wire,
 };
 
-/// A request to run something: exactly one of `path`, `text` and `bundle`, but for `path` with `text`, which means
-/// "the path where an agent sees the same bytes, else the text".
+/// A request to run something: exactly one of `path`, `text` and `bundle`; or `path` with `text`, which means "the path
+/// where an agent has the same bytes, else the text".
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SubmitRequest {
@@ -48,16 +48,16 @@ pub struct SubmitRequest {
     /// Labels the agent must carry.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// `stata` or `standin`, where the caller insists.
+    /// `stata` or `standin`, where the caller requires one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
     /// Let a `profile.do` in the working directory run.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub project_profile: bool,
-    /// The caller's name for this request: the same key is the same run.
+    /// The caller's idempotency key: the same key is the same run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Run it even though an equal run is unfinished or its end was not seen yet.
+    /// Run it even though an equal run is unfinished or its end was not delivered yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
     /// Name and version of the client, for people.
@@ -68,16 +68,17 @@ pub struct SubmitRequest {
     pub retry: Option<Retry>,
 }
 
-/// When another attempt of a run may be made. Never two at once: it takes proof that the attempt before is over.
+/// When another attempt of a run may be made. Attempts never overlap: a new one takes proof that the one before is
+/// over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
-    /// One attempt, even when it never began.
+    /// One attempt, even when it never started.
     Never,
-    /// When it is proved that the attempt never began.
+    /// When it is proved that the attempt never started.
     #[default]
     IfNotStarted,
-    /// Also when it died by its host's restart or by a signal that nobody here sent.
+    /// Also when it died by its host's restart or by a signal that Longhaul did not send.
     IfProvenDead,
 }
 
@@ -91,7 +92,7 @@ impl Retry {
         }
     }
 
-    /// From the wire; what is not known is the default.
+    /// From the wire; an unknown value is the default.
     pub fn from_wire(value: i32) -> Self {
         match wire::RetryPolicy::try_from(value) {
             Ok(wire::RetryPolicy::Never) => Self::Never,
@@ -100,7 +101,7 @@ impl Retry {
         }
     }
 
-    /// Whether nobody chose anything.
+    /// Whether this is the default.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -132,7 +133,7 @@ pub struct Submitted {
     /// The run, new or joined.
     #[serde(flatten)]
     pub run: RunView,
-    /// Why the answer is an earlier run and not a new one.
+    /// Why the answer is an earlier run instead of a new one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joined: Option<Joined>,
 }
@@ -141,20 +142,20 @@ pub struct Submitted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Joined {
-    /// The same key, given on purpose: the same run.
+    /// The same idempotency key, given on purpose: the same run.
     Key,
-    /// The same call, by its client's own name for it.
+    /// The same call, by the client's own id of it.
     Call,
     /// An equal run is unfinished.
     Unfinished,
-    /// An equal run ended lately by its own verdict, and its end was not seen.
+    /// An equal run ended recently by its own verdict, and its end was not delivered.
     Undelivered,
 }
 
-/// Everything about a run that its owner may know.
+/// Everything about a run that its owner may see.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunView {
-    /// The run's name.
+    /// The run's id.
     pub run_id: RunId,
     /// Where it stands.
     pub state: RunState,
@@ -162,7 +163,7 @@ pub struct RunView {
     pub cause: Cause,
     /// Stata's return code.
     pub rc: Option<i64>,
-    /// Stata's error text, or ours.
+    /// Stata's error text, or Longhaul's.
     pub message: Option<String>,
     /// The agent it was given to.
     pub host: Option<String>,
@@ -182,15 +183,15 @@ pub struct RunView {
     pub host_finished_at: Option<String>,
     /// Bytes of the log that the gateway has.
     pub output_bytes: u64,
-    /// The trace that tells its story.
+    /// The id of its trace.
     pub trace_id: Option<String>,
 
-    /// Who asked.
+    /// The principal who asked.
     pub principal: String,
-    /// Name and version of the client by which.
+    /// Name and version of that principal's client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// What was asked: the path, `text`, or `bundle: entry`.
+    /// What was requested: the path, `text`, or `bundle: entry`.
     pub source: String,
     /// Arguments of the do-file.
     #[serde(default)]
@@ -198,23 +199,23 @@ pub struct RunView {
     /// In words, why it waits; only while queued or starting.
     #[serde(default)]
     pub waiting: Option<String>,
-    /// Since when nothing that goes on moves this run on, so that somebody must do something: no agent, a silent one, a
-    /// drained host. `waiting` or `contact` says what.
+    /// Since when the run cannot proceed without an action by an operator: no agent, a silent agent, a drained host.
+    /// `waiting` or `contact` says what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_end_since: Option<String>,
-    /// How long it waited for a seat before it began, seconds.
+    /// How long it waited for a seat before it started, seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queued_for: Option<f64>,
     /// What it waited for last, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queued_behind: Option<String>,
-    /// It is lost, and its agent has returned with it: it goes on there, and its own record will count.
+    /// It is lost, and its agent has returned with it: it continues there, and its own record will count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub runs_again: bool,
     /// Latest progress; only while running.
     #[serde(default)]
     pub progress: Option<ProgressView>,
-    /// The wish to end it, if there is one.
+    /// The request to end it, if there is one.
     #[serde(default)]
     pub cancel_requested: Option<CancelRequested>,
     /// The command that failed, as echoed.
@@ -238,7 +239,7 @@ pub struct RunView {
     /// Bytes of the console stream that the gateway has.
     #[serde(default)]
     pub console_bytes: u64,
-    /// The user's part of the log, as byte offsets; absent until it has begun.
+    /// The user's part of the log, as byte offsets; absent until it has started.
     #[serde(default)]
     pub view: Option<ViewRange>,
     /// The user's parts of attempts that are proven dead, in order; they lie before `view`.
@@ -265,32 +266,32 @@ pub struct RunView {
     /// Files that the run left.
     #[serde(default)]
     pub artifacts: Vec<ArtifactView>,
-    /// Set when the folder of the run's files was removed from its host, while this record is kept.
+    /// Set when the folder of the run's files was removed from its host while this record is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files_removed: Option<FilesRemoved>,
     /// The licence pool whose seat it holds or held.
     #[serde(default)]
     pub pool: Option<String>,
-    /// Set when the agent has not been heard of: for how many seconds.
+    /// Set when the agent is silent: for how many seconds.
     #[serde(default)]
     pub agent_silent_for: Option<f64>,
-    /// When another attempt may be made, where its owner chose.
+    /// When another attempt may be made, where the request says so.
     #[serde(default, skip_serializing_if = "Retry::is_default")]
     pub retry: Retry,
     /// What its processes do while its log does not grow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<ActivityView>,
-    /// What is between the gateway and its agent, when something is.
+    /// What keeps the gateway from its agent, while something does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<ContactView>,
-    /// Exit status that `longhaul run` and `wait` end with; only at an end.
+    /// The exit status of `longhaul run` and `wait`; only at an end.
     #[serde(default)]
     pub exit_status: Option<u8>,
-    /// An agent brought it, and the gateway's seal is not on it: `principal` is empty, and operators alone see it, until one
+    /// An agent brought it without the gateway's seal: `principal` is empty, and only operators see it, until one
     /// adopts it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified: bool,
-    /// Whom the spool of an unverified run names.
+    /// The principal that the spool of an unverified run names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<String>,
 }
@@ -307,9 +308,9 @@ pub struct ProgressView {
 /// What a run's processes do while its log does not grow.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActivityView {
-    /// Seconds since the log grew last.
+    /// Seconds since the log last grew.
     pub quiet_for: f64,
-    /// Processors in use by Stata and all below it, over the last sample of some seconds; absent before the first.
+    /// Processors in use by Stata and its descendants, over the last sample of some seconds; absent before the first.
     pub cpus: Option<f64>,
 }
 
@@ -325,14 +326,14 @@ pub struct ContactView {
     pub words: String,
 }
 
-/// A durable wish to end a run.
+/// A durable request to end a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelRequested {
-    /// The principal who asked.
+    /// The principal who made it.
     pub by: String,
     /// When.
     pub at: String,
-    /// Its agent has taken it.
+    /// Its agent has accepted it.
     #[serde(default)]
     pub told: bool,
 }
@@ -350,7 +351,7 @@ pub struct LocationView {
 }
 
 impl RunView {
-    /// Why nothing of the log is shown while the run lasts, in words; `None` = what there is of the user's is shown.
+    /// Why the log is withheld while the run lasts, in words; `None` = the user's part so far is shown.
     pub fn withheld(&self) -> Option<&'static str> {
         let known = self.view.is_none_or(|part| part.safe_end.or(part.end).is_some());
         (!known && !self.state.is_end()).then_some(
@@ -360,15 +361,15 @@ impl RunView {
     }
 }
 
-/// The user's part of the log, in offsets of the whole log. None of them ever goes back.
+/// The user's part of the log, in offsets of the whole log. They never decrease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewRange {
     /// First byte of the user's part.
     pub start: u64,
     /// Just after its last byte; absent while live.
     pub end: Option<u64>,
-    /// Up to here the bytes are the user's, whatever follows; after the end, the end. Absent: the agent is of an earlier
-    /// version and does not tell.
+    /// Up to here the bytes are the user's, whatever follows; after the end, the end. Absent: the agent is of an
+    /// earlier version that does not send it.
     #[serde(default)]
     pub safe_end: Option<u64>,
 }
@@ -382,19 +383,19 @@ pub struct ArtifactView {
     pub bytes: u64,
 }
 
-/// Answer to an operator's word that the gateway's clock is right.
+/// Answer to an operator's confirmation that the gateway's clock is right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockTrusted {
-    /// What it says.
+    /// The clock's time.
     pub now: String,
 }
 
-/// What went of a run's files.
+/// What was removed of a run's files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilesRemoved {
     /// When.
     pub at: String,
-    /// What they took, bytes.
+    /// Their size, bytes.
     pub bytes: u64,
     /// Why, in words.
     pub why: String,
@@ -413,7 +414,7 @@ pub struct RunList {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdoptBody {
-    /// The host whose unverified runs become their principals'.
+    /// The host whose unverified runs are given to their principals.
     pub all_from: String,
 }
 
@@ -468,7 +469,7 @@ pub struct Hosts {
     pub pools: Vec<PoolView>,
     /// The caller's waiting runs with their reasons, in order.
     pub queue: Vec<QueueView>,
-    /// The caller's runs that are lost and run again, with what to do.
+    /// The caller's runs that were lost and run again, with what to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub returned: Vec<QueueView>,
 }
@@ -478,8 +479,8 @@ pub struct Hosts {
 pub struct HostView {
     /// Its unique name.
     pub name: String,
-    /// `up`, `silent` (no heartbeat), `unreachable` (its address cannot be dialled), `draining` (its runs go on, nothing
-    /// new starts), or `idle` (up, but takes no runs; see `problem`).
+    /// `up`, `silent` (no heartbeat), `unreachable` (its address cannot be dialled), `draining` (its runs continue,
+    /// none is started), or `idle` (up, but takes no runs; see `problem`).
     pub state: String,
     /// What is wrong and what to do.
     pub problem: Option<String>,
@@ -511,13 +512,13 @@ pub struct HostView {
     pub free_bytes: u64,
     /// The licence line of the last banner.
     pub licence: Option<String>,
-    /// Whose runs it takes; absent = everybody's.
+    /// The principals whose runs it takes; absent = all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serves: Option<Vec<String>>,
-    /// What a person should know of it, though nothing is wrong.
+    /// A note for people, though nothing is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Set when nothing new starts there: somebody drains it.
+    /// Set while an operator drains it: no run is started there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<DrainView>,
 }
@@ -525,11 +526,11 @@ pub struct HostView {
 /// Who drains a host, since when and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrainView {
-    /// The principal who asked.
+    /// The principal who drains it.
     pub by: String,
     /// When.
     pub at: String,
-    /// In the words of the one who asked.
+    /// The reason that principal gave.
     pub reason: Option<String>,
 }
 
@@ -539,19 +540,19 @@ pub struct DrainView {
 pub struct DrainBody {
     /// Names of hosts, or patterns: `*` stands for any characters, `?` for one.
     pub hosts: Vec<String>,
-    /// Why, for those whose runs wait.
+    /// Why, for the users whose runs wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Answer to both: the hosts that were meant, as they are now.
+/// Answer to both: the hosts that matched, as they are now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Drained {
     /// The hosts.
     pub hosts: Vec<HostView>,
 }
 
-/// A key by which an agent is known.
+/// A key that identifies an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentKeyView {
     /// The agent's name.
@@ -564,13 +565,13 @@ pub struct AgentKeyView {
     pub state: String,
     /// Since when, RFC 3339.
     pub since: String,
-    /// By whom: an operator, or the join secret that it held.
+    /// Who accepted or revoked it: an operator, or the join secret that the agent held.
     pub by: String,
     /// Whether it is connected now.
     pub connected: bool,
 }
 
-/// All keys of agents; also the answer to approving and revoking, with those that were meant.
+/// All keys of agents; also the answer to approving and revoking, with the keys that matched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentKeys {
     /// The keys, by name.
@@ -588,7 +589,7 @@ pub struct PoolView {
     pub in_use: u32,
     /// Hosts that share it.
     pub hosts: Vec<String>,
-    /// What a person should know, such as hosts that were told different seat counts.
+    /// A note for people, such as hosts whose configurations differ in seat counts.
     pub note: Option<String>,
 }
 
@@ -615,10 +616,10 @@ pub struct Problem {
     pub detail: String,
 }
 
-/// Header of output answers: where the next read begins.
+/// Header of output answers: where the next read starts.
 pub const NEXT_OFFSET: &str = "longhaul-next-offset";
-/// Header of output answers: the offset of the first returned byte. From there the bytes follow each other without a gap
-/// to [`NEXT_OFFSET`], unless more was asked for than one `offset`: of the user's parts of several attempts.
+/// Header of output answers: the offset of the first returned byte. From there the bytes are contiguous up to
+/// [`NEXT_OFFSET`], unless the caller asked for more than one `offset`: of the user's parts of several attempts.
 pub const FIRST_OFFSET: &str = "longhaul-first-offset";
-/// Header of output answers: `true` when the run has ended and nothing follows the returned bytes.
+/// Header of output answers: `true` when the run has ended and no byte follows the returned ones.
 pub const COMPLETE: &str = "longhaul-complete";

@@ -1,15 +1,15 @@
-//! Time, passed in.
+//! The clock, passed in so that tests can set the time.
 //!
 //! Wall time is for people and records; every limit and lease runs on monotonic time, which a change of the wall
 //! clock does not move.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-/// Where a component takes its time from. Cheap to clone.
+/// Where a component reads the time. Cheap to clone.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Source>);
 
-/// What a clock must tell; tests implement it by hand.
+/// What a clock provides; tests implement it by hand.
 pub trait Source: Send + Sync {
     /// Wall time, Unix milliseconds.
     fn unix_ms(&self) -> i64;
@@ -21,7 +21,7 @@ struct System {
     start: std::time::Instant,
 }
 
-#[allow(clippy::disallowed_methods)] // the seam itself
+#[allow(clippy::disallowed_methods)] // the one place that reads the system clock
 impl Source for System {
     fn unix_ms(&self) -> i64 {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -34,12 +34,12 @@ impl Source for System {
 
 impl Clock {
     /// The machine's own clock.
-    #[allow(clippy::disallowed_methods)] // the seam itself
+    #[allow(clippy::disallowed_methods)] // the one place that reads the system clock
     pub fn system() -> Self {
         Self(Arc::new(System { start: std::time::Instant::now() }))
     }
 
-    /// A clock of the caller's making.
+    /// A clock that the caller provides.
     pub fn from_source(source: impl Source + 'static) -> Self {
         Self(Arc::new(source))
     }

@@ -1,14 +1,15 @@
-//! Connections that come in: counted, bounded, and closed when they say nothing.
+//! Incoming connections: counted, bounded, and closed when they send nothing.
 //!
 //! - A connection that has not sent a whole request head within [`Bounds::head`] of its acceptance is closed, whatever
 //!   the protocol: 0 bytes, half of a TLS or HTTP/2 greeting, half a head.
-//! - One that has proved who it is (a token, the join secret, a pinned key) is one of its principal's. One that has not
-//!   counts against its address; beyond [`Bounds::per_address`] the oldest such of that address makes room for the
-//!   newest, so that connections that say nothing shut nobody else out, not even from the same address.
-//! - Beyond [`Bounds::max`] in all the oldest that has proved nothing makes room; where all have, the newest is refused.
+//! - A connection that has proved who it is (a token, the join secret, a pinned key) counts against its principal.
+//!   Until then it counts against its address; beyond [`Bounds::per_address`] the oldest unproven one of that address
+//!   is closed for the newest, so that silent connections cannot keep others out, not even from the same address.
+//! - Beyond [`Bounds::max`] in all the oldest unproven one is closed; when all have proved who they are, the newest is
+//!   refused.
 //!
-//! [`Guarded`] goes around the stream that was accepted, below TLS; [`Connection`] is the handle that the layers above
-//! tell what they learned. Both sides of the wire use the same two.
+//! [`Guarded`] wraps the accepted stream, below TLS; [`Connection`] is the handle to which the layers above report what
+//! they learned. Both sides of the wire use the same two.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -31,15 +32,15 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::faults;
 
-/// Connections that were told to leave and are not gone yet, beyond [`Bounds::max`].
+/// Connections that were asked to close and have not closed yet, beyond [`Bounds::max`].
 const LEAVING: usize = 64;
 
-/// What is allowed.
+/// The limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Connections in all.
     pub max: usize,
-    /// Connections of one address that have proved nothing yet.
+    /// Connections of one address that are not proven yet.
     pub per_address: usize,
     /// Connections of one principal.
     pub per_principal: usize,
@@ -54,13 +55,13 @@ pub struct Bounds {
 pub enum Reason {
     /// All places are taken by connections that have proved who they are.
     Full,
-    /// It made room for another of its address, or of all.
+    /// It was closed for another of its address, or for another of all.
     Displaced,
     /// No whole request head, or no proof, in time.
     Slow,
     /// Its principal has enough of them.
     Principal,
-    /// The process has no descriptor left.
+    /// The process has no file descriptor left.
     Files,
 }
 
@@ -80,7 +81,7 @@ impl Reason {
     }
 }
 
-/// There is no room.
+/// There is no room for another connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{count} connections are open, which is as many as are allowed")]
 pub struct Full {
@@ -112,7 +113,7 @@ struct Shared {
 struct Book {
     all: usize,
     next: u64,
-    /// Those that have proved nothing, oldest first.
+    /// The unproven ones, oldest first.
     unproven: BTreeMap<u64, Unproven>,
     by_address: HashMap<IpAddr, BTreeSet<u64>>,
     by_principal: HashMap<String, usize>,
@@ -121,26 +122,26 @@ struct Book {
 #[derive(Debug)]
 struct Unproven {
     address: Option<IpAddr>,
-    /// It has sent a head already.
+    /// It has sent a request head already.
     spoke: bool,
     displace: CancellationToken,
 }
 
 impl Connections {
-    /// None yet.
+    /// A listener without connections yet.
     pub fn new(bounds: Bounds) -> Self {
         let shared =
             Shared { bounds, book: Mutex::default(), accepted: AtomicU64::new(0), refused: Default::default() };
         Self(Arc::new(shared))
     }
 
-    /// What is allowed.
+    /// The limits.
     pub fn bounds(&self) -> Bounds {
         self.0.bounds
     }
 
-    /// Counts a connection that was accepted. `address` is whose it is while it has proved nothing; `None` for a proxy
-    /// that is trusted to name the address of each request.
+    /// Counts an accepted connection. `address` is counted while it is unproven; `None` for a proxy that is trusted to
+    /// name the address of each request.
     ///
     /// # Errors
     /// When there are too many that have proved who they are.
@@ -185,7 +186,7 @@ impl Connections {
         })))
     }
 
-    /// A refusal that happened elsewhere.
+    /// Counts a refusal that happened elsewhere.
     pub fn count(&self, reason: Reason) {
         self.0.count(reason);
     }
@@ -197,7 +198,7 @@ impl Connections {
         }
     }
 
-    /// Open now, and of these with nothing proved.
+    /// Connections open now, and how many of them are unproven.
     pub fn open(&self) -> (usize, usize) {
         let book = self.0.book();
         (book.all, book.unproven.len())
@@ -225,14 +226,14 @@ impl Shared {
 }
 
 impl Book {
-    /// The oldest of these that has not even sent a head, else the oldest.
+    /// The oldest of these that has not even sent a request head, else the oldest.
     fn oldest(&self, of: impl Iterator<Item = u64> + Clone) -> Option<u64> {
         let mut all = of.clone();
         let silent = of.into_iter().find(|id| self.unproven.get(id).is_some_and(|c| !c.spoke));
         silent.or_else(|| all.next())
     }
 
-    /// Takes one out of those that have proved nothing.
+    /// Takes one out of the unproven ones.
     fn proved(&mut self, id: u64) -> Option<Unproven> {
         let gone = self.unproven.remove(&id)?;
         if let Some(address) = gone.address
@@ -247,7 +248,7 @@ impl Book {
     }
 }
 
-/// One connection, for as long as anything of it is left. Cheap to clone.
+/// One connection, for as long as any handle or stream of it is left. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Connection(Arc<Inner>);
 
@@ -263,7 +264,7 @@ struct Inner {
 }
 
 impl Connection {
-    /// A whole request head came.
+    /// A whole request head arrived.
     pub fn spoke(&self) {
         if !self.0.spoke.swap(true, Ordering::AcqRel)
             && let Some(of) = self.0.shared.book().unproven.get_mut(&self.0.id)
@@ -272,17 +273,17 @@ impl Connection {
         }
     }
 
-    /// It showed a proof that is nobody's in particular: of an agent, or through a proxy.
+    /// It showed a proof without a principal: of an agent, or through a proxy.
     pub fn proved(&self) {
         if !self.0.proven.swap(true, Ordering::AcqRel) {
             self.0.shared.book().proved(self.0.id);
         }
     }
 
-    /// It showed the token of this principal. Through a proxy several do; there the connection is nobody's.
+    /// It showed the token of this principal. Through a proxy several principals do; there the connection has none.
     ///
     /// # Errors
-    /// When the principal has too many connections; this one has then proved nothing.
+    /// When the principal has too many connections; this one then stays unproven.
     pub fn belongs_to(&self, principal: &str) -> Result<(), TooMany> {
         if self.0.direct && self.0.principal.get().is_none() {
             let mut book = self.0.shared.book();
@@ -322,12 +323,12 @@ impl Drop for Inner {
     }
 }
 
-/// The bounds are off: the deliberate bug that shows what they are for.
+/// The deliberate bug that switches the bounds off.
 fn unbounded() -> bool {
     faults::bug("connections_unbounded")
 }
 
-/// Whose address it is: an IPv6 subscriber has a whole /64.
+/// The subscriber behind an address: an IPv6 subscriber has a whole /64.
 fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -343,7 +344,7 @@ fn subscriber(address: IpAddr) -> IpAddr {
 pub struct Guarded<S> {
     stream: S,
     connection: Connection,
-    /// Gone with the proof: nothing of this concerns the connection any more.
+    /// Dropped with the proof: no bound closes the connection after that.
     watch: Option<Pin<Box<Watch>>>,
 }
 

@@ -1,7 +1,7 @@
-//! How many files this process may have open.
+//! How many files this process may open.
 //!
 //! A daemon raises its soft limit to the hard one when it starts: service managers and shells leave it at 1,024 for the
-//! sake of programs that use `select`. Those are what a run may start, so a run gets the limit that was there before.
+//! sake of programs that use `select`. A run may start such programs, so a run gets the limit that was there before.
 
 use std::{io, sync::OnceLock};
 
@@ -15,10 +15,10 @@ pub const VARIABLE: &str = "LONGHAUL_RUN_FILES";
 /// The soft limit before it was raised; `None` inside = there was none.
 static BEFORE: OnceLock<Option<u64>> = OnceLock::new();
 
-/// Raises the soft limit to the hard one. Once is enough; a system that refuses leaves it as it is.
+/// Raises the soft limit to the hard one. One call is enough; a system that refuses leaves it as it is.
 ///
 /// # Errors
-/// What the system said.
+/// The system's error.
 pub fn raise() -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     BEFORE.get_or_init(|| limit.current);
@@ -33,12 +33,12 @@ pub fn limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// What a supervisor is told, when the limit was raised in this process.
+/// The variable for a supervisor, when the limit was raised in this process.
 pub fn inherited() -> Option<(&'static str, String)> {
     Some((VARIABLE, (*BEFORE.get()?)?.to_string()))
 }
 
-/// Lowers the soft limit to what [`VARIABLE`] says, for what this process starts.
+/// Lowers the soft limit to the value of [`VARIABLE`], for the programs that this process starts.
 pub fn lower(variable: Option<&str>) {
     let Some(soft) = variable.and_then(|text| text.parse().ok()).filter(|_| !faults::bug("runs_get_all_files")) else {
         return;

@@ -1,4 +1,4 @@
-//! Writes that survive a crash: the one place for them, in the spool and in the mirror.
+//! Writes that survive a crash: the only place for them, in the spool and in the mirror.
 //!
 //! The rules are the file system's: a new name is durable when its folder was synced after it, content when the file
 //! was synced before that. Everything here blocks; call it from a blocking thread or the supervisor.
@@ -12,11 +12,11 @@ use std::{
 
 use crate::faults::{self, Op, did};
 
-/// Mode of every file we make: the owner alone.
+/// Mode of every file Longhaul makes: the owner alone.
 pub const FILE_MODE: u32 = 0o600;
-/// Mode of every folder we make.
+/// Mode of every folder Longhaul makes.
 pub const FOLDER_MODE: u32 = 0o700;
-/// Stack of a thread that waits for one sync and does nothing else, bytes.
+/// Stack of a thread that only waits for one sync, bytes.
 const SYNC_STACK: usize = 64 * 1024;
 
 /// Replaces `path` by `content`, whole or not at all: a temporary name beside it, sync, rename, sync of the folder.
@@ -40,7 +40,8 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         rename(&temp, path)
     })();
     if written.is_err() {
-        // Best effort: the name is ours, and the failure that matters is already on its way to the caller.
+        // Best effort: the name is this process's own, and the failure that matters is already on its way to the
+        // caller.
         let _ = fs::remove_file(&temp);
     }
     written?;
@@ -48,8 +49,8 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// Several files and names that become durable together: a journal commits once for all syncs that wait for it, so they
-/// wait at the same time and not one after the other. Until [`Batch::sync`] has returned nobody may rely on any of
-/// them; a crash may leave half of each.
+/// wait at the same time instead of one after the other. No reader may rely on any of them until [`Batch::sync`] has
+/// returned; a crash may leave half of each.
 #[derive(Debug, Default)]
 pub struct Batch(Vec<(File, PathBuf)>);
 
@@ -67,7 +68,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Counts the names in a folder in, those that are there when [`Batch::sync`] is called.
+    /// Adds the names in a folder that are there when [`Batch::sync`] is called.
     ///
     /// # Errors
     /// Any failure of the file system.
@@ -88,7 +89,7 @@ impl Batch {
             for (file, _) in others {
                 match std::thread::Builder::new().stack_size(SYNC_STACK).spawn_scoped(scope, || file.sync_all()) {
                     Ok(thread) => waiting.push(thread),
-                    // Out of threads: one after the other, then.
+                    // No thread could be started: sync one after the other.
                     Err(_) => done = done.and(file.sync_all()),
                 }
             }
@@ -105,22 +106,22 @@ impl Batch {
     }
 }
 
-/// Makes `path` with `content` if and only if nobody has made it before (`O_EXCL`). `Ok(false)`: somebody had.
-/// The one who makes it first decides; both may read the content afterwards.
+/// Makes `path` with `content` if and only if it does not exist yet (`O_EXCL`). `Ok(false)`: it existed. The process
+/// that makes it first decides; all may read the content afterwards.
 ///
 /// # Errors
-/// Any failure of the file system. A failure after the file was made leaves it, so that nobody else decides.
+/// Any failure of the file system. A failure after the file was made leaves it, so that no other process decides.
 pub fn create_exclusive(path: &Path, content: &[u8]) -> io::Result<bool> {
     create_exclusive_after(path, content, Batch::default())
 }
 
-/// Like [`create_exclusive`], with what must be durable before anybody can see `path`.
+/// Like [`create_exclusive`], with what must be durable before another process can see `path`.
 ///
 /// # Errors
-/// As there; of a failure in `before`, `path` knows nothing.
+/// As [`create_exclusive`]. If syncing `before` fails, `path` is not created.
 pub fn create_exclusive_after(path: &Path, content: &[u8], mut before: Batch) -> io::Result<bool> {
     let folder = folder_of(path)?;
-    // Content under a private name first and then a link: nobody ever reads a half-written decision.
+    // Content under a private name first and then a hard link: no process ever reads a half-written decision.
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.{:?}.new", std::process::id(), std::thread::current().id()));
     let temp = folder.join(name);
@@ -156,7 +157,7 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     above.map_or(Ok(()), sync_folder)
 }
 
-/// Makes a folder (and those above it) for the owner alone; durable when somebody has synced the one above.
+/// Makes a folder (and those above it) for the owner alone; durable when the caller has synced the one above.
 ///
 /// # Errors
 /// Any failure of the file system.
@@ -166,7 +167,7 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a file or folder another name in its folder; durable when somebody has synced that.
+/// Gives a file or folder another name in its folder; durable when the caller has synced that folder.
 ///
 /// # Errors
 /// Any failure of the file system.
@@ -222,8 +223,8 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this is a name under which [`replace`] or [`create_exclusive`] writes in some other process: left over when
-/// that process is known to be dead.
+/// Whether this is a temporary name under which [`replace`] or [`create_exclusive`] writes in another process: a
+/// leftover when that process is known to be dead.
 pub fn is_unfinished(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let mut parts = name.rsplit('.');

@@ -1,9 +1,9 @@
 //! Named stop points and deliberate bugs, for tests that break things on purpose.
 //!
-//! Only with the cargo feature `faults`, which the shipped program is built without: then [`point`] and [`bug`] are
-//! empty and `false` at compile time, and none of what follows exists in it.
+//! Only with the cargo feature `faults`, which the shipped program is built without: there [`point`] and [`bug`] are
+//! empty and `false` at compile time, and none of what follows exists in the program.
 //!
-//! With it, a process is told by the variable [`VARIABLE`], directives with `;` between them:
+//! With it, a process reads the variable [`VARIABLE`]: directives with `;` between them:
 //!
 //! ```text
 //! point=NAME:ACTION      what happens when NAME is passed; in each process that has the variable, once
@@ -26,11 +26,11 @@
 //!
 //! A supervisor gets the variable from its agent ([`inherited`]); Stata's environment is an allow-list without it.
 //!
-//! Within one process [`enter`] sets directives for the calling thread alone, so that tests that run beside each other
-//! do not meet; there `kill` and `stop` are panics, and nothing of the variable is looked at.
+//! Within one process [`enter`] sets directives for the calling thread alone, so that tests that run side by side do
+//! not affect each other; there `kill` and `stop` are panics, and the variable is ignored.
 
-//!
-//! [`did`] tells a test of every step by which something is made durable ([`Op`]), so that it can work out what a crash
+//! [`did`] reports to a test every step by which something is made durable ([`Op`]), so that the test can work out what
+//! a crash may leave of a folder.
 //! may leave of a folder.
 
 use std::path::PathBuf;
@@ -45,44 +45,44 @@ pub use disk::{did, recorded};
 /// One step on the file system, after it was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// A file has this content now, in place; made if missing.
+    /// A file now has this content, written in place; made if missing.
     Write(PathBuf, Vec<u8>),
-    /// A file got longer by this; made if missing.
+    /// A file grew by this; made if missing.
     Append(PathBuf, Vec<u8>),
-    /// A file got shorter.
+    /// A file was cut to this length, bytes.
     Truncate(PathBuf, u64),
     /// A file's content was synced.
     Sync(PathBuf),
     /// A folder's names were synced.
     SyncFolder(PathBuf),
-    /// A name became another, in the same folder.
+    /// A name was changed to another, in the same folder.
     Rename(PathBuf, PathBuf),
     /// A file got a second name, in the same folder.
     Link(PathBuf, PathBuf),
-    /// A file's name went.
+    /// A file's name was removed.
     Remove(PathBuf),
     /// A folder was made.
     Folder(PathBuf),
-    /// A folder went, with all in it.
+    /// A folder was removed with all in it.
     RemoveAll(PathBuf),
 }
 
 #[cfg(feature = "faults")]
 pub use active::{Scope, boot_id, bug, check, clock_offset_ms, enter, inherited, point};
 
-/// The variable that tells a process its faults.
+/// The variable that holds a process's faults.
 pub const VARIABLE: &str = "LONGHAUL_FAULTS";
 
-/// Whether any of this is in this program.
+/// Whether this program was built with faults.
 pub const PRESENT: bool = cfg!(feature = "faults");
 
 #[cfg(not(feature = "faults"))]
 mod absent {
-    /// A named moment at which a test may stop, kill or delay this process.
+    /// A named point at which a test may stop, kill or delay this process.
     #[inline(always)]
     pub const fn point(_name: &str) {}
 
-    /// A named moment that may also fail.
+    /// A named point that may also fail.
     ///
     /// # Errors
     /// Never, in this build.
@@ -97,7 +97,7 @@ mod absent {
         false
     }
 
-    /// A boot id to use in the place of the host's own.
+    /// A boot id to use instead of the host's own.
     #[inline(always)]
     pub const fn boot_id() -> Option<String> {
         None
@@ -109,11 +109,11 @@ mod absent {
         0
     }
 
-    /// Tells a test what was done.
+    /// Reports a step to a test.
     #[inline(always)]
     pub fn did(_op: impl FnOnce() -> super::Op) {}
 
-    /// The variable, for a process that shall have the same faults.
+    /// The variable, for a child process that is to have the same faults.
     #[inline(always)]
     pub const fn inherited() -> Option<(&'static str, std::ffi::OsString)> {
         None

@@ -1,10 +1,11 @@
-//! The files that a run left on its host, in one line for people: where they are, what they are called, or when they went.
+//! The files that a run left on its host, in one line for people: where they are, what they are called, or when they
+//! were removed.
 
 use crate::{api::RunView, visible};
 
-/// Names told at most; the record has them all.
+/// Most names in the line; the record has them all.
 const NAMES: usize = 5;
-/// Characters of one name.
+/// Most characters of one name.
 const NAME: usize = 60;
 
 /// `files in stata1:/home/ana/work: fit.png, results.csv and 3 more`; `None` = it left none, as far as is known.
@@ -23,7 +24,7 @@ pub fn words(run: &RunView) -> Option<String> {
     Some(format!("files in {host}:{}: {}{more}", visible::line(folder), names.join(", ")))
 }
 
-/// The path as it reads from a folder: whole when it lies elsewhere.
+/// The path relative to a folder; whole when it lies elsewhere.
 pub fn within<'a>(path: &'a str, folder: &str) -> &'a str {
     let rest = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
     rest.filter(|_| !folder.is_empty()).unwrap_or(path)
@@ -35,7 +36,7 @@ fn short(name: &str) -> String {
     if len <= NAME {
         return name.into_owned();
     }
-    // Its end tells what it is.
+    // The end of a name says most.
     format!("…{}", name.chars().skip(len - NAME + 1).collect::<String>())
 }
 

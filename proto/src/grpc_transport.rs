@@ -1,7 +1,7 @@
-//! Where gRPC calls go: a connection, or whatever stands in for one.
+//! Where gRPC calls go: a connection, or a replacement for one.
 //!
-//! The clients generated from the protocol speak to a [`GrpcTransport`], so that a simulation can put its own network between
-//! two sides that are otherwise the real ones.
+//! The clients generated from the protocol call through a [`GrpcTransport`], so that a simulation can put its own
+//! network between two sides that are otherwise the real ones.
 
 use std::{
     fmt,
@@ -16,14 +16,14 @@ use tonic::{
     codegen::{BoxFuture, Service, StdError},
 };
 
-/// A place to call. Cheap to clone.
+/// A transport for calls. Cheap to clone.
 #[derive(Clone)]
 pub struct GrpcTransport(Arc<Call>);
 
 type Call = dyn Fn(Request<Body>) -> BoxFuture<Response<Body>, StdError> + Send + Sync;
 
 impl GrpcTransport {
-    /// A door to a service: a channel, or a server in this process.
+    /// A transport to a service: a channel, or a server in this process.
     pub fn new<S>(service: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<Body>, Error: Into<StdError>, Future: Send>
@@ -41,7 +41,7 @@ impl GrpcTransport {
         })
     }
 
-    /// A door of the caller's making.
+    /// A transport that the caller provides.
     pub fn from_fn(
         call: impl Fn(Request<Body>) -> BoxFuture<Response<Body>, StdError> + Send + Sync + 'static,
     ) -> Self {
@@ -55,7 +55,7 @@ impl Service<Request<Body>> for GrpcTransport {
     type Future = BoxFuture<Response<Body>, StdError>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StdError>> {
-        // The service behind is asked for each call: it is a clone of its own.
+        // Readiness is asked of the clone of the service that each call gets.
         Poll::Ready(Ok(()))
     }
 

@@ -1,4 +1,4 @@
-//! Names of runs, agents and processes.
+//! Ids of runs, agents and processes.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 /// Shortest usable short form of a run id, characters from its end.
 pub const SHORT_LEN: usize = 8;
 
-/// A run's name: a UUIDv7. A name and not a secret: knowing it permits nothing.
+/// A run's id: a UUIDv7. A name and not a secret: knowing it permits nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(Uuid);
 
@@ -61,18 +61,18 @@ impl<'de> serde::Deserialize<'de> for RunId {
     }
 }
 
-/// Where new names come from. Cheap to clone.
+/// Where new ids come from. Cheap to clone.
 #[derive(Clone)]
 pub struct Ids(Arc<dyn Fn() -> Uuid + Send + Sync>);
 
 impl Ids {
     /// UUIDv7 of the system.
-    #[allow(clippy::disallowed_methods)] // the seam itself
+    #[allow(clippy::disallowed_methods)] // the one place that makes ids
     pub fn system() -> Self {
         Self(Arc::new(Uuid::now_v7))
     }
 
-    /// Names of the caller's making, for tests.
+    /// Ids that the caller provides, for tests.
     pub fn from_fn(next: impl Fn() -> Uuid + Send + Sync + 'static) -> Self {
         Self(Arc::new(next))
     }
@@ -82,7 +82,7 @@ impl Ids {
         RunId((self.0)())
     }
 
-    /// A new name for anything else (agent, incarnation, cluster).
+    /// A new id for anything else (agent, incarnation, cluster).
     pub fn name(&self) -> String {
         (self.0)().hyphenated().to_string()
     }
@@ -94,10 +94,10 @@ impl fmt::Debug for Ids {
     }
 }
 
-/// Bytes nobody can guess, from the kernel.
+/// Random bytes from the kernel that cannot be guessed.
 ///
 /// # Errors
-/// When the kernel has no randomness to give, which on a running system does not happen.
+/// When the kernel has no randomness, which does not happen on a running system.
 pub fn secret<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|e| std::io::Error::other(e.to_string()))?;

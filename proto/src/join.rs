@@ -1,7 +1,7 @@
 //! The secret that a gateway and its agents share.
 //!
-//! It never travels, and it alone opens nothing: it is proved once, on first contact, over one connection
-//! ([`crate::transport::hello`]), and the keys that both sides showed are pinned then.
+//! It is never sent, and it alone opens nothing: each side proves it once, on first contact, over one connection
+//! ([`crate::transport::hello`]); then both pin the keys that the other side showed.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub const MIN_SECRET: usize = 16;
 #[derive(Clone)]
 pub struct JoinSecret(Arc<[u8]>);
 
-/// The secret is too short to be one.
+/// The text is too short for a secret.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the join secret has fewer than {MIN_SECRET} characters: copy the whole line of the gateway's join-secret file"
@@ -20,7 +20,7 @@ pub struct JoinSecret(Arc<[u8]>);
 pub struct SecretTooShort;
 
 impl JoinSecret {
-    /// Takes the text of a secret; white space around it does not count.
+    /// Takes the text of a secret; surrounding white space is ignored.
     ///
     /// # Errors
     /// When fewer than [`MIN_SECRET`] characters are left.

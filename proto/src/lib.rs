@@ -1,14 +1,15 @@
-//! The words Longhaul's parts share.
+//! What Longhaul's parts share.
 //!
 //! The gateway and the agents speak over [`wire`] (generated from `proto/longhaul/v1/*.proto`; a test keeps it fresh,
-//! so that building needs no `protoc`). Clients and the gateway speak the JSON objects of [`api`]. Around them stand
-//! the few things both sides must do alike:
+//! so that building needs no `protoc`). Clients and the gateway speak the JSON objects of [`api`]. The other modules
+//! are what both sides must do alike:
 //!
-//! - [`ids`] and [`clock`] and [`tasks`]: names, time and spawning are passed in, so that tests can replay them;
-//! - [`ordered_watch`] and [`grpc_transport`]: a value that many follow, and a place to call, likewise;
-//! - [`paths`]: paths of clients, of whatever system;
-//! - [`state`]: a run's states and causes, and the one table that says what each end means to whom;
-//! - [`connections`] and [`descriptors`]: bounds on who may hold a connection, and on how many files;
+//! - [`ids`], [`clock`] and [`tasks`]: ids, time and spawning are passed in, so that tests can replay them;
+//! - [`ordered_watch`] and [`grpc_transport`]: a value that many follow, and a transport for calls, likewise;
+//! - [`paths`]: clients' paths, of any operating system;
+//! - [`state`]: a run's states and causes, and the one table of what each end means to the command line, MCP and
+//!   telemetry;
+//! - [`connections`] and [`descriptors`]: bounds on connections and on open files;
 //! - [`durable`]: every write that must survive a crash;
 //! - [`faults`]: named stop points and deliberate bugs for tests, absent from the shipped program;
 //! - [`private`]: folders and files that must be this user's alone;
@@ -16,7 +17,7 @@
 //!   both prove on first contact;
 //! - [`telemetry`]: tracing to stderr and, when asked, to an OTLP endpoint;
 //! - [`version`]: which versions of the protocol work together;
-//! - [`visible`]: text of others, made harmless before it is shown.
+//! - [`visible`]: text from outside, made harmless before it is shown.
 
 pub mod api;
 pub mod clock;
@@ -40,28 +41,28 @@ pub mod transport;
 pub mod version;
 pub mod visible;
 
-/// Messages and services generated from the `.proto` files, where the prose is.
+/// Messages and services generated from the `.proto` files, which hold the documentation.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used)]
 pub mod wire {
     include!("wire/longhaul.v1.rs");
 }
 
-/// Version of the gateway-agent protocol; both sides say theirs in `Hello`. See [`version`] for when it is raised.
+/// Version of the gateway-agent protocol; both sides send theirs in `Hello`. See [`version`] for when it is raised.
 pub const PROTOCOL: u32 = 2;
 
 /// Largest chunk of output in one message, bytes.
 pub const CHUNK: usize = 64 * 1024;
 
-/// Most bytes of one reading of a file that a run left.
+/// Most bytes of one read of a file that a run left.
 pub const MAX_ARTIFACT_READ: u64 = 1024 * 1024;
 
 /// Largest gRPC message either side accepts, bytes: a 32 MiB bundle and its envelope.
 pub const MAX_MESSAGE: usize = 36 * 1024 * 1024;
 
-/// Largest code by MCP, bytes.
+/// Largest code in a request by MCP, bytes.
 pub const MAX_CODE_MCP: usize = 1024 * 1024;
 
-/// Largest code or bundle by the HTTP API, bytes.
+/// Largest code or bundle in a request by the HTTP API, bytes.
 pub const MAX_CODE_API: usize = 32 * 1024 * 1024;
 
 /// Lower-case hexadecimal of some bytes.

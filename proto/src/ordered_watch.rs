@@ -1,5 +1,5 @@
-//! The latest value of something, followed by many: like `tokio::sync::watch`, but those who wait are woken in the order
-//! in which they began to wait and not in a random one, so that what follows can be replayed.
+//! The latest value of something, followed by many: like `tokio::sync::watch`, but waiting receivers are woken in the
+//! order in which they started to wait instead of a random one, so that what follows can be replayed.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -8,18 +8,18 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-/// The one who sets it. When it is dropped, those who wait hear of it.
+/// The sender. When it is dropped, waiting receivers get an error.
 #[derive(Debug)]
 pub struct OrderedWatch<T>(Arc<Shared<T>>);
 
-/// One who follows it.
+/// A receiver that follows the value.
 #[derive(Debug)]
 pub struct OrderedReceiver<T> {
     shared: Arc<Shared<T>>,
     seen: u64,
 }
 
-/// Nobody will set it any more.
+/// The sender is gone: the value will not change any more.
 #[derive(Debug, thiserror::Error)]
 #[error("this value has no sender any more")]
 pub struct Closed;
@@ -32,25 +32,25 @@ struct Shared<T> {
 }
 
 impl<T> Shared<T> {
-    // Held for a look or a change, never over an await.
+    // Held for a read or a change, never over an await.
     fn lock(&self) -> MutexGuard<'_, (u64, T)> {
         self.value.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T: Clone> OrderedWatch<T> {
-    /// Begins with a value.
+    /// Starts with a value.
     pub fn new(value: T) -> Self {
         let value = Mutex::new((0, value));
         Self(Arc::new(Shared { value, changed: Notify::new(), closed: AtomicBool::new(false) }))
     }
 
-    /// A copy of it.
+    /// A copy of the value.
     pub fn get(&self) -> T {
         self.0.lock().1.clone()
     }
 
-    /// Changes it; those who wait are woken when `change` says that it did.
+    /// Changes the value; waiting receivers are woken when `change` returns true.
     pub fn send_if_modified(&self, change: impl FnOnce(&mut T) -> bool) {
         let mut value = self.0.lock();
         let modified = change(&mut value.1);
@@ -61,7 +61,7 @@ impl<T: Clone> OrderedWatch<T> {
         }
     }
 
-    /// Follows it from now on.
+    /// A receiver that follows the value from now on.
     pub fn subscribe(&self) -> OrderedReceiver<T> {
         OrderedReceiver { seen: self.0.lock().0, shared: self.0.clone() }
     }
@@ -75,21 +75,21 @@ impl<T> Drop for OrderedWatch<T> {
 }
 
 impl<T: Clone> OrderedReceiver<T> {
-    /// A copy of the value, which counts as seen.
+    /// A copy of the value, which counts as received.
     pub fn get(&mut self) -> T {
         let value = self.shared.lock();
         self.seen = value.0;
         value.1.clone()
     }
 
-    /// Waits for a value that was not seen.
+    /// Waits for a value that this receiver has not received.
     ///
     /// # Errors
-    /// When none will come.
+    /// When no other value will come.
     pub async fn changed(&mut self) -> Result<(), Closed> {
         loop {
             let mut change = std::pin::pin!(self.shared.changed.notified());
-            // Before the look, or a change between the look and the wait would be missed.
+            // Enabled before the value is read, or a change between the read and the wait would be missed.
             change.as_mut().enable();
             let now = self.shared.lock().0;
             if now != self.seen {
@@ -103,10 +103,10 @@ impl<T: Clone> OrderedReceiver<T> {
         }
     }
 
-    /// Waits until the value is so; at once when it is.
+    /// Waits until `so` holds for the value; at once when it does.
     ///
     /// # Errors
-    /// When it never will be.
+    /// When it never will.
     pub async fn wait_for(&mut self, so: impl Fn(&T) -> bool) -> Result<T, Closed> {
         loop {
             let value = self.get();

@@ -1,25 +1,26 @@
-//! Paths as clients write them, of whatever system.
+//! Paths as clients write them, of any operating system.
 //!
 //! A client's machine and the Stata host may differ. Only the agent knows what a client's path is on its host (its path
-//! map), so nothing before it may judge a path by its own system.
+//! map), so no component before it may judge a path by its own system.
 
 /// `C:` at the beginning of a Windows path with a root.
 fn has_drive(path: &str) -> bool {
     matches!(path.as_bytes(), [drive, b':', b'/' | b'\\', ..] if drive.is_ascii_alphabetic())
 }
 
-/// Whether it is a whole path of a Windows machine: `C:\x`, `c:/x`, `\\server\share`.
+/// Whether it is an absolute path of a Windows machine: `C:\x`, `c:/x`, `\\server\share`.
 pub fn is_windows(path: &str) -> bool {
     has_drive(path) || path.starts_with("\\\\")
 }
 
-/// Whether it is a whole path on some system.
+/// Whether it is an absolute path on some system.
 pub fn is_absolute(path: &str) -> bool {
     path.starts_with('/') || is_windows(path)
 }
 
-/// What follows `prefix` in `path`, with `/` between its parts and none at its beginning; `None` where the prefix is
-/// not that of whole parts. For a Windows prefix `/` and `\` are the same, and so are the cases of a drive letter.
+/// The rest of `path` after `prefix`, with `/` between its parts and none at its start; `None` unless the prefix
+/// consists of whole parts of the path. For a Windows prefix `/` and `\` are the same, and so are the cases of a drive
+/// letter.
 pub fn below(path: &str, prefix: &str) -> Option<String> {
     let windows = prefix.contains('\\') || prefix.as_bytes().get(1) == Some(&b':');
     let even = |text: &str| {
@@ -34,8 +35,8 @@ pub fn below(path: &str, prefix: &str) -> Option<String> {
     (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/').to_owned())
 }
 
-/// The name that Stata looks for where a do-file is named without an extension: `do main` runs `main.do`. `None` = it has
-/// one, or is no name.
+/// The name that Stata looks for when a do-file is named without an extension: `do main` runs `main.do`. `None` = the
+/// path has an extension, or has no name.
 pub fn with_do(path: &str) -> Option<String> {
     let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
     (!name.is_empty() && !name.contains('.')).then(|| format!("{path}.do"))

@@ -1,7 +1,8 @@
-//! Folders and files that must be this user's alone, checked before anything in them is believed.
+//! Folders and files that must be this user's alone, checked before anything in them is trusted.
 //!
-//! Who may write into a data folder chooses its secrets, its tokens and its runs; who may read a join secret is an agent
-//! or a gateway. As with the keys of `ssh`, what does not hold is refused in words, not mended.
+//! A user who can write into a data folder chooses its secrets, its tokens and its runs; a user who can read a join
+//! secret can pose as an agent or a gateway. As `ssh` does with its keys, a folder or file that fails the check is
+//! refused with an explanation instead of being mended.
 
 use std::{
     fs, io,
@@ -14,37 +15,38 @@ use crate::faults;
 /// What is wrong, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum NotPrivate {
-    /// Somebody else's.
+    /// It belongs to another user.
     #[error(
         "{} belongs to another user (uid {owner}; this is uid {me}): choose a folder or file of your own, or change its owner",
         path.display()
     )]
     Owner {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Whose it is.
+        /// The owner's user id.
         owner: u32,
-        /// Who we are.
+        /// This process's user id.
         me: u32,
     },
-    /// Open to others.
+    /// Other users have access.
     #[error("{} can be {what} by other users (mode {mode:o}): `chmod {chmod} {}` closes it", path.display(), path.display())]
     Open {
-        /// Which.
+        /// The path.
         path: PathBuf,
         /// `read` or `written to`.
         what: &'static str,
         /// Its mode.
         mode: u32,
-        /// What to give `chmod`.
+        /// The argument for `chmod`.
         chmod: &'static str,
     },
-    /// Not to be looked at.
+    /// It cannot be examined.
     #[error("cannot look at {}", .0.display())]
     Look(PathBuf, #[source] io::Error),
 }
 
-/// A data folder is this user's and nobody else may write into it. One that does not exist yet will be.
+/// Checks that a data folder is this user's and that no other user may write into it. One that does not exist yet
+/// passes.
 ///
 /// # Errors
 /// See [`NotPrivate`].
@@ -67,7 +69,8 @@ pub fn check_folder(path: &Path) -> Result<(), NotPrivate> {
     Ok(())
 }
 
-/// A file with a secret is read by its owner, or by a group that root chose; nobody else reads or writes it.
+/// Checks that only its owner, or a group that root chose, can read a file with a secret, and only its owner can write
+/// it.
 ///
 /// # Errors
 /// See [`NotPrivate`].
@@ -80,7 +83,7 @@ pub fn check_secret(path: &Path) -> Result<(), NotPrivate> {
     if meta.uid() != me && meta.uid() != 0 {
         return Err(NotPrivate::Owner { path: path.to_owned(), owner: meta.uid(), me });
     }
-    // Service managers hand secrets out as root's files that the service's group may read.
+    // Service managers provide secrets as root's files that the service's group may read.
     let closed = if meta.uid() == 0 && me != 0 { 0o027 } else { 0o077 };
     if mode & closed != 0 {
         return Err(NotPrivate::Open { path: path.to_owned(), what: "read", mode, chmod: "go=" });

@@ -1,9 +1,9 @@
-//! What a seal on a request covers: how a gateway knows its own requests again when an agent brings them.
+//! What a seal on a request covers: how a gateway recognises its own requests when an agent brings them.
 //!
-//! A spool holds the whole request of its run, and a ledger that does not know the run has nothing else to go by. So the
-//! gateway puts a seal on each request before it leaves: HMAC-SHA256, with a key that only gateways have, over the run, the
-//! principal, the key of the call, and [`digest`]. The digest is taken over an encoding of our own, not over protobuf's,
-//! whose order of maps and of fields is nobody's promise:
+//! A spool holds the whole request of its run, and a ledger that does not know the run has no other source. So the
+//! gateway seals each request before it sends it: HMAC-SHA256, with a key that only gateways have, over the run, the
+//! principal, the idempotency key, and [`digest`]. The digest is taken over our own encoding, because protobuf does not
+//! promise an order of maps and fields:
 //!
 //! ```text
 //! request  = item*                       in the order of field numbers; a field with its default value has no item
@@ -13,8 +13,8 @@
 //! ```
 //!
 //! `path`, `text` and `bundle` have an item whenever they are set, also when they are empty. `seal` itself has none. A
-//! field that is added later gets an item of its own, so that requests sealed before keep their digest; an agent that does
-//! not know the field loses it, and with it the seal.
+//! field that is added later gets an item of its own, so that requests sealed before keep their digest; an agent that
+//! does not know the field drops it, and the seal no longer matches.
 
 use sha2::{Digest, Sha256};
 
@@ -45,9 +45,9 @@ impl Items {
     }
 }
 
-/// The digest of a whole request but for its seal; the same on every side and in every version that knows its fields.
+/// The digest of a whole request without its seal; the same on every side and in every version that knows its fields.
 pub fn digest(submission: &wire::Submission) -> [u8; 32] {
-    // Without `..`: whoever adds a field decides here what it means for the seal.
+    // Without `..`: a developer who adds a field has to decide here what it means for the seal.
     let wire::Submission {
         run_id,
         principal,
@@ -146,13 +146,13 @@ mod tests {
     fn a_request_keeps_its_digest_over_the_wire_and_its_seal_is_no_part_of_it() {
         let first = digest(&whole());
         for _ in 0..20 {
-            // Each map has an order of its own.
+            // The order of each map's entries differs.
             let sent = wire::Submission { seal: vec![7; 32], ..whole() }.encode_to_vec();
             assert_eq!(digest(&wire::Submission::decode(sent.as_slice()).unwrap()), first);
         }
     }
 
-    /// What was sealed once must open for ever.
+    /// A request that was sealed once must verify for ever.
     #[test]
     fn the_digest_is_what_it_was() {
         let hex = |submission: &wire::Submission| crate::hex(&digest(submission));

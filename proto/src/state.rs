@@ -1,4 +1,4 @@
-//! States and causes of a run, and what each end means to whom.
+//! States and causes of a run, and what each end means to the command line, MCP and telemetry.
 //!
 //! ```text
 //! queued   -> starting | rejected | cancelled | timed_out (queue)
@@ -77,15 +77,15 @@ words! {
         Succeeded = "succeeded",
         /// Stata's verdict: r(N).
         Failed = "failed",
-        /// Ours: no start, licence, killed, out of memory, host rebooted.
+        /// Not Stata's verdict: no start, licence, killed, out of memory, host rebooted.
         Errored = "errored",
         /// A limit its owner set was reached.
         TimedOut = "timed_out",
-        /// Somebody asked for that.
+        /// Its end was requested.
         Cancelled = "cancelled",
         /// Malformed, forbidden, or over a limit.
         Rejected = "rejected",
-        /// Nobody can say; the output so far is kept.
+        /// The outcome is not known; the output so far is kept.
         Lost = "lost",
     }
 }
@@ -113,7 +113,7 @@ words! {
         StartTimeout = "start_timeout",
         /// Errored: Stata refused for its licence.
         Licence = "licence",
-        /// Errored: a signal nobody here sent.
+        /// Errored: a signal that Longhaul did not send.
         Killed = "killed",
         /// Errored: Stata died of its own fault.
         Crashed = "crashed",
@@ -121,7 +121,7 @@ words! {
         OutOfMemory = "out_of_memory",
         /// Errored: the host's boot id changed and no exit was recorded.
         HostRebooted = "host_rebooted",
-        /// Errored: Stata left without a verdict in its log.
+        /// Errored: Stata ended without a verdict in its log.
         Incomplete = "incomplete",
         /// Errored: the do-file could not be read on the host when its turn came.
         SourceUnreadable = "source_unreadable",
@@ -135,7 +135,7 @@ words! {
         CancelRequested = "cancel_requested",
         /// Lost: the agent did not return within the horizon.
         AgentGone = "agent_gone",
-        /// Lost: an operator's word.
+        /// Lost: an operator declared it dead.
         DeclaredDead = "declared_dead",
         /// Rejected: malformed.
         Malformed = "malformed",
@@ -143,9 +143,9 @@ words! {
         Forbidden = "forbidden",
         /// Rejected: over a limit.
         OverLimit = "over_limit",
-        /// Errored: the attempt never began, and its owner wanted no other.
+        /// Errored: the attempt never started, and the run's retry policy allowed no other.
         NotStarted = "not_started",
-        /// Queued: the attempt is proven dead, and its owner wanted another.
+        /// Queued: the attempt is proven dead, and the run's retry policy allows another.
         ProvenDead = "proven_dead",
     }
 }
@@ -192,8 +192,8 @@ impl RunState {
         }
     }
 
-    /// The cause that says no more than the end itself: for an end whose own cause this version does not know. `None`
-    /// while the run has not ended.
+    /// The cause that says only which end it is: for an end whose own cause this version does not know. `None` while
+    /// the run has not ended.
     pub fn plain_cause(self) -> Option<Cause> {
         match self {
             Self::Queued | Self::Starting | Self::Running => None,

@@ -1,7 +1,7 @@
-//! Spawning, passed in: shutdown can wait for everything that was started.
+//! Spawning, passed in so that shutdown can wait for everything that was started.
 //!
-//! Work that blocks goes through [`blocking`]. A simulation (feature `faults`) has it done in its own thread, so that
-//! one thread does everything and its order can be replayed, and ends a whole group at once, as a crash does.
+//! Blocking work goes through [`blocking`]. A simulation (feature `faults`) does it in its own thread, so that one
+//! thread does everything and its order can be replayed, and ends a whole group at once, as a crash does.
 
 use std::{future::Future, io, time::Duration};
 
@@ -21,7 +21,7 @@ pub struct Tasks {
 ///
 /// # Errors
 /// When the work panicked or the runtime ends.
-#[allow(clippy::disallowed_methods)] // the seam itself
+#[allow(clippy::disallowed_methods)] // the one place that spawns blocking work
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     #[cfg(feature = "faults")]
     if simulated() {
@@ -33,8 +33,8 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }
 
-/// Has blocking work done on a thread that may block, and does not wait for it.
-#[allow(clippy::disallowed_methods)] // the seam itself
+/// Starts blocking work on a thread that may block, without waiting for it.
+#[allow(clippy::disallowed_methods)] // the one place that spawns blocking work
 pub fn in_background(work: impl FnOnce() + Send + 'static) {
     #[cfg(feature = "faults")]
     if simulated() {
@@ -46,16 +46,16 @@ pub fn in_background(work: impl FnOnce() + Send + 'static) {
 #[cfg(feature = "faults")]
 thread_local! {
     static SIMULATED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-    /// The moment of virtual time at which work was done last, and how much was done at it.
+    /// The moment of virtual time at which the latest work was done, and how many pieces were done at it.
     static BUSY: std::cell::Cell<(Option<tokio::time::Instant>, u32)> = const { std::cell::Cell::new((None, 0)) };
     static SPUN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Pieces of work at one moment of virtual time beyond which a task is taken to spin.
+/// Pieces of work at one moment of virtual time beyond which a task counts as spinning.
 #[cfg(feature = "faults")]
 const MOST_AT_ONCE: u32 = 5_000;
 
-/// From now on this thread is a simulation: [`blocking`] work is done in it, and nothing else wakes it.
+/// From now on this thread is a simulation: [`blocking`] work is done in it, and no other thread wakes it.
 #[cfg(feature = "faults")]
 pub fn simulate() {
     SIMULATED.set(true);
@@ -63,13 +63,14 @@ pub fn simulate() {
     SPUN.set(false);
 }
 
-/// Whether a task of this simulation did work in a loop without any time passing; it was held from then on.
+/// Whether a task of this simulation did work in a loop without time passing; that task was then suspended.
 #[cfg(feature = "faults")]
 pub fn spun() -> bool {
     SPUN.get()
 }
 
-/// Counts one piece of work. Virtual time stands still while a task is busy, so one that never waits would never end.
+/// Counts one piece of work. Virtual time stands still while a task is busy, so a loop that never waits would never
+/// end.
 #[cfg(feature = "faults")]
 fn spins() -> bool {
     let now = tokio::time::Instant::now();
@@ -113,7 +114,7 @@ impl Tasks {
     #[cfg(feature = "faults")]
     fn mortal<F: Future>(&self, task: F) -> impl Future<Output = F::Output> + use<F> {
         let crash = self.crash.clone();
-        // Boxed, since a future that is handed on into another one takes its room twice.
+        // Boxed: moving a future into another stores it twice.
         let task = Box::pin(task);
         async move {
             tokio::select! {
@@ -125,7 +126,7 @@ impl Tasks {
         }
     }
 
-    /// Ends every task where it stands, as a crash of the process would; they are gone when the caller has yielded.
+    /// Drops every task where it stands, as a crash of the process would; they are gone when the caller has yielded.
     #[cfg(feature = "faults")]
     pub fn crash(&self) {
         self.crash.cancel();

@@ -1,18 +1,18 @@
-//! What the program tells the people who operate it: lines on stderr and, when an endpoint is set, spans by OTLP.
+//! What the program reports to its operators: lines on stderr and, when an endpoint is set, spans by OTLP.
 //!
-//! Spans always get ids, also when nobody collects them, so that a run's `trace_id` exists before somebody switches
-//! collecting on. A long run is several short spans (`longhaul.submit`, `.queue`, `.dispatch`, `.start`, `.finish`),
-//! not one long one: a span is sent when it ends, and a run may outlive every process that watches it. The context
-//! that ties them together is stored with the run as [`wire::TraceContext`] and travels by hand: over HTTP, gRPC, the
-//! ledger and the spool. [`set_parent`] and [`context_of`] are the two ends of that.
+//! Spans always get ids, also when they are not exported, so that a run's `trace_id` exists before an operator switches
+//! exporting on. A long run is several short spans (`longhaul.submit`, `.queue`, `.dispatch`, `.start`, `.finish`)
+//! instead of one long one: a span is sent when it ends, and a run may outlive every process that watches it. The
+//! context that ties them together is stored with the run as [`wire::TraceContext`] and carried over HTTP, gRPC, the
+//! ledger and the spool. [`set_parent`] and [`context_of`] read and write it.
 //!
 //! Everything the OpenTelemetry specification configures by `OTEL_*` variables is read from them: endpoint, protocol,
 //! headers, time-out, sampler, batch sizes, resource attributes, `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER=none`. The
 //! protocol is gRPC unless `OTEL_EXPORTER_OTLP_PROTOCOL` says `http/protobuf` or the endpoint's port is 4318, which is
 //! registered for that. There is no TLS here: an `https` endpoint is refused with a warning.
 //!
-//! A line on stderr is one event: what others wrote into a field can neither begin a line nor command a terminal (see
-//! `fields`). Colours are for terminals, and `NO_COLOR` puts them off.
+//! A line on stderr is one event: text from outside in a field can neither start a line nor command a terminal (see
+//! `fields`). Colours are for terminals, and `NO_COLOR` switches them off.
 
 mod fields;
 
@@ -53,7 +53,7 @@ pub struct Options {
     pub instance: String,
 }
 
-/// Keeps the exporter; call [`Guard::shutdown`] before the process ends, or the last spans are lost.
+/// Holds the exporter; call [`Guard::shutdown`] before the process ends, or the last spans are lost.
 #[derive(Debug)]
 #[must_use = "the last spans are sent by Guard::shutdown"]
 pub struct Guard {
@@ -61,17 +61,18 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Sends what is left, for at most `deadline`. Returns whether all of it left in time.
+    /// Sends the remaining spans, for at most `deadline`. Returns whether all were sent in time.
     pub async fn shutdown(mut self, deadline: Duration) -> bool {
         let Some(provider) = self.provider.take() else { return true };
-        // The exporter blocks its caller, so it gets a thread; a collector that hangs is left behind.
+        // The exporter blocks its caller, so it gets a thread; the wait for a collector that hangs is given up.
         let flush = crate::tasks::blocking(move || provider.shutdown_with_timeout(deadline).is_ok());
         matches!(tokio::time::timeout(deadline, flush).await, Ok(Ok(true)))
     }
 }
 
 /// Starts reporting for this process under `service.name` = `service`. Call it once, inside the tokio runtime that
-/// lives until [`Guard::shutdown`] (gRPC runs on it). Trouble with the exporter is told on stderr and stops nothing.
+/// lives until [`Guard::shutdown`] (gRPC runs on it). Trouble with the exporter is reported on stderr and stops
+/// nothing.
 pub fn init(service: &'static str, options: Options) -> Guard {
     let (exporter, trouble) = match exporter(options.endpoint.as_deref()) {
         Ok(exporter) => (exporter, None),
@@ -132,7 +133,7 @@ fn resource(service: &'static str, instance: &str) -> Resource {
     resource.build()
 }
 
-/// Where spans would go by the environment or, after it, configuration; `None` = nowhere.
+/// Where spans are sent by the environment or, failing that, configuration; `None` = nowhere.
 pub fn endpoint(configured: Option<&str>) -> Option<String> {
     let off = |name, word: &str| variable(name).is_some_and(|v| v.eq_ignore_ascii_case(word));
     if off("OTEL_SDK_DISABLED", "true") || off("OTEL_TRACES_EXPORTER", "none") {
@@ -160,7 +161,8 @@ fn exporter(configured: Option<&str>) -> Result<Option<opentelemetry_otlp::SpanE
         return Err(ExporterError::Tls(endpoint));
     }
     let protocol = protocol(&endpoint)?;
-    // The library reads the variables itself (and knows which of them take a path); only configuration is handed over.
+    // The library reads the variables itself (and knows which of them take a path); only the configuration is passed
+    // on.
     let by_variable = configured.is_none_or(|c| c != endpoint);
     let made = if protocol == Protocol::Grpc {
         let builder = opentelemetry_otlp::SpanExporter::builder().with_tonic();
@@ -189,7 +191,7 @@ fn protocol(endpoint: &str) -> Result<Protocol, ExporterError> {
     }
 }
 
-/// An exporter that says once that spans do not get through, and once that they do again.
+/// An exporter that reports once that spans are not delivered, and once that they are again.
 #[derive(Debug)]
 struct Outspoken {
     exporter: opentelemetry_otlp::SpanExporter,
@@ -271,7 +273,7 @@ impl fmt::Display for TraceParent {
 impl FromStr for TraceParent {
     type Err = NotATraceParent;
 
-    /// A later version than 00 is read as far as 00 goes, as the recommendation asks.
+    /// A version later than 00 is read as far as 00 goes, as the recommendation asks.
     fn from_str(text: &str) -> Result<Self, NotATraceParent> {
         let mut parts = text.split('-');
         let mut next = || parts.next().ok_or(NotATraceParent);
@@ -307,12 +309,12 @@ fn unhex<const N: usize>(text: &str) -> Result<[u8; N], NotATraceParent> {
 pub fn set_parent(span: &Span, parent: &wire::TraceContext) {
     if let Ok(traceparent) = parent.traceparent.parse::<TraceParent>() {
         let remote = traceparent.to_span_context(&parent.tracestate);
-        // It fails where nobody called `init`, as in tests, or the span is filtered out: then there is nothing to tie.
+        // It fails where `init` was not called, as in tests, or the span is filtered out: then there is nothing to tie.
         let _ = span.set_parent(Context::new().with_remote_span_context(remote));
     }
 }
 
-/// The context that makes others children of `span`. Empty where nobody called [`init`] or the span is filtered out.
+/// The context that makes others children of `span`. Empty where [`init`] was not called or the span is filtered out.
 pub fn context_of(span: &Span) -> wire::TraceContext {
     let context = span.context();
     let span = context.span();
@@ -328,8 +330,8 @@ pub fn context_of(span: &Span) -> wire::TraceContext {
     wire::TraceContext { traceparent: parent.to_string(), tracestate: context.trace_state().header() }
 }
 
-/// The context to store with a run: that of `span`, else the caller's own, else the root of a new trace. Never empty
-/// but where the kernel has no randomness.
+/// The context to store with a run: that of `span`, else the caller's own, else the root of a new trace. Empty only
+/// where the kernel has no randomness.
 pub fn context_for_run(span: &Span, caller: &wire::TraceContext) -> wire::TraceContext {
     let own = context_of(span);
     if !own.traceparent.is_empty() {

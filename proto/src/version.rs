@@ -1,22 +1,22 @@
-//! Which versions of the protocol work together: those one apart, so that gateway and agents are upgraded one after
-//! another, in any order, with runs under way.
+//! Which versions of the protocol work together: those one apart, so that gateway and agents can be upgraded one after
+//! another, in any order, while runs are under way.
 //!
-//! One step is not "one apart": from 1 to 2, where TLS came. A peer of protocol 1 speaks in the clear, and to answer it
-//! at all would be to let everybody choose the weaker one; so it is told to upgrade ([`without_tls`]) and nothing else.
+//! One step does not count as "one apart": from 1 to 2, where TLS came. A peer of protocol 1 speaks in the clear, and
+//! answering it would let anyone choose the weaker protocol; so its only answer is to upgrade ([`without_tls`]).
 //!
-//! Both sides say their [`PROTOCOL`] in `Hello`, and both refuse a peer that is further away, with the words of
+//! Both sides send their [`PROTOCOL`] in `Hello`, and both refuse a peer that is further away, with the text of
 //! [`objection`]. Between peers one apart the newer one adapts: it sends nothing that the older would misread. What the
 //! older does not know of a message (fields, kinds of events, values of enums) it skips, or takes as the plainest value
-//! that is safe: an unknown verdict keeps a run, an unknown way to cancel is a break, an unknown cause of an end leaves
-//! the end as told. So growth needs no new number; only a change that an older peer would *misread* does, and then the
-//! code that speaks to the number before it stays for one version.
+//! that is safe: an unknown verdict keeps a run, an unknown cancel mode is a break, an unknown cause of an end leaves
+//! the end as reported. So growth needs no new number; only a change that an older peer would *misread* does, and then
+//! the code for the number before it stays for one version.
 
 use crate::PROTOCOL;
 
-/// The oldest protocol that anything is answered to: the first with TLS.
+/// The oldest protocol that is accepted: the first with TLS.
 pub const OLDEST: u32 = 2;
 
-/// What a call without TLS is told, which is how peers of protocol 1 come.
+/// The answer to a call without TLS, which is how peers of protocol 1 call.
 pub fn without_tls(me: &str, peer: &str) -> String {
     format!(
         "this {me} speaks protocol {PROTOCOL} (longhaul {}), over TLS alone, and the call came without, as those of \
@@ -25,8 +25,8 @@ pub fn without_tls(me: &str, peer: &str) -> String {
     )
 }
 
-/// Why `me` ("gateway" or "agent") cannot work with `peer` of this protocol and program version; `None` = they can.
-/// A peer that says no protocol is none of ours.
+/// Why `me` ("gateway" or "agent") cannot work with `peer` of this protocol and program version; `None` = they can. A
+/// peer that sends no protocol is not one of Longhaul's.
 pub fn objection(me: &str, peer: &str, protocol: u32, version: &str) -> Option<String> {
     words((me, PROTOCOL), (peer, protocol), version)
 }
@@ -40,7 +40,7 @@ fn words((me, mine): (&str, u32), (peer, theirs): (&str, u32), version: &str) ->
         return None;
     }
     let own = env!("CARGO_PKG_VERSION");
-    // Said before anybody proved anything: no more of it than a version needs.
+    // Sent by a peer that has proved nothing: no more of it than a version needs.
     let version: String = version.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
     let version = if version.is_empty() { "unknown" } else { &version };
     let older = if theirs < mine { peer } else { me };
@@ -58,11 +58,11 @@ mod tests {
 
     #[test]
     fn one_apart_works_and_further_names_the_one_to_upgrade() {
-        // Mine, theirs, who is to be upgraded.
+        // This side's, the other's, which one is to be upgraded.
         let cases = [
             (2, 2, None),
             (2, 3, None),
-            // TLS came between them.
+            // TLS came between these two.
             (1, 2, Some("gateway")),
             (2, 1, Some("agent")),
             (1, 3, Some("gateway")),
@@ -75,7 +75,7 @@ mod tests {
         for (mine, theirs, upgrade) in cases {
             let told = words(("gateway", mine), ("agent", theirs), "9.9.9");
             assert_eq!(told.is_some(), upgrade.is_some(), "{mine} {theirs}: {told:?}");
-            // Both sides come to the same end, and name the same one.
+            // Both sides come to the same result, and name the same side.
             let other = words(("agent", theirs), ("gateway", mine), "1.1.1");
             assert_eq!(other.is_some(), upgrade.is_some(), "{mine} {theirs}: {other:?}");
             if let Some(who) = upgrade {
@@ -103,7 +103,7 @@ mod tests {
         let outcome = wire::Outcome { state: 77, cause: 78, log_len: 5, ..Default::default() };
         let bytes = [news.clone(), outcome.encode_to_vec(), news.clone()].concat();
         assert_eq!(wire::Outcome::decode(bytes.as_slice()).unwrap(), outcome, "unknown numbers stay what they are");
-        // An event of a kind that nobody here knows is an event without content.
+        // An event of an unknown kind is an event without content.
         let event = wire::RunEvent::decode(news.as_slice()).unwrap();
         assert_eq!(event, wire::RunEvent { event: None });
         let submission = wire::Submission { run_id: "r".to_owned(), ..Default::default() };

@@ -1,10 +1,10 @@
-//! Text that others wrote, made harmless before it is shown.
+//! Text from outside, made harmless before it is shown.
 //!
 //! What a program prints may command a terminal (escapes, OSC), turn the reading direction round (bidi controls) or
-//! imitate lines of our own. Here every such character is replaced by how it is written in a program: `\x1b`,
-//! `\u{202e}`. Nothing else is changed, and what was made harmless once stays as it is.
+//! imitate lines of our own. Here every such character is replaced by its notation in a program: `\x1b`, `\u{202e}`.
+//! Nothing else is changed, and text that is already harmless stays as it is.
 //!
-//! - [`line`]: a name, a message, a field of a log line: no line break survives;
+//! - [`line`]: a name, a message, a field of a log line: no line break is left;
 //! - [`text`]: several lines: tab and newline stay;
 //! - [`Filter`]: output as bytes, in any pieces, for a terminal.
 
@@ -12,8 +12,8 @@ use std::{borrow::Cow, fmt::Write};
 
 use crate::{faults, wire};
 
-/// Whether a character acts on what shows it instead of being seen: C0, DEL, C1, line and paragraph separators, bidi
-/// controls, interlinear marks, and the tag characters that repeat ASCII unseen.
+/// Whether a character acts on what shows it instead of being displayed: C0, DEL, C1, line and paragraph separators,
+/// bidi controls, interlinear marks, and the invisible tag characters that repeat ASCII.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -21,10 +21,10 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// As it is written in a program.
+/// Writes it in a program's notation.
 fn escape(c: char, out: &mut String) {
     let code = u32::from(c);
-    // A String takes everything.
+    // Writing to a String cannot fail.
     let _ = match c {
         '\n' => write!(out, "\\n"),
         '\r' => write!(out, "\\r"),
@@ -50,8 +50,8 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Several lines: tab and newline stay, CRLF and a lone CR (which would let what follows overwrite the line) are
-/// newlines, all else that is hidden is written out.
+/// Several lines: tab and newline stay, CRLF and a lone CR (which would let what follows overwrite the line) become
+/// newlines, all other hidden characters are written out.
 pub fn text(text: &str) -> Cow<'_, str> {
     if !text.contains(|c| is_hidden(c) && !matches!(c, '\t' | '\n')) {
         return Cow::Borrowed(text);
@@ -71,17 +71,17 @@ pub fn text(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// As [`text`], of output that comes in pieces; bytes that are no UTF-8 are written out as well, because a terminal of
-/// another encoding takes some of them as controls.
+/// As [`text`], of output that arrives in pieces; bytes that are not UTF-8 are written out as well, because a terminal
+/// of another encoding takes some of them as controls.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// The beginning of a character, at most three bytes.
+    /// The first bytes of an incomplete character, at most three.
     open: Vec<u8>,
     after_cr: bool,
 }
 
 impl Filter {
-    /// What can be shown of the bytes so far; the beginning of a character waits for its rest.
+    /// What can be shown of the bytes so far; the first bytes of a character wait for its rest.
     pub fn push(&mut self, bytes: &[u8]) -> String {
         let mut whole = std::mem::take(&mut self.open);
         whole.extend_from_slice(bytes);
@@ -112,7 +112,7 @@ impl Filter {
         out
     }
 
-    /// What waited for a rest that does not come.
+    /// The bytes that waited for a rest that did not come.
     pub fn finish(&mut self) -> String {
         let (open, mut out) = (std::mem::take(&mut self.open), String::new());
         self.raw(&open, &mut out);
@@ -136,13 +136,13 @@ impl Filter {
     }
 }
 
-/// Something of another process that holds texts which are shown to people, models and logs.
+/// A value from another process with texts that are shown to people, models and logs.
 pub trait Foreign {
-    /// Makes every text harmless that is shown: names as [`line`], what may have several lines as [`text`].
+    /// Makes every shown text harmless: names as [`line`], texts that may have several lines as [`text`].
     fn make_harmless(&mut self);
 }
 
-/// The one switch of all that follows.
+/// The deliberate bug that switches all of it off.
 fn off() -> bool {
     faults::bug("agents_texts_raw")
 }
@@ -322,7 +322,7 @@ mod tests {
             ..Default::default()
         };
         snapshot.make_harmless();
-        // Debug writes line breaks out itself; what is left of the others is seen.
+        // Debug output escapes line breaks itself; the other hidden characters would show.
         let (info, snapshot) = (format!("{info:?}"), format!("{snapshot:?}"));
         assert!(info.contains("http://h:1\\\\n2026"), "{info}");
         assert!(snapshot.contains("two\\nlines"), "{snapshot}");

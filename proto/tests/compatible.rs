@@ -1,12 +1,12 @@
 //! The protocol only grows. `longhaul/v1/golden.txt` lists every field, value and method that was ever given out; this
 //! test holds the `.proto` files of today against it.
 //!
-//! A break is: a method, message, enum, field or value that is gone; a number that means another name, type, cardinality or
-//! `oneof`; a method with other messages. Everything else is growth, which an older peer skips.
+//! A break is: a method, message, enum, field or value that is gone; a number that means another name, type,
+//! cardinality or `oneof`; a method with other messages. Everything else is growth, which an older peer skips.
 //!
-//! To take in growth: `LONGHAUL_REGENERATE=1 cargo test -p longhaul-proto`. To take in an intended break: raise `PROTOCOL` in
-//! `src/lib.rs` first, read `src/version.rs` on what older peers are then owed, and do the same; the list is not written anew
-//! over a break under the same number.
+//! To accept growth: `LONGHAUL_REGENERATE=1 cargo test -p longhaul-proto`. To accept an intended break: raise
+//! `PROTOCOL` in `src/lib.rs` first, read `src/version.rs` on what older peers are then owed, and do the same; the list
+//! is not written anew over a break under the same number.
 
 #![allow(clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -17,7 +17,7 @@ use protox::prost_reflect::{Cardinality, DescriptorPool, Kind};
 
 const FILES: [&str; 3] = ["run", "agent", "fleet"];
 
-/// What was given out, by what must stay: `field longhaul.v1.Chunk 2` -> `offset uint64`.
+/// What must stay: `field longhaul.v1.Chunk 2` -> `offset uint64`.
 type Listing = BTreeMap<String, String>;
 
 fn listing(root: &Path) -> Listing {
@@ -114,7 +114,7 @@ fn the_protocol_only_grows() {
     );
 }
 
-/// File, text, what it becomes, what is said of it; nothing = growth.
+/// File, text, its replacement, the complaints expected; none = growth.
 const EDITS: [(&str, &str, &str, &[&str]); 14] = [
     ("run", "  uint64 log_len = 9;\n", "", &["field longhaul.v1.Outcome 9 (log_len uint64) is gone"]),
     ("run", "uint64 log_len = 9;", "uint64 log_len = 99;", &["field longhaul.v1.Outcome 9 (log_len uint64) is gone"]),

@@ -21,7 +21,7 @@ fn refused(all: &Connections, reason: Reason) -> u64 {
     all.refused()[reason as usize].1
 }
 
-/// How a read goes on, if it does not wait.
+/// The result of a read, if it does not have to wait.
 async fn read(stream: &mut Guarded<DuplexStream>) -> Option<Result<u8, io::ErrorKind>> {
     let read = tokio::time::timeout(Duration::ZERO, stream.read_u8()).await;
     read.ok().map(|read| read.map_err(|e| e.kind()))
@@ -84,7 +84,7 @@ async fn the_oldest_silent_one_of_an_address_makes_room() {
     assert_eq!(read(&mut near).await, None);
     assert_eq!(refused(&all, Reason::Displaced), 1);
 
-    // One that has proved something counts no longer.
+    // A connection that has proved who it is no longer counts.
     held[0].proved();
     held[2].belongs_to("ana").unwrap();
     let more: Vec<_> = (0..2).map(|_| all.admit(Some(HOME)).unwrap()).collect();

@@ -1,4 +1,4 @@
-//! What the points do when they are there.
+//! What the points do when the feature `faults` is on.
 
 use std::{
     cell::RefCell,
@@ -13,9 +13,9 @@ use std::{
 
 use super::VARIABLE;
 
-/// Longest wait for a `.go` file: a test that forgot it shall fail, not hang.
+/// Longest wait for a `.go` file: a test that forgot it fails instead of hanging.
 const HOLD: Duration = Duration::from_secs(60);
-/// Between two looks for it.
+/// Time between two looks for it.
 const LOOK: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +87,7 @@ impl Faults {
         Ok(faults)
     }
 
-    /// What is due now that `name` is passed.
+    /// What is due now that the point `name` is reached.
     fn due(&self, name: &str) -> Option<Act> {
         if let Some(action) = self.points.get(name) {
             let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,7 +101,7 @@ impl Faults {
     }
 }
 
-/// Takes the action that lies in the folder: the rename decides among processes.
+/// Takes the action that lies in the folder: the rename decides which process gets it.
 fn taken(dir: &Path, name: &str) -> Option<Act> {
     let path = dir.join(name);
     let text = fs::read_to_string(&path).ok()?;
@@ -119,13 +119,13 @@ fn taken(dir: &Path, name: &str) -> Option<Act> {
         let _ = fs::rename(&aside, &path);
         return None;
     }
-    // Who it was is for the test to know.
+    // The test reads from it which process it was.
     let _ = fs::write(&aside, std::process::id().to_string());
     let _ = fs::rename(&aside, dir.join(format!("{name}.fired")));
     Some(action.act)
 }
 
-#[allow(clippy::panic)] // a process that was told wrong faults would test nothing
+#[allow(clippy::panic)] // a process with a wrong faults variable would test nothing
 fn of_process() -> &'static Faults {
     static FAULTS: OnceLock<Faults> = OnceLock::new();
     FAULTS.get_or_init(|| match std::env::var(VARIABLE).map(|text| Faults::parse(&text)) {
@@ -153,7 +153,7 @@ pub struct Scope(PhantomData<*const ()>);
 /// Sets directives for this thread; see the module for their grammar.
 ///
 /// # Panics
-/// When `text` is none.
+/// When `text` does not follow the grammar.
 #[allow(clippy::panic)] // called by tests
 pub fn enter(text: &str) -> Scope {
     let mut faults = Faults::parse(text).unwrap_or_else(|wrong| panic!("{wrong}"));
@@ -168,16 +168,16 @@ impl Drop for Scope {
     }
 }
 
-/// A named moment at which a test may stop, kill or delay this process.
+/// A named point at which a test may stop, kill or delay this process.
 pub fn point(name: &str) {
     let _ = check(name);
 }
 
-/// A named moment that may also fail.
+/// A named point that may also fail.
 ///
 /// # Errors
 /// When the test asked for one.
-#[allow(clippy::panic, clippy::disallowed_methods)] // panics are what a scope has for a kill; waiting is what is asked for
+#[allow(clippy::panic, clippy::disallowed_methods)] // a scope panics for a kill; the test asks for the wait
 pub fn check(name: &str) -> io::Result<()> {
     let Some((act, in_process, dir)) = with(|f| f.due(name).map(|act| (act, f.in_process, f.dir.clone()))) else {
         return Ok(());
@@ -213,7 +213,7 @@ pub fn bug(name: &str) -> bool {
     })
 }
 
-/// A boot id to use in the place of the host's own.
+/// A boot id to use instead of the host's own.
 pub fn boot_id() -> Option<String> {
     with(|f| f.boot.as_ref().and_then(|path| fs::read_to_string(path).ok()))
 }
@@ -223,7 +223,7 @@ pub fn clock_offset_ms() -> i64 {
     with(|f| f.clock.as_ref().and_then(|path| fs::read_to_string(path).ok()?.trim().parse().ok()).unwrap_or(0))
 }
 
-/// The variable, for a process that shall have the same faults.
+/// The variable, for a child process that is to have the same faults.
 pub fn inherited() -> Option<(&'static str, OsString)> {
     std::env::var_os(VARIABLE).map(|value| (VARIABLE, value))
 }

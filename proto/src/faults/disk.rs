@@ -1,4 +1,4 @@
-//! What was done to the file system in this thread, while a test listens.
+//! The steps that this thread took on the file system, recorded for a test.
 
 use std::cell::RefCell;
 
@@ -8,7 +8,7 @@ thread_local! {
     static DONE: RefCell<Option<Vec<Op>>> = const { RefCell::new(None) };
 }
 
-/// Tells a test what was done.
+/// Reports a step to a test.
 pub fn did(op: impl FnOnce() -> Op) {
     DONE.with_borrow_mut(|done| {
         if let Some(done) = done {
@@ -17,7 +17,7 @@ pub fn did(op: impl FnOnce() -> Op) {
     });
 }
 
-/// What `work` did, in its order.
+/// The steps of `work`, in order.
 pub fn recorded<T>(work: impl FnOnce() -> T) -> (T, Vec<Op>) {
     DONE.with_borrow_mut(|done| *done = Some(Vec::new()));
     let result = work();

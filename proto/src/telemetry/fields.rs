@@ -1,4 +1,5 @@
-//! The fields of a log line, harmless: a value is shown by [`visible::line`], so that it never begins a line of its own.
+//! The fields of a log line, harmless: a value is shown by [`visible::line`], so that it never starts a line of its
+//! own.
 
 use std::{error::Error, fmt};
 

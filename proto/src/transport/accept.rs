@@ -1,8 +1,8 @@
-//! The one place that accepts.
+//! The only place that accepts connections.
 //!
-//! The first byte of a connection tells TLS from plain HTTP, whose methods and preface are letters. Everything here
-//! belongs into the connection's own task: a side that is slow, or says nothing, keeps nobody else waiting, and is given
-//! up after [`HANDSHAKE`].
+//! The first byte of a connection distinguishes TLS from plain HTTP, whose methods and preface are letters. Everything
+//! here belongs into the connection's own task: a side that is slow or silent delays no other connection, and is closed
+//! after [`HANDSHAKE`].
 
 use std::{io, time::Duration};
 
@@ -31,7 +31,7 @@ const HANDED_ON: usize = 16;
 /// Pause after an accept that failed, which happens when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Refusals are told in the log at most so often.
+/// At most one refusal in this time is logged.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Limit from the accept to the end of the handshake; of a plain connection, to its first byte.
@@ -40,7 +40,7 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// First byte of a TLS connection: a handshake record.
 const TLS: u8 = 0x16;
 
-/// A connection that can be spoken on.
+/// A connection that is ready for calls.
 #[derive(Debug)]
 pub struct Accepted<S> {
     /// Its bytes.
@@ -49,16 +49,16 @@ pub struct Accepted<S> {
     pub session: Option<Session>,
 }
 
-/// Why nothing can be spoken.
+/// Why a connection cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
-    /// Nothing, or not all, came in time.
+    /// Nothing arrived in time, or not all of it.
     #[error("the other side sent nothing, or not its whole handshake, within {} s", HANDSHAKE.as_secs())]
     Slow,
-    /// It left before its first byte.
+    /// It closed before its first byte.
     #[error("the other side left at once")]
     Left,
-    /// No TLS came about.
+    /// The TLS handshake failed.
     #[error("no TLS handshake")]
     Handshake(#[source] io::Error),
 }
@@ -97,8 +97,8 @@ pub fn incoming(
     within(listener, key, Connections::new(wide), tasks)
 }
 
-/// Accepts until the tasks stop, each handshake in a task of its own; what comes out can be spoken on, and is counted
-/// in `connections` until it is gone.
+/// Accepts until the tasks stop, each handshake in a task of its own; the connections that come out are ready for
+/// calls, and are counted in `connections` until they are gone.
 pub fn within(
     listener: TcpListener,
     key: Key,
@@ -109,7 +109,7 @@ pub fn within(
     let spawner = tasks.clone();
     tasks.spawn_until_stop(async move {
         let mut told = None::<tokio::time::Instant>;
-        // A stranger decides how often this happens, so not how often it is told.
+        // A stranger decides how often this happens, so the log is limited.
         let mut tell = move |what: &dyn std::fmt::Display| {
             let now = tokio::time::Instant::now();
             if told.is_none_or(|at| now.duration_since(at) >= LOG_EVERY) {
@@ -154,7 +154,7 @@ pub fn within(
     stream::unfold(done, async |mut done: mpsc::Receiver<_>| Some((done.recv().await?, done)))
 }
 
-/// What both sides know of a connection whose handshake is done.
+/// What both sides know of a connection after its handshake.
 pub(super) fn channel<D>(key: &Key, tls: &rustls::ConnectionCommon<D>) -> Result<Channel, rustls::Error> {
     let shown = tls.peer_certificates().and_then(|all| all.first());
     let shown = shown.ok_or_else(|| rustls::Error::General("the other side showed no key".to_owned()))?;

@@ -14,17 +14,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{connections::Connection, hex};
 
-/// SHA-256 of a public key (its `SubjectPublicKeyInfo`): the name of whoever holds the private one. No secret.
+/// SHA-256 of a public key (its `SubjectPublicKeyInfo`): identifies the side that holds the private key. No secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 32]);
 
-/// The text is no fingerprint.
+/// The text is not a fingerprint.
 #[derive(Debug, thiserror::Error)]
 #[error("not the fingerprint of a key: 64 hexadecimal digits")]
 pub struct NotAFingerprint;
 
 impl Fingerprint {
-    /// Its beginning, for people: enough to tell keys apart at a glance.
+    /// Its first characters, enough for people to tell keys apart at a glance.
     pub fn short(&self) -> String {
         hex(&self.0[..6])
     }
@@ -59,7 +59,7 @@ impl FromStr for Fingerprint {
 /// The two keys of a connection, as one side sees them, and what belongs to this connection alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
-    /// Our key.
+    /// This side's key.
     pub own: Fingerprint,
     /// The key of the other side, which has shown that it holds it.
     pub peer: Fingerprint,
@@ -68,12 +68,12 @@ pub struct Channel {
     pub exporter: [u8; 32],
 }
 
-/// How a connection ends.
+/// How to learn of a connection's end, and how to end it.
 #[derive(Clone, Debug, Default)]
 pub struct Ends {
-    /// Fires when it is gone.
+    /// Fires when the connection is gone.
     pub closed: CancellationToken,
-    /// Ends it when it is fired.
+    /// Fire it to end the connection.
     pub cut: CancellationToken,
 }
 
@@ -90,7 +90,7 @@ struct Inner {
 }
 
 impl Session {
-    /// A connection on which nothing was said yet.
+    /// A connection on which no call was made yet.
     pub fn new(channel: Channel, ends: Ends) -> Self {
         Self(Arc::new(Inner { channel, ends, greeted: AtomicBool::new(false), counted: OnceLock::new() }))
     }
@@ -110,7 +110,7 @@ impl Session {
         self.0.channel.peer
     }
 
-    /// `Hello` was answered: from now on calls are.
+    /// `Hello` was answered: from now on other calls are answered too.
     pub fn greet(&self) {
         self.0.greeted.store(true, Ordering::Release);
         if let Some(connection) = self.0.counted.get() {
@@ -118,13 +118,13 @@ impl Session {
         }
     }
 
-    /// Where it is counted: what is learned of it is told there.
+    /// The entry under which it is counted: what this session learns is reported there.
     pub fn counts_as(&self, connection: Connection) {
-        // The first word counts; there is no second.
+        // Only the first call counts; there is no second.
         let _ = self.0.counted.set(connection);
     }
 
-    /// The head of a request came.
+    /// The head of a request arrived.
     pub(super) fn spoke(&self) {
         if let Some(connection) = self.0.counted.get() {
             connection.spoke();

@@ -1,7 +1,8 @@
-//! The one place that dials.
+//! The only place that dials.
 //!
-//! One TCP stream, one TLS handshake, one HTTP/2 connection: when it breaks it is never replaced behind the caller's
-//! back, so what was proved on it stays proved, and a call that fails with [`never_sent`] did not leave this machine.
+//! One TCP stream, one TLS handshake, one HTTP/2 connection: when it breaks it is never replaced without the caller's
+//! knowledge, so what was proved on it stays proved, and a call that fails with [`never_sent`] did not leave this
+//! machine.
 
 use std::{
     io,
@@ -28,12 +29,12 @@ use crate::grpc_transport::GrpcTransport;
 /// Flow control windows of HTTP/2, bytes: a stream may be a megabyte ahead, a connection four.
 pub const WINDOWS: (u32, u32) = (1 << 20, 4 << 20);
 
-/// Ping an idle connection this often, and give it up when it does not answer for so long.
+/// How often an idle connection is pinged, and when it is given up.
 #[derive(Clone, Copy, Debug)]
 pub struct Pings {
     /// How often.
     pub every: Duration,
-    /// How long an answer may take.
+    /// How long the other side may take to answer.
     pub patience: Duration,
 }
 
@@ -42,11 +43,11 @@ pub struct Pings {
 pub struct Dialled {
     /// Where calls go.
     pub door: GrpcTransport,
-    /// Whose keys.
+    /// The keys of both sides.
     pub channel: Channel,
-    /// How it ends.
+    /// How to learn of its end, and how to end it.
     pub ends: Ends,
-    /// Our end's address.
+    /// The address of this side's end.
     pub local: Option<SocketAddr>,
 }
 
@@ -59,12 +60,12 @@ pub enum DialError {
     /// The connection failed.
     #[error("it could not be reached")]
     Connect(#[source] io::Error),
-    /// Something else answers there.
+    /// Another protocol answers there.
     #[error(
         "what answers there does not speak TLS as longhaul does: if it is a longhaul of protocol 1 (0.1.0), upgrade it; runs under way go on meanwhile"
     )]
     NotTls(#[source] io::Error),
-    /// The connection broke before anything was said.
+    /// The connection broke before any message.
     #[error("the connection broke at once")]
     Channel(#[source] tonic::transport::Error),
 }
@@ -79,7 +80,7 @@ pub async fn dial(address: &Uri, key: &Key, pings: Pings) -> Result<Dialled, Dia
     // Without it every small message waits for the one before: 48 ms against 2.
     tcp.set_nodelay(true).map_err(DialError::Connect)?;
     let local = tcp.local_addr().ok();
-    // The name is asked for by TLS and means nothing: the key says who answers.
+    // TLS wants a name, which means nothing here: the key says who answers.
     let name = ServerName::IpAddress(std::net::IpAddr::from([127, 0, 0, 1]).into());
     let tls = TlsConnector::from(key.client()).connect(name, First::new(None, tcp)).await.map_err(DialError::NotTls)?;
     let channel = accept::channel(key, tls.get_ref().1).map_err(|e| DialError::NotTls(io::Error::other(e)))?;
@@ -90,7 +91,7 @@ pub async fn dial(address: &Uri, key: &Key, pings: Pings) -> Result<Dialled, Dia
         let io = once.lock().unwrap_or_else(PoisonError::into_inner).take();
         async move { io.ok_or(Spent) }
     });
-    // Whatever the scheme was: tonic is to know nothing of TLS.
+    // The scheme is replaced: tonic must not know of TLS.
     let endpoint = Endpoint::from_shared(format!("http://{host}:{port}"));
     let endpoint = endpoint.map_err(|_| DialError::Address(address.to_string()))?;
     let door = endpoint
@@ -114,12 +115,12 @@ fn place(address: &Uri) -> Option<(&str, u16)> {
     Some((address.host().filter(|host| !host.is_empty())?, address.port_u16().unwrap_or(standard)))
 }
 
-/// The one stream of a connection is used up: a call that fails so did not leave.
+/// The only stream of a connection is used up: a call that fails with this was not sent.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection broke")]
 pub struct Spent;
 
-/// Whether this error is proof that the call never left this machine: the connection was gone before it was made.
+/// Whether this error proves that the call never left this machine: the connection was gone before it was made.
 pub fn never_sent(status: &Status) -> bool {
     let mut error: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(status);
     while let Some(e) = error {

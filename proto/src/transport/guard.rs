@@ -1,7 +1,7 @@
-//! Nothing but `Hello` before `Hello`, and nothing at all without TLS: decided before a byte of the message is read.
+//! Before `Hello` only `Hello` is served, and without TLS no call is: decided before a byte of the message is read.
 //!
-//! Who calls without TLS is most likely a peer of protocol 1, whose owner does not know it yet: the log says so, once, since
-//! anybody can call so.
+//! A caller without TLS is most likely a peer of protocol 1 whose operator does not know yet that it must be upgraded:
+//! the log says so, once, since any machine can make such calls.
 
 use std::{
     convert::Infallible,
@@ -26,7 +26,7 @@ pub struct Guarded<S> {
     role: Role,
     hello: S,
     calls: S,
-    /// The log has it.
+    /// It was logged.
     told: Arc<AtomicBool>,
 }
 
@@ -67,7 +67,7 @@ where
     type Future = Either<Ready<Result<Response<Body>, Infallible>>, S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Both are the generated services, which always are.
+        // Both are the generated services, which are always ready.
         match self.hello.poll_ready(cx) {
             Poll::Ready(Ok(())) => self.calls.poll_ready(cx),
             other => other,

@@ -1,4 +1,4 @@
-//! The first words on a connection.
+//! The first call on a connection: both sides say who they are, and prove it where needed.
 //!
 //! ```text
 //! who dials                                         who accepts
@@ -7,11 +7,11 @@
 //!   is the proof right? then: pin
 //! ```
 //!
-//! A proof is a MAC, keyed with the join secret, over everything that makes this moment what it is: the version, which
-//! *role* the prover plays, the prover's key, the other's key, the ledger, and the exporter value of this TLS connection.
-//! So one that is sent back to its maker is of the wrong role, one that is passed on by somebody in the middle is of
-//! another connection, and one that was recorded is of a connection that is gone. Who dials proves first: a side that
-//! does not hold the secret is told nothing, not even an id.
+//! A proof is a MAC, keyed with the join secret, over everything that is specific to this moment: the version, which
+//! *role* the prover plays, the prover's key, the other side's key, the ledger, and the exporter value of this TLS
+//! connection. So a proof sent back to its maker has the wrong role, one passed on by a machine in the middle belongs
+//! to another connection, and a recorded one to a connection that is gone. The dialling side proves first: a side that
+//! does not hold the secret learns nothing, not even an id.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -33,7 +33,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// As people call it.
+    /// The word for people.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
@@ -41,7 +41,7 @@ impl Role {
         }
     }
 
-    /// The other one.
+    /// The opposite role.
     pub fn other(self) -> Self {
         match self {
             Self::Gateway => Self::Agent,
@@ -50,22 +50,22 @@ impl Role {
     }
 }
 
-/// The other side does not hold our join secret, or it is not the one that we speak with.
+/// The other side does not hold our join secret, or a third side answered in its place.
 #[derive(Debug, thiserror::Error)]
 #[error("the other side did not prove that it holds the same join secret")]
 pub struct NotJoined;
 
-/// One side's half of the greeting. Cheap to clone.
+/// What one side needs for `Hello`. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Greeter {
     /// What this side is.
     pub role: Role,
-    /// The secret of both.
+    /// The secret that both sides share.
     pub secret: JoinSecret,
 }
 
 impl Greeter {
-    /// The `Hello` of who dials; `prove` = the other side may not know our key.
+    /// The `Hello` of the dialling side; `prove` = the other side may not know our key.
     pub fn request(&self, channel: &Channel, cluster_id: &str, prove: bool) -> wire::HelloRequest {
         let proof = if prove { self.own(channel, cluster_id).to_vec() } else { Vec::new() };
         wire::HelloRequest {
@@ -85,8 +85,8 @@ impl Greeter {
         self.check(channel, &request.cluster_id, &request.channel_proof)
     }
 
-    /// The answer of who accepts, to be given only to a side that is pinned or has proved the secret. `id` is the agent
-    /// id, or the gateway's incarnation.
+    /// The answer of the accepting side, to be given only to a side that is pinned or has proved the secret. `id` is
+    /// the agent id, or the gateway's incarnation.
     pub fn reply(&self, channel: &Channel, cluster_id: &str, id: &str, prove: bool) -> wire::HelloReply {
         let proof = if prove { self.own(channel, cluster_id).to_vec() } else { Vec::new() };
         wire::HelloReply {
@@ -124,7 +124,8 @@ impl Greeter {
         cluster: &str,
         exporter: &[u8; 32],
     ) -> [u8; 32] {
-        // HMAC takes keys of any length, so this cannot fail; an empty key would only make a proof that nobody accepts.
+        // HMAC takes keys of any length, so this cannot fail; an empty key would only make a proof that every side
+        // rejects.
         let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(self.secret.bytes()) else { return [0; 32] };
         let all = [
             b"longhaul hello 2".as_slice(),
@@ -172,7 +173,7 @@ mod tests {
             accepts.check_request(&far, &hello).unwrap();
             let reply = accepts.reply(&far, "lab", "id", true);
             dials.check_reply(&near, &reply).unwrap();
-            // The same one back: it is of the wrong role.
+            // The dialling side's own proof sent back: its role is wrong.
             assert!(
                 dials
                     .check_reply(

@@ -1,7 +1,7 @@
 //! The key pair of one side.
 //!
-//! The private key is a file of its owner alone, made at the first start, whole or not at all. Its fingerprint is what
-//! the other side pins, so who loses the file is a stranger afterwards, and who copies it is the same.
+//! The private key is a file of its owner alone, made at the first start, whole or not at all. The other side pins its
+//! fingerprint, so a side that loses the file is a stranger afterwards, and a process that copies it is the same side.
 
 use std::{
     fmt, fs, io,
@@ -28,25 +28,25 @@ struct Inner {
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file.
+    /// The file cannot be read or written.
     #[error("cannot read or write the key {}: check that the folder is yours and has room", path.display())]
     File {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The error.
         #[source]
         source: io::Error,
     },
-    /// The file holds something else.
+    /// The file holds something other than a key.
     #[error(
         "{} holds no key of this program: put it back from a backup; or move it away, and a new key is made, which the other side has to accept as that of a stranger",
         path.display()
     )]
     Content {
-        /// Which.
+        /// The path.
         path: PathBuf,
     },
-    /// The key could not be made, or not be used.
+    /// The key could not be made or used.
     #[error("no key pair can be made")]
     Make(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -62,7 +62,7 @@ impl Key {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let pem = KeyPair::generate().map_err(made)?.serialize_pem();
-                // Whoever makes it first decides; what counts is what lies there.
+                // The process that makes the file first decides; what counts is the key in the file.
                 durable::create_exclusive(path, pem.as_bytes()).map_err(failed)?;
                 fs::read_to_string(path).map_err(failed)?
             }
@@ -75,7 +75,7 @@ impl Key {
         Self::of(&pair)
     }
 
-    /// A new key that is kept nowhere.
+    /// A new key that is not stored.
     ///
     /// # Errors
     /// When there is no randomness.
@@ -93,7 +93,7 @@ impl Key {
         Ok(Self(Arc::new(Inner { fingerprint, client: Arc::new(client), server: Arc::new(server) })))
     }
 
-    /// The name of this key.
+    /// The fingerprint of this key.
     pub fn fingerprint(&self) -> Fingerprint {
         self.0.fingerprint
     }

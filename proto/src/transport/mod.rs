@@ -1,18 +1,18 @@
 //! Connections between gateway and agents: TLS 1.3 with a key on each side, always, on loopback too.
 //!
-//! **What is guaranteed.** Who dials and who accepts know each other's key before a byte of a call is read, and nobody
-//! between them reads or changes what is said. *Whose* key it is, is a matter of pins: each side keeps the fingerprint
-//! of the other's key from their first contact on, when both proved the join secret over this very connection
-//! ([`hello`]). From then on the connection is the proof, and calls carry none.
+//! **Guarantee.** The dialling and the accepting side know each other's key before a byte of a call is read, and no
+//! machine between them reads or changes what they send. *Whose* key it is, is a matter of pins: each side keeps the
+//! fingerprint of the other's key from their first contact on, when both proved the join secret over this very
+//! connection ([`hello`]). From then on the connection is the proof, and calls carry none.
 //!
-//! - [`key`]: the key pair of one side, made at its first start; no certificate authority, the certificate is made anew
-//!   at each start and says nothing;
-//! - [`channel`]: what is known of one connection, to all of its requests;
-//! - [`dial`]: the one place that dials; [`accept`]: the one place that accepts, and tells TLS from plain HTTP by the
-//!   first byte, so that one port serves both;
-//! - [`hello`]: the first words on a connection; [`guard`]: nothing but them before they are done.
+//! - [`key`]: the key pair of one side, made at its first start; there is no certificate authority, and the
+//!   certificate, made anew at each start, means nothing;
+//! - [`channel`]: what is known of one connection, available to all of its requests;
+//! - [`dial`]: the only place that dials; [`accept`]: the only place that accepts, and distinguishes TLS from plain
+//!   HTTP by the first byte, so that one port serves both;
+//! - [`hello`]: the first call on a connection; [`guard`]: refuses all other calls before it.
 //!
-//! A listener only moves bytes: what stands below TLS is any stream, and either side of a connection may be the one that
+//! A listener only moves bytes: below TLS there may be any stream, and either side of a connection may be the one that
 //! dialled it.
 
 pub mod accept;

@@ -14,7 +14,7 @@ use tonic::transport::server::Connected;
 
 use super::channel::{Ends, Session};
 
-/// One connection over some stream of bytes. With TLS it tells when it is gone and can be cut.
+/// One connection over some stream of bytes. With TLS it signals its end and can be cut.
 #[derive(Debug)]
 pub struct Stream<S>(Kind<S>);
 
@@ -124,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     }
 }
 
-/// A stream whose first byte was looked at, and is read once more.
+/// A stream whose first byte was examined, and is read again.
 #[derive(Debug)]
 pub(super) struct First<S> {
     byte: Option<u8>,

@@ -1,7 +1,7 @@
 //! How TLS is set: version 1.3 alone, a post-quantum key exchange, a certificate from each side.
 //!
-//! The verifiers check that the other side holds the private key of the certificate that it shows. Who that is, they do
-//! not ask: names, issuers and dates in the certificate mean nothing, its key is looked up among the pins.
+//! The verifiers check that the other side holds the private key of the certificate that it shows. They do not check
+//! who that is: names, issuers and dates in the certificate mean nothing, its key is looked up among the pins.
 
 use std::sync::Arc;
 
@@ -23,11 +23,11 @@ use sha2::{Digest, Sha256};
 
 use super::channel::Fingerprint;
 
-/// What is spoken inside, as TLS names it: not `h2`, so that HTTP over TLS for clients can have the same port and
-/// another certificate.
+/// The protocol inside, as TLS names it: not `h2`, so that HTTP over TLS for clients can have the same port and another
+/// certificate.
 const SPOKEN: &[u8] = b"longhaul";
 
-/// The key of a certificate.
+/// The fingerprint of a certificate's key.
 pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> Result<Fingerprint, Error> {
     let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
     Ok(Fingerprint(Sha256::digest(key.as_ref()).into()))
@@ -44,7 +44,7 @@ pub(super) fn client(
         .with_custom_certificate_verifier(Arc::new(HoldsItsKey(provider)))
         .with_client_auth_cert(vec![certificate], PrivateKeyDer::Pkcs8(key))?;
     config.alpn_protocols = vec![SPOKEN.to_vec()];
-    // Each connection shows its keys itself.
+    // Every connection shows its keys itself.
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
     Ok(config)
@@ -68,7 +68,7 @@ pub(super) fn server(
 #[derive(Debug)]
 struct HoldsItsKey(Arc<CryptoProvider>);
 
-/// What both traits ask of a signature, in the same words.
+/// The methods on signatures that both verifier traits require, in the same words.
 macro_rules! signatures {
     () => {
         fn verify_tls12_signature(

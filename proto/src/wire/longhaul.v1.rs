@@ -24,13 +24,13 @@ pub struct Bundle {
     #[prost(string, tag = "2")]
     pub entry: ::prost::alloc::string::String,
 }
-/// The whole request. The spool keeps it, so that a run outlives the ledger that asked for it.
+/// The whole request. The spool keeps it, so that a run can be recovered when the ledger that recorded it is lost.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Submission {
-    /// UUIDv7, a name and not a secret
+    /// UUIDv7; a name, not a secret
     #[prost(string, tag = "1")]
     pub run_id: ::prost::alloc::string::String,
-    /// who asked
+    /// the principal who asked
     #[prost(string, tag = "2")]
     pub principal: ::prost::alloc::string::String,
     /// the caller's idempotency key; empty = none
@@ -47,7 +47,7 @@ pub struct Submission {
     /// from submission; 0 = none
     #[prost(uint64, tag = "10")]
     pub queue_timeout_ms: u64,
-    /// agent name the caller insists on; empty = any
+    /// agent name the caller requires; empty = any
     #[prost(string, tag = "11")]
     pub host: ::prost::alloc::string::String,
     /// labels an agent must carry
@@ -56,7 +56,7 @@ pub struct Submission {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// "stata" or "standin"; empty = what the agent has
+    /// "stata" or "standin"; empty = the agent's own
     #[prost(string, tag = "13")]
     pub engine: ::prost::alloc::string::String,
     /// let a profile.do in the working directory run
@@ -64,9 +64,11 @@ pub struct Submission {
     pub project_profile: bool,
     #[prost(message, optional, tag = "15")]
     pub trace: ::core::option::Option<TraceContext>,
-    /// hex digest the caller saw; empty = not known. For a path, other bytes on the host are an error
+    /// hex digest of the code the caller means; empty = not known. For a path, other bytes
     #[prost(string, tag = "16")]
     pub code_sha256: ::prost::alloc::string::String,
+    /// on the host are an error
+    ///
     /// name and version of the client, for people
     #[prost(string, tag = "17")]
     pub client: ::prost::alloc::string::String,
@@ -76,7 +78,7 @@ pub struct Submission {
     /// the ledger this run belongs to
     #[prost(string, tag = "19")]
     pub cluster_id: ::prost::alloc::string::String,
-    /// hex digest of the request as it was made: with it a ledger that was lost knows the key again
+    /// hex digest of the request as made; by it a ledger that lost the run recognises the key
     #[prost(string, tag = "20")]
     pub request_sha256: ::prost::alloc::string::String,
     #[prost(enumeration = "RetryPolicy", tag = "21")]
@@ -102,7 +104,7 @@ pub mod submission {
         Bundle(super::Bundle),
     }
 }
-/// Where in the code it happened.
+/// Where in the code the error happened.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Location {
     /// as resolved on the host
@@ -115,14 +117,14 @@ pub struct Location {
     #[prost(string, repeated, tag = "3")]
     pub callers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// How a run ended, as its agent judged it. Written to the spool, repeated to the gateway word for word.
+/// How a run ended, as its agent judged it. Written to the spool, and sent to the gateway unchanged.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Outcome {
     #[prost(enumeration = "RunState", tag = "1")]
     pub state: i32,
     #[prost(enumeration = "Cause", tag = "2")]
     pub cause: i32,
-    /// Stata's return code; not bounded (219308 has been seen)
+    /// Stata's return code; not bounded (219308 has occurred)
     #[prost(int64, optional, tag = "3")]
     pub rc: ::core::option::Option<i64>,
     /// Stata's error text, or ours
@@ -150,7 +152,7 @@ pub struct Outcome {
     /// processes that had to be ended after Stata
     #[prost(string, repeated, tag = "13")]
     pub leftovers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Stata's process existed; 0 = never
+    /// when Stata's process existed; 0 = never
     #[prost(int64, tag = "14")]
     pub started_at_ms: i64,
     /// first log byte; 0 = never
@@ -167,12 +169,12 @@ pub struct Outcome {
     /// what else a person should know (output limit reached, unconfirmed, ...)
     #[prost(string, tag = "19")]
     pub note: ::prost::alloc::string::String,
-    /// who asked for the end; empty = nobody
+    /// the principal who requested the end; empty = nobody did
     #[prost(string, tag = "20")]
     pub ended_by: ::prost::alloc::string::String,
 }
 /// The user's part of the log: without Stata's banner and the wrapper's own echo; the whole message is absent until that
-/// part has begun. Offsets of the raw log; none of them ever goes back.
+/// part has started. Offsets of the raw log; they never decrease.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct View {
     #[prost(uint64, tag = "1")]
@@ -180,11 +182,11 @@ pub struct View {
     /// absent while live
     #[prost(uint64, optional, tag = "2")]
     pub end: ::core::option::Option<u64>,
-    /// the user's whatever follows: up to here; after the end, the end. Absent = an earlier version
+    /// up to here the bytes are the user's, whatever follows; after the end, the end. Absent
     #[prost(uint64, optional, tag = "3")]
     pub safe_end: ::core::option::Option<u64>,
 }
-/// Latest-wins progress.
+/// Progress; only the latest value counts.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Progress {
     /// of the outermost block, 0..100
@@ -196,13 +198,14 @@ pub struct Progress {
     #[prost(int64, tag = "3")]
     pub at_ms: i64,
 }
-/// What a run's processes did lately, while its log did not grow. Sampled every few seconds; latest-wins.
+/// What a run's processes did recently, while its log did not grow. Sampled every few seconds; only the latest sample
+/// counts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Activity {
-    /// since the log grew last; 0 = it grows
+    /// since the log last grew; 0 = it grows
     #[prost(uint64, tag = "1")]
     pub quiet_ms: u64,
-    /// processor time of Stata and all below it, within the sample
+    /// processor time of Stata and its descendants, within the sample
     #[prost(uint64, tag = "2")]
     pub cpu_ms: u64,
     /// length of the sample; 0 = no sample yet
@@ -232,15 +235,15 @@ pub enum RunState {
     Succeeded = 4,
     /// Stata's verdict: r(N)
     Failed = 5,
-    /// ours: no start, licence, killed, out of memory, host rebooted
+    /// not Stata's verdict: no start, licence, killed, out of memory, host rebooted
     Errored = 6,
     /// a limit its owner set was reached
     TimedOut = 7,
-    /// somebody asked for that
+    /// its end was requested
     Cancelled = 8,
     /// malformed, forbidden, or over a limit
     Rejected = 9,
-    /// nobody can say; the output so far is kept
+    /// the outcome is not known; the output so far is kept
     Lost = 10,
 }
 impl RunState {
@@ -281,7 +284,7 @@ impl RunState {
         }
     }
 }
-/// Why a run is in its state. One word per reason a person would act on differently.
+/// Why a run is in its state. One value per reason on which a person would act differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Cause {
@@ -306,7 +309,7 @@ pub enum Cause {
     StartTimeout = 9,
     /// errored: Stata refused for its licence
     Licence = 10,
-    /// errored: a signal nobody here sent
+    /// errored: a signal that Longhaul did not send
     Killed = 11,
     /// errored: Stata died of its own fault (SIGSEGV, SIGABRT, ...)
     Crashed = 12,
@@ -314,7 +317,7 @@ pub enum Cause {
     OutOfMemory = 13,
     /// errored: the host's boot id changed and no exit was recorded
     HostRebooted = 14,
-    /// errored: Stata left without a verdict in its log
+    /// errored: Stata ended without a verdict in its log
     Incomplete = 15,
     /// errored: the do-file could not be read on the host when its turn came
     SourceUnreadable = 16,
@@ -328,7 +331,7 @@ pub enum Cause {
     CancelRequested = 20,
     /// lost: the agent did not return within the horizon
     AgentGone = 21,
-    /// lost: an operator's word
+    /// lost: an operator declared it dead
     DeclaredDead = 22,
     /// rejected
     Malformed = 23,
@@ -336,9 +339,9 @@ pub enum Cause {
     Forbidden = 24,
     /// rejected
     OverLimit = 25,
-    /// errored: the attempt never began, and its owner wanted no other
+    /// errored: the attempt never started, and the run's retry policy allowed no other
     NotStarted = 26,
-    /// queued: the attempt is proven dead, and its owner wanted another
+    /// queued: the attempt is proven dead, and the run's retry policy allows another
     ProvenDead = 27,
 }
 impl Cause {
@@ -413,17 +416,17 @@ impl Cause {
         }
     }
 }
-/// When another attempt may be made. Never two at once: it takes proof that the attempt before is over.
+/// When another attempt may be made. Attempts never overlap: a new one takes proof that the one before is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum RetryPolicy {
     /// as IF_NOT_STARTED
     Unspecified = 0,
-    /// one attempt, even when it never began
+    /// one attempt, even when it never started
     Never = 1,
-    /// when it is proved that the attempt never began
+    /// when it is proved that the attempt never started
     IfNotStarted = 2,
-    /// also when it died by its host's restart or a signal that nobody here sent
+    /// also when it died by its host's restart or a signal that Longhaul did not send
     IfProvenDead = 3,
 }
 impl RetryPolicy {
@@ -462,11 +465,11 @@ pub struct HelloRequest {
     /// program version, for people
     #[prost(string, tag = "3")]
     pub version: ::prost::alloc::string::String,
-    /// HMAC-SHA256, keyed with the join secret, over version, role and key of who proves, key
+    /// HMAC-SHA256, keyed with the join secret, over version, role and key of the prover, key
     #[prost(bytes = "vec", tag = "4")]
     pub channel_proof: ::prost::alloc::vec::Vec<u8>,
-    /// of the other, cluster_id and the TLS exporter (RFC 9266) of this connection; empty =
-    /// the other side knows this key
+    /// of the other side, cluster_id and the TLS exporter (RFC 9266) of this connection;
+    /// empty = the other side knows this key
     ///
     /// the ledger that the dialling side belongs to; empty = none yet
     #[prost(string, tag = "5")]
@@ -507,7 +510,7 @@ pub struct Engine {
     /// "mp", "se", "be"; empty = not known
     #[prost(string, tag = "3")]
     pub edition: ::prost::alloc::string::String,
-    /// as its banner said; empty = not known yet
+    /// from its banner; empty = not known yet
     #[prost(string, tag = "4")]
     pub version: ::prost::alloc::string::String,
 }
@@ -542,7 +545,7 @@ pub struct AgentInfo {
     /// the licence whose seats are counted
     #[prost(string, tag = "11")]
     pub pool: ::prost::alloc::string::String,
-    /// what this agent was told of the pool
+    /// the pool's seats as this agent is configured
     #[prost(uint32, tag = "12")]
     pub pool_seats: u32,
     /// runs at once on this host
@@ -550,7 +553,7 @@ pub struct AgentInfo {
     pub host_limit: u32,
     #[prost(message, repeated, tag = "14")]
     pub engines: ::prost::alloc::vec::Vec<Engine>,
-    /// why it takes no runs; empty = it does
+    /// why it takes no runs; empty = it takes runs
     #[prost(string, tag = "15")]
     pub problem: ::prost::alloc::string::String,
     #[prost(map = "string, string", tag = "16")]
@@ -570,13 +573,13 @@ pub struct AgentInfo {
     /// the licence line of the last banner, without serial and name; reported, never applied
     #[prost(string, tag = "20")]
     pub licence: ::prost::alloc::string::String,
-    /// can begin an attempt where an earlier one died
+    /// it supports retry in place: can start an attempt where an earlier one died
     #[prost(bool, tag = "21")]
     pub puts_aside: bool,
     /// principals whose runs it takes
     #[prost(string, repeated, tag = "22")]
     pub serve: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// it takes everybody's; neither = the gateway decides
+    /// it takes every principal's; neither set = the gateway decides
     #[prost(bool, tag = "23")]
     pub serve_all: bool,
 }
@@ -586,7 +589,7 @@ pub struct DescribeRequest {}
 pub struct DescribeReply {
     #[prost(message, optional, tag = "1")]
     pub agent: ::core::option::Option<AgentInfo>,
-    /// not sent any more: Register tells them, in pages
+    /// not sent any more: Register sends them, in pages
     #[prost(message, repeated, tag = "2")]
     pub runs: ::prost::alloc::vec::Vec<RunSummary>,
 }
@@ -595,7 +598,7 @@ pub struct DescribeReply {
 pub struct RunSummary {
     #[prost(string, tag = "1")]
     pub run_id: ::prost::alloc::string::String,
-    /// highest attempt file seen
+    /// highest attempt that has a file
     #[prost(uint32, tag = "2")]
     pub attempt: u32,
     /// that attempt was revoked
@@ -608,16 +611,16 @@ pub struct RunSummary {
     pub outcome: ::core::option::Option<Outcome>,
     #[prost(string, tag = "6")]
     pub cluster_id: ::prost::alloc::string::String,
-    /// who asked, and the key of the request: so that a ledger that does not know the run
+    /// the principal who asked, and the idempotency key: a ledger that does not know the run
     #[prost(string, tag = "7")]
     pub principal: ::prost::alloc::string::String,
-    /// knows at once that the same call made again is this run
+    /// recognises by them that the same call made again is this run
     #[prost(string, tag = "8")]
     pub key: ::prost::alloc::string::String,
     /// digest of the whole request as it is sealed (proto/src/seal.rs)
     #[prost(bytes = "vec", tag = "9")]
     pub sealed_sha256: ::prost::alloc::vec::Vec<u8>,
-    /// Submission.seal: with the digest it shows that run, principal and key are the gateway's own words
+    /// Submission.seal: with the digest it proves that run, principal and key are as the
     #[prost(bytes = "vec", tag = "10")]
     pub seal: ::prost::alloc::vec::Vec<u8>,
 }
@@ -637,7 +640,7 @@ pub struct InspectReply {
     /// hex
     #[prost(string, tag = "3")]
     pub sha256: ::prost::alloc::string::String,
-    /// after path_map and links
+    /// after path_map and symbolic links
     #[prost(string, tag = "4")]
     pub resolved: ::prost::alloc::string::String,
     /// what is wrong, in words for the user; empty = nothing
@@ -669,8 +672,8 @@ pub struct FollowRequest {
     #[prost(bool, tag = "4")]
     pub with_submission: bool,
 }
-/// First a snapshot; then bytes from the asked offsets, in order per stream; then live. A finished run's last
-/// event is a snapshot with its outcome, after all of its bytes; then the stream ends.
+/// First a snapshot; then bytes from the requested offsets, in order per stream; then live. A finished run's last event
+/// is a snapshot with its outcome, after all of its bytes; then the stream ends.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunEvent {
     #[prost(oneof = "run_event::Event", tags = "1, 2, 3, 4")]
@@ -711,7 +714,7 @@ pub struct Snapshot {
     /// present when finished
     #[prost(message, optional, tag = "9")]
     pub outcome: ::core::option::Option<Outcome>,
-    /// only when asked for
+    /// only when requested
     #[prost(message, optional, tag = "10")]
     pub submission: ::core::option::Option<Submission>,
     #[prost(int64, tag = "11")]
@@ -721,7 +724,7 @@ pub struct Snapshot {
     /// "stata" or "standin"
     #[prost(string, tag = "13")]
     pub engine: ::prost::alloc::string::String,
-    /// edition and version, or what the stand-in says of itself
+    /// edition and version, or how the stand-in describes itself
     #[prost(string, tag = "14")]
     pub engine_note: ::prost::alloc::string::String,
     /// where the code ran
@@ -733,7 +736,7 @@ pub struct Snapshot {
     /// a project's profile.do ran
     #[prost(bool, tag = "17")]
     pub profile_ran: bool,
-    /// of the agent that speaks
+    /// of the agent that answers
     #[prost(string, tag = "18")]
     pub incarnation: ::prost::alloc::string::String,
 }
@@ -761,7 +764,7 @@ pub struct CancelReply {
     /// false: this agent has no such run
     #[prost(bool, tag = "1")]
     pub known: bool,
-    /// it had ended before
+    /// it had ended before the request
     #[prost(bool, tag = "2")]
     pub finished: bool,
 }
@@ -790,7 +793,7 @@ pub struct ForgetRequest {
     pub console_len: u64,
     #[prost(string, tag = "5")]
     pub console_sha256: ::prost::alloc::string::String,
-    /// the folder in which a text or bundle ran stays with its files, until the run is forgotten
+    /// keep the folder in which a text or bundle ran, with its files, until the run is
     #[prost(bool, tag = "6")]
     pub keep_work: bool,
 }
@@ -800,7 +803,7 @@ pub struct ForgetReply {
     pub forgotten: bool,
     #[prost(string, tag = "2")]
     pub problem: ::prost::alloc::string::String,
-    /// forgotten, but for the folder that was to be kept, which holds files
+    /// forgotten, except for the folder that was to be kept, which holds files
     #[prost(bool, tag = "3")]
     pub work_kept: bool,
 }
@@ -808,16 +811,16 @@ pub struct ForgetReply {
 pub struct ArtifactRequest {
     #[prost(string, tag = "1")]
     pub run_id: ::prost::alloc::string::String,
-    /// word for word as in Snapshot.artifacts
+    /// exactly as in Snapshot.artifacts
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub offset: u64,
-    /// bytes wanted at most; the agent sends 1 MiB at most
+    /// most bytes wanted; the agent sends 1 MiB at most
     #[prost(uint64, tag = "4")]
     pub limit: u64,
 }
-/// At most 64 KiB of the file. There is always one part, so that the length of an empty file is told too.
+/// At most 64 KiB of the file. At least one part is sent, so that the length of an empty file is known too.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ArtifactPart {
     /// length of the whole file, as it is now
@@ -833,19 +836,19 @@ pub struct ChangedRequest {
     #[prost(uint32, tag = "2")]
     pub attempt: u32,
 }
-/// The result may answer again only when the agent knows the run and nothing else is said here.
+/// The result may answer again only when the agent knows the run and no other field is set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChangedReply {
-    /// false: this agent has no such attempt
+    /// false: this agent does not have the attempt
     #[prost(bool, tag = "1")]
     pub known: bool,
-    /// do-files that are different now, or gone; some, when there are many
+    /// do-files that are different now, or missing; only some of them when there are many
     #[prost(string, repeated, tag = "2")]
     pub changed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// why it cannot be told for all of them; empty = it can
+    /// why not all of them could be checked; empty = all were
     #[prost(string, tag = "3")]
     pub unsure: ::prost::alloc::string::String,
-    /// its end was asked for or a limit was reached, and it has not ended yet
+    /// its end was requested or a limit was reached, and it has not ended yet
     #[prost(bool, tag = "4")]
     pub ending: bool,
 }
@@ -1006,8 +1009,8 @@ pub mod agent_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// The first call on a connection. Sides that do not know each other's key prove the join secret; who dials does so
-        /// first. No other call is answered before.
+        /// The first call on a connection. Sides that do not know each other's key prove the join secret; the dialling side
+        /// does so first. Other calls are refused until it is answered.
         pub async fn hello(
             &mut self,
             request: impl tonic::IntoRequest<super::HelloRequest>,
@@ -1026,7 +1029,7 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Hello"));
             self.inner.unary(req, path, codec).await
         }
-        /// Who this is and what it holds.
+        /// Who this agent is and what it holds.
         pub async fn describe(
             &mut self,
             request: impl tonic::IntoRequest<super::DescribeRequest>,
@@ -1048,7 +1051,7 @@ pub mod agent_client {
                 .insert(GrpcMethod::new("longhaul.v1.Agent", "Describe"));
             self.inner.unary(req, path, codec).await
         }
-        /// What a path is on this host: does it exist, may it be run, which bytes are there.
+        /// What a path is on this host: whether it exists, whether it may be run, and which bytes it has.
         pub async fn inspect(
             &mut self,
             request: impl tonic::IntoRequest<super::InspectRequest>,
@@ -1069,7 +1072,8 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Inspect"));
             self.inner.unary(req, path, codec).await
         }
-        /// Start one attempt of a run and follow it. Idempotent per (run, attempt); a lower attempt than one seen is refused.
+        /// Start one attempt of a run and follow it. Idempotent per (run, attempt); an attempt below the highest one known is
+        /// refused.
         pub async fn run(
             &mut self,
             request: impl tonic::IntoRequest<super::RunRequest>,
@@ -1113,7 +1117,7 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Follow"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Record the wish to end a run, then act on it. Answered when the wish is durable.
+        /// Record the request to end a run, then act on it. Answered when the request is durable.
         pub async fn cancel(
             &mut self,
             request: impl tonic::IntoRequest<super::CancelRequest>,
@@ -1132,7 +1136,7 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Cancel"));
             self.inner.unary(req, path, codec).await
         }
-        /// Ask for proof that an attempt never began. `revoked` is that proof; anything else is not.
+        /// Ask for proof that an attempt never started. `revoked` is that proof; any other answer is not.
         pub async fn revoke(
             &mut self,
             request: impl tonic::IntoRequest<super::RevokeRequest>,
@@ -1151,7 +1155,7 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Revoke"));
             self.inner.unary(req, path, codec).await
         }
-        /// Let go of a finished run's spool. Refused unless length and digest are repeated rightly.
+        /// Delete a finished run's spool. Refused unless the caller repeats the right length and digest.
         pub async fn forget(
             &mut self,
             request: impl tonic::IntoRequest<super::ForgetRequest>,
@@ -1170,8 +1174,8 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Forget"));
             self.inner.unary(req, path, codec).await
         }
-        /// Read a file that a finished run left, as its artifacts name it; no other file is ever read. NOT_FOUND when the
-        /// run or the file is not here any more.
+        /// Read a file that a finished run left, as its artifacts name it; no other file is ever read. NOT_FOUND when the run
+        /// or the file is not here any more.
         pub async fn artifact(
             &mut self,
             request: impl tonic::IntoRequest<super::ArtifactRequest>,
@@ -1196,7 +1200,7 @@ pub mod agent_client {
                 .insert(GrpcMethod::new("longhaul.v1.Agent", "Artifact"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Have the do-files that a run entered changed since: may its result still answer the same request?
+        /// Whether the do-files that a run entered have changed since: may its result still answer the same request?
         pub async fn changed(
             &mut self,
             request: impl tonic::IntoRequest<super::ChangedRequest>,
@@ -1232,18 +1236,18 @@ pub mod agent_server {
     /// Generated trait containing gRPC methods that should be implemented for use with AgentServer.
     #[async_trait]
     pub trait Agent: std::marker::Send + std::marker::Sync + 'static {
-        /// The first call on a connection. Sides that do not know each other's key prove the join secret; who dials does so
-        /// first. No other call is answered before.
+        /// The first call on a connection. Sides that do not know each other's key prove the join secret; the dialling side
+        /// does so first. Other calls are refused until it is answered.
         async fn hello(
             &self,
             request: tonic::Request<super::HelloRequest>,
         ) -> std::result::Result<tonic::Response<super::HelloReply>, tonic::Status>;
-        /// Who this is and what it holds.
+        /// Who this agent is and what it holds.
         async fn describe(
             &self,
             request: tonic::Request<super::DescribeRequest>,
         ) -> std::result::Result<tonic::Response<super::DescribeReply>, tonic::Status>;
-        /// What a path is on this host: does it exist, may it be run, which bytes are there.
+        /// What a path is on this host: whether it exists, whether it may be run, and which bytes it has.
         async fn inspect(
             &self,
             request: tonic::Request<super::InspectRequest>,
@@ -1254,7 +1258,8 @@ pub mod agent_server {
             >
             + std::marker::Send
             + 'static;
-        /// Start one attempt of a run and follow it. Idempotent per (run, attempt); a lower attempt than one seen is refused.
+        /// Start one attempt of a run and follow it. Idempotent per (run, attempt); an attempt below the highest one known is
+        /// refused.
         async fn run(
             &self,
             request: tonic::Request<super::RunRequest>,
@@ -1270,17 +1275,17 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::FollowRequest>,
         ) -> std::result::Result<tonic::Response<Self::FollowStream>, tonic::Status>;
-        /// Record the wish to end a run, then act on it. Answered when the wish is durable.
+        /// Record the request to end a run, then act on it. Answered when the request is durable.
         async fn cancel(
             &self,
             request: tonic::Request<super::CancelRequest>,
         ) -> std::result::Result<tonic::Response<super::CancelReply>, tonic::Status>;
-        /// Ask for proof that an attempt never began. `revoked` is that proof; anything else is not.
+        /// Ask for proof that an attempt never started. `revoked` is that proof; any other answer is not.
         async fn revoke(
             &self,
             request: tonic::Request<super::RevokeRequest>,
         ) -> std::result::Result<tonic::Response<super::RevokeReply>, tonic::Status>;
-        /// Let go of a finished run's spool. Refused unless length and digest are repeated rightly.
+        /// Delete a finished run's spool. Refused unless the caller repeats the right length and digest.
         async fn forget(
             &self,
             request: tonic::Request<super::ForgetRequest>,
@@ -1291,13 +1296,13 @@ pub mod agent_server {
             >
             + std::marker::Send
             + 'static;
-        /// Read a file that a finished run left, as its artifacts name it; no other file is ever read. NOT_FOUND when the
-        /// run or the file is not here any more.
+        /// Read a file that a finished run left, as its artifacts name it; no other file is ever read. NOT_FOUND when the run
+        /// or the file is not here any more.
         async fn artifact(
             &self,
             request: tonic::Request<super::ArtifactRequest>,
         ) -> std::result::Result<tonic::Response<Self::ArtifactStream>, tonic::Status>;
-        /// Have the do-files that a run entered changed since: may its result still answer the same request?
+        /// Whether the do-files that a run entered have changed since: may its result still answer the same request?
         async fn changed(
             &self,
             request: tonic::Request<super::ChangedRequest>,
@@ -1868,7 +1873,7 @@ pub struct RegisterRequest {
     /// another page follows; the agent is registered with the last one
     #[prost(bool, tag = "3")]
     pub more: bool,
-    /// runs of whose spools only the files are left that they wrote: run id, and in the
+    /// runs of which the spool holds only the files that they wrote: run id, and in
     #[prost(message, repeated, tag = "40")]
     pub leftovers: ::prost::alloc::vec::Vec<RunSummary>,
 }
@@ -1878,7 +1883,7 @@ pub struct RunVerdict {
     pub run_id: ::prost::alloc::string::String,
     #[prost(enumeration = "Verdict", tag = "2")]
     pub verdict: i32,
-    /// with CANCEL: who asked
+    /// with CANCEL: the principal who requested it
     #[prost(string, tag = "3")]
     pub by: ::prost::alloc::string::String,
     /// with FORGET
@@ -1915,17 +1920,19 @@ pub struct HeartbeatRequest {
     pub engines: ::prost::alloc::vec::Vec<Engine>,
     #[prost(string, tag = "6")]
     pub licence: ::prost::alloc::string::String,
-    /// what all spools take, as measured lately; 0 = not measured yet
+    /// size of all spools, as last measured; 0 = not measured yet
     #[prost(uint64, tag = "7")]
     pub spool_bytes: u64,
-    /// what they may take: beyond it the gateway has ended ones removed, the largest first; 0 = no limit
+    /// size allowed: beyond it the gateway has ended runs' spools removed, the largest first;
     #[prost(uint64, tag = "8")]
     pub spool_limit: u64,
-    /// the largest of runs that have ended, largest first, as measured lately; at most 64
+    /// 0 = no limit
+    ///
+    /// the largest spools of ended runs, largest first, as last measured; at most 64
     #[prost(message, repeated, tag = "9")]
     pub spools: ::prost::alloc::vec::Vec<SpoolSize>,
 }
-/// What one ended run takes in its agent's spool, bytes.
+/// Size of one ended run's spool on its agent, bytes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SpoolSize {
     #[prost(string, tag = "1")]
@@ -1941,7 +1948,7 @@ pub struct HeartbeatReply {
     /// false: register again
     #[prost(bool, tag = "1")]
     pub known: bool,
-    /// e.g. the advertised address cannot be dialled; empty = all well
+    /// e.g. the advertised address cannot be dialled; empty = all is well
     #[prost(string, tag = "2")]
     pub problem: ::prost::alloc::string::String,
 }
@@ -1951,7 +1958,7 @@ pub enum Verdict {
     Unspecified = 0,
     /// go on; the gateway will follow it
     Keep = 1,
-    /// somebody asked for its end while the agent was away
+    /// its end was requested while the agent was away
     Cancel = 2,
     /// finished, and the gateway repeats length and digest
     Forget = 3,
@@ -2090,7 +2097,8 @@ pub mod fleet_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Fleet", "Hello"));
             self.inner.unary(req, path, codec).await
         }
-        /// Over a connection with the key that is pinned for this agent. It tells who it is and what it has; the gateway answers what to do with each run, then dials back.
+        /// Over a connection with the key that is pinned for this agent. The agent says who it is and what it has; the gateway
+        /// answers what to do with each run, then dials back.
         pub async fn register(
             &mut self,
             request: impl tonic::IntoRequest<super::RegisterRequest>,
@@ -2112,7 +2120,7 @@ pub mod fleet_client {
                 .insert(GrpcMethod::new("longhaul.v1.Fleet", "Register"));
             self.inner.unary(req, path, codec).await
         }
-        /// Still here. The answer says whether the gateway knows this incarnation and can reach it.
+        /// The agent still runs. The answer says whether the gateway knows this incarnation and can reach it.
         pub async fn heartbeat(
             &mut self,
             request: impl tonic::IntoRequest<super::HeartbeatRequest>,
@@ -2154,12 +2162,13 @@ pub mod fleet_server {
             &self,
             request: tonic::Request<super::HelloRequest>,
         ) -> std::result::Result<tonic::Response<super::HelloReply>, tonic::Status>;
-        /// Over a connection with the key that is pinned for this agent. It tells who it is and what it has; the gateway answers what to do with each run, then dials back.
+        /// Over a connection with the key that is pinned for this agent. The agent says who it is and what it has; the gateway
+        /// answers what to do with each run, then dials back.
         async fn register(
             &self,
             request: tonic::Request<super::RegisterRequest>,
         ) -> std::result::Result<tonic::Response<super::RegisterReply>, tonic::Status>;
-        /// Still here. The answer says whether the gateway knows this incarnation and can reach it.
+        /// The agent still runs. The answer says whether the gateway knows this incarnation and can reach it.
         async fn heartbeat(
             &self,
             request: tonic::Request<super::HeartbeatRequest>,
