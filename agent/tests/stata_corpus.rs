@@ -1,5 +1,6 @@
-//! The judge against real logs: right on every one that the corpus' index judges, silent but alive on the others.
-//! The corpus is not part of the repository (its logs have their own licences): `LONGHAUL_CORPUS` names its folder.
+//! The judge against real logs: right on every one that the corpus' index judges, without panic or verdict on the
+//! others. The corpus is not part of the repository (its logs have their own licences): `LONGHAUL_CORPUS` names its
+//! folder.
 #![allow(clippy::expect_used, reason = "helpers of tests count as tests")]
 
 use std::fs;
@@ -11,7 +12,7 @@ use longhaul_agent::stata::judge_file;
 use longhaul_agent::stata::locate::{Start, locate};
 use longhaul_agent::stata::progress::ProgressReader;
 
-/// The corpus folder; none (after saying so) if it is not there and nobody requires it.
+/// The corpus folder; none (with a message) if it is not there and not required.
 fn corpus() -> Option<PathBuf> {
     let required = std::env::var("LONGHAUL_REQUIRE").unwrap_or_default();
     let required = required.split([',', ' ']).any(|r| r == "corpus" || r == "all");
@@ -24,7 +25,7 @@ fn corpus() -> Option<PathBuf> {
     Some(folder)
 }
 
-/// What the index says of a log: success, a code, or nothing we could be held to.
+/// The index's verdict on a log: success, a code, or none that the judge could be held to.
 fn expected(outcome: &str) -> Option<(State, Option<i64>)> {
     let outcome = outcome.trim_matches('"');
     if outcome == "success" {
@@ -80,7 +81,7 @@ fn a_log_cut_short_is_never_a_success_by_its_end_alone() {
         if expected(&outcome) != Some((State::Succeeded, None)) {
             continue;
         }
-        // Cut in the middle, at a line: what a killed run leaves.
+        // Cut in the middle, at a line: as a killed run leaves it.
         let half = bytes.len() / 2;
         let Some(end) = bytes[half..].windows(3).position(|w| w == b"\n. ").map(|i| half + i + 1) else { continue };
         let found = judge(&bytes[..end]);

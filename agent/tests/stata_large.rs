@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use longhaul_agent::stata::judge::State;
 use longhaul_agent::stata::judge_file;
 
-/// A file that exists only as a rule: a head, one line very often, a tail.
+/// A file that exists only as a rule: a head, one line repeated very often, a tail.
 struct Virtual {
     head: &'static [u8],
     line: &'static [u8],

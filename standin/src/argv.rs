@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 
-/// How the program was asked to run.
+/// What the arguments ask for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Invocation {
     /// `-b`, `-e` or `-s`: write a log file and nothing to standard output.
@@ -36,7 +36,7 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Invocation, String> {
             Some("s") => (inv.batch, inv.smcl) = (true, true),
             Some("q") => inv.quiet = true,
             Some("h") => inv.help = true,
-            Some("i") => {} // Windows: no icon; nothing to do anywhere else
+            Some("i") => {} // Windows: no icon; ignored elsewhere
             Some(f) if f.starts_with("rngstream") && first.starts_with('-') => {}
             _ if first.starts_with('-') && first.len() == 2 => return Err(format!("unknown flag {first}")),
             _ => break,
@@ -75,7 +75,7 @@ fn log_name(command: &str, smcl: bool) -> String {
     format!("{}.{ext}", if stem.is_empty() { "stata" } else { stem })
 }
 
-/// A word of the command line with its quotes, plain or compound, taken off.
+/// The first word of the command line without its quotes, plain or compound.
 fn first_word(s: &str) -> &str {
     if let Some(inner) = s.strip_prefix("`\"") {
         return inner.split("\"'").next().unwrap_or(inner);

@@ -1,15 +1,15 @@
-//! The one place where this crate looks at a clock or sleeps.
+//! The only place in this crate that reads a clock or sleeps.
 //!
-//! The stand-in is a process of its own and shares no code with the rest of Longhaul, so the seams of the other
-//! crates are out of reach; everything time-like goes through here instead.
+//! The stand-in is a process of its own and shares no code with the rest of Longhaul, so it cannot use the other
+//! crates' clock; everything about time goes through here instead.
 
-#![allow(clippy::disallowed_methods)] // the seam itself: this crate cannot depend on the others' clock
+#![allow(clippy::disallowed_methods)] // this crate's one place for time: it cannot depend on the others' clock
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::signals::Signals;
 
-/// Longest single wait, so that a signal that arrives between the check and the wait is still seen soon.
+/// Longest single wait, so that a signal that arrives between the check and the wait is noticed soon.
 const SLICE: Duration = Duration::from_millis(25);
 
 /// A reading of the monotonic clock.
@@ -22,7 +22,7 @@ pub(crate) fn unix_seconds() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed())
 }
 
-/// Sleeps for `total`; returns `false` as soon as a break was asked for.
+/// Sleeps for `total`; returns `false` as soon as a break is requested.
 pub(crate) fn sleep(total: Duration, signals: &Signals) -> bool {
     let start = Instant::now();
     loop {
@@ -34,7 +34,7 @@ pub(crate) fn sleep(total: Duration, signals: &Signals) -> bool {
     }
 }
 
-/// Stops for good; only a signal ends this. A break is not looked at.
+/// Stops for good; only a signal ends this. Breaks are ignored.
 pub(crate) fn hang() -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(3600));

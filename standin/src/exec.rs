@@ -26,7 +26,7 @@ pub(crate) struct Prefix {
     level: Option<Level>,
 }
 
-/// Prints an error's message, if nobody has yet.
+/// Prints an error's message, unless it was printed already.
 pub(crate) fn announce(interp: &mut Interp, outcome: Outcome) -> Outcome {
     match outcome {
         Err(Stop::Error { rc, msg: Some(msg) }) => {
@@ -63,7 +63,7 @@ fn split_prefix(s: &str) -> (Prefix, &str) {
             prefix.capture = true;
             prefix.level = Some(Level::Silent);
         } else if text::abbreviates(word, "quietly", 3) {
-            // Nothing makes captured output louder but `noisily`.
+            // Only `noisily` makes captured output louder.
             if prefix.level != Some(Level::Silent) {
                 prefix.level = Some(Level::Quiet);
             }

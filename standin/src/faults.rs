@@ -1,7 +1,7 @@
-//! Trouble on demand.
+//! Faults on demand.
 //!
-//! A do-file asks for it with a comment, `*! standin: WORDS`, which takes effect when that line is reached; whoever
-//! starts the process asks with environment variables (all begin with `LONGHAUL_STANDIN_`):
+//! A do-file asks for one with a comment, `*! standin: WORDS`, which takes effect when that line is reached; the
+//! process that starts the stand-in asks with environment variables (all begin with `LONGHAUL_STANDIN_`):
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -41,20 +41,20 @@ const PREFIX: &str = "LONGHAUL_STANDIN_";
 /// Beginning of a magic comment.
 const MAGIC: &str = "*! standin:";
 
-/// What a licence check says.
+/// The result of the licence check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Licence {
-    /// `License is invalid`: seen in the wild.
+    /// `License is invalid`: known from public reports.
     Invalid,
-    /// No licence file: seen in the wild.
+    /// No licence file: known from public reports.
     Missing,
-    /// All seats taken. No public text exists; ours is an invention and says so.
+    /// All seats taken. No public text exists; this one is invented and says so.
     Seat,
     /// The start never ends.
     Hang,
 }
 
-/// Faults asked for by the environment.
+/// Faults that the environment asks for.
 #[derive(Debug)]
 pub(crate) struct Faults {
     /// Factor for sleeps.
@@ -127,7 +127,7 @@ impl Faults {
         Duration::try_from_secs_f64((millis * self.time_scale / 1000.0).max(0.0)).unwrap_or(Duration::MAX)
     }
 
-    /// The words for a line, given as its do-file's path and the lines of a statement.
+    /// The words that apply to a line, given its do-file's path and the lines of a statement.
     fn words_at(&self, file: &str, first: usize, count: usize) -> Vec<String> {
         let base = file.rsplit('/').next().unwrap_or(file);
         let hit =
@@ -163,7 +163,7 @@ pub(crate) fn strike(interp: &mut Interp, file: &str, line: usize, raw: &[String
     Ok(())
 }
 
-/// Does one thing.
+/// Carries out one fault.
 pub(crate) fn act(interp: &mut Interp, words: &str) -> Outcome {
     let mut list = words.split_whitespace();
     let verb = list.next().unwrap_or_default();
@@ -220,14 +220,14 @@ fn crash(how: &str) -> ! {
         "kill" => Signal::KILL,
         _ => Signal::ABORT,
     };
-    // Twice: the language's own handler for stack overflows lets the first SIGSEGV pass and steps aside.
+    // Twice: the language's own handler for stack overflows lets the first SIGSEGV pass and removes itself.
     for _ in 0..2 {
         let _ = kill_process(getpid(), signal);
     }
     std::process::abort()
 }
 
-/// Starts a process that does not care whether this one lives.
+/// Starts a process that goes on when this one ends.
 fn child(args: &[&str]) -> Outcome {
     let seconds = args.iter().find_map(|a| a.parse::<u64>().ok()).unwrap_or(600).to_string();
     let mut command = if args.contains(&"session") {

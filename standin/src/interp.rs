@@ -23,7 +23,7 @@ use crate::source::Statement;
 /// Why execution does not go on to the next command.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// An error: return code, and the message until somebody has printed it.
+    /// An error: return code, and the message until it is printed.
     Error {
         /// `_rc`.
         rc: i32,

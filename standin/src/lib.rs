@@ -1,17 +1,17 @@
 //! A stand-in for Stata at its process boundary.
 //!
-//! Longhaul must be tried end to end where there is no licensed Stata: in its own tests, in a first look at it, on a
-//! laptop. This program behaves as Stata does where a program that drives Stata can tell: how it reads its command
-//! line, where it writes its log and when, what an error looks like at every level of nesting, what an interrupt does,
-//! and that its exit status says nothing. It runs the small everyday part of the language, knows a table of numbers
-//! and strings, and has no statistics: anything else is `command … is unrecognized`, r(199), in Stata's own words.
-//! It never pretends to be Stata; its banner says so.
+//! Longhaul must be tested end to end where there is no licensed Stata: in its own tests, on a first trial, on a
+//! laptop. This program behaves as Stata does wherever a program that drives Stata can observe it: how it reads its
+//! command line, where it writes its log and when, what an error looks like at every level of nesting, what an
+//! interrupt does, and that its exit status does not show success. It runs the small everyday part of the language,
+//! knows a table of numbers and strings, and has no statistics: any other command is `command … is unrecognized`,
+//! r(199), in Stata's own words. It never pretends to be Stata; its banner says so.
 //!
-//! Its fidelity is tested against real logs, not against the code of ours that reads logs.
+//! Its fidelity is tested against real logs, not against Longhaul's readers of logs.
 //!
-//! The way of a command: [`argv`] reads the arguments, [`source`] makes statements of lines, [`run`] echoes them and
-//! prints the endings, [`macros`] expands, [`exec`] takes prefixes and blocks apart, `commands` do the work on the
-//! state in [`interp`], and [`out`] writes one line at a time. [`faults`] lists the trouble that can be had on demand.
+//! How a command is executed: [`argv`] reads the arguments, [`source`] makes statements of lines, [`run`] echoes them
+//! and prints the endings, [`macros`] expands, [`exec`] handles prefixes and blocks, `commands` do the work on the
+//! state in [`interp`], and [`out`] writes one line at a time. [`faults`] lists the faults on demand.
 
 mod argv;
 mod banner;
@@ -137,7 +137,7 @@ fn session(interp: &mut Interp, invocation: &Invocation) -> u8 {
     if !invocation.quiet {
         interp.out.put(&banner::banner(invocation.batch, interp.faults.serial.as_deref()));
     }
-    // A licence server that takes its time, and all that a start can wait for.
+    // As a slow licence server, and everything else that a start can wait for.
     if let Some(file) = interp.faults.start_hold.clone() {
         while !file.exists() {
             if !clock::sleep(std::time::Duration::from_millis(5), &interp.signals) {

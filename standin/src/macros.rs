@@ -121,7 +121,7 @@ fn global_value(interp: &Interp, name: &str) -> String {
     }
 }
 
-/// What stands between the quotes, already expanded inside.
+/// The value of the macro between the quotes, whose inside is already expanded.
 fn local_value(interp: &mut Interp, inner: &str) -> Outcome<String> {
     if let Some(exp) = inner.strip_prefix('=') {
         return Ok(as_text(&interp.eval(exp)?));

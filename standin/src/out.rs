@@ -1,12 +1,12 @@
 //! Where text goes: the batch log or standard output, and the logs that a do-file opens itself.
 //!
-//! One write per complete line, no more and no less: whoever tails the log sees a line when its newline is there, and
-//! a killed process leaves a log that ends on a line boundary. Long lines wrap at the line size with `> `.
+//! Exactly one write per complete line: a reader that tails the log sees a line when its newline is there, and a killed
+//! process leaves a log that ends on a line boundary. Long lines wrap at the line size with `> `.
 
 use std::fs::File;
 use std::io::Write;
 
-/// Who gets to see output: nobody, errors only, everything.
+/// Which output is shown: none, errors only, everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     /// Inside `capture`.
@@ -35,7 +35,7 @@ pub(crate) struct Out {
     col: usize,
     /// Width at which lines wrap; 79 in batch mode.
     pub(crate) linesize: usize,
-    /// Who sees output now.
+    /// Which output is shown now.
     pub(crate) level: Level,
 }
 
@@ -81,7 +81,7 @@ impl Out {
         }
     }
 
-    /// Prints whatever the level says; wraps at the line size.
+    /// Prints at any level; wraps at the line size.
     pub(crate) fn put(&mut self, text: &str) {
         let mut buf = [0; 4];
         for c in text.chars() {
@@ -107,7 +107,7 @@ impl Out {
     /// Ends the line and hands it to the system in one write.
     pub(crate) fn end_line(&mut self) {
         self.line.push(b'\n');
-        // A log that cannot be written (disk full) is lost text, not a reason to stop the user's program.
+        // A log that cannot be written (disk full) loses text, but does not stop the user's program.
         let _ = self.main.write_all(&self.line);
         let _ = self.main.flush();
         for log in self.logs.iter_mut().filter(|l| l.on) {

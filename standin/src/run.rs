@@ -1,7 +1,7 @@
 //! Running a do-file line by line, with the echo, the empty lines and the endings that make up a log.
 //!
-//! The echo's rules were read off real logs: a prompt, then the raw line; a body of a loop or program is numbered, and
-//! comments inside it do not use up a number; the lines of an `if` block are echoed one by one as they run, without
+//! The echo's rules were taken from real logs: a prompt, then the raw line; a body of a loop or program is numbered,
+//! and comments inside it do not use up a number; the lines of an `if` block are echoed one by one as they run, without
 //! empty lines between; after a command at the top there is one empty line, after a comment none.
 
 use crate::faults;
@@ -255,7 +255,7 @@ fn stream_lines(interp: &mut Interp, source: &mut Source) -> Outcome {
     }
 }
 
-/// An error inside a block: its code, the rest of the block's lines, and up it goes.
+/// An error inside a block: prints its code and the rest of the block's lines, and passes it up.
 fn fail_block(interp: &mut Interp, source: &mut Source, stop: Option<Stop>) -> Outcome {
     let stop = stop.unwrap_or_else(|| Stop::silent(198));
     if let Stop::Error { rc, .. } = stop {
@@ -318,7 +318,7 @@ fn numbered(
             put(interp, source, "\n");
             return body;
         };
-        // A comment uses up the sight of a number, not the number.
+        // A comment shows a number without using it up.
         fresh = !statement.text.is_empty();
         number += usize::from(fresh);
         let last = done(&statement);

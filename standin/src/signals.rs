@@ -1,8 +1,8 @@
 //! What an interrupt does.
 //!
 //! Whether console Stata in batch mode ends a do-file with `--Break--` on SIGINT or simply dies is not documented, so
-//! both behaviours exist and a third one, deafness, that a driver must survive too. SIGTERM is never touched: it kills
-//! without a marker, as the real program's logs show.
+//! both behaviours exist, and a third one, ignoring the signal, that a driver must survive too. SIGTERM is never
+//! handled: it kills without a marker, as the real program's logs show.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

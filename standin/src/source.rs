@@ -1,7 +1,6 @@
 //! From lines to statements: comments, continuations, `#delimit`, and the raw lines to echo.
 //!
-//! A statement keeps its raw lines, because the log shows the source and not what was made of it. Nothing is expanded
-//! here.
+//! A statement keeps its raw lines, because the log shows the source as written. Nothing is expanded here.
 
 use std::io::BufRead;
 
@@ -14,7 +13,8 @@ pub(crate) enum Feed {
 }
 
 impl Feed {
-    /// The lines of a do-file. Carriage returns before a line feed go; alone they end nothing, as in Stata.
+    /// The lines of a do-file. Carriage returns before a line feed are removed; a lone one does not end a line, as in
+    /// Stata.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);

@@ -1,4 +1,4 @@
-//! The language, seen from outside: a do-file in, its log out.
+//! The language, tested from outside: a do-file in, its log out.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod support;

@@ -1,4 +1,4 @@
-//! A client of the HTTP API, as thin as it can be.
+//! A minimal client of the HTTP API.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub struct Api {
     http: Client,
 }
 
-/// An answer: what was asked for, or the gateway's problem.
+/// An answer: the value requested, or the gateway's problem.
 pub type Answer<T> = Result<T, Problem>;
 
 impl Api {
@@ -29,12 +29,13 @@ impl Api {
         Self { url: url.trim_end_matches('/').to_owned(), token: token.to_owned(), http: Client::new() }
     }
 
-    /// The same gateway with other words for a token.
+    /// The same gateway with another token.
     pub fn with_token(&self, token: &str) -> Self {
         Self::new(&self.url, token)
     }
 
-    /// The same gateway as an operator of another name, who may look at everything: what they see, its owner has not seen.
+    /// The same gateway as an operator of another name, who may see everything: a look by the operator does not count
+    /// as delivery to the owner.
     pub async fn watcher(&self) -> Self {
         let body = serde_json::json!({"name": "watcher", "scope": "operate"});
         let made = self.request(Method::POST, "/api/v1/tokens").json(&body).send().await.expect("the gateway answers");
@@ -57,7 +58,7 @@ impl Api {
         &self.token
     }
 
-    /// A request with the token, for what has no method here.
+    /// A request with the token, for calls that have no method here.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
     }
@@ -72,7 +73,7 @@ impl Api {
         Self::answer(self.request(Method::POST, "/api/v1/runs").json(request)).await
     }
 
-    /// Submits a do-file by path; there must be nothing wrong with it.
+    /// Submits a do-file by path; the submission must be accepted.
     pub async fn submit_path(&self, path: &std::path::Path, args: &[&str]) -> RunView {
         let request = SubmitRequest {
             path: Some(path.to_str().unwrap().to_owned()),
@@ -90,7 +91,7 @@ impl Api {
     /// [`Api::get`] of a gateway that may be away.
     ///
     /// # Errors
-    /// With the gateway's problem, or an empty one when nobody answers.
+    /// With the gateway's problem, or an empty one when no gateway answers.
     pub async fn try_get(&self, run: RunId) -> Answer<RunView> {
         let request = self.request(Method::GET, &format!("/api/v1/runs/{run}")).timeout(Duration::from_secs(5));
         match request.send().await {
@@ -138,7 +139,7 @@ impl Api {
         response.status().is_success().then(|| Events::new(response))
     }
 
-    /// Waits until the run is as `cond` wants it, over any absence of the gateway.
+    /// Waits until `cond` holds for the run, over any absence of the gateway.
     ///
     /// # Panics
     /// When that takes longer than `limit`.

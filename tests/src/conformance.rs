@@ -1,8 +1,8 @@
-//! The official conformance suite and the Inspector, as programs that nobody here wrote.
+//! The official conformance suite and the Inspector, as programs written by others.
 //!
 //! The suite writes one `checks.json` for every scenario; its own exit status leaves out scenarios that a revision does
-//! not score, such as all of tasks. So the checks are counted here, all of them, and a scenario that did not run is
-//! missed by its name.
+//! not score, such as all of tasks. So all checks are counted here, and a scenario that did not run is reported by its
+//! name.
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Length of `-2026-11-22T18-55-49-929Z` at the end of a result's folder.
 const STAMP: usize = 25;
 
-/// How the suite begins what it says of a check that wants one of its own fixtures where there is none.
+/// How the suite starts its message on a check that wants one of its own fixtures where there is none.
 const NOT_TESTABLE: &str = "Not testable";
 
 /// The suite, the Inspector, and the Node.js that both need (22.19 or later).
@@ -35,7 +35,7 @@ pub struct Suite {
     node: PathBuf,
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Clone, Debug)]
 pub struct Check {
     /// Its scenario.
@@ -49,7 +49,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// A failure, also a warning, which is a failure of what a server should do.
+    /// Whether it failed; a warning counts too, since it is a failure of what a server should do.
     pub fn failed(&self) -> bool {
         ["FAILURE", "WARNING"].contains(&self.status.as_str())
     }
@@ -127,7 +127,7 @@ impl Suite {
         command
     }
 
-    /// The server scenarios of a revision, those that it does not score too.
+    /// The server scenarios of a revision, including those that it does not score.
     pub fn scenarios(&self, revision: &str) -> Vec<String> {
         let text = fs::read_to_string(self.package().join(format!("requirements/{revision}.yaml"))).unwrap();
         let lines: Vec<&str> = text.lines().collect();

@@ -27,7 +27,7 @@ pub struct Spec {
     pub cgroup: Option<PathBuf>,
 }
 
-/// A daemon. Dropping it kills its main process; what it left running is the lab's to sweep.
+/// A daemon. Dropping it kills its main process; the lab ends the processes that it left running.
 #[derive(Debug)]
 pub struct Daemon {
     /// What it is called in logs.
@@ -40,7 +40,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it; nothing is waited for.
+    /// Starts it without waiting.
     pub fn start(name: &str, data: &Path, spec: Spec) -> Self {
         let mut daemon = Self { name: name.to_owned(), data: data.to_owned(), spec, child: None };
         daemon.restart();
@@ -69,7 +69,7 @@ impl Daemon {
         i32::try_from(self.child.as_ref().expect("the daemon runs").id()).unwrap()
     }
 
-    /// Whether it runs; a test that waits for it to be ready wants to know early that it never will be.
+    /// Whether it runs, so that a test that waits for it to be ready fails early when it never will be.
     pub fn alive(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }

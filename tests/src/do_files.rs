@@ -1,5 +1,5 @@
-//! Do-files that many tests use. Each appends a line to `executions` beside it when it begins: a file outside every
-//! spool, so that nothing but a real execution can write it.
+//! Do-files that many tests use. Each appends a line to `executions` beside it when it starts: a file outside every
+//! spool, so that only a real execution can write it.
 
 use std::{fs, path::PathBuf};
 
@@ -29,7 +29,7 @@ impl Lab {
         self.counted("gated.do", &body)
     }
 
-    /// Lets the gated run of that name end.
+    /// Lets the gated run of that name continue to its end.
     pub fn open_gate(&self, name: &str) {
         fs::write(self.work().join(format!("gate-{name}")), "").unwrap();
     }

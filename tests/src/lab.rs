@@ -37,7 +37,7 @@ pub struct Gateway {
     pub api: Api,
 }
 
-/// What a command printed and how it ended.
+/// What a command printed and its exit status.
 #[derive(Clone, Debug)]
 pub struct Ran {
     /// Its exit status; -1 when a signal ended it.
@@ -144,7 +144,7 @@ impl Lab {
         let endpoint = ready(&mut daemon).await;
         let credentials = json(&data.join("credentials.json")).expect("credentials after the first start");
         let api = Api::new(endpoint["url"].as_str().unwrap(), credentials["token"].as_str().unwrap());
-        // Started again, it is to be found where its agents and clients know it.
+        // When it is started again, its agents and clients must find it at the same address.
         let at = daemon.spec.args.iter().position(|a| a == "127.0.0.1:0").unwrap();
         daemon.spec.args[at] = api.address().into();
         Gateway { daemon, api }
@@ -157,7 +157,7 @@ impl Lab {
         Daemon::start(name, &data, spec)
     }
 
-    /// How [`Lab::agent`] starts one; a flag in `more` stands for the lab's own.
+    /// How [`Lab::agent`] starts one; a flag in `more` replaces the lab's own.
     pub fn agent_spec(&self, name: &str, gateway: &Gateway, more: &[&str]) -> Spec {
         let mut spec = self.spec(name, ["agent", "--engine", "standin", "--listen", "127.0.0.1:0", "--name", name]);
         let own: [(&str, OsString); 4] = [
@@ -216,7 +216,7 @@ pub async fn finish_within(mut command: tokio::process::Command, limit: Duration
     output.expect("the command ends").expect("the command starts").into()
 }
 
-/// Waits until a daemon that serves clients has said where, and answers there.
+/// Waits until a daemon that serves clients has reported its address, and answers there.
 pub async fn ready(daemon: &mut Daemon) -> Value {
     let path = daemon.data.join("endpoint.json");
     let http = reqwest::Client::new();
@@ -253,7 +253,7 @@ impl Drop for Lab {
                 eprintln!("---- {} (last lines)\n{}", entry.path().display(), lines[from..].join("\n"));
             }
         }
-        // Twice: what dies may have just started something.
+        // Twice: a dying process may have just started another.
         for _ in 0..2 {
             for found in processes::below(self.path()) {
                 processes::signal(found.pid, Signal::KILL);

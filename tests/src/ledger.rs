@@ -1,4 +1,4 @@
-//! The gateway's ledger looked at as a file, beside the gateway or without it.
+//! The gateway's ledger examined as a file, while the gateway runs or without it.
 
 use std::{fs, path::Path};
 
@@ -26,7 +26,7 @@ pub async fn history(data: &Path, run: RunId) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// What SQLite says of the whole file; `ok` when nothing is wrong.
+/// SQLite's check of the whole file; `ok` when nothing is wrong.
 pub async fn integrity(data: &Path) -> String {
     let pool = open(&file(data)).await;
     let row = sqlx::query("PRAGMA integrity_check").fetch_one(&pool).await.expect("a verdict");
@@ -41,7 +41,7 @@ pub async fn backup(data: &Path, to: &Path) {
     pool.close().await;
 }
 
-/// Puts a backup in the place of the ledger of a gateway that does not run.
+/// Puts a backup in place of the ledger of a stopped gateway.
 pub fn restore(data: &Path, from: &Path) {
     lose(data);
     fs::copy(from, file(data)).expect("the backup is put back");

@@ -1,17 +1,17 @@
-//! Whole-system tests: the real programs as real processes, looked at only from outside.
+//! Whole-system tests: the real programs as real processes, examined only from outside.
 //!
 //! A [`Lab`](lab::Lab) is one temporary folder with everything a test needs in it: data folders, do-files, logs of the
-//! daemons. [`Daemon`](daemon::Daemon)s are started with port 0 and are ready when they say so; they can be stopped,
-//! killed and started again. When the lab goes, every process that has its folder in its command line or working
-//! directory goes with it (supervisors and engines outlive their agents on purpose, so nothing else would end them),
-//! and when the test failed, the daemons' logs are printed.
+//! daemons. [`Daemon`](daemon::Daemon)s are started with port 0 and are ready when they report so; they can be stopped,
+//! killed and started again. When the lab is dropped, it kills every process that has its folder in its command line or
+//! working directory (supervisors and engines outlive their agents on purpose, so nothing else would end them), and
+//! when the test failed, it prints the daemons' logs.
 //!
-//! A part of a test that needs something the machine may lack goes through [`need`]: it says `skipped: NAME` and why,
+//! A part of a test that needs something the machine may lack goes through [`need`]: it prints `skipped: NAME` and why,
 //! and `LONGHAUL_REQUIRE=NAME,…` (or `all`) turns that into a failure.
 //!
-//! Tests wait for conditions ([`wait`]), never for a while.
+//! Tests wait for conditions ([`wait`]), never for a fixed time.
 
-// This is test code in a library's clothes: a failed step here is a failed test, and a panic says it best.
+// This library is test code: a failed step here is a failed test, and a panic reports it best.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
 pub mod api;

@@ -1,4 +1,5 @@
-//! A Model Context Protocol client by hand (revision 2026-07-28), for what an SDK hides: what is on the wire and when.
+//! A Model Context Protocol client by hand (revision 2026-07-28), for what an SDK hides: the bytes on the wire and
+//! their times.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::{api::Api, sse::Events};
 /// The protocol revision this client speaks.
 pub const REVISION: &str = "2026-07-28";
 
-/// A client: who it says it is, and whether it asks for progress.
+/// A client: the name it gives, and whether it asks for progress.
 #[derive(Clone, Debug)]
 pub struct Mcp {
     api: Api,
@@ -48,7 +49,7 @@ pub struct Call {
     events: Events,
 }
 
-/// What a call has to say.
+/// What a call receives.
 #[derive(Clone, Debug)]
 pub enum Said {
     /// It goes on.
@@ -121,11 +122,11 @@ impl Mcp {
 }
 
 impl Call {
-    /// The next thing said; `None` when the stream ended without an answer.
+    /// The next message; `None` when the stream ended without an answer.
     pub async fn next(&mut self) -> Option<Said> {
         loop {
             let event = self.events.next().await?;
-            // The first event carries no message: an id to resume from, and when to.
+            // The first event carries no message: an id to resume from, and when.
             if event.data.is_empty() {
                 continue;
             }
@@ -144,7 +145,7 @@ impl Call {
         }
     }
 
-    /// The next progress that `cond` wants.
+    /// The next progress for which `cond` holds.
     pub async fn progress(&mut self, what: &str, cond: impl Fn(&Progress) -> bool) -> Progress {
         let looked = tokio::time::timeout(crate::wait::SOON, async {
             loop {
@@ -186,7 +187,7 @@ impl ToolResult {
         Self { is_error, text: text.join("\n"), raw }
     }
 
-    /// The id of the run that the answer names: the first word that is one, long or short.
+    /// The id of the run that the answer names: the first word that is a run id, long or short.
     pub fn run(&self) -> String {
         let words = self.text.split(|c: char| !(c.is_ascii_hexdigit() || c == '-'));
         let mut ids = words.filter(|w| {

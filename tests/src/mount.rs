@@ -9,12 +9,13 @@ use std::{
 
 use crate::need;
 
-/// A mounted tmpfs; goes with the value.
+/// A mounted tmpfs; unmounted when dropped.
 #[derive(Debug)]
 pub struct Mount(PathBuf);
 
 impl Mount {
-    /// Mounts one of `size` (as `mount` takes it) at `at`; `None`, said as skipped, where nobody may.
+    /// Mounts one of `size` (as `mount` takes it) at `at`; `None`, reported as skipped, where mounting is not
+    /// permitted.
     pub fn new(at: &Path, size: &str) -> Option<Self> {
         fs::create_dir(at).unwrap();
         let made = Command::new("mount")
@@ -33,7 +34,7 @@ impl Mount {
         &self.0
     }
 
-    /// Takes all room that is left, to the last block.
+    /// Takes all remaining space, to the last block.
     pub fn fill(&self) {
         let mut file = OpenOptions::new().create(true).append(true).open(self.0.join("fill")).unwrap();
         for block in [1 << 20, 4096] {
@@ -41,7 +42,7 @@ impl Mount {
         }
     }
 
-    /// Gives it back.
+    /// Frees it.
     pub fn free(&self) {
         fs::remove_file(self.0.join("fill")).unwrap();
     }

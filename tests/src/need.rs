@@ -1,10 +1,10 @@
 //! What a part of a test needs from the machine, by name.
 //!
-//! `corpus` (real logs, `LONGHAUL_CORPUS`), `python-sdk` (the official MCP client, `LONGHAUL_TEST_PYTHON`), `collector` (a
-//! real OTLP receiver, `LONGHAUL_TEST_COLLECTOR`), `tmpfs` (the right to mount one), `second-user` (the right to become
-//! somebody else), `cgroup` (the right to make one), `node` (the official TypeScript SDKs, old and new, in the folder
-//! `LONGHAUL_TEST_NODE_MODULES`, and a `node` on the path), `conformance` (the official conformance suite, the Inspector
-//! and a Node.js for them, in the folder `LONGHAUL_TEST_CONFORMANCE`).
+//! `corpus` (real logs, `LONGHAUL_CORPUS`), `python-sdk` (the official MCP client, `LONGHAUL_TEST_PYTHON`), `collector`
+//! (a real OTLP receiver, `LONGHAUL_TEST_COLLECTOR`), `tmpfs` (the right to mount one), `second-user` (the right to
+//! become another user), `cgroup` (the right to make one), `node` (the official TypeScript SDKs, old and new, in the
+//! folder `LONGHAUL_TEST_NODE_MODULES`, and a `node` on the path), `conformance` (the official conformance suite, the
+//! Inspector and a Node.js for them, in the folder `LONGHAUL_TEST_CONFORMANCE`).
 
 use std::{
     env,
@@ -17,7 +17,7 @@ pub fn required(name: &str) -> bool {
         .is_ok_and(|list| list.split(',').any(|word| matches!(word.trim(), w if w == name || w == "all")))
 }
 
-/// Says that a part is skipped.
+/// Reports that a part is skipped.
 ///
 /// # Panics
 /// When `LONGHAUL_REQUIRE` names it.

@@ -1,4 +1,4 @@
-//! The processes of one lab, found by its folder: in their command line, or as the place where they work.
+//! The processes of one lab, found by its folder in their command line or as their working directory.
 
 use std::{fs, os::unix::ffi::OsStrExt, path::Path};
 
@@ -43,7 +43,7 @@ pub fn engines(folder: &Path) -> Vec<Found> {
     below(folder).into_iter().filter(|p| p.command.contains(" standin -b ")).collect()
 }
 
-/// Sends a signal; a process that is gone already is no matter.
+/// Sends a signal; a process that is already gone is ignored.
 pub fn signal(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         let _ = kill_process(pid, signal);

@@ -44,7 +44,7 @@ fn terminal() -> (File, OwnedFd) {
     (File::from(master), slave)
 }
 
-/// Reads until the other end is closed, which the terminal says by an error.
+/// Reads until the other end is closed, which the terminal reports as an error.
 fn read_all(mut master: File, mut each: impl FnMut(&[u8])) {
     let mut piece = [0; 4096];
     while let Ok(n @ 1..) = master.read(&mut piece) {
@@ -65,7 +65,7 @@ pub async fn on_terminal(lab: &Lab, args: &[&str], env: &[(&str, &str)]) -> OnTe
         read_all(master, |piece| all.extend_from_slice(piece));
         all
     });
-    // At once: a terminal that is not read holds up its writer.
+    // Read at once: a terminal that is not read blocks its writer.
     let waiting = tokio::time::timeout(Duration::from_secs(120), child.wait_with_output());
     let (ended, shown) = tokio::join!(waiting, reading);
     let ended = ended.expect("the command ends").expect("its end is known");

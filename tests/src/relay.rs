@@ -1,5 +1,5 @@
-//! A TCP relay between two parts, that can be cut as a network is: nobody is told, connections stay half open, and what
-//! was on its way comes through when the network is whole again.
+//! A TCP relay between two parts that can be cut as a network is: neither side is notified, connections stay half open,
+//! and bytes that were on their way arrive when the network is whole again.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -10,7 +10,7 @@ use tokio::{
     sync::watch,
 };
 
-/// Where it goes, and whether it lets anything through.
+/// Its target, and whether it lets bytes through.
 #[derive(Clone, Copy, Debug)]
 struct Path {
     target: Option<SocketAddr>,
@@ -51,7 +51,7 @@ impl Relay {
         format!("http://{}", self.addr)
     }
 
-    /// From now on nothing gets through, either way; connections stay, and new ones get no answer.
+    /// From now on no byte gets through, either way; connections stay, and new ones get no answer.
     pub fn cut(&self) {
         self.path.send_modify(|path| path.whole = false);
     }

@@ -1,4 +1,4 @@
-//! Server-sent events, byte by byte off the wire: comments are counted too, since they are part of what is promised.
+//! Server-sent events, byte by byte off the wire: comments are counted too, since they are part of the guarantee.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -27,7 +27,7 @@ pub struct Events {
     buffer: Vec<u8>,
     ready: VecDeque<Event>,
     clock: Clock,
-    /// Comment lines seen.
+    /// Comment lines received.
     pub comments: usize,
 }
 
@@ -78,11 +78,11 @@ fn find(buffer: &[u8]) -> Option<usize> {
     [lf, crlf].into_iter().flatten().min()
 }
 
-/// Follows a run's log from its first byte to its end over `…/events`, over any number of cuts: always asking for the
-/// first byte it does not have, and trusting nothing it is sent.
+/// Follows a run's log from its first byte to its end over `…/events`, over any number of cuts: it always asks for the
+/// first byte it does not have, and checks every offset it receives.
 ///
 /// # Panics
-/// When an event does not begin where the one before ended, or the end is not reached in two minutes.
+/// When an event does not start where the one before ended, or the end is not reached in two minutes.
 pub async fn follow(api: Api, run: RunId, heard: tokio::sync::watch::Sender<u64>) -> String {
     let clock = Clock::system();
     let mut text = String::new();
@@ -94,14 +94,14 @@ pub async fn follow(api: Api, run: RunId, heard: tokio::sync::watch::Sender<u64>
         );
         if let Some(mut events) = api.events(run, text.len() as u64).await {
             while let Some(event) = events.next().await {
-                // The last event of a finished run tells its end and carries no bytes.
+                // The last event of a finished run reports its end and carries no bytes.
                 let Ok(part) = serde_json::from_str::<OutputEvent>(&event.data) else { continue };
                 assert_eq!(part.offset, text.len() as u64, "no byte is left out or sent twice");
                 text.push_str(&part.text);
                 assert_eq!(part.next, text.len() as u64, "the event says where it ends");
                 heard.send_replace(part.next);
             }
-            // A stream ends when the run did, or when the connection broke; only the record tells which.
+            // A stream ends when the run did, or when the connection broke; only the record shows which.
             if let Ok(view) = api.try_get(run).await
                 && crate::api::ended(view.state)
                 && view.output_complete

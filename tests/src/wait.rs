@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use longhaul_proto::clock::Clock;
 
-/// How often a condition is looked at.
+/// How often a condition is checked.
 pub const POLL: Duration = Duration::from_millis(20);
 
 /// Generous limit for anything that ought to take a second or so on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);
 
-/// Looks again and again until `cond` gives a value.
+/// Checks again and again until `cond` gives a value.
 ///
 /// # Panics
 /// When `limit` has passed, naming `what`.

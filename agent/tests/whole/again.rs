@@ -1,4 +1,4 @@
-//! Another attempt where one died, and what a run does that says nothing.
+//! Another attempt after one that died, and the activity of a run that prints nothing.
 
 use longhaul_agent::spool::{AttemptKind, Spool, Started};
 use longhaul_proto::{
@@ -36,7 +36,7 @@ fn executions(place: &Place) -> usize {
     std::fs::read_to_string(place.project().join("once.txt")).unwrap_or_default().lines().count()
 }
 
-/// Begins it and has Stata killed.
+/// Starts it and has Stata killed.
 async fn dies(place: &Place, gateway: &Gateway, request: &wire::Submission) -> (Spool, Followed) {
     let mut first = gateway.run(request.clone(), 1).await.unwrap();
     first.until_log("up\n").await;
@@ -62,7 +62,7 @@ fn follows() {
         assert_eq!(executions(&place), 2);
         let kept = std::fs::read(spool.path().join("earlier/1").join(spool.log().file_name().unwrap())).unwrap();
         assert!(kept == first.log, "what the first printed is kept");
-        // The fence holds: neither of the two begins once more, and a run that came to its end is over.
+        // Fencing holds: neither attempt is started again, and a run that came to its end is over.
         for attempt in [1, 3] {
             assert!(gateway.run(request.clone(), attempt).await.is_err(), "attempt {attempt}");
         }

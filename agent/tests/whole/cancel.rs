@@ -1,4 +1,4 @@
-//! Ending runs: every way of Stata to take it, and everything it leaves behind.
+//! Ending runs: every way in which Stata reacts to it, and everything it leaves behind.
 
 use longhaul_proto::{
     state::{Cause, RunState},
@@ -124,7 +124,7 @@ fn leftovers() {
 
 fn early() {
     block_on(async {
-        // The agent's own order of things cannot be hit from outside, so the supervisor is started by hand.
+        // The order of the agent's own steps cannot be hit from outside, so the supervisor is started by hand.
         let place = Place::new();
         let (agent, gateway) = place.agent().await;
         let done = gateway.complete(text("display 1\n")).await;

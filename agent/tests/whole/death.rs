@@ -1,4 +1,4 @@
-//! Deaths: of Stata, of its supervisor, of the agent. The run goes on wherever it can, and is begun once.
+//! Deaths: of Stata, of its supervisor, of the agent. The run goes on wherever it can, and is started once.
 
 use longhaul_agent::{
     os,
@@ -168,7 +168,7 @@ fn agent_and_supervisor() {
     });
 }
 
-/// What a crash between the attempt file and the supervisor leaves.
+/// As a crash between the attempt file and the supervisor leaves it.
 fn never_began() {
     block_on(async {
         let place = Place::new();
@@ -186,7 +186,7 @@ fn never_began() {
     });
 }
 
-/// What a power cut leaves: marks of another boot, and no exit.
+/// As a power cut leaves it: marks of another boot, and no exit.
 fn rebooted() {
     block_on(async {
         let place = Place::new();

@@ -1,4 +1,4 @@
-//! What every executor must do, as one suite; the local one passes it with shell scripts in the place of Stata.
+//! What every executor must do, as one suite; the local one passes it with shell scripts instead of Stata.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -134,7 +134,7 @@ fn cancelled_before() {
 
 fn descendants() {
     block_on(async {
-        // One in the group, one orphaned in a session of its own that ignores SIGTERM.
+        // One process in the group, one orphaned in a session of its own that ignores SIGTERM.
         let bench = bench(
             "sleep 600 & (setsid sh -c 'trap \"\" TERM; echo x > deaf; while :; do sleep 0.05; done' &) ; echo hello > $LOG; \
              until [ -e deaf ]; do sleep 0.01; done",
@@ -148,7 +148,7 @@ fn descendants() {
     });
 }
 
-/// Needs the right to mount; without it there is nothing to see here.
+/// Needs the right to mount; without it the test is skipped.
 fn full_disk() {
     block_on(async {
         let folder = tempfile::Builder::new().prefix("lh-full-").tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! At most once: attempts, proofs, and what may be let go of.
+//! At most once: attempts, proofs, and which spools may be deleted.
 
 use longhaul_proto::{
     state::{Cause, RunState},
@@ -57,7 +57,7 @@ fn revoked() {
         let refused = gateway.run(request.clone(), 1).await.err().unwrap();
         assert_eq!(refused.code(), Code::FailedPrecondition);
         assert!(refused.message().contains("revoked"), "{refused}");
-        // Also by an agent that was started anew.
+        // Also by a restarted agent.
         agent.shutdown(crate::PATIENCE).await;
         let (_agent, gateway) = place.agent().await;
         assert!(gateway.run(request.clone(), 1).await.err().unwrap().message().contains("revoked"));
@@ -108,7 +108,7 @@ fn forget() {
         assert!(!check(wire::ForgetRequest { log_sha256: "00".into(), ..right.clone() }).await);
         assert!(!check(wire::ForgetRequest { console_sha256: String::new(), ..right.clone() }).await);
         assert!(place.spool(&run).exists());
-        // A log that was damaged since is no reason to keep the rest of it for ever: the record's own digests count.
+        // A log that was damaged since does not keep the spool for ever: the record's own digests count.
         std::fs::write(place.spool(&run).log(), "cut").unwrap();
         assert!(check(right).await);
         assert!(!place.spool(&run).exists());
@@ -142,7 +142,7 @@ fn forget_but_files() {
         assert!(kept.forgotten && kept.work_kept && whole.forgotten && !whole.work_kept, "{kept:?} {whole:?}");
         assert!(!place.spool(&requests[1].run_id).exists(), "where there are no files all of it goes");
 
-        // For everything but its files the run is gone, also for an agent that finds it so.
+        // For everything but its files the run is gone, also for an agent that finds it so at its start.
         let check = async |gateway: &Gateway| {
             assert!(results.exists() && !spool.log().exists() && !spool.submission_pb().exists());
             assert!(gateway.describe().await.runs.is_empty());
@@ -156,7 +156,7 @@ fn forget_but_files() {
         check(&gateway).await;
         drop(gateway);
         agent.shutdown(crate::PATIENCE).await;
-        // A crash may have come before all of it was gone.
+        // A crash may have come before all of it was deleted.
         std::fs::write(spool.log(), "left over").unwrap();
         let (_agent, gateway) = place.agent().await;
         check(&gateway).await;

@@ -1,8 +1,8 @@
-//! Spools that other versions wrote: the first format in every state, a supervisor of it under this agent, and a format
-//! that is yet to come.
+//! Spools that other versions wrote: the first format in every state, a supervisor of it under this agent, and a later
+//! format.
 //!
 //! The folders in `tests/golden` are real ones, kept byte for byte. The supervisor is played here from their own bytes,
-//! not by our records: so what it writes and what it is sent stay what they were.
+//! not with today's record types: so what it writes and what it receives stay what they were.
 
 use std::{
     collections::BTreeMap,
@@ -38,7 +38,7 @@ fn golden(state: &str) -> PathBuf {
     fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
 }
 
-/// Lays a golden spool into the data folder, but for some files; returns the run.
+/// Lays a golden spool into the data folder, without some files; returns the run.
 fn lay(place: &Place, state: &str, boot: &str, but: &[&str]) -> String {
     let from = golden(state);
     let run = from.file_name().unwrap().to_str().unwrap().to_owned();
@@ -87,7 +87,7 @@ fn ends() {
             ("succeeded", RunState::Succeeded, Cause::Completed, None),
             ("failed-unjudged", RunState::Failed, Cause::StataError, Some(9)),
             ("cancelled", RunState::Cancelled, Cause::CancelRequested, None),
-            // The host was restarted since.
+            // The host was restarted meanwhile.
             ("running", RunState::Errored, Cause::HostRebooted, None),
         ];
         let runs = cases.map(|(state, ..)| lay(&place, state, "another boot", &[]));
@@ -106,7 +106,8 @@ fn ends() {
 fn unfinished() {
     block_on(async {
         let place = Place::new();
-        // Taken, and nothing begun: it is begun now. Ended, and nobody recorded it: a supervisor of today reads the plan.
+        // Accepted, and nothing started: it is started now. Ended without a record: a supervisor of today reads the
+        // plan.
         let starting = lay(&place, "starting", &os::boot_id(), &[]);
         let revoked = lay(&place, "revoked", &os::boot_id(), &[]);
         let ended = lay(&place, "ended", &os::boot_id(), &["exit.json"]);
@@ -160,7 +161,7 @@ fn wish() {
         until("the run is known", || spool.log().exists()).await;
         let mut live = gateway.follow(&run, 0, 0).await.unwrap();
         assert!(gateway.cancel(&run, wire::CancelMode::Break).await.known);
-        // What that supervisor reads: these three words, no more needed.
+        // What that supervisor reads: only these three fields.
         let wish: serde_json::Value = serde_json::from_slice(&fs::read(spool.cancel()).unwrap()).unwrap();
         assert_eq!((&wish["mode"], &wish["by"]), (&"break".into(), &"ada".into()), "{wish}");
         assert!(wish["at_ms"].is_i64(), "{wish}");
@@ -214,8 +215,8 @@ fn later() {
     });
 }
 
-/// What a reader of the golden record would miss or misread in today's: every word is there and means the same kind of
-/// thing. More words are growth. Nothing at all stands for anything.
+/// What a reader of the golden record would miss or misread in today's: every field must be there and mean the same
+/// kind of value. More fields are growth. `null` stands for any value.
 fn missed(at: &str, golden: &Value, today: &Value, found: &mut Vec<String>) {
     match (golden, today) {
         (Value::Null, _) | (_, Value::Null) => {}

@@ -1,4 +1,4 @@
-//! What the tests share: an agent, a gateway's half of the conversation, and waiting for conditions.
+//! What the tests share: an agent, the gateway's side of the calls, and waiting for conditions.
 
 use std::{
     collections::BTreeMap,
@@ -29,16 +29,16 @@ use crate::PATIENCE;
 
 pub(crate) const SECRET: &str = "the tests' join secret";
 
-/// The key that agents of these tests know their gateway by.
+/// The gateway's key that the agents of these tests have pinned.
 pub(crate) fn gateway_key() -> Key {
     static KEY: OnceLock<Key> = OnceLock::new();
     KEY.get_or_init(|| Key::generate().unwrap()).clone()
 }
 
-/// How idle connections are looked at.
+/// How idle connections are checked.
 pub(crate) const PINGS: Pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
 
-/// The gateway's half of the greeting.
+/// The gateway's part of `Hello`.
 pub(crate) fn greeter() -> Greeter {
     Greeter { role: Role::Gateway, secret: JoinSecret::new(SECRET).unwrap() }
 }
@@ -60,7 +60,7 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
 }
 
-/// A folder with a project and a data folder, and what an agent there is told.
+/// A folder with a project and a data folder, and the options of an agent there.
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
     pub(crate) env: BTreeMap<String, String>,
@@ -117,14 +117,14 @@ impl Place {
         self.agent_for(None).await
     }
 
-    /// Likewise, that registers at a gateway.
+    /// The same, registering at a gateway.
     pub(crate) async fn agent_for(&self, gateway: Option<std::net::SocketAddr>) -> (Agent, Gateway) {
         let agent = self.agent_alone(gateway).await;
         let gateway = Gateway::connect(&format!("http://{}", agent.addr)).await;
         (agent, gateway)
     }
 
-    /// Likewise, that nobody has called yet.
+    /// The same, without a gateway that has called it.
     pub(crate) async fn agent_alone(&self, gateway: Option<std::net::SocketAddr>) -> Agent {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut options = self.options();
@@ -182,7 +182,7 @@ pub(crate) fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// The gateway's half of the conversation.
+/// The gateway's side of the calls.
 #[derive(Clone)]
 pub(crate) struct Gateway {
     client: AgentClient<GrpcTransport>,
@@ -192,7 +192,7 @@ impl Gateway {
     pub(crate) async fn connect(url: &str) -> Self {
         let patience = tokio::time::timeout(PATIENCE, async {
             loop {
-                // An agent that is told its gateway takes calls once it has found it.
+                // An agent that is configured with its gateway takes calls once it has found it.
                 match Self::try_connect(url, &gateway_key()).await {
                     Err(status) if status.code() == Code::PermissionDenied => {
                         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -232,7 +232,7 @@ impl Gateway {
         self.cancel_as(run, mode as i32).await
     }
 
-    /// With any number for the way.
+    /// With any number for the mode.
     pub(crate) async fn cancel_as(&self, run: &str, mode: i32) -> wire::CancelReply {
         let request = wire::CancelRequest { run_id: run.to_owned(), mode, by: "ada".into() };
         self.client.clone().cancel(request).await.unwrap().into_inner()
@@ -303,7 +303,7 @@ pub(crate) fn new_run() -> RunId {
     Ids::system().run()
 }
 
-/// Everything that came of one run.
+/// Everything that a follower received of one run.
 pub(crate) struct Followed {
     stream: Streaming<wire::RunEvent>,
     pub(crate) log: Vec<u8>,
@@ -362,7 +362,7 @@ impl Followed {
         while self.next().await {}
     }
 
-    /// Until the log holds these words.
+    /// Follows until the log holds this text.
     pub(crate) async fn until_log(&mut self, words: &str) {
         while !self.log_text().contains(words) {
             assert!(self.next().await, "the run ended before {words:?} came:\n{}", self.log_text());
@@ -377,7 +377,7 @@ impl Followed {
         self.last.as_ref().and_then(|s| s.outcome.clone()).expect("an outcome in the last snapshot")
     }
 
-    /// Checks the end, and that the record's lengths and digests are those of the bytes that came.
+    /// Checks the end, and that the record's lengths and digests are those of the received bytes.
     pub(crate) fn expect(&self, state: RunState, cause: Cause) -> wire::Outcome {
         let outcome = self.outcome();
         let said = (RunState::from_wire(outcome.state).unwrap(), Cause::from_wire(outcome.cause).unwrap());

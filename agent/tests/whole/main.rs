@@ -1,7 +1,7 @@
 //! Whole-process tests of the agent: real supervisors, the stand-in as Stata, calls over a real connection.
 //!
-//! The program is started again by itself under other first words (`supervise`, `standin`, `agent`), as the installed
-//! one is; with any other it runs the tests whose names contain its arguments.
+//! The program starts itself again with another first argument (`supervise`, `standin`, `agent`), as the installed one
+//! does; with any other it runs the tests whose names contain its arguments.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -56,7 +56,7 @@ fn run_tests() -> ExitCode {
             println!("{name}: test");
             continue;
         }
-        // One at a time: they start processes, and two cores are all there may be.
+        // One at a time: they start processes, and there may be only two cores.
         let result = std::thread::spawn(*test).join();
         println!("test {name} ... {}", if result.is_ok() { "ok" } else { "FAILED" });
         if result.is_err() {

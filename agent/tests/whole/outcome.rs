@@ -1,4 +1,4 @@
-//! What comes back of a run that nobody disturbs.
+//! The result of a run that no fault disturbs.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ fn success() {
         assert_eq!(again.first.unwrap().submission.unwrap().principal, "ada");
         let past = gateway.follow(&run, followed.log.len() as u64 + 1, 0).await.err().unwrap();
         assert_eq!(past.code(), tonic::Code::OutOfRange);
-        // Only what is meant to stay is left.
+        // Only the files that are meant to stay are left.
         assert!(!place.spool(&run).tmp().exists());
         assert!(!place.project().join("main.log").exists(), "nothing of ours in the user's folder");
     });

@@ -1,4 +1,4 @@
-//! The agent's side of the fleet, against a gateway that does as it is told.
+//! The agent's side of the fleet, against a gateway that follows a script.
 
 use std::{
     net::SocketAddr,
@@ -137,7 +137,7 @@ fn registers() {
         fake.known.store(false, Ordering::SeqCst);
         until("it registers again when it is not known", || fake.registrations() == 2).await;
 
-        // Another process takes over the address: it is greeted before it is told anything.
+        // Another process takes over the address: `Hello` comes before any other call.
         stop.cancel();
         let other = Fake::new(SECRET);
         let mut up = None;
@@ -153,7 +153,7 @@ fn registers() {
                 }
             };
         }
-        // The connection to the old one outlives its listener; so it has to be told.
+        // The connection to the old one outlives its listener, so the agent has to be told.
         fake.known.store(false, Ordering::SeqCst);
         until("it finds the new one", || other.registrations() == 1).await;
         let again = other.registered.lock().unwrap()[0].clone().agent.unwrap();
@@ -165,7 +165,7 @@ fn registers() {
 fn verdicts() {
     block_on(async {
         let place = Place::new();
-        // One run that ended and one that goes on, and then the agent was away.
+        // One run that ended and one that goes on; then the agent was away.
         let (agent, gateway) = place.agent().await;
         let ended = text("display 1\n");
         let outcome = gateway.complete(ended.clone()).await.outcome();
@@ -208,7 +208,7 @@ fn verdicts() {
         rest.rest().await;
         assert_eq!(RunState::from_wire(rest.outcome().state), Some(RunState::Cancelled));
         until("the delivered run is gone", || !place.spool(&ended.run_id).exists()).await;
-        // A gateway with an old ledger asks for it again: it did begin, and is not begun twice, also after a restart.
+        // A gateway with an old ledger asks for it again: it did start, and is not started twice, also after a restart.
         assert!(!gateway.revoke(&ended.run_id, 1).await);
         assert!(!gateway.revoke(&ended.run_id, 2).await);
         let again = gateway.run(ended.clone(), 2).await.err().expect("it is refused");
@@ -232,12 +232,12 @@ fn stranger() {
         assert_eq!(fake.registrations(), 0);
         agent.shutdown(crate::PATIENCE).await;
         assert!(!place.data().join("agent/gateway-keys").exists(), "and nothing is pinned");
-        // The control: with the secret the same one is its gateway.
+        // The control: the same gateway with the secret is accepted.
         let right = Fake::with(SECRET, fake.key.clone());
         let (addr, _stop) = right.serve("127.0.0.1:0").await;
         let agent = place.agent_alone(Some(addr)).await;
         until("it registers", || right.registrations() > 0).await;
-        // From now on the key counts, and the secret alone does not.
+        // From now on the key counts; the secret alone is refused.
         let other = Fake::new(SECRET);
         let (addr, _stop) = other.serve("127.0.0.1:0").await;
         agent.shutdown(crate::PATIENCE).await;
@@ -260,11 +260,11 @@ fn versions() {
         let agent = place.agent_alone(Some(addr)).await;
         until("it comes again", || fake.hellos.load(Ordering::SeqCst) > 1).await;
         assert_eq!(fake.registrations(), 0, "too far away: it tells nothing of itself");
-        // Its gateway is upgraded, or it is: they are one apart.
+        // Its gateway is upgraded, or the agent is: they are one apart.
         fake.protocol.store(PROTOCOL + 1, Ordering::SeqCst);
         until("it registers", || fake.registrations() == 1).await;
 
-        // The other way: who dials an agent is told likewise.
+        // The other way: a gateway that dials an agent gets the same refusal.
         let address = format!("http://{}", agent.addr).parse().unwrap();
         let dialled = transport::dial(&address, &gateway_key(), PINGS).await.unwrap();
         let client = AgentClient::new(dialled.door);
@@ -289,7 +289,7 @@ fn newer_words() {
         let going = text("display \"up\"\nsleep 600000\n");
         let mut followed = gateway.run(going.clone(), 1).await.unwrap();
         followed.until_log("up").await;
-        // Code that comes in a way of its own: the run ends with what is wrong, and nothing is run.
+        // A submission with an unknown kind of code: the run ends with the reason, and no code is run.
         let submission = wire::Submission { source: None, ..text("") };
         let nothing = gateway.complete(submission.clone()).await.outcome();
         assert_eq!(RunState::from_wire(nothing.state), Some(RunState::Errored), "{nothing:#?}");
@@ -298,7 +298,7 @@ fn newer_words() {
         drop((gateway, followed));
         agent.shutdown(crate::PATIENCE).await;
 
-        // A verdict of a kind that nobody here knows keeps the run; a way to cancel likewise is the gentlest.
+        // A verdict of an unknown kind keeps the run; an unknown cancel mode is the gentlest.
         let fake = Fake::new(SECRET);
         let (run_id, verdict) = (going.run_id.clone(), 77);
         *fake.verdicts.lock().unwrap() = vec![wire::RunVerdict { run_id, verdict, ..Default::default() }];
@@ -326,7 +326,7 @@ fn pages() {
         for n in 0..1_100 {
             let seal = vec![7; if n % 2 == 0 { 32 } else { 0 }];
             let request = wire::Submission { seal, key: format!("k{n}"), ..text("display 1\n") };
-            // What an agent reads of a run that has ended.
+            // What an agent reads of an ended run.
             let spool = root.of(request.run_id.parse().unwrap());
             std::fs::create_dir(spool.path()).unwrap();
             let meta = serde_json::json!({

@@ -1,4 +1,4 @@
-//! Bad and hostile input: a clear word, and nothing left running.
+//! Bad and hostile input: a clear error, and no process left running.
 
 use longhaul_proto::{
     state::{Cause, RunState},
@@ -126,12 +126,12 @@ fn uninvited() {
         let place = Place::new();
         let (agent, gateway) = place.agent().await;
         let url = format!("http://{}", agent.addr);
-        // Somebody else who holds the secret, now that the gateway is known; the control is the gateway's own key.
+        // Another key with the right secret, now that the gateway is pinned; the control is the gateway's own key.
         let other = Key::generate().unwrap();
         let refused = Gateway::try_connect(&url, &other).await.err().expect("a refusal");
         assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
         assert!(Gateway::try_connect(&url, &gateway_key()).await.is_ok());
-        // Nothing but Hello before Hello, and nothing at all without TLS.
+        // Only `Hello` is served before `Hello`, and no call without TLS.
         let dialled = transport::dial(&url.parse().unwrap(), &gateway_key(), PINGS).await.unwrap();
         let early = AgentClient::new(dialled.door).describe(wire::DescribeRequest {}).await.unwrap_err();
         assert_eq!(early.code(), Code::Unauthenticated, "{early:?}");
@@ -149,7 +149,7 @@ fn uninvited() {
         let refused = AgentClient::new(dialled.door).hello(long).await.unwrap_err();
         assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
         drop(gateway);
-        // An agent that has no gateway yet takes none without the secret.
+        // An agent that has no gateway yet accepts none without the secret.
         let place = Place::new();
         let agent = place.agent_alone(None).await;
         let dialled = transport::dial(&format!("http://{}", agent.addr).parse().unwrap(), &other, PINGS).await.unwrap();

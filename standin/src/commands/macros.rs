@@ -206,7 +206,7 @@ pub(crate) fn tempfile(interp: &mut Interp, s: &str) -> Outcome {
     Ok(())
 }
 
-/// `tempname`, `tempvar`: names that nobody else has.
+/// `tempname`, `tempvar`: names that no other variable or macro has.
 pub(crate) fn tempname(interp: &mut Interp, s: &str) -> Outcome {
     for name in s.split_whitespace() {
         interp.temp.1 += 1;

@@ -166,7 +166,7 @@ pub(crate) fn program(interp: &mut Interp, s: &str) -> Outcome {
     }
 }
 
-/// Commands that are heard and need no answer.
+/// Commands that are accepted and do nothing.
 pub(crate) fn nothing(_: &mut Interp, _: &str) -> Outcome {
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Timers and the world outside.
+//! Timers, shell commands, and help.
 
 use std::process::{Command, Stdio};
 
@@ -54,7 +54,7 @@ pub(crate) fn shell(_: &mut Interp, s: &str) -> Outcome {
     if s.is_empty() {
         return Ok(());
     }
-    // The shell's status is not Stata's business.
+    // Stata ignores the shell's status.
     let _ = Command::new("sh").arg("-c").arg(s).stdin(Stdio::null()).status();
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The stand-in's log against real ones, byte for byte, for everything that it has.
+//! The stand-in's log against real ones, byte for byte, for every command that it has.
 //!
 //! A log shows its own source: strip the prompts, join what was wrapped, and there is the do-file. So each stretch of
 //! a real log whose commands the stand-in has becomes a case: the source is taken out of it, run, and the new log must
@@ -131,7 +131,7 @@ fn stretches(log: &str, width: usize) -> Vec<Stretch> {
 /// One command with its echo, output and empty line, if it is of the simple kind.
 fn unit(lines: &[&str], width: usize) -> Option<(Vec<String>, usize)> {
     let first = *lines.first()?;
-    // Inside a block the lines are indented; those belong to a statement that we did not see the head of.
+    // Inside a block the lines are indented; those belong to a statement whose head is not in this part.
     if !first.starts_with(". ") || first.starts_with(".  ") || lines.get(1).is_some_and(|l| l.starts_with("end of do"))
     {
         return None;
@@ -142,7 +142,7 @@ fn unit(lines: &[&str], width: usize) -> Option<(Vec<String>, usize)> {
         return None;
     }
     if text.is_empty() {
-        // Comments that go on over lines end where they end; that needs a look at the whole.
+        // Comments over several lines end inside the unit; checking that needs the whole of it.
         let closed = source.iter().map(|l| l.matches("/*").count()).sum::<usize>()
             == source.iter().map(|l| l.matches("*/").count()).sum::<usize>();
         return closed.then_some((source, used));
@@ -172,7 +172,7 @@ fn unit(lines: &[&str], width: usize) -> Option<(Vec<String>, usize)> {
             out.push_str(lines[used].strip_prefix("> ")?);
             used += 1;
         }
-        // Not the case's business, but a sign that the stretch was read right.
+        // Not what the case tests, but a sign that the stretch was read right.
         if out != text {
             return None;
         }
@@ -203,7 +203,7 @@ fn loops(log: &str, width: usize) -> Vec<Stretch> {
         let (mut source, mut used) = unecho(&lines[start..], width);
         let mut depth = 1;
         let mut statements = 1;
-        // A loop inside a loop goes on counting where it stands.
+        // A loop inside a loop continues the numbering.
         if !code(&source).ends_with('{') || !lines.get(start + used).is_some_and(|l| l.starts_with("  2. ")) {
             continue;
         }
@@ -287,7 +287,7 @@ fn loops_of_real_logs_are_echoed_byte_for_byte() {
         let log = read(&dir, &name);
         let width = widths(&log).pop().unwrap_or(79);
         for stretch in loops(&log, width) {
-            // What the loop then does is beyond the stand-in; its echo comes first and whole.
+            // The stand-in cannot run what the loop then does; its echo comes first and whole.
             let got = run(&stretch.source, width);
             let source = stretch.source.join("\n");
             assert!(got.starts_with(&stretch.bytes), "{name}\n{source}\n=== wanted\n{}\n=== got\n{got}", stretch.bytes);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-/// The program under test, with no variable of ours set by accident.
+/// The program under test, without Longhaul's variables.
 pub(crate) fn standin(dir: &Path) -> Command {
     let mut c = Command::new(env!("CARGO_BIN_EXE_longhaul-standin"));
     for (name, _) in std::env::vars_os() {
@@ -104,7 +104,7 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }
 
-/// The folder of real logs, or `None` with a line that says so. Which tests may not be skipped is `LONGHAUL_REQUIRE`.
+/// The folder of real logs, or `None` with a message. `LONGHAUL_REQUIRE` lists the tests that may not be skipped.
 pub(crate) fn corpus() -> Option<PathBuf> {
     if let Some(dir) = std::env::var_os("LONGHAUL_CORPUS").map(PathBuf::from).filter(|d| d.is_dir()) {
         return Some(dir);

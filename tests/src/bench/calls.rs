@@ -1,8 +1,8 @@
-//! A thousand MCP calls that wait, at the cadence that is shipped: what each costs in memory, and all together in time
-//! of the processor.
+//! A thousand MCP calls that wait, at the shipped heartbeat interval: the memory of each, and the processor time of all
+//! together.
 //!
-//! Twice, because a call is two things: the waiting itself (`stata_wait` on one run), and with it a run of its own with
-//! its record and keeper (`stata_run_selection`; most of the thousand wait for a seat, and say so).
+//! Measured twice, because a call has two parts: the waiting itself (`stata_wait` on one run), and a run of its own
+//! with its record and its task (`stata_run_selection`; most of the thousand wait for a seat, and report that).
 
 use std::{fs, time::Duration};
 
@@ -18,12 +18,12 @@ use super::{
 /// Calls at once.
 const COUNT: usize = 1_000;
 
-/// How long they are listened to: six heartbeats each.
+/// How long they are read: six heartbeats each.
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The part.
 pub async fn calls(site: &Site) -> Vec<Line> {
-    // One base for both: what the first thousand leave behind, the second thousand use again.
+    // One base for both: the second thousand reuse what the first thousand leave behind.
     let base = resident_kib(site.gateway_pid());
     let before = cpu_seconds(site.gateway_pid());
     tokio::time::sleep(MINUTE / 6).await;
@@ -64,7 +64,7 @@ struct Cost {
     cpu_per_minute: f64,
 }
 
-/// Makes the calls, each on a connection of its own, and listens for a minute.
+/// Makes the calls, each on a connection of its own, and reads them for a minute.
 async fn measure(site: &Site, base: f64, tool: &str, arguments: impl Fn(usize) -> Value) -> Cost {
     let pid = site.gateway_pid();
     let mut answers = Vec::new();
@@ -75,7 +75,7 @@ async fn measure(site: &Site, base: f64, tool: &str, arguments: impl Fn(usize) -
     }
     let mut all = select_all(answers);
     let mut heard = 0_usize;
-    // Everybody has had a heartbeat before the clock starts, so that no call is still being set up.
+    // Every call has had a heartbeat before the clock starts, so that none is still being set up.
     listen(&mut all, MINUTE / 4, &mut heard).await;
     heard = 0;
     let (cpu, clock) = (cpu_seconds(pid), now_ns());
@@ -85,7 +85,7 @@ async fn measure(site: &Site, base: f64, tool: &str, arguments: impl Fn(usize) -
         kib_each: (resident_kib(pid) - base) / COUNT as f64,
         cpu_per_minute: (cpu_seconds(pid) - cpu) / minutes,
     };
-    // Five of the six that came due, from each: a call that is not told that it is waited for costs nothing.
+    // Five of the six due heartbeats of each: a call without heartbeats would cost nothing.
     assert!(heard >= 5 * COUNT, "{tool}: {heard} heartbeats in a minute for {COUNT} calls");
     cost
 }
@@ -102,7 +102,7 @@ async fn listen<B: AsRef<[u8]>>(
         }
         panic!("the answers ended early");
     };
-    // The time is up: that is the end.
+    // The time limit is the normal end.
     let _ = tokio::time::timeout(time, listening).await;
 }
 

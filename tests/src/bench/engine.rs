@@ -1,6 +1,6 @@
 //! The benchmark as its own engine: started as `-b do lh-….do` in the spool, as Stata would be.
 //!
-//! What to do stands in the first line of the submitted code, which the agent keeps as `code.do` beside the wrapper.
+//! The first line of the submitted code, which the agent keeps as `code.do` beside the wrapper, says what to do.
 
 use std::{
     ffi::OsString,
@@ -33,7 +33,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
         }
         ["*", "wait", release] => {
             writeln!(log, "waiting").expect("the log can be written");
-            // The folder goes with the benchmark; nobody would end us then.
+            // The folder is removed with the benchmark; no other process would end this one then.
             while !Path::new(release).exists() && Path::new(release).parent().is_some_and(Path::exists) {
                 pause(Duration::from_millis(5));
             }
@@ -44,7 +44,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The wrapper's first two lines as Stata would echo them: what follows is the user's.
+/// The wrapper's first two lines as Stata would echo them: what follows is the user's part.
 fn echo(log: &mut File, name: &str) {
     let wrapper = fs::read_to_string(format!("{name}.do")).unwrap_or_default();
     for line in wrapper.lines().take(2) {
@@ -52,7 +52,7 @@ fn echo(log: &mut File, name: &str) {
     }
 }
 
-/// Written beside and renamed, so that whoever sees the name can read the number.
+/// Written under another name and renamed, so that a reader that sees the name can read the number.
 fn write_stamp(path: &Path, ns: u64) {
     let temp = path.with_extension("tmp");
     fs::write(&temp, ns.to_string()).expect("the stamp can be written");
@@ -80,7 +80,7 @@ fn flood(log: &mut File, mib: &str, line: usize) {
     }
 }
 
-/// The engine stands for a program that computes; this is its work.
+/// The engine stands for a program that computes; this is that work.
 #[allow(clippy::disallowed_methods)]
 fn pause(time: Duration) {
     std::thread::sleep(time);

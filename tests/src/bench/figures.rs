@@ -13,7 +13,7 @@ pub struct Line {
     pub bar: Option<Bar>,
 }
 
-/// What was asked for, and whether it was reached.
+/// The required value, and whether it was reached.
 #[derive(Debug)]
 pub struct Bar {
     /// `<= 5 ms`

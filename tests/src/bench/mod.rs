@@ -1,8 +1,8 @@
-//! The benchmark: each figure beside its bar, and beside the floor measured in the same run.
+//! The benchmark: each figure beside its bar, and beside a floor measured in the same run.
 //!
-//! Absolute figures drift with the machine; a floor and a figure taken side by side do not. The engine is the benchmark
-//! itself ([`engine`]): it takes Stata's arguments and writes Stata's log, and stamps the machine's monotonic clock
-//! (one for all processes) into what it writes, so that a moment in one process can be held against a moment in
+//! Absolute figures drift with the machine; a floor and a figure taken side by side do not. The engine is the
+//! benchmark itself ([`engine`]): it takes Stata's arguments and writes Stata's log, and stamps the machine's monotonic
+//! clock (one for all processes) into what it writes, so that a moment in one process can be compared with a moment in
 //! another.
 
 pub mod calls;
@@ -13,10 +13,10 @@ pub mod site;
 
 use std::process::ExitCode;
 
-/// The parts, by the name that asks for one alone.
+/// The parts, by the name that selects one alone.
 pub const PARTS: [&str; 6] = ["spawn", "lines", "throughput", "followers", "calls", "ledger"];
 
-/// Followers, when nobody says how many.
+/// Followers, unless another number is given.
 pub const FOLLOWERS: usize = 1_000;
 
 /// Runs every part, or `only` one, and prints the table. Exit status 1 when a bar is missed.

@@ -1,4 +1,4 @@
-//! A gateway and an agent as processes of their own, from this very program.
+//! A gateway and an agent as processes of their own, started from this program.
 
 use std::{
     path::PathBuf,
@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// Both daemons, and how to speak to them.
+/// Both daemons, and a client of the gateway.
 #[derive(Debug)]
 pub struct Site {
     folder: tempfile::TempDir,
@@ -73,7 +73,7 @@ impl Site {
         self.gateway.id()
     }
 
-    /// Hands in code; returns the run's id.
+    /// Submits code; returns the run's id.
     pub async fn submit(&self, code: &str) -> String {
         let body = json!({ "text": format!("{code}\n"), "again": true });
         let answer = self.http.post(format!("{}/api/v1/runs", self.url)).json(&body).send().await.expect("an answer");
@@ -81,13 +81,13 @@ impl Site {
         run["run_id"].as_str().unwrap_or_else(|| panic!("no run id in {run}")).to_owned()
     }
 
-    /// What the gateway says of a run.
+    /// The gateway's record of a run.
     pub async fn get(&self, run: &str) -> Value {
         let url = format!("{}/api/v1/runs/{run}", self.url);
         self.http.get(url).send().await.expect("an answer").json().await.expect("a run")
     }
 
-    /// Hands in code and waits for the end.
+    /// Submits code and waits for the end.
     pub async fn run_to_end(&self, code: &str) -> Value {
         let run = self.submit(code).await;
         for _ in 0..30_000 {

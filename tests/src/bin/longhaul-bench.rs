@@ -1,7 +1,7 @@
 //! `cargo run --release -p longhaul-tests --bin longhaul-bench`: each figure beside its floor and its bar.
 //!
-//! With the name of a part (`spawn`, `lines`, `throughput`, `followers`, `calls`, `ledger`) it measures that part alone;
-//! `followers 10000` with so many of them.
+//! With the name of a part (`spawn`, `lines`, `throughput`, `followers`, `calls`, `ledger`) it measures that part
+//! alone; `followers 10000` measures that many followers.
 //!
 //! One program in three parts: the benchmark, the daemons it measures (`longhaul`'s own `main`), and the engine that
 //! the agent starts (`-b do …`).

@@ -11,7 +11,7 @@ use clap::Parser;
 use longhaul_proto::ids;
 use longhaul_tests::chaos::{self, Plan};
 
-/// Injects faults into real gateways and agents and judges what clients saw.
+/// Injects faults into real gateways and agents and judges what clients observed.
 #[derive(Debug, Parser)]
 struct Args {
     /// Trials in all, dealt to the cells in turn.
@@ -41,7 +41,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    // Whatever begins with a command of the program is the program.
+    // A first argument that is a command of the product runs the product.
     if std::env::args().nth(1).is_some_and(|word| !word.starts_with('-')) {
         return longhaul::main();
     }

@@ -7,7 +7,7 @@ use super::{
     site::{Setup, Side},
 };
 
-/// A process of one run's way.
+/// A process that a run depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// The gateway.
@@ -29,7 +29,7 @@ pub enum Wire {
     Links,
 }
 
-/// A call that a gateway never makes, made by us with the join secret.
+/// A call that a gateway never makes, made by the test with the join secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stale {
     /// `Run` with a lower attempt than one the agent has revoked.
@@ -40,14 +40,14 @@ pub enum Stale {
     WrongDigest,
 }
 
-/// What is done.
+/// What the fault does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// SIGKILL; daemons are started again.
     Kill(Who),
     /// SIGSTOP, and after a while SIGCONT.
     Stop(Who),
-    /// Everything on the agent's host dies at once and comes back with another boot id; with the gateway or without.
+    /// Everything on the agent's host dies at once and comes back with another boot id; with the gateway or without it.
     HostLost {
         /// The gateway dies too.
         gateway: bool,
@@ -60,15 +60,15 @@ pub enum Fault {
     RestartBoth,
     /// All connections are cut, some times.
     Cut(Wire),
-    /// Bytes go nowhere for a while and nobody is told; then the connections are cut.
+    /// Bytes are held back for a while and neither side is notified; then the connections are cut.
     HalfOpen(Wire),
-    /// Gateway and agent cannot reach each other, and know it, until the runs have ended there.
+    /// Gateway and agent cannot reach each other, and notice it, until the runs have ended there.
     Partition,
     /// Bytes are late for a while.
     Delay(Wire),
-    /// Clients get and give drop by drop.
+    /// Clients send and receive drop by drop.
     SlowClients,
-    /// The `Run` call is held back, its connection ends, and it arrives after another one was made.
+    /// The `Run` call is held back, its connection ends, and it arrives after another call was made.
     LateRun,
     /// A check fails for a while.
     Failing(Side, &'static str, &'static str),
@@ -80,13 +80,13 @@ pub enum Fault {
     LogCut,
     /// The gateway's task of the run in focus panics.
     Panic,
-    /// The ledger is gone, another one takes its place, and then it is brought back.
+    /// The ledger is gone, another one takes its place, and then the first is brought back.
     LedgerLost,
-    /// The ledger is the one of before all runs.
+    /// The ledger is a backup from before all runs.
     LedgerOld,
     /// See [`Stale`].
     Stale(Stale),
-    /// Nothing: the run does the harm itself.
+    /// None: the run does the harm itself.
     Nothing,
 }
 
@@ -99,15 +99,15 @@ pub enum Focus {
     Burst,
     /// Prints a few lines and ends, well or badly.
     Lines,
-    /// Waits until somebody cancels it.
+    /// Waits until a client cancels it.
     Cancelled,
     /// Waits until its limit.
     TimedOut,
-    /// Writes more files than a run may.
+    /// Writes more bytes than a run's spool may take.
     Filling,
 }
 
-/// When it is done.
+/// When the fault happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// A stop point of that side's daemon, or of the agent's supervisors.
@@ -116,7 +116,7 @@ pub enum When {
     Printing,
 }
 
-/// A moment: its name, what it is known by, and what the run in focus is.
+/// A moment: its name, how it is recognised, and what the run in focus does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// For people.
@@ -239,7 +239,7 @@ impl Cell {
         format!("{} / {}", self.title, self.moment.name)
     }
 
-    /// The site it needs; its limits are drawn.
+    /// The site it needs; its limits are drawn from the seed.
     pub fn setup(&self, rng: &mut Rng) -> Setup {
         let mut limit = |text| (rng.below(5) == 0).then_some(text);
         Setup {
@@ -264,10 +264,10 @@ impl Cell {
         }
     }
 
-    /// Whether the fault makes this end right, besides the run's own.
+    /// Whether the fault makes this end right, besides the run's own end.
     pub fn admits(&self, in_focus: bool, state: RunState, cause: Cause) -> bool {
         match self.fault {
-            // Dead between the mark and the spawn: nothing began, and nothing proves it.
+            // Dead between the mark and the spawn: nothing was started, and nothing proves that.
             Kill(Who::Supervisor) if self.moment == SPAWNING => {
                 (state, cause) == (RunState::Errored, Cause::Incomplete)
             }
@@ -303,7 +303,7 @@ impl Cell {
             || matches!(self.fault, Failing(_, check, _) if check.starts_with("ledger."))
     }
 
-    /// Whether the moment belongs to the very process that the fault strikes, so that it can do it to itself.
+    /// Whether the moment is in the very process that the fault strikes, so that the process can strike itself.
     pub fn by_itself(&self) -> bool {
         let (Kill(who) | Stop(who)) = self.fault else { return false };
         let When::Point(_, point) = self.moment.when else { return false };

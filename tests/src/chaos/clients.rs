@@ -1,5 +1,5 @@
 //! The clients of a trial: they submit until they are acknowledged, follow until the last byte, and look at states,
-//! over whatever happens; each writes down what it saw.
+//! through every fault; each records what it observed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
 
 /// Limit of one short request, so that a connection that leads nowhere is given up.
 const SHORT: Duration = Duration::from_secs(2);
-/// A stream that says nothing for so long is given up and asked for again.
+/// A stream that is silent for so long is closed and requested again.
 const SILENT: Duration = Duration::from_secs(3);
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -48,7 +48,7 @@ pub async fn submit(api: Api, history: History, name: String, request: SubmitReq
     }
 }
 
-/// Asks for the end of a run until the gateway has taken the wish.
+/// Asks for the end of a run until the gateway has accepted the request.
 pub async fn cancel(api: Api, history: History, run: RunId, mode: CancelMode) {
     loop {
         let body = json!({"mode": mode});
@@ -62,7 +62,7 @@ pub async fn cancel(api: Api, history: History, run: RunId, mode: CancelMode) {
     }
 }
 
-/// Looks at a run, if the gateway answers. An acknowledged run that is unknown is wrong.
+/// Looks at a run, if the gateway answers. An acknowledged run that is unknown is a violation.
 pub async fn look(api: &Api, history: &History, name: &str, run: RunId, must_resolve: bool) -> Option<RunView> {
     let request = api.request(Method::GET, &format!("/api/v1/runs/{run}")).timeout(SHORT);
     let before = history.end(run);
@@ -104,7 +104,7 @@ pub async fn follow(
     }
 }
 
-/// `true` when the stream told the end. It may tell what was so when it was opened.
+/// `true` when the stream reported the end. It may report the state of when it was opened.
 async fn take(
     history: &History,
     name: &str,
@@ -147,7 +147,7 @@ pub async fn call(api: Api, history: History, name: String, arguments: Value, an
             while let Ok(Some(event)) = tokio::time::timeout(SILENT, events.next()).await {
                 let message: Value = serde_json::from_str(&event.data).unwrap_or_default();
                 let text = message["result"]["content"][0]["text"].as_str().unwrap_or_default();
-                // An agent that is away cannot say whether its do-files have changed: then it is asked again.
+                // While an agent is away it is unknown whether its do-files have changed: then the client asks again.
                 let not_yet =
                     ["The run goes on by itself", "nothing was joined"].iter().any(|words| text.contains(words));
                 if message.get("result").is_some() && !not_yet {

@@ -1,4 +1,4 @@
-//! What everybody saw and did, in order, and what was wrong about it at once.
+//! What all clients observed and did, in order, and the violations found at once.
 
 use std::{
     collections::BTreeMap,
@@ -33,19 +33,19 @@ impl History {
         work(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Something happened.
+    /// Records an event.
     pub fn note(&self, what: impl std::fmt::Display) {
         let at = self.clock.monotonic().as_millis();
         self.with(|h| h.lines.push(format!("{at:>6} ms  {what}")));
     }
 
-    /// Something happened that must not.
+    /// Records a violation.
     pub fn wrong(&self, what: impl std::fmt::Display) {
         self.note(format!("WRONG: {what}"));
         self.with(|h| h.wrong.push(what.to_string()));
     }
 
-    /// The gateway said that this submission is this run.
+    /// The gateway answered that this submission is this run.
     pub fn acked(&self, name: &str, run: RunId) {
         self.note(format!("{name} is {run}"));
         let before = self.with(|h| h.acked.insert(name.to_owned(), run));
@@ -64,13 +64,14 @@ impl History {
         self.with(|h| h.acked.get(name).copied())
     }
 
-    /// The end of a run that somebody has seen by now; to be asked before the next look at it.
+    /// The end of a run that a client has observed by now; to be read before the next look at the run.
     pub fn end(&self, run: RunId) -> Option<RunView> {
         self.with(|h| h.ends.get(&run).cloned())
     }
 
-    /// Somebody saw a run so, having begun to look when `before` was its known end: what has ended stays as it is;
-    /// `lost` may be corrected, once. Where the ledger was put back, an end may be forgotten, but no other may follow.
+    /// A client observed a run in this state, having started to look when `before` was its known end: what has ended
+    /// stays as it is; `lost` may be corrected, once. Where the ledger was restored, an end may be forgotten, but no
+    /// other end may follow.
     pub fn saw(&self, name: &str, view: &RunView, before: Option<RunView>, may_forget: bool) {
         let end = |v: &RunView| (v.state, v.cause, v.rc, v.attempt);
         if view.state.is_end() {
@@ -89,7 +90,7 @@ impl History {
         }
     }
 
-    /// What was wrong so far.
+    /// The violations so far.
     pub fn violations(&self) -> Vec<String> {
         self.with(|h| h.wrong.clone())
     }

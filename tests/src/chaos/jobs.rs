@@ -1,4 +1,5 @@
-//! What is run in a trial: do-files that count themselves, outside our code, and then do one of few things.
+//! What is run in a trial: do-files that count their own executions, outside Longhaul's code, and then do one of few
+//! things.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use super::{cell::Focus, rng::Rng};
 use crate::lab::Lab;
 
-/// One run to be.
+/// One run to be submitted.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Its name, which its do-file counts.
@@ -20,7 +21,7 @@ pub struct Job {
     pub focus: Focus,
     /// The code it ends with, of [`Focus::Lines`].
     pub rc: i64,
-    /// How it is asked for.
+    /// The submission.
     pub request: SubmitRequest,
     /// Between two events that its follower takes.
     pub pace: Duration,
@@ -62,7 +63,7 @@ impl DoFiles {
         let path = file.to_str().unwrap().to_owned();
         let args = std::iter::once(name.to_owned()).chain(more).collect();
         let mut request = SubmitRequest { args, ..SubmitRequest::default() };
-        // What it writes shall lie in its spool.
+        // The files it writes must lie in its spool.
         if rng.coin() && focus != Focus::Filling {
             request.path = Some(path);
         } else {
@@ -77,7 +78,7 @@ impl DoFiles {
         Job { name: name.to_owned(), focus, rc, request, pace }
     }
 
-    /// The arguments with which a model asks for the same by MCP.
+    /// The arguments with which a model requests the same by MCP.
     pub fn call(&self, name: &str, rng: &mut Rng) -> Value {
         let args = [name.to_owned(), (4 + rng.below(8)).to_string(), "10".into(), "0".into()];
         json!({"file_path": self.lines.to_str().unwrap(), "args": args})
@@ -85,7 +86,7 @@ impl DoFiles {
 }
 
 impl Job {
-    /// How it ends when nothing but its own doing ends it.
+    /// How it ends when only its own code ends it.
     pub fn end(&self) -> (RunState, Cause) {
         match self.focus {
             Focus::Gated | Focus::Burst => (RunState::Succeeded, Cause::Completed),

@@ -1,17 +1,18 @@
-//! The chaos kit: faults injected into the real programs at named moments, from seeds that anybody can run again.
+//! The chaos kit: faults injected into the real programs at named moments, from seeds, so that each trial can be
+//! repeated.
 //!
 //! ```text
 //! cell (fault x moment) + seed
 //!    -> site      a gateway and an agent as processes, a relay on every connection, a folder of faults for each
 //!    -> jobs      do-files that count themselves; clients submit, follow, watch and cancel them, by HTTP and by MCP
-//!    -> strike    the fault, when somebody passes the moment's stop point or has printed
-//!    -> oracle    waits for quiet and says what is wrong
-//!    -> report    a line for each cell, and how to run each failure again
+//!    -> strike    the fault, when a process passes the moment's stop point or has printed
+//!    -> oracle    waits for quiet and reports what is wrong
+//!    -> report    a line for each cell, and how to repeat each failure
 //! ```
 //!
-//! A trial has a site of its own, so that it depends on its seed alone and whatever is left over was left by it. What a
-//! seed draws is what the kit does (kinds of runs, pauses, how often); how the machine schedules the processes is not
-//! drawn, so a failure that needs a close race may need some tries with its seed.
+//! A trial has a site of its own, so that it depends on its seed alone and everything left over was left by it. The
+//! seed determines what the kit does (kinds of runs, pauses, how often); how the machine schedules the processes is not
+//! determined, so a failure that needs a close race may need some tries with its seed.
 
 pub mod cell;
 pub mod clients;
@@ -43,7 +44,7 @@ pub struct Plan {
     pub program: String,
     /// Trials in all, dealt to the cells in turn.
     pub trials: u64,
-    /// Where the trials' seeds come from.
+    /// The source of the trials' seeds.
     pub seed: u64,
     /// Only cells whose name contains this.
     pub only: Option<String>,
@@ -61,7 +62,7 @@ pub struct Plan {
     pub verbose: bool,
 }
 
-/// The cells that a plan means, in the order in which its seed deals them.
+/// The cells that a plan selects, in the order in which its seed deals them.
 pub fn cells(plan: &Plan) -> Vec<Cell> {
     let wanted = |cell: &Cell| plan.only.as_ref().is_none_or(|only| cell.name().contains(only));
     let mut cells: Vec<Cell> = cell::all().into_iter().filter(wanted).collect();

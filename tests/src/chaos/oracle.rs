@@ -1,11 +1,11 @@
-//! The one oracle: waits for quiet, then says what is wrong.
+//! The one oracle: waits for quiet, then reports what is wrong. It checks that
 //!
 //! - an acknowledged id resolves;
 //! - a do-file ran once at most, by its own count, and once when it has an end of its own;
-//! - what had ended stayed as it was (the clients watch that all along, [`super::history`]);
+//! - what had ended stayed as it was (the clients check that all along, [`super::history`]);
 //! - each run has its own end, or one that its cell admits; `lost` only where a host was gone, and corrected;
-//! - what each follower heard, and the mirror, are the log, byte for byte and in order;
-//! - seats are free; no process, temporary file or socket is left; no run is there that nobody asked for;
+//! - what each follower received, and the mirror, are the log, byte for byte and in order;
+//! - seats are free; no process, temporary file or socket is left; every run is one that a client requested;
 //! - the ledger is sound, by SQLite's own check.
 
 use std::{fs, os::unix::fs::FileTypeExt, path::Path, time::Duration};
@@ -28,7 +28,7 @@ use crate::api;
 /// Limit for quiet: far above what a busy machine needs.
 const QUIET: Duration = Duration::from_secs(30);
 
-/// See the module. What is wrong goes into the trial's history.
+/// See the module. Violations go into the trial's history.
 pub async fn judge(trial: &mut Trial) {
     trial.site.heal();
     let calm = {
@@ -75,7 +75,7 @@ async fn get<T: serde::de::DeserializeOwned>(trial: &Trial, path: &str) -> Optio
     api::read(request.send().await.ok()?).await.ok()
 }
 
-/// Why it is not quiet yet.
+/// What is not quiet yet.
 async fn unrest(trial: &Trial) -> Option<String> {
     let acked = trial.history.runs();
     for name in trial.jobs.keys() {
@@ -140,16 +140,16 @@ async fn one(trial: &Trial, name: &str, view: &RunView) {
     if ran > if again { 3 } else { 1 } || (ran == 0 && end == job.end()) {
         history.wrong(format!("{name} ran {ran} times and is {}", end.0));
     }
-    // What was given up as lost, or was to end anyway, is not begun again.
+    // A run that was given up as lost, or was to end anyway, is not started again.
     let ends = matches!(job.focus, Focus::Cancelled | Focus::TimedOut) || trial.cell.may_lose();
-    // Nor one whose copy is full: that is said.
+    // Nor one whose copy is full: its note says so.
     let full = trial.setup.max_output.is_some() && view.note.as_deref().is_some_and(|n| n.contains("not tried again"));
     if again && !ends && !full && end.0 == RunState::Errored {
         history.wrong(format!("{name} was to be tried again and ended as {end:?}: {:?}", view.message));
     }
     let cut = may_be_short(trial, name, view);
     if !cut && !trial.site.spool(view.run_id).exists() {
-        // Its spool went for room: then the copy was whole, by the agent's own digest.
+        // Its spool was deleted for room: then the copy was whole, by the agent's own digest.
         return;
     }
     let log = match (&trial.whole, in_focus) {
@@ -186,7 +186,7 @@ fn differ(what: &str, has: &[u8], truth: &[u8]) -> String {
     format!("{what} has {} bytes and the log {}; they differ from {at} on", has.len(), truth.len())
 }
 
-/// What the caller by MCP was told.
+/// Checks the answer to the caller by MCP.
 async fn answer(trial: &Trial) {
     let ran = trial.site.lab.executions(BY_MCP);
     if ran > 1 {
@@ -209,7 +209,7 @@ async fn answer(trial: &Trial) {
     }
 }
 
-/// A gateway that cannot write its ledger says so, and then there must be no run.
+/// A gateway that cannot write its ledger says so; then there must be no run.
 fn not_recorded(trial: &Trial, answer: &serde_json::Value) -> bool {
     let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
     trial.cell.ledger_fails() && text.contains("could not record the run")

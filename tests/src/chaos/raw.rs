@@ -1,4 +1,4 @@
-//! Calls that no gateway makes, made with the gateway's key: what comes from a time long past must change nothing.
+//! Calls that no gateway makes, made with the gateway's key: outdated calls must change nothing.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Caller {
     }
 }
 
-/// Makes the call and says what was wrong about the answer.
+/// Makes the call and records what was wrong about the answer.
 pub async fn call(trial: &mut Trial, stale: Stale) {
     let Some(mut caller) = Caller::dial(trial).await else {
         return trial.history.wrong("the agent could not be called");

@@ -1,4 +1,4 @@
-//! A TCP relay of our own, to stand between two programs and do to their connections what networks do.
+//! A TCP relay between two programs, which does to their connections what networks do.
 
 use std::{
     io,
@@ -31,11 +31,11 @@ const LATE: Duration = Duration::from_millis(300);
 pub enum Mode {
     /// They go on at once.
     Pass,
-    /// They are taken and go nowhere; nobody is told.
+    /// They are read and held back; neither side is notified.
     Hold,
     /// They go on drop by drop.
     Slow,
-    /// Nobody gets in.
+    /// New connections are refused.
     Refuse,
 }
 
@@ -44,7 +44,7 @@ pub enum Mode {
 struct Orders {
     /// Connections with a lower number are cut.
     cut: u64,
-    /// Those with a lower number are cut towards who dialled; what they hold waits.
+    /// Those with a lower number are cut towards the dialling side; the bytes they hold wait.
     late: u64,
     /// What waits in those with a lower number is delivered.
     delivered: u64,
@@ -106,7 +106,7 @@ impl Relay {
         self.orders.send_modify(|o| o.cut = all);
     }
 
-    /// Cuts every connection towards who dialled, and keeps what it holds for [`Relay::deliver`].
+    /// Cuts every connection towards the dialling side, and keeps the bytes it holds for [`Relay::deliver`].
     pub fn make_late(&self) {
         let all = self.next.load(Ordering::SeqCst);
         self.orders.send_modify(|o| o.late = all);
@@ -141,7 +141,7 @@ impl Connection {
                 let number = self.number;
                 let _ = self.orders.wait_for(|o| o.delivered > number).await;
                 let _ = to_server.write_all(&up).await;
-                // What is answered interests nobody; the other side has to stand it.
+                // The answer is dropped; the other side has to cope with that.
                 let _ = tokio::time::timeout(LATE, tokio::io::copy(&mut from_server, &mut tokio::io::sink())).await;
                 return;
             }
@@ -183,7 +183,7 @@ enum Moved {
     Told(bool),
 }
 
-/// Whether the connection is over.
+/// Keeps what was read; whether the connection is over.
 fn came(buffer: &mut Vec<u8>, read: &[u8], n: io::Result<usize>) -> bool {
     match n {
         Ok(n) => {
@@ -194,7 +194,7 @@ fn came(buffer: &mut Vec<u8>, read: &[u8], n: io::Result<usize>) -> bool {
     }
 }
 
-/// Likewise.
+/// The same after a write.
 fn went(buffer: &mut Vec<u8>, n: io::Result<usize>) -> bool {
     match n {
         Ok(n) => {

@@ -8,7 +8,7 @@ use std::{
 
 use super::{cell::Cell, trial::Came};
 
-/// What came of all trials. Cheap to clone.
+/// The results of all trials. Cheap to clone.
 #[derive(Clone)]
 pub struct Report(Arc<Mutex<Inner>>);
 
@@ -62,7 +62,7 @@ impl Report {
                     let history: String = history.lines().fold(String::new(), |text, line| text + "\n    | " + line);
                     let failure =
                         format!("{name}: again with: longhaul-chaos --only '{name}' --trial {seed}{what}{history}");
-                    // At once too: who breaks off a long run shall know.
+                    // At once too, so that an operator who breaks off a long run sees it.
                     eprintln!("{failure}");
                     inner.failures.push(failure);
                 }
@@ -86,7 +86,7 @@ impl Report {
         self.with(|inner| inner.rows.iter().map(|row| row.trials).sum())
     }
 
-    /// Names of cells that the machine cannot have.
+    /// Names of cells that this machine cannot run.
     pub fn skipped(&self) -> Vec<String> {
         self.with(|inner| inner.rows.iter().filter(|row| row.skipped > 0).map(|row| row.name.clone()).collect())
     }

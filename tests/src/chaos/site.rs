@@ -29,7 +29,7 @@ pub struct Setup {
     pub small: Option<Side>,
     /// Bytes of output that the gateway copies per run.
     pub max_output: Option<&'static str>,
-    /// Bytes of all output that the gateway keeps. None of a trial is old enough to go for it.
+    /// Bytes of all output that the gateway keeps. No run of a trial is old enough to be removed for it.
     pub max_kept: Option<&'static str>,
     /// Bytes that the agent's spools may take.
     pub max_spool: Option<&'static str>,
@@ -154,7 +154,7 @@ impl Site {
 
     /// Starts a daemon again that is gone; the gateway is ready then.
     pub async fn restart(&mut self, side: Side) {
-        // A point may have killed it: then its end was not seen yet.
+        // A point may have killed it: then its end was not noticed yet.
         self.daemon(side).kill();
         self.daemon(side).restart();
         if side == Side::Gateway {
@@ -169,7 +169,7 @@ impl Site {
     /// Arms a stop point in a daemon, or in the supervisors of the agent.
     pub fn arm(&self, side: Side, point: &str, action: &str) {
         let path = self.faults(side).join(point);
-        // Whole at once: somebody may be reading.
+        // Written whole at once: a process may be reading.
         fs::write(path.with_extension("part"), action).unwrap();
         fs::rename(path.with_extension("part"), path).unwrap();
     }
@@ -179,12 +179,12 @@ impl Site {
         let _ = fs::remove_file(self.faults(side).join(point));
     }
 
-    /// Who has passed the point with its action.
+    /// The process that has passed the point with its action.
     pub fn fired(&self, side: Side, point: &str) -> Option<i32> {
         fs::read_to_string(self.faults(side).join(format!("{point}.fired"))).ok()?.parse().ok()
     }
 
-    /// Lets go of who is held at a point.
+    /// Releases the process that is held at a point.
     pub fn release(&self, side: Side, point: &str) {
         fs::write(self.faults(side).join(format!("{point}.go")), "").unwrap();
     }
@@ -251,7 +251,7 @@ impl Site {
         path
     }
 
-    /// Every relay passes again, and every daemon that was stopped goes on.
+    /// Makes every relay pass again, and resumes every daemon that was stopped.
     pub fn heal(&self) {
         for relay in [&self.front, &self.fleet, &self.back] {
             relay.mode(Mode::Pass);

@@ -1,4 +1,4 @@
-//! Doing it: each fault, and the repair that the world makes afterwards.
+//! Carrying out each fault, and the repair that follows it.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{lab, processes};
 /// Limit for a run to be given up, and for what must happen before a fault is over.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Does what the cell says. `held`: who is held at a point until then.
+/// Does what the cell says. `held`: the process held at a point until then.
 pub async fn strike(trial: &mut Trial, held: Option<(Side, &'static str)>) {
     let release = |trial: &Trial| {
         if let Some((side, point)) = held {
@@ -145,11 +145,11 @@ pub async fn strike(trial: &mut Trial, held: Option<(Side, &'static str)>) {
         }
         Fault::Nothing => {}
         Fault::LogCut => log_cut(trial).await,
-        // The point did it.
+        // The point has done it.
         Fault::Panic => pause(trial, 300).await,
         Fault::LedgerLost => ledger_lost(trial).await,
         Fault::LedgerOld => {
-            // What no agent has is gone with the ledger that alone had it.
+            // Runs that no agent has are gone with the only ledger that had them.
             let history = trial.history.clone();
             let given = async |site: &Site| {
                 [BEFORE, FOCUS]
@@ -187,7 +187,7 @@ fn relays(trial: &Trial, wire: Wire) -> Vec<&super::relay::Relay> {
     }
 }
 
-/// The processes of the run in focus; the supervisor that is held, where one is.
+/// The processes of the run in focus; the held supervisor, if one is held.
 fn of_focus(trial: &Trial, who: Who) -> Vec<i32> {
     if let (Who::Supervisor, When::Point(side, point)) = (who, trial.cell.moment.when)
         && point.starts_with("supervisor.")
@@ -251,7 +251,7 @@ pub async fn back_up(trial: &mut Trial) {
     trial.site.restart(Side::Gateway).await;
 }
 
-/// The gateway's copy of the focus's output goes with its process, and the end of the log on its host is lost too.
+/// The gateway's copy of the focus's output is lost with its process, and so is the end of the log on its host.
 async fn log_cut(trial: &mut Trial) {
     let Some(run) = trial.history.run(FOCUS) else { return };
     trial.site.gateway.kill();
@@ -265,8 +265,8 @@ async fn log_cut(trial: &mut Trial) {
     trial.site.restart(Side::Gateway).await;
 }
 
-/// The gateway comes up with a new ledger: its agent must be refused and nothing may happen to what it holds. Then the
-/// old one is brought back.
+/// The gateway comes up with a new ledger: its agent must be refused and nothing may happen to the runs that it holds.
+/// Then the old ledger is brought back.
 async fn ledger_lost(trial: &mut Trial) {
     trial.site.gateway.kill();
     let home = trial.site.gateway.data.join("gateway");

@@ -1,4 +1,4 @@
-//! One trial: a site, three runs with their clients, a fault at its moment, quiet, and the oracle's word.
+//! One trial: a site, three runs with their clients, a fault at its moment, quiet, and the oracle's verdict.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,12 +17,12 @@ use super::{
     strike,
 };
 
-/// Limit for a moment to come: far above what a busy machine needs.
+/// Longest wait for a moment: far above what a busy machine needs.
 const MOMENT: Duration = Duration::from_secs(20);
 /// Between two looks of a client that watches states.
 const LOOK: Duration = Duration::from_millis(60);
 
-/// What came of a trial.
+/// The result of a trial.
 #[derive(Clone, Debug)]
 pub enum Came {
     /// Nothing was wrong.
@@ -39,17 +39,17 @@ pub struct Trial {
     pub cell: Cell,
     /// What the site was told.
     pub setup: Setup,
-    /// The log of the run in focus as it was before a fault took some of it.
+    /// The log of the run in focus as it was before a fault removed part of it.
     pub whole: Option<Vec<u8>>,
     /// Where.
     pub site: Site,
-    /// What was seen.
+    /// What the clients observed.
     pub history: History,
     /// What is drawn.
     pub rng: Rng,
     /// The runs by name.
     pub jobs: BTreeMap<String, Job>,
-    /// What their followers heard.
+    /// What their followers received.
     pub heard: BTreeMap<String, watch::Receiver<String>>,
     /// The answer to the call by MCP.
     pub answer: watch::Receiver<Option<Value>>,
@@ -80,7 +80,7 @@ pub async fn run(program: &str, cell: Cell, seed: u64, bugs: &[String]) -> Came 
     trial.started(BEFORE).await;
     let (api, history) = (trial.site.api.clone(), trial.history.clone());
     trial.site.tasks.spawn_until_stop(clients::call(api, history, BY_MCP.into(), call, answered));
-    // At the submit commit either may be the one that is struck; later moments are the focus's.
+    // At the submit commit either run may be struck; later moments are the focus's.
     if !trial.cell.at_submit() || trial.rng.coin() {
         let called = async |site: &Site| site.lab.executions(BY_MCP) > 0;
         if !trial.site.wait(MOMENT, called).await {
@@ -88,7 +88,7 @@ pub async fn run(program: &str, cell: Cell, seed: u64, bugs: &[String]) -> Came 
         }
     }
     if cell.fault == Fault::LogCut {
-        // The stop point holds whichever run comes to it first, and the log of no other is cut.
+        // The stop point holds the run that reaches it first, and only the focus's log is cut.
         let answer = trial.answer.clone();
         if !trial.site.wait(MOMENT, async |_| answer.borrow().is_some()).await {
             trial.history.wrong("the call was not answered");
@@ -153,7 +153,7 @@ impl Trial {
         });
     }
 
-    /// Waits until a run has printed something of its own; it is wrong when that does not come.
+    /// Waits until a run has printed something of its own; it is a violation when it never does.
     async fn started(&self, name: &str) {
         let (history, wanted) = (self.history.clone(), if name == FOCUS { FOCUS } else { "started" });
         let said = async |site: &Site| {

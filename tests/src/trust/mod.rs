@@ -1,5 +1,5 @@
-//! A side of a connection between gateway and agents, played by a test: with a key of its own, or with one that was taken
-//! from a data folder.
+//! A side of a connection between gateway and agents, played by a test: with a key of its own, or with one that was
+//! copied from a data folder.
 
 mod played;
 mod recorder;
@@ -17,7 +17,7 @@ use tonic::Status;
 pub use played::{Behind, Played};
 pub use recorder::Recorder;
 
-/// A key, and what is said with it.
+/// A key, and the role and secret used with it.
 #[derive(Clone, Debug)]
 pub struct Side {
     /// The key.
@@ -26,7 +26,7 @@ pub struct Side {
     pub greeter: Greeter,
 }
 
-/// Secret of those who do not know the right one.
+/// The secret of a side that does not know the right one.
 pub const GUESS: &str = "a guess at the secret";
 
 impl Side {
@@ -52,19 +52,19 @@ impl Side {
         Self { key, greeter: Greeter { role: Role::Agent, secret: secret(gateway) } }
     }
 
-    /// Dials, and says nothing yet.
+    /// Dials without sending a call.
     ///
     /// # Errors
-    /// When no connection comes about.
+    /// When no connection is made.
     pub async fn dial(&self, url: &str) -> Result<Dialled, DialError> {
         let pings = Pings { every: Duration::from_secs(10), patience: Duration::from_secs(20) };
         transport::dial(&url.parse().unwrap(), &self.key, pings).await
     }
 
-    /// A client of an agent that was greeted, with a proof.
+    /// A client of an agent after `Hello` with a proof.
     ///
     /// # Errors
-    /// What the agent says to the greeting.
+    /// The agent's refusal of `Hello`.
     pub async fn call_agent(&self, url: &str) -> Result<AgentClient<GrpcTransport>, Status> {
         let dialled = self.dial(url).await.map_err(|e| Status::unavailable(e.to_string()))?;
         let mut client = AgentClient::new(dialled.door);
@@ -72,10 +72,10 @@ impl Side {
         Ok(client)
     }
 
-    /// A client of a gateway that was greeted, with a proof.
+    /// A client of a gateway after `Hello` with a proof.
     ///
     /// # Errors
-    /// What the gateway says to the greeting.
+    /// The gateway's refusal of `Hello`.
     pub async fn call_gateway(&self, url: &str) -> Result<FleetClient<GrpcTransport>, Status> {
         let dialled = self.dial(url).await.map_err(|e| Status::unavailable(e.to_string()))?;
         let mut client = FleetClient::new(dialled.door);

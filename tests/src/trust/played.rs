@@ -1,4 +1,4 @@
-//! Both services, played by a stranger, who answers each greeting with what the side behind him says to it.
+//! Both services, played by a stranger who answers each `Hello` with the answer of the side behind him.
 
 use std::sync::{
     Arc, Mutex,
@@ -23,48 +23,48 @@ use super::Side;
 
 type Answer<T> = Result<Response<T>, Status>;
 
-/// Whom a greeting is passed on to.
+/// The side to which a `Hello` is passed on.
 #[derive(Clone, Debug)]
 pub enum Behind {
-    /// An agent: played is a gateway.
+    /// An agent: the stranger plays a gateway.
     Agent(String),
-    /// A gateway: played is an agent, or another gateway.
+    /// A gateway: the stranger plays an agent, or another gateway.
     Gateway(String),
 }
 
-/// Who plays. Cheap to clone.
+/// The stranger. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Played {
     side: Side,
     behind: Arc<Mutex<Option<Behind>>>,
     greeted: Arc<AtomicU32>,
-    /// What came after the greeting.
+    /// Calls after `Hello`.
     pub calls: Arc<Mutex<Vec<String>>>,
 }
 
 impl Played {
-    /// Plays with this key; greetings go to `behind`.
+    /// Plays with this key; each `Hello` goes to `behind`.
     pub fn new(side: Side, behind: Option<Behind>) -> Self {
         let behind = Arc::new(Mutex::new(behind));
         Self { side, behind, greeted: Arc::default(), calls: Arc::default() }
     }
 
-    /// Whom greetings are passed on to from now on.
+    /// The side to which each `Hello` is passed on from now on.
     pub fn to(&self, behind: Behind) {
         *self.behind.lock().unwrap() = Some(behind);
     }
 
-    /// How often it was greeted.
+    /// How many `Hello` calls it got.
     pub fn greeted(&self) -> u32 {
         self.greeted.load(Ordering::SeqCst)
     }
 
-    /// Calls beyond the greeting.
+    /// The calls after `Hello`.
     pub fn calls(&self) -> Vec<String> {
         self.calls.lock().unwrap().clone()
     }
 
-    /// Answers on this listener until the tasks go.
+    /// Answers on this listener until the tasks are dropped.
     pub fn serve(&self, listener: TcpListener) -> Tasks {
         let tasks = Tasks::new();
         let router = tonic::transport::Server::builder()

@@ -1,4 +1,4 @@
-//! A listener on the wire: a relay that keeps every byte, both ways.
+//! An eavesdropper on the wire: a relay that keeps every byte, both ways.
 
 use std::{
     net::SocketAddr,
@@ -11,7 +11,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What was said on one connection, from who dialled and back.
+/// The bytes of one connection, from the dialling side and back.
 type Said = (Arc<Mutex<Vec<u8>>>, Arc<Mutex<Vec<u8>>>);
 
 /// See the module.
@@ -69,7 +69,7 @@ impl Recorder {
         said.iter().map(|(a, b)| a.lock().unwrap().len() + b.lock().unwrap().len()).sum()
     }
 
-    /// Whether these words went through, either way, in the clear.
+    /// Whether this text went through, either way, in the clear.
     pub fn heard(&self, words: &str) -> bool {
         let holds = |bytes: &Mutex<Vec<u8>>| {
             bytes.lock().unwrap().windows(words.len()).any(|window| window == words.as_bytes())

@@ -1,4 +1,4 @@
-//! Tools that ask the client back: by a request of their own in the older revision, by their result in the newer.
+//! Tools that ask the client for input: by a request of their own in the older revision, by their result in the newer.
 
 use longhaul_gateway::http::Face;
 use rmcp::{

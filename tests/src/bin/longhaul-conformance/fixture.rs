@@ -1,4 +1,4 @@
-//! What answers the suite: the table of who does what.
+//! The answers to the suite: the table that dispatches each request.
 
 use std::{
     collections::HashMap,
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use crate::{ask, jobs::Jobs, say, texts};
 
-/// What a request of the suite's knows of itself.
+/// The context of one of the suite's requests.
 pub(crate) type Context = RequestContext<RoleServer>;
 
 /// How a tool answers.
@@ -42,7 +42,7 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// The fixtures before the gateway behind `face`; `wrong` makes one answer and one schema wrong.
+    /// The fixtures in front of the gateway behind `face`; `wrong` makes one answer and one schema wrong.
     pub(crate) fn new(face: &Face, wrong: bool) -> Self {
         let jobs = Jobs::new(face, Server::new(face));
         Self { face: face.clone(), jobs, listeners: Arc::default(), next: Arc::default(), wrong }
@@ -53,7 +53,7 @@ impl Fixture {
     }
 }
 
-/// A value of the protocol, from how it looks on the wire.
+/// A value of the protocol, from its JSON form.
 pub(crate) fn of<T: DeserializeOwned>(wire: Value) -> T {
     serde_json::from_value(wire).expect("a fixture is valid")
 }

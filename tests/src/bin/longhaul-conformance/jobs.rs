@@ -1,8 +1,9 @@
 //! Tools that are tasks.
 //!
 //! A job that computes or fails is a run: the product's own tool makes it, and the product's own `tasks/get` and
-//! `tasks/cancel` answer for it, from the ledger. Two kinds of task no run ever is: one that asks the client, and one
-//! that ends in an error of the protocol. These are parked here, under handles made and checked as the product's are.
+//! `tasks/cancel` answer for it, from the ledger. Two kinds of task are never runs: one that asks the client for input,
+//! and one that ends in an error of the protocol. These are parked here, under handles made and checked as the
+//! product's are.
 
 use std::{
     collections::HashMap,
@@ -29,7 +30,7 @@ use crate::{
 /// Marks the handle of a parked task.
 const PARKED: u8 = 0xff;
 
-/// How often the suite may ask.
+/// The poll interval given to the suite.
 const POLL_MS: u64 = 200;
 
 /// Jobs, run or parked. Cheap to clone.
@@ -47,7 +48,7 @@ struct Parked {
     end: TaskPayload,
 }
 
-/// Who asks, as the product's gate says.
+/// The caller, as the product's gate determines it.
 pub(crate) fn principal(context: &Context) -> String {
     let parts = context.extensions.get::<http::request::Parts>().expect("every request has a head");
     parts.extensions.get::<Principal>().expect("the gate names a principal").name.clone()
@@ -125,7 +126,7 @@ impl Jobs {
         Ok(CreateTaskResult::new(task).into())
     }
 
-    /// Does something with a parked task; `None` when the handle is none of one.
+    /// Does something with a parked task; `None` when the handle is not one of a parked task.
     fn parked<T>(&self, handle: &str, context: &Context, act: impl FnOnce(&mut Parked) -> T) -> Option<T> {
         let (id, _) = self.face.core.task_key.open(handle, &principal(context)).filter(|(_, tag)| *tag == PARKED)?;
         self.parked.lock().unwrap().get_mut(&id).map(act)

@@ -1,19 +1,20 @@
 //! A gateway of Longhaul's with the tools, prompts and resources that the official MCP conformance suite calls.
 //!
-//! The suite tries a server by fixtures of fixed names, which no product has. So this program is the product's gateway,
-//! started as the product starts it, with another answerer behind `/mcp`: the port, the origin checks, the early flush,
-//! the sessions, the event ids and the answers to panics are the ones that people get.
+//! The suite tests a server by fixtures of fixed names, which no product has. So this program is the product's gateway,
+//! started as the product starts it, with other answers behind `/mcp`: the port, the origin checks, the early flush,
+//! the sessions, the event ids and the answers to panics are the product's.
 //!
 //! ```text
 //! port -> panics -> auth::gate -> http::front -> rmcp -> Fixture -- say, ask, texts   answers of the suite's own
 //!  the product's, all of them                               \------ jobs -- runs of the product, seen as tasks
 //! ```
 //!
-//! `longhaul-conformance fixtures --listen ADDRESS --data FOLDER` serves without tokens, on loopback; an agent must have
-//! joined for the tools that run. `--allow-host HOST` opens the check of hosts and origins to HOST, and `--wrong answers`
-//! makes an answer and a schema wrong: who counts failures must find these. Everything else is `longhaul`.
+//! `longhaul-conformance fixtures --listen ADDRESS --data FOLDER` serves without tokens, on loopback; an agent must
+//! have joined for the tools that run. `--allow-host HOST` opens the check of hosts and origins to HOST, and `--wrong
+//! answers` makes an answer and a schema wrong: a count of failures must find these. All other arguments go to
+//! `longhaul`.
 
-// This is a test in a program's clothes: a failed step here is a failed test, and a panic says it best.
+// This program is a test: a failed step here is a failed test, and a panic reports it best.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 // What only the older revision has is deprecated in the library; the suite tries that revision too.
 #![allow(deprecated)]
@@ -51,7 +52,8 @@ fn main() -> ExitCode {
 
 fn read(mut args: impl Iterator<Item = OsString>) -> (String, Options, bool) {
     let mut options = Options { no_auth: true, ..Options::default() };
-    // A run is a task from the first moment: the suite's shortest job ends before the product would make it one.
+    // A run is a task from the first moment: the suite's shortest job ends before the product's default would make it
+    // one.
     options.face.task_after = Duration::ZERO;
     let (mut listen, mut wrong) = ("127.0.0.1:0".to_owned(), false);
     while let Some(flag) = args.next() {

@@ -1,4 +1,4 @@
-//! Tools that say something, and what they say meanwhile.
+//! Tools that answer at once, and what they send meanwhile.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(crate) fn text(text: &str) -> Answer {
     content(json!([{"type": "text", "text": text}]))
 }
 
-/// An answer that says nothing, which is wrong.
+/// An empty answer, which is wrong.
 pub(crate) fn nothing() -> Answer {
     content(json!([]))
 }
@@ -33,7 +33,7 @@ fn content(content: Value) -> Answer {
     Ok(CallToolResult::success(of(content)).into())
 }
 
-/// The answer of a tool that needs nobody else.
+/// The answer of a tool that needs no run and no input.
 pub(crate) async fn answer(request: &CallToolRequestParams, context: &Context) -> Answer {
     let argument = |name: &str| request.arguments.as_ref().and_then(|a| a.get(name)?.as_str()).unwrap_or_default();
     match request.name.as_ref() {
@@ -64,7 +64,7 @@ pub(crate) async fn answer(request: &CallToolRequestParams, context: &Context) -
             text("three lines were logged")
         }
         "test_logging_tool" => {
-            // Nothing is logged to a client of the newer revision that did not ask for it.
+            // A client of the newer revision gets log messages only when it asks for them.
             if context.meta.contains_key("io.modelcontextprotocol/logLevel") {
                 log(context, "a level was asked for").await;
             }

@@ -1,4 +1,4 @@
-//! The fixtures that are only looked at: lists, prompts, resources, and their small images and sounds.
+//! The fixtures that are only read: lists, prompts, resources, and their small images and sounds.
 
 use rmcp::{
     ErrorData,
@@ -39,7 +39,7 @@ const PLAIN: [&str; 17] = [
     "test_elicitation_sep1330_enums",
 ];
 
-/// Every tool; with a schema that is less than portable if something is to be `wrong`.
+/// Every tool; with a schema that is not fully portable if something is to be `wrong`.
 pub(crate) fn tools(wrong: bool) -> Vec<Tool> {
     let tool = |name: &str, schema: Value| -> Tool {
         of(json!({"name": name, "description": format!("Fixture {name}"), "inputSchema": schema}))
@@ -60,7 +60,7 @@ pub(crate) fn tools(wrong: bool) -> Vec<Tool> {
     tools
 }
 
-/// A schema with the words of JSON Schema 2020-12 that a list must not lose.
+/// A schema with the keywords of JSON Schema 2020-12 that a list must not lose.
 fn dialect() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
