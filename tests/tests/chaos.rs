@@ -1,7 +1,7 @@
-//! Some minutes of the chaos kit on a fresh seed, and the kit's own control: it finds bugs that are put there.
+//! Some minutes of the chaos kit on a fresh seed, and the kit's own control: it finds deliberate bugs.
 //!
-//! `LONGHAUL_TEST_CHAOS_SECONDS` says for how long new trials begin (120 by default), `LONGHAUL_TEST_CHAOS_SEED` with
-//! which seed.
+//! `LONGHAUL_TEST_CHAOS_SECONDS` sets for how long new trials are started (120 by default), `LONGHAUL_TEST_CHAOS_SEED`
+//! the seed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 

@@ -1,4 +1,4 @@
-//! Clients that others wrote, clients without HTTP, and what is written into their configuration.
+//! Third-party clients, clients without HTTP, and what is written into clients' configuration.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -35,7 +35,7 @@ async fn pair(lab: &mut Lab) -> (Gateway, Daemon) {
     (gateway, agent)
 }
 
-/// A program whose lines are JSON, each read when it comes.
+/// A program whose lines are JSON, each read as it arrives.
 struct Lined {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -65,7 +65,7 @@ impl Lined {
         line.map(|line| serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}")))
     }
 
-    /// The first line that `cond` wants.
+    /// The first line for which `cond` holds.
     async fn find(&mut self, what: &str, cond: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = self.next().await.unwrap_or_else(|| panic!("ended without {what}"));
@@ -193,7 +193,7 @@ async fn a_call_over_stdio_without_progress_is_joined_to_its_run_again() {
     assert_eq!(lab.executions("quiet"), 2);
 }
 
-/// A client that does not wait for the answer to `initialize`, or has sent none, or writes what is no message.
+/// A client that does not wait for the answer to `initialize`, or never sends one, or writes invalid messages.
 #[tokio::test]
 async fn the_bridge_answers_every_message_with_what_is_true() {
     let mut lab = lab!();
@@ -206,7 +206,7 @@ async fn the_bridge_answers_every_message_with_what_is_true() {
         json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "hasty", "version": "1"}}),
     );
     let mut bridge = Lined::start(lab.command(["stdio"]));
-    // Before `initialize`: a ping is answered, all else is told what to send.
+    // Before `initialize`: a ping is answered, every other request gets the error that says what to send.
     bridge.send(&legacy(10, "ping", json!({}))).await;
     assert_eq!(bridge.answer(10).await["result"], json!({}));
     bridge.send(&legacy(11, "tools/list", json!({}))).await;
@@ -214,7 +214,7 @@ async fn the_bridge_answers_every_message_with_what_is_true() {
     assert_eq!(error["code"], -32600, "{error}");
     assert!(error["message"].as_str().unwrap().contains("initialize"), "{error}");
 
-    // All at once, the first behind a byte order mark: none is lost and none is refused.
+    // All at once, the first behind a byte order mark: none is lost or refused.
     let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
     let (ping, list) = (legacy(2, "ping", json!({})), legacy(3, "tools/list", json!({})));
     let lines = format!("\u{feff}{initialize}\r\n{ping}\n{ready}\n{list}\n");
@@ -230,7 +230,7 @@ async fn the_bridge_answers_every_message_with_what_is_true() {
 
     bridge.stdin.as_mut().unwrap().write_all(b"{\"jsonrpc\": \"2.0\", \n").await.unwrap();
     assert_eq!(bridge.find("an error", |line| line["error"].is_object()).await["error"]["code"], -32700);
-    // The control: what is JSON and no message.
+    // The control: valid JSON that is not a message.
     bridge.send(&json!(["no", "batch"])).await;
     assert_eq!(bridge.find("an error", |line| line["error"].is_object()).await["error"]["code"], -32600);
 }
@@ -255,7 +255,7 @@ async fn a_bridge_without_a_gateway_says_what_to_do() {
     check(&lab, &["stdio", "--gateway", gateway.api.url()], &["token", "longhaul token add"]).await;
 }
 
-/// A picture of more than half of what an answer may carry; clients take it or refuse it whole.
+/// A picture of more than half of what an answer may carry; a client accepts or refuses it whole.
 fn large_picture() -> Vec<u8> {
     [PNG, &[0; 500_000]].concat()
 }
@@ -270,7 +270,7 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// One SDK did what people do with it, in one era; `which` names both.
+/// Checks that one SDK went through all common uses, in one era; `which` names both.
 fn check_everything(lab: &Lab, which: &str, said: &Value) {
     let text = |key: &str| said[key]["text"].as_str().unwrap_or_default().to_owned();
     for tool in ["stata_wait", "stata_graph"] {
@@ -375,7 +375,7 @@ async fn three_silent_minutes_reach_every_client_with_its_own_time_outs() {
         assert!(text.contains("succeeded") && text.contains("the result of a silent run"), "{name}: {said:#}");
         assert!(said["seconds"].as_f64() >= Some(f64::from(SILENT_MS) / 1e3), "{name}: it was silent: {said:#}");
         if name.ends_with("patient") {
-            // One call, which heard a heartbeat every 10 s; a third of them may have come late.
+            // One call, which received a heartbeat every 10 s; a third of them may have come late.
             assert!(said["calls"] == 1 && said["beats"].as_i64() >= Some(12), "{name}: {said:#}");
         } else {
             assert!(said["calls"].as_i64() > Some(3), "{name}: handles, and then the result: {said:#}");
@@ -401,7 +401,7 @@ async fn configuration_is_printed_for_each_client_and_installed_once() {
         assert!(text.contains("http://gw.lab:7447") && text.contains("lh_secret"), "{client}: {text}");
     }
 
-    // A foreign file of the user, by a link, keeps everything but the one entry.
+    // The user's existing file, reached by a symbolic link, keeps everything but the one entry.
     let foreign =
         "{\n  \"zeta\": 1.0,\n  \"mcpServers\": {\n    \"other\": {\"command\": \"x\"}\n  },\n  \"alpha\": []\n}\n";
     let real = lab.path().join("claude-real.json");
@@ -422,7 +422,7 @@ async fn configuration_is_printed_for_each_client_and_installed_once() {
     let url = &serde_json::from_str::<Value>(&text).unwrap()["mcpServers"]["longhaul"]["url"];
     assert_eq!(url, "http://gw.lab:7447/mcp");
 
-    // A project's file is made, for the owner alone, and one that is no JSON is left alone.
+    // A project's file is made, for the owner alone, and one that is not JSON is left alone.
     let project: PathBuf = lab.work().join(".mcp.json");
     let ran = mcp(&lab, ["install", "--client", "claude", "--token-from-env"]).await;
     assert_eq!(ran.status, 0, "{ran:#?}");

@@ -1,7 +1,7 @@
 //! The official conformance suite, and the Inspector's lint.
 //!
-//! The shipped gateway is asked for all that needs no fixtures of the suite's; everything else is asked of the same
-//! gateway with the suite's fixtures as its answerer (`src/bin/longhaul-conformance`).
+//! The shipped gateway is tested on all checks that need no fixtures; everything else is tested on the same gateway
+//! with the suite's fixtures as its answers (`src/bin/longhaul-conformance`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -12,12 +12,12 @@ use longhaul_tests::{
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-/// The suite's scenarios have clocks of their own: one at a time, so that none waits for another's processor.
+/// The suite's scenarios have clocks of their own: one at a time, so that they do not compete for the processor.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 const REVISIONS: [&str; 2] = ["2025-11-25", "2026-07-28"];
 
-/// What a server can do that has none of the suite's fixtures, by revision.
+/// What a server without the suite's fixtures can do, by revision.
 const GENERIC: [&[&str]; 2] = [
     &[
         "server-initialize",
@@ -74,7 +74,7 @@ async fn the_suites_fixtures_pass_both_revisions_behind_the_gateways_layers() {
         let results = suite.requirements(&lab, gateway.api.url(), revision).await;
         no_failures("fixtures", revision, &results, known);
     }
-    // What was seen as tasks was in the ledger.
+    // The runs that were shown as tasks are in the ledger.
     let runs = gateway.api.list().await.unwrap().runs;
     assert!(runs.len() >= 10, "the suite's jobs are runs: {}", runs.len());
 }

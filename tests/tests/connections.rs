@@ -1,4 +1,4 @@
-//! Connections that say nothing, say half of something, or are too many.
+//! Connections that send nothing, send half a request, or are too many.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -39,13 +39,13 @@ async fn limited_gateway(lab: &Lab) -> Gateway {
     Gateway { daemon, api }
 }
 
-/// Opens connections that say nothing; as many as the system takes.
+/// Opens silent connections; as many as the system takes.
 async fn silent(address: &str, count: usize) -> Vec<TcpStream> {
     let mut all = Vec::new();
     for _ in 0..count {
         match tokio::time::timeout(Duration::from_secs(2), TcpStream::connect(address)).await {
             Ok(Ok(stream)) => all.push(stream),
-            // The control: its queue is full and nothing is accepted any more.
+            // The control: its queue is full and no connection is accepted any more.
             _ => break,
         }
     }
@@ -82,7 +82,7 @@ async fn without_bounds_they_do() {
     drop(held);
 }
 
-/// What a connection may say and leave unfinished.
+/// Beginnings that a connection may send and leave unfinished.
 const BEGINNINGS: [&[u8]; 4] = [b"", b"PRI * HTTP/2.0\r\n", b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"\x16\x03\x01"];
 
 /// Whether the other side closes the connection by itself.
@@ -90,7 +90,7 @@ async fn closes(address: &str, beginning: &[u8], patience: Duration) -> bool {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(beginning).await.unwrap();
     let mut rest = Vec::new();
-    // An error is a close as well, of a connection with bytes that were not read.
+    // An error is a close as well, of a connection with unread bytes.
     tokio::time::timeout(patience, stream.read_to_end(&mut rest)).await.is_ok()
 }
 
@@ -108,7 +108,7 @@ async fn half_a_request_is_not_waited_for() {
             assert!(closes(address, beginning, Duration::from_secs(20)).await, "{address} {beginning:?}");
         }
     }
-    // What is in use stays: the agent's own connections are older than any of these.
+    // Connections in use stay: the agent's own are older than any of these.
     gateway.api.wait_host("stata1", "up").await;
 }
 
@@ -138,7 +138,7 @@ async fn a_body_that_never_ends_is_answered() {
     assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 408");
 }
 
-/// Submits bundles of 30 MiB at a time; says how many were refused, and the most memory the gateway took, MiB.
+/// Submits bundles of 30 MiB concurrently; returns how many were refused, and the most memory the gateway took, MiB.
 async fn bundles(lab: &Lab, count: usize) -> (usize, u64) {
     let gateway = lab.gateway().await;
     let content = base64::engine::general_purpose::STANDARD.encode(vec![b'x'; 30 << 20]);
@@ -179,7 +179,7 @@ async fn submissions_are_bounded_in_bytes_and_those_beyond_come_again() {
     assert_eq!(refused, 0, "the control");
 }
 
-/// What a run on an agent under that soft limit may have open, soft and hard, and what the agent itself may.
+/// How many files a run on an agent under that soft limit may open, soft and hard, and how many the agent itself may.
 async fn files_of_a_run(lab: &Lab) -> (String, String, String) {
     let gateway = lab.gateway().await;
     let agent =
@@ -208,7 +208,7 @@ async fn a_run_gets_the_descriptor_limit_that_its_agent_was_given() {
     assert_eq!(soft, hard, "the control");
 }
 
-/// A call of a tool, by hand: what a client library makes of a refusal is its own.
+/// A tool call by hand, since a client library would turn the refusal into an error of its own.
 async fn raw_call(api: &Api, selection: &str) -> reqwest::Response {
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
         "name": "stata_run_selection", "arguments": {"selection": selection, "wait": true},
@@ -249,7 +249,7 @@ async fn a_caller_has_so_many_waiting_calls_and_those_within_go_on() {
     let detail = problem["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("2 MCP calls of yours are open, which is as many as are allowed"), "{problem}");
     assert_eq!(gateway.api.list().await.unwrap().runs.len(), 2, "nothing was started for it");
-    // Others have their own, and what is no call is let in.
+    // Other principals have bounds of their own, and requests that are not calls are accepted.
     let made = gateway.api.request(Method::POST, "/api/v1/tokens").json(&json!({"name": "ana"})).send().await.unwrap();
     let made: serde_json::Value = made.json().await.unwrap();
     let ana = gateway.api.with_token(made["token"].as_str().unwrap());
@@ -264,7 +264,7 @@ async fn a_caller_has_so_many_waiting_calls_and_those_within_go_on() {
     assert!(next.text.contains("room"), "{next:#?}");
 }
 
-/// The control: with room for it the third call is taken.
+/// The control: with room for it the third call is accepted.
 #[tokio::test]
 async fn within_a_wider_bound_the_third_call_is_taken() {
     let mut lab = lab!();

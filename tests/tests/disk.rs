@@ -1,6 +1,6 @@
 //! Disks that fill up in the middle of runs, on either side, and have room again: the state is clear, the output so far
-//! is kept, everything catches up, nothing is executed twice. Where no small file system can be mounted, these are
-//! skipped (`tmpfs`).
+//! is kept, everything catches up, every do-file is executed once. Where no small file system can be mounted, these
+//! tests are skipped (`tmpfs`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -42,7 +42,7 @@ async fn a_gateway_whose_disk_is_full_says_so_and_catches_up() {
     gateway.api.wait_output(run, "started full").await;
     mount.fill();
 
-    // The run goes on; what it prints stays with its agent, and everybody is told.
+    // The run goes on; its output stays with its agent, and its readers are told.
     lab.open_gate("full-talk");
     let spool = Lab::spool(&agent, run).join(format!("lh-{}.log", run.short()));
     let said = || fs::read_to_string(&spool).is_ok_and(|log| log.contains("\nsaid full\n")).then_some(());
@@ -53,7 +53,7 @@ async fn a_gateway_whose_disk_is_full_says_so_and_catches_up() {
     assert_eq!((view.state, view.attempt), (RunState::Running, 1), "{view:#?}");
     let so_far = gateway.api.output(run, "log").await.unwrap();
     assert!(String::from_utf8_lossy(&so_far).contains("started full"), "the output so far can be read");
-    // Whoever asks for more now gets a clear answer, one way or the other, until one is refused.
+    // Every further submission gets a clear answer, accepted or refused, until one is refused.
     let mut accepted = Vec::new();
     let problem = loop {
         let name = format!("more{}", accepted.len());
@@ -143,13 +143,13 @@ async fn an_agent_whose_disk_is_full_at_the_end_tells_it_when_there_is_room() {
     let run = gateway.api.submit_path(&chatty(&lab), &["spool"]).await.run_id;
     gateway.api.wait_output(run, "started spool").await;
     mount.fill();
-    // The log stops where the room did; the stand-in goes on without it, as Stata may.
+    // The log stops where the room ended; the stand-in goes on without it, as Stata may.
     lab.open_gate("spool-talk");
     lab.open_gate("spool");
     wait::until_now(wait::SOON, "it ends", || processes::engines(lab.path()).is_empty().then_some(())).await;
     let so_far = gateway.api.output(run, "log").await.unwrap();
     assert!(String::from_utf8_lossy(&so_far).contains("started spool"), "the output so far can be read");
-    // Nothing more is given to it, and it is said why.
+    // The agent gets no new run, and the waiting run says why.
     let next = gateway.api.submit_path(&lab.gated(), &["next"]).await.run_id;
     let free = |v: &RunView| v.waiting.as_deref().is_some_and(|w| w.contains("free") || w.contains("seat"));
     gateway.api.wait_run(next, wait::SOON, "a reason", free).await;

@@ -1,4 +1,4 @@
-//! Cancelling and time limits: the right end, no process left, the output kept.
+//! Cancelling and time limits: the right end, every process ended, the output kept.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -28,7 +28,7 @@ async fn endless(lab: &Lab, gateway: &Gateway, name: &str, faults: &str, timeout
     run
 }
 
-/// The end is as asked for, the output stays, and nothing of the run is left.
+/// Checks that the end is the requested one, the output stays, and no process of the run is left.
 async fn check(lab: &Lab, gateway: &Gateway, run: &RunView, state: RunState, cause: Cause) -> RunView {
     let end = gateway.api.wait_end(run.run_id).await;
     assert_eq!((end.state, end.cause), (state, cause), "{end:#?}");
@@ -89,12 +89,12 @@ async fn a_child_that_outlives_stata_goes_with_the_run_and_is_named() {
         let lab = lab!();
         let gateway = start(&lab).await;
         let run = endless(&lab, &gateway, "a.do", &format!("{child}; sigint=die"), None).await;
-        // The control: the child is there, and would be for ten minutes.
+        // The control: the child exists, and would for ten minutes.
         let children = processes::below(lab.path()).into_iter().filter(|p| p.command.contains("sleep 600")).count();
         assert!(children >= 1, "{child}: {:?}", processes::below(lab.path()));
         gateway.api.cancel(run.run_id, CancelMode::Break).await.unwrap();
         let end = check(&lab, &gateway, &run, RunState::Cancelled, Cause::CancelRequested).await;
-        // One in Stata's own process group gets the interrupt with it; the others stay and have to be ended.
+        // A child in Stata's own process group gets the interrupt too; the others stay and have to be ended.
         if child != "child 600" {
             assert!(end.leftovers.iter().any(|l| l.contains("sleep")), "{child}: {:?}", end.leftovers);
         }

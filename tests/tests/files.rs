@@ -55,7 +55,7 @@ async fn who_runs_waits_or_looks_is_told_where_the_files_are() {
     assert_eq!(view["artifacts"].as_array().unwrap().len(), 2, "{view:#}");
     assert!(lab.run(["show", "00000000"]).await.status != 0);
 
-    // A do-file of the user's own folder likewise.
+    // The same for a do-file in the user's own folder.
     let file = lab.file("own.do", "shell echo x > own.csv\n");
     let ran = lab.run(["run", file.to_str().unwrap()]).await;
     let own = format!("files in stata1:{}: own.csv", lab.work().canonicalize().unwrap().display());
@@ -72,7 +72,7 @@ async fn files_stay_when_the_spool_goes() {
         let mut lab = lab!();
         lab.config("keep_spool = \"0s\"\n");
         if !keeps {
-            // The control: without this the files went with the log, and nothing said so.
+            // The control: with this bug the files are deleted with the log, without a word about it.
             lab.env("LONGHAUL_FAULTS", "bug=work_goes_with_the_log");
         }
         let (gateway, mut agent) = pair(&lab).await;
@@ -86,7 +86,7 @@ async fn files_stay_when_the_spool_goes() {
                 .any(|e| e.path().extension().is_some_and(|e| e == "log"))
         };
         assert!(log());
-        // Told what may go as it registers.
+        // The gateway says what may be deleted when the agent registers.
         agent.kill();
         agent.restart();
         wait::until_now(wait::SOON, "the log goes", || (!log()).then_some(())).await;
@@ -99,7 +99,7 @@ async fn files_stay_when_the_spool_goes() {
         assert!(view.files_removed.is_none() && view.artifacts.len() == 2, "{view:#?}");
         let output = String::from_utf8(gateway.api.output(run, "log").await.unwrap()).unwrap();
         assert!(output.contains("\nmade here\n"), "{output}");
-        // It stays so, and the run is not taken for another.
+        // It stays so, and the run is not imported as another one.
         agent.kill();
         agent.restart();
         gateway.api.wait_host("stata1", "up").await;

@@ -126,7 +126,7 @@ async fn where_there_is_no_image_the_answer_says_why() {
 
     // A do-file of a project: its graph is beside it, and the user's own again once the run has ended.
     lab.file("plot.png", PNG);
-    // One is elsewhere, where nobody would look, had the log not said so; Stata's words, by a do-file.
+    // One is elsewhere, where only the log leads to it; a do-file prints Stata's message.
     let code = "sleep 50\ncopy plot.png fit.png, replace\nmkdir ../out\ncopy plot.png ../out/far.png\n\
                 copy plot.png ../out/unsaid.png\ndisplay \"(file ../out/far.png written in PNG format)\"\n";
     let file = lab.file("draw.do", code);
@@ -155,7 +155,7 @@ async fn where_there_is_no_image_the_answer_says_why() {
     assert!(!early.is_error && early.text.contains("when it has ended"), "{early:#?}");
     lab.open_gate("graph");
 
-    // Another's run is no run.
+    // Another principal's run is answered like an unknown one.
     let made =
         gateway.api.request(Method::POST, "/api/v1/tokens").json(&json!({"name": "visitor"})).send().await.unwrap();
     let made: Value = read(made).await.unwrap();

@@ -1,4 +1,4 @@
-//! Bad input: each a clear error that says what to do, nothing lost, nothing left running.
+//! Bad input: each a clear error that says what to do, nothing lost, no process left running.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -25,7 +25,7 @@ async fn up(lab: &Lab) -> Gateway {
     gateway
 }
 
-/// Nothing of any run is left: no process, and no run that has not ended.
+/// Checks that no process of any run is left, and no run that has not ended.
 async fn nothing_left(lab: &Lab, gateway: &Gateway) {
     let left = [processes::supervisors(lab.path()), processes::engines(lab.path())].concat();
     assert!(left.is_empty(), "{left:?}");
@@ -33,7 +33,7 @@ async fn nothing_left(lab: &Lab, gateway: &Gateway) {
     assert!(runs.iter().all(|r| ended(r.state)), "{runs:#?}");
 }
 
-/// What is said of a submission that cannot be: the problem of the answer, or the run's own message.
+/// The refusal of a submission: the problem in the answer, or the run's own message.
 async fn refused(gateway: &Gateway, request: &SubmitRequest) -> String {
     match gateway.api.submit(request).await {
         Err(problem) => {
@@ -99,7 +99,7 @@ async fn not_found_names_host_path_roots_and_the_other_ways() {
     assert!(result.is_error && result.text.contains(missing.to_str().unwrap()), "{result:#?}");
 }
 
-/// What is wrong, method, path, body, the statuses that say so, a word of the detail.
+/// What is wrong, method, path, body, the statuses that report it, a word of the detail.
 type HttpCase<'a> = (&'a str, Method, &'a str, Option<Value>, &'a [u16], &'a str);
 
 #[tokio::test]
@@ -247,7 +247,7 @@ async fn a_spool_without_room_takes_no_run_and_a_full_one_says_so() {
         gateway.api.wait_end(run).await;
     }
 
-    // Told to make do with it, the agent takes the run; then the run fills it.
+    // Configured to make do with it, the agent accepts the run; then the run fills it.
     agent.terminate().await;
     for (name, value) in [("LONGHAUL_MIN_FREE", "1MiB"), ("LONGHAUL_MIN_FREE_PERCENT", "0")] {
         agent.spec.env.push((name.into(), value.into()));
@@ -257,13 +257,13 @@ async fn a_spool_without_room_takes_no_run_and_a_full_one_says_so() {
     let request = SubmitRequest { again: true, ..path(&file) };
     let run = gateway.api.submit(&request).await.unwrap().run.run_id;
     let end = gateway.api.wait_end(run).await;
-    // The stand-in goes on without its log and comes to the do-file's end; a Stata that stops would be an error of ours.
+    // The stand-in goes on without its log and comes to the do-file's end; if Stata stopped, that would be `errored`.
     assert_eq!((end.state, end.cause), (RunState::Succeeded, Cause::Completed), "{end:#?}");
     assert!(end.note.as_deref().unwrap_or_default().contains("full"), "{end:#?}");
     let log = gateway.api.output(run, "log").await.unwrap();
     assert!(String::from_utf8_lossy(&log).contains("before\n"), "the output so far is kept");
 
-    // And while it stays full, the next run waits, says why, and starts when there is room.
+    // And while the disk stays full, the next run waits, says why, and starts when there is room.
     let next = gateway.api.submit_path(&lab.gated(), &["room"]).await.run_id;
     gateway
         .api

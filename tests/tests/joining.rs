@@ -31,7 +31,7 @@ impl Site {
         Self { lab, gateway, agent, watcher }
     }
 
-    /// A client that waits as long as progress comes; each is a conversation of its own.
+    /// A client that waits as long as progress arrives; each is a conversation of its own.
     fn client(&self) -> Mcp {
         Mcp::new(&self.gateway.api, "claude-code", "2.1.330")
     }
@@ -41,7 +41,7 @@ impl Site {
         self.client().start("stata_run_file", json!({"file_path": file}), meta).await.result().await
     }
 
-    /// Submits a do-file and waits until its end is recorded, seen by another than its owner.
+    /// Submits a do-file and waits until its end is recorded; a principal other than the owner watches.
     async fn ended_unseen(&self, file: &Path) -> String {
         let run = self.client().call("stata_submit", json!({"path": file})).await.run();
         let ended = async || self.watcher.get(&run).await.ok().filter(|view| view.state.is_end());
@@ -50,11 +50,11 @@ impl Site {
     }
 }
 
-/// A do-file that counts itself and shows a number that a do-file below it knows.
+/// A do-file that counts itself and shows a number from a do-file that it calls.
 fn nested(lab: &Lab, name: &str, number: u32) -> (PathBuf, PathBuf) {
     let inner = lab.file(&format!("{name}-inner.do"), format!("display \"NUMBER-{number}\"\n"));
     let body = format!("do \"{}\"\n", inner.display());
-    // Counted by its name: a do-file without arguments has no first.
+    // Counted by its own name: a do-file without arguments has no first argument.
     let executions = lab.work().join("executions");
     let head = format!(
         "file open count using \"{}\", write append text\nfile write count \"{name}\" _n\nfile close count\n",
@@ -102,13 +102,13 @@ async fn an_end_that_nobody_saw_answers_once_and_says_so_first() {
     }
     assert!(!joined.is_error && joined.text.contains("NUMBER-1"), "{joined:#?}");
     assert_eq!(site.lab.executions("unseen"), 1);
-    // Now it was seen.
+    // Now the end was delivered.
     let anew = site.run_file(&file, "toolu_2").await;
     assert!(anew.text.starts_with("succeeded"), "{anew:#?}");
     assert_eq!(site.lab.executions("unseen"), 2);
 }
 
-/// Every place that shows an end counts as seeing it.
+/// Every answer that shows an end counts as delivering it.
 #[tokio::test]
 async fn an_end_that_was_shown_anywhere_answers_nothing() {
     let site = Site::new(lab!()).await;
@@ -164,7 +164,7 @@ async fn an_end_that_was_shown_anywhere_answers_nothing() {
                 assert!(lab_command.output().await.unwrap().status.success());
             }
         }
-        // Its owner goes on working.
+        // Its owner continues to edit.
         std::fs::write(&inner, "display \"NUMBER-999\"\n").unwrap();
         let anew = site.run_file(&file, &format!("toolu_{place}")).await;
         assert!(anew.text.contains("NUMBER-999") && anew.text.starts_with("succeeded"), "{place}: {anew:#?}");
@@ -178,7 +178,7 @@ async fn a_nested_do_file_that_changed_is_never_answered_with_the_result_of_then
     let (file, inner) = nested(&site.lab, "edited", 1);
     let first = site.run_file(&file, "functions.stata_run_file:0").await;
     assert!(first.text.contains("NUMBER-1"), "{first:#?}");
-    // The control: the same call again is its run, and says so.
+    // The control: the same call again gets the same run, and the answer says so.
     let again = site.run_file(&file, "functions.stata_run_file:0").await;
     assert!(first_line(&again).contains("by this same call") && again.text.contains("NUMBER-1"), "{again:#?}");
     assert_eq!(site.lab.executions("edited"), 1);
@@ -206,7 +206,7 @@ async fn digests_outlive_the_agent() {
     std::fs::write(&inner, "display \"NUMBER-2\"\n").unwrap();
     let refused = site.run_file(&file, "toolu_1").await;
     assert!(refused.is_error && refused.text.contains("outlives-inner.do changed"), "{refused:#?}");
-    // The control: as it was, it answers.
+    // The control: with its old content restored, the old result answers.
     std::fs::write(&inner, "display \"NUMBER-1\"\n").unwrap();
     let joined = site.run_file(&file, "toolu_2").await;
     assert!(first_line(&joined).starts_with("this is run ") && joined.text.contains("NUMBER-1"), "{joined:#?}");
@@ -228,7 +228,7 @@ async fn another_call_of_a_run_that_goes_on_gets_its_handle_at_once() {
         handle.text.contains("nothing was started now") && handle.text.contains("stata_wait(runs: "),
         "{handle:#?}"
     );
-    // The control: the same call waits, and its first progress says which run.
+    // The control: the same call waits, and its first progress names the run.
     let mut same = site.client().start("stata_run_file", arguments, meta("toolu_1")).await;
     let Some(Said::Progress(progress)) = same.next().await else { panic!("progress at acceptance") };
     assert!(

@@ -1,4 +1,4 @@
-//! What a caller asks for beyond one run: another attempt after a death, words in a silence, clear refusals.
+//! What a caller may set beyond one run: another attempt after a death, activity of a quiet run, clear refusals.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -61,7 +61,7 @@ async fn a_run_whose_stata_is_killed_is_begun_again_where_its_owner_asked_for_th
     assert_eq!(log.matches("finished again\n").count(), 1, "{log}");
     assert_eq!(lab.executions("again"), 2);
 
-    // The control: unsaid, a killed Stata is the end.
+    // The control: by default, a killed Stata ends the run.
     let run = submit(&lab, api, "once", None).await;
     kill_the_engine(&lab);
     let end = api.wait_end(run).await;
@@ -69,7 +69,7 @@ async fn a_run_whose_stata_is_killed_is_begun_again_where_its_owner_asked_for_th
     assert_eq!(lab.executions("once"), 1);
 }
 
-/// The command line and MCP carry the policy to the record.
+/// The command line and MCP pass the policy on to the record.
 #[tokio::test]
 async fn every_door_takes_the_policy() {
     let lab = lab!();
@@ -89,7 +89,7 @@ async fn every_door_takes_the_policy() {
     assert_eq!(policies, [Retry::Never, Retry::IfProvenDead], "{listed:#?}");
 }
 
-/// A quiet run says whether it computes; a run whose agent is away says how.
+/// A quiet run reports whether it computes; a run whose agent is away reports how.
 #[tokio::test]
 async fn a_silence_is_told_for_what_it_is() {
     let mut lab = lab!();
@@ -163,7 +163,7 @@ async fn a_refusal_says_when_to_try_again() {
     assert_eq!(gateway.api.list().await.unwrap().runs.len(), 2);
 }
 
-/// Output is cut at its limit, and says so; Stata goes on.
+/// Output is cut at its limit, and the run's note says so; Stata goes on.
 #[tokio::test]
 async fn the_limit_on_output_is_a_setting_and_is_told() {
     let mut lab = lab!();

@@ -1,4 +1,4 @@
-//! Clients that wait, clients that cannot, and connections that break: the result always comes back.
+//! Clients that wait, clients that cannot, and connections that break: the result always arrives.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -15,12 +15,12 @@ use longhaul_tests::{
 };
 use serde_json::{Value, json};
 
-/// A list of clients that are known to wait as long as progress comes: this one is on it.
+/// A client on the list of those known to wait as long as progress arrives.
 fn patient(api: &Api) -> Mcp {
     Mcp::new(api, "claude-code", "2.1.330")
 }
 
-/// This one is not: 60 s for an answer, and progress does not matter to it.
+/// A client that is not on it: it waits 60 s for an answer, with or without progress.
 fn impatient(api: &Api) -> Mcp {
     Mcp::new(api, "typescript-sdk-client", "1.0.0").without_progress()
 }
@@ -132,7 +132,7 @@ async fn the_heartbeat_goes_on_while_the_agent_is_stopped_and_says_so() {
     let arguments = json!({"file_path": lab.gated(), "args": ["frozen"]});
     let mut call = patient(&gateway.api).start("stata_run_file", arguments, json!({})).await;
     call.progress("it runs", |p| p.message.starts_with("running")).await;
-    // The control: nothing is said of silence while there is none.
+    // The control: while the run is not silent, progress does not mention silence.
     let quiet = call.progress("it still runs", |_| true).await;
     assert!(!quiet.message.contains("silent"), "{quiet:?}");
     agent.freeze();
@@ -159,17 +159,17 @@ async fn a_cut_connection_costs_nothing() {
     gateway.api.wait_output(run, "started cut").await;
     drop(call);
 
-    // The same call again joins the same run, while it runs (it has no name of its own, so it gets the handle) ...
+    // The same call again joins the same run, while it runs (the call has no id of its own, so it gets the handle) ...
     let mut again = patient(&gateway.api).start("stata_run_file", arguments.clone(), json!({})).await;
     let Some(Said::Progress(joined)) = again.next().await else { panic!("progress at acceptance") };
     let short = &run.to_string()[28..];
     assert!(joined.message.contains(short), "{joined:?} is about {run}");
     drop(again);
     lab.open_gate("cut");
-    // Looked at by another: for its owner that would be to see its end.
+    // Watched by another principal: a look by its owner would count as delivery of the end.
     let watcher = gateway.api.watcher().await;
     watcher.wait_run(run, wait::SOON, "its end", |v| v.state.is_end()).await;
-    // ... and when it has ended without its result having reached anybody.
+    // ... and when it has ended without its result having been delivered.
     let result = patient(&gateway.api).call("stata_run_file", arguments.clone()).await;
     assert!(result.text.contains("finished cut") && result.text.contains(short), "{result:#?}");
     assert_eq!(lab.executions("cut"), 1);
@@ -179,7 +179,7 @@ async fn a_cut_connection_costs_nothing() {
     let log = lab.run(["log", short]).await;
     assert!(log.status == 0 && log.out.contains("started cut\n") && log.out.contains("finished cut\n"), "{log:#?}");
 
-    // The control: asked for by name, it runs again.
+    // The control: requested explicitly, it runs again.
     let mut anew = arguments;
     anew["again"] = json!(true);
     let result = patient(&gateway.api).call("stata_run_file", anew).await;
@@ -214,7 +214,7 @@ async fn a_failing_do_file_is_an_error_that_says_where() {
     }
 }
 
-/// Claude Code cuts the middle out of an error of more than 10,000 characters, and with it whatever stands there.
+/// Claude Code cuts the middle out of an error of more than 10,000 characters, and with it whatever is there.
 #[tokio::test]
 async fn errors_are_shown_whole_however_much_was_printed() {
     const CLIENT: usize = 10_000;
@@ -225,14 +225,14 @@ async fn errors_are_shown_whole_however_much_was_printed() {
     let client = patient(&gateway.api);
     let run = async |args: Value| client.call("stata_run_file", json!({"file_path": file, "args": args})).await;
 
-    // The control: what is no error may be longer.
+    // The control: an answer that is not an error may be longer.
     let good = run(json!(["0"])).await;
     assert!(!good.is_error && good.text.len() > CLIENT && good.text.contains("\nthe end\n"), "{good:#?}");
     let bad = run(json!(["1"])).await;
     assert!(bad.is_error && bad.text.len() < CLIENT, "{} bytes: {bad:#?}", bad.text.len());
     assert!(bad.text.starts_with("failed: r(111)") && bad.text.contains("\nr(111);\n"), "{bad:#?}");
 
-    // One wait for many, of which one failed: each verdict is there, whatever room the output has.
+    // One wait for many runs, of which one failed: each verdict is there, however much room the output takes.
     let mut runs = vec![bad.run()];
     for n in 1..50 {
         let submitted = client.call("stata_submit", json!({"path": file, "args": ["0", n.to_string()]})).await;

@@ -1,7 +1,8 @@
-//! A network between gateway and agent that is cut: nobody is told, connections stay half open, new ones get no answer.
+//! A network between gateway and agent that is cut: neither side is notified, connections stay half open, new ones get
+//! no answer.
 //!
 //! Scaled: 100 ms between heartbeats stand for 2 s, so 30 s without a network stand for 10 minutes. `LONGHAUL_TEST_CUT`
-//! (seconds) cuts it for so long with the real heartbeats instead.
+//! (seconds) cuts it for that long with the real heartbeats instead.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -66,7 +67,7 @@ async fn a_run_that_ends_while_the_network_is_cut_is_delivered_once() {
     let next = gateway.api.submit(&next).await.unwrap().run.run_id;
     let (heard, mut hears) = tokio::sync::watch::channel(0);
     let tasks = Tasks::new();
-    // Its own limit is two minutes; a longer cut is followed from its end.
+    // The follower's own limit is two minutes; after a longer cut it starts at the end of the cut.
     let follower = (away < 100.0).then(|| tasks.spawn(sse::follow(gateway.api.clone(), run, heard)));
     gateway.api.wait_output(run, "started cut").await;
     if follower.is_some() {
@@ -137,7 +138,7 @@ async fn a_short_cut_costs_nothing_but_time() {
     assert_eq!(lab.executions("short"), 1);
 }
 
-/// A run of numbered lines, which waits for no file but one that is there.
+/// A run of numbered lines; the file it waits for exists already.
 fn lines(lab: &Lab, args: [&str; 4]) -> SubmitRequest {
     let path = lab.lines().to_str().unwrap().to_owned();
     let args = args.into_iter().map(str::to_owned).chain([path.clone()]).collect();

@@ -27,7 +27,7 @@ fn draining(view: &RunView) -> bool {
     view.state == RunState::Queued && why.contains("agent stata1 is draining") && why.contains("kernel update")
 }
 
-/// Connections that the gateway has, by its own count.
+/// The number of connections, by the gateway's own count.
 async fn connections(gateway: &Gateway) -> u64 {
     let text = gateway.api.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("longhaul_connections ")).unwrap();
@@ -55,7 +55,7 @@ async fn a_host_is_drained_while_ten_runs_are_active() {
     let unknown = lab.run(["--data", &data, "drain", "sas*"]).await;
     assert!(unknown.status == 4 && unknown.err.contains("no host is named `sas*`: there are stata1"), "{unknown:#?}");
 
-    // One that insists on the host, and one that may go anywhere: both say why they wait.
+    // One run that requires the host, and one that may go anywhere: both say why they wait.
     let here = SubmitRequest {
         path: Some(file.display().to_string()),
         args: vec!["here".to_owned()],
@@ -84,7 +84,7 @@ async fn a_host_is_drained_while_ten_runs_are_active() {
     }
     assert_eq!((lab.executions("here"), lab.executions("anywhere")), (0, 0), "nothing new started there");
 
-    // The one that may go elsewhere does, the other waits for the resume.
+    // The run that may go elsewhere does, the other waits for the resume.
     let _two = lab.agent("stata2", &gateway, &["--licence", "two"]);
     gateway.api.wait_output(anywhere, "started anywhere").await;
     assert_eq!(gateway.api.get(anywhere).await.unwrap().host.as_deref(), Some("stata2"));
@@ -164,7 +164,7 @@ async fn an_operator_frees_a_spool_and_confirms_a_clock() {
 const STOP: Duration = Duration::from_secs(6);
 const SLACK: Duration = Duration::from_secs(10);
 
-/// A do-file that prints some seven megabytes, more than the sockets of a reader that takes nothing hold, and then
+/// A do-file that prints some seven megabytes, more than the sockets of a reader that reads nothing hold, and then
 /// waits for its gate.
 fn loud(lab: &Lab) -> std::path::PathBuf {
     let gated = std::fs::read_to_string(lab.gated()).unwrap();
@@ -182,7 +182,7 @@ async fn started(lab: &Lab, gateway: &Gateway, name: &str) -> (RunId, u64) {
     (run, gateway.api.get(run).await.unwrap().output_bytes)
 }
 
-/// Asks for the whole output and takes none of it.
+/// Asks for the whole output and reads none of it.
 fn stalled(gateway: &Gateway, run: RunId) -> TcpStream {
     let mut stream = TcpStream::connect(gateway.api.address()).unwrap();
     let (host, token) = (gateway.api.address(), gateway.api.token());
@@ -201,14 +201,14 @@ async fn stop_in_time(daemon: &mut Daemon) {
     assert!(took < STOP + SLACK, "{} took {took:?} to stop", daemon.name);
 }
 
-/// Everybody who waits at a gateway that gets SIGTERM; a reader that stalls holds nobody up.
+/// Stops a gateway with every kind of waiting client by SIGTERM; a stalled reader does not delay the stop.
 async fn stop_under_load(lab: &Lab, gateway: &mut Gateway, name: &str) -> RunId {
     let (run, len) = started(lab, gateway, name).await;
     let mut reader = stalled(gateway, run);
     let waiting = Mcp::new(&gateway.api, "claude-code", "2.1.330");
     let call = waiting.start("stata_wait", json!({"runs": run, "seconds": 600}), json!({})).await;
     let mut events = gateway.api.events(run, len).await.unwrap();
-    // On a connection of its own, so that one can see that it was accepted.
+    // On a connection of its own, so that its acceptance shows in the count.
     let before = connections(gateway).await;
     let url = format!("{}/api/v1/runs/{run}/output?offset={len}&wait=25", gateway.api.url());
     let poll = reqwest::Client::new().get(url).bearer_auth(gateway.api.token());
@@ -226,7 +226,8 @@ async fn stop_under_load(lab: &Lab, gateway: &mut Gateway, name: &str) -> RunId 
     };
     futures_util::future::join(stopping, answers).await;
 
-    // The control: that reader did stall. It gets what was under way and then an end before the end.
+    // The control: that reader did stall. It gets the bytes that were under way, and the connection ends before the
+    // output does.
     let mut got = Vec::new();
     let _ = reader.read_to_end(&mut got);
     assert!((got.len() as u64) < len, "it was cut off after {} of {len} bytes", got.len());
@@ -266,7 +267,7 @@ async fn up_hands_over_and_is_gone_in_time() {
     goes_on(&lab, &gateway, run, "upped").await;
 }
 
-/// Its gateway is stopped dead and takes nothing: the agent leaves in time all the same, and the run goes on.
+/// The gateway is stopped by SIGSTOP and reads nothing: the agent ends in time all the same, and the run goes on.
 #[tokio::test]
 async fn an_agent_whose_gateway_stalls_is_gone_in_time() {
     let mut lab = lab!();

@@ -1,4 +1,4 @@
-//! A client on Windows names its own paths; the agent's map makes them paths of the Stata host, whoever asks.
+//! A client on Windows names its own paths; the agent's map makes them paths of the Stata host, for every client.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -42,7 +42,7 @@ async fn a_windows_path_is_mapped_before_it_is_judged() {
         assert!(ran.status == 0 && ran.out.contains("\nmapped\n"), "{path}: {ran:#?}");
     }
 
-    // What is not mapped: the words name the map and how to set it.
+    // A path that is not mapped: the error names the map and how to set it.
     let said = mcp.call("stata_run_file", json!({"file_path": "E:\\other\\x.do"})).await;
     for words in ["E:\\other\\x.do", "Windows", "[path_map]"] {
         assert!(said.is_error && said.text.contains(words), "{words}: {}", said.text);

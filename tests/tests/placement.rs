@@ -53,7 +53,7 @@ async fn one_seat_is_one_run_over_two_hosts_and_a_restart_of_the_gateway() {
     assert_eq!((lab.executions("first"), lab.executions("second")), (1, 1));
 }
 
-/// The control of the test above: what holds the second back is the shared pool and nothing else.
+/// The control of the test above: only the shared pool holds the second back.
 #[tokio::test]
 async fn two_pools_are_two_runs_at_once() {
     let lab = lab!();
@@ -95,7 +95,7 @@ async fn an_agent_that_joins_later_is_used() {
 async fn an_agent_whose_address_cannot_be_dialled_is_told_and_gets_no_run() {
     let lab = lab!();
     let gateway = lab.gateway().await;
-    // Port 1 of this host: nobody listens there.
+    // Port 1 of this host: no process listens there.
     let mut agent = lab.agent("stata1", &gateway, &["--advertise", "http://127.0.0.1:1"]);
     gateway.api.wait_host("stata1", "unreachable").await;
     let hosts = gateway.api.hosts().await.unwrap();

@@ -1,4 +1,4 @@
-//! The place of a failure is right or absent: never an empty name, a file that does not exist, or line 0.
+//! The place of a failure is right or absent: always a real file with a line from 1.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -34,7 +34,7 @@ async fn a_place_is_right_or_absent() {
         ("esc_in_source.do", "display \"a\"\nassert 1 == 2 // \u{1b}[31mred\n", 9, &[("esc_in_source.do", 2)]),
         ("else_do.do", "if 0 {\n}\nelse do sub\n", 9, &[("sub.do", 3), ("else_do.do", 3)]),
         ("not_run.do", "if 0 do \"sub.do\"\ndisplay 5\nassert 3 == 4\n", 9, &[("not_run.do", 3)]),
-        // Out of sight: the place is the one outside that is known.
+        // Called without an echo: the place is the known one outside.
         ("computed.do", "local f = \"s\" + \"ub\"\ndo `f'\n", 9, &[("computed.do", 2)]),
     ];
     for (name, code, rc, want) in cases {
@@ -68,7 +68,7 @@ async fn a_place_is_right_or_absent() {
     }
 }
 
-/// The control: where no file of the run can be found any more, nothing is told.
+/// The control: where no file of the run can be found any more, no place is given.
 #[tokio::test]
 async fn a_place_that_is_gone_is_not_told() {
     let lab = lab!();

@@ -1,5 +1,5 @@
-//! What a run's own code, or the disk, can do to the records of its end: it ends all the same, in words, its seat comes
-//! free, and it cannot pass for a success by leaving the sign of one beside a failure.
+//! What a run's own code, or the disk, can do to the records of its end: the run ends all the same, with a message, its
+//! seat is freed, and it cannot pass for a success by leaving the sign of one beside a failure.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -35,7 +35,7 @@ async fn text(gateway: &Gateway, text: &str) -> RunView {
     gateway.api.wait_end(run).await
 }
 
-/// A run in the middle of its work whose exit record says nothing, and an agent that has seen that.
+/// A run in the middle of its work whose exit record is damaged, and an agent that has noticed that.
 async fn spoiled(lab: &Lab, gateway: &Gateway) -> (RunId, std::path::PathBuf) {
     let run = gateway.api.submit_path(&lab.gated(), &["spoiled"]).await.run_id;
     gateway.api.wait_output(run, "started spoiled").await;
@@ -48,7 +48,7 @@ async fn spoiled(lab: &Lab, gateway: &Gateway) -> (RunId, std::path::PathBuf) {
     (run, spool)
 }
 
-/// The one seat is free: another run comes to its end.
+/// Checks that the one seat is free: another run comes to its end.
 async fn the_seat_is_free(gateway: &Gateway) {
     let next = text(gateway, "display \"the next one\"\n").await;
     assert_eq!(next.state, RunState::Succeeded, "{next:#?}");
@@ -82,7 +82,7 @@ async fn an_exit_record_that_nobody_can_read_ends_in_words() {
     let lab = lab!();
     let gateway = start(&lab).await;
     let (run, spool) = spoiled(&lab, &gateway).await;
-    // Nobody is left who could write a true one.
+    // No process is left that could write a true one.
     for found in processes::supervisors(&spool).into_iter().chain(processes::engines(lab.path())) {
         processes::signal(found.pid, Signal::KILL);
     }
@@ -96,7 +96,7 @@ async fn an_exit_record_that_nobody_can_read_ends_in_words() {
     the_seat_is_free(&gateway).await;
 }
 
-/// Code that spoils what stands beside it in its spool, and then fails.
+/// Code that damages the files beside it in its spool, and then fails.
 #[tokio::test]
 async fn code_that_spoils_its_own_records_still_ends_by_statas_verdict() {
     let lab = lab!();
@@ -117,7 +117,7 @@ async fn code_that_spoils_its_own_records_still_ends_by_statas_verdict() {
     the_seat_is_free(&gateway).await;
 }
 
-/// Likewise, with an agent that comes back to it.
+/// The same, with an agent that comes back to it.
 #[tokio::test]
 async fn spoiled_records_are_met_by_an_agent_that_returns() {
     let lab = lab!();
@@ -143,12 +143,12 @@ async fn spoiled_records_are_met_by_an_agent_that_returns() {
     }
 }
 
-/// The end of a log as it stands when a do-file and the wrapper around it were left by an error.
+/// The end of a log as it is when a do-file and the wrapper around it were left by an error.
 const UNWOUND: &str =
     "display \"r(111);\" _n _n \"end of do-file\" _n \"r(111);\" _n _n \"end of do-file\" _n \"r(111);\"\n";
 
-/// Leaves a sentinel, prints that, and is gone: nothing comes after, as when Stata dies before its log is written out. In
-/// a loop, whose body is not echoed as it runs.
+/// Leaves a sentinel, prints this text, and kills itself: nothing comes after, as when Stata dies before its log is
+/// written out. In a loop, whose body is not echoed as it runs.
 fn last_words(code: &str) -> String {
     format!("shell touch ../sentinel\nforvalues i = 1/1 {{\n{code}*! standin: status 0\n}}\n")
 }
@@ -166,7 +166,7 @@ async fn a_sentinel_beside_a_failure_is_no_success() {
     let note = forged.note.unwrap_or_default();
     assert!(note.contains("sentinel") && note.contains("r(459)"), "the record says so: {note}");
 
-    // Not only where Stata printed it: nothing of the wrapper comes after.
+    // Also where it is only printed text: no line of the wrapper comes after it.
     let printed = text(&gateway, &last_words(UNWOUND)).await;
     assert_eq!((printed.state, printed.rc), (RunState::Failed, Some(111)), "{printed:#?}");
 }
@@ -179,7 +179,7 @@ async fn code_that_only_prints_a_failure_is_a_success() {
         "display \"r(111);\"\n",
         "display \"end of do-file\" _n \"r(111);\"\n",
         UNWOUND,
-        // The wrapper's lines are missing, but one level is not the outermost do-file's end.
+        // The wrapper's lines are missing, but one level of unwinding is not the outermost do-file's end.
         &last_words("display \"r(111);\"\n"),
     ] {
         let end = text(&gateway, code).await;
@@ -225,7 +225,7 @@ async fn a_run_within_its_limit_goes_on() {
     assert_eq!(end.state, RunState::Succeeded, "the limit on the copy is not the spool's: {end:#?}");
 }
 
-/// The control: with each of these switched off, what is promised above does not hold.
+/// The control: with each of these checks switched off, the guarantee above does not hold.
 #[tokio::test]
 async fn what_is_switched_off_is_missed() {
     let mut lab = lab!();

@@ -1,8 +1,8 @@
 //! Daemons that die in the middle of runs: same run, same attempt, one execution, every byte, the right verdict.
 //!
-//! Each trial has several runs under way, each with a follower that began before the kill, one of them bound to fail.
-//! In every other trial a run ends while the victim is away. `LONGHAUL_TEST_KILLS` says how many trials of each kind
-//! (20 by default).
+//! Each trial has several runs under way, each with a follower that started before the kill, one of them bound to fail.
+//! In every other trial a run ends while the victim is away. `LONGHAUL_TEST_KILLS` sets how many trials of each kind
+//! are made (20 by default).
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -26,7 +26,7 @@ use longhaul_tests::{
 };
 use rustix::process::Signal;
 
-/// Who is killed.
+/// The victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Victim {
     Gateway,
@@ -45,7 +45,7 @@ struct Started {
     rc: i64,
 }
 
-/// Kills while every run waits for `release` to appear, which it does when the victim is dead.
+/// Kills while every run waits for `release` to exist, which it does once the victim is dead.
 async fn kill(
     lab: &Lab,
     gateway: &mut Gateway,
@@ -99,7 +99,7 @@ async fn trial(lab: &Lab, gateway: &mut Gateway, agent: &mut Daemon, victim: Vic
     let (heard, mut ears): (Vec<_>, Vec<_>) = runs.iter().map(|_| tokio::sync::watch::channel(0)).unzip();
     let follows = join_all(runs.iter().zip(heard).map(|(run, heard)| sse::follow(api.clone(), run.id, heard)));
     let killing = async {
-        // Mid-run for certain: each has printed a line of its own, and each follower has heard something.
+        // Certainly in the middle: each run has printed a line of its own, and each follower has received some bytes.
         for (run, ears) in runs.iter().zip(&mut ears) {
             api.wait_output(run.id, &format!("{} line 1 of", run.name)).await;
             ears.wait_for(|bytes| *bytes > 0).await.expect("the follower follows");
@@ -171,7 +171,7 @@ async fn runs_survive_their_killed_supervisors() {
     trials(Victim::Supervisors).await;
 }
 
-/// The control of all of the above: what these checks see when Stata itself is killed.
+/// The control of all of the above: what these checks find when Stata itself is killed.
 #[tokio::test]
 async fn a_killed_engine_is_an_error_of_ours_and_no_verdict() {
     let lab = lab!();
@@ -212,7 +212,7 @@ async fn lost(host_dies: bool) -> (Lab, Gateway, Daemon, RunId) {
     (lab, gateway, agent, run)
 }
 
-/// It was not for good after all: the spool's own record corrects the end, once, and nothing runs again.
+/// The loss is corrected: the spool's own record corrects the end, once, and nothing runs again.
 async fn back(lab: &Lab, gateway: &Gateway, agent: &mut Daemon, run: RunId) -> RunView {
     agent.restart();
     let found = |v: &RunView| v.state != RunState::Lost;
@@ -250,7 +250,7 @@ impl Cgroup {
             let folder = PathBuf::from(root).join(name);
             fs::create_dir(&folder).ok()?;
             let cgroup = Self(folder);
-            // A folder of a plain file system has no such file.
+            // A folder of an ordinary file system has no such file.
             cgroup.0.join("cgroup.procs").exists().then_some(cgroup)
         });
         if made.is_none() {
@@ -285,7 +285,7 @@ impl Drop for Cgroup {
     }
 }
 
-/// What `systemctl restart` does to a unit with `KillMode=process`, or with the default `control-group`.
+/// The effect of `systemctl restart` on a unit with `KillMode=process`, or with the default `control-group`.
 async fn restart_unit(whole_group: bool) -> (Lab, RunView) {
     let lab = lab!();
     let cgroup = Cgroup::new(&lab);
@@ -321,7 +321,7 @@ async fn restarting_the_unit_of_an_agent_keeps_its_run() {
     assert_eq!((end.state, end.cause), (RunState::Succeeded, Cause::Completed), "{end:#?}");
 }
 
-/// The control: with the default kill mode the same restart ends the run, and it says so.
+/// The control: with the default kill mode the same restart ends the run, and the run's record says so.
 #[tokio::test]
 async fn the_default_kill_mode_would_end_the_run() {
     let (_lab, end) = restart_unit(true).await;

@@ -1,4 +1,4 @@
-//! Registrations as they come: ten thousand spools at once, and agents that were told whose runs to take.
+//! Registrations in practice: ten thousand spools at once, and agents with limits on whose runs they take.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -22,7 +22,7 @@ use prost::Message;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// The id of the agent that has them, which is made before its first start.
+/// The id of the agent that has them, made before its first start.
 const AGENT: &str = "01a20499-184b-75e1-a314-4812878e17aa";
 const NO_BYTES: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -36,7 +36,7 @@ fn outcome() -> String {
     outcome.to_string()
 }
 
-/// Likewise, of one of which only its files are left.
+/// The same for a run of which only its files are left.
 fn lay_files(spools: &Path, run: RunId) {
     let folder = spools.join(run.to_string());
     fs::create_dir_all(folder.join("work")).unwrap();
@@ -45,7 +45,7 @@ fn lay_files(spools: &Path, run: RunId) {
     fs::write(spools.join(format!("{run}.done")), "done\n").unwrap();
 }
 
-/// Writes what an agent reads of a run that has ended, as an earlier start of it would have left it.
+/// Writes what an agent reads of an ended run, as an earlier start of it would have left it.
 fn lay(spools: &Path, run: RunId) -> wire::Submission {
     let submission = wire::Submission {
         run_id: run.to_string(),
@@ -85,8 +85,8 @@ fn record(run: RunId, finished_ms: i64) -> Record {
     }
 }
 
-/// A gateway whose ledger knows `count` runs that ended, and an agent, not started, that keeps the spools of all; of the
-/// first `old` of them it may let go.
+/// A gateway whose ledger knows `count` runs that ended, and an agent, not started, that keeps the spools of all; it
+/// may delete those of the first `old`.
 async fn with_spools(lab: &Lab, count: usize, old: usize) -> (Gateway, Vec<RunId>) {
     let mut gateway = lab.gateway().await;
     gateway.daemon.terminate().await;
@@ -137,7 +137,7 @@ async fn ten_thousand_spools_register_and_the_agent_is_never_silent() {
     let (gateway, runs) = with_spools(&lab, COUNT, OLD).await;
     let _agent = lab.agent("stata1", &gateway, &[]);
     wait::until(wait::SOON * 6, "the agent is up", async || (state(&gateway).await == "up").then_some(())).await;
-    // Meanwhile it lets go of three thousand spools, and takes runs.
+    // Meanwhile it deletes three thousand spools, and takes runs.
     let run = gateway.api.submit_path(&lab.file("one.do", "display 1\n"), &[]).await.run_id;
     wait::until(wait::SOON * 10, "it lets go of what is old", async || {
         assert_ne!(state(&gateway).await, "silent", "{} spools", spools(&lab));
@@ -145,7 +145,7 @@ async fn ten_thousand_spools_register_and_the_agent_is_never_silent() {
     })
     .await;
     assert_eq!(gateway.api.wait_end(run).await.state, RunState::Succeeded);
-    // None is imported, none is told twice, and none of the others is touched.
+    // No run is imported, each is reported once, and the others are left alone.
     for run in [runs[0], runs[OLD], runs[COUNT - 1]] {
         let view = gateway.api.get(run).await.unwrap();
         assert_eq!((view.state, view.note, view.unverified), (RunState::Succeeded, None, false));
@@ -155,7 +155,7 @@ async fn ten_thousand_spools_register_and_the_agent_is_never_silent() {
     assert!(!said.contains("importing") && !said.contains("two results"), "each is known");
 }
 
-/// The control: as it was, what the gateway says is done before the first heartbeat.
+/// The control: with the old behaviour, the gateway's verdicts are carried out before the first heartbeat.
 #[tokio::test]
 async fn obeyed_before_the_first_beat_it_would_be_silent() {
     let mut lab = lab!();
@@ -194,7 +194,7 @@ async fn an_agent_that_was_not_told_serves_the_first_operator_once_there_is_anot
     let hosts = longhaul_tests::lab::finish(hosts).await;
     assert!(hosts.out.contains(&why) && hosts.out.contains("--serve"), "{hosts:#?}");
 
-    // Started again it says so itself; started so that it serves all, it does.
+    // After a restart it reports so itself; started to serve all principals, it does.
     gateway.daemon.terminate().await;
     gateway.daemon.restart();
     ready(&mut gateway.daemon).await;
@@ -229,7 +229,7 @@ async fn an_agent_takes_the_runs_of_those_it_was_told() {
 }
 
 /// Files of three runs in an agent's folder: of one whose record was removed while the agent was away, of one with a
-/// record, and of one that the ledger never knew. Which of them are left when the agent has been told what goes.
+/// record, and of one that the ledger never knew. Returns which of them are left after the agent got its verdicts.
 async fn files_left(lab: &Lab) -> [bool; 3] {
     let mut gateway = lab.gateway().await;
     gateway.daemon.terminate().await;
@@ -255,7 +255,7 @@ async fn files_left(lab: &Lab) -> [bool; 3] {
     let agent = lab.agent("stata1", &gateway, &[]);
     gateway.api.wait_host("stata1", "up").await;
     let there = |run: &RunId| spools.join(run.to_string()).join("work/results.csv").exists();
-    // What it was told is done beside its beats: the time of some, and a run.
+    // Its verdicts are carried out beside its heartbeats: wait for some of these, and for a run.
     let _ = tokio::time::timeout(wait::SOON / 4, async {
         while there(&runs[0]) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -275,7 +275,7 @@ async fn files_whose_record_is_gone_go_when_their_agent_returns() {
     assert_eq!(files_left(&lab).await, [false, true, true]);
 }
 
-/// The control: as it was, an agent did not tell of them.
+/// The control: with the old behaviour, an agent did not report them.
 #[tokio::test]
 async fn untold_they_would_stay_for_ever() {
     let mut lab = lab!();

@@ -1,5 +1,5 @@
-//! A ledger that is older than the world, or gone: what agents hold is imported, nothing is forgotten, nothing is
-//! executed twice.
+//! A ledger that is a restored backup, or gone: the runs that agents hold are imported, nothing is forgotten, nothing
+//! is executed twice.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -21,14 +21,14 @@ use longhaul_tests::{
     ledger, wait,
 };
 
-/// Who of two agents comes back first, and whether the gateway is told that its ledger is a copy.
+/// Which of two agents comes back first, and whether the gateway is told that its ledger is a restored backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// It is told; an agent comes first that knows nothing of what happened since.
+    /// It is told; first comes an agent without any run from after the backup.
     Told,
-    /// It is not told; an agent comes first that holds a newer run.
+    /// It is not told; first comes an agent that holds a newer run.
     Seen,
-    /// The control: it is not told, and cannot see it.
+    /// The control: it is not told, and cannot detect it.
     Unnoticed,
 }
 
@@ -53,7 +53,7 @@ async fn finish(lab: &Lab, gateway: &Gateway, name: &str, run: RunId) -> (RunVie
     (end, gateway.api.output(run, "log").await.unwrap())
 }
 
-/// The run has ended with this output, as it did before.
+/// Checks that the run has ended with this output, as it did before.
 async fn as_before(gateway: &Gateway, run: RunId, log: &[u8]) {
     let end = gateway.api.wait_run(run, wait::SOON * 2, "its end", |v| v.state.is_end() && v.output_complete).await;
     assert_eq!((end.state, end.attempt), (RunState::Succeeded, 1), "{end:#?}");
@@ -81,7 +81,7 @@ impl World {
     }
 }
 
-/// Whose run is executed after the backup and waited in it; how often it was executed in the end.
+/// How often a run that waited in the backup and was executed after it is executed in the end.
 async fn restored(way: Way) -> usize {
     let World { lab, mut gateway, mut agents, backup } = World::new(&["stata1", "stata2"]).await;
     // Before the backup: one run has ended, one goes on at each host, one waits for either.
@@ -96,7 +96,7 @@ async fn restored(way: Way) -> usize {
     gateway.api.wait_run(waits, wait::SOON, "a reason", |v| v.waiting.is_some()).await;
     ledger::backup(&gateway.daemon.data, &backup).await;
 
-    // After it: what waited is executed on the second host; on the first, one ends and one goes on.
+    // After it: the waiting run is executed on the second host; on the first, one ends and one goes on.
     let (_, first_log) = finish(&lab, &gateway, "first", first).await;
     let (end, waits_log) = finish(&lab, &gateway, "waits", waits).await;
     assert_eq!(end.host.as_deref(), Some("stata2"));
@@ -135,7 +135,7 @@ async fn restored(way: Way) -> usize {
     let held = |v: &RunView| v.waiting.as_deref().is_some_and(|w| w.contains("held back") && w.contains("cancel it"));
     let view = gateway.api.wait_run(waits, wait::SOON, "it is held back", held).await;
     assert_eq!((view.state, view.attempt), (RunState::Queued, 0), "{view:#?}");
-    // What is new is none of that.
+    // A new submission is not held back.
     let fresh = submit(&lab, &gateway, "fresh", Some("stata1")).await;
     finish(&lab, &gateway, "fresh", fresh).await;
     assert!(held(&gateway.api.get(waits).await.unwrap()), "it is still held back");
@@ -147,7 +147,7 @@ async fn restored(way: Way) -> usize {
         gateway.api.wait_run(run, wait::SOON, "it is known", |_| true).await;
         as_before(&gateway, run, log).await;
     }
-    // The calls that were made are known again, also those that the backup had not seen.
+    // The earlier calls are recognised, also those from after the backup.
     for (name, run, host) in
         [("since", since, Some("stata2")), ("waits", waits, None), ("ended", ended, Some("stata1"))]
     {
@@ -171,7 +171,7 @@ async fn a_restored_ledger_that_is_seen_to_be_one_runs_nothing_twice() {
     assert_eq!(restored(Way::Seen).await, 1);
 }
 
-/// The control, and why `--restored` is to be said: nobody can see what nobody tells.
+/// The control, and why an operator must pass `--restored`: without it the gateway cannot detect the backup.
 #[tokio::test]
 async fn a_restored_ledger_that_nobody_knows_of_would_run_it_twice() {
     assert_eq!(restored(Way::Unnoticed).await, 2);
@@ -199,7 +199,7 @@ async fn what_is_held_back_can_be_cancelled_or_let_go() {
     }
     gateway.api.cancel(one, Default::default()).await.unwrap();
     assert_eq!(gateway.api.wait_end(one).await.state, RunState::Cancelled);
-    // Started without the word, it takes the ledger for what it is: a person's decision.
+    // Started without the option, it accepts the ledger as it is: the decision is the operator's.
     gateway.daemon.spec.args.pop();
     gateway.daemon.terminate().await;
     gateway.daemon.restart();
@@ -222,7 +222,7 @@ async fn a_ledger_that_is_gone_is_made_again_from_the_agents() {
     let credentials = json(&gateway.daemon.data.join("credentials.json")).unwrap();
     gateway.api = Api::new(gateway.api.url(), credentials["token"].as_str().unwrap());
 
-    // The agent is another ledger's, and both sides say so and what to do; its run goes on meanwhile.
+    // The agent belongs to another ledger; both sides report that and what to do; its run goes on meanwhile.
     for daemon in [&gateway.daemon, &agents[0]] {
         wait::until_now(wait::SOON, "the words", || daemon.printed().contains("remove agent/cluster-id").then_some(()))
             .await;
@@ -243,7 +243,8 @@ async fn a_ledger_that_is_gone_is_made_again_from_the_agents() {
     assert_eq!(ledger::integrity(&gateway.daemon.data).await, "ok");
 }
 
-/// As above, and with the ledger all of the gateway's own: also the key with which it would know its requests again.
+/// As above, and the gateway has lost all else of its own too: also the key with which it would recognise its
+/// requests.
 #[tokio::test]
 async fn without_the_data_folder_what_agents_hold_waits_for_an_operator() {
     let World { lab, mut gateway, mut agents, .. } = World::new(&["stata1"]).await;
@@ -265,7 +266,7 @@ async fn without_the_data_folder_what_agents_hold_waits_for_an_operator() {
     agents[0].restart();
     gateway.api.wait_host("stata1", "up").await;
 
-    // Nothing is lost, and nobody is told that it is theirs.
+    // Nothing is lost, and the runs are given to no principal.
     as_before(&gateway, ended, &log).await;
     gateway.api.wait_output(going, "started going").await;
     for run in [ended, going] {
@@ -328,7 +329,7 @@ async fn a_run_that_was_executed_and_forgotten_is_not_begun_again() {
     gateway.api.wait_output(run, "started forgotten").await;
     ledger::backup(&gateway.daemon.data, &backup).await;
     finish(&lab, &gateway, "forgotten", run).await;
-    // It is let go of when the agent comes again.
+    // It is deleted when the agent comes again.
     agent.terminate().await;
     agent.restart();
     let spool = Lab::spool(&agent, run);

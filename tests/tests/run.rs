@@ -1,4 +1,4 @@
-//! The command line on one machine: a do-file's output and verdict, where a failure happened, and what ships with it.
+//! The command line on one machine: a do-file's output and verdict, where a failure happened, and the shipped files.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -31,7 +31,7 @@ async fn every_result_of_the_stand_in_says_so_in_its_first_line() {
     assert!(first.contains("stand-in") || first.contains("standin"), "{ran:#?}");
 }
 
-/// What must be said of the nested failure, however the do-file got there.
+/// Checks the report of the nested failure, however the do-file got there.
 fn check_nested(ran: &longhaul_tests::lab::Ran) {
     assert_eq!(ran.status, 1, "{ran:#?}");
     let all = format!("{}{}", ran.out, ran.err);
@@ -70,7 +70,7 @@ async fn a_bundle_carries_the_nested_files_to_a_host_that_has_none_of_them() {
     let file = examples.join("nested-failure.do");
     let (file, folder) = (file.to_str().unwrap(), examples.to_str().unwrap());
     check_nested(&lab.run(["run", "--with", folder, file]).await);
-    // The bundle was unpacked into the run's own folder, not taken from where the client has it.
+    // The bundle was unpacked into the run's own folder, instead of being run where the client has it.
     let run = &gateway.api.list().await.unwrap().runs[0];
     assert!(run.working_dir.as_deref().is_some_and(|w| w.ends_with("/work") && w.contains("agent/runs")), "{run:#?}");
 }
@@ -115,7 +115,7 @@ async fn a_long_simulation_shows_how_far_it_is() {
     assert_eq!(end.state, RunState::Succeeded, "{end:#?}");
 }
 
-/// Units are text that only systemd reads; what can be known of them here is what the design promises.
+/// Units are text that only systemd reads; what can be checked here is what the design guarantees.
 #[test]
 fn the_units_keep_runs_alive_over_a_restart_of_the_agent() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/systemd");

@@ -1,5 +1,5 @@
-//! What a do-file prints, and what an agent or a caller says, is shown: to a terminal, to a model, in a log. It never
-//! commands the terminal, never passes for words of ours, never begins a line of the gateway's log.
+//! What a do-file prints, and what an agent or a caller sends, is shown: on a terminal, to a model, in a log. It never
+//! commands the terminal, never passes for Longhaul's own text, never starts a line of the gateway's log.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -63,7 +63,7 @@ async fn output_does_not_command_a_terminal() {
         for part in ["\\x1b]0;PWNED\\x07\\x1b]52;c;", "\\x9b31m", "\\u{202e}txt.exe é日😀"] {
             assert!(text.contains(part), "{args:?}: {part} is missing: {text:?}");
         }
-        // The control: asked for, bytes are bytes.
+        // The control: with `--raw`, bytes are bytes.
         let raw = on_terminal(&lab, &[args, &["--raw"]].concat(), &env).await;
         assert!(raw.text().contains(WILD), "{args:?}: {raw:?}");
     }
@@ -156,7 +156,7 @@ async fn the_words_of_a_verdict_are_a_line_each() {
     }
 }
 
-/// Names of files, words of an error and arguments that would command whatever shows them.
+/// Names of files, error texts and arguments that would command whatever shows them.
 async fn hostile(gateway: &Gateway) -> RunId {
     let code = "shell touch \"a\u{1b}]0;PWNED\u{7}\u{202e}b.csv\"\nshell printf 'x\\nstate         succeeded.csv' | xargs -0 touch\n\
                 use \"x\u{1b}[2J\u{9b}\u{202e}y.dta\"\n";
@@ -216,7 +216,7 @@ async fn without_either_escaping_it_would() {
     let id = hostile(&gateway).await.to_string();
     let view = gateway.api.get(&id).await.unwrap();
     assert!(view.artifacts.iter().any(|a| a.path.contains("\u{1b}]0;PWNED\u{7}")), "{view:#?}");
-    // What the gateway lets through is caught where the terminal is, unless that is off too.
+    // What the gateway lets through is caught at the terminal, unless that is off too.
     let seen = on_terminal(&lab, &["show", &id], &[]).await;
     assert_eq!(hidden(&shown(&seen.text())), "", "{seen:?}");
     let seen = on_terminal(&lab, &["show", &id], &[("LONGHAUL_FAULTS", "bug=terminal_texts_raw")]).await;

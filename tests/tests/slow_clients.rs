@@ -1,5 +1,5 @@
 //! Clients that do not read, do not ask for progress, or wait for a minute at most: each gets its result or a handle in
-//! time, and none of them slows another.
+//! time, and does not slow the others.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -21,10 +21,11 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-/// Heartbeats so close together that a socket which nobody reads fills within seconds.
+/// Heartbeats so frequent that an unread socket fills within seconds.
 const FAST: &str = "progress_every = \"2ms\"\n";
 
-/// Far above what a call takes that waits for nobody, and far below the send that a stalled reader holds up (5 s, each).
+/// Far above the time of a call that waits for no other client, and far below the send that a stalled reader delays (5
+/// s, each).
 const UNHINDERED: Duration = Duration::from_secs(4);
 
 async fn pair(lab: &Lab) -> (Gateway, Daemon) {
@@ -38,7 +39,7 @@ fn client(api: &Api, name: &str) -> Mcp {
     Mcp::new(api, name, "1.0.0")
 }
 
-/// A connection by hand, whose kernel takes next to nothing for us.
+/// A connection by hand, with a tiny receive buffer.
 struct Raw {
     stream: TcpStream,
     seen: Vec<u8>,
@@ -80,7 +81,7 @@ impl Raw {
             while !contains(&self.seen, needle) {
                 let n = self.stream.read(&mut buffer).await.unwrap();
                 assert!(n > 0, "the answer ended without {needle:?}");
-                // What was searched is not searched again, but for a needle on the seam.
+                // The searched part is not searched again, except for a needle across the seam.
                 let keep = self.seen.len().saturating_sub(needle.len());
                 self.seen.drain(..keep);
                 self.seen.extend_from_slice(&buffer[..n]);
@@ -100,7 +101,7 @@ fn legacy(api: &Api, method: &str, params: Value) -> reqwest::RequestBuilder {
     request.json(&json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}))
 }
 
-/// Opens a session of the older era; answers with its name.
+/// Opens a session of the older era; returns its id.
 async fn open_session(api: &Api) -> String {
     let hello = json!({
         "protocolVersion": "2025-11-25",
@@ -116,7 +117,7 @@ async fn open_session(api: &Api) -> String {
     session
 }
 
-/// One of the gateway's own numbers.
+/// One of the gateway's own metrics.
 async fn number(api: &Api, name: &str) -> u64 {
     let text = api.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
     let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
@@ -127,7 +128,7 @@ async fn stalled(api: &Api) -> u64 {
     number(api, "longhaul_mcp_progress_stalled_total").await
 }
 
-/// The longest that this caller waits for the next sign of life, over so many of them.
+/// The longest that this caller waits for the next heartbeat, over so many of them.
 async fn longest_gap(call: &mut Call, beats: usize) -> Duration {
     let mut last = None;
     let mut longest = Duration::ZERO;
@@ -167,7 +168,7 @@ async fn a_client_that_never_reads_slows_nobody_and_finds_its_result_when_it_doe
         raw.first_byte().await;
         deaf.push(raw);
     }
-    // Its socket is full, and what is behind it: a send was given up. Meanwhile the reader goes on reading.
+    // Its socket is full, and so are the buffers behind it: a send was given up. Meanwhile the reader goes on reading.
     let mut worst = Duration::ZERO;
     let clock = Clock::system();
     while stalled(api).await < 3 {
@@ -188,7 +189,7 @@ async fn a_client_that_never_reads_slows_nobody_and_finds_its_result_when_it_doe
     assert!(listed.contains("running"), "{listed}");
     println!("longest gap between heartbeats: {before:?} before, {worst:?} beside three stalled readers");
 
-    // Their runs end like any other, and are there for whoever asks.
+    // Their runs end like any other, and any client may ask for them.
     for n in 0..3 {
         lab.open_gate(&format!("deaf{n}"));
     }
@@ -199,7 +200,7 @@ async fn a_client_that_never_reads_slows_nobody_and_finds_its_result_when_it_doe
     .await;
     let other = client(api, "another").call("stata_wait", json!({"runs": view.run_id.to_string()})).await;
     assert!(other.text.contains("finished deaf"), "{other:#?}");
-    // And when they read at last, the answer is at the end of what they left lying.
+    // And when they read at last, the answer is at the end of the unread bytes.
     for (n, raw) in deaf.iter_mut().enumerate() {
         raw.read_until("\"content\":[").await;
         raw.read_until(&format!("finished deaf{n}")).await;
@@ -209,7 +210,7 @@ async fn a_client_that_never_reads_slows_nobody_and_finds_its_result_when_it_doe
     assert!(result.text.contains("finished reads"), "{result:#?}");
 }
 
-/// Nothing is set, and the minute is real.
+/// No setting is changed, and the minute is real.
 #[tokio::test]
 async fn without_progress_or_tasks_there_is_a_result_or_a_handle_within_a_minute() {
     let lab = lab!();

@@ -1,5 +1,5 @@
-//! Readers that stop reading in the middle of a large output: gateway and agent stay small, and neither the run nor a
-//! reader that reads is held up by them.
+//! Readers that stop reading in the middle of a large output: gateway and agent stay small, and neither the run nor
+//! another reader is delayed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -22,9 +22,9 @@ use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// The output, MiB, in lines of 1 MiB: three times as much as gateway or agent may grow by, so that a copy of it in the
-/// memory of either would be seen.
+/// memory of either would show.
 const OUTPUT: u64 = 72;
-/// What gateway and agent may grow by, KiB. A reader is owed 256 KiB of buffers and the kernel's are not counted.
+/// How much gateway and agent may grow, KiB. A reader needs 256 KiB of buffers, and the kernel's are not counted.
 const GROWTH: u64 = 24 * 1024;
 /// Stalled readers of each kind.
 const STALLED: usize = 6;
@@ -45,7 +45,7 @@ async fn stall(api: &Api, request: RequestBuilder) -> TcpStream {
     stream
 }
 
-/// KiB: `VmRSS` now, or `VmHWM` at most.
+/// Memory in KiB: `VmRSS` now, or `VmHWM` at most.
 fn memory(pid: i32, what: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|l| l.starts_with(what)).unwrap();
@@ -90,7 +90,7 @@ async fn stalled_readers_cost_nobody_anything() {
     let gateway = lab.gateway().await;
     let agent = agent(&lab, &gateway).await;
     let api = &gateway.api;
-    // Once without: what is made at the first run is not to be counted.
+    // Once before: what the first run allocates is not to be counted.
     let first = submit(api, "* flood 8 1048576").await;
     assert!(api.wait_end(first).await.output_complete);
     let pids = [gateway.daemon.pid(), agent.pid()];
@@ -112,9 +112,9 @@ async fn stalled_readers_cost_nobody_anything() {
     }
     let read = tokio::time::timeout(wait::SOON * 4, read_all(api, run)).await.expect("a reader that reads gets it all");
     let end = api.wait_end(run).await;
-    // How this engine ends is no matter here: it writes no sentinel.
+    // How this engine ends does not matter here: it writes no sentinel.
     assert!(end.output_complete && read == end.output_bytes && read >= OUTPUT << 20, "{read}: {end:#?}");
-    // New work is not held up either.
+    // New work is not delayed either.
     let next = submit(api, "* flood 1").await;
     assert!(api.wait_end(next).await.output_complete);
 
@@ -123,7 +123,7 @@ async fn stalled_readers_cost_nobody_anything() {
         println!("{who}: {before} KiB before, {most} KiB at most, with {} stalled readers", stalled.len());
         assert!(most < before + GROWTH, "the {who} grew from {before} to {most} KiB over an output of {OUTPUT} MiB");
     }
-    // They are all still there and were all being answered, and one that wakes up gets what it asked for.
+    // They are all still connected and were all being answered, and one that reads again gets what it asked for.
     for reader in &stalled {
         let mut head = [0; 12];
         reader.readable().await.unwrap();

@@ -1,4 +1,4 @@
-//! Runs as tasks: the handle of one call leads to its result, whatever happens to the gateway in between.
+//! Runs as tasks: the handle of one call leads to its result, through any restart of the gateway in between.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -16,7 +16,7 @@ fn client(api: &Api) -> Mcp {
     Mcp::new(api, "claude-code", "2.1.330")
 }
 
-/// What a client says of itself that understands tasks.
+/// The declaration of a client that supports tasks.
 fn declared(more: Value) -> Value {
     let mut meta = json!({
         "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}}
@@ -27,7 +27,7 @@ fn declared(more: Value) -> Value {
     meta
 }
 
-/// A call that takes long enough to become a task; its handle.
+/// A call that takes long enough to become a task; returns its handle.
 async fn begin(api: &Api, arguments: Value, meta: Value) -> String {
     let answer = client(api).start("stata_run_file", arguments, declared(meta)).await.result().await;
     let task = &answer.raw["result"];
@@ -70,10 +70,10 @@ async fn a_failing_do_file_is_a_completed_task_with_the_text_of_the_live_call() 
     assert!(working["statusMessage"].as_str().unwrap().contains("running"), "{working:#}");
     let task = ended(&gateway.api, &handle).await;
     assert_eq!((&task["status"], &task["result"]["isError"]), (&json!("completed"), &json!(true)), "{task:#}");
-    // The same tool use is the same run, and this time nobody speaks of tasks.
+    // The same tool use is the same run, and this client does not declare tasks.
     let live: ToolResult = client(&gateway.api).start("stata_run_file", arguments, meta).await.result().await;
     assert!(live.is_error && live.text.contains("nosuchvar not found"), "{live:#?}");
-    // But for the fences around the output, which no two answers share.
+    // Except for the fences around the output, which differ between any two answers.
     let unfenced = |text: &str| {
         let lines =
             text.lines().filter(|line| !line.starts_with("--- begin output") && !line.starts_with("--- end output"));

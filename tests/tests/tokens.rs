@@ -1,4 +1,4 @@
-//! Tokens and what is theirs to see, folders and secrets that must be one's own, and commands that make nothing.
+//! Tokens and what they may see, folders and secrets that must be private, and commands that make nothing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -25,7 +25,7 @@ async fn token(gateway: &Gateway, name: &str) -> Api {
     gateway.api.with_token(made["token"].as_str().unwrap())
 }
 
-/// Opens a stream and a waiting MCP call with a token, revokes it, and says whether both ended.
+/// Opens a stream and a waiting MCP call with a token, revokes it, and returns whether both ended.
 async fn revoked_ends(lab: &Lab) -> bool {
     let gateway = lab.up(&["--serve-all"]).await;
     gateway.api.wait_host_up().await;
@@ -94,7 +94,7 @@ async fn no_token_is_printed_where_it_is_kept_and_none_is_put_into_a_command_lin
     assert!(printed.contains("credentials.json"), "{printed}");
 }
 
-/// What a gateway prints of its operator's token when it starts for the first time, and when it starts again.
+/// What a gateway prints of its operator's token at its first start, and at its second.
 async fn token_printed(lab: &Lab, terminal: bool) -> (String, [String; 2]) {
     let data = lab.path().join("gateway");
     let args = ["gateway", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
@@ -158,7 +158,7 @@ async fn what_is_written_for_a_client_is_a_token_that_may_not_operate() {
     assert_eq!((&me["scope"], &me["principal"]), (&json!("use"), &own["principal"]));
     assert!(Mcp::new(&client, "claude-code", "2.1.330").call("stata_runs", json!({})).await.text.contains("no runs"));
 
-    // Again: it is there already, and nothing is made.
+    // Again: the token exists already, and nothing is made.
     let ran = lab.run(install).await;
     assert!(ran.status == 0 && ran.err.contains("has this entry already") && written() == first, "{ran:#?}");
     let dry = lab.run(["--data", &data, "mcp", "install", "--client", "claude", "--name", "two", "--dry-run"]).await;
@@ -192,7 +192,7 @@ async fn commands_that_ask_make_nothing_where_nothing_is() {
         assert!(ran.err.contains("no gateway here") && ran.err.contains("longhaul up"), "{words:?}: {ran:#?}");
         assert!(!lab.path().join("home/.local").exists(), "{words:?} made something");
     }
-    // The control: a run without a daemon works as it did, and then there is something to ask.
+    // The control: a run without a daemon works as before, and then there is a gateway to ask.
     lab.file("one.do", "display 1\n");
     let ran = lab.run(["run", "one.do", "--engine", "standin"]).await;
     assert_eq!(ran.status, 0, "{ran:#?}");
@@ -346,7 +346,7 @@ async fn a_user_is_told_of_hosts_and_seats_but_not_of_others() {
     let said = Mcp::new(&ben, "claude-code", "2.1.330").call("stata_hosts", json!({})).await.text;
     assert!(!said.contains("as user") && !said.contains("do-files under"), "{said}");
 
-    // The data folder lies below the root, and in no root all the same.
+    // The data folder lies below the root, but counts as outside every root.
     let secret = gateway.daemon.data.join("join-secret").display().to_string();
     let outside = |path: &str| {
         let (api, path) = (ben.clone(), path.to_owned());
@@ -366,7 +366,7 @@ async fn a_user_is_told_of_hosts_and_seats_but_not_of_others() {
     }
 }
 
-/// What a user and an operator are told of a do-file that is not there, under a path of a client and as it is here.
+/// The messages to a user and to an operator about a missing do-file, under a client's path and under its path here.
 async fn told_of_folders(lab: &Lab) -> (String, String) {
     let gateway = lab.up(&["--serve-all", "--root", lab.work().to_str().unwrap()]).await;
     gateway.api.wait_host_up().await;

@@ -1,5 +1,5 @@
-//! Programs of different versions that meet: refused with words where they must be, and working together where they
-//! can.
+//! Programs of different versions that meet: refused with an explanation where they must be, and working together where
+//! they can.
 //!
 //! With `LONGHAUL_TEST_PREVIOUS` (the program of an earlier version) gateway and agent are upgraded one after the
 //! other, in both orders, with a run under way; without it that is skipped (`previous`). What an earlier version left on
@@ -77,7 +77,7 @@ async fn become_program(daemon: &mut Daemon, program: &std::path::Path) {
 
 async fn old_world(lab: &Lab, old: &std::path::Path) -> (Gateway, Daemon) {
     let mut gateway = lab.gateway().await;
-    // The ledger is to be the old version's from its first byte.
+    // The ledger must be of the old version from its first byte.
     gateway.daemon.terminate().await;
     let data = gateway.daemon.data.clone();
     for name in ["gateway", "credentials.json", "join-secret", "endpoint.json"] {
@@ -98,8 +98,8 @@ fn registrations(agent: &Daemon) -> usize {
     agent.printed().matches("registered gateway=").count()
 }
 
-/// One old and one new: they work together, or (over the step to TLS) who looks at the new one is told who is to be
-/// upgraded: in its log, and where that is the gateway also in the list of hosts and at the run that waits.
+/// One old and one new: they work together, or (over the step to TLS) the operator of the new one is told which is to
+/// be upgraded: in its log, and where that is the gateway also in the list of hosts and at the run that waits.
 async fn together_or_told(gateway: &Gateway, agent: &Daemon, gateway_is_new: bool, (waits, before): (RunId, usize)) {
     let told = async || {
         let host = gateway.api.hosts().await.ok()?.hosts.into_iter().find(|h| h.name == "stata1")?;

@@ -1,8 +1,9 @@
-//! Only the user's part, on every face: no banner with its serial number and no line of the wrapper in anything that
-//! shows output, from the first byte on, however slow the engine is to start and whoever followed before it did.
+//! Only the user's part, in every interface: banner, serial number and wrapper lines never appear in anything that
+//! shows output, from the first byte on, however slow the engine is to start and whichever client followed before it
+//! did.
 //!
-//! Offsets, event ids and ranges are those of the raw log in both views; what lies before the user's part means its
-//! start, what lies behind it, once the run has ended, its end.
+//! Offsets, event ids and ranges are those of the raw log in both views; an offset before the user's part means its
+//! start, one behind it, once the run has ended, its end.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -26,7 +27,7 @@ use reqwest::{Method, Response, StatusCode};
 use rustix::process::Signal;
 use serde_json::json;
 
-/// A serial number that is found again wherever it does not belong.
+/// A serial number that is easy to find where it does not belong.
 const SERIAL: &str = "501806012345";
 
 /// What is Stata's or the wrapper's, and never the user's.
@@ -44,14 +45,14 @@ const NOT_THE_USERS: [&str; 11] = [
     "set more off",
 ];
 
-/// Fails when `text`, which `who` showed, has anything in it that is not the user's.
+/// Fails when `text`, which `who` showed, contains anything that is not the user's.
 fn check_clean(who: &str, text: &str) {
     for words in NOT_THE_USERS {
         assert!(!text.contains(words), "{who} shows {words:?}:\n{text}");
     }
 }
 
-/// A place whose engine prints its banner and then waits for a file.
+/// A site whose engine prints its banner and then waits for a file.
 struct Site {
     lab: Lab,
     gateway: Gateway,
@@ -91,13 +92,13 @@ impl Site {
         self.api().submit(&request).await.expect("accepted").run.run_id
     }
 
-    /// The banner is on its way and nothing else is.
+    /// Waits until the banner is in the log and nothing else is.
     async fn banner_shows(&self, run: RunId) {
         self.api().wait_output(run, SERIAL).await;
         self.api().wait_run(run, wait::SOON, "it is running", |v| v.state == RunState::Running).await;
     }
 
-    /// Everything that shows output of this run, by its name; and whether that is output alone.
+    /// Every interface that shows output of this run, by its name; and whether that is output alone.
     async fn faces(&self, run: RunId) -> Vec<(String, String, bool)> {
         let mut all = Vec::new();
         for query in ["", "&offset=0", "&tail=500"] {
@@ -135,7 +136,7 @@ impl Site {
     }
 }
 
-/// The user's part as the API gives it.
+/// The user's part as the API returns it.
 async fn user(api: &Api, run: RunId, query: &str, range: Option<&str>) -> Response {
     let mut request = api.request(Method::GET, &format!("/api/v1/runs/{run}/output?view=user{query}"));
     if let Some(range) = range {
@@ -150,7 +151,7 @@ async fn user_text(api: &Api, run: RunId) -> String {
     user(api, run, "", None).await.text().await.unwrap()
 }
 
-/// A command that goes on by itself, with its output in files.
+/// A command in the background, with its output in files.
 struct Background {
     child: tokio::process::Child,
     out: PathBuf,
@@ -233,7 +234,7 @@ async fn a_profile_changes_nothing_of_that() {
     every_face(true).await;
 }
 
-/// A run of an agent that tells no safe end: what is shown of it while it runs, and once it has ended.
+/// A run of an agent that sends no safe end: what is shown of it while it runs, and once it has ended.
 async fn of_an_earlier_version(more: &str) -> (Site, RunId, String) {
     let mut lab = lab!();
     lab.env("LONGHAUL_FAULTS", format!("bug=views_of_an_earlier_version{more}"));
@@ -329,7 +330,7 @@ async fn progress_is_never_a_line_of_the_banner() {
     check_clean("progress", &running.message);
     let run = site.api().list().await.unwrap().runs[0].run_id;
     site.banner_shows(run).await;
-    // What is said at once to one who begins to wait now.
+    // The first message to a client that starts to wait now.
     let waiting = client.start("stata_wait", json!({"runs": run.to_string(), "seconds": 1}), json!({})).await;
     let (progress, result) = waiting.all().await;
     assert!(!progress.is_empty(), "it is said that the run is alive");
@@ -342,7 +343,7 @@ async fn progress_is_never_a_line_of_the_banner() {
     check_clean("the result", &result.expect("a result").text);
 }
 
-/// Events of the user's part from an id on.
+/// Events of the user's part after an id.
 async fn events(api: &Api, run: RunId, last: Option<u64>) -> Events {
     let mut request = api.request(Method::GET, &format!("/api/v1/runs/{run}/events?view=user"));
     if let Some(last) = last {
@@ -405,7 +406,7 @@ async fn events_are_the_users_part_and_every_id_leads_on() {
     assert_eq!(text, user_text(api, run).await);
     assert_eq!(Some(last), part.end, "no id is behind the user's part");
 
-    // After the end each id leads to it: the last one, one of an earlier gateway that overshot, one beyond everything.
+    // After the end each id leads to it: the last one, one of an earlier gateway that overshot, one beyond the log.
     for id in [last, last + 1, end.output_bytes, end.output_bytes + 1_000] {
         assert!(output(&mut events(api, run, Some(id)).await).await.is_err(), "{id}");
     }
@@ -507,13 +508,13 @@ async fn a_second_attempt_is_shown_after_the_users_part_of_the_dead_one() {
     }
 }
 
-/// Looks at a live run's user part again and again; what was shown, in order, and the final part.
+/// Reads a live run's user part again and again; returns what was shown, in order, and the final part.
 async fn looks(faults: Option<&str>) -> (Vec<String>, String) {
     let mut lab = lab!();
     if let Some(faults) = faults {
         lab.env("LONGHAUL_FAULTS", faults);
     }
-    // The wrapper's last line takes its time, so that what comes after the user's part is there for a while.
+    // The wrapper's last line takes its time, so that the bytes after the user's part are there for a while.
     lab.env("LONGHAUL_STANDIN_AT", "4 silence 700");
     let gateway = lab.up(&[]).await;
     gateway.api.wait_host_up().await;
@@ -541,7 +542,7 @@ async fn what_is_shown_live_is_always_a_prefix_of_what_is_shown_at_the_end() {
     for text in &seen {
         assert!(whole.starts_with(text), "{text}\nis no beginning of\n{whole}");
     }
-    // The control: shown as far as it is there, the log shows what is the wrapper's.
+    // The control: shown as far as it is there, the log includes the wrapper's lines.
     let (seen, whole) = looks(Some("bug=view_ignores_safe_end")).await;
     assert!(seen.iter().any(|text| !whole.starts_with(text)), "{seen:#?}");
 }

@@ -1,5 +1,5 @@
-//! Waits that nothing that goes on ends, and runs that were given up and return: what callers are told and can do, with
-//! the real programs.
+//! Waits that will not end by themselves, and lost runs that return: what callers are told and can do, with the real
+//! programs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 const QUICK: &str = "heartbeat = \"200ms\"\nsilent_after = \"1s\"\nno_end_after = \"2s\"\n";
 
-/// A client that waits for days as long as progress comes.
+/// A client that waits for days as long as progress arrives.
 fn patient(api: &Api) -> Mcp {
     Mcp::new(api, "claude-code", "2.1.330")
 }
@@ -28,14 +28,14 @@ async fn without_an_agent_a_call_is_answered_with_what_to_do() {
     }
     let refused = client.call("stata_run_selection", json!({"selection": "display 1", "host": "stata9"})).await;
     assert!(refused.is_error && refused.text.contains("no host is named `stata9`"), "{refused:#?}");
-    // Once it is mended, the run begins by itself.
+    // Once it is mended, the run starts by itself.
     let _agent = lab.agent("stata1", &gateway, &[]);
     let result = client.call("stata_wait", json!({"runs": handle.run(), "seconds": 60})).await;
     assert!(result.text.starts_with("succeeded") && result.text.contains("queued before it began: "), "{result:#?}");
     assert!(result.text.contains("no agent is connected"), "for what it waited: {result:#?}");
 }
 
-/// The whole way of a host that dies under a call and comes back after it was given up.
+/// The whole course of a host that dies under a call and comes back after its run was given up.
 #[tokio::test]
 async fn a_run_that_was_declared_dead_and_returns_is_told_and_can_be_ended() {
     let mut lab = lab!();
@@ -56,7 +56,7 @@ async fn a_run_that_was_declared_dead_and_returns_is_told_and_can_be_ended() {
     for words in ["agent stata1 is silent for", &format!("`longhaul declare-dead {short}`"), "stata_log(run: "] {
         assert!(told.text.contains(words), "{words}: {told:#?}");
     }
-    // What waits for its seat is told what frees it, and a wish to end it does not claim that it was heard.
+    // A run that waits for the seat says what frees it, and a cancel request is not reported as received by the agent.
     let declare = format!("`longhaul declare-dead {short}`");
     let selection = json!({"selection": "display 1"});
     let behind = client.call("stata_run_selection", selection).await;
@@ -64,7 +64,7 @@ async fn a_run_that_was_declared_dead_and_returns_is_told_and_can_be_ended() {
         assert!(behind.text.contains(words), "{words}: {behind:#?}");
     }
     assert!(!behind.text.contains(&format!("stata_cancel(run: \"{short}\") ends")), "{behind:#?}");
-    // The reason stands whole, with what to do, wherever the run is told of.
+    // The reason is given whole, with what to do, wherever the run is shown.
     let whole =
         |text: &str| text.contains(&format!("(longhaul declare-dead {short})").replace('(', "(`").replace(')', "`)"));
     let first = behind.text.lines().next().unwrap_or_default().to_owned();
@@ -89,12 +89,12 @@ async fn a_run_that_was_declared_dead_and_returns_is_told_and_can_be_ended() {
         .await;
     client.call("stata_cancel", json!({"run": behind_run})).await;
     agent.restart();
-    // The wish of then is heard by the agent that returns, though the run was lost meanwhile.
+    // The earlier request reaches the agent that returns, though the run was lost meanwhile.
     let ended = gateway.api.wait_run(run, wait::SOON, "its own record", |v| v.state == RunState::Cancelled).await;
     assert!(ended.output_complete, "{ended:#?}");
     processes_are_gone(&lab).await;
 
-    // And one that nobody had asked to end: it is told that it runs again, and can be ended then.
+    // And a run without such a request: its owner is told that it runs again, and can end it then.
     let run = gateway.api.submit_path(&lab.gated(), &["again"]).await.run_id;
     let short = run.to_string()[28..].to_owned();
     gateway.api.wait_output(run, "started again").await;
@@ -130,7 +130,7 @@ async fn the_command_line_says_that_a_wait_has_no_end_in_sight() {
     let gateway = lab.gateway().await;
     lab.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
     let file = lab.file("waits.do", "display 1\n");
-    // Time enough for the hint; the limit is its own.
+    // Time enough for the hint; the limit is the hint's own.
     let waiting = lab.command(["run", "--detach", file.to_str().unwrap()]);
     let run = finish(waiting).await.out.trim().to_owned();
     let ran = lab.run(["wait", &run, "--timeout", "14s"]).await;
@@ -142,7 +142,8 @@ async fn the_command_line_says_that_a_wait_has_no_end_in_sight() {
     assert!(unknown.status == 4 && unknown.err.contains("no host has the label `site=north`"), "{unknown:#?}");
 }
 
-/// The control: what waits behind a run on a host that died was told to cancel it, and the deed that helps was cut off.
+/// The control: before, a run that waited behind one on a dead host was told to cancel that, and the advice that helps
+/// was cut off.
 #[tokio::test]
 async fn a_cancel_that_frees_nothing_would_be_advised() {
     let mut lab = lab!();

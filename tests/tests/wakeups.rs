@@ -21,12 +21,12 @@ use rustix::process::Signal;
 
 /// How long each system is watched.
 const WINDOW: Duration = Duration::from_secs(4);
-/// Wake-ups a second of an agent's threads, all together, that a quiet run may cost: its owner and one follower look
+/// Wake-ups a second of an agent's threads, all together, that a quiet run may cost: its task and one follower look
 /// four times a second each, and each look is handed to another thread and back.
 const QUIET_RUN: f64 = 400.0;
-/// Likewise of an agent that has nothing to do but its heartbeat.
+/// The same for an agent that only sends its heartbeats.
 const IDLE: f64 = 100.0;
-/// Likewise of a supervisor, which looks once a second.
+/// The same for a supervisor, which looks once a second.
 const SUPERVISOR: f64 = 12.0;
 /// Share of one processor that each of these may take.
 const CPU: f64 = 0.2;
@@ -104,7 +104,7 @@ async fn silent(lab: &Lab, api: &Api, name: &str) -> RunId {
     run
 }
 
-/// Kills the one Stata there is, and waits until the run is begun again and says so.
+/// Kills the only Stata, and waits until the run is started again and prints its name.
 async fn dies_and_follows(lab: &Lab, api: &Api, run: RunId, name: &str) {
     let engines = processes::engines(lab.path());
     assert_eq!(engines.len(), 1, "{engines:?}");
@@ -135,7 +135,7 @@ async fn an_idle_agent_with_ended_runs_and_a_silent_run_wake_rarely() {
     check("a supervisor", watch("a silent run, supervisor", supervisors[0].pid).await, SUPERVISOR);
     check("a gateway", watch("a silent run, gateway", gateway.daemon.pid()).await, QUIET_RUN);
 
-    // A second attempt costs what the first did.
+    // A second attempt costs no more than the first.
     dies_and_follows(&lab, &gateway.api, run, "first").await;
     check("attempt 2", watch("attempt 2, agent", agent.pid()).await, QUIET_RUN);
 }
@@ -149,7 +149,7 @@ async fn a_reader_that_takes_a_closed_pulse_for_a_change_never_sleeps() {
     let run = silent(&lab, &gateway.api, "first").await;
     check("the first attempt", watch("a silent run, agent", agent.pid()).await, QUIET_RUN);
     dies_and_follows(&lab, &gateway.api, run, "first").await;
-    // A machine that is busy with other things may give it less than it takes.
+    // A busy machine may give it less processor time than it takes.
     for _ in 0..5 {
         if is_over(watch("attempt 2, agent", agent.pid()).await, QUIET_RUN) {
             return;

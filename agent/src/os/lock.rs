@@ -33,8 +33,8 @@ impl FileLock {
     }
 }
 
-/// Whether a process holds the lock now. Tests with a shared lock, so that two processes that test do not block each
-/// other.
+/// Whether a process holds the lock now. Tests with a shared lock, so that two processes that test do not take each
+/// other's for that of a holder.
 ///
 /// # Errors
 /// Any failure of the file system except a missing file, which counts as not locked.

@@ -3,16 +3,16 @@
 //! ```text
 //! submission.pb      the whole request, as it came
 //! submission.json    format version and what people want to read
-//! attempt-N          made with O_EXCL: "started" or "revoked", whoever makes it first decides; durable after the two
+//! attempt-N          made with O_EXCL: "started" or "revoked", the first to make it decides; durable after the two
 //!                    above, so only its presence means that they are whole
 //! code.do            the executed bytes          work/   where text and bundles run
 //! lh-<short>.do      the wrapper                 tmp/    STATATMP, removed at the end
 //! plan.json          what the supervisor needs   control a FIFO to nudge it
 //! lock               flock held = a supervisor is alive
-//! spawning           written before Stata is spawned: only its absence proves that nothing began; lies ready as
+//! spawning           written before Stata is spawned: only its absence proves that nothing started; lies ready as
 //!                    spawning.ready, so that the supervisor has only to give it its name
 //! started.json       Stata's process exists      running.json  its first log byte
-//! cancel.json        somebody's wish             ending.json   the cause, before the first signal
+//! cancel.json        a request to end the run    ending.json   the cause, before the first signal
 //! lh-<short>.log     Stata's batch log           console       stdout and stderr
 //! sentinel           the do-file came to its end    entered.json   the do-files that it entered, with their digests
 //! exit.json          the supervisor's exit record    outcome.json  the agent's verdict

@@ -78,7 +78,7 @@ pub struct Submission {
     /// the ledger this run belongs to
     #[prost(string, tag = "19")]
     pub cluster_id: ::prost::alloc::string::String,
-    /// hex digest of the request as made; by it a ledger that lost the run recognises the key
+    /// hex digest of the request; by it a ledger that lost the run recognises the key
     #[prost(string, tag = "20")]
     pub request_sha256: ::prost::alloc::string::String,
     #[prost(enumeration = "RetryPolicy", tag = "21")]
@@ -169,7 +169,7 @@ pub struct Outcome {
     /// what else a person should know (output limit reached, unconfirmed, ...)
     #[prost(string, tag = "19")]
     pub note: ::prost::alloc::string::String,
-    /// the principal who requested the end; empty = nobody did
+    /// the principal who requested the end; empty = a limit, or an end by itself
     #[prost(string, tag = "20")]
     pub ended_by: ::prost::alloc::string::String,
 }

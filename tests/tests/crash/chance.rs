@@ -1,4 +1,4 @@
-//! One source of chance: SplitMix64, the same everywhere.
+//! One source of random numbers: SplitMix64, the same everywhere.
 
 pub(crate) struct Chance(u64);
 

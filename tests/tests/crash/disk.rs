@@ -1,8 +1,9 @@
-//! A disk that keeps what was synced and perhaps some of the rest: what POSIX allows a crash to leave, and no more.
+//! A model of a disk that keeps what was synced and perhaps some of the rest: what POSIX allows a crash to leave, and
+//! no more.
 //!
-//! It is told every step that the real code took on a real folder, and builds a folder as a crash may have left it.
-//! A name is durable when its folder was synced after it; content when the file was synced; of what was not, any part
-//! may be there, a rename whole or not at all.
+//! It records every step that the real code took on a real folder, and builds a folder as a crash may have left it. A
+//! name is durable when its folder was synced after it; content when the file was synced; of unsynced content any part
+//! may be there, an unsynced rename whole or not at all.
 
 use std::{
     collections::BTreeMap,
@@ -168,7 +169,7 @@ impl Disk {
                     fs::create_dir(path).unwrap();
                 }
                 let mut names = synced.clone();
-                // None of what was not synced, all of it, what came first of it, or any part.
+                // None of the unsynced steps, all of them, the first of them, or any subset.
                 let (way, first) = (chance.below(4), chance.below(pending.len() as u64 + 1));
                 for (n, change) in pending.iter().enumerate() {
                     let kept = match way {
@@ -189,7 +190,7 @@ impl Disk {
     }
 }
 
-/// Content of which not all was synced.
+/// Content that was synced only in part.
 fn torn(synced: &[u8], now: &[u8], chance: &mut Chance) -> Vec<u8> {
     if synced == now {
         return now.to_vec();
@@ -201,7 +202,7 @@ fn torn(synced: &[u8], now: &[u8], chance: &mut Chance) -> Vec<u8> {
         0 => synced.to_vec(),
         1 => now.to_vec(),
         2 => now[..len].to_vec(),
-        // The length reached the disk and the bytes did not.
+        // The length reached the disk, the bytes did not.
         _ => now[..len].iter().copied().chain(std::iter::repeat_n(0, now.len() - len)).collect(),
     }
 }

@@ -1,8 +1,9 @@
-//! Crashes of a host, without one: the real code of spool and mirror runs on a real folder, every step by which it makes
+//! Crashes of a host, simulated: the real code of spool and mirror runs on a real folder, every step by which it makes
 //! something durable is recorded, and a folder is built as a crash may have left it ([`disk`]): all that was not synced
-//! is dropped or torn. Then the real recovery runs on that, and goes on.
+//! is dropped or torn. Then the real recovery runs on that folder and continues.
 //!
-//! `LONGHAUL_CRASH_SEEDS=100000` tries so many (2,000 by default), `LONGHAUL_CRASH_SEED=7` from that one on.
+//! `LONGHAUL_CRASH_SEEDS=100000` tries that many seeds (2,000 by default), `LONGHAUL_CRASH_SEED=7` starts from that
+//! one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -19,7 +20,7 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
-/// A folder in memory, where there is one: only what the model keeps counts, not what this machine's disk does.
+/// A folder in memory, where there is one: only the model's disk counts, not this machine's.
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()

@@ -1,5 +1,5 @@
-//! A run's mirror through crashes of the gateway's host: what was sealed stays, what was torn is noticed and fetched
-//! again, and no byte is repeated.
+//! A run's mirror through crashes of the gateway's host: sealed content stays, torn content is detected and fetched
+//! again, and every byte is stored once.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ pub(crate) fn trial(seed: u64) -> Result<(), String> {
     let mut sealed = false;
     for crash in 1..=1 + chance.below(4) {
         let mut disk = Disk::of(&root);
-        // Everything since the start of this process, in steps: `cut` of them came to pass.
+        // Everything since the start of this process, in steps: `cut` of them were done.
         let steps = chance.below(8);
         let (told, ops) = recorded(|| {
             runtime.block_on(async {
@@ -59,7 +59,7 @@ pub(crate) fn trial(seed: u64) -> Result<(), String> {
         root = home.path().join(crash.to_string());
         disk.crash(&mut chance, &root);
         if sealed {
-            // The agent was told that it may forget: this is the only copy.
+            // The agent may have deleted its spool: this is the only copy.
             let kept = runtime.block_on(async {
                 let mirrors = Mirrors::new(&root.join("gateway").join("mirror"), u64::MAX);
                 let mirror = mirrors.find(run).await.ok().flatten()?;

@@ -1,4 +1,4 @@
-//! A run's spool through crashes of its host: what was answered stays, the rest is whole or absent.
+//! A run's spool through crashes of its host: acknowledged content stays, the rest is whole or absent.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use longhaul_proto::{
 
 use crate::{chance::Chance, disk::Disk};
 
-/// What was answered and must hold.
+/// What was acknowledged and must hold.
 #[derive(Default)]
 struct Promised {
     attempts: Vec<(u32, AttemptKind)>,
@@ -117,7 +117,7 @@ fn step(spool: &Spool, disk: &mut Disk, promised: &mut Promised, chance: &mut Ch
         disk.apply(op);
     }
     if !whole {
-        // Nobody was answered; but a removal that began may go on.
+        // The removal was not acknowledged, but one that started may be completed.
         if now.removed {
             *promised = Promised { removed: true, ..Promised::default() };
         }
@@ -153,7 +153,7 @@ fn look(root: &Path, run: RunId, promised: &Promised) -> Result<(), String> {
         }
     }
     if promised.removed {
-        // Let go of: nothing that could be taken for a run may be half there.
+        // Deleted: no half of it may be left that could be taken for a run.
         return Ok(());
     }
     for (number, kind) in &promised.attempts {

@@ -1,4 +1,4 @@
-//! The same operations on the model and on SQLite: the same answers, and no step that the state machine does not have.
+//! The same operations on the model and on SQLite: the same answers, and every step is one of the state machine.
 
 use longhaul_gateway::{
     fleet::placement::Need,
@@ -113,7 +113,7 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
             _ if chance.below(3) == 0 => {
                 let before = now - i64::try_from(chance.below(600)).unwrap();
                 let here: Vec<String> = pick(chance, &[vec![], vec!["a".to_owned()]]).clone();
-                // Of those that ended in one moment either may go first; so all of them go.
+                // Of runs that ended at the same moment either may be removed first; so all of them are.
                 both("sweep", a.sweep(before, 1_000, here.clone(), now), b.sweep(before, 1_000, here, now)).await?;
             }
             _ => {}
@@ -123,7 +123,7 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
             both("contest", a.contest(run, format!("w{n}")), b.contest(run, format!("w{n}"))).await?;
         }
     }
-    // All at once, in any order, some twice and some that are not there, as one by one.
+    // All in one call, in any order, some twice and some unknown, must equal one call for each.
     let mut names: Vec<RunId> = runs.iter().copied().filter(|_| chance.below(3) > 0).collect();
     names.push(ids.run());
     names.extend(runs.first());

@@ -1,8 +1,8 @@
-//! Properties over generated input, each from a seed that a failure names: the readers of Stata's log, the wrapper, torn
-//! spools, and the two ledgers beside each other.
+//! Properties over generated input; a failure names its seed: the readers of Stata's log, the wrapper, torn spools, and
+//! the two ledgers beside each other.
 //!
-//! `LONGHAUL_PROPERTY_CASES=100000` tries so many of each (default: some seconds' worth), `LONGHAUL_PROPERTY_SEED=7` from
-//! that one on.
+//! `LONGHAUL_PROPERTY_CASES=100000` tries that many of each (default: some seconds' worth), `LONGHAUL_PROPERTY_SEED=7`
+//! starts from that seed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -39,7 +39,7 @@ fn each(what: &str, cases: u64, property: impl Fn(&mut Chance) -> Result<(), Str
     println!("{what}: {cases} cases from seed {first}");
 }
 
-/// One of some.
+/// A random one of these.
 fn pick<'a, T>(chance: &mut Chance, of: &'a [T]) -> &'a T {
     &of[usize::try_from(chance.below(of.len() as u64)).unwrap()]
 }

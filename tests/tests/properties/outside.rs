@@ -1,5 +1,5 @@
-//! From outside, on the real program: an output comes together from any pages and ranges byte for byte, and no
-//! arguments of a tool break the gateway.
+//! From outside, on the real program: an output can be assembled from any pages and ranges byte for byte, and a tool
+//! call with any arguments leaves the gateway at work.
 
 use longhaul_proto::api::NEXT_OFFSET;
 use longhaul_tests::{api::Api, lab, mcp::Mcp};
@@ -78,7 +78,7 @@ async fn arguments(api: &Api) {
         let (tool, arguments) = (*pick(chance, TOOLS), object(chance, 2));
         let params = json!({"name": tool, "arguments": arguments});
         let request = mcp.request("tools/call", params).timeout(std::time::Duration::from_secs(60));
-        // A run that was made by chance may take its time: only the head of the answer counts.
+        // A run that was made by accident may take its time: only the head of the answer counts.
         let answer = request.send().await.unwrap_or_else(|e| panic!("seed {seed}: {tool} {arguments}: {e}"));
         assert!(answer.status().as_u16() < 500, "seed {seed}: {tool} {arguments}: {}", answer.status());
     }
@@ -132,7 +132,7 @@ async fn any_pages_and_any_arguments() {
         }
         assert!(answer.status().is_success(), "{asked}: {}", answer.status());
         if nothing {
-            // Outside the user's part: its start or its end, and no byte.
+            // Outside the user's part: the offset is its start or its end, with no bytes.
             let at: u64 = answer.headers()[NEXT_OFFSET].to_str().unwrap().parse().unwrap();
             assert!(at == start || at == end, "{asked}: {at}");
             assert_eq!(answer.bytes().await.unwrap().len(), 0, "{asked}");

@@ -1,5 +1,5 @@
-//! The log's readers take any bytes in any chunks: they do not panic, what they say does not depend on the chunks, and
-//! what they point at lies in the log.
+//! The log's readers take any bytes in any chunks: they do not panic, their results do not depend on the chunks, and
+//! the offsets they give lie in the log.
 
 use std::io::Cursor;
 
@@ -12,7 +12,7 @@ use crate::{chance::Chance, each, pick};
 const WRAPPER: &str =
     "cd `\"/w\"'\ndo `\"/s/code.do\"' 1\nfile open lhab_1 using `\"/s/sentinel\"', write text\nfile close lhab_1\n";
 
-/// What logs are made of, and what they are not.
+/// Pieces that logs consist of, and pieces that they do not.
 const PIECES: &[&str] = &[
     "\n",
     ". ",

@@ -1,5 +1,5 @@
-//! An agent that comes back to a spool of which any file is torn: it does not panic, it reads all its runs, and none of
-//! them has succeeded that had not.
+//! An agent that comes back to a spool of which any file is torn: it does not panic, it reads all its runs, and a run
+//! that had not succeeded does not become a success.
 
 use std::{fs, io, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use longhaul_proto::{
 
 use crate::{chance::Chance, each};
 
-/// Starts nothing: whatever the agent thinks of the run, no Stata begins here.
+/// Starts nothing: whatever the agent decides about the run, no Stata is started here.
 struct Idle;
 
 impl Executor for Idle {
@@ -37,7 +37,7 @@ impl Executor for Idle {
     }
 }
 
-/// A run that failed, with everything that belongs to it.
+/// A run that failed, with all of its files.
 fn lay_out(options: &Options, run: RunId) -> Spool {
     let folder = options.data.join("agent");
     longhaul_proto::durable::create_folder(&folder).unwrap();
@@ -70,7 +70,7 @@ fn start(options: &Options) -> longhaul_agent::simulation::SimAgent {
     longhaul_agent::simulation::start(options, Arc::new(Idle), dialer, deps).unwrap()
 }
 
-/// What the agent makes of the run; `None` when it never says so.
+/// The agent's verdict on the run; `None` when it gives none.
 async fn verdict(options: &Options, run: RunId, patience: Duration) -> Option<RunState> {
     let agent = start(options);
     let handle = agent.runs.get(run);

@@ -1,6 +1,6 @@
-//! The user's part of a live log, wherever the log is cut: what is shown of a beginning is always a beginning of what is
-//! shown at the end, never more than one line of the wrapper's length is held back once the user's next line is whole,
-//! and no offset ever goes back. The logs are the stand-in's, of do-files put together at random.
+//! The user's part of a live log, wherever the log is cut: what is shown of a live log is always a prefix of what is
+//! shown at the end, at most one line of the wrapper's length is held back once the user's next line is whole, and
+//! offsets never decrease. The logs are the stand-in's, of do-files put together at random.
 
 use std::{fs, process::Command};
 
@@ -80,7 +80,7 @@ fn check(log: &[u8], cut: usize, now: Option<View>, end: View, before: &mut Opti
     let text = |from: u64, to: u64| String::from_utf8_lossy(&log[from as usize..to as usize]).into_owned();
     let last = end.end.unwrap();
     let Some(view) = now else {
-        // Nothing is shown: then no whole line of the user's is there yet.
+        // Nothing is shown: then there is no whole line of the user's yet.
         let there = (end.start..last.min(cut as u64)).map(|at| log[at as usize]).filter(|b| *b == b'\n').count();
         let gone = before.is_some();
         return if there > 1 || gone { Err(format!("at {cut} nothing is shown of {end:?}")) } else { Ok(()) };
@@ -92,7 +92,8 @@ fn check(log: &[u8], cut: usize, now: Option<View>, end: View, before: &mut Opti
         return Err(format!("from {before:?} to {view:?}"));
     }
     *before = Some(view);
-    // Of what is held back only its last line, and lines that are of an end, may be followed by nothing of the user's.
+    // Of what is held back, only its last line, and lines that belong to an end, may be without a following line of the
+    // user's.
     let held = text(view.safe_end, last.min(cut as u64).max(view.safe_end));
     let ends = |line: &str| {
         let line = line.trim_end();
@@ -110,11 +111,11 @@ fn check(log: &[u8], cut: usize, now: Option<View>, end: View, before: &mut Opti
     }
 }
 
-/// Cuts a log at random places; `safe` tells what may be shown of a beginning.
+/// Cuts a log at random places; `safe` gives what may be shown of a live log.
 fn cuts(chance: &mut Chance, safe: impl Fn(&ViewFinder, usize) -> Option<View>) -> Result<(), String> {
     let (log, wrapper) = log(chance);
     let end = whole(&log, &wrapper);
-    // Most of them where it matters: about the ends of the user's part.
+    // Most of them near the ends of the user's part, where it matters.
     let near = |chance: &mut Chance, at: u64| (at + chance.below(120)).saturating_sub(60).min(log.len() as u64);
     let mut places: Vec<u64> = (0..CUTS)
         .map(|_| match chance.below(4) {

@@ -1,4 +1,4 @@
-//! Any path and any argument are refused by the wrapper, or arrive in the do-file as they were given.
+//! Any path and any argument is either refused by the wrapper, or arrives in the do-file as it was given.
 
 use std::{fs, process::Command};
 
@@ -16,7 +16,7 @@ fn text(chance: &mut Chance, most: u64) -> String {
     (0..chance.below(most)).map(|_| *pick(chance, PARTS)).collect()
 }
 
-/// Runs a wrapper with these arguments by the stand-in; the arguments as the do-file saw them.
+/// Runs a wrapper with these arguments in the stand-in; the arguments as the do-file received them.
 fn run(args: &[String], dir: &str) -> Option<Vec<String>> {
     let home = tempfile::tempdir().unwrap();
     let work = home.path().join(dir);

@@ -1,4 +1,4 @@
-//! The key is the identity: who is let in, who waits, who is refused, and until when.
+//! The key is the identity: which agents are let in, which wait, which are refused, and until when.
 
 use std::{fs, path::Path};
 
@@ -42,7 +42,7 @@ async fn says(daemon: &Daemon, words: &str) {
     wait::until_now(wait::SOON, words, || daemon.printed().contains(words).then_some(())).await;
 }
 
-/// Loses the key and nothing else, as a new installation under the old name does.
+/// Loses only the key, as a new installation under the old name does.
 fn lose_key(data: &Path) {
     fs::remove_file(data.join("agent/key")).unwrap();
 }
@@ -56,7 +56,7 @@ async fn another_key_under_a_known_name_is_refused_until_the_first_is_revoked() 
     assert_eq!(states(&gateway).await, [state("stata1", "accepted")]);
     assert_eq!(keys(&gateway).await[0].by, "join secret");
 
-    // A stranger with the secret takes the name, with a data folder of his own; the true one is away.
+    // A stranger with the secret takes the name, with a data folder of his own; the real agent is away.
     first.terminate().await;
     let data = lab.path().join("thief");
     let mut spec = lab.agent_spec("stata1", &gateway, &["--data", data.to_str().unwrap()]);
@@ -66,7 +66,7 @@ async fn another_key_under_a_known_name_is_refused_until_the_first_is_revoked() 
     assert_eq!(states(&gateway).await, [state("stata1", "accepted")], "he is not even listed");
     let run = gateway.api.submit_path(&lab.gated(), &["mine"]).await.run_id;
     thief.terminate().await;
-    // The control: the true one is let in and gets the run.
+    // The control: the real agent is let in and gets the run.
     first.restart();
     gateway.api.wait_output(run, "started mine").await;
     lab.open_gate("mine");
@@ -101,7 +101,7 @@ async fn a_revoked_agent_is_cut_off_at_once_and_stays_so_until_it_is_approved() 
     says(&agent, "was revoked").await;
     let host = gateway.api.hosts().await.unwrap().hosts.remove(0);
     assert!(host.problem.as_deref().is_some_and(|p| p.contains("longhaul agents approve stata1")), "{host:#?}");
-    // Nor does it help to be restarted, to hold the secret and to prove it anew.
+    // A restart, the secret and a new proof of it do not help.
     agent.terminate().await;
     agent.restart();
     let side = Side::agent(&agent.data, &gateway.daemon.data);
@@ -133,7 +133,7 @@ async fn with_approve_agents_a_new_key_waits_and_its_owner_reads_for_what() {
     says(&agent, "longhaul agents approve stata1").await;
     assert_eq!(states(&gateway).await, [state("stata1", "waiting")]);
     let run = gateway.api.submit_path(&lab.gated(), &["mine"]).await.run_id;
-    // Over a restart of both it waits on, and its word is not said again and again.
+    // Through a restart of both it waits on, and its message is not repeated again and again.
     gateway.kill_and_restart().await;
     agent.terminate().await;
     agent.restart();
@@ -150,7 +150,7 @@ async fn with_approve_agents_a_new_key_waits_and_its_owner_reads_for_what() {
     assert!(said() < 8, "{}", agent.printed());
     lab.open_gate("mine");
     gateway.api.wait_end(run).await;
-    // Who is accepted stays so.
+    // An accepted agent stays accepted.
     agent.terminate().await;
     agent.restart();
     gateway.api.wait_host("stata1", "up").await;
@@ -203,9 +203,9 @@ async fn second_incarnation(faults: &str) -> String {
     let request = wire::RegisterRequest { agent: Some(info), ..Default::default() };
     let problem = fleet.register(request.clone()).await.unwrap().into_inner().problem;
     if !problem.is_empty() {
-        // Nor does it get anything of the first one's.
+        // It gets nothing of the first one's either.
         gateway.api.wait_host("stata1", "up").await;
-        // When the first is gone the same one is let in: that is a restart.
+        // When the first is gone the same process is let in: that is a restart.
         drop(agent);
         let gone = async || fleet.register(request.clone()).await.ok()?.into_inner().problem.is_empty().then_some(());
         wait::until(wait::SOON, "it is let in when the first is gone", gone).await;
@@ -219,7 +219,7 @@ async fn a_second_living_incarnation_is_refused_until_the_first_is_gone() {
     assert!(problem.contains("another process of agent stata1 is connected"), "{problem}");
 }
 
-/// The control: without that look the copy takes the first one's place.
+/// The control: without that check the copy takes the first one's place.
 #[tokio::test]
 async fn without_that_look_a_copy_would_take_its_place() {
     assert_eq!(second_incarnation("bug=second_incarnation").await, "");
@@ -234,7 +234,7 @@ async fn a_connection_speaks_for_its_own_agent_alone() {
     for name in ["stata1", "stata2"] {
         gateway.api.wait_host(name, "up").await;
     }
-    // The second, with its own right key, speaks as the first: registers and beats under its id.
+    // The second, with its own right key, poses as the first: registers and sends heartbeats under its id.
     let side = Side::agent(&two.data, &gateway.daemon.data);
     let mut fleet = side.call_gateway(gateway.api.url()).await.unwrap();
     let id = fs::read_to_string(one.data.join("agent/agent-id")).unwrap().trim().to_owned();

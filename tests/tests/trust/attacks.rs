@@ -1,7 +1,8 @@
-//! What a stranger tries between gateway and agents: reflect a greeting to the side it came from, pass it on, use again
-//! what was recorded, play gateway with an agent's key, or just listen.
+//! What a stranger tries between gateway and agents: to reflect a `Hello` to the side it came from, to pass it on, to
+//! reuse recorded bytes, to pose as a gateway with an agent's key, or just to listen.
 //!
-//! Each has its control: the same attack on programs with a deliberate bug, or the same eyes on something in the clear.
+//! Each has its control: the same attack on programs with a deliberate bug, or the same eavesdropper on a connection in
+//! the clear.
 
 use std::net::SocketAddr;
 
@@ -23,9 +24,9 @@ use tokio::{
 };
 use tonic::Code;
 
-/// Protocol 1's proof: of the secret and nothing else.
+/// Protocol 1's proof: of the secret alone.
 const PROOF: &str = "bug=hello_proves_the_secret_alone";
-/// Every caller that proves the secret to an agent is its gateway.
+/// Every caller that proves the secret to an agent counts as its gateway.
 const ANY_GATEWAY: &str = "bug=any_gateway";
 
 async fn joined(lab: &Lab) -> (Gateway, Daemon, String) {
@@ -54,7 +55,7 @@ async fn listens(agent: &Daemon) -> String {
     format!("http://{}", wait::until_now(wait::SOON, "where the agent listens", at).await)
 }
 
-/// A new agent whose gateway's address a stranger has, and what he gets: its greetings go back to itself.
+/// A new agent whose gateway's address a stranger has, and what he gets: its `Hello` calls go back to itself.
 async fn reflected_to_a_new_agent(faults: &str) -> (Vec<String>, bool) {
     let mut lab = lab!();
     lab.env("LONGHAUL_FAULTS", faults);
@@ -66,11 +67,11 @@ async fn reflected_to_a_new_agent(faults: &str) -> (Vec<String>, bool) {
     let agent = lab.agent("stata1", &gateway, &["--gateway", &url]);
     let own = listens(&agent).await;
     thief.to(Behind::Agent(own.clone()));
-    // It comes again and again.
+    // The agent tries again and again.
     let tried = || (thief.greeted() > 3 || !thief.calls().is_empty()).then_some(());
     wait::until_now(wait::SOON, "it was tried", tried).await;
     let calls = thief.calls();
-    // What the stranger may ask of it: who it is, and code to be run.
+    // What the stranger may ask of it: its identity, and to run code.
     let obeyed = match Side::stranger(Role::Gateway).call_agent(&own).await {
         Ok(mut client) => client.describe(wire::DescribeRequest {}).await.is_ok(),
         Err(_) => false,
@@ -85,7 +86,7 @@ async fn a_greeting_reflected_to_the_agent_that_sent_it_opens_nothing() {
 }
 
 /// The control: with protocol 1's proof, and an agent that takes any gateway that proves the secret, the reflected
-/// greeting is believed, and the agent tells the stranger all about itself.
+/// `Hello` is accepted, and the agent tells the stranger all about itself.
 #[tokio::test]
 async fn with_a_proof_of_the_secret_alone_the_reflected_greeting_is_believed() {
     let (calls, _) = reflected_to_a_new_agent(&format!("{PROOF};{ANY_GATEWAY}")).await;
@@ -97,14 +98,14 @@ async fn who_takes_the_port_of_a_stopped_gateway_is_not_even_greeted() {
     let lab = lab!();
     let (mut gateway, agent, at) = joined(&lab).await;
     gateway.daemon.terminate().await;
-    // He knows the secret, and still has not the key.
+    // He knows the secret, but does not have the key.
     let secret = std::fs::read_to_string(gateway.daemon.data.join("join-secret")).unwrap();
     let thief = Played::new(Side::with_secret(Role::Gateway, &secret), Some(Behind::Agent(at)));
     let serving = thief.serve(squat(gateway.api.address()).await);
     let said = || agent.printed().contains("agent/gateway-keys and start it again").then_some(());
     wait::until_now(wait::SOON, "the agent's owner reads what to do", said).await;
     assert_eq!((thief.greeted(), thief.calls()), (0, vec![]));
-    // The control: the right gateway is greeted there at once.
+    // The control: the right gateway gets a `Hello` there at once.
     serving.shutdown(wait::SOON).await;
     drop(squat(gateway.api.address()).await);
     gateway.daemon.restart();
@@ -112,7 +113,7 @@ async fn who_takes_the_port_of_a_stopped_gateway_is_not_even_greeted() {
     gateway.api.wait_host("stata1", "up").await;
 }
 
-/// A stranger has the port of an agent that was stopped: how often he was greeted there.
+/// A stranger has the port of an agent that was stopped: how many `Hello` calls he got there.
 async fn at_the_port_of_a_stopped_agent(faults: &str) -> u32 {
     let mut lab = lab!();
     lab.env("LONGHAUL_FAULTS", faults);
@@ -128,7 +129,7 @@ async fn at_the_port_of_a_stopped_agent(faults: &str) -> u32 {
     wait::until_now(wait::SOON, "it was tried", tried).await;
     assert!(thief.calls().is_empty(), "{:?}", thief.calls());
     assert_eq!(gateway.api.get(run).await.unwrap().attempt, 0);
-    // And he is no agent to the gateway.
+    // And the gateway does not accept him as an agent.
     let refused = Side::stranger(Role::Agent).call_gateway(gateway.api.url()).await.expect_err("a refusal");
     assert_eq!(refused.code(), Code::Unauthenticated, "{refused:?}");
     thief.greeted()
@@ -139,8 +140,8 @@ async fn a_greeting_reflected_to_the_gateway_that_sent_it_opens_nothing() {
     assert_eq!(at_the_port_of_a_stopped_agent("").await, 0, "who shows another key is not greeted");
 }
 
-/// The control: a gateway that does not look at the key greets him. (Even then the greeting holds no proof that he
-/// could use: there is nothing to reflect.)
+/// The control: a gateway that does not check the key sends him a `Hello`. (Even then it holds no proof that he could
+/// use: there is nothing to reflect.)
 #[tokio::test]
 async fn a_gateway_that_does_not_look_at_keys_greets_any_listener() {
     assert!(at_the_port_of_a_stopped_agent("bug=any_agent_key").await > 0);
@@ -176,7 +177,7 @@ async fn a_proof_of_the_secret_alone_can_be_passed_on() {
     assert!(in_the_middle(PROOF).await.iter().any(|c| c.starts_with("register")));
 }
 
-/// An agent, which holds the secret as all do, calls another: is it obeyed?
+/// An agent, which holds the secret as all do, calls another: is the call carried out?
 async fn an_agent_plays_gateway(faults: &str) -> Result<(), Code> {
     let mut lab = lab!();
     lab.env("LONGHAUL_FAULTS", faults);
@@ -218,7 +219,7 @@ async fn a_listener_sees_neither_code_nor_output_nor_secret() {
     let agent = lab.agent("stata1", &gateway, &more);
     to_agent.to(address(&listens(&agent).await));
     gateway.api.wait_host("stata1", "up").await;
-    // A client in the clear, through ears of the same kind, is the control.
+    // The control: a client in the clear, recorded in the same way.
     let client = Recorder::new().await;
     client.to(address(gateway.api.url()));
     let api = Api::new(&client.url(), gateway.api.token());
@@ -243,7 +244,7 @@ async fn a_listener_sees_neither_code_nor_output_nor_secret() {
     }
 }
 
-/// Sends again what was recorded, as it was, and reads what comes.
+/// Sends recorded bytes again, unchanged, and reads the answer.
 async fn replay(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(to).await.unwrap();
     let mut answer = Vec::new();
@@ -251,7 +252,7 @@ async fn replay(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
         let _ = stream.write_all(bytes).await;
         let _ = stream.read_to_end(&mut answer).await;
     };
-    // An answer to plain HTTP may leave the connection open.
+    // After an answer to plain HTTP the connection may stay open.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(3), talk).await;
     answer
 }
@@ -278,13 +279,13 @@ async fn what_was_recorded_is_worth_nothing_on_another_connection() {
     };
     let run = api.submit(&request).await.unwrap().run.run_id;
     gateway.api.wait_end(run).await;
-    // Everything that the gateway ever said to the agent, word for word.
+    // Everything that the gateway ever sent to the agent, byte for byte.
     let before = gateway.api.list().await.unwrap().runs.len();
     for sent in to_agent.sent() {
         replay(address(&at), &sent).await;
     }
     assert_eq!(lab.executions("replayed"), 1);
-    // A greeting of the right gateway, said by another key on another connection.
+    // A `Hello` of the right gateway, sent with another key on another connection.
     let right = Side::gateway(&gateway.daemon.data);
     let hello = {
         let dialled = right.dial(&at).await.unwrap();
@@ -295,7 +296,7 @@ async fn what_was_recorded_is_worth_nothing_on_another_connection() {
     let dialled = Side::stranger(Role::Gateway).dial(&at).await.unwrap();
     let refused = AgentClient::new(dialled.door).hello(hello).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
-    // The same for an agent's greeting to the gateway.
+    // The same for an agent's `Hello` to the gateway.
     let right = Side::agent(&agent.data, &gateway.daemon.data);
     let hello = {
         let dialled = right.dial(gateway.api.url()).await.unwrap();
@@ -304,7 +305,7 @@ async fn what_was_recorded_is_worth_nothing_on_another_connection() {
     let dialled = Side::stranger(Role::Agent).dial(gateway.api.url()).await.unwrap();
     let refused = FleetClient::new(dialled.door).hello(hello).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated, "{refused:?}");
-    // The control: where clients speak in the clear, what was recorded can be said again, and is obeyed.
+    // The control: where clients speak in the clear, recorded bytes can be sent again, and are obeyed.
     for sent in client.sent() {
         replay(address(gateway.api.url()), &sent).await;
     }
@@ -319,7 +320,7 @@ async fn who_comes_without_tls_is_told_to_upgrade() {
     let (gateway, agents, at) = joined(&lab).await;
     let mut fleet = FleetClient::connect(gateway.api.url().to_owned()).await.unwrap();
     let mut agent = AgentClient::connect(at).await.unwrap();
-    // As protocol 1 greets.
+    // A `Hello` of protocol 1.
     let hello =
         || wire::HelloRequest { nonce: vec![7; 32], protocol: 1, version: "0.1.0".into(), ..Default::default() };
     for (refused, words) in [
@@ -332,7 +333,7 @@ async fn who_comes_without_tls_is_told_to_upgrade() {
         assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
         assert!(refused.message().contains(words), "{refused:?}");
     }
-    // Their owners read it where they look, and whoever calls so does not fill the log.
+    // Their operators read it in their logs, and repeated calls do not fill the log.
     let told = "a call without TLS was refused";
     for (printed, words) in [(gateway.daemon.printed(), "upgrade the agent"), (agents.printed(), "upgrade the gateway")]
     {

@@ -1,4 +1,4 @@
-//! Strangers on the same host, other people's tokens, and secrets that a run might see.
+//! Strangers on the same host, other people's tokens, and secrets that a run might read.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
@@ -156,12 +156,12 @@ async fn nobody_reaches_an_agent_without_the_gateways_key() {
         attempt: 1,
         cluster_id: String::new(),
     };
-    // Neither with a guess at the secret, nor with the secret itself.
+    // Refused with a guess at the secret, and with the secret itself.
     let secret = fs::read_to_string(gateway.daemon.data.join("join-secret")).unwrap();
     for side in [Side::stranger(Role::Gateway), Side::with_secret(Role::Gateway, &secret)] {
         let refused = side.call_agent(&address).await.expect_err("a refusal");
         assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused:?}");
-        // Nor without a greeting.
+        // Refused also without `Hello`.
         let mut client = AgentClient::new(side.dial(&address).await.unwrap().door);
         for status in [
             client.run(request()).await.map(drop).unwrap_err(),

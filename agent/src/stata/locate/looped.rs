@@ -76,8 +76,8 @@ pub(super) fn is_condition(text: &str) -> bool {
     matches!(word, "if" | "else" | "while" | "continue" | "cap" | "capt" | "captu" | "captur" | "capture")
 }
 
-/// The calls of all rounds in their order, loop variables replaced. Each loop counts as nested in the one before it; where
-/// calls between them contradict that, fewer calls fit, and the place stays the loop's.
+/// The calls of all rounds in their order, loop variables replaced. Each loop counts as nested in the one before it;
+/// where calls between them contradict that, fewer calls fit, and the place stays the loop's.
 pub(super) fn rounds<'a>(loops: &'a [Loop], calls: &'a [Call]) -> impl Iterator<Item = Call> + 'a {
     let total = loops.iter().try_fold(1_usize, |n, l| n.checked_mul(l.values.len())).unwrap_or(0);
     (0..total).flat_map(move |round| {
