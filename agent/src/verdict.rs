@@ -25,9 +25,9 @@ pub(crate) struct Evidence<'a> {
     pub exit: &'a Exit,
     /// Why it was being ended, if it was.
     pub ending: Option<&'a Ending>,
-    /// The wrapper's last line was executed.
+    /// The wrapper's last line was reached.
     pub completed: bool,
-    /// There is a sentinel, but the log's end shows that the wrapper's last line cannot have been executed.
+    /// There is a sentinel, but the log's end shows that the wrapper's last line cannot have been reached.
     pub contradicted: bool,
     /// The judgement of the log.
     pub judgement: &'a Judgement,

@@ -1,4 +1,4 @@
-//! The judge against real logs: right on every one that the corpus' index judges, without panic or verdict on the
+//! The judge against real logs: right on every one that the corpus' index judges, and without a panic on the
 //! others. The corpus is not part of the repository (its logs have their own licences): `LONGHAUL_CORPUS` names its
 //! folder.
 #![allow(clippy::expect_used, reason = "helpers of tests count as tests")]

@@ -1,7 +1,7 @@
 //! Stata's error text for a failure, found in the output printed before `r(N);`.
 //!
 //! Plain logs do not mark errors, so rules decide: a message starts at a line that is not indented and continues in
-//! lines indented by four or more; wide ones wrap with `> `. If the command printed little else, all it printed is the
+//! lines indented by four or more; wide ones wrap with `> `. If the command printed few items, all it printed is the
 //! message; else it is the last item only, and never a table or an iteration line.
 
 /// A failing command that printed at most this many items printed only its message.
