@@ -76,6 +76,12 @@ pub(super) async fn verdicts(
                         continue;
                     }
                     Shown::Again => {}
+                    Shown::Foreign => {
+                        let words = "an agent shows a run whose record was removed and that another agent had; it is left alone";
+                        tracing::warn!(agent = %info.name, %run, "{words}");
+                        verdicts.push(verdict);
+                        continue;
+                    }
                     Shown::Unknown => inner.past.unknown(run),
                 }
                 import(inner, info, summary, run, ended).await?;

@@ -283,11 +283,17 @@ impl Earlier {
 }
 
 impl Record {
+    /// Whether all output of the dead attempts is here.
+    pub fn earlier_whole(&self) -> bool {
+        self.detail.earlier.iter().all(|dead| dead.complete)
+    }
+
     /// What an agent recorded of the last attempt; `None` if that is not known.
     pub fn kept(&self) -> Option<HeldSpool> {
         let detail = &self.detail;
         // The run waited for another attempt, which never started: the last one is the dead one.
-        if let Some(dead) = detail.earlier.last().filter(|dead| dead.attempt == self.attempt) {
+        let never_started = detail.told.is_none() && detail.log_sha256.is_empty();
+        if let Some(dead) = detail.earlier.last().filter(|dead| dead.attempt == self.attempt || never_started) {
             return Some(dead.kept());
         }
         let of_mirror = Told {

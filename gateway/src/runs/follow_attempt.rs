@@ -508,7 +508,7 @@ impl RunTask {
         if let Some(status) = refused {
             let message = format!("agent {} did not take it: {}", self.record.host, connection::said(status));
             self.detail().message = message;
-            self.detail().complete = true;
+            self.detail().complete = self.record.earlier_whole();
             return self.step(RunState::Errored, Cause::SpawnFailed, self.record.attempt, None).await;
         }
         self.give_back("the agent proved that it never began").await
@@ -518,12 +518,13 @@ impl RunTask {
         tracing::info!(run = %self.record.run, attempt = self.record.attempt, why, "back to the queue");
         self.unsent = false;
         if self.record.cancel.is_some() {
+            self.record.detail.complete = self.record.earlier_whole();
             return self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await;
         }
         if self.record.detail.retry == Retry::Never {
             let host = &self.record.host;
             self.record.detail.message = format!("it never began on {host}: {why}; its owner wanted no other attempt");
-            self.record.detail.complete = true;
+            self.record.detail.complete = self.record.earlier_whole();
             return self.step(RunState::Errored, Cause::NotStarted, self.record.attempt, None).await;
         }
         self.step(RunState::Queued, Cause::Returned, self.record.attempt, None).await

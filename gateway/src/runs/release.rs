@@ -83,6 +83,11 @@ pub(crate) async fn free(
 ) -> Result<Freed, LedgerError> {
     let run = record.run;
     let kept = match record.kept() {
+        // The last attempt never started there, so there is nothing of the run.
+        Some(kept) if kept.agent_id != record.agent_id => {
+            inner.ledger.spool_gone(run, None).await?;
+            return Ok(Freed::Gone);
+        }
         Some(kept) => kept,
         // A record of an older version lacks what the agent recorded: ask the agent.
         None => match lengths(connection, record).await {
@@ -237,6 +242,8 @@ pub(crate) enum Shown {
     Removed(wire::ForgetRequest),
     /// Its record was removed without this end: the run was lost, and is found again.
     Again,
+    /// Its record was removed, and another agent had the run.
+    Foreign,
 }
 
 /// Looks up a run that an agent reports among the removed ones.
@@ -252,8 +259,10 @@ pub(crate) async fn shown(
     let Some(removed) = inner.ledger.removed(run).await? else { return Ok(Shown::Unknown) };
     let ended = RunState::from_wire(summary.state).is_some_and(RunState::is_end);
     let its = |kept: &HeldSpool| ended && kept.agent_id == agent_id && kept.attempt == summary.attempt;
+    let foreign = !removed.kept.is_empty() && removed.kept.iter().all(|kept| kept.agent_id != agent_id);
     Ok(match removed.kept.into_iter().find(its) {
         Some(kept) => Shown::Removed(request(run, kept, Files::Go)),
+        None if foreign && !faults::bug("removed_runs_claimed") => Shown::Foreign,
         None => Shown::Again,
     })
 }

@@ -424,8 +424,7 @@ impl RunTask {
         }
         if to.is_end() && self.record.state == RunState::Queued && !self.record.detail.earlier.is_empty() {
             // No further attempt follows, so the output of the dead ones is all there is.
-            let whole = self.record.detail.earlier.iter().all(|dead| dead.complete);
-            self.detail().complete = whole;
+            self.record.detail.complete = self.record.earlier_whole();
         }
         let step = Transition {
             run: self.record.run,
@@ -468,6 +467,11 @@ impl RunTask {
         }
         if to == RunState::Queued {
             self.queue_deadline = queue_deadline(&self.inner, &self.record);
+            if cause == Cause::ProvenDead && !faults::bug("queue_deadline_survives") {
+                // A new wait, from now on: it may have taken the ledger a while to record it.
+                let limit = Duration::from_millis(self.record.detail.queue_timeout_ms);
+                self.queue_deadline = self.queue_deadline.map(|_| self.inner.deps.clock.monotonic() + limit);
+            }
         }
         if cause == Cause::Returned {
             count(&self.inner.metrics.returned);

@@ -122,7 +122,7 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         console_bytes: live.console_len,
         view: detail.view,
         earlier_views: detail.earlier.iter().filter_map(|earlier| earlier.view).collect(),
-        output_complete: ended && detail.complete,
+        output_complete: ended && detail.complete && record.earlier_whole(),
         timeout: seconds(detail.timeout_ms),
         queue_timeout: seconds(detail.queue_timeout_ms),
         duration: detail.duration_ms.map(|ms| ms as f64 / 1000.0),

@@ -61,7 +61,9 @@ impl Client {
         let sim = &self.world.sim;
         let key = Some(format!("call-{}", self.n));
         let retry = (sim.below(2) == 0).then_some(Retry::IfProvenDead);
-        let queue_timeout = (sim.below(4) == 0).then(|| sim.ms(300, 8_000).as_secs_f64());
+        // More often where a second wait may follow: each wait has a limit of its own.
+        let queue_timeout =
+            (sim.below(if retry.is_some() { 2 } else { 4 }) == 0).then(|| sim.ms(300, 8_000).as_secs_f64());
         let text = Some(format!("display {}\n", self.n));
         let submit = SubmitRequest { text, key, retry, queue_timeout, ..SubmitRequest::default() };
         loop {

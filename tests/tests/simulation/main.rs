@@ -152,6 +152,11 @@ fn a_resumption_one_byte_off_is_found() {
 }
 
 #[test]
+fn a_queue_limit_that_outlives_its_wait_is_found() {
+    finds("queue_deadline_survives", &["timed out in the queue after"]);
+}
+
+#[test]
 fn a_sweep_that_trusts_any_clock_is_found() {
     finds("sweep_trusts_the_clock", &["was removed by its age"]);
 }

@@ -202,6 +202,42 @@ async fn control_a_removed_run_that_is_taken_for_news() {
     world.stop().await;
 }
 
+/// An agent that never had a removed run says that it has it.
+async fn claimed(world: &mut World) -> (Fake, RunId) {
+    let (_agent, _, run, _) = shown_again(world).await;
+    let mut other = Fake::new("stata2");
+    let told = fake::FakeRun {
+        submission: super::returning::old_request(run),
+        attempt: 1,
+        log: b"of another\n".to_vec(),
+        ..Default::default()
+    };
+    other.shared.change(|s| s.runs.insert(run.to_string(), told));
+    other.ends(run, Succeeded, Cause::Completed);
+    other.listen().await;
+    assert_eq!(other.register(world.addr()).await.verdicts[0].verdict(), Verdict::Keep);
+    (other, run)
+}
+
+#[tokio::test]
+async fn a_removed_run_that_another_agent_shows_is_left_alone() {
+    let mut world = World::new().await;
+    let (other, run) = claimed(&mut world).await;
+    other.beats(5).await;
+    assert!(world.runs().get(&root(), run).await.is_err(), "it is not found anew");
+    world.stop().await;
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_a_removed_run_that_any_agent_brings_back() {
+    let _bug = longhaul_proto::faults::enter("bug=removed_runs_claimed");
+    let mut world = World::new().await;
+    let (_other, run) = claimed(&mut world).await;
+    world.until_known(run, Succeeded).await;
+    world.stop().await;
+}
+
 /// A run of which its agent keeps only files, and whose record was removed while that agent was away.
 async fn left_files(world: &World) -> (Fake, RunId) {
     let mut agent = Fake::new("stata1").join(world.addr()).await;

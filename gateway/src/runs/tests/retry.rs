@@ -112,6 +112,24 @@ async fn a_run_whose_copy_is_full_is_not_tried_again_and_says_so() {
     world.stop().await;
 }
 
+/// What the dead attempt printed is all there is: it is here, so the record is whole, and what that attempt left goes by its
+/// own end.
+#[tokio::test]
+async fn a_run_that_ends_before_its_second_attempt_started_is_whole_and_its_spool_goes() {
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    let run = printed(&world, &agent, with(Retry::IfProvenDead)).await;
+    agent.shared.change(|s| s.fail_run = vec![(Status::unavailable("not now"), false); 1000]);
+    agent.ends(run, Errored, Cause::HostRebooted);
+    agent.until("a second attempt that does not start", |s| s.run_calls.len() > 1).await;
+    world.runs().cancel(&ann(), run, CancelMode::Break).await.unwrap();
+    let view = world.state(run, RunState::Cancelled).await;
+    assert!(view.output_complete && view.attempt > 1, "{view:?}");
+    world.ahead(Duration::from_secs(25 * 3600));
+    agent.until("the dead attempt's end is repeated", |s| s.forgets.iter().any(|f| f.log_len == 4)).await;
+    world.stop().await;
+}
+
 /// The controls: each lacks one condition that the test above meets.
 #[tokio::test]
 async fn without_the_wish_or_the_proof_there_is_no_other_attempt() {
