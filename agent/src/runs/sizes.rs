@@ -31,8 +31,8 @@ enum Size {
     Live(Meter),
     /// The run has ended, and the round that started after that is not complete.
     Ended(Meter),
-    /// The final size.
-    Known(Taken),
+    /// The final size, and the attempt after whose end it was taken: one that was only revoked may be followed by another.
+    Known(Taken, u32),
 }
 
 /// A run to be measured.
@@ -40,6 +40,7 @@ enum Size {
 struct Look {
     spool: Spool,
     ended: bool,
+    attempt: u32,
 }
 
 /// The size of one ended run's spool.
@@ -61,7 +62,7 @@ impl Sizes {
     pub(crate) fn sum(&self) -> Option<u64> {
         let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sizes.values().try_fold(0_u64, |sum, size| match size {
-            Size::Known(taken) => Some(sum.saturating_add(taken.sum())),
+            Size::Known(taken, _) => Some(sum.saturating_add(taken.sum())),
             Size::Live(meter) | Size::Ended(meter) => meter.is_whole().then(|| sum.saturating_add(meter.taken().sum())),
         })
     }
@@ -72,7 +73,7 @@ impl Sizes {
         let mut all: Vec<Ended> = sizes
             .iter()
             .filter_map(|(run, size)| match size {
-                Size::Known(taken) => Some(Ended { run: *run, taken: *taken }),
+                Size::Known(taken, _) => Some(Ended { run: *run, taken: *taken }),
                 _ => None,
             })
             .collect();
@@ -89,12 +90,14 @@ impl Sizes {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|run, _| there.contains(run));
         }
         let mut left = NAMES;
-        for Look { spool, ended } in runs {
+        for Look { spool, ended, attempt } in runs {
             let run = spool.run();
             let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
             let mut meter = match known {
-                Some(Size::Known(taken)) if *ended && !faults::bug("ended_spools_measured_again") => {
-                    self.put(run, Size::Known(taken));
+                Some(Size::Known(taken, of))
+                    if *ended && of == *attempt && !faults::bug("ended_spools_measured_again") =>
+                {
+                    self.put(run, Size::Known(taken, of));
                     continue;
                 }
                 Some(Size::Live(meter)) if !*ended => meter,
@@ -106,7 +109,7 @@ impl Sizes {
             let rest = if most == 0 { None } else { meter.step(most) };
             left -= most - rest.unwrap_or(0);
             let size = match (ended, rest) {
-                (true, Some(_)) => Size::Known(meter.taken()),
+                (true, Some(_)) => Size::Known(meter.taken(), *attempt),
                 (true, None) => Size::Ended(meter),
                 (false, _) => Size::Live(meter),
             };
@@ -141,7 +144,7 @@ impl Runs {
             let look = |handle: Handle| {
                 let status = handle.status.borrow();
                 let over = status.outcome.is_some() || status.kept.is_some() || status.revoked;
-                Look { spool: handle.spool.clone(), ended: over || !status.trouble.is_empty() }
+                Look { spool: handle.spool.clone(), ended: over || !status.trouble.is_empty(), attempt: status.attempt }
             };
             let runs: Vec<Look> = self.all().into_iter().map(look).collect();
             let context = std::sync::Arc::clone(&self.context);
@@ -172,7 +175,11 @@ mod tests {
             }
         }
         let looks = || -> Vec<Look> {
-            spools.iter().enumerate().map(|(n, spool)| Look { spool: spool.clone(), ended: n == 0 }).collect()
+            spools
+                .iter()
+                .enumerate()
+                .map(|(n, spool)| Look { spool: spool.clone(), ended: n == 0, attempt: 1 })
+                .collect()
         };
         let sizes = Sizes::default();
         sizes.look(&looks());
@@ -185,6 +192,23 @@ mod tests {
         assert_eq!(names, 10 + 1 + 2, "the live one's files, its folder, and the end of each");
         assert!((300_000..500_000).contains(&sum), "{sum}");
         assert!(largest.len() == 1 && largest[0].taken.work >= 100_000, "{largest:?}");
+    }
+
+    /// Revoked and measured; then another attempt came, printed and ended between two looks.
+    #[test]
+    fn a_later_attempt_is_measured_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = SpoolRoot::open(folder.path().join("runs")).unwrap().of(Ids::system().run());
+        std::fs::create_dir_all(spool.work()).unwrap();
+        let sizes = Sizes::default();
+        let look = |attempt| {
+            sizes.look(&[Look { spool: spool.clone(), ended: true, attempt }]);
+            sizes.sum().unwrap()
+        };
+        let before = look(1);
+        std::fs::write(spool.work().join("file"), vec![1_u8; 100_000]).unwrap();
+        assert_eq!(look(1), before, "the same attempt ended for good");
+        assert!(look(2) >= before + 100_000);
     }
 
     #[cfg(feature = "faults")]
@@ -205,11 +229,15 @@ mod tests {
             std::fs::write(spool.work().join(file.to_string()), "").unwrap();
         }
         let sizes = Sizes::default();
-        let looks = [Look { spool: spool.clone(), ended: false }];
+        let looks = [Look { spool: spool.clone(), ended: false, attempt: 1 }];
         assert_eq!((sizes.look(&looks), sizes.sum()), (LIVE, None), "a live one costs no more than this");
         sizes.look(&looks);
         assert!(sizes.sum().is_some());
-        assert_eq!(sizes.look(&[Look { spool, ended: true }]), names + 3, "and once more when it has ended");
+        assert_eq!(
+            sizes.look(&[Look { spool, ended: true, attempt: 1 }]),
+            names + 3,
+            "and once more when it has ended"
+        );
         sizes.look(&[]);
         assert_eq!(sizes.sum(), Some(0), "what is gone counts nothing");
     }
