@@ -1,7 +1,7 @@
 //! How a run ended: the supervisor's facts and Stata's log, weighed in one order.
 //!
 //! 1. The sentinel shows that the user's code came to its end. Only one fact outweighs it: a log whose end leaves the
-//! user's do-file by an error, with nothing of the wrapper after it. Then the wrapper did not make the sentinel.
+//!    user's do-file by an error, with nothing of the wrapper after it. Then the wrapper did not make the sentinel.
 //! 2. The run was being ended: that cause, whatever the log shows of the break.
 //! 3. A signal that Longhaul did not send, or the host's restart: the log's last line then proves nothing, since `end
 //! of do-file` also ends nested do-files.
