@@ -266,6 +266,8 @@ pub struct HeldSpool {
 pub struct Removed {
     /// What agents may still keep of it.
     pub kept: Vec<HeldSpool>,
+    /// The agents that were given an attempt; empty in what earlier versions noted.
+    pub agents: Vec<String>,
 }
 
 impl Earlier {
@@ -292,7 +294,8 @@ impl Record {
     pub fn kept(&self) -> Option<HeldSpool> {
         let detail = &self.detail;
         // The run waited for another attempt, which never started: the last one is the dead one.
-        let never_started = detail.told.is_none() && detail.log_sha256.is_empty();
+        // A lost attempt may have printed anything: nothing is known of it.
+        let never_started = self.state != RunState::Lost && detail.told.is_none() && detail.log_sha256.is_empty();
         if let Some(dead) = detail.earlier.last().filter(|dead| dead.attempt == self.attempt || never_started) {
             return Some(dead.kept());
         }
@@ -315,7 +318,9 @@ impl Record {
     pub fn removed(&self) -> Option<Removed> {
         let last = self.kept().filter(|last| self.detail.earlier.iter().all(|e| e.attempt != last.attempt));
         let kept = self.detail.earlier.iter().map(Earlier::kept).chain(last).collect();
-        (self.attempt > 0).then_some(Removed { kept })
+        let dead = self.detail.earlier.iter().map(|dead| dead.agent_id.clone());
+        let agents = dead.chain([self.agent_id.clone()]).collect();
+        (self.attempt > 0).then_some(Removed { kept, agents })
     }
 }
 

@@ -30,7 +30,7 @@ use super::{ControlError, Inner, Look, Runs};
 use crate::{
     auth::principal::{Principal, Scope},
     fleet::connection::{Connection, said},
-    ledger::{HeldSpool, LedgerError, Record},
+    ledger::{Earlier, HeldSpool, LedgerError, Record},
 };
 
 /// How long removed runs are remembered: three times as long as records are kept by default.
@@ -130,42 +130,37 @@ pub(crate) async fn free_earlier(inner: &Arc<Inner>, record: &Record) {
     if faults::bug("earlier_spools_stay") {
         return;
     }
-    let linked = inner.fleet.linked();
-    for dead in record.detail.earlier.iter().filter(|dead| dead.complete && dead.agent_id != record.agent_id) {
-        let Some((_, connection)) = linked.iter().find(|(id, _)| *id == dead.agent_id) else { continue };
-        let (mut client, asked) = connection.control(request(record.run, dead.kept(), Files::Go));
+    let elsewhere = record.detail.earlier.iter().filter(|dead| dead.complete && dead.agent_id != record.agent_id);
+    free_dead(inner, record.run, elsewhere.map(Earlier::kept).collect()).await;
+}
+
+/// Asks agents to delete what the dead attempts of a removed run left with them, also where their output was not whole in
+/// the mirror: it was the only copy for as long as the record. An agent that is away is asked when it returns ([`shown`],
+/// [`left`]).
+pub(crate) async fn free_removed(inner: &Arc<Inner>, run: RunId) -> Result<(), LedgerError> {
+    // Most runs have one attempt, whose agent was asked before the record went.
+    if let Some(removed) = inner.ledger.removed(run).await?.filter(|removed| removed.kept.len() > 1) {
+        free_dead(inner, run, removed.kept).await;
+    }
+    Ok(())
+}
+
+async fn free_dead(inner: &Arc<Inner>, run: RunId, dead: Vec<HeldSpool>) {
+    let connected = inner.fleet.linked();
+    for dead in dead {
+        let Some((agent, connection)) = connected.iter().find(|(id, _)| *id == dead.agent_id) else { continue };
+        let (mut client, asked) = connection.control(request(run, dead, Files::Go));
         match tokio::time::timeout(inner.options.call_timeout, client.forget(asked)).await {
             Ok(Ok(reply)) if !reply.get_ref().forgotten => {
                 let problem = visible::line(&reply.into_inner().problem).into_owned();
-                tracing::warn!(run = %record.run, host = %dead.host, problem, "the agent keeps the spool of a dead attempt");
+                tracing::warn!(%run, %agent, problem, "the agent keeps the spool of a dead attempt");
             }
             Ok(Ok(_)) => {}
             Ok(Err(status)) if status.code() == Code::NotFound => {}
-            Ok(Err(status)) => tracing::debug!(run = %record.run, %status, "a dead attempt's spool stays for now"),
-            Err(_) => tracing::debug!(run = %record.run, "a dead attempt's spool stays for now"),
+            Ok(Err(status)) => tracing::debug!(%run, %agent, %status, "a dead attempt's spool stays for now"),
+            Err(_) => tracing::debug!(%run, %agent, "a dead attempt's spool stays for now"),
         }
     }
-}
-
-/// Has agents release what the dead attempts of a removed run left with them, also where their output was not whole here: it
-/// was the only copy for as long as the record. An agent that is away is told when it returns ([`shown`], [`left`]).
-pub(crate) async fn free_removed(inner: &Arc<Inner>, run: RunId) -> Result<(), LedgerError> {
-    // Most runs have one attempt, whose agent was asked before the record went.
-    let Some(removed) = inner.ledger.removed(run).await?.filter(|removed| removed.kept.len() > 1) else {
-        return Ok(());
-    };
-    let connected = inner.fleet.linked();
-    for kept in removed.kept {
-        let Some((_, connection)) = connected.iter().find(|(id, _)| *id == kept.agent_id) else { continue };
-        let (mut client, asked) = connection.control(request(run, kept, Files::Go));
-        match tokio::time::timeout(inner.options.call_timeout, client.forget(asked)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(status)) if status.code() == Code::NotFound => {}
-            Ok(Err(status)) => tracing::debug!(%run, %status, "what a dead attempt left stays for now"),
-            Err(_) => tracing::debug!(%run, "what a dead attempt left stays for now"),
-        }
-    }
-    Ok(())
 }
 
 /// The agent has nothing of the run any more: a person deleted it, or the answer to an earlier request was lost.
@@ -259,7 +254,7 @@ pub(crate) async fn shown(
     let Some(removed) = inner.ledger.removed(run).await? else { return Ok(Shown::Unknown) };
     let ended = RunState::from_wire(summary.state).is_some_and(RunState::is_end);
     let its = |kept: &HeldSpool| ended && kept.agent_id == agent_id && kept.attempt == summary.attempt;
-    let foreign = !removed.kept.is_empty() && removed.kept.iter().all(|kept| kept.agent_id != agent_id);
+    let foreign = !removed.agents.is_empty() && removed.agents.iter().all(|given| given != agent_id);
     Ok(match removed.kept.into_iter().find(its) {
         Some(kept) => Shown::Removed(request(run, kept, Files::Go)),
         None if foreign && !faults::bug("removed_runs_claimed") => Shown::Foreign,

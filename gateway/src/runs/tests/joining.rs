@@ -253,7 +253,7 @@ async fn begins() -> (World, Fake, RunId) {
 }
 
 #[tokio::test]
-async fn a_second_equal_call_joins_a_run_that_has_only_begun() {
+async fn a_second_equal_call_joins_a_run_that_is_only_starting() {
     let (world, agent, run) = begins().await;
     assert_eq!(world.answer(text("display 1\n")).await, (run, Some(Joined::Unfinished)));
     let second = world.call("c", text("display 1\n")).await.unwrap();
@@ -278,7 +278,7 @@ async fn a_second_equal_call_joins_a_run_that_has_only_begun() {
 
 #[cfg(feature = "faults")]
 #[tokio::test]
-async fn control_a_run_that_has_only_begun_would_be_started_twice() {
+async fn control_a_run_that_is_only_starting_would_be_started_twice() {
     let _bug = longhaul_proto::faults::enter("bug=beginning_counts_as_changed");
     let (world, agent, run) = begins().await;
     refused(world.try_submit(text("display 1\n")).await);

@@ -7,12 +7,12 @@ mod drain;
 mod fake;
 mod joining;
 mod ledger_full;
-mod namesakes;
 mod no_end;
 mod panics;
 mod release;
 mod retry;
 mod returning;
+mod same_name;
 mod seats;
 mod serve;
 mod sweep;
@@ -152,6 +152,16 @@ impl World {
 
     fn ahead(&self, by: Duration) {
         self.clock.by_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Until the record of a run is removed.
+    async fn until_removed(&self, run: RunId) {
+        let gone = async {
+            while self.runs().get(&root(), run).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its record is removed");
     }
 
     async fn try_submit(&self, submit: SubmitRequest) -> Result<Submitted, SubmitError> {

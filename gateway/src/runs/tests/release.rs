@@ -127,12 +127,7 @@ async fn shown_again(world: &mut World) -> (Fake, RunId, RunId, Verdict) {
     let run = ended(world, &agent, "display 1\n", 10).await;
     agent.vanish().await;
     world.ahead(DAY * 31);
-    let gone = async {
-        while world.runs().get(&root(), run).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its record is removed");
+    world.until_removed(run).await;
     let reply = agent.come_back(world.addr()).await;
     let verdict = reply.verdicts[0].verdict();
     agent.beats(5).await;
@@ -170,12 +165,7 @@ async fn a_removed_run_that_was_lost_and_lives_is_found_again() {
     world.ahead(DAY + DAY / 24);
     world.state(run, RunState::Lost).await;
     world.ahead(DAY * 31);
-    let gone = async {
-        while world.runs().get(&root(), run).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its record is removed");
+    world.until_removed(run).await;
     let reply = agent.come_back(world.addr()).await;
     assert_eq!(reply.verdicts[0].verdict(), Verdict::Keep);
     assert_eq!(world.runs().hosts(&ann()).pools[0].in_use, 1, "a living Stata has its seat");
@@ -188,6 +178,32 @@ async fn a_removed_run_that_was_lost_and_lives_is_found_again() {
     tokio::time::timeout(Duration::from_secs(20), found).await.expect("it is found again");
     agent.ends(run, Succeeded, Cause::Completed);
     world.state(run, Succeeded).await;
+    world.stop().await;
+}
+
+/// Its second attempt was lost, on another host than the dead first one: it is that host's to bring it back.
+#[tokio::test]
+async fn a_removed_run_whose_second_attempt_was_lost_is_found_again() {
+    let world = World::new().await;
+    let old = |i: &mut longhaul_proto::wire::AgentInfo| (i.puts_aside, i.pool) = (false, "old".to_owned());
+    let first = Fake::with("stata1", old, SECRET).join(world.addr()).await;
+    let retry = Some(longhaul_proto::api::Retry::IfProvenDead);
+    let run = world.submit(SubmitRequest { retry, ..text("display 1\n") }).await;
+    first.got(run).await;
+    first.prints(run, b"one\n");
+    world.until(run, "its first line", |v| v.output_bytes == 4).await;
+    first.ends(run, RunState::Errored, Cause::HostRebooted);
+    let mut second = Fake::with("stata2", |i| i.pool = "new".to_owned(), SECRET).join(world.addr()).await;
+    second.got(run).await;
+    second.prints(run, b"two\n");
+    world.until(run, "its second attempt", |v| v.output_bytes == 8).await;
+    second.vanish().await;
+    world.ahead(DAY + DAY / 24);
+    world.state(run, RunState::Lost).await;
+    world.ahead(DAY * 31);
+    world.until_removed(run).await;
+    second.come_back(world.addr()).await;
+    world.until_known(run, Running).await;
     world.stop().await;
 }
 
@@ -253,12 +269,7 @@ async fn left_files(world: &World) -> (Fake, RunId) {
     assert!(verdicts.is_empty(), "they stay as long as the record: {verdicts:?}");
     agent.vanish().await;
     world.ahead(DAY * 31);
-    let gone = async {
-        while world.runs().get(&root(), run).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its record is removed");
+    world.until_removed(run).await;
     (agent, run)
 }
 

@@ -33,15 +33,6 @@ async fn there(world: &World, run: RunId) -> bool {
     world.runs().get(&root(), run).await.is_ok()
 }
 
-async fn removed(world: &World, run: RunId) {
-    let gone = async {
-        while there(world, run).await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("it is removed");
-}
-
 /// A gateway started with the wall clock two months ahead, more than an hour ago.
 async fn ahead() -> (World, RunId) {
     let (mut world, run) = with_a_record().await;
@@ -70,7 +61,7 @@ async fn a_gateway_that_starts_with_its_clock_months_ahead_removes_nothing() {
     tokio::time::timeout(Duration::from_secs(20), trusted).await.expect("it is trusted again");
     assert!(there(&world, run).await);
     world.ahead(DAY * 31);
-    removed(&world, run).await;
+    world.until_removed(run).await;
     world.stop().await;
 }
 
@@ -81,7 +72,7 @@ async fn an_operator_s_word_is_enough() {
     assert!(matches!(world.runs().trust_clock(&ann()), Err(ControlError::Forbidden(_))));
     assert!(there(&world, run).await);
     world.runs().trust_clock(&root()).unwrap();
-    removed(&world, run).await;
+    world.until_removed(run).await;
     assert_eq!(world.runs().sweep_paused(), None);
     world.stop().await;
 }
@@ -91,7 +82,7 @@ async fn an_operator_s_word_is_enough() {
 async fn control_one_look_at_a_wrong_clock_removes_everything() {
     let _bug = longhaul_proto::faults::enter("bug=sweep_trusts_the_clock");
     let (world, run) = ahead().await;
-    removed(&world, run).await;
+    world.until_removed(run).await;
     world.stop().await;
 }
 
@@ -122,7 +113,7 @@ async fn nothing_is_removed_by_its_age_in_the_first_hour() {
     looks().await;
     assert!(there(&world, run).await);
     world.ahead(HOUR * 2);
-    removed(&world, run).await;
+    world.until_removed(run).await;
     world.stop().await;
 }
 

@@ -328,12 +328,22 @@ async fn flooded() -> (World, Vec<RunId>, Fake) {
 #[tokio::test]
 async fn what_was_not_asked_for_pushes_out_nothing_that_was() {
     let (world, own, _agent) = flooded().await;
+    // More than one pass: an agent that was just called back is asked in the next.
+    let room = async {
+        loop {
+            let filter = ListFilter { limit: 100, ..ListFilter::default() };
+            let left = world.runs().list(&root(), filter).await.unwrap().runs;
+            let brought: u64 = left.iter().filter(|view| view.unverified).map(|view| view.output_bytes).sum();
+            if brought <= 30_000 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), room).await.expect("what was not asked for takes a tenth at most");
     for run in &own {
         assert_eq!(world.log(*run).await.len(), 100_000, "a record of ann's");
     }
-    let left = world.runs().list(&root(), ListFilter { limit: 100, ..ListFilter::default() }).await.unwrap().runs;
-    let brought: u64 = left.iter().filter(|view| view.unverified).map(|view| view.output_bytes).sum();
-    assert!(brought <= 30_000, "{brought} bytes that were not asked for");
     world.stop().await;
 }
 
