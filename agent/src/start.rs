@@ -73,8 +73,8 @@ pub struct Options {
     pub min_free: MinFree,
     /// Bytes of each stream that are kept of a run; 4 GiB.
     pub output_limit: u64,
-    /// Bytes that all spools may take before the gateway has ended ones deleted, oldest first; 100 GiB, 0 = no
-    /// limit.
+    /// Bytes that all spools may take before the gateway has those of ended runs deleted: outputs that it has, the oldest
+    /// first; then files, the largest first; then only copies. 100 GiB, 0 = no limit.
     pub max_spool: u64,
     /// Bytes that one run's spool may take before it is ended; 8 GiB, 0 = no limit.
     pub max_run_spool: u64,

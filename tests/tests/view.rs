@@ -196,7 +196,7 @@ async fn every_face(profile: bool) {
         check_clean(&who, &text);
         assert!(!alone || text.is_empty(), "{who} shows what is not there yet: {text}");
     }
-    assert_eq!(site.api().get(run).await.unwrap().view, None, "the user's part has not begun");
+    assert_eq!(site.api().get(run).await.unwrap().view, None, "the user's part has not started");
 
     site.let_start();
     let live = wait::until(wait::SOON, "the user's output is shown", async || {
@@ -242,8 +242,8 @@ async fn of_an_earlier_version(more: &str) -> (Site, RunId, String) {
     site.let_start();
     let run = site.submit("mine", false).await;
     site.api().wait_output(run, "started mine").await;
-    let begun = |v: &RunView| v.view.is_some();
-    let view = site.api().wait_run(run, wait::SOON, "its part has begun", begun).await;
+    let started = |v: &RunView| v.view.is_some();
+    let view = site.api().wait_run(run, wait::SOON, "its part has started", started).await;
     assert_eq!(view.view.unwrap().safe_end, None, "{view:#?}");
     let live = user_text(site.api(), run).await;
     (site, run, live)

@@ -39,7 +39,7 @@ use crate::{
 };
 use call::Call;
 use message::{Kind, Message};
-use upstream::Link;
+use upstream::Upstream;
 
 /// Longest line accepted from the client, bytes: the largest message that the gateway accepts.
 const MAX_LINE: u64 = longhaul_gateway::mcp::MAX_BODY as u64;
@@ -55,7 +55,7 @@ const LEAVING: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 struct Bridge {
     context: Context,
-    link: Arc<Link>,
+    link: Arc<Upstream>,
     out: mpsc::Sender<Value>,
     calls: Arc<Mutex<HashMap<String, AbortHandle>>>,
     room: Arc<Semaphore>,
@@ -74,7 +74,7 @@ pub(crate) async fn stdio(context: &Context, args: &Stdio) -> Result<u8, Failure
     let writer = std::thread::spawn(move || writer(write));
     let bridge = Bridge {
         context: context.clone(),
-        link: Arc::new(Link::new(context.clone(), out.clone())),
+        link: Arc::new(Upstream::new(context.clone(), out.clone())),
         out,
         calls: Arc::default(),
         room: Arc::new(Semaphore::new(MAX_CALLS as usize)),

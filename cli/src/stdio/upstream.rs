@@ -62,7 +62,7 @@ enum Handshake {
 }
 
 /// Marks an `initialize` as under way until it is dropped.
-pub(super) struct Opening(Arc<Link>);
+pub(super) struct Opening(Arc<Upstream>);
 
 impl Drop for Opening {
     fn drop(&mut self) {
@@ -76,8 +76,8 @@ impl Drop for Opening {
     }
 }
 
-/// See the module. No lock is held over a wait for the network, except [`Link::turn`], by calls that open a session.
-pub(super) struct Link {
+/// See the module. No lock is held over a wait for the network, except [`Upstream::turn`], by calls that open a session.
+pub(super) struct Upstream {
     context: Context,
     out: mpsc::Sender<Value>,
     client: Mutex<Option<(String, Option<String>, Client)>>,
@@ -92,7 +92,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Link {
+impl Upstream {
     /// A connection to the gateway; nothing is sent yet.
     pub(super) fn new(context: Context, out: mpsc::Sender<Value>) -> Self {
         Self {

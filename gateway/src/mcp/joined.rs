@@ -15,7 +15,7 @@ use super::{
 const SOURCE: usize = 120;
 const CLIENT: usize = 40;
 
-/// `this is run 7f3a9c21 (/p/main.do), begun 14 min 3 s ago by another call of claude-code 2.1.330, ended 3 min 2 s
+/// `this is run 7f3a9c21 (/p/main.do), submitted 14 min 3 s ago by another call of claude-code 2.1.330, ended 3 min 2 s
 /// ago; nothing was started now; again: true runs it anew`.
 pub(super) fn line(view: &RunView, joined: Joined, now_ms: i64) -> String {
     let ago = |at: &Option<String>| {
@@ -29,14 +29,14 @@ pub(super) fn line(view: &RunView, joined: Joined, now_ms: i64) -> String {
         (_, Some(client)) => format!("another call of {}", words::cut(&words::plain(client), CLIENT)),
         (_, None) => "another call".to_owned(),
     };
-    let begun = ago(&view.created_at).unwrap_or_else(|| "earlier".to_owned());
+    let age = ago(&view.created_at).unwrap_or_else(|| "earlier".to_owned());
     let stands = match view.state.is_end() {
         true => ago(&view.finished_at).map_or_else(|| "ended".to_owned(), |ago| format!("ended {ago}")),
         false => "not over yet".to_owned(),
     };
     let again = if joined == Joined::Key { "" } else { "; again: true runs it anew" };
     format!(
-        "this is run {} ({}), submitted {begun} by {by}, {stands}; nothing was started now{again}",
+        "this is run {} ({}), submitted {age} by {by}, {stands}; nothing was started now{again}",
         view.run_id.short(),
         source(view)
     )

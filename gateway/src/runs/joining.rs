@@ -144,7 +144,7 @@ fn refusal(inner: &Inner, record: &Record, why: Joined, reason: &str) -> String 
         duration(Duration::from_millis(ms))
     };
     let by = if why == Joined::Call { "by this same call" } else { "by an equal call" };
-    let begun = format!("run {short} was submitted {} ago {by}", age(record.created_ms));
+    let which = format!("run {short} was submitted {} ago {by}", age(record.created_ms));
     let (stands, ways) = if record.state.is_end() {
         let stands = format!("and ended {} ago ({})", age(record.finished_ms), record.state);
         (stands, format!("`stata_wait(runs: \"{short}\")` or `longhaul wait {short}` shows its result."))
@@ -156,7 +156,7 @@ fn refusal(inner: &Inner, record: &Record, why: Joined, reason: &str) -> String 
         ("and is not over".to_owned(), ways)
     };
     format!(
-        "{begun} {stands}, but {reason}; so nothing was joined and nothing was started. To run what is there now: pass \
+        "{which} {stands}, but {reason}; so nothing was joined and nothing was started. To run what is there now: pass \
          `again: true` (`longhaul run --again`). {ways}"
     )
 }

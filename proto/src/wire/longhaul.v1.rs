@@ -1923,10 +1923,10 @@ pub struct HeartbeatRequest {
     /// size of all spools, as last measured; 0 = not measured yet
     #[prost(uint64, tag = "7")]
     pub spool_bytes: u64,
-    /// size allowed: beyond it the gateway has ended runs' spools removed, the largest first;
+    /// size allowed: beyond it the gateway has spools of ended runs deleted: outputs that it
     #[prost(uint64, tag = "8")]
     pub spool_limit: u64,
-    /// 0 = no limit
+    /// has, the oldest first; then files, the largest first; then only copies; 0 = no limit
     ///
     /// the largest spools of ended runs, largest first, as last measured; at most 64
     #[prost(message, repeated, tag = "9")]

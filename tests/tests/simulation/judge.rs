@@ -69,7 +69,7 @@ impl World {
     pub(crate) async fn judge(&self) {
         let Some(gateway) = self.gateway.lock().unwrap().clone() else { return self.sim.wrong("no gateway") };
         let acknowledged = self.acknowledged.lock().unwrap().clone();
-        // Until the spools are let go of.
+        // Until the spools are deleted.
         for _ in 0..if self.max_spool.is_some() { 180 } else { 60 } {
             let too_much = || (0..self.hosts.len()).any(|at| self.over_limit(at).is_some());
             if !acknowledged.iter().any(|run| self.has_spool(*run)) && !too_much() {

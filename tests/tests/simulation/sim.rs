@@ -93,7 +93,7 @@ impl Story {
 
 struct Inner {
     chance: Mutex<Chance>,
-    begun: Instant,
+    started: Instant,
     trace: Mutex<(u64, Vec<String>)>,
     wrong: Mutex<Vec<String>>,
     stories: Mutex<BTreeMap<String, Story>>,
@@ -125,7 +125,7 @@ impl Source for Virtual {
         self.sim.true_ms() + self.off + self.sim.0.wall_off.load(Ordering::Relaxed)
     }
     fn monotonic(&self) -> Duration {
-        self.sim.0.begun.elapsed()
+        self.sim.0.started.elapsed()
     }
 }
 
@@ -133,7 +133,7 @@ impl Sim {
     pub(crate) fn new(seed: u64) -> Self {
         Self(Arc::new(Inner {
             chance: Mutex::new(Chance::new(seed)),
-            begun: Instant::now(),
+            started: Instant::now(),
             trace: Mutex::new((0xcbf2_9ce4_8422_2325, Vec::new())),
             wrong: Mutex::default(),
             stories: Mutex::default(),
@@ -161,7 +161,7 @@ impl Sim {
 
     /// What clocks should say, Unix ms.
     pub(crate) fn true_ms(&self) -> i64 {
-        EPOCH + i64::try_from(self.0.begun.elapsed().as_millis()).unwrap()
+        EPOCH + i64::try_from(self.0.started.elapsed().as_millis()).unwrap()
     }
 
     /// Wall time is off by so many days, for everybody.
@@ -214,7 +214,7 @@ impl Sim {
 
     /// One line of the trace; its hash is what a second run of the seed must give again.
     pub(crate) fn note(&self, line: impl Display) {
-        let line = format!("{:>7} {line}", self.0.begun.elapsed().as_millis());
+        let line = format!("{:>7} {line}", self.0.started.elapsed().as_millis());
         let mut trace = self.0.trace.lock().unwrap();
         for byte in line.bytes() {
             trace.0 = (trace.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);

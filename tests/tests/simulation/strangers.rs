@@ -116,7 +116,7 @@ impl World {
         tokio::time::timeout(PATIENCE, joined).await.is_ok()
     }
 
-    /// An agent comes that holds the join secret, tells a run that nobody asked for and another result of one that has
+    /// An agent comes that holds the join secret, tells a run that was never submitted and another result of one that has
     /// ended, and is never seen again.
     pub(crate) async fn stranger(self: Arc<Self>) {
         let sim = &self.sim;
@@ -148,8 +148,8 @@ impl World {
         for (run, attempt) in &told {
             let source = Some(Source::Text(b"display 1\n".to_vec()));
             let submission = wire::Submission { run_id: run.to_string(), source, ..Default::default() };
-            let begun = agent.runs.begin(*run, submission, *attempt).await;
-            sim.note(format_args!("stranger has {}: {}", short(run), begun.is_ok()));
+            let started = agent.runs.begin(*run, submission, *attempt).await;
+            sim.note(format_args!("stranger has {}: {}", short(run), started.is_ok()));
         }
         // It has judged the one that ended, and tells all it has when it comes anew.
         sim.pause(1_000, 1_500).await;
@@ -170,7 +170,7 @@ impl World {
 
     /// A host goes away whose run has ended and whose output is not home yet; meanwhile an operator gives its name to
     /// another agent, and then it comes back.
-    pub(crate) async fn namesake(&self, at: usize) {
+    pub(crate) async fn another_of_this_name(&self, at: usize) {
         let (sim, name) = (&self.sim, self.hosts[at].name.clone());
         let before = sim.counted();
         self.net.part_at_end(&name);

@@ -72,13 +72,13 @@ impl World {
                     });
                     self.sim.tasks().spawn(self.clone().cancel_all());
                 }
-                18 | 19 => self.namesake(at).await,
+                18 | 19 => self.another_of_this_name(at).await,
                 _ => {}
             }
         }
     }
 
-    /// Calls that nobody may make: an older attempt than one seen, and a `Forget` with a wrong digest.
+    /// Calls that the gateway never makes: an older attempt than one seen, and a `Forget` with a wrong digest.
     async fn lie(&self, at: usize) {
         let (runs, crashed) = {
             let agents = self.agents.lock().unwrap();
@@ -96,10 +96,10 @@ impl World {
                 let source = Some(Source::Text(b"display 1\n".to_vec()));
                 let submission = wire::Submission { run_id: summary.run_id, source, ..Default::default() };
                 if summary.attempt > 1 {
-                    let begun = runs.begin(run, submission, summary.attempt - 1).await;
+                    let started = runs.begin(run, submission, summary.attempt - 1).await;
                     if let Ok(_)
                     | Err(longhaul_agent::runs::Refused::Begun(_) | longhaul_agent::runs::Refused::Revoked(_)) =
-                        begun
+                        started
                     {
                         self.sim
                             .wrong(format_args!("run {}: an attempt lower than one seen was looked at", short(run)));

@@ -56,7 +56,7 @@ async fn a_session_that_is_slow_to_open_holds_up_no_other_message() {
         }
     });
     let (out, _messages) = mpsc::channel(8);
-    let link = Arc::new(Link::new(context.clone(), out));
+    let link = Arc::new(Upstream::new(context.clone(), out));
     let hello = message("initialize");
     let response = link.send(&hello).await.unwrap();
     let session = session_of(&response);

@@ -8,12 +8,12 @@ use super::{
 };
 
 /// One caller of one era.
-struct ClientPresence {
+struct Caller {
     client: Client,
     session: Option<String>,
 }
 
-impl ClientPresence {
+impl Caller {
     async fn new(client: Client, modern: bool) -> Self {
         let mut caller = Self { client, session: None };
         if !modern {
@@ -133,8 +133,8 @@ async fn cancel(client: &Client, run: &str) {
 
 async fn cut_and_resumed(modern: bool) {
     let world = World::new(quick()).await;
-    let anna = ClientPresence::new(world.other("anna").await, modern).await;
-    let ben = ClientPresence::new(world.other("ben").await, modern).await;
+    let anna = Caller::new(world.other("anna").await, modern).await;
+    let ben = Caller::new(world.other("ben").await, modern).await;
     let mut answer = anna.call("toolu_1").await;
     let before = answer.until_it(|body| beats(body).len() >= 3).await;
     let (event, run) = (last_id(&before), short(&before));
@@ -146,13 +146,13 @@ async fn cut_and_resumed(modern: bool) {
     // Only the principal that made the call, and only with a valid event id.
     ben.refused(&event, "another principal").await;
     // Nor an operator: the right to see the run is not the right to resume another principal's call.
-    let operator = ClientPresence::new(world.client(), modern).await;
+    let operator = Caller::new(world.client(), modern).await;
     operator.refused(&event, "an operator").await;
     let (reference, number) = event.split_once('.').unwrap();
     for bad in ["garbage", reference, "0.1", &format!("{}.{number}", &reference[1..]), &format!("{reference}.-1"), ""] {
         anna.refused(bad, bad).await;
     }
-    let other_era = ClientPresence::new(anna.client.clone(), !modern).await;
+    let other_era = Caller::new(anna.client.clone(), !modern).await;
     other_era.refused(&event, "the other era").await;
 
     // Resumed, cut again, resumed again.
@@ -186,7 +186,7 @@ async fn cut_and_resumed(modern: bool) {
 
 async fn finished_while_cut(modern: bool) {
     let world = World::new(quick()).await;
-    let anna = ClientPresence::new(world.other("anna").await, modern).await;
+    let anna = Caller::new(world.other("anna").await, modern).await;
     let mut answer = anna.call("toolu_1").await;
     let before = answer.until_it(|body| !beats(body).is_empty()).await;
     let (event, run) = (last_id(&before), short(&before));
@@ -204,8 +204,8 @@ async fn finished_while_cut(modern: bool) {
 
 async fn after_a_restart(modern: bool) {
     let world = World::new(quick()).await;
-    let anna = ClientPresence::new(world.other("anna").await, modern).await;
-    let ben = ClientPresence::new(world.other("ben").await, modern).await;
+    let anna = Caller::new(world.other("anna").await, modern).await;
+    let ben = Caller::new(world.other("ben").await, modern).await;
     let mut answer = anna.call("toolu_1").await;
     let before = answer.until_it(|body| !beats(body).is_empty()).await;
     let (event, run) = (last_id(&before), short(&before));
@@ -216,7 +216,7 @@ async fn after_a_restart(modern: bool) {
     let (anna, ben) = (anna.at(&world), ben.at(&world));
     ben.refused(&event, "another principal").await;
     if !modern {
-        let thief = ClientPresence { client: ben.client.clone(), session: anna.session.clone() };
+        let thief = Caller { client: ben.client.clone(), session: anna.session.clone() };
         assert_eq!(thief.resume(&event).await.status, 404, "somebody else's session");
     }
     let mut answer = anna.resume(&event).await;
@@ -256,7 +256,7 @@ async fn a_gateway_that_came_back_resumes_calls() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_is_resumed_for_the_rest_of_its_time() {
     let world = World::new(quick()).await;
-    let anna = ClientPresence::new(world.other("anna").await, true).await;
+    let anna = Caller::new(world.other("anna").await, true).await;
     let run = world.waiting_run(&anna.client, "display 1").await;
     let meta = json!({"progressToken": "t"});
     let mut answer = anna.client.call("stata_wait", json!({"runs": [run], "seconds": 2}), meta).await;
