@@ -40,7 +40,10 @@ async fn spoiled(lab: &Lab, gateway: &Gateway) -> (RunId, std::path::PathBuf) {
     let run = gateway.api.submit_path(&lab.gated(), &["spoiled"]).await.run_id;
     gateway.api.wait_output(run, "started spoiled").await;
     let spool = Lab::spool(&gateway.daemon, run);
-    fs::write(spool.join("exit.json"), SPOILED).unwrap();
+    // Renamed into place: the agent says once that it met a damaged record, and must not meet one that is half written.
+    let written = lab.path().join("spoiled.json");
+    fs::write(&written, SPOILED).unwrap();
+    fs::rename(&written, spool.join("exit.json")).unwrap();
     wait::until_now(wait::SOON, "the agent has met the spoiled record", || {
         gateway.daemon.printed().contains("exit.json: missing field").then_some(())
     })
