@@ -240,9 +240,12 @@ impl super::Fleet {
                 a.here && its && a.info.incarnation == beat.incarnation
             });
             let Some(agent) = known else { return wire::HeartbeatReply { known: false, problem: String::new() } };
-            let changed = now.saturating_sub(agent.heard) > silent_after
-                || agent.info.problem != beat.problem
-                || agent.info.engines != beat.engines;
+            let silent = now.saturating_sub(agent.heard);
+            if silent > silent_after {
+                tracing::info!(agent = %agent.info.name, silent_ms = silent.as_millis(), "a silent agent is heard again");
+            }
+            let changed =
+                silent > silent_after || agent.info.problem != beat.problem || agent.info.engines != beat.engines;
             (agent.heard, agent.seen_ms) = (now, seen_ms);
             agent.spool = (beat.spool_bytes, beat.spool_limit);
             agent.spools = beat.spools;
