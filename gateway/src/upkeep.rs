@@ -186,7 +186,8 @@ async fn remove_for_room(inner: &Arc<Inner>, excess: u64, of: impl Fn(&RunId) ->
             if freed >= excess {
                 break;
             }
-            if !of(&one.run) {
+            // The task of an ended run may not know yet that its last step was committed.
+            if !of(&one.run) || inner.table.get(one.run).is_some() {
                 passed_over += 1;
                 continue;
             }
@@ -200,6 +201,7 @@ async fn remove_for_room(inner: &Arc<Inner>, excess: u64, of: impl Fn(&RunId) ->
                 passed_over += 1;
                 continue;
             }
+            release::free_removed(inner, one.run).await?;
             if let Err(error) = inner.mirrors.remove(one.run).await {
                 tracing::warn!(run = %one.run, %error, "the output of a removed record stays on disk");
             }

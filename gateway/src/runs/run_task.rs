@@ -443,11 +443,16 @@ impl RunTask {
                 Ok(()) => break,
                 Err(LedgerError::LostRace(_)) => {
                     // A commit whose answer was lost looks like this too: then the run already is where it should be.
-                    if let Ok(Some(record)) = self.inner.ledger.get(self.record.run).await {
-                        self.record = record;
-                        if (self.record.state, self.record.attempt) == (to, attempt) {
-                            break;
+                    match self.inner.ledger.get(self.record.run).await {
+                        Ok(Some(record)) => {
+                            self.record = record;
+                            if (self.record.state, self.record.attempt) == (to, attempt) {
+                                break;
+                            }
                         }
+                        // Only ended runs are removed: its end was recorded, and its record was old enough to go.
+                        Ok(None) if to.is_end() => break,
+                        Ok(None) | Err(_) => {}
                     }
                     tracing::warn!(run = %step.run, from = %step.from, %to, "another writer changed the state of this run");
                     self.publish();

@@ -61,7 +61,7 @@ impl SimLedger {
             self.sim.note(format_args!("{} removed by its age", short(run)));
             self.sim.story(run, |story| {
                 story.removed = true;
-                let age = now.saturating_sub(story.ended_at.unwrap_or(now));
+                let age = now.saturating_sub(story.ending_at.or(story.ended_at).unwrap_or(now));
                 if age < self.keep_records {
                     self.sim.wrong(format_args!("run {} was removed by its age, {age:?} after its end", short(run)));
                 }
@@ -145,6 +145,11 @@ impl Ledger for SimLedger {
         })
     }
     fn transition(&self, step: Transition) -> Answer<'_, ()> {
+        // The record has the time of the first try, however often the ledger fails.
+        let now = self.sim.clock().monotonic();
+        self.sim.story(step.run, |story| {
+            story.ending_at = step.to.is_end().then(|| story.ending_at.unwrap_or(now));
+        });
         self.write(move || {
             async move {
                 let (run, attempt, from, to, cause) = (step.run, step.attempt, step.from, step.to, step.cause);

@@ -382,8 +382,10 @@ impl Net {
                 let all = logs.any(|log| {
                     forget.log_len == log.len() as u64 && forget.log_sha256 == longhaul_proto::sha256_hex(log)
                 });
-                // On a host where it never began there is nothing to have a digest of.
-                let nothing = forget.log_sha256.is_empty() && forget.log_len == 0;
+                // Where it never had a Stata there is nothing to have a digest of, or an empty log.
+                let empty = forget.log_sha256.is_empty()
+                    || (story.executions.is_empty() && forget.log_sha256 == longhaul_proto::sha256_hex(b""));
+                let nothing = empty && forget.log_len == 0;
                 if !(nothing || (all && story.ended)) {
                     self.sim.wrong(format_args!("run {}: Forget without its digest", short(&forget.run_id)));
                 }

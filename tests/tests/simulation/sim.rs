@@ -66,6 +66,8 @@ pub(crate) struct Story {
     pub(crate) orphaned: bool,
     /// Its exit record was spoiled when it was written.
     pub(crate) spoiled: bool,
+    /// When the gateway first tried to record the end that it was in last, by the monotonic clock.
+    pub(crate) ending_at: Option<Duration>,
     /// When its end was recorded, by the monotonic clock.
     pub(crate) ended_at: Option<Duration>,
     /// The file that its Stata left last in the folder of its own.

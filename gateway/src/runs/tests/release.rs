@@ -118,6 +118,34 @@ async fn a_record_that_goes_for_room_takes_its_spool_along() {
     world.stop().await;
 }
 
+/// A run of two attempts, of which the first one died on another host and lost some of its output there.
+#[tokio::test]
+async fn a_record_that_goes_for_room_takes_what_its_dead_attempt_left_along() {
+    let world = World::with(|o| (o.max_kept, o.sweep_every) = (5, Duration::from_millis(20))).await;
+    let old = |i: &mut longhaul_proto::wire::AgentInfo| (i.puts_aside, i.pool) = (false, "old".to_owned());
+    let first = Fake::with("stata1", old, SECRET).join(world.addr()).await;
+    let retry = Some(longhaul_proto::api::Retry::IfProvenDead);
+    let run = world.submit(SubmitRequest { retry, ..text("display 1\n") }).await;
+    first.got(run).await;
+    first.prints(run, b"one\n");
+    world.until(run, "its first line", |v| v.output_bytes == 4).await;
+    first.shared.change(|s| s.stall = true);
+    first.prints(run, b"two\n");
+    first.ends(run, RunState::Errored, Cause::HostRebooted);
+    first.shared.change(|s| s.runs.get_mut(&run.to_string()).unwrap().log.truncate(4));
+    first.shared.change(|s| s.stall = false);
+    let second = Fake::with("stata2", |i| i.pool = "new".to_owned(), SECRET).join(world.addr()).await;
+    second.got(run).await;
+    second.prints(run, b"three\n");
+    second.ends(run, Succeeded, Cause::Completed);
+    world.state(run, Succeeded).await;
+    world.ahead(Duration::from_secs(20 * 60));
+    world.until_removed(run).await;
+    second.until("the last attempt's spool goes", |s| s.forgets.iter().any(|f| f.run_id == run.to_string())).await;
+    first.until("and what the dead one left", |s| s.forgets.iter().any(|f| f.log_len == 8)).await;
+    world.stop().await;
+}
+
 /// A run that was queued before the start, and one whose record was removed while its agent was away; the agent reports
 /// the second one again.
 async fn shown_again(world: &mut World) -> (Fake, RunId, RunId, Verdict) {
