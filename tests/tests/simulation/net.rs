@@ -298,7 +298,10 @@ impl Net {
             let late = if alone { " (late or twice)" } else { "" };
             self.sim.note(format_args!("{method} {}>{}{late} {}", conn.from, conn.to, of(method, &bytes)));
         }
-        self.look(method, &bytes);
+        if !alone {
+            self.look_at_follow(method, &bytes);
+        }
+        self.look_at_forget(method, &bytes);
         let called = crashed.run_until_cancelled(door.call(request)).await;
         let called = called.unwrap_or_else(|| Err(Box::new(Status::unavailable("the process died"))));
         let response = match called {
@@ -360,9 +363,8 @@ impl Net {
         let _ = sender.send(Err(Status::unavailable("the connection broke"))).await;
     }
 
-    /// A `Forget` is legal only with the length and digest of what an attempt printed, all of it. A run that was ended before
-    /// it had a Stata printed nothing, and has no log to have a digest of.
-    fn look(&self, method: &str, bytes: &Bytes) {
+    /// Output that a gateway has is not asked for again.
+    fn look_at_follow(&self, method: &str, bytes: &Bytes) {
         if let ("Follow", Ok(follow)) = (method, wire::FollowRequest::decode(message(bytes)))
             && !follow.with_submission
         {
@@ -375,6 +377,11 @@ impl Net {
                 story.resumed |= follow.log_offset > 0;
             });
         }
+    }
+
+    /// A `Forget` is legal only with the length and digest of what an attempt printed, all of it. A run that was ended before
+    /// it had a Stata printed nothing, and has no log to have a digest of.
+    fn look_at_forget(&self, method: &str, bytes: &Bytes) {
         if let ("Forget", Ok(forget)) = (method, wire::ForgetRequest::decode(message(bytes))) {
             self.sim.story(&forget.run_id, |story| {
                 let ends = story.bases.iter().skip(1).copied().chain([story.printed.len()]);
