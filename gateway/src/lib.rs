@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod mcp;
 pub mod metrics;
 pub mod mirror;
+pub mod model;
 pub mod options;
 pub mod runs;
 #[cfg(feature = "faults")]

@@ -7,12 +7,12 @@ use axum::{
 use longhaul_proto::api::AgentKeys;
 
 use super::problem::Problem;
-use crate::{auth::Principal, http::Face};
+use crate::{http::Face, model::Identity};
 
 /// `GET /api/v1/agents`.
 pub(super) async fn list(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Extension(who): Extension<Identity>,
 ) -> Result<Json<AgentKeys>, Problem> {
     Ok(Json(face.core.runs.agents(&who).await?))
 }
@@ -20,7 +20,7 @@ pub(super) async fn list(
 /// `POST /api/v1/agents/{name}/approve`.
 pub(super) async fn approve(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Extension(who): Extension<Identity>,
     Path(name): Path<String>,
 ) -> Result<Json<AgentKeys>, Problem> {
     Ok(Json(face.core.runs.approve_agent(&who, &name).await?))
@@ -29,7 +29,7 @@ pub(super) async fn approve(
 /// `POST /api/v1/agents/{name}/revoke`.
 pub(super) async fn revoke(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Extension(who): Extension<Identity>,
     Path(name): Path<String>,
 ) -> Result<Json<AgentKeys>, Problem> {
     Ok(Json(face.core.runs.revoke_agent(&who, &name).await?))

@@ -35,8 +35,8 @@ use super::{
     utf8,
 };
 use crate::{
-    auth::Principal,
     http::{Face, disconnect::ClientPresence, early_flush::event_stream, reading::Output},
+    model::Identity,
     runs::{ReadError, Stream},
 };
 
@@ -52,7 +52,7 @@ pub(super) struct EventsQuery {
 /// The handler.
 pub(super) async fn get(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Extension(who): Extension<Identity>,
     Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
     Strict(query): Strict<EventsQuery>,

@@ -12,9 +12,9 @@ use longhaul_proto::api::{ClockTrusted, Hosts};
 
 use super::problem::Problem;
 use crate::{
-    auth::{Principal, Scope},
     http::Face,
     metrics::{BUCKETS, Histogram, Metrics},
+    model::{Identity, Scope},
 };
 
 /// `GET /healthz`: the process answers. The only path that needs no token.
@@ -35,8 +35,8 @@ pub(super) async fn ready(State(face): State<Face>) -> Result<String, Problem> {
 }
 
 /// `GET /metrics`: Prometheus' text format.
-pub(super) async fn metrics(State(face): State<Face>, Extension(who): Extension<Principal>) -> Response {
-    let everything = Principal::new(who.name, Scope::Operate);
+pub(super) async fn metrics(State(face): State<Face>, Extension(who): Extension<Identity>) -> Response {
+    let everything = Identity::local(who.name, Scope::Operate);
     let hosts = face.core.runs.hosts(&everything);
     let text = text(&face, &hosts);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
@@ -78,7 +78,7 @@ fn text(face: &Face, hosts: &Hosts) -> String {
 /// `POST /api/v1/clock/trust`: an operator confirms that the gateway's clock is right.
 pub(super) async fn trust_clock(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Extension(who): Extension<Identity>,
 ) -> Result<Json<ClockTrusted>, Problem> {
     Ok(Json(face.core.runs.trust_clock(&who)?))
 }

@@ -7,17 +7,17 @@ use axum::{
 use longhaul_proto::api::{DrainBody, Drained, Hosts};
 
 use super::{problem::Problem, strict};
-use crate::{auth::Principal, http::Face};
+use crate::{http::Face, model::Identity};
 
 /// `GET /api/v1/hosts`.
-pub(super) async fn list(State(face): State<Face>, Extension(who): Extension<Principal>) -> Json<Hosts> {
+pub(super) async fn list(State(face): State<Face>, Extension(who): Extension<Identity>) -> Json<Hosts> {
     Json(face.core.runs.hosts(&who))
 }
 
 /// `POST /api/v1/hosts/drain`.
 pub(super) async fn drain(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Extension(who): Extension<Identity>,
     request: Request,
 ) -> Result<Json<Drained>, Problem> {
     let (body, _room): (DrainBody, _) = strict::json(&face, request, strict::SMALL).await?;
@@ -27,7 +27,7 @@ pub(super) async fn drain(
 /// `POST /api/v1/hosts/resume`.
 pub(super) async fn resume(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Extension(who): Extension<Identity>,
     request: Request,
 ) -> Result<Json<Drained>, Problem> {
     let (body, _room): (DrainBody, _) = strict::json(&face, request, strict::SMALL).await?;

@@ -4,16 +4,16 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 
 use super::problem::Problem;
-use crate::auth::Principal;
+use crate::model::Identity;
 
 /// A principal that may act for others.
-pub(super) struct Operator(pub(super) Principal);
+pub(super) struct Operator(pub(super) Identity);
 
 impl<S: Sync> FromRequestParts<S> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let who = parts.extensions.get::<Principal>().filter(|who| who.may_operate());
+        let who = parts.extensions.get::<Identity>().filter(|who| who.may_operate());
         who.cloned().map(Self).ok_or_else(Problem::operators_only)
     }
 }

@@ -30,8 +30,8 @@ use super::{
     strict::Strict,
 };
 use crate::{
-    auth::Principal,
     http::{Face, disconnect::ClientPresence, part::Part, reading::Output},
+    model::Identity,
     runs::{MAX_READ, ReadError, Stream},
 };
 
@@ -91,7 +91,7 @@ pub(super) fn bounds(view: &RunView, stream: Stream, part: ViewName) -> Part {
 /// The handler.
 pub(super) async fn get(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Extension(who): Extension<Identity>,
     Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
     Strict(query): Strict<OutputQuery>,

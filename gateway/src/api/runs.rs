@@ -20,8 +20,8 @@ use super::{
     strict::{self, Strict},
 };
 use crate::{
-    auth::Principal,
     http::{Face, disconnect::ClientPresence, trace},
+    model::Identity,
     runs::{self, ListFilter},
 };
 
@@ -36,7 +36,7 @@ const MAX_PAGE: u32 = 500;
 /// `POST /api/v1/runs`: 201 for a new run, 200 where an earlier run answers.
 pub(super) async fn submit(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Extension(who): Extension<Identity>,
     Extension(caller): Extension<ClientPresence>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -64,7 +64,7 @@ pub(super) struct ListQuery {
 /// `GET /api/v1/runs`.
 pub(super) async fn list(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Extension(who): Extension<Identity>,
     Extension(caller): Extension<ClientPresence>,
     Strict(query): Strict<ListQuery>,
 ) -> Result<Json<RunList>, Problem> {
@@ -81,7 +81,7 @@ pub(super) async fn list(
 /// `GET /api/v1/runs/{run}`, by full or short id. The view of an ended run is its result.
 pub(super) async fn get(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Extension(who): Extension<Identity>,
     Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
@@ -94,7 +94,7 @@ pub(super) async fn get(
 /// `POST /api/v1/runs/{run}/cancel`; the body may be absent.
 pub(super) async fn cancel(
     State(face): State<Face>,
-    Extension(who): Extension<Principal>,
+    Extension(who): Extension<Identity>,
     Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
     request: Request,

@@ -15,9 +15,10 @@ use super::{
     strict,
 };
 use crate::{
-    auth::{Principal, Scope, token},
+    auth::token,
     http::Face,
     ledger::TokenRecord,
+    model::{Identity, Scope},
 };
 
 /// Longest name of a token or principal, characters.
@@ -141,6 +142,6 @@ pub(super) struct WhoAmI {
 }
 
 /// `GET /api/v1/whoami`.
-pub(super) async fn whoami(Extension(who): Extension<Principal>) -> Json<WhoAmI> {
+pub(super) async fn whoami(Extension(who): Extension<Identity>) -> Json<WhoAmI> {
     Json(WhoAmI { principal: who.name, scope: who.scope })
 }

@@ -11,8 +11,9 @@ use std::{
 use longhaul_proto::{clock::Clock, durable, hex, ids, join::JoinSecret};
 use serde::{Deserialize, Serialize};
 
-use super::{principal::Scope, token};
+use super::token;
 use crate::ledger::{Ledger, LedgerError, TokenRecord};
+use crate::model::Scope;
 
 /// Name of the file with the local user's token.
 pub const CREDENTIALS: &str = "credentials.json";

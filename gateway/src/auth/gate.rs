@@ -1,4 +1,4 @@
-//! The authentication layer: it finds the [`Principal`] of each request, or refuses the request.
+//! The authentication layer: it finds the [`Identity`] of each request, or refuses the request.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,13 +16,13 @@ use longhaul_proto::{
 use super::{
     lasting::{self, Lasting, Revocations},
     origin::{Allowed, Refused},
-    principal::Principal,
     token,
 };
 use crate::{
     api::problem::{Problem, problem},
     http::incoming,
     ledger::{Ledger, LedgerError},
+    model::Identity,
 };
 
 /// The one path that answers without a token.
@@ -45,7 +45,7 @@ pub enum Mode {
     /// By bearer token.
     Token(Arc<dyn Ledger>),
     /// Not at all: every client that can reach the port is this principal.
-    Open(Principal),
+    Open(Identity),
 }
 
 /// `--no-auth` was asked for where others can reach the port.
@@ -60,7 +60,7 @@ impl Mode {
     ///
     /// # Errors
     /// When the listener is reachable from elsewhere.
-    pub fn open(listen: SocketAddr, principal: Principal) -> Result<Self, NotLoopback> {
+    pub fn open(listen: SocketAddr, principal: Identity) -> Result<Self, NotLoopback> {
         if listen.ip().is_loopback() { Ok(Self::Open(principal)) } else { Err(NotLoopback(listen)) }
     }
 }
@@ -130,7 +130,7 @@ impl Gate {
     }
 
     /// The principal, and the name of its token with the expiry.
-    async fn principal(&self, headers: &HeaderMap) -> Result<(Principal, Option<Token>), Box<Response>> {
+    async fn principal(&self, headers: &HeaderMap) -> Result<(Identity, Option<Token>), Box<Response>> {
         let ledger = match &self.mode {
             Mode::Open(principal) => return Ok((principal.clone(), None)),
             Mode::Token(ledger) => ledger,
@@ -151,7 +151,7 @@ impl Gate {
         if record.expires_ms.is_some_and(|at| at <= self.clock.unix_ms()) {
             return Err(Box::new(unauthorized(&format!("the token `{}` has expired", record.name), true)));
         }
-        Ok((Principal::new(record.principal, record.scope), Some((record.name, record.expires_ms))))
+        Ok((Identity::local(record.principal, record.scope), Some((record.name, record.expires_ms))))
     }
 }
 

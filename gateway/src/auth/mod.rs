@@ -1,7 +1,7 @@
 //! Authentication: bearer tokens, the principals they stand for, and the hosts and web pages that may send requests.
 //!
 //! One layer, [`gate`], stands in front of everything. It checks `Host` and `Origin`, then turns the bearer token into
-//! a [`Principal`] in the request's extensions; the handlers behind it need only that. Another way to authenticate
+//! an [`Identity`](crate::model::Identity) in the request's extensions; the handlers behind it need only that. Another way to authenticate
 //! (OAuth, client certificates) replaces this layer and nothing else.
 
 pub mod credentials;
@@ -10,9 +10,7 @@ pub mod handles;
 mod key_file;
 pub mod lasting;
 pub mod origin;
-pub mod principal;
 pub mod seal;
 pub mod token;
 
 pub use gate::{Gate, Mode};
-pub use principal::{Principal, Scope};

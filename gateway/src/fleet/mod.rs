@@ -44,9 +44,9 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::{
     Deps, Options,
-    auth::principal::Scope,
     ledger::{AgentRecord, DrainRecord, Ledger, LedgerError, PinRecord, PinState, TokenRecord},
     metrics::Metrics,
+    model::Scope,
 };
 use connection::{Connection, Dialer};
 use pins::Pins;

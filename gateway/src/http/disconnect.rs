@@ -23,7 +23,7 @@ use longhaul_proto::{api::RunView, ids::RunId};
 use tokio_util::sync::CancellationToken;
 
 use super::{Face, Numbers};
-use crate::auth::Principal;
+use crate::model::Identity;
 
 /// The presence of the caller, in the extensions of an MCP request.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +43,7 @@ impl ClientPresence {
 
     /// The answer under way reports this run to `who`. Only their own runs count: an operator who looks at everybody's
     /// runs has not seen them for their owners.
-    pub fn shows(&self, who: &Principal, run: &RunView) {
+    pub fn shows(&self, who: &Identity, run: &RunView) {
         if run.state.is_end() && run.principal == who.name {
             self.0.ends.lock().unwrap_or_else(PoisonError::into_inner).push(run.run_id);
         }

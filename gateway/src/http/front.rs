@@ -21,12 +21,12 @@ use super::{
 };
 use crate::{
     api::problem::{Problem, busy, problem},
-    auth::Principal,
     mcp::{
         MAX_BODY,
         resumable::{ASKING, Asking, Resumables, Resumed},
         sessions::Sessions,
     },
+    model::Identity,
 };
 
 /// Header that names a session of the older era.
@@ -50,7 +50,7 @@ pub async fn pass(
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(principal) = request.extensions().get::<Principal>().cloned() else {
+    let Some(principal) = request.extensions().get::<Identity>().cloned() else {
         return Problem::internal().into_response();
     };
     let named = session_of(request.headers());

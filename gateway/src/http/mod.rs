@@ -43,12 +43,13 @@ use crate::{
     Core, api,
     api::problem::{Problem, problem},
     auth::{
-        self, Gate, Mode, Principal, Scope,
+        self, Gate, Mode,
         gate::NotLoopback,
         lasting::{Lasting, Revocations},
         origin::Allowed,
     },
     fleet::FleetService,
+    model::{Identity, Scope},
 };
 
 use bodies::Bodies;
@@ -119,7 +120,7 @@ pub enum ServeError {
 /// When tokens are switched off on an address that others can reach.
 pub fn mode(core: &Core) -> Result<Mode, NotLoopback> {
     if core.options.no_auth {
-        Mode::open(core.addr, Principal::new(auth::credentials::os_user(), Scope::Operate))
+        Mode::open(core.addr, Identity::local(auth::credentials::os_user(), Scope::Operate))
     } else {
         Ok(Mode::Token(core.ledger.clone()))
     }

@@ -5,7 +5,7 @@ use longhaul_proto::ids::RunId;
 
 use super::part::Part;
 use crate::{
-    auth::Principal,
+    model::Identity,
     runs::{MAX_READ, ReadError, Runs, Stream},
 };
 
@@ -16,7 +16,7 @@ const MAX_LOOK_BACK: u64 = 4 << 20;
 #[derive(Clone)]
 pub(crate) struct Output {
     pub(crate) runs: Runs,
-    pub(crate) who: Principal,
+    pub(crate) who: Identity,
     pub(crate) run: RunId,
     pub(crate) stream: Stream,
 }

@@ -15,7 +15,7 @@ use super::{
     Adoption, AgentRecord, CALL, CancelWish, Dedupe, Detail, DrainRecord, Inserted, Ledger, LedgerError, ListQuery,
     NewRun, PinRecord, PinState, Record, Stash, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
 };
-use crate::auth::principal::Scope;
+use crate::model::Scope;
 
 fn new_run(principal: &str) -> NewRun {
     let run = Ids::system().run();

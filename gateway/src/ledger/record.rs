@@ -619,7 +619,7 @@ pub struct TokenRecord {
     /// Hex SHA-256 of the secret.
     pub sha256: String,
     /// `use` or `operate`.
-    pub scope: crate::auth::principal::Scope,
+    pub scope: crate::model::Scope,
     /// When it was made, Unix ms.
     pub created_ms: i64,
     /// When it expires; `None` = never.

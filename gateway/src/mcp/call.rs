@@ -31,9 +31,9 @@ use super::{
     run, tools, wait, words,
 };
 use crate::{
-    auth::Principal,
     http::{Face, Numbers, disconnect::ClientPresence, front, panics, trace},
     ledger::CALL,
+    model::Identity,
 };
 
 /// `_meta` key under which `longhaul stdio` names a call that it may have to repeat: a random name, so it serves as an
@@ -92,7 +92,7 @@ pub(super) type Answer = Result<CallToolResponse, String>;
 /// The caller: its principal and client.
 pub(super) struct Caller {
     pub(super) face: Face,
-    pub(super) who: Principal,
+    pub(super) who: Identity,
     pub(super) caller: ClientPresence,
 }
 
@@ -100,7 +100,7 @@ impl Caller {
     /// The caller of a request; the error is text for people.
     pub(super) fn of(face: &Face, context: &RequestContext<RoleServer>) -> Result<Self, String> {
         let parts = context.extensions.get::<http::request::Parts>();
-        let who = parts.and_then(|p| p.extensions.get::<Principal>()).cloned();
+        let who = parts.and_then(|p| p.extensions.get::<Identity>()).cloned();
         let who = who.ok_or("the gateway does not know who asks; this is its own fault, see its log")?;
         let caller = parts.and_then(|p| p.extensions.get::<ClientPresence>()).cloned().unwrap_or_default();
         Ok(Self { face: face.clone(), who, caller })
@@ -194,7 +194,7 @@ impl Call {
     pub(super) fn resumed(
         face: &Face,
         spec: &tools::Spec,
-        who: Principal,
+        who: Identity,
         resumed: &Resumed,
         line: Line,
         already: Duration,

@@ -27,9 +27,9 @@ use serde::{Deserialize, Serialize};
 
 use super::resume;
 use crate::{
-    auth::Principal,
     http::{Face, disconnect::ClientPresence},
     ledger::{Ledger, LedgerError, Stash},
+    model::Identity,
 };
 
 /// Kind of our stashes in the ledger.
@@ -110,7 +110,7 @@ impl Resumed {
 #[derive(Clone, Debug)]
 pub struct Asking {
     /// The caller.
-    pub who: Principal,
+    pub who: Identity,
     /// The call that is resumed.
     pub resumed: Option<Resumed>,
 }
@@ -157,7 +157,7 @@ impl Resumables {
     pub async fn find(
         &self,
         event: &str,
-        who: &Principal,
+        who: &Identity,
         session: Option<&str>,
     ) -> Result<Option<Resumed>, LedgerError> {
         let Some((reference, number)) = event.split_once('.') else { return Ok(None) };
@@ -266,7 +266,7 @@ fn ticket_of(event: &ServerSseMessage) -> Option<Arc<Resumable>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{auth::Scope, ledger::memory::MemoryLedger};
+    use crate::{ledger::memory::MemoryLedger, model::Scope};
 
     #[tokio::test]
     async fn an_event_id_is_random_and_its_owners() {
@@ -283,7 +283,7 @@ mod tests {
         };
         let (reference, n, unkept) = resumables.next("s", false).unwrap();
         assert_eq!((reference.len(), n, unkept), (32, 1, true));
-        let (ann, ben) = (Principal::new("ann", Scope::Use), Principal::new("ben", Scope::Operate));
+        let (ann, ben) = (Identity::local("ann", Scope::Use), Identity::local("ben", Scope::Operate));
         let event = format!("{reference}.1");
         assert!(resumables.find(&event, &ann, None).await.unwrap().is_none(), "nothing stands behind it yet");
         resumables.keep("s", &reference, &resumable).await.unwrap();

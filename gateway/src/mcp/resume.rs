@@ -27,8 +27,8 @@ use super::{
     run, tools, wait,
 };
 use crate::{
-    auth::Principal,
     http::{Face, Numbers},
+    model::Identity,
 };
 
 /// Events that may wait for a slow reader.
@@ -61,7 +61,7 @@ impl Line {
 
 /// The events of a call after the last one that its client received: how the run is now, progress while it goes on, the
 /// answer.
-pub(super) fn replay(face: &Face, who: Principal, resumed: Resumed) -> EventStream {
+pub(super) fn replay(face: &Face, who: Identity, resumed: Resumed) -> EventStream {
     Numbers::count(&face.numbers.resumed);
     let (out, events) = mpsc::channel(ROOM);
     let line = Line { out, reference: resumed.reference.as_str().into(), n: Arc::new(AtomicU64::new(resumed.seen)) };
@@ -74,7 +74,7 @@ pub(super) fn replay(face: &Face, who: Principal, resumed: Resumed) -> EventStre
     Box::pin(ReceiverStream::new(events))
 }
 
-async fn answer(face: Face, who: Principal, resumed: Resumed, line: Line) {
+async fn answer(face: Face, who: Identity, resumed: Resumed, line: Line) {
     let resumable = resumed.resumable.clone();
     let already = face.core.deps.clock.unix_ms().saturating_sub(resumed.asked_ms);
     let already = Duration::from_millis(u64::try_from(already).unwrap_or(0));

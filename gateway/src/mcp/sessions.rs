@@ -21,8 +21,8 @@ use rmcp::transport::streamable_http_server::session::{SessionState, SessionStor
 
 use super::resumable::ASKING;
 use crate::{
-    auth::Principal,
     ledger::{Ledger, Stash},
+    model::Identity,
 };
 
 /// Kind of our stashes in the ledger.
@@ -37,7 +37,7 @@ pub struct Sessions {
 }
 
 struct Entry {
-    principal: Principal,
+    principal: Identity,
     uses: usize,
     last: Duration,
 }
@@ -55,18 +55,18 @@ impl Sessions {
     }
 
     /// The library opened a session for this principal.
-    pub fn opened(&self, id: String, principal: Principal) {
+    pub fn opened(&self, id: String, principal: Identity) {
         let last = self.clock.monotonic();
         self.with(|book| book.insert(id, Entry { principal, uses: 0, last }));
     }
 
     /// Number of open sessions of a principal.
-    pub fn count(&self, principal: &Principal) -> usize {
+    pub fn count(&self, principal: &Identity) -> usize {
         self.with(|book| book.values().filter(|e| e.principal.name == principal.name).count())
     }
 
     /// Uses a session, also one from before a restart. `None` when this principal has no session of that name.
-    pub async fn enter(&self, id: &str, principal: &Principal) -> Option<Held> {
+    pub async fn enter(&self, id: &str, principal: &Identity) -> Option<Held> {
         if !self.with(|book| book.contains_key(id)) {
             let memo = self.ledger.memo_get(KIND, id).await.unwrap_or_else(|error| {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for a session");
@@ -89,7 +89,7 @@ impl Sessions {
         }
     }
 
-    fn known(&self, id: &str, principal: &Principal) -> Option<Held> {
+    fn known(&self, id: &str, principal: &Identity) -> Option<Held> {
         self.with(|book| {
             let entry = book.get_mut(id).filter(|e| e.principal.name == principal.name)?;
             entry.uses += 1;
@@ -183,12 +183,12 @@ impl http_body::Body for HeldBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{auth::Scope, ledger::memory::MemoryLedger};
+    use crate::{ledger::memory::MemoryLedger, model::Scope};
 
     #[tokio::test]
     async fn a_session_is_its_owners_and_lives_while_used() {
         let sessions = Sessions::new(Arc::new(MemoryLedger::new("c")), Clock::system());
-        let (a, b) = (Principal::new("a", Scope::Use), Principal::new("b", Scope::Operate));
+        let (a, b) = (Identity::local("a", Scope::Use), Identity::local("b", Scope::Operate));
         sessions.opened("s".into(), a.clone());
         assert!(sessions.enter("s", &b).await.is_none(), "somebody else's");
         assert!(sessions.enter("t", &a).await.is_none(), "unknown");

@@ -17,8 +17,8 @@ use super::{
     view::view,
 };
 use crate::{
-    auth::principal::{Principal, Scope},
     ledger::{Adoption, Dedupe, ListQuery, Record},
+    model::{Identity, Scope},
 };
 
 /// How long a run's task may take to answer.
@@ -52,7 +52,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`ControlError`]; nothing has changed then.
-    pub async fn adopt(&self, who: &Principal, run: RunId) -> Result<RunView, ControlError> {
+    pub async fn adopt(&self, who: &Identity, run: RunId) -> Result<RunView, ControlError> {
         operators(who)?;
         let view = self.get(who, run).await?;
         if !view.unverified {
@@ -69,7 +69,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`ControlError`]; those adopted before the error stay so.
-    pub async fn adopt_from(&self, who: &Principal, host: &str) -> Result<Vec<RunView>, ControlError> {
+    pub async fn adopt_from(&self, who: &Identity, host: &str) -> Result<Vec<RunView>, ControlError> {
         operators(who)?;
         let mut adopted = Vec::new();
         let mut before = None;
@@ -90,7 +90,7 @@ impl Runs {
     }
 }
 
-fn operators(who: &Principal) -> Result<(), ControlError> {
+fn operators(who: &Identity) -> Result<(), ControlError> {
     if who.scope == Scope::Operate {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use longhaul_proto::api::AgentKeys;
 
 use super::Runs;
-use crate::{auth::principal::Principal, fleet::PinError, ledger::LedgerError};
+use crate::{fleet::PinError, ledger::LedgerError, model::Identity};
 
 /// Why an operator's command on an agent has no effect.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ impl From<PinError> for AgentsError {
     }
 }
 
-fn operators(who: &Principal) -> Result<(), AgentsError> {
+fn operators(who: &Identity) -> Result<(), AgentsError> {
     if who.may_operate() { Ok(()) } else { Err(AgentsError::Forbidden) }
 }
 
@@ -43,7 +43,7 @@ impl Runs {
     ///
     /// # Errors
     /// When the caller may not see them.
-    pub async fn agents(&self, who: &Principal) -> Result<AgentKeys, AgentsError> {
+    pub async fn agents(&self, who: &Identity) -> Result<AgentKeys, AgentsError> {
         operators(who)?;
         Ok(AgentKeys { agents: self.0.fleet.agent_keys().await })
     }
@@ -52,7 +52,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`AgentsError`]; nothing has changed then.
-    pub async fn approve_agent(&self, who: &Principal, name: &str) -> Result<AgentKeys, AgentsError> {
+    pub async fn approve_agent(&self, who: &Identity, name: &str) -> Result<AgentKeys, AgentsError> {
         operators(who)?;
         Ok(AgentKeys { agents: vec![self.0.fleet.approve(name, &who.name).await?] })
     }
@@ -61,7 +61,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`AgentsError`].
-    pub async fn revoke_agent(&self, who: &Principal, name: &str) -> Result<AgentKeys, AgentsError> {
+    pub async fn revoke_agent(&self, who: &Identity, name: &str) -> Result<AgentKeys, AgentsError> {
         operators(who)?;
         Ok(AgentKeys { agents: self.0.fleet.revoke(name, &who.name).await? })
     }

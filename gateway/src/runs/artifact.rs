@@ -7,8 +7,8 @@ use tonic::{Code, Status};
 
 use super::{FindError, Runs, may};
 use crate::{
-    auth::principal::Principal,
     fleet::connection::{self, Connection},
+    model::Identity,
 };
 
 /// Why a file that a run left cannot be read.
@@ -52,7 +52,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`ArtifactError`].
-    pub async fn artifact(&self, who: &Principal, run: RunId, path: &str, max: u64) -> Result<Fetched, ArtifactError> {
+    pub async fn artifact(&self, who: &Identity, run: RunId, path: &str, max: u64) -> Result<Fetched, ArtifactError> {
         let record = self.record(run).await?.filter(|r| may(who, &r.principal));
         let record = record.ok_or_else(|| FindError::Unknown(run.to_string()))?;
         let host = record.host;

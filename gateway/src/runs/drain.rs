@@ -3,7 +3,7 @@
 use longhaul_proto::api::{DrainBody, Drained};
 
 use super::{DrainError, Runs};
-use crate::{auth::principal::Principal, ledger::DrainRecord};
+use crate::{ledger::DrainRecord, model::Identity};
 
 /// Most patterns of one command, and the longest reason, characters.
 const MAX_PATTERNS: usize = 1_000;
@@ -15,7 +15,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`DrainError`]; nothing has changed then.
-    pub async fn drain(&self, who: &Principal, body: DrainBody) -> Result<Drained, DrainError> {
+    pub async fn drain(&self, who: &Identity, body: DrainBody) -> Result<Drained, DrainError> {
         let reason = body.reason.as_deref().unwrap_or_default().trim();
         if reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {
             return Err(DrainError::Malformed(format!("reason must be one line of at most {MAX_REASON} characters")));
@@ -36,7 +36,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`DrainError`]; nothing has changed then.
-    pub async fn resume(&self, who: &Principal, body: DrainBody) -> Result<Drained, DrainError> {
+    pub async fn resume(&self, who: &Identity, body: DrainBody) -> Result<Drained, DrainError> {
         if body.reason.is_some() {
             return Err(DrainError::Malformed("resume takes no reason: leave it out".to_owned()));
         }
@@ -48,7 +48,7 @@ impl Runs {
         Ok(Drained { hosts: self.0.fleet.hosts_named(&hosts) })
     }
 
-    fn meant(&self, who: &Principal, patterns: &[String]) -> Result<Vec<String>, DrainError> {
+    fn meant(&self, who: &Identity, patterns: &[String]) -> Result<Vec<String>, DrainError> {
         if !who.may_operate() {
             return Err(DrainError::Forbidden);
         }

@@ -73,14 +73,12 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     Deps, Options,
-    auth::{
-        principal::{Principal, Scope},
-        seal::SealKey,
-    },
+    auth::seal::SealKey,
     fleet::Fleet,
     ledger::{CancelWish, Ledger, LedgerError, ListQuery, Record},
     metrics::Metrics,
     mirror::Mirrors,
+    model::{Identity, Scope},
     wall::Wall,
 };
 use registry::{Command, Registry, Reply, RunHandle};
@@ -255,7 +253,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`SubmitError`]; no error leaves a run behind.
-    pub async fn submit(&self, who: &Principal, request: Request) -> Result<Submitted, SubmitError> {
+    pub async fn submit(&self, who: &Identity, request: Request) -> Result<Submitted, SubmitError> {
         Box::pin(submit::submit(&self.0, who, request)).await
     }
 
@@ -263,7 +261,7 @@ impl Runs {
     ///
     /// # Errors
     /// Unknown (also for another principal's run), ambiguous, or the ledger could not be read.
-    pub async fn find(&self, who: &Principal, name: &str) -> Result<RunId, FindError> {
+    pub async fn find(&self, who: &Identity, name: &str) -> Result<RunId, FindError> {
         let name = name.trim();
         let unknown = || FindError::Unknown(name.chars().take(64).collect());
         if let Ok(run) = name.parse::<RunId>() {
@@ -286,7 +284,7 @@ impl Runs {
     ///
     /// # Errors
     /// As [`Runs::find`].
-    pub async fn get(&self, who: &Principal, run: RunId) -> Result<RunView, FindError> {
+    pub async fn get(&self, who: &Identity, run: RunId) -> Result<RunView, FindError> {
         Ok(self.watch(who, run).await?.borrow().as_ref().clone())
     }
 
@@ -294,7 +292,7 @@ impl Runs {
     ///
     /// # Errors
     /// When the ledger could not be read.
-    pub async fn list(&self, who: &Principal, filter: ListFilter) -> Result<RunList, FindError> {
+    pub async fn list(&self, who: &Identity, filter: ListFilter) -> Result<RunList, FindError> {
         let limit = filter.limit.clamp(1, MAX_PAGE);
         let query = ListQuery {
             principal: (who.scope != Scope::Operate).then(|| who.name.clone()),
@@ -318,7 +316,7 @@ impl Runs {
     ///
     /// # Errors
     /// As [`Runs::find`].
-    pub async fn watch(&self, who: &Principal, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
+    pub async fn watch(&self, who: &Identity, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
         match self.look(who, run).await? {
             Look::Live(active) => {
                 if active.principal() == who.name {
@@ -335,7 +333,7 @@ impl Runs {
     }
 
     /// The caller's own run that holds the seat for which `view` waits; of several, the one looked at longest ago.
-    pub fn behind_own(&self, who: &Principal, view: &RunView) -> Option<Behind> {
+    pub fn behind_own(&self, who: &Identity, view: &RunView) -> Option<Behind> {
         let waiting = view.waiting.as_deref().filter(|_| view.state == RunState::Queued)?;
         let holds = |active: &Arc<RunHandle>| {
             active.principal() == who.name && active.run != view.run_id && waiting.contains(&active.run.short())
@@ -360,7 +358,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`ControlError`]. Cancelling an ended run answers with its view.
-    pub async fn cancel(&self, who: &Principal, run: RunId, mode: CancelMode) -> Result<RunView, ControlError> {
+    pub async fn cancel(&self, who: &Identity, run: RunId, mode: CancelMode) -> Result<RunView, ControlError> {
         let by = who.name.clone();
         if let Look::Ended(record) = self.look(who, run).await?
             && record.state == RunState::Lost
@@ -376,7 +374,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`ControlError`].
-    pub async fn declare_dead(&self, who: &Principal, run: RunId) -> Result<RunView, ControlError> {
+    pub async fn declare_dead(&self, who: &Identity, run: RunId) -> Result<RunView, ControlError> {
         if who.scope != Scope::Operate {
             return Err(ControlError::Forbidden(
                 "declaring an agent dead needs a token with scope `operate`".to_owned(),
@@ -395,7 +393,7 @@ impl Runs {
     /// Sends a command to the run's task; for a run without one the answer is its view.
     async fn ask(
         &self,
-        who: &Principal,
+        who: &Identity,
         run: RunId,
         command: impl FnOnce(Reply) -> Command,
     ) -> Result<RunView, ControlError> {
@@ -425,7 +423,7 @@ impl Runs {
     /// See [`ReadError`].
     pub async fn read(
         &self,
-        who: &Principal,
+        who: &Identity,
         run: RunId,
         stream: Stream,
         offset: u64,
@@ -484,7 +482,7 @@ impl Runs {
     }
 
     /// Agents, pools, and the caller's queued runs.
-    pub fn hosts(&self, who: &Principal) -> Hosts {
+    pub fn hosts(&self, who: &Identity) -> Hosts {
         let (mut hosts, pools) = self.0.fleet.views();
         if !who.may_operate() {
             hosts.iter_mut().for_each(withhold);
@@ -536,7 +534,7 @@ impl Runs {
     ///
     /// # Errors
     /// [`ControlError::Forbidden`].
-    pub fn trust_clock(&self, who: &Principal) -> Result<ClockTrusted, ControlError> {
+    pub fn trust_clock(&self, who: &Identity) -> Result<ClockTrusted, ControlError> {
         if who.scope != Scope::Operate {
             return Err(ControlError::Forbidden("trusting the clock needs a token with scope `operate`".to_owned()));
         }
@@ -551,7 +549,7 @@ impl Runs {
     /// For a moment an unfinished run may have a record and no task: before its task starts, when it is being imported,
     /// and after its task ended. Both moments are short, so this waits: a caller that took the record for the whole
     /// truth would wait on a view that no task updates, or send a command that no task receives.
-    async fn look(&self, who: &Principal, run: RunId) -> Result<Look, FindError> {
+    async fn look(&self, who: &Identity, run: RunId) -> Result<Look, FindError> {
         let unknown = || FindError::Unknown(run.to_string());
         for looks_left in (0..LOOKS).rev() {
             if let Some(active) = self.0.table.get(run) {
@@ -579,6 +577,6 @@ impl Runs {
 }
 
 /// Whether `who` may see and end a run of `owner`; a run without an owner is unverified, and only for operators.
-fn may(who: &Principal, owner: &str) -> bool {
+fn may(who: &Identity, owner: &str) -> bool {
     who.scope == Scope::Operate || (!owner.is_empty() && who.name == owner)
 }

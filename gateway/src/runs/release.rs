@@ -28,9 +28,9 @@ use tonic::Code;
 
 use super::{ControlError, Inner, Look, Runs};
 use crate::{
-    auth::principal::{Principal, Scope},
     fleet::connection::{Connection, said},
     ledger::{Earlier, HeldSpool, LedgerError, Record},
+    model::{Identity, Scope},
 };
 
 /// How long removed runs are remembered: three times as long as records are kept by default.
@@ -289,7 +289,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`ControlError`].
-    pub async fn release(&self, who: &Principal, run: RunId) -> Result<RunView, ControlError> {
+    pub async fn release(&self, who: &Identity, run: RunId) -> Result<RunView, ControlError> {
         if who.scope != Scope::Operate {
             return Err(ControlError::Forbidden("releasing a spool needs a token with scope `operate`".to_owned()));
         }

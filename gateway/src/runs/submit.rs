@@ -20,10 +20,10 @@ use super::{
     view::{Live, view},
 };
 use crate::{
-    auth::principal::Principal,
     fleet::{Inspected, Lease},
     ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY, is_call},
     metrics::count,
+    model::Identity,
 };
 
 /// Code up to this size stays in memory until it is dispatched; larger code is read from the ledger then, so that a
@@ -39,7 +39,7 @@ const MOST_NAMED: usize = 20;
 const RETRY_AFTER: u32 = 30;
 
 /// Records a run, or finds the earlier one that answers.
-pub(super) async fn submit(inner: &Arc<Inner>, who: &Principal, request: Request) -> Result<Submitted, SubmitError> {
+pub(super) async fn submit(inner: &Arc<Inner>, who: &Identity, request: Request) -> Result<Submitted, SubmitError> {
     if inner.deps.tasks.stopping().is_cancelled() {
         return Err(SubmitError::Stopping);
     }
@@ -71,7 +71,7 @@ pub(super) async fn submit(inner: &Arc<Inner>, who: &Principal, request: Request
 
 async fn record(
     inner: &Arc<Inner>,
-    who: &Principal,
+    who: &Identity,
     request: Request,
     span: &tracing::Span,
     caller: &wire::TraceContext,
@@ -284,7 +284,7 @@ async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError>
 
 /// Asks the agents for a path while the caller waits, so that errors come at once and equal code is recognised as
 /// equal. Returns the agents that have it.
-async fn look(inner: &Arc<Inner>, who: &Principal, checked: &mut Checked) -> Result<Vec<String>, SubmitError> {
+async fn look(inner: &Arc<Inner>, who: &Identity, checked: &mut Checked) -> Result<Vec<String>, SubmitError> {
     let Some(path) = checked.look_at.clone() else { return Ok(Vec::new()) };
     let seen = inner.fleet.inspect(&checked.need, &who.name, &path, &checked.submission.working_dir).await;
     let well = seen.iter().find(|s| s.reply.problem.is_empty());
@@ -323,7 +323,7 @@ async fn look(inner: &Arc<Inner>, who: &Principal, checked: &mut Checked) -> Res
 }
 
 /// Where a path is on its host and where do-files may be there; only operators get this.
-fn whereabouts(inner: &Inner, who: &Principal, seen: &Inspected, path: &str) -> String {
+fn whereabouts(inner: &Inner, who: &Identity, seen: &Inspected, path: &str) -> String {
     if !who.may_operate() {
         return String::new();
     }
@@ -340,7 +340,7 @@ fn whereabouts(inner: &Inner, who: &Principal, seen: &Inspected, path: &str) -> 
 }
 
 /// Admits the submission, or says which limit is reached and when to try again.
-fn room(inner: &Inner, who: &Principal) -> Result<Admission, SubmitError> {
+fn room(inner: &Inner, who: &Identity) -> Result<Admission, SubmitError> {
     let options = &inner.options;
     let (most_queued, most_own) = (options.max_queued, options.max_per_principal);
     let refused = match inner.table.admit(&who.name, inner.fleet.queued(), most_queued, most_own) {

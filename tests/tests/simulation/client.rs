@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longhaul_gateway::{
-    auth::{Principal, Scope},
+    model::{Identity, Scope},
     runs::{Request, Runs, Stream},
 };
 use longhaul_proto::{
@@ -23,9 +23,9 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn who(&self) -> Principal {
+    fn who(&self) -> Identity {
         let name = if self.n.is_multiple_of(2) { "ann" } else { "bob" };
-        Principal { name: name.to_owned(), scope: Scope::Use }
+        Identity { name: name.to_owned(), scope: Scope::Use }
     }
 
     /// The gateway as it is now; `None` while it is away.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longhaul_gateway::{auth::Principal, ledger::Ledger, runs::ControlError};
+use longhaul_gateway::{ledger::Ledger, model::Identity, runs::ControlError};
 use longhaul_proto::{
     api::CancelMode,
     ids::RunId,
@@ -111,7 +111,7 @@ impl World {
     }
 
     /// Asks for the end of a run; whether that was recorded.
-    pub(crate) async fn cancel(&self, who: &Principal, run: RunId, mode: CancelMode) -> bool {
+    pub(crate) async fn cancel(&self, who: &Identity, run: RunId, mode: CancelMode) -> bool {
         let Some(gateway) = self.gateway.lock().unwrap().clone() else { return false };
         // Also when no answer comes: it may have been heard.
         self.sim.story(run, |story| story.cancelled = true);

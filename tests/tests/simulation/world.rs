@@ -13,8 +13,8 @@ use std::{
 use longhaul_agent::{Choice, MinFree, executor::Executor, simulation::SimAgent};
 use longhaul_gateway::{
     Deps, Options,
-    auth::{Principal, Scope},
     ledger::Ledger,
+    model::{Identity, Scope},
     simulation::SimGateway,
 };
 use longhaul_proto::{clock::Clock, faults, ids::RunId, join::JoinSecret, tasks::Tasks};
@@ -82,8 +82,8 @@ fn secret() -> JoinSecret {
     JoinSecret::new("a secret of simulations").unwrap()
 }
 
-pub(crate) fn root() -> Principal {
-    Principal { name: "root".to_owned(), scope: Scope::Operate }
+pub(crate) fn root() -> Identity {
+    Identity { name: "root".to_owned(), scope: Scope::Operate }
 }
 
 /// What befalls a world.

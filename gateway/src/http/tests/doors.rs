@@ -104,6 +104,6 @@ async fn no_auth_is_for_loopback() {
     assert_eq!(send(addr, "GET", "/api/v1/runs", &evil, "").await.whole().await.0, 403, "pages still may not");
     world.stop().await;
     let open =
-        crate::auth::Mode::open("0.0.0.0:1".parse().unwrap(), crate::auth::Principal::new("a", Default::default()));
+        crate::auth::Mode::open("0.0.0.0:1".parse().unwrap(), crate::model::Identity::local("a", Default::default()));
     assert!(open.is_err_and(|e| e.to_string().contains("loopback")));
 }

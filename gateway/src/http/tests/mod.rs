@@ -97,7 +97,7 @@ fn stale(name: &str, secret: &str, expires_ms: Option<i64>, revoked_ms: Option<i
         name: name.to_owned(),
         principal: name.to_owned(),
         sha256: token::digest(secret),
-        scope: crate::auth::Scope::Use,
+        scope: crate::model::Scope::Use,
         created_ms: 1,
         expires_ms,
         revoked_ms,

@@ -19,8 +19,8 @@ fn meta(tasks: bool) -> Value {
     })
 }
 
-fn root() -> crate::auth::Principal {
-    crate::auth::Principal::new("root", crate::auth::Scope::Operate)
+fn root() -> crate::model::Identity {
+    crate::model::Identity::local("root", crate::model::Scope::Operate)
 }
 
 /// The last message that answers a request.

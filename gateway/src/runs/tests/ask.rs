@@ -21,7 +21,7 @@ async fn the_same_key_is_the_same_run() {
     assert!(error.to_string().contains("was used for another request"), "{error}");
     world.restart().await;
     assert_eq!(world.try_submit(keyed("display 1\n")).await.unwrap().run.run_id, run, "also after a restart");
-    let bob = Principal { name: "bob".to_owned(), scope: Scope::Use };
+    let bob = Identity { name: "bob".to_owned(), scope: Scope::Use };
     let request = Request { submit: keyed("display 1\n"), max_code: 100, ..Request::default() };
     assert_ne!(world.runs().submit(&bob, request).await.unwrap().run.run_id, run, "keys belong to a principal");
     world.stop().await;
@@ -44,10 +44,10 @@ async fn limits_say_when_to_come_again() {
     let error = world.try_submit(text("display 2\n")).await.unwrap_err();
     assert!(matches!(error, SubmitError::Busy { retry_after: 1.., .. }), "{error}");
     assert!(error.to_string().contains("1 unfinished runs"), "{error}");
-    let bob = Principal { name: "bob".to_owned(), scope: Scope::Use };
+    let bob = Identity { name: "bob".to_owned(), scope: Scope::Use };
     let request = |code: &str| Request { submit: text(code), max_code: 100, ..Request::default() };
     world.runs().submit(&bob, request("display 3\n")).await.unwrap();
-    let eve = Principal { name: "eve".to_owned(), scope: Scope::Use };
+    let eve = Identity { name: "eve".to_owned(), scope: Scope::Use };
     let error = world.runs().submit(&eve, request("display 4\n")).await.unwrap_err();
     assert!(error.to_string().contains("2 runs are waiting"), "{error}");
     assert!(error.to_string().contains("try again in 30 s"), "{error}");
@@ -92,7 +92,7 @@ async fn a_waiting_run_can_be_cancelled_and_can_run_out_of_time() {
 async fn a_run_is_found_by_its_owner_and_nobody_else() {
     let world = World::new().await;
     let run = world.submit(text("display 1\n")).await;
-    let bob = Principal { name: "bob".to_owned(), scope: Scope::Use };
+    let bob = Identity { name: "bob".to_owned(), scope: Scope::Use };
     for name in [run.to_string(), run.short(), run.short().to_uppercase()] {
         assert_eq!(world.runs().find(&ann(), &name).await.unwrap(), run, "{name}");
         assert_eq!(world.runs().find(&root(), &name).await.unwrap(), run, "{name}");

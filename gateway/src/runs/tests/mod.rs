@@ -41,8 +41,8 @@ use tokio::net::TcpListener;
 use super::{Request, Runs, Stream, SubmitError};
 use crate::{
     Deps, Gateway, Options,
-    auth::{Principal, Scope},
     ledger::Ledger,
+    model::{Identity, Scope},
 };
 use fake::{Fake, SECRET};
 
@@ -85,12 +85,12 @@ struct World {
     options: Options,
 }
 
-fn ann() -> Principal {
-    Principal { name: "ann".to_owned(), scope: Scope::Use }
+fn ann() -> Identity {
+    Identity { name: "ann".to_owned(), scope: Scope::Use }
 }
 
-fn root() -> Principal {
-    Principal { name: "root".to_owned(), scope: Scope::Operate }
+fn root() -> Identity {
+    Identity { name: "root".to_owned(), scope: Scope::Operate }
 }
 
 fn text(code: &str) -> SubmitRequest {

@@ -17,15 +17,15 @@ fn token(principal: &str, scope: Scope, created_ms: i64) -> TokenRecord {
 }
 
 impl World {
-    async fn submit_as(&self, who: &Principal, code: &str) -> RunId {
+    async fn submit_as(&self, who: &Identity, code: &str) -> RunId {
         let request = Request { submit: text(code), max_code: 1 << 20, ..Request::default() };
         self.runs().submit(who, request).await.unwrap().run.run_id
     }
 
     /// The principal of the token that the gateway made at its first start.
-    async fn first(&self) -> Principal {
+    async fn first(&self) -> Identity {
         let tokens = self.ledger().token_list().await.unwrap();
-        Principal::new(tokens[0].principal.clone(), Scope::Operate)
+        Identity::local(tokens[0].principal.clone(), Scope::Operate)
     }
 }
 
@@ -41,7 +41,7 @@ async fn the_second_principal_ends_serving_everybody() {
     world.runs().principals_changed().await;
     assert_eq!(host().serves, Some(vec![first.name.clone()]));
     assert!(host().note.unwrap().contains("start it with --serve"));
-    let bob = Principal::new("bob", Scope::Use);
+    let bob = Identity::local("bob", Scope::Use);
     let waits = world.submit_as(&bob, "display 1\n").await;
     let why = format!("agent unsaid takes the runs of {} only, since this gateway has several principals", first.name);
     let view = world.until(waits, "why", |v| v.waiting.as_deref().is_some_and(|w| w.starts_with(&why))).await;
@@ -77,7 +77,7 @@ async fn serve_all_means_all_and_a_restart_changes_nothing() {
     world.ledger().token_add(token("bob", Scope::Use, i64::MAX)).await.unwrap();
     world.restart().await;
     let _unsaid = Fake::with("unsaid", |i| i.pool = "unsaid".to_owned(), SECRET).join(world.addr()).await;
-    let bob = Principal::new("bob", Scope::Use);
+    let bob = Identity::local("bob", Scope::Use);
     let run = world.submit_as(&bob, "display 1\n").await;
     world.until(run, "why", |v| v.waiting.as_deref().is_some_and(|w| w.starts_with("agent unsaid takes"))).await;
     let all = Fake::with("all", |i| (i.serve_all, i.pool) = (true, "all".to_owned()), SECRET).join(world.addr()).await;
@@ -94,7 +94,7 @@ async fn without_the_rule_anybody_s_code_runs_as_anybody() {
     world.ledger().token_add(token("bob", Scope::Use, i64::MAX)).await.unwrap();
     world.runs().principals_changed().await;
     let agent = Fake::with("told", |i| i.serve = vec!["ann".to_owned()], SECRET).join(world.addr()).await;
-    let run = world.submit_as(&Principal::new("bob", Scope::Use), "display 1\n").await;
+    let run = world.submit_as(&Identity::local("bob", Scope::Use), "display 1\n").await;
     agent.got(run).await;
     world.stop().await;
 }

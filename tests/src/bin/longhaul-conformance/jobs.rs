@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use longhaul_gateway::{auth::Principal, http::Face, mcp::Server};
+use longhaul_gateway::{http::Face, mcp::Server, model::Identity};
 use longhaul_proto::{clock::rfc3339, ids::RunId};
 use rmcp::{
     ErrorData, ServerHandler,
@@ -51,7 +51,7 @@ struct Parked {
 /// The caller, as the product's gate determines it.
 pub(crate) fn principal(context: &Context) -> String {
     let parts = context.extensions.get::<http::request::Parts>().expect("every request has a head");
-    parts.extensions.get::<Principal>().expect("the gate names a principal").name.clone()
+    parts.extensions.get::<Identity>().expect("the gate names a principal").name.clone()
 }
 
 fn done(text: String) -> TaskPayload {

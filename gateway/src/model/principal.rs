@@ -1,17 +1,17 @@
-//! The principal: the authenticated identity behind a request.
+//! Who is behind a request: the authenticated identity, and what it may do.
 
 use serde::{Deserialize, Serialize};
 
-/// The identity behind every request, run and key.
+/// The authenticated identity behind a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Principal {
+pub struct Identity {
     /// The name that runs and keys belong to.
     pub name: String,
     /// What it may do.
     pub scope: Scope,
 }
 
-/// What a principal may do.
+/// What an identity may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -48,9 +48,9 @@ impl std::str::FromStr for Scope {
 #[error("unknown scope `{0}`: the scopes are `use` and `operate`")]
 pub struct UnknownScope(String);
 
-impl Principal {
-    /// A principal by name and scope.
-    pub fn new(name: impl Into<String>, scope: Scope) -> Self {
+impl Identity {
+    /// An identity by its name and scope.
+    pub fn local(name: impl Into<String>, scope: Scope) -> Self {
         Self { name: name.into(), scope }
     }
 
