@@ -3,7 +3,7 @@
 use std::{error::Error, io, path::Path, time::Duration};
 
 use longhaul_agent::{Choice, MinFree, Serve};
-use longhaul_gateway::http::proxies::Network;
+use longhaul_gateway::options::proxies::Network;
 use longhaul_proto::{join::JoinSecret, private};
 use tokio::net::TcpListener;
 

@@ -14,14 +14,12 @@ use longhaul_proto::{
 pub use crate::fleet::connection::{ConnectError, Dialer, Spent};
 use crate::{
     Deps, Options,
-    auth::seal::SealKey,
-    fleet::{Dialing, Fleet, FleetService, Remembered},
+    fleet::{Dialing, Fleet, Remembered},
     http,
     ledger::{Ledger, LedgerError},
     metrics::Metrics,
     mirror::Mirrors,
-    runs::{Guards, Runs, restore_guard::RestoreGuard},
-    upkeep,
+    runs::{FleetService, Guards, Runs, restore_guard::RestoreGuard, seal::SealKey, upkeep},
     wall::Wall,
 };
 

@@ -24,15 +24,16 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Core, Deps, Options, auth,
-    fleet::{Dialing, Fleet, FleetService, Remembered, connection},
+    Deps, Options, auth,
+    face::{Core, Face},
+    fleet::{Dialing, Fleet, Remembered, connection},
     http,
+    key_file::KeyFileError,
     ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
     mcp,
     metrics::Metrics,
     mirror::Mirrors,
-    runs::{Guards, Runs, restore_guard::RestoreGuard},
-    upkeep,
+    runs::{FleetService, Guards, Runs, restore_guard::RestoreGuard, seal::SealKey, upkeep},
     wall::Wall,
 };
 
@@ -73,6 +74,9 @@ pub enum StartError {
     /// The credentials cannot be used.
     #[error("cannot prepare the credentials")]
     Credentials(#[source] auth::credentials::CredentialsError),
+    /// A key of the gateway's own, for handles or seals, cannot be used.
+    #[error("cannot prepare the credentials")]
+    OwnKey(#[from] KeyFileError),
     /// The configured join secret is invalid.
     #[error(transparent)]
     Secret(#[from] SecretTooShort),
@@ -119,7 +123,7 @@ pub async fn start_with<H>(
     options: Options,
     listener: TcpListener,
     deps: Deps,
-    handler: impl FnOnce(&http::Face) -> H + Send + 'static,
+    handler: impl FnOnce(&Face) -> H + Send + 'static,
 ) -> Result<Gateway, StartError>
 where
     H: ServerHandler + Clone + Sync,
@@ -127,7 +131,7 @@ where
     open(options, listener, deps, Box::new(|face| mcp::router(face, handler(face)))).await
 }
 
-type MakeMcp = Box<dyn FnOnce(&http::Face) -> Router + Send>;
+type MakeMcp = Box<dyn FnOnce(&Face) -> Router + Send>;
 
 async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: MakeMcp) -> Result<Gateway, StartError> {
     let options = Arc::new(options);
@@ -150,8 +154,8 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
         Some(text) => JoinSecret::new(text)?,
         None => auth::credentials::join_secret(&options.data).map_err(StartError::Credentials)?,
     };
-    let task_key = auth::handles::TaskKey::ensure(&options.data).map_err(StartError::Credentials)?;
-    let seal = auth::seal::SealKey::ensure(&options.data).map_err(StartError::Credentials)?;
+    let task_key = auth::handles::TaskKey::ensure(&options.data)?;
+    let seal = SealKey::ensure(&options.data)?;
     // Not in the ledger's folder: a lost ledger is rebuilt from the agents, which know the gateway by this key.
     let key = Key::ensure(&options.data.join(GATEWAY_KEY)).map_err(StartError::Key)?;
 
@@ -196,7 +200,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let tasks = core.deps.tasks.clone();
     tasks.spawn_until_stop(upkeep::tick(fleet.clone()));
     tasks.spawn_until_stop(upkeep::sweep(runs.0.clone()));
-    let face = http::Face::new(core.clone());
+    let face = Face::new(core.clone());
     let mcp = make_mcp(&face);
     tasks.spawn(async move {
         if let Err(error) = http::serve(face, listener, key, service, mcp).await {

@@ -6,8 +6,7 @@ use axum::{
 };
 use longhaul_proto::api::AgentKeys;
 
-use super::problem::Problem;
-use crate::{http::Face, model::Identity};
+use crate::{face::Face, model::Identity, problem::Problem};
 
 /// `GET /api/v1/agents`.
 pub(super) async fn list(

@@ -30,14 +30,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     output::{StreamName, ViewName, bounds},
-    problem::Problem,
     strict::Strict,
-    utf8,
 };
 use crate::{
-    http::{Face, disconnect::ClientPresence, early_flush::event_stream, reading::Output},
-    model::Identity,
-    runs::{ReadError, Stream},
+    face::{Face, disconnect::ClientPresence, early_flush::event_stream, reading::Output, utf8},
+    model::{Identity, Stream},
+    problem::Problem,
+    runs::ReadError,
 };
 
 /// The query.

@@ -10,11 +10,11 @@ use axum::{
 use http::header;
 use longhaul_proto::api::{ClockTrusted, Hosts};
 
-use super::problem::Problem;
 use crate::{
-    http::Face,
+    face::Face,
     metrics::{BUCKETS, Histogram, Metrics},
     model::{Identity, Scope},
+    problem::Problem,
 };
 
 /// `GET /healthz`: the process answers. The only path that needs no token.

@@ -6,8 +6,8 @@ use axum::{
 };
 use longhaul_proto::api::{DrainBody, Drained, Hosts};
 
-use super::{problem::Problem, strict};
-use crate::{http::Face, model::Identity};
+use super::strict;
+use crate::{face::Face, model::Identity, problem::Problem};
 
 /// `GET /api/v1/hosts`.
 pub(super) async fn list(State(face): State<Face>, Extension(who): Extension<Identity>) -> Json<Hosts> {

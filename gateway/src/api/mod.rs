@@ -10,11 +10,9 @@ mod health;
 mod hosts;
 mod operator;
 mod output;
-pub mod problem;
 mod runs;
 mod strict;
 mod tokens;
-pub(crate) mod utf8;
 
 use axum::{
     Router,
@@ -22,7 +20,7 @@ use axum::{
     routing::{delete, get, post},
 };
 
-use crate::http::{Face, disconnect};
+use crate::face::{Face, disconnect};
 
 /// All routes of the API.
 pub fn router(face: Face) -> Router {

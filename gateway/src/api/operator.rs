@@ -3,8 +3,7 @@
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::problem::Problem;
-use crate::model::Identity;
+use crate::{model::Identity, problem::Problem};
 
 /// A principal that may act for others.
 pub(super) struct Operator(pub(super) Identity);

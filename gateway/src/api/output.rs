@@ -25,14 +25,12 @@ use longhaul_proto::api::{COMPLETE, FIRST_OFFSET, NEXT_OFFSET, RunView};
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use super::{
-    problem::{Problem, problem},
-    strict::Strict,
-};
+use super::strict::Strict;
 use crate::{
-    http::{Face, disconnect::ClientPresence, part::Part, reading::Output},
-    model::Identity,
-    runs::{MAX_READ, ReadError, Stream},
+    face::{Face, disconnect::ClientPresence, part::Part, reading::Output},
+    model::{Identity, Stream},
+    problem::{Problem, problem},
+    runs::{MAX_READ, ReadError},
 };
 
 /// Longest `wait`, seconds.

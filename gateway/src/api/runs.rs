@@ -16,12 +16,12 @@ use serde::Deserialize;
 
 use super::{
     operator::Operator,
-    problem::Problem,
     strict::{self, Strict},
 };
 use crate::{
-    http::{Face, disconnect::ClientPresence, trace},
+    face::{Face, disconnect::ClientPresence, trace},
     model::Identity,
+    problem::Problem,
     runs::{self, ListFilter},
 };
 

@@ -5,13 +5,13 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::problem::Problem;
 use crate::{
-    http::{
+    face::{
         Face,
         bodies::{self, Room},
     },
     model::Identity,
+    problem::Problem,
 };
 
 /// Largest body of a request that carries no code, bytes.

@@ -9,16 +9,13 @@ use http::StatusCode;
 use longhaul_proto::clock::rfc3339;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    operator::Operator,
-    problem::{Problem, problem},
-    strict,
-};
+use super::{operator::Operator, strict};
 use crate::{
     auth::token,
-    http::Face,
+    face::Face,
     ledger::TokenRecord,
     model::{Identity, Scope},
+    problem::{Problem, problem},
 };
 
 /// Longest name of a token or principal, characters.

@@ -19,10 +19,9 @@ use super::{
     token,
 };
 use crate::{
-    api::problem::{Problem, problem},
-    http::incoming,
     ledger::{Ledger, LedgerError},
-    model::Identity,
+    limits::incoming,
+    problem::{Problem, problem},
 };
 
 /// The one path that answers without a token.

@@ -13,7 +13,7 @@ use longhaul_proto::{hex, ids::RunId};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::{credentials::CredentialsError, key_file};
+use crate::key_file::{self, KeyFileError};
 
 /// Name of the file with the key.
 pub const TASK_KEY: &str = "task-key";
@@ -45,7 +45,7 @@ impl TaskKey {
     ///
     /// # Errors
     /// When the file cannot be read or written, or holds no key.
-    pub fn ensure(data: &Path) -> Result<Self, CredentialsError> {
+    pub fn ensure(data: &Path) -> Result<Self, KeyFileError> {
         key_file::ensure(data, TASK_KEY).map(|key| Self(Arc::new(key)))
     }
 
@@ -128,6 +128,6 @@ mod tests {
         let path = data.path().join(TASK_KEY);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::write(&path, "short").unwrap();
-        assert!(matches!(TaskKey::ensure(data.path()), Err(CredentialsError::Content { .. })));
+        assert!(matches!(TaskKey::ensure(data.path()), Err(KeyFileError::Content { .. })));
     }
 }

@@ -24,11 +24,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
-    api::problem::busy,
-    http::{
+    limits::{
         incoming::RETRY_AFTER,
         quotas::{Held, Kind, Quotas},
     },
+    problem::busy,
 };
 
 /// Longest time between two looks at the wall clock, which may be set: a token ends at most this much too late.

@@ -7,10 +7,8 @@
 pub mod credentials;
 pub mod gate;
 pub mod handles;
-mod key_file;
 pub mod lasting;
 pub mod origin;
-pub mod seal;
 pub mod token;
 
 pub use gate::{Gate, Mode};

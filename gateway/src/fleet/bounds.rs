@@ -43,7 +43,7 @@ fn too_many(what: &str, count: usize, most: usize) -> Option<String> {
 }
 
 /// What is wrong with an agent's description of itself, in words for its owner.
-pub(super) fn agent(info: &wire::AgentInfo) -> Option<String> {
+pub(crate) fn agent(info: &wire::AgentInfo) -> Option<String> {
     let names = [
         ("its id", &info.agent_id, NAME),
         ("its incarnation", &info.incarnation, NAME),
@@ -91,7 +91,7 @@ pub(super) fn state(problem: &str, licence: &str, engines: &[wire::Engine]) -> O
 }
 
 /// What is wrong with a page of runs.
-pub(super) fn page(runs: &[wire::RunSummary]) -> Option<String> {
+pub(crate) fn page(runs: &[wire::RunSummary]) -> Option<String> {
     let run = |run: &wire::RunSummary| {
         no_name("the id of a run", &run.run_id, NAME)
             .or_else(|| no_name("the principal of a run", &run.principal, NAME * 4))
@@ -102,7 +102,7 @@ pub(super) fn page(runs: &[wire::RunSummary]) -> Option<String> {
 }
 
 /// What is wrong with a request for which there is only an agent's word.
-pub(super) fn request(submission: &wire::Submission) -> Option<String> {
+pub(crate) fn request(submission: &wire::Submission) -> Option<String> {
     let path = match &submission.source {
         Some(wire::submission::Source::Path(path)) => path.as_str(),
         Some(wire::submission::Source::Bundle(bundle)) => bundle.entry.as_str(),

@@ -1,13 +1,12 @@
 //! Where runs are executed: agents, licence pools, the queue, and the connections to agents. A restart never over-uses
 //! a pool: the leases of unfinished runs are counted before any agent connects.
 //!
-//! - [`service`] is what agents call: they register, send heartbeats, and learn what to do with each of their runs;
+//! - [`registration`] takes in agents that register and send heartbeats;
 //! - [`connector`] dials a registered agent back and keeps the connection: an agent is schedulable while its heartbeats
 //!   arrive *and* the dial-back connection is up;
 //! - [`scheduler`] is the state (agents, leases, the queue) behind one lock that is never held across an await;
 //! - [`placement`] and [`queue`] are pure functions that decide which run goes to which agent, and why a run waits;
 //! - [`bounds`] limits what an agent may report;
-//! - [`contest`] detects a second result of one attempt;
 //! - [`drain`] keeps new runs from hosts that operators want empty;
 //! - [`pins`] knows which key belongs to which agent;
 //! - [`connection`] is the connection to one agent.
@@ -17,14 +16,12 @@
 pub(crate) mod bounds;
 pub mod connection;
 mod connector;
-mod contest;
 pub(crate) mod drain;
 mod pins;
 pub mod placement;
 mod queue;
-pub(crate) mod reconcile;
+mod registration;
 mod scheduler;
-mod service;
 
 use std::{
     collections::BTreeSet,
@@ -46,15 +43,15 @@ use crate::{
     Deps, Options,
     ledger::{AgentRecord, DrainRecord, Ledger, LedgerError, PinRecord, PinState, TokenRecord},
     metrics::Metrics,
-    model::Scope,
+    model::{Need, Placement},
 };
 use connection::{Connection, Dialer};
 use pins::Pins;
-use placement::Need;
+
 use scheduler::Scheduler;
 
-pub(crate) use pins::PinError;
-pub use service::FleetService;
+pub(crate) use pins::{PinError, revoked};
+pub(crate) use scheduler::pool_name;
 
 /// The handle on agents, pools and the queue. Cheap to clone.
 #[derive(Clone)]
@@ -82,9 +79,7 @@ const IMPORTS: usize = 16;
 /// A lease: one seat of a pool and room on one host, held by one run. Dropping it frees both.
 pub(crate) struct Lease {
     pub(crate) run: RunId,
-    pub(crate) agent_id: String,
-    pub(crate) host: String,
-    pub(crate) pool: String,
+    pub(crate) at: Placement,
     /// The reason for which its run waited longest; empty = it did not wait.
     pub(crate) waited_for: String,
     fleet: Fleet,
@@ -171,7 +166,7 @@ impl Fleet {
         Self(Arc::new(Shared { options, metrics, deps, greeter, ledger, dialer, pins, url, scheduler, imports }))
     }
 
-    pub(crate) fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
+    fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
         self.0.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -181,10 +176,9 @@ impl Fleet {
 
     /// Takes a lease for a run that already occupies a seat: after a restart, or when it was found in a spool. Without
     /// a principal there is only the agent's word for the run: then it counts only while its agent is connected.
-    pub(crate) fn hold(&self, run: RunId, principal: &str, agent_id: &str, host: &str, pool: &str) -> Lease {
-        self.scheduler().take_seat(run, principal, agent_id, host, pool);
-        let (agent_id, host, pool) = (agent_id.to_owned(), host.to_owned(), pool.to_owned());
-        Lease { run, agent_id, host, pool, waited_for: String::new(), fleet: self.clone() }
+    pub(crate) fn hold(&self, run: RunId, principal: &str, at: Placement) -> Lease {
+        self.scheduler().take_seat(run, principal, &at);
+        Lease { run, at, waited_for: String::new(), fleet: self.clone() }
     }
 
     /// The run of this lease, known only from its agent's word so far, belongs to a principal from now on.
@@ -260,8 +254,8 @@ impl Fleet {
             let grants = scheduler.place(self.now(), self.0.options.silent_after);
             for (run, host, waiting) in grants {
                 let waited_for = waiting.waited_for(self.0.deps.clock.unix_ms());
-                let (agent_id, host, pool) = (host.id, host.name, host.pool);
-                let seat = Lease { run, agent_id, host, pool, waited_for, fleet: self.clone() };
+                let at = scheduler::placed(&host);
+                let seat = Lease { run, at, waited_for, fleet: self.clone() };
                 // A run that just left the queue does not take its lease; the lease is dropped after the lock is
                 // released.
                 if let Err(seat) = waiting.grant.send(seat) {
@@ -335,6 +329,16 @@ impl Fleet {
         // A timeout is no error: a path that no agent could inspect is inspected when its run's turn comes.
         let _ = tokio::time::timeout(self.0.options.inspect_timeout, all).await;
         found
+    }
+
+    /// What the gateway greets agents with.
+    pub(crate) fn greeter(&self) -> &Greeter {
+        &self.0.greeter
+    }
+
+    /// Whose runs agents take that were not told whom to serve; `None` = everybody's.
+    pub(crate) fn first_only(&self) -> Option<String> {
+        self.scheduler().first_only.clone()
     }
 
     pub(crate) fn imports(&self) -> &Semaphore {

@@ -137,7 +137,7 @@ pub(super) fn any_incarnation() -> bool {
 }
 
 /// The answer to a revoked key.
-pub(super) fn revoked(pin: &PinRecord) -> String {
+pub(crate) fn revoked(pin: &PinRecord) -> String {
     let (name, by) = (&pin.name, &pin.by);
     let since = rfc3339(pin.at_ms).unwrap_or_default();
     format!(
@@ -156,7 +156,7 @@ fn waits(pin: &PinRecord) -> String {
 
 impl Fleet {
     /// The pin of a key.
-    pub(super) async fn pin(&self, key: &Fingerprint) -> Option<PinRecord> {
+    pub(crate) async fn pin(&self, key: &Fingerprint) -> Option<PinRecord> {
         self.0.pins.lock().await.0.get(key).cloned()
     }
 
@@ -164,7 +164,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When the ledger cannot be written.
-    pub(super) async fn admit(
+    pub(crate) async fn admit(
         &self,
         key: Fingerprint,
         info: &wire::AgentInfo,
@@ -184,7 +184,7 @@ impl Fleet {
 
     /// Registers an agent as present, if its key is still accepted and no other process of it was faster: a key that
     /// was revoked meanwhile cannot get in after its revocation.
-    pub(super) async fn enter(&self, info: wire::AgentInfo, session: Session, seen_ms: i64) -> bool {
+    pub(crate) async fn enter(&self, info: wire::AgentInfo, session: Session, seen_ms: i64) -> bool {
         let pins = self.0.pins.lock().await;
         let accepted = pins.0.get(&session.peer()).is_some_and(|pin| pin.state == PinState::Accepted);
         let (now, silent_after) = (self.now(), self.0.options.silent_after);

@@ -2,22 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::{Deserialize, Serialize};
-
-/// What a run requires of an agent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Need {
-    /// The agent's name; empty = any.
-    pub host: String,
-    /// Labels it must carry.
-    pub labels: BTreeMap<String, String>,
-    /// `stata` or `standin`; empty = the agent's own.
-    pub engine: String,
-    /// Agents (by id) that reported that they cannot run this one, and why.
-    #[serde(skip)]
-    pub unfit: BTreeMap<String, String>,
-}
+use crate::model::{Need, QueueReason};
 
 /// An agent as placement sees it.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +15,7 @@ pub(crate) struct Host {
     pub(crate) limit: u32,
     pub(crate) running: u32,
     /// Why it takes no runs now, in words that begin with its name.
-    pub(crate) away: Option<Why>,
+    pub(crate) away: Option<QueueReason>,
     /// Whose runs it takes.
     pub(crate) serves: Serves,
 }
@@ -84,27 +69,6 @@ impl Serves {
     }
 }
 
-/// Why a run waits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Why {
-    /// In words, for the run's owner.
-    pub(crate) words: String,
-    /// Nothing that is going on will change it: a person must act.
-    pub(crate) no_end: bool,
-}
-
-impl Why {
-    /// A reason that passes by itself: runs end, agents that were just connected return.
-    pub(crate) fn passing(words: String) -> Self {
-        Self { words, no_end: false }
-    }
-
-    /// A reason that does not pass by itself.
-    pub(crate) fn lasting(words: String) -> Self {
-        Self { words, no_end: true }
-    }
-}
-
 /// A licence as placement sees it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
@@ -135,8 +99,8 @@ pub(crate) fn choose(
     need: &Need,
     hosts: &[Host],
     pools: &HashMap<String, Pool>,
-) -> Result<usize, Why> {
-    let mut nearest: Option<(Obstacle, Why)> = None;
+) -> Result<usize, QueueReason> {
+    let mut nearest: Option<(Obstacle, QueueReason)> = None;
     let mut best: Option<usize> = None;
     for (at, host) in hosts.iter().enumerate() {
         match obstacle(principal, need, host, pools) {
@@ -153,10 +117,10 @@ pub(crate) fn choose(
     }
     match (best, nearest) {
         (Some(at), _) => Ok(at),
-        (None, Some((Obstacle::NoMatch, _))) => Err(Why::lasting(no_match(need))),
+        (None, Some((Obstacle::NoMatch, _))) => Err(QueueReason::lasting(no_match(need))),
         (None, Some((_, why))) => Err(why),
         (None, None) => {
-            Err(Why::lasting("no agent is connected: start one with `longhaul agent --gateway URL`".to_owned()))
+            Err(QueueReason::lasting("no agent is connected: start one with `longhaul agent --gateway URL`".to_owned()))
         }
     }
 }
@@ -166,14 +130,19 @@ fn load(host: &Host) -> (u32, u32, &str) {
     (host.running.saturating_mul(1000) / host.limit.max(1), host.running, &host.name)
 }
 
-fn obstacle(principal: &str, need: &Need, host: &Host, pools: &HashMap<String, Pool>) -> Option<(Obstacle, Why)> {
+fn obstacle(
+    principal: &str,
+    need: &Need,
+    host: &Host,
+    pools: &HashMap<String, Pool>,
+) -> Option<(Obstacle, QueueReason)> {
     let named = need.host.is_empty() || need.host == host.name;
     let labelled = need.labels.iter().all(|(k, v)| host.labels.get(k) == Some(v));
     if !named || !labelled {
-        return Some((Obstacle::NoMatch, Why::default()));
+        return Some((Obstacle::NoMatch, QueueReason::default()));
     }
     if let Some(why) = host.serves.refusal(&host.name, principal) {
-        return Some((Obstacle::NotServed, Why::lasting(why)));
+        return Some((Obstacle::NotServed, QueueReason::lasting(why)));
     }
     let full = pool_full(host, pools);
     if let Some(away) = &host.away {
@@ -183,34 +152,34 @@ fn obstacle(principal: &str, need: &Need, host: &Host, pools: &HashMap<String, P
     }
     let able = if need.engine.is_empty() { !host.engines.is_empty() } else { host.engines.contains(&need.engine) };
     if !able {
-        return Some((Obstacle::NoMatch, Why::default()));
+        return Some((Obstacle::NoMatch, QueueReason::default()));
     }
     if host.limit == 0 {
-        return Some((Obstacle::Away, Why::lasting(format!("agent {} is set to start no runs", host.name))));
+        return Some((Obstacle::Away, QueueReason::lasting(format!("agent {} is set to start no runs", host.name))));
     }
     if let Some(why) = need.unfit.get(&host.id) {
-        return Some((Obstacle::Unfit, Why::lasting(format!("agent {} cannot run it: {why}", host.name))));
+        return Some((Obstacle::Unfit, QueueReason::lasting(format!("agent {} cannot run it: {why}", host.name))));
     }
     if let Some(why) = full {
         return Some((Obstacle::PoolFull, why));
     }
     if host.running >= host.limit {
         let why = format!("waiting for room on {}: {} of {} runs there", host.name, host.running, host.limit);
-        return Some((Obstacle::HostFull, Why::passing(why)));
+        return Some((Obstacle::HostFull, QueueReason::passing(why)));
     }
     None
 }
 
 /// Why the host's pool has no free seat; `None` = it has one.
-fn pool_full(host: &Host, pools: &HashMap<String, Pool>) -> Option<Why> {
+fn pool_full(host: &Host, pools: &HashMap<String, Pool>) -> Option<QueueReason> {
     let pool = pools.get(&host.pool).filter(|pool| pool.holders.len() >= pool.seats as usize)?;
     let (used, seats) = (pool.holders.len(), pool.seats);
     let holders = pool.holders.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
     let more = if used > 3 { ", …" } else { "" };
     let why = format!("waiting for a seat of pool {}: {used} of {seats} in use by {holders}{more}", host.pool);
     Some(match &pool.silent {
-        Some(silent) => Why::lasting(format!("{why}; {silent}")),
-        None => Why::passing(why),
+        Some(silent) => QueueReason::lasting(format!("{why}; {silent}")),
+        None => QueueReason::passing(why),
     })
 }
 
@@ -248,7 +217,7 @@ mod tests {
     }
 
     fn away(host: Host) -> Host {
-        Host { away: Some(Why::lasting(format!("agent {} is silent for 12 s", host.name))), ..host }
+        Host { away: Some(QueueReason::lasting(format!("agent {} is silent for 12 s", host.name))), ..host }
     }
 
     fn pools(all: &[(&str, u32, &[&str])]) -> HashMap<String, Pool> {
@@ -344,7 +313,7 @@ mod tests {
         assert!(no_end(&[], &full));
         assert!(no_end(&[away(host("a", "lab", 0, 1))], &full));
         let dialled =
-            Host { away: Some(Why::passing("agent a is being dialled".to_owned())), ..host("a", "lab", 0, 1) };
+            Host { away: Some(QueueReason::passing("agent a is being dialled".to_owned())), ..host("a", "lab", 0, 1) };
         assert!(!no_end(&[dialled], &full));
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use longhaul_proto::ids::RunId;
 
-use super::placement::Need;
+use crate::model::Need;
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {

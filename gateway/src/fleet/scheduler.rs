@@ -25,10 +25,13 @@ use super::{
     Lease,
     connection::Connection,
     drain,
-    placement::{self, Host, Need, Pool, Serves, Why},
+    placement::{self, Host, Pool, Serves},
     queue::Queue,
 };
-use crate::ledger::{AgentRecord, DrainRecord};
+use crate::{
+    ledger::{AgentRecord, DrainRecord},
+    model::{Need, Placement, QueueReason},
+};
 
 pub(crate) struct Scheduler {
     started: Duration,
@@ -207,9 +210,9 @@ impl Scheduler {
         });
     }
 
-    pub(super) fn take_seat(&mut self, run: RunId, principal: &str, agent_id: &str, host: &str, pool: &str) {
-        let [principal, agent_id, host, pool] = [principal, agent_id, host, pool].map(str::to_owned);
-        self.seats.insert(run, Taken { principal, agent_id, host, pool });
+    pub(super) fn take_seat(&mut self, run: RunId, principal: &str, at: &Placement) {
+        let Placement { agent_id, host, pool } = at.clone();
+        self.seats.insert(run, Taken { principal: principal.to_owned(), agent_id, host, pool });
     }
 
     /// The principal of a queued run.
@@ -269,7 +272,7 @@ impl Scheduler {
             }
             let host = host.clone();
             let principal = self.principal_of(run);
-            self.take_seat(run, &principal, &host.id, &host.name, &host.pool);
+            self.take_seat(run, &principal, &placed(&host));
             if let Some(waiting) = self.waiting.remove(&run) {
                 granted.push((run, host, waiting));
             }
@@ -278,7 +281,13 @@ impl Scheduler {
     }
 
     /// Why a run waits; `None` when it is not queued.
-    pub(super) fn reason_of(&self, run: RunId, now: Duration, silent_after: Duration, url: &str) -> Option<Why> {
+    pub(super) fn reason_of(
+        &self,
+        run: RunId,
+        now: Duration,
+        silent_after: Duration,
+        url: &str,
+    ) -> Option<QueueReason> {
         let line = self.queue.line_of(run)?;
         let pools = self.pools(&self.principal_of(run), now, silent_after);
         Some(self.reason(line, &self.hosts(now, silent_after), &pools, now, silent_after, url))
@@ -292,25 +301,27 @@ impl Scheduler {
         now: Duration,
         silent_after: Duration,
         url: &str,
-    ) -> Why {
+    ) -> QueueReason {
         let up = now.saturating_sub(self.started);
         let someone_is_here = self.agents.values().any(|a| a.here);
         let awaited = self.agents.values().any(|a| outdated(&a.info).is_none());
         if !someone_is_here && awaited && up <= silent_after * 2 {
             let words = format!("the gateway restarted {} s ago and waits for its agents to return", up.as_secs());
-            return Why::passing(words);
+            return QueueReason::passing(words);
         }
         if hosts.is_empty() {
-            return Why::lasting(format!("no agent is connected: start one with `longhaul agent --gateway {url}`"));
+            return QueueReason::lasting(format!(
+                "no agent is connected: start one with `longhaul agent --gateway {url}`"
+            ));
         }
         match placement::choose(principal, need, hosts, pools) {
             Err(why) => why,
-            Ok(_) => Why::passing("its turn is next".to_owned()),
+            Ok(_) => QueueReason::passing("its turn is next".to_owned()),
         }
     }
 
     /// Publishes the reason of one waiting run.
-    pub(super) fn tell(&self, run: RunId, why: &Why, now_ms: i64) {
+    pub(super) fn tell(&self, run: RunId, why: &QueueReason, now_ms: i64) {
         if let Some(waiting) = self.waiting.get(&run) {
             waiting.tell(why, now_ms);
         }
@@ -414,42 +425,45 @@ impl Scheduler {
     }
 
     /// Why an agent gets no runs now.
-    fn away(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<Why> {
-        let drained = || self.drains.get(&agent.info.name).map(drain::words).map(Why::lasting);
+    fn away(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<QueueReason> {
+        let drained = || self.drains.get(&agent.info.name).map(drain::words).map(QueueReason::lasting);
         self.trouble(agent, now, silent_after).or_else(drained)
     }
 
     /// What keeps an agent from taking runs, apart from a drain.
-    fn trouble(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<Why> {
+    fn trouble(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<QueueReason> {
         let name = &agent.info.name;
         let silent = now.saturating_sub(agent.heard);
         if let Some(refused) = agent.refused.as_ref().filter(|_| !agent.here) {
-            return Some(Why::lasting(refused.clone()));
+            return Some(QueueReason::lasting(refused.clone()));
         }
         if !agent.here {
             let seen = || rfc3339(agent.seen_ms).unwrap_or_else(|| "long ago".to_owned());
             // An agent of its last version would be refused before it could identify itself.
             if let Some(words) = outdated(&agent.info) {
-                return Some(Why::lasting(format!("agent {name} is not connected (last seen {}): {words}", seen())));
+                return Some(QueueReason::lasting(format!(
+                    "agent {name} is not connected (last seen {}): {words}",
+                    seen()
+                )));
             }
             return Some(if now.saturating_sub(self.started) <= silent_after * 2 {
                 let ago = silent.as_secs();
-                Why::passing(format!("the gateway restarted {ago} s ago and waits for agent {name} to return"))
+                QueueReason::passing(format!("the gateway restarted {ago} s ago and waits for agent {name} to return"))
             } else {
-                Why::lasting(format!("agent {name} is not connected (last seen {}): start it again", seen()))
+                QueueReason::lasting(format!("agent {name} is not connected (last seen {}): start it again", seen()))
             });
         }
         if silent > silent_after {
-            return Some(Why::lasting(format!("agent {name} is silent for {} s", silent.as_secs())));
+            return Some(QueueReason::lasting(format!("agent {name} is silent for {} s", silent.as_secs())));
         }
         if agent.connection.get().is_none() {
             return Some(match &agent.dial_problem {
-                Some(problem) => Why::lasting(format!("agent {name} cannot be reached: {problem}")),
-                None => Why::passing(format!("agent {name} is being dialled")),
+                Some(problem) => QueueReason::lasting(format!("agent {name} cannot be reached: {problem}")),
+                None => QueueReason::passing(format!("agent {name} is being dialled")),
             });
         }
         let problem = &agent.info.problem;
-        (!problem.is_empty()).then(|| Why::lasting(format!("agent {name} takes no runs: {problem}")))
+        (!problem.is_empty()).then(|| QueueReason::lasting(format!("agent {name} takes no runs: {problem}")))
     }
 
     fn host(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Host {
@@ -621,7 +635,7 @@ impl Waiting {
         std::mem::take(&mut reasons.longest.0)
     }
 
-    fn tell(&self, why: &Why, now_ms: i64) {
+    fn tell(&self, why: &QueueReason, now_ms: i64) {
         self.reasons.borrow_mut().next(&why.words, now_ms);
         self.view.send_if_modified(|view| {
             let same = view.waiting.as_deref() == Some(why.words.as_str()) && view.no_end_since.is_some() == why.no_end;
@@ -646,7 +660,12 @@ fn words(d: Duration) -> String {
     }
 }
 
+/// A run placed on this host.
+pub(super) fn placed(host: &Host) -> Placement {
+    Placement { agent_id: host.id.clone(), host: host.name.clone(), pool: host.pool.clone() }
+}
+
 /// The pool of an agent; without one it has a licence of its own.
-pub(super) fn pool_name(info: &wire::AgentInfo) -> String {
+pub(crate) fn pool_name(info: &wire::AgentInfo) -> String {
     if info.pool.is_empty() { info.name.clone() } else { info.pool.clone() }
 }

@@ -9,22 +9,9 @@
 //! The first byte of a connection tells TLS from plain HTTP. Agents come over TLS only, and their requests carry the
 //! connection's [`longhaul_proto::transport::Session`].
 
-pub mod bodies;
-pub mod disconnect;
-pub mod early_flush;
-pub mod front;
-pub mod incoming;
-mod numbers;
-mod options;
-pub(crate) mod panics;
-pub(crate) mod part;
-pub mod proxies;
-pub mod quotas;
-pub(crate) mod reading;
 mod serve;
 #[cfg(test)]
 mod tests;
-pub mod trace;
 
 use std::{io, sync::Arc};
 
@@ -32,76 +19,19 @@ use axum::{Router, middleware::from_fn, middleware::from_fn_with_state};
 use http::StatusCode;
 use longhaul_proto::{
     MAX_MESSAGE,
-    connections::Connections,
     transport::{Guarded, Key, Role, hello},
     wire::fleet_server::FleetServer,
 };
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Core, api,
-    api::problem::{Problem, problem},
-    auth::{
-        self, Gate, Mode,
-        gate::NotLoopback,
-        lasting::{Lasting, Revocations},
-        origin::Allowed,
-    },
-    fleet::FleetService,
+    api,
+    auth::{self, Gate, Mode, gate::NotLoopback, lasting::Lasting},
+    face::{self, Core, Face},
     model::{Identity, Scope},
+    problem::{Problem, problem},
+    runs::FleetService,
 };
-
-use bodies::Bodies;
-pub use numbers::Numbers;
-pub use options::FaceOptions;
-use quotas::Quotas;
-
-/// What handlers of the face share. Cheap to clone.
-#[derive(Clone)]
-pub struct Face {
-    /// The gateway.
-    pub core: Core,
-    /// The face's own numbers.
-    pub numbers: Arc<Numbers>,
-    /// Hosts and origins that are allowed.
-    pub allowed: Arc<Allowed>,
-    /// Cancelled when MCP answers that are still open at a stop are cut.
-    pub cut: CancellationToken,
-    /// The port's connections.
-    pub connections: Connections,
-    /// What each principal holds.
-    pub quotas: Quotas,
-    /// Room for the bodies of requests.
-    pub bodies: Bodies,
-    /// Tokens that are revoked or expire while an answer lasts.
-    pub revocations: Revocations,
-}
-
-impl Face {
-    /// The face of this gateway.
-    pub fn new(core: Core) -> Self {
-        let options = &core.options.face;
-        let allowed = Allowed::new(core.addr, &core.url, &options.allowed_hosts, &options.allowed_origins);
-        let connections = Connections::new(incoming::bounds(options));
-        let bodies = Bodies::new(options.max_body_bytes);
-        Self {
-            core,
-            numbers: Arc::default(),
-            allowed: Arc::new(allowed),
-            cut: CancellationToken::new(),
-            connections,
-            quotas: Quotas::default(),
-            bodies,
-            revocations: Revocations::default(),
-        }
-    }
-
-    /// Settings of the face.
-    pub fn options(&self) -> &FaceOptions {
-        &self.core.options.face
-    }
-}
 
 /// Why the port was not served.
 #[derive(Debug, thiserror::Error)]
@@ -149,7 +79,7 @@ pub fn router(face: &Face, mode: Mode, fleet: FleetService, mcp: Router) -> Rout
         .fallback(async || nothing_here())
         .method_not_allowed_fallback(async || wrong_method())
         .layer(from_fn_with_state(gate, auth::gate::check))
-        .layer(from_fn(panics::answer))
+        .layer(from_fn(face::panics::answer))
 }
 
 /// The agents' gRPC service, as a route of the port.

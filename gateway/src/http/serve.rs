@@ -17,9 +17,9 @@ use longhaul_proto::{
 };
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{
-    Face,
-    incoming::{Incoming, Requests},
+use crate::{
+    face::Face,
+    limits::incoming::{Incoming, Requests},
 };
 
 /// Pause after a failed accept, which happens when file descriptors run out.

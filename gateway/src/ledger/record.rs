@@ -11,7 +11,7 @@ use longhaul_proto::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::placement::Need;
+use crate::model::Need;
 
 /// One run. Fields that queries filter by are columns of their own; the rest is in [`Detail`].
 #[derive(Clone, Debug, PartialEq)]

@@ -31,8 +31,9 @@ use super::{
     run, tools, wait, words,
 };
 use crate::{
-    http::{Face, Numbers, disconnect::ClientPresence, front, panics, trace},
+    face::{Face, Numbers, disconnect::ClientPresence, panics, trace},
     ledger::CALL,
+    mcp::front,
     model::Identity,
 };
 

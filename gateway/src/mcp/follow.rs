@@ -15,9 +15,8 @@ use super::{
     waiting, words,
 };
 use crate::{
-    api::utf8,
-    http::{part::Part, reading::Output},
-    runs::Stream,
+    face::{part::Part, reading::Output, utf8},
+    model::Stream,
 };
 
 /// How far before the end of a log its last line is looked for, bytes.

@@ -10,9 +10,9 @@ use super::{
     fence, result, words,
 };
 use crate::{
-    api::utf8,
-    http::{part::Part, reading::Output},
-    runs::{MAX_READ, Stream},
+    face::{part::Part, reading::Output, utf8},
+    model::Stream,
+    runs::MAX_READ,
 };
 
 /// Lines shown by default.

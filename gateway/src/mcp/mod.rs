@@ -25,6 +25,7 @@ mod call;
 mod client;
 mod fence;
 mod follow;
+mod front;
 mod graph;
 mod joined;
 mod list;
@@ -62,7 +63,7 @@ use rmcp::{
     },
 };
 
-use crate::http::{Face, front};
+use crate::face::Face;
 use resumable::{Resumables, Store};
 use sessions::Sessions;
 

@@ -13,7 +13,7 @@ use rmcp::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{resumable::Resumable, resume::Line};
-use crate::http::{Face, Numbers};
+use crate::face::{Face, Numbers};
 
 /// The number at which a call's progress is complete; it is sent only with the result.
 const WHOLE: f64 = 100.0;

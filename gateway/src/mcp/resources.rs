@@ -27,8 +27,9 @@ use super::{
     fence, result, words,
 };
 use crate::{
-    http::{Face, part::Part, reading::Output},
-    runs::{FindError, ListFilter, ReadError, Stream},
+    face::{Face, part::Part, reading::Output},
+    model::Stream,
+    runs::{FindError, ListFilter, ReadError},
 };
 
 const HOSTS: &str = "longhaul://hosts";

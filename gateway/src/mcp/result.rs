@@ -18,9 +18,9 @@ use super::{
     fence, graph, words,
 };
 use crate::{
-    api::utf8,
-    http::{part::Part, reading::Output},
-    runs::{ReadError, Stream},
+    face::{part::Part, reading::Output, utf8},
+    model::Stream,
+    runs::ReadError,
 };
 
 /// Most of the console that is shown, bytes.

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::resume;
 use crate::{
-    http::{Face, disconnect::ClientPresence},
+    face::{Face, disconnect::ClientPresence},
     ledger::{Ledger, LedgerError, Stash},
     model::Identity,
 };

@@ -27,7 +27,7 @@ use super::{
     run, tools, wait,
 };
 use crate::{
-    http::{Face, Numbers},
+    face::{Face, Numbers},
     model::Identity,
 };
 

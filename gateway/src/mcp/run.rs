@@ -16,7 +16,7 @@ use super::{
     tasks, waiting, words,
 };
 use crate::{
-    http::Numbers,
+    face::Numbers,
     runs::{self, SubmitError},
 };
 

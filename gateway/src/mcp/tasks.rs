@@ -30,7 +30,7 @@ use super::{
     follow, joined, run, waiting, words,
 };
 use crate::{
-    http::{Face, Numbers},
+    face::{Face, Numbers},
     runs::{ControlError, FindError},
 };
 

@@ -13,8 +13,8 @@ use super::{
     waiting, words,
 };
 use crate::{
-    http::{part::Part, reading::Output},
-    runs::Stream,
+    face::{part::Part, reading::Output},
+    model::Stream,
 };
 
 /// Default time limit, seconds: below the 45 to 60 s after which clients give up.

@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use longhaul_proto::{durable, faults, ids::RunId};
 
-use crate::runs::Stream;
+use crate::model::Stream;
 use track::Track;
 
 pub use track::{Appended, Sealed};

@@ -1,5 +1,15 @@
 //! The model: the values that several parts of the gateway share. It depends on no other part of the gateway.
 
+mod attempt;
+mod need;
+mod placement;
 mod principal;
+mod queue_reason;
+mod stream;
 
+pub use attempt::Attempt;
+pub use need::Need;
+pub use placement::Placement;
 pub use principal::{Identity, Scope, UnknownScope};
+pub use queue_reason::QueueReason;
+pub use stream::Stream;

@@ -10,7 +10,7 @@ use longhaul_proto::{
 };
 
 use super::{Request, SubmitError};
-use crate::fleet::placement::Need;
+use crate::model::Need;
 
 /// Longest key, name, label and path, bytes; longer ones are mistakes.
 const MAX_KEY: usize = 256;

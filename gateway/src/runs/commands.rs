@@ -82,7 +82,7 @@ impl RunTask {
                         self.cancel_resting = false;
                         self.live.cancel_told = self.cancelled == Some(mode);
                         let moved = if self.record.state == RunState::Queued && self.stuck.is_none() {
-                            self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await?;
+                            self.step(RunState::Cancelled, Cause::CancelRequested).await?;
                             Err(Interrupted::Moved)
                         } else {
                             self.publish();
@@ -109,7 +109,7 @@ impl RunTask {
                 self.record.detail.message = format!(
                     "the same call was made before, and its run {by} was found with an agent: look there; nothing was run here"
                 );
-                self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await?;
+                self.step(RunState::Cancelled, Cause::CancelRequested).await?;
                 let _ = reply.send(());
                 Err(Interrupted::Moved)
             }
@@ -118,13 +118,13 @@ impl RunTask {
                 self.contest(words).await;
                 Ok(())
             }
-            Command::Adopt { agent_id, host, pool, attempt } => {
-                if self.record.state != RunState::Queued || attempt <= self.record.attempt {
+            Command::Adopt { at, attempt } => {
+                if self.record.state != RunState::Queued || attempt.number() <= self.record.attempt {
                     return Ok(());
                 }
-                let seat = self.inner.fleet.hold(self.record.run, &self.record.principal, &agent_id, &host, &pool);
+                let seat = self.inner.fleet.hold(self.record.run, &self.record.principal, at.clone());
                 self.seat.put(seat);
-                self.step(RunState::Starting, Cause::Dispatched, attempt, Some((agent_id, host, pool))).await?;
+                self.step_to_attempt(attempt, at).await?;
                 self.unsent = false;
                 (self.stata_ended, self.fruitless) = (false, 0);
                 Err(Interrupted::Moved)
@@ -206,7 +206,7 @@ impl RunTask {
         if self.record.state == RunState::Queued {
             if self.queue_deadline.is_some_and(|at| self.inner.deps.clock.monotonic() >= at) {
                 self.record.detail.message = super::retry::waited_too_long(&self.record.detail);
-                self.step(RunState::TimedOut, Cause::QueueTimeout, self.record.attempt, None).await?;
+                self.step(RunState::TimedOut, Cause::QueueTimeout).await?;
                 return Err(Interrupted::Moved);
             }
             return Ok(());
@@ -258,7 +258,7 @@ impl RunTask {
 
     async fn lose(&mut self, cause: Cause) -> Result<(), Interrupted> {
         (self.record.detail.log_len, self.record.detail.console_len) = (self.live.log_len, self.live.console_len);
-        self.step(RunState::Lost, cause, self.record.attempt, None).await?;
+        self.step(RunState::Lost, cause).await?;
         self.seat.free();
         Ok(())
     }

@@ -9,14 +9,12 @@ use longhaul_proto::{
     wire,
 };
 
-use super::{
-    Stream,
-    run_task::{Interrupted, RunTask},
-};
+use super::run_task::{Interrupted, RunTask};
 use crate::{
     ledger::{Condition, Told},
     metrics::count,
     mirror::{Mirror, Sealed},
+    model::Stream,
 };
 
 /// How often an output is fetched again because its digest differed, before the record says that it differs.
@@ -104,7 +102,7 @@ impl RunTask {
             self.add_note(NOT_AGAIN);
         }
         faults::point("end.before_commit");
-        self.step(state, cause, self.record.attempt, None).await?;
+        self.step(state, cause).await?;
         faults::point("end.after_commit");
         self.seat.free();
         Ok(true)

@@ -19,7 +19,6 @@ use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
 
 use super::{
-    Stream,
     run_task::{Interrupted, RunTask},
     view::user_part,
 };
@@ -30,6 +29,7 @@ use crate::{
     },
     ledger::Condition,
     mirror::{Appended, Mirror},
+    model::Stream,
 };
 
 /// Longest line of progress, characters.
@@ -423,7 +423,7 @@ impl RunTask {
         } else if self.record.state == RunState::Starting
             && RunState::from_wire(snapshot.state) == Some(RunState::Running)
         {
-            self.step(RunState::Running, Cause::FirstOutput, self.record.attempt, None).await?;
+            self.step(RunState::Running, Cause::FirstOutput).await?;
         }
         self.publish();
         Ok(None)
@@ -467,7 +467,7 @@ impl RunTask {
         // Publish first: watchers must not wait for the commit.
         self.publish();
         if self.record.state == RunState::Starting && stream == Stream::Log {
-            self.step(RunState::Running, Cause::FirstOutput, self.record.attempt, None).await?;
+            self.step(RunState::Running, Cause::FirstOutput).await?;
         }
         Ok(None)
     }
@@ -509,7 +509,7 @@ impl RunTask {
             let message = format!("agent {} did not take it: {}", self.record.host, connection::said(status));
             self.detail().message = message;
             self.detail().complete = self.record.earlier_whole();
-            return self.step(RunState::Errored, Cause::SpawnFailed, self.record.attempt, None).await;
+            return self.step(RunState::Errored, Cause::SpawnFailed).await;
         }
         self.give_back("the agent proved that it never began").await
     }
@@ -519,15 +519,15 @@ impl RunTask {
         self.unsent = false;
         if self.record.cancel.is_some() {
             self.record.detail.complete = self.record.earlier_whole();
-            return self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await;
+            return self.step(RunState::Cancelled, Cause::CancelRequested).await;
         }
         if self.record.detail.retry == Retry::Never {
             let host = &self.record.host;
             self.record.detail.message = format!("it never began on {host}: {why}; its owner wanted no other attempt");
             self.record.detail.complete = self.record.earlier_whole();
-            return self.step(RunState::Errored, Cause::NotStarted, self.record.attempt, None).await;
+            return self.step(RunState::Errored, Cause::NotStarted).await;
         }
-        self.step(RunState::Queued, Cause::Returned, self.record.attempt, None).await
+        self.step(RunState::Queued, Cause::Returned).await
     }
 }
 

@@ -31,6 +31,10 @@
 //! - [`adopt`] gives an unverified run to its principal, on an operator's command;
 //! - [`artifact`] fetches a file that an ended run left on its host;
 //! - [`release`] tells agents to delete spools, and remembers which runs were removed;
+//! - [`fleet_service`] is the gRPC service that agents call: they register, send heartbeats, and learn what to do with
+//!   each of their runs; [`reconcile`] decides that;
+//! - [`seal`] recognises this gateway's own requests in an agent's spool;
+//! - [`upkeep`] removes old records and asks agents to delete old spools;
 //! - [`drain`] drains and resumes hosts on an operator's command;
 //! - [`view`] is the published state of a run, on a `watch` that never makes the run's task wait.
 
@@ -42,17 +46,21 @@ mod commands;
 mod drain;
 mod error;
 mod finish;
+pub(crate) mod fleet_service;
 mod follow_attempt;
 mod joining;
+mod reconcile;
 pub(crate) mod registry;
 pub(crate) mod release;
 pub(crate) mod restore_guard;
 mod retry;
 mod run_task;
+pub(crate) mod seal;
 pub(crate) mod submit;
 mod supervise;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod upkeep;
 pub(crate) mod view;
 
 use std::{
@@ -73,12 +81,12 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     Deps, Options,
-    auth::seal::SealKey,
     fleet::Fleet,
     ledger::{CancelWish, Ledger, LedgerError, ListQuery, Record},
     metrics::Metrics,
     mirror::Mirrors,
-    model::{Identity, Scope},
+    model::{Identity, Placement, Scope, Stream},
+    runs::seal::SealKey,
     wall::Wall,
 };
 use registry::{Command, Registry, Reply, RunHandle};
@@ -88,6 +96,7 @@ use view::{Live, view};
 pub use agents::AgentsError;
 pub use artifact::{ArtifactError, Fetched};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
+pub use fleet_service::FleetService;
 
 /// A parsed request with what its transport knows.
 #[derive(Clone, Debug, Default)]
@@ -112,15 +121,6 @@ pub struct ListFilter {
     pub before: Option<RunId>,
     /// Only runs in this state.
     pub state: Option<RunState>,
-}
-
-/// Which output of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stream {
-    /// Stata's batch log.
-    Log,
-    /// Standard output and error.
-    Console,
 }
 
 /// Some bytes of an output.
@@ -239,7 +239,12 @@ impl Runs {
         let mut rest = Vec::with_capacity(n);
         for record in unfinished {
             let seat = record.state.holds_seat().then(|| {
-                self.0.fleet.hold(record.run, &record.principal, &record.agent_id, &record.host, &record.pool)
+                let at = Placement {
+                    agent_id: record.agent_id.clone(),
+                    host: record.host.clone(),
+                    pool: record.pool.clone(),
+                };
+                self.0.fleet.hold(record.run, &record.principal, at)
             });
             rest.push((record, seat));
         }
@@ -466,7 +471,7 @@ impl Runs {
 
     /// The only principal whose runs agents take that have neither `--serve` nor `--serve-all`; `None` = everybody's.
     pub fn serves_first_only(&self) -> Option<String> {
-        self.0.fleet.scheduler().first_only.clone()
+        self.0.fleet.first_only()
     }
 
     /// Tokens were made or revoked: the number of principals decides whose runs agents take that have neither `--serve`

@@ -12,7 +12,10 @@ use longhaul_proto::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::ControlError;
-use crate::ledger::Adoption;
+use crate::{
+    ledger::Adoption,
+    model::{Attempt, Placement},
+};
 
 /// Commands that may wait for one run's task; more than a few are repetitions.
 const MAILBOX: usize = 16;
@@ -50,7 +53,7 @@ pub(crate) enum Command {
     /// An agent reported another result for the attempt that this task follows.
     Contest { words: String },
     /// An agent holds an attempt that the ledger does not know.
-    Adopt { agent_id: String, host: String, pool: String, attempt: u32 },
+    Adopt { at: Placement, attempt: Attempt },
 }
 
 /// The principal, and the key of the request.

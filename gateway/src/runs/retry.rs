@@ -16,14 +16,12 @@ use longhaul_proto::{
     wire,
 };
 
-use super::{
-    Stream,
-    run_task::{Interrupted, RunTask},
-};
+use super::run_task::{Interrupted, RunTask};
 use crate::{
     ledger::{Condition, Detail, Earlier},
     metrics::count,
     mirror::Mirror,
+    model::Stream,
 };
 
 /// Attempts of one run that may start: what kills three will kill the fourth.
@@ -95,7 +93,7 @@ impl RunTask {
             self.detail().set(Condition::EarlierAttempts, words);
         }
         (self.live.progress, self.live.activity) = (None, None);
-        self.step(RunState::Queued, Cause::ProvenDead, self.record.attempt, None).await?;
+        self.step(RunState::Queued, Cause::ProvenDead).await?;
         count(&self.inner.metrics.retried);
         mirror.begin_at(log, console);
         self.seat.free();

@@ -38,6 +38,7 @@ use crate::{
     ledger::{Condition, Detail, LedgerError, Record, Transition},
     metrics::count,
     mirror::Mirror,
+    model::{Attempt, Need, Placement},
 };
 
 /// Longest back-off before a run that was given back is placed again.
@@ -213,7 +214,7 @@ impl RunTask {
     async fn wait_for_seat(&mut self) -> Result<(), Interrupted> {
         self.seat.free();
         if self.record.cancel.is_some() {
-            return self.step(RunState::Cancelled, Cause::CancelRequested, self.record.attempt, None).await;
+            return self.step(RunState::Cancelled, Cause::CancelRequested).await;
         }
         if self.record.detail.unverified {
             // Its request rests on an agent's word alone, so it must not be executed.
@@ -241,7 +242,7 @@ impl RunTask {
         if !self.has_the_file(&seat).await? {
             return Ok(());
         }
-        if self.inner.fleet.drains(&seat.host) {
+        if self.inner.fleet.drains(&seat.at.host) {
             // An operator started to drain the host while its agent was asked.
             return Ok(());
         }
@@ -281,17 +282,17 @@ impl RunTask {
     /// Asks the agent for the do-file before the attempt: on a host without it an attempt would be spent for nothing.
     async fn has_the_file(&mut self, seat: &Lease) -> Result<bool, Interrupted> {
         let Some(path) = self.record.detail.path.clone() else { return Ok(true) };
-        if self.fit.contains(&seat.agent_id) {
+        if self.fit.contains(&seat.at.agent_id) {
             return Ok(true);
         }
         let fleet = self.inner.fleet.clone();
-        let need = crate::fleet::placement::Need { host: seat.host.clone(), ..Default::default() };
+        let need = Need { host: seat.at.host.clone(), ..Default::default() };
         let working_dir = self.record.detail.wanted_dir.clone();
         let principal = self.record.principal.clone();
         let seen =
             self.during(None, async move { fleet.inspect(&need, &principal, &path, &working_dir).await }).await?;
         let wanted = &self.record.detail.wanted_sha256;
-        for answer in seen.into_iter().filter(|a| a.agent_id == seat.agent_id) {
+        for answer in seen.into_iter().filter(|a| a.agent_id == seat.at.agent_id) {
             let problem = match answer.reply.problem {
                 problem if !problem.is_empty() => problem,
                 _ if !wanted.is_empty() && *wanted != answer.reply.sha256 => {
@@ -303,7 +304,7 @@ impl RunTask {
             return Ok(false);
         }
         // No agent reported a problem; one that could not answer in time reports it when it gets the run.
-        self.fit.insert(seat.agent_id.clone());
+        self.fit.insert(seat.at.agent_id.clone());
         Ok(true)
     }
 
@@ -325,10 +326,10 @@ impl RunTask {
         (detail.waited_ms, detail.waited_for) =
             if waited_ms < WAITED { (0, String::new()) } else { (waited_ms, waited_for) };
         self.live.waiting = None;
-        let given_to = (seat.agent_id.clone(), seat.host.clone(), seat.pool.clone());
+        let given_to = seat.at.clone();
         // Before the commit: after it the attempt may be taken up from the ledger, and must have its lease.
         self.seat.put(seat);
-        self.step(RunState::Starting, Cause::Dispatched, self.record.attempt + 1, Some(given_to)).await?;
+        self.step_to_attempt(Attempt::after(Attempt::known(self.record.attempt)), given_to).await?;
         self.unsent = true;
         (self.stata_ended, self.fruitless) = (false, 0);
         self.refused = None;
@@ -396,16 +397,29 @@ impl RunTask {
         }
     }
 
-    /// Moves the run to another state: makes the step durable, then publishes it.
+    /// Moves the run to another state, with the attempt that it has.
     ///
     /// # Errors
     /// [`Interrupted::Moved`] when another writer had moved it, [`Interrupted::Stopping`].
-    pub(super) async fn step(
+    pub(super) async fn step(&mut self, to: RunState, cause: Cause) -> Result<(), Interrupted> {
+        self.record_step(to, cause, self.record.attempt, None).await
+    }
+
+    /// Moves the run to `starting` with a new attempt, which is given to an agent.
+    ///
+    /// # Errors
+    /// As [`RunTask::step`].
+    pub(super) async fn step_to_attempt(&mut self, attempt: Attempt, to: Placement) -> Result<(), Interrupted> {
+        self.record_step(RunState::Starting, Cause::Dispatched, attempt.number(), Some(to)).await
+    }
+
+    /// Makes a step durable, then publishes it.
+    async fn record_step(
         &mut self,
         to: RunState,
         cause: Cause,
         attempt: u32,
-        given_to: Option<(String, String, String)>,
+        given_to: Option<Placement>,
     ) -> Result<(), Interrupted> {
         let at_ms = self.inner.wall.now_ms();
         if to == RunState::Queued && !faults::bug("queue_deadline_survives") {
@@ -434,7 +448,7 @@ impl RunTask {
             cause,
             attempt,
             at_ms,
-            given_to,
+            given_to: given_to.clone().map(|at| (at.agent_id, at.host, at.pool)),
             detail: Some(self.record.detail.clone()),
         };
         let mut tried = self.inner.ledger.transition(step.clone()).await;
@@ -467,8 +481,8 @@ impl RunTask {
         }
         (self.record.state, self.record.cause, self.record.attempt) = (to, cause, attempt);
         self.record.finished_ms = if to.is_end() { step.at_ms } else { 0 };
-        if let Some((agent_id, host, pool)) = step.given_to {
-            (self.record.agent_id, self.record.host, self.record.pool) = (agent_id, host, pool);
+        if let Some(at) = given_to {
+            (self.record.agent_id, self.record.host, self.record.pool) = (at.agent_id, at.host, at.pool);
         }
         if to == RunState::Queued {
             self.queue_deadline = queue_deadline(&self.inner, &self.record);

@@ -23,7 +23,7 @@ use crate::{
     fleet::{Inspected, Lease},
     ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY, is_call},
     metrics::count,
-    model::Identity,
+    model::Need,
 };
 
 /// Code up to this size stays in memory until it is dispatched; larger code is read from the ledger then, so that a
@@ -366,13 +366,7 @@ fn code_len(submission: &wire::Submission) -> usize {
 }
 
 /// The record of a new run.
-pub(crate) fn new_record(
-    run: RunId,
-    submission: &wire::Submission,
-    source: String,
-    need: crate::fleet::placement::Need,
-    code: &str,
-) -> Record {
+pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: String, need: Need, code: &str) -> Record {
     let path = match &submission.source {
         Some(Source::Path(path)) => Some(path.clone()),
         _ => None,

@@ -6,7 +6,7 @@ use std::fs;
 use bytes::Bytes;
 use longhaul_gateway::{
     mirror::{Appended, Mirrors, Sealed},
-    runs::Stream,
+    model::Stream,
 };
 use longhaul_proto::{faults::recorded, ids::RunId, sha256_hex};
 

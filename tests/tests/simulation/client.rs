@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use longhaul_gateway::{
-    model::{Identity, Scope},
-    runs::{Request, Runs, Stream},
+    model::{Identity, Scope, Stream},
+    runs::{Request, Runs},
 };
 use longhaul_proto::{
     api::{CancelMode, Retry, SubmitRequest},

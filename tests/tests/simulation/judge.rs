@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use longhaul_gateway::{ledger::Ledger, runs::Stream};
+use longhaul_gateway::{ledger::Ledger, model::Stream};
 use longhaul_proto::{
     ids::RunId,
     state::{Cause, RunState},

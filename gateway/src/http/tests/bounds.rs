@@ -4,7 +4,7 @@ use super::{
     client::{Client, send},
     *,
 };
-use crate::http::FaceOptions;
+use crate::options::FaceOptions;
 
 /// The system's time, which a test can move forward.
 #[derive(Clone)]

@@ -15,8 +15,7 @@ use longhaul_proto::{clock::Clock, ids::Ids, tasks::Tasks};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use super::FaceOptions;
-use crate::{Deps, Gateway, Options, auth::token, ledger::TokenRecord};
+use crate::{Deps, Gateway, Options, auth::token, ledger::TokenRecord, options::FaceOptions};
 use client::Client;
 
 /// A gateway and the folder it lives in.

@@ -38,12 +38,8 @@ use longhaul_proto::{
 };
 use tokio::net::TcpListener;
 
-use super::{Request, Runs, Stream, SubmitError};
-use crate::{
-    Deps, Gateway, Options,
-    ledger::Ledger,
-    model::{Identity, Scope},
-};
+use super::{Request, Runs, SubmitError};
+use crate::{Deps, Gateway, Options, ledger::Ledger, model::Stream};
 use fake::{Fake, SECRET};
 
 /// The system's clock, which a test can move forward.

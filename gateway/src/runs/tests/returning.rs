@@ -4,9 +4,8 @@ use longhaul_proto::{api::CancelMode, wire};
 
 use super::*;
 use crate::{
-    auth::seal::SealKey,
     ledger::{Dedupe, NewRun},
-    runs::ControlError,
+    runs::{ControlError, seal::SealKey},
 };
 use RunState::{Cancelled, Lost, Queued, Running, Starting, Succeeded};
 
@@ -219,7 +218,7 @@ async fn an_unfinished_record_without_a_keeper_is_not_the_whole_truth() {
     let world = World::new().await;
     let run = Ids::system().run();
     let submission = wire::Submission { run_id: run.to_string(), principal: "ann".to_owned(), ..Default::default() };
-    let need = crate::fleet::placement::Need::default();
+    let need = crate::model::Need::default();
     let mut record = crate::runs::submit::new_record(run, &submission, "text".to_owned(), need, "");
     (record.state, record.attempt, record.created_ms) = (Running, 1, 1_000);
     let new = NewRun { record: record.clone(), submission, key: None, dedupe: Dedupe::default() };

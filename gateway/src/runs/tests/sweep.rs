@@ -3,8 +3,7 @@
 use super::*;
 use crate::{
     ledger::{Dedupe, Detail, NewRun, Record},
-    runs::ControlError,
-    upkeep,
+    runs::{ControlError, upkeep},
 };
 use RunState::Succeeded;
 

@@ -6,10 +6,7 @@ use longhaul_proto::{
 };
 
 use super::{returning::old_request, *};
-use crate::{
-    auth::seal::SealKey,
-    runs::{ControlError, ListFilter},
-};
+use crate::runs::{ControlError, ListFilter, seal::SealKey};
 use RunState::{Failed, Running, Succeeded};
 
 /// Puts a run into an agent's spool that no gateway sent there.

@@ -155,7 +155,7 @@ async fn sweeps_by_hand() -> World {
 async fn sweep_after(world: &World, agent: &Fake, by: Duration) {
     world.ahead(by);
     agent.beats(3).await;
-    crate::upkeep::look(&world.runs().0, &mut None).await.unwrap();
+    crate::runs::upkeep::look(&world.runs().0, &mut None).await.unwrap();
 }
 
 /// A run of which only files are left, at an agent that cannot be asked to delete them when the record is old.
@@ -288,7 +288,7 @@ async fn freed_in_one_look() -> usize {
         ended(&world, &agent, &format!("display {n}\n"), 1).await;
     }
     world.ahead(Duration::from_secs(25 * 3600));
-    crate::upkeep::look(&world.runs().0, &mut None).await.unwrap();
+    crate::runs::upkeep::look(&world.runs().0, &mut None).await.unwrap();
     let freed = agent.shared.state().forgets.len();
     world.stop().await;
     freed

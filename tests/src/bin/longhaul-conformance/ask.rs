@@ -1,6 +1,6 @@
 //! Tools that ask the client for input: by a request of their own in the older revision, by their result in the newer.
 
-use longhaul_gateway::http::Face;
+use longhaul_gateway::face::Face;
 use rmcp::{
     ErrorData,
     model::{CallToolRequestParams, ClientResult, InputRequests, InputRequiredResult, ServerRequest},

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use longhaul_gateway::{http::Face, mcp::Server};
+use longhaul_gateway::{face::Face, mcp::Server};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use longhaul_gateway::{http::Face, mcp::Server, model::Identity};
+use longhaul_gateway::{face::Face, mcp::Server, model::Identity};
 use longhaul_proto::{clock::rfc3339, ids::RunId};
 use rmcp::{
     ErrorData, ServerHandler,

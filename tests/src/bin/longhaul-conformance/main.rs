@@ -27,7 +27,7 @@ mod texts;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use longhaul_gateway::{Deps, Options, http::Face};
+use longhaul_gateway::{Deps, Options, face::Face};
 use longhaul_proto::{clock::Clock, durable, ids::Ids, tasks::Tasks};
 use serde_json::json;
 use tokio::{

@@ -12,7 +12,7 @@ use longhaul_proto::{faults, seal, wire};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::{credentials::CredentialsError, key_file};
+use crate::key_file::{self, KeyFileError};
 
 /// Name of the file with the key.
 pub const SEAL_KEY: &str = "seal-key";
@@ -35,7 +35,7 @@ impl SealKey {
     ///
     /// # Errors
     /// When the file cannot be read or written, or holds no key.
-    pub fn ensure(data: &Path) -> Result<Self, CredentialsError> {
+    pub fn ensure(data: &Path) -> Result<Self, KeyFileError> {
         key_file::ensure(data, SEAL_KEY).map(Self::of)
     }
 

@@ -31,7 +31,7 @@ pub(crate) fn lossy(bytes: &[u8]) -> (String, bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::face::utf8::*;
 
     #[test]
     fn a_split_character_waits_for_its_rest() {

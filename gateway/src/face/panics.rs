@@ -9,11 +9,11 @@ use axum::{
 };
 use futures_util::FutureExt;
 
-use crate::api::problem::Problem;
+use crate::problem::Problem;
 
 /// The layer: a panic becomes 500 with what to do. The state behind the handlers stays sound: runs live in tasks of
 /// their own, and no lock is held here while it answers.
-pub(super) async fn answer(request: Request, next: Next) -> Response {
+pub(crate) async fn answer(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,

@@ -22,8 +22,10 @@ use http_body::{Frame, SizeHint};
 use longhaul_proto::{api::RunView, ids::RunId};
 use tokio_util::sync::CancellationToken;
 
-use super::{Face, Numbers};
-use crate::model::Identity;
+use crate::{
+    face::{Face, Numbers},
+    model::Identity,
+};
 
 /// The presence of the caller, in the extensions of an MCP request.
 #[derive(Clone, Debug, Default)]

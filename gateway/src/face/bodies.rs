@@ -18,12 +18,14 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{
-    Face,
-    incoming::RETRY_AFTER,
-    quotas::{Held, Kind},
+use crate::{
+    face::Face,
+    limits::{
+        incoming::RETRY_AFTER,
+        quotas::{Held, Kind},
+    },
+    problem::{Problem, busy, problem, too_large},
 };
-use crate::api::problem::{Problem, busy, problem, too_large};
 
 /// How long a caller waits for room.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -12,21 +12,21 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{
-    Face, Numbers,
-    bodies::{self, Unread},
-    disconnect::{ClientPresence, WatchedBody},
-    early_flush,
-    incoming::RETRY_AFTER,
-};
 use crate::{
-    api::problem::{Problem, busy, problem},
+    face::{
+        Face, Numbers,
+        bodies::{self, Unread},
+        disconnect::{ClientPresence, WatchedBody},
+        early_flush,
+    },
+    limits::incoming::RETRY_AFTER,
     mcp::{
         MAX_BODY,
         resumable::{ASKING, Asking, Resumables, Resumed},
         sessions::Sessions,
     },
     model::Identity,
+    problem::{Problem, busy, problem},
 };
 
 /// Header that names a session of the older era.

@@ -32,8 +32,10 @@ use tokio::{
 };
 use tower::Service;
 
-use super::{FaceOptions, proxies};
-use crate::api::problem::{Problem, busy};
+use crate::{
+    options::{FaceOptions, proxies},
+    problem::{Problem, busy},
+};
 
 /// How long a refused client is told to wait before it comes again, seconds.
 pub const RETRY_AFTER: u32 = 5;

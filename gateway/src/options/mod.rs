@@ -1,6 +1,11 @@
 //! All settings of a gateway, with units and defaults.
 
+mod face;
+pub mod proxies;
+
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+pub use face::FaceOptions;
 
 /// The settings of a gateway. `Options::default()` suits a lab; `data` must be given.
 #[derive(Clone, Debug)]
@@ -69,7 +74,7 @@ pub struct Options {
     pub sweep_after: Duration,
 
     /// Settings of the HTTP and MCP layers.
-    pub face: crate::http::FaceOptions,
+    pub face: FaceOptions,
 }
 
 impl Default for Options {
@@ -103,7 +108,7 @@ impl Default for Options {
             keep_calls: s(7 * 24 * 3600),
             sweep_every: s(600),
             sweep_after: s(3600),
-            face: crate::http::FaceOptions::default(),
+            face: FaceOptions::default(),
         }
     }
 }

@@ -8,7 +8,7 @@
 
 use longhaul_proto::{api::RunView, faults, state::RunState};
 
-use crate::runs::Stream;
+use crate::model::Stream;
 
 /// Ranges of an output, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use bytes::{Bytes, BytesMut};
 use longhaul_proto::ids::RunId;
 
-use super::part::Part;
 use crate::{
-    model::Identity,
-    runs::{MAX_READ, ReadError, Runs, Stream},
+    face::part::Part,
+    model::{Identity, Stream},
+    runs::{MAX_READ, ReadError, Runs},
 };
 
 /// How far back the start of the last lines is looked for, bytes: a log of one endless line has no last lines.

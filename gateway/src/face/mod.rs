@@ -1,0 +1,100 @@
+//! What the faces (`api`, `mcp`) share: the state that handlers work with, the bodies of requests, reading a run's
+//! output, and the layers that keep an answer alive and detect that its client went away. It knows no route and no tool.
+
+pub mod bodies;
+pub mod disconnect;
+pub mod early_flush;
+mod numbers;
+pub(crate) mod panics;
+pub(crate) mod part;
+pub(crate) mod reading;
+pub mod trace;
+pub(crate) mod utf8;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use longhaul_proto::connections::Connections;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Deps, Options,
+    auth::{handles::TaskKey, lasting::Revocations, origin::Allowed},
+    ledger::Ledger,
+    limits::{incoming, quotas::Quotas},
+    metrics::Metrics,
+    options::FaceOptions,
+    runs::Runs,
+};
+use bodies::Bodies;
+pub use numbers::Numbers;
+
+/// What the HTTP and MCP layers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Core {
+    /// Settings.
+    pub options: Arc<Options>,
+    /// The runs.
+    pub runs: Runs,
+    /// The ledger; these layers use its tokens.
+    pub ledger: Arc<dyn Ledger>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The key that task handles are made and checked with.
+    pub task_key: TaskKey,
+    /// Clock, ids and spawning.
+    pub deps: Deps,
+    /// The address on which it listens.
+    pub addr: SocketAddr,
+    /// The URL that clients and agents use, such as `http://127.0.0.1:4747`.
+    pub url: String,
+    /// Id of this start of the gateway.
+    pub incarnation: String,
+    /// Fires when a stop drops the connections that are still open because their readers stall.
+    pub hang_up: CancellationToken,
+}
+
+/// What handlers of the face share. Cheap to clone.
+#[derive(Clone)]
+pub struct Face {
+    /// The gateway.
+    pub core: Core,
+    /// The face's own numbers.
+    pub numbers: Arc<Numbers>,
+    /// Hosts and origins that are allowed.
+    pub allowed: Arc<Allowed>,
+    /// Cancelled when MCP answers that are still open at a stop are cut.
+    pub cut: CancellationToken,
+    /// The port's connections.
+    pub connections: Connections,
+    /// What each principal holds.
+    pub quotas: Quotas,
+    /// Room for the bodies of requests.
+    pub bodies: Bodies,
+    /// Tokens that are revoked or expire while an answer lasts.
+    pub revocations: Revocations,
+}
+
+impl Face {
+    /// The face of this gateway.
+    pub fn new(core: Core) -> Self {
+        let options = &core.options.face;
+        let allowed = Allowed::new(core.addr, &core.url, &options.allowed_hosts, &options.allowed_origins);
+        let connections = Connections::new(incoming::bounds(options));
+        let bodies = Bodies::new(options.max_body_bytes);
+        Self {
+            core,
+            numbers: Arc::default(),
+            allowed: Arc::new(allowed),
+            cut: CancellationToken::new(),
+            connections,
+            quotas: Quotas::default(),
+            bodies,
+            revocations: Revocations::default(),
+        }
+    }
+
+    /// Settings of the face.
+    pub fn options(&self) -> &FaceOptions {
+        &self.core.options.face
+    }
+}

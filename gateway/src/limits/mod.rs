@@ -1,0 +1,5 @@
+//! What clients may hold of this gateway: connections and requests of the port ([`incoming`]), open streams and calls of
+//! each principal ([`quotas`]).
+
+pub mod incoming;
+pub mod quotas;

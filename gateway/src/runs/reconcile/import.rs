@@ -1,0 +1,230 @@
+//! Imports a run that an agent has and the ledger does not know, from the submission that its spool holds.
+
+use std::{sync::Arc, time::Duration};
+
+use longhaul_proto::{
+    ids::RunId,
+    ordered_watch::OrderedReceiver,
+    state::{Cause, RunState},
+    visible::{self, Foreign},
+    wire::{self, run_event::Event, submission::Source},
+};
+use tokio::sync::oneshot;
+
+use super::{hold, placement};
+use crate::{
+    fleet::{
+        Lease, bounds,
+        connection::{Connection, said},
+    },
+    ledger::{Dedupe, LedgerError, NewRun, Record},
+    model::Need,
+    runs::{BETWEEN_LOOKS, Inner, adopt, registry::Command, submit::new_record},
+};
+
+/// How often the import of a run checks whether the run's agent is still connected.
+const AWAY: Duration = Duration::from_secs(60);
+
+/// A restored ledger does not know the call of this run, and may have recorded it a second time meanwhile.
+async fn supersede(inner: &Arc<Inner>, principal: &str, key: &str, run: RunId) -> Result<(), LedgerError> {
+    if key.is_empty() {
+        return Ok(());
+    }
+    while inner.table.records_call(principal, key) {
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    let Some((second, _)) = inner.ledger.by_key(principal, key).await? else { return Ok(()) };
+    let Some(active) = inner.table.get(second).filter(|_| second != run) else { return Ok(()) };
+    let (reply, done) = oneshot::channel();
+    if active.mailbox.send(Command::Supersede { by: run, reply }).await.is_ok() {
+        tracing::warn!(%run, %second, "a call was recorded twice; the run that an agent has stays");
+        // Before the agent is given any run. An error means that the second run had started, or has ended.
+        let _ = done.await;
+    }
+    Ok(())
+}
+
+/// Starts the import of a run; its lease counts from this moment on.
+pub(super) async fn import(
+    inner: &Arc<Inner>,
+    info: &wire::AgentInfo,
+    summary: &wire::RunSummary,
+    run: RunId,
+    ended: bool,
+) -> Result<(), LedgerError> {
+    // Its principal and its call count only if this gateway's seal is on them.
+    let vouched = inner.seal.vouched(summary);
+    let (principal, key) = if vouched { (summary.principal.as_str(), summary.key.as_str()) } else { ("", "") };
+    // From here on the same call waits for the import; what was recorded of it before is found by `supersede`.
+    if !inner.table.importing(run, principal, key) {
+        return Ok(());
+    }
+    if let Err(error) = supersede(inner, principal, key, run).await {
+        inner.table.imported(run);
+        return Err(error);
+    }
+    tracing::info!(agent = %info.name, %run, vouched, "importing a run that the ledger does not know");
+    let seat = (!ended).then(|| hold(inner, info, principal, run));
+    let (inner, info) = (inner.clone(), info.clone());
+    let tasks = inner.deps.tasks.clone();
+    tasks.spawn_until_stop(async move {
+        if let Err(why) = fetch(&inner, &info, run, seat, vouched).await {
+            tracing::warn!(agent = %info.name, %run, why, "a run was not imported; it stays in its spool");
+        }
+        inner.table.imported(run);
+    });
+    Ok(())
+}
+
+/// Waits for a connection to an agent that has registered.
+///
+/// # Errors
+/// When the gateway stops, or the agent is away for so long that it must register again anyway.
+async fn usable(
+    inner: &Inner,
+    connections: &mut OrderedReceiver<Option<Arc<Connection>>>,
+    agent_id: &str,
+) -> Result<Arc<Connection>, String> {
+    loop {
+        let linked = connections.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken()));
+        match tokio::time::timeout(AWAY, linked).await {
+            Ok(Ok(Some(connection))) => return Ok(connection),
+            Ok(Ok(None)) => {}
+            Ok(Err(_)) => return Err("the gateway stops".to_owned()),
+            Err(_) if inner.fleet.silent_for(agent_id).is_some() => {
+                return Err("its agent went away; it is imported when the agent returns".to_owned());
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn fetch(
+    inner: &Arc<Inner>,
+    info: &wire::AgentInfo,
+    run: RunId,
+    seat: Option<Lease>,
+    vouched: bool,
+) -> Result<(), String> {
+    let snapshot = found(inner, info, run).await?;
+    let submission = snapshot.submission.clone().ok_or("its spool has no submission")?;
+    if submission.run_id != run.to_string() {
+        return Err("its spool holds another run's submission".to_owned());
+    }
+    let sealed = inner.seal.sealed(&submission);
+    if let Some(problem) = bounds::request(&submission).filter(|_| !sealed) {
+        return Err(format!("its request is not one of a gateway: {problem}"));
+    }
+    if vouched && !sealed {
+        return Err("its seal is of another request".to_owned());
+    }
+    let mut record = imported_record(run, &submission, info, &snapshot, sealed);
+    if record.created_ms == 0 {
+        record.created_ms = inner.deps.clock.unix_ms();
+    }
+    // From now on a repeated call finds this run, whatever the ledger has lost, and so does an equal request.
+    let (key, dedupe) = if sealed {
+        (adopt::key(&submission), adopt::dedupe(&record, &record.principal, &submission, &snapshot.code_sha256))
+    } else {
+        tracing::warn!(agent = %info.name, %run, "an imported run is unverified: an operator decides (`longhaul runs adopt`)");
+        (None, Dedupe::default())
+    };
+    insert(inner, NewRun { record: record.clone(), submission, key, dedupe }).await?;
+    inner.keep(record, None, seat, Vec::new());
+    Ok(())
+}
+
+/// What the run's spool holds, as soon as its agent can be asked.
+async fn found(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId) -> Result<wire::Snapshot, String> {
+    let mut connections = inner.fleet.connections(&info.agent_id);
+    let mut pause = inner.options.backoff.0;
+    loop {
+        let connection = usable(inner, &mut connections, &info.agent_id).await?;
+        let turn = inner.fleet.imports().acquire().await.map_err(|_| "the gateway stops")?;
+        // An unresponsive agent must not keep the other imports from their turn.
+        let asked = tokio::time::timeout(inner.options.call_timeout, first_snapshot(&connection, run)).await;
+        match asked.unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("the agent does not answer"))) {
+            Ok(mut snapshot) => {
+                bounds::cut(&mut snapshot);
+                return Ok(snapshot);
+            }
+            Err(status) if status.code() == tonic::Code::NotFound => return Err(said(&status)),
+            Err(status) => {
+                tracing::debug!(%run, %status, "import is tried again");
+                drop(turn);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(inner.options.backoff.1);
+            }
+        }
+    }
+}
+
+/// Records an imported run, as soon as the ledger can be written.
+async fn insert(inner: &Arc<Inner>, new: NewRun) -> Result<(), String> {
+    let mut pause = inner.options.backoff.0;
+    loop {
+        match inner.ledger.insert(new.clone()).await {
+            Ok(_) => return Ok(()),
+            // It is recorded already: by a commit whose answer was lost.
+            Err(LedgerError::LostRace(_)) => return Ok(()),
+            Err(LedgerError::Storage(error)) => {
+                tracing::error!(run = %new.record.run, %error, "cannot record an imported run; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(inner.options.backoff.1);
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+async fn first_snapshot(connection: &Connection, run: RunId) -> Result<wire::Snapshot, tonic::Status> {
+    let (mut client, request) =
+        connection.data(wire::FollowRequest { run_id: run.to_string(), with_submission: true, ..Default::default() });
+    let mut stream = client.follow(request).await?.into_inner();
+    match stream.message().await? {
+        Some(wire::RunEvent { event: Some(Event::Snapshot(mut snapshot)) }) => {
+            snapshot.make_harmless();
+            Ok(snapshot)
+        }
+        _ => Err(tonic::Status::internal("the agent did not begin with a snapshot")),
+    }
+}
+
+/// The record of a run as it was found: unfinished here, so that its task fetches the output and records the end.
+fn imported_record(
+    run: RunId,
+    submission: &wire::Submission,
+    info: &wire::AgentInfo,
+    snapshot: &wire::Snapshot,
+    sealed: bool,
+) -> Record {
+    let source = match &submission.source {
+        Some(Source::Path(path)) => path.clone(),
+        Some(Source::Bundle(bundle)) => format!("bundle: {}", bundle.entry),
+        _ => "text".to_owned(),
+    };
+    let need = Need {
+        host: submission.host.clone(),
+        labels: submission.labels.clone().into_iter().collect(),
+        engine: submission.engine.clone(),
+        ..Need::default()
+    };
+    let source = visible::line(&source).into_owned();
+    let mut record = new_record(run, submission, source, need, &submission.code_sha256);
+    let ran = snapshot.running_at_ms > 0 || RunState::from_wire(snapshot.state) == Some(RunState::Running);
+    (record.state, record.cause) =
+        if ran { (RunState::Running, Cause::FirstOutput) } else { (RunState::Starting, Cause::Dispatched) };
+    record.attempt = snapshot.attempt.max(1);
+    let at = placement(info);
+    (record.agent_id, record.host, record.pool) = (at.agent_id, at.host, at.pool);
+    // The gateway did not see it start; its end aligns this with the gateway's clock.
+    record.detail.running_ms = snapshot.running_at_ms;
+    record.detail.host_running_ms = snapshot.running_at_ms;
+    record.detail.imported = true;
+    record.detail.code_sha256.clone_from(&snapshot.code_sha256);
+    if !sealed {
+        record.detail.claims = visible::line(&std::mem::take(&mut record.principal)).into_owned();
+        record.detail.unverified = true;
+    }
+    record
+}
