@@ -24,15 +24,15 @@ pub mod auth;
 pub mod face;
 pub mod fleet;
 pub mod http;
-mod key_file;
+pub mod key_file;
 pub mod ledger;
-mod limits;
+pub mod limits;
 pub mod mcp;
 pub mod metrics;
 pub mod mirror;
 pub mod model;
 pub mod options;
-mod problem;
+pub mod problem;
 pub mod runs;
 #[cfg(feature = "faults")]
 pub mod simulation;

@@ -239,7 +239,7 @@ fn control_an_arrow_that_is_not_declared_is_found() {
     check(
         &declared,
         "use crate::{\n    Deps,\n    model::{Need, Stream},\n    runs::{self, Runs as All},\n};",
-        &["deps", "runs"],
+        &["deps", "runs", "runs"],
     );
     check(&declared, "fn f() { crate::fleet::Fleet::tick() }", &["fleet"]);
     check(&declared, "use super::super::mirror::Mirror;", &["mirror"]);

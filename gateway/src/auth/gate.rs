@@ -21,6 +21,7 @@ use super::{
 use crate::{
     ledger::{Ledger, LedgerError},
     limits::incoming,
+    model::Identity,
     problem::{Problem, problem},
 };
 

@@ -43,7 +43,7 @@ use crate::{
     Deps, Options,
     ledger::{AgentRecord, DrainRecord, Ledger, LedgerError, PinRecord, PinState, TokenRecord},
     metrics::Metrics,
-    model::{Need, Placement},
+    model::{Need, Placement, Scope},
 };
 use connection::{Connection, Dialer};
 use pins::Pins;

@@ -45,7 +45,7 @@ struct Peek {
 }
 
 /// The layer: `from_fn_with_state((face, sessions, resumables), front::pass)`.
-pub async fn pass(
+pub(super) async fn pass(
     State((face, sessions, tickets)): State<(Face, Sessions, Resumables)>,
     request: Request,
     next: Next,

@@ -55,7 +55,7 @@ pub(crate) mod release;
 pub(crate) mod restore_guard;
 mod retry;
 mod run_task;
-pub(crate) mod seal;
+pub mod seal;
 pub(crate) mod submit;
 mod supervise;
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::{
     fleet::{Inspected, Lease},
     ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY, is_call},
     metrics::count,
-    model::Need,
+    model::{Identity, Need},
 };
 
 /// Code up to this size stays in memory until it is dispatched; larger code is read from the ledger then, so that a

@@ -1,11 +1,11 @@
 //! The same operations on the model and on SQLite: the same answers, and every step is one of the state machine.
 
 use longhaul_gateway::{
-    fleet::placement::Need,
     ledger::{
         CALL, CancelWish, Dedupe, Detail, Ledger, LedgerError, ListQuery, NewRun, Record, Transition,
         memory::MemoryLedger, sqlite::SqliteLedger,
     },
+    model::Need,
 };
 use longhaul_proto::{
     api::CancelMode,

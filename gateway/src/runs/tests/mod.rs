@@ -39,7 +39,11 @@ use longhaul_proto::{
 use tokio::net::TcpListener;
 
 use super::{Request, Runs, SubmitError};
-use crate::{Deps, Gateway, Options, ledger::Ledger, model::Stream};
+use crate::{
+    Deps, Gateway, Options,
+    ledger::Ledger,
+    model::{Identity, Scope, Stream},
+};
 use fake::{Fake, SECRET};
 
 /// The system's clock, which a test can move forward.
