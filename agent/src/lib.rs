@@ -10,35 +10,31 @@
 //!
 //! [`spool`] is the only truth about every run; [`supervisor`] is a process of its own and shares only that folder with
 //! the agent; [`stata`] knows Stata and nothing else. Ending the agent, in whatever way, ends no run.
+//!
+//! Modules use each other one way:
+//!
+//! ```text
+//! start -> register, service -> identity -> runs -> prepare, outcome, executor -> follow, supervisor -> spool -> os
+//!                                                      (these and follow) -> stata
+//! ```
 
-mod banner_cache;
-mod engine;
-mod entered;
-mod env;
 pub mod executor;
-mod finish;
 pub mod follow;
 mod identity;
-mod incoming;
-mod limits;
-mod live;
 pub mod os;
-mod pins;
+mod outcome;
 mod prepare;
 mod register;
 pub mod runs;
 mod service;
 #[cfg(feature = "faults")]
 pub mod simulation;
-mod source;
 pub mod spool;
 mod start;
 pub mod stata;
 pub mod supervisor;
-mod verdict;
 
-pub use engine::{Choice, Engine, STANDIN_NOTE};
 pub use identity::{Label, Serve};
-pub use limits::MinFree;
-pub use source::Places;
+pub use prepare::{Choice, Engine, EngineKind, Places, STANDIN_NOTE};
+pub use spool::{MinFree, free_space};
 pub use start::{Agent, Deps, Options, StartError, start};

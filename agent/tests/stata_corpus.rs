@@ -7,9 +7,9 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use longhaul_agent::stata::judge::{State, judge};
+use longhaul_agent::stata::judge::{LogEnd, judge};
 use longhaul_agent::stata::judge_file;
-use longhaul_agent::stata::locate::{Start, locate};
+use longhaul_agent::stata::locate::{LogStart, locate};
 use longhaul_agent::stata::progress::ProgressReader;
 
 /// The corpus folder; none (with a message) if it is not there and not required.
@@ -26,13 +26,13 @@ fn corpus() -> Option<PathBuf> {
 }
 
 /// The index's verdict on a log: success, a code, or none that the judge could be held to.
-fn expected(outcome: &str) -> Option<(State, Option<i64>)> {
+fn expected(outcome: &str) -> Option<(LogEnd, Option<i64>)> {
     let outcome = outcome.trim_matches('"');
     if outcome == "success" {
-        return Some((State::Succeeded, None));
+        return Some((LogEnd::Succeeded, None));
     }
     let code = outcome.strip_prefix("fail r(")?.split(')').next()?.parse().ok()?;
-    Some((State::Failed, Some(code)))
+    Some((LogEnd::Failed, Some(code)))
 }
 
 fn logs(folder: &Path) -> Vec<(String, String, Vec<u8>)> {
@@ -66,7 +66,7 @@ fn every_judged_log_is_judged_right() {
         if (found.state, found.rc) != expected {
             wrong.push(format!("{file}: {outcome:?}, judged {:?} {:?}", found.state, found.rc));
         }
-        if found.state == State::Failed {
+        if found.state == LogEnd::Failed {
             assert!(found.command.is_some(), "{file}: a failure without its command");
         }
     }
@@ -78,7 +78,7 @@ fn every_judged_log_is_judged_right() {
 fn a_log_cut_short_is_never_a_success_by_its_end_alone() {
     let Some(folder) = corpus() else { return };
     for (file, outcome, bytes) in logs(&folder) {
-        if expected(&outcome) != Some((State::Succeeded, None)) {
+        if expected(&outcome) != Some((LogEnd::Succeeded, None)) {
             continue;
         }
         // Cut in the middle, at a line: as a killed run leaves it.
@@ -87,7 +87,7 @@ fn a_log_cut_short_is_never_a_success_by_its_end_alone() {
         let found = judge(&bytes[..end]);
         let text = String::from_utf8_lossy(&bytes[..end]);
         let nested = text.trim_end_matches(['\n', '\r', ' ', '.']).ends_with("end of do-file");
-        assert_eq!(found.state == State::Succeeded, nested, "{file}");
+        assert_eq!(found.state == LogEnd::Succeeded, nested, "{file}");
     }
 }
 
@@ -95,7 +95,7 @@ fn a_log_cut_short_is_never_a_success_by_its_end_alone() {
 fn every_log_is_read_by_every_reader() {
     let Some(folder) = corpus() else { return };
     for (file, _, bytes) in logs(&folder) {
-        let start = Start::in_directory(Path::new("/nowhere"));
+        let start = LogStart::in_directory(Path::new("/nowhere"));
         locate(&bytes, start, |_| None);
         let mut reader = ProgressReader::new();
         for chunk in bytes.chunks(1000) {

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use longhaul_agent::stata::judge::State;
+use longhaul_agent::stata::judge::LogEnd;
 use longhaul_agent::stata::judge_file;
 
 /// A file that exists only as a rule: a head, one line repeated very often, a tail.
@@ -56,7 +56,7 @@ impl Seek for Virtual {
     }
 }
 
-fn check(times: u64, tail: &'static [u8], state: State, command: Option<&str>) {
+fn check(times: u64, tail: &'static [u8], state: LogEnd, command: Option<&str>) {
     let head = b"\n. do main.do \n\n. forvalues i = 1/9 {\n  2.   p `i'\n  3. }\n";
     let line = [b'x'; 1023];
     let line: &'static [u8] = Box::leak([line.as_slice(), b"\n"].concat().into_boxed_slice());
@@ -68,11 +68,11 @@ fn check(times: u64, tail: &'static [u8], state: State, command: Option<&str>) {
 
 #[test]
 fn four_gibibytes_that_ended_well() {
-    check(4 << 20, b"\n. \nend of do-file\n", State::Succeeded, None);
+    check(4 << 20, b"\n. \nend of do-file\n", LogEnd::Succeeded, None);
 }
 
 #[test]
 fn the_command_that_failed_is_found_far_back() {
     let tail = b"no\nr(9);\n\nend of do-file\nr(9);\n";
-    check(32 << 10, tail, State::Failed, Some("forvalues i = 1/9 {"));
+    check(32 << 10, tail, LogEnd::Failed, Some("forvalues i = 1/9 {"));
 }

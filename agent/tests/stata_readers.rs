@@ -4,9 +4,9 @@ use std::io::Cursor;
 use std::path::Path;
 
 use longhaul_agent::stata::banner;
-use longhaul_agent::stata::judge::State;
+use longhaul_agent::stata::judge::LogEnd;
 use longhaul_agent::stata::judge_wrapped;
-use longhaul_agent::stata::locate::{Locator, Start, locate};
+use longhaul_agent::stata::locate::{Locator, LogStart, locate};
 use longhaul_agent::stata::progress::ProgressReader;
 use longhaul_agent::stata::view::ViewFinder;
 use longhaul_agent::stata::wrapper::Wrapper;
@@ -34,7 +34,7 @@ fn read(path: &Path) -> Option<Vec<u8>> {
 #[test]
 fn the_verdict_has_code_message_and_command() {
     let found = judge_wrapped(&mut Cursor::new(LOG), &Wrapper::from_text(WRAPPER)).unwrap();
-    assert_eq!((found.state, found.rc), (State::Failed, Some(7)));
+    assert_eq!((found.state, found.rc), (LogEnd::Failed, Some(7)));
     assert_eq!((found.message.as_deref(), found.command.as_deref()), (Some("type mismatch"), Some("error `code'")));
     assert!(banner::read(LOG).is_some_and(|b| b.standin));
 }
@@ -52,7 +52,7 @@ fn the_view_is_what_a_direct_start_would_show() {
 
 #[test]
 fn the_place_is_found_with_and_without_the_wrapper() {
-    let whole = locate(LOG, Start::in_directory(Path::new("/home/ana/lh/spool")), read).unwrap();
+    let whole = locate(LOG, LogStart::in_directory(Path::new("/home/ana/lh/spool")), read).unwrap();
     assert_eq!((whole.place.file.as_str(), whole.place.line), ("nested/deep.do", 7));
     let lines: Vec<_> = whole.callers.iter().map(|c| (c.file.as_str(), c.line)).collect();
     assert_eq!(lines, [("lhab_1.do", 2), ("/home/ana/lh/work dir/main.do", 9)]);
@@ -61,7 +61,7 @@ fn the_place_is_found_with_and_without_the_wrapper() {
     finder.push(LOG);
     let view = finder.finish();
     let main = Path::new("/home/ana/lh/work dir/main.do");
-    let start = Start { working_dir: Path::new("/home/ana/lh/work dir"), do_file: Some(main), args: &[] };
+    let start = LogStart { working_dir: Path::new("/home/ana/lh/work dir"), do_file: Some(main), args: &[] };
     let mut locator = Locator::new(start, read);
     locator.push(&LOG[view.start as usize..view.end.unwrap() as usize]);
     let found = locator.finish().unwrap();

@@ -9,14 +9,15 @@ use std::{path::PathBuf, time::Duration};
 
 use longhaul_agent::Agent;
 use longhaul_gateway::Gateway;
+use longhaul_proto::words;
 
 use crate::{
     client::{Client, ClientError},
     context::{Context, Failure},
     data::{Data, Endpoint},
+    gateway_handle::{self, Need},
     output::say,
-    serve::{self, whole},
-    session::{self, Need},
+    serve,
 };
 
 /// How long the gateway may take to know the agent.
@@ -81,7 +82,7 @@ pub(crate) async fn start(context: &Context, need: Need) -> Result<Started, Embe
     let gateway = match longhaul_gateway::start(options, listener, serve::gateway_deps(&inner)).await {
         Ok(gateway) => gateway,
         Err(longhaul_gateway::StartError::Held { .. }) => return Err(EmbedError::Held),
-        Err(error) => return Err(EmbedError::Failed(whole(&error))),
+        Err(error) => return Err(EmbedError::Failed(words::chain(&error))),
     };
     let endpoint = Endpoint { url: format!("http://{}", gateway.addr), pid: std::process::id(), embedded: true };
     context
@@ -100,7 +101,7 @@ pub(crate) async fn start(context: &Context, need: Need) -> Result<Started, Embe
 
 async fn begin(context: &Context, need: Need, embedded: &mut Embedded) -> Result<Client, EmbedError> {
     let url = embedded.endpoint.url.clone();
-    let client = Client::new(&url, session::token(context, &url)?)?;
+    let client = Client::new(&url, gateway_handle::token(context, &url)?)?;
     let mut options = serve::agent_options(context, &url)?;
     if !need.starts_runs {
         // Reading a record must not start what is still queued in it; unfinished runs are taken up all the same.
@@ -124,7 +125,7 @@ async fn begin(context: &Context, need: Need, embedded: &mut Embedded) -> Result
         Err(longhaul_agent::StartError::Held(_)) if !need.starts_runs => {
             say("an agent of another gateway works in this data folder; showing what is recorded here");
         }
-        Err(error) => return Err(EmbedError::Failed(whole(&error))),
+        Err(error) => return Err(EmbedError::Failed(words::chain(&error))),
     }
     Ok(client)
 }

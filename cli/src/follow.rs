@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longhaul_proto::{api::RunView, ids::RunId};
+use longhaul_proto::{api::RunView, back_off::BackOff, ids::RunId};
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinHandle,
@@ -15,9 +15,9 @@ use tokio::{
 use crate::{
     client::{Client, ClientError, Part, Stream},
     context::{Context, Failure},
+    gateway_handle::GatewayHandle,
     output::{Status, no_end, say},
-    session::GatewayHandle,
-    show::Show,
+    printer::Printer,
     signals::{Asked, Signals},
 };
 
@@ -56,12 +56,36 @@ pub(crate) enum End {
     Asked(Asked),
 }
 
+/// The time for which the gateway is away.
+struct Absence {
+    since: Option<Duration>,
+    back_off: BackOff,
+}
+
+impl Absence {
+    fn new(run: RunId) -> Self {
+        Self { since: None, back_off: BackOff::new(BACKOFF.0, BACKOFF.1, &run.to_string()) }
+    }
+
+    fn length(&self, now: Duration) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
+    /// The gateway answers. `true` = it was away.
+    fn over(&mut self) -> bool {
+        if self.since.is_some() {
+            self.back_off.reset();
+        }
+        self.since.take().is_some()
+    }
+}
+
 /// Follows one run.
 pub(crate) struct Follower<'a> {
     context: &'a Context,
     run: RunId,
     stream: Stream,
-    show: Option<Show>,
+    show: Option<Printer>,
     status: Status,
     /// Offset of the next byte.
     at: u64,
@@ -73,18 +97,18 @@ pub(crate) struct Follower<'a> {
     running_since: Option<Duration>,
     /// Since when the run waits for something that nothing under way brings about, and whether that was reported.
     no_end: Option<(Duration, bool)>,
-    link: Option<Link>,
+    connection: Option<Connection>,
 }
 
 /// The two tasks of one connection; they end when it is dropped.
-struct Link {
+struct Connection {
     news: mpsc::Receiver<News>,
     hurry: Arc<Notify>,
     poller: JoinHandle<()>,
     reader: Option<JoinHandle<()>>,
 }
 
-impl Drop for Link {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.poller.abort();
         if let Some(reader) = &self.reader {
@@ -95,7 +119,7 @@ impl Drop for Link {
 
 impl<'a> Follower<'a> {
     /// Follows `run`; `show` takes its output, `None` waits for the end only.
-    pub(crate) fn new(context: &'a Context, run: RunId, show: Option<Show>, status: Status) -> Self {
+    pub(crate) fn new(context: &'a Context, run: RunId, show: Option<Printer>, status: Status) -> Self {
         let complete = show.is_none();
         let began = context.clock.monotonic();
         Self {
@@ -111,7 +135,7 @@ impl<'a> Follower<'a> {
             began,
             running_since: None,
             no_end: None,
-            link: None,
+            connection: None,
         }
     }
 
@@ -139,7 +163,7 @@ impl<'a> Follower<'a> {
     /// When the gateway refuses, or stays away for [`GIVE_UP`].
     pub(crate) async fn follow(
         &mut self,
-        session: &mut GatewayHandle,
+        gateway: &mut GatewayHandle,
         signals: &mut Signals,
         limit: Option<Duration>,
     ) -> Result<End, Failure> {
@@ -150,16 +174,15 @@ impl<'a> Follower<'a> {
             }
         };
         tokio::pin!(limit);
-        let mut away: Option<Duration> = None;
-        let mut pause = BACKOFF.0;
+        let mut absence = Absence::new(self.run);
         loop {
             if let Some(end) = self.ended()? {
                 return Ok(End::Ended(end));
             }
-            if self.link.is_none() {
-                self.link = Some(self.connect(session.client.clone()));
+            if self.connection.is_none() {
+                self.connection = Some(self.connect(gateway.client.clone()));
             }
-            let Some(link) = &mut self.link else { continue };
+            let Some(connection) = &mut self.connection else { continue };
             let news = tokio::select! {
                 biased;
                 asked = signals.next() => {
@@ -170,55 +193,59 @@ impl<'a> Follower<'a> {
                     self.status.finish();
                     return Ok(End::Limit);
                 }
-                news = link.news.recv() => news,
+                news = connection.news.recv() => news,
             };
             match news {
                 Some(News::Trouble(error)) if error.may_pass() => {
-                    self.link = None;
-                    let now = self.context.clock.monotonic();
-                    let since = *away.get_or_insert(now);
-                    if now - since > GIVE_UP {
-                        self.status.finish();
-                        let run = self.run.short();
-                        return Err(Failure::system(format!("{error}. The run is {run}: `longhaul wait {run}`")));
-                    }
-                    if since == now {
-                        self.status.finish();
-                        say("the gateway went away; the run goes on, looking for it again (Ctrl-C leaves)");
-                    }
+                    let pause = self.lost(&mut absence, &error)?;
                     tokio::select! {
                         asked = signals.next() => return Ok(End::Asked(asked)),
                         () = &mut limit => return Ok(End::Limit),
                         () = tokio::time::sleep(pause) => {}
                     }
-                    pause = (pause * 2).min(BACKOFF.1);
-                    let away = self.context.clock.monotonic() - since;
-                    session.reopen(self.context, away).await?;
+                    gateway.reopen(self.context, absence.length(self.context.clock.monotonic())).await?;
                 }
                 Some(News::Trouble(error)) => {
                     self.status.finish();
                     return Err(error.into());
                 }
                 Some(news) => {
-                    if away.take().is_some() {
+                    if absence.over() {
                         self.status.finish();
                         say("the gateway is back");
-                        pause = BACKOFF.0;
                     }
                     self.take(news)?;
                 }
-                None => self.link = None,
+                None => self.connection = None,
             }
         }
     }
 
-    fn connect(&self, client: Client) -> Link {
+    /// Handles a connection that broke; returns the pause before the next.
+    fn lost(&mut self, absence: &mut Absence, error: &ClientError) -> Result<Duration, Failure> {
+        self.connection = None;
+        let now = self.context.clock.monotonic();
+        let first = absence.since.is_none();
+        absence.since.get_or_insert(now);
+        if absence.length(now) > GIVE_UP {
+            self.status.finish();
+            let run = self.run.short();
+            return Err(Failure::system(format!("{error}. The run is {run}: `longhaul wait {run}`")));
+        }
+        if first {
+            self.status.finish();
+            say("the gateway went away; the run goes on, looking for it again (Ctrl-C leaves)");
+        }
+        Ok(absence.back_off.wait())
+    }
+
+    fn connect(&self, client: Client) -> Connection {
         let (sender, news) = mpsc::channel(8);
         let hurry = Arc::new(Notify::new());
         let poller = self.context.tasks.spawn(poll(client.clone(), self.run, hurry.clone(), sender.clone()));
         let reader =
             (!self.complete).then(|| self.context.tasks.spawn(read(client, self.run, self.stream, self.at, sender)));
-        Link { news, hurry, poller, reader }
+        Connection { news, hurry, poller, reader }
     }
 
     fn take(&mut self, news: News) -> Result<(), Failure> {
@@ -230,7 +257,7 @@ impl<'a> Follower<'a> {
                     self.running_since.get_or_insert(now);
                 }
                 let elapsed = now - self.running_since.unwrap_or(self.began);
-                self.tell_no_end(&view, now);
+                self.report_no_end(&view, now);
                 if !view.state.is_end() {
                     self.status.show(&view, elapsed.as_secs_f64());
                 }
@@ -243,8 +270,8 @@ impl<'a> Follower<'a> {
             News::Upto(next) => self.at = next,
             News::Complete => {
                 self.complete = true;
-                if let Some(link) = &self.link {
-                    link.hurry.notify_one();
+                if let Some(connection) = &self.connection {
+                    connection.hurry.notify_one();
                 }
             }
             News::Trouble(_) => {}
@@ -253,10 +280,10 @@ impl<'a> Follower<'a> {
     }
 
     /// Reports once that this wait has no end in sight, and what to do.
-    fn tell_no_end(&mut self, view: &RunView, now: Duration) {
+    fn report_no_end(&mut self, view: &RunView, now: Duration) {
         let Some(words) = no_end(view) else { return self.no_end = None };
-        let (since, told) = *self.no_end.get_or_insert((now, false));
-        if !told && now - since >= NO_END {
+        let (since, reported) = *self.no_end.get_or_insert((now, false));
+        if !reported && now - since >= NO_END {
             self.no_end = Some((since, true));
             self.status.clear();
             say(&words);
@@ -288,7 +315,7 @@ impl<'a> Follower<'a> {
             show.finish()?;
         }
         self.status.finish();
-        self.link = None;
+        self.connection = None;
         Ok(Some(view))
     }
 }

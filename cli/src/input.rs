@@ -18,16 +18,25 @@ use longhaul_proto::{
 
 use crate::{args::Run, output};
 
+/// Where a run may be executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hosts {
+    /// On this machine.
+    Here,
+    /// On any: the gateway was named.
+    Anywhere,
+}
+
 /// Why there is nothing to send.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InputError {
     /// No such file here.
-    #[error("{path}: there is no such file here{}", if *remote { ". If it is on the Stata host, give its absolute path" } else { "" })]
+    #[error("{path}: there is no such file here{}", if *hosts == Hosts::Anywhere { ". If it is on the Stata host, give its absolute path" } else { "" })]
     Missing {
         /// The path as given.
         path: PathBuf,
-        /// Whether the gateway may be on another machine.
-        remote: bool,
+        /// Where the gateway's hosts may be.
+        hosts: Hosts,
     },
     /// Not readable.
     #[error("cannot read {path}: {reason}")]
@@ -85,11 +94,11 @@ pub(crate) enum InputError {
     },
 }
 
-/// The request of a `run` command line. `remote`: the gateway was named, so its hosts may not be this machine.
+/// The request of a `run` command line.
 ///
 /// # Errors
 /// See [`InputError`]; each says what to do.
-pub(crate) fn request(run: &Run, remote: bool) -> Result<SubmitRequest, InputError> {
+pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<SubmitRequest, InputError> {
     let mut request = SubmitRequest {
         args: run.args.clone(),
         timeout: run.timeout.map(|t| t.0.as_secs_f64()),
@@ -107,7 +116,7 @@ pub(crate) fn request(run: &Run, remote: bool) -> Result<SubmitRequest, InputErr
         // Relative to the current folder, as every other path on a command line.
         request.working_dir = Some(match folder.to_str() {
             // A path of another system: the agent maps it.
-            Some(windows) if remote && paths::is_windows(windows) => windows.to_owned(),
+            Some(windows) if hosts == Hosts::Anywhere && paths::is_windows(windows) => windows.to_owned(),
             _ => utf8(&std::path::absolute(folder).unwrap_or_else(|_| folder.clone()))?,
         });
     }
@@ -117,11 +126,11 @@ pub(crate) fn request(run: &Run, remote: bool) -> Result<SubmitRequest, InputErr
         return Ok(request);
     }
     let whole = file.is_absolute() || file.to_str().is_some_and(paths::is_windows);
-    if remote && whole && !file.exists() {
+    if hosts == Hosts::Anywhere && whole && !file.exists() {
         request.path = Some(utf8(&file)?);
         return Ok(request);
     }
-    let code = code(&file, remote)?;
+    let code = code(&file, hosts)?;
     let path = utf8(&canonical(&file)?)?;
     request.sha256 = Some(sha256_hex(&code));
     match String::from_utf8(code) {
@@ -131,7 +140,7 @@ pub(crate) fn request(run: &Run, remote: bool) -> Result<SubmitRequest, InputErr
         }
         // JSON cannot carry these bytes as text. An agent on the same host has the file; another one gets it as a
         // bundle of one.
-        Err(_) if !remote => request.path = Some(path),
+        Err(_) if hosts == Hosts::Here => request.path = Some(path),
         Err(error) => {
             let entry = file.file_name().and_then(|n| n.to_str()).unwrap_or("main.do").to_owned();
             let file = BundleFileRequest { path: entry.clone(), content: base64(error.as_bytes()) };
@@ -141,9 +150,9 @@ pub(crate) fn request(run: &Run, remote: bool) -> Result<SubmitRequest, InputErr
     Ok(request)
 }
 
-fn code(path: &Path, remote: bool) -> Result<Vec<u8>, InputError> {
+fn code(path: &Path, hosts: Hosts) -> Result<Vec<u8>, InputError> {
     let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => InputError::Missing { path: path.into(), remote },
+        io::ErrorKind::NotFound => InputError::Missing { path: path.into(), hosts },
         _ => InputError::Unreadable { path: path.into(), reason: error.to_string() },
     };
     let meta = fs::metadata(path).map_err(unreadable)?;
@@ -175,7 +184,7 @@ fn bundle(file: &Path, folder: &Path) -> Result<BundleRequest, InputError> {
     // FILE is relative to the current folder, as everywhere; a name inside the folder is understood too.
     let inside = folder.join(file);
     let file = if !file.exists() && inside.exists() { &inside } else { file };
-    code(file, false)?;
+    code(file, Hosts::Here)?;
     let root = canonical(folder)?;
     let entry = canonical(file)?;
     let entry = entry
@@ -242,10 +251,10 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
 
-    fn parse(words: &[&str], remote: bool) -> Result<SubmitRequest, String> {
+    fn parse(words: &[&str], hosts: Hosts) -> Result<SubmitRequest, String> {
         let cli = Cli::try_parse_from(["longhaul", "run"].iter().chain(words)).unwrap();
         let Command::Run(run) = cli.command else { panic!() };
-        request(&run, remote).map_err(|e| e.to_string())
+        request(&run, hosts).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -256,19 +265,19 @@ mod tests {
         fs::write(at("a.do"), "display 1\n").unwrap();
         fs::write(at("latin.do"), b"display \"\xe9\"\n").unwrap();
 
-        let both = parse(&[&at("a.do"), "x", "--timeout", "1min"], true).unwrap();
+        let both = parse(&[&at("a.do"), "x", "--timeout", "1min"], Hosts::Anywhere).unwrap();
         assert_eq!((both.path, both.text.as_deref()), (Some(at("a.do")), Some("display 1\n")));
         assert_eq!(both.sha256, Some(sha256_hex(b"display 1\n")));
         assert_eq!((both.args, both.timeout, both.queue_timeout), (vec!["x".to_owned()], Some(60.0), None));
 
-        let here = parse(&[&at("latin.do")], false).unwrap();
+        let here = parse(&[&at("latin.do")], Hosts::Here).unwrap();
         assert_eq!((here.path, here.text, here.bundle), (Some(at("latin.do")), None, None));
-        let there = parse(&[&at("latin.do")], true).unwrap();
+        let there = parse(&[&at("latin.do")], Hosts::Anywhere).unwrap();
         assert_eq!((there.path, there.bundle.unwrap().entry), (None, "latin.do".into()));
 
-        let elsewhere = parse(&["/on/the/host/b.do"], true).unwrap();
+        let elsewhere = parse(&["/on/the/host/b.do"], Hosts::Anywhere).unwrap();
         assert_eq!((elsewhere.path.as_deref(), elsewhere.text), (Some("/on/the/host/b.do"), None));
-        let windows = parse(&["C:\\p\\b.do", "--working-dir", "c:/p"], true).unwrap();
+        let windows = parse(&["C:\\p\\b.do", "--working-dir", "c:/p"], Hosts::Anywhere).unwrap();
         assert_eq!((windows.path.as_deref(), windows.working_dir.as_deref()), (Some("C:\\p\\b.do"), Some("c:/p")));
     }
 
@@ -281,22 +290,22 @@ mod tests {
         fs::File::create(at("large.do")).unwrap().set_len(MAX_CODE_API as u64 + 1).unwrap();
         fs::create_dir(at("sub")).unwrap();
         fs::write(at("sub/x.do"), "display 1").unwrap();
-        let check = |words: &[&str], remote: bool, want: &str| {
-            let error = parse(words, remote).unwrap_err();
+        let check = |words: &[&str], hosts: Hosts, want: &str| {
+            let error = parse(words, hosts).unwrap_err();
             assert!(error.contains(want), "{words:?}: {error}");
         };
-        check(&[&at("none.do")], false, "no such file here");
-        check(&["none.do"], true, "give its absolute path");
-        check(&["/none.do"], false, "no such file here");
-        check(&[&at("empty.do")], false, "nothing to run");
-        check(&[&at("binary.do")], false, "a zero byte at offset 3");
-        check(&[&at("large.do")], false, "at most 32.0 MiB");
-        check(&[&at("")], false, "is not a file");
-        check(&[&at("binary.do"), "--with", &at("")], false, "zero byte");
-        check(&[&at("sub/x.do"), "--with", &at("")], false, "at most 32.0 MiB");
+        check(&[&at("none.do")], Hosts::Here, "no such file here");
+        check(&["none.do"], Hosts::Anywhere, "give its absolute path");
+        check(&["/none.do"], Hosts::Here, "no such file here");
+        check(&[&at("empty.do")], Hosts::Here, "nothing to run");
+        check(&[&at("binary.do")], Hosts::Here, "a zero byte at offset 3");
+        check(&[&at("large.do")], Hosts::Here, "at most 32.0 MiB");
+        check(&[&at("")], Hosts::Here, "is not a file");
+        check(&[&at("binary.do"), "--with", &at("")], Hosts::Here, "zero byte");
+        check(&[&at("sub/x.do"), "--with", &at("")], Hosts::Here, "at most 32.0 MiB");
         fs::remove_file(at("large.do")).unwrap();
         fs::write(at("y.do"), "display 1").unwrap();
-        check(&[&at("y.do"), "--with", &at("sub")], false, "does not lie in");
+        check(&[&at("y.do"), "--with", &at("sub")], Hosts::Here, "does not lie in");
     }
 
     #[test]
@@ -310,7 +319,7 @@ mod tests {
         fs::write(at("sub/main.do"), "display 1").unwrap();
         std::os::unix::fs::symlink(at(""), at("sub/loop")).unwrap();
         for file in [at("sub/main.do"), "sub/main.do".into()] {
-            let bundle = parse(&[&file, "--with", &at("")], true).unwrap().bundle.unwrap();
+            let bundle = parse(&[&file, "--with", &at("")], Hosts::Anywhere).unwrap().bundle.unwrap();
             let paths: Vec<_> = bundle.files.iter().map(|f| f.path.as_str()).collect();
             assert_eq!((bundle.entry.as_str(), paths), ("sub/main.do", vec!["sub/deep/data.csv", "sub/main.do"]));
             assert_eq!(bundle.files[0].content, "MSwyCg==");

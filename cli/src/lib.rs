@@ -3,12 +3,12 @@
 //! ```text
 //! main -> supervise, standin, judge        no runtime, no configuration: small and exact
 //!      -> config -> daemons                up, gateway, agent
-//!                -> session -> client      run, wait, log, cancel, show, runs, hosts, token, declare-dead
+//!                -> gateway_handle -> client   run, wait, log, cancel, show, runs, hosts, token, declare-dead
 //!                -> doctor
 //!                -> clients, stdio        other programs' configuration; the bridge for clients without HTTP
 //! ```
 //!
-//! [`config`] knows every setting and where it came from; [`session`] finds the gateway, or starts one inside this
+//! [`config`] knows every setting and where it came from; [`gateway_handle`] finds the gateway, or starts one inside this
 //! process ([`embed`]); [`follow`] brings a run's output and end home over every interruption. The command line is a
 //! client of the gateway's HTTP API like any other: it has no access that other clients lack.
 
@@ -22,11 +22,11 @@ mod data;
 mod embed;
 mod exit;
 mod follow;
+mod gateway_handle;
 mod input;
 mod output;
+mod printer;
 mod serve;
-mod session;
-mod show;
 mod signals;
 mod stdio;
 
@@ -47,7 +47,7 @@ use crate::{
 const FLUSH: Duration = Duration::from_secs(2);
 /// The log filter of a daemon by default. The MCP library logs three lines for every request, and a client that polls a
 /// task makes one every two seconds.
-const TOLD: &str = "info,rmcp=warn";
+const DAEMON_FILTER: &str = "info,rmcp=warn";
 /// How long blocking calls may delay the end of the process.
 const LEAVE: Duration = Duration::from_millis(500);
 
@@ -95,9 +95,9 @@ fn configured(cli: &Cli) -> Result<u8, Failure> {
         .map_err(|error| Failure::system(format!("cannot start: {error}")))?;
     let done = runtime.block_on(async {
         let (service, filter) = match cli.command {
-            Command::Gateway(_) => ("longhaul-gateway", TOLD),
-            Command::Agent(_) => ("longhaul-agent", TOLD),
-            Command::Up(_) => ("longhaul", TOLD),
+            Command::Gateway(_) => ("longhaul-gateway", DAEMON_FILTER),
+            Command::Agent(_) => ("longhaul-agent", DAEMON_FILTER),
+            Command::Up(_) => ("longhaul", DAEMON_FILTER),
             _ => ("longhaul", "error"),
         };
         let endpoint = context.config.settings.otlp_endpoint.clone();

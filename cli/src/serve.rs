@@ -1,6 +1,6 @@
 //! Turns settings into the parts that serve: a gateway, an agent, their listeners.
 
-use std::{error::Error, io, path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use longhaul_agent::{Choice, MinFree, Serve};
 use longhaul_gateway::options::proxies::Network;
@@ -42,20 +42,13 @@ pub(crate) async fn listen(address: &str) -> Result<TcpListener, Failure> {
     })
 }
 
-/// An error with all its sources.
-pub(crate) fn whole(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(inner) = next {
-        let inner_text = inner.to_string();
-        // Some libraries repeat their source in their own words.
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        next = inner.source();
+/// What must stay free where an agent keeps its runs.
+pub(crate) fn min_free(settings: &Settings) -> MinFree {
+    let default = MinFree::default();
+    MinFree {
+        bytes: settings.min_free.map_or(default.bytes, |b| b.0),
+        percent: settings.min_free_percent.map_or(default.percent, |p| u8::try_from(p).unwrap_or(100).min(100)),
     }
-    text
 }
 
 /// The options of a gateway.
@@ -148,7 +141,7 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
         }
         (_, Some(true)) => Serve::All,
         (Some(names), _) if !names.is_empty() => Serve::Only(names.clone()),
-        _ => Serve::Unsaid,
+        _ => Serve::Unset,
     };
     o.path_map = s.path_map.iter().flatten().map(|(from, to)| (from.clone(), Path::new(to).to_path_buf())).collect();
     put(&mut o.start_timeout, s.start_timeout.map(|t| t.0));
@@ -158,10 +151,7 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
     put(&mut o.output_limit, s.max_output.map(|b| b.0));
     put(&mut o.max_spool, s.max_spool.map(|b| b.0));
     put(&mut o.max_run_spool, s.max_run_spool.map(|b| b.0));
-    o.min_free = MinFree {
-        bytes: s.min_free.map_or(o.min_free.bytes, |b| b.0),
-        percent: s.min_free_percent.map_or(o.min_free.percent, |p| u8::try_from(p).unwrap_or(100).min(100)),
-    };
+    o.min_free = min_free(s);
     o.env_allow = s.env_allow.clone().unwrap_or_default();
     Ok(o)
 }

@@ -26,7 +26,7 @@ use crate::{
 /// A gateway in a simulation.
 pub struct SimGateway {
     /// The transport that agents call.
-    pub door: GrpcTransport,
+    pub transport: GrpcTransport,
     /// The runs, as clients use them.
     pub runs: Runs,
     /// Clock, ids, and the tasks that the simulation crashes.
@@ -74,5 +74,5 @@ pub async fn start(
     let service = FleetService::new(&runs, deps.ids.name());
     deps.tasks.spawn_until_stop(upkeep::tick(fleet));
     deps.tasks.spawn_until_stop(upkeep::sweep(runs.0.clone()));
-    Ok(SimGateway { door: GrpcTransport::new(http::guarded(service)), runs, deps })
+    Ok(SimGateway { transport: GrpcTransport::new(http::guarded(service)), runs, deps })
 }

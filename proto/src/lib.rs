@@ -5,6 +5,7 @@
 //! are what both sides must do alike:
 //!
 //! - [`ids`], [`clock`] and [`tasks`]: ids, time and spawning are passed in, so that tests can replay them;
+//! - [`back_off`]: the wait between two tries;
 //! - [`ordered_watch`] and [`grpc_transport`]: a value that many follow, and a transport for calls, likewise;
 //! - [`paths`]: clients' paths, of any operating system;
 //! - [`state`]: a run's states and causes, and the one table of what each end means to the command line, MCP and
@@ -17,9 +18,10 @@
 //!   both prove on first contact;
 //! - [`telemetry`]: tracing to stderr and, when asked, to an OTLP endpoint;
 //! - [`version`]: which versions of the protocol work together;
-//! - [`visible`]: text from outside, made harmless before it is shown.
+//! - [`visible`]: text from outside, made harmless before it is shown; [`words`]: amounts and errors for people.
 
 pub mod api;
+pub mod back_off;
 pub mod clock;
 pub mod connections;
 pub mod descriptors;
@@ -33,13 +35,13 @@ pub mod ordered_watch;
 pub mod paths;
 pub mod private;
 pub mod seal;
-
 pub mod state;
 pub mod tasks;
 pub mod telemetry;
 pub mod transport;
 pub mod version;
 pub mod visible;
+pub mod words;
 
 /// Messages and services generated from the `.proto` files, which hold the documentation.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used)]

@@ -10,13 +10,13 @@ use tokio::sync::Notify;
 
 /// The sender. When it is dropped, waiting receivers get an error.
 #[derive(Debug)]
-pub struct OrderedWatch<T>(Arc<Shared<T>>);
+pub struct OrderedWatch<T>(Arc<Value<T>>);
 
 /// A receiver that follows the value.
 #[derive(Debug)]
 pub struct OrderedReceiver<T> {
-    shared: Arc<Shared<T>>,
-    seen: u64,
+    shared: Arc<Value<T>>,
+    received: u64,
 }
 
 /// The sender is gone: the value will not change any more.
@@ -25,13 +25,13 @@ pub struct OrderedReceiver<T> {
 pub struct Closed;
 
 #[derive(Debug)]
-struct Shared<T> {
+struct Value<T> {
     value: Mutex<(u64, T)>,
     changed: Notify,
     closed: AtomicBool,
 }
 
-impl<T> Shared<T> {
+impl<T> Value<T> {
     // Held for a read or a change, never over an await.
     fn lock(&self) -> MutexGuard<'_, (u64, T)> {
         self.value.lock().unwrap_or_else(PoisonError::into_inner)
@@ -42,7 +42,7 @@ impl<T: Clone> OrderedWatch<T> {
     /// Starts with a value.
     pub fn new(value: T) -> Self {
         let value = Mutex::new((0, value));
-        Self(Arc::new(Shared { value, changed: Notify::new(), closed: AtomicBool::new(false) }))
+        Self(Arc::new(Value { value, changed: Notify::new(), closed: AtomicBool::new(false) }))
     }
 
     /// A copy of the value.
@@ -63,7 +63,7 @@ impl<T: Clone> OrderedWatch<T> {
 
     /// A receiver that follows the value from now on.
     pub fn subscribe(&self) -> OrderedReceiver<T> {
-        OrderedReceiver { seen: self.0.lock().0, shared: self.0.clone() }
+        OrderedReceiver { received: self.0.lock().0, shared: self.0.clone() }
     }
 }
 
@@ -78,7 +78,7 @@ impl<T: Clone> OrderedReceiver<T> {
     /// A copy of the value, which counts as received.
     pub fn get(&mut self) -> T {
         let value = self.shared.lock();
-        self.seen = value.0;
+        self.received = value.0;
         value.1.clone()
     }
 
@@ -92,8 +92,8 @@ impl<T: Clone> OrderedReceiver<T> {
             // Enabled before the value is read, or a change between the read and the wait would be missed.
             change.as_mut().enable();
             let now = self.shared.lock().0;
-            if now != self.seen {
-                self.seen = now;
+            if now != self.received {
+                self.received = now;
                 return Ok(());
             }
             if self.shared.closed.load(Ordering::Acquire) {

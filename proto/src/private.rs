@@ -42,7 +42,7 @@ pub enum NotPrivate {
     },
     /// It cannot be examined.
     #[error("cannot look at {}", .0.display())]
-    Look(PathBuf, #[source] io::Error),
+    Unreadable(PathBuf, #[source] io::Error),
 }
 
 /// Checks that a data folder is this user's and that no other user may write into it. One that does not exist yet
@@ -54,7 +54,7 @@ pub fn check_folder(path: &Path) -> Result<(), NotPrivate> {
     let meta = match fs::metadata(path) {
         Ok(meta) => meta,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(NotPrivate::Look(path.to_owned(), error)),
+        Err(error) => return Err(NotPrivate::Unreadable(path.to_owned(), error)),
     };
     if faults::bug("foreign_data_folder") {
         return Ok(());
@@ -75,7 +75,7 @@ pub fn check_folder(path: &Path) -> Result<(), NotPrivate> {
 /// # Errors
 /// See [`NotPrivate`].
 pub fn check_secret(path: &Path) -> Result<(), NotPrivate> {
-    let meta = fs::metadata(path).map_err(|error| NotPrivate::Look(path.to_owned(), error))?;
+    let meta = fs::metadata(path).map_err(|error| NotPrivate::Unreadable(path.to_owned(), error))?;
     if faults::bug("open_secret") {
         return Ok(());
     }
@@ -119,7 +119,7 @@ mod tests {
     fn a_secret_is_read_by_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("join-secret");
-        assert!(matches!(check_secret(&file), Err(NotPrivate::Look(..))));
+        assert!(matches!(check_secret(&file), Err(NotPrivate::Unreadable(..))));
         fs::write(&file, "x").unwrap();
         for (mode, good) in [(0o600, true), (0o400, true), (0o644, false), (0o640, false), (0o602, false)] {
             set(&file, mode);

@@ -73,15 +73,15 @@ mod tests {
             (7, u32::MAX, Some("gateway")),
         ];
         for (mine, theirs, upgrade) in cases {
-            let told = words(("gateway", mine), ("agent", theirs), "9.9.9");
-            assert_eq!(told.is_some(), upgrade.is_some(), "{mine} {theirs}: {told:?}");
+            let objection = words(("gateway", mine), ("agent", theirs), "9.9.9");
+            assert_eq!(objection.is_some(), upgrade.is_some(), "{mine} {theirs}: {objection:?}");
             // Both sides come to the same result, and name the same side.
             let other = words(("agent", theirs), ("gateway", mine), "1.1.1");
             assert_eq!(other.is_some(), upgrade.is_some(), "{mine} {theirs}: {other:?}");
             if let Some(who) = upgrade {
-                let told = told.unwrap() + "\n" + &other.unwrap();
-                assert_eq!(told.matches(&format!("upgrade the {who};")).count(), 2, "{told}");
-                assert!(told.contains("9.9.9"), "{told}");
+                let objection = objection.unwrap() + "\n" + &other.unwrap();
+                assert_eq!(objection.matches(&format!("upgrade the {who};")).count(), 2, "{objection}");
+                assert!(objection.contains("9.9.9"), "{objection}");
             }
         }
         assert!(words(("gateway", 1), ("agent", 0), "").unwrap().contains("does not say"));

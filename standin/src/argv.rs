@@ -4,6 +4,8 @@
 
 use std::ffi::OsString;
 
+use crate::banner::Mode;
+
 /// What the arguments ask for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Invocation {
@@ -46,7 +48,7 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Invocation, String> {
     if !rest.is_empty() {
         inv.command = Some(as_command(rest));
     }
-    inv.log_name = log_name(inv.command.as_deref().unwrap_or_default(), inv.smcl);
+    inv.log_name = log_name(inv.command.as_deref().unwrap_or_default(), if inv.smcl { "smcl" } else { "log" });
     Ok(inv)
 }
 
@@ -62,9 +64,15 @@ fn as_command(words: &[String]) -> String {
     words.join(" ")
 }
 
+impl Invocation {
+    /// Batch or console.
+    pub(crate) fn mode(&self) -> Mode {
+        if self.batch { Mode::Batch } else { Mode::Console }
+    }
+}
+
 /// The do-file's base name without `.do`, with `.log`; `stata.log` for any other command.
-fn log_name(command: &str, smcl: bool) -> String {
-    let ext = if smcl { "smcl" } else { "log" };
+fn log_name(command: &str, ext: &str) -> String {
     let (word, rest) = command.split_once(' ').unwrap_or((command, ""));
     if !matches!(word, "do" | "run" | "ru") {
         return format!("stata.{ext}");

@@ -3,10 +3,19 @@
 /// `c(version)`.
 pub(crate) const VERSION: f64 = 18.0;
 
+/// How the stand-in was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// With `-b`: the output goes to a log.
+    Batch,
+    /// On a terminal.
+    Console,
+}
+
 /// The banner, from the empty first line to the empty line after the notes.
-pub(crate) fn banner(batch: bool, serial: Option<&str>) -> String {
+pub(crate) fn banner(mode: Mode, serial: Option<&str>) -> String {
     let serial = format!("Serial number: {}", serial.unwrap_or("none"));
-    let mode = if batch {
+    let note = if mode == Mode::Batch {
         "      1. The Longhaul stand-in is running in batch mode. It is not Stata.\n"
     } else {
         "      1. The Longhaul stand-in is running in console mode. It is not Stata.\n"
@@ -32,7 +41,7 @@ pub(crate) fn banner(batch: bool, serial: Option<&str>) -> String {
     ]
     .join("\n")
         + "\n"
-        + mode
+        + note
         + "      2. Commands it does not have end in r(199); it invents no results.\n\n"
 }
 
@@ -55,12 +64,12 @@ mod tests {
 
     #[test]
     fn the_banner_has_the_shape_and_tells_the_truth() {
-        for batch in [true, false] {
-            let text = banner(batch, None);
+        for mode in [Mode::Batch, Mode::Console] {
+            let text = banner(mode, None);
             assert!(text.starts_with("\n  ___  ____  ____  ____  ____ ®\n"));
             assert!(text.contains("this is not Stata") && text.contains("\nStand-in license: "));
             assert!(text.contains("\nNotes:\n      1. ") && text.ends_with("\n\n"));
-            assert!(banner(batch, Some("4711")).contains("\nSerial number: 4711\n"));
+            assert!(banner(mode, Some("4711")).contains("\nSerial number: 4711\n"));
             assert!(!text.contains("Stata license:") && text.lines().all(|l| l.chars().count() <= 79));
         }
     }

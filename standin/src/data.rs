@@ -39,13 +39,11 @@ impl Table {
         self.columns.iter().find(|c| c.name == name)
     }
 
-    /// The variable that `name` means: exactly, or as the only one it abbreviates when `abbrev` is on.
-    pub(crate) fn resolve(&self, name: &str, abbrev: bool) -> Option<&Column> {
-        self.column(name).or_else(|| {
-            let mut hits = self.columns.iter().filter(|c| c.name.starts_with(name));
-            let first = hits.next().filter(|_| abbrev && !name.is_empty());
-            if hits.next().is_some() { None } else { first }
-        })
+    /// The only variable that `name` abbreviates.
+    pub(crate) fn abbreviated(&self, name: &str) -> Option<&Column> {
+        let mut hits = self.columns.iter().filter(|c| c.name.starts_with(name));
+        let first = hits.next().filter(|_| !name.is_empty());
+        if hits.next().is_some() { None } else { first }
     }
 
     /// Grows to `n` observations; new ones are missing or empty.
@@ -133,6 +131,6 @@ mod tests {
         t.reorder(&[1, 0]);
         assert_eq!(t.columns[0].values, Values::Num(vec![3.0, 1.0]));
         assert_eq!(t.nobs, 2);
-        assert!(t.resolve("x", false).is_some() && t.resolve("", true).is_none());
+        assert!(t.abbreviated("x").is_some() && t.abbreviated("").is_none());
     }
 }

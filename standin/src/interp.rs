@@ -11,13 +11,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::clock;
-use crate::data::{Table, Values};
+use crate::data::{Column, Table, Values};
 use crate::expr::eval::{self, Env};
 use crate::expr::parse::Expr;
 use crate::expr::{ExprError, MISSING, Value};
 use crate::faults::Faults;
 use crate::out::Out;
 use crate::signals::Signals;
+use crate::source::Delimiter;
 use crate::source::Statement;
 
 /// Why execution does not go on to the next command.
@@ -167,7 +168,7 @@ pub(crate) struct Interp {
     /// Whether the last command was a do-file that got as far as its end.
     pub(crate) ended_do: bool,
     /// A `#delimit` waiting to be applied by the reader of the current source.
-    pub(crate) delimit: Option<bool>,
+    pub(crate) delimit: Option<Delimiter>,
 }
 
 /// Seed at start, as Stata has a fixed one too.
@@ -177,6 +178,11 @@ pub(crate) const SEED: u64 = 123_456_789;
 pub(crate) const MAX_NESTING: usize = 64;
 
 impl Interp {
+    /// The variable that `name` means: exactly, or, where abbreviations are allowed, as the only one it abbreviates.
+    pub(crate) fn named_column(&self, name: &str) -> Option<&Column> {
+        self.data.column(name).or_else(|| self.data.abbreviated(name).filter(|_| self.set.varabbrev))
+    }
+
     /// The frame whose macros are in scope.
     pub(crate) fn frame(&mut self) -> &mut Frame {
         if self.frames.is_empty() {
@@ -283,9 +289,10 @@ impl Env for Interp {
             "_rc" => return Some(Value::Num(f64::from(self.rc))),
             _ => {}
         }
-        let column = self.data.column(name).or_else(|| {
-            if self.scalars.contains_key(name) { None } else { self.data.resolve(name, self.set.varabbrev) }
-        });
+        let column = self
+            .data
+            .column(name)
+            .or_else(|| if self.scalars.contains_key(name) { None } else { self.named_column(name) });
         if let Some(column) = column {
             let i = obs.unwrap_or(0);
             return Some(match &column.values {

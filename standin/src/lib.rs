@@ -74,7 +74,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     } else {
         Box::new(std::io::stdout())
     };
-    let mut interp = new_interp(sink, signals, faults, invocation.batch);
+    let mut interp = new_interp(sink, signals, faults, invocation.mode());
     let status = session(&mut interp, &invocation);
     while !interp.frames.is_empty() {
         exec::drop_frame(&mut interp);
@@ -88,7 +88,8 @@ fn refuse(message: &str, status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
-fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, batch: bool) -> Interp {
+fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, mode: banner::Mode) -> Interp {
+    let batch = mode == banner::Mode::Batch;
     let temp = ["STATATMP", "TMPDIR"].iter().find_map(std::env::var_os).map_or_else(|| "/tmp".into(), Into::into);
     let interp = Interp {
         out: Out::new(sink),
@@ -135,7 +136,7 @@ fn session(interp: &mut Interp, invocation: &Invocation) -> u8 {
         interp.out.put("{smcl}\n");
     }
     if !invocation.quiet {
-        interp.out.put(&banner::banner(invocation.batch, interp.faults.serial.as_deref()));
+        interp.out.put(&banner::banner(invocation.mode(), interp.faults.serial.as_deref()));
     }
     // As a slow licence server, and everything else that a start can wait for.
     if let Some(file) = interp.faults.start_hold.clone() {
@@ -159,7 +160,8 @@ fn session(interp: &mut Interp, invocation: &Invocation) -> u8 {
     if invocation.batch {
         return 0;
     }
-    let mut source = Source::new(String::new(), Feed::Input(Box::new(BufReader::new(std::io::stdin()))), true);
+    let mut source =
+        Source::new(String::new(), Feed::Input(Box::new(BufReader::new(std::io::stdin()))), source::Echo::On);
     match run::run_source(interp, &mut source, run::Kind::Console) {
         Err(Stop::Leave(status)) => status,
         _ => 0,

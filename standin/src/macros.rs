@@ -129,14 +129,14 @@ fn local_value(interp: &mut Interp, inner: &str) -> Outcome<String> {
     if let Some(function) = inner.strip_prefix(':') {
         return function_value(interp, function.trim());
     }
-    for (prefix, step, after) in [("++", 1.0, false), ("--", -1.0, false)] {
+    for (prefix, step) in [("++", 1.0), ("--", -1.0)] {
         if let Some(name) = inner.strip_prefix(prefix) {
-            return bump(interp, name, step, after);
+            return Ok(add(interp, name, step)?.new);
         }
     }
     for (suffix, step) in [("++", 1.0), ("--", -1.0)] {
         if let Some(name) = inner.strip_suffix(suffix) {
-            return bump(interp, name, step, true);
+            return Ok(add(interp, name, step)?.old);
         }
     }
     if let Some(name) = inner.strip_prefix("macval(").and_then(|r| r.strip_suffix(')')) {
@@ -153,11 +153,17 @@ fn local_value(interp: &mut Interp, inner: &str) -> Outcome<String> {
     Ok(interp.local(inner).to_owned())
 }
 
-fn bump(interp: &mut Interp, name: &str, step: f64, after: bool) -> Outcome<String> {
+/// A macro's value before and after a step.
+struct Stepped {
+    old: String,
+    new: String,
+}
+
+fn add(interp: &mut Interp, name: &str, step: f64) -> Outcome<Stepped> {
     let old = interp.eval_number(interp.local(name))?;
     let new = macro_number(old + step);
     interp.set_local(name, new.clone());
-    Ok(if after { macro_number(old) } else { new })
+    Ok(Stepped { old: macro_number(old), new })
 }
 
 /// A value as a macro holds it.

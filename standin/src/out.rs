@@ -27,6 +27,15 @@ pub(crate) struct OwnLog {
     on: bool,
 }
 
+/// `log on` and `log off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogSwitch {
+    /// The log is written again.
+    On,
+    /// It pauses.
+    Off,
+}
+
 /// The writer.
 pub(crate) struct Out {
     main: Box<dyn Write>,
@@ -145,9 +154,9 @@ impl Out {
     }
 
     /// Suspends or resumes a log; `false` if there is none of that name.
-    pub(crate) fn switch_log(&mut self, name: &str, on: bool) -> bool {
+    pub(crate) fn switch_log(&mut self, name: &str, switch: LogSwitch) -> bool {
         let Some(log) = self.logs.iter_mut().find(|l| l.name == name) else { return false };
-        log.on = on;
+        log.on = switch == LogSwitch::On;
         true
     }
 

@@ -7,7 +7,7 @@
 use crate::faults;
 use crate::interp::{Frame, Interp, MAX_NESTING, Outcome, Stop};
 use crate::out::Level;
-use crate::source::{Feed, Source, Statement, expand_tabs};
+use crate::source::{Echo, Feed, Source, Statement, expand_tabs};
 use crate::{clock, exec};
 
 /// How a file is run.
@@ -32,9 +32,9 @@ pub(crate) fn run_file(interp: &mut Interp, path: &str, args: &[String], raw_arg
     if interp.depth >= MAX_NESTING {
         return Err(Stop::new(1000, "system limit exceeded - see manual"));
     }
-    let echo = interp.out.level == Level::Noisy;
+    let echo = if interp.out.level == Level::Noisy { Echo::On } else { Echo::Off };
     let mut source = Source::new(path, Feed::from_bytes(&bytes), echo);
-    if echo {
+    if echo == Echo::On {
         interp.out.put("\n");
     }
     if kind == Kind::Include {
@@ -75,7 +75,7 @@ pub(crate) fn run_source(interp: &mut Interp, source: &mut Source, kind: Kind) -
         Err(Stop::Error { rc, .. }) if kind == Kind::Do => {
             put(interp, source, "\n");
             put(interp, source, finished);
-            interp.ended_do = source.echo;
+            interp.ended_do = source.echo == Echo::On;
             Err(Stop::silent(rc))
         }
         Ok(()) => {
@@ -108,7 +108,9 @@ fn lines(interp: &mut Interp, source: &mut Source, kind: Kind) -> Outcome {
                 if kind == Kind::Console && interp.ended_do {
                     interp.out.put("\n");
                 }
-                report(interp, source.echo, rc);
+                if source.echo == Echo::On {
+                    report(interp, rc);
+                }
                 if kind == Kind::Console {
                     interp.rc = rc;
                     interp.out.put("\n");
@@ -136,10 +138,7 @@ fn silent_end(statement: &Statement) -> bool {
 }
 
 /// `r(N);`, after `--Break--` if N is 1, with the time if `set rmsg` is on.
-pub(crate) fn report(interp: &mut Interp, shown: bool, rc: i32) {
-    if !shown {
-        return;
-    }
+pub(crate) fn report(interp: &mut Interp, rc: i32) {
     if rc == 1 {
         interp.out.put("--Break--\n");
     } else if interp.out.column() > 0 {
@@ -162,7 +161,7 @@ fn time_message(interp: &Interp) -> String {
 }
 
 fn put(interp: &mut Interp, source: &Source, text: &str) {
-    if source.echo {
+    if source.echo == Echo::On {
         interp.out.put(text);
     }
 }
@@ -170,11 +169,11 @@ fn put(interp: &mut Interp, source: &Source, text: &str) {
 /// Prompts, reads and echoes a statement.
 fn read(interp: &mut Interp, source: &mut Source, prompt: &str) -> Option<Statement> {
     put(interp, source, prompt);
-    if interp.set.terminal && source.echo {
+    if interp.set.terminal && source.echo == Echo::On {
         interp.out.flush_partial();
     }
-    if let Some(semicolon) = interp.delimit.take() {
-        source.delimit(semicolon);
+    if let Some(delimiter) = interp.delimit.take() {
+        source.delimit(delimiter);
     }
     let statement = source.next_statement()?;
     if interp.set.terminal && interp.depth == 0 {
@@ -258,9 +257,11 @@ fn stream_lines(interp: &mut Interp, source: &mut Source) -> Outcome {
 /// An error inside a block: prints its code and the rest of the block's lines, and passes it up.
 fn fail_block(interp: &mut Interp, source: &mut Source, stop: Option<Stop>) -> Outcome {
     let stop = stop.unwrap_or_else(|| Stop::silent(198));
-    if let Stop::Error { rc, .. } = stop {
-        let shown = source.echo && interp.out.level != Level::Silent;
-        report(interp, shown, rc);
+    if let Stop::Error { rc, .. } = stop
+        && source.echo == Echo::On
+        && interp.out.level != Level::Silent
+    {
+        report(interp, rc);
     }
     if !matches!(stop, Stop::Leave(_)) {
         drain(interp, source);
@@ -335,12 +336,12 @@ pub(crate) fn profile(interp: &mut Interp) -> Outcome {
     let Ok(bytes) = std::fs::read(&path) else { return Ok(()) };
     let path = path.display().to_string();
     interp.out.put(&format!("\nRunning {path} ...\n"));
-    let mut source = Source::new(path, Feed::from_bytes(&bytes), false);
+    let mut source = Source::new(path, Feed::from_bytes(&bytes), Echo::Off);
     interp.frames.push(Frame::default());
     let outcome = nested(interp, |i| run_source(i, &mut source, Kind::Do));
     exec::drop_frame(interp);
     if let Err(Stop::Error { rc, .. }) = outcome {
-        report(interp, true, rc);
+        report(interp, rc);
     }
     interp.out.put("\n");
     if let Err(Stop::Leave(status)) = outcome { Err(Stop::Leave(status)) } else { Ok(()) }
@@ -359,7 +360,7 @@ pub(crate) fn command_line(interp: &mut Interp, command: &str) -> Outcome {
             if console && interp.ended_do {
                 interp.out.put("\n");
             }
-            report(interp, true, rc);
+            report(interp, rc);
             interp.rc = rc;
         }
         Err(Stop::Leave(status)) => return Err(Stop::Leave(status)),

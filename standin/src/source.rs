@@ -64,16 +64,35 @@ impl Statement {
     }
 }
 
+/// What ends a command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Delimiter {
+    /// `#delimit cr`.
+    #[default]
+    LineEnd,
+    /// `#delimit ;`.
+    Semicolon,
+}
+
+/// Whether a source's lines are echoed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Echo {
+    /// They are.
+    On,
+    /// They are not.
+    Off,
+}
+
 /// A do-file being read.
 pub(crate) struct Source {
     feed: Feed,
     line: usize,
-    semicolon: bool,
+    delimiter: Delimiter,
     pending: Option<String>,
     /// File name for messages and for faults that name a line.
     pub(crate) name: String,
     /// Whether its lines are echoed.
-    pub(crate) echo: bool,
+    pub(crate) echo: Echo,
 }
 
 /// What the scanner is inside of.
@@ -94,14 +113,14 @@ enum LineEnd {
 
 impl Source {
     /// A source over `feed`.
-    pub(crate) fn new(name: String, feed: Feed, echo: bool) -> Self {
-        Self { feed, line: 0, semicolon: false, pending: None, name, echo }
+    pub(crate) fn new(name: String, feed: Feed, echo: Echo) -> Self {
+        Self { feed, line: 0, delimiter: Delimiter::LineEnd, pending: None, name, echo }
     }
 
-    /// Switches `#delimit ;` on or off.
-    pub(crate) fn delimit(&mut self, semicolon: bool) {
-        self.semicolon = semicolon;
-        if !semicolon {
+    /// Carries out `#delimit`.
+    pub(crate) fn delimit(&mut self, delimiter: Delimiter) {
+        self.delimiter = delimiter;
+        if delimiter == Delimiter::LineEnd {
             self.pending = None;
         }
     }
@@ -126,7 +145,7 @@ impl Source {
             if out.raw.is_empty() {
                 out.line = self.line;
             }
-            let end = scan_line(&line, &mut scan, &mut text, self.semicolon);
+            let end = scan_line(&line, &mut scan, &mut text, self.delimiter);
             match end {
                 LineEnd::Semicolon(rest) => {
                     let cut = line.len() - rest.len();
@@ -139,9 +158,10 @@ impl Source {
                 LineEnd::Continued => out.raw.push(line),
                 LineEnd::Plain => {
                     out.raw.push(line);
-                    let directive = self.semicolon && text.trim_start().starts_with("#d");
+                    let semicolons = self.delimiter == Delimiter::Semicolon;
+                    let directive = semicolons && text.trim_start().starts_with("#d");
                     let blank = text.trim().is_empty() && !scan.star;
-                    if scan.comment == 0 && (!self.semicolon || directive || blank) {
+                    if scan.comment == 0 && (!semicolons || directive || blank) {
                         break;
                     }
                     text.push(' ');
@@ -155,8 +175,8 @@ impl Source {
 }
 
 /// Scans one physical line, adding its code to `text`.
-fn scan_line(line: &str, scan: &mut Scan, text: &mut String, semicolon: bool) -> LineEnd {
-    if !semicolon {
+fn scan_line(line: &str, scan: &mut Scan, text: &mut String, delimiter: Delimiter) -> LineEnd {
+    if delimiter == Delimiter::LineEnd {
         scan.quote = false;
         scan.compound = 0;
     }
@@ -165,11 +185,7 @@ fn scan_line(line: &str, scan: &mut Scan, text: &mut String, semicolon: bool) ->
     while let Some((at, c)) = iter.next() {
         let rest = &line[at..];
         if scan.comment > 0 {
-            if rest.starts_with("/*") {
-                scan.comment += 1;
-                iter.next();
-            } else if rest.starts_with("*/") {
-                scan.comment -= 1;
+            if scan.inside_comment(rest) {
                 iter.next();
             }
             prev = ' ';
@@ -193,31 +209,49 @@ fn scan_line(line: &str, scan: &mut Scan, text: &mut String, semicolon: bool) ->
                 text.push(' ');
                 continue;
             }
-            if c == ';' && semicolon {
+            if c == ';' && delimiter == Delimiter::Semicolon {
                 return LineEnd::Semicolon(line[at + 1..].to_owned());
             }
         }
-        if scan.star {
-            prev = c;
-            continue;
-        }
-        if rest.starts_with("`\"") && !scan.quote {
-            scan.compound += 1;
-            text.push_str("`\"");
+        if !scan.star && scan.code(rest, c, text) {
             iter.next();
-        } else if rest.starts_with("\"'") && scan.compound > 0 && !scan.quote {
-            scan.compound -= 1;
-            text.push_str("\"'");
-            iter.next();
-        } else {
-            if c == '"' && scan.compound == 0 {
-                scan.quote = !scan.quote;
-            }
-            text.push(c);
         }
         prev = c;
     }
     LineEnd::Plain
+}
+
+impl Scan {
+    /// Takes a character inside a comment; `true` = with the one after it.
+    fn inside_comment(&mut self, rest: &str) -> bool {
+        if rest.starts_with("/*") {
+            self.comment += 1;
+        } else if rest.starts_with("*/") {
+            self.comment -= 1;
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Adds a character of the code to `text`; `true` = with the one after it.
+    fn code(&mut self, rest: &str, c: char, text: &mut String) -> bool {
+        if rest.starts_with("`\"") && !self.quote {
+            self.compound += 1;
+            text.push_str("`\"");
+            return true;
+        }
+        if rest.starts_with("\"'") && self.compound > 0 && !self.quote {
+            self.compound -= 1;
+            text.push_str("\"'");
+            return true;
+        }
+        if c == '"' && self.compound == 0 {
+            self.quote = !self.quote;
+        }
+        text.push(c);
+        false
+    }
 }
 
 /// Tabs become blanks up to the next multiple of eight, counted in the source line, not on the screen.
@@ -245,11 +279,12 @@ mod tests {
     use super::*;
 
     fn texts(src: &str) -> Vec<String> {
-        let mut source = Source::new("t".into(), Feed::from_bytes(src.as_bytes()), true);
+        let mut source = Source::new("t".into(), Feed::from_bytes(src.as_bytes()), Echo::On);
         let mut out = Vec::new();
         while let Some(s) = source.next_statement() {
             if s.text.starts_with("#d") {
-                source.delimit(s.text.ends_with(';') || s.text.ends_with("delimit") || s.raw[0].contains(';'));
+                let semicolon = s.text.ends_with(';') || s.text.ends_with("delimit") || s.raw[0].contains(';');
+                source.delimit(if semicolon { Delimiter::Semicolon } else { Delimiter::LineEnd });
             }
             out.push(s.text);
         }

@@ -13,7 +13,7 @@ use longhaul_proto::{descriptors, durable::FILE_MODE, faults};
 use super::{Executor, Gone};
 use crate::{
     os,
-    spool::{CancelWish, Exit, Spool},
+    spool::{CancelRecord, Spool},
 };
 
 /// Starts `<program> supervise SPOOL`.
@@ -69,17 +69,13 @@ impl Executor for Local {
         os::is_locked(&spool.lock())
     }
 
-    fn cancel(&self, spool: &Spool, wish: &CancelWish) -> io::Result<()> {
-        let known = spool.read::<CancelWish>(&spool.cancel()).ok().flatten();
-        if known.is_none_or(|known| wish.mode > known.mode) {
-            spool.write(&spool.cancel(), wish)?;
+    fn cancel(&self, spool: &Spool, request: &CancelRecord) -> io::Result<()> {
+        let known = spool.read::<CancelRecord>(&spool.cancel()).ok().flatten();
+        if known.is_none_or(|known| request.mode > known.mode) {
+            spool.write(&spool.cancel(), request)?;
         }
         nudge(spool);
         Ok(())
-    }
-
-    fn outcome(&self, spool: &Spool) -> io::Result<Option<Exit>> {
-        spool.read(&spool.exit())
     }
 }
 

@@ -11,24 +11,24 @@ use tokio::sync::watch;
 
 /// Fires when something in a run's spool changed; how often does not matter. Closed means that it will not fire any
 /// more: its holder then polls, and never takes it for a change.
-pub type Pulse = watch::Receiver<()>;
-/// The sender of a [`Pulse`]. The run's task holds it for as long as the run exists, so that a later attempt reaches
+pub type Changes = watch::Receiver<()>;
+/// The sender of a [`Changes`]. The run's task holds it for as long as the run exists, so that a later attempt reaches
 /// the readers of both.
 pub type Trigger = watch::Sender<()>;
 
-type Pulses = Arc<Mutex<HashMap<PathBuf, Trigger>>>;
+type Triggers = Arc<Mutex<HashMap<PathBuf, Trigger>>>;
 
 /// The watch. Cheap to clone.
 #[derive(Clone)]
 pub struct Watcher {
-    pulses: Pulses,
+    pulses: Triggers,
     kernel: Arc<Mutex<Option<RecommendedWatcher>>>,
 }
 
 impl Watcher {
     /// A watch; where the kernel offers none, only the poll works.
     pub fn new() -> Self {
-        let pulses = Pulses::default();
+        let pulses = Triggers::default();
         let seen = Arc::clone(&pulses);
         if longhaul_proto::tasks::simulated() {
             // The kernel's events come at times that cannot be replayed.

@@ -22,14 +22,6 @@ pub fn monotonic() -> Duration {
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// Whether a run's Stata lives: the recorded process, or else any that carries the run's mark.
-pub fn lives(run: longhaul_proto::ids::RunId, started: Option<&crate::spool::Started>) -> bool {
-    match started {
-        Some(s) => s.boot_id == boot_id() && alive(s.pid, s.start_ticks),
-        None => !marked(&format!("{MARK}={run}"), 0).is_empty(),
-    }
-}
-
 /// [`monotonic`] in whole milliseconds.
 pub fn monotonic_ms() -> u64 {
     u64::try_from(monotonic().as_millis()).unwrap_or(u64::MAX)

@@ -42,7 +42,7 @@ impl Sampler {
     }
 
     /// The activity that the sample of now shows; the first sample of a quiet time is only the base of the next.
-    fn looked(&mut self, now: Duration, quiet: Duration, cpu_ms: u64) -> Option<wire::Activity> {
+    fn sampled(&mut self, now: Duration, quiet: Duration, cpu_ms: u64) -> Option<wire::Activity> {
         let before = self.last.replace((now, cpu_ms));
         let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         before.map(|(at, had)| wire::Activity {
@@ -59,7 +59,7 @@ impl RunTask {
     pub(super) async fn sample(&mut self, started: Option<Started>) {
         let Some(started) = started.filter(|_| self.status.borrow().running_at_ms > 0) else { return };
         let now = self.context.clock.monotonic();
-        let read = self.live.as_ref().map_or(0, crate::live::LiveReader::read_so_far);
+        let read = self.live.as_ref().map_or(0, crate::follow::LiveReader::read_so_far);
         let Some(quiet) = self.sampler.quiet(read, now) else {
             self.status.send_if_modified(|status| status.activity.take().is_some());
             return;
@@ -67,9 +67,9 @@ impl RunTask {
         if !self.sampler.due(now) {
             return;
         }
-        let looked = longhaul_proto::tasks::blocking(move || os::cpu_ms(started.pid, started.start_ticks)).await;
-        let Ok(Some(cpu_ms)) = looked else { return };
-        if let Some(activity) = self.sampler.looked(now, quiet, cpu_ms) {
+        let sampled = longhaul_proto::tasks::blocking(move || os::cpu_ms(started.pid, started.start_ticks)).await;
+        let Ok(Some(cpu_ms)) = sampled else { return };
+        if let Some(activity) = self.sampler.sampled(now, quiet, cpu_ms) {
             self.status.send_modify(|status| status.activity = Some(activity));
         }
     }
@@ -86,12 +86,12 @@ mod tests {
         assert_eq!(sampler.quiet(10, s(100)), None, "it grew");
         assert_eq!(sampler.quiet(10, s(102)), Some(s(2)));
         assert!(sampler.due(s(102)));
-        assert_eq!(sampler.looked(s(102), s(2), 500), None, "nothing to compare with");
+        assert_eq!(sampler.sampled(s(102), s(2), 500), None, "nothing to compare with");
         assert!(!sampler.due(s(105)));
         assert!(sampler.due(s(107)));
         let want = wire::Activity { quiet_ms: 7_000, cpu_ms: 4_900, sample_ms: 5_000 };
-        assert_eq!(sampler.looked(s(107), s(7), 5_400), Some(want));
-        assert_eq!(sampler.looked(s(112), s(12), 5_000).unwrap().cpu_ms, 0);
+        assert_eq!(sampler.sampled(s(107), s(7), 5_400), Some(want));
+        assert_eq!(sampler.sampled(s(112), s(12), 5_000).unwrap().cpu_ms, 0);
         assert_eq!(sampler.quiet(11, s(113)), None, "it grows again");
         assert!(sampler.due(s(113)), "and the next silence begins anew");
     }

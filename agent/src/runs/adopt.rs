@@ -7,8 +7,8 @@ use longhaul_proto::state::Cause;
 use super::{Facts, run_task::RunTask};
 use crate::{
     os,
-    source::Problem,
-    spool::{AttemptKind, Exit, OutcomeRecord, Plan, Running, Spool, Started},
+    prepare::Problem,
+    spool::{AttemptKind, Exit, OutcomeRecord, Plan, Running, Spool, Started, process_lives},
     supervisor::unseen,
 };
 
@@ -17,7 +17,7 @@ const MAX_STARTS: u32 = 5;
 
 /// The end of a run that was deleted except for its files; a deletion that a crash interrupted is completed.
 fn kept(spool: &Spool) -> io::Result<Option<OutcomeRecord>> {
-    if !spool.exists() || !spool.was_let_go() {
+    if !spool.exists() || !spool.was_freed() {
         return Ok(None);
     }
     let outcome = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut vec![])?;
@@ -30,21 +30,26 @@ fn kept(spool: &Spool) -> io::Result<Option<OutcomeRecord>> {
     Ok(None)
 }
 
-/// What the markers show about a run without a live supervisor.
-enum Left {
+/// Whether a supervisor is at work on a run, and what the markers show where none is.
+enum Supervision {
     /// A supervisor is at work after all, or has just finished.
-    Alive,
+    AtWork,
     /// Nothing was started.
-    Nothing,
-    /// Something was started in an earlier boot of this host.
-    Rebooted,
-    /// Something was started.
-    Begun,
+    NotStarted,
+    /// Something was started, in this boot of the host or an earlier one.
+    Lost(Boot),
+}
+
+/// The boot of this host in which a run's Stata was started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Boot {
+    Present,
+    Earlier,
 }
 
 impl RunTask {
     /// Reads the folder of a run for the first time.
-    pub(super) async fn take_up(&mut self) {
+    pub(super) async fn adopt(&mut self) {
         match self.blocking(kept).await {
             Ok(None) => {}
             Ok(Some(outcome)) => {
@@ -55,20 +60,20 @@ impl RunTask {
         let read = self.blocking(|spool| {
             let attempt = spool.last_attempt()?;
             let submission = match spool.submission() {
-                Err(error) if error.is_spoiled() => {
+                Err(error) if error.is_damaged() => {
                     tracing::warn!(run = %spool.run(), %error, "the run goes on without its request");
                     None
                 }
                 read => read.map_err(io::Error::other)?,
             };
-            let mut spoiled = vec![];
+            let mut damaged = vec![];
             // The files of a previous attempt say nothing about this one.
-            let remains = spool.remains()?.is_some();
+            let is_dead = spool.dead_attempt()?.is_some();
             // A verdict that cannot be read is made again, from the exit record.
-            let outcome = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut spoiled)?;
-            let plan = spool.read_or_name::<Plan>(&spool.plan(), &mut spoiled)?;
-            let (outcome, dead) = if remains { (None, outcome) } else { (outcome, None) };
-            Ok((attempt, submission, outcome, dead, plan.filter(|_| !remains)))
+            let outcome = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut damaged)?;
+            let plan = spool.read_or_name::<Plan>(&spool.plan(), &mut damaged)?;
+            let (outcome, dead) = if is_dead { (None, outcome) } else { (outcome, None) };
+            Ok((attempt, submission, outcome, dead, plan.filter(|_| !is_dead)))
         });
         let (attempt, submission, outcome, dead, plan) = match read.await {
             Ok(read) => read,
@@ -92,12 +97,12 @@ impl RunTask {
             });
         });
         if let Some(outcome) = outcome {
-            self.tell_end(outcome);
+            self.publish_end(outcome);
         }
         // Set before a step that may have to judge a long log.
         self.status.send_modify(|status| status.read = true);
         if self.unfinished() {
-            self.look().await;
+            self.read_markers().await;
         }
     }
 
@@ -107,67 +112,68 @@ impl RunTask {
             return;
         }
         let executor = Arc::clone(&self.context.executor);
-        let left = self.blocking(move |spool| {
+        let found = self.blocking(move |spool| {
             if executor.alive(spool)? || spool.exit().exists() {
-                return Ok(Left::Alive);
+                return Ok(Supervision::AtWork);
             }
             match std::fs::read_to_string(spool.spawning()) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Left::Nothing),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Supervision::NotStarted),
                 Err(error) => Err(error),
-                Ok(boot) if boot != os::boot_id() => Ok(Left::Rebooted),
-                Ok(_) => Ok(Left::Begun),
+                Ok(boot) if boot != os::boot_id() => Ok(Supervision::Lost(Boot::Earlier)),
+                Ok(_) => Ok(Supervision::Lost(Boot::Present)),
             }
         });
-        match left.await {
-            Ok(Left::Alive) => {}
-            Ok(Left::Nothing) if self.starts < 2 => self.begin_again().await,
-            Ok(Left::Nothing) => {
+        match found.await {
+            Ok(Supervision::AtWork) => {}
+            Ok(Supervision::NotStarted) if self.starts < 2 => self.start_anew().await,
+            Ok(Supervision::NotStarted) => {
                 let attempt = self.attempt().map_or(0, |a| a.number);
                 let text = "the supervisor ended twice before it started Stata; nothing was run. Its words are in \
                             supervisor.log in the run's spool"
                     .to_owned();
-                self.never_began(attempt, Problem { cause: Cause::SpawnFailed, text }).await;
+                self.end_unstarted(attempt, Problem { cause: Cause::SpawnFailed, text }).await;
             }
-            Ok(Left::Rebooted) => self.conclude(true).await,
-            Ok(Left::Begun) if self.starts < MAX_STARTS => {
+            Ok(Supervision::Lost(Boot::Earlier)) => self.conclude(Boot::Earlier).await,
+            Ok(Supervision::Lost(Boot::Present)) if self.starts < MAX_STARTS => {
                 tracing::warn!(run = %self.spool.run(), "the run's supervisor is gone; another takes over");
                 self.start_supervisor().await;
             }
-            Ok(Left::Begun) => self.conclude(false).await,
+            Ok(Supervision::Lost(Boot::Present)) => self.conclude(Boot::Present).await,
             Err(error) => tracing::warn!(run = %self.spool.run(), %error, "the run's markers could not be read"),
         }
     }
 
     /// Starts an attempt that provably never started.
-    async fn begin_again(&mut self) {
+    async fn start_anew(&mut self) {
         let attempt = self.attempt().map_or(0, |a| a.number);
         let read = self.blocking(|spool| match spool.submission() {
-            Err(error) if error.is_spoiled() => Ok(None),
+            Err(error) if error.is_damaged() => Ok(None),
             read => read.map_err(io::Error::other),
         });
         match read.await {
             Ok(Some(submission)) => self.start(submission, attempt).await,
             Ok(None) => {
                 let text = "the request in the run's spool is missing or cannot be read; nothing was run".to_owned();
-                self.never_began(attempt, Problem { cause: Cause::SpawnFailed, text }).await;
+                self.end_unstarted(attempt, Problem { cause: Cause::SpawnFailed, text }).await;
             }
             Err(error) => self.trouble(&error),
         }
     }
 
     /// Writes the exit record instead of a supervisor that cannot, once Stata's process is gone.
-    async fn conclude(&mut self, rebooted: bool) {
+    async fn conclude(&mut self, started_in: Boot) {
+        let rebooted = started_in == Boot::Earlier;
         let now = self.context.clock.unix_ms();
         let limit = self.context.preparer.output_limit;
         let attempt = self.attempt().map_or(0, |a| a.number);
         let concluded = self.blocking(move |spool| {
             let Some(_lock) = os::FileLock::try_take(&spool.lock())? else { return Ok(None) };
-            let mut spoiled = vec![];
-            let started = spool.read_or_name::<Started>(&spool.started(), &mut spoiled)?;
-            if !rebooted && (started.is_some() || !spoiled.is_empty()) && os::lives(spool.run(), started.as_ref()) {
+            let mut damaged = vec![];
+            let started = spool.read_or_name::<Started>(&spool.started(), &mut damaged)?;
+            if !rebooted && (started.is_some() || !damaged.is_empty()) && process_lives(spool.run(), started.as_ref()) {
                 return Ok(None);
             }
-            let running = spool.read_or_name::<Running>(&spool.running(), &mut spoiled)?;
+            let running = spool.read_or_name::<Running>(&spool.running(), &mut damaged)?;
             let exit = Exit { rebooted, ..unseen(spool, attempt, (started, running), limit, now)? };
             if !spool.exit().exists() {
                 spool.write(&spool.exit(), &exit)?;

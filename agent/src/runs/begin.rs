@@ -12,9 +12,9 @@ use tracing::Instrument;
 use super::{Facts, Refused, Status, run_task::RunTask};
 use crate::{
     executor::Gone,
-    finish,
-    source::Problem,
-    spool::{AttemptKind, CancelMode, CancelWish, Decision, Exit},
+    outcome,
+    prepare::Problem,
+    spool::{AttemptKind, CancelMode, CancelRecord, Decision, Exit},
     supervisor::file_facts,
 };
 
@@ -22,19 +22,19 @@ impl RunTask {
     pub(super) async fn begin(&mut self, submission: wire::Submission, attempt: u32) -> Result<(), Refused> {
         self.usable().map_err(Refused::Io)?;
         match self.attempt() {
-            Some(seen) if seen.number > attempt && !faults::bug("lower_attempt_accepted") => {
-                return Err(Refused::Older { asked: attempt, seen: seen.number });
+            Some(known) if known.number > attempt && !faults::bug("lower_attempt_accepted") => {
+                return Err(Refused::Older { asked: attempt, known: known.number });
             }
-            Some(seen) if seen.number == attempt => {
-                return match seen.kind {
+            Some(known) if known.number == attempt => {
+                return match known.kind {
                     AttemptKind::Started => Ok(()),
                     AttemptKind::Revoked => Err(Refused::Revoked(attempt)),
                 };
             }
-            Some(seen) if seen.kind == AttemptKind::Started && !self.may_follow(&submission) => {
-                return Err(Refused::Begun(seen.number));
+            Some(known) if known.kind == AttemptKind::Started && !self.may_follow(&submission) => {
+                return Err(Refused::Started(known.number));
             }
-            None if self.was_let_go().await.map_err(Refused::Io)? => return Err(Refused::LetGo),
+            None if self.was_freed().await.map_err(Refused::Io)? => return Err(Refused::Freed),
             _ => {}
         }
         let span = tracing::info_span!(
@@ -52,14 +52,14 @@ impl RunTask {
             match decided.await.map_err(Refused::Io)? {
                 Decision::Mine | Decision::Was(AttemptKind::Started) => {}
                 Decision::Was(AttemptKind::Revoked) => {
-                    self.set_attempt(attempt, true);
+                    self.set_attempt(attempt, AttemptKind::Revoked);
                     return Err(Refused::Revoked(attempt));
                 }
             }
             // The folder may be new: it could not be watched before.
             self.watch_again();
-            self.set_attempt(attempt, false);
-            if let Err(error) = self.put_remains_aside().await {
+            self.set_attempt(attempt, AttemptKind::Started);
+            if let Err(error) = self.put_dead_attempt_aside().await {
                 // Tried again with every tick until it succeeds; the attempt does not start before.
                 tracing::warn!(run = %self.spool.run(), %error, "what an earlier attempt left cannot be put aside yet");
                 return Ok(());
@@ -86,9 +86,9 @@ impl RunTask {
 
     /// Moves a dead attempt's files aside for the next one. Under the lock: it waits for a supervisor that is still
     /// leaving.
-    pub(super) async fn put_remains_aside(&mut self) -> io::Result<()> {
+    pub(super) async fn put_dead_attempt_aside(&mut self) -> io::Result<()> {
         let put = self.blocking(|spool| {
-            let Some(dead) = spool.remains()? else { return Ok(false) };
+            let Some(dead) = spool.dead_attempt()? else { return Ok(false) };
             let Some(_lock) = crate::os::FileLock::try_take(&spool.lock())? else {
                 return Err(io::Error::new(
                     io::ErrorKind::WouldBlock,
@@ -109,11 +109,12 @@ impl RunTask {
         if status.trouble.is_empty() { Ok(()) } else { Err(io::Error::other(status.trouble.clone())) }
     }
 
-    fn was_let_go(&self) -> impl Future<Output = io::Result<bool>> + Send + use<> {
-        self.blocking(|spool| Ok(spool.was_let_go()))
+    fn was_freed(&self) -> impl Future<Output = io::Result<bool>> + Send + use<> {
+        self.blocking(|spool| Ok(spool.was_freed()))
     }
 
-    fn set_attempt(&mut self, attempt: u32, revoked: bool) {
+    fn set_attempt(&mut self, attempt: u32, kind: AttemptKind) {
+        let revoked = kind == AttemptKind::Revoked;
         self.status.send_modify(|status| {
             if status.attempt < attempt {
                 // The status of a previous attempt is not this one's. But where this one never starts here, the files of
@@ -131,29 +132,29 @@ impl RunTask {
     pub(super) async fn start(&mut self, submission: wire::Submission, attempt: u32) {
         let context = Arc::clone(&self.context);
         let asked = Facts::asked(&submission);
-        let begun = self.blocking(move |spool| {
+        let laid_out = self.blocking(move |spool| {
             let prepared = context.preparer.prepare(spool, &submission, attempt);
             faults::point("agent.before_supervisor");
             Ok(prepared.map(|plan| (plan, context.executor.start(spool))))
         });
-        match begun.await {
+        match laid_out.await {
             Ok(Ok((plan, started))) => {
                 self.status.send_modify(|status| status.facts = Arc::new(asked.planned(&plan)));
                 self.supervised(started);
             }
             Ok(Err(problem)) => {
                 self.status.send_modify(|status| status.facts = Arc::new(asked));
-                self.never_began(attempt, problem).await;
+                self.end_unstarted(attempt, problem).await;
             }
             Err(error) => {
                 let text = format!("the run could not be prepared: {error}");
-                self.never_began(attempt, Problem { cause: Cause::SpawnFailed, text }).await;
+                self.end_unstarted(attempt, Problem { cause: Cause::SpawnFailed, text }).await;
             }
         }
     }
 
     /// Ends a run that did not start, under the lock, so that no supervisor can start it meanwhile.
-    pub(super) async fn never_began(&mut self, attempt: u32, problem: Problem) {
+    pub(super) async fn end_unstarted(&mut self, attempt: u32, problem: Problem) {
         let now = self.context.clock.unix_ms();
         let limit = self.context.preparer.output_limit;
         let ended = self.blocking(move |spool| {
@@ -161,7 +162,7 @@ impl RunTask {
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, "a supervisor is at work"));
             };
             if let Some(exit) = spool.read::<Exit>(&spool.exit())? {
-                return finish::finish(spool, &exit, None);
+                return outcome::finish(spool, &exit, None);
             }
             if spool.spawning().exists() {
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, "the run has started"));
@@ -177,10 +178,10 @@ impl RunTask {
                 ..Exit::default()
             };
             spool.write(&spool.exit(), &exit)?;
-            finish::finish(spool, &exit, None)
+            outcome::finish(spool, &exit, None)
         });
         match ended.await {
-            Ok(outcome) => self.tell_end(outcome),
+            Ok(outcome) => self.publish_end(outcome),
             Err(error) => tracing::warn!(run = %self.spool.run(), %error, "the run's end could not be recorded yet"),
         }
     }
@@ -204,8 +205,8 @@ impl RunTask {
         let known = self.attempt().is_some_and(|a| a.kind == AttemptKind::Started);
         if known && !finished {
             let executor = Arc::clone(&self.context.executor);
-            let wish = CancelWish { mode, by, at_ms: self.context.clock.unix_ms() };
-            self.blocking(move |spool| executor.cancel(spool, &wish)).await?;
+            let request = CancelRecord { mode, by, at_ms: self.context.clock.unix_ms() };
+            self.blocking(move |spool| executor.cancel(spool, &request)).await?;
         }
         Ok(wire::CancelReply { known, finished })
     }
@@ -213,13 +214,13 @@ impl RunTask {
     pub(super) async fn revoke(&mut self, attempt: u32) -> io::Result<bool> {
         self.usable()?;
         match self.attempt() {
-            Some(seen) if seen.number == attempt => return Ok(seen.kind == AttemptKind::Revoked),
+            Some(known) if known.number == attempt => return Ok(known.kind == AttemptKind::Revoked),
             // A run that was started under another number must not be placed again by the caller.
-            Some(seen) if seen.kind == AttemptKind::Started && !(seen.number < attempt && self.died()) => {
+            Some(known) if known.kind == AttemptKind::Started && !(known.number < attempt && self.died()) => {
                 return Ok(false);
             }
             // It was executed and deleted, and the caller's ledger is a restored backup.
-            None if self.was_let_go().await? => return Ok(false),
+            None if self.was_freed().await? => return Ok(false),
             _ => {}
         }
         let decided = self.blocking(move |spool| {
@@ -230,8 +231,8 @@ impl RunTask {
             Decision::Mine => AttemptKind::Revoked,
             Decision::Was(kind) => kind,
         };
-        if self.attempt().is_none_or(|seen| seen.number < attempt) {
-            self.set_attempt(attempt, kind == AttemptKind::Revoked);
+        if self.attempt().is_none_or(|known| known.number < attempt) {
+            self.set_attempt(attempt, kind);
         }
         Ok(kind == AttemptKind::Revoked)
     }

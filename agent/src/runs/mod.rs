@@ -38,12 +38,10 @@ pub(crate) use sizes::Sizes;
 pub use status::{Facts, Status};
 
 use crate::{
-    banner_cache::BannerCache,
     executor::Executor,
-    follow::{Pulse, Watcher},
-    limits::{self, MinFree},
-    prepare::Preparer,
-    spool::{CancelMode, Proofs, Spool, SpoolRoot},
+    follow::{Changes, Watcher},
+    prepare::{BannerCache, Preparer},
+    spool::{CancelMode, MinFree, Proofs, Spool, SpoolRoot, free_space},
 };
 
 /// How long the agent must have run before it removes old proofs, and the time between two checks of them.
@@ -53,22 +51,22 @@ const PROOFS_EVERY: Duration = Duration::from_secs(3600);
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// A higher attempt is known.
-    #[error("attempt {asked} is older than attempt {seen}, which this agent has seen")]
+    #[error("attempt {asked} is older than attempt {known}, which this agent has seen")]
     Older {
         /// In the call.
         asked: u32,
         /// In the spool.
-        seen: u32,
+        known: u32,
     },
     /// The attempt was revoked.
     #[error("attempt {0} was revoked here and will not start")]
     Revoked(u32),
     /// An earlier attempt was started here.
     #[error("attempt {0} of this run was started here; a run is never started twice")]
-    Begun(u32),
+    Started(u32),
     /// The run was executed here, and its spool was deleted.
     #[error("this run was executed here and its spool was freed, as its gateway said; a run is never started twice")]
-    LetGo,
+    Freed,
     /// The spool has no room.
     #[error("{0}")]
     NoRoom(String),
@@ -130,7 +128,7 @@ pub struct Handle {
     /// The run's status.
     pub status: watch::Receiver<Status>,
     /// Fires when its files change.
-    pub pulse: Pulse,
+    pub changes: Changes,
     /// Bytes of each stream that readers may have.
     pub output_limit: u64,
     commands: mpsc::Sender<Command>,
@@ -142,7 +140,7 @@ pub(crate) struct Context {
     executor: Arc<dyn Executor>,
     watcher: Watcher,
     min_free: MinFree,
-    seen: BannerCache,
+    banners: BannerCache,
     clock: Clock,
     tasks: Tasks,
     /// The sizes of the spools.
@@ -170,7 +168,7 @@ impl Runs {
         clock: Clock,
         tasks: Tasks,
     ) -> io::Result<Self> {
-        root.tidy()?;
+        root.remove_forgotten()?;
         if faults::bug("proofs_by_the_wall_clock") {
             root.drop_proofs(clock.unix_ms())?;
         }
@@ -181,7 +179,7 @@ impl Runs {
             executor,
             watcher: Watcher::new(),
             min_free,
-            seen: BannerCache::default(),
+            banners: BannerCache::default(),
             clock,
             tasks,
             sizes: Sizes::default(),
@@ -200,14 +198,14 @@ impl Runs {
 
     /// Removes old proofs from time to time: the first check comes late enough for a clock to have been set meanwhile.
     async fn drop_proofs(self) {
-        let mut said = false;
+        let mut warned = false;
         loop {
             tokio::time::sleep(PROOFS_EVERY).await;
             let (root, now) = (self.context.root.clone(), self.context.clock.unix_ms());
             match blocking(move || root.drop_proofs(now)).await.and_then(|dropped| dropped) {
-                Ok(Proofs::Removed(_)) => said = false,
+                Ok(Proofs::Removed(_)) => warned = false,
                 Ok(Proofs::ClockAhead(ms)) => {
-                    if !std::mem::replace(&mut said, true) {
+                    if !std::mem::replace(&mut warned, true) {
                         let days = ms / (24 * 3600 * 1000);
                         tracing::warn!(
                             days,
@@ -337,20 +335,20 @@ impl Runs {
             return Some(problem.clone());
         }
         let path = self.context.root.path();
-        match limits::room(path) {
-            Ok(room) => self.context.min_free.problem(room, path),
+        match free_space(path) {
+            Ok(space) => self.context.min_free.problem(space, path),
             Err(error) => Some(format!("the spool {} cannot be used: {error}", path.display())),
         }
     }
 
     /// Free bytes in the spool's file system.
     pub fn free_bytes(&self) -> u64 {
-        limits::room(self.context.root.path()).map_or(0, |room| room.free)
+        free_space(self.context.root.path()).map_or(0, |space| space.free)
     }
 
     /// The latest banner of Stata.
-    pub(crate) fn seen(&self) -> &BannerCache {
-        &self.context.seen
+    pub(crate) fn banners(&self) -> &BannerCache {
+        &self.context.banners
     }
 
     /// How runs are prepared here.

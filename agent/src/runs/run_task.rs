@@ -10,18 +10,16 @@ use super::{
     Command, Context, Forgotten, Handle, NotForgotten, Status, activity::Sampler, status, unreadable::Unreadable,
 };
 use crate::{
-    entered,
     executor::Gone,
-    finish,
-    follow::{POLL, Pulse, Trigger},
-    live::LiveReader,
-    spool::{Attempt, AttemptKind, Exit, OutcomeRecord, Running, Spool, Started, is_spoiled},
+    follow::{Changes, LiveReader, POLL, Trigger, entered},
+    outcome,
+    spool::{Attempt, AttemptKind, Exit, OutcomeRecord, Running, Spool, Started, is_damaged},
     stata::view::View,
 };
 
 /// Wake-ups within this time are handled as one: a log that grows fast must not keep the task busy.
 const GATHER: Duration = Duration::from_millis(10);
-/// Most steps of 256 KiB that are read of a log in one look, and before a question about it is answered.
+/// Most steps of 256 KiB that are read of a log at a time, and before a question about it is answered.
 const STEPS: u32 = 32;
 const CAUGHT_UP: u32 = 256;
 /// Time between two checks whether a supervisor lives that this process did not start.
@@ -31,12 +29,12 @@ pub(super) struct RunTask {
     pub(super) context: Arc<Context>,
     pub(super) spool: Spool,
     pub(super) status: watch::Sender<Status>,
-    pulse: Pulse,
+    changes: Changes,
     trigger: Trigger,
     /// Resolves when the supervisor that this process started is gone.
     pub(super) gone: Option<Gone>,
     /// When to check again for a supervisor that this process did not start.
-    pub(super) ask_at: Duration,
+    pub(super) check_at: Duration,
     /// Supervisors started by this process for this run.
     pub(super) starts: u32,
     pub(super) live: Option<LiveReader>,
@@ -51,45 +49,45 @@ pub(super) struct RunTask {
 pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
     let (commands, receiver) = mpsc::channel(16);
     let (status, watcher) = watch::channel(Status::default());
-    let (trigger, pulse) = watch::channel(());
+    let (trigger, changes) = watch::channel(());
     context.watcher.add(spool.path(), &trigger);
     let output_limit = context.preparer.output_limit;
-    let handle = Handle { spool: spool.clone(), status: watcher, pulse: pulse.clone(), output_limit, commands };
+    let handle = Handle { spool: spool.clone(), status: watcher, changes: changes.clone(), output_limit, commands };
     let tasks = context.tasks.clone();
     let sampler = Sampler::new(context.clock.monotonic());
-    let owner = RunTask {
+    let task = RunTask {
         context,
         spool,
         status,
-        pulse,
+        changes,
         trigger,
         gone: None,
-        ask_at: Duration::ZERO,
+        check_at: Duration::ZERO,
         starts: 0,
         live: None,
         entered: None,
         sampler,
         unreadable: None,
     };
-    tasks.spawn_until_stop(owner.run(receiver));
+    tasks.spawn_until_stop(task.run(receiver));
     handle
 }
 
 impl RunTask {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        self.take_up().await;
+        self.adopt().await;
         loop {
             let watching = self.unfinished();
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
-                    Some(command) => if self.obey(command).await { break },
+                    Some(command) => if self.carry_out(command).await { break },
                     None => break,
                 },
-                () = wake(&mut self.pulse, &mut self.gone), if watching => {}
+                () = wake(&mut self.changes, &mut self.gone), if watching => {}
             }
             if self.unfinished() {
-                self.look().await;
+                self.read_markers().await;
             }
         }
         self.context.watcher.remove(self.spool.path());
@@ -107,8 +105,13 @@ impl RunTask {
         (status.attempt > 0).then_some(Attempt { number: status.attempt, kind })
     }
 
+    /// Since when this process has followed the run's log.
+    fn followed_since(&self) -> entered::Since {
+        if self.starts == 0 { entered::Since::Later } else { entered::Since::Start }
+    }
+
     /// Carries out a command. `true`: the run is gone.
-    async fn obey(&mut self, command: Command) -> bool {
+    async fn carry_out(&mut self, command: Command) -> bool {
         match command {
             Command::Begin { submission, attempt, reply } => {
                 let _ = reply.send(self.begin(*submission, attempt).await);
@@ -147,8 +150,9 @@ impl RunTask {
             }
         };
         let keep = request.keep_work && !faults::bug("work_goes_with_the_log");
+        let work = if keep { WorkFolder::Keep } else { WorkFolder::Delete };
         let done = match checked {
-            Ok(()) => self.blocking(move |spool| let_go(spool, keep)).await.map_err(NotForgotten::Io),
+            Ok(()) => self.blocking(move |spool| delete_spool(spool, work)).await.map_err(NotForgotten::Io),
             Err(error) => Err(error),
         };
         if matches!(done, Ok(Forgotten::ButItsFiles)) && !only_files {
@@ -165,11 +169,11 @@ impl RunTask {
     }
 
     /// Reads the markers and does what follows from them.
-    pub(super) async fn look(&mut self) {
+    pub(super) async fn read_markers(&mut self) {
         let read = self.blocking(|spool| {
             // The run's own code may have damaged them; only their times are needed.
-            let started = spool.read(&spool.started()).or_else(missing_if_spoiled)?;
-            let running = spool.read(&spool.running()).or_else(missing_if_spoiled)?;
+            let started = spool.read(&spool.started()).or_else(missing_if_damaged)?;
+            let running = spool.read(&spool.running()).or_else(missing_if_damaged)?;
             Ok((started, running, spool.read::<Exit>(&spool.exit())))
         });
         let (started, running, exit) = match read.await {
@@ -180,18 +184,18 @@ impl RunTask {
             }
         };
         let (started, running): (Option<Started>, Option<Running>) = (started, running);
-        let (exit, spoiled) = match exit {
+        let (exit, damaged) = match exit {
             Ok(exit) => (exit, None),
-            Err(error) if is_spoiled(&error) && faults::bug("spoiled_exit_given_up") => return self.trouble(&error),
+            Err(error) if is_damaged(&error) && faults::bug("spoiled_exit_given_up") => return self.trouble(&error),
             Err(error) => (None, Some(error)),
         };
-        if spoiled.is_none() {
+        if damaged.is_none() {
             self.unreadable = None;
         }
         let attempt = self.attempt().map_or(0, |attempt| attempt.number);
         if exit.as_ref().is_some_and(|exit| (1..attempt).contains(&exit.attempt)) {
             // They are a previous attempt's, and the next one has not started.
-            if let Err(error) = self.put_remains_aside().await {
+            if let Err(error) = self.put_dead_attempt_aside().await {
                 tracing::debug!(run = %self.spool.run(), %error, "not put aside yet");
             }
             return;
@@ -207,7 +211,7 @@ impl RunTask {
         } else {
             self.read_log().await;
             self.sample(started).await;
-            match spoiled {
+            match damaged {
                 None => self.keep_supervised().await,
                 Some(error) => self.exit_unreadable(error).await,
             }
@@ -226,13 +230,13 @@ impl RunTask {
         {
             longhaul_proto::telemetry::set_parent(&span, trace);
         }
-        let (live, entered, late) = (self.live.take(), self.entered.take(), self.starts == 0);
-        let seen = self.context.seen.clone();
+        let (live, entered, since) = (self.live.take(), self.entered.take(), self.followed_since());
+        let banners = self.context.banners.clone();
         let judged = self
             .blocking(move |spool| {
-                seen.look(spool);
-                entered::note(entered, spool, late, u32::MAX);
-                finish::finish(spool, &exit, live)
+                banners.read(spool);
+                entered::note(entered, spool, since, u32::MAX);
+                outcome::finish(spool, &exit, live)
             })
             .instrument(span.clone())
             .await;
@@ -240,14 +244,14 @@ impl RunTask {
             Ok(outcome) => {
                 span.record("longhaul.run.result", outcome.state.meaning().map_or("", |m| m.result));
                 tracing::info!(parent: &span, run = %self.spool.run(), state = %outcome.state, cause = %outcome.cause, "run ended");
-                self.tell_end(outcome);
+                self.publish_end(outcome);
             }
             // Most often a full disk: tried again with the next tick.
             Err(error) => tracing::warn!(run = %self.spool.run(), %error, "the run's end could not be recorded yet"),
         }
     }
 
-    pub(super) fn tell_end(&mut self, outcome: OutcomeRecord) {
+    pub(super) fn publish_end(&mut self, outcome: OutcomeRecord) {
         self.status.send_modify(|status| {
             status.started_at_ms = outcome.started_at_ms;
             status.running_at_ms = outcome.running_at_ms;
@@ -263,7 +267,7 @@ impl RunTask {
 
     async fn read_log(&mut self) {
         let Some(mut reader) = self.live.take().or_else(|| Some(LiveReader::new(&self.spool))) else { return };
-        let (entered, spool, late) = (self.entered.take(), self.spool.clone(), self.starts == 0);
+        let (entered, spool, since) = (self.entered.take(), self.spool.clone(), self.followed_since());
         let read = longhaul_proto::tasks::blocking(move || {
             // A bounded number of steps (8 MiB): the task must return to its commands.
             for _ in 0..STEPS {
@@ -271,15 +275,15 @@ impl RunTask {
                     break;
                 }
             }
-            let told = (reader.view(), reader.progress());
-            (reader, told, entered::note(entered, &spool, late, STEPS))
+            let found = (reader.view(), reader.progress());
+            (reader, found, entered::note(entered, &spool, since, STEPS))
         });
         let Ok((reader, (view, progress), entered)) = read.await else { return };
         (self.live, self.entered) = (Some(reader), entered);
         let now = self.context.clock.unix_ms();
         self.status.send_if_modified(|status| {
-            let said = status.progress.as_ref().map(|p| (p.percent, p.text.as_str()));
-            let news = !progress.text.is_empty() && said != Some((progress.percent, progress.text.as_str()));
+            let known = status.progress.as_ref().map(|p| (p.percent, p.text.as_str()));
+            let news = !progress.text.is_empty() && known != Some((progress.percent, progress.text.as_str()));
             if news {
                 status.progress = Some(status::progress(&progress, now));
             }
@@ -295,20 +299,20 @@ impl RunTask {
             return Ok(longhaul_proto::wire::ChangedReply::default());
         }
         if !self.unfinished() {
-            return self.blocking(entered::look_again).await;
+            return self.blocking(entered::check_again).await;
         }
-        let (entered, late) = (self.entered.take(), self.starts == 0);
-        let looked = self.blocking(move |spool| {
+        let (entered, since) = (self.entered.take(), self.followed_since());
+        let checked = self.blocking(move |spool| {
             // The log as it is at this moment counts.
-            let entered = entered::note(entered, spool, late, CAUGHT_UP);
-            let mut reply = entered::look_again(spool)?;
+            let entered = entered::note(entered, spool, since, CAUGHT_UP);
+            let mut reply = entered::check_again(spool)?;
             if entered.as_ref().is_some_and(|reader| !reader.is_at_end()) && reply.unsure.is_empty() {
                 reply.unsure = "the agent is still reading its log".to_owned();
             }
             reply.ending = spool.ending().exists() || spool.cancel().exists();
             Ok((reply, entered))
         });
-        let (reply, entered) = looked.await?;
+        let (reply, entered) = checked.await?;
         self.entered = entered;
         Ok(reply)
     }
@@ -340,44 +344,51 @@ impl RunTask {
 
     pub(super) fn due(&mut self) -> bool {
         let now = self.context.clock.monotonic();
-        let due = now >= self.ask_at;
+        let due = now >= self.check_at;
         if due {
-            self.ask_at = now + ALIVE;
+            self.check_at = now + ALIVE;
         }
         due
     }
 }
 
-fn let_go(spool: &Spool, keep_work: bool) -> std::io::Result<Forgotten> {
-    if keep_work && spool.has_work() {
+/// What becomes of the folder of a run's files when its spool is deleted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WorkFolder {
+    Keep,
+    Delete,
+}
+
+fn delete_spool(spool: &Spool, work: WorkFolder) -> std::io::Result<Forgotten> {
+    if work == WorkFolder::Keep && spool.has_work() {
         return spool.keep_work().map(|()| Forgotten::ButItsFiles);
     }
     spool.remove().map(|()| Forgotten::Whole)
 }
 
-fn missing_if_spoiled<T>(error: std::io::Error) -> std::io::Result<Option<T>> {
-    if is_spoiled(&error) { Ok(None) } else { Err(error) }
+fn missing_if_damaged<T>(error: std::io::Error) -> std::io::Result<Option<T>> {
+    if is_damaged(&error) { Ok(None) } else { Err(error) }
 }
 
 /// Waits until something changed, the supervisor is gone, or a look is due.
-async fn wake(pulse: &mut Pulse, gone: &mut Option<Gone>) {
+async fn wake(changes: &mut Changes, gone: &mut Option<Gone>) {
     let ended = async {
         match gone {
             Some(end) => end.await,
             None => std::future::pending().await,
         }
     };
-    let left = tokio::select! {
+    let is_gone = tokio::select! {
         biased;
         () = ended => true,
-        changed = pulse.changed() => {
+        changed = changes.changed() => {
             // The sender is dropped only with the run.
             if changed.is_err() { tokio::time::sleep(POLL).await } else { tokio::time::sleep(GATHER).await }
             false
         }
         () = tokio::time::sleep(POLL) => false,
     };
-    if left {
+    if is_gone {
         *gone = None;
     }
 }

@@ -1,5 +1,5 @@
 //! The sizes of the spools, at a cost that does not grow with the number of ended runs: an ended run is measured once,
-//! a live one a bounded number of names at each look.
+//! a live one a bounded number of names at each step.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,11 +14,11 @@ use crate::spool::{Meter, Spool, Taken};
 
 /// How often.
 pub(super) const EVERY: Duration = Duration::from_secs(20);
-/// Names examined in one look, of all spools together: some tens of milliseconds.
+/// Names examined in one step, of all spools together: some tens of milliseconds.
 const NAMES: u32 = 20_000;
 /// Most spools that are reported to the gateway.
-const TOLD: usize = 64;
-/// Names of one live run examined in one look.
+const REPORTED: usize = 64;
+/// Names of one live run examined in one step.
 const LIVE: u32 = 2_000;
 
 /// What is known of each spool.
@@ -37,7 +37,7 @@ enum Size {
 
 /// A run to be measured.
 #[derive(Debug)]
-struct Look {
+struct ToMeasure {
     spool: Spool,
     ended: bool,
     attempt: u32,
@@ -45,7 +45,7 @@ struct Look {
 
 /// The size of one ended run's spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ended {
+struct EndedSpool {
     /// The run.
     run: RunId,
     /// All of its spool.
@@ -68,12 +68,12 @@ impl Sizes {
     }
 
     /// The largest spools of ended runs, largest first.
-    fn largest(&self, most: usize) -> Vec<Ended> {
+    fn largest(&self, most: usize) -> Vec<EndedSpool> {
         let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Ended> = sizes
+        let mut all: Vec<EndedSpool> = sizes
             .iter()
             .filter_map(|(run, size)| match size {
-                Size::Known(taken, _) => Some(Ended { run: *run, taken: *taken }),
+                Size::Known(taken, _) => Some(EndedSpool { run: *run, taken: *taken }),
                 _ => None,
             })
             .collect();
@@ -83,14 +83,14 @@ impl Sizes {
         all
     }
 
-    /// One look at all runs. Returns the number of names examined.
-    fn look(&self, runs: &[Look]) -> u32 {
+    /// Measures all runs on. Returns the number of names examined.
+    fn step(&self, runs: &[ToMeasure]) -> u32 {
         {
-            let there: HashSet<RunId> = runs.iter().map(|look| look.spool.run()).collect();
+            let there: HashSet<RunId> = runs.iter().map(|run| run.spool.run()).collect();
             self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|run, _| there.contains(run));
         }
         let mut left = NAMES;
-        for Look { spool, ended, attempt } in runs {
+        for ToMeasure { spool, ended, attempt } in runs {
             let run = spool.run();
             let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
             let mut meter = match known {
@@ -126,7 +126,7 @@ impl Sizes {
 impl Runs {
     /// The largest spools of runs that have ended, for the gateway.
     pub(crate) fn largest_spools(&self) -> Vec<wire::SpoolSize> {
-        let size = |ended: Ended| {
+        let size = |ended: EndedSpool| {
             let handle = self.get(ended.run)?;
             let status = handle.status.borrow();
             (status.outcome.is_some() || status.kept.is_some()).then(|| wire::SpoolSize {
@@ -135,22 +135,26 @@ impl Runs {
                 work_bytes: ended.taken.work,
             })
         };
-        self.sizes().largest(TOLD).into_iter().filter_map(size).collect()
+        self.sizes().largest(REPORTED).into_iter().filter_map(size).collect()
     }
 
     /// Measures the spools from time to time.
     pub(crate) async fn measure(self) {
         loop {
-            let look = |handle: Handle| {
+            let to_measure = |handle: Handle| {
                 let status = handle.status.borrow();
                 let over = status.outcome.is_some() || status.kept.is_some() || status.revoked;
-                Look { spool: handle.spool.clone(), ended: over || !status.trouble.is_empty(), attempt: status.attempt }
+                ToMeasure {
+                    spool: handle.spool.clone(),
+                    ended: over || !status.trouble.is_empty(),
+                    attempt: status.attempt,
+                }
             };
-            let runs: Vec<Look> = self.all().into_iter().map(look).collect();
+            let runs: Vec<ToMeasure> = self.all().into_iter().map(to_measure).collect();
             let context = std::sync::Arc::clone(&self.context);
-            let looked = blocking(move || context.sizes.look(&runs)).await;
-            // At a start there are many ended ones: they are measured one look after another, with pauses.
-            let more = looked.is_ok_and(|names| names >= NAMES);
+            let stepped = blocking(move || context.sizes.step(&runs)).await;
+            // At a start there are many ended ones: they are measured one step after another, with pauses.
+            let more = stepped.is_ok_and(|names| names >= NAMES);
             tokio::time::sleep(if more { EVERY / 20 } else { EVERY }).await;
         }
     }
@@ -164,7 +168,7 @@ mod tests {
     use crate::spool::SpoolRoot;
 
     /// Two runs, the first of which has ended, looked at twice: the names of the second look, and what is known then.
-    fn twice() -> (u32, u64, Vec<Ended>) {
+    fn twice() -> (u32, u64, Vec<EndedSpool>) {
         let folder = tempfile::tempdir().unwrap();
         let root = SpoolRoot::open(folder.path().join("runs")).unwrap();
         let spools = [root.of(Ids::system().run()), root.of(Ids::system().run())];
@@ -174,16 +178,16 @@ mod tests {
                 std::fs::write(spool.work().join(file.to_string()), vec![1_u8; 10_000 * (n + 1)]).unwrap();
             }
         }
-        let looks = || -> Vec<Look> {
+        let runs = || -> Vec<ToMeasure> {
             spools
                 .iter()
                 .enumerate()
-                .map(|(n, spool)| Look { spool: spool.clone(), ended: n == 0, attempt: 1 })
+                .map(|(n, spool)| ToMeasure { spool: spool.clone(), ended: n == 0, attempt: 1 })
                 .collect()
         };
         let sizes = Sizes::default();
-        sizes.look(&looks());
-        (sizes.look(&looks()), sizes.sum().unwrap(), sizes.largest(5))
+        sizes.step(&runs());
+        (sizes.step(&runs()), sizes.sum().unwrap(), sizes.largest(5))
     }
 
     #[test]
@@ -194,21 +198,21 @@ mod tests {
         assert!(largest.len() == 1 && largest[0].taken.work >= 100_000, "{largest:?}");
     }
 
-    /// Revoked and measured; then another attempt came, printed and ended between two looks.
+    /// Revoked and measured; then another attempt came, printed and ended between two steps.
     #[test]
     fn a_later_attempt_is_measured_anew() {
         let folder = tempfile::tempdir().unwrap();
         let spool = SpoolRoot::open(folder.path().join("runs")).unwrap().of(Ids::system().run());
         std::fs::create_dir_all(spool.work()).unwrap();
         let sizes = Sizes::default();
-        let look = |attempt| {
-            sizes.look(&[Look { spool: spool.clone(), ended: true, attempt }]);
+        let measured = |attempt| {
+            sizes.step(&[ToMeasure { spool: spool.clone(), ended: true, attempt }]);
             sizes.sum().unwrap()
         };
-        let before = look(1);
+        let before = measured(1);
         std::fs::write(spool.work().join("file"), vec![1_u8; 100_000]).unwrap();
-        assert_eq!(look(1), before, "the same attempt ended for good");
-        assert!(look(2) >= before + 100_000);
+        assert_eq!(measured(1), before, "the same attempt ended for good");
+        assert!(measured(2) >= before + 100_000);
     }
 
     #[cfg(feature = "faults")]
@@ -229,16 +233,16 @@ mod tests {
             std::fs::write(spool.work().join(file.to_string()), "").unwrap();
         }
         let sizes = Sizes::default();
-        let looks = [Look { spool: spool.clone(), ended: false, attempt: 1 }];
-        assert_eq!((sizes.look(&looks), sizes.sum()), (LIVE, None), "a live one costs no more than this");
-        sizes.look(&looks);
+        let runs = [ToMeasure { spool: spool.clone(), ended: false, attempt: 1 }];
+        assert_eq!((sizes.step(&runs), sizes.sum()), (LIVE, None), "a live one costs no more than this");
+        sizes.step(&runs);
         assert!(sizes.sum().is_some());
         assert_eq!(
-            sizes.look(&[Look { spool, ended: true, attempt: 1 }]),
+            sizes.step(&[ToMeasure { spool, ended: true, attempt: 1 }]),
             names + 3,
             "and once more when it has ended"
         );
-        sizes.look(&[]);
+        sizes.step(&[]);
         assert_eq!(sizes.sum(), Some(0), "what is gone counts nothing");
     }
 }

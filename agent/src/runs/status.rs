@@ -137,7 +137,7 @@ impl Status {
             state: self.state().to_wire() as i32,
             log_len,
             console_len,
-            view: self.view.map(told),
+            view: self.view.map(view_to_wire),
             progress: self.progress.clone(),
             artifacts: outcome
                 .map(|o| {
@@ -160,7 +160,7 @@ impl Status {
 }
 
 /// The user's part as it is sent; a record of an earlier version has no safe end.
-fn told(view: View) -> wire::View {
+fn view_to_wire(view: View) -> wire::View {
     let safe_end = (!faults::bug("views_of_an_earlier_version")).then_some(view.safe_end);
     wire::View { start: view.start, end: view.end, safe_end }
 }

@@ -9,7 +9,7 @@ use std::{io, time::Duration};
 use super::run_task::{ALIVE, RunTask};
 use crate::{
     os,
-    spool::{Exit, Running, Started},
+    spool::{Exit, Running, Started, process_lives},
     supervisor::unseen,
 };
 
@@ -63,11 +63,11 @@ impl RunTask {
             if let Ok(read) = spool.read::<Exit>(&spool.exit()) {
                 return Ok(read);
             }
-            let mut spoiled = vec![];
-            let started = spool.read_or_name::<Started>(&spool.started(), &mut spoiled)?;
-            let running = spool.read_or_name::<Running>(&spool.running(), &mut spoiled)?;
-            let lives = os::lives(spool.run(), started.as_ref());
-            spool.put_by(&spool.exit())?;
+            let mut damaged = vec![];
+            let started = spool.read_or_name::<Started>(&spool.started(), &mut damaged)?;
+            let running = spool.read_or_name::<Running>(&spool.running(), &mut damaged)?;
+            let lives = process_lives(spool.run(), started.as_ref());
+            spool.rename_unreadable(&spool.exit())?;
             if lives {
                 // As for any run without a supervisor: a new one takes over.
                 return Ok(None);

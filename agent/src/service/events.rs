@@ -15,7 +15,7 @@ use tonic::Status;
 
 use super::Events;
 use crate::{
-    follow::{POLL, Pulse, Tail, length},
+    follow::{Changes, POLL, Tail, length},
     identity::Identity,
     runs::{self, Handle},
 };
@@ -55,12 +55,21 @@ pub(super) async fn settled(handle: Handle) -> Result<Handle, Status> {
     }
 }
 
+/// What the first snapshot of a stream has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FirstSnapshot {
+    /// State, times and lengths.
+    Plain,
+    /// The request too.
+    WithSubmission,
+}
+
 /// Streams a run to one follower.
 pub(super) fn follow(
     handle: Handle,
     identity: &Identity,
     from: (u64, u64),
-    with_submission: bool,
+    first: FirstSnapshot,
     tasks: &Tasks,
 ) -> Result<Events, Status> {
     let limit = handle.output_limit;
@@ -78,7 +87,7 @@ pub(super) fn follow(
         incarnation: identity.incarnation().to_owned(),
         handle,
         sender,
-        with_submission,
+        first,
         off,
     };
     tasks.spawn_until_stop(follower.run());
@@ -86,8 +95,8 @@ pub(super) fn follow(
 }
 
 /// Waits for a change in the spool. Never returns when the watch cannot report one any more: then only the poll works.
-async fn fired(pulse: &mut Pulse) {
-    if pulse.changed().await.is_err() && !faults::bug("pulse_lost_at_end") {
+async fn changed(changes: &mut Changes) {
+    if changes.changed().await.is_err() && !faults::bug("pulse_lost_at_end") {
         std::future::pending().await
     }
 }
@@ -98,13 +107,13 @@ struct Follower {
     console: Tail,
     incarnation: String,
     sender: mpsc::Sender<Result<Event, Status>>,
-    with_submission: bool,
+    first: FirstSnapshot,
     /// 0, but for a deliberate bug.
     off: u64,
 }
 
-/// The reader is gone; the stream ends.
-struct Left;
+/// The stream ends: its reader is gone, or was sent an error.
+struct Closed;
 
 impl Follower {
     async fn run(mut self) {
@@ -117,98 +126,115 @@ impl Follower {
         }
     }
 
-    async fn stream(&mut self) -> Result<(), Left> {
+    async fn stream(&mut self) -> Result<(), Closed> {
         let mut status = self.handle.status.borrow_and_update().clone();
-        self.snapshot(&status, true).await?;
-        let mut finished = false;
+        self.early_snapshot(&status).await?;
         loop {
-            let mut idle = true;
-            for stream in [wire::Stream::Log, wire::Stream::Console] {
-                let tail = if stream == wire::Stream::Log { &mut self.log } else { &mut self.console };
-                match tail.next().await {
-                    Ok(pieces) => {
-                        for piece in pieces {
-                            idle = false;
-                            let offset = piece.offset - if stream == wire::Stream::Log { self.off } else { 0 };
-                            let chunk = wire::Chunk { stream: stream as i32, offset, data: piece.data };
-                            self.send(Event::Chunk(chunk)).await?;
-                        }
-                    }
-                    Err(error) => {
-                        let _ = self.sender.send(Err(Status::internal(format!("reading failed: {error}")))).await;
-                        return Err(Left);
-                    }
-                }
-            }
-            if finished {
-                if idle {
-                    return self.snapshot(&status, false).await;
-                }
-                continue;
-            }
-            let left = if idle {
-                tokio::select! {
-                    biased;
-                    () = fired(&mut self.handle.pulse) => false,
-                    changed = self.handle.status.changed() => changed.is_err(),
-                    () = tokio::time::sleep(POLL) => false,
-                }
-            } else if self.handle.status.has_changed().unwrap_or_default() {
+            if self.new_bytes().await? {
                 // A log that grows without pause must not hold back what of it may be shown.
-                false
-            } else {
-                continue;
-            };
+                if !self.handle.status.has_changed().unwrap_or_default() {
+                    continue;
+                }
+            } else if !self.wait().await && self.handle.status.borrow().outcome.is_none() {
+                return self.dropped().await;
+            }
             let now = self.handle.status.borrow_and_update().clone();
-            if (left || now.kept.is_some()) && now.outcome.is_none() {
-                let words = "the agent does not keep this run any more, or not yet again";
-                let _ = self.sender.send(Err(Status::unavailable(words))).await;
-                return Err(Left);
+            if now.kept.is_some() && now.outcome.is_none() {
+                return self.dropped().await;
             }
             if let Some(outcome) = &now.outcome {
                 // The end is sent before the last bytes: its seat is free from then on.
-                self.snapshot(&now, true).await?;
+                self.early_snapshot(&now).await?;
                 // All bytes of the record first, from the files as they are now.
                 self.log.set_limit(outcome.log.len);
                 self.console.set_limit(outcome.console.len);
                 self.log.reopen();
                 self.console.reopen();
-                finished = true;
-            } else if (now.state(), now.started_at_ms, now.view) != (status.state(), status.started_at_ms, status.view)
-            {
-                self.snapshot(&now, false).await?;
-            } else if now.progress != status.progress
-                && let Some(progress) = &now.progress
-            {
-                self.send(Event::Progress(progress.clone())).await?;
+                while self.new_bytes().await? {}
+                return self.send(Event::Snapshot(self.snapshot(&now))).await;
             }
-            if now.outcome.is_none() && now.activity != status.activity {
-                self.send(Event::Activity(now.activity.unwrap_or_default())).await?;
-            }
+            self.news(&status, &now).await?;
             status = now;
         }
     }
 
-    async fn snapshot(&mut self, status: &runs::Status, first: bool) -> Result<(), Left> {
-        let spool = self.handle.spool.clone();
-        let limit = self.handle.output_limit;
-        let (log_len, console_len) = match (&status.outcome, first) {
-            (Some(outcome), _) => (outcome.log.len, outcome.console.len),
-            (None, _) => (length(&spool.log(), limit), length(&spool.console(), limit)),
-        };
-        let mut snapshot = status.snapshot(spool.run(), log_len, console_len, &self.incarnation);
-        if first {
-            // The first snapshot of a finished run has lengths and state; the outcome comes after the bytes.
-            snapshot.outcome = None;
-            if std::mem::take(&mut self.with_submission) {
-                let read = blocking(move || spool.submission()).await;
-                snapshot.submission = read.ok().and_then(Result::ok).flatten();
+    /// Sends the bytes that are there and were not sent. `false` = there were none.
+    async fn new_bytes(&mut self) -> Result<bool, Closed> {
+        let mut any = false;
+        for stream in [wire::Stream::Log, wire::Stream::Console] {
+            let (tail, off) = match stream {
+                wire::Stream::Log => (&mut self.log, self.off),
+                _ => (&mut self.console, 0),
+            };
+            match tail.next().await {
+                Ok(pieces) => {
+                    for piece in pieces {
+                        any = true;
+                        let chunk = wire::Chunk { stream: stream as i32, offset: piece.offset - off, data: piece.data };
+                        self.send(Event::Chunk(chunk)).await?;
+                    }
+                }
+                Err(error) => {
+                    let _ = self.sender.send(Err(Status::internal(format!("reading failed: {error}")))).await;
+                    return Err(Closed);
+                }
             }
+        }
+        Ok(any)
+    }
+
+    /// Waits until there may be something new. `false` = the run's task is gone.
+    async fn wait(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = changed(&mut self.handle.changes) => true,
+            changed = self.handle.status.changed() => changed.is_ok(),
+            () = tokio::time::sleep(POLL) => true,
+        }
+    }
+
+    async fn dropped(&self) -> Result<(), Closed> {
+        let words = "the agent does not keep this run any more, or not yet again";
+        let _ = self.sender.send(Err(Status::unavailable(words))).await;
+        Err(Closed)
+    }
+
+    /// Sends how the status of an unfinished run has changed.
+    async fn news(&self, before: &runs::Status, now: &runs::Status) -> Result<(), Closed> {
+        if (now.state(), now.started_at_ms, now.view) != (before.state(), before.started_at_ms, before.view) {
+            self.send(Event::Snapshot(self.snapshot(now))).await?;
+        } else if now.progress != before.progress
+            && let Some(progress) = &now.progress
+        {
+            self.send(Event::Progress(progress.clone())).await?;
+        }
+        if now.activity != before.activity {
+            self.send(Event::Activity(now.activity.unwrap_or_default())).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a snapshot before the bytes: of a finished run it has lengths and state; the outcome comes after the bytes.
+    async fn early_snapshot(&mut self, status: &runs::Status) -> Result<(), Closed> {
+        let mut snapshot = wire::Snapshot { outcome: None, ..self.snapshot(status) };
+        if std::mem::replace(&mut self.first, FirstSnapshot::Plain) == FirstSnapshot::WithSubmission {
+            let spool = self.handle.spool.clone();
+            let read = blocking(move || spool.submission()).await;
+            snapshot.submission = read.ok().and_then(Result::ok).flatten();
         }
         self.send(Event::Snapshot(snapshot)).await
     }
 
-    async fn send(&self, event: Event) -> Result<(), Left> {
-        self.sender.send(Ok(event)).await.map_err(|_| Left)
+    fn snapshot(&self, status: &runs::Status) -> wire::Snapshot {
+        let Handle { spool, output_limit, .. } = &self.handle;
+        let (log_len, console_len) = match &status.outcome {
+            Some(outcome) => (outcome.log.len, outcome.console.len),
+            None => (length(&spool.log(), *output_limit), length(&spool.console(), *output_limit)),
+        };
+        status.snapshot(spool.run(), log_len, console_len, &self.incarnation)
+    }
+
+    async fn send(&self, event: Event) -> Result<(), Closed> {
+        self.sender.send(Ok(event)).await.map_err(|_| Closed)
     }
 }

@@ -2,10 +2,9 @@
 //! on the connection is the proof. No other call reaches this code without it ([`longhaul_proto::transport::guard`]).
 
 mod artifact;
+pub(crate) mod bounds;
 mod events;
 mod refusal;
-
-pub(crate) use refusal::text as refusal_text;
 
 use std::pin::Pin;
 
@@ -13,15 +12,16 @@ use futures_util::Stream;
 use longhaul_proto::{
     ids::RunId,
     tasks::Tasks,
-    transport::{Greeter, Session},
+    transport::{Greeter, Proof, Session},
     version,
     wire::{self, agent_server::Agent},
+    words,
 };
 use tonic::{Request, Response, Status};
 
+use self::events::FirstSnapshot;
 use crate::{
-    identity::Identity,
-    pins::{Known, Pins},
+    identity::{Identity, Known, Pins},
     runs::{Forgotten, Runs},
     spool::CancelMode,
 };
@@ -75,7 +75,7 @@ impl Agent for Service {
         }
         session.greet();
         let (cluster, id) = (self.identity.cluster(), self.identity.agent_id());
-        Ok(Response::new(self.greeter.reply(channel, &cluster, id, proved)))
+        Ok(Response::new(self.greeter.reply(channel, &cluster, id, Proof::when(proved))))
     }
 
     async fn describe(&self, _: Request<wire::DescribeRequest>) -> Result<Response<wire::DescribeReply>, Status> {
@@ -100,7 +100,7 @@ impl Agent for Service {
         self.identity.check_cluster(&request.cluster_id).map_err(Status::failed_precondition)?;
         self.identity.check_serves(&submission.principal).map_err(Status::permission_denied)?;
         let handle = self.runs.begin(run, submission, request.attempt).await.map_err(refusal::status)?;
-        Ok(Response::new(events::follow(handle, &self.identity, (0, 0), false, &self.tasks)?))
+        Ok(Response::new(events::follow(handle, &self.identity, (0, 0), FirstSnapshot::Plain, &self.tasks)?))
     }
 
     type FollowStream = Events;
@@ -111,7 +111,8 @@ impl Agent for Service {
         let handle = self.runs.get(run).ok_or_else(|| Status::not_found("this agent has no such run"))?;
         let handle = events::settled(handle).await?;
         let from = (request.log_offset, request.console_offset);
-        Ok(Response::new(events::follow(handle, &self.identity, from, request.with_submission, &self.tasks)?))
+        let first = if request.with_submission { FirstSnapshot::WithSubmission } else { FirstSnapshot::Plain };
+        Ok(Response::new(events::follow(handle, &self.identity, from, first, &self.tasks)?))
     }
 
     async fn cancel(&self, request: Request<wire::CancelRequest>) -> Result<Response<wire::CancelReply>, Status> {
@@ -134,7 +135,7 @@ impl Agent for Service {
         let request = request.into_inner();
         let run = run_id(&request.run_id)?;
         let forgotten = self.runs.forget(run, request).await;
-        let problem = forgotten.as_ref().err().map_or_else(String::new, |error| refusal::text(error));
+        let problem = forgotten.as_ref().err().map_or_else(String::new, |error| words::chain(error));
         let work_kept = forgotten.is_ok_and(|what| what == Forgotten::ButItsFiles);
         Ok(Response::new(wire::ForgetReply { forgotten: problem.is_empty(), problem, work_kept }))
     }

@@ -18,7 +18,7 @@ pub struct Taken {
     /// The folder of a text or bundle.
     pub work: u64,
     /// Files of previous attempts.
-    pub earlier: u64,
+    pub previous: u64,
     /// Logs and records.
     pub rest: u64,
 }
@@ -26,14 +26,14 @@ pub struct Taken {
 impl Taken {
     /// All of it.
     pub fn sum(self) -> u64 {
-        self.tmp.saturating_add(self.work).saturating_add(self.earlier).saturating_add(self.rest)
+        self.tmp.saturating_add(self.work).saturating_add(self.previous).saturating_add(self.rest)
     }
 
     fn part(&mut self, name: &[u8]) -> &mut u64 {
         match name {
             b"tmp" => &mut self.tmp,
             b"work" => &mut self.work,
-            b"earlier" => &mut self.earlier,
+            b"earlier" => &mut self.previous,
             _ => &mut self.rest,
         }
     }
@@ -42,7 +42,7 @@ impl Taken {
         Self {
             tmp: self.tmp.max(other.tmp),
             work: self.work.max(other.work),
-            earlier: self.earlier.max(other.earlier),
+            previous: self.previous.max(other.previous),
             rest: self.rest.max(other.rest),
         }
     }
@@ -133,7 +133,7 @@ mod tests {
                 assert!(steps < 100, "it comes round");
             }
             let taken = meter.taken();
-            for part in [taken.tmp, taken.work, taken.earlier, taken.rest] {
+            for part in [taken.tmp, taken.work, taken.previous, taken.rest] {
                 assert!((100_000..150_000).contains(&part), "{names}: {taken:?}");
             }
         }

@@ -26,6 +26,7 @@
 //! backup may ask for that run again, and must not be answered that it never started.
 
 mod attempts;
+mod free_space;
 mod meter;
 mod previous;
 mod proofs;
@@ -43,10 +44,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::os;
 
 pub use attempts::{Attempt, AttemptKind, Decision};
+pub use free_space::{FreeSpace, MinFree, free_space};
 pub use meter::{Meter, Taken};
 pub use proofs::Proofs;
+pub(crate) use records::process_lives;
 pub use records::{
-    Artifact, CancelMode, CancelWish, Ending, Exit, FileFacts, Location, OutcomeRecord, Plan, Running, Started, Timing,
+    Artifact, CancelMode, CancelRecord, Ending, Exit, FileFacts, Location, OutcomeRecord, Plan, Running, Started,
+    Timing,
 };
 pub use submission::{Meta, SubmissionError};
 
@@ -62,7 +66,7 @@ const DONE: &str = "done";
 
 /// Whether a record exists but cannot be parsed: the next read will not help, as it would after a want of memory or
 /// descriptors.
-pub fn is_spoiled(error: &io::Error) -> bool {
+pub fn is_damaged(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, PermissionDenied};
     let lost = [rustix::io::Errno::IO, rustix::io::Errno::LOOP].map(|e| Some(e.raw_os_error()));
     matches!(error.kind(), InvalidData | IsADirectory | NotADirectory | PermissionDenied)
@@ -92,7 +96,7 @@ impl SpoolRoot {
     ///
     /// # Errors
     /// When the folder cannot be listed; what cannot be removed stays for the next call.
-    pub fn tidy(&self) -> io::Result<()> {
+    pub fn remove_forgotten(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == FORGOTTEN) {
@@ -257,15 +261,15 @@ impl Spool {
     }
 
     /// Reads a record that the run's own code, or the disk, may have damaged: one that exists and cannot be read counts
-    /// as missing, and its name goes to `spoiled`.
+    /// as missing, and its name goes to `damaged`.
     ///
     /// # Errors
     /// Any other failure.
-    pub fn read_or_name<T: DeserializeOwned>(&self, path: &Path, spoiled: &mut Vec<String>) -> io::Result<Option<T>> {
+    pub fn read_or_name<T: DeserializeOwned>(&self, path: &Path, damaged: &mut Vec<String>) -> io::Result<Option<T>> {
         match self.read(path) {
-            Err(error) if is_spoiled(&error) => {
+            Err(error) if is_damaged(&error) => {
                 tracing::warn!(run = %self.run, %error, "a record of the run cannot be read");
-                spoiled.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+                damaged.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
                 Ok(None)
             }
             read => read,
@@ -281,7 +285,7 @@ impl Spool {
         bytes.push(b'\n');
         match durable::replace(path, &bytes) {
             Err(_) if path.is_dir() => {
-                self.put_by(path)?;
+                self.rename_unreadable(path)?;
                 durable::replace(path, &bytes)
             }
             done => done,
@@ -292,7 +296,7 @@ impl Spool {
     ///
     /// # Errors
     /// Any failure of the file system.
-    pub fn put_by(&self, path: &Path) -> io::Result<()> {
+    pub fn rename_unreadable(&self, path: &Path) -> io::Result<()> {
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(".unreadable");
         let by = self.folder.join(name);
@@ -316,7 +320,7 @@ impl Spool {
     }
 
     /// Whether the run was executed here and then deleted.
-    pub fn was_let_go(&self) -> bool {
+    pub fn was_freed(&self) -> bool {
         self.folder.with_extension(DONE).exists()
     }
 

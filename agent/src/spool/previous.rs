@@ -11,14 +11,14 @@ use longhaul_proto::durable;
 use super::{AttemptKind, Exit, Spool};
 
 /// Folder for these files.
-const EARLIER: &str = "earlier";
+const PREVIOUS: &str = "earlier";
 
 impl Spool {
     /// The dead attempt whose files lie where those of a later one belong.
     ///
     /// # Errors
     /// Any failure of the file system.
-    pub fn remains(&self) -> io::Result<Option<u32>> {
+    pub fn dead_attempt(&self) -> io::Result<Option<u32>> {
         let Some(last) = self.last_attempt()? else { return Ok(None) };
         // A record that cannot be read does not say whose it is; nothing is moved for it.
         let exit = self.read_or_name::<Exit>(&self.exit(), &mut vec![])?;
@@ -30,14 +30,14 @@ impl Spool {
     /// # Errors
     /// Any failure of the file system; the call is then to be repeated.
     pub fn put_aside(&self, attempt: u32) -> io::Result<()> {
-        let to = self.path().join(EARLIER).join(attempt.to_string());
-        durable::create_folder(&self.path().join(EARLIER))?;
+        let to = self.path().join(PREVIOUS).join(attempt.to_string());
+        durable::create_folder(&self.path().join(PREVIOUS))?;
         durable::create_folder(&to)?;
         let request = self.last_attempt()?.is_some_and(|last| last.kind == AttemptKind::Started);
         let stays = |name: &str| {
             // The request and the mark of readiness belong to the later attempt, once it was accepted.
             let new = [self.submission_pb(), self.submission_json(), self.ready()];
-            name == EARLIER
+            name == PREVIOUS
                 || name == "lock"
                 || name.starts_with("attempt-")
                 || (request && new.iter().any(|path| path.file_name().is_some_and(|own| own == name)))
@@ -76,7 +76,7 @@ mod tests {
     fn remains_are_known_until_the_last_of_them_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let spool = SpoolRoot::open(folder.path().join("runs")).unwrap().of(Ids::system().run());
-        assert_eq!(spool.remains().unwrap(), None, "there is nothing");
+        assert_eq!(spool.dead_attempt().unwrap(), None, "there is nothing");
         spool.create().unwrap();
         spool.decide(1, AttemptKind::Started).unwrap();
         for (path, text) in [(spool.log(), "first"), (spool.spawning(), "boot"), (spool.submission_pb(), "request")] {
@@ -84,16 +84,16 @@ mod tests {
         }
         fs::create_dir(spool.work()).unwrap();
         spool.write(&spool.exit(), &Exit { attempt: 1, ..Exit::default() }).unwrap();
-        assert_eq!(spool.remains().unwrap(), None, "they are the present attempt's own");
+        assert_eq!(spool.dead_attempt().unwrap(), None, "they are the present attempt's own");
         spool.decide(2, AttemptKind::Started).unwrap();
-        assert_eq!(spool.remains().unwrap(), Some(1));
+        assert_eq!(spool.dead_attempt().unwrap(), Some(1));
         // A crash after the first file was moved.
         let aside = spool.path().join("earlier/1");
         fs::create_dir_all(&aside).unwrap();
         fs::rename(spool.log(), aside.join("log")).unwrap();
-        assert_eq!(spool.remains().unwrap(), Some(1), "still to be done");
+        assert_eq!(spool.dead_attempt().unwrap(), Some(1), "still to be done");
         spool.put_aside(1).unwrap();
-        assert_eq!(spool.remains().unwrap(), None);
+        assert_eq!(spool.dead_attempt().unwrap(), None);
         assert!(!spool.spawning().exists() && !spool.work().exists() && !spool.exit().exists());
         assert!(spool.submission_pb().exists(), "the request is the later attempt's");
         assert!(aside.join("exit.json").exists() && aside.join("spawning").exists() && aside.join("work").exists());

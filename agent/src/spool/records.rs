@@ -3,10 +3,13 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use longhaul_proto::{
+    ids::RunId,
     state::{Cause, RunState},
     wire,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::os;
 
 /// Limits of a run, milliseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -77,6 +80,14 @@ pub struct Started {
     pub oom_kills: Option<u64>,
 }
 
+/// Whether a run's Stata lives: the recorded process, or else any that carries the run's mark.
+pub(crate) fn process_lives(run: RunId, started: Option<&Started>) -> bool {
+    match started {
+        Some(started) => started.boot_id == os::boot_id() && os::alive(started.pid, started.start_ticks),
+        None => !os::marked(&format!("{}={run}", os::MARK), 0).is_empty(),
+    }
+}
+
 /// The first log byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
@@ -111,7 +122,7 @@ impl CancelMode {
 
 /// A request to end a run: written by the agent, carried out by the supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CancelWish {
+pub struct CancelRecord {
     /// How gently.
     pub mode: CancelMode,
     /// The principal who asked.

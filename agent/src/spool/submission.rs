@@ -42,9 +42,9 @@ pub enum SubmissionError {
 
 impl SubmissionError {
     /// Whether the request exists but cannot be parsed. The run goes on without it.
-    pub fn is_spoiled(&self) -> bool {
+    pub fn is_damaged(&self) -> bool {
         match self {
-            Self::Read(error) => super::is_spoiled(error),
+            Self::Read(error) => super::is_damaged(error),
             Self::Decode(_) => true,
             Self::Format(_) => false,
         }

@@ -15,7 +15,7 @@ use super::banner::Edition;
 
 /// Where to look.
 #[derive(Debug, Clone, Default)]
-pub struct Places {
+pub struct SearchPlaces {
     /// The configured path: an executable or an install folder. If set, no other place is searched.
     pub explicit: Option<PathBuf>,
     /// Values of [`VARIABLES`] that are set.
@@ -34,7 +34,7 @@ pub const VARIABLES: [&str; 4] = ["STATA_BINARY", "STATA_PATH", "STATA_CLI", "ST
 /// Names of console executables, the best first.
 const NAMES: [&str; 6] = ["stata-mp", "stata-se", "stata-be", "stata-ic", "stata", "StataMP"];
 
-impl Places {
+impl SearchPlaces {
     /// The places that an environment gives.
     pub fn from_env(explicit: Option<PathBuf>, get: impl Fn(&str) -> Option<std::ffi::OsString>) -> Self {
         let variables =
@@ -72,7 +72,7 @@ impl Candidate {
 }
 
 /// Everything tried: usable ones first; named paths before found ones, then the newest release, then MP, SE, BE.
-pub fn find(places: &Places) -> Vec<Candidate> {
+pub fn find(places: &SearchPlaces) -> Vec<Candidate> {
     let mut all = vec![];
     if let Some(path) = &places.explicit {
         named(path, "--stata", &mut all);
@@ -133,7 +133,7 @@ fn in_folder(folder: &Path, why: &str, all: &mut Vec<Candidate>) {
 }
 
 /// `/usr/local/stata*`, `/opt/stata*`, `~/stata*` and the bundles in `/Applications`, sorted by name.
-fn usual(places: &Places) -> Vec<PathBuf> {
+fn usual(places: &SearchPlaces) -> Vec<PathBuf> {
     let mut out = vec![];
     let home = places.home.as_deref();
     let mut parents: Vec<PathBuf> =
@@ -227,7 +227,7 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    fn found(root: &Path, places: &Places) -> Vec<String> {
+    fn found(root: &Path, places: &SearchPlaces) -> Vec<String> {
         let show = |c: &Candidate| {
             let path = c.path.strip_prefix(root).unwrap_or(&c.path).display().to_string();
             format!("{path} {} {}", c.why, c.problem.as_deref().unwrap_or("ok"))
@@ -247,7 +247,7 @@ mod tests {
         install(root, "home/stata/stata-be", 0o755);
         install(root, "home/stata/isstata.195", 0o644);
         install(root, "mine/xstata-mp", 0o755);
-        let places = Places {
+        let places = SearchPlaces {
             path: vec![root.join("bin"), PathBuf::from("relative")],
             home: Some(root.join("home")),
             root: root.to_owned(),
@@ -255,7 +255,7 @@ mod tests {
                 ("STATA_PATH".to_owned(), root.join("mine/xstata-mp")),
                 ("STATA_BIN".to_owned(), root.join("none")),
             ],
-            ..Places::default()
+            ..SearchPlaces::default()
         };
         assert_eq!(
             found(root, &places),
@@ -271,7 +271,7 @@ mod tests {
             ]
         );
         let variables = vec![("STATA_PATH".to_owned(), root.join("bin"))];
-        assert_eq!(found(root, &Places { variables, ..places.clone() })[0], "bin/stata-se STATA_PATH ok");
+        assert_eq!(found(root, &SearchPlaces { variables, ..places.clone() })[0], "bin/stata-se STATA_PATH ok");
         for (explicit, expected) in [
             (
                 "usr/local/stata18",
@@ -286,7 +286,7 @@ mod tests {
             ),
             ("no", vec!["no --stata does not exist"]),
         ] {
-            assert_eq!(found(root, &Places { explicit: Some(root.join(explicit)), ..places.clone() }), expected);
+            assert_eq!(found(root, &SearchPlaces { explicit: Some(root.join(explicit)), ..places.clone() }), expected);
         }
     }
 
@@ -295,7 +295,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         install(dir.path(), "Applications/StataNow/StataMP.app/Contents/MacOS/stata-mp", 0o755);
         install(dir.path(), "usr/local/stata16/stata-ic", 0o755);
-        let all = find(&Places { root: dir.path().to_owned(), ..Places::default() });
+        let all = find(&SearchPlaces { root: dir.path().to_owned(), ..SearchPlaces::default() });
         let seen: Vec<_> = all.iter().map(|c| (c.edition, c.version)).collect();
         assert_eq!(seen, [(Some(Edition::Be), Some(160)), (Some(Edition::Mp), None)]);
     }

@@ -5,14 +5,14 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::judge::{Judgement, Scan, State, is_comment, judge};
+use super::judge::{Judgement, LogEnd, Scan, is_comment, judge};
 use super::lines::{Dialect, LineReader};
 use super::view::ViewFinder;
 use super::wrapper::Wrapper;
 
-/// Sizes in bytes, in a struct so that tests can use small ones.
+/// ReadSizes in bytes, in a struct so that tests can use small ones.
 #[derive(Debug, Clone, Copy)]
-struct Sizes {
+struct ReadSizes {
     /// A file up to this size is read whole.
     whole: u64,
     /// What is read of the start, and on both sides of a prompt found.
@@ -21,14 +21,14 @@ struct Sizes {
     step: u64,
 }
 
-const SIZES: Sizes = Sizes { whole: 4 << 20, near: 64 << 10, step: 1 << 20 };
+const SIZES: ReadSizes = ReadSizes { whole: 4 << 20, near: 64 << 10, step: 1 << 20 };
 
 /// Judges a log of any size. Errors are those of reading.
 pub fn judge_file(file: &mut (impl Read + Seek)) -> io::Result<Judgement> {
     judge_sized(file, SIZES)
 }
 
-fn judge_sized(file: &mut (impl Read + Seek), sizes: Sizes) -> io::Result<Judgement> {
+fn judge_sized(file: &mut (impl Read + Seek), sizes: ReadSizes) -> io::Result<Judgement> {
     let len = file.seek(SeekFrom::End(0))?;
     if len <= sizes.whole {
         return Ok(judge(&read(file, 0, len)?));
@@ -39,8 +39,10 @@ fn judge_sized(file: &mut (impl Read + Seek), sizes: Sizes) -> io::Result<Judgem
     let dialect = reader.dialect();
 
     let mut from = len - sizes.step.min(len);
-    let mut tail = scan(file, from, len, dialect, head.named)?;
-    if tail.state() != State::Succeeded && tail.last_command().is_none() {
+    let mut end = Scan::default();
+    end.named = head.named;
+    let mut tail = scan(file, from, len, dialect, end)?;
+    if tail.state() != LogEnd::Succeeded && tail.last_command().is_none() {
         while from > 0 {
             let to = from;
             from = from.saturating_sub(sizes.step);
@@ -48,7 +50,7 @@ fn judge_sized(file: &mut (impl Read + Seek), sizes: Sizes) -> io::Result<Judgem
             let block = read(file, from, (to + 16).min(len))?;
             let Some(at) = last_prompt(&block, dialect) else { continue };
             let at = from + at as u64;
-            let near = scan(file, at.saturating_sub(sizes.near), (at + sizes.near).min(len), dialect, false)?;
+            let near = scan(file, at.saturating_sub(sizes.near), (at + sizes.near).min(len), dialect, Scan::default())?;
             tail.adopt(near.last_command());
             break;
         }
@@ -66,19 +68,17 @@ pub fn judge_wrapped(file: &mut (impl Read + Seek), wrapper: &Wrapper) -> io::Re
     finder.push(&read(file, len.saturating_sub(SIZES.near), len)?);
     let mut judgement = judge_file(file)?;
     match (finder.reached_sentinel(), judgement.state) {
-        (true, State::Failed | State::Incomplete) => judgement = judge(b". \nend of do-file\n"),
-        (false, State::Succeeded) => judgement.state = State::Incomplete,
+        (true, LogEnd::Failed | LogEnd::Incomplete) => judgement = judge(b". \nend of do-file\n"),
+        (false, LogEnd::Succeeded) => judgement.state = LogEnd::Incomplete,
         _ => {}
     }
     Ok(judgement)
 }
 
-/// Scans the whole lines of `from..to`.
-fn scan(file: &mut (impl Read + Seek), from: u64, to: u64, dialect: Dialect, named: bool) -> io::Result<Scan> {
+/// Scans on over the whole lines of `from..to`.
+fn scan(file: &mut (impl Read + Seek), from: u64, to: u64, dialect: Dialect, mut scan: Scan) -> io::Result<Scan> {
     let bytes = read(file, from, to)?;
     let skip = if from == 0 { 0 } else { bytes.iter().position(|&b| b == b'\n').map_or(bytes.len(), |i| i + 1) };
-    let mut scan = Scan::default();
-    scan.named = named;
     scan.skipped = from > 0;
     let mut reader = LineReader::at(from + skip as u64, dialect);
     reader.push(&bytes[skip..], |line| scan.push(&line));
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_wrapper_makes_it_sure() {
-        fn check(log: &str, state: State) {
+        fn check(log: &str, state: LogEnd) {
             let wrapper = Wrapper::from_text(
                 "cd `\"/w\"'\ndo `\"/m.do\"'\nfile open lha_1 using `\"/s\"', write text\nfile close lha_1\n",
             );
@@ -131,13 +131,13 @@ mod tests {
             assert_eq!(found.state, state, "{log}");
         }
         let opened = ". x\n\n. \nend of do-file\n\n. file open lha_1 using `\"/s\"', write text\n";
-        check(opened, State::Succeeded);
-        check(&format!("{opened}file /s could not be opened\nr(603);\n\nend of do-file\nr(603);\n"), State::Succeeded);
-        check(". do nested\n\n. x\n\n. \nend of do-file\n", State::Incomplete);
-        check(". x\nno\nr(9);\n\nend of do-file\nr(9);\n\nend of do-file\nr(9);\n", State::Failed);
+        check(opened, LogEnd::Succeeded);
+        check(&format!("{opened}file /s could not be opened\nr(603);\n\nend of do-file\nr(603);\n"), LogEnd::Succeeded);
+        check(". do nested\n\n. x\n\n. \nend of do-file\n", LogEnd::Incomplete);
+        check(". x\nno\nr(9);\n\nend of do-file\nr(9);\n\nend of do-file\nr(9);\n", LogEnd::Failed);
     }
 
-    const SMALL: Sizes = Sizes { whole: 200, near: 100, step: 150 };
+    const SMALL: ReadSizes = ReadSizes { whole: 200, near: 100, step: 150 };
 
     #[test]
     fn a_large_log_is_judged_like_a_small_one() {

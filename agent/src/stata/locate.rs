@@ -10,6 +10,8 @@
 //! next known one outside.
 
 mod call;
+mod enter;
+mod frame;
 mod looped;
 mod source;
 
@@ -21,8 +23,9 @@ use serde::Serialize;
 use super::echo::{Classifier, Kind, is_output};
 use super::lines::{Line, LineReader, Taker};
 use call::{Call, Macros, Verb};
-use looped::{Loop, loops};
-use source::Source;
+use enter::is_absolute;
+use frame::Frame;
+use looped::loops;
 
 /// A do-file and the line of a command in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,7 +40,7 @@ pub struct Place {
 
 /// Where a run failed, or where it was when its log stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Location {
+pub struct FailurePlace {
     /// The innermost place known.
     #[serde(flatten)]
     pub place: Place,
@@ -48,7 +51,7 @@ pub struct Location {
 
 /// How a run was started, as far as the log does not say it.
 #[derive(Debug, Clone, Copy)]
-pub struct Start<'a> {
+pub struct LogStart<'a> {
     /// Stata's working directory when the log begins.
     pub working_dir: &'a Path,
     /// The do-file whose commands the log begins with; none if the log itself echoes `do file`.
@@ -57,7 +60,7 @@ pub struct Start<'a> {
     pub args: &'a [String],
 }
 
-impl<'a> Start<'a> {
+impl<'a> LogStart<'a> {
     /// For a log that itself shows which do-file it runs.
     pub fn in_directory(working_dir: &'a Path) -> Self {
         Self { working_dir, do_file: None, args: &[] }
@@ -65,7 +68,7 @@ impl<'a> Start<'a> {
 }
 
 /// Locates in one go; see [`Locator`].
-pub fn locate(log: &[u8], start: Start<'_>, read: impl Fn(&Path) -> Option<Vec<u8>>) -> Option<Location> {
+pub fn locate(log: &[u8], start: LogStart<'_>, read: impl Fn(&Path) -> Option<Vec<u8>>) -> Option<FailurePlace> {
     let mut locator = Locator::new(start, read);
     locator.push(log);
     locator.finish()
@@ -73,52 +76,6 @@ pub fn locate(log: &[u8], start: Start<'_>, read: impl Fn(&Path) -> Option<Vec<u
 
 /// Stata's own limit is 64 nested do-files; more means that echoes were misread.
 const DEPTH: usize = 80;
-
-/// Most do-files that one loop may call.
-const CALLED: usize = 1000;
-
-#[derive(Debug, Default)]
-struct Frame {
-    file: String,
-    path: Option<PathBuf>,
-    source: Option<Source>,
-    line: Option<u32>,
-    include: bool,
-    /// Nothing of it was echoed yet, so it may not have been opened at all.
-    fresh: bool,
-    locals: HashMap<String, String>,
-    /// The loop or program read last.
-    block: Block,
-    /// Other files that could equally be the one that was opened.
-    others: Vec<Frame>,
-}
-
-impl Frame {
-    /// Moves to the echo; whether it was found there.
-    fn goes_on(&mut self, key: &str) -> bool {
-        let line = self.source.as_mut().and_then(|s| s.find(key));
-        if line.is_some() {
-            self.line = line;
-        }
-        line.is_some()
-    }
-
-    fn begins_with(&self, key: &str) -> bool {
-        self.source.as_ref().is_some_and(|s| s.is_first(key))
-    }
-}
-
-/// A loop or program, as its body was read before it ran.
-#[derive(Debug, Default)]
-struct Block {
-    loops: Vec<Loop>,
-    /// `do` commands in it.
-    calls: Vec<Call>,
-    /// Some rounds skip some calls.
-    conditional: bool,
-    /// Rounds and calls that are done.
-    done: usize,
-}
 
 /// Follows a log of any length, in chunks; keeps the sources of the do-files that are open.
 pub struct Locator<F> {
@@ -132,7 +89,7 @@ pub struct Locator<F> {
     echo: Option<(bool, String)>,
     calling: Option<Frame>,
     entering: bool,
-    failed: Option<Location>,
+    failed: Option<FailurePlace>,
     at_code: bool,
     /// A do-file ended since the failure.
     left: bool,
@@ -149,7 +106,7 @@ fn is_full(text: &str) -> bool {
 
 impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
     /// A locator that gets sources from `read`.
-    pub fn new(start: Start<'_>, read: F) -> Self {
+    pub fn new(start: LogStart<'_>, read: F) -> Self {
         let mut locator = Self {
             read,
             reader: LineReader::default(),
@@ -185,7 +142,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
     }
 
     /// Where it failed, or where it was if the log has no end; none for a log that ended in success.
-    pub fn finish(mut self) -> Option<Location> {
+    pub fn finish(mut self) -> Option<FailurePlace> {
         if let Some(last) = self.reader.partial() {
             self.line(&last);
         }
@@ -203,7 +160,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         };
         let pending = pending.filter(|key| !key.is_empty());
         let source = outermost.source.as_ref();
-        pending.and_then(|key| source?.look(&key)).or(outermost.line)
+        pending.and_then(|key| source?.peek(&key)).or(outermost.line)
     }
 
     /// How many do-files were, or may have been, entered without being identified: named by a macro that cannot be
@@ -254,19 +211,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                 self.echo = Some((false, format!("{command}\n")));
             }
             Kind::Body(body) => self.echo = Some((true, format!("{body}\n"))),
-            Kind::End => {
-                self.confirm();
-                if let [.., caller, top] = self.frames.as_slice()
-                    && top.fresh
-                    && (top.source.as_ref().is_some_and(|s| !s.is_empty()) && caller.source.is_some())
-                {
-                    // A file that is not empty does not end before any of it was echoed: it was not opened.
-                    self.frames.pop();
-                }
-                while self.frames.pop().is_some_and(|f| f.include) {}
-                self.at_code = false;
-                self.left = true;
-            }
+            Kind::End => self.file_ended(),
             Kind::Code(_) => {
                 self.calling = None;
                 if self.failed.is_none() {
@@ -285,6 +230,21 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             }
             Kind::Blank | Kind::Rmsg | Kind::Break | Kind::More(_) => {}
         }
+    }
+
+    /// `end of do-file` of the innermost one, and of what it included.
+    fn file_ended(&mut self) {
+        self.confirm();
+        if let [.., caller, top] = self.frames.as_slice()
+            && top.fresh
+            && (top.source.as_ref().is_some_and(|s| !s.is_empty()) && caller.source.is_some())
+        {
+            // A file that is not empty does not end before any of it was echoed: it was not opened.
+            self.frames.pop();
+        }
+        while self.frames.pop().is_some_and(|f| f.include) {}
+        self.at_code = false;
+        self.left = true;
     }
 
     /// A `do` that was followed by an echo or an end, not by an error, did open its file.
@@ -331,148 +291,8 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         self.interpret(&text);
     }
 
-    /// Finds the echo in the innermost open source; closes includes that are over and files that were not opened.
-    fn place(&mut self, key: &str) {
-        if let [.., parent, top] = self.frames.as_mut_slice()
-            && top.fresh
-            && !top.begins_with(key)
-        {
-            // The first echo after a `do` is the first line of its file, or the file was not opened (its `do` was in a
-            // block that did not run), or it is another file than assumed.
-            if parent.source.as_ref().is_some_and(|s| s.is_at(key)) && parent.goes_on(key) {
-                parent.block = Block::default();
-                self.frames.pop();
-                return;
-            }
-            let sure = top.source.as_ref().is_some_and(|s| s.is_first_but_for_a_few(key));
-            if !sure {
-                (top.source, top.path) = (None, None);
-            }
-        }
-        if let [.., parent, top] = self.frames.as_mut_slice()
-            && top.source.is_none()
-            && parent.source.as_ref().is_some_and(|s| s.is_next(key))
-        {
-            // The unmatched echo was only a misread line: the caller continues.
-            self.frames.pop();
-        }
-        while let Some(top) = self.frames.last_mut() {
-            top.fresh = false;
-            if top.source.is_none() {
-                return;
-            }
-            top.others.retain_mut(|other| other.goes_on(key));
-            if top.goes_on(key) {
-                top.block = Block::default();
-                return;
-            }
-            if !top.others.is_empty() {
-                let mut right = top.others.remove(0);
-                right.others = std::mem::take(&mut top.others);
-                *top = right;
-                return;
-            }
-            if !top.include {
-                break;
-            }
-            self.frames.pop();
-        }
-        if self.frames.is_empty() || self.frames.len() >= DEPTH {
-            return;
-        }
-        let called = self.called(key);
-        let unknown = || (!source::is_trivial(key)).then(Frame::default);
-        if let Some(frame) = called.or_else(unknown) {
-            self.unknown += u32::from(frame.source.is_none());
-            self.frames.push(frame);
-        }
-    }
-
-    /// The file that the block read last has opened, if this is its first echo.
-    fn called(&mut self, key: &str) -> Option<Frame> {
-        let block = &self.frames.last()?.block;
-        let (done, conditional) = (block.done, block.conditional);
-        // In the order in which they are called.
-        let calls: Vec<Call> = looped::rounds(&block.loops, &block.calls).skip(done).take(CALLED).collect();
-        let mut fitting = vec![];
-        for (n, call) in calls.iter().enumerate() {
-            let mut frame = self.frame(call);
-            if frame.begins_with(key) && frame.goes_on(key) {
-                frame.fresh = false;
-                fitting.push((n, frame));
-                if !conditional {
-                    break;
-                }
-            }
-        }
-        let mut fitting = fitting.into_iter();
-        let (n, mut first) = fitting.next()?;
-        first.others = fitting.map(|(_, other)| other).filter(|other| other.path != first.path).collect();
-        if let Some(caller) = self.frames.last_mut().filter(|_| first.others.is_empty()) {
-            caller.block.done = done + n + 1;
-        }
-        Some(first)
-    }
-
-    /// A call whose echo and end are not in the log.
-    fn silent(&mut self, call: &Call) {
-        self.unknown += u32::from(self.frame(call).source.is_none());
-    }
-
-    fn interpret(&mut self, text: &str) {
-        let text = &call::plain(text);
-        let mut nothing = HashMap::new();
-        let locals = self.frames.last_mut().map_or(&mut nothing, |f| &mut f.locals);
-        let mut macros = Macros { locals, globals: &mut self.globals, directory: self.directory.as_deref() };
-        macros.learn(text);
-        let heads: Vec<Loop> = loops(text, &macros).collect();
-        let call = call::parse(text);
-        let folder = call.as_ref().filter(|c| c.verb == Verb::Cd).map(|c| macros.expand(&c.file));
-        if let Some(top) = self.frames.last_mut() {
-            top.block.loops.extend(heads);
-        }
-        let Some(call) = call else { return };
-        if let Some(folder) = folder {
-            self.entering = call.echoes;
-            self.directory = match (self.directory.take(), folder) {
-                (Some(from), Some(to)) => Some(from.join(to)),
-                (None, Some(to)) if is_absolute(&to) => Some(PathBuf::from(to)),
-                _ => None,
-            };
-        } else if call.echoes {
-            let frame = self.frame(&call);
-            self.unknown += u32::from(frame.include && frame.source.is_none());
-            // An include prints no end of its own: without its source its end could not be found.
-            self.calling = Some(frame).filter(|f| !f.include || f.source.is_some());
-        } else {
-            self.silent(&call);
-        }
-    }
-
-    fn frame(&mut self, call: &Call) -> Frame {
-        let mut nothing = HashMap::new();
-        let locals = self.frames.last_mut().map_or(&mut nothing, |f| &mut f.locals);
-        let directory = self.directory.as_deref();
-        let macros = Macros { locals, globals: &mut self.globals, directory };
-        let include = call.verb == Verb::Include;
-        let path = macros.expand(&call.file).map(call::with_ending).and_then(|file| match directory {
-            // Without `.`, as people write paths.
-            Some(directory) => Some(directory.join(file).components().collect()),
-            None => is_absolute(&file).then(|| PathBuf::from(file)),
-        });
-        let mut own = HashMap::new();
-        for (i, argument) in call.args.iter().enumerate() {
-            own.extend(macros.expand(argument).map(|value| ((i + 1).to_string(), value)));
-        }
-        if include {
-            own = macros.locals.clone();
-        }
-        let source = path.as_deref().and_then(&self.read).map(|bytes| Source::new(&bytes));
-        Frame { file: call.file.clone(), path, source, include, fresh: true, locals: own, ..Frame::default() }
-    }
-
     /// The innermost place that is known, and those around it.
-    fn here(&self) -> Option<Location> {
+    fn here(&self) -> Option<FailurePlace> {
         let mut known: Vec<Place> = self
             .frames
             .iter()
@@ -480,7 +300,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             .filter_map(|f| Some(Place { file: f.file.clone(), path: f.path.clone()?, line: f.line? }))
             .collect();
         let place = known.pop()?;
-        Some(Location { place, callers: known })
+        Some(FailurePlace { place, callers: known })
     }
 }
 
@@ -496,12 +316,6 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Taker for Locator<F> {
         }
         done
     }
-}
-
-fn is_absolute(text: &str) -> bool {
-    let b = text.as_bytes();
-    b.first() == Some(&b'/')
-        || (b.len() > 2 && b[0].is_ascii_alphabetic() && b[1] == b':' && matches!(b[2], b'\\' | b'/'))
 }
 
 #[cfg(test)]

@@ -7,12 +7,21 @@
 /// A failing command that printed at most this many items printed only its message.
 const FEW: usize = 8;
 
-/// The message at the end of `lines`, the output since the last echo; `complete` says that none was left out.
-pub(super) fn message(lines: &[&str], complete: bool) -> Option<String> {
+/// How much there is of the output since the last echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    /// All of it.
+    Whole,
+    /// The last lines.
+    End,
+}
+
+/// The message at the end of `lines`, the output since the last echo.
+pub(super) fn message(lines: &[&str], output: Output) -> Option<String> {
     let whole = unwrapped(lines);
     let end = whole.iter().rposition(|l| !l.trim().is_empty())? + 1;
     let start = whole[..end].iter().rposition(|l| l.trim().is_empty()).map_or(0, |i| i + 1);
-    let alone = complete && whole[..start].iter().all(|l| l.trim().is_empty());
+    let alone = output == Output::Whole && whole[..start].iter().all(|l| l.trim().is_empty());
     let items = items(&whole[start..end]);
 
     let mut kept: Vec<&Item> = vec![];
@@ -114,39 +123,39 @@ mod tests {
 
     #[test]
     fn messages() {
-        fn check(output: &str, complete: bool, expected: Option<&str>) {
+        fn check(output: &str, part: Output, expected: Option<&str>) {
             let lines: Vec<&str> = output.lines().collect();
-            assert_eq!(message(&lines, complete).as_deref(), expected, "{output}");
+            assert_eq!(message(&lines, part).as_deref(), expected, "{output}");
         }
-        check("", true, None);
-        check("bad_var not found", true, Some("bad_var not found"));
+        check("", Output::Whole, None);
+        check("bad_var not found", Output::Whole, Some("bad_var not found"));
         check(
             "3 contradictions in 10 observations\nassertion is false",
-            true,
+            Output::Whole,
             Some("3 contradictions in 10 observations\nassertion is false"),
         );
         check(
             "(note: file a not fou\n> nd)\nfile a could not be\n    opened",
-            true,
+            Output::Whole,
             Some("file a could not be opened"),
         );
         check(
             "outcome does not vary; remember:\n             0 = negative outcome,\n        all other = positive",
-            false,
+            Output::End,
             Some("outcome does not vary; remember: 0 = negative outcome, all other = positive"),
         );
         check(
             "a table\n\nexceeded memory limits using exact(1); try again with larger #; see help \ntabulate for details\n",
-            true,
+            Output::Whole,
             Some("exceeded memory limits using exact(1); try again with larger #; see help tabulate for details"),
         );
-        check("   id:  patient_id\nmore\n     id:  x\nflat region", false, Some("flat region"));
-        check("  7.73 |   2.56 | int1", false, None);
+        check("   id:  patient_id\nmore\n     id:  x\nflat region", Output::End, Some("flat region"));
+        check("  7.73 |   2.56 | int1", Output::End, None);
         check(
             "note\n                 f():  3499  g not found\n                 <istmt>:     -  function returned error",
-            false,
+            Output::End,
             Some("f():  3499  g not found\n<istmt>:     -  function returned error"),
         );
-        check("------+-----\nNote: x.\nconvergence not achieved", false, Some("convergence not achieved"));
+        check("------+-----\nNote: x.\nconvergence not achieved", Output::End, Some("convergence not achieved"));
     }
 }

@@ -17,7 +17,7 @@ mod loops;
 
 use super::echo::{Classifier, Kind, is_output};
 use super::lines::{Line, LineReader, Taker};
-use super::locate::{Locator, Start};
+use super::locate::{Locator, LogStart};
 use super::view::ViewFinder;
 use super::wrapper::Wrapper;
 use dots::Dots;
@@ -239,16 +239,16 @@ impl State {
             self.text = status;
             return;
         }
-        if let Some(seen) = self.loops.see(text) {
+        if let Some(count) = self.loops.count(text) {
             self.text = text.trim().to_owned();
-            let at = self.blocks.iter().position(|b| b.key == seen.key);
+            let at = self.blocks.iter().position(|b| b.key == count.key);
             if let Some(at) = at {
                 self.blocks.truncate(at + 1);
-                self.blocks[at].done = seen.done;
-                self.blocks[at].total = Some(seen.total);
+                self.blocks[at].done = count.done;
+                self.blocks[at].total = Some(count.total);
             } else if self.blocks.len() < DEPTH {
-                let name = seen.key.clone();
-                self.blocks.push(Block { key: seen.key, name, done: seen.done, total: Some(seen.total) });
+                let name = count.key.clone();
+                self.blocks.push(Block { key: count.key, name, done: count.done, total: Some(count.total) });
             }
             self.dots.close();
         }
@@ -319,7 +319,7 @@ impl Script {
         let bytes = source.to_vec();
         let name = Path::new("main.do");
         let read: Read = Box::new(move |path| (path == Path::new("main.do")).then(|| bytes.clone()));
-        let start = Start { working_dir: Path::new(""), do_file: Some(name), args: &[] };
+        let start = LogStart { working_dir: Path::new(""), do_file: Some(name), args: &[] };
         Self { lines: last, locator: Locator::new(start, read) }
     }
 

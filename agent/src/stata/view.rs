@@ -31,11 +31,11 @@ pub struct ViewFinder {
     run: String,
     next: String,
     sentinel: String,
-    start: Start,
+    start: ViewStart,
     end: Option<u64>,
     reached: bool,
     blank: Option<u64>,
-    tail: Option<Tail>,
+    trailer: Option<Trailer>,
     behind: u64,
     /// The current bytes contain one of the wrapper's lines, or something like one.
     suspect: bool,
@@ -43,9 +43,9 @@ pub struct ViewFinder {
 
 /// How the start was found so far.
 #[derive(Debug, Clone)]
-enum Start {
+enum ViewStart {
     /// Among Stata's and the wrapper's own lines.
-    Seeking(Box<Seen>),
+    Seeking(Box<Preamble>),
     /// The `do` line was echoed; the empty line after it, if there is one, goes too.
     After(u64),
     Known(u64),
@@ -53,7 +53,7 @@ enum Start {
 
 /// What was found before the echo of the `do` line. Only when that never comes does more than `echo` matter.
 #[derive(Debug, Clone, Default)]
-struct Seen {
+struct Preamble {
     /// A part of Stata's banner.
     banner: bool,
     /// Where the very first echo starts.
@@ -76,7 +76,7 @@ struct Echo {
 
 /// Lines at the end that are the wrapper's if nothing follows.
 #[derive(Debug, Clone, Copy)]
-struct Tail {
+struct Trailer {
     from: u64,
     failed: bool,
 }
@@ -107,11 +107,11 @@ impl ViewFinder {
             run: key(wrapper.do_line()),
             next: telling(wrapper.next_line()),
             sentinel: telling(wrapper.sentinel_line()),
-            start: Start::Seeking(Box::default()),
+            start: ViewStart::Seeking(Box::default()),
             end: None,
             reached: false,
             blank: None,
-            tail: None,
+            trailer: None,
             behind: 0,
             suspect: false,
         }
@@ -133,13 +133,13 @@ impl ViewFinder {
 
     /// Whether [`ViewFinder::output`] suffices for a line that [`is_output`] and lies wholly in the expected bytes.
     pub(super) fn is_idle(&self) -> bool {
-        !self.suspect && self.classifier.is_idle() && !matches!(self.start, Start::After(_))
+        !self.suspect && self.classifier.is_idle() && !matches!(self.start, ViewStart::After(_))
     }
 
     /// Takes such a line: nothing in it can be the wrapper's.
     pub(super) fn output(&mut self, end: u64) {
         if self.end.is_none() {
-            (self.blank, self.tail) = (None, None);
+            (self.blank, self.trailer) = (None, None);
         }
         self.behind = end;
     }
@@ -153,7 +153,7 @@ impl ViewFinder {
 
     fn start(&self) -> Option<u64> {
         match self.start {
-            Start::Known(start) => Some(start),
+            ViewStart::Known(start) => Some(start),
             _ => None,
         }
     }
@@ -170,11 +170,11 @@ impl ViewFinder {
 
     /// The view of the whole log, whatever was found. Where the wrapper's `do` line was never echoed, no user code ran,
     /// or the echo cannot be recognised: then the view starts after the last recognisable wrapper line; what a profile
-    /// or the banner printed is never in it. Without a tail it ends with the log.
+    /// or the banner printed is never in it. Without a trailer it ends with the log.
     pub fn finish(mut self) -> View {
         match self.reader.partial() {
             // Cut off inside the wrapper's line: none of it is the user's.
-            Some(last) if self.tail.is_some() && self.end.is_none() && self.begins_next(&last) => {
+            Some(last) if self.trailer.is_some() && self.end.is_none() && self.begins_next(&last) => {
                 self.end = Some(self.blank.unwrap_or(last.start));
             }
             Some(last) => self.line(&last),
@@ -182,59 +182,61 @@ impl ViewFinder {
         }
         let len = self.reader.position();
         let start = match self.start {
-            Start::Known(at) | Start::After(at) => at,
-            Start::Seeking(ref seen) => seen.start(len, self.run.is_empty()),
+            ViewStart::Known(at) | ViewStart::After(at) => at,
+            ViewStart::Seeking(ref preamble) => {
+                preamble.start(len, if self.run.is_empty() { LogOf::Others } else { LogOf::Run })
+            }
         };
-        let tail = self.tail.filter(|t| t.failed).map(|t| t.from);
-        let end = self.end.or(tail).unwrap_or(len).max(start);
+        let trailer = self.trailer.filter(|t| t.failed).map(|t| t.from);
+        let end = self.end.or(trailer).unwrap_or(len).max(start);
         View { start, safe_end: end, end: Some(end) }
     }
 
     pub(super) fn line(&mut self, line: &Line) {
         let text = line.text.as_str();
         let kind = self.classifier.next(text);
-        if let Start::After(at) = self.start {
-            self.start = Start::Known(if kind == Kind::Blank { line.end } else { at });
+        if let ViewStart::After(at) = self.start {
+            self.start = ViewStart::Known(if kind == Kind::Blank { line.end } else { at });
             if kind == Kind::Blank {
                 self.behind = line.end;
                 return;
             }
         }
-        if matches!(self.start, Start::Seeking(_)) {
+        if matches!(self.start, ViewStart::Seeking(_)) {
             self.seek(line, kind);
         }
-        if !matches!(self.start, Start::After(_)) {
+        if !matches!(self.start, ViewStart::After(_)) {
             self.inside(line, kind);
         }
         self.behind = line.end;
     }
 
     fn seek(&mut self, line: &Line, kind: Kind<'_>) {
-        let Start::Seeking(seen) = &mut self.start else { return };
-        seen.banner |= banner::is_art(&line.text);
-        match (kind, &mut seen.echo) {
+        let ViewStart::Seeking(preamble) = &mut self.start else { return };
+        preamble.banner |= banner::is_art(&line.text);
+        match (kind, &mut preamble.echo) {
             (Kind::More(rest), Some(echo)) if echo.key.len() < LONGEST => {
                 echo.key.push_str(&key(rest));
                 echo.to = line.end;
             }
             (Kind::Command(command), _) => {
-                seen.first.get_or_insert(line.start);
-                seen.more |= seen.launcher.is_some();
-                seen.echo = Some(Echo { key: key(command), to: line.end });
+                preamble.first.get_or_insert(line.start);
+                preamble.more |= preamble.launcher.is_some();
+                preamble.echo = Some(Echo { key: key(command), to: line.end });
             }
-            (Kind::Blank, Some(echo)) if echo.to == line.start && seen.launcher == Some(echo.to) => {
-                seen.launcher = Some(line.end);
+            (Kind::Blank, Some(echo)) if echo.to == line.start && preamble.launcher == Some(echo.to) => {
+                preamble.launcher = Some(line.end);
             }
             _ => {}
         }
-        let Some(echo) = &seen.echo else { return };
+        let Some(echo) = &preamble.echo else { return };
         if !self.run.is_empty() && echo.key == self.run {
-            self.start = Start::After(echo.to);
+            self.start = ViewStart::After(echo.to);
         } else if !self.cd.is_empty() && echo.key == self.cd {
-            seen.cd = Some(echo.to);
+            preamble.cd = Some(echo.to);
         } else if echo.to == line.end && launches(&echo.key) {
-            seen.launcher = Some(echo.to);
-            seen.more = false;
+            preamble.launcher = Some(echo.to);
+            preamble.more = false;
         }
     }
 
@@ -251,22 +253,22 @@ impl ViewFinder {
         let blank = self.blank.take();
         match kind {
             Kind::Blank => self.blank = Some(line.start),
-            Kind::End => self.tail = Some(Tail { from: blank.unwrap_or(line.start), failed: false }),
+            Kind::End => self.trailer = Some(Trailer { from: blank.unwrap_or(line.start), failed: false }),
             Kind::Code(_) => {
-                if let Some(tail) = &mut self.tail {
-                    tail.failed = true;
+                if let Some(trailer) = &mut self.trailer {
+                    trailer.failed = true;
                 }
             }
             Kind::Command("") | Kind::Rmsg => {}
             // At the end of a line of dots the user's command was interrupted, not the wrapper.
             Kind::Break if line.text.trim_end() == BREAK => {}
-            _ => self.tail = None,
+            _ => self.trailer = None,
         }
     }
 
     /// Where the bytes that may still turn out to be the wrapper's begin.
     fn open_end(&self) -> u64 {
-        let held = self.tail.map(|t| t.from).or(self.blank);
+        let held = self.trailer.map(|t| t.from).or(self.blank);
         let Some(partial) = self.reader.partial() else {
             return held.unwrap_or(self.behind);
         };
@@ -303,14 +305,23 @@ impl ViewFinder {
     }
 }
 
-impl Seen {
+/// Whose log it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LogOf {
+    /// A run's, under a wrapper.
+    Run,
+    /// Any other.
+    Others,
+}
+
+impl Preamble {
     /// Where the user's part starts in a log of `len` bytes that never reached the wrapper's `do` line.
-    fn start(&self, len: u64, foreign: bool) -> u64 {
+    fn start(&self, len: u64, log: LogOf) -> u64 {
         match self {
             Self { cd: Some(at), .. } => *at,
             Self { launcher: Some(at), more: true, .. } => *at,
             Self { launcher: Some(_), .. } => len,
-            Self { first: Some(at), banner, .. } if foreign || !banner => *at,
+            Self { first: Some(at), banner, .. } if log == LogOf::Others || !banner => *at,
             Self { banner: true, .. } => len,
             Self { first, .. } => first.unwrap_or(0),
         }

@@ -5,10 +5,7 @@ use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 use longhaul_proto::{clock::Clock, durable, hex};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    limits,
-    spool::{Exit, FileFacts, Plan, Running, Spool, Started},
-};
+use crate::spool::{Exit, FileFacts, Plan, Running, Spool, Started, free_space};
 
 /// Time between two tries to write the record on a full file system.
 const AGAIN: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -83,7 +80,7 @@ pub fn unseen(
 pub(super) fn record(spool: &Spool, plan: &Plan, clock: &Clock, mut exit: Exit, log: Prefix) -> io::Result<()> {
     exit.ended_at_ms = clock.unix_ms();
     // Checked before the temporary files are removed: they may be what filled it.
-    exit.disk_full = limits::room(spool.path()).is_ok_and(|room| room.free < FULL);
+    exit.disk_full = free_space(spool.path()).is_ok_and(|space| space.free < FULL);
     if let Err(error) = durable::remove_folder(&spool.tmp()) {
         eprintln!("supervise: temporary files stay: {error}");
     }

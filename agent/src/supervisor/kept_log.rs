@@ -15,7 +15,7 @@ use longhaul_proto::durable::FILE_MODE;
 use super::exit::Prefix;
 use crate::spool::Spool;
 
-/// Most bytes that one look adds to the digest: some 20 ms, the longest delay it causes.
+/// Most bytes that one step adds to the digest: some 20 ms, the longest delay it causes.
 const STEP: u64 = 32 << 20;
 
 /// The log, held open from its first byte on.
@@ -30,7 +30,7 @@ pub(super) struct LogKeeper {
 
 impl LogKeeper {
     /// Reads on in the log, of which the first `limit` bytes count; cheap enough for every wake-up.
-    pub(super) fn look(&mut self, spool: &Spool, limit: u64) {
+    pub(super) fn read_on(&mut self, spool: &Spool, limit: u64) {
         if self.file.is_none() {
             self.file = File::open(spool.log()).ok();
         }
@@ -49,7 +49,7 @@ impl LogKeeper {
 
     /// After the end: puts a deleted log back, and returns what happened to it, or else what is known of its digest.
     pub(super) fn settle(mut self, spool: &Spool, limit: u64) -> Result<Prefix, String> {
-        self.look(spool, limit);
+        self.read_on(spool, limit);
         let digest = std::mem::take(&mut self.digest);
         self.what_happened(spool).map_or(Ok(digest), Err)
     }

@@ -16,7 +16,7 @@
 mod exit;
 mod grace;
 mod kept_log;
-mod room;
+mod spool_limit;
 mod sweep;
 mod target;
 mod watch;
@@ -33,7 +33,7 @@ use longhaul_proto::{clock::Clock, descriptors, faults, state::Cause};
 
 use crate::{
     os::FileLock,
-    spool::{CancelWish, Ending, Exit, FORMAT, OLDEST_FORMAT, Plan, Spool},
+    spool::{CancelRecord, Ending, Exit, FORMAT, OLDEST_FORMAT, Plan, Spool},
 };
 
 pub use exit::{file_facts, unseen};
@@ -81,10 +81,10 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
     let target = if spool.spawning().exists() {
         exit.by = "second supervisor".into();
         target::adopt(spool, &plan)
-    } else if let Some(wish) = spool.read::<CancelWish>(&spool.cancel())? {
+    } else if let Some(request) = spool.read::<CancelRecord>(&spool.cancel())? {
         // Nothing was started, and nothing will be.
         let ending =
-            Ending { cause: Cause::CancelRequested, by: wish.by, at_ms: clock.unix_ms(), words: String::new() };
+            Ending { cause: Cause::CancelRequested, by: request.by, at_ms: clock.unix_ms(), words: String::new() };
         spool.write(&spool.ending(), &ending)?;
         target::Target::Never { error: None }
     } else {

@@ -17,19 +17,30 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(1);
 /// A process still there after this is stuck in the kernel; the record names it and the run ends all the same.
 const GIVE_UP: Duration = Duration::from_secs(10);
-/// Between two looks.
-const LOOK: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+/// Between two searches.
+const PAUSE: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
-/// Ends all processes that Stata left. With `parent` this process is the subreaper above all of them; else the run's
-/// mark in the environment identifies them.
-pub(super) fn sweep(spool: &Spool, parent: bool) -> Vec<String> {
+/// How the processes that Stata left are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leftovers {
+    /// This process is the subreaper above all of them.
+    Descendants,
+    /// By the run's mark in their environment.
+    Marked,
+}
+
+/// Ends all processes that Stata left.
+pub(super) fn sweep(spool: &Spool, leftovers: Leftovers) -> Vec<String> {
     let me = rustix::process::getpid().as_raw_nonzero().get();
     let mark = format!("{}={}", os::MARK, spool.run());
-    let left = || if parent { os::descendants(me) } else { os::marked(&mark, me) };
+    let find = || match leftovers {
+        Leftovers::Descendants => os::descendants(me),
+        Leftovers::Marked => os::marked(&mark, me),
+    };
     let start = os::monotonic();
     let mut known: Vec<Process> = vec![];
     loop {
-        let now = left();
+        let now = find();
         let waited = os::monotonic().saturating_sub(start);
         if now.is_empty() || waited >= GIVE_UP {
             break;
@@ -45,7 +56,7 @@ pub(super) fn sweep(spool: &Spool, parent: bool) -> Vec<String> {
                 known.push(process);
             }
         }
-        let _ = poll(&mut [], Some(&LOOK));
+        let _ = poll(&mut [], Some(&PAUSE));
         for zombie in os::zombies_of(me).into_iter().filter_map(Pid::from_raw) {
             if known.iter().any(|k| k.pid == zombie.as_raw_nonzero().get()) {
                 let _ = rustix::process::waitpid(Some(zombie), WaitOptions::NOHANG);

@@ -43,7 +43,7 @@ pub(super) struct Live {
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum ProcessEnd {
     /// Not yet.
     No,
     /// It exited with a status.
@@ -99,7 +99,7 @@ fn try_spawn(spool: &Spool, plan: &Plan, clock: &Clock) -> io::Result<Live> {
     }
     // Stata does not need to wait for this either.
     spool.keep_reserve();
-    Ok(Live::new(started, true))
+    Ok(Live::child(started))
 }
 
 /// Takes over from a supervisor that died. This process holds the lock, so no child of the predecessor is still on the
@@ -108,7 +108,7 @@ pub(super) fn adopt(spool: &Spool, plan: &Plan) -> Target {
     let started = spool.read::<Started>(&spool.started()).ok().flatten();
     if let Some(started) = started {
         let same = started.boot_id == os::boot_id() && os::alive(started.pid, started.start_ticks);
-        return if same { Target::Lives(Live::new(started, false)) } else { Target::Gone { started: Some(started) } };
+        return if same { Target::Lives(Live::adopted(started)) } else { Target::Gone { started: Some(started) } };
     }
     let mark = format!("{}={}", os::MARK, spool.run());
     let leader = os::marked(&mark, 0).into_iter().filter(|p| p.pid == p.group).min_by_key(|p| p.start_ticks);
@@ -125,39 +125,48 @@ pub(super) fn adopt(spool: &Spool, plan: &Plan) -> Target {
     if let Err(error) = spool.write(&spool.started(), &started) {
         eprintln!("supervise: attempt {}: started.json could not be written: {error}", plan.attempt);
     }
-    Target::Lives(Live::new(started, false))
+    Target::Lives(Live::adopted(started))
 }
 
 impl Live {
-    fn new(started: Started, child: bool) -> Self {
+    /// A process that this one spawned.
+    fn child(started: Started) -> Self {
         Self {
             #[cfg(target_os = "linux")]
-            pidfd: Pid::from_raw(started.pid)
-                .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok())
-                // Between the check and the open the pid may have gone to another process.
-                .filter(|_| child || os::alive(started.pid, started.start_ticks)),
+            pidfd: pidfd(started.pid),
             started,
-            child,
+            child: true,
+        }
+    }
+
+    /// A process that a predecessor spawned.
+    fn adopted(started: Started) -> Self {
+        Self {
+            // Between the check and the open the pid may have gone to another process.
+            #[cfg(target_os = "linux")]
+            pidfd: pidfd(started.pid).filter(|_| os::alive(started.pid, started.start_ticks)),
+            started,
+            child: false,
         }
     }
 
     /// Whether it has ended. A child stays a zombie, so that its pid and group are not reused until [`Live::reap`].
-    pub(super) fn ended(&self) -> Ended {
+    pub(super) fn ended(&self) -> ProcessEnd {
         if !self.child {
             let lives = os::alive(self.started.pid, self.started.start_ticks);
-            return if lives { Ended::No } else { Ended::Unknown };
+            return if lives { ProcessEnd::No } else { ProcessEnd::Unknown };
         }
-        let Some(pid) = Pid::from_raw(self.started.pid) else { return Ended::Unknown };
+        let Some(pid) = Pid::from_raw(self.started.pid) else { return ProcessEnd::Unknown };
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         match rustix::process::waitid(WaitId::Pid(pid), options) {
-            Ok(None) => Ended::No,
+            Ok(None) => ProcessEnd::No,
             Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => Ended::Code(code),
-                (_, Some(signal)) => Ended::Signal(signal),
-                _ => Ended::Unknown,
+                (Some(code), _) => ProcessEnd::Code(code),
+                (_, Some(signal)) => ProcessEnd::Signal(signal),
+                _ => ProcessEnd::Unknown,
             },
-            Err(rustix::io::Errno::INTR) => Ended::No,
-            Err(_) => Ended::Unknown,
+            Err(rustix::io::Errno::INTR) => ProcessEnd::No,
+            Err(_) => ProcessEnd::Unknown,
         }
     }
 
@@ -176,6 +185,11 @@ impl Live {
             let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn pidfd(pid: i32) -> Option<rustix::fd::OwnedFd> {
+    rustix::process::pidfd_open(Pid::from_raw(pid)?, rustix::process::PidfdFlags::empty()).ok()
 }
 
 /// Reaps orphans that became children of this process, but not Stata itself.

@@ -13,13 +13,13 @@ use super::{
     exit::Prefix,
     grace::Grace,
     kept_log::LogKeeper,
-    room::Room,
-    sweep,
-    target::{Ended, Live, Target, reap_orphans},
+    spool_limit::SpoolLimit,
+    sweep::{self, Leftovers},
+    target::{Live, ProcessEnd, Target, reap_orphans},
 };
 use crate::{
     os,
-    spool::{CancelMode, CancelWish, Ending, Exit, Plan, Running, Spool},
+    spool::{CancelMode, CancelRecord, Ending, Exit, Plan, Running, Spool},
 };
 
 /// Besides every wake-up: requests and orphans are checked at least this often.
@@ -89,7 +89,7 @@ pub(super) fn until_end(
             exit.status_lost = true;
             exit.started_at_ms = started.map_or(0, |s| s.at_ms);
             exit.running_at_ms = spool.read::<Running>(&spool.running())?.map_or(0, |r| r.at_ms);
-            exit.leftovers = sweep::sweep(spool, false);
+            exit.leftovers = sweep::sweep(spool, Leftovers::Marked);
         }
         Target::Lives(live) => {
             exit.spawned = true;
@@ -111,7 +111,7 @@ struct Watch<'a> {
     grace: Option<Grace>,
     max_rss: u64,
     log: LogKeeper,
-    room: Room,
+    spool_limit: SpoolLimit,
 }
 
 impl<'a> Watch<'a> {
@@ -121,29 +121,29 @@ impl<'a> Watch<'a> {
         // A predecessor may have started to end it; continue from the same cause with the gentlest step again.
         let ending: Option<Ending> = spool.read(&spool.ending()).ok().flatten();
         let grace = ending.map(|ending| Grace::new(CancelMode::Break, ending));
-        let (log, room) = (LogKeeper::default(), Room::new(spool, plan.max_spool));
-        Self { spool, plan, clock, control, folder, live, running, grace, max_rss: 0, log, room }
+        let (log, spool_limit) = (LogKeeper::default(), SpoolLimit::new(spool, plan.max_spool));
+        Self { spool, plan, clock, control, folder, live, running, grace, max_rss: 0, log, spool_limit }
     }
 
     fn run(mut self, exit: &mut Exit) -> Prefix {
         let ended = loop {
             self.max_rss = self.max_rss.max(os::peak_rss(self.live.started.pid).unwrap_or(0));
             // The log is opened before its existence is recorded.
-            self.log.look(self.spool, self.plan.output_limit);
-            self.look_for_output();
+            self.log.read_on(self.spool, self.plan.output_limit);
+            self.note_first_output();
             let ended = self.live.ended();
-            if ended != Ended::No {
+            if ended != ProcessEnd::No {
                 break ended;
             }
-            self.look_for_reasons();
+            self.note_reason_to_end();
             let now = os::monotonic();
             let step = self.grace.as_mut().and_then(|grace| grace.step(now, &self.plan.timing, &self.live));
             reap_orphans(self.live.started.pid);
             self.wait(now, step);
         };
         match ended {
-            Ended::Code(code) => exit.code = Some(code),
-            Ended::Signal(signal) => exit.signal = Some(signal),
+            ProcessEnd::Code(code) => exit.code = Some(code),
+            ProcessEnd::Signal(signal) => exit.signal = Some(signal),
             _ => exit.status_lost = true,
         }
         exit.duration_ms = self.running.map_or(0, |r| os::monotonic_ms().saturating_sub(r.mono_ms));
@@ -157,7 +157,8 @@ impl<'a> Watch<'a> {
         // Where descendants cannot be listed, the group is what can be reached.
         #[cfg(not(target_os = "linux"))]
         self.live.signal_group(rustix::process::Signal::KILL);
-        exit.leftovers = sweep::sweep(self.spool, self.live.child);
+        let leftovers = if self.live.child { Leftovers::Descendants } else { Leftovers::Marked };
+        exit.leftovers = sweep::sweep(self.spool, leftovers);
         self.live.reap();
         self.log.settle(self.spool, self.plan.output_limit).unwrap_or_else(|what| {
             exit.log.note = Some(what);
@@ -165,43 +166,43 @@ impl<'a> Watch<'a> {
         })
     }
 
-    fn look_for_output(&mut self) {
+    fn note_first_output(&mut self) {
         if self.running.is_some() || !fs::metadata(self.spool.log()).is_ok_and(|m| m.len() > 0) {
             return;
         }
         let running = Running { at_ms: self.clock.unix_ms(), mono_ms: os::monotonic_ms() };
         self.running = Some(running);
         self.folder = None;
-        self.keep(&self.spool.running(), &running);
+        self.write_record(&self.spool.running(), &running);
         faults::point("supervisor.after_running");
     }
 
     /// Checks for a request or a reached limit; and for a stronger request while one is being carried out.
-    fn look_for_reasons(&mut self) {
-        let wish = self.spool.read::<CancelWish>(&self.spool.cancel()).ok().flatten();
+    fn note_reason_to_end(&mut self) {
+        let request = self.spool.read::<CancelRecord>(&self.spool.cancel()).ok().flatten();
         if let Some(grace) = &mut self.grace {
-            if let Some(wish) = wish {
-                grace.strengthen(wish.mode);
+            if let Some(request) = request {
+                grace.strengthen(request.mode);
             }
             // A disk can fill up within any grace time.
-            if grace.ending.cause == Cause::SpoolFull && self.room.far_over(self.spool, os::monotonic()) {
+            if grace.ending.cause == Cause::SpoolFull && self.spool_limit.far_over(self.spool, os::monotonic()) {
                 grace.strengthen(CancelMode::Kill);
             }
             return;
         }
         let none = String::new;
-        let reason = if let Some(wish) = wish {
-            Some((wish.mode, Cause::CancelRequested, wish.by, none()))
+        let reason = if let Some(request) = request {
+            Some((request.mode, Cause::CancelRequested, request.by, none()))
         } else if let Some((mode, cause)) = self.overdue() {
             Some((mode, cause, none(), none()))
         } else {
-            self.room
+            self.spool_limit
                 .over(self.spool, os::monotonic())
                 .map(|words| (CancelMode::Break, Cause::SpoolFull, none(), words))
         };
         if let Some((mode, cause, by, words)) = reason {
             let ending = Ending { cause, by, at_ms: self.clock.unix_ms(), words };
-            self.keep(&self.spool.ending(), &ending);
+            self.write_record(&self.spool.ending(), &ending);
             faults::point("supervisor.after_ending");
             self.grace = Some(Grace::new(mode, ending));
         }
@@ -223,7 +224,7 @@ impl<'a> Watch<'a> {
 
     /// Writes a record; on a full file system the reserve makes room, and what cannot be written at all stays in memory
     /// and goes into the exit record.
-    fn keep<T: serde::Serialize>(&self, path: &std::path::Path, record: &T) {
+    fn write_record<T: serde::Serialize>(&self, path: &std::path::Path, record: &T) {
         if self.spool.write(path, record).is_err() {
             self.spool.release_reserve();
             if let Err(error) = self.spool.write(path, record) {

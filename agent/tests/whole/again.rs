@@ -14,7 +14,7 @@ use crate::{
 
 pub(crate) const TESTS: &[Test] = &[
     ("an_attempt_follows_one_that_died_here", follows),
-    ("without_the_wish_nothing_follows_an_attempt", refused),
+    ("without_the_request_nothing_follows_an_attempt", refused),
     ("a_crash_before_the_remains_are_put_aside", crash_between),
     ("an_attempt_after_one_that_died_can_be_revoked", revoked),
     ("what_died_before_a_revoked_attempt_can_be_released", revoked_and_released),
@@ -92,12 +92,12 @@ fn crash_between() {
         drop(gateway);
         agent.shutdown(crate::PATIENCE).await;
         spool.accept(&request, 2, 1).unwrap();
-        assert_eq!(spool.remains().unwrap(), Some(1));
+        assert_eq!(spool.dead_attempt().unwrap(), Some(1));
         let (_agent, gateway) = place.agent().await;
         let mut second = gateway.follow(&request.run_id, 0, 0).await.unwrap();
         second.rest().await;
         second.expect(RunState::Succeeded, Cause::Completed);
-        assert_eq!((spool.remains().unwrap(), executions(&place)), (None, 2));
+        assert_eq!((spool.dead_attempt().unwrap(), executions(&place)), (None, 2));
     });
 }
 

@@ -17,23 +17,23 @@ pub(crate) const TESTS: &[Test] = &[
     ("cancel_takes_children_along", children),
     ("children_left_by_a_success_are_ended_and_named", leftovers),
     ("kill_is_at_once", kill),
-    ("a_second_stronger_wish_counts", stronger),
-    ("a_wish_before_the_start_means_no_start", early),
+    ("a_second_stronger_request_counts", stronger),
+    ("a_request_before_the_start_means_no_start", early),
 ];
 
-async fn cancelled(mode: &str, wish: CancelMode) -> (longhaul_proto::wire::Outcome, String) {
+async fn cancelled(mode: &str, how: CancelMode) -> (longhaul_proto::wire::Outcome, String) {
     let place = Place::new().with("LONGHAUL_STANDIN_SIGINT", mode);
     let (_agent, gateway) = place.agent().await;
     let request = text("display \"kept\"\nsleep 600000\n");
     let run = request.run_id.clone();
     let mut followed = gateway.run(request, 1).await.unwrap();
     followed.until_log("kept").await;
-    let reply = gateway.cancel(&run, wish).await;
+    let reply = gateway.cancel(&run, how).await;
     assert!(reply.known && !reply.finished);
     followed.rest().await;
     let outcome = followed.expect(RunState::Cancelled, Cause::CancelRequested);
     assert_eq!(outcome.ended_by, "ada");
-    assert!(gateway.cancel(&run, wish).await.finished, "afterwards it has ended");
+    assert!(gateway.cancel(&run, how).await.finished, "afterwards it has ended");
     (outcome, followed.log_text())
 }
 
@@ -132,12 +132,12 @@ fn early() {
         drop(agent);
         let to = place.spool(&crate::kit::new_run().to_string());
         to.create().unwrap();
-        let wish = longhaul_agent::spool::CancelWish {
+        let request = longhaul_agent::spool::CancelRecord {
             mode: longhaul_agent::spool::CancelMode::Break,
             by: "ada".into(),
             at_ms: 1,
         };
-        to.write(&to.cancel(), &wish).unwrap();
+        to.write(&to.cancel(), &request).unwrap();
         std::fs::copy(from.plan(), to.plan()).unwrap();
         let status = std::process::Command::new(std::env::current_exe().unwrap())
             .arg("supervise")

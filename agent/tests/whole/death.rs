@@ -20,7 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_killed_agent_comes_back_to_its_run", agent),
     ("a_run_that_ends_while_the_agent_is_away", away),
     ("agent_and_supervisor_killed_together", agent_and_supervisor),
-    ("an_attempt_that_never_began_is_begun_once", never_began),
+    ("an_attempt_that_never_began_is_begun_once", end_unstarted),
     ("a_restart_of_the_host_is_told", rebooted),
     ("a_signal_to_the_supervisor_does_not_end_it", signals),
     ("two_agents_cannot_share_a_data_folder", lock),
@@ -169,7 +169,7 @@ fn agent_and_supervisor() {
 }
 
 /// As a crash between the attempt file and the supervisor leaves it.
-fn never_began() {
+fn end_unstarted() {
     block_on(async {
         let place = Place::new();
         let (agent, gateway) = place.agent().await;

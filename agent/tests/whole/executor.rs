@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use longhaul_agent::{
     executor::{Executor, Local},
-    spool::{CancelMode, CancelWish, Exit, FORMAT, Plan, Spool, SpoolRoot, Timing},
+    spool::{CancelMode, CancelRecord, Exit, FORMAT, Plan, Spool, SpoolRoot, Timing},
 };
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 pub(crate) const TESTS: &[Test] = &[
     ("executor_starts_once_and_tells_the_end", starts_once),
     ("executor_tells_who_is_alive", alive),
-    ("executor_obeys_a_wish_and_keeps_the_stronger", wishes),
+    ("executor_obeys_a_request_and_keeps_the_stronger", requests),
     ("executor_does_not_start_what_was_cancelled", cancelled_before),
     ("executor_takes_all_descendants_down", descendants),
     ("executor_says_that_the_disk_is_full", full_disk),
@@ -68,11 +68,11 @@ impl Bench {
     }
 
     fn exit(&self) -> Exit {
-        self.executor.outcome(&self.spool).unwrap().expect("an exit record")
+        self.spool.read(&self.spool.exit()).unwrap().expect("an exit record")
     }
 
-    fn wish(&self, mode: CancelMode) {
-        self.executor.cancel(&self.spool, &CancelWish { mode, by: "ada".into(), at_ms: 1 }).unwrap();
+    fn request(&self, mode: CancelMode) {
+        self.executor.cancel(&self.spool, &CancelRecord { mode, by: "ada".into(), at_ms: 1 }).unwrap();
     }
 }
 
@@ -82,7 +82,7 @@ fn starts_once() {
         // Two at once, and one more afterwards.
         tokio::join!(bench.start(), bench.start());
         bench.start().await;
-        until("the exit record", || bench.executor.outcome(&bench.spool).unwrap().is_some()).await;
+        until("the exit record", || bench.spool.exit().exists()).await;
         let exit = bench.exit();
         assert_eq!((exit.spawned, exit.code, exit.signal), (true, Some(3), None));
         assert_eq!(exit.log.sha256, longhaul_proto::sha256_hex(b"hello\n"));
@@ -98,7 +98,7 @@ fn alive() {
         let gone = bench.executor.start(&bench.spool).unwrap();
         until("the first byte", || bench.spool.running().exists()).await;
         assert!(bench.executor.alive(&bench.spool).unwrap());
-        assert!(bench.executor.outcome(&bench.spool).unwrap().is_none());
+        assert!(!bench.spool.exit().exists());
         std::fs::write(bench.spool.path().join("go"), "").unwrap();
         gone.await;
         assert!(!bench.executor.alive(&bench.spool).unwrap());
@@ -106,15 +106,15 @@ fn alive() {
     });
 }
 
-fn wishes() {
+fn requests() {
     block_on(async {
         let bench = bench("trap '' INT TERM; echo hello > $LOG; while :; do sleep 0.01; done");
         let gone = bench.executor.start(&bench.spool).unwrap();
         until("the first byte", || bench.spool.running().exists()).await;
-        bench.wish(CancelMode::Break);
+        bench.request(CancelMode::Break);
         until("the reason is on disk", || bench.spool.ending().exists()).await;
-        bench.wish(CancelMode::Kill);
-        bench.wish(CancelMode::Break);
+        bench.request(CancelMode::Kill);
+        bench.request(CancelMode::Break);
         gone.await;
         let exit = bench.exit();
         assert_eq!(exit.signal, Some(9));
@@ -125,7 +125,7 @@ fn wishes() {
 fn cancelled_before() {
     block_on(async {
         let bench = bench("echo x > count");
-        bench.wish(CancelMode::Break);
+        bench.request(CancelMode::Break);
         bench.start().await;
         assert!(!bench.exit().spawned);
         assert!(!bench.spool.path().join("count").exists());

@@ -28,7 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("golden_spools_with_an_end_are_told_as_they_are", ends),
     ("golden_spools_without_an_end_are_taken_up", unfinished),
     ("golden_supervisor_ends_its_run_under_this_agent", supervisor),
-    ("golden_supervisor_understands_this_agents_wish", wish),
+    ("golden_supervisor_understands_this_agents_request", request),
     ("golden_spool_of_a_later_format_is_left_alone", later),
     ("golden_records_are_what_is_written_today", written),
 ];
@@ -150,7 +150,7 @@ fn supervisor() {
     });
 }
 
-fn wish() {
+fn request() {
     block_on(async {
         let place = Place::new();
         let later = ["cancel.json", "ending.json", "exit.json", "outcome.json"];
@@ -162,9 +162,9 @@ fn wish() {
         let mut live = gateway.follow(&run, 0, 0).await.unwrap();
         assert!(gateway.cancel(&run, wire::CancelMode::Break).await.known);
         // What that supervisor reads: only these three fields.
-        let wish: serde_json::Value = serde_json::from_slice(&fs::read(spool.cancel()).unwrap()).unwrap();
-        assert_eq!((&wish["mode"], &wish["by"]), (&"break".into(), &"ada".into()), "{wish}");
-        assert!(wish["at_ms"].is_i64(), "{wish}");
+        let request: serde_json::Value = serde_json::from_slice(&fs::read(spool.cancel()).unwrap()).unwrap();
+        assert_eq!((&request["mode"], &request["by"]), (&"break".into(), &"ada".into()), "{request}");
+        assert!(request["at_ms"].is_i64(), "{request}");
         for name in ["ending.json", "exit.json"] {
             copy(&golden("cancelled"), spool.path(), name, &os::boot_id());
         }

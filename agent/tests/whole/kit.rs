@@ -18,7 +18,7 @@ use longhaul_proto::{
     ids::{Ids, RunId},
     join::JoinSecret,
     state::{Cause, RunState},
-    transport::{self, Greeter, Key, Pings, Role},
+    transport::{self, Greeter, Key, Pings, Proof, Role},
     wire::{self, agent_client::AgentClient, run_event::Event},
 };
 use tempfile::TempDir;
@@ -207,8 +207,8 @@ impl Gateway {
     /// With any key.
     pub(crate) async fn try_connect(url: &str, key: &Key) -> Result<Self, Status> {
         let dialled = transport::dial(&url.parse().unwrap(), key, PINGS).await.unwrap();
-        let mut client = AgentClient::new(dialled.door);
-        let reply = client.hello(greeter().request(&dialled.channel, "", true)).await?;
+        let mut client = AgentClient::new(dialled.transport);
+        let reply = client.hello(greeter().request(&dialled.channel, "", Proof::Include)).await?;
         greeter().check_reply(&dialled.channel, reply.get_ref()).unwrap();
         Ok(Self { client })
     }

@@ -14,7 +14,7 @@ use longhaul_proto::{
     join::JoinSecret,
     state::RunState,
     tasks::Tasks,
-    transport::{self, Greeter, Guarded, Key, Role, Session},
+    transport::{self, Greeter, Guarded, Key, Proof, Role, Session},
     wire::{
         self,
         agent_client::AgentClient,
@@ -99,7 +99,7 @@ impl Fleet for Fake {
         let session = Session::of(request.extensions()).unwrap();
         session.greet();
         let proved = !request.get_ref().channel_proof.is_empty();
-        let reply = self.greeter.reply(session.channel(), "lab", "gateway", proved);
+        let reply = self.greeter.reply(session.channel(), "lab", "gateway", Proof::when(proved));
         Ok(Response::new(wire::HelloReply { protocol: self.protocol.load(Ordering::SeqCst), ..reply }))
     }
 
@@ -267,8 +267,8 @@ fn versions() {
         // The other way: a gateway that dials an agent gets the same refusal.
         let address = format!("http://{}", agent.addr).parse().unwrap();
         let dialled = transport::dial(&address, &gateway_key(), PINGS).await.unwrap();
-        let client = AgentClient::new(dialled.door);
-        let right = greeter().request(&dialled.channel, "lab", false);
+        let client = AgentClient::new(dialled.transport);
+        let right = greeter().request(&dialled.channel, "lab", Proof::Omit);
         let cases =
             [(PROTOCOL + 2, "upgrade the agent"), (1, "upgrade the gateway"), (0, "does not say which protocol")];
         for (protocol, words) in cases {

@@ -2,7 +2,7 @@
 
 use longhaul_proto::{
     state::{Cause, RunState},
-    transport::{self, Key},
+    transport::{self, Key, Proof},
     wire::{self, agent_client::AgentClient},
 };
 use tonic::Code;
@@ -133,7 +133,7 @@ fn uninvited() {
         assert!(Gateway::try_connect(&url, &gateway_key()).await.is_ok());
         // Only `Hello` is served before `Hello`, and no call without TLS.
         let dialled = transport::dial(&url.parse().unwrap(), &gateway_key(), PINGS).await.unwrap();
-        let early = AgentClient::new(dialled.door).describe(wire::DescribeRequest {}).await.unwrap_err();
+        let early = AgentClient::new(dialled.transport).describe(wire::DescribeRequest {}).await.unwrap_err();
         assert_eq!(early.code(), Code::Unauthenticated, "{early:?}");
         let mut plain = AgentClient::connect(url.clone()).await.unwrap();
         for refused in [
@@ -145,20 +145,21 @@ fn uninvited() {
         }
         // Hello is short.
         let dialled = transport::dial(&url.parse().unwrap(), &gateway_key(), PINGS).await.unwrap();
-        let long = wire::HelloRequest { version: "x".repeat(5000), ..greeter().request(&dialled.channel, "", true) };
-        let refused = AgentClient::new(dialled.door).hello(long).await.unwrap_err();
+        let long =
+            wire::HelloRequest { version: "x".repeat(5000), ..greeter().request(&dialled.channel, "", Proof::Include) };
+        let refused = AgentClient::new(dialled.transport).hello(long).await.unwrap_err();
         assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
         drop(gateway);
         // An agent that has no gateway yet accepts none without the secret.
         let place = Place::new();
         let agent = place.agent_alone(None).await;
         let dialled = transport::dial(&format!("http://{}", agent.addr).parse().unwrap(), &other, PINGS).await.unwrap();
-        let mut client = AgentClient::new(dialled.door);
-        let mut hello = greeter().request(&dialled.channel, "", true);
+        let mut client = AgentClient::new(dialled.transport);
+        let mut hello = greeter().request(&dialled.channel, "", Proof::Include);
         hello.channel_proof[0] ^= 1;
         assert_eq!(client.hello(hello).await.unwrap_err().code(), Code::Unauthenticated);
-        let unproved = greeter().request(&dialled.channel, "", false);
+        let unproved = greeter().request(&dialled.channel, "", Proof::Omit);
         assert_eq!(client.hello(unproved).await.unwrap_err().code(), Code::Unauthenticated);
-        assert!(client.hello(greeter().request(&dialled.channel, "", true)).await.is_ok(), "the control");
+        assert!(client.hello(greeter().request(&dialled.channel, "", Proof::Include)).await.is_ok(), "the control");
     });
 }

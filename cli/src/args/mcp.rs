@@ -32,7 +32,7 @@ pub(crate) enum McpAction {
     Print {
         /// The client.
         #[arg(long, value_enum)]
-        client: Client,
+        client: ClientKind,
         #[command(flatten)]
         entry: EntryArgs,
     },
@@ -72,7 +72,7 @@ pub(crate) struct EntryArgs {
 
 /// Clients whose configuration is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Client {
+pub(crate) enum ClientKind {
     /// Claude Code.
     Claude,
     /// Claude Desktop, over `longhaul stdio`.

@@ -94,10 +94,10 @@ pub(crate) enum ClientError {
 
 impl ClientError {
     /// The error that an unsuccessful answer stands for.
-    pub(super) fn refused(url: &str, had_token: bool, status: StatusCode, body: &[u8]) -> Self {
+    pub(super) fn refused(url: &str, token: Option<&str>, status: StatusCode, body: &[u8]) -> Self {
         let url = url.to_owned();
         match serde_json::from_slice::<Problem>(body) {
-            _ if status == StatusCode::UNAUTHORIZED && had_token => Self::WrongToken { url },
+            _ if status == StatusCode::UNAUTHORIZED && token.is_some() => Self::WrongToken { url },
             _ if status == StatusCode::UNAUTHORIZED => Self::NoToken { url },
             Ok(problem) => Self::Refused { problem },
             Err(_) => Self::NotAGateway { url },

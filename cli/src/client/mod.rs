@@ -93,6 +93,15 @@ impl Reading {
     }
 }
 
+/// What is done to hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DrainAction {
+    /// They start no further runs.
+    Drain,
+    /// They take runs again.
+    Resume,
+}
+
 /// A client of one gateway. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -148,7 +157,7 @@ impl Client {
 
     /// The error that an unsuccessful answer stands for.
     pub(crate) fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
-        ClientError::refused(&self.url, self.token.is_some(), status, body)
+        ClientError::refused(&self.url, self.token.as_deref(), status, body)
     }
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
@@ -293,8 +302,11 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub(crate) async fn drain(&self, resume: bool, body: &DrainBody) -> Result<Drained, ClientError> {
-        let path = if resume { "/api/v1/hosts/resume" } else { "/api/v1/hosts/drain" };
+    pub(crate) async fn drain(&self, what: DrainAction, body: &DrainBody) -> Result<Drained, ClientError> {
+        let path = match what {
+            DrainAction::Drain => "/api/v1/hosts/drain",
+            DrainAction::Resume => "/api/v1/hosts/resume",
+        };
         self.json(self.request(Method::POST, path).json(body)).await
     }
 

@@ -56,7 +56,11 @@ pub(super) fn set(
             match inner.member(name) {
                 None => inner.insert(text, &layout, 2, name, &wanted),
                 Some(old) => {
-                    let own = layout.write(&wanted, 2, text[old.clone()].contains('\n') || inner.is_spread(text));
+                    let own = layout.write(
+                        &wanted,
+                        2,
+                        if text[old.clone()].contains('\n') { Style::Spread } else { inner.style(text) },
+                    );
                     format!("{}{own}{}", &text[..old.start], &text[old.end..])
                 }
             }
@@ -69,6 +73,14 @@ pub(super) fn set(
         Ok(got) if got == expected => Ok(Some(changed)),
         _ => Err(EditError::Failed),
     }
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    OneLine,
+    /// A member a line.
+    Spread,
 }
 
 /// How the file is indented.
@@ -84,8 +96,8 @@ impl Layout {
     }
 
     /// A value as it stands `depth` levels deep.
-    fn write(&self, value: &Value, depth: usize, spread: bool) -> String {
-        if !spread {
+    fn write(&self, value: &Value, depth: usize, style: Style) -> String {
+        if style == Style::OneLine {
             return value.to_string();
         }
         let mut out = String::new();
@@ -136,18 +148,19 @@ impl Object {
         self.members.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone())
     }
 
-    /// Whether it spans several lines; an empty one follows its file.
-    fn is_spread(&self, text: &str) -> bool {
+    /// How it is written; an empty one follows its file.
+    fn style(&self, text: &str) -> Style {
         let own = if self.members.is_empty() { text.trim() } else { &text[self.span.clone()] };
-        own.contains('\n') || text.trim() == "{}"
+        if own.contains('\n') || text.trim() == "{}" { Style::Spread } else { Style::OneLine }
     }
 
     /// The text with one more member at the end, `depth` levels deep.
     fn insert(&self, text: &str, layout: &Layout, depth: usize, name: &str, value: &Value) -> String {
-        let spread = self.is_spread(text);
+        let style = self.style(text);
+        let spread = style == Style::Spread;
         let key = Value::String(name.to_owned());
         let colon = if spread { ": " } else { ":" };
-        let member = format!("{key}{colon}{}", layout.write(value, depth, spread));
+        let member = format!("{key}{colon}{}", layout.write(value, depth, style));
         let own = if spread { format!("\n{}{member}", layout.unit.repeat(depth)) } else { member };
         match self.members.last() {
             Some((_, last)) => format!("{},{own}{}", &text[..last.end], &text[last.end..]),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::args::Client;
+use crate::args::ClientKind;
 
 /// What an entry says.
 #[derive(Clone, Debug)]
@@ -28,13 +28,13 @@ pub(super) struct Entry {
 
 impl Entry {
     /// The entry itself.
-    pub(super) fn value(&self, client: Client) -> Value {
+    pub(super) fn value(&self, client: ClientKind) -> Value {
         let url = format!("{}/mcp", self.url.trim_end_matches('/'));
         let mut value = match client {
-            Client::ClaudeDesktop => return self.program(),
-            Client::Claude | Client::Vscode | Client::Json => json!({"type": "http", "url": url}),
-            Client::Cursor => json!({"url": url}),
-            Client::Windsurf => json!({"serverUrl": url}),
+            ClientKind::ClaudeDesktop => return self.program(),
+            ClientKind::Claude | ClientKind::Vscode | ClientKind::Json => json!({"type": "http", "url": url}),
+            ClientKind::Cursor => json!({"url": url}),
+            ClientKind::Windsurf => json!({"serverUrl": url}),
         };
         if let Some(token) = &self.token {
             value["headers"] = json!({"Authorization": format!("Bearer {token}")});
@@ -59,11 +59,11 @@ impl Entry {
     }
 
     /// The whole text for the client's file.
-    pub(super) fn text(&self, client: Client) -> String {
+    pub(super) fn text(&self, client: ClientKind) -> String {
         let value = self.value(client);
         let whole = match client {
-            Client::Json => value,
-            Client::Vscode => json!({"servers": {&self.name: value}}),
+            ClientKind::Json => value,
+            ClientKind::Vscode => json!({"servers": {&self.name: value}}),
             _ => json!({"mcpServers": {&self.name: value}}),
         };
         format!("{whole:#}\n")
@@ -71,19 +71,19 @@ impl Entry {
 }
 
 /// Where the text belongs.
-pub(super) fn place(client: Client) -> &'static str {
+pub(super) fn place(client: ClientKind) -> &'static str {
     match client {
-        Client::Claude => {
+        ClientKind::Claude => {
             "Claude Code: .mcp.json of a project, or \"mcpServers\" in ~/.claude.json; `longhaul mcp install --client \
              claude` writes it"
         }
-        Client::ClaudeDesktop => {
+        ClientKind::ClaudeDesktop => {
             "Claude Desktop: claude_desktop_config.json (Settings, Developer, Edit Config); start it again afterwards"
         }
-        Client::Cursor => "Cursor: .cursor/mcp.json of a project, or ~/.cursor/mcp.json",
-        Client::Vscode => "VS Code: .vscode/mcp.json of a project, or the command `MCP: Open User Configuration`",
-        Client::Windsurf => "Windsurf: ~/.codeium/windsurf/mcp_config.json",
-        Client::Json => "streamable HTTP, in whatever form the client wants it",
+        ClientKind::Cursor => "Cursor: .cursor/mcp.json of a project, or ~/.cursor/mcp.json",
+        ClientKind::Vscode => "VS Code: .vscode/mcp.json of a project, or the command `MCP: Open User Configuration`",
+        ClientKind::Windsurf => "Windsurf: ~/.codeium/windsurf/mcp_config.json",
+        ClientKind::Json => "streamable HTTP, in whatever form the client wants it",
     }
 }
 
@@ -104,24 +104,24 @@ mod tests {
 
     #[test]
     fn each_client_gets_its_form() {
-        let check = |client: Client, named: bool, want: Value| {
+        let check = |client: ClientKind, named: bool, want: Value| {
             let got: Value = serde_json::from_str(&entry(named).text(client)).unwrap();
             assert_eq!(got, want, "{client:?}");
         };
         let headers = json!({"Authorization": "Bearer t"});
         let http = json!({"type": "http", "url": "http://gw:7447/mcp", "headers": headers});
-        check(Client::Claude, true, json!({"mcpServers": {"stata": http}}));
-        check(Client::Vscode, true, json!({"servers": {"stata": http}}));
-        check(Client::Json, true, http);
+        check(ClientKind::Claude, true, json!({"mcpServers": {"stata": http}}));
+        check(ClientKind::Vscode, true, json!({"servers": {"stata": http}}));
+        check(ClientKind::Json, true, http);
         let cursor = json!({"url": "http://gw:7447/mcp", "headers": headers});
-        check(Client::Cursor, true, json!({"mcpServers": {"stata": cursor}}));
+        check(ClientKind::Cursor, true, json!({"mcpServers": {"stata": cursor}}));
         let windsurf = json!({"serverUrl": "http://gw:7447/mcp", "headers": headers});
-        check(Client::Windsurf, true, json!({"mcpServers": {"stata": windsurf}}));
+        check(ClientKind::Windsurf, true, json!({"mcpServers": {"stata": windsurf}}));
         let args = json!(["stdio", "--gateway", "http://gw:7447"]);
         let desktop = json!({"command": "/bin/longhaul", "args": args, "env": {"LONGHAUL_TOKEN": "t"}});
-        check(Client::ClaudeDesktop, true, json!({"mcpServers": {"stata": desktop}}));
+        check(ClientKind::ClaudeDesktop, true, json!({"mcpServers": {"stata": desktop}}));
         // A daemon of the same user is looked up each time: its address and token may change.
         let found = json!({"command": "/bin/longhaul", "args": ["stdio"]});
-        check(Client::ClaudeDesktop, false, json!({"mcpServers": {"stata": found}}));
+        check(ClientKind::ClaudeDesktop, false, json!({"mcpServers": {"stata": found}}));
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{edit, entry::Entry};
 use crate::{
-    args::Client,
+    args::ClientKind,
     context::{Context, Failure},
     output::{Out, say},
 };
@@ -18,14 +18,32 @@ use crate::{
 /// Key of Claude Code's list of servers, in both of its files.
 const LIST: &str = "mcpServers";
 
+/// Whose configuration is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The user's, for every project.
+    User,
+    /// The project's in the current folder.
+    Project,
+}
+
+/// What happens to the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// It is written.
+    Write,
+    /// The change is shown.
+    Show,
+}
+
 /// The file to change.
 ///
 /// # Errors
 /// When there is no home folder.
-pub(super) fn path(context: &Context, user: bool, file: Option<&Path>) -> Result<PathBuf, Failure> {
+pub(super) fn path(context: &Context, scope: Scope, file: Option<&Path>) -> Result<PathBuf, Failure> {
     let path = match file {
         Some(file) => file.to_owned(),
-        None if user => user_file(context)?,
+        None if scope == Scope::User => user_file(context)?,
         None => PathBuf::from(".mcp.json"),
     };
     // A link stays a link: people keep such files elsewhere.
@@ -64,22 +82,22 @@ pub(super) fn present(path: &Path, name: &str) -> Result<Option<String>, Failure
 ///
 /// # Errors
 /// When the file cannot be read, understood or written; it is then unchanged.
-pub(super) fn claude(entry: &Entry, path: &Path, user: bool, dry_run: bool) -> Result<(), Failure> {
+pub(super) fn claude(entry: &Entry, path: &Path, scope: Scope, action: Action) -> Result<(), Failure> {
     let shown = path.display();
     let text = read(path)?;
-    let changed = edit::set(&text, LIST, &entry.name, |present| merged(present, entry.value(Client::Claude)));
+    let changed = edit::set(&text, LIST, &entry.name, |present| merged(present, entry.value(ClientKind::Claude)));
     let Some(changed) = changed.map_err(|error| left(path, &error.to_string()))? else {
         say(&format!("{shown} has this entry already"));
         return Ok(());
     };
-    if dry_run {
+    if action == Action::Show {
         say(&format!("{shown} would change so:"));
         return Ok(Out::default().bytes(difference(&text, &changed).as_bytes())?);
     }
     durable::replace(path, changed.as_bytes())
         .map_err(|error| Failure::system(format!("{shown} was left as it is: it cannot be written ({error})")))?;
     say(&format!("{shown} has the entry `{}` now; `/mcp` in Claude Code shows whether it connects", entry.name));
-    if !user && entry.token.as_ref().is_some_and(|token| !token.starts_with("${")) {
+    if scope == Scope::Project && entry.token.as_ref().is_some_and(|token| !token.starts_with("${")) {
         say("it holds your token: keep it out of version control, or use --user or --token-from-env");
     }
     Ok(())

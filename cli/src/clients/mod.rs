@@ -10,12 +10,13 @@ mod install;
 mod token;
 
 use crate::{
-    args::{Client, EntryArgs, Installable, McpAction},
+    args::{ClientKind, EntryArgs, Installable, McpAction},
     context::{Context, Failure},
+    gateway_handle,
     output::{Out, say},
-    session,
 };
 use entry::Entry;
+use install::{Action, Scope};
 use token::Wanted;
 
 /// `mcp`.
@@ -30,20 +31,22 @@ pub(crate) async fn mcp(context: &Context, action: &McpAction) -> Result<u8, Fai
             say(entry::place(*client));
         }
         McpAction::Install { client: Installable::Claude, user, file, dry_run, entry: args } => {
-            let path = install::path(context, *user, file.as_deref())?;
+            let scope = if *user { Scope::User } else { Scope::Project };
+            let action = if *dry_run { Action::Show } else { Action::Write };
+            let path = install::path(context, scope, file.as_deref())?;
             // An entry that cannot be written needs no token.
             let present = install::present(&path, &args.name)?;
             let wanted = if *dry_run { Wanted::Shown } else { Wanted::Written(present) };
-            let entry = find(context, args, Client::Claude, wanted).await?;
-            install::claude(&entry, &path, *user, *dry_run)?;
+            let entry = find(context, args, ClientKind::Claude, wanted).await?;
+            install::claude(&entry, &path, scope, action)?;
         }
     }
     Ok(0)
 }
 
 /// Finds the gateway as other commands do; it need not be running.
-async fn find(context: &Context, args: &EntryArgs, client: Client, wanted: Wanted) -> Result<Entry, Failure> {
-    if args.token_from_env && client != Client::Claude {
+async fn find(context: &Context, args: &EntryArgs, client: ClientKind, wanted: Wanted) -> Result<Entry, Failure> {
+    if args.token_from_env && client != ClientKind::Claude {
         return Err(Failure::usage(
             "--token-from-env is for --client claude, which reads variables in its configuration",
         ));
@@ -58,13 +61,13 @@ async fn find(context: &Context, args: &EntryArgs, client: Client, wanted: Wante
         ))
     })?;
     // The bridge finds the daemon and its token by itself, and its entry has no token.
-    let none = client == Client::ClaudeDesktop && named.is_none();
+    let none = client == ClientKind::ClaudeDesktop && named.is_none();
     let token = if args.token_from_env {
         Some("${LONGHAUL_TOKEN}".to_owned())
     } else if none {
         None
     } else {
-        let found = session::token(context, &url)?;
+        let found = gateway_handle::token(context, &url)?;
         if found.is_none() {
             say(
                 "no token is known for this gateway: the entry has none, and works only with a gateway that wants none. \

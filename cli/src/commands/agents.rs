@@ -5,8 +5,8 @@ use longhaul_proto::api::AgentKeyView;
 use crate::{
     args::{Agents, AgentsAction},
     context::{Context, Failure},
+    gateway_handle::{GatewayHandle, Need},
     output::{self, Out, say},
-    session::{GatewayHandle, Need},
 };
 
 /// `agents`.
@@ -19,9 +19,9 @@ pub(crate) async fn agents(context: &Context, args: &Agents) -> Result<u8, Failu
         AgentsAction::Approve { name, ask } => (ask, Some(("approve", name.as_str()))),
         AgentsAction::Revoke { name, ask } => (ask, Some(("revoke", name.as_str()))),
     };
-    let session = GatewayHandle::open(context, Need::default()).await?;
-    let done = session.client.agents(act).await;
-    session.close().await;
+    let gateway = GatewayHandle::open(context, Need::default()).await?;
+    let done = gateway.client.agents(act).await;
+    gateway.close().await;
     let keys = done?.agents;
     let mut out = Out::default();
     if ask.json {
@@ -31,13 +31,13 @@ pub(crate) async fn agents(context: &Context, args: &Agents) -> Result<u8, Failu
     } else if act.is_none() {
         out.text(&output::agents(&keys))?;
     } else {
-        keys.iter().for_each(|key| say(&told(key)));
+        keys.iter().for_each(|key| say(&description(key)));
     }
     Ok(0)
 }
 
 /// One key in words.
-fn told(key: &AgentKeyView) -> String {
+fn description(key: &AgentKeyView) -> String {
     let name = &key.name;
     let short = key.key.get(..12).unwrap_or(&key.key);
     match key.state.as_str() {
@@ -61,7 +61,7 @@ mod tests {
             key: "ab".repeat(32),
             ..Default::default()
         };
-        assert_eq!(told(&key("accepted")), "agent s1 (key abababababab) is let in");
-        assert!(told(&key("revoked")).contains("`longhaul agents approve s1` lets it in again"));
+        assert_eq!(description(&key("accepted")), "agent s1 (key abababababab) is let in");
+        assert!(description(&key("revoked")).contains("`longhaul agents approve s1` lets it in again"));
     }
 }

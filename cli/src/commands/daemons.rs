@@ -8,13 +8,13 @@ use std::{io::IsTerminal, path::Path, time::Duration};
 
 use longhaul_agent::Agent;
 use longhaul_gateway::Gateway;
-use longhaul_proto::{descriptors, faults};
+use longhaul_proto::{descriptors, faults, words};
 
 use crate::{
     context::{Context, Failure},
     data::Endpoint,
     output::{Out, say},
-    serve::{self, whole},
+    serve,
     signals::Signals,
 };
 
@@ -135,7 +135,7 @@ async fn start_gateway(context: &Context) -> Result<Gateway, Failure> {
     let listener = serve::listen(context.config.settings.listen.as_deref().unwrap_or(serve::GATEWAY)).await?;
     let gateway = longhaul_gateway::start(options, listener, serve::gateway_deps(context))
         .await
-        .map_err(|error| Failure::system(whole(&error)))?;
+        .map_err(|error| Failure::system(words::chain(&error)))?;
     let written = context.data.write_endpoint(&endpoint(&gateway));
     if let Err(error) = written {
         let folder = context.data.path().display().to_string();
@@ -164,7 +164,7 @@ async fn start_agent(context: &Context, options: longhaul_agent::Options, addres
     let listener = serve::listen(address).await?;
     longhaul_agent::start(options, listener, serve::agent_deps(context))
         .await
-        .map_err(|error| Failure::system(whole(&error)))
+        .map_err(|error| Failure::system(words::chain(&error)))
 }
 
 /// Prints where the daemon listens and how clients connect.
@@ -179,24 +179,24 @@ fn greet(context: &Context, gateway: &Gateway) -> Result<(), Failure> {
     let token = if shown { context.data.credentials().map(|c| c.token) } else { None };
     let data = context.data.path();
     let named = context.config.settings.data.is_some();
-    let text = greeting(&gateway.url, data, named, if no_auth { Token::None } else { Token::Kept(token) });
+    let text = greeting(&gateway.url, data, named, if no_auth { OwnerToken::None } else { OwnerToken::Kept(token) });
     Ok(Out::default().bytes(text.as_bytes())?)
 }
 
 /// What is said of the owner's token.
-enum Token {
+enum OwnerToken {
     /// There is none.
     None,
     /// It is in its file; shown if it was just made.
     Kept(Option<String>),
 }
 
-fn greeting(url: &str, data: &Path, named: bool, token: Token) -> String {
+fn greeting(url: &str, data: &Path, named: bool, token: OwnerToken) -> String {
     let file = data.join("credentials.json");
     let token = match token {
-        Token::None => String::new(),
-        Token::Kept(None) => format!("Token: in {}\n", file.display()),
-        Token::Kept(Some(token)) => format!("Token: {token} (shown this once; kept in {})\n", file.display()),
+        OwnerToken::None => String::new(),
+        OwnerToken::Kept(None) => format!("Token: in {}\n", file.display()),
+        OwnerToken::Kept(Some(token)) => format!("Token: {token} (shown this once; kept in {})\n", file.display()),
     };
     let folder = if named { format!("--data {} ", data.display()) } else { String::new() };
     format!(
@@ -244,13 +244,13 @@ mod tests {
 
     #[test]
     fn the_greeting_has_the_line_to_paste() {
-        let text = greeting("http://127.0.0.1:7447", Path::new("/d"), false, Token::Kept(Some("lh_abc".into())));
+        let text = greeting("http://127.0.0.1:7447", Path::new("/d"), false, OwnerToken::Kept(Some("lh_abc".into())));
         assert!(text.ends_with("\n  longhaul mcp install --client claude --user\n"), "{text}");
         assert!(text.contains("Token: lh_abc (shown this once; kept in /d/credentials.json)\n"), "{text}");
-        let later = greeting("http://x", Path::new("/d"), true, Token::Kept(None));
+        let later = greeting("http://x", Path::new("/d"), true, OwnerToken::Kept(None));
         assert!(later.contains("Token: in /d/credentials.json\n"), "{later}");
         assert!(later.ends_with("\n  longhaul --data /d mcp install --client claude --user\n"), "{later}");
-        assert!(!greeting("http://x", Path::new("/d"), false, Token::None).contains("Token"));
+        assert!(!greeting("http://x", Path::new("/d"), false, OwnerToken::None).contains("Token"));
     }
 
     #[test]

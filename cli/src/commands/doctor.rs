@@ -12,9 +12,9 @@ use crate::{
     client::Client,
     config::{Engine, variable},
     context::{Context, Failure},
-    exit,
+    exit, gateway_handle,
     output::{self, Out},
-    session,
+    serve,
 };
 
 /// One thing that was checked.
@@ -114,7 +114,7 @@ fn configuration(context: &Context) -> Finding {
 
 fn stata(context: &Context) -> (Vec<Finding>, Vec<find::Candidate>) {
     let settings = &context.config.settings;
-    let places = find::Places::from_env(settings.stata.clone(), |name| context.env.get(name).map(Into::into));
+    let places = find::SearchPlaces::from_env(settings.stata.clone(), |name| context.env.get(name).map(Into::into));
     let tried = find::find(&places);
     let mut findings = vec![];
     match tried.iter().find(|c| c.usable()) {
@@ -160,13 +160,10 @@ fn data(context: &Context) -> Vec<Finding> {
             ));
         }
     }
-    if let Some((free, total)) = existing.and_then(|p| room(p).ok()) {
-        let min = longhaul_agent::MinFree::default();
-        let bytes = context.config.settings.min_free.map_or(min.bytes, |b| b.0);
-        let percent = context.config.settings.min_free_percent.unwrap_or(u32::from(min.percent));
-        let need = bytes.max(total / 100 * u64::from(percent));
-        let found = format!("{} of {}", output::bytes(free), output::bytes(total));
-        findings.push(if free < need {
+    if let Some(space) = existing.and_then(|p| longhaul_agent::free_space(p).ok()) {
+        let need = serve::min_free(&context.config.settings).needed(space);
+        let found = format!("{} of {}", output::bytes(space.free), output::bytes(space.total));
+        findings.push(if space.free < need {
             let advice =
                 format!("runs here need {}: make room, or lower min_free and min_free_percent", output::bytes(need));
             problem("free space", found, advice)
@@ -183,12 +180,6 @@ fn data(context: &Context) -> Vec<Finding> {
     findings.push(holder(context.data.gateway_serves(), "gateway's lock", who));
     findings.push(holder(context.data.agent_works(), "agent's lock", String::new()));
     findings
-}
-
-/// Free and total bytes of a file system, as an ordinary user may use them.
-fn room(path: &std::path::Path) -> std::io::Result<(u64, u64)> {
-    let vfs = rustix::fs::statvfs(path)?;
-    Ok((vfs.f_bavail.saturating_mul(vfs.f_frsize), vfs.f_blocks.saturating_mul(vfs.f_frsize)))
 }
 
 fn own_folder(meta: &std::fs::Metadata, shown: &str) -> Finding {
@@ -212,7 +203,7 @@ async fn gateway(context: &Context) -> Vec<Finding> {
             return vec![note("gateway", "none named, and none holds the data folder", advice)];
         }
     };
-    let token = match session::token(context, &url) {
+    let token = match gateway_handle::token(context, &url) {
         Ok(token) => token,
         Err(error) => return vec![problem("token", error.message, "check token_file")],
     };

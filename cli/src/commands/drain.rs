@@ -4,9 +4,10 @@ use longhaul_proto::api::{DrainBody, HostView};
 
 use crate::{
     args::{Ask, Drain, Resume},
+    client::DrainAction,
     context::{Context, Failure},
+    gateway_handle::{GatewayHandle, Need},
     output::{Out, say},
-    session::{GatewayHandle, Need},
 };
 
 /// `drain`.
@@ -15,7 +16,7 @@ use crate::{
 /// With what to do.
 pub(crate) async fn drain(context: &Context, args: &Drain) -> Result<u8, Failure> {
     let body = DrainBody { hosts: args.hosts.clone(), reason: args.reason.clone() };
-    ask(context, &args.ask, false, body).await
+    ask(context, &args.ask, DrainAction::Drain, body).await
 }
 
 /// `resume`.
@@ -23,24 +24,24 @@ pub(crate) async fn drain(context: &Context, args: &Drain) -> Result<u8, Failure
 /// # Errors
 /// With what to do.
 pub(crate) async fn resume(context: &Context, args: &Resume) -> Result<u8, Failure> {
-    ask(context, &args.ask, true, DrainBody { hosts: args.hosts.clone(), reason: None }).await
+    ask(context, &args.ask, DrainAction::Resume, DrainBody { hosts: args.hosts.clone(), reason: None }).await
 }
 
-async fn ask(context: &Context, ask: &Ask, resume: bool, body: DrainBody) -> Result<u8, Failure> {
-    let session = GatewayHandle::open(context, Need::default()).await?;
-    let done = session.client.drain(resume, &body).await;
-    session.close().await;
+async fn ask(context: &Context, ask: &Ask, what: DrainAction, body: DrainBody) -> Result<u8, Failure> {
+    let gateway = GatewayHandle::open(context, Need::default()).await?;
+    let done = gateway.client.drain(what, &body).await;
+    gateway.close().await;
     let drained = done?;
     if ask.json {
         Out::default().json(&drained)?;
     } else {
-        drained.hosts.iter().for_each(|host| say(&told(host)));
+        drained.hosts.iter().for_each(|host| say(&description(host)));
     }
     Ok(0)
 }
 
 /// One host in words.
-fn told(host: &HostView) -> String {
+fn description(host: &HostView) -> String {
     let name = &host.name;
     match (&host.draining, host.running) {
         (None, _) => format!("{name} takes runs again ({})", host.state),
@@ -63,7 +64,7 @@ mod tests {
         fn check(draining: bool, running: u32, want: &str) {
             let draining = draining.then(DrainView::default);
             let host = HostView { name: "s1".into(), state: "up".into(), running, draining, ..HostView::default() };
-            assert!(told(&host).starts_with(want), "{}", told(&host));
+            assert!(description(&host).starts_with(want), "{}", description(&host));
         }
         check(true, 0, "s1 is draining and empty;");
         check(true, 1, "s1 is draining: 1 run goes on there, nothing new starts;");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use longhaul_agent::stata::{
-    judge::{Judgement, State},
+    judge::{Judgement, LogEnd},
     judge_file,
 };
 use serde::Serialize;
@@ -15,8 +15,8 @@ use crate::{args::Judge, context::Failure, exit, output::Out};
 
 /// The documented object, whatever else the verdict type holds.
 #[derive(Debug, Serialize)]
-struct Answer<'a> {
-    state: State,
+struct Verdict<'a> {
+    state: LogEnd,
     rc: Option<i64>,
     message: Option<&'a str>,
     command: Option<&'a str>,
@@ -39,29 +39,29 @@ pub(crate) fn judge(args: &Judge) -> Result<u8, Failure> {
     let mut out = Out::default();
     if args.json {
         let Judgement { state, rc, message, command, .. } = &judgement;
-        out.json(&Answer { state: *state, rc: *rc, message: message.as_deref(), command: command.as_deref() })?;
+        out.json(&Verdict { state: *state, rc: *rc, message: message.as_deref(), command: command.as_deref() })?;
     } else {
         out.text(&text(&judgement))?;
     }
     Ok(match judgement.state {
-        State::Succeeded => 0,
-        State::Failed => 1,
-        State::Incomplete => exit::SYSTEM,
+        LogEnd::Succeeded => 0,
+        LogEnd::Failed => 1,
+        LogEnd::Incomplete => exit::SYSTEM,
     })
 }
 
 fn text(judgement: &Judgement) -> String {
     let mut lines = vec![match (judgement.state, judgement.rc) {
-        (State::Succeeded, _) => "succeeded".to_owned(),
-        (State::Failed, Some(rc)) => format!("failed: r({rc})"),
-        (State::Failed, None) => "failed".to_owned(),
-        (State::Incomplete, _) => {
+        (LogEnd::Succeeded, _) => "succeeded".to_owned(),
+        (LogEnd::Failed, Some(rc)) => format!("failed: r({rc})"),
+        (LogEnd::Failed, None) => "failed".to_owned(),
+        (LogEnd::Incomplete, _) => {
             "incomplete: the log has no end (still running, killed, or left by `exit, STATA`)".into()
         }
     }];
     lines.extend(judgement.message.iter().flat_map(|m| m.lines()).map(|l| format!("  {l}")));
     lines.extend(
-        judgement.command.iter().filter(|_| judgement.state != State::Succeeded).map(|c| format!("  command: {c}")),
+        judgement.command.iter().filter(|_| judgement.state != LogEnd::Succeeded).map(|c| format!("  command: {c}")),
     );
     lines.join("\n") + "\n"
 }
@@ -73,8 +73,8 @@ mod tests {
     fn object(log: &str) -> String {
         let judgement = longhaul_agent::stata::judge::judge(log.as_bytes());
         let Judgement { state, rc, message, command, .. } = &judgement;
-        let answer = Answer { state: *state, rc: *rc, message: message.as_deref(), command: command.as_deref() };
-        serde_json::to_string(&answer).unwrap()
+        let verdict = Verdict { state: *state, rc: *rc, message: message.as_deref(), command: command.as_deref() };
+        serde_json::to_string(&verdict).unwrap()
     }
 
     #[test]

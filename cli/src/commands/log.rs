@@ -10,9 +10,9 @@ use crate::{
     context::{Context, Failure},
     exit,
     follow::{End, Follower},
-    output::{Status, say, verdict},
-    session::{GatewayHandle, Need},
-    show::Show,
+    gateway_handle::{GatewayHandle, Need},
+    output::{ShownOn, Status, say, verdict},
+    printer::{OnTerminal, Printer},
     signals::Signals,
 };
 
@@ -22,30 +22,35 @@ use crate::{
 /// With what to do.
 pub(crate) async fn log(context: &Context, args: &Log) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
-    let mut session = GatewayHandle::open(context, Need::default()).await?;
-    let done = print(context, args, &mut session, &mut signals).await;
-    session.close().await;
+    let mut gateway = GatewayHandle::open(context, Need::default()).await?;
+    let done = print(context, args, &mut gateway, &mut signals).await;
+    gateway.close().await;
     done
 }
 
 async fn print(
     context: &Context,
     args: &Log,
-    session: &mut GatewayHandle,
+    gateway: &mut GatewayHandle,
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
-    let run = session.client.get(&args.run).await?;
+    let run = gateway.client.get(&args.run).await?;
     let stream = if args.console { Stream::Console } else { Stream::Log };
     if !args.follow {
-        return once(args, &run, stream, session, signals).await;
+        return once(args, &run, stream, gateway, signals).await;
     }
     let first = match args.tail {
-        Some(lines) => session.client.output(&args.run, stream, Part::Tail(lines)).await?.first(),
+        Some(lines) => gateway.client.output(&args.run, stream, Part::Tail(lines)).await?.first(),
         None => 0,
     };
-    let show = if args.ask.json { Show::events_to_stdout(first) } else { Show::bytes_to_stdout(args.raw) };
-    let mut follower = Follower::new(context, run.run_id, Some(show), Status::new(args.ask.json)).from(stream, first);
-    match follower.follow(session, signals, None).await? {
+    let show = if args.ask.json {
+        Printer::events_to_stdout(first)
+    } else {
+        Printer::bytes_to_stdout(OnTerminal::of(args.raw))
+    };
+    let mut follower = Follower::new(context, run.run_id, Some(show), Status::new(ShownOn::for_json(args.ask.json)))
+        .from(stream, first);
+    match follower.follow(gateway, signals, None).await? {
         End::Ended(run) => {
             say(verdict(&run).trim_end());
             Ok(0)
@@ -62,15 +67,16 @@ async fn once(
     args: &Log,
     run: &RunView,
     stream: Stream,
-    session: &mut GatewayHandle,
+    gateway: &mut GatewayHandle,
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
     let mut part = args.tail.map_or(Part::From(0, Duration::ZERO), Part::Tail);
-    let mut show = if args.ask.json { Show::events_to_stdout(0) } else { Show::bytes_to_stdout(args.raw) };
+    let mut show =
+        if args.ask.json { Printer::events_to_stdout(0) } else { Printer::bytes_to_stdout(OnTerminal::of(args.raw)) };
     // Of a run with several attempts each is a piece of its own. The number is bounded: a run that prints without pause
     // has something new each time.
     for _ in 0..=run.earlier_views.len() {
-        let mut reading = session.client.output(&args.run, stream, part).await?;
+        let mut reading = gateway.client.output(&args.run, stream, part).await?;
         loop {
             let bytes = tokio::select! {
                 bytes = reading.chunk() => bytes?,

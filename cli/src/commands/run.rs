@@ -14,10 +14,10 @@ use crate::{
     context::{Context, Failure},
     exit,
     follow::{End, Follower},
-    input,
-    output::{Out, Status, say, verdict},
-    session::{Begins, GatewayHandle, Need},
-    show::Show,
+    gateway_handle::{Begins, GatewayHandle, Need},
+    input::{self, Hosts},
+    output::{Out, ShownOn, Status, say, verdict},
+    printer::{OnTerminal, Printer},
     signals::{Asked, Signals},
 };
 
@@ -33,7 +33,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
     let remote = context.config.settings.gateway.is_some();
-    let mut request = input::request(args, remote)?;
+    let hosts = if remote { Hosts::Anywhere } else { Hosts::Here };
+    let mut request = input::request(args, hosts)?;
     request.engine =
         context.config.settings.engine.filter(|_| !remote || args.engine.is_some()).map(|e| e.as_str().into());
     request.key = Some(context.ids.name());
@@ -44,17 +45,17 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
     if args.detach && !remote && !context.data.gateway_serves().unwrap_or(false) {
         return Err(detached_from_nothing());
     }
-    let mut session = GatewayHandle::open(context, need).await?;
-    if args.detach && !session.stays() {
-        session.close().await;
+    let mut gateway = GatewayHandle::open(context, need).await?;
+    if args.detach && !gateway.stays() {
+        gateway.close().await;
         return Err(detached_from_nothing());
     }
-    let submitted = submit(context, &mut session, &request).await;
+    let submitted = submit(context, &mut gateway, &request).await;
     let done = match submitted {
-        Ok(submitted) => follow(context, args, &mut session, &mut signals, submitted).await,
+        Ok(submitted) => follow(context, args, &mut gateway, &mut signals, submitted).await,
         Err(error) => Err(error),
     };
-    session.close().await;
+    gateway.close().await;
     done
 }
 
@@ -67,7 +68,7 @@ fn detached_from_nothing() -> Failure {
 
 async fn submit(
     context: &Context,
-    session: &mut GatewayHandle,
+    gateway: &mut GatewayHandle,
     request: &longhaul_proto::api::SubmitRequest,
 ) -> Result<Submitted, Failure> {
     let caller = std::env::var("TRACEPARENT").unwrap_or_default();
@@ -81,17 +82,17 @@ async fn submit(
         let mut tries = 0;
         loop {
             tries += 1;
-            match session.client.submit(request, Some(&parent)).await {
+            match gateway.client.submit(request, Some(&parent)).await {
                 Ok(submitted) => return Ok(submitted),
                 // A named gateway that no server answers for is reported at once; a lost answer is worth another
                 // request.
                 Err(error)
                     if error.may_pass()
                         && tries < TRIES
-                        && (tries > 1 || !error.is_unreachable() || !session.is_named()) =>
+                        && (tries > 1 || !error.is_unreachable() || !gateway.is_named()) =>
                 {
                     tokio::time::sleep(AGAIN).await;
-                    session.reopen(context, AGAIN).await?;
+                    gateway.reopen(context, AGAIN).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -104,7 +105,7 @@ async fn submit(
 async fn follow(
     context: &Context,
     args: &Run,
-    session: &mut GatewayHandle,
+    gateway: &mut GatewayHandle,
     signals: &mut Signals,
     submitted: Submitted,
 ) -> Result<u8, Failure> {
@@ -124,9 +125,9 @@ async fn follow(
     if joined.is_none() {
         say(&format!("run {} ({})", run.run_id.short(), run.run_id));
     }
-    let show = (!args.ask.json).then(|| Show::bytes_to_stdout(args.raw));
-    let follower = Follower::new(context, run.run_id, show, Status::new(false));
-    to_end(follower, session, signals, Way { limit: None, json: args.ask.json, cancels: true }).await
+    let show = (!args.ask.json).then(|| Printer::bytes_to_stdout(OnTerminal::of(args.raw)));
+    let follower = Follower::new(context, run.run_id, show, Status::new(ShownOn::Anything));
+    to_end(follower, gateway, signals, Way { limit: None, json: args.ask.json, cancels: true }).await
 }
 
 fn joined_text(run: &RunView, joined: Joined) -> String {
@@ -156,7 +157,7 @@ struct Way {
 /// Follows to the end and reports it.
 async fn to_end(
     mut follower: Follower<'_>,
-    session: &mut GatewayHandle,
+    gateway: &mut GatewayHandle,
     signals: &mut Signals,
     way: Way,
 ) -> Result<u8, Failure> {
@@ -166,7 +167,7 @@ async fn to_end(
         _ => Ok(()),
     };
     loop {
-        match follower.follow(session, signals, way.limit).await? {
+        match follower.follow(gateway, signals, way.limit).await? {
             End::Ended(run) => {
                 say(verdict(&run).trim_end());
                 tell(Some(&run))?;
@@ -177,13 +178,18 @@ async fn to_end(
                 tell(follower.view())?;
                 return Ok(exit::GOES_ON);
             }
-            End::Asked(Asked::Interrupt) if way.cancels && session.is_embedded() && !cancelled => {
+            End::Asked(Asked::Interrupt) if way.cancels && gateway.is_embedded() && !cancelled => {
                 cancelled = true;
                 say("cancelling: asking Stata to break. Ctrl-C again leaves at once; the run then ends by itself");
-                session.client.cancel(&follower.run().to_string(), CancelMode::Break).await?;
+                gateway.client.cancel(&follower.run().to_string(), CancelMode::Break).await?;
             }
             End::Asked(_) => {
-                say(&leaving(&follower.run().short(), session.is_embedded(), cancelled));
+                let left = match (gateway.is_embedded(), cancelled) {
+                    (true, true) => Left::Cancelled,
+                    (true, false) => Left::Supervised,
+                    (false, _) => Left::Served,
+                };
+                say(&leaving(&follower.run().short(), left));
                 tell(follower.view())?;
                 return Ok(exit::GOES_ON);
             }
@@ -191,14 +197,25 @@ async fn to_end(
     }
 }
 
-fn leaving(short: &str, embedded: bool, cancelled: bool) -> String {
-    match (embedded, cancelled) {
-        (true, true) => format!(
+/// What goes on when this process leaves a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// Its supervisor, which ends it as was asked.
+    Cancelled,
+    /// Its supervisor; the gateway was in this process.
+    Supervised,
+    /// Its supervisor and its gateway.
+    Served,
+}
+
+fn leaving(short: &str, left: Left) -> String {
+    match left {
+        Left::Cancelled => format!(
             "leaving; the run's supervisor brings it to its end, and the next `longhaul` here has the result: \
              `longhaul wait {short}`"
         ),
-        (true, false) => format!("leaving; run {short} goes on under its supervisor: `longhaul wait {short}`"),
-        (false, _) => format!(
+        Left::Supervised => format!("leaving; run {short} goes on under its supervisor: `longhaul wait {short}`"),
+        Left::Served => format!(
             "leaving; run {short} goes on. `longhaul wait {short}` waits for it, `longhaul cancel {short}` ends it"
         ),
     }
@@ -211,21 +228,21 @@ fn leaving(short: &str, embedded: bool, cancelled: bool) -> String {
 pub(crate) async fn wait(context: &Context, args: &Wait) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
     let need = Need { engine: context.config.settings.engine, starts_runs: true, begins: Begins::WithARecord };
-    let mut session = match GatewayHandle::open(context, need).await {
+    let mut gateway = match GatewayHandle::open(context, need).await {
         // Without Stata a queued run cannot start here, but a started one may end.
         Err(_) if context.config.settings.gateway.is_none() && context.data.has_record() => {
             GatewayHandle::open(context, Need { starts_runs: false, ..need }).await?
         }
-        session => session?,
+        gateway => gateway?,
     };
-    let done = match session.client.get(&args.run).await {
+    let done = match gateway.client.get(&args.run).await {
         Ok(run) => {
-            let follower = Follower::new(context, run.run_id, None, Status::new(args.ask.json));
+            let follower = Follower::new(context, run.run_id, None, Status::new(ShownOn::for_json(args.ask.json)));
             let way = Way { limit: args.timeout.map(|t| t.0), json: args.ask.json, cancels: false };
-            to_end(follower, &mut session, &mut signals, way).await
+            to_end(follower, &mut gateway, &mut signals, way).await
         }
         Err(error) => Err(error.into()),
     };
-    session.close().await;
+    gateway.close().await;
     done
 }

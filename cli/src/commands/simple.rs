@@ -1,15 +1,15 @@
 //! Commands of one request and one answer: `cancel`, `show`, `runs` (and `runs adopt`), `hosts`, `declare-dead`.
 
 use longhaul_proto::{
-    api::{RunList, RunView},
+    api::{CancelRequested, RunList, RunView},
     state::RunState,
 };
 
 use crate::{
-    args::{Cancel, DeclareDead, Hosts, Release, Runs, RunsAction, Show, TrustClock},
+    args::{Ask, Cancel, DeclareDead, Hosts, Release, Runs, RunsAction, Show, TrustClock},
     context::{Context, Failure},
+    gateway_handle::{GatewayHandle, Need},
     output::{self, Out, say},
-    session::{GatewayHandle, Need},
 };
 
 /// Largest page that the gateway returns.
@@ -20,15 +20,16 @@ const PAGE: usize = 500;
 /// # Errors
 /// With what to do.
 pub(crate) async fn cancel(context: &Context, args: &Cancel) -> Result<u8, Failure> {
-    let session = GatewayHandle::open(context, Need::default()).await?;
-    let done = session.client.cancel(&args.run, args.mode.into()).await;
-    session.close().await;
+    let gateway = GatewayHandle::open(context, Need::default()).await?;
+    let done = gateway.client.cancel(&args.run, args.mode.into()).await;
+    gateway.close().await;
     let run = done?;
     let short = run.run_id.short();
-    if let Some(wish) = run.cancel_requested.as_ref().filter(|_| !run.state.is_end() || run.state == RunState::Lost) {
+    if let Some(request) = run.cancel_requested.as_ref().filter(|_| !run.state.is_end() || run.state == RunState::Lost)
+    {
         say(&format!(
             "{}; `longhaul wait {short}` tells when {short} has ended. Its output is kept",
-            taken(&run, wish.told)
+            request_state(&run, request)
         ));
     } else if run.state.is_end() {
         say(&format!("{short} has ended: {}; its output is kept (`longhaul log {short}`)", run.state));
@@ -44,10 +45,10 @@ pub(crate) async fn cancel(context: &Context, args: &Cancel) -> Result<u8, Failu
 }
 
 /// What has become of a request to end a run.
-fn taken(run: &RunView, told: bool) -> String {
+fn request_state(run: &RunView, request: &CancelRequested) -> String {
     let host = run.host.as_deref().unwrap_or("its host");
     match (&run.contact, run.state) {
-        _ if told => "the request to end it is recorded, and its agent is told".to_owned(),
+        _ if request.delivered => "the request to end it is recorded, and its agent is told".to_owned(),
         (Some(contact), _) => {
             format!(
                 "the request to end it is recorded; its agent is not told yet ({}): it is when it returns",
@@ -67,9 +68,9 @@ fn taken(run: &RunView, told: bool) -> String {
 /// # Errors
 /// With what to do.
 pub(crate) async fn declare_dead(context: &Context, args: &DeclareDead) -> Result<u8, Failure> {
-    let session = GatewayHandle::open(context, Need::default()).await?;
-    let done = session.client.declare_dead(&args.run).await;
-    session.close().await;
+    let gateway = GatewayHandle::open(context, Need::default()).await?;
+    let done = gateway.client.declare_dead(&args.run).await;
+    gateway.close().await;
     let run = done?;
     say(&format!(
         "{} is {}; if its agent comes back after all, the record follows the truth",
@@ -87,9 +88,9 @@ pub(crate) async fn declare_dead(context: &Context, args: &DeclareDead) -> Resul
 /// # Errors
 /// With what to do.
 pub(crate) async fn release(context: &Context, args: &Release) -> Result<u8, Failure> {
-    let session = GatewayHandle::open(context, Need::default()).await?;
-    let done = session.client.release(&args.run).await;
-    session.close().await;
+    let gateway = GatewayHandle::open(context, Need::default()).await?;
+    let done = gateway.client.release(&args.run).await;
+    gateway.close().await;
     let run = done?;
     let host = run.host.as_deref().unwrap_or("its host");
     say(&format!("the spool of {} on {host} is gone; the record and the gateway's copy stay", run.run_id.short()));
@@ -104,9 +105,9 @@ pub(crate) async fn release(context: &Context, args: &Release) -> Result<u8, Fai
 /// # Errors
 /// With what to do.
 pub(crate) async fn trust_clock(context: &Context, args: &TrustClock) -> Result<u8, Failure> {
-    let session = GatewayHandle::open(context, Need::default()).await?;
-    let done = session.client.trust_clock().await;
-    session.close().await;
+    let gateway = GatewayHandle::open(context, Need::default()).await?;
+    let done = gateway.client.trust_clock().await;
+    gateway.close().await;
     let trusted = done?;
     say(&format!("the gateway's clock says {}, and is trusted: what is old by it is removed again", trusted.now));
     if args.ask.json {
@@ -120,9 +121,9 @@ pub(crate) async fn trust_clock(context: &Context, args: &TrustClock) -> Result<
 /// # Errors
 /// With what to do.
 pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> {
-    let session = GatewayHandle::open(context, Need::default()).await?;
-    let done = session.client.get(&args.run).await;
-    session.close().await;
+    let gateway = GatewayHandle::open(context, Need::default()).await?;
+    let done = gateway.client.get(&args.run).await;
+    gateway.close().await;
     let run = done?;
     let mut out = Out::default();
     if args.ask.json {
@@ -139,11 +140,11 @@ pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> 
 /// With what to do.
 pub(crate) async fn runs(context: &Context, args: &Runs) -> Result<u8, Failure> {
     if let Some(RunsAction::Adopt { run, all_from, ask }) = &args.action {
-        return adopt(context, run.as_deref(), all_from.as_deref(), ask.json).await;
+        return adopt(context, run.as_deref(), all_from.as_deref(), ask).await;
     }
-    let session = GatewayHandle::open(context, Need::default()).await?;
-    let done = list(&session, args).await;
-    session.close().await;
+    let gateway = GatewayHandle::open(context, Need::default()).await?;
+    let done = list(&gateway, args).await;
+    gateway.close().await;
     let runs = done?;
     let mut out = Out::default();
     if args.ask.json {
@@ -157,13 +158,13 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Result<u8, Failure> 
 }
 
 /// `runs adopt`.
-async fn adopt(context: &Context, run: Option<&str>, host: Option<&str>, json: bool) -> Result<u8, Failure> {
-    let session = GatewayHandle::open(context, Need::default()).await?;
+async fn adopt(context: &Context, run: Option<&str>, host: Option<&str>, ask: &Ask) -> Result<u8, Failure> {
+    let gateway = GatewayHandle::open(context, Need::default()).await?;
     let done = match (run, host) {
-        (Some(run), _) => session.client.adopt(run).await.map(|run| vec![run]),
-        (None, host) => session.client.adopt_from(host.unwrap_or_default()).await.map(|adopted| adopted.runs),
+        (Some(run), _) => gateway.client.adopt(run).await.map(|run| vec![run]),
+        (None, host) => gateway.client.adopt_from(host.unwrap_or_default()).await.map(|adopted| adopted.runs),
     };
-    session.close().await;
+    gateway.close().await;
     let runs = done?;
     if runs.is_empty() {
         say(&format!(
@@ -173,20 +174,20 @@ async fn adopt(context: &Context, run: Option<&str>, host: Option<&str>, json: b
     }
     for run in &runs {
         say(&format!("{} is {}'s now ({})", run.run_id.short(), run.principal, run.state));
-        if json {
+        if ask.json {
             Out::default().json(run)?;
         }
     }
     Ok(0)
 }
 
-async fn list(session: &GatewayHandle, args: &Runs) -> Result<Vec<longhaul_proto::api::RunView>, Failure> {
+async fn list(gateway: &GatewayHandle, args: &Runs) -> Result<Vec<longhaul_proto::api::RunView>, Failure> {
     let state = args.state.map(|s| s.as_str());
     let mut all = vec![];
     let mut before = None;
     while all.len() < args.limit {
         let page = (args.limit - all.len()).min(PAGE);
-        let RunList { runs, next } = session.client.list(page, before, state).await?;
+        let RunList { runs, next } = gateway.client.list(page, before, state).await?;
         all.extend(runs);
         match next {
             Some(next) => before = Some(next.to_string()),
@@ -201,10 +202,10 @@ async fn list(session: &GatewayHandle, args: &Runs) -> Result<Vec<longhaul_proto
 /// # Errors
 /// With what to do.
 pub(crate) async fn hosts(context: &Context, args: &Hosts) -> Result<u8, Failure> {
-    let session = GatewayHandle::open(context, Need::default()).await?;
-    let embedded = session.is_embedded();
-    let done = session.client.hosts().await;
-    session.close().await;
+    let gateway = GatewayHandle::open(context, Need::default()).await?;
+    let embedded = gateway.is_embedded();
+    let done = gateway.client.hosts().await;
+    gateway.close().await;
     let hosts = done?;
     if embedded {
         say("no daemon holds the data folder, so this is what a `longhaul run` here would use; it takes no runs now");

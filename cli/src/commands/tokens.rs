@@ -7,8 +7,8 @@ use crate::{
     args::{Token, TokenAction},
     client::escape,
     context::{Context, Failure},
+    gateway_handle::{Begins, GatewayHandle, Need},
     output::{Out, say},
-    session::{Begins, GatewayHandle, Need},
 };
 
 const PATH: &str = "/api/v1/tokens";
@@ -23,17 +23,17 @@ pub(crate) async fn token(context: &Context, args: &Token) -> Result<u8, Failure
         TokenAction::Add { .. } => Begins::Never,
         TokenAction::List { .. } | TokenAction::Revoke { .. } => Begins::WithARecord,
     };
-    let session = GatewayHandle::open(context, Need { begins, ..Need::default() }).await?;
-    let done = act(&session, &args.action).await;
-    session.close().await;
+    let gateway = GatewayHandle::open(context, Need { begins, ..Need::default() }).await?;
+    let done = act(&gateway, &args.action).await;
+    gateway.close().await;
     done
 }
 
-async fn act(session: &GatewayHandle, action: &TokenAction) -> Result<u8, Failure> {
+async fn act(gateway: &GatewayHandle, action: &TokenAction) -> Result<u8, Failure> {
     let mut out = Out::default();
     match action {
         TokenAction::List { ask } => {
-            let tokens = session.client.call(Method::GET, PATH, None).await?;
+            let tokens = gateway.client.call(Method::GET, PATH, None).await?;
             for token in tokens.as_array().into_iter().flatten() {
                 if ask.json {
                     out.json(token)?;
@@ -50,7 +50,7 @@ async fn act(session: &GatewayHandle, action: &TokenAction) -> Result<u8, Failur
             if let Some(expires) = expires {
                 body["expires_in"] = json!(expires.0.as_secs_f64());
             }
-            let made = session.client.call(Method::POST, PATH, Some(&body)).await?;
+            let made = gateway.client.call(Method::POST, PATH, Some(&body)).await?;
             if ask.json {
                 out.json(&made)?;
             } else {
@@ -59,7 +59,7 @@ async fn act(session: &GatewayHandle, action: &TokenAction) -> Result<u8, Failur
             }
         }
         TokenAction::Revoke { name, ask } => {
-            session.client.call(Method::DELETE, &format!("{PATH}/{}", escape(name)), None).await?;
+            gateway.client.call(Method::DELETE, &format!("{PATH}/{}", escape(name)), None).await?;
             if ask.json {
                 out.json(&json!({ "name": name, "revoked": true }))?;
             } else {

@@ -16,8 +16,8 @@ use tokio::{
 use super::*;
 use crate::{
     config::{Config, Env, Settings, Url},
-    output::Out,
-    session::Need,
+    gateway_handle::Need,
+    output::{Out, ShownOn},
 };
 
 const HEAD: &str = "banner\n. do x\n\n";
@@ -25,13 +25,13 @@ const TAIL: &str = "\n. file open lh7f3a9c21_1 using x\n\n. file close lh7f3a9c2
 
 /// A run whose log grows with every request, and a gateway that breaks every third answer in the middle and closes
 /// every fifth connection without an answer.
-struct Gateway {
+struct FakeGateway {
     user: String,
     questions: AtomicUsize,
     breaks: AtomicUsize,
 }
 
-impl Gateway {
+impl FakeGateway {
     fn log(&self) -> String {
         format!("{HEAD}{}{TAIL}", self.user)
     }
@@ -104,10 +104,11 @@ impl Write for Buffer {
     }
 }
 
-async fn serve(user: &str) -> (Arc<Gateway>, Context) {
+async fn serve(user: &str) -> (Arc<FakeGateway>, Context) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let gateway = Arc::new(Gateway { user: user.into(), questions: AtomicUsize::new(0), breaks: AtomicUsize::new(0) });
+    let gateway =
+        Arc::new(FakeGateway { user: user.into(), questions: AtomicUsize::new(0), breaks: AtomicUsize::new(0) });
     let settings = Settings { gateway: Some(Url(url)), data: Some("/nowhere".into()), ..Settings::default() };
     let config = Config { settings, ..Config::default() };
     let context = Context::new(config, Env::default()).unwrap();
@@ -129,12 +130,12 @@ async fn every_byte_comes_once_over_a_gateway_that_goes_away() {
     let lines: String = (0..20).map(|i| format!(". display {i}\n{i}\n\nend of do-file\n\n")).collect();
     let user = format!("{lines}. error 9\nr(9);\n\nend of do-file\nr(9);\n");
     let (gateway, context) = serve(&user).await;
-    let mut session = GatewayHandle::open(&context, Need::default()).await.unwrap();
+    let mut handle = GatewayHandle::open(&context, Need::default()).await.unwrap();
     let buffer = Buffer::default();
-    let show = Show::bytes_to(Out::new(buffer.clone()));
-    let mut follower = Follower::new(&context, run(), Some(show), Status::new(true));
+    let show = Printer::bytes_to(Out::new(buffer.clone()));
+    let mut follower = Follower::new(&context, run(), Some(show), Status::new(ShownOn::Terminals));
     let mut signals = Signals::listen().unwrap();
-    let follow = follower.follow(&mut session, &mut signals, None);
+    let follow = follower.follow(&mut handle, &mut signals, None);
     let end = tokio::time::timeout(Duration::from_secs(60), follow).await.unwrap().unwrap();
     let End::Ended(view) = end else { panic!("{end:?}") };
     assert_eq!(view.rc, Some(9));
@@ -145,10 +146,10 @@ async fn every_byte_comes_once_over_a_gateway_that_goes_away() {
 #[tokio::test]
 async fn a_limit_ends_the_waiting_and_not_the_run() {
     let (gateway, context) = serve(&"x\n".repeat(100_000)).await;
-    let mut session = GatewayHandle::open(&context, Need::default()).await.unwrap();
+    let mut handle = GatewayHandle::open(&context, Need::default()).await.unwrap();
     let mut signals = Signals::listen().unwrap();
-    let mut follower = Follower::new(&context, run(), None, Status::new(true));
-    let end = follower.follow(&mut session, &mut signals, Some(Duration::from_millis(300))).await.unwrap();
+    let mut follower = Follower::new(&context, run(), None, Status::new(ShownOn::Terminals));
+    let end = follower.follow(&mut handle, &mut signals, Some(Duration::from_millis(300))).await.unwrap();
     assert!(matches!(end, End::Limit), "{end:?}");
     assert!(follower.view().is_some_and(|v| !v.state.is_end()) && gateway.questions.load(Ordering::Relaxed) > 0);
 }

@@ -32,7 +32,10 @@ pub(crate) fn record(run: &RunView) -> String {
     line("took", run.duration.map(duration));
     line("limit", run.timeout.map(duration));
     line("queue limit", run.queue_timeout.map(duration));
-    line("cancel", run.cancel_requested.as_ref().map(|wish| format!("asked for by {} at {}", wish.by, wish.at)));
+    line(
+        "cancel",
+        run.cancel_requested.as_ref().map(|request| format!("asked for by {} at {}", request.by, request.at)),
+    );
     let whole = if run.state.is_end() && !run.output_complete { ", not whole" } else { "" };
     line("log", Some(format!("{}{whole}", bytes(run.output_bytes))));
     line("console", (run.console_bytes > 0).then(|| bytes(run.console_bytes)));

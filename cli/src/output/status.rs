@@ -14,11 +14,27 @@ const QUIET: f64 = 30.0;
 /// Share of a processor below which a run is idle.
 const IDLE: f64 = 0.05;
 
+/// Where the live line is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShownOn {
+    /// On a terminal only.
+    Terminals,
+    /// Elsewhere too, as a line per change.
+    Anything,
+}
+
+impl ShownOn {
+    /// With `--json` only a person at a terminal wants it.
+    pub(crate) fn for_json(json: bool) -> Self {
+        if json { Self::Terminals } else { Self::Anything }
+    }
+}
+
 /// The live line on stderr.
 #[derive(Debug)]
 pub(crate) struct Status {
     terminal: bool,
-    quiet: bool,
+    shown_on: ShownOn,
     shown: bool,
     /// The output ended inside a line: a status there would split it.
     inside_line: bool,
@@ -26,9 +42,9 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    /// For this process's stderr; with `quiet` it is shown only on a terminal.
-    pub(crate) fn new(quiet: bool) -> Self {
-        Self { terminal: io::stderr().is_terminal(), quiet, shown: false, inside_line: false, last: String::new() }
+    /// For this process's stderr.
+    pub(crate) fn new(shown_on: ShownOn) -> Self {
+        Self { terminal: io::stderr().is_terminal(), shown_on, shown: false, inside_line: false, last: String::new() }
     }
 
     /// Shows the run's present state, `elapsed` seconds after it started.
@@ -44,7 +60,7 @@ impl Status {
         }
         // Without a terminal only changes are worth a line: no times, no percents.
         let line = if run.state.is_end() { String::new() } else { status_text(run, None) };
-        if !self.quiet && !line.is_empty() && line != self.last {
+        if self.shown_on == ShownOn::Anything && !line.is_empty() && line != self.last {
             super::say(&format!("{} · {line}", run.run_id.short()));
             self.last = line;
         }

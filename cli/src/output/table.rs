@@ -1,6 +1,6 @@
 //! Tables for people.
 
-use longhaul_proto::api::{AgentKeyView, Hosts, RunView};
+use longhaul_proto::api::{AgentKeyView, HostView, Hosts, RunView};
 
 use super::{bytes, duration, status_text};
 
@@ -67,39 +67,9 @@ pub(crate) fn hosts(hosts: &Hosts) -> String {
     if hosts.hosts.is_empty() {
         out.push_str("no agents yet: start one on a Stata host with `longhaul agent --gateway URL`\n");
     } else {
-        let rows: Vec<[String; 6]> = hosts
-            .hosts
-            .iter()
-            .map(|h| {
-                [
-                    h.name.clone(),
-                    if h.state == "silent" { format!("silent {}", duration(h.last_seen)) } else { h.state.clone() },
-                    format!("{}/{}", h.running, h.host_limit),
-                    h.pool.clone(),
-                    if h.engines.is_empty() { "none".into() } else { h.engines.join(", ") },
-                    format!(
-                        "{}{}{} · {} free",
-                        h.os_user,
-                        if h.os_user.is_empty() { "" } else { "@" },
-                        h.hostname,
-                        bytes(h.free_bytes)
-                    ),
-                ]
-            })
-            .collect();
+        let rows: Vec<[String; 6]> = hosts.hosts.iter().map(row).collect();
         out.push_str(&columns(["HOST", "STATE", "RUNS", "POOL", "ENGINES", "WHERE"], &rows));
-        for host in &hosts.hosts {
-            if let Some(problem) = &host.problem {
-                out.push_str(&format!("{}: {problem}\n", host.name));
-            }
-            match (&host.note, &host.serves) {
-                (Some(note), _) => out.push_str(&format!("{}: {note}\n", host.name)),
-                (None, Some(names)) => {
-                    out.push_str(&format!("{}: takes the runs of {}\n", host.name, names.join(", ")))
-                }
-                (None, None) => {}
-            }
-        }
+        hosts.hosts.iter().for_each(|host| remarks(host, &mut out));
     }
     if !hosts.pools.is_empty() {
         let rows: Vec<[String; 4]> = hosts
@@ -122,6 +92,30 @@ pub(crate) fn hosts(hosts: &Hosts) -> String {
         out.push_str(&format!("\n{}: {}\n", run.run_id.short(), run.waiting));
     }
     out
+}
+
+fn row(host: &HostView) -> [String; 6] {
+    let at = if host.os_user.is_empty() { "" } else { "@" };
+    [
+        host.name.clone(),
+        if host.state == "silent" { format!("silent {}", duration(host.last_seen)) } else { host.state.clone() },
+        format!("{}/{}", host.running, host.host_limit),
+        host.pool.clone(),
+        if host.engines.is_empty() { "none".into() } else { host.engines.join(", ") },
+        format!("{}{at}{} · {} free", host.os_user, host.hostname, bytes(host.free_bytes)),
+    ]
+}
+
+/// What is to be said of a host besides its row.
+fn remarks(host: &HostView, out: &mut String) {
+    if let Some(problem) = &host.problem {
+        out.push_str(&format!("{}: {problem}\n", host.name));
+    }
+    match (&host.note, &host.serves) {
+        (Some(note), _) => out.push_str(&format!("{}: {note}\n", host.name)),
+        (None, Some(names)) => out.push_str(&format!("{}: takes the runs of {}\n", host.name, names.join(", "))),
+        (None, None) => {}
+    }
 }
 
 fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use longhaul_proto::back_off::BackOff;
 use serde_json::{Value, json};
 
 use super::{
@@ -29,7 +30,7 @@ pub(super) struct Call<'a> {
     /// Since when the gateway is away, by the monotonic clock.
     away_since: Option<Duration>,
     last_beat: Option<Duration>,
-    pause: Duration,
+    pause: BackOff,
     meter: Meter,
 }
 
@@ -58,7 +59,8 @@ impl<'a> Call<'a> {
     pub(super) fn new(bridge: &'a Bridge, mut message: Message) -> Self {
         message.name_call(&format!("stdio-{}", bridge.context.ids.name()));
         let meter = Meter::default();
-        Self { bridge, message, under_way: false, away_since: None, last_beat: None, pause: PAUSE.0, meter }
+        let pause = BackOff::new(PAUSE.0, PAUSE.1, &bridge.context.ids.name());
+        Self { bridge, message, under_way: false, away_since: None, last_beat: None, pause, meter }
     }
 
     /// Makes the call, as often as needed, and passes on the gateway's messages.
@@ -101,35 +103,35 @@ impl<'a> Call<'a> {
         (self.under_way, self.away_since, self.last_beat) = (true, None, None);
         let session = session_of(&response);
         let mut answer = Answer::new(response);
-        while let Some(mut said) = answer.next().await? {
-            self.pause = PAUSE.0;
-            if message::is_answer(&said) {
+        while let Some(mut reply) = answer.next().await? {
+            self.pause.reset();
+            if message::is_answer(&reply) {
                 if self.message.method() == "initialize" {
-                    self.bridge.link.opened(&self.message, session, &said);
+                    self.bridge.link.opened(&self.message, session, &reply);
                 }
-                said["id"] = self.message.id().clone();
-                self.bridge.say(said).await;
+                reply["id"] = self.message.id().clone();
+                self.bridge.say(reply).await;
                 return Ok(());
             }
-            self.progress(sent, &mut said);
-            self.bridge.say(said).await;
+            self.progress(sent, &mut reply);
+            self.bridge.say(reply).await;
         }
         Err(Trouble::Away("the gateway ended the answer before it was whole".into()))
     }
 
     /// Passes progress on under the client's own token, with a number that rises.
-    fn progress(&mut self, sent: &Message, said: &mut Value) {
-        let own = said["method"] == "notifications/progress"
-            && sent.progress_token().is_some_and(|t| *t == said["params"]["progressToken"]);
+    fn progress(&mut self, sent: &Message, reply: &mut Value) {
+        let own = reply["method"] == "notifications/progress"
+            && sent.progress_token().is_some_and(|t| *t == reply["params"]["progressToken"]);
         if own && let Some(token) = self.message.progress_token() {
-            let value = said["params"]["progress"].as_f64();
+            let value = reply["params"]["progress"].as_f64();
             // A number that needs no change keeps its form.
             let (last, next) = (self.meter.last, self.meter.next(value));
             if last.is_some() && Some(next) != value {
-                said["params"]["progress"] = json!(next);
+                reply["params"]["progress"] = json!(next);
             }
-            self.meter.total = said["params"]["total"].as_f64().or(self.meter.total);
-            said["params"]["progressToken"] = token.clone();
+            self.meter.total = reply["params"]["total"].as_f64().or(self.meter.total);
+            reply["params"]["progressToken"] = token.clone();
         }
     }
 
@@ -158,8 +160,7 @@ impl<'a> Call<'a> {
             self.last_beat = Some(now);
             self.beat(away).await;
         }
-        tokio::time::sleep(self.pause.min(limit.saturating_sub(away))).await;
-        self.pause = (self.pause * 2).min(PAUSE.1);
+        tokio::time::sleep(self.pause.wait().min(limit.saturating_sub(away))).await;
         None
     }
 

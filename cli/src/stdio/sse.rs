@@ -6,7 +6,7 @@ const MAX_EVENT: usize = 16 << 20;
 /// Splits a stream into the data of its events. Comments, ids and names are dropped: a broken call is made again, not
 /// replayed.
 #[derive(Debug, Default)]
-pub(super) struct Events {
+pub(super) struct EventReader {
     line: Vec<u8>,
     data: Option<Vec<u8>>,
     /// The last byte was a carriage return: a line feed after it ends no second line.
@@ -17,7 +17,7 @@ pub(super) struct Events {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
-impl Events {
+impl EventReader {
     /// Takes the next bytes; returns the events that they complete.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ mod tests {
             ": accepted\r\n\r\nid: 1\r\ndata:\r\n\r\ndata: {\"a\":1}\r\n\r\ndata:x\r\ndata: y\r\n\r\ndata: cut off",
         ] {
             for size in 1..=text.len() {
-                let mut events = Events::default();
+                let mut events = EventReader::default();
                 let mut got = vec![];
                 for piece in text.as_bytes().chunks(size) {
                     got.extend(events.push(piece).unwrap());
@@ -80,6 +80,6 @@ mod tests {
                 assert_eq!(got, [b"{\"a\":1}".to_vec(), b"x\ny".to_vec()], "in pieces of {size}");
             }
         }
-        assert_eq!(Events::default().push(&vec![b'x'; MAX_EVENT + 1]), Err(TooLarge));
+        assert_eq!(EventReader::default().push(&vec![b'x'; MAX_EVENT + 1]), Err(TooLarge));
     }
 }

@@ -14,13 +14,13 @@ use tokio::{
 
 use super::{
     message::{self, Message},
-    sse::Events,
+    sse::EventReader,
 };
 use crate::{
     client::{Client, ClientError},
     context::{Context, Failure},
+    gateway_handle,
     output::say,
-    session,
 };
 
 /// Header that names a session of the older era.
@@ -130,7 +130,7 @@ impl Upstream {
             Some(url) => url.0.clone(),
             None => self.daemon()?,
         };
-        let token = session::token(&self.context, &url).map_err(no)?;
+        let token = gateway_handle::token(&self.context, &url).map_err(no)?;
         let mut held = lock(&self.client);
         if let Some((at, with, client)) = &*held
             && (at, with) == (&url, &token)
@@ -254,8 +254,8 @@ impl Upstream {
                         let _ = self.reopen(&self.context.ids.name()).await;
                     }
                     Ok(response) if response.status().is_success() => {
-                        let mut said = Answer::new(response);
-                        while let Ok(Some(message)) = said.next().await {
+                        let mut answer = Answer::new(response);
+                        while let Ok(Some(message)) = answer.next().await {
                             if self.out.send(message).await.is_err() {
                                 return;
                             }
@@ -327,7 +327,7 @@ fn is_json(response: &Response) -> bool {
 pub(super) struct Answer {
     response: Response,
     streams: bool,
-    events: Events,
+    events: EventReader,
     ready: std::collections::VecDeque<Vec<u8>>,
     plain: Vec<u8>,
 }
@@ -336,7 +336,7 @@ impl Answer {
     /// Reads an answer.
     pub(super) fn new(response: Response) -> Self {
         let streams = kind(&response).starts_with("text/event-stream");
-        Self { response, streams, events: Events::default(), ready: Default::default(), plain: vec![] }
+        Self { response, streams, events: EventReader::default(), ready: Default::default(), plain: vec![] }
     }
 
     /// The next message; `None` after the last.

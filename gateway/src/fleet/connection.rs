@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use longhaul_proto::{
     MAX_MESSAGE, faults,
     grpc_transport::GrpcTransport,
-    transport::{self, DialError, Dialled, Ends, Fingerprint, Greeter, Key, Pings},
+    transport::{self, DialError, Dialled, Ends, Fingerprint, Greeter, Key, Pings, Proof},
     version,
     visible::{self, Foreign},
     wire::{self, agent_client::AgentClient},
@@ -130,7 +130,7 @@ impl Connection {
 
 impl Channel {
     async fn dial(dialer: &Dialer, address: &str, who: &Who) -> Result<Self, ConnectError> {
-        let Dialled { door, channel, ends, .. } = dialer(address.to_owned()).await?;
+        let Dialled { transport, channel, ends, .. } = dialer(address.to_owned()).await?;
         // The deliberate bug: the key of the process that answers is not checked.
         if channel.peer != who.key && !faults::bug("any_agent_key") {
             let shown = channel.peer.short();
@@ -140,9 +140,9 @@ impl Channel {
             ));
         }
         let mut client =
-            AgentClient::new(door).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
+            AgentClient::new(transport).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
         // The agent pinned the gateway's key before it registered.
-        let hello = client.hello(who.greeter.request(&channel, &who.cluster_id, false)).await;
+        let hello = client.hello(who.greeter.request(&channel, &who.cluster_id, Proof::Omit)).await;
         let reply = hello.map_err(|status| match status.code() {
             Code::FailedPrecondition => ConnectError::Protocol(said(&status)),
             _ => stranger(address, status.message()),

@@ -226,7 +226,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        self.connection.spoke();
+        self.connection.sent_head();
         match self.incoming.asks(&self.connection, &request) {
             Err(problem) => Box::pin(std::future::ready(Ok(kept_nowhere(problem.into_response())))),
             Ok(asking) => {

@@ -80,7 +80,8 @@ pub(super) async fn cancel(call: &Call) -> Reply {
         // A connected agent confirms within a moment, and then the answer can say so.
         let mut live = runs.watch(&call.who, run).await.map_err(|e| e.to_string())?;
         let done = |view: &Arc<RunView>| {
-            (view.state.is_end() && !view.runs_again) || view.cancel_requested.as_ref().is_some_and(|wish| wish.told)
+            (view.state.is_end() && !view.runs_again)
+                || view.cancel_requested.as_ref().is_some_and(|wish| wish.delivered)
         };
         let _ = tokio::time::timeout(TOLD_WITHIN, live.wait_for(done)).await;
         view = live.borrow().as_ref().clone();
@@ -103,7 +104,7 @@ pub(super) async fn cancel(call: &Call) -> Reply {
 /// Whether the agent knows of a request, worded to follow "The request to end it is recorded".
 fn told(view: &RunView) -> String {
     let host = view.host.as_deref().unwrap_or("its host");
-    if view.cancel_requested.as_ref().is_some_and(|wish| wish.told) {
+    if view.cancel_requested.as_ref().is_some_and(|wish| wish.delivered) {
         return " and its agent is told".to_owned();
     }
     match &view.contact {

@@ -48,7 +48,7 @@ fn behind_own(behind: &Behind, now_ms: i64) -> String {
 /// What frees the seat that this run holds: every advice given here frees it.
 fn frees(own: &RunView) -> String {
     let short = own.run_id.short();
-    let told = own.cancel_requested.as_ref().is_some_and(|wish| wish.told);
+    let told = own.cancel_requested.as_ref().is_some_and(|wish| wish.delivered);
     let wish = match &own.cancel_requested {
         _ if told => String::new(),
         None => format!(" stata_cancel(run: \"{short}\") is only recorded until then, and frees nothing now."),

@@ -276,7 +276,7 @@ pub(super) mod tests {
             None,
             "queued 4 min 20 s · no free seat in pool lab (1 of 1 in use) · 7f3a9c21",
         );
-        let cancel = CancelRequested { by: "me".into(), at: String::new(), told: true };
+        let cancel = CancelRequested { by: "me".into(), at: String::new(), delivered: true };
         check(
             serde_json::json!({ "cancel_requested": cancel }),
             None,

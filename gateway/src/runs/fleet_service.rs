@@ -2,7 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use longhaul_proto::{transport::Session, version, visible::Foreign, wire};
+use longhaul_proto::{
+    transport::{Proof, Session},
+    version,
+    visible::Foreign,
+    wire,
+};
 use tonic::{Request, Response, Status};
 
 use super::{Inner, Runs, reconcile};
@@ -61,7 +66,7 @@ impl wire::fleet_server::Fleet for FleetService {
             return Err(Status::unauthenticated(error.to_string()));
         }
         session.greet();
-        let reply = greeter.reply(channel, self.inner.ledger.cluster_id(), &self.incarnation, proved);
+        let reply = greeter.reply(channel, self.inner.ledger.cluster_id(), &self.incarnation, Proof::when(proved));
         Ok(Response::new(reply))
     }
 

@@ -110,8 +110,8 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         runs_again: record.state == RunState::Lost && live.runs_again,
         progress: live.progress.clone().filter(|_| !ended),
         cancel_requested: record.cancel.as_ref().map(|wish| {
-            let told = live.cancel_told;
-            CancelRequested { by: wish.by.clone(), at: rfc3339(wish.at_ms).unwrap_or_default(), told }
+            let at = rfc3339(wish.at_ms).unwrap_or_default();
+            CancelRequested { by: wish.by.clone(), at, delivered: live.cancel_told }
         }),
         command: some(&detail.command),
         location: detail.location.as_ref().and_then(known),

@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::{io, net::Ipv4Addr, time::Duration};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -12,9 +12,9 @@ fn connections(max: usize, per_address: usize, per_principal: usize) -> Connecti
     Connections::new(Bounds { max, per_address, per_principal, head, proof })
 }
 
-fn guarded(connection: &Connection) -> (Guarded<DuplexStream>, DuplexStream) {
+fn bounded(connection: &Connection) -> (Bounded<DuplexStream>, DuplexStream) {
     let (near, far) = duplex(1024);
-    (Guarded::new(near, connection.clone()), far)
+    (Bounded::new(near, connection.clone()), far)
 }
 
 fn refused(all: &Connections, reason: Reason) -> u64 {
@@ -22,7 +22,7 @@ fn refused(all: &Connections, reason: Reason) -> u64 {
 }
 
 /// The result of a read, if it does not have to wait.
-async fn read(stream: &mut Guarded<DuplexStream>) -> Option<Result<u8, io::ErrorKind>> {
+async fn read(stream: &mut Bounded<DuplexStream>) -> Option<Result<u8, io::ErrorKind>> {
     let read = tokio::time::timeout(Duration::ZERO, stream.read_u8()).await;
     read.ok().map(|read| read.map_err(|e| e.kind()))
 }
@@ -32,7 +32,7 @@ async fn ten_seconds_to_a_whole_head_whatever_came_before() {
     for sent in [&b""[..], b"PRI * HTTP/2.0\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n"] {
         let all = connections(10, 10, 10);
         let connection = all.admit(Some(HOME)).unwrap();
-        let (mut near, mut far) = guarded(&connection);
+        let (mut near, mut far) = bounded(&connection);
         far.write_all(sent).await.unwrap();
         let reading = async {
             loop {
@@ -56,13 +56,13 @@ async fn after_a_head_there_is_no_such_limit_but_that_of_a_proof() {
         bounds.proof = proof;
         let all = Connections::new(bounds);
         let connection = all.admit(Some(HOME)).unwrap();
-        let (mut near, _far) = guarded(&connection);
-        connection.spoke();
+        let (mut near, _far) = bounded(&connection);
+        connection.sent_head();
         let ended = tokio::time::timeout(Duration::from_secs(3600), near.read_u8()).await;
         assert_eq!(ended.is_ok(), closed, "{proof:?}");
     }
     let connection = Connections::new(bounds).admit(Some(HOME)).unwrap();
-    let (mut near, _far) = guarded(&connection);
+    let (mut near, _far) = bounded(&connection);
     connection.proved();
     assert!(tokio::time::timeout(Duration::from_secs(3600), near.read_u8()).await.is_err(), "proved in time");
 }
@@ -73,10 +73,10 @@ async fn the_oldest_silent_one_of_an_address_makes_room() {
     let held: Vec<_> = (0..3).map(|_| all.admit(Some(HOME)).unwrap()).collect();
     let other = all.admit(Some(AWAY)).unwrap();
     let proxied = all.admit(None).unwrap();
-    held[0].spoke();
-    let mut streams: Vec<_> = held.iter().chain([&other, &proxied]).map(guarded).collect();
+    held[0].sent_head();
+    let mut streams: Vec<_> = held.iter().chain([&other, &proxied]).map(bounded).collect();
     let newest = all.admit(Some(HOME)).unwrap();
-    let (mut near, _far) = guarded(&newest);
+    let (mut near, _far) = bounded(&newest);
     for (at, (stream, _)) in streams.iter_mut().enumerate() {
         let want = (at == 1).then_some(Err(io::ErrorKind::ConnectionAborted));
         assert_eq!(read(stream).await, want, "{at}: the oldest that has said nothing");
@@ -92,8 +92,8 @@ async fn the_oldest_silent_one_of_an_address_makes_room() {
     assert_eq!((all.open(), all.accepted()), ((8, 5), 8));
     drop((streams, more, near, newest, other, proxied, held));
     assert_eq!(all.open(), (0, 0));
-    let book = all.0.book();
-    assert!(book.by_address.is_empty() && book.by_principal.is_empty(), "nothing is kept of them");
+    let register = all.0.register();
+    assert!(register.by_address.is_empty() && register.by_principal.is_empty(), "nothing is kept of them");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +101,7 @@ async fn the_newest_is_refused_only_where_all_have_proved_who_they_are() {
     let all = connections(2, 10, 10);
     let (first, second) = (all.admit(Some(HOME)).unwrap(), all.admit(Some(AWAY)).unwrap());
     first.belongs_to("ana").unwrap();
-    let (mut stream, _far) = guarded(&second);
+    let (mut stream, _far) = bounded(&second);
     let third = all.admit(Some(HOME)).unwrap();
     assert_eq!(read(&mut stream).await, Some(Err(io::ErrorKind::ConnectionAborted)));
     drop((stream, second));

@@ -9,7 +9,7 @@ use tracing_subscriber::{
     fmt::{FormatFields, format::Writer},
 };
 
-use crate::visible;
+use crate::{visible, words};
 
 /// `message field=value field="text"`, as the library writes it, with every hidden character written out.
 #[derive(Debug)]
@@ -56,14 +56,7 @@ impl Visit for Line<'_> {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        let mut text = value.to_string();
-        let mut source = value.source();
-        while let Some(error) = source {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            source = error.source();
-        }
-        self.record_debug(field, &format_args!("{text}"));
+        self.record_debug(field, &format_args!("{}", words::chain(value)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {

@@ -21,7 +21,7 @@ use super::{
     tls,
 };
 use crate::{
-    connections::{Bounds, Connections, Guarded},
+    connections::{Bounded, Bounds, Connections},
     tasks::Tasks,
 };
 
@@ -57,7 +57,7 @@ pub enum AcceptError {
     Slow,
     /// It closed before its first byte.
     #[error("the other side left at once")]
-    Left,
+    Closed,
     /// The TLS handshake failed.
     #[error("no TLS handshake")]
     Handshake(#[source] io::Error),
@@ -74,7 +74,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(io: S, key: &Key) -> Resu
 async fn at_leisure<S: AsyncRead + AsyncWrite + Unpin>(mut io: S, key: &Key) -> Result<Accepted<S>, AcceptError> {
     let mut byte = [0];
     if io.read(&mut byte).await.map_err(AcceptError::Handshake)? == 0 {
-        return Err(AcceptError::Left);
+        return Err(AcceptError::Closed);
     }
     let io = First::new(Some(byte[0]), io);
     if byte[0] != TLS {
@@ -92,7 +92,7 @@ pub fn incoming(
     listener: TcpListener,
     key: Key,
     tasks: &Tasks,
-) -> impl Incoming<Item = io::Result<Stream<Guarded<TcpStream>>>> + Send + 'static {
+) -> impl Incoming<Item = io::Result<Stream<Bounded<TcpStream>>>> + Send + 'static {
     let wide = Bounds { max: 4096, per_address: 4096, per_principal: usize::MAX, head: HANDSHAKE, proof: None };
     within(listener, key, Connections::new(wide), tasks)
 }
@@ -104,16 +104,16 @@ pub fn within(
     key: Key,
     connections: Connections,
     tasks: &Tasks,
-) -> impl Incoming<Item = io::Result<Stream<Guarded<TcpStream>>>> + Send + 'static {
+) -> impl Incoming<Item = io::Result<Stream<Bounded<TcpStream>>>> + Send + 'static {
     let (hand_on, done) = mpsc::channel(HANDED_ON);
     let spawner = tasks.clone();
     tasks.spawn_until_stop(async move {
-        let mut told = None::<tokio::time::Instant>;
+        let mut logged_at = None::<tokio::time::Instant>;
         // A stranger decides how often this happens, so the log is limited.
-        let mut tell = move |what: &dyn std::fmt::Display| {
+        let mut log = move |what: &dyn std::fmt::Display| {
             let now = tokio::time::Instant::now();
-            if told.is_none_or(|at| now.duration_since(at) >= LOG_EVERY) {
-                told = Some(now);
+            if logged_at.is_none_or(|at| now.duration_since(at) >= LOG_EVERY) {
+                logged_at = Some(now);
                 tracing::warn!("a connection was refused: {what}");
             }
         };
@@ -121,7 +121,7 @@ pub fn within(
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tell(&error);
+                    log(&error);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -129,14 +129,14 @@ pub fn within(
             let connection = match connections.admit(Some(peer.ip())) {
                 Ok(connection) => connection,
                 Err(full) => {
-                    tell(&full);
+                    log(&full);
                     continue;
                 }
             };
             // Without it every small message waits for the one before: 48 ms against 2.
             let _ = stream.set_nodelay(true);
             // The time to a request's head runs from here, the handshake included.
-            let stream = Guarded::new(stream, connection.clone());
+            let stream = Bounded::new(stream, connection.clone());
             let (key, hand_on) = (key.clone(), hand_on.clone());
             spawner.spawn_until_stop(async move {
                 match accept(stream, &key).await {
@@ -239,7 +239,7 @@ mod tests {
         }
         let (near, far) = duplex(64);
         drop(near);
-        assert!(matches!(accept(far, &key).await.unwrap_err(), AcceptError::Left));
+        assert!(matches!(accept(far, &key).await.unwrap_err(), AcceptError::Closed));
     }
 
     #[tokio::test]

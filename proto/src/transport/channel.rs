@@ -79,10 +79,10 @@ pub struct Ends {
 
 /// A connection as the accepting side knows it; in the extensions of each of its requests. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Session(Arc<Inner>);
+pub struct Session(Arc<State>);
 
 #[derive(Debug)]
-struct Inner {
+struct State {
     channel: Channel,
     ends: Ends,
     greeted: AtomicBool,
@@ -92,7 +92,7 @@ struct Inner {
 impl Session {
     /// A connection on which no call was made yet.
     pub fn new(channel: Channel, ends: Ends) -> Self {
-        Self(Arc::new(Inner { channel, ends, greeted: AtomicBool::new(false), counted: OnceLock::new() }))
+        Self(Arc::new(State { channel, ends, greeted: AtomicBool::new(false), counted: OnceLock::new() }))
     }
 
     /// The session of a request; `None` = it came without TLS.
@@ -125,9 +125,9 @@ impl Session {
     }
 
     /// The head of a request arrived.
-    pub(super) fn spoke(&self) {
+    pub(super) fn sent_head(&self) {
         if let Some(connection) = self.0.counted.get() {
-            connection.spoke();
+            connection.sent_head();
         }
     }
 

@@ -42,7 +42,7 @@ pub struct Pings {
 #[derive(Clone, Debug)]
 pub struct Dialled {
     /// Where calls go.
-    pub door: GrpcTransport,
+    pub transport: GrpcTransport,
     /// The keys of both sides.
     pub channel: Channel,
     /// How to learn of its end, and how to end it.
@@ -94,7 +94,7 @@ pub async fn dial(address: &Uri, key: &Key, pings: Pings) -> Result<Dialled, Dia
     // The scheme is replaced: tonic must not know of TLS.
     let endpoint = Endpoint::from_shared(format!("http://{host}:{port}"));
     let endpoint = endpoint.map_err(|_| DialError::Address(address.to_string()))?;
-    let door = endpoint
+    let connected = endpoint
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
         .http2_keep_alive_interval(pings.every)
@@ -103,7 +103,7 @@ pub async fn dial(address: &Uri, key: &Key, pings: Pings) -> Result<Dialled, Dia
         .connect_with_connector(connector)
         .await
         .map_err(DialError::Channel)?;
-    Ok(Dialled { door: GrpcTransport::new(door), channel, ends, local })
+    Ok(Dialled { transport: GrpcTransport::new(connected), channel, ends, local })
 }
 
 fn place(address: &Uri) -> Option<(&str, u16)> {

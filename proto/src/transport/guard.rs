@@ -20,6 +20,12 @@ use tonic::{Status, body::Body, codegen::Service, server::NamedService};
 use super::{channel::Session, hello::Role};
 use crate::version;
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Hello,
+    Other,
+}
+
 /// A service behind its guard. Cheap to clone when the service is.
 #[derive(Clone, Debug)]
 pub struct Guarded<S> {
@@ -27,26 +33,26 @@ pub struct Guarded<S> {
     hello: S,
     calls: S,
     /// It was logged.
-    told: Arc<AtomicBool>,
+    warned: Arc<AtomicBool>,
 }
 
 impl<S> Guarded<S> {
     /// Guards the service of a side of this role; `hello` is the same one with the limit of [`super::hello::LIMIT`].
     pub fn new(role: Role, hello: S, calls: S) -> Self {
-        Self { role, hello, calls, told: Arc::default() }
+        Self { role, hello, calls, warned: Arc::default() }
     }
 
-    fn refusal<B>(&self, request: &Request<B>, hello: bool) -> Option<Status> {
+    fn refusal<B>(&self, request: &Request<B>, call: Call) -> Option<Status> {
         match Session::of(request.extensions()) {
             None => {
                 let (me, peer) = (self.role.as_str(), self.role.other().as_str());
                 let words = version::without_tls(me, peer);
-                if !self.told.swap(true, Ordering::Relaxed) {
+                if !self.warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!("a call without TLS was refused, and so is each further one: {words}");
                 }
                 Some(Status::failed_precondition(words))
             }
-            Some(session) if hello || session.greeted() => None,
+            Some(session) if call == Call::Hello || session.greeted() => None,
             Some(_) => {
                 Some(Status::unauthenticated("say Hello first, and prove the join secret where it is asked for"))
             }
@@ -76,12 +82,12 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if let Some(session) = Session::of(request.extensions()) {
-            session.spoke();
+            session.sent_head();
         }
-        let hello = request.uri().path().ends_with("/Hello");
-        match self.refusal(&request, hello) {
+        let call = if request.uri().path().ends_with("/Hello") { Call::Hello } else { Call::Other };
+        match self.refusal(&request, call) {
             Some(status) => Either::Left(ready(Ok(status.into_http()))),
-            None if hello => Either::Right(self.hello.call(request)),
+            None if call == Call::Hello => Either::Right(self.hello.call(request)),
             None => Either::Right(self.calls.call(request)),
         }
     }

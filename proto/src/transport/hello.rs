@@ -55,6 +55,22 @@ impl Role {
 #[error("the other side did not prove that it holds the same join secret")]
 pub struct NotJoined;
 
+/// Whether a message of `Hello` carries a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The other side may not know our key.
+    Include,
+    /// It has pinned our key.
+    Omit,
+}
+
+impl Proof {
+    /// One is included when `needed`.
+    pub fn when(needed: bool) -> Self {
+        if needed { Self::Include } else { Self::Omit }
+    }
+}
+
 /// What one side needs for `Hello`. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Greeter {
@@ -65,14 +81,13 @@ pub struct Greeter {
 }
 
 impl Greeter {
-    /// The `Hello` of the dialling side; `prove` = the other side may not know our key.
-    pub fn request(&self, channel: &Channel, cluster_id: &str, prove: bool) -> wire::HelloRequest {
-        let proof = if prove { self.own(channel, cluster_id).to_vec() } else { Vec::new() };
+    /// The `Hello` of the dialling side.
+    pub fn request(&self, channel: &Channel, cluster_id: &str, proof: Proof) -> wire::HelloRequest {
         wire::HelloRequest {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cluster_id: cluster_id.to_owned(),
-            channel_proof: proof,
+            channel_proof: self.proof(channel, cluster_id, proof),
             ..Default::default()
         }
     }
@@ -87,14 +102,13 @@ impl Greeter {
 
     /// The answer of the accepting side, to be given only to a side that is pinned or has proved the secret. `id` is
     /// the agent id, or the gateway's incarnation.
-    pub fn reply(&self, channel: &Channel, cluster_id: &str, id: &str, prove: bool) -> wire::HelloReply {
-        let proof = if prove { self.own(channel, cluster_id).to_vec() } else { Vec::new() };
+    pub fn reply(&self, channel: &Channel, cluster_id: &str, id: &str, proof: Proof) -> wire::HelloReply {
         wire::HelloReply {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             id: id.to_owned(),
             cluster_id: cluster_id.to_owned(),
-            channel_proof: proof,
+            channel_proof: self.proof(channel, cluster_id, proof),
             ..Default::default()
         }
     }
@@ -105,6 +119,13 @@ impl Greeter {
     /// When it is missing or wrong.
     pub fn check_reply(&self, channel: &Channel, reply: &wire::HelloReply) -> Result<(), NotJoined> {
         self.check(channel, &reply.cluster_id, &reply.channel_proof)
+    }
+
+    fn proof(&self, channel: &Channel, cluster_id: &str, proof: Proof) -> Vec<u8> {
+        match proof {
+            Proof::Include => self.own(channel, cluster_id).to_vec(),
+            Proof::Omit => Vec::new(),
+        }
     }
 
     fn own(&self, channel: &Channel, cluster_id: &str) -> [u8; 32] {
@@ -169,9 +190,9 @@ mod tests {
         let (agent, gateway) = (side(Role::Agent, SECRET), side(Role::Gateway, SECRET));
         for (dials, accepts) in [(&agent, &gateway), (&gateway, &agent)] {
             let (near, far) = ends(1, 2, 9);
-            let hello = dials.request(&near, "lab", true);
+            let hello = dials.request(&near, "lab", Proof::Include);
             accepts.check_request(&far, &hello).unwrap();
-            let reply = accepts.reply(&far, "lab", "id", true);
+            let reply = accepts.reply(&far, "lab", "id", Proof::Include);
             dials.check_reply(&near, &reply).unwrap();
             // The dialling side's own proof sent back: its role is wrong.
             assert!(
@@ -195,7 +216,7 @@ mod tests {
     fn a_proof_is_worth_something_in_its_place_alone() {
         let (agent, gateway) = (side(Role::Agent, SECRET), side(Role::Gateway, SECRET));
         let (near, far) = ends(1, 2, 9);
-        let hello = agent.request(&near, "lab", true);
+        let hello = agent.request(&near, "lab", Proof::Include);
         assert!(gateway.check_request(&far, &hello).is_ok());
         let (_, another_connection) = ends(1, 2, 8);
         let (_, another_agent) = ends(3, 2, 9);
@@ -214,14 +235,15 @@ mod tests {
             let hello = wire::HelloRequest { channel_proof: proof, ..hello.clone() };
             assert!(gateway.check_request(&far, &hello).is_err());
         }
-        assert!(agent.request(&near, "lab", false).channel_proof.is_empty());
+        assert!(agent.request(&near, "lab", Proof::Omit).channel_proof.is_empty());
     }
 
+    #[cfg(feature = "faults")]
     #[test]
     fn a_proof_of_the_secret_alone_would_be_worth_something_anywhere() {
         let _scope = faults::enter("bug=hello_proves_the_secret_alone");
         let (agent, gateway) = (side(Role::Agent, SECRET), side(Role::Gateway, SECRET));
-        let hello = agent.request(&ends(1, 2, 9).0, "lab", true);
+        let hello = agent.request(&ends(1, 2, 9).0, "lab", Proof::Include);
         assert!(gateway.check_request(&ends(3, 4, 8).1, &hello).is_ok());
     }
 }

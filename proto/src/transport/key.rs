@@ -17,9 +17,9 @@ use crate::durable;
 
 /// A key pair and what TLS needs of it. Cheap to clone, never printed.
 #[derive(Clone)]
-pub struct Key(Arc<Inner>);
+pub struct Key(Arc<Pair>);
 
-struct Inner {
+struct Pair {
     fingerprint: Fingerprint,
     client: Arc<rustls::ClientConfig>,
     server: Arc<rustls::ServerConfig>,
@@ -90,7 +90,7 @@ impl Key {
         let private = PrivatePkcs8KeyDer::from(pair.serialize_der());
         let client = tls::client(certificate.clone(), private.clone_key()).map_err(made)?;
         let server = tls::server(certificate, private).map_err(made)?;
-        Ok(Self(Arc::new(Inner { fingerprint, client: Arc::new(client), server: Arc::new(server) })))
+        Ok(Self(Arc::new(Pair { fingerprint, client: Arc::new(client), server: Arc::new(server) })))
     }
 
     /// The fingerprint of this key.

@@ -28,6 +28,6 @@ pub use accept::{Accepted, accept};
 pub use channel::{Channel, Ends, Fingerprint, Session};
 pub use dial::{DialError, Dialled, Pings, Spent, dial, never_sent};
 pub use guard::Guarded;
-pub use hello::{Greeter, Role};
+pub use hello::{Greeter, Proof, Role};
 pub use key::{Key, KeyError};
 pub use stream::Stream;

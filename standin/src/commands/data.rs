@@ -27,7 +27,7 @@ pub(crate) fn varlist(interp: &Interp, s: &str) -> Outcome<Vec<String>> {
             let (a, b) = (at(a)?, at(b)?);
             out.extend(columns.get(a..=b).unwrap_or_default().iter().map(|c| c.name.clone()));
         } else {
-            let column = interp.data.resolve(word, interp.set.varabbrev).ok_or_else(|| missing(word))?;
+            let column = interp.named_column(word).ok_or_else(|| missing(word))?;
             out.push(column.name.clone());
         }
     }

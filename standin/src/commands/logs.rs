@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::clock;
 use crate::interp::{Interp, Outcome, Stop};
+use crate::out::LogSwitch;
 use crate::text;
 
 /// Width of the rules around the blocks.
@@ -32,11 +33,8 @@ pub(crate) fn log(interp: &mut Interp, s: &str) -> Outcome {
             Ok(())
         }
         "off" | "on" => {
-            if interp.out.switch_log(&unnamed(rest), verb == "on") {
-                Ok(())
-            } else {
-                Err(none_open(rest))
-            }
+            let switch = if verb == "on" { LogSwitch::On } else { LogSwitch::Off };
+            if interp.out.switch_log(&unnamed(rest), switch) { Ok(()) } else { Err(none_open(rest)) }
         }
         "" | "query" => {
             let any = interp

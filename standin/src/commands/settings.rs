@@ -3,6 +3,7 @@
 use crate::expr::format::with_commas;
 use crate::interp::{Interp, Outcome, Stop};
 use crate::macros::expand;
+use crate::source::Delimiter;
 use crate::{exec, text};
 
 /// Settings that exist and change nothing here.
@@ -174,12 +175,15 @@ pub(crate) fn nothing(_: &mut Interp, _: &str) -> Outcome {
 /// `#delimit ;` and `#delimit cr`.
 pub(crate) fn delimit(interp: &mut Interp, s: &str) -> Outcome {
     let s = expand(interp, s)?;
-    let semicolon = match s.trim().trim_end_matches(';').trim() {
-        "" => true,
-        "cr" => false,
+    let delimiter = match s.trim().trim_end_matches(';').trim() {
+        "" => Delimiter::Semicolon,
+        "cr" => Delimiter::LineEnd,
         _ => return Err(Stop::syntax()),
     };
-    interp.delimit = Some(semicolon);
-    interp.out.println(if semicolon { "delimiter now ;" } else { "delimiter now cr" });
+    interp.delimit = Some(delimiter);
+    interp.out.println(match delimiter {
+        Delimiter::Semicolon => "delimiter now ;",
+        Delimiter::LineEnd => "delimiter now cr",
+    });
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Functions of values. Functions of the whole table live with the table.
 
+use std::cmp::Ordering;
+
 use super::eval::number;
 use super::format::{Format, display_number};
 use super::{ExprError, MISSING, Value, is_missing};
@@ -16,7 +18,7 @@ pub(crate) fn call(name: &str, args: &[Value], uniform: &dyn Fn() -> f64) -> Res
         .unwrap_or_else(|| Err(ExprError::new(133, format!("unknown function {name}()"))))
 }
 
-type Out = Option<Result<Value, ExprError>>;
+type Found = Option<Result<Value, ExprError>>;
 
 fn num(v: &Value) -> Result<f64, ExprError> {
     match v {
@@ -33,7 +35,7 @@ fn string(v: &Value) -> Result<&str, ExprError> {
 }
 
 /// One number in, one out; missing in, missing out.
-fn numeric(name: &str, args: &[Value]) -> Out {
+fn numeric(name: &str, args: &[Value]) -> Found {
     let f: fn(f64) -> f64 = match name {
         "abs" => f64::abs,
         "floor" => f64::floor,
@@ -61,7 +63,7 @@ fn numeric(name: &str, args: &[Value]) -> Out {
 }
 
 /// Functions with several arguments, or that look at missing values.
-fn varied(name: &str, args: &[Value]) -> Out {
+fn varied(name: &str, args: &[Value]) -> Found {
     let flag = |b: bool| Value::Num(f64::from(b));
     let run = || -> Option<Result<Value, ExprError>> {
         Some(Ok(match (name, args) {
@@ -72,7 +74,9 @@ fn varied(name: &str, args: &[Value]) -> Out {
             },
             ("round", [a]) => return Some(num(a).map(|a| round(a, 1.0))),
             ("round", [a, b]) => return Some(num(a).and_then(|a| Ok(round(a, num(b)?)))),
-            ("max" | "min", [_, ..]) => return Some(extreme(name == "max", args)),
+            ("max" | "min", [_, ..]) => {
+                return Some(extreme(if name == "max" { Ordering::Greater } else { Ordering::Less }, args));
+            }
             ("cond", [c, a, b]) => return Some(num(c).map(|c| if c == 0.0 { b.clone() } else { a.clone() })),
             ("missing" | "mi", [_, ..]) => flag(args.iter().any(|a| match a {
                 Value::Num(x) => is_missing(*x),
@@ -110,18 +114,18 @@ fn comb(n: f64, k: f64) -> Value {
 }
 
 /// `max()` and `min()` pass over missing values.
-fn extreme(max: bool, args: &[Value]) -> Result<Value, ExprError> {
+fn extreme(wanted: Ordering, args: &[Value]) -> Result<Value, ExprError> {
     let mut best = MISSING;
     for a in args {
         let x = num(a)?;
-        if !is_missing(x) && (is_missing(best) || if max { x > best } else { x < best }) {
+        if !is_missing(x) && (is_missing(best) || x.partial_cmp(&best) == Some(wanted)) {
             best = x;
         }
     }
     Ok(Value::Num(best))
 }
 
-fn text(name: &str, args: &[Value]) -> Out {
+fn text(name: &str, args: &[Value]) -> Found {
     let s = |i: usize| string(&args[i]);
     let n = |i: usize| num(&args[i]);
     let len = |s: &str| Value::Num(size(s.chars().count()));
@@ -246,7 +250,7 @@ pub(crate) fn wildcard(s: &str, pattern: &str) -> bool {
     }
 }
 
-fn random(name: &str, args: &[Value], uniform: &dyn Fn() -> f64) -> Out {
+fn random(name: &str, args: &[Value], uniform: &dyn Fn() -> f64) -> Found {
     let n = |i: usize| args.get(i).map_or(Ok(if i == 0 { 0.0 } else { 1.0 }), num);
     let two = |f: &dyn Fn(f64, f64) -> f64| n(0).and_then(|a| Ok(number(f(a, n(1)?))));
     Some(match (name, args.len()) {

@@ -9,7 +9,7 @@ use std::{fs, path::Path, time::Duration};
 use longhaul_proto::{
     grpc_transport::GrpcTransport,
     join::JoinSecret,
-    transport::{self, DialError, Dialled, Greeter, Key, Pings, Role},
+    transport::{self, DialError, Dialled, Greeter, Key, Pings, Proof, Role},
     wire::{agent_client::AgentClient, fleet_client::FleetClient},
 };
 use tonic::Status;
@@ -67,8 +67,8 @@ impl Side {
     /// The agent's refusal of `Hello`.
     pub async fn call_agent(&self, url: &str) -> Result<AgentClient<GrpcTransport>, Status> {
         let dialled = self.dial(url).await.map_err(|e| Status::unavailable(e.to_string()))?;
-        let mut client = AgentClient::new(dialled.door);
-        client.hello(self.greeter.request(&dialled.channel, "", true)).await?;
+        let mut client = AgentClient::new(dialled.transport);
+        client.hello(self.greeter.request(&dialled.channel, "", Proof::Include)).await?;
         Ok(client)
     }
 
@@ -78,8 +78,8 @@ impl Side {
     /// The gateway's refusal of `Hello`.
     pub async fn call_gateway(&self, url: &str) -> Result<FleetClient<GrpcTransport>, Status> {
         let dialled = self.dial(url).await.map_err(|e| Status::unavailable(e.to_string()))?;
-        let mut client = FleetClient::new(dialled.door);
-        client.hello(self.greeter.request(&dialled.channel, "", true)).await?;
+        let mut client = FleetClient::new(dialled.transport);
+        client.hello(self.greeter.request(&dialled.channel, "", Proof::Include)).await?;
         Ok(client)
     }
 }

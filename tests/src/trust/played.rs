@@ -83,11 +83,11 @@ impl Played {
         match behind.ok_or_else(|| Status::unavailable("no side behind"))? {
             Behind::Agent(url) => {
                 let dialled = self.side.dial(&url).await.map_err(unavailable)?;
-                AgentClient::new(dialled.door).hello(hello).await
+                AgentClient::new(dialled.transport).hello(hello).await
             }
             Behind::Gateway(url) => {
                 let dialled = self.side.dial(&url).await.map_err(unavailable)?;
-                FleetClient::new(dialled.door).hello(hello).await
+                FleetClient::new(dialled.transport).hello(hello).await
             }
         }
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use longhaul_agent::{
-    spool::{Attempt, AttemptKind, CancelMode, CancelWish, Decision, Exit, Spool, SpoolRoot},
+    spool::{Attempt, AttemptKind, CancelMode, CancelRecord, Decision, Exit, Spool, SpoolRoot},
     supervisor::file_facts,
 };
 use longhaul_proto::{
@@ -88,8 +88,8 @@ fn step(spool: &Spool, disk: &mut Disk, promised: &mut Promised, chance: &mut Ch
             now.spawning = true;
         }
         4 if started => {
-            let wish = CancelWish { mode: CancelMode::Break, by: "ann".to_owned(), at_ms: 7 };
-            spool.write(&spool.cancel(), &wish).unwrap();
+            let request = CancelRecord { mode: CancelMode::Break, by: "ann".to_owned(), at_ms: 7 };
+            spool.write(&spool.cancel(), &request).unwrap();
             now.cancel = true;
         }
         5 | 6 if spool.spawning().exists() && exit.is_none() => {
@@ -136,7 +136,7 @@ fn step(spool: &Spool, disk: &mut Disk, promised: &mut Promised, chance: &mut Ch
 /// The real recovery on what the crash left.
 fn look(root: &Path, run: RunId, promised: &Promised) -> Result<(), String> {
     let spools = SpoolRoot::open(root.join("runs")).map_err(|e| e.to_string())?;
-    spools.tidy().map_err(|e| e.to_string())?;
+    spools.remove_forgotten().map_err(|e| e.to_string())?;
     let spool = spools.of(run);
     let last = spool.last_attempt().map_err(|e| format!("the attempts cannot be read: {e}"))?;
     let taken = spool.submission().map_err(|e| format!("the request cannot be read: {e:?}"))?;
@@ -166,9 +166,9 @@ fn look(root: &Path, run: RunId, promised: &Promised) -> Result<(), String> {
     if promised.spawning && !spool.spawning().exists() {
         return Err("Stata was about to be spawned and nothing tells of it".to_owned());
     }
-    let wish = spool.read::<CancelWish>(&spool.cancel()).map_err(|e| format!("the wish is torn: {e}"))?;
-    if promised.cancel && wish.is_none() {
-        return Err("a wish was recorded and is gone".to_owned());
+    let request = spool.read::<CancelRecord>(&spool.cancel()).map_err(|e| format!("the request is torn: {e}"))?;
+    if promised.cancel && request.is_none() {
+        return Err("a request was recorded and is gone".to_owned());
     }
     if let Some(want) = &promised.exit {
         match exit {

@@ -6,7 +6,7 @@ use std::{fs, io, sync::Arc, time::Duration};
 use longhaul_agent::{
     Choice, Deps, MinFree, Options,
     executor::{Executor, Gone},
-    spool::{CancelWish, Exit, Spool, SpoolRoot},
+    spool::{CancelRecord, Exit, Spool, SpoolRoot},
     supervisor::file_facts,
 };
 use longhaul_proto::{
@@ -29,11 +29,8 @@ impl Executor for Idle {
     fn alive(&self, _: &Spool) -> io::Result<bool> {
         Ok(false)
     }
-    fn cancel(&self, _: &Spool, _: &CancelWish) -> io::Result<()> {
+    fn cancel(&self, _: &Spool, _: &CancelRecord) -> io::Result<()> {
         Ok(())
-    }
-    fn outcome(&self, spool: &Spool) -> io::Result<Option<Exit>> {
-        spool.read(&spool.exit())
     }
 }
 

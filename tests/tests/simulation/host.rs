@@ -12,7 +12,7 @@ use std::{
 use longhaul_agent::{
     executor::{Executor, Gone},
     os::{self, FileLock},
-    spool::{CancelMode, CancelWish, Ending, Exit, Plan, Running, Spool, Started},
+    spool::{CancelMode, CancelRecord, Ending, Exit, Plan, Running, Spool, Started},
     supervisor::file_facts,
 };
 use longhaul_proto::{clock::Clock, ids::RunId, state::Cause};
@@ -94,7 +94,7 @@ impl Host {
         let cut = OpenOptions::new().write(true).open(&log).and_then(|file| file.set_len(left));
         if cut.is_ok() {
             self.sim.note(format_args!("log of {} cut to {left} of {len}", short(run)));
-            self.sim.story(run, |story| story.damaged = true);
+            self.sim.story(run, |story| story.spoiled = true);
         }
     }
 
@@ -119,10 +119,10 @@ impl Host {
                 self.watch(spool, stata, &mut exit).await?;
                 (exit.code, exit.signal) = (None, None);
             }
-        } else if let Some(wish) = spool.read::<CancelWish>(&spool.cancel())? {
+        } else if let Some(request) = spool.read::<CancelRecord>(&spool.cancel())? {
             let ending = Ending {
                 cause: Cause::CancelRequested,
-                by: wish.by,
+                by: request.by,
                 at_ms: self.clock.unix_ms(),
                 words: String::new(),
             };
@@ -157,7 +157,7 @@ impl Host {
         spool.write(&spool.exit(), &exit)
     }
 
-    /// Waits for a Stata's end, and ends it when somebody wishes.
+    /// Waits for a Stata's end, and ends it when it is asked for.
     async fn watch(&self, spool: &Spool, mut stata: Stata, exit: &mut Exit) -> io::Result<()> {
         loop {
             let ended = tokio::time::timeout(Duration::from_millis(100), stata.ended.wait_for(Option::is_some)).await;
@@ -174,18 +174,18 @@ impl Host {
                 }
                 return Ok(());
             }
-            if let Some(wish) = spool.read::<CancelWish>(&spool.cancel())?
+            if let Some(request) = spool.read::<CancelRecord>(&spool.cancel())?
                 && exit.ending.is_none()
             {
                 let ending = Ending {
                     cause: Cause::CancelRequested,
-                    by: wish.by,
+                    by: request.by,
                     at_ms: self.clock.unix_ms(),
                     words: String::new(),
                 };
                 spool.write(&spool.ending(), &ending)?;
                 exit.ending = Some(ending);
-                if wish.mode > CancelMode::Break || self.sim.below(2) == 0 {
+                if request.mode > CancelMode::Break || self.sim.below(2) == 0 {
                     stata.kill.cancel();
                 }
             }
@@ -310,15 +310,11 @@ impl Executor for Host {
         os::is_locked(&spool.lock())
     }
 
-    fn cancel(&self, spool: &Spool, wish: &CancelWish) -> io::Result<()> {
-        let known = spool.read::<CancelWish>(&spool.cancel()).ok().flatten();
-        if known.is_none_or(|known| wish.mode > known.mode) {
-            spool.write(&spool.cancel(), wish)?;
+    fn cancel(&self, spool: &Spool, request: &CancelRecord) -> io::Result<()> {
+        let known = spool.read::<CancelRecord>(&spool.cancel()).ok().flatten();
+        if known.is_none_or(|known| request.mode > known.mode) {
+            spool.write(&spool.cancel(), request)?;
         }
         Ok(())
-    }
-
-    fn outcome(&self, spool: &Spool) -> io::Result<Option<Exit>> {
-        spool.read(&spool.exit())
     }
 }

@@ -78,8 +78,8 @@ impl Net {
         Self { sim, state: Arc::default() }
     }
 
-    pub(crate) fn listen(&self, name: &str, door: GrpcTransport, crashed: CancellationToken) {
-        self.state.lock().unwrap().sides.insert(name.to_owned(), (door, crashed));
+    pub(crate) fn listen(&self, name: &str, transport: GrpcTransport, crashed: CancellationToken) {
+        self.state.lock().unwrap().sides.insert(name.to_owned(), (transport, crashed));
     }
 
     /// A process is gone, and its connections with it.
@@ -199,11 +199,11 @@ impl Net {
         };
         let (net, broken) = (self.clone(), conn.broken.clone());
         let channel = Channel { own: key(from), peer: key(to), exporter: conn.session.channel().exporter };
-        let door = GrpcTransport::from_fn(move |request| {
+        let transport = GrpcTransport::from_fn(move |request| {
             let (net, conn) = (net.clone(), conn.clone());
             Box::pin(async move { net.call(conn, request).await })
         });
-        Ok(Dialled { door, channel, ends: Ends { closed: broken.clone(), cut: broken }, local: None })
+        Ok(Dialled { transport, channel, ends: Ends { closed: broken.clone(), cut: broken }, local: None })
     }
 
     async fn call(&self, conn: Arc<Conn>, request: Request<Body>) -> Result<Response<Body>, StdError> {
@@ -293,7 +293,7 @@ impl Net {
         alone: bool,
     ) -> Result<Response<Body>, StdError> {
         let side = self.state.lock().unwrap().sides.get(&conn.to).cloned();
-        let Some((mut door, crashed)) = side else { return Err(Box::new(Status::unavailable("nobody is there"))) };
+        let Some((mut transport, crashed)) = side else { return Err(Box::new(Status::unavailable("nobody is there"))) };
         if method != "Heartbeat" {
             let late = if alone { " (late or twice)" } else { "" };
             self.sim.note(format_args!("{method} {}>{}{late} {}", conn.from, conn.to, of(method, &bytes)));
@@ -302,7 +302,7 @@ impl Net {
             self.look_at_follow(method, &bytes);
         }
         self.look_at_forget(method, &bytes);
-        let called = crashed.run_until_cancelled(door.call(request)).await;
+        let called = crashed.run_until_cancelled(transport.call(request)).await;
         let called = called.unwrap_or_else(|| Err(Box::new(Status::unavailable("the process died"))));
         let response = match called {
             Ok(response) => response,

@@ -9,7 +9,7 @@ use std::{
 
 use longhaul_agent::{
     executor::{Executor, Gone},
-    spool::{CancelWish, Exit, Plan, Running, Spool, Started},
+    spool::{CancelRecord, Exit, Plan, Running, Spool, Started},
     supervisor::file_facts,
 };
 use longhaul_gateway::{runs::Runs, simulation::SimGateway};
@@ -78,11 +78,8 @@ impl Executor for Forger {
     fn alive(&self, spool: &Spool) -> io::Result<bool> {
         Ok(is_invented(spool.run()))
     }
-    fn cancel(&self, _: &Spool, _: &CancelWish) -> io::Result<()> {
+    fn cancel(&self, _: &Spool, _: &CancelRecord) -> io::Result<()> {
         Ok(())
-    }
-    fn outcome(&self, spool: &Spool) -> io::Result<Option<Exit>> {
-        spool.read(&spool.exit())
     }
 }
 

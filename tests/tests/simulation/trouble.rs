@@ -98,7 +98,7 @@ impl World {
                 if summary.attempt > 1 {
                     let started = runs.begin(run, submission, summary.attempt - 1).await;
                     if let Ok(_)
-                    | Err(longhaul_agent::runs::Refused::Begun(_) | longhaul_agent::runs::Refused::Revoked(_)) =
+                    | Err(longhaul_agent::runs::Refused::Started(_) | longhaul_agent::runs::Refused::Revoked(_)) =
                         started
                     {
                         self.sim

@@ -253,7 +253,7 @@ impl World {
         let mirrors = self.folder.join("mirror");
         let started = longhaul_gateway::simulation::start(options, ledger, &mirrors, secret(), self.net.dialer(), deps);
         let gateway = started.await.unwrap();
-        self.net.listen("gateway", gateway.door.clone(), crashed);
+        self.net.listen("gateway", gateway.transport.clone(), crashed);
         self.sim.note("gateway starts");
         *self.gateway.lock().unwrap() = Some(Arc::new(gateway));
     }
@@ -305,7 +305,7 @@ impl World {
         });
         let deps = longhaul_agent::Deps { clock: joining.clock.clone(), ids: self.sim.ids() };
         let agent = longhaul_agent::simulation::start(&options, joining.executor.clone(), dialer, deps).unwrap();
-        self.net.listen(side, agent.door.clone(), agent.tasks.crashed());
+        self.net.listen(side, agent.transport.clone(), agent.tasks.crashed());
         self.sim.note(format_args!("{side} starts"));
         agent
     }

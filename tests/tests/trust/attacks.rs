@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use longhaul_proto::{
-    transport::Role,
+    transport::{Proof, Role},
     wire::{self, agent_client::AgentClient, fleet_client::FleetClient},
 };
 use longhaul_tests::{
@@ -289,21 +289,21 @@ async fn what_was_recorded_is_worth_nothing_on_another_connection() {
     let right = Side::gateway(&gateway.daemon.data);
     let hello = {
         let dialled = right.dial(&at).await.unwrap();
-        let hello = right.greeter.request(&dialled.channel, "", true);
-        assert!(AgentClient::new(dialled.door).hello(hello.clone()).await.is_ok(), "it is right in its place");
+        let hello = right.greeter.request(&dialled.channel, "", Proof::Include);
+        assert!(AgentClient::new(dialled.transport).hello(hello.clone()).await.is_ok(), "it is right in its place");
         hello
     };
     let dialled = Side::stranger(Role::Gateway).dial(&at).await.unwrap();
-    let refused = AgentClient::new(dialled.door).hello(hello).await.unwrap_err();
+    let refused = AgentClient::new(dialled.transport).hello(hello).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
     // The same for an agent's `Hello` to the gateway.
     let right = Side::agent(&agent.data, &gateway.daemon.data);
     let hello = {
         let dialled = right.dial(gateway.api.url()).await.unwrap();
-        right.greeter.request(&dialled.channel, "", true)
+        right.greeter.request(&dialled.channel, "", Proof::Include)
     };
     let dialled = Side::stranger(Role::Agent).dial(gateway.api.url()).await.unwrap();
-    let refused = FleetClient::new(dialled.door).hello(hello).await.unwrap_err();
+    let refused = FleetClient::new(dialled.transport).hello(hello).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated, "{refused:?}");
     // The control: where clients speak in the clear, recorded bytes can be sent again, and are obeyed.
     for sent in client.sent() {

@@ -162,7 +162,7 @@ async fn nobody_reaches_an_agent_without_the_gateways_key() {
         let refused = side.call_agent(&address).await.expect_err("a refusal");
         assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused:?}");
         // Refused also without `Hello`.
-        let mut client = AgentClient::new(side.dial(&address).await.unwrap().door);
+        let mut client = AgentClient::new(side.dial(&address).await.unwrap().transport);
         for status in [
             client.run(request()).await.map(drop).unwrap_err(),
             client.describe(wire::DescribeRequest {}).await.map(drop).unwrap_err(),

@@ -74,7 +74,7 @@ impl Source {
     }
 
     /// The same without moving there.
-    pub(super) fn look(&self, key: &str) -> Option<u32> {
+    pub(super) fn peek(&self, key: &str) -> Option<u32> {
         let ahead = if key.len() < SHORT { SHORT_AHEAD } else { AHEAD };
         let end = self.starts.len().min(self.next + ahead);
         (self.next..end).find(|i| self.stands(*i, key).is_some()).map(|i| self.starts[i].1)

@@ -16,7 +16,7 @@ fn files(path: &Path) -> Option<Vec<u8>> {
 }
 
 fn found(log: &str) -> Option<String> {
-    let start = Start { working_dir: Path::new("/w"), do_file: Some(Path::new("/w/main.do")), args: &[] };
+    let start = LogStart { working_dir: Path::new("/w"), do_file: Some(Path::new("/w/main.do")), args: &[] };
     let location = locate(log.as_bytes(), start, files)?;
     let mut places = location.callers;
     places.push(location.place);
@@ -68,7 +68,7 @@ fn places() {
 
 #[test]
 fn a_plain_batch_log_names_its_do_file_itself() {
-    let start = Start::in_directory(Path::new("/w"));
+    let start = LogStart::in_directory(Path::new("/w"));
     let log = "StataCorp\n\n. do \"main.do\" \n\n. * start\n. clear all\nno\nr(9);\n\nend of do-file\nr(9);\n";
     let location = locate(log.as_bytes(), start, files).unwrap();
     assert_eq!((location.place.file.as_str(), location.place.line), ("main.do", 2));
@@ -85,7 +85,7 @@ fn a_directory_too_long_for_a_line_is_entered_all_the_same() {
         &folder[73..]
     );
     let read = |path: &Path| (path == Path::new(&folder).join("one.do")).then(|| b"error `1'\n".to_vec());
-    let location = locate(log.as_bytes(), Start::in_directory(Path::new("/w")), read).unwrap();
+    let location = locate(log.as_bytes(), LogStart::in_directory(Path::new("/w")), read).unwrap();
     assert_eq!((location.place.path, location.place.line), (Path::new(&folder).join("one.do"), 1));
 }
 
@@ -95,7 +95,7 @@ fn among(sources: &[(&str, &str)], log: &str) -> Option<String> {
         let name = path.to_str()?.strip_prefix("/w/")?;
         sources.iter().find(|s| s.0 == name).map(|s| s.1.as_bytes().to_vec())
     };
-    let location = locate(log.as_bytes(), Start::in_directory(Path::new("/w")), read)?;
+    let location = locate(log.as_bytes(), LogStart::in_directory(Path::new("/w")), read)?;
     let mut places = location.callers;
     places.push(location.place);
     Some(
@@ -208,7 +208,7 @@ fn an_escape_in_the_source_is_no_trouble() {
 proptest! {
     #[test]
     fn chunks_make_no_difference(log in "(\\. do one\\.do\n|\\. di 1\n|> x\n|  2\\. }\n|end of do-file\n|r\\([1-3]\\);\n|\n|/w\n|\\. cd x\n|\\. include inc\\.doh\n){0,30}", size in 1usize..7) {
-        let start = Start { working_dir: Path::new("/w"), do_file: Some(Path::new("/w/main.do")), args: &[] };
+        let start = LogStart { working_dir: Path::new("/w"), do_file: Some(Path::new("/w/main.do")), args: &[] };
         let mut locator = Locator::new(start, files);
         for chunk in log.as_bytes().chunks(size) { locator.push(chunk); }
         prop_assert_eq!(locator.finish(), locate(log.as_bytes(), start, files));

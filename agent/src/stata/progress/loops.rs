@@ -8,7 +8,7 @@ use regex::Regex;
 
 /// A line of a loop that counts.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Seen {
+pub(super) struct Count {
     /// The line with its numbers taken out: the same loop prints the same shape.
     pub(super) key: String,
     pub(super) done: f64,
@@ -65,7 +65,7 @@ impl Loops {
     }
 
     /// The count of a line, if it is taken for progress.
-    pub(super) fn see(&mut self, line: &str) -> Option<Seen> {
+    pub(super) fn count(&mut self, line: &str) -> Option<Count> {
         let text = line.trim();
         if !may_count(text.as_bytes()) || is(&DATA, text) {
             return None;
@@ -79,7 +79,7 @@ impl Loops {
         }
         self.shapes.insert(key.clone(), (done, total));
         let grew = last.is_some_and(|(d, t)| done > d && t == total);
-        (sure || grew).then_some(Seen { key, done, total })
+        (sure || grew).then_some(Count { key, done, total })
     }
 }
 
@@ -116,7 +116,7 @@ mod tests {
     fn what_counts_and_what_does_not() {
         fn check(lines: &[&str], expected: Option<(f64, f64)>) {
             let mut loops = Loops::default();
-            let last = lines.iter().map(|l| loops.see(l)).last().flatten();
+            let last = lines.iter().map(|l| loops.count(l)).last().flatten();
             assert_eq!(last.map(|s| (s.done, s.total)), expected, "{lines:?}");
         }
         check(&["iter 3 of 10"], Some((3.0, 10.0)));

@@ -14,7 +14,7 @@ use longhaul_proto::{
     sha256_hex,
     state::{Cause, RunState},
     tasks::Tasks,
-    transport::{self, Greeter, Guarded, Key, Pings, Role, Session},
+    transport::{self, Greeter, Guarded, Key, Pings, Proof, Role, Session},
     wire::{self, agent_server::AgentServer, fleet_client::FleetClient, run_event::Event},
 };
 use tokio::{net::TcpListener, sync::mpsc, sync::watch};
@@ -365,8 +365,8 @@ impl Fake {
         let address = format!("http://{gateway}").parse().unwrap();
         let dialled = transport::dial(&address, &self.shared.key, pings).await.unwrap();
         let greeter = Greeter { role: Role::Agent, secret: JoinSecret::new(SECRET).unwrap() };
-        let mut client = FleetClient::new(dialled.door);
-        let reply = client.hello(greeter.request(&dialled.channel, "", true)).await.unwrap();
+        let mut client = FleetClient::new(dialled.transport);
+        let reply = client.hello(greeter.request(&dialled.channel, "", Proof::Include)).await.unwrap();
         greeter.check_reply(&dialled.channel, reply.get_ref()).unwrap();
         client
     }
@@ -478,7 +478,7 @@ impl wire::agent_server::Agent for Service {
         let info = self.0.info();
         let session = Session::of(request.extensions()).unwrap();
         session.greet();
-        let reply = self.0.greeter.reply(session.channel(), "", &info.agent_id, false);
+        let reply = self.0.greeter.reply(session.channel(), "", &info.agent_id, Proof::Omit);
         Ok(Response::new(wire::HelloReply { protocol: info.protocol, ..reply }))
     }
 

@@ -139,7 +139,7 @@ async fn a_run_that_is_lost_and_returns_can_be_ended() {
         .until("the cancel", |s| s.cancels.iter().any(|(_, mode, _)| *mode == longhaul_proto::wire::CancelMode::Kill))
         .await;
     let told = async {
-        while !again().await.cancel_requested.is_some_and(|wish| wish.told) {
+        while !again().await.cancel_requested.is_some_and(|wish| wish.delivered) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -219,7 +219,7 @@ async fn a_wish_to_end_a_lost_run_waits_for_its_agent() {
     world.runs().declare_dead(&root(), run).await.unwrap();
     let view = world.runs().cancel(&ann(), run, CancelMode::Break).await.unwrap();
     let wish = view.cancel_requested.unwrap();
-    assert_eq!((view.state, wish.by.as_str(), wish.told), (Lost, "ann", false));
+    assert_eq!((view.state, wish.by.as_str(), wish.delivered), (Lost, "ann", false));
     world.restart().await;
     let reply = agent.come_back(world.addr()).await;
     assert_eq!(

@@ -1,0 +1,336 @@
+//! Which do-files a run entered, with their digests: a request for the same again can then be answered whether the
+//! result is still that of these files.
+//!
+//! The log is read as it grows, and each do-file is read when the log shows that Stata entered it. The digests are kept
+//! in the spool (`entered.json`), so that a later agent process does not mistake a file's bytes of that time for the
+//! ones that ran. An old result must never pass for a new one, so every doubt counts as unsure: a file named by a macro
+//! that cannot be followed, one that cannot be read, one that may have been changed between Stata's read and the
+//! agent's, and more files than are kept.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use longhaul_proto::{MAX_CODE_API, faults, sha256_hex, wire};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    spool::{Plan, Spool, Started},
+    stata::locate::{Locator, LogStart},
+};
+
+/// Bytes read in one go.
+const STEP: usize = 256 * 1024;
+/// Most do-files that are kept, and most bytes that they may have together: more than any project has, and a bound on
+/// what a check may cost.
+const MOST: (usize, u64) = (500, 64 << 20);
+/// Most names in an answer.
+const NAMED: usize = 5;
+
+/// `entered.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Entered {
+    /// Hex digests by path.
+    files: BTreeMap<PathBuf, String>,
+    /// Why these are not all, in words; empty = all.
+    unsure: String,
+    /// Bytes of the log that have been read for this.
+    read: u64,
+}
+
+/// Filled by the reader of sources.
+#[derive(Default)]
+struct Notes {
+    entered: Entered,
+    /// Bytes of all sources read so far.
+    bytes: u64,
+    /// Where the run's own files lie: a file that the run itself made is not a change from outside.
+    own: PathBuf,
+    /// A file entered before this moment (Unix ms) and younger than that may have other bytes than were entered; 0 =
+    /// the reader is in time.
+    late_since_ms: i64,
+    /// Reading log bytes that an earlier process has read: what is known stays.
+    again: bool,
+    changed: bool,
+}
+
+impl Notes {
+    fn unsure(&mut self, why: &str) {
+        if self.entered.unsure.is_empty() {
+            why.clone_into(&mut self.entered.unsure);
+            self.changed = true;
+        }
+    }
+
+    fn take(&mut self, path: &Path, bytes: &[u8], modified_ms: i64) {
+        if path.starts_with(&self.own) || self.again {
+            return;
+        }
+        if self.late_since_ms > 0 && modified_ms >= self.late_since_ms {
+            self.unsure(&format!("{} was changed while the run went on", path.display()));
+        }
+        self.bytes += bytes.len() as u64;
+        if self.bytes > MOST.1 || (self.entered.files.len() >= MOST.0 && !self.entered.files.contains_key(path)) {
+            return self.unsure("it ran more do-files than are kept track of");
+        }
+        let digest = sha256_hex(bytes);
+        if self.entered.files.get(path) != Some(&digest) {
+            self.entered.files.insert(path.to_owned(), digest);
+            self.changed = true;
+        }
+    }
+}
+
+type ReadFile = Box<dyn Fn(&Path) -> Option<Vec<u8>> + Send>;
+
+/// When this process began to follow a run: a file that was entered before may have been changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// With its start.
+    Start,
+    /// Another process started it.
+    Later,
+}
+
+/// Follows one run's log for the do-files that it enters.
+pub(crate) struct Reader {
+    spool: Spool,
+    found: Arc<Mutex<Notes>>,
+    locator: Locator<ReadFile>,
+    file: Option<File>,
+    offset: u64,
+    /// Bytes that an earlier process had read, and those that were there when this reader started.
+    known_to: u64,
+    late_to: u64,
+}
+
+impl Reader {
+    /// A reader for the run whose plan lies in the spool; `since` = when this process began to follow the run.
+    ///
+    /// # Errors
+    /// When the record of an earlier process cannot be read.
+    fn new(spool: &Spool, since: Since) -> io::Result<Self> {
+        let kept = spool.read::<Entered>(&spool.entered())?;
+        let late_to = if since == Since::Later { fs::metadata(spool.log()).map_or(0, |m| m.len()) } else { 0 };
+        let started_ms = spool.read::<Started>(&spool.started())?.map_or(0, |s| s.at_ms);
+        let mut found = Notes { own: spool.path().to_owned(), late_since_ms: started_ms, ..Notes::default() };
+        let known_to = kept.as_ref().map_or(0, |kept| kept.read);
+        match kept {
+            Some(kept) => found.entered = kept,
+            None => {
+                if let Some(plan) = spool.read::<Plan>(&spool.plan())? {
+                    begin(&mut found, &plan);
+                }
+            }
+        }
+        let found = Arc::new(Mutex::new(found));
+        let shared = Arc::clone(&found);
+        let read_file: ReadFile = Box::new(move |path| {
+            let (bytes, modified_ms) = read_source(path)?;
+            shared.lock().unwrap_or_else(PoisonError::into_inner).take(path, &bytes, modified_ms);
+            Some(bytes)
+        });
+        let locator = Locator::new(LogStart::in_directory(spool.path()), read_file);
+        Ok(Self { spool: spool.clone(), found, locator, file: None, offset: 0, known_to, late_to })
+    }
+
+    /// Whether the whole log was read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        fs::metadata(self.spool.log()).map_or(0, |m| m.len()) <= self.offset
+    }
+
+    /// Reads the next bytes of the log; `false` when there were none.
+    ///
+    /// # Errors
+    /// Any failure of the file system but a missing log.
+    fn advance(&mut self) -> io::Result<bool> {
+        if self.file.is_none() {
+            self.file = match File::open(self.spool.log()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                file => Some(file?),
+            };
+        }
+        let Some(file) = &self.file else { return Ok(false) };
+        if file.metadata()?.len() <= self.offset {
+            return Ok(false);
+        }
+        // Not beyond the offset up to which an earlier process has read: what comes after it is new.
+        let most = if self.offset < self.known_to { self.known_to - self.offset } else { STEP as u64 };
+        let mut buffer = vec![0; STEP.min(usize::try_from(most).unwrap_or(STEP))];
+        let n = file.read_at(&mut buffer, self.offset)?;
+        {
+            let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            found.again = self.offset < self.known_to;
+            if self.offset >= self.late_to {
+                found.late_since_ms = 0;
+            }
+        }
+        let before = self.locator.unknown();
+        self.locator.push(&buffer[..n]);
+        self.offset += n as u64;
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.locator.unknown() > before && !found.again {
+            found.unsure("it ran a do-file whose name or place cannot be told from its log");
+        }
+        if std::mem::take(&mut found.changed) {
+            found.entered.read = self.offset;
+            self.spool.write(&self.spool.entered(), &found.entered)?;
+        }
+        Ok(n > 0)
+    }
+}
+
+/// Reads the log of the run in `spool` for do-files that were entered, at most `steps` steps of 256 KiB. `None` = nothing can be noted yet.
+pub(crate) fn note(reader: Option<Reader>, spool: &Spool, since: Since, steps: u32) -> Option<Reader> {
+    // Where there is a log, the plan was written before.
+    if reader.is_none() && !spool.log().exists() {
+        return None;
+    }
+    let noted = || -> io::Result<Reader> {
+        let mut reader = reader.map_or_else(|| Reader::new(spool, since), Ok)?;
+        for _ in 0..steps {
+            if !reader.advance()? {
+                break;
+            }
+        }
+        Ok(reader)
+    };
+    match noted() {
+        Ok(reader) => Some(reader),
+        Err(error) => {
+            // Then no record shows that they are still the same, and the answer says so.
+            tracing::warn!(run = %spool.run(), %error, "the do-files that the run entered could not be noted");
+            None
+        }
+    }
+}
+
+/// What is known before the log is read: the do-file itself, as it was executed, and the project's profile.
+fn begin(found: &mut Notes, plan: &Plan) {
+    found.changed = true;
+    if Path::new(&plan.source).is_absolute() {
+        found.entered.files.insert(PathBuf::from(&plan.source), plan.code_sha256.clone());
+    }
+    if let Some(profile) = &plan.profile {
+        match read_source(profile) {
+            Some((bytes, modified_ms)) => found.take(profile, &bytes, modified_ms),
+            None => found.unsure("its profile.do cannot be read any more"),
+        }
+    }
+}
+
+/// The bytes of a do-file, and when it was changed last, Unix milliseconds.
+fn read_source(path: &Path) -> Option<(Vec<u8>, i64)> {
+    let meta = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let mut bytes = vec![];
+    File::open(path).ok()?.take(MAX_CODE_API as u64).read_to_end(&mut bytes).ok()?;
+    Some((bytes, meta.mtime() * 1000 + meta.mtime_nsec() / 1_000_000))
+}
+
+/// Checks again the do-files that the run in this spool entered.
+///
+/// # Errors
+/// When the record cannot be read.
+pub(crate) fn check_again(spool: &Spool) -> io::Result<wire::ChangedReply> {
+    let mut reply = wire::ChangedReply { known: true, ..Default::default() };
+    let Some(entered) = spool.read::<Entered>(&spool.entered())? else {
+        if !spool.log().exists() {
+            // Nothing was executed.
+            return Ok(reply);
+        }
+        reply.unsure = "its do-files were not noted when it ran".to_owned();
+        return Ok(reply);
+    };
+    reply.unsure.clone_from(&entered.unsure);
+    if faults::bug("changed_do_files_pass") {
+        return Ok(reply);
+    }
+    for (path, digest) in &entered.files {
+        let same = read_source(path).is_some_and(|(bytes, _)| sha256_hex(&bytes) == *digest);
+        if !same && reply.changed.len() < NAMED {
+            reply.changed.push(path.display().to_string());
+        }
+    }
+    Ok(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Laid {
+        folder: tempfile::TempDir,
+        spool: Spool,
+    }
+
+    /// A spool whose log shows that `code.do` ran what `calls` says, from the folder beside it.
+    fn place(calls: &str) -> Laid {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21");
+        fs::create_dir(&path).unwrap();
+        let spool = Spool::at(&path).unwrap();
+        fs::write(folder.path().join("inner.do"), "display 1\n").unwrap();
+        let code = format!("{calls}\n");
+        fs::write(spool.code(), &code).unwrap();
+        let (cwd, code_do) = (folder.path().display(), spool.code().display().to_string());
+        let head = format!("\n. cd `\"{cwd}\"'\n{cwd}\n\n. do `\"{code_do}\"'\n\n. {calls}\n\n");
+        let echoes = ["do ", "include "].iter().any(|verb| calls.starts_with(verb));
+        let inner = if echoes { ". display 1\n1\n\n. \nend of do-file\n\n" } else { "" };
+        fs::write(spool.log(), format!("{head}{inner}. \nend of do-file\n")).unwrap();
+        Laid { folder, spool }
+    }
+
+    fn read(place: &Laid) -> wire::ChangedReply {
+        assert!(note(None, &place.spool, Since::Later, u32::MAX).unwrap().is_at_end());
+        // So that there is a record where no do-file was entered.
+        if !place.spool.entered().exists() {
+            place.spool.write(&place.spool.entered(), &Entered::default()).unwrap();
+        }
+        check_again(&place.spool).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_was_entered_is_looked_at_again() {
+        for calls in ["do inner.do", "do \"inner\"", "quietly do inner.do", "run inner.do", "include inner.do"] {
+            let place = place(calls);
+            assert_eq!(read(&place), wire::ChangedReply { known: true, ..Default::default() }, "{calls}");
+            let inner = place.folder.path().join("inner.do");
+            fs::write(&inner, "display 2\n").unwrap();
+            let changed = check_again(&place.spool).unwrap();
+            assert_eq!(changed.changed, [inner.display().to_string()], "{calls}");
+            fs::remove_file(&inner).unwrap();
+            assert_eq!(check_again(&place.spool).unwrap().changed.len(), 1, "{calls}: gone is changed");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_unsure() {
+        for calls in ["do `name'", "do gone.do", "quietly do $name"] {
+            let reply = read(&place(calls));
+            assert!(reply.unsure.contains("cannot be told"), "{calls}: {reply:?}");
+        }
+        // The control.
+        assert_eq!(read(&place("display 1")).unsure, "");
+    }
+
+    #[test]
+    fn another_process_does_not_take_a_later_file_for_the_one_that_ran() {
+        let place = place("do inner.do");
+        assert!(read(&place).changed.is_empty());
+        let inner = place.folder.path().join("inner.do");
+        fs::write(&inner, "display 2\n").unwrap();
+        assert_eq!(read(&place).changed.len(), 1, "what was kept counts");
+        // A file that was entered while no agent ran, and is younger than the run, may have any bytes.
+        fs::remove_file(place.spool.entered()).unwrap();
+        let started =
+            Started { pid: 1, pgid: 1, boot_id: String::new(), start_ticks: 0, at_ms: 1, mono_ms: 0, oom_kills: None };
+        place.spool.write(&place.spool.started(), &started).unwrap();
+        assert!(read(&place).unsure.contains("was changed while the run went on"));
+    }
+}

@@ -1,0 +1,176 @@
+//! The end of a run: reads what the supervisor and Stata left and writes the verdict, once.
+
+mod artifacts;
+mod location;
+mod verdict;
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    path::Path,
+};
+
+use longhaul_proto::faults;
+
+use crate::{
+    follow::LiveReader,
+    spool::{Ending, Exit, OutcomeRecord, Plan, Spool},
+    stata::{
+        self,
+        judge::{Judgement, LogEnd},
+        view::View,
+    },
+};
+use verdict::{Evidence, weigh};
+
+/// Logs larger than this are not searched for the line of a failure or for the names of graphs, bytes.
+const SEARCHED: u64 = 256 << 20;
+/// Console bytes that are searched for the reason of a failed start.
+const CONSOLE: u64 = 64 << 10;
+/// Do-files that a log's end unwinds when the user's failed: that one, and the wrapper. After the wrapper's own line at
+/// most the wrapper is left.
+const USERS_AND_OURS: u32 = 2;
+/// Most console characters in a message.
+const CONSOLE_IN_MESSAGE: usize = 500;
+
+/// What the spool shows of an end besides its exit record.
+struct Found {
+    plan: Option<Plan>,
+    ending: Option<Ending>,
+    judgement: Judgement,
+    /// The user's part of the log.
+    view: Option<View>,
+    console: Vec<u8>,
+    /// The wrapper's last line was reached: there is a sentinel, or the log has the line's echo.
+    reached: bool,
+    /// Records that could not be read.
+    damaged: Vec<String>,
+}
+
+/// Judges the run in `spool`. `live` has read part of its log already.
+///
+/// # Errors
+/// Any failure of the file system; nothing is written then, and the call may be repeated.
+pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io::Result<OutcomeRecord> {
+    let mut damaged = vec![];
+    if let Some(known) = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut damaged)? {
+        return Ok(known);
+    }
+    let record = judged(spool, exit, read(spool, exit, live, damaged)?);
+    // Every process that wrote here is done or dead; a supervisor that was killed left its files.
+    if let Err(error) = spool.clear() {
+        tracing::warn!(run = %spool.run(), %error, "temporary files of the run stay");
+    }
+    faults::point("agent.before_outcome");
+    spool.write(&spool.outcome(), &record)?;
+    faults::point("agent.after_outcome");
+    Ok(record)
+}
+
+fn read(spool: &Spool, exit: &Exit, live: Option<LiveReader>, mut damaged: Vec<String>) -> io::Result<Found> {
+    let plan = spool.read_or_name::<Plan>(&spool.plan(), &mut damaged)?;
+    let ending = spool.read_or_name::<Ending>(&spool.ending(), &mut damaged)?.or_else(|| exit.ending.clone());
+    let judgement = match File::open(spool.log()) {
+        Ok(mut log) => stata::judge_file(&mut log)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => stata::judge::judge(b""),
+        Err(error) => return Err(error),
+    };
+    let mut live = live.unwrap_or_else(|| LiveReader::new(spool));
+    while live.advance()? {}
+    let (view, reached_end) = live.finish();
+    let console = tail(&spool.console(), CONSOLE)?;
+    let reached = spool.sentinel().exists() || reached_end;
+    Ok(Found { plan, ending, judgement, view, console, reached, damaged })
+}
+
+/// The record of the end: the supervisor's facts, and the verdict on what was found.
+fn judged(spool: &Spool, exit: &Exit, found: Found) -> OutcomeRecord {
+    let Found { plan, ending, judgement, view, console, reached, damaged } = found;
+    let contradicted = reached && judgement.unwound >= USERS_AND_OURS && !faults::bug("sentinel_outweighs_the_log");
+    let completed = reached && !contradicted;
+    let verdict = weigh(&Evidence {
+        exit,
+        ending: ending.as_ref(),
+        completed,
+        contradicted,
+        judgement: &judgement,
+        licence: stata::licence::recognise(&console),
+        console: last_words(&console),
+    });
+    let failing = judgement.state != LogEnd::Succeeded && !completed;
+    let located = failing && exit.log.len > 0;
+    OutcomeRecord {
+        state: verdict.state,
+        cause: verdict.cause,
+        rc: verdict.rc,
+        message: verdict.message,
+        command: if failing { judgement.command.unwrap_or_default() } else { String::new() },
+        location: if located { location::of_failure(spool, plan.as_ref(), exit.log.len) } else { None },
+        exit_code: exit.code,
+        signal: exit.signal,
+        log: exit.log.clone(),
+        console: exit.console.clone(),
+        leftovers: exit.leftovers.clone(),
+        started_at_ms: exit.started_at_ms,
+        running_at_ms: exit.running_at_ms,
+        ended_at_ms: exit.ended_at_ms,
+        duration_ms: exit.duration_ms,
+        max_rss_bytes: exit.max_rss_bytes,
+        note: notes(exit, plan.as_ref(), verdict.note, &damaged),
+        ended_by: ending.map(|e| e.by).unwrap_or_default(),
+        artifacts: plan
+            .as_ref()
+            .map(|plan| artifacts::of_run(spool, plan, exit.started_at_ms, exit.log.len))
+            .unwrap_or_default(),
+        view: view.map(|v| (v.start, v.end)),
+    }
+}
+
+fn notes(exit: &Exit, plan: Option<&Plan>, first: Option<String>, damaged: &[String]) -> String {
+    let mut notes: Vec<String> = first.into_iter().collect();
+    if let Some(plan) = plan.filter(|p| p.engine == "standin") {
+        notes.push(format!("run by the {}", plan.engine_note));
+    }
+    if exit.status_lost && !exit.rebooted {
+        notes.push("the run's supervisor ended before Stata did, so Stata's exit status is not known".to_owned());
+    }
+    if exit.rebooted {
+        notes.push("the record was written by the agent after the host's restart".to_owned());
+    }
+    if !damaged.is_empty() {
+        notes.push(format!("records in the run's spool could not be read: {}", damaged.join(", ")));
+    }
+    if !exit.leftovers.is_empty() {
+        notes.push(format!("processes left behind were ended: {}", exit.leftovers.join(", ")));
+    }
+    for (name, facts) in [("log", &exit.log), ("console output", &exit.console)] {
+        if let Some(beyond) = facts.beyond {
+            notes.push(format!(
+                "the {name} reached the output limit: the first {} of {beyond} bytes are kept here, all of them on the \
+                 host until the run is removed",
+                facts.len
+            ));
+        }
+        notes.extend(facts.note.clone());
+    }
+    notes.join("; ")
+}
+
+fn tail(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        file => file?,
+    };
+    let len = file.metadata()?.len();
+    file.seek(SeekFrom::Start(len.saturating_sub(most)))?;
+    let mut bytes = vec![];
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn last_words(console: &[u8]) -> String {
+    let text = String::from_utf8_lossy(console);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let skip = words.chars().count().saturating_sub(CONSOLE_IN_MESSAGE);
+    words.chars().skip(skip).collect()
+}

@@ -1,0 +1,370 @@
+//! How a run ended: the supervisor's facts and Stata's log, weighed in one order.
+//!
+//! 1. The sentinel shows that the user's code came to its end. Only one fact outweighs it: a log whose end leaves the
+//!    user's do-file by an error, with nothing of the wrapper after it. Then the wrapper did not make the sentinel.
+//! 2. The run was being ended: that cause, whatever the log shows of the break.
+//! 3. A signal that Longhaul did not send, or the host's restart: the log's last line then proves nothing, since `end
+//! of do-file` also ends nested do-files.
+//! 4. Stata's verdict at the log's end.
+//! 5. Otherwise: no licence, no start, a full disk, or an end without a message.
+
+use longhaul_proto::state::{Cause, RunState};
+
+use crate::{
+    spool::{Ending, Exit},
+    stata::{
+        judge::{Judgement, LogEnd},
+        licence::LicenceFailure,
+    },
+};
+
+/// All that is known about an end.
+#[derive(Debug)]
+pub(crate) struct Evidence<'a> {
+    /// The supervisor's facts.
+    pub exit: &'a Exit,
+    /// Why it was being ended, if it was.
+    pub ending: Option<&'a Ending>,
+    /// The wrapper's last line was reached.
+    pub completed: bool,
+    /// There is a sentinel, but the log's end shows that the wrapper's last line cannot have been reached.
+    pub contradicted: bool,
+    /// The judgement of the log.
+    pub judgement: &'a Judgement,
+    /// A licence failure found in the console.
+    pub licence: Option<LicenceFailure>,
+    /// The last lines of the console, for people.
+    pub console: String,
+}
+
+/// The verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// The end.
+    pub state: RunState,
+    /// Why.
+    pub cause: Cause,
+    /// Stata's return code.
+    pub rc: Option<i64>,
+    /// Stata's error text, or Longhaul's.
+    pub message: String,
+    /// What else a person should know.
+    pub note: Option<String>,
+}
+
+impl Verdict {
+    fn new(state: RunState, cause: Cause, message: impl Into<String>) -> Self {
+        Self { state, cause, rc: None, message: message.into(), note: None }
+    }
+
+    fn errored(cause: Cause, message: impl Into<String>) -> Self {
+        Self::new(RunState::Errored, cause, message)
+    }
+
+    fn noting(mut self, note: impl Into<String>) -> Self {
+        let note = note.into();
+        self.note = Some(match self.note.take() {
+            Some(first) => format!("{first}; {note}"),
+            None => note,
+        });
+        self
+    }
+
+    /// A verdict stands even when the disk was full, but its log may be incomplete.
+    fn noting_full(self, exit: &Exit) -> Self {
+        let full =
+            "the file system of the spool was full: the log may lack what was printed then; make room on the host";
+        if exit.disk_full { self.noting(full) } else { self }
+    }
+}
+
+/// Weighs the evidence.
+pub(crate) fn weigh(evidence: &Evidence<'_>) -> Verdict {
+    let verdict = weighed(evidence);
+    if !evidence.contradicted {
+        return verdict;
+    }
+    let code = evidence.judgement.rc.map_or_else(String::new, |rc| format!(" in r({rc});"));
+    verdict.noting(format!(
+        "the run's sentinel was there, the sign of a do-file that came to its end, but the log ends{code} and nothing \
+         comes after: the log was believed"
+    ))
+}
+
+fn weighed(evidence: &Evidence<'_>) -> Verdict {
+    let Evidence { exit, judgement, .. } = evidence;
+    if evidence.completed {
+        return Verdict::new(RunState::Succeeded, Cause::Completed, "").noting_full(exit);
+    }
+    if let (Some(licence), true) = (&evidence.licence, exit.log.len == 0) {
+        let doubt = if licence.confirmed { "" } else { " (these words are not known to be Stata's own)" };
+        let text = format!("Stata refused to start: {}; {}", licence.text, licence.trouble.advice());
+        return Verdict::errored(Cause::Licence, text + doubt);
+    }
+    if let Some(ending) = evidence.ending.or(exit.ending.as_ref()) {
+        return ended(ending, evidence);
+    }
+    if let Some(why) = &exit.unreadable {
+        return unreadable(why, judgement);
+    }
+    if let Some(error) = &exit.spawn_error {
+        return Verdict::errored(exit.spawn_cause.unwrap_or(Cause::SpawnFailed), error.clone());
+    }
+    if !exit.spawned {
+        return Verdict::errored(Cause::SpawnFailed, "the supervisor could not be started; nothing was run");
+    }
+    if exit.rebooted {
+        return Verdict::errored(
+            Cause::HostRebooted,
+            "the host was restarted while the run went on; the output up to then is kept",
+        );
+    }
+    if let Some(signal) = exit.signal {
+        return killed(signal, exit, judgement);
+    }
+    match judgement.state {
+        LogEnd::Failed => failed(judgement).noting_full(exit),
+        // A nested do-file's end looks like this too, and the wrapper's last line was not reached.
+        LogEnd::Succeeded => incomplete(evidence),
+        LogEnd::Incomplete if judgement.exit_stata && exit.code.is_some_and(|code| code != 0) => {
+            let code = exit.code.unwrap_or_default();
+            let mut verdict = Verdict::new(RunState::Failed, Cause::StataError, "the code left Stata by `exit, STATA`");
+            verdict.rc = Some(code.into());
+            verdict
+        }
+        LogEnd::Incomplete if judgement.exit_stata && exit.code == Some(0) => {
+            Verdict::new(RunState::Succeeded, Cause::CompletedUnconfirmed, "")
+                .noting("the code left Stata by `exit, STATA`, so that its success could not be confirmed")
+        }
+        LogEnd::Incomplete => incomplete(evidence),
+    }
+}
+
+/// The facts of the end are lost; what the log shows is reported, but proves nothing.
+fn unreadable(why: &str, judgement: &Judgement) -> Verdict {
+    let log = match (judgement.state, judgement.rc) {
+        (LogEnd::Failed, Some(rc)) => format!("ends in r({rc});"),
+        (LogEnd::Succeeded, _) => "ends as that of a do-file that came to its end".to_owned(),
+        _ => "has no end".to_owned(),
+    };
+    Verdict::errored(
+        Cause::Incomplete,
+        format!(
+            "the record of the run's end could not be read ({why}), so how Stata ended is not known; its log is kept \
+             and {log}"
+        ),
+    )
+}
+
+fn failed(judgement: &Judgement) -> Verdict {
+    let mut verdict = Verdict::new(RunState::Failed, Cause::StataError, judgement.message.clone().unwrap_or_default());
+    verdict.rc = judgement.rc;
+    verdict
+}
+
+fn ended(ending: &Ending, evidence: &Evidence<'_>) -> Verdict {
+    let verdict = match ending.cause {
+        Cause::RunTimeout => Verdict::new(
+            RunState::TimedOut,
+            Cause::RunTimeout,
+            "the run reached the time limit that was set for it; the output up to then is kept",
+        ),
+        Cause::StartTimeout => Verdict::errored(
+            Cause::StartTimeout,
+            format!("Stata was started but wrote no log in time{}", console_text(&evidence.console)),
+        ),
+        Cause::SpoolFull => Verdict::errored(Cause::SpoolFull, ending.words.clone()),
+        _ => {
+            let by = if ending.by.is_empty() { String::new() } else { format!(" by {}", ending.by) };
+            Verdict::new(RunState::Cancelled, Cause::CancelRequested, format!("cancelled{by}"))
+        }
+    };
+    if evidence.exit.spawned { verdict } else { verdict.noting("it was ended before Stata was started") }
+}
+
+fn killed(signal: i32, exit: &Exit, judgement: &Judgement) -> Verdict {
+    if exit.out_of_memory && signal == 9 {
+        return Verdict::errored(
+            Cause::OutOfMemory,
+            "the kernel ended Stata because memory ran out; run it where more is free, or with less data at once",
+        );
+    }
+    let name = signal_name(signal);
+    // A failure that unwound to the wrapper was Stata's own verdict; the signal came after it.
+    if judgement.state == LogEnd::Failed {
+        return failed(judgement).noting(format!("Stata was then ended by signal {signal} ({name})"));
+    }
+    match signal {
+        4 | 6 | 7 | 8 | 11 | 31 | 5 => Verdict::errored(
+            Cause::Crashed,
+            format!("Stata crashed: signal {signal} ({name}), its own fault or a plugin's"),
+        ),
+        _ => Verdict::errored(
+            Cause::Killed,
+            format!("Stata was ended by signal {signal} ({name}), which was not sent from here"),
+        ),
+    }
+}
+
+fn incomplete(evidence: &Evidence<'_>) -> Verdict {
+    let exit = evidence.exit;
+    if exit.disk_full {
+        return Verdict::errored(
+            Cause::SpoolFull,
+            "the file system of the spool was full, so that Stata's log has no end: make room on the host",
+        );
+    }
+    if exit.status_lost {
+        return Verdict::errored(
+            Cause::Incomplete,
+            "the run has no verdict in its log, and how Stata ended is not known",
+        );
+    }
+    let status = exit.code.map_or_else(String::new, |code| format!(" with status {code}"));
+    if exit.log.len == 0 {
+        let text = format!("Stata left{status} before it wrote a log{}", console_text(&evidence.console));
+        return Verdict::errored(Cause::SpawnFailed, text);
+    }
+    Verdict::errored(
+        Cause::Incomplete,
+        format!("Stata left{status} without a verdict in its log{}", console_text(&evidence.console)),
+    )
+}
+
+fn console_text(console: &str) -> String {
+    if console.is_empty() { String::new() } else { format!("; on its console: {console}") }
+}
+
+/// Signal names for people; numbers are Linux's.
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => "no common name",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stata::judge::judge;
+
+    fn exit() -> Exit {
+        Exit {
+            spawned: true,
+            code: Some(0),
+            log: crate::spool::FileFacts { len: 10, ..Default::default() },
+            ..Exit::default()
+        }
+    }
+
+    #[test]
+    fn the_order_of_evidence() {
+        let ok = ". display 1\n1\n\n. \nend of do-file\n";
+        let bad = ". di x\nx not found\nr(111);\n\nend of do-file\nr(111);\n";
+        let cut = ". sleep 1000\n";
+        let break_ = ". sleep 1000\n--Break--\nr(1);\n\nend of do-file\n--Break--\nr(1);\n";
+        let left = ". exit, STATA clear\n";
+        let cancel = Ending { cause: Cause::CancelRequested, by: "ada".into(), at_ms: 1, words: String::new() };
+        let late = Ending { cause: Cause::RunTimeout, by: String::new(), at_ms: 1, words: String::new() };
+        let full = Ending { cause: Cause::SpoolFull, words: "too much".into(), ..late.clone() };
+        let check =
+            |log: &str, exit: Exit, ending: Option<&Ending>, completed: bool, want: (RunState, Cause, Option<i64>)| {
+                let judgement = judge(log.as_bytes());
+                let evidence = Evidence {
+                    exit: &exit,
+                    ending,
+                    completed,
+                    contradicted: false,
+                    judgement: &judgement,
+                    licence: None,
+                    console: String::new(),
+                };
+                let verdict = weigh(&evidence);
+                assert_eq!((verdict.state, verdict.cause, verdict.rc), want, "{log}\n{exit:?}\n{verdict:?}");
+            };
+        use Cause::*;
+        use RunState::*;
+        check(ok, exit(), None, true, (Succeeded, Completed, None));
+        check(ok, exit(), Some(&cancel), true, (Succeeded, Completed, None));
+        check(ok, exit(), None, false, (Errored, Incomplete, None));
+        check(bad, exit(), None, false, (Failed, StataError, Some(111)));
+        check(break_, exit(), None, false, (Failed, StataError, Some(1)));
+        check(break_, exit(), Some(&cancel), false, (Cancelled, CancelRequested, None));
+        check(bad, exit(), Some(&late), false, (TimedOut, RunTimeout, None));
+        check(bad, exit(), Some(&full), false, (Errored, SpoolFull, None));
+        check(ok, exit(), Some(&full), true, (Succeeded, Completed, None));
+        let unreadable = || Exit { unreadable: Some("x".into()), status_lost: true, code: None, ..exit() };
+        check(ok, unreadable(), None, false, (Errored, Incomplete, None));
+        check(bad, unreadable(), Some(&cancel), false, (Cancelled, CancelRequested, None));
+        check(cut, exit(), None, false, (Errored, Incomplete, None));
+        check(left, exit(), None, false, (Succeeded, CompletedUnconfirmed, None));
+        check(left, Exit { code: Some(3), ..exit() }, None, false, (Failed, StataError, Some(3)));
+        let signal = |n| Exit { signal: Some(n), code: None, ..exit() };
+        check(cut, signal(9), None, false, (Errored, Killed, None));
+        check(ok, signal(9), None, false, (Errored, Killed, None));
+        check(bad, signal(9), None, false, (Failed, StataError, Some(111)));
+        check(cut, signal(11), None, false, (Errored, Crashed, None));
+        check(cut, Exit { out_of_memory: true, ..signal(9) }, None, false, (Errored, OutOfMemory, None));
+        check(cut, Exit { disk_full: true, ..exit() }, None, false, (Errored, SpoolFull, None));
+        check(bad, Exit { disk_full: true, ..exit() }, None, false, (Failed, StataError, Some(111)));
+        let lost = || Exit { code: None, status_lost: true, ..exit() };
+        check(ok, lost(), None, false, (Errored, Incomplete, None));
+        check(bad, lost(), None, false, (Failed, StataError, Some(111)));
+        check(ok, Exit { rebooted: true, ..lost() }, None, false, (Errored, HostRebooted, None));
+        check(ok, Exit { rebooted: true, ..lost() }, None, true, (Succeeded, Completed, None));
+        check("", Exit { spawned: false, ..Exit::default() }, Some(&cancel), false, (Cancelled, CancelRequested, None));
+        check("", Exit { log: Default::default(), code: Some(1), ..exit() }, None, false, (Errored, SpawnFailed, None));
+    }
+
+    #[test]
+    fn a_log_that_contradicts_the_sentinel_is_believed() {
+        let judgement = judge(b". error 459\nr(459);\n\nend of do-file\nr(459);\n\nend of do-file\nr(459);\n");
+        let verdict = weigh(&Evidence {
+            exit: &Exit { disk_full: true, ..exit() },
+            ending: None,
+            completed: false,
+            contradicted: true,
+            judgement: &judgement,
+            licence: None,
+            console: String::new(),
+        });
+        assert_eq!((verdict.state, verdict.cause, verdict.rc), (RunState::Failed, Cause::StataError, Some(459)));
+        let note = verdict.note.unwrap();
+        assert!(note.contains("was full") && note.contains("sentinel") && note.contains("r(459);"), "{note}");
+    }
+
+    #[test]
+    fn a_licence_refusal_is_told_from_any_other_start_that_failed() {
+        let judgement = judge(b"");
+        let mut exit = Exit { log: Default::default(), code: Some(1), ..exit() };
+        let weigh_it = |exit: &Exit| {
+            weigh(&Evidence {
+                exit,
+                ending: None,
+                completed: false,
+                contradicted: false,
+                judgement: &judgement,
+                licence: crate::stata::licence::recognise(b"License is invalid\n"),
+                console: "License is invalid".into(),
+            })
+            .cause
+        };
+        assert_eq!(weigh_it(&exit), Cause::Licence);
+        exit.log.len = 5;
+        assert_eq!(weigh_it(&exit), Cause::Incomplete, "with a log, the console's words may be the user's own");
+    }
+}

@@ -1,0 +1,195 @@
+//! From a request to a plan: everything the supervisor needs, laid out in the spool. May be repeated for a run that
+//! provably never started.
+
+mod banner_cache;
+mod engine;
+mod env;
+mod source;
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::OpenOptions,
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink},
+    path::{Path, PathBuf},
+};
+
+use longhaul_proto::{
+    durable::{FILE_MODE, FOLDER_MODE},
+    state::Cause,
+    wire::{self, submission::Source},
+};
+
+use crate::{
+    spool::{FORMAT, Plan, Spool, Timing},
+    stata::wrapper::{Spec, Wrapper, needs_staging},
+};
+
+pub(crate) use banner_cache::BannerCache;
+pub use engine::{Choice, Engine, EngineKind, STANDIN_NOTE};
+pub use source::Places;
+pub(crate) use source::{Code, Problem};
+
+/// What the agent knows about how runs are started here.
+#[derive(Clone, Debug)]
+pub struct Preparer {
+    /// Where code may be.
+    pub places: Places,
+    /// What executes code; or why there is nothing to execute it.
+    pub engine: Result<Engine, String>,
+    /// The agent's own environment, of which a run gets the allowed part.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Names that are allowed besides the usual ones.
+    pub env_allow: Vec<String>,
+    /// Limits; the run's own timeout comes from the request.
+    pub timing: Timing,
+    /// Bytes of each stream that are kept.
+    pub output_limit: u64,
+    /// Bytes that a run's spool may take before it is ended; 0 = no limit.
+    pub max_run_spool: u64,
+}
+
+impl Preparer {
+    /// Lays out the spool of a run.
+    ///
+    /// # Errors
+    /// What is wrong, in words for the user; the run then ends without having started.
+    pub fn prepare(&self, spool: &Spool, submission: &wire::Submission, attempt: u32) -> Result<Plan, Problem> {
+        let engine = self.engine.as_ref().map_err(|text| failed(text.clone()))?;
+        if !submission.engine.is_empty() && submission.engine != engine.kind.name() {
+            return Err(failed(format!(
+                "this run wants the engine {} and {} has {}",
+                submission.engine,
+                self.places.host,
+                engine.kind.name()
+            )));
+        }
+        let (code, source) = self.code(spool, submission)?;
+        source::check_digest(&code, &submission.code_sha256)?;
+        let working_dir = self.working_dir(spool, submission, &code)?;
+        let plain_dir = plain(spool, &working_dir)?;
+        let profile = working_dir.join("profile.do");
+        let profile = (submission.project_profile && profile.is_file()).then_some(profile);
+
+        let tag = format!("{}_{attempt}", spool.run().short());
+        let wrapper = Wrapper::new(&Spec {
+            working_dir: &plain_dir,
+            do_file: &spool.code(),
+            args: &submission.args,
+            epilogue: None,
+            sentinel: &spool.sentinel(),
+            tag: &tag,
+        })
+        .map_err(|error| failed(error.to_string()))?;
+
+        let plan = Plan {
+            format: FORMAT,
+            attempt,
+            program: engine.program.clone(),
+            arg0: engine.is_standin().then(|| "longhaul".to_owned()),
+            argv: engine.argv(&(spool.stem() + ".do")),
+            env: self.environment(spool, engine),
+            engine: engine.kind.name().to_owned(),
+            engine_note: engine.note(),
+            working_dir,
+            source,
+            code_sha256: code.sha256.clone(),
+            profile,
+            timing: Timing { timeout: (submission.timeout_ms > 0).then_some(submission.timeout_ms), ..self.timing },
+            output_limit: self.output_limit,
+            max_spool: self.max_run_spool,
+        };
+        lay_out(spool, &plan, &code.bytes, &wrapper, &plain_dir).map_err(|error| Problem {
+            cause: if error.kind() == io::ErrorKind::StorageFull { Cause::SpoolFull } else { Cause::SpawnFailed },
+            text: format!("the run could not be laid out in {}: {error}", spool.path().display()),
+        })?;
+        Ok(plan)
+    }
+
+    /// The code, and its name for people.
+    fn code(&self, spool: &Spool, submission: &wire::Submission) -> Result<(Code, String), Problem> {
+        let work = || {
+            folder(&spool.work())
+                .map_err(|error| failed(format!("{} could not be made: {error}", spool.work().display())))
+        };
+        match &submission.source {
+            Some(Source::Path(path)) => {
+                let code = self.places.read(path)?;
+                let name = code.file.as_ref().map_or_else(|| path.clone(), |f| f.to_string_lossy().into_owned());
+                Ok((code, name))
+            }
+            Some(Source::Text(bytes)) => {
+                work()?;
+                Ok((source::text(bytes)?, String::new()))
+            }
+            Some(Source::Bundle(bundle)) => {
+                work()?;
+                let code = source::unpack(bundle, &spool.work())?;
+                Ok((code, bundle.entry.clone()))
+            }
+            None => Err(Problem {
+                cause: Cause::Malformed,
+                text: "the request names no code that this agent knows; if its gateway is newer, upgrade the agent"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    fn working_dir(&self, spool: &Spool, submission: &wire::Submission, code: &Code) -> Result<PathBuf, Problem> {
+        if !submission.working_dir.is_empty() {
+            return self.places.directory(&submission.working_dir);
+        }
+        Ok(code.file.as_deref().and_then(Path::parent).map_or_else(|| spool.work(), Path::to_owned))
+    }
+
+    fn environment(&self, spool: &Spool, engine: &Engine) -> BTreeMap<String, String> {
+        env::for_run(self.environment.iter().cloned(), engine.kind, &self.env_allow, &spool.tmp())
+    }
+}
+
+/// Writes what the supervisor and Stata read.
+fn lay_out(spool: &Spool, plan: &Plan, code: &[u8], wrapper: &Wrapper, plain_dir: &Path) -> io::Result<()> {
+    folder(&spool.tmp())?;
+    private(&spool.code(), code)?;
+    private(&spool.wrapper(), wrapper.text().as_bytes())?;
+    if plan.profile.is_some() {
+        private(&spool.path().join("profile.do"), profile_text(plain_dir, spool).as_bytes())?;
+    }
+    // Not synced: after a crash of the host nothing of this is needed, and after a crash of the agent all of it is
+    // there.
+    private(&spool.plan(), &serde_json::to_vec(plan)?)
+}
+
+/// A path of the working directory that Stata can take: itself, or a symbolic link in the spool.
+fn plain(spool: &Spool, dir: &Path) -> Result<PathBuf, Problem> {
+    if needs_staging(dir).is_none() {
+        return Ok(dir.to_owned());
+    }
+    let link = spool.plain_dir();
+    let made = match std::fs::remove_file(&link) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => symlink(dir, &link),
+    };
+    made.map_err(|error| failed(format!("{} could not be given a plain name: {error}", dir.display())))?;
+    Ok(link)
+}
+
+/// Stata runs a `profile.do` in the folder where it starts, which is the spool: this one runs the project's, in the
+/// folder where the project expects that, and returns. As at Stata's own start, an error in it is shown and ignored.
+fn profile_text(dir: &Path, spool: &Spool) -> String {
+    let (dir, back) = (dir.display(), spool.path().display());
+    format!("cd `\"{dir}\"'\ncapture noisily do `\"{dir}/profile.do\"'\ncd `\"{back}\"'\n")
+}
+
+fn folder(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
+}
+
+fn private(path: &Path, content: &[u8]) -> io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?.write_all(content)
+}
+
+fn failed(text: String) -> Problem {
+    Problem { cause: Cause::SpawnFailed, text }
+}

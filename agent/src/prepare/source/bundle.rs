@@ -1,0 +1,74 @@
+//! Code that was sent with the files it needs.
+
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use longhaul_proto::{MAX_CODE_API, sha256_hex, state::Cause, wire};
+
+use super::{Code, Problem, check_bytes, unreadable};
+
+/// Unpacks a bundle into `work` and returns the code of its entry.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(crate) fn unpack(bundle: &wire::Bundle, work: &Path) -> Result<Code, Problem> {
+    let total: usize = bundle.files.iter().map(|f| f.content.len()).sum();
+    if total > MAX_CODE_API {
+        return Err(unreadable(format!("the bundle is larger than {} MiB", MAX_CODE_API >> 20)));
+    }
+    for file in &bundle.files {
+        let path = work.join(safe(&file.path)?);
+        let write = || {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            fs::write(&path, &file.content)
+        };
+        write().map_err(|e| unreadable(format!("{} of the bundle could not be written: {e}", file.path)))?;
+    }
+    let entry = safe(&bundle.entry)?;
+    let Some(file) = bundle.files.iter().find(|f| safe(&f.path).is_ok_and(|p| p == entry)) else {
+        return Err(unreadable(format!("the bundle has no file {}, which is to be run", bundle.entry)));
+    };
+    check_bytes(&file.content, &format!("{} of the bundle", bundle.entry))?;
+    Ok(Code { bytes: file.content.clone(), sha256: sha256_hex(&file.content), file: Some(work.join(entry)) })
+}
+
+/// A path that stays below the folder it is joined to.
+fn safe(path: &str) -> Result<PathBuf, Problem> {
+    let plain: PathBuf = Path::new(path).components().filter(|c| *c != Component::CurDir).collect();
+    let inside = plain.components().all(|c| matches!(c, Component::Normal(_)));
+    if plain.as_os_str().is_empty() || !inside || path.contains('\0') || path.contains('\\') {
+        return Err(Problem {
+            cause: Cause::Malformed,
+            text: format!(
+                "the bundle's path {path:?} does not stay inside the bundle: use relative paths with / and without .."
+            ),
+        });
+    }
+    Ok(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_stays_inside() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |path: &str, ok: bool| {
+            let files = vec![wire::BundleFile { path: path.into(), content: b"display 1\n".to_vec() }];
+            let bundle = wire::Bundle { files, entry: path.into() };
+            assert_eq!(unpack(&bundle, &folder.path().join("work")).is_ok(), ok, "{path}");
+        };
+        check("a.do", true);
+        check("./sub/a.do", true);
+        check("../a.do", false);
+        check("sub/../../a.do", false);
+        check("/etc/a.do", false);
+        check("", false);
+        assert!(!folder.path().join("a.do").exists());
+    }
+}

@@ -1,0 +1,90 @@
+//! The code of a run: found on this host, or sent along. Every error names the host, the path as it was requested and
+//! what to do; the executed bytes are read once, with their digest.
+//!
+//! A refusal names no folder that its caller did not name: the caller may not be allowed to know where things are here.
+//! The gateway adds what an operator may know besides.
+
+mod bundle;
+mod places;
+
+use std::path::PathBuf;
+
+use longhaul_proto::{MAX_CODE_API, sha256_hex, state::Cause};
+
+pub(crate) use bundle::unpack;
+pub use places::Places;
+
+/// Code that may be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Their hex digest.
+    pub sha256: String,
+    /// The do-file, with symbolic links resolved; `None` for text.
+    pub file: Option<PathBuf>,
+}
+
+/// Why code cannot be run here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The kind.
+    pub cause: Cause,
+    /// In words for the user.
+    pub text: String,
+}
+
+fn unreadable(text: String) -> Problem {
+    Problem { cause: Cause::SourceUnreadable, text }
+}
+
+/// Checks code that came as bytes.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(crate) fn text(bytes: &[u8]) -> Result<Code, Problem> {
+    check_bytes(bytes, "the submitted code")?;
+    Ok(Code { bytes: bytes.to_vec(), sha256: sha256_hex(bytes), file: None })
+}
+
+fn check_bytes(bytes: &[u8], what: &str) -> Result<(), Problem> {
+    let wrong = if bytes.len() > MAX_CODE_API {
+        format!("{what} is larger than {} MiB, which no do-file is: is it data?", MAX_CODE_API >> 20)
+    } else if bytes.iter().all(u8::is_ascii_whitespace) {
+        format!("{what} is empty: there is nothing to run. Was it saved?")
+    } else if bytes.contains(&0) {
+        format!("{what} is not text (it has bytes of value 0): a do-file is wanted, not data or a UTF-16 file")
+    } else {
+        return Ok(());
+    };
+    Err(unreadable(wrong))
+}
+
+/// Checks that the bytes are those the caller meant.
+///
+/// # Errors
+/// When they are not, in words.
+pub(crate) fn check_digest(code: &Code, expected: &str) -> Result<(), Problem> {
+    if expected.is_empty() || expected.eq_ignore_ascii_case(&code.sha256) {
+        return Ok(());
+    }
+    let name = if code.file.is_some() { "the do-file" } else { "the code" };
+    Err(unreadable(format!(
+        "{name} is not what was submitted: its SHA-256 is {} and not {expected}. It was changed meanwhile, or is \
+         another file; submit it again",
+        code.sha256
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_bytes_than_meant_are_refused() {
+        let code = text(b"display 1\n").unwrap();
+        assert!(check_digest(&code, "").is_ok());
+        assert!(check_digest(&code, &code.sha256.to_uppercase()).is_ok());
+        assert!(check_digest(&code, "00").is_err());
+    }
+}

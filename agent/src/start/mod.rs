@@ -1,0 +1,156 @@
+//! Starting and stopping an agent.
+
+mod error;
+mod options;
+mod parts;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use longhaul_proto::{
+    clock::Clock,
+    connections::{Bounds, Connections},
+    durable, faults,
+    ids::Ids,
+    private,
+    tasks::Tasks,
+    transport::{self, Key, dial::WINDOWS},
+};
+use tokio::net::TcpListener;
+
+pub use error::StartError;
+pub use options::Options;
+pub(crate) use parts::{Parts, preparer};
+
+use crate::{
+    executor::{self, Local},
+    identity::Contact,
+    os::FileLock,
+    prepare::Preparer,
+    register,
+    service::bounds::bounds,
+    stata::wrapper::needs_staging,
+};
+
+/// What is passed in, so that tests can replay it.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// Time.
+    pub clock: Clock,
+    /// Ids.
+    pub ids: Ids,
+}
+
+impl Deps {
+    /// The system's own.
+    pub fn system() -> Self {
+        Self { clock: Clock::system(), ids: Ids::system() }
+    }
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Kept in its data folder.
+    pub agent_id: String,
+    /// Why it takes no runs, in words for people; empty = it takes runs.
+    pub problem: String,
+    tasks: Tasks,
+    _lock: FileLock,
+}
+
+/// Starts an agent on an open listener.
+///
+/// # Errors
+/// See [`StartError`]. A missing Stata is not an error: the agent starts, takes no runs and says why.
+pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Result<Agent, StartError> {
+    private::check_folder(&options.data)?;
+    let folder = options.data.join("agent");
+    let data_error = |error| StartError::Data(folder.clone(), error);
+    durable::create_folder(&folder).map_err(data_error)?;
+    // Absolute, because Stata is started in another folder than the agent.
+    let folder = std::fs::canonicalize(&folder).map_err(data_error)?;
+    if let Some(character) = needs_staging(&folder) {
+        return Err(StartError::Name { path: folder, character });
+    }
+    let lock = FileLock::try_take(&folder.join("lock")).map_err(data_error)?;
+    let lock = lock.ok_or_else(|| StartError::Held(folder.clone()))?;
+    let addr = listener.local_addr().map_err(StartError::Listener)?;
+
+    let program = match &options.program {
+        Some(program) => program.clone(),
+        None => executor::own_program().map_err(StartError::Program)?,
+    };
+    let preparer = preparer(&options, &program);
+    check_user(&options, &preparer)?;
+    let key = Key::ensure(&folder.join("key")).map_err(StartError::Key)?;
+    let advertise = match &options.advertise {
+        given if !given.is_empty() => given.clone(),
+        _ if addr.ip().is_unspecified() => String::new(),
+        _ => format!("http://{addr}"),
+    };
+    let executor = Arc::new(Local::new(program));
+    let contact = if options.gateway.is_some() { Contact::Agent } else { Contact::Gateway };
+    let parts = Parts::open(&folder, &options, advertise, preparer, executor, contact, deps).map_err(data_error)?;
+    let problem = parts.runs.problem().unwrap_or_default();
+    if !problem.is_empty() {
+        tracing::warn!(%problem, "this agent takes no runs");
+    }
+    parts.tasks.spawn_until_stop(parts.identity.clone().refresh_user());
+    serve(listener, key.clone(), &parts, bounds(options.head_timeout, options.max_connections));
+    if let Some(gateway) = options.gateway {
+        let dialer = register::tcp(gateway.clone(), key, addr, parts.identity.clone());
+        parts.register(gateway, dialer);
+    }
+    let agent_id = parts.identity.agent_id().to_owned();
+    Ok(Agent { addr, agent_id, problem, tasks: parts.tasks, _lock: lock })
+}
+
+/// Refuses root unless on purpose, since root's do-file may do everything; the stand-in may run as root, since it does
+/// no real work.
+fn check_user(options: &Options, preparer: &Preparer) -> Result<(), StartError> {
+    let Ok(engine) = &preparer.engine else { return Ok(()) };
+    if !rustix::process::geteuid().is_root() || options.as_root {
+        return Ok(());
+    }
+    if engine.is_standin() {
+        tracing::warn!("this agent runs do-files as root: with a real Stata it would need --as-root");
+        return Ok(());
+    }
+    if faults::bug("root_unasked") { Ok(()) } else { Err(StartError::Root(engine.program.display().to_string())) }
+}
+
+fn serve(listener: TcpListener, key: Key, parts: &Parts, bounds: Bounds) {
+    let router = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1)
+        .add_service(parts.service());
+    let incoming = transport::accept::within(listener, key, Connections::new(bounds), &parts.tasks);
+    let stop = parts.tasks.stopping();
+    parts.tasks.spawn(async move {
+        if let Err(error) = router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await {
+            tracing::error!(%error, "the agent's listener failed");
+        }
+    });
+}
+
+impl Agent {
+    /// Stops answering and releases the data folder; runs go on under their supervisors. Returns whether all tasks had
+    /// stopped within `deadline`.
+    pub async fn shutdown(self, deadline: Duration) -> bool {
+        self.tasks.shutdown(deadline).await
+    }
+
+    /// Where the spools of an agent with this data folder are.
+    pub fn spools(data: &Path) -> PathBuf {
+        data.join("agent").join("runs")
+    }
+}

@@ -1,0 +1,95 @@
+//! What an operator chooses about an agent, and the defaults.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use http::Uri;
+use longhaul_proto::join::JoinSecret;
+
+use crate::{identity::Label, prepare::Choice, spool::MinFree};
+
+/// The options of an agent. Each duration says where it counts from.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data folder; the agent's part is `agent` below it.
+    pub data: PathBuf,
+    /// The gateway, `http://host:port`; `None` = the agent does not register itself (a gateway may still dial it).
+    pub gateway: Option<Uri>,
+    /// The address under which the gateway dials this agent; empty = the listener's, or, when that is a wildcard, the
+    /// one from which the agent reaches the gateway.
+    pub advertise: String,
+    /// Name, labels, pool, seats, limit and roots.
+    pub label: Label,
+    /// Prefixes of clients' paths and the paths here that replace them.
+    pub path_map: Vec<(String, PathBuf)>,
+    /// The secret shared with the gateway.
+    pub secret: JoinSecret,
+    /// Which engine is offered.
+    pub engine: Choice,
+    /// Stata's program or folder, when it is not found by itself.
+    pub stata: Option<PathBuf>,
+    /// The program that understands `supervise` and `standin`; `None` = the running one.
+    pub program: Option<PathBuf>,
+    /// From the spawn to the first log byte; 120 s.
+    pub start_timeout: Duration,
+    /// From SIGINT to SIGTERM; 10 s.
+    pub after_break: Duration,
+    /// From SIGTERM to SIGKILL; 5 s.
+    pub after_terminate: Duration,
+    /// Room that must be free in the spool.
+    pub min_free: MinFree,
+    /// Bytes of each stream that are kept of a run; 4 GiB.
+    pub output_limit: u64,
+    /// Bytes that all spools may take before the gateway has those of ended runs deleted: outputs that it has, the oldest
+    /// first; then files, the largest first; then only copies. 100 GiB, 0 = no limit.
+    pub max_spool: u64,
+    /// Bytes that one run's spool may take before it is ended; 8 GiB, 0 = no limit.
+    pub max_run_spool: u64,
+    /// A connection that has not sent a whole request head within this time of its acceptance is closed; 10 s.
+    pub head_timeout: Duration,
+    /// Connections in all; 256.
+    pub max_connections: usize,
+    /// Whether a real Stata may run as root.
+    pub as_root: bool,
+    /// Environment names that runs get besides the usual ones.
+    pub env_allow: Vec<String>,
+    /// The environment from which runs get the allowed part.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+impl Options {
+    /// The defaults, for an agent with its data in `data`.
+    pub fn new(data: PathBuf, secret: JoinSecret) -> Self {
+        let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+        let home = environment.iter().find(|(name, _)| name == "HOME").map(|(_, home)| PathBuf::from(home));
+        Self {
+            data,
+            gateway: None,
+            advertise: String::new(),
+            label: Label {
+                name: crate::os::hostname(),
+                pool: crate::os::hostname(),
+                pool_seats: 1,
+                host_limit: 1,
+                roots: home.into_iter().collect(),
+                ..Label::default()
+            },
+            path_map: vec![],
+            secret,
+            engine: Choice::Auto,
+            stata: None,
+            program: None,
+            start_timeout: Duration::from_secs(120),
+            after_break: Duration::from_secs(10),
+            after_terminate: Duration::from_secs(5),
+            min_free: MinFree::default(),
+            output_limit: 4 << 30,
+            max_spool: 100 << 30,
+            max_run_spool: 8 << 30,
+            head_timeout: Duration::from_secs(10),
+            max_connections: 256,
+            as_root: false,
+            env_allow: vec![],
+            environment,
+        }
+    }
+}

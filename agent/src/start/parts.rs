@@ -1,0 +1,108 @@
+//! The parts of an agent, wired once: for the real one and for one in a simulation.
+
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+use http::Uri;
+use longhaul_proto::{
+    MAX_MESSAGE,
+    tasks::Tasks,
+    transport::{Greeter, Guarded, Role, hello},
+    wire::agent_server::AgentServer,
+};
+
+use super::{Deps, Options};
+use crate::{
+    executor::Executor,
+    identity::{Contact, Identity, Pins},
+    prepare::{Engine, Places, Preparer},
+    register::{GatewayDialer, Registrar},
+    runs::Runs,
+    service::Service,
+    spool::{SpoolRoot, Timing},
+};
+
+/// An agent without a network.
+pub(crate) struct Parts {
+    pub(crate) identity: Identity,
+    pub(crate) runs: Runs,
+    pub(crate) tasks: Tasks,
+    greeter: Greeter,
+    pins: Pins,
+    max_spool: u64,
+}
+
+impl Parts {
+    /// Opens the agent's part of the data folder, takes up the runs in it, and starts the tasks that need no gateway.
+    /// `advertise` is the address that the gateway dials; empty = not known yet.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub(crate) fn open(
+        folder: &Path,
+        options: &Options,
+        advertise: String,
+        preparer: Preparer,
+        executor: Arc<dyn Executor>,
+        contact: Contact,
+        deps: Deps,
+    ) -> io::Result<Self> {
+        let tasks = Tasks::new();
+        let identity = Identity::open(folder, options.label.clone(), advertise, &deps.ids)?;
+        let pins = Pins::open(folder, contact)?;
+        let root = SpoolRoot::open(folder.join("runs"))?;
+        let runs = Runs::open(root, preparer, executor, options.min_free, deps.clock, tasks.clone())?;
+        tasks.spawn_until_stop(runs.clone().measure());
+        let greeter = Greeter { role: Role::Agent, secret: options.secret.clone() };
+        Ok(Self { identity, runs, tasks, greeter, pins, max_spool: options.max_spool })
+    }
+
+    /// The service as it may be called from outside.
+    pub(crate) fn service(&self) -> Guarded<AgentServer<Service>> {
+        let Self { identity, greeter, pins, runs, tasks, .. } = self;
+        let service = Service::new(identity.clone(), greeter.clone(), pins.clone(), runs.clone(), tasks.clone());
+        let all = AgentServer::new(service).max_encoding_message_size(MAX_MESSAGE);
+        let hello = all.clone().max_decoding_message_size(hello::LIMIT);
+        Guarded::new(Role::Agent, hello, all.max_decoding_message_size(MAX_MESSAGE))
+    }
+
+    /// Registers with the gateway that `dialer` reaches, and again after each failure, until the tasks stop.
+    pub(crate) fn register(&self, gateway: Uri, dialer: GatewayDialer) {
+        let registrar = Registrar {
+            gateway,
+            greeter: self.greeter.clone(),
+            pins: self.pins.clone(),
+            identity: self.identity.clone(),
+            runs: self.runs.clone(),
+            dialer,
+            max_spool: self.max_spool,
+        };
+        self.tasks.spawn_until_stop(registrar.run());
+    }
+}
+
+/// How runs are prepared by an agent with these options.
+pub(crate) fn preparer(options: &Options, program: &Path) -> Preparer {
+    Preparer {
+        places: Places {
+            host: options.label.name.clone(),
+            roots: options.label.roots.clone(),
+            path_map: options.path_map.clone(),
+            hidden: std::fs::canonicalize(&options.data).into_iter().collect(),
+        },
+        engine: Engine::find(options.engine, options.stata.as_deref(), program),
+        environment: options.environment.clone(),
+        env_allow: options.env_allow.clone(),
+        timing: Timing {
+            timeout: None,
+            start: millis(options.start_timeout),
+            after_break: millis(options.after_break),
+            after_terminate: millis(options.after_terminate),
+        },
+        output_limit: options.output_limit,
+        max_run_spool: options.max_run_spool,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

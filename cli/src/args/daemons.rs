@@ -1,0 +1,186 @@
+//! The command line of what serves: `up`, `gateway`, `agent`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{Bytes, Engine, Settings, Url, pair};
+
+/// `up`.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Address to listen on [default: 127.0.0.1:7447].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    /// Seats of this host's licence [default: 1].
+    #[arg(long, value_name = "N")]
+    pub(crate) seats: Option<u32>,
+    /// Folder under which do-files may be run; may be repeated [default: the home of this user].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Vec<PathBuf>,
+    /// What one run's files in the spool may take before it is ended, such as 8GiB; 0 = no limit [default: 8GiB].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_run_spool: Option<Bytes>,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+    /// Answer without a token; on loopback addresses only.
+    #[arg(long)]
+    pub(crate) no_auth: bool,
+    /// The ledger was restored from a backup: what waits in it may have been executed since, and is held back.
+    #[arg(long)]
+    pub(crate) restored: bool,
+    /// Let do-files run in a real Stata as root.
+    #[arg(long)]
+    pub(crate) as_root: bool,
+}
+
+/// `gateway`.
+#[derive(Debug, Args)]
+pub(crate) struct Gateway {
+    /// Address to listen on [default: 127.0.0.1:7447].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// URL under which clients and agents reach it.
+    #[arg(long, value_name = "URL")]
+    pub(crate) advertise: Option<Url>,
+    /// Connections in all [default: 16384, less where descriptors are fewer].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_connections: Option<usize>,
+    /// A proxy that is trusted to name its clients' addresses, such as 10.0.0.7 or 10.0.0.0/8; may be repeated.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) trusted_proxy: Vec<String>,
+    /// Answer without a token; on loopback addresses only.
+    #[arg(long)]
+    pub(crate) no_auth: bool,
+    /// Let agents with a new key wait until `longhaul agents approve NAME`, although they hold the join secret.
+    #[arg(long)]
+    pub(crate) approve_agents: bool,
+    /// The ledger was restored from a backup: what waits in it may have been executed since, and is held back.
+    #[arg(long)]
+    pub(crate) restored: bool,
+}
+
+/// `agent`.
+#[derive(Debug, Args)]
+pub(crate) struct Agent {
+    /// The gateway to serve.
+    #[arg(long, value_name = "URL")]
+    pub(crate) gateway: Option<Url>,
+    /// Address to listen on [default: 127.0.0.1:7448].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// URL under which the gateway reaches this agent.
+    #[arg(long, value_name = "URL")]
+    pub(crate) advertise: Option<Url>,
+    /// Unique name [default: the host's].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A label; may be repeated.
+    #[arg(long, value_name = "K=V", value_parser = pair)]
+    pub(crate) label: Vec<(String, String)>,
+    /// Licence whose seats are counted over all hosts that name it [default: the agent's name].
+    #[arg(long, value_name = "POOL")]
+    pub(crate) licence: Option<String>,
+    /// Folder under which do-files may be run; may be repeated [default: the home of this user].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+    /// Seats of the licence [default: 1].
+    #[arg(long, value_name = "N")]
+    pub(crate) seats: Option<u32>,
+    /// What one run's files in the spool may take before it is ended, such as 8GiB; 0 = no limit [default: 8GiB].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_run_spool: Option<Bytes>,
+    /// File with the gateway's join secret [default: join-secret in the data folder].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) join_secret_file: Option<PathBuf>,
+    /// Let do-files run in a real Stata as root.
+    #[arg(long)]
+    pub(crate) as_root: bool,
+}
+
+/// Whose runs an agent takes.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ServeArgs {
+    /// Take the runs of these principals only [default: everybody's while the gateway has one principal, then its first
+    /// operator's].
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub(crate) serve: Vec<String>,
+    /// Take everybody's runs: all of them run as this user.
+    #[arg(long, conflicts_with = "serve")]
+    pub(crate) serve_all: bool,
+}
+
+impl ServeArgs {
+    fn put(&self, settings: &mut Settings) {
+        settings.serve = (!self.serve.is_empty()).then(|| self.serve.clone());
+        settings.serve_all = self.serve_all.then_some(true);
+    }
+}
+
+/// What executes.
+#[derive(Debug, Default, Args)]
+pub(crate) struct EngineArgs {
+    /// What executes do-files [default: stata].
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<Engine>,
+    /// Stata's program [default: looked for].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) stata: Option<PathBuf>,
+}
+
+impl Up {
+    pub(super) fn put(&self, s: &mut Settings) {
+        s.listen = self.listen.clone();
+        s.seats = self.seats;
+        s.max_run_spool = self.max_run_spool;
+        s.roots = (!self.root.is_empty()).then(|| self.root.clone());
+        s.no_auth = self.no_auth.then_some(true);
+        s.restored = self.restored.then_some(true);
+        s.as_root = self.as_root.then_some(true);
+        self.engine.put(s);
+        self.serve.put(s);
+    }
+}
+
+impl Gateway {
+    pub(super) fn put(&self, s: &mut Settings) {
+        s.listen = self.listen.clone();
+        s.advertise = self.advertise.clone();
+        s.no_auth = self.no_auth.then_some(true);
+        s.approve_agents = self.approve_agents.then_some(true);
+        s.restored = self.restored.then_some(true);
+        s.max_connections = self.max_connections;
+        s.trusted_proxies = (!self.trusted_proxy.is_empty()).then(|| self.trusted_proxy.clone());
+    }
+}
+
+impl Agent {
+    pub(super) fn put(&self, s: &mut Settings) {
+        s.gateway = self.gateway.clone();
+        s.listen = self.listen.clone();
+        s.advertise = self.advertise.clone();
+        s.name = self.name.clone();
+        s.labels = (!self.label.is_empty()).then(|| self.label.iter().cloned().collect());
+        s.licence = self.licence.clone();
+        s.roots = (!self.root.is_empty()).then(|| self.root.clone());
+        s.seats = self.seats;
+        s.max_run_spool = self.max_run_spool;
+        s.join_secret_file = self.join_secret_file.clone();
+        s.as_root = self.as_root.then_some(true);
+        self.engine.put(s);
+        self.serve.put(s);
+    }
+}
+
+impl EngineArgs {
+    fn put(&self, settings: &mut Settings) {
+        settings.engine = self.engine;
+        settings.stata = self.stata.clone();
+    }
+}

@@ -1,0 +1,249 @@
+//! The command line. What a flag and a setting share goes into [`Settings`], so that both have one meaning.
+
+mod daemons;
+mod mcp;
+mod operate;
+mod runs;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Settings, Url};
+pub(crate) use daemons::{Agent, Gateway, Up};
+pub(crate) use mcp::{ClientKind, EntryArgs, Installable, Mcp, McpAction, Stdio};
+pub(crate) use operate::{
+    Agents, AgentsAction, DeclareDead, Doctor, Drain, Hosts, Judge, Release, Resume, Token, TokenAction, TrustClock,
+};
+pub(crate) use runs::{Cancel, Log, Run, Runs, RunsAction, Show, Wait};
+
+const AFTER: &str = "\
+Exit status of run and wait: 0 succeeded, 1 the do-file failed, 2 usage, 3 cancelled, 4 system error (errored, lost,
+rejected, unreachable), 5 timed out, 6 the run goes on (wait's own limit, or left by Ctrl-C).
+
+RUN is a run's id or its last 8 or more characters.
+
+Settings come from one TOML file (--config, LONGHAUL_CONFIG, $XDG_CONFIG_HOME/longhaul/config.toml or
+/etc/longhaul/config.toml), then LONGHAUL_* variables, then flags, each stronger than the one before: flag --seats,
+variable LONGHAUL_SEATS and key `seats` are one setting. `longhaul doctor` lists them all with where each came from.
+LONGHAUL_LOG sets what is told on stderr (warn, info, debug), OTEL_EXPORTER_OTLP_ENDPOINT where traces go.";
+
+/// Runs Stata do-files on licensed hosts and always brings the result back.
+#[derive(Debug, Parser)]
+#[command(name = "longhaul", version, after_help = AFTER, max_term_width = 120)]
+pub(crate) struct Cli {
+    /// Configuration file.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Data folder [default: $XDG_STATE_HOME/longhaul].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a gateway and one agent in one process; prints the MCP URL and the line for Claude Code.
+    Up(Up),
+    /// Start a gateway; prints the MCP URL and the line for Claude Code.
+    Gateway(Gateway),
+    /// Start an agent on a Stata host.
+    Agent(Agent),
+    /// Run a do-file and follow it to its end.
+    ///
+    /// Its output goes to stdout as Stata wrote it, everything about it to stderr. Without --gateway, LONGHAUL_GATEWAY
+    /// or configuration the daemon that holds the data folder is used, else a gateway and an agent inside this process
+    /// that end with it. Ctrl-C: with a daemon or a remote gateway the run goes on and its id is printed (status 6);
+    /// inside this process the first asks Stata to break, the second leaves at once.
+    Run(Run),
+    /// Wait for a run's end.
+    Wait(Wait),
+    /// Print a run's output, live or finished.
+    Log(Log),
+    /// Ask for a run's end; its output is kept.
+    Cancel(Cancel),
+    /// Show all that is recorded of a run, and the files that it left.
+    Show(Show),
+    /// List your runs, newest first.
+    Runs(Runs),
+    /// Show agents, licence seats, and why something waits.
+    Hosts(Hosts),
+    /// Stata's verdict on any log: state, rc, message, failing command. Exit status 0, 1, or 4 when it has no end.
+    Judge(Judge),
+    /// Say what was found, tried and missing, each with what to do.
+    Doctor(Doctor),
+    /// Make, list and revoke tokens (operators).
+    Token(Token),
+    /// Connect AI clients: print a client's configuration, or write it.
+    Mcp(Mcp),
+    /// Be an MCP server on stdin and stdout, for clients without HTTP.
+    ///
+    /// Passes messages on to the gateway, reconnects, and joins a call whose connection broke to its run again. Leaving
+    /// it ends no run.
+    Stdio(Stdio),
+    /// List, approve and revoke the keys by which agents are known (operators).
+    Agents(Agents),
+    /// Let a host's runs finish and start nothing new there (operators).
+    ///
+    /// Remembered until `longhaul resume`, also over restarts. Runs that wait for the host say so.
+    Drain(Drain),
+    /// Let a drained host take runs again (operators).
+    Resume(Resume),
+    /// Say that a run's agent never comes back: the run is then lost and may be run again (operators).
+    DeclareDead(DeclareDead),
+    /// Have an agent let the spool of an ended run go, whatever only it has of the output (operators).
+    Release(Release),
+    /// Say that the gateway's clock is right, so that old records are removed again.
+    TrustClock(TrustClock),
+    /// The stand-in for Stata: its manners, no statistics.
+    #[command(disable_help_flag = true)]
+    Standin(Rest),
+    /// One run's supervisor; agents start it.
+    #[command(hide = true, disable_help_flag = true)]
+    Supervise(Rest),
+}
+
+/// Words for another program's own parser.
+#[derive(Debug, Args)]
+pub(crate) struct Rest {
+    /// All of them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<std::ffi::OsString>,
+}
+
+/// Which gateway, and for whom the answer is.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Ask {
+    /// The gateway [default: the daemon that holds the data folder].
+    #[arg(long, value_name = "URL")]
+    pub(crate) gateway: Option<Url>,
+    /// Print the API's objects, one a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Cli {
+    /// The settings that this command line gives.
+    pub(crate) fn settings(&self) -> Settings {
+        let mut settings = Settings { data: self.data.clone(), ..Settings::default() };
+        let s = &mut settings;
+        match &self.command {
+            Command::Up(up) => up.put(s),
+            Command::Gateway(gateway) => gateway.put(s),
+            Command::Agent(agent) => agent.put(s),
+            Command::Run(run) => {
+                s.engine = run.engine;
+                s.gateway = run.ask.gateway.clone();
+            }
+            Command::Stdio(stdio) => s.gateway = stdio.gateway.clone(),
+            Command::Mcp(Mcp { action: McpAction::Print { entry, .. } | McpAction::Install { entry, .. } }) => {
+                s.gateway = entry.gateway.clone();
+            }
+            command => s.gateway = command.ask().and_then(|ask| ask.gateway.clone()),
+        }
+        settings
+    }
+}
+
+impl Command {
+    fn ask(&self) -> Option<&Ask> {
+        match self {
+            Self::Run(Run { ask, .. })
+            | Self::Wait(Wait { ask, .. })
+            | Self::Log(Log { ask, .. })
+            | Self::Cancel(Cancel { ask, .. })
+            | Self::Show(Show { ask, .. })
+            | Self::Runs(Runs { action: Some(RunsAction::Adopt { ask, .. }), .. } | Runs { ask, .. })
+            | Self::Hosts(Hosts { ask })
+            | Self::Doctor(Doctor { ask })
+            | Self::Drain(Drain { ask, .. })
+            | Self::Resume(Resume { ask, .. })
+            | Self::DeclareDead(DeclareDead { ask, .. })
+            | Self::Release(Release { ask, .. })
+            | Self::TrustClock(TrustClock { ask }) => Some(ask),
+            Self::Token(Token {
+                action: TokenAction::List { ask } | TokenAction::Add { ask, .. } | TokenAction::Revoke { ask, .. },
+            }) => Some(ask),
+            Self::Agents(Agents {
+                action:
+                    AgentsAction::List { ask } | AgentsAction::Approve { ask, .. } | AgentsAction::Revoke { ask, .. },
+            }) => Some(ask),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_parser_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_documented_lines_parse() {
+        for line in [
+            "up --listen 127.0.0.1:0 --data /d --engine standin --stata /s --seats 2 --root /srv --no-auth --as-root",
+            "gateway --listen 0.0.0.0:7447 --advertise http://gw:7447 --data /d --no-auth --approve-agents",
+            "gateway --max-connections 100 --trusted-proxy 10.0.0.7 --trusted-proxy fd00::/8",
+            "agent --gateway http://gw:7447 --listen 0.0.0.0:7448 --advertise http://s1:7448 --name s1 --label a=b \
+             --label c=d --licence lab --root /srv --root /home --data /d --engine stata --stata /s --seats 1 \
+             --join-secret-file f --as-root",
+            "run x.do 1 two --gateway http://gw --engine standin --working-dir /w --with . --timeout 20min --detach --json",
+            "run x.do --again -- -a --json",
+            "wait 7f3a9c21 --timeout 40s --gateway http://gw --json",
+            "log 7f3a9c21 --follow --tail 20 --json",
+            "cancel 7f3a9c21 --mode kill",
+            "runs --json --state failed",
+            "runs adopt 7f3a9c21",
+            "runs adopt --all-from stata1 --json",
+            "agent --gateway http://gw:7447 --serve ana,bob",
+            "up --serve-all",
+            "hosts --json",
+            "judge x.log --json",
+            "doctor --json",
+            "token add ana --scope operate --expires 30d",
+            "token list",
+            "token revoke ana --json",
+            "agents list --json",
+            "agents approve stata1",
+            "agents revoke stata1 --gateway http://gw",
+            "declare-dead 7f3a9c21",
+            "mcp print --client claude-desktop --gateway http://gw:7447 --name stata",
+            "mcp install --client claude --user --dry-run --token-from-env",
+            "mcp install --client claude --file x.json",
+            "stdio --gateway http://gw:7447 --patience 10min",
+            "standin -b do x.do",
+        ] {
+            let words = std::iter::once("longhaul").chain(line.split_whitespace());
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+        let dashed = Cli::try_parse_from(["longhaul", "run", "x.do", "--", "-a", "--json"]).unwrap();
+        let Command::Run(run) = dashed.command else { panic!() };
+        assert_eq!((run.args, run.ask.json), (vec!["-a".to_owned(), "--json".to_owned()], false));
+    }
+
+    #[test]
+    fn flags_are_settings() {
+        let cli = Cli::try_parse_from(["longhaul", "agent", "--label", "a=b", "--data", "/d", "--seats", "3"]).unwrap();
+        let settings = cli.settings();
+        assert_eq!(settings.labels.unwrap()["a"], "b");
+        assert_eq!((settings.data, settings.seats, settings.roots), (Some("/d".into()), Some(3), None));
+        for bad in ["--gateway https://x", "--label a", "--seats -1", "--engine r"] {
+            let words = ["longhaul", "agent"].into_iter().chain(bad.split(' '));
+            assert!(Cli::try_parse_from(words).is_err(), "{bad}");
+        }
+        for bad in ["runs adopt", "runs adopt 7f3a9c21 --all-from s1", "up --serve ana --serve-all"] {
+            assert!(Cli::try_parse_from(std::iter::once("longhaul").chain(bad.split(' '))).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The command line of operators, and of what needs no run: hosts, tokens, keys, `judge` and `doctor`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::Ask;
+use crate::config::Time;
+
+/// `hosts`.
+#[derive(Debug, Args)]
+pub(crate) struct Hosts {
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `drain`.
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    /// Names of agents; `*` stands for any characters and `?` for one.
+    #[arg(required = true, value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+    /// Why, for those whose runs wait.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// Names of agents; `*` stands for any characters and `?` for one.
+    #[arg(required = true, value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `judge`.
+#[derive(Debug, Args)]
+pub(crate) struct Judge {
+    /// The log, `.log` or `.smcl`; `-` reads stdin.
+    pub(crate) log: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `token`.
+#[derive(Debug, Args)]
+pub(crate) struct Token {
+    /// What to do with tokens.
+    #[command(subcommand)]
+    pub(crate) action: TokenAction,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenAction {
+    /// List them; the tokens themselves are kept nowhere.
+    List {
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Make one and print it, once.
+    Add {
+        /// What to call it.
+        name: String,
+        /// Whom it stands for [default: the name].
+        #[arg(long)]
+        principal: Option<String>,
+        /// `use` (own runs) or `operate` (everybody's runs, tokens).
+        #[arg(long, default_value = "use", value_parser = ["use", "operate"])]
+        scope: String,
+        /// When it ends [default: never].
+        #[arg(long, value_name = "D")]
+        expires: Option<Time>,
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Make one worthless.
+    Revoke {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        ask: Ask,
+    },
+}
+
+/// `agents`.
+#[derive(Debug, Args)]
+pub(crate) struct Agents {
+    /// What to do with agents' keys.
+    #[command(subcommand)]
+    pub(crate) action: AgentsAction,
+}
+
+/// What to do with agents' keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentsAction {
+    /// List them, with who let them in and since when.
+    List {
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Let an agent in that waits, or that was revoked.
+    Approve {
+        /// Its name, or the beginning of its key.
+        name: String,
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Refuse an agent's key from now on and end its connections; another key may then have its name.
+    ///
+    /// Runs under way go on on its host. It stays refused until `longhaul agents approve`.
+    Revoke {
+        /// Its name, or the beginning of its key.
+        name: String,
+        #[command(flatten)]
+        ask: Ask,
+    },
+}
+
+/// `declare-dead`.
+#[derive(Debug, Args)]
+pub(crate) struct DeclareDead {
+    /// The run.
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `release`.
+#[derive(Debug, Args)]
+pub(crate) struct Release {
+    /// The run.
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `trust-clock`.
+#[derive(Debug, Args)]
+pub(crate) struct TrustClock {
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}

@@ -1,0 +1,172 @@
+//! Shows a run's output: bytes as they are, or events of JSON.
+//!
+//! A terminal gets no byte that could control it: control and bidi characters are shown as `\x1b`, unless raw bytes
+//! were asked for.
+
+use std::io::{self, IsTerminal};
+
+use longhaul_proto::{api::OutputEvent, visible::Filter};
+
+use crate::output::Out;
+
+/// How bytes are shown on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnTerminal {
+    /// As text that cannot control it.
+    Harmless,
+    /// As they are.
+    Raw,
+}
+
+impl OnTerminal {
+    /// As the flag `--raw` says.
+    pub(crate) fn of(raw: bool) -> Self {
+        if raw { Self::Raw } else { Self::Harmless }
+    }
+}
+
+/// Shows output on stdout.
+pub(crate) struct Printer {
+    out: Out,
+    events: Option<TextEvents>,
+    filter: Option<Filter>,
+}
+
+impl Printer {
+    /// Bytes as they are, but for what a terminal must not get.
+    pub(crate) fn bytes_to_stdout(on_terminal: OnTerminal) -> Self {
+        let filter = (on_terminal == OnTerminal::Harmless && io::stdout().is_terminal()).then(Filter::default);
+        Self { out: Out::default(), events: None, filter }
+    }
+
+    /// Bytes as they are, to another writer.
+    #[cfg(test)]
+    pub(crate) fn bytes_to(out: Out) -> Self {
+        Self { out, events: None, filter: None }
+    }
+
+    /// TextEvents, of which the first begins at this offset.
+    pub(crate) fn events_to_stdout(at: u64) -> Self {
+        Self { out: Out::default(), events: Some(TextEvents { at, rest: vec![] }), filter: None }
+    }
+
+    /// Shows the next bytes, of which the first is at this offset.
+    ///
+    /// # Errors
+    /// When stdout fails, except by a reader that left.
+    pub(crate) fn bytes(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let Some(events) = &mut self.events else {
+            return match &mut self.filter {
+                Some(filter) => self.out.bytes(filter.push(bytes).as_bytes()),
+                None => self.out.bytes(bytes),
+            };
+        };
+        // A character does not continue behind a gap.
+        let before = if events.end() == at { None } else { events.jump(at) };
+        for event in before.into_iter().chain(events.push(bytes)) {
+            self.out.json(&event)?;
+        }
+        Ok(())
+    }
+
+    /// Shows the rest of a broken character.
+    ///
+    /// # Errors
+    /// As [`Printer::bytes`].
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        if let Some(filter) = &mut self.filter {
+            self.out.bytes(filter.finish().as_bytes())?;
+        }
+        match self.events.as_mut().and_then(TextEvents::finish) {
+            Some(event) => self.out.json(&event),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Cuts bytes into texts at whole characters.
+#[derive(Debug)]
+struct TextEvents {
+    at: u64,
+    rest: Vec<u8>,
+}
+
+impl TextEvents {
+    fn push(&mut self, bytes: &[u8]) -> Option<OutputEvent> {
+        self.rest.extend_from_slice(bytes);
+        let open = match std::str::from_utf8(&self.rest) {
+            // Only a character that may still become whole waits; invalid bytes are replaced, and the event says so.
+            Err(error) if error.error_len().is_none() => self.rest.len() - error.valid_up_to(),
+            Err(_) => self.rest.utf8_chunks().last().map_or(0, |chunk| unfinished(chunk.invalid())),
+            Ok(_) => 0,
+        };
+        let whole = self.rest.drain(..self.rest.len() - open).collect();
+        self.event(whole)
+    }
+
+    fn finish(&mut self) -> Option<OutputEvent> {
+        let rest = std::mem::take(&mut self.rest);
+        self.event(rest)
+    }
+
+    /// Offset of the byte that should come next.
+    fn end(&self) -> u64 {
+        self.at + self.rest.len() as u64
+    }
+
+    /// Continues at another offset; returns the rest from before it.
+    fn jump(&mut self, at: u64) -> Option<OutputEvent> {
+        let left = self.finish();
+        self.at = at;
+        left
+    }
+
+    fn event(&mut self, bytes: Vec<u8>) -> Option<OutputEvent> {
+        if bytes.is_empty() {
+            return None;
+        }
+        let (offset, next) = (self.at, self.at + bytes.len() as u64);
+        self.at = next;
+        let (text, lossy) = match String::from_utf8(bytes) {
+            Ok(text) => (text, false),
+            Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
+        };
+        Some(OutputEvent { offset, next, text, lossy })
+    }
+}
+
+/// Length of an invalid sequence at the end if more bytes may make it a character.
+fn unfinished(invalid: &[u8]) -> usize {
+    match std::str::from_utf8(invalid) {
+        Err(error) if error.error_len().is_none() => invalid.len(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pieces: &[&[u8]], want: &[(u64, u64, &str, bool)]) {
+        let mut events = TextEvents { at: 5, rest: vec![] };
+        let mut got: Vec<_> = pieces.iter().filter_map(|p| events.push(p)).collect();
+        got.extend(events.finish());
+        let got: Vec<_> = got.iter().map(|e| (e.offset, e.next, e.text.as_str(), e.lossy)).collect();
+        assert_eq!(got, want, "{pieces:?}");
+    }
+
+    #[test]
+    fn texts_end_at_whole_characters() {
+        let mut events = TextEvents { at: 5, rest: vec![] };
+        let first = events.push(b"a\xc3").unwrap();
+        let (left, next) = (events.jump(20).unwrap(), events.push(b"b").unwrap());
+        assert_eq!(
+            [(first.offset, first.next), (left.offset, left.next), (next.offset, next.next)],
+            [(5, 6), (6, 7), (20, 21)]
+        );
+        check(&[b"ab", b"c\n"], &[(5, 7, "ab", false), (7, 9, "c\n", false)]);
+        check(&[b"a\xc3", b"\xa9b"], &[(5, 6, "a", false), (6, 9, "éb", false)]);
+        check(&[b"a\xc3"], &[(5, 6, "a", false), (6, 7, "\u{fffd}", true)]);
+        check(&[b"a\xffb\xe2\x82", b"\xac"], &[(5, 8, "a\u{fffd}b", true), (8, 11, "€", false)]);
+    }
+}

@@ -1,0 +1,149 @@
+//! Hosts: agents with their keys, licence pools, and the queue for them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::RunId;
+
+/// Agents, pools and the queue.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hosts {
+    /// The agents.
+    pub hosts: Vec<HostView>,
+    /// The licences.
+    pub pools: Vec<PoolView>,
+    /// The caller's waiting runs with their reasons, in order.
+    pub queue: Vec<QueueView>,
+    /// The caller's runs that were lost and run again, with what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub returned: Vec<QueueView>,
+}
+
+/// One agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostView {
+    /// Its unique name.
+    pub name: String,
+    /// `up`, `silent` (no heartbeat), `unreachable` (its address cannot be dialled), `draining` (its runs continue,
+    /// none is started), or `idle` (up, but takes no runs; see `problem`).
+    pub state: String,
+    /// What is wrong and what to do.
+    pub problem: Option<String>,
+    /// Seconds since its last heartbeat.
+    pub last_seen: f64,
+    /// The address the gateway dials.
+    pub advertise: String,
+    /// Code runs as this user.
+    pub os_user: String,
+    /// The machine.
+    pub hostname: String,
+    /// Its cores.
+    pub cores: u32,
+    /// Program version.
+    pub version: String,
+    /// What it can run: `stata mp 18.0 (/usr/local/stata18/stata-mp)`.
+    pub engines: Vec<String>,
+    /// Its licence pool.
+    pub pool: String,
+    /// Runs at once on this host.
+    pub host_limit: u32,
+    /// Runs there now.
+    pub running: u32,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Folders under which do-files may be run.
+    pub roots: Vec<String>,
+    /// Free bytes in its spool's file system.
+    pub free_bytes: u64,
+    /// The licence line of the last banner.
+    pub licence: Option<String>,
+    /// The principals whose runs it takes; absent = all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<Vec<String>>,
+    /// A note for people, though nothing is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Set while an operator drains it: no run is started there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<DrainView>,
+}
+
+/// Who drains a host, since when and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainView {
+    /// The principal who drains it.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// The reason that principal gave.
+    pub reason: Option<String>,
+}
+
+/// Body of `POST /api/v1/hosts/drain` and `POST /api/v1/hosts/resume`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrainBody {
+    /// Names of hosts, or patterns: `*` stands for any characters, `?` for one.
+    pub hosts: Vec<String>,
+    /// Why, for the users whose runs wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Answer to both: the hosts that matched, as they are now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Drained {
+    /// The hosts.
+    pub hosts: Vec<HostView>,
+}
+
+/// A key that identifies an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentKeyView {
+    /// The agent's name.
+    pub name: String,
+    /// The agent's id.
+    pub agent_id: String,
+    /// SHA-256 of its public key, hex.
+    pub key: String,
+    /// `accepted`, `waiting` (for an operator), or `revoked`.
+    pub state: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Who accepted or revoked it: an operator, or the join secret that the agent held.
+    pub by: String,
+    /// Whether it is connected now.
+    pub connected: bool,
+}
+
+/// All keys of agents; also the answer to approving and revoking, with the keys that matched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentKeys {
+    /// The keys, by name.
+    pub agents: Vec<AgentKeyView>,
+}
+
+/// One licence pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolView {
+    /// Its name.
+    pub name: String,
+    /// Seats counted over all hosts.
+    pub seats: u32,
+    /// Seats held now.
+    pub in_use: u32,
+    /// Hosts that share it.
+    pub hosts: Vec<String>,
+    /// A note for people, such as hosts whose configurations differ in seat counts.
+    pub note: Option<String>,
+}
+
+/// One waiting run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueView {
+    /// The run.
+    pub run_id: RunId,
+    /// In words, why it waits.
+    pub waiting: String,
+}

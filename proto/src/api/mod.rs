@@ -1,0 +1,48 @@
+//! The JSON objects of the HTTP API, version 1: what the gateway writes and the command line reads.
+//!
+//! Times are RFC 3339 in UTC, durations are seconds. Within v1 objects only grow, so readers ignore fields they do not
+//! know; requests are strict, so that a misspelt field is an error instead of a default.
+
+mod host;
+mod run;
+mod runs;
+mod submit;
+
+use serde::{Deserialize, Serialize};
+
+pub use host::{AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, HostView, Hosts, PoolView, QueueView};
+pub use run::{
+    ActivityView, ArtifactView, CancelRequested, ContactView, FilesRemoved, LocationView, ProgressView, RunView,
+    ViewRange,
+};
+pub use runs::{AdoptBody, Adopted, CancelBody, CancelMode, OutputEvent, RunList};
+pub use submit::{BundleFileRequest, BundleRequest, Joined, Retry, SubmitRequest, Submitted};
+
+/// Answer to an operator's confirmation that the gateway's clock is right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockTrusted {
+    /// The clock's time.
+    pub now: String,
+}
+
+/// An error answer, `application/problem+json` (RFC 9457).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A stable word, such as `unknown-run`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What is wrong, short.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong with this request, and what to do.
+    pub detail: String,
+}
+
+/// Header of output answers: where the next read starts.
+pub const NEXT_OFFSET: &str = "longhaul-next-offset";
+/// Header of output answers: the offset of the first returned byte. From there the bytes are contiguous up to
+/// [`NEXT_OFFSET`], unless the caller asked for more than one `offset`: of the user's parts of several attempts.
+pub const FIRST_OFFSET: &str = "longhaul-first-offset";
+/// Header of output answers: `true` when the run has ended and no byte follows the returned ones.
+pub const COMPLETE: &str = "longhaul-complete";

@@ -1,0 +1,251 @@
+//! One run.
+
+use serde::{Deserialize, Serialize};
+
+use super::Retry;
+use crate::{
+    ids::RunId,
+    state::{Cause, RunState},
+};
+
+/// Everything about a run that its owner may see.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    /// The run's id.
+    pub run_id: RunId,
+    /// Where it stands.
+    pub state: RunState,
+    /// Why.
+    pub cause: Cause,
+    /// Stata's return code.
+    pub rc: Option<i64>,
+    /// Stata's error text, or Longhaul's.
+    pub message: Option<String>,
+    /// The agent it was given to.
+    pub host: Option<String>,
+    /// The fencing token; 0 before the first dispatch.
+    pub attempt: u32,
+    /// When it was recorded; this and the next two by the gateway's clock.
+    pub created_at: Option<String>,
+    /// When Stata wrote its first log byte.
+    pub started_at: Option<String>,
+    /// When its end was recorded.
+    pub finished_at: Option<String>,
+    /// When Stata wrote its first log byte, by its host's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_started_at: Option<String>,
+    /// When it ended, by its host's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_finished_at: Option<String>,
+    /// Bytes of the log that the gateway has.
+    pub output_bytes: u64,
+    /// The id of its trace.
+    pub trace_id: Option<String>,
+
+    /// The principal who asked.
+    pub principal: String,
+    /// Name and version of that principal's client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// What was requested: the path, `text`, or `bundle: entry`.
+    pub source: String,
+    /// Arguments of the do-file.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// In words, why it waits; only while queued or starting.
+    #[serde(default)]
+    pub waiting: Option<String>,
+    /// Since when the run cannot proceed without an action by an operator: no agent, a silent agent, a drained host.
+    /// `waiting` or `contact` says what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_end_since: Option<String>,
+    /// How long it waited for a seat before it started, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_for: Option<f64>,
+    /// What it waited for last, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_behind: Option<String>,
+    /// It is lost, and its agent has returned with it: it continues there, and its own record will count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub runs_again: bool,
+    /// Latest progress; only while running.
+    #[serde(default)]
+    pub progress: Option<ProgressView>,
+    /// The request to end it, if there is one.
+    #[serde(default)]
+    pub cancel_requested: Option<CancelRequested>,
+    /// The command that failed, as echoed.
+    #[serde(default)]
+    pub command: Option<String>,
+    /// Where in the code it failed.
+    #[serde(default)]
+    pub location: Option<LocationView>,
+    /// `stata` or `standin`.
+    #[serde(default)]
+    pub engine: Option<String>,
+    /// Edition and version, or what the stand-in says of itself.
+    #[serde(default)]
+    pub engine_note: Option<String>,
+    /// Where the code ran.
+    #[serde(default)]
+    pub working_dir: Option<String>,
+    /// Hex SHA-256 of the executed bytes.
+    #[serde(default)]
+    pub code_sha256: Option<String>,
+    /// Bytes of the console stream that the gateway has.
+    #[serde(default)]
+    pub console_bytes: u64,
+    /// The user's part of the log, as byte offsets; absent until it has started.
+    #[serde(default)]
+    pub view: Option<ViewRange>,
+    /// The user's parts of attempts that are proven dead, in order; they lie before `view`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_views: Vec<ViewRange>,
+    /// Whether the gateway's copy is whole: length and digest match the agent's.
+    #[serde(default)]
+    pub output_complete: bool,
+    /// Limit on running, seconds.
+    #[serde(default)]
+    pub timeout: Option<f64>,
+    /// Limit on waiting, seconds.
+    #[serde(default)]
+    pub queue_timeout: Option<f64>,
+    /// From running to end, seconds, monotonic.
+    #[serde(default)]
+    pub duration: Option<f64>,
+    /// What else a person should know.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// Processes that had to be ended after Stata.
+    #[serde(default)]
+    pub leftovers: Vec<String>,
+    /// Files that the run left.
+    #[serde(default)]
+    pub artifacts: Vec<ArtifactView>,
+    /// Set when the folder of the run's files was removed from its host while this record is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_removed: Option<FilesRemoved>,
+    /// The licence pool whose seat it holds or held.
+    #[serde(default)]
+    pub pool: Option<String>,
+    /// Set when the agent is silent: for how many seconds.
+    #[serde(default)]
+    pub agent_silent_for: Option<f64>,
+    /// When another attempt may be made, where the request says so.
+    #[serde(default, skip_serializing_if = "Retry::is_default")]
+    pub retry: Retry,
+    /// What its processes do while its log does not grow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<ActivityView>,
+    /// What keeps the gateway from its agent, while something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<ContactView>,
+    /// The exit status of `longhaul run` and `wait`; only at an end.
+    #[serde(default)]
+    pub exit_status: Option<u8>,
+    /// An agent brought it without the gateway's seal: `principal` is empty, and only operators see it, until one
+    /// adopts it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified: bool,
+    /// The principal that the spool of an unverified run names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<String>,
+}
+
+/// Latest progress of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProgressView {
+    /// Percent of the outermost block.
+    pub percent: Option<f64>,
+    /// One line, at most 200 characters.
+    pub text: String,
+}
+
+/// What a run's processes do while its log does not grow.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActivityView {
+    /// Seconds since the log last grew.
+    pub quiet_for: f64,
+    /// Processors in use by Stata and its descendants, over the last sample of some seconds; absent before the first.
+    pub cpus: Option<f64>,
+}
+
+/// Why the gateway does not hear from a run at this moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContactView {
+    /// `awaited` (the gateway restarted and its agent has not returned yet), `silent` (its agent is not heard), or
+    /// `unreachable` (its agent is heard and cannot be dialled).
+    pub state: String,
+    /// For how many seconds.
+    pub since: f64,
+    /// In words.
+    pub words: String,
+}
+
+/// A durable request to end a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelRequested {
+    /// The principal who made it.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// Its agent has accepted it.
+    #[serde(default, rename = "told")]
+    pub delivered: bool,
+}
+
+/// Where in the code it failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocationView {
+    /// The do-file.
+    pub file: String,
+    /// 1-based.
+    pub line: u32,
+    /// "file:line" of the do-files around it, outermost first.
+    #[serde(default)]
+    pub callers: Vec<String>,
+}
+
+impl RunView {
+    /// Why the log is withheld while the run lasts, in words; `None` = the user's part so far is shown.
+    pub fn withheld(&self) -> Option<&'static str> {
+        let known = self.view.is_none_or(|part| part.safe_end.or(part.end).is_some());
+        (!known && !self.state.is_end()).then_some(
+            "the agent is of an earlier version and does not tell which part of the log is the user's: the output is \
+             shown when the run has ended",
+        )
+    }
+}
+
+/// The user's part of the log, in offsets of the whole log. They never decrease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewRange {
+    /// First byte of the user's part.
+    pub start: u64,
+    /// Just after its last byte; absent while live.
+    pub end: Option<u64>,
+    /// Up to here the bytes are the user's, whatever follows; after the end, the end. Absent: the agent is of an
+    /// earlier version that does not send it.
+    #[serde(default)]
+    pub safe_end: Option<u64>,
+}
+
+/// A file that a run left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactView {
+    /// Its path on the host.
+    pub path: String,
+    /// Its size, bytes.
+    pub bytes: u64,
+}
+
+/// What was removed of a run's files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesRemoved {
+    /// When.
+    pub at: String,
+    /// Their size, bytes.
+    pub bytes: u64,
+    /// Why, in words.
+    pub why: String,
+}

@@ -1,0 +1,147 @@
+//! A submission and its answer.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::RunView;
+use crate::wire;
+
+/// A request to run something: exactly one of `path`, `text` and `bundle`; or `path` with `text`, which means "the path
+/// where an agent has the same bytes, else the text".
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SubmitRequest {
+    /// A do-file on the Stata host, absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The code itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// A do-file with the files it needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleRequest>,
+    /// Hex SHA-256 of the code the caller means; other bytes on the host are then an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Arguments of the do-file (`` `1' ``, `` `2' ``, …).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Absolute folder on the host where the code runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub working_dir: Option<String>,
+    /// Limit from the moment it runs, seconds. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<f64>,
+    /// Limit on waiting, seconds. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_timeout: Option<f64>,
+    /// The agent it must run on, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Labels the agent must carry.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// `stata` or `standin`, where the caller requires one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// Let a `profile.do` in the working directory run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub project_profile: bool,
+    /// The caller's idempotency key: the same key is the same run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Run it even though an equal run is unfinished or its end was not delivered yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+    /// Name and version of the client, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// When another attempt may be made; `if_not_started` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}
+
+/// When another attempt of a run may be made. Attempts never overlap: a new one takes proof that the one before is
+/// over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// One attempt, even when it never started.
+    Never,
+    /// When it is proved that the attempt never started.
+    #[default]
+    IfNotStarted,
+    /// Also when it died by its host's restart or by a signal that Longhaul did not send.
+    IfProvenDead,
+}
+
+impl Retry {
+    /// The value as it goes over the wire.
+    pub fn to_wire(self) -> wire::RetryPolicy {
+        match self {
+            Self::Never => wire::RetryPolicy::Never,
+            Self::IfNotStarted => wire::RetryPolicy::IfNotStarted,
+            Self::IfProvenDead => wire::RetryPolicy::IfProvenDead,
+        }
+    }
+
+    /// From the wire; an unknown value is the default.
+    pub fn from_wire(value: i32) -> Self {
+        match wire::RetryPolicy::try_from(value) {
+            Ok(wire::RetryPolicy::Never) => Self::Never,
+            Ok(wire::RetryPolicy::IfProvenDead) => Self::IfProvenDead,
+            _ => Self::IfNotStarted,
+        }
+    }
+
+    /// Whether this is the default.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A bundle in a request; at most 32 MiB in all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleRequest {
+    /// The do-file to run, one of `files`.
+    pub entry: String,
+    /// The files, by path relative to the bundle.
+    pub files: Vec<BundleFileRequest>,
+}
+
+/// One file of a bundle.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleFileRequest {
+    /// Relative path without `..`.
+    pub path: String,
+    /// The bytes in standard base64.
+    pub content: String,
+}
+
+/// Answer to a submission.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// The run, new or joined.
+    #[serde(flatten)]
+    pub run: RunView,
+    /// Why the answer is an earlier run instead of a new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub joined: Option<Joined>,
+}
+
+/// Why a submission was answered with an earlier run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Joined {
+    /// The same idempotency key, given on purpose: the same run.
+    Key,
+    /// The same call, by the client's own id of it.
+    Call,
+    /// An equal run is unfinished.
+    Unfinished,
+    /// An equal run ended recently by its own verdict, and its end was not delivered.
+    Undelivered,
+}
