@@ -9,7 +9,7 @@ use longhaul_tests::{
     api::{Api, read},
     daemon::Daemon,
     lab,
-    lab::{Gateway, Lab},
+    lab::{Gateway, Lab, ready},
     mcp::Mcp,
     need, processes,
     pty::Serving,
@@ -203,15 +203,37 @@ async fn commands_that_ask_make_nothing_where_nothing_is() {
     assert!(ran.status == 4 && ran.err.contains("no gateway here"), "{ran:#?}");
 }
 
+/// `up`, started with this disposition of SIGHUP, whatever the tests themselves inherited.
+async fn up_with(lab: &Lab, hangup: &str) -> Gateway {
+    let mut gateway = lab.up(&["--serve-all"]).await;
+    gateway.daemon.terminate().await;
+    let program = std::mem::replace(&mut gateway.daemon.spec.program, "/usr/bin/env".into());
+    gateway.daemon.spec.args.splice(0..0, [hangup.into(), program.into()]);
+    gateway.daemon.restart();
+    ready(&mut gateway.daemon).await;
+    gateway
+}
+
 #[tokio::test]
 async fn a_terminal_that_closes_is_an_orderly_stop() {
     let lab = lab!();
-    let mut gateway = lab.up(&["--serve-all"]).await;
-    gateway.api.wait_host_up().await;
+    let mut gateway = up_with(&lab, "--default-signal=HUP").await;
     processes::signal(gateway.daemon.pid(), Signal::HUP);
     let status = gateway.daemon.ended().await;
     assert_eq!(status.code(), Some(0), "{}", gateway.daemon.printed());
     assert!(gateway.daemon.printed().contains("stopping"), "{}", gateway.daemon.printed());
+}
+
+/// As `nohup` asks.
+#[tokio::test]
+async fn where_hangups_are_ignored_they_stop_nothing() {
+    let lab = lab!();
+    let mut gateway = up_with(&lab, "--ignore-signal=HUP").await;
+    processes::signal(gateway.daemon.pid(), Signal::HUP);
+    gateway.api.wait_host_up().await;
+    let run = gateway.api.submit_path(&lab.file("one.do", "display 1\n"), &[]).await.run_id;
+    assert_eq!(gateway.api.wait_end(run).await.state, RunState::Succeeded);
+    assert!(gateway.daemon.alive());
 }
 
 fn set(path: &Path, mode: u32) {
