@@ -77,6 +77,8 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+        // What was deleted last is in its record as soon as the agent's answer has arrived.
+        tokio::time::sleep(Duration::from_millis(500)).await;
         for run in acknowledged {
             let Ok(view) = gateway.runs.get(&root(), run).await else {
                 if !self.sim.story(run, |story| story.removed) {
