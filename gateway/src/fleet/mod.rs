@@ -30,20 +30,20 @@ use std::{
 };
 
 use longhaul_proto::{
-    api::{ContactView, HostView, PoolView, RunView},
+    api::{HostView, PoolView},
     ids::RunId,
-    ordered_watch::OrderedReceiver,
+    ordered_watch::{OrderedReceiver, OrderedWatch},
     transport::Greeter,
     visible::Foreign,
     wire,
 };
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
     Deps, Options,
     ledger::{AgentRecord, DrainRecord, Ledger, LedgerError, PinRecord, PinState, TokenRecord},
     metrics::Metrics,
-    model::{Need, Placement, Scope},
+    model::{Contact, Need, Placement, QueueReason, Scope},
 };
 use connection::{Connection, Dialer};
 use pins::Pins;
@@ -96,12 +96,36 @@ pub(crate) struct QueueEntry {
     run: RunId,
     fleet: Fleet,
     granted: oneshot::Receiver<Lease>,
+    reason: OrderedReceiver<Option<QueueReason>>,
+}
+
+/// What a run's task learns while its run is in the queue.
+pub(crate) enum QueueNews {
+    /// It has a lease; `None` = the gateway stops.
+    Lease(Option<Lease>),
+    /// Why it waits from now on.
+    Reason(QueueReason),
 }
 
 impl QueueEntry {
-    /// Waits for the lease; `None` when the gateway stops.
-    pub(crate) async fn seat(&mut self) -> Option<Lease> {
-        (&mut self.granted).await.ok()
+    /// Waits for the lease, or for another reason why there is none yet. May be dropped at any await.
+    pub(crate) async fn news(&mut self) -> QueueNews {
+        loop {
+            tokio::select! {
+                biased;
+                granted = &mut self.granted => return QueueNews::Lease(granted.ok()),
+                Ok(()) = self.reason.changed() => {
+                    if let Some(why) = self.reason.get() {
+                        return QueueNews::Reason(why);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Why the run waits at this moment, if it is known.
+    pub(crate) fn reason(&mut self) -> Option<QueueReason> {
+        self.reason.get()
     }
 }
 
@@ -227,23 +251,19 @@ impl Fleet {
         self.place();
     }
 
-    /// Joins the queue. The reason for the wait is published in `view`.
-    pub(crate) fn enqueue(
-        &self,
-        run: RunId,
-        principal: &str,
-        need: Need,
-        view: watch::Sender<Arc<RunView>>,
-    ) -> QueueEntry {
+    /// Joins the queue.
+    pub(crate) fn enqueue(&self, run: RunId, principal: &str, need: Need) -> QueueEntry {
         let (grant, granted) = oneshot::channel();
-        self.scheduler().enqueue(run, principal, need, view, grant);
+        let told = OrderedWatch::new(None);
+        let reason = told.subscribe();
+        self.scheduler().enqueue(run, principal, need, grant, told);
         self.place();
         let (now, scheduler) = (self.now(), self.scheduler());
         if let Some(why) = scheduler.reason_of(run, now, self.0.options.silent_after, &self.0.url) {
             scheduler.tell(run, &why, self.0.deps.clock.unix_ms());
         }
         drop(scheduler);
-        QueueEntry { run, fleet: self.clone(), granted }
+        QueueEntry { run, fleet: self.clone(), granted, reason }
     }
 
     /// Grants leases to all queued runs that can be placed.
@@ -296,7 +316,7 @@ impl Fleet {
     }
 
     /// What keeps an agent from being called; `None` = nothing to report.
-    pub(crate) fn contact(&self, agent_id: &str) -> Option<ContactView> {
+    pub(crate) fn contact(&self, agent_id: &str) -> Option<Contact> {
         self.scheduler().contact(agent_id, self.now(), self.0.options.silent_after)
     }
 

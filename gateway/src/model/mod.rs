@@ -1,6 +1,7 @@
 //! The model: the values that several parts of the gateway share. It depends on no other part of the gateway.
 
 mod attempt;
+mod contact;
 mod need;
 mod placement;
 mod principal;
@@ -8,6 +9,7 @@ mod queue_reason;
 mod stream;
 
 pub use attempt::Attempt;
+pub use contact::{Contact, ContactState};
 pub use need::Need;
 pub use placement::Placement;
 pub use principal::{Identity, Scope, UnknownScope};

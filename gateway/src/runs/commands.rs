@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use longhaul_proto::{
-    api::{CancelMode, ContactView},
+    api::CancelMode,
     faults,
     state::{Cause, RunState},
     wire,
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     fleet::connection::{self, Connection},
     ledger::CancelWish,
+    model::{Contact, ContactState},
 };
 
 impl RunTask {
@@ -213,12 +214,12 @@ impl RunTask {
         }
         let silent = self.silent_for();
         let contact = self.inner.fleet.contact(&self.record.agent_id);
-        let told = |c: &Option<ContactView>| c.as_ref().map(|c| (c.state.clone(), c.since as u64));
+        let shown = |c: &Option<Contact>| c.as_ref().map(|c| (c.state, c.lasts.as_secs()));
         if silent.map(|d| d.as_secs()) != self.live.silent_for.map(|d| d.as_secs())
-            || told(&contact) != told(&self.live.contact)
+            || shown(&contact) != shown(&self.live.contact)
         {
             // `silent` would be wrong for an agent that has had no time yet to return.
-            let awaited = contact.as_ref().is_some_and(|c| c.state == "awaited");
+            let awaited = contact.as_ref().is_some_and(|c| c.state == ContactState::Awaited);
             self.live.silent_for = silent.filter(|_| !awaited);
             let unclear = contact.as_ref().filter(|_| self.record.state == RunState::Starting);
             self.live.waiting = unclear.map(|c| format!("{}; whether the run began there is not known yet", c.words));
@@ -243,8 +244,8 @@ impl RunTask {
     /// Notes since when only a person can move this run on: its agent is silent or unreachable, or cannot look after
     /// the run.
     fn look_for_an_end(&mut self) {
-        let away =
-            self.live.contact.as_ref().filter(|c| c.state != "awaited").map(|c| Duration::from_secs_f64(c.since));
+        let contact = self.live.contact.as_ref().filter(|c| c.state != ContactState::Awaited);
+        let away = contact.map(|c| c.lasts);
         let for_how_long = away.or(self.trouble.is_some().then_some(Duration::ZERO));
         let since_ms = for_how_long.map_or(0, |long| {
             let long = i64::try_from(long.as_millis()).unwrap_or(i64::MAX);

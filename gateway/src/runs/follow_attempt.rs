@@ -5,49 +5,30 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use futures_util::FutureExt;
 use longhaul_proto::{
-    api::{ActivityView, ArtifactView, ProgressView, Retry},
     faults,
     ordered_watch::{Closed, OrderedReceiver},
-    state::{Cause, RunState},
-    visible::Foreign,
-    wire::{self, run_event::Event},
+    state::RunState,
+    wire,
 };
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 use tracing::Instrument;
 
-use super::{
-    run_task::{Interrupted, RunTask},
-    view::user_part,
-};
+use super::run_task::{Interrupted, RunTask};
 use crate::{
-    fleet::{
-        bounds,
-        connection::{self, Connection},
-    },
+    fleet::connection::{self, Connection},
     ledger::Condition,
-    mirror::{Appended, Mirror},
+    mirror::Mirror,
     model::Stream,
 };
-
-/// Longest line of progress, characters.
-const PROGRESS_TEXT: usize = 200;
 
 /// How often an agent that has reported the end may break off without a new byte, before the run ends without the rest
 /// of its output: some ten seconds.
 const FRUITLESS: u32 = 8;
 
-/// About how many bytes are written to the mirror at once, while output comes faster than it can be written.
-const BATCH: usize = 1 << 20;
-
-/// What the stream yielded.
-type Received = Result<Option<wire::RunEvent>, Status>;
-
 /// How one try to follow the attempt ended.
 #[derive(Debug)]
-enum Followed {
+pub(super) enum Followed {
     /// The run has ended and that is recorded.
     Ended,
     /// The stream has ended and the run has not: follow again.
@@ -91,7 +72,7 @@ impl RunTask {
                 Followed::NeverSent => {}
                 Followed::NotBegun if self.record.state == RunState::Starting => {
                     match self.revoke(&connection).await? {
-                        Some(true) => return self.never_began().await,
+                        Some(true) => return self.never_started().await,
                         Some(false) => {
                             let host = &self.record.host;
                             self.in_trouble(format!(
@@ -301,182 +282,6 @@ impl RunTask {
         }
     }
 
-    /// Processes the events that the agent sends.
-    async fn pump(
-        &mut self,
-        connection: &Arc<Connection>,
-        mirror: &Arc<Mirror>,
-        mut stream: Streaming<wire::RunEvent>,
-    ) -> Result<Followed, Interrupted> {
-        let mut ahead: Option<Received> = None;
-        let mut told_end: Option<wire::Outcome> = None;
-        loop {
-            let received = match ahead.take() {
-                Some(received) => received,
-                None => self.during(Some(connection), stream.message()).await?,
-            };
-            let event = match received {
-                Ok(Some(wire::RunEvent { event: Some(event) })) => event,
-                Ok(Some(_)) => continue,
-                Ok(None) => {
-                    return Ok(match told_end {
-                        Some(outcome) => Followed::Short(Box::new(outcome)),
-                        None => Followed::Broken("the agent closed the stream".to_owned()),
-                    });
-                }
-                Err(status) => return Ok(broken(&status)),
-            };
-            let stop = match event {
-                Event::Snapshot(mut snapshot) => {
-                    snapshot.make_harmless();
-                    told_end = snapshot.outcome.clone().or(told_end);
-                    self.on_snapshot(mirror, snapshot).await?
-                }
-                Event::Chunk(chunk) => {
-                    let (kind, offset) = (chunk.stream, chunk.offset);
-                    let pieces;
-                    (pieces, ahead) = gather(chunk, &mut stream);
-                    self.on_output(connection, mirror, kind, offset, pieces).await?
-                }
-                Event::Progress(mut progress) => {
-                    progress.make_harmless();
-                    self.on_progress(&progress);
-                    self.publish();
-                    None
-                }
-                Event::Activity(activity) => {
-                    self.live.activity = quiet(&activity);
-                    self.publish();
-                    None
-                }
-            };
-            if let Some(followed) = stop {
-                return Ok(followed);
-            }
-        }
-    }
-
-    async fn on_snapshot(
-        &mut self,
-        mirror: &Arc<Mirror>,
-        mut snapshot: wire::Snapshot,
-    ) -> Result<Option<Followed>, Interrupted> {
-        bounds::cut(&mut snapshot);
-        if snapshot.attempt < self.record.attempt {
-            return Ok(Some(Followed::NotBegun));
-        }
-        self.live.runs_again = self.correcting && snapshot.outcome.is_none();
-        let ended = snapshot.outcome.is_some() || RunState::from_wire(snapshot.state).is_some_and(RunState::is_end);
-        if ended && !self.stata_ended {
-            // The agent's record of the end proves that Stata and all processes below it are gone. The rest of the
-            // output needs no licence.
-            self.stata_ended = true;
-            self.detail().set(Condition::Collecting, "Stata has ended; the rest of its output is being fetched");
-            if !faults::bug("seat_held_until_sealed") {
-                self.seat.free();
-            }
-        }
-        if self.fruitless == 0 {
-            self.trouble = None;
-            self.detail().clear(Condition::Trouble);
-        }
-        let detail = self.detail();
-        let keep = |to: &mut String, from: &str| {
-            if !from.is_empty() {
-                from.clone_into(to);
-            }
-        };
-        keep(&mut detail.engine, &snapshot.engine);
-        keep(&mut detail.engine_note, &snapshot.engine_note);
-        keep(&mut detail.working_dir, &snapshot.working_dir);
-        keep(&mut detail.code_sha256, &snapshot.code_sha256);
-        if snapshot.started_at_ms > 0 {
-            detail.started_ms = snapshot.started_at_ms;
-        }
-        if snapshot.running_at_ms > 0 {
-            detail.host_running_ms = snapshot.running_at_ms;
-        }
-        if let Some(told) = &snapshot.view {
-            detail.view = user_part(detail.view, told, detail.log_base);
-        }
-        if !snapshot.artifacts.is_empty() {
-            let artifact = |a: &wire::Artifact| ArtifactView { path: a.path.clone(), bytes: a.bytes };
-            detail.artifacts = snapshot.artifacts.iter().map(artifact).collect();
-        }
-        if let Some(progress) = &snapshot.progress {
-            self.on_progress(progress);
-        }
-        if let Some(outcome) = &snapshot.outcome {
-            // The outcome may come before the last bytes too; then it comes again after them.
-            let (log, console) = self.lengths(outcome);
-            let whole = (mirror.len(Stream::Log) >= log || mirror.is_cut(Stream::Log))
-                && (mirror.len(Stream::Console) >= console || mirror.is_cut(Stream::Console));
-            if whole {
-                return self.end(mirror, outcome).await.map(|ended| {
-                    Some(if ended {
-                        Followed::Ended
-                    } else {
-                        Followed::Ours("the output has to be fetched again".to_owned())
-                    })
-                });
-            }
-        } else if self.record.state == RunState::Starting
-            && RunState::from_wire(snapshot.state) == Some(RunState::Running)
-        {
-            self.step(RunState::Running, Cause::FirstOutput).await?;
-        }
-        self.publish();
-        Ok(None)
-    }
-
-    async fn on_output(
-        &mut self,
-        connection: &Arc<Connection>,
-        mirror: &Arc<Mirror>,
-        kind: i32,
-        offset: u64,
-        pieces: Vec<Bytes>,
-    ) -> Result<Option<Followed>, Interrupted> {
-        let (stream, base) = match wire::Stream::try_from(kind) {
-            Ok(wire::Stream::Log) => (Stream::Log, self.record.detail.log_base),
-            Ok(wire::Stream::Console) => (Stream::Console, self.record.detail.console_base),
-            _ => return Ok(None),
-        };
-        let appending = mirror.append(stream, base.saturating_add(offset), pieces);
-        match self.during(Some(connection), appending).await? {
-            Ok(Appended::Grew(bytes)) => {
-                self.inner.metrics.mirror_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
-                self.detail().clear(Condition::CopyFails);
-            }
-            Ok(Appended::Had) => return Ok(None),
-            Ok(Appended::Gap) => return Ok(Some(Followed::Broken("the agent left out some bytes".to_owned()))),
-            Err(error) => {
-                tracing::error!(run = %self.record.run, %error, "cannot write the mirror; trying again");
-                let words = format!(
-                    "the gateway cannot write its copy of the output ({error}); its agent has it, and it is fetched when there is room"
-                );
-                self.detail().set(Condition::CopyFails, words);
-                self.publish();
-                return Ok(Some(Followed::Ours(error.to_string())));
-            }
-        }
-        (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
-        if stream == Stream::Log {
-            self.live.activity = None;
-        }
-        // Publish first: watchers must not wait for the commit.
-        self.publish();
-        if self.record.state == RunState::Starting && stream == Stream::Log {
-            self.step(RunState::Running, Cause::FirstOutput).await?;
-        }
-        Ok(None)
-    }
-
-    fn on_progress(&mut self, progress: &wire::Progress) {
-        let text = progress.text.chars().filter(|c| !c.is_control()).take(PROGRESS_TEXT).collect();
-        self.live.progress = Some(ProgressView { percent: progress.percent.filter(|p| p.is_finite()), text });
-    }
-
     /// The agent is connected and cannot help: only a person can.
     fn in_trouble(&mut self, why: String) {
         if self.trouble.as_ref() != Some(&why) {
@@ -486,79 +291,9 @@ impl RunTask {
             self.publish();
         }
     }
-
-    /// Asks for the proof that this attempt never started; `None` = no answer.
-    async fn revoke(&mut self, connection: &Arc<Connection>) -> Result<Option<bool>, Interrupted> {
-        let (mut client, request) = connection
-            .control(wire::RevokeRequest { run_id: self.record.run.to_string(), attempt: self.record.attempt });
-        let limit = self.inner.options.call_timeout;
-        let asked = self.during(Some(connection), tokio::time::timeout(limit, client.revoke(request))).await?;
-        Ok(asked.ok().and_then(Result::ok).map(|reply| reply.get_ref().revoked))
-    }
-
-    /// The agent proved that the attempt never started.
-    async fn never_began(&mut self) -> Result<(), Interrupted> {
-        // With these codes an agent says that it will never take this run; asking again would go on for ever.
-        let refused = self.refused.as_ref().filter(|status| {
-            matches!(
-                status.code(),
-                Code::InvalidArgument | Code::PermissionDenied | Code::Unimplemented | Code::OutOfRange
-            )
-        });
-        if let Some(status) = refused {
-            let message = format!("agent {} did not take it: {}", self.record.host, connection::said(status));
-            self.detail().message = message;
-            self.detail().complete = self.record.earlier_whole();
-            return self.step(RunState::Errored, Cause::SpawnFailed).await;
-        }
-        self.give_back("the agent proved that it never began").await
-    }
-
-    async fn give_back(&mut self, why: &str) -> Result<(), Interrupted> {
-        tracing::info!(run = %self.record.run, attempt = self.record.attempt, why, "back to the queue");
-        self.unsent = false;
-        if self.record.cancel.is_some() {
-            self.record.detail.complete = self.record.earlier_whole();
-            return self.step(RunState::Cancelled, Cause::CancelRequested).await;
-        }
-        if self.record.detail.retry == Retry::Never {
-            let host = &self.record.host;
-            self.record.detail.message = format!("it never began on {host}: {why}; its owner wanted no other attempt");
-            self.record.detail.complete = self.record.earlier_whole();
-            return self.step(RunState::Errored, Cause::NotStarted).await;
-        }
-        self.step(RunState::Queued, Cause::Returned).await
-    }
 }
 
-/// What people are shown of a run without new output; `None` = its log grows.
-fn quiet(activity: &wire::Activity) -> Option<ActivityView> {
-    let seconds = |ms: u64| ms as f64 / 1000.0;
-    (activity.quiet_ms > 0).then(|| ActivityView {
-        quiet_for: seconds(activity.quiet_ms),
-        cpus: (activity.sample_ms > 0).then(|| seconds(activity.cpu_ms) / seconds(activity.sample_ms)),
-    })
-}
-
-/// The chunk joined with those that have already arrived and continue it, and the event that came after them.
-fn gather(first: wire::Chunk, stream: &mut Streaming<wire::RunEvent>) -> (Vec<Bytes>, Option<Received>) {
-    let (mut bytes, mut pieces) = (first.data.len(), vec![first.data]);
-    while bytes < BATCH {
-        match stream.message().now_or_never() {
-            None => break,
-            Some(Ok(Some(wire::RunEvent { event: Some(Event::Chunk(next)) })))
-                if next.stream == first.stream && next.offset == first.offset + bytes as u64 =>
-            {
-                bytes += next.data.len();
-                pieces.push(next.data);
-            }
-            other => return (pieces, other),
-        }
-    }
-    (pieces, None)
-}
-
-fn broken(status: &Status) -> Followed {
+pub(super) fn broken(status: &Status) -> Followed {
     match status.code() {
         _ if connection::never_sent(status) => Followed::Broken("the connection broke".to_owned()),
         Code::NotFound => Followed::NotBegun,

@@ -26,7 +26,8 @@
 //! - [`supervise`] restarts a run's task after a panic, and holds the run's lease meanwhile;
 //! - [`commands`] serves the commands to a run (cancel, adopt, supersede, declare dead) and its deadlines;
 //! - [`restore_guard`] detects a ledger restored from a backup, and holds back the runs that it still has as queued;
-//! - [`follow_attempt`] follows an attempt at its agent, [`finish`] records its end, [`retry`] queues the run again
+//! - [`wait_for_lease`] is a run in the queue; [`step`] records each change of state;
+//! - [`follow_attempt`] and [`follow_events`] follow an attempt at its agent, [`not_started`] proves that it never started, [`finish`] records its end, [`retry`] queues the run again
 //!   when an attempt is proven dead and the submitter asked for that;
 //! - [`adopt`] gives an unverified run to its principal, on an operator's command;
 //! - [`artifact`] fetches a file that an ended run left on its host;
@@ -36,6 +37,7 @@
 //! - [`seal`] recognises this gateway's own requests in an agent's spool;
 //! - [`upkeep`] removes old records and asks agents to delete old spools;
 //! - [`drain`] drains and resumes hosts on an operator's command;
+//! - [`reads`] is what callers may read of runs;
 //! - [`view`] is the published state of a run, on a `watch` that never makes the run's task wait.
 
 pub(crate) mod adopt;
@@ -48,7 +50,10 @@ mod error;
 mod finish;
 pub(crate) mod fleet_service;
 mod follow_attempt;
+mod follow_events;
 mod joining;
+mod not_started;
+mod reads;
 mod reconcile;
 pub(crate) mod registry;
 pub(crate) mod release;
@@ -56,42 +61,41 @@ pub(crate) mod restore_guard;
 mod retry;
 mod run_task;
 pub mod seal;
+mod step;
 pub(crate) mod submit;
 mod supervise;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod upkeep;
 pub(crate) mod view;
+mod wait_for_lease;
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use longhaul_proto::{
-    api::{CancelMode, ClockTrusted, HostView, Hosts, QueueView, RunList, RunView, SubmitRequest, Submitted},
+    api::{CancelMode, ClockTrusted, RunView, SubmitRequest, Submitted},
     clock::rfc3339,
     faults,
-    ids::{RunId, SHORT_LEN},
+    ids::RunId,
     state::RunState,
     wire,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::{
     Deps, Options,
     fleet::Fleet,
-    ledger::{CancelWish, Ledger, LedgerError, ListQuery, Record},
+    ledger::{CancelWish, Ledger, LedgerError},
     metrics::Metrics,
     mirror::Mirrors,
-    model::{Identity, Placement, Scope, Stream},
-    runs::seal::SealKey,
+    model::{Identity, Placement, Scope},
     wall::Wall,
 };
-use registry::{Command, Registry, Reply, RunHandle};
+use reads::{Look, may};
+use registry::{Command, Registry, Reply};
 use restore_guard::RestoreGuard;
-use view::{Live, view};
+use seal::SealKey;
 
 pub use agents::AgentsError;
 pub use artifact::{ArtifactError, Fetched};
@@ -140,16 +144,10 @@ pub const MAX_READ: usize = 256 * 1024;
 /// Most runs of one page.
 pub const MAX_PAGE: u32 = 500;
 
-/// How often an unfinished run without a task is looked up again, and the pause between: a bound in case its task died,
-/// far longer than it takes to start one.
-const LOOKS: u32 = 200;
 pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// How much longer than the limit of one ledger write a caller waits.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long a run must go without a waiting call and without a look by its owner before it counts as forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(30);
 
 /// The run that a waiting run waits for, when both have the same owner.
 #[derive(Clone, Debug)]
@@ -158,12 +156,6 @@ pub struct Behind {
     pub run: RunView,
     /// No call waits for it, and its owner has not looked at it lately.
     pub forgotten: bool,
-}
-
-/// The best source on a run: its task, or the record of its end.
-enum Look {
-    Live(Arc<RunHandle>),
-    Ended(Box<Record>),
 }
 
 /// The handle on all runs. Cheap to clone; every method may be dropped at any await without harm.
@@ -193,15 +185,6 @@ pub(crate) struct Guards {
     pub(crate) past: RestoreGuard,
     pub(crate) wall: Wall,
     pub(crate) seal: SealKey,
-}
-
-/// Removes what only operators may know of a host: its OS user, and where its programs and do-files are.
-fn withhold(host: &mut HostView) {
-    host.os_user.clear();
-    host.roots.clear();
-    for engine in &mut host.engines {
-        engine.truncate(engine.find(" (").unwrap_or(engine.len()));
-    }
 }
 
 impl Runs {
@@ -260,102 +243,6 @@ impl Runs {
     /// See [`SubmitError`]; no error leaves a run behind.
     pub async fn submit(&self, who: &Identity, request: Request) -> Result<Submitted, SubmitError> {
         Box::pin(submit::submit(&self.0, who, request)).await
-    }
-
-    /// Finds a run by its full or short name.
-    ///
-    /// # Errors
-    /// Unknown (also for another principal's run), ambiguous, or the ledger could not be read.
-    pub async fn find(&self, who: &Identity, name: &str) -> Result<RunId, FindError> {
-        let name = name.trim();
-        let unknown = || FindError::Unknown(name.chars().take(64).collect());
-        if let Ok(run) = name.parse::<RunId>() {
-            return self.principal_of(run).await?.filter(|p| may(who, p)).map(|_| run).ok_or_else(unknown);
-        }
-        let tail = name.replace('-', "").to_lowercase();
-        if !(SHORT_LEN..=32).contains(&tail.len()) || !tail.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(unknown());
-        }
-        let principal = (who.scope != Scope::Operate).then_some(who.name.as_str());
-        let found = self.0.ledger.by_tail(principal, &tail, 2).await.map_err(FindError::Ledger)?;
-        match found.as_slice() {
-            [] => Err(unknown()),
-            [run] => Ok(*run),
-            _ => Err(FindError::Ambiguous(name.to_owned())),
-        }
-    }
-
-    /// Everything about a run.
-    ///
-    /// # Errors
-    /// As [`Runs::find`].
-    pub async fn get(&self, who: &Identity, run: RunId) -> Result<RunView, FindError> {
-        Ok(self.watch(who, run).await?.borrow().as_ref().clone())
-    }
-
-    /// A page of runs, newest first; those of all principals with scope `operate`.
-    ///
-    /// # Errors
-    /// When the ledger could not be read.
-    pub async fn list(&self, who: &Identity, filter: ListFilter) -> Result<RunList, FindError> {
-        let limit = filter.limit.clamp(1, MAX_PAGE);
-        let query = ListQuery {
-            principal: (who.scope != Scope::Operate).then(|| who.name.clone()),
-            state: filter.state,
-            before: filter.before,
-            // One more than asked for says whether there is a next page.
-            limit: limit + 1,
-        };
-        let mut records = self.0.ledger.list(query).await.map_err(FindError::Ledger)?;
-        let more = records.len() > limit as usize;
-        records.truncate(limit as usize);
-        let next = records.last().filter(|_| more).map(|r| r.run);
-        let runs = records.iter().map(|record| match self.0.table.get(record.run) {
-            Some(active) => active.view.borrow().as_ref().clone(),
-            None => view(record, &Live::of(record)),
-        });
-        Ok(RunList { runs: runs.collect(), next })
-    }
-
-    /// A view that follows the run. Once the run has ended the value is final and `changed()` returns an error.
-    ///
-    /// # Errors
-    /// As [`Runs::find`].
-    pub async fn watch(&self, who: &Identity, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
-        match self.look(who, run).await? {
-            Look::Live(active) => {
-                if active.principal() == who.name {
-                    active.looked.store(self.now_ms(), Ordering::Relaxed);
-                }
-                Ok(active.view.subscribe())
-            }
-            Look::Ended(record) => Ok(watch::channel(Arc::new(view(&record, &Live::of(&record)))).1),
-        }
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.0.deps.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// The caller's own run that holds the seat for which `view` waits; of several, the one looked at longest ago.
-    pub fn behind_own(&self, who: &Identity, view: &RunView) -> Option<Behind> {
-        let waiting = view.waiting.as_deref().filter(|_| view.state == RunState::Queued)?;
-        let holds = |active: &Arc<RunHandle>| {
-            active.principal() == who.name && active.run != view.run_id && waiting.contains(&active.run.short())
-        };
-        let own = self.0.table.all().into_iter().filter(holds);
-        let oldest = own.min_by_key(|active| active.looked.load(Ordering::Relaxed))?;
-        let run = oldest.view.borrow().as_ref().clone();
-        let since =
-            match oldest.looked.load(Ordering::Relaxed) {
-                // Never looked at: count from its creation.
-                0 => run.created_at.as_deref().and_then(|at| at.parse::<jiff::Timestamp>().ok()).map_or(0, |at| {
-                    u64::try_from(self.0.deps.clock.unix_ms() - at.as_millisecond()).unwrap_or_default()
-                }),
-                looked => self.now_ms().saturating_sub(looked),
-            };
-        let forgotten = oldest.view.receiver_count() == 0 && Duration::from_millis(since) >= FORGOTTEN;
-        Some(Behind { run, forgotten })
     }
 
     /// Makes the request to end a run durable and starts to act on it. Repeating it is harmless, and may ask for a
@@ -422,36 +309,6 @@ impl Runs {
         Ok(self.get(who, run).await?)
     }
 
-    /// At most `max` (and [`MAX_READ`]) bytes of an output, from the mirror.
-    ///
-    /// # Errors
-    /// See [`ReadError`].
-    pub async fn read(
-        &self,
-        who: &Identity,
-        run: RunId,
-        stream: Stream,
-        offset: u64,
-        max: usize,
-    ) -> Result<OutputChunk, ReadError> {
-        // The state is read before the bytes: an end that comes in between is reported by the next read.
-        let ended = match self.look(who, run).await? {
-            Look::Live(active) => active.view.borrow().state.is_end(),
-            Look::Ended(record) => record.state.is_end(),
-        };
-        let mirror = self.0.mirrors.find(run).await.map_err(ReadError::Io)?;
-        let len = mirror.as_ref().map_or(0, |m| m.len(stream));
-        if offset > len {
-            return Err(ReadError::PastEnd { offset, len });
-        }
-        let bytes = match mirror {
-            Some(mirror) => mirror.read(stream, offset, max.min(MAX_READ)).await.map_err(ReadError::Io)?,
-            None => Bytes::new(),
-        };
-        let next = offset + bytes.len() as u64;
-        Ok(OutputChunk { bytes, next, complete: ended && next >= len })
-    }
-
     /// The ends of these runs were shown to their owner: they no longer answer an equal request. Noted in the
     /// background; a request that comes after this call waits for the note.
     pub fn seen(&self, runs: Vec<RunId>) {
@@ -484,35 +341,6 @@ impl Runs {
                 self.0.fleet.principals_unknown();
             }
         }
-    }
-
-    /// Agents, pools, and the caller's queued runs.
-    pub fn hosts(&self, who: &Identity) -> Hosts {
-        let (mut hosts, pools) = self.0.fleet.views();
-        if !who.may_operate() {
-            hosts.iter_mut().for_each(withhold);
-        }
-        let waits = |active: &Arc<RunHandle>| {
-            let view = active.view.borrow();
-            let waiting = view.waiting.clone()?;
-            Some(QueueView { run_id: active.run, waiting })
-        };
-        let mine = self.0.table.all();
-        let mut queue: Vec<_> = mine.iter().filter(|a| may(who, &a.principal())).filter_map(waits).collect();
-        queue.sort_by_key(|q| q.run_id);
-        let returned = |active: &Arc<RunHandle>| {
-            let view = active.view.borrow();
-            let host = view.host.clone().filter(|_| view.runs_again && may(who, &active.principal()))?;
-            let (run_id, short) = (active.run, active.run.short());
-            let waiting = format!(
-                "lost, but running again on {host}: it holds a seat, and its own record will count; \
-                 stata_cancel(run: \"{short}\") or `longhaul cancel {short}` ends it"
-            );
-            Some(QueueView { run_id, waiting })
-        };
-        let mut returned: Vec<_> = mine.iter().filter_map(returned).collect();
-        returned.sort_by_key(|q| q.run_id);
-        Hosts { hosts, pools, queue, returned }
     }
 
     /// Whether the gateway can accept submissions.
@@ -548,40 +376,4 @@ impl Runs {
         tracing::warn!(by = %who.name, now, "an operator says that the clock is right");
         Ok(ClockTrusted { now })
     }
-
-    /// The handle of a run's task, or else the record of its end.
-    ///
-    /// For a moment an unfinished run may have a record and no task: before its task starts, when it is being imported,
-    /// and after its task ended. Both moments are short, so this waits: a caller that took the record for the whole
-    /// truth would wait on a view that no task updates, or send a command that no task receives.
-    async fn look(&self, who: &Identity, run: RunId) -> Result<Look, FindError> {
-        let unknown = || FindError::Unknown(run.to_string());
-        for looks_left in (0..LOOKS).rev() {
-            if let Some(active) = self.0.table.get(run) {
-                return if may(who, &active.principal()) { Ok(Look::Live(active)) } else { Err(unknown()) };
-            }
-            let record = self.record(run).await?.filter(|r| may(who, &r.principal)).ok_or_else(unknown)?;
-            if record.state.is_end() || looks_left == 0 {
-                return Ok(Look::Ended(Box::new(record)));
-            }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
-        }
-        Err(unknown())
-    }
-
-    async fn record(&self, run: RunId) -> Result<Option<Record>, FindError> {
-        self.0.ledger.get(run).await.map_err(FindError::Ledger)
-    }
-
-    async fn principal_of(&self, run: RunId) -> Result<Option<String>, FindError> {
-        match self.0.table.get(run) {
-            Some(active) => Ok(Some(active.principal())),
-            None => Ok(self.record(run).await?.map(|r| r.principal)),
-        }
-    }
-}
-
-/// Whether `who` may see and end a run of `owner`; a run without an owner is unverified, and only for operators.
-fn may(who: &Identity, owner: &str) -> bool {
-    who.scope == Scope::Operate || (!owner.is_empty() && who.name == owner)
 }

@@ -9,7 +9,7 @@ use longhaul_proto::{
     telemetry, wire,
 };
 
-use crate::ledger::Record;
+use crate::{ledger::Record, model::Contact};
 
 /// What is not worth a row in the ledger.
 #[derive(Clone, Debug, Default)]
@@ -20,8 +20,7 @@ pub(crate) struct Live {
     pub(crate) console_len: u64,
     /// Why it waits.
     pub(crate) waiting: Option<String>,
-    /// Since when nothing moves the run on by itself, Unix ms; 0 = something does. While it is queued the fleet writes
-    /// this.
+    /// Since when nothing moves the run on by itself, Unix ms; 0 = something does.
     pub(crate) no_end_since_ms: i64,
     /// The agent has accepted the cancel request.
     pub(crate) cancel_told: bool,
@@ -32,7 +31,7 @@ pub(crate) struct Live {
     /// How long its agent has been silent.
     pub(crate) silent_for: Option<Duration>,
     /// The state of the contact with its agent.
-    pub(crate) contact: Option<ContactView>,
+    pub(crate) contact: Option<Contact>,
     /// What its processes do while its log does not grow.
     pub(crate) activity: Option<ActivityView>,
 }
@@ -133,12 +132,17 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         pool: some(&record.pool),
         retry: detail.retry,
         activity: live.activity.filter(|_| record.state == RunState::Running),
-        contact: live.contact.clone().filter(|_| !ended),
+        contact: live.contact.as_ref().filter(|_| !ended).map(contact),
         agent_silent_for: live.silent_for.filter(|_| !ended).map(|d| d.as_secs_f64()),
         exit_status: record.state.meaning().map(|m| m.exit_status),
         unverified: detail.unverified && record.principal.is_empty(),
         claims: some(&detail.claims).filter(|_| record.principal.is_empty()),
     }
+}
+
+fn contact(contact: &Contact) -> ContactView {
+    let (state, since) = (contact.state.as_str().to_owned(), contact.lasts.as_secs_f64());
+    ContactView { state, since, words: contact.words.clone() }
 }
 
 /// A place as clients may get it: agents of earlier versions sent some without a name or a line.

@@ -1,0 +1,58 @@
+//! An attempt that never started: the proof of that is asked for, and the run goes back to the queue or ends.
+
+use std::sync::Arc;
+
+use longhaul_proto::{
+    api::Retry,
+    state::{Cause, RunState},
+    wire,
+};
+use tonic::Code;
+
+use super::run_task::{Interrupted, RunTask};
+use crate::fleet::connection::{self, Connection};
+
+impl RunTask {
+    /// Asks for the proof that this attempt never started; `None` = no answer.
+    pub(super) async fn revoke(&mut self, connection: &Arc<Connection>) -> Result<Option<bool>, Interrupted> {
+        let (mut client, request) = connection
+            .control(wire::RevokeRequest { run_id: self.record.run.to_string(), attempt: self.record.attempt });
+        let limit = self.inner.options.call_timeout;
+        let asked = self.during(Some(connection), tokio::time::timeout(limit, client.revoke(request))).await?;
+        Ok(asked.ok().and_then(Result::ok).map(|reply| reply.get_ref().revoked))
+    }
+
+    /// The agent proved that the attempt never started.
+    pub(super) async fn never_started(&mut self) -> Result<(), Interrupted> {
+        // With these codes an agent says that it will never take this run; asking again would go on for ever.
+        let refused = self.refused.as_ref().filter(|status| {
+            matches!(
+                status.code(),
+                Code::InvalidArgument | Code::PermissionDenied | Code::Unimplemented | Code::OutOfRange
+            )
+        });
+        if let Some(status) = refused {
+            let message = format!("agent {} did not take it: {}", self.record.host, connection::said(status));
+            self.detail().message = message;
+            self.detail().complete = self.record.earlier_whole();
+            return self.step(RunState::Errored, Cause::SpawnFailed).await;
+        }
+        self.give_back("the agent proved that it never began").await
+    }
+
+    pub(super) async fn give_back(&mut self, why: &str) -> Result<(), Interrupted> {
+        tracing::info!(run = %self.record.run, attempt = self.record.attempt, why, "back to the queue");
+        self.unsent = false;
+        if self.record.cancel.is_some() {
+            self.record.detail.complete = self.record.earlier_whole();
+            return self.step(RunState::Cancelled, Cause::CancelRequested).await;
+        }
+        if self.record.detail.retry == Retry::Never {
+            let host = &self.record.host;
+            self.record.detail.message = format!("it never began on {host}: {why}; its owner wanted no other attempt");
+            self.record.detail.complete = self.record.earlier_whole();
+            return self.step(RunState::Errored, Cause::NotStarted).await;
+        }
+        self.step(RunState::Queued, Cause::Returned).await
+    }
+}

@@ -1,0 +1,239 @@
+//! What callers may read of runs: views, lists, output, hosts. A caller sees its own runs, and an operator all.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use longhaul_proto::{
+    api::{HostView, Hosts, QueueView, RunList, RunView},
+    ids::{RunId, SHORT_LEN},
+    state::RunState,
+};
+use tokio::sync::watch;
+
+use super::{
+    BETWEEN_LOOKS, Behind, FindError, ListFilter, MAX_PAGE, MAX_READ, OutputChunk, ReadError, Runs,
+    registry::RunHandle,
+    view::{Live, view},
+};
+use crate::{
+    ledger::{ListQuery, Record},
+    model::{Identity, Scope, Stream},
+};
+
+/// How often an unfinished run without a task is looked up again, and the pause between: a bound in case its task died,
+/// far longer than it takes to start one.
+const LOOKS: u32 = 200;
+
+/// How long a run must go without a waiting call and without a look by its owner before it counts as forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(30);
+
+/// The best source on a run: its task, or the record of its end.
+pub(super) enum Look {
+    Live(Arc<RunHandle>),
+    Ended(Box<Record>),
+}
+
+impl Runs {
+    /// Finds a run by its full or short name.
+    ///
+    /// # Errors
+    /// Unknown (also for another principal's run), ambiguous, or the ledger could not be read.
+    pub async fn find(&self, who: &Identity, name: &str) -> Result<RunId, FindError> {
+        let name = name.trim();
+        let unknown = || FindError::Unknown(name.chars().take(64).collect());
+        if let Ok(run) = name.parse::<RunId>() {
+            return self.principal_of(run).await?.filter(|p| may(who, p)).map(|_| run).ok_or_else(unknown);
+        }
+        let tail = name.replace('-', "").to_lowercase();
+        if !(SHORT_LEN..=32).contains(&tail.len()) || !tail.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(unknown());
+        }
+        let principal = (who.scope != Scope::Operate).then_some(who.name.as_str());
+        let found = self.0.ledger.by_tail(principal, &tail, 2).await.map_err(FindError::Ledger)?;
+        match found.as_slice() {
+            [] => Err(unknown()),
+            [run] => Ok(*run),
+            _ => Err(FindError::Ambiguous(name.to_owned())),
+        }
+    }
+
+    /// Everything about a run.
+    ///
+    /// # Errors
+    /// As [`Runs::find`].
+    pub async fn get(&self, who: &Identity, run: RunId) -> Result<RunView, FindError> {
+        Ok(self.watch(who, run).await?.borrow().as_ref().clone())
+    }
+
+    /// A page of runs, newest first; those of all principals with scope `operate`.
+    ///
+    /// # Errors
+    /// When the ledger could not be read.
+    pub async fn list(&self, who: &Identity, filter: ListFilter) -> Result<RunList, FindError> {
+        let limit = filter.limit.clamp(1, MAX_PAGE);
+        let query = ListQuery {
+            principal: (who.scope != Scope::Operate).then(|| who.name.clone()),
+            state: filter.state,
+            before: filter.before,
+            // One more than asked for says whether there is a next page.
+            limit: limit + 1,
+        };
+        let mut records = self.0.ledger.list(query).await.map_err(FindError::Ledger)?;
+        let more = records.len() > limit as usize;
+        records.truncate(limit as usize);
+        let next = records.last().filter(|_| more).map(|r| r.run);
+        let runs = records.iter().map(|record| match self.0.table.get(record.run) {
+            Some(active) => active.view.borrow().as_ref().clone(),
+            None => view(record, &Live::of(record)),
+        });
+        Ok(RunList { runs: runs.collect(), next })
+    }
+
+    /// A view that follows the run. Once the run has ended the value is final and `changed()` returns an error.
+    ///
+    /// # Errors
+    /// As [`Runs::find`].
+    pub async fn watch(&self, who: &Identity, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
+        match self.look(who, run).await? {
+            Look::Live(active) => {
+                if active.principal() == who.name {
+                    active.looked.store(self.now_ms(), Ordering::Relaxed);
+                }
+                Ok(active.view.subscribe())
+            }
+            Look::Ended(record) => Ok(watch::channel(Arc::new(view(&record, &Live::of(&record)))).1),
+        }
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.deps.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The caller's own run that holds the seat for which `view` waits; of several, the one looked at longest ago.
+    pub fn behind_own(&self, who: &Identity, view: &RunView) -> Option<Behind> {
+        let waiting = view.waiting.as_deref().filter(|_| view.state == RunState::Queued)?;
+        let holds = |active: &Arc<RunHandle>| {
+            active.principal() == who.name && active.run != view.run_id && waiting.contains(&active.run.short())
+        };
+        let own = self.0.table.all().into_iter().filter(holds);
+        let oldest = own.min_by_key(|active| active.looked.load(Ordering::Relaxed))?;
+        let run = oldest.view.borrow().as_ref().clone();
+        let since =
+            match oldest.looked.load(Ordering::Relaxed) {
+                // Never looked at: count from its creation.
+                0 => run.created_at.as_deref().and_then(|at| at.parse::<jiff::Timestamp>().ok()).map_or(0, |at| {
+                    u64::try_from(self.0.deps.clock.unix_ms() - at.as_millisecond()).unwrap_or_default()
+                }),
+                looked => self.now_ms().saturating_sub(looked),
+            };
+        let forgotten = oldest.view.receiver_count() == 0 && Duration::from_millis(since) >= FORGOTTEN;
+        Some(Behind { run, forgotten })
+    }
+
+    /// At most `max` (and [`MAX_READ`]) bytes of an output, from the mirror.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn read(
+        &self,
+        who: &Identity,
+        run: RunId,
+        stream: Stream,
+        offset: u64,
+        max: usize,
+    ) -> Result<OutputChunk, ReadError> {
+        // The state is read before the bytes: an end that comes in between is reported by the next read.
+        let ended = match self.look(who, run).await? {
+            Look::Live(active) => active.view.borrow().state.is_end(),
+            Look::Ended(record) => record.state.is_end(),
+        };
+        let mirror = self.0.mirrors.find(run).await.map_err(ReadError::Io)?;
+        let len = mirror.as_ref().map_or(0, |m| m.len(stream));
+        if offset > len {
+            return Err(ReadError::PastEnd { offset, len });
+        }
+        let bytes = match mirror {
+            Some(mirror) => mirror.read(stream, offset, max.min(MAX_READ)).await.map_err(ReadError::Io)?,
+            None => Bytes::new(),
+        };
+        let next = offset + bytes.len() as u64;
+        Ok(OutputChunk { bytes, next, complete: ended && next >= len })
+    }
+
+    /// Agents, pools, and the caller's queued runs.
+    pub fn hosts(&self, who: &Identity) -> Hosts {
+        let (mut hosts, pools) = self.0.fleet.views();
+        if !who.may_operate() {
+            hosts.iter_mut().for_each(withhold);
+        }
+        let waits = |active: &Arc<RunHandle>| {
+            let view = active.view.borrow();
+            let waiting = view.waiting.clone()?;
+            Some(QueueView { run_id: active.run, waiting })
+        };
+        let mine = self.0.table.all();
+        let mut queue: Vec<_> = mine.iter().filter(|a| may(who, &a.principal())).filter_map(waits).collect();
+        queue.sort_by_key(|q| q.run_id);
+        let returned = |active: &Arc<RunHandle>| {
+            let view = active.view.borrow();
+            let host = view.host.clone().filter(|_| view.runs_again && may(who, &active.principal()))?;
+            let (run_id, short) = (active.run, active.run.short());
+            let waiting = format!(
+                "lost, but running again on {host}: it holds a seat, and its own record will count; \
+                 stata_cancel(run: \"{short}\") or `longhaul cancel {short}` ends it"
+            );
+            Some(QueueView { run_id, waiting })
+        };
+        let mut returned: Vec<_> = mine.iter().filter_map(returned).collect();
+        returned.sort_by_key(|q| q.run_id);
+        Hosts { hosts, pools, queue, returned }
+    }
+
+    /// The handle of a run's task, or else the record of its end.
+    ///
+    /// For a moment an unfinished run may have a record and no task: before its task starts, when it is being imported,
+    /// and after its task ended. Both moments are short, so this waits: a caller that took the record for the whole
+    /// truth would wait on a view that no task updates, or send a command that no task receives.
+    pub(super) async fn look(&self, who: &Identity, run: RunId) -> Result<Look, FindError> {
+        let unknown = || FindError::Unknown(run.to_string());
+        for looks_left in (0..LOOKS).rev() {
+            if let Some(active) = self.0.table.get(run) {
+                return if may(who, &active.principal()) { Ok(Look::Live(active)) } else { Err(unknown()) };
+            }
+            let record = self.record(run).await?.filter(|r| may(who, &r.principal)).ok_or_else(unknown)?;
+            if record.state.is_end() || looks_left == 0 {
+                return Ok(Look::Ended(Box::new(record)));
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        Err(unknown())
+    }
+
+    pub(super) async fn record(&self, run: RunId) -> Result<Option<Record>, FindError> {
+        self.0.ledger.get(run).await.map_err(FindError::Ledger)
+    }
+
+    pub(super) async fn principal_of(&self, run: RunId) -> Result<Option<String>, FindError> {
+        match self.0.table.get(run) {
+            Some(active) => Ok(Some(active.principal())),
+            None => Ok(self.record(run).await?.map(|r| r.principal)),
+        }
+    }
+}
+
+/// Removes what only operators may know of a host: its OS user, and where its programs and do-files are.
+fn withhold(host: &mut HostView) {
+    host.os_user.clear();
+    host.roots.clear();
+    for engine in &mut host.engines {
+        engine.truncate(engine.find(" (").unwrap_or(engine.len()));
+    }
+}
+
+/// Whether `who` may see and end a run of `owner`; a run without an owner is unverified, and only for operators.
+pub(super) fn may(who: &Identity, owner: &str) -> bool {
+    who.scope == Scope::Operate || (!owner.is_empty() && who.name == owner)
+}

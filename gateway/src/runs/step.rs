@@ -1,0 +1,192 @@
+//! The steps of a run's state: each is one conditional update in the ledger, and is published after it.
+
+use std::time::Duration;
+
+use longhaul_proto::{
+    faults,
+    state::{Cause, RunState},
+};
+
+use super::{
+    Inner,
+    run_task::{Interrupted, RunTask},
+};
+use crate::{
+    ledger::{Condition, LedgerError, Record, Transition},
+    metrics::count,
+    model::{Attempt, Placement},
+};
+
+/// Pause before a failed ledger write is retried.
+const LEDGER_PAUSE: Duration = Duration::from_secs(1);
+
+/// When the run reaches its submitter's queue limit, by the monotonic clock; `None` = there is no limit.
+pub(super) fn queue_deadline(inner: &Inner, record: &Record) -> Option<Duration> {
+    let limit = Some(record.detail.queue_timeout_ms).filter(|limit| *limit > 0)?;
+    let since = match record.detail.queue_limit_from_ms {
+        0 => record.created_ms,
+        at => at,
+    };
+    // While the clock is in doubt, nothing is known of the time before this start: the wait counts from now.
+    let waited = match inner.wall.in_doubt() {
+        Some(_) => 0,
+        None => u64::try_from(inner.wall.now_ms() - since).unwrap_or_default(),
+    };
+    Some(inner.deps.clock.monotonic() + Duration::from_millis(limit.saturating_sub(waited)))
+}
+
+impl RunTask {
+    /// Moves the run to another state, with the attempt that it has.
+    ///
+    /// # Errors
+    /// [`Interrupted::Moved`] when another writer had moved it, [`Interrupted::Stopping`].
+    pub(super) async fn step(&mut self, to: RunState, cause: Cause) -> Result<(), Interrupted> {
+        self.record_step(to, cause, self.record.attempt, None).await
+    }
+
+    /// Moves the run to `starting` with a new attempt, which is given to an agent.
+    ///
+    /// # Errors
+    /// As [`RunTask::step`].
+    pub(super) async fn step_to_attempt(&mut self, attempt: Attempt, to: Placement) -> Result<(), Interrupted> {
+        self.record_step(RunState::Starting, Cause::Dispatched, attempt.number(), Some(to)).await
+    }
+
+    /// Makes a step durable, then publishes it.
+    async fn record_step(
+        &mut self,
+        to: RunState,
+        cause: Cause,
+        attempt: u32,
+        given_to: Option<Placement>,
+    ) -> Result<(), Interrupted> {
+        let at_ms = self.inner.wall.now_ms();
+        self.note_step(to, cause, at_ms);
+        let step = Transition {
+            run: self.record.run,
+            from: self.record.state,
+            from_attempt: self.record.attempt,
+            to,
+            cause,
+            attempt,
+            at_ms,
+            given_to: given_to.clone().map(|at| (at.agent_id, at.host, at.pool)),
+            detail: Some(self.record.detail.clone()),
+        };
+        self.write_step(&step).await?;
+        (self.record.state, self.record.cause, self.record.attempt) = (to, cause, attempt);
+        self.record.finished_ms = if to.is_end() { step.at_ms } else { 0 };
+        if let Some(at) = given_to {
+            (self.record.agent_id, self.record.host, self.record.pool) = (at.agent_id, at.host, at.pool);
+        }
+        if to == RunState::Queued {
+            self.queue_deadline = queue_deadline(&self.inner, &self.record);
+            if cause == Cause::ProvenDead && !faults::bug("queue_deadline_survives") {
+                // A new wait, from now on: it may have taken the ledger a while to record it.
+                let limit = Duration::from_millis(self.record.detail.queue_timeout_ms);
+                self.queue_deadline = self.queue_deadline.map(|_| self.inner.deps.clock.monotonic() + limit);
+            }
+        }
+        if cause == Cause::Returned {
+            count(&self.inner.metrics.returned);
+        }
+        self.live.waiting = None;
+        (self.live.silent_for, self.live.contact, self.live.no_end_since_ms) = (None, None, 0);
+        self.publish();
+        Ok(())
+    }
+
+    /// Notes in the record what belongs to a step.
+    fn note_step(&mut self, to: RunState, cause: Cause, at_ms: i64) {
+        if to == RunState::Queued && !faults::bug("queue_deadline_survives") {
+            self.detail().queued_ms = at_ms;
+            if cause == Cause::ProvenDead {
+                // An attempt that never started leaves the limit where it was: the submitter still waits for the first
+                // start.
+                self.detail().queue_limit_from_ms = at_ms;
+            }
+        }
+        if to == RunState::Running && self.record.detail.running_ms == 0 {
+            self.detail().running_ms = at_ms;
+        }
+        if to.is_end() {
+            self.settle_start(at_ms);
+        }
+        if to.is_end() && self.record.state == RunState::Queued && !self.record.detail.earlier.is_empty() {
+            // No further attempt follows, so the output of the dead ones is all there is.
+            self.record.detail.complete = self.record.earlier_whole();
+        }
+    }
+
+    /// Writes a step into the ledger, trying again until it is there.
+    async fn write_step(&mut self, step: &Transition) -> Result<(), Interrupted> {
+        let mut tried = self.inner.ledger.transition(step.clone()).await;
+        loop {
+            match tried {
+                Ok(()) => break,
+                Err(LedgerError::LostRace(_)) => {
+                    // A commit whose answer was lost looks like this too: then the run already is where it should be.
+                    match self.inner.ledger.get(self.record.run).await {
+                        Ok(Some(record)) => {
+                            self.record = record;
+                            if (self.record.state, self.record.attempt) == (step.to, step.attempt) {
+                                break;
+                            }
+                        }
+                        // Only ended runs are removed: its end was recorded, and its record was old enough to go.
+                        Ok(None) if step.to.is_end() => break,
+                        Ok(None) | Err(_) => {}
+                    }
+                    tracing::warn!(run = %step.run, from = %step.from, to = %step.to, "another writer changed the state of this run");
+                    self.publish();
+                    return Err(Interrupted::Moved);
+                }
+                Err(error) => {
+                    tracing::error!(run = %step.run, to = %step.to, error = &error as &dyn std::error::Error, "cannot record a step; trying again");
+                    self.waiting(Some("the gateway cannot write its ledger; see its log".to_owned()));
+                    tried = self.try_step_again(step.clone(), error).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the recorded start of an ended run agree with its end: by the same clock, and never after it. The gateway
+    /// may have been away when the run started, and the host's clock is another.
+    fn settle_start(&mut self, ended_ms: i64) {
+        let created_ms = self.record.created_ms;
+        let detail = self.detail();
+        detail.clear(Condition::Collecting);
+        if detail.running_ms == 0 && detail.host_running_ms == 0 {
+            return;
+        }
+        if faults::bug("started_by_the_hosts_clock") {
+            detail.running_ms = detail.host_running_ms;
+            return;
+        }
+        let took_ms = i64::try_from(detail.duration_ms.unwrap_or_default()).unwrap_or(i64::MAX);
+        let latest = ended_ms.saturating_sub(took_ms).max(created_ms.max(detail.queued_ms)).min(ended_ms);
+        detail.running_ms = if detail.running_ms == 0 { latest } else { detail.running_ms.min(latest) };
+    }
+
+    /// Retries a step after a pause, in which commands are answered with the error.
+    async fn try_step_again(
+        &mut self,
+        step: Transition,
+        error: LedgerError,
+    ) -> Result<Result<(), LedgerError>, Interrupted> {
+        let ledger = self.inner.ledger.clone();
+        let again = async move {
+            tokio::time::sleep(LEDGER_PAUSE).await;
+            ledger.transition(step).await
+        };
+        if faults::bug("deaf_while_ledger_full") {
+            let stop = self.inner.deps.tasks.stopping();
+            return stop.run_until_cancelled(again).await.ok_or(Interrupted::Stopping);
+        }
+        let before = self.stuck.replace(error);
+        let tried = self.during(None, again).await;
+        self.stuck = before;
+        tried
+    }
+}
