@@ -8,6 +8,7 @@
 //! - [`back_off`]: the wait between two tries;
 //! - [`ordered_watch`] and [`grpc_transport`]: a value that many follow, and a transport for calls, likewise;
 //! - [`paths`]: clients' paths, of any operating system;
+//! - [`principal`]: who owns a run, and how people write that;
 //! - [`state`]: a run's states and causes, and the one table of what each end means to the command line, MCP and
 //!   telemetry;
 //! - [`connections`] and [`descriptors`]: bounds on connections and on open files;
@@ -33,6 +34,7 @@ pub mod ids;
 pub mod join;
 pub mod ordered_watch;
 pub mod paths;
+pub mod principal;
 pub mod private;
 pub mod seal;
 pub mod state;

@@ -69,6 +69,7 @@ pub fn digest(submission: &wire::Submission) -> [u8; 32] {
         request_sha256,
         retry,
         seal: _,
+        principal_issuer,
     } = submission;
     let mut items = Items(Sha256::new());
     items.text(1, run_id);
@@ -108,6 +109,7 @@ pub fn digest(submission: &wire::Submission) -> [u8; 32] {
     items.text(19, cluster_id);
     items.text(20, request_sha256);
     items.number(21, u64::from_le_bytes(i64::from(*retry).to_le_bytes()));
+    items.text(23, principal_issuer);
     items.0.finalize().into()
 }
 
@@ -139,6 +141,7 @@ mod tests {
             request_sha256: "5ea1".into(),
             retry: wire::RetryPolicy::Never.into(),
             seal: vec![],
+            principal_issuer: String::new(),
         }
     }
 
@@ -166,7 +169,7 @@ mod tests {
     #[test]
     fn every_field_counts() {
         type Change = fn(&mut wire::Submission);
-        let changes: [Change; 26] = [
+        let changes: [Change; 27] = [
             |s| s.run_id.push('x'),
             |s| s.principal = "bob".into(),
             |s| s.key.clear(),
@@ -196,6 +199,7 @@ mod tests {
             |s| s.cluster_id.clear(),
             |s| s.request_sha256.clear(),
             |s| s.retry = 0,
+            |s| s.principal_issuer = "idp".into(),
         ];
         let mut seen = std::collections::HashSet::from([digest(&whole())]);
         for (n, change) in changes.iter().enumerate() {

@@ -235,7 +235,9 @@ impl Foreign for wire::Snapshot {
 
 impl Foreign for wire::RunSummary {
     fn make_harmless(&mut self) {
-        [&mut self.run_id, &mut self.cluster_id, &mut self.principal, &mut self.key].into_iter().for_each(one);
+        let texts =
+            [&mut self.run_id, &mut self.cluster_id, &mut self.principal, &mut self.principal_issuer, &mut self.key];
+        texts.into_iter().for_each(one);
         self.outcome.iter_mut().for_each(Foreign::make_harmless);
     }
 }

@@ -34,6 +34,20 @@ pub async fn integrity(data: &Path) -> String {
     row.get(0)
 }
 
+/// Adds a token of scope `use` for a principal, given as issuer and subject, to the ledger of a running gateway.
+pub async fn add_token(data: &Path, name: &str, (issuer, subject): (&str, &str), secret: &str) {
+    let pool = open(&file(data)).await;
+    sqlx::query("INSERT INTO tokens(name, principal, issuer, sha256, scope, created) VALUES (?, ?, ?, ?, 'use', 1)")
+        .bind(name)
+        .bind(subject)
+        .bind(issuer)
+        .bind(longhaul_proto::sha256_hex(secret.as_bytes()))
+        .execute(&pool)
+        .await
+        .expect("a token");
+    pool.close().await;
+}
+
 /// Copies a ledger in use, whole, as an operator's backup does.
 pub async fn backup(data: &Path, to: &Path) {
     let pool = open(&file(data)).await;

@@ -81,7 +81,7 @@ fn record(run: RunId, finished_ms: i64) -> Record {
         host: "stata1".into(),
         pool: "stata1".into(),
         finished_ms,
-        ..Record::queued(run, "ann".into(), 1_000, detail)
+        ..Record::queued(run, longhaul_gateway::model::Principal::local("ann"), 1_000, detail)
     }
 }
 

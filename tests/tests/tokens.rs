@@ -338,6 +338,46 @@ async fn a_real_stata_runs_as_root_only_on_purpose() {
     gateway.api.wait_host("control", "up").await;
 }
 
+/// Another issuer's `ana`, whose token is put into the ledger, and the gateway's own share nothing.
+#[tokio::test]
+async fn the_same_subject_of_another_issuer_is_somebody_else() {
+    let lab = lab!();
+    let gateway = lab.up(&["--serve-all"]).await;
+    gateway.api.wait_host_up().await;
+    let ana = token(&gateway, "ana").await;
+    longhaul_tests::ledger::add_token(&gateway.daemon.data, "theirs", ("https://idp.example", "ana"), "lh_theirs")
+        .await;
+    let theirs = gateway.api.with_token("lh_theirs");
+    let (me, they) = (whoami(&ana).await, whoami(&theirs).await);
+    assert_eq!((&me["principal"], &me["issuer"]), (&json!("ana"), &json!("local")));
+    assert_eq!(they["principal"], json!("https://idp.example:ana"));
+
+    let request = || SubmitRequest {
+        text: Some("display 1\n".to_owned()),
+        key: Some("same".to_owned()),
+        ..SubmitRequest::default()
+    };
+    let own = ana.submit(&request()).await.unwrap();
+    let other = theirs.submit(&request()).await.unwrap();
+    assert!(other.joined.is_none() && own.run.run_id != other.run.run_id, "{own:#?} {other:#?}");
+    let again = theirs.submit(&request()).await.unwrap().run.run_id;
+    assert_eq!(again, other.run.run_id, "the control: its own key");
+    for (who, mine, not, name) in [
+        (&ana, own.run.run_id, other.run.run_id, "ana"),
+        (&theirs, other.run.run_id, own.run.run_id, "https://idp.example:ana"),
+    ] {
+        let view = who.wait_end(mine).await;
+        assert_eq!((view.state, view.principal.as_str()), (RunState::Succeeded, name));
+        let listed: Vec<_> = who.list().await.unwrap().runs.into_iter().map(|run| run.run_id).collect();
+        assert_eq!(listed, [mine]);
+        assert!(who.get(not).await.is_err() && who.output(not, "log").await.is_err());
+    }
+}
+
+async fn whoami(api: &Api) -> Value {
+    read(api.request(Method::GET, "/api/v1/whoami").send().await.unwrap()).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_user_is_told_of_hosts_and_seats_but_not_of_others() {
     let lab = lab!();

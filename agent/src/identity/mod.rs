@@ -11,7 +11,12 @@ use std::{
     time::Duration,
 };
 
-use longhaul_proto::{PROTOCOL, durable, faults, ids::Ids, wire};
+use longhaul_proto::{
+    PROTOCOL, durable, faults,
+    ids::Ids,
+    principal::{Principal, Typed},
+    wire,
+};
 
 pub(crate) use pins::{Contact, Known, Pins};
 
@@ -66,7 +71,7 @@ pub enum Serve {
     Unset,
     /// Every principal's.
     All,
-    /// Those of these principals.
+    /// Those of these principals, as typed: `ana` or `ISSUER:ana`.
     Only(Vec<String>),
 }
 
@@ -177,9 +182,11 @@ impl Identity {
     ///
     /// # Errors
     /// In words for the run's owner, when it does not.
-    pub(crate) fn check_serves(&self, principal: &str) -> Result<(), String> {
+    pub(crate) fn check_serves(&self, principal: &Principal) -> Result<(), String> {
         match &self.0.label.serve {
-            Serve::Only(names) if !names.iter().any(|name| name == principal) && !faults::bug("serves_everybody") => {
+            Serve::Only(names)
+                if !names.iter().any(|name| Typed::read(name).names(principal)) && !faults::bug("serves_everybody") =>
+            {
                 let name = &self.0.label.name;
                 Err(format!(
                     "agent {name} takes the runs of {} only, and this one is {principal}'s: run it elsewhere, or start \
@@ -264,11 +271,11 @@ mod tests {
     fn whom_it_serves() {
         let serving = |serve: Serve| identity(Label { name: "s1".into(), serve, ..Label::default() }, "").0;
         for serve in [Serve::Unset, Serve::All] {
-            assert!(serving(serve).check_serves("bob").is_ok());
+            assert!(serving(serve).check_serves(&Principal::local("bob")).is_ok());
         }
         let two = serving(Serve::Only(vec!["ann".into(), "bob".into()]));
-        assert!(two.check_serves("bob").is_ok());
-        let words = two.check_serves("carol").unwrap_err();
+        assert!(two.check_serves(&Principal::local("bob")).is_ok());
+        let words = two.check_serves(&Principal::local("carol")).unwrap_err();
         assert!(words.contains("of ann, bob only") && words.contains("--serve ann,bob,carol"), "{words}");
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longhaul_proto::{faults, ids::RunId, state::RunState, wire};
+use longhaul_proto::{faults, ids::RunId, principal::Principal, state::RunState, wire};
 
 use crate::{
     spool::{OutcomeRecord, Plan},
@@ -25,7 +25,7 @@ pub struct Facts {
     /// The ledger that recorded the run.
     pub cluster_id: String,
     /// The principal who asked.
-    pub principal: String,
+    pub principal: Principal,
     /// The idempotency key; empty = none.
     pub key: String,
     /// Digest of the request, which the seal covers.
@@ -39,7 +39,7 @@ impl Facts {
     pub(super) fn asked(submission: &wire::Submission) -> Self {
         Self {
             cluster_id: submission.cluster_id.clone(),
-            principal: submission.principal.clone(),
+            principal: Principal::new(&*submission.principal_issuer, &*submission.principal),
             key: submission.key.clone(),
             sealed_sha256: longhaul_proto::seal::digest(submission),
             seal: submission.seal.clone(),
@@ -110,7 +110,8 @@ impl Status {
             state: self.state().to_wire() as i32,
             outcome: self.outcome.as_ref().map(|o| verdict(o)),
             cluster_id: self.facts.cluster_id.clone(),
-            principal: self.facts.principal.clone(),
+            principal: self.facts.principal.subject().to_owned(),
+            principal_issuer: self.facts.principal.wire_issuer().to_owned(),
             key: self.facts.key.clone(),
             sealed_sha256: if self.facts.seal.is_empty() { Vec::new() } else { self.facts.sealed_sha256.to_vec() },
             seal: self.facts.seal.clone(),

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use futures_util::Stream;
 use longhaul_proto::{
     ids::RunId,
+    principal::Principal,
     tasks::Tasks,
     transport::{Greeter, Proof, Session},
     version,
@@ -98,7 +99,8 @@ impl Agent for Service {
         };
         let run = run_id(&submission.run_id)?;
         self.identity.check_cluster(&request.cluster_id).map_err(Status::failed_precondition)?;
-        self.identity.check_serves(&submission.principal).map_err(Status::permission_denied)?;
+        let principal = Principal::new(&*submission.principal_issuer, &*submission.principal);
+        self.identity.check_serves(&principal).map_err(Status::permission_denied)?;
         let handle = self.runs.begin(run, submission, request.attempt).await.map_err(refusal::status)?;
         Ok(Response::new(events::follow(handle, &self.identity, (0, 0), FirstSnapshot::Plain, &self.tasks)?))
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use longhaul_proto::{durable, faults, wire};
+use longhaul_proto::{durable, faults, principal::Principal, wire};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub struct Meta {
     pub format: u32,
     /// The run.
     pub run_id: String,
-    /// The principal who asked.
+    /// The principal who asked, by its display name.
     pub principal: String,
     /// The ledger it belongs to.
     pub cluster_id: String,
@@ -81,7 +81,7 @@ impl Spool {
         let meta = Meta {
             format: FORMAT,
             run_id: self.run().to_string(),
-            principal: submission.principal.clone(),
+            principal: Principal::new(&*submission.principal_issuer, &*submission.principal).to_string(),
             cluster_id: submission.cluster_id.clone(),
             source,
             received_at_ms: now_ms,

@@ -74,7 +74,7 @@ pub(crate) enum TokenAction {
     Add {
         /// What to call it.
         name: String,
-        /// Whom it stands for [default: the name].
+        /// Whom it stands for [default: the name]: a principal of the gateway's own.
         #[arg(long)]
         principal: Option<String>,
         /// `use` (own runs) or `operate` (everybody's runs, tokens).

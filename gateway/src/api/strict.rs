@@ -24,7 +24,7 @@ pub(super) async fn json<T: DeserializeOwned>(
     request: Request,
     limit: usize,
 ) -> Result<(T, Room), Problem> {
-    let who = request.extensions().get::<Identity>().map(|who| who.name.clone()).unwrap_or_default();
+    let who = request.extensions().get::<Identity>().map(|who| who.principal.clone()).unwrap_or_default();
     let (bytes, room) = bodies::read(face, &who, request.into_body(), limit).await?;
     Ok((parse(if bytes.is_empty() { b"{}" } else { &bytes })?, room))
 }

@@ -14,7 +14,7 @@ use crate::{
     auth::token,
     face::Face,
     ledger::TokenRecord,
-    model::{Identity, Scope},
+    model::{Identity, Principal, Scope, Typed},
     problem::{Problem, problem},
 };
 
@@ -56,7 +56,7 @@ impl TokenView {
     fn of(record: TokenRecord, token: Option<String>) -> Self {
         Self {
             name: record.name,
-            principal: record.principal,
+            principal: record.principal.to_string(),
             scope: record.scope,
             created_at: rfc3339(record.created_ms),
             expires_at: record.expires_ms.and_then(rfc3339),
@@ -73,8 +73,8 @@ pub(super) async fn add(
     request: Request,
 ) -> Result<Response, Problem> {
     let (ask, _room): (AddToken, _) = strict::json(&face, request, strict::SMALL).await?;
-    let principal = ask.principal.unwrap_or_else(|| ask.name.clone());
-    for (field, value) in [("name", &ask.name), ("principal", &principal)] {
+    let principal = named(&face, ask.principal.as_deref().unwrap_or(&ask.name)).await?;
+    for (field, value) in [("name", ask.name.as_str()), ("principal", principal.subject())] {
         let plain = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
         if value.is_empty() || value.chars().count() > MAX_NAME || !value.chars().all(plain) {
             let detail = format!("field `{field}`: 1 to {MAX_NAME} letters, digits and the characters - _ . @");
@@ -105,8 +105,25 @@ pub(super) async fn add(
         return Err(problem(StatusCode::CONFLICT, "name-taken", "The name is taken", detail));
     }
     face.core.runs.principals_changed().await;
-    tracing::info!(by = %who.name, name = %record.name, principal = %record.principal, "token made");
+    tracing::info!(by = %who.principal, name = %record.name, principal = %record.principal, "token made");
     Ok((StatusCode::CREATED, Json(TokenView::of(record, Some(secret)))).into_response())
+}
+
+/// The principal that an operator named for a token.
+async fn named(face: &Face, text: &str) -> Result<Principal, Problem> {
+    let wrong = |detail: String| Problem::bad_request(format!("field `principal`: {detail}"));
+    let typed = Typed::read(text);
+    let known = match &typed {
+        Typed::Bare(subject) => face.core.ledger.principals_called(subject).await?,
+        Typed::Whole(_) => Vec::new(),
+    };
+    let principal = typed.among(&known).map_err(|ambiguous| wrong(ambiguous.to_string()))?;
+    if !principal.is_local() {
+        let detail =
+            format!("tokens of this gateway stand for its own principals, and {principal} is another issuer's");
+        return Err(wrong(detail));
+    }
+    Ok(principal)
 }
 
 /// `GET /api/v1/tokens`.
@@ -124,7 +141,7 @@ pub(super) async fn revoke(
     if face.core.ledger.token_revoke(&name, face.core.deps.clock.unix_ms()).await? {
         face.revocations.revoked(&name);
         face.core.runs.principals_changed().await;
-        tracing::info!(by = %who.name, %name, "token revoked");
+        tracing::info!(by = %who.principal, %name, "token revoked");
         return Ok(StatusCode::NO_CONTENT);
     }
     let detail = format!("there is no valid token `{name}`: GET /api/v1/tokens lists them");
@@ -135,10 +152,11 @@ pub(super) async fn revoke(
 #[derive(Debug, Serialize)]
 pub(super) struct WhoAmI {
     principal: String,
+    issuer: String,
     scope: Scope,
 }
 
 /// `GET /api/v1/whoami`.
 pub(super) async fn whoami(Extension(who): Extension<Identity>) -> Json<WhoAmI> {
-    Json(WhoAmI { principal: who.name, scope: who.scope })
+    Json(WhoAmI { principal: who.principal.to_string(), issuer: who.principal.issuer().to_owned(), scope: who.scope })
 }

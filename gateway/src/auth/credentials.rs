@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::token;
 use crate::ledger::{Ledger, LedgerError, TokenRecord};
-use crate::model::Scope;
+use crate::model::{Principal, Scope};
 
 /// Name of the file with the local user's token.
 pub const CREDENTIALS: &str = "credentials.json";
@@ -113,7 +113,7 @@ async fn add(ledger: &dyn Ledger, clock: &Clock, made: &Credentials) -> Result<(
     let sha256 = token::digest(&made.token);
     // Names are unique, so the start of the digest distinguishes the local tokens of several first starts.
     let name = format!("local-{}", &sha256[..8]);
-    let (principal, now) = (made.principal.clone(), clock.unix_ms());
+    let (principal, now) = (Principal::local(&*made.principal), clock.unix_ms());
     ledger
         .token_add(TokenRecord {
             name,

@@ -44,7 +44,7 @@ type Token = (String, Option<i64>);
 pub enum Mode {
     /// By bearer token.
     Token(Arc<dyn Ledger>),
-    /// Not at all: every client that can reach the port is this principal.
+    /// Not at all: every client that can reach the port has this identity.
     Open(Identity),
 }
 
@@ -60,8 +60,8 @@ impl Mode {
     ///
     /// # Errors
     /// When the listener is reachable from elsewhere.
-    pub fn open(listen: SocketAddr, principal: Identity) -> Result<Self, NotLoopback> {
-        if listen.ip().is_loopback() { Ok(Self::Open(principal)) } else { Err(NotLoopback(listen)) }
+    pub fn open(listen: SocketAddr, identity: Identity) -> Result<Self, NotLoopback> {
+        if listen.ip().is_loopback() { Ok(Self::Open(identity)) } else { Err(NotLoopback(listen)) }
     }
 }
 
@@ -99,20 +99,20 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     if open {
         return next.run(request).await;
     }
-    match gate.principal(request.headers()).await {
-        Ok((principal, token)) => {
+    match gate.identify(request.headers()).await {
+        Ok((identity, token)) => {
             if let Some(connection) = request.extensions().get::<Connection>()
-                && let Err(TooMany { count }) = connection.belongs_to(&principal.name)
+                && let Err(TooMany { count }) = connection.belongs_to(&identity.principal.to_string())
             {
                 return incoming::too_many(count);
             }
             // From here on the connection is the principal's, and no longer counts for its address.
             request.extensions_mut().remove::<Option<Arc<incoming::Asking>>>();
-            let held = match gate.lasting.take(&principal.name, request.method(), request.uri()) {
+            let held = match gate.lasting.take(&identity.principal, request.method(), request.uri()) {
                 Ok(held) => held,
                 Err(refused) => return *refused,
             };
-            request.extensions_mut().insert(principal);
+            request.extensions_mut().insert(identity);
             let revoked = token.map(|(name, expires_ms)| gate.revocations.of(&name, expires_ms));
             lasting::watched(next.run(request).await, held, revoked)
         }
@@ -129,10 +129,10 @@ impl Gate {
         self.allowed.check_origin(request.headers())
     }
 
-    /// The principal, and the name of its token with the expiry.
-    async fn principal(&self, headers: &HeaderMap) -> Result<(Identity, Option<Token>), Box<Response>> {
+    /// The identity, and the name of its token with the expiry.
+    async fn identify(&self, headers: &HeaderMap) -> Result<(Identity, Option<Token>), Box<Response>> {
         let ledger = match &self.mode {
-            Mode::Open(principal) => return Ok((principal.clone(), None)),
+            Mode::Open(identity) => return Ok((identity.clone(), None)),
             Mode::Token(ledger) => ledger,
         };
         let given = headers.get(header::AUTHORIZATION);
@@ -151,7 +151,7 @@ impl Gate {
         if record.expires_ms.is_some_and(|at| at <= self.clock.unix_ms()) {
             return Err(Box::new(unauthorized(&format!("the token `{}` has expired", record.name), true)));
         }
-        Ok((Identity::local(record.principal, record.scope), Some((record.name, record.expires_ms))))
+        Ok((Identity::new(record.principal, record.scope), Some((record.name, record.expires_ms))))
     }
 }
 

@@ -13,7 +13,10 @@ use longhaul_proto::{hex, ids::RunId};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::key_file::{self, KeyFileError};
+use crate::{
+    key_file::{self, KeyFileError},
+    model::Principal,
+};
 
 /// Name of the file with the key.
 pub const TASK_KEY: &str = "task-key";
@@ -51,7 +54,7 @@ impl TaskKey {
 
     /// The handle of a run for a principal. [`TaskKey::open`] gives `tag` back. The same three values make the same
     /// handle, so a repeated call gets the task it has.
-    pub fn seal(&self, run: RunId, tag: u8, principal: &str) -> String {
+    pub fn seal(&self, run: RunId, tag: u8, principal: &Principal) -> String {
         let mut bytes = [0; LEN];
         bytes[..16].copy_from_slice(run.as_bytes());
         bytes[16] = tag;
@@ -61,7 +64,7 @@ impl TaskKey {
     }
 
     /// Run and tag of a handle that was given to this principal; `None` for any other text.
-    pub fn open(&self, handle: &str, principal: &str) -> Option<(RunId, u8)> {
+    pub fn open(&self, handle: &str, principal: &Principal) -> Option<(RunId, u8)> {
         let bytes = URL_SAFE_NO_PAD.decode(handle.strip_prefix(PREFIX)?).ok().filter(|bytes| bytes.len() == LEN)?;
         let (named, seal) = bytes.split_at(17);
         if !bool::from(self.digest(named, principal).ct_eq(seal)) {
@@ -71,13 +74,20 @@ impl TaskKey {
         Some((run, named[16]))
     }
 
-    fn digest(&self, named: &[u8], principal: &str) -> [u8; SEAL] {
+    fn digest(&self, named: &[u8], principal: &Principal) -> [u8; SEAL] {
         let mut seal = [0; SEAL];
         // HMAC takes keys of any length, so this does not fail.
         if let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&*self.0) {
             mac.update(DOMAIN);
             mac.update(named);
-            mac.update(principal.as_bytes());
+            // A local principal by its subject alone, as in the handles that were given before there were issuers.
+            let issuer = principal.wire_issuer();
+            if !issuer.is_empty() {
+                mac.update(&[0]);
+                mac.update(&(issuer.len() as u64).to_le_bytes());
+                mac.update(issuer.as_bytes());
+            }
+            mac.update(principal.subject().as_bytes());
             seal.copy_from_slice(&mac.finalize().into_bytes()[..SEAL]);
         }
         seal
@@ -96,25 +106,30 @@ mod tests {
     fn a_handle_is_of_one_run_one_principal_and_one_key() {
         let key = TaskKey(Arc::new([7; 32]));
         let (run, other) = (Ids::system().run(), Ids::system().run());
-        let handle = key.seal(run, 2, "anna");
-        assert_eq!(key.open(&handle, "anna"), Some((run, 2)));
-        assert_eq!(key.seal(run, 2, "anna"), handle);
+        let anna = Principal::local("anna");
+        let handle = key.seal(run, 2, &anna);
+        assert_eq!(key.open(&handle, &anna), Some((run, 2)));
+        assert_eq!(key.seal(run, 2, &anna), handle);
         assert!(handle.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)), "fits a header: {handle}");
 
-        assert_eq!(key.open(&handle, "ben"), None, "another principal");
-        assert_eq!(TaskKey(Arc::new([8; 32])).open(&handle, "anna"), None, "another key");
+        assert_eq!(key.open(&handle, &Principal::local("ben")), None, "another principal");
+        assert_eq!(key.open(&handle, &Principal::new("idp", "anna")), None, "of another issuer");
+        let theirs = key.seal(run, 2, &Principal::new("idp", "anna"));
+        assert_eq!(key.open(&theirs, &Principal::new("idp", "anna")), Some((run, 2)));
+        assert_eq!(key.open(&theirs, &anna), None);
+        assert_eq!(TaskKey(Arc::new([8; 32])).open(&handle, &anna), None, "another key");
         let forged = |bytes: &mut [u8]| format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
         let whole = URL_SAFE_NO_PAD.decode(&handle[PREFIX.len()..]).unwrap();
         for at in 0..LEN {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
-            assert_eq!(key.open(&forged(&mut bytes), "anna"), None, "byte {at}");
+            assert_eq!(key.open(&forged(&mut bytes), &anna), None, "byte {at}");
         }
         let mut bytes = whole.clone();
         bytes[..16].copy_from_slice(other.as_bytes());
-        assert_eq!(key.open(&forged(&mut bytes), "anna"), None, "another run");
+        assert_eq!(key.open(&forged(&mut bytes), &anna), None, "another run");
         for text in ["", PREFIX, &handle[1..], &handle[..handle.len() - 1], &run.to_string(), "lht_é"] {
-            assert_eq!(key.open(text, "anna"), None, "{text}");
+            assert_eq!(key.open(text, &anna), None, "{text}");
         }
     }
 
@@ -123,8 +138,12 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let data = tempfile::tempdir().unwrap();
         let run = Ids::system().run();
-        let handle = TaskKey::ensure(data.path()).unwrap().seal(run, 0, "me");
-        assert_eq!(TaskKey::ensure(data.path()).unwrap().open(&handle, "me"), Some((run, 0)), "as after a restart");
+        let handle = TaskKey::ensure(data.path()).unwrap().seal(run, 0, &Principal::local("me"));
+        assert_eq!(
+            TaskKey::ensure(data.path()).unwrap().open(&handle, &Principal::local("me")),
+            Some((run, 0)),
+            "as after a restart"
+        );
         let path = data.path().join(TASK_KEY);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::write(&path, "short").unwrap();

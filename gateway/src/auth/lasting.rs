@@ -28,6 +28,7 @@ use crate::{
         incoming::RETRY_AFTER,
         quotas::{Held, Kind, Quotas},
     },
+    model::Principal,
     problem::busy,
 };
 
@@ -120,7 +121,7 @@ impl Lasting {
     ///
     /// # Errors
     /// The refusal, when its principal has enough of them open.
-    pub fn take(&self, principal: &str, method: &Method, uri: &Uri) -> Result<Option<Held>, Box<Response>> {
+    pub fn take(&self, principal: &Principal, method: &Method, uri: &Uri) -> Result<Option<Held>, Box<Response>> {
         let path = uri.path();
         let (kind, max, what) = if path == "/mcp" && *method == Method::POST {
             (Kind::Call, self.calls, "MCP calls")

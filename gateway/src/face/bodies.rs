@@ -24,6 +24,7 @@ use crate::{
         incoming::RETRY_AFTER,
         quotas::{Held, Kind},
     },
+    model::Principal,
     problem::{Problem, busy, problem, too_large},
 };
 
@@ -79,7 +80,7 @@ impl Bodies {
 ///
 /// # Errors
 /// See [`Unread`].
-pub async fn read(face: &Face, principal: &str, body: Body, limit: usize) -> Result<(Bytes, Room), Unread> {
+pub async fn read(face: &Face, principal: &Principal, body: Body, limit: usize) -> Result<(Bytes, Room), Unread> {
     let announced = body.size_hint().exact();
     let most = announced.map_or(limit, |len| usize::try_from(len).unwrap_or(usize::MAX));
     if most > limit {
@@ -97,7 +98,7 @@ pub async fn read(face: &Face, principal: &str, body: Body, limit: usize) -> Res
     Ok((bytes, room))
 }
 
-async fn take(face: &Face, principal: &str, bytes: usize) -> Result<Room, Unread> {
+async fn take(face: &Face, principal: &Principal, bytes: usize) -> Result<Room, Unread> {
     let bodies = &face.bodies;
     if faults::bug("bodies_unbounded") {
         return Ok(Room { _room: None, _share: None });

@@ -46,7 +46,7 @@ impl ClientPresence {
     /// The answer under way reports this run to `who`. Only their own runs count: an operator who looks at everybody's
     /// runs has not seen them for their owners.
     pub fn shows(&self, who: &Identity, run: &RunView) {
-        if run.state.is_end() && run.principal == who.name {
+        if run.state.is_end() && who.principal.is_shown_as(&run.principal) {
             self.0.ends.lock().unwrap_or_else(PoisonError::into_inner).push(run.run_id);
         }
     }

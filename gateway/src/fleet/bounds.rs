@@ -95,6 +95,7 @@ pub(crate) fn page(runs: &[wire::RunSummary]) -> Option<String> {
     let run = |run: &wire::RunSummary| {
         no_name("the id of a run", &run.run_id, NAME)
             .or_else(|| no_name("the principal of a run", &run.principal, NAME * 4))
+            .or_else(|| no_name("the issuer of a run's principal", &run.principal_issuer, NAME * 4))
             .or_else(|| no_name("the key of a run", &run.key, 1024))
             .or_else(|| too_many("bytes of a digest", run.sealed_sha256.len().max(run.seal.len()), 64))
     };
@@ -111,6 +112,7 @@ pub(crate) fn request(submission: &wire::Submission) -> Option<String> {
     let trace = submission.trace.clone().unwrap_or_default();
     let texts = [
         ("its principal", submission.principal.as_str(), NAME * 4),
+        ("its principal's issuer", &submission.principal_issuer, NAME * 4),
         ("its key", &submission.key, 1024),
         ("its path", path, PATH),
         ("its folder", &submission.working_dir, PATH),

@@ -43,7 +43,7 @@ use crate::{
     Deps, Options,
     ledger::{AgentRecord, DrainRecord, Ledger, LedgerError, PinRecord, PinState, TokenRecord},
     metrics::Metrics,
-    model::{Contact, Need, Placement, QueueReason, Scope},
+    model::{Contact, Need, Placement, Principal, QueueReason, Scope},
 };
 use connection::{Connection, Dialer};
 use pins::Pins;
@@ -200,13 +200,13 @@ impl Fleet {
 
     /// Takes a lease for a run that already occupies a seat: after a restart, or when it was found in a spool. Without
     /// a principal there is only the agent's word for the run: then it counts only while its agent is connected.
-    pub(crate) fn hold(&self, run: RunId, principal: &str, at: Placement) -> Lease {
+    pub(crate) fn hold(&self, run: RunId, principal: &Principal, at: Placement) -> Lease {
         self.scheduler().take_seat(run, principal, &at);
         Lease { run, at, waited_for: String::new(), fleet: self.clone() }
     }
 
     /// The run of this lease, known only from its agent's word so far, belongs to a principal from now on.
-    pub(crate) fn confirm(&self, run: RunId, principal: &str) {
+    pub(crate) fn confirm(&self, run: RunId, principal: &Principal) {
         self.scheduler().confirm(run, principal);
     }
 
@@ -214,12 +214,14 @@ impl Fleet {
     /// else the first operator's.
     pub(crate) fn principals(&self, tokens: &[TokenRecord]) {
         let valid = || tokens.iter().filter(|token| token.revoked_ms.is_none());
-        let principals: BTreeSet<&str> = valid().map(|token| token.principal.as_str()).collect();
+        let principals: BTreeSet<Principal> = valid().map(|token| token.principal.clone()).collect();
         // An operator whose token is revoked counts only if there is no other.
         let operators = tokens.iter().filter(|token| token.scope == Scope::Operate);
         let first = operators.min_by_key(|token| (token.revoked_ms.is_some(), token.created_ms, &token.name));
         let first = first.map(|token| token.principal.clone()).unwrap_or_default();
-        self.serve_first((principals.len() > 1).then_some(first));
+        let several = principals.len() > 1;
+        self.scheduler().known = principals;
+        self.serve_first(several.then_some(first));
     }
 
     /// The number of principals cannot be read: act as if there were several.
@@ -228,7 +230,7 @@ impl Fleet {
         self.serve_first(Some(first));
     }
 
-    fn serve_first(&self, first: Option<String>) {
+    fn serve_first(&self, first: Option<Principal>) {
         let before = std::mem::replace(&mut self.scheduler().first_only, first.clone());
         if before == first {
             return;
@@ -252,7 +254,7 @@ impl Fleet {
     }
 
     /// Joins the queue.
-    pub(crate) fn enqueue(&self, run: RunId, principal: &str, need: Need) -> QueueEntry {
+    pub(crate) fn enqueue(&self, run: RunId, principal: &Principal, need: Need) -> QueueEntry {
         let (grant, granted) = oneshot::channel();
         let told = OrderedWatch::new(None);
         let reason = told.subscribe();
@@ -322,7 +324,13 @@ impl Fleet {
 
     /// Asks the schedulable agents that match what is at a path: until one reports no problem, all have answered, or
     /// the time is up.
-    pub(crate) async fn inspect(&self, need: &Need, principal: &str, path: &str, working_dir: &str) -> Vec<Inspected> {
+    pub(crate) async fn inspect(
+        &self,
+        need: &Need,
+        principal: &Principal,
+        path: &str,
+        working_dir: &str,
+    ) -> Vec<Inspected> {
         use futures_util::{StreamExt, stream::FuturesUnordered};
         let asked = self.scheduler().candidates(principal, need, self.now(), self.0.options.silent_after);
         let mut pending: FuturesUnordered<_> = asked
@@ -357,7 +365,7 @@ impl Fleet {
     }
 
     /// Whose runs agents take that were not told whom to serve; `None` = everybody's.
-    pub(crate) fn first_only(&self) -> Option<String> {
+    pub(crate) fn first_only(&self) -> Option<Principal> {
         self.scheduler().first_only.clone()
     }
 

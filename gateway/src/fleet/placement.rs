@@ -1,8 +1,8 @@
 //! Which agent a run goes to, or why none can take it, in words. A pure function of its arguments.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::model::{Need, QueueReason};
+use crate::model::{Need, Principal, QueueReason, Typed};
 
 /// An agent as placement sees it.
 #[derive(Clone, Debug, Default)]
@@ -27,32 +27,51 @@ pub(crate) enum Serves {
     #[default]
     Everybody,
     /// Those of the principals named in the agent's `--serve`.
-    Told(Vec<String>),
+    Told(Vec<Principal>),
+    /// A name in the agent's `--serve` may mean several principals: none, until that is mended. The candidates, in
+    /// words.
+    Unclear(String),
     /// The agent has neither `--serve` nor `--serve-all`, and there are several principals: those of the first
     /// operator.
-    First(String),
+    First(Principal),
+}
+
+fn joined(names: &[Principal], separator: &str) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
 }
 
 impl Serves {
+    /// What an agent's `--serve` means, where these principals are known.
+    pub(crate) fn told(names: &[String], known: &BTreeSet<Principal>) -> Self {
+        match names.iter().map(|name| Typed::read(name).among(known)).collect() {
+            Ok(named) => Self::Told(named),
+            Err(ambiguous) => Self::Unclear(ambiguous.to_string()),
+        }
+    }
+
     /// Why it refuses the runs of this principal and what to do; `None` = it takes them.
-    fn refusal(&self, host: &str, principal: &str) -> Option<String> {
+    fn refusal(&self, host: &str, principal: &Principal) -> Option<String> {
         match self {
             Self::Everybody => None,
-            Self::Told(names) if names.iter().any(|name| name == principal) => None,
+            Self::Told(names) if names.contains(principal) => None,
             Self::First(name) if name == principal => None,
             Self::Told(names) => Some(format!(
                 "agent {host} takes the runs of {} only: ask its owner to start it with --serve {},{principal}, or cancel \
                  this run and submit it elsewhere",
-                names.join(", "),
-                names.join(",")
+                joined(names, ", "),
+                joined(names, ",")
             )),
-            Self::First(_) => Some(self.note(host).unwrap_or_default()),
+            Self::First(_) | Self::Unclear(_) => Some(self.note(host).unwrap_or_default()),
         }
     }
 
-    /// What a person should know of an agent in that case ([`Serves::First`]).
+    /// What a person should know of an agent whose `--serve` is missing or unclear.
     pub(crate) fn note(&self, host: &str) -> Option<String> {
-        let Self::First(name) = self else { return None };
+        let name = match self {
+            Self::Everybody | Self::Told(_) => return None,
+            Self::Unclear(words) => return Some(format!("agent {host} takes no runs: in its --serve, {words}")),
+            Self::First(name) => name,
+        };
         Some(format!(
             "agent {host} takes the runs of {name} only, since this gateway has several principals and the agent was not told \
              whom to serve: start it with --serve NAME,... or --serve-all"
@@ -63,8 +82,9 @@ impl Serves {
     pub(crate) fn names(&self) -> Option<Vec<String>> {
         match self {
             Self::Everybody => None,
-            Self::Told(names) => Some(names.clone()),
-            Self::First(name) => Some(vec![name.clone()]),
+            Self::Told(names) => Some(names.iter().map(ToString::to_string).collect()),
+            Self::First(name) => Some(vec![name.to_string()]),
+            Self::Unclear(_) => Some(Vec::new()),
         }
     }
 }
@@ -95,7 +115,7 @@ enum Obstacle {
 /// # Errors
 /// Why no agent can take it, for the run's owner.
 pub(crate) fn choose(
-    principal: &str,
+    principal: &Principal,
     need: &Need,
     hosts: &[Host],
     pools: &HashMap<String, Pool>,
@@ -131,7 +151,7 @@ fn load(host: &Host) -> (u32, u32, &str) {
 }
 
 fn obstacle(
-    principal: &str,
+    principal: &Principal,
     need: &Need,
     host: &Host,
     pools: &HashMap<String, Pool>,
@@ -242,7 +262,7 @@ mod tests {
     fn an_agent_or_a_reason() {
         #[track_caller]
         fn check(need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>, want: Result<&str, &str>) {
-            let found = choose("ann", need, hosts, pools).map(|at| hosts[at].name.as_str());
+            let found = choose(&Principal::local("ann"), need, hosts, pools).map(|at| hosts[at].name.as_str());
             assert_eq!(found.map_err(|why| why.words), want.map_err(str::to_owned));
         }
         let free = pools(&[("lab", 2, &["run aaaaaaaa on a"]), ("own", 1, &[])]);
@@ -301,7 +321,7 @@ mod tests {
     #[test]
     fn what_passes_by_itself_and_what_does_not() {
         let no_end = |hosts: &[Host], pools: &HashMap<String, Pool>| {
-            choose("ann", &Need::default(), hosts, pools).unwrap_err().no_end
+            choose(&Principal::local("ann"), &Need::default(), hosts, pools).unwrap_err().no_end
         };
         let full = pools(&[("lab", 1, &["7f3a9c21 on stata1"])]);
         let one = [host("a", "lab", 0, 1)];
@@ -320,13 +340,15 @@ mod tests {
     #[test]
     fn whose_runs_an_agent_takes() {
         let serving = |name: &str, serves: Serves| Host { serves, ..host(name, "lab", 0, 1) };
-        let told = |names: &[&str]| Serves::Told(names.iter().map(|n| (*n).to_owned()).collect());
+        let told = |names: &[&str]| Serves::Told(names.iter().map(|n| Principal::local(*n)).collect());
         let free = pools(&[("lab", 4, &[])]);
-        let place = |who: &str, hosts: &[Host]| choose(who, &Need::default(), hosts, &free).map_err(|why| why.words);
+        let place = |who: &str, hosts: &[Host]| {
+            choose(&Principal::local(who), &Need::default(), hosts, &free).map_err(|why| why.words)
+        };
         let hosts = [
             serving("a", told(&["ann"])),
             serving("b", told(&["ann", "bob"])),
-            serving("c", Serves::First("ann".into())),
+            serving("c", Serves::First(Principal::local("ann"))),
         ];
         assert_eq!(place("bob", &hosts), Ok(1));
         assert_eq!(place("ann", &hosts), Ok(0));
@@ -334,11 +356,19 @@ mod tests {
         assert!(why.starts_with("agent a takes the runs of ann only") && why.contains("--serve ann,carol"), "{why}");
         let why = place("bob", &hosts[2..]).unwrap_err();
         assert!(why.starts_with("agent c takes the runs of ann only, since this gateway has several"), "{why}");
+        // A name that may mean several is served when it is written out.
+        let known = BTreeSet::from([Principal::local("ann"), Principal::new("idp", "ann"), Principal::local("bob")]);
+        let told = |names: &[&str]| Serves::told(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>(), &known);
+        let why = place("bob", &[serving("d", told(&["bob", "ann"]))]).unwrap_err();
+        assert!(why.contains("takes no runs: in its --serve, `ann` may mean idp:ann or local:ann"), "{why}");
+        assert_eq!(place("ann", &[serving("d", told(&["local:ann"]))]), Ok(0));
+        assert!(place("ann", &[serving("d", told(&["idp:ann"]))]).is_err());
+        assert_eq!(place("bob", &[serving("d", told(&["bob"]))]), Ok(0));
         // An agent that would take the run and is busy is the nearer reason.
         let busy = Host { running: 1, ..serving("b", Serves::Everybody) };
         assert_eq!(place("bob", &[hosts[0].clone(), busy]), Err("waiting for room on b: 1 of 1 runs there".to_owned()));
         // When the request names a host, only that host's reason is reported.
         let need = need("c", &[], "", &[]);
-        assert!(choose("bob", &need, &hosts, &free).unwrap_err().words.starts_with("agent c takes"));
+        assert!(choose(&Principal::local("bob"), &need, &hosts, &free).unwrap_err().words.starts_with("agent c takes"));
     }
 }

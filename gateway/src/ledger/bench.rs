@@ -61,7 +61,7 @@ async fn one(ledger: &SqliteLedger, clock: &Clock) -> Result<(), LedgerError> {
     let at_ms = clock.unix_ms();
     let record = Record::queued(
         run,
-        "bench".to_owned(),
+        crate::model::Principal::local("bench"),
         at_ms,
         Detail { source: "/home/ann/project/analysis.do".to_owned(), ..Detail::default() },
     );

@@ -15,20 +15,25 @@ use super::{
     Adoption, AgentRecord, CALL, CancelWish, Dedupe, Detail, DrainRecord, Inserted, Ledger, LedgerError, ListQuery,
     NewRun, PinRecord, PinState, Record, Stash, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
 };
-use crate::model::Scope;
+use crate::model::{Principal, Scope};
 
-fn new_run(principal: &str) -> NewRun {
+fn new_run(subject: &str) -> NewRun {
+    run_of(&Principal::local(subject))
+}
+
+fn run_of(principal: &Principal) -> NewRun {
     let run = Ids::system().run();
     NewRun {
         record: Record::queued(
             run,
-            principal.to_owned(),
+            principal.clone(),
             1_000,
             Detail { source: "text".to_owned(), args: vec!["a b".to_owned()], ..Detail::default() },
         ),
         submission: wire::Submission {
             run_id: run.to_string(),
-            principal: principal.to_owned(),
+            principal: principal.subject().to_owned(),
+            principal_issuer: principal.wire_issuer().to_owned(),
             source: Some(wire::submission::Source::Text(b"display 1\n".to_vec())),
             ..wire::Submission::default()
         },
@@ -138,7 +143,7 @@ async fn many_are_told_as_each(ledger: &dyn Ledger) {
 
 async fn a_run_that_is_nobody_s_is_adopted_once(ledger: &dyn Ledger) {
     let mut new = new_run("");
-    (new.record.detail.unverified, new.record.detail.claims) = (true, "ann".to_owned());
+    (new.record.detail.unverified, new.record.detail.claims) = (true, Principal::local("ann"));
     let run = running(ledger, new).await;
     let (taken, free) = (format!("taken {run}"), format!("free {run}"));
     let mine = NewRun { key: Some((taken.clone(), "body".to_owned())), ..new_run("ann") };
@@ -146,7 +151,7 @@ async fn a_run_that_is_nobody_s_is_adopted_once(ledger: &dyn Ledger) {
     ledger.insert(mine).await.unwrap();
     let adoption = |key: &str| Adoption {
         run,
-        principal: "ann".to_owned(),
+        principal: Principal::local("ann"),
         key: Some((key.to_owned(), "body".to_owned())),
         dedupe: Dedupe { shape: format!("shape of {run}"), code: "c0de".to_owned(), ..Dedupe::default() },
     };
@@ -155,11 +160,11 @@ async fn a_run_that_is_nobody_s_is_adopted_once(ledger: &dyn Ledger) {
     assert!(!ledger.adopt(Adoption { run: Ids::system().run(), ..adoption(&free) }).await.unwrap());
     let record = ledger.get(run).await.unwrap().unwrap();
     assert_eq!(
-        (record.principal.as_str(), record.detail.unverified, record.detail.claims.as_str()),
-        ("ann", false, "")
+        (record.principal, record.detail.unverified, record.detail.claims),
+        (Principal::local("ann"), false, Principal::default())
     );
-    assert_eq!(ledger.by_key("ann", &free).await.unwrap().map(|(run, _)| run), Some(run));
-    assert_eq!(ledger.by_key("ann", &taken).await.unwrap().map(|(run, _)| run), Some(other));
+    assert_eq!(ledger.by_key(&Principal::local("ann"), &free).await.unwrap().map(|(run, _)| run), Some(run));
+    assert_eq!(ledger.by_key(&Principal::local("ann"), &taken).await.unwrap().map(|(run, _)| run), Some(other));
     let mut equal = new_run("ann");
     equal.dedupe = Dedupe { join_since_ms: Some(0), ..adoption("").dedupe };
     assert_eq!(ledger.insert(equal).await.unwrap(), Inserted::Joined(run, Joined::Unfinished));
@@ -168,7 +173,7 @@ async fn a_run_that_is_nobody_s_is_adopted_once(ledger: &dyn Ledger) {
     second.record.detail.unverified = true;
     let second = running(ledger, second).await;
     assert!(ledger.adopt(Adoption { run: second, ..adoption(&taken) }).await.unwrap());
-    assert_eq!(ledger.by_key("ann", &taken).await.unwrap().map(|(run, _)| run), Some(other));
+    assert_eq!(ledger.by_key(&Principal::local("ann"), &taken).await.unwrap().map(|(run, _)| run), Some(other));
 }
 
 async fn another_result_is_noted_once(ledger: &dyn Ledger) {
@@ -185,6 +190,72 @@ async fn another_result_is_noted_once(ledger: &dyn Ledger) {
     assert_eq!(record.detail.log_len, 7);
 }
 
+async fn one_subject_of_two_issuers_is_two_principals(ledger: &dyn Ledger) {
+    let (here, there) = (Principal::local("two"), Principal::new("https://idp.example", "two"));
+    let keyed = |principal: &Principal| NewRun {
+        key: Some(("theirs".to_owned(), "body".to_owned())),
+        dedupe: Dedupe::default(),
+        ..run_of(principal)
+    };
+    let (mine, theirs) = (keyed(&here), keyed(&there));
+    let runs = [mine.record.run, theirs.record.run];
+    for new in [mine, theirs] {
+        assert_eq!(ledger.insert(new).await.unwrap(), Inserted::New, "the same key of another principal");
+    }
+    for (principal, run) in [&here, &there].into_iter().zip(runs) {
+        assert_eq!(ledger.get(run).await.unwrap().unwrap().principal, *principal);
+        assert_eq!(ledger.by_key(principal, "theirs").await.unwrap().map(|(run, _)| run), Some(run));
+        for state in [None, Some(Queued)] {
+            let query = ListQuery { principal: Some(principal.clone()), state, before: None, limit: 9 };
+            let listed: Vec<_> = ledger.list(query).await.unwrap().iter().map(|r| r.run).collect();
+            assert_eq!(listed, [run], "{principal}");
+        }
+        let tail = run.to_string().replace('-', "");
+        let found = ledger.by_tail(Some(principal), &tail, 9).await.unwrap();
+        assert_eq!((found.as_slice(), ledger.by_tail(None, &tail, 9).await.unwrap().len()), (&[run][..], 1));
+        let other = if *principal == here { &there } else { &here };
+        assert!(ledger.by_tail(Some(other), &tail, 9).await.unwrap().is_empty());
+        let named = ("named".to_owned(), "body".to_owned());
+        ledger.name_run(principal.clone(), named, run).await.unwrap();
+        assert_eq!(ledger.by_key(principal, "named").await.unwrap().map(|(run, _)| run), Some(run));
+        let token = TokenRecord {
+            name: format!("token of {principal}"),
+            principal: principal.clone(),
+            sha256: format!("sha of {principal}"),
+            scope: Scope::Use,
+            created_ms: 1,
+            expires_ms: None,
+            revoked_ms: None,
+        };
+        assert!(ledger.token_add(token.clone()).await.unwrap());
+        assert_eq!(ledger.token_find(&token.sha256).await.unwrap(), Some(token));
+        let memo = Stash {
+            kind: "two".to_owned(),
+            name: principal.to_string(),
+            principal: principal.clone(),
+            created_ms: 1,
+            body: "{}".to_owned(),
+        };
+        ledger.memo_put(memo.clone()).await.unwrap();
+        assert_eq!(ledger.memo_get("two", &memo.name).await.unwrap(), Some(memo));
+    }
+    let mut called = ledger.principals_called("two").await.unwrap();
+    called.sort();
+    assert_eq!(called, [there.clone(), here.clone()]);
+    assert_eq!(ledger.principals_called("nobody of that name").await.unwrap(), []);
+    // An unverified run is adopted by the one that its spool names.
+    let mut found = run_of(&Principal::default());
+    (found.record.detail.unverified, found.record.detail.claims) = (true, there.clone());
+    let found = running(ledger, found).await;
+    assert_eq!(ledger.get(found).await.unwrap().unwrap().detail.claims, there);
+    let key = Some(("of an adopted one".to_owned(), "body".to_owned()));
+    let adoption = Adoption { run: found, principal: there.clone(), key, dedupe: Dedupe::default() };
+    assert!(ledger.adopt(adoption).await.unwrap());
+    assert_eq!(ledger.get(found).await.unwrap().unwrap().principal, there);
+    assert_eq!(ledger.by_key(&there, "of an adopted one").await.unwrap().map(|(run, _)| run), Some(found));
+    assert_eq!(ledger.by_key(&here, "of an adopted one").await.unwrap(), None);
+}
+
 async fn a_key_is_one_run(ledger: &dyn Ledger) {
     let keyed = |body: &str, principal: &str| NewRun {
         key: Some(("tool-7".to_owned(), body.to_owned())),
@@ -196,8 +267,8 @@ async fn a_key_is_one_run(ledger: &dyn Ledger) {
     assert_eq!(ledger.insert(keyed("b", "keys")).await.unwrap(), Inserted::Joined(run, Joined::Key));
     assert!(matches!(ledger.insert(keyed("other", "keys")).await, Err(LedgerError::KeyTaken(r)) if r == run));
     assert_eq!(ledger.insert(keyed("b", "somebody else")).await.unwrap(), Inserted::New, "keys belong to a principal");
-    assert_eq!(ledger.by_key("keys", "tool-7").await.unwrap(), Some((run, "b".to_owned())));
-    assert_eq!(ledger.by_key("keys", "tool-8").await.unwrap(), None);
+    assert_eq!(ledger.by_key(&Principal::local("keys"), "tool-7").await.unwrap(), Some((run, "b".to_owned())));
+    assert_eq!(ledger.by_key(&Principal::local("keys"), "tool-8").await.unwrap(), None);
 }
 
 /// A request equal to others of that shape.
@@ -308,24 +379,24 @@ async fn the_same_call_is_the_same_run_for_a_while(ledger: &dyn Ledger) {
     // From then on a run that answered another call also has that call's name.
     let named = call("three", 0);
     let name = named.names().remove(0);
-    ledger.name_run("callers".to_owned(), name.clone(), run).await.unwrap();
+    ledger.name_run(Principal::local("callers"), name.clone(), run).await.unwrap();
     assert_eq!(insert(named).await, Inserted::Joined(run, Joined::Call));
-    ledger.name_run("callers".to_owned(), ("on purpose".to_owned(), "b".to_owned()), run).await.unwrap();
+    ledger.name_run(Principal::local("callers"), ("on purpose".to_owned(), "b".to_owned()), run).await.unwrap();
     ledger
-        .name_run("callers".to_owned(), ("on purpose".to_owned(), "c".to_owned()), Ids::system().run())
+        .name_run(Principal::local("callers"), ("on purpose".to_owned(), "c".to_owned()), Ids::system().run())
         .await
         .unwrap();
     assert_eq!(
-        ledger.by_key("callers", "on purpose").await.unwrap(),
+        ledger.by_key(&Principal::local("callers"), "on purpose").await.unwrap(),
         Some((run, "b".to_owned())),
         "a key keeps its run"
     );
     // Names of calls are removed when their runs have ended long ago; keys are not.
     end(ledger, run, 6_000, true).await;
-    assert_eq!(ledger.by_key("callers", &name.0).await.unwrap().map(|(run, _)| run), Some(run));
+    assert_eq!(ledger.by_key(&Principal::local("callers"), &name.0).await.unwrap().map(|(run, _)| run), Some(run));
     while ledger.call_sweep(6_001, 2).await.unwrap() > 0 {}
-    assert_eq!(ledger.by_key("callers", &name.0).await.unwrap(), None);
-    assert!(ledger.by_key("callers", "on purpose").await.unwrap().is_some());
+    assert_eq!(ledger.by_key(&Principal::local("callers"), &name.0).await.unwrap(), None);
+    assert!(ledger.by_key(&Principal::local("callers"), "on purpose").await.unwrap().is_some());
 }
 
 async fn the_first_wish_names_who_asked(ledger: &dyn Ledger) {
@@ -352,7 +423,7 @@ async fn names_and_pages(ledger: &dyn Ledger) {
     }
     runs.reverse();
     let page = async |before: Option<RunId>, state: Option<RunState>, limit: u32| -> Vec<RunId> {
-        let query = ListQuery { principal: Some("pages".to_owned()), state, before, limit };
+        let query = ListQuery { principal: Some(Principal::local("pages")), state, before, limit };
         ledger.list(query).await.unwrap().iter().map(|r| r.run).collect()
     };
     assert_eq!(page(None, None, 3).await, runs[..3]);
@@ -367,9 +438,9 @@ async fn names_and_pages(ledger: &dyn Ledger) {
 
     let full = runs[0].to_string().replace('-', "");
     for tail in [runs[0].short(), full[full.len() - 12..].to_owned()] {
-        assert_eq!(ledger.by_tail(Some("pages"), &tail, 2).await.unwrap(), [runs[0]]);
+        assert_eq!(ledger.by_tail(Some(&Principal::local("pages")), &tail, 2).await.unwrap(), [runs[0]]);
         assert_eq!(ledger.by_tail(None, &tail, 2).await.unwrap(), [runs[0]]);
-        assert!(ledger.by_tail(Some("ann"), &tail, 2).await.unwrap().is_empty());
+        assert!(ledger.by_tail(Some(&Principal::local("ann")), &tail, 2).await.unwrap().is_empty());
     }
 }
 
@@ -469,7 +540,7 @@ async fn files_went(ledger: &dyn Ledger, run: RunId) -> bool {
 async fn tokens_and_agents(ledger: &dyn Ledger) {
     let token = |name: &str, sha256: &str| TokenRecord {
         name: name.to_owned(),
-        principal: "ann".to_owned(),
+        principal: Principal::local("ann"),
         sha256: sha256.to_owned(),
         scope: Scope::Operate,
         created_ms: 5,
@@ -498,7 +569,7 @@ async fn memos_are_kept_and_bounded(ledger: &dyn Ledger) {
     let memo = |kind: &str, name: &str, created_ms: i64| Stash {
         kind: kind.to_owned(),
         name: name.to_owned(),
-        principal: "ann".to_owned(),
+        principal: Principal::local("ann"),
         created_ms,
         body: format!("{{\"made\":{created_ms}}}"),
     };
@@ -615,6 +686,7 @@ async fn all(ledger: Arc<dyn Ledger>) {
     keys_of_agents_are_kept(ledger).await;
     without_room_an_equal_run_answers_and_nobody_else(ledger).await;
     only_what_has_ended_is_removed(ledger).await;
+    one_subject_of_two_issuers_is_two_principals(ledger).await;
     ledger.check().await.unwrap();
     ledger.close().await;
 }

@@ -1,4 +1,4 @@
-//! Test: this version opens a ledger that the first version wrote (`golden/format-1.sql`, a dump of a real one).
+//! Test: this version opens ledgers in each published format, made from one that the first version wrote (`golden/format-1.sql`, a dump of a real one).
 
 use longhaul_proto::{
     state::{Cause, RunState},
@@ -7,7 +7,8 @@ use longhaul_proto::{
 };
 use sqlx::Row;
 
-use super::{Ledger, ListQuery, Stash, Transition, sqlite::SqliteLedger};
+use super::{Ledger, ListQuery, Stash, Transition, schema, sqlite::SqliteLedger};
+use crate::model::Principal;
 
 async fn number(pool: &sqlx::SqlitePool, pragma: &str) -> String {
     let row = sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"))).fetch_one(pool).await.unwrap();
@@ -15,12 +16,21 @@ async fn number(pool: &sqlx::SqlitePool, pragma: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_ledger_of_the_first_version_is_taken_over_whole() {
+async fn a_ledger_of_each_version_is_taken_over_whole() {
+    for format in 1..=schema::PUBLISHED_BEFORE_ISSUERS {
+        taken_over_from(format).await;
+    }
+}
+
+async fn taken_over_from(format: usize) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}?mode=rwc", folder.path().join("ledger.sqlite").display());
     let raw = sqlx::SqlitePool::connect(&url).await.unwrap();
     sqlx::raw_sql(include_str!("golden/format-1.sql")).execute(&raw).await.unwrap();
-    assert_eq!(number(&raw, "user_version").await, "1");
+    let mut connection = raw.acquire().await.unwrap();
+    schema::migrate_to(&mut connection, format).await.unwrap();
+    drop(connection);
+    assert_eq!(number(&raw, "user_version").await, format.to_string());
     raw.close().await;
 
     let tasks = Tasks::new();
@@ -37,12 +47,20 @@ async fn a_ledger_of_the_first_version_is_taken_over_whole() {
         assert_eq!((third.state, third.host.as_str(), third.attempt), (RunState::Running, "vm", 1));
         let submission = ledger.submission(first.run).await.unwrap().unwrap();
         assert_eq!(submission.source, Some(Source::Text(b"display \"one\"\ndisplay 2+2\n".to_vec())));
-        assert_eq!(ledger.by_key("root", "golden-key").await.unwrap().map(|(run, _)| run), Some(first.run));
+        assert_eq!(
+            ledger.by_key(&Principal::local("root"), "golden-key").await.unwrap().map(|(run, _)| run),
+            Some(first.run)
+        );
         let steps = ledger.history(first.run).await.unwrap();
         let steps: Vec<_> = steps.iter().map(|s| (s.state, s.attempt)).collect();
         use RunState::{Queued, Running, Starting, Succeeded};
         assert_eq!(steps, [(Queued, 0), (Starting, 1), (Running, 1), (Succeeded, 1)]);
-        assert_eq!(ledger.token_list().await.unwrap().len(), 1);
+        let tokens = ledger.token_list().await.unwrap();
+        assert_eq!(tokens.iter().map(|token| &token.principal).collect::<Vec<_>>(), [&Principal::local("root")]);
+        for run in &runs {
+            assert_eq!((run.principal.issuer(), run.principal.subject()), ("local", "root"));
+        }
+        assert_eq!(ledger.principals_called("root").await.unwrap(), [Principal::local("root")]);
         assert_eq!(ledger.agents().await.unwrap()[0].info.name, "vm");
 
         // And it goes on: with the next step, and with what the first version had no table for.
@@ -64,7 +82,7 @@ async fn a_ledger_of_the_first_version_is_taken_over_whole() {
             let memo = Stash {
                 kind: "call".into(),
                 name: name.clone(),
-                principal: "root".into(),
+                principal: Principal::local("root"),
                 created_ms: 1,
                 body: "{}".into(),
             };
@@ -76,6 +94,6 @@ async fn a_ledger_of_the_first_version_is_taken_over_whole() {
     }
     let raw = sqlx::SqlitePool::connect(&url).await.unwrap();
     assert_eq!(number(&raw, "integrity_check").await, "ok");
-    assert_ne!(number(&raw, "user_version").await, "1");
+    assert_ne!(number(&raw, "user_version").await, format.to_string());
     raw.close().await;
 }

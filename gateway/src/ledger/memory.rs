@@ -19,6 +19,7 @@ use super::{
     Adoption, AgentRecord, Answer, CancelWish, Candidate, Condition, Dedupe, DrainRecord, Ended, Inserted, Ledger,
     LedgerError, ListQuery, NewRun, PinRecord, Record, Removed, Stash, TokenRecord, Transition, TransitionRow,
 };
+use crate::model::Principal;
 
 /// A ledger that is gone when its process ends.
 pub struct MemoryLedger {
@@ -29,7 +30,7 @@ pub struct MemoryLedger {
 #[derive(Default)]
 struct State {
     runs: BTreeMap<RunId, Row>,
-    keys: HashMap<(String, String), (RunId, String)>,
+    keys: HashMap<(Principal, String), (RunId, String)>,
     tokens: BTreeMap<String, TokenRecord>,
     agents: BTreeMap<String, AgentRecord>,
     drains: BTreeMap<String, DrainRecord>,
@@ -195,7 +196,7 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    fn name_run(&self, principal: String, key: (String, String), run: RunId) -> Answer<'_, ()> {
+    fn name_run(&self, principal: Principal, key: (String, String), run: RunId) -> Answer<'_, ()> {
         self.answer(|state| {
             let (key, body) = key;
             let replaces = super::is_call(&key);
@@ -253,11 +254,11 @@ impl Ledger for MemoryLedger {
     fn adopt(&self, adoption: Adoption) -> Answer<'_, bool> {
         self.answer(|state| {
             let Adoption { run, principal, key, dedupe } = adoption;
-            let Some(row) = state.runs.get_mut(&run).filter(|row| row.record.principal.is_empty()) else {
+            let Some(row) = state.runs.get_mut(&run).filter(|row| row.record.principal.is_nobody()) else {
                 return Ok(false);
             };
             (row.record.detail.unverified, row.record.principal) = (false, principal.clone());
-            row.record.detail.claims.clear();
+            row.record.detail.claims = Principal::default();
             row.dedupe = dedupe;
             if let Some((key, body)) = key {
                 state.keys.entry((principal, key)).or_insert((run, body));
@@ -285,14 +286,14 @@ impl Ledger for MemoryLedger {
         self.answer(|state| Ok(state.runs.get(&run).map(|row| row.submission.clone())))
     }
 
-    fn by_key<'a>(&'a self, principal: &'a str, key: &'a str) -> Answer<'a, Option<(RunId, String)>> {
-        self.answer(|state| Ok(state.keys.get(&(principal.to_owned(), key.to_owned())).cloned()))
+    fn by_key<'a>(&'a self, principal: &'a Principal, key: &'a str) -> Answer<'a, Option<(RunId, String)>> {
+        self.answer(|state| Ok(state.keys.get(&(principal.clone(), key.to_owned())).cloned()))
     }
 
-    fn by_tail<'a>(&'a self, principal: Option<&'a str>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
+    fn by_tail<'a>(&'a self, principal: Option<&'a Principal>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
         self.answer(|state| {
             let fits = |row: &&Row| {
-                principal.is_none_or(|p| p == row.record.principal)
+                principal.is_none_or(|p| *p == row.record.principal)
                     && row.record.run.to_string().replace('-', "").ends_with(tail)
             };
             Ok(state.runs.values().rev().filter(fits).take(limit as usize).map(|row| row.record.run).collect())
@@ -480,6 +481,15 @@ impl Ledger for MemoryLedger {
 
     fn token_list(&self) -> Answer<'_, Vec<TokenRecord>> {
         self.answer(|state| Ok(state.tokens.values().cloned().collect()))
+    }
+
+    fn principals_called<'a>(&'a self, subject: &'a str) -> Answer<'a, Vec<Principal>> {
+        self.answer(|state| {
+            let tokens = state.tokens.values().map(|token| &token.principal);
+            let owners = state.runs.values().map(|row| &row.record.principal).filter(|owner| !owner.is_nobody());
+            let all: std::collections::BTreeSet<_> = tokens.chain(owners).filter(|p| p.subject() == subject).collect();
+            Ok(all.into_iter().cloned().collect())
+        })
     }
 
     fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool> {

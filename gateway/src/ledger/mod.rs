@@ -23,6 +23,7 @@ mod writer;
 use futures_util::future::BoxFuture;
 use longhaul_proto::{api::FilesRemoved, ids::RunId, state::RunState, wire};
 
+use crate::model::Principal;
 use record::Candidate;
 pub use record::{
     Adoption, AgentRecord, CALL, CancelWish, Condition, Dedupe, Detail, DrainRecord, Earlier, Ended, HeldSpool,
@@ -93,7 +94,7 @@ pub trait Ledger: Send + Sync + 'static {
     fn insert(&self, new: NewRun) -> Answer<'_, Inserted>;
     /// Binds the key and the digest of a request to the earlier run that answered it, so that a repeated call gets the
     /// same run. An idempotency key that a caller chose keeps the run that it names.
-    fn name_run(&self, principal: String, key: (String, String), run: RunId) -> Answer<'_, ()>;
+    fn name_run(&self, principal: Principal, key: (String, String), run: RunId) -> Answer<'_, ()>;
     /// Moves a run: one conditional update, and one row in its history.
     fn transition(&self, step: Transition) -> Answer<'_, ()>;
     /// Keeps the request to end a run that is unfinished or lost: a lost run may still be executing on an agent that is
@@ -120,9 +121,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// The whole request of a run.
     fn submission(&self, run: RunId) -> Answer<'_, Option<wire::Submission>>;
     /// The run of a key, with the digest of the request that made it.
-    fn by_key<'a>(&'a self, principal: &'a str, key: &'a str) -> Answer<'a, Option<(RunId, String)>>;
+    fn by_key<'a>(&'a self, principal: &'a Principal, key: &'a str) -> Answer<'a, Option<(RunId, String)>>;
     /// Runs whose id ends with `tail` (8 or more hex characters), at most `limit`; of one principal or of all.
-    fn by_tail<'a>(&'a self, principal: Option<&'a str>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>>;
+    fn by_tail<'a>(&'a self, principal: Option<&'a Principal>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>>;
     /// Runs, newest first.
     fn list(&self, query: ListQuery) -> Answer<'_, Vec<Record>>;
     /// All unfinished runs, oldest first.
@@ -175,6 +176,8 @@ pub trait Ledger: Send + Sync + 'static {
     fn token_find<'a>(&'a self, sha256: &'a str) -> Answer<'a, Option<TokenRecord>>;
     /// All tokens.
     fn token_list(&self) -> Answer<'_, Vec<TokenRecord>>;
+    /// The principals with this subject, of any issuer, that a token stands for or that own a run.
+    fn principals_called<'a>(&'a self, subject: &'a str) -> Answer<'a, Vec<Principal>>;
     /// Revokes a token by name; `false` when there is none that is not yet revoked.
     fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool>;
 

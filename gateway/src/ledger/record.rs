@@ -11,7 +11,7 @@ use longhaul_proto::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::model::Need;
+use crate::model::{Need, Principal};
 
 /// One run. Fields that queries filter by are columns of their own; the rest is in [`Detail`].
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub struct Record {
     /// Its id.
     pub run: RunId,
     /// The principal that submitted it.
-    pub principal: String,
+    pub principal: Principal,
     /// Its state.
     pub state: RunState,
     /// Why it is in that state.
@@ -46,7 +46,7 @@ pub struct Record {
 
 impl Record {
     /// The record of a new request: queued, given to no agent.
-    pub fn queued(run: RunId, principal: String, created_ms: i64, detail: Detail) -> Self {
+    pub fn queued(run: RunId, principal: Principal, created_ms: i64, detail: Detail) -> Self {
         Self {
             run,
             principal,
@@ -161,7 +161,7 @@ pub struct Detail {
     /// it.
     pub unverified: bool,
     /// The principal that the spool of such a run names.
-    pub claims: String,
+    pub claims: Principal,
     /// Other results that agents reported for an attempt whose result is recorded here, in words.
     pub contested: Vec<String>,
     /// When another attempt may follow.
@@ -344,7 +344,7 @@ pub struct Adoption {
     /// The run.
     pub run: RunId,
     /// Its principal from now on.
-    pub principal: String,
+    pub principal: Principal,
     /// The caller's idempotency key and the digest of the request. A key that already names another run keeps doing so.
     pub key: Option<(String, String)>,
     /// What lets an equal request find it.
@@ -534,7 +534,7 @@ pub struct TransitionRow {
 #[derive(Clone, Debug, Default)]
 pub struct ListQuery {
     /// Only this principal's; `None` = all.
-    pub principal: Option<String>,
+    pub principal: Option<Principal>,
     /// Only those in this state.
     pub state: Option<RunState>,
     /// Only those older than this run.
@@ -615,7 +615,7 @@ pub struct TokenRecord {
     /// What people call it.
     pub name: String,
     /// The principal that it stands for.
-    pub principal: String,
+    pub principal: Principal,
     /// Hex SHA-256 of the secret.
     pub sha256: String,
     /// `use` or `operate`.
@@ -636,7 +636,7 @@ pub struct Stash {
     /// Its name within its kind.
     pub name: String,
     /// The principal that it belongs to.
-    pub principal: String,
+    pub principal: Principal,
     /// When it was made, Unix ms.
     pub created_ms: i64,
     /// JSON, in the format of the module that stored it.

@@ -90,6 +90,24 @@ CREATE TABLE pins(
     at INTEGER NOT NULL, by TEXT NOT NULL
 ) WITHOUT ROWID;
 ",
+    r"
+-- A principal is a subject (the columns named principal) of an issuer; all before were of this gateway's tokens.
+ALTER TABLE runs ADD COLUMN issuer TEXT NOT NULL DEFAULT 'local';
+DROP INDEX runs_principal;
+DROP INDEX runs_principal_state;
+CREATE INDEX runs_principal ON runs(principal, issuer, run);
+CREATE INDEX runs_principal_state ON runs(principal, issuer, state, run);
+ALTER TABLE tokens ADD COLUMN issuer TEXT NOT NULL DEFAULT 'local';
+ALTER TABLE memos ADD COLUMN issuer TEXT NOT NULL DEFAULT 'local';
+CREATE TABLE keys_of(
+    principal TEXT NOT NULL, issuer TEXT NOT NULL DEFAULT 'local', key TEXT NOT NULL, run TEXT NOT NULL,
+    body TEXT NOT NULL, PRIMARY KEY(principal, issuer, key)
+) WITHOUT ROWID;
+INSERT INTO keys_of(principal, key, run, body) SELECT principal, key, run, body FROM keys;
+DROP TABLE keys;
+ALTER TABLE keys_of RENAME TO keys;
+CREATE INDEX keys_run ON keys(run);
+",
 ];
 
 /// Migrates the file to the newest format.
@@ -97,7 +115,16 @@ CREATE TABLE pins(
 /// # Errors
 /// When it is newer than this program, or cannot be written.
 pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), LedgerError> {
-    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    migrate_to(connection, STEPS.len()).await
+}
+
+/// The number of formats in which a principal was its subject alone.
+#[cfg(test)]
+pub(super) const PUBLISHED_BEFORE_ISSUERS: usize = 5;
+
+/// Migrates the file to the format after so many steps.
+pub(super) async fn migrate_to(connection: &mut SqliteConnection, steps: usize) -> Result<(), LedgerError> {
+    let known = i64::try_from(steps).unwrap_or(i64::MAX);
     let found: i64 = sqlx::query("PRAGMA user_version")
         .fetch_one(&mut *connection)
         .await
@@ -107,7 +134,7 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Led
     if found > known {
         return Err(LedgerError::TooNew { found, known });
     }
-    for (n, step) in STEPS.iter().enumerate().skip(usize::try_from(found).unwrap_or_default()) {
+    for (n, step) in STEPS.iter().enumerate().take(steps).skip(usize::try_from(found).unwrap_or_default()) {
         let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(storage)?;
         sqlx::raw_sql(*step).execute(&mut *tx).await.map_err(storage)?;
         // A pragma takes no parameters; the number is the program's own.
@@ -125,12 +152,13 @@ mod tests {
     use super::STEPS;
 
     /// Released ledgers are at these steps. A new step gets a new line.
-    const PUBLISHED: [&str; 5] = [
+    const PUBLISHED: [&str; 6] = [
         "2257e31ffd69df8101661089c4a0a71214457787f50c883b91a32a01fdc8f690",
         "2575abb34b9c6aeea6201882b4000473b04656249d5a05ce312973cadfaa9620",
         "dda136271797a1b6f0ab576f7a3125879c01d1d44624f425f79eb6159f258ca5",
         "8d100c25864e8306beff797b8f81fe21a065a4f6c0a96c8018fd6502966b9a0c",
         "48af2866205a5859fd22f0d513ea7322f833ea2dcaaf66a2126ace38abcdcc99",
+        "f5349ba348809da23c3d76d1f06c319e2c48f59099708505f9e5db5b8c7c35d3",
     ];
 
     #[test]

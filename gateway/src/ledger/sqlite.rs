@@ -21,6 +21,7 @@ use super::{
     PinRecord, PinState, Record, Removed, Stash, TokenRecord, Transition, TransitionRow, disk, schema,
     writer::{Done, Job, Op, Writer},
 };
+use crate::model::Principal;
 
 /// Readers beside the writer; SQLite reads in parallel under WAL, and more readers than cores bring nothing.
 const READERS: u32 = 4;
@@ -105,7 +106,7 @@ macro_rules! columns {
     ($rest:literal) => {
         concat!(
             "SELECT run, principal, state, cause, attempt, agent_id, host, pool, created, finished, delivered, ",
-            "cancel_by, cancel_at, cancel_mode, detail FROM runs ",
+            "cancel_by, cancel_at, cancel_mode, detail, issuer FROM runs ",
             $rest
         )
     };
@@ -144,7 +145,7 @@ pub(super) fn record(row: &SqliteRow) -> Result<Record, LedgerError> {
     };
     Ok(Record {
         run: parse(text(0)?)?,
-        principal: text(1)?.to_owned(),
+        principal: Principal::new(text(15)?, text(1)?),
         state: parse(text(2)?)?,
         cause: parse(text(3)?)?,
         attempt: u32::try_from(number(4)?).unwrap_or_default(),
@@ -163,7 +164,7 @@ fn token(row: &SqliteRow) -> Result<TokenRecord, LedgerError> {
     let text = |name: &str| row.try_get::<String, _>(name).map_err(storage);
     Ok(TokenRecord {
         name: text("name")?,
-        principal: text("principal")?,
+        principal: Principal::new(text("issuer")?, text("principal")?),
         sha256: text("sha256")?,
         scope: parse(&text("scope")?)?,
         created_ms: row.try_get("created").map_err(storage)?,
@@ -196,7 +197,7 @@ impl Ledger for SqliteLedger {
         async { Ok(done.await? == Done::Changed(true)) }.boxed()
     }
 
-    fn name_run(&self, principal: String, key: (String, String), run: RunId) -> Answer<'_, ()> {
+    fn name_run(&self, principal: Principal, key: (String, String), run: RunId) -> Answer<'_, ()> {
         let done = self.write(Op::NameRun(principal, key, run));
         async { done.await.map(|_| ()) }.boxed()
     }
@@ -275,10 +276,11 @@ impl Ledger for SqliteLedger {
         .boxed()
     }
 
-    fn by_key<'a>(&'a self, principal: &'a str, key: &'a str) -> Answer<'a, Option<(RunId, String)>> {
+    fn by_key<'a>(&'a self, principal: &'a Principal, key: &'a str) -> Answer<'a, Option<(RunId, String)>> {
         async move {
-            let row = sqlx::query("SELECT run, body FROM keys WHERE principal = ? AND key = ?")
-                .bind(principal)
+            let row = sqlx::query("SELECT run, body FROM keys WHERE principal = ? AND issuer = ? AND key = ?")
+                .bind(principal.subject())
+                .bind(principal.issuer())
                 .bind(key)
                 .fetch_optional(&self.readers)
                 .await
@@ -289,20 +291,24 @@ impl Ledger for SqliteLedger {
         .boxed()
     }
 
-    fn by_tail<'a>(&'a self, principal: Option<&'a str>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
+    fn by_tail<'a>(&'a self, principal: Option<&'a Principal>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
         async move {
             // The index has the last eight characters; longer forms are compared among the few runs that share them.
             let short = tail.get(tail.len().saturating_sub(longhaul_proto::ids::SHORT_LEN)..).unwrap_or_default();
-            let rows = sqlx::query("SELECT run, principal FROM runs WHERE tail = ? ORDER BY run DESC LIMIT 1000")
-                .bind(short)
-                .fetch_all(&self.readers)
-                .await
-                .map_err(storage)?;
+            let rows =
+                sqlx::query("SELECT run, principal, issuer FROM runs WHERE tail = ? ORDER BY run DESC LIMIT 1000")
+                    .bind(short)
+                    .fetch_all(&self.readers)
+                    .await
+                    .map_err(storage)?;
             let mut found = Vec::new();
             for row in rows {
                 let run: &str = row.try_get(0).map_err(storage)?;
-                let owner: &str = row.try_get(1).map_err(storage)?;
-                if principal.is_none_or(|p| p == owner) && run.replace('-', "").ends_with(tail) {
+                let (subject, issuer): (&str, &str) =
+                    (row.try_get(1).map_err(storage)?, row.try_get(2).map_err(storage)?);
+                if principal.is_none_or(|p| p.subject() == subject && p.issuer() == issuer)
+                    && run.replace('-', "").ends_with(tail)
+                {
                     found.push(parse(run)?);
                 }
             }
@@ -318,18 +324,22 @@ impl Ledger for SqliteLedger {
             let limit = i64::from(query.limit);
             let rows = match (&query.principal, query.state) {
                 (None, None) => sqlx::query(columns!("WHERE run < ? ORDER BY run DESC LIMIT ?")).bind(before),
-                (Some(p), None) => sqlx::query(columns!("WHERE principal = ? AND run < ? ORDER BY run DESC LIMIT ?"))
-                    .bind(p)
-                    .bind(before),
+                (Some(p), None) => {
+                    sqlx::query(columns!("WHERE principal = ? AND issuer = ? AND run < ? ORDER BY run DESC LIMIT ?"))
+                        .bind(p.subject())
+                        .bind(p.issuer())
+                        .bind(before)
+                }
                 (None, Some(s)) => sqlx::query(columns!("WHERE state = ? AND run < ? ORDER BY run DESC LIMIT ?"))
                     .bind(s.as_str())
                     .bind(before),
-                (Some(p), Some(s)) => {
-                    sqlx::query(columns!("WHERE principal = ? AND state = ? AND run < ? ORDER BY run DESC LIMIT ?"))
-                        .bind(p)
-                        .bind(s.as_str())
-                        .bind(before)
-                }
+                (Some(p), Some(s)) => sqlx::query(columns!(
+                    "WHERE principal = ? AND issuer = ? AND state = ? AND run < ? ORDER BY run DESC LIMIT ?"
+                ))
+                .bind(p.subject())
+                .bind(p.issuer())
+                .bind(s.as_str())
+                .bind(before),
             };
             rows.bind(limit).fetch_all(&self.readers).await.map_err(storage)?.iter().map(record).collect()
         }
@@ -591,6 +601,22 @@ impl Ledger for SqliteLedger {
         .boxed()
     }
 
+    fn principals_called<'a>(&'a self, subject: &'a str) -> Answer<'a, Vec<Principal>> {
+        async move {
+            let rows = sqlx::query(
+                "SELECT issuer FROM tokens WHERE principal = ?1 UNION \
+                 SELECT issuer FROM runs WHERE principal = ?1 AND ?1 <> '' ORDER BY issuer",
+            )
+            .bind(subject)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(storage)?;
+            let principal = |row: &SqliteRow| row.try_get::<String, _>(0).map(|issuer| Principal::new(issuer, subject));
+            rows.iter().map(|row| principal(row).map_err(storage)).collect()
+        }
+        .boxed()
+    }
+
     fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool> {
         let done = self.write(Op::TokenRevoke(name.to_owned(), at_ms));
         async { Ok(done.await? == Done::Changed(true)) }.boxed()
@@ -603,7 +629,7 @@ impl Ledger for SqliteLedger {
 
     fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Stash>> {
         async move {
-            let row = sqlx::query("SELECT principal, created, body FROM memos WHERE kind = ? AND name = ?")
+            let row = sqlx::query("SELECT principal, created, body, issuer FROM memos WHERE kind = ? AND name = ?")
                 .bind(kind)
                 .bind(name)
                 .fetch_optional(&self.readers)
@@ -613,7 +639,10 @@ impl Ledger for SqliteLedger {
             Ok(Some(Stash {
                 kind: kind.to_owned(),
                 name: name.to_owned(),
-                principal: row.try_get(0).map_err(storage)?,
+                principal: Principal::new(
+                    row.try_get::<String, _>(3).map_err(storage)?,
+                    row.try_get::<String, _>(0).map_err(storage)?,
+                ),
                 created_ms: row.try_get(1).map_err(storage)?,
                 body: row.try_get(2).map_err(storage)?,
             }))

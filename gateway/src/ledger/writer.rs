@@ -20,6 +20,7 @@ use super::{
     PinRecord, Stash, TokenRecord, Transition, UNKNOWN_BODY, is_call,
     sqlite::{ONE_RECORD, mode_word, record},
 };
+use crate::model::Principal;
 
 /// Most jobs of one transaction: committing that many takes milliseconds, so that every caller's wait stays short.
 const BATCH: usize = 256;
@@ -30,7 +31,7 @@ pub(super) enum Op {
     Insert(Box<NewRun>),
     Step(Box<Transition>),
     WantCancel(RunId, CancelWish),
-    NameRun(String, (String, String), RunId),
+    NameRun(Principal, (String, String), RunId),
     Seen(Vec<RunId>, i64),
     CallSweep(i64, u32),
     SpoolGone(RunId, Option<String>),
@@ -174,7 +175,7 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Applied {
         }
         Op::CallSweep(before_ms, limit) => {
             let result = sqlx::query(
-                "DELETE FROM keys WHERE (principal, key) IN (SELECT k.principal, k.key FROM keys k JOIN runs r ON r.run = k.run \
+                "DELETE FROM keys WHERE (principal, issuer, key) IN (SELECT k.principal, k.issuer, k.key FROM keys k JOIN runs r ON r.run = k.run \
                  WHERE k.key >= ? AND k.key < ? AND r.finished > 0 AND r.finished < ? LIMIT ?)",
             )
             .bind(CALL)
@@ -279,10 +280,12 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Applied {
         }
         Op::TokenAdd(token) => {
             let result = sqlx::query(
-                "INSERT OR IGNORE INTO tokens(name, principal, sha256, scope, created, expires, revoked) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO tokens(name, principal, issuer, sha256, scope, created, expires, revoked) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(&token.name)
-            .bind(&token.principal)
+            .bind(token.principal.subject())
+            .bind(token.principal.issuer())
             .bind(&token.sha256)
             .bind(token.scope.as_str())
             .bind(token.created_ms)
@@ -301,14 +304,17 @@ async fn apply(db: &mut SqliteConnection, op: &Op) -> Applied {
             Ok(Ok(Done::Changed(result.rows_affected() > 0)))
         }
         Op::MemoPut(memo) => {
-            sqlx::query("INSERT OR REPLACE INTO memos(kind, name, principal, created, body) VALUES (?, ?, ?, ?, ?)")
-                .bind(&memo.kind)
-                .bind(&memo.name)
-                .bind(&memo.principal)
-                .bind(memo.created_ms)
-                .bind(&memo.body)
-                .execute(db)
-                .await?;
+            sqlx::query(
+                "INSERT OR REPLACE INTO memos(kind, name, principal, issuer, created, body) VALUES (?, ?, ?, ?, ?, ?)",
+            )
+            .bind(&memo.kind)
+            .bind(&memo.name)
+            .bind(memo.principal.subject())
+            .bind(memo.principal.issuer())
+            .bind(memo.created_ms)
+            .bind(&memo.body)
+            .execute(db)
+            .await?;
             Ok(Ok(Done::Nothing))
         }
         Op::MemoRemove(kind, name) => {
@@ -343,8 +349,9 @@ async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Applied {
     let run = record.run.to_string();
     let names = new.names();
     for (key, body) in names.iter().filter(|_| !record.detail.imported) {
-        let row = sqlx::query("SELECT run, body FROM keys WHERE principal = ? AND key = ?")
-            .bind(&record.principal)
+        let row = sqlx::query("SELECT run, body FROM keys WHERE principal = ? AND issuer = ? AND key = ?")
+            .bind(record.principal.subject())
+            .bind(record.principal.issuer())
             .bind(key)
             .fetch_optional(&mut *db)
             .await?;
@@ -375,13 +382,15 @@ async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Applied {
         Err(error) => return Ok(Err(LedgerError::Broken(error.to_string()))),
     };
     let done = sqlx::query(
-        "INSERT INTO runs(run, tail, principal, state, cause, attempt, steps, agent_id, host, pool, created, finished, \
-         delivered, shape, code, spool_held, detail) VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, 0, ?, ?, 0, ?) \
+        "INSERT INTO runs(run, tail, principal, issuer, state, cause, attempt, steps, agent_id, host, pool, created, \
+         finished, delivered, shape, code, spool_held, detail) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, 0, ?, ?, 0, ?) \
          ON CONFLICT(run) DO NOTHING",
     )
     .bind(&run)
     .bind(record.run.short())
-    .bind(&record.principal)
+    .bind(record.principal.subject())
+    .bind(record.principal.issuer())
     .bind(record.state.as_str())
     .bind(record.cause.as_str())
     .bind(record.attempt)
@@ -459,17 +468,24 @@ async fn equal(db: &mut SqliteConnection, new: &NewRun) -> Result<Option<(RunId,
 /// Binds an idempotency key to the run that answered it, even an existing one, so that retries resolve to it.
 async fn name_run(
     db: &mut SqliteConnection,
-    principal: &str,
+    principal: &Principal,
     (key, body): &(String, String),
     run: &str,
     replace: bool,
 ) -> Result<(), sqlx::Error> {
     let query = if replace {
-        "INSERT OR REPLACE INTO keys(principal, key, run, body) VALUES (?, ?, ?, ?)"
+        "INSERT OR REPLACE INTO keys(principal, issuer, key, run, body) VALUES (?, ?, ?, ?, ?)"
     } else {
-        "INSERT OR IGNORE INTO keys(principal, key, run, body) VALUES (?, ?, ?, ?)"
+        "INSERT OR IGNORE INTO keys(principal, issuer, key, run, body) VALUES (?, ?, ?, ?, ?)"
     };
-    sqlx::query(query).bind(principal).bind(key).bind(run).bind(body).execute(db).await?;
+    sqlx::query(query)
+        .bind(principal.subject())
+        .bind(principal.issuer())
+        .bind(key)
+        .bind(run)
+        .bind(body)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -571,22 +587,24 @@ async fn adopt(db: &mut SqliteConnection, adoption: &Adoption) -> Applied {
     let Some(row) = row.bind(&run).fetch_optional(&mut *db).await? else { return Ok(Ok(Done::Changed(false))) };
     let detail = changed(row.try_get(0)?, |detail| {
         detail.unverified = false;
-        detail.claims.clear();
+        detail.claims = Principal::default();
         true
     });
     if detail.is_err() {
         return keep_detail(db, &run, detail).await;
     }
-    sqlx::query("UPDATE runs SET principal = ?, shape = ?, code = ? WHERE run = ?")
-        .bind(principal)
+    sqlx::query("UPDATE runs SET principal = ?, issuer = ?, shape = ?, code = ? WHERE run = ?")
+        .bind(principal.subject())
+        .bind(principal.issuer())
         .bind(&dedupe.shape)
         .bind(&dedupe.code)
         .bind(&run)
         .execute(&mut *db)
         .await?;
     if let Some((key, body)) = key {
-        sqlx::query("INSERT OR IGNORE INTO keys(principal, key, run, body) VALUES (?, ?, ?, ?)")
-            .bind(principal)
+        sqlx::query("INSERT OR IGNORE INTO keys(principal, issuer, key, run, body) VALUES (?, ?, ?, ?, ?)")
+            .bind(principal.subject())
+            .bind(principal.issuer())
             .bind(key)
             .bind(&run)
             .bind(body)
@@ -668,7 +686,7 @@ mod tests {
             let memo = Stash {
                 kind: "large".into(),
                 name: "one".into(),
-                principal: "ada".into(),
+                principal: Principal::local("ada"),
                 created_ms: 1,
                 body: "x".repeat(1 << 20),
             };

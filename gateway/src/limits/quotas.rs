@@ -5,9 +5,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use crate::model::Principal;
+
 /// The quotas in use. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Quotas(Arc<Mutex<HashMap<String, Used>>>);
+pub struct Quotas(Arc<Mutex<HashMap<Principal, Used>>>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Used {
@@ -41,21 +43,21 @@ impl Used {
 #[derive(Debug)]
 pub struct Held {
     quotas: Quotas,
-    principal: String,
+    principal: Principal,
     kind: Kind,
 }
 
 impl Quotas {
     /// Takes a share; `None` when the principal would exceed `max`. The first is always given: a bound below the size
     /// of one body does not forbid bodies.
-    pub fn take(&self, principal: &str, kind: Kind, max: usize) -> Option<Held> {
+    pub fn take(&self, principal: &Principal, kind: Kind, max: usize) -> Option<Held> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (used, more) = all.entry(principal.to_owned()).or_default().of(kind);
+        let (used, more) = all.entry(principal.clone()).or_default().of(kind);
         if *used > 0 && *used + more > max {
             return None;
         }
         *used += more;
-        Some(Held { quotas: self.clone(), principal: principal.to_owned(), kind })
+        Some(Held { quotas: self.clone(), principal: principal.clone(), kind })
     }
 }
 
@@ -76,13 +78,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_subject_of_another_issuer_is_another_principal() {
+        let (quotas, mine, theirs) = (Quotas::default(), Principal::local("a"), Principal::new("idp", "a"));
+        let _held = quotas.take(&mine, Kind::Stream, 1).unwrap();
+        assert!(quotas.take(&mine, Kind::Stream, 1).is_none() && quotas.take(&theirs, Kind::Stream, 1).is_some());
+    }
+
+    #[test]
     fn each_kind_of_each_principal_by_itself() {
-        let quotas = Quotas::default();
-        let held = [quotas.take("a", Kind::Stream, 2), quotas.take("a", Kind::Stream, 2)];
-        assert!(held.iter().all(Option::is_some) && quotas.take("a", Kind::Stream, 2).is_none());
-        assert!(quotas.take("b", Kind::Stream, 2).is_some() && quotas.take("a", Kind::Call, 2).is_some());
-        let large = quotas.take("a", Kind::Body(9), 4);
-        assert!(large.is_some() && quotas.take("a", Kind::Body(1), 4).is_none());
+        let (quotas, a, b) = (Quotas::default(), Principal::local("a"), Principal::local("b"));
+        let held = [quotas.take(&a, Kind::Stream, 2), quotas.take(&a, Kind::Stream, 2)];
+        assert!(held.iter().all(Option::is_some) && quotas.take(&a, Kind::Stream, 2).is_none());
+        assert!(quotas.take(&b, Kind::Stream, 2).is_some() && quotas.take(&a, Kind::Call, 2).is_some());
+        let large = quotas.take(&a, Kind::Body(9), 4);
+        assert!(large.is_some() && quotas.take(&a, Kind::Body(1), 4).is_none());
         drop((held, large));
         assert!(quotas.0.lock().unwrap().is_empty());
     }

@@ -169,7 +169,7 @@ impl Call {
         if let (Out::Live { request, session, resumable, .. }, Some(token)) = (&self.out, &self.token) {
             // The first value is kept.
             let _ = resumable.set(Arc::new(Resumable {
-                principal: self.who.name.clone(),
+                principal: self.who.principal.clone(),
                 request: request.clone(),
                 token: token.clone(),
                 session: session.clone(),

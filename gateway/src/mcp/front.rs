@@ -103,7 +103,7 @@ pub(super) async fn pass(
 async fn post(face: &Face, sessions: &Sessions, asking: Asking, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     // The room is held until the call is under way: a call that waits for days does not keep its message.
-    let (bytes, _room) = match bodies::read(face, &asking.who.name, body, MAX_BODY).await {
+    let (bytes, _room) = match bodies::read(face, &asking.who.principal, body, MAX_BODY).await {
         Ok(read) => read,
         Err(Unread::TooLarge(_)) => {
             let detail = format!(

@@ -58,7 +58,7 @@ fn line(call: &Call, view: &RunView, now_ms: i64) -> String {
     }
     if view.unverified {
         text.push_str(" · unverified: an agent brought it, and it has no principal");
-    } else if view.principal != call.who.name {
+    } else if !call.who.principal.is_shown_as(&view.principal) {
         let _ = write!(text, " · of {}", view.principal);
     }
     text.push('\n');

@@ -29,7 +29,7 @@ use super::resume;
 use crate::{
     face::{Face, disconnect::ClientPresence},
     ledger::{Ledger, LedgerError, Stash},
-    model::Identity,
+    model::{Identity, Principal},
 };
 
 /// Kind of our stashes in the ledger.
@@ -45,7 +45,7 @@ const MAX_ARGUMENTS: usize = 16 << 10;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Resumable {
     /// The calling principal.
-    pub(super) principal: String,
+    pub(super) principal: Principal,
     /// The JSON-RPC id of the request.
     pub(super) request: RequestId,
     /// The token of its progress.
@@ -164,7 +164,7 @@ impl Resumables {
         let Ok(seen) = number.parse::<u64>() else { return Ok(None) };
         let Some(memo) = self.ledger.memo_get(KIND, reference).await? else { return Ok(None) };
         let resumable: Resumable = serde_json::from_str(&memo.body).map_err(|e| LedgerError::Broken(e.to_string()))?;
-        if resumable.principal != who.name || resumable.session.as_deref() != session {
+        if resumable.principal != who.principal || resumable.session.as_deref() != session {
             return Ok(None);
         }
         Ok(Some(Resumed {
@@ -273,7 +273,7 @@ mod tests {
         let resumables = Resumables::new(Arc::new(MemoryLedger::new("c")), Clock::system());
         let run = ids::Ids::system().run();
         let resumable = Resumable {
-            principal: "ann".into(),
+            principal: Principal::local("ann"),
             request: RequestId::Number(7),
             token: ProgressToken(RequestId::Number(7)),
             session: None,

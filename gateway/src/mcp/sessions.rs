@@ -37,7 +37,7 @@ pub struct Sessions {
 }
 
 struct Entry {
-    principal: Identity,
+    who: Identity,
     uses: usize,
     last: Duration,
 }
@@ -55,31 +55,31 @@ impl Sessions {
     }
 
     /// The library opened a session for this principal.
-    pub fn opened(&self, id: String, principal: Identity) {
+    pub fn opened(&self, id: String, who: Identity) {
         let last = self.clock.monotonic();
-        self.with(|book| book.insert(id, Entry { principal, uses: 0, last }));
+        self.with(|book| book.insert(id, Entry { who, uses: 0, last }));
     }
 
     /// Number of open sessions of a principal.
-    pub fn count(&self, principal: &Identity) -> usize {
-        self.with(|book| book.values().filter(|e| e.principal.name == principal.name).count())
+    pub fn count(&self, who: &Identity) -> usize {
+        self.with(|book| book.values().filter(|e| e.who.principal == who.principal).count())
     }
 
     /// Uses a session, also one from before a restart. `None` when this principal has no session of that name.
-    pub async fn enter(&self, id: &str, principal: &Identity) -> Option<Held> {
+    pub async fn enter(&self, id: &str, who: &Identity) -> Option<Held> {
         if !self.with(|book| book.contains_key(id)) {
             let memo = self.ledger.memo_get(KIND, id).await.unwrap_or_else(|error| {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for a session");
                 None
             })?;
-            if memo.principal != principal.name {
+            if memo.principal != who.principal {
                 return None;
             }
             let last = self.clock.monotonic();
-            let entry = Entry { principal: principal.clone(), uses: 0, last };
+            let entry = Entry { who: who.clone(), uses: 0, last };
             self.with(|book| book.entry(id.to_owned()).or_insert(entry).last = last);
         }
-        self.known(id, principal)
+        self.known(id, who)
     }
 
     /// An idle session is not restored either.
@@ -89,9 +89,9 @@ impl Sessions {
         }
     }
 
-    fn known(&self, id: &str, principal: &Identity) -> Option<Held> {
+    fn known(&self, id: &str, who: &Identity) -> Option<Held> {
         self.with(|book| {
-            let entry = book.get_mut(id).filter(|e| e.principal.name == principal.name)?;
+            let entry = book.get_mut(id).filter(|e| e.who.principal == who.principal)?;
             entry.uses += 1;
             Some(Held { sessions: self.clone(), id: id.to_owned() })
         })
@@ -121,13 +121,13 @@ impl Sessions {
 #[async_trait::async_trait]
 impl SessionStore for Sessions {
     async fn load(&self, id: &str) -> Result<Option<SessionState>, SessionStoreError> {
-        let who = ASKING.try_with(|asking| asking.who.name.clone())?;
+        let who = ASKING.try_with(|asking| asking.who.principal.clone())?;
         let memo = self.ledger.memo_get(KIND, id).await?.filter(|memo| memo.principal == who);
         Ok(memo.map(|memo| serde_json::from_str(&memo.body)).transpose()?)
     }
 
     async fn store(&self, id: &str, state: &SessionState) -> Result<(), SessionStoreError> {
-        let principal = ASKING.try_with(|asking| asking.who.name.clone())?;
+        let principal = ASKING.try_with(|asking| asking.who.principal.clone())?;
         let body = serde_json::to_string(state)?;
         let (kind, name) = (KIND.to_owned(), id.to_owned());
         let memo = Stash { kind, name, principal, created_ms: self.clock.unix_ms(), body };

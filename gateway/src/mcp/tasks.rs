@@ -44,7 +44,7 @@ const WAITS: u8 = 16;
 pub(super) async fn begin(call: &Call, view: &RunView, joined: Option<Joined>) -> CallToolResponse {
     Numbers::count(&call.face.numbers.tasks);
     let waits = if call.asked_to_wait() { WAITS } else { 0 };
-    let handle = call.face.core.task_key.seal(view.run_id, tag(joined) | waits, &call.who.name);
+    let handle = call.face.core.task_key.seal(view.run_id, tag(joined) | waits, &call.who.principal);
     let mut task = task(call, handle, view).await;
     if let Some(joined) = joined {
         task = task.with_status_message(joined::line(view, joined, call.now_ms()));
@@ -111,7 +111,7 @@ async fn open(
     context: &RequestContext<RoleServer>,
 ) -> Result<(Caller, RunView, Option<Joined>, bool), ErrorData> {
     let caller = Caller::of(face, context).map_err(|text| ErrorData::internal_error(text, None))?;
-    let Some((run, tag)) = face.core.task_key.open(handle, &caller.who.name) else {
+    let Some((run, tag)) = face.core.task_key.open(handle, &caller.who.principal) else {
         return Err(unknown(&FindError::Unknown(words::cut(&words::plain(handle), 60))));
     };
     let view = face.core.runs.get(&caller.who, run).await.map_err(|error| unknown(&error))?;

@@ -10,6 +10,7 @@ mod stream;
 
 pub use attempt::Attempt;
 pub use contact::{Contact, ContactState};
+pub use longhaul_proto::principal::{AmbiguousPrincipal, Principal, Typed};
 pub use need::Need;
 pub use placement::Placement;
 pub use principal::{Identity, Scope, UnknownScope};

@@ -1,12 +1,13 @@
-//! Who is behind a request: the authenticated identity, and what it may do.
+//! Who is behind a request: the authenticated identity, which is a [`Principal`], and what it may do.
 
+use longhaul_proto::principal::Principal;
 use serde::{Deserialize, Serialize};
 
 /// The authenticated identity behind a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// The name that runs and keys belong to.
-    pub name: String,
+    /// The principal that runs and keys belong to.
+    pub principal: Principal,
     /// What it may do.
     pub scope: Scope,
 }
@@ -49,9 +50,14 @@ impl std::str::FromStr for Scope {
 pub struct UnknownScope(String);
 
 impl Identity {
-    /// An identity by its name and scope.
-    pub fn local(name: impl Into<String>, scope: Scope) -> Self {
-        Self { name: name.into(), scope }
+    /// An identity with this scope.
+    pub fn new(principal: Principal, scope: Scope) -> Self {
+        Self { principal, scope }
+    }
+
+    /// The identity of one of the gateway's own tokens.
+    pub fn local(subject: impl Into<String>, scope: Scope) -> Self {
+        Self::new(Principal::local(subject), scope)
     }
 
     /// Whether it may act for other principals.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     ledger::{Adoption, Dedupe, ListQuery, Record},
-    model::{Identity, Scope},
+    model::{Identity, Principal, Scope},
 };
 
 /// How long a run's task may take to answer.
@@ -29,7 +29,7 @@ pub(super) const WAITS: &str = "not verified: an agent brought it, and this gate
                                 operator adopts it (`longhaul runs adopt`)";
 
 /// What lets an equal request find a run that came from a spool.
-pub(crate) fn dedupe(record: &Record, principal: &str, submission: &wire::Submission, code: &str) -> Dedupe {
+pub(crate) fn dedupe(record: &Record, principal: &Principal, submission: &wire::Submission, code: &str) -> Dedupe {
     match code {
         // Without a digest it would equal any code.
         "" => Dedupe::default(),
@@ -61,7 +61,7 @@ impl Runs {
             return Err(ControlError::WrongState(text));
         }
         self.0.adopt(run).await?;
-        tracing::info!(by = %who.name, %run, "an unverified run was adopted");
+        tracing::info!(by = %who.principal, %run, "an unverified run was adopted");
         Ok(self.get(who, run).await?)
     }
 
@@ -74,9 +74,9 @@ impl Runs {
         let mut adopted = Vec::new();
         let mut before = None;
         loop {
-            let query = ListQuery { principal: Some(String::new()), state: None, before, limit: MAX_PAGE };
+            let query = ListQuery { principal: Some(Principal::default()), state: None, before, limit: MAX_PAGE };
             let page = self.0.ledger.list(query).await.map_err(ControlError::Ledger)?;
-            for record in page.iter().filter(|r| r.host == host && !r.detail.claims.is_empty()) {
+            for record in page.iter().filter(|r| r.host == host && !r.detail.claims.is_nobody()) {
                 self.0.adopt(record.run).await?;
                 adopted.push(self.get(who, record.run).await?);
             }
@@ -85,7 +85,7 @@ impl Runs {
                 _ => break,
             }
         }
-        tracing::info!(by = %who.name, host, runs = adopted.len(), "unverified runs were adopted");
+        tracing::info!(by = %who.principal, host, runs = adopted.len(), "unverified runs were adopted");
         Ok(adopted)
     }
 }
@@ -103,7 +103,7 @@ impl Inner {
         let submission = self.ledger.submission(run).await.map_err(ControlError::Ledger)?;
         let (Some(record), Some(submission)) = (record, submission) else { return Ok(()) };
         let principal = record.detail.claims.clone();
-        if principal.is_empty() {
+        if principal.is_nobody() {
             let text = format!("the spool of run {} names no principal: it stays with the operators", run.short());
             return Err(ControlError::WrongState(text));
         }
@@ -135,7 +135,7 @@ impl RunTask {
             return Ok(());
         }
         let was = std::mem::replace(&mut self.record.detail.unverified, false);
-        self.record.detail.claims.clear();
+        self.record.detail.claims = Principal::default();
         self.record.principal.clone_from(&principal);
         self.inner.table.claimed(self.record.run, &principal);
         self.inner.fleet.confirm(self.record.run, &principal);

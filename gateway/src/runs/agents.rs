@@ -54,7 +54,7 @@ impl Runs {
     /// See [`AgentsError`]; nothing has changed then.
     pub async fn approve_agent(&self, who: &Identity, name: &str) -> Result<AgentKeys, AgentsError> {
         operators(who)?;
-        Ok(AgentKeys { agents: vec![self.0.fleet.approve(name, &who.name).await?] })
+        Ok(AgentKeys { agents: vec![self.0.fleet.approve(name, &who.principal.to_string()).await?] })
     }
 
     /// Refuses the keys of this name from now on; its connections have ended when this returns.
@@ -63,6 +63,6 @@ impl Runs {
     /// See [`AgentsError`].
     pub async fn revoke_agent(&self, who: &Identity, name: &str) -> Result<AgentKeys, AgentsError> {
         operators(who)?;
-        Ok(AgentKeys { agents: self.0.fleet.revoke(name, &who.name).await? })
+        Ok(AgentKeys { agents: self.0.fleet.revoke(name, &who.principal.to_string()).await? })
     }
 }

@@ -10,7 +10,7 @@ use longhaul_proto::{
 };
 
 use super::{Request, SubmitError};
-use crate::model::Need;
+use crate::model::{Need, Principal};
 
 /// Longest key, name, label and path, bytes; longer ones are mistakes.
 const MAX_KEY: usize = 256;
@@ -245,7 +245,7 @@ fn body_digest(submit: &SubmitRequest) -> String {
 
 /// What makes two requests equal, apart from their code: the principal, where the code comes from, arguments, folder,
 /// and the choice of host.
-pub(crate) fn shape(principal: &str, submission: &wire::Submission, label: &str) -> String {
+pub(crate) fn shape(principal: &Principal, submission: &wire::Submission, label: &str) -> String {
     let labels: std::collections::BTreeMap<_, _> = submission.labels.iter().collect();
     let mut parts = serde_json::json!([
         principal,
@@ -346,7 +346,7 @@ mod tests {
         let retry = |retry| SubmitRequest { retry: Some(retry), ..text() };
         assert_eq!(body(text()), body(retry(Retry::IfNotStarted)));
         assert_ne!(body(text()), body(retry(Retry::Never)));
-        let shape = |submit| shape("ann", &run(submit).unwrap().submission, "text");
+        let shape = |submit| shape(&Principal::local("ann"), &run(submit).unwrap().submission, "text");
         assert_eq!(shape(text()), shape(retry(Retry::IfNotStarted)));
         assert_ne!(shape(text()), shape(retry(Retry::Never)));
         assert_ne!(shape(retry(Retry::IfProvenDead)), shape(retry(Retry::Never)));

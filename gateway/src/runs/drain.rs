@@ -23,12 +23,16 @@ impl Runs {
         let _one_at_a_time = self.0.draining.lock().await;
         let hosts = self.meant(who, &body.hosts)?;
         let at_ms = self.0.deps.clock.unix_ms();
-        let drain =
-            |host: &String| DrainRecord { host: host.clone(), by: who.name.clone(), reason: reason.to_owned(), at_ms };
+        let drain = |host: &String| DrainRecord {
+            host: host.clone(),
+            by: who.principal.to_string(),
+            reason: reason.to_owned(),
+            at_ms,
+        };
         let drains: Vec<DrainRecord> = hosts.iter().map(drain).collect();
         self.0.ledger.drain(drains.clone()).await.map_err(DrainError::Ledger)?;
         self.0.fleet.drain(drains);
-        tracing::info!(by = %who.name, ?hosts, reason, "hosts are draining");
+        tracing::info!(by = %who.principal, ?hosts, reason, "hosts are draining");
         Ok(Drained { hosts: self.0.fleet.hosts_named(&hosts) })
     }
 
@@ -44,7 +48,7 @@ impl Runs {
         let hosts = self.meant(who, &body.hosts)?;
         self.0.ledger.resume(hosts.clone()).await.map_err(DrainError::Ledger)?;
         self.0.fleet.resume(&hosts);
-        tracing::info!(by = %who.name, ?hosts, "hosts take runs again");
+        tracing::info!(by = %who.principal, ?hosts, "hosts take runs again");
         Ok(Drained { hosts: self.0.fleet.hosts_named(&hosts) })
     }
 

@@ -89,7 +89,7 @@ use crate::{
     ledger::{CancelWish, Ledger, LedgerError},
     metrics::Metrics,
     mirror::Mirrors,
-    model::{Identity, Placement, Scope},
+    model::{Identity, Placement, Principal, Scope},
     wall::Wall,
 };
 use reads::{Look, may};
@@ -251,7 +251,7 @@ impl Runs {
     /// # Errors
     /// See [`ControlError`]. Cancelling an ended run answers with its view.
     pub async fn cancel(&self, who: &Identity, run: RunId, mode: CancelMode) -> Result<RunView, ControlError> {
-        let by = who.name.clone();
+        let by = who.principal.to_string();
         if let Look::Ended(record) = self.look(who, run).await?
             && record.state == RunState::Lost
         {
@@ -272,7 +272,7 @@ impl Runs {
                 "declaring an agent dead needs a token with scope `operate`".to_owned(),
             ));
         }
-        let by = who.name.clone();
+        let by = who.principal.to_string();
         let before = self.get(who, run).await?;
         // A run that was lost, came back and went away again has a task, and holds a lease.
         let returned = before.state == RunState::Lost && self.0.table.get(run).is_some();
@@ -327,7 +327,7 @@ impl Runs {
     }
 
     /// The only principal whose runs agents take that have neither `--serve` nor `--serve-all`; `None` = everybody's.
-    pub fn serves_first_only(&self) -> Option<String> {
+    pub fn serves_first_only(&self) -> Option<Principal> {
         self.0.fleet.first_only()
     }
 
@@ -373,7 +373,7 @@ impl Runs {
         }
         self.0.wall.trust();
         let now = rfc3339(self.0.deps.clock.unix_ms()).unwrap_or_default();
-        tracing::warn!(by = %who.name, now, "an operator says that the clock is right");
+        tracing::warn!(by = %who.principal, now, "an operator says that the clock is right");
         Ok(ClockTrusted { now })
     }
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ledger::{ListQuery, Record},
-    model::{Identity, Scope, Stream},
+    model::{Identity, Principal, Scope, Stream},
 };
 
 /// How often an unfinished run without a task is looked up again, and the pause between: a bound in case its task died,
@@ -51,7 +51,7 @@ impl Runs {
         if !(SHORT_LEN..=32).contains(&tail.len()) || !tail.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(unknown());
         }
-        let principal = (who.scope != Scope::Operate).then_some(who.name.as_str());
+        let principal = (who.scope != Scope::Operate).then_some(&who.principal);
         let found = self.0.ledger.by_tail(principal, &tail, 2).await.map_err(FindError::Ledger)?;
         match found.as_slice() {
             [] => Err(unknown()),
@@ -75,7 +75,7 @@ impl Runs {
     pub async fn list(&self, who: &Identity, filter: ListFilter) -> Result<RunList, FindError> {
         let limit = filter.limit.clamp(1, MAX_PAGE);
         let query = ListQuery {
-            principal: (who.scope != Scope::Operate).then(|| who.name.clone()),
+            principal: (who.scope != Scope::Operate).then(|| who.principal.clone()),
             state: filter.state,
             before: filter.before,
             // One more than asked for says whether there is a next page.
@@ -99,7 +99,7 @@ impl Runs {
     pub async fn watch(&self, who: &Identity, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
         match self.look(who, run).await? {
             Look::Live(active) => {
-                if active.principal() == who.name {
+                if active.principal() == who.principal {
                     active.looked.store(self.now_ms(), Ordering::Relaxed);
                 }
                 Ok(active.view.subscribe())
@@ -116,7 +116,7 @@ impl Runs {
     pub fn behind_own(&self, who: &Identity, view: &RunView) -> Option<Behind> {
         let waiting = view.waiting.as_deref().filter(|_| view.state == RunState::Queued)?;
         let holds = |active: &Arc<RunHandle>| {
-            active.principal() == who.name && active.run != view.run_id && waiting.contains(&active.run.short())
+            active.principal() == who.principal && active.run != view.run_id && waiting.contains(&active.run.short())
         };
         let own = self.0.table.all().into_iter().filter(holds);
         let oldest = own.min_by_key(|active| active.looked.load(Ordering::Relaxed))?;
@@ -216,7 +216,7 @@ impl Runs {
         self.0.ledger.get(run).await.map_err(FindError::Ledger)
     }
 
-    pub(super) async fn principal_of(&self, run: RunId) -> Result<Option<String>, FindError> {
+    pub(super) async fn principal_of(&self, run: RunId) -> Result<Option<Principal>, FindError> {
         match self.0.table.get(run) {
             Some(active) => Ok(Some(active.principal())),
             None => Ok(self.record(run).await?.map(|r| r.principal)),
@@ -234,6 +234,6 @@ fn withhold(host: &mut HostView) {
 }
 
 /// Whether `who` may see and end a run of `owner`; a run without an owner is unverified, and only for operators.
-pub(super) fn may(who: &Identity, owner: &str) -> bool {
-    who.scope == Scope::Operate || (!owner.is_empty() && who.name == owner)
+pub(super) fn may(who: &Identity, owner: &Principal) -> bool {
+    who.scope == Scope::Operate || (!owner.is_nobody() && who.principal == *owner)
 }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::ControlError;
 use crate::{
     ledger::Adoption,
-    model::{Attempt, Placement},
+    model::{Attempt, Placement, Principal},
 };
 
 /// Commands that may wait for one run's task; more than a few are repetitions.
@@ -23,6 +23,7 @@ const MAILBOX: usize = 16;
 /// One unfinished run, as its task shows it to others.
 pub(crate) struct RunHandle {
     pub(crate) run: RunId,
+    owner: Mutex<Principal>,
     /// When its owner last looked at it, by the monotonic clock, ms.
     pub(crate) looked: AtomicU64,
     /// The latest view; sending never waits for a reader.
@@ -31,9 +32,9 @@ pub(crate) struct RunHandle {
 }
 
 impl RunHandle {
-    /// The run's principal; empty while it is unverified.
-    pub(crate) fn principal(&self) -> String {
-        self.view.borrow().principal.clone()
+    /// The run's principal; nobody while it is unverified.
+    pub(crate) fn principal(&self) -> Principal {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -57,7 +58,7 @@ pub(crate) enum Command {
 }
 
 /// The principal, and the key of the request.
-type Call = (String, String);
+type Call = (Principal, String);
 
 /// While this is held, a call is being recorded.
 pub(crate) struct Recording<'a>(&'a Registry, Call);
@@ -78,20 +79,20 @@ pub(crate) struct Registry(Mutex<Rows>);
 #[derive(Default)]
 struct Rows {
     /// Each with the principal under whom it is counted in `of`.
-    runs: HashMap<RunId, (Arc<RunHandle>, String)>,
-    of: HashMap<String, usize>,
+    runs: HashMap<RunId, (Arc<RunHandle>, Principal)>,
+    of: HashMap<Principal, usize>,
     /// Runs found in a spool that are being recorded, with the principal and the key of the request.
     importing: HashMap<RunId, Call>,
     /// Calls that are being recorded as new runs.
     recording: Vec<Call>,
     /// Submissions that were admitted and have no task yet, by principal.
-    coming: HashMap<String, usize>,
+    coming: HashMap<Principal, usize>,
 }
 
 /// Room for one submission, until its run has a task, or no run is made.
 pub(crate) struct Admission {
     table: Arc<Registry>,
-    principal: String,
+    principal: Principal,
 }
 
 impl Drop for Admission {
@@ -116,7 +117,7 @@ pub(crate) enum NoRoom {
 }
 
 impl Rows {
-    fn leave(&mut self, principal: &str) {
+    fn leave(&mut self, principal: &Principal) {
         if let Some(n) = self.of.get_mut(principal) {
             *n -= 1;
             if *n == 0 {
@@ -132,11 +133,15 @@ impl Registry {
     }
 
     /// Adds a run; `None` when it already has a task.
-    pub(crate) fn add(&self, run: RunId, view: RunView) -> Option<(Arc<RunHandle>, mpsc::Receiver<Command>)> {
+    pub(crate) fn add(
+        &self,
+        run: RunId,
+        principal: Principal,
+        view: RunView,
+    ) -> Option<(Arc<RunHandle>, mpsc::Receiver<Command>)> {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
-        let principal = view.principal.clone();
         let (looked, view) = (AtomicU64::new(0), watch::Sender::new(Arc::new(view)));
-        let active = Arc::new(RunHandle { run, looked, view, mailbox });
+        let active = Arc::new(RunHandle { run, owner: Mutex::new(principal.clone()), looked, view, mailbox });
         let mut rows = self.rows();
         if rows.runs.contains_key(&run) {
             return None;
@@ -153,12 +158,13 @@ impl Registry {
     }
 
     /// Counts the run under another principal from now on.
-    pub(crate) fn claimed(&self, run: RunId, principal: &str) {
+    pub(crate) fn claimed(&self, run: RunId, principal: &Principal) {
         let mut rows = self.rows();
-        let Some((_, counted)) = rows.runs.get_mut(&run) else { return };
-        let before = std::mem::replace(counted, principal.to_owned());
+        let Some((handle, counted)) = rows.runs.get_mut(&run) else { return };
+        handle.owner.lock().unwrap_or_else(PoisonError::into_inner).clone_from(principal);
+        let before = std::mem::replace(counted, principal.clone());
         rows.leave(&before);
-        *rows.of.entry(principal.to_owned()).or_default() += 1;
+        *rows.of.entry(principal.clone()).or_default() += 1;
     }
 
     pub(crate) fn get(&self, run: RunId) -> Option<Arc<RunHandle>> {
@@ -169,22 +175,22 @@ impl Registry {
     /// submissions cannot exceed the limits. `queued` runs wait already.
     pub(crate) fn admit(
         self: &Arc<Self>,
-        principal: &str,
+        principal: &Principal,
         queued: usize,
         max_queued: usize,
         max_per_principal: usize,
     ) -> Result<Admission, NoRoom> {
         let mut rows = self.rows();
         let coming: usize = rows.coming.values().sum();
-        let of = |map: &HashMap<String, usize>| map.get(principal).copied().unwrap_or_default();
+        let of = |map: &HashMap<Principal, usize>| map.get(principal).copied().unwrap_or_default();
         if queued + coming >= max_queued {
             return Err(NoRoom::Queue);
         }
         if of(&rows.of) + of(&rows.coming) >= max_per_principal {
             return Err(NoRoom::Principal);
         }
-        *rows.coming.entry(principal.to_owned()).or_default() += 1;
-        Ok(Admission { table: self.clone(), principal: principal.to_owned() })
+        *rows.coming.entry(principal.clone()).or_default() += 1;
+        Ok(Admission { table: self.clone(), principal: principal.clone() })
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<RunHandle>> {
@@ -192,19 +198,19 @@ impl Registry {
     }
 
     /// Whether the caller is to import this run now; it then calls [`Registry::imported`].
-    pub(crate) fn importing(&self, run: RunId, principal: &str, key: &str) -> bool {
+    pub(crate) fn importing(&self, run: RunId, principal: &Principal, key: &str) -> bool {
         let mut rows = self.rows();
         if rows.runs.contains_key(&run) || rows.importing.contains_key(&run) {
             return false;
         }
-        rows.importing.insert(run, (principal.to_owned(), key.to_owned()));
+        rows.importing.insert(run, (principal.clone(), key.to_owned()));
         true
     }
 
     /// Starts to record a call as a new run; `None` while the run of the same call is being imported. So either the
     /// recording finds the imported run's key in the ledger, or the import finds what was recorded.
-    pub(crate) fn recording(&self, principal: &str, key: &str) -> Option<Recording<'_>> {
-        let call = (principal.to_owned(), key.to_owned());
+    pub(crate) fn recording(&self, principal: &Principal, key: &str) -> Option<Recording<'_>> {
+        let call = (principal.clone(), key.to_owned());
         let mut rows = self.rows();
         if rows.importing.values().any(|other| *other == call) {
             return None;
@@ -215,7 +221,7 @@ impl Registry {
     }
 
     /// Whether this call is being recorded.
-    pub(crate) fn records_call(&self, principal: &str, key: &str) -> bool {
+    pub(crate) fn records_call(&self, principal: &Principal, key: &str) -> bool {
         self.rows().recording.iter().any(|(p, k)| p == principal && k == key)
     }
 

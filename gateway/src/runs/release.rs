@@ -311,7 +311,7 @@ impl Runs {
         let Some((_, connection)) = linked.iter().find(|(id, _)| *id == record.agent_id) else {
             return wrong(format!("agent {} is not connected: start it, then release again", record.host));
         };
-        let freed = free(&self.0, connection, &record, Files::Go, &format!("by {}", who.name))
+        let freed = free(&self.0, connection, &record, Files::Go, &format!("by {}", who.principal))
             .await
             .map_err(ControlError::Ledger)?;
         match freed {

@@ -30,6 +30,21 @@ impl std::fmt::Debug for SealKey {
     }
 }
 
+/// What a seal covers.
+struct Sealed<'a> {
+    run: &'a str,
+    /// As on the wire: empty for a local principal.
+    issuer: &'a str,
+    subject: &'a str,
+    key: &'a str,
+    digest: &'a [u8],
+}
+
+fn sealed<'a>(submission: &'a wire::Submission, digest: &'a [u8]) -> Sealed<'a> {
+    let wire::Submission { run_id, principal, principal_issuer, key, .. } = submission;
+    Sealed { run: run_id, issuer: principal_issuer, subject: principal, key, digest }
+}
+
 impl SealKey {
     /// The key in `<data>/seal-key`, made when missing.
     ///
@@ -46,28 +61,37 @@ impl SealKey {
 
     /// Seals a request that is about to be sent.
     pub fn seal(&self, submission: &mut wire::Submission) {
-        let mac = self.mac(&submission.run_id, &submission.principal, &submission.key, &seal::digest(submission));
+        let mac = self.mac(&sealed(submission, &seal::digest(submission)));
         submission.seal = mac.map(Vec::from).unwrap_or_default();
     }
 
     /// Whether a gateway with this key sealed this very request, to the last byte.
     pub fn sealed(&self, submission: &wire::Submission) -> bool {
-        let mac = self.mac(&submission.run_id, &submission.principal, &submission.key, &seal::digest(submission));
+        let mac = self.mac(&sealed(submission, &seal::digest(submission)));
         faults::bug("seal_unchecked") || mac.is_some_and(|mac| bool::from(mac.ct_eq(&submission.seal)))
     }
 
     /// Whether run, principal and key in an agent's summary are those of a request that was sealed here. The request
     /// itself is not checked yet.
     pub fn vouched(&self, summary: &wire::RunSummary) -> bool {
-        let mac = self.mac(&summary.run_id, &summary.principal, &summary.key, &summary.sealed_sha256);
+        let mac = self.mac(&Sealed {
+            run: &summary.run_id,
+            issuer: &summary.principal_issuer,
+            subject: &summary.principal,
+            key: &summary.key,
+            digest: &summary.sealed_sha256,
+        });
         faults::bug("seal_unchecked") || mac.is_some_and(|mac| bool::from(mac.ct_eq(&summary.seal)))
     }
 
     /// HMAC takes keys of any length, so this never fails.
-    fn mac(&self, run: &str, principal: &str, key: &str, digest: &[u8]) -> Option<[u8; 32]> {
+    fn mac(&self, sealed: &Sealed<'_>) -> Option<[u8; 32]> {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&*self.0).ok()?;
         mac.update(DOMAIN);
-        for part in [run.as_bytes(), principal.as_bytes(), key.as_bytes(), digest] {
+        let Sealed { run, issuer, subject, key, digest } = sealed;
+        // The issuer of a local principal is no part, so that what was sealed before there were issuers stays sealed.
+        let issuer = (!issuer.is_empty()).then_some(issuer.as_bytes());
+        for part in [run.as_bytes(), subject.as_bytes(), key.as_bytes(), digest].into_iter().chain(issuer) {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
         }
@@ -92,6 +116,7 @@ mod tests {
         wire::RunSummary {
             run_id: of.run_id.clone(),
             principal: of.principal.clone(),
+            principal_issuer: of.principal_issuer.clone(),
             key: of.key.clone(),
             sealed_sha256: seal::digest(of).to_vec(),
             seal: of.seal.clone(),
@@ -108,8 +133,13 @@ mod tests {
         assert!(!SealKey::of([8; 32]).sealed(&sealed), "another key");
         assert!(!key.sealed(&request()), "no seal");
         assert!(!key.vouched(&wire::RunSummary::default()));
-        let changes: [fn(&mut wire::Submission); 4] =
-            [|s| s.principal = "bob".into(), |s| s.run_id.push('0'), |s| s.args.push("1".into()), |s| s.seal[3] ^= 1];
+        let changes: [fn(&mut wire::Submission); 5] = [
+            |s| s.principal = "bob".into(),
+            |s| s.principal_issuer = "idp".into(),
+            |s| s.run_id.push('0'),
+            |s| s.args.push("1".into()),
+            |s| s.seal[3] ^= 1,
+        ];
         for change in changes {
             let mut changed = sealed.clone();
             change(&mut changed);
@@ -119,6 +149,20 @@ mod tests {
         // A summary alone vouches for names and digest, not for the bytes of the request.
         let other = wire::Submission { args: vec!["1".into()], ..sealed.clone() };
         assert!(key.vouched(&summary(&sealed)) && !key.sealed(&other));
+    }
+
+    /// What was sealed once must verify for ever.
+    #[test]
+    fn the_seal_is_what_it_was() {
+        let mut sealed = request();
+        SealKey::of([7; 32]).seal(&mut sealed);
+        assert_eq!(
+            longhaul_proto::hex(&sealed.seal),
+            "4d577bdfcfc39963df1107623ecce116ec335a5c0e4b48baafb2fef2a5844f20"
+        );
+        let mut theirs = wire::Submission { principal_issuer: "idp".into(), ..request() };
+        SealKey::of([7; 32]).seal(&mut theirs);
+        assert!(SealKey::of([7; 32]).sealed(&theirs) && theirs.seal != sealed.seal);
     }
 
     #[test]

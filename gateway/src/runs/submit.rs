@@ -23,7 +23,7 @@ use crate::{
     fleet::{Inspected, Lease},
     ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY, is_call},
     metrics::count,
-    model::{Identity, Need},
+    model::{Identity, Need, Principal},
 };
 
 /// Code up to this size stays in memory until it is dispatched; larger code is read from the ledger then, so that a
@@ -45,7 +45,7 @@ pub(super) async fn submit(inner: &Arc<Inner>, who: &Identity, request: Request)
     }
     let caller = request.trace.clone();
     let span = tracing::info_span!(
-        "longhaul.submit", longhaul.run.id = tracing::field::Empty, longhaul.principal = %who.name,
+        "longhaul.submit", longhaul.run.id = tracing::field::Empty, longhaul.principal = %who.principal,
         longhaul.joined = tracing::field::Empty
     );
     telemetry::set_parent(&span, &caller);
@@ -80,7 +80,7 @@ async fn record(
     if !checked.submission.key.is_empty() && !is_call(&checked.submission.key) {
         // Repeating a key must not depend on any agent.
         let key = &checked.submission.key;
-        match inner.ledger.by_key(&who.name, key).await.map_err(SubmitError::Ledger)? {
+        match inner.ledger.by_key(&who.principal, key).await.map_err(SubmitError::Ledger)? {
             Some((run, body)) if body == checked.body || body == UNKNOWN_BODY => {
                 return earlier(inner, run, Joined::Key).await;
             }
@@ -97,7 +97,8 @@ async fn record(
     let trace = telemetry::context_for_run(span, caller);
     let submission = wire::Submission {
         run_id: run.to_string(),
-        principal: who.name.clone(),
+        principal: who.principal.subject().to_owned(),
+        principal_issuer: who.principal.wire_issuer().to_owned(),
         created_at_ms: created_ms,
         cluster_id: inner.ledger.cluster_id().to_owned(),
         trace: Some(trace),
@@ -107,7 +108,7 @@ async fn record(
     let since =
         |window: std::time::Duration| created_ms.saturating_sub(i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
     let dedupe = Dedupe {
-        shape: check::shape(&who.name, &submission, &checked.source),
+        shape: check::shape(&who.principal, &submission, &checked.source),
         code: checked.code.clone(),
         join_since_ms: (!checked.again).then(|| since(inner.options.duplicate_window)),
         call: checked.call,
@@ -184,7 +185,11 @@ async fn insert(
 }
 
 /// Keeps an import of the same call out while this call is recorded; without a key there is nothing to hold.
-async fn recording<'a>(inner: &'a Inner, principal: &str, key: &str) -> Result<Option<Recording<'a>>, SubmitError> {
+async fn recording<'a>(
+    inner: &'a Inner,
+    principal: &Principal,
+    key: &str,
+) -> Result<Option<Recording<'a>>, SubmitError> {
     if key.is_empty() {
         return Ok(None);
     }
@@ -286,7 +291,7 @@ async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError>
 /// equal. Returns the agents that have it.
 async fn look(inner: &Arc<Inner>, who: &Identity, checked: &mut Checked) -> Result<Vec<String>, SubmitError> {
     let Some(path) = checked.look_at.clone() else { return Ok(Vec::new()) };
-    let seen = inner.fleet.inspect(&checked.need, &who.name, &path, &checked.submission.working_dir).await;
+    let seen = inner.fleet.inspect(&checked.need, &who.principal, &path, &checked.submission.working_dir).await;
     let well = seen.iter().find(|s| s.reply.problem.is_empty());
     if checked.path_if.is_some() {
         if let Some(well) = well
@@ -343,7 +348,7 @@ fn whereabouts(inner: &Inner, who: &Identity, seen: &Inspected, path: &str) -> S
 fn room(inner: &Inner, who: &Identity) -> Result<Admission, SubmitError> {
     let options = &inner.options;
     let (most_queued, most_own) = (options.max_queued, options.max_per_principal);
-    let refused = match inner.table.admit(&who.name, inner.fleet.queued(), most_queued, most_own) {
+    let refused = match inner.table.admit(&who.principal, inner.fleet.queued(), most_queued, most_own) {
         Ok(admission) => return Ok(admission),
         Err(refused) => refused,
     };
@@ -377,7 +382,7 @@ pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: Stri
     };
     Record::queued(
         run,
-        submission.principal.clone(),
+        Principal::new(&*submission.principal_issuer, &*submission.principal),
         submission.created_at_ms,
         Detail {
             source,
@@ -402,7 +407,11 @@ impl Inner {
     /// Like [`Inner::keep`], with a lease that is taken only when the run has no task yet: a lease that is dropped
     /// would free the one that the task holds.
     pub(crate) fn keep_holding(self: &Arc<Self>, record: Record, hold: impl FnOnce() -> Option<Lease>) {
-        let Some((active, mailbox)) = self.table.add(record.run, view(&record, &Live::of(&record))) else { return };
+        let Some((active, mailbox)) =
+            self.table.add(record.run, record.principal.clone(), view(&record, &Live::of(&record)))
+        else {
+            return;
+        };
         self.supervised(Start { active, mailbox, record, submission: None, seat: hold(), fit: Vec::new() });
     }
 
@@ -414,7 +423,11 @@ impl Inner {
         seat: Option<Lease>,
         fit: Vec<String>,
     ) {
-        let Some((active, mailbox)) = self.table.add(record.run, view(&record, &Live::of(&record))) else { return };
+        let Some((active, mailbox)) =
+            self.table.add(record.run, record.principal.clone(), view(&record, &Live::of(&record)))
+        else {
+            return;
+        };
         self.supervised(Start { active, mailbox, record, submission, seat, fit });
     }
 

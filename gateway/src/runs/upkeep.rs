@@ -12,6 +12,7 @@ use crate::{
     fleet::{Fleet, connection::Connection},
     ledger::{LedgerError, ListQuery},
     metrics::count,
+    model::Principal,
     runs::{
         Inner,
         release::{self, Files, Freed, REMEMBER_REMOVED, REMEMBERED},
@@ -158,7 +159,7 @@ async fn unverified(inner: &Arc<Inner>) -> Result<HashMap<RunId, u64>, LedgerErr
     let mut before = None;
     loop {
         // Unverified runs have no principal.
-        let query = ListQuery { principal: Some(String::new()), before, limit: BATCH, ..ListQuery::default() };
+        let query = ListQuery { principal: Some(Principal::default()), before, limit: BATCH, ..ListQuery::default() };
         let page = inner.ledger.list(query).await?;
         for record in &page {
             sizes.insert(record.run, inner.mirrors.size(record.run).await);

@@ -66,10 +66,11 @@ pub(crate) fn user_part(before: Option<ViewRange>, told: &wire::View, base: u64)
 /// What a person should know; of an unverified run this comes first.
 fn note(record: &Record) -> Option<String> {
     let words = record.detail.words();
-    if !record.detail.unverified || !record.principal.is_empty() {
+    if !record.detail.unverified || !record.principal.is_nobody() {
         return some(&words);
     }
-    let whom = if record.detail.claims.is_empty() { "no principal" } else { &record.detail.claims };
+    let claims = record.detail.claims.to_string();
+    let whom = if claims.is_empty() { "no principal" } else { &claims };
     let unverified = format!(
         "unverified: an agent brought it without this gateway's seal, and its spool names {whom}; `longhaul runs adopt {}` \
          makes it theirs",
@@ -98,7 +99,7 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         host_finished_at: rfc3339(detail.host_ended_ms),
         output_bytes: live.log_len,
         trace_id: telemetry::trace_id(&trace),
-        principal: record.principal.clone(),
+        principal: record.principal.to_string(),
         client: some(&detail.client),
         source: detail.source.clone(),
         args: detail.args.clone(),
@@ -135,8 +136,8 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         contact: live.contact.as_ref().filter(|_| !ended).map(contact),
         agent_silent_for: live.silent_for.filter(|_| !ended).map(|d| d.as_secs_f64()),
         exit_status: record.state.meaning().map(|m| m.exit_status),
-        unverified: detail.unverified && record.principal.is_empty(),
-        claims: some(&detail.claims).filter(|_| record.principal.is_empty()),
+        unverified: detail.unverified && record.principal.is_nobody(),
+        claims: some(&detail.claims.to_string()).filter(|_| record.principal.is_nobody()),
     }
 }
 

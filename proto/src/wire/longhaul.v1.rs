@@ -30,7 +30,7 @@ pub struct Submission {
     /// UUIDv7; a name, not a secret
     #[prost(string, tag = "1")]
     pub run_id: ::prost::alloc::string::String,
-    /// the principal who asked
+    /// the principal who asked: its subject; `principal_issuer` is the other half
     #[prost(string, tag = "2")]
     pub principal: ::prost::alloc::string::String,
     /// the caller's idempotency key; empty = none
@@ -86,6 +86,9 @@ pub struct Submission {
     /// HMAC-SHA256 of the gateway that recorded the run: see proto/src/seal.rs. Empty = not sealed
     #[prost(bytes = "vec", tag = "22")]
     pub seal: ::prost::alloc::vec::Vec<u8>,
+    /// who vouches for `principal`; empty = the gateway itself, by its tokens
+    #[prost(string, tag = "23")]
+    pub principal_issuer: ::prost::alloc::string::String,
     #[prost(oneof = "submission::Source", tags = "4, 5, 6")]
     pub source: ::core::option::Option<submission::Source>,
 }
@@ -576,7 +579,7 @@ pub struct AgentInfo {
     /// it supports retry in place: can start an attempt where an earlier one died
     #[prost(bool, tag = "21")]
     pub puts_aside: bool,
-    /// principals whose runs it takes
+    /// principals whose runs it takes, as typed: `ana` or `ISSUER:ana`
     #[prost(string, repeated, tag = "22")]
     pub serve: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// it takes every principal's; neither set = the gateway decides
@@ -623,6 +626,11 @@ pub struct RunSummary {
     /// Submission.seal: with the digest it proves that run, principal and key are as the
     #[prost(bytes = "vec", tag = "10")]
     pub seal: ::prost::alloc::vec::Vec<u8>,
+    /// gateway wrote them
+    ///
+    /// as in the submission
+    #[prost(string, tag = "11")]
+    pub principal_issuer: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InspectRequest {

@@ -5,7 +5,7 @@ use longhaul_gateway::{
         CALL, CancelWish, Dedupe, Detail, Ledger, LedgerError, ListQuery, NewRun, Record, Transition,
         memory::MemoryLedger, sqlite::SqliteLedger,
     },
-    model::Need,
+    model::{Need, Principal},
 };
 use longhaul_proto::{
     api::CancelMode,
@@ -18,7 +18,7 @@ use longhaul_proto::{
 use crate::{chance::Chance, each, pick};
 
 fn new_run(run: RunId, chance: &mut Chance) -> NewRun {
-    let principal = (*pick(chance, &["ann", "bob"])).to_owned();
+    let principal = Principal::new(*pick(chance, &["local", "idp"]), *pick(chance, &["ann", "bob"]));
     NewRun {
         record: Record::queued(
             run,
@@ -26,7 +26,12 @@ fn new_run(run: RunId, chance: &mut Chance) -> NewRun {
             i64::try_from(1_000 + chance.below(100)).unwrap(),
             Detail { source: "text".to_owned(), need: Need::default(), ..Detail::default() },
         ),
-        submission: wire::Submission { run_id: run.to_string(), principal, ..Default::default() },
+        submission: wire::Submission {
+            run_id: run.to_string(),
+            principal: principal.subject().to_owned(),
+            principal_issuer: principal.wire_issuer().to_owned(),
+            ..Default::default()
+        },
         key: (chance.below(3) == 0).then(|| (format!("k{}", chance.below(3)), format!("b{}", chance.below(2)))),
         dedupe: Dedupe {
             shape: format!("s{}", chance.below(4)),
@@ -105,7 +110,8 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
             }
             9 if chance.below(2) == 0 => drop(both("seen", a.seen(vec![run], now), b.seen(vec![run], now)).await?),
             9 => {
-                let (who, key) = (format!("p{}", chance.below(2)), (format!("k{}", chance.below(3)), "b".to_owned()));
+                let who = Principal::local(format!("p{}", chance.below(2)));
+                let key = (format!("k{}", chance.below(3)), "b".to_owned());
                 both("name_run", a.name_run(who.clone(), key.clone(), run), b.name_run(who.clone(), key.clone(), run))
                     .await?;
             }
@@ -153,7 +159,9 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
     both("ended_count", a.ended_count(), b.ended_count()).await?;
     both("call_sweep", a.call_sweep(2_000, 1_000), b.call_sweep(2_000, 1_000)).await?;
     for key in ["k0", "k1", "k2"].map(str::to_owned).into_iter().chain((0..3).map(|n| format!("{CALL}c{n}"))) {
-        both("by_key", a.by_key("ann", &key), b.by_key("ann", &key)).await?;
+        for who in [Principal::local("ann"), Principal::new("idp", "ann")] {
+            both("by_key", a.by_key(&who, &key), b.by_key(&who, &key)).await?;
+        }
     }
     let query = ListQuery { limit: 1_000, ..ListQuery::default() };
     both("list", a.list(query.clone()), b.list(query)).await?;

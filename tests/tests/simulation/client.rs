@@ -25,7 +25,7 @@ pub(crate) struct Client {
 impl Client {
     fn who(&self) -> Identity {
         let name = if self.n.is_multiple_of(2) { "ann" } else { "bob" };
-        Identity { name: name.to_owned(), scope: Scope::Use }
+        Identity::local(name, Scope::Use)
     }
 
     /// The gateway as it is now; `None` while it is away.

@@ -9,9 +9,12 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use longhaul_gateway::ledger::{
-    Adoption, AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery, NewRun,
-    PinRecord, Record, Removed, Stash, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
+use longhaul_gateway::{
+    ledger::{
+        Adoption, AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery,
+        NewRun, PinRecord, Record, Removed, Stash, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
+    },
+    model::Principal,
 };
 use longhaul_proto::{
     api::{FilesRemoved, Retry},
@@ -170,7 +173,7 @@ impl Ledger for SimLedger {
     fn want_cancel(&self, run: RunId, wish: CancelWish) -> Answer<'_, bool> {
         self.write(move || self.model.want_cancel(run, wish))
     }
-    fn name_run(&self, principal: String, key: (String, String), run: RunId) -> Answer<'_, ()> {
+    fn name_run(&self, principal: Principal, key: (String, String), run: RunId) -> Answer<'_, ()> {
         self.write(move || self.model.name_run(principal, key, run))
     }
     fn seen(&self, runs: Vec<RunId>, at_ms: i64) -> Answer<'_, ()> {
@@ -200,10 +203,10 @@ impl Ledger for SimLedger {
     fn submission(&self, run: RunId) -> Answer<'_, Option<wire::Submission>> {
         self.model.submission(run)
     }
-    fn by_key<'a>(&'a self, principal: &'a str, key: &'a str) -> Answer<'a, Option<(RunId, String)>> {
+    fn by_key<'a>(&'a self, principal: &'a Principal, key: &'a str) -> Answer<'a, Option<(RunId, String)>> {
         self.model.by_key(principal, key)
     }
-    fn by_tail<'a>(&'a self, principal: Option<&'a str>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
+    fn by_tail<'a>(&'a self, principal: Option<&'a Principal>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
         self.model.by_tail(principal, tail, limit)
     }
     fn list(&self, query: ListQuery) -> Answer<'_, Vec<Record>> {
@@ -288,6 +291,9 @@ impl Ledger for SimLedger {
     }
     fn token_list(&self) -> Answer<'_, Vec<TokenRecord>> {
         self.model.token_list()
+    }
+    fn principals_called<'a>(&'a self, subject: &'a str) -> Answer<'a, Vec<Principal>> {
+        self.model.principals_called(subject)
     }
     fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool> {
         self.model.token_revoke(name, at_ms)

@@ -83,7 +83,7 @@ fn secret() -> JoinSecret {
 }
 
 pub(crate) fn root() -> Identity {
-    Identity { name: "root".to_owned(), scope: Scope::Operate }
+    Identity::local("root", Scope::Operate)
 }
 
 /// What befalls a world.

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     ledger::{AgentRecord, DrainRecord},
-    model::{Need, Placement, QueueReason},
+    model::{Need, Placement, Principal, QueueReason},
 };
 
 use reasons::Waiting;
@@ -45,8 +45,10 @@ pub(crate) struct Scheduler {
     configured: BTreeMap<String, u32>,
     /// Hosts on which no new run starts, by name.
     pub(super) drains: BTreeMap<String, DrainRecord>,
+    /// The principals that tokens stand for.
+    pub(super) known: BTreeSet<Principal>,
     /// The only principal whose runs agents take that have neither `--serve` nor `--serve-all`; `None` = everybody's.
-    pub(crate) first_only: Option<String>,
+    pub(crate) first_only: Option<Principal>,
 }
 
 /// One agent.
@@ -78,7 +80,7 @@ pub(super) struct Agent {
 
 /// A lease as the scheduler counts it.
 pub(super) struct Taken {
-    principal: String,
+    principal: Principal,
     agent_id: String,
     host: String,
     pool: String,
@@ -86,8 +88,8 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Names the holder of the seat to the principal of a waiting run: other principals' runs are not named.
-    fn holder(&self, run: RunId, asker: &str) -> String {
-        if self.principal == asker || faults::bug("others_runs_named") {
+    fn holder(&self, run: RunId, asker: &Principal) -> String {
+        if self.principal == *asker || faults::bug("others_runs_named") {
             format!("run {} on {}", run.short(), self.host)
         } else {
             format!("another principal's run on {}", self.host)
@@ -111,6 +113,7 @@ impl Scheduler {
             waiting: HashMap::new(),
             configured,
             drains: drains.into_iter().map(|drain| (drain.host.clone(), drain)).collect(),
+            known: BTreeSet::new(),
             first_only: None,
         };
         for agent in remembered {
@@ -182,20 +185,20 @@ impl Scheduler {
         });
     }
 
-    pub(super) fn take_seat(&mut self, run: RunId, principal: &str, at: &Placement) {
+    pub(super) fn take_seat(&mut self, run: RunId, principal: &Principal, at: &Placement) {
         let Placement { agent_id, host, pool } = at.clone();
-        self.seats.insert(run, Taken { principal: principal.to_owned(), agent_id, host, pool });
+        self.seats.insert(run, Taken { principal: principal.clone(), agent_id, host, pool });
     }
 
     /// The principal of a queued run.
-    fn principal_of(&self, run: RunId) -> String {
+    fn principal_of(&self, run: RunId) -> Principal {
         self.waiting.get(&run).map(|waiting| waiting.principal.clone()).unwrap_or_default()
     }
 
     /// From now on the lease of this run is a principal's, and counts whether or not its agent is connected.
-    pub(super) fn confirm(&mut self, run: RunId, principal: &str) {
+    pub(super) fn confirm(&mut self, run: RunId, principal: &Principal) {
         if let Some(taken) = self.seats.get_mut(&run) {
-            principal.clone_into(&mut taken.principal);
+            taken.principal.clone_from(principal);
         }
     }
 
@@ -203,20 +206,20 @@ impl Scheduler {
     fn taken(&self, now: Duration, silent_after: Duration) -> impl Iterator<Item = (&RunId, &Taken)> {
         let here = move |agent_id: &str| self.silent_for(agent_id, now, silent_after).is_none();
         self.seats.iter().filter(move |(_, taken)| {
-            !taken.principal.is_empty() || faults::bug("invented_seats") || here(&taken.agent_id)
+            !taken.principal.is_nobody() || faults::bug("invented_seats") || here(&taken.agent_id)
         })
     }
 
     pub(super) fn enqueue(
         &mut self,
         run: RunId,
-        principal: &str,
+        principal: &Principal,
         need: Need,
         grant: oneshot::Sender<Lease>,
         reason: OrderedWatch<Option<QueueReason>>,
     ) {
         self.queue.push(run, principal, need);
-        self.waiting.insert(run, Waiting::new(principal.to_owned(), grant, reason));
+        self.waiting.insert(run, Waiting::new(principal.clone(), grant, reason));
     }
 
     pub(super) fn leave(&mut self, run: RunId) {
@@ -232,18 +235,19 @@ impl Scheduler {
             return granted;
         }
         let mut hosts = self.hosts(now, silent_after);
-        let mut pools = self.pools("", now, silent_after);
-        let choose = |principal: &str, need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>| {
+        let mut pools = self.pools(&Principal::default(), now, silent_after);
+        let choose = |principal: &Principal, need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>| {
             placement::choose(principal, need, hosts, pools).ok()
         };
-        while let Some((run, at)) = self.queue.take(|principal, need| choose(principal, need, &hosts, &pools)) {
+        while let Some(((run, principal), at)) =
+            self.queue.take(|principal, need| choose(principal, need, &hosts, &pools))
+        {
             let host = &mut hosts[at];
             host.running += 1;
             if let Some(pool) = pools.get_mut(&host.pool) {
                 pool.holders.push(String::new());
             }
             let host = host.clone();
-            let principal = self.principal_of(run);
             self.take_seat(run, &principal, &placed(&host));
             if let Some(waiting) = self.waiting.remove(&run) {
                 granted.push((run, host, waiting));
@@ -266,7 +270,7 @@ impl Scheduler {
     /// Schedulable agents that match a need, with their connections.
     pub(super) fn candidates(
         &self,
-        principal: &str,
+        principal: &Principal,
         need: &Need,
         now: Duration,
         silent_after: Duration,
@@ -321,7 +325,7 @@ impl Scheduler {
             return Serves::Everybody;
         }
         match &self.first_only {
-            _ if !info.serve.is_empty() => Serves::Told(info.serve.clone()),
+            _ if !info.serve.is_empty() => Serves::told(&info.serve, &self.known),
             Some(first) if !info.serve_all => Serves::First(first.clone()),
             _ => Serves::Everybody,
         }
@@ -337,7 +341,7 @@ impl Scheduler {
 
     /// Seats by pool: from the configuration, else the smallest number that its agents report. Holders are named as far
     /// as `asker` may know them.
-    fn pools(&self, asker: &str, now: Duration, silent_after: Duration) -> HashMap<String, Pool> {
+    fn pools(&self, asker: &Principal, now: Duration, silent_after: Duration) -> HashMap<String, Pool> {
         let mut pools: HashMap<String, Pool> = HashMap::new();
         for agent in
             self.agents.values().filter(|a| a.here || self.seats.values().any(|t| t.agent_id == a.info.agent_id))

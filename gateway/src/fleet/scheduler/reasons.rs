@@ -11,13 +11,13 @@ use crate::{
         Lease,
         placement::{self, Host, Pool},
     },
-    model::{ContactState, Need, QueueReason},
+    model::{ContactState, Need, Principal, QueueReason},
 };
 
 /// A run in the queue.
 pub(in crate::fleet) struct Waiting {
     /// Its principal.
-    pub(super) principal: String,
+    pub(super) principal: Principal,
     /// Takes its lease.
     pub(in crate::fleet) grant: oneshot::Sender<Lease>,
     /// Why it waits, for its task; `None` = not known yet.
@@ -48,7 +48,7 @@ impl Reasons {
 
 impl Waiting {
     pub(super) fn new(
-        principal: String,
+        principal: Principal,
         grant: oneshot::Sender<Lease>,
         reason: OrderedWatch<Option<QueueReason>>,
     ) -> Self {
@@ -90,7 +90,7 @@ impl Scheduler {
 
     pub(in crate::fleet) fn reason(
         &self,
-        (principal, need): &(String, Need),
+        (principal, need): &(Principal, Need),
         hosts: &[Host],
         pools: &HashMap<String, Pool>,
         now: Duration,
@@ -140,7 +140,7 @@ impl Scheduler {
         &self,
         run: RunId,
         taken: &Taken,
-        asker: &str,
+        asker: &Principal,
         now: Duration,
         silent_after: Duration,
     ) -> Option<String> {
@@ -151,7 +151,7 @@ impl Scheduler {
             return Some(format!("{words}; its seat comes free when the agent is reached again and the run has ended"));
         }
         // Another principal's run is not named; an operator finds it on that host.
-        let run = if taken.principal == asker { run.short() } else { "RUN".to_owned() };
+        let run = if taken.principal == *asker { run.short() } else { "RUN".to_owned() };
         Some(format!(
             "{}; its seat comes free when the agent returns and the run has ended, or when an operator says that it never \
              will (`longhaul declare-dead {run}`)",

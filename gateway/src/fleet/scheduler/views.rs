@@ -11,7 +11,10 @@ use longhaul_proto::{
 };
 
 use super::{Agent, Scheduler, pool_name};
-use crate::fleet::{drain, placement::Pool};
+use crate::{
+    fleet::{drain, placement::Pool},
+    model::Principal,
+};
 
 impl Scheduler {
     pub(in crate::fleet) fn views(
@@ -27,8 +30,11 @@ impl Scheduler {
             .map(|a| self.view(a, now, silent_after, now_ms))
             .collect();
         hosts.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut pools: Vec<PoolView> =
-            self.pools("", now, silent_after).into_iter().map(|(name, pool)| self.pool_view(name, &pool)).collect();
+        let mut pools: Vec<PoolView> = self
+            .pools(&Principal::default(), now, silent_after)
+            .into_iter()
+            .map(|(name, pool)| self.pool_view(name, &pool))
+            .collect();
         pools.sort_by(|a, b| a.name.cmp(&b.name));
         (hosts, pools)
     }

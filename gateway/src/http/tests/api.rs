@@ -30,7 +30,22 @@ async fn a_run_from_submission_to_its_end() {
 async fn other_principals_see_nothing() {
     let world = World::new(quick()).await;
     let (anna, ben) = (world.other("anna").await, world.other("ben").await);
-    let id = world.waiting_run(&anna, "display 1").await;
+    sees_nothing(&world, &anna, &ben).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_does_the_same_subject_of_another_issuer() {
+    let world = World::new(quick()).await;
+    let (anna, theirs) = (world.other("anna").await, world.foreign("idp", "anna").await);
+    sees_nothing(&world, &anna, &theirs).await;
+    sees_nothing(&world, &theirs, &anna).await;
+    world.stop().await;
+}
+
+/// Of a run of `anna`, nothing is shown to `ben`.
+async fn sees_nothing(world: &World, anna: &Client, ben: &Client) {
+    let id = world.waiting_run(anna, "display 1").await;
     let base = format!("/api/v1/runs/{id}");
     let all = [("GET", ""), ("POST", "/cancel"), ("GET", "/output"), ("GET", "/events")];
     for (method, path) in all {
@@ -38,10 +53,33 @@ async fn other_principals_see_nothing() {
         assert_eq!((status, &body["type"]), (404, &"unknown-run".into()), "{path}: {body}");
     }
     assert_eq!(ben.api("POST", &format!("{base}/declare-dead"), "").await.0, 403);
-    assert_eq!(ben.api("GET", "/api/v1/runs", "").await.1["runs"], json!([]));
+    let (_, listed) = ben.api("GET", "/api/v1/runs", "").await;
+    assert!(!listed.to_string().contains(&id), "{listed}");
     assert_eq!(world.client().api("GET", &base, "").await.0, 200, "an operator does");
     let (text, is_error) = ben.tool("stata_log", json!({ "run": id })).await;
     assert!(is_error && text.contains("no run"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subject_alone_names_a_local_principal_or_is_ambiguous() {
+    let world = World::new(quick()).await;
+    let client = world.client();
+    let make = async |name: &str, principal: &str| {
+        client.api("POST", "/api/v1/tokens", &json!({"name": name, "principal": principal}).to_string()).await
+    };
+    let theirs = world.foreign("https://idp.example", "ana").await;
+    let (status, made) = make("one", "ana").await;
+    assert_eq!((status, &made["principal"]), (201, &"ana".into()), "no other issuer's is meant: {made}");
+    let (status, problem) = make("two", "ana").await;
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    assert_eq!(status, 400, "{problem}");
+    assert!(detail.contains("`ana` may mean https://idp.example:ana or local:ana"), "{detail}");
+    let (status, made) = make("two", "local:ana").await;
+    assert_eq!((status, &made["principal"]), (201, &"ana".into()), "{made}");
+    let (status, problem) = make("three", "https://idp.example:ana").await;
+    assert_eq!(status, 400, "a token of ours is of a principal of ours: {problem}");
+    let (_, me) = theirs.api("GET", "/api/v1/whoami", "").await;
+    assert_eq!((&me["principal"], &me["issuer"]), (&"https://idp.example:ana".into(), &"https://idp.example".into()));
     world.stop().await;
 }
 

@@ -15,7 +15,13 @@ use longhaul_proto::{clock::Clock, ids::Ids, tasks::Tasks};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::{Deps, Gateway, Options, auth::token, ledger::TokenRecord, options::FaceOptions};
+use crate::{
+    Deps, Gateway, Options,
+    auth::token,
+    ledger::TokenRecord,
+    model::{Principal, Scope},
+    options::FaceOptions,
+};
 use client::Client;
 
 /// A gateway and the folder it lives in.
@@ -67,6 +73,17 @@ impl World {
         Client { token: made["token"].as_str().unwrap().to_owned(), ..self.client() }
     }
 
+    /// As a principal of another issuer, whose token is put into the ledger.
+    async fn foreign(&self, issuer: &str, subject: &str) -> Client {
+        let secret = format!("lh_{issuer}_{subject}");
+        let token = TokenRecord {
+            principal: Principal::new(issuer, subject),
+            ..stale(&format!("{issuer}-{subject}"), &secret, None, None)
+        };
+        assert!(self.gateway.core.ledger.token_add(token).await.unwrap());
+        Client { token: secret, ..self.client() }
+    }
+
     /// A run that stays queued, because there is no agent.
     async fn waiting_run(&self, client: &Client, text: &str) -> String {
         let (status, run) = client.api("POST", "/api/v1/runs", &serde_json::json!({ "text": text }).to_string()).await;
@@ -94,9 +111,9 @@ fn quick() -> FaceOptions {
 fn stale(name: &str, secret: &str, expires_ms: Option<i64>, revoked_ms: Option<i64>) -> TokenRecord {
     TokenRecord {
         name: name.to_owned(),
-        principal: name.to_owned(),
+        principal: Principal::local(name),
         sha256: token::digest(secret),
-        scope: crate::model::Scope::Use,
+        scope: Scope::Use,
         created_ms: 1,
         expires_ms,
         revoked_ms,

@@ -132,7 +132,7 @@ async fn impatient_run(world: &World, answered: u8) -> (RunId, String) {
     let (status, run) = world.client().api("POST", "/api/v1/runs", &body).await;
     assert_eq!(status, 201, "{run}");
     let id: RunId = run["run_id"].as_str().unwrap().parse().unwrap();
-    (id, world.gateway.core.task_key.seal(id, answered, run["principal"].as_str().unwrap()))
+    (id, world.gateway.core.task_key.seal(id, answered, &Principal::local(run["principal"].as_str().unwrap())))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,8 +152,8 @@ async fn a_bad_end_is_a_completed_task_with_the_text_of_the_live_call() {
     assert_eq!(tasks(&client, "tasks/get", &handle).await["result"]["result"]["isError"], true, "as often as asked");
     assert_eq!(tasks(&client, "tasks/cancel", &handle).await["result"]["resultType"], "complete", "too late, harmless");
     // The control: a task of the run's own call mentions no earlier call.
-    let own =
-        world.gateway.core.task_key.seal(run, 0, &world.gateway.core.runs.get(&root(), run).await.unwrap().principal);
+    let owner = Principal::local(world.gateway.core.runs.get(&root(), run).await.unwrap().principal);
+    let own = world.gateway.core.task_key.seal(run, 0, &owner);
     let text = ended(&client, &own).await["result"]["content"][0]["text"].as_str().unwrap().to_owned();
     assert!(text.starts_with("timed out: queue timeout"), "{text}");
     world.stop().await;

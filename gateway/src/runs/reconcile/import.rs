@@ -11,14 +11,14 @@ use longhaul_proto::{
 };
 use tokio::sync::oneshot;
 
-use super::{hold, placement};
+use super::{hold, named, placement};
 use crate::{
     fleet::{
         Lease, bounds,
         connection::{Connection, said},
     },
     ledger::{Dedupe, LedgerError, NewRun, Record},
-    model::Need,
+    model::{Need, Principal},
     runs::{BETWEEN_LOOKS, Inner, adopt, registry::Command, submit::new_record},
 };
 
@@ -26,7 +26,7 @@ use crate::{
 const AWAY: Duration = Duration::from_secs(60);
 
 /// A restored ledger does not know the call of this run, and may have recorded it a second time meanwhile.
-async fn supersede(inner: &Arc<Inner>, principal: &str, key: &str, run: RunId) -> Result<(), LedgerError> {
+async fn supersede(inner: &Arc<Inner>, principal: &Principal, key: &str, run: RunId) -> Result<(), LedgerError> {
     if key.is_empty() {
         return Ok(());
     }
@@ -54,17 +54,17 @@ pub(super) async fn import(
 ) -> Result<(), LedgerError> {
     // Its principal and its call count only if this gateway's seal is on them.
     let vouched = inner.seal.vouched(summary);
-    let (principal, key) = if vouched { (summary.principal.as_str(), summary.key.as_str()) } else { ("", "") };
+    let (principal, key) = if vouched { (named(summary), summary.key.as_str()) } else { (Principal::default(), "") };
     // From here on the same call waits for the import; what was recorded of it before is found by `supersede`.
-    if !inner.table.importing(run, principal, key) {
+    if !inner.table.importing(run, &principal, key) {
         return Ok(());
     }
-    if let Err(error) = supersede(inner, principal, key, run).await {
+    if let Err(error) = supersede(inner, &principal, key, run).await {
         inner.table.imported(run);
         return Err(error);
     }
     tracing::info!(agent = %info.name, %run, vouched, "importing a run that the ledger does not know");
-    let seat = (!ended).then(|| hold(inner, info, principal, run));
+    let seat = (!ended).then(|| hold(inner, info, &principal, run));
     let (inner, info) = (inner.clone(), info.clone());
     let tasks = inner.deps.tasks.clone();
     tasks.spawn_until_stop(async move {
@@ -223,7 +223,8 @@ fn imported_record(
     record.detail.imported = true;
     record.detail.code_sha256.clone_from(&snapshot.code_sha256);
     if !sealed {
-        record.detail.claims = visible::line(&std::mem::take(&mut record.principal)).into_owned();
+        let claims = std::mem::take(&mut record.principal);
+        record.detail.claims = Principal::new(visible::line(claims.issuer()), visible::line(claims.subject()));
         record.detail.unverified = true;
     }
     record

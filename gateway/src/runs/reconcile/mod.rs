@@ -25,7 +25,7 @@ use super::{
 use crate::{
     fleet::{Lease, pool_name},
     ledger::{Earlier, LedgerError, Record},
-    model::{Attempt, Placement},
+    model::{Attempt, Placement, Principal},
 };
 
 /// What an agent shall do with a run that it reports.
@@ -203,7 +203,12 @@ fn placement(info: &wire::AgentInfo) -> Placement {
     Placement { agent_id: info.agent_id.clone(), host: info.name.clone(), pool: pool_name(info) }
 }
 
-fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, principal: &str, run: RunId) -> Lease {
+/// The principal that a summary names.
+fn named(summary: &wire::RunSummary) -> Principal {
+    Principal::new(&*summary.principal_issuer, &*summary.principal)
+}
+
+fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, principal: &Principal, run: RunId) -> Lease {
     inner.fleet.hold(run, principal, placement(info))
 }
 
@@ -226,7 +231,7 @@ async fn claimed(
     summary: &wire::RunSummary,
     record: &Record,
 ) -> Result<(), LedgerError> {
-    let its = inner.seal.vouched(summary) && summary.principal == record.principal;
+    let its = inner.seal.vouched(summary) && named(summary) == record.principal;
     if its || faults::bug("queued_runs_claimed") {
         inner.past.found_old(record.run);
         adopt(inner, info, record.run, summary.attempt).await;

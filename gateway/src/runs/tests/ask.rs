@@ -21,7 +21,7 @@ async fn the_same_key_is_the_same_run() {
     assert!(error.to_string().contains("was used for another request"), "{error}");
     world.restart().await;
     assert_eq!(world.try_submit(keyed("display 1\n")).await.unwrap().run.run_id, run, "also after a restart");
-    let bob = Identity { name: "bob".to_owned(), scope: Scope::Use };
+    let bob = Identity::local("bob", Scope::Use);
     let request = Request { submit: keyed("display 1\n"), max_code: 100, ..Request::default() };
     assert_ne!(world.runs().submit(&bob, request).await.unwrap().run.run_id, run, "keys belong to a principal");
     world.stop().await;
@@ -44,10 +44,10 @@ async fn limits_say_when_to_come_again() {
     let error = world.try_submit(text("display 2\n")).await.unwrap_err();
     assert!(matches!(error, SubmitError::Busy { retry_after: 1.., .. }), "{error}");
     assert!(error.to_string().contains("1 unfinished runs"), "{error}");
-    let bob = Identity { name: "bob".to_owned(), scope: Scope::Use };
+    let bob = Identity::local("bob", Scope::Use);
     let request = |code: &str| Request { submit: text(code), max_code: 100, ..Request::default() };
     world.runs().submit(&bob, request("display 3\n")).await.unwrap();
-    let eve = Identity { name: "eve".to_owned(), scope: Scope::Use };
+    let eve = Identity::local("eve", Scope::Use);
     let error = world.runs().submit(&eve, request("display 4\n")).await.unwrap_err();
     assert!(error.to_string().contains("2 runs are waiting"), "{error}");
     assert!(error.to_string().contains("try again in 30 s"), "{error}");
@@ -92,7 +92,7 @@ async fn a_waiting_run_can_be_cancelled_and_can_run_out_of_time() {
 async fn a_run_is_found_by_its_owner_and_nobody_else() {
     let world = World::new().await;
     let run = world.submit(text("display 1\n")).await;
-    let bob = Identity { name: "bob".to_owned(), scope: Scope::Use };
+    let bob = Identity::local("bob", Scope::Use);
     for name in [run.to_string(), run.short(), run.short().to_uppercase()] {
         assert_eq!(world.runs().find(&ann(), &name).await.unwrap(), run, "{name}");
         assert_eq!(world.runs().find(&root(), &name).await.unwrap(), run, "{name}");
@@ -182,4 +182,26 @@ impl World {
         };
         tokio::time::timeout(Duration::from_secs(20), up).await.expect("agents are up");
     }
+}
+
+/// The same subject of another issuer shares neither keys, nor runs, nor limits.
+#[tokio::test]
+async fn the_same_subject_of_another_issuer_is_another_principal() {
+    let world = World::with(|o| o.max_per_principal = 1).await;
+    let theirs = Identity::new(Principal::new("idp", "ann"), Scope::Use);
+    let keyed = || SubmitRequest { key: Some("same".to_owned()), ..text("display 1\n") };
+    let run = world.submit(keyed()).await;
+    let request = |submit| Request { submit, max_code: 100, ..Request::default() };
+    let other = world.runs().submit(&theirs, request(keyed())).await.unwrap();
+    assert!(other.run.run_id != run && other.joined.is_none(), "neither by its key nor as an equal one");
+    assert_eq!(other.run.principal, "idp:ann");
+    assert!(world.runs().submit(&theirs, request(text("display 2\n"))).await.is_err(), "the control: its own limit");
+    for (who, own, not) in [(&ann(), run, other.run.run_id), (&theirs, other.run.run_id, run)] {
+        let listed = world.runs().list(who, ListFilter { limit: 9, ..Default::default() }).await.unwrap().runs;
+        assert_eq!(listed.iter().map(|view| view.run_id).collect::<Vec<_>>(), [own]);
+        assert!(matches!(world.runs().find(who, &not.to_string()).await, Err(FindError::Unknown(_))));
+        assert!(matches!(world.runs().find(who, &not.short()).await, Err(FindError::Unknown(_))));
+        assert!(world.runs().cancel(who, not, CancelMode::Kill).await.is_err());
+    }
+    world.stop().await;
 }

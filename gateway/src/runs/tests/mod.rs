@@ -42,7 +42,7 @@ use super::{Request, Runs, SubmitError};
 use crate::{
     Deps, Gateway, Options,
     ledger::Ledger,
-    model::{Identity, Scope, Stream},
+    model::{Identity, Principal, Scope, Stream},
 };
 use fake::{Fake, SECRET};
 
@@ -86,11 +86,11 @@ struct World {
 }
 
 fn ann() -> Identity {
-    Identity { name: "ann".to_owned(), scope: Scope::Use }
+    Identity::local("ann", Scope::Use)
 }
 
 fn root() -> Identity {
-    Identity { name: "root".to_owned(), scope: Scope::Operate }
+    Identity::local("root", Scope::Operate)
 }
 
 fn text(code: &str) -> SubmitRequest {

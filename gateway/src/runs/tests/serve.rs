@@ -4,11 +4,11 @@ use super::*;
 use crate::ledger::TokenRecord;
 use RunState::Queued;
 
-fn token(principal: &str, scope: Scope, created_ms: i64) -> TokenRecord {
+fn token(subject: &str, scope: Scope, created_ms: i64) -> TokenRecord {
     TokenRecord {
-        name: format!("token of {principal}"),
-        principal: principal.to_owned(),
-        sha256: longhaul_proto::sha256_hex(principal.as_bytes()),
+        name: format!("token of {subject}"),
+        principal: Principal::local(subject),
+        sha256: longhaul_proto::sha256_hex(subject.as_bytes()),
         scope,
         created_ms,
         expires_ms: None,
@@ -25,7 +25,7 @@ impl World {
     /// The principal of the token that the gateway made at its first start.
     async fn first(&self) -> Identity {
         let tokens = self.ledger().token_list().await.unwrap();
-        Identity::local(tokens[0].principal.clone(), Scope::Operate)
+        Identity::new(tokens[0].principal.clone(), Scope::Operate)
     }
 }
 
@@ -39,11 +39,12 @@ async fn the_second_principal_ends_serving_everybody() {
 
     world.ledger().token_add(token("bob", Scope::Use, i64::MAX)).await.unwrap();
     world.runs().principals_changed().await;
-    assert_eq!(host().serves, Some(vec![first.name.clone()]));
+    assert_eq!(host().serves, Some(vec![first.principal.to_string()]));
     assert!(host().note.unwrap().contains("start it with --serve"));
     let bob = Identity::local("bob", Scope::Use);
     let waits = world.submit_as(&bob, "display 1\n").await;
-    let why = format!("agent unsaid takes the runs of {} only, since this gateway has several principals", first.name);
+    let why =
+        format!("agent unsaid takes the runs of {} only, since this gateway has several principals", first.principal);
     let view = world.until(waits, "why", |v| v.waiting.as_deref().is_some_and(|w| w.starts_with(&why))).await;
     assert_eq!(view.state, Queued);
     let own = world.submit_as(&first, "display 2\n").await;

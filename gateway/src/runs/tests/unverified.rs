@@ -50,7 +50,7 @@ async fn a_run_without_this_gateway_s_seal_is_nobody_s_until_an_operator_adopts_
     for run in [live, done] {
         hidden(&world, run).await;
         let key = format!("key of {}", run.short());
-        assert!(world.ledger().by_key("ann", &key).await.unwrap().is_none());
+        assert!(world.ledger().by_key(&Principal::local("ann"), &key).await.unwrap().is_none());
         let view = world.runs().get(&root(), run).await.unwrap();
         assert_eq!((view.unverified, view.principal.as_str(), view.claims.as_deref()), (true, "", Some("ann")));
     }
@@ -91,7 +91,7 @@ async fn a_run_without_this_gateway_s_seal_is_nobody_s_until_an_operator_adopts_
     call.key = Some(format!("key of {}", live.short()));
     let again = world.try_submit(call).await.unwrap();
     assert_eq!((again.run.run_id, again.joined), (live, Some(Joined::Key)), "its key is its");
-    let own_key = world.ledger().by_key("ann", &format!("key of {}", done.short())).await.unwrap();
+    let own_key = world.ledger().by_key(&Principal::local("ann"), &format!("key of {}", done.short())).await.unwrap();
     assert_eq!(own_key.map(|(run, _)| run), Some(own.run.run_id), "a key that was used meanwhile stays where it is");
     world.stop().await;
 }

@@ -10,7 +10,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use longhaul_gateway::{face::Face, mcp::Server, model::Identity};
+use longhaul_gateway::{
+    face::Face,
+    mcp::Server,
+    model::{Identity, Principal},
+};
 use longhaul_proto::{clock::rfc3339, ids::RunId};
 use rmcp::{
     ErrorData, ServerHandler,
@@ -49,9 +53,9 @@ struct Parked {
 }
 
 /// The caller, as the product's gate determines it.
-pub(crate) fn principal(context: &Context) -> String {
+pub(crate) fn principal(context: &Context) -> Principal {
     let parts = context.extensions.get::<http::request::Parts>().expect("every request has a head");
-    parts.extensions.get::<Identity>().expect("the gate names a principal").name.clone()
+    parts.extensions.get::<Identity>().expect("the gate names a principal").principal.clone()
 }
 
 fn done(text: String) -> TaskPayload {

@@ -192,6 +192,7 @@ impl Fake {
                 state: run.outcome.as_ref().map_or(wire::RunState::Running.into(), |o| o.state),
                 outcome: run.outcome.clone(),
                 principal: run.submission.principal.clone(),
+                principal_issuer: run.submission.principal_issuer.clone(),
                 key: run.submission.key.clone(),
                 sealed_sha256: longhaul_proto::seal::digest(&run.submission).to_vec(),
                 seal: run.submission.seal.clone(),
