@@ -89,6 +89,8 @@ const LONGEST: usize = 64 * 1024;
 
 const BREAK: &str = "--Break--";
 const END: &str = "end of do-file";
+/// An empty command at a prompt that Stata repeated on its line.
+const EMPTY: [&str; 2] = [". .", ": ."];
 /// Stata's prompt and Mata's.
 const PROMPTS: [&str; 2] = [". ", ": "];
 
@@ -297,6 +299,7 @@ impl ViewFinder {
         let text = line.text.as_str();
         let whole = text.trim_end();
         whole.is_empty()
+            || EMPTY.iter().any(|p| *p == whole || p.starts_with(text))
             || text.starts_with("r(")
             || text.starts_with("r; t=")
             || ["r(", "r; t=", END, BREAK].iter().any(|o| o.starts_with(text) || *o == whole)

@@ -122,6 +122,36 @@ fn line() -> impl Strategy<Value = String> {
     .prop_map(str::to_owned)
 }
 
+/// Checks that what is shown of a live log, pushed in chunks of `size` bytes, only grows, and ends as the whole log does.
+fn check_live(log: &str, size: usize) -> Result<(), TestCaseError> {
+    let mut whole = ViewFinder::new(&wrapper(false));
+    whole.push(log.as_bytes());
+    let expected = whole.finish();
+    let mut finder = ViewFinder::new(&wrapper(false));
+    let mut last = 0;
+    for chunk in log.as_bytes().chunks(size) {
+        finder.push(chunk);
+        if let Some(View { start, safe_end, .. }) = finder.view() {
+            prop_assert!(safe_end >= last, "the safe end went back from {last} to {safe_end}");
+            prop_assert!(safe_end <= expected.end.unwrap(), "{safe_end} of {expected:?}");
+            prop_assert_eq!(start, expected.start);
+            last = safe_end;
+        }
+    }
+    prop_assert_eq!(finder.finish(), expected);
+    Ok(())
+}
+
+#[test]
+fn a_repeated_prompt_after_the_end_of_a_do_file_is_held_back() {
+    for repeated in [". . \n", ". .\n", ". .  \n", ". . x\n"] {
+        for tail in [GOOD, "\nend of do-file\nr(9);\n", "r(9);\n", ""] {
+            let log = [BANNER, BEGIN, "\n1\n\nend of do-file\n", repeated, "\n", tail].concat();
+            check_live(&log, 1).unwrap_or_else(|e| panic!("{e}: {log}"));
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn live_never_shows_what_the_end_hides(
@@ -131,21 +161,7 @@ proptest! {
         let head = [whole_head.as_str(), BEGIN, ""][head];
         let tail = [GOOD, "\nend of do-file\nr(9);\n", ""][tail];
         let log = format!("{head}{}{tail}", lines.concat());
-        let mut whole = ViewFinder::new(&wrapper(false));
-        whole.push(log.as_bytes());
-        let expected = whole.finish();
-        let mut finder = ViewFinder::new(&wrapper(false));
-        let mut last = 0;
-        for chunk in log.as_bytes().chunks(size) {
-            finder.push(chunk);
-            if let Some(View { start, safe_end, .. }) = finder.view() {
-                prop_assert!(safe_end >= last, "the safe end went back from {last} to {safe_end}");
-                prop_assert!(safe_end <= expected.end.unwrap(), "{safe_end} of {expected:?}");
-                prop_assert_eq!(start, expected.start);
-                last = safe_end;
-            }
-        }
-        prop_assert_eq!(finder.finish(), expected);
+        check_live(&log, size)?;
     }
 
     #[test]
