@@ -94,7 +94,7 @@ impl Host {
         let cut = OpenOptions::new().write(true).open(&log).and_then(|file| file.set_len(left));
         if cut.is_ok() {
             self.sim.note(format_args!("log of {} cut to {left} of {len}", short(run)));
-            self.sim.story(run, |story| story.spoiled = true);
+            self.sim.story(run, |story| story.damaged = true);
         }
     }
 
