@@ -173,6 +173,8 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
     pub(crate) table: Arc<Registry>,
+    /// What dead attempts of removed runs left with agents that could not be asked.
+    pub(crate) unfreed: release::Unfreed,
     /// Ends that were shown to their owner and are being noted in the ledger.
     pub(crate) shown: joining::Shown,
     /// Held while hosts are drained or resumed, so that ledger and fleet apply such commands in the same order.
@@ -209,6 +211,7 @@ impl Runs {
             metrics,
             deps,
             table: Arc::default(),
+            unfreed: release::Unfreed::default(),
             shown: joining::Shown::default(),
             draining: tokio::sync::Mutex::default(),
         }))

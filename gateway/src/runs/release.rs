@@ -13,7 +13,10 @@
 //! is told to delete it; the run is neither imported again nor taken as a sign that the ledger is a restored backup.
 //! The same holds for an agent that keeps only the files of such a run ([`left`]).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use longhaul_proto::{
     api::{FilesRemoved, RunView},
@@ -37,6 +40,9 @@ use crate::{
 pub(crate) const REMEMBER_REMOVED: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Removed runs that are remembered at most: some 400 bytes each.
 pub(crate) const REMEMBERED: u32 = 200_000;
+
+/// Spools of dead attempts that are remembered at most until their agents can be asked: some 300 bytes each.
+const UNFREED: usize = 10_000;
 
 /// Whether the files that a text or bundle left are deleted with its spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +130,26 @@ pub(crate) async fn free(
     }
 }
 
+/// Spools of dead attempts of removed runs whose agents could not be asked. They are asked in a later pass of upkeep.
+///
+/// The list is lost with the process, which does no harm: agents register with the next one, and are told then
+/// ([`shown`], [`left`]). For the same reason what is beyond [`UNFREED`] is not kept.
+#[derive(Default)]
+pub(crate) struct Unfreed(Mutex<Vec<(RunId, HeldSpool)>>);
+
+impl Unfreed {
+    fn add(&self, run: RunId, spools: Vec<HeldSpool>) {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = UNFREED.saturating_sub(list.len());
+        list.extend(spools.into_iter().take(room).map(|spool| (run, spool)));
+    }
+
+    fn take_of(&self, agents: &[String]) -> Vec<(RunId, HeldSpool)> {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        list.extract_if(.., |(_, spool)| agents.contains(&spool.agent_id)).collect()
+    }
+}
+
 /// Asks other agents to delete the spools of attempts that died before the last one, if all of their output is in the
 /// mirror. An agent that is away is asked when it returns.
 pub(crate) async fn free_earlier(inner: &Arc<Inner>, record: &Record) {
@@ -135,21 +161,38 @@ pub(crate) async fn free_earlier(inner: &Arc<Inner>, record: &Record) {
 }
 
 /// Asks agents to delete what the dead attempts of a removed run left with them, also where their output was not whole in
-/// the mirror: it was the only copy for as long as the record. An agent that is away is asked when it returns ([`shown`],
-/// [`left`]).
+/// the mirror: it was the only copy for as long as the record. An agent that cannot be called is asked in a later pass
+/// ([`free_rest`]), or when it registers again ([`shown`], [`left`]).
 pub(crate) async fn free_removed(inner: &Arc<Inner>, run: RunId) -> Result<(), LedgerError> {
     // Most runs have one attempt, whose agent was asked before the record went.
     if let Some(removed) = inner.ledger.removed(run).await?.filter(|removed| removed.kept.len() > 1) {
-        free_dead(inner, run, removed.kept).await;
+        let unanswered = free_dead(inner, run, removed.kept).await;
+        if !faults::bug("unreachable_dead_spools_stay") {
+            inner.unfreed.add(run, unanswered);
+        }
     }
     Ok(())
 }
 
-async fn free_dead(inner: &Arc<Inner>, run: RunId, dead: Vec<HeldSpool>) {
+/// Asks again for what could not be asked for when the records were removed, as far as the agents are connected.
+pub(crate) async fn free_rest(inner: &Arc<Inner>) {
+    let connected: Vec<String> = inner.fleet.linked().into_iter().map(|(agent, _)| agent).collect();
+    for (run, spool) in inner.unfreed.take_of(&connected) {
+        let unanswered = free_dead(inner, run, vec![spool]).await;
+        inner.unfreed.add(run, unanswered);
+    }
+}
+
+/// Returns those whose agents did not answer.
+async fn free_dead(inner: &Arc<Inner>, run: RunId, spools: Vec<HeldSpool>) -> Vec<HeldSpool> {
     let connected = inner.fleet.linked();
-    for dead in dead {
-        let Some((agent, connection)) = connected.iter().find(|(id, _)| *id == dead.agent_id) else { continue };
-        let (mut client, asked) = connection.control(request(run, dead, Files::Go));
+    let mut unanswered = Vec::new();
+    for dead in spools {
+        let Some((agent, connection)) = connected.iter().find(|(id, _)| *id == dead.agent_id) else {
+            unanswered.push(dead);
+            continue;
+        };
+        let (mut client, asked) = connection.control(request(run, dead.clone(), Files::Go));
         match tokio::time::timeout(inner.options.call_timeout, client.forget(asked)).await {
             Ok(Ok(reply)) if !reply.get_ref().forgotten => {
                 let problem = visible::line(&reply.into_inner().problem).into_owned();
@@ -157,10 +200,17 @@ async fn free_dead(inner: &Arc<Inner>, run: RunId, dead: Vec<HeldSpool>) {
             }
             Ok(Ok(_)) => {}
             Ok(Err(status)) if status.code() == Code::NotFound => {}
-            Ok(Err(status)) => tracing::debug!(%run, %agent, %status, "a dead attempt's spool stays for now"),
-            Err(_) => tracing::debug!(%run, %agent, "a dead attempt's spool stays for now"),
+            Ok(Err(status)) => {
+                tracing::debug!(%run, %agent, %status, "a dead attempt's spool stays for now");
+                unanswered.push(dead);
+            }
+            Err(_) => {
+                tracing::debug!(%run, %agent, "a dead attempt's spool stays for now");
+                unanswered.push(dead);
+            }
         }
     }
+    unanswered
 }
 
 /// The agent has nothing of the run any more: a person deleted it, or the answer to an earlier request was lost.

@@ -90,6 +90,7 @@ pub(crate) async fn look(inner: &Arc<Inner>, told: &mut Option<String>) -> Resul
         records: (told.is_none() && rested).then_some(records),
     };
     forget_spools(inner, aged).await?;
+    release::free_rest(inner).await;
     if aged.spools.is_some() {
         while inner.ledger.call_sweep(before(inner, inner.options.call_window), BATCH).await? == BATCH {}
     }

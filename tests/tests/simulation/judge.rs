@@ -132,6 +132,13 @@ impl World {
                 }
             });
         }
+        // A heartbeat may have been under way for a while; its agent counts as silent some seconds after it arrived.
+        for _ in 0..20 {
+            if gateway.runs.hosts(&root()).pools.iter().all(|pool| pool.in_use == 0) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
         let hosts = gateway.runs.hosts(&root());
         if hosts.pools.iter().any(|p| p.in_use > 0) || !hosts.queue.is_empty() {
             self.sim.wrong(format_args!("seats or places are still held: {:?}", hosts.pools));

@@ -146,6 +146,59 @@ async fn a_record_that_goes_for_room_takes_what_its_dead_attempt_left_along() {
     world.stop().await;
 }
 
+/// A run of two attempts whose record goes for room while the host of the first, dead one beats and cannot be called.
+/// Returns that agent, which can be called again, and has no cause to register.
+async fn removed_while_unreachable() -> (World, Fake) {
+    let world = World::with(|o| {
+        (o.max_kept, o.sweep_every) = (5, Duration::from_millis(20));
+        // The clock is made to jump here, which must not count as silence.
+        o.silent_after = DAY * 90;
+    })
+    .await;
+    let old = |i: &mut longhaul_proto::wire::AgentInfo| (i.puts_aside, i.pool) = (false, "old".to_owned());
+    let mut first = Fake::with("stata1", old, SECRET).join(world.addr()).await;
+    let retry = Some(longhaul_proto::api::Retry::IfProvenDead);
+    let run = world.submit(SubmitRequest { retry, ..text("display 1\n") }).await;
+    first.got(run).await;
+    first.prints(run, b"one\n");
+    world.until(run, "its first line", |v| v.output_bytes == 4).await;
+    first.ends(run, RunState::Errored, Cause::HostRebooted);
+    let second = Fake::with("stata2", |i| i.pool = "new".to_owned(), SECRET).join(world.addr()).await;
+    second.got(run).await;
+    second.prints(run, b"three\n");
+    second.ends(run, Succeeded, Cause::Completed);
+    world.state(run, Succeeded).await;
+    first.unreachable().await;
+    while world.gateway().core.runs.0.fleet.linked().len() > 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world.ahead(Duration::from_secs(20 * 60));
+    world.until_removed(run).await;
+    assert!(first.shared.state().forgets.is_empty(), "it could not be asked");
+    first.reachable().await;
+    (world, first)
+}
+
+#[tokio::test]
+async fn what_a_dead_attempt_left_goes_when_its_agent_can_be_called_again() {
+    let (world, first) = removed_while_unreachable().await;
+    first.until("it is asked", |s| s.forgets.iter().any(|f| f.log_len == 4)).await;
+    world.stop().await;
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_what_a_dead_attempt_left_waits_for_the_next_registration() {
+    let _bug = longhaul_proto::faults::enter("bug=unreachable_dead_spools_stay");
+    let (world, first) = removed_while_unreachable().await;
+    while world.gateway().core.runs.0.fleet.linked().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    first.beats(20).await;
+    assert!(first.shared.state().forgets.is_empty());
+    world.stop().await;
+}
+
 /// A run that was queued before the start, and one whose record was removed while its agent was away; the agent reports
 /// the second one again.
 async fn shown_again(world: &mut World) -> (Fake, RunId, RunId, Verdict) {

@@ -154,6 +154,10 @@ impl Fake {
     pub(super) async fn listen(&mut self) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.shared.info.lock().unwrap().advertise = format!("http://{}", listener.local_addr().unwrap());
+        self.serve(listener);
+    }
+
+    fn serve(&self, listener: TcpListener) {
         let service = AgentServer::new(Service(self.shared.clone()));
         let guarded = Guarded::new(Role::Agent, service.clone(), service);
         let server = tonic::transport::Server::builder().add_service(guarded);
@@ -275,6 +279,13 @@ impl Fake {
         }
         let tasks = std::mem::take(&mut self.tasks);
         tasks.shutdown(Duration::from_secs(10)).await;
+    }
+
+    /// After [`Fake::unreachable`]: it can be called again, at the same address, and has no cause to register.
+    pub(super) async fn reachable(&mut self) {
+        let advertised = self.shared.info.lock().unwrap().advertise.clone();
+        let address = advertised.trim_start_matches("http://").to_owned();
+        self.serve(TcpListener::bind(address).await.unwrap());
     }
 
     /// It comes back as a new process with the same spools.
