@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// The issuer of the gateway's own tokens.
 pub const LOCAL: &str = "local";
 
-/// An issuer and its subject. An empty subject is nobody: an unverified run has no principal.
+/// An issuer and its subject. An empty subject means none: an unverified run has no principal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Principal {
@@ -85,7 +85,7 @@ impl Principal {
     }
 
     /// Whether this is no principal.
-    pub fn is_nobody(&self) -> bool {
+    pub fn is_none(&self) -> bool {
         self.subject.is_empty()
     }
 
@@ -107,7 +107,7 @@ impl std::fmt::Display for Principal {
     }
 }
 
-/// A principal as somebody typed it.
+/// A principal as a person typed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Typed {
     /// With its issuer.
@@ -127,7 +127,7 @@ pub struct AmbiguousPrincipal {
 }
 
 impl Typed {
-    /// Reads what somebody typed: `ana`, or `ISSUER:ana`.
+    /// Reads what a person typed: `ana`, or `ISSUER:ana`.
     pub fn read(text: &str) -> Self {
         let plain = |subject: &str| subject.replace("%3A", ":").replace("%25", "%");
         match text.rsplit_once(':') {

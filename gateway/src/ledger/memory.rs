@@ -254,7 +254,7 @@ impl Ledger for MemoryLedger {
     fn adopt(&self, adoption: Adoption) -> Answer<'_, bool> {
         self.answer(|state| {
             let Adoption { run, principal, key, dedupe } = adoption;
-            let Some(row) = state.runs.get_mut(&run).filter(|row| row.record.principal.is_nobody()) else {
+            let Some(row) = state.runs.get_mut(&run).filter(|row| row.record.principal.is_none()) else {
                 return Ok(false);
             };
             (row.record.detail.unverified, row.record.principal) = (false, principal.clone());
@@ -486,7 +486,7 @@ impl Ledger for MemoryLedger {
     fn principals_called<'a>(&'a self, subject: &'a str) -> Answer<'a, Vec<Principal>> {
         self.answer(|state| {
             let tokens = state.tokens.values().map(|token| &token.principal);
-            let owners = state.runs.values().map(|row| &row.record.principal).filter(|owner| !owner.is_nobody());
+            let owners = state.runs.values().map(|row| &row.record.principal).filter(|owner| !owner.is_none());
             let all: std::collections::BTreeSet<_> = tokens.chain(owners).filter(|p| p.subject() == subject).collect();
             Ok(all.into_iter().cloned().collect())
         })

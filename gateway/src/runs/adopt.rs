@@ -76,7 +76,7 @@ impl Runs {
         loop {
             let query = ListQuery { principal: Some(Principal::default()), state: None, before, limit: MAX_PAGE };
             let page = self.0.ledger.list(query).await.map_err(ControlError::Ledger)?;
-            for record in page.iter().filter(|r| r.host == host && !r.detail.claims.is_nobody()) {
+            for record in page.iter().filter(|r| r.host == host && !r.detail.claims.is_none()) {
                 self.0.adopt(record.run).await?;
                 adopted.push(self.get(who, record.run).await?);
             }
@@ -103,7 +103,7 @@ impl Inner {
         let submission = self.ledger.submission(run).await.map_err(ControlError::Ledger)?;
         let (Some(record), Some(submission)) = (record, submission) else { return Ok(()) };
         let principal = record.detail.claims.clone();
-        if principal.is_nobody() {
+        if principal.is_none() {
             let text = format!("the spool of run {} names no principal: it stays with the operators", run.short());
             return Err(ControlError::WrongState(text));
         }

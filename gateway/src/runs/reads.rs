@@ -235,5 +235,5 @@ fn withhold(host: &mut HostView) {
 
 /// Whether `who` may see and end a run of `owner`; a run without an owner is unverified, and only for operators.
 pub(super) fn may(who: &Identity, owner: &Principal) -> bool {
-    who.scope == Scope::Operate || (!owner.is_nobody() && who.principal == *owner)
+    who.scope == Scope::Operate || (!owner.is_none() && who.principal == *owner)
 }

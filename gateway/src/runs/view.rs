@@ -66,7 +66,7 @@ pub(crate) fn user_part(before: Option<ViewRange>, told: &wire::View, base: u64)
 /// What a person should know; of an unverified run this comes first.
 fn note(record: &Record) -> Option<String> {
     let words = record.detail.words();
-    if !record.detail.unverified || !record.principal.is_nobody() {
+    if !record.detail.unverified || !record.principal.is_none() {
         return some(&words);
     }
     let claims = record.detail.claims.to_string();
@@ -136,8 +136,8 @@ pub(crate) fn view(record: &Record, live: &Live) -> RunView {
         contact: live.contact.as_ref().filter(|_| !ended).map(contact),
         agent_silent_for: live.silent_for.filter(|_| !ended).map(|d| d.as_secs_f64()),
         exit_status: record.state.meaning().map(|m| m.exit_status),
-        unverified: detail.unverified && record.principal.is_nobody(),
-        claims: some(&detail.claims.to_string()).filter(|_| record.principal.is_nobody()),
+        unverified: detail.unverified && record.principal.is_none(),
+        claims: some(&detail.claims.to_string()).filter(|_| record.principal.is_none()),
     }
 }
 

@@ -206,7 +206,7 @@ impl Scheduler {
     fn taken(&self, now: Duration, silent_after: Duration) -> impl Iterator<Item = (&RunId, &Taken)> {
         let here = move |agent_id: &str| self.silent_for(agent_id, now, silent_after).is_none();
         self.seats.iter().filter(move |(_, taken)| {
-            !taken.principal.is_nobody() || faults::bug("invented_seats") || here(&taken.agent_id)
+            !taken.principal.is_none() || faults::bug("invented_seats") || here(&taken.agent_id)
         })
     }
 

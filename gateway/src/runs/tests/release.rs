@@ -118,10 +118,8 @@ async fn a_record_that_goes_for_room_takes_its_spool_along() {
     world.stop().await;
 }
 
-/// A run of two attempts, of which the first one died on another host and lost some of its output there.
-#[tokio::test]
-async fn a_record_that_goes_for_room_takes_what_its_dead_attempt_left_along() {
-    let world = World::with(|o| (o.max_kept, o.sweep_every) = (5, Duration::from_millis(20))).await;
+/// A run that has printed a line, and may be tried again, on an agent that takes no second attempt of a run.
+async fn printed_once(world: &World) -> (Fake, RunId) {
     let old = |i: &mut longhaul_proto::wire::AgentInfo| (i.puts_aside, i.pool) = (false, "old".to_owned());
     let first = Fake::with("stata1", old, SECRET).join(world.addr()).await;
     let retry = Some(longhaul_proto::api::Retry::IfProvenDead);
@@ -129,6 +127,14 @@ async fn a_record_that_goes_for_room_takes_what_its_dead_attempt_left_along() {
     first.got(run).await;
     first.prints(run, b"one\n");
     world.until(run, "its first line", |v| v.output_bytes == 4).await;
+    (first, run)
+}
+
+/// A run of two attempts, of which the first one died on another host and lost some of its output there.
+#[tokio::test]
+async fn a_record_that_goes_for_room_takes_what_its_dead_attempt_left_along() {
+    let world = World::with(|o| (o.max_kept, o.sweep_every) = (5, Duration::from_millis(20))).await;
+    let (first, run) = printed_once(&world).await;
     first.shared.change(|s| s.stall = true);
     first.prints(run, b"two\n");
     first.ends(run, RunState::Errored, Cause::HostRebooted);
@@ -155,13 +161,7 @@ async fn removed_while_unreachable() -> (World, Fake) {
         o.silent_after = DAY * 90;
     })
     .await;
-    let old = |i: &mut longhaul_proto::wire::AgentInfo| (i.puts_aside, i.pool) = (false, "old".to_owned());
-    let mut first = Fake::with("stata1", old, SECRET).join(world.addr()).await;
-    let retry = Some(longhaul_proto::api::Retry::IfProvenDead);
-    let run = world.submit(SubmitRequest { retry, ..text("display 1\n") }).await;
-    first.got(run).await;
-    first.prints(run, b"one\n");
-    world.until(run, "its first line", |v| v.output_bytes == 4).await;
+    let (mut first, run) = printed_once(&world).await;
     first.ends(run, RunState::Errored, Cause::HostRebooted);
     let second = Fake::with("stata2", |i| i.pool = "new".to_owned(), SECRET).join(world.addr()).await;
     second.got(run).await;
@@ -266,13 +266,7 @@ async fn a_removed_run_that_was_lost_and_lives_is_found_again() {
 #[tokio::test]
 async fn a_removed_run_whose_second_attempt_was_lost_is_found_again() {
     let world = World::new().await;
-    let old = |i: &mut longhaul_proto::wire::AgentInfo| (i.puts_aside, i.pool) = (false, "old".to_owned());
-    let first = Fake::with("stata1", old, SECRET).join(world.addr()).await;
-    let retry = Some(longhaul_proto::api::Retry::IfProvenDead);
-    let run = world.submit(SubmitRequest { retry, ..text("display 1\n") }).await;
-    first.got(run).await;
-    first.prints(run, b"one\n");
-    world.until(run, "its first line", |v| v.output_bytes == 4).await;
+    let (first, run) = printed_once(&world).await;
     first.ends(run, RunState::Errored, Cause::HostRebooted);
     let mut second = Fake::with("stata2", |i| i.pool = "new".to_owned(), SECRET).join(world.addr()).await;
     second.got(run).await;

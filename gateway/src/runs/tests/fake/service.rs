@@ -178,11 +178,11 @@ impl wire::agent_server::Agent for Service {
     async fn revoke(&self, request: Request<wire::RevokeRequest>) -> Answer<wire::RevokeReply> {
         let wire::RevokeRequest { run_id, attempt } = request.into_inner();
         let revoked = self.0.change(|s| {
-            let begun = s.runs.get(&run_id).is_some_and(|run| run.attempt >= attempt);
-            if !begun {
+            let started = s.runs.get(&run_id).is_some_and(|run| run.attempt >= attempt);
+            if !started {
                 s.revoked.insert(run_id, attempt);
             }
-            !begun
+            !started
         });
         Ok(Response::new(wire::RevokeReply { revoked }))
     }
