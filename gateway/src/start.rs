@@ -162,7 +162,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let remember_ms = i64::try_from(REMEMBER_AGENTS.as_millis()).unwrap_or(i64::MAX);
     let since_ms = deps.clock.unix_ms().saturating_sub(remember_ms);
     let mut remembered = Remembered::of(&*ledger).await.map_err(StartError::Ledger)?;
-    remembered.agents.retain(|agent| agent.seen_ms >= since_ms);
+    remembered.agents.retain(|agent| agent.heard_ms >= since_ms);
     let metrics = Arc::new(Metrics::default());
     let dialing = Dialing {
         greeter: Greeter { role: Role::Gateway, secret },

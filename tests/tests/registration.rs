@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use longhaul_gateway::ledger::{Dedupe, Detail, Ledger, NewRun, Record, sqlite::SqliteLedger};
+use longhaul_gateway::ledger::{Dedupe, Detail, Ledger, NewRun, Record, RunStore, UpkeepStore, sqlite::SqliteLedger};
 use longhaul_proto::{
     clock::Clock,
     ids::{Ids, RunId},

@@ -12,7 +12,7 @@ use longhaul_proto::{clock::Clock, durable, hex, ids, join::JoinSecret};
 use serde::{Deserialize, Serialize};
 
 use super::token;
-use crate::ledger::{Ledger, LedgerError, TokenRecord};
+use crate::ledger::{LedgerError, TokenRecord, TokenStore};
 use crate::model::{Principal, Scope};
 
 /// Name of the file with the local user's token.
@@ -74,7 +74,7 @@ pub enum CredentialsError {
 pub async fn ensure(
     data: &Path,
     url: &str,
-    ledger: &dyn Ledger,
+    ledger: &dyn TokenStore,
     clock: &Clock,
 ) -> Result<(Credentials, bool), CredentialsError> {
     let path = data.join(CREDENTIALS);
@@ -109,7 +109,7 @@ pub async fn ensure(
     Ok((made, true))
 }
 
-async fn add(ledger: &dyn Ledger, clock: &Clock, made: &Credentials) -> Result<(), CredentialsError> {
+async fn add(ledger: &dyn TokenStore, clock: &Clock, made: &Credentials) -> Result<(), CredentialsError> {
     let sha256 = token::digest(&made.token);
     // Names are unique, so the start of the digest distinguishes the local tokens of several first starts.
     let name = format!("local-{}", &sha256[..8]);

@@ -19,7 +19,7 @@ use super::{
     token,
 };
 use crate::{
-    ledger::{Ledger, LedgerError},
+    ledger::{LedgerError, TokenStore},
     limits::incoming,
     model::Identity,
     problem::{Problem, problem},
@@ -43,7 +43,7 @@ type Token = (String, Option<i64>);
 /// How requests are authenticated.
 pub enum Mode {
     /// By bearer token.
-    Token(Arc<dyn Ledger>),
+    Token(Arc<dyn TokenStore>),
     /// Not at all: every client that can reach the port has this identity.
     Open(Identity),
 }

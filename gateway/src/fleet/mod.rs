@@ -41,7 +41,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
     Deps, Options,
-    ledger::{AgentRecord, DrainRecord, Ledger, LedgerError, PinRecord, PinState, TokenRecord},
+    ledger::{AgentRecord, AgentStore, DrainRecord, LedgerError, PinRecord, PinState, TokenRecord},
     metrics::Metrics,
     model::{Contact, Need, Placement, Principal, QueueReason, Scope},
 };
@@ -62,7 +62,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
     pub(crate) greeter: Greeter,
-    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) ledger: Arc<dyn AgentStore>,
     pub(crate) dialer: Dialer,
     /// Changed only together with the ledger, so this lock is held over a ledger write.
     pins: tokio::sync::Mutex<Pins>,
@@ -161,7 +161,7 @@ impl Remembered {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(crate) async fn of(ledger: &dyn Ledger) -> Result<Self, LedgerError> {
+    pub(crate) async fn of(ledger: &dyn AgentStore) -> Result<Self, LedgerError> {
         Ok(Self { agents: ledger.agents().await?, drains: ledger.drains().await?, pins: ledger.pins().await? })
     }
 }
@@ -171,7 +171,7 @@ impl Fleet {
         options: Arc<Options>,
         metrics: Arc<Metrics>,
         deps: Deps,
-        ledger: Arc<dyn Ledger>,
+        ledger: Arc<dyn AgentStore>,
         dialing: Dialing,
         url: String,
         remembered: Remembered,

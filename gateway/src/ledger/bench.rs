@@ -10,7 +10,7 @@ use longhaul_proto::{
     wire,
 };
 
-use super::{Dedupe, Detail, Ledger, LedgerError, NewRun, Record, Transition, sqlite::SqliteLedger};
+use super::{Dedupe, Detail, Ledger, LedgerError, NewRun, Record, RunStore, Transition, sqlite::SqliteLedger};
 
 /// The result of [`runs_per_second`].
 #[derive(Clone, Copy, Debug)]

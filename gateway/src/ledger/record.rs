@@ -1,4 +1,4 @@
-//! The values that the ledger stores; every implementation uses the same ones.
+//! One run's record.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,10 @@ use longhaul_proto::{
     api,
     ids::RunId,
     state::{Cause, RunState},
-    transport::Fingerprint,
-    wire,
 };
 use serde::{Deserialize, Serialize};
 
+use super::{HeldSpool, Removed};
 use crate::model::{Need, Principal};
 
 /// One run. Fields that queries filter by are columns of their own; the rest is in [`Detail`].
@@ -37,9 +36,9 @@ pub struct Record {
     /// When it ended; 0 = not yet.
     pub finished_ms: i64,
     /// When its owner was first shown its end; 0 = not yet.
-    pub seen_ms: i64,
-    /// The request to end it.
-    pub cancel: Option<CancelWish>,
+    pub shown_ms: i64,
+    /// The intent to end it.
+    pub cancel: Option<CancelIntent>,
     /// Everything that no query filters by.
     pub detail: Detail,
 }
@@ -58,7 +57,7 @@ impl Record {
             pool: String::new(),
             created_ms,
             finished_ms: 0,
-            seen_ms: 0,
+            shown_ms: 0,
             cancel: None,
             detail,
         }
@@ -241,35 +240,6 @@ pub struct Told {
     pub console_len: u64,
 }
 
-/// What an agent recorded of an ended attempt whose spool it keeps: when it is repeated to the agent, the agent deletes
-/// the spool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct HeldSpool {
-    /// The agent.
-    pub agent_id: String,
-    /// The attempt.
-    pub attempt: u32,
-    /// Bytes of the log.
-    pub log_len: u64,
-    /// Their SHA-256, hex.
-    pub log_sha256: String,
-    /// Bytes of the console.
-    pub console_len: u64,
-    /// Their SHA-256, hex.
-    pub console_sha256: String,
-}
-
-/// What is remembered of a run whose record was removed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Removed {
-    /// What agents may still keep of it.
-    pub kept: Vec<HeldSpool>,
-    /// The agents that were given an attempt; empty in what earlier versions noted.
-    pub agents: Vec<String>,
-}
-
 impl Earlier {
     /// What the agent recorded of this attempt.
     pub fn kept(&self) -> HeldSpool {
@@ -338,19 +308,6 @@ impl Detail {
     }
 }
 
-/// Gives an unverified run to a principal.
-#[derive(Clone, Debug)]
-pub struct Adoption {
-    /// The run.
-    pub run: RunId,
-    /// Its principal from now on.
-    pub principal: Principal,
-    /// The caller's idempotency key and the digest of the request. A key that already names another run keeps doing so.
-    pub key: Option<(String, String)>,
-    /// What lets an equal request find it.
-    pub dedupe: Dedupe,
-}
-
 /// An attempt that is proven dead and was followed by another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -377,268 +334,13 @@ pub struct Earlier {
     pub view: Option<api::ViewRange>,
 }
 
-/// A durable request to end a run.
+/// A durable intent to end a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CancelWish {
+pub struct CancelIntent {
     /// Who asked.
     pub by: String,
     /// When, Unix ms.
     pub at_ms: i64,
     /// The mode.
     pub mode: api::CancelMode,
-}
-
-/// A run to be recorded.
-#[derive(Clone, Debug)]
-pub struct NewRun {
-    /// Its record; `queued` for a request, as found for an import.
-    pub record: Record,
-    /// The whole request, so that a restarted gateway can dispatch it.
-    pub submission: wire::Submission,
-    /// The caller's idempotency key and the digest of the request.
-    pub key: Option<(String, String)>,
-    /// What makes two requests equal.
-    pub dedupe: Dedupe,
-}
-
-/// Prefix of call names that a client made up by itself: such a name may be repeated and mean another call.
-pub const CALL: &str = "claudecode/toolUseId:";
-
-/// Whether a key is such a name, and not an idempotency key that a caller chose.
-pub fn is_call(key: &str) -> bool {
-    key.starts_with(CALL)
-}
-
-/// What makes two requests equal, and whether an earlier run may answer.
-#[derive(Clone, Debug, Default)]
-pub struct Dedupe {
-    /// Digest over principal, kind of source, arguments, directory, host choice and the like.
-    pub shape: String,
-    /// Digest of the code; empty = no agent could read it yet, which equals any.
-    pub code: String,
-    /// An equal run answers that ended by its own verdict, not before this time, and whose end was not shown; `None` =
-    /// no equal run does (`again`).
-    pub join_since_ms: Option<i64>,
-    /// The client's own name for the call ([`is_call`]), which stands for the whole request.
-    pub call: Option<String>,
-    /// A run of the same call that ended not before this time answers.
-    pub call_since_ms: i64,
-    /// Runs that do not answer: a command is ending them at their agents, or the caller wants another.
-    pub not: Vec<RunId>,
-    /// There is no room for another run: only an equal one may answer.
-    pub only_join: bool,
-}
-
-/// An earlier run, reduced to what decides whether it may answer.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Candidate {
-    pub(super) run: RunId,
-    pub(super) state: RunState,
-    pub(super) finished_ms: i64,
-    pub(super) seen_ms: i64,
-    /// A client asked for its end.
-    pub(super) cancelling: bool,
-}
-
-impl NewRun {
-    /// The names of this request: the key first, then the call; with the digest of the request.
-    pub(crate) fn names(&self) -> Vec<(String, String)> {
-        let call = self.dedupe.call.clone().map(|call| (call, super::UNKNOWN_BODY.to_owned()));
-        self.key.clone().into_iter().chain(call).collect()
-    }
-}
-
-impl Dedupe {
-    /// Excludes runs that never answer: ended on request, ended by a limit, or ruled out.
-    fn may_answer(&self, run: &Candidate) -> bool {
-        let ended_for_it = matches!(run.state, RunState::Cancelled | RunState::TimedOut);
-        !run.cancelling && !ended_for_it && !self.not.contains(&run.run)
-    }
-
-    /// Whether the run of the same call answers.
-    pub(super) fn same_call(&self, run: &Candidate) -> bool {
-        self.may_answer(run) && (!run.state.is_end() || run.finished_ms >= self.call_since_ms)
-    }
-
-    /// Why an equal run answers, if it does.
-    pub(super) fn equal(&self, run: &Candidate) -> Option<api::Joined> {
-        let since_ms = self.join_since_ms.filter(|_| self.may_answer(run))?;
-        if !run.state.is_end() {
-            return Some(api::Joined::Unfinished);
-        }
-        let verdict = matches!(run.state, RunState::Succeeded | RunState::Failed);
-        (verdict && run.finished_ms >= since_ms && run.seen_ms == 0).then_some(api::Joined::Undelivered)
-    }
-}
-
-/// An ended run that could be removed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// The run.
-    pub run: RunId,
-    /// The agent that had it.
-    pub agent_id: String,
-    /// Whether that agent still keeps its spool: then the run would be imported again when the agent returns.
-    pub spool_held: bool,
-}
-
-/// The answer to an insertion.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inserted {
-    /// It is a new run.
-    New,
-    /// An earlier run may answer, and why. Nothing was recorded; a caller that takes the answer calls
-    /// [`super::Ledger::name_run`].
-    Joined(RunId, api::Joined),
-}
-
-/// One step of a run, conditional on its state and attempt.
-#[derive(Clone, Debug)]
-pub struct Transition {
-    /// The run.
-    pub run: RunId,
-    /// The state it must be in.
-    pub from: RunState,
-    /// The attempt it must have.
-    pub from_attempt: u32,
-    /// The new state.
-    pub to: RunState,
-    /// Why.
-    pub cause: Cause,
-    /// The new attempt.
-    pub attempt: u32,
-    /// The ledger's clock, Unix ms.
-    pub at_ms: i64,
-    /// The agent, its name and its pool, when this step gives the run to an agent.
-    pub given_to: Option<(String, String, String)>,
-    /// The rest of the record, if it changed.
-    pub detail: Option<Detail>,
-}
-
-/// One row of a run's history.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TransitionRow {
-    /// From 0.
-    pub n: u32,
-    /// The state that it got.
-    pub state: RunState,
-    /// Why.
-    pub cause: Cause,
-    /// The attempt.
-    pub attempt: u32,
-    /// When, Unix ms.
-    pub at_ms: i64,
-}
-
-/// Which runs to list: a filter.
-#[derive(Clone, Debug, Default)]
-pub struct ListQuery {
-    /// Only this principal's; `None` = all.
-    pub principal: Option<Principal>,
-    /// Only those in this state.
-    pub state: Option<RunState>,
-    /// Only those older than this run.
-    pub before: Option<RunId>,
-    /// At most this many.
-    pub limit: u32,
-}
-
-/// An agent as last heard.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AgentRecord {
-    /// Its description of itself.
-    pub info: wire::AgentInfo,
-    /// When, Unix ms.
-    pub seen_ms: i64,
-}
-
-/// What is decided about a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PinState {
-    /// It belongs to an agent.
-    Accepted,
-    /// It waits for an operator.
-    Waiting,
-    /// It is refused until an operator approves it.
-    Revoked,
-}
-
-impl PinState {
-    /// Its name in the ledger and in answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Waiting => "waiting",
-            Self::Revoked => "revoked",
-        }
-    }
-
-    /// The state of this name.
-    pub fn of(text: &str) -> Option<Self> {
-        [Self::Accepted, Self::Waiting, Self::Revoked].into_iter().find(|state| state.as_str() == text)
-    }
-}
-
-/// A key, and the agent that it belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PinRecord {
-    /// The key's fingerprint.
-    pub key: Fingerprint,
-    /// The agent's id.
-    pub agent_id: String,
-    /// The agent's name.
-    pub name: String,
-    /// What was decided.
-    pub state: PinState,
-    /// Since when, Unix ms.
-    pub at_ms: i64,
-    /// Who decided it.
-    pub by: String,
-}
-
-/// A drained host: no new run starts there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DrainRecord {
-    /// The agent's name, since that is what people mean by a host.
-    pub host: String,
-    /// Who asked.
-    pub by: String,
-    /// Why; empty = no reason given.
-    pub reason: String,
-    /// When, Unix ms.
-    pub at_ms: i64,
-}
-
-/// A bearer token; the secret itself is not stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenRecord {
-    /// What people call it.
-    pub name: String,
-    /// The principal that it stands for.
-    pub principal: Principal,
-    /// Hex SHA-256 of the secret.
-    pub sha256: String,
-    /// `use` or `operate`.
-    pub scope: crate::model::Scope,
-    /// When it was made, Unix ms.
-    pub created_ms: i64,
-    /// When it expires; `None` = never.
-    pub expires_ms: Option<i64>,
-    /// When it was revoked.
-    pub revoked_ms: Option<i64>,
-}
-
-/// What the HTTP and MCP layers must know again after a restart: a resumable call, or a session of the older MCP era.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stash {
-    /// Its kind; together with `name` its key.
-    pub kind: String,
-    /// Its name within its kind.
-    pub name: String,
-    /// The principal that it belongs to.
-    pub principal: Principal,
-    /// When it was made, Unix ms.
-    pub created_ms: i64,
-    /// JSON, in the format of the module that stored it.
-    pub body: String,
 }

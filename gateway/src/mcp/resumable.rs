@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::resume;
 use crate::{
     face::{Face, disconnect::ClientPresence},
-    ledger::{Ledger, LedgerError, Stash},
+    ledger::{LedgerError, Stash, StashStore},
     model::{Identity, Principal},
 };
 
@@ -123,7 +123,7 @@ tokio::task_local! {
 /// The resumables. Cheap to clone.
 #[derive(Clone)]
 pub struct Resumables {
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<dyn StashStore>,
     clock: Clock,
     streams: Arc<Mutex<Streams>>,
 }
@@ -145,7 +145,7 @@ struct Open {
 
 impl Resumables {
     /// The resumables in this ledger.
-    pub fn new(ledger: Arc<dyn Ledger>, clock: Clock) -> Self {
+    pub fn new(ledger: Arc<dyn StashStore>, clock: Clock) -> Self {
         Self { ledger, clock, streams: Arc::default() }
     }
 
@@ -162,8 +162,8 @@ impl Resumables {
     ) -> Result<Option<Resumed>, LedgerError> {
         let Some((reference, number)) = event.split_once('.') else { return Ok(None) };
         let Ok(seen) = number.parse::<u64>() else { return Ok(None) };
-        let Some(memo) = self.ledger.memo_get(KIND, reference).await? else { return Ok(None) };
-        let resumable: Resumable = serde_json::from_str(&memo.body).map_err(|e| LedgerError::Broken(e.to_string()))?;
+        let Some(stash) = self.ledger.stash_get(KIND, reference).await? else { return Ok(None) };
+        let resumable: Resumable = serde_json::from_str(&stash.body).map_err(|e| LedgerError::Broken(e.to_string()))?;
         if resumable.principal != who.principal || resumable.session.as_deref() != session {
             return Ok(None);
         }
@@ -171,7 +171,7 @@ impl Resumables {
             reference: reference.to_owned(),
             seen,
             resumable: Arc::new(resumable),
-            asked_ms: memo.created_ms,
+            asked_ms: stash.created_ms,
             caller: ClientPresence::default(),
         }))
     }
@@ -200,14 +200,14 @@ impl Resumables {
     }
 
     async fn keep(&self, stream: &str, reference: &str, resumable: &Resumable) -> Result<(), LedgerError> {
-        let memo = Stash {
+        let stash = Stash {
             kind: KIND.to_owned(),
             name: reference.to_owned(),
             principal: resumable.principal.clone(),
             created_ms: self.clock.unix_ms(),
             body: serde_json::to_string(resumable).map_err(|e| LedgerError::Broken(e.to_string()))?,
         };
-        self.ledger.memo_put(memo).await?;
+        self.ledger.stash_put(stash).await?;
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = streams.open.get_mut(stream) {
             open.kept = true;

@@ -21,7 +21,7 @@ use rmcp::transport::streamable_http_server::session::{SessionState, SessionStor
 
 use super::resumable::ASKING;
 use crate::{
-    ledger::{Ledger, Stash},
+    ledger::{Stash, StashStore},
     model::Identity,
 };
 
@@ -32,7 +32,7 @@ const KIND: &str = "session";
 #[derive(Clone)]
 pub struct Sessions {
     book: Arc<Mutex<HashMap<String, Entry>>>,
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<dyn StashStore>,
     clock: Clock,
 }
 
@@ -50,7 +50,7 @@ pub struct Held {
 
 impl Sessions {
     /// An empty registry.
-    pub fn new(ledger: Arc<dyn Ledger>, clock: Clock) -> Self {
+    pub fn new(ledger: Arc<dyn StashStore>, clock: Clock) -> Self {
         Self { book: Arc::default(), ledger, clock }
     }
 
@@ -68,11 +68,11 @@ impl Sessions {
     /// Uses a session, also one from before a restart. `None` when this principal has no session of that name.
     pub async fn enter(&self, id: &str, who: &Identity) -> Option<Held> {
         if !self.with(|book| book.contains_key(id)) {
-            let memo = self.ledger.memo_get(KIND, id).await.unwrap_or_else(|error| {
+            let stash = self.ledger.stash_get(KIND, id).await.unwrap_or_else(|error| {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for a session");
                 None
             })?;
-            if memo.principal != who.principal {
+            if stash.principal != who.principal {
                 return None;
             }
             let last = self.clock.monotonic();
@@ -84,7 +84,7 @@ impl Sessions {
 
     /// An idle session is not restored either.
     pub async fn forget(&self, id: &str) {
-        if let Err(error) = self.ledger.memo_remove(KIND, id).await {
+        if let Err(error) = self.ledger.stash_remove(KIND, id).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "an idle session is remembered a while longer");
         }
     }
@@ -122,20 +122,20 @@ impl Sessions {
 impl SessionStore for Sessions {
     async fn load(&self, id: &str) -> Result<Option<SessionState>, SessionStoreError> {
         let who = ASKING.try_with(|asking| asking.who.principal.clone())?;
-        let memo = self.ledger.memo_get(KIND, id).await?.filter(|memo| memo.principal == who);
-        Ok(memo.map(|memo| serde_json::from_str(&memo.body)).transpose()?)
+        let stash = self.ledger.stash_get(KIND, id).await?.filter(|stash| stash.principal == who);
+        Ok(stash.map(|stash| serde_json::from_str(&stash.body)).transpose()?)
     }
 
     async fn store(&self, id: &str, state: &SessionState) -> Result<(), SessionStoreError> {
         let principal = ASKING.try_with(|asking| asking.who.principal.clone())?;
         let body = serde_json::to_string(state)?;
         let (kind, name) = (KIND.to_owned(), id.to_owned());
-        let memo = Stash { kind, name, principal, created_ms: self.clock.unix_ms(), body };
-        Ok(self.ledger.memo_put(memo).await?)
+        let stash = Stash { kind, name, principal, created_ms: self.clock.unix_ms(), body };
+        Ok(self.ledger.stash_put(stash).await?)
     }
 
     async fn delete(&self, id: &str) -> Result<(), SessionStoreError> {
-        Ok(self.ledger.memo_remove(KIND, id).await?)
+        Ok(self.ledger.stash_remove(KIND, id).await?)
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     fleet::connection::{self, Connection},
-    ledger::CancelWish,
+    ledger::CancelIntent,
     model::{Contact, ContactState},
 };
 
@@ -74,12 +74,12 @@ impl RunTask {
                 Ok(())
             }
             Command::Cancel { by, mode, reply } => {
-                let wish = CancelWish { by, at_ms: self.inner.deps.clock.unix_ms(), mode };
-                match self.record_wish(wish.clone()).await {
+                let intent = CancelIntent { by, at_ms: self.inner.deps.clock.unix_ms(), mode };
+                match self.record_intent(intent.clone()).await {
                     Ok(true) => {
                         faults::point("cancel.after_wish");
-                        let first = self.record.cancel.take().unwrap_or_else(|| wish.clone());
-                        self.record.cancel = Some(CancelWish { mode, ..first });
+                        let first = self.record.cancel.take().unwrap_or_else(|| intent.clone());
+                        self.record.cancel = Some(CancelIntent { mode, ..first });
                         self.cancel_resting = false;
                         self.live.cancel_told = self.cancelled == Some(mode);
                         let moved = if self.record.state == RunState::Queued && self.stuck.is_none() {
@@ -182,9 +182,9 @@ impl RunTask {
     }
 
     /// Makes a cancel request durable, within the time that a caller waits for an answer.
-    async fn record_wish(&mut self, wish: CancelWish) -> Result<bool, ControlError> {
+    async fn record_intent(&mut self, intent: CancelIntent) -> Result<bool, ControlError> {
         let limit = self.inner.options.call_timeout;
-        match tokio::time::timeout(limit, self.inner.ledger.want_cancel(self.record.run, wish)).await {
+        match tokio::time::timeout(limit, self.inner.ledger.request_cancel(self.record.run, intent)).await {
             Ok(recorded) => recorded.map_err(ControlError::Ledger),
             Err(_) => Err(ControlError::Slow(limit)),
         }

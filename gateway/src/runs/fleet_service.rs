@@ -107,9 +107,9 @@ impl wire::fleet_server::Fleet for FleetService {
             reply.problem = problem;
             return Ok(Response::new(reply));
         }
-        let seen_ms = self.inner.deps.clock.unix_ms();
-        self.inner.ledger.put_agent(AgentRecord { info: info.clone(), seen_ms }).await.map_err(failed)?;
-        self.inner.fleet.tells(&info, session.peer(), seen_ms);
+        let heard_ms = self.inner.deps.clock.unix_ms();
+        self.inner.ledger.put_agent(AgentRecord { info: info.clone(), heard_ms }).await.map_err(failed)?;
+        self.inner.fleet.tells(&info, session.peer(), heard_ms);
         // All that it holds is counted, to the last page, before it may be given more.
         reply.verdicts = reconcile::verdicts(&self.inner, &info, &runs).await.map_err(failed)?;
         let left = reconcile::leftovers(&self.inner, &info, &leftovers).await.map_err(failed)?;
@@ -118,7 +118,7 @@ impl wire::fleet_server::Fleet for FleetService {
             return Ok(Response::new(reply));
         }
         let (name, advertise) = (info.name.clone(), info.advertise.clone());
-        if !self.inner.fleet.enter(info, session, seen_ms).await {
+        if !self.inner.fleet.enter(info, session, heard_ms).await {
             return Err(Status::unavailable("its key was revoked, or another process of it came, in this very moment"));
         }
         tracing::info!(agent = %name, %advertise, runs = runs.len(), "agent registered");

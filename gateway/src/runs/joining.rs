@@ -57,7 +57,7 @@ pub(super) enum Verdict {
 /// When nothing is joined and nothing may be started, or when the ledger fails.
 pub(super) async fn decide(inner: &Arc<Inner>, new: &NewRun, run: RunId, why: Joined) -> Result<Verdict, SubmitError> {
     let record = inner.ledger.get(run).await.map_err(SubmitError::Ledger)?;
-    let record = record.ok_or(SubmitError::Ledger(LedgerError::LostRace(run)))?;
+    let record = record.ok_or(SubmitError::Ledger(LedgerError::Lost(run)))?;
     if why != Joined::Key {
         match ask(inner, &record).await {
             AgentAnswer::Same => {}

@@ -86,7 +86,7 @@ use tokio::sync::oneshot;
 use crate::{
     Deps, Options,
     fleet::Fleet,
-    ledger::{CancelWish, Ledger, LedgerError},
+    ledger::{CancelIntent, Ledger, LedgerError},
     metrics::Metrics,
     mirror::Mirrors,
     model::{Identity, Placement, Principal, Scope},
@@ -220,7 +220,7 @@ impl Runs {
     /// Takes up every unfinished run of the ledger. Their leases are held before this returns, so that no agent that
     /// connects afterwards is given more runs than it has seats.
     pub(crate) async fn take_up(&self) -> Result<usize, LedgerError> {
-        let unfinished = self.0.ledger.active().await?;
+        let unfinished = self.0.ledger.unfinished().await?;
         let n = unfinished.len();
         let mut rest = Vec::with_capacity(n);
         for record in unfinished {
@@ -258,8 +258,8 @@ impl Runs {
         if let Look::Ended(record) = self.look(who, run).await?
             && record.state == RunState::Lost
         {
-            let wish = CancelWish { by: by.clone(), at_ms: self.0.deps.clock.unix_ms(), mode };
-            self.0.ledger.want_cancel(run, wish).await.map_err(ControlError::Ledger)?;
+            let intent = CancelIntent { by: by.clone(), at_ms: self.0.deps.clock.unix_ms(), mode };
+            self.0.ledger.request_cancel(run, intent).await.map_err(ControlError::Ledger)?;
             // Its agent may have returned at this moment; then the run's task must get the command too.
         }
         self.ask(who, run, |reply| Command::Cancel { by, mode, reply }).await
@@ -321,7 +321,7 @@ impl Runs {
         self.0.shown.noting(&runs);
         let inner = self.0.clone();
         self.0.deps.tasks.spawn(async move {
-            if let Err(error) = inner.ledger.seen(runs.clone(), inner.deps.clock.unix_ms()).await {
+            if let Err(error) = inner.ledger.mark_shown(runs.clone(), inner.deps.clock.unix_ms()).await {
                 // An equal request may then be answered with one of them once more; its first line says so.
                 tracing::warn!(?runs, error = &error as &dyn std::error::Error, "cannot note that ends were seen");
             }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use longhaul_proto::{ids::RunId, state::RunState};
 
-use crate::ledger::{Ledger, LedgerError, ListQuery, Record};
+use crate::ledger::{LedgerError, ListQuery, Record, RunStore};
 
 /// Why a run is held back, and what to do.
 pub(crate) const HELD: &str = "held back: the ledger is an older copy, and this run may have been executed since. It goes \
@@ -25,7 +25,7 @@ pub(crate) struct RestoreGuard {
 
 impl RestoreGuard {
     /// Reads a ledger before anything changes in it; `restored` = a person says that it is a restored backup.
-    pub(crate) async fn of(ledger: &dyn Ledger, restored: bool) -> Result<Self, LedgerError> {
+    pub(crate) async fn of(ledger: &dyn RunStore, restored: bool) -> Result<Self, LedgerError> {
         let newest = ledger.list(ListQuery { limit: 1, ..ListQuery::default() }).await?.first().map(|r| r.run);
         Ok(Self { newest, old: AtomicBool::new(restored) })
     }

@@ -124,7 +124,7 @@ impl RunTask {
         loop {
             match tried {
                 Ok(()) => break,
-                Err(LedgerError::LostRace(_)) => {
+                Err(LedgerError::Lost(_)) => {
                     // A commit whose answer was lost looks like this too: then the run already is where it should be.
                     match self.inner.ledger.get(self.record.run).await {
                         Ok(Some(record)) => {

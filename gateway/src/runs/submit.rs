@@ -231,7 +231,7 @@ pub(super) async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Resu
         Some(active) => active.view.borrow().as_ref().clone(),
         None => {
             let record = inner.ledger.get(run).await.map_err(SubmitError::Ledger)?;
-            let record = record.ok_or_else(|| SubmitError::Ledger(LedgerError::LostRace(run)))?;
+            let record = record.ok_or_else(|| SubmitError::Ledger(LedgerError::Lost(run)))?;
             view(&record, &Live::of(&record))
         }
     };

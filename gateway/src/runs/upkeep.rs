@@ -10,7 +10,7 @@ use longhaul_proto::{faults, ids::RunId};
 
 use crate::{
     fleet::{Fleet, connection::Connection},
-    ledger::{LedgerError, ListQuery},
+    ledger::{LedgerError, ListQuery, MirrorCopy},
     metrics::count,
     model::Principal,
     runs::{
@@ -44,7 +44,7 @@ const UNVERIFIED_SHARE: u64 = 10;
 const ROOM: &str = "for room on its host (max_spool)";
 
 /// Most calls and sessions that are remembered: some 500 bytes each.
-const MEMOS: u32 = 50_000;
+const STASHED: u32 = 50_000;
 
 /// Checks the fleet every [`crate::Options::tick`].
 pub(crate) async fn tick(fleet: Fleet) {
@@ -95,7 +95,7 @@ pub(crate) async fn look(inner: &Arc<Inner>, told: &mut Option<String>) -> Resul
         while inner.ledger.call_sweep(before(inner, inner.options.call_window), BATCH).await? == BATCH {}
     }
     if let Some(records) = aged.records {
-        inner.ledger.memo_sweep(before(inner, inner.options.keep_calls), MEMOS).await?;
+        inner.ledger.stash_sweep(before(inner, inner.options.keep_calls), STASHED).await?;
         remove_records(inner, records).await?;
         inner.ledger.removed_sweep(before(inner, REMEMBER_REMOVED), REMEMBERED).await?;
     }
@@ -232,7 +232,7 @@ async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError
         let old = aged.spools.max(aged.records).unwrap_or(0);
         let mut asked = HashSet::new();
         loop {
-            let held = inner.ledger.spools_held(&agent_id, old, true, BATCH).await?;
+            let held = inner.ledger.spools_held(&agent_id, old, MirrorCopy::Whole, BATCH).await?;
             let full = held.len() == BATCH as usize;
             // Spools that stay, because the agent did not answer, come first again: then stop asking.
             let new: Vec<RunId> = held.into_iter().filter(|run| asked.insert(*run)).collect();
@@ -246,7 +246,7 @@ async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError
         }
         // A spool that is the only copy of some bytes stays as long as the record.
         let old = aged.records.unwrap_or(0);
-        for run in inner.ledger.spools_held(&agent_id, old, false, BATCH).await? {
+        for run in inner.ledger.spools_held(&agent_id, old, MirrorCopy::Incomplete, BATCH).await? {
             forget(inner, &connection, run, Files::Go, "with its record, by its age (keep_records)").await?;
         }
         for run in inner.ledger.files_held(&agent_id, old, BATCH).await? {
@@ -262,19 +262,20 @@ async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError
 async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, connection: &Connection) -> Result<(), LedgerError> {
     let mut excess = inner.fleet.spool_excess(agent_id);
     let incomplete_too = !faults::bug("incomplete_spools_stay");
-    for whole in [true, false].into_iter().filter(|whole| *whole || incomplete_too) {
-        if !whole {
+    let copies = [MirrorCopy::Whole, MirrorCopy::Incomplete];
+    for copy in copies.into_iter().filter(|copy| *copy == MirrorCopy::Whole || incomplete_too) {
+        if copy == MirrorCopy::Incomplete {
             excess = make_room_of_files(inner, agent_id, connection, excess).await?;
         }
         if excess == 0 {
             return Ok(());
         }
-        for run in inner.ledger.spools_held(agent_id, i64::MAX, whole, BATCH).await? {
+        for run in inner.ledger.spools_held(agent_id, i64::MAX, copy, BATCH).await? {
             let Some(record) = inner.ledger.get(run).await? else { continue };
             let there = record.detail.told.map_or(0, |told| told.log_len + told.console_len);
             let bytes = there.max(record.detail.log_len + record.detail.console_len).max(LEAST_SPOOL);
             tracing::info!(%run, host = %record.host, excess, "releasing a spool for room");
-            let files = if whole { Files::Stay } else { Files::Go };
+            let files = if copy == MirrorCopy::Whole { Files::Stay } else { Files::Go };
             if matches!(forget(inner, connection, run, files, ROOM).await?, Some(Freed::Gone | Freed::ButFiles)) {
                 excess = excess.saturating_sub(bytes);
             }

@@ -2,7 +2,7 @@
 
 use longhaul_gateway::{
     ledger::{
-        CALL, CancelWish, Dedupe, Detail, Ledger, LedgerError, ListQuery, NewRun, Record, Transition,
+        CALL, CancelIntent, Dedupe, Detail, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, Record, Transition,
         memory::MemoryLedger, sqlite::SqliteLedger,
     },
     model::{Need, Principal},
@@ -105,10 +105,12 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
             }
             8 => {
                 let mode = *pick(chance, &[CancelMode::Break, CancelMode::Terminate, CancelMode::Kill]);
-                let wish = CancelWish { by: format!("p{}", chance.below(2)), at_ms: now, mode };
-                both("want_cancel", a.want_cancel(run, wish.clone()), b.want_cancel(run, wish)).await?;
+                let intent = CancelIntent { by: format!("p{}", chance.below(2)), at_ms: now, mode };
+                both("request_cancel", a.request_cancel(run, intent.clone()), b.request_cancel(run, intent)).await?;
             }
-            9 if chance.below(2) == 0 => drop(both("seen", a.seen(vec![run], now), b.seen(vec![run], now)).await?),
+            9 if chance.below(2) == 0 => {
+                drop(both("mark_shown", a.mark_shown(vec![run], now), b.mark_shown(vec![run], now)).await?)
+            }
             9 => {
                 let who = Principal::local(format!("p{}", chance.below(2)));
                 let key = (format!("k{}", chance.below(3)), "b".to_owned());
@@ -150,9 +152,9 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
         both("history", a.history(*run), b.history(*run)).await?;
         both("submission", a.submission(*run), b.submission(*run)).await?;
     }
-    both("active", a.active(), b.active()).await?;
-    for whole in [true, false] {
-        let held = (a.spools_held("a", i64::MAX, whole, 1_000), b.spools_held("a", i64::MAX, whole, 1_000));
+    both("unfinished", a.unfinished(), b.unfinished()).await?;
+    for copy in [MirrorCopy::Whole, MirrorCopy::Incomplete] {
+        let held = (a.spools_held("a", i64::MAX, copy, 1_000), b.spools_held("a", i64::MAX, copy, 1_000));
         both("spools_held", held.0, held.1).await?;
     }
     both("newest_ms", a.newest_ms(), b.newest_ms()).await?;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use longhaul_gateway::{ledger::Ledger, model::Stream};
+use longhaul_gateway::{ledger::RunStore, model::Stream};
 use longhaul_proto::{
     ids::RunId,
     state::{Cause, RunState},
@@ -45,7 +45,7 @@ impl World {
                 continue;
             };
             let now = self.sim.clock().monotonic();
-            let holding = self.ledger.model.active().await.unwrap_or_default();
+            let holding = self.ledger.model.unfinished().await.unwrap_or_default();
             let holding = holding.iter().filter(|record| {
                 let told = self.sim.story(record.run, |story| story.end_told.is_some());
                 record.state.holds_seat() && record.pool == "lab" && !told

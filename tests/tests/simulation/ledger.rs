@@ -11,8 +11,9 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_gateway::{
     ledger::{
-        Adoption, AgentRecord, Answer, CancelWish, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery,
-        NewRun, PinRecord, Record, Removed, Stash, TokenRecord, Transition, TransitionRow, memory::MemoryLedger,
+        Adoption, AgentRecord, AgentStore, Answer, CancelIntent, DrainRecord, Ended, Inserted, Ledger, LedgerError,
+        ListQuery, MirrorCopy, NewRun, PinRecord, Record, Removed, RunStore, Stash, StashStore, TokenRecord,
+        TokenStore, Transition, TransitionRow, UpkeepStore, memory::MemoryLedger,
     },
     model::Principal,
 };
@@ -108,13 +109,13 @@ impl SimLedger {
             }
             if self.full.load(Ordering::Relaxed) || self.sim.strikes(8) {
                 self.sim.count();
-                return Err(failed());
+                return Err(LedgerError::Unavailable(no_answer()));
             }
             let done = commit().await;
             self.sim.pause(0, 2).await;
             if done.is_ok() && (self.lose_answer.swap(false, Ordering::Relaxed) || self.sim.strikes(8)) {
                 self.sim.count();
-                return Err(failed());
+                return Err(LedgerError::Unknown(no_answer()));
             }
             done
         }
@@ -122,14 +123,11 @@ impl SimLedger {
     }
 }
 
-fn failed() -> LedgerError {
-    LedgerError::Storage(Arc::new(std::io::Error::other("the disk does not answer")))
+fn no_answer() -> Arc<std::io::Error> {
+    Arc::new(std::io::Error::other("the disk does not answer"))
 }
 
-impl Ledger for SimLedger {
-    fn cluster_id(&self) -> &str {
-        self.model.cluster_id()
-    }
+impl RunStore for SimLedger {
     fn insert(&self, new: NewRun) -> Answer<'_, Inserted> {
         self.write(move || {
             let (run, detail, created_ms) = (new.record.run, &new.record.detail, new.record.created_ms);
@@ -173,23 +171,14 @@ impl Ledger for SimLedger {
             .boxed()
         })
     }
-    fn want_cancel(&self, run: RunId, wish: CancelWish) -> Answer<'_, bool> {
-        self.write(move || self.model.want_cancel(run, wish))
+    fn request_cancel(&self, run: RunId, intent: CancelIntent) -> Answer<'_, bool> {
+        self.write(move || self.model.request_cancel(run, intent))
     }
     fn name_run(&self, principal: Principal, key: (String, String), run: RunId) -> Answer<'_, ()> {
         self.write(move || self.model.name_run(principal, key, run))
     }
-    fn seen(&self, runs: Vec<RunId>, at_ms: i64) -> Answer<'_, ()> {
-        self.write(move || self.model.seen(runs, at_ms))
-    }
-    fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()> {
-        self.write(move || self.model.spool_gone(run, words))
-    }
-    fn only_files_kept(&self, run: RunId) -> Answer<'_, ()> {
-        self.write(move || self.model.only_files_kept(run))
-    }
-    fn files_removed(&self, run: RunId, what: FilesRemoved) -> Answer<'_, ()> {
-        self.write(move || self.model.files_removed(run, what))
+    fn mark_shown(&self, runs: Vec<RunId>, at_ms: i64) -> Answer<'_, ()> {
+        self.write(move || self.model.mark_shown(runs, at_ms))
     }
     fn adopt(&self, adoption: Adoption) -> Answer<'_, bool> {
         self.write(move || self.model.adopt(adoption))
@@ -215,12 +204,15 @@ impl Ledger for SimLedger {
     fn list(&self, query: ListQuery) -> Answer<'_, Vec<Record>> {
         self.model.list(query)
     }
-    fn active(&self) -> Answer<'_, Vec<Record>> {
-        self.model.active()
+    fn unfinished(&self) -> Answer<'_, Vec<Record>> {
+        self.model.unfinished()
     }
     fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>> {
         self.model.history(run)
     }
+}
+
+impl UpkeepStore for SimLedger {
     fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<RunId>> {
         self.write(move || {
             async move {
@@ -259,11 +251,35 @@ impl Ledger for SimLedger {
     fn removed_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
         self.write(move || self.model.removed_sweep(before_ms, most))
     }
-    fn spools_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, whole: bool, limit: u32) -> Answer<'a, Vec<RunId>> {
-        self.model.spools_held(agent_id, before_ms, whole, limit)
+    fn call_sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, u32> {
+        self.write(move || self.model.call_sweep(before_ms, limit))
+    }
+    fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()> {
+        self.write(move || self.model.spool_gone(run, words))
+    }
+    fn only_files_kept(&self, run: RunId) -> Answer<'_, ()> {
+        self.write(move || self.model.only_files_kept(run))
+    }
+    fn files_removed(&self, run: RunId, what: FilesRemoved) -> Answer<'_, ()> {
+        self.write(move || self.model.files_removed(run, what))
+    }
+    fn spools_held<'a>(
+        &'a self,
+        agent_id: &'a str,
+        before_ms: i64,
+        copy: MirrorCopy,
+        limit: u32,
+    ) -> Answer<'a, Vec<RunId>> {
+        self.model.spools_held(agent_id, before_ms, copy, limit)
     }
     fn files_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {
         self.model.files_held(agent_id, before_ms, limit)
+    }
+}
+
+impl AgentStore for SimLedger {
+    fn cluster_id(&self) -> &str {
+        self.model.cluster_id()
     }
     fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()> {
         self.write(move || self.model.put_agent(agent))
@@ -286,6 +302,9 @@ impl Ledger for SimLedger {
     fn drains(&self) -> Answer<'_, Vec<DrainRecord>> {
         self.model.drains()
     }
+}
+
+impl TokenStore for SimLedger {
     fn token_add(&self, token: TokenRecord) -> Answer<'_, bool> {
         self.model.token_add(token)
     }
@@ -301,21 +320,24 @@ impl Ledger for SimLedger {
     fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool> {
         self.model.token_revoke(name, at_ms)
     }
-    fn memo_put(&self, memo: Stash) -> Answer<'_, ()> {
-        self.model.memo_put(memo)
+}
+
+impl StashStore for SimLedger {
+    fn stash_put(&self, stash: Stash) -> Answer<'_, ()> {
+        self.model.stash_put(stash)
     }
-    fn memo_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Stash>> {
-        self.model.memo_get(kind, name)
+    fn stash_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Stash>> {
+        self.model.stash_get(kind, name)
     }
-    fn memo_remove<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, ()> {
-        self.model.memo_remove(kind, name)
+    fn stash_remove<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, ()> {
+        self.model.stash_remove(kind, name)
     }
-    fn call_sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, u32> {
-        self.write(move || self.model.call_sweep(before_ms, limit))
+    fn stash_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
+        self.model.stash_sweep(before_ms, most)
     }
-    fn memo_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
-        self.model.memo_sweep(before_ms, most)
-    }
+}
+
+impl Ledger for SimLedger {
     fn check(&self) -> Answer<'_, ()> {
         self.model.check()
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longhaul_gateway::{ledger::Ledger, model::Identity, runs::ControlError};
+use longhaul_gateway::{ledger::RunStore, model::Identity, runs::ControlError};
 use longhaul_proto::{
     api::CancelMode,
     ids::RunId,
@@ -126,7 +126,7 @@ impl World {
     /// An operator wants an end of everything, and the ledger is full.
     async fn cancel_all(self: Arc<Self>) {
         self.sim.pause(1_000, 3_000).await;
-        for record in self.ledger.model.active().await.unwrap_or_default() {
+        for record in self.ledger.model.unfinished().await.unwrap_or_default() {
             let world = self.clone();
             self.sim.tasks().spawn(async move { world.cancel(&root(), record.run, CancelMode::Break).await });
         }

@@ -118,7 +118,7 @@ impl Scheduler {
         };
         for agent in remembered {
             let entry = scheduler.agent(&agent.info.agent_id, now);
-            (entry.info, entry.seen_ms) = (agent.info, agent.seen_ms);
+            (entry.info, entry.seen_ms) = (agent.info, agent.heard_ms);
         }
         scheduler
     }

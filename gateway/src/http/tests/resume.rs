@@ -115,7 +115,7 @@ async fn gone(client: &Client, n: usize) {
 async fn seen(world: &World, run: &str) -> bool {
     let (_, run) = world.client().api("GET", &format!("/api/v1/runs/{run}"), "").await;
     let run = run["run_id"].as_str().unwrap().parse().unwrap();
-    world.gateway.core.ledger.get(run).await.unwrap().unwrap().seen_ms > 0
+    world.gateway.core.ledger.get(run).await.unwrap().unwrap().shown_ms > 0
 }
 
 async fn is_seen(world: &World, run: &str) {

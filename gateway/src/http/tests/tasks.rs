@@ -170,9 +170,9 @@ async fn a_task_read_to_its_end_is_seen() {
     while !record().await.state.is_end() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(record().await.seen_ms, 0, "neither a look at a working task nor the end itself is seeing it");
+    assert_eq!(record().await.shown_ms, 0, "neither a look at a working task nor the end itself is seeing it");
     ended(&client, &handle).await;
-    while record().await.seen_ms == 0 {
+    while record().await.shown_ms == 0 {
         tokio::task::yield_now().await;
     }
     world.stop().await;

@@ -56,8 +56,8 @@ async fn a_wait_that_may_end_by_itself_goes_on() {
     // The gateway has just restarted, and the agent that it remembers may return in a moment.
     let world = World::new(soon()).await;
     let info = longhaul_proto::wire::AgentInfo { agent_id: "a".into(), name: "stata1".into(), ..Default::default() };
-    let seen_ms = Clock::system().unix_ms();
-    world.gateway.core.ledger.put_agent(crate::ledger::AgentRecord { info, seen_ms }).await.unwrap();
+    let heard_ms = Clock::system().unix_ms();
+    world.gateway.core.ledger.put_agent(crate::ledger::AgentRecord { info, heard_ms }).await.unwrap();
     let world = world.again(soon()).await;
     let client = patient(&world);
     let args = json!({"selection": "display 1"});
@@ -82,7 +82,7 @@ async fn a_host_that_never_was_is_an_error_with_the_names_there_are() {
     let info =
         longhaul_proto::wire::AgentInfo { agent_id: "a".into(), name: "stata1".into(), labels, ..Default::default() };
     // The agent was last seen long ago: it is remembered all the same.
-    world.gateway.core.ledger.put_agent(crate::ledger::AgentRecord { info, seen_ms: 1 }).await.unwrap();
+    world.gateway.core.ledger.put_agent(crate::ledger::AgentRecord { info, heard_ms: 1 }).await.unwrap();
     let (text, is_error) = call(&client, "stata_run_selection", args("stata9")).await;
     assert!(is_error && text.contains("there are stata1"), "{text}");
     let (text, is_error) = call(&client, "stata_run_selection", args("stata1")).await;

@@ -166,8 +166,8 @@ async fn insert(inner: &Arc<Inner>, new: NewRun) -> Result<(), String> {
         match inner.ledger.insert(new.clone()).await {
             Ok(_) => return Ok(()),
             // It is recorded already: by a commit whose answer was lost.
-            Err(LedgerError::LostRace(_)) => return Ok(()),
-            Err(LedgerError::Storage(error)) => {
+            Err(LedgerError::Lost(_)) => return Ok(()),
+            Err(LedgerError::Unavailable(error) | LedgerError::Unknown(error)) => {
                 tracing::error!(run = %new.record.run, %error, "cannot record an imported run; trying again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(inner.options.backoff.1);

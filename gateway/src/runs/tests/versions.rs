@@ -46,7 +46,7 @@ async fn of_before_an_upgrade() -> [String; 2] {
     let mut old = Fake::new("stata1").join(world.addr()).await;
     old.vanish().await;
     let info = wire::AgentInfo { protocol: 1, version: "0.1.0".to_owned(), ..old.shared.info() };
-    world.ledger().put_agent(AgentRecord { info, seen_ms: Clock::system().unix_ms() }).await.unwrap();
+    world.ledger().put_agent(AgentRecord { info, heard_ms: Clock::system().unix_ms() }).await.unwrap();
     world.restart().await;
     let run = world.submit(SubmitRequest { host: Some("stata1".to_owned()), ..text("display 1\n") }).await;
     let view = world.until(run, "why it waits", |v| v.waiting.is_some()).await;

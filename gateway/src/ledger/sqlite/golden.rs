@@ -7,8 +7,11 @@ use longhaul_proto::{
 };
 use sqlx::Row;
 
-use super::{Ledger, ListQuery, Stash, Transition, schema, sqlite::SqliteLedger};
-use crate::model::Principal;
+use super::{SqliteLedger, schema};
+use crate::{
+    ledger::{AgentStore, Ledger, ListQuery, RunStore, Stash, StashStore, TokenStore, Transition},
+    model::Principal,
+};
 
 async fn number(pool: &sqlx::SqlitePool, pragma: &str) -> String {
     let row = sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"))).fetch_one(pool).await.unwrap();
@@ -66,7 +69,7 @@ async fn taken_over_from(format: usize) {
         // And it goes on: with the next step, and with what the first version had no table for.
         let name = fourth.run.to_string();
         if opened == 0 {
-            assert_eq!(ledger.active().await.unwrap().len(), 2);
+            assert_eq!(ledger.unfinished().await.unwrap().len(), 2);
             let step = Transition {
                 run: fourth.run,
                 from: RunState::Running,
@@ -79,17 +82,17 @@ async fn taken_over_from(format: usize) {
                 detail: None,
             };
             ledger.transition(step).await.unwrap();
-            let memo = Stash {
+            let stash = Stash {
                 kind: "call".into(),
                 name: name.clone(),
                 principal: Principal::local("root"),
                 created_ms: 1,
                 body: "{}".into(),
             };
-            ledger.memo_put(memo).await.unwrap();
+            ledger.stash_put(stash).await.unwrap();
         }
         assert_eq!(ledger.get(fourth.run).await.unwrap().unwrap().state, RunState::Succeeded);
-        assert!(ledger.memo_get("call", &name).await.unwrap().is_some());
+        assert!(ledger.stash_get("call", &name).await.unwrap().is_some());
         ledger.close().await;
     }
     let raw = sqlx::SqlitePool::connect(&url).await.unwrap();

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::LedgerError;
+use crate::ledger::LedgerError;
 
 /// Magic numbers (`statfs(2)`, `linux/magic.h`) of file systems that live on another machine.
 #[cfg(target_os = "linux")]

@@ -3,7 +3,8 @@
 
 use sqlx::{Connection, Row, SqliteConnection};
 
-use super::{LedgerError, sqlite::storage};
+use super::storage;
+use crate::ledger::LedgerError;
 
 const STEPS: &[&str] = &[
     r"

@@ -1,0 +1,166 @@
+//! The laws of the records of runs.
+
+use super::*;
+
+pub(super) async fn a_run_keeps_what_it_was_given(ledger: &dyn Ledger) {
+    let new = new_run("ann");
+    let (record, submission) = (new.record.clone(), new.submission.clone());
+    let run = record.run;
+    ledger.insert(new).await.unwrap();
+    assert_eq!(ledger.get(run).await.unwrap(), Some(record));
+    assert_eq!(ledger.submission(run).await.unwrap(), Some(submission));
+    assert_eq!(ledger.get(Ids::system().run()).await.unwrap(), None);
+    assert!(ledger.unfinished().await.unwrap().iter().any(|r| r.run == run));
+}
+
+pub(super) async fn a_step_names_what_it_expects(ledger: &dyn Ledger) {
+    let run = running(ledger, new_run("ann")).await;
+    let lost = |result: Result<(), LedgerError>| assert!(matches!(result, Err(LedgerError::Lost(r)) if r == run));
+    lost(ledger.transition(step(run, (Starting, 1), (Running, 1), Cause::FirstOutput, 2)).await);
+    lost(ledger.transition(step(run, (Running, 2), (Succeeded, 2), Cause::Completed, 2)).await);
+    assert!(matches!(
+        ledger.transition(step(run, (Running, 1), (Queued, 1), Cause::Returned, 2)).await,
+        Err(LedgerError::NoSuchEdge { from: Running, to: Queued })
+    ));
+    end(ledger, run, 2_000, true).await;
+    let record = ledger.get(run).await.unwrap().unwrap();
+    assert_eq!((record.state, record.cause, record.attempt), (Succeeded, Cause::Completed, 1));
+    assert_eq!((record.host.as_str(), record.pool.as_str(), record.finished_ms), ("stata1", "lab", 2_000));
+    assert_eq!(record.detail.log_len, 7);
+    let history = ledger.history(run).await.unwrap();
+    let states: Vec<_> = history.iter().map(|row| (row.n, row.state, row.attempt)).collect();
+    assert_eq!(states, [(0, Queued, 0), (1, Starting, 1), (2, Running, 1), (3, Succeeded, 1)]);
+    assert!(ledger.unfinished().await.unwrap().iter().all(|r| r.run != run));
+}
+
+pub(super) async fn of_many_who_want_the_same_step_one_gets_it(ledger: &dyn Ledger) {
+    let run = running(ledger, new_run("ann")).await;
+    let tries = (0..16).map(|_| ledger.transition(step(run, (Running, 1), (Succeeded, 1), Cause::Completed, 5)));
+    let won = futures_util::future::join_all(tries).await.iter().filter(|r| r.is_ok()).count();
+    assert_eq!(won, 1);
+}
+
+pub(super) async fn lost_may_be_corrected_once(ledger: &dyn Ledger) {
+    let run = running(ledger, new_run("ann")).await;
+    ledger.transition(step(run, (Running, 1), (Lost, 1), Cause::DeclaredDead, 5)).await.unwrap();
+    ledger.transition(step(run, (Lost, 1), (Succeeded, 1), Cause::Completed, 6)).await.unwrap();
+    assert!(ledger.transition(step(run, (Succeeded, 1), (Lost, 1), Cause::AgentGone, 7)).await.is_err());
+}
+
+pub(super) async fn many_are_read_as_each(ledger: &dyn Ledger) {
+    let mut names = vec![Ids::system().run()];
+    for n in 0..10 {
+        names.push(running(ledger, new_run("ann")).await);
+        if n % 3 == 0 {
+            end(ledger, names[names.len() - 1], 2_000, n % 2 == 0).await;
+        }
+    }
+    names.reverse();
+    // One of them twice, and one that does not exist.
+    names.push(names[3]);
+    let mut each = Vec::new();
+    for run in &names {
+        each.extend(ledger.get(*run).await.unwrap());
+    }
+    each.sort_by_key(|record| record.run);
+    each.dedup();
+    assert_eq!(ledger.get_many(&names).await.unwrap(), each);
+    assert_eq!(ledger.get_many(&[]).await.unwrap(), []);
+}
+
+pub(super) async fn a_run_without_a_principal_is_adopted_once(ledger: &dyn Ledger) {
+    let mut new = new_run("");
+    (new.record.detail.unverified, new.record.detail.claims) = (true, Principal::local("ann"));
+    let run = running(ledger, new).await;
+    let (taken, free) = (format!("taken {run}"), format!("free {run}"));
+    let mine = NewRun { key: Some((taken.clone(), "body".to_owned())), ..new_run("ann") };
+    let other = mine.record.run;
+    ledger.insert(mine).await.unwrap();
+    let adoption = |key: &str| Adoption {
+        run,
+        principal: Principal::local("ann"),
+        key: Some((key.to_owned(), "body".to_owned())),
+        dedupe: Dedupe { shape: format!("shape of {run}"), code: "c0de".to_owned(), ..Dedupe::default() },
+    };
+    assert!(ledger.adopt(adoption(&free)).await.unwrap());
+    assert!(!ledger.adopt(adoption(&taken)).await.unwrap(), "it has a principal");
+    assert!(!ledger.adopt(Adoption { run: Ids::system().run(), ..adoption(&free) }).await.unwrap());
+    let record = ledger.get(run).await.unwrap().unwrap();
+    assert_eq!(
+        (record.principal, record.detail.unverified, record.detail.claims),
+        (Principal::local("ann"), false, Principal::default())
+    );
+    assert_eq!(ledger.by_key(&Principal::local("ann"), &free).await.unwrap().map(|(run, _)| run), Some(run));
+    assert_eq!(ledger.by_key(&Principal::local("ann"), &taken).await.unwrap().map(|(run, _)| run), Some(other));
+    let mut equal = new_run("ann");
+    equal.dedupe = Dedupe { join_since_ms: Some(0), ..adoption("").dedupe };
+    assert_eq!(ledger.insert(equal).await.unwrap(), Inserted::Joined(run, Joined::Unfinished));
+    // A key that names another run keeps doing so.
+    let mut second = new_run("");
+    second.record.detail.unverified = true;
+    let second = running(ledger, second).await;
+    assert!(ledger.adopt(Adoption { run: second, ..adoption(&taken) }).await.unwrap());
+    assert_eq!(ledger.by_key(&Principal::local("ann"), &taken).await.unwrap().map(|(run, _)| run), Some(other));
+}
+
+pub(super) async fn another_result_is_noted_once(ledger: &dyn Ledger) {
+    let run = running(ledger, new_run("ann")).await;
+    end(ledger, run, 2_000, true).await;
+    assert!(ledger.contest(run, "stata2 says failed".to_owned()).await.unwrap());
+    assert!(!ledger.contest(run, "stata2 says failed".to_owned()).await.unwrap());
+    assert!(!ledger.contest(Ids::system().run(), "x".to_owned()).await.unwrap());
+    for n in 0..20 {
+        ledger.contest(run, format!("stata{n} says lost")).await.unwrap();
+    }
+    let record = ledger.get(run).await.unwrap().unwrap();
+    assert_eq!((record.state, record.detail.contested.len()), (Succeeded, 8), "and nothing else has changed");
+    assert_eq!(record.detail.log_len, 7);
+}
+
+pub(super) async fn the_first_request_names_who_asked(ledger: &dyn Ledger) {
+    let run = running(ledger, new_run("ann")).await;
+    let intent = |by: &str, at_ms, mode| CancelIntent { by: by.to_owned(), at_ms, mode };
+    assert!(ledger.request_cancel(run, intent("ann", 10, CancelMode::Break)).await.unwrap());
+    assert!(ledger.request_cancel(run, intent("root", 20, CancelMode::Kill)).await.unwrap());
+    let kept = ledger.get(run).await.unwrap().unwrap().cancel;
+    assert_eq!(kept, Some(intent("ann", 10, CancelMode::Kill)));
+    end(ledger, run, 30, true).await;
+    assert!(!ledger.request_cancel(run, intent("ann", 40, CancelMode::Break)).await.unwrap());
+    let lost = running(ledger, new_run("ann")).await;
+    ends_as(ledger, lost, RunState::Lost, Cause::DeclaredDead, 50).await;
+    assert!(
+        ledger.request_cancel(lost, intent("ann", 60, CancelMode::Kill)).await.unwrap(),
+        "it may go on out of sight"
+    );
+    assert_eq!(ledger.get(lost).await.unwrap().unwrap().cancel, Some(intent("ann", 60, CancelMode::Kill)));
+}
+
+pub(super) async fn names_and_pages(ledger: &dyn Ledger) {
+    let mut runs = Vec::new();
+    for _ in 0..5 {
+        let new = new_run("pages");
+        runs.push(new.record.run);
+        ledger.insert(new).await.unwrap();
+    }
+    runs.reverse();
+    let page = async |before: Option<RunId>, state: Option<RunState>, limit: u32| -> Vec<RunId> {
+        let query = ListQuery { principal: Some(Principal::local("pages")), state, before, limit };
+        ledger.list(query).await.unwrap().iter().map(|r| r.run).collect()
+    };
+    assert_eq!(page(None, None, 3).await, runs[..3]);
+    assert_eq!(page(Some(runs[2]), None, 3).await, runs[3..]);
+    assert_eq!(page(None, Some(Queued), 9).await, runs);
+    assert!(page(None, Some(Running), 9).await.is_empty());
+    let all = ledger.list(ListQuery { limit: 1000, ..ListQuery::default() }).await.unwrap();
+    assert!(all.len() > 5);
+    assert!(all.windows(2).all(|w| w[0].run > w[1].run));
+    let in_state = ledger.list(ListQuery { limit: 1000, state: Some(Queued), ..ListQuery::default() }).await.unwrap();
+    assert!(in_state.iter().all(|r| r.state == Queued));
+
+    let full = runs[0].to_string().replace('-', "");
+    for tail in [runs[0].short(), full[full.len() - 12..].to_owned()] {
+        assert_eq!(ledger.by_tail(Some(&Principal::local("pages")), &tail, 2).await.unwrap(), [runs[0]]);
+        assert_eq!(ledger.by_tail(None, &tail, 2).await.unwrap(), [runs[0]]);
+        assert!(ledger.by_tail(Some(&Principal::local("ann")), &tail, 2).await.unwrap().is_empty());
+    }
+}

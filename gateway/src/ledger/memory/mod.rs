@@ -1,0 +1,86 @@
+//! The ledger as a plain model, without a disk: it defines what is meant. Tests use it, and the conformance suite
+//! compares both.
+
+mod agents;
+mod runs;
+mod stashes;
+mod tokens;
+mod upkeep;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use longhaul_proto::{ids::RunId, transport::Fingerprint, wire};
+
+use super::{
+    AgentRecord, Answer, Dedupe, DrainRecord, Ledger, LedgerError, MirrorCopy, PinRecord, Record, Removed, Stash,
+    TokenRecord, TransitionRow,
+};
+use crate::model::Principal;
+
+/// A ledger that is gone when its process ends.
+pub struct MemoryLedger {
+    cluster_id: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    runs: BTreeMap<RunId, Row>,
+    keys: HashMap<(Principal, String), (RunId, String)>,
+    tokens: BTreeMap<String, TokenRecord>,
+    agents: BTreeMap<String, AgentRecord>,
+    drains: BTreeMap<String, DrainRecord>,
+    pins: BTreeMap<Fingerprint, PinRecord>,
+    stashes: BTreeMap<(String, String), Stash>,
+    removed: BTreeMap<RunId, (i64, Removed)>,
+}
+
+struct Row {
+    record: Record,
+    submission: wire::Submission,
+    dedupe: Dedupe,
+    history: Vec<TransitionRow>,
+    spool_held: bool,
+    files_held: bool,
+    copy: MirrorCopy,
+}
+
+impl MemoryLedger {
+    /// An empty ledger with this id.
+    pub fn new(cluster_id: &str) -> Self {
+        Self { cluster_id: cluster_id.to_owned(), state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer<T: Send + 'static>(&self, work: impl FnOnce(&mut State) -> Result<T, LedgerError>) -> Answer<'_, T> {
+        let result = work(&mut self.state());
+        async { result }.boxed()
+    }
+}
+
+impl State {
+    fn remove(&mut self, run: RunId, at_ms: i64) {
+        let Some(row) = self.runs.remove(&run) else { return };
+        self.keys.retain(|_, (named, _)| *named != run);
+        if let Some(removed) = row.record.removed() {
+            self.removed.insert(run, (at_ms, removed));
+        }
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn check(&self) -> Answer<'_, ()> {
+        self.answer(|_| Ok(()))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
+}

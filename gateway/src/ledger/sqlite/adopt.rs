@@ -1,0 +1,59 @@
+//! Changes of a stored record that are no step: the principal of an unverified run, and notes.
+
+use sqlx::{Row, SqliteConnection};
+
+use super::{
+    insert::{Binding, name_run},
+    row::{from_json, to_json},
+    writer::Applied,
+};
+use crate::{
+    ledger::{Adoption, Detail},
+    model::Principal,
+};
+use longhaul_proto::ids::RunId;
+
+/// Changes the detail of the run if `change` says that it changed something, and answers whether it did; `false` when
+/// there is no such run.
+pub(super) async fn change_detail(
+    db: &mut SqliteConnection,
+    run: RunId,
+    change: impl FnOnce(&mut Detail) -> bool + Send,
+) -> Applied<bool> {
+    let run = run.to_string();
+    let row = sqlx::query("SELECT detail FROM runs WHERE run = ?").bind(&run).fetch_optional(&mut *db).await?;
+    let Some(row) = row else { return Ok(false) };
+    let mut detail: Detail = from_json(row.try_get(0)?)?;
+    if !change(&mut detail) {
+        return Ok(false);
+    }
+    sqlx::query("UPDATE runs SET detail = ? WHERE run = ?").bind(to_json(&detail)?).bind(run).execute(db).await?;
+    Ok(true)
+}
+
+/// Gives an unverified run to its principal.
+pub(super) async fn adopt(db: &mut SqliteConnection, adoption: &Adoption) -> Applied<bool> {
+    let Adoption { run, principal, key, dedupe } = adoption;
+    let unowned = sqlx::query("SELECT 1 FROM runs WHERE run = ? AND principal = ''").bind(run.to_string());
+    if unowned.fetch_optional(&mut *db).await?.is_none() {
+        return Ok(false);
+    }
+    change_detail(db, *run, |detail| {
+        detail.unverified = false;
+        detail.claims = Principal::default();
+        true
+    })
+    .await?;
+    sqlx::query("UPDATE runs SET principal = ?, issuer = ?, shape = ?, code = ? WHERE run = ?")
+        .bind(principal.subject())
+        .bind(principal.issuer())
+        .bind(&dedupe.shape)
+        .bind(&dedupe.code)
+        .bind(run.to_string())
+        .execute(&mut *db)
+        .await?;
+    if let Some(key) = key {
+        name_run(db, principal, key, *run, Binding::Keep).await?;
+    }
+    Ok(true)
+}

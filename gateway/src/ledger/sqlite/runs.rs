@@ -1,0 +1,233 @@
+//! Records of runs.
+
+use futures_util::FutureExt;
+use longhaul_proto::{ids::RunId, wire};
+use prost::Message;
+use sqlx::Row;
+
+use super::{
+    SqliteLedger,
+    adopt::{adopt, change_detail},
+    insert::{Binding, insert, name_run},
+    row::{columns, mode_word, parse, record, to_json},
+    storage,
+    transition::transition,
+};
+use crate::{
+    ledger::{
+        Adoption, Answer, CancelIntent, Inserted, LedgerError, ListQuery, NewRun, Record, RunStore, Transition,
+        TransitionRow, is_call,
+    },
+    model::Principal,
+};
+
+impl RunStore for SqliteLedger {
+    fn insert(&self, new: NewRun) -> Answer<'_, Inserted> {
+        self.write(new, |db, new| insert(db, new).boxed())
+    }
+
+    fn name_run(&self, principal: Principal, key: (String, String), run: RunId) -> Answer<'_, ()> {
+        self.write((principal, key, run), |db, (principal, key, run)| {
+            async move {
+                let binding = if is_call(&key.0) { Binding::Replace } else { Binding::Keep };
+                Ok(name_run(db, principal, key, *run, binding).await?)
+            }
+            .boxed()
+        })
+    }
+
+    fn transition(&self, step: Transition) -> Answer<'_, ()> {
+        if !step.from.may_become_by(step.to, step.cause) {
+            return async move { Err(LedgerError::NoSuchEdge { from: step.from, to: step.to }) }.boxed();
+        }
+        self.write(step, |db, step| transition(db, step).boxed())
+    }
+
+    fn request_cancel(&self, run: RunId, intent: CancelIntent) -> Answer<'_, bool> {
+        self.write((run, intent), |db, (run, intent)| {
+            // The first request names who asked; a later one only makes it harder.
+            let update = sqlx::query(
+                "UPDATE runs SET cancel_by = coalesce(cancel_by, ?), cancel_at = coalesce(cancel_at, ?), cancel_mode = ? \
+                 WHERE run = ? AND state IN ('queued', 'starting', 'running', 'lost')",
+            )
+            .bind(&intent.by)
+            .bind(intent.at_ms)
+            .bind(mode_word(intent.mode))
+            .bind(run.to_string());
+            async move { Ok(update.execute(db).await?.rows_affected() > 0) }.boxed()
+        })
+    }
+
+    fn mark_shown(&self, runs: Vec<RunId>, at_ms: i64) -> Answer<'_, ()> {
+        self.write((runs, at_ms), |db, (runs, at_ms)| {
+            async move {
+                for run in runs {
+                    // The column still has the name of its first meaning.
+                    sqlx::query("UPDATE runs SET delivered = ? WHERE run = ? AND delivered = 0 AND finished > 0")
+                        .bind(at_ms)
+                        .bind(run.to_string())
+                        .execute(&mut *db)
+                        .await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+    }
+
+    fn adopt(&self, adoption: Adoption) -> Answer<'_, bool> {
+        self.write(adoption, |db, adoption| adopt(db, adoption).boxed())
+    }
+
+    fn contest(&self, run: RunId, words: String) -> Answer<'_, bool> {
+        self.write((run, words), |db, (run, words)| change_detail(db, *run, |detail| detail.contest(words)).boxed())
+    }
+
+    fn get(&self, run: RunId) -> Answer<'_, Option<Record>> {
+        async move {
+            sqlx::query(columns!("WHERE run = ?"))
+                .bind(run.to_string())
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(storage)?
+                .map(|row| record(&row))
+                .transpose()
+        }
+        .boxed()
+    }
+
+    fn get_many<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Record>> {
+        async move {
+            // One parameter, however many ids there are, so that the statement is prepared only once.
+            let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
+            sqlx::query(columns!("WHERE run IN (SELECT value FROM json_each(?)) ORDER BY run"))
+                .bind(to_json(&names)?)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(storage)?
+                .iter()
+                .map(record)
+                .collect()
+        }
+        .boxed()
+    }
+
+    fn submission(&self, run: RunId) -> Answer<'_, Option<wire::Submission>> {
+        async move {
+            let row = sqlx::query("SELECT body FROM submissions WHERE run = ?")
+                .bind(run.to_string())
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(storage)?;
+            let Some(row) = row else { return Ok(None) };
+            let body: &[u8] = row.try_get(0).map_err(storage)?;
+            wire::Submission::decode(body).map(Some).map_err(|e| LedgerError::Broken(e.to_string()))
+        }
+        .boxed()
+    }
+
+    fn by_key<'a>(&'a self, principal: &'a Principal, key: &'a str) -> Answer<'a, Option<(RunId, String)>> {
+        async move {
+            let row = sqlx::query("SELECT run, body FROM keys WHERE principal = ? AND issuer = ? AND key = ?")
+                .bind(principal.subject())
+                .bind(principal.issuer())
+                .bind(key)
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(storage)?;
+            let Some(row) = row else { return Ok(None) };
+            Ok(Some((parse(row.try_get(0).map_err(storage)?)?, row.try_get(1).map_err(storage)?)))
+        }
+        .boxed()
+    }
+
+    fn by_tail<'a>(&'a self, principal: Option<&'a Principal>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
+        async move {
+            // The index has the last eight characters; longer forms are compared among the few runs that share them.
+            let short = tail.get(tail.len().saturating_sub(longhaul_proto::ids::SHORT_LEN)..).unwrap_or_default();
+            let rows =
+                sqlx::query("SELECT run, principal, issuer FROM runs WHERE tail = ? ORDER BY run DESC LIMIT 1000")
+                    .bind(short)
+                    .fetch_all(&self.readers)
+                    .await
+                    .map_err(storage)?;
+            let mut found = Vec::new();
+            for row in rows {
+                let run: &str = row.try_get(0).map_err(storage)?;
+                let (subject, issuer): (&str, &str) =
+                    (row.try_get(1).map_err(storage)?, row.try_get(2).map_err(storage)?);
+                if principal.is_none_or(|p| p.subject() == subject && p.issuer() == issuer)
+                    && run.replace('-', "").ends_with(tail)
+                {
+                    found.push(parse(run)?);
+                }
+            }
+            found.truncate(limit as usize);
+            Ok(found)
+        }
+        .boxed()
+    }
+
+    fn list(&self, query: ListQuery) -> Answer<'_, Vec<Record>> {
+        async move {
+            let before = query.before.map_or_else(|| "~".to_owned(), |run| run.to_string());
+            let limit = i64::from(query.limit);
+            let rows = match (&query.principal, query.state) {
+                (None, None) => sqlx::query(columns!("WHERE run < ? ORDER BY run DESC LIMIT ?")).bind(before),
+                (Some(p), None) => {
+                    sqlx::query(columns!("WHERE principal = ? AND issuer = ? AND run < ? ORDER BY run DESC LIMIT ?"))
+                        .bind(p.subject())
+                        .bind(p.issuer())
+                        .bind(before)
+                }
+                (None, Some(s)) => sqlx::query(columns!("WHERE state = ? AND run < ? ORDER BY run DESC LIMIT ?"))
+                    .bind(s.as_str())
+                    .bind(before),
+                (Some(p), Some(s)) => sqlx::query(columns!(
+                    "WHERE principal = ? AND issuer = ? AND state = ? AND run < ? ORDER BY run DESC LIMIT ?"
+                ))
+                .bind(p.subject())
+                .bind(p.issuer())
+                .bind(s.as_str())
+                .bind(before),
+            };
+            rows.bind(limit).fetch_all(&self.readers).await.map_err(storage)?.iter().map(record).collect()
+        }
+        .boxed()
+    }
+
+    fn unfinished(&self) -> Answer<'_, Vec<Record>> {
+        async move {
+            sqlx::query(columns!("WHERE state IN ('queued', 'starting', 'running') ORDER BY run"))
+                .fetch_all(&self.readers)
+                .await
+                .map_err(storage)?
+                .iter()
+                .map(record)
+                .collect()
+        }
+        .boxed()
+    }
+
+    fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>> {
+        async move {
+            let rows = sqlx::query("SELECT n, state, cause, attempt, at FROM transitions WHERE run = ? ORDER BY n")
+                .bind(run.to_string())
+                .fetch_all(&self.readers)
+                .await
+                .map_err(storage)?;
+            rows.iter()
+                .map(|row| {
+                    Ok(TransitionRow {
+                        n: row.try_get(0).map_err(storage)?,
+                        state: parse(row.try_get(1).map_err(storage)?)?,
+                        cause: parse(row.try_get(2).map_err(storage)?)?,
+                        attempt: row.try_get(3).map_err(storage)?,
+                        at_ms: row.try_get(4).map_err(storage)?,
+                    })
+                })
+                .collect()
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,105 @@
+//! What is removed by age or for room, and what agents still keep of ended runs.
+
+use longhaul_proto::{api::FilesRemoved, ids::RunId};
+use serde::{Deserialize, Serialize};
+
+use super::Answer;
+
+/// The records of ended runs, for the upkeep that removes them and the copies that agents keep.
+pub trait UpkeepStore: Send + Sync + 'static {
+    /// How many runs have ended.
+    fn ended_count(&self) -> Answer<'_, u64>;
+    /// The newest time that is recorded of a run or an agent, Unix ms; 0 = none.
+    fn newest_ms(&self) -> Answer<'_, i64>;
+    /// At most `limit` runs that ended (but were not lost) before `before_ms`, oldest end first.
+    fn ended(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<Ended>>;
+
+    /// Removes at most `limit` runs that ended before `before_ms`; returns which. A run stays while an agent in `here`
+    /// keeps its spool or files: that agent is asked to delete them first. What other agents may still report is
+    /// remembered as of `at_ms`.
+    fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<RunId>>;
+    /// Removes an ended run; `false` when there is none. Remembered as by [`UpkeepStore::sweep`].
+    fn remove(&self, run: RunId, at_ms: i64) -> Answer<'_, bool>;
+    /// What is remembered of a run whose record was removed.
+    fn removed(&self, run: RunId) -> Answer<'_, Option<Removed>>;
+    /// Forgets runs that were removed before `before_ms`, and all but the newest `most`.
+    fn removed_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()>;
+    /// Removes the names of calls ([`super::is_call`]) whose runs ended before `before_ms`, at most `limit`; returns
+    /// how many.
+    fn call_sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, u32>;
+
+    /// Notes that the agent has no spool of the run any more; `words` become the record's
+    /// [`super::Condition::Released`].
+    fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()>;
+    /// Notes that the agent deleted the spool except for the run's files.
+    fn only_files_kept(&self, run: RunId) -> Answer<'_, ()>;
+    /// Notes in the record of an ended run that its files were deleted.
+    fn files_removed(&self, run: RunId, what: FilesRemoved) -> Answer<'_, ()>;
+    /// Runs that ended (but were not lost) before `before_ms` and whose spool this agent still keeps: those of which
+    /// the mirror has that much.
+    fn spools_held<'a>(
+        &'a self,
+        agent_id: &'a str,
+        before_ms: i64,
+        copy: MirrorCopy,
+        limit: u32,
+    ) -> Answer<'a, Vec<RunId>>;
+    /// Runs that ended before `before_ms` and of which this agent keeps only the files.
+    fn files_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>>;
+}
+
+/// How much of a run's output the mirror has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MirrorCopy {
+    /// Exactly what the agent recorded.
+    Whole,
+    /// Less, or something else: the spool is the only copy.
+    Incomplete,
+}
+
+impl MirrorCopy {
+    /// The copy of a run whose record says so ([`super::Detail::complete`]).
+    pub(super) fn of(detail: &super::Detail) -> Self {
+        if detail.complete { Self::Whole } else { Self::Incomplete }
+    }
+}
+
+/// An ended run that could be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The run.
+    pub run: RunId,
+    /// The agent that had it.
+    pub agent_id: String,
+    /// Whether that agent still keeps its spool: then the run would be imported again when the agent returns.
+    pub spool_held: bool,
+}
+
+/// What an agent recorded of an ended attempt whose spool it keeps: when it is repeated to the agent, the agent deletes
+/// the spool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeldSpool {
+    /// The agent.
+    pub agent_id: String,
+    /// The attempt.
+    pub attempt: u32,
+    /// Bytes of the log.
+    pub log_len: u64,
+    /// Their SHA-256, hex.
+    pub log_sha256: String,
+    /// Bytes of the console.
+    pub console_len: u64,
+    /// Their SHA-256, hex.
+    pub console_sha256: String,
+}
+
+/// What is remembered of a run whose record was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Removed {
+    /// What agents may still keep of it.
+    pub kept: Vec<HeldSpool>,
+    /// The agents that were given an attempt; empty in what earlier versions noted.
+    pub agents: Vec<String>,
+}
