@@ -12,6 +12,7 @@ mod panics;
 mod release;
 mod retry;
 mod returning;
+mod run_json;
 mod same_name;
 mod seats;
 mod serve;
