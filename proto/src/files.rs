@@ -1,21 +1,49 @@
 //! The files that a run left on its host, in one line for people: where they are, what they are called, or when they
 //! were removed.
 
-use crate::{api::RunView, visible};
+use crate::{
+    api::{ArtifactView, FilesRemoved, RunView},
+    visible,
+};
 
 /// Most names in the line; the record has them all.
 const NAMES: usize = 5;
 /// Most characters of one name.
 const NAME: usize = 60;
 
+/// The files that a run left, as far as they are known.
+#[derive(Clone, Copy, Debug)]
+pub struct Files<'a> {
+    /// The host that has them.
+    pub host: Option<&'a str>,
+    /// The run's working directory there.
+    pub folder: Option<&'a str>,
+    /// The files.
+    pub artifacts: &'a [ArtifactView],
+    /// Set when their folder was removed.
+    pub removed: Option<&'a FilesRemoved>,
+}
+
+impl<'a> Files<'a> {
+    /// The files of this run.
+    pub fn of(run: &'a RunView) -> Self {
+        Self {
+            host: run.host.as_deref(),
+            folder: run.working_dir.as_deref(),
+            artifacts: &run.artifacts,
+            removed: run.files_removed.as_ref(),
+        }
+    }
+}
+
 /// `files in stata1:/home/ana/work: fit.png, results.csv and 3 more`; `None` = it left none, as far as is known.
-pub fn words(run: &RunView) -> Option<String> {
-    let host = run.host.as_deref().unwrap_or("its host");
-    if let Some(gone) = &run.files_removed {
+pub fn words(files: &Files<'_>) -> Option<String> {
+    let host = files.host.unwrap_or("its host");
+    if let Some(gone) = files.removed {
         return Some(format!("the files that it left on {host} were removed {}: {}", gone.at, gone.why));
     }
-    let (first, more) = (run.artifacts.iter().take(NAMES), run.artifacts.len().saturating_sub(NAMES));
-    let folder = run.working_dir.as_deref().unwrap_or_default();
+    let (first, more) = (files.artifacts.iter().take(NAMES), files.artifacts.len().saturating_sub(NAMES));
+    let folder = files.folder.unwrap_or_default();
     let names: Vec<String> = first.map(|artifact| short(within(&artifact.path, folder))).collect();
     if names.is_empty() {
         return None;
@@ -59,7 +87,7 @@ mod tests {
 
     #[test]
     fn files_are_named_by_host_and_folder() {
-        let check = |names: &[&str], want: Option<&str>| assert_eq!(words(&run(names)).as_deref(), want);
+        let check = |names: &[&str], want: Option<&str>| assert_eq!(words(&Files::of(&run(names))).as_deref(), want);
         check(&[], None);
         check(
             &["/w/work/a.csv", "/w/work/sub/b.png", "/elsewhere/c.png"],
@@ -71,7 +99,7 @@ mod tests {
         );
         check(&["/w/workshop/a"], Some("files in stata1:/w/work: /w/workshop/a"));
         let long = format!("/w/work/{}.csv", "x".repeat(500));
-        let said = words(&run(&[&long, "/w/work/\u{1b}[2J"])).unwrap();
+        let said = words(&Files::of(&run(&[&long, "/w/work/\u{1b}[2J"]))).unwrap();
         assert!(said.len() < 130 && said.contains("x.csv, \\x1b[2J"), "{said}");
     }
 
@@ -81,7 +109,7 @@ mod tests {
         let why = "to make room, 1.2 GiB".to_owned();
         run.files_removed = Some(FilesRemoved { at: "2026-11-26T03:00:00.000Z".to_owned(), bytes: 9, why });
         assert_eq!(
-            words(&run).unwrap(),
+            words(&Files::of(&run)).unwrap(),
             "the files that it left on stata1 were removed 2026-11-26T03:00:00.000Z: to make room, 1.2 GiB"
         );
     }

@@ -54,7 +54,7 @@ fn engine(run: &RunView) -> Option<String> {
 }
 
 fn removed(run: &RunView) -> Option<String> {
-    run.files_removed.as_ref().and_then(|_| files::words(run))
+    run.files_removed.as_ref().and_then(|_| files::words(&files::Files::of(run)))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(crate) fn verdict(run: &RunView) -> String {
     if let Some(note) = run.note.as_deref().filter(|n| !n.trim().is_empty()) {
         lines.push(format!("  note: {note}"));
     }
-    lines.extend(files::words(run).filter(|_| run.state.is_end()).map(|files| format!("  {files}")));
+    lines.extend(files::words(&files::Files::of(run)).filter(|_| run.state.is_end()).map(|files| format!("  {files}")));
     if !run.leftovers.is_empty() {
         lines.push(format!("  ended with it: {}", run.leftovers.join(", ")));
     }

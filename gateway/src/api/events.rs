@@ -20,10 +20,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderMap;
-use longhaul_proto::{
-    CHUNK,
-    api::{OutputEvent, RunView},
-};
+use longhaul_proto::{CHUNK, api::OutputEvent, state::RunState};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -33,8 +30,8 @@ use super::{
     strict::Strict,
 };
 use crate::{
-    face::{Face, disconnect::ClientPresence, early_flush::event_stream, reading::Output, utf8},
-    model::{Identity, Stream},
+    face::{Face, disconnect::ClientPresence, early_flush::event_stream, reading::Output, run_view::run_view, utf8},
+    model::{ContactState, Identity, Progress, RunSnapshot, Stream},
     problem::Problem,
     runs::ReadError,
 };
@@ -74,7 +71,7 @@ pub(super) async fn get(
         live,
         part: query.view,
         at: offset,
-        told: None,
+        shown: None,
         caller,
         keep_alive: face.options().sse_keep_alive,
         stopping: face.core.deps.tasks.stopping(),
@@ -90,10 +87,10 @@ pub(super) async fn get(
 /// One reader, at its own pace.
 struct Follower {
     output: Output,
-    live: watch::Receiver<Arc<RunView>>,
+    live: watch::Receiver<Arc<RunSnapshot>>,
     part: ViewName,
     at: u64,
-    told: Option<Told>,
+    shown: Option<ShownState>,
     caller: ClientPresence,
     keep_alive: Duration,
     stopping: CancellationToken,
@@ -101,26 +98,26 @@ struct Follower {
     done: bool,
 }
 
-/// The parts of a run's view whose change is worth an event.
+/// The parts of a run's snapshot whose change is worth an event.
 #[derive(PartialEq)]
-struct Told {
-    state: longhaul_proto::state::RunState,
+struct ShownState {
+    state: RunState,
     host: Option<String>,
     waiting: Option<String>,
-    progress: Option<longhaul_proto::api::ProgressView>,
+    progress: Option<Progress>,
     cancelling: bool,
-    contact: Option<String>,
+    contact: Option<ContactState>,
 }
 
-impl Told {
-    fn of(view: &RunView) -> Self {
+impl ShownState {
+    fn of(run: &RunSnapshot) -> Self {
         Self {
-            state: view.state,
-            host: view.host.clone(),
-            waiting: view.waiting.clone(),
-            progress: view.progress.clone(),
-            cancelling: view.cancel_requested.is_some(),
-            contact: view.contact.as_ref().map(|c| c.state.clone()),
+            state: run.state,
+            host: run.host.clone(),
+            waiting: run.waiting.as_ref().map(|wait| wait.words().into_owned()),
+            progress: run.progress.clone(),
+            cancelling: run.cancel.is_some(),
+            contact: run.contact.as_ref().map(|contact| contact.state),
         }
     }
 }
@@ -133,16 +130,16 @@ impl Follower {
             if self.done || self.stopping.is_cancelled() {
                 return None;
             }
-            let view = self.live.borrow_and_update().clone();
-            if !view.state.is_end() {
-                let told = Told::of(&view);
-                if self.told.as_ref() != Some(&told) {
-                    self.told = Some(told);
-                    return Some(named("state", &*view));
+            let run = self.live.borrow_and_update().clone();
+            if !run.state.is_end() {
+                let state = ShownState::of(&run);
+                if self.shown.as_ref() != Some(&state) {
+                    self.shown = Some(state);
+                    return Some(named("state", &run_view(&run)));
                 }
             }
-            let ended = view.state.is_end();
-            let part = bounds(&view, self.output.stream, self.part);
+            let ended = run.state.is_end();
+            let part = bounds(&run, self.output.stream, self.part);
             let piece = part.piece(self.at);
             if let Some((at, to)) = piece {
                 self.at = at;
@@ -158,8 +155,8 @@ impl Follower {
             }
             if ended && piece.is_none() {
                 self.done = true;
-                self.caller.shows(&self.output.who, &view);
-                return Some(named("end", &*view));
+                self.caller.shows(&self.output.who, &run);
+                return Some(named("end", &run_view(&run)));
             }
             tokio::select! {
                 changed = self.live.changed() => {

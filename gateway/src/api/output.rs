@@ -21,14 +21,14 @@ use axum::{
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use longhaul_proto::api::{COMPLETE, FIRST_OFFSET, NEXT_OFFSET, RunView};
+use longhaul_proto::api::{COMPLETE, FIRST_OFFSET, NEXT_OFFSET};
 use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::strict::Strict;
 use crate::{
     face::{Face, disconnect::ClientPresence, part::Part, reading::Output},
-    model::{Identity, Stream},
+    model::{Identity, RunSnapshot, Stream},
     problem::{Problem, problem},
     runs::{MAX_READ, ReadError},
 };
@@ -79,7 +79,7 @@ pub(super) struct OutputQuery {
 }
 
 /// The bytes that a reader may have of an output now.
-pub(super) fn bounds(view: &RunView, stream: Stream, part: ViewName) -> Part {
+pub(super) fn bounds(view: &RunSnapshot, stream: Stream, part: ViewName) -> Part {
     match (stream, part) {
         (Stream::Log, ViewName::User) => Part::user(view),
         _ => Part::all(view, stream),
@@ -105,7 +105,7 @@ pub(super) async fn get(
         let limit = Some(seconds).filter(|s| (0.0..=MAX_WAIT).contains(s));
         let limit = limit.ok_or_else(|| Problem::bad_request(format!("`wait` is seconds, from 0 to {MAX_WAIT}")))?;
         let seen = query.offset.unwrap_or(0);
-        let news = |view: &RunView| view.state.is_end() || bounds(view, stream, query.view).piece(seen).is_some();
+        let news = |view: &RunSnapshot| view.state.is_end() || bounds(view, stream, query.view).piece(seen).is_some();
         // A gateway that stops has no news: the answer is then what there is.
         let stopping = face.core.deps.tasks.stopping();
         stopping.run_until_cancelled(wait_for(&mut live, Duration::from_secs_f64(limit), news)).await;
@@ -179,7 +179,11 @@ pub(super) async fn get(
 }
 
 /// Waits until the view satisfies `enough`, at most `limit`.
-async fn wait_for(live: &mut watch::Receiver<Arc<RunView>>, limit: Duration, enough: impl Fn(&RunView) -> bool) {
+async fn wait_for(
+    live: &mut watch::Receiver<Arc<RunSnapshot>>,
+    limit: Duration,
+    enough: impl Fn(&RunSnapshot) -> bool,
+) {
     // An error means that the run's task has ended and the value is final: then there is nothing to wait for.
     let _ = tokio::time::timeout(limit, live.wait_for(|view| enough(view))).await;
 }

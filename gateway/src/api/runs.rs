@@ -8,7 +8,7 @@ use axum::{
 use http::{StatusCode, header};
 use longhaul_proto::{
     MAX_CODE_API,
-    api::{AdoptBody, Adopted, CancelBody, RunList, RunView, SubmitRequest, Submitted},
+    api::{AdoptBody, Adopted, CancelBody, RunList, RunView, SubmitRequest},
     ids::RunId,
     state::RunState,
 };
@@ -19,7 +19,12 @@ use super::{
     strict::{self, Strict},
 };
 use crate::{
-    face::{Face, disconnect::ClientPresence, trace},
+    face::{
+        Face,
+        disconnect::ClientPresence,
+        run_view::{run_list, run_view, submitted},
+        trace,
+    },
     model::Identity,
     problem::Problem,
     runs::{self, ListFilter},
@@ -45,11 +50,11 @@ pub(super) async fn submit(
     let (mut submit, _room): (SubmitRequest, _) = strict::json(&face, request, MAX_SUBMIT).await?;
     submit.client = submit.client.or(agent);
     let request = runs::Request { submit, call: None, trace, max_code: MAX_CODE_API };
-    let submitted: Submitted = face.core.runs.submit(&who, request).await?;
-    caller.shows(&who, &submitted.run);
-    let status = if submitted.joined.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    let place = format!("/api/v1/runs/{}", submitted.run.run_id);
-    Ok((status, [(header::LOCATION, place)], Json(submitted)).into_response())
+    let accepted = face.core.runs.submit(&who, request).await?;
+    caller.shows(&who, &accepted.run);
+    let status = if accepted.joined.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let place = format!("/api/v1/runs/{}", accepted.run.run);
+    Ok((status, [(header::LOCATION, place)], Json(submitted(&accepted))).into_response())
 }
 
 /// Query of `GET /api/v1/runs`.
@@ -74,8 +79,8 @@ pub(super) async fn list(
     }
     let filter = ListFilter { limit, before: query.before, state: query.state };
     let page = face.core.runs.list(&who, filter).await?;
-    page.runs.iter().for_each(|view| caller.shows(&who, view));
-    Ok(Json(page))
+    page.runs.iter().for_each(|run| caller.shows(&who, run));
+    Ok(Json(run_list(&page)))
 }
 
 /// `GET /api/v1/runs/{run}`, by full or short id. The view of an ended run is its result.
@@ -86,9 +91,9 @@ pub(super) async fn get(
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
     let run = face.core.runs.find(&who, &name).await?;
-    let view = face.core.runs.get(&who, run).await?;
-    caller.shows(&who, &view);
-    Ok(Json(view))
+    let run = face.core.runs.get(&who, run).await?;
+    caller.shows(&who, &run);
+    Ok(Json(run_view(&run)))
 }
 
 /// `POST /api/v1/runs/{run}/cancel`; the body may be absent.
@@ -101,9 +106,9 @@ pub(super) async fn cancel(
 ) -> Result<Json<RunView>, Problem> {
     let (body, _room): (CancelBody, _) = strict::json(&face, request, strict::SMALL).await?;
     let run = face.core.runs.find(&who, &name).await?;
-    let view = face.core.runs.cancel(&who, run, body.mode).await?;
-    caller.shows(&who, &view);
-    Ok(Json(view))
+    let run = face.core.runs.cancel(&who, run, body.mode).await?;
+    caller.shows(&who, &run);
+    Ok(Json(run_view(&run)))
 }
 
 /// `POST /api/v1/runs/{run}/release`: an operator lets the spool of an ended run be deleted.
@@ -113,7 +118,7 @@ pub(super) async fn release(
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
     let run = face.core.runs.find(&who, &name).await?;
-    Ok(Json(face.core.runs.release(&who, run).await?))
+    Ok(Json(run_view(&*face.core.runs.release(&who, run).await?)))
 }
 
 /// `POST /api/v1/runs/{run}/declare-dead`: an operator confirms that the agent never comes back.
@@ -124,9 +129,9 @@ pub(super) async fn declare_dead(
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
     let run = face.core.runs.find(&who, &name).await?;
-    let view = face.core.runs.declare_dead(&who, run).await?;
-    caller.shows(&who, &view);
-    Ok(Json(view))
+    let run = face.core.runs.declare_dead(&who, run).await?;
+    caller.shows(&who, &run);
+    Ok(Json(run_view(&run)))
 }
 
 /// `POST /api/v1/runs/{run}/adopt`: an operator confirms that an unverified run belongs to the principal that its spool
@@ -137,7 +142,7 @@ pub(super) async fn adopt(
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
     let run = face.core.runs.find(&who, &name).await?;
-    Ok(Json(face.core.runs.adopt(&who, run).await?))
+    Ok(Json(run_view(&*face.core.runs.adopt(&who, run).await?)))
 }
 
 /// `POST /api/v1/runs/adopt`: likewise, for all unverified runs that came from one host.
@@ -151,5 +156,5 @@ pub(super) async fn adopt_from(
         return Err(Problem::bad_request("`all_from` must name the host whose unverified runs are to be adopted"));
     }
     let runs = face.core.runs.adopt_from(&who, &body.all_from).await?;
-    Ok(Json(Adopted { runs }))
+    Ok(Json(Adopted { runs: runs.iter().map(|run| run_view(run)).collect() }))
 }

@@ -19,12 +19,12 @@ use axum::{
 use bytes::Bytes;
 use http::header;
 use http_body::{Frame, SizeHint};
-use longhaul_proto::{api::RunView, ids::RunId};
+use longhaul_proto::ids::RunId;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     face::{Face, Numbers},
-    model::Identity,
+    model::{Identity, RunSnapshot},
 };
 
 /// The presence of the caller, in the extensions of an MCP request.
@@ -45,9 +45,9 @@ impl ClientPresence {
 
     /// The answer under way reports this run to `who`. Only their own runs count: an operator who looks at everybody's
     /// runs has not seen them for their owners.
-    pub fn shows(&self, who: &Identity, run: &RunView) {
-        if run.state.is_end() && who.principal.is_shown_as(&run.principal) {
-            self.0.ends.lock().unwrap_or_else(PoisonError::into_inner).push(run.run_id);
+    pub fn shows(&self, who: &Identity, run: &RunSnapshot) {
+        if run.state.is_end() && who.principal == run.principal {
+            self.0.ends.lock().unwrap_or_else(PoisonError::into_inner).push(run.run);
         }
     }
 

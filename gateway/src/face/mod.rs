@@ -8,6 +8,7 @@ mod numbers;
 pub(crate) mod panics;
 pub(crate) mod part;
 pub(crate) mod reading;
+pub mod run_view;
 pub mod trace;
 pub(crate) mod utf8;
 

@@ -6,9 +6,9 @@
 //!
 //! [`ViewRange::safe_end`]: longhaul_proto::api::ViewRange
 
-use longhaul_proto::{api::RunView, faults, state::RunState};
+use longhaul_proto::{faults, state::RunState};
 
-use crate::model::Stream;
+use crate::model::{RunSnapshot, Stream};
 
 /// Ranges of an output, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,15 +21,15 @@ pub(crate) struct Part {
 
 impl Part {
     /// All bytes of the output.
-    pub(crate) fn all(view: &RunView, stream: Stream) -> Self {
-        Self::of([(0, length(view, stream))])
+    pub(crate) fn all(run: &RunSnapshot, stream: Stream) -> Self {
+        Self::of([(0, length(run, stream))])
     }
 
     /// The user's part of the log, without what the banner and the wrapper around the do-file printed.
-    pub(crate) fn user(view: &RunView) -> Self {
-        let len = view.output_bytes;
-        let earlier = view.earlier_views.iter().map(|v| (v.start, v.end.or(v.safe_end).unwrap_or(v.start)));
-        Self::of(earlier.chain(current(view)).map(|(start, end)| {
+    pub(crate) fn user(run: &RunSnapshot) -> Self {
+        let len = run.log_len;
+        let earlier = run.earlier_parts.iter().map(|v| (v.start, v.end.or(v.safe_end).unwrap_or(v.start)));
+        Self::of(earlier.chain(current(run)).map(|(start, end)| {
             let start = start.min(len);
             (start, end.min(len).max(start))
         }))
@@ -99,29 +99,29 @@ impl Part {
 }
 
 /// The user's part of the present attempt.
-fn current(view: &RunView) -> Option<(u64, u64)> {
-    let ended = view.state.is_end();
+fn current(run: &RunSnapshot) -> Option<(u64, u64)> {
+    let ended = run.state.is_end();
     if faults::bug("view_ignores_safe_end") && !ended {
-        return view.view.map(|v| (v.start, view.output_bytes));
+        return run.user_part.map(|v| (v.start, run.log_len));
     }
-    match view.view {
+    match run.user_part {
         Some(v) => {
             // An agent of an earlier version reports no safe end: nothing is shown before the end.
-            let open = if ended { view.output_bytes } else { v.start };
+            let open = if ended { run.log_len } else { v.start };
             Some((v.start, v.end.or(v.safe_end).unwrap_or(open)))
         }
         // The agent reported an end and no user's part: all of the log is the only word on what happened. A run that
         // was declared lost has no such report.
-        None if ended && view.state != RunState::Lost && view.earlier_views.is_empty() => Some((0, view.output_bytes)),
+        None if ended && run.state != RunState::Lost && run.earlier_parts.is_empty() => Some((0, run.log_len)),
         None => None,
     }
 }
 
 /// Number of bytes of an output.
-fn length(view: &RunView, stream: Stream) -> u64 {
+fn length(run: &RunSnapshot, stream: Stream) -> u64 {
     match stream {
-        Stream::Log => view.output_bytes,
-        Stream::Console => view.console_bytes,
+        Stream::Log => run.log_len,
+        Stream::Console => run.console_len,
     }
 }
 
@@ -131,22 +131,21 @@ mod tests {
 
     use super::*;
 
-    fn run(state: &str, len: u64, earlier: &[(u64, u64)], now: Option<(u64, Option<u64>, Option<u64>)>) -> RunView {
-        let mut view: RunView = serde_json::from_value(serde_json::json!({
+    fn run(state: &str, len: u64, earlier: &[(u64, u64)], now: Option<(u64, Option<u64>, Option<u64>)>) -> RunSnapshot {
+        let mut view = crate::face::run_view::tests::read(serde_json::json!({
             "run_id": "019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21", "state": state, "cause": "first_output", "rc": null,
             "message": null, "host": null, "attempt": 1, "created_at": null, "started_at": null, "finished_at": null,
             "output_bytes": len, "trace_id": null, "principal": "me", "source": "x"
-        }))
-        .unwrap();
+        }));
         let range = |start, end, safe_end| ViewRange { start, end, safe_end };
-        view.earlier_views = earlier.iter().map(|&(start, end)| range(start, Some(end), Some(end))).collect();
-        view.view = now.map(|(start, end, safe_end)| range(start, end, safe_end));
+        view.earlier_parts = earlier.iter().map(|&(start, end)| range(start, Some(end), Some(end))).collect();
+        view.user_part = now.map(|(start, end, safe_end)| range(start, end, safe_end));
         view
     }
 
     #[test]
     fn what_may_be_shown() {
-        let check = |view: RunView, ranges: &[(u64, u64)], start: u64, end: u64| {
+        let check = |view: RunSnapshot, ranges: &[(u64, u64)], start: u64, end: u64| {
             let part = Part::user(&view);
             assert_eq!((part.ranges.as_slice(), part.start, part.end), (ranges, start, end), "{view:#?}");
         };

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use longhaul_proto::ids::RunId;
+
 use crate::model::{Need, Principal, QueueReason, Typed};
 
 /// An agent as placement sees it.
@@ -93,11 +95,23 @@ impl Serves {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
     pub(crate) seats: u32,
-    /// Who holds the seats, as the reader may know it: `run 7f3a9c21 on stata1`.
-    pub(crate) holders: Vec<String>,
+    /// Who holds the seats.
+    pub(crate) holders: Vec<Holder>,
     /// Set when all holders are on silent agents: which, and what frees the seats.
     pub(crate) silent: Option<String>,
 }
+
+/// Who holds a seat, as far as the principal that asks may know it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Holder {
+    /// The run, if it is the principal's own.
+    pub(crate) own: Option<RunId>,
+    /// `run 7f3a9c21 on stata1`.
+    pub(crate) words: String,
+}
+
+/// Most holders of a pool's seats that a reason names.
+const NAMED: usize = 3;
 
 /// How near a run is to being placed; the nearest reason is reported.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -194,13 +208,15 @@ fn obstacle(
 fn pool_full(host: &Host, pools: &HashMap<String, Pool>) -> Option<QueueReason> {
     let pool = pools.get(&host.pool).filter(|pool| pool.holders.len() >= pool.seats as usize)?;
     let (used, seats) = (pool.holders.len(), pool.seats);
-    let holders = pool.holders.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-    let more = if used > 3 { ", …" } else { "" };
+    let named = &pool.holders[..used.min(NAMED)];
+    let holders = named.iter().map(|holder| holder.words.as_str()).collect::<Vec<_>>().join(", ");
+    let more = if used > NAMED { ", …" } else { "" };
     let why = format!("waiting for a seat of pool {}: {used} of {seats} in use by {holders}{more}", host.pool);
-    Some(match &pool.silent {
+    let reason = match &pool.silent {
         Some(silent) => QueueReason::lasting(format!("{why}; {silent}")),
         None => QueueReason::passing(why),
-    })
+    };
+    Some(reason.behind(named.iter().filter_map(|holder| holder.own).collect()))
 }
 
 fn no_match(need: &Need) -> String {
@@ -243,7 +259,7 @@ mod tests {
     fn pools(all: &[(&str, u32, &[&str])]) -> HashMap<String, Pool> {
         let pool = |seats: u32, holders: &[&str]| Pool {
             seats,
-            holders: holders.iter().map(|h| (*h).to_owned()).collect(),
+            holders: holders.iter().map(|h| Holder { own: None, words: (*h).to_owned() }).collect(),
             silent: None,
         };
         all.iter().map(|(name, seats, holders)| ((*name).to_owned(), pool(*seats, holders))).collect()

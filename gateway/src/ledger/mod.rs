@@ -35,7 +35,7 @@ use longhaul_proto::{ids::RunId, state::RunState};
 pub use agents::{AgentRecord, AgentStore, DrainRecord, PinRecord, PinState};
 pub(crate) use joining::UNKNOWN_BODY;
 pub use joining::{Adoption, CALL, Dedupe, Inserted, NewRun, is_call};
-pub use record::{CancelIntent, Condition, Detail, Earlier, Record, Told};
+pub use record::{CancelIntent, Detail, Earlier, Record, Told};
 pub use runs::{ListQuery, RunStore, Transition, TransitionRow};
 pub use stashes::{Stash, StashStore};
 pub use tokens::{TokenRecord, TokenStore};

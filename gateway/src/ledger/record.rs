@@ -10,7 +10,7 @@ use longhaul_proto::{
 use serde::{Deserialize, Serialize};
 
 use super::{HeldSpool, Removed};
-use crate::model::{Need, Principal};
+use crate::model::{Condition, Need, Principal};
 
 /// One run. Fields that queries filter by are columns of their own; the rest is in [`Detail`].
 #[derive(Clone, Debug, PartialEq)]
@@ -173,40 +173,6 @@ pub struct Detail {
     pub console_base: u64,
 }
 
-/// What may hold of a run besides its state, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// Attempts before this one died.
-    EarlierAttempts,
-    /// The gateway's copy of the output cannot be opened.
-    CopyUnopened,
-    /// The gateway's copy of the output cannot be written.
-    CopyFails,
-    /// Stata has ended, and the rest of its output is being fetched.
-    Collecting,
-    /// The gateway's copy differs from what the agent recorded.
-    Incomplete,
-    /// Its agent is connected and cannot look after it.
-    Trouble,
-    /// What was deleted on its host, when, and why.
-    Released,
-}
-
-impl Condition {
-    /// Its name in the ledger.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::EarlierAttempts => "earlier_attempts",
-            Self::CopyUnopened => "copy_unopened",
-            Self::CopyFails => "copy_fails",
-            Self::Collecting => "collecting",
-            Self::Incomplete => "incomplete",
-            Self::Trouble => "trouble",
-            Self::Released => "released",
-        }
-    }
-}
-
 impl Detail {
     /// Sets a condition, replacing its earlier text.
     pub fn set(&mut self, condition: Condition, words: impl Into<String>) {
@@ -216,17 +182,6 @@ impl Detail {
     /// Clears a condition.
     pub fn clear(&mut self, condition: Condition) {
         self.conditions.remove(condition.as_str());
-    }
-
-    /// The note, all conditions, and every other reported result, for people.
-    pub fn words(&self) -> String {
-        let note = Some(&self.note).filter(|note| !note.is_empty());
-        note.into_iter()
-            .chain(self.conditions.values())
-            .chain(&self.contested)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join("; ")
     }
 }
 

@@ -29,7 +29,7 @@ pub trait UpkeepStore: Send + Sync + 'static {
     fn call_sweep(&self, before_ms: i64, limit: u32) -> Answer<'_, u32>;
 
     /// Notes that the agent has no spool of the run any more; `words` become the record's
-    /// [`super::Condition::Released`].
+    /// [`crate::model::Condition::Released`].
     fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()>;
     /// Notes that the agent deleted the spool except for the run's files.
     fn only_files_kept(&self, run: RunId) -> Answer<'_, ()>;

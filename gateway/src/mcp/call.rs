@@ -8,10 +8,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use longhaul_proto::{
-    api::{RunView, SubmitRequest},
-    sha256_hex, visible, wire,
-};
+use longhaul_proto::{api::SubmitRequest, sha256_hex, visible, wire};
 use rmcp::{
     ErrorData, Peer, RoleServer,
     model::{
@@ -34,7 +31,7 @@ use crate::{
     face::{Face, Numbers, disconnect::ClientPresence, panics, trace},
     ledger::CALL,
     mcp::front,
-    model::Identity,
+    model::{Identity, RunSnapshot},
 };
 
 /// `_meta` key under which `longhaul stdio` names a call that it may have to repeat: a random name, so it serves as an
@@ -108,8 +105,8 @@ impl Caller {
     }
 
     /// The answer under way reports this run: its end counts as seen once the caller has read the answer.
-    pub(super) fn shows(&self, view: &RunView) {
-        self.caller.shows(&self.who, view);
+    pub(super) fn shows(&self, run: &RunSnapshot) {
+        self.caller.shows(&self.who, run);
     }
 
     /// Now, for people.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::select_all;
-use longhaul_proto::{api::RunView, faults, ids::RunId};
+use longhaul_proto::{faults, ids::RunId};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until},
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     face::{part::Part, reading::Output, utf8},
-    model::Stream,
+    model::{RunSnapshot, Stream},
 };
 
 /// How far before the end of a log its last line is looked for, bytes.
@@ -28,12 +28,12 @@ const LAST_LINE_LIMIT: Duration = Duration::from_secs(1);
 /// A run that this call follows.
 pub(super) struct Followed {
     pub(super) run: RunId,
-    pub(super) live: watch::Receiver<Arc<RunView>>,
+    pub(super) live: watch::Receiver<Arc<RunSnapshot>>,
 }
 
 impl Followed {
-    /// The run's present view.
-    pub(super) fn view(&self) -> Arc<RunView> {
+    /// The run as it is now.
+    pub(super) fn view(&self) -> Arc<RunSnapshot> {
         self.live.borrow().clone()
     }
 
@@ -165,7 +165,7 @@ async fn wait(
 /// Whether all unfinished runs wait for something that nothing under way brings about.
 fn none_ends(runs: &[Followed]) -> bool {
     let mut unfinished = runs.iter().filter(|f| !f.ended()).peekable();
-    unfinished.peek().is_some() && unfinished.all(|f| waiting::no_end(&f.live.borrow()))
+    unfinished.peek().is_some() && unfinished.all(|f| f.live.borrow().has_no_end())
 }
 
 /// Whether the only run waits for another run of the same caller for which no call waits.
@@ -218,10 +218,10 @@ fn text(runs: &[Followed], line: Option<&str>, now_ms: i64) -> String {
 }
 
 /// The last line of the user's part of the log that is not blank.
-pub(super) async fn last_line(caller: &Caller, view: &RunView) -> Option<String> {
+pub(super) async fn last_line(caller: &Caller, view: &RunSnapshot) -> Option<String> {
     let part = Part::user(view);
     let output =
-        Output { runs: caller.face.core.runs.clone(), who: caller.who.clone(), run: view.run_id, stream: Stream::Log };
+        Output { runs: caller.face.core.runs.clone(), who: caller.who.clone(), run: view.run, stream: Stream::Log };
     let read = output.range(&part, part.last(LAST_LINE), part.end());
     // Without the line the message is only shorter.
     let bytes = tokio::time::timeout(LAST_LINE_LIMIT, read).await.ok()?.ok()?;
@@ -240,7 +240,7 @@ mod tests {
     async fn the_end_of_all_runs_is_news_too() {
         let ended = view(json!({"state": "succeeded", "cause": "completed", "duration": 1.0}));
         let (_sender, live) = watch::channel(Arc::new(ended));
-        let run = live.borrow().run_id;
+        let run = live.borrow().run;
         let followed = Followed { run, live };
         let looked = tokio::time::timeout(Duration::from_secs(5), news(&mut [followed])).await;
         assert!(looked.is_ok(), "it does not wait for what cannot come");

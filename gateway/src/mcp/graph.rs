@@ -7,13 +7,13 @@
 use std::fmt::Write;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use longhaul_proto::api::{ArtifactView, RunView};
+use longhaul_proto::api::ArtifactView;
 
 use super::{
     call::{Call, Picture, Reply, ToolOutput},
     result, words,
 };
-use crate::runs::ArtifactError;
+use crate::{model::RunSnapshot, runs::ArtifactError};
 
 /// Bytes of images in one answer: base64 makes them a third larger, and some clients (the Python SDK) reject an event
 /// of 1 MiB.
@@ -61,20 +61,20 @@ fn begins_as(mime: &str, bytes: &[u8]) -> bool {
 }
 
 /// The graphs of a run, images first.
-fn graphs(view: &RunView) -> Vec<(&ArtifactView, Kind)> {
+fn graphs(view: &RunSnapshot) -> Vec<(&ArtifactView, Kind)> {
     let mut all: Vec<_> = view.artifacts.iter().filter_map(|a| Some((a, kind(&a.path)?))).collect();
     all.sort_by_key(|(_, kind)| *kind == Kind::Other);
     all
 }
 
 /// A path as people know it: relative to the working directory where the file lies below it.
-fn name<'a>(view: &RunView, artifact: &'a ArtifactView) -> &'a str {
+fn name<'a>(view: &RunSnapshot, artifact: &'a ArtifactView) -> &'a str {
     let folder = view.working_dir.as_deref().filter(|dir| !dir.is_empty());
     let inside = folder.and_then(|dir| artifact.path.strip_prefix(dir)?.strip_prefix('/'));
     inside.unwrap_or(&artifact.path)
 }
 
-fn shown_name(view: &RunView, artifact: &ArtifactView) -> String {
+fn shown_name(view: &RunSnapshot, artifact: &ArtifactView) -> String {
     words::cut(&words::plain(name(view, artifact)), NAME)
 }
 
@@ -87,7 +87,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// What the result of a run says of its graphs: their names and how to see them. Empty when there are none.
-pub(super) fn named(view: &RunView) -> String {
+pub(super) fn named(view: &RunSnapshot) -> String {
     let all = graphs(view);
     if all.is_empty() {
         return String::new();
@@ -96,7 +96,7 @@ pub(super) fn named(view: &RunView) -> String {
     if all.len() > NAMED {
         names.push(format!("{} more", all.len() - NAMED));
     }
-    format!("{}; to see them: stata_graph(run: \"{}\")", names.join(", "), view.run_id.short())
+    format!("{}; to see them: stata_graph(run: \"{}\")", names.join(", "), view.run.short())
 }
 
 /// The tool.
@@ -139,7 +139,7 @@ pub(super) async fn graph(call: &Call) -> Reply {
     Ok(answer.said(wanted.iter().any(|(_, kind)| *kind == Kind::Other)))
 }
 
-fn is_named(view: &RunView, artifact: &ArtifactView, asked: &str) -> bool {
+fn is_named(view: &RunSnapshot, artifact: &ArtifactView, asked: &str) -> bool {
     let asked = asked.trim().trim_start_matches("./");
     artifact.path == asked
         || name(view, artifact) == asked
@@ -147,7 +147,7 @@ fn is_named(view: &RunView, artifact: &ArtifactView, asked: &str) -> bool {
         || artifact.path.rsplit('/').next() == Some(asked)
 }
 
-fn none(head: &str, view: &RunView) -> String {
+fn none(head: &str, view: &RunSnapshot) -> String {
     let folder = view.working_dir.as_deref().unwrap_or("its working directory");
     let wrote = match view.artifacts.len() {
         0 => "no file".to_owned(),
@@ -162,18 +162,18 @@ fn none(head: &str, view: &RunView) -> String {
     )
 }
 
-fn unknown(view: &RunView, asked: &str, all: &[(&ArtifactView, Kind)]) -> String {
+fn unknown(view: &RunSnapshot, asked: &str, all: &[(&ArtifactView, Kind)]) -> String {
     let asked = words::cut(&words::plain(asked), NAME);
     if all.is_empty() {
-        return format!("run {} left no graph, so none named `{asked}`", view.run_id.short());
+        return format!("run {} left no graph, so none named `{asked}`", view.run.short());
     }
     let names: Vec<String> = all.iter().take(LISTED).map(|(a, _)| shown_name(view, a)).collect();
-    format!("run {} left no graph named `{asked}`: it left {}", view.run_id.short(), names.join(", "))
+    format!("run {} left no graph named `{asked}`: it left {}", view.run.short(), names.join(", "))
 }
 
 struct Answer<'a> {
     head: String,
-    view: &'a RunView,
+    view: &'a RunSnapshot,
     lines: Vec<String>,
     pictures: Vec<Picture>,
     used: u64,
@@ -198,7 +198,7 @@ impl Answer<'_> {
         }
         let runs = &call.face.core.runs;
         // One byte more than expected, so that a file that has grown is noticed.
-        let fetched = match runs.artifact(&call.who, self.view.run_id, &artifact.path, BUDGET - self.used).await {
+        let fetched = match runs.artifact(&call.who, self.view.run, &artifact.path, BUDGET - self.used).await {
             Ok(fetched) => fetched,
             Err(error @ ArtifactError::Refused { .. }) => {
                 self.line(artifact, &error.to_string());
@@ -247,7 +247,7 @@ mod tests {
 
     use super::{super::words::tests::view, *};
 
-    fn wrote(files: &[&str]) -> RunView {
+    fn wrote(files: &[&str]) -> RunSnapshot {
         let artifacts: Vec<_> = files.iter().map(|f| json!({"path": format!("/p/{f}"), "bytes": 5})).collect();
         view(json!({"state": "succeeded", "cause": "completed", "working_dir": "/p", "artifacts": artifacts}))
     }

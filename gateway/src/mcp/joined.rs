@@ -1,15 +1,13 @@
 //! What the answer says where an earlier run answers the call: in its first line and in the first progress, so that an
 //! old result is never taken for a new one.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
-use longhaul_proto::api::{Joined, RunView};
+use longhaul_proto::api::Joined;
 
 use super::{
     call::{Caller, ToolOutput},
     result, words,
 };
+use crate::model::{RunSnapshot, UnixMs};
 
 /// Longest name of a do-file, with its arguments, and of a client, characters.
 const SOURCE: usize = 120;
@@ -17,33 +15,29 @@ const CLIENT: usize = 40;
 
 /// `this is run 7f3a9c21 (/p/main.do), submitted 14 min 3 s ago by another call of claude-code 2.1.330, ended 3 min 2 s
 /// ago; nothing was started now; again: true runs it anew`.
-pub(super) fn line(view: &RunView, joined: Joined, now_ms: i64) -> String {
-    let ago = |at: &Option<String>| {
-        let at = at.as_deref()?.parse::<Timestamp>().ok()?;
-        let ms = u64::try_from(now_ms - at.as_millisecond()).unwrap_or_default();
-        Some(format!("{} ago", words::duration(Duration::from_millis(ms))))
-    };
+pub(super) fn line(view: &RunSnapshot, joined: Joined, now_ms: i64) -> String {
+    let ago = |at: UnixMs| format!("{} ago", words::duration(at.ago(now_ms)));
     let by = match (joined, &view.client) {
         (Joined::Call, _) => "this same call".to_owned(),
         (Joined::Key, _) => "the call of the same key".to_owned(),
         (_, Some(client)) => format!("another call of {}", words::cut(&words::plain(client), CLIENT)),
         (_, None) => "another call".to_owned(),
     };
-    let age = ago(&view.created_at).unwrap_or_else(|| "earlier".to_owned());
+    let age = view.created.map_or_else(|| "earlier".to_owned(), ago);
     let stands = match view.state.is_end() {
-        true => ago(&view.finished_at).map_or_else(|| "ended".to_owned(), |ago| format!("ended {ago}")),
+        true => view.finished.map_or_else(|| "ended".to_owned(), |at| format!("ended {}", ago(at))),
         false => "not over yet".to_owned(),
     };
     let again = if joined == Joined::Key { "" } else { "; again: true runs it anew" };
     format!(
         "this is run {} ({}), submitted {age} by {by}, {stands}; nothing was started now{again}",
-        view.run_id.short(),
+        view.run.short(),
         source(view)
     )
 }
 
 /// The do-file with its arguments, in one line.
-pub(super) fn source(view: &RunView) -> String {
+pub(super) fn source(view: &RunSnapshot) -> String {
     let mut text = words::plain(&view.source);
     for arg in &view.args {
         text.push(' ');
@@ -53,7 +47,7 @@ pub(super) fn source(view: &RunView) -> String {
 }
 
 /// The result of an ended run, after the line that says that an earlier run answers, where one does.
-pub(super) async fn result(caller: &Caller, view: &RunView, joined: Option<Joined>, limit: usize) -> ToolOutput {
+pub(super) async fn result(caller: &Caller, view: &RunSnapshot, joined: Option<Joined>, limit: usize) -> ToolOutput {
     let Some(joined) = joined else { return result::of(caller, view, None, None, limit).await };
     let line = line(view, joined, caller.now_ms());
     // The line counts towards the room of an error, too.

@@ -3,7 +3,7 @@
 use std::{fmt::Write, sync::Arc, time::Duration};
 
 use longhaul_proto::{
-    api::{CancelMode, Hosts, RunView},
+    api::{CancelMode, Hosts},
     state::RunState,
 };
 
@@ -11,7 +11,10 @@ use super::{
     call::{Call, Reply, ToolOutput},
     result, words,
 };
-use crate::runs::ListFilter;
+use crate::{
+    model::{ContactState, RunSnapshot, UnixMs},
+    runs::ListFilter,
+};
 
 /// How long a cancel waits for the agent to confirm the request.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
@@ -43,8 +46,8 @@ pub(super) async fn runs(call: &Call) -> Reply {
 }
 
 /// `7f3a9c21  failed: … · /home/me/a.do · 2026-11-22T15:00:00.000Z`.
-fn line(call: &Call, view: &RunView, now_ms: i64) -> String {
-    let short = view.run_id.short();
+fn line(call: &Call, view: &RunSnapshot, now_ms: i64) -> String {
+    let short = view.run.short();
     let told = if view.state.is_end() {
         let first = result::head(view, None);
         first.lines().next().unwrap_or_default().replace(&format!(" · run {short}"), "")
@@ -53,12 +56,12 @@ fn line(call: &Call, view: &RunView, now_ms: i64) -> String {
     };
     let mut text = format!("{short}  {told}");
     let _ = write!(text, " · {}", words::cut(&words::plain(&view.source), 100));
-    if let Some(at) = &view.created_at {
+    if let Some(at) = view.created.map(UnixMs::rfc3339) {
         let _ = write!(text, " · {at}");
     }
     if view.unverified {
         text.push_str(" · unverified: an agent brought it, and it has no principal");
-    } else if !call.who.principal.is_shown_as(&view.principal) {
+    } else if call.who.principal != view.principal {
         let _ = write!(text, " · of {}", view.principal);
     }
     text.push('\n');
@@ -79,19 +82,18 @@ pub(super) async fn cancel(call: &Call) -> Reply {
     if view.contact.is_none() && (!view.state.is_end() || view.runs_again) {
         // A connected agent confirms within a moment, and then the answer can say so.
         let mut live = runs.watch(&call.who, run).await.map_err(|e| e.to_string())?;
-        let done = |view: &Arc<RunView>| {
-            (view.state.is_end() && !view.runs_again)
-                || view.cancel_requested.as_ref().is_some_and(|wish| wish.delivered)
+        let done = |view: &Arc<RunSnapshot>| {
+            (view.state.is_end() && !view.runs_again) || view.cancel.as_ref().is_some_and(|wish| wish.delivered)
         };
         let _ = tokio::time::timeout(TOLD_WITHIN, live.wait_for(done)).await;
-        view = live.borrow().as_ref().clone();
+        view = live.borrow().clone();
     }
     call.shows(&view);
     let short = run.short();
     let state = words::whole(&view, None, call.now_ms());
     Ok(ToolOutput::ok(if view.state == RunState::Cancelled {
         format!("{state}\nIts output is kept: stata_log(run: \"{short}\", tail: 50).")
-    } else if view.state.is_end() && (view.state != RunState::Lost || view.cancel_requested.is_none()) {
+    } else if view.state.is_end() && (view.state != RunState::Lost || view.cancel.is_none()) {
         format!("run {short} had ended already: {state}\nIts result: stata_wait(runs: \"{short}\").")
     } else {
         format!(
@@ -102,17 +104,17 @@ pub(super) async fn cancel(call: &Call) -> Reply {
 }
 
 /// Whether the agent knows of a request, worded to follow "The request to end it is recorded".
-fn told(view: &RunView) -> String {
+fn told(view: &RunSnapshot) -> String {
     let host = view.host.as_deref().unwrap_or("its host");
-    if view.cancel_requested.as_ref().is_some_and(|wish| wish.delivered) {
+    if view.cancel.as_ref().is_some_and(|wish| wish.delivered) {
         return " and its agent is told".to_owned();
     }
     match &view.contact {
-        Some(contact) if contact.state == "silent" => format!(
+        Some(contact) if contact.state == ContactState::Silent => format!(
             "; its agent is not told yet ({}): it is when it returns, and its seat is taken until then, or until an operator \
              says with `longhaul declare-dead {}` that it never will",
             contact.words,
-            view.run_id.short()
+            view.run.short()
         ),
         Some(contact) => format!("; its agent is not told yet ({}): it is when it is reached", contact.words),
         None if view.state == RunState::Lost && !view.runs_again => {

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, fmt::Write, time::Duration};
 
-use longhaul_proto::{api::RunView, ids::Ids, visible};
+use longhaul_proto::{ids::Ids, visible};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     face::{part::Part, reading::Output, utf8},
-    model::Stream,
+    model::{RunSnapshot, Stream},
     runs::MAX_READ,
 };
 
@@ -99,7 +99,7 @@ fn framed(ids: &Ids, text: &str, from: u64, to: u64, part: (u64, u64)) -> String
 async fn piece(
     ids: &Ids,
     output: &Output,
-    view: &RunView,
+    view: &RunSnapshot,
     part: &Part,
     from: u64,
     budget: usize,
@@ -126,7 +126,7 @@ async fn piece(
     let next = from + taken as u64;
     let mut shown = framed(ids, &text, from, next, (from.min(part.end()), part.end()));
     if part.piece(next).is_some() || !view.state.is_end() {
-        let _ = write!(shown, "\nNext: stata_log(run: \"{}\", offset: {next}).", view.run_id.short());
+        let _ = write!(shown, "\nNext: stata_log(run: \"{}\", offset: {next}).", view.run.short());
     }
     Ok(shown)
 }
@@ -149,7 +149,14 @@ struct Found {
 }
 
 impl Search {
-    async fn run(&self, ids: &Ids, output: &Output, view: &RunView, part: &Part, from: u64) -> Result<String, String> {
+    async fn run(
+        &self,
+        ids: &Ids,
+        output: &Output,
+        view: &RunSnapshot,
+        part: &Part,
+        from: u64,
+    ) -> Result<String, String> {
         let mut found = Found::default();
         let mut at = from;
         let looking = async {
@@ -174,7 +181,7 @@ impl Search {
             }
         };
         if found.full || !in_time {
-            let short = view.run_id.short();
+            let short = view.run.short();
             let _ = write!(text, "\nThere may be more: stata_log(run: \"{short}\", pattern: …, offset: {at}).");
         }
         Ok(text)

@@ -10,7 +10,9 @@
 //! A principal reads its own runs, an operator everybody's, as with the tools; so answers are marked as private for
 //! caches. Everything is bounded: a client may put the whole of it into a prompt. The HTTP API has the rest.
 
-use longhaul_proto::{api::RunView, clock::rfc3339, ids::RunId};
+use std::sync::Arc;
+
+use longhaul_proto::{clock::rfc3339, ids::RunId};
 use rmcp::{
     ErrorData, RoleServer,
     model::{
@@ -27,8 +29,8 @@ use super::{
     fence, result, words,
 };
 use crate::{
-    face::{Face, part::Part, reading::Output},
-    model::Stream,
+    face::{Face, part::Part, reading::Output, run_view::run_view},
+    model::{RunSnapshot, Stream},
     runs::{FindError, ListFilter, ReadError},
 };
 
@@ -63,8 +65,8 @@ pub(super) async fn list(face: &Face, context: &RequestContext<RoleServer>) -> R
         ];
         let now = caller.now_ms();
         for view in &page {
-            let (short, source) = (view.run_id.short(), words::cut(&words::plain(&view.source), 100));
-            let uri = format!("{RUNS}/{}", view.run_id);
+            let (short, source) = (view.run.short(), words::cut(&words::plain(&view.source), 100));
+            let uri = format!("{RUNS}/{}", view.run);
             let state = format!("{} · {source}", words::head(view, now));
             let part = Part::user(view);
             let run = Resource::new(&uri, format!("run {short}")).with_title(format!("Run {short}: {source}"));
@@ -108,11 +110,11 @@ pub(super) async fn read(
             None => return Err(nothing(uri)),
             Some(Wanted::Hosts) => (document(&face.core.runs.hosts(&caller.who), ITEMS, TEXT)?, JSON),
             Some(Wanted::Runs) => {
-                let runs = newest(&caller).await?;
+                let runs: Vec<_> = newest(&caller).await?.iter().map(|run| run_view(run)).collect();
                 (document(&json!({ "runs": runs }), ITEMS_OF_MANY, TEXT_OF_MANY)?, JSON)
             }
-            Some(Wanted::Run(name)) => (document(&found(&caller, name, uri).await?, ITEMS, TEXT)?, JSON),
-            Some(Wanted::Log(name)) => (log(&caller, &found(&caller, name, uri).await?).await?, PLAIN),
+            Some(Wanted::Run(name)) => (document(&run_view(&*found(&caller, name, uri).await?), ITEMS, TEXT)?, JSON),
+            Some(Wanted::Log(name)) => (log(&caller, &*found(&caller, name, uri).await?).await?, PLAIN),
         };
         let contents = ResourceContents::text(text, uri).with_mime_type(mime);
         Ok(ReadResourceResult::new(vec![contents]).with_ttl_ms(0).with_cache_scope(CacheScope::Private))
@@ -149,14 +151,14 @@ fn caller(face: &Face, context: &RequestContext<RoleServer>) -> Result<Caller, E
     Caller::of(face, context).map_err(|text| ErrorData::internal_error(text, None))
 }
 
-async fn newest(caller: &Caller) -> Result<Vec<RunView>, ErrorData> {
+async fn newest(caller: &Caller) -> Result<Vec<Arc<RunSnapshot>>, ErrorData> {
     let filter = ListFilter { limit: NEWEST, before: None, state: None };
     let page = caller.face.core.runs.list(&caller.who, filter).await;
     let page = page.inspect(|page| page.runs.iter().for_each(|view| caller.shows(view)));
     page.map(|page| page.runs).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 
-async fn found(caller: &Caller, name: &str, uri: &str) -> Result<RunView, ErrorData> {
+async fn found(caller: &Caller, name: &str, uri: &str) -> Result<Arc<RunSnapshot>, ErrorData> {
     let runs = &caller.face.core.runs;
     let told = |error: FindError| match error {
         FindError::Unknown(_) => nothing(uri),
@@ -176,15 +178,15 @@ fn nothing(uri: &str) -> ErrorData {
 }
 
 /// The end of the log, after a line that says what it is.
-async fn log(caller: &Caller, view: &RunView) -> Result<String, ErrorData> {
+async fn log(caller: &Caller, view: &RunSnapshot) -> Result<String, ErrorData> {
     let output =
-        Output { runs: caller.face.core.runs.clone(), who: caller.who.clone(), run: view.run_id, stream: Stream::Log };
+        Output { runs: caller.face.core.runs.clone(), who: caller.who.clone(), run: view.run, stream: Stream::Log };
     let part = Part::user(view);
     let shown = result::excerpt(&output, &part, 0, LOG)
         .await
         .map_err(|error: ReadError| ErrorData::internal_error(format!("the log cannot be read: {error}"), None))?;
     let now = caller.now_ms();
-    let (run, head) = (view.run_id.short(), words::head(view, now));
+    let (run, head) = (view.run.short(), words::head(view, now));
     // An unfinished run's text is out of date as soon as it is read.
     let at = if view.state.is_end() { String::new() } else { format!(", as of {}", rfc3339(now).unwrap_or_default()) };
     let rest = match (shown.left_out, view.withheld()) {

@@ -6,8 +6,7 @@
 use std::fmt::Write;
 
 use longhaul_proto::{
-    api::RunView,
-    files,
+    files::{self, Files},
     ids::Ids,
     state::{Cause, RunState},
     visible,
@@ -18,8 +17,8 @@ use super::{
     fence, graph, words,
 };
 use crate::{
-    face::{part::Part, reading::Output, utf8},
-    model::Stream,
+    face::{part::Part, reading::Output, run_view::note as note_of, utf8},
+    model::{RunSnapshot, Stream},
     runs::ReadError,
 };
 
@@ -102,13 +101,13 @@ pub(super) fn room(is_error: bool, limit: usize) -> usize {
 /// bytes, of which an error takes less.
 pub(super) async fn of(
     caller: &Caller,
-    view: &RunView,
+    view: &RunSnapshot,
     offset: Option<u64>,
     note: Option<&str>,
     limit: usize,
 ) -> ToolOutput {
     let output =
-        |stream| Output { runs: caller.face.core.runs.clone(), who: caller.who.clone(), run: view.run_id, stream };
+        |stream| Output { runs: caller.face.core.runs.clone(), who: caller.who.clone(), run: view.run, stream };
     let is_error = is_error(view.state);
     let limit = room(is_error, limit);
     let head = head(view, note);
@@ -125,12 +124,12 @@ pub(super) async fn of(
 }
 
 /// The console is worth showing where the log cannot explain the end.
-fn needs_console(view: &RunView) -> bool {
-    matches!(view.state, RunState::Errored | RunState::Lost) && view.console_bytes > 0
+fn needs_console(view: &RunSnapshot) -> bool {
+    matches!(view.state, RunState::Errored | RunState::Lost) && view.console_len > 0
 }
 
 /// The first lines: the verdict, and what a person needs to act on it.
-pub(super) fn head(view: &RunView, note: Option<&str>) -> String {
+pub(super) fn head(view: &RunSnapshot, note: Option<&str>) -> String {
     let mut text = verdict(view);
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
@@ -146,19 +145,28 @@ pub(super) fn head(view: &RunView, note: Option<&str>) -> String {
             line("at", &words::place(at));
         }
     }
-    line("note", view.note.as_deref().unwrap_or_default());
+    line("note", &note_of(view).unwrap_or_default());
     if !view.leftovers.is_empty() {
         line("processes that outlived Stata and were ended", &view.leftovers.join(", "));
     }
     line("graphs", &graph::named(view));
-    if let Some(files) = files::words(view).filter(|_| view.state.is_end()) {
+    if let Some(files) = files::words(&left(view)).filter(|_| view.state.is_end()) {
         let _ = write!(text, "\n{}", words::cut(&words::plain(&files), FIELD));
     }
     text
 }
 
+fn left(run: &RunSnapshot) -> Files<'_> {
+    Files {
+        host: run.host.as_deref(),
+        folder: run.working_dir.as_deref(),
+        artifacts: &run.artifacts,
+        removed: run.files_removed.as_ref(),
+    }
+}
+
 /// `failed: r(111) after 3.2 s on stata1 · run 7f3a9c21 · stand-in, not Stata`.
-fn verdict(view: &RunView) -> String {
+fn verdict(view: &RunSnapshot) -> String {
     let mut text = match view.state {
         RunState::Failed => match view.rc {
             Some(rc) => format!("failed: r({rc})"),
@@ -175,7 +183,7 @@ fn verdict(view: &RunView) -> String {
     let plain = view.state.as_str().replace('_', " ");
     let after = words::head(view, 0);
     text.push_str(after.strip_prefix(&plain).unwrap_or_default());
-    let _ = write!(text, " · run {}", view.run_id.short());
+    let _ = write!(text, " · run {}", view.run.short());
     if view.engine.as_deref() == Some("standin") {
         text.push_str(" · stand-in, not Stata");
     }
@@ -183,7 +191,7 @@ fn verdict(view: &RunView) -> String {
 }
 
 /// The verdict in one line, with the message of what went wrong.
-pub(super) fn line(view: &RunView) -> String {
+pub(super) fn line(view: &RunSnapshot) -> String {
     let message = view.message.as_deref().filter(|_| view.state != RunState::Succeeded).map(words::plain);
     match message.filter(|message| !message.is_empty()) {
         Some(message) => format!("{} · {message}", verdict(view)),
@@ -191,9 +199,9 @@ pub(super) fn line(view: &RunView) -> String {
     }
 }
 
-fn layout(head: &str, view: &RunView, log: &Result<Excerpt, ReadError>, console: &Excerpt, ids: &Ids) -> String {
+fn layout(head: &str, view: &RunSnapshot, log: &Result<Excerpt, ReadError>, console: &Excerpt, ids: &Ids) -> String {
     let mut text = head.to_owned();
-    let run = view.run_id.short();
+    let run = view.run.short();
     if !console.text.trim().is_empty() {
         let _ = write!(text, "\n\nconsole:\n{}", fence::fenced(ids, &console.text));
     }
@@ -229,10 +237,10 @@ fn layout(head: &str, view: &RunView, log: &Result<Excerpt, ReadError>, console:
 }
 
 /// Full names, for people and other tools.
-pub(super) fn last_line(view: &RunView) -> String {
+pub(super) fn last_line(view: &RunSnapshot) -> String {
     match &view.trace_id {
-        Some(trace) => format!("run {} · trace {trace}", view.run_id),
-        None => format!("run {}", view.run_id),
+        Some(trace) => format!("run {} · trace {trace}", view.run),
+        None => format!("run {}", view.run),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longhaul_proto::{
     MAX_CODE_MCP,
-    api::{Joined, RunView, SubmitRequest, Submitted},
+    api::{Joined, SubmitRequest},
     ids::RunId,
 };
 
@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     face::Numbers,
-    runs::{self, SubmitError},
+    model::RunSnapshot,
+    runs::{self, Accepted, SubmitError},
 };
 
 /// `stata_run_file`.
@@ -51,7 +52,7 @@ pub(super) async fn submit(call: &Call) -> Reply {
     call.shows(view);
     let first = submitted.joined.map(|joined| format!("{}\n", joined::line(view, joined, call.now_ms())));
     let first = first.unwrap_or_default();
-    let short = view.run_id.short();
+    let short = view.run.short();
     let state = words::whole(view, None, call.now_ms());
     let advice = waiting::advice(call, view).map(|advice| format!("\n{advice}")).unwrap_or_default();
     Ok(ToolOutput::ok(format!(
@@ -74,7 +75,7 @@ fn common(call: &Call) -> SubmitRequest {
     }
 }
 
-async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Submitted, String> {
+async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Accepted, String> {
     let name = call.name(&submit);
     submit.key = call.key();
     let request = runs::Request { submit, call: name, trace: call.trace.clone(), max_code: MAX_CODE_MCP };
@@ -91,8 +92,8 @@ async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Submitted, Stri
     })
 }
 
-async fn follow_submitted(call: &Call, submitted: Submitted) -> Answer {
-    let (run, joined) = (submitted.run.run_id, submitted.joined);
+async fn follow_submitted(call: &Call, submitted: Accepted) -> Answer {
+    let (run, joined) = (submitted.run.run, submitted.joined);
     call.resumable(Asked::Run { run, note: None, joined });
     to_the_end(call, run, joined).await
 }
@@ -135,21 +136,21 @@ pub(super) async fn to_the_end(call: &Call, run: RunId, joined: Option<Joined>) 
 
 /// The handle of a run that takes longer than the caller waits, with what can be done about it. Not an error: nothing
 /// went wrong.
-pub(super) async fn handle(caller: &Caller, view: &RunView, joined: Option<Joined>) -> ToolOutput {
+pub(super) async fn handle(caller: &Caller, view: &RunSnapshot, joined: Option<Joined>) -> ToolOutput {
     let line = follow::last_line(caller, view).await;
     let advice = waiting::advice(caller, view);
     handle_text(view, joined, line.as_deref(), advice.as_deref(), "still", caller.now_ms())
 }
 
 fn handle_text(
-    view: &RunView,
+    view: &RunSnapshot,
     joined: Option<Joined>,
     line: Option<&str>,
     advice: Option<&str>,
     how: &str,
     now_ms: i64,
 ) -> ToolOutput {
-    let short = view.run_id.short();
+    let short = view.run.short();
     let first = joined.map(|joined| format!("{}\n", joined::line(view, joined, now_ms))).unwrap_or_default();
     let advice = advice.map(|advice| format!("\n{advice}")).unwrap_or_default();
     let state = words::whole(view, line, now_ms);

@@ -13,8 +13,10 @@
 //! (`isError`); a run that was cancelled is a `cancelled` task; `failed` would be an error of the protocol, and a call
 //! that has one never becomes a task.
 
+use std::sync::Arc;
+
 use longhaul_proto::{
-    api::{CancelMode, Joined, RunView},
+    api::{CancelMode, Joined},
     clock::rfc3339,
     state::RunState,
 };
@@ -31,6 +33,7 @@ use super::{
 };
 use crate::{
     face::{Face, Numbers},
+    model::{RunSnapshot, UnixMs},
     runs::{ControlError, FindError},
 };
 
@@ -41,10 +44,10 @@ const POLL_MS: u64 = 2_000;
 const WAITS: u8 = 16;
 
 /// A task for an unfinished run. The run is in the ledger, so the handle is valid from now on.
-pub(super) async fn begin(call: &Call, view: &RunView, joined: Option<Joined>) -> CallToolResponse {
+pub(super) async fn begin(call: &Call, view: &RunSnapshot, joined: Option<Joined>) -> CallToolResponse {
     Numbers::count(&call.face.numbers.tasks);
     let waits = if call.asked_to_wait() { WAITS } else { 0 };
-    let handle = call.face.core.task_key.seal(view.run_id, tag(joined) | waits, &call.who.principal);
+    let handle = call.face.core.task_key.seal(view.run, tag(joined) | waits, &call.who.principal);
     let mut task = task(call, handle, view).await;
     if let Some(joined) = joined {
         task = task.with_status_message(joined::line(view, joined, call.now_ms()));
@@ -95,7 +98,7 @@ pub(super) async fn update(face: &Face, handle: &str, context: &RequestContext<R
 pub(super) async fn cancel(face: &Face, handle: &str, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
     let answered = async {
         let (caller, view, ..) = open(face, handle, context).await?;
-        let wished = face.core.runs.cancel(&caller.who, view.run_id, CancelMode::Break).await;
+        let wished = face.core.runs.cancel(&caller.who, view.run, CancelMode::Break).await;
         wished.map(drop).map_err(|error| match error {
             ControlError::Find(error) => unknown(&error),
             error => ErrorData::internal_error(error.to_string(), None),
@@ -109,7 +112,7 @@ async fn open(
     face: &Face,
     handle: &str,
     context: &RequestContext<RoleServer>,
-) -> Result<(Caller, RunView, Option<Joined>, bool), ErrorData> {
+) -> Result<(Caller, Arc<RunSnapshot>, Option<Joined>, bool), ErrorData> {
     let caller = Caller::of(face, context).map_err(|text| ErrorData::internal_error(text, None))?;
     let Some((run, tag)) = face.core.task_key.open(handle, &caller.who.principal) else {
         return Err(unknown(&FindError::Unknown(words::cut(&words::plain(handle), 60))));
@@ -129,18 +132,18 @@ fn unknown(error: &FindError) -> ErrorData {
     }
 }
 
-async fn task(caller: &Caller, handle: String, view: &RunView) -> Task {
+async fn task(caller: &Caller, handle: String, view: &RunSnapshot) -> Task {
     let now = caller.now_ms();
     let line = if view.state == RunState::Running { follow::last_line(caller, view).await } else { None };
     let mut message = words::message(view, line.as_deref(), now);
     if view.state == RunState::Cancelled {
-        let kept = format!(". Its output is kept: stata_log(run: \"{}\", tail: 50).", view.run_id.short());
+        let kept = format!(". Its output is kept: stata_log(run: \"{}\", tail: 50).", view.run.short());
         message.push_str(&kept);
     }
     let now = rfc3339(now).unwrap_or_default();
-    let created = view.created_at.clone().unwrap_or_else(|| now.clone());
+    let created = view.created.map_or_else(|| now.clone(), UnixMs::rfc3339);
     // An unfinished run is shown as it is now: the message is worded anew each time.
-    let updated = view.finished_at.clone().unwrap_or(now);
+    let updated = view.finished.map_or(now, UnixMs::rfc3339);
     Task::new(handle, TaskStatus::Working, created, updated).with_status_message(message).with_poll_interval_ms(POLL_MS)
 }
 

@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
 
-use longhaul_proto::api::RunView;
-
 use super::{
     call::{Call, Reply, ToolOutput},
     fence,
@@ -14,7 +12,7 @@ use super::{
 };
 use crate::{
     face::{part::Part, reading::Output},
-    model::Stream,
+    model::{RunSnapshot, Stream},
 };
 
 /// Default time limit, seconds: below the 45 to 60 s after which clients give up.
@@ -62,7 +60,7 @@ pub(super) async fn wait(call: &Call) -> Reply {
     let share = room / views.len().max(1);
     let mut parts = Vec::new();
     for view in &views {
-        let (full, short) = (view.run_id.to_string(), view.run_id.short());
+        let (full, short) = (view.run.to_string(), view.run.short());
         let asked: Vec<&str> = names.iter().map(String::as_str).filter(|n| full.ends_with(*n)).collect();
         let offset = call.args.offset("offset", &[&[full.as_str(), short.as_str()][..], &asked[..]].concat());
         parts.push(if view.runs_again {
@@ -88,7 +86,7 @@ pub(super) async fn wait(call: &Call) -> Reply {
 
 /// One line for each of many runs whose texts have no room side by side: a client would cut out some of them. What was
 /// cut out of a reason is said once below: its end says what to do.
-fn brief(views: &[Arc<RunView>], room: usize, now_ms: i64) -> String {
+fn brief(views: &[Arc<RunSnapshot>], room: usize, now_ms: i64) -> String {
     let share = (room / views.len().max(1)).min(words::MAX_MESSAGE);
     let mut text = String::new();
     let mut reasons = BTreeSet::new();
@@ -97,7 +95,7 @@ fn brief(views: &[Arc<RunView>], room: usize, now_ms: i64) -> String {
         let whole = if view.state.is_end() { line.clone() } else { words::whole(view, None, now_ms) };
         let line = words::cut(&line, share);
         if line != whole {
-            reasons.extend(view.waiting.as_deref().map(words::plain));
+            reasons.extend(view.waiting.as_ref().map(|wait| words::plain(&wait.words())));
         }
         let _ = writeln!(text, "{line}");
     }
@@ -113,11 +111,11 @@ fn brief(views: &[Arc<RunView>], room: usize, now_ms: i64) -> String {
 }
 
 /// State and new output of a run that goes on.
-async fn unfinished(call: &Call, view: &RunView, offset: Option<u64>, share: usize) -> String {
-    let short = view.run_id.short();
+async fn unfinished(call: &Call, view: &RunSnapshot, offset: Option<u64>, share: usize) -> String {
+    let short = view.run.short();
     let mut text = words::whole(view, None, call.now_ms());
     let output =
-        Output { runs: call.face.core.runs.clone(), who: call.who.clone(), run: view.run_id, stream: Stream::Log };
+        Output { runs: call.face.core.runs.clone(), who: call.who.clone(), run: view.run, stream: Stream::Log };
     let part = Part::user(view);
     let from = offset.unwrap_or_default();
     let half = share / 2;
@@ -160,7 +158,7 @@ mod tests {
         let failed =
             json!({"state": "failed", "cause": "stata_error", "rc": 111, "duration": 3.2, "message": "x not found"});
         let views = [view(failed), view(json!({"state": "succeeded", "cause": "completed", "duration": 12.0}))];
-        let check = |views: &[RunView], want: &str| {
+        let check = |views: &[RunSnapshot], want: &str| {
             let views: Vec<_> = views.iter().cloned().map(Arc::new).collect();
             assert_eq!(brief(&views, 2_000, NOW), want);
         };

@@ -2,35 +2,32 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use longhaul_proto::{api::RunView, faults, state::RunState};
+use longhaul_proto::{faults, state::RunState};
 
 use super::{call::Caller, joined, words};
-use crate::runs::Behind;
+use crate::{
+    face::run_view::note,
+    model::{ContactState, RunSnapshot},
+    runs::Behind,
+};
 
-/// Whether this run waits for something that nothing under way brings about.
-pub(super) fn no_end(view: &RunView) -> bool {
-    !view.state.is_end() && view.no_end_since.is_some()
-}
-
-/// For how long that has been so.
-pub(super) fn no_end_for(view: &RunView, now_ms: i64) -> Option<Duration> {
-    let since = view.no_end_since.as_deref().filter(|_| no_end(view))?.parse::<Timestamp>().ok()?;
-    Some(Duration::from_millis(u64::try_from(now_ms - since.as_millisecond()).unwrap_or_default()))
+/// For how long this run has been waiting for something that nothing under way brings about.
+pub(super) fn no_end_for(view: &RunSnapshot, now_ms: i64) -> Option<Duration> {
+    view.no_end_since.filter(|_| view.has_no_end()).map(|since| since.ago(now_ms))
 }
 
 /// The run of the same caller that this one waits for, when there is one.
-pub(super) fn behind(caller: &Caller, view: &RunView) -> Option<Behind> {
+pub(super) fn behind(caller: &Caller, view: &RunSnapshot) -> Option<Behind> {
     caller.face.core.runs.behind_own(&caller.who, view)
 }
 
 /// Sentences for the model; `None` when the wait ends by itself. They stand behind [`words::whole`], which gives the
 /// reason.
-pub(super) fn advice(caller: &Caller, view: &RunView) -> Option<String> {
+pub(super) fn advice(caller: &Caller, view: &RunSnapshot) -> Option<String> {
     if let Some(behind) = behind(caller, view) {
         return Some(behind_own(&behind, caller.now_ms()));
     }
-    no_end(view).then(|| mend(view))
+    view.has_no_end().then(|| mend(view))
 }
 
 fn behind_own(behind: &Behind, now_ms: i64) -> String {
@@ -38,7 +35,7 @@ fn behind_own(behind: &Behind, now_ms: i64) -> String {
     let forgotten = if behind.forgotten { ", and no call waits for it" } else { "" };
     format!(
         "It waits behind your own run {} ({}), {}{forgotten}: {}",
-        own.run_id.short(),
+        own.run.short(),
         joined::source(own),
         words::head(own, now_ms),
         frees(own)
@@ -46,10 +43,10 @@ fn behind_own(behind: &Behind, now_ms: i64) -> String {
 }
 
 /// What frees the seat that this run holds: every advice given here frees it.
-fn frees(own: &RunView) -> String {
-    let short = own.run_id.short();
-    let told = own.cancel_requested.as_ref().is_some_and(|wish| wish.delivered);
-    let wish = match &own.cancel_requested {
+fn frees(own: &RunSnapshot) -> String {
+    let short = own.run.short();
+    let told = own.cancel.as_ref().is_some_and(|wish| wish.delivered);
+    let wish = match &own.cancel {
         _ if told => String::new(),
         None => format!(" stata_cancel(run: \"{short}\") is only recorded until then, and frees nothing now."),
         Some(_) => " That it is to end is recorded, and carried out when its agent is reached.".to_owned(),
@@ -64,7 +61,7 @@ fn frees(own: &RunView) -> String {
             "{words}. Its seat comes free when that agent looks after it again and the run has ended; or, if that will never \
              be, when an operator says so with `longhaul declare-dead {short}`.{wish}"
         ),
-        None if own.cancel_requested.is_some() => format!(
+        None if own.cancel.is_some() => format!(
             "its end is asked for already, and its seat comes free with that: stata_wait(runs: \"{short}\") says when; \
              stata_cancel(run: \"{short}\", mode: \"kill\") hurries it."
         ),
@@ -82,27 +79,29 @@ enum Unattended {
     Gone(String),
 }
 
-fn unattended(run: &RunView) -> Option<Unattended> {
+fn unattended(run: &RunSnapshot) -> Option<Unattended> {
     if faults::bug("cancel_frees_all") {
         return None;
     }
     match &run.contact {
         // The agent has had no time yet to return.
-        Some(contact) if contact.state == "awaited" => None,
-        Some(contact) if contact.state == "unreachable" => Some(Unattended::Unreached(contact.words.clone())),
+        Some(contact) if contact.state == ContactState::Awaited => None,
+        Some(contact) if contact.state == ContactState::Unreachable => {
+            Some(Unattended::Unreached(contact.words.clone()))
+        }
         Some(contact) => Some(Unattended::Gone(contact.words.clone())),
         None if run.state == RunState::Lost && !run.runs_again => {
             let host = run.host.as_deref().unwrap_or("its host");
             Some(Unattended::Gone(format!("the agent on {host} brought it back and is not heard again")))
         }
-        None => no_end(run).then(|| Unattended::Gone(run.note.clone().unwrap_or_else(|| NOT_LOOKED_AFTER.to_owned()))),
+        None => run.has_no_end().then(|| Unattended::Gone(note(run).unwrap_or_else(|| NOT_LOOKED_AFTER.to_owned()))),
     }
 }
 
 const NOT_LOOKED_AFTER: &str = "its agent does not look after it";
 
-fn mend(view: &RunView) -> String {
-    let short = view.run_id.short();
+fn mend(view: &RunSnapshot) -> String {
+    let short = view.run.short();
     if view.state == RunState::Queued {
         return format!(
             "It does not start by waiting alone. Tell the people who look after the hosts; stata_hosts shows them. It starts by \
@@ -110,7 +109,7 @@ fn mend(view: &RunView) -> String {
         );
     }
     let contact = view.contact.as_ref().map(|contact| contact.words.clone());
-    let reason = contact.or_else(|| view.note.clone()).unwrap_or_else(|| NOT_LOOKED_AFTER.to_owned());
+    let reason = contact.or_else(|| note(view)).unwrap_or_else(|| NOT_LOOKED_AFTER.to_owned());
     let gone = match unattended(view) {
         Some(Unattended::Gone(_)) => format!(
             " If that host is gone for good, an operator can say so with `longhaul declare-dead {short}`: then this run is \
@@ -126,6 +125,8 @@ fn mend(view: &RunView) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use longhaul_proto::clock::rfc3339;
     use serde_json::json;
 
@@ -159,7 +160,7 @@ mod tests {
     #[test]
     fn ones_own_run_is_named_with_both_ways() {
         let own = view(json!({"args": ["1"]}));
-        let text = behind_own(&Behind { run: own, forgotten: true }, NOW);
+        let text = behind_own(&Behind { run: Arc::new(own), forgotten: true }, NOW);
         assert_eq!(
             text,
             "It waits behind your own run 7f3a9c21 (/home/me/a.do 1), running 4 min 10 s on stata1, and no call waits for it: \

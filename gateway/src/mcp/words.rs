@@ -2,13 +2,9 @@
 
 use std::{fmt::Write, time::Duration};
 
-use jiff::Timestamp;
-use longhaul_proto::{
-    api::{LocationView, RunView},
-    faults,
-    state::RunState,
-    visible,
-};
+use longhaul_proto::{api::LocationView, faults, state::RunState, visible};
+
+use crate::{face::run_view::seconds, model::RunSnapshot};
 
 /// Longest progress message, characters.
 pub(super) const MAX_MESSAGE: usize = 200;
@@ -27,34 +23,26 @@ pub(super) fn duration(d: Duration) -> String {
     }
 }
 
-/// How long something took, seconds: tenths while they matter, then whole ones, as the command line says it.
-fn took(seconds: f64) -> Option<String> {
-    if (0.0..9.95).contains(&seconds) {
-        return Some(format!("{seconds:.1} s"));
+/// How long something took: tenths of seconds while they matter, then whole ones, as the command line says it.
+fn took(time: Duration) -> String {
+    let seconds = seconds(time);
+    if seconds < 9.95 {
+        return format!("{seconds:.1} s");
     }
-    Duration::try_from_secs_f64(seconds.round()).ok().map(duration)
+    duration(Duration::from_secs(seconds.round() as u64))
 }
 
 /// `running 4 min 10 s on stata1`, `queued 30 s`, `succeeded after 3.0 s on stata1`.
-pub(super) fn head(view: &RunView, now_ms: i64) -> String {
-    let since = |at: &Option<String>| {
-        let at = at.as_deref()?.parse::<Timestamp>().ok()?;
-        Some(Duration::from_millis(u64::try_from(now_ms - at.as_millisecond()).unwrap_or(0)))
-    };
-    let mut text = if view.cancel_requested.is_some() && !view.state.is_end() {
+pub(super) fn head(view: &RunSnapshot, now_ms: i64) -> String {
+    let mut text = if view.cancel.is_some() && !view.state.is_end() {
         format!("cancelling, {}", view.state)
     } else {
         view.state.as_str().replace('_', " ")
     };
-    let elapsed = match view.state {
-        RunState::Queued | RunState::Starting => since(&view.created_at),
-        RunState::Running => since(&view.started_at),
-        _ => None,
-    };
-    if let Some(elapsed) = elapsed {
-        let _ = write!(text, " {}", duration(elapsed));
+    if let Some(since) = view.since() {
+        let _ = write!(text, " {}", duration(since.ago(now_ms)));
     }
-    if let Some(took) = view.duration.filter(|_| view.state.is_end()).and_then(took) {
+    if let Some(took) = view.duration.filter(|_| view.state.is_end()).map(took) {
         let _ = write!(text, " after {took}");
     }
     if view.runs_again {
@@ -67,8 +55,8 @@ pub(super) fn head(view: &RunView, now_ms: i64) -> String {
 }
 
 /// `12 s, waiting for a seat of pool lab: …`, of a run that waited before it started.
-pub(super) fn queued(view: &RunView) -> Option<String> {
-    let waited = view.queued_for.and_then(took)?;
+pub(super) fn queued(view: &RunSnapshot) -> Option<String> {
+    let waited = took(view.queued_for?);
     Some(match &view.queued_behind {
         Some(why) => format!("{waited}, {}", plain(why)),
         None => waited,
@@ -76,14 +64,14 @@ pub(super) fn queued(view: &RunView) -> Option<String> {
 }
 
 /// A log that is quiet for so long is worth mentioning; shorter pauses are how Stata prints.
-const QUIET: f64 = 30.0;
+const QUIET: Duration = Duration::from_secs(30);
 /// Share of a processor below which a process is idle.
 const IDLE: f64 = 0.05;
 
 /// `quiet for 3 min 5 s, Stata uses 1.0 CPU`, once the log has been quiet for long enough.
-fn quiet(view: &RunView) -> Option<String> {
-    let activity = view.activity.filter(|a| a.quiet_for.is_finite() && a.quiet_for >= QUIET)?;
-    let long = duration(Duration::from_secs_f64(activity.quiet_for));
+fn quiet(view: &RunSnapshot) -> Option<String> {
+    let activity = view.activity.filter(|a| a.quiet >= QUIET)?;
+    let long = duration(activity.quiet);
     Some(match activity.cpus.filter(|cpus| cpus.is_finite()) {
         Some(cpus) if cpus < IDLE => format!("quiet for {long} and idle: Stata waits for something"),
         Some(cpus) => format!("quiet for {long} and computing: Stata uses {cpus:.1} CPU"),
@@ -101,16 +89,17 @@ enum Middle {
 
 /// What is wrong between the gateway and its agent first, then why it waits, then its quiet and its progress, or the
 /// last line of its log.
-fn middle(view: &RunView, last_line: Option<&str>) -> Option<Middle> {
+fn middle(view: &RunSnapshot, last_line: Option<&str>) -> Option<Middle> {
+    let waiting = || view.waiting.as_ref().map(|wait| wait.words().into_owned());
     if let Some(contact) = &view.contact {
         return Some(Middle::Reason(match view.state {
             RunState::Running => format!("{}; the run goes on there as far as we know", contact.words),
-            _ => view.waiting.clone().unwrap_or_else(|| contact.words.clone()),
+            _ => waiting().unwrap_or_else(|| contact.words.clone()),
         }));
     }
-    if let Some(silent) = view.agent_silent_for.filter(|s| s.is_finite() && *s >= 0.0) {
+    if let Some(silent) = view.silent_for {
         let host = view.host.as_deref().unwrap_or_default();
-        let silent = duration(Duration::from_secs_f64(silent));
+        let silent = duration(silent);
         return Some(Middle::Reason(match view.state {
             RunState::Running => format!("agent {host} silent for {silent}; the run goes on there as far as we know"),
             _ => format!("agent {host} silent for {silent}; waiting for it to return"),
@@ -119,7 +108,7 @@ fn middle(view: &RunView, last_line: Option<&str>) -> Option<Middle> {
     let progress = || view.progress.as_ref().map(|p| p.text.clone()).filter(|t| !t.trim().is_empty());
     let line = || last_line.map(str::to_owned);
     match view.state {
-        RunState::Queued | RunState::Starting => view.waiting.clone().map(Middle::Reason),
+        RunState::Queued | RunState::Starting => waiting().map(Middle::Reason),
         _ => match (quiet(view), progress().or_else(line)) {
             (Some(quiet), Some(said)) => Some(format!("{quiet} · {said}")),
             (quiet, said) => quiet.or(said),
@@ -130,18 +119,18 @@ fn middle(view: &RunView, last_line: Option<&str>) -> Option<Middle> {
 
 /// The progress message: `running 4 min 10 s on stata1 · Iteration 12: … · 7f3a9c21`, at most [`MAX_MESSAGE`]
 /// characters. What does not fit is cut from the middle part.
-pub(super) fn message(view: &RunView, last_line: Option<&str>, now_ms: i64) -> String {
+pub(super) fn message(view: &RunSnapshot, last_line: Option<&str>, now_ms: i64) -> String {
     line(view, last_line, now_ms, MAX_MESSAGE)
 }
 
 /// Likewise for an answer, where a reason stands whole: its end says what to do.
-pub(super) fn whole(view: &RunView, last_line: Option<&str>, now_ms: i64) -> String {
+pub(super) fn whole(view: &RunSnapshot, last_line: Option<&str>, now_ms: i64) -> String {
     line(view, last_line, now_ms, if faults::bug("reasons_are_cut") { MAX_MESSAGE } else { MAX_REASON })
 }
 
-fn line(view: &RunView, last_line: Option<&str>, now_ms: i64, reason: usize) -> String {
+fn line(view: &RunSnapshot, last_line: Option<&str>, now_ms: i64, reason: usize) -> String {
     let head = head(view, now_ms);
-    let tail = view.run_id.short();
+    let tail = view.run.short();
     let (middle, max) = match middle(view, last_line) {
         Some(Middle::Reason(text)) => (plain(&text), reason),
         Some(Middle::Doing(text)) => (plain(&text), MAX_MESSAGE),
@@ -194,7 +183,8 @@ pub(super) mod tests {
 
     pub(in crate::mcp) const NOW: i64 = 1_790_000_000_000;
 
-    pub(in crate::mcp) fn view(fields: serde_json::Value) -> RunView {
+    /// A run with these fields of the API's object.
+    pub(in crate::mcp) fn view(fields: serde_json::Value) -> RunSnapshot {
         let mut whole = serde_json::json!({
             "run_id": "019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21", "state": "running", "cause": "first_output", "rc": null,
             "message": null, "host": "stata1", "attempt": 1, "created_at": rfc3339(NOW - 260_000),
@@ -204,7 +194,7 @@ pub(super) mod tests {
         for (name, value) in fields.as_object().unwrap() {
             whole[name] = value.clone();
         }
-        serde_json::from_value(whole).unwrap()
+        crate::face::run_view::tests::read(whole)
     }
 
     #[test]
@@ -219,14 +209,11 @@ pub(super) mod tests {
 
     #[test]
     fn times_taken() {
-        let check = |seconds: f64, want: Option<&str>| assert_eq!(took(seconds).as_deref(), want, "{seconds}");
-        check(0.04, Some("0.0 s"));
-        check(2.96, Some("3.0 s"));
-        check(11.98, Some("12 s"));
-        check(662.9, Some("11 min 3 s"));
-        check(-1.0, None);
-        check(f64::NAN, None);
-        check(f64::INFINITY, None);
+        let check = |ms: u64, want: &str| assert_eq!(took(Duration::from_millis(ms)), want, "{ms}");
+        check(40, "0.0 s");
+        check(2_960, "3.0 s");
+        check(11_980, "12 s");
+        check(662_900, "11 min 3 s");
     }
 
     #[test]

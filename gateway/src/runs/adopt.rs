@@ -7,26 +7,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longhaul_proto::{api::RunView, ids::RunId, wire};
+use longhaul_proto::{ids::RunId, wire};
 use tokio::sync::oneshot;
 
 use super::{
     ControlError, Inner, MAX_PAGE, Runs, check,
     registry::{Command, Reply},
     run_task::{Interrupted, RunTask},
-    view::view,
 };
 use crate::{
     ledger::{Adoption, Dedupe, ListQuery, Record},
-    model::{Identity, Principal, Scope},
+    model::{Identity, Principal, RunSnapshot, Scope},
 };
 
 /// How long a run's task may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
-
-/// Why an unverified run waits, where it would otherwise be given to an agent.
-pub(super) const WAITS: &str = "not verified: an agent brought it, and this gateway's seal is not on it. It goes on when an \
-                                operator adopts it (`longhaul runs adopt`)";
 
 /// What lets an equal request find a run that came from a spool.
 pub(crate) fn dedupe(record: &Record, principal: &Principal, submission: &wire::Submission, code: &str) -> Dedupe {
@@ -52,7 +47,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`ControlError`]; nothing has changed then.
-    pub async fn adopt(&self, who: &Identity, run: RunId) -> Result<RunView, ControlError> {
+    pub async fn adopt(&self, who: &Identity, run: RunId) -> Result<Arc<RunSnapshot>, ControlError> {
         operators(who)?;
         let view = self.get(who, run).await?;
         if !view.unverified {
@@ -69,7 +64,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`ControlError`]; those adopted before the error stay so.
-    pub async fn adopt_from(&self, who: &Identity, host: &str) -> Result<Vec<RunView>, ControlError> {
+    pub async fn adopt_from(&self, who: &Identity, host: &str) -> Result<Vec<Arc<RunSnapshot>>, ControlError> {
         operators(who)?;
         let mut adopted = Vec::new();
         let mut before = None;
@@ -140,7 +135,7 @@ impl RunTask {
         self.inner.table.claimed(self.record.run, &principal);
         self.inner.fleet.confirm(self.record.run, &principal);
         self.publish();
-        let _ = reply.send(Ok(view(&self.record, &self.live)));
+        let _ = reply.send(Ok(self.snapshot()));
         // Its task waited for this, and goes on.
         if was { Err(Interrupted::Moved) } else { Ok(()) }
     }

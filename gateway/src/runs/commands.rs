@@ -14,12 +14,11 @@ use super::{
     ControlError,
     registry::{Command, Reply},
     run_task::{Interrupted, RunTask},
-    view::view,
 };
 use crate::{
     fleet::connection::{self, Connection},
     ledger::CancelIntent,
-    model::{Contact, ContactState},
+    model::{Contact, ContactState, UnixMs, Wait},
 };
 
 impl RunTask {
@@ -81,7 +80,7 @@ impl RunTask {
                         let first = self.record.cancel.take().unwrap_or_else(|| intent.clone());
                         self.record.cancel = Some(CancelIntent { mode, ..first });
                         self.cancel_resting = false;
-                        self.live.cancel_told = self.cancelled == Some(mode);
+                        self.live.cancel_delivered = self.cancelled == Some(mode);
                         let moved = if self.record.state == RunState::Queued && self.stuck.is_none() {
                             self.step(RunState::Cancelled, Cause::CancelRequested).await?;
                             Err(Interrupted::Moved)
@@ -89,11 +88,11 @@ impl RunTask {
                             self.publish();
                             Ok(())
                         };
-                        let _ = reply.send(Ok(view(&self.record, &self.live)));
+                        let _ = reply.send(Ok(self.snapshot()));
                         moved
                     }
                     Ok(false) => {
-                        let _ = reply.send(Ok(view(&self.record, &self.live)));
+                        let _ = reply.send(Ok(self.snapshot()));
                         Ok(())
                     }
                     Err(error) => {
@@ -150,7 +149,7 @@ impl RunTask {
             );
             self.lose(Cause::DeclaredDead).await?;
         }
-        let _ = reply.send(Ok(view(&self.record, &self.live)));
+        let _ = reply.send(Ok(self.snapshot()));
         Err(Interrupted::Moved)
     }
 
@@ -222,7 +221,7 @@ impl RunTask {
             let awaited = contact.as_ref().is_some_and(|c| c.state == ContactState::Awaited);
             self.live.silent_for = silent.filter(|_| !awaited);
             let unclear = contact.as_ref().filter(|_| self.record.state == RunState::Starting);
-            self.live.waiting = unclear.map(|c| format!("{}; whether the run began there is not known yet", c.words));
+            self.live.waiting = unclear.cloned().map(Wait::Unclear);
             self.live.contact = contact;
             self.publish();
         }
@@ -247,12 +246,12 @@ impl RunTask {
         let contact = self.live.contact.as_ref().filter(|c| c.state != ContactState::Awaited);
         let away = contact.map(|c| c.lasts);
         let for_how_long = away.or(self.trouble.is_some().then_some(Duration::ZERO));
-        let since_ms = for_how_long.map_or(0, |long| {
+        let since = for_how_long.and_then(|long| {
             let long = i64::try_from(long.as_millis()).unwrap_or(i64::MAX);
-            self.inner.deps.clock.unix_ms().saturating_sub(long).max(1)
+            UnixMs::stored(self.inner.deps.clock.unix_ms().saturating_sub(long).max(1))
         });
-        if (since_ms > 0) != (self.live.no_end_since_ms > 0) {
-            self.live.no_end_since_ms = since_ms;
+        if since.is_some() != self.live.no_end_since.is_some() {
+            self.live.no_end_since = since;
             self.publish();
         }
     }

@@ -11,10 +11,10 @@ use longhaul_proto::{
 
 use super::run_task::{Interrupted, RunTask};
 use crate::{
-    ledger::{Condition, Told},
+    ledger::Told,
     metrics::count,
     mirror::{Mirror, Sealed},
-    model::Stream,
+    model::{Condition, Stream},
 };
 
 /// How often an output is fetched again because its digest differed, before the record says that it differs.

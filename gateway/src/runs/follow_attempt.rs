@@ -17,9 +17,8 @@ use tracing::Instrument;
 use super::run_task::{Interrupted, RunTask};
 use crate::{
     fleet::connection::{self, Connection},
-    ledger::Condition,
     mirror::Mirror,
-    model::Stream,
+    model::{Condition, Stream},
 };
 
 /// How often an agent that has reported the end may break off without a new byte, before the run ends without the rest

@@ -1,11 +1,11 @@
 //! The events of an attempt as its agent sends them: snapshots, output, progress.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use longhaul_proto::{
-    api::{ActivityView, ArtifactView, ProgressView},
+    api::ArtifactView,
     faults,
     state::{Cause, RunState},
     visible::Foreign,
@@ -16,13 +16,12 @@ use tonic::{Status, Streaming};
 use super::{
     follow_attempt::{Followed, broken},
     run_task::{Interrupted, RunTask},
-    view::user_part,
+    snapshot::user_part,
 };
 use crate::{
     fleet::{bounds, connection::Connection},
-    ledger::Condition,
     mirror::{Appended, Mirror},
-    model::Stream,
+    model::{Activity, Condition, Progress, Stream},
 };
 
 /// Longest line of progress, characters.
@@ -213,16 +212,16 @@ impl RunTask {
 
     fn on_progress(&mut self, progress: &wire::Progress) {
         let text = progress.text.chars().filter(|c| !c.is_control()).take(PROGRESS_TEXT).collect();
-        self.live.progress = Some(ProgressView { percent: progress.percent.filter(|p| p.is_finite()), text });
+        self.live.progress = Some(Progress { percent: progress.percent.filter(|p| p.is_finite()), text });
     }
 }
 
 /// What people are shown of a run without new output; `None` = its log grows.
-fn quiet(activity: &wire::Activity) -> Option<ActivityView> {
-    let seconds = |ms: u64| ms as f64 / 1000.0;
-    (activity.quiet_ms > 0).then(|| ActivityView {
-        quiet_for: seconds(activity.quiet_ms),
-        cpus: (activity.sample_ms > 0).then(|| seconds(activity.cpu_ms) / seconds(activity.sample_ms)),
+fn quiet(activity: &wire::Activity) -> Option<Activity> {
+    let share = || activity.cpu_ms as f64 / 1000.0 / (activity.sample_ms as f64 / 1000.0);
+    (activity.quiet_ms > 0).then(|| Activity {
+        quiet: Duration::from_millis(activity.quiet_ms),
+        cpus: (activity.sample_ms > 0).then(share),
     })
 }
 

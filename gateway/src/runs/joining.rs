@@ -18,16 +18,10 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use longhaul_proto::{
-    api::{Joined, Submitted},
-    faults,
-    ids::RunId,
-    state::RunState,
-    wire,
-};
+use longhaul_proto::{api::Joined, faults, ids::RunId, state::RunState, wire};
 use tokio::sync::watch;
 
-use super::{Inner, SubmitError, submit};
+use super::{Accepted, Inner, SubmitError, submit};
 use crate::ledger::{LedgerError, NewRun, Record};
 
 /// Files named in an error.
@@ -46,7 +40,7 @@ enum AgentAnswer {
 /// Whether an earlier run answers a request.
 pub(super) enum Verdict {
     /// It answers.
-    Join(Box<Submitted>),
+    Join(Accepted),
     /// It does not; the request goes on without it.
     GoOn,
 }
@@ -74,7 +68,7 @@ pub(super) async fn decide(inner: &Arc<Inner>, new: &NewRun, run: RunId, why: Jo
             named.map_err(SubmitError::Ledger)?;
         }
     }
-    submit::earlier(inner, run, why).await.map(|submitted| Verdict::Join(Box::new(submitted)))
+    submit::earlier(inner, run, why).await.map(Verdict::Join)
 }
 
 /// Asks the agent of a run, for a bounded time.

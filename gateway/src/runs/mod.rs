@@ -38,7 +38,7 @@
 //! - [`upkeep`] removes old records and asks agents to delete old spools;
 //! - [`drain`] drains and resumes hosts on an operator's command;
 //! - [`reads`] is what callers may read of runs;
-//! - [`view`] is the published state of a run, on a `watch` that never makes the run's task wait.
+//! - [`snapshot`] makes the published snapshot of a run, on a `watch` that never makes the run's task wait.
 
 pub(crate) mod adopt;
 mod agents;
@@ -61,20 +61,20 @@ pub(crate) mod restore_guard;
 mod retry;
 mod run_task;
 pub mod seal;
+pub(crate) mod snapshot;
 mod step;
 pub(crate) mod submit;
 mod supervise;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod upkeep;
-pub(crate) mod view;
 mod wait_for_lease;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use longhaul_proto::{
-    api::{CancelMode, ClockTrusted, RunView, SubmitRequest, Submitted},
+    api::{CancelMode, ClockTrusted, Joined, SubmitRequest},
     clock::rfc3339,
     faults,
     ids::RunId,
@@ -89,7 +89,7 @@ use crate::{
     ledger::{CancelIntent, Ledger, LedgerError},
     metrics::Metrics,
     mirror::Mirrors,
-    model::{Identity, Placement, Principal, Scope},
+    model::{Identity, Placement, Principal, RunSnapshot, Scope},
     wall::Wall,
 };
 use reads::{Look, may};
@@ -127,6 +127,24 @@ pub struct ListFilter {
     pub state: Option<RunState>,
 }
 
+/// The answer to a submission.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The run, new or joined.
+    pub run: Arc<RunSnapshot>,
+    /// Why the answer is an earlier run instead of a new one.
+    pub joined: Option<Joined>,
+}
+
+/// A page of runs, newest first.
+#[derive(Clone, Debug)]
+pub struct RunPage {
+    /// The runs.
+    pub runs: Vec<Arc<RunSnapshot>>,
+    /// Pass as `before` to get the next page; `None` on the last.
+    pub next: Option<RunId>,
+}
+
 /// Some bytes of an output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputChunk {
@@ -153,7 +171,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Behind {
     /// The run that holds the seat.
-    pub run: RunView,
+    pub run: Arc<RunSnapshot>,
     /// No call waits for it, and its owner has not looked at it lately.
     pub forgotten: bool,
 }
@@ -244,7 +262,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`SubmitError`]; no error leaves a run behind.
-    pub async fn submit(&self, who: &Identity, request: Request) -> Result<Submitted, SubmitError> {
+    pub async fn submit(&self, who: &Identity, request: Request) -> Result<Accepted, SubmitError> {
         Box::pin(submit::submit(&self.0, who, request)).await
     }
 
@@ -253,7 +271,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`ControlError`]. Cancelling an ended run answers with its view.
-    pub async fn cancel(&self, who: &Identity, run: RunId, mode: CancelMode) -> Result<RunView, ControlError> {
+    pub async fn cancel(&self, who: &Identity, run: RunId, mode: CancelMode) -> Result<Arc<RunSnapshot>, ControlError> {
         let by = who.principal.to_string();
         if let Look::Ended(record) = self.look(who, run).await?
             && record.state == RunState::Lost
@@ -269,7 +287,7 @@ impl Runs {
     ///
     /// # Errors
     /// See [`ControlError`].
-    pub async fn declare_dead(&self, who: &Identity, run: RunId) -> Result<RunView, ControlError> {
+    pub async fn declare_dead(&self, who: &Identity, run: RunId) -> Result<Arc<RunSnapshot>, ControlError> {
         if who.scope != Scope::Operate {
             return Err(ControlError::Forbidden(
                 "declaring an agent dead needs a token with scope `operate`".to_owned(),
@@ -291,7 +309,7 @@ impl Runs {
         who: &Identity,
         run: RunId,
         command: impl FnOnce(Reply) -> Command,
-    ) -> Result<RunView, ControlError> {
+    ) -> Result<Arc<RunSnapshot>, ControlError> {
         let Look::Live(active) = self.look(who, run).await? else { return Ok(self.get(who, run).await?) };
         let (reply, answered) = oneshot::channel();
         let asked = async {

@@ -7,20 +7,19 @@ use std::{
 
 use bytes::Bytes;
 use longhaul_proto::{
-    api::{HostView, Hosts, QueueView, RunList, RunView},
+    api::{HostView, Hosts, QueueView},
     ids::{RunId, SHORT_LEN},
     state::RunState,
 };
 use tokio::sync::watch;
 
 use super::{
-    BETWEEN_LOOKS, Behind, FindError, ListFilter, MAX_PAGE, MAX_READ, OutputChunk, ReadError, Runs,
-    registry::RunHandle,
-    view::{Live, view},
+    BETWEEN_LOOKS, Behind, FindError, ListFilter, MAX_PAGE, MAX_READ, OutputChunk, ReadError, RunPage, Runs,
+    registry::RunHandle, snapshot::recorded,
 };
 use crate::{
     ledger::{ListQuery, Record},
-    model::{Identity, Principal, Scope, Stream},
+    model::{Identity, Principal, RunSnapshot, Scope, Stream, UnixMs},
 };
 
 /// How often an unfinished run without a task is looked up again, and the pause between: a bound in case its task died,
@@ -64,15 +63,15 @@ impl Runs {
     ///
     /// # Errors
     /// As [`Runs::find`].
-    pub async fn get(&self, who: &Identity, run: RunId) -> Result<RunView, FindError> {
-        Ok(self.watch(who, run).await?.borrow().as_ref().clone())
+    pub async fn get(&self, who: &Identity, run: RunId) -> Result<Arc<RunSnapshot>, FindError> {
+        Ok(self.watch(who, run).await?.borrow().clone())
     }
 
     /// A page of runs, newest first; those of all principals with scope `operate`.
     ///
     /// # Errors
     /// When the ledger could not be read.
-    pub async fn list(&self, who: &Identity, filter: ListFilter) -> Result<RunList, FindError> {
+    pub async fn list(&self, who: &Identity, filter: ListFilter) -> Result<RunPage, FindError> {
         let limit = filter.limit.clamp(1, MAX_PAGE);
         let query = ListQuery {
             principal: (who.scope != Scope::Operate).then(|| who.principal.clone()),
@@ -86,25 +85,25 @@ impl Runs {
         records.truncate(limit as usize);
         let next = records.last().filter(|_| more).map(|r| r.run);
         let runs = records.iter().map(|record| match self.0.table.get(record.run) {
-            Some(active) => active.view.borrow().as_ref().clone(),
-            None => view(record, &Live::of(record)),
+            Some(active) => active.snapshot.borrow().clone(),
+            None => Arc::new(recorded(record)),
         });
-        Ok(RunList { runs: runs.collect(), next })
+        Ok(RunPage { runs: runs.collect(), next })
     }
 
-    /// A view that follows the run. Once the run has ended the value is final and `changed()` returns an error.
+    /// The snapshots of a run, as they are published. Once the run has ended the value is final and `changed()` returns an error.
     ///
     /// # Errors
     /// As [`Runs::find`].
-    pub async fn watch(&self, who: &Identity, run: RunId) -> Result<watch::Receiver<Arc<RunView>>, FindError> {
+    pub async fn watch(&self, who: &Identity, run: RunId) -> Result<watch::Receiver<Arc<RunSnapshot>>, FindError> {
         match self.look(who, run).await? {
             Look::Live(active) => {
                 if active.principal() == who.principal {
                     active.looked.store(self.now_ms(), Ordering::Relaxed);
                 }
-                Ok(active.view.subscribe())
+                Ok(active.snapshot.subscribe())
             }
-            Look::Ended(record) => Ok(watch::channel(Arc::new(view(&record, &Live::of(&record)))).1),
+            Look::Ended(record) => Ok(watch::channel(Arc::new(recorded(&record))).1),
         }
     }
 
@@ -112,24 +111,21 @@ impl Runs {
         u64::try_from(self.0.deps.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The caller's own run that holds the seat for which `view` waits; of several, the one looked at longest ago.
-    pub fn behind_own(&self, who: &Identity, view: &RunView) -> Option<Behind> {
-        let waiting = view.waiting.as_deref().filter(|_| view.state == RunState::Queued)?;
-        let holds = |active: &Arc<RunHandle>| {
-            active.principal() == who.principal && active.run != view.run_id && waiting.contains(&active.run.short())
-        };
-        let own = self.0.table.all().into_iter().filter(holds);
+    /// The caller's own run that holds a seat for which `run` waits; of several, the one looked at longest ago.
+    pub fn behind_own(&self, who: &Identity, run: &RunSnapshot) -> Option<Behind> {
+        if run.state != RunState::Queued {
+            return None;
+        }
+        let holders = run.behind().iter().filter(|holder| **holder != run.run);
+        let own = holders.filter_map(|holder| self.0.table.get(*holder)).filter(|a| a.principal() == who.principal);
         let oldest = own.min_by_key(|active| active.looked.load(Ordering::Relaxed))?;
-        let run = oldest.view.borrow().as_ref().clone();
-        let since =
-            match oldest.looked.load(Ordering::Relaxed) {
-                // Never looked at: count from its creation.
-                0 => run.created_at.as_deref().and_then(|at| at.parse::<jiff::Timestamp>().ok()).map_or(0, |at| {
-                    u64::try_from(self.0.deps.clock.unix_ms() - at.as_millisecond()).unwrap_or_default()
-                }),
-                looked => self.now_ms().saturating_sub(looked),
-            };
-        let forgotten = oldest.view.receiver_count() == 0 && Duration::from_millis(since) >= FORGOTTEN;
+        let run = oldest.snapshot.borrow().clone();
+        let since_ms = match oldest.looked.load(Ordering::Relaxed) {
+            // Never looked at: count from its creation.
+            0 => run.created.map_or(0, |at: UnixMs| at.ago(self.0.deps.clock.unix_ms()).as_millis()),
+            looked => u128::from(self.now_ms().saturating_sub(looked)),
+        };
+        let forgotten = oldest.snapshot.receiver_count() == 0 && since_ms >= FORGOTTEN.as_millis();
         Some(Behind { run, forgotten })
     }
 
@@ -147,7 +143,7 @@ impl Runs {
     ) -> Result<OutputChunk, ReadError> {
         // The state is read before the bytes: an end that comes in between is reported by the next read.
         let ended = match self.look(who, run).await? {
-            Look::Live(active) => active.view.borrow().state.is_end(),
+            Look::Live(active) => active.snapshot.borrow().state.is_end(),
             Look::Ended(record) => record.state.is_end(),
         };
         let mirror = self.0.mirrors.find(run).await.map_err(ReadError::Io)?;
@@ -170,16 +166,15 @@ impl Runs {
             hosts.iter_mut().for_each(withhold);
         }
         let waits = |active: &Arc<RunHandle>| {
-            let view = active.view.borrow();
-            let waiting = view.waiting.clone()?;
+            let waiting = active.snapshot.borrow().waiting.as_ref()?.words().into_owned();
             Some(QueueView { run_id: active.run, waiting })
         };
         let mine = self.0.table.all();
         let mut queue: Vec<_> = mine.iter().filter(|a| may(who, &a.principal())).filter_map(waits).collect();
         queue.sort_by_key(|q| q.run_id);
         let returned = |active: &Arc<RunHandle>| {
-            let view = active.view.borrow();
-            let host = view.host.clone().filter(|_| view.runs_again && may(who, &active.principal()))?;
+            let run = active.snapshot.borrow();
+            let host = run.host.clone().filter(|_| run.runs_again && may(who, &active.principal()))?;
             let (run_id, short) = (active.run, active.run.short());
             let waiting = format!(
                 "lost, but running again on {host}: it holds a seat, and its own record will count; \

@@ -5,16 +5,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
-use longhaul_proto::{
-    api::{CancelMode, RunView},
-    ids::RunId,
-};
+use longhaul_proto::{api::CancelMode, ids::RunId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::ControlError;
 use crate::{
     ledger::Adoption,
-    model::{Attempt, Placement, Principal},
+    model::{Attempt, Placement, Principal, RunSnapshot},
 };
 
 /// Commands that may wait for one run's task; more than a few are repetitions.
@@ -26,8 +23,8 @@ pub(crate) struct RunHandle {
     owner: Mutex<Principal>,
     /// When its owner last looked at it, by the monotonic clock, ms.
     pub(crate) looked: AtomicU64,
-    /// The latest view; sending never waits for a reader.
-    pub(crate) view: watch::Sender<Arc<RunView>>,
+    /// The latest snapshot; sending never waits for a reader.
+    pub(crate) snapshot: watch::Sender<Arc<RunSnapshot>>,
     pub(crate) mailbox: mpsc::Sender<Command>,
 }
 
@@ -39,7 +36,7 @@ impl RunHandle {
 }
 
 /// Answer to a command.
-pub(crate) type Reply = oneshot::Sender<Result<RunView, ControlError>>;
+pub(crate) type Reply = oneshot::Sender<Result<Arc<RunSnapshot>, ControlError>>;
 
 /// A command to a run's task.
 pub(crate) enum Command {
@@ -137,11 +134,11 @@ impl Registry {
         &self,
         run: RunId,
         principal: Principal,
-        view: RunView,
+        snapshot: RunSnapshot,
     ) -> Option<(Arc<RunHandle>, mpsc::Receiver<Command>)> {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
-        let (looked, view) = (AtomicU64::new(0), watch::Sender::new(Arc::new(view)));
-        let active = Arc::new(RunHandle { run, owner: Mutex::new(principal.clone()), looked, view, mailbox });
+        let (looked, snapshot) = (AtomicU64::new(0), watch::Sender::new(Arc::new(snapshot)));
+        let active = Arc::new(RunHandle { run, owner: Mutex::new(principal.clone()), looked, snapshot, mailbox });
         let mut rows = self.rows();
         if rows.runs.contains_key(&run) {
             return None;

@@ -19,7 +19,7 @@ use std::{
 };
 
 use longhaul_proto::{
-    api::{FilesRemoved, RunView},
+    api::FilesRemoved,
     clock::rfc3339,
     faults,
     ids::RunId,
@@ -33,7 +33,7 @@ use super::{ControlError, Inner, Look, Runs};
 use crate::{
     fleet::connection::{Connection, said},
     ledger::{Earlier, HeldSpool, LedgerError, Record},
-    model::{Identity, Scope},
+    model::{Identity, RunSnapshot, Scope},
 };
 
 /// How long removed runs are remembered: three times as long as records are kept by default.
@@ -339,14 +339,14 @@ impl Runs {
     ///
     /// # Errors
     /// See [`ControlError`].
-    pub async fn release(&self, who: &Identity, run: RunId) -> Result<RunView, ControlError> {
+    pub async fn release(&self, who: &Identity, run: RunId) -> Result<Arc<RunSnapshot>, ControlError> {
         if who.scope != Scope::Operate {
             return Err(ControlError::Forbidden("releasing a spool needs a token with scope `operate`".to_owned()));
         }
         let wrong = |words: String| Err(ControlError::WrongState(format!("run {}: {words}", run.short())));
         let record = match self.look(who, run).await? {
             Look::Live(active) => {
-                let state = active.view.borrow().state;
+                let state = active.snapshot.borrow().state;
                 return wrong(format!("it has not ended ({state}), and its spool is in use"));
             }
             Look::Ended(record) if record.state == RunState::Lost => {

@@ -11,10 +11,6 @@ use longhaul_proto::{ids::RunId, state::RunState};
 
 use crate::ledger::{LedgerError, ListQuery, Record, RunStore};
 
-/// Why a run is held back, and what to do.
-pub(crate) const HELD: &str = "held back: the ledger is an older copy, and this run may have been executed since. It goes \
-     on by itself when the agent that has it returns; if you know that it was not executed, cancel it and submit it again";
-
 /// What is known of the ledger's age.
 #[derive(Debug)]
 pub(crate) struct RestoreGuard {

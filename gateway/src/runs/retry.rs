@@ -18,10 +18,10 @@ use longhaul_proto::{
 
 use super::run_task::{Interrupted, RunTask};
 use crate::{
-    ledger::{Condition, Detail, Earlier},
+    ledger::{Detail, Earlier},
     metrics::count,
     mirror::Mirror,
-    model::Stream,
+    model::{Condition, Stream},
 };
 
 /// Attempts of one run that may start: what kills three will kill the fourth.

@@ -21,14 +21,15 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use super::{
     Inner,
     registry::{Command, RunHandle},
+    snapshot::{self, Live},
     step::queue_deadline,
     supervise::LeaseCell,
-    view::{Live, view},
 };
 use crate::{
     fleet::connection::Connection,
     ledger::{Detail, LedgerError, Record},
     mirror::Mirror,
+    model::{RunSnapshot, Wait},
 };
 
 /// Why the task leaves what it was doing.
@@ -227,7 +228,8 @@ impl RunTask {
                     match result {
                         Ok(mode) => {
                             self.cancelled = Some(mode);
-                            self.live.cancel_told = self.record.cancel.as_ref().is_some_and(|wish| wish.mode == mode);
+                            self.live.cancel_delivered =
+                                self.record.cancel.as_ref().is_some_and(|wish| wish.mode == mode);
                             self.publish();
                         }
                         Err(problem) => {
@@ -240,16 +242,21 @@ impl RunTask {
         }
     }
 
-    pub(super) fn waiting(&mut self, why: Option<String>) {
+    pub(super) fn waiting(&mut self, why: Option<Wait>) {
         if self.live.waiting != why {
             self.live.waiting = why;
             self.publish();
         }
     }
 
-    /// Publishes the run's view to all watchers.
+    /// Publishes the run's snapshot to all watchers.
     pub(super) fn publish(&self) {
-        self.active.view.send_replace(Arc::new(view(&self.record, &self.live)));
+        self.active.snapshot.send_replace(self.snapshot());
+    }
+
+    /// The run as it is now.
+    pub(super) fn snapshot(&self) -> Arc<RunSnapshot> {
+        Arc::new(snapshot::snapshot(&self.record, &self.live))
     }
 
     /// The run's detail, to be changed before a step records it.

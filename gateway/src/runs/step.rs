@@ -12,9 +12,9 @@ use super::{
     run_task::{Interrupted, RunTask},
 };
 use crate::{
-    ledger::{Condition, LedgerError, Record, Transition},
+    ledger::{LedgerError, Record, Transition},
     metrics::count,
-    model::{Attempt, Placement},
+    model::{Attempt, Condition, Placement, Wait},
 };
 
 /// Pause before a failed ledger write is retried.
@@ -91,7 +91,7 @@ impl RunTask {
             count(&self.inner.metrics.returned);
         }
         self.live.waiting = None;
-        (self.live.silent_for, self.live.contact, self.live.no_end_since_ms) = (None, None, 0);
+        (self.live.silent_for, self.live.contact, self.live.no_end_since) = (None, None, None);
         self.publish();
         Ok(())
     }
@@ -143,7 +143,7 @@ impl RunTask {
                 }
                 Err(error) => {
                     tracing::error!(run = %step.run, to = %step.to, error = &error as &dyn std::error::Error, "cannot record a step; trying again");
-                    self.waiting(Some("the gateway cannot write its ledger; see its log".to_owned()));
+                    self.waiting(Some(Wait::LedgerFails));
                     tried = self.try_step_again(step.clone(), error).await?;
                 }
             }

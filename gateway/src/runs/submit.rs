@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use longhaul_proto::{
-    api::{Joined, Retry, Submitted},
+    api::{Joined, Retry},
     faults,
     ids::RunId,
     telemetry,
@@ -12,12 +12,12 @@ use longhaul_proto::{
 use tracing::Instrument;
 
 use super::{
-    BETWEEN_LOOKS, Inner, Request, SubmitError,
+    Accepted, BETWEEN_LOOKS, Inner, Request, SubmitError,
     check::{self, Checked},
     joining,
     registry::{Admission, NoRoom, Recording},
+    snapshot::recorded,
     supervise::{Start, supervise},
-    view::{Live, view},
 };
 use crate::{
     fleet::{Inspected, Lease},
@@ -39,7 +39,7 @@ const MOST_NAMED: usize = 20;
 const RETRY_AFTER: u32 = 30;
 
 /// Records a run, or finds the earlier one that answers.
-pub(super) async fn submit(inner: &Arc<Inner>, who: &Identity, request: Request) -> Result<Submitted, SubmitError> {
+pub(super) async fn submit(inner: &Arc<Inner>, who: &Identity, request: Request) -> Result<Accepted, SubmitError> {
     if inner.deps.tasks.stopping().is_cancelled() {
         return Err(SubmitError::Stopping);
     }
@@ -51,9 +51,9 @@ pub(super) async fn submit(inner: &Arc<Inner>, who: &Identity, request: Request)
     telemetry::set_parent(&span, &caller);
     let result = record(inner, who, request, &span, &caller).instrument(span.clone()).await;
     match &result {
-        Ok(submitted) => {
-            span.record("longhaul.run.id", tracing::field::display(submitted.run.run_id));
-            if let Some(joined) = submitted.joined {
+        Ok(accepted) => {
+            span.record("longhaul.run.id", tracing::field::display(accepted.run.run));
+            if let Some(joined) = accepted.joined {
                 span.record("longhaul.joined", tracing::field::debug(joined));
                 count(&inner.metrics.joined);
             }
@@ -75,7 +75,7 @@ async fn record(
     request: Request,
     span: &tracing::Span,
     caller: &wire::TraceContext,
-) -> Result<Submitted, SubmitError> {
+) -> Result<Accepted, SubmitError> {
     let mut checked = check::check(request)?;
     if !checked.submission.key.is_empty() && !is_call(&checked.submission.key) {
         // Repeating a key must not depend on any agent.
@@ -121,14 +121,14 @@ async fn record(
     let key = on_purpose.then(|| (submission.key.clone(), checked.body));
     let new = NewRun { record, submission, key, dedupe };
     // In a task of its own: a caller that disconnects between commit and start must not leave a run without a task.
-    let early = faults::bug("acknowledged_before_commit").then(|| view(&new.record, &Live::default()));
+    let early = faults::bug("acknowledged_before_commit").then(|| Arc::new(recorded(&new.record)));
     let task = {
         let inner = inner.clone();
         async move { insert(&inner, new, fit, room).await }
     };
     if let Some(run) = early {
         inner.deps.tasks.spawn(task);
-        return Ok(Submitted { run, joined: None });
+        return Ok(Accepted { run, joined: None });
     }
     match inner.deps.tasks.spawn(task.instrument(span.clone())).await {
         Ok(inserted) => inserted,
@@ -146,7 +146,7 @@ async fn insert(
     mut new: NewRun,
     fit: Vec<String>,
     room: Result<Admission, SubmitError>,
-) -> Result<Submitted, SubmitError> {
+) -> Result<Accepted, SubmitError> {
     let _recording = recording(inner, &new.record.principal, &new.submission.key).await?;
     // Ends that are being noted as shown answer no request any more.
     inner.shown.settled().await;
@@ -157,7 +157,7 @@ async fn insert(
         match inserted {
             Ok(Inserted::Joined(run, why)) if run != new.record.run => {
                 match joining::decide(inner, &new, run, why).await? {
-                    joining::Verdict::Join(submitted) => return Ok(*submitted),
+                    joining::Verdict::Join(accepted) => return Ok(accepted),
                     joining::Verdict::GoOn => new.dedupe.not.push(run),
                 }
             }
@@ -206,12 +206,12 @@ async fn recording<'a>(
 }
 
 /// Starts the task of a recorded run.
-fn begin(inner: &Arc<Inner>, record: Record, submission: wire::Submission, fit: Vec<String>) -> Submitted {
+fn begin(inner: &Arc<Inner>, record: Record, submission: wire::Submission, fit: Vec<String>) -> Accepted {
     count(&inner.metrics.submitted);
     let small = code_len(&submission) <= KEEP_IN_MEMORY;
-    let run = view(&record, &Live::default());
+    let run = Arc::new(recorded(&record));
     inner.keep(record, small.then_some(submission), None, fit);
-    Submitted { run, joined: None }
+    Accepted { run, joined: None }
 }
 
 /// Asks the ledger until it can tell whether the run is recorded.
@@ -226,16 +226,16 @@ async fn keep_if_there(inner: Arc<Inner>, run: RunId) {
     }
 }
 
-pub(super) async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Result<Submitted, SubmitError> {
+pub(super) async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Result<Accepted, SubmitError> {
     let run = match inner.table.get(run) {
-        Some(active) => active.view.borrow().as_ref().clone(),
+        Some(active) => active.snapshot.borrow().clone(),
         None => {
             let record = inner.ledger.get(run).await.map_err(SubmitError::Ledger)?;
             let record = record.ok_or_else(|| SubmitError::Ledger(LedgerError::Lost(run)))?;
-            view(&record, &Live::of(&record))
+            Arc::new(recorded(&record))
         }
     };
-    Ok(Submitted { run, joined: Some(why) })
+    Ok(Accepted { run, joined: Some(why) })
 }
 
 /// Refuses a host or a label that no agent ever had: waiting for it would be useless.
@@ -407,9 +407,7 @@ impl Inner {
     /// Like [`Inner::keep`], with a lease that is taken only when the run has no task yet: a lease that is dropped
     /// would free the one that the task holds.
     pub(crate) fn keep_holding(self: &Arc<Self>, record: Record, hold: impl FnOnce() -> Option<Lease>) {
-        let Some((active, mailbox)) =
-            self.table.add(record.run, record.principal.clone(), view(&record, &Live::of(&record)))
-        else {
+        let Some((active, mailbox)) = self.table.add(record.run, record.principal.clone(), recorded(&record)) else {
             return;
         };
         self.supervised(Start { active, mailbox, record, submission: None, seat: hold(), fit: Vec::new() });
@@ -423,9 +421,7 @@ impl Inner {
         seat: Option<Lease>,
         fit: Vec<String>,
     ) {
-        let Some((active, mailbox)) =
-            self.table.add(record.run, record.principal.clone(), view(&record, &Live::of(&record)))
-        else {
+        let Some((active, mailbox)) = self.table.add(record.run, record.principal.clone(), recorded(&record)) else {
             return;
         };
         self.supervised(Start { active, mailbox, record, submission, seat, fit });

@@ -19,7 +19,7 @@ use super::{
     Inner,
     registry::{Command, RunHandle},
     run_task::{RunTask, TaskEnd},
-    view::{Live, view},
+    snapshot::recorded,
 };
 use crate::{fleet::Lease, ledger::Record, metrics::count};
 
@@ -105,7 +105,7 @@ pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
             // It panicked after its last commit.
             if let Some(record) = read {
                 inner.metrics.ended(record.state);
-                active.view.send_replace(Arc::new(view(&record, &Live::of(&record))));
+                active.snapshot.send_replace(Arc::new(recorded(&record)));
             }
             cell.free();
             inner.table.remove(run);

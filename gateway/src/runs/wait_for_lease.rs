@@ -4,13 +4,10 @@ use std::{future::pending, pin::pin, time::Duration};
 
 use longhaul_proto::state::{Cause, RunState};
 
-use super::{
-    restore_guard,
-    run_task::{Interrupted, RunTask},
-};
+use super::run_task::{Interrupted, RunTask};
 use crate::{
     fleet::{Lease, QueueNews, connection},
-    model::{Attempt, Need, QueueReason},
+    model::{Attempt, Need, QueueReason, UnixMs, Wait},
 };
 
 /// Longest back-off before a run that was given back is placed again.
@@ -27,7 +24,7 @@ impl RunTask {
         }
         if self.record.detail.unverified {
             // Its request rests on an agent's word alone, so it must not be executed.
-            self.waiting(Some(super::adopt::WAITS.to_owned()));
+            self.waiting(Some(Wait::Unverified));
             return self.during(None, pending()).await;
         }
         let mut seat = None;
@@ -43,8 +40,8 @@ impl RunTask {
             // That it is held back may have become known only when the agent of this lease connected: free the seat for
             // other runs.
             drop(seat);
-            self.live.no_end_since_ms = self.inner.deps.clock.unix_ms();
-            self.waiting(Some(restore_guard::HELD.to_owned()));
+            self.live.no_end_since = UnixMs::stored(self.inner.deps.clock.unix_ms());
+            self.waiting(Some(Wait::Restored));
             return self.during(None, pending()).await;
         }
         let Some(seat) = seat else { return Err(Interrupted::Stopping) };
@@ -105,12 +102,9 @@ impl RunTask {
     /// Publishes why the run waits in the queue.
     fn waits_because(&mut self, why: QueueReason) {
         // Since when nothing moves it on, even if the words have changed.
-        let since_ms = match self.live.no_end_since_ms {
-            0 => self.inner.deps.clock.unix_ms(),
-            since_ms => since_ms,
-        };
-        self.live.no_end_since_ms = if why.no_end { since_ms } else { 0 };
-        self.live.waiting = Some(why.words);
+        let since = self.live.no_end_since.or_else(|| UnixMs::stored(self.inner.deps.clock.unix_ms()));
+        self.live.no_end_since = since.filter(|_| why.no_end);
+        self.live.waiting = Some(Wait::Queued(why));
         self.publish();
     }
 

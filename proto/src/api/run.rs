@@ -209,11 +209,7 @@ pub struct LocationView {
 impl RunView {
     /// Why the log is withheld while the run lasts, in words; `None` = the user's part so far is shown.
     pub fn withheld(&self) -> Option<&'static str> {
-        let known = self.view.is_none_or(|part| part.safe_end.or(part.end).is_some());
-        (!known && !self.state.is_end()).then_some(
-            "the agent is of an earlier version and does not tell which part of the log is the user's: the output is \
-             shown when the run has ended",
-        )
+        ViewRange::withheld(self.view, self.state)
     }
 }
 
@@ -228,6 +224,17 @@ pub struct ViewRange {
     /// earlier version that does not send it.
     #[serde(default)]
     pub safe_end: Option<u64>,
+}
+
+impl ViewRange {
+    /// Why the log of a run in this state, with this user's part, is withheld, in words; `None` = it is shown.
+    pub fn withheld(part: Option<Self>, state: RunState) -> Option<&'static str> {
+        let known = part.is_none_or(|part| part.safe_end.or(part.end).is_some());
+        (!known && !state.is_end()).then_some(
+            "the agent is of an earlier version and does not tell which part of the log is the user's: the output is \
+             shown when the run has ended",
+        )
+    }
 }
 
 /// A file that a run left.

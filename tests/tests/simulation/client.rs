@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longhaul_gateway::{
-    model::{Identity, Scope, Stream},
+    model::{Identity, Scope, Stream, Wait},
     runs::{Request, Runs},
 };
 use longhaul_proto::{
@@ -73,7 +73,7 @@ impl Client {
                 let answer = crashed.run_until_cancelled(runs.submit(&who, request)).await;
                 match answer {
                     Some(Ok(submitted)) => {
-                        let run = submitted.run.run_id;
+                        let run = submitted.run.run;
                         sim.note(format_args!("acknowledged {}", short(run)));
                         self.world.acknowledged.lock().unwrap().push(run);
                         if let Some(Err(_)) = crashed.run_until_cancelled(runs.get(&root(), run)).await
@@ -104,7 +104,7 @@ impl Client {
         loop {
             let now = view.borrow_and_update().clone();
             // No ledger of a simulation is ever an older copy.
-            if now.waiting.as_ref().is_some_and(|why| why.contains("held back")) {
+            if now.waiting == Some(Wait::Restored) {
                 sim.wrong(format_args!("run {} is held back as if the ledger were an older copy", short(run)));
                 return true;
             }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use longhaul_gateway::{ledger::RunStore, model::Stream};
+use longhaul_gateway::{face::run_view::run_view, ledger::RunStore, model::Stream};
 use longhaul_proto::{
     ids::RunId,
     state::{Cause, RunState},
@@ -80,7 +80,7 @@ impl World {
         // What was deleted last is in its record as soon as the agent's answer has arrived.
         tokio::time::sleep(Duration::from_millis(500)).await;
         for run in acknowledged {
-            let Ok(view) = gateway.runs.get(&root(), run).await else {
+            let Ok(view) = gateway.runs.get(&root(), run).await.map(|run| run_view(&run)) else {
                 if !self.sim.story(run, |story| story.removed) {
                     self.sim.wrong(format_args!("run {} was acknowledged and is not known", short(run)));
                 } else if self.has_spool(run) {

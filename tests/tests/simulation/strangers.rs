@@ -137,9 +137,9 @@ impl World {
         };
         if let (Some(run), Some(runs)) = (ended.first(), self.runs())
             && let Ok(view) = runs.get(&root(), *run).await
-            && view.host.is_some()
+            && let Some(attempt) = view.attempt
         {
-            told.push((*run, view.attempt));
+            told.push((*run, attempt.number()));
         }
         agent.runs.ready().await;
         for (run, attempt) in &told {

@@ -25,7 +25,7 @@ use tokio::{
 use super::{
     Lease,
     connection::Connection,
-    placement::{self, Host, Pool, Serves},
+    placement::{self, Holder, Host, Pool, Serves},
     queue::Queue,
 };
 use crate::{
@@ -88,12 +88,14 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Names the holder of the seat to the principal of a waiting run: other principals' runs are not named.
-    fn holder(&self, run: RunId, asker: &Principal) -> String {
-        if self.principal == *asker || faults::bug("others_runs_named") {
+    fn holder(&self, run: RunId, asker: &Principal) -> Holder {
+        let own = Some(run).filter(|_| self.principal == *asker);
+        let words = if own.is_some() || faults::bug("others_runs_named") {
             format!("run {} on {}", run.short(), self.host)
         } else {
             format!("another principal's run on {}", self.host)
-        }
+        };
+        Holder { own, words }
     }
 }
 
@@ -245,7 +247,7 @@ impl Scheduler {
             let host = &mut hosts[at];
             host.running += 1;
             if let Some(pool) = pools.get_mut(&host.pool) {
-                pool.holders.push(String::new());
+                pool.holders.push(Holder::default());
             }
             let host = host.clone();
             self.take_seat(run, &principal, &placed(&host));

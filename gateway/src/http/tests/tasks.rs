@@ -152,7 +152,7 @@ async fn a_bad_end_is_a_completed_task_with_the_text_of_the_live_call() {
     assert_eq!(tasks(&client, "tasks/get", &handle).await["result"]["result"]["isError"], true, "as often as asked");
     assert_eq!(tasks(&client, "tasks/cancel", &handle).await["result"]["resultType"], "complete", "too late, harmless");
     // The control: a task of the run's own call mentions no earlier call.
-    let owner = Principal::local(world.gateway.core.runs.get(&root(), run).await.unwrap().principal);
+    let owner = world.gateway.core.runs.get(&root(), run).await.unwrap().principal.clone();
     let own = world.gateway.core.task_key.seal(run, 0, &owner);
     let text = ended(&client, &own).await["result"]["content"][0]["text"].as_str().unwrap().to_owned();
     assert!(text.starts_with("timed out: queue timeout"), "{text}");

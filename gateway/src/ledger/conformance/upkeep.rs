@@ -53,7 +53,11 @@ pub(super) async fn spools_are_known_until_they_are_gone(ledger: &dyn Ledger) {
     assert!(ledger.get(whole).await.unwrap().unwrap().detail.conditions.is_empty());
     ledger.spool_gone(torn, Some("gone for room".to_owned())).await.unwrap();
     assert!(!held("agent", 11, MirrorCopy::Incomplete).await.contains(&torn));
-    assert_eq!(ledger.get(torn).await.unwrap().unwrap().detail.words(), "gone for room", "and the record says so");
+    assert_eq!(
+        ledger.get(torn).await.unwrap().unwrap().detail.conditions["released"],
+        "gone for room",
+        "and the record says so"
+    );
     let lost = running(ledger, new_run("ann")).await;
     ledger.transition(step(lost, (Running, 1), (Lost, 1), Cause::DeclaredDead, 10)).await.unwrap();
     assert!(!held("agent", 11, MirrorCopy::Incomplete).await.contains(&lost), "it may come back");

@@ -3,7 +3,10 @@
 use longhaul_proto::{api::FilesRemoved, ids::RunId, state::RunState};
 
 use super::{MemoryLedger, Row};
-use crate::ledger::{Answer, Condition, Ended, MirrorCopy, Removed, UpkeepStore, is_call};
+use crate::{
+    ledger::{Answer, Ended, MirrorCopy, Removed, UpkeepStore, is_call},
+    model::Condition,
+};
 
 impl UpkeepStore for MemoryLedger {
     fn ended_count(&self) -> Answer<'_, u64> {

@@ -11,7 +11,10 @@ use super::{
     storage,
     writer::Applied,
 };
-use crate::ledger::{Answer, CALL, Condition, Detail, Ended, MirrorCopy, Removed, UpkeepStore};
+use crate::{
+    ledger::{Answer, CALL, Detail, Ended, MirrorCopy, Removed, UpkeepStore},
+    model::Condition,
+};
 
 impl UpkeepStore for SqliteLedger {
     fn ended_count(&self) -> Answer<'_, u64> {

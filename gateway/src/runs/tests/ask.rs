@@ -15,15 +15,15 @@ async fn the_same_key_is_the_same_run() {
     let keyed = |code: &str| SubmitRequest { key: Some("toolu_7".to_owned()), ..text(code) };
     let run = world.submit(keyed("display 1\n")).await;
     let again = world.try_submit(SubmitRequest { again: true, ..keyed("display 1\n") }).await.unwrap();
-    assert_eq!((again.run.run_id, again.joined), (run, Some(Joined::Key)), "a key is stronger than `again`");
+    assert_eq!((again.run.run, again.joined), (run, Some(Joined::Key)), "a key is stronger than `again`");
     let error = world.try_submit(keyed("display 2\n")).await.unwrap_err();
     assert!(matches!(&error, SubmitError::KeyTaken { run: r, .. } if *r == run));
     assert!(error.to_string().contains("was used for another request"), "{error}");
     world.restart().await;
-    assert_eq!(world.try_submit(keyed("display 1\n")).await.unwrap().run.run_id, run, "also after a restart");
+    assert_eq!(world.try_submit(keyed("display 1\n")).await.unwrap().run.run, run, "also after a restart");
     let bob = Identity::local("bob", Scope::Use);
     let request = Request { submit: keyed("display 1\n"), max_code: 100, ..Request::default() };
-    assert_ne!(world.runs().submit(&bob, request).await.unwrap().run.run_id, run, "keys belong to a principal");
+    assert_ne!(world.runs().submit(&bob, request).await.unwrap().run.run, run, "keys belong to a principal");
     world.stop().await;
 }
 
@@ -75,16 +75,16 @@ async fn a_waiting_run_can_be_cancelled_and_can_run_out_of_time() {
     let view = world.until(run, "a reason", |v| v.waiting.is_some()).await;
     let advice = format!("no agent is connected: start one with `longhaul agent --gateway {}`", world.gateway().url);
     assert_eq!(view.waiting, Some(advice));
-    let view = world.runs().cancel(&ann(), run, CancelMode::Break).await.unwrap();
+    let view = run_view(&world.runs().cancel(&ann(), run, CancelMode::Break).await.unwrap());
     assert_eq!((view.state, view.cause, view.waiting), (Cancelled, Cause::CancelRequested, None));
     let hurried = world.submit(SubmitRequest { queue_timeout: Some(60.0), ..text("display 2\n") }).await;
     let patient = world.submit(text("display 3\n")).await;
     world.ahead(Duration::from_secs(59));
-    assert_eq!(world.runs().get(&ann(), hurried).await.unwrap().state, Queued);
+    assert_eq!(world.get(&ann(), hurried).await.state, Queued);
     world.ahead(Duration::from_secs(2));
     let view = world.state(hurried, TimedOut).await;
     assert_eq!(view.cause, Cause::QueueTimeout);
-    assert_eq!(world.runs().get(&ann(), patient).await.unwrap().state, Queued, "no limit is the default");
+    assert_eq!(world.get(&ann(), patient).await.state, Queued, "no limit is the default");
     world.stop().await;
 }
 
@@ -109,7 +109,7 @@ async fn a_run_is_found_by_its_owner_and_nobody_else() {
     assert!(world.runs().hosts(&bob).queue.is_empty());
     assert_eq!(world.runs().hosts(&ann()).queue[0].run_id, run);
     assert!(matches!(world.runs().declare_dead(&ann(), run).await, Err(ControlError::Forbidden(_))));
-    assert_eq!(world.runs().get(&ann(), run).await.unwrap().state, Queued, "and nothing happened to it");
+    assert_eq!(world.get(&ann(), run).await.state, Queued, "and nothing happened to it");
     world.stop().await;
 }
 
@@ -193,12 +193,12 @@ async fn the_same_subject_of_another_issuer_is_another_principal() {
     let run = world.submit(keyed()).await;
     let request = |submit| Request { submit, max_code: 100, ..Request::default() };
     let other = world.runs().submit(&theirs, request(keyed())).await.unwrap();
-    assert!(other.run.run_id != run && other.joined.is_none(), "neither by its key nor as an equal one");
-    assert_eq!(other.run.principal, "idp:ann");
+    assert!(other.run.run != run && other.joined.is_none(), "neither by its key nor as an equal one");
+    assert_eq!(other.run.principal.to_string(), "idp:ann");
     assert!(world.runs().submit(&theirs, request(text("display 2\n"))).await.is_err(), "the control: its own limit");
-    for (who, own, not) in [(&ann(), run, other.run.run_id), (&theirs, other.run.run_id, run)] {
+    for (who, own, not) in [(&ann(), run, other.run.run), (&theirs, other.run.run, run)] {
         let listed = world.runs().list(who, ListFilter { limit: 9, ..Default::default() }).await.unwrap().runs;
-        assert_eq!(listed.iter().map(|view| view.run_id).collect::<Vec<_>>(), [own]);
+        assert_eq!(listed.iter().map(|run| run.run).collect::<Vec<_>>(), [own]);
         assert!(matches!(world.runs().find(who, &not.to_string()).await, Err(FindError::Unknown(_))));
         assert!(matches!(world.runs().find(who, &not.short()).await, Err(FindError::Unknown(_))));
         assert!(world.runs().cancel(who, not, CancelMode::Kill).await.is_err());

@@ -213,7 +213,7 @@ async fn cancelling_reaches_the_agent_and_can_get_harder() {
     agent.got(run).await;
     agent.prints(run, b". sleep\n");
     world.state(run, Running).await;
-    let view = world.runs().cancel(&ann(), run, CancelMode::Break).await.unwrap();
+    let view = run_view(&world.runs().cancel(&ann(), run, CancelMode::Break).await.unwrap());
     assert_eq!(view.cancel_requested.unwrap().by, "ann");
     agent.until("a break", |s| s.cancels.len() == 1).await;
     world.runs().cancel(&root(), run, CancelMode::Kill).await.unwrap();

@@ -29,7 +29,7 @@ async fn a_seat_is_free_when_stata_has_ended_and_not_when_its_output_is_home() {
     let first = half_home(&world, &agent).await;
     let second = world.submit(text("display 2\n")).await;
     agent.got(second).await;
-    let view = world.runs().get(&root(), first).await.unwrap();
+    let view = world.get(&root(), first).await;
     assert_eq!((view.state, view.output_bytes), (Running, 4), "its output is not here yet");
     assert!(view.note.is_some_and(|n| n.contains("Stata has ended")), "and the record says so");
     let refused = world.runs().declare_dead(&root(), first).await.unwrap_err();
@@ -40,7 +40,7 @@ async fn a_seat_is_free_when_stata_has_ended_and_not_when_its_output_is_home() {
     world.restart().await;
     agent.register(world.addr()).await;
     agent.beats(10).await;
-    assert_eq!((run_calls(&agent), world.runs().get(&root(), third).await.unwrap().state), (2, Queued));
+    assert_eq!((run_calls(&agent), world.get(&root(), third).await.state), (2, Queued));
     let pool = world.runs().hosts(&ann()).pools[0].clone();
     assert_eq!(pool.in_use, 1, "the one whose Stata lives");
     agent.ends(second, Succeeded, Cause::Completed);
@@ -97,7 +97,7 @@ async fn control_an_output_that_is_waited_for_without_end() {
     let agent = Fake::new("stata1").join(world.addr()).await;
     let run = damaged(&world, &agent).await;
     agent.until("it is followed again and again", |s| s.follows.len() > 25).await;
-    assert_eq!(world.runs().get(&root(), run).await.unwrap().state, Running);
+    assert_eq!(world.get(&root(), run).await.state, Running);
     world.stop().await;
 }
 
@@ -111,7 +111,7 @@ async fn an_output_that_cannot_be_read_is_for_a_person_to_decide() {
     let so = |v: &RunView| v.note.as_deref().is_some_and(|n| n.contains("cannot send all of its output"));
     let view = world.until(run, "words", so).await;
     assert!(view.note.unwrap().contains("an operator can declare it dead"));
-    let view = world.runs().declare_dead(&root(), run).await.unwrap();
+    let view = run_view(&world.runs().declare_dead(&root(), run).await.unwrap());
     assert_eq!(view.state, RunState::Lost);
     world.stop().await;
 }

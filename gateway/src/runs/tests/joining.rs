@@ -11,7 +11,7 @@ use RunState::{Cancelled, Failed, Running, Succeeded, TimedOut};
 
 impl World {
     /// A call with its client's own name for it.
-    async fn call(&self, name: &str, submit: SubmitRequest) -> Result<Submitted, SubmitError> {
+    async fn call(&self, name: &str, submit: SubmitRequest) -> Result<Accepted, SubmitError> {
         let request = Request { submit, call: Some(format!("{CALL}{name}")), max_code: 1 << 20, ..Request::default() };
         self.runs().submit(&ann(), request).await
     }
@@ -19,7 +19,7 @@ impl World {
     /// Which run answers, and why.
     async fn answer(&self, submit: SubmitRequest) -> (RunId, Option<Joined>) {
         let submitted = self.try_submit(submit).await.unwrap();
-        (submitted.run.run_id, submitted.joined)
+        (submitted.run.run, submitted.joined)
     }
 
     /// Runs a request to its end.
@@ -74,9 +74,9 @@ async fn an_equal_request_joins_an_end_for_a_quarter_of_an_hour() {
 async fn the_same_call_is_its_run_for_two_minutes_after_the_end() {
     let (world, agent) = with_agent().await;
     let submit = || text("display 1\n");
-    let run = world.call("functions.run:0", submit()).await.unwrap().run.run_id;
+    let run = world.call("functions.run:0", submit()).await.unwrap().run.run;
     let again = world.call("functions.run:0", submit()).await.unwrap();
-    assert_eq!((again.run.run_id, again.joined), (run, Some(Joined::Call)), "unfinished");
+    assert_eq!((again.run.run, again.joined), (run, Some(Joined::Call)), "unfinished");
     agent.got(run).await;
     agent.ends(run, Succeeded, Cause::Completed);
     world.state(run, Succeeded).await;
@@ -84,14 +84,14 @@ async fn the_same_call_is_its_run_for_two_minutes_after_the_end() {
     world.ahead(Duration::from_secs(110));
     world.until_up(1).await;
     let again = world.call("functions.run:0", submit()).await.unwrap();
-    assert_eq!((again.run.run_id, again.joined), (run, Some(Joined::Call)), "ended, and seen");
+    assert_eq!((again.run.run, again.joined), (run, Some(Joined::Call)), "ended, and seen");
     assert_eq!(world.call("functions.run:1", submit()).await.unwrap().joined, None, "another call");
     world.ahead(Duration::from_secs(11));
     world.until_up(1).await;
     // The equal run under the other name is unfinished and answers; the earlier run does not.
     let later = world.call("functions.run:0", submit()).await.unwrap();
     assert_eq!(later.joined, Some(Joined::Unfinished));
-    assert_ne!(later.run.run_id, run, "the name came again, and means another call");
+    assert_ne!(later.run.run, run, "the name came again, and means another call");
     world.stop().await;
 }
 
@@ -147,7 +147,7 @@ async fn what_its_host_is_ending_answers_nothing() {
 }
 
 /// Asserts that nothing is joined and nothing is started; returns whether the agent could not be asked, and the words.
-fn refused(answer: Result<Submitted, SubmitError>) -> (bool, String) {
+fn refused(answer: Result<Accepted, SubmitError>) -> (bool, String) {
     match answer {
         Err(error @ SubmitError::Changed(_)) => (false, error.to_string()),
         Err(error @ SubmitError::Unasked(_)) => (true, error.to_string()),
@@ -190,7 +190,7 @@ async fn a_do_file_that_changed_stops_both_ways_and_names_the_ways_on() {
 #[tokio::test]
 async fn the_same_call_is_asked_about_too() {
     let (world, agent) = with_agent().await;
-    let run = world.call("c", text("display 1\n")).await.unwrap().run.run_id;
+    let run = world.call("c", text("display 1\n")).await.unwrap().run.run;
     agent.got(run).await;
     agent.ends(run, Succeeded, Cause::Completed);
     world.state(run, Succeeded).await;
@@ -201,7 +201,7 @@ async fn the_same_call_is_asked_about_too() {
     let again = || SubmitRequest { again: true, ..text("display 1\n") };
     let second = world.call("d", again()).await.unwrap();
     assert_eq!(second.joined, None);
-    agent.got(second.run.run_id).await;
+    agent.got(second.run.run).await;
     assert_eq!(world.call("d", again()).await.unwrap().joined, None);
     agent.shared.change(|s| s.changed.changed.clear());
     assert_eq!(world.call("d", again()).await.unwrap().joined, Some(Joined::Call), "a lost call is its own run");
@@ -257,13 +257,13 @@ async fn a_second_equal_call_joins_a_run_that_is_only_starting() {
     let (world, agent, run) = begins().await;
     assert_eq!(world.answer(text("display 1\n")).await, (run, Some(Joined::Unfinished)));
     let second = world.call("c", text("display 1\n")).await.unwrap();
-    assert_eq!((second.run.run_id, second.joined), (run, Some(Joined::Unfinished)));
+    assert_eq!((second.run.run, second.joined), (run, Some(Joined::Unfinished)));
     // A repeated call with `again` in it is no other run either.
     let again = || SubmitRequest { again: true, ..text("display 2\n") };
     let first = world.call("d", again()).await.unwrap();
-    agent.got(first.run.run_id).await;
-    world.state(first.run.run_id, RunState::Starting).await;
-    assert_eq!(world.call("d", again()).await.unwrap().run.run_id, first.run.run_id, "a lost call is its own run");
+    agent.got(first.run.run).await;
+    world.state(first.run.run, RunState::Starting).await;
+    assert_eq!(world.call("d", again()).await.unwrap().run.run, first.run.run, "a lost call is its own run");
     assert_eq!(agent.shared.state().run_calls.len(), 2, "each was started once");
     // A changed do-file is reported even this early.
     agent.shared.change(|s| s.changed.changed = vec!["/p/main.do".to_owned()]);
@@ -284,9 +284,9 @@ async fn control_a_run_that_is_only_starting_would_be_started_twice() {
     refused(world.try_submit(text("display 1\n")).await);
     let again = || SubmitRequest { again: true, ..text("display 2\n") };
     let first = world.call("d", again()).await.unwrap();
-    agent.got(first.run.run_id).await;
-    world.state(first.run.run_id, RunState::Starting).await;
-    assert_ne!(world.call("d", again()).await.unwrap().run.run_id, first.run.run_id);
+    agent.got(first.run.run).await;
+    world.state(first.run.run, RunState::Starting).await;
+    assert_ne!(world.call("d", again()).await.unwrap().run.run, first.run.run);
     agent.until("it was started twice", |s| s.run_calls.len() == 3).await;
     assert!(agent.shared.state().runs.contains_key(&run.to_string()));
     world.stop().await;

@@ -31,7 +31,7 @@ use std::{
 };
 
 use longhaul_proto::{
-    api::{RunView, SubmitRequest, Submitted},
+    api::{RunView, SubmitRequest},
     clock::{Clock, Source},
     ids::{Ids, RunId},
     state::{Cause, RunState},
@@ -39,9 +39,10 @@ use longhaul_proto::{
 };
 use tokio::net::TcpListener;
 
-use super::{Request, Runs, SubmitError};
+use super::{Accepted, Request, Runs, SubmitError};
 use crate::{
     Deps, Gateway, Options,
+    face::run_view::run_view,
     ledger::Ledger,
     model::{Identity, Principal, Scope, Stream},
 };
@@ -165,21 +166,26 @@ impl World {
         tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its record is removed");
     }
 
-    async fn try_submit(&self, submit: SubmitRequest) -> Result<Submitted, SubmitError> {
+    async fn try_submit(&self, submit: SubmitRequest) -> Result<Accepted, SubmitError> {
         self.runs().submit(&ann(), Request { submit, max_code: 1 << 20, ..Request::default() }).await
     }
 
     async fn submit(&self, submit: SubmitRequest) -> RunId {
         let submitted = self.try_submit(submit).await.unwrap();
         assert_eq!(submitted.joined, None);
-        submitted.run.run_id
+        submitted.run.run
     }
 
-    /// Waits until the run's view satisfies `so`.
+    /// The run as the API shows it.
+    async fn get(&self, who: &Identity, run: RunId) -> RunView {
+        run_view(&self.runs().get(who, run).await.unwrap())
+    }
+
+    /// Waits until the run, as the API shows it, satisfies `so`.
     async fn until(&self, run: RunId, what: &str, so: impl Fn(&RunView) -> bool) -> RunView {
         let mut view = self.runs().watch(&root(), run).await.unwrap();
-        match tokio::time::timeout(Duration::from_secs(20), view.wait_for(|v| so(v))).await {
-            Ok(Ok(view)) => view.as_ref().clone(),
+        match tokio::time::timeout(Duration::from_secs(20), view.wait_for(|run| so(&run_view(run)))).await {
+            Ok(Ok(run)) => run_view(&run),
             Ok(Err(_)) => panic!("ended before: {what}: {:?}", self.runs().get(&root(), run).await),
             Err(_) => panic!("never: {what}: {:?}", self.runs().get(&root(), run).await),
         }

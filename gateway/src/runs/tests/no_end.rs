@@ -18,7 +18,7 @@ async fn a_silent_agent_under_a_run_is_a_wait_with_no_end_in_sight() {
     let world = World::new().await;
     let mut agent = Fake::new("stata1").join(world.addr()).await;
     let run = running(&world, &agent, "display 1\n").await;
-    assert_eq!(world.runs().get(&ann(), run).await.unwrap().no_end_since, None, "the control");
+    assert_eq!(world.get(&ann(), run).await.no_end_since, None, "the control");
     agent.vanish().await;
     world.ahead(Duration::from_secs(20));
     world.until(run, "no end in sight", |v| v.no_end_since.is_some()).await;
@@ -65,9 +65,10 @@ async fn a_run_behind_ones_own_names_it_and_knows_whether_it_is_forgotten() {
     let agent = Fake::new("stata1").join(world.addr()).await;
     let own = running(&world, &agent, "display 1\n").await;
     let run = world.submit(text("display 2\n")).await;
-    let view = world.until(run, "why", |v| v.waiting.as_deref().is_some_and(|w| w.contains("in use by"))).await;
+    world.until(run, "why", |v| v.waiting.as_deref().is_some_and(|w| w.contains("in use by"))).await;
+    let view = world.runs().get(&root(), run).await.unwrap();
     let behind = world.runs().behind_own(&ann(), &view).unwrap();
-    assert_eq!((behind.run.run_id, behind.forgotten), (own, false), "it has just begun");
+    assert_eq!((behind.run.run, behind.forgotten), (own, false), "it has just begun");
     world.ahead(Duration::from_secs(31));
     assert!(world.runs().behind_own(&ann(), &view).unwrap().forgotten, "nobody of hers has looked at it");
     let watched = world.runs().watch(&ann(), own).await.unwrap();
@@ -119,7 +120,7 @@ async fn a_run_that_is_lost_and_returns_can_be_ended() {
     world.runs().declare_dead(&root(), run).await.unwrap();
     world.state(run, Lost).await;
     agent.come_back(world.addr()).await;
-    let again = async || world.runs().get(&ann(), run).await.unwrap();
+    let again = async || world.get(&ann(), run).await;
     let back = async {
         while !again().await.runs_again {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -133,7 +134,7 @@ async fn a_run_that_is_lost_and_returns_can_be_ended() {
         "{returned:?}"
     );
 
-    let view = world.runs().cancel(&ann(), run, CancelMode::Kill).await.unwrap();
+    let view = run_view(&world.runs().cancel(&ann(), run, CancelMode::Kill).await.unwrap());
     assert_eq!(view.state, Lost, "a wish is no state");
     agent
         .until("the cancel", |s| s.cancels.iter().any(|(_, mode, _)| *mode == longhaul_proto::wire::CancelMode::Kill))
@@ -163,7 +164,7 @@ async fn a_lost_run_whose_agent_went_again_can_be_declared_dead_again() {
         agent_is_silent(&world).await;
         assert_eq!(in_use(), 1, "{again}");
         world.runs().declare_dead(&root(), run).await.unwrap();
-        assert_eq!(world.runs().get(&ann(), run).await.unwrap().state, Lost);
+        assert_eq!(world.get(&ann(), run).await.state, Lost);
         assert_eq!(in_use(), 0, "{again}");
         agent.come_back(world.addr()).await;
         assert_eq!(in_use(), 1, "what runs there holds its seat");
@@ -217,7 +218,7 @@ async fn a_wish_to_end_a_lost_run_waits_for_its_agent() {
     world.ahead(Duration::from_secs(20));
     world.until(run, "silence", |v| v.agent_silent_for.is_some()).await;
     world.runs().declare_dead(&root(), run).await.unwrap();
-    let view = world.runs().cancel(&ann(), run, CancelMode::Break).await.unwrap();
+    let view = run_view(&world.runs().cancel(&ann(), run, CancelMode::Break).await.unwrap());
     let wish = view.cancel_requested.unwrap();
     assert_eq!((view.state, wish.by.as_str(), wish.delivered), (Lost, "ann", false));
     world.restart().await;

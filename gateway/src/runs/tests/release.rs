@@ -26,7 +26,7 @@ async fn ended(world: &World, agent: &Fake, code: &str, bytes: usize) -> RunId {
 }
 
 async fn note(world: &World, run: RunId) -> String {
-    world.runs().get(&root(), run).await.unwrap().note.unwrap_or_default()
+    world.get(&root(), run).await.note.unwrap_or_default()
 }
 
 async fn until_note(world: &World, run: RunId, words: &str) -> String {
@@ -86,7 +86,7 @@ async fn an_operator_releases_a_spool() {
     assert!(matches!(world.runs().release(&ann(), run).await, Err(ControlError::Forbidden(_))));
     let refused = world.runs().release(&root(), live).await.unwrap_err().to_string();
     assert!(refused.contains("it has not ended"), "{refused}");
-    let view = world.runs().release(&root(), run).await.unwrap();
+    let view = run_view(&world.runs().release(&root(), run).await.unwrap());
     let note = view.note.unwrap();
     assert!(note.contains("was released by root at 20") && note.contains("4000 bytes of its log"), "{note}");
     assert_eq!(agent.shared.state().forgets.len(), 1);

@@ -169,7 +169,7 @@ async fn a_run_that_was_told_to_be_lost_is_corrected_and_not_begun_again() {
     agent.ends(run, Errored, Cause::HostRebooted);
     agent.come_back(world.addr()).await;
     let corrected = async {
-        while world.runs().get(&root(), run).await.unwrap().state != Errored {
+        while world.get(&root(), run).await.state != Errored {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

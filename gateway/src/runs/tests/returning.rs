@@ -110,7 +110,7 @@ async fn a_cancel_waits_for_the_agent_to_return() {
     let mut agent = Fake::new("stata1").join(world.addr()).await;
     let run = running(&world, &agent, "display 1\n").await;
     agent.vanish().await;
-    let view = world.runs().cancel(&ann(), run, CancelMode::Terminate).await.unwrap();
+    let view = run_view(&world.runs().cancel(&ann(), run, CancelMode::Terminate).await.unwrap());
     assert_eq!(view.state, Running, "a wish is no state");
     world.restart().await;
     let reply = agent.come_back(world.addr()).await;
@@ -158,7 +158,7 @@ async fn only_a_silent_agent_can_be_declared_dead() {
     assert!(matches!(&refused, ControlError::WrongState(text) if text.contains("is connected")), "{refused}");
     agent.vanish().await;
     world.ahead(Duration::from_secs(10));
-    let view = world.runs().declare_dead(&root(), run).await.unwrap();
+    let view = run_view(&world.runs().declare_dead(&root(), run).await.unwrap());
     assert_eq!((view.state, view.cause), (Lost, Cause::DeclaredDead));
     assert!(view.message.unwrap().starts_with("root declared agent stata1 dead"));
     assert!(world.runs().declare_dead(&root(), run).await.is_err(), "once");
@@ -176,7 +176,7 @@ async fn an_agent_that_forgot_a_run_leaves_it_to_a_person() {
     let so = |v: &RunView| v.note.as_deref().is_some_and(|n| n.contains("does not know this run"));
     let view = world.until(run, "words", so).await;
     assert_eq!(view.state, Running, "its word alone is no end");
-    let view = world.runs().declare_dead(&root(), run).await.unwrap();
+    let view = run_view(&world.runs().declare_dead(&root(), run).await.unwrap());
     assert_eq!((view.state, view.output_bytes), (Lost, 6));
     world.stop().await;
 }
@@ -235,7 +235,7 @@ async fn an_unfinished_record_without_a_keeper_is_not_the_whole_truth() {
     }
     runs.0.keep(record, None, None, Vec::new());
     assert!(asks.await.unwrap().has_changed().is_ok(), "its keeper tells it what comes");
-    assert!(cancels.await.unwrap().cancel_requested.is_some());
+    assert!(cancels.await.unwrap().cancel.is_some());
     world.stop().await;
 }
 

@@ -3,24 +3,23 @@
 use std::time::Duration;
 
 use longhaul_proto::{
-    api::{
-        ActivityView, ArtifactView, CancelMode, FilesRemoved, LocationView, ProgressView, Retry, RunView, ViewRange,
-    },
+    api::{ArtifactView, CancelMode, FilesRemoved, LocationView, Retry, RunView, ViewRange},
     ids::RunId,
     state::{Cause, RunState},
 };
 
 use crate::{
-    ledger::{CancelWish, Condition, Detail, Earlier, Record},
-    model::{Contact, ContactState, Principal},
-    runs::view::{Live, view},
+    face::run_view::run_view,
+    ledger::{CancelIntent, Detail, Earlier, Record},
+    model::{Activity, Condition, Contact, ContactState, Principal, Progress, QueueReason, UnixMs, Wait},
+    runs::snapshot::{Live, snapshot},
 };
 
 const GOLDEN: &str = include_str!("golden/runs.jsonl");
 const NOW: i64 = 1_790_000_000_000;
 
 fn shown(record: &Record, live: &Live) -> RunView {
-    view(record, live)
+    run_view(&snapshot(record, live))
 }
 
 fn record(state: RunState, cause: Cause, detail: Detail) -> Record {
@@ -73,29 +72,32 @@ fn contact(state: ContactState) -> Contact {
 
 fn unfinished() -> Vec<(Record, Live)> {
     let waits = Live {
-        waiting: Some("no agent is connected: start one".into()),
-        no_end_since_ms: NOW - 61_000,
+        waiting: Some(Wait::Queued(QueueReason::lasting("no agent is connected: start one".into()))),
+        no_end_since: UnixMs::stored(NOW - 61_000),
         ..Live::default()
     };
     let mut busy = record(RunState::Running, Cause::FirstOutput, ran(asked()));
-    let wish = CancelWish { by: "ana".into(), at_ms: NOW - 1_000, mode: CancelMode::Break };
+    let wish = CancelIntent { by: "ana".into(), at_ms: NOW - 1_000, mode: CancelMode::Break };
     busy.cancel = Some(wish);
     let live = Live {
         log_len: 1_234,
         console_len: 5,
-        cancel_told: true,
-        progress: Some(ProgressView { percent: Some(12.5), text: "rep 120 of 1000".into() }),
-        activity: Some(ActivityView { quiet_for: 31.5, cpus: Some(0.98) }),
+        cancel_delivered: true,
+        progress: Some(Progress { percent: Some(12.5), text: "rep 120 of 1000".into() }),
+        activity: Some(Activity { quiet: Duration::from_millis(31_500), cpus: Some(0.98) }),
         ..Live::default()
     };
     let mut away = record(RunState::Starting, Cause::Dispatched, asked());
     away.detail.set(Condition::Trouble, "agent stata1 does not know this run");
     away.detail.note = "noted".into();
     let silent = Live {
-        waiting: Some("agent stata1 is silent; whether the run began there is not known yet".into()),
+        waiting: Some(Wait::Unclear(Contact {
+            words: "agent stata1 is silent".into(),
+            ..contact(ContactState::Silent)
+        })),
         silent_for: Some(Duration::from_millis(76_250)),
         contact: Some(contact(ContactState::Silent)),
-        no_end_since_ms: NOW - 76_250,
+        no_end_since: UnixMs::stored(NOW - 76_250),
         ..Live::default()
     };
     let cut_off = Live { contact: Some(contact(ContactState::Unreachable)), ..live.clone() };
@@ -156,8 +158,7 @@ fn ended() -> Vec<(Record, Live)> {
     let mut again = record(RunState::Lost, Cause::AgentGone, Detail { earlier: vec![dead], ..done(asked()) });
     again.attempt = 2;
     let returned = Live { runs_again: true, ..Live::of(&again) };
-    let removed =
-        FilesRemoved { at: "2026-11-26T13:00:00.000Z".into(), bytes: 9, why: "for room".into() };
+    let removed = FilesRemoved { at: "2026-11-26T13:00:00.000Z".into(), bytes: 9, why: "for room".into() };
     let mut gone = record(RunState::Errored, Cause::Killed, Detail { files_removed: Some(removed), ..done(asked()) });
     gone.principal = Principal::default();
     gone.detail.unverified = true;

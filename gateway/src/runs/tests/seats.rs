@@ -26,7 +26,7 @@ async fn two_agents_share_one_seat_across_a_restart() {
     one.register(world.addr()).await;
     one.prints(first, b"2\n");
     world.until(first, "the rest of its output", |v| v.output_bytes == 4).await;
-    assert_eq!(world.runs().get(&ann(), second).await.unwrap().state, Queued);
+    assert_eq!(world.get(&ann(), second).await.state, Queued);
     assert!(two.shared.state().run_calls.is_empty());
 
     one.ends(first, Succeeded, Cause::Completed);

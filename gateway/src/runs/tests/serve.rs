@@ -19,7 +19,7 @@ fn token(subject: &str, scope: Scope, created_ms: i64) -> TokenRecord {
 impl World {
     async fn submit_as(&self, who: &Identity, code: &str) -> RunId {
         let request = Request { submit: text(code), max_code: 1 << 20, ..Request::default() };
-        self.runs().submit(who, request).await.unwrap().run.run_id
+        self.runs().submit(who, request).await.unwrap().run.run
     }
 
     /// The principal of the token that the gateway made at its first start.

@@ -31,7 +31,7 @@ async fn spools_go_first_and_records_later() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), gone).await.expect("it is removed");
-    assert_eq!(world.runs().get(&ann(), waiting).await.unwrap().state, Queued, "unfinished is never removed");
+    assert_eq!(world.get(&ann(), waiting).await.state, Queued, "unfinished is never removed");
     world.stop().await;
 }
 
@@ -107,7 +107,7 @@ async fn an_agent_whose_spools_take_too_much_lets_go_of_the_oldest() {
     agent.shared.change(|s| s.spool = (10 << 20, 9 << 20));
     agent.until("the oldest goes", |s| !s.forgets.is_empty()).await;
     assert_eq!(agent.shared.state().forgets[0].run_id, runs[0].to_string());
-    assert!(world.runs().get(&ann(), runs[0]).await.unwrap().output_complete, "the record and the output stay");
+    assert!(world.get(&ann(), runs[0]).await.output_complete, "the record and the output stay");
     world.stop().await;
 }
 
@@ -136,7 +136,7 @@ async fn files_stay_as_long_as_their_record() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(agent.shared.state().forgets.len(), 1);
-    let view = world.runs().get(&root(), run).await.unwrap();
+    let view = world.get(&root(), run).await;
     assert!(view.files_removed.is_none() && view.artifacts.len() == 1, "{view:#?}");
     world.ahead(Duration::from_secs(31 * 24 * 3600));
     agent.until("the files go with the record", |s| s.forgets.len() > 1).await;
@@ -210,7 +210,7 @@ async fn the_largest_files_go_first_for_room_and_their_records_say_so() {
         s.spool = (270 * MIB, 150 * MIB);
     });
     agent.until("there is room", |s| s.spool.0 <= s.spool.1).await;
-    let removed = async |run| world.runs().get(&root(), run).await.unwrap().files_removed;
+    let removed = async |run| world.get(&root(), run).await.files_removed;
     let told = async {
         while removed(large).await.is_none() || removed(mid).await.is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -246,12 +246,12 @@ async fn files_that_are_found_gone_are_noted_in_their_record() {
     agent.shared.change(|s| s.forget_fails = Some(tonic::Status::not_found("this agent has no such run")));
     world.ahead(Duration::from_secs(25 * 3600));
     let told = async {
-        while world.runs().get(&root(), run).await.unwrap().files_removed.is_none() {
+        while world.get(&root(), run).await.files_removed.is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), told).await.expect("the record says so");
-    let what = world.runs().get(&root(), run).await.unwrap().files_removed.unwrap();
+    let what = world.get(&root(), run).await.files_removed.unwrap();
     assert!(what.why.contains("found gone"), "{what:?}");
     world.stop().await;
 }

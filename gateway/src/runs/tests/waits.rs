@@ -44,7 +44,7 @@ async fn the_limit_on_waiting_counts_anew_for_an_attempt_after_one_that_began() 
     world.ahead(HOUR / 2);
     // Long enough for many checks of the deadline.
     agent.beats(20).await;
-    assert_eq!(world.runs().get(&root(), run).await.unwrap().state, Queued);
+    assert_eq!(world.get(&root(), run).await.state, Queued);
     drain(&world, false).await;
     agent.until("attempt 2", |s| s.run_calls.len() == 2).await;
     agent.prints(run, b"two\n");

@@ -1,0 +1,202 @@
+//! The API's object of a run. It is made here and nowhere else, from the snapshot that the run's task publishes.
+
+use std::time::Duration;
+
+use longhaul_proto::api::{ActivityView, CancelRequested, ContactView, ProgressView, RunList, RunView, Submitted};
+
+use crate::{
+    model::{Activity, CancelRequest, Contact, Progress, RunSnapshot, UnixMs},
+    runs::{Accepted, RunPage},
+};
+
+/// The API's object of a run.
+pub fn run_view(run: &RunSnapshot) -> RunView {
+    RunView {
+        run_id: run.run,
+        state: run.state,
+        cause: run.cause,
+        rc: run.rc,
+        message: run.message.clone(),
+        host: run.host.clone(),
+        attempt: run.attempt.map_or(0, |attempt| attempt.number()),
+        created_at: run.created.map(UnixMs::rfc3339),
+        started_at: run.started.map(UnixMs::rfc3339),
+        finished_at: run.finished.map(UnixMs::rfc3339),
+        host_started_at: run.host_started.map(UnixMs::rfc3339),
+        host_finished_at: run.host_finished.map(UnixMs::rfc3339),
+        output_bytes: run.log_len,
+        trace_id: run.trace_id.clone(),
+        principal: run.principal.to_string(),
+        client: run.client.clone(),
+        source: run.source.clone(),
+        args: run.args.clone(),
+        waiting: run.waiting.as_ref().map(|wait| wait.words().into_owned()),
+        no_end_since: run.no_end_since.map(UnixMs::rfc3339),
+        queued_for: run.queued_for.map(seconds),
+        queued_behind: run.queued_behind.clone(),
+        runs_again: run.runs_again,
+        progress: run.progress.as_ref().map(progress),
+        cancel_requested: run.cancel.as_ref().map(cancel),
+        command: run.command.clone(),
+        location: run.location.clone(),
+        engine: run.engine.clone(),
+        engine_note: run.engine_note.clone(),
+        working_dir: run.working_dir.clone(),
+        code_sha256: run.code_sha256.clone(),
+        console_bytes: run.console_len,
+        view: run.user_part,
+        earlier_views: run.earlier_parts.clone(),
+        output_complete: run.complete,
+        timeout: run.timeout.map(seconds),
+        queue_timeout: run.queue_timeout.map(seconds),
+        duration: run.duration.map(seconds),
+        note: note(run),
+        leftovers: run.leftovers.clone(),
+        artifacts: run.artifacts.clone(),
+        files_removed: run.files_removed.clone(),
+        pool: run.pool.clone(),
+        retry: run.retry,
+        activity: run.activity.as_ref().map(activity),
+        contact: run.contact.as_ref().map(contact),
+        agent_silent_for: run.silent_for.map(|silent| silent.as_secs_f64()),
+        exit_status: run.state.meaning().map(|meaning| meaning.exit_status),
+        unverified: run.unverified,
+        claims: Some(run.claims.to_string()).filter(|claims| !claims.is_empty()),
+    }
+}
+
+/// The API's answer to a submission.
+pub fn submitted(accepted: &Accepted) -> Submitted {
+    Submitted { run: run_view(&accepted.run), joined: accepted.joined }
+}
+
+/// The API's page of runs.
+pub fn run_list(page: &RunPage) -> RunList {
+    RunList { runs: page.runs.iter().map(|run| run_view(run)).collect(), next: page.next }
+}
+
+/// What a person should know of a run; of an unverified one this comes first.
+pub(crate) fn note(run: &RunSnapshot) -> Option<String> {
+    let unverified = run.unverified.then(|| {
+        let claims = run.claims.to_string();
+        let whom = if claims.is_empty() { "no principal" } else { &claims };
+        format!(
+            "unverified: an agent brought it without this gateway's seal, and its spool names {whom}; `longhaul runs adopt {}` \
+             makes it theirs",
+            run.run.short()
+        )
+    });
+    let note = Some(run.note.as_str()).filter(|note| !note.is_empty());
+    let remarks = run.remarks.iter().map(|remark| remark.words.as_str());
+    let contested = run.contested.iter().map(String::as_str);
+    let all: Vec<&str> = unverified.as_deref().into_iter().chain(note).chain(remarks).chain(contested).collect();
+    (!all.is_empty()).then(|| all.join("; ")).filter(|words| !words.is_empty())
+}
+
+/// Seconds of a time that is known in whole milliseconds.
+pub(crate) fn seconds(time: Duration) -> f64 {
+    time.as_millis() as f64 / 1000.0
+}
+
+fn progress(progress: &Progress) -> ProgressView {
+    ProgressView { percent: progress.percent, text: progress.text.clone() }
+}
+
+fn activity(activity: &Activity) -> ActivityView {
+    ActivityView { quiet_for: seconds(activity.quiet), cpus: activity.cpus }
+}
+
+fn contact(contact: &Contact) -> ContactView {
+    let (state, since) = (contact.state.as_str().to_owned(), contact.lasts.as_secs_f64());
+    ContactView { state, since, words: contact.words.clone() }
+}
+
+fn cancel(cancel: &CancelRequest) -> CancelRequested {
+    let at = cancel.at.map(UnixMs::rfc3339).unwrap_or_default();
+    CancelRequested { by: cancel.by.clone(), at, delivered: cancel.delivered }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{Attempt, ContactState, Principal, QueueReason, Wait};
+
+    /// The snapshot that the API shows as this object.
+    pub(crate) fn read(object: serde_json::Value) -> RunSnapshot {
+        let view: RunView = serde_json::from_value(object).unwrap();
+        let time = |text: Option<String>| {
+            let at: Option<jiff::Timestamp> = text.filter(|text| !text.is_empty()).map(|text| text.parse().unwrap());
+            at.and_then(|at| UnixMs::stored(at.as_millisecond()))
+        };
+        let lasting = |seconds: Option<f64>| seconds.map(Duration::from_secs_f64);
+        let state = |name: &str| {
+            let all = [ContactState::Awaited, ContactState::Silent, ContactState::Unreachable];
+            all.into_iter().find(|state| state.as_str() == name).unwrap()
+        };
+        RunSnapshot {
+            run: view.run_id,
+            principal: Principal::local(view.principal),
+            unverified: view.unverified,
+            claims: Principal::default(),
+            source: view.source,
+            args: view.args,
+            client: view.client,
+            timeout: lasting(view.timeout),
+            queue_timeout: lasting(view.queue_timeout),
+            retry: view.retry,
+            trace_id: view.trace_id,
+            state: view.state,
+            cause: view.cause,
+            attempt: Attempt::known(view.attempt),
+            host: view.host,
+            pool: view.pool,
+            cancel: view.cancel_requested.map(|cancel| CancelRequest {
+                by: cancel.by,
+                at: time(Some(cancel.at)),
+                delivered: cancel.delivered,
+            }),
+            created: time(view.created_at),
+            started: time(view.started_at),
+            finished: time(view.finished_at),
+            host_started: time(view.host_started_at),
+            host_finished: time(view.host_finished_at),
+            queued_for: lasting(view.queued_for),
+            queued_behind: view.queued_behind,
+            duration: lasting(view.duration),
+            waiting: view.waiting.map(|words| Wait::Queued(QueueReason::passing(words))),
+            no_end_since: time(view.no_end_since),
+            runs_again: view.runs_again,
+            progress: view.progress.map(|progress| Progress { percent: progress.percent, text: progress.text }),
+            activity: view
+                .activity
+                .map(|activity| Activity { quiet: Duration::from_secs_f64(activity.quiet_for), cpus: activity.cpus }),
+            contact: view.contact.map(|contact| Contact {
+                state: state(&contact.state),
+                lasts: Duration::from_secs_f64(contact.since),
+                words: contact.words,
+            }),
+            silent_for: lasting(view.agent_silent_for),
+            rc: view.rc,
+            message: view.message,
+            command: view.command,
+            location: view.location,
+            engine: view.engine,
+            engine_note: view.engine_note,
+            working_dir: view.working_dir,
+            code_sha256: view.code_sha256,
+            log_len: view.output_bytes,
+            console_len: view.console_bytes,
+            user_part: view.view,
+            earlier_parts: view.earlier_views,
+            complete: view.output_complete,
+            note: view.note.unwrap_or_default(),
+            remarks: Vec::new(),
+            contested: Vec::new(),
+            leftovers: view.leftovers,
+            artifacts: view.artifacts,
+            files_removed: view.files_removed,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! A run as it is at one moment: what its task publishes, and what a record says of a run that has ended.
+
+use std::time::Duration;
+
+use longhaul_proto::{
+    api::{ArtifactView, FilesRemoved, LocationView, Retry, ViewRange},
+    ids::RunId,
+    state::{Cause, RunState},
+};
+
+use super::{Attempt, Contact, Principal, Remark, UnixMs, Wait};
+
+/// A run at one moment. What holds of unfinished runs alone (`waiting`, `progress`, `contact` and the like) is empty
+/// once it has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunSnapshot {
+    /// Its id.
+    pub run: RunId,
+    /// The principal that submitted it; none while it is unverified.
+    pub principal: Principal,
+    /// An agent brought it without the gateway's seal, and no operator has adopted it.
+    pub unverified: bool,
+    /// The principal that the spool of an unverified run names.
+    pub claims: Principal,
+
+    /// The path, `text`, or `bundle: entry`.
+    pub source: String,
+    /// Arguments of the do-file.
+    pub args: Vec<String>,
+    /// Name and version of the client.
+    pub client: Option<String>,
+    /// Limit on running.
+    pub timeout: Option<Duration>,
+    /// Limit on waiting in the queue.
+    pub queue_timeout: Option<Duration>,
+    /// When another attempt may follow.
+    pub retry: Retry,
+    /// The id of its trace.
+    pub trace_id: Option<String>,
+
+    /// Its state.
+    pub state: RunState,
+    /// Why it is in that state.
+    pub cause: Cause,
+    /// The last attempt; `None` = it was given to no agent.
+    pub attempt: Option<Attempt>,
+    /// The name of the agent that has or had it.
+    pub host: Option<String>,
+    /// The pool whose seat its lease holds or held.
+    pub pool: Option<String>,
+    /// The request to end it.
+    pub cancel: Option<CancelRequest>,
+
+    /// When it was recorded, by the ledger's clock.
+    pub created: Option<UnixMs>,
+    /// First log byte, by the ledger's clock.
+    pub started: Option<UnixMs>,
+    /// The end, by the ledger's clock.
+    pub finished: Option<UnixMs>,
+    /// First log byte, by its host's clock.
+    pub host_started: Option<UnixMs>,
+    /// The end, by its host's clock.
+    pub host_finished: Option<UnixMs>,
+    /// How long it waited for the lease of its present attempt, if that was worth mentioning.
+    pub queued_for: Option<Duration>,
+    /// The reason for which it waited longest, in words.
+    pub queued_behind: Option<String>,
+    /// From running to end, by the agent's monotonic clock.
+    pub duration: Option<Duration>,
+
+    /// Why it does not go on at this moment.
+    pub waiting: Option<Wait>,
+    /// Since when nothing under way moves it on: a person must act.
+    pub no_end_since: Option<UnixMs>,
+    /// It is lost, and its agent has returned with it and executes it.
+    pub runs_again: bool,
+    /// Latest progress.
+    pub progress: Option<Progress>,
+    /// What its processes do while its log does not grow.
+    pub activity: Option<Activity>,
+    /// What keeps its agent from being called.
+    pub contact: Option<Contact>,
+    /// How long its agent has been silent.
+    pub silent_for: Option<Duration>,
+
+    /// Stata's return code.
+    pub rc: Option<i64>,
+    /// Stata's error text, or the gateway's.
+    pub message: Option<String>,
+    /// The command that failed.
+    pub command: Option<String>,
+    /// Where it failed.
+    pub location: Option<LocationView>,
+    /// `stata` or `standin`, as the agent named it.
+    pub engine: Option<String>,
+    /// Edition and version.
+    pub engine_note: Option<String>,
+    /// Where the code ran.
+    pub working_dir: Option<String>,
+    /// Digest of the executed bytes, hex.
+    pub code_sha256: Option<String>,
+
+    /// Bytes of the log in the mirror.
+    pub log_len: u64,
+    /// Bytes of the console in the mirror.
+    pub console_len: u64,
+    /// The user's part of the log.
+    pub user_part: Option<ViewRange>,
+    /// The user's parts of attempts that are proven dead, in order; they lie before `user_part`.
+    pub earlier_parts: Vec<ViewRange>,
+    /// It has ended, and the mirror has all of its output.
+    pub complete: bool,
+
+    /// What its agent or its end added.
+    pub note: String,
+    /// What holds of it besides its state.
+    pub remarks: Vec<Remark>,
+    /// Other results that agents reported for an attempt whose result is recorded, in words.
+    pub contested: Vec<String>,
+    /// Processes that had to be ended after Stata.
+    pub leftovers: Vec<String>,
+    /// Files that it left on its host.
+    pub artifacts: Vec<ArtifactView>,
+    /// Set when the folder of those files was removed.
+    pub files_removed: Option<FilesRemoved>,
+}
+
+/// Latest progress of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// Percent of the outermost block; finite.
+    pub percent: Option<f64>,
+    /// One line.
+    pub text: String,
+}
+
+/// What a run's processes do while its log does not grow.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Activity {
+    /// Since the log last grew.
+    pub quiet: Duration,
+    /// Processors in use by Stata and its descendants; `None` before the first sample.
+    pub cpus: Option<f64>,
+}
+
+/// The request to end a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CancelRequest {
+    /// The principal that made it, in words.
+    pub by: String,
+    /// When.
+    pub at: Option<UnixMs>,
+    /// Its agent has accepted it.
+    pub delivered: bool,
+}
+
+impl RunSnapshot {
+    /// Since when it has been in its present state, as far as that is worth telling: a running run since its first log
+    /// byte, one before that since it was recorded.
+    pub fn since(&self) -> Option<UnixMs> {
+        match self.state {
+            RunState::Queued | RunState::Starting => self.created,
+            RunState::Running => self.started,
+            _ => None,
+        }
+    }
+
+    /// Whether only a person can move it on.
+    pub fn has_no_end(&self) -> bool {
+        !self.state.is_end() && self.no_end_since.is_some()
+    }
+
+    /// The runs of its own principal that hold the seats for which it waits in the queue.
+    pub fn behind(&self) -> &[RunId] {
+        match &self.waiting {
+            Some(Wait::Queued(reason)) => &reason.behind,
+            _ => &[],
+        }
+    }
+
+    /// Why the log is withheld while the run lasts, in words; `None` = the user's part so far is shown.
+    pub fn withheld(&self) -> Option<&'static str> {
+        ViewRange::withheld(self.user_part, self.state)
+    }
+}

@@ -1,0 +1,174 @@
+//! The snapshot of a run: made from its record, and from what only its task knows while it is unfinished.
+
+use std::time::Duration;
+
+use longhaul_proto::{
+    api::{LocationView, ViewRange},
+    state::RunState,
+    telemetry, wire,
+};
+
+use crate::{
+    ledger::Record,
+    model::{Activity, Attempt, CancelRequest, Condition, Contact, Progress, Remark, RunSnapshot, UnixMs, Wait},
+};
+
+/// What is not worth a row in the ledger.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Live {
+    /// Bytes of the log in the mirror.
+    pub(crate) log_len: u64,
+    /// Bytes of the console in the mirror.
+    pub(crate) console_len: u64,
+    /// Why it waits.
+    pub(crate) waiting: Option<Wait>,
+    /// Since when nothing moves the run on by itself.
+    pub(crate) no_end_since: Option<UnixMs>,
+    /// The agent has accepted the cancel request.
+    pub(crate) cancel_delivered: bool,
+    /// The run is lost, and its agent has returned with it and reports that it is running.
+    pub(crate) runs_again: bool,
+    /// Latest progress.
+    pub(crate) progress: Option<Progress>,
+    /// How long its agent has been silent.
+    pub(crate) silent_for: Option<Duration>,
+    /// The state of the contact with its agent.
+    pub(crate) contact: Option<Contact>,
+    /// What its processes do while its log does not grow.
+    pub(crate) activity: Option<Activity>,
+}
+
+impl Live {
+    /// What is known of it when a run is read from its record alone.
+    pub(crate) fn of(record: &Record) -> Self {
+        Self { log_len: record.detail.log_len, console_len: record.detail.console_len, ..Self::default() }
+    }
+}
+
+/// A run without a task, as its record says.
+pub(crate) fn recorded(record: &Record) -> RunSnapshot {
+    snapshot(record, &Live::of(record))
+}
+
+/// A run as its task knows it.
+pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
+    let detail = &record.detail;
+    let ended = record.state.is_end();
+    let trace = wire::TraceContext { traceparent: detail.traceparent.clone(), ..wire::TraceContext::default() };
+    RunSnapshot {
+        run: record.run,
+        principal: record.principal.clone(),
+        unverified: detail.unverified && record.principal.is_none(),
+        claims: if record.principal.is_none() { detail.claims.clone() } else { Default::default() },
+        source: detail.source.clone(),
+        args: detail.args.clone(),
+        client: some(&detail.client),
+        timeout: lasting(detail.timeout_ms),
+        queue_timeout: lasting(detail.queue_timeout_ms),
+        retry: detail.retry,
+        trace_id: telemetry::trace_id(&trace),
+        state: record.state,
+        cause: record.cause,
+        attempt: Attempt::known(record.attempt),
+        host: some(&record.host),
+        pool: some(&record.pool),
+        cancel: record.cancel.as_ref().map(|cancel| CancelRequest {
+            by: cancel.by.clone(),
+            at: UnixMs::stored(cancel.at_ms),
+            delivered: live.cancel_delivered,
+        }),
+        created: UnixMs::stored(record.created_ms),
+        started: UnixMs::stored(detail.running_ms),
+        finished: UnixMs::stored(record.finished_ms),
+        host_started: UnixMs::stored(detail.host_running_ms),
+        host_finished: UnixMs::stored(detail.host_ended_ms),
+        queued_for: lasting(detail.waited_ms),
+        queued_behind: some(&detail.waited_for),
+        duration: detail.duration_ms.map(Duration::from_millis),
+        waiting: live.waiting.clone().filter(|_| !ended),
+        no_end_since: live.no_end_since.filter(|_| !ended),
+        runs_again: record.state == RunState::Lost && live.runs_again,
+        progress: live.progress.clone().filter(|_| !ended),
+        activity: live.activity.filter(|_| record.state == RunState::Running),
+        contact: live.contact.clone().filter(|_| !ended),
+        silent_for: live.silent_for.filter(|_| !ended),
+        rc: detail.rc,
+        message: some(&detail.message),
+        command: some(&detail.command),
+        location: detail.location.as_ref().and_then(known),
+        engine: some(&detail.engine),
+        engine_note: some(&detail.engine_note),
+        working_dir: some(&detail.working_dir),
+        code_sha256: some(&detail.code_sha256),
+        log_len: live.log_len,
+        console_len: live.console_len,
+        user_part: detail.view,
+        earlier_parts: detail.earlier.iter().filter_map(|earlier| earlier.view).collect(),
+        complete: ended && detail.complete && record.earlier_whole(),
+        note: detail.note.clone(),
+        remarks: detail.conditions.iter().map(remark).collect(),
+        contested: detail.contested.clone(),
+        leftovers: detail.leftovers.clone(),
+        artifacts: detail.artifacts.clone(),
+        files_removed: detail.files_removed.clone(),
+    }
+}
+
+fn remark((name, words): (&String, &String)) -> Remark {
+    Remark { condition: Condition::of(name), words: words.clone() }
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn lasting(ms: u64) -> Option<Duration> {
+    (ms > 0).then(|| Duration::from_millis(ms))
+}
+
+/// The user's part of the log as an agent reports it, in offsets of the mirror, where this attempt starts at `base`.
+/// What was shown before is never taken back: an agent that returns reads the log from its beginning.
+pub(crate) fn user_part(before: Option<ViewRange>, told: &wire::View, base: u64) -> Option<ViewRange> {
+    let at = |offset: u64| base.saturating_add(offset);
+    let shown = before.and_then(|b| b.safe_end);
+    // A start of 0 means that nothing of the log was the wrapper's, which is known only at the end.
+    let begun = told.start > 0 || told.end.is_some();
+    let start = begun.then(|| at(told.start)).max(before.map(|b| b.start))?;
+    let end = told.end.map(at).map(|end| end.max(shown.unwrap_or_default()));
+    Some(ViewRange { start, end, safe_end: end.or_else(|| told.safe_end.map(at).max(shown)) })
+}
+
+/// A place as clients may get it: agents of earlier versions sent some without a name or a line.
+fn known(at: &LocationView) -> Option<LocationView> {
+    let has_line = |place: &String| place.rsplit_once(':').is_some_and(|(file, line)| !file.is_empty() && line != "0");
+    (!at.file.is_empty() && at.line > 0).then(|| LocationView {
+        callers: at.callers.iter().filter(|caller| has_line(caller)).cloned().collect(),
+        ..at.clone()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_part_never_goes_back() {
+        let range = |start, end, safe_end| ViewRange { start, end, safe_end };
+        let check = |before: Option<ViewRange>, told: (u64, Option<u64>, Option<u64>), want| {
+            let told = wire::View { start: told.0, end: told.1, safe_end: told.2 };
+            assert_eq!(user_part(before, &told, 100), want, "{told:?}");
+        };
+        check(None, (5, None, Some(7)), Some(range(105, None, Some(107))));
+        let before = Some(range(105, None, Some(120)));
+        check(before, (5, None, Some(6)), Some(range(105, None, Some(120))));
+        check(before, (0, None, None), Some(range(105, None, Some(120))));
+        check(before, (5, Some(30), Some(30)), Some(range(105, Some(130), Some(130))));
+        // The host lost the end of its log in a crash; what was shown is in the mirror.
+        check(before, (5, Some(10), Some(10)), Some(range(105, Some(120), Some(120))));
+        // Reports of an agent of an earlier version: live, at the end, and where nothing of the log was the wrapper's.
+        check(None, (5, None, None), Some(range(105, None, None)));
+        check(None, (5, Some(30), None), Some(range(105, Some(130), Some(130))));
+        check(None, (0, Some(30), None), Some(range(100, Some(130), Some(130))));
+        check(None, (0, None, None), None);
+    }
+}
