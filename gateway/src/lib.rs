@@ -13,7 +13,7 @@
 //!       \     /
 //!        model                the values that they share
 //! ```
-//! Arrows go down only; a test (`tests/tests/architecture.rs`) holds them.
+//! Arrows go down only; a test (`tests/tests/system/architecture.rs`) holds them.
 //!
 //! [`start`] opens the data folder (and holds its lock), the ledger and the mirror, takes up every unfinished run, and
 //! serves until [`Gateway::shutdown`]. A gateway that dies at any moment comes back to the same runs: it answers

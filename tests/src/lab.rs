@@ -68,6 +68,9 @@ impl Lab {
         let mut env: Vec<(OsString, OsString)> =
             INHERITED.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?))).collect();
         env.push(("HOME".into(), dir.path().join("home").into()));
+        // Of the machine's disk other programs may use what they like: a lab's runs are small.
+        env.push(("LONGHAUL_MIN_FREE".into(), "1MiB".into()));
+        env.push(("LONGHAUL_MIN_FREE_PERCENT".into(), "0".into()));
         env.push(("LONGHAUL_LOG".into(), "info,longhaul=debug".into()));
         Self { dir, program: program.into(), env }
     }

@@ -15,6 +15,9 @@ mod kit;
 mod outcome;
 mod register;
 mod source;
+mod stata_corpus;
+mod stata_large;
+mod stata_readers;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -42,6 +45,9 @@ fn run_tests() -> ExitCode {
         death::TESTS,
         register::TESTS,
         golden::TESTS,
+        stata_corpus::TESTS,
+        stata_large::TESTS,
+        stata_readers::TESTS,
     ];
     let chosen: Vec<Test> = groups
         .into_iter()

@@ -52,7 +52,7 @@ pub const MAX_OUTPUT: u64 = 4096;
 const SMALL: u64 = 24 << 20;
 /// Every clock of the product that has a setting, scaled to the length of a trial.
 const CONFIG: &str = "heartbeat = \"100ms\"\nsilent_after = \"600ms\"\ndial_timeout = \"1s\"\nprogress_every = \"200ms\"\n\
-                      min_free = \"1MiB\"\nmin_free_percent = 0\nallowed_hosts = [\"127.0.0.1\"]\n";
+                      allowed_hosts = [\"127.0.0.1\"]\n";
 
 /// See the module.
 pub struct Site {

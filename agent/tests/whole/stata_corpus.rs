@@ -1,0 +1,112 @@
+//! The judge against real logs: right on every one that the corpus' index judges, and without a panic on the
+//! others. The corpus is not part of the repository (its logs have their own licences): `LONGHAUL_CORPUS` names its
+//! folder.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use longhaul_agent::stata::judge::{LogEnd, judge};
+use longhaul_agent::stata::judge_file;
+use longhaul_agent::stata::locate::{LogStart, locate};
+use longhaul_agent::stata::progress::ProgressReader;
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("every_judged_log_is_judged_right", every_judged_log_is_judged_right),
+    ("a_log_cut_short_is_never_a_success_by_its_end_alone", a_log_cut_short_is_never_a_success_by_its_end_alone),
+    ("every_log_is_read_by_every_reader", every_log_is_read_by_every_reader),
+];
+
+/// The corpus folder; none (with a message) if it is not there and not required.
+fn corpus() -> Option<PathBuf> {
+    let required = std::env::var("LONGHAUL_REQUIRE").unwrap_or_default();
+    let required = required.split([',', ' ']).any(|r| r == "corpus" || r == "all");
+    let Some(folder) = std::env::var_os("LONGHAUL_CORPUS").map(PathBuf::from).filter(|f| f.join("INDEX.tsv").is_file())
+    else {
+        assert!(!required, "LONGHAUL_REQUIRE asks for the corpus: set LONGHAUL_CORPUS to a folder with INDEX.tsv");
+        println!("skipped: corpus");
+        return None;
+    };
+    Some(folder)
+}
+
+/// The index's verdict on a log: success, a code, or none that the judge could be held to.
+fn expected(outcome: &str) -> Option<(LogEnd, Option<i64>)> {
+    let outcome = outcome.trim_matches('"');
+    if outcome == "success" {
+        return Some((LogEnd::Succeeded, None));
+    }
+    let code = outcome.strip_prefix("fail r(")?.split(')').next()?.parse().ok()?;
+    Some((LogEnd::Failed, Some(code)))
+}
+
+fn logs(folder: &Path) -> Vec<(String, String, Vec<u8>)> {
+    let index = fs::read_to_string(folder.join("INDEX.tsv")).expect("the index is text");
+    let mut rows = index.lines();
+    let head: Vec<&str> = rows.next().expect("a header").split('\t').collect();
+    let column = |name: &str| head.iter().position(|c| *c == name).expect("the column");
+    let (file, outcome) = (column("file"), column("outcome_human"));
+    rows.map(|row| {
+        let fields: Vec<&str> = row.split('\t').collect();
+        let bytes = fs::read(folder.join(fields[file])).expect("a log of the index");
+        (fields[file].to_owned(), fields[outcome].to_owned(), bytes)
+    })
+    .collect()
+}
+
+fn every_judged_log_is_judged_right() {
+    let Some(folder) = corpus() else { return };
+    let mut judged = 0;
+    let mut wrong = vec![];
+    for (file, outcome, bytes) in logs(&folder) {
+        let found = judge(&bytes);
+        if std::env::var_os("LONGHAUL_CORPUS_PRINT").is_some() {
+            println!("{file}: {}", serde_json::to_string(&found).expect("serializes"));
+        }
+        let streamed = judge_file(&mut Cursor::new(&bytes)).expect("memory reads");
+        assert_eq!(streamed, found, "{file}: by file");
+        let Some(expected) = expected(&outcome) else { continue };
+        judged += 1;
+        if (found.state, found.rc) != expected {
+            wrong.push(format!("{file}: {outcome:?}, judged {:?} {:?}", found.state, found.rc));
+        }
+        if found.state == LogEnd::Failed {
+            assert!(found.command.is_some(), "{file}: a failure without its command");
+        }
+    }
+    assert!(judged >= 50, "only {judged} logs of the index are judged");
+    assert!(wrong.is_empty(), "{} of {judged} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn a_log_cut_short_is_never_a_success_by_its_end_alone() {
+    let Some(folder) = corpus() else { return };
+    for (file, outcome, bytes) in logs(&folder) {
+        if expected(&outcome) != Some((LogEnd::Succeeded, None)) {
+            continue;
+        }
+        // Cut in the middle, at a line: as a killed run leaves it.
+        let half = bytes.len() / 2;
+        let Some(end) = bytes[half..].windows(3).position(|w| w == b"\n. ").map(|i| half + i + 1) else { continue };
+        let found = judge(&bytes[..end]);
+        let text = String::from_utf8_lossy(&bytes[..end]);
+        let nested = text.trim_end_matches(['\n', '\r', ' ', '.']).ends_with("end of do-file");
+        assert_eq!(found.state == LogEnd::Succeeded, nested, "{file}");
+    }
+}
+
+fn every_log_is_read_by_every_reader() {
+    let Some(folder) = corpus() else { return };
+    for (file, _, bytes) in logs(&folder) {
+        let start = LogStart::in_directory(Path::new("/nowhere"));
+        locate(&bytes, start, |_| None);
+        let mut reader = ProgressReader::new();
+        for chunk in bytes.chunks(1000) {
+            reader.push(chunk);
+            let progress = reader.current();
+            assert!(progress.percent.is_none_or(|p| (0.0..=100.0).contains(&p)), "{file}");
+            assert!(progress.text.chars().count() <= 200 && !progress.text.contains('\n'), "{file}");
+        }
+    }
+}

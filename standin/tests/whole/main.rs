@@ -1,0 +1,8 @@
+//! The stand-in as a process: its language, its manners at the process boundary, and its log beside real ones.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
+mod cases;
+mod corpus;
+mod language;
+mod process;
+mod support;

@@ -1,0 +1,177 @@
+//! The graphs of a run, as a client sees them: from the run's folder on the Stata host, through agent and gateway.
+//!
+//! The stand-in draws nothing; its do-files copy a picture that came with them, as `graph export` would leave one.
+
+use std::fs;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use longhaul_tests::{
+    api::{Api, read},
+    daemon::Daemon,
+    lab,
+    lab::{Gateway, Lab},
+    mcp::{Mcp, ToolResult},
+    picture::PNG,
+    wait,
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+async fn pair(lab: &Lab) -> (Gateway, Daemon) {
+    let gateway = lab.gateway().await;
+    let agent = lab.agent("stata1", &gateway, &["--seats", "4"]);
+    gateway.api.wait_host("stata1", "up").await;
+    (gateway, agent)
+}
+
+fn client(api: &Api) -> Mcp {
+    Mcp::new(api, "claude-code", "2.1.330")
+}
+
+/// The images of an answer, decoded, with their media types.
+fn images(answer: &ToolResult) -> Vec<(String, Vec<u8>)> {
+    let blocks = answer.raw["result"]["content"].as_array().unwrap();
+    let image = |block: &Value| {
+        let bytes = STANDARD.decode(block["data"].as_str()?).expect("base64");
+        Some((block["mimeType"].as_str()?.to_owned(), bytes))
+    };
+    blocks.iter().filter(|block| block["type"] == "image").filter_map(image).collect()
+}
+
+fn bundle(code: &str) -> Value {
+    json!({"bundle": {"entry": "main.do", "files": {
+        "main.do": format!("sleep 50\n{code}"),
+        "came-with-it.png": {"base64": STANDARD.encode(PNG)},
+        "large.bin": {"base64": STANDARD.encode([PNG, &[0; 700_000]].concat())},
+        "some.bin": {"base64": STANDARD.encode([PNG, &[0; 250_000]].concat())},
+    }}})
+}
+
+async fn run(client: &Mcp, code: &str) -> (String, ToolResult) {
+    let run = client.call("stata_submit", bundle(code)).await.run();
+    let result = client.call("stata_wait", json!({"runs": run})).await;
+    assert!(!result.is_error && result.text.contains("succeeded"), "{result:#?}");
+    (run, result)
+}
+
+#[tokio::test]
+async fn a_runs_graphs_reach_the_client_as_images() {
+    let lab = lab!();
+    let (gateway, _agent) = pair(&lab).await;
+    let client = client(&gateway.api);
+    let (id, result) = run(
+        &client,
+        "copy came-with-it.png fit.png\nmkdir figures\ncopy came-with-it.png figures/second.png\n\
+         copy main.do model.gph\ncopy main.do not-one.png\ncopy large.bin large.png\ncopy main.do data.txt\n",
+    )
+    .await;
+    let line = result.text.lines().find(|line| line.starts_with("graphs: ")).expect("the result names the graphs");
+    for name in ["fit.png", "figures/second.png", "model.gph", &format!("stata_graph(run: \"{id}\")")] {
+        assert!(line.contains(name), "{name}: {line}");
+    }
+    assert!(!line.contains("came-with-it") && !line.contains("data.txt"), "what it wrote, and graphs alone: {line}");
+
+    let shown = client.call("stata_graph", json!({"run": id})).await;
+    assert!(!shown.is_error, "{shown:#?}");
+    let png = || ("image/png".to_owned(), PNG.to_vec());
+    assert_eq!(images(&shown), [png(), png()], "byte for byte, and nothing that is no picture");
+    for words in ["fit.png", "no image/png", "model.gph", "too large to show", "graph export"] {
+        assert!(shown.text.contains(words), "{words}: {shown:#?}");
+    }
+    assert!(serde_json::to_vec(&shown.raw).unwrap().len() < 1 << 20);
+
+    let one = client.call("stata_graph", json!({"run": id, "name": "second.png"})).await;
+    assert_eq!(images(&one), [png()]);
+    assert!(!one.text.contains("fit.png"), "{one:#?}");
+    let none = client.call("stata_graph", json!({"run": id, "name": "third.png"})).await;
+    assert!(none.is_error && none.text.contains("figures/second.png"), "it says what there is: {none:#?}");
+    let vector = client.call("stata_graph", json!({"run": id, "name": "model.gph"})).await;
+    assert!(!vector.is_error && images(&vector).is_empty() && vector.text.contains("as PNG"), "{vector:#?}");
+    // A file of the run that is no graph, and one of the host that is not the run's.
+    for path in ["data.txt", "/etc/passwd", "../code.do"] {
+        let refused = client.call("stata_graph", json!({"run": id, "name": path})).await;
+        assert!(refused.is_error && images(&refused).is_empty(), "{path}: {refused:#?}");
+    }
+}
+
+#[tokio::test]
+async fn many_images_come_in_answers_below_a_mebibyte() {
+    let lab = lab!();
+    let (gateway, _agent) = pair(&lab).await;
+    let client = client(&gateway.api);
+    let (id, _) =
+        run(&client, "forvalues i = 1/4 {\n    copy some.bin big`i'.png\n    copy came-with-it.png small`i'.png\n}\n")
+            .await;
+    let shown = client.call("stata_graph", json!({"run": id})).await;
+    let bytes = serde_json::to_vec(&shown.raw).unwrap().len();
+    assert!(bytes < 1 << 20, "{bytes}");
+    assert_eq!(images(&shown).len(), 6, "two large ones fit, and all small ones: {}", shown.text);
+    assert!(shown.text.contains("ask for it with name: \"big3.png\""), "{}", shown.text);
+    let rest = client.call("stata_graph", json!({"run": id, "name": "big3.png"})).await;
+    assert_eq!(images(&rest).len(), 1, "{}", rest.text);
+}
+
+#[tokio::test]
+async fn where_there_is_no_image_the_answer_says_why() {
+    let mut lab = lab!();
+    lab.config("silent_after = \"1s\"\n");
+    let (gateway, mut agent) = pair(&lab).await;
+    let client = client(&gateway.api);
+    let (bare, result) = run(&client, "display 1\n").await;
+    assert!(!result.text.contains("graphs:"), "{result:#?}");
+    let none = client.call("stata_graph", json!({"run": bare})).await;
+    assert!(!none.is_error && none.text.contains("graph export fit.png"), "{none:#?}");
+
+    // A do-file of a project: its graph is beside it, and the user's own again once the run has ended.
+    lab.file("plot.png", PNG);
+    // One is elsewhere, where only the log leads to it; a do-file prints Stata's message.
+    let code = "sleep 50\ncopy plot.png fit.png, replace\nmkdir ../out\ncopy plot.png ../out/far.png\n\
+                copy plot.png ../out/unsaid.png\ndisplay \"(file ../out/far.png written in PNG format)\"\n";
+    let file = lab.file("draw.do", code);
+    let drawn = client.call("stata_run_file", json!({"file_path": file})).await;
+    let far = lab.path().join("home/out/far.png").canonicalize().unwrap();
+    assert!(drawn.text.contains(&format!("graphs: {}, fit.png; to see them", far.display())), "{drawn:#?}");
+    let id = drawn.run();
+    assert_eq!(images(&client.call("stata_graph", json!({"run": id})).await).len(), 2);
+    fs::remove_file(far).unwrap();
+    fs::write(lab.work().join("fit.png"), [PNG, b"more"].concat()).unwrap();
+    let changed = client.call("stata_graph", json!({"run": id})).await;
+    assert!(images(&changed).len() == 1 && changed.text.contains("changed since"), "{changed:#?}");
+    fs::remove_file(lab.work().join("fit.png")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", lab.work().join("fit.png")).unwrap();
+    let swapped = client.call("stata_graph", json!({"run": id})).await;
+    assert!(images(&swapped).is_empty() && !swapped.text.contains("root:"), "{swapped:#?}");
+    fs::remove_file(lab.work().join("fit.png")).unwrap();
+    let removed = client.call("stata_graph", json!({"run": id})).await;
+    let gone = removed.text.matches("removed since").count();
+    assert!(images(&removed).is_empty() && gone == 2, "{removed:#?}");
+
+    let unfinished = json!({"file_path": lab.gated(), "args": ["graph"], "wait": false});
+    let unfinished =
+        client.call("stata_submit", json!({"path": unfinished["file_path"], "args": ["graph"]})).await.run();
+    let early = client.call("stata_graph", json!({"run": unfinished})).await;
+    assert!(!early.is_error && early.text.contains("when it has ended"), "{early:#?}");
+    lab.open_gate("graph");
+
+    // Another principal's run is answered like an unknown one.
+    let made =
+        gateway.api.request(Method::POST, "/api/v1/tokens").json(&json!({"name": "visitor"})).send().await.unwrap();
+    let made: Value = read(made).await.unwrap();
+    let visitor = self::client(&gateway.api.with_token(made["token"].as_str().unwrap()));
+    let refused = visitor.call("stata_graph", json!({"run": id})).await;
+    assert!(refused.is_error && refused.text.contains("no run"), "{refused:#?}");
+
+    agent.kill();
+    fs::write(lab.work().join("fit.png"), PNG).unwrap();
+    let away = wait::until(wait::SOON, "the gateway knows that the host is away", async || {
+        let away = client.call("stata_graph", json!({"run": id})).await;
+        assert!(away.is_error && images(&away).is_empty(), "{away:#?}");
+        away.text.contains("away").then_some(away)
+    })
+    .await;
+    assert!(away.text.contains("stata_hosts"), "{away:#?}");
+    agent.restart();
+    gateway.api.wait_host("stata1", "up").await;
+    let back = client.call("stata_graph", json!({"run": id})).await;
+    assert_eq!(images(&back).len(), 1, "{back:#?}");
+}

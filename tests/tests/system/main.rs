@@ -1,0 +1,45 @@
+//! The whole system from outside: the real programs, real sockets and processes, real clients; beside them what needs no
+//! process of its own: properties, the simulation, simulated crashes, and the layers of the source.
+//!
+//! One program for all of them: it is linked once, and what only waits overlaps with what computes. Every test has a
+//! folder, ports and processes of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
+
+mod architecture;
+mod chance;
+mod chaos;
+mod clients;
+mod conformance;
+mod connections;
+mod crash;
+mod disk;
+mod ending;
+mod files;
+mod graphs;
+mod input;
+mod joining;
+mod limits;
+mod mcp;
+mod network;
+mod operate;
+mod path_map;
+mod placement;
+mod places;
+mod properties;
+mod records;
+mod recovery;
+mod registration;
+mod restore;
+mod run;
+mod shown;
+mod simulation;
+mod slow_clients;
+mod stalled;
+mod tasks;
+mod tokens;
+mod trust;
+mod upgrade;
+mod view;
+mod waits;
+mod wakeups;

@@ -1,0 +1,188 @@
+//! The same operations on the model and on SQLite: the same answers, and every step is one of the state machine.
+
+use longhaul_gateway::{
+    ledger::{
+        CALL, CancelIntent, Dedupe, Detail, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, Record, Transition,
+        memory::MemoryLedger, sqlite::SqliteLedger,
+    },
+    model::{Need, Principal},
+};
+use longhaul_proto::{
+    api::CancelMode,
+    ids::{Ids, RunId},
+    state::{Cause, RunState},
+    tasks::Tasks,
+    wire,
+};
+
+use super::{each, pick};
+use crate::chance::Chance;
+
+fn new_run(run: RunId, chance: &mut Chance) -> NewRun {
+    let principal = Principal::new(*pick(chance, &["local", "idp"]), *pick(chance, &["ann", "bob"]));
+    NewRun {
+        record: Record::queued(
+            run,
+            principal.clone(),
+            i64::try_from(1_000 + chance.below(100)).unwrap(),
+            Detail { source: "text".to_owned(), need: Need::default(), ..Detail::default() },
+        ),
+        submission: wire::Submission {
+            run_id: run.to_string(),
+            principal: principal.subject().to_owned(),
+            principal_issuer: principal.wire_issuer().to_owned(),
+            ..Default::default()
+        },
+        key: (chance.below(3) == 0).then(|| (format!("k{}", chance.below(3)), format!("b{}", chance.below(2)))),
+        dedupe: Dedupe {
+            shape: format!("s{}", chance.below(4)),
+            code: (*pick(chance, &["", "1", "2"])).to_owned(),
+            join_since_ms: (chance.below(2) == 0).then(|| i64::try_from(chance.below(3_000)).unwrap()),
+            call: (chance.below(3) == 0).then(|| format!("{CALL}c{}", chance.below(3))),
+            call_since_ms: i64::try_from(chance.below(3_000)).unwrap(),
+            not: Vec::new(),
+            only_join: chance.below(4) == 0,
+        },
+    }
+}
+
+fn told<T: std::fmt::Debug>(answer: Result<T, LedgerError>) -> String {
+    match answer {
+        Ok(value) => format!("{value:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+async fn both<T: std::fmt::Debug>(
+    what: &str,
+    model: impl Future<Output = Result<T, LedgerError>>,
+    sqlite: impl Future<Output = Result<T, LedgerError>>,
+) -> Result<String, String> {
+    let (model, sqlite) = (told(model.await), told(sqlite.await));
+    if model == sqlite { Ok(model) } else { Err(format!("{what}: the model says {model}, SQLite {sqlite}")) }
+}
+
+async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, steps: u64) -> Result<(), String> {
+    let mut runs: Vec<RunId> = Vec::new();
+    for n in 0..steps {
+        let now = i64::try_from(1_000 + n * 20).unwrap();
+        let run = if runs.is_empty() || chance.below(20) == 0 { ids.run() } else { *pick(chance, &runs) };
+        match chance.below(12) {
+            0 | 1 => {
+                let new = new_run(ids.run(), chance);
+                runs.push(new.record.run);
+                both("insert", a.insert(new.clone()), b.insert(new)).await?;
+            }
+            2..=7 => {
+                let known = a.get(run).await.map_err(|e| e.to_string())?;
+                let truth = known.as_ref().map(|r| (r.state, r.attempt));
+                let (from, from_attempt) = match truth {
+                    Some(truth) if chance.below(4) > 0 => truth,
+                    _ => (*pick(chance, RunState::ALL), u32::try_from(chance.below(3)).unwrap()),
+                };
+                let to = *pick(chance, RunState::ALL);
+                let cause = *pick(chance, Cause::ALL);
+                let attempt = from_attempt + u32::from(to == RunState::Starting);
+                let step = Transition {
+                    run,
+                    from,
+                    from_attempt,
+                    to,
+                    cause,
+                    attempt,
+                    at_ms: now,
+                    given_to: (to == RunState::Starting).then(|| ("a".to_owned(), "h".to_owned(), "p".to_owned())),
+                    detail: (chance.below(2) == 0).then(|| Detail {
+                        complete: chance.below(2) == 0,
+                        log_len: n,
+                        ..Detail::default()
+                    }),
+                };
+                let answer = both("transition", a.transition(step.clone()), b.transition(step)).await?;
+                let legal = from.may_become_by(to, cause) && truth == Some((from, from_attempt));
+                if (answer == "()") != legal {
+                    return Err(format!("{truth:?}: {from}/{from_attempt} -> {to} answered {answer}"));
+                }
+            }
+            8 => {
+                let mode = *pick(chance, &[CancelMode::Break, CancelMode::Terminate, CancelMode::Kill]);
+                let intent = CancelIntent { by: format!("p{}", chance.below(2)), at_ms: now, mode };
+                both("request_cancel", a.request_cancel(run, intent.clone()), b.request_cancel(run, intent)).await?;
+            }
+            9 if chance.below(2) == 0 => {
+                drop(both("mark_shown", a.mark_shown(vec![run], now), b.mark_shown(vec![run], now)).await?)
+            }
+            9 => {
+                let who = Principal::local(format!("p{}", chance.below(2)));
+                let key = (format!("k{}", chance.below(3)), "b".to_owned());
+                both("name_run", a.name_run(who.clone(), key.clone(), run), b.name_run(who.clone(), key.clone(), run))
+                    .await?;
+            }
+            10 => drop(both("spool_gone", a.spool_gone(run, None), b.spool_gone(run, None)).await?),
+            _ if chance.below(3) == 0 => {
+                let before = now - i64::try_from(chance.below(600)).unwrap();
+                let here: Vec<String> = pick(chance, &[vec![], vec!["a".to_owned()]]).clone();
+                // Of runs that ended at the same moment either may be removed first; so all of them are.
+                both("sweep", a.sweep(before, 1_000, here.clone(), now), b.sweep(before, 1_000, here, now)).await?;
+            }
+            _ => {}
+        }
+        both("get", a.get(run), b.get(run)).await?;
+        if chance.below(10) == 0 {
+            both("contest", a.contest(run, format!("w{n}")), b.contest(run, format!("w{n}"))).await?;
+        }
+    }
+    // All in one call, in any order, some twice and some unknown, must equal one call for each.
+    let mut names: Vec<RunId> = runs.iter().copied().filter(|_| chance.below(3) > 0).collect();
+    names.push(ids.run());
+    names.extend(runs.first());
+    if chance.below(2) == 0 {
+        names.reverse();
+    }
+    both("get_many", a.get_many(&names), b.get_many(&names)).await?;
+    let mut each = std::collections::BTreeMap::new();
+    for run in &names {
+        each.extend(a.get(*run).await.map_err(|e| e.to_string())?.map(|record| (*run, record)));
+    }
+    let many = a.get_many(&names).await.map_err(|e| e.to_string())?;
+    if many != each.into_values().collect::<Vec<_>>() {
+        return Err("many are not told as each".to_owned());
+    }
+    for run in &runs {
+        both("get", a.get(*run), b.get(*run)).await?;
+        both("history", a.history(*run), b.history(*run)).await?;
+        both("submission", a.submission(*run), b.submission(*run)).await?;
+    }
+    both("unfinished", a.unfinished(), b.unfinished()).await?;
+    for copy in [MirrorCopy::Whole, MirrorCopy::Incomplete] {
+        let held = (a.spools_held("a", i64::MAX, copy, 1_000), b.spools_held("a", i64::MAX, copy, 1_000));
+        both("spools_held", held.0, held.1).await?;
+    }
+    both("newest_ms", a.newest_ms(), b.newest_ms()).await?;
+    both("ended_count", a.ended_count(), b.ended_count()).await?;
+    both("call_sweep", a.call_sweep(2_000, 1_000), b.call_sweep(2_000, 1_000)).await?;
+    for key in ["k0", "k1", "k2"].map(str::to_owned).into_iter().chain((0..3).map(|n| format!("{CALL}c{n}"))) {
+        for who in [Principal::local("ann"), Principal::new("idp", "ann")] {
+            both("by_key", a.by_key(&who, &key), b.by_key(&who, &key)).await?;
+        }
+    }
+    let query = ListQuery { limit: 1_000, ..ListQuery::default() };
+    both("list", a.list(query.clone()), b.list(query)).await?;
+    Ok(())
+}
+
+#[test]
+fn the_two_ledgers_answer_alike() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    each("ledgers", 25, |chance| {
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let tasks = Tasks::new();
+            let sqlite = SqliteLedger::open(folder.path(), "c", &tasks).await.map_err(|e| e.to_string())?;
+            let model = MemoryLedger::new("c");
+            let told = story(chance, &model, &sqlite, &Ids::system(), 150).await;
+            sqlite.close().await;
+            told
+        })
+    });
+}

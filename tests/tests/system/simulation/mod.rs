@@ -1,0 +1,243 @@
+//! Gateway, agents and clients in one thread, on virtual time, with everything that can befall them drawn from a seed.
+//!
+//! Real are the gateway's runs, fleet and mirror, and the agent's service, registration, runs and spool, with the gRPC
+//! clients and services between them. Made up are the network ([`net`]), the ledger's disk ([`ledger`]), the
+//! supervisors with their Statas ([`host`]), and the clients ([`client`]). A seed's trace has a hash, and every seed is
+//! played twice: the same hash proves that it can be replayed.
+//!
+//! - `LONGHAUL_SIMULATION_SEEDS=10000` plays so many (500 by default), `LONGHAUL_SIMULATION_SEED=7` from that one on;
+//! - `LONGHAUL_SIMULATION_TRACE=1` prints every trace;
+//! - `LONGHAUL_SIMULATION_SURVEY=1` plays each seed once, prints what it finds in a line, and fails at the end;
+//!   `LONGHAUL_SIMULATION_BUG=NAME` switches a deliberate bug on for it.
+
+mod client;
+mod host;
+mod judge;
+mod ledger;
+mod net;
+mod sim;
+mod strangers;
+mod trouble;
+mod world;
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use world::{Judged, Trouble, play, play_with};
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+fn tell(seed: u64, judged: &Judged) -> String {
+    let last = judged.trace.len().saturating_sub(150);
+    format!(
+        "seed {seed}, hash {:016x}: {}\nto see it again: LONGHAUL_SIMULATION_SEED={seed} LONGHAUL_SIMULATION_SEEDS=1 \
+         cargo test -p longhaul-tests --test system simulation::every_seed\n{}",
+        judged.hash,
+        judged.wrong.join("; "),
+        judged.trace[last..].join("\n")
+    )
+}
+
+#[test]
+fn every_seed_keeps_the_promises_and_can_be_replayed() {
+    let first = setting("LONGHAUL_SIMULATION_SEED", 1);
+    let seeds = setting("LONGHAUL_SIMULATION_SEEDS", 500);
+    if setting("LONGHAUL_SIMULATION_SURVEY", 0) > 0 {
+        return survey(first..first + seeds);
+    }
+    let next = AtomicU64::new(first);
+    let sum = Mutex::new((0, 0, 0_u64));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + seeds {
+                        break;
+                    }
+                    let judged = std::panic::catch_unwind(|| twice(seed)).unwrap_or_else(|panic| {
+                        // The others need not go on.
+                        next.store(first + seeds, Ordering::Relaxed);
+                        std::panic::resume_unwind(panic)
+                    });
+                    let mut sum = sum.lock().unwrap();
+                    *sum = (sum.0 + judged.runs, sum.1 + judged.faults, sum.2 ^ judged.hash.rotate_left(seed as u32));
+                    if seeds <= 20 || (seed + 1 - first).is_multiple_of(100) {
+                        println!("seed {seed}: hash {:016x}; so far {} runs, {} faults", judged.hash, sum.0, sum.1);
+                    }
+                }
+            });
+        }
+    });
+    let (runs, faults, all) = sum.into_inner().unwrap();
+    println!("{seeds} seeds from {first}: {runs} runs, {faults} faults, hash of all {all:016x}");
+}
+
+/// Plays each seed once and tells of all that go wrong.
+fn survey(seeds: std::ops::Range<u64>) {
+    let bug = std::env::var("LONGHAUL_SIMULATION_BUG").ok();
+    let mut found = 0;
+    for seed in seeds {
+        let wrong = play_with(seed, Trouble::Seeded, bug.as_deref()).wrong;
+        println!("seed {seed}: {}", if wrong.is_empty() { "right".to_owned() } else { wrong.join("; ") });
+        found += u32::from(!wrong.is_empty());
+    }
+    assert_eq!(found, 0, "seeds went wrong");
+}
+
+/// Plays a seed twice.
+fn twice(seed: u64) -> Judged {
+    let judged = play(seed);
+    if setting("LONGHAUL_SIMULATION_TRACE", 0) > 0 {
+        println!("{}", judged.trace.join("\n"));
+    }
+    assert!(judged.wrong.is_empty(), "{}", tell(seed, &judged));
+    let again = play(seed);
+    if let Some(at) = judged.trace.iter().zip(&again.trace).position(|(a, b)| a != b) {
+        panic!("seed {seed} differs at line {at}: `{}` and then `{}`", judged.trace[at], again.trace[at]);
+    }
+    assert_eq!(judged.hash, again.hash, "seed {seed} is the same when it is played again");
+    judged
+}
+
+/// A run whose record was committed and whose answer was lost has its keeper, and its caller is told of it.
+#[test]
+fn a_lost_answer_of_the_ledger_leaves_no_run_without_a_keeper() {
+    for seed in 1..=5 {
+        let judged = play_with(seed, Trouble::LostAnswer, None);
+        assert!(judged.wrong.is_empty(), "{}", tell(seed, &judged));
+    }
+}
+
+/// A deliberate bug is found within 200 seeds.
+fn finds(bug: &str, words: &[&str]) {
+    let found = (1..=200).find_map(|seed| {
+        let judged = play_with(seed, Trouble::Seeded, Some(bug));
+        (!judged.wrong.is_empty()).then_some((seed, judged.wrong))
+    });
+    let (seed, wrong) = found.unwrap_or_else(|| panic!("{bug} was not found in 200 seeds"));
+    println!("{bug} was found by seed {seed}: {}", wrong.join("; "));
+    assert!(wrong.iter().any(|w| words.iter().any(|word| w.contains(word))), "{bug}: {wrong:?}");
+}
+
+#[test]
+fn a_skipped_attempt_file_is_found() {
+    finds(
+        "attempt_file_skipped",
+        &["executed 2 times", "another result of it was told", "not everything ended", "ended errored"],
+    );
+}
+
+#[test]
+fn a_lower_attempt_that_is_accepted_is_found() {
+    finds("lower_attempt_accepted", &["lower than one seen", "executed 2 times"]);
+}
+
+#[test]
+fn a_forgetting_without_digest_is_found() {
+    finds("forget_without_digest", &["forgotten without its digest"]);
+}
+
+#[test]
+fn an_acknowledgement_before_the_commit_is_found() {
+    finds("acknowledged_before_commit", &["acknowledged and is not known"]);
+}
+
+#[test]
+fn a_resumption_one_byte_off_is_found() {
+    finds("resume_one_off", &["other bytes", "its mirror is not", "a follower at"]);
+}
+
+#[test]
+fn a_queue_limit_that_outlives_its_wait_is_found() {
+    finds("queue_deadline_survives", &["timed out in the queue after"]);
+}
+
+#[test]
+fn a_sweep_that_trusts_any_clock_is_found() {
+    finds("sweep_trusts_the_clock", &["was removed by its age"]);
+}
+
+#[test]
+fn output_that_is_awaited_for_ever_is_found() {
+    finds("short_output_awaited", &["not everything ended"]);
+}
+
+#[test]
+fn a_spool_that_no_limit_frees_is_found() {
+    finds("incomplete_spools_stay", &["bytes and may take"]);
+}
+
+#[test]
+fn a_removed_run_that_is_found_anew_is_found() {
+    finds("removed_runs_forgotten", &["was removed and is recorded again"]);
+}
+
+#[test]
+fn a_seat_that_is_held_without_a_stata_is_found() {
+    finds("seat_held_until_sealed", &["seats are held"]);
+}
+
+#[test]
+fn a_task_that_panics_and_is_not_taken_up_is_found() {
+    finds("run_task_unsupervised", &["not everything ended"]);
+}
+
+#[test]
+fn a_task_that_leaves_with_the_connections_of_its_agent_is_found() {
+    finds("closed_links_end_the_task", &["panicked or left"]);
+}
+
+#[test]
+fn a_command_that_hangs_while_the_ledger_is_full_is_found() {
+    finds("deaf_while_ledger_full", &["a command had no answer"]);
+}
+
+#[test]
+fn an_output_that_is_fetched_from_its_start_again_is_found() {
+    finds("from_start_sticks", &["from its start again"]);
+}
+
+#[test]
+fn a_record_by_two_clocks_is_found() {
+    finds("started_by_the_hosts_clock", &["its record says"]);
+}
+
+#[test]
+fn a_spoiled_exit_record_that_is_given_up_is_found() {
+    finds("spoiled_exit_given_up", &["not everything ended"]);
+}
+
+#[test]
+fn a_failure_that_passes_for_a_success_is_found() {
+    finds("sentinel_outweighs_the_log", &["ended succeeded"]);
+}
+
+#[test]
+fn a_proof_that_goes_by_a_wrong_clock_is_found() {
+    finds("proofs_by_the_wall_clock", &["has no proof of it"]);
+}
+
+#[test]
+fn files_that_go_unsaid_are_found() {
+    finds("work_goes_with_the_log", &["the files that it left are gone"]);
+}
+
+#[test]
+fn a_dead_attempts_spool_that_stays_is_found() {
+    finds("earlier_spools_stay", &["spool kept true"]);
+}
+
+#[test]
+fn a_seat_of_an_invented_run_is_found() {
+    finds("invented_seats", &["are still held"]);
+}
+
+#[test]
+fn a_second_result_that_is_swallowed_is_found() {
+    finds("second_result_swallowed", &["another result of it was told"]);
+}

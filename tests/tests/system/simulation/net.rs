@@ -1,0 +1,455 @@
+//! The network: connections that delay, stall, break, and deliver what was on its way when they broke; and a relay that
+//! delivers some calls twice. Both ends are the real clients and the real services.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use longhaul_gateway::simulation::{ConnectError, Dialer, Spent};
+use longhaul_proto::{
+    grpc_transport::GrpcTransport,
+    state::RunState,
+    transport::{Channel, DialError, Dialled, Ends, Fingerprint, Session},
+    wire,
+};
+use prost::Message;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, body::Body, codegen::Service};
+
+use super::sim::{Sim, short};
+
+/// Stalled for so long, keep-alive gives a connection up.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+type StdError = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Clone)]
+pub(crate) struct Net {
+    pub(crate) sim: Sim,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Who listens where, and the token that is cancelled when that process crashes.
+    sides: BTreeMap<String, (GrpcTransport, CancellationToken)>,
+    conns: Vec<Arc<Conn>>,
+    /// Pairs between which nothing passes now.
+    cut: Vec<(String, String)>,
+    /// How many connections there were.
+    dialled: u64,
+    /// The host that is parted when it tells the next end; empty = none, or it was.
+    at_end: String,
+}
+
+pub(crate) struct Conn {
+    from: String,
+    to: String,
+    broken: CancellationToken,
+    stalled: AtomicBool,
+    /// What the accepting side knows of it.
+    session: Session,
+}
+
+/// The key of a side: it is always the same, as a file is.
+pub(crate) fn key(name: &str) -> Fingerprint {
+    Fingerprint(digest(name.as_bytes()))
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    let hex = longhaul_proto::sha256_hex(bytes);
+    hex.parse::<Fingerprint>().unwrap().0
+}
+
+impl Net {
+    pub(crate) fn new(sim: Sim) -> Self {
+        Self { sim, state: Arc::default() }
+    }
+
+    pub(crate) fn listen(&self, name: &str, transport: GrpcTransport, crashed: CancellationToken) {
+        self.state.lock().unwrap().sides.insert(name.to_owned(), (transport, crashed));
+    }
+
+    /// A process is gone, and its connections with it.
+    pub(crate) fn gone(&self, name: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.sides.remove(name);
+        state.conns.retain(|conn| {
+            let its = conn.from == name || conn.to == name;
+            if its {
+                conn.broken.cancel();
+            }
+            !its
+        });
+    }
+
+    /// Nothing passes between two for a while; connections live on, or not.
+    pub(crate) fn part(&self, a: &str, b: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.cut.push((a.to_owned(), b.to_owned()));
+        for conn in state.conns.iter().filter(|c| c.between(a, b)) {
+            conn.stalled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The next run of this host whose end is told is the last thing that passes.
+    pub(crate) fn part_at_end(&self, host: &str) {
+        host.clone_into(&mut self.state.lock().unwrap().at_end);
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn parted_at_end(&self, host: &str) -> bool {
+        self.state.lock().unwrap().at_end != host
+    }
+
+    fn is_at_end(&self, host: &str) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let its = state.at_end == host;
+        if its {
+            state.at_end.clear();
+        }
+        its
+    }
+
+    /// Nothing passes between the gateway and a host for so long at most, ms.
+    pub(crate) fn part_for(&self, host: &str, most: u64) {
+        let (net, host, time) = (self.clone(), host.to_owned(), self.sim.ms(50, most));
+        self.sim.note(format_args!("part {host} for {} ms", time.as_millis()));
+        net.part("gateway", &host);
+        self.sim.tasks().spawn(async move {
+            tokio::time::sleep(time).await;
+            net.heal("gateway", &host);
+        });
+    }
+
+    pub(crate) fn heal(&self, a: &str, b: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.cut.retain(|(x, y)| (x.as_str(), y.as_str()) != (a, b));
+        for conn in state.conns.iter().filter(|c| c.between(a, b)) {
+            conn.stalled.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Breaks one connection of those there are.
+    pub(crate) fn break_one(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.conns.retain(|c| !c.broken.is_cancelled());
+        if !state.conns.is_empty() {
+            let at = usize::try_from(self.sim.below(state.conns.len() as u64)).unwrap();
+            let conn = state.conns.remove(at);
+            self.sim.note(format_args!("break {}>{}", conn.from, conn.to));
+            conn.broken.cancel();
+        }
+    }
+
+    /// Connections of the gateway to agents.
+    pub(crate) fn dialer(&self) -> Dialer {
+        let net = self.clone();
+        Arc::new(move |address| {
+            let net = net.clone();
+            Box::pin(async move {
+                let to = address.trim_start_matches("http://").split(':').next().unwrap_or_default().to_owned();
+                let dialled = net.dial("gateway", &to).await;
+                dialled.map_err(|e| ConnectError::Dial { address, source: DialError::Connect(e) })
+            })
+        })
+    }
+
+    pub(crate) async fn dial(&self, from: &str, to: &str) -> io::Result<Dialled> {
+        self.sim.pause(1, 4).await;
+        let conn = {
+            let mut state = self.state.lock().unwrap();
+            if state.cut.iter().any(|(a, b)| (a == from && b == to) || (a == to && b == from)) {
+                None
+            } else if !state.sides.contains_key(to) {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            } else {
+                state.dialled += 1;
+                let broken = CancellationToken::new();
+                let exporter = digest(&state.dialled.to_be_bytes());
+                let far = Channel { own: key(to), peer: key(from), exporter };
+                let ends = Ends { closed: broken.clone(), cut: broken.clone() };
+                let conn = Arc::new(Conn {
+                    from: from.to_owned(),
+                    to: to.to_owned(),
+                    broken,
+                    stalled: AtomicBool::new(false),
+                    session: Session::new(far, ends),
+                });
+                state.conns.push(conn.clone());
+                Some(conn)
+            }
+        };
+        let Some(conn) = conn else {
+            // Nobody answers, not even to refuse.
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            return Err(io::ErrorKind::TimedOut.into());
+        };
+        let (net, broken) = (self.clone(), conn.broken.clone());
+        let channel = Channel { own: key(from), peer: key(to), exporter: conn.session.channel().exporter };
+        let transport = GrpcTransport::from_fn(move |request| {
+            let (net, conn) = (net.clone(), conn.clone());
+            Box::pin(async move { net.call(conn, request).await })
+        });
+        Ok(Dialled { transport, channel, ends: Ends { closed: broken.clone(), cut: broken }, local: None })
+    }
+
+    async fn call(&self, conn: Arc<Conn>, request: Request<Body>) -> Result<Response<Body>, StdError> {
+        if conn.broken.is_cancelled() {
+            return Err(Spent.into());
+        }
+        let (parts, body) = request.into_parts();
+        let bytes = body.collect().await?.to_bytes();
+        let method = parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
+        let (answer, answered) = oneshot::channel();
+        let session = conn.session.clone();
+        let copy = move || {
+            let mut request = Request::new(Body::new(Full::new(bytes.clone())));
+            request.extensions_mut().insert(session.clone());
+            *request.method_mut() = parts.method.clone();
+            *request.uri_mut() = parts.uri.clone();
+            *request.version_mut() = parts.version;
+            *request.headers_mut() = parts.headers.clone();
+            (request, bytes.clone())
+        };
+        if matches!(method.as_str(), "Run" | "Forget") && self.sim.strikes(200) {
+            // The connection goes down with the calls that matter most.
+            self.sim.count();
+            conn.broken.cancel();
+        }
+        let again = matches!(method.as_str(), "Run" | "Cancel" | "Revoke" | "Forget") && self.sim.strikes(60);
+        if again {
+            let (net, conn, method, request) = (self.clone(), conn.clone(), method.clone(), copy());
+            self.sim.tasks().spawn(async move {
+                net.sim.pause(1, 4000).await;
+                net.sim.count();
+                // Its answer interests nobody.
+                let _ = net.deliver(&conn, &method, request, true).await;
+            });
+        }
+        let (net, to) = (self.clone(), conn.clone());
+        self.sim.tasks().spawn(async move {
+            let arrived = net.travel(&to).await;
+            // What was on its way when the connection broke may arrive all the same, and late.
+            if !arrived && net.sim.below(2) == 0 {
+                return;
+            }
+            if !arrived {
+                net.sim.pause(1, 3000).await;
+            }
+            let _ = answer.send(net.deliver(&to, &method, copy(), !arrived).await);
+        });
+        tokio::select! {
+            biased;
+            () = conn.broken.cancelled() => Err(Box::new(Status::unavailable("the connection broke"))),
+            answer = answered => match answer {
+                Ok(answer) => answer,
+                Err(_) => Err(Box::new(Status::unavailable("the connection broke"))),
+            },
+        }
+    }
+
+    /// One message on its way. `false`: the connection broke meanwhile.
+    async fn travel(&self, conn: &Conn) -> bool {
+        if self.sim.strikes(10) {
+            self.sim.count();
+            self.sim.pause(50, 1500).await;
+        } else {
+            self.sim.pause(1, 3).await;
+        }
+        let mut stalled = Duration::ZERO;
+        while conn.stalled.load(Ordering::Relaxed) && !conn.broken.is_cancelled() {
+            let step = Duration::from_millis(50);
+            tokio::time::sleep(step).await;
+            stalled += step;
+            if stalled >= KEEP_ALIVE {
+                conn.broken.cancel();
+            }
+        }
+        if self.sim.strikes(4) {
+            self.sim.count();
+            conn.broken.cancel();
+        }
+        !conn.broken.is_cancelled()
+    }
+
+    async fn deliver(
+        &self,
+        conn: &Arc<Conn>,
+        method: &str,
+        (request, bytes): (Request<Body>, Bytes),
+        alone: bool,
+    ) -> Result<Response<Body>, StdError> {
+        let side = self.state.lock().unwrap().sides.get(&conn.to).cloned();
+        let Some((mut transport, crashed)) = side else { return Err(Box::new(Status::unavailable("nobody is there"))) };
+        if method != "Heartbeat" {
+            let late = if alone { " (late or twice)" } else { "" };
+            self.sim.note(format_args!("{method} {}>{}{late} {}", conn.from, conn.to, of(method, &bytes)));
+        }
+        if !alone {
+            self.look_at_follow(method, &bytes);
+        }
+        self.look_at_forget(method, &bytes);
+        let called = crashed.run_until_cancelled(transport.call(request)).await;
+        let called = called.unwrap_or_else(|| Err(Box::new(Status::unavailable("the process died"))));
+        let response = match called {
+            Ok(response) => response,
+            Err(error) => return Err(error),
+        };
+        if alone {
+            return Ok(response.map(|_| Body::empty()));
+        }
+        if !self.travel(conn).await {
+            return Err(Box::new(Status::unavailable("the connection broke")));
+        }
+        let (parts, body) = response.into_parts();
+        let run = followed(method, &bytes).filter(|_| conn.from == "gateway");
+        let less = parts.headers.get("grpc-status").is_some_and(|code| code.as_bytes() == b"11");
+        if let Some(run) = run.as_ref().filter(|_| less) {
+            self.sim.story(run, |story| story.beyond = true);
+        }
+        let (sender, frames) = mpsc::channel(2);
+        let (net, conn) = (self.clone(), conn.clone());
+        self.sim.tasks().spawn(async move { net.pump(conn, body, run, sender).await });
+        Ok(Response::from_parts(parts, Body::new(StreamBody::new(ReceiverStream::new(frames)))))
+    }
+
+    /// Carries what a service streams.
+    async fn pump(
+        &self,
+        conn: Arc<Conn>,
+        mut body: Body,
+        run: Option<String>,
+        sender: mpsc::Sender<Result<Frame<Bytes>, Status>>,
+    ) {
+        loop {
+            let frame = tokio::select! {
+                biased;
+                () = conn.broken.cancelled() => break,
+                () = sender.closed() => return,
+                frame = body.frame() => frame,
+            };
+            let Some(frame) = frame else { return };
+            let ends = run.as_ref().zip(frame.as_ref().ok().and_then(ended_attempt));
+            if !self.travel(&conn).await || sender.send(frame).await.is_err() {
+                break;
+            }
+            if let Some((run, attempt)) = ends {
+                let now = self.sim.clock().monotonic();
+                self.sim.story(run, |story| {
+                    if story.attempt == attempt {
+                        story.end_told = story.end_told.or(Some(now));
+                    }
+                });
+                if self.is_at_end(&conn.to) || self.sim.strikes(150) {
+                    // What it printed last does not come for a while.
+                    self.part_for(&conn.to, 15_000);
+                    conn.broken.cancel();
+                }
+            }
+        }
+        let _ = sender.send(Err(Status::unavailable("the connection broke"))).await;
+    }
+
+    /// Output that a gateway has is not asked for again.
+    fn look_at_follow(&self, method: &str, bytes: &Bytes) {
+        if let ("Follow", Ok(follow)) = (method, wire::FollowRequest::decode(message(bytes)))
+            && !follow.with_submission
+        {
+            self.sim.story(&follow.run_id, |story| {
+                let from_start = follow.log_offset == 0 && follow.console_offset == 0;
+                if from_start && story.resumed && !std::mem::take(&mut story.beyond) {
+                    let run = short(&follow.run_id);
+                    self.sim.wrong(format_args!("run {run}: its output was fetched from its start again"));
+                }
+                story.resumed |= follow.log_offset > 0;
+            });
+        }
+    }
+
+    /// A `Forget` is legal only with the length and digest of what an attempt printed, all of it. A run that was ended before
+    /// it had a Stata printed nothing, and has no log to have a digest of.
+    fn look_at_forget(&self, method: &str, bytes: &Bytes) {
+        if let ("Forget", Ok(forget)) = (method, wire::ForgetRequest::decode(message(bytes))) {
+            self.sim.story(&forget.run_id, |story| {
+                let ends = story.bases.iter().skip(1).copied().chain([story.printed.len()]);
+                let mut logs = story.bases.iter().zip(ends).map(|(from, to)| &story.printed[*from..to]);
+                let all = logs.any(|log| {
+                    forget.log_len == log.len() as u64 && forget.log_sha256 == longhaul_proto::sha256_hex(log)
+                });
+                // Where it never had a Stata there is nothing to have a digest of, or an empty log.
+                let empty = forget.log_sha256.is_empty()
+                    || (story.executions.is_empty() && forget.log_sha256 == longhaul_proto::sha256_hex(b""));
+                let nothing = empty && forget.log_len == 0;
+                if !(nothing || (all && story.ended)) {
+                    self.sim.wrong(format_args!("run {}: Forget without its digest", short(&forget.run_id)));
+                }
+            });
+        }
+    }
+}
+
+impl Conn {
+    fn between(&self, a: &str, b: &str) -> bool {
+        (self.from == a && self.to == b) || (self.from == b && self.to == a)
+    }
+}
+
+/// The message behind gRPC's five bytes of prefix.
+fn message(bytes: &Bytes) -> Bytes {
+    bytes.slice(5.min(bytes.len())..)
+}
+
+/// The run that a call has streamed.
+fn followed(method: &str, bytes: &Bytes) -> Option<String> {
+    match method {
+        "Run" => Some(wire::RunRequest::decode(message(bytes)).ok()?.submission?.run_id),
+        "Follow" => Some(wire::FollowRequest::decode(message(bytes)).ok()?.run_id),
+        _ => None,
+    }
+}
+
+/// The attempt of which a frame of a run's stream says that its Stata has ended.
+fn ended_attempt(frame: &Frame<Bytes>) -> Option<u32> {
+    let mut rest = frame.data_ref().cloned().unwrap_or_default();
+    while rest.len() >= 5 {
+        let prefix = rest.split_to(5);
+        let len = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
+        let message = rest.split_to(len.min(rest.len()));
+        if let Ok(wire::RunEvent { event: Some(wire::run_event::Event::Snapshot(snapshot)) }) =
+            wire::RunEvent::decode(message)
+            && (snapshot.outcome.is_some() || RunState::from_wire(snapshot.state).is_some_and(RunState::is_end))
+        {
+            return Some(snapshot.attempt);
+        }
+    }
+    None
+}
+
+/// What a call is about, for the trace.
+fn of(method: &str, bytes: &Bytes) -> String {
+    let bytes = message(bytes);
+    match method {
+        "Run" => wire::RunRequest::decode(bytes)
+            .map(|r| format!("{} attempt {}", short(r.submission.unwrap_or_default().run_id), r.attempt)),
+        "Revoke" => wire::RevokeRequest::decode(bytes).map(|r| format!("{} attempt {}", short(r.run_id), r.attempt)),
+        "Follow" => wire::FollowRequest::decode(bytes).map(|r| format!("{} from {}", short(r.run_id), r.log_offset)),
+        "Cancel" => wire::CancelRequest::decode(bytes).map(|r| short(r.run_id)),
+        "Forget" => wire::ForgetRequest::decode(bytes).map(|r| short(r.run_id)),
+        "Register" => wire::RegisterRequest::decode(bytes).map(|r| format!("with {} runs", r.runs.len())),
+        _ => Ok(String::new()),
+    }
+    .unwrap_or_default()
+}
