@@ -28,10 +28,9 @@
 //!
 //! Within one process [`enter`] sets directives for the calling thread alone, so that tests that run side by side do
 //! not affect each other; there `kill` and `stop` are panics, and the variable is ignored.
-
+//!
 //! [`did`] reports to a test every step by which something is made durable ([`Op`]), so that the test can work out what
 //! a crash may leave of a folder.
-//! may leave of a folder.
 
 use std::path::PathBuf;
 
