@@ -64,7 +64,7 @@ pub async fn start(
     let runs = Runs::new(
         options,
         ledger,
-        fleet.clone(),
+        fleet,
         mirrors,
         Guards { past, wall, seal: SealKey::of([7; 32]) },
         metrics,
@@ -72,7 +72,6 @@ pub async fn start(
     );
     runs.take_up().await?;
     let service = FleetService::new(&runs, deps.ids.name());
-    deps.tasks.spawn_until_stop(upkeep::tick(fleet));
     deps.tasks.spawn_until_stop(upkeep::sweep(runs.0.clone()));
     Ok(SimGateway { transport: GrpcTransport::new(http::guarded(service)), runs, deps })
 }

@@ -102,7 +102,6 @@ pub struct Gateway {
     /// Whether the owner's token was made at this start.
     pub first_token: bool,
     ledger_tasks: Tasks,
-    fleet: Fleet,
     _lock: File,
 }
 
@@ -179,7 +178,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let guards = Guards { past, wall, seal };
     let runs =
         Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, guards, metrics.clone(), deps.clone());
-    fleet.principals(&ledger.token_list().await.map_err(StartError::Ledger)?);
+    fleet.principals(&ledger.token_list().await.map_err(StartError::Ledger)?).await;
     let (incarnation, hang_up) = (deps.ids.name(), CancellationToken::new());
     let core = Core {
         options,
@@ -198,7 +197,6 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let taken_up = runs.take_up().await.map_err(StartError::Ledger)?;
     let service = FleetService::new(&runs, core.incarnation.clone());
     let tasks = core.deps.tasks.clone();
-    tasks.spawn_until_stop(upkeep::tick(fleet.clone()));
     tasks.spawn_until_stop(upkeep::sweep(runs.0.clone()));
     let face = Face::new(core.clone());
     let mcp = make_mcp(&face);
@@ -208,7 +206,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
         }
     });
     tracing::info!(%addr, url, taken_up, cluster = core.ledger.cluster_id(), "gateway serves");
-    Ok(Gateway { addr, url, core, first_token, ledger_tasks, fleet, _lock: lock })
+    Ok(Gateway { addr, url, core, first_token, ledger_tasks, _lock: lock })
 }
 
 impl Gateway {
@@ -219,7 +217,6 @@ impl Gateway {
         let clock = self.core.deps.clock.clone();
         let until = clock.monotonic() + deadline;
         let left = || until.saturating_sub(clock.monotonic());
-        self.fleet.stop();
         let tasks = &self.core.deps.tasks;
         let clean = tasks.shutdown(deadline * 2 / 3).await;
         if !clean {

@@ -37,7 +37,7 @@ pub(super) async fn ready(State(face): State<Face>) -> Result<String, Problem> {
 /// `GET /metrics`: Prometheus' text format.
 pub(super) async fn metrics(State(face): State<Face>, Extension(who): Extension<Identity>) -> Response {
     let everything = Identity::new(who.principal, Scope::Operate);
-    let hosts = face.core.runs.hosts(&everything);
+    let hosts = face.core.runs.hosts(&everything).await;
     let text = text(&face, &hosts);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -11,7 +11,7 @@ use crate::{face::Face, model::Identity, problem::Problem};
 
 /// `GET /api/v1/hosts`.
 pub(super) async fn list(State(face): State<Face>, Extension(who): Extension<Identity>) -> Json<Hosts> {
-    Json(face.core.runs.hosts(&who))
+    Json(face.core.runs.hosts(&who).await)
 }
 
 /// `POST /api/v1/hosts/drain`.

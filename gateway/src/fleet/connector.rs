@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longhaul_proto::transport::Fingerprint;
+use longhaul_proto::{transport::Fingerprint, words::chain};
 
 use super::{
     Fleet,
-    connection::{ConnectError, Connection, Who},
+    connection::{Connection, Who},
+    scheduler::Dialled,
 };
 
 /// An agent that was silent for this long is not dialled any more; its next heartbeat restarts the dialling.
@@ -20,21 +21,20 @@ pub(super) async fn keep(fleet: Fleet, agent_id: String, incarnation: String, ad
         match dial(&fleet, &agent_id, &incarnation, &address, key).await {
             Ok(connection) => {
                 let connection = Arc::new(connection);
-                if !publish(&fleet, &agent_id, &incarnation, Some(connection.clone()), None) {
+                if !fleet.dialled(&agent_id, &incarnation, Dialled::Connected(connection.clone())).await {
                     return;
                 }
                 tracing::info!(agent = %agent_id, %address, "agent reached");
-                fleet.place();
                 connection.broken().await;
                 tracing::info!(agent = %agent_id, %address, "connection to the agent broke");
                 pause = first;
-                if !publish(&fleet, &agent_id, &incarnation, None, None) {
+                if !fleet.dialled(&agent_id, &incarnation, Dialled::Broken).await {
                     return;
                 }
             }
             Err(problem) => {
                 tracing::debug!(agent = %agent_id, %problem, "agent not reached");
-                if !publish(&fleet, &agent_id, &incarnation, None, Some(problem)) {
+                if !fleet.dialled(&agent_id, &incarnation, Dialled::Failed(problem)).await {
                     return;
                 }
                 tokio::time::sleep(pause).await;
@@ -55,7 +55,7 @@ async fn dial(
     let shared = &fleet.0;
     let who = Who { key, greeter: shared.greeter.clone(), cluster_id: shared.ledger.cluster_id().to_owned() };
     let connection = Connection::dial(&shared.dialer, address, &who, shared.options.dial_timeout);
-    let connection = connection.await.map_err(|e| words(&e))?;
+    let connection = connection.await.map_err(|error| chain(&error))?;
     if connection.described.agent_id != agent_id {
         let other = &connection.described.name;
         return Err(format!(
@@ -69,47 +69,11 @@ async fn dial(
     Ok(connection)
 }
 
-/// An error and its causes, in one line.
-fn words(error: &ConnectError) -> String {
-    let mut line = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
-}
-
-/// Publishes the connection; `false` when another incarnation has taken this one's place.
-fn publish(
-    fleet: &Fleet,
-    agent_id: &str,
-    incarnation: &str,
-    connection: Option<Arc<Connection>>,
-    problem: Option<String>,
-) -> bool {
-    let now = fleet.now();
-    let mut scheduler = fleet.scheduler();
-    let Some(agent) = scheduler.known(agent_id).filter(|a| a.info.incarnation == incarnation) else { return false };
-    agent.dial_problem = problem;
-    agent.unlinked = if connection.is_some() { None } else { agent.unlinked.or(Some(now)) };
-    agent.connection.send_if_modified(|current| {
-        let changed = current.is_some() || connection.is_some();
-        *current = connection;
-        changed
-    });
-    true
-}
-
 async fn wait_until_heard(fleet: &Fleet, agent_id: &str) {
     let now = fleet.now();
-    let beat = {
-        let mut scheduler = fleet.scheduler();
-        match scheduler.known(agent_id) {
-            Some(agent) if now.saturating_sub(agent.heard) > GIVE_UP_DIALLING => agent.beat.clone(),
-            _ => return,
-        }
+    let beat = match fleet.snapshot().agents.get(agent_id) {
+        Some(agent) if now.saturating_sub(agent.heard) > GIVE_UP_DIALLING => agent.beat.clone(),
+        _ => return,
     };
     beat.notified().await;
 }

@@ -11,7 +11,7 @@ use longhaul_proto::{
     clock::rfc3339,
 };
 
-use super::Fleet;
+use super::{Fleet, scheduler::Command};
 use crate::ledger::DrainRecord;
 
 /// Why a draining host takes no run, in words that begin with its name.
@@ -63,7 +63,7 @@ impl Fleet {
     /// # Errors
     /// The first pattern that means none, with the known names.
     pub(crate) fn meant(&self, patterns: &[String]) -> Result<Vec<String>, (String, Vec<String>)> {
-        let names = self.scheduler().names();
+        let names = self.snapshot().names();
         let mut meant = BTreeSet::new();
         for pattern in patterns {
             let fitting: Vec<&String> = names.iter().filter(|name| fits(pattern, name)).collect();
@@ -76,30 +76,23 @@ impl Fleet {
     }
 
     /// From now on no new run starts on these hosts.
-    pub(crate) fn drain(&self, drains: Vec<DrainRecord>) {
-        self.scheduler().drains.extend(drains.into_iter().map(|drain| (drain.host.clone(), drain)));
-        self.drains_changed();
+    pub(crate) async fn drain(&self, drains: Vec<DrainRecord>) {
+        self.ask(|done| Command::Drain { drains, done }).await;
     }
 
     /// From now on these hosts take runs again.
-    pub(crate) fn resume(&self, hosts: &[String]) {
-        self.scheduler().drains.retain(|host, _| !hosts.contains(host));
-        self.drains_changed();
-    }
-
-    fn drains_changed(&self) {
-        // Runs that can be placed now are, and waiting runs get the new reason at once.
-        self.tick();
+    pub(crate) async fn resume(&self, hosts: &[String]) {
+        self.ask(|done| Command::Resume { hosts: hosts.to_vec(), done }).await;
     }
 
     /// Whether a host takes no new runs.
     pub(crate) fn drains(&self, host: &str) -> bool {
-        self.scheduler().drains.contains_key(host)
+        self.snapshot().drains.contains_key(host)
     }
 
     /// These hosts as they are now.
-    pub(crate) fn hosts_named(&self, names: &[String]) -> Vec<HostView> {
-        let (mut hosts, _) = self.views();
+    pub(crate) async fn hosts_named(&self, names: &[String]) -> Vec<HostView> {
+        let (mut hosts, _) = self.views().await;
         hosts.retain(|host| names.contains(&host.name));
         hosts
     }

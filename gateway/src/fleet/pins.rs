@@ -18,7 +18,7 @@ use longhaul_proto::{
     wire,
 };
 
-use super::Fleet;
+use super::{Fleet, scheduler::Command};
 use crate::ledger::{LedgerError, PinRecord, PinState};
 
 /// The approver that is recorded for a key that came with the right secret.
@@ -187,12 +187,9 @@ impl Fleet {
     pub(crate) async fn enter(&self, info: wire::AgentInfo, session: Session, seen_ms: i64) -> bool {
         let pins = self.0.pins.lock().await;
         let accepted = pins.0.get(&session.peer()).is_some_and(|pin| pin.state == PinState::Accepted);
-        let (now, silent_after) = (self.now(), self.0.options.silent_after);
-        let enters = accepted && (!self.scheduler().other_incarnation(&info, now, silent_after) || any_incarnation());
-        if enters {
-            self.registered(info, session, seen_ms);
-        }
-        enters
+        let info = Box::new(info);
+        let entered = self.ask(|entered| Command::Register { info, session, seen_ms, entered });
+        accepted && entered.await.unwrap_or_default()
     }
 
     /// All keys, by name.
@@ -248,38 +245,20 @@ impl Fleet {
                 tracing::info!(agent = %pin.name, key = %pin.key, by, "agent revoked");
                 pins.0.insert(pin.key, pin.clone());
             }
-            self.expel(&pin);
+            self.expel(&pin).await;
             views.push(Pins::view(&pin, false));
         }
-        drop(pins);
-        self.tick();
         Ok(views)
     }
 
     fn connected(&self, key: &Fingerprint) -> bool {
-        self.scheduler()
-            .by_key(key)
-            .is_some_and(|agent| agent.here && !agent.session.as_ref().is_none_or(|s| s.is_over()))
+        self.snapshot().is_connected(key)
     }
 
     /// Ends all connections with the holder of a key.
-    fn expel(&self, pin: &PinRecord) {
-        let mut scheduler = self.scheduler();
-        // Not those of an agent that has joined with another key since.
-        let its = |agent: &&mut super::scheduler::Agent| agent.session.as_ref().is_none_or(|s| s.peer() == pin.key);
-        let Some(agent) = scheduler.known(&pin.agent_id).filter(its) else { return };
-        agent.here = false;
-        agent.refused = Some(revoked(pin));
-        if let Some(contact) = agent.contact.take() {
-            contact.abort();
-        }
-        if let Some(session) = agent.session.take() {
-            session.cut();
-        }
-        if let Some(connection) = agent.connection.get() {
-            connection.cut();
-        }
-        agent.connection.send_if_modified(|connection| connection.take().is_some());
+    async fn expel(&self, pin: &PinRecord) {
+        let pin = Box::new(pin.clone());
+        self.ask(|done| Command::Expel { pin, done }).await;
     }
 }
 

@@ -300,7 +300,7 @@ pub(super) async fn answer(
             "stata_log" => log::log(&call).await,
             "stata_graph" => graph::graph(&call).await,
             "stata_cancel" => list::cancel(&call).await,
-            _ => list::hosts(&call),
+            _ => list::hosts(&call).await,
         };
         said.map(|said| said.into_result().into())
     };

@@ -125,8 +125,8 @@ fn told(view: &RunSnapshot) -> String {
 }
 
 /// `stata_hosts`.
-pub(super) fn hosts(call: &Call) -> Reply {
-    Ok(ToolOutput::ok(hosts_text(&call.face.core.runs.hosts(&call.who))))
+pub(super) async fn hosts(call: &Call) -> Reply {
+    Ok(ToolOutput::ok(hosts_text(&call.face.core.runs.hosts(&call.who).await)))
 }
 
 fn hosts_text(all: &Hosts) -> String {

@@ -108,7 +108,7 @@ pub(super) async fn read(
         let caller = caller(face, context)?;
         let (text, mime) = match Wanted::of(uri) {
             None => return Err(nothing(uri)),
-            Some(Wanted::Hosts) => (document(&face.core.runs.hosts(&caller.who), ITEMS, TEXT)?, JSON),
+            Some(Wanted::Hosts) => (document(&face.core.runs.hosts(&caller.who).await, ITEMS, TEXT)?, JSON),
             Some(Wanted::Runs) => {
                 let runs: Vec<_> = newest(&caller).await?.iter().map(|run| run_view(run)).collect();
                 (document(&json!({ "runs": runs }), ITEMS_OF_MANY, TEXT_OF_MANY)?, JSON)

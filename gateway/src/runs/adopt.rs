@@ -133,7 +133,7 @@ impl RunTask {
         self.record.detail.claims = Principal::default();
         self.record.principal.clone_from(&principal);
         self.inner.table.claimed(self.record.run, &principal);
-        self.inner.fleet.confirm(self.record.run, &principal);
+        self.inner.fleet.confirm(self.record.run, &principal).await;
         self.publish();
         let _ = reply.send(Ok(self.snapshot()));
         // Its task waited for this, and goes on.

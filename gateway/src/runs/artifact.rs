@@ -56,7 +56,7 @@ impl Runs {
         let record = self.record(run).await?.filter(|r| may(who, &r.principal));
         let record = record.ok_or_else(|| FindError::Unknown(run.to_string()))?;
         let host = record.host;
-        let connection = self.0.fleet.connections(&record.agent_id).get();
+        let connection = self.0.fleet.connections(&record.agent_id).await.get();
         let Some(connection) = connection.filter(|connection| !connection.is_broken()) else {
             return Err(ArtifactError::Away(host));
         };

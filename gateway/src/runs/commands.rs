@@ -122,7 +122,7 @@ impl RunTask {
                 if self.record.state != RunState::Queued || attempt.number() <= self.record.attempt {
                     return Ok(());
                 }
-                let seat = self.inner.fleet.hold(self.record.run, &self.record.principal, at.clone());
+                let seat = self.inner.fleet.hold(self.record.run, &self.record.principal, at.clone()).await;
                 self.seat.put(seat);
                 self.step_to_attempt(attempt, at).await?;
                 self.unsent = false;

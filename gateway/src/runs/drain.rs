@@ -31,9 +31,9 @@ impl Runs {
         };
         let drains: Vec<DrainRecord> = hosts.iter().map(drain).collect();
         self.0.ledger.drain(drains.clone()).await.map_err(DrainError::Ledger)?;
-        self.0.fleet.drain(drains);
+        self.0.fleet.drain(drains).await;
         tracing::info!(by = %who.principal, ?hosts, reason, "hosts are draining");
-        Ok(Drained { hosts: self.0.fleet.hosts_named(&hosts) })
+        Ok(Drained { hosts: self.0.fleet.hosts_named(&hosts).await })
     }
 
     /// Lets the hosts take runs again; a host that was not drained stays as it is.
@@ -47,9 +47,9 @@ impl Runs {
         let _one_at_a_time = self.0.draining.lock().await;
         let hosts = self.meant(who, &body.hosts)?;
         self.0.ledger.resume(hosts.clone()).await.map_err(DrainError::Ledger)?;
-        self.0.fleet.resume(&hosts);
+        self.0.fleet.resume(&hosts).await;
         tracing::info!(by = %who.principal, ?hosts, "hosts take runs again");
-        Ok(Drained { hosts: self.0.fleet.hosts_named(&hosts) })
+        Ok(Drained { hosts: self.0.fleet.hosts_named(&hosts).await })
     }
 
     fn meant(&self, who: &Identity, patterns: &[String]) -> Result<Vec<String>, DrainError> {

@@ -109,7 +109,7 @@ impl wire::fleet_server::Fleet for FleetService {
         }
         let heard_ms = self.inner.deps.clock.unix_ms();
         self.inner.ledger.put_agent(AgentRecord { info: info.clone(), heard_ms }).await.map_err(failed)?;
-        self.inner.fleet.tells(&info, session.peer(), heard_ms);
+        self.inner.fleet.alive(&info, session.peer(), heard_ms).await;
         // All that it holds is counted, to the last page, before it may be given more.
         reply.verdicts = reconcile::verdicts(&self.inner, &info, &runs).await.map_err(failed)?;
         let left = reconcile::leftovers(&self.inner, &info, &leftovers).await.map_err(failed)?;
@@ -132,7 +132,7 @@ impl wire::fleet_server::Fleet for FleetService {
         let key = session(&request)?.peer();
         let mut beat = request.into_inner();
         beat.make_harmless();
-        let reply = self.inner.fleet.heard(beat, key, self.inner.deps.clock.unix_ms());
+        let reply = self.inner.fleet.heard(beat, key, self.inner.deps.clock.unix_ms()).await;
         Ok(Response::new(reply))
     }
 }

@@ -57,7 +57,7 @@ impl RunTask {
             // Before the first connection: the output that the mirror has can be read while the agent is away.
             self.open_mirror().await?;
         }
-        let mut connections = self.inner.fleet.connections(&self.record.agent_id);
+        let mut connections = self.inner.fleet.connections(&self.record.agent_id).await;
         let (first, longest) = self.inner.options.backoff;
         let mut pause = first;
         loop {
@@ -175,7 +175,7 @@ impl RunTask {
             }
             if !self.unsent {
                 let changed = self.during(None, connections.changed()).await?;
-                self.after(changed, connections)?;
+                self.after(changed, connections).await?;
                 continue;
             }
             let (patience, changed) = (patience.as_mut(), connections.changed());
@@ -190,14 +190,14 @@ impl RunTask {
                 .await?;
             match waited {
                 None => return Ok(None),
-                Some(changed) => self.after(changed, connections)?,
+                Some(changed) => self.after(changed, connections).await?,
             }
         }
     }
 
     /// The fleet may drop an agent that is silent and whose name another took; its run still waits for it.
-    fn after(
-        &self,
+    async fn after(
+        &mut self,
         changed: Result<(), Closed>,
         connections: &mut OrderedReceiver<Option<Arc<Connection>>>,
     ) -> Result<(), Interrupted> {
@@ -205,7 +205,7 @@ impl RunTask {
             if faults::bug("closed_links_end_the_task") {
                 return Err(Interrupted::Stopping);
             }
-            *connections = self.inner.fleet.connections(&self.record.agent_id);
+            *connections = self.inner.fleet.connections(&self.record.agent_id).await;
         }
         Ok(())
     }

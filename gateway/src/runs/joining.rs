@@ -80,7 +80,7 @@ async fn ask(inner: &Arc<Inner>, record: &Record) -> AgentAnswer {
     let host = &record.host;
     let limit = inner.options.changed_timeout;
     let asked = async {
-        let mut connections = inner.fleet.connections(&record.agent_id);
+        let mut connections = inner.fleet.connections(&record.agent_id).await;
         // An agent that restarts, or whose gateway restarted, is back within this time.
         let connection = connections.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken())).await.ok().flatten()?;
         let request = wire::ChangedRequest { run_id: record.run.to_string(), attempt: record.attempt };

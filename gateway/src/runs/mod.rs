@@ -242,18 +242,16 @@ impl Runs {
         let n = unfinished.len();
         let mut rest = Vec::with_capacity(n);
         for record in unfinished {
-            let seat = record.state.holds_seat().then(|| {
-                let at = Placement {
-                    agent_id: record.agent_id.clone(),
-                    host: record.host.clone(),
-                    pool: record.pool.clone(),
-                };
-                self.0.fleet.hold(record.run, &record.principal, at)
-            });
-            rest.push((record, seat));
+            let mut lease = None;
+            if record.state.holds_seat() {
+                let (agent_id, host, pool) = (record.agent_id.clone(), record.host.clone(), record.pool.clone());
+                let at = Placement { agent_id, host, pool };
+                lease = Some(self.0.fleet.hold(record.run, &record.principal, at).await);
+            }
+            rest.push((record, lease));
         }
-        for (record, seat) in rest {
-            self.0.keep(record, None, seat, Vec::new());
+        for (record, lease) in rest {
+            self.0.keep(record, None, lease, Vec::new());
         }
         Ok(n)
     }
@@ -356,10 +354,10 @@ impl Runs {
     /// nor `--serve-all`.
     pub(crate) async fn principals_changed(&self) {
         match self.0.ledger.token_list().await {
-            Ok(tokens) => self.0.fleet.principals(&tokens),
+            Ok(tokens) => self.0.fleet.principals(&tokens).await,
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "cannot count the principals");
-                self.0.fleet.principals_unknown();
+                self.0.fleet.principals_unknown().await;
             }
         }
     }

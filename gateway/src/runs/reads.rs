@@ -160,8 +160,8 @@ impl Runs {
     }
 
     /// Agents, pools, and the caller's queued runs.
-    pub fn hosts(&self, who: &Identity) -> Hosts {
-        let (mut hosts, pools) = self.0.fleet.views();
+    pub async fn hosts(&self, who: &Identity) -> Hosts {
+        let (mut hosts, pools) = self.0.fleet.views().await;
         if !who.may_operate() {
             hosts.iter_mut().for_each(withhold);
         }

@@ -176,7 +176,7 @@ pub(crate) async fn free_removed(inner: &Arc<Inner>, run: RunId) -> Result<(), L
 
 /// Asks again for what could not be asked for when the records were removed, as far as the agents are connected.
 pub(crate) async fn free_rest(inner: &Arc<Inner>) {
-    let connected: Vec<String> = inner.fleet.linked().into_iter().map(|(agent, _)| agent).collect();
+    let connected: Vec<String> = inner.fleet.connected_agents().into_iter().map(|(agent, _)| agent).collect();
     for (run, spool) in inner.unfreed.take_of(&connected) {
         let unanswered = free_dead(inner, run, vec![spool]).await;
         inner.unfreed.add(run, unanswered);
@@ -185,7 +185,7 @@ pub(crate) async fn free_rest(inner: &Arc<Inner>) {
 
 /// Returns those whose agents did not answer.
 async fn free_dead(inner: &Arc<Inner>, run: RunId, spools: Vec<HeldSpool>) -> Vec<HeldSpool> {
-    let connected = inner.fleet.linked();
+    let connected = inner.fleet.connected_agents();
     let mut unanswered = Vec::new();
     for dead in spools {
         let Some((agent, connection)) = connected.iter().find(|(id, _)| *id == dead.agent_id) else {
@@ -357,7 +357,7 @@ impl Runs {
         if record.agent_id.is_empty() {
             return wrong("it never left for an agent, so there is no spool".to_owned());
         }
-        let linked = self.0.fleet.linked();
+        let linked = self.0.fleet.connected_agents();
         let Some((_, connection)) = linked.iter().find(|(id, _)| *id == record.agent_id) else {
             return wrong(format!("agent {} is not connected: start it, then release again", record.host));
         };

@@ -404,15 +404,6 @@ pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: Stri
 }
 
 impl Inner {
-    /// Like [`Inner::keep`], with a lease that is taken only when the run has no task yet: a lease that is dropped
-    /// would free the one that the task holds.
-    pub(crate) fn keep_holding(self: &Arc<Self>, record: Record, hold: impl FnOnce() -> Option<Lease>) {
-        let Some((active, mailbox)) = self.table.add(record.run, record.principal.clone(), recorded(&record)) else {
-            return;
-        };
-        self.supervised(Start { active, mailbox, record, submission: None, seat: hold(), fit: Vec::new() });
-    }
-
     /// Starts the task of an unfinished run; does nothing when it has one.
     pub(crate) fn keep(
         self: &Arc<Self>,

@@ -9,7 +9,7 @@ use std::{
 use longhaul_proto::{faults, ids::RunId};
 
 use crate::{
-    fleet::{Fleet, connection::Connection},
+    fleet::connection::Connection,
     ledger::{LedgerError, ListQuery, MirrorCopy},
     metrics::count,
     model::Principal,
@@ -45,16 +45,6 @@ const ROOM: &str = "for room on its host (max_spool)";
 
 /// Most calls and sessions that are remembered: some 500 bytes each.
 const STASHED: u32 = 50_000;
-
-/// Checks the fleet every [`crate::Options::tick`].
-pub(crate) async fn tick(fleet: Fleet) {
-    let mut tick = tokio::time::interval(fleet.options().tick);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        fleet.tick();
-    }
-}
 
 /// Removes old things every [`crate::Options::sweep_every`]: by age only as far as the clock may be trusted
 /// ([`crate::wall`]), and records only once the gateway has been up for [`crate::Options::sweep_after`].
@@ -217,7 +207,7 @@ async fn remove_for_room(inner: &Arc<Inner>, excess: u64, of: impl Fn(&RunId) ->
 
 /// Asks an agent to delete a spool; `false` when the agent is not connected or keeps it.
 async fn let_go(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<bool, LedgerError> {
-    let linked = inner.fleet.linked();
+    let linked = inner.fleet.connected_agents();
     let Some((_, connection)) = linked.iter().find(|(id, _)| id == agent_id) else { return Ok(false) };
     forget(inner, connection, run, Files::Go, "with its record, for room at the gateway (max_kept)")
         .await
@@ -227,7 +217,7 @@ async fn let_go(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<bool, 
 /// Asks agents to delete spools: by age as far as the clock may be trusted, and for room on their hosts.
 async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError> {
     // An agent that is not connected is asked when it returns.
-    for (agent_id, connection) in inner.fleet.linked() {
+    for (agent_id, connection) in inner.fleet.connected_agents() {
         // Even where spools are kept for longer than records: no spool outlives its record.
         let old = aged.spools.max(aged.records).unwrap_or(0);
         let mut asked = HashSet::new();

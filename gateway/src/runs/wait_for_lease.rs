@@ -74,7 +74,7 @@ impl RunTask {
         }
         let (run, principal) = (self.record.run, self.record.principal.clone());
         let fleet = self.inner.fleet.clone();
-        let mut entry = fleet.enqueue(run, &principal, need);
+        let mut entry = fleet.enqueue(run, &principal, need).await;
         if let Some(why) = entry.reason() {
             self.waits_because(why);
         }

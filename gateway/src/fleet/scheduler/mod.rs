@@ -1,7 +1,18 @@
-//! The scheduler: agents, leases and the queue, as plain state without any input or output.
+//! The scheduler: one task owns agents, leases and the queue. Others send it commands and read what it publishes.
+//!
+//! - [`command`] lists the commands, and [`task`] is the loop that takes them in their order; leases and queue entries
+//!   that were dropped come first, over a channel of their own;
+//! - [`arrivals`] changes the table of agents: they register, are heard, are reached, are expelled;
+//! - [`grants`] gives leases to queued runs; [`reasons`] says why the others wait;
+//! - [`views`] is what people are shown of hosts and pools.
+//!
+//! Nothing here waits: a command is done when the next one is taken.
 
-mod contact;
+mod arrivals;
+mod command;
+mod grants;
 mod reasons;
+mod task;
 mod views;
 
 use std::{
@@ -10,76 +21,56 @@ use std::{
     time::Duration,
 };
 
-use longhaul_proto::{
-    faults,
-    ids::RunId,
-    ordered_watch::OrderedWatch,
-    transport::{Fingerprint, Session},
-    wire,
-};
-use tokio::{
-    sync::{Notify, oneshot},
-    task::AbortHandle,
-};
+use longhaul_proto::{faults, ids::RunId, ordered_watch::OrderedWatch, wire};
+use tokio::{sync::watch, task::AbortHandle};
 
 use super::{
-    Lease,
+    Fleet, Remembered,
     connection::Connection,
-    placement::{self, Holder, Host, Pool, Serves},
+    lease::Serial,
+    pins,
+    placement::{Holder, Host, Pool, Serves},
     queue::Queue,
+    snapshot::{Agent, FleetSnapshot},
 };
 use crate::{
-    ledger::{AgentRecord, DrainRecord},
-    model::{Need, Placement, Principal, QueueReason},
+    ledger::PinState,
+    model::{Placement, Principal},
 };
+
+pub(super) use command::{Command, Dialled, NewEntry, Reply};
+pub(super) use task::run;
 
 use reasons::Waiting;
 
-pub(crate) struct Scheduler {
-    started: Duration,
-    pub(super) open: bool,
-    agents: BTreeMap<String, Agent>,
-    pub(super) seats: BTreeMap<RunId, Taken>,
-    pub(super) queue: Queue,
+/// The scheduler's state.
+pub(super) struct Scheduler {
+    /// The handle that others have: its clock, its settings, and what dials agents.
+    fleet: Fleet,
+    /// What is published, and the owner's copy of it.
+    table: FleetSnapshot,
+    published: watch::Sender<Arc<FleetSnapshot>>,
+    /// The table has changed since it was published.
+    changed: bool,
+    /// By agent.
+    lines: HashMap<Arc<str>, Line>,
+    leases: BTreeMap<(RunId, Serial), Taken>,
+    queue: Queue,
     waiting: HashMap<RunId, Waiting>,
+    /// Seats by pool, from the configuration.
     configured: BTreeMap<String, u32>,
-    /// Hosts on which no new run starts, by name.
-    pub(super) drains: BTreeMap<String, DrainRecord>,
     /// The principals that tokens stand for.
-    pub(super) known: BTreeSet<Principal>,
-    /// The only principal whose runs agents take that have neither `--serve` nor `--serve-all`; `None` = everybody's.
-    pub(crate) first_only: Option<Principal>,
+    known: BTreeSet<Principal>,
 }
 
-/// One agent.
-pub(super) struct Agent {
-    pub(super) info: wire::AgentInfo,
-    /// It has registered with this process.
-    pub(super) here: bool,
-    /// When it was last heard, by the monotonic clock; until it registers, when this process started.
-    pub(super) heard: Duration,
-    /// When it was last heard, Unix ms.
-    pub(super) seen_ms: i64,
-    pub(super) connection: OrderedWatch<Option<Arc<Connection>>>,
-    /// Why it cannot be dialled.
-    pub(super) dial_problem: Option<String>,
-    /// Since when there is no connection to it, by the monotonic clock; `None` = there is one.
-    pub(super) unlinked: Option<Duration>,
-    /// What its spools take and may take, bytes; 0 = not known, and no limit.
-    pub(super) spool: (u64, u64),
-    /// The largest of its ended runs' spools, largest first.
-    pub(super) spools: Vec<wire::SpoolSize>,
-    /// Fires at each heartbeat.
-    pub(super) beat: Arc<Notify>,
-    pub(super) contact: Option<AbortHandle>,
-    /// The connection over which it registered last.
-    pub(super) session: Option<Session>,
-    /// Why its registration is refused, in words that name it.
-    pub(super) refused: Option<String>,
+/// The line to one agent: its connection as others follow it, and the task that keeps it.
+struct Line {
+    connection: OrderedWatch<Option<Arc<Connection>>>,
+    dialling: Option<AbortHandle>,
 }
 
 /// A lease as the scheduler counts it.
-pub(super) struct Taken {
+struct Taken {
     principal: Principal,
     agent_id: String,
     host: String,
@@ -99,215 +90,110 @@ impl Taken {
     }
 }
 
+/// What is published before any agent has connected.
+pub(super) fn at_start(now: Duration, silent_after: Duration, remembered: &Remembered) -> FleetSnapshot {
+    let mut agents = BTreeMap::new();
+    for agent in &remembered.agents {
+        let id = agent.info.agent_id.as_str();
+        let known = Agent { info: agent.info.clone(), seen_ms: agent.heard_ms, ..Agent::unregistered(id, now) };
+        agents.insert(Arc::from(id), Arc::new(known));
+    }
+    for pin in remembered.pins.iter().filter(|pin| pin.state == PinState::Revoked) {
+        if let Some(agent) = agents.get_mut(&*pin.agent_id) {
+            Arc::make_mut(agent).refused = Some(pins::revoked(pin));
+        }
+    }
+    let drains = remembered.drains.iter().map(|drain| (drain.host.clone(), drain.clone()));
+    FleetSnapshot {
+        started: now,
+        silent_after,
+        agents: Arc::new(agents),
+        drains: Arc::new(drains.collect()),
+        first_only: None,
+        queued: 0,
+    }
+}
+
 impl Scheduler {
-    pub(super) fn new(
-        now: Duration,
-        configured: BTreeMap<String, u32>,
-        remembered: Vec<AgentRecord>,
-        drains: Vec<DrainRecord>,
-    ) -> Self {
-        let mut scheduler = Self {
-            started: now,
-            open: true,
-            agents: BTreeMap::new(),
-            seats: BTreeMap::new(),
+    fn new(fleet: Fleet, published: watch::Sender<Arc<FleetSnapshot>>) -> Self {
+        let table = published.borrow().as_ref().clone();
+        let configured = fleet.0.options.pools.clone();
+        Self {
+            fleet,
+            table,
+            published,
+            changed: false,
+            lines: HashMap::new(),
+            leases: BTreeMap::new(),
             queue: Queue::default(),
             waiting: HashMap::new(),
             configured,
-            drains: drains.into_iter().map(|drain| (drain.host.clone(), drain)).collect(),
             known: BTreeSet::new(),
-            first_only: None,
-        };
-        for agent in remembered {
-            let entry = scheduler.agent(&agent.info.agent_id, now);
-            (entry.info, entry.seen_ms) = (agent.info, agent.heard_ms);
         }
-        scheduler
     }
 
-    /// The entry of an agent, created when missing: runs may name an agent that has not returned yet.
-    pub(super) fn agent(&mut self, agent_id: &str, now: Duration) -> &mut Agent {
-        self.agents.entry(agent_id.to_owned()).or_insert_with(|| Agent {
-            info: wire::AgentInfo { agent_id: agent_id.to_owned(), ..wire::AgentInfo::default() },
-            here: false,
-            heard: now,
-            seen_ms: 0,
-            connection: OrderedWatch::new(None),
-            dial_problem: None,
-            unlinked: Some(now),
-            spool: (0, 0),
-            spools: vec![],
-            beat: Arc::default(),
-            contact: None,
-            session: None,
-            refused: None,
-        })
+    fn now(&self) -> Duration {
+        self.fleet.now()
     }
 
-    pub(super) fn known(&mut self, agent_id: &str) -> Option<&mut Agent> {
-        self.agents.get_mut(agent_id)
+    /// Publishes the table, if it has changed.
+    fn publish(&mut self) {
+        let queued = self.queue.len();
+        if !std::mem::take(&mut self.changed) && self.table.queued == queued {
+            return;
+        }
+        self.table.queued = queued;
+        self.published.send_replace(Arc::new(self.table.clone()));
     }
 
-    /// The agent that last registered with this key.
-    pub(super) fn by_key(&mut self, key: &Fingerprint) -> Option<&mut Agent> {
-        self.agents.values_mut().find(|a| a.session.as_ref().is_some_and(|s| s.peer() == *key))
+    /// The entry of an agent, to be changed; created when missing: runs may name an agent that has not returned yet.
+    fn agent(&mut self, agent_id: &str) -> &mut Agent {
+        let now = self.now();
+        self.changed = true;
+        let agents = Arc::make_mut(&mut self.table.agents);
+        if !agents.contains_key(agent_id) {
+            agents.insert(Arc::from(agent_id), Arc::new(Agent::unregistered(agent_id, now)));
+        }
+        let entry = agents.entry(Arc::from(agent_id));
+        Arc::make_mut(entry.or_insert_with(|| Arc::new(Agent::unregistered(agent_id, now))))
     }
 
-    /// Whether another living process of this agent is registered: its heartbeats arrive, over a connection that is
-    /// still up.
-    pub(super) fn other_incarnation(&self, info: &wire::AgentInfo, now: Duration, silent_after: Duration) -> bool {
-        self.agents.get(&info.agent_id).is_some_and(|a| {
-            let linked = a.session.as_ref().is_some_and(|s| !s.is_over());
-            a.here && linked && a.info.incarnation != info.incarnation && now.saturating_sub(a.heard) <= silent_after
-        })
+    fn line(&mut self, agent_id: &str) -> &mut Line {
+        let line = || Line { connection: OrderedWatch::new(None), dialling: None };
+        self.lines.entry(Arc::from(agent_id)).or_insert_with(line)
     }
 
-    /// Another agent that has this name and is alive.
-    pub(super) fn holder_of(
-        &self,
-        name: &str,
-        agent_id: &str,
-        now: Duration,
-        silent_after: Duration,
-    ) -> Option<&Agent> {
-        self.agents.values().find(|a| {
-            a.info.name == name && a.info.agent_id != agent_id && a.here && now.saturating_sub(a.heard) <= silent_after
-        })
-    }
-
-    /// Drops silent agents whose name a new one carries, unless a lease is on them.
-    pub(super) fn forget_namesakes(&mut self, name: &str, agent_id: &str) {
-        let busy: BTreeSet<&str> = self.seats.values().map(|t| t.agent_id.as_str()).collect();
-        self.agents.retain(|id, a| {
-            let goes = a.info.name == name && id != agent_id && !busy.contains(id.as_str());
-            if goes && let Some(contact) = &a.contact {
-                contact.abort();
-            }
-            !goes
-        });
-    }
-
-    pub(super) fn take_seat(&mut self, run: RunId, principal: &Principal, at: &Placement) {
-        let Placement { agent_id, host, pool } = at.clone();
-        self.seats.insert(run, Taken { principal: principal.clone(), agent_id, host, pool });
-    }
-
-    /// The principal of a queued run.
-    fn principal_of(&self, run: RunId) -> Principal {
-        self.waiting.get(&run).map(|waiting| waiting.principal.clone()).unwrap_or_default()
-    }
-
-    /// From now on the lease of this run is a principal's, and counts whether or not its agent is connected.
-    pub(super) fn confirm(&mut self, run: RunId, principal: &Principal) {
-        if let Some(taken) = self.seats.get_mut(&run) {
+    /// From now on the leases of this run are a principal's, and count whether or not its agent is connected.
+    fn confirm(&mut self, run: RunId, principal: &Principal) {
+        for (_, taken) in self.leases.range_mut((run, 0)..=(run, Serial::MAX)) {
             taken.principal.clone_from(principal);
         }
     }
 
     /// The leases that count now.
-    fn taken(&self, now: Duration, silent_after: Duration) -> impl Iterator<Item = (&RunId, &Taken)> {
-        let here = move |agent_id: &str| self.silent_for(agent_id, now, silent_after).is_none();
-        self.seats.iter().filter(move |(_, taken)| {
-            !taken.principal.is_none() || faults::bug("invented_seats") || here(&taken.agent_id)
-        })
+    fn taken(&self, now: Duration) -> impl Iterator<Item = (&RunId, &Taken)> {
+        let here = move |agent_id: &str| self.table.silent_for(agent_id, now).is_none();
+        let counts =
+            move |taken: &Taken| !taken.principal.is_none() || faults::bug("invented_seats") || here(&taken.agent_id);
+        self.leases.iter().filter(move |(_, taken)| counts(taken)).map(|((run, _), taken)| (run, taken))
     }
 
-    pub(super) fn enqueue(
-        &mut self,
-        run: RunId,
-        principal: &Principal,
-        need: Need,
-        grant: oneshot::Sender<Lease>,
-        reason: OrderedWatch<Option<QueueReason>>,
-    ) {
-        self.queue.push(run, principal, need);
-        self.waiting.insert(run, Waiting::new(principal.clone(), grant, reason));
+    fn take_seat(&mut self, run: RunId, serial: Serial, principal: &Principal, at: &Placement) {
+        let Placement { agent_id, host, pool } = at.clone();
+        self.leases.insert((run, serial), Taken { principal: principal.clone(), agent_id, host, pool });
     }
 
-    pub(super) fn leave(&mut self, run: RunId) {
-        if self.queue.remove(run) {
-            self.waiting.remove(&run);
+    /// How many leases each agent has.
+    fn running(&self, now: Duration) -> HashMap<&str, u32> {
+        let mut running = HashMap::new();
+        for (_, taken) in self.taken(now) {
+            *running.entry(taken.agent_id.as_str()).or_default() += 1;
         }
+        running
     }
 
-    /// Takes all runs that can be placed out of the queue, with their leases already counted.
-    pub(super) fn place(&mut self, now: Duration, silent_after: Duration) -> Vec<(RunId, Host, Waiting)> {
-        let mut granted = Vec::new();
-        if !self.open || self.queue.len() == 0 {
-            return granted;
-        }
-        let mut hosts = self.hosts(now, silent_after);
-        let mut pools = self.pools(&Principal::default(), now, silent_after);
-        let choose = |principal: &Principal, need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>| {
-            placement::choose(principal, need, hosts, pools).ok()
-        };
-        while let Some(((run, principal), at)) =
-            self.queue.take(|principal, need| choose(principal, need, &hosts, &pools))
-        {
-            let host = &mut hosts[at];
-            host.running += 1;
-            if let Some(pool) = pools.get_mut(&host.pool) {
-                pool.holders.push(Holder::default());
-            }
-            let host = host.clone();
-            self.take_seat(run, &principal, &placed(&host));
-            if let Some(waiting) = self.waiting.remove(&run) {
-                granted.push((run, host, waiting));
-            }
-        }
-        granted
-    }
-
-    /// All names that can mean a host.
-    pub(super) fn names(&self) -> BTreeSet<String> {
-        let agents = self.agents.values().map(|a| &a.info.name).filter(|name| !name.is_empty());
-        agents.chain(self.drains.keys()).cloned().collect()
-    }
-
-    /// The labels of all hosts, as `key=value`.
-    pub(super) fn labels(&self) -> BTreeSet<String> {
-        self.agents.values().flat_map(|a| &a.info.labels).map(|(key, value)| format!("{key}={value}")).collect()
-    }
-
-    /// Schedulable agents that match a need, with their connections.
-    pub(super) fn candidates(
-        &self,
-        principal: &Principal,
-        need: &Need,
-        now: Duration,
-        silent_after: Duration,
-    ) -> Vec<(String, String, Arc<Connection>)> {
-        let roomy = HashMap::new();
-        let alone = |agent: &Agent| {
-            // A drained one may still inspect a path: a run that fits no other host is to wait for it.
-            let away = self.trouble(agent, now, silent_after);
-            let host = Host { running: 0, limit: 1, away, ..self.host(agent, now, silent_after) };
-            placement::choose(principal, need, &[host], &roomy).is_ok()
-        };
-        self.agents
-            .values()
-            .filter(|agent| alone(agent))
-            .filter_map(|a| Some((a.info.agent_id.clone(), a.info.name.clone(), a.connection.get()?)))
-            .collect()
-    }
-
-    /// The folders from which an agent runs do-files, as it reports them.
-    pub(super) fn roots(&self, agent_id: &str) -> Vec<String> {
-        self.agents.get(agent_id).map(|agent| agent.info.roots.clone()).unwrap_or_default()
-    }
-
-    pub(super) fn linked(&self) -> Vec<(String, Arc<Connection>)> {
-        self.agents.iter().filter_map(|(id, a)| Some((id.clone(), a.connection.get()?))).collect()
-    }
-
-    /// The agents that are not silent.
-    pub(super) fn present(&self, now: Duration, silent_after: Duration) -> Vec<String> {
-        self.agents.keys().filter(|id| self.silent_for(id, now, silent_after).is_none()).cloned().collect()
-    }
-
-    fn host(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Host {
+    fn host(&self, agent: &Agent, running: u32, now: Duration) -> Host {
         let info = &agent.info;
-        let running = self.taken(now, silent_after).filter(|(_, t)| t.agent_id == info.agent_id).count();
         Host {
             id: info.agent_id.clone(),
             name: info.name.clone(),
@@ -315,8 +201,8 @@ impl Scheduler {
             engines: info.engines.iter().map(|e| e.kind.clone()).collect(),
             pool: pool_name(info),
             limit: info.host_limit,
-            running: u32::try_from(running).unwrap_or(u32::MAX),
-            away: self.away(agent, now, silent_after),
+            running,
+            away: self.table.away(agent, now),
             serves: self.serves(info),
         }
     }
@@ -326,7 +212,7 @@ impl Scheduler {
         if faults::bug("serves_everybody") {
             return Serves::Everybody;
         }
-        match &self.first_only {
+        match &self.table.first_only {
             _ if !info.serve.is_empty() => Serves::told(&info.serve, &self.known),
             Some(first) if !info.serve_all => Serves::First(first.clone()),
             _ => Serves::Everybody,
@@ -334,27 +220,29 @@ impl Scheduler {
     }
 
     /// All hosts in the order of names, so that equal choices are always made alike.
-    fn hosts(&self, now: Duration, silent_after: Duration) -> Vec<Host> {
-        let mut hosts: Vec<Host> =
-            self.agents.values().filter(|a| !a.info.name.is_empty()).map(|a| self.host(a, now, silent_after)).collect();
+    fn hosts(&self, now: Duration) -> Vec<Host> {
+        let running = self.running(now);
+        let of = |agent: &Agent| running.get(agent.info.agent_id.as_str()).copied().unwrap_or_default();
+        let named = self.table.agents.values().filter(|a| !a.info.name.is_empty());
+        let mut hosts: Vec<Host> = named.map(|a| self.host(a, of(a), now)).collect();
         hosts.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         hosts
     }
 
     /// Seats by pool: from the configuration, else the smallest number that its agents report. Holders are named as far
     /// as `asker` may know them.
-    fn pools(&self, asker: &Principal, now: Duration, silent_after: Duration) -> HashMap<String, Pool> {
+    fn pools(&self, asker: &Principal, now: Duration) -> HashMap<String, Pool> {
         let mut pools: HashMap<String, Pool> = HashMap::new();
-        for agent in
-            self.agents.values().filter(|a| a.here || self.seats.values().any(|t| t.agent_id == a.info.agent_id))
-        {
-            let (name, told) = (pool_name(&agent.info), agent.info.pool_seats.max(1));
+        let busy: BTreeSet<&str> = self.leases.values().map(|taken| taken.agent_id.as_str()).collect();
+        let counted = |agent: &&Arc<Agent>| agent.here || busy.contains(agent.info.agent_id.as_str());
+        for agent in self.table.agents.values().filter(counted) {
+            let (name, reported) = (pool_name(&agent.info), agent.info.pool_seats.max(1));
             let pool = pools.entry(name).or_insert(Pool { seats: u32::MAX, ..Pool::default() });
-            pool.seats = pool.seats.min(told);
+            pool.seats = pool.seats.min(reported);
         }
-        for (run, taken) in self.taken(now, silent_after) {
+        for (run, taken) in self.taken(now) {
             let pool = pools.entry(taken.pool.clone()).or_insert(Pool { seats: 1, ..Pool::default() });
-            let silent = self.silence_of(*run, taken, asker, now, silent_after);
+            let silent = self.silence_of(*run, taken, asker, now);
             // Only if all holders are silent: otherwise the seats come free by themselves.
             pool.silent = if pool.holders.is_empty() { silent } else { pool.silent.take().and(silent) };
             pool.holders.push(taken.holder(*run, asker));
@@ -367,7 +255,7 @@ impl Scheduler {
 }
 
 /// A run placed on this host.
-pub(super) fn placed(host: &Host) -> Placement {
+fn placed(host: &Host) -> Placement {
     Placement { agent_id: host.id.clone(), host: host.name.clone(), pool: host.pool.clone() }
 }
 

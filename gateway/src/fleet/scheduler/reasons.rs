@@ -1,33 +1,38 @@
 //! Why runs wait. Each reason goes as a message to the task of its run, which alone publishes it.
 
-use std::{cell::RefCell, collections::HashMap, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use longhaul_proto::{ids::RunId, ordered_watch::OrderedWatch};
 use tokio::sync::oneshot;
 
-use super::{Scheduler, Taken, contact::outdated};
+use super::{Scheduler, Taken};
 use crate::{
     fleet::{
-        Lease,
+        contact::outdated,
+        lease::{Lease, Serial, Slot},
         placement::{self, Host, Pool},
     },
     model::{ContactState, Need, Principal, QueueReason},
 };
 
 /// A run in the queue.
-pub(in crate::fleet) struct Waiting {
+pub(super) struct Waiting {
     /// Its principal.
     pub(super) principal: Principal,
+    /// That of its entry, and of its lease.
+    pub(super) serial: Serial,
+    /// Its lease's slot in the channel back to the scheduler.
+    pub(super) lease_slot: Slot,
     /// Takes its lease.
-    pub(in crate::fleet) grant: oneshot::Sender<Lease>,
+    pub(super) grant: oneshot::Sender<Lease>,
     /// Why it waits, for its task; `None` = not known yet.
     reason: OrderedWatch<Option<QueueReason>>,
-    reasons: RefCell<Reasons>,
+    pub(super) reasons: Reasons,
 }
 
 /// The reasons for which one run waited.
 #[derive(Default)]
-struct Reasons {
+pub(super) struct Reasons {
     /// The present reason, and since when it holds, Unix ms.
     now: (String, i64),
     /// The earlier one that held longest, and for how long, ms.
@@ -35,6 +40,12 @@ struct Reasons {
 }
 
 impl Reasons {
+    /// The reason that held longest: the last one may have been momentary, such as a late heartbeat.
+    pub(super) fn longest(mut self, now_ms: i64) -> String {
+        self.next("", now_ms);
+        self.longest.0
+    }
+
     fn next(&mut self, words: &str, now_ms: i64) {
         if self.now.0 != words {
             let (before, since_ms) = std::mem::replace(&mut self.now, (words.to_owned(), now_ms));
@@ -49,21 +60,16 @@ impl Reasons {
 impl Waiting {
     pub(super) fn new(
         principal: Principal,
+        serial: Serial,
+        lease_slot: Slot,
         grant: oneshot::Sender<Lease>,
         reason: OrderedWatch<Option<QueueReason>>,
     ) -> Self {
-        Self { principal, grant, reason, reasons: RefCell::default() }
+        Self { principal, serial, lease_slot, grant, reason, reasons: Reasons::default() }
     }
 
-    /// The reason that held longest: the last one may have been momentary, such as a late heartbeat.
-    pub(in crate::fleet) fn waited_for(&self, now_ms: i64) -> String {
-        let mut reasons = self.reasons.borrow_mut();
-        reasons.next("", now_ms);
-        std::mem::take(&mut reasons.longest.0)
-    }
-
-    fn tell(&self, why: &QueueReason, now_ms: i64) {
-        self.reasons.borrow_mut().next(&why.words, now_ms);
+    fn tell(&mut self, why: &QueueReason, now_ms: i64) {
+        self.reasons.next(&why.words, now_ms);
         self.reason.send_if_modified(|reason| {
             let changed = reason.as_ref() != Some(why);
             if changed {
@@ -75,36 +81,35 @@ impl Waiting {
 }
 
 impl Scheduler {
-    /// Why a run waits; `None` when it is not queued.
-    pub(in crate::fleet) fn reason_of(
-        &self,
-        run: RunId,
-        now: Duration,
-        silent_after: Duration,
-        url: &str,
-    ) -> Option<QueueReason> {
-        let line = self.queue.line_of(run)?;
-        let pools = self.pools(&self.principal_of(run), now, silent_after);
-        Some(self.reason(line, &self.hosts(now, silent_after), &pools, now, silent_after, url))
+    /// The principal of a queued run.
+    fn principal_of(&self, run: RunId) -> Principal {
+        self.waiting.get(&run).map(|waiting| waiting.principal.clone()).unwrap_or_default()
     }
 
-    pub(in crate::fleet) fn reason(
+    /// Why a run waits; `None` when it is not queued.
+    pub(super) fn reason_of(&self, run: RunId) -> Option<QueueReason> {
+        let (line, now) = (self.queue.line_of(run)?, self.now());
+        let pools = self.pools(&self.principal_of(run), now);
+        Some(self.reason(line, &self.hosts(now), &pools, now))
+    }
+
+    fn reason(
         &self,
         (principal, need): &(Principal, Need),
         hosts: &[Host],
         pools: &HashMap<String, Pool>,
         now: Duration,
-        silent_after: Duration,
-        url: &str,
     ) -> QueueReason {
-        let up = now.saturating_sub(self.started);
-        let someone_is_here = self.agents.values().any(|a| a.here);
-        let awaited = self.agents.values().any(|a| outdated(&a.info).is_none());
-        if !someone_is_here && awaited && up <= silent_after * 2 {
+        let agents = &self.table.agents;
+        let up = now.saturating_sub(self.table.started);
+        let someone_is_here = agents.values().any(|a| a.here);
+        let awaited = agents.values().any(|a| outdated(&a.info).is_none());
+        if !someone_is_here && awaited && up <= self.table.silent_after * 2 {
             let words = format!("the gateway restarted {} s ago and waits for its agents to return", up.as_secs());
             return QueueReason::passing(words);
         }
         if hosts.is_empty() {
+            let url = self.fleet.url();
             return QueueReason::lasting(format!(
                 "no agent is connected: start one with `longhaul agent --gateway {url}`"
             ));
@@ -115,36 +120,38 @@ impl Scheduler {
         }
     }
 
-    /// Publishes the reason of one waiting run.
-    pub(in crate::fleet) fn tell(&self, run: RunId, why: &QueueReason, now_ms: i64) {
-        if let Some(waiting) = self.waiting.get(&run) {
+    /// Sends the reason to the task of one waiting run.
+    pub(super) fn tell(&mut self, run: RunId, why: &QueueReason) {
+        let now_ms = self.fleet.0.deps.clock.unix_ms();
+        if let Some(waiting) = self.waiting.get_mut(&run) {
             waiting.tell(why, now_ms);
         }
     }
 
-    /// Publishes the reasons of all waiting runs.
-    pub(in crate::fleet) fn tell_all(&self, now: Duration, silent_after: Duration, url: &str, now_ms: i64) {
-        let hosts = self.hosts(now, silent_after);
-        for (line, runs) in self.queue.lines() {
+    /// Sends the reasons to the tasks of all waiting runs.
+    pub(super) fn tell_all(&mut self) {
+        if self.queue.len() == 0 {
+            return;
+        }
+        let (now, now_ms) = (self.now(), self.fleet.0.deps.clock.unix_ms());
+        let hosts = self.hosts(now);
+        let reasons = self.queue.lines().map(|(line, runs)| {
             // All runs of a line belong to one principal.
-            let pools = self.pools(&line.0, now, silent_after);
-            let why = self.reason(line, &hosts, &pools, now, silent_after, url);
-            for waiting in runs.iter().filter_map(|run| self.waiting.get(run)) {
-                waiting.tell(&why, now_ms);
+            let pools = self.pools(&line.0, now);
+            (self.reason(line, &hosts, &pools, now), runs.clone())
+        });
+        for (why, runs) in reasons.collect::<Vec<_>>() {
+            for run in runs {
+                if let Some(waiting) = self.waiting.get_mut(&run) {
+                    waiting.tell(&why, now_ms);
+                }
             }
         }
     }
 
     /// Says that the agent of a run that holds a seat is silent, and what frees the seat.
-    pub(in crate::fleet) fn silence_of(
-        &self,
-        run: RunId,
-        taken: &Taken,
-        asker: &Principal,
-        now: Duration,
-        silent_after: Duration,
-    ) -> Option<String> {
-        let contact = self.contact(&taken.agent_id, now, silent_after).filter(|c| c.state != ContactState::Awaited)?;
+    pub(super) fn silence_of(&self, run: RunId, taken: &Taken, asker: &Principal, now: Duration) -> Option<String> {
+        let contact = self.table.contact(&taken.agent_id, now).filter(|c| c.state != ContactState::Awaited)?;
         if contact.state == ContactState::Unreachable {
             // Its heartbeats arrive, so the run may well be alive there.
             let words = contact.words;

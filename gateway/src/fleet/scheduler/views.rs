@@ -1,7 +1,7 @@
 //! Hosts and pools as people are shown them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -10,42 +10,50 @@ use longhaul_proto::{
     wire,
 };
 
-use super::{Agent, Scheduler, pool_name};
+use super::{Agent, Scheduler, command::Candidate, pool_name};
 use crate::{
-    fleet::{drain, placement::Pool},
-    model::Principal,
+    fleet::{
+        drain,
+        placement::{self, Host, Pool},
+    },
+    model::{Need, Principal},
 };
 
 impl Scheduler {
-    pub(in crate::fleet) fn views(
-        &self,
-        now: Duration,
-        silent_after: Duration,
-        now_ms: i64,
-    ) -> (Vec<HostView>, Vec<PoolView>) {
-        let mut hosts: Vec<HostView> = self
-            .agents
-            .values()
-            .filter(|a| !a.info.name.is_empty())
-            .map(|a| self.view(a, now, silent_after, now_ms))
-            .collect();
+    /// Agents and pools, for people.
+    pub(super) fn views(&self) -> (Vec<HostView>, Vec<PoolView>) {
+        let now = self.now();
+        let running = self.running(now);
+        let of = |agent: &Agent| running.get(agent.info.agent_id.as_str()).copied().unwrap_or_default();
+        let named = self.table.agents.values().filter(|a| !a.info.name.is_empty());
+        let mut hosts: Vec<HostView> = named.map(|agent| self.view(agent, of(agent), now)).collect();
         hosts.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut pools: Vec<PoolView> = self
-            .pools(&Principal::default(), now, silent_after)
-            .into_iter()
-            .map(|(name, pool)| self.pool_view(name, &pool))
-            .collect();
+        let pools = self.pools(&Principal::default(), now).into_iter();
+        let mut pools: Vec<PoolView> = pools.map(|(name, pool)| self.pool_view(name, &pool)).collect();
         pools.sort_by(|a, b| a.name.cmp(&b.name));
         (hosts, pools)
     }
 
-    pub(in crate::fleet) fn view(&self, agent: &Agent, now: Duration, silent_after: Duration, now_ms: i64) -> HostView {
+    /// Schedulable agents that match a need, with their connections.
+    pub(super) fn candidates(&self, principal: &Principal, need: &Need) -> Vec<Candidate> {
+        let (now, roomy) = (self.now(), HashMap::new());
+        let alone = |agent: &Agent| {
+            // A drained one may still inspect a path: a run that fits no other host is to wait for it.
+            let away = self.table.trouble(agent, now);
+            let host = Host { limit: 1, away, ..self.host(agent, 0, now) };
+            placement::choose(principal, need, &[host], &roomy).is_ok()
+        };
+        let fit = self.table.agents.values().filter(|agent| alone(agent));
+        fit.filter_map(|a| Some((a.info.agent_id.clone(), a.info.name.clone(), a.connection.clone()?))).collect()
+    }
+
+    fn view(&self, agent: &Agent, running: u32, now: Duration) -> HostView {
         let info = &agent.info;
         let silent = now.saturating_sub(agent.heard);
         let state = match () {
-            () if !agent.here || silent > silent_after => "silent",
-            () if agent.connection.get().is_none() => "unreachable",
-            () if self.drains.contains_key(&info.name) => "draining",
+            () if !agent.here || silent > self.table.silent_after => "silent",
+            () if agent.connection.is_none() => "unreachable",
+            () if self.table.drains.contains_key(&info.name) => "draining",
             () if !info.problem.is_empty() => "idle",
             () => "up",
         };
@@ -54,6 +62,7 @@ impl Scheduler {
             let words = words.map(String::as_str).collect::<Vec<_>>().join(" ");
             if e.program.is_empty() { words } else { format!("{words} ({})", e.program) }
         };
+        let now_ms = self.fleet.0.deps.clock.unix_ms();
         let last_seen = if agent.here { silent.as_secs_f64() } else { (now_ms - agent.seen_ms).max(0) as f64 / 1000.0 };
         let serves = self.serves(info);
         HostView {
@@ -61,7 +70,7 @@ impl Scheduler {
             note: serves.note(&info.name),
             name: info.name.clone(),
             state: state.to_owned(),
-            problem: self.away(agent, now, silent_after).map(|why| why.words),
+            problem: self.table.away(agent, now).map(|why| why.words),
             last_seen,
             advertise: info.advertise.clone(),
             os_user: info.os_user.clone(),
@@ -71,17 +80,17 @@ impl Scheduler {
             engines: info.engines.iter().map(engine).collect(),
             pool: pool_name(info),
             host_limit: info.host_limit,
-            running: self.host(agent, now, silent_after).running,
+            running,
             labels: info.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             roots: info.roots.clone(),
             free_bytes: info.free_bytes,
             licence: (!info.licence.is_empty()).then(|| info.licence.clone()),
-            draining: self.drains.get(&info.name).map(drain::view),
+            draining: self.table.drains.get(&info.name).map(drain::view),
         }
     }
 
-    pub(in crate::fleet) fn pool_view(&self, name: String, pool: &Pool) -> PoolView {
-        let sharing = self.agents.values().filter(|a| a.here && pool_name(&a.info) == name);
+    fn pool_view(&self, name: String, pool: &Pool) -> PoolView {
+        let sharing = self.table.agents.values().filter(|a| a.here && pool_name(&a.info) == name);
         let told: BTreeMap<String, u32> = sharing.map(|a| (a.info.name.clone(), a.info.pool_seats.max(1))).collect();
         let differ = told.values().collect::<BTreeSet<_>>().len() > 1;
         let note = match (self.configured.get(&name), differ) {

@@ -64,7 +64,7 @@ pub(super) async fn import(
         return Err(error);
     }
     tracing::info!(agent = %info.name, %run, vouched, "importing a run that the ledger does not know");
-    let seat = (!ended).then(|| hold(inner, info, &principal, run));
+    let seat = if ended { None } else { Some(hold(inner, info, &principal, run).await) };
     let (inner, info) = (inner.clone(), info.clone());
     let tasks = inner.deps.tasks.clone();
     tasks.spawn_until_stop(async move {
@@ -136,7 +136,7 @@ async fn fetch(
 
 /// What the run's spool holds, as soon as its agent can be asked.
 async fn found(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId) -> Result<wire::Snapshot, String> {
-    let mut connections = inner.fleet.connections(&info.agent_id);
+    let mut connections = inner.fleet.connections(&info.agent_id).await;
     let mut pause = inner.options.backoff.0;
     loop {
         let connection = usable(inner, &mut connections, &info.agent_id).await?;

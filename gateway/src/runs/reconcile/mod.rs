@@ -136,7 +136,9 @@ async fn recorded_run(
     if record.state == RunState::Lost && record.attempt == summary.attempt && its_own {
         // It came back. While it still runs it holds a lease, whatever the record says.
         let (run, principal) = (record.run, record.principal.clone());
-        inner.keep_holding(record, || (!ended).then(|| hold(inner, info, &principal, run)));
+        let lease =
+            if ended || inner.table.get(run).is_some() { None } else { Some(hold(inner, info, &principal, run).await) };
+        inner.keep(record, None, lease, Vec::new());
         return Ok(end_or_keep);
     }
     if !ended || !old_enough(inner, &record) {
@@ -208,8 +210,8 @@ fn named(summary: &wire::RunSummary) -> Principal {
     Principal::new(&*summary.principal_issuer, &*summary.principal)
 }
 
-fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, principal: &Principal, run: RunId) -> Lease {
-    inner.fleet.hold(run, principal, placement(info))
+async fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, principal: &Principal, run: RunId) -> Lease {
+    inner.fleet.hold(run, principal, placement(info)).await
 }
 
 /// Notes that an agent contradicts the record: another result of an attempt, or a claim to have started a queued run.

@@ -106,8 +106,8 @@ async fn a_run_is_found_by_its_owner_and_nobody_else() {
     assert!(world.runs().read(&bob, run, Stream::Log, 0, 1).await.is_err());
     assert!(matches!(world.runs().cancel(&bob, run, CancelMode::Kill).await, Err(ControlError::Find(_))));
     assert!(world.runs().list(&bob, ListFilter { limit: 9, ..Default::default() }).await.unwrap().runs.is_empty());
-    assert!(world.runs().hosts(&bob).queue.is_empty());
-    assert_eq!(world.runs().hosts(&ann()).queue[0].run_id, run);
+    assert!(world.runs().hosts(&bob).await.queue.is_empty());
+    assert_eq!(world.runs().hosts(&ann()).await.queue[0].run_id, run);
     assert!(matches!(world.runs().declare_dead(&ann(), run).await, Err(ControlError::Forbidden(_))));
     assert_eq!(world.get(&ann(), run).await.state, Queued, "and nothing happened to it");
     world.stop().await;
@@ -176,7 +176,7 @@ async fn a_run_goes_where_its_file_is() {
 impl World {
     pub(super) async fn until_up(&self, n: usize) {
         let up = async {
-            while self.runs().hosts(&root()).hosts.iter().filter(|h| h.state == "up").count() < n {
+            while self.runs().hosts(&root()).await.hosts.iter().filter(|h| h.state == "up").count() < n {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

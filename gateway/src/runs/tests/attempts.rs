@@ -35,7 +35,7 @@ async fn a_run_goes_out_and_its_result_comes_back() {
     assert_eq!(sent.source, Some(wire::submission::Source::Text(b"display 1\n".to_vec())));
     assert_eq!((sent.principal.as_str(), sent.cluster_id.as_str()), ("ann", world.ledger().cluster_id()));
     assert_eq!(agent.shared.state().run_calls, [(run.to_string(), 1)]);
-    let pools = world.runs().hosts(&ann()).pools;
+    let pools = world.runs().hosts(&ann()).await.pools;
     assert_eq!((pools[0].name.as_str(), pools[0].seats, pools[0].in_use), ("lab", 1, 0));
     world.stop().await;
 }

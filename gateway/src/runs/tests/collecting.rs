@@ -41,7 +41,7 @@ async fn a_seat_is_free_when_stata_has_ended_and_not_when_its_output_is_home() {
     agent.register(world.addr()).await;
     agent.beats(10).await;
     assert_eq!((run_calls(&agent), world.get(&root(), third).await.state), (2, Queued));
-    let pool = world.runs().hosts(&ann()).pools[0].clone();
+    let pool = world.runs().hosts(&ann()).await.pools[0].clone();
     assert_eq!(pool.in_use, 1, "the one whose Stata lives");
     agent.ends(second, Succeeded, Cause::Completed);
     agent.until("the third's turn", |s| s.run_calls.len() == 3).await;

@@ -128,7 +128,7 @@ async fn a_run_that_is_lost_and_returns_can_be_ended() {
     };
     tokio::time::timeout(Duration::from_secs(20), back).await.expect("it is told that it runs again");
     assert_eq!(again().await.state, Lost);
-    let returned = world.runs().hosts(&ann()).returned;
+    let returned = world.runs().hosts(&ann()).await.returned;
     assert!(
         returned.len() == 1 && returned[0].waiting.starts_with("lost, but running again on stata1"),
         "{returned:?}"
@@ -147,7 +147,7 @@ async fn a_run_that_is_lost_and_returns_can_be_ended() {
     tokio::time::timeout(Duration::from_secs(20), told).await.expect("that it was told is told");
     agent.ends(run, Cancelled, Cause::CancelRequested);
     world.until_ended(run, Cancelled).await;
-    assert_eq!(world.runs().hosts(&ann()).pools[0].in_use, 0, "its seat is free");
+    assert_eq!(world.runs().hosts(&ann()).await.pools[0].in_use, 0, "its seat is free");
     world.stop().await;
 }
 
@@ -157,23 +157,23 @@ async fn a_lost_run_whose_agent_went_again_can_be_declared_dead_again() {
     let world = World::new().await;
     let mut agent = Fake::new("stata1").join(world.addr()).await;
     let run = running(&world, &agent, "display 1\n").await;
-    let in_use = || world.runs().hosts(&ann()).pools.iter().map(|pool| pool.in_use).sum::<u32>();
+    let in_use = async || world.runs().hosts(&ann()).await.pools.iter().map(|pool| pool.in_use).sum::<u32>();
     for again in [false, true] {
         agent.vanish().await;
         world.ahead(Duration::from_secs(20));
         agent_is_silent(&world).await;
-        assert_eq!(in_use(), 1, "{again}");
+        assert_eq!(in_use().await, 1, "{again}");
         world.runs().declare_dead(&root(), run).await.unwrap();
         assert_eq!(world.get(&ann(), run).await.state, Lost);
-        assert_eq!(in_use(), 0, "{again}");
+        assert_eq!(in_use().await, 0, "{again}");
         agent.come_back(world.addr()).await;
-        assert_eq!(in_use(), 1, "what runs there holds its seat");
+        assert_eq!(in_use().await, 1, "what runs there holds its seat");
         let refused = world.runs().declare_dead(&root(), run).await.unwrap_err().to_string();
         assert!(refused.contains("has returned with it: cancel it instead"), "{refused}");
     }
     agent.ends(run, Succeeded, Cause::Completed);
     world.until_ended(run, Succeeded).await;
-    assert_eq!(in_use(), 0);
+    assert_eq!(in_use().await, 0);
     let lost = world.history(run).await.iter().filter(|(state, ..)| *state == Lost).count();
     assert_eq!(lost, 1, "once");
     world.stop().await;
@@ -181,7 +181,7 @@ async fn a_lost_run_whose_agent_went_again_can_be_declared_dead_again() {
 
 async fn agent_is_silent(world: &World) {
     let silent = async {
-        while world.runs().hosts(&root()).hosts[0].state != "silent" {
+        while world.runs().hosts(&root()).await.hosts[0].state != "silent" {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

@@ -169,7 +169,7 @@ async fn removed_while_unreachable() -> (World, Fake) {
     second.ends(run, Succeeded, Cause::Completed);
     world.state(run, Succeeded).await;
     first.unreachable().await;
-    while world.gateway().core.runs.0.fleet.linked().len() > 1 {
+    while world.gateway().core.runs.0.fleet.connected_agents().len() > 1 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     world.ahead(Duration::from_secs(20 * 60));
@@ -191,7 +191,7 @@ async fn what_a_dead_attempt_left_goes_when_its_agent_can_be_called_again() {
 async fn control_what_a_dead_attempt_left_waits_for_the_next_registration() {
     let _bug = longhaul_proto::faults::enter("bug=unreachable_dead_spools_stay");
     let (world, first) = removed_while_unreachable().await;
-    while world.gateway().core.runs.0.fleet.linked().len() < 2 {
+    while world.gateway().core.runs.0.fleet.connected_agents().len() < 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     first.beats(20).await;
@@ -249,7 +249,7 @@ async fn a_removed_run_that_was_lost_and_lives_is_found_again() {
     world.until_removed(run).await;
     let reply = agent.come_back(world.addr()).await;
     assert_eq!(reply.verdicts[0].verdict(), Verdict::Keep);
-    assert_eq!(world.runs().hosts(&ann()).pools[0].in_use, 1, "a living Stata has its seat");
+    assert_eq!(world.runs().hosts(&ann()).await.pools[0].in_use, 1, "a living Stata has its seat");
     assert!(!held_back(&world, waiting).await, "and that is no sign of an old ledger");
     let found = async {
         while world.runs().get(&root(), run).await.is_err() {

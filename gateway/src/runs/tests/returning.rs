@@ -134,11 +134,11 @@ async fn lost_by_the_horizon_and_found_again() {
     let view = world.state(run, Lost).await;
     assert_eq!((view.cause, view.output_bytes, view.exit_status), (Cause::AgentGone, 6, Some(4)));
     assert_eq!(world.log(run).await, b"first\n", "the output so far is kept");
-    assert_eq!(world.runs().hosts(&ann()).pools.iter().map(|p| p.in_use).sum::<u32>(), 0, "its seat is free");
+    assert_eq!(world.runs().hosts(&ann()).await.pools.iter().map(|p| p.in_use).sum::<u32>(), 0, "its seat is free");
 
     // The run had gone on all the time. Its own record counts, once.
     agent.come_back(world.addr()).await;
-    let pool = world.runs().hosts(&ann()).pools[0].clone();
+    let pool = world.runs().hosts(&ann()).await.pools[0].clone();
     assert_eq!(pool.in_use, 1, "what still runs holds its seat");
     agent.prints(run, b"last\n");
     agent.ends(run, Succeeded, Cause::Completed);
@@ -197,7 +197,7 @@ async fn a_run_the_ledger_does_not_know_is_imported() {
     agent.listen().await;
     let reply = agent.register(world.addr()).await;
     assert!(reply.verdicts.iter().all(|v| v.verdict() == wire::Verdict::Keep), "never cancelled, never forgotten");
-    assert_eq!(world.runs().hosts(&ann()).pools[0].in_use, 1, "its seat counts from the start");
+    assert_eq!(world.runs().hosts(&ann()).await.pools[0].in_use, 1, "its seat counts from the start");
 
     let view = world.until_known(done, RunState::Failed).await;
     assert_eq!((view.principal.as_str(), view.source.as_str(), view.attempt), ("ann", "/home/ann/old.do", 3));

@@ -51,7 +51,7 @@ async fn two_pools_run_side_by_side_and_late_agents_are_used() {
     world.until(second, "why it waits", |v| v.waiting.is_some()).await;
     let two = Fake::with("stata2", |i| i.pool = "two".to_owned(), SECRET).join(world.addr()).await;
     two.got(second).await;
-    let pools = world.runs().hosts(&ann()).pools;
+    let pools = world.runs().hosts(&ann()).await.pools;
     assert_eq!(pools.iter().map(|p| p.in_use).sum::<u32>(), 2);
     world.stop().await;
 }
@@ -88,7 +88,7 @@ async fn who_may_take_no_runs_is_told_why() {
     let view =
         world.until(here, "why", |v| v.waiting.as_deref().is_some_and(|w| w.contains("cannot be dialled"))).await;
     assert_eq!(view.state, Queued);
-    let host = world.runs().hosts(&ann()).hosts.into_iter().find(|h| h.name == "hidden").unwrap();
+    let host = world.runs().hosts(&ann()).await.hosts.into_iter().find(|h| h.name == "hidden").unwrap();
     assert_eq!(host.state, "unreachable");
     assert!(hidden.heartbeat(world.addr()).await.problem.contains("cannot be dialled"), "the agent is told too");
     world.stop().await;

@@ -34,13 +34,13 @@ async fn the_second_principal_ends_serving_everybody() {
     let world = World::new().await;
     let first = world.first().await;
     let unsaid = Fake::with("unsaid", |i| i.host_limit = 100, SECRET).join(world.addr()).await;
-    let host = || world.runs().hosts(&root()).hosts.into_iter().find(|h| h.name == "unsaid").unwrap();
-    assert_eq!((host().serves, host().note), (None, None));
+    let host = async || world.runs().hosts(&root()).await.hosts.into_iter().find(|h| h.name == "unsaid").unwrap();
+    assert_eq!((host().await.serves, host().await.note), (None, None));
 
     world.ledger().token_add(token("bob", Scope::Use, i64::MAX)).await.unwrap();
     world.runs().principals_changed().await;
-    assert_eq!(host().serves, Some(vec![first.principal.to_string()]));
-    assert!(host().note.unwrap().contains("start it with --serve"));
+    assert_eq!(host().await.serves, Some(vec![first.principal.to_string()]));
+    assert!(host().await.note.unwrap().contains("start it with --serve"));
     let bob = Identity::local("bob", Scope::Use);
     let waits = world.submit_as(&bob, "display 1\n").await;
     let why =
@@ -68,7 +68,7 @@ async fn the_second_principal_ends_serving_everybody() {
     // With one principal left the agent takes everybody's runs again.
     world.ledger().token_revoke("token of bob", 5).await.unwrap();
     world.runs().principals_changed().await;
-    assert_eq!(host().serves, None);
+    assert_eq!(host().await.serves, None);
     world.stop().await;
 }
 

@@ -166,7 +166,7 @@ async fn invented_runs_hold_seats_only_while_their_agent_is_here() {
     world.ahead(Duration::from_secs(10));
     honest.heartbeat(world.addr()).await;
     honest.got(run).await;
-    assert_eq!(world.runs().hosts(&root()).pools[0].in_use, 1, "the one that this gateway gave");
+    assert_eq!(world.runs().hosts(&root()).await.pools[0].in_use, 1, "the one that this gateway gave");
     world.stop().await;
 }
 
@@ -253,7 +253,7 @@ async fn a_page_too_long_and_words_that_are_none_are_refused() {
     agent.listen().await;
     let reply = agent.register(world.addr()).await;
     assert!(reply.problem.contains("holds a control character"), "{}", reply.problem);
-    assert!(world.runs().hosts(&ann()).hosts.is_empty());
+    assert!(world.runs().hosts(&ann()).await.hosts.is_empty());
     let other = Fake::new("s2");
     let runs = vec![wire::RunSummary::default(); 501];
     let request = wire::RegisterRequest { agent: Some(other.shared.info()), runs, ..Default::default() };
@@ -278,9 +278,9 @@ async fn an_agent_is_registered_with_its_last_page() {
         page(vec![summary.clone(), wire::RunSummary { revoked: true, ..summary }], true).await.verdicts.len(),
         2
     );
-    assert!(world.runs().hosts(&ann()).hosts.iter().all(|h| h.state != "up"), "it is not here yet");
+    assert!(world.runs().hosts(&ann()).await.hosts.iter().all(|h| h.state != "up"), "it is not here yet");
     assert!(page(Vec::new(), false).await.verdicts.is_empty());
-    assert_eq!(world.runs().hosts(&ann()).hosts.len(), 1);
+    assert_eq!(world.runs().hosts(&ann()).await.hosts.len(), 1);
     world.stop().await;
 }
 
@@ -422,10 +422,10 @@ async fn claims_of_a_lost_run() -> (u32, u32) {
     bring(&other, old_request(run));
     other.listen().await;
     assert_eq!(other.register(world.addr()).await.problem, "");
-    let in_use = || world.runs().hosts(&root()).pools.iter().map(|pool| pool.in_use).sum::<u32>();
-    let by_another = in_use();
+    let in_use = async || world.runs().hosts(&root()).await.pools.iter().map(|pool| pool.in_use).sum::<u32>();
+    let by_another = in_use().await;
     agent.come_back(world.addr()).await;
-    let by_its_own = in_use();
+    let by_its_own = in_use().await;
     world.stop().await;
     (by_another, by_its_own)
 }

@@ -263,7 +263,7 @@ async fn old_and_not_linked(world: &World) -> (Fake, RunId) {
     world.ahead(Duration::from_secs(25 * 3600));
     agent.until("the log goes", |s| !s.forgets.is_empty()).await;
     agent.unreachable().await;
-    while !world.gateway().core.runs.0.fleet.linked().is_empty() {
+    while !world.gateway().core.runs.0.fleet.connected_agents().is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     world.ahead(Duration::from_secs(31 * 24 * 3600));

@@ -50,7 +50,7 @@ async fn of_before_an_upgrade() -> [String; 2] {
     world.restart().await;
     let run = world.submit(SubmitRequest { host: Some("stata1".to_owned()), ..text("display 1\n") }).await;
     let view = world.until(run, "why it waits", |v| v.waiting.is_some()).await;
-    let host = world.runs().hosts(&root()).hosts.remove(0);
+    let host = world.runs().hosts(&root()).await.hosts.remove(0);
     world.stop().await;
     [view.waiting.unwrap(), host.problem.unwrap()]
 }

@@ -50,7 +50,7 @@ impl World {
                 let told = self.sim.story(record.run, |story| story.end_told.is_some());
                 record.state.holds_seat() && record.pool == "lab" && !told
             });
-            let (holding, pools) = (holding.count(), gateway.runs.hosts(&root()).pools);
+            let (holding, pools) = (holding.count(), gateway.runs.hosts(&root()).await.pools);
             let taken = pools.iter().filter(|pool| pool.name == "lab").map(|pool| pool.in_use).sum::<u32>();
             if taken as usize <= holding {
                 since = None;
@@ -134,12 +134,12 @@ impl World {
         }
         // A heartbeat may have been under way for a while; its agent counts as silent some seconds after it arrived.
         for _ in 0..20 {
-            if gateway.runs.hosts(&root()).pools.iter().all(|pool| pool.in_use == 0) {
+            if gateway.runs.hosts(&root()).await.pools.iter().all(|pool| pool.in_use == 0) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        let hosts = gateway.runs.hosts(&root());
+        let hosts = gateway.runs.hosts(&root()).await;
         if hosts.pools.iter().any(|p| p.in_use > 0) || !hosts.queue.is_empty() {
             self.sim.wrong(format_args!("seats or places are still held: {:?}", hosts.pools));
         }

@@ -99,7 +99,11 @@ impl World {
 
     fn is_there(&self, name: &str) -> bool {
         self.runs().is_some_and(|runs| {
-            runs.hosts(&root()).hosts.iter().any(|h| h.name == name && h.state != "silent" && h.state != "unreachable")
+            runs.hosts(&root())
+                .await
+                .hosts
+                .iter()
+                .any(|h| h.name == name && h.state != "silent" && h.state != "unreachable")
         })
     }
 

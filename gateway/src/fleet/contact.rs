@@ -4,73 +4,63 @@ use std::time::Duration;
 
 use longhaul_proto::{clock::rfc3339, faults, version, wire};
 
-use super::{Agent, Scheduler};
-use crate::{
-    fleet::drain,
-    model::{Contact, ContactState, QueueReason},
+use super::{
+    drain,
+    snapshot::{Agent, FleetSnapshot},
 };
+use crate::model::{Contact, ContactState, QueueReason};
 
 /// A connection that has been gone for less is being dialled again, and is not reported.
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(2);
 
-impl Scheduler {
+impl FleetSnapshot {
     /// For how long an agent has not been heard; `None` = it is registered and not silent.
-    pub(in crate::fleet) fn silent_for(
-        &self,
-        agent_id: &str,
-        now: Duration,
-        silent_after: Duration,
-    ) -> Option<Duration> {
+    pub(super) fn silent_for(&self, agent_id: &str, now: Duration) -> Option<Duration> {
         let Some(agent) = self.agents.get(agent_id) else { return Some(now.saturating_sub(self.started)) };
         let silent = now.saturating_sub(agent.heard);
-        (!agent.here || silent > silent_after).then_some(silent)
+        (!agent.here || silent > self.silent_after).then_some(silent)
     }
 
     /// What keeps an agent that has a run from being called; `None` = nothing to report.
-    pub(in crate::fleet) fn contact(&self, agent_id: &str, now: Duration, silent_after: Duration) -> Option<Contact> {
+    pub(super) fn contact(&self, agent_id: &str, now: Duration) -> Option<Contact> {
         let contact = |state: ContactState, lasts: Duration, words: String| Some(Contact { state, lasts, words });
         let agent = self.agents.get(agent_id)?;
         let name = &agent.info.name;
         let silent = now.saturating_sub(agent.heard);
         let up = now.saturating_sub(self.started);
         let more = outdated(&agent.info).filter(|_| !agent.here).map(|why| format!(": {why}")).unwrap_or_default();
-        if !agent.here && up <= silent_after * 2 {
+        if !agent.here && up <= self.silent_after * 2 {
             let words = format!("the gateway restarted {} ago and waits for agent {name} to return{more}", words(up));
             return contact(ContactState::Awaited, up, words);
         }
-        if !agent.here || silent > silent_after {
+        if !agent.here || silent > self.silent_after {
             return contact(
                 ContactState::Silent,
                 silent,
                 format!("agent {name} is silent for {}{more}", words(silent)),
             );
         }
-        let unlinked = now.saturating_sub(agent.unlinked?);
-        if unlinked < UNREACHABLE_AFTER {
+        let unconnected = now.saturating_sub(agent.unconnected_since?);
+        if unconnected < UNREACHABLE_AFTER {
             return None;
         }
         let problem = agent.dial_problem.as_deref().unwrap_or("it is being dialled");
-        let text = format!("agent {name} is heard and not reached for {}: {problem}", words(unlinked));
-        contact(ContactState::Unreachable, unlinked, text)
+        let text = format!("agent {name} is heard and not reached for {}: {problem}", words(unconnected));
+        contact(ContactState::Unreachable, unconnected, text)
     }
 
-    pub(in crate::fleet) fn up(&self, now: Duration, silent_after: Duration) -> u64 {
-        self.agents.values().filter(|a| self.trouble(a, now, silent_after).is_none()).count() as u64
+    pub(super) fn up(&self, now: Duration) -> u64 {
+        self.agents.values().filter(|a| self.trouble(a, now).is_none()).count() as u64
     }
 
     /// Why an agent gets no runs now.
-    pub(in crate::fleet) fn away(&self, agent: &Agent, now: Duration, silent_after: Duration) -> Option<QueueReason> {
+    pub(super) fn away(&self, agent: &Agent, now: Duration) -> Option<QueueReason> {
         let drained = || self.drains.get(&agent.info.name).map(drain::words).map(QueueReason::lasting);
-        self.trouble(agent, now, silent_after).or_else(drained)
+        self.trouble(agent, now).or_else(drained)
     }
 
     /// What keeps an agent from taking runs, apart from a drain.
-    pub(in crate::fleet) fn trouble(
-        &self,
-        agent: &Agent,
-        now: Duration,
-        silent_after: Duration,
-    ) -> Option<QueueReason> {
+    pub(super) fn trouble(&self, agent: &Agent, now: Duration) -> Option<QueueReason> {
         let name = &agent.info.name;
         let silent = now.saturating_sub(agent.heard);
         if let Some(refused) = agent.refused.as_ref().filter(|_| !agent.here) {
@@ -85,17 +75,17 @@ impl Scheduler {
                     seen()
                 )));
             }
-            return Some(if now.saturating_sub(self.started) <= silent_after * 2 {
+            return Some(if now.saturating_sub(self.started) <= self.silent_after * 2 {
                 let ago = silent.as_secs();
                 QueueReason::passing(format!("the gateway restarted {ago} s ago and waits for agent {name} to return"))
             } else {
                 QueueReason::lasting(format!("agent {name} is not connected (last seen {}): start it again", seen()))
             });
         }
-        if silent > silent_after {
+        if silent > self.silent_after {
             return Some(QueueReason::lasting(format!("agent {name} is silent for {} s", silent.as_secs())));
         }
-        if agent.connection.get().is_none() {
+        if agent.connection.is_none() {
             return Some(match &agent.dial_problem {
                 Some(problem) => QueueReason::lasting(format!("agent {name} cannot be reached: {problem}")),
                 None => QueueReason::passing(format!("agent {name} is being dialled")),

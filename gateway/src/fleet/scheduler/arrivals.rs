@@ -1,0 +1,177 @@
+//! Agents come and go: they register, are heard, are reached, and are expelled.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use longhaul_proto::{
+    transport::{Fingerprint, Session},
+    wire,
+};
+
+use super::{Scheduler, command::Dialled};
+use crate::{
+    fleet::{
+        bounds, connector,
+        pins::{self, any_incarnation},
+        snapshot::{Agent, SpoolUsage},
+    },
+    ledger::PinRecord,
+};
+
+/// Most spools per agent whose sizes are remembered.
+const SPOOLS: usize = 64;
+
+impl Scheduler {
+    /// An agent that is known, to be changed, if it satisfies `so`.
+    fn known(&mut self, agent_id: &str, so: impl FnOnce(&Agent) -> bool) -> Option<&mut Agent> {
+        self.table.agents.get(agent_id).filter(|agent| so(agent))?;
+        Some(self.agent(agent_id))
+    }
+
+    /// Creates the entry of an agent when it is missing.
+    pub(super) fn ensure(&mut self, agent_id: &str) {
+        if !self.table.agents.contains_key(agent_id) {
+            self.agent(agent_id);
+        }
+    }
+
+    /// Registers an agent as present, after its runs were counted, and dials it back; `false` when another process of
+    /// it was faster.
+    pub(super) fn register(&mut self, info: wire::AgentInfo, session: Session, seen_ms: i64) -> bool {
+        let now = self.now();
+        if self.table.other_incarnation(&info, now) && !any_incarnation() {
+            return false;
+        }
+        let key = session.peer();
+        let (agent_id, incarnation, address) =
+            (info.agent_id.clone(), info.incarnation.clone(), info.advertise.clone());
+        self.forget_namesakes(&info.name, &agent_id);
+        let agent = self.agent(&agent_id);
+        let same = agent.is_registered(&incarnation, key) && agent.info.advertise == address;
+        (agent.session, agent.refused) = (Some(session), None);
+        (agent.info, agent.here, agent.heard, agent.seen_ms) = (info, true, now, seen_ms);
+        agent.beat.notify_waiters();
+        if same && self.line(&agent_id).dialling.as_ref().is_some_and(|task| !task.is_finished()) {
+            return true;
+        }
+        if let Some(earlier) = self.line(&agent_id).dialling.take() {
+            earlier.abort();
+        }
+        let agent = self.agent(&agent_id);
+        (agent.dial_problem, agent.unconnected_since) = (None, Some(now));
+        self.connect(&agent_id, None);
+        let kept = connector::keep(self.fleet.clone(), agent_id.clone(), incarnation, address, key);
+        let task = self.fleet.0.deps.tasks.spawn_until_stop(kept).abort_handle();
+        self.line(&agent_id).dialling = Some(task);
+        true
+    }
+
+    /// Drops silent agents whose name a new one carries, unless a lease is on them.
+    fn forget_namesakes(&mut self, name: &str, agent_id: &str) {
+        let busy: BTreeSet<&str> = self.leases.values().map(|taken| taken.agent_id.as_str()).collect();
+        let goes = |(id, agent): &(&Arc<str>, &Arc<Agent>)| {
+            agent.info.name == name && ***id != *agent_id && !busy.contains(&***id)
+        };
+        let gone: Vec<Arc<str>> = self.table.agents.iter().filter(goes).map(|(id, _)| id.clone()).collect();
+        for id in gone {
+            Arc::make_mut(&mut self.table.agents).remove(&id);
+            self.changed = true;
+            if let Some(dialling) = self.lines.remove(&id).and_then(|line| line.dialling) {
+                dialling.abort();
+            }
+        }
+    }
+
+    /// Sets the connection of an agent, for those that follow it too.
+    fn connect(&mut self, agent_id: &str, connection: Option<Arc<crate::fleet::connection::Connection>>) {
+        self.agent(agent_id).connection.clone_from(&connection);
+        self.line(agent_id).connection.send_if_modified(|current| {
+            let changed = current.is_some() || connection.is_some();
+            *current = connection;
+            changed
+        });
+    }
+
+    /// A registered agent is sending the pages of its runs, which may take long: that counts as a sign of life.
+    pub(super) fn alive(&mut self, agent_id: &str, incarnation: &str, key: Fingerprint, seen_ms: i64) {
+        let now = self.now();
+        if let Some(agent) = self.known(agent_id, |agent| agent.is_registered(incarnation, key)) {
+            (agent.heard, agent.seen_ms) = (now, seen_ms);
+        }
+    }
+
+    /// A heartbeat.
+    pub(super) fn heard(
+        &mut self,
+        beat: wire::HeartbeatRequest,
+        key: Fingerprint,
+        seen_ms: i64,
+    ) -> wire::HeartbeatReply {
+        let (now, silent_after) = (self.now(), self.table.silent_after);
+        let objection = bounds::state(&beat.problem, &beat.licence, &beat.engines);
+        let Some(agent) = self.known(&beat.agent_id, |agent| agent.is_registered(&beat.incarnation, key)) else {
+            return wire::HeartbeatReply { known: false, problem: String::new() };
+        };
+        let silent = now.saturating_sub(agent.heard);
+        if silent > silent_after {
+            tracing::info!(agent = %agent.info.name, silent_ms = silent.as_millis(), "a silent agent is heard again");
+        }
+        let changed = silent > silent_after || agent.info.problem != beat.problem || agent.info.engines != beat.engines;
+        (agent.heard, agent.seen_ms) = (now, seen_ms);
+        agent.spool = SpoolUsage { bytes: beat.spool_bytes, limit: beat.spool_limit };
+        agent.spools = beat.spools.into_iter().take(SPOOLS).collect();
+        agent.info.free_bytes = beat.free_bytes;
+        agent.beat.notify_waiters();
+        if let Some(problem) = objection {
+            // It is registered, and keeps its description.
+            return wire::HeartbeatReply { known: true, problem };
+        }
+        agent.info.problem = beat.problem;
+        agent.info.engines = beat.engines;
+        agent.info.licence = beat.licence;
+        let problem = agent.dial_problem.clone().unwrap_or_default();
+        if changed {
+            self.place();
+        }
+        wire::HeartbeatReply { known: true, problem }
+    }
+
+    /// Dialling one incarnation of an agent came to something; `false` when another has taken its place.
+    pub(super) fn dialled(&mut self, agent_id: &str, incarnation: &str, dialled: Dialled) -> bool {
+        let now = self.now();
+        let Some(agent) = self.known(agent_id, |agent| agent.info.incarnation == incarnation) else { return false };
+        let (connection, problem) = match dialled {
+            Dialled::Connected(connection) => (Some(connection), None),
+            Dialled::Broken => (None, None),
+            Dialled::Failed(problem) => (None, Some(problem)),
+        };
+        agent.dial_problem = problem;
+        let since = agent.unconnected_since.or(Some(now));
+        agent.unconnected_since = if connection.is_some() { None } else { since };
+        let connected = connection.is_some();
+        self.connect(agent_id, connection);
+        if connected {
+            self.place();
+        }
+        true
+    }
+
+    /// Ends all connections with the holder of a revoked key.
+    pub(super) fn expel(&mut self, pin: &PinRecord) {
+        // Not those of an agent that has joined with another key since.
+        let its = |agent: &Agent| agent.session.as_ref().is_none_or(|session| session.peer() == pin.key);
+        let Some(agent) = self.known(&pin.agent_id, its) else { return };
+        (agent.here, agent.refused) = (false, Some(pins::revoked(pin)));
+        let (session, connection) = (agent.session.take(), agent.connection.take());
+        if let Some(dialling) = self.line(&pin.agent_id).dialling.take() {
+            dialling.abort();
+        }
+        if let Some(session) = session {
+            session.cut();
+        }
+        if let Some(connection) = connection {
+            connection.cut();
+        }
+        self.connect(&pin.agent_id, None);
+        self.table_changed();
+    }
+}

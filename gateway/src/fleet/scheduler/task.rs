@@ -1,0 +1,124 @@
+//! The scheduler's task: it takes what comes back and the commands, one after the other.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use tokio::sync::{mpsc, watch};
+
+use super::{Command, Reply, Scheduler};
+use crate::fleet::{Fleet, lease::Returned, snapshot::FleetSnapshot};
+
+/// Most of what came back that is taken at once.
+const BATCH: usize = 1024;
+
+/// What wakes the scheduler.
+enum Woken {
+    Returned,
+    Tick,
+    Command(Option<Command>),
+}
+
+/// Runs the scheduler until the gateway stops.
+pub(in crate::fleet) async fn run(
+    fleet: Fleet,
+    published: watch::Sender<Arc<FleetSnapshot>>,
+    mut commands: mpsc::Receiver<Command>,
+    mut returned: mpsc::Receiver<Returned>,
+) {
+    let mut tick = tokio::time::interval(fleet.options().tick);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut scheduler = Scheduler::new(fleet, published);
+    let mut back = Vec::new();
+    loop {
+        let woken = tokio::select! {
+            // In a fixed order, so that it can be replayed. What comes back is first: whoever gave up a seat and then
+            // sends a command finds the seat free.
+            biased;
+            _ = returned.recv_many(&mut back, BATCH) => Woken::Returned,
+            _ = tick.tick() => Woken::Tick,
+            command = commands.recv() => Woken::Command(command),
+        };
+        // One command that fails must not end the others: the state is changed in small steps, each whole.
+        let done = catch_unwind(AssertUnwindSafe(|| match woken {
+            Woken::Returned => scheduler.take_back(&mut back),
+            Woken::Tick => scheduler.tick(),
+            Woken::Command(Some(command)) => scheduler.obey(command),
+            Woken::Command(None) => {}
+        }));
+        if done.is_err() {
+            tracing::error!("a command to the scheduler panicked; it goes on with the next");
+        }
+        scheduler.publish();
+    }
+}
+
+impl Scheduler {
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Hold { run, serial, principal, at, done } => {
+                self.take_seat(run, serial, &principal, &at);
+                self.answer(done, ());
+            }
+            Command::Confirm { run, principal } => self.confirm(run, &principal),
+            Command::Enqueue(entry) => self.enqueue(*entry),
+            Command::Principals { known, first_only, done } => {
+                self.known = known;
+                self.serve_first(first_only);
+                self.answer(done, ());
+            }
+            Command::PrincipalsUnknown { done } => {
+                let first = self.table.first_only.clone().unwrap_or_default();
+                self.serve_first(Some(first));
+                self.answer(done, ());
+            }
+            Command::Drain { drains, done } => {
+                self.drain(drains);
+                self.answer(done, ());
+            }
+            Command::Resume { hosts, done } => {
+                self.resume(&hosts);
+                self.answer(done, ());
+            }
+            Command::Register { info, session, seen_ms, entered } => {
+                let enters = self.register(*info, session, seen_ms);
+                self.answer(entered, enters);
+            }
+            Command::Alive { agent_id, incarnation, key, seen_ms } => {
+                self.alive(&agent_id, &incarnation, key, seen_ms);
+            }
+            Command::Heartbeat { beat, key, seen_ms, reply } => {
+                let answer = self.heard(*beat, key, seen_ms);
+                self.answer(reply, answer);
+            }
+            Command::Dialled { agent_id, incarnation, dialled, go_on } => {
+                let goes_on = self.dialled(&agent_id, &incarnation, dialled);
+                self.answer(go_on, goes_on);
+            }
+            Command::Expel { pin, done } => {
+                self.expel(&pin);
+                self.answer(done, ());
+            }
+            Command::Connections { agent_id, reply } => {
+                self.ensure(&agent_id);
+                let connection = self.line(&agent_id).connection.subscribe();
+                self.answer(reply, connection);
+            }
+            Command::Candidates { principal, need, reply } => {
+                let candidates = self.candidates(&principal, &need);
+                self.answer(reply, candidates);
+            }
+            Command::Views { reply } => {
+                let views = self.views();
+                self.answer(reply, views);
+            }
+        }
+    }
+
+    /// Answers a command, after what it changed is published. Whoever does not wait any more needs no answer.
+    pub(super) fn answer<T>(&mut self, reply: Reply<T>, answer: T) {
+        self.publish();
+        let _ = reply.send(answer);
+    }
+}
