@@ -97,20 +97,16 @@ impl World {
         self.gateway.lock().unwrap().as_ref().map(|gateway: &Arc<SimGateway>| gateway.runs.clone())
     }
 
-    fn is_there(&self, name: &str) -> bool {
-        self.runs().is_some_and(|runs| {
-            runs.hosts(&root())
-                .await
-                .hosts
-                .iter()
-                .any(|h| h.name == name && h.state != "silent" && h.state != "unreachable")
-        })
+    async fn is_there(&self, name: &str) -> bool {
+        let Some(runs) = self.runs() else { return false };
+        let hosts = runs.hosts(&root()).await.hosts;
+        hosts.iter().any(|h| h.name == name && h.state != "silent" && h.state != "unreachable")
     }
 
     /// Until an agent is taken in; `false` = it was not.
     async fn joins(&self, name: &str) -> bool {
         let joined = async {
-            while !self.is_there(name) {
+            while !self.is_there(name).await {
                 self.sim.pause(100, 100).await;
             }
         };
