@@ -14,8 +14,7 @@
 //! - [`pins`] knows which key belongs to which agent;
 //! - [`connection`] is the connection to one agent.
 //!
-//! A [`Lease`] is held by value: dropping it frees its seat, and the next run is placed at once. Nothing that the tasks of
-//! runs call here waits for anything but the scheduler, which waits for nothing.
+//! A [`Lease`] is held by value: dropping it frees its seat, and the next run is placed at once.
 
 pub(crate) mod bounds;
 pub mod connection;
