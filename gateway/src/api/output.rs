@@ -120,37 +120,17 @@ pub(super) async fn get(
     };
     let output = Output { runs: face.core.runs.clone(), who: who.clone(), run, stream };
 
-    let mut status = StatusCode::OK;
-    let (pieces, from): (Vec<_>, u64) = match (query.tail, query.offset, headers.get(header::RANGE)) {
-        (Some(lines), ..) => {
-            let from = output.tail_start(&part, lines).await?;
-            (part.pieces(from, end).collect(), from)
-        }
+    let asked = match (query.tail, query.offset, headers.get(header::RANGE)) {
+        (Some(lines), ..) => Asked::From(output.tail_start(&part, lines).await?),
         (None, Some(offset), _) if offset > end && query.view == ViewName::All => {
             return Err(ReadError::PastEnd { offset, len: end }.into());
         }
-        (None, Some(offset), _) => (part.piece(offset).into_iter().collect(), outside(offset)),
-        (None, None, Some(range)) => {
-            let asked = range_of(range, end);
-            let piece = match asked {
-                Range::Whole => part.pieces(0, end).next(),
-                Range::Last(n) => part.pieces(end.saturating_sub(n), end).next_back(),
-                Range::Part(from, to) => part.pieces(from, to).next(),
-            };
-            match (asked, piece) {
-                (Range::Whole, _) => (part.pieces(0, end).collect(), part.start()),
-                (_, Some(piece)) => {
-                    status = StatusCode::PARTIAL_CONTENT;
-                    (vec![piece], piece.0)
-                }
-                (_, None) if query.view == ViewName::All => return Ok(unsatisfiable(end)),
-                (Range::Part(from, _), None) => {
-                    (vec![], part.piece(from).map_or(outside(from.max(end)), |next| next.0))
-                }
-                (Range::Last(_), None) => (vec![], end),
-            }
-        }
-        (None, None, None) => (part.pieces(0, end).collect(), part.start()),
+        (None, Some(offset), _) => Asked::Piece(offset),
+        (None, None, Some(range)) => Asked::Range(range_of(range, end)),
+        (None, None, None) => Asked::Range(Range::Whole),
+    };
+    let Some(Chosen { pieces, from, status }) = choose(&part, asked, query.view, outside) else {
+        return Ok(unsatisfiable(end));
     };
     let start = pieces.first().map_or(from, |piece| piece.0);
     let stop = pieces.last().map_or(from, |piece| piece.1);
@@ -160,6 +140,61 @@ pub(super) async fn get(
     if complete {
         caller.shows(&who, &view);
     }
+    let range = Sent { start, stop, next, end, complete };
+    Ok(respond(status, &range, pieces, output))
+}
+
+/// What a request asks for.
+enum Asked {
+    /// All from this offset on.
+    From(u64),
+    /// From this offset to the next gap.
+    Piece(u64),
+    Range(Range),
+}
+
+/// What an answer has: ranges without gaps, the offset at which it starts, and its status.
+struct Chosen {
+    pieces: Vec<(u64, u64)>,
+    from: u64,
+    status: StatusCode,
+}
+
+/// Chooses the bytes that answer; `None` = the range cannot be satisfied. `outside` is where a read behind the end
+/// stands.
+fn choose(part: &Part, asked: Asked, view: ViewName, outside: impl Fn(u64) -> u64) -> Option<Chosen> {
+    let end = part.end();
+    let ok = |pieces: Vec<_>, from| Some(Chosen { pieces, from, status: StatusCode::OK });
+    let range = match asked {
+        Asked::From(from) => return ok(part.pieces(from, end).collect(), from),
+        Asked::Piece(offset) => return ok(part.piece(offset).into_iter().collect(), outside(offset)),
+        Asked::Range(Range::Whole) => return ok(part.pieces(0, end).collect(), part.start()),
+        Asked::Range(range) => range,
+    };
+    let piece = match range {
+        Range::Last(n) => part.pieces(end.saturating_sub(n), end).next_back(),
+        Range::Part(from, to) => part.pieces(from, to).next(),
+        Range::Whole => None,
+    };
+    match (range, piece) {
+        (_, Some(piece)) => Some(Chosen { pieces: vec![piece], from: piece.0, status: StatusCode::PARTIAL_CONTENT }),
+        _ if view == ViewName::All => None,
+        (Range::Part(from, _), None) => ok(vec![], part.piece(from).map_or(outside(from.max(end)), |next| next.0)),
+        (Range::Last(_) | Range::Whole, None) => ok(vec![], end),
+    }
+}
+
+/// The offsets that an answer reports.
+struct Sent {
+    start: u64,
+    stop: u64,
+    next: u64,
+    end: u64,
+    complete: bool,
+}
+
+fn respond(status: StatusCode, sent: &Sent, pieces: Vec<(u64, u64)>, output: Output) -> Response {
+    let Sent { start, stop, next, end, complete } = *sent;
     let len: u64 = pieces.iter().map(|(start, end)| end - start).sum();
     let mut response = Response::new(body(output, pieces));
     *response.status_mut() = status;
@@ -175,7 +210,7 @@ pub(super) async fn get(
         let text = format!("bytes {start}-{}/{end}", stop.saturating_sub(1));
         headers.extend(HeaderValue::from_str(&text).ok().map(|value| (header::CONTENT_RANGE, value)));
     }
-    Ok(response)
+    response
 }
 
 /// Waits until the view satisfies `enough`, at most `limit`.

@@ -39,16 +39,7 @@ pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Ro
     let stop = tasks.stopping();
     let graceful = GracefulShutdown::new();
     let incoming = Incoming::new(face.connections.clone(), face.options());
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(face.options().idle_timeout);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING.0)
-        .keep_alive_timeout(PING.1)
-        .initial_stream_window_size(WINDOWS.0)
-        .initial_connection_window_size(WINDOWS.1);
-    let builder = Arc::new(builder);
+    let builder = Arc::new(builder(face.options().idle_timeout));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -98,6 +89,20 @@ pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Ro
         closing.await;
     }
     Ok(())
+}
+
+/// What HTTP connections are served with.
+fn builder(idle_timeout: Duration) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(idle_timeout);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING.0)
+        .keep_alive_timeout(PING.1)
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1);
+    builder
 }
 
 type Served = Pin<Box<dyn Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send>>;

@@ -1,10 +1,13 @@
 //! Reading a tool's arguments: strictly, and with errors that a model can correct by itself.
 
-use longhaul_proto::api::{BundleFileRequest, BundleRequest};
+use longhaul_proto::{
+    api::{BundleFileRequest, BundleRequest},
+    state::RunState,
+};
 use rmcp::model::JsonObject;
 use serde_json::Value;
 
-use super::tools::{Arg, Kind, Spec};
+use super::tools::{Arg, Kind, Spec, states};
 
 /// Arguments that fit their tool's table.
 #[derive(Debug, Default)]
@@ -116,6 +119,7 @@ impl Kind {
             Self::Seconds => value.as_f64().is_some_and(|n| n > 0.0 && n.is_finite()),
             Self::Flag => value.is_boolean(),
             Self::Word(words) => value.as_str().is_some_and(|w| words.contains(&w)),
+            Self::State => value.as_str().is_some_and(|w| w.parse::<RunState>().is_ok()),
             Self::Bundle => is_bundle(value),
             Self::Offsets => offset(value) || value.as_object().is_some_and(|all| all.values().all(offset)),
         };
@@ -132,6 +136,7 @@ impl Kind {
             Self::Seconds => "a number of seconds above 0".into(),
             Self::Flag => "true or false".into(),
             Self::Word(words) => format!("one of \"{}\"", words.join("\", \"")),
+            Self::State => format!("one of \"{}\"", states().join("\", \"")),
             Self::Bundle => "an object with `entry` and `files` (path to text, or to {\"base64\": …})".into(),
             Self::Offsets => "a byte offset, or an object of run id to byte offset".into(),
         }

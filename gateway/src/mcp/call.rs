@@ -21,11 +21,11 @@ use tracing::Instrument;
 
 use super::{
     args::Args,
-    client, graph, list, log,
+    client,
     progress::{Reporter, Sink},
     resumable::{Asked, Resumable, Resumed},
     resume::Line,
-    run, tools, wait, words,
+    tools, words,
 };
 use crate::{
     face::{Face, Numbers, disconnect::ClientPresence, panics, trace},
@@ -287,22 +287,8 @@ pub(super) async fn answer(
     };
     let span = tracing::info_span!("tool", name = spec.name);
     let answered = async {
-        let call = match open(face, spec, request, context) {
-            Ok(call) => call,
-            Err(text) => return Err(text),
-        };
-        let said = match spec.name {
-            "stata_run_file" => return run::file(&call).await,
-            "stata_run_selection" => return run::selection(&call).await,
-            "stata_submit" => run::submit(&call).await,
-            "stata_wait" => wait::wait(&call).await,
-            "stata_runs" => list::runs(&call).await,
-            "stata_log" => log::log(&call).await,
-            "stata_graph" => graph::graph(&call).await,
-            "stata_cancel" => list::cancel(&call).await,
-            _ => list::hosts(&call).await,
-        };
-        said.map(|said| said.into_result().into())
+        let call = open(face, spec, request, context)?;
+        (spec.run)(&call).await
     };
     Ok(guarded(face, spec.name, answered).instrument(span).await)
 }

@@ -103,9 +103,6 @@ async fn wait(
     let patience = call.face.options().no_end_after;
     let mut no_end_at: Option<Instant> = None;
     let mut deadline = std::pin::pin!(sleep(limit.map_or(far, |l| l.min(far))));
-    let gone = call.caller.gone().clone();
-    let stopping = call.face.core.deps.tasks.stopping();
-
     let enough = |runs: &[Followed]| match until {
         Until::All => runs.iter().all(Followed::ended),
         Until::Any => runs.iter().any(Followed::ended),
@@ -129,20 +126,16 @@ async fn wait(
             }
             no_end_at = if none_ends(runs) { no_end_at.or(Some(Instant::now() + patience)) } else { None };
         }
-        let woken = {
-            tokio::select! {
-                // In this order: a run that prints without pause must not keep progress from being sent.
-                biased;
-                () = gone.cancelled() => Woken::Stop(Waited::Gone),
-                () = call.cancelled() => Woken::Stop(Waited::Gone),
-                () = stopping.cancelled() => Woken::Stop(Waited::Stopping),
-                _ = ticks.tick() => Woken::Tick,
-                () = &mut deadline => Woken::Stop(Waited::TimeOver),
-                () = sleep_until(no_end_at.unwrap_or_else(Instant::now)), if no_end_at.is_some() => {
-                    Woken::Stop(Waited::NoEnd)
-                }
-                () = news(runs) => Woken::Change,
+        let woken = tokio::select! {
+            // In this order: a run that prints without pause must not keep progress from being sent.
+            biased;
+            waited = given_up(call) => Woken::Stop(waited),
+            _ = ticks.tick() => Woken::Tick,
+            () = &mut deadline => Woken::Stop(Waited::TimeOver),
+            () = sleep_until(no_end_at.unwrap_or_else(Instant::now)), if no_end_at.is_some() => {
+                Woken::Stop(Waited::NoEnd)
             }
+            () = news(runs) => Woken::Change,
         };
         match woken {
             // A call whose result is there is never answered with a handle.
@@ -159,6 +152,17 @@ async fn wait(
                 }
             }
         }
+    }
+}
+
+/// Returns when nobody waits for the answer any more: the caller is gone, or the gateway stops.
+async fn given_up(call: &Call) -> Waited {
+    let (gone, stopping) = (call.caller.gone().clone(), call.face.core.deps.tasks.stopping());
+    tokio::select! {
+        biased;
+        () = gone.cancelled() => Waited::Gone,
+        () = call.cancelled() => Waited::Gone,
+        () = stopping.cancelled() => Waited::Stopping,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use base64::Engine;
 use longhaul_proto::{
-    api::{Retry, SubmitRequest},
+    api::{BundleRequest, Retry, SubmitRequest},
     paths, sha256_hex,
     wire::{self, submission::Source},
 };
@@ -61,43 +61,12 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         Source::Path(path) => Some(path.clone()),
         _ => path_if.clone(),
     };
-    if let Some(wanted) = &submit.sha256 {
-        if wanted.len() != 64 || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return bad("sha256 must be 64 hexadecimal characters: the SHA-256 of the code");
-        }
-        if let Source::Text(_) = &source
-            && *wanted.to_lowercase() != code
-        {
-            return bad("sha256 is not the digest of text: leave it out, or send the bytes it was made from");
-        }
-    }
-    if submit.args.len() > MAX_ARGS {
-        return bad(format!(
-            "{} arguments: at most {MAX_ARGS} are passed on; put the rest in a file",
-            submit.args.len()
-        ));
-    }
-    for (n, arg) in submit.args.iter().enumerate() {
-        check_arg(n + 1, arg)?;
-    }
+    check_digest(&submit, &source, &code)?;
+    check_args(&submit)?;
     if let Some(dir) = &submit.working_dir {
         check_path("working_dir", dir)?;
     }
-    for (what, name) in [("host", &submit.host), ("engine", &submit.engine)] {
-        if name.as_ref().is_some_and(|n| n.is_empty() || n.len() > MAX_NAME || n.chars().any(char::is_control)) {
-            return bad(format!("{what} must be a name of 1 to {MAX_NAME} characters"));
-        }
-    }
-    if submit.engine.as_deref().is_some_and(|e| e != "stata" && e != "standin") {
-        return bad("engine must be `stata` or `standin`");
-    }
-    let long = |text: &str| text.len() > MAX_NAME || text.chars().any(char::is_control);
-    if submit.labels.len() > 32 || submit.labels.iter().any(|(k, v)| k.is_empty() || long(k) || long(v)) {
-        return bad(format!("labels must be at most 32 pairs of names of at most {MAX_NAME} characters"));
-    }
-    if submit.key.as_ref().is_some_and(|k| k.is_empty() || k.len() > MAX_KEY || k.chars().any(char::is_control)) {
-        return bad(format!("key must have 1 to {MAX_KEY} characters and no control characters"));
-    }
+    check_names(&submit)?;
     let need = Need {
         host: submit.host.clone().unwrap_or_default(),
         labels: submit.labels.clone(),
@@ -124,20 +93,56 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
     Ok(Checked { submission, call, need, look_at, path_if, source: label, code, body, again: submit.again })
 }
 
+fn check_digest(submit: &SubmitRequest, source: &Source, code: &str) -> Result<(), SubmitError> {
+    let Some(wanted) = &submit.sha256 else { return Ok(()) };
+    if wanted.len() != 64 || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return bad("sha256 must be 64 hexadecimal characters: the SHA-256 of the code");
+    }
+    if matches!(source, Source::Text(_)) && *wanted.to_lowercase() != *code {
+        return bad("sha256 is not the digest of text: leave it out, or send the bytes it was made from");
+    }
+    Ok(())
+}
+
+fn check_args(submit: &SubmitRequest) -> Result<(), SubmitError> {
+    let n = submit.args.len();
+    if n > MAX_ARGS {
+        return bad(format!("{n} arguments: at most {MAX_ARGS} are passed on; put the rest in a file"));
+    }
+    submit.args.iter().enumerate().try_for_each(|(n, arg)| check_arg(n + 1, arg))
+}
+
+/// The names of hosts, engines, labels and keys.
+fn check_names(submit: &SubmitRequest) -> Result<(), SubmitError> {
+    let control = |text: &str| text.chars().any(char::is_control);
+    for (what, name) in [("host", &submit.host), ("engine", &submit.engine)] {
+        if name.as_ref().is_some_and(|n| n.is_empty() || n.len() > MAX_NAME || control(n)) {
+            return bad(format!("{what} must be a name of 1 to {MAX_NAME} characters"));
+        }
+    }
+    if submit.engine.as_deref().is_some_and(|e| e != "stata" && e != "standin") {
+        return bad("engine must be `stata` or `standin`");
+    }
+    let long = |text: &str| text.len() > MAX_NAME || control(text);
+    if submit.labels.len() > 32 || submit.labels.iter().any(|(k, v)| k.is_empty() || long(k) || long(v)) {
+        return bad(format!("labels must be at most 32 pairs of names of at most {MAX_NAME} characters"));
+    }
+    if submit.key.as_ref().is_some_and(|k| k.is_empty() || k.len() > MAX_KEY || control(k)) {
+        return bad(format!("key must have 1 to {MAX_KEY} characters and no control characters"));
+    }
+    Ok(())
+}
+
 type Found = (Source, Option<String>, String, String);
 
 fn source(submit: &SubmitRequest, max_code: usize) -> Result<Found, SubmitError> {
-    let too_large = |what: &str, bytes: usize| {
-        let how = "put the do-file on the Stata host and pass its path, or use `longhaul run` (up to 32 MiB)";
-        Err(SubmitError::TooLarge(format!("{what} has {bytes} bytes, and at most {max_code} are taken here: {how}")))
-    };
     match (&submit.path, &submit.text, &submit.bundle) {
         (path, Some(text), None) => {
             if let Some(path) = path {
                 check_path("path", path)?;
             }
             if text.len() > max_code {
-                return too_large("text", text.len());
+                return too_large("text", text.len(), max_code);
             }
             if text.trim().is_empty() {
                 return bad("text is empty: there is nothing to run");
@@ -152,40 +157,48 @@ fn source(submit: &SubmitRequest, max_code: usize) -> Result<Found, SubmitError>
             check_path("path", path)?;
             Ok((Source::Path(path.clone()), None, path.clone(), String::new()))
         }
-        (None, None, Some(bundle)) => {
-            let mut files = Vec::with_capacity(bundle.files.len());
-            let (mut names, mut total) = (HashSet::new(), 0);
-            for file in &bundle.files {
-                check_relative(&file.path)?;
-                if !names.insert(&file.path) {
-                    return bad(format!("bundle: {} comes twice", file.path));
-                }
-                let Ok(content) = base64::engine::general_purpose::STANDARD.decode(&file.content) else {
-                    return bad(format!("bundle: the content of {} is not standard base64", file.path));
-                };
-                total += content.len();
-                if total > max_code {
-                    return too_large("bundle", total);
-                }
-                files.push(wire::BundleFile { path: file.path.clone(), content });
-            }
-            let Some(entry) = files.iter().find(|f| f.path == bundle.entry) else {
-                return bad(format!("bundle: entry `{}` is not one of its files", bundle.entry));
-            };
-            if entry.content.contains(&0) {
-                return bad(format!("bundle: {} holds a NUL character: it is not a do-file", entry.path));
-            }
-            files.sort_by(|a, b| a.path.cmp(&b.path));
-            let parts: String = files.iter().map(|f| format!("{}\n{}\n", sha256_hex(&f.content), f.path)).collect();
-            let label = format!("bundle: {}", bundle.entry);
-            let code = sha256_hex(parts.as_bytes());
-            Ok((Source::Bundle(wire::Bundle { files, entry: bundle.entry.clone() }), None, label, code))
-        }
+        (None, None, Some(bundle)) => bundled(bundle, max_code),
         (None, None, None) => bad("nothing to run: pass path (a do-file on the Stata host), text, or bundle"),
         _ => bad(
             "pass exactly one of path, text and bundle (path and text together mean: the path where it has the same bytes)",
         ),
     }
+}
+
+fn too_large<T>(what: &str, bytes: usize, max_code: usize) -> Result<T, SubmitError> {
+    let how = "put the do-file on the Stata host and pass its path, or use `longhaul run` (up to 32 MiB)";
+    Err(SubmitError::TooLarge(format!("{what} has {bytes} bytes, and at most {max_code} are taken here: {how}")))
+}
+
+/// The source that a bundle is.
+fn bundled(bundle: &BundleRequest, max_code: usize) -> Result<Found, SubmitError> {
+    let mut files = Vec::with_capacity(bundle.files.len());
+    let (mut names, mut total) = (HashSet::new(), 0);
+    for file in &bundle.files {
+        check_relative(&file.path)?;
+        if !names.insert(&file.path) {
+            return bad(format!("bundle: {} comes twice", file.path));
+        }
+        let Ok(content) = base64::engine::general_purpose::STANDARD.decode(&file.content) else {
+            return bad(format!("bundle: the content of {} is not standard base64", file.path));
+        };
+        total += content.len();
+        if total > max_code {
+            return too_large("bundle", total, max_code);
+        }
+        files.push(wire::BundleFile { path: file.path.clone(), content });
+    }
+    let Some(entry) = files.iter().find(|f| f.path == bundle.entry) else {
+        return bad(format!("bundle: entry `{}` is not one of its files", bundle.entry));
+    };
+    if entry.content.contains(&0) {
+        return bad(format!("bundle: {} holds a NUL character: it is not a do-file", entry.path));
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let parts: String = files.iter().map(|f| format!("{}\n{}\n", sha256_hex(&f.content), f.path)).collect();
+    let label = format!("bundle: {}", bundle.entry);
+    let code = sha256_hex(parts.as_bytes());
+    Ok((Source::Bundle(wire::Bundle { files, entry: bundle.entry.clone() }), None, label, code))
 }
 
 fn check_path(what: &str, path: &str) -> Result<(), SubmitError> {

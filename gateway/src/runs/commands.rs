@@ -6,9 +6,11 @@ use futures_util::future::BoxFuture;
 use longhaul_proto::{
     api::CancelMode,
     faults,
+    ids::RunId,
     state::{Cause, RunState},
     wire,
 };
+use tokio::sync::oneshot;
 
 use super::{
     ControlError,
@@ -18,7 +20,7 @@ use super::{
 use crate::{
     fleet::connection::{self, Connection},
     ledger::CancelIntent,
-    model::{Contact, ContactState, UnixMs, Wait},
+    model::{Attempt, Contact, ContactState, Placement, UnixMs, Wait},
 };
 
 impl RunTask {
@@ -72,64 +74,73 @@ impl RunTask {
                 }
                 Ok(())
             }
-            Command::Cancel { by, mode, reply } => {
-                let intent = CancelIntent { by, at_ms: self.inner.deps.clock.unix_ms(), mode };
-                match self.record_intent(intent.clone()).await {
-                    Ok(true) => {
-                        faults::point("cancel.after_wish");
-                        let first = self.record.cancel.take().unwrap_or_else(|| intent.clone());
-                        self.record.cancel = Some(CancelIntent { mode, ..first });
-                        self.cancel_resting = false;
-                        self.live.cancel_delivered = self.cancelled == Some(mode);
-                        let moved = if self.record.state == RunState::Queued && self.stuck.is_none() {
-                            self.step(RunState::Cancelled, Cause::CancelRequested).await?;
-                            Err(Interrupted::Moved)
-                        } else {
-                            self.publish();
-                            Ok(())
-                        };
-                        let _ = reply.send(Ok(self.snapshot()));
-                        moved
-                    }
-                    Ok(false) => {
-                        let _ = reply.send(Ok(self.snapshot()));
-                        Ok(())
-                    }
-                    Err(error) => {
-                        let _ = reply.send(Err(error));
-                        Ok(())
-                    }
-                }
-            }
+            Command::Cancel { by, mode, reply } => self.cancel(by, mode, reply).await,
             Command::DeclareDead { by, reply } => self.declare_dead(&by, reply).await,
-            Command::Supersede { by, reply } => {
-                if self.record.state != RunState::Queued || self.record.attempt > 0 {
-                    return Ok(());
-                }
-                self.record.detail.message = format!(
-                    "the same call was made before, and its run {by} was found with an agent: look there; nothing was run here"
-                );
-                self.step(RunState::Cancelled, Cause::CancelRequested).await?;
-                let _ = reply.send(());
-                Err(Interrupted::Moved)
-            }
+            Command::Supersede { by, reply } => self.supersede(by, reply).await,
             Command::Claim { adoption, reply } => self.claim(*adoption, reply).await,
             Command::Contest { words } => {
                 self.contest(words).await;
                 Ok(())
             }
-            Command::Adopt { at, attempt } => {
-                if self.record.state != RunState::Queued || attempt.number() <= self.record.attempt {
-                    return Ok(());
-                }
-                let seat = self.inner.fleet.hold(self.record.run, &self.record.principal, at.clone()).await;
-                self.seat.put(seat);
-                self.step_to_attempt(attempt, at).await?;
-                self.unsent = false;
-                (self.stata_ended, self.fruitless) = (false, 0);
-                Err(Interrupted::Moved)
+            Command::Adopt { at, attempt } => self.take_over(at, attempt).await,
+        }
+    }
+
+    /// A client asks for the end of the run: the request is durable before anything comes of it.
+    async fn cancel(&mut self, by: String, mode: CancelMode, reply: Reply) -> Result<(), Interrupted> {
+        let intent = CancelIntent { by, at_ms: self.inner.deps.clock.unix_ms(), mode };
+        match self.record_intent(intent.clone()).await {
+            Ok(true) => {
+                faults::point("cancel.after_wish");
+                let first = self.record.cancel.take().unwrap_or(intent);
+                self.record.cancel = Some(CancelIntent { mode, ..first });
+                self.cancel_resting = false;
+                self.live.cancel_delivered = self.cancelled == Some(mode);
+                let moved = if self.record.state == RunState::Queued && self.stuck.is_none() {
+                    self.step(RunState::Cancelled, Cause::CancelRequested).await?;
+                    Err(Interrupted::Moved)
+                } else {
+                    self.publish();
+                    Ok(())
+                };
+                let _ = reply.send(Ok(self.snapshot()));
+                moved
+            }
+            Ok(false) => {
+                let _ = reply.send(Ok(self.snapshot()));
+                Ok(())
+            }
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                Ok(())
             }
         }
+    }
+
+    /// The same call was made before, and an agent has that run: this one ends, unless it has started.
+    async fn supersede(&mut self, by: RunId, reply: oneshot::Sender<()>) -> Result<(), Interrupted> {
+        if self.record.state != RunState::Queued || self.record.attempt > 0 {
+            return Ok(());
+        }
+        self.record.detail.message = format!(
+            "the same call was made before, and its run {by} was found with an agent: look there; nothing was run here"
+        );
+        self.step(RunState::Cancelled, Cause::CancelRequested).await?;
+        let _ = reply.send(());
+        Err(Interrupted::Moved)
+    }
+
+    /// An agent holds an attempt that the ledger does not know: the run goes on there.
+    async fn take_over(&mut self, at: Placement, attempt: Attempt) -> Result<(), Interrupted> {
+        if self.record.state != RunState::Queued || attempt.number() <= self.record.attempt {
+            return Ok(());
+        }
+        let lease = self.inner.fleet.hold(self.record.run, &self.record.principal, at.clone()).await;
+        self.seat.put(lease);
+        self.step_to_attempt(attempt, at).await?;
+        self.unsent = false;
+        (self.stata_ended, self.fruitless) = (false, 0);
+        Err(Interrupted::Moved)
     }
 
     /// An operator declares that the agent will never come back.

@@ -24,10 +24,33 @@ const REFETCHES: u32 = 3;
 const NOT_AGAIN: &str = "it was not tried again: its output had passed the gateway's limit per run (max_output), so that \
                          nothing of another attempt could be shown";
 
+/// The output that an end is recorded with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Output {
+    /// All that the agent recorded; what differs is fetched again.
+    Awaited,
+    /// All that there is: the agent has no more.
+    AllThereIs,
+}
+
+/// Why the gateway's copy of the output is not what the agent recorded, in words.
+fn incomplete(complete: bool, longer: bool, cut: bool) -> Option<&'static str> {
+    match (longer, cut, complete) {
+        (true, ..) => Some("the host lost the end of the output in a crash; the gateway has kept it"),
+        (false, true, _) => Some(
+            "the output passed the gateway's limit per run; the rest is in the agent's spool, as long as this record",
+        ),
+        (false, false, false) => {
+            Some("the gateway's copy of the output differs from the digest that the agent recorded")
+        }
+        (false, false, true) => None,
+    }
+}
+
 impl RunTask {
     /// Records the end; `false` when the output has to be fetched (again) first.
     pub(super) async fn end(&mut self, mirror: &Arc<Mirror>, outcome: &wire::Outcome) -> Result<bool, Interrupted> {
-        self.end_with(mirror, outcome, false).await
+        self.end_with(mirror, outcome, Output::Awaited).await
     }
 
     /// Records the end with the output that there is, since the agent has no more; `false` when the disk fails.
@@ -36,14 +59,14 @@ impl RunTask {
         mirror: &Arc<Mirror>,
         outcome: &wire::Outcome,
     ) -> Result<bool, Interrupted> {
-        self.end_with(mirror, outcome, true).await
+        self.end_with(mirror, outcome, Output::AllThereIs).await
     }
 
     async fn end_with(
         &mut self,
         mirror: &Arc<Mirror>,
         outcome: &wire::Outcome,
-        short: bool,
+        output: Output,
     ) -> Result<bool, Interrupted> {
         let (mut complete, mut longer) = (true, false);
         let (log_len, console_len) = self.lengths(outcome);
@@ -57,17 +80,9 @@ impl RunTask {
                     return Ok(false);
                 }
             };
-            if sealed == Sealed::Differs && !short && !mirror.is_cut(stream) && self.refetched < REFETCHES {
-                tracing::warn!(run = %self.record.run, ?stream, "the mirror differs from the log; fetching it again");
-                self.refetched += 1;
-                count(&self.inner.metrics.mirror_refetched);
-                if stream == Stream::Log {
-                    // The view belonged to a wrong copy; the agent sends it again with the bytes.
-                    self.detail().view = None;
-                }
-                if let Err(error) = self.during(None, mirror.restart(stream)).await? {
-                    tracing::error!(run = %self.record.run, %error, "cannot start the mirror over");
-                }
+            let again = output == Output::Awaited && !mirror.is_cut(stream) && self.refetched < REFETCHES;
+            if sealed == Sealed::Differs && again {
+                self.fetch_again(mirror, stream).await?;
                 return Ok(false);
             }
             complete &= sealed == Sealed::Same;
@@ -75,18 +90,11 @@ impl RunTask {
         }
         let cut = mirror.is_cut(Stream::Log) || mirror.is_cut(Stream::Console);
         self.take_outcome(outcome, complete);
-        if short {
+        if output == Output::AllThereIs {
             let words = self.short_words(mirror, outcome);
             tracing::warn!(run = %self.record.run, words, "the output is not whole");
             self.detail().set(Condition::Incomplete, words);
-        } else if longer {
-            let words = "the host lost the end of the output in a crash; the gateway has kept it";
-            self.detail().set(Condition::Incomplete, words);
-        } else if cut {
-            let words = "the output passed the gateway's limit per run; the rest is in the agent's spool, as long as this record";
-            self.detail().set(Condition::Incomplete, words);
-        } else if !complete {
-            let words = "the gateway's copy of the output differs from the digest that the agent recorded";
+        } else if let Some(words) = incomplete(complete, longer, cut) {
             self.detail().set(Condition::Incomplete, words);
         }
         (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
@@ -106,6 +114,21 @@ impl RunTask {
         faults::point("end.after_commit");
         self.seat.free();
         Ok(true)
+    }
+
+    /// Drops a mirror that differs from the log, so that the output is fetched from its beginning.
+    async fn fetch_again(&mut self, mirror: &Arc<Mirror>, stream: Stream) -> Result<(), Interrupted> {
+        tracing::warn!(run = %self.record.run, ?stream, "the mirror differs from the log; fetching it again");
+        self.refetched += 1;
+        count(&self.inner.metrics.mirror_refetched);
+        if stream == Stream::Log {
+            // The view belonged to a wrong copy; the agent sends it again with the bytes.
+            self.detail().view = None;
+        }
+        if let Err(error) = self.during(None, mirror.restart(stream)).await? {
+            tracing::error!(run = %self.record.run, %error, "cannot start the mirror over");
+        }
+        Ok(())
     }
 
     /// Says which bytes are missing when the agent has fewer than it recorded.

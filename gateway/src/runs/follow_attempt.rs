@@ -46,6 +46,15 @@ pub(super) enum Followed {
     Unreadable(String),
 }
 
+/// What to do after a try to follow the attempt.
+#[derive(PartialEq, Eq)]
+enum Next {
+    /// Follow it again.
+    FollowAgain,
+    /// Its state has changed: decide by the state.
+    Decide,
+}
+
 impl RunTask {
     /// Follows an attempt until its end, or until the agent proves that it never started.
     pub(super) async fn attend(&mut self) -> Result<(), Interrupted> {
@@ -66,52 +75,8 @@ impl RunTask {
             };
             let before = self.mirrored();
             let followed = if self.unsent { self.start(&connection).await? } else { self.follow(&connection).await? };
-            match followed {
-                Followed::Ended => return Ok(()),
-                Followed::NeverSent => {}
-                Followed::NotBegun if self.record.state == RunState::Starting => {
-                    match self.revoke(&connection).await? {
-                        Some(true) => return self.never_started().await,
-                        Some(false) => {
-                            let host = &self.record.host;
-                            self.in_trouble(format!(
-                                "agent {host} does not have this run, and does not say that it never began"
-                            ));
-                        }
-                        None => {}
-                    }
-                }
-                Followed::NotBegun => {
-                    let host = &self.record.host;
-                    self.in_trouble(format!("agent {host} does not know this run any more"));
-                }
-                Followed::Unreadable(why) => {
-                    let host = &self.record.host;
-                    self.in_trouble(format!("agent {host} cannot read the run's spool: {why}"));
-                }
-                // A crash of its host took the end of the log. The mirror keeps its bytes, and compares the agent's
-                // with them.
-                Followed::Beyond => self.from_start = true,
-                Followed::Short(outcome) => {
-                    if self.fruitless(before) && !faults::bug("short_output_awaited") {
-                        let mirror = self.open_mirror().await?;
-                        if self.end_short(&mirror, &outcome).await? {
-                            return Ok(());
-                        }
-                    }
-                }
-                Followed::Broken(why) => {
-                    tracing::debug!(run = %self.record.run, %why, "the run's stream broke; following again");
-                    if self.stata_ended && self.fruitless(before) {
-                        let host = &self.record.host;
-                        self.in_trouble(format!(
-                            "agent {host} says that this run has ended, and cannot send all of its output: {why}"
-                        ));
-                    }
-                }
-                Followed::Ours(why) => {
-                    tracing::debug!(run = %self.record.run, %why, "following again");
-                }
+            if self.react(&connection, followed, before).await? == Next::Decide {
+                return Ok(());
             }
             // What the agent reported over a stream that has ended does not hold any more.
             (self.live.activity, self.live.runs_again) = (None, false);
@@ -123,6 +88,49 @@ impl RunTask {
                 pause = (pause * 2).min(longest);
             }
         }
+    }
+
+    /// Does what follows from a try that has ended; `before` is what the mirror had then.
+    async fn react(
+        &mut self,
+        connection: &Arc<Connection>,
+        followed: Followed,
+        before: u64,
+    ) -> Result<Next, Interrupted> {
+        let host = self.record.host.clone();
+        match followed {
+            Followed::Ended => return Ok(Next::Decide),
+            Followed::NeverSent => {}
+            Followed::NotBegun if self.record.state == RunState::Starting => match self.revoke(connection).await? {
+                Some(true) => return self.never_started().await.map(|()| Next::Decide),
+                Some(false) => self
+                    .in_trouble(format!("agent {host} does not have this run, and does not say that it never began")),
+                None => {}
+            },
+            Followed::NotBegun => self.in_trouble(format!("agent {host} does not know this run any more")),
+            Followed::Unreadable(why) => self.in_trouble(format!("agent {host} cannot read the run's spool: {why}")),
+            // A crash of its host took the end of the log. The mirror keeps its bytes, and compares the agent's with
+            // them.
+            Followed::Beyond => self.from_start = true,
+            Followed::Short(outcome) => {
+                if self.fruitless(before) && !faults::bug("short_output_awaited") {
+                    let mirror = self.open_mirror().await?;
+                    if self.end_short(&mirror, &outcome).await? {
+                        return Ok(Next::Decide);
+                    }
+                }
+            }
+            Followed::Broken(why) => {
+                tracing::debug!(run = %self.record.run, %why, "the run's stream broke; following again");
+                if self.stata_ended && self.fruitless(before) {
+                    self.in_trouble(format!(
+                        "agent {host} says that this run has ended, and cannot send all of its output: {why}"
+                    ));
+                }
+            }
+            Followed::Ours(why) => tracing::debug!(run = %self.record.run, %why, "following again"),
+        }
+        Ok(Next::FollowAgain)
     }
 
     /// Counts a try to fetch the rest of the output; `true` = enough of them brought nothing.

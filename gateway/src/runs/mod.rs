@@ -20,6 +20,7 @@
 //! number, whatever `retry` says.
 //!
 //! - [`check`] turns a request into a submission, or says what is wrong with it;
+//! - [`lookup`] looks at what it names: hosts that exist, and the do-file on an agent;
 //! - [`joining`] decides whether an earlier run may answer a request;
 //! - [`submit`] answers with an earlier run if there is one that may, and otherwise records a run and starts its task;
 //! - [`run_task`] is the task that owns one unfinished run, from its record to its end;
@@ -52,6 +53,7 @@ pub(crate) mod fleet_service;
 mod follow_attempt;
 mod follow_events;
 mod joining;
+mod lookup;
 mod not_started;
 mod reads;
 mod reconcile;

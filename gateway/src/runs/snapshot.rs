@@ -54,7 +54,6 @@ pub(crate) fn recorded(record: &Record) -> RunSnapshot {
 pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
     let detail = &record.detail;
     let ended = record.state.is_end();
-    let trace = wire::TraceContext { traceparent: detail.traceparent.clone(), ..wire::TraceContext::default() };
     RunSnapshot {
         run: record.run,
         principal: record.principal.clone(),
@@ -66,17 +65,13 @@ pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
         timeout: lasting(detail.timeout_ms),
         queue_timeout: lasting(detail.queue_timeout_ms),
         retry: detail.retry,
-        trace_id: telemetry::trace_id(&trace),
+        trace_id: trace_id(&detail.traceparent),
         state: record.state,
         cause: record.cause,
         attempt: Attempt::known(record.attempt),
         host: some(&record.host),
         pool: some(&record.pool),
-        cancel: record.cancel.as_ref().map(|cancel| CancelRequest {
-            by: cancel.by.clone(),
-            at: UnixMs::stored(cancel.at_ms),
-            delivered: live.cancel_delivered,
-        }),
+        cancel: cancel(record, live),
         created: UnixMs::stored(record.created_ms),
         started: UnixMs::stored(detail.running_ms),
         finished: UnixMs::stored(record.finished_ms),
@@ -112,6 +107,15 @@ pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
         artifacts: detail.artifacts.clone(),
         files_removed: detail.files_removed.clone(),
     }
+}
+
+fn trace_id(traceparent: &str) -> Option<String> {
+    telemetry::trace_id(&wire::TraceContext { traceparent: traceparent.to_owned(), ..wire::TraceContext::default() })
+}
+
+fn cancel(record: &Record, live: &Live) -> Option<CancelRequest> {
+    let cancel = record.cancel.as_ref()?;
+    Some(CancelRequest { by: cancel.by.clone(), at: UnixMs::stored(cancel.at_ms), delivered: live.cancel_delivered })
 }
 
 fn remark((name, words): (&String, &String)) -> Remark {

@@ -1,6 +1,6 @@
 //! From a request to a recorded run, or to the earlier run that answers it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{
     api::{Joined, Retry},
@@ -14,13 +14,13 @@ use tracing::Instrument;
 use super::{
     Accepted, BETWEEN_LOOKS, Inner, Request, SubmitError,
     check::{self, Checked},
-    joining,
+    joining, lookup,
     registry::{Admission, NoRoom, Recording},
     snapshot::recorded,
     supervise::{Start, supervise},
 };
 use crate::{
-    fleet::{Inspected, Lease},
+    fleet::Lease,
     ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY, is_call},
     metrics::count,
     model::{Identity, Need, Principal},
@@ -33,8 +33,6 @@ const KEEP_IN_MEMORY: usize = 64 * 1024;
 const IMPORT_LOOKS: u32 = 2000;
 /// Between two reads of a ledger that cannot be read.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Most names of hosts or labels in an error.
-const MOST_NAMED: usize = 20;
 /// When a caller is told to try again after a limit is reached, seconds.
 const RETRY_AFTER: u32 = 30;
 
@@ -77,19 +75,11 @@ async fn record(
     caller: &wire::TraceContext,
 ) -> Result<Accepted, SubmitError> {
     let mut checked = check::check(request)?;
-    if !checked.submission.key.is_empty() && !is_call(&checked.submission.key) {
-        // Repeating a key must not depend on any agent.
-        let key = &checked.submission.key;
-        match inner.ledger.by_key(&who.principal, key).await.map_err(SubmitError::Ledger)? {
-            Some((run, body)) if body == checked.body || body == UNKNOWN_BODY => {
-                return earlier(inner, run, Joined::Key).await;
-            }
-            Some((run, _)) => return Err(SubmitError::KeyTaken { key: key.clone(), run }),
-            None => {}
-        }
+    if let Some(run) = by_key(inner, who, &checked).await? {
+        return earlier(inner, run, Joined::Key).await;
     }
-    known(inner, &checked).await?;
-    let fit = look(inner, who, &mut checked).await?;
+    lookup::known(inner, &checked).await?;
+    let fit = lookup::look(inner, who, &mut checked).await?;
     // Without room an equal run may still answer: a lost call is made again, and that costs nothing.
     let room = room(inner, who);
     let run = inner.deps.ids.run();
@@ -105,8 +95,7 @@ async fn record(
         request_sha256: checked.body.clone(),
         ..checked.submission
     };
-    let since =
-        |window: std::time::Duration| created_ms.saturating_sub(i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
+    let since = |window: Duration| created_ms.saturating_sub(i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
     let dedupe = Dedupe {
         shape: check::shape(&who.principal, &submission, &checked.source),
         code: checked.code.clone(),
@@ -138,6 +127,19 @@ async fn record(
             Err(SubmitError::Panicked)
         }
         Err(_) => Err(SubmitError::Stopping),
+    }
+}
+
+/// The run that an idempotency key of the caller's own names already. Repeating a key must not depend on any agent.
+async fn by_key(inner: &Inner, who: &Identity, checked: &Checked) -> Result<Option<RunId>, SubmitError> {
+    let key = &checked.submission.key;
+    if key.is_empty() || is_call(key) {
+        return Ok(None);
+    }
+    match inner.ledger.by_key(&who.principal, key).await.map_err(SubmitError::Ledger)? {
+        Some((run, body)) if body == checked.body || body == UNKNOWN_BODY => Ok(Some(run)),
+        Some((run, _)) => Err(SubmitError::KeyTaken { key: key.clone(), run }),
+        None => Ok(None),
     }
 }
 
@@ -236,112 +238,6 @@ pub(super) async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Resu
         }
     };
     Ok(Accepted { run, joined: Some(why) })
-}
-
-/// Refuses a host or a label that no agent ever had: waiting for it would be useless.
-async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError> {
-    let need = &checked.need;
-    if (need.host.is_empty() && need.labels.is_empty()) || faults::bug("unknown_host_waits") {
-        return Ok(());
-    }
-    let wanted: Vec<String> = need.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let (mut names, mut labels) = inner.fleet.known();
-    let has = |names: &BTreeSet<String>, labels: &BTreeSet<String>| {
-        (need.host.is_empty() || names.contains(&need.host)) && wanted.iter().all(|label| labels.contains(label))
-    };
-    if has(&names, &labels) {
-        return Ok(());
-    }
-    // Agents that have been away for long are not in the fleet, and may still return.
-    for agent in inner.ledger.agents().await.map_err(SubmitError::Ledger)? {
-        names.insert(agent.info.name);
-        labels.extend(agent.info.labels.iter().map(|(key, value)| format!("{key}={value}")));
-    }
-    let list = |all: &BTreeSet<String>| {
-        let mut shown: Vec<&str> =
-            all.iter().filter(|one| !one.is_empty()).map(String::as_str).take(MOST_NAMED).collect();
-        if all.len() > MOST_NAMED {
-            shown.push("…");
-        }
-        shown.join(", ")
-    };
-    if !need.host.is_empty() && !names.contains(&need.host) {
-        return Err(SubmitError::Refused(if names.is_empty() {
-            let url = inner.fleet.url();
-            format!(
-                "no host is named `{}`: no agent has joined yet; start one with `longhaul agent --gateway {url}`",
-                need.host
-            )
-        } else {
-            format!("no host is named `{}`: there are {}; leave host out to take any", need.host, list(&names))
-        }));
-    }
-    match wanted.iter().find(|label| !labels.contains(*label)) {
-        None => Ok(()),
-        Some(label) if labels.is_empty() => Err(SubmitError::Refused(format!(
-            "no host has the label `{label}`: no host has any label; leave labels out"
-        ))),
-        Some(label) => {
-            Err(SubmitError::Refused(format!("no host has the label `{label}`: there are {}", list(&labels))))
-        }
-    }
-}
-
-/// Asks the agents for a path while the caller waits, so that errors come at once and equal code is recognised as
-/// equal. Returns the agents that have it.
-async fn look(inner: &Arc<Inner>, who: &Identity, checked: &mut Checked) -> Result<Vec<String>, SubmitError> {
-    let Some(path) = checked.look_at.clone() else { return Ok(Vec::new()) };
-    let seen = inner.fleet.inspect(&checked.need, &who.principal, &path, &checked.submission.working_dir).await;
-    let well = seen.iter().find(|s| s.reply.problem.is_empty());
-    if checked.path_if.is_some() {
-        if let Some(well) = well
-            && well.reply.sha256 == checked.code
-        {
-            checked.submission.source = Some(Source::Path(path.clone()));
-            checked.submission.code_sha256.clone_from(&checked.code);
-            checked.source = path;
-            return Ok(vec![well.agent_id.clone()]);
-        }
-        return Ok(Vec::new());
-    }
-    let Some(well) = well else {
-        // No agent could be asked: the run then waits for one, and the path is inspected again before the run is handed
-        // over.
-        return match seen.first() {
-            None => Ok(Vec::new()),
-            Some(_) => {
-                let more = |s: &Inspected| whereabouts(inner, who, s, &path);
-                let said: Vec<_> = seen.iter().map(|s| format!("{}: {}{}", s.host, s.reply.problem, more(s))).collect();
-                Err(SubmitError::Refused(said.join("; ")))
-            }
-        };
-    };
-    let wanted = &checked.submission.code_sha256;
-    if !wanted.is_empty() && *wanted != well.reply.sha256 {
-        return Err(SubmitError::Refused(format!(
-            "{path} on {} has other bytes (SHA-256 {}) than you passed ({wanted}): save the file there, or send the text",
-            well.host, well.reply.sha256
-        )));
-    }
-    checked.code.clone_from(&well.reply.sha256);
-    Ok(vec![well.agent_id.clone()])
-}
-
-/// Where a path is on its host and where do-files may be there; only operators get this.
-fn whereabouts(inner: &Inner, who: &Identity, seen: &Inspected, path: &str) -> String {
-    if !who.may_operate() {
-        return String::new();
-    }
-    let mut words = String::new();
-    let there = &seen.reply.resolved;
-    if !there.is_empty() && there != path {
-        words.push_str(&format!("; {path} is {there} there"));
-    }
-    let roots = inner.fleet.roots(&seen.agent_id);
-    if !roots.is_empty() {
-        words.push_str(&format!("; the agent's folders for do-files: {}", roots.join(", ")));
-    }
-    words
 }
 
 /// Admits the submission, or says which limit is reached and when to try again.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use longhaul_proto::{faults, state::RunState, wire};
+use longhaul_proto::{faults, ids::RunId, state::RunState, wire};
 use tokio::sync::mpsc;
 
 use super::{
@@ -69,9 +69,9 @@ pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
     let mut pause = PAUSE.0;
     loop {
         let inbox = mailbox.clone().lock_owned().await;
-        let mut keeper = RunTask::new(inner.clone(), active.clone(), inbox, record, submission.take(), cell.clone());
-        keeper.fit.extend(fit.iter().cloned());
-        match AssertUnwindSafe(Box::pin(keeper.keep())).catch_unwind().await {
+        let mut task = RunTask::new(inner.clone(), active.clone(), inbox, record, submission.take(), cell.clone());
+        task.fit.extend(fit.iter().cloned());
+        match AssertUnwindSafe(Box::pin(task.keep())).catch_unwind().await {
             Ok(TaskEnd::Ended) => return cell.free(),
             Ok(TaskEnd::Stopping) if stop.is_cancelled() => return,
             Ok(TaskEnd::Stopping) => {
@@ -86,19 +86,7 @@ pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
         if faults::bug("run_task_unsupervised") {
             return;
         }
-        let again = async {
-            tokio::time::sleep(pause).await;
-            loop {
-                match inner.ledger.get(run).await {
-                    Ok(record) => return record,
-                    Err(error) => {
-                        tracing::error!(%run, error = &error as &dyn std::error::Error, "cannot read a run; trying again");
-                        tokio::time::sleep(PAUSE.1).await;
-                    }
-                }
-            }
-        };
-        let Some(read) = stop.run_until_cancelled(again).await else { return };
+        let Some(read) = stop.run_until_cancelled(read_after(&inner, run, pause)).await else { return };
         pause = (pause * 2).min(PAUSE.1);
         let unfinished = |r: &Record| !r.state.is_end() || (correcting && r.state == RunState::Lost);
         let Some(unfinished) = read.clone().filter(unfinished) else {
@@ -116,6 +104,20 @@ pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
             cell.free();
         }
         record = unfinished;
+    }
+}
+
+/// The record of a run, after a pause; a ledger that cannot be read is read again.
+async fn read_after(inner: &Inner, run: RunId, pause: Duration) -> Option<Record> {
+    tokio::time::sleep(pause).await;
+    loop {
+        match inner.ledger.get(run).await {
+            Ok(record) => return record,
+            Err(error) => {
+                tracing::error!(%run, error = &error as &dyn std::error::Error, "cannot read a run; trying again");
+                tokio::time::sleep(PAUSE.1).await;
+            }
+        }
     }
 }
 

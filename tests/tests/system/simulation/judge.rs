@@ -29,7 +29,13 @@ impl World {
     fn over_limit(&self, at: usize) -> Option<u64> {
         // Ends that were recorded while wall time was off are not old yet, and dead attempts are freed by their age.
         let most = self.max_spool.filter(|_| !self.sim.wall_jumped())?;
-        let spools: Vec<_> = self.spools_there(at).into_iter().filter(|path| path.is_dir()).collect();
+        // What a damaged dead attempt left is the only copy of some bytes, and stays as long as the record.
+        let kept = |path: &Path| {
+            let run = path.file_name().and_then(|name| name.to_str()?.parse().ok());
+            run.is_some_and(|run| self.sim.story(run, |story| story.damaged && story.executions.len() > 1))
+        };
+        let spools = self.spools_there(at).into_iter().filter(|path| path.is_dir() && !kept(path));
+        let spools: Vec<_> = spools.collect();
         let some = spools.iter().any(|spool| spool.join("submission.pb").exists() || spool.join("work").exists());
         let taken = spools.iter().map(|spool| size(spool)).sum();
         (some && taken > most).then_some(taken)
