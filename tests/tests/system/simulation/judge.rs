@@ -31,7 +31,7 @@ impl World {
         let most = self.max_spool.filter(|_| !self.sim.wall_jumped())?;
         // What a damaged dead attempt left is the only copy of some bytes, and stays as long as the record.
         let kept = |path: &Path| {
-            let run = path.file_name().and_then(|name| name.to_str()?.parse().ok());
+            let run = path.file_name().and_then(|name| name.to_str()?.parse::<RunId>().ok());
             run.is_some_and(|run| self.sim.story(run, |story| story.damaged && story.executions.len() > 1))
         };
         let spools = self.spools_there(at).into_iter().filter(|path| path.is_dir() && !kept(path));
