@@ -10,7 +10,8 @@ use longhaul_proto::{
     wire,
 };
 
-use super::{Dedupe, Detail, Ledger, LedgerError, NewRun, Record, RunStore, Transition, sqlite::SqliteLedger};
+use super::{Dedupe, Ledger, LedgerError, NewRun, RunStore, Transition, sqlite::SqliteLedger};
+use crate::model::{Asked, Attempt, Placement, Principal, Record};
 
 /// The result of [`runs_per_second`].
 #[derive(Clone, Copy, Debug)]
@@ -61,22 +62,26 @@ async fn one(ledger: &SqliteLedger, clock: &Clock) -> Result<(), LedgerError> {
     let at_ms = clock.unix_ms();
     let record = Record::queued(
         run,
-        crate::model::Principal::local("bench"),
+        Principal::local("bench"),
         at_ms,
-        Detail { source: "/home/ann/project/analysis.do".to_owned(), ..Detail::default() },
+        Asked { source: "/home/ann/project/analysis.do".to_owned(), ..Asked::default() },
     );
     let submission = wire::Submission { run_id: run.to_string(), ..wire::Submission::default() };
     let dedupe = Dedupe { shape: run.to_string(), join_since_ms: Some(at_ms), ..Dedupe::default() };
     ledger.insert(NewRun { record: record.clone(), submission, key: None, dedupe }).await?;
+    let mut detail = record.detail;
     let edges = [
-        (RunState::Queued, 0, RunState::Starting, Cause::Dispatched),
-        (RunState::Starting, 1, RunState::Running, Cause::FirstOutput),
-        (RunState::Running, 1, RunState::Succeeded, Cause::Completed),
+        (RunState::Queued, RunState::Starting, Cause::Dispatched),
+        (RunState::Starting, RunState::Running, Cause::FirstOutput),
+        (RunState::Running, RunState::Succeeded, Cause::Completed),
     ];
-    for (from, from_attempt, to, cause) in edges {
-        let given_to = (to == RunState::Starting).then(|| ("a".to_owned(), "stata1".to_owned(), "lab".to_owned()));
-        let detail = to.is_end().then(|| record.detail.clone());
-        let step = Transition { run, from, from_attempt, to, cause, attempt: 1, at_ms, given_to, detail };
+    for (from, to, cause) in edges {
+        let from_attempt = detail.attempt();
+        if to == RunState::Starting {
+            let at = Placement { agent_id: "a".to_owned(), host: "stata1".to_owned(), pool: "lab".to_owned() };
+            detail.give(Attempt::after(None), at);
+        }
+        let step = Transition { run, from, from_attempt, to, cause, at_ms, detail: detail.clone() };
         ledger.transition(step).await?;
     }
     Ok(())

@@ -2,8 +2,7 @@
 
 use longhaul_proto::{api, ids::RunId, state::RunState, wire};
 
-use super::Record;
-use crate::model::Principal;
+use crate::model::{Principal, Record};
 
 /// Stands for the digest of a request that is no longer known: then the key alone decides that it is the same call.
 pub(crate) const UNKNOWN_BODY: &str = "";

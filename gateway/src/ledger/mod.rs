@@ -20,10 +20,10 @@ mod conformance;
 pub mod joining;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
-mod record;
 pub mod runs;
 pub mod sqlite;
 pub mod stashes;
+mod stored;
 pub mod tokens;
 pub mod upkeep;
 
@@ -35,11 +35,10 @@ use longhaul_proto::{ids::RunId, state::RunState};
 pub use agents::{AgentRecord, AgentStore, DrainRecord, PinRecord, PinState};
 pub(crate) use joining::UNKNOWN_BODY;
 pub use joining::{Adoption, CALL, Dedupe, Inserted, NewRun, is_call};
-pub use record::{CancelIntent, Detail, Earlier, Record, Told};
 pub use runs::{ListQuery, RunStore, Transition, TransitionRow};
 pub use stashes::{Stash, StashStore};
 pub use tokens::{TokenRecord, TokenStore};
-pub use upkeep::{Ended, HeldSpool, MirrorCopy, Removed, UpkeepStore};
+pub use upkeep::{Ended, MirrorCopy, UpkeepStore};
 
 /// Everything that the gateway must not forget.
 pub trait Ledger: RunStore + UpkeepStore + AgentStore + TokenStore + StashStore {

@@ -7,8 +7,8 @@ use longhaul_proto::{
     wire,
 };
 
-use super::{Adoption, Answer, CancelIntent, Detail, Inserted, NewRun, Record};
-use crate::model::Principal;
+use super::{Adoption, Answer, Inserted, NewRun};
+use crate::model::{Attempt, CancelIntent, Detail, Principal, Record};
 
 /// The records of runs, for those who submit, move and read them.
 pub trait RunStore: Send + Sync + 'static {
@@ -57,19 +57,23 @@ pub struct Transition {
     /// The state it must be in.
     pub from: RunState,
     /// The attempt it must have.
-    pub from_attempt: u32,
+    pub from_attempt: Option<Attempt>,
     /// The new state.
     pub to: RunState,
     /// Why.
     pub cause: Cause,
-    /// The new attempt.
-    pub attempt: u32,
     /// The ledger's clock, Unix ms.
     pub at_ms: i64,
-    /// The agent, its name and its pool, when this step gives the run to an agent.
-    pub given_to: Option<(String, String, String)>,
-    /// The rest of the record, if it changed.
-    pub detail: Option<Detail>,
+    /// The rest of the record as it is from now on. Its last attempt becomes the fencing token; when this step gives
+    /// the run to an agent, that is a new one.
+    pub detail: Detail,
+}
+
+impl Transition {
+    /// The attempt that the run has after it.
+    pub fn attempt(&self) -> Option<Attempt> {
+        self.detail.attempt()
+    }
 }
 
 /// One row of a run's history.
@@ -82,7 +86,7 @@ pub struct TransitionRow {
     /// Why.
     pub cause: Cause,
     /// The attempt.
-    pub attempt: u32,
+    pub attempt: Option<Attempt>,
     /// When, Unix ms.
     pub at_ms: i64,
 }

@@ -1,9 +1,9 @@
 //! What is removed by age or for room, and what agents still keep of ended runs.
 
 use longhaul_proto::{api::FilesRemoved, ids::RunId};
-use serde::{Deserialize, Serialize};
 
 use super::Answer;
+use crate::model::{Detail, Removed};
 
 /// The records of ended runs, for the upkeep that removes them and the copies that agents keep.
 pub trait UpkeepStore: Send + Sync + 'static {
@@ -58,9 +58,9 @@ pub enum MirrorCopy {
 }
 
 impl MirrorCopy {
-    /// The copy of a run whose record says so ([`super::Detail::complete`]).
-    pub(super) fn of(detail: &super::Detail) -> Self {
-        if detail.complete { Self::Whole } else { Self::Incomplete }
+    /// The copy of a run whose record says so ([`crate::model::End::complete`]).
+    pub(super) fn of(detail: &Detail) -> Self {
+        if detail.end.complete { Self::Whole } else { Self::Incomplete }
     }
 }
 
@@ -73,33 +73,4 @@ pub struct Ended {
     pub agent_id: String,
     /// Whether that agent still keeps its spool: then the run would be imported again when the agent returns.
     pub spool_held: bool,
-}
-
-/// What an agent recorded of an ended attempt whose spool it keeps: when it is repeated to the agent, the agent deletes
-/// the spool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct HeldSpool {
-    /// The agent.
-    pub agent_id: String,
-    /// The attempt.
-    pub attempt: u32,
-    /// Bytes of the log.
-    pub log_len: u64,
-    /// Their SHA-256, hex.
-    pub log_sha256: String,
-    /// Bytes of the console.
-    pub console_len: u64,
-    /// Their SHA-256, hex.
-    pub console_sha256: String,
-}
-
-/// What is remembered of a run whose record was removed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Removed {
-    /// What agents may still keep of it.
-    pub kept: Vec<HeldSpool>,
-    /// The agents that were given an attempt; empty in what earlier versions noted.
-    pub agents: Vec<String>,
 }

@@ -23,7 +23,7 @@ use super::{
     args::Args,
     client,
     progress::{Reporter, Sink},
-    resumable::{Asked, Resumable, Resumed},
+    resumable::{CallTarget, Resumable, Resumed},
     resume::Line,
     tools, words,
 };
@@ -162,7 +162,7 @@ impl Call {
 
     /// From its first progress notification on, the call can be resumed on another connection. A caller without a token
     /// gets its answer or a handle on this connection.
-    pub(super) fn resumable(&self, asked: Asked) {
+    pub(super) fn resumable(&self, asked: CallTarget) {
         if let (Out::Live { request, session, resumable, .. }, Some(token)) = (&self.out, &self.token) {
             // The first value is kept.
             let _ = resumable.set(Arc::new(Resumable {
@@ -199,8 +199,8 @@ impl Call {
     ) -> Result<Self, String> {
         let resumable = &resumed.resumable;
         let args = match &resumable.asked {
-            Asked::Run { .. } => Args::default(),
-            Asked::Wait(arguments) => Args::read(spec, Some(arguments.clone()))?,
+            CallTarget::Run { .. } => Args::default(),
+            CallTarget::Wait(arguments) => Args::read(spec, Some(arguments.clone()))?,
         };
         Ok(Self {
             caller: Caller { face: face.clone(), who, caller: resumed.caller.clone() },

@@ -58,13 +58,13 @@ pub(super) struct Resumable {
     #[serde(default)]
     pub(super) asked_to_wait: bool,
     /// What the call waits for.
-    pub(super) asked: Asked,
+    pub(super) asked: CallTarget,
 }
 
 /// What a resumable call waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Asked {
+pub(super) enum CallTarget {
     /// The end of one run.
     Run {
         /// The run's id.
@@ -79,7 +79,7 @@ pub(super) enum Asked {
     Wait(JsonObject),
 }
 
-impl Asked {
+impl CallTarget {
     /// `stata_wait`, unless the arguments are too large to keep.
     pub(super) fn wait(arguments: &JsonObject) -> Option<Self> {
         let len = serde_json::to_vec(arguments).map_or(usize::MAX, |v| v.len());
@@ -279,7 +279,7 @@ mod tests {
             session: None,
             patient: true,
             asked_to_wait: false,
-            asked: Asked::Run { run, note: None, joined: None },
+            asked: CallTarget::Run { run, note: None, joined: None },
         };
         let (reference, n, unkept) = resumables.next("s", false).unwrap();
         assert_eq!((reference.len(), n, unkept), (32, 1, true));

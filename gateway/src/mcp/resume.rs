@@ -23,7 +23,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     call::{self, Call},
-    resumable::{Asked, Resumed},
+    resumable::{CallTarget, Resumed},
     run, tools, wait,
 };
 use crate::{
@@ -79,15 +79,15 @@ async fn answer(face: Face, who: Identity, resumed: Resumed, line: Line) {
     let already = face.core.deps.clock.unix_ms().saturating_sub(resumed.asked_ms);
     let already = Duration::from_millis(u64::try_from(already).unwrap_or(0));
     let name = match &resumable.asked {
-        Asked::Run { .. } => "stata_run_file",
-        Asked::Wait(_) => "stata_wait",
+        CallTarget::Run { .. } => "stata_run_file",
+        CallTarget::Wait(_) => "stata_wait",
     };
     let replied = async {
         let spec = tools::find(name).ok_or("the gateway has lost its own tool")?;
         let call = Call::resumed(&face, spec, who, &resumed, line.clone(), already)?;
         match &resumable.asked {
-            Asked::Run { run, joined, .. } => run::to_the_end(&call, *run, *joined).await,
-            Asked::Wait(_) => wait::wait(&call).await.map(|said| said.into_result().into()),
+            CallTarget::Run { run, joined, .. } => run::to_the_end(&call, *run, *joined).await,
+            CallTarget::Wait(_) => wait::wait(&call).await.map(|said| said.into_result().into()),
         }
     };
     // A resumed call is one that waits on its connection; a call that became a task has its answer already.

@@ -12,7 +12,7 @@ use super::{
     call::{Answer, Call, Caller, Reply, ToolOutput},
     follow::{self, Followed, Until, Waited},
     joined, result,
-    resumable::Asked,
+    resumable::CallTarget,
     tasks, waiting, words,
 };
 use crate::{
@@ -94,7 +94,7 @@ async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Accepted, Strin
 
 async fn follow_submitted(call: &Call, submitted: Accepted) -> Answer {
     let (run, joined) = (submitted.run.run, submitted.joined);
-    call.resumable(Asked::Run { run, note: None, joined });
+    call.resumable(CallTarget::Run { run, note: None, joined });
     to_the_end(call, run, joined).await
 }
 

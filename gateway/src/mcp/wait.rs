@@ -7,7 +7,7 @@ use super::{
     fence,
     follow::{self, Followed, Until, Waited},
     result,
-    resumable::Asked,
+    resumable::CallTarget,
     waiting, words,
 };
 use crate::{
@@ -48,7 +48,7 @@ pub(super) async fn wait(call: &Call) -> Reply {
     }
     let limit = Duration::from_secs(call.args.whole("seconds").unwrap_or(DEFAULT)).min(call.face.options().max_wait);
     let limit = limit.saturating_sub(call.already());
-    if let Some(asked) = Asked::wait(call.args.all()) {
+    if let Some(asked) = CallTarget::wait(call.args.all()) {
         call.resumable(asked);
     }
     let until = if call.args.text("until").as_deref() == Some("any") { Until::Any } else { Until::All };

@@ -16,8 +16,8 @@ use super::{
     run_task::{Interrupted, RunTask},
 };
 use crate::{
-    ledger::{Adoption, Dedupe, ListQuery, Record},
-    model::{Identity, Principal, RunSnapshot, Scope},
+    ledger::{Adoption, Dedupe, ListQuery},
+    model::{Identity, Origin, Principal, Record, RunSnapshot, Scope},
 };
 
 /// How long a run's task may take to answer.
@@ -29,7 +29,7 @@ pub(crate) fn dedupe(record: &Record, principal: &Principal, submission: &wire::
         // Without a digest it would equal any code.
         "" => Dedupe::default(),
         code => Dedupe {
-            shape: check::shape(principal, submission, &record.detail.source),
+            shape: check::shape(principal, submission, &record.detail.asked.source),
             code: code.to_owned(),
             ..Dedupe::default()
         },
@@ -71,7 +71,7 @@ impl Runs {
         loop {
             let query = ListQuery { principal: Some(Principal::default()), state: None, before, limit: MAX_PAGE };
             let page = self.0.ledger.list(query).await.map_err(ControlError::Ledger)?;
-            for record in page.iter().filter(|r| r.host == host && !r.detail.claims.is_none()) {
+            for record in page.iter().filter(|r| r.host() == host && !r.detail.origin.claims().is_none()) {
                 self.0.adopt(record.run).await?;
                 adopted.push(self.get(who, record.run).await?);
             }
@@ -97,12 +97,12 @@ impl Inner {
         let record = self.ledger.get(run).await.map_err(ControlError::Ledger)?;
         let submission = self.ledger.submission(run).await.map_err(ControlError::Ledger)?;
         let (Some(record), Some(submission)) = (record, submission) else { return Ok(()) };
-        let principal = record.detail.claims.clone();
+        let principal = record.detail.origin.claims();
         if principal.is_none() {
             let text = format!("the spool of run {} names no principal: it stays with the operators", run.short());
             return Err(ControlError::WrongState(text));
         }
-        let dedupe = dedupe(&record, &principal, &submission, &record.detail.code_sha256);
+        let dedupe = dedupe(&record, &principal, &submission, record.detail.code_sha256());
         let adoption = Adoption { run, principal, key: key(&submission), dedupe };
         // The task of an unfinished run holds its record, so the task changes it.
         if let Some(active) = self.table.get(run) {
@@ -129,8 +129,7 @@ impl RunTask {
             let _ = reply.send(Err(ControlError::Ledger(error)));
             return Ok(());
         }
-        let was = std::mem::replace(&mut self.record.detail.unverified, false);
-        self.record.detail.claims = Principal::default();
+        let was = std::mem::replace(&mut self.record.detail.origin, Origin::Imported).is_unverified();
         self.record.principal.clone_from(&principal);
         self.inner.table.claimed(self.record.run, &principal);
         self.inner.fleet.confirm(self.record.run, &principal).await;

@@ -55,8 +55,8 @@ impl Runs {
     pub async fn artifact(&self, who: &Identity, run: RunId, path: &str, max: u64) -> Result<Fetched, ArtifactError> {
         let record = self.record(run).await?.filter(|r| may(who, &r.principal));
         let record = record.ok_or_else(|| FindError::Unknown(run.to_string()))?;
-        let host = record.host;
-        let connection = self.0.fleet.connections(&record.agent_id).await.get();
+        let host = record.host().to_owned();
+        let connection = self.0.fleet.connections(record.agent_id()).await.get();
         let Some(connection) = connection.filter(|connection| !connection.is_broken()) else {
             return Err(ArtifactError::Away(host));
         };

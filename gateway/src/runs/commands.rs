@@ -19,8 +19,7 @@ use super::{
 };
 use crate::{
     fleet::connection::{self, Connection},
-    ledger::CancelIntent,
-    model::{Attempt, Contact, ContactState, Placement, UnixMs, Wait},
+    model::{Attempt, CancelIntent, Contact, ContactState, Placement, UnixMs, Wait},
 };
 
 impl RunTask {
@@ -119,10 +118,10 @@ impl RunTask {
 
     /// The same call was made before, and an agent has that run: this one ends, unless it has started.
     async fn supersede(&mut self, by: RunId, reply: oneshot::Sender<()>) -> Result<(), Interrupted> {
-        if self.record.state != RunState::Queued || self.record.attempt > 0 {
+        if self.record.state != RunState::Queued || self.record.attempt().is_some() {
             return Ok(());
         }
-        self.record.detail.message = format!(
+        self.record.detail.end.message = format!(
             "the same call was made before, and its run {by} was found with an agent: look there; nothing was run here"
         );
         self.step(RunState::Cancelled, Cause::CancelRequested).await?;
@@ -132,7 +131,7 @@ impl RunTask {
 
     /// An agent holds an attempt that the ledger does not know: the run goes on there.
     async fn take_over(&mut self, at: Placement, attempt: Attempt) -> Result<(), Interrupted> {
-        if self.record.state != RunState::Queued || attempt.number() <= self.record.attempt {
+        if self.record.state != RunState::Queued || Some(attempt) <= self.record.attempt() {
             return Ok(());
         }
         let lease = self.inner.fleet.hold(self.record.run, &self.record.principal, at.clone()).await;
@@ -154,9 +153,9 @@ impl RunTask {
             self.seat.free();
             self.correcting = false;
         } else {
-            self.record.detail.message = format!(
+            self.record.detail.end.message = format!(
                 "{by} declared agent {} dead; the output so far is kept, and if the agent returns its record counts",
-                self.record.host
+                self.record.host()
             );
             self.lose(Cause::DeclaredDead).await?;
         }
@@ -166,8 +165,8 @@ impl RunTask {
 
     /// Why this run cannot be declared dead, and what to do instead.
     fn lives(&self) -> Option<String> {
-        let host = &self.record.host;
-        let heard = self.inner.fleet.silent_for(&self.record.agent_id).is_none();
+        let host = self.record.host();
+        let heard = self.inner.fleet.silent_for(self.record.agent_id()).is_none();
         match self.record.state {
             RunState::Queued => Some("it waits and is on no agent: cancel it instead".to_owned()),
             RunState::Lost if self.correcting && !heard => None,
@@ -179,7 +178,7 @@ impl RunTask {
             _ if self.stata_ended => Some(format!(
                 "its Stata has ended and holds no seat; agent {host} sends the rest of its output, and the run ends by itself"
             )),
-            _ => Some(match self.inner.fleet.contact(&self.record.agent_id) {
+            _ => Some(match self.inner.fleet.contact(self.record.agent_id()) {
                 Some(contact) => format!(
                     "{}, so the run may well be alive there: see that the gateway reaches it, or stop the agent first",
                     contact.words
@@ -202,7 +201,7 @@ impl RunTask {
 
     fn silent_for(&self) -> Option<Duration> {
         match self.record.state {
-            RunState::Starting | RunState::Running => self.inner.fleet.silent_for(&self.record.agent_id),
+            RunState::Starting | RunState::Running => self.inner.fleet.silent_for(self.record.agent_id()),
             _ => None,
         }
     }
@@ -216,14 +215,14 @@ impl RunTask {
         self.cancel_resting = false;
         if self.record.state == RunState::Queued {
             if self.queue_deadline.is_some_and(|at| self.inner.deps.clock.monotonic() >= at) {
-                self.record.detail.message = super::retry::waited_too_long(&self.record.detail);
+                self.record.detail.end.message = super::retry::waited_too_long(&self.record.detail);
                 self.step(RunState::TimedOut, Cause::QueueTimeout).await?;
                 return Err(Interrupted::Moved);
             }
             return Ok(());
         }
         let silent = self.silent_for();
-        let contact = self.inner.fleet.contact(&self.record.agent_id);
+        let contact = self.inner.fleet.contact(self.record.agent_id());
         let shown = |c: &Option<Contact>| c.as_ref().map(|c| (c.state, c.lasts.as_secs()));
         if silent.map(|d| d.as_secs()) != self.live.silent_for.map(|d| d.as_secs())
             || shown(&contact) != shown(&self.live.contact)
@@ -240,9 +239,9 @@ impl RunTask {
         if let (Some(silent), Some(horizon)) = (silent, self.inner.options.lost_after)
             && silent >= horizon
         {
-            self.record.detail.message = format!(
+            self.record.detail.end.message = format!(
                 "agent {} was not heard for {} s; the output so far is kept, and if the agent returns its record counts",
-                self.record.host,
+                self.record.host(),
                 silent.as_secs()
             );
             self.lose(Cause::AgentGone).await?;
@@ -268,7 +267,7 @@ impl RunTask {
     }
 
     async fn lose(&mut self, cause: Cause) -> Result<(), Interrupted> {
-        (self.record.detail.log_len, self.record.detail.console_len) = (self.live.log_len, self.live.console_len);
+        self.record.detail.end.output = self.live.output();
         self.step(RunState::Lost, cause).await?;
         self.seat.free();
         Ok(())

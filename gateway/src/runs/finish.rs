@@ -11,10 +11,9 @@ use longhaul_proto::{
 
 use super::run_task::{Interrupted, RunTask};
 use crate::{
-    ledger::Told,
     metrics::count,
     mirror::{Mirror, Sealed},
-    model::{Condition, Stream},
+    model::{AttemptRecord, Condition, OutputLengths, Stream},
 };
 
 /// How often an output is fetched again because its digest differed, before the record says that it differs.
@@ -93,12 +92,12 @@ impl RunTask {
         if output == Output::AllThereIs {
             let words = self.short_words(mirror, outcome);
             tracing::warn!(run = %self.record.run, words, "the output is not whole");
-            self.detail().set(Condition::Incomplete, words);
+            self.detail().conditions.set(Condition::Incomplete, words);
         } else if let Some(words) = incomplete(complete, longer, cut) {
-            self.detail().set(Condition::Incomplete, words);
+            self.detail().conditions.set(Condition::Incomplete, words);
         }
         (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
-        (self.record.detail.log_len, self.record.detail.console_len) = (self.live.log_len, self.live.console_len);
+        self.record.detail.end.output = self.live.output();
         let (state, cause) = self.judged(outcome);
         if self.may_try_again(state, cause) {
             if !cut {
@@ -123,7 +122,9 @@ impl RunTask {
         count(&self.inner.metrics.mirror_refetched);
         if stream == Stream::Log {
             // The view belonged to a wrong copy; the agent sends it again with the bytes.
-            self.detail().view = None;
+            if let Some(attempt) = self.detail().present_mut() {
+                attempt.user_part = None;
+            }
         }
         if let Err(error) = self.during(None, mirror.restart(stream)).await? {
             tracing::error!(run = %self.record.run, %error, "cannot start the mirror over");
@@ -133,22 +134,22 @@ impl RunTask {
 
     /// Says which bytes are missing when the agent has fewer than it recorded.
     fn short_words(&self, mirror: &Mirror, outcome: &wire::Outcome) -> String {
-        let detail = &self.record.detail;
+        let base = self.record.detail.base();
         let missing = [
-            ("log", outcome.log_len, mirror.len(Stream::Log).saturating_sub(detail.log_base)),
-            ("console", outcome.console_len, mirror.len(Stream::Console).saturating_sub(detail.console_base)),
+            ("log", outcome.log_len, mirror.len(Stream::Log).saturating_sub(base.log)),
+            ("console", outcome.console_len, mirror.len(Stream::Console).saturating_sub(base.console)),
         ];
         let missing = missing.iter().filter(|(_, recorded, here)| here < recorded);
         let words =
             missing.map(|(what, recorded, here)| format!("{recorded} bytes of {what} and has only {here} of them"));
         let words = words.collect::<Vec<_>>().join(", ");
-        format!("agent {} recorded {words}: its spool was damaged; all that there was is here", self.record.host)
+        format!("agent {} recorded {words}: its spool was damaged; all that there was is here", self.record.host())
     }
 
     /// The length of the mirror when it has all of this attempt.
     pub(super) fn lengths(&self, outcome: &wire::Outcome) -> (u64, u64) {
-        let detail = &self.record.detail;
-        (detail.log_base.saturating_add(outcome.log_len), detail.console_base.saturating_add(outcome.console_len))
+        let base = self.record.detail.base();
+        (base.log.saturating_add(outcome.log_len), base.console.saturating_add(outcome.console_len))
     }
 
     /// The end as the agent judged it, if the state machine has that edge.
@@ -171,36 +172,45 @@ impl RunTask {
 
     fn take_outcome(&mut self, outcome: &wire::Outcome, complete: bool) {
         let detail = self.detail();
-        detail.rc = outcome.rc;
-        detail.message.clone_from(&outcome.message);
-        detail.command.clone_from(&outcome.command);
-        detail.location = outcome.location.as_ref().map(|l| LocationView {
+        let end = &mut detail.end;
+        end.rc = outcome.rc;
+        end.message.clone_from(&outcome.message);
+        end.command.clone_from(&outcome.command);
+        end.location = outcome.location.as_ref().map(|l| LocationView {
             file: l.file.clone(),
             line: l.line,
             callers: l.callers.clone(),
         });
-        if outcome.started_at_ms > 0 {
-            detail.started_ms = outcome.started_at_ms;
+        end.note.clone_from(&outcome.note);
+        end.complete = complete;
+        if let Some(attempt) = detail.present_mut() {
+            take_execution(attempt, outcome);
         }
-        if outcome.running_at_ms > 0 {
-            detail.host_running_ms = outcome.running_at_ms;
-        }
-        detail.host_ended_ms = outcome.ended_at_ms;
-        detail.duration_ms = (outcome.running_at_ms > 0).then_some(outcome.duration_ms);
-        detail.leftovers.clone_from(&outcome.leftovers);
-        detail.ended_by.clone_from(&outcome.ended_by);
-        detail.note.clone_from(&outcome.note);
-        detail.log_sha256.clone_from(&outcome.log_sha256);
-        detail.console_sha256.clone_from(&outcome.console_sha256);
-        detail.complete = complete;
-        detail.told = Some(Told { log_len: outcome.log_len, console_len: outcome.console_len });
     }
 
     pub(super) fn add_note(&mut self, text: &str) {
-        let note = &mut self.detail().note;
+        let note = &mut self.detail().end.note;
         if !note.is_empty() {
             note.push_str("; ");
         }
         note.push_str(text);
     }
+}
+
+/// Notes what the agent recorded of the attempt.
+fn take_execution(attempt: &mut AttemptRecord, outcome: &wire::Outcome) {
+    let execution = &mut attempt.execution;
+    if outcome.started_at_ms > 0 {
+        execution.started_ms = outcome.started_at_ms;
+    }
+    if outcome.running_at_ms > 0 {
+        execution.host_running_ms = outcome.running_at_ms;
+    }
+    execution.host_ended_ms = outcome.ended_at_ms;
+    execution.duration_ms = (outcome.running_at_ms > 0).then_some(outcome.duration_ms);
+    execution.leftovers.clone_from(&outcome.leftovers);
+    execution.ended_by.clone_from(&outcome.ended_by);
+    attempt.log_sha256.clone_from(&outcome.log_sha256);
+    attempt.console_sha256.clone_from(&outcome.console_sha256);
+    attempt.recorded = Some(OutputLengths { log: outcome.log_len, console: outcome.console_len });
 }

@@ -66,7 +66,7 @@ impl RunTask {
             // Before the first connection: the output that the mirror has can be read while the agent is away.
             self.open_mirror().await?;
         }
-        let mut connections = self.inner.fleet.connections(&self.record.agent_id).await;
+        let mut connections = self.inner.fleet.connections(self.record.agent_id()).await;
         let (first, longest) = self.inner.options.backoff;
         let mut pause = first;
         loop {
@@ -97,7 +97,7 @@ impl RunTask {
         followed: Followed,
         before: u64,
     ) -> Result<Next, Interrupted> {
-        let host = self.record.host.clone();
+        let host = self.record.host().to_owned();
         match followed {
             Followed::Ended => return Ok(Next::Decide),
             Followed::NeverSent => {}
@@ -151,17 +151,18 @@ impl RunTask {
         loop {
             match self.inner.mirrors.open(self.record.run).await {
                 Ok(mirror) => {
-                    mirror.begin_at(self.record.detail.log_base, self.record.detail.console_base);
+                    let base = self.record.detail.base();
+                    mirror.begin_at(base.log, base.console);
                     (self.live.log_len, self.live.console_len) = (mirror.len(Stream::Log), mirror.len(Stream::Console));
                     self.mirror = Some(mirror.clone());
-                    self.detail().clear(Condition::CopyUnopened);
+                    self.detail().conditions.clear(Condition::CopyUnopened);
                     self.publish();
                     return Ok(mirror);
                 }
                 Err(error) => {
                     tracing::error!(run = %self.record.run, %error, "cannot open the mirror; trying again");
                     let words = format!("the gateway cannot open its copy of the output: {error}");
-                    self.detail().set(Condition::CopyUnopened, words);
+                    self.detail().conditions.set(Condition::CopyUnopened, words);
                     self.publish();
                     self.during(None, tokio::time::sleep(Duration::from_secs(1))).await?;
                 }
@@ -213,7 +214,7 @@ impl RunTask {
             if faults::bug("closed_links_end_the_task") {
                 return Err(Interrupted::Stopping);
             }
-            *connections = self.inner.fleet.connections(&self.record.agent_id).await;
+            *connections = self.inner.fleet.connections(self.record.agent_id()).await;
         }
         Ok(())
     }
@@ -235,12 +236,12 @@ impl RunTask {
         // too.
         self.inner.seal.seal(&mut submission);
         let span = tracing::info_span!(
-            "longhaul.dispatch", longhaul.run.id = %self.record.run, longhaul.run.attempt = self.record.attempt,
-            longhaul.agent.name = %self.record.host
+            "longhaul.dispatch", longhaul.run.id = %self.record.run, longhaul.run.attempt = self.record.attempt_number(),
+            longhaul.agent.name = %self.record.host()
         );
         self.in_trace(&span);
         let began = self.inner.deps.clock.monotonic();
-        let attempt = self.record.attempt;
+        let attempt = self.record.attempt_number();
         let cluster_id = self.inner.ledger.cluster_id().to_owned();
         let (mut client, request) =
             connection.data(wire::RunRequest { submission: Some(submission), attempt, cluster_id });
@@ -273,14 +274,14 @@ impl RunTask {
 
     async fn follow(&mut self, connection: &Arc<Connection>) -> Result<Followed, Interrupted> {
         let mirror = self.open_mirror().await?;
-        let (log_base, console_base) = (self.record.detail.log_base, self.record.detail.console_base);
+        let base = self.record.detail.base();
         // Only once: if that stream breaks, the mirror's length is the offset to follow from again.
         let from_start = self.from_start;
         self.from_start &= faults::bug("from_start_sticks");
         let (mut client, request) = connection.data(wire::FollowRequest {
             run_id: self.record.run.to_string(),
-            log_offset: if from_start { 0 } else { mirror.len(Stream::Log).saturating_sub(log_base) },
-            console_offset: if from_start { 0 } else { mirror.len(Stream::Console).saturating_sub(console_base) },
+            log_offset: if from_start { 0 } else { mirror.len(Stream::Log).saturating_sub(base.log) },
+            console_offset: if from_start { 0 } else { mirror.len(Stream::Console).saturating_sub(base.console) },
             with_submission: false,
         });
         match self.during(Some(connection), client.follow(request)).await? {
@@ -293,7 +294,7 @@ impl RunTask {
     fn in_trouble(&mut self, why: String) {
         if self.trouble.as_ref() != Some(&why) {
             tracing::warn!(run = %self.record.run, why, "a run is in trouble");
-            self.detail().set(Condition::Trouble, format!("{why}; an operator can declare it dead"));
+            self.detail().conditions.set(Condition::Trouble, format!("{why}; an operator can declare it dead"));
             self.trouble = Some(why);
             self.publish();
         }

@@ -95,7 +95,7 @@ impl RunTask {
         mut snapshot: wire::Snapshot,
     ) -> Result<Option<Followed>, Interrupted> {
         bounds::cut(&mut snapshot);
-        if snapshot.attempt < self.record.attempt {
+        if snapshot.attempt < self.record.attempt_number() {
             return Ok(Some(Followed::NotBegun));
         }
         self.live.runs_again = self.correcting && snapshot.outcome.is_none();
@@ -104,14 +104,16 @@ impl RunTask {
             // The agent's record of the end proves that Stata and all processes below it are gone. The rest of the
             // output needs no licence.
             self.stata_ended = true;
-            self.detail().set(Condition::Collecting, "Stata has ended; the rest of its output is being fetched");
+            self.detail()
+                .conditions
+                .set(Condition::Collecting, "Stata has ended; the rest of its output is being fetched");
             if !faults::bug("seat_held_until_sealed") {
                 self.seat.free();
             }
         }
         if self.fruitless == 0 {
             self.trouble = None;
-            self.detail().clear(Condition::Trouble);
+            self.detail().conditions.clear(Condition::Trouble);
         }
         self.note_snapshot(&snapshot);
         if let Some(progress) = &snapshot.progress {
@@ -142,28 +144,29 @@ impl RunTask {
 
     /// Notes in the record what a snapshot says of the attempt.
     fn note_snapshot(&mut self, snapshot: &wire::Snapshot) {
-        let detail = self.detail();
+        let Some(attempt) = self.detail().present_mut() else { return };
         let keep = |to: &mut String, from: &str| {
             if !from.is_empty() {
                 from.clone_into(to);
             }
         };
-        keep(&mut detail.engine, &snapshot.engine);
-        keep(&mut detail.engine_note, &snapshot.engine_note);
-        keep(&mut detail.working_dir, &snapshot.working_dir);
-        keep(&mut detail.code_sha256, &snapshot.code_sha256);
+        let execution = &mut attempt.execution;
+        keep(&mut execution.engine, &snapshot.engine);
+        keep(&mut execution.engine_note, &snapshot.engine_note);
+        keep(&mut execution.working_dir, &snapshot.working_dir);
+        keep(&mut execution.code_sha256, &snapshot.code_sha256);
         if snapshot.started_at_ms > 0 {
-            detail.started_ms = snapshot.started_at_ms;
+            execution.started_ms = snapshot.started_at_ms;
         }
         if snapshot.running_at_ms > 0 {
-            detail.host_running_ms = snapshot.running_at_ms;
-        }
-        if let Some(told) = &snapshot.view {
-            detail.view = user_part(detail.view, told, detail.log_base);
+            execution.host_running_ms = snapshot.running_at_ms;
         }
         if !snapshot.artifacts.is_empty() {
             let artifact = |a: &wire::Artifact| ArtifactView { path: a.path.clone(), bytes: a.bytes };
-            detail.artifacts = snapshot.artifacts.iter().map(artifact).collect();
+            execution.artifacts = snapshot.artifacts.iter().map(artifact).collect();
+        }
+        if let Some(reported) = &snapshot.view {
+            attempt.user_part = user_part(attempt.user_part, reported, attempt.base.log);
         }
     }
 
@@ -175,16 +178,17 @@ impl RunTask {
         offset: u64,
         pieces: Vec<Bytes>,
     ) -> Result<Option<Followed>, Interrupted> {
+        let base = self.record.detail.base();
         let (stream, base) = match wire::Stream::try_from(kind) {
-            Ok(wire::Stream::Log) => (Stream::Log, self.record.detail.log_base),
-            Ok(wire::Stream::Console) => (Stream::Console, self.record.detail.console_base),
+            Ok(wire::Stream::Log) => (Stream::Log, base.log),
+            Ok(wire::Stream::Console) => (Stream::Console, base.console),
             _ => return Ok(None),
         };
         let appending = mirror.append(stream, base.saturating_add(offset), pieces);
         match self.during(Some(connection), appending).await? {
             Ok(Appended::Grew(bytes)) => {
                 self.inner.metrics.mirror_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
-                self.detail().clear(Condition::CopyFails);
+                self.detail().conditions.clear(Condition::CopyFails);
             }
             Ok(Appended::Had) => return Ok(None),
             Ok(Appended::Gap) => return Ok(Some(Followed::Broken("the agent left out some bytes".to_owned()))),
@@ -193,7 +197,7 @@ impl RunTask {
                 let words = format!(
                     "the gateway cannot write its copy of the output ({error}); its agent has it, and it is fetched when there is room"
                 );
-                self.detail().set(Condition::CopyFails, words);
+                self.detail().conditions.set(Condition::CopyFails, words);
                 self.publish();
                 return Ok(Some(Followed::Ours(error.to_string())));
             }

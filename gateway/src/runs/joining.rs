@@ -22,7 +22,10 @@ use longhaul_proto::{api::Joined, faults, ids::RunId, state::RunState, wire};
 use tokio::sync::watch;
 
 use super::{Accepted, Inner, SubmitError, submit};
-use crate::ledger::{LedgerError, NewRun, Record};
+use crate::{
+    ledger::{LedgerError, NewRun},
+    model::Record,
+};
 
 /// Files named in an error.
 const NAMED: usize = 3;
@@ -74,23 +77,23 @@ pub(super) async fn decide(inner: &Arc<Inner>, new: &NewRun, run: RunId, why: Jo
 /// Asks the agent of a run, for a bounded time.
 async fn ask(inner: &Arc<Inner>, record: &Record) -> AgentAnswer {
     // A queued run has entered no do-file yet.
-    if record.state == RunState::Queued || record.attempt == 0 || faults::bug("join_without_asking") {
+    if record.state == RunState::Queued || record.attempt().is_none() || faults::bug("join_without_asking") {
         return AgentAnswer::Same;
     }
-    let host = &record.host;
+    let host = record.host();
     let limit = inner.options.changed_timeout;
     let asked = async {
-        let mut connections = inner.fleet.connections(&record.agent_id).await;
+        let mut connections = inner.fleet.connections(record.agent_id()).await;
         // An agent that restarts, or whose gateway restarted, is back within this time.
         let connection = connections.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken())).await.ok().flatten()?;
-        let request = wire::ChangedRequest { run_id: record.run.to_string(), attempt: record.attempt };
+        let request = wire::ChangedRequest { run_id: record.run.to_string(), attempt: record.attempt_number() };
         let (mut client, request) = connection.control(request);
         client.changed(request).await.ok()
     };
     let reply = tokio::time::timeout(limit, asked).await.ok().flatten().map(tonic::Response::into_inner);
     match reply {
         None => {
-            let contact = inner.fleet.contact(&record.agent_id).map(|c| c.words);
+            let contact = inner.fleet.contact(record.agent_id()).map(|c| c.words);
             let why = contact.unwrap_or_else(|| format!("agent {host} does not answer"));
             AgentAnswer::NotNow(format!(
                 "whether the do-files that it ran have changed since cannot be told now ({why})"

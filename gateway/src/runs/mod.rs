@@ -88,10 +88,10 @@ use tokio::sync::oneshot;
 use crate::{
     Deps, Options,
     fleet::Fleet,
-    ledger::{CancelIntent, Ledger, LedgerError},
+    ledger::{Ledger, LedgerError},
     metrics::Metrics,
     mirror::Mirrors,
-    model::{Identity, Placement, Principal, RunSnapshot, Scope},
+    model::{CancelIntent, Identity, Principal, RunSnapshot, Scope},
     wall::Wall,
 };
 use reads::{Look, may};
@@ -245,9 +245,8 @@ impl Runs {
         let mut rest = Vec::with_capacity(n);
         for record in unfinished {
             let mut lease = None;
-            if record.state.holds_seat() {
-                let (agent_id, host, pool) = (record.agent_id.clone(), record.host.clone(), record.pool.clone());
-                let at = Placement { agent_id, host, pool };
+            if let Some(at) = record.detail.placement().filter(|_| record.state.holds_seat()) {
+                let at = at.clone();
                 lease = Some(self.0.fleet.hold(record.run, &record.principal, at).await);
             }
             rest.push((record, lease));

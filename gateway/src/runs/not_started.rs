@@ -15,8 +15,10 @@ use crate::fleet::connection::{self, Connection};
 impl RunTask {
     /// Asks for the proof that this attempt never started; `None` = no answer.
     pub(super) async fn revoke(&mut self, connection: &Arc<Connection>) -> Result<Option<bool>, Interrupted> {
-        let (mut client, request) = connection
-            .control(wire::RevokeRequest { run_id: self.record.run.to_string(), attempt: self.record.attempt });
+        let (mut client, request) = connection.control(wire::RevokeRequest {
+            run_id: self.record.run.to_string(),
+            attempt: self.record.attempt_number(),
+        });
         let limit = self.inner.options.call_timeout;
         let asked = self.during(Some(connection), tokio::time::timeout(limit, client.revoke(request))).await?;
         Ok(asked.ok().and_then(Result::ok).map(|reply| reply.get_ref().revoked))
@@ -32,25 +34,26 @@ impl RunTask {
             )
         });
         if let Some(status) = refused {
-            let message = format!("agent {} did not take it: {}", self.record.host, connection::said(status));
-            self.detail().message = message;
-            self.detail().complete = self.record.earlier_whole();
+            let message = format!("agent {} did not take it: {}", self.record.host(), connection::said(status));
+            self.detail().end.message = message;
+            self.record.detail.end.complete = self.record.detail.dead_complete();
             return self.step(RunState::Errored, Cause::SpawnFailed).await;
         }
         self.give_back("the agent proved that it never began").await
     }
 
     pub(super) async fn give_back(&mut self, why: &str) -> Result<(), Interrupted> {
-        tracing::info!(run = %self.record.run, attempt = self.record.attempt, why, "back to the queue");
+        tracing::info!(run = %self.record.run, attempt = self.record.attempt_number(), why, "back to the queue");
         self.unsent = false;
         if self.record.cancel.is_some() {
-            self.record.detail.complete = self.record.earlier_whole();
+            self.record.detail.end.complete = self.record.detail.dead_complete();
             return self.step(RunState::Cancelled, Cause::CancelRequested).await;
         }
-        if self.record.detail.retry == Retry::Never {
-            let host = &self.record.host;
-            self.record.detail.message = format!("it never began on {host}: {why}; its owner wanted no other attempt");
-            self.record.detail.complete = self.record.earlier_whole();
+        if self.record.detail.asked.retry == Retry::Never {
+            let host = self.record.host();
+            self.record.detail.end.message =
+                format!("it never began on {host}: {why}; its owner wanted no other attempt");
+            self.record.detail.end.complete = self.record.detail.dead_complete();
             return self.step(RunState::Errored, Cause::NotStarted).await;
         }
         self.step(RunState::Queued, Cause::Returned).await

@@ -18,8 +18,8 @@ use super::{
     registry::RunHandle, snapshot::recorded,
 };
 use crate::{
-    ledger::{ListQuery, Record},
-    model::{Identity, Principal, RunSnapshot, Scope, Stream, UnixMs},
+    ledger::ListQuery,
+    model::{Identity, Principal, Record, RunSnapshot, Scope, Stream, UnixMs},
 };
 
 /// How often an unfinished run without a task is looked up again, and the pause between: a bound in case its task died,

@@ -32,8 +32,8 @@ use tonic::Code;
 use super::{ControlError, Inner, Look, Runs};
 use crate::{
     fleet::connection::{Connection, said},
-    ledger::{Earlier, HeldSpool, LedgerError, Record},
-    model::{Identity, RunSnapshot, Scope},
+    ledger::LedgerError,
+    model::{AttemptRecord, HeldSpool, Identity, OutputLengths, Record, RunSnapshot, Scope},
 };
 
 /// How long removed runs are remembered: three times as long as records are kept by default.
@@ -90,7 +90,7 @@ pub(crate) async fn free(
     let run = record.run;
     let kept = match record.kept() {
         // The last attempt never started there, so there is nothing of the run.
-        Some(kept) if kept.agent_id != record.agent_id => {
+        Some(kept) if kept.agent_id != record.agent_id() => {
             inner.ledger.spool_gone(run, None).await?;
             return Ok(Freed::Gone);
         }
@@ -117,8 +117,8 @@ pub(crate) async fn free(
         Ok(Ok(reply)) => {
             let problem = visible::line(&reply.into_inner().problem).into_owned();
             // It would answer the same again; the spool stays until a person looks.
-            tracing::warn!(%run, host = %record.host, problem, "the agent keeps the spool");
-            inner.ledger.spool_gone(run, Some(format!("agent {} keeps its spool: {problem}", record.host))).await?;
+            tracing::warn!(%run, host = %record.host(), problem, "the agent keeps the spool");
+            inner.ledger.spool_gone(run, Some(format!("agent {} keeps its spool: {problem}", record.host()))).await?;
             Ok(Freed::Refused(problem))
         }
         Ok(Err(status)) if status.code() == Code::NotFound => found_gone(inner, record).await,
@@ -156,8 +156,8 @@ pub(crate) async fn free_earlier(inner: &Arc<Inner>, record: &Record) {
     if faults::bug("earlier_spools_stay") {
         return;
     }
-    let elsewhere = record.detail.earlier.iter().filter(|dead| dead.complete && dead.agent_id != record.agent_id);
-    free_dead(inner, record.run, elsewhere.map(Earlier::kept).collect()).await;
+    let elsewhere = record.detail.dead().filter(|dead| dead.died_complete() && dead.at.agent_id != record.agent_id());
+    free_dead(inner, record.run, elsewhere.map(AttemptRecord::kept).collect()).await;
 }
 
 /// Asks agents to delete what the dead attempts of a removed run left with them, also where their output was not whole in
@@ -215,7 +215,7 @@ async fn free_dead(inner: &Arc<Inner>, run: RunId, spools: Vec<HeldSpool>) -> Ve
 
 /// The agent has nothing of the run any more: a person deleted it, or the answer to an earlier request was lost.
 async fn found_gone(inner: &Arc<Inner>, record: &Record) -> Result<Freed, LedgerError> {
-    if record.detail.files_removed.is_none() {
+    if record.detail.end.files_removed.is_none() {
         note_files(inner, record, "found gone with its spool").await?;
     }
     gone(inner, record, "was found gone").await
@@ -223,9 +223,9 @@ async fn found_gone(inner: &Arc<Inner>, record: &Record) -> Result<Freed, Ledger
 
 /// Notes that a spool is gone; if it had the only copy of some bytes, the record says so.
 async fn gone(inner: &Arc<Inner>, record: &Record, how: &str) -> Result<Freed, LedgerError> {
-    let words = (!record.detail.complete).then(|| {
+    let words = (!record.detail.end.complete).then(|| {
         let at = rfc3339(inner.wall.now_ms()).unwrap_or_default();
-        format!("the spool on {} {how} at {at}{}", record.host, missing(record))
+        format!("the spool on {} {how} at {at}{}", record.host(), missing(record))
     });
     if let Some(words) = &words {
         tracing::warn!(run = %record.run, words, "a spool that was the only copy is gone");
@@ -236,13 +236,14 @@ async fn gone(inner: &Arc<Inner>, record: &Record, how: &str) -> Result<Freed, L
 
 /// Notes in the record that the run's files were deleted, if it left any in a folder of its own.
 async fn note_files(inner: &Arc<Inner>, record: &Record, why: &str) -> Result<(), LedgerError> {
-    let own = record.detail.working_dir.ends_with(&format!("/{}/work", record.run));
-    if !own || record.detail.artifacts.is_empty() {
+    let own = record.detail.working_dir().ends_with(&format!("/{}/work", record.run));
+    let artifacts = record.detail.present().map_or(&[][..], |attempt| &attempt.execution.artifacts);
+    if !own || artifacts.is_empty() {
         return Ok(());
     }
     let name = record.run.to_string();
-    let measured = inner.fleet.largest_spools(&record.agent_id).into_iter().find(|spool| spool.run_id == name);
-    let named = || record.detail.artifacts.iter().map(|artifact| artifact.bytes).sum();
+    let measured = inner.fleet.largest_spools(record.agent_id()).into_iter().find(|spool| spool.run_id == name);
+    let named = || artifacts.iter().map(|artifact| artifact.bytes).sum();
     let bytes = measured.map_or_else(named, |spool| spool.work_bytes);
     let at = rfc3339(inner.wall.now_ms()).unwrap_or_default();
     inner.ledger.files_removed(record.run, FilesRemoved { at, bytes, why: why.to_owned() }).await
@@ -250,11 +251,12 @@ async fn note_files(inner: &Arc<Inner>, record: &Record, why: &str) -> Result<()
 
 /// What only the spool had, in words.
 fn missing(record: &Record) -> String {
-    let detail = &record.detail;
-    let Some(told) = detail.told else { return String::new() };
+    let (output, base) = (record.detail.end.output, record.detail.base());
+    let recorded = record.detail.present().and_then(|attempt| attempt.recorded);
+    let Some(recorded) = recorded else { return String::new() };
     let here = [
-        ("log", told.log_len, detail.log_len.saturating_sub(detail.log_base)),
-        ("console", told.console_len, detail.console_len.saturating_sub(detail.console_base)),
+        ("log", recorded.log, output.log.saturating_sub(base.log)),
+        ("console", recorded.console, output.console.saturating_sub(base.console)),
     ];
     let lost = here.iter().filter(|(_, told, here)| told > here);
     let lost = lost.map(|(what, told, here)| format!("{} bytes of its {what}", told - here)).collect::<Vec<_>>();
@@ -269,14 +271,8 @@ async fn lengths(connection: &Connection, record: &Record) -> Result<HeldSpool, 
     let Some(wire::RunEvent { event: Some(Event::Snapshot(snapshot)) }) = stream.message().await? else {
         return Err(tonic::Status::internal("the agent did not begin with a snapshot"));
     };
-    Ok(HeldSpool {
-        agent_id: record.agent_id.clone(),
-        attempt: record.attempt,
-        log_len: snapshot.log_len,
-        log_sha256: record.detail.log_sha256.clone(),
-        console_len: snapshot.console_len,
-        console_sha256: record.detail.console_sha256.clone(),
-    })
+    let last = record.detail.attempts.last().ok_or_else(|| tonic::Status::not_found("it was given to no agent"))?;
+    Ok(last.held_spool(OutputLengths { log: snapshot.log_len, console: snapshot.console_len }))
 }
 
 /// What is known of a run without a record that an agent reports.
@@ -354,20 +350,20 @@ impl Runs {
             }
             Look::Ended(record) => *record,
         };
-        if record.agent_id.is_empty() {
+        if record.agent_id().is_empty() {
             return wrong("it never left for an agent, so there is no spool".to_owned());
         }
         let linked = self.0.fleet.connected_agents();
-        let Some((_, connection)) = linked.iter().find(|(id, _)| *id == record.agent_id) else {
-            return wrong(format!("agent {} is not connected: start it, then release again", record.host));
+        let Some((_, connection)) = linked.iter().find(|(id, _)| *id == record.agent_id()) else {
+            return wrong(format!("agent {} is not connected: start it, then release again", record.host()));
         };
         let freed = free(&self.0, connection, &record, Files::Go, &format!("by {}", who.principal))
             .await
             .map_err(ControlError::Ledger)?;
         match freed {
             Freed::Gone | Freed::ButFiles => Ok(self.get(who, run).await?),
-            Freed::Refused(problem) => wrong(format!("agent {} keeps its spool: {problem}", record.host)),
-            Freed::Unanswered(problem) => wrong(format!("agent {}: {problem}; try again", record.host)),
+            Freed::Refused(problem) => wrong(format!("agent {} keeps its spool: {problem}", record.host())),
+            Freed::Unanswered(problem) => wrong(format!("agent {}: {problem}; try again", record.host())),
         }
     }
 }

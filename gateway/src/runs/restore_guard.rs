@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use longhaul_proto::{ids::RunId, state::RunState};
 
-use crate::ledger::{LedgerError, ListQuery, Record, RunStore};
+use crate::{
+    ledger::{LedgerError, ListQuery, RunStore},
+    model::Record,
+};
 
 /// What is known of the ledger's age.
 #[derive(Debug)]

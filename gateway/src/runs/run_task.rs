@@ -27,9 +27,9 @@ use super::{
 };
 use crate::{
     fleet::connection::Connection,
-    ledger::{Detail, LedgerError, Record},
+    ledger::LedgerError,
     mirror::Mirror,
-    model::{RunSnapshot, Wait},
+    model::{Detail, Record, RunSnapshot, Wait},
 };
 
 /// Why the task leaves what it was doing.
@@ -176,7 +176,7 @@ impl RunTask {
 
     /// Makes a span part of the run's trace.
     pub(super) fn in_trace(&self, span: &tracing::Span) {
-        let traceparent = self.record.detail.traceparent.clone();
+        let traceparent = self.record.detail.asked.traceparent.clone();
         longhaul_proto::telemetry::set_parent(span, &wire::TraceContext { traceparent, ..Default::default() });
     }
 

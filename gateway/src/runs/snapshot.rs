@@ -8,9 +8,8 @@ use longhaul_proto::{
     telemetry, wire,
 };
 
-use crate::{
-    ledger::Record,
-    model::{Activity, Attempt, CancelRequest, Condition, Contact, Progress, Remark, RunSnapshot, UnixMs, Wait},
+use crate::model::{
+    Activity, CancelRequest, Contact, Execution, OutputLengths, Progress, Record, RunSnapshot, UnixMs, Wait,
 };
 
 /// What is not worth a row in the ledger.
@@ -41,7 +40,13 @@ pub(crate) struct Live {
 impl Live {
     /// What is known of it when a run is read from its record alone.
     pub(crate) fn of(record: &Record) -> Self {
-        Self { log_len: record.detail.log_len, console_len: record.detail.console_len, ..Self::default() }
+        let output = record.detail.end.output;
+        Self { log_len: output.log, console_len: output.console, ..Self::default() }
+    }
+
+    /// Bytes in the mirror.
+    pub(crate) fn output(&self) -> OutputLengths {
+        OutputLengths { log: self.log_len, console: self.console_len }
     }
 }
 
@@ -53,33 +58,37 @@ pub(crate) fn recorded(record: &Record) -> RunSnapshot {
 /// A run as its task knows it.
 pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
     let detail = &record.detail;
+    let (asked, queue, end) = (&detail.asked, &detail.queue, &detail.end);
+    let none = Execution::default();
+    let present = detail.present();
+    let execution = present.map_or(&none, |attempt| &attempt.execution);
     let ended = record.state.is_end();
     RunSnapshot {
         run: record.run,
         principal: record.principal.clone(),
-        unverified: detail.unverified && record.principal.is_none(),
-        claims: if record.principal.is_none() { detail.claims.clone() } else { Default::default() },
-        source: detail.source.clone(),
-        args: detail.args.clone(),
-        client: some(&detail.client),
-        timeout: lasting(detail.timeout_ms),
-        queue_timeout: lasting(detail.queue_timeout_ms),
-        retry: detail.retry,
-        trace_id: trace_id(&detail.traceparent),
+        unverified: detail.origin.is_unverified() && record.principal.is_none(),
+        claims: if record.principal.is_none() { detail.origin.claims() } else { Default::default() },
+        source: asked.source.clone(),
+        args: asked.args.clone(),
+        client: some(&asked.client),
+        timeout: lasting(asked.timeout_ms),
+        queue_timeout: lasting(asked.queue_timeout_ms),
+        retry: asked.retry,
+        trace_id: trace_id(&asked.traceparent),
         state: record.state,
         cause: record.cause,
-        attempt: Attempt::known(record.attempt),
-        host: some(&record.host),
-        pool: some(&record.pool),
+        attempt: record.attempt(),
+        host: some(record.host()),
+        pool: some(record.pool()),
         cancel: cancel(record, live),
         created: UnixMs::stored(record.created_ms),
-        started: UnixMs::stored(detail.running_ms),
+        started: UnixMs::stored(execution.running_ms),
         finished: UnixMs::stored(record.finished_ms),
-        host_started: UnixMs::stored(detail.host_running_ms),
-        host_finished: UnixMs::stored(detail.host_ended_ms),
-        queued_for: lasting(detail.waited_ms),
-        queued_behind: some(&detail.waited_for),
-        duration: detail.duration_ms.map(Duration::from_millis),
+        host_started: UnixMs::stored(execution.host_running_ms),
+        host_finished: UnixMs::stored(execution.host_ended_ms),
+        queued_for: lasting(queue.waited_ms),
+        queued_behind: some(&queue.waited_for),
+        duration: execution.duration_ms.map(Duration::from_millis),
         waiting: live.waiting.clone().filter(|_| !ended),
         no_end_since: live.no_end_since.filter(|_| !ended),
         runs_again: record.state == RunState::Lost && live.runs_again,
@@ -87,25 +96,25 @@ pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
         activity: live.activity.filter(|_| record.state == RunState::Running),
         contact: live.contact.clone().filter(|_| !ended),
         silent_for: live.silent_for.filter(|_| !ended),
-        rc: detail.rc,
-        message: some(&detail.message),
-        command: some(&detail.command),
-        location: detail.location.as_ref().and_then(known),
-        engine: some(&detail.engine),
-        engine_note: some(&detail.engine_note),
-        working_dir: some(&detail.working_dir),
-        code_sha256: some(&detail.code_sha256),
+        rc: end.rc,
+        message: some(&end.message),
+        command: some(&end.command),
+        location: end.location.as_ref().and_then(known),
+        engine: some(&execution.engine),
+        engine_note: some(&execution.engine_note),
+        working_dir: some(detail.working_dir()),
+        code_sha256: some(detail.code_sha256()),
         log_len: live.log_len,
         console_len: live.console_len,
-        user_part: detail.view,
-        earlier_parts: detail.earlier.iter().filter_map(|earlier| earlier.view).collect(),
-        complete: ended && detail.complete && record.earlier_whole(),
-        note: detail.note.clone(),
-        remarks: detail.conditions.iter().map(remark).collect(),
+        user_part: present.and_then(|attempt| attempt.user_part),
+        earlier_parts: detail.dead().filter_map(|attempt| attempt.user_part).collect(),
+        complete: ended && end.complete && detail.dead_complete(),
+        note: end.note.clone(),
+        remarks: detail.conditions.remarks().collect(),
         contested: detail.contested.clone(),
-        leftovers: detail.leftovers.clone(),
-        artifacts: detail.artifacts.clone(),
-        files_removed: detail.files_removed.clone(),
+        leftovers: execution.leftovers.clone(),
+        artifacts: execution.artifacts.clone(),
+        files_removed: end.files_removed.clone(),
     }
 }
 
@@ -116,10 +125,6 @@ fn trace_id(traceparent: &str) -> Option<String> {
 fn cancel(record: &Record, live: &Live) -> Option<CancelRequest> {
     let cancel = record.cancel.as_ref()?;
     Some(CancelRequest { by: cancel.by.clone(), at: UnixMs::stored(cancel.at_ms), delivered: live.cancel_delivered })
-}
-
-fn remark((name, words): (&String, &String)) -> Remark {
-    Remark { condition: Condition::of(name), words: words.clone() }
 }
 
 fn some(text: &str) -> Option<String> {

@@ -12,9 +12,9 @@ use super::{
     run_task::{Interrupted, RunTask},
 };
 use crate::{
-    ledger::{LedgerError, Record, Transition},
+    ledger::{LedgerError, Transition},
     metrics::count,
-    model::{Attempt, Condition, Placement, Wait},
+    model::{Attempt, Condition, Placement, Record, Wait},
 };
 
 /// Pause before a failed ledger write is retried.
@@ -22,8 +22,8 @@ const LEDGER_PAUSE: Duration = Duration::from_secs(1);
 
 /// When the run reaches its submitter's queue limit, by the monotonic clock; `None` = there is no limit.
 pub(super) fn queue_deadline(inner: &Inner, record: &Record) -> Option<Duration> {
-    let limit = Some(record.detail.queue_timeout_ms).filter(|limit| *limit > 0)?;
-    let since = match record.detail.queue_limit_from_ms {
+    let limit = Some(record.detail.asked.queue_timeout_ms).filter(|limit| *limit > 0)?;
+    let since = match record.detail.queue.limit_from_ms {
         0 => record.created_ms,
         at => at,
     };
@@ -41,7 +41,7 @@ impl RunTask {
     /// # Errors
     /// [`Interrupted::Moved`] when another writer had moved it, [`Interrupted::Stopping`].
     pub(super) async fn step(&mut self, to: RunState, cause: Cause) -> Result<(), Interrupted> {
-        self.record_step(to, cause, self.record.attempt, None).await
+        self.record_step(to, cause, None).await
     }
 
     /// Moves the run to `starting` with a new attempt, which is given to an agent.
@@ -49,7 +49,7 @@ impl RunTask {
     /// # Errors
     /// As [`RunTask::step`].
     pub(super) async fn step_to_attempt(&mut self, attempt: Attempt, to: Placement) -> Result<(), Interrupted> {
-        self.record_step(RunState::Starting, Cause::Dispatched, attempt.number(), Some(to)).await
+        self.record_step(RunState::Starting, Cause::Dispatched, Some((attempt, to))).await
     }
 
     /// Makes a step durable, then publishes it.
@@ -57,33 +57,34 @@ impl RunTask {
         &mut self,
         to: RunState,
         cause: Cause,
-        attempt: u32,
-        given_to: Option<Placement>,
+        given: Option<(Attempt, Placement)>,
     ) -> Result<(), Interrupted> {
         let at_ms = self.inner.wall.now_ms();
         self.note_step(to, cause, at_ms);
+        let mut detail = self.record.detail.clone();
+        if let Some((attempt, at)) = given.clone() {
+            detail.give(attempt, at);
+        }
         let step = Transition {
             run: self.record.run,
             from: self.record.state,
-            from_attempt: self.record.attempt,
+            from_attempt: self.record.attempt(),
             to,
             cause,
-            attempt,
             at_ms,
-            given_to: given_to.clone().map(|at| (at.agent_id, at.host, at.pool)),
-            detail: Some(self.record.detail.clone()),
+            detail,
         };
         self.write_step(&step).await?;
-        (self.record.state, self.record.cause, self.record.attempt) = (to, cause, attempt);
+        (self.record.state, self.record.cause) = (to, cause);
         self.record.finished_ms = if to.is_end() { step.at_ms } else { 0 };
-        if let Some(at) = given_to {
-            (self.record.agent_id, self.record.host, self.record.pool) = (at.agent_id, at.host, at.pool);
+        if let Some((attempt, at)) = given {
+            self.record.detail.give(attempt, at);
         }
         if to == RunState::Queued {
             self.queue_deadline = queue_deadline(&self.inner, &self.record);
             if cause == Cause::ProvenDead && !faults::bug("queue_deadline_survives") {
                 // A new wait, from now on: it may have taken the ledger a while to record it.
-                let limit = Duration::from_millis(self.record.detail.queue_timeout_ms);
+                let limit = Duration::from_millis(self.record.detail.asked.queue_timeout_ms);
                 self.queue_deadline = self.queue_deadline.map(|_| self.inner.deps.clock.monotonic() + limit);
             }
         }
@@ -99,22 +100,24 @@ impl RunTask {
     /// Notes in the record what belongs to a step.
     fn note_step(&mut self, to: RunState, cause: Cause, at_ms: i64) {
         if to == RunState::Queued && !faults::bug("queue_deadline_survives") {
-            self.detail().queued_ms = at_ms;
+            self.detail().queue.since_ms = at_ms;
             if cause == Cause::ProvenDead {
                 // An attempt that never started leaves the limit where it was: the submitter still waits for the first
                 // start.
-                self.detail().queue_limit_from_ms = at_ms;
+                self.detail().queue.limit_from_ms = at_ms;
             }
         }
-        if to == RunState::Running && self.record.detail.running_ms == 0 {
-            self.detail().running_ms = at_ms;
+        if to == RunState::Running
+            && let Some(attempt) = self.detail().present_mut().filter(|attempt| attempt.execution.running_ms == 0)
+        {
+            attempt.execution.running_ms = at_ms;
         }
         if to.is_end() {
             self.settle_start(at_ms);
         }
-        if to.is_end() && self.record.state == RunState::Queued && !self.record.detail.earlier.is_empty() {
+        if to.is_end() && self.record.state == RunState::Queued && self.record.detail.dead().next().is_some() {
             // No further attempt follows, so the output of the dead ones is all there is.
-            self.record.detail.complete = self.record.earlier_whole();
+            self.record.detail.end.complete = self.record.detail.dead_complete();
         }
     }
 
@@ -129,7 +132,7 @@ impl RunTask {
                     match self.inner.ledger.get(self.record.run).await {
                         Ok(Some(record)) => {
                             self.record = record;
-                            if (self.record.state, self.record.attempt) == (step.to, step.attempt) {
+                            if (self.record.state, self.record.attempt()) == (step.to, step.attempt()) {
                                 break;
                             }
                         }
@@ -156,17 +159,19 @@ impl RunTask {
     fn settle_start(&mut self, ended_ms: i64) {
         let created_ms = self.record.created_ms;
         let detail = self.detail();
-        detail.clear(Condition::Collecting);
-        if detail.running_ms == 0 && detail.host_running_ms == 0 {
+        detail.conditions.clear(Condition::Collecting);
+        let queued_ms = detail.queue.since_ms;
+        let Some(execution) = detail.present_mut().map(|attempt| &mut attempt.execution) else { return };
+        if execution.running_ms == 0 && execution.host_running_ms == 0 {
             return;
         }
         if faults::bug("started_by_the_hosts_clock") {
-            detail.running_ms = detail.host_running_ms;
+            execution.running_ms = execution.host_running_ms;
             return;
         }
-        let took_ms = i64::try_from(detail.duration_ms.unwrap_or_default()).unwrap_or(i64::MAX);
-        let latest = ended_ms.saturating_sub(took_ms).max(created_ms.max(detail.queued_ms)).min(ended_ms);
-        detail.running_ms = if detail.running_ms == 0 { latest } else { detail.running_ms.min(latest) };
+        let took_ms = i64::try_from(execution.duration_ms.unwrap_or_default()).unwrap_or(i64::MAX);
+        let latest = ended_ms.saturating_sub(took_ms).max(created_ms.max(queued_ms)).min(ended_ms);
+        execution.running_ms = if execution.running_ms == 0 { latest } else { execution.running_ms.min(latest) };
     }
 
     /// Retries a step after a pause, in which commands are answered with the error.

@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{
     fleet::Lease,
-    ledger::{Dedupe, Detail, Inserted, LedgerError, NewRun, Record, UNKNOWN_BODY, is_call},
+    ledger::{Dedupe, Inserted, LedgerError, NewRun, UNKNOWN_BODY, is_call},
     metrics::count,
-    model::{Identity, Need, Principal},
+    model::{Asked, Identity, Need, Principal, Record},
 };
 
 /// Code up to this size stays in memory until it is dispatched; larger code is read from the ledger then, so that a
@@ -272,7 +272,7 @@ pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: Stri
         Some(Source::Path(path)) => Some(path.clone()),
         _ => None,
     };
-    let code_sha256 = match &submission.source {
+    let found_sha256 = match &submission.source {
         Some(Source::Bundle(_)) => String::new(),
         _ => code.to_owned(),
     };
@@ -280,21 +280,19 @@ pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: Stri
         run,
         Principal::new(&*submission.principal_issuer, &*submission.principal),
         submission.created_at_ms,
-        Detail {
+        Asked {
             source,
             args: submission.args.clone(),
             need,
             path,
-            wanted_dir: submission.working_dir.clone(),
-            wanted_sha256: submission.code_sha256.clone(),
+            working_dir: submission.working_dir.clone(),
+            required_sha256: submission.code_sha256.clone(),
+            found_sha256,
             client: submission.client.clone(),
             timeout_ms: submission.timeout_ms,
             queue_timeout_ms: submission.queue_timeout_ms,
             traceparent: submission.trace.clone().unwrap_or_default().traceparent,
-            working_dir: submission.working_dir.clone(),
-            code_sha256,
             retry: Retry::from_wire(submission.retry),
-            ..Detail::default()
         },
     )
 }

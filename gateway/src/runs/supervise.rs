@@ -21,7 +21,7 @@ use super::{
     run_task::{RunTask, TaskEnd},
     snapshot::recorded,
 };
-use crate::{fleet::Lease, ledger::Record, metrics::count};
+use crate::{fleet::Lease, metrics::count, model::Record};
 
 /// First and longest pause before a run is taken up again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));

@@ -262,9 +262,10 @@ async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, connection: &Connec
         }
         for run in inner.ledger.spools_held(agent_id, i64::MAX, copy, BATCH).await? {
             let Some(record) = inner.ledger.get(run).await? else { continue };
-            let there = record.detail.told.map_or(0, |told| told.log_len + told.console_len);
-            let bytes = there.max(record.detail.log_len + record.detail.console_len).max(LEAST_SPOOL);
-            tracing::info!(%run, host = %record.host, excess, "releasing a spool for room");
+            let recorded = record.detail.present().and_then(|attempt| attempt.recorded).unwrap_or_default();
+            let (there, here) = (recorded.log + recorded.console, record.detail.end.output);
+            let bytes = there.max(here.log + here.console).max(LEAST_SPOOL);
+            tracing::info!(%run, host = %record.host(), excess, "releasing a spool for room");
             let files = if copy == MirrorCopy::Whole { Files::Stay } else { Files::Go };
             if matches!(forget(inner, connection, run, files, ROOM).await?, Some(Freed::Gone | Freed::ButFiles)) {
                 excess = excess.saturating_sub(bytes);
@@ -290,8 +291,8 @@ async fn make_room_of_files(
     for spool in largest.into_iter().filter(|spool| spool.work_bytes > 0) {
         let Some(run) = spool.run_id.parse().ok().filter(|_| excess > 0) else { continue };
         let Some(record) = inner.ledger.get(run).await? else { continue };
-        if record.agent_id == agent_id && record.state.is_end() && record.detail.complete {
-            tracing::info!(%run, host = %record.host, bytes = spool.work_bytes, "the files of a run go for room");
+        if record.agent_id() == agent_id && record.state.is_end() && record.detail.end.complete {
+            tracing::info!(%run, host = %record.host(), bytes = spool.work_bytes, "the files of a run go for room");
             if forget(inner, connection, run, Files::Go, ROOM).await? == Some(Freed::Gone) {
                 excess = excess.saturating_sub(spool.work_bytes);
             }

@@ -22,15 +22,15 @@ impl RunTask {
         if self.record.cancel.is_some() {
             return self.step(RunState::Cancelled, Cause::CancelRequested).await;
         }
-        if self.record.detail.unverified {
+        if self.record.detail.origin.is_unverified() {
             // Its request rests on an agent's word alone, so it must not be executed.
             self.waiting(Some(Wait::Unverified));
             return self.during(None, pending()).await;
         }
         let mut seat = None;
-        if self.record.attempt > 0 && !self.inner.past.holds(&self.record) {
+        if self.record.attempt().is_some() && !self.inner.past.holds(&self.record) {
             // An agent gave it back: for a while it is not offered to the same agent again, with growing back-off.
-            let pause = self.inner.options.backoff.0 * 2u32.saturating_pow(self.record.attempt.min(16));
+            let pause = self.inner.options.backoff.0 * 2u32.saturating_pow(self.record.attempt_number().min(16));
             seat = self.take_turn(Some(pause.min(LONGEST_PAUSE))).await?;
         }
         if seat.is_none() && !self.inner.past.holds(&self.record) {
@@ -58,7 +58,7 @@ impl RunTask {
     /// Waits in the queue until there is a lease; with `avoid_for` at most that long, and not for a seat of the agent
     /// that gave the run back.
     async fn take_turn(&mut self, avoid_for: Option<Duration>) -> Result<Option<Lease>, Interrupted> {
-        let mut need = self.record.detail.need.clone();
+        let mut need = self.record.detail.asked.need.clone();
         need.unfit.clone_from(&self.unfit);
         if avoid_for.is_some() {
             let said = match &self.refused {
@@ -66,11 +66,11 @@ impl RunTask {
                 None if self.record.cause == Cause::ProvenDead => "the attempt before died there",
                 None => "it gave it back",
             };
-            need.unfit.insert(self.record.agent_id.clone(), format!("{said}; it is asked again soon"));
+            need.unfit.insert(self.record.agent_id().to_owned(), format!("{said}; it is asked again soon"));
         }
-        for dead in self.record.detail.earlier.iter().filter(|dead| !self.inner.fleet.puts_aside(&dead.agent_id)) {
+        for dead in self.record.detail.dead().filter(|dead| !self.inner.fleet.puts_aside(&dead.at.agent_id)) {
             let why = "an attempt died there, and this version of its agent cannot begin another; install a newer one";
-            need.unfit.insert(dead.agent_id.clone(), why.to_owned());
+            need.unfit.insert(dead.at.agent_id.clone(), why.to_owned());
         }
         let (run, principal) = (self.record.run, self.record.principal.clone());
         let fleet = self.inner.fleet.clone();
@@ -110,17 +110,17 @@ impl RunTask {
 
     /// Asks the agent for the do-file before the attempt: on a host without it an attempt would be spent for nothing.
     async fn has_the_file(&mut self, seat: &Lease) -> Result<bool, Interrupted> {
-        let Some(path) = self.record.detail.path.clone() else { return Ok(true) };
+        let Some(path) = self.record.detail.asked.path.clone() else { return Ok(true) };
         if self.fit.contains(&seat.at.agent_id) {
             return Ok(true);
         }
         let fleet = self.inner.fleet.clone();
         let need = Need { host: seat.at.host.clone(), ..Default::default() };
-        let working_dir = self.record.detail.wanted_dir.clone();
+        let working_dir = self.record.detail.asked.working_dir.clone();
         let principal = self.record.principal.clone();
         let seen =
             self.during(None, async move { fleet.inspect(&need, &principal, &path, &working_dir).await }).await?;
-        let wanted = &self.record.detail.wanted_sha256;
+        let wanted = &self.record.detail.asked.required_sha256;
         for answer in seen.into_iter().filter(|a| a.agent_id == seat.at.agent_id) {
             let problem = match answer.reply.problem {
                 problem if !problem.is_empty() => problem,
@@ -140,7 +140,7 @@ impl RunTask {
     /// Makes the attempt durable before any call leaves the gateway.
     async fn hand_over(&mut self, seat: Lease) -> Result<(), Interrupted> {
         // Only this wait counts: the time of an earlier attempt was no waiting.
-        let since = match self.record.detail.queued_ms {
+        let since = match self.record.detail.queue.since_ms {
             0 => self.record.created_ms,
             at => at,
         };
@@ -151,14 +151,14 @@ impl RunTask {
         drop(span);
         let waited_for = seat.waited_for.clone();
         let waited_ms = u64::try_from(queued_for).unwrap_or_default();
-        let detail = self.detail();
-        (detail.waited_ms, detail.waited_for) =
+        let queue = &mut self.detail().queue;
+        (queue.waited_ms, queue.waited_for) =
             if waited_ms < WAITED { (0, String::new()) } else { (waited_ms, waited_for) };
         self.live.waiting = None;
         let given_to = seat.at.clone();
         // Before the commit: after it the attempt may be taken up from the ledger, and must have its lease.
         self.seat.put(seat);
-        self.step_to_attempt(Attempt::after(Attempt::known(self.record.attempt)), given_to).await?;
+        self.step_to_attempt(Attempt::after(self.record.attempt()), given_to).await?;
         self.unsent = true;
         (self.stata_ended, self.fruitless) = (false, 0);
         self.refused = None;

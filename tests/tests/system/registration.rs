@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use longhaul_gateway::ledger::{Dedupe, Detail, Ledger, NewRun, Record, RunStore, UpkeepStore, sqlite::SqliteLedger};
+use longhaul_gateway::{
+    ledger::{Dedupe, Ledger, NewRun, RunStore, UpkeepStore, sqlite::SqliteLedger},
+    model::{Asked, Attempt, Placement, Principal, Record},
+};
 use longhaul_proto::{
     clock::Clock,
     ids::{Ids, RunId},
@@ -64,23 +67,16 @@ fn lay(spools: &Path, run: RunId) -> wire::Submission {
 }
 
 fn record(run: RunId, finished_ms: i64) -> Record {
-    let detail = Detail {
-        source: "text".into(),
-        log_sha256: NO_BYTES.into(),
-        console_sha256: NO_BYTES.into(),
-        complete: true,
-        ..Detail::default()
-    };
-    Record {
-        state: RunState::Succeeded,
-        cause: Cause::Completed,
-        attempt: 1,
-        agent_id: AGENT.into(),
-        host: "stata1".into(),
-        pool: "stata1".into(),
-        finished_ms,
-        ..Record::queued(run, longhaul_gateway::model::Principal::local("ann"), 1_000, detail)
+    let asked = Asked { source: "text".into(), ..Asked::default() };
+    let mut record = Record::queued(run, Principal::local("ann"), 1_000, asked);
+    (record.state, record.cause, record.finished_ms) = (RunState::Succeeded, Cause::Completed, finished_ms);
+    let at = Placement { agent_id: AGENT.into(), host: "stata1".into(), pool: "stata1".into() };
+    record.detail.give(Attempt::after(None), at);
+    if let Some(attempt) = record.detail.present_mut() {
+        (attempt.log_sha256, attempt.console_sha256) = (NO_BYTES.into(), NO_BYTES.into());
     }
+    record.detail.end.complete = true;
+    record
 }
 
 /// A gateway whose ledger knows `count` runs that ended, and an agent, not started, that keeps the spools of all; it

@@ -19,11 +19,13 @@ use longhaul_proto::{
 };
 
 use super::{
-    Adoption, AgentRecord, CALL, CancelIntent, Dedupe, Detail, DrainRecord, Inserted, Ledger, LedgerError, ListQuery,
-    MirrorCopy, NewRun, PinRecord, PinState, Record, Stash, TokenRecord, Transition, memory::MemoryLedger,
-    sqlite::SqliteLedger,
+    Adoption, AgentRecord, CALL, Dedupe, DrainRecord, Inserted, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun,
+    PinRecord, PinState, Stash, TokenRecord, Transition, memory::MemoryLedger, sqlite::SqliteLedger,
 };
-use crate::model::{Principal, Scope};
+use crate::model::{
+    Asked, Attempt, AttemptRecord, CancelIntent, Condition, Detail, End, Origin, OutputLengths, Placement, Principal,
+    Record, Remark, Scope,
+};
 
 pub(super) fn new_run(subject: &str) -> NewRun {
     run_of(&Principal::local(subject))
@@ -36,7 +38,7 @@ fn run_of(principal: &Principal) -> NewRun {
             run,
             principal.clone(),
             1_000,
-            Detail { source: "text".to_owned(), args: vec!["a b".to_owned()], ..Detail::default() },
+            Asked { source: "text".to_owned(), args: vec!["a b".to_owned()], ..Asked::default() },
         ),
         submission: wire::Submission {
             run_id: run.to_string(),
@@ -50,34 +52,34 @@ fn run_of(principal: &Principal) -> NewRun {
     }
 }
 
+/// The rest of a record whose last attempt is this one; 0 = it has none.
+fn after(attempt: u32) -> Detail {
+    let at = Placement { agent_id: "agent".to_owned(), host: "stata1".to_owned(), pool: "lab".to_owned() };
+    let attempts = Attempt::known(attempt).map(|number| AttemptRecord::given(number, at));
+    Detail { attempts: attempts.into_iter().collect(), ..Detail::default() }
+}
+
 fn step(run: RunId, from: (RunState, u32), to: (RunState, u32), cause: Cause, at_ms: i64) -> Transition {
-    Transition {
-        run,
-        from: from.0,
-        from_attempt: from.1,
-        to: to.0,
-        cause,
-        attempt: to.1,
-        at_ms,
-        given_to: None,
-        detail: None,
-    }
+    let from_attempt = Attempt::known(from.1);
+    Transition { run, from: from.0, from_attempt, to: to.0, cause, at_ms, detail: after(to.1) }
 }
 
 /// Brings a run to `running` under attempt 1.
 pub(super) async fn running(ledger: &dyn Ledger, new: NewRun) -> RunId {
-    let run = new.record.run;
+    let (run, origin) = (new.record.run, new.record.detail.origin.clone());
     assert_eq!(ledger.insert(new).await.unwrap(), Inserted::New);
-    let mut start = step(run, (Queued, 0), (Starting, 1), Cause::Dispatched, 1_010);
-    start.given_to = Some(("agent".to_owned(), "stata1".to_owned(), "lab".to_owned()));
-    ledger.transition(start).await.unwrap();
-    ledger.transition(step(run, (Starting, 1), (Running, 1), Cause::FirstOutput, 1_020)).await.unwrap();
+    let with_origin =
+        |step: Transition| Transition { detail: Detail { origin: origin.clone(), ..step.detail }, ..step };
+    let start = step(run, (Queued, 0), (Starting, 1), Cause::Dispatched, 1_010);
+    ledger.transition(with_origin(start)).await.unwrap();
+    let output = step(run, (Starting, 1), (Running, 1), Cause::FirstOutput, 1_020);
+    ledger.transition(with_origin(output)).await.unwrap();
     run
 }
 
 pub(super) async fn end(ledger: &dyn Ledger, run: RunId, at_ms: i64, complete: bool) {
     let mut end = step(run, (Running, 1), (Succeeded, 1), Cause::Completed, at_ms);
-    end.detail = Some(Detail { log_len: 7, complete, ..Detail::default() });
+    end.detail.end = End { output: OutputLengths { log: 7, console: 0 }, complete, ..End::default() };
     ledger.transition(end).await.unwrap();
 }
 

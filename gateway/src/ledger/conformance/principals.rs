@@ -65,9 +65,9 @@ async fn token_and_stash_of(ledger: &dyn Ledger, principal: &Principal) {
 /// An unverified run is adopted by the principal that its spool names.
 async fn is_adopted_by(ledger: &dyn Ledger, here: &Principal, there: &Principal) {
     let mut found = run_of(&Principal::default());
-    (found.record.detail.unverified, found.record.detail.claims) = (true, there.clone());
+    found.record.detail.origin = Origin::Unverified { claims: there.clone() };
     let found = running(ledger, found).await;
-    assert_eq!(ledger.get(found).await.unwrap().unwrap().detail.claims, *there);
+    assert_eq!(ledger.get(found).await.unwrap().unwrap().detail.origin.claims(), *there);
     let key = Some(("of an adopted one".to_owned(), "body".to_owned()));
     let adoption = Adoption { run: found, principal: there.clone(), key, dedupe: Dedupe::default() };
     assert!(ledger.adopt(adoption).await.unwrap());

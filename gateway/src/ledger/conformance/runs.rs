@@ -24,11 +24,11 @@ pub(super) async fn a_step_names_what_it_expects(ledger: &dyn Ledger) {
     ));
     end(ledger, run, 2_000, true).await;
     let record = ledger.get(run).await.unwrap().unwrap();
-    assert_eq!((record.state, record.cause, record.attempt), (Succeeded, Cause::Completed, 1));
-    assert_eq!((record.host.as_str(), record.pool.as_str(), record.finished_ms), ("stata1", "lab", 2_000));
-    assert_eq!(record.detail.log_len, 7);
+    assert_eq!((record.state, record.cause, record.attempt_number()), (Succeeded, Cause::Completed, 1));
+    assert_eq!((record.host(), record.pool(), record.finished_ms), ("stata1", "lab", 2_000));
+    assert_eq!(record.detail.end.output.log, 7);
     let history = ledger.history(run).await.unwrap();
-    let states: Vec<_> = history.iter().map(|row| (row.n, row.state, row.attempt)).collect();
+    let states: Vec<_> = history.iter().map(|row| (row.n, row.state, row.attempt.map_or(0, Attempt::number))).collect();
     assert_eq!(states, [(0, Queued, 0), (1, Starting, 1), (2, Running, 1), (3, Succeeded, 1)]);
     assert!(ledger.unfinished().await.unwrap().iter().all(|r| r.run != run));
 }
@@ -70,7 +70,7 @@ pub(super) async fn many_are_read_as_each(ledger: &dyn Ledger) {
 
 pub(super) async fn a_run_without_a_principal_is_adopted_once(ledger: &dyn Ledger) {
     let mut new = new_run("");
-    (new.record.detail.unverified, new.record.detail.claims) = (true, Principal::local("ann"));
+    new.record.detail.origin = Origin::Unverified { claims: Principal::local("ann") };
     let run = running(ledger, new).await;
     let (taken, free) = (format!("taken {run}"), format!("free {run}"));
     let mine = NewRun { key: Some((taken.clone(), "body".to_owned())), ..new_run("ann") };
@@ -86,10 +86,7 @@ pub(super) async fn a_run_without_a_principal_is_adopted_once(ledger: &dyn Ledge
     assert!(!ledger.adopt(adoption(&taken)).await.unwrap(), "it has a principal");
     assert!(!ledger.adopt(Adoption { run: Ids::system().run(), ..adoption(&free) }).await.unwrap());
     let record = ledger.get(run).await.unwrap().unwrap();
-    assert_eq!(
-        (record.principal, record.detail.unverified, record.detail.claims),
-        (Principal::local("ann"), false, Principal::default())
-    );
+    assert_eq!((record.principal, record.detail.origin), (Principal::local("ann"), Origin::Imported));
     assert_eq!(ledger.by_key(&Principal::local("ann"), &free).await.unwrap().map(|(run, _)| run), Some(run));
     assert_eq!(ledger.by_key(&Principal::local("ann"), &taken).await.unwrap().map(|(run, _)| run), Some(other));
     let mut equal = new_run("ann");
@@ -97,7 +94,7 @@ pub(super) async fn a_run_without_a_principal_is_adopted_once(ledger: &dyn Ledge
     assert_eq!(ledger.insert(equal).await.unwrap(), Inserted::Joined(run, Joined::Unfinished));
     // A key that names another run keeps doing so.
     let mut second = new_run("");
-    second.record.detail.unverified = true;
+    second.record.detail.origin = Origin::Unverified { claims: Principal::default() };
     let second = running(ledger, second).await;
     assert!(ledger.adopt(Adoption { run: second, ..adoption(&taken) }).await.unwrap());
     assert_eq!(ledger.by_key(&Principal::local("ann"), &taken).await.unwrap().map(|(run, _)| run), Some(other));
@@ -114,7 +111,7 @@ pub(super) async fn another_result_is_noted_once(ledger: &dyn Ledger) {
     }
     let record = ledger.get(run).await.unwrap().unwrap();
     assert_eq!((record.state, record.detail.contested.len()), (Succeeded, 8), "and nothing else has changed");
-    assert_eq!(record.detail.log_len, 7);
+    assert_eq!(record.detail.end.output.log, 7);
 }
 
 pub(super) async fn the_first_request_names_who_asked(ledger: &dyn Ledger) {

@@ -10,7 +10,7 @@ pub(super) async fn only_the_ended_and_old_is_swept(ledger: &dyn Ledger) {
     end(ledger, older, 1, false).await;
     assert_eq!(ledger.removed(older).await.unwrap(), None);
     // A run whose spool or files a connected agent keeps stays until that agent was asked.
-    let its = vec!["x".to_owned(), ledger.get(older).await.unwrap().unwrap().agent_id];
+    let its = vec!["x".to_owned(), ledger.get(older).await.unwrap().unwrap().agent_id().to_owned()];
     assert!(ledger.sweep(2, 100, its.clone(), 7_000).await.unwrap().is_empty());
     ledger.only_files_kept(older).await.unwrap();
     assert!(ledger.sweep(2, 100, its.clone(), 7_000).await.unwrap().is_empty());
@@ -53,11 +53,9 @@ pub(super) async fn spools_are_known_until_they_are_gone(ledger: &dyn Ledger) {
     assert!(ledger.get(whole).await.unwrap().unwrap().detail.conditions.is_empty());
     ledger.spool_gone(torn, Some("gone for room".to_owned())).await.unwrap();
     assert!(!held("agent", 11, MirrorCopy::Incomplete).await.contains(&torn));
-    assert_eq!(
-        ledger.get(torn).await.unwrap().unwrap().detail.conditions["released"],
-        "gone for room",
-        "and the record says so"
-    );
+    let remarks: Vec<_> = ledger.get(torn).await.unwrap().unwrap().detail.conditions.remarks().collect();
+    let released = Remark { condition: Some(Condition::Released), words: "gone for room".to_owned() };
+    assert_eq!(remarks, [released], "and the record says so");
     let lost = running(ledger, new_run("ann")).await;
     ledger.transition(step(lost, (Running, 1), (Lost, 1), Cause::DeclaredDead, 10)).await.unwrap();
     assert!(!held("agent", 11, MirrorCopy::Incomplete).await.contains(&lost), "it may come back");
@@ -88,8 +86,8 @@ pub(super) async fn files_are_kept_longer_than_spools(ledger: &dyn Ledger) {
     ledger.spool_gone(run, None).await.unwrap();
     assert!(!held().await && !files().await && !ended().await);
     let detail = ledger.get(run).await.unwrap().unwrap().detail;
-    assert_eq!(detail.files_removed, Some(what));
-    assert!(detail.complete, "the rest of the record stays");
+    assert_eq!(detail.end.files_removed, Some(what));
+    assert!(detail.end.complete, "the rest of the record stays");
     // Neither for a spool that is gone nor for an unfinished run.
     ledger.only_files_kept(run).await.unwrap();
     assert!(!files().await);
@@ -99,7 +97,7 @@ pub(super) async fn files_are_kept_longer_than_spools(ledger: &dyn Ledger) {
 }
 
 async fn files_went(ledger: &dyn Ledger, run: RunId) -> bool {
-    ledger.get(run).await.unwrap().unwrap().detail.files_removed.is_some()
+    ledger.get(run).await.unwrap().unwrap().detail.end.files_removed.is_some()
 }
 
 pub(super) async fn only_what_has_ended_is_removed(ledger: &dyn Ledger) {

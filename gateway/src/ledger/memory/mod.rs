@@ -16,10 +16,10 @@ use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_proto::{ids::RunId, transport::Fingerprint, wire};
 
 use super::{
-    AgentRecord, Answer, Dedupe, DrainRecord, Ledger, LedgerError, MirrorCopy, PinRecord, Record, Removed, Stash,
-    TokenRecord, TransitionRow,
+    AgentRecord, Answer, Dedupe, DrainRecord, Ledger, LedgerError, MirrorCopy, PinRecord, Stash, TokenRecord,
+    TransitionRow,
 };
-use crate::model::Principal;
+use crate::model::{Principal, Record, Removed};
 
 /// A ledger that is gone when its process ends.
 pub struct MemoryLedger {

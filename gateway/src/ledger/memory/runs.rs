@@ -7,10 +7,10 @@ use longhaul_proto::{api::Joined, ids::RunId, state::RunState, wire};
 use super::{MemoryLedger, Row, State};
 use crate::{
     ledger::{
-        Adoption, Answer, CancelIntent, Inserted, LedgerError, ListQuery, MirrorCopy, NewRun, Record, RunStore,
-        Transition, TransitionRow, UNKNOWN_BODY, is_call, joining::Candidate,
+        Adoption, Answer, Inserted, LedgerError, ListQuery, MirrorCopy, NewRun, RunStore, Transition, TransitionRow,
+        UNKNOWN_BODY, is_call, joining::Candidate,
     },
-    model::Principal,
+    model::{CancelIntent, Origin, Principal, Record},
 };
 
 impl Row {
@@ -30,7 +30,7 @@ impl State {
     fn insert(&mut self, new: NewRun) -> Result<Inserted, LedgerError> {
         let run = new.record.run;
         let names = new.names();
-        for (name, body) in names.iter().filter(|_| !new.record.detail.imported) {
+        for (name, body) in names.iter().filter(|_| !new.record.detail.origin.is_import()) {
             let known = self.keys.get(&(new.record.principal.clone(), name.clone()));
             let Some((earlier, made_by)) = known else { continue };
             let same = made_by == body || made_by == UNKNOWN_BODY;
@@ -65,7 +65,7 @@ impl State {
             n: 0,
             state: new.record.state,
             cause: new.record.cause,
-            attempt: new.record.attempt,
+            attempt: new.record.attempt(),
             at_ms: new.record.created_ms,
         };
         let row = Row {
@@ -84,23 +84,19 @@ impl State {
     fn transition(&mut self, step: Transition) -> Result<(), LedgerError> {
         let row = self.runs.get_mut(&step.run).ok_or(LedgerError::Lost(step.run))?;
         let record = &mut row.record;
-        if record.state != step.from || record.attempt != step.from_attempt {
+        if record.state != step.from || record.attempt() != step.from_attempt {
             return Err(LedgerError::Lost(step.run));
         }
         let ended = step.to.is_end();
-        let agent_id = step.given_to.as_ref().map_or(&record.agent_id, |(agent_id, ..)| agent_id);
-        row.spool_held = ended && step.to != RunState::Lost && !agent_id.is_empty();
-        row.copy = step.detail.as_ref().map_or(MirrorCopy::Incomplete, MirrorCopy::of);
-        (record.state, record.cause, record.attempt) = (step.to, step.cause, step.attempt);
+        row.spool_held =
+            ended && step.to != RunState::Lost && step.detail.placement().is_some_and(|at| !at.agent_id.is_empty());
+        row.copy = MirrorCopy::of(&step.detail);
+        (record.state, record.cause) = (step.to, step.cause);
         record.finished_ms = if ended { step.at_ms } else { 0 };
-        if let Some((agent, host, pool)) = step.given_to {
-            (record.agent_id, record.host, record.pool) = (agent, host, pool);
-        }
-        if let Some(detail) = step.detail {
-            record.detail = detail;
-        }
+        let attempt = step.attempt();
+        record.detail = step.detail;
         let n = u32::try_from(row.history.len()).unwrap_or(u32::MAX);
-        let (state, cause, attempt, at_ms) = (step.to, step.cause, step.attempt, step.at_ms);
+        let (state, cause, at_ms) = (step.to, step.cause, step.at_ms);
         row.history.push(TransitionRow { n, state, cause, attempt, at_ms });
         Ok(())
     }
@@ -163,8 +159,7 @@ impl RunStore for MemoryLedger {
             let Some(row) = state.runs.get_mut(&run).filter(|row| row.record.principal.is_none()) else {
                 return Ok(false);
             };
-            (row.record.detail.unverified, row.record.principal) = (false, principal.clone());
-            row.record.detail.claims = Principal::default();
+            (row.record.detail.origin, row.record.principal) = (Origin::Imported, principal.clone());
             row.dedupe = dedupe;
             if let Some((key, body)) = key {
                 state.keys.entry((principal, key)).or_insert((run, body));

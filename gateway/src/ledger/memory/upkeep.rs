@@ -4,8 +4,8 @@ use longhaul_proto::{api::FilesRemoved, ids::RunId, state::RunState};
 
 use super::{MemoryLedger, Row};
 use crate::{
-    ledger::{Answer, Ended, MirrorCopy, Removed, UpkeepStore, is_call},
-    model::Condition,
+    ledger::{Answer, Ended, MirrorCopy, UpkeepStore, is_call},
+    model::{Condition, Removed},
 };
 
 impl UpkeepStore for MemoryLedger {
@@ -32,7 +32,7 @@ impl UpkeepStore for MemoryLedger {
             all.sort_by_key(|row| (row.record.finished_ms, row.record.run));
             let ended = |row: &Row| Ended {
                 run: row.record.run,
-                agent_id: row.record.agent_id.clone(),
+                agent_id: row.record.agent_id().to_owned(),
                 spool_held: row.spool_held || row.files_held,
             };
             Ok(all.into_iter().take(limit as usize).map(ended).collect())
@@ -44,7 +44,9 @@ impl UpkeepStore for MemoryLedger {
             let mut old: Vec<_> = state
                 .runs
                 .values()
-                .filter(|row| !((row.spool_held || row.files_held) && here.contains(&row.record.agent_id)))
+                .filter(|row| {
+                    !((row.spool_held || row.files_held) && here.iter().any(|id| id == row.record.agent_id()))
+                })
                 .map(|row| (row.record.finished_ms, row.record.run))
                 .filter(|(finished_ms, _)| *finished_ms > 0 && *finished_ms < before_ms)
                 .collect();
@@ -103,7 +105,7 @@ impl UpkeepStore for MemoryLedger {
             if let Some(row) = state.runs.get_mut(&run) {
                 (row.spool_held, row.files_held) = (false, false);
                 if let Some(words) = words {
-                    row.record.detail.set(Condition::Released, words);
+                    row.record.detail.conditions.set(Condition::Released, words);
                 }
             }
             Ok(())
@@ -122,7 +124,7 @@ impl UpkeepStore for MemoryLedger {
     fn files_removed(&self, run: RunId, what: FilesRemoved) -> Answer<'_, ()> {
         self.answer(|state| {
             if let Some(row) = state.runs.get_mut(&run).filter(|row| row.record.finished_ms > 0) {
-                row.record.detail.files_removed = Some(what);
+                row.record.detail.end.files_removed = Some(what);
             }
             Ok(())
         })
@@ -140,7 +142,7 @@ impl UpkeepStore for MemoryLedger {
                 .runs
                 .values()
                 .filter(|row| row.spool_held && row.copy == copy)
-                .filter(|row| row.record.agent_id == agent_id && row.record.finished_ms < before_ms)
+                .filter(|row| row.record.agent_id() == agent_id && row.record.finished_ms < before_ms)
                 .map(|row| (row.record.finished_ms, row.record.run))
                 .collect();
             held.sort();
@@ -153,7 +155,7 @@ impl UpkeepStore for MemoryLedger {
             let mut held: Vec<_> = state
                 .runs
                 .values()
-                .filter(|row| row.files_held && row.record.agent_id == agent_id && row.record.finished_ms < before_ms)
+                .filter(|row| row.files_held && row.record.agent_id() == agent_id && row.record.finished_ms < before_ms)
                 .map(|row| (row.record.finished_ms, row.record.run))
                 .collect();
             held.sort();

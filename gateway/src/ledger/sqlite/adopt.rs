@@ -1,17 +1,17 @@
 //! Changes of a stored record that are no step: the principal of an unverified run, and notes.
 
-use sqlx::{Row, SqliteConnection};
+use longhaul_proto::ids::RunId;
+use sqlx::SqliteConnection;
 
 use super::{
     insert::{Binding, name_run},
-    row::{from_json, to_json},
+    row,
     writer::Applied,
 };
 use crate::{
-    ledger::{Adoption, Detail},
-    model::Principal,
+    ledger::{Adoption, stored},
+    model::{Detail, Origin},
 };
-use longhaul_proto::ids::RunId;
 
 /// Changes the detail of the run if `change` says that it changed something, and answers whether it did; `false` when
 /// there is no such run.
@@ -21,13 +21,16 @@ pub(super) async fn change_detail(
     change: impl FnOnce(&mut Detail) -> bool + Send,
 ) -> Applied<bool> {
     let run = run.to_string();
-    let row = sqlx::query("SELECT detail FROM runs WHERE run = ?").bind(&run).fetch_optional(&mut *db).await?;
+    let row = sqlx::query("SELECT attempt, agent_id, host, pool, detail FROM runs WHERE run = ?")
+        .bind(&run)
+        .fetch_optional(&mut *db)
+        .await?;
     let Some(row) = row else { return Ok(false) };
-    let mut detail: Detail = from_json(row.try_get(0)?)?;
+    let mut detail = row::detail(&row, 0, 4)?;
     if !change(&mut detail) {
         return Ok(false);
     }
-    sqlx::query("UPDATE runs SET detail = ? WHERE run = ?").bind(to_json(&detail)?).bind(run).execute(db).await?;
+    sqlx::query("UPDATE runs SET detail = ? WHERE run = ?").bind(stored::write(&detail)?).bind(run).execute(db).await?;
     Ok(true)
 }
 
@@ -39,8 +42,7 @@ pub(super) async fn adopt(db: &mut SqliteConnection, adoption: &Adoption) -> App
         return Ok(false);
     }
     change_detail(db, *run, |detail| {
-        detail.unverified = false;
-        detail.claims = Principal::default();
+        detail.origin = Origin::Imported;
         true
     })
     .await?;

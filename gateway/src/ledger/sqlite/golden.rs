@@ -10,7 +10,7 @@ use sqlx::Row;
 use super::{SqliteLedger, schema};
 use crate::{
     ledger::{AgentStore, Ledger, ListQuery, RunStore, Stash, StashStore, TokenStore, Transition},
-    model::Principal,
+    model::{Attempt, Principal},
 };
 
 async fn number(pool: &sqlx::SqlitePool, pragma: &str) -> String {
@@ -43,11 +43,14 @@ async fn taken_over_from(format: usize) {
         let mut runs = ledger.list(ListQuery { limit: 10, ..ListQuery::default() }).await.unwrap();
         runs.reverse();
         let [first, second, third, fourth] = runs.as_slice() else { panic!("four runs: {runs:#?}") };
-        assert_eq!((first.state, first.cause, first.detail.complete), (RunState::Succeeded, Cause::Completed, true));
-        assert_eq!((second.state, second.detail.rc), (RunState::Failed, Some(9)));
-        assert_eq!(second.detail.args, ["2024", "a b"]);
+        assert_eq!(
+            (first.state, first.cause, first.detail.end.complete),
+            (RunState::Succeeded, Cause::Completed, true)
+        );
+        assert_eq!((second.state, second.detail.end.rc), (RunState::Failed, Some(9)));
+        assert_eq!(second.detail.asked.args, ["2024", "a b"]);
         assert_eq!(third.cancel.as_ref().map(|c| c.by.as_str()), Some("root"));
-        assert_eq!((third.state, third.host.as_str(), third.attempt), (RunState::Running, "vm", 1));
+        assert_eq!((third.state, third.host(), third.attempt_number()), (RunState::Running, "vm", 1));
         let submission = ledger.submission(first.run).await.unwrap().unwrap();
         assert_eq!(submission.source, Some(Source::Text(b"display \"one\"\ndisplay 2+2\n".to_vec())));
         assert_eq!(
@@ -55,7 +58,7 @@ async fn taken_over_from(format: usize) {
             Some(first.run)
         );
         let steps = ledger.history(first.run).await.unwrap();
-        let steps: Vec<_> = steps.iter().map(|s| (s.state, s.attempt)).collect();
+        let steps: Vec<_> = steps.iter().map(|s| (s.state, s.attempt.map_or(0, Attempt::number))).collect();
         use RunState::{Queued, Running, Starting, Succeeded};
         assert_eq!(steps, [(Queued, 0), (Starting, 1), (Running, 1), (Succeeded, 1)]);
         let tokens = ledger.token_list().await.unwrap();
@@ -73,13 +76,11 @@ async fn taken_over_from(format: usize) {
             let step = Transition {
                 run: fourth.run,
                 from: RunState::Running,
-                from_attempt: 1,
+                from_attempt: fourth.attempt(),
                 to: RunState::Succeeded,
                 cause: Cause::Completed,
-                attempt: 1,
                 at_ms: 7,
-                given_to: None,
-                detail: None,
+                detail: fourth.detail.clone(),
             };
             ledger.transition(step).await.unwrap();
             let stash = Stash {

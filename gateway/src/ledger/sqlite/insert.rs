@@ -5,11 +5,11 @@ use prost::Message;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    row::{parse, to_json},
+    row::{number, parse},
     writer::Applied,
 };
 use crate::{
-    ledger::{Inserted, LedgerError, NewRun, UNKNOWN_BODY, is_call, joining::Candidate},
+    ledger::{Inserted, LedgerError, NewRun, UNKNOWN_BODY, is_call, joining::Candidate, stored},
     model::Principal,
 };
 
@@ -49,15 +49,15 @@ async fn insert_rows(db: &mut SqliteConnection, new: &NewRun) -> Applied<()> {
     .bind(record.principal.issuer())
     .bind(record.state.as_str())
     .bind(record.cause.as_str())
-    .bind(record.attempt)
-    .bind(&record.agent_id)
-    .bind(&record.host)
-    .bind(&record.pool)
+    .bind(number(record.attempt()))
+    .bind(record.agent_id())
+    .bind(record.host())
+    .bind(record.pool())
     .bind(record.created_ms)
     .bind(record.finished_ms)
     .bind(&new.dedupe.shape)
     .bind(&new.dedupe.code)
-    .bind(to_json(&record.detail)?)
+    .bind(stored::write(&record.detail)?)
     .execute(&mut *db)
     .await?;
     if done.rows_affected() == 0 {
@@ -72,7 +72,7 @@ async fn insert_rows(db: &mut SqliteConnection, new: &NewRun) -> Applied<()> {
         .bind(&run)
         .bind(record.state.as_str())
         .bind(record.cause.as_str())
-        .bind(record.attempt)
+        .bind(number(record.attempt()))
         .bind(record.created_ms)
         .execute(db)
         .await?;
@@ -94,7 +94,7 @@ fn candidate(row: &SqliteRow) -> Result<Option<Candidate>, sqlx::Error> {
 /// The earlier run of the request's key or of the same call.
 async fn named(db: &mut SqliteConnection, new: &NewRun) -> Applied<Option<(RunId, Joined)>> {
     let principal = &new.record.principal;
-    for (key, body) in new.names().iter().filter(|_| !new.record.detail.imported) {
+    for (key, body) in new.names().iter().filter(|_| !new.record.detail.origin.is_import()) {
         let row = sqlx::query("SELECT run, body FROM keys WHERE principal = ? AND issuer = ? AND key = ?")
             .bind(principal.subject())
             .bind(principal.issuer())

@@ -7,8 +7,11 @@ use sqlx::{Row, sqlite::SqliteRow};
 
 use super::storage;
 use crate::{
-    ledger::{CancelIntent, LedgerError, Record},
-    model::Principal,
+    ledger::{
+        LedgerError,
+        stored::{self, LastAttempt},
+    },
+    model::{Attempt, CancelIntent, Detail, Placement, Principal, Record},
 };
 
 /// The columns of a [`Record`], in the order of [`record`].
@@ -58,16 +61,35 @@ pub(super) fn record(row: &SqliteRow) -> Result<Record, LedgerError> {
         principal: Principal::new(text(15)?, text(1)?),
         state: parse(text(2)?)?,
         cause: parse(text(3)?)?,
-        attempt: u32::try_from(number(4)?).unwrap_or_default(),
-        agent_id: text(5)?.to_owned(),
-        host: text(6)?.to_owned(),
-        pool: text(7)?.to_owned(),
         created_ms: number(8)?,
         finished_ms: number(9)?,
         shown_ms: number(10)?,
         cancel,
-        detail: from_json(text(14)?)?,
+        detail: detail(row, 4, 14)?,
     })
+}
+
+/// The detail of a row whose columns from `first` on are the last attempt, its agent, that agent's name and its pool, and
+/// whose column `json` has the rest.
+pub(super) fn detail(row: &SqliteRow, first: usize, json: usize) -> Result<Detail, LedgerError> {
+    let text = |at: usize| row.try_get::<&str, _>(at).map_err(storage);
+    let at = Placement {
+        agent_id: text(first + 1)?.to_owned(),
+        host: text(first + 2)?.to_owned(),
+        pool: text(first + 3)?.to_owned(),
+    };
+    let last = attempt(row, first).map_err(storage)?.map(|number| LastAttempt { number, at });
+    stored::read(text(json)?, last)
+}
+
+/// An attempt in a column, where 0 is none.
+pub(super) fn attempt(row: &SqliteRow, at: usize) -> Result<Option<Attempt>, sqlx::Error> {
+    Ok(u32::try_from(row.try_get::<i64, _>(at)?).ok().and_then(Attempt::known))
+}
+
+/// An attempt for a column, where 0 is none.
+pub(super) fn number(attempt: Option<Attempt>) -> u32 {
+    attempt.map_or(0, Attempt::number)
 }
 
 /// JSON of the ledger's own, as a value.

@@ -9,16 +9,15 @@ use super::{
     SqliteLedger,
     adopt::{adopt, change_detail},
     insert::{Binding, insert, name_run},
-    row::{columns, mode_word, parse, record, to_json},
+    row::{attempt, columns, mode_word, parse, record, to_json},
     storage,
     transition::transition,
 };
 use crate::{
     ledger::{
-        Adoption, Answer, CancelIntent, Inserted, LedgerError, ListQuery, NewRun, Record, RunStore, Transition,
-        TransitionRow, is_call,
+        Adoption, Answer, Inserted, LedgerError, ListQuery, NewRun, RunStore, Transition, TransitionRow, is_call,
     },
-    model::Principal,
+    model::{CancelIntent, Principal, Record},
 };
 
 impl RunStore for SqliteLedger {
@@ -222,7 +221,7 @@ impl RunStore for SqliteLedger {
                         n: row.try_get(0).map_err(storage)?,
                         state: parse(row.try_get(1).map_err(storage)?)?,
                         cause: parse(row.try_get(2).map_err(storage)?)?,
-                        attempt: row.try_get(3).map_err(storage)?,
+                        attempt: attempt(row, 3).map_err(storage)?,
                         at_ms: row.try_get(4).map_err(storage)?,
                     })
                 })

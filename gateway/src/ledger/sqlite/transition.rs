@@ -3,40 +3,35 @@
 use longhaul_proto::state::RunState;
 use sqlx::SqliteConnection;
 
-use super::{row::to_json, writer::Applied};
-use crate::ledger::{LedgerError, MirrorCopy, Transition};
+use super::{row::number, writer::Applied};
+use crate::ledger::{LedgerError, MirrorCopy, Transition, stored};
 
 pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> Applied<()> {
     let run = step.run.to_string();
-    let (agent, host, pool) = match &step.given_to {
-        Some((agent, host, pool)) => (Some(agent), Some(host), Some(pool)),
-        None => (None, None, None),
-    };
-    let detail = step.detail.as_ref().map(to_json).transpose()?;
     let ended = step.to.is_end();
     // A run that may return ([`RunState::Lost`]) keeps its spool; of any other ended run the spool may be deleted.
-    let held = ended && step.to != RunState::Lost;
-    let copy = step.detail.as_ref().map_or(MirrorCopy::Incomplete, MirrorCopy::of);
+    let held = ended && step.to != RunState::Lost && step.detail.placement().is_some_and(|at| !at.agent_id.is_empty());
+    let copy = MirrorCopy::of(&step.detail);
+    let attempt = number(step.attempt());
+    let at = step.detail.placement();
     let result = sqlx::query(
         "UPDATE runs SET state = ?, cause = ?, attempt = ?, steps = steps + 1, finished = ?, \
-         spool_held = (? AND coalesce(?, agent_id) <> ''), whole = ?, \
-         agent_id = coalesce(?, agent_id), host = coalesce(?, host), pool = coalesce(?, pool), \
-         detail = coalesce(?, detail) WHERE run = ? AND state = ? AND attempt = ?",
+         spool_held = ?, whole = ?, agent_id = ?, host = ?, pool = ?, detail = ? \
+         WHERE run = ? AND state = ? AND attempt = ?",
     )
     .bind(step.to.as_str())
     .bind(step.cause.as_str())
-    .bind(step.attempt)
+    .bind(attempt)
     .bind(if ended { step.at_ms } else { 0 })
     .bind(held)
-    .bind(agent)
     .bind(copy == MirrorCopy::Whole)
-    .bind(agent)
-    .bind(host)
-    .bind(pool)
-    .bind(detail)
+    .bind(at.map_or("", |at| &at.agent_id))
+    .bind(at.map_or("", |at| &at.host))
+    .bind(at.map_or("", |at| &at.pool))
+    .bind(stored::write(&step.detail)?)
     .bind(&run)
     .bind(step.from.as_str())
-    .bind(step.from_attempt)
+    .bind(number(step.from_attempt))
     .execute(&mut *db)
     .await?;
     if result.rows_affected() == 0 {
@@ -47,7 +42,7 @@ pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> 
     )
     .bind(step.to.as_str())
     .bind(step.cause.as_str())
-    .bind(step.attempt)
+    .bind(attempt)
     .bind(step.at_ms)
     .bind(&run)
     .execute(db)

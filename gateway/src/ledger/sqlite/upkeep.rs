@@ -12,8 +12,8 @@ use super::{
     writer::Applied,
 };
 use crate::{
-    ledger::{Answer, CALL, Detail, Ended, MirrorCopy, Removed, UpkeepStore},
-    model::Condition,
+    ledger::{Answer, CALL, Ended, MirrorCopy, UpkeepStore},
+    model::{Condition, Detail, Removed},
 };
 
 impl UpkeepStore for SqliteLedger {
@@ -135,7 +135,7 @@ impl UpkeepStore for SqliteLedger {
                 update.execute(&mut *db).await?;
                 if let Some(words) = words {
                     let set = |detail: &mut Detail| {
-                        detail.set(Condition::Released, words);
+                        detail.conditions.set(Condition::Released, words);
                         true
                     };
                     change_detail(db, *run, set).await?;

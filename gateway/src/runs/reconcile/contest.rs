@@ -6,7 +6,7 @@ use longhaul_proto::{
     wire,
 };
 
-use crate::ledger::{Earlier, Record};
+use crate::model::{AttemptRecord, Record};
 
 /// The parts of a result in which two honest reports of it cannot differ.
 struct RecordedEnd<'a> {
@@ -22,10 +22,10 @@ struct RecordedEnd<'a> {
 /// or with another verdict or other output. `None` = the summary agrees with the record.
 pub(super) fn second(record: &Record, info: &wire::AgentInfo, summary: &wire::RunSummary) -> Option<String> {
     let outcome = summary.outcome.as_ref().filter(|_| !summary.revoked && !faults::bug("second_result_swallowed"))?;
-    let earlier = record.detail.earlier.iter().find(|e| e.attempt == summary.attempt).map(dead);
+    let earlier = record.detail.dead().find(|dead| dead.number.number() == summary.attempt).map(dead);
     let first = match earlier {
         Some(first) => first,
-        None if record.attempt == summary.attempt => present(record),
+        None if record.attempt_number() == summary.attempt => present(record),
         None => return None,
     };
     let other_agent = !first.agent_id.is_empty() && first.agent_id != info.agent_id;
@@ -56,22 +56,23 @@ pub(super) fn second(record: &Record, info: &wire::AgentInfo, summary: &wire::Ru
 }
 
 fn present(record: &Record) -> RecordedEnd<'_> {
+    let present = record.detail.present();
     let ended = record.state.is_end() && record.state != RunState::Lost;
     RecordedEnd {
-        agent_id: &record.agent_id,
-        host: &record.host,
+        agent_id: record.agent_id(),
+        host: record.host(),
         state: ended.then_some(record.state),
-        log_sha256: &record.detail.log_sha256,
-        console_sha256: &record.detail.console_sha256,
+        log_sha256: present.map_or("", |attempt| &attempt.log_sha256),
+        console_sha256: present.map_or("", |attempt| &attempt.console_sha256),
     }
 }
 
-fn dead(earlier: &Earlier) -> RecordedEnd<'_> {
+fn dead(attempt: &AttemptRecord) -> RecordedEnd<'_> {
     RecordedEnd {
-        agent_id: &earlier.agent_id,
-        host: &earlier.host,
+        agent_id: &attempt.at.agent_id,
+        host: &attempt.at.host,
         state: Some(RunState::Errored),
-        log_sha256: &earlier.log_sha256,
-        console_sha256: &earlier.console_sha256,
+        log_sha256: &attempt.log_sha256,
+        console_sha256: &attempt.console_sha256,
     }
 }

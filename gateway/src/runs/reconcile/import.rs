@@ -17,8 +17,8 @@ use crate::{
         Lease, bounds,
         connection::{Connection, said},
     },
-    ledger::{Dedupe, LedgerError, NewRun, Record},
-    model::{Need, Principal},
+    ledger::{Dedupe, LedgerError, NewRun},
+    model::{Attempt, Need, Origin, Principal, Record},
     runs::{BETWEEN_LOOKS, Inner, adopt, registry::Command, submit::new_record},
 };
 
@@ -214,18 +214,19 @@ fn imported_record(
     let ran = snapshot.running_at_ms > 0 || RunState::from_wire(snapshot.state) == Some(RunState::Running);
     (record.state, record.cause) =
         if ran { (RunState::Running, Cause::FirstOutput) } else { (RunState::Starting, Cause::Dispatched) };
-    record.attempt = snapshot.attempt.max(1);
-    let at = placement(info);
-    (record.agent_id, record.host, record.pool) = (at.agent_id, at.host, at.pool);
-    // The gateway did not see it start; its end aligns this with the gateway's clock.
-    record.detail.running_ms = snapshot.running_at_ms;
-    record.detail.host_running_ms = snapshot.running_at_ms;
-    record.detail.imported = true;
-    record.detail.code_sha256.clone_from(&snapshot.code_sha256);
+    let number = Attempt::known(snapshot.attempt).unwrap_or_else(|| Attempt::after(None));
+    record.detail.asked.found_sha256.clone_from(&snapshot.code_sha256);
+    record.detail.give(number, placement(info));
+    record.detail.origin = Origin::Imported;
+    if let Some(attempt) = record.detail.present_mut() {
+        // The gateway did not see it start; its end aligns this with the gateway's clock.
+        attempt.execution.running_ms = snapshot.running_at_ms;
+        attempt.execution.host_running_ms = snapshot.running_at_ms;
+    }
     if !sealed {
         let claims = std::mem::take(&mut record.principal);
-        record.detail.claims = Principal::new(visible::line(claims.issuer()), visible::line(claims.subject()));
-        record.detail.unverified = true;
+        let claims = Principal::new(visible::line(claims.issuer()), visible::line(claims.subject()));
+        record.detail.origin = Origin::Unverified { claims };
     }
     record
 }

@@ -24,8 +24,8 @@ use super::{
 };
 use crate::{
     fleet::{Lease, pool_name},
-    ledger::{Earlier, LedgerError, Record},
-    model::{Attempt, Placement, Principal},
+    ledger::LedgerError,
+    model::{Attempt, AttemptRecord, Placement, Principal, Record},
 };
 
 /// What an agent shall do with a run that it reports.
@@ -124,16 +124,16 @@ async fn recorded_run(
     record: Record,
 ) -> Result<Decision, LedgerError> {
     let ended = has_ended(summary);
-    let asked_to_end = record.cancel.as_ref().filter(|_| !ended && record.agent_id == info.agent_id);
+    let asked_to_end = record.cancel.as_ref().filter(|_| !ended && record.agent_id() == info.agent_id);
     let end_or_keep = asked_to_end.map_or(Decision::Keep, |cancel| Decision::Cancel { by: cancel.by.clone() });
     if !record.state.is_end() {
-        if record.state == RunState::Queued && !summary.revoked && summary.attempt > record.attempt {
+        if record.state == RunState::Queued && !summary.revoked && summary.attempt > record.attempt_number() {
             claimed(inner, info, summary, &record).await?;
         }
         return Ok(end_or_keep);
     }
-    let its_own = record.agent_id == info.agent_id || faults::bug("lost_runs_claimed");
-    if record.state == RunState::Lost && record.attempt == summary.attempt && its_own {
+    let its_own = record.agent_id() == info.agent_id || faults::bug("lost_runs_claimed");
+    if record.state == RunState::Lost && record.attempt_number() == summary.attempt && its_own {
         // It came back. While it still runs it holds a lease, whatever the record says.
         let (run, principal) = (record.run, record.principal.clone());
         let lease =
@@ -145,7 +145,7 @@ async fn recorded_run(
         return Ok(Decision::Keep);
     }
     let forget = dead_attempt(&record, info, summary).or_else(|| {
-        let kept = record.kept().filter(|_| record.detail.complete)?;
+        let kept = record.kept().filter(|_| record.detail.end.complete)?;
         Some(release::request(record.run, kept, Files::Stay))
     });
     Ok(forget.map_or(Decision::Keep, Decision::Forget))
@@ -168,9 +168,9 @@ pub(super) async fn leftovers(
         let forget = match known.get(&run) {
             None => release::left(inner, &info.agent_id, summary, run).await?,
             // The files of its last attempt are kept as long as the record.
-            Some(record) if record.agent_id == info.agent_id || !old_enough(inner, record) => None,
+            Some(record) if record.agent_id() == info.agent_id || !old_enough(inner, record) => None,
             Some(record) => {
-                let dead = record.detail.earlier.iter().filter(|dead| dead.complete).map(Earlier::kept);
+                let dead = record.detail.dead().filter(|dead| dead.died_complete()).map(AttemptRecord::kept);
                 dead.into_iter()
                     .find(|kept| release::is_of(kept, &info.agent_id, summary))
                     .map(|kept| release::request(run, kept, Files::Go))
@@ -196,8 +196,10 @@ fn old_enough(inner: &Inner, record: &Record) -> bool {
 
 /// The request to delete the spool of an attempt that died and was followed by one elsewhere.
 fn dead_attempt(record: &Record, info: &wire::AgentInfo, summary: &wire::RunSummary) -> Option<wire::ForgetRequest> {
-    let of = |e: &&Earlier| e.complete && e.attempt == summary.attempt && e.agent_id == info.agent_id;
-    let found = record.detail.earlier.iter().find(of)?;
+    let of = |dead: &&AttemptRecord| {
+        dead.died_complete() && dead.number.number() == summary.attempt && dead.at.agent_id == info.agent_id
+    };
+    let found = record.detail.dead().find(of)?;
     Some(release::request(record.run, found.kept(), Files::Go))
 }
 

@@ -44,7 +44,7 @@ use crate::{
     Deps, Gateway, Options,
     face::run_view::run_view,
     ledger::Ledger,
-    model::{Identity, Principal, Scope, Stream},
+    model::{Attempt, Identity, Principal, Scope, Stream},
 };
 use fake::{Fake, SECRET};
 
@@ -197,7 +197,7 @@ impl World {
 
     async fn history(&self, run: RunId) -> Vec<(RunState, Cause, u32)> {
         let rows = self.ledger().history(run).await.unwrap();
-        rows.into_iter().map(|r| (r.state, r.cause, r.attempt)).collect()
+        rows.into_iter().map(|r| (r.state, r.cause, r.attempt.map_or(0, Attempt::number))).collect()
     }
 
     async fn log(&self, run: RunId) -> Vec<u8> {

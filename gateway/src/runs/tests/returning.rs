@@ -5,6 +5,7 @@ use longhaul_proto::{api::CancelMode, wire};
 use super::*;
 use crate::{
     ledger::{Dedupe, NewRun},
+    model::Placement,
     runs::{ControlError, seal::SealKey},
 };
 use RunState::{Cancelled, Lost, Queued, Running, Starting, Succeeded};
@@ -220,7 +221,9 @@ async fn an_unfinished_record_without_a_keeper_is_not_the_whole_truth() {
     let submission = wire::Submission { run_id: run.to_string(), principal: "ann".to_owned(), ..Default::default() };
     let need = crate::model::Need::default();
     let mut record = crate::runs::submit::new_record(run, &submission, "text".to_owned(), need, "");
-    (record.state, record.attempt, record.created_ms) = (Running, 1, 1_000);
+    (record.state, record.created_ms) = (Running, 1_000);
+    let nowhere = Placement { agent_id: String::new(), host: String::new(), pool: String::new() };
+    record.detail.give(Attempt::after(None), nowhere);
     let new = NewRun { record: record.clone(), submission, key: None, dedupe: Dedupe::default() };
     world.ledger().insert(new).await.unwrap();
 

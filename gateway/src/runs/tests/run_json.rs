@@ -1,6 +1,6 @@
 //! The JSON of runs in the API stays as it was given out: every record below has a line in `golden/runs.jsonl`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use longhaul_proto::{
     api::{ArtifactView, CancelMode, FilesRemoved, LocationView, Retry, RunView, ViewRange},
@@ -10,8 +10,11 @@ use longhaul_proto::{
 
 use crate::{
     face::run_view::run_view,
-    ledger::{CancelIntent, Detail, Earlier, Record},
-    model::{Activity, Condition, Contact, ContactState, Principal, Progress, QueueReason, UnixMs, Wait},
+    model::{
+        Activity, Asked, Attempt, AttemptRecord, CancelIntent, Condition, Conditions, Contact, ContactState, Death,
+        Detail, End, Execution, Origin, OutputLengths, Placement, Principal, Progress, QueueReason, QueueRecord,
+        Record, UnixMs, Wait,
+    },
     runs::snapshot::{Live, snapshot},
 };
 
@@ -22,24 +25,24 @@ fn shown(record: &Record, live: &Live) -> RunView {
     run_view(&snapshot(record, live))
 }
 
+fn at(number: u32) -> AttemptRecord {
+    let at = Placement { agent_id: "a-1".into(), host: "stata1".into(), pool: "lab".into() };
+    AttemptRecord::given(Attempt::known(number).unwrap(), at)
+}
+
+/// A record in this state; one that was given to an agent and has no attempt yet gets its first.
 fn record(state: RunState, cause: Cause, detail: Detail) -> Record {
     let run: RunId = "019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21".parse().unwrap();
-    let queued = Record::queued(run, Principal::new("https://id.example", "ana"), NOW - 600_000, detail);
-    let given = !matches!(state, RunState::Queued | RunState::Rejected);
-    Record {
-        state,
-        cause,
-        attempt: u32::from(given),
-        agent_id: if given { "a-1".into() } else { String::new() },
-        host: if given { "stata1".into() } else { String::new() },
-        pool: if given { "lab".into() } else { String::new() },
-        finished_ms: if state.is_end() { NOW } else { 0 },
-        ..queued
+    let queued = Record::queued(run, Principal::new("https://id.example", "ana"), NOW - 600_000, Asked::default());
+    let mut record = Record { state, cause, finished_ms: if state.is_end() { NOW } else { 0 }, detail, ..queued };
+    if !matches!(state, RunState::Queued | RunState::Rejected) && record.attempt().is_none() {
+        record.detail.attempts.push(at(1));
     }
+    record
 }
 
 fn asked() -> Detail {
-    Detail {
+    let asked = Asked {
         source: "/p/main.do".into(),
         args: vec!["a b".into(), "2".into()],
         client: "claude-code 2.1.330".into(),
@@ -47,23 +50,30 @@ fn asked() -> Detail {
         queue_timeout_ms: 1_500,
         traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
         retry: Retry::IfProvenDead,
-        ..Detail::default()
-    }
+        ..Asked::default()
+    };
+    Detail { asked, ..Detail::default() }
 }
 
-fn ran(detail: Detail) -> Detail {
-    Detail {
-        waited_ms: 12_345,
-        waited_for: "waiting for a seat of pool lab".into(),
+fn execution() -> Execution {
+    Execution {
         running_ms: NOW - 500_000,
         host_running_ms: NOW - 500_100,
         engine: "standin".into(),
         engine_note: "stand-in 1".into(),
         working_dir: "/p".into(),
         code_sha256: "ab12".into(),
-        view: Some(ViewRange { start: 850, end: None, safe_end: Some(900) }),
-        ..detail
+        ..Execution::default()
     }
+}
+
+fn ran(mut detail: Detail) -> Detail {
+    detail.queue =
+        QueueRecord { waited_ms: 12_345, waited_for: "waiting for a seat of pool lab".into(), ..Default::default() };
+    let number = u32::try_from(detail.attempts.len()).unwrap() + 1;
+    let user_part = Some(ViewRange { start: 850, end: None, safe_end: Some(900) });
+    detail.attempts.push(AttemptRecord { user_part, execution: execution(), ..at(number) });
+    detail
 }
 
 fn contact(state: ContactState) -> Contact {
@@ -77,8 +87,8 @@ fn unfinished() -> Vec<(Record, Live)> {
         ..Live::default()
     };
     let mut busy = record(RunState::Running, Cause::FirstOutput, ran(asked()));
-    let wish = CancelIntent { by: "ana".into(), at_ms: NOW - 1_000, mode: CancelMode::Break };
-    busy.cancel = Some(wish);
+    let intent = CancelIntent { by: "ana".into(), at_ms: NOW - 1_000, mode: CancelMode::Break };
+    busy.cancel = Some(intent);
     let live = Live {
         log_len: 1_234,
         console_len: 5,
@@ -88,8 +98,8 @@ fn unfinished() -> Vec<(Record, Live)> {
         ..Live::default()
     };
     let mut away = record(RunState::Starting, Cause::Dispatched, asked());
-    away.detail.set(Condition::Trouble, "agent stata1 does not know this run");
-    away.detail.note = "noted".into();
+    away.detail.conditions.set(Condition::Trouble, "agent stata1 does not know this run");
+    away.detail.end.note = "noted".into();
     let silent = Live {
         waiting: Some(Wait::Unclear(Contact {
             words: "agent stata1 is silent".into(),
@@ -112,60 +122,54 @@ fn unfinished() -> Vec<(Record, Live)> {
 }
 
 fn ended() -> Vec<(Record, Live)> {
-    let done = |detail: Detail| Detail {
-        rc: Some(0),
-        host_ended_ms: NOW - 200,
-        duration_ms: Some(499_900),
-        view: Some(ViewRange { start: 850, end: Some(900), safe_end: Some(900) }),
-        log_len: 950,
-        console_len: 10,
-        complete: true,
-        ..ran(detail)
+    let done = |detail: Detail| {
+        let mut detail = ran(detail);
+        detail.end =
+            End { rc: Some(0), output: OutputLengths { log: 950, console: 10 }, complete: true, ..End::default() };
+        let attempt = detail.present_mut().unwrap();
+        attempt.user_part = Some(ViewRange { start: 850, end: Some(900), safe_end: Some(900) });
+        (attempt.execution.host_ended_ms, attempt.execution.duration_ms) = (NOW - 200, Some(499_900));
+        detail
     };
+    let mut good = record(RunState::Succeeded, Cause::Completed, done(asked()));
     let artifacts = vec![ArtifactView { path: "/p/fit.png".into(), bytes: 4_096 }];
-    let good = record(RunState::Succeeded, Cause::Completed, Detail { artifacts, ..done(asked()) });
+    good.detail.present_mut().unwrap().execution.artifacts = artifacts;
     let location = LocationView {
         file: "/p/sub.do".into(),
         line: 12,
         callers: vec!["/p/main.do:3".into(), ":4".into(), "x:0".into()],
     };
-    let mut failed = record(
-        RunState::Failed,
-        Cause::StataError,
-        Detail {
-            rc: Some(111),
-            message: "bad_var not found".into(),
-            command: "gen y = bad_var + 1".into(),
-            location: Some(location),
-            leftovers: vec!["4711 python".into()],
-            complete: false,
-            contested: vec!["agent b says otherwise".into()],
-            ..done(asked())
-        },
-    );
-    failed.detail.set(Condition::Incomplete, "the copy differs");
-    failed.detail.conditions.insert("a_kind_of_tomorrow".into(), "from a newer version".into());
-    let dead = Earlier {
-        attempt: 1,
-        agent_id: "a-1".into(),
-        host: "stata1".into(),
-        how: "host rebooted".into(),
-        log_len: 800,
+    let mut failed = record(RunState::Failed, Cause::StataError, done(asked()));
+    failed.detail.end = End {
+        rc: Some(111),
+        message: "bad_var not found".into(),
+        command: "gen y = bad_var + 1".into(),
+        location: Some(location),
         complete: false,
-        view: Some(ViewRange { start: 10, end: Some(800), safe_end: Some(800) }),
-        ..Earlier::default()
+        ..failed.detail.end
     };
-    let mut again = record(RunState::Lost, Cause::AgentGone, Detail { earlier: vec![dead], ..done(asked()) });
-    again.attempt = 2;
+    failed.detail.contested = vec!["agent b says otherwise".into()];
+    failed.detail.present_mut().unwrap().execution.leftovers = vec!["4711 python".into()];
+    let newer = BTreeMap::from([("a_kind_of_tomorrow".into(), "from a newer version".into())]);
+    failed.detail.conditions = Conditions::from_names(newer);
+    failed.detail.conditions.set(Condition::Incomplete, "the copy differs");
+    let dead = AttemptRecord {
+        user_part: Some(ViewRange { start: 10, end: Some(800), safe_end: Some(800) }),
+        recorded: Some(OutputLengths { log: 800, console: 0 }),
+        death: Some(Death { how: "host rebooted".into(), complete: false }),
+        ..at(1)
+    };
+    let again = done(Detail { attempts: vec![dead], ..asked() });
+    let again = record(RunState::Lost, Cause::AgentGone, again);
     let returned = Live { runs_again: true, ..Live::of(&again) };
     let removed = FilesRemoved { at: "2026-11-26T13:00:00.000Z".into(), bytes: 9, why: "for room".into() };
-    let mut gone = record(RunState::Errored, Cause::Killed, Detail { files_removed: Some(removed), ..done(asked()) });
+    let mut gone = record(RunState::Errored, Cause::Killed, done(asked()));
+    gone.detail.end.files_removed = Some(removed);
     gone.principal = Principal::default();
-    gone.detail.unverified = true;
-    gone.detail.claims = Principal::new("local", "bob");
-    gone.detail.retry = Retry::default();
+    gone.detail.origin = Origin::Unverified { claims: Principal::new("local", "bob") };
+    gone.detail.asked.retry = Retry::default();
     let nameless = LocationView { file: String::new(), line: 3, callers: vec![] };
-    gone.detail.location = Some(nameless);
+    gone.detail.end.location = Some(nameless);
     let all = [good, failed, gone].map(|record| (Live::of(&record), record));
     let mut all: Vec<_> = all.into_iter().map(|(live, record)| (record, live)).collect();
     all.push((again, returned));

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::{
-    ledger::{Dedupe, Detail, NewRun, Record},
+    ledger::{Dedupe, NewRun},
+    model::{Asked, Record},
     runs::{ControlError, upkeep},
 };
 use RunState::Succeeded;
@@ -122,7 +123,7 @@ async fn one_sweep_removes_a_share_of_the_records() {
     let world = World::with(|o| (o.sweep_every, o.sweep_after) = (HOUR, HOUR)).await;
     let old_ms = world.clock.system.unix_ms() - 40 * 24 * 3600 * 1000;
     let insert = |_| async {
-        let mut record = Record::queued(Ids::system().run(), Principal::local("ann"), old_ms, Detail::default());
+        let mut record = Record::queued(Ids::system().run(), Principal::local("ann"), old_ms, Asked::default());
         (record.state, record.cause, record.finished_ms) = (Succeeded, Cause::Completed, old_ms);
         let new = NewRun { record, submission: Default::default(), key: None, dedupe: Dedupe::default() };
         world.ledger().insert(new).await.unwrap();

@@ -2,10 +2,10 @@
 
 use longhaul_gateway::{
     ledger::{
-        CALL, CancelIntent, Dedupe, Detail, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, Record, Transition,
-        memory::MemoryLedger, sqlite::SqliteLedger,
+        CALL, Dedupe, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, Transition, memory::MemoryLedger,
+        sqlite::SqliteLedger,
     },
-    model::{Need, Principal},
+    model::{Asked, Attempt, CancelIntent, Death, Detail, OutputLengths, Placement, Principal, Record},
 };
 use longhaul_proto::{
     api::CancelMode,
@@ -25,7 +25,7 @@ fn new_run(run: RunId, chance: &mut Chance) -> NewRun {
             run,
             principal.clone(),
             i64::try_from(1_000 + chance.below(100)).unwrap(),
-            Detail { source: "text".to_owned(), need: Need::default(), ..Detail::default() },
+            Asked { source: "text".to_owned(), ..Asked::default() },
         ),
         submission: wire::Submission {
             run_id: run.to_string(),
@@ -44,6 +44,35 @@ fn new_run(run: RunId, chance: &mut Chance) -> NewRun {
             only_join: chance.below(4) == 0,
         },
     }
+}
+
+/// The rest of a record after a step, with anything that may be recorded of an attempt and an end.
+fn changed(mut detail: Detail, to: RunState, cause: Cause, n: u64, chance: &mut Chance) -> Detail {
+    let text = |chance: &mut Chance| (*pick(chance, &["", "a", "b"])).to_owned();
+    let output = OutputLengths { log: n, console: chance.below(9) };
+    if to == RunState::Starting {
+        let at = Placement { agent_id: "a".to_owned(), host: text(chance), pool: text(chance) };
+        detail.give(Attempt::after(detail.attempt()), at);
+    }
+    if let Some(attempt) = detail.present_mut() {
+        attempt.execution.running_ms = i64::try_from(chance.below(3)).unwrap();
+        attempt.execution.engine = text(chance);
+        attempt.execution.working_dir = text(chance);
+        attempt.execution.code_sha256 = text(chance);
+        attempt.recorded = (chance.below(2) == 0).then_some(output);
+        attempt.log_sha256 = text(chance);
+    }
+    if cause == Cause::ProvenDead {
+        if let Some(attempt) = detail.present_mut() {
+            attempt.recorded = Some(output);
+        }
+        detail.attempt_died(Death { how: text(chance), complete: chance.below(2) == 0 }, output);
+    }
+    if chance.below(2) == 0 {
+        detail.end.complete = chance.below(2) == 0;
+        detail.end.message = text(chance);
+    }
+    detail
 }
 
 fn told<T: std::fmt::Debug>(answer: Result<T, LedgerError>) -> String {
@@ -75,33 +104,19 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
             }
             2..=7 => {
                 let known = a.get(run).await.map_err(|e| e.to_string())?;
-                let truth = known.as_ref().map(|r| (r.state, r.attempt));
+                let truth = known.as_ref().map(|r| (r.state, r.attempt()));
                 let (from, from_attempt) = match truth {
                     Some(truth) if chance.below(4) > 0 => truth,
-                    _ => (*pick(chance, RunState::ALL), u32::try_from(chance.below(3)).unwrap()),
+                    _ => (*pick(chance, RunState::ALL), Attempt::known(u32::try_from(chance.below(3)).unwrap())),
                 };
                 let to = *pick(chance, RunState::ALL);
                 let cause = *pick(chance, Cause::ALL);
-                let attempt = from_attempt + u32::from(to == RunState::Starting);
-                let step = Transition {
-                    run,
-                    from,
-                    from_attempt,
-                    to,
-                    cause,
-                    attempt,
-                    at_ms: now,
-                    given_to: (to == RunState::Starting).then(|| ("a".to_owned(), "h".to_owned(), "p".to_owned())),
-                    detail: (chance.below(2) == 0).then(|| Detail {
-                        complete: chance.below(2) == 0,
-                        log_len: n,
-                        ..Detail::default()
-                    }),
-                };
+                let detail = changed(known.map(|r| r.detail).unwrap_or_default(), to, cause, n, chance);
+                let step = Transition { run, from, from_attempt, to, cause, at_ms: now, detail };
                 let answer = both("transition", a.transition(step.clone()), b.transition(step)).await?;
                 let legal = from.may_become_by(to, cause) && truth == Some((from, from_attempt));
                 if (answer == "()") != legal {
-                    return Err(format!("{truth:?}: {from}/{from_attempt} -> {to} answered {answer}"));
+                    return Err(format!("{truth:?}: {from}/{from_attempt:?} -> {to} answered {answer}"));
                 }
             }
             8 => {

@@ -54,7 +54,7 @@ impl World {
             let holding = self.ledger.model.unfinished().await.unwrap_or_default();
             let holding = holding.iter().filter(|record| {
                 let told = self.sim.story(record.run, |story| story.end_told.is_some());
-                record.state.holds_seat() && record.pool == "lab" && !told
+                record.state.holds_seat() && record.pool() == "lab" && !told
             });
             let (holding, pools) = (holding.count(), gateway.runs.hosts(&root()).await.pools);
             let taken = pools.iter().filter(|pool| pool.name == "lab").map(|pool| pool.in_use).sum::<u32>();

@@ -11,11 +11,11 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_gateway::{
     ledger::{
-        Adoption, AgentRecord, AgentStore, Answer, CancelIntent, DrainRecord, Ended, Inserted, Ledger, LedgerError,
-        ListQuery, MirrorCopy, NewRun, PinRecord, Record, Removed, RunStore, Stash, StashStore, TokenRecord,
-        TokenStore, Transition, TransitionRow, UpkeepStore, memory::MemoryLedger,
+        Adoption, AgentRecord, AgentStore, Answer, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery,
+        MirrorCopy, NewRun, PinRecord, RunStore, Stash, StashStore, TokenRecord, TokenStore, Transition, TransitionRow,
+        UpkeepStore, memory::MemoryLedger,
     },
-    model::Principal,
+    model::{Attempt, CancelIntent, Principal, Record, Removed},
 };
 use longhaul_proto::{
     api::{FilesRemoved, Retry},
@@ -130,14 +130,14 @@ fn no_answer() -> Arc<std::io::Error> {
 impl RunStore for SimLedger {
     fn insert(&self, new: NewRun) -> Answer<'_, Inserted> {
         self.write(move || {
-            let (run, detail, created_ms) = (new.record.run, &new.record.detail, new.record.created_ms);
+            let (run, asked, created_ms) = (new.record.run, &new.record.detail.asked, new.record.created_ms);
             self.sim.story(run, |story| {
                 if story.removed {
                     self.sim.wrong(format_args!("run {} was removed and is recorded again", short(run)));
                 }
-                story.retry = detail.retry == Retry::IfProvenDead;
+                story.retry = asked.retry == Retry::IfProvenDead;
                 story.queue_timeout =
-                    (detail.queue_timeout_ms > 0).then(|| Duration::from_millis(detail.queue_timeout_ms));
+                    (asked.queue_timeout_ms > 0).then(|| Duration::from_millis(asked.queue_timeout_ms));
                 // From when the request came, however long its record took.
                 let since = self.sim.clock().unix_ms().saturating_sub(created_ms);
                 let since = Duration::from_millis(u64::try_from(since).unwrap_or_default());
@@ -156,9 +156,11 @@ impl RunStore for SimLedger {
         });
         self.write(move || {
             async move {
-                let (run, attempt, from, to, cause) = (step.run, step.attempt, step.from, step.to, step.cause);
+                let number = |attempt: Option<Attempt>| attempt.map_or(0, Attempt::number);
+                let (run, attempt, from, to, cause) =
+                    (step.run, number(step.attempt()), step.from, step.to, step.cause);
                 let line =
-                    format!("{} {from}/{} -> {to}/{} {}", short(run), step.from_attempt, step.attempt, step.cause);
+                    format!("{} {from}/{} -> {to}/{} {}", short(run), number(step.from_attempt), attempt, step.cause);
                 let before = self.model.get(run).await?.map(|r| r.state);
                 self.model.transition(step).await?;
                 self.sim.note(line);

@@ -1,0 +1,451 @@
+//! The form in which the rest of a record is stored: JSON that earlier versions read too.
+//!
+//! It has the shape in which it was first published: what was asked for, the present attempt and the end side by side,
+//! and the dead attempts in a list. Fields are added, and none changes its meaning. What the columns of `runs` have is
+//! taken from there: the last attempt, its agent and its pool.
+
+use std::collections::BTreeMap;
+
+use longhaul_proto::api;
+use serde::{Deserialize, Serialize};
+
+use super::LedgerError;
+use crate::model::{
+    Asked, Attempt, AttemptRecord, Conditions, Death, Detail, End, Execution, Need, Origin, OutputLengths, Placement,
+    Principal, QueueRecord,
+};
+
+/// The last attempt as the columns have it.
+#[derive(Clone, Debug)]
+pub(super) struct LastAttempt {
+    pub(super) number: Attempt,
+    pub(super) at: Placement,
+}
+
+/// The stored form of a detail.
+///
+/// # Errors
+/// [`LedgerError::Broken`].
+pub(super) fn write(detail: &Detail) -> Result<String, LedgerError> {
+    serde_json::to_string(&StoredDetail::from(detail)).map_err(|e| LedgerError::Broken(e.to_string()))
+}
+
+/// The detail of a stored form.
+///
+/// # Errors
+/// [`LedgerError::Broken`].
+pub(super) fn read(json: &str, last: Option<LastAttempt>) -> Result<Detail, LedgerError> {
+    let stored: StoredDetail = serde_json::from_str(json).map_err(|e| LedgerError::Broken(e.to_string()))?;
+    Ok(stored.detail(last))
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct StoredDetail {
+    source: String,
+    args: Vec<String>,
+    need: Need,
+    path: Option<String>,
+    wanted_dir: String,
+    wanted_sha256: String,
+    /// Digest of the code as found at submission, where `code_sha256` is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found_sha256: Option<String>,
+    client: String,
+    timeout_ms: u64,
+    queue_timeout_ms: u64,
+    waited_ms: u64,
+    waited_for: String,
+    traceparent: String,
+    queued_ms: i64,
+    queue_limit_from_ms: i64,
+    running_ms: i64,
+    started_ms: i64,
+    host_running_ms: i64,
+    host_ended_ms: i64,
+    rc: Option<i64>,
+    message: String,
+    command: String,
+    location: Option<api::LocationView>,
+    engine: String,
+    engine_note: String,
+    working_dir: String,
+    code_sha256: String,
+    view: Option<api::ViewRange>,
+    log_len: u64,
+    log_sha256: String,
+    console_len: u64,
+    console_sha256: String,
+    complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<StoredLengths>,
+    duration_ms: Option<u64>,
+    note: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    conditions: BTreeMap<String, String>,
+    leftovers: Vec<String>,
+    artifacts: Vec<api::ArtifactView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files_removed: Option<api::FilesRemoved>,
+    ended_by: String,
+    imported: bool,
+    unverified: bool,
+    claims: Principal,
+    contested: Vec<String>,
+    retry: api::Retry,
+    earlier: Vec<StoredDead>,
+    log_base: u64,
+    console_base: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct StoredLengths {
+    log_len: u64,
+    console_len: u64,
+}
+
+impl From<OutputLengths> for StoredLengths {
+    fn from(lengths: OutputLengths) -> Self {
+        Self { log_len: lengths.log, console_len: lengths.console }
+    }
+}
+
+impl From<StoredLengths> for OutputLengths {
+    fn from(stored: StoredLengths) -> Self {
+        Self { log: stored.log_len, console: stored.console_len }
+    }
+}
+
+/// An attempt that is proven dead.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct StoredDead {
+    attempt: u32,
+    agent_id: String,
+    host: String,
+    how: String,
+    log_len: u64,
+    log_sha256: String,
+    console_len: u64,
+    console_sha256: String,
+    complete: bool,
+    view: Option<api::ViewRange>,
+    /// Added later, as are the next two: earlier versions kept nothing else of a dead attempt.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pool: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<StoredLengths>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution: Option<Execution>,
+}
+
+impl From<&Detail> for StoredDetail {
+    fn from(detail: &Detail) -> Self {
+        let (asked, queue, end) = (&detail.asked, &detail.queue, &detail.end);
+        let present = detail.present();
+        let execution = present.map(|attempt| attempt.execution.clone()).unwrap_or_default();
+        let code = detail.code_sha256();
+        let base = detail.base();
+        Self {
+            source: asked.source.clone(),
+            args: asked.args.clone(),
+            need: asked.need.clone(),
+            path: asked.path.clone(),
+            wanted_dir: asked.working_dir.clone(),
+            wanted_sha256: asked.required_sha256.clone(),
+            found_sha256: (asked.found_sha256 != code).then(|| asked.found_sha256.clone()),
+            client: asked.client.clone(),
+            timeout_ms: asked.timeout_ms,
+            queue_timeout_ms: asked.queue_timeout_ms,
+            waited_ms: queue.waited_ms,
+            waited_for: queue.waited_for.clone(),
+            traceparent: asked.traceparent.clone(),
+            queued_ms: queue.since_ms,
+            queue_limit_from_ms: queue.limit_from_ms,
+            running_ms: execution.running_ms,
+            started_ms: execution.started_ms,
+            host_running_ms: execution.host_running_ms,
+            host_ended_ms: execution.host_ended_ms,
+            rc: end.rc,
+            message: end.message.clone(),
+            command: end.command.clone(),
+            location: end.location.clone(),
+            engine: execution.engine,
+            engine_note: execution.engine_note,
+            working_dir: detail.working_dir().to_owned(),
+            code_sha256: code.to_owned(),
+            view: present.and_then(|attempt| attempt.user_part),
+            log_len: end.output.log,
+            log_sha256: present.map(|attempt| attempt.log_sha256.clone()).unwrap_or_default(),
+            console_len: end.output.console,
+            console_sha256: present.map(|attempt| attempt.console_sha256.clone()).unwrap_or_default(),
+            complete: end.complete,
+            told: present.and_then(|attempt| attempt.recorded).map(StoredLengths::from),
+            duration_ms: execution.duration_ms,
+            note: end.note.clone(),
+            conditions: detail.conditions.names(),
+            leftovers: execution.leftovers,
+            artifacts: execution.artifacts,
+            files_removed: end.files_removed.clone(),
+            ended_by: execution.ended_by,
+            imported: detail.origin.is_import(),
+            unverified: detail.origin.is_unverified(),
+            claims: detail.origin.claims(),
+            contested: detail.contested.clone(),
+            retry: asked.retry,
+            earlier: detail.dead().map(StoredDead::from).collect(),
+            log_base: base.log,
+            console_base: base.console,
+        }
+    }
+}
+
+impl From<&AttemptRecord> for StoredDead {
+    fn from(attempt: &AttemptRecord) -> Self {
+        let recorded = attempt.recorded.unwrap_or_default();
+        Self {
+            attempt: attempt.number.number(),
+            agent_id: attempt.at.agent_id.clone(),
+            host: attempt.at.host.clone(),
+            how: attempt.death.as_ref().map(|death| death.how.clone()).unwrap_or_default(),
+            log_len: recorded.log,
+            log_sha256: attempt.log_sha256.clone(),
+            console_len: recorded.console,
+            console_sha256: attempt.console_sha256.clone(),
+            complete: attempt.died_complete(),
+            view: attempt.user_part,
+            pool: attempt.at.pool.clone(),
+            base: Some(attempt.base).filter(|base| *base != OutputLengths::default()).map(StoredLengths::from),
+            execution: Some(attempt.execution.clone()).filter(|execution| *execution != Execution::default()),
+        }
+    }
+}
+
+impl StoredDead {
+    /// The entry; `None` = it has no number, which no version wrote.
+    fn entry(self) -> Option<AttemptRecord> {
+        Some(AttemptRecord {
+            number: Attempt::known(self.attempt)?,
+            at: Placement { agent_id: self.agent_id, host: self.host, pool: self.pool },
+            base: self.base.unwrap_or_default().into(),
+            user_part: self.view,
+            recorded: Some(OutputLengths { log: self.log_len, console: self.console_len }),
+            log_sha256: self.log_sha256,
+            console_sha256: self.console_sha256,
+            execution: self.execution.unwrap_or_default(),
+            death: Some(Death { how: self.how, complete: self.complete }),
+        })
+    }
+}
+
+impl StoredDetail {
+    fn detail(mut self, last: Option<LastAttempt>) -> Detail {
+        let earlier = std::mem::take(&mut self.earlier);
+        let mut attempts: Vec<_> = earlier.into_iter().filter_map(StoredDead::entry).collect();
+        let died = attempts.last().map(|dead| dead.number);
+        match (last, attempts.last_mut()) {
+            // The pool of a dead attempt was not stored from the first.
+            (Some(last), Some(dead)) if died == Some(last.number) => dead.at.pool = last.at.pool,
+            (Some(last), _) => attempts.push(self.present(last)),
+            (None, _) => {}
+        }
+        Detail {
+            origin: match (self.unverified, self.imported) {
+                (true, _) => Origin::Unverified { claims: self.claims },
+                (false, true) => Origin::Imported,
+                (false, false) => Origin::Submitted,
+            },
+            queue: QueueRecord {
+                since_ms: self.queued_ms,
+                limit_from_ms: self.queue_limit_from_ms,
+                waited_ms: self.waited_ms,
+                waited_for: self.waited_for,
+            },
+            attempts,
+            end: End {
+                rc: self.rc,
+                message: self.message,
+                command: self.command,
+                location: self.location,
+                note: self.note,
+                output: OutputLengths { log: self.log_len, console: self.console_len },
+                complete: self.complete,
+                files_removed: self.files_removed,
+            },
+            conditions: Conditions::from_names(self.conditions),
+            contested: self.contested,
+            asked: Asked {
+                source: self.source,
+                args: self.args,
+                need: self.need,
+                path: self.path,
+                working_dir: self.wanted_dir,
+                required_sha256: self.wanted_sha256,
+                found_sha256: self.found_sha256.unwrap_or(self.code_sha256),
+                client: self.client,
+                timeout_ms: self.timeout_ms,
+                queue_timeout_ms: self.queue_timeout_ms,
+                traceparent: self.traceparent,
+                retry: self.retry,
+            },
+        }
+    }
+
+    /// The attempt that is not among the dead ones.
+    fn present(&mut self, last: LastAttempt) -> AttemptRecord {
+        use std::mem::take;
+        AttemptRecord {
+            number: last.number,
+            at: last.at,
+            base: OutputLengths { log: self.log_base, console: self.console_base },
+            user_part: self.view,
+            recorded: self.told.map(OutputLengths::from),
+            log_sha256: take(&mut self.log_sha256),
+            console_sha256: take(&mut self.console_sha256),
+            execution: Execution {
+                started_ms: self.started_ms,
+                running_ms: self.running_ms,
+                host_running_ms: self.host_running_ms,
+                host_ended_ms: self.host_ended_ms,
+                duration_ms: self.duration_ms,
+                engine: take(&mut self.engine),
+                engine_note: take(&mut self.engine_note),
+                working_dir: take(&mut self.working_dir),
+                code_sha256: self.code_sha256.clone(),
+                leftovers: take(&mut self.leftovers),
+                artifacts: take(&mut self.artifacts),
+                ended_by: take(&mut self.ended_by),
+            },
+            death: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last(number: u32) -> Option<LastAttempt> {
+        let at = Placement { agent_id: "a".into(), host: "h".into(), pool: "p".into() };
+        Attempt::known(number).map(|number| LastAttempt { number, at })
+    }
+
+    fn comes_back(detail: &Detail) {
+        let last = detail.attempts.last().map(|last| LastAttempt { number: last.number, at: last.at.clone() });
+        assert_eq!(read(&write(detail).unwrap(), last).unwrap(), *detail);
+    }
+
+    #[test]
+    fn a_detail_comes_back_as_it_was() {
+        let asked = Asked {
+            source: "/p/a.do".into(),
+            working_dir: "/p".into(),
+            found_sha256: "found".into(),
+            queue_timeout_ms: 7,
+            retry: api::Retry::IfProvenDead,
+            ..Asked::default()
+        };
+        let mut detail = Detail { asked, ..Detail::default() };
+        comes_back(&detail);
+        for number in 1..4 {
+            let given = last(number).unwrap();
+            detail.give(given.number, given.at);
+            comes_back(&detail);
+            let attempt = detail.present_mut().unwrap();
+            attempt.execution.code_sha256 = format!("executed {number}");
+            attempt.execution.running_ms = 5;
+            attempt.recorded = Some(OutputLengths { log: 9, console: 1 });
+            attempt.log_sha256 = "log".into();
+            comes_back(&detail);
+            detail.conditions.set(crate::model::Condition::Trouble, "t");
+            detail.end.message = "killed".into();
+            comes_back(&detail);
+            let output = OutputLengths { log: 10 * u64::from(number), console: 2 };
+            detail.attempt_died(Death { how: "killed".into(), complete: number > 1 }, output);
+            comes_back(&detail);
+            assert_eq!((detail.base(), detail.working_dir()), (output, "/p"));
+            assert_eq!((detail.code_sha256(), &*detail.asked.found_sha256), (&*format!("executed {number}"), "found"));
+        }
+        assert_eq!(detail.dead().count(), 3);
+    }
+
+    #[test]
+    fn what_an_earlier_version_wrote_keeps_its_meaning() {
+        let json = r#"{"source": "text", "wanted_dir": "/w", "working_dir": "/w/x", "code_sha256": "c", "log_base": 8,
+            "log_len": 20, "log_sha256": "d", "running_ms": 4, "complete": true, "told": {"log_len": 12},
+            "conditions": {"of_tomorrow": "x"}, "imported": true, "retry": "if_proven_dead", "files_removed": null,
+            "earlier": [{"attempt": 1, "agent_id": "b", "host": "g", "how": "killed", "log_len": 8, "complete": true}]}"#;
+        let detail = read(json, last(3)).unwrap();
+        let (dead, present) = (&detail.attempts[0], detail.present().unwrap());
+        assert_eq!((dead.number.number(), &*dead.at.host, dead.kept().log_len, detail.attempts.len()), (1, "g", 8, 2));
+        assert_eq!((present.number.number(), &*present.at.pool, present.base.log), (3, "p", 8));
+        assert_eq!((detail.working_dir(), detail.code_sha256(), &*detail.asked.found_sha256), ("/w/x", "c", "c"));
+        assert_eq!((detail.origin.clone(), present.recorded.unwrap().log), (Origin::Imported, 12));
+        // Between two attempts the last one is dead, and the columns still have it.
+        let waiting = read(json, last(1)).unwrap();
+        assert_eq!((waiting.present(), waiting.attempts.len(), &*waiting.attempts[0].at.pool), (None, 1, "p"));
+        assert_eq!(read("{}", None).unwrap(), Detail::default());
+    }
+
+    /// An earlier version reads what this one writes.
+    #[test]
+    fn the_names_of_the_first_version_are_kept() {
+        let mut detail = Detail::default();
+        let given = last(1).unwrap();
+        detail.give(given.number, given.at);
+        let json: serde_json::Value = serde_json::from_str(&write(&detail).unwrap()).unwrap();
+        let names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut first = vec![
+            "source",
+            "args",
+            "need",
+            "path",
+            "wanted_dir",
+            "wanted_sha256",
+            "client",
+            "timeout_ms",
+            "queue_timeout_ms",
+            "waited_ms",
+            "waited_for",
+            "traceparent",
+            "queued_ms",
+            "queue_limit_from_ms",
+            "running_ms",
+            "started_ms",
+            "host_running_ms",
+            "host_ended_ms",
+            "rc",
+            "message",
+            "command",
+            "location",
+            "engine",
+            "engine_note",
+            "working_dir",
+            "code_sha256",
+            "view",
+            "log_len",
+            "log_sha256",
+            "console_len",
+            "console_sha256",
+            "complete",
+            "duration_ms",
+            "note",
+            "leftovers",
+            "artifacts",
+            "ended_by",
+            "imported",
+            "unverified",
+            "claims",
+            "contested",
+            "retry",
+            "earlier",
+            "log_base",
+            "console_base",
+        ];
+        first.sort_unstable();
+        let mut names = names;
+        names.sort_unstable();
+        assert_eq!(names, first);
+    }
+}

@@ -1,0 +1,70 @@
+//! What was asked for.
+
+use longhaul_proto::api::Retry;
+
+use super::{Need, Principal};
+
+/// What a submission asked for. It is written once, when the run is recorded; no attempt changes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asked {
+    /// The path, `text`, or `bundle: entry`.
+    pub source: String,
+    /// Arguments of the do-file.
+    pub args: Vec<String>,
+    /// What it requires of an agent.
+    pub need: Need,
+    /// The do-file on the agent's host, when the code comes from there.
+    pub path: Option<String>,
+    /// Folder that the caller requested; empty = none.
+    pub working_dir: String,
+    /// Digest that the caller requires; empty = none.
+    pub required_sha256: String,
+    /// Digest of the code as it was found at submission; empty = not known then.
+    pub found_sha256: String,
+    /// Name and version of the client.
+    pub client: String,
+    /// Limit on running, ms; 0 = none.
+    pub timeout_ms: u64,
+    /// Limit on waiting, ms; 0 = none.
+    pub queue_timeout_ms: u64,
+    /// W3C `traceparent` of the run.
+    pub traceparent: String,
+    /// When another attempt may follow.
+    pub retry: Retry,
+}
+
+/// How a run came to this gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// A client submitted it here.
+    #[default]
+    Submitted,
+    /// It was imported from a spool.
+    Imported,
+    /// It was imported from a spool without this gateway's seal on its request: it has no principal until an operator
+    /// adopts it.
+    Unverified {
+        /// The principal that the spool names.
+        claims: Principal,
+    },
+}
+
+impl Origin {
+    /// Whether it came from a spool.
+    pub fn is_import(&self) -> bool {
+        *self != Self::Submitted
+    }
+
+    /// Whether it waits for an operator to adopt it.
+    pub fn is_unverified(&self) -> bool {
+        matches!(self, Self::Unverified { .. })
+    }
+
+    /// The principal that the spool of an unverified run names; none for other runs.
+    pub fn claims(&self) -> Principal {
+        match self {
+            Self::Unverified { claims } => claims.clone(),
+            Self::Submitted | Self::Imported => Principal::default(),
+        }
+    }
+}
