@@ -16,6 +16,8 @@
 //! field that is added later gets an item of its own, so that requests sealed before keep their digest; an agent that
 //! does not know the field drops it, and the seal no longer matches.
 
+use std::collections::HashMap;
+
 use sha2::{Digest, Sha256};
 
 use crate::wire::{self, submission::Source};
@@ -41,6 +43,29 @@ impl Items {
     fn number(&mut self, field: u32, number: u64) {
         if number != 0 {
             self.item(field, &[&number.to_le_bytes()]);
+        }
+    }
+
+    fn map(&mut self, field: u32, entries: &HashMap<String, String>) {
+        let mut entries: Vec<_> = entries.iter().collect();
+        entries.sort();
+        for (name, value) in entries {
+            self.item(field, &[name.as_bytes(), value.as_bytes()]);
+        }
+    }
+
+    /// Fields 4 to 6, of which at most one is set.
+    fn source(&mut self, source: Option<&Source>) {
+        match source {
+            None => {}
+            Some(Source::Path(path)) => self.item(4, &[path.as_bytes()]),
+            Some(Source::Text(text)) => self.item(5, &[text]),
+            Some(Source::Bundle(wire::Bundle { files, entry })) => {
+                self.item(6, &[entry.as_bytes()]);
+                for wire::BundleFile { path, content } in files {
+                    self.item(6, &[path.as_bytes(), content]);
+                }
+            }
         }
     }
 }
@@ -75,17 +100,7 @@ pub fn digest(submission: &wire::Submission) -> [u8; 32] {
     items.text(1, run_id);
     items.text(2, principal);
     items.text(3, key);
-    match source {
-        None => {}
-        Some(Source::Path(path)) => items.item(4, &[path.as_bytes()]),
-        Some(Source::Text(text)) => items.item(5, &[text]),
-        Some(Source::Bundle(wire::Bundle { files, entry })) => {
-            items.item(6, &[entry.as_bytes()]);
-            for wire::BundleFile { path, content } in files {
-                items.item(6, &[path.as_bytes(), content]);
-            }
-        }
-    }
+    items.source(source.as_ref());
     for arg in args {
         items.item(7, &[arg.as_bytes()]);
     }
@@ -93,11 +108,7 @@ pub fn digest(submission: &wire::Submission) -> [u8; 32] {
     items.number(9, *timeout_ms);
     items.number(10, *queue_timeout_ms);
     items.text(11, host);
-    let mut labels: Vec<_> = labels.iter().collect();
-    labels.sort();
-    for (name, value) in labels {
-        items.item(12, &[name.as_bytes(), value.as_bytes()]);
-    }
+    items.map(12, labels);
     items.text(13, engine);
     items.number(14, u64::from(*project_profile));
     if let Some(wire::TraceContext { traceparent, tracestate }) = trace {

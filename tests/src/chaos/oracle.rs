@@ -20,8 +20,9 @@ use reqwest::Method;
 use super::{
     cell::Focus,
     clients,
+    jobs::Job,
     site::{MAX_OUTPUT, Site},
-    trial::{BY_MCP, Trial},
+    trial::{BY_MCP, FOCUS, Trial},
 };
 use crate::api;
 
@@ -115,16 +116,31 @@ async fn unrest(trial: &Trial) -> Option<String> {
 /// Whether the copy of a run's output may have less than the run printed: it passed the limit, or its host lost some.
 fn may_be_short(trial: &Trial, name: &str, view: &RunView) -> bool {
     let over = trial.setup.max_output.is_some() && view.output_bytes >= MAX_OUTPUT;
-    over || trial.cell.may_miss(name == super::trial::FOCUS)
+    over || trial.cell.may_miss(name == FOCUS)
 }
 
 /// One run's end, executions and bytes.
 async fn one(trial: &Trial, name: &str, view: &RunView) {
-    let history = &trial.history;
     let Some(job) = trial.jobs.get(name) else { return };
+    end(trial, name, job, view);
+    executions(trial, name, job, view);
+    let short = may_be_short(trial, name, view);
+    if !short && !trial.site.spool(view.run_id).exists() {
+        // Its spool was deleted for room: then the copy was whole, by the agent's own digest.
+        return;
+    }
+    let log = match (&trial.whole, name == FOCUS) {
+        (Some(whole), true) => whole.clone(),
+        _ => trial.site.log(view.run_id),
+    };
+    if short { short_copy(trial, name, view, &log).await } else { whole_copy(trial, name, view, log).await }
+}
+
+/// How it ended.
+fn end(trial: &Trial, name: &str, job: &Job, view: &RunView) {
+    let history = &trial.history;
     let end = (view.state, view.cause);
-    let in_focus = name == super::trial::FOCUS;
-    if end != job.end() && !trial.cell.admits(in_focus, end.0, end.1) {
+    if end != job.end() && !trial.cell.admits(name == FOCUS, end.0, end.1) {
         history.wrong(format!(
             "{name} ended as {end:?} and not as {:?}: {:?} {:?}",
             job.end(),
@@ -135,8 +151,14 @@ async fn one(trial: &Trial, name: &str, view: &RunView) {
     if end.0 == RunState::Failed && view.rc != Some(job.rc) {
         history.wrong(format!("{name} ended with r({:?}) and not r({})", view.rc, job.rc));
     }
+}
+
+/// How often it was executed.
+fn executions(trial: &Trial, name: &str, job: &Job, view: &RunView) {
+    let history = &trial.history;
+    let end = (view.state, view.cause);
     let ran = trial.site.lab.executions(name);
-    let again = job.request.retry == Some(Retry::IfProvenDead) && trial.cell.proves_dead(in_focus);
+    let again = job.request.retry == Some(Retry::IfProvenDead) && trial.cell.proves_dead(name == FOCUS);
     if ran > if again { 3 } else { 1 } || (ran == 0 && end == job.end()) {
         history.wrong(format!("{name} ran {ran} times and is {}", end.0));
     }
@@ -147,23 +169,20 @@ async fn one(trial: &Trial, name: &str, view: &RunView) {
     if again && !ends && !full && end.0 == RunState::Errored {
         history.wrong(format!("{name} was to be tried again and ended as {end:?}: {:?}", view.message));
     }
-    let cut = may_be_short(trial, name, view);
-    if !cut && !trial.site.spool(view.run_id).exists() {
-        // Its spool was deleted for room: then the copy was whole, by the agent's own digest.
-        return;
+}
+
+/// A copy that may be short: it is a prefix of the log, and what the follower heard.
+async fn short_copy(trial: &Trial, name: &str, view: &RunView, log: &[u8]) {
+    let heard = trial.heard[name].borrow().clone();
+    let copy = clients::output(&trial.site.api, view.run_id, "log").await.unwrap_or_default();
+    if !log.starts_with(&copy) || heard.as_bytes() != copy {
+        trial.history.wrong(differ(&format!("the copy of what is left of {name}'s log"), &copy, log));
     }
-    let log = match (&trial.whole, in_focus) {
-        (Some(whole), true) => whole.clone(),
-        _ => trial.site.log(view.run_id),
-    };
-    if cut {
-        let heard = trial.heard[name].borrow().clone();
-        let copy = clients::output(&trial.site.api, view.run_id, "log").await.unwrap_or_default();
-        if !log.starts_with(&copy) || heard.as_bytes() != copy {
-            history.wrong(differ(&format!("the copy of what is left of {name}'s log"), &copy, &log));
-        }
-        return;
-    }
+}
+
+/// A copy that must be whole, and what the follower heard: every byte of both streams.
+async fn whole_copy(trial: &Trial, name: &str, view: &RunView, log: Vec<u8>) {
+    let history = &trial.history;
     if trial.heard[name].borrow().as_bytes() != log {
         history.wrong(differ(
             &format!("what the follower of {name} heard"),

@@ -11,10 +11,10 @@ use std::{
 use longhaul_proto::{faults::VARIABLE, ids::RunId, tasks::Tasks};
 use rustix::process::Signal;
 
-use super::relay::{Mode, Relay};
+use super::relay::{Mode, Relay, Target};
 use crate::{
     api::Api,
-    daemon::Daemon,
+    daemon::{Daemon, Spec},
     lab::{self, Lab},
     processes::{self, Found},
     wait,
@@ -88,45 +88,17 @@ impl Site {
             Some(side) => Some(Mount::new(if side == Side::Gateway { &at_gateway } else { &at_agent })?),
             None => None,
         };
-        for side in ["gateway", "stata1"] {
-            fs::create_dir_all(lab.path().join("faults").join(side)).unwrap();
-            for bug in bugs {
-                fs::write(lab.path().join("faults").join(side).join(format!("bug.{bug}")), "").unwrap();
-            }
-        }
-        fs::write(lab.path().join("faults/boot"), "boot-1").unwrap();
+        switch_on(&lab, bugs);
 
-        let endpoint = at_gateway.join("endpoint.json");
-        let gateway_at: super::relay::Target = Arc::new(move || {
-            let url = lab::json(&endpoint)?["url"].as_str()?.to_owned();
-            Some(url.trim_start_matches("http://").to_owned())
-        });
-        let words = lab.path().join("logs/stata1.log");
-        let agent_at: super::relay::Target = Arc::new(move || {
-            let text = fs::read_to_string(&words).ok()?;
-            let line = text.rsplit_once(" listens on ")?.1;
-            Some(line.split_whitespace().next()?.to_owned())
-        });
-        let front = Relay::start(&tasks, gateway_at.clone()).await;
-        let fleet = Relay::start(&tasks, gateway_at).await;
-        let back = Relay::start(&tasks, agent_at).await;
+        let front = Relay::start(&tasks, gateway_address(&at_gateway)).await;
+        let fleet = Relay::start(&tasks, gateway_address(&at_gateway)).await;
+        let back = Relay::start(&tasks, agent_address(&lab)).await;
 
-        let mut spec = lab.spec("gateway", ["gateway", "--listen", "127.0.0.1:0", "--data"]);
-        spec.args.push(at_gateway.clone().into());
-        spec.env.push(faults(&lab, "gateway"));
-        let limits = [
-            ("LONGHAUL_LOST_AFTER", setup.lost_after),
-            ("LONGHAUL_MAX_OUTPUT", setup.max_output),
-            ("LONGHAUL_MAX_KEPT", setup.max_kept),
-        ];
-        spec.env.extend(limits.into_iter().filter_map(|(name, value)| Some((name.into(), value?.into()))));
-        let mut gateway = Daemon::start("gateway", &at_gateway, spec);
+        let mut gateway = Daemon::start("gateway", &at_gateway, gateway_spec(&lab, setup, &at_gateway));
         lab::ready(&mut gateway).await;
         let credentials = lab::json(&at_gateway.join("credentials.json")).expect("credentials");
         let api = Api::new(&front.url(), credentials["token"].as_str().unwrap());
 
-        let args = ["agent", "--engine", "standin", "--listen", "127.0.0.1:0", "--name", "stata1", "--seats", "4"];
-        let mut spec = lab.spec("stata1", args);
         let own: [(&str, OsString); 5] = [
             ("--gateway", fleet.url().into()),
             ("--advertise", back.url().into()),
@@ -134,11 +106,7 @@ impl Site {
             ("--data", at_agent.clone().into()),
             ("--join-secret-file", at_gateway.join("join-secret").into()),
         ];
-        spec.args.extend(own.into_iter().flat_map(|(flag, value)| [flag.into(), value]));
-        spec.env.push(faults(&lab, "stata1"));
-        let limits = [("LONGHAUL_MAX_SPOOL", setup.max_spool), ("LONGHAUL_MAX_RUN_SPOOL", setup.max_run_spool)];
-        spec.env.extend(limits.into_iter().filter_map(|(name, value)| Some((name.into(), value?.into()))));
-        let agent = Daemon::start("stata1", &at_agent, spec);
+        let agent = Daemon::start("stata1", &at_agent, agent_spec(&lab, setup, own));
         let site = Self { gateway, agent, lab, api, front, fleet, back, tasks, mount };
         site.api.wait_host("stata1", "up").await;
         Some(site)
@@ -278,6 +246,59 @@ impl Site {
         self.tasks.shutdown(Duration::from_secs(5)).await;
         drop(self.mount.take());
     }
+}
+
+/// Makes the folders of faults, with these deliberate bugs and the first boot's id.
+fn switch_on(lab: &Lab, bugs: &[String]) {
+    for side in ["gateway", "stata1"] {
+        fs::create_dir_all(lab.path().join("faults").join(side)).unwrap();
+        for bug in bugs {
+            fs::write(lab.path().join("faults").join(side).join(format!("bug.{bug}")), "").unwrap();
+        }
+    }
+    fs::write(lab.path().join("faults/boot"), "boot-1").unwrap();
+}
+
+/// Where the gateway listens now.
+fn gateway_address(data: &Path) -> Target {
+    let endpoint = data.join("endpoint.json");
+    Arc::new(move || {
+        let url = lab::json(&endpoint)?["url"].as_str()?.to_owned();
+        Some(url.trim_start_matches("http://").to_owned())
+    })
+}
+
+/// Where the agent listens now, by what it printed.
+fn agent_address(lab: &Lab) -> Target {
+    let words = lab.path().join("logs/stata1.log");
+    Arc::new(move || {
+        let text = fs::read_to_string(&words).ok()?;
+        let line = text.rsplit_once(" listens on ")?.1;
+        Some(line.split_whitespace().next()?.to_owned())
+    })
+}
+
+fn gateway_spec(lab: &Lab, setup: Setup, data: &Path) -> Spec {
+    let mut spec = lab.spec("gateway", ["gateway", "--listen", "127.0.0.1:0", "--data"]);
+    spec.args.push(data.into());
+    spec.env.push(faults(lab, "gateway"));
+    let limits = [
+        ("LONGHAUL_LOST_AFTER", setup.lost_after),
+        ("LONGHAUL_MAX_OUTPUT", setup.max_output),
+        ("LONGHAUL_MAX_KEPT", setup.max_kept),
+    ];
+    spec.env.extend(limits.into_iter().filter_map(|(name, value)| Some((name.into(), value?.into()))));
+    spec
+}
+
+fn agent_spec(lab: &Lab, setup: Setup, own: [(&str, OsString); 5]) -> Spec {
+    let args = ["agent", "--engine", "standin", "--listen", "127.0.0.1:0", "--name", "stata1", "--seats", "4"];
+    let mut spec = lab.spec("stata1", args);
+    spec.args.extend(own.into_iter().flat_map(|(flag, value)| [flag.into(), value]));
+    spec.env.push(faults(lab, "stata1"));
+    let limits = [("LONGHAUL_MAX_SPOOL", setup.max_spool), ("LONGHAUL_MAX_RUN_SPOOL", setup.max_run_spool)];
+    spec.env.extend(limits.into_iter().filter_map(|(name, value)| Some((name.into(), value?.into()))));
+    spec
 }
 
 fn faults(lab: &Lab, side: &str) -> (OsString, OsString) {

@@ -5,10 +5,11 @@
 use std::fs;
 
 use longhaul_proto::{
-    api::{RunView, SubmitRequest},
+    api::{Problem, RunView, SubmitRequest},
+    ids::RunId,
     state::{Cause, RunState},
 };
-use longhaul_tests::{daemon::Daemon, lab, lab::Lab, ledger, mount::Mount, processes, wait};
+use longhaul_tests::{api::Api, daemon::Daemon, lab, lab::Lab, ledger, mount::Mount, processes, wait};
 use reqwest::Method;
 
 /// Prints, waits for its gate, prints much, waits for its second gate, and ends.
@@ -27,6 +28,25 @@ fn chatty(lab: &Lab) -> std::path::PathBuf {
         wait("")
     );
     lab.counted("chatty.do", &body)
+}
+
+/// Every further submission gets a clear answer, accepted or refused, until one is refused: the accepted runs, and the
+/// refusal.
+async fn submit_until_refused(lab: &Lab, api: &Api) -> (Vec<RunId>, Problem) {
+    let mut accepted = Vec::new();
+    loop {
+        let name = format!("more{}", accepted.len());
+        let request = SubmitRequest {
+            path: Some(lab.gated().to_str().unwrap().to_owned()),
+            args: vec![name, "x".repeat(4000)],
+            ..SubmitRequest::default()
+        };
+        match api.submit(&request).await {
+            Ok(submitted) => accepted.push(submitted.run.run_id),
+            Err(problem) => return (accepted, problem),
+        }
+        assert!(accepted.len() < 2000, "a full disk takes no more records");
+    }
 }
 
 #[tokio::test]
@@ -51,21 +71,7 @@ async fn a_gateway_whose_disk_is_full_says_so_and_catches_up() {
     assert_eq!((view.state, view.attempt), (RunState::Running, 1), "{view:#?}");
     let so_far = gateway.api.output(run, "log").await.unwrap();
     assert!(String::from_utf8_lossy(&so_far).contains("started full"), "the output so far can be read");
-    // Every further submission gets a clear answer, accepted or refused, until one is refused.
-    let mut accepted = Vec::new();
-    let problem = loop {
-        let name = format!("more{}", accepted.len());
-        let request = SubmitRequest {
-            path: Some(lab.gated().to_str().unwrap().to_owned()),
-            args: vec![name, "x".repeat(4000)],
-            ..SubmitRequest::default()
-        };
-        match gateway.api.submit(&request).await {
-            Ok(submitted) => accepted.push(submitted.run.run_id),
-            Err(problem) => break problem,
-        }
-        assert!(accepted.len() < 2000, "a full disk takes no more records");
-    };
+    let (accepted, problem) = submit_until_refused(&lab, &gateway.api).await;
     assert_eq!(problem.status, 503, "{problem:#?}");
     assert!(
         problem.detail.contains("disk") || problem.detail.contains("room"),

@@ -111,18 +111,8 @@ async fn many_images_come_in_answers_below_a_mebibyte() {
     assert_eq!(images(&rest).len(), 1, "{}", rest.text);
 }
 
-#[tokio::test]
-async fn where_there_is_no_image_the_answer_says_why() {
-    let mut lab = lab!();
-    lab.config("silent_after = \"1s\"\n");
-    let (gateway, mut agent) = pair(&lab).await;
-    let client = client(&gateway.api);
-    let (bare, result) = run(&client, "display 1\n").await;
-    assert!(!result.text.contains("graphs:"), "{result:#?}");
-    let none = client.call("stata_graph", json!({"run": bare})).await;
-    assert!(!none.is_error && none.text.contains("graph export fit.png"), "{none:#?}");
-
-    // A do-file of a project: its graph is beside it, and the user's own again once the run has ended.
+/// A do-file of a project: its graph is beside it, and the user's own again once the run has ended. Returns the run.
+async fn project_graphs(lab: &Lab, client: &Mcp) -> String {
     lab.file("plot.png", PNG);
     // One is elsewhere, where only the log leads to it; a do-file prints Stata's message.
     let code = "sleep 50\ncopy plot.png fit.png, replace\nmkdir ../out\ncopy plot.png ../out/far.png\n\
@@ -145,7 +135,21 @@ async fn where_there_is_no_image_the_answer_says_why() {
     let removed = client.call("stata_graph", json!({"run": id})).await;
     let gone = removed.text.matches("removed since").count();
     assert!(images(&removed).is_empty() && gone == 2, "{removed:#?}");
+    id
+}
 
+#[tokio::test]
+async fn where_there_is_no_image_the_answer_says_why() {
+    let mut lab = lab!();
+    lab.config("silent_after = \"1s\"\n");
+    let (gateway, mut agent) = pair(&lab).await;
+    let client = client(&gateway.api);
+    let (bare, result) = run(&client, "display 1\n").await;
+    assert!(!result.text.contains("graphs:"), "{result:#?}");
+    let none = client.call("stata_graph", json!({"run": bare})).await;
+    assert!(!none.is_error && none.text.contains("graph export fit.png"), "{none:#?}");
+
+    let id = project_graphs(&lab, &client).await;
     let unfinished = json!({"file_path": lab.gated(), "args": ["graph"], "wait": false});
     let unfinished =
         client.call("stata_submit", json!({"path": unfinished["file_path"], "args": ["graph"]})).await.run();

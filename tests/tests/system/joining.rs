@@ -106,6 +106,42 @@ async fn an_end_that_nobody_saw_answers_once_and_says_so_first() {
     assert_eq!(site.lab.executions("unseen"), 2);
 }
 
+/// Shows the end of a run in one of the places.
+async fn show(site: &Site, place: &str, run: &str, number: u32) {
+    let api = &site.gateway.api;
+    match place {
+        "stata_runs" => drop(site.client().call(place, json!({})).await),
+        "stata_log" => drop(site.client().call("stata_log", json!({"run": run})).await),
+        "stata_wait" => drop(site.client().call("stata_wait", json!({"runs": run})).await),
+        "resources/read" => {
+            let params = json!({"uri": format!("longhaul://runs/{run}/log")});
+            let request = site.client().request(place, params);
+            assert!(request.send().await.unwrap().text().await.unwrap().contains(&format!("NUMBER-{number}")));
+        }
+        "resources/list" => {
+            let request = site.client().request(place, json!({}));
+            assert!(request.send().await.unwrap().text().await.unwrap().contains(run));
+        }
+        "GET run" => drop(api.get(run).await.unwrap()),
+        "GET runs" => drop(api.list().await.unwrap()),
+        "events" => {
+            let full = api.request(reqwest::Method::GET, &format!("/api/v1/runs/{run}/events")).send().await.unwrap();
+            assert!(full.text().await.unwrap().contains("event: end"));
+        }
+        "output" => {
+            let path = format!("/api/v1/runs/{run}/output");
+            let all = api.request(reqwest::Method::GET, &path).send().await.unwrap();
+            assert!(all.text().await.unwrap().contains(&format!("NUMBER-{number}")));
+        }
+        command => {
+            let mut lab_command =
+                site.lab.command(command.split(' ').skip(1).chain((command == "longhaul wait").then_some(run)));
+            lab_command.env("LONGHAUL_GATEWAY", api.url()).env("LONGHAUL_TOKEN", api.token());
+            assert!(lab_command.output().await.unwrap().status.success());
+        }
+    }
+}
+
 /// Every answer that shows an end counts as delivering it.
 #[tokio::test]
 async fn an_end_that_was_shown_anywhere_answers_nothing() {
@@ -128,40 +164,7 @@ async fn an_end_that_was_shown_anywhere_answers_nothing() {
         let (name, number) = (format!("seen{places}"), 10 + places);
         let (file, inner) = nested(&site.lab, &name, number);
         let run = site.ended_unseen(&file).await;
-        let api = &site.gateway.api;
-        match place {
-            "stata_runs" => drop(site.client().call(place, json!({})).await),
-            "stata_log" => drop(site.client().call("stata_log", json!({"run": run})).await),
-            "stata_wait" => drop(site.client().call("stata_wait", json!({"runs": run})).await),
-            "resources/read" => {
-                let params = json!({"uri": format!("longhaul://runs/{run}/log")});
-                let request = site.client().request(place, params);
-                assert!(request.send().await.unwrap().text().await.unwrap().contains(&format!("NUMBER-{number}")));
-            }
-            "resources/list" => {
-                let request = site.client().request(place, json!({}));
-                assert!(request.send().await.unwrap().text().await.unwrap().contains(&run));
-            }
-            "GET run" => drop(api.get(&run).await.unwrap()),
-            "GET runs" => drop(api.list().await.unwrap()),
-            "events" => {
-                let full =
-                    api.request(reqwest::Method::GET, &format!("/api/v1/runs/{run}/events")).send().await.unwrap();
-                assert!(full.text().await.unwrap().contains("event: end"));
-            }
-            "output" => {
-                let path = format!("/api/v1/runs/{run}/output");
-                let all = api.request(reqwest::Method::GET, &path).send().await.unwrap();
-                assert!(all.text().await.unwrap().contains(&format!("NUMBER-{number}")));
-            }
-            command => {
-                let mut lab_command = site
-                    .lab
-                    .command(command.split(' ').skip(1).chain((command == "longhaul wait").then_some(run.as_str())));
-                lab_command.env("LONGHAUL_GATEWAY", api.url()).env("LONGHAUL_TOKEN", api.token());
-                assert!(lab_command.output().await.unwrap().status.success());
-            }
-        }
+        show(&site, place, &run, number).await;
         // Its owner continues to edit.
         std::fs::write(&inner, "display \"NUMBER-999\"\n").unwrap();
         let anew = site.run_file(&file, &format!("toolu_{place}")).await;

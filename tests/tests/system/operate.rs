@@ -32,6 +32,23 @@ async fn connections(gateway: &Gateway) -> u64 {
     line.trim().parse().unwrap()
 }
 
+/// One run that requires the draining host, and one that may go anywhere: both say why they wait.
+async fn two_that_wait(lab: &Lab, api: &Api) -> (RunId, RunId) {
+    let file = lab.gated();
+    let here = SubmitRequest {
+        path: Some(file.display().to_string()),
+        args: vec!["here".to_owned()],
+        host: Some("stata1".to_owned()),
+        ..SubmitRequest::default()
+    };
+    let here = api.submit(&here).await.unwrap().run.run_id;
+    let anywhere = api.submit_path(&file, &["anywhere"]).await.run_id;
+    for run in [here, anywhere] {
+        api.wait_run(run, wait::SOON, "it says why it waits", draining).await;
+    }
+    (here, anywhere)
+}
+
 #[tokio::test]
 async fn a_host_is_drained_while_ten_runs_are_active() {
     let lab = lab!();
@@ -53,18 +70,7 @@ async fn a_host_is_drained_while_ten_runs_are_active() {
     let unknown = lab.run(["--data", &data, "drain", "sas*"]).await;
     assert!(unknown.status == 4 && unknown.err.contains("no host is named `sas*`: there are stata1"), "{unknown:#?}");
 
-    // One run that requires the host, and one that may go anywhere: both say why they wait.
-    let here = SubmitRequest {
-        path: Some(file.display().to_string()),
-        args: vec!["here".to_owned()],
-        host: Some("stata1".to_owned()),
-        ..SubmitRequest::default()
-    };
-    let here = gateway.api.submit(&here).await.unwrap().run.run_id;
-    let anywhere = gateway.api.submit_path(&file, &["anywhere"]).await.run_id;
-    for run in [here, anywhere] {
-        gateway.api.wait_run(run, wait::SOON, "it says why it waits", draining).await;
-    }
+    let (here, anywhere) = two_that_wait(&lab, &gateway.api).await;
     let listed = lab.run(["--data", &data, "hosts"]).await.out;
     assert!(listed.contains("draining  10/20") && listed.contains("kernel update"), "{listed}");
     let told = Mcp::new(&gateway.api, "claude-code", "2.1.330").call("stata_hosts", json!({})).await;

@@ -79,45 +79,72 @@ impl World {
     }
 }
 
-/// How often a run that waited in the backup and was executed after it is executed in the end.
-async fn restored(way: Way) -> usize {
-    let World { lab, mut gateway, mut agents, backup } = World::new(&["stata1", "stata2"]).await;
-    // Before the backup: one run has ended, one goes on at each host, one waits for either.
-    let ended = submit(&lab, &gateway, "ended", Some("stata1")).await;
-    let (_, ended_log) = finish(&lab, &gateway, "ended", ended).await;
-    let going = submit(&lab, &gateway, "going", Some("stata1")).await;
-    let first = submit(&lab, &gateway, "first", Some("stata2")).await;
+/// A run of the story, and what it printed.
+struct Earlier {
+    name: &'static str,
+    host: Option<&'static str>,
+    run: RunId,
+    log: Vec<u8>,
+}
+
+impl Earlier {
+    async fn finished(world: &World, name: &'static str, host: Option<&'static str>, run: RunId) -> (Self, RunView) {
+        let (end, log) = finish(&world.lab, &world.gateway, name, run).await;
+        (Self { name, host, run, log }, end)
+    }
+}
+
+/// Makes a backup in the middle of some runs: before it, one run has ended, one goes on at each host, and one waits for
+/// either; after it, the waiting one is executed on the second host, and the others end. The waiting one comes first.
+async fn runs_around_a_backup(world: &World, way: Way) -> (Vec<Earlier>, Option<RunId>) {
+    let World { lab, gateway, backup, .. } = world;
+    let ended = submit(lab, gateway, "ended", Some("stata1")).await;
+    let (ended, _) = Earlier::finished(world, "ended", Some("stata1"), ended).await;
+    let going = submit(lab, gateway, "going", Some("stata1")).await;
+    let first = submit(lab, gateway, "first", Some("stata2")).await;
     for (run, name) in [(going, "going"), (first, "first")] {
         gateway.api.wait_output(run, &format!("started {name}")).await;
     }
-    let waits = submit(&lab, &gateway, "waits", None).await;
+    let waits = submit(lab, gateway, "waits", None).await;
     gateway.api.wait_run(waits, wait::SOON, "a reason", |v| v.waiting.is_some()).await;
-    ledger::backup(&gateway.daemon.data, &backup).await;
+    ledger::backup(&gateway.daemon.data, backup).await;
 
-    // After it: the waiting run is executed on the second host; on the first, one ends and one goes on.
-    let (_, first_log) = finish(&lab, &gateway, "first", first).await;
-    let (end, waits_log) = finish(&lab, &gateway, "waits", waits).await;
+    let (first, _) = Earlier::finished(world, "first", Some("stata2"), first).await;
+    let (waits, end) = Earlier::finished(world, "waits", None, waits).await;
     assert_eq!(end.host.as_deref(), Some("stata2"));
-    let (_, going_log) = finish(&lab, &gateway, "going", going).await;
+    let (going, _) = Earlier::finished(world, "going", Some("stata1"), going).await;
     let mut newer = None;
     if way == Way::Seen {
-        newer = Some(submit(&lab, &gateway, "newer", Some("stata1")).await);
+        newer = Some(submit(lab, gateway, "newer", Some("stata1")).await);
         gateway.api.wait_output(newer.unwrap(), "started newer").await;
     }
-    let since = submit(&lab, &gateway, "since", Some("stata2")).await;
-    let (_, since_log) = finish(&lab, &gateway, "since", since).await;
+    let since = submit(lab, gateway, "since", Some("stata2")).await;
+    let (since, _) = Earlier::finished(world, "since", Some("stata2"), since).await;
+    (vec![waits, ended, going, first, since], newer)
+}
 
-    // The gateway's disk dies; both agents are away; the backup is put in place.
+/// The gateway's disk dies; both agents are away; the backup is put in place.
+async fn restore(world: &mut World, way: Way) {
+    let World { gateway, agents, backup, .. } = world;
     gateway.daemon.kill();
-    for agent in &mut agents {
+    for agent in agents {
         agent.terminate().await;
     }
-    ledger::restore(&gateway.daemon.data, &backup);
+    ledger::restore(&gateway.daemon.data, backup);
     if way == Way::Told {
         gateway.daemon.spec.args.push("--restored".into());
     }
     gateway.daemon.restart();
     ready(&mut gateway.daemon).await;
+}
+
+/// How often a run that waited in the backup and was executed after it is executed in the end.
+async fn restored(way: Way) -> usize {
+    let mut world = World::new(&["stata1", "stata2"]).await;
+    let (earlier, newer) = runs_around_a_backup(&world, way).await;
+    restore(&mut world, way).await;
+    let World { lab, gateway, mut agents, .. } = world;
+    let waits = earlier[0].run;
 
     // The host that did not execute it comes first, with a free seat or soon with one.
     agents[0].restart();
@@ -140,17 +167,14 @@ async fn restored(way: Way) -> usize {
 
     // Its host returns.
     agents[1].restart();
-    as_before(&gateway, waits, &waits_log).await;
-    for (run, log) in [(ended, &ended_log), (going, &going_log), (first, &first_log), (since, &since_log)] {
-        gateway.api.wait_run(run, wait::SOON, "it is known", |_| true).await;
-        as_before(&gateway, run, log).await;
+    for Earlier { run, log, .. } in &earlier {
+        gateway.api.wait_run(*run, wait::SOON, "it is known", |_| true).await;
+        as_before(&gateway, *run, log).await;
     }
     // The earlier calls are recognised, also those from after the backup.
-    for (name, run, host) in
-        [("since", since, Some("stata2")), ("waits", waits, None), ("ended", ended, Some("stata1"))]
-    {
-        let again = gateway.api.submit(&gated(&lab, name, host)).await.unwrap();
-        assert_eq!((again.run.run_id, again.joined), (run, Some(Joined::Key)), "{name}");
+    for Earlier { name, host, run, .. } in earlier.iter().filter(|e| ["since", "waits", "ended"].contains(&e.name)) {
+        let again = gateway.api.submit(&gated(&lab, name, *host)).await.unwrap();
+        assert_eq!((again.run.run_id, again.joined), (*run, Some(Joined::Key)), "{name}");
     }
     for name in ["ended", "going", "first", "since", "fresh"] {
         assert_eq!(lab.executions(name), 1, "{name}");
@@ -241,6 +265,23 @@ async fn a_ledger_that_is_gone_is_made_again_from_the_agents() {
     assert_eq!(ledger::integrity(&gateway.daemon.data).await, "ok");
 }
 
+/// An operator gives the runs to their principal: the one by its name, the other with all from its host.
+async fn adopt(lab: &Lab, api: &Api, whose: &str, one: RunId, other: RunId) {
+    let command = |args: &[&str]| {
+        let mut command = lab.command(args);
+        command.env("LONGHAUL_GATEWAY", api.url()).env("LONGHAUL_TOKEN", api.token());
+        longhaul_tests::lab::finish(command)
+    };
+    let listed = command(&["runs"]).await;
+    assert_eq!(listed.out.matches("[unverified, said to be").count(), 2, "{listed:#?}");
+    let adopted = command(&["runs", "adopt", &one.short()]).await;
+    assert!(adopted.status == 0 && adopted.err.contains(&format!("{} is {whose}'s now", one.short())), "{adopted:#?}");
+    let rest = command(&["runs", "adopt", "--all-from", "stata1", "--json"]).await;
+    assert!(rest.status == 0 && rest.out.contains(&other.to_string()), "{rest:#?}");
+    let again = command(&["runs", "adopt", &one.short()]).await;
+    assert!(again.status != 0 && again.err.contains("nothing to adopt"), "{again:#?}");
+}
+
 /// As above, and the gateway has lost all else of its own too: also the key with which it would recognise its
 /// requests.
 #[tokio::test]
@@ -287,23 +328,7 @@ async fn without_the_data_folder_what_agents_hold_waits_for_an_operator() {
         assert_eq!(adopt.status(), 403);
     }
 
-    let command = |args: &[&str]| {
-        let mut command = lab.command(args);
-        command.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
-        longhaul_tests::lab::finish(command)
-    };
-    let listed = command(&["runs"]).await;
-    assert_eq!(listed.out.matches("[unverified, said to be").count(), 2, "{listed:#?}");
-    let adopted = command(&["runs", "adopt", &ended.short()]).await;
-    assert!(
-        adopted.status == 0 && adopted.err.contains(&format!("{} is {whose}'s now", ended.short())),
-        "{adopted:#?}"
-    );
-    let rest = command(&["runs", "adopt", "--all-from", "stata1", "--json"]).await;
-    assert!(rest.status == 0 && rest.out.contains(&going.to_string()), "{rest:#?}");
-    let again = command(&["runs", "adopt", &ended.short()]).await;
-    assert!(again.status != 0 && again.err.contains("nothing to adopt"), "{again:#?}");
-
+    adopt(&lab, &gateway.api, &whose, ended, going).await;
     lab.open_gate("going");
     let end = owner.wait_end(going).await;
     assert_eq!((end.state, end.attempt, lab.executions("going")), (RunState::Succeeded, 1, 1), "{end:#?}");

@@ -138,6 +138,39 @@ async fn longest_gap(call: &mut Call, beats: usize) -> Duration {
     longest
 }
 
+/// Calls that nobody reads: two of the newer era, and one with a session of the older.
+async fn deaf_clients(api: &Api, newer: &Mcp, arguments: impl Fn(&str) -> Value) -> Vec<Raw> {
+    let session = Some(open_session(api).await);
+    let mut deaf = Vec::new();
+    for n in 0..3 {
+        let mut raw = Raw::open(api).await;
+        let meta = json!({"progressToken": "deaf"});
+        let params = json!({"name": "stata_run_file", "arguments": arguments(&format!("deaf{n}")), "_meta": meta});
+        raw.send(match &session {
+            Some(session) if n == 2 => legacy(api, "tools/call", params).header("mcp-session-id", session),
+            _ => newer.request("tools/call", params),
+        })
+        .await;
+        raw.first_byte().await;
+        deaf.push(raw);
+    }
+    deaf
+}
+
+/// Other clients of both eras get their answers in time.
+async fn others_are_served(api: &Api) {
+    for _ in 0..10 {
+        let clock = Clock::system();
+        let listed = client(api, "another").call("stata_runs", json!({})).await;
+        assert!(!listed.is_error && clock.monotonic() < UNHINDERED, "{:?}", clock.monotonic());
+    }
+    let older = open_session(api).await;
+    let asked = legacy(api, "tools/call", json!({"name": "stata_runs", "arguments": {}}));
+    let asked = async { asked.header("mcp-session-id", &older).send().await.unwrap().text().await.unwrap() };
+    let listed = tokio::time::timeout(UNHINDERED, asked).await.expect("another session of the older era is served");
+    assert!(listed.contains("running"), "{listed}");
+}
+
 #[tokio::test]
 async fn a_client_that_never_reads_slows_nobody_and_finds_its_result_when_it_does() {
     let mut lab = lab!();
@@ -151,21 +184,7 @@ async fn a_client_that_never_reads_slows_nobody_and_finds_its_result_when_it_doe
     let before = longest_gap(&mut reads, 500).await;
     assert_eq!(stalled(api).await, 0, "the control: while everybody reads, no send is given up");
 
-    // Two of the newer era, and one with a session of the older.
-    let session = Some(open_session(api).await);
-    let mut deaf = Vec::new();
-    for n in 0..3 {
-        let mut raw = Raw::open(api).await;
-        let meta = json!({"progressToken": "deaf"});
-        let params = json!({"name": "stata_run_file", "arguments": arguments(&format!("deaf{n}")), "_meta": meta});
-        raw.send(match &session {
-            Some(session) if n == 2 => legacy(api, "tools/call", params).header("mcp-session-id", session),
-            _ => normal.request("tools/call", params),
-        })
-        .await;
-        raw.first_byte().await;
-        deaf.push(raw);
-    }
+    let mut deaf = deaf_clients(api, &normal, arguments).await;
     // Its socket is full, and so are the buffers behind it: a send was given up. Meanwhile the reader goes on reading.
     let mut worst = Duration::ZERO;
     let clock = Clock::system();
@@ -175,16 +194,7 @@ async fn a_client_that_never_reads_slows_nobody_and_finds_its_result_when_it_doe
     }
     worst = worst.max(longest_gap(&mut reads, 500).await);
     assert!(worst < UNHINDERED, "{before:?} before, {worst:?} beside the stalled: heartbeats go on");
-    for _ in 0..10 {
-        let clock = Clock::system();
-        let listed = client(api, "another").call("stata_runs", json!({})).await;
-        assert!(!listed.is_error && clock.monotonic() < UNHINDERED, "{:?}", clock.monotonic());
-    }
-    let older = open_session(api).await;
-    let asked = legacy(api, "tools/call", json!({"name": "stata_runs", "arguments": {}}));
-    let asked = async { asked.header("mcp-session-id", &older).send().await.unwrap().text().await.unwrap() };
-    let listed = tokio::time::timeout(UNHINDERED, asked).await.expect("another session of the older era is served");
-    assert!(listed.contains("running"), "{listed}");
+    others_are_served(api).await;
     println!("longest gap between heartbeats: {before:?} before, {worst:?} beside three stalled readers");
 
     // Their runs end like any other, and any client may ask for them.

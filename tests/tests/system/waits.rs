@@ -1,8 +1,15 @@
 //! Waits that will not end by themselves, and lost runs that return: what callers are told and can do, with the real
 //! programs.
 
-use longhaul_proto::state::RunState;
-use longhaul_tests::{api::Api, lab, lab::finish, mcp::Mcp, processes, wait};
+use longhaul_proto::{ids::RunId, state::RunState};
+use longhaul_tests::{
+    api::Api,
+    daemon::Daemon,
+    lab,
+    lab::{Lab, finish},
+    mcp::Mcp,
+    processes, wait,
+};
 use serde_json::json;
 
 const QUICK: &str = "heartbeat = \"200ms\"\nsilent_after = \"1s\"\nno_end_after = \"2s\"\n";
@@ -33,6 +40,56 @@ async fn without_an_agent_a_call_is_answered_with_what_to_do() {
     assert!(result.text.contains("no agent is connected"), "for what it waited: {result:#?}");
 }
 
+/// A run that waits for the seat of a run on a silent host says what frees it, wherever it is shown. Returns it.
+async fn behind_a_silent_host(client: &Mcp, short: &str) -> RunId {
+    // A cancel request is not reported as received by the agent.
+    let declare = format!("`longhaul declare-dead {short}`");
+    let selection = json!({"selection": "display 1"});
+    let behind = client.call("stata_run_selection", selection).await;
+    for words in ["It waits behind your own run", &declare, "is only recorded until then, and frees nothing now"] {
+        assert!(behind.text.contains(words), "{words}: {behind:#?}");
+    }
+    assert!(!behind.text.contains(&format!("stata_cancel(run: \"{short}\") ends")), "{behind:#?}");
+    // The reason is given whole, with what to do, wherever the run is shown.
+    let whole =
+        |text: &str| text.contains(&format!("(longhaul declare-dead {short})").replace('(', "(`").replace(')', "`)"));
+    let first = behind.text.lines().next().unwrap_or_default().to_owned();
+    assert!(whole(&first), "{first}");
+    let listed = client.call("stata_runs", json!({"state": "queued"})).await;
+    assert!(whole(&listed.text), "{listed:#?}");
+    let wish = client.call("stata_cancel", json!({"run": short})).await;
+    assert!(wish.text.contains("its agent is not told yet (agent stata1 is silent for"), "{wish:#?}");
+    assert!(wish.text.contains(&declare), "{wish:#?}");
+    let behind_run = behind.text.lines().last().unwrap().split(' ').nth(1).unwrap().to_owned();
+    let wait = client.call("stata_wait", json!({"runs": behind_run, "seconds": 0})).await;
+    assert!(wait.text.contains("to end is recorded, and carried out when") && whole(&wait.text), "{wait:#?}");
+    behind_run.parse().unwrap()
+}
+
+/// A run without a cancel request: its owner is told that it runs again, and can end it then.
+async fn lost_and_running_again(lab: &Lab, api: &Api, agent: &mut Daemon, client: &Mcp) {
+    let run = api.submit_path(&lab.gated(), &["again"]).await.run_id;
+    let short = run.to_string()[28..].to_owned();
+    api.wait_output(run, "started again").await;
+    agent.kill();
+    api.wait_run(run, wait::SOON, "silence", |v| v.contact.is_some()).await;
+    assert_eq!(lab.run(["declare-dead", &short]).await.status, 0);
+    agent.restart();
+    api.wait_run(run, wait::SOON, "it runs again", |v| v.runs_again && v.state == RunState::Lost).await;
+    let hosts = client.call("stata_hosts", json!({})).await;
+    assert!(hosts.text.contains(&format!("run {short}: lost, but running again on stata1")), "{hosts:#?}");
+    let runs = lab.run(["runs"]).await;
+    assert!(runs.out.contains("lost, but running again on stata1"), "{runs:#?}");
+    let wish = lab.run(["cancel", &short, "--mode", "kill"]).await;
+    assert!(wish.status == 0 && wish.err.contains("the request to end it is recorded"), "{wish:#?}");
+    api.wait_run(run, wait::SOON, "its end", |v| v.state == RunState::Cancelled).await;
+    processes_are_gone(lab).await;
+    wait::until(wait::SOON, "the seat is free", async || {
+        api.hosts().await.ok()?.pools.iter().all(|p| p.in_use == 0).then_some(())
+    })
+    .await;
+}
+
 /// The whole course of a host that dies under a call and comes back after its run was given up.
 #[tokio::test]
 async fn a_run_that_was_declared_dead_and_returns_is_told_and_can_be_ended() {
@@ -54,28 +111,7 @@ async fn a_run_that_was_declared_dead_and_returns_is_told_and_can_be_ended() {
     for words in ["agent stata1 is silent for", &format!("`longhaul declare-dead {short}`"), "stata_log(run: "] {
         assert!(told.text.contains(words), "{words}: {told:#?}");
     }
-    // A run that waits for the seat says what frees it, and a cancel request is not reported as received by the agent.
-    let declare = format!("`longhaul declare-dead {short}`");
-    let selection = json!({"selection": "display 1"});
-    let behind = client.call("stata_run_selection", selection).await;
-    for words in ["It waits behind your own run", &declare, "is only recorded until then, and frees nothing now"] {
-        assert!(behind.text.contains(words), "{words}: {behind:#?}");
-    }
-    assert!(!behind.text.contains(&format!("stata_cancel(run: \"{short}\") ends")), "{behind:#?}");
-    // The reason is given whole, with what to do, wherever the run is shown.
-    let whole =
-        |text: &str| text.contains(&format!("(longhaul declare-dead {short})").replace('(', "(`").replace(')', "`)"));
-    let first = behind.text.lines().next().unwrap_or_default().to_owned();
-    assert!(whole(&first), "{first}");
-    let listed = client.call("stata_runs", json!({"state": "queued"})).await;
-    assert!(whole(&listed.text), "{listed:#?}");
-    let wish = client.call("stata_cancel", json!({"run": short})).await;
-    assert!(wish.text.contains("its agent is not told yet (agent stata1 is silent for"), "{wish:#?}");
-    assert!(wish.text.contains(&declare), "{wish:#?}");
-    let behind_run = behind.text.lines().last().unwrap().split(' ').nth(1).unwrap().to_owned();
-    let wait = client.call("stata_wait", json!({"runs": behind_run, "seconds": 0})).await;
-    assert!(wait.text.contains("to end is recorded, and carried out when") && whole(&wait.text), "{wait:#?}");
-    let behind_run = behind_run.parse().unwrap();
+    let behind_run = behind_a_silent_host(&client, &short).await;
 
     lab.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
     assert_eq!(lab.run(["declare-dead", &short]).await.status, 0);
@@ -92,31 +128,11 @@ async fn a_run_that_was_declared_dead_and_returns_is_told_and_can_be_ended() {
     assert!(ended.output_complete, "{ended:#?}");
     processes_are_gone(&lab).await;
 
-    // And a run without such a request: its owner is told that it runs again, and can end it then.
-    let run = gateway.api.submit_path(&lab.gated(), &["again"]).await.run_id;
-    let short = run.to_string()[28..].to_owned();
-    gateway.api.wait_output(run, "started again").await;
-    agent.kill();
-    gateway.api.wait_run(run, wait::SOON, "silence", |v| v.contact.is_some()).await;
-    assert_eq!(lab.run(["declare-dead", &short]).await.status, 0);
-    agent.restart();
-    gateway.api.wait_run(run, wait::SOON, "it runs again", |v| v.runs_again && v.state == RunState::Lost).await;
-    let hosts = client.call("stata_hosts", json!({})).await;
-    assert!(hosts.text.contains(&format!("run {short}: lost, but running again on stata1")), "{hosts:#?}");
-    let runs = lab.run(["runs"]).await;
-    assert!(runs.out.contains("lost, but running again on stata1"), "{runs:#?}");
-    let wish = lab.run(["cancel", &short, "--mode", "kill"]).await;
-    assert!(wish.status == 0 && wish.err.contains("the request to end it is recorded"), "{wish:#?}");
-    gateway.api.wait_run(run, wait::SOON, "its end", |v| v.state == RunState::Cancelled).await;
-    processes_are_gone(&lab).await;
-    wait::until(wait::SOON, "the seat is free", async || {
-        gateway.api.hosts().await.ok()?.pools.iter().all(|p| p.in_use == 0).then_some(())
-    })
-    .await;
+    lost_and_running_again(&lab, &gateway.api, &mut agent, &client).await;
 }
 
 /// No Stata of this lab is left.
-async fn processes_are_gone(lab: &longhaul_tests::lab::Lab) {
+async fn processes_are_gone(lab: &Lab) {
     let spools = lab.path().join("stata1/agent/runs");
     wait::until(wait::SOON, "no process of a run", async || processes::below(&spools).is_empty().then_some(())).await;
 }

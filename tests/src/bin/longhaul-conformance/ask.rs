@@ -67,7 +67,6 @@ pub(crate) fn by_result(face: &Face, request: &CallToolRequestParams, context: &
             None => return Err(ErrorData::invalid_params("this requestState is not one of ours", None)),
         },
     };
-    let name = || form("What is your name?", "name", "string");
     match request.name.as_ref() {
         "test_streaming_elicitation" | "test_input_required_result_elicitation" => match given(request, "user_name") {
             Some(answer) => {
@@ -101,24 +100,31 @@ pub(crate) fn by_result(face: &Face, request: &CallToolRequestParams, context: &
             }
             _ => say::text("both steps are done"),
         },
-        _ => {
-            if request.input_responses.is_some() {
-                return say::text("answered");
-            }
-            let declared = serde_json::to_value(context.client_capabilities()).unwrap_or_default();
-            let mut wanted = json!({});
-            for (capability, key, question) in [
-                ("elicitation", "user_name", name()),
-                ("sampling", "greeting", sample("Generate a greeting")),
-                ("roots", "client_roots", roots()),
-            ] {
-                if declared.get(capability).is_some() {
-                    wanted[key] = question;
-                }
-            }
-            ask(face, context, wanted, None)
+        _ => as_declared(face, request, context),
+    }
+}
+
+fn name() -> Value {
+    form("What is your name?", "name", "string")
+}
+
+/// Asks for what the client declared that it can give.
+fn as_declared(face: &Face, request: &CallToolRequestParams, context: &Context) -> Answer {
+    if request.input_responses.is_some() {
+        return say::text("answered");
+    }
+    let declared = serde_json::to_value(context.client_capabilities()).unwrap_or_default();
+    let mut wanted = json!({});
+    for (capability, key, question) in [
+        ("elicitation", "user_name", name()),
+        ("sampling", "greeting", sample("Generate a greeting")),
+        ("roots", "client_roots", roots()),
+    ] {
+        if declared.get(capability).is_some() {
+            wanted[key] = question;
         }
     }
+    ask(face, context, wanted, None)
 }
 
 /// Tools of the older revision, which ask while they run.

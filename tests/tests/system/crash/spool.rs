@@ -66,52 +66,24 @@ fn story(seed: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// What is in the spool before a call.
+struct Before {
+    started: bool,
+    next: u32,
+    exit: Option<Exit>,
+    removed: bool,
+}
+
 /// One call of the real code. `Ok(false)`: the host crashed in it.
 fn step(spool: &Spool, disk: &mut Disk, promised: &mut Promised, chance: &mut Chance) -> Result<bool, String> {
     let last = spool.last_attempt().map_err(|e| format!("the attempts cannot be read: {e}"))?;
-    let started = last.is_some_and(|a| a.kind == AttemptKind::Started);
-    let next = last.map_or(1, |a| a.number + 1);
-    let exit = spool.read::<Exit>(&spool.exit()).map_err(|e| format!("the exit record is torn: {e}"))?;
-    let mut now = Promised::default();
-    let ((), ops) = recorded(|| match chance.below(8) {
-        0 | 1 if !started && !promised.removed => {
-            let decided = spool.accept(&submission(spool.run()), next, 5).unwrap();
-            assert_eq!(decided, Decision::Mine, "a new attempt");
-            now.attempts.push((next, AttemptKind::Started));
-        }
-        2 if !started && !promised.removed => {
-            spool.create().unwrap();
-            assert_eq!(spool.decide(next, AttemptKind::Revoked).unwrap(), Decision::Mine, "a new attempt");
-            now.attempts.push((next, AttemptKind::Revoked));
-        }
-        3 if started && !spool.spawning().exists() => {
-            spool.mark_spawning().unwrap();
-            now.spawning = true;
-        }
-        4 if started => {
-            let request = CancelRecord { mode: CancelMode::Break, by: "ann".to_owned(), at_ms: 7 };
-            spool.write(&spool.cancel(), &request).unwrap();
-            now.cancel = true;
-        }
-        5 | 6 if spool.spawning().exists() && exit.is_none() => {
-            // Stata prints, and syncs nothing.
-            let text = format!("line {}\n", chance.below(1000)).into_bytes();
-            let before = fs::read(spool.log()).unwrap_or_default();
-            fs::write(spool.log(), [before.as_slice(), &text].concat()).unwrap();
-            did(|| Op::Append(spool.log(), text));
-            if chance.below(2) == 0 {
-                let log = file_facts(&spool.log(), u64::MAX).unwrap();
-                let exit = Exit { attempt: 1, spawned: true, code: Some(0), log, ..Exit::default() };
-                spool.write(&spool.exit(), &exit).unwrap();
-                now.exit = Some(exit);
-            }
-        }
-        7 if exit.is_some() && chance.below(3) == 0 => {
-            spool.remove().unwrap();
-            now.removed = true;
-        }
-        _ => {}
-    });
+    let before = Before {
+        started: last.is_some_and(|a| a.kind == AttemptKind::Started),
+        next: last.map_or(1, |a| a.number + 1),
+        exit: spool.read::<Exit>(&spool.exit()).map_err(|e| format!("the exit record is torn: {e}"))?,
+        removed: promised.removed,
+    };
+    let (now, ops) = recorded(|| act(spool, &before, chance));
     let whole = chance.below(5) > 0;
     let done = if whole { ops.len() } else { usize::try_from(chance.below(ops.len() as u64 + 1)).unwrap() };
     for op in &ops[..done] {
@@ -132,6 +104,55 @@ fn step(spool: &Spool, disk: &mut Disk, promised: &mut Promised, chance: &mut Ch
         *promised = Promised { removed: true, ..Promised::default() };
     }
     Ok(true)
+}
+
+/// Makes the call; what it promises once it is acknowledged.
+fn act(spool: &Spool, before: &Before, chance: &mut Chance) -> Promised {
+    let mut now = Promised::default();
+    let Before { started, next, .. } = *before;
+    match chance.below(8) {
+        0 | 1 if !started && !before.removed => {
+            let decided = spool.accept(&submission(spool.run()), next, 5).unwrap();
+            assert_eq!(decided, Decision::Mine, "a new attempt");
+            now.attempts.push((next, AttemptKind::Started));
+        }
+        2 if !started && !before.removed => {
+            spool.create().unwrap();
+            assert_eq!(spool.decide(next, AttemptKind::Revoked).unwrap(), Decision::Mine, "a new attempt");
+            now.attempts.push((next, AttemptKind::Revoked));
+        }
+        3 if started && !spool.spawning().exists() => {
+            spool.mark_spawning().unwrap();
+            now.spawning = true;
+        }
+        4 if started => {
+            let request = CancelRecord { mode: CancelMode::Break, by: "ann".to_owned(), at_ms: 7 };
+            spool.write(&spool.cancel(), &request).unwrap();
+            now.cancel = true;
+        }
+        5 | 6 if spool.spawning().exists() && before.exit.is_none() => now.exit = print(spool, chance),
+        7 if before.exit.is_some() && chance.below(3) == 0 => {
+            spool.remove().unwrap();
+            now.removed = true;
+        }
+        _ => {}
+    }
+    now
+}
+
+/// Stata prints, and syncs nothing; it may end then, with the exit record.
+fn print(spool: &Spool, chance: &mut Chance) -> Option<Exit> {
+    let text = format!("line {}\n", chance.below(1000)).into_bytes();
+    let before = fs::read(spool.log()).unwrap_or_default();
+    fs::write(spool.log(), [before.as_slice(), &text].concat()).unwrap();
+    did(|| Op::Append(spool.log(), text));
+    if chance.below(2) != 0 {
+        return None;
+    }
+    let log = file_facts(&spool.log(), u64::MAX).unwrap();
+    let exit = Exit { attempt: 1, spawned: true, code: Some(0), log, ..Exit::default() };
+    spool.write(&spool.exit(), &exit).unwrap();
+    Some(exit)
 }
 
 /// The real recovery on what the crash left.

@@ -75,7 +75,7 @@ fn changed(mut detail: Detail, to: RunState, cause: Cause, n: u64, chance: &mut 
     detail
 }
 
-fn told<T: std::fmt::Debug>(answer: Result<T, LedgerError>) -> String {
+fn printed<T: std::fmt::Debug>(answer: Result<T, LedgerError>) -> String {
     match answer {
         Ok(value) => format!("{value:?}"),
         Err(error) => error.to_string(),
@@ -87,14 +87,14 @@ async fn both<T: std::fmt::Debug>(
     model: impl Future<Output = Result<T, LedgerError>>,
     sqlite: impl Future<Output = Result<T, LedgerError>>,
 ) -> Result<String, String> {
-    let (model, sqlite) = (told(model.await), told(sqlite.await));
+    let (model, sqlite) = (printed(model.await), printed(sqlite.await));
     if model == sqlite { Ok(model) } else { Err(format!("{what}: the model says {model}, SQLite {sqlite}")) }
 }
 
+/// The same steps in both, then the same questions.
 async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, steps: u64) -> Result<(), String> {
     let mut runs: Vec<RunId> = Vec::new();
     for n in 0..steps {
-        let now = i64::try_from(1_000 + n * 20).unwrap();
         let run = if runs.is_empty() || chance.below(20) == 0 { ids.run() } else { *pick(chance, &runs) };
         match chance.below(12) {
             0 | 1 => {
@@ -102,52 +102,88 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
                 runs.push(new.record.run);
                 both("insert", a.insert(new.clone()), b.insert(new)).await?;
             }
-            2..=7 => {
-                let known = a.get(run).await.map_err(|e| e.to_string())?;
-                let truth = known.as_ref().map(|r| (r.state, r.attempt()));
-                let (from, from_attempt) = match truth {
-                    Some(truth) if chance.below(4) > 0 => truth,
-                    _ => (*pick(chance, RunState::ALL), Attempt::known(u32::try_from(chance.below(3)).unwrap())),
-                };
-                let to = *pick(chance, RunState::ALL);
-                let cause = *pick(chance, Cause::ALL);
-                let detail = changed(known.map(|r| r.detail).unwrap_or_default(), to, cause, n, chance);
-                let step = Transition { run, from, from_attempt, to, cause, at_ms: now, detail };
-                let answer = both("transition", a.transition(step.clone()), b.transition(step)).await?;
-                let legal = from.may_become_by(to, cause) && truth == Some((from, from_attempt));
-                if (answer == "()") != legal {
-                    return Err(format!("{truth:?}: {from}/{from_attempt:?} -> {to} answered {answer}"));
-                }
-            }
-            8 => {
-                let mode = *pick(chance, &[CancelMode::Break, CancelMode::Terminate, CancelMode::Kill]);
-                let intent = CancelIntent { by: format!("p{}", chance.below(2)), at_ms: now, mode };
-                both("request_cancel", a.request_cancel(run, intent.clone()), b.request_cancel(run, intent)).await?;
-            }
-            9 if chance.below(2) == 0 => {
-                drop(both("mark_shown", a.mark_shown(vec![run], now), b.mark_shown(vec![run], now)).await?)
-            }
-            9 => {
-                let who = Principal::local(format!("p{}", chance.below(2)));
-                let key = (format!("k{}", chance.below(3)), "b".to_owned());
-                both("name_run", a.name_run(who.clone(), key.clone(), run), b.name_run(who.clone(), key.clone(), run))
-                    .await?;
-            }
-            10 => drop(both("spool_gone", a.spool_gone(run, None), b.spool_gone(run, None)).await?),
-            _ if chance.below(3) == 0 => {
-                let before = now - i64::try_from(chance.below(600)).unwrap();
-                let here: Vec<String> = pick(chance, &[vec![], vec!["a".to_owned()]]).clone();
-                // Of runs that ended at the same moment either may be removed first; so all of them are.
-                both("sweep", a.sweep(before, 1_000, here.clone(), now), b.sweep(before, 1_000, here, now)).await?;
-            }
-            _ => {}
+            2..=7 => transition(chance, a, b, run, n).await?,
+            which => change(chance, a, b, run, n, which).await?,
         }
         both("get", a.get(run), b.get(run)).await?;
         if chance.below(10) == 0 {
             both("contest", a.contest(run, format!("w{n}")), b.contest(run, format!("w{n}"))).await?;
         }
     }
-    // All in one call, in any order, some twice and some unknown, must equal one call for each.
+    many_at_once(chance, a, b, ids, &runs).await?;
+    questions(a, b, &runs).await
+}
+
+/// The ledger's time at a step.
+fn at(step: u64) -> i64 {
+    i64::try_from(1_000 + step * 20).unwrap()
+}
+
+/// A step of the state machine, which may be one that it does not have.
+async fn transition(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, run: RunId, n: u64) -> Result<(), String> {
+    let known = a.get(run).await.map_err(|e| e.to_string())?;
+    let truth = known.as_ref().map(|r| (r.state, r.attempt()));
+    let (from, from_attempt) = match truth {
+        Some(truth) if chance.below(4) > 0 => truth,
+        _ => (*pick(chance, RunState::ALL), Attempt::known(u32::try_from(chance.below(3)).unwrap())),
+    };
+    let to = *pick(chance, RunState::ALL);
+    let cause = *pick(chance, Cause::ALL);
+    let detail = changed(known.map(|r| r.detail).unwrap_or_default(), to, cause, n, chance);
+    let step = Transition { run, from, from_attempt, to, cause, at_ms: at(n), detail };
+    let answer = both("transition", a.transition(step.clone()), b.transition(step)).await?;
+    let legal = from.may_become_by(to, cause) && truth == Some((from, from_attempt));
+    if (answer == "()") != legal {
+        return Err(format!("{truth:?}: {from}/{from_attempt:?} -> {to} answered {answer}"));
+    }
+    Ok(())
+}
+
+/// Any other write.
+async fn change(
+    chance: &mut Chance,
+    a: &dyn Ledger,
+    b: &dyn Ledger,
+    run: RunId,
+    n: u64,
+    which: u64,
+) -> Result<(), String> {
+    let now = at(n);
+    match which {
+        8 => {
+            let mode = *pick(chance, &[CancelMode::Break, CancelMode::Terminate, CancelMode::Kill]);
+            let intent = CancelIntent { by: format!("p{}", chance.below(2)), at_ms: now, mode };
+            both("request_cancel", a.request_cancel(run, intent.clone()), b.request_cancel(run, intent)).await?;
+        }
+        9 if chance.below(2) == 0 => {
+            drop(both("mark_shown", a.mark_shown(vec![run], now), b.mark_shown(vec![run], now)).await?)
+        }
+        9 => {
+            let who = Principal::local(format!("p{}", chance.below(2)));
+            let key = (format!("k{}", chance.below(3)), "b".to_owned());
+            both("name_run", a.name_run(who.clone(), key.clone(), run), b.name_run(who.clone(), key.clone(), run))
+                .await?;
+        }
+        10 => drop(both("spool_gone", a.spool_gone(run, None), b.spool_gone(run, None)).await?),
+        _ if chance.below(3) == 0 => {
+            let before = now - i64::try_from(chance.below(600)).unwrap();
+            let here: Vec<String> = pick(chance, &[vec![], vec!["a".to_owned()]]).clone();
+            // Of runs that ended at the same moment either may be removed first; so all of them are.
+            both("sweep", a.sweep(before, 1_000, here.clone(), now), b.sweep(before, 1_000, here, now)).await?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// All in one call, in any order, some twice and some unknown, must equal one call for each.
+async fn many_at_once(
+    chance: &mut Chance,
+    a: &dyn Ledger,
+    b: &dyn Ledger,
+    ids: &Ids,
+    runs: &[RunId],
+) -> Result<(), String> {
     let mut names: Vec<RunId> = runs.iter().copied().filter(|_| chance.below(3) > 0).collect();
     names.push(ids.run());
     names.extend(runs.first());
@@ -163,7 +199,12 @@ async fn story(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, ids: &Ids, s
     if many != each.into_values().collect::<Vec<_>>() {
         return Err("many are not told as each".to_owned());
     }
-    for run in &runs {
+    Ok(())
+}
+
+/// What readers ask.
+async fn questions(a: &dyn Ledger, b: &dyn Ledger, runs: &[RunId]) -> Result<(), String> {
+    for run in runs {
         both("get", a.get(*run), b.get(*run)).await?;
         both("history", a.history(*run), b.history(*run)).await?;
         both("submission", a.submission(*run), b.submission(*run)).await?;
@@ -195,9 +236,9 @@ fn the_two_ledgers_answer_alike() {
             let tasks = Tasks::new();
             let sqlite = SqliteLedger::open(folder.path(), "c", &tasks).await.map_err(|e| e.to_string())?;
             let model = MemoryLedger::new("c");
-            let told = story(chance, &model, &sqlite, &Ids::system(), 150).await;
+            let outcome = story(chance, &model, &sqlite, &Ids::system(), 150).await;
             sqlite.close().await;
-            told
+            outcome
         })
     });
 }

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
-use longhaul_gateway::{face::run_view::run_view, ledger::RunStore, model::Stream};
+use longhaul_gateway::{face::run_view::run_view, ledger::RunStore, model::Stream, simulation::SimGateway};
 use longhaul_proto::{
+    api::RunView,
     ids::RunId,
     state::{Cause, RunState},
 };
@@ -75,7 +76,26 @@ impl World {
     pub(crate) async fn judge(&self) {
         let Some(gateway) = self.gateway.lock().unwrap().clone() else { return self.sim.wrong("no gateway") };
         let acknowledged = self.acknowledged.lock().unwrap().clone();
-        // Until the spools are deleted.
+        self.wait_for_deletion(&acknowledged).await;
+        for run in acknowledged {
+            self.judge_run(&gateway, run).await;
+        }
+        self.judge_seats(&gateway).await;
+        let failed = self.tasks_failed.load(Ordering::Relaxed) + gateway.tasks_failed();
+        if failed > self.panics {
+            self.sim.wrong(format_args!("{failed} tasks of runs panicked or left, and {} were to", self.panics));
+        }
+        self.judge_hosts();
+        if longhaul_proto::tasks::spun() {
+            self.sim.wrong("a task spins: it works without ever waiting");
+        }
+        if self.hosts.iter().any(|h| h.live() > 0) {
+            self.sim.wrong("a Stata lives on");
+        }
+    }
+
+    /// Until the spools are deleted.
+    async fn wait_for_deletion(&self, acknowledged: &[RunId]) {
         for _ in 0..if self.max_spool.is_some() { 180 } else { 60 } {
             let too_much = || (0..self.hosts.len()).any(|at| self.over_limit(at).is_some());
             if !acknowledged.iter().any(|run| self.has_spool(*run)) && !too_much() {
@@ -85,59 +105,70 @@ impl World {
         }
         // What was deleted last is in its record as soon as the agent's answer has arrived.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        for run in acknowledged {
-            let Ok(view) = gateway.runs.get(&root(), run).await.map(|run| run_view(&run)) else {
-                if !self.sim.story(run, |story| story.removed) {
-                    self.sim.wrong(format_args!("run {} was acknowledged and is not known", short(run)));
-                } else if self.has_spool(run) {
-                    self.sim.wrong(format_args!("run {}: its record is gone and its spool is not", short(run)));
-                }
-                continue;
-            };
-            let read = gateway.runs.read(&root(), run, Stream::Log, 0, usize::MAX).await;
-            let spool = self.has_spool(run);
-            self.sim.story(run, |story| {
-                let wrong = |what: String| self.sim.wrong(format_args!("run {}: {what}", short(run)));
-                let cut = self.max_output.is_some_and(|most| story.printed.len() as u64 > most);
-                if !admissible(story, view.state, view.cause, cut) {
-                    wrong(format!("ended {} ({}): {:?} {:?}", view.state, view.cause, view.message, view.note));
-                }
-                if story.told.is_some_and(|told| told != (view.state, view.cause)) {
-                    wrong(format!("is {} and was {:?}", view.state, story.told));
-                }
-                match read {
-                    Ok(_) if story.damaged && story.executions.len() > 1 => {}
-                    Ok(chunk) if chunk.bytes == story.printed => {}
-                    Ok(chunk) if (cut || story.damaged) && story.printed.starts_with(&chunk.bytes) => {}
-                    other => wrong(format!("its mirror is not what it printed: {:?}", other.map(|c| c.bytes.len()))),
-                }
-                let whole = view.output_complete || cut || story.damaged;
-                // Ends that were recorded while wall time was off are not old yet.
-                // And what is not whole here is the only copy.
-                let kept = spool && !self.sim.wall_jumped() && view.output_complete;
-                if !story.executions.is_empty() && (!whole || kept) {
-                    wrong(format!("complete {}, spool kept {spool}", view.output_complete));
-                }
-                // Those of an attempt that is known to be dead go with its spool. Where they went for room and the agent's answer
-                // was lost, the record learns it when it is old.
-                let last = story.executions.keys().next_back().is_some_and(|last| !story.shot.contains(last));
-                let last = last && self.max_spool.is_none() && self.max_kept.is_none();
-                if story.left.as_ref().is_some_and(|left| last && !left.exists()) && view.files_removed.is_none() {
-                    wrong("the files that it left are gone, and its record does not say so".to_owned());
-                }
-                if story.contested && !view.note.as_ref().is_some_and(|note| note.contains("another result")) {
-                    wrong(format!("another result of it was told, and its record does not say so: {:?}", view.note));
-                }
-                let (created, started, finished) = (&view.created_at, &view.started_at, &view.finished_at);
-                if !self.sim.wall_jumped()
-                    && started.is_some()
-                    && finished.is_some()
-                    && (started < created || started > finished)
-                {
-                    wrong(format!("its record says {created:?}, {started:?}, {finished:?}"));
-                }
-            });
+    }
+
+    /// A run that was acknowledged: its record, its output and what is left of it.
+    async fn judge_run(&self, gateway: &SimGateway, run: RunId) {
+        let Ok(view) = gateway.runs.get(&root(), run).await.map(|run| run_view(&run)) else {
+            if !self.sim.story(run, |story| story.removed) {
+                self.sim.wrong(format_args!("run {} was acknowledged and is not known", short(run)));
+            } else if self.has_spool(run) {
+                self.sim.wrong(format_args!("run {}: its record is gone and its spool is not", short(run)));
+            }
+            return;
+        };
+        let read = gateway.runs.read(&root(), run, Stream::Log, 0, usize::MAX).await;
+        let spool = self.has_spool(run);
+        self.sim.story(run, |story| {
+            let wrong = |what: String| self.sim.wrong(format_args!("run {}: {what}", short(run)));
+            let cut = self.max_output.is_some_and(|most| story.printed.len() as u64 > most);
+            if !admissible(story, view.state, view.cause, cut) {
+                wrong(format!("ended {} ({}): {:?} {:?}", view.state, view.cause, view.message, view.note));
+            }
+            if story.told.is_some_and(|told| told != (view.state, view.cause)) {
+                wrong(format!("is {} and was {:?}", view.state, story.told));
+            }
+            match read {
+                Ok(_) if story.damaged && story.executions.len() > 1 => {}
+                Ok(chunk) if chunk.bytes == story.printed => {}
+                Ok(chunk) if (cut || story.damaged) && story.printed.starts_with(&chunk.bytes) => {}
+                other => wrong(format!("its mirror is not what it printed: {:?}", other.map(|c| c.bytes.len()))),
+            }
+            self.judge_leftovers(story, &view, spool, cut, wrong);
+            if story.contested && !view.note.as_ref().is_some_and(|note| note.contains("another result")) {
+                wrong(format!("another result of it was told, and its record does not say so: {:?}", view.note));
+            }
+            let (created, started, finished) = (&view.created_at, &view.started_at, &view.finished_at);
+            if !self.sim.wall_jumped()
+                && started.is_some()
+                && finished.is_some()
+                && (started < created || started > finished)
+            {
+                wrong(format!("its record says {created:?}, {started:?}, {finished:?}"));
+            }
+        });
+    }
+
+    /// What is left of a run on its host, and what its record says of that.
+    fn judge_leftovers(&self, story: &Story, view: &RunView, spool: bool, cut: bool, wrong: impl Fn(String)) {
+        let whole = view.output_complete || cut || story.damaged;
+        // Ends that were recorded while wall time was off are not old yet.
+        // And what is not whole here is the only copy.
+        let kept = spool && !self.sim.wall_jumped() && view.output_complete;
+        if !story.executions.is_empty() && (!whole || kept) {
+            wrong(format!("complete {}, spool kept {spool}", view.output_complete));
         }
+        // Those of an attempt that is known to be dead go with its spool. Where they went for room and the agent's answer
+        // was lost, the record learns it when it is old.
+        let last = story.executions.keys().next_back().is_some_and(|last| !story.shot.contains(last));
+        let last = last && self.max_spool.is_none() && self.max_kept.is_none();
+        if story.left.as_ref().is_some_and(|left| last && !left.exists()) && view.files_removed.is_none() {
+            wrong("the files that it left are gone, and its record does not say so".to_owned());
+        }
+    }
+
+    /// No seat and no place in the queue is held.
+    async fn judge_seats(&self, gateway: &SimGateway) {
         // A heartbeat may have been under way for a while; its agent counts as silent some seconds after it arrived.
         for _ in 0..20 {
             if gateway.runs.hosts(&root()).await.pools.iter().all(|pool| pool.in_use == 0) {
@@ -149,22 +180,16 @@ impl World {
         if hosts.pools.iter().any(|p| p.in_use > 0) || !hosts.queue.is_empty() {
             self.sim.wrong(format_args!("seats or places are still held: {:?}", hosts.pools));
         }
-        let failed = self.tasks_failed.load(Ordering::Relaxed) + gateway.tasks_failed();
-        if failed > self.panics {
-            self.sim.wrong(format_args!("{failed} tasks of runs panicked or left, and {} were to", self.panics));
-        }
+    }
+
+    /// Every host's proofs, and what its spools take.
+    fn judge_hosts(&self) {
         for (at, host) in self.hosts.iter().enumerate() {
             self.look_at_proofs(at);
             if let Some(taken) = self.over_limit(at) {
                 let most = self.max_spool;
                 self.sim.wrong(format_args!("the spools on {} take {taken} bytes and may take {most:?}", host.name));
             }
-        }
-        if longhaul_proto::tasks::spun() {
-            self.sim.wrong("a task spins: it works without ever waiting");
-        }
-        if self.hosts.iter().any(|h| h.live() > 0) {
-            self.sim.wrong("a Stata lives on");
         }
     }
 }

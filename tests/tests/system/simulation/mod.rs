@@ -10,6 +10,7 @@
 //! - `LONGHAUL_SIMULATION_SURVEY=1` plays each seed once, prints what it finds in a line, and fails at the end;
 //!   `LONGHAUL_SIMULATION_BUG=NAME` switches a deliberate bug on for it.
 
+mod calls;
 mod client;
 mod host;
 mod judge;

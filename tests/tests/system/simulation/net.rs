@@ -18,17 +18,14 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use longhaul_gateway::simulation::{ConnectError, Dialer, Spent};
 use longhaul_proto::{
     grpc_transport::GrpcTransport,
-    state::RunState,
     transport::{Channel, DialError, Dialled, Ends, Fingerprint, Session},
-    wire,
 };
-use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body, codegen::Service};
 
-use super::sim::{Sim, short};
+use super::{calls, sim::Sim};
 
 /// Stalled for so long, keep-alive gives a connection up.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -296,12 +293,12 @@ impl Net {
         let Some((mut transport, crashed)) = side else { return Err(Box::new(Status::unavailable("nobody is there"))) };
         if method != "Heartbeat" {
             let late = if alone { " (late or twice)" } else { "" };
-            self.sim.note(format_args!("{method} {}>{}{late} {}", conn.from, conn.to, of(method, &bytes)));
+            self.sim.note(format_args!("{method} {}>{}{late} {}", conn.from, conn.to, calls::about(method, &bytes)));
         }
         if !alone {
-            self.look_at_follow(method, &bytes);
+            calls::look_at_follow(&self.sim, method, &bytes);
         }
-        self.look_at_forget(method, &bytes);
+        calls::look_at_forget(&self.sim, method, &bytes);
         let called = crashed.run_until_cancelled(transport.call(request)).await;
         let called = called.unwrap_or_else(|| Err(Box::new(Status::unavailable("the process died"))));
         let response = match called {
@@ -315,7 +312,7 @@ impl Net {
             return Err(Box::new(Status::unavailable("the connection broke")));
         }
         let (parts, body) = response.into_parts();
-        let run = followed(method, &bytes).filter(|_| conn.from == "gateway");
+        let run = calls::followed(method, &bytes).filter(|_| conn.from == "gateway");
         let less = parts.headers.get("grpc-status").is_some_and(|code| code.as_bytes() == b"11");
         if let Some(run) = run.as_ref().filter(|_| less) {
             self.sim.story(run, |story| story.beyond = true);
@@ -342,7 +339,7 @@ impl Net {
                 frame = body.frame() => frame,
             };
             let Some(frame) = frame else { return };
-            let ends = run.as_ref().zip(frame.as_ref().ok().and_then(ended_attempt));
+            let ends = run.as_ref().zip(frame.as_ref().ok().and_then(calls::ended_attempt));
             if !self.travel(&conn).await || sender.send(frame).await.is_err() {
                 break;
             }
@@ -362,94 +359,10 @@ impl Net {
         }
         let _ = sender.send(Err(Status::unavailable("the connection broke"))).await;
     }
-
-    /// Output that a gateway has is not asked for again.
-    fn look_at_follow(&self, method: &str, bytes: &Bytes) {
-        if let ("Follow", Ok(follow)) = (method, wire::FollowRequest::decode(message(bytes)))
-            && !follow.with_submission
-        {
-            self.sim.story(&follow.run_id, |story| {
-                let from_start = follow.log_offset == 0 && follow.console_offset == 0;
-                if from_start && story.resumed && !std::mem::take(&mut story.beyond) {
-                    let run = short(&follow.run_id);
-                    self.sim.wrong(format_args!("run {run}: its output was fetched from its start again"));
-                }
-                story.resumed |= follow.log_offset > 0;
-            });
-        }
-    }
-
-    /// A `Forget` is legal only with the length and digest of what an attempt printed, all of it. A run that was ended before
-    /// it had a Stata printed nothing, and has no log to have a digest of.
-    fn look_at_forget(&self, method: &str, bytes: &Bytes) {
-        if let ("Forget", Ok(forget)) = (method, wire::ForgetRequest::decode(message(bytes))) {
-            self.sim.story(&forget.run_id, |story| {
-                let ends = story.bases.iter().skip(1).copied().chain([story.printed.len()]);
-                let mut logs = story.bases.iter().zip(ends).map(|(from, to)| &story.printed[*from..to]);
-                let all = logs.any(|log| {
-                    forget.log_len == log.len() as u64 && forget.log_sha256 == longhaul_proto::sha256_hex(log)
-                });
-                // Where it never had a Stata there is nothing to have a digest of, or an empty log.
-                let empty = forget.log_sha256.is_empty()
-                    || (story.executions.is_empty() && forget.log_sha256 == longhaul_proto::sha256_hex(b""));
-                let nothing = empty && forget.log_len == 0;
-                if !(nothing || (all && story.ended)) {
-                    self.sim.wrong(format_args!("run {}: Forget without its digest", short(&forget.run_id)));
-                }
-            });
-        }
-    }
 }
 
 impl Conn {
     fn between(&self, a: &str, b: &str) -> bool {
         (self.from == a && self.to == b) || (self.from == b && self.to == a)
     }
-}
-
-/// The message behind gRPC's five bytes of prefix.
-fn message(bytes: &Bytes) -> Bytes {
-    bytes.slice(5.min(bytes.len())..)
-}
-
-/// The run that a call has streamed.
-fn followed(method: &str, bytes: &Bytes) -> Option<String> {
-    match method {
-        "Run" => Some(wire::RunRequest::decode(message(bytes)).ok()?.submission?.run_id),
-        "Follow" => Some(wire::FollowRequest::decode(message(bytes)).ok()?.run_id),
-        _ => None,
-    }
-}
-
-/// The attempt of which a frame of a run's stream says that its Stata has ended.
-fn ended_attempt(frame: &Frame<Bytes>) -> Option<u32> {
-    let mut rest = frame.data_ref().cloned().unwrap_or_default();
-    while rest.len() >= 5 {
-        let prefix = rest.split_to(5);
-        let len = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
-        let message = rest.split_to(len.min(rest.len()));
-        if let Ok(wire::RunEvent { event: Some(wire::run_event::Event::Snapshot(snapshot)) }) =
-            wire::RunEvent::decode(message)
-            && (snapshot.outcome.is_some() || RunState::from_wire(snapshot.state).is_some_and(RunState::is_end))
-        {
-            return Some(snapshot.attempt);
-        }
-    }
-    None
-}
-
-/// What a call is about, for the trace.
-fn of(method: &str, bytes: &Bytes) -> String {
-    let bytes = message(bytes);
-    match method {
-        "Run" => wire::RunRequest::decode(bytes)
-            .map(|r| format!("{} attempt {}", short(r.submission.unwrap_or_default().run_id), r.attempt)),
-        "Revoke" => wire::RevokeRequest::decode(bytes).map(|r| format!("{} attempt {}", short(r.run_id), r.attempt)),
-        "Follow" => wire::FollowRequest::decode(bytes).map(|r| format!("{} from {}", short(r.run_id), r.log_offset)),
-        "Cancel" => wire::CancelRequest::decode(bytes).map(|r| short(r.run_id)),
-        "Forget" => wire::ForgetRequest::decode(bytes).map(|r| short(r.run_id)),
-        "Register" => wire::RegisterRequest::decode(bytes).map(|r| format!("with {} runs", r.runs.len())),
-        _ => Ok(String::new()),
-    }
-    .unwrap_or_default()
 }

@@ -23,59 +23,74 @@ impl World {
             self.sim.count();
             let at = usize::try_from(self.sim.below(self.hosts.len() as u64)).unwrap();
             match self.sim.below(24) {
-                0 | 1 => {
-                    self.crash_gateway();
-                    self.sim.pause(0, 4_000).await;
-                    self.start_gateway().await;
-                }
-                2 | 3 => {
-                    self.crash_agent(at);
-                    let (world, down) = (self.clone(), self.sim.ms(0, 6_000));
-                    self.sim.tasks().spawn(async move {
-                        tokio::time::sleep(down).await;
-                        world.start_agent(at);
-                    });
-                }
+                0 | 1 => self.restart_gateway().await,
+                2 | 3 => self.restart_agent(at),
                 4 => self.hosts[at].kill_supervisor(),
                 5 | 6 => self.net.break_one(),
-                7 | 8 => {
-                    self.net.part_for(&self.hosts[at].name, 12_000);
-                    if self.sim.below(3) == 0 {
-                        let world = self.clone();
-                        self.sim.tasks().spawn(async move {
-                            world.sim.pause(500, 6_000).await;
-                            world.damage_unsent(at);
-                        });
-                    }
-                }
+                7 | 8 => self.part_host(at),
                 9 | 10 => self.lie(at).await,
                 11..=13 => self.hosts[at].shoot_stata(),
-                14 => {
-                    let spools = self.spools_there(at);
-                    if !spools.is_empty() {
-                        let one = usize::try_from(self.sim.below(spools.len() as u64)).unwrap();
-                        self.hosts[at].damage(&spools[one]);
-                    }
-                }
-                15 | 16 => {
-                    // Less than a week off is not noticed, and is no reason to remove anything that is kept for a month.
-                    let days = 8 + i64::try_from(self.sim.below(83)).unwrap();
-                    let short = if self.keep_records.is_none() { days - 8 } else { days };
-                    self.sim.jump_wall(if self.sim.below(2) == 0 { short } else { -short });
-                }
-                17 => {
-                    let (world, time) = (self.clone(), self.sim.ms(500, 14_000));
-                    world.ledger.set_full(true);
-                    self.sim.tasks().spawn(async move {
-                        tokio::time::sleep(time).await;
-                        world.ledger.set_full(false);
-                    });
-                    self.sim.tasks().spawn(self.clone().cancel_all());
-                }
+                14 => self.damage_one(at),
+                15 | 16 => self.jump_wall(),
+                17 => self.fill_ledger(),
                 18 | 19 => self.another_of_this_name(at).await,
                 _ => {}
             }
         }
+    }
+
+    async fn restart_gateway(self: &Arc<Self>) {
+        self.crash_gateway();
+        self.sim.pause(0, 4_000).await;
+        self.start_gateway().await;
+    }
+
+    fn restart_agent(self: &Arc<Self>, at: usize) {
+        self.crash_agent(at);
+        let (world, down) = (self.clone(), self.sim.ms(0, 6_000));
+        self.sim.tasks().spawn(async move {
+            tokio::time::sleep(down).await;
+            world.start_agent(at);
+        });
+    }
+
+    /// Parts a host from the gateway, and cuts logs there that the gateway does not have yet.
+    fn part_host(self: &Arc<Self>, at: usize) {
+        self.net.part_for(&self.hosts[at].name, 12_000);
+        if self.sim.below(3) == 0 {
+            let world = self.clone();
+            self.sim.tasks().spawn(async move {
+                world.sim.pause(500, 6_000).await;
+                world.damage_unsent(at);
+            });
+        }
+    }
+
+    /// Cuts the log of one run.
+    fn damage_one(&self, at: usize) {
+        let spools = self.spools_there(at);
+        if !spools.is_empty() {
+            let one = usize::try_from(self.sim.below(spools.len() as u64)).unwrap();
+            self.hosts[at].damage(&spools[one]);
+        }
+    }
+
+    /// Less than a week off is not noticed, and is no reason to remove anything that is kept for a month.
+    fn jump_wall(&self) {
+        let days = 8 + i64::try_from(self.sim.below(83)).unwrap();
+        let short = if self.keep_records.is_none() { days - 8 } else { days };
+        self.sim.jump_wall(if self.sim.below(2) == 0 { short } else { -short });
+    }
+
+    /// The ledger has no room for a while, and an operator wants an end of everything.
+    fn fill_ledger(self: &Arc<Self>) {
+        let (world, time) = (self.clone(), self.sim.ms(500, 14_000));
+        world.ledger.set_full(true);
+        self.sim.tasks().spawn(async move {
+            tokio::time::sleep(time).await;
+            world.ledger.set_full(false);
+        });
+        self.sim.tasks().spawn(self.clone().cancel_all());
     }
 
     /// Calls that the gateway never makes: an older attempt than one seen, and a `Forget` with a wrong digest.
