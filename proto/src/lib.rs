@@ -14,6 +14,7 @@
 //! - [`connections`] and [`descriptors`]: bounds on connections and on open files;
 //! - [`durable`]: every write that must survive a crash;
 //! - [`faults`]: named stop points and deliberate bugs for tests, absent from the shipped program;
+//! - [`progress`]: the numbers of progress notifications;
 //! - [`private`]: folders and files that must be this user's alone;
 //! - [`transport`]: connections between gateway and agents, with TLS and a key on each side; [`join`]: the secret that
 //!   both prove on first contact;
@@ -36,6 +37,7 @@ pub mod ordered_watch;
 pub mod paths;
 pub mod principal;
 pub mod private;
+pub mod progress;
 pub mod seal;
 pub mod state;
 pub mod tasks;

@@ -178,9 +178,18 @@ fn greet(context: &Context, gateway: &Gateway) -> Result<(), Failure> {
     let shown = gateway.first_token && !no_auth && terminal;
     let token = if shown { context.data.credentials().map(|c| c.token) } else { None };
     let data = context.data.path();
-    let named = context.config.settings.data.is_some();
-    let text = greeting(&gateway.url, data, named, if no_auth { OwnerToken::None } else { OwnerToken::Kept(token) });
+    let folder = if context.config.settings.data.is_some() { Folder::Given } else { Folder::Default };
+    let text = greeting(&gateway.url, data, folder, if no_auth { OwnerToken::None } else { OwnerToken::Kept(token) });
     Ok(Out::default().bytes(text.as_bytes())?)
+}
+
+/// Which data folder the daemon uses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Folder {
+    /// The one that commands find by themselves.
+    Default,
+    /// One that every command must be given.
+    Given,
 }
 
 /// What is said of the owner's token.
@@ -191,14 +200,17 @@ enum OwnerToken {
     Kept(Option<String>),
 }
 
-fn greeting(url: &str, data: &Path, named: bool, token: OwnerToken) -> String {
+fn greeting(url: &str, data: &Path, folder: Folder, token: OwnerToken) -> String {
     let file = data.join("credentials.json");
     let token = match token {
         OwnerToken::None => String::new(),
         OwnerToken::Kept(None) => format!("Token: in {}\n", file.display()),
         OwnerToken::Kept(Some(token)) => format!("Token: {token} (shown this once; kept in {})\n", file.display()),
     };
-    let folder = if named { format!("--data {} ", data.display()) } else { String::new() };
+    let folder = match folder {
+        Folder::Given => format!("--data {} ", data.display()),
+        Folder::Default => String::new(),
+    };
     format!(
         "Longhaul {} serves {url} (data in {})\nMCP: {url}/mcp\n{token}Claude Code:\n  \
          longhaul {folder}mcp install --client claude --user\n",
@@ -244,13 +256,18 @@ mod tests {
 
     #[test]
     fn the_greeting_has_the_line_to_paste() {
-        let text = greeting("http://127.0.0.1:7447", Path::new("/d"), false, OwnerToken::Kept(Some("lh_abc".into())));
+        let text = greeting(
+            "http://127.0.0.1:7447",
+            Path::new("/d"),
+            Folder::Default,
+            OwnerToken::Kept(Some("lh_abc".into())),
+        );
         assert!(text.ends_with("\n  longhaul mcp install --client claude --user\n"), "{text}");
         assert!(text.contains("Token: lh_abc (shown this once; kept in /d/credentials.json)\n"), "{text}");
-        let later = greeting("http://x", Path::new("/d"), true, OwnerToken::Kept(None));
+        let later = greeting("http://x", Path::new("/d"), Folder::Given, OwnerToken::Kept(None));
         assert!(later.contains("Token: in /d/credentials.json\n"), "{later}");
         assert!(later.ends_with("\n  longhaul --data /d mcp install --client claude --user\n"), "{later}");
-        assert!(!greeting("http://x", Path::new("/d"), false, OwnerToken::None).contains("Token"));
+        assert!(!greeting("http://x", Path::new("/d"), Folder::Default, OwnerToken::None).contains("Token"));
     }
 
     #[test]

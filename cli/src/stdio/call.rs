@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longhaul_proto::back_off::BackOff;
+use longhaul_proto::{back_off::BackOff, progress::crept};
 use serde_json::{Value, json};
 
 use super::{
@@ -46,8 +46,7 @@ impl Meter {
         let next = match (self.last, value) {
             (None, value) => value.unwrap_or(0.0),
             (Some(last), Some(value)) if value > last => value,
-            // As the gateway creeps: it stays below 100 however often it is called.
-            (Some(last), _) => last + ((100.0 - last) / 1e4).clamp(0.0, 0.001),
+            (Some(last), _) => crept(last),
         };
         self.last = Some(next);
         next

@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longhaul_proto::visible;
+use longhaul_proto::{
+    progress::{WHOLE, crept},
+    visible,
+};
 use rmcp::{
     Peer, RoleServer,
     model::{Notification, ProgressNotificationParam, ProgressToken, ServerNotification},
@@ -14,9 +17,6 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::{resumable::Resumable, resume::Line};
 use crate::face::{Face, Numbers};
-
-/// The number at which a call's progress is complete; it is sent only with the result.
-const WHOLE: f64 = 100.0;
 
 /// How long the end of a call waits until its last beat is sent.
 const LAST_SEND: Duration = Duration::from_millis(250);
@@ -40,15 +40,14 @@ impl Counter {
 
     /// The next number, and the total once a percent is known.
     pub(super) fn next(&mut self, percent: Option<f64>) -> (f64, Option<f64>) {
-        // A thousandth; above 90 ever less, so that even weeks of waiting do not reach the end.
-        let crept = self.last + ((WHOLE - self.last) / 1e4).min(0.001);
+        let crept = crept(self.last);
         let percent = percent.filter(|p| p.is_finite());
         self.known |= percent.is_some();
         self.last = percent.map_or(crept, |p| crept.max((p + self.lead).min(99.0)));
         (self.last, self.known.then_some(WHOLE))
     }
 
-    /// The number that is sent with the result, when a percent is known.
+    /// The number of the end, which is sent only with the result, when a percent is known.
     pub(super) fn end(&self) -> Option<(f64, Option<f64>)> {
         self.known.then_some((WHOLE, Some(WHOLE)))
     }
