@@ -115,11 +115,6 @@ impl Identity {
         &self.0.agent_id
     }
 
-    /// New at every start.
-    pub(crate) fn incarnation(&self) -> &str {
-        &self.0.incarnation
-    }
-
     /// The name for people.
     pub(crate) fn name(&self) -> &str {
         &self.0.label.name
@@ -206,7 +201,7 @@ impl Identity {
         wire::AgentInfo {
             agent_id: self.0.agent_id.clone(),
             incarnation: self.0.incarnation.clone(),
-            boot_id: os::boot_id(),
+            boot_id: String::new(),
             name: label.name.clone(),
             advertise: self.advertise(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -16,7 +16,6 @@ use tonic::Status;
 use super::Events;
 use crate::{
     follow::{Changes, POLL, Tail, length},
-    identity::Identity,
     runs::{self, Handle},
 };
 
@@ -65,13 +64,7 @@ pub(super) enum FirstSnapshot {
 }
 
 /// Streams a run to one follower.
-pub(super) fn follow(
-    handle: Handle,
-    identity: &Identity,
-    from: (u64, u64),
-    first: FirstSnapshot,
-    tasks: &Tasks,
-) -> Result<Events, Status> {
+pub(super) fn follow(handle: Handle, from: (u64, u64), first: FirstSnapshot, tasks: &Tasks) -> Result<Events, Status> {
     let limit = handle.output_limit;
     for (name, path, offset) in [("log", handle.spool.log(), from.0), ("console", handle.spool.console(), from.1)] {
         let len = length(&path, limit);
@@ -84,7 +77,6 @@ pub(super) fn follow(
     let follower = Follower {
         log: Tail::new(handle.spool.log(), from.0 + off, limit),
         console: Tail::new(handle.spool.console(), from.1, limit),
-        incarnation: identity.incarnation().to_owned(),
         handle,
         sender,
         first,
@@ -105,7 +97,6 @@ struct Follower {
     handle: Handle,
     log: Tail,
     console: Tail,
-    incarnation: String,
     sender: mpsc::Sender<Result<Event, Status>>,
     first: FirstSnapshot,
     /// 0, but for a deliberate bug.
@@ -231,7 +222,7 @@ impl Follower {
             Some(outcome) => (outcome.log.len, outcome.console.len),
             None => (length(&spool.log(), *output_limit), length(&spool.console(), *output_limit)),
         };
-        status.snapshot(spool.run(), log_len, console_len, &self.incarnation)
+        status.snapshot(spool.run(), log_len, console_len)
     }
 
     async fn send(&self, event: Event) -> Result<(), Closed> {

@@ -102,7 +102,7 @@ impl Agent for Service {
         let principal = Principal::new(&*submission.principal_issuer, &*submission.principal);
         self.identity.check_serves(&principal).map_err(Status::permission_denied)?;
         let handle = self.runs.begin(run, submission, request.attempt).await.map_err(refusal::status)?;
-        Ok(Response::new(events::follow(handle, &self.identity, (0, 0), FirstSnapshot::Plain, &self.tasks)?))
+        Ok(Response::new(events::follow(handle, (0, 0), FirstSnapshot::Plain, &self.tasks)?))
     }
 
     type FollowStream = Events;
@@ -114,7 +114,7 @@ impl Agent for Service {
         let handle = events::settled(handle).await?;
         let from = (request.log_offset, request.console_offset);
         let first = if request.with_submission { FirstSnapshot::WithSubmission } else { FirstSnapshot::Plain };
-        Ok(Response::new(events::follow(handle, &self.identity, from, first, &self.tasks)?))
+        Ok(Response::new(events::follow(handle, from, first, &self.tasks)?))
     }
 
     async fn cancel(&self, request: Request<wire::CancelRequest>) -> Result<Response<wire::CancelReply>, Status> {

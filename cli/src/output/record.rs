@@ -1,6 +1,9 @@
 //! All that is recorded of a run, one field a line; unknown fields have no line.
 
-use longhaul_proto::{api::RunView, files};
+use longhaul_proto::{
+    api::{ProcessView, RunView},
+    files,
+};
 
 use super::{bytes, duration, status_text, verdict};
 
@@ -18,6 +21,7 @@ pub(crate) fn record(run: &RunView) -> String {
     line("state", Some(format!("{} ({})", run.state, run.cause.as_str().replace('_', " "))));
     line("exit status", run.exit_status.map(|n| n.to_string()));
     line("asked by", Some(run.principal.clone()));
+    line("client", run.client.clone());
     line("what", Some(run.source.clone()));
     line("arguments", Some(run.args.join(" ")));
     line("code", run.code_sha256.as_ref().map(|digest| format!("sha256 {digest}")));
@@ -25,6 +29,7 @@ pub(crate) fn record(run: &RunView) -> String {
     line("host", run.host.clone());
     line("pool", run.pool.clone());
     line("engine", engine(run));
+    line("profile", run.profile_ran.then(|| "the profile.do of the folder was executed first".to_owned()));
     line("attempt", (run.attempt > 0).then(|| run.attempt.to_string()));
     line("recorded", run.created_at.clone());
     line("started", run.started_at.clone());
@@ -36,6 +41,8 @@ pub(crate) fn record(run: &RunView) -> String {
         "cancel",
         run.cancel_requested.as_ref().map(|request| format!("asked for by {} at {}", request.by, request.at)),
     );
+    line("ended by", run.ended_by.clone());
+    line("process", run.process.and_then(process));
     let whole = if run.state.is_end() && !run.output_complete { ", not whole" } else { "" };
     line("log", Some(format!("{}{whole}", bytes(run.output_bytes))));
     line("console", (run.console_bytes > 0).then(|| bytes(run.console_bytes)));
@@ -53,6 +60,17 @@ fn engine(run: &RunView) -> Option<String> {
     Some(run.engine_note.as_deref().map_or_else(|| engine.to_owned(), |note| format!("{engine}: {note}")))
 }
 
+/// How Stata's process ended, and what it took.
+fn process(process: ProcessView) -> Option<String> {
+    let end = match (process.signal, process.exit_code) {
+        (Some(signal), _) => Some(format!("ended by signal {signal}")),
+        (None, code) => code.map(|code| format!("exit status {code}")),
+    };
+    let memory = process.max_rss_bytes.map(|most| format!("{} of memory at most", bytes(most)));
+    let all: Vec<String> = end.into_iter().chain(memory).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
 fn removed(run: &RunView) -> Option<String> {
     run.files_removed.as_ref().and_then(|_| files::words(&files::Files::of(run)))
 }
@@ -68,8 +86,16 @@ mod tests {
         let mut run = run(RunState::Succeeded);
         run.working_dir = Some("/w/work".into());
         run.artifacts = vec![ArtifactView { path: "/w/work/a.csv".into(), bytes: 2048 }];
+        run.client = Some("claude-code 2.1.330".into());
+        run.ended_by = Some("ana".into());
+        run.process = Some(ProcessView { exit_code: None, signal: Some(15), max_rss_bytes: Some(70 << 20) });
+        run.profile_ran = true;
         let text = record(&run);
         for line in [
+            "client        claude-code 2.1.330",
+            "ended by      ana",
+            "process       ended by signal 15, 70.0 MiB of memory at most",
+            "profile       the profile.do of the folder was executed first",
             "run           019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
             "host          stata1",
             "took          4 min 10 s",

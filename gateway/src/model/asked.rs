@@ -29,9 +29,14 @@ pub struct Asked {
     pub queue_timeout_ms: u64,
     /// W3C `traceparent` of the run.
     pub traceparent: String,
+    /// W3C `tracestate` of the run, where it is no longer than [`TRACE_STATE`]; empty = none.
+    pub tracestate: String,
     /// When another attempt may follow.
     pub retry: Retry,
 }
+
+/// The longest `tracestate` that a record keeps, bytes: what W3C asks everybody to pass on.
+pub const TRACE_STATE: usize = 512;
 
 /// How a run came to this gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

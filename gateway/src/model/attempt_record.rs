@@ -1,6 +1,6 @@
 //! What is recorded of one attempt.
 
-use longhaul_proto::api::{ArtifactView, ViewRange};
+use longhaul_proto::api::{ArtifactView, ProcessView, ViewRange};
 use serde::{Deserialize, Serialize};
 
 use super::{Attempt, HeldSpool, Placement};
@@ -66,6 +66,12 @@ pub struct Execution {
     pub artifacts: Vec<ArtifactView>,
     /// Who asked for the end, as the agent noted it.
     pub ended_by: String,
+    /// How Stata's process ended, and what it took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessView>,
+    /// A project's `profile.do` was executed before the code.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub profile_ran: bool,
 }
 
 /// How an attempt died.

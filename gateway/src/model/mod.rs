@@ -16,7 +16,7 @@ mod stream;
 mod time;
 mod wait;
 
-pub use asked::{Asked, Origin};
+pub use asked::{Asked, Origin, TRACE_STATE};
 pub use attempt::Attempt;
 pub use attempt_record::{AttemptRecord, Death, Execution, OutputLengths};
 pub use condition::{Condition, Conditions, Remark};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longhaul_proto::{
-    api::{ArtifactView, FilesRemoved, LocationView, Retry, ViewRange},
+    api::{ArtifactView, FilesRemoved, LocationView, ProcessView, Retry, ViewRange},
     ids::RunId,
     state::{Cause, RunState},
 };
@@ -111,6 +111,12 @@ pub struct RunSnapshot {
     /// It has ended, and the mirror has all of its output.
     pub complete: bool,
 
+    /// The principal whose request its agent carried out when it ended the run.
+    pub ended_by: Option<String>,
+    /// How Stata's process ended, and what it took.
+    pub process: Option<ProcessView>,
+    /// A project's `profile.do` was executed before the code.
+    pub profile_ran: bool,
     /// What its agent or its end added.
     pub note: String,
     /// What holds of it besides its state.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use longhaul_proto::{
-    api::LocationView,
+    api::{LocationView, ProcessView},
     faults,
     state::{Cause, RunState},
     wire,
@@ -210,6 +210,7 @@ fn take_execution(attempt: &mut AttemptRecord, outcome: &wire::Outcome) {
     execution.duration_ms = (outcome.running_at_ms > 0).then_some(outcome.duration_ms);
     execution.leftovers.clone_from(&outcome.leftovers);
     execution.ended_by.clone_from(&outcome.ended_by);
+    execution.process = ProcessView::of(outcome);
     attempt.log_sha256.clone_from(&outcome.log_sha256);
     attempt.console_sha256.clone_from(&outcome.console_sha256);
     attempt.recorded = Some(OutputLengths { log: outcome.log_len, console: outcome.console_len });

@@ -155,6 +155,7 @@ impl RunTask {
         keep(&mut execution.engine_note, &snapshot.engine_note);
         keep(&mut execution.working_dir, &snapshot.working_dir);
         keep(&mut execution.code_sha256, &snapshot.code_sha256);
+        execution.profile_ran |= snapshot.profile_ran;
         if snapshot.started_at_ms > 0 {
             execution.started_ms = snapshot.started_at_ms;
         }

@@ -29,7 +29,7 @@ use crate::{
     fleet::connection::Connection,
     ledger::LedgerError,
     mirror::Mirror,
-    model::{Detail, Record, RunSnapshot, Wait},
+    model::{Asked, Detail, Record, RunSnapshot, Wait},
 };
 
 /// Why the task leaves what it was doing.
@@ -176,8 +176,9 @@ impl RunTask {
 
     /// Makes a span part of the run's trace.
     pub(super) fn in_trace(&self, span: &tracing::Span) {
-        let traceparent = self.record.detail.asked.traceparent.clone();
-        longhaul_proto::telemetry::set_parent(span, &wire::TraceContext { traceparent, ..Default::default() });
+        let Asked { traceparent, tracestate, .. } = &self.record.detail.asked;
+        let (traceparent, tracestate) = (traceparent.clone(), tracestate.clone());
+        longhaul_proto::telemetry::set_parent(span, &wire::TraceContext { traceparent, tracestate });
     }
 
     /// Does some work that may take long, and meanwhile serves commands and deadlines; with a connection it also sends

@@ -23,7 +23,7 @@ use crate::{
     fleet::Lease,
     ledger::{Dedupe, Inserted, LedgerError, NewRun, UNKNOWN_BODY, is_call},
     metrics::count,
-    model::{Asked, Identity, Need, Principal, Record},
+    model::{Asked, Identity, Need, Principal, Record, TRACE_STATE},
 };
 
 /// Code up to this size stays in memory until it is dispatched; larger code is read from the ledger then, so that a
@@ -276,6 +276,8 @@ pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: Stri
         Some(Source::Bundle(_)) => String::new(),
         _ => code.to_owned(),
     };
+    let trace = submission.trace.clone().unwrap_or_default();
+    let short = trace.tracestate.len() <= TRACE_STATE;
     Record::queued(
         run,
         Principal::new(&*submission.principal_issuer, &*submission.principal),
@@ -291,7 +293,8 @@ pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: Stri
             client: submission.client.clone(),
             timeout_ms: submission.timeout_ms,
             queue_timeout_ms: submission.queue_timeout_ms,
-            traceparent: submission.trace.clone().unwrap_or_default().traceparent,
+            traceparent: trace.traceparent,
+            tracestate: if short { trace.tracestate } else { String::new() },
             retry: Retry::from_wire(submission.retry),
         },
     )

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 pub use host::{AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, HostView, Hosts, PoolView, QueueView};
 pub use run::{
-    ActivityView, ArtifactView, CancelRequested, ContactView, FilesRemoved, LocationView, ProgressView, RunView,
-    ViewRange,
+    ActivityView, ArtifactView, CancelRequested, ContactView, FilesRemoved, LocationView, ProcessView, ProgressView,
+    RunView, ViewRange,
 };
 pub use runs::{AdoptBody, Adopted, CancelBody, CancelMode, OutputEvent, RunList};
 pub use submit::{BundleFileRequest, BundleRequest, Joined, Retry, SubmitRequest, Submitted};

@@ -6,6 +6,7 @@ use super::Retry;
 use crate::{
     ids::RunId,
     state::{Cause, RunState},
+    wire,
 };
 
 /// Everything about a run that its owner may see.
@@ -113,6 +114,15 @@ pub struct RunView {
     /// From running to end, seconds, monotonic.
     #[serde(default)]
     pub duration: Option<f64>,
+    /// The principal whose request its agent carried out when it ended the run; absent for every other end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<String>,
+    /// How Stata's process ended, and what it took; only at an end that an agent recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessView>,
+    /// A project's `profile.do` was executed before the code.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub profile_ran: bool,
     /// What else a person should know.
     #[serde(default)]
     pub note: Option<String>,
@@ -192,6 +202,30 @@ pub struct CancelRequested {
     /// Its agent has accepted it.
     #[serde(default, rename = "told")]
     pub delivered: bool,
+}
+
+/// How Stata's process ended, and what it took. What is not known is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessView {
+    /// Its exit status; batch Stata exits with 0 also after an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// The most memory that it had at once, bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_rss_bytes: Option<u64>,
+}
+
+impl ProcessView {
+    /// What an agent recorded of the process; `None` = nothing.
+    pub fn of(outcome: &wire::Outcome) -> Option<Self> {
+        let max_rss_bytes = (outcome.max_rss_bytes > 0).then_some(outcome.max_rss_bytes);
+        let process = Self { exit_code: outcome.exit_code, signal: outcome.signal, max_rss_bytes };
+        (process != Self::default()).then_some(process)
+    }
 }
 
 /// Where in the code it failed.

@@ -525,7 +525,7 @@ pub struct AgentInfo {
     /// new at every start
     #[prost(string, tag = "2")]
     pub incarnation: ::prost::alloc::string::String,
-    /// the host's
+    /// the host's; not sent any more: agents alone compare boot ids
     #[prost(string, tag = "3")]
     pub boot_id: ::prost::alloc::string::String,
     /// unique label people use
@@ -744,7 +744,7 @@ pub struct Snapshot {
     /// a project's profile.do ran
     #[prost(bool, tag = "17")]
     pub profile_ran: bool,
-    /// of the agent that answers
+    /// of the agent that answers; not sent any more: the registration says which it is
     #[prost(string, tag = "18")]
     pub incarnation: ::prost::alloc::string::String,
 }

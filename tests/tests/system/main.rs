@@ -27,6 +27,7 @@ mod path_map;
 mod placement;
 mod places;
 mod properties;
+mod recorded;
 mod records;
 mod recovery;
 mod registration;

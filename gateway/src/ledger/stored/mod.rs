@@ -60,6 +60,8 @@ struct StoredDetail {
     waited_ms: u64,
     waited_for: String,
     traceparent: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    tracestate: String,
     queued_ms: i64,
     queue_limit_from_ms: i64,
     running_ms: i64,
@@ -91,6 +93,10 @@ struct StoredDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     files_removed: Option<api::FilesRemoved>,
     ended_by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<api::ProcessView>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    profile_ran: bool,
     imported: bool,
     unverified: bool,
     claims: Principal,
@@ -164,6 +170,7 @@ impl From<&Detail> for StoredDetail {
             waited_ms: queue.waited_ms,
             waited_for: queue.waited_for.clone(),
             traceparent: asked.traceparent.clone(),
+            tracestate: asked.tracestate.clone(),
             queued_ms: queue.since_ms,
             queue_limit_from_ms: queue.limit_from_ms,
             running_ms: execution.running_ms,
@@ -192,6 +199,8 @@ impl From<&Detail> for StoredDetail {
             artifacts: execution.artifacts,
             files_removed: end.files_removed.clone(),
             ended_by: execution.ended_by,
+            process: execution.process,
+            profile_ran: execution.profile_ran,
             imported: detail.origin.is_import(),
             unverified: detail.origin.is_unverified(),
             claims: detail.origin.claims(),
@@ -290,6 +299,7 @@ impl StoredDetail {
                 timeout_ms: self.timeout_ms,
                 queue_timeout_ms: self.queue_timeout_ms,
                 traceparent: self.traceparent,
+                tracestate: self.tracestate,
                 retry: self.retry,
             },
         }
@@ -319,6 +329,8 @@ impl StoredDetail {
                 leftovers: take(&mut self.leftovers),
                 artifacts: take(&mut self.artifacts),
                 ended_by: take(&mut self.ended_by),
+                process: self.process,
+                profile_ran: self.profile_ran,
             },
             death: None,
         }

@@ -19,6 +19,7 @@ fn a_detail_comes_back_as_it_was() {
         working_dir: "/p".into(),
         found_sha256: "found".into(),
         queue_timeout_ms: 7,
+        tracestate: "vendor=1".into(),
         retry: api::Retry::IfProvenDead,
         ..Asked::default()
     };
@@ -31,6 +32,8 @@ fn a_detail_comes_back_as_it_was() {
         let attempt = detail.present_mut().unwrap();
         attempt.execution.code_sha256 = format!("executed {number}");
         attempt.execution.running_ms = 5;
+        attempt.execution.process = Some(api::ProcessView { signal: Some(9), ..api::ProcessView::default() });
+        attempt.execution.profile_ran = true;
         attempt.recorded = Some(OutputLengths { log: 9, console: 1 });
         attempt.log_sha256 = "log".into();
         comes_back(&detail);

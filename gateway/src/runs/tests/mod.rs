@@ -17,6 +17,7 @@ mod same_name;
 mod seats;
 mod serve;
 mod sweep;
+mod trace;
 mod unverified;
 mod upkeep;
 mod versions;
