@@ -7,7 +7,7 @@ use std::{
 
 use longhaul_proto::{durable, hex, ids};
 
-/// Why a key is not there.
+/// Why a secret of the data folder is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The file could not be read or written.

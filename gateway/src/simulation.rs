@@ -54,7 +54,7 @@ pub async fn start(
 ) -> Result<SimGateway, LedgerError> {
     let (options, metrics) = (Arc::new(options), Arc::new(Metrics::default()));
     let remembered = Remembered::of(&*ledger).await?;
-    let past = RestoreGuard::of(&*ledger, options.restored).await?;
+    let restore_guard = RestoreGuard::of(&*ledger, options.restored).await?;
     let url = "http://gateway:1".to_owned();
     let greeter = Greeter { role: Role::Gateway, secret };
     let dialing = Dialing { greeter, dialer };
@@ -66,7 +66,7 @@ pub async fn start(
         ledger,
         fleet,
         mirrors,
-        Guards { past, wall, seal: SealKey::of([7; 32]) },
+        Guards { restore_guard, wall, seal: SealKey::of([7; 32]) },
         metrics,
         deps.clone(),
     );

@@ -151,7 +151,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let (_, first_token) = credentials.map_err(StartError::Credentials)?;
     let secret = match &options.join_secret {
         Some(text) => JoinSecret::new(text)?,
-        None => auth::credentials::join_secret(&options.data).map_err(StartError::Credentials)?,
+        None => auth::credentials::join_secret(&options.data).map_err(|e| StartError::Credentials(e.into()))?,
     };
     let task_key = auth::handles::TaskKey::ensure(&options.data)?;
     let seal = SealKey::ensure(&options.data)?;
@@ -169,13 +169,13 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     };
     let fleet =
         Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url.clone(), remembered);
-    let past = RestoreGuard::of(&*ledger, options.restored).await.map_err(StartError::Ledger)?;
+    let restore_guard = RestoreGuard::of(&*ledger, options.restored).await.map_err(StartError::Ledger)?;
     let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
     let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await.map_err(StartError::Ledger)?);
     if let Some(words) = wall.doubt(0) {
         tracing::error!("{words}");
     }
-    let guards = Guards { past, wall, seal };
+    let guards = Guards { restore_guard, wall, seal };
     let runs =
         Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, guards, metrics.clone(), deps.clone());
     fleet.principals(&ledger.token_list().await.map_err(StartError::Ledger)?).await;

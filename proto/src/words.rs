@@ -1,6 +1,6 @@
 //! Amounts and errors in the words that people read, the same in every part.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 /// A length of time: `0.4 s`, `12 s`, `4 min 10 s`, `2 h 05 min`, `3 d 4 h`; `?` for what is none.
 pub fn duration(seconds: f64) -> String {
@@ -17,6 +17,17 @@ pub fn duration(seconds: f64) -> String {
         (0, 0, _) => format!("{min} min {s:02} s"),
         (0, _, _) => format!("{h} h {min:02} min"),
         _ => format!("{d} d {h} h"),
+    }
+}
+
+/// A length of time that goes on, in whole units: `12 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`.
+pub fn whole_duration(time: Duration) -> String {
+    let s = time.as_secs();
+    match s {
+        0..60 => format!("{s} s"),
+        60..3_600 => format!("{} min {} s", s / 60, s % 60),
+        3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
     }
 }
 
@@ -79,6 +90,13 @@ mod tests {
             (u64::MAX, "16384.0 PiB"),
         ] {
             assert_eq!(bytes(n), want, "{n}");
+        }
+    }
+
+    #[test]
+    fn whole_units_of_time() {
+        for (s, want) in [(0, "0 s"), (59, "59 s"), (250, "4 min 10 s"), (7_500, "2 h 5 min"), (273_700, "3 d 4 h")] {
+            assert_eq!(whole_duration(Duration::from_secs(s)), want, "{s}");
         }
     }
 

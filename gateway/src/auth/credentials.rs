@@ -3,17 +3,17 @@
 //! Both are files in the data folder that only their owner can read. The same user's command line finds
 //! `credentials.json` there; other people get tokens of their own.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 use longhaul_proto::{clock::Clock, durable, hex, ids, join::JoinSecret};
 use serde::{Deserialize, Serialize};
 
 use super::token;
-use crate::ledger::{LedgerError, TokenRecord, TokenStore};
-use crate::model::{Principal, Scope};
+use crate::{
+    key_file::KeyFileError,
+    ledger::{LedgerError, TokenRecord, TokenStore},
+    model::{Principal, Scope},
+};
 
 /// Name of the file with the local user's token.
 pub const CREDENTIALS: &str = "credentials.json";
@@ -43,27 +43,12 @@ impl std::fmt::Debug for Credentials {
 /// Why the credentials could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// A file of the data folder could not be read or written.
-    #[error("cannot read or write {}: check that the folder is yours and has room", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The file holds something else.
-    #[error("{} is not what this program wrote: move it away, and a new one is made", path.display())]
-    Content {
-        /// Which.
-        path: PathBuf,
-    },
+    /// A file of the data folder is no use.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
     /// The token could not be recorded.
     #[error("cannot record the first token")]
     Ledger(#[from] LedgerError),
-    /// The kernel gave no randomness.
-    #[error("cannot make a secret")]
-    Random(#[source] io::Error),
 }
 
 /// The local user's credentials: those in the file while the ledger knows their token, else new ones. The URL in the
@@ -78,14 +63,13 @@ pub async fn ensure(
     clock: &Clock,
 ) -> Result<(Credentials, bool), CredentialsError> {
     let path = data.join(CREDENTIALS);
-    let failed = |source| CredentialsError::File { path: path.clone(), source };
+    let failed = |source| KeyFileError::File { path: path.clone(), source };
     let kept = match fs::read(&path) {
         Ok(bytes) => Some(
-            serde_json::from_slice::<Credentials>(&bytes)
-                .map_err(|_| CredentialsError::Content { path: path.clone() })?,
+            serde_json::from_slice::<Credentials>(&bytes).map_err(|_| KeyFileError::Content { path: path.clone() })?,
         ),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(failed(error).into()),
     };
     if let Some(mut kept) = kept
         && let Some(record) = ledger.token_find(&token::digest(&kept.token)).await?
@@ -100,7 +84,7 @@ pub async fn ensure(
     }
     let made = Credentials {
         url: url.to_owned(),
-        token: token::generate().map_err(CredentialsError::Random)?,
+        token: token::generate().map_err(KeyFileError::Random)?,
         principal: os_user(),
     };
     // The file first: a token in the ledger without its file is useless, and the next start makes another.
@@ -138,19 +122,19 @@ fn write(path: &Path, credentials: &Credentials) -> io::Result<()> {
 ///
 /// # Errors
 /// When the file cannot be read or written, or holds no secret.
-pub fn join_secret(data: &Path) -> Result<JoinSecret, CredentialsError> {
+pub fn join_secret(data: &Path) -> Result<JoinSecret, KeyFileError> {
     let path = data.join(JOIN_SECRET);
-    let failed = |source| CredentialsError::File { path: path.clone(), source };
+    let failed = |source| KeyFileError::File { path: path.clone(), source };
     match fs::read_to_string(&path) {
-        Ok(text) => return JoinSecret::new(&text).map_err(|_| CredentialsError::Content { path }),
+        Ok(text) => return JoinSecret::new(&text).map_err(|_| KeyFileError::Content { path }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let secret = hex(&ids::secret::<32>().map_err(CredentialsError::Random)?);
+    let secret = hex(&ids::secret::<32>().map_err(KeyFileError::Random)?);
     // The process that creates it first decides: an agent in the same folder may be about to read it.
     durable::create_exclusive(&path, format!("{secret}\n").as_bytes()).map_err(failed)?;
     let text = fs::read_to_string(&path).map_err(failed)?;
-    JoinSecret::new(&text).map_err(|_| CredentialsError::Content { path })
+    JoinSecret::new(&text).map_err(|_| KeyFileError::Content { path })
 }
 
 /// The name of the user who runs this process, according to the system.
@@ -181,7 +165,7 @@ mod tests {
         let mode = fs::metadata(data.path().join(JOIN_SECRET)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         fs::write(data.path().join(JOIN_SECRET), "short").unwrap();
-        assert!(matches!(join_secret(data.path()), Err(CredentialsError::Content { .. })));
+        assert!(matches!(join_secret(data.path()), Err(KeyFileError::Content { .. })));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longhaul_proto::{transport::Fingerprint, words::chain};
+use longhaul_proto::{back_off::BackOff, transport::Fingerprint, words::chain};
 
 use super::{
     Fleet,
@@ -16,7 +16,7 @@ const GIVE_UP_DIALLING: Duration = Duration::from_secs(60);
 /// Keeps the connection to one incarnation of an agent, until another takes its place.
 pub(super) async fn keep(fleet: Fleet, agent_id: String, incarnation: String, address: String, key: Fingerprint) {
     let (first, longest) = fleet.0.options.backoff;
-    let mut pause = first;
+    let mut back_off = BackOff::new(first, longest, &agent_id);
     loop {
         match dial(&fleet, &agent_id, &incarnation, &address, key).await {
             Ok(connection) => {
@@ -27,7 +27,7 @@ pub(super) async fn keep(fleet: Fleet, agent_id: String, incarnation: String, ad
                 tracing::info!(agent = %agent_id, %address, "agent reached");
                 connection.broken().await;
                 tracing::info!(agent = %agent_id, %address, "connection to the agent broke");
-                pause = first;
+                back_off.reset();
                 if !fleet.dialled(&agent_id, &incarnation, Dialled::Broken).await {
                     return;
                 }
@@ -37,8 +37,7 @@ pub(super) async fn keep(fleet: Fleet, agent_id: String, incarnation: String, ad
                 if !fleet.dialled(&agent_id, &incarnation, Dialled::Failed(problem)).await {
                     return;
                 }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(longest);
+                tokio::time::sleep(back_off.wait()).await;
                 wait_until_heard(&fleet, &agent_id).await;
             }
         }

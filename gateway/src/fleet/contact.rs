@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longhaul_proto::{clock::rfc3339, faults, version, wire};
+use longhaul_proto::{clock::rfc3339, faults, version, wire, words::whole_duration};
 
 use super::{
     drain,
@@ -30,14 +30,15 @@ impl FleetSnapshot {
         let up = now.saturating_sub(self.started);
         let more = outdated(&agent.info).filter(|_| !agent.here).map(|why| format!(": {why}")).unwrap_or_default();
         if !agent.here && up <= self.silent_after * 2 {
-            let words = format!("the gateway restarted {} ago and waits for agent {name} to return{more}", words(up));
+            let words =
+                format!("the gateway restarted {} ago and waits for agent {name} to return{more}", whole_duration(up));
             return contact(ContactState::Awaited, up, words);
         }
         if !agent.here || silent > self.silent_after {
             return contact(
                 ContactState::Silent,
                 silent,
-                format!("agent {name} is silent for {}{more}", words(silent)),
+                format!("agent {name} is silent for {}{more}", whole_duration(silent)),
             );
         }
         let unconnected = now.saturating_sub(agent.unconnected_since?);
@@ -45,7 +46,7 @@ impl FleetSnapshot {
             return None;
         }
         let problem = agent.dial_problem.as_deref().unwrap_or("it is being dialled");
-        let text = format!("agent {name} is heard and not reached for {}: {problem}", words(unconnected));
+        let text = format!("agent {name} is heard and not reached for {}: {problem}", whole_duration(unconnected));
         contact(ContactState::Unreachable, unconnected, text)
     }
 
@@ -100,13 +101,4 @@ impl FleetSnapshot {
 pub(super) fn outdated(info: &wire::AgentInfo) -> Option<String> {
     let told = info.protocol > 0 && !faults::bug("old_protocol_untold");
     told.then(|| version::objection("gateway", "agent", info.protocol, &info.version)).flatten()
-}
-
-/// `12 s`, `4 min 10 s`, `2 h 5 min`.
-fn words(d: Duration) -> String {
-    match d.as_secs() {
-        s @ 0..60 => format!("{s} s"),
-        s @ 60..3_600 => format!("{} min {} s", s / 60, s % 60),
-        s => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
-    }
 }

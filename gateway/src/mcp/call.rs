@@ -151,13 +151,13 @@ impl Call {
     }
 
     /// The progress reporter, for a caller that gave a progress token.
-    pub(super) fn heart(&self) -> Option<Reporter> {
+    pub(super) fn reporter(&self) -> Option<Reporter> {
         let token = self.token.clone().filter(|_| self.face.options().heartbeat_enabled)?;
-        let (voice, seen) = match &self.out {
+        let (sink, seen) = match &self.out {
             Out::Live { peer, resumable, .. } => (Sink::Live(peer.clone(), resumable.get().cloned()), 0),
             Out::Resumed { line, seen, .. } => (Sink::Resumed(line.clone()), *seen),
         };
-        Some(Reporter::new(&self.face, voice, token, seen))
+        Some(Reporter::new(&self.face, sink, token, seen))
     }
 
     /// From its first progress notification on, the call can be resumed on another connection. A caller without a token

@@ -78,11 +78,11 @@ pub(super) async fn follow(
     limit: Option<Duration>,
     first: Option<&str>,
 ) -> Waited {
-    let mut heart = call.heart();
-    let waited = wait(call, runs, until, limit, first, &mut heart).await;
-    if let Some(heart) = heart {
+    let mut reporter = call.reporter();
+    let waited = wait(call, runs, until, limit, first, &mut reporter).await;
+    if let Some(reporter) = reporter {
         let ended = (waited == Waited::Ended).then(|| text(runs, None, call.now_ms()));
-        heart.stop(ended.as_deref()).await;
+        reporter.stop(ended.as_deref()).await;
     }
     waited
 }
@@ -93,7 +93,7 @@ async fn wait(
     until: Until,
     limit: Option<Duration>,
     first: Option<&str>,
-    heart: &mut Option<Reporter>,
+    reporter: &mut Option<Reporter>,
 ) -> Waited {
     let cadence = call.face.options().heartbeat;
     let mut ticks = interval_at(Instant::now() + cadence, cadence);
@@ -111,9 +111,9 @@ async fn wait(
         return Waited::Ended;
     }
     // At acceptance: this also makes the library send the response's headers.
-    match (first, &mut *heart) {
-        (Some(first), Some(heart)) => heart.beat(None, &words::cut(first, words::MAX_MESSAGE)),
-        _ => beat(call, runs, heart).await,
+    match (first, &mut *reporter) {
+        (Some(first), Some(reporter)) => reporter.beat(None, &words::cut(first, words::MAX_MESSAGE)),
+        _ => beat(call, runs, reporter).await,
     }
     let mut states = states(runs);
     loop {
@@ -141,14 +141,14 @@ async fn wait(
             // A call whose result is there is never answered with a handle.
             Woken::Stop(_) if enough(runs) => return Waited::Ended,
             Woken::Stop(waited) => return waited,
-            Woken::Tick => beat(call, runs, heart).await,
+            Woken::Tick => beat(call, runs, reporter).await,
             // A run's task ended before its run: the gateway stops.
             Woken::Change if runs.iter().any(Followed::abandoned) => return Waited::Stopping,
             Woken::Change => {
                 let now = self::states(runs);
                 if now != states {
                     states = now;
-                    beat(call, runs, heart).await;
+                    beat(call, runs, reporter).await;
                 }
             }
         }
@@ -196,8 +196,8 @@ fn states(runs: &[Followed]) -> Vec<longhaul_proto::state::RunState> {
     runs.iter().map(|f| f.live.borrow().state).collect()
 }
 
-async fn beat(call: &Call, runs: &[Followed], heart: &mut Option<Reporter>) {
-    let Some(heart) = heart else { return };
+async fn beat(call: &Call, runs: &[Followed], reporter: &mut Option<Reporter>) {
+    let Some(reporter) = reporter else { return };
     let first = runs.iter().find(|f| !f.ended());
     let line = match first {
         Some(followed) => last_line(call, &followed.view()).await,
@@ -208,7 +208,7 @@ async fn beat(call: &Call, runs: &[Followed], heart: &mut Option<Reporter>) {
         [one] => one.live.borrow().progress.as_ref().and_then(|p| p.percent),
         _ => None,
     };
-    heart.beat(percent, &text(runs, line.as_deref(), call.now_ms()));
+    reporter.beat(percent, &text(runs, line.as_deref(), call.now_ms()));
 }
 
 fn text(runs: &[Followed], line: Option<&str>, now_ms: i64) -> String {

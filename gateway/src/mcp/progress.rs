@@ -90,12 +90,12 @@ struct Beat {
 pub(super) struct Reporter {
     beats: watch::Sender<Option<Beat>>,
     sender: JoinHandle<()>,
-    meter: Counter,
+    counter: Counter,
 }
 
 impl Reporter {
     /// A reporter for a caller that gave a token and has received `seen` events before. Its task ends with it.
-    pub(super) fn new(face: &Face, voice: Sink, token: ProgressToken, seen: u64) -> Self {
+    pub(super) fn new(face: &Face, sink: Sink, token: ProgressToken, seen: u64) -> Self {
         let (beats, mut latest) = watch::channel(None::<Beat>);
         let (limit, numbers) = (face.options().send_timeout, face.numbers.clone());
         let sender = face.core.deps.tasks.spawn(async move {
@@ -104,7 +104,7 @@ impl Reporter {
                 let mut param =
                     ProgressNotificationParam::new(token.clone(), beat.progress).with_message(&*beat.message);
                 param.total = beat.total;
-                match tokio::time::timeout(limit, voice.progress(param)).await {
+                match tokio::time::timeout(limit, sink.progress(param)).await {
                     Ok(true) => Numbers::count(&numbers.beats),
                     // The caller is gone; the call's own task notices that by itself.
                     Ok(false) => {}
@@ -112,12 +112,12 @@ impl Reporter {
                 }
             }
         });
-        Self { beats, sender, meter: Counter::after(seen) }
+        Self { beats, sender, counter: Counter::after(seen) }
     }
 
     /// The latest message; it replaces one that was not sent yet.
     pub(super) fn beat(&mut self, percent: Option<f64>, message: &str) {
-        let (progress, total) = self.meter.next(percent);
+        let (progress, total) = self.counter.next(percent);
         self.send(progress, total, message);
     }
 
@@ -128,7 +128,7 @@ impl Reporter {
     /// The last message, before the result. Nothing is sent after this returns: some clients take a notification behind
     /// the answer for an error.
     pub(super) async fn stop(self, message: Option<&str>) {
-        if let (Some(message), Some((progress, total))) = (message, self.meter.end()) {
+        if let (Some(message), Some((progress, total))) = (message, self.counter.end()) {
             self.send(progress, total, message);
         }
         drop(self.beats);
@@ -149,22 +149,22 @@ mod tests {
     fn progress_rises_and_is_whole_only_at_the_end() {
         let mut resumed = Counter::after(5);
         assert!(resumed.next(Some(40.0)).0 > 40.004, "five beats of a thousandth may have been heard");
-        let mut meter = Counter::default();
-        assert_eq!(meter.next(None), (0.001, None));
-        assert_eq!(meter.next(None), (0.002, None));
-        assert_eq!(meter.end(), None, "no percent was ever known");
-        assert_eq!(meter.next(Some(40.0)), (40.0, Some(100.0)));
-        let (after, total) = meter.next(Some(10.0));
+        let mut counter = Counter::default();
+        assert_eq!(counter.next(None), (0.001, None));
+        assert_eq!(counter.next(None), (0.002, None));
+        assert_eq!(counter.end(), None, "no percent was ever known");
+        assert_eq!(counter.next(Some(40.0)), (40.0, Some(100.0)));
+        let (after, total) = counter.next(Some(10.0));
         assert!(after > 40.0 && after < 40.01, "a smaller percent does not go back: {after}");
         assert_eq!(total, Some(100.0));
-        assert_eq!(meter.next(None).1, Some(100.0), "the total stays");
-        let mut last = meter.next(Some(100.0)).0;
+        assert_eq!(counter.next(None).1, Some(100.0), "the total stays");
+        let mut last = counter.next(Some(100.0)).0;
         assert!(last <= 99.0);
         for _ in 0..100_000 {
-            let next = meter.next(Some(f64::NAN)).0;
+            let next = counter.next(Some(f64::NAN)).0;
             assert!(next > last && next < 100.0, "{last} -> {next}");
             last = next;
         }
-        assert_eq!(meter.end(), Some((100.0, Some(100.0))));
+        assert_eq!(counter.end(), Some((100.0, Some(100.0))));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, time::Duration};
 
+pub(super) use longhaul_proto::words::whole_duration as duration;
 use longhaul_proto::{api::LocationView, faults, state::RunState, visible};
 
 use crate::{face::run_view::seconds, model::RunSnapshot};
@@ -11,17 +12,6 @@ pub(super) const MAX_MESSAGE: usize = 200;
 
 /// Longest reason in an answer, characters: far above any of ours, and a bound on what agents add to them.
 const MAX_REASON: usize = 2_000;
-
-/// A duration as people say it: `12 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`.
-pub(super) fn duration(d: Duration) -> String {
-    let s = d.as_secs();
-    match s {
-        0..60 => format!("{s} s"),
-        60..3_600 => format!("{} min {} s", s / 60, s % 60),
-        3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
-        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
-    }
-}
 
 /// How long something took: tenths of seconds while they matter, then whole ones, as the command line says it.
 fn took(time: Duration) -> String {
@@ -195,16 +185,6 @@ pub(super) mod tests {
             whole[name] = value.clone();
         }
         crate::face::run_view::tests::read(whole)
-    }
-
-    #[test]
-    fn durations() {
-        let check = |s: u64, want: &str| assert_eq!(duration(Duration::from_secs(s)), want);
-        check(0, "0 s");
-        check(59, "59 s");
-        check(250, "4 min 10 s");
-        check(7_500, "2 h 5 min");
-        check(273_700, "3 d 4 h");
     }
 
     #[test]

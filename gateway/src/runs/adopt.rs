@@ -105,7 +105,7 @@ impl Inner {
         let dedupe = dedupe(&record, &principal, &submission, record.detail.code_sha256());
         let adoption = Adoption { run, principal, key: key(&submission), dedupe };
         // The task of an unfinished run holds its record, so the task changes it.
-        if let Some(active) = self.table.get(run) {
+        if let Some(active) = self.registry.get(run) {
             let (reply, answered) = oneshot::channel();
             let claim = Command::Claim { adoption: Box::new(adoption.clone()), reply };
             if active.mailbox.send(claim).await.is_ok()
@@ -131,7 +131,7 @@ impl RunTask {
         }
         let was = std::mem::replace(&mut self.record.detail.origin, Origin::Imported).is_unverified();
         self.record.principal.clone_from(&principal);
-        self.inner.table.claimed(self.record.run, &principal);
+        self.inner.registry.claimed(self.record.run, &principal);
         self.inner.fleet.confirm(self.record.run, &principal).await;
         self.publish();
         let _ = reply.send(Ok(self.snapshot()));

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{
+    back_off::BackOff,
     faults,
     ordered_watch::{Closed, OrderedReceiver},
     state::RunState,
@@ -37,7 +38,7 @@ pub(super) enum Followed {
     /// The agent reported the end and closed the stream, but some of the output that it recorded did not come.
     Short(Box<wire::Outcome>),
     /// The agent has not started this attempt.
-    NotBegun,
+    NotStarted,
     /// The call never left the gateway.
     NeverSent,
     /// The mirror has more output than the agent.
@@ -57,7 +58,7 @@ enum Next {
 
 impl RunTask {
     /// Follows an attempt until its end, or until the agent proves that it never started.
-    pub(super) async fn attend(&mut self) -> Result<(), Interrupted> {
+    pub(super) async fn follow_to_the_end(&mut self) -> Result<(), Interrupted> {
         if self.unsent && self.record.cancel.is_some() {
             // The cancel came while the attempt was being recorded.
             return self.give_back("its end was asked for before it left").await;
@@ -68,7 +69,7 @@ impl RunTask {
         }
         let mut connections = self.inner.fleet.connections(self.record.agent_id()).await;
         let (first, longest) = self.inner.options.backoff;
-        let mut pause = first;
+        let mut back_off = BackOff::new(first, longest, &self.record.run.to_string());
         loop {
             let Some(connection) = self.usable(&mut connections).await? else {
                 return self.give_back("its agent could not be reached").await;
@@ -81,11 +82,10 @@ impl RunTask {
             // What the agent reported over a stream that has ended does not hold any more.
             (self.live.activity, self.live.runs_again) = (None, false);
             if self.mirrored() > before {
-                pause = first;
+                back_off.reset();
             }
             if !connection.is_broken() {
-                self.during(Some(&connection), tokio::time::sleep(pause)).await?;
-                pause = (pause * 2).min(longest);
+                self.during(Some(&connection), tokio::time::sleep(back_off.wait())).await?;
             }
         }
     }
@@ -101,13 +101,13 @@ impl RunTask {
         match followed {
             Followed::Ended => return Ok(Next::Decide),
             Followed::NeverSent => {}
-            Followed::NotBegun if self.record.state == RunState::Starting => match self.revoke(connection).await? {
+            Followed::NotStarted if self.record.state == RunState::Starting => match self.revoke(connection).await? {
                 Some(true) => return self.never_started().await.map(|()| Next::Decide),
                 Some(false) => self
                     .in_trouble(format!("agent {host} does not have this run, and does not say that it never began")),
                 None => {}
             },
-            Followed::NotBegun => self.in_trouble(format!("agent {host} does not know this run any more")),
+            Followed::NotStarted => self.in_trouble(format!("agent {host} does not know this run any more")),
             Followed::Unreadable(why) => self.in_trouble(format!("agent {host} cannot read the run's spool: {why}")),
             // A crash of its host took the end of the log. The mirror keeps its bytes, and compares the agent's with
             // them.
@@ -304,7 +304,7 @@ impl RunTask {
 pub(super) fn broken(status: &Status) -> Followed {
     match status.code() {
         _ if connection::never_sent(status) => Followed::Broken("the connection broke".to_owned()),
-        Code::NotFound => Followed::NotBegun,
+        Code::NotFound => Followed::NotStarted,
         Code::OutOfRange => Followed::Beyond,
         Code::DataLoss => Followed::Unreadable(connection::said(status)),
         _ => Followed::Broken(connection::said(status)),

@@ -96,7 +96,7 @@ impl RunTask {
     ) -> Result<Option<Followed>, Interrupted> {
         bounds::cut(&mut snapshot);
         if snapshot.attempt < self.record.attempt_number() {
-            return Ok(Some(Followed::NotBegun));
+            return Ok(Some(Followed::NotStarted));
         }
         self.live.runs_again = self.correcting && snapshot.outcome.is_none();
         let ended = snapshot.outcome.is_some() || RunState::from_wire(snapshot.state).is_some_and(RunState::is_end);

@@ -18,7 +18,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use longhaul_proto::{api::Joined, faults, ids::RunId, state::RunState, wire};
+use longhaul_proto::{api::Joined, faults, ids::RunId, state::RunState, wire, words::whole_duration};
 use tokio::sync::watch;
 
 use super::{Accepted, Inner, SubmitError, submit};
@@ -138,7 +138,7 @@ fn refusal(inner: &Inner, record: &Record, why: Joined, reason: &str) -> String 
     let short = record.run.short();
     let age = |since_ms: i64| {
         let ms = u64::try_from(inner.deps.clock.unix_ms() - since_ms).unwrap_or_default();
-        duration(Duration::from_millis(ms))
+        whole_duration(Duration::from_millis(ms))
     };
     let by = if why == Joined::Call { "by this same call" } else { "by an equal call" };
     let which = format!("run {short} was submitted {} ago {by}", age(record.created_ms));
@@ -156,15 +156,6 @@ fn refusal(inner: &Inner, record: &Record, why: Joined, reason: &str) -> String 
         "{which} {stands}, but {reason}; so nothing was joined and nothing was started. To run what is there now: pass \
          `again: true` (`longhaul run --again`). {ways}"
     )
-}
-
-/// `12 s`, `4 min 10 s`, `2 h 5 min`.
-fn duration(d: Duration) -> String {
-    match d.as_secs() {
-        s @ 0..60 => format!("{s} s"),
-        s @ 60..3_600 => format!("{} min {} s", s / 60, s % 60),
-        s => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
-    }
 }
 
 /// Ends that were shown and are not yet noted in the ledger: an equal request that arrives at this moment must not be

@@ -187,12 +187,12 @@ pub(crate) struct Inner {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) fleet: Fleet,
     pub(crate) mirrors: Mirrors,
-    pub(crate) past: RestoreGuard,
+    pub(crate) restore_guard: RestoreGuard,
     pub(crate) wall: Wall,
     pub(crate) seal: SealKey,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
-    pub(crate) table: Arc<Registry>,
+    pub(crate) registry: Arc<Registry>,
     /// What dead attempts of removed runs left with agents that could not be asked.
     pub(crate) unfreed: release::Unfreed,
     /// Ends that were shown to their owner and are being noted in the ledger.
@@ -204,7 +204,7 @@ pub(crate) struct Inner {
 /// The guards: what holds runs back or keeps records while the ledger or the clock may be wrong, and the key that tells
 /// this gateway's requests from others.
 pub(crate) struct Guards {
-    pub(crate) past: RestoreGuard,
+    pub(crate) restore_guard: RestoreGuard,
     pub(crate) wall: Wall,
     pub(crate) seal: SealKey,
 }
@@ -219,18 +219,18 @@ impl Runs {
         metrics: Arc<Metrics>,
         deps: Deps,
     ) -> Self {
-        let Guards { past, wall, seal } = guards;
+        let Guards { restore_guard, wall, seal } = guards;
         Self(Arc::new(Inner {
             options,
             ledger,
             fleet,
             mirrors,
-            past,
+            restore_guard,
             wall,
             seal,
             metrics,
             deps,
-            table: Arc::default(),
+            registry: Arc::default(),
             unfreed: release::Unfreed::default(),
             shown: joining::Shown::default(),
             draining: tokio::sync::Mutex::default(),
@@ -252,7 +252,7 @@ impl Runs {
             rest.push((record, lease));
         }
         for (record, lease) in rest {
-            self.0.keep(record, None, lease, Vec::new());
+            self.0.start_task(record, None, lease, Vec::new());
         }
         Ok(n)
     }
@@ -295,7 +295,7 @@ impl Runs {
         let by = who.principal.to_string();
         let before = self.get(who, run).await?;
         // A run that was lost, came back and went away again has a task, and holds a lease.
-        let returned = before.state == RunState::Lost && self.0.table.get(run).is_some();
+        let returned = before.state == RunState::Lost && self.0.registry.get(run).is_some();
         if before.state.is_end() && !returned {
             return Err(ControlError::WrongState(format!("run {} has ended: it is {}", run.short(), before.state)));
         }

@@ -84,7 +84,7 @@ impl Runs {
         let more = records.len() > limit as usize;
         records.truncate(limit as usize);
         let next = records.last().filter(|_| more).map(|r| r.run);
-        let runs = records.iter().map(|record| match self.0.table.get(record.run) {
+        let runs = records.iter().map(|record| match self.0.registry.get(record.run) {
             Some(active) => active.snapshot.borrow().clone(),
             None => Arc::new(recorded(record)),
         });
@@ -117,7 +117,7 @@ impl Runs {
             return None;
         }
         let holders = run.behind().iter().filter(|holder| **holder != run.run);
-        let own = holders.filter_map(|holder| self.0.table.get(*holder)).filter(|a| a.principal() == who.principal);
+        let own = holders.filter_map(|holder| self.0.registry.get(*holder)).filter(|a| a.principal() == who.principal);
         let oldest = own.min_by_key(|active| active.looked.load(Ordering::Relaxed))?;
         let run = oldest.snapshot.borrow().clone();
         let since_ms = match oldest.looked.load(Ordering::Relaxed) {
@@ -169,7 +169,7 @@ impl Runs {
             let waiting = active.snapshot.borrow().waiting.as_ref()?.words().into_owned();
             Some(QueueView { run_id: active.run, waiting })
         };
-        let mine = self.0.table.all();
+        let mine = self.0.registry.all();
         let mut queue: Vec<_> = mine.iter().filter(|a| may(who, &a.principal())).filter_map(waits).collect();
         queue.sort_by_key(|q| q.run_id);
         let returned = |active: &Arc<RunHandle>| {
@@ -195,7 +195,7 @@ impl Runs {
     pub(super) async fn look(&self, who: &Identity, run: RunId) -> Result<Look, FindError> {
         let unknown = || FindError::Unknown(run.to_string());
         for looks_left in (0..LOOKS).rev() {
-            if let Some(active) = self.0.table.get(run) {
+            if let Some(active) = self.0.registry.get(run) {
                 return if may(who, &active.principal()) { Ok(Look::Live(active)) } else { Err(unknown()) };
             }
             let record = self.record(run).await?.filter(|r| may(who, &r.principal)).ok_or_else(unknown)?;
@@ -212,7 +212,7 @@ impl Runs {
     }
 
     pub(super) async fn principal_of(&self, run: RunId) -> Result<Option<Principal>, FindError> {
-        match self.0.table.get(run) {
+        match self.0.registry.get(run) {
             Some(active) => Ok(Some(active.principal())),
             None => Ok(self.record(run).await?.map(|r| r.principal)),
         }

@@ -88,13 +88,13 @@ struct Rows {
 
 /// Room for one submission, until its run has a task, or no run is made.
 pub(crate) struct Admission {
-    table: Arc<Registry>,
+    registry: Arc<Registry>,
     principal: Principal,
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let mut rows = self.table.rows();
+        let mut rows = self.registry.rows();
         if let Some(n) = rows.coming.get_mut(&self.principal) {
             *n -= 1;
             if *n == 0 {
@@ -187,7 +187,7 @@ impl Registry {
             return Err(NoRoom::Principal);
         }
         *rows.coming.entry(principal.clone()).or_default() += 1;
-        Ok(Admission { table: self.clone(), principal: principal.clone() })
+        Ok(Admission { registry: self.clone(), principal: principal.clone() })
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<RunHandle>> {

@@ -353,8 +353,8 @@ impl Runs {
         if record.agent_id().is_empty() {
             return wrong("it never left for an agent, so there is no spool".to_owned());
         }
-        let linked = self.0.fleet.connected_agents();
-        let Some((_, connection)) = linked.iter().find(|(id, _)| *id == record.agent_id()) else {
+        let connected = self.0.fleet.connected_agents();
+        let Some((_, connection)) = connected.iter().find(|(id, _)| *id == record.agent_id()) else {
             return wrong(format!("agent {} is not connected: start it, then release again", record.host()));
         };
         let freed = free(&self.0, connection, &record, Files::Go, &format!("by {}", who.principal))

@@ -1,7 +1,7 @@
 //! The task of one unfinished run, from its record to its end. Neither an unresponsive agent nor a failing disk can
 //! keep it from answering commands.
 //!
-//! [`RunTask::keep`] reads in order: wait for a lease and make the attempt durable ([`super::wait_for_lease`]), hand the
+//! [`RunTask::run`] reads in order: wait for a lease and make the attempt durable ([`super::wait_for_lease`]), hand the
 //! run over and follow it to its end ([`super::follow_attempt`]), record that end ([`super::finish`]). Every long wait goes through
 //! [`RunTask::during`], which also serves commands and deadlines. While a step cannot be recorded, commands are
 //! answered with that error.
@@ -142,12 +142,12 @@ impl RunTask {
     }
 
     /// Runs to the end of the run, or until the gateway stops.
-    pub(super) async fn keep(mut self) -> TaskEnd {
+    pub(super) async fn run(mut self) -> TaskEnd {
         let counted = self.correcting;
         while !self.record.state.is_end() || self.correcting {
             let left = match self.record.state {
                 RunState::Queued => Box::pin(self.wait_for_lease()).await,
-                _ => Box::pin(self.attend()).await,
+                _ => Box::pin(self.follow_to_the_end()).await,
             };
             if left == Err(Interrupted::Stopping) {
                 return TaskEnd::Stopping;
@@ -156,7 +156,7 @@ impl RunTask {
         }
         if counted && self.record.state == RunState::Lost {
             // It was lost before, came back, and was given up again.
-            self.inner.table.remove(self.record.run);
+            self.inner.registry.remove(self.record.run);
             return TaskEnd::Ended;
         }
         let meaning = self.record.state.meaning();
@@ -170,7 +170,7 @@ impl RunTask {
         self.in_trace(&span);
         span.in_scope(|| tracing::info!(run = %self.record.run, state = %self.record.state, cause = %self.record.cause, "run ended"));
         self.inner.metrics.ended(self.record.state);
-        self.inner.table.remove(self.record.run);
+        self.inner.registry.remove(self.record.run);
         TaskEnd::Ended
     }
 

@@ -123,7 +123,7 @@ async fn record(
         Ok(inserted) => inserted,
         Err(error) if error.is_panic() => {
             // It may have panicked after the commit, and a recorded run must have a task.
-            inner.deps.tasks.spawn_until_stop(keep_if_there(inner.clone(), run));
+            inner.deps.tasks.spawn_until_stop(start_if_recorded(inner.clone(), run));
             Err(SubmitError::Panicked)
         }
         Err(_) => Err(SubmitError::Stopping),
@@ -179,7 +179,7 @@ async fn insert(
             Ok(None) => Err(SubmitError::Ledger(error)),
             Err(_) => {
                 // The run may be recorded, and a recorded run must have a task.
-                inner.deps.tasks.spawn_until_stop(keep_if_there(inner.clone(), record.run));
+                inner.deps.tasks.spawn_until_stop(start_if_recorded(inner.clone(), record.run));
                 Err(SubmitError::Unsettled(error))
             }
         },
@@ -196,7 +196,7 @@ async fn recording<'a>(
         return Ok(None);
     }
     for looks_left in (0..=IMPORT_LOOKS).rev() {
-        if let Some(recording) = inner.table.recording(principal, key) {
+        if let Some(recording) = inner.registry.recording(principal, key) {
             return Ok(Some(recording));
         }
         if looks_left > 0 {
@@ -212,16 +212,16 @@ fn begin(inner: &Arc<Inner>, record: Record, submission: wire::Submission, fit: 
     count(&inner.metrics.submitted);
     let small = code_len(&submission) <= KEEP_IN_MEMORY;
     let run = Arc::new(recorded(&record));
-    inner.keep(record, small.then_some(submission), None, fit);
+    inner.start_task(record, small.then_some(submission), None, fit);
     Accepted { run, joined: None }
 }
 
 /// Asks the ledger until it can tell whether the run is recorded.
-async fn keep_if_there(inner: Arc<Inner>, run: RunId) {
+async fn start_if_recorded(inner: Arc<Inner>, run: RunId) {
     loop {
         tokio::time::sleep(ASK_AGAIN).await;
         match inner.ledger.get(run).await {
-            Ok(Some(record)) if !record.state.is_end() => return inner.keep(record, None, None, Vec::new()),
+            Ok(Some(record)) if !record.state.is_end() => return inner.start_task(record, None, None, Vec::new()),
             Ok(_) => return,
             Err(_) => {}
         }
@@ -229,7 +229,7 @@ async fn keep_if_there(inner: Arc<Inner>, run: RunId) {
 }
 
 pub(super) async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Result<Accepted, SubmitError> {
-    let run = match inner.table.get(run) {
+    let run = match inner.registry.get(run) {
         Some(active) => active.snapshot.borrow().clone(),
         None => {
             let record = inner.ledger.get(run).await.map_err(SubmitError::Ledger)?;
@@ -244,7 +244,7 @@ pub(super) async fn earlier(inner: &Arc<Inner>, run: RunId, why: Joined) -> Resu
 fn room(inner: &Inner, who: &Identity) -> Result<Admission, SubmitError> {
     let options = &inner.options;
     let (most_queued, most_own) = (options.max_queued, options.max_per_principal);
-    let refused = match inner.table.admit(&who.principal, inner.fleet.queued(), most_queued, most_own) {
+    let refused = match inner.registry.admit(&who.principal, inner.fleet.queued(), most_queued, most_own) {
         Ok(admission) => return Ok(admission),
         Err(refused) => refused,
     };
@@ -302,14 +302,14 @@ pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: Stri
 
 impl Inner {
     /// Starts the task of an unfinished run; does nothing when it has one.
-    pub(crate) fn keep(
+    pub(crate) fn start_task(
         self: &Arc<Self>,
         record: Record,
         submission: Option<wire::Submission>,
         seat: Option<Lease>,
         fit: Vec<String>,
     ) {
-        let Some((active, mailbox)) = self.table.add(record.run, record.principal.clone(), recorded(&record)) else {
+        let Some((active, mailbox)) = self.registry.add(record.run, record.principal.clone(), recorded(&record)) else {
             return;
         };
         self.supervised(Start { active, mailbox, record, submission, seat, fit });

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use longhaul_proto::{faults, ids::RunId, state::RunState, wire};
+use longhaul_proto::{back_off::BackOff, faults, ids::RunId, state::RunState, wire};
 use tokio::sync::mpsc;
 
 use super::{
@@ -66,12 +66,12 @@ pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
     }
     let (run, stop) = (active.run, inner.deps.tasks.stopping());
     let correcting = record.state == RunState::Lost;
-    let mut pause = PAUSE.0;
+    let mut back_off = BackOff::new(PAUSE.0, PAUSE.1, &run.to_string());
     loop {
         let inbox = mailbox.clone().lock_owned().await;
         let mut task = RunTask::new(inner.clone(), active.clone(), inbox, record, submission.take(), cell.clone());
         task.fit.extend(fit.iter().cloned());
-        match AssertUnwindSafe(Box::pin(task.keep())).catch_unwind().await {
+        match AssertUnwindSafe(Box::pin(task.run())).catch_unwind().await {
             Ok(TaskEnd::Ended) => return cell.free(),
             Ok(TaskEnd::Stopping) if stop.is_cancelled() => return,
             Ok(TaskEnd::Stopping) => {
@@ -86,8 +86,7 @@ pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
         if faults::bug("run_task_unsupervised") {
             return;
         }
-        let Some(read) = stop.run_until_cancelled(read_after(&inner, run, pause)).await else { return };
-        pause = (pause * 2).min(PAUSE.1);
+        let Some(read) = stop.run_until_cancelled(read_after(&inner, run, back_off.wait())).await else { return };
         let unfinished = |r: &Record| !r.state.is_end() || (correcting && r.state == RunState::Lost);
         let Some(unfinished) = read.clone().filter(unfinished) else {
             // It panicked after its last commit.
@@ -96,7 +95,7 @@ pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
                 active.snapshot.send_replace(Arc::new(recorded(&record)));
             }
             cell.free();
-            inner.table.remove(run);
+            inner.registry.remove(run);
             return;
         };
         if unfinished.state == RunState::Queued {

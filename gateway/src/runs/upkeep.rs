@@ -179,11 +179,11 @@ async fn remove_for_room(inner: &Arc<Inner>, excess: u64, of: impl Fn(&RunId) ->
                 break;
             }
             // The task of an ended run may not know yet that its last step was committed.
-            if !of(&one.run) || inner.table.get(one.run).is_some() {
+            if !of(&one.run) || inner.registry.get(one.run).is_some() {
                 passed_over += 1;
                 continue;
             }
-            if one.spool_held && !let_go(inner, &one.agent_id, one.run).await? {
+            if one.spool_held && !release_for_room(inner, &one.agent_id, one.run).await? {
                 // It would be imported again when its agent returns.
                 passed_over += 1;
                 continue;
@@ -206,9 +206,9 @@ async fn remove_for_room(inner: &Arc<Inner>, excess: u64, of: impl Fn(&RunId) ->
 }
 
 /// Asks an agent to delete a spool; `false` when the agent is not connected or keeps it.
-async fn let_go(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<bool, LedgerError> {
-    let linked = inner.fleet.connected_agents();
-    let Some((_, connection)) = linked.iter().find(|(id, _)| id == agent_id) else { return Ok(false) };
+async fn release_for_room(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<bool, LedgerError> {
+    let connected = inner.fleet.connected_agents();
+    let Some((_, connection)) = connected.iter().find(|(id, _)| id == agent_id) else { return Ok(false) };
     forget(inner, connection, run, Files::Go, "with its record, for room at the gateway (max_kept)")
         .await
         .map(|freed| freed == Some(Freed::Gone))

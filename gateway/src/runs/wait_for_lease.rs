@@ -28,15 +28,15 @@ impl RunTask {
             return self.during(None, pending()).await;
         }
         let mut seat = None;
-        if self.record.attempt().is_some() && !self.inner.past.holds(&self.record) {
+        if self.record.attempt().is_some() && !self.inner.restore_guard.holds(&self.record) {
             // An agent gave it back: for a while it is not offered to the same agent again, with growing back-off.
             let pause = self.inner.options.backoff.0 * 2u32.saturating_pow(self.record.attempt_number().min(16));
             seat = self.take_turn(Some(pause.min(LONGEST_PAUSE))).await?;
         }
-        if seat.is_none() && !self.inner.past.holds(&self.record) {
+        if seat.is_none() && !self.inner.restore_guard.holds(&self.record) {
             seat = self.take_turn(None).await?;
         }
-        if self.inner.past.holds(&self.record) {
+        if self.inner.restore_guard.holds(&self.record) {
             // That it is held back may have become known only when the agent of this lease connected: free the seat for
             // other runs.
             drop(seat);

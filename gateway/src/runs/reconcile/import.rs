@@ -30,11 +30,11 @@ async fn supersede(inner: &Arc<Inner>, principal: &Principal, key: &str, run: Ru
     if key.is_empty() {
         return Ok(());
     }
-    while inner.table.records_call(principal, key) {
+    while inner.registry.records_call(principal, key) {
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
     let Some((second, _)) = inner.ledger.by_key(principal, key).await? else { return Ok(()) };
-    let Some(active) = inner.table.get(second).filter(|_| second != run) else { return Ok(()) };
+    let Some(active) = inner.registry.get(second).filter(|_| second != run) else { return Ok(()) };
     let (reply, done) = oneshot::channel();
     if active.mailbox.send(Command::Supersede { by: run, reply }).await.is_ok() {
         tracing::warn!(%run, %second, "a call was recorded twice; the run that an agent has stays");
@@ -56,11 +56,11 @@ pub(super) async fn import(
     let vouched = inner.seal.vouched(summary);
     let (principal, key) = if vouched { (named(summary), summary.key.as_str()) } else { (Principal::default(), "") };
     // From here on the same call waits for the import; what was recorded of it before is found by `supersede`.
-    if !inner.table.importing(run, &principal, key) {
+    if !inner.registry.importing(run, &principal, key) {
         return Ok(());
     }
     if let Err(error) = supersede(inner, &principal, key, run).await {
-        inner.table.imported(run);
+        inner.registry.imported(run);
         return Err(error);
     }
     tracing::info!(agent = %info.name, %run, vouched, "importing a run that the ledger does not know");
@@ -71,7 +71,7 @@ pub(super) async fn import(
         if let Err(why) = fetch(&inner, &info, run, seat, vouched).await {
             tracing::warn!(agent = %info.name, %run, why, "a run was not imported; it stays in its spool");
         }
-        inner.table.imported(run);
+        inner.registry.imported(run);
     });
     Ok(())
 }
@@ -86,8 +86,8 @@ async fn usable(
     agent_id: &str,
 ) -> Result<Arc<Connection>, String> {
     loop {
-        let linked = connections.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken()));
-        match tokio::time::timeout(AWAY, linked).await {
+        let connected = connections.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken()));
+        match tokio::time::timeout(AWAY, connected).await {
             Ok(Ok(Some(connection))) => return Ok(connection),
             Ok(Ok(None)) => {}
             Ok(Err(_)) => return Err("the gateway stops".to_owned()),
@@ -130,7 +130,7 @@ async fn fetch(
         (None, Dedupe::default())
     };
     insert(inner, NewRun { record: record.clone(), submission, key, dedupe }).await?;
-    inner.keep(record, None, seat, Vec::new());
+    inner.start_task(record, None, seat, Vec::new());
     Ok(())
 }
 

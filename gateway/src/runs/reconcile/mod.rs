@@ -110,7 +110,7 @@ async fn unrecorded_run(
             tracing::warn!(agent = %info.name, %run, "{words}");
             return Ok(Decision::Keep);
         }
-        Shown::Unknown => inner.past.unknown(run),
+        Shown::Unknown => inner.restore_guard.unknown(run),
     }
     import::import(inner, info, summary, run, has_ended(summary)).await?;
     Ok(Decision::Keep)
@@ -136,9 +136,12 @@ async fn recorded_run(
     if record.state == RunState::Lost && record.attempt_number() == summary.attempt && its_own {
         // It came back. While it still runs it holds a lease, whatever the record says.
         let (run, principal) = (record.run, record.principal.clone());
-        let lease =
-            if ended || inner.table.get(run).is_some() { None } else { Some(hold(inner, info, &principal, run).await) };
-        inner.keep(record, None, lease, Vec::new());
+        let lease = if ended || inner.registry.get(run).is_some() {
+            None
+        } else {
+            Some(hold(inner, info, &principal, run).await)
+        };
+        inner.start_task(record, None, lease, Vec::new());
         return Ok(end_or_keep);
     }
     if !ended || !old_enough(inner, &record) {
@@ -219,7 +222,7 @@ async fn hold(inner: &Arc<Inner>, info: &wire::AgentInfo, principal: &Principal,
 /// Notes that an agent contradicts the record: another result of an attempt, or a claim to have started a queued run.
 async fn contest(inner: &Arc<Inner>, record: &Record, words: String) -> Result<(), LedgerError> {
     tracing::warn!(run = %record.run, words, "an agent contradicts the record");
-    if let Some(active) = inner.table.get(record.run)
+    if let Some(active) = inner.registry.get(record.run)
         && active.mailbox.try_send(Command::Contest { words: words.clone() }).is_ok()
     {
         return Ok(());
@@ -237,7 +240,7 @@ async fn claimed(
 ) -> Result<(), LedgerError> {
     let its = inner.seal.vouched(summary) && named(summary) == record.principal;
     if its || faults::bug("queued_runs_claimed") {
-        inner.past.found_old(record.run);
+        inner.restore_guard.found_old(record.run);
         adopt(inner, info, record.run, summary.attempt).await;
         return Ok(());
     }
@@ -251,7 +254,7 @@ async fn claimed(
 
 async fn adopt(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId, attempt: u32) {
     tracing::warn!(agent = %info.name, %run, attempt, "an agent holds an attempt that the ledger does not know of; adopting it");
-    let Some(active) = inner.table.get(run) else { return };
+    let Some(active) = inner.registry.get(run) else { return };
     let Some(attempt) = Attempt::known(attempt) else { return };
     // A task that has just ended needs no adoption.
     let _ = active.mailbox.send(Command::Adopt { at: placement(info), attempt }).await;

@@ -62,7 +62,7 @@ async fn a_run_whose_task_panics_behind_its_last_commit_has_ended() {
     agent.ends(second, Succeeded, Cause::Completed);
     world.state(second, Succeeded).await;
     let gone = async {
-        while world.runs().0.table.get(first).is_some() {
+        while world.runs().0.registry.get(first).is_some() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

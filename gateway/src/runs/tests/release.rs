@@ -218,7 +218,7 @@ async fn shown_again(world: &mut World) -> (Fake, RunId, RunId, Verdict) {
 async fn held_back(world: &World, waiting: RunId) -> bool {
     let record = world.ledger().get(waiting).await.unwrap().unwrap();
     assert_eq!(record.state, Queued);
-    world.runs().0.past.holds(&record)
+    world.runs().0.restore_guard.holds(&record)
 }
 
 #[tokio::test]

@@ -236,7 +236,7 @@ async fn an_unfinished_record_without_a_keeper_is_not_the_whole_truth() {
         wish = &mut cancels => panic!("a wish that nobody hears: {wish:?}"),
         () = tokio::time::sleep(Duration::from_millis(50)) => {}
     }
-    runs.0.keep(record, None, None, Vec::new());
+    runs.0.start_task(record, None, None, Vec::new());
     assert!(asks.await.unwrap().has_changed().is_ok(), "its keeper tells it what comes");
     assert!(cancels.await.unwrap().cancel.is_some());
     world.stop().await;

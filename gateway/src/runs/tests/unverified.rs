@@ -383,7 +383,7 @@ async fn a_run_that_waits_is_not_begun_by_an_agent_s_word() {
     agent.beats(10).await;
     let record = world.ledger().get(run).await.unwrap().unwrap();
     assert_eq!(record.state, RunState::Queued);
-    assert!(!world.runs().0.past.holds(&record), "and that is no sign of an old ledger");
+    assert!(!world.runs().0.restore_guard.holds(&record), "and that is no sign of an old ledger");
     assert_eq!(world.history(run).await.len(), 1);
     // The run goes to an agent that can run it, as if there had been no such report.
     let able = Fake::with("stata2", |i| (i.pool, i.engines[0].kind) = ("b".into(), "stata".into()), SECRET);
