@@ -126,18 +126,29 @@ pub(crate) mod tests {
     use super::*;
     use crate::model::{Attempt, ContactState, Principal, QueueReason, Wait};
 
+    fn time(text: Option<String>) -> Option<UnixMs> {
+        let at: Option<jiff::Timestamp> = text.filter(|text| !text.is_empty()).map(|text| text.parse().unwrap());
+        at.and_then(|at| UnixMs::stored(at.as_millisecond()))
+    }
+
+    fn cancel(cancel: CancelRequested) -> CancelRequest {
+        CancelRequest { by: cancel.by, at: time(Some(cancel.at)), delivered: cancel.delivered }
+    }
+
+    fn contact(contact: ContactView) -> Contact {
+        let all = [ContactState::Awaited, ContactState::Silent, ContactState::Unreachable];
+        let state = all.into_iter().find(|state| state.as_str() == contact.state).unwrap();
+        Contact { state, lasts: Duration::from_secs_f64(contact.since), words: contact.words }
+    }
+
+    fn activity(activity: ActivityView) -> Activity {
+        Activity { quiet: Duration::from_secs_f64(activity.quiet_for), cpus: activity.cpus }
+    }
+
     /// The snapshot that the API shows as this object.
     pub(crate) fn read(object: serde_json::Value) -> RunSnapshot {
         let view: RunView = serde_json::from_value(object).unwrap();
-        let time = |text: Option<String>| {
-            let at: Option<jiff::Timestamp> = text.filter(|text| !text.is_empty()).map(|text| text.parse().unwrap());
-            at.and_then(|at| UnixMs::stored(at.as_millisecond()))
-        };
         let lasting = |seconds: Option<f64>| seconds.map(Duration::from_secs_f64);
-        let state = |name: &str| {
-            let all = [ContactState::Awaited, ContactState::Silent, ContactState::Unreachable];
-            all.into_iter().find(|state| state.as_str() == name).unwrap()
-        };
         RunSnapshot {
             run: view.run_id,
             principal: Principal::local(view.principal),
@@ -155,11 +166,7 @@ pub(crate) mod tests {
             attempt: Attempt::known(view.attempt),
             host: view.host,
             pool: view.pool,
-            cancel: view.cancel_requested.map(|cancel| CancelRequest {
-                by: cancel.by,
-                at: time(Some(cancel.at)),
-                delivered: cancel.delivered,
-            }),
+            cancel: view.cancel_requested.map(cancel),
             created: time(view.created_at),
             started: time(view.started_at),
             finished: time(view.finished_at),
@@ -172,14 +179,8 @@ pub(crate) mod tests {
             no_end_since: time(view.no_end_since),
             runs_again: view.runs_again,
             progress: view.progress.map(|progress| Progress { percent: progress.percent, text: progress.text }),
-            activity: view
-                .activity
-                .map(|activity| Activity { quiet: Duration::from_secs_f64(activity.quiet_for), cpus: activity.cpus }),
-            contact: view.contact.map(|contact| Contact {
-                state: state(&contact.state),
-                lasts: Duration::from_secs_f64(contact.since),
-                words: contact.words,
-            }),
+            activity: view.activity.map(activity),
+            contact: view.contact.map(contact),
             silent_for: lasting(view.agent_silent_for),
             rc: view.rc,
             message: view.message,

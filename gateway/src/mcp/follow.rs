@@ -25,6 +25,9 @@ const LAST_LINE: u64 = 4096;
 /// Time limit on reading that line: progress must not wait for a disk.
 const LAST_LINE_LIMIT: Duration = Duration::from_secs(1);
 
+/// A limit beyond this one means no limit: the clock has an end, too.
+const FAR: Duration = Duration::from_secs(366 * 86_400);
+
 /// A run that this call follows.
 pub(super) struct Followed {
     pub(super) run: RunId,
@@ -53,6 +56,15 @@ pub(super) enum Until {
     All,
     /// One has ended.
     Any,
+}
+
+impl Until {
+    fn is_reached(self, runs: &[Followed]) -> bool {
+        match self {
+            Self::All => runs.iter().all(Followed::ended),
+            Self::Any => runs.iter().any(Followed::ended),
+        }
+    }
 }
 
 /// Why the waiting stopped.
@@ -98,16 +110,9 @@ async fn wait(
     let cadence = call.face.options().heartbeat;
     let mut ticks = interval_at(Instant::now() + cadence, cadence);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // A limit too large for the clock means no limit.
-    let far = Duration::from_secs(366 * 86_400);
-    let patience = call.face.options().no_end_after;
-    let mut no_end_at: Option<Instant> = None;
-    let mut deadline = std::pin::pin!(sleep(limit.map_or(far, |l| l.min(far))));
-    let enough = |runs: &[Followed]| match until {
-        Until::All => runs.iter().all(Followed::ended),
-        Until::Any => runs.iter().any(Followed::ended),
-    };
-    if enough(runs) {
+    let (patience, mut no_end_at) = (call.face.options().no_end_after, None::<Instant>);
+    let mut deadline = std::pin::pin!(sleep(limit.map_or(FAR, |limit| limit.min(FAR))));
+    if until.is_reached(runs) {
         return Waited::Ended;
     }
     // At acceptance: this also makes the library send the response's headers.
@@ -117,7 +122,7 @@ async fn wait(
     }
     let mut states = states(runs);
     loop {
-        if enough(runs) {
+        if until.is_reached(runs) {
             return Waited::Ended;
         }
         if !call.asked_to_wait() {
@@ -139,17 +144,15 @@ async fn wait(
         };
         match woken {
             // A call whose result is there is never answered with a handle.
-            Woken::Stop(_) if enough(runs) => return Waited::Ended,
+            Woken::Stop(_) if until.is_reached(runs) => return Waited::Ended,
             Woken::Stop(waited) => return waited,
-            Woken::Tick => beat(call, runs, reporter).await,
             // A run's task ended before its run: the gateway stops.
             Woken::Change if runs.iter().any(Followed::abandoned) => return Waited::Stopping,
+            Woken::Change if self::states(runs) == states => {}
+            Woken::Tick => beat(call, runs, reporter).await,
             Woken::Change => {
-                let now = self::states(runs);
-                if now != states {
-                    states = now;
-                    beat(call, runs, reporter).await;
-                }
+                states = self::states(runs);
+                beat(call, runs, reporter).await;
             }
         }
     }

@@ -109,7 +109,19 @@ async fn record(
     let on_purpose = !submission.key.is_empty() && !is_call(&submission.key);
     let key = on_purpose.then(|| (submission.key.clone(), checked.body));
     let new = NewRun { record, submission, key, dedupe };
-    // In a task of its own: a caller that disconnects between commit and start must not leave a run without a task.
+    insert_in_a_task(inner, new, fit, room, span).await
+}
+
+/// Records a run in a task of its own: a caller that disconnects between commit and start must not leave a run without a
+/// task.
+async fn insert_in_a_task(
+    inner: &Arc<Inner>,
+    new: NewRun,
+    fit: Vec<String>,
+    room: Result<Admission, SubmitError>,
+    span: &tracing::Span,
+) -> Result<Accepted, SubmitError> {
+    let run = new.record.run;
     let early = faults::bug("acknowledged_before_commit").then(|| Arc::new(recorded(&new.record)));
     let task = {
         let inner = inner.clone();

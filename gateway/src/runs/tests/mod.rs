@@ -2,6 +2,7 @@
 
 mod ask;
 mod attempts;
+mod claims;
 mod collecting;
 mod drain;
 mod fake;
