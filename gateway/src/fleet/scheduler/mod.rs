@@ -150,11 +150,7 @@ impl Scheduler {
     fn agent(&mut self, agent_id: &str) -> &mut Agent {
         let now = self.now();
         self.changed = true;
-        let agents = Arc::make_mut(&mut self.table.agents);
-        if !agents.contains_key(agent_id) {
-            agents.insert(Arc::from(agent_id), Arc::new(Agent::unregistered(agent_id, now)));
-        }
-        let entry = agents.entry(Arc::from(agent_id));
+        let entry = Arc::make_mut(&mut self.table.agents).entry(Arc::from(agent_id));
         Arc::make_mut(entry.or_insert_with(|| Arc::new(Agent::unregistered(agent_id, now))))
     }
 

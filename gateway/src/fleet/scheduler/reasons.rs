@@ -135,14 +135,16 @@ impl Scheduler {
         }
         let (now, now_ms) = (self.now(), self.fleet.0.deps.clock.unix_ms());
         let hosts = self.hosts(now);
-        let reasons = self.queue.lines().map(|(line, runs)| {
+        let reasons = self.queue.lines().map(|(line, _)| {
             // All runs of a line belong to one principal.
             let pools = self.pools(&line.0, now);
-            (self.reason(line, &hosts, &pools, now), runs.clone())
+            self.reason(line, &hosts, &pools, now)
         });
-        for (why, runs) in reasons.collect::<Vec<_>>() {
+        let reasons: Vec<QueueReason> = reasons.collect();
+        let Self { queue, waiting, .. } = self;
+        for ((_, runs), why) in queue.lines().zip(reasons) {
             for run in runs {
-                if let Some(waiting) = self.waiting.get_mut(&run) {
+                if let Some(waiting) = waiting.get_mut(run) {
                     waiting.tell(&why, now_ms);
                 }
             }
