@@ -17,7 +17,7 @@ const BATCH: usize = 1024;
 enum Woken {
     Returned,
     Tick,
-    Command(Option<Command>),
+    Command(Command),
 }
 
 /// Runs the scheduler until the gateway stops.
@@ -38,14 +38,16 @@ pub(in crate::fleet) async fn run(
             biased;
             _ = returned.recv_many(&mut back, BATCH) => Woken::Returned,
             _ = tick.tick() => Woken::Tick,
-            command = commands.recv() => Woken::Command(command),
+            command = commands.recv() => match command {
+                Some(command) => Woken::Command(command),
+                None => return,
+            },
         };
         // One command that fails must not end the others: the state is changed in small steps, each whole.
         let done = catch_unwind(AssertUnwindSafe(|| match woken {
             Woken::Returned => scheduler.take_back(&mut back),
             Woken::Tick => scheduler.tick(),
-            Woken::Command(Some(command)) => scheduler.obey(command),
-            Woken::Command(None) => {}
+            Woken::Command(command) => scheduler.obey(command),
         }));
         if done.is_err() {
             tracing::error!("a command to the scheduler panicked; it goes on with the next");
