@@ -132,6 +132,48 @@ where
 
 type MakeMcp = Box<dyn FnOnce(&Face) -> Router + Send>;
 
+/// The secrets and keys in the data folder, which the first start makes.
+struct Secrets {
+    /// What a new agent proves.
+    join: JoinSecret,
+    task_key: auth::handles::TaskKey,
+    seal: SealKey,
+    /// What agents know this gateway by. It is not in the ledger's folder: a lost ledger is rebuilt from the agents.
+    key: Key,
+}
+
+impl Secrets {
+    fn ensure(options: &Options) -> Result<Self, StartError> {
+        let join = match &options.join_secret {
+            Some(text) => JoinSecret::new(text)?,
+            None => auth::credentials::join_secret(&options.data).map_err(|e| StartError::Credentials(e.into()))?,
+        };
+        let task_key = auth::handles::TaskKey::ensure(&options.data)?;
+        let seal = SealKey::ensure(&options.data)?;
+        let key = Key::ensure(&options.data.join(GATEWAY_KEY)).map_err(StartError::Key)?;
+        Ok(Self { join, task_key, seal, key })
+    }
+}
+
+/// What the ledger knows of agents, without those that were not heard for long.
+async fn remembered(ledger: &dyn Ledger, deps: &Deps) -> Result<Remembered, StartError> {
+    let remember_ms = i64::try_from(REMEMBER_AGENTS.as_millis()).unwrap_or(i64::MAX);
+    let since_ms = deps.clock.unix_ms().saturating_sub(remember_ms);
+    let mut remembered = Remembered::of(ledger).await.map_err(StartError::Ledger)?;
+    remembered.agents.retain(|agent| agent.heard_ms >= since_ms);
+    Ok(remembered)
+}
+
+/// What guards old runs: against a ledger that is a restored backup, a wrong clock, and agents that invent runs.
+async fn guards(ledger: &dyn Ledger, options: &Options, deps: &Deps, seal: SealKey) -> Result<Guards, StartError> {
+    let restore_guard = RestoreGuard::of(ledger, options.restored).await.map_err(StartError::Ledger)?;
+    let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await.map_err(StartError::Ledger)?);
+    if let Some(words) = wall.doubt(0) {
+        tracing::error!("{words}");
+    }
+    Ok(Guards { restore_guard, wall, seal })
+}
+
 async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: MakeMcp) -> Result<Gateway, StartError> {
     let options = Arc::new(options);
     let addr = listener.local_addr().map_err(StartError::Listener)?;
@@ -149,48 +191,32 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let credentials = auth::credentials::ensure(&options.data, &url, &*ledger, &deps.clock).await;
     let (_, first_token) = credentials.map_err(StartError::Credentials)?;
-    let secret = match &options.join_secret {
-        Some(text) => JoinSecret::new(text)?,
-        None => auth::credentials::join_secret(&options.data).map_err(|e| StartError::Credentials(e.into()))?,
-    };
-    let task_key = auth::handles::TaskKey::ensure(&options.data)?;
-    let seal = SealKey::ensure(&options.data)?;
-    // Not in the ledger's folder: a lost ledger is rebuilt from the agents, which know the gateway by this key.
-    let key = Key::ensure(&options.data.join(GATEWAY_KEY)).map_err(StartError::Key)?;
+    let Secrets { join, task_key, seal, key } = Secrets::ensure(&options)?;
 
-    let remember_ms = i64::try_from(REMEMBER_AGENTS.as_millis()).unwrap_or(i64::MAX);
-    let since_ms = deps.clock.unix_ms().saturating_sub(remember_ms);
-    let mut remembered = Remembered::of(&*ledger).await.map_err(StartError::Ledger)?;
-    remembered.agents.retain(|agent| agent.heard_ms >= since_ms);
+    let remembered = remembered(&*ledger, &deps).await?;
     let metrics = Arc::new(Metrics::default());
     let dialing = Dialing {
-        greeter: Greeter { role: Role::Gateway, secret },
+        greeter: Greeter { role: Role::Gateway, secret: join },
         dialer: connection::tcp(key.clone(), options.silent_after),
     };
     let fleet =
         Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url.clone(), remembered);
-    let restore_guard = RestoreGuard::of(&*ledger, options.restored).await.map_err(StartError::Ledger)?;
+    let guards = guards(&*ledger, &options, &deps, seal).await?;
     let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
-    let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await.map_err(StartError::Ledger)?);
-    if let Some(words) = wall.doubt(0) {
-        tracing::error!("{words}");
-    }
-    let guards = Guards { restore_guard, wall, seal };
     let runs =
         Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, guards, metrics.clone(), deps.clone());
     fleet.principals(&ledger.token_list().await.map_err(StartError::Ledger)?).await;
-    let (incarnation, hang_up) = (deps.ids.name(), CancellationToken::new());
     let core = Core {
         options,
         runs: runs.clone(),
         ledger,
         metrics,
         task_key,
+        incarnation: deps.ids.name(),
         deps,
         addr,
         url: url.clone(),
-        incarnation,
-        hang_up,
+        hang_up: CancellationToken::new(),
     };
     http::mode(&core).map_err(|e| StartError::Open(e.to_string()))?;
 

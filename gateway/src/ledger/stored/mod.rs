@@ -149,6 +149,27 @@ struct StoredDead {
     execution: Option<Execution>,
 }
 
+impl StoredDetail {
+    /// What was asked for.
+    fn asked(asked: &Asked) -> Self {
+        Self {
+            source: asked.source.clone(),
+            args: asked.args.clone(),
+            need: asked.need.clone(),
+            path: asked.path.clone(),
+            wanted_dir: asked.working_dir.clone(),
+            wanted_sha256: asked.required_sha256.clone(),
+            client: asked.client.clone(),
+            timeout_ms: asked.timeout_ms,
+            queue_timeout_ms: asked.queue_timeout_ms,
+            traceparent: asked.traceparent.clone(),
+            tracestate: asked.tracestate.clone(),
+            retry: asked.retry,
+            ..Self::default()
+        }
+    }
+}
+
 impl From<&Detail> for StoredDetail {
     fn from(detail: &Detail) -> Self {
         let (asked, queue, end) = (&detail.asked, &detail.queue, &detail.end);
@@ -157,20 +178,9 @@ impl From<&Detail> for StoredDetail {
         let code = detail.code_sha256();
         let base = detail.base();
         Self {
-            source: asked.source.clone(),
-            args: asked.args.clone(),
-            need: asked.need.clone(),
-            path: asked.path.clone(),
-            wanted_dir: asked.working_dir.clone(),
-            wanted_sha256: asked.required_sha256.clone(),
             found_sha256: (asked.found_sha256 != code).then(|| asked.found_sha256.clone()),
-            client: asked.client.clone(),
-            timeout_ms: asked.timeout_ms,
-            queue_timeout_ms: asked.queue_timeout_ms,
             waited_ms: queue.waited_ms,
             waited_for: queue.waited_for.clone(),
-            traceparent: asked.traceparent.clone(),
-            tracestate: asked.tracestate.clone(),
             queued_ms: queue.since_ms,
             queue_limit_from_ms: queue.limit_from_ms,
             running_ms: execution.running_ms,
@@ -205,10 +215,10 @@ impl From<&Detail> for StoredDetail {
             unverified: detail.origin.is_unverified(),
             claims: detail.origin.claims(),
             contested: detail.contested.clone(),
-            retry: asked.retry,
             earlier: detail.dead().map(StoredDead::from).collect(),
             log_base: base.log,
             console_base: base.console,
+            ..Self::asked(asked)
         }
     }
 }

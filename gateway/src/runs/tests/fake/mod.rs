@@ -21,6 +21,8 @@ use tokio::{net::TcpListener, sync::watch};
 use tokio_stream::StreamExt;
 use tonic::{Status, transport::server::Connected};
 
+mod events;
+mod reports;
 mod service;
 
 use service::Service;
@@ -188,35 +190,7 @@ impl Fake {
     /// Likewise, with this description of itself.
     pub(super) async fn register_as(&mut self, info: wire::AgentInfo, gateway: SocketAddr) -> wire::RegisterReply {
         let mut client = self.hello(gateway).await;
-        let runs = {
-            let state = self.shared.state();
-            let of = |(run_id, run): (&String, &FakeRun)| wire::RunSummary {
-                run_id: run_id.clone(),
-                attempt: run.attempt,
-                state: run.outcome.as_ref().map_or(wire::RunState::Running.into(), |o| o.state),
-                outcome: run.outcome.clone(),
-                principal: run.submission.principal.clone(),
-                principal_issuer: run.submission.principal_issuer.clone(),
-                key: run.submission.key.clone(),
-                sealed_sha256: longhaul_proto::seal::digest(&run.submission).to_vec(),
-                seal: run.submission.seal.clone(),
-                ..Default::default()
-            };
-            let revoked = state.revoked.iter().map(|(run_id, attempt)| wire::RunSummary {
-                run_id: run_id.clone(),
-                attempt: *attempt,
-                revoked: true,
-                ..Default::default()
-            });
-            state.runs.iter().map(of).chain(revoked).collect::<Vec<_>>()
-        };
-        let leftover = |(run_id, outcome): (&String, &wire::Outcome)| wire::RunSummary {
-            run_id: run_id.clone(),
-            state: outcome.state,
-            outcome: Some(outcome.clone()),
-            ..Default::default()
-        };
-        let mut leftovers: Vec<_> = self.shared.state().leftovers.iter().map(leftover).collect();
+        let (runs, mut leftovers) = (self.shared.summaries(), self.shared.leftovers());
         let mut pages = runs.chunks(500).map(<[_]>::to_vec).collect::<Vec<_>>();
         let last = pages.pop().unwrap_or_default();
         let mut verdicts = Vec::new();
@@ -231,22 +205,7 @@ impl Fake {
         let shared = self.shared.clone();
         let beat = async move {
             loop {
-                let ((spool_bytes, spool_limit), spools) = {
-                    let state = shared.state();
-                    let size =
-                        |(run, n): (&String, &u64)| wire::SpoolSize { run_id: run.clone(), bytes: *n, work_bytes: *n };
-                    (state.spool, state.files.iter().map(size).collect())
-                };
-                let request = wire::HeartbeatRequest {
-                    agent_id: info.agent_id.clone(),
-                    incarnation: info.incarnation.clone(),
-                    engines: info.engines.clone(),
-                    spool_bytes,
-                    spool_limit,
-                    spools,
-                    ..Default::default()
-                };
-                let _ = client.heartbeat(request).await;
+                let _ = client.heartbeat(shared.heartbeat(&info)).await;
                 shared.change(|s| s.beats += 1);
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

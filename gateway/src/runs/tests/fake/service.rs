@@ -3,112 +3,19 @@
 use std::sync::Arc;
 
 use longhaul_proto::{
-    tasks::Tasks,
     transport::{Proof, Session},
-    wire::{self, run_event::Event},
+    wire,
 };
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{FakeRun, Shared, artifact};
+use super::{
+    FakeRun, Shared,
+    events::{Events, stream},
+};
 
 pub(super) struct Service(pub(super) Arc<Shared>);
 
 type Answer<T> = Result<Response<T>, Status>;
-type Events = ReceiverStream<Result<wire::RunEvent, Status>>;
-
-impl Service {
-    fn stream(&self, run_id: String, mut offset: u64, with_submission: bool) -> Events {
-        let (sender, events) = mpsc::channel(4);
-        let shared = self.0.clone();
-        let (hang_up, breaks, mut corrupt) = shared.change(|s| {
-            let breaks = (!s.break_after.is_empty()).then(|| s.break_after.remove(0));
-            let corrupt = s.corrupt > 0;
-            s.corrupt = s.corrupt.saturating_sub(1);
-            (s.hang_up, breaks, corrupt)
-        });
-        let follow = async move {
-            let mut changed = shared.changed.subscribe();
-            let mut sent = 0;
-            let (mut first, mut told) = (true, false);
-            loop {
-                let run = shared.state().runs[&run_id].clone();
-                let all = run.log.len() as u64 <= offset;
-                let send = async |event| sender.send(Ok(wire::RunEvent { event: Some(event) })).await.is_ok();
-                let (stalled, unreadable, hung_up) = {
-                    let state = shared.state();
-                    (state.stall, state.unreadable, state.hang_up > hang_up)
-                };
-                if hung_up {
-                    let _ = sender.send(Err(Status::unavailable("cable pulled"))).await;
-                    return;
-                }
-                let ended = run.outcome.is_some() && all && !stalled;
-                let ending = run.outcome.is_some() && !told;
-                if first || ended || ending {
-                    told |= ending;
-                    let state = if run.log.is_empty() { wire::RunState::Starting } else { wire::RunState::Running };
-                    let snapshot = wire::Snapshot {
-                        run_id: run_id.clone(),
-                        attempt: run.attempt,
-                        state: run.outcome.as_ref().map_or(state.into(), |o| o.state),
-                        log_len: run.log.len() as u64,
-                        outcome: run.outcome.clone().filter(|_| ended),
-                        progress: run.progress.clone(),
-                        submission: (first && with_submission).then(|| run.submission.clone()),
-                        engine: "standin".to_owned(),
-                        working_dir: format!("/spool/{run_id}/work"),
-                        artifacts: shared
-                            .state()
-                            .files
-                            .get(&run_id)
-                            .map(|bytes| artifact(&run_id, *bytes))
-                            .into_iter()
-                            .collect(),
-                        ..Default::default()
-                    };
-                    if !send(Event::Snapshot(snapshot)).await || ended {
-                        return;
-                    }
-                    if first && shared.state().strange {
-                        let chunk = wire::Chunk { stream: 77, offset: 5, data: b"news".as_slice().into() };
-                        let _ = sender.send(Ok(wire::RunEvent { event: None })).await;
-                        let _ = send(Event::Chunk(chunk)).await;
-                    }
-                    first = false;
-                }
-                if unreadable && !stalled && !first && run.outcome.is_some() {
-                    let _ = sender.send(Err(Status::internal("reading failed: input/output error"))).await;
-                    return;
-                }
-                while offset < run.log.len() as u64 && !stalled {
-                    let at = usize::try_from(offset).unwrap();
-                    let end = run.log.len().min(at + longhaul_proto::CHUNK);
-                    let mut data = run.log[at..end].to_vec();
-                    if std::mem::take(&mut corrupt) {
-                        data[0] ^= 1;
-                    }
-                    sent += data.len();
-                    let chunk = wire::Chunk { stream: wire::Stream::Log.into(), offset, data: data.into() };
-                    offset = end as u64;
-                    if !send(Event::Chunk(chunk)).await {
-                        return;
-                    }
-                    if breaks.is_some_and(|b| sent >= b) {
-                        let _ = sender.send(Err(Status::unavailable("cable pulled"))).await;
-                        return;
-                    }
-                }
-                if (stalled || run.outcome.is_none()) && changed.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        Tasks::new().spawn(follow);
-        ReceiverStream::new(events)
-    }
-}
 
 #[tonic::async_trait]
 impl wire::agent_server::Agent for Service {
@@ -153,7 +60,7 @@ impl wire::agent_server::Agent for Service {
         });
         match failure {
             Some((status, _)) => Err(status),
-            None => Ok(Response::new(self.stream(run_id, 0, false))),
+            None => Ok(Response::new(stream(&self.0, run_id, 0, false))),
         }
     }
 
@@ -165,7 +72,7 @@ impl wire::agent_server::Agent for Service {
             Some(_) => {}
         }
         self.0.change(|s| s.follows.push(log_offset));
-        Ok(Response::new(self.stream(run_id, log_offset, with_submission)))
+        Ok(Response::new(stream(&self.0, run_id, log_offset, with_submission)))
     }
 
     async fn cancel(&self, request: Request<wire::CancelRequest>) -> Answer<wire::CancelReply> {
