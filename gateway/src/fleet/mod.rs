@@ -92,7 +92,7 @@ struct Shared {
     imports: Semaphore,
 }
 
-/// Commands that may wait for the scheduler; whoever sends one more waits.
+/// Commands that may wait for the scheduler; the sender of one more waits.
 const COMMANDS: usize = 1024;
 
 /// See [`Shared::imports`].

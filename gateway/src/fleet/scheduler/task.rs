@@ -33,8 +33,8 @@ pub(in crate::fleet) async fn run(
     let mut back = Vec::new();
     loop {
         let woken = tokio::select! {
-            // In a fixed order, so that it can be replayed. What comes back is first: whoever gave up a seat and then
-            // sends a command finds the seat free.
+            // In a fixed order, so that it can be replayed. What comes back is first: a task that gives up a seat
+            // and then sends a command finds the seat free.
             biased;
             _ = returned.recv_many(&mut back, BATCH) => Woken::Returned,
             _ = tick.tick() => Woken::Tick,
@@ -118,7 +118,7 @@ impl Scheduler {
         }
     }
 
-    /// Answers a command, after what it changed is published. Whoever does not wait any more needs no answer.
+    /// Answers a command, after what it changed is published. A sender that does not wait any more needs no answer.
     pub(super) fn answer<T>(&mut self, reply: Reply<T>, answer: T) {
         self.publish();
         let _ = reply.send(answer);
