@@ -8,13 +8,13 @@
 //!                                                           supervisor --> Stata, in the spool
 //! ```
 //!
-//! [`spool`] is the only truth about every run; [`supervisor`] is a process of its own and shares only that folder with
+//! [`spool`] is the only truth about every run; its [`supervisor`] is a process of its own and shares only that folder with
 //! the agent; [`stata`] knows Stata and nothing else. Ending the agent, in whatever way, ends no run.
 //!
 //! Modules use each other one way:
 //!
 //! ```text
-//! start -> register, service -> identity -> runs -> prepare, outcome, executor -> follow, supervisor -> spool -> os
+//! start -> register, service -> identity -> runs -> prepare, outcome, executor -> follow -> spool -> os
 //!                                                      (these and follow) -> stata
 //! ```
 
@@ -32,8 +32,8 @@ pub mod simulation;
 pub mod spool;
 mod start;
 pub mod stata;
-pub mod supervisor;
 
+pub use executor::local::supervisor;
 pub use identity::{Label, Serve};
 pub use prepare::{Choice, Engine, EngineKind, Places, STANDIN_NOTE};
 pub use spool::{MinFree, free_space};

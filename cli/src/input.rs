@@ -1,8 +1,11 @@
 //! Turns a file on this machine into a request: path, text or bundle.
 //!
 //! `longhaul run FILE` sends path and text together: an agent that sees the same bytes under that path runs it there,
-//! beside its data; any other agent runs the text. `--with DIR` sends the folder as a bundle. A file that is not here
-//! may still be on the Stata host, so an absolute path alone is sent to a gateway.
+//! beside its data; any other agent runs the text. `--with DIR` sends the folder as a bundle: a small one in the request, of
+//! a larger one the digests, and then the files that the gateway has not ([`LocalFile`]). A file that is not here may
+//! still be on the Stata host, so an absolute path alone is sent to a gateway.
+
+mod bundle;
 
 use std::{
     fs, io,
@@ -17,6 +20,18 @@ use longhaul_proto::{
 };
 
 use crate::{args::Run, output};
+use bundle::bundle;
+
+pub(crate) use bundle::{LocalFile, with_contents};
+
+/// What is to be submitted.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    /// The request.
+    pub(crate) request: SubmitRequest,
+    /// The files that it names by their digests: the gateway may ask for them.
+    pub(crate) files: Vec<LocalFile>,
+}
 
 /// Where a run may be executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +113,7 @@ pub(crate) enum InputError {
 ///
 /// # Errors
 /// See [`InputError`]; each says what to do.
-pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<SubmitRequest, InputError> {
+pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<Input, InputError> {
     let mut request = SubmitRequest {
         args: run.args.clone(),
         timeout: run.timeout.map(|t| t.0.as_secs_f64()),
@@ -122,13 +137,14 @@ pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<SubmitRequest, InputErr
     }
     let file = named(&run.file, run.with.as_deref());
     if let Some(folder) = &run.with {
-        request.bundle = Some(bundle(&file, folder)?);
-        return Ok(request);
+        let (bundle, files) = bundle(&file, folder)?;
+        request.bundle = Some(bundle);
+        return Ok(Input { request, files });
     }
     let whole = file.is_absolute() || file.to_str().is_some_and(paths::is_windows);
     if hosts == Hosts::Anywhere && whole && !file.exists() {
         request.path = Some(utf8(&file)?);
-        return Ok(request);
+        return Ok(Input { request, files: Vec::new() });
     }
     let code = code(&file, hosts)?;
     let path = utf8(&canonical(&file)?)?;
@@ -143,11 +159,11 @@ pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<SubmitRequest, InputErr
         Err(_) if hosts == Hosts::Here => request.path = Some(path),
         Err(error) => {
             let entry = file.file_name().and_then(|n| n.to_str()).unwrap_or("main.do").to_owned();
-            let file = BundleFileRequest { path: entry.clone(), content: base64(error.as_bytes()) };
+            let file = BundleFileRequest::inline(&entry, base64(error.as_bytes()));
             request.bundle = Some(BundleRequest { entry, files: vec![file] });
         }
     }
-    Ok(request)
+    Ok(Input { request, files: Vec::new() })
 }
 
 fn code(path: &Path, hosts: Hosts) -> Result<Vec<u8>, InputError> {
@@ -179,59 +195,6 @@ fn named(file: &Path, folder: Option<&Path>) -> PathBuf {
     with_do.filter(|with_do| !there(file) && there(with_do)).unwrap_or_else(|| file.to_owned())
 }
 
-/// Everything under `folder` but `.git`; links to files are followed, links to folders are not.
-fn bundle(file: &Path, folder: &Path) -> Result<BundleRequest, InputError> {
-    // FILE is relative to the current folder, as everywhere; a name inside the folder is understood too.
-    let inside = folder.join(file);
-    let file = if !file.exists() && inside.exists() { &inside } else { file };
-    code(file, Hosts::Here)?;
-    let root = canonical(folder)?;
-    let entry = canonical(file)?;
-    let entry = entry
-        .strip_prefix(&root)
-        .map_err(|_| InputError::Outside { file: file.into(), folder: folder.into() })
-        .and_then(utf8)?;
-    let mut files = vec![];
-    let mut size = 0;
-    collect(&root, &root, &mut files, &mut size, folder)?;
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(BundleRequest { entry, files })
-}
-
-fn collect(
-    root: &Path,
-    folder: &Path,
-    files: &mut Vec<BundleFileRequest>,
-    size: &mut u64,
-    named: &Path,
-) -> Result<(), InputError> {
-    let unreadable =
-        |path: &Path, error: io::Error| InputError::Unreadable { path: path.into(), reason: error.to_string() };
-    for entry in fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
-        let entry = entry.map_err(|e| unreadable(folder, e))?;
-        let path = entry.path();
-        let kind = entry.file_type().map_err(|e| unreadable(&path, e))?;
-        if kind.is_dir() {
-            if entry.file_name() != ".git" {
-                collect(root, &path, files, size, named)?;
-            }
-            continue;
-        }
-        let meta = fs::metadata(&path).map_err(|e| unreadable(&path, e))?;
-        if !meta.is_file() {
-            continue;
-        }
-        *size += meta.len();
-        if *size > MAX_CODE_API as u64 {
-            return Err(InputError::TooLarge { what: named.display().to_string(), size: *size });
-        }
-        let content = fs::read(&path).map_err(|e| unreadable(&path, e))?;
-        let relative = path.strip_prefix(root).unwrap_or(&path);
-        files.push(BundleFileRequest { path: utf8(relative)?, content: base64(&content) });
-    }
-    Ok(())
-}
-
 fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
@@ -254,7 +217,7 @@ mod tests {
     fn parse(words: &[&str], hosts: Hosts) -> Result<SubmitRequest, String> {
         let cli = Cli::try_parse_from(["longhaul", "run"].iter().chain(words)).unwrap();
         let Command::Run(run) = cli.command else { panic!() };
-        request(&run, hosts).map_err(|e| e.to_string())
+        request(&run, hosts).map(|input| input.request).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -322,7 +285,24 @@ mod tests {
             let bundle = parse(&[&file, "--with", &at("")], Hosts::Anywhere).unwrap().bundle.unwrap();
             let paths: Vec<_> = bundle.files.iter().map(|f| f.path.as_str()).collect();
             assert_eq!((bundle.entry.as_str(), paths), ("sub/main.do", vec!["sub/deep/data.csv", "sub/main.do"]));
-            assert_eq!(bundle.files[0].content, "MSwyCg==");
+            assert_eq!(bundle.files[0].content.as_deref(), Some("MSwyCg=="));
         }
+    }
+    #[test]
+    fn of_a_larger_bundle_the_digests_are_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        fs::write(at("main.do"), "display 1").unwrap();
+        fs::write(at("data.csv"), "1,2\n".repeat(20_000)).unwrap();
+        let cli = Cli::try_parse_from(["longhaul", "run", &at("main.do"), "--with", &at("")]).unwrap();
+        let Command::Run(run) = cli.command else { panic!() };
+        let input = request(&run, Hosts::Here).unwrap();
+        let files = &input.request.bundle.as_ref().unwrap().files;
+        let named: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.sha256.clone().unwrap())).collect();
+        let local: Vec<_> = input.files.iter().map(|file| (file.digest.to_string(), file.bytes)).collect();
+        assert_eq!(named.iter().map(|(path, _)| *path).collect::<Vec<_>>(), ["data.csv", "main.do"]);
+        assert_eq!(local, [(named[0].1.clone(), 80_000), (named[1].1.clone(), 9)]);
+        let whole = with_contents(&input).unwrap().bundle.unwrap();
+        assert_eq!(whole.files[1], BundleFileRequest::inline("main.do", base64(b"display 1")));
     }
 }

@@ -9,7 +9,7 @@
 //!          |
 //!        fleet                agents, queue and leases
 //!       /     \
-//!   ledger   mirror           the durable record | the copy of the output
+//! ledger, blobs  mirror        the durable record, and files by their content | the copy of the output
 //!       \     /
 //!        model                the values that they share
 //! ```
@@ -21,10 +21,11 @@
 
 pub mod api;
 pub mod auth;
+pub mod blobs;
 pub mod face;
 pub mod fleet;
 pub mod http;
-pub mod key_file;
+pub mod key_store;
 pub mod ledger;
 pub mod limits;
 pub mod mcp;

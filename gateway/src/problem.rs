@@ -7,9 +7,13 @@ use http::{HeaderValue, StatusCode, header};
 use longhaul_proto::api;
 
 use crate::{
+    blobs::BlobError,
     ledger::LedgerError,
     runs::{AgentsError, ControlError, DrainError, FindError, ReadError, SubmitError},
 };
+
+/// The status that tus has for bytes with another digest.
+const CHECKSUM_MISMATCH: u16 = 460;
 
 /// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +24,13 @@ pub struct Problem {
 
 /// A problem in full.
 pub fn problem(status: StatusCode, kind: &str, title: &str, detail: impl Into<String>) -> Problem {
-    let body =
-        api::Problem { kind: kind.to_owned(), title: title.to_owned(), status: status.as_u16(), detail: detail.into() };
+    let body = api::Problem {
+        kind: kind.to_owned(),
+        title: title.to_owned(),
+        status: status.as_u16(),
+        detail: detail.into(),
+        missing: Vec::new(),
+    };
     Problem { body, retry_after: None }
 }
 
@@ -97,12 +106,19 @@ impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         let detail = error.to_string();
         match &error {
+            SubmitError::Blob(error) => of_blob(error),
             SubmitError::Malformed(_) => Self::bad_request(detail),
             SubmitError::Refused(_) => {
                 problem(StatusCode::UNPROCESSABLE_ENTITY, "refused", "No agent will run this", detail)
             }
             SubmitError::Changed(_) => problem(StatusCode::CONFLICT, "changed", "An equal run may not answer", detail),
             SubmitError::Unasked(_) => Self { retry_after: Some(5), ..Self::unavailable(detail) },
+            SubmitError::MissingBlobs(missing) => {
+                let title = "Some files are to be uploaded first";
+                let mut answer = problem(StatusCode::CONFLICT, "missing-blobs", title, detail);
+                answer.body.missing = missing.iter().map(ToString::to_string).collect();
+                answer
+            }
             SubmitError::TooLarge(_) => problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail),
             SubmitError::Busy { retry_after, .. } => Self {
                 retry_after: Some(*retry_after),
@@ -194,6 +210,39 @@ impl From<ReadError> for Problem {
                 Self::unavailable(detail)
             }
         }
+    }
+}
+
+/// What is wrong with a blob.
+fn of_blob(error: &BlobError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        BlobError::TooLarge { .. } => problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail),
+        BlobError::Full { .. } => {
+            problem(StatusCode::INSUFFICIENT_STORAGE, "blobs-full", "You have as many blobs as you may", detail)
+        }
+        BlobError::NoUpload(_) => problem(StatusCode::NOT_FOUND, "unknown-upload", "No such upload", detail),
+        BlobError::OtherLength { .. } => problem(StatusCode::CONFLICT, "other-length", "Another length", detail),
+        BlobError::Offset { .. } => problem(StatusCode::CONFLICT, "wrong-offset", "Another offset", detail),
+        BlobError::Receiving => Problem {
+            retry_after: Some(1),
+            ..problem(StatusCode::LOCKED, "upload-in-use", "Another request uploads this", detail)
+        },
+        BlobError::TooLong { .. } => Problem::bad_request(detail),
+        BlobError::Mismatch { .. } => {
+            let status = StatusCode::from_u16(CHECKSUM_MISMATCH).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+            problem(status, "wrong-digest", "The bytes have another digest", detail)
+        }
+        BlobError::Ledger(_) | BlobError::Disk(_) => {
+            logged(error);
+            Problem::unavailable(detail)
+        }
+    }
+}
+
+impl From<BlobError> for Problem {
+    fn from(error: BlobError) -> Self {
+        of_blob(&error)
     }
 }
 

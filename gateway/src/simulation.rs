@@ -14,12 +14,13 @@ use longhaul_proto::{
 pub use crate::fleet::connection::{ConnectError, Dialer, Spent};
 use crate::{
     Deps, Options,
+    blobs::{BlobLimits, Blobs},
     fleet::{Dialing, Fleet, Remembered},
-    http,
+    http::{self, FleetService},
     ledger::{Ledger, LedgerError},
     metrics::Metrics,
     mirror::Mirrors,
-    runs::{FleetService, Guards, Runs, restore_guard::RestoreGuard, seal::SealKey, upkeep},
+    runs::{Guards, Kept, Runs, restore_guard::RestoreGuard, seal::SealKey, upkeep},
     wall::Wall,
 };
 
@@ -59,19 +60,22 @@ pub async fn start(
     let greeter = Greeter { role: Role::Gateway, secret };
     let dialing = Dialing { greeter, dialer };
     let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url, remembered);
-    let mirrors = Mirrors::new(mirrors, options.max_output);
+    let blobs = Blobs::new(&mirrors.with_extension("blobs"), ledger.clone(), BlobLimits::of(&options), &deps);
+    let kept = Kept { mirrors: Mirrors::new(mirrors, options.max_output), blobs };
     let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await?);
+    let incarnation = deps.ids.name();
+    let owner = ledger.take_over(incarnation.clone()).await?;
     let runs = Runs::new(
         options,
         ledger,
         fleet,
-        mirrors,
-        Guards { restore_guard, wall, seal: SealKey::of([7; 32]) },
+        kept,
+        Guards { restore_guard, wall, seal: SealKey::of([7; 32]), owner },
         metrics,
         deps.clone(),
     );
     runs.take_up().await?;
-    let service = FleetService::new(&runs, deps.ids.name());
+    let service = FleetService::new(&runs, incarnation);
     deps.tasks.spawn_until_stop(upkeep::sweep(runs.0.clone()));
     Ok(SimGateway { transport: GrpcTransport::new(http::guarded(service)), runs, deps })
 }

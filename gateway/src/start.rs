@@ -25,15 +25,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Deps, Options, auth,
+    blobs::{BlobLimits, Blobs},
     face::{Core, Face},
     fleet::{Dialing, Fleet, Remembered, connection},
-    http,
-    key_file::KeyFileError,
+    http::{self, FleetService},
+    key_store::{self, KeyStore, KeyStoreError},
     ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
     mcp,
     metrics::Metrics,
     mirror::Mirrors,
-    runs::{FleetService, Guards, Runs, restore_guard::RestoreGuard, seal::SealKey, upkeep},
+    runs::{Guards, Kept, Runs, restore_guard::RestoreGuard, seal::SealKey, upkeep},
     wall::Wall,
 };
 
@@ -76,7 +77,7 @@ pub enum StartError {
     Credentials(#[source] auth::credentials::CredentialsError),
     /// A key of the gateway's own, for handles or seals, cannot be used.
     #[error("cannot prepare the credentials")]
-    OwnKey(#[from] KeyFileError),
+    OwnKey(#[from] KeyStoreError),
     /// The configured join secret is invalid.
     #[error(transparent)]
     Secret(#[from] SecretTooShort),
@@ -132,7 +133,7 @@ where
 
 type MakeMcp = Box<dyn FnOnce(&Face) -> Router + Send>;
 
-/// The secrets and keys in the data folder, which the first start makes.
+/// The gateway's own secrets and keys, which the first start makes.
 struct Secrets {
     /// What a new agent proves.
     join: JoinSecret,
@@ -143,14 +144,20 @@ struct Secrets {
 }
 
 impl Secrets {
-    fn ensure(options: &Options) -> Result<Self, StartError> {
+    fn ensure(keys: &dyn KeyStore, options: &Options) -> Result<Self, StartError> {
         let join = match &options.join_secret {
             Some(text) => JoinSecret::new(text)?,
-            None => auth::credentials::join_secret(&options.data).map_err(|e| StartError::Credentials(e.into()))?,
+            None => auth::credentials::join_secret(keys).map_err(|e| StartError::Credentials(e.into()))?,
         };
-        let task_key = auth::handles::TaskKey::ensure(&options.data)?;
-        let seal = SealKey::ensure(&options.data)?;
-        let key = Key::ensure(&options.data.join(GATEWAY_KEY)).map_err(StartError::Key)?;
+        let task_key = auth::handles::TaskKey::ensure(keys)?;
+        let seal = SealKey::ensure(keys)?;
+        // Unlike the others, a new one is a stranger's to the agents: its error says so.
+        let no_key = || StartError::Key(KeyError::Content { path: keys.place(GATEWAY_KEY) });
+        let pem = match keys.ensure(GATEWAY_KEY, &|| Key::new_pem().map_err(io::Error::other)) {
+            Err(KeyStoreError::Content { .. }) => return Err(no_key()),
+            kept => kept?,
+        };
+        let key = Key::from_pem(&pem).map_err(|_| no_key())?;
         Ok(Self { join, task_key, seal, key })
     }
 }
@@ -164,14 +171,22 @@ async fn remembered(ledger: &dyn Ledger, deps: &Deps) -> Result<Remembered, Star
     Ok(remembered)
 }
 
-/// What guards old runs: against a ledger that is a restored backup, a wrong clock, and agents that invent runs.
-async fn guards(ledger: &dyn Ledger, options: &Options, deps: &Deps, seal: SealKey) -> Result<Guards, StartError> {
+/// What guards old runs: against a ledger that is a restored backup, a wrong clock, agents that invent runs, and a gateway
+/// that had them before this one.
+async fn guards(
+    ledger: &dyn Ledger,
+    options: &Options,
+    deps: &Deps,
+    seal: SealKey,
+    incarnation: &str,
+) -> Result<Guards, StartError> {
     let restore_guard = RestoreGuard::of(ledger, options.restored).await.map_err(StartError::Ledger)?;
     let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await.map_err(StartError::Ledger)?);
     if let Some(words) = wall.doubt(0) {
         tracing::error!("{words}");
     }
-    Ok(Guards { restore_guard, wall, seal })
+    let owner = ledger.take_over(incarnation.to_owned()).await.map_err(StartError::Ledger)?;
+    Ok(Guards { restore_guard, wall, seal, owner })
 }
 
 async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: MakeMcp) -> Result<Gateway, StartError> {
@@ -191,7 +206,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let credentials = auth::credentials::ensure(&options.data, &url, &*ledger, &deps.clock).await;
     let (_, first_token) = credentials.map_err(StartError::Credentials)?;
-    let Secrets { join, task_key, seal, key } = Secrets::ensure(&options)?;
+    let Secrets { join, task_key, seal, key } = Secrets::ensure(&key_store::Folder::new(&options.data), &options)?;
 
     let remembered = remembered(&*ledger, &deps).await?;
     let metrics = Arc::new(Metrics::default());
@@ -201,18 +216,19 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     };
     let fleet =
         Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url.clone(), remembered);
-    let guards = guards(&*ledger, &options, &deps, seal).await?;
-    let mirrors = Mirrors::new(&home.join("mirror"), options.max_output);
-    let runs =
-        Runs::new(options.clone(), ledger.clone(), fleet.clone(), mirrors, guards, metrics.clone(), deps.clone());
+    let incarnation = deps.ids.name();
+    let guards = guards(&*ledger, &options, &deps, seal, &incarnation).await?;
+    let kept = kept(&home, &options, ledger.clone(), &deps);
+    let runs = Runs::new(options.clone(), ledger.clone(), fleet.clone(), kept, guards, metrics.clone(), deps.clone());
     fleet.principals(&ledger.token_list().await.map_err(StartError::Ledger)?).await;
     let core = Core {
         options,
         runs: runs.clone(),
+        blobs: runs.0.blobs.clone(),
         ledger,
         metrics,
         task_key,
-        incarnation: deps.ids.name(),
+        incarnation,
         deps,
         addr,
         url: url.clone(),
@@ -223,7 +239,7 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let taken_up = runs.take_up().await.map_err(StartError::Ledger)?;
     let service = FleetService::new(&runs, core.incarnation.clone());
     let tasks = core.deps.tasks.clone();
-    tasks.spawn_until_stop(upkeep::sweep(runs.0.clone()));
+    keep_up(&tasks, &runs);
     let face = Face::new(core.clone());
     let mcp = make_mcp(&face);
     tasks.spawn(async move {
@@ -233,6 +249,31 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     });
     tracing::info!(%addr, url, taken_up, cluster = core.ledger.cluster_id(), "gateway serves");
     Ok(Gateway { addr, url, core, first_token, ledger_tasks, _lock: lock })
+}
+
+/// What the gateway's folder keeps in files.
+fn kept(home: &Path, options: &Options, ledger: Arc<dyn Ledger>, deps: &Deps) -> Kept {
+    Kept {
+        mirrors: Mirrors::new(&home.join("mirror"), options.max_output),
+        blobs: Blobs::new(&home.join("blobs"), ledger, BlobLimits::of(options), deps),
+    }
+}
+
+/// Starts what removes old things.
+fn keep_up(tasks: &Tasks, runs: &Runs) {
+    tasks.spawn_until_stop(upkeep::sweep(runs.0.clone()));
+    tasks.spawn_until_stop(sweep_leftovers(runs.0.blobs.clone()));
+}
+
+/// Deletes files of blobs that a gateway left that died.
+async fn sweep_leftovers(blobs: Blobs) {
+    match blobs.sweep_leftovers().await {
+        Ok(0) => {}
+        Ok(files) => tracing::info!(files, "files of blobs deleted that a crash had left"),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "files of blobs stay that a crash had left");
+        }
+    }
 }
 
 impl Gateway {
@@ -294,4 +335,22 @@ fn lock(home: &Path, data: &Path) -> Result<File, StartError> {
     };
     write(&mut file).map_err(failed)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Moving it away would make the gateway a stranger to its agents, which the error of the other keys does not say.
+    #[test]
+    fn a_damaged_gateway_key_is_told_from_the_other_keys() {
+        let data = tempfile::tempdir().unwrap();
+        let keys = key_store::Folder::new(data.path());
+        Secrets::ensure(&keys, &Options::default()).unwrap();
+        for damaged in [&b"short"[..], &[0xff; 64]] {
+            std::fs::write(keys.place(GATEWAY_KEY), damaged).unwrap();
+            let error = Secrets::ensure(&keys, &Options::default()).err().unwrap();
+            assert!(matches!(error, StartError::Key(KeyError::Content { .. })), "{error:?}");
+        }
+    }
 }

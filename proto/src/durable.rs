@@ -24,19 +24,23 @@ const SYNC_STACK: usize = 64 * 1024;
 /// # Errors
 /// Any failure of the file system; `path` then holds what it held before.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace_after(path, content, Batch::default())
+}
+
+/// Like [`replace`], with what must be durable before `path` has the content.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_after(path: &Path, content: &[u8], mut before: Batch) -> io::Result<()> {
     let folder = folder_of(path)?;
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temp = folder.join(name);
+    let temp = temporary(path)?;
     let written = (|| {
-        faults::check("durable.write")?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&temp)?;
-        file.write_all(content)?;
-        did(|| Op::Write(temp.clone(), content.to_vec()));
-        if !(faults::bug("exit_not_synced") && path.ends_with("exit.json")) {
-            file.sync_all()?;
-            did(|| Op::Sync(temp.clone()));
+        if faults::bug("exit_not_synced") && path.ends_with("exit.json") {
+            write(&temp, content)?;
+        } else {
+            before.write(&temp, content)?;
         }
+        before.sync()?;
         rename(&temp, path)
     })();
     if written.is_err() {
@@ -46,6 +50,35 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     }
     written?;
     sync_folder(folder)
+}
+
+/// Replaces `path` by `content`, whole for whoever reads it while this host runs. A crash of the host may leave what was
+/// there before, nothing, or half of it.
+///
+/// # Errors
+/// Any failure of the file system; `path` then holds what it held before.
+pub fn replace_unsynced(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temp = temporary(path)?;
+    let written = write(&temp, content).and_then(|_| rename(&temp, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temp);
+    }
+    written
+}
+
+/// The name beside `path` under which this process writes what is to replace it.
+fn temporary(path: &Path) -> io::Result<PathBuf> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.tmp", std::process::id()));
+    Ok(folder_of(path)?.join(name))
+}
+
+fn write(path: &Path, content: &[u8]) -> io::Result<File> {
+    faults::check("durable.write")?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
+    file.write_all(content)?;
+    did(|| Op::Write(path.to_owned(), content.to_vec()));
+    Ok(file)
 }
 
 /// Several files and names that become durable together: a journal commits once for all syncs that wait for it, so they
@@ -60,12 +93,25 @@ impl Batch {
     /// # Errors
     /// Any failure of the file system.
     pub fn write(&mut self, path: &Path, content: &[u8]) -> io::Result<()> {
-        faults::check("durable.write")?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
-        file.write_all(content)?;
-        did(|| Op::Write(path.to_owned(), content.to_vec()));
-        self.0.push((file, path.to_owned()));
+        self.0.push((write(path, content)?, path.to_owned()));
         Ok(())
+    }
+
+    /// Adds what a file has when [`Batch::sync`] is called; a missing one has nothing, nor has an empty one, of which only
+    /// the name counts.
+    ///
+    /// # Errors
+    /// Any other failure of the file system.
+    pub fn content(&mut self, path: &Path) -> io::Result<()> {
+        match File::open(path) {
+            Ok(file) if file.metadata()?.len() == 0 => Ok(()),
+            Ok(file) => {
+                self.0.push((file, path.to_owned()));
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Adds the names in a folder that are there when [`Batch::sync`] is called.
@@ -192,9 +238,19 @@ pub fn sync_file(file: &File, path: &Path) -> io::Result<()> {
 /// # Errors
 /// Any failure of the file system.
 pub fn open_append(path: &Path) -> io::Result<File> {
+    let file = make_append(path)?;
+    sync_folder(folder_of(path)?)?;
+    Ok(file)
+}
+
+/// Opens a file for appending, made for the owner alone if missing; a new name is durable when the caller has synced its
+/// folder.
+///
+/// # Errors
+/// Any failure of the file system.
+pub fn make_append(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().append(true).read(true).create(true).mode(FILE_MODE).open(path)?;
     did(|| Op::Append(path.to_owned(), Vec::new()));
-    sync_folder(folder_of(path)?)?;
     Ok(file)
 }
 

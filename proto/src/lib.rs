@@ -7,6 +7,7 @@
 //! - [`ids`], [`clock`] and [`tasks`]: ids, time and spawning are passed in, so that tests can replay them;
 //! - [`back_off`]: the wait between two tries;
 //! - [`ordered_watch`] and [`grpc_transport`]: a value that many follow, and a transport for calls, likewise;
+//! - [`digest`]: the digest of some content;
 //! - [`paths`]: clients' paths, of any operating system;
 //! - [`principal`]: who owns a run, and how people write that;
 //! - [`state`]: a run's states and causes, and the one table of what each end means to the command line, MCP and
@@ -27,6 +28,7 @@ pub mod back_off;
 pub mod clock;
 pub mod connections;
 pub mod descriptors;
+pub mod digest;
 pub mod durable;
 pub mod faults;
 pub mod files;
@@ -78,6 +80,18 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(out, "{b:02x}");
         out
     })
+}
+
+/// The bytes that exactly so many hexadecimal digits stand for, of either case; `None` = the text is something else.
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != 2 * N || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (n, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// SHA-256 of some bytes, as lower-case hexadecimal.

@@ -9,10 +9,12 @@
 //! request  = item*                       in the order of field numbers; a field with its default value has no item
 //! item     = field number (u32), number of parts (u32), (length (u64), bytes)*         all little-endian
 //! parts    = the bytes of a text; 8 bytes of a number; one item for each value of a repeated field; one for each entry of
-//!            a map (key, value), sorted by key; one for the bundle's entry and one for each of its files (path, content)
+//!            a map (key, value), sorted by key; one for the bundle's entry and one for each of its files (path, content, and
+//!            its mode if it has one); of
+//!            stored code likewise (path, digest, length, mode)
 //! ```
 //!
-//! `path`, `text` and `bundle` have an item whenever they are set, also when they are empty. `seal` itself has none. A
+//! `path`, `text`, `bundle` and `stored` have an item whenever they are set, also when they are empty. `seal` itself has none. A
 //! field that is added later gets an item of its own, so that requests sealed before keep their digest; an agent that
 //! does not know the field drops it, and the seal no longer matches.
 
@@ -54,7 +56,7 @@ impl Items {
         }
     }
 
-    /// Fields 4 to 6, of which at most one is set.
+    /// Fields 4 to 6 and 24, of which at most one is set.
     fn source(&mut self, source: Option<&Source>) {
         match source {
             None => {}
@@ -62,8 +64,18 @@ impl Items {
             Some(Source::Text(text)) => self.item(5, &[text]),
             Some(Source::Bundle(wire::Bundle { files, entry })) => {
                 self.item(6, &[entry.as_bytes()]);
-                for wire::BundleFile { path, content } in files {
-                    self.item(6, &[path.as_bytes(), content]);
+                for wire::BundleFile { path, content, mode } in files {
+                    match mode {
+                        0 => self.item(6, &[path.as_bytes(), content]),
+                        mode => self.item(6, &[path.as_bytes(), content, &u64::from(*mode).to_le_bytes()]),
+                    }
+                }
+            }
+            Some(Source::Stored(wire::StoredCode { files, entry })) => {
+                self.item(24, &[entry.as_bytes()]);
+                for wire::StoredFile { path, sha256, bytes, mode } in files {
+                    let (bytes, mode) = (bytes.to_le_bytes(), u64::from(*mode).to_le_bytes());
+                    self.item(24, &[path.as_bytes(), sha256.as_bytes(), &bytes, &mode]);
                 }
             }
         }
@@ -189,7 +201,7 @@ mod tests {
             |s| s.source = Some(Source::Text(vec![])),
             |s| s.source = Some(Source::Bundle(wire::Bundle { entry: "/a.do".into(), files: vec![] })),
             |s| {
-                let file = wire::BundleFile { path: "/a.do".into(), content: vec![1] };
+                let file = wire::BundleFile { path: "/a.do".into(), content: vec![1], mode: 0 };
                 s.source = Some(Source::Bundle(wire::Bundle { entry: "/a.do".into(), files: vec![file] }));
             },
             |s| s.args = vec!["1 two words".into()],

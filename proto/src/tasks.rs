@@ -145,6 +145,8 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         let stop = self.stop.clone();
+        // Boxed: moving a future into another stores it twice.
+        let task = Box::pin(task);
         self.tracker.spawn(self.mortal(async move { stop.run_until_cancelled(task).await }))
     }
 

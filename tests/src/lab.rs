@@ -103,7 +103,10 @@ impl Lab {
     pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.work().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
+        // Not written over with the same: an agent that reads it at this moment would find it empty.
+        if fs::read(&path).ok().as_deref() != Some(text.as_ref()) {
+            fs::write(&path, text).unwrap();
+        }
         path
     }
 
@@ -194,6 +197,11 @@ impl Lab {
     pub fn spool(daemon: &Daemon, run: impl std::fmt::Display) -> PathBuf {
         daemon.data.join("agent/runs").join(run.to_string())
     }
+
+    /// Stata's log of a run, in a spool of any format.
+    pub fn log(daemon: &Daemon, run: impl std::fmt::Display) -> PathBuf {
+        log_in(&Self::spool(daemon, &run), &run)
+    }
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -263,4 +271,12 @@ impl Drop for Lab {
             }
         }
     }
+}
+
+/// Stata's log in this folder of a run, also before it is there: new runs have the newest format.
+pub fn log_in(spool: &Path, run: impl std::fmt::Display) -> PathBuf {
+    let run = run.to_string();
+    let name = format!("lh-{}.log", &run[run.len() - 8..]);
+    let flat = spool.join(&name);
+    if flat.exists() { flat } else { spool.join("run").join(name) }
 }

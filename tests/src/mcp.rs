@@ -159,14 +159,15 @@ impl Call {
         looked.await.unwrap_or_else(|_| panic!("waited in vain for progress: {what}"))
     }
 
-    /// Everything until the answer.
+    /// Everything until the answer, read to its last byte: before the connection took that one, the gateway does not
+    /// count the answer as seen.
     pub async fn all(mut self) -> (Vec<Progress>, Option<ToolResult>) {
-        let mut progress = Vec::new();
+        let (mut progress, mut answer) = (Vec::new(), None);
         loop {
             match self.next().await {
                 Some(Said::Progress(p)) => progress.push(p),
-                Some(Said::Result(result)) => return (progress, Some(result)),
-                None => return (progress, None),
+                Some(Said::Result(result)) => answer = Some(result),
+                None => return (progress, answer),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The processes of one lab, found by its folder in their command line or as their working directory.
 
-use std::{fs, os::unix::ffi::OsStrExt, path::Path};
+use std::{collections::HashMap, fmt::Display, fs, os::unix::ffi::OsStrExt, path::Path};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -41,6 +41,43 @@ pub fn supervisors(folder: &Path) -> Vec<Found> {
 /// The stand-in engines among them.
 pub fn engines(folder: &Path) -> Vec<Found> {
     below(folder).into_iter().filter(|p| p.command.contains(" standin -b ")).collect()
+}
+
+/// The children of a process, as the kernel lists them.
+pub fn children(pid: impl Display) -> Vec<i32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+/// How often each thread of a process has waited and woken.
+pub fn switches(pid: impl Display) -> HashMap<String, u64> {
+    let count = |status: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|number| number.trim().parse().ok())
+    };
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let of = |path: &Path| count(&fs::read_to_string(path.join("status")).ok()?);
+    tasks.filter_map(|task| Some((task.file_name().to_string_lossy().into_owned(), of(&task.path())?))).collect()
+}
+
+/// How often its threads have woken since. A thread that has ended takes its count with it: a few of a pool that shrinks.
+pub fn woken_since(pid: impl Display, before: &HashMap<String, u64>) -> u64 {
+    let now = switches(pid);
+    now.iter().map(|(thread, n)| n.saturating_sub(*before.get(thread).unwrap_or(&0))).sum()
+}
+
+/// Processor time of a process, and of its descendants that have ended and were waited for, seconds.
+///
+/// # Panics
+/// When the process does not live.
+pub fn cpu_seconds(pid: impl Display) -> (f64, f64) {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
+    // After the name, which may hold anything: proc_pid_stat(5), fields 14 to 17.
+    let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name").1.split_ascii_whitespace().collect();
+    let ticks = |n: usize| fields[n].parse::<f64>().expect("a number");
+    let second = rustix::param::clock_ticks_per_second() as f64;
+    ((ticks(11) + ticks(12)) / second, (ticks(13) + ticks(14)) / second)
 }
 
 /// Sends a signal; a process that is already gone is ignored.

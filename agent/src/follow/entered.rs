@@ -136,7 +136,7 @@ impl Reader {
             shared.lock().unwrap_or_else(PoisonError::into_inner).take(path, &bytes, modified_ms);
             Some(bytes)
         });
-        let locator = Locator::new(LogStart::in_directory(spool.path()), read_file);
+        let locator = Locator::new(LogStart::in_directory(spool.run_folder()), read_file);
         Ok(Self { spool: spool.clone(), found, locator, file: None, offset: 0, known_to, late_to })
     }
 
@@ -273,8 +273,10 @@ mod tests {
     fn place(calls: &str) -> Laid {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21");
-        fs::create_dir(&path).unwrap();
         let spool = Spool::at(&path).unwrap();
+        for folder in spool.changing_folders() {
+            fs::create_dir_all(folder).unwrap();
+        }
         fs::write(folder.path().join("inner.do"), "display 1\n").unwrap();
         let code = format!("{calls}\n");
         fs::write(spool.code(), &code).unwrap();

@@ -97,8 +97,8 @@ mod tests {
     fn a_reader_made_before_the_wrapper_knows_it_all_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21");
-        std::fs::create_dir(&path).unwrap();
         let spool = Spool::at(&path).unwrap();
+        std::fs::create_dir_all(spool.run_folder()).unwrap();
         let mut reader = LiveReader::new(&spool);
         assert!(!reader.advance().unwrap());
         std::fs::write(

@@ -60,7 +60,7 @@ impl Tail {
         }
         let Some(file) = self.open()? else { return Ok(vec![]) };
         let offset = self.offset;
-        // Happens four times a second for each reader of a silent run: answered at once, without a thread or a buffer.
+        // What a look at a silent run finds: answered at once, without a thread or a buffer.
         if file.metadata()?.len() <= offset {
             return Ok(vec![]);
         }

@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 
 /// A held lock; released when dropped.
 #[derive(Debug)]
-pub struct FileLock(#[allow(dead_code)] File); // held, never read
+pub struct FileLock(File);
 
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)
@@ -33,6 +33,19 @@ impl FileLock {
     }
 }
 
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        release(&self.0);
+    }
+}
+
+/// Closing the file is not enough: a child that this process is just starting has a copy of the descriptor until it
+/// becomes its program, and the lock would look held until then. Unlocking ends it for every copy (flock(2)).
+fn release(file: &File) {
+    // It can only fail where there is no lock.
+    let _ = flock(file, FlockOperation::Unlock);
+}
+
 /// Whether a process holds the lock now. Tests with a shared lock, so that two processes that test do not take each
 /// other's for that of a holder.
 ///
@@ -44,7 +57,10 @@ pub fn is_locked(path: &Path) -> io::Result<bool> {
         file => file?,
     };
     match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(false),
+        Ok(()) => {
+            release(&file);
+            Ok(false)
+        }
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
         Err(error) => Err(error.into()),
     }
@@ -64,5 +80,16 @@ mod tests {
         assert!(is_locked(&path).unwrap());
         drop(held);
         assert!(!is_locked(&path).unwrap());
+    }
+
+    /// As a child has it that was started while the lock was held.
+    #[test]
+    fn a_copy_of_the_descriptor_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = FileLock::try_take(&path).unwrap().unwrap();
+        let _copy = held.0.try_clone().unwrap();
+        drop(held);
+        assert!(FileLock::try_take(&path).unwrap().is_some());
     }
 }

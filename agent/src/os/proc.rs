@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, fs};
 
+use longhaul_proto::faults;
 use rustix::process::{Pid, Signal};
 
 /// One process.
@@ -26,7 +27,7 @@ pub struct Process {
 
 /// The host's boot id; empty where there is none.
 pub fn boot_id() -> String {
-    longhaul_proto::faults::boot_id().unwrap_or_else(|| {
+    faults::boot_id().unwrap_or_else(|| {
         fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
     })
 }
@@ -74,7 +75,61 @@ fn all() -> Vec<Process> {
 
 /// All living descendants of a process. Complete for a subreaper: an orphan becomes its child.
 pub fn descendants(root: i32) -> Vec<Process> {
-    let all = all();
+    let below = walk(root).unwrap_or_else(|| below(root, all()));
+    below.into_iter().filter(|p| !p.zombie).collect()
+}
+
+/// Most walks before the whole list of processes is read instead.
+const WALKS: u32 = 100;
+
+/// The descendants as the kernel lists the children of each, zombies included; `None` where it lists none
+/// (`CONFIG_PROC_CHILDREN`), or where they change all the time. It costs as much as there are descendants, and not as much
+/// as there are processes on the host.
+///
+/// A process that ends during a walk hands its children on, perhaps to a parent whose list was read before. So a walk
+/// counts only when the one before it saw the same processes in the same states: one that was dead in the earlier walk had
+/// handed on its children before the later one began.
+fn walk(root: i32) -> Option<Vec<Process>> {
+    let mut before: Option<Vec<Process>> = None;
+    for _ in 0..WALKS {
+        let (mut left, mut found, mut complete) = (children(root)?, vec![], true);
+        while let Some(pid) = left.pop() {
+            // Its children first: had it ended before they were read, its state says so.
+            let its = children(pid);
+            let process = process(pid);
+            // A thread that ended meanwhile has handed its children to another.
+            complete &= its.is_some() || process.is_none();
+            left.extend(its.unwrap_or_default());
+            found.extend(process);
+        }
+        found.sort_by_key(|p| p.pid);
+        if faults::bug("one_walk_is_enough") {
+            return Some(found);
+        }
+        let same = |a: &Process, b: &Process| (a.pid, a.start_ticks, a.zombie) == (b.pid, b.start_ticks, b.zombie);
+        if complete
+            && before
+                .is_some_and(|before| before.len() == found.len() && before.iter().zip(&found).all(|(a, b)| same(a, b)))
+        {
+            return Some(found);
+        }
+        before = Some(found).filter(|_| complete);
+    }
+    None
+}
+
+/// The children of a process as the kernel lists them; `None` where it does not.
+fn children(pid: i32) -> Option<Vec<i32>> {
+    let mut found = vec![];
+    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
+        let list = fs::read_to_string(task.path().join("children")).ok()?;
+        found.extend(list.split_ascii_whitespace().filter_map(|p| p.parse::<i32>().ok()));
+    }
+    Some(found)
+}
+
+/// The descendants of a process among `all`.
+fn below(root: i32, all: Vec<Process>) -> Vec<Process> {
     let parents: HashMap<i32, i32> = all.iter().map(|p| (p.pid, p.parent)).collect();
     let below = |mut pid: i32| {
         // The depth is bounded in case pids were reused during the read.
@@ -87,7 +142,7 @@ pub fn descendants(root: i32) -> Vec<Process> {
         }
         false
     };
-    all.iter().filter(|p| !p.zombie && below(p.pid)).cloned().collect()
+    all.into_iter().filter(|p| below(p.pid)).collect()
 }
 
 /// Processor time of this very process and its descendants, ms; `None` = it is gone, or there is no `/proc`.
@@ -109,6 +164,9 @@ pub fn marked(mark: &str, not: i32) -> Vec<Process> {
 
 /// Children of a process that have ended and were not waited for.
 pub fn zombies_of(parent: i32) -> Vec<i32> {
+    if let Some(children) = children(parent) {
+        return children.into_iter().filter(|pid| process(*pid).is_some_and(|p| p.zombie)).collect();
+    }
     all().into_iter().filter(|p| p.zombie && p.parent == parent).map(|p| p.pid).collect()
 }
 
@@ -159,5 +217,26 @@ mod tests {
         assert!(!alive(me, ticks + 1), "another process with the same pid is not this one");
         assert!(peak_rss(me).unwrap() > 0);
         assert!(!boot_id().is_empty());
+    }
+    fn pids(processes: Vec<Process>) -> Vec<i32> {
+        let mut pids: Vec<i32> = processes.into_iter().filter(|p| !p.zombie).map(|p| p.pid).collect();
+        pids.sort_unstable();
+        pids
+    }
+
+    #[test]
+    fn the_lists_of_children_and_the_list_of_all_processes_agree() {
+        let mut shell = std::process::Command::new("sh");
+        let mut shell = shell.args(["-c", "sleep 100 & sh -c 'sleep 100 & wait' & wait"]).spawn().unwrap();
+        let root = i32::try_from(shell.id()).unwrap();
+        let clock = longhaul_proto::clock::Clock::system();
+        while pids(below(root, all())).len() < 4 && clock.monotonic() < std::time::Duration::from_secs(20) {}
+        let (walked, listed) = (walk(root), below(root, all()));
+        descendants(root).iter().for_each(|process| send(process, Signal::KILL));
+        shell.wait().unwrap();
+        match walked {
+            Some(walked) => assert_eq!(pids(walked), pids(listed)),
+            None => println!("skipped: this kernel lists no children"),
+        }
     }
 }

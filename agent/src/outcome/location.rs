@@ -18,7 +18,7 @@ pub(super) fn of_failure(spool: &Spool, plan: Option<&Plan>, len: u64) -> Option
         file.take(longhaul_proto::MAX_CODE_API as u64).read_to_end(&mut bytes).ok()?;
         Some(bytes)
     };
-    let mut locator = Locator::new(LogStart::in_directory(spool.path()), read);
+    let mut locator = Locator::new(LogStart::in_directory(spool.run_folder()), read);
     let mut log = File::open(spool.log()).ok()?.take(len);
     let mut buffer = vec![0_u8; 256 * 1024];
     loop {

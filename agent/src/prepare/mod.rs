@@ -22,7 +22,7 @@ use longhaul_proto::{
 };
 
 use crate::{
-    spool::{FORMAT, Plan, Spool, Timing},
+    spool::{Plan, Spool, Timing},
     stata::wrapper::{Spec, Wrapper, needs_staging},
 };
 
@@ -84,7 +84,7 @@ impl Preparer {
         .map_err(|error| failed(error.to_string()))?;
 
         let plan = Plan {
-            format: FORMAT,
+            format: spool.layout().format(),
             attempt,
             program: engine.program.clone(),
             arg0: engine.is_standin().then(|| "longhaul".to_owned()),
@@ -128,7 +128,7 @@ impl Preparer {
                 let code = source::unpack(bundle, &spool.work())?;
                 Ok((code, bundle.entry.clone()))
             }
-            None => Err(Problem {
+            Some(Source::Stored(_)) | None => Err(Problem {
                 cause: Cause::Malformed,
                 text: "the request names no code that this agent knows; if its gateway is newer, upgrade the agent"
                     .to_owned(),
@@ -154,7 +154,7 @@ fn lay_out(spool: &Spool, plan: &Plan, code: &[u8], wrapper: &Wrapper, plain_dir
     private(&spool.code(), code)?;
     private(&spool.wrapper(), wrapper.text().as_bytes())?;
     if plan.profile.is_some() {
-        private(&spool.path().join("profile.do"), profile_text(plain_dir, spool).as_bytes())?;
+        private(&spool.profile(), profile_text(plain_dir, spool).as_bytes())?;
     }
     // Not synced: after a crash of the host nothing of this is needed, and after a crash of the agent all of it is
     // there.
@@ -178,7 +178,7 @@ fn plain(spool: &Spool, dir: &Path) -> Result<PathBuf, Problem> {
 /// Stata runs a `profile.do` in the folder where it starts, which is the spool: this one runs the project's, in the
 /// folder where the project expects that, and returns. As at Stata's own start, an error in it is shown and ignored.
 fn profile_text(dir: &Path, spool: &Spool) -> String {
-    let (dir, back) = (dir.display(), spool.path().display());
+    let (dir, back) = (dir.display(), spool.run_folder().display());
     format!("cd `\"{dir}\"'\ncapture noisily do `\"{dir}/profile.do\"'\ncd `\"{back}\"'\n")
 }
 

@@ -1,13 +1,13 @@
 //! What a run does while its log does not grow: is it computing, or is it waiting for something?
 //!
-//! Sampled from `/proc` some seconds apart, and only for runs with a quiet log: a run that prints is alive.
+//! Asked of the executor some seconds apart, and only for runs with a quiet log: a run that prints is alive.
 
 use std::time::Duration;
 
 use longhaul_proto::wire;
 
 use super::run_task::RunTask;
-use crate::{os, spool::Started};
+use crate::executor::Usage;
 
 /// A log that did not grow for so long counts as quiet.
 const QUIET: Duration = Duration::from_secs(1);
@@ -41,6 +41,11 @@ impl Sampler {
         self.last.is_none_or(|(at, _)| now.saturating_sub(at) >= SAMPLE)
     }
 
+    /// When the next sample is due if the log stays as it is, from now.
+    fn due_in(&self, now: Duration) -> Duration {
+        self.last.map_or(self.grew_at + QUIET, |(at, _)| at + SAMPLE).saturating_sub(now)
+    }
+
     /// The activity that the sample of now shows; the first sample of a quiet time is only the base of the next.
     fn sampled(&mut self, now: Duration, quiet: Duration, cpu_ms: u64) -> Option<wire::Activity> {
         let before = self.last.replace((now, cpu_ms));
@@ -55,9 +60,17 @@ impl Sampler {
 }
 
 impl RunTask {
+    /// When [`RunTask::sample`] has something to do, from now; `None` = not before the run's first output.
+    pub(super) fn sample_in(&self, now: Duration) -> Option<Duration> {
+        // Not at once again where there was nothing to sample.
+        (self.status.borrow().running_at_ms > 0).then(|| self.sampler.due_in(now).max(QUIET))
+    }
+
     /// Samples the processes of a run whose log is quiet, when it is due.
-    pub(super) async fn sample(&mut self, started: Option<Started>) {
-        let Some(started) = started.filter(|_| self.status.borrow().running_at_ms > 0) else { return };
+    pub(super) async fn sample(&mut self) {
+        if self.status.borrow().running_at_ms == 0 {
+            return;
+        }
         let now = self.context.clock.monotonic();
         let read = self.live.as_ref().map_or(0, crate::follow::LiveReader::read_so_far);
         let Some(quiet) = self.sampler.quiet(read, now) else {
@@ -67,8 +80,7 @@ impl RunTask {
         if !self.sampler.due(now) {
             return;
         }
-        let sampled = longhaul_proto::tasks::blocking(move || os::cpu_ms(started.pid, started.start_ticks)).await;
-        let Ok(Some(cpu_ms)) = sampled else { return };
+        let Some(Usage { cpu_ms }) = self.usage().await else { return };
         if let Some(activity) = self.sampler.sampled(now, quiet, cpu_ms) {
             self.status.send_modify(|status| status.activity = Some(activity));
         }

@@ -9,14 +9,21 @@ use longhaul_proto::{
 };
 use tracing::Instrument;
 
-use super::{Facts, Refused, Status, run_task::RunTask};
+use super::{Facts, Refused, Status, execute::Execution, run_task::RunTask};
 use crate::{
-    executor::Gone,
+    executor::{Grounds, Job, Probe, Proof},
     outcome,
     prepare::Problem,
-    spool::{AttemptKind, CancelMode, CancelRecord, Decision, Exit},
-    supervisor::file_facts,
+    spool::{AttemptKind, CancelMode, CancelRecord, Decision, Ending, Exit, Spool, file_facts},
 };
+
+/// Why an attempt ends without having begun.
+pub(super) enum Unstarted {
+    /// It could not be started.
+    Failed(Problem),
+    /// Its end was requested before.
+    Cancelled,
+}
 
 impl RunTask {
     pub(super) async fn begin(&mut self, submission: wire::Submission, attempt: u32) -> Result<(), Refused> {
@@ -34,7 +41,6 @@ impl RunTask {
             Some(known) if known.kind == AttemptKind::Started && !self.may_follow(&submission) => {
                 return Err(Refused::Started(known.number));
             }
-            None if self.was_freed().await.map_err(Refused::Io)? => return Err(Refused::Freed),
             _ => {}
         }
         let span = tracing::info_span!(
@@ -48,23 +54,32 @@ impl RunTask {
         async {
             let now = self.context.clock.unix_ms();
             let request = submission.clone();
-            let decided = self.blocking(move |spool| spool.accept(&request, attempt, now));
-            match decided.await.map_err(Refused::Io)? {
-                Decision::Mine | Decision::Was(AttemptKind::Started) => {}
-                Decision::Was(AttemptKind::Revoked) => {
-                    self.set_attempt(attempt, AttemptKind::Revoked);
-                    return Err(Refused::Revoked(attempt));
+            let (ready_mark, is_new) = (self.context.executor.ready_mark(), self.attempt().is_none());
+            // In one step: each costs a change of threads, and the run waits for all of them.
+            let decided = self.blocking(move |spool| {
+                if is_new && spool.was_freed() {
+                    return Ok(None);
                 }
+                Ok(Some((spool.accept(&request, attempt, &ready_mark, now)?, spool.dead_attempt()?)))
+            });
+            let (decision, dead) = decided.await.map_err(Refused::Io)?.ok_or(Refused::Freed)?;
+            if decision == Decision::Was(AttemptKind::Revoked) {
+                self.set_attempt(attempt, AttemptKind::Revoked);
+                return Err(Refused::Revoked(attempt));
             }
-            // The folder may be new: it could not be watched before.
-            self.watch_again();
             self.set_attempt(attempt, AttemptKind::Started);
-            if let Err(error) = self.put_dead_attempt_aside().await {
+            if let Some(dead) = dead
+                && let Err(error) = self.put_aside(dead).await
+            {
                 // Tried again with every tick until it succeeds; the attempt does not start before.
                 tracing::warn!(run = %self.spool.run(), %error, "what an earlier attempt left cannot be put aside yet");
+                self.watch_again();
                 return Ok(());
             }
-            self.start(submission, attempt).await;
+            self.start(submission, attempt, None).await;
+            // Its folders may be new: they could not be watched before. What happened meanwhile is seen with the next look,
+            // which this causes.
+            self.watch_again();
             Ok(())
         }
         .instrument(span)
@@ -84,22 +99,29 @@ impl RunTask {
         })
     }
 
-    /// Moves a dead attempt's files aside for the next one. Under the lock: it waits for a supervisor that is still
-    /// leaving.
+    /// Moves a dead attempt's files aside for the next one, with proof that nothing of it writes any more.
     pub(super) async fn put_dead_attempt_aside(&mut self) -> io::Result<()> {
-        let put = self.blocking(|spool| {
-            let Some(dead) = spool.dead_attempt()? else { return Ok(false) };
-            let Some(_lock) = crate::os::FileLock::try_take(&spool.lock())? else {
-                return Err(io::Error::new(
-                    io::ErrorKind::WouldBlock,
-                    "the supervisor of the attempt before is still here",
-                ));
-            };
-            spool.put_aside(dead).map(|()| true)
-        });
-        if put.await? {
-            (self.live, self.entered, self.starts) = (None, None, 0);
+        match self.blocking(Spool::dead_attempt).await? {
+            Some(dead) => self.put_aside(dead).await,
+            None => Ok(()),
         }
+    }
+
+    async fn put_aside(&mut self, dead: u32) -> io::Result<()> {
+        let proof = match self.ask(Job { spool: self.spool.clone(), attempt: dead }).await {
+            Probe::Gone(proof) => proof,
+            _ => {
+                let words = "what carried out the attempt before is still here";
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, words));
+            }
+        };
+        let put = self.blocking(move |spool| {
+            spool.put_aside(dead)?;
+            drop(proof);
+            Ok(())
+        });
+        put.await?;
+        (self.live, self.entered, self.execution) = (None, None, Execution::default());
         Ok(())
     }
 
@@ -128,56 +150,55 @@ impl RunTask {
         });
     }
 
-    /// Lays out the run and starts its supervisor. A failure is recorded as the run's end, like any other.
-    pub(super) async fn start(&mut self, submission: wire::Submission, attempt: u32) {
+    /// Lays out the run and hands it over. A failure is recorded as the run's end, like any other. `proof` = that an
+    /// earlier start of this attempt came to nothing.
+    pub(super) async fn start(&mut self, submission: wire::Submission, attempt: u32, proof: Option<Proof>) {
         let context = Arc::clone(&self.context);
         let asked = Facts::asked(&submission);
         let laid_out = self.blocking(move |spool| {
             let prepared = context.preparer.prepare(spool, &submission, attempt);
             faults::point("agent.before_supervisor");
-            Ok(prepared.map(|plan| (plan, context.executor.start(spool))))
+            Ok((prepared, proof))
         });
         match laid_out.await {
-            Ok(Ok((plan, started))) => {
+            Ok((Ok(plan), proof)) => {
                 self.status.send_modify(|status| status.facts = Arc::new(asked.planned(&plan)));
-                self.supervised(started);
+                drop(proof);
+                self.hand_over().await;
             }
-            Ok(Err(problem)) => {
+            Ok((Err(problem), proof)) => {
                 self.status.send_modify(|status| status.facts = Arc::new(asked));
-                self.end_unstarted(attempt, problem).await;
+                self.end_unstarted(attempt, Unstarted::Failed(problem), proof).await;
             }
             Err(error) => {
                 let text = format!("the run could not be prepared: {error}");
-                self.end_unstarted(attempt, Problem { cause: Cause::SpawnFailed, text }).await;
+                let problem = Problem { cause: Cause::SpawnFailed, text };
+                self.end_unstarted(attempt, Unstarted::Failed(problem), None).await;
             }
         }
     }
 
-    /// Ends a run that did not start, under the lock, so that no supervisor can start it meanwhile.
-    pub(super) async fn end_unstarted(&mut self, attempt: u32, problem: Problem) {
+    /// Ends an attempt that did not begin, with proof that it will not.
+    pub(super) async fn end_unstarted(&mut self, attempt: u32, why: Unstarted, proof: Option<Proof>) {
+        let proof = match proof {
+            Some(proof) => Probe::Gone(proof),
+            None => self.ask(Job { spool: self.spool.clone(), attempt }).await,
+        };
+        let proof = match proof {
+            Probe::Gone(proof) if matches!(proof.grounds(), Grounds::NeverBegan | Grounds::Recorded) => proof,
+            other => {
+                tracing::warn!(run = %self.spool.run(), ?other, "the run's end could not be recorded yet");
+                return;
+            }
+        };
         let now = self.context.clock.unix_ms();
         let limit = self.context.preparer.output_limit;
         let ended = self.blocking(move |spool| {
-            let Some(_lock) = crate::os::FileLock::try_take(&spool.lock())? else {
-                return Err(io::Error::new(io::ErrorKind::WouldBlock, "a supervisor is at work"));
+            let exit = match spool.read::<Exit>(&spool.exit())? {
+                Some(exit) => exit,
+                None => write_unstarted(spool, attempt, why, limit, now)?,
             };
-            if let Some(exit) = spool.read::<Exit>(&spool.exit())? {
-                return outcome::finish(spool, &exit, None);
-            }
-            if spool.spawning().exists() {
-                return Err(io::Error::new(io::ErrorKind::WouldBlock, "the run has started"));
-            }
-            let exit = Exit {
-                attempt,
-                spawn_error: Some(problem.text),
-                spawn_cause: Some(problem.cause),
-                ended_at_ms: now,
-                log: file_facts(&spool.log(), limit)?,
-                console: file_facts(&spool.console(), limit)?,
-                by: "agent".to_owned(),
-                ..Exit::default()
-            };
-            spool.write(&spool.exit(), &exit)?;
+            drop(proof);
             outcome::finish(spool, &exit, None)
         });
         match ended.await {
@@ -186,27 +207,13 @@ impl RunTask {
         }
     }
 
-    pub(super) async fn start_supervisor(&mut self) {
-        let executor = Arc::clone(&self.context.executor);
-        let started = self.blocking(move |spool| executor.start(spool)).await;
-        self.supervised(started);
-    }
-
-    fn supervised(&mut self, started: io::Result<Gone>) {
-        self.starts += 1;
-        match started {
-            Ok(gone) => self.gone = Some(gone),
-            Err(error) => tracing::error!(run = %self.spool.run(), %error, "the supervisor could not be started"),
-        }
-    }
-
     pub(super) async fn cancel(&mut self, mode: CancelMode, by: String) -> io::Result<wire::CancelReply> {
         let finished = self.status.borrow().outcome.is_some();
         let known = self.attempt().is_some_and(|a| a.kind == AttemptKind::Started);
         if known && !finished {
-            let executor = Arc::clone(&self.context.executor);
             let request = CancelRecord { mode, by, at_ms: self.context.clock.unix_ms() };
-            self.blocking(move |spool| executor.cancel(spool, &request)).await?;
+            self.blocking(move |spool| spool.request_end(&request)).await?;
+            self.pass_on(mode).await;
         }
         Ok(wire::CancelReply { known, finished })
     }
@@ -236,4 +243,27 @@ impl RunTask {
         }
         Ok(kind == AttemptKind::Revoked)
     }
+}
+
+/// Writes the exit record of an attempt that did not begin.
+fn write_unstarted(spool: &Spool, attempt: u32, why: Unstarted, limit: u64, now_ms: i64) -> io::Result<Exit> {
+    let mut exit = Exit {
+        attempt,
+        ended_at_ms: now_ms,
+        log: file_facts(&spool.log(), limit)?,
+        console: file_facts(&spool.console(), limit)?,
+        by: "agent".to_owned(),
+        ..Exit::default()
+    };
+    match why {
+        Unstarted::Failed(problem) => (exit.spawn_error, exit.spawn_cause) = (Some(problem.text), Some(problem.cause)),
+        Unstarted::Cancelled => {
+            let by = spool.read::<CancelRecord>(&spool.cancel())?.map_or_else(String::new, |request| request.by);
+            let ending = Ending { cause: Cause::CancelRequested, by, at_ms: now_ms, words: String::new() };
+            spool.write(&spool.ending(), &ending)?;
+            exit.ending = Some(ending);
+        }
+    }
+    spool.write_exit(&exit)?;
+    Ok(exit)
 }

@@ -13,6 +13,8 @@
 mod activity;
 mod adopt;
 mod begin;
+mod execute;
+mod forget;
 mod run_task;
 mod sizes;
 mod status;
@@ -131,7 +133,7 @@ pub struct Handle {
     pub changes: Changes,
     /// Bytes of each stream that readers may have.
     pub output_limit: u64,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Box<Command>>,
 }
 
 pub(crate) struct Context {
@@ -363,6 +365,6 @@ fn stopping() -> io::Error {
 
 async fn ask<T>(handle: &Handle, make: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
     let (reply, answer) = oneshot::channel();
-    handle.commands.send(make(reply)).await.ok()?;
+    handle.commands.send(Box::new(make(reply))).await.ok()?;
     answer.await.ok()
 }

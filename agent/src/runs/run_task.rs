@@ -2,16 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longhaul_proto::faults;
-use tokio::sync::{mpsc, oneshot, watch};
+use futures_util::future::BoxFuture;
+use longhaul_proto::{faults, wire};
+use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
-use super::{
-    Command, Context, Forgotten, Handle, NotForgotten, Status, activity::Sampler, status, unreadable::Unreadable,
-};
+use super::{Command, Context, Handle, Status, activity::Sampler, execute::Execution, status, unreadable::Unreadable};
 use crate::{
-    executor::Gone,
-    follow::{Changes, LiveReader, POLL, Trigger, entered},
+    executor::{Hint, Probe},
+    follow::{Changes, LiveReader, POLL, Trigger, Watched, entered, poll},
     outcome,
     spool::{Attempt, AttemptKind, Exit, OutcomeRecord, Running, Spool, Started, is_damaged},
     stata::view::View,
@@ -22,8 +21,6 @@ const GATHER: Duration = Duration::from_millis(10);
 /// Most steps of 256 KiB that are read of a log at a time, and before a question about it is answered.
 const STEPS: u32 = 32;
 const CAUGHT_UP: u32 = 256;
-/// Time between two checks whether a supervisor lives that this process did not start.
-pub(super) const ALIVE: Duration = Duration::from_secs(1);
 
 pub(super) struct RunTask {
     pub(super) context: Arc<Context>,
@@ -31,26 +28,33 @@ pub(super) struct RunTask {
     pub(super) status: watch::Sender<Status>,
     changes: Changes,
     trigger: Trigger,
-    /// Resolves when the supervisor that this process started is gone.
-    pub(super) gone: Option<Gone>,
-    /// When to check again for a supervisor that this process did not start.
-    pub(super) check_at: Duration,
-    /// Supervisors started by this process for this run.
-    pub(super) starts: u32,
+    /// The job that carries out its attempt.
+    pub(super) execution: Execution,
     pub(super) live: Option<LiveReader>,
     /// Notes the do-files that the run enters; `None` = not started yet.
     pub(super) entered: Option<entered::Reader>,
     pub(super) sampler: Sampler,
     /// The exit record exists and cannot be read.
     pub(super) unreadable: Option<Unreadable>,
+    /// What the last look at the markers left to do.
+    left: Left,
+}
+
+/// What a look at the markers leaves to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// Nothing until something changes.
+    Nothing,
+    /// It could not do something, which is tried again soon.
+    Something,
 }
 
 /// Starts the task of the run in `spool`.
 pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
     let (commands, receiver) = mpsc::channel(16);
     let (status, watcher) = watch::channel(Status::default());
-    let (trigger, changes) = watch::channel(());
-    context.watcher.add(spool.path(), &trigger);
+    let (trigger, changes) = watch::channel(Watched::No);
+    context.watcher.add(&spool, &trigger);
     let output_limit = context.preparer.output_limit;
     let handle = Handle { spool: spool.clone(), status: watcher, changes: changes.clone(), output_limit, commands };
     let tasks = context.tasks.clone();
@@ -61,42 +65,57 @@ pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
         status,
         changes,
         trigger,
-        gone: None,
-        check_at: Duration::ZERO,
-        starts: 0,
+        execution: Execution::default(),
         live: None,
         entered: None,
         sampler,
         unreadable: None,
+        left: Left::Nothing,
     };
     tasks.spawn_until_stop(task.run(receiver));
     handle
 }
 
 impl RunTask {
-    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        self.adopt().await;
+    /// What is large is boxed: the task of an ended run stays as long as its spool, and only waits for commands.
+    async fn run(mut self, mut commands: mpsc::Receiver<Box<Command>>) {
+        Box::pin(self.adopt()).await;
         loop {
             let watching = self.unfinished();
+            let look_in = self.look_in();
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
-                    Some(command) => if self.carry_out(command).await { break },
+                    Some(command) => if Box::pin(self.carry_out(*command)).await { break },
                     None => break,
                 },
-                () = wake(&mut self.changes, &mut self.gone), if watching => {}
+                probe = wake(&mut self.changes, &mut self.execution, look_in), if watching => {
+                    if let Some(probe) = probe {
+                        Box::pin(self.probed(probe)).await;
+                    }
+                }
             }
             if self.unfinished() {
-                self.read_markers().await;
+                Box::pin(self.read_markers()).await;
             }
         }
-        self.context.watcher.remove(self.spool.path());
+        self.context.watcher.remove(&self.spool);
     }
 
     /// An attempt was started here and has no verdict.
     pub(super) fn unfinished(&self) -> bool {
         let status = self.status.borrow();
         status.attempt > 0 && !status.revoked && status.outcome.is_none() && status.trouble.is_empty()
+    }
+
+    /// When to look at the markers although nothing changed.
+    fn look_in(&self) -> Duration {
+        if self.left == Left::Something || self.unreadable.is_some() {
+            return POLL;
+        }
+        let now = self.context.clock.monotonic();
+        let due = [self.execution.ask_in(now), self.sample_in(now)];
+        due.into_iter().flatten().fold(poll(&self.changes), Duration::min)
     }
 
     pub(super) fn attempt(&self) -> Option<Attempt> {
@@ -107,7 +126,7 @@ impl RunTask {
 
     /// Since when this process has followed the run's log.
     fn followed_since(&self) -> entered::Since {
-        if self.starts == 0 { entered::Since::Later } else { entered::Since::Start }
+        if self.execution.starts == 0 { entered::Since::Later } else { entered::Since::Start }
     }
 
     /// Carries out a command. `true`: the run is gone.
@@ -130,56 +149,22 @@ impl RunTask {
         false
     }
 
-    async fn forget(
-        &mut self,
-        request: &longhaul_proto::wire::ForgetRequest,
-        reply: oneshot::Sender<Result<Forgotten, NotForgotten>>,
-    ) -> bool {
-        let (outcome, only_files) = {
-            let status = self.status.borrow();
-            (status.outcome.clone().or_else(|| status.kept.clone()), status.attempt == 0)
-        };
-        let checked = match outcome {
-            None => Err(NotForgotten::Unfinished),
-            Some(o) => {
-                let same = (request.log_len, request.console_len) == (o.log.len, o.console.len)
-                    && request.log_sha256 == o.log.sha256
-                    && request.console_sha256 == o.console.sha256;
-                let differs = NotForgotten::Differs { log_len: o.log.len, console_len: o.console.len };
-                if same || faults::bug("forget_without_digest") { Ok(()) } else { Err(differs) }
-            }
-        };
-        let keep = request.keep_work && !faults::bug("work_goes_with_the_log");
-        let work = if keep { WorkFolder::Keep } else { WorkFolder::Delete };
-        let done = match checked {
-            Ok(()) => self.blocking(move |spool| delete_spool(spool, work)).await.map_err(NotForgotten::Io),
-            Err(error) => Err(error),
-        };
-        if matches!(done, Ok(Forgotten::ButItsFiles)) && !only_files {
-            // Only files of it are left: as after a start that finds them.
-            self.context.watcher.remove(self.spool.path());
-            self.status.send_modify(|status| {
-                let kept = status.outcome.take().or_else(|| status.kept.take());
-                *status = Status { read: true, kept, ..Status::default() };
-            });
-        }
-        let gone = matches!(done, Ok(Forgotten::Whole));
-        let _ = reply.send(done);
-        gone
-    }
-
     /// Reads the markers and does what follows from them.
     pub(super) async fn read_markers(&mut self) {
+        self.left = Left::Nothing;
         let read = self.blocking(|spool| {
             // The run's own code may have damaged them; only their times are needed.
             let started = spool.read(&spool.started()).or_else(missing_if_damaged)?;
             let running = spool.read(&spool.running()).or_else(missing_if_damaged)?;
-            Ok((started, running, spool.read::<Exit>(&spool.exit())))
+            let exit = spool.read::<Exit>(&spool.exit());
+            let trace = if matches!(exit, Ok(Some(_))) { trace_of(spool) } else { None };
+            Ok((started, running, exit, trace))
         });
-        let (started, running, exit) = match read.await {
+        let (started, running, exit, trace) = match read.await {
             Ok(read) => read,
             Err(error) => {
                 tracing::warn!(run = %self.spool.run(), %error, "the run's markers could not be read");
+                self.left = Left::Something;
                 return;
             }
         };
@@ -198,6 +183,7 @@ impl RunTask {
             if let Err(error) = self.put_dead_attempt_aside().await {
                 tracing::debug!(run = %self.spool.run(), %error, "not put aside yet");
             }
+            self.left = Left::Something;
             return;
         }
         self.status.send_if_modified(|status| {
@@ -207,27 +193,25 @@ impl RunTask {
             changed
         });
         if let Some(exit) = exit {
-            self.finish(exit).await;
+            self.finish(exit, trace).await;
         } else {
             self.read_log().await;
-            self.sample(started).await;
-            match damaged {
-                None => self.keep_supervised().await,
-                Some(error) => self.exit_unreadable(error).await,
+            self.sample().await;
+            if let Some(error) = damaged {
+                self.note_unreadable(&error);
             }
+            self.ask_when_due();
         }
     }
 
     /// Judges the run and publishes its end.
-    pub(super) async fn finish(&mut self, exit: Exit) {
+    pub(super) async fn finish(&mut self, exit: Exit, trace: Option<wire::TraceContext>) {
         let span = tracing::info_span!(
             "longhaul.finish",
             longhaul.run.id = %self.spool.run(),
             longhaul.run.result = tracing::field::Empty,
         );
-        if let Ok(Ok(Some(submission))) = self.blocking(|spool| Ok(spool.submission())).await
-            && let Some(trace) = &submission.trace
-        {
+        if let Some(trace) = &trace {
             longhaul_proto::telemetry::set_parent(&span, trace);
         }
         let (live, entered, since) = (self.live.take(), self.entered.take(), self.followed_since());
@@ -247,11 +231,16 @@ impl RunTask {
                 self.publish_end(outcome);
             }
             // Most often a full disk: tried again with the next tick.
-            Err(error) => tracing::warn!(run = %self.spool.run(), %error, "the run's end could not be recorded yet"),
+            Err(error) => {
+                tracing::warn!(run = %self.spool.run(), %error, "the run's end could not be recorded yet");
+                self.left = Left::Something;
+            }
         }
     }
 
     pub(super) fn publish_end(&mut self, outcome: OutcomeRecord) {
+        // With what a late answer holds.
+        self.execution.probing = None;
         self.status.send_modify(|status| {
             status.started_at_ms = outcome.started_at_ms;
             status.running_at_ms = outcome.running_at_ms;
@@ -259,9 +248,9 @@ impl RunTask {
             status.view = outcome.view.map(|(start, end)| View { start, safe_end: end.unwrap_or(start), end });
             status.outcome = Some(Arc::new(outcome));
         });
-        self.context.watcher.remove(self.spool.path());
+        self.context.watcher.remove(&self.spool);
         if faults::bug("pulse_lost_at_end") {
-            self.trigger = watch::channel(()).0;
+            self.trigger = watch::channel(Watched::No).0;
         }
     }
 
@@ -270,15 +259,14 @@ impl RunTask {
         let (entered, spool, since) = (self.entered.take(), self.spool.clone(), self.followed_since());
         let read = longhaul_proto::tasks::blocking(move || {
             // A bounded number of steps (8 MiB): the task must return to its commands.
-            for _ in 0..STEPS {
-                if !reader.advance().unwrap_or(false) {
-                    break;
-                }
-            }
-            let found = (reader.view(), reader.progress());
+            let more = (0..STEPS).all(|_| reader.advance().unwrap_or(false));
+            let found = (reader.view(), reader.progress(), more);
             (reader, found, entered::note(entered, &spool, since, STEPS))
         });
-        let Ok((reader, (view, progress), entered)) = read.await else { return };
+        let Ok((reader, (view, progress, more), entered)) = read.await else { return };
+        if more || entered.as_ref().is_some_and(|reader| !reader.is_at_end()) {
+            self.left = Left::Something;
+        }
         (self.live, self.entered) = (Some(reader), entered);
         let now = self.context.clock.unix_ms();
         self.status.send_if_modified(|status| {
@@ -339,56 +327,66 @@ impl RunTask {
 
     /// Watches the folder, which may be new, or may not have been watched since an attempt's end.
     pub(super) fn watch_again(&mut self) {
-        self.context.watcher.add(self.spool.path(), &self.trigger);
-    }
-
-    pub(super) fn due(&mut self) -> bool {
-        let now = self.context.clock.monotonic();
-        let due = now >= self.check_at;
-        if due {
-            self.check_at = now + ALIVE;
-        }
-        due
+        self.context.watcher.add(&self.spool, &self.trigger);
     }
 }
 
-/// What becomes of the folder of a run's files when its spool is deleted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum WorkFolder {
-    Keep,
-    Delete,
-}
-
-fn delete_spool(spool: &Spool, work: WorkFolder) -> std::io::Result<Forgotten> {
-    if work == WorkFolder::Keep && spool.has_work() {
-        return spool.keep_work().map(|()| Forgotten::ButItsFiles);
-    }
-    spool.remove().map(|()| Forgotten::Whole)
+/// The trace of the call that asked for the run: its end belongs there.
+pub(super) fn trace_of(spool: &Spool) -> Option<wire::TraceContext> {
+    spool.submission().ok().flatten()?.trace
 }
 
 fn missing_if_damaged<T>(error: std::io::Error) -> std::io::Result<Option<T>> {
     if is_damaged(&error) { Ok(None) } else { Err(error) }
 }
 
-/// Waits until something changed, the supervisor is gone, or a look is due.
-async fn wake(changes: &mut Changes, gone: &mut Option<Gone>) {
-    let ended = async {
-        match gone {
-            Some(end) => end.await,
-            None => std::future::pending().await,
-        }
-    };
-    let is_gone = tokio::select! {
-        biased;
-        () = ended => true,
-        changed = changes.changed() => {
+/// Waits until something changed, the job is probably over, a look is due after `poll`, or a question is answered: then
+/// with its answer.
+async fn wake(changes: &mut Changes, execution: &mut Execution, poll: Duration) -> Option<Probe> {
+    let Execution { over, probing, .. } = execution;
+    // Within an arm, so that an end or an answer is not kept waiting by it.
+    let gathered = async {
+        match changes.changed().await {
+            Ok(()) => tokio::time::sleep(GATHER).await,
             // The sender is dropped only with the run.
-            if changed.is_err() { tokio::time::sleep(POLL).await } else { tokio::time::sleep(GATHER).await }
-            false
+            Err(_) => std::future::pending().await,
         }
-        () = tokio::time::sleep(POLL) => false,
     };
-    if is_gone {
-        *gone = None;
+    let woken = tokio::select! {
+        biased;
+        probe = answer(probing) => Woken::Answered(probe),
+        () = ended(over) => Woken::Over,
+        () = gathered => Woken::Look,
+        () = tokio::time::sleep(poll) => Woken::Look,
+    };
+    match woken {
+        Woken::Answered(probe) => {
+            *probing = None;
+            return Some(probe);
+        }
+        Woken::Over => *over = None,
+        Woken::Look => {}
+    }
+    None
+}
+
+/// Why a task went on.
+enum Woken {
+    Answered(Probe),
+    Over,
+    Look,
+}
+
+async fn answer(probing: &mut Option<BoxFuture<'static, Probe>>) -> Probe {
+    match probing {
+        Some(probing) => probing.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ended(over: &mut Option<Hint>) {
+    match over {
+        Some(over) => over.await,
+        None => std::future::pending().await,
     }
 }

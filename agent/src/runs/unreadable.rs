@@ -1,89 +1,73 @@
 //! An exit record that cannot be read, because the run's own code wrote it or the disk damaged it, still ends the run.
 //!
 //! While a supervisor is at work it will write a true one in its place, and a cancel request reaches it as ever.
-//! Without a supervisor the record is read some times more, at growing intervals; then it is renamed, and either a
-//! supervisor takes over (Stata lives) or the run ends as an error that says what could not be read.
+//! Without a supervisor the record is read some times more; then it is renamed, and either a successor takes over (Stata
+//! lives) or the run ends as an error that says what could not be read.
 
-use std::{io, time::Duration};
-
-use super::run_task::{ALIVE, RunTask};
+use super::run_task::{RunTask, trace_of};
 use crate::{
-    os,
-    spool::{Exit, Running, Started, process_lives},
-    supervisor::unseen,
+    executor::{Probe, Supervision},
+    spool::Exit,
 };
 
-/// Tries without a supervisor before the record is given up.
-const TRIES: u32 = 6;
-/// Wait after the first of them; doubled after each: 8 s in all.
-const FIRST: Duration = Duration::from_millis(250);
+/// Answers without a supervisor before the record is given up; a second lies between two.
+const TRIES: u32 = 8;
 
 /// How often the record was tried.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Unreadable {
     tries: u32,
-    next: Duration,
+    /// Why it could not be read.
+    words: String,
 }
 
 impl RunTask {
-    /// Handles an exit record that exists and could not be read.
-    pub(super) async fn exit_unreadable(&mut self, error: io::Error) {
-        let now = self.context.clock.monotonic();
+    /// Notes that an exit record exists and could not be read.
+    pub(super) fn note_unreadable(&mut self, error: &std::io::Error) {
+        let words = error.to_string();
         let known = self.unreadable.get_or_insert_with(|| {
             tracing::warn!(run = %self.spool.run(), %error, "the run's exit record cannot be read; it is read again");
-            Unreadable { tries: 0, next: now }
+            Unreadable::default()
         });
-        if now < known.next {
-            return;
-        }
-        let executor = std::sync::Arc::clone(&self.context.executor);
-        let alive = self.blocking(move |spool| executor.alive(spool)).await;
+        known.words = words;
+    }
+
+    /// Acts on what is known of a job whose exit record cannot be read.
+    pub(super) async fn exit_unreadable(&mut self, probe: Probe) {
         let Some(known) = &mut self.unreadable else { return };
-        match alive {
-            Ok(false) => {
+        match probe {
+            Probe::Alive(Supervision::Attended) => known.tries = 0,
+            Probe::Alive(Supervision::Orphaned) | Probe::Gone(_) => {
                 known.tries += 1;
-                known.next = now + FIRST * 2_u32.saturating_pow(known.tries);
                 if known.tries >= TRIES {
-                    self.give_record_up(&error).await;
+                    self.give_record_up(probe).await;
                 }
             }
-            Ok(true) => *known = Unreadable { tries: 0, next: now + ALIVE },
-            Err(error) => tracing::warn!(run = %self.spool.run(), %error, "the run's lock could not be looked at"),
+            Probe::Pending(_) | Probe::Unknown(_) => {}
         }
     }
 
-    async fn give_record_up(&mut self, error: &io::Error) {
-        let words = error.to_string();
-        let now = self.context.clock.unix_ms();
-        let limit = self.context.preparer.output_limit;
-        let attempt = self.attempt().map_or(0, |a| a.number);
-        let ended = self.blocking(move |spool| {
-            let Some(_lock) = os::FileLock::try_take(&spool.lock())? else { return Ok(None) };
-            // No process writes any more: the file is final.
+    /// Renames the record. No process writes it any more: one that did held the job, and it is orphaned or gone.
+    async fn give_record_up(&mut self, probe: Probe) {
+        let renamed = self.blocking(|spool| {
             if let Ok(read) = spool.read::<Exit>(&spool.exit()) {
-                return Ok(read);
+                return Ok(read.map(|exit| (exit, trace_of(spool))));
             }
-            let mut damaged = vec![];
-            let started = spool.read_or_name::<Started>(&spool.started(), &mut damaged)?;
-            let running = spool.read_or_name::<Running>(&spool.running(), &mut damaged)?;
-            let lives = process_lives(spool.run(), started.as_ref());
-            spool.rename_unreadable(&spool.exit())?;
-            if lives {
-                // As for any run without a supervisor: a new one takes over.
-                return Ok(None);
-            }
-            let exit = Exit { unreadable: Some(words), ..unseen(spool, attempt, (started, running), limit, now)? };
-            spool.write(&spool.exit(), &exit)?;
-            Ok(Some(exit))
+            spool.rename_unreadable(&spool.exit()).map(|()| None)
         });
-        match ended.await {
-            Ok(exit) => {
-                self.unreadable = None;
-                if let Some(exit) = exit {
-                    self.finish(exit).await;
-                }
+        let read = match renamed.await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::warn!(run = %self.spool.run(), %error, "the run's end could not be recorded yet");
+                return;
             }
-            Err(error) => tracing::warn!(run = %self.spool.run(), %error, "the run's end could not be recorded yet"),
+        };
+        let words = self.unreadable.take().map(|known| known.words);
+        match (read, probe) {
+            (Some((exit, trace)), _) => self.finish(exit, trace).await,
+            (None, Probe::Gone(proof)) => self.conclude(proof, words).await,
+            // As for any run without a supervisor: a successor takes over.
+            (None, _) => {}
         }
     }
 }

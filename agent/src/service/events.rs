@@ -15,7 +15,7 @@ use tonic::Status;
 
 use super::Events;
 use crate::{
-    follow::{Changes, POLL, Tail, length},
+    follow::{Changes, Tail, length, poll},
     runs::{self, Handle},
 };
 
@@ -176,11 +176,12 @@ impl Follower {
 
     /// Waits until there may be something new. `false` = the run's task is gone.
     async fn wait(&mut self) -> bool {
+        let poll = poll(&self.handle.changes);
         tokio::select! {
             biased;
             () = changed(&mut self.handle.changes) => true,
             changed = self.handle.status.changed() => changed.is_ok(),
-            () = tokio::time::sleep(POLL) => true,
+            () = tokio::time::sleep(poll) => true,
         }
     }
 

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::layout;
+
 /// Deepest nesting of folders that is measured; deeper files are not counted. Each level holds a descriptor meanwhile.
 const DEPTH: usize = 64;
 
@@ -53,8 +55,10 @@ impl Taken {
 pub struct Meter {
     folder: PathBuf,
     open: Vec<ReadDir>,
-    /// The entry of the spool below which the meter is.
+    /// The entry of the spool below which the meter is, and the one that decides what it counts as: the same, or in
+    /// format 2 the one within `run`.
     top: Vec<u8>,
+    part: Vec<u8>,
     now: Taken,
     last: Option<Taken>,
 }
@@ -62,7 +66,7 @@ pub struct Meter {
 impl Meter {
     /// A meter before its first step.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), open: vec![], top: vec![], now: Taken::default(), last: None }
+        Self { folder: folder.to_owned(), open: vec![], top: vec![], part: vec![], now: Taken::default(), last: None }
     }
 
     /// Examines up to `names` more; at the end of a round returns how many it did not need.
@@ -84,10 +88,14 @@ impl Meter {
             let Ok(entry) = entry else { continue };
             let path = entry.path();
             let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+            let name = entry.file_name();
             if self.open.len() == 1 {
-                entry.file_name().as_encoded_bytes().clone_into(&mut self.top);
+                name.as_encoded_bytes().clone_into(&mut self.top);
             }
-            let part = self.now.part(&self.top);
+            if self.open.len() == 1 || (self.open.len() == 2 && self.top == layout::RUN.as_bytes()) {
+                name.as_encoded_bytes().clone_into(&mut self.part);
+            }
+            let part = self.now.part(&self.part);
             // A block is 512 bytes whatever the file system's own size is (stat(2)).
             *part = part.saturating_add(meta.blocks().saturating_mul(512));
             if meta.is_dir() && self.open.len() < DEPTH {
@@ -115,16 +123,24 @@ mod tests {
 
     #[test]
     fn a_spool_takes_what_is_in_it_however_slowly_it_is_measured() {
+        measured("");
+        measured("run/");
+    }
+
+    /// With the run's own files below this.
+    fn measured(run: &str) {
         let folder = tempfile::tempdir().unwrap();
         let mut meter = Meter::new(folder.path());
         assert_eq!((meter.step(9), meter.taken().sum(), meter.is_whole()), (Some(8), 0, true));
-        for name in ["work/a/b", "tmp", "earlier/1"] {
-            fs::create_dir_all(folder.path().join(name)).unwrap();
+        let path = |name: &str| folder.path().join(format!("{run}{name}"));
+        for name in [path("work/a/b"), path("tmp"), folder.path().join("earlier/1/run/work")] {
+            fs::create_dir_all(name).unwrap();
         }
-        for name in ["work/a/b/large", "tmp/x", "earlier/1/log", "console"] {
-            fs::write(folder.path().join(name), vec![1_u8; 100_000]).unwrap();
+        let earlier = folder.path().join("earlier/1/run/work/log");
+        for name in [path("work/a/b/large"), path("tmp/x"), earlier, path("console")] {
+            fs::write(name, vec![1_u8; 100_000]).unwrap();
         }
-        std::os::unix::fs::symlink("/", folder.path().join("work/link")).unwrap();
+        std::os::unix::fs::symlink("/", path("work/link")).unwrap();
         for names in [1, 2, 1000] {
             let mut meter = Meter::new(folder.path());
             let mut steps = 0;
@@ -134,13 +150,13 @@ mod tests {
             }
             let taken = meter.taken();
             for part in [taken.tmp, taken.work, taken.previous, taken.rest] {
-                assert!((100_000..150_000).contains(&part), "{names}: {taken:?}");
+                assert!((100_000..160_000).contains(&part), "{names}: {taken:?}");
             }
         }
         // Growth counts at once, a removal at the end of the next round.
         let mut meter = Meter::new(folder.path());
         while meter.step(1).is_none() {}
-        fs::remove_file(folder.path().join("work/a/b/large")).unwrap();
+        fs::remove_file(path("work/a/b/large")).unwrap();
         assert!(meter.step(1).is_none() && meter.taken().work >= 100_000);
         while meter.step(1).is_none() {}
         assert!(meter.taken().work < 50_000, "{:?}", meter.taken());

@@ -1,23 +1,31 @@
 //! The spool: one private folder per run, and the only truth about that run on this host.
 //!
 //! ```text
-//! submission.pb      the whole request, as it came
 //! submission.json    format version and what people want to read
-//! attempt-N          made with O_EXCL: "started" or "revoked", the first to make it decides; durable after the two
-//!                    above, so only its presence means that they are whole
-//! code.do            the executed bytes          work/   where text and bundles run
-//! lh-<short>.do      the wrapper                 tmp/    STATATMP, removed at the end
-//! plan.json          what the supervisor needs   control a FIFO to nudge it
-//! lock               flock held = a supervisor is alive
-//! spawning           written before Stata is spawned: only its absence proves that nothing started; lies ready as
+//! attempt-N          made with O_EXCL: "started" or "revoked", the first to make it decides; durable after the request,
+//!                    so only its presence means that that is whole
+//! control/           ours:
+//!   submission.pb    the whole request, as it came
+//!   plan.json        what the supervisor needs      nudge          a FIFO to wake it
+//!   lock             flock held = a supervisor is alive
+//!   spawning         written before Stata is spawned: only its absence proves that nothing started; lies ready as
 //!                    spawning.ready, so that the supervisor has only to give it its name
-//! started.json       Stata's process exists      running.json  its first log byte
-//! cancel.json        a request to end the run    ending.json   the cause, before the first signal
-//! lh-<short>.log     Stata's batch log           console       stdout and stderr
-//! sentinel           the do-file came to its end    entered.json   the do-files that it entered, with their digests
-//! exit.json          the supervisor's exit record    outcome.json  the agent's verdict
+//!   handle.json      what the executor calls the job of this attempt
+//!   started.json     Stata's process exists         running.json   its first log byte
+//!   cancel.json      a request to end the run       ending.json    the cause, before the first signal
+//!   entered.json     the do-files that it entered, with their digests
+//!   exit.json        the supervisor's exit record   outcome.json   the agent's verdict
+//! run/               the run's; Stata starts here:
+//!   code.do          the executed bytes             work/          where text and bundles run
+//!   lh-<short>.do    the wrapper                    tmp/           STATATMP, removed at the end
+//!   lh-<short>.log   Stata's batch log              console        stdout and stderr
+//!   sentinel         the do-file came to its end
 //! earlier/N          all of the above, of an attempt that died and was followed by another here
 //! ```
+//!
+//! That is format 2. Format 1 has all of it in the run's folder, and the FIFO as `control`; a run that began in it goes on
+//! and ends in it. An agent that reads only format 1 finds the attempt files and `submission.json` where it looks for
+//! them, and refuses the run by its format.
 //!
 //! The supervisor writes markers and facts, the agent writes requests and verdicts; each file has one writer except
 //! `exit.json` and `ending.json`, which the agent writes when it has proof that no supervisor can.
@@ -26,37 +34,45 @@
 //! backup may ask for that run again, and must not be answered that it never started.
 
 mod attempts;
+mod digest;
 mod free_space;
+mod layout;
 mod meter;
 mod previous;
 mod proofs;
 mod records;
+mod remove;
+mod root;
 mod submission;
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use longhaul_proto::{durable, ids::RunId};
+use longhaul_proto::{durable, faults, ids::RunId};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::os;
-
 pub use attempts::{Attempt, AttemptKind, Decision};
+pub use digest::file_facts;
+pub(crate) use digest::{Prefix, facts_from};
 pub use free_space::{FreeSpace, MinFree, free_space};
+pub use layout::Layout;
 pub use meter::{Meter, Taken};
 pub use proofs::Proofs;
-pub(crate) use records::process_lives;
 pub use records::{
     Artifact, CancelMode, CancelRecord, Ending, Exit, FileFacts, Location, OutcomeRecord, Plan, Running, Started,
     Timing,
 };
-pub use submission::{Meta, SubmissionError};
+pub use root::SpoolRoot;
+pub use submission::{CommandRange, Kind, Meta, SubmissionError};
 
-/// Format that this version writes; it reads this one and the one before.
-pub const FORMAT: u32 = 1;
-/// Oldest format that this version reads.
+/// Newest format, which new runs are written in. A run of an older one that is read goes on in its own.
+pub const FORMAT: u32 = 2;
+/// Oldest format that this version reads, as long as this major version lives.
 pub const OLDEST_FORMAT: u32 = 1;
 
 /// Extension of a folder that is being removed.
@@ -73,70 +89,26 @@ pub fn is_damaged(error: &io::Error) -> bool {
         || lost.contains(&error.raw_os_error())
 }
 
-/// All runs' folders of one agent.
-#[derive(Clone, Debug)]
-pub struct SpoolRoot(PathBuf);
-
-impl SpoolRoot {
-    /// The folder `runs` below the agent's data folder; made if missing.
-    ///
-    /// # Errors
-    /// Any failure of the file system.
-    pub fn open(runs: PathBuf) -> io::Result<Self> {
-        durable::create_folder(&runs)?;
-        Ok(Self(runs))
-    }
-
-    /// The folder itself.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// Removes what a crash left half removed.
-    ///
-    /// # Errors
-    /// When the folder cannot be listed; what cannot be removed stays for the next call.
-    pub fn remove_forgotten(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.0)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|e| e == FORGOTTEN) {
-                let _ = durable::remove_folder(&path);
-            }
-        }
-        Ok(())
-    }
-
-    /// The spool of a run, whether or not it exists.
-    pub fn of(&self, run: RunId) -> Spool {
-        Spool { folder: self.0.join(run.to_string()), run }
-    }
-
-    /// The runs that have a folder here. Folders with other names are ignored.
-    ///
-    /// # Errors
-    /// Any failure of the file system.
-    pub fn list(&self) -> io::Result<Vec<Spool>> {
-        let mut all = vec![];
-        for entry in fs::read_dir(&self.0)? {
-            if let Some(run) = entry?.file_name().to_str().and_then(|name| name.parse::<RunId>().ok()) {
-                all.push(self.of(run));
-            }
-        }
-        all.sort_by_key(|spool| spool.run);
-        Ok(all)
-    }
-}
-
-/// The spool of one run.
+/// The spool of one run. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Spool {
-    folder: PathBuf,
+    paths: Arc<Paths>,
     run: RunId,
+    layout: Layout,
+}
+
+#[derive(Debug)]
+struct Paths {
+    folder: PathBuf,
+    /// Of what is ours.
+    control: PathBuf,
+    /// Of what is the run's.
+    run_folder: PathBuf,
 }
 
 macro_rules! names {
-    ($($(#[$m:meta])* $fn:ident = $name:literal),+ $(,)?) => {
-        $($(#[$m])* pub fn $fn(&self) -> PathBuf { self.folder.join($name) })+
+    ($folder:ident: $($(#[$m:meta])* $fn:ident = $name:literal),+ $(,)?) => {
+        $($(#[$m])* pub fn $fn(&self) -> PathBuf { self.paths.$folder.join($name) })+
     };
 }
 
@@ -144,7 +116,39 @@ impl Spool {
     /// Opens the spool whose folder is `folder`; its name is the run id.
     pub fn at(folder: &Path) -> Option<Self> {
         let run = folder.file_name()?.to_str()?.parse().ok()?;
-        Some(Self { folder: folder.to_owned(), run })
+        Some(Self::new(folder.to_owned(), run))
+    }
+
+    fn new(folder: PathBuf, run: RunId) -> Self {
+        let layout = Layout::of(&folder);
+        let (control, run_folder) = match layout {
+            Layout::Flat => (folder.clone(), folder.clone()),
+            Layout::Split => (folder.join(layout::CONTROL), folder.join(layout::RUN)),
+        };
+        Self { paths: Arc::new(Paths { folder, control, run_folder }), run, layout }
+    }
+
+    /// How its files are arranged.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Where the records are: ours.
+    pub fn control_folder(&self) -> &Path {
+        &self.paths.control
+    }
+
+    /// Where Stata starts: the run's.
+    pub fn run_folder(&self) -> &Path {
+        &self.paths.run_folder
+    }
+
+    /// The folders in which files appear and grow while the run goes on.
+    pub fn changing_folders(&self) -> Vec<&Path> {
+        match self.layout {
+            Layout::Flat => vec![self.paths.folder.as_path()],
+            Layout::Split => vec![self.paths.control.as_path(), self.paths.run_folder.as_path()],
+        }
     }
 
     /// The run.
@@ -154,33 +158,34 @@ impl Spool {
 
     /// The folder.
     pub fn path(&self) -> &Path {
-        &self.folder
+        &self.paths.folder
     }
 
     /// Whether the folder exists.
     pub fn exists(&self) -> bool {
-        self.folder.is_dir()
+        self.paths.folder.is_dir()
     }
 
     names! {
-        /// The whole request.
-        submission_pb = "submission.pb",
+        folder:
         /// Format version and what people want to read.
         submission_json = "submission.json",
+    }
+
+    names! {
+        control:
+        /// The whole request.
+        submission_pb = "submission.pb",
         /// What the supervisor needs.
         plan = "plan.json",
-        /// The executed bytes.
-        code = "code.do",
-        /// Where text and bundles run.
-        work = "work",
-        /// Stata's temporary files.
-        tmp = "tmp",
         /// Held by the supervisor.
         lock = "lock",
         /// Written before the spawn.
         spawning = "spawning",
         /// Renamed to `spawning` at the spawn.
         ready = "spawning.ready",
+        /// What the executor calls the job of this attempt.
+        handle = "handle.json",
         /// Stata's process exists.
         started = "started.json",
         /// Stata wrote its first log byte.
@@ -195,18 +200,36 @@ impl Spool {
         outcome = "outcome.json",
         /// The do-files that the run entered, with their digests.
         entered = "entered.json",
-        /// Written by the wrapper's last line.
-        sentinel = "sentinel",
-        /// stdout and stderr.
-        console = "console",
-        /// The FIFO that wakes the supervisor.
-        control = "control",
         /// The supervisor's own log, for people.
         supervisor_log = "supervisor.log",
         /// Space held for the exit record on a full file system.
         reserve = "reserve",
+    }
+
+    names! {
+        run_folder:
+        /// The executed bytes.
+        code = "code.do",
+        /// Where text and bundles run.
+        work = "work",
+        /// Stata's temporary files.
+        tmp = "tmp",
+        /// Runs the project's, at Stata's start.
+        profile = "profile.do",
+        /// Written by the wrapper's last line.
+        sentinel = "sentinel",
+        /// stdout and stderr.
+        console = "console",
         /// A plain name for a working directory whose own name Stata cannot take.
         plain_dir = "wd",
+    }
+
+    /// The FIFO that wakes the supervisor.
+    pub fn nudge(&self) -> PathBuf {
+        match self.layout {
+            Layout::Flat => self.paths.folder.join("control"),
+            Layout::Split => self.paths.control.join("nudge"),
+        }
     }
 
     /// The plain name from which Stata makes the log's: `lh-<short>`.
@@ -216,12 +239,12 @@ impl Spool {
 
     /// The wrapper do-file.
     pub fn wrapper(&self) -> PathBuf {
-        self.folder.join(self.stem() + ".do")
+        self.paths.run_folder.join(self.stem() + ".do")
     }
 
     /// Stata's batch log.
     pub fn log(&self) -> PathBuf {
-        self.folder.join(self.stem() + ".log")
+        self.paths.run_folder.join(self.stem() + ".log")
     }
 
     /// Makes the folder, durably.
@@ -229,21 +252,7 @@ impl Spool {
     /// # Errors
     /// Any failure of the file system.
     pub fn create(&self) -> io::Result<()> {
-        durable::create_folder(&self.folder)
-    }
-
-    /// Marks, durably, that Stata is about to be spawned.
-    ///
-    /// # Errors
-    /// Any failure of the file system; the mark may then be there or not.
-    pub fn mark_spawning(&self) -> io::Result<()> {
-        let boot = os::boot_id();
-        // Made durable with the request; it is of an earlier boot when the host went down in between.
-        if fs::read(self.ready()).is_ok_and(|ready| ready == boot.as_bytes()) {
-            durable::rename(&self.ready(), &self.spawning())?;
-            return durable::sync_folder(&self.folder);
-        }
-        durable::replace(&self.spawning(), boot.as_bytes())
+        durable::create_folder(&self.paths.folder)
     }
 
     /// Reads a record; `None` when it is not there.
@@ -281,15 +290,71 @@ impl Spool {
     /// # Errors
     /// Any failure of the file system.
     pub fn write<T: Serialize>(&self, path: &Path, record: &T) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec(record)?;
-        bytes.push(b'\n');
-        match durable::replace(path, &bytes) {
-            Err(_) if path.is_dir() => {
-                self.rename_unreadable(path)?;
-                durable::replace(path, &bytes)
-            }
-            done => done,
+        self.clear_way(path)?;
+        durable::replace(path, &line(record)?)
+    }
+
+    /// Renames what has a record's name and is no file: the run's own code may have made it.
+    fn clear_way(&self, path: &Path) -> io::Result<()> {
+        if path.is_dir() { self.rename_unreadable(path) } else { Ok(()) }
+    }
+
+    /// Writes a record, whole for all readers of this boot. After a crash of the host it may be missing or damaged: for
+    /// facts about processes of this boot, which are gone then.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn write_for_this_boot<T: Serialize>(&self, path: &Path, record: &T) -> io::Result<()> {
+        self.clear_way(path)?;
+        durable::replace_unsynced(path, &line(record)?)
+    }
+
+    /// Writes a record that need survive this process only; a crash of the host may leave half of it.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn write_unsynced<T: Serialize>(&self, path: &Path, record: &T) -> io::Result<()> {
+        let bytes = serde_json::to_vec(record)?;
+        fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(durable::FILE_MODE)
+            .open(path)?
+            .write_all(&bytes)
+    }
+
+    /// Records a request to end the run, durably. A stronger mode replaces a weaker one.
+    ///
+    /// # Errors
+    /// When it could not be recorded.
+    pub fn request_end(&self, request: &CancelRecord) -> io::Result<()> {
+        let known = self.read::<CancelRecord>(&self.cancel()).ok().flatten();
+        if known.is_none_or(|known| request.mode > known.mode) {
+            self.write(&self.cancel(), request)?;
         }
+        Ok(())
+    }
+
+    /// Writes the exit record, durably, after the outputs that it speaks of: content and names.
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn write_exit(&self, exit: &Exit) -> io::Result<()> {
+        self.clear_way(&self.exit())?;
+        let mut outputs = durable::Batch::default();
+        if !faults::bug("output_content_not_synced") {
+            outputs.content(&self.log())?;
+            outputs.content(&self.console())?;
+        }
+        if self.layout == Layout::Split && !faults::bug("outputs_not_synced") {
+            match outputs.names(&self.paths.run_folder) {
+                // Removed by the run's own code.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                added => added?,
+            }
+        }
+        durable::replace_after(&self.exit(), &line(exit)?, outputs)
     }
 
     /// Renames what cannot be read or replaced to `NAME.unreadable`, for people to look at.
@@ -299,13 +364,14 @@ impl Spool {
     pub fn rename_unreadable(&self, path: &Path) -> io::Result<()> {
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(".unreadable");
-        let by = self.folder.join(name);
+        let folder = path.parent().unwrap_or(&self.paths.control);
+        let by = folder.join(name);
         // Only the latest is kept.
         if by.is_dir() {
             durable::remove_folder(&by)?;
         }
         durable::rename(path, &by)?;
-        durable::sync_folder(&self.folder)
+        durable::sync_folder(folder)
     }
 
     /// Reserves a little space for the records of the end, in case the file system fills up meanwhile.
@@ -321,71 +387,12 @@ impl Spool {
 
     /// Whether the run was executed here and then deleted.
     pub fn was_freed(&self) -> bool {
-        self.folder.with_extension(DONE).exists()
+        self.paths.folder.with_extension(DONE).exists()
     }
+}
 
-    /// Removes what is of no use after the end: temporary files, the reserve, and temporary names of processes that
-    /// were killed while they wrote. The caller must know that no process writes here any more.
-    ///
-    /// # Errors
-    /// When temporary files cannot be removed or the folder cannot be listed.
-    pub fn clear(&self) -> io::Result<()> {
-        self.release_reserve();
-        self.clear_unfinished()?;
-        durable::remove_folder(&self.tmp())
-    }
-
-    /// Removes temporary names of processes that were killed while they wrote.
-    ///
-    /// # Errors
-    /// When the folder cannot be listed.
-    pub fn clear_unfinished(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            if durable::is_unfinished(&path) {
-                let _ = fs::remove_file(path);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the folder in which a text or bundle ran has anything in it.
-    pub fn has_work(&self) -> bool {
-        fs::read_dir(self.work()).is_ok_and(|mut entries| entries.next().is_some())
-    }
-
-    /// Deletes everything except the proof that the run was here, the folder of its files, and the record that names
-    /// them. The proof is written first: from then on this counts as a deleted run whose files are still there. May be
-    /// repeated after a crash.
-    ///
-    /// # Errors
-    /// Any failure of the file system; a repeated call deletes the rest.
-    pub fn keep_work(&self) -> io::Result<()> {
-        durable::create_exclusive(&self.folder.with_extension(DONE), b"done\n")?;
-        let stay = [self.work(), self.outcome(), self.plain_dir()];
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            if stay.contains(&path) {
-                continue;
-            }
-            if fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir()) {
-                durable::remove_folder(&path)?;
-            } else {
-                fs::remove_file(&path)?;
-            }
-        }
-        durable::sync_folder(&self.folder)
-    }
-
-    /// Deletes everything except the proof that the run was here: the folder is renamed first, so that a crash leaves
-    /// no half of it.
-    ///
-    /// # Errors
-    /// Any failure of the file system.
-    pub fn remove(&self) -> io::Result<()> {
-        durable::create_exclusive(&self.folder.with_extension(DONE), b"done\n")?;
-        let aside = self.folder.with_extension(FORGOTTEN);
-        durable::rename(&self.folder, &aside)?;
-        durable::remove_folder(&aside)
-    }
+fn line<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(record)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }

@@ -4,7 +4,7 @@
 //! here, and that the later attempt has not started. Everything of the dead attempt is moved to `earlier/N`, the exit
 //! record last, so that the move continues after a crash where it stopped.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, path::Path};
 
 use longhaul_proto::durable;
 
@@ -34,40 +34,42 @@ impl Spool {
         durable::create_folder(&self.path().join(PREVIOUS))?;
         durable::create_folder(&to)?;
         let request = self.last_attempt()?.is_some_and(|last| last.kind == AttemptKind::Started);
-        let stays = |name: &str| {
-            // The request and the mark of readiness belong to the later attempt, once it was accepted.
-            let new = [self.submission_pb(), self.submission_json(), self.ready()];
-            name == PREVIOUS
-                || name == "lock"
-                || name.starts_with("attempt-")
-                || (request && new.iter().any(|path| path.file_name().is_some_and(|own| own == name)))
+        // The request and the mark of readiness belong to the later attempt, once it was accepted.
+        let new = [self.submission_pb(), self.submission_json(), self.ready()];
+        let own = [self.lock(), self.path().join(PREVIOUS), self.exit()];
+        let stays = |path: &Path| {
+            let attempt = path.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.starts_with("attempt-"));
+            attempt || own.iter().any(|own| own == path) || (request && new.iter().any(|new| new == path))
         };
-        let mut last: Option<PathBuf> = None;
-        for entry in fs::read_dir(self.path())? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if name.to_str().is_some_and(stays) {
-                continue;
-            }
-            if entry.path() == self.exit() {
-                last = Some(entry.path());
-            } else {
-                fs::rename(entry.path(), to.join(name))?;
-            }
+        for from in self.changing_folders() {
+            let to = from.strip_prefix(self.path()).map_or_else(|_| to.clone(), |inner| to.join(inner));
+            durable::create_folder(&to)?;
+            move_all(from, &to, stays)?;
         }
-        durable::sync_folder(&to)?;
-        durable::sync_folder(self.path())?;
-        if let Some(exit) = last {
-            fs::rename(&exit, to.join("exit.json"))?;
+        let exit = to.join(self.exit().strip_prefix(self.path()).unwrap_or(Path::new("exit.json")));
+        if self.exit().exists() {
+            fs::rename(self.exit(), &exit)?;
         }
-        durable::sync_folder(&to)?;
-        durable::sync_folder(self.path())
+        durable::sync_folder(exit.parent().unwrap_or(&to))?;
+        durable::sync_folder(self.control_folder())
     }
+}
+
+/// Moves what is in a folder, durably, except what stays.
+fn move_all(from: &Path, to: &Path, stays: impl Fn(&Path) -> bool) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if !stays(&entry.path()) {
+            fs::rename(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    durable::sync_folder(to)?;
+    durable::sync_folder(from)
 }
 
 #[cfg(test)]
 mod tests {
-    use longhaul_proto::ids::Ids;
+    use longhaul_proto::{ids::Ids, wire};
 
     use super::*;
     use crate::spool::SpoolRoot;
@@ -77,8 +79,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = SpoolRoot::open(folder.path().join("runs")).unwrap().of(Ids::system().run());
         assert_eq!(spool.dead_attempt().unwrap(), None, "there is nothing");
-        spool.create().unwrap();
-        spool.decide(1, AttemptKind::Started).unwrap();
+        spool.accept(&wire::Submission::default(), 1, b"boot", 5).unwrap();
         for (path, text) in [(spool.log(), "first"), (spool.spawning(), "boot"), (spool.submission_pb(), "request")] {
             fs::write(path, text).unwrap();
         }
@@ -89,14 +90,14 @@ mod tests {
         assert_eq!(spool.dead_attempt().unwrap(), Some(1));
         // A crash after the first file was moved.
         let aside = spool.path().join("earlier/1");
-        fs::create_dir_all(&aside).unwrap();
-        fs::rename(spool.log(), aside.join("log")).unwrap();
+        fs::create_dir_all(aside.join("run")).unwrap();
+        fs::rename(spool.log(), aside.join("run/log")).unwrap();
         assert_eq!(spool.dead_attempt().unwrap(), Some(1), "still to be done");
         spool.put_aside(1).unwrap();
         assert_eq!(spool.dead_attempt().unwrap(), None);
         assert!(!spool.spawning().exists() && !spool.work().exists() && !spool.exit().exists());
         assert!(spool.submission_pb().exists(), "the request is the later attempt's");
-        assert!(aside.join("exit.json").exists() && aside.join("spawning").exists() && aside.join("work").exists());
+        assert!(["control/exit.json", "control/spawning", "run/work"].iter().all(|name| aside.join(name).exists()));
         assert_eq!(spool.last_attempt().unwrap().unwrap().number, 2);
     }
 }

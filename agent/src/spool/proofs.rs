@@ -33,7 +33,7 @@ impl SpoolRoot {
     /// When the folder cannot be listed; what cannot be removed stays for the next call.
     pub fn drop_proofs(&self, now_ms: i64) -> io::Result<Proofs> {
         let mut newest = i64::MIN;
-        for entry in fs::read_dir(&self.0)? {
+        for entry in fs::read_dir(self.path())? {
             let name = entry?.file_name();
             let stem = name.to_str().map(|name| name.strip_suffix(".done").unwrap_or(name));
             if let Some(run) = stem.and_then(|stem| stem.parse::<RunId>().ok()) {
@@ -49,7 +49,7 @@ impl SpoolRoot {
 
     fn remove_before(&self, before_ms: i64) -> io::Result<u32> {
         let mut removed = 0;
-        for entry in fs::read_dir(&self.0)? {
+        for entry in fs::read_dir(self.path())? {
             let path = entry?.path();
             let old = || fs::metadata(&path).is_ok_and(|m| m.mtime() * 1000 < before_ms);
             // While files of that run are kept, the proof is all that says that the run is over.

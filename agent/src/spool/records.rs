@@ -3,13 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use longhaul_proto::{
-    ids::RunId,
     state::{Cause, RunState},
     wire,
 };
 use serde::{Deserialize, Serialize};
-
-use crate::os;
 
 /// Limits of a run, milliseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -78,14 +75,6 @@ pub struct Started {
     /// The kernel's count of processes it killed for memory in the run's control group, before the start.
     #[serde(default)]
     pub oom_kills: Option<u64>,
-}
-
-/// Whether a run's Stata lives: the recorded process, or else any that carries the run's mark.
-pub(crate) fn process_lives(run: RunId, started: Option<&Started>) -> bool {
-    match started {
-        Some(started) => started.boot_id == os::boot_id() && os::alive(started.pid, started.start_ticks),
-        None => !os::marked(&format!("{}={run}", os::MARK), 0).is_empty(),
-    }
 }
 
 /// The first log byte.

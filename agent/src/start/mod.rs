@@ -97,7 +97,9 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     };
     let executor = Arc::new(Local::new(program));
     let contact = if options.gateway.is_some() { Contact::Agent } else { Contact::Gateway };
-    let parts = Parts::open(&folder, &options, advertise, preparer, executor, contact, deps).map_err(data_error)?;
+    let parts =
+        Parts::open(&folder, &options, advertise, preparer, executor.clone(), contact, deps).map_err(data_error)?;
+    executor.keep_one_ready(&parts.tasks);
     let problem = parts.runs.problem().unwrap_or_default();
     if !problem.is_empty() {
         tracing::warn!(%problem, "this agent takes no runs");

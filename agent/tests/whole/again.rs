@@ -60,7 +60,7 @@ fn follows() {
         second.expect(RunState::Succeeded, Cause::Completed);
         assert!(second.log_text().contains("over\n") && second.last.as_ref().unwrap().attempt == 2);
         assert_eq!(executions(&place), 2);
-        let kept = std::fs::read(spool.path().join("earlier/1").join(spool.log().file_name().unwrap())).unwrap();
+        let kept = std::fs::read(spool.path().join("earlier/1/run").join(spool.log().file_name().unwrap())).unwrap();
         assert!(kept == first.log, "what the first printed is kept");
         // Fencing holds: neither attempt is started again, and a run that came to its end is over.
         for attempt in [1, 3] {
@@ -91,7 +91,7 @@ fn crash_between() {
         let (spool, _) = dies(&place, &gateway, &request).await;
         drop(gateway);
         agent.shutdown(crate::PATIENCE).await;
-        spool.accept(&request, 2, 1).unwrap();
+        spool.accept(&request, 2, b"", 1).unwrap();
         assert_eq!(spool.dead_attempt().unwrap(), Some(1));
         let (_agent, gateway) = place.agent().await;
         let mut second = gateway.follow(&request.run_id, 0, 0).await.unwrap();

@@ -131,7 +131,9 @@ fn early() {
         let from = place.spool(&done.last.unwrap().run_id);
         drop(agent);
         let to = place.spool(&crate::kit::new_run().to_string());
-        to.create().unwrap();
+        for folder in [to.control_folder(), to.run_folder()] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
         let request = longhaul_agent::spool::CancelRecord {
             mode: longhaul_agent::spool::CancelMode::Break,
             by: "ada".into(),

@@ -177,7 +177,7 @@ fn end_unstarted() {
         drop(gateway);
         agent.shutdown(crate::PATIENCE).await;
         let spool = place.spool(&request.run_id);
-        spool.accept(&request, 1, 1).unwrap();
+        spool.accept(&request, 1, b"", 1).unwrap();
         let (_agent, gateway) = place.agent().await;
         let mut all = gateway.follow(&request.run_id, 0, 0).await.unwrap();
         all.rest().await;

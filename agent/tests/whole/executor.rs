@@ -1,9 +1,10 @@
-//! What every executor must do, as one suite; the local one passes it with shell scripts instead of Stata.
+//! What supervisors of this host do, with shell scripts instead of Stata. What every executor must do is in
+//! `tests/tests/system/executors.rs`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use longhaul_agent::{
-    executor::{Executor, Local},
+    executor::{Executor, Grounds, Hint, Job, Local, Probe, Supervision},
     spool::{CancelMode, CancelRecord, Exit, FORMAT, Plan, Spool, SpoolRoot, Timing},
 };
 
@@ -36,7 +37,9 @@ fn bench(script: &str) -> Bench {
 
 fn bench_in(script: &str, runs: &std::path::Path, folder: tempfile::TempDir) -> Bench {
     let spool = SpoolRoot::open(runs.to_owned()).unwrap().of(new_run());
-    spool.create().unwrap();
+    for folder in [spool.control_folder(), spool.run_folder()] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
     let env = BTreeMap::from([
         ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
         ("LOG".to_owned(), format!("{}.log", spool.stem())),
@@ -63,16 +66,30 @@ fn bench_in(script: &str, runs: &std::path::Path, folder: tempfile::TempDir) -> 
 }
 
 impl Bench {
+    fn job(&self) -> Job {
+        Job { spool: self.spool.clone(), attempt: 1 }
+    }
+
+    async fn begin(&self) -> Hint {
+        let accepted = self.executor.start(&[self.job()]).await.pop().unwrap().unwrap();
+        accepted.over.expect("a hint of its end")
+    }
+
     async fn start(&self) {
-        self.executor.start(&self.spool).unwrap().await;
+        self.begin().await.await;
+    }
+
+    async fn probe(&self) -> Probe {
+        self.executor.probe(&self.job(), None).await
     }
 
     fn exit(&self) -> Exit {
         self.spool.read(&self.spool.exit()).unwrap().expect("an exit record")
     }
 
-    fn request(&self, mode: CancelMode) {
-        self.executor.cancel(&self.spool, &CancelRecord { mode, by: "ada".into(), at_ms: 1 }).unwrap();
+    async fn request(&self, mode: CancelMode) {
+        self.spool.request_end(&CancelRecord { mode, by: "ada".into(), at_ms: 1 }).unwrap();
+        self.executor.end(&self.job(), None, mode).await.unwrap();
     }
 }
 
@@ -87,21 +104,21 @@ fn starts_once() {
         assert_eq!((exit.spawned, exit.code, exit.signal), (true, Some(3), None));
         assert_eq!(exit.log.sha256, longhaul_proto::sha256_hex(b"hello\n"));
         assert_eq!(exit.console.len, 11);
-        assert_eq!(std::fs::read(bench.spool.path().join("count")).unwrap(), b"x\n", "begun once");
+        assert_eq!(std::fs::read(bench.spool.run_folder().join("count")).unwrap(), b"x\n", "begun once");
     });
 }
 
 fn alive() {
     block_on(async {
         let bench = bench("echo hello > $LOG; until [ -e go ]; do sleep 0.01; done");
-        assert!(!bench.executor.alive(&bench.spool).unwrap());
-        let gone = bench.executor.start(&bench.spool).unwrap();
+        assert!(matches!(bench.probe().await, Probe::Gone(proof) if proof.grounds() == Grounds::NeverBegan));
+        let gone = bench.begin().await;
         until("the first byte", || bench.spool.running().exists()).await;
-        assert!(bench.executor.alive(&bench.spool).unwrap());
+        assert!(matches!(bench.probe().await, Probe::Alive(Supervision::Attended)));
         assert!(!bench.spool.exit().exists());
-        std::fs::write(bench.spool.path().join("go"), "").unwrap();
+        std::fs::write(bench.spool.run_folder().join("go"), "").unwrap();
         gone.await;
-        assert!(!bench.executor.alive(&bench.spool).unwrap());
+        assert!(matches!(bench.probe().await, Probe::Gone(proof) if proof.grounds() == Grounds::Recorded));
         assert_eq!(bench.exit().code, Some(0));
     });
 }
@@ -109,12 +126,12 @@ fn alive() {
 fn requests() {
     block_on(async {
         let bench = bench("trap '' INT TERM; echo hello > $LOG; while :; do sleep 0.01; done");
-        let gone = bench.executor.start(&bench.spool).unwrap();
+        let gone = bench.begin().await;
         until("the first byte", || bench.spool.running().exists()).await;
-        bench.request(CancelMode::Break);
+        bench.request(CancelMode::Break).await;
         until("the reason is on disk", || bench.spool.ending().exists()).await;
-        bench.request(CancelMode::Kill);
-        bench.request(CancelMode::Break);
+        bench.request(CancelMode::Kill).await;
+        bench.request(CancelMode::Break).await;
         gone.await;
         let exit = bench.exit();
         assert_eq!(exit.signal, Some(9));
@@ -125,10 +142,10 @@ fn requests() {
 fn cancelled_before() {
     block_on(async {
         let bench = bench("echo x > count");
-        bench.request(CancelMode::Break);
+        bench.request(CancelMode::Break).await;
         bench.start().await;
         assert!(!bench.exit().spawned);
-        assert!(!bench.spool.path().join("count").exists());
+        assert!(!bench.spool.run_folder().join("count").exists());
     });
 }
 

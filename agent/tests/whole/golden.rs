@@ -1,5 +1,5 @@
-//! Spools that other versions wrote: the first format in every state, a supervisor of it under this agent, and a later
-//! format.
+//! Spools that other versions wrote: the first format in every state, as its first and its last version wrote it, a
+//! supervisor of it under this agent, and a later format.
 //!
 //! The folders in `tests/golden` are real ones, kept byte for byte. The supervisor is played here from their own bytes,
 //! not with today's record types: so what it writes and what it receives stay what they were.
@@ -12,7 +12,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longhaul_agent::{Agent, os};
+use longhaul_agent::{
+    Agent, os,
+    spool::{Layout, Meta},
+};
 use longhaul_proto::{
     state::{Cause, RunState},
     wire,
@@ -31,6 +34,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("golden_supervisor_understands_this_agents_request", request),
     ("golden_spool_of_a_later_format_is_left_alone", later),
     ("golden_records_are_what_is_written_today", written),
+    ("golden_format_2_is_laid_out_as_it_was_published", laid_out),
 ];
 
 fn golden(state: &str) -> PathBuf {
@@ -87,6 +91,8 @@ fn ends() {
             ("succeeded", RunState::Succeeded, Cause::Completed, None),
             ("failed-unjudged", RunState::Failed, Cause::StataError, Some(9)),
             ("cancelled", RunState::Cancelled, Cause::CancelRequested, None),
+            ("last-succeeded", RunState::Succeeded, Cause::Completed, None),
+            ("last-ended", RunState::Succeeded, Cause::Completed, None),
             // The host was restarted meanwhile.
             ("running", RunState::Errored, Cause::HostRebooted, None),
         ];
@@ -111,6 +117,7 @@ fn unfinished() {
         let starting = lay(&place, "starting", &os::boot_id(), &[]);
         let revoked = lay(&place, "revoked", &os::boot_id(), &[]);
         let ended = lay(&place, "ended", &os::boot_id(), &["exit.json"]);
+        let last = lay(&place, "last-ended", &os::boot_id(), &["exit.json", "outcome.json"]);
         let (_agent, gateway) = place.agent().await;
         let first = followed(&gateway, &starting).await;
         first.expect(RunState::Succeeded, Cause::Completed);
@@ -118,6 +125,15 @@ fn unfinished() {
         let second = followed(&gateway, &ended).await;
         second.expect(RunState::Succeeded, Cause::Completed);
         assert_eq!(second.log, log_of("ended"));
+        let third = followed(&gateway, &last).await;
+        third.expect(RunState::Succeeded, Cause::Completed);
+        assert_eq!(third.log, log_of("last-ended"));
+        for run in [&starting, &ended, &last] {
+            let spool = place.spool(run);
+            assert_eq!(spool.layout(), Layout::Flat, "it ends in the format in which it began");
+            let meta: Meta = spool.read(&spool.submission_json()).unwrap().unwrap();
+            assert_eq!(meta.format, 1);
+        }
         assert!(gateway.revoke(&revoked, 1).await, "its proof still counts");
         let refused = gateway.run(wire::Submission { run_id: revoked, ..text("display 1\n") }, 1).await;
         assert!(refused.is_err_and(|s| s.message().contains("revoked")));
@@ -126,28 +142,33 @@ fn unfinished() {
 
 fn supervisor() {
     block_on(async {
-        let place = Place::new();
-        let run = lay(&place, "running", &os::boot_id(), &[]);
-        let spool = place.spool(&run);
-        let held = os::FileLock::try_take(&spool.lock()).unwrap().unwrap();
-        let (_agent, gateway) = place.agent().await;
-        let mut live = gateway.follow(&run, 0, 0).await.unwrap();
-        live.until_log("up\n").await;
-        assert_eq!(live.first.as_ref().unwrap().state, i32::from(RunState::Running.to_wire()));
-
-        let whole = log_of("ended");
-        let rest = whole.strip_prefix(log_of("running").as_slice()).expect("the golden log only grows");
-        fs::OpenOptions::new().append(true).open(spool.log()).unwrap().write_all(rest).unwrap();
-        live.until_log("over\n").await;
-        for name in ["sentinel", "exit.json"] {
-            copy(&golden("ended"), spool.path(), name, &os::boot_id());
-        }
-        drop(held);
-        live.rest().await;
-        live.expect(RunState::Succeeded, Cause::Completed);
-        assert_eq!(live.log, whole);
-        assert!(!spool.supervisor_log().exists() || fs::read(spool.supervisor_log()).unwrap().is_empty());
+        ends_under_its_supervisor("running", "ended").await;
+        ends_under_its_supervisor("last-running", "last-ended").await;
     });
+}
+
+async fn ends_under_its_supervisor(running: &str, ended: &str) {
+    let place = Place::new();
+    let run = lay(&place, running, &os::boot_id(), &[]);
+    let spool = place.spool(&run);
+    let held = os::FileLock::try_take(&spool.lock()).unwrap().unwrap();
+    let (_agent, gateway) = place.agent().await;
+    let mut live = gateway.follow(&run, 0, 0).await.unwrap();
+    live.until_log("up\n").await;
+    assert_eq!(live.first.as_ref().unwrap().state, i32::from(RunState::Running.to_wire()));
+
+    let whole = log_of(ended);
+    let rest = whole.strip_prefix(log_of(running).as_slice()).expect("the golden log only grows");
+    fs::OpenOptions::new().append(true).open(spool.log()).unwrap().write_all(rest).unwrap();
+    live.until_log("over\n").await;
+    for name in ["sentinel", "exit.json"] {
+        copy(&golden(ended), spool.path(), name, &os::boot_id());
+    }
+    drop(held);
+    live.rest().await;
+    live.expect(RunState::Succeeded, Cause::Completed);
+    assert_eq!(live.log, whole);
+    assert!(!spool.supervisor_log().exists() || fs::read(spool.supervisor_log()).unwrap().is_empty());
 }
 
 fn request() {
@@ -260,8 +281,10 @@ fn written() {
             for entry in fs::read_dir(&from).unwrap().flatten() {
                 let name = entry.file_name().into_string().unwrap();
                 // Names carry the end of the run's id.
-                let today = spool.path().join(name.replace(&old[old.len() - 8..], &new[new.len() - 8..]));
-                assert!(today.exists(), "{state}: {name} is written no more; a format of its own would say so");
+                let today = name.replace(&old[old.len() - 8..], &new[new.len() - 8..]);
+                let folders = [spool.path(), spool.control_folder(), spool.run_folder()];
+                let today = folders.map(|folder| folder.join(&today)).into_iter().find(|path| path.exists());
+                let today = today.unwrap_or_else(|| panic!("{state}: {name} is written no more"));
                 if name.ends_with(".json") {
                     let read = |path: &Path| serde_json::from_slice::<Value>(&fs::read(path).unwrap()).unwrap();
                     let mut found = Vec::new();
@@ -288,3 +311,65 @@ fn written() {
         }
     });
 }
+
+/// Every file below a folder, by its path from there; the names carry the end of the run's id.
+fn names(folder: &Path, run: &str) -> Vec<String> {
+    fn collect(folder: &Path, from: &Path, into: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                collect(&entry.path(), from, into);
+            }
+            into.push(entry.path().strip_prefix(from).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    let mut found = Vec::new();
+    collect(folder, folder, &mut found);
+    let mut found: Vec<String> = found.iter().map(|name| name.replace(&run[run.len() - 8..], "SHORT")).collect();
+    found.sort();
+    found
+}
+
+/// Format 2: the names and places of the files of a run that has ended. An addition is recorded here; nothing moves.
+fn laid_out() {
+    block_on(async {
+        let place = Place::new();
+        let (_agent, gateway) = place.agent().await;
+        let run = text("display \"one\"\n");
+        gateway.complete(run.clone()).await.expect(RunState::Succeeded, Cause::Completed);
+        let spool = place.spool(&run.run_id);
+        until("the supervisor has left", || !os::is_locked(&spool.lock()).unwrap()).await;
+        assert_eq!(names(spool.path(), &run.run_id), FORMAT_2);
+        let meta: Value = serde_json::from_slice(&fs::read(spool.submission_json()).unwrap()).unwrap();
+        assert_eq!((&meta["format"], &meta["kind"]), (&2.into(), &"run".into()), "{meta}");
+        assert_eq!(meta["holder"], run.run_id.as_str(), "{meta}");
+        let plan: Value = serde_json::from_slice(&fs::read(spool.plan()).unwrap()).unwrap();
+        assert_eq!(plan["format"], 2, "{plan}");
+        let handle: Value = serde_json::from_slice(&fs::read(spool.handle()).unwrap()).unwrap();
+        assert_eq!(handle["executor"], "local", "{handle}");
+    });
+}
+
+const FORMAT_2: [&str; 22] = [
+    "attempt-1",
+    "control",
+    "control/entered.json",
+    "control/exit.json",
+    "control/handle.json",
+    "control/lock",
+    "control/nudge",
+    "control/outcome.json",
+    "control/plan.json",
+    "control/running.json",
+    "control/spawning",
+    "control/started.json",
+    "control/submission.pb",
+    "control/supervisor.log",
+    "run",
+    "run/code.do",
+    "run/console",
+    "run/lh-SHORT.do",
+    "run/lh-SHORT.log",
+    "run/sentinel",
+    "run/work",
+    "submission.json",
+];

@@ -7,6 +7,7 @@
 
 mod again;
 mod cancel;
+mod children;
 mod death;
 mod executor;
 mod fence;
@@ -29,6 +30,13 @@ fn main() -> ExitCode {
         Some("supervise") => longhaul_agent::supervisor::main(args.collect()),
         Some("standin") => longhaul_standin::main(args.collect()),
         Some("agent") => kit::agent_process(args.collect()),
+        Some("children") => {
+            let args: Vec<_> = args.map(|arg| arg.into_string().unwrap_or_default()).collect();
+            #[cfg(feature = "faults")]
+            let _scope = longhaul_proto::faults::enter(args.get(2).map_or("", String::as_str));
+            let seen = children::main(args[0].as_ref(), args[1].parse().unwrap_or_default());
+            if seen { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
         _ => run_tests(),
     }
 }
@@ -43,6 +51,7 @@ fn run_tests() -> ExitCode {
         cancel::TESTS,
         fence::TESTS,
         death::TESTS,
+        children::TESTS,
         register::TESTS,
         golden::TESTS,
         stata_corpus::TESTS,

@@ -188,6 +188,7 @@ fn bundle() {
         let file = |path: &str, content: &str| longhaul_proto::wire::BundleFile {
             path: path.into(),
             content: content.as_bytes().to_vec(),
+            mode: 0,
         };
         let request = submission(longhaul_proto::wire::submission::Source::Bundle(longhaul_proto::wire::Bundle {
             files: vec![file("main.do", "do sub/part.do\n"), file("sub/part.do", "display \"from the part\"\n")],

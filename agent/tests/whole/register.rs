@@ -328,9 +328,9 @@ fn pages() {
             let request = wire::Submission { seal, key: format!("k{n}"), ..text("display 1\n") };
             // What an agent reads of an ended run.
             let spool = root.of(request.run_id.parse().unwrap());
-            std::fs::create_dir(spool.path()).unwrap();
+            std::fs::create_dir_all(spool.control_folder()).unwrap();
             let meta = serde_json::json!({
-                "format": 1, "run_id": request.run_id, "principal": "ada", "cluster_id": "lab", "source": "text",
+                "format": 2, "run_id": request.run_id, "principal": "ada", "cluster_id": "lab", "source": "text",
                 "received_at_ms": 1
             });
             std::fs::write(spool.submission_json(), meta.to_string()).unwrap();

@@ -1,6 +1,6 @@
 //! What can go wrong between this program and the gateway, in words that say what to do.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use longhaul_proto::api::Problem;
 use reqwest::StatusCode;
@@ -73,6 +73,15 @@ pub(crate) enum ClientError {
         /// What it said.
         problem: Problem,
     },
+    /// A file that is to be uploaded cannot be read.
+    #[error("cannot read {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// Another server answers there.
     #[error("what answers at {url} is not a Longhaul gateway: check the address (--gateway, LONGHAUL_GATEWAY)")]
     NotAGateway {
@@ -111,6 +120,19 @@ impl ClientError {
             Self::Refused { problem } => problem.status == 503,
             _ => false,
         }
+    }
+
+    /// The digests of the files that are to be uploaded before the submission is made again.
+    pub(crate) fn missing(&self) -> Option<&[String]> {
+        match self {
+            Self::Refused { problem } if problem.kind == "missing-blobs" => Some(&problem.missing),
+            _ => None,
+        }
+    }
+
+    /// Whether a gateway of an earlier version does not know this field.
+    pub(crate) fn knows_no(&self, field: &str) -> bool {
+        matches!(self, Self::Refused { problem } if problem.detail.contains(&format!("unknown field `{field}`")))
     }
 
     /// Whether no server answered.

@@ -1,7 +1,8 @@
 //! `run` and `wait`: follow a run to its end, and exit with the status that tells it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use futures_util::{StreamExt, stream};
 use longhaul_proto::{
     api::{CancelMode, Joined, RunView, Submitted},
     telemetry,
@@ -10,12 +11,13 @@ use tracing::Instrument;
 
 use crate::{
     args::{Run, Wait},
+    client::ClientError,
     config::Engine,
     context::{Context, Failure},
     exit,
     follow::{End, Follower},
     gateway_handle::{Begins, GatewayHandle, Need},
-    input::{self, Hosts},
+    input::{self, Hosts, Input, LocalFile},
     output::{Out, ShownOn, Status, say, verdict},
     printer::{OnTerminal, Printer},
     signals::{Asked, Signals},
@@ -25,6 +27,10 @@ use crate::{
 const TRIES: usize = 5;
 /// Pause before that.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How often files are uploaded that the gateway says it has not.
+const ROUNDS: usize = 3;
+/// Most files that are uploaded at once.
+const AT_ONCE: usize = 8;
 
 /// `run`.
 ///
@@ -34,10 +40,10 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
     let remote = context.config.settings.gateway.is_some();
     let hosts = if remote { Hosts::Anywhere } else { Hosts::Here };
-    let mut request = input::request(args, hosts)?;
-    request.engine =
+    let mut input = input::request(args, hosts)?;
+    input.request.engine =
         context.config.settings.engine.filter(|_| !remote || args.engine.is_some()).map(|e| e.as_str().into());
-    request.key = Some(context.ids.name());
+    input.request.key = Some(context.ids.name());
     if context.config.settings.engine == Some(Engine::Standin) {
         say("running on the stand-in, not Stata: its manners, no statistics");
     }
@@ -50,13 +56,24 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
         gateway.close().await;
         return Err(detached_from_nothing());
     }
-    let submitted = submit(context, &mut gateway, &request).await;
+    let submitted = submit(context, &mut gateway, input).await;
     let done = match submitted {
         Ok(submitted) => follow(context, args, &mut gateway, &mut signals, submitted).await,
         Err(error) => Err(error),
     };
     gateway.close().await;
     done
+}
+
+/// Uploads those of the files that are missing, each content once.
+async fn upload(gateway: &GatewayHandle, files: &[LocalFile], missing: &[String]) -> Result<(), ClientError> {
+    let wanted: BTreeMap<_, _> = files.iter().map(|file| (file.digest.to_string(), file)).collect();
+    let wanted = missing.iter().filter_map(|digest| wanted.get(digest));
+    let mut uploads = stream::iter(wanted).map(|file| gateway.client.upload(file)).buffer_unordered(AT_ONCE);
+    while let Some(uploaded) = uploads.next().await {
+        uploaded?;
+    }
+    Ok(())
 }
 
 fn detached_from_nothing() -> Failure {
@@ -66,11 +83,7 @@ fn detached_from_nothing() -> Failure {
     )
 }
 
-async fn submit(
-    context: &Context,
-    gateway: &mut GatewayHandle,
-    request: &longhaul_proto::api::SubmitRequest,
-) -> Result<Submitted, Failure> {
+async fn submit(context: &Context, gateway: &mut GatewayHandle, mut input: Input) -> Result<Submitted, Failure> {
     let caller = std::env::var("TRACEPARENT").unwrap_or_default();
     let caller = longhaul_proto::wire::TraceContext { traceparent: caller, tracestate: String::new() };
     let span = tracing::info_span!("longhaul.request");
@@ -79,11 +92,19 @@ async fn submit(
     let collected = telemetry::endpoint(context.config.settings.otlp_endpoint.as_deref()).is_some();
     let parent = if collected { telemetry::context_of(&span).traceparent } else { caller.traceparent };
     async {
-        let mut tries = 0;
+        let (mut tries, mut rounds) = (0, 0);
         loop {
             tries += 1;
-            match gateway.client.submit(request, Some(&parent)).await {
+            match gateway.client.submit(&input.request, Some(&parent)).await {
                 Ok(submitted) => return Ok(submitted),
+                Err(error) if !input.files.is_empty() && error.knows_no("sha256") => {
+                    input = Input { request: input::with_contents(&input)?, files: Vec::new() };
+                }
+                Err(error) if error.missing().is_some() && rounds < ROUNDS => {
+                    rounds += 1;
+                    let missing = error.missing().unwrap_or_default();
+                    upload(gateway, &input.files, missing).await?;
+                }
                 // A named gateway that no server answers for is reported at once; a lost answer is worth another
                 // request.
                 Err(error)

@@ -134,6 +134,14 @@ settings! {
     keep_records: Time,
     /// What all kept output may take; beyond it the oldest ended runs are removed. Default 100 GiB.
     max_kept: Bytes,
+    /// Bytes of one uploaded file, and of all files of a submission; default 2 GiB.
+    max_bundle: Bytes,
+    /// Uploaded files of one caller, with those that its runs hold; default 20000.
+    max_blobs: usize,
+    /// Their bytes; default 20 GiB.
+    max_blob_bytes: Bytes,
+    /// Uploaded files that no run took are kept so long; default 24 hours.
+    keep_uploads: Time,
     /// Spools of ended runs are kept so long on the agents; default 24 hours.
     keep_spool: Time,
     /// Names besides its own under which the gateway answers.

@@ -5,11 +5,14 @@
 //! it, straight from the mirror: a slow reader costs one chunk, whatever the run prints ([`output`], [`events`]).
 
 mod agents;
+mod blobs;
 mod events;
 mod health;
+mod history;
 mod hosts;
 mod operator;
 mod output;
+mod ranges;
 mod runs;
 mod strict;
 mod tokens;
@@ -36,8 +39,14 @@ pub fn router(face: Face) -> Router {
         .route("/api/v1/runs/{run}/declare-dead", post(runs::declare_dead))
         .route("/api/v1/runs/{run}/release", post(runs::release))
         .route("/api/v1/clock/trust", post(health::trust_clock))
+        .route("/api/v1/runs/{run}/history", get(history::get))
         .route("/api/v1/runs/{run}/output", get(output::get))
         .route("/api/v1/runs/{run}/events", get(events::get))
+        .route("/api/v1/blobs", post(blobs::begin).options(blobs::abilities))
+        .route(
+            "/api/v1/blobs/{sha256}",
+            get(blobs::get).head(blobs::head).put(blobs::put).patch(blobs::patch).delete(blobs::end),
+        )
         .route("/api/v1/hosts", get(hosts::list))
         .route("/api/v1/hosts/drain", post(hosts::drain))
         .route("/api/v1/hosts/resume", post(hosts::resume))

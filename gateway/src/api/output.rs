@@ -25,11 +25,14 @@ use longhaul_proto::api::{COMPLETE, FIRST_OFFSET, NEXT_OFFSET};
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use super::strict::Strict;
+use super::{
+    ranges::{Range, range_of, unsatisfiable},
+    strict::Strict,
+};
 use crate::{
     face::{Face, disconnect::ClientPresence, part::Part, reading::Output},
     model::{Identity, RunSnapshot, Stream},
-    problem::{Problem, problem},
+    problem::Problem,
     runs::{MAX_READ, ReadError},
 };
 
@@ -130,7 +133,7 @@ pub(super) async fn get(
         (None, None, None) => Asked::Range(Range::Whole),
     };
     let Some(Chosen { pieces, from, status }) = choose(&part, asked, query.view, outside) else {
-        return Ok(unsatisfiable(end));
+        return Ok(unsatisfiable("output", end));
     };
     let start = pieces.first().map_or(from, |piece| piece.0);
     let stop = pieces.last().map_or(from, |piece| piece.1);
@@ -247,63 +250,4 @@ fn body(output: Output, pieces: Vec<(u64, u64)>) -> Body {
             Ok::<_, ReadError>(Some((bytes, (pieces, Some(stop), next))))
         }
     }))
-}
-
-/// The bytes of an output that a `Range` asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Range {
-    /// From one offset to another; may be empty.
-    Part(u64, u64),
-    /// The last so many bytes.
-    Last(u64),
-    Whole,
-}
-
-/// One range of bytes. Several ranges, other units and unreadable values mean the whole, as the standard lets a server
-/// choose.
-fn range_of(value: &HeaderValue, len: u64) -> Range {
-    let parsed = || {
-        let (first, last) = value.to_str().ok()?.trim().strip_prefix("bytes=")?.split_once('-')?;
-        let number = |text: &str| text.trim().parse::<u64>().ok();
-        if first.trim().is_empty() {
-            return Some(Range::Last(number(last)?));
-        }
-        let from = number(first)?;
-        let to = if last.trim().is_empty() { len } else { number(last)?.saturating_add(1).min(len) };
-        Some(Range::Part(from, to))
-    };
-    parsed().unwrap_or(Range::Whole)
-}
-
-fn unsatisfiable(len: u64) -> Response {
-    let detail = format!("the range is past the end: the output has {len} bytes so far");
-    let mut response = axum::response::IntoResponse::into_response(problem(
-        StatusCode::RANGE_NOT_SATISFIABLE,
-        "past-end",
-        "The range is past the end",
-        detail,
-    ));
-    let value = HeaderValue::from_str(&format!("bytes */{len}")).ok();
-    response.headers_mut().extend(value.map(|value| (header::CONTENT_RANGE, value)));
-    response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges() {
-        let check = |text: &str, want: Range| {
-            assert_eq!(range_of(&HeaderValue::from_str(text).unwrap(), 100), want, "{text}");
-        };
-        check("bytes=0-9", Range::Part(0, 10));
-        check("bytes=90-", Range::Part(90, 100));
-        check("bytes=-10", Range::Last(10));
-        check("bytes=90-1000", Range::Part(90, 100));
-        check("bytes=100-", Range::Part(100, 100));
-        check("bytes=-0", Range::Last(0));
-        check("bytes=1-2,5-6", Range::Whole);
-        check("lines=1-2", Range::Whole);
-    }
 }

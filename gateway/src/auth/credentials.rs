@@ -5,12 +5,12 @@
 
 use std::{fs, io, path::Path};
 
-use longhaul_proto::{clock::Clock, durable, hex, ids, join::JoinSecret};
+use longhaul_proto::{clock::Clock, durable, join::JoinSecret};
 use serde::{Deserialize, Serialize};
 
 use super::token;
 use crate::{
-    key_file::KeyFileError,
+    key_store::{self, KeyStore, KeyStoreError},
     ledger::{LedgerError, TokenRecord, TokenStore},
     model::{Principal, Scope},
 };
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Credentials {
 pub enum CredentialsError {
     /// A file of the data folder is no use.
     #[error(transparent)]
-    File(#[from] KeyFileError),
+    File(#[from] KeyStoreError),
     /// The token could not be recorded.
     #[error("cannot record the first token")]
     Ledger(#[from] LedgerError),
@@ -63,10 +63,10 @@ pub async fn ensure(
     clock: &Clock,
 ) -> Result<(Credentials, bool), CredentialsError> {
     let path = data.join(CREDENTIALS);
-    let failed = |source| KeyFileError::File { path: path.clone(), source };
+    let failed = |source| KeyStoreError::File { path: path.clone(), source };
     let kept = match fs::read(&path) {
         Ok(bytes) => Some(
-            serde_json::from_slice::<Credentials>(&bytes).map_err(|_| KeyFileError::Content { path: path.clone() })?,
+            serde_json::from_slice::<Credentials>(&bytes).map_err(|_| KeyStoreError::Content { path: path.clone() })?,
         ),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(failed(error).into()),
@@ -84,7 +84,7 @@ pub async fn ensure(
     }
     let made = Credentials {
         url: url.to_owned(),
-        token: token::generate().map_err(KeyFileError::Random)?,
+        token: token::generate().map_err(KeyStoreError::Random)?,
         principal: os_user(),
     };
     // The file first: a token in the ledger without its file is useless, and the next start makes another.
@@ -118,23 +118,13 @@ fn write(path: &Path, credentials: &Credentials) -> io::Result<()> {
     durable::replace(path, &text)
 }
 
-/// The join secret in `<data>/join-secret`, made when missing.
+/// The join secret, named [`JOIN_SECRET`], made when missing.
 ///
 /// # Errors
-/// When the file cannot be read or written, or holds no secret.
-pub fn join_secret(data: &Path) -> Result<JoinSecret, KeyFileError> {
-    let path = data.join(JOIN_SECRET);
-    let failed = |source| KeyFileError::File { path: path.clone(), source };
-    match fs::read_to_string(&path) {
-        Ok(text) => return JoinSecret::new(&text).map_err(|_| KeyFileError::Content { path }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let secret = hex(&ids::secret::<32>().map_err(KeyFileError::Random)?);
-    // The process that creates it first decides: an agent in the same folder may be about to read it.
-    durable::create_exclusive(&path, format!("{secret}\n").as_bytes()).map_err(failed)?;
-    let text = fs::read_to_string(&path).map_err(failed)?;
-    JoinSecret::new(&text).map_err(|_| KeyFileError::Content { path })
+/// When it cannot be read or stored, or is no secret.
+pub fn join_secret(keys: &dyn KeyStore) -> Result<JoinSecret, KeyStoreError> {
+    let text = keys.ensure(JOIN_SECRET, &key_store::random)?;
+    JoinSecret::new(&text).map_err(|_| KeyStoreError::Content { path: keys.place(JOIN_SECRET) })
 }
 
 /// The name of the user who runs this process, according to the system.
@@ -155,17 +145,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_join_secret_is_made_once_and_private() {
-        use std::os::unix::fs::PermissionsExt;
+    fn the_join_secret_is_made_once() {
         let data = tempfile::tempdir().unwrap();
-        join_secret(data.path()).unwrap();
-        let first = fs::read(data.path().join(JOIN_SECRET)).unwrap();
-        join_secret(data.path()).unwrap();
-        assert_eq!(fs::read(data.path().join(JOIN_SECRET)).unwrap(), first);
-        let mode = fs::metadata(data.path().join(JOIN_SECRET)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        fs::write(data.path().join(JOIN_SECRET), "short").unwrap();
-        assert!(matches!(join_secret(data.path()), Err(KeyFileError::Content { .. })));
+        let keys = key_store::Folder::new(data.path());
+        join_secret(&keys).unwrap();
+        let first = fs::read(keys.place(JOIN_SECRET)).unwrap();
+        join_secret(&keys).unwrap();
+        assert_eq!(fs::read(keys.place(JOIN_SECRET)).unwrap(), first);
+        fs::write(keys.place(JOIN_SECRET), "short").unwrap();
+        assert!(matches!(join_secret(&keys), Err(KeyStoreError::Content { .. })));
     }
 
     #[test]

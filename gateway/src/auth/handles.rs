@@ -1,11 +1,11 @@
 //! Task handles: names of a run that cannot be guessed and that only one principal can use.
 //!
 //! A run id is a name and no secret, so a handle is the run id with a keyed digest over it and the principal. The key
-//! is a file in the data folder; with it every handle ever given can be checked, after a restart too. There is no table
+//! is in the data folder; with it every handle ever given can be checked, after a restart too. There is no table
 //! of handles: nothing is written when one is given, nothing expires, and a stolen ledger holds none. If the key is
 //! lost, the handles are lost, but no run is.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,7 +14,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::{
-    key_file::{self, KeyFileError},
+    key_store::{self, KeyStore, KeyStoreError},
     model::Principal,
 };
 
@@ -44,12 +44,12 @@ impl std::fmt::Debug for TaskKey {
 }
 
 impl TaskKey {
-    /// The key in `<data>/task-key`, made when missing.
+    /// The key named [`TASK_KEY`], made when missing.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or holds no key.
-    pub fn ensure(data: &Path) -> Result<Self, KeyFileError> {
-        key_file::ensure(data, TASK_KEY).map(|key| Self(Arc::new(key)))
+    /// When it cannot be read or stored, or is no key.
+    pub fn ensure(keys: &dyn KeyStore) -> Result<Self, KeyStoreError> {
+        key_store::key(keys, TASK_KEY).map(|key| Self(Arc::new(key)))
     }
 
     /// The handle of a run for a principal. [`TaskKey::open`] gives `tag` back. The same three values make the same
@@ -96,7 +96,6 @@ impl TaskKey {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
 
     use longhaul_proto::ids::Ids;
 
@@ -134,19 +133,11 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_made_once_and_private() {
-        use std::os::unix::fs::PermissionsExt;
+    fn a_handle_outlives_the_gateway() {
         let data = tempfile::tempdir().unwrap();
+        let keys = key_store::Folder::new(data.path());
         let run = Ids::system().run();
-        let handle = TaskKey::ensure(data.path()).unwrap().seal(run, 0, &Principal::local("me"));
-        assert_eq!(
-            TaskKey::ensure(data.path()).unwrap().open(&handle, &Principal::local("me")),
-            Some((run, 0)),
-            "as after a restart"
-        );
-        let path = data.path().join(TASK_KEY);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        fs::write(&path, "short").unwrap();
-        assert!(matches!(TaskKey::ensure(data.path()), Err(KeyFileError::Content { .. })));
+        let handle = TaskKey::ensure(&keys).unwrap().seal(run, 0, &Principal::local("me"));
+        assert_eq!(TaskKey::ensure(&keys).unwrap().open(&handle, &Principal::local("me")), Some((run, 0)));
     }
 }

@@ -35,6 +35,9 @@ use crate::{
 /// Longest time between two looks at the wall clock, which may be set: a token ends at most this much too late.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// Where uploads and downloads of blobs are.
+const BLOBS: &str = "/api/v1/blobs/";
+
 /// Tokens in use by name, each with what is cancelled when it ends. Names are never reused, so a revoked one stays.
 #[derive(Clone, Debug, Default)]
 pub struct Revocations(Arc<Shared>);
@@ -125,7 +128,7 @@ impl Lasting {
         let path = uri.path();
         let (kind, max, what) = if path == "/mcp" && *method == Method::POST {
             (Kind::Call, self.calls, "MCP calls")
-        } else if path == "/mcp" || path.ends_with("/events") || path.ends_with("/output") {
+        } else if path == "/mcp" || path.ends_with("/events") || path.ends_with("/output") || path.starts_with(BLOBS) {
             (Kind::Stream, self.streams, "streams")
         } else {
             return Ok(None);

@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RATE: u64 = 16 * 1024;
 /// How long the rest of a refused body is still read and discarded.
 const LINGER: Duration = Duration::from_secs(10);
+/// Most bytes of a refused upload that are read and discarded.
+const DISCARDED: usize = 16 << 20;
 /// What a permit is worth, bytes.
 const UNIT: usize = 1024;
 
@@ -126,24 +128,61 @@ async fn discard(mut body: Body, most: usize) {
     let _ = timeout(LINGER, all).await;
 }
 
-/// The bytes of a body that arrives in time.
-async fn timely(mut body: Body, limit: usize, pause: Duration) -> Result<Bytes, Unread> {
-    let began = Instant::now();
-    let mut all = BytesMut::new();
-    loop {
-        let whole = began + pause + Duration::from_secs(all.len() as u64 / RATE);
-        let frame = match timeout_at(whole.min(Instant::now() + pause), body.frame()).await {
-            Ok(Some(frame)) => frame.map_err(|_| Unread::Broken)?,
-            Ok(None) => return Ok(all.freeze()),
-            Err(_) => return Err(Unread::Slow),
-        };
-        if let Ok(data) = frame.into_data() {
-            if all.len() + data.len() > limit {
-                return Err(Unread::TooLarge(limit));
+/// A body that is taken piece by piece, so that one piece is held at a time; it must arrive in time like any other.
+pub struct Pieces {
+    body: Body,
+    pause: Duration,
+    began: Instant,
+    taken: u64,
+}
+
+impl Pieces {
+    /// The pieces of a request's body.
+    pub fn of(face: &Face, body: Body) -> Self {
+        Self::new(body, face.options().body_timeout)
+    }
+
+    fn new(body: Body, pause: Duration) -> Self {
+        Self { body, pause, began: Instant::now(), taken: 0 }
+    }
+
+    /// The bytes that follow; `None` = the body has ended.
+    ///
+    /// # Errors
+    /// It came too slowly, or broke off.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Unread> {
+        loop {
+            let whole = self.began + self.pause + Duration::from_secs(self.taken / RATE);
+            let frame = match timeout_at(whole.min(Instant::now() + self.pause), self.body.frame()).await {
+                Ok(Some(frame)) => frame.map_err(|_| Unread::Broken)?,
+                Ok(None) => return Ok(None),
+                Err(_) => return Err(Unread::Slow),
+            };
+            if let Ok(data) = frame.into_data() {
+                self.taken += data.len() as u64;
+                return Ok(Some(data));
             }
-            all.extend_from_slice(&data);
         }
     }
+
+    /// Discards the rest, for a while: a client that is answered while it still sends often sees a broken connection and
+    /// not the answer.
+    pub async fn discard(self) {
+        discard(self.body, DISCARDED).await;
+    }
+}
+
+/// The bytes of a body that arrives in time.
+async fn timely(body: Body, limit: usize, pause: Duration) -> Result<Bytes, Unread> {
+    let mut pieces = Pieces::new(body, pause);
+    let mut all = BytesMut::new();
+    while let Some(data) = pieces.next().await? {
+        if all.len() + data.len() > limit {
+            return Err(Unread::TooLarge(limit));
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(all.freeze())
 }
 
 impl From<Unread> for Problem {

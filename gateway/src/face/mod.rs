@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Deps, Options,
     auth::{handles::TaskKey, lasting::Revocations, origin::Allowed},
+    blobs::Blobs,
     ledger::Ledger,
     limits::{incoming, quotas::Quotas},
     metrics::Metrics,
@@ -36,6 +37,8 @@ pub struct Core {
     pub options: Arc<Options>,
     /// The runs.
     pub runs: Runs,
+    /// The blobs.
+    pub blobs: Blobs,
     /// The ledger; these layers use its tokens.
     pub ledger: Arc<dyn Ledger>,
     /// The metrics.

@@ -107,6 +107,7 @@ pub(crate) fn request(submission: &wire::Submission) -> Option<String> {
     let path = match &submission.source {
         Some(wire::submission::Source::Path(path)) => path.as_str(),
         Some(wire::submission::Source::Bundle(bundle)) => bundle.entry.as_str(),
+        Some(wire::submission::Source::Stored(code)) => code.entry.as_str(),
         _ => "",
     };
     let trace = submission.trace.clone().unwrap_or_default();

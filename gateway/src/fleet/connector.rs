@@ -6,6 +6,7 @@ use longhaul_proto::{back_off::BackOff, transport::Fingerprint, words::chain};
 
 use super::{
     Fleet,
+    agent_port::Port,
     connection::{Connection, Who},
     scheduler::Dialled,
 };
@@ -20,7 +21,6 @@ pub(super) async fn keep(fleet: Fleet, agent_id: String, incarnation: String, ad
     loop {
         match dial(&fleet, &agent_id, &incarnation, &address, key).await {
             Ok(connection) => {
-                let connection = Arc::new(connection);
                 if !fleet.dialled(&agent_id, &incarnation, Dialled::Connected(connection.clone())).await {
                     return;
                 }
@@ -50,7 +50,7 @@ async fn dial(
     incarnation: &str,
     address: &str,
     key: Fingerprint,
-) -> Result<Connection, String> {
+) -> Result<Port, String> {
     let shared = &fleet.0;
     let who = Who { key, greeter: shared.greeter.clone(), cluster_id: shared.ledger.cluster_id().to_owned() };
     let connection = Connection::dial(&shared.dialer, address, &who, shared.options.dial_timeout);
@@ -65,14 +65,14 @@ async fn dial(
         // It restarted and has not yet reported what it holds.
         return Err("it is restarting".to_owned());
     }
-    Ok(connection)
+    Ok(Arc::new(connection))
 }
 
 async fn wait_until_heard(fleet: &Fleet, agent_id: &str) {
     let now = fleet.now();
-    let beat = match fleet.snapshot().agents.get(agent_id) {
-        Some(agent) if now.saturating_sub(agent.heard) > GIVE_UP_DIALLING => agent.beat.clone(),
+    let heard = match fleet.snapshot().agents.get(agent_id) {
+        Some(agent) if agent.heard.silent(now) > GIVE_UP_DIALLING => agent.heard.clone(),
         _ => return,
     };
-    beat.notified().await;
+    heard.next().await;
 }

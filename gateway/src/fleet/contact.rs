@@ -1,6 +1,6 @@
 //! Which agents can be called, and what keeps the others from it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{clock::rfc3339, faults, version, wire, words::whole_duration};
 
@@ -17,7 +17,7 @@ impl FleetSnapshot {
     /// For how long an agent has not been heard; `None` = it is registered and not silent.
     pub(super) fn silent_for(&self, agent_id: &str, now: Duration) -> Option<Duration> {
         let Some(agent) = self.agents.get(agent_id) else { return Some(now.saturating_sub(self.started)) };
-        let silent = now.saturating_sub(agent.heard);
+        let silent = agent.heard.silent(now);
         (!agent.here || silent > self.silent_after).then_some(silent)
     }
 
@@ -26,7 +26,7 @@ impl FleetSnapshot {
         let contact = |state: ContactState, lasts: Duration, words: String| Some(Contact { state, lasts, words });
         let agent = self.agents.get(agent_id)?;
         let name = &agent.info.name;
-        let silent = now.saturating_sub(agent.heard);
+        let silent = agent.heard.silent(now);
         let up = now.saturating_sub(self.started);
         let more = outdated(&agent.info).filter(|_| !agent.here).map(|why| format!(": {why}")).unwrap_or_default();
         if !agent.here && up <= self.silent_after * 2 {
@@ -51,7 +51,13 @@ impl FleetSnapshot {
     }
 
     pub(super) fn up(&self, now: Duration) -> u64 {
-        self.agents.values().filter(|a| self.trouble(a, now).is_none()).count() as u64
+        let up = |agent: &&Arc<Agent>| agent.can_run() && agent.heard.silent(now) <= self.silent_after;
+        self.agents.values().filter(up).count() as u64
+    }
+
+    /// Whether an agent gets runs while its heartbeats arrive: then [`FleetSnapshot::away`] has nothing else to say.
+    pub(super) fn is_open(&self, agent: &Agent) -> bool {
+        agent.can_run() && !self.drains.contains_key(&agent.info.name)
     }
 
     /// Why an agent gets no runs now.
@@ -63,12 +69,12 @@ impl FleetSnapshot {
     /// What keeps an agent from taking runs, apart from a drain.
     pub(super) fn trouble(&self, agent: &Agent, now: Duration) -> Option<QueueReason> {
         let name = &agent.info.name;
-        let silent = now.saturating_sub(agent.heard);
+        let silent = agent.heard.silent(now);
         if let Some(refused) = agent.refused.as_ref().filter(|_| !agent.here) {
             return Some(QueueReason::lasting(refused.clone()));
         }
         if !agent.here {
-            let seen = || rfc3339(agent.seen_ms).unwrap_or_else(|| "long ago".to_owned());
+            let seen = || rfc3339(agent.heard.seen_ms()).unwrap_or_else(|| "long ago".to_owned());
             // An agent of its last version would be refused before it could identify itself.
             if let Some(words) = outdated(&agent.info) {
                 return Some(QueueReason::lasting(format!(
@@ -94,6 +100,13 @@ impl FleetSnapshot {
         }
         let problem = &agent.info.problem;
         (!problem.is_empty()).then(|| QueueReason::lasting(format!("agent {name} takes no runs: {problem}")))
+    }
+}
+
+impl Agent {
+    /// Whether it takes runs while its heartbeats arrive, apart from a drain.
+    fn can_run(&self) -> bool {
+        self.here && self.connection.is_some() && self.info.problem.is_empty()
     }
 }
 

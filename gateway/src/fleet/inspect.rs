@@ -29,8 +29,7 @@ impl Fleet {
             .into_iter()
             .map(|(agent_id, host, connection)| async move {
                 let request = wire::InspectRequest { path: path.to_owned(), working_dir: working_dir.to_owned() };
-                let (mut client, request) = connection.control(request);
-                let mut reply = client.inspect(request).await.ok()?.into_inner();
+                let mut reply = connection.inspect(request).await.ok()?;
                 reply.make_harmless();
                 Some(Inspected { agent_id, host, reply })
             })

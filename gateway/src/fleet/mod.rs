@@ -5,22 +5,29 @@
 //! - [`connector`] dials a registered agent back and keeps the connection: an agent is schedulable while its heartbeats
 //!   arrive *and* the dial-back connection is up;
 //! - [`scheduler`] is the task that owns agents, leases and the queue; it takes commands;
-//! - [`snapshot`] is what it publishes, and [`contact`] what keeps an agent from being called;
+//! - [`snapshot`] is what it publishes, [`heard`] what each heartbeat changes in it, and [`contact`] what keeps an agent
+//!   from being called;
 //! - [`lease`] is what the runs' tasks hold;
 //! - [`placement`] and [`queue`] decide, without any input or output, which run goes to which agent, and why a run waits;
+//! - [`serves`] is whose runs an agent takes;
 //! - [`inspect`] asks agents what is at a path;
 //! - [`bounds`] limits what an agent may report;
 //! - [`drain`] keeps new runs from hosts that operators want empty;
 //! - [`pins`] knows which key belongs to which agent;
-//! - [`connection`] is the connection to one agent.
+//! - [`agent_port`] is how agents are called, whatever the transport;
+//! - [`connection`] is the connection to one agent, over gRPC.
 //!
 //! A [`Lease`] is held by value: dropping it frees its seat, and the next run is placed at once.
 
+pub(crate) mod agent_port;
+#[cfg(any(test, feature = "testing"))]
+pub mod bench;
 pub(crate) mod bounds;
 pub mod connection;
 mod connector;
 mod contact;
 pub(crate) mod drain;
+mod heard;
 mod inspect;
 mod lease;
 mod pins;
@@ -28,6 +35,7 @@ pub mod placement;
 mod queue;
 mod registration;
 mod scheduler;
+mod serves;
 mod snapshot;
 
 use std::{
@@ -54,10 +62,11 @@ use crate::{
     metrics::Metrics,
     model::{Contact, Need, Placement, Principal, Scope},
 };
-use connection::{Connection, Dialer};
+use agent_port::Port;
+use connection::Dialer;
 use lease::{Returned, Serial, Slot};
 use pins::Pins;
-use scheduler::{Command, Dialled, NewEntry, Reply};
+use scheduler::{Command, Dialled, Ends, NewEntry, Reply};
 use snapshot::FleetSnapshot;
 
 pub(crate) use inspect::Inspected;
@@ -132,6 +141,21 @@ impl Fleet {
         url: String,
         remembered: Remembered,
     ) -> Self {
+        let (fleet, ends) = Self::apart(options, metrics, deps, ledger, dialing, url, remembered);
+        fleet.0.deps.tasks.spawn_until_stop(scheduler::run(fleet.clone(), ends));
+        fleet
+    }
+
+    /// The handle, and what the scheduler's task has of it.
+    fn apart(
+        options: Arc<Options>,
+        metrics: Arc<Metrics>,
+        deps: Deps,
+        ledger: Arc<dyn AgentStore>,
+        dialing: Dialing,
+        url: String,
+        remembered: Remembered,
+    ) -> (Self, Ends) {
         let Dialing { greeter, dialer } = dialing;
         let at_start = scheduler::at_start(deps.clock.monotonic(), options.silent_after, &remembered);
         let (publish, published) = watch::channel(Arc::new(at_start));
@@ -154,10 +178,7 @@ impl Fleet {
             serial,
             imports,
         };
-        let fleet = Self(Arc::new(shared));
-        let scheduler = scheduler::run(fleet.clone(), publish, inbox, back);
-        fleet.0.deps.tasks.spawn_until_stop(scheduler);
-        fleet
+        (Self(Arc::new(shared)), Ends { publish, inbox, back })
     }
 
     fn now(&self) -> Duration {
@@ -241,7 +262,7 @@ impl Fleet {
     }
 
     /// The connection of an agent, as it comes and goes.
-    pub(crate) async fn connections(&self, agent_id: &str) -> OrderedReceiver<Option<Arc<Connection>>> {
+    pub(crate) async fn connections(&self, agent_id: &str) -> OrderedReceiver<Option<Port>> {
         let agent_id = agent_id.to_owned();
         let connections = self.ask(|reply| Command::Connections { agent_id, reply }).await;
         // The gateway stops: none comes any more.
@@ -265,7 +286,7 @@ impl Fleet {
     }
 
     /// Agents that can be called now.
-    pub(crate) fn connected_agents(&self) -> Vec<(String, Arc<Connection>)> {
+    pub(crate) fn connected_agents(&self) -> Vec<(String, Port)> {
         self.snapshot().connected()
     }
 
@@ -286,7 +307,7 @@ impl Fleet {
 
     /// The largest spools of an agent's ended runs, as last reported.
     pub(crate) fn largest_spools(&self, agent_id: &str) -> Vec<wire::SpoolSize> {
-        self.snapshot().agents.get(agent_id).map(|agent| agent.spools.to_vec()).unwrap_or_default()
+        self.snapshot().agents.get(agent_id).map(|agent| agent.heard.spools().largest.to_vec()).unwrap_or_default()
     }
 
     /// The folders from which an agent runs do-files: for operators alone.

@@ -1,10 +1,13 @@
 //! Which agent a run goes to, or why none can take it, in words. A pure function of its arguments.
+//!
+//! A look at a host allocates nothing: words are made once, for the one reason that is reported.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{collections::BTreeMap, sync::Arc};
 
 use longhaul_proto::ids::RunId;
 
-use crate::model::{Need, Principal, QueueReason, Typed};
+use super::{heard::LastHeard, serves::Serves};
+use crate::model::{Need, Principal, QueueReason};
 
 /// An agent as placement sees it.
 #[derive(Clone, Debug, Default)]
@@ -16,87 +19,44 @@ pub(crate) struct Host {
     pub(crate) pool: String,
     pub(crate) limit: u32,
     pub(crate) running: u32,
-    /// Why it takes no runs now, in words that begin with its name.
-    pub(crate) away: Option<QueueReason>,
     /// Whose runs it takes.
     pub(crate) serves: Serves,
+    /// Whether it takes runs at all.
+    pub(crate) open: Open,
 }
 
-/// Whose runs an agent takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Serves {
-    /// Those of all principals.
+/// Whether a host takes runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Open {
+    /// Not now.
     #[default]
-    Everybody,
-    /// Those of the principals named in the agent's `--serve`.
-    Told(Vec<Principal>),
-    /// A name in the agent's `--serve` may mean several principals: none, until that is mended. The candidates, in
-    /// words.
-    Unclear(String),
-    /// The agent has neither `--serve` nor `--serve-all`, and there are several principals: those of the first
-    /// operator.
-    First(Principal),
+    No,
+    /// While its heartbeats arrive.
+    WhileHeard(Arc<LastHeard>),
 }
 
-fn joined(names: &[Principal], separator: &str) -> String {
-    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
+/// What is asked about hosts and pools at the time of a look.
+pub(crate) trait Situation {
+    /// Whether a host takes no runs now, whosever they are.
+    fn is_away(&self, host: &Host) -> bool;
+
+    /// Why, in words that begin with its name.
+    fn away(&self, host: &Host) -> QueueReason;
+
+    /// Whether a pool has a free seat.
+    fn has_seat(&self, pool: &str) -> bool;
+
+    /// The seats of a pool that has none free, for the principal of the run.
+    fn taken(&self, pool: &str) -> Pool;
 }
 
-impl Serves {
-    /// What an agent's `--serve` means, where these principals are known.
-    pub(crate) fn told(names: &[String], known: &BTreeSet<Principal>) -> Self {
-        match names.iter().map(|name| Typed::read(name).among(known)).collect() {
-            Ok(named) => Self::Told(named),
-            Err(ambiguous) => Self::Unclear(ambiguous.to_string()),
-        }
-    }
-
-    /// Why it refuses the runs of this principal and what to do; `None` = it takes them.
-    fn refusal(&self, host: &str, principal: &Principal) -> Option<String> {
-        match self {
-            Self::Everybody => None,
-            Self::Told(names) if names.contains(principal) => None,
-            Self::First(name) if name == principal => None,
-            Self::Told(names) => Some(format!(
-                "agent {host} takes the runs of {} only: ask its owner to start it with --serve {},{principal}, or cancel \
-                 this run and submit it elsewhere",
-                joined(names, ", "),
-                joined(names, ",")
-            )),
-            Self::First(_) | Self::Unclear(_) => Some(self.note(host).unwrap_or_default()),
-        }
-    }
-
-    /// What a person should know of an agent whose `--serve` is missing or unclear.
-    pub(crate) fn note(&self, host: &str) -> Option<String> {
-        let name = match self {
-            Self::Everybody | Self::Told(_) => return None,
-            Self::Unclear(words) => return Some(format!("agent {host} takes no runs: in its --serve, {words}")),
-            Self::First(name) => name,
-        };
-        Some(format!(
-            "agent {host} takes the runs of {name} only, since this gateway has several principals and the agent was not told \
-             whom to serve: start it with --serve NAME,... or --serve-all"
-        ))
-    }
-
-    /// The names, if it does not serve everybody.
-    pub(crate) fn names(&self) -> Option<Vec<String>> {
-        match self {
-            Self::Everybody => None,
-            Self::Told(names) => Some(names.iter().map(ToString::to_string).collect()),
-            Self::First(name) => Some(vec![name.to_string()]),
-            Self::Unclear(_) => Some(Vec::new()),
-        }
-    }
-}
-
-/// A licence as placement sees it.
+/// A licence whose seats are all taken.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
     pub(crate) seats: u32,
-    /// Who holds the seats.
-    pub(crate) holders: Vec<Holder>,
+    pub(crate) in_use: u32,
+    /// Some of those that hold the seats.
+    pub(crate) named: Vec<Holder>,
     /// Set when all holders are on silent agents: which, and what frees the seats.
     pub(crate) silent: Option<String>,
 }
@@ -111,7 +71,7 @@ pub(crate) struct Holder {
 }
 
 /// Most holders of a pool's seats that a reason names.
-const NAMED: usize = 3;
+pub(crate) const NAMED: usize = 3;
 
 /// How near a run is to being placed; the nearest reason is reported.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,35 +84,32 @@ enum Obstacle {
     PoolFull,
 }
 
-/// Picks the agent for a run, as an index into `hosts`: the least loaded of those that match and have room.
+/// Picks the agent for a run: the least loaded of those that match and have room. `hosts` come in the order of names.
 ///
 /// # Errors
 /// Why no agent can take it, for the run's owner.
-pub(crate) fn choose(
+pub(crate) fn choose<'h>(
     principal: &Principal,
     need: &Need,
-    hosts: &[Host],
-    pools: &HashMap<String, Pool>,
-) -> Result<usize, QueueReason> {
-    let mut nearest: Option<(Obstacle, QueueReason)> = None;
-    let mut best: Option<usize> = None;
-    for (at, host) in hosts.iter().enumerate() {
-        match obstacle(principal, need, host, pools) {
-            None => {
-                let better = best.is_none_or(|b| load(host) < load(&hosts[b]));
-                best = if better { Some(at) } else { best };
-            }
-            Some((near, why)) => {
-                if nearest.as_ref().is_none_or(|(n, _)| near > *n) {
-                    nearest = Some((near, why));
-                }
-            }
+    hosts: impl Iterator<Item = &'h Host>,
+    situation: &impl Situation,
+) -> Result<&'h Host, QueueReason> {
+    let mut nearest: Option<(Obstacle, &Host)> = None;
+    let mut best: Option<&Host> = None;
+    for host in hosts {
+        // With one that can take it, no reason is asked for: then those with a heavier load do not matter.
+        if best.is_some_and(|best| load(best) <= load(host)) {
+            continue;
+        }
+        match obstacle(principal, need, host, situation) {
+            None => best = Some(host),
+            Some(near) if nearest.is_none_or(|(n, _)| near > n) => nearest = Some((near, host)),
+            Some(_) => {}
         }
     }
     match (best, nearest) {
-        (Some(at), _) => Ok(at),
-        (None, Some((Obstacle::NoMatch, _))) => Err(QueueReason::lasting(no_match(need))),
-        (None, Some((_, why))) => Err(why),
+        (Some(host), _) => Ok(host),
+        (None, Some((near, host))) => Err(reason(near, principal, need, host, situation)),
         (None, None) => {
             Err(QueueReason::lasting("no agent is connected: start one with `longhaul agent --gateway URL`".to_owned()))
         }
@@ -164,59 +121,58 @@ fn load(host: &Host) -> (u32, u32, &str) {
     (host.running.saturating_mul(1000) / host.limit.max(1), host.running, &host.name)
 }
 
-fn obstacle(
-    principal: &Principal,
-    need: &Need,
-    host: &Host,
-    pools: &HashMap<String, Pool>,
-) -> Option<(Obstacle, QueueReason)> {
+fn obstacle(principal: &Principal, need: &Need, host: &Host, situation: &impl Situation) -> Option<Obstacle> {
     let named = need.host.is_empty() || need.host == host.name;
     let labelled = need.labels.iter().all(|(k, v)| host.labels.get(k) == Some(v));
-    if !named || !labelled {
-        return Some((Obstacle::NoMatch, QueueReason::default()));
+    let able = || if need.engine.is_empty() { !host.engines.is_empty() } else { host.engines.contains(&need.engine) };
+    match () {
+        () if !named || !labelled => Some(Obstacle::NoMatch),
+        () if !host.serves.takes(principal) => Some(Obstacle::NotServed),
+        () if situation.is_away(host) => Some(Obstacle::Away),
+        () if !able() => Some(Obstacle::NoMatch),
+        () if host.limit == 0 => Some(Obstacle::Away),
+        () if need.unfit.contains_key(&host.id) => Some(Obstacle::Unfit),
+        () if !situation.has_seat(&host.pool) => Some(Obstacle::PoolFull),
+        () if host.running >= host.limit => Some(Obstacle::HostFull),
+        () => None,
     }
-    if let Some(why) = host.serves.refusal(&host.name, principal) {
-        return Some((Obstacle::NotServed, QueueReason::lasting(why)));
-    }
-    let full = pool_full(host, pools);
-    if let Some(away) = &host.away {
-        // If runs on silent agents hold the seats, that reason says more: it names what frees them.
-        let held = full.filter(|why| why.no_end && away.no_end);
-        return Some((Obstacle::Away, held.unwrap_or_else(|| away.clone())));
-    }
-    let able = if need.engine.is_empty() { !host.engines.is_empty() } else { host.engines.contains(&need.engine) };
-    if !able {
-        return Some((Obstacle::NoMatch, QueueReason::default()));
-    }
-    if host.limit == 0 {
-        return Some((Obstacle::Away, QueueReason::lasting(format!("agent {} is set to start no runs", host.name))));
-    }
-    if let Some(why) = need.unfit.get(&host.id) {
-        return Some((Obstacle::Unfit, QueueReason::lasting(format!("agent {} cannot run it: {why}", host.name))));
-    }
-    if let Some(why) = full {
-        return Some((Obstacle::PoolFull, why));
-    }
-    if host.running >= host.limit {
-        let why = format!("waiting for room on {}: {} of {} runs there", host.name, host.running, host.limit);
-        return Some((Obstacle::HostFull, QueueReason::passing(why)));
-    }
-    None
 }
 
-/// Why the host's pool has no free seat; `None` = it has one.
-fn pool_full(host: &Host, pools: &HashMap<String, Pool>) -> Option<QueueReason> {
-    let pool = pools.get(&host.pool).filter(|pool| pool.holders.len() >= pool.seats as usize)?;
-    let (used, seats) = (pool.holders.len(), pool.seats);
-    let named = &pool.holders[..used.min(NAMED)];
+/// The obstacle in words.
+fn reason(near: Obstacle, principal: &Principal, need: &Need, host: &Host, situation: &impl Situation) -> QueueReason {
+    let name = &host.name;
+    match near {
+        Obstacle::NoMatch => QueueReason::lasting(no_match(need)),
+        Obstacle::NotServed => QueueReason::lasting(host.serves.refusal(name, principal)),
+        Obstacle::Unfit => {
+            let why = need.unfit.get(&host.id).map(String::as_str).unwrap_or_default();
+            QueueReason::lasting(format!("agent {name} cannot run it: {why}"))
+        }
+        Obstacle::Away if situation.is_away(host) => {
+            let away = situation.away(host);
+            // If runs on silent agents hold the seats, that reason says more: it names what frees them.
+            let held = (away.no_end && !situation.has_seat(&host.pool)).then(|| no_seat(host, situation));
+            held.filter(|why| why.no_end).unwrap_or(away)
+        }
+        Obstacle::Away => QueueReason::lasting(format!("agent {name} is set to start no runs")),
+        Obstacle::HostFull => {
+            QueueReason::passing(format!("waiting for room on {name}: {} of {} runs there", host.running, host.limit))
+        }
+        Obstacle::PoolFull => no_seat(host, situation),
+    }
+}
+
+/// Why the host's pool, which is full, has no free seat.
+fn no_seat(host: &Host, situation: &impl Situation) -> QueueReason {
+    let Pool { seats, in_use, named, silent } = situation.taken(&host.pool);
     let holders = named.iter().map(|holder| holder.words.as_str()).collect::<Vec<_>>().join(", ");
-    let more = if used > NAMED { ", …" } else { "" };
-    let why = format!("waiting for a seat of pool {}: {used} of {seats} in use by {holders}{more}", host.pool);
-    let reason = match &pool.silent {
+    let more = if in_use as usize > named.len() { ", …" } else { "" };
+    let why = format!("waiting for a seat of pool {}: {in_use} of {seats} in use by {holders}{more}", host.pool);
+    let reason = match silent {
         Some(silent) => QueueReason::lasting(format!("{why}; {silent}")),
         None => QueueReason::passing(why),
     };
-    Some(reason.behind(named.iter().filter_map(|holder| holder.own).collect()))
+    reason.behind(named.iter().filter_map(|holder| holder.own).collect())
 }
 
 fn no_match(need: &Need) -> String {
@@ -236,7 +192,51 @@ fn no_match(need: &Need) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeSet, HashMap};
+
     use super::*;
+
+    /// Hosts, those of them that are away, and pools.
+    #[derive(Clone, Default)]
+    struct Lab {
+        hosts: Vec<Host>,
+        away: HashMap<String, QueueReason>,
+        pools: HashMap<String, Pool>,
+    }
+
+    impl Lab {
+        fn new(hosts: &[Host], pools: &HashMap<String, Pool>) -> Self {
+            Self { hosts: hosts.to_vec(), away: HashMap::new(), pools: pools.clone() }
+        }
+
+        fn away(mut self, host: &str, why: QueueReason) -> Self {
+            self.away.insert(host.to_owned(), why);
+            self
+        }
+
+        fn silent(self, host: &str) -> Self {
+            self.away(host, QueueReason::lasting(format!("agent {host} is silent for 12 s")))
+        }
+
+        fn choose(&self, who: &str, need: &Need) -> Result<&str, QueueReason> {
+            choose(&Principal::local(who), need, self.hosts.iter(), self).map(|host| host.name.as_str())
+        }
+    }
+
+    impl Situation for Lab {
+        fn is_away(&self, host: &Host) -> bool {
+            self.away.contains_key(&host.name)
+        }
+        fn away(&self, host: &Host) -> QueueReason {
+            self.away[&host.name].clone()
+        }
+        fn has_seat(&self, pool: &str) -> bool {
+            self.pools.get(pool).is_none_or(|pool| pool.in_use < pool.seats)
+        }
+        fn taken(&self, pool: &str) -> Pool {
+            self.pools[pool].clone()
+        }
+    }
 
     fn host(name: &str, pool: &str, running: u32, limit: u32) -> Host {
         Host {
@@ -247,19 +247,15 @@ mod tests {
             pool: pool.to_owned(),
             limit,
             running,
-            away: None,
-            serves: Serves::Everybody,
+            ..Host::default()
         }
-    }
-
-    fn away(host: Host) -> Host {
-        Host { away: Some(QueueReason::lasting(format!("agent {} is silent for 12 s", host.name))), ..host }
     }
 
     fn pools(all: &[(&str, u32, &[&str])]) -> HashMap<String, Pool> {
         let pool = |seats: u32, holders: &[&str]| Pool {
             seats,
-            holders: holders.iter().map(|h| Holder { own: None, words: (*h).to_owned() }).collect(),
+            in_use: u32::try_from(holders.len()).unwrap(),
+            named: holders.iter().take(NAMED).map(|h| Holder { own: None, words: (*h).to_owned() }).collect(),
             silent: None,
         };
         all.iter().map(|(name, seats, holders)| ((*name).to_owned(), pool(*seats, holders))).collect()
@@ -278,8 +274,11 @@ mod tests {
     fn an_agent_or_a_reason() {
         #[track_caller]
         fn check(need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>, want: Result<&str, &str>) {
-            let found = choose(&Principal::local("ann"), need, hosts, pools).map(|at| hosts[at].name.as_str());
-            assert_eq!(found.map_err(|why| why.words), want.map_err(str::to_owned));
+            check_in(&Lab::new(hosts, pools), need, want);
+        }
+        #[track_caller]
+        fn check_in(lab: &Lab, need: &Need, want: Result<&str, &str>) {
+            assert_eq!(lab.choose("ann", need).map_err(|why| why.words), want.map_err(str::to_owned));
         }
         let free = pools(&[("lab", 2, &["run aaaaaaaa on a"]), ("own", 1, &[])]);
         let full = pools(&[("lab", 1, &["run 7f3a9c21 on stata1"]), ("own", 1, &[])]);
@@ -297,13 +296,10 @@ mod tests {
         check(&any, &[host("a", "lab", 0, 1), host("b", "own", 0, 1)], &full, Ok("b"));
         check(&any, &[host("a", "lab", 1, 1)], &free, Err("waiting for room on a: 1 of 1 runs there"));
         check(&any, &[host("a", "lab", 0, 0)], &free, Err("agent a is set to start no runs"));
-        check(&any, &[away(host("a", "lab", 0, 1))], &free, Err("agent a is silent for 12 s"));
-        check(
-            &any,
-            &[away(host("a", "lab", 0, 1)), host("b", "lab", 0, 1)],
-            &full,
-            Err("waiting for a seat of pool lab: 1 of 1 in use by run 7f3a9c21 on stata1"),
-        );
+        let lab = Lab::new(&[host("a", "lab", 0, 1)], &free).silent("a");
+        check_in(&lab, &any, Err("agent a is silent for 12 s"));
+        let lab = Lab::new(&[host("a", "lab", 0, 1), host("b", "lab", 0, 1)], &full).silent("a");
+        check_in(&lab, &any, Err("waiting for a seat of pool lab: 1 of 1 in use by run 7f3a9c21 on stata1"));
         check(&need("b", &[], "", &[]), &[host("a", "lab", 0, 1), host("b", "lab", 1, 8)], &free, Ok("b"));
         check(
             &need("c", &[("gpu", "1")], "standin", &[]),
@@ -335,22 +331,28 @@ mod tests {
     }
 
     #[test]
+    fn of_many_holders_some_are_named() {
+        let crowd = pools(&[("lab", 4, &["run 1 on a", "run 2 on a", "run 3 on b", "run 4 on b"])]);
+        let why = Lab::new(&[host("a", "lab", 0, 9)], &crowd).choose("ann", &Need::default()).unwrap_err().words;
+        let want = "waiting for a seat of pool lab: 4 of 4 in use by run 1 on a, run 2 on a, run 3 on b, …";
+        assert_eq!(why, want);
+    }
+
+    #[test]
     fn what_passes_by_itself_and_what_does_not() {
-        let no_end = |hosts: &[Host], pools: &HashMap<String, Pool>| {
-            choose(&Principal::local("ann"), &Need::default(), hosts, pools).unwrap_err().no_end
-        };
+        let no_end = |lab: &Lab| lab.choose("ann", &Need::default()).unwrap_err().no_end;
         let full = pools(&[("lab", 1, &["7f3a9c21 on stata1"])]);
+        let lab = |hosts: &[Host]| Lab::new(hosts, &full);
         let one = [host("a", "lab", 0, 1)];
-        assert!(!no_end(&one, &full), "the run that has the seat ends");
-        assert!(!no_end(&[host("a", "own", 1, 1)], &full), "and so do those on a host");
-        let mut silent = full.clone();
-        silent.get_mut("lab").unwrap().silent = Some("agent stata1 is silent for 76 s".to_owned());
-        assert!(no_end(&one, &silent), "but not where nobody hears of it");
-        assert!(no_end(&[], &full));
-        assert!(no_end(&[away(host("a", "lab", 0, 1))], &full));
-        let dialled =
-            Host { away: Some(QueueReason::passing("agent a is being dialled".to_owned())), ..host("a", "lab", 0, 1) };
-        assert!(!no_end(&[dialled], &full));
+        assert!(!no_end(&lab(&one)), "the run that has the seat ends");
+        assert!(!no_end(&lab(&[host("a", "own", 1, 1)])), "and so do those on a host");
+        let mut silent = lab(&one);
+        silent.pools.get_mut("lab").unwrap().silent = Some("agent stata1 is silent for 76 s".to_owned());
+        assert!(no_end(&silent), "but not where nobody hears of it");
+        assert!(no_end(&lab(&[])));
+        assert!(no_end(&lab(&one).silent("a")));
+        let dialled = lab(&one).away("a", QueueReason::passing("agent a is being dialled".to_owned()));
+        assert!(!no_end(&dialled));
     }
 
     #[test]
@@ -359,15 +361,17 @@ mod tests {
         let told = |names: &[&str]| Serves::Told(names.iter().map(|n| Principal::local(*n)).collect());
         let free = pools(&[("lab", 4, &[])]);
         let place = |who: &str, hosts: &[Host]| {
-            choose(&Principal::local(who), &Need::default(), hosts, &free).map_err(|why| why.words)
+            let lab = Lab::new(hosts, &free);
+            lab.choose(who, &Need::default()).map(str::to_owned).map_err(|why| why.words)
         };
+        let takes = |name: &str| Ok(name.to_owned());
         let hosts = [
             serving("a", told(&["ann"])),
             serving("b", told(&["ann", "bob"])),
             serving("c", Serves::First(Principal::local("ann"))),
         ];
-        assert_eq!(place("bob", &hosts), Ok(1));
-        assert_eq!(place("ann", &hosts), Ok(0));
+        assert_eq!(place("bob", &hosts), takes("b"));
+        assert_eq!(place("ann", &hosts), takes("a"));
         let why = place("carol", &hosts[..1]).unwrap_err();
         assert!(why.starts_with("agent a takes the runs of ann only") && why.contains("--serve ann,carol"), "{why}");
         let why = place("bob", &hosts[2..]).unwrap_err();
@@ -377,14 +381,15 @@ mod tests {
         let told = |names: &[&str]| Serves::told(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>(), &known);
         let why = place("bob", &[serving("d", told(&["bob", "ann"]))]).unwrap_err();
         assert!(why.contains("takes no runs: in its --serve, `ann` may mean idp:ann or local:ann"), "{why}");
-        assert_eq!(place("ann", &[serving("d", told(&["local:ann"]))]), Ok(0));
+        assert_eq!(place("ann", &[serving("d", told(&["local:ann"]))]), takes("d"));
         assert!(place("ann", &[serving("d", told(&["idp:ann"]))]).is_err());
-        assert_eq!(place("bob", &[serving("d", told(&["bob"]))]), Ok(0));
+        assert_eq!(place("bob", &[serving("d", told(&["bob"]))]), takes("d"));
         // An agent that would take the run and is busy is the nearer reason.
         let busy = Host { running: 1, ..serving("b", Serves::Everybody) };
         assert_eq!(place("bob", &[hosts[0].clone(), busy]), Err("waiting for room on b: 1 of 1 runs there".to_owned()));
         // When the request names a host, only that host's reason is reported.
         let need = need("c", &[], "", &[]);
-        assert!(choose(&Principal::local("bob"), &need, &hosts, &free).unwrap_err().words.starts_with("agent c takes"));
+        let why = Lab::new(&hosts, &free).choose("bob", &need).unwrap_err().words;
+        assert!(why.starts_with("agent c takes"), "{why}");
     }
 }

@@ -47,27 +47,33 @@ impl Queue {
         self.of.get(&run)
     }
 
-    /// Takes out the next run that can be placed, with its principal and `place`'s answer for it.
-    pub(crate) fn take<T>(
-        &mut self,
-        mut place: impl FnMut(&Principal, &Need) -> Option<T>,
-    ) -> Option<((RunId, Principal), T)> {
-        let mut best: Option<(u64, RunId, Principal, T)> = None;
+    /// The next run that can be placed, with `place`'s answer for it; [`Queue::grant`] takes it out.
+    pub(crate) fn next<T>(&self, mut place: impl FnMut(&Principal, &Need) -> Option<T>) -> Option<(RunId, T)> {
+        let mut best: Option<(u64, RunId, T)> = None;
         for ((principal, need), runs) in &self.lines {
             let Some(head) = runs.first().copied() else { continue };
             let served = self.served.get(principal).copied().unwrap_or(0);
-            if best.as_ref().is_some_and(|(s, run, _, _)| (*s, *run) <= (served, head)) {
+            if best.as_ref().is_some_and(|(s, run, _)| (*s, *run) <= (served, head)) {
                 continue;
             }
             if let Some(at) = place(principal, need) {
-                best = Some((served, head, principal.clone(), at));
+                best = Some((served, head, at));
             }
         }
-        let (_, run, principal, at) = best?;
+        best.map(|(_, run, at)| (run, at))
+    }
+
+    /// Takes a run out that gets its lease: its principal's next turn comes after those of the others.
+    pub(crate) fn grant(&mut self, run: RunId, principal: &Principal) {
         self.remove(run);
         self.grants += 1;
         self.served.insert(principal.clone(), self.grants);
-        Some(((run, principal), at))
+    }
+
+    /// The principal and the need of a queued run that is the next of its line.
+    pub(crate) fn heads_line(&self, run: RunId) -> Option<&(Principal, Need)> {
+        let line = self.of.get(&run)?;
+        Some(line).filter(|line| self.lines.get(*line).and_then(BTreeSet::first) == Some(&run))
     }
 
     /// All queued runs, line by line.
@@ -82,6 +88,13 @@ mod tests {
 
     use super::*;
 
+    /// Takes out the next run that can be placed.
+    fn take(queue: &mut Queue, so: impl Fn(&Need) -> bool) -> Option<RunId> {
+        let (run, principal) = queue.next(|principal, need| so(need).then(|| principal.clone()))?;
+        queue.grant(run, &principal);
+        Some(run)
+    }
+
     #[test]
     fn in_turn_between_principals_and_in_order_within_one() {
         let ids = Ids::system();
@@ -91,7 +104,7 @@ mod tests {
             queue.push(runs[at], &Principal::local(*who), Need::default());
         }
         let mut order = Vec::new();
-        while let Some(((run, _), ())) = queue.take(|_, _| Some(())) {
+        while let Some(run) = take(&mut queue, |_| true) {
             order.push(runs.iter().position(|r| *r == run).unwrap());
         }
         assert_eq!(order, [0, 3, 1, 5, 2, 4]);
@@ -107,7 +120,7 @@ mod tests {
         for (run, who) in runs.iter().zip([&here, &here, &here, &there]) {
             queue.push(*run, who, Need::default());
         }
-        let order: Vec<_> = std::iter::from_fn(|| queue.take(|_, _| Some(()))).map(|((run, _), ())| run).collect();
+        let order: Vec<_> = std::iter::from_fn(|| take(&mut queue, |_| true)).collect();
         assert_eq!(order, [runs[0], runs[3], runs[1], runs[2]]);
     }
 
@@ -119,9 +132,10 @@ mod tests {
         let picky = Need { host: "away".to_owned(), ..Need::default() };
         queue.push(first, &Principal::local("ann"), picky);
         queue.push(second, &Principal::local("ann"), Need::default());
-        let place = |_: &Principal, need: &Need| need.host.is_empty().then_some(());
-        assert_eq!(queue.take(place).map(|((run, _), ())| run), Some(second));
-        assert_eq!(queue.take(place), None);
+        assert!(queue.heads_line(first).is_some() && queue.heads_line(second).is_some());
+        let anywhere = |need: &Need| need.host.is_empty();
+        assert_eq!(take(&mut queue, anywhere), Some(second));
+        assert_eq!(take(&mut queue, anywhere), None);
         assert!(queue.remove(first));
         assert!(!queue.remove(first));
     }

@@ -11,9 +11,8 @@ use longhaul_proto::{
     transport::{Fingerprint, Session},
     wire,
 };
-use tokio::sync::Notify;
 
-use super::connection::Connection;
+use super::{agent_port::Port, heard::LastHeard};
 use crate::{ledger::DrainRecord, model::Principal};
 
 /// The fleet at one moment.
@@ -39,57 +38,31 @@ pub(super) struct Agent {
     pub(super) info: wire::AgentInfo,
     /// It has registered with this process.
     pub(super) here: bool,
-    /// When it was last heard, by the monotonic clock; until it registers, when this process started.
-    pub(super) heard: Duration,
-    /// When it was last heard, Unix ms.
-    pub(super) seen_ms: i64,
+    /// When it was last heard; until it registers, when this process started. Shared: what a heartbeat changes is in
+    /// here, so that none is published anew.
+    pub(super) heard: Arc<LastHeard>,
     /// The connection to it.
-    pub(super) connection: Option<Arc<Connection>>,
+    pub(super) connection: Option<Port>,
     /// Why it cannot be dialled.
     pub(super) dial_problem: Option<String>,
     /// Since when there is no connection to it, by the monotonic clock; `None` = there is one.
     pub(super) unconnected_since: Option<Duration>,
-    /// What its spools take and may take.
-    pub(super) spool: SpoolUsage,
-    /// The largest of its ended runs' spools, largest first.
-    pub(super) spools: Arc<[wire::SpoolSize]>,
-    /// Fires at each heartbeat.
-    pub(super) beat: Arc<Notify>,
     /// The connection over which it registered last.
     pub(super) session: Option<Session>,
     /// Why its registration is refused, in words that name it.
     pub(super) refused: Option<String>,
 }
 
-/// What an agent's spools take.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct SpoolUsage {
-    /// Bytes in use; 0 = not known.
-    pub(super) bytes: u64,
-    /// Bytes that they may take; 0 = no limit.
-    pub(super) limit: u64,
-}
-
-impl SpoolUsage {
-    fn excess(self) -> u64 {
-        if self.limit == 0 { 0 } else { self.bytes.saturating_sub(self.limit) }
-    }
-}
-
 impl Agent {
-    /// One that has not registered yet.
-    pub(super) fn unregistered(agent_id: &str, now: Duration) -> Self {
+    /// One that has not registered with this process, which began `now`; it was last heard at `seen_ms`, Unix ms.
+    pub(super) fn unregistered(info: wire::AgentInfo, now: Duration, seen_ms: i64) -> Self {
         Self {
-            info: wire::AgentInfo { agent_id: agent_id.to_owned(), ..wire::AgentInfo::default() },
+            info,
             here: false,
-            heard: now,
-            seen_ms: 0,
+            heard: LastHeard::new(now, seen_ms),
             connection: None,
             dial_problem: None,
             unconnected_since: Some(now),
-            spool: SpoolUsage::default(),
-            spools: Arc::default(),
-            beat: Arc::default(),
             session: None,
             refused: None,
         }
@@ -119,7 +92,7 @@ impl FleetSnapshot {
     }
 
     fn is_heard(&self, agent: &Agent, now: Duration) -> bool {
-        now.saturating_sub(agent.heard) <= self.silent_after
+        agent.heard.silent(now) <= self.silent_after
     }
 
     /// Whether the agent that last registered with this key is connected.
@@ -146,7 +119,7 @@ impl FleetSnapshot {
     }
 
     /// Agents that can be called, with their connections.
-    pub(super) fn connected(&self) -> Vec<(String, Arc<Connection>)> {
+    pub(super) fn connected(&self) -> Vec<(String, Port)> {
         self.agents.iter().filter_map(|(id, a)| Some((id.to_string(), a.connection.clone()?))).collect()
     }
 
@@ -157,6 +130,6 @@ impl FleetSnapshot {
 
     /// Bytes by which an agent's spools exceed their limit.
     pub(super) fn spool_excess(&self, agent_id: &str) -> u64 {
-        self.agents.get(agent_id).map_or(0, |agent| agent.spool.excess())
+        self.agents.get(agent_id).map_or(0, |agent| agent.heard.spools().excess())
     }
 }

@@ -9,6 +9,7 @@
 //! The first byte of a connection tells TLS from plain HTTP. Agents come over TLS only, and their requests carry the
 //! connection's [`longhaul_proto::transport::Session`].
 
+mod fleet_service;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -30,8 +31,9 @@ use crate::{
     face::{self, Core, Face},
     model::{Identity, Scope},
     problem::{Problem, problem},
-    runs::FleetService,
 };
+
+pub(crate) use fleet_service::FleetService;
 
 /// Why the port was not served.
 #[derive(Debug, thiserror::Error)]

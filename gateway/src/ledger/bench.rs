@@ -10,7 +10,7 @@ use longhaul_proto::{
     wire,
 };
 
-use super::{Dedupe, Ledger, LedgerError, NewRun, RunStore, Transition, sqlite::SqliteLedger};
+use super::{Dedupe, LeaseChange, Ledger, LedgerError, NewRun, RunStore, Transition, sqlite::SqliteLedger};
 use crate::model::{Asked, Attempt, Placement, Principal, Record};
 
 /// The result of [`runs_per_second`].
@@ -68,20 +68,31 @@ async fn one(ledger: &SqliteLedger, clock: &Clock) -> Result<(), LedgerError> {
     );
     let submission = wire::Submission { run_id: run.to_string(), ..wire::Submission::default() };
     let dedupe = Dedupe { shape: run.to_string(), join_since_ms: Some(at_ms), ..Dedupe::default() };
-    ledger.insert(NewRun { record: record.clone(), submission, key: None, dedupe }).await?;
-    let mut detail = record.detail;
+    let (lease, blobs) = (LeaseChange::Keep, Vec::new());
+    ledger.insert(NewRun { record: record.clone(), submission, key: None, dedupe, lease, blobs }).await?;
+    let mut detail = record.detail.clone();
     let edges = [
-        (RunState::Queued, RunState::Starting, Cause::Dispatched),
-        (RunState::Starting, RunState::Running, Cause::FirstOutput),
-        (RunState::Running, RunState::Succeeded, Cause::Completed),
+        (RunState::Queued, RunState::Starting, Cause::Dispatched, LeaseChange::Take),
+        (RunState::Starting, RunState::Running, Cause::FirstOutput, LeaseChange::Keep),
+        (RunState::Running, RunState::Succeeded, Cause::Completed, LeaseChange::Free),
     ];
-    for (from, to, cause) in edges {
+    for (from, to, cause, lease) in edges {
         let from_attempt = detail.attempt();
         if to == RunState::Starting {
             let at = Placement { agent_id: "a".to_owned(), host: "stata1".to_owned(), pool: "lab".to_owned() };
             detail.give(Attempt::after(None), at);
         }
-        let step = Transition { run, from, from_attempt, to, cause, at_ms, detail: detail.clone() };
+        let step = Transition {
+            run,
+            from,
+            from_attempt,
+            to,
+            cause,
+            at_ms,
+            detail: detail.clone(),
+            lease,
+            owner: record.owner.clone(),
+        };
         ledger.transition(step).await?;
     }
     Ok(())

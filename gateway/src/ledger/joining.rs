@@ -1,7 +1,8 @@
 //! A new run, or the earlier one that answers: by its key, as the same call, or as an equal request.
 
-use longhaul_proto::{api, ids::RunId, state::RunState, wire};
+use longhaul_proto::{api, digest::ContentDigest, ids::RunId, state::RunState, wire};
 
+use super::LeaseChange;
 use crate::model::{Principal, Record};
 
 /// Stands for the digest of a request that is no longer known: then the key alone decides that it is the same call.
@@ -18,6 +19,10 @@ pub struct NewRun {
     pub key: Option<(String, String)>,
     /// What makes two requests equal.
     pub dedupe: Dedupe,
+    /// Whether it occupies a seat already, as an imported run that executes does.
+    pub lease: LeaseChange,
+    /// The blobs that it holds, each once; its principal must be one that may name them.
+    pub blobs: Vec<ContentDigest>,
 }
 
 /// The answer to an insertion.

@@ -2,46 +2,64 @@
 //!
 //! A run is recorded before any message about it leaves: [`RunStore::insert`] returns when the row is on disk. From then
 //! on every change of its state is one conditional update that names the expected state and attempt (the fencing
-//! token). If it changes zero rows, another writer was first, and the update fails ([`LedgerError::Lost`]).
+//! token), and the owner under whose epoch the run is moved ([`crate::model::Owner`]). If it changes zero rows, another writer was
+//! first, and the update fails ([`LedgerError::Lost`]). The same transaction writes the rows that belong to the step: its
+//! history, its attempt, and its lease, so that no reader sees one without the others. A key is bound in the write that
+//! records or adopts its run.
 //!
 //! What it stores has one trait for each kind of reader, with the values that it takes and gives: [`runs`] (and
-//! [`joining`], which decides whether an earlier run answers a request), [`upkeep`], [`agents`], [`tokens`] and
-//! [`stashes`]. [`Ledger`] is all of them.
+//! [`joining`], which decides whether an earlier run answers a request), [`leases`], [`changes`], [`upkeep`], [`agents`],
+//! [`tokens`], [`stashes`] and [`blobs`]. [`Ledger`] is all of them.
 //!
 //! Two implementations: [`sqlite`], which a gateway uses, and `memory`, the model that defines what is meant and that
-//! only tests have. One conformance suite (`conformance`) holds both to it. Output is never stored here: bytes belong to
-//! the mirror.
+//! only tests have. One conformance suite (`conformance`) holds both to it, and a third ledger too, which tests put before
+//! another one (`unreliable`): it does not always answer, and what is read to be shown is older there. Output is never
+//! stored here: bytes belong to the mirror.
 
 pub mod agents;
 #[cfg(any(test, feature = "testing"))]
+pub mod agreement;
+#[cfg(any(test, feature = "testing"))]
 pub mod bench;
+pub mod blobs;
+pub mod changes;
 #[cfg(test)]
 mod conformance;
 pub mod joining;
+pub mod leases;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
+#[cfg(any(test, feature = "testing"))]
+mod methods;
 pub mod runs;
 pub mod sqlite;
 pub mod stashes;
 mod stored;
 pub mod tokens;
+#[cfg(any(test, feature = "testing"))]
+pub mod unreliable;
 pub mod upkeep;
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use longhaul_proto::{ids::RunId, state::RunState};
+use longhaul_proto::{digest::ContentDigest, ids::RunId, state::RunState};
 
 pub use agents::{AgentRecord, AgentStore, DrainRecord, PinRecord, PinState};
+pub use blobs::{Blob, BlobBounds, BlobFile, BlobStore, BlobsSwept, Finished, NewUpload, Upload, UploadBegun};
+pub use changes::{Change, ChangeStore};
 pub(crate) use joining::UNKNOWN_BODY;
 pub use joining::{Adoption, CALL, Dedupe, Inserted, NewRun, is_call};
-pub use runs::{ListQuery, RunStore, Transition, TransitionRow};
+pub use leases::{HolderKind, LeaseChange, LeaseHolder, LeaseRecord, LeaseStore};
+pub use runs::{AttemptChange, AttemptEnd, AttemptRow, ListQuery, Read, RunStore, Transition, TransitionRow};
 pub use stashes::{Stash, StashStore};
 pub use tokens::{TokenRecord, TokenStore};
 pub use upkeep::{Ended, MirrorCopy, UpkeepStore};
 
 /// Everything that the gateway must not forget.
-pub trait Ledger: RunStore + UpkeepStore + AgentStore + TokenStore + StashStore {
+pub trait Ledger:
+    RunStore + LeaseStore + ChangeStore + UpkeepStore + AgentStore + TokenStore + StashStore + BlobStore
+{
     /// Whether it can be written now.
     fn check(&self) -> Answer<'_, ()>;
     /// Writes what is pending and closes.
@@ -73,7 +91,7 @@ pub enum LedgerError {
         /// Newest format that this program knows.
         known: i64,
     },
-    /// Zero rows: the run was no longer in the expected state and attempt.
+    /// Zero rows: the run was no longer in the expected state and attempt, or another gateway took it over.
     #[error("run {0} was changed by another writer in the meantime")]
     Lost(RunId),
     /// The state machine has no such edge.
@@ -84,6 +102,9 @@ pub enum LedgerError {
         /// State asked for.
         to: RunState,
     },
+    /// The principal of a new run may not name these blobs: they are not there, or others uploaded them.
+    #[error("no such blobs")]
+    NoSuchBlobs(Vec<ContentDigest>),
     /// There is no room for another run.
     #[error("no room for another run")]
     Full,

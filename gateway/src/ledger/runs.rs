@@ -7,8 +7,8 @@ use longhaul_proto::{
     wire,
 };
 
-use super::{Adoption, Answer, Inserted, NewRun};
-use crate::model::{Attempt, CancelIntent, Detail, Principal, Record};
+use super::{Adoption, Answer, Inserted, LeaseChange, NewRun};
+use crate::model::{Attempt, CancelIntent, Detail, Owner, Placement, Principal, Record};
 
 /// The records of runs, for those who submit, move and read them.
 pub trait RunStore: Send + Sync + 'static {
@@ -18,7 +18,11 @@ pub trait RunStore: Send + Sync + 'static {
     /// Binds the key and the digest of a request to the earlier run that answered it, so that a repeated call gets the
     /// same run. An idempotency key that a caller chose keeps the run that it names.
     fn name_run(&self, principal: Principal, key: (String, String), run: RunId) -> Answer<'_, ()>;
-    /// Moves a run: one conditional update, and one row in its history.
+    /// A gateway that starts takes over all runs that are unfinished or lost: from now on they are moved only under the
+    /// owner that this returns.
+    fn take_over(&self, gateway: String) -> Answer<'_, Owner>;
+    /// Moves a run: one conditional update, and in the same transaction a row in its history, the row of its attempt,
+    /// and its lease.
     fn transition(&self, step: Transition) -> Answer<'_, ()>;
     /// Keeps the intent to end a run that is unfinished or lost: a lost run may still be executing on an agent that is
     /// away. The first request names who asked; a later one may be harder.
@@ -47,9 +51,11 @@ pub trait RunStore: Send + Sync + 'static {
     fn unfinished(&self) -> Answer<'_, Vec<Record>>;
     /// The steps of a run, in order.
     fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>>;
+    /// The attempts of a run, in order: also those that never started.
+    fn attempts(&self, run: RunId) -> Answer<'_, Vec<AttemptRow>>;
 }
 
-/// One step of a run, conditional on its state and attempt.
+/// One step of a run, conditional on its state, its attempt and its owner.
 #[derive(Clone, Debug)]
 pub struct Transition {
     /// The run.
@@ -67,12 +73,73 @@ pub struct Transition {
     /// The rest of the record as it is from now on. Its last attempt becomes the fencing token; when this step gives
     /// the run to an agent, that is a new one.
     pub detail: Detail,
+    /// What becomes of its lease.
+    pub lease: LeaseChange,
+    /// The owner that the run must have.
+    pub owner: Owner,
+}
+
+/// What a step does to the attempts of its run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptChange {
+    /// Another attempt is given to an agent.
+    Given(Attempt, Placement),
+    /// The attempt has ended; that of a lost run may do so once more.
+    Ended(Attempt),
 }
 
 impl Transition {
     /// The attempt that the run has after it.
     pub fn attempt(&self) -> Option<Attempt> {
         self.detail.attempt()
+    }
+
+    /// What it does to the run's attempts.
+    pub fn attempt_change(&self) -> Option<AttemptChange> {
+        let last = self.detail.attempts.last()?;
+        if Some(last.number) != self.from_attempt {
+            return Some(AttemptChange::Given(last.number, last.at.clone()));
+        }
+        let went_on = self.from.holds_seat() || self.from == RunState::Lost;
+        (went_on && !self.to.holds_seat()).then_some(AttemptChange::Ended(last.number))
+    }
+}
+
+/// An attempt: a `Run` call under this number was decided on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// Its number.
+    pub number: Attempt,
+    /// Where it was given to; empty in ledgers of versions that kept nothing of an attempt that never started.
+    pub at: Placement,
+    /// When, Unix ms.
+    pub given_ms: i64,
+    /// How it ended; `None` = not yet.
+    pub ended: Option<AttemptEnd>,
+}
+
+/// How an attempt ended: by the step of its run. Back in the queue means that it never started, or is proven dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptEnd {
+    /// The state that the run got.
+    pub state: RunState,
+    /// Why.
+    pub cause: Cause,
+    /// When, Unix ms.
+    pub at_ms: i64,
+}
+
+impl AttemptRow {
+    /// The row of a run's last attempt when the run is recorded; `None` = it has none.
+    pub(super) fn recorded(record: &Record) -> Option<Self> {
+        let last = record.detail.attempts.last()?;
+        let (state, cause, at_ms) = (record.state, record.cause, record.finished_ms);
+        Some(Self {
+            number: last.number,
+            at: last.at.clone(),
+            given_ms: record.created_ms,
+            ended: (!state.holds_seat()).then_some(AttemptEnd { state, cause, at_ms }),
+        })
     }
 }
 
@@ -102,4 +169,16 @@ pub struct ListQuery {
     pub before: Option<RunId>,
     /// At most this many.
     pub limit: u32,
+    /// What the answer is for.
+    pub read: Read,
+}
+
+/// What an answer is for. All reads but those that say so here decide something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Read {
+    /// To decide something: it has all that was committed before the question.
+    #[default]
+    Deciding,
+    /// To be shown: it may be somewhat older.
+    Showing,
 }

@@ -94,7 +94,7 @@ impl Args {
                 Value::String(text) => STANDARD.encode(text),
                 other => other.get("base64").and_then(Value::as_str).unwrap_or_default().to_owned(),
             };
-            BundleFileRequest { path: path.clone(), content }
+            BundleFileRequest::inline(path, content)
         };
         let files = bundle.get("files")?.as_object()?.iter().map(file).collect();
         Some(BundleRequest { entry, files })
@@ -240,6 +240,6 @@ mod tests {
         let args =
             read("stata_submit", json!({"bundle": {"entry": "a.do", "files": {"a.do": "x", "b": {"base64": "eQ=="}}}}));
         let bundle = args.unwrap().bundle("bundle").unwrap();
-        assert_eq!(bundle.files.iter().map(|f| f.content.as_str()).collect::<Vec<_>>(), ["eA==", "eQ=="]);
+        assert_eq!(bundle.files.iter().map(|f| f.content.as_deref()).collect::<Vec<_>>(), [Some("eA=="), Some("eQ==")]);
     }
 }

@@ -12,7 +12,8 @@ use longhaul_proto::{api::SubmitRequest, sha256_hex, visible, wire};
 use rmcp::{
     ErrorData, Peer, RoleServer,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ProgressToken, RequestId,
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ProgressToken,
+        RequestId, ServerResult,
     },
     service::RequestContext,
 };
@@ -22,6 +23,7 @@ use tracing::Instrument;
 use super::{
     args::Args,
     client,
+    own_answer::OwnAnswer,
     progress::{Reporter, Sink},
     resumable::{CallTarget, Resumable, Resumed},
     resume::Line,
@@ -132,9 +134,17 @@ pub(super) struct Call {
 /// Where the answer goes.
 enum Out {
     /// To the request under way, on its own connection.
-    Live { peer: Peer<RoleServer>, request: RequestId, session: Option<String>, resumable: OnceLock<Arc<Resumable>> },
+    Live { way: Way, request: RequestId, session: Option<String>, resumable: OnceLock<Arc<Resumable>> },
     /// To a client that resumes the call on another connection.
     Resumed { line: Line, seen: u64, already: Duration, patient: bool, asked_to_wait: bool },
+}
+
+/// Who sends the answer of a request under way.
+enum Way {
+    /// The library.
+    Library(Peer<RoleServer>),
+    /// The gateway itself.
+    Own(Line),
 }
 
 impl Deref for Call {
@@ -154,8 +164,11 @@ impl Call {
     pub(super) fn reporter(&self) -> Option<Reporter> {
         let token = self.token.clone().filter(|_| self.face.options().heartbeat_enabled)?;
         let (sink, seen) = match &self.out {
-            Out::Live { peer, resumable, .. } => (Sink::Live(peer.clone(), resumable.get().cloned()), 0),
-            Out::Resumed { line, seen, .. } => (Sink::Resumed(line.clone()), *seen),
+            Out::Live { way: Way::Library(peer), resumable, .. } => {
+                (Sink::Live(peer.clone(), resumable.get().cloned()), 0)
+            }
+            Out::Live { way: Way::Own(line), resumable, .. } => (Sink::Own(line.clone(), resumable.get().cloned()), 0),
+            Out::Resumed { line, seen, .. } => (Sink::Own(line.clone(), None), *seen),
         };
         Some(Reporter::new(&self.face, sink, token, seen))
     }
@@ -286,11 +299,33 @@ pub(super) async fn answer(
         return Err(ErrorData::invalid_params(text, None));
     };
     let span = tracing::info_span!("tool", name = spec.name);
-    let answered = async {
-        let call = open(face, spec, request, context)?;
+    let id = context.id.clone();
+    // Without a line the library answers.
+    let own = OwnAnswer::offered(&context).filter(|_| spec.waits).and_then(|offer| offer.take(face).ok());
+    let way = own.clone().map_or_else(|| Way::Library(context.peer.clone()), Way::Own);
+    let call = open(face, spec, request, context, way);
+    let Some(line) = own else {
+        return Ok(answered(face, spec, call).instrument(span).await);
+    };
+    let face = face.clone();
+    let tasks = face.core.deps.tasks.clone();
+    let work = async move {
+        let result = answered(&face, spec, call).await;
+        // The reader is gone: the client can resume the call.
+        let _ = line.answer(ServerResult::from(result), id).await;
+    };
+    tasks.spawn(work.instrument(span));
+    // Nobody gets this one.
+    Ok(CallToolResult::success(Vec::new()).into())
+}
+
+/// The answer of a tool to a call, or to one that could not be opened.
+async fn answered(face: &Face, spec: &tools::Spec, call: Result<Call, String>) -> CallToolResponse {
+    let reply = async {
+        let call = call?;
         (spec.run)(&call).await
     };
-    Ok(guarded(face, spec.name, answered).instrument(span).await)
+    guarded(face, spec.name, reply).await
 }
 
 fn open(
@@ -298,7 +333,13 @@ fn open(
     spec: &tools::Spec,
     request: CallToolRequestParams,
     context: RequestContext<RoleServer>,
+    way: Way,
 ) -> Result<Call, String> {
+    let ct = match way {
+        Way::Library(_) => context.ct.clone(),
+        // For the library this call is over, and a call of the newer era cannot be withdrawn.
+        Way::Own(_) => CancellationToken::new(),
+    };
     let parts = context.extensions.get::<http::request::Parts>();
     let meta = &context.meta;
     let own = trace::of_parts(
@@ -317,12 +358,12 @@ fn open(
         tool_use: meta.get(TOOL_USE).and_then(|v| v.as_str()).map(str::to_owned),
         token: meta.get_progress_token(),
         out: Out::Live {
-            peer: context.peer.clone(),
+            way,
             request: context.id.clone(),
             session: parts.and_then(|p| front::session_of(&p.headers)),
             resumable: OnceLock::new(),
         },
-        ct: context.ct.clone(),
+        ct,
     })
 }
 

@@ -22,6 +22,7 @@ use crate::{
     limits::incoming::RETRY_AFTER,
     mcp::{
         MAX_BODY,
+        own_answer::OwnAnswer,
         resumable::{ASKING, Asking, Resumables, Resumed},
         sessions::Sessions,
     },
@@ -46,7 +47,7 @@ struct Peek {
 
 /// The layer: `from_fn_with_state((face, sessions, resumables), front::pass)`.
 pub(super) async fn pass(
-    State((face, sessions, tickets)): State<(Face, Sessions, Resumables)>,
+    State((face, sessions, resumables)): State<(Face, Sessions, Resumables)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -66,7 +67,7 @@ pub(super) async fn pass(
     let resumed = match last.filter(|_| request.method() == Method::GET).map(HeaderValue::to_str) {
         None => None,
         Some(Err(_)) => return no_such_event().into_response(),
-        Some(Ok(event)) => match tickets.find(event, &principal, named.as_deref()).await {
+        Some(Ok(event)) => match resumables.find(event, &principal, named.as_deref()).await {
             Ok(Some(resumed)) => Some(resumed),
             Ok(None) => return no_such_event().into_response(),
             Err(error) => {
@@ -80,7 +81,9 @@ pub(super) async fn pass(
     let response = ASKING
         .scope(asking.clone(), async {
             if request.method() == Method::POST {
-                post(&face, &sessions, asking, request, next).await
+                // In a session the library's own streams carry the answers.
+                let own = named.is_none().then(|| OwnAnswer::new(resumables));
+                post(&face, &sessions, asking, own, request, next).await
             } else {
                 next.run(request).await
             }
@@ -100,7 +103,14 @@ pub(super) async fn pass(
     }
 }
 
-async fn post(face: &Face, sessions: &Sessions, asking: Asking, request: Request, next: Next) -> Response {
+async fn post(
+    face: &Face,
+    sessions: &Sessions,
+    asking: Asking,
+    own: Option<OwnAnswer>,
+    request: Request,
+    next: Next,
+) -> Response {
     let (mut parts, body) = request.into_parts();
     // The room is held until the call is under way: a call that waits for days does not keep its message.
     let (bytes, _room) = match bodies::read(face, &asking.who.principal, body, MAX_BODY).await {
@@ -124,11 +134,19 @@ async fn post(face: &Face, sessions: &Sessions, asking: Asking, request: Request
     }
     let caller = ClientPresence::default();
     parts.extensions.insert(caller.clone());
+    if let Some(own) = &own {
+        parts.extensions.insert(own.clone());
+    }
     // Detects a disconnect before there is a body to detect it.
     let unanswered = caller.gone().clone().drop_guard();
     let options = face.options();
     // Also when the answer is started early and the request continues inside its body.
-    let pending = Box::pin(ASKING.scope(asking, next.run(Request::from_parts(parts, Body::from(bytes)))));
+    let (answered, asked) = (next.run(Request::from_parts(parts, Body::from(bytes))), face.clone());
+    let answered = async move {
+        let response = answered.await;
+        own.and_then(|own| own.response(&asked)).unwrap_or(response)
+    };
+    let pending = Box::pin(ASKING.scope(asking, answered));
     let (response, early) =
         early_flush::answer(pending, options.early_flush_after, options.sse_keep_alive, peek.id).await;
     if early {

@@ -9,7 +9,7 @@
 //!                                            beat: progress on the caller's token, from a timer
 //! ```
 //!
-//! - [`tools`] is the table of tools; schemas and the reading of arguments ([`args`]) come from it, so they agree;
+//! - [`tools`] is the table of tools; schemas ([`schema`]) and the reading of arguments ([`args`]) come from it, so they agree;
 //! - [`follow`] waits, [`progress`] reports meanwhile that the call is alive, [`words`] puts a run into one line;
 //! - [`tasks`] shows a run as a task to clients that understand tasks, [`resources`] shows runs and hosts as resources;
 //! - [`fence`] keeps what a run printed apart from our own words;
@@ -18,6 +18,7 @@
 //! - [`result`] is the text of an ended run, [`graph`] shows the images it left;
 //! - [`client`] knows which clients extend their patience on progress;
 //! - [`sessions`] keeps the older era's sessions with their owners;
+//! - [`own_answer`] answers calls that wait without what the library keeps for each of them;
 //! - [`resumable`] finds the call that an event id stands for, and [`resume`] answers it again.
 
 mod args;
@@ -30,12 +31,14 @@ mod graph;
 mod joined;
 mod list;
 mod log;
+mod own_answer;
 mod progress;
 mod resources;
 mod result;
 pub mod resumable;
 mod resume;
 mod run;
+mod schema;
 pub mod sessions;
 mod tasks;
 mod tools;

@@ -58,8 +58,8 @@ impl Counter {
 pub(super) enum Sink {
     /// To the library, with the [`Resumable`] by which the call can be resumed.
     Live(Peer<RoleServer>, Option<Arc<Resumable>>),
-    /// To a client that resumed a call.
-    Resumed(Line),
+    /// To a client that the gateway answers without the library; likewise.
+    Own(Line, Option<Arc<Resumable>>),
 }
 
 impl Sink {
@@ -73,7 +73,7 @@ impl Sink {
                 }
                 peer.send_notification(ServerNotification::ProgressNotification(progress)).await.is_ok()
             }
-            Self::Resumed(line) => line.progress(param).await.is_ok(),
+            Self::Own(line, resumable) => line.progress(param, resumable.as_deref()).await.is_ok(),
         }
     }
 }

@@ -181,7 +181,7 @@ impl Resumables {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let order = streams.opened;
         if !streams.open.contains_key(stream) {
-            let reference = ids::secret::<16>()?.iter().map(|b| format!("{b:02x}")).collect();
+            let reference = reference()?;
             streams.opened += 1;
             streams.open.insert(stream.to_owned(), Open { reference, n: 0, kept: false, order });
             if streams.open.len() > MAX_STREAMS
@@ -200,6 +200,19 @@ impl Resumables {
     }
 
     async fn keep(&self, stream: &str, reference: &str, resumable: &Resumable) -> Result<(), LedgerError> {
+        self.put(reference, resumable).await?;
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = streams.open.get_mut(stream) {
+            open.kept = true;
+        }
+        Ok(())
+    }
+
+    /// Puts into the ledger what stands behind a reference.
+    ///
+    /// # Errors
+    /// When the ledger cannot take it.
+    pub(super) async fn put(&self, reference: &str, resumable: &Resumable) -> Result<(), LedgerError> {
         let stash = Stash {
             kind: KIND.to_owned(),
             name: reference.to_owned(),
@@ -207,13 +220,16 @@ impl Resumables {
             created_ms: self.clock.unix_ms(),
             body: serde_json::to_string(resumable).map_err(|e| LedgerError::Broken(e.to_string()))?,
         };
-        self.ledger.stash_put(stash).await?;
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = streams.open.get_mut(stream) {
-            open.kept = true;
-        }
-        Ok(())
+        self.ledger.stash_put(stash).await
     }
+}
+
+/// A new reference to a call.
+///
+/// # Errors
+/// When there is no randomness.
+pub(super) fn reference() -> std::io::Result<String> {
+    Ok(ids::secret::<16>()?.iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// What the library asks for event ids and replays.

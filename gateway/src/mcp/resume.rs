@@ -4,16 +4,18 @@
 //! out differs.
 
 use std::{
+    io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use longhaul_proto::faults;
 use rmcp::{
     model::{
-        CallToolResponse, JsonRpcMessage, Notification, ProgressNotificationParam, ServerJsonRpcMessage,
+        CallToolResponse, JsonRpcMessage, Notification, ProgressNotificationParam, RequestId, ServerJsonRpcMessage,
         ServerNotification, ServerResult,
     },
     transport::streamable_http_server::session::{EventStream, ServerSseMessage},
@@ -23,7 +25,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     call::{self, Call},
-    resumable::{CallTarget, Resumed},
+    resumable::{CallTarget, Resumable, Resumables, Resumed, reference},
     run, tools, wait,
 };
 use crate::{
@@ -34,28 +36,79 @@ use crate::{
 /// Events that may wait for a slow reader.
 const ROOM: usize = 4;
 
-/// Where the events of a resumed call go. Cheap to clone.
+/// Where the events of a call go that the gateway answers without the library. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Line {
     out: mpsc::Sender<ServerSseMessage>,
     reference: Arc<str>,
     n: Arc<AtomicU64>,
+    noted: Noted,
+}
+
+/// Whether the [`Resumable`] behind a line's reference is in the ledger.
+#[derive(Clone)]
+enum Noted {
+    /// It is: the call is resumed by it.
+    Already,
+    /// It goes there before the first progress; `done` = it is there.
+    First { resumables: Resumables, done: Arc<AtomicBool> },
 }
 
 /// The reader is gone.
 pub(super) struct Closed;
 
 impl Line {
-    /// A progress notification.
-    pub(super) async fn progress(&self, param: ProgressNotificationParam) -> Result<(), Closed> {
-        let progress = ServerNotification::ProgressNotification(Notification::new(param));
-        self.send(JsonRpcMessage::notification(progress)).await
+    /// The line of a call that is made now, its first event (when to come back after a break), and the others.
+    ///
+    /// # Errors
+    /// When there is no randomness for its reference.
+    pub(super) fn begin(
+        resumables: Resumables,
+        retry: Duration,
+    ) -> io::Result<(Self, ServerSseMessage, mpsc::Receiver<ServerSseMessage>)> {
+        let (out, events) = mpsc::channel(ROOM);
+        let noted = Noted::First { resumables, done: Arc::default() };
+        let line = Self { out, reference: reference()?.into(), n: Arc::new(AtomicU64::new(1)), noted };
+        let first = ServerSseMessage::priming(format!("{}.1", line.reference), retry);
+        Ok((line, first, events))
     }
 
-    async fn send(&self, message: ServerJsonRpcMessage) -> Result<(), Closed> {
+    /// A progress notification, of a call that can be resumed by `resumable` from now on.
+    pub(super) async fn progress(
+        &self,
+        param: ProgressNotificationParam,
+        resumable: Option<&Resumable>,
+    ) -> Result<(), Closed> {
+        let progress = ServerNotification::ProgressNotification(Notification::new(param));
+        let noted = self.note(resumable).await;
+        self.send(JsonRpcMessage::notification(progress), noted).await
+    }
+
+    /// The answer: the last event.
+    pub(super) async fn answer(&self, result: ServerResult, request: RequestId) -> Result<(), Closed> {
+        self.send(JsonRpcMessage::response(result, request), true).await
+    }
+
+    /// Whether an event's id may be sent: what it stands for is in the ledger first.
+    async fn note(&self, resumable: Option<&Resumable>) -> bool {
+        let (Noted::First { resumables, done }, Some(resumable)) = (&self.noted, resumable) else { return true };
+        if done.load(Ordering::Relaxed) || faults::bug("own_answers_not_noted") {
+            return true;
+        }
+        if let Err(error) = resumables.put(&self.reference, resumable).await {
+            // The call goes on; it only cannot be resumed.
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot note a call for its resumption");
+            return false;
+        }
+        done.store(true, Ordering::Relaxed);
+        true
+    }
+
+    async fn send(&self, message: ServerJsonRpcMessage, named: bool) -> Result<(), Closed> {
         let n = self.n.fetch_add(1, Ordering::Relaxed) + 1;
-        let event = ServerSseMessage::new(format!("{}.{n}", self.reference), message);
-        self.out.send(event).await.map_err(|_| Closed)
+        // An empty id tells a client that it cannot come back here.
+        let id = if named { format!("{}.{n}", self.reference) } else { String::new() };
+        self.out.send(ServerSseMessage::new(id, message)).await.map_err(|_| Closed)
     }
 }
 
@@ -64,7 +117,8 @@ impl Line {
 pub(super) fn replay(face: &Face, who: Identity, resumed: Resumed) -> EventStream {
     Numbers::count(&face.numbers.resumed);
     let (out, events) = mpsc::channel(ROOM);
-    let line = Line { out, reference: resumed.reference.as_str().into(), n: Arc::new(AtomicU64::new(resumed.seen)) };
+    let n = Arc::new(AtomicU64::new(resumed.seen));
+    let line = Line { out, reference: resumed.reference.as_str().into(), n, noted: Noted::Already };
     // The channel is empty, so there is room. An event with an id of its own: the client may break off again before any
     // progress.
     let last = format!("{}.{}", resumed.reference, resumed.seen);
@@ -96,7 +150,6 @@ async fn answer(face: Face, who: Identity, resumed: Resumed, line: Line) {
         // This member belongs to the newer era.
         result.result_type = None;
     }
-    let message = JsonRpcMessage::response(ServerResult::CallToolResult(result), resumable.request.clone());
     // The reader is gone: the client can resume the call once more.
-    let _ = line.send(message).await;
+    let _ = line.answer(ServerResult::CallToolResult(result), resumable.request.clone()).await;
 }

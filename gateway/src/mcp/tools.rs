@@ -59,6 +59,8 @@ pub(super) struct Spec {
     description: &'static str,
     effect: Effect,
     pub(super) args: &'static [Arg],
+    /// Whether a call of it may last.
+    pub(super) waits: bool,
     /// What answers a call of it.
     pub(super) run: Handler,
 }
@@ -137,6 +139,7 @@ pub(super) const TOOLS: &[Spec] = &[
             RETRY,
             WAIT,
         ],
+        waits: true,
         run: |call| run::file(call).boxed(),
     },
     Spec {
@@ -155,6 +158,7 @@ pub(super) const TOOLS: &[Spec] = &[
             RETRY,
             WAIT,
         ],
+        waits: true,
         run: |call| run::selection(call).boxed(),
     },
     Spec {
@@ -179,6 +183,7 @@ pub(super) const TOOLS: &[Spec] = &[
             KEY,
             RETRY,
         ],
+        waits: false,
         run: |call| text(run::submit(call)),
     },
     Spec {
@@ -197,6 +202,7 @@ pub(super) const TOOLS: &[Spec] = &[
                 "1200",
             ),
         ],
+        waits: true,
         run: |call| text(wait::wait(call)),
     },
     Spec {
@@ -209,6 +215,7 @@ pub(super) const TOOLS: &[Spec] = &[
             may("state", Kind::State, "Only runs in this state.", "\"running\""),
             may("before", Kind::Text, "Only runs older than this one.", "\"7f3a9c21\""),
         ],
+        waits: false,
         run: |call| text(list::runs(call)),
     },
     Spec {
@@ -234,6 +241,7 @@ pub(super) const TOOLS: &[Spec] = &[
                 "\"console\"",
             ),
         ],
+        waits: false,
         run: |call| text(log::log(call)),
     },
     Spec {
@@ -242,6 +250,7 @@ pub(super) const TOOLS: &[Spec] = &[
         description: "Graphs that a run saved with graph export, as images (PNG, JPEG, GIF); other formats are named.",
         effect: Effect::Reads,
         args: &[RUN, may("name", Kind::Text, "One graph by its file name; all that fit by default.", "\"fit.png\"")],
+        waits: false,
         run: |call| text(graph::graph(call)),
     },
     Spec {
@@ -258,6 +267,7 @@ pub(super) const TOOLS: &[Spec] = &[
                 "\"kill\"",
             ),
         ],
+        waits: false,
         run: |call| text(list::cancel(call)),
     },
     Spec {
@@ -266,6 +276,7 @@ pub(super) const TOOLS: &[Spec] = &[
         description: "Hosts, their Stata, licences and free seats, and why runs wait.",
         effect: Effect::Reads,
         args: &[],
+        waits: false,
         run: |call| text(list::hosts(call)),
     },
 ];
@@ -314,54 +325,6 @@ impl Spec {
             schema.insert("required".into(), json!(required));
         }
         schema.insert("additionalProperties".into(), json!(false));
-        schema
-    }
-}
-
-impl Arg {
-    fn schema(&self) -> Value {
-        let mut schema = match self.kind {
-            Kind::Text => json!({"type": "string", "minLength": 1}),
-            Kind::AnyText => json!({"type": "string"}),
-            Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
-            Kind::TextOrTexts => json!({"anyOf": [
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string"}, "minItems": 1}
-            ]}),
-            Kind::Whole(least) => json!({"type": "integer", "minimum": least}),
-            Kind::Seconds => json!({"type": "number", "exclusiveMinimum": 0}),
-            Kind::Flag => json!({"type": "boolean"}),
-            Kind::Word(words) => json!({"type": "string", "enum": words}),
-            Kind::State => json!({"type": "string", "enum": states()}),
-            Kind::Bundle => json!({
-                "type": "object",
-                "properties": {
-                    "entry": {"type": "string", "description": "The do-file to run, one of files."},
-                    "files": {
-                        "type": "object",
-                        "description": "Relative path to content: text, or {\"base64\": …} for other bytes.",
-                        "additionalProperties": {"anyOf": [
-                            {"type": "string"},
-                            {
-                                "type": "object",
-                                "properties": {"base64": {"type": "string"}},
-                                "required": ["base64"],
-                                "additionalProperties": false
-                            }
-                        ]}
-                    }
-                },
-                "required": ["entry", "files"],
-                "additionalProperties": false
-            }),
-            Kind::Offsets => json!({"anyOf": [
-                {"type": "integer", "minimum": 0},
-                {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
-            ]}),
-        };
-        if let Value::Object(fields) = &mut schema {
-            fields.insert("description".into(), json!(self.help));
-        }
         schema
     }
 }

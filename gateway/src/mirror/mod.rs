@@ -6,19 +6,26 @@
 //! the agent's. The digest grows while bytes arrive, and after a restart it is recomputed from the file: what a crash
 //! left is trusted only as far as its digest is the agent's.
 
+mod kept;
+mod names;
+#[cfg(test)]
+mod tests;
 mod track;
 
 use std::{
-    collections::HashMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use longhaul_proto::{durable, faults, ids::RunId};
+use tokio::sync::OnceCell;
 
 use crate::model::Stream;
+use kept::{Kept, Leaving};
+use names::Names;
 use track::Track;
 
 pub use track::{Appended, Sealed};
@@ -28,14 +35,22 @@ pub use track::{Appended, Sealed};
 pub struct Mirrors {
     root: PathBuf,
     limit: u64,
-    open: Mutex<HashMap<RunId, Weak<Mirror>>>,
+    kept: Arc<Kept>,
+    /// Set once the files that were there at the start are counted.
+    counted: OnceCell<()>,
 }
+
+/// How long the walk over all mirrors rests after each of its some 256 folders.
+const REST: Duration = Duration::from_millis(4);
 
 /// The copy of one run's output.
 #[derive(Debug)]
 pub struct Mirror {
     log: Arc<Track>,
     console: Arc<Track>,
+    /// What the two take.
+    bytes: Arc<AtomicU64>,
+    names: Arc<Names>,
 }
 
 /// Runs blocking work on a thread where blocking is allowed.
@@ -63,13 +78,12 @@ fn bytes_below(folder: &Path) -> u64 {
 impl Mirrors {
     /// The mirrors under `root`; each stream keeps at most `limit` bytes.
     pub fn new(root: &Path, limit: u64) -> Self {
-        Self { root: root.to_owned(), limit, open: Mutex::default() }
+        Self { root: root.to_owned(), limit, kept: Arc::default(), counted: OnceCell::new() }
     }
 
-    /// `<root>/<2 hex>/<run id>`: the last two characters, since the first ones of a UUIDv7 are the time.
+    /// `<root>/<2 hex>/<run id>`.
     fn folder(&self, run: RunId) -> PathBuf {
-        let short = run.short();
-        self.root.join(short.get(short.len() - 2..).unwrap_or("00")).join(run.to_string())
+        self.root.join(folder_of(run)).join(run.to_string())
     }
 
     /// The mirror of a run, created if missing.
@@ -77,7 +91,7 @@ impl Mirrors {
     /// # Errors
     /// When its files cannot be created.
     pub async fn open(&self, run: RunId) -> io::Result<Arc<Mirror>> {
-        match self.known(run) {
+        match self.kept.find(run) {
             Some(mirror) => Ok(mirror),
             None => self.load(run, true).await,
         }
@@ -88,7 +102,7 @@ impl Mirrors {
     /// # Errors
     /// When it exists and cannot be opened.
     pub async fn find(&self, run: RunId) -> io::Result<Option<Arc<Mirror>>> {
-        if let Some(mirror) = self.known(run) {
+        if let Some(mirror) = self.kept.find(run) {
             return Ok(Some(mirror));
         }
         match self.load(run, false).await {
@@ -103,15 +117,44 @@ impl Mirrors {
     /// # Errors
     /// When the file system refuses.
     pub async fn remove(&self, run: RunId) -> io::Result<()> {
-        let folder = self.folder(run);
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
-        blocking(move || if folder.exists() { durable::remove_folder(&folder) } else { Ok(()) }).await
+        let (folder, kept) = (self.folder(run), self.kept.clone());
+        blocking(move || {
+            let leaving = kept.leave(run);
+            let bytes = if leaving == Leaving::Counted { bytes_below(&folder) } else { 0 };
+            let removed = if folder.exists() { durable::remove_folder(&folder) } else { Ok(()) };
+            kept.left(run, bytes, if removed.is_ok() { 0 } else { bytes_below(&folder) });
+            removed
+        })
+        .await
     }
 
-    /// Bytes that all mirrors take together.
+    /// Bytes that all mirrors take together. The first call counts them, without haste; no later one looks at a file.
     pub async fn taken(&self) -> u64 {
-        let root = self.root.clone();
-        blocking(move || Ok(bytes_below(&root))).await.unwrap_or_default()
+        self.counted.get_or_init(|| self.count()).await;
+        self.kept.sum()
+    }
+
+    /// Counts what is there.
+    async fn count(&self) {
+        self.kept.begin();
+        let (root, kept) = (self.root.clone(), self.kept.clone());
+        let folders = move || {
+            let entries = std::fs::read_dir(&root).into_iter().flatten().flatten();
+            let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+            folders.sort();
+            Ok(folders)
+        };
+        for folder in blocking(folders).await.unwrap_or_default() {
+            let kept = kept.clone();
+            let walk = move || {
+                kept.walk_into(&folder).iter().for_each(|name| kept.walk_past(&folder, name));
+                Ok(())
+            };
+            // An error is that of a task that was ended: then the gateway stops.
+            let _ = blocking(walk).await;
+            tokio::time::sleep(REST).await;
+        }
+        self.kept.over();
     }
 
     /// Bytes that the mirror of a run takes.
@@ -120,30 +163,27 @@ impl Mirrors {
         blocking(move || Ok(bytes_below(&folder))).await.unwrap_or_default()
     }
 
-    fn known(&self, run: RunId) -> Option<Arc<Mirror>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&run).and_then(Weak::upgrade)
-    }
-
     async fn load(&self, run: RunId, make: bool) -> io::Result<Arc<Mirror>> {
         let (folder, limit) = (self.folder(run), self.limit);
         let mirror = blocking(move || {
             if make {
-                durable::create_folder(&folder)?;
+                // Nothing of it is durable before it is sealed: until then the agent has all of it.
+                durable::make_folder(&folder)?;
             }
-            let log = Arc::new(Track::open(&folder.join("log"), make, limit)?);
-            let console = Arc::new(Track::open(&folder.join("console"), make, limit)?);
-            Ok(Arc::new(Mirror { log, console }))
+            let bytes = Arc::<AtomicU64>::default();
+            let log = Arc::new(Track::open(&folder.join("log"), make, limit, bytes.clone())?);
+            let console = Arc::new(Track::open(&folder.join("console"), make, limit, bytes.clone())?);
+            Ok(Arc::new(Mirror { log, console, bytes, names: Arc::new(Names::new(folder)) }))
         })
         .await?;
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another caller may have opened it meanwhile, and there must be one length and one digest.
-        if let Some(first) = open.get(&run).and_then(Weak::upgrade) {
-            return Ok(first);
-        }
-        open.retain(|_, mirror| mirror.strong_count() > 0);
-        open.insert(run, Arc::downgrade(&mirror));
-        Ok(mirror)
+        Ok(self.kept.enter(run, mirror))
     }
+}
+
+/// The folder of a run's folder: the last two characters of its id, since the first ones of a UUIDv7 are the time.
+fn folder_of(run: RunId) -> String {
+    let short = run.short();
+    short.get(short.len() - 2..).unwrap_or("00").to_owned()
 }
 
 impl Mirror {
@@ -211,8 +251,12 @@ impl Mirror {
     /// # Errors
     /// When the disk fails.
     pub async fn seal(&self, stream: Stream, len: u64, sha256: &str) -> io::Result<Sealed> {
-        let (track, sha256) = (self.track(stream).clone(), sha256.to_owned());
-        blocking(move || track.seal(len, &sha256)).await
+        let (track, names, sha256) = (self.track(stream).clone(), self.names.clone(), sha256.to_owned());
+        blocking(move || {
+            names.sync()?;
+            track.seal(len, &sha256)
+        })
+        .await
     }
 
     /// Discards the copy of the present attempt, so that it is fetched again.
@@ -222,100 +266,5 @@ impl Mirror {
     pub async fn restart(&self, stream: Stream) -> io::Result<()> {
         let track = self.track(stream).clone();
         blocking(move || track.restart()).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use longhaul_proto::{ids::Ids, sha256_hex};
-
-    use super::*;
-
-    async fn append(mirror: &Mirror, offset: u64, data: &'static [u8]) -> Appended {
-        let pieces = data.chunks(3).map(Bytes::from_static).collect();
-        mirror.append(Stream::Log, offset, pieces).await.unwrap()
-    }
-
-    async fn seal(mirror: &Mirror, len: u64, text: &[u8]) -> Sealed {
-        mirror.seal(Stream::Log, len, &sha256_hex(text)).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn it_is_always_a_prefix() {
-        let folder = tempfile::tempdir().unwrap();
-        let mirrors = Mirrors::new(folder.path(), 1 << 20);
-        let run = Ids::system().run();
-        assert!(mirrors.find(run).await.unwrap().is_none());
-        let mirror = mirrors.open(run).await.unwrap();
-        assert_eq!(append(&mirror, 0, b"one ").await, Appended::Grew(4));
-        assert_eq!(append(&mirror, 0, b"one ").await, Appended::Had, "repeated");
-        assert_eq!(append(&mirror, 2, b"e two").await, Appended::Grew(3), "overlapping");
-        assert_eq!(append(&mirror, 9, b"!").await, Appended::Gap, "a hole is never written");
-        assert_eq!(&mirror.read(Stream::Log, 0, 100).await.unwrap()[..], b"one two");
-        assert_eq!(&mirror.read(Stream::Log, 4, 2).await.unwrap()[..], b"tw");
-        assert!(mirror.read(Stream::Log, 7, 10).await.unwrap().is_empty());
-        assert!(mirror.read(Stream::Console, 0, 10).await.unwrap().is_empty());
-        assert_eq!(seal(&mirror, 7, b"one two").await, Sealed::Same);
-        assert_eq!(seal(&mirror, 7, b"one twO").await, Sealed::Differs);
-        assert_eq!(seal(&mirror, 8, b"one two!").await, Sealed::Differs, "shorter than it should be");
-        assert_eq!(seal(&mirror, 3, b"one").await, Sealed::Longer);
-        assert_eq!(seal(&mirror, 3, b"two").await, Sealed::Differs);
-        assert_eq!(seal(&mirror, 7, b"one two").await, Sealed::Same, "asking changes nothing");
-        assert_eq!(append(&mirror, 7, b" three").await, Appended::Grew(6));
-        assert_eq!(seal(&mirror, 13, b"one two three").await, Sealed::Same);
-        assert!(Arc::ptr_eq(&mirror, &mirrors.open(run).await.unwrap()), "one open file per run");
-    }
-
-    #[tokio::test]
-    async fn it_goes_on_after_a_restart_and_can_start_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let run = Ids::system().run();
-        let mirrors = Mirrors::new(folder.path(), 1 << 20);
-        append(&mirrors.open(run).await.unwrap(), 0, b"before ").await;
-        let mirrors = Mirrors::new(folder.path(), 1 << 20);
-        let mirror = mirrors.find(run).await.unwrap().unwrap();
-        assert_eq!(mirror.len(Stream::Log), 7);
-        append(&mirror, 7, b"after").await;
-        assert_eq!(seal(&mirror, 12, b"before after").await, Sealed::Same);
-        mirror.restart(Stream::Log).await.unwrap();
-        assert_eq!(append(&mirror, 0, b"other").await, Appended::Grew(5));
-        assert_eq!(seal(&mirror, 5, b"other").await, Sealed::Same);
-        mirrors.remove(run).await.unwrap();
-        assert!(mirrors.find(run).await.unwrap().is_none());
-        mirrors.remove(run).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn what_an_earlier_attempt_printed_stays_before_the_next() {
-        let folder = tempfile::tempdir().unwrap();
-        let run = Ids::system().run();
-        let mirrors = Mirrors::new(folder.path(), 1 << 20);
-        let mirror = mirrors.open(run).await.unwrap();
-        append(&mirror, 0, b"first ").await;
-        assert_eq!(seal(&mirror, 6, b"first ").await, Sealed::Same);
-        mirror.begin_at(6, 0);
-        append(&mirror, 6, b"second").await;
-        assert_eq!(seal(&mirror, 12, b"second").await, Sealed::Same, "the digest is the attempt's own");
-        assert_eq!(seal(&mirror, 12, b"first second").await, Sealed::Differs);
-        mirror.restart(Stream::Log).await.unwrap();
-        assert_eq!(&mirror.read(Stream::Log, 0, 100).await.unwrap()[..], b"first ");
-        append(&mirror, 6, b"second").await;
-        drop((mirror, mirrors));
-        let mirror = Mirrors::new(folder.path(), 1 << 20).open(run).await.unwrap();
-        mirror.begin_at(6, 0);
-        assert_eq!(seal(&mirror, 12, b"second").await, Sealed::Same, "also after a restart");
-        assert_eq!(&mirror.read(Stream::Log, 0, 100).await.unwrap()[..], b"first second");
-    }
-
-    #[tokio::test]
-    async fn the_limit_cuts_and_says_so() {
-        let folder = tempfile::tempdir().unwrap();
-        let mirror = Mirrors::new(folder.path(), 6).open(Ids::system().run()).await.unwrap();
-        assert_eq!(append(&mirror, 0, b"1234").await, Appended::Grew(4));
-        assert!(!mirror.is_cut(Stream::Log));
-        assert_eq!(append(&mirror, 4, b"5678").await, Appended::Grew(2));
-        assert!(mirror.is_cut(Stream::Log));
-        assert_eq!(append(&mirror, 8, b"9").await, Appended::Had);
-        assert_eq!(mirror.len(Stream::Log), 6);
     }
 }

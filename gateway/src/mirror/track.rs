@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -17,6 +17,7 @@ use longhaul_proto::{
     faults::{self, Op},
     hex,
 };
+use rustix::{buffer::spare_capacity, io::Errno};
 use sha2::{Digest, Sha256};
 
 /// Read at once while a digest is recomputed, bytes.
@@ -56,6 +57,8 @@ pub(super) struct Track {
     limit: u64,
     /// The length that readers may use: grows after the bytes are written.
     len: AtomicU64,
+    /// What it takes together with the run's other stream.
+    bytes: Arc<AtomicU64>,
     cut: AtomicBool,
     /// Up to where the kernel was asked to write out.
     written_out: AtomicU64,
@@ -82,16 +85,18 @@ impl Prefix {
 }
 
 impl Track {
-    pub(super) fn open(path: &Path, make: bool, limit: u64) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, make: bool, limit: u64, bytes: Arc<AtomicU64>) -> io::Result<Self> {
         let file =
-            if make { durable::open_append(path)? } else { OpenOptions::new().read(true).append(true).open(path)? };
+            if make { durable::make_append(path)? } else { OpenOptions::new().read(true).append(true).open(path)? };
         let len = AtomicU64::new(file.metadata()?.len());
+        bytes.fetch_add(len.load(Ordering::Relaxed), Ordering::Relaxed);
         Ok(Self {
             file,
             path: path.to_owned(),
             limit,
             written_out: AtomicU64::new(len.load(Ordering::Relaxed)),
             len,
+            bytes,
             cut: AtomicBool::new(false),
             writing_out: AtomicBool::new(false),
             damaged: Mutex::default(),
@@ -142,6 +147,7 @@ impl Track {
             digest.hashed += new.len() as u64;
         }
         self.len.store(len + new.len() as u64, Ordering::Release);
+        self.bytes.fetch_add(new.len() as u64, Ordering::Relaxed);
         Ok(Appended::Grew(new.len() as u64))
     }
 
@@ -163,16 +169,27 @@ impl Track {
 
     pub(super) fn read(&self, offset: u64, max: usize) -> io::Result<Bytes> {
         let there = usize::try_from(self.len().saturating_sub(offset)).unwrap_or(usize::MAX);
-        let mut buffer = vec![0; there.min(max)];
-        let got = read_full(&self.file, &mut buffer, offset)?;
-        buffer.truncate(got);
+        let wanted = there.min(max);
+        let mut buffer = Vec::with_capacity(wanted);
+        while buffer.len() < wanted {
+            // Into memory that was not zeroed first: every byte of a large output would be written once more.
+            let at = offset + buffer.len() as u64;
+            match rustix::io::pread(&self.file, spare_capacity(&mut buffer), at) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        buffer.truncate(wanted);
         Ok(buffer.into())
     }
 
     pub(super) fn seal(&self, len: u64, sha256: &str) -> io::Result<Sealed> {
         let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
         let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-        durable::sync_file(&self.file, &self.path)?;
+        if self.len() > 0 {
+            durable::sync_file(&self.file, &self.path)?;
+        }
         if std::mem::take(&mut *damaged) {
             return Ok(Sealed::Differs);
         }
@@ -206,6 +223,7 @@ impl Track {
     pub(super) fn restart(&self) -> io::Result<()> {
         let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = digest.begin.min(self.len());
+        self.bytes.fetch_sub(self.len() - begin, Ordering::Relaxed);
         self.len.store(begin, Ordering::Release);
         self.cut.store(false, Ordering::Relaxed);
         self.written_out.store(begin, Ordering::Relaxed);

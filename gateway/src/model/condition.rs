@@ -99,6 +99,16 @@ impl Conditions {
         self.0.insert(Kind::Known(condition), words.into());
     }
 
+    /// Adds to the text of a condition, unless it says so already.
+    pub fn add(&mut self, condition: Condition, words: &str) {
+        let text = self.0.entry(Kind::Known(condition)).or_default();
+        if !text.contains(words) {
+            let between = if text.is_empty() { "" } else { "; " };
+            text.push_str(between);
+            text.push_str(words);
+        }
+    }
+
     /// Clears a condition.
     pub fn clear(&mut self, condition: Condition) {
         self.0.remove(&Kind::Known(condition));

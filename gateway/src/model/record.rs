@@ -6,7 +6,7 @@ use longhaul_proto::{
     state::{Cause, RunState},
 };
 
-use super::{Asked, Attempt, AttemptRecord, Conditions, Death, Origin, OutputLengths, Placement, Principal};
+use super::{Asked, Attempt, AttemptRecord, Conditions, Death, Origin, OutputLengths, Owner, Placement, Principal};
 
 /// One run.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,12 +27,14 @@ pub struct Record {
     pub shown_ms: i64,
     /// The intent to end it.
     pub cancel: Option<CancelIntent>,
+    /// The gateway that moves it.
+    pub owner: Owner,
     /// The rest.
     pub detail: Detail,
 }
 
 impl Record {
-    /// The record of a new request: queued, given to no agent.
+    /// The record of a new request: queued, given to no agent; of no gateway yet.
     pub fn queued(run: RunId, principal: Principal, created_ms: i64, asked: Asked) -> Self {
         Self {
             run,
@@ -43,6 +45,7 @@ impl Record {
             finished_ms: 0,
             shown_ms: 0,
             cancel: None,
+            owner: Owner::default(),
             detail: Detail { asked, ..Detail::default() },
         }
     }

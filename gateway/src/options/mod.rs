@@ -73,6 +73,16 @@ pub struct Options {
     /// with a wrong clock has time to notice.
     pub sweep_after: Duration,
 
+    /// Most bytes of one blob, and of all blobs of a submission; these have fewer while agents get them with the request
+    /// ([`longhaul_proto::MAX_CODE_API`]).
+    pub max_bundle: u64,
+    /// Most blobs of one principal: those that it uploads, and those that its runs hold.
+    pub max_blobs: u64,
+    /// Most bytes of all blobs of one principal.
+    pub max_blob_bytes: u64,
+    /// An upload that no run took is deleted after this time.
+    pub keep_uploads: Duration,
+
     /// Settings of the HTTP and MCP layers.
     pub face: FaceOptions,
 }
@@ -108,6 +118,10 @@ impl Default for Options {
             keep_calls: s(7 * 24 * 3600),
             sweep_every: s(600),
             sweep_after: s(3600),
+            max_bundle: 2 << 30,
+            max_blobs: 20_000,
+            max_blob_bytes: 20 << 30,
+            keep_uploads: s(24 * 3600),
             face: FaceOptions::default(),
         }
     }

@@ -69,7 +69,8 @@ impl Runs {
         let mut adopted = Vec::new();
         let mut before = None;
         loop {
-            let query = ListQuery { principal: Some(Principal::default()), state: None, before, limit: MAX_PAGE };
+            let query =
+                ListQuery { principal: Some(Principal::default()), before, limit: MAX_PAGE, ..ListQuery::default() };
             let page = self.0.ledger.list(query).await.map_err(ControlError::Ledger)?;
             for record in page.iter().filter(|r| r.host() == host && !r.detail.origin.claims().is_none()) {
                 self.0.adopt(record.run).await?;

@@ -1,13 +1,11 @@
 //! Files that a run left. They stay on its host and are read there when a client asks; none is copied beforehand.
 
-use std::sync::Arc;
-
+use futures_util::TryStreamExt;
 use longhaul_proto::{MAX_ARTIFACT_READ, ids::RunId, wire};
-use tonic::{Code, Status};
 
 use super::{FindError, Runs, may};
 use crate::{
-    fleet::connection::{self, Connection},
+    fleet::agent_port::{AgentError, Failure, Port},
     model::Identity,
 };
 
@@ -64,18 +62,17 @@ impl Runs {
         let request = wire::ArtifactRequest { run_id: run.to_string(), path: path.to_owned(), offset: 0, limit };
         match tokio::time::timeout(self.0.options.call_timeout, fetch(connection, request)).await {
             Ok(Ok(fetched)) => Ok(fetched),
-            Ok(Err(status)) => Err(told(host, &status)),
+            Ok(Err(error)) => Err(refused(host, error)),
             Err(_) => Err(ArtifactError::Unanswered { host, reason: "it took too long".to_owned() }),
         }
     }
 }
 
-async fn fetch(connection: Arc<Connection>, request: wire::ArtifactRequest) -> Result<Fetched, Status> {
+async fn fetch(connection: Port, request: wire::ArtifactRequest) -> Result<Fetched, AgentError> {
     let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-    let (mut client, request) = connection.data(request);
-    let mut parts = client.artifact(request).await?.into_inner();
+    let mut parts = connection.artifact(request).await?;
     let mut fetched = Fetched::default();
-    while let Some(part) = parts.message().await? {
+    while let Some(part) = parts.try_next().await? {
         fetched.len = part.bytes;
         let room = limit - fetched.bytes.len();
         fetched.bytes.extend_from_slice(&part.data[..part.data.len().min(room)]);
@@ -83,11 +80,11 @@ async fn fetch(connection: Arc<Connection>, request: wire::ArtifactRequest) -> R
     Ok(fetched)
 }
 
-fn told(host: String, status: &Status) -> ArtifactError {
-    let reason = connection::said(status);
-    match status.code() {
-        Code::NotFound | Code::FailedPrecondition => ArtifactError::Refused { host, reason },
-        Code::Unimplemented => ArtifactError::Refused {
+fn refused(host: String, error: AgentError) -> ArtifactError {
+    let reason = error.words;
+    match error.failure {
+        Failure::NotFound | Failure::Unmet => ArtifactError::Refused { host, reason },
+        Failure::TooOld => ArtifactError::Refused {
             host,
             reason: "its agent is too old to show files: install the gateway's version there".to_owned(),
         },

@@ -1,21 +1,24 @@
 //! Turns a request into a submission, or says what is wrong with it and what to do.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
-use base64::Engine;
+use bytes::Bytes;
 use longhaul_proto::{
-    api::{BundleRequest, Retry, SubmitRequest},
+    api::{Retry, SubmitRequest},
     paths, sha256_hex,
     wire::{self, submission::Source},
 };
 
-use super::{Request, SubmitError};
+use super::{
+    Request, SubmitError,
+    requested_code::{self, RequestedCode},
+};
 use crate::model::{Need, Principal};
 
 /// Longest key, name, label and path, bytes; longer ones are mistakes.
 const MAX_KEY: usize = 256;
 const MAX_NAME: usize = 128;
-const MAX_PATH: usize = 4096;
+pub(super) const MAX_PATH: usize = 4096;
 /// Most arguments and their longest, as Stata's own command line is limited.
 const MAX_ARGS: usize = 256;
 const MAX_ARG: usize = 16 * 1024;
@@ -39,13 +42,17 @@ pub(crate) struct Checked {
     pub(crate) source: String,
     /// Digest of the code; empty for a path.
     pub(crate) code: String,
+    /// What of the request is to be stored as blobs, if its code is not found on an agent.
+    pub(crate) contents: Vec<Bytes>,
+    /// Largest code or bundle, bytes.
+    pub(crate) max_code: usize,
     /// Digest of the whole request: an idempotency key may be repeated only with the same digest.
     pub(crate) body: String,
     /// Whether no earlier run may answer.
     pub(crate) again: bool,
 }
 
-fn bad<T>(text: impl Into<String>) -> Result<T, SubmitError> {
+pub(super) fn bad<T>(text: impl Into<String>) -> Result<T, SubmitError> {
     Err(SubmitError::Malformed(text.into()))
 }
 
@@ -56,12 +63,12 @@ fn bad<T>(text: impl Into<String>) -> Result<T, SubmitError> {
 pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
     let Request { submit, call, trace, max_code } = request;
     let body = body_digest(&submit);
-    let (source, path_if, label, code) = source(&submit, max_code)?;
+    let RequestedCode { source, contents, path_if, label, digest: code } = requested_code::of(&submit, max_code)?;
     let look_at = match &source {
         Source::Path(path) => Some(path.clone()),
         _ => path_if.clone(),
     };
-    check_digest(&submit, &source, &code)?;
+    check_digest(&submit, &code)?;
     check_args(&submit)?;
     if let Some(dir) = &submit.working_dir {
         check_path("working_dir", dir)?;
@@ -90,15 +97,17 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         client: submit.client.as_deref().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect(),
         ..wire::Submission::default()
     };
-    Ok(Checked { submission, call, need, look_at, path_if, source: label, code, body, again: submit.again })
+    let again = submit.again;
+    Ok(Checked { submission, call, need, look_at, path_if, source: label, code, contents, max_code, body, again })
 }
 
-fn check_digest(submit: &SubmitRequest, source: &Source, code: &str) -> Result<(), SubmitError> {
+fn check_digest(submit: &SubmitRequest, code: &str) -> Result<(), SubmitError> {
     let Some(wanted) = &submit.sha256 else { return Ok(()) };
     if wanted.len() != 64 || !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
         return bad("sha256 must be 64 hexadecimal characters: the SHA-256 of the code");
     }
-    if matches!(source, Source::Text(_)) && *wanted.to_lowercase() != *code {
+    let is_text = submit.text.is_some() || submit.text_sha256.is_some();
+    if is_text && *wanted.to_lowercase() != *code {
         return bad("sha256 is not the digest of text: leave it out, or send the bytes it was made from");
     }
     Ok(())
@@ -133,75 +142,7 @@ fn check_names(submit: &SubmitRequest) -> Result<(), SubmitError> {
     Ok(())
 }
 
-type Found = (Source, Option<String>, String, String);
-
-fn source(submit: &SubmitRequest, max_code: usize) -> Result<Found, SubmitError> {
-    match (&submit.path, &submit.text, &submit.bundle) {
-        (path, Some(text), None) => {
-            if let Some(path) = path {
-                check_path("path", path)?;
-            }
-            if text.len() > max_code {
-                return too_large("text", text.len(), max_code);
-            }
-            if text.trim().is_empty() {
-                return bad("text is empty: there is nothing to run");
-            }
-            if text.contains('\0') {
-                return bad("text holds a NUL character: it is not a do-file");
-            }
-            let code = sha256_hex(text.as_bytes());
-            Ok((Source::Text(text.clone().into_bytes()), path.clone(), "text".to_owned(), code))
-        }
-        (Some(path), None, None) => {
-            check_path("path", path)?;
-            Ok((Source::Path(path.clone()), None, path.clone(), String::new()))
-        }
-        (None, None, Some(bundle)) => bundled(bundle, max_code),
-        (None, None, None) => bad("nothing to run: pass path (a do-file on the Stata host), text, or bundle"),
-        _ => bad(
-            "pass exactly one of path, text and bundle (path and text together mean: the path where it has the same bytes)",
-        ),
-    }
-}
-
-fn too_large<T>(what: &str, bytes: usize, max_code: usize) -> Result<T, SubmitError> {
-    let how = "put the do-file on the Stata host and pass its path, or use `longhaul run` (up to 32 MiB)";
-    Err(SubmitError::TooLarge(format!("{what} has {bytes} bytes, and at most {max_code} are taken here: {how}")))
-}
-
-/// The source that a bundle is.
-fn bundled(bundle: &BundleRequest, max_code: usize) -> Result<Found, SubmitError> {
-    let mut files = Vec::with_capacity(bundle.files.len());
-    let (mut names, mut total) = (HashSet::new(), 0);
-    for file in &bundle.files {
-        check_relative(&file.path)?;
-        if !names.insert(&file.path) {
-            return bad(format!("bundle: {} comes twice", file.path));
-        }
-        let Ok(content) = base64::engine::general_purpose::STANDARD.decode(&file.content) else {
-            return bad(format!("bundle: the content of {} is not standard base64", file.path));
-        };
-        total += content.len();
-        if total > max_code {
-            return too_large("bundle", total, max_code);
-        }
-        files.push(wire::BundleFile { path: file.path.clone(), content });
-    }
-    let Some(entry) = files.iter().find(|f| f.path == bundle.entry) else {
-        return bad(format!("bundle: entry `{}` is not one of its files", bundle.entry));
-    };
-    if entry.content.contains(&0) {
-        return bad(format!("bundle: {} holds a NUL character: it is not a do-file", entry.path));
-    }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    let parts: String = files.iter().map(|f| format!("{}\n{}\n", sha256_hex(&f.content), f.path)).collect();
-    let label = format!("bundle: {}", bundle.entry);
-    let code = sha256_hex(parts.as_bytes());
-    Ok((Source::Bundle(wire::Bundle { files, entry: bundle.entry.clone() }), None, label, code))
-}
-
-fn check_path(what: &str, path: &str) -> Result<(), SubmitError> {
+pub(super) fn check_path(what: &str, path: &str) -> Result<(), SubmitError> {
     // By no operating system's rules: the agent may map a path of another system.
     if !paths::is_absolute(path) {
         return bad(format!(
@@ -210,14 +151,6 @@ fn check_path(what: &str, path: &str) -> Result<(), SubmitError> {
     }
     if path.len() > MAX_PATH || path.chars().any(char::is_control) {
         return bad(format!("{what} has control characters or more than {MAX_PATH} bytes"));
-    }
-    Ok(())
-}
-
-fn check_relative(path: &str) -> Result<(), SubmitError> {
-    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
-    if path.len() > MAX_PATH || path.contains(['\\', '\0', '\n', '\r']) || !path.split('/').all(plain) {
-        return bad(format!("bundle: `{path}` must be a relative path without `..`, such as data/clean.do"));
     }
     Ok(())
 }
@@ -280,6 +213,7 @@ pub(crate) fn shape(principal: &Principal, submission: &wire::Submission, label:
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
     use longhaul_proto::api::{BundleFileRequest, BundleRequest};
 
     use super::*;
@@ -289,10 +223,8 @@ mod tests {
     }
 
     fn bundle(files: &[(&str, &str)], entry: &str) -> SubmitRequest {
-        let file = |(path, content): &(&str, &str)| BundleFileRequest {
-            path: (*path).to_owned(),
-            content: base64::engine::general_purpose::STANDARD.encode(content),
-        };
+        let base64 = |content: &str| base64::engine::general_purpose::STANDARD.encode(content);
+        let file = |(path, content): &(&str, &str)| BundleFileRequest::inline(*path, base64(content));
         let bundle = BundleRequest { entry: entry.to_owned(), files: files.iter().map(file).collect() };
         SubmitRequest { bundle: Some(bundle), ..SubmitRequest::default() }
     }

@@ -1,6 +1,6 @@
 //! Commands to a run (cancel, adopt, supersede, declare dead, contest) and its deadlines.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use longhaul_proto::{
@@ -18,32 +18,31 @@ use super::{
     run_task::{Interrupted, RunTask},
 };
 use crate::{
-    fleet::connection::{self, Connection},
+    fleet::agent_port::Port,
     model::{Attempt, CancelIntent, Contact, ContactState, Placement, UnixMs, Wait},
 };
 
 impl RunTask {
     /// Sends the requested cancel to the agent, unless the agent has accepted it already.
-    pub(super) fn start_cancelling(&mut self, connection: &Arc<Connection>) {
-        let Some(wish) = &self.record.cancel else { return };
-        if self.cancelling.is_some() || self.cancel_resting || self.cancelled == Some(wish.mode) {
+    pub(super) fn start_cancelling(&mut self, connection: &Port) {
+        let Some(intent) = &self.record.cancel else { return };
+        if self.cancelling.is_some() || self.cancel_resting || self.cancelled == Some(intent.mode) {
             return;
         }
-        let mode = wish.mode;
+        let mode = intent.mode;
         let wire_mode = match mode {
             CancelMode::Break => wire::CancelMode::Break,
             CancelMode::Terminate => wire::CancelMode::Terminate,
             CancelMode::Kill => wire::CancelMode::Kill,
         };
         let run_id = self.record.run.to_string();
-        let (mut client, request) =
-            connection.control(wire::CancelRequest { run_id, mode: wire_mode.into(), by: wish.by.clone() });
-        let limit = self.inner.options.call_timeout;
+        let request = wire::CancelRequest { run_id, mode: wire_mode.into(), by: intent.by.clone() };
+        let (connection, limit) = (connection.clone(), self.inner.options.call_timeout);
         self.cancelling = Some(Box::pin(async move {
-            match tokio::time::timeout(limit, client.cancel(request)).await {
-                Ok(Ok(reply)) if reply.get_ref().known => Ok(mode),
+            match tokio::time::timeout(limit, connection.cancel(request)).await {
+                Ok(Ok(reply)) if reply.known => Ok(mode),
                 Ok(Ok(_)) => Err("it does not know the run".to_owned()),
-                Ok(Err(status)) => Err(connection::said(&status)),
+                Ok(Err(error)) => Err(error.words),
                 Err(_) => Err("it does not answer".to_owned()),
             }
         }));
@@ -95,15 +94,19 @@ impl RunTask {
                 self.record.cancel = Some(CancelIntent { mode, ..first });
                 self.cancel_resting = false;
                 self.live.cancel_delivered = self.cancelled == Some(mode);
-                let moved = if self.record.state == RunState::Queued && self.stuck.is_none() {
-                    self.step(RunState::Cancelled, Cause::CancelRequested).await?;
-                    Err(Interrupted::Moved)
-                } else {
+                if self.record.state != RunState::Queued || self.stuck.is_some() {
                     self.publish();
-                    Ok(())
-                };
-                let _ = reply.send(Ok(self.snapshot()));
-                moved
+                    let _ = reply.send(Ok(self.snapshot()));
+                    return Ok(());
+                }
+                self.unanswered = Some(reply);
+                let stepped = self.step(RunState::Cancelled, Cause::CancelRequested).await;
+                let unanswered = self.unanswered.take();
+                stepped?;
+                if let Some(reply) = unanswered {
+                    let _ = reply.send(Ok(self.snapshot()));
+                }
+                Err(Interrupted::Moved)
             }
             Ok(false) => {
                 let _ = reply.send(Ok(self.snapshot()));
@@ -150,6 +153,7 @@ impl RunTask {
         }
         if self.record.state == RunState::Lost {
             // It was given up before, came back, and went away again: nothing is recorded, and its lease is freed.
+            self.free_recorded_lease().await?;
             self.seat.free();
             self.correcting = false;
         } else {

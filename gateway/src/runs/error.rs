@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use longhaul_proto::ids::RunId;
+use longhaul_proto::{digest::ContentDigest, ids::RunId};
 
-use crate::ledger::LedgerError;
+use crate::{blobs::BlobError, ledger::LedgerError};
 
 /// Why a submission made no run.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,12 @@ pub enum SubmitError {
     /// Likewise, because the agent cannot be asked now.
     #[error("{0}")]
     Unasked(String),
+    /// Files that it names by their digests are not there, or not the caller's to name.
+    #[error("{}", missing(.0))]
+    MissingBlobs(Vec<ContentDigest>),
+    /// Its code could not be stored.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
     /// Too large.
     #[error("{0}")]
     TooLarge(String),
@@ -61,6 +67,15 @@ pub enum SubmitError {
     /// The gateway is stopping.
     #[error("the gateway is stopping: try again in a few seconds")]
     Stopping,
+}
+
+fn missing(digests: &[ContentDigest]) -> String {
+    let first = digests.first().map(ToString::to_string).unwrap_or_default();
+    format!(
+        "{} of its files are not there (uploaded by you within the last day, or held by a run of yours): upload them with \
+         PUT /api/v1/blobs/SHA256, then submit again; the first is {first}",
+        digests.len()
+    )
 }
 
 /// Why there is no such run for this caller.

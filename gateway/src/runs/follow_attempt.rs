@@ -12,12 +12,14 @@ use longhaul_proto::{
     state::RunState,
     wire,
 };
-use tonic::{Code, Status};
 use tracing::Instrument;
 
-use super::run_task::{Interrupted, RunTask};
+use super::{
+    run_task::{Interrupted, RunTask},
+    stored_code,
+};
 use crate::{
-    fleet::connection::{self, Connection},
+    fleet::agent_port::{AgentError, Failure, Port},
     mirror::Mirror,
     model::{Condition, Stream},
 };
@@ -91,12 +93,7 @@ impl RunTask {
     }
 
     /// Does what follows from a try that has ended; `before` is what the mirror had then.
-    async fn react(
-        &mut self,
-        connection: &Arc<Connection>,
-        followed: Followed,
-        before: u64,
-    ) -> Result<Next, Interrupted> {
+    async fn react(&mut self, connection: &Port, followed: Followed, before: u64) -> Result<Next, Interrupted> {
         let host = self.record.host().to_owned();
         match followed {
             Followed::Ended => return Ok(Next::Decide),
@@ -171,10 +168,7 @@ impl RunTask {
     }
 
     /// Waits for a usable connection. `None` when the attempt has not left and the agent does not connect in time.
-    async fn usable(
-        &mut self,
-        connections: &mut OrderedReceiver<Option<Arc<Connection>>>,
-    ) -> Result<Option<Arc<Connection>>, Interrupted> {
+    async fn usable(&mut self, connections: &mut OrderedReceiver<Option<Port>>) -> Result<Option<Port>, Interrupted> {
         let patience = self.inner.options.backoff.1 * 2;
         let mut patience = std::pin::pin!(tokio::time::sleep(patience));
         loop {
@@ -208,7 +202,7 @@ impl RunTask {
     async fn after(
         &mut self,
         changed: Result<(), Closed>,
-        connections: &mut OrderedReceiver<Option<Arc<Connection>>>,
+        connections: &mut OrderedReceiver<Option<Port>>,
     ) -> Result<(), Interrupted> {
         if changed.is_err() {
             if faults::bug("closed_links_end_the_task") {
@@ -219,18 +213,35 @@ impl RunTask {
         Ok(())
     }
 
-    /// The one `Run` call of this attempt.
-    async fn start(&mut self, connection: &Arc<Connection>) -> Result<Followed, Interrupted> {
-        let mut submission = match self.submission.take() {
+    /// The request as it goes to the agent, but for the seal.
+    async fn request(&mut self, connection: &Port) -> Result<Result<wire::Submission, Followed>, Interrupted> {
+        let submission = match self.submission.take() {
             Some(submission) => submission,
             None => match self.inner.ledger.submission(self.record.run).await {
                 Ok(Some(submission)) => submission,
-                Ok(None) => return Ok(Followed::Broken("the ledger has no submission".to_owned())),
+                Ok(None) => return Ok(Err(Followed::Broken("the ledger has no submission".to_owned()))),
                 Err(error) => {
                     tracing::error!(run = %self.record.run, error = &error as &dyn std::error::Error, "cannot read a submission");
-                    return Ok(Followed::Broken("the ledger cannot be read".to_owned()));
+                    return Ok(Err(Followed::Broken("the ledger cannot be read".to_owned())));
                 }
             },
+        };
+        let (inner, run) = (self.inner.clone(), self.record.run);
+        let read = async move { stored_code::with_content(&inner, run, submission).await };
+        match self.during(Some(connection), read).await? {
+            Ok(submission) => Ok(Ok(submission)),
+            Err(error) => {
+                self.in_trouble(format!("the gateway cannot read the code of this run: {error}"));
+                Ok(Err(Followed::Ours("its code cannot be read".to_owned())))
+            }
+        }
+    }
+
+    /// The one `Run` call of this attempt.
+    async fn start(&mut self, connection: &Port) -> Result<Followed, Interrupted> {
+        let mut submission = match self.request(connection).await? {
+            Ok(submission) => submission,
+            Err(followed) => return Ok(followed),
         };
         // Here, where every request leaves, so that requests that an older version recorded without a seal are sealed
         // too.
@@ -243,50 +254,49 @@ impl RunTask {
         let began = self.inner.deps.clock.monotonic();
         let attempt = self.record.attempt_number();
         let cluster_id = self.inner.ledger.cluster_id().to_owned();
-        let (mut client, request) =
-            connection.data(wire::RunRequest { submission: Some(submission), attempt, cluster_id });
+        let request = wire::RunRequest { submission: Some(submission), attempt, cluster_id };
         // From here on it is unknown whether the call left, until it is proven.
         self.unsent = false;
         faults::point("dispatch.before_run");
-        let called = self.during(Some(connection), client.run(request).instrument(span.clone())).await?;
+        let called = self.during(Some(connection), connection.run(request).instrument(span.clone())).await?;
         drop(span);
         match called {
-            Ok(stream) => {
+            Ok(events) => {
                 let took = self.inner.deps.clock.monotonic().saturating_sub(began);
                 self.inner.metrics.dispatch.record(took);
                 faults::point("dispatch.after_run");
                 // Only now: the agent starts the process while the gateway creates the files for its output.
                 let mirror = self.open_mirror().await?;
-                self.pump(connection, &mirror, stream.into_inner()).await
+                self.pump(connection, &mirror, events).await
             }
-            Err(status) if connection::never_sent(&status) => {
+            Err(error) if error.failure == Failure::NeverSent => {
                 self.unsent = true;
                 Ok(Followed::NeverSent)
             }
-            Err(status) => {
-                tracing::info!(run = %self.record.run, %status, "the agent did not take the run");
-                let why = connection::said(&status);
-                self.refused = Some(status);
+            Err(error) => {
+                tracing::info!(run = %self.record.run, %error, "the agent did not take the run");
+                let why = error.words.clone();
+                self.refused = Some(error);
                 Ok(Followed::Broken(why))
             }
         }
     }
 
-    async fn follow(&mut self, connection: &Arc<Connection>) -> Result<Followed, Interrupted> {
+    async fn follow(&mut self, connection: &Port) -> Result<Followed, Interrupted> {
         let mirror = self.open_mirror().await?;
         let base = self.record.detail.base();
         // Only once: if that stream breaks, the mirror's length is the offset to follow from again.
         let from_start = self.from_start;
         self.from_start &= faults::bug("from_start_sticks");
-        let (mut client, request) = connection.data(wire::FollowRequest {
+        let request = wire::FollowRequest {
             run_id: self.record.run.to_string(),
             log_offset: if from_start { 0 } else { mirror.len(Stream::Log).saturating_sub(base.log) },
             console_offset: if from_start { 0 } else { mirror.len(Stream::Console).saturating_sub(base.console) },
             with_submission: false,
-        });
-        match self.during(Some(connection), client.follow(request)).await? {
-            Ok(stream) => self.pump(connection, &mirror, stream.into_inner()).await,
-            Err(status) => Ok(broken(&status)),
+        };
+        match self.during(Some(connection), connection.follow(request)).await? {
+            Ok(events) => self.pump(connection, &mirror, events).await,
+            Err(error) => Ok(broken(error)),
         }
     }
 
@@ -301,12 +311,13 @@ impl RunTask {
     }
 }
 
-pub(super) fn broken(status: &Status) -> Followed {
-    match status.code() {
-        _ if connection::never_sent(status) => Followed::Broken("the connection broke".to_owned()),
-        Code::NotFound => Followed::NotStarted,
-        Code::OutOfRange => Followed::Beyond,
-        Code::DataLoss => Followed::Unreadable(connection::said(status)),
-        _ => Followed::Broken(connection::said(status)),
+/// What follows from the failure of a stream.
+pub(super) fn broken(AgentError { failure, words }: AgentError) -> Followed {
+    match failure {
+        Failure::NeverSent => Followed::Broken("the connection broke".to_owned()),
+        Failure::NotFound => Followed::NotStarted,
+        Failure::OutOfRange => Followed::Beyond,
+        Failure::Unreadable => Followed::Unreadable(words),
+        _ => Followed::Broken(words),
     }
 }

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use longhaul_proto::{
     api::ArtifactView,
     faults,
@@ -11,7 +10,6 @@ use longhaul_proto::{
     visible::Foreign,
     wire::{self, run_event::Event},
 };
-use tonic::{Status, Streaming};
 
 use super::{
     follow_attempt::{Followed, broken},
@@ -19,7 +17,10 @@ use super::{
     snapshot::user_part,
 };
 use crate::{
-    fleet::{bounds, connection::Connection},
+    fleet::{
+        agent_port::{Events, Port, Received},
+        bounds,
+    },
     mirror::{Appended, Mirror},
     model::{Activity, Condition, Progress, Stream},
 };
@@ -30,34 +31,30 @@ const PROGRESS_TEXT: usize = 200;
 /// About how many bytes are written to the mirror at once, while output comes faster than it can be written.
 const BATCH: usize = 1 << 20;
 
-/// What the stream yielded.
-type Received = Result<Option<wire::RunEvent>, Status>;
-
 impl RunTask {
     /// Processes the events that the agent sends.
     pub(super) async fn pump(
         &mut self,
-        connection: &Arc<Connection>,
+        connection: &Port,
         mirror: &Arc<Mirror>,
-        mut stream: Streaming<wire::RunEvent>,
+        mut events: Events,
     ) -> Result<Followed, Interrupted> {
         let mut ahead: Option<Received> = None;
         let mut told_end: Option<wire::Outcome> = None;
         loop {
             let received = match ahead.take() {
                 Some(received) => received,
-                None => self.during(Some(connection), stream.message()).await?,
+                None => self.during(Some(connection), events.next()).await?,
             };
             let event = match received {
-                Ok(Some(wire::RunEvent { event: Some(event) })) => event,
-                Ok(Some(_)) => continue,
+                Ok(Some(event)) => event,
                 Ok(None) => {
                     return Ok(match told_end {
                         Some(outcome) => Followed::Short(Box::new(outcome)),
                         None => Followed::Broken("the agent closed the stream".to_owned()),
                     });
                 }
-                Err(status) => return Ok(broken(&status)),
+                Err(error) => return Ok(broken(error)),
             };
             let stop = match event {
                 Event::Snapshot(mut snapshot) => {
@@ -68,7 +65,7 @@ impl RunTask {
                 Event::Chunk(chunk) => {
                     let (kind, offset) = (chunk.stream, chunk.offset);
                     let pieces;
-                    (pieces, ahead) = gather(chunk, &mut stream);
+                    (pieces, ahead) = gather(chunk, &mut events);
                     self.on_output(connection, mirror, kind, offset, pieces).await?
                 }
                 Event::Progress(mut progress) => {
@@ -100,7 +97,8 @@ impl RunTask {
         }
         self.live.runs_again = self.correcting && snapshot.outcome.is_none();
         let ended = snapshot.outcome.is_some() || RunState::from_wire(snapshot.state).is_some_and(RunState::is_end);
-        if ended && !self.stata_ended {
+        let newly_ended = ended && !self.stata_ended;
+        if newly_ended {
             // The agent's record of the end proves that Stata and all processes below it are gone. The rest of the
             // output needs no licence.
             self.stata_ended = true;
@@ -139,6 +137,10 @@ impl RunTask {
             self.step(RunState::Running, Cause::FirstOutput).await?;
         }
         self.publish();
+        if newly_ended {
+            // The end is recorded later, with the rest of the output: a start before that must not hold a seat for it.
+            self.free_recorded_lease().await?;
+        }
         Ok(None)
     }
 
@@ -173,7 +175,7 @@ impl RunTask {
 
     async fn on_output(
         &mut self,
-        connection: &Arc<Connection>,
+        connection: &Port,
         mirror: &Arc<Mirror>,
         kind: i32,
         offset: u64,
@@ -231,12 +233,12 @@ fn quiet(activity: &wire::Activity) -> Option<Activity> {
 }
 
 /// The chunk joined with those that have already arrived and continue it, and the event that came after them.
-fn gather(first: wire::Chunk, stream: &mut Streaming<wire::RunEvent>) -> (Vec<Bytes>, Option<Received>) {
+fn gather(first: wire::Chunk, events: &mut Events) -> (Vec<Bytes>, Option<Received>) {
     let (mut bytes, mut pieces) = (first.data.len(), vec![first.data]);
     while bytes < BATCH {
-        match stream.message().now_or_never() {
+        match events.arrived() {
             None => break,
-            Some(Ok(Some(wire::RunEvent { event: Some(Event::Chunk(next)) })))
+            Some(Ok(Some(Event::Chunk(next))))
                 if next.stream == first.stream && next.offset == first.offset + bytes as u64 =>
             {
                 bytes += next.data.len();

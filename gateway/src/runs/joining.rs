@@ -87,10 +87,9 @@ async fn ask(inner: &Arc<Inner>, record: &Record) -> AgentAnswer {
         // An agent that restarts, or whose gateway restarted, is back within this time.
         let connection = connections.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken())).await.ok().flatten()?;
         let request = wire::ChangedRequest { run_id: record.run.to_string(), attempt: record.attempt_number() };
-        let (mut client, request) = connection.control(request);
-        client.changed(request).await.ok()
+        connection.changed(request).await.ok()
     };
-    let reply = tokio::time::timeout(limit, asked).await.ok().flatten().map(tonic::Response::into_inner);
+    let reply = tokio::time::timeout(limit, asked).await.ok().flatten();
     match reply {
         None => {
             let contact = inner.fleet.contact(record.agent_id()).map(|c| c.words);

@@ -19,11 +19,13 @@
 //! agent sent. A call that provably never left the gateway counts as no attempt: it is made again under the same
 //! number, whatever `retry` says.
 //!
-//! - [`check`] turns a request into a submission, or says what is wrong with it;
+//! - [`check`] turns a request into a submission, or says what is wrong with it; [`requested_code`] finds its code, and
+//!   [`stored_code`] keeps large code as blobs;
 //! - [`lookup`] looks at what it names: hosts that exist, and the do-file on an agent;
 //! - [`joining`] decides whether an earlier run may answer a request;
 //! - [`submit`] answers with an earlier run if there is one that may, and otherwise records a run and starts its task;
 //! - [`run_task`] is the task that owns one unfinished run, from its record to its end;
+//! - [`take_up`] takes up the runs that a start of the gateway finds, with their leases;
 //! - [`supervise`] restarts a run's task after a panic, and holds the run's lease meanwhile;
 //! - [`commands`] serves the commands to a run (cancel, adopt, supersede, declare dead) and its deadlines;
 //! - [`restore_guard`] detects a ledger restored from a backup, and holds back the runs that it still has as queued;
@@ -33,7 +35,7 @@
 //! - [`adopt`] gives an unverified run to its principal, on an operator's command;
 //! - [`artifact`] fetches a file that an ended run left on its host;
 //! - [`release`] tells agents to delete spools, and remembers which runs were removed;
-//! - [`fleet_service`] is the gRPC service that agents call: they register, send heartbeats, and learn what to do with
+//! - [`registrar`] answers agents: they register, send heartbeats, and learn what to do with
 //!   each of their runs; [`reconcile`] decides that;
 //! - [`seal`] recognises this gateway's own requests in an agent's spool;
 //! - [`upkeep`] removes old records and asks agents to delete old spools;
@@ -49,7 +51,6 @@ mod commands;
 mod drain;
 mod error;
 mod finish;
-pub(crate) mod fleet_service;
 mod follow_attempt;
 mod follow_events;
 mod joining;
@@ -57,16 +58,20 @@ mod lookup;
 mod not_started;
 mod reads;
 mod reconcile;
+pub(crate) mod registrar;
 pub(crate) mod registry;
 pub(crate) mod release;
+mod requested_code;
 pub(crate) mod restore_guard;
 mod retry;
 mod run_task;
 pub mod seal;
 pub(crate) mod snapshot;
 mod step;
+mod stored_code;
 pub(crate) mod submit;
 mod supervise;
+mod take_up;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod upkeep;
@@ -87,11 +92,12 @@ use tokio::sync::oneshot;
 
 use crate::{
     Deps, Options,
+    blobs::Blobs,
     fleet::Fleet,
-    ledger::{Ledger, LedgerError},
+    ledger::Ledger,
     metrics::Metrics,
     mirror::Mirrors,
-    model::{CancelIntent, Identity, Principal, RunSnapshot, Scope},
+    model::{CancelIntent, Identity, Owner, Principal, RunSnapshot, Scope},
     wall::Wall,
 };
 use reads::{Look, may};
@@ -102,7 +108,6 @@ use seal::SealKey;
 pub use agents::AgentsError;
 pub use artifact::{ArtifactError, Fetched};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
-pub use fleet_service::FleetService;
 
 /// A parsed request with what its transport knows.
 #[derive(Clone, Debug, Default)]
@@ -187,9 +192,12 @@ pub(crate) struct Inner {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) fleet: Fleet,
     pub(crate) mirrors: Mirrors,
+    pub(crate) blobs: Blobs,
     pub(crate) restore_guard: RestoreGuard,
     pub(crate) wall: Wall,
     pub(crate) seal: SealKey,
+    /// This gateway, as the owner of the runs that it moves.
+    pub(crate) owner: Owner,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) deps: Deps,
     pub(crate) registry: Arc<Registry>,
@@ -201,12 +209,19 @@ pub(crate) struct Inner {
     pub(crate) draining: tokio::sync::Mutex<()>,
 }
 
-/// The guards: what holds runs back or keeps records while the ledger or the clock may be wrong, and the key that tells
-/// this gateway's requests from others.
+/// What is kept in files: the output of runs, and blobs.
+pub(crate) struct Kept {
+    pub(crate) mirrors: Mirrors,
+    pub(crate) blobs: Blobs,
+}
+
+/// The guards: what holds runs back or keeps records while the ledger or the clock may be wrong, the key that tells this
+/// gateway's requests from others, and the fence between it and a gateway after it.
 pub(crate) struct Guards {
     pub(crate) restore_guard: RestoreGuard,
     pub(crate) wall: Wall,
     pub(crate) seal: SealKey,
+    pub(crate) owner: Owner,
 }
 
 impl Runs {
@@ -214,20 +229,23 @@ impl Runs {
         options: Arc<Options>,
         ledger: Arc<dyn Ledger>,
         fleet: Fleet,
-        mirrors: Mirrors,
+        kept: Kept,
         guards: Guards,
         metrics: Arc<Metrics>,
         deps: Deps,
     ) -> Self {
-        let Guards { restore_guard, wall, seal } = guards;
+        let Guards { restore_guard, wall, seal, owner } = guards;
+        let Kept { mirrors, blobs } = kept;
         Self(Arc::new(Inner {
             options,
             ledger,
             fleet,
             mirrors,
+            blobs,
             restore_guard,
             wall,
             seal,
+            owner,
             metrics,
             deps,
             registry: Arc::default(),
@@ -235,26 +253,6 @@ impl Runs {
             shown: joining::Shown::default(),
             draining: tokio::sync::Mutex::default(),
         }))
-    }
-
-    /// Takes up every unfinished run of the ledger. Their leases are held before this returns, so that no agent that
-    /// connects afterwards is given more runs than it has seats.
-    pub(crate) async fn take_up(&self) -> Result<usize, LedgerError> {
-        let unfinished = self.0.ledger.unfinished().await?;
-        let n = unfinished.len();
-        let mut rest = Vec::with_capacity(n);
-        for record in unfinished {
-            let mut lease = None;
-            if let Some(at) = record.detail.placement().filter(|_| record.state.holds_seat()) {
-                let at = at.clone();
-                lease = Some(self.0.fleet.hold(record.run, &record.principal, at).await);
-            }
-            rest.push((record, lease));
-        }
-        for (record, lease) in rest {
-            self.0.start_task(record, None, lease, Vec::new());
-        }
-        Ok(n)
     }
 
     /// Records a run durably before it answers, or answers with the run that this request already made.

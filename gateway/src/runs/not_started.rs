@@ -1,40 +1,28 @@
 //! An attempt that never started: the proof of that is asked for, and the run goes back to the queue or ends.
 
-use std::sync::Arc;
-
 use longhaul_proto::{
     api::Retry,
     state::{Cause, RunState},
     wire,
 };
-use tonic::Code;
 
 use super::run_task::{Interrupted, RunTask};
-use crate::fleet::connection::{self, Connection};
+use crate::fleet::agent_port::Port;
 
 impl RunTask {
     /// Asks for the proof that this attempt never started; `None` = no answer.
-    pub(super) async fn revoke(&mut self, connection: &Arc<Connection>) -> Result<Option<bool>, Interrupted> {
-        let (mut client, request) = connection.control(wire::RevokeRequest {
-            run_id: self.record.run.to_string(),
-            attempt: self.record.attempt_number(),
-        });
+    pub(super) async fn revoke(&mut self, connection: &Port) -> Result<Option<bool>, Interrupted> {
+        let request =
+            wire::RevokeRequest { run_id: self.record.run.to_string(), attempt: self.record.attempt_number() };
         let limit = self.inner.options.call_timeout;
-        let asked = self.during(Some(connection), tokio::time::timeout(limit, client.revoke(request))).await?;
-        Ok(asked.ok().and_then(Result::ok).map(|reply| reply.get_ref().revoked))
+        let asked = self.during(Some(connection), tokio::time::timeout(limit, connection.revoke(request))).await?;
+        Ok(asked.ok().and_then(Result::ok).map(|reply| reply.revoked))
     }
 
     /// The agent proved that the attempt never started.
     pub(super) async fn never_started(&mut self) -> Result<(), Interrupted> {
-        // With these codes an agent says that it will never take this run; asking again would go on for ever.
-        let refused = self.refused.as_ref().filter(|status| {
-            matches!(
-                status.code(),
-                Code::InvalidArgument | Code::PermissionDenied | Code::Unimplemented | Code::OutOfRange
-            )
-        });
-        if let Some(status) = refused {
-            let message = format!("agent {} did not take it: {}", self.record.host(), connection::said(status));
+        if let Some(refused) = self.refused.as_ref().filter(|error| error.lasts()) {
+            let message = format!("agent {} did not take it: {}", self.record.host(), refused.words);
             self.detail().end.message = message;
             self.record.detail.end.complete = self.record.detail.dead_complete();
             return self.step(RunState::Errored, Cause::SpawnFailed).await;

@@ -18,7 +18,7 @@ use super::{
     registry::RunHandle, snapshot::recorded,
 };
 use crate::{
-    ledger::ListQuery,
+    ledger::{AttemptRow, ListQuery, Read, TransitionRow},
     model::{Identity, Principal, Record, RunSnapshot, Scope, Stream, UnixMs},
 };
 
@@ -79,6 +79,7 @@ impl Runs {
             before: filter.before,
             // One more than asked for says whether there is a next page.
             limit: limit + 1,
+            read: Read::Showing,
         };
         let mut records = self.0.ledger.list(query).await.map_err(FindError::Ledger)?;
         let more = records.len() > limit as usize;
@@ -89,6 +90,21 @@ impl Runs {
             None => Arc::new(recorded(record)),
         });
         Ok(RunPage { runs: runs.collect(), next })
+    }
+
+    /// The steps of a run, and its attempts, in order.
+    ///
+    /// # Errors
+    /// As [`Runs::find`].
+    pub async fn history(
+        &self,
+        who: &Identity,
+        run: RunId,
+    ) -> Result<(Vec<TransitionRow>, Vec<AttemptRow>), FindError> {
+        self.look(who, run).await?;
+        let steps = self.0.ledger.history(run).await.map_err(FindError::Ledger)?;
+        let attempts = self.0.ledger.attempts(run).await.map_err(FindError::Ledger)?;
+        Ok((steps, attempts))
     }
 
     /// The snapshots of a run, as they are published. Once the run has ended the value is final and `changed()` returns an error.

@@ -20,13 +20,13 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 
 use super::{
     Inner,
-    registry::{Command, RunHandle},
+    registry::{Command, Reply, RunHandle},
     snapshot::{self, Live},
     step::queue_deadline,
     supervise::LeaseCell,
 };
 use crate::{
-    fleet::connection::Connection,
+    fleet::agent_port::{AgentError, Port},
     ledger::LedgerError,
     mirror::Mirror,
     model::{Asked, Detail, Record, RunSnapshot, Wait},
@@ -39,6 +39,8 @@ pub(crate) enum Interrupted {
     Stopping,
     /// The run's state has changed: decide again what to do.
     Moved,
+    /// Another gateway has taken the run over, and moves it from now on.
+    Superseded,
 }
 
 /// How a run's task ended.
@@ -48,6 +50,8 @@ pub(super) enum TaskEnd {
     Ended,
     /// The gateway is stopping.
     Stopping,
+    /// Another gateway has taken the run over.
+    Superseded,
 }
 
 pub(crate) struct RunTask {
@@ -68,7 +72,7 @@ pub(crate) struct RunTask {
     pub(super) fit: HashSet<String>,
     pub(super) unfit: BTreeMap<String, String>,
     /// What the agent answered when it refused the attempt.
-    pub(super) refused: Option<tonic::Status>,
+    pub(super) refused: Option<AgentError>,
     pub(super) refetched: u32,
     /// The agent has reported the end of this attempt: no Stata process of it lives, and it holds no lease.
     pub(super) stata_ended: bool,
@@ -82,6 +86,8 @@ pub(crate) struct RunTask {
     /// Why a step of this run cannot be recorded now: commands are answered with this error, and no other step is
     /// started.
     pub(super) stuck: Option<LedgerError>,
+    /// Who is answered when the present step is recorded, or cannot be for now.
+    pub(super) unanswered: Option<Reply>,
     /// Commands that arrived meanwhile and wait until the step is recorded.
     pub(super) deferred: VecDeque<Command>,
     tick: tokio::time::Interval,
@@ -133,6 +139,7 @@ impl RunTask {
             trouble: None,
             queue_deadline,
             stuck: None,
+            unanswered: None,
             deferred: VecDeque::new(),
             tick,
             cancelling: None,
@@ -149,8 +156,10 @@ impl RunTask {
                 RunState::Queued => Box::pin(self.wait_for_lease()).await,
                 _ => Box::pin(self.follow_to_the_end()).await,
             };
-            if left == Err(Interrupted::Stopping) {
-                return TaskEnd::Stopping;
+            match left {
+                Err(Interrupted::Stopping) => return TaskEnd::Stopping,
+                Err(Interrupted::Superseded) => return TaskEnd::Superseded,
+                Ok(()) | Err(Interrupted::Moved) => {}
             }
             self.correcting &= self.record.state == RunState::Lost;
         }
@@ -185,7 +194,7 @@ impl RunTask {
     /// a pending cancel to the agent.
     pub(super) async fn during<T>(
         &mut self,
-        connection: Option<&Arc<Connection>>,
+        connection: Option<&Port>,
         work: impl Future<Output = T>,
     ) -> Result<T, Interrupted> {
         let mut work = pin!(work);

@@ -5,14 +5,14 @@
 //! in backups. If it is lost, no run is lost: runs that agents hold are then imported as unverified, and wait for an
 //! operator (`longhaul runs adopt`).
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use longhaul_proto::{faults, seal, wire};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::key_file::{self, KeyFileError};
+use crate::key_store::{self, KeyStore, KeyStoreError};
 
 /// Name of the file with the key.
 pub const SEAL_KEY: &str = "seal-key";
@@ -46,12 +46,12 @@ fn sealed<'a>(submission: &'a wire::Submission, digest: &'a [u8]) -> Sealed<'a> 
 }
 
 impl SealKey {
-    /// The key in `<data>/seal-key`, made when missing.
+    /// The key named [`SEAL_KEY`], made when missing.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or holds no key.
-    pub fn ensure(data: &Path) -> Result<Self, KeyFileError> {
-        key_file::ensure(data, SEAL_KEY).map(Self::of)
+    /// When it cannot be read or stored, or is no key.
+    pub fn ensure(keys: &dyn KeyStore) -> Result<Self, KeyStoreError> {
+        key_store::key(keys, SEAL_KEY).map(Self::of)
     }
 
     /// A key given by its bytes.
@@ -166,13 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_made_once_and_private() {
-        use std::os::unix::fs::PermissionsExt;
+    fn a_seal_outlives_the_gateway() {
         let data = tempfile::tempdir().unwrap();
+        let keys = key_store::Folder::new(data.path());
         let mut sealed = request();
-        SealKey::ensure(data.path()).unwrap().seal(&mut sealed);
-        assert!(SealKey::ensure(data.path()).unwrap().sealed(&sealed), "as after a restart");
-        let mode = std::fs::metadata(data.path().join(SEAL_KEY)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        SealKey::ensure(&keys).unwrap().seal(&mut sealed);
+        assert!(SealKey::ensure(&keys).unwrap().sealed(&sealed));
     }
 }

@@ -12,9 +12,9 @@ use super::{
     run_task::{Interrupted, RunTask},
 };
 use crate::{
-    ledger::{LedgerError, Transition},
+    ledger::{LeaseChange, LedgerError, Transition},
     metrics::count,
-    model::{Attempt, Condition, Placement, Record, Wait},
+    model::{Attempt, Condition, Detail, Placement, Record, Wait},
 };
 
 /// Pause before a failed ledger write is retried.
@@ -35,11 +35,35 @@ pub(super) fn queue_deadline(inner: &Inner, record: &Record) -> Option<Duration>
     Some(inner.deps.clock.monotonic() + Duration::from_millis(limit.saturating_sub(waited)))
 }
 
+/// Notes when a wait in the queue began.
+fn wait_begins(detail: &mut Detail, cause: Cause, at_ms: i64) {
+    if faults::bug("queue_deadline_survives") {
+        return;
+    }
+    detail.queue.since_ms = at_ms;
+    if cause == Cause::ProvenDead {
+        // An attempt that never started leaves the limit where it was: the submitter still waits for the first start.
+        detail.queue.limit_from_ms = at_ms;
+    }
+}
+
+/// What a step to this state does to the lease: from the commit of `starting` on Stata may run, until the run is back in
+/// the queue, has ended, or is given up.
+fn lease_change(to: RunState) -> LeaseChange {
+    match to {
+        RunState::Starting => LeaseChange::Take,
+        RunState::Running => LeaseChange::Keep,
+        _ if faults::bug("leases_outlive_runs") => LeaseChange::Keep,
+        _ => LeaseChange::Free,
+    }
+}
+
 impl RunTask {
     /// Moves the run to another state, with the attempt that it has.
     ///
     /// # Errors
-    /// [`Interrupted::Moved`] when another writer had moved it, [`Interrupted::Stopping`].
+    /// [`Interrupted::Moved`] when another writer had moved it, [`Interrupted::Superseded`] when another gateway had taken
+    /// it over, [`Interrupted::Stopping`].
     pub(super) async fn step(&mut self, to: RunState, cause: Cause) -> Result<(), Interrupted> {
         self.record_step(to, cause, None).await
     }
@@ -65,7 +89,7 @@ impl RunTask {
         if let Some((attempt, at)) = given.clone() {
             detail.give(attempt, at);
         }
-        let step = Transition {
+        let mut step = Transition {
             run: self.record.run,
             from: self.record.state,
             from_attempt: self.record.attempt(),
@@ -73,8 +97,11 @@ impl RunTask {
             cause,
             at_ms,
             detail,
+            lease: lease_change(to),
+            owner: self.inner.owner.clone(),
         };
-        self.write_step(&step).await?;
+        self.write_step(&mut step).await?;
+        self.record.detail.queue.clone_from(&step.detail.queue);
         (self.record.state, self.record.cause) = (to, cause);
         self.record.finished_ms = if to.is_end() { step.at_ms } else { 0 };
         if let Some((attempt, at)) = given {
@@ -82,11 +109,6 @@ impl RunTask {
         }
         if to == RunState::Queued {
             self.queue_deadline = queue_deadline(&self.inner, &self.record);
-            if cause == Cause::ProvenDead && !faults::bug("queue_deadline_survives") {
-                // A new wait, from now on: it may have taken the ledger a while to record it.
-                let limit = Duration::from_millis(self.record.detail.asked.queue_timeout_ms);
-                self.queue_deadline = self.queue_deadline.map(|_| self.inner.deps.clock.monotonic() + limit);
-            }
         }
         if cause == Cause::Returned {
             count(&self.inner.metrics.returned);
@@ -99,13 +121,8 @@ impl RunTask {
 
     /// Notes in the record what belongs to a step.
     fn note_step(&mut self, to: RunState, cause: Cause, at_ms: i64) {
-        if to == RunState::Queued && !faults::bug("queue_deadline_survives") {
-            self.detail().queue.since_ms = at_ms;
-            if cause == Cause::ProvenDead {
-                // An attempt that never started leaves the limit where it was: the submitter still waits for the first
-                // start.
-                self.detail().queue.limit_from_ms = at_ms;
-            }
+        if to == RunState::Queued {
+            wait_begins(self.detail(), cause, at_ms);
         }
         if to == RunState::Running
             && let Some(attempt) = self.detail().present_mut().filter(|attempt| attempt.execution.running_ms == 0)
@@ -121,8 +138,8 @@ impl RunTask {
         }
     }
 
-    /// Writes a step into the ledger, trying again until it is there.
-    async fn write_step(&mut self, step: &Transition) -> Result<(), Interrupted> {
+    /// Writes a step into the ledger, trying again until it is there. Afterwards `step` has the times that are there.
+    async fn write_step(&mut self, step: &mut Transition) -> Result<(), Interrupted> {
         let mut tried = self.inner.ledger.transition(step.clone()).await;
         loop {
             match tried {
@@ -132,7 +149,13 @@ impl RunTask {
                     match self.inner.ledger.get(self.record.run).await {
                         Ok(Some(record)) => {
                             self.record = record;
+                            if self.record.owner != self.inner.owner {
+                                tracing::error!(run = %step.run, owner = %self.record.owner.gateway, "another gateway has taken this run over; it is left alone here");
+                                self.publish();
+                                return Err(Interrupted::Superseded);
+                            }
                             if (self.record.state, self.record.attempt()) == (step.to, step.attempt()) {
+                                step.detail.queue.clone_from(&self.record.detail.queue);
                                 break;
                             }
                         }
@@ -147,9 +170,26 @@ impl RunTask {
                 Err(error) => {
                     tracing::error!(run = %step.run, to = %step.to, error = &error as &dyn std::error::Error, "cannot record a step; trying again");
                     self.waiting(Some(Wait::LedgerFails));
-                    tried = self.try_step_again(step.clone(), error).await?;
+                    // The caller's intent is recorded, however long its consequence takes.
+                    if !faults::bug("cancel_waits_for_the_ledger")
+                        && let Some(reply) = self.unanswered.take()
+                    {
+                        let _ = reply.send(Ok(self.snapshot()));
+                    }
+                    tried = self.try_step_again(step, error).await?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Removes the lease from the ledger though the run takes no step: its attempt holds no Stata any more. Where that
+    /// fails, the next step of the run does it, and a gateway that starts before that holds the seat a little longer.
+    pub(super) async fn free_recorded_lease(&mut self) -> Result<(), Interrupted> {
+        let (ledger, owner) = (self.inner.ledger.clone(), self.inner.owner.clone());
+        let (run, attempt) = (self.record.run, self.record.attempt());
+        if let Err(error) = self.during(None, async move { ledger.free_lease(run, attempt, owner).await }).await? {
+            tracing::warn!(%run, error = &error as &dyn std::error::Error, "cannot record that a seat is free");
         }
         Ok(())
     }
@@ -177,13 +217,18 @@ impl RunTask {
     /// Retries a step after a pause, in which commands are answered with the error.
     async fn try_step_again(
         &mut self,
-        step: Transition,
+        step: &mut Transition,
         error: LedgerError,
     ) -> Result<Result<(), LedgerError>, Interrupted> {
-        let ledger = self.inner.ledger.clone();
-        let again = async move {
+        let inner = self.inner.clone();
+        let again = async {
             tokio::time::sleep(LEDGER_PAUSE).await;
-            ledger.transition(step).await
+            if (step.to, step.cause) == (RunState::Queued, Cause::ProvenDead) {
+                // The new wait has its whole limit, however long it took to record its beginning.
+                step.at_ms = inner.wall.now_ms();
+                wait_begins(&mut step.detail, step.cause, step.at_ms);
+            }
+            inner.ledger.transition(step.clone()).await
         };
         if faults::bug("deaf_while_ledger_full") {
             let stop = self.inner.deps.tasks.stopping();

@@ -17,11 +17,12 @@ use super::{
     joining, lookup,
     registry::{Admission, NoRoom, Recording},
     snapshot::recorded,
+    stored_code,
     supervise::{Start, supervise},
 };
 use crate::{
     fleet::Lease,
-    ledger::{Dedupe, Inserted, LedgerError, NewRun, UNKNOWN_BODY, is_call},
+    ledger::{Dedupe, Inserted, LeaseChange, LedgerError, NewRun, UNKNOWN_BODY, is_call},
     metrics::count,
     model::{Asked, Identity, Need, Principal, Record, TRACE_STATE},
 };
@@ -80,6 +81,7 @@ async fn record(
     }
     lookup::known(inner, &checked).await?;
     let fit = lookup::look(inner, who, &mut checked).await?;
+    stored_code::settle(inner, who, &mut checked).await?;
     // Without room an equal run may still answer: a lost call is made again, and that costs nothing.
     let room = room(inner, who);
     let run = inner.deps.ids.run();
@@ -105,10 +107,12 @@ async fn record(
         not: Vec::new(),
         only_join: room.is_err(),
     };
-    let record = new_record(run, &submission, checked.source, checked.need, &checked.code);
+    let mut record = new_record(run, &submission, checked.source, checked.need, &checked.code);
+    record.owner.clone_from(&inner.owner);
     let on_purpose = !submission.key.is_empty() && !is_call(&submission.key);
     let key = on_purpose.then(|| (submission.key.clone(), checked.body));
-    let new = NewRun { record, submission, key, dedupe };
+    let blobs = stored_code::digests(submission.source.as_ref());
+    let new = NewRun { record, submission, key, dedupe, lease: LeaseChange::Keep, blobs };
     insert_in_a_task(inner, new, fit, room, span).await
 }
 
@@ -184,8 +188,11 @@ async fn insert(
     match inserted {
         // A commit whose answer was lost was tried again, and found its own run.
         Ok(Inserted::Joined(..) | Inserted::New) => Ok(begin(inner, record, submission, fit)),
+        // They went while the request was looked at.
+        Err(LedgerError::NoSuchBlobs(missing)) => Err(SubmitError::MissingBlobs(missing)),
         Err(LedgerError::KeyTaken(run)) => Err(SubmitError::KeyTaken { key, run }),
         Err(LedgerError::Full) => Err(room.err().unwrap_or(SubmitError::Ledger(LedgerError::Full))),
+        Err(error) if faults::bug("unknown_is_failed") => Err(SubmitError::Ledger(error)),
         Err(error) => match inner.ledger.get(record.run).await {
             Ok(Some(_)) => Ok(begin(inner, record, submission, fit)),
             Ok(None) => Err(SubmitError::Ledger(error)),
@@ -286,6 +293,7 @@ pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: Stri
     };
     let found_sha256 = match &submission.source {
         Some(Source::Bundle(_)) => String::new(),
+        Some(Source::Stored(stored)) if !stored.entry.is_empty() => String::new(),
         _ => code.to_owned(),
     };
     let trace = submission.trace.clone().unwrap_or_default();

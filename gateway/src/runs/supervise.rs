@@ -73,6 +73,10 @@ pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
         task.fit.extend(fit.iter().cloned());
         match AssertUnwindSafe(Box::pin(task.run())).catch_unwind().await {
             Ok(TaskEnd::Ended) => return cell.free(),
+            Ok(TaskEnd::Superseded) => {
+                inner.registry.remove(run);
+                return cell.free();
+            }
             Ok(TaskEnd::Stopping) if stop.is_cancelled() => return,
             Ok(TaskEnd::Stopping) => {
                 count(&inner.metrics.tasks_panicked);

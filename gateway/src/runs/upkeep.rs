@@ -6,16 +6,16 @@ use std::{
     time::Duration,
 };
 
-use longhaul_proto::{faults, ids::RunId};
+use longhaul_proto::{faults, ids::RunId, state::RunState};
 
 use crate::{
-    fleet::connection::Connection,
-    ledger::{LedgerError, ListQuery, MirrorCopy},
+    fleet::agent_port::Port,
+    ledger::{LedgerError, ListQuery, MirrorCopy, UpkeepStore},
     metrics::count,
-    model::Principal,
+    model::{AttemptRecord, Principal},
     runs::{
         Inner,
-        release::{self, Files, Freed, REMEMBER_REMOVED, REMEMBERED},
+        release::{self, Files, Freed, OwnSpool, REMEMBER_REMOVED, REMEMBERED, ROOM},
     },
 };
 
@@ -39,9 +39,6 @@ const LEAST_SPOOL: u64 = 64 * 1024;
 
 /// Unverified runs may take `max_kept` divided by this, in addition to `max_kept`.
 const UNVERIFIED_SHARE: u64 = 10;
-
-/// The reason in the record when something is deleted for room on its host.
-const ROOM: &str = "for room on its host (max_spool)";
 
 /// Most calls and sessions that are remembered: some 500 bytes each.
 const STASHED: u32 = 50_000;
@@ -89,7 +86,19 @@ pub(crate) async fn look(inner: &Arc<Inner>, told: &mut Option<String>) -> Resul
         remove_records(inner, records).await?;
         inner.ledger.removed_sweep(before(inner, REMEMBER_REMOVED), REMEMBERED).await?;
     }
-    make_room(inner).await
+    make_room(inner).await?;
+    sweep_blobs(inner, aged).await;
+    Ok(())
+}
+
+/// Lets go what no record names any more, and old uploads as far as the clock may be trusted.
+async fn sweep_blobs(inner: &Inner, aged: Aged) {
+    let old = aged.spools.map_or(0, |_| before(inner, inner.options.keep_uploads));
+    match inner.blobs.sweep(old).await {
+        Ok(0) => {}
+        Ok(files) => tracing::info!(files, "blobs removed that nothing names"),
+        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "old blobs stay for now"),
+    }
 }
 
 fn before(inner: &Inner, age: Duration) -> i64 {
@@ -98,7 +107,7 @@ fn before(inner: &Inner, age: Duration) -> i64 {
 
 /// Removes old records, in one sweep only a share of all, so that there is time to notice if they were taken for old by
 /// mistake. An agent whose heartbeats arrive and that still keeps something of a run is asked to delete it first, in
-/// this sweep or a later one, even if its connection is down now; a silent one is asked when it registers again.
+/// this sweep or a later one, even if its connection is down now; a silent one is asked when it is connected again.
 async fn remove_records(inner: &Arc<Inner>, old: i64) -> Result<(), LedgerError> {
     let share = (inner.ledger.ended_count().await? / SHARE.0).max(SHARE.1);
     let mut most = u32::try_from(share).unwrap_or(u32::MAX);
@@ -107,10 +116,10 @@ async fn remove_records(inner: &Arc<Inner>, old: i64) -> Result<(), LedgerError>
             true => Vec::new(),
             false => inner.fleet.present(),
         };
-        let gone = inner.ledger.sweep(old, most.min(BATCH), here, inner.wall.now_ms()).await?;
+        let gone = remove_old(&*inner.ledger, old, most.min(BATCH), here, inner.wall.now_ms()).await?;
         most -= u32::try_from(gone.len()).unwrap_or(most);
-        for run in &gone {
-            release::free_removed(inner, *run).await?;
+        for (run, own) in &gone {
+            release::free_removed(inner, *run, *own).await?;
             if let Err(error) = inner.mirrors.remove(*run).await {
                 tracing::warn!(%run, %error, "the output of a removed record stays on disk");
             }
@@ -120,6 +129,26 @@ async fn remove_records(inner: &Arc<Inner>, old: i64) -> Result<(), LedgerError>
         }
         if gone.len() < BATCH as usize || most == 0 {
             return Ok(());
+        }
+    }
+}
+
+/// Removes at most `limit` records of runs that ended before `old`; returns which, and whether an agent may still have the
+/// spool. Where the ledger does not answer whether it did, that is looked up: what those runs left is to be deleted.
+pub(crate) async fn remove_old(
+    ledger: &dyn UpkeepStore,
+    old: i64,
+    limit: u32,
+    here: Vec<String>,
+    at_ms: i64,
+) -> Result<Vec<(RunId, OwnSpool)>, LedgerError> {
+    match ledger.sweep(old, limit, here, at_ms).await {
+        Err(LedgerError::Unknown(_)) if !faults::bug("unknown_removals_forgotten") => {
+            Ok(ledger.removed_since(at_ms).await?.into_iter().map(|run| (run, OwnSpool::Held)).collect())
+        }
+        swept => {
+            let own = |held| if held { OwnSpool::Held } else { OwnSpool::Gone };
+            Ok(swept?.into_iter().map(|ended| (ended.run, own(ended.spool_held))).collect())
         }
     }
 }
@@ -189,11 +218,15 @@ async fn remove_for_room(inner: &Arc<Inner>, excess: u64, of: impl Fn(&RunId) ->
                 continue;
             }
             let bytes = inner.mirrors.size(one.run).await;
-            if !inner.ledger.remove(one.run, inner.wall.now_ms()).await? {
+            let removed = match inner.ledger.remove(one.run, inner.wall.now_ms()).await {
+                Err(LedgerError::Unknown(_)) => inner.ledger.get(one.run).await?.is_none(),
+                removed => removed?,
+            };
+            if !removed {
                 passed_over += 1;
                 continue;
             }
-            release::free_removed(inner, one.run).await?;
+            release::free_removed(inner, one.run, OwnSpool::Gone).await?;
             if let Err(error) = inner.mirrors.remove(one.run).await {
                 tracing::warn!(run = %one.run, %error, "the output of a removed record stays on disk");
             }
@@ -247,9 +280,10 @@ async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError
     Ok(())
 }
 
-/// Frees room on a host whose spools take too much: first output that is whole in the mirror, the oldest first; then
-/// the files of ended runs, the largest first; then spools that are the only copy.
-async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, connection: &Connection) -> Result<(), LedgerError> {
+/// Frees room on a host whose spools take too much: first output that is whole in the mirror, the oldest first, then what
+/// dead attempts of runs that ended on other hosts left; then the files of ended runs, the largest first; then spools that are the
+/// only copy, those of dead attempts last.
+async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, connection: &Port) -> Result<(), LedgerError> {
     let mut excess = inner.fleet.spool_excess(agent_id);
     let incomplete_too = !faults::bug("incomplete_spools_stay");
     let copies = [MirrorCopy::Whole, MirrorCopy::Incomplete];
@@ -274,8 +308,37 @@ async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, connection: &Connec
                 return Ok(());
             }
         }
+        excess = make_room_of_dead(inner, agent_id, copy, excess).await?;
     }
     Ok(())
+}
+
+/// Deletes what dead attempts left on this host of ended runs whose last attempt was on another, the largest first, until
+/// `excess` bytes are freed; returns what is left of it.
+async fn make_room_of_dead(
+    inner: &Arc<Inner>,
+    agent_id: &str,
+    copy: MirrorCopy,
+    mut excess: u64,
+) -> Result<u64, LedgerError> {
+    if faults::bug("dead_spools_take_room") {
+        return Ok(excess);
+    }
+    for spool in inner.fleet.largest_spools(agent_id) {
+        let Some(run) = spool.run_id.parse().ok().filter(|_| excess > 0) else { continue };
+        let Some(record) = inner.ledger.get(run).await? else { continue };
+        let its = |dead: &&AttemptRecord| dead.at.agent_id == agent_id && record.agent_id() != agent_id;
+        let Some(dead) = record.detail.dead().rfind(its) else { continue };
+        // Of an unfinished run the next attempt may be given to this agent at any moment.
+        let ended = record.state.is_end() && record.state != RunState::Lost;
+        if ended && dead.died_complete() == (copy == MirrorCopy::Whole) {
+            tracing::info!(%run, host = %dead.at.host, excess, "releasing the spool of a dead attempt for room");
+            if release::free_dead_for_room(inner, &record, dead).await? {
+                excess = excess.saturating_sub(spool.bytes);
+            }
+        }
+    }
+    Ok(excess)
 }
 
 /// Deletes the files of ended runs, the largest first, until `excess` bytes are freed; returns what is left of it.
@@ -283,7 +346,7 @@ async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, connection: &Connec
 async fn make_room_of_files(
     inner: &Arc<Inner>,
     agent_id: &str,
-    connection: &Connection,
+    connection: &Port,
     mut excess: u64,
 ) -> Result<u64, LedgerError> {
     let mut largest = inner.fleet.largest_spools(agent_id);
@@ -304,7 +367,7 @@ async fn make_room_of_files(
 /// Asks an agent to delete the spool of a run; `None` = there is no record of the run.
 async fn forget(
     inner: &Arc<Inner>,
-    connection: &Connection,
+    connection: &Port,
     run: RunId,
     files: Files,
     why: &str,

@@ -6,7 +6,7 @@ use longhaul_proto::state::{Cause, RunState};
 
 use super::run_task::{Interrupted, RunTask};
 use crate::{
-    fleet::{Lease, QueueNews, connection},
+    fleet::{Lease, QueueNews},
     model::{Attempt, Need, QueueReason, UnixMs, Wait},
 };
 
@@ -62,7 +62,7 @@ impl RunTask {
         need.unfit.clone_from(&self.unfit);
         if avoid_for.is_some() {
             let said = match &self.refused {
-                Some(status) => &connection::said(status),
+                Some(refused) => refused.words.as_str(),
                 None if self.record.cause == Cause::ProvenDead => "the attempt before died there",
                 None => "it gave it back",
             };

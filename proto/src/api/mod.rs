@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC, durations are seconds. Within v1 objects only grow, so readers ignore fields they do not
 //! know; requests are strict, so that a misspelt field is an error instead of a default.
 
+mod history;
 mod host;
 mod run;
 mod runs;
@@ -10,6 +11,7 @@ mod submit;
 
 use serde::{Deserialize, Serialize};
 
+pub use history::{AttemptEndView, AttemptView, RunHistory, StepView};
 pub use host::{AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, HostView, Hosts, PoolView, QueueView};
 pub use run::{
     ActivityView, ArtifactView, CancelRequested, ContactView, FilesRemoved, LocationView, ProcessView, ProgressView,
@@ -37,6 +39,9 @@ pub struct Problem {
     pub status: u16,
     /// What is wrong with this request, and what to do.
     pub detail: String,
+    /// Of `missing-blobs`: the digests of what is to be uploaded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 /// Header of output answers: where the next read starts.

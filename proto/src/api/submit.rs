@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::RunView;
 use crate::wire;
 
-/// A request to run something: exactly one of `path`, `text` and `bundle`; or `path` with `text`, which means "the path
-/// where an agent has the same bytes, else the text".
+/// A request to run something: exactly one of `path`, `text` (or `text_sha256`) and `bundle`; or `path` with a text, which
+/// means "the path where an agent has the same bytes, else the text".
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SubmitRequest {
@@ -18,6 +18,9 @@ pub struct SubmitRequest {
     /// The code itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Hex SHA-256 of the code, which the caller uploaded as a blob; instead of `text`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_sha256: Option<String>,
     /// A do-file with the files it needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<BundleRequest>,
@@ -118,7 +121,26 @@ pub struct BundleFileRequest {
     /// Relative path without `..`.
     pub path: String,
     /// The bytes in standard base64.
-    pub content: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// Hex SHA-256 of the bytes, which the caller uploaded as a blob; instead of `content`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Permission bits of the file on the host, such as 448 (0700) for one that is executed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+}
+
+impl BundleFileRequest {
+    /// A file whose bytes are in the request.
+    pub fn inline(path: impl Into<String>, base64: impl Into<String>) -> Self {
+        Self { path: path.into(), content: Some(base64.into()), ..Self::default() }
+    }
+
+    /// A file that was uploaded as a blob.
+    pub fn stored(path: impl Into<String>, sha256: impl Into<String>) -> Self {
+        Self { path: path.into(), sha256: Some(sha256.into()), ..Self::default() }
+    }
 }
 
 /// Answer to a submission.

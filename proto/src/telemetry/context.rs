@@ -9,7 +9,7 @@ use opentelemetry::{
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::{ids, wire};
+use crate::{ids, unhex, wire};
 
 /// A `traceparent` of the W3C Trace Context recommendation (<https://www.w3.org/TR/trace-context/>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +65,8 @@ impl FromStr for TraceParent {
     fn from_str(text: &str) -> Result<Self, NotATraceParent> {
         let mut parts = text.split('-');
         let mut next = || parts.next().ok_or(NotATraceParent);
-        let [version] = unhex(next()?)?;
-        let parent = Self { trace_id: unhex(next()?)?, span_id: unhex(next()?)?, flags: unhex::<1>(next()?)?[0] };
+        let [version] = digits(next()?)?;
+        let parent = Self { trace_id: digits(next()?)?, span_id: digits(next()?)?, flags: digits::<1>(next()?)?[0] };
         let more = parts.next().is_some();
         if version == 0xff || (version == 0 && more) || parent.trace_id == [0; 16] || parent.span_id == [0; 8] {
             return Err(NotATraceParent);
@@ -75,21 +75,10 @@ impl FromStr for TraceParent {
     }
 }
 
-fn unhex<const N: usize>(text: &str) -> Result<[u8; N], NotATraceParent> {
-    let digit = |c: u8| match c {
-        b'0'..=b'9' => Ok(c - b'0'),
-        b'a'..=b'f' => Ok(c - b'a' + 10),
-        _ => Err(NotATraceParent),
-    };
-    let bytes = text.as_bytes();
-    if bytes.len() != N * 2 {
-        return Err(NotATraceParent);
-    }
-    let mut out = [0; N];
-    for (out, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
-        *out = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Ok(out)
+/// Lower-case digits only, as the recommendation has them.
+fn digits<const N: usize>(text: &str) -> Result<[u8; N], NotATraceParent> {
+    let lower = !text.bytes().any(|digit| digit.is_ascii_uppercase());
+    unhex(text).filter(|_| lower).ok_or(NotATraceParent)
 }
 
 /// Makes `span` a child of the stored or received context. Call it before the span is entered; an empty or malformed

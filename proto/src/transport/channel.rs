@@ -12,7 +12,7 @@ use std::{
 use http::Extensions;
 use tokio_util::sync::CancellationToken;
 
-use crate::{connections::Connection, hex};
+use crate::{connections::Connection, hex, unhex};
 
 /// SHA-256 of a public key (its `SubjectPublicKeyInfo`): identifies the side that holds the private key. No secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,14 +45,7 @@ impl fmt::Debug for Fingerprint {
 impl FromStr for Fingerprint {
     type Err = NotAFingerprint;
     fn from_str(text: &str) -> Result<Self, NotAFingerprint> {
-        let mut bytes = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(NotAFingerprint);
-        }
-        for (n, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).map_err(|_| NotAFingerprint)?;
-        }
-        Ok(Self(bytes))
+        unhex(text).map(Self).ok_or(NotAFingerprint)
     }
 }
 

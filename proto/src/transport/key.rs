@@ -61,7 +61,7 @@ impl Key {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let pem = KeyPair::generate().map_err(made)?.serialize_pem();
+                let pem = Self::new_pem()?;
                 // The process that makes the file first decides; what counts is the key in the file.
                 durable::create_exclusive(path, pem.as_bytes()).map_err(failed)?;
                 fs::read_to_string(path).map_err(failed)?
@@ -71,8 +71,23 @@ impl Key {
             }
             Err(error) => return Err(failed(error)),
         };
-        let pair = KeyPair::from_pem(&text).map_err(|_| KeyError::Content { path: path.to_owned() })?;
-        Self::of(&pair)
+        Self::from_pem(&text).map_err(|_| KeyError::Content { path: path.to_owned() })
+    }
+
+    /// A new key as text, to be stored.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn new_pem() -> Result<String, KeyError> {
+        Ok(KeyPair::generate().map_err(made)?.serialize_pem())
+    }
+
+    /// The key of this text, as [`Key::new_pem`] made it.
+    ///
+    /// # Errors
+    /// When it is no key.
+    pub fn from_pem(text: &str) -> Result<Self, KeyError> {
+        Self::of(&KeyPair::from_pem(text).map_err(made)?)
     }
 
     /// A new key that is not stored.

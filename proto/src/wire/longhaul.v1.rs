@@ -14,6 +14,9 @@ pub struct BundleFile {
     pub path: ::prost::alloc::string::String,
     #[prost(bytes = "vec", tag = "2")]
     pub content: ::prost::alloc::vec::Vec<u8>,
+    /// permission bits; 0 = the agent's own choice
+    #[prost(uint32, tag = "3")]
+    pub mode: u32,
 }
 /// Files that travel with the request and are unpacked into the run's `work/` folder.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -21,6 +24,32 @@ pub struct Bundle {
     #[prost(message, repeated, tag = "1")]
     pub files: ::prost::alloc::vec::Vec<BundleFile>,
     /// the do-file to run, one of `files`
+    #[prost(string, tag = "2")]
+    pub entry: ::prost::alloc::string::String,
+}
+/// A file of code that is kept as a blob.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoredFile {
+    /// relative, without `..`; empty = a text
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// hex digest of its content
+    #[prost(string, tag = "2")]
+    pub sha256: ::prost::alloc::string::String,
+    /// length of its content
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    /// permission bits; 0 = the agent's own choice
+    #[prost(uint32, tag = "4")]
+    pub mode: u32,
+}
+/// Code that the gateway keeps as blobs: a text, or a bundle. In the gateway's ledger; it gives an agent the content itself.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StoredCode {
+    /// of a text: one
+    #[prost(message, repeated, tag = "1")]
+    pub files: ::prost::alloc::vec::Vec<StoredFile>,
+    /// the do-file to run, one of `files`; empty = a text
     #[prost(string, tag = "2")]
     pub entry: ::prost::alloc::string::String,
 }
@@ -89,7 +118,7 @@ pub struct Submission {
     /// who vouches for `principal`; empty = the gateway itself, by its tokens
     #[prost(string, tag = "23")]
     pub principal_issuer: ::prost::alloc::string::String,
-    #[prost(oneof = "submission::Source", tags = "4, 5, 6")]
+    #[prost(oneof = "submission::Source", tags = "4, 5, 6, 24")]
     pub source: ::core::option::Option<submission::Source>,
 }
 /// Nested message and enum types in `Submission`.
@@ -105,6 +134,9 @@ pub mod submission {
         /// a do-file with the files it needs
         #[prost(message, tag = "6")]
         Bundle(super::Bundle),
+        /// a text or a bundle, by the digests of its files
+        #[prost(message, tag = "24")]
+        Stored(super::StoredCode),
     }
 }
 /// Where in the code the error happened.

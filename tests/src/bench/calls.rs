@@ -9,8 +9,10 @@ use std::{fs, time::Duration};
 use futures_util::{StreamExt, stream::select_all};
 use serde_json::{Value, json};
 
+use crate::processes::cpu_seconds;
+
 use super::{
-    figures::{Line, at_most, floor, now_ns, since},
+    figures::{Bar, Line, at_most, floor, now_ns, quantile, since},
     parts::{resident_kib, until_finished},
     site::Site,
 };
@@ -21,13 +23,48 @@ const COUNT: usize = 1_000;
 /// How long they are read: six heartbeats each.
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Calls whose time is taken.
+const SAMPLES: usize = 200;
+
+/// One call of `stata_run_selection`, and the same engine alone, in turns.
+pub async fn one(site: &Site) -> Vec<Line> {
+    let exe = std::env::current_exe().expect("this program");
+    let place = site.path("bare");
+    fs::create_dir(&place).expect("a folder");
+    fs::write(place.join("code.do"), "* lines 1 0").expect("the code can be written");
+    let (mut bare, mut whole) = (Vec::new(), Vec::new());
+    for n in 0..SAMPLES {
+        let start = now_ns();
+        let mut engine = std::process::Command::new(&exe);
+        engine.args(["-b", "do", "bare.do"]).current_dir(&place).status().expect("the engine runs");
+        bare.push(since(start).as_secs_f64() * 1e3);
+        let start = now_ns();
+        let arguments = json!({"selection": format!("* lines 1 0\n* {n}\n"), "again": true});
+        let mut answer = call(site, "stata_run_selection", arguments, n).await;
+        while let Some(part) = answer.next().await {
+            part.expect("readable");
+        }
+        whole.push(since(start).as_secs_f64() * 1e3);
+    }
+    let (bare, whole) = (quantile(&mut bare, 0.5), quantile(&mut whole, 0.5));
+    let over = whole - bare;
+    vec![
+        floor("the engine alone, spawn to exit, p50", format!("{bare:.2} ms")),
+        Line {
+            what: format!("an MCP call over that, p50 of {SAMPLES}"),
+            measured: format!("+{over:.2} ms"),
+            bar: Some(Bar { text: "<= +12 ms".to_owned(), met: over <= 12.0 }),
+        },
+    ]
+}
+
 /// The part.
 pub async fn calls(site: &Site) -> Vec<Line> {
     // One base for both: the second thousand reuse what the first thousand leave behind.
     let base = resident_kib(site.gateway_pid());
-    let before = cpu_seconds(site.gateway_pid());
+    let before = cpu_seconds(site.gateway_pid()).0;
     tokio::time::sleep(MINUTE / 6).await;
-    let idle = (cpu_seconds(site.gateway_pid()) - before) * 6.0;
+    let idle = (cpu_seconds(site.gateway_pid()).0 - before) * 6.0;
 
     let release = site.path("release-waiting");
     let run = site.submit(&format!("* wait {}", release.display())).await;
@@ -78,12 +115,12 @@ async fn measure(site: &Site, base: f64, tool: &str, arguments: impl Fn(usize) -
     // Every call has had a heartbeat before the clock starts, so that none is still being set up.
     listen(&mut all, MINUTE / 4, &mut heard).await;
     heard = 0;
-    let (cpu, clock) = (cpu_seconds(pid), now_ns());
+    let (cpu, clock) = (cpu_seconds(pid).0, now_ns());
     listen(&mut all, MINUTE, &mut heard).await;
     let minutes = since(clock).as_secs_f64() / 60.0;
     let cost = Cost {
         kib_each: (resident_kib(pid) - base) / COUNT as f64,
-        cpu_per_minute: (cpu_seconds(pid) - cpu) / minutes,
+        cpu_per_minute: (cpu_seconds(pid).0 - cpu) / minutes,
     };
     // Five of the six due heartbeats of each: a call without heartbeats would cost nothing.
     assert!(heard >= 5 * COUNT, "{tool}: {heard} heartbeats in a minute for {COUNT} calls");
@@ -127,13 +164,4 @@ async fn call(
     let answer = request.send().await.expect("an answer");
     assert!(answer.status().is_success(), "{tool}: {}", answer.status());
     Box::pin(answer.bytes_stream())
-}
-
-/// Time of the processor that a process has used, seconds.
-fn cpu_seconds(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the gateway lives");
-    // After the name, which may hold anything, the twelfth and thirteenth fields are ticks of 10 ms.
-    let fields = stat.rsplit_once(") ").expect("a name").1;
-    let ticks = |n: usize| fields.split(' ').nth(n).and_then(|t| t.parse::<f64>().ok()).expect("a number");
-    (ticks(11) + ticks(12)) / 100.0
 }

@@ -9,44 +9,80 @@ pub mod calls;
 pub mod engine;
 pub mod figures;
 pub mod parts;
+pub mod quiet;
 pub mod site;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-/// The parts, by the name that selects one alone.
-pub const PARTS: [&str; 6] = ["spawn", "lines", "throughput", "followers", "calls", "ledger"];
+use figures::Line;
+use site::Site;
+
+/// The parts that start the program, by the name that selects one alone.
+pub const PARTS: [&str; 8] = ["spawn", "call", "lines", "throughput", "quiet", "held", "followers", "calls"];
+/// The parts that measure a library of it.
+pub const LIBRARY_PARTS: [&str; 2] = ["placement", "ledger"];
 
 /// Followers, unless another number is given.
 pub const FOLLOWERS: usize = 1_000;
 
-/// Runs every part, or `only` one, and prints the table. Exit status 1 when a bar is missed.
-pub fn main(only: Option<&str>, followers: usize) -> ExitCode {
+/// What to measure.
+#[derive(Debug)]
+pub struct Plan {
+    /// The installed program.
+    pub program: PathBuf,
+    /// Another version of it, measured beside.
+    pub beside: Option<PathBuf>,
+    /// One part alone.
+    pub only: Option<String>,
+    /// Followers.
+    pub followers: usize,
+}
+
+/// Carries out the plan and prints the table. Exit status 1 when a bar is missed.
+pub fn main(plan: &Plan) -> ExitCode {
     site::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let lines = runtime.block_on(async {
-        let site = site::Site::start().await;
-        let mut lines = Vec::new();
-        for part in PARTS.into_iter().filter(|part| only.is_none_or(|only| only == *part)) {
-            lines.extend(match part {
-                "spawn" => parts::spawn(&site).await,
-                "lines" => parts::line_latency(&site).await,
-                "throughput" => parts::throughput(&site).await,
-                "followers" => parts::followers(&site, followers).await,
-                "calls" => calls::calls(&site).await,
-                _ => parts::ledger().await,
-            });
-        }
-        lines
-    });
-    println!("{:<58} {:>14} {:>16}  met", "figure", "measured", "bar");
+    let (lines, beside) = runtime.block_on(measure(plan));
+    let other = if plan.beside.is_some() { "beside" } else { "" };
+    println!("{:<58} {other:>14} {:>14} {:>16}  met", "figure", "measured", "bar");
     let mut met = true;
-    for line in &lines {
+    for (n, line) in lines.iter().enumerate() {
         let (bar, verdict) = match &line.bar {
             Some(bar) => (bar.text.as_str(), if bar.met { "yes" } else { "NO" }),
             None => ("", "(floor)"),
         };
         met &= line.bar.as_ref().is_none_or(|bar| bar.met);
-        println!("{:<58} {:>14} {:>16}  {verdict}", line.what, line.measured, bar);
+        let other = beside.get(n).map_or("", |line| &line.measured);
+        println!("{:<58} {other:>14} {:>14} {bar:>16}  {verdict}", line.what, line.measured);
     }
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Each part of both programs, one right after the other.
+async fn measure(plan: &Plan) -> (Vec<Line>, Vec<Line>) {
+    let wanted = |part: &&str| plan.only.as_deref().is_none_or(|only| only == *part);
+    let (mut lines, mut beside) = (Vec::new(), Vec::new());
+    for part in PARTS.into_iter().filter(wanted) {
+        if let Some(program) = &plan.beside {
+            beside.extend(of(part, &Site::start(program).await, plan.followers).await);
+        }
+        lines.extend(of(part, &Site::start(&plan.program).await, plan.followers).await);
+    }
+    for part in LIBRARY_PARTS.into_iter().filter(wanted) {
+        lines.extend(if part == "placement" { parts::placement().await } else { parts::ledger().await });
+    }
+    (lines, beside)
+}
+
+async fn of(part: &str, site: &Site, followers: usize) -> Vec<Line> {
+    match part {
+        "spawn" => parts::spawn(site).await,
+        "call" => calls::one(site).await,
+        "lines" => parts::line_latency(site).await,
+        "throughput" => parts::throughput(site).await,
+        "quiet" => quiet::silent(site).await,
+        "held" => quiet::held(site).await,
+        "followers" => parts::followers(site, followers).await,
+        _ => calls::calls(site).await,
+    }
 }

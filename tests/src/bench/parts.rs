@@ -4,8 +4,11 @@ use std::{fs, process::Command};
 
 use futures_util::StreamExt;
 
+use crate::processes::cpu_seconds;
+
 use super::{
-    figures::{Line, at_least, at_most, floor, milliseconds, now_ns, since},
+    figures::{Bar, Line, at_least, at_most, floor, milliseconds, now_ns, quantile, since},
+    quiet,
     site::{Site, until},
 };
 
@@ -32,7 +35,14 @@ pub async fn spawn(site: &Site) -> Vec<Line> {
         until_finished(site, &run).await;
     }
     let mut lines = milliseconds("the engine alone: spawn to its first instruction", &mut alone, None);
-    lines.extend(milliseconds("submit to the engine's first instruction", &mut whole, Some((5.0, 25.0))));
+    for (name, share, bar) in [("p50", 0.5, 2.5), ("p99", 0.99, 5.0)] {
+        let (alone, whole) = (quantile(&mut alone, share), quantile(&mut whole, share));
+        lines.push(Line {
+            what: format!("submit to the engine's first instruction, {name}"),
+            measured: format!("{whole:.2} ms = {:.1}x", whole / alone),
+            bar: Some(Bar { text: format!("<= {bar}x"), met: whole <= bar * alone }),
+        });
+    }
     lines
 }
 
@@ -76,11 +86,13 @@ pub async fn throughput(site: &Site) -> Vec<Line> {
     fs::create_dir(&place).expect("a folder");
     fs::write(place.join("code.do"), format!("* flood {MIB}\n")).expect("the code can be written");
     let exe = std::env::current_exe().expect("this program");
-    let start = now_ns();
+    let me = std::process::id();
+    let (start, own) = (now_ns(), cpu_seconds(me).1);
     Command::new(exe).args(["-b", "do", "flood.do"]).current_dir(&place).status().expect("the engine runs");
     let alone = MIB as f64 / since(start).as_secs_f64();
+    let own = cpu_seconds(me).1 - own;
 
-    let start = now_ns();
+    let (start, cpu) = (now_ns(), quiet::cpu_of_all(site));
     let run = site.submit(&format!("* flood {MIB}")).await;
     let mut offset = 0_u64;
     loop {
@@ -93,9 +105,13 @@ pub async fn throughput(site: &Site) -> Vec<Line> {
         }
     }
     let rate = offset as f64 / (1 << 20) as f64 / since(start).as_secs_f64();
+    until_finished(site, &run).await;
+    // The engine's own share is not ours.
+    let cpu = (quiet::cpu_of_all(site) - cpu - own) * 1e3 / MIB as f64;
     vec![
         floor("one run's output into a file alone", format!("{alone:.0} MiB/s")),
         at_least("one run's output through agent, gateway and a reader", rate, "MiB/s", 100.0),
+        at_most("processor of gateway, agent and supervisor for that", cpu, "ms/MiB", 5.0),
     ]
 }
 
@@ -125,6 +141,22 @@ pub(super) fn resident_kib(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the gateway lives");
     let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS");
     line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+}
+
+/// What placing a run costs the scheduler, with 16 runs on each of so many agents.
+pub async fn placement() -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (agents, bar) in [(1, None), (100, Some(0.1)), (1_000, Some(0.2))] {
+        let took = longhaul_gateway::fleet::bench::placements(agents, 16, 2_000).await.expect("a scheduler");
+        let mut took: Vec<f64> = took.into_iter().map(|one| one.as_secs_f64() * 1e3).collect();
+        let what = format!("placing a run with {agents} agents, p50 of {}", took.len());
+        let p50 = quantile(&mut took, 0.5);
+        lines.push(match bar {
+            Some(bar) => Line { measured: format!("{p50:.4} ms"), ..at_most(&what, p50, "ms", bar) },
+            None => floor(&what, format!("{p50:.4} ms")),
+        });
+    }
+    lines
 }
 
 /// Runs a second through the ledger, four durable steps each, by 64 callers.

@@ -1,7 +1,7 @@
 //! A gateway and an agent as processes of their own, started from this program.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -21,13 +21,13 @@ pub struct Site {
 }
 
 impl Site {
-    /// Starts both and waits until a run can be placed.
-    pub async fn start() -> Self {
+    /// Starts both from `program` and waits until a run can be placed.
+    pub async fn start(program: &Path) -> Self {
         let folder = tempfile::tempdir().expect("a temp folder");
         let exe = std::env::current_exe().expect("this program");
         let data = folder.path().join("data");
         let spawn = |args: &[&str]| {
-            Command::new(&exe)
+            Command::new(program)
                 .args(args)
                 .arg("--data")
                 .arg(&data)
@@ -48,8 +48,14 @@ impl Site {
         })
         .await;
         let stata = exe.to_str().expect("a path in UTF-8");
-        let listen = ["--listen", "127.0.0.1:0", "--name", "bench", "--engine", "stata", "--as-root", "--stata", stata];
-        let agent = spawn(&[&["agent", "--gateway", &url, "--seats", "16"], listen.as_slice()].concat());
+        let listen = ["--listen", "127.0.0.1:0", "--name", "bench", "--engine", "stata", "--stata", stata];
+        let mut words = [&["agent", "--gateway", &url, "--seats", "16"], listen.as_slice()].concat();
+        // An earlier program has no such option.
+        let help = Command::new(program).args(["agent", "--help"]).output().expect("the program's help").stdout;
+        if String::from_utf8_lossy(&help).contains("--as-root") {
+            words.push("--as-root");
+        }
+        let agent = spawn(&words);
         let token = format!("Bearer {}", credentials["token"].as_str().unwrap_or_default());
         let headers = [(reqwest::header::AUTHORIZATION, token.parse().expect("a header"))].into_iter().collect();
         let http = reqwest::Client::builder()
@@ -71,6 +77,11 @@ impl Site {
     /// The gateway's process id.
     pub fn gateway_pid(&self) -> u32 {
         self.gateway.id()
+    }
+
+    /// The agent's process id.
+    pub fn agent_pid(&self) -> u32 {
+        self.agent.id()
     }
 
     /// Submits code; returns the run's id.

@@ -190,7 +190,7 @@ async fn whole_copy(trial: &Trial, name: &str, view: &RunView, log: Vec<u8>) {
             &log,
         ));
     }
-    let console = trial.site.all_of(view.run_id, "console");
+    let console = trial.site.all_of(view.run_id, "run/console");
     for (stream, truth) in [("log", &log), ("console", &console)] {
         match clients::output(&trial.site.api, view.run_id, stream).await {
             Some(mirror) if mirror == *truth => {}

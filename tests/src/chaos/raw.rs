@@ -116,7 +116,7 @@ async fn wrong_digest(trial: &mut Trial, mut caller: Caller) {
 /// Waits for the exit record of a run.
 async fn ended(trial: &Trial, run: RunId) {
     let spool = trial.site.spool(run);
-    let ended = async |_: &Site| lab::json(&spool.join("outcome.json")).is_some();
+    let ended = async |_: &Site| lab::json(&spool.join("control/outcome.json")).is_some();
     if !trial.site.wait(LIMIT, ended).await {
         trial.history.wrong("the run did not end");
     }

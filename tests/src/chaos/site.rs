@@ -192,7 +192,7 @@ impl Site {
 
     /// The log as Stata wrote it.
     pub fn log(&self, run: RunId) -> Vec<u8> {
-        self.all_of(run, &format!("lh-{}.log", run.short()))
+        self.all_of(run, &format!("run/lh-{}.log", run.short()))
     }
 
     /// A file of a run, with that of each dead attempt before it, in their order.

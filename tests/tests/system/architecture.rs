@@ -223,6 +223,66 @@ fn the_map_and_the_tree_agree() {
     }
 }
 
+/// What the agent's kernel-facing module says of locks, boots and processes.
+const OF_THE_HOST: [&str; 9] = [
+    "FileLock",
+    "is_locked",
+    "os::boot_id",
+    "os::alive",
+    "os::marked",
+    "os::cpu_ms",
+    "os::process",
+    "os::descendants",
+    "os::start_ticks",
+];
+
+/// The word of [`OF_THE_HOST`] that a module of the agent uses although it is not the local executor.
+fn knows_the_host(module: &[String], text: &str) -> Option<&'static str> {
+    let module: Vec<&str> = module.iter().map(String::as_str).collect();
+    let code = product(text);
+    let lock_of_the_data_folder = |word: &str| module == ["start"] && word == "FileLock";
+    match module.as_slice() {
+        ["os", ..] | ["executor", "local", ..] => None,
+        _ => OF_THE_HOST.into_iter().find(|word| code.contains(word) && !lock_of_the_data_folder(word)),
+    }
+}
+
+#[test]
+fn locks_boots_and_processes_are_known_to_the_local_executor_only() {
+    let mut files = Vec::new();
+    sources(&repository().join("agent/src"), &[], &mut files);
+    for (module, text) in &files {
+        assert_eq!(knows_the_host(module, text), None, "agent/src/{}", module.join("/"));
+    }
+    // The control.
+    let there = |module: &[&str]| module.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
+    let text = "fn f() { if os::alive(1, 2) { os::FileLock::try_take(path); } }";
+    assert!(knows_the_host(&there(&["runs", "adopt"]), text).is_some());
+    assert!(knows_the_host(&there(&["start"]), text).is_some());
+    assert!(knows_the_host(&there(&["executor", "local", "probe"]), text).is_none());
+    assert!(
+        files
+            .iter()
+            .any(|(module, text)| *module == there(&["executor", "local", "probe"]) && text.contains("FileLock"))
+    );
+}
+
+/// The state machine and the scheduler call agents through a port: what they conclude rests on no transport.
+#[test]
+fn the_state_machine_names_no_transport() {
+    let mut files = Vec::new();
+    sources(&repository().join("gateway/src"), &[], &mut files);
+    let in_question =
+        |module: &[String]| module[0] == "runs" || module.starts_with(&["fleet".into(), "scheduler".into()]);
+    let checked: Vec<_> = files.iter().filter(|(module, _)| !module.is_empty() && in_question(module)).collect();
+    assert!(checked.len() > 20, "{}", checked.len());
+    for (module, text) in checked {
+        let code = product(text);
+        let names = code.match_indices("tonic").any(|(at, _)| !code[..at].ends_with("mono"));
+        assert!(!names, "{} names tonic", module.join("/"));
+    }
+}
+
 /// The control: arrows that nobody declared are found, however they are written.
 #[test]
 fn control_an_arrow_that_is_not_declared_is_found() {

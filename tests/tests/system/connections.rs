@@ -187,7 +187,7 @@ async fn files_of_a_run(lab: &Lab) -> (String, String, String) {
     let request = SubmitRequest { text: Some(code), ..SubmitRequest::default() };
     let run = gateway.api.submit(&request).await.unwrap().run.run_id;
     gateway.api.wait_end(run).await;
-    let work = Lab::spool(&agent, run).join("work");
+    let work = Lab::spool(&agent, run).join("run/work");
     let of_run = |name: &str| fs::read_to_string(work.join(name)).unwrap().trim().to_owned();
     let limits = fs::read_to_string(format!("/proc/{}/limits", agent.pid())).unwrap();
     let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap();

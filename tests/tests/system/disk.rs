@@ -62,7 +62,7 @@ async fn a_gateway_whose_disk_is_full_says_so_and_catches_up() {
 
     // The run goes on; its output stays with its agent, and its readers are told.
     lab.open_gate("full-talk");
-    let spool = Lab::spool(&agent, run).join(format!("lh-{}.log", run.short()));
+    let spool = Lab::log(&agent, run);
     let said = || fs::read_to_string(&spool).is_ok_and(|log| log.contains("\nsaid full\n")).then_some(());
     wait::until_now(wait::SOON, "the run has said it", said).await;
     let told =
@@ -125,7 +125,7 @@ async fn a_gateway_killed_on_a_full_disk_comes_back_whole() {
     longhaul_tests::lab::ready(&mut gateway.daemon).await;
     let end = gateway.api.wait_end(run).await;
     assert_eq!((end.state, end.attempt, end.output_complete), (RunState::Succeeded, 1, true), "{end:#?}");
-    let spool = Lab::spool(&agent, run).join(format!("lh-{}.log", run.short()));
+    let spool = Lab::log(&agent, run);
     assert!(gateway.api.output(run, "log").await.unwrap() == fs::read(&spool).unwrap(), "byte for byte");
     assert_eq!(lab.executions("killed"), 1);
     assert_eq!(ledger::integrity(&gateway.daemon.data).await, "ok");
@@ -162,7 +162,7 @@ async fn an_agent_whose_disk_is_full_at_the_end_tells_it_when_there_is_room() {
     let said = [&end.note, &end.message].into_iter().flatten().any(|text| text.contains("full"));
     assert!(said && end.attempt == 1, "that its disk was full: {end:#?}");
     assert!(end.output_complete, "{end:#?}");
-    let spool = Lab::spool(&agent, run).join(format!("lh-{}.log", run.short()));
+    let spool = Lab::log(&agent, run);
     assert!(gateway.api.output(run, "log").await.unwrap() == fs::read(&spool).unwrap(), "byte for byte");
     lab.open_gate("next");
     assert_eq!(gateway.api.wait_end(next).await.state, RunState::Succeeded, "and it takes runs again");

@@ -36,7 +36,7 @@ async fn who_runs_waits_or_looks_is_told_where_the_files_are() {
     let (gateway, agent) = pair(&lab).await;
     lab.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
     let run = submit(&gateway).await;
-    let folder = Lab::spool(&agent, run).canonicalize().unwrap().join("work");
+    let folder = Lab::spool(&agent, run).canonicalize().unwrap().join("run/work");
     let line = format!("files in stata1:{}: figures/fit.png, results.csv", folder.display());
 
     let waited = lab.run(["wait", &run.to_string()]).await;
@@ -77,7 +77,7 @@ async fn files_stay_when_the_spool_goes() {
         let run = submit(&gateway).await;
         let spool = Lab::spool(&agent, run);
         let log = || {
-            fs::read_dir(&spool)
+            fs::read_dir(spool.join("run"))
                 .into_iter()
                 .flatten()
                 .flatten()
@@ -88,11 +88,11 @@ async fn files_stay_when_the_spool_goes() {
         agent.kill();
         agent.restart();
         wait::until_now(wait::SOON, "the log goes", || (!log()).then_some(())).await;
-        assert_eq!(spool.join("work/results.csv").exists(), keeps);
+        assert_eq!(spool.join("run/work/results.csv").exists(), keeps);
         if !keeps {
             continue;
         }
-        assert!(!spool.join("submission.pb").exists());
+        assert!(!spool.join("control/submission.pb").exists());
         let view = gateway.api.get(run).await.unwrap();
         assert!(view.files_removed.is_none() && view.artifacts.len() == 2, "{view:#?}");
         let output = String::from_utf8(gateway.api.output(run, "log").await.unwrap()).unwrap();
@@ -101,7 +101,7 @@ async fn files_stay_when_the_spool_goes() {
         agent.kill();
         agent.restart();
         gateway.api.wait_host("stata1", "up").await;
-        assert_eq!(fs::read_to_string(spool.join("work/results.csv")).unwrap(), "a,b\n");
+        assert_eq!(fs::read_to_string(spool.join("run/work/results.csv")).unwrap(), "a,b\n");
         let listed = gateway.api.list().await.unwrap().runs;
         assert_eq!(listed.len(), 1, "{listed:#?}");
     }

@@ -269,7 +269,7 @@ async fn a_spool_without_room_takes_no_run_and_a_full_one_says_so() {
         .api
         .wait_run(next, wait::SOON, "a reason", |v| v.waiting.as_deref().is_some_and(|w| w.contains("free")))
         .await;
-    fs::remove_file(Lab::spool(&agent, run).join(format!("lh-{}.log", &run.to_string()[28..]))).unwrap();
+    fs::remove_file(Lab::log(&agent, run)).unwrap();
     gateway.api.wait_output(next, "started room").await;
     lab.open_gate("room");
     assert_eq!(gateway.api.wait_end(next).await.state, RunState::Succeeded);

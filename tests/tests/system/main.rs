@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a helper that fails is a test that fails
 
 mod architecture;
+mod batch;
+mod blobs;
 mod chance;
 mod chaos;
 mod clients;
@@ -15,6 +17,7 @@ mod connections;
 mod crash;
 mod disk;
 mod ending;
+mod executors;
 mod files;
 mod graphs;
 mod input;
@@ -27,6 +30,7 @@ mod path_map;
 mod placement;
 mod places;
 mod properties;
+mod ready;
 mod recorded;
 mod records;
 mod recovery;

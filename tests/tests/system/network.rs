@@ -92,7 +92,7 @@ async fn a_run_that_ends_while_the_network_is_cut_is_delivered_once() {
     assert_eq!((end.state, end.cause, end.attempt), (RunState::Succeeded, Cause::Completed, 1), "{end:#?}");
     assert!(end.output_complete, "{end:#?}");
     let log = gateway.api.output(run, "log").await.unwrap();
-    let spool = Lab::spool(&behind.agent, run).join(format!("lh-{}.log", run.short()));
+    let spool = Lab::log(&behind.agent, run);
     assert!(log == fs::read(spool).unwrap() && log.starts_with(&so_far), "byte for byte");
     if let Some(follower) = follower {
         assert_eq!(follower.await.unwrap().as_bytes(), log, "and so is what its follower was sent");
@@ -114,7 +114,7 @@ async fn a_short_cut_costs_nothing_but_time() {
     let (heard, mut hears) = tokio::sync::watch::channel(0);
     let tasks = Tasks::new();
     let follower = tasks.spawn(sse::follow(gateway.api.clone(), run, heard));
-    let spool = Lab::spool(&behind.agent, run).join(format!("lh-{}.log", run.short()));
+    let spool = Lab::log(&behind.agent, run);
     // Cut and healed again and again, each time after some bytes came and while the run prints more.
     for _ in 0..5 {
         let before = *hears.borrow_and_update();

@@ -282,7 +282,7 @@ async fn an_agent_whose_gateway_stalls_is_gone_in_time() {
     let run = gateway.api.submit_path(&loud(&lab), &["loud"]).await.run_id;
     gateway.api.wait_output(run, "started loud").await;
     gateway.daemon.freeze();
-    let log = Lab::spool(&agent, run).join(format!("lh-{}.log", run.short()));
+    let log = Lab::log(&agent, run);
     let all = || std::fs::metadata(&log).is_ok_and(|log| log.len() > 6 << 20).then_some(());
     wait::until_now(wait::SOON * 2, "it has said more than the link holds", all).await;
     stop_in_time(&mut agent).await;

@@ -41,7 +41,7 @@ async fn spoiled(lab: &Lab, gateway: &Gateway) -> (RunId, std::path::PathBuf) {
     // Renamed into place: the agent says once that it met a damaged record, and must not meet one that is half written.
     let written = lab.path().join("spoiled.json");
     fs::write(&written, SPOILED).unwrap();
-    fs::rename(&written, spool.join("exit.json")).unwrap();
+    fs::rename(&written, spool.join("control/exit.json")).unwrap();
     wait::until_now(wait::SOON, "the agent has met the spoiled record", || {
         gateway.daemon.printed().contains("exit.json: missing field").then_some(())
     })
@@ -93,7 +93,11 @@ async fn an_exit_record_that_nobody_can_read_ends_in_words() {
     assert!(words.contains("exit.json") && words.contains("could not be read"), "{words}");
     let log = String::from_utf8(gateway.api.output(run, "log").await.unwrap()).unwrap();
     assert!(log.contains("started spoiled"), "the output stays: {log}");
-    assert_eq!(fs::read_to_string(spool.join("exit.json.unreadable")).unwrap(), SPOILED, "and so does the evidence");
+    assert_eq!(
+        fs::read_to_string(spool.join("control/exit.json.unreadable")).unwrap(),
+        SPOILED,
+        "and so does the evidence"
+    );
     the_seat_is_free(&gateway).await;
 }
 
@@ -103,14 +107,14 @@ async fn code_that_spoils_its_own_records_still_ends_by_statas_verdict() {
     let lab = lab!();
     let gateway = start(&lab).await;
     for spoil in [
-        "mkdir ../exit.json",
-        "mkdir ../outcome.json",
-        "echo x > ../outcome.json",
-        "echo x > ../plan.json",
-        "echo x > ../ending.json",
-        "echo x > ../started.json; echo x > ../running.json",
-        "echo x > ../cancel.json",
-        "echo x > ../submission.pb; echo x > ../submission.json",
+        "mkdir ../../control/exit.json",
+        "mkdir ../../control/outcome.json",
+        "echo x > ../../control/outcome.json",
+        "echo x > ../../control/plan.json",
+        "echo x > ../../control/ending.json",
+        "echo x > ../../control/started.json; echo x > ../../control/running.json",
+        "echo x > ../../control/cancel.json",
+        "echo x > ../../control/submission.pb; echo x > ../../submission.json",
     ] {
         let end = text(&gateway, &format!("display \"before\"\nshell {spoil}\nerror 459\n")).await;
         assert_eq!((end.state, end.rc), (RunState::Failed, Some(459)), "{spoil}: {end:#?}");
@@ -126,19 +130,20 @@ async fn spoiled_records_are_met_by_an_agent_that_returns() {
     let mut agent = lab.agent("stata1", &gateway, &["--seats", "4"]);
     gateway.api.wait_host("stata1", "up").await;
     let mut runs = vec![];
-    for name in ["plan.json", "submission.pb", "submission.json", "outcome.json"] {
-        let run = gateway.api.submit_path(&lab.gated(), &[name]).await.run_id;
-        gateway.api.wait_output(run, &format!("started {name}")).await;
-        runs.push((name, run));
+    for name in ["control/plan.json", "control/submission.pb", "submission.json", "control/outcome.json"] {
+        let gate = name.replace('/', "-");
+        let run = gateway.api.submit_path(&lab.gated(), &[&gate]).await.run_id;
+        gateway.api.wait_output(run, &format!("started {gate}")).await;
+        runs.push((name, gate, run));
     }
     agent.kill();
-    for (name, run) in &runs {
+    for (name, _, run) in &runs {
         fs::write(Lab::spool(&agent, run).join(name), "x").unwrap();
     }
     agent.restart();
     gateway.api.wait_host("stata1", "up").await;
-    for (name, run) in &runs {
-        lab.open_gate(name);
+    for (name, gate, run) in &runs {
+        lab.open_gate(gate);
         let end = gateway.api.wait_end(*run).await;
         assert_eq!(end.state, RunState::Succeeded, "{name}: {end:#?}");
     }
@@ -189,7 +194,7 @@ async fn code_that_only_prints_a_failure_is_a_success() {
 }
 
 fn ending(spool: &Path) -> String {
-    fs::read_to_string(spool.join("ending.json")).unwrap_or_default()
+    fs::read_to_string(spool.join("control/ending.json")).unwrap_or_default()
 }
 
 #[tokio::test]

@@ -133,7 +133,7 @@ async fn check(lab: &Lab, api: &Api, agent: &Daemon, run: &Started, followed: &s
 
 /// The log as Stata wrote it.
 fn spool_log(agent: &Daemon, run: RunId) -> Vec<u8> {
-    fs::read(Lab::spool(agent, run).join(format!("lh-{}.log", run.short()))).unwrap()
+    fs::read(Lab::log(agent, run)).unwrap()
 }
 
 async fn trials(victim: Victim) {

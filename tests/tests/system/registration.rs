@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use longhaul_gateway::{
-    ledger::{Dedupe, Ledger, NewRun, RunStore, UpkeepStore, sqlite::SqliteLedger},
+    ledger::{Dedupe, LeaseChange, Ledger, NewRun, RunStore, UpkeepStore, sqlite::SqliteLedger},
     model::{Asked, Attempt, Placement, Principal, Record},
 };
 use longhaul_proto::{
@@ -100,6 +100,8 @@ async fn with_spools(lab: &Lab, count: usize, old: usize) -> (Gateway, Vec<RunId
                 submission: lay(&agent.join("runs"), *run),
                 key: None,
                 dedupe: Dedupe { shape: sha256_hex(run.as_bytes()), ..Dedupe::default() },
+                lease: LeaseChange::Keep,
+                blobs: Vec::new(),
             };
             ledger.insert(new)
         });
@@ -242,7 +244,8 @@ async fn files_left(lab: &Lab) -> [bool; 3] {
     for run in &runs[..2] {
         let submission = wire::Submission { run_id: run.to_string(), ..Default::default() };
         let dedupe = Dedupe { shape: sha256_hex(run.to_string().as_bytes()), ..Dedupe::default() };
-        ledger.insert(NewRun { record: record(*run, now), submission, key: None, dedupe }).await.unwrap();
+        let (record, lease, blobs) = (record(*run, now), LeaseChange::Keep, Vec::new());
+        ledger.insert(NewRun { record, submission, key: None, dedupe, lease, blobs }).await.unwrap();
     }
     assert!(ledger.remove(runs[0], now).await.unwrap());
     ledger.close().await;

@@ -229,10 +229,9 @@ async fn no_caller_writes_a_line_of_the_gateways_log() {
     let token: serde_json::Value = asked.send().await.unwrap().json().await.unwrap();
     let bob = gateway.api.with_token(token["token"].as_str().unwrap());
     let forged = "2026-11-26T00:00:00.000000Z  INFO longhaul_gateway::api::tokens: token made by=ana name=forged";
-    let content = String::new();
     let bundle = BundleRequest {
         entry: "a.do".into(),
-        files: vec![BundleFileRequest { path: format!("../x\n{forged}\u{1b}[2J\u{202e}"), content }],
+        files: vec![BundleFileRequest::inline(format!("../x\n{forged}\u{1b}[2J\u{202e}"), "")],
     };
     bob.submit(&SubmitRequest { bundle: Some(bundle), ..SubmitRequest::default() }).await.unwrap_err();
     let log = wait_for(&gateway, "name=forged").await;

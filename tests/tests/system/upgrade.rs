@@ -150,7 +150,7 @@ async fn upgraded(gateway_first: bool) {
     let end = gateway.api.wait_end(run).await;
     assert_eq!((end.state, end.cause, end.attempt), (RunState::Succeeded, Cause::Completed, 1), "{end:#?}");
     assert!(end.output_complete, "{end:#?}");
-    let spool = Lab::spool(&agent, run).join(format!("lh-{}.log", run.short()));
+    let spool = Lab::log(&agent, run);
     assert!(gateway.api.output(run, "log").await.unwrap() == fs::read(spool).unwrap(), "byte for byte");
     lab.open_gate("waits");
     assert_eq!(gateway.api.wait_end(before).await.state, RunState::Succeeded, "what waited in the old ledger goes on");

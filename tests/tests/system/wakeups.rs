@@ -2,7 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
-use std::{collections::HashMap, fs, time::Duration};
+use std::time::Duration;
 
 use longhaul_proto::{
     api::{Retry, SubmitRequest},
@@ -20,11 +20,11 @@ use rustix::process::Signal;
 
 /// How long each system is watched.
 const WINDOW: Duration = Duration::from_secs(4);
-/// Wake-ups a second of an agent's threads, all together, that a quiet run may cost: its task and one follower look
-/// four times a second each, and each look is handed to another thread and back.
-const QUIET_RUN: f64 = 400.0;
+/// Wake-ups a second of an agent's threads, all together, that a quiet run may cost, heartbeats and samples of its
+/// processor time included. Looks four times a second, as where the kernel watches no files, cost some 60.
+const QUIET_RUN: f64 = 40.0;
 /// The same for an agent that only sends its heartbeats.
-const IDLE: f64 = 100.0;
+const IDLE: f64 = 30.0;
 /// The same for a supervisor, which looks once a second.
 const SUPERVISOR: f64 = 12.0;
 /// Share of one processor that each of these may take.
@@ -39,37 +39,12 @@ struct Cost {
     cpus: f64,
 }
 
-/// Voluntary switches of each thread.
-fn switches(pid: i32) -> HashMap<String, u64> {
-    let count = |status: &str| {
-        status.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:")).and_then(|n| n.trim().parse().ok())
-    };
-    fs::read_dir(format!("/proc/{pid}/task"))
-        .unwrap()
-        .flatten()
-        .filter_map(|task| {
-            let status = fs::read_to_string(task.path().join("status")).ok()?;
-            Some((task.file_name().to_string_lossy().into_owned(), count(&status)?))
-        })
-        .collect()
-}
-
-/// Processor time of the process, seconds.
-fn cpu(pid: i32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split_ascii_whitespace().collect();
-    let ticks: u64 = fields[11..13].iter().map(|f| f.parse::<u64>().unwrap()).sum();
-    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
-}
-
 async fn watch(what: &str, pid: i32) -> Cost {
     let clock = Clock::system();
-    let (before, used) = (switches(pid), cpu(pid));
+    let (before, used) = (processes::switches(pid), processes::cpu_seconds(pid).0);
     tokio::time::sleep(WINDOW).await;
-    let (after, seconds) = (switches(pid), clock.monotonic().as_secs_f64());
-    // A thread that ended meanwhile takes its count with it: a few of a pool that shrinks.
-    let woken: u64 = after.iter().map(|(thread, n)| n.saturating_sub(*before.get(thread).unwrap_or(&0))).sum();
-    let cost = Cost { wakes: woken as f64 / seconds, cpus: (cpu(pid) - used) / seconds };
+    let (woken, seconds) = (processes::woken_since(pid, &before), clock.monotonic().as_secs_f64());
+    let cost = Cost { wakes: woken as f64 / seconds, cpus: (processes::cpu_seconds(pid).0 - used) / seconds };
     eprintln!("{what}: {:.0} wake-ups a second, {:.3} processors", cost.wakes, cost.cpus);
     cost
 }

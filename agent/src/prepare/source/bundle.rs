@@ -1,7 +1,8 @@
 //! Code that was sent with the files it needs.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
     path::{Component, Path, PathBuf},
 };
 
@@ -24,7 +25,11 @@ pub(crate) fn unpack(bundle: &wire::Bundle, work: &Path) -> Result<Code, Problem
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)?;
             }
-            fs::write(&path, &file.content)
+            fs::write(&path, &file.content)?;
+            match file.mode {
+                0 => Ok(()),
+                mode => fs::set_permissions(&path, Permissions::from_mode(mode & 0o777)),
+            }
         };
         write().map_err(|e| unreadable(format!("{} of the bundle could not be written: {e}", file.path)))?;
     }
@@ -59,7 +64,7 @@ mod tests {
     fn a_bundle_stays_inside() {
         let folder = tempfile::tempdir().unwrap();
         let check = |path: &str, ok: bool| {
-            let files = vec![wire::BundleFile { path: path.into(), content: b"display 1\n".to_vec() }];
+            let files = vec![wire::BundleFile { path: path.into(), content: b"display 1\n".to_vec(), mode: 0o700 }];
             let bundle = wire::Bundle { files, entry: path.into() };
             assert_eq!(unpack(&bundle, &folder.path().join("work")).is_ok(), ok, "{path}");
         };
@@ -70,5 +75,7 @@ mod tests {
         check("/etc/a.do", false);
         check("", false);
         assert!(!folder.path().join("a.do").exists());
+        let mode = fs::metadata(folder.path().join("work/a.do")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
 }

@@ -1,6 +1,6 @@
 //! Agents come and go: they register, are heard, are reached, and are expelled.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{
     transport::{Fingerprint, Session},
@@ -10,9 +10,11 @@ use longhaul_proto::{
 use super::{Scheduler, command::Dialled};
 use crate::{
     fleet::{
+        agent_port::Port,
         bounds, connector,
+        heard::{LastHeard, Spools},
         pins::{self, any_incarnation},
-        snapshot::{Agent, SpoolUsage},
+        snapshot::Agent,
     },
     ledger::PinRecord,
 };
@@ -48,8 +50,10 @@ impl Scheduler {
         let agent = self.agent(&agent_id);
         let same = agent.is_registered(&incarnation, key) && agent.info.advertise == address;
         (agent.session, agent.refused) = (Some(session), None);
-        (agent.info, agent.here, agent.heard, agent.seen_ms) = (info, true, now, seen_ms);
-        agent.beat.notify_waiters();
+        agent.heard.note(now, seen_ms);
+        agent.heard.note_free(info.free_bytes);
+        (agent.info, agent.here) = (info, true);
+        agent.heard.wake();
         if same && self.line(&agent_id).dialling.as_ref().is_some_and(|task| !task.is_finished()) {
             return true;
         }
@@ -67,14 +71,14 @@ impl Scheduler {
 
     /// Drops silent agents whose name a new one carries, unless a lease is on them.
     fn forget_namesakes(&mut self, name: &str, agent_id: &str) {
-        let busy: BTreeSet<&str> = self.leases.values().map(|taken| taken.agent_id.as_str()).collect();
         let goes = |(id, agent): &(&Arc<str>, &Arc<Agent>)| {
-            agent.info.name == name && ***id != *agent_id && !busy.contains(&***id)
+            agent.info.name == name && ***id != *agent_id && self.seats.of_agent(id).all == 0
         };
         let gone: Vec<Arc<str>> = self.table.agents.iter().filter(goes).map(|(id, _)| id.clone()).collect();
         for id in gone {
             Arc::make_mut(&mut self.table.agents).remove(&id);
             self.changed = true;
+            self.roster.remove(&id);
             if let Some(dialling) = self.lines.remove(&id).and_then(|line| line.dialling) {
                 dialling.abort();
             }
@@ -82,7 +86,7 @@ impl Scheduler {
     }
 
     /// Sets the connection of an agent, for those that follow it too.
-    fn connect(&mut self, agent_id: &str, connection: Option<Arc<crate::fleet::connection::Connection>>) {
+    fn connect(&mut self, agent_id: &str, connection: Option<Port>) {
         self.agent(agent_id).connection.clone_from(&connection);
         self.line(agent_id).connection.send_if_modified(|current| {
             let changed = current.is_some() || connection.is_some();
@@ -93,10 +97,20 @@ impl Scheduler {
 
     /// A registered agent is sending the pages of its runs, which may take long: that counts as a sign of life.
     pub(super) fn alive(&mut self, agent_id: &str, incarnation: &str, key: Fingerprint, seen_ms: i64) {
-        let now = self.now();
-        if let Some(agent) = self.known(agent_id, |agent| agent.is_registered(incarnation, key)) {
-            (agent.heard, agent.seen_ms) = (now, seen_ms);
+        let registered = self.table.agents.get(agent_id).filter(|agent| agent.is_registered(incarnation, key));
+        let Some(agent) = registered else { return };
+        let silent = self.note(&agent.heard.clone(), seen_ms);
+        if silent > self.table.silent_after {
+            self.place();
         }
+    }
+
+    /// An agent is heard; returns for how long it was not.
+    fn note(&self, heard: &LastHeard, seen_ms: i64) -> Duration {
+        let now = self.now();
+        let silent = heard.silent(now);
+        heard.note(now, seen_ms);
+        silent
     }
 
     /// A heartbeat.
@@ -106,33 +120,36 @@ impl Scheduler {
         key: Fingerprint,
         seen_ms: i64,
     ) -> wire::HeartbeatReply {
-        let (now, silent_after) = (self.now(), self.table.silent_after);
+        let silent_after = self.table.silent_after;
         let objection = bounds::state(&beat.problem, &beat.licence, &beat.engines);
-        let Some(agent) = self.known(&beat.agent_id, |agent| agent.is_registered(&beat.incarnation, key)) else {
+        let registered = self.table.agents.get(&*beat.agent_id).cloned();
+        let Some(agent) = registered.filter(|agent| agent.is_registered(&beat.incarnation, key)) else {
             return wire::HeartbeatReply { known: false, problem: String::new() };
         };
-        let silent = now.saturating_sub(agent.heard);
+        let silent = self.note(&agent.heard, seen_ms);
         if silent > silent_after {
             tracing::info!(agent = %agent.info.name, silent_ms = silent.as_millis(), "a silent agent is heard again");
         }
-        let changed = silent > silent_after || agent.info.problem != beat.problem || agent.info.engines != beat.engines;
-        (agent.heard, agent.seen_ms) = (now, seen_ms);
-        agent.spool = SpoolUsage { bytes: beat.spool_bytes, limit: beat.spool_limit };
-        agent.spools = beat.spools.into_iter().take(SPOOLS).collect();
-        agent.info.free_bytes = beat.free_bytes;
-        agent.beat.notify_waiters();
-        if let Some(problem) = objection {
-            // It is registered, and keeps its description.
-            return wire::HeartbeatReply { known: true, problem };
+        let largest = beat.spools.into_iter().take(SPOOLS).collect();
+        let spools = Spools { bytes: beat.spool_bytes, limit: beat.spool_limit, largest };
+        agent.heard.note_disk(beat.free_bytes, spools);
+        agent.heard.wake();
+        let info = &agent.info;
+        let mut changed = silent > silent_after;
+        // One that says what it may not say is registered, and keeps its description.
+        if objection.is_none() {
+            let differs = info.problem != beat.problem || info.engines != beat.engines;
+            changed |= differs;
+            if differs || info.licence != beat.licence {
+                let info = &mut self.agent(&beat.agent_id).info;
+                (info.problem, info.engines, info.licence) = (beat.problem, beat.engines, beat.licence);
+            }
         }
-        agent.info.problem = beat.problem;
-        agent.info.engines = beat.engines;
-        agent.info.licence = beat.licence;
-        let problem = agent.dial_problem.clone().unwrap_or_default();
         if changed {
             self.place();
         }
-        wire::HeartbeatReply { known: true, problem }
+        let dial_problem = || agent.dial_problem.clone().unwrap_or_default();
+        wire::HeartbeatReply { known: true, problem: objection.unwrap_or_else(dial_problem) }
     }
 
     /// Dialling one incarnation of an agent came to something; `false` when another has taken its place.

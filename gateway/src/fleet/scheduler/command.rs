@@ -1,6 +1,6 @@
 //! The commands to the scheduler.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use longhaul_proto::{
     api::{HostView, PoolView},
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     fleet::{
-        connection::Connection,
+        agent_port::Port,
         lease::{Lease, Serial, Slot},
     },
     ledger::{DrainRecord, PinRecord},
@@ -24,7 +24,7 @@ use crate::{
 pub(in crate::fleet) type Reply<T> = oneshot::Sender<T>;
 
 /// An agent that can be asked about a path.
-pub(in crate::fleet) type Candidate = (String, String, Arc<Connection>);
+pub(in crate::fleet) type Candidate = (String, String, Port);
 
 /// A command to the scheduler.
 pub(in crate::fleet) enum Command {
@@ -53,7 +53,7 @@ pub(in crate::fleet) enum Command {
     /// A key was revoked: end all connections with its holder.
     Expel { pin: Box<PinRecord>, done: Reply<()> },
     /// The connection of an agent, as it comes and goes.
-    Connections { agent_id: String, reply: Reply<OrderedReceiver<Option<Arc<Connection>>>> },
+    Connections { agent_id: String, reply: Reply<OrderedReceiver<Option<Port>>> },
     /// The schedulable agents that match a need.
     Candidates { principal: Principal, need: Need, reply: Reply<Vec<Candidate>> },
     /// Agents and pools, for people.
@@ -80,7 +80,7 @@ pub(in crate::fleet) struct NewEntry {
 /// What became of dialling an agent.
 pub(in crate::fleet) enum Dialled {
     /// There is a connection.
-    Connected(Arc<Connection>),
+    Connected(Port),
     /// The connection broke.
     Broken,
     /// It cannot be reached, and why.

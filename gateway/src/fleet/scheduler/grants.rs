@@ -1,20 +1,14 @@
 //! Leases: which queued run gets which seat, and when.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use longhaul_proto::ids::RunId;
 
-use super::{Scheduler, Waiting, command::NewEntry, placed};
+use super::{Look, Scheduler, Touched, Waiting, command::NewEntry, placed};
 use crate::{
-    fleet::{
-        lease::{Lease, Returned},
-        placement::{self, Holder, Host, Pool},
-    },
+    fleet::lease::{Lease, Returned},
     ledger::DrainRecord,
-    model::{Need, Principal},
+    model::{Placement, Principal},
 };
 
 impl Scheduler {
@@ -22,7 +16,7 @@ impl Scheduler {
     pub(super) fn take_back(&mut self, back: &mut Vec<Returned>) {
         for returned in back.drain(..) {
             match returned {
-                Returned::Lease(run, serial) => drop(self.leases.remove(&(run, serial))),
+                Returned::Lease(run, serial) => self.give_back(run, serial),
                 Returned::Entry(run, serial) if self.waiting.get(&run).is_some_and(|w| w.serial == serial) => {
                     self.leave(run);
                 }
@@ -37,62 +31,66 @@ impl Scheduler {
         self.waiting.remove(&run);
     }
 
-    /// A run joins the queue, and gets its lease or the reason for which it waits.
+    /// A run joins the queue, and gets its lease or the reason for which it waits. Unless a host has changed, only for this
+    /// run a host is looked for: none of the others could be placed before.
     pub(super) fn enqueue(&mut self, entry: NewEntry) {
         let NewEntry { run, principal, need, serial, lease_slot, grant, reason, done } = entry;
         // An entry that the run had before and that has not come back yet.
         self.leave(run);
         self.queue.push(run, &principal, need);
         self.waiting.insert(run, Waiting::new(principal, serial, lease_slot, grant, reason));
-        self.place();
-        if let Some(why) = self.reason_of(run) {
-            self.tell(run, &why);
+        if !self.touched.is_empty() {
+            self.place();
         }
+        match self.queue.heads_line(run).map(|(asker, need)| self.look(asker, self.now()).choose(need).map(placed)) {
+            Some(Ok(at)) => self.grant(run, at),
+            Some(Err(why)) => {
+                let why = self.in_words(why);
+                self.tell(run, &why);
+            }
+            None => {
+                if let Some(why) = self.reason_of(run) {
+                    self.tell(run, &why);
+                }
+            }
+        }
+        self.note_numbers();
         self.answer(done, ());
     }
 
     /// Grants leases to all queued runs that can be placed.
     pub(super) fn place(&mut self) {
-        let now_ms = self.fleet.0.deps.clock.unix_ms();
-        for (run, host, waiting) in self.choose() {
-            let waited_for = waiting.reasons.longest(now_ms);
-            let lease =
-                Lease { run, at: placed(&host), waited_for, serial: waiting.serial, slot: Some(waiting.lease_slot) };
-            // A run that just left the queue does not take its lease, which then comes back like any other.
-            let _ = waiting.grant.send(lease);
+        self.settle();
+        let now = self.now();
+        loop {
+            let Self { queue, table, roster, seats, configured, .. } = self;
+            let next = queue.next(|asker, need| {
+                let look = Look { table, roster, seats, configured, asker, now };
+                look.choose(need).ok().map(placed)
+            });
+            let Some((run, at)) = next else { break };
+            self.grant(run, at);
         }
-        let metrics = &self.fleet.0.metrics;
-        metrics.queued.store(self.queue.len() as u64, Ordering::Relaxed);
-        metrics.seats.store(self.leases.len() as u64, Ordering::Relaxed);
+        self.note_numbers();
     }
 
-    /// Takes all runs that can be placed out of the queue, with their leases already counted.
-    fn choose(&mut self) -> Vec<(RunId, Host, Waiting)> {
-        let mut granted = Vec::new();
-        if self.queue.len() == 0 {
-            return granted;
-        }
-        let now = self.now();
-        let mut hosts = self.hosts(now);
-        let mut pools = self.pools(&Principal::default(), now);
-        let choose = |principal: &Principal, need: &Need, hosts: &[Host], pools: &HashMap<String, Pool>| {
-            placement::choose(principal, need, hosts, pools).ok()
+    /// Takes a run out of the queue and gives it its lease.
+    fn grant(&mut self, run: RunId, at: Placement) {
+        let Some(Waiting { principal, serial, lease_slot, grant, reasons, .. }) = self.waiting.remove(&run) else {
+            self.queue.remove(run);
+            return;
         };
-        while let Some(((run, principal), at)) =
-            self.queue.take(|principal, need| choose(principal, need, &hosts, &pools))
-        {
-            let host = &mut hosts[at];
-            host.running += 1;
-            if let Some(pool) = pools.get_mut(&host.pool) {
-                pool.holders.push(Holder::default());
-            }
-            let host = host.clone();
-            if let Some(waiting) = self.waiting.remove(&run) {
-                self.take_seat(run, waiting.serial, &principal, &placed(&host));
-                granted.push((run, host, waiting));
-            }
-        }
-        granted
+        self.queue.grant(run, &principal);
+        self.take_seat(run, serial, &principal, &at);
+        let waited_for = reasons.longest(self.fleet.0.deps.clock.unix_ms());
+        // A run that just left the queue does not take its lease, which then comes back like any other.
+        let _ = grant.send(Lease { run, at, waited_for, serial, slot: Some(lease_slot) });
+    }
+
+    fn note_numbers(&self) {
+        let metrics = &self.fleet.0.metrics;
+        metrics.queued.store(self.queue.len() as u64, Ordering::Relaxed);
+        metrics.seats.store(self.seats.len() as u64, Ordering::Relaxed);
     }
 
     /// Applies the passing of time: silence changes which agents are schedulable and why runs wait.
@@ -135,9 +133,10 @@ impl Scheduler {
         self.table_changed();
     }
 
-    /// Runs that can be placed now are, and waiting runs get the new reason at once.
+    /// For every agent something may have changed: runs that can be placed now are, and waiting runs get the new reason
+    /// at once.
     pub(super) fn table_changed(&mut self) {
-        self.changed = true;
+        (self.changed, self.touched) = (true, Touched::All);
         self.tick();
     }
 }

@@ -3,15 +3,21 @@
 //! - [`command`] lists the commands, and [`task`] is the loop that takes them in their order; leases and queue entries
 //!   that were dropped come first, over a channel of their own;
 //! - [`arrivals`] changes the table of agents: they register, are heard, are reached, are expelled;
+//! - [`roster`] has them as placement sees them, and [`seats`] counts the leases; [`look`] joins the two for one decision;
 //! - [`grants`] gives leases to queued runs; [`reasons`] says why the others wait;
 //! - [`views`] is what people are shown of hosts and pools.
 //!
 //! Nothing here waits: a command is done when the next one is taken.
 
 mod arrivals;
+#[cfg(any(test, feature = "testing"))]
+mod bench;
 mod command;
 mod grants;
+mod look;
 mod reasons;
+mod roster;
+mod seats;
 mod task;
 mod views;
 
@@ -26,11 +32,12 @@ use tokio::{sync::watch, task::AbortHandle};
 
 use super::{
     Fleet, Remembered,
-    connection::Connection,
+    agent_port::Port,
     lease::Serial,
     pins,
-    placement::{Holder, Host, Pool, Serves},
+    placement::{Host, Open},
     queue::Queue,
+    serves::Serves,
     snapshot::{Agent, FleetSnapshot},
 };
 use crate::{
@@ -38,10 +45,15 @@ use crate::{
     model::{Placement, Principal},
 };
 
+#[cfg(any(test, feature = "testing"))]
+pub(super) use bench::Crowd;
 pub(super) use command::{Command, Dialled, NewEntry, Reply};
-pub(super) use task::run;
+pub(super) use task::{Ends, run};
 
+use look::Look;
 use reasons::Waiting;
+use roster::{Report, Roster};
+use seats::Seats;
 
 /// The scheduler's state.
 pub(super) struct Scheduler {
@@ -52,9 +64,12 @@ pub(super) struct Scheduler {
     published: watch::Sender<Arc<FleetSnapshot>>,
     /// The table has changed since it was published.
     changed: bool,
+    /// The hosts as placement sees them, as far as they are not in `touched`.
+    roster: Roster,
+    touched: Touched,
     /// By agent.
     lines: HashMap<Arc<str>, Line>,
-    leases: BTreeMap<(RunId, Serial), Taken>,
+    seats: Seats,
     queue: Queue,
     waiting: HashMap<RunId, Waiting>,
     /// Seats by pool, from the configuration.
@@ -65,28 +80,20 @@ pub(super) struct Scheduler {
 
 /// The line to one agent: its connection as others follow it, and the task that keeps it.
 struct Line {
-    connection: OrderedWatch<Option<Arc<Connection>>>,
+    connection: OrderedWatch<Option<Port>>,
     dialling: Option<AbortHandle>,
 }
 
-/// A lease as the scheduler counts it.
-struct Taken {
-    principal: Principal,
-    agent_id: String,
-    host: String,
-    pool: String,
+/// The agents whose entries in the roster are out of date.
+#[derive(Debug)]
+enum Touched {
+    All,
+    These(BTreeSet<Arc<str>>),
 }
 
-impl Taken {
-    /// Names the holder of the seat to the principal of a waiting run: other principals' runs are not named.
-    fn holder(&self, run: RunId, asker: &Principal) -> Holder {
-        let own = Some(run).filter(|_| self.principal == *asker);
-        let words = if own.is_some() || faults::bug("others_runs_named") {
-            format!("run {} on {}", run.short(), self.host)
-        } else {
-            format!("another principal's run on {}", self.host)
-        };
-        Holder { own, words }
+impl Touched {
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::These(agents) if agents.is_empty())
     }
 }
 
@@ -94,9 +101,8 @@ impl Taken {
 pub(super) fn at_start(now: Duration, silent_after: Duration, remembered: &Remembered) -> FleetSnapshot {
     let mut agents = BTreeMap::new();
     for agent in &remembered.agents {
-        let id = agent.info.agent_id.as_str();
-        let known = Agent { info: agent.info.clone(), seen_ms: agent.heard_ms, ..Agent::unregistered(id, now) };
-        agents.insert(Arc::from(id), Arc::new(known));
+        let known = Agent::unregistered(agent.info.clone(), now, agent.heard_ms);
+        agents.insert(Arc::from(agent.info.agent_id.as_str()), Arc::new(known));
     }
     for pin in remembered.pins.iter().filter(|pin| pin.state == PinState::Revoked) {
         if let Some(agent) = agents.get_mut(&*pin.agent_id) {
@@ -123,8 +129,10 @@ impl Scheduler {
             table,
             published,
             changed: false,
+            roster: Roster::default(),
+            touched: Touched::All,
             lines: HashMap::new(),
-            leases: BTreeMap::new(),
+            seats: Seats::default(),
             queue: Queue::default(),
             waiting: HashMap::new(),
             configured,
@@ -149,9 +157,36 @@ impl Scheduler {
     /// The entry of an agent, to be changed; created when missing: runs may name an agent that has not returned yet.
     fn agent(&mut self, agent_id: &str) -> &mut Agent {
         let now = self.now();
+        let id: Arc<str> = Arc::from(agent_id);
         self.changed = true;
-        let entry = Arc::make_mut(&mut self.table.agents).entry(Arc::from(agent_id));
-        Arc::make_mut(entry.or_insert_with(|| Arc::new(Agent::unregistered(agent_id, now))))
+        self.touch(&id);
+        let unregistered = || {
+            let info = wire::AgentInfo { agent_id: agent_id.to_owned(), ..wire::AgentInfo::default() };
+            Arc::new(Agent::unregistered(info, now, 0))
+        };
+        Arc::make_mut(Arc::make_mut(&mut self.table.agents).entry(id).or_insert_with(unregistered))
+    }
+
+    /// The entry of an agent in the roster is out of date.
+    fn touch(&mut self, agent_id: &Arc<str>) {
+        if let Touched::These(agents) = &mut self.touched {
+            agents.insert(agent_id.clone());
+        }
+    }
+
+    /// Brings the roster up to date.
+    fn settle(&mut self) {
+        let agents: Vec<Arc<str>> = match std::mem::replace(&mut self.touched, Touched::These(BTreeSet::new())) {
+            Touched::These(agents) => agents.into_iter().collect(),
+            Touched::All => self.table.agents.keys().cloned().collect(),
+        };
+        for id in agents {
+            let Some(agent) = self.table.agents.get(&id) else { continue };
+            let running = self.seats.of_agent(&id).all;
+            let reports = agent.here || running > 0;
+            let report = || Report { pool: pool_name(&agent.info), seats: agent.info.pool_seats.max(1) };
+            self.roster.put(self.host(agent, running), reports.then(report));
+        }
     }
 
     fn line(&mut self, agent_id: &str) -> &mut Line {
@@ -159,36 +194,28 @@ impl Scheduler {
         self.lines.entry(Arc::from(agent_id)).or_insert_with(line)
     }
 
-    /// From now on the leases of this run are a principal's, and count whether or not its agent is connected.
-    fn confirm(&mut self, run: RunId, principal: &Principal) {
-        for (_, taken) in self.leases.range_mut((run, 0)..=(run, Serial::MAX)) {
-            taken.principal.clone_from(principal);
-        }
-    }
-
-    /// The leases that count now.
-    fn taken(&self, now: Duration) -> impl Iterator<Item = (&RunId, &Taken)> {
-        let here = move |agent_id: &str| self.table.silent_for(agent_id, now).is_none();
-        let counts =
-            move |taken: &Taken| !taken.principal.is_none() || faults::bug("invented_seats") || here(&taken.agent_id);
-        self.leases.iter().filter(move |(_, taken)| counts(taken)).map(|((run, _), taken)| (run, taken))
-    }
-
     fn take_seat(&mut self, run: RunId, serial: Serial, principal: &Principal, at: &Placement) {
-        let Placement { agent_id, host, pool } = at.clone();
-        self.leases.insert((run, serial), Taken { principal: principal.clone(), agent_id, host, pool });
+        self.seats.take(run, serial, principal, at);
+        self.recount(&at.agent_id);
     }
 
-    /// How many leases each agent has.
-    fn running(&self, now: Duration) -> HashMap<&str, u32> {
-        let mut running = HashMap::new();
-        for (_, taken) in self.taken(now) {
-            *running.entry(taken.agent_id.as_str()).or_default() += 1;
+    fn give_back(&mut self, run: RunId, serial: Serial) {
+        if let Some(at) = self.seats.give_back(run, serial) {
+            self.recount(&at.agent_id);
         }
-        running
     }
 
-    fn host(&self, agent: &Agent, running: u32, now: Duration) -> Host {
+    /// The leases of an agent have changed.
+    fn recount(&mut self, agent_id: &str) {
+        let running = self.seats.of_agent(agent_id).all;
+        self.roster.set_running(agent_id, running);
+        // What an agent that is not here reports counts while it has leases.
+        if running <= 1 && self.table.agents.get(agent_id).is_some_and(|agent| !agent.here) {
+            self.touch(&Arc::from(agent_id));
+        }
+    }
+
+    fn host(&self, agent: &Agent, running: u32) -> Host {
         let info = &agent.info;
         Host {
             id: info.agent_id.clone(),
@@ -198,9 +225,15 @@ impl Scheduler {
             pool: pool_name(info),
             limit: info.host_limit,
             running,
-            away: self.table.away(agent, now),
             serves: self.serves(info),
+            open: if self.table.is_open(agent) { Open::WhileHeard(agent.heard.clone()) } else { Open::No },
         }
+    }
+
+    /// Hosts and pools for one decision about a run of this principal.
+    fn look<'s>(&'s self, asker: &'s Principal, now: Duration) -> Look<'s> {
+        let Self { table, roster, seats, configured, .. } = self;
+        Look { table, roster, seats, configured, asker, now }
     }
 
     /// Whose runs an agent takes.
@@ -213,40 +246,6 @@ impl Scheduler {
             Some(first) if !info.serve_all => Serves::First(first.clone()),
             _ => Serves::Everybody,
         }
-    }
-
-    /// All hosts in the order of names, so that equal choices are always made alike.
-    fn hosts(&self, now: Duration) -> Vec<Host> {
-        let running = self.running(now);
-        let of = |agent: &Agent| running.get(agent.info.agent_id.as_str()).copied().unwrap_or_default();
-        let named = self.table.agents.values().filter(|a| !a.info.name.is_empty());
-        let mut hosts: Vec<Host> = named.map(|a| self.host(a, of(a), now)).collect();
-        hosts.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-        hosts
-    }
-
-    /// Seats by pool: from the configuration, else the smallest number that its agents report. Holders are named as far
-    /// as `asker` may know them.
-    fn pools(&self, asker: &Principal, now: Duration) -> HashMap<String, Pool> {
-        let mut pools: HashMap<String, Pool> = HashMap::new();
-        let busy: BTreeSet<&str> = self.leases.values().map(|taken| taken.agent_id.as_str()).collect();
-        let counted = |agent: &&Arc<Agent>| agent.here || busy.contains(agent.info.agent_id.as_str());
-        for agent in self.table.agents.values().filter(counted) {
-            let (name, reported) = (pool_name(&agent.info), agent.info.pool_seats.max(1));
-            let pool = pools.entry(name).or_insert(Pool { seats: u32::MAX, ..Pool::default() });
-            pool.seats = pool.seats.min(reported);
-        }
-        for (run, taken) in self.taken(now) {
-            let pool = pools.entry(taken.pool.clone()).or_insert(Pool { seats: 1, ..Pool::default() });
-            let silent = self.silence_of(*run, taken, asker, now);
-            // Only if all holders are silent: otherwise the seats come free by themselves.
-            pool.silent = if pool.holders.is_empty() { silent } else { pool.silent.take().and(silent) };
-            pool.holders.push(taken.holder(*run, asker));
-        }
-        for (name, pool) in &mut pools {
-            pool.seats = self.configured.get(name).copied().unwrap_or(pool.seats);
-        }
-        pools
     }
 }
 

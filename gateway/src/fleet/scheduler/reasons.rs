@@ -1,18 +1,15 @@
 //! Why runs wait. Each reason goes as a message to the task of its run, which alone publishes it.
 
-use std::{collections::HashMap, time::Duration};
-
 use longhaul_proto::{ids::RunId, ordered_watch::OrderedWatch};
 use tokio::sync::oneshot;
 
-use super::{Scheduler, Taken};
+use super::Scheduler;
 use crate::{
     fleet::{
         contact::outdated,
         lease::{Lease, Serial, Slot},
-        placement::{self, Host, Pool},
     },
-    model::{ContactState, Need, Principal, QueueReason},
+    model::{Need, Principal, QueueReason},
 };
 
 /// A run in the queue.
@@ -81,43 +78,38 @@ impl Waiting {
 }
 
 impl Scheduler {
-    /// The principal of a queued run.
-    fn principal_of(&self, run: RunId) -> Principal {
-        self.waiting.get(&run).map(|waiting| waiting.principal.clone()).unwrap_or_default()
-    }
-
     /// Why a run waits; `None` when it is not queued.
     pub(super) fn reason_of(&self, run: RunId) -> Option<QueueReason> {
-        let (line, now) = (self.queue.line_of(run)?, self.now());
-        let pools = self.pools(&self.principal_of(run), now);
-        Some(self.reason(line, &self.hosts(now), &pools, now))
+        self.queue.line_of(run).map(|line| self.reason(line))
     }
 
-    fn reason(
-        &self,
-        (principal, need): &(Principal, Need),
-        hosts: &[Host],
-        pools: &HashMap<String, Pool>,
-        now: Duration,
-    ) -> QueueReason {
+    /// Why the runs of a line wait.
+    fn reason(&self, (principal, need): &(Principal, Need)) -> QueueReason {
+        match self.look(principal, self.now()).choose(need) {
+            Err(why) => self.in_words(why),
+            Ok(_) => QueueReason::passing("its turn is next".to_owned()),
+        }
+    }
+
+    /// Why a run waits that no host can take, `why`: sometimes what is known of the whole fleet says more.
+    pub(super) fn in_words(&self, why: QueueReason) -> QueueReason {
+        let up = self.now().saturating_sub(self.table.started);
         let agents = &self.table.agents;
-        let up = now.saturating_sub(self.table.started);
-        let someone_is_here = agents.values().any(|a| a.here);
-        let awaited = agents.values().any(|a| outdated(&a.info).is_none());
-        if !someone_is_here && awaited && up <= self.table.silent_after * 2 {
+        let waits_for_agents = || {
+            let awaited = agents.values().any(|a| outdated(&a.info).is_none());
+            awaited && !agents.values().any(|a| a.here)
+        };
+        if up <= self.table.silent_after * 2 && waits_for_agents() {
             let words = format!("the gateway restarted {} s ago and waits for its agents to return", up.as_secs());
             return QueueReason::passing(words);
         }
-        if hosts.is_empty() {
+        if self.roster.is_empty() {
             let url = self.fleet.url();
             return QueueReason::lasting(format!(
                 "no agent is connected: start one with `longhaul agent --gateway {url}`"
             ));
         }
-        match placement::choose(principal, need, hosts, pools) {
-            Err(why) => why,
-            Ok(_) => QueueReason::passing("its turn is next".to_owned()),
-        }
+        why
     }
 
     /// Sends the reason to the task of one waiting run.
@@ -133,14 +125,8 @@ impl Scheduler {
         if self.queue.len() == 0 {
             return;
         }
-        let (now, now_ms) = (self.now(), self.fleet.0.deps.clock.unix_ms());
-        let hosts = self.hosts(now);
-        let reasons = self.queue.lines().map(|(line, _)| {
-            // All runs of a line belong to one principal.
-            let pools = self.pools(&line.0, now);
-            self.reason(line, &hosts, &pools, now)
-        });
-        let reasons: Vec<QueueReason> = reasons.collect();
+        let now_ms = self.fleet.0.deps.clock.unix_ms();
+        let reasons: Vec<QueueReason> = self.queue.lines().map(|(line, _)| self.reason(line)).collect();
         let Self { queue, waiting, .. } = self;
         for ((_, runs), why) in queue.lines().zip(reasons) {
             for run in runs {
@@ -149,22 +135,5 @@ impl Scheduler {
                 }
             }
         }
-    }
-
-    /// Says that the agent of a run that holds a seat is silent, and what frees the seat.
-    pub(super) fn silence_of(&self, run: RunId, taken: &Taken, asker: &Principal, now: Duration) -> Option<String> {
-        let contact = self.table.contact(&taken.agent_id, now).filter(|c| c.state != ContactState::Awaited)?;
-        if contact.state == ContactState::Unreachable {
-            // Its heartbeats arrive, so the run may well be alive there.
-            let words = contact.words;
-            return Some(format!("{words}; its seat comes free when the agent is reached again and the run has ended"));
-        }
-        // Another principal's run is not named; an operator finds it on that host.
-        let run = if taken.principal == *asker { run.short() } else { "RUN".to_owned() };
-        Some(format!(
-            "{}; its seat comes free when the agent returns and the run has ended, or when an operator says that it never \
-             will (`longhaul declare-dead {run}`)",
-            contact.words
-        ))
     }
 }

@@ -20,16 +20,22 @@ enum Woken {
     Command(Command),
 }
 
+/// The scheduler's ends of the channels to the others.
+pub(in crate::fleet) struct Ends {
+    /// What it publishes.
+    pub(in crate::fleet) publish: watch::Sender<Arc<FleetSnapshot>>,
+    /// The commands to it.
+    pub(in crate::fleet) inbox: mpsc::Receiver<Command>,
+    /// Leases and queue entries that come back.
+    pub(in crate::fleet) back: mpsc::Receiver<Returned>,
+}
+
 /// Runs the scheduler until the gateway stops.
-pub(in crate::fleet) async fn run(
-    fleet: Fleet,
-    published: watch::Sender<Arc<FleetSnapshot>>,
-    mut commands: mpsc::Receiver<Command>,
-    mut returned: mpsc::Receiver<Returned>,
-) {
+pub(in crate::fleet) async fn run(fleet: Fleet, ends: Ends) {
+    let Ends { publish, inbox: mut commands, back: mut returned } = ends;
     let mut tick = tokio::time::interval(fleet.options().tick);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut scheduler = Scheduler::new(fleet, published);
+    let mut scheduler = Scheduler::new(fleet, publish);
     let mut back = Vec::new();
     loop {
         let woken = tokio::select! {
@@ -63,10 +69,13 @@ impl Scheduler {
                 self.take_seat(run, serial, &principal, &at);
                 self.answer(done, ());
             }
-            Command::Confirm { run, principal } => self.confirm(run, &principal),
+            Command::Confirm { run, principal } => self.seats.confirm(run, &principal),
             Command::Enqueue(entry) => self.enqueue(*entry),
             Command::Principals { known, first_only, done } => {
-                self.known = known;
+                if known != self.known {
+                    self.known = known;
+                    self.table_changed();
+                }
                 self.serve_first(first_only);
                 self.answer(done, ());
             }
@@ -112,6 +121,7 @@ impl Scheduler {
                 self.answer(reply, candidates);
             }
             Command::Views { reply } => {
+                self.settle();
                 let views = self.views();
                 self.answer(reply, views);
             }

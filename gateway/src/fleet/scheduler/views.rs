@@ -14,44 +14,61 @@ use super::{Agent, Scheduler, command::Candidate, pool_name};
 use crate::{
     fleet::{
         drain,
-        placement::{self, Host, Pool},
+        placement::{self, Host, Open, Pool, Situation},
     },
-    model::{Need, Principal},
+    model::{Need, Principal, QueueReason},
 };
+
+/// One agent alone, with room for one more run.
+struct Alone<'a> {
+    away: Option<&'a QueueReason>,
+}
+
+impl Situation for Alone<'_> {
+    fn is_away(&self, _: &Host) -> bool {
+        self.away.is_some()
+    }
+    fn away(&self, _: &Host) -> QueueReason {
+        self.away.cloned().unwrap_or_default()
+    }
+    fn has_seat(&self, _: &str) -> bool {
+        true
+    }
+    fn taken(&self, _: &str) -> Pool {
+        Pool::default()
+    }
+}
 
 impl Scheduler {
     /// Agents and pools, for people.
     pub(super) fn views(&self) -> (Vec<HostView>, Vec<PoolView>) {
         let now = self.now();
-        let running = self.running(now);
-        let of = |agent: &Agent| running.get(agent.info.agent_id.as_str()).copied().unwrap_or_default();
         let named = self.table.agents.values().filter(|a| !a.info.name.is_empty());
-        let mut hosts: Vec<HostView> = named.map(|agent| self.view(agent, of(agent), now)).collect();
+        let mut hosts: Vec<HostView> = named.map(|agent| self.view(agent, now)).collect();
         hosts.sort_by(|a, b| a.name.cmp(&b.name));
-        let pools = self.pools(&Principal::default(), now).into_iter();
-        let mut pools: Vec<PoolView> = pools.map(|(name, pool)| self.pool_view(name, &pool)).collect();
-        pools.sort_by(|a, b| a.name.cmp(&b.name));
-        (hosts, pools)
+        (hosts, self.pool_views(now))
     }
 
     /// Schedulable agents that match a need, with their connections.
     pub(super) fn candidates(&self, principal: &Principal, need: &Need) -> Vec<Candidate> {
-        let (now, roomy) = (self.now(), HashMap::new());
+        let now = self.now();
         let alone = |agent: &Agent| {
             // A drained one may still inspect a path: a run that fits no other host is to wait for it.
             let away = self.table.trouble(agent, now);
-            let host = Host { limit: 1, away, ..self.host(agent, 0, now) };
-            placement::choose(principal, need, &[host], &roomy).is_ok()
+            let host = Host { limit: 1, open: Open::No, ..self.host(agent, 0) };
+            placement::choose(principal, need, std::iter::once(&host), &Alone { away: away.as_ref() }).is_ok()
         };
         let fit = self.table.agents.values().filter(|agent| alone(agent));
         fit.filter_map(|a| Some((a.info.agent_id.clone(), a.info.name.clone(), a.connection.clone()?))).collect()
     }
 
-    fn view(&self, agent: &Agent, running: u32, now: Duration) -> HostView {
+    fn view(&self, agent: &Agent, now: Duration) -> HostView {
         let info = &agent.info;
-        let silent = now.saturating_sub(agent.heard);
+        let silent = agent.heard.silent(now);
+        let is_heard = agent.here && silent <= self.table.silent_after;
+        let seats = self.seats.of_agent(&info.agent_id);
         let state = match () {
-            () if !agent.here || silent > self.table.silent_after => "silent",
+            () if !is_heard => "silent",
             () if agent.connection.is_none() => "unreachable",
             () if self.table.drains.contains_key(&info.name) => "draining",
             () if !info.problem.is_empty() => "idle",
@@ -63,7 +80,8 @@ impl Scheduler {
             if e.program.is_empty() { words } else { format!("{words} ({})", e.program) }
         };
         let now_ms = self.fleet.0.deps.clock.unix_ms();
-        let last_seen = if agent.here { silent.as_secs_f64() } else { (now_ms - agent.seen_ms).max(0) as f64 / 1000.0 };
+        let last_seen =
+            if agent.here { silent.as_secs_f64() } else { (now_ms - agent.heard.seen_ms()).max(0) as f64 / 1000.0 };
         let serves = self.serves(info);
         HostView {
             serves: serves.names(),
@@ -80,27 +98,41 @@ impl Scheduler {
             engines: info.engines.iter().map(engine).collect(),
             pool: pool_name(info),
             host_limit: info.host_limit,
-            running,
+            running: if is_heard { seats.all } else { seats.confirmed },
             labels: info.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             roots: info.roots.clone(),
-            free_bytes: info.free_bytes,
+            free_bytes: agent.heard.free_bytes(),
             licence: (!info.licence.is_empty()).then(|| info.licence.clone()),
             draining: self.table.drains.get(&info.name).map(drain::view),
         }
     }
 
-    fn pool_view(&self, name: String, pool: &Pool) -> PoolView {
-        let sharing = self.table.agents.values().filter(|a| a.here && pool_name(&a.info) == name);
-        let told: BTreeMap<String, u32> = sharing.map(|a| (a.info.name.clone(), a.info.pool_seats.max(1))).collect();
-        let differ = told.values().collect::<BTreeSet<_>>().len() > 1;
-        let note = match (self.configured.get(&name), differ) {
-            (None, true) => {
-                let told = told.iter().map(|(host, seats)| format!("{host}: {seats}")).collect::<Vec<_>>().join(", ");
-                Some(format!("its hosts were told different numbers of seats ({told}); the smallest counts"))
-            }
-            _ => None,
+    /// All pools that agents report or runs hold seats of, in the order of names.
+    fn pool_views(&self, now: Duration) -> Vec<PoolView> {
+        let nobody = Principal::default();
+        let look = self.look(&nobody, now);
+        let mut sharing: HashMap<String, BTreeMap<String, u32>> = HashMap::new();
+        for info in self.table.agents.values().filter(|a| a.here).map(|a| &a.info) {
+            sharing.entry(pool_name(info)).or_default().insert(info.name.clone(), info.pool_seats.max(1));
+        }
+        let used = self.seats.pools().filter(|pool| look.in_use(pool) > 0);
+        let names: BTreeSet<&String> = self.roster.pools().chain(used).collect();
+        let mut view = |name: &String| {
+            let told = sharing.remove(name).unwrap_or_default();
+            let seats = look.seats_of(name).unwrap_or_default();
+            let note = self.pool_note(name, &told);
+            PoolView { name: name.clone(), seats, in_use: look.in_use(name), hosts: told.into_keys().collect(), note }
         };
-        let in_use = u32::try_from(pool.holders.len()).unwrap_or(u32::MAX);
-        PoolView { name, seats: pool.seats, in_use, hosts: told.into_keys().collect(), note }
+        names.into_iter().map(&mut view).collect()
+    }
+
+    /// What is odd about the seats that the hosts of a pool report.
+    fn pool_note(&self, name: &str, told: &BTreeMap<String, u32>) -> Option<String> {
+        let differ = told.values().collect::<BTreeSet<_>>().len() > 1;
+        if self.configured.contains_key(name) || !differ {
+            return None;
+        }
+        let told = told.iter().map(|(host, seats)| format!("{host}: {seats}")).collect::<Vec<_>>().join(", ");
+        Some(format!("its hosts were told different numbers of seats ({told}); the smallest counts"))
     }
 }

@@ -30,6 +30,11 @@ async fn a_run_from_submission_to_its_end() {
     let (status, run) = client.api("POST", &format!("/api/v1/runs/{short}/cancel"), "").await;
     assert_eq!((status, &run["state"]), (200, &"cancelled".into()), "{run}");
     assert_eq!(run["exit_status"], 3);
+    let (status, history) = client.api("GET", &format!("/api/v1/runs/{short}/history"), "").await;
+    let steps: Vec<_> = history["steps"].as_array().unwrap().iter().map(|step| step["state"].clone()).collect();
+    assert_eq!((status, steps), (200, vec!["queued".into(), "cancelled".into()]), "{history}");
+    assert_eq!((&history["run_id"], &history["attempts"]), (&id.as_str().into(), &json!([])));
+    assert!(history["steps"][1]["at"].is_string(), "{history}");
     world.stop().await;
 }
 

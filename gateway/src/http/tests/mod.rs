@@ -1,6 +1,7 @@
 //! The face on a real port: real runs over a ledger in a temporary folder, no agent (so runs stay queued), raw HTTP.
 
 mod api;
+mod blobs;
 mod bounds;
 mod client;
 mod doors;

@@ -253,6 +253,31 @@ async fn a_gateway_that_came_back_resumes_calls() {
     after_a_restart(false).await;
 }
 
+/// The status of the answer to a call that broke off after its first progress and is resumed.
+async fn resumed_from_its_first_progress() -> u16 {
+    let world = World::new(quick()).await;
+    let anna = Caller::new(world.other("anna").await, true).await;
+    let mut answer = anna.call("toolu_1").await;
+    let event = last_id(&answer.until_it(|body| !beats(body).is_empty()).await);
+    drop(answer);
+    gone(&world.client(), 1).await;
+    let status = anna.resume(&event).await.status;
+    world.stop().await;
+    status
+}
+
+#[tokio::test]
+async fn what_an_event_stands_for_is_noted_before_it_is_sent() {
+    assert_eq!(resumed_from_its_first_progress().await, 200);
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_an_event_that_stands_for_nothing_cannot_be_resumed() {
+    let _bug = longhaul_proto::faults::enter("bug=own_answers_not_noted");
+    assert_eq!(resumed_from_its_first_progress().await, 404);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_is_resumed_for_the_rest_of_its_time() {
     let world = World::new(quick()).await;

@@ -1,6 +1,7 @@
 //! The laws of upkeep: what is removed, and what agents still keep.
 
 use super::*;
+use crate::ledger::Ended;
 
 pub(super) async fn only_the_ended_and_old_is_swept(ledger: &dyn Ledger) {
     let open = new_run("ann");
@@ -17,11 +18,15 @@ pub(super) async fn only_the_ended_and_old_is_swept(ledger: &dyn Ledger) {
     let released = running(ledger, new_run("ann")).await;
     end(ledger, released, 1, false).await;
     ledger.spool_gone(released, None).await.unwrap();
-    assert_eq!(ledger.sweep(2, 100, its, 7_000).await.unwrap(), [released]);
-    assert_eq!(ledger.sweep(2, 100, vec!["x".to_owned()], 7_000).await.unwrap(), [older], "its agent is away");
+    let ended = |run, spool_held| Ended { run, agent_id: its[1].clone(), spool_held };
+    assert_eq!(ledger.sweep(2, 100, its.clone(), 7_000).await.unwrap(), [ended(released, false)]);
+    let swept = ledger.sweep(2, 100, vec!["x".to_owned()], 7_000).await.unwrap();
+    assert_eq!(swept, [ended(older, true)], "its agent is away");
     // What an agent may still report of it is remembered, for a limited time and number.
     let kept = ledger.removed(older).await.unwrap().unwrap().kept;
     assert!(kept.is_empty(), "what the agent recorded was not known: {kept:?}");
+    assert_eq!(ledger.removed_since(7_001).await.unwrap(), []);
+    assert!(ledger.removed_since(7_000).await.unwrap().contains(&older));
     ledger.removed_sweep(7_000, 100).await.unwrap();
     assert!(ledger.removed(older).await.unwrap().is_some());
     ledger.removed_sweep(7_001, 100).await.unwrap();
@@ -56,6 +61,13 @@ pub(super) async fn spools_are_known_until_they_are_gone(ledger: &dyn Ledger) {
     let remarks: Vec<_> = ledger.get(torn).await.unwrap().unwrap().detail.conditions.remarks().collect();
     let released = Remark { condition: Some(Condition::Released), words: "gone for room".to_owned() };
     assert_eq!(remarks, [released], "and the record says so");
+    let more = "and so was that of attempt 1".to_owned();
+    for _ in 0..2 {
+        ledger.earlier_spool_gone(torn, more.clone()).await.unwrap();
+    }
+    let remarks: Vec<_> = ledger.get(torn).await.unwrap().unwrap().detail.conditions.remarks().collect();
+    assert_eq!(remarks[0].words, format!("gone for room; {more}"), "added once");
+    ledger.earlier_spool_gone(whole, more.clone()).await.unwrap();
     let lost = running(ledger, new_run("ann")).await;
     ledger.transition(step(lost, (Running, 1), (Lost, 1), Cause::DeclaredDead, 10)).await.unwrap();
     assert!(!held("agent", 11, MirrorCopy::Incomplete).await.contains(&lost), "it may come back");

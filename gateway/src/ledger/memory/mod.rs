@@ -2,6 +2,9 @@
 //! compares both.
 
 mod agents;
+mod blobs;
+mod changes;
+mod leases;
 mod runs;
 mod stashes;
 mod tokens;
@@ -13,11 +16,11 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use longhaul_proto::{ids::RunId, transport::Fingerprint, wire};
+use longhaul_proto::{digest::ContentDigest, ids::RunId, transport::Fingerprint, wire};
 
 use super::{
-    AgentRecord, Answer, Dedupe, DrainRecord, Ledger, LedgerError, MirrorCopy, PinRecord, Stash, TokenRecord,
-    TransitionRow,
+    AgentRecord, Answer, AttemptRow, Blob, Dedupe, DrainRecord, LeaseHolder, LeaseRecord, Ledger, LedgerError,
+    MirrorCopy, PinRecord, Stash, TokenRecord, TransitionRow, Upload,
 };
 use crate::model::{Principal, Record, Removed};
 
@@ -27,7 +30,7 @@ pub struct MemoryLedger {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     runs: BTreeMap<RunId, Row>,
     keys: HashMap<(Principal, String), (RunId, String)>,
@@ -37,22 +40,42 @@ struct State {
     pins: BTreeMap<Fingerprint, PinRecord>,
     stashes: BTreeMap<(String, String), Stash>,
     removed: BTreeMap<RunId, (i64, Removed)>,
+    leases: BTreeMap<LeaseHolder, LeaseRecord>,
+    blobs: BTreeMap<ContentDigest, Blob>,
+    /// When a principal uploaded a blob.
+    uploaded: BTreeMap<(Principal, ContentDigest), i64>,
+    /// What is being uploaded, and when that was last used.
+    uploads: BTreeMap<(Principal, ContentDigest), (Upload, i64)>,
+    /// The number of the latest change, and the latest epoch.
+    changes: u64,
+    epoch: u64,
 }
 
+#[derive(Clone)]
 struct Row {
     record: Record,
     submission: wire::Submission,
     dedupe: Dedupe,
     history: Vec<TransitionRow>,
+    attempts: Vec<AttemptRow>,
+    /// Its latest change.
+    changed: u64,
     spool_held: bool,
     files_held: bool,
     copy: MirrorCopy,
+    /// What it holds.
+    blobs: Vec<ContentDigest>,
 }
 
 impl MemoryLedger {
     /// An empty ledger with this id.
     pub fn new(cluster_id: &str) -> Self {
         Self { cluster_id: cluster_id.to_owned(), state: Mutex::default() }
+    }
+
+    /// A ledger with what this one has now.
+    pub fn copy(&self) -> Self {
+        Self { cluster_id: self.cluster_id.clone(), state: Mutex::new(self.state().clone()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -69,6 +92,7 @@ impl State {
     fn remove(&mut self, run: RunId, at_ms: i64) {
         let Some(row) = self.runs.remove(&run) else { return };
         self.keys.retain(|_, (named, _)| *named != run);
+        self.leases.remove(&LeaseHolder::run(run));
         if let Some(removed) = row.record.removed() {
             self.removed.insert(run, (at_ms, removed));
         }

@@ -7,10 +7,10 @@ use longhaul_proto::{api::Joined, ids::RunId, state::RunState, wire};
 use super::{MemoryLedger, Row, State};
 use crate::{
     ledger::{
-        Adoption, Answer, Inserted, LedgerError, ListQuery, MirrorCopy, NewRun, RunStore, Transition, TransitionRow,
-        UNKNOWN_BODY, is_call, joining::Candidate,
+        Adoption, Answer, AttemptChange, AttemptEnd, AttemptRow, Inserted, LedgerError, ListQuery, MirrorCopy, NewRun,
+        RunStore, Transition, TransitionRow, UNKNOWN_BODY, is_call, joining::Candidate,
     },
-    model::{CancelIntent, Origin, Principal, Record},
+    model::{CancelIntent, Origin, Owner, Principal, Record},
 };
 
 impl Row {
@@ -58,6 +58,7 @@ impl State {
         if self.runs.contains_key(&run) {
             return Err(LedgerError::Lost(run));
         }
+        self.may_hold(&new.record.principal, &new.blobs)?;
         for (name, body) in names {
             self.keys.insert((new.record.principal.clone(), name), (run, body));
         }
@@ -68,7 +69,11 @@ impl State {
             attempt: new.record.attempt(),
             at_ms: new.record.created_ms,
         };
+        let (created_ms, placement) = (new.record.created_ms, new.record.detail.placement().cloned());
+        self.change_lease(new.lease, run, new.record.attempt().zip(placement), created_ms);
         let row = Row {
+            attempts: AttemptRow::recorded(&new.record).into_iter().collect(),
+            changed: self.next_change(),
             record: new.record,
             submission: new.submission,
             dedupe: new.dedupe,
@@ -76,6 +81,7 @@ impl State {
             spool_held: false,
             files_held: false,
             copy: MirrorCopy::Whole,
+            blobs: new.blobs,
         };
         self.runs.insert(run, row);
         Ok(Inserted::New)
@@ -84,8 +90,20 @@ impl State {
     fn transition(&mut self, step: Transition) -> Result<(), LedgerError> {
         let row = self.runs.get_mut(&step.run).ok_or(LedgerError::Lost(step.run))?;
         let record = &mut row.record;
-        if record.state != step.from || record.attempt() != step.from_attempt {
+        if record.state != step.from || record.attempt() != step.from_attempt || record.owner.epoch != step.owner.epoch
+        {
             return Err(LedgerError::Lost(step.run));
+        }
+        match step.attempt_change() {
+            Some(AttemptChange::Given(number, at)) => {
+                row.attempts.push(AttemptRow { number, at, given_ms: step.at_ms, ended: None });
+            }
+            Some(AttemptChange::Ended(number)) => {
+                let end = AttemptEnd { state: step.to, cause: step.cause, at_ms: step.at_ms };
+                let ended = row.attempts.iter_mut().filter(|row| row.number == number);
+                ended.for_each(|row| row.ended = Some(end.clone()));
+            }
+            None => {}
         }
         let ended = step.to.is_end();
         row.spool_held =
@@ -93,11 +111,13 @@ impl State {
         row.copy = MirrorCopy::of(&step.detail);
         (record.state, record.cause) = (step.to, step.cause);
         record.finished_ms = if ended { step.at_ms } else { 0 };
-        let attempt = step.attempt();
+        let (attempt, placement) = (step.attempt(), step.detail.placement().cloned());
         record.detail = step.detail;
         let n = u32::try_from(row.history.len()).unwrap_or(u32::MAX);
         let (state, cause, at_ms) = (step.to, step.cause, step.at_ms);
         row.history.push(TransitionRow { n, state, cause, attempt, at_ms });
+        self.change_lease(step.lease, step.run, attempt.zip(placement), at_ms);
+        self.note_change(step.run);
         Ok(())
     }
 }
@@ -120,6 +140,16 @@ impl RunStore for MemoryLedger {
         })
     }
 
+    fn take_over(&self, gateway: String) -> Answer<'_, Owner> {
+        self.answer(|state| {
+            state.epoch += 1;
+            let owner = Owner { gateway: gateway.into(), epoch: state.epoch };
+            let open = |row: &&mut Row| !row.record.state.is_end() || row.record.state == RunState::Lost;
+            state.runs.values_mut().filter(open).for_each(|row| row.record.owner = owner.clone());
+            Ok(owner)
+        })
+    }
+
     fn transition(&self, step: Transition) -> Answer<'_, ()> {
         self.answer(|state| {
             if !step.from.may_become_by(step.to, step.cause) {
@@ -137,6 +167,7 @@ impl RunStore for MemoryLedger {
                 Some(earlier) => earlier.mode = intent.mode,
                 none => *none = Some(intent),
             }
+            state.note_change(run);
             Ok(true)
         })
     }
@@ -147,6 +178,7 @@ impl RunStore for MemoryLedger {
                 let row = state.runs.get_mut(&run);
                 if let Some(row) = row.filter(|row| row.record.finished_ms > 0 && row.record.shown_ms == 0) {
                     row.record.shown_ms = at_ms;
+                    state.note_change(run);
                 }
             }
             Ok(())
@@ -164,12 +196,19 @@ impl RunStore for MemoryLedger {
             if let Some((key, body)) = key {
                 state.keys.entry((principal, key)).or_insert((run, body));
             }
+            state.note_change(run);
             Ok(true)
         })
     }
 
     fn contest(&self, run: RunId, words: String) -> Answer<'_, bool> {
-        self.answer(|state| Ok(state.runs.get_mut(&run).is_some_and(|row| row.record.detail.contest(&words))))
+        self.answer(|state| {
+            let noted = state.runs.get_mut(&run).is_some_and(|row| row.record.detail.contest(&words));
+            if noted {
+                state.note_change(run);
+            }
+            Ok(noted)
+        })
     }
 
     fn get(&self, run: RunId) -> Answer<'_, Option<Record>> {
@@ -221,5 +260,9 @@ impl RunStore for MemoryLedger {
 
     fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>> {
         self.answer(|state| Ok(state.runs.get(&run).map(|row| row.history.clone()).unwrap_or_default()))
+    }
+
+    fn attempts(&self, run: RunId) -> Answer<'_, Vec<AttemptRow>> {
+        self.answer(|state| Ok(state.runs.get(&run).map(|row| row.attempts.clone()).unwrap_or_default()))
     }
 }

@@ -30,16 +30,11 @@ impl UpkeepStore for MemoryLedger {
             };
             let mut all: Vec<_> = state.runs.values().filter(over).collect();
             all.sort_by_key(|row| (row.record.finished_ms, row.record.run));
-            let ended = |row: &Row| Ended {
-                run: row.record.run,
-                agent_id: row.record.agent_id().to_owned(),
-                spool_held: row.spool_held || row.files_held,
-            };
             Ok(all.into_iter().take(limit as usize).map(ended).collect())
         })
     }
 
-    fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<RunId>> {
+    fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<Ended>> {
         self.answer(|state| {
             let mut old: Vec<_> = state
                 .runs
@@ -52,9 +47,9 @@ impl UpkeepStore for MemoryLedger {
                 .collect();
             old.sort();
             old.truncate(limit as usize);
-            let gone: Vec<_> = old.into_iter().map(|(_, run)| run).collect();
-            for run in &gone {
-                state.remove(*run, at_ms);
+            let gone: Vec<_> = old.iter().filter_map(|(_, run)| state.runs.get(run)).map(ended).collect();
+            for one in &gone {
+                state.remove(one.run, at_ms);
             }
             Ok(gone)
         })
@@ -72,6 +67,15 @@ impl UpkeepStore for MemoryLedger {
 
     fn removed(&self, run: RunId) -> Answer<'_, Option<Removed>> {
         self.answer(|state| Ok(state.removed.get(&run).map(|(_, removed)| removed.clone())))
+    }
+
+    fn removed_since(&self, since_ms: i64) -> Answer<'_, Vec<RunId>> {
+        self.answer(|state| {
+            let since = state.removed.iter().filter(|(_, (at_ms, _))| *at_ms >= since_ms);
+            let mut runs: Vec<_> = since.map(|(run, _)| *run).collect();
+            runs.sort();
+            Ok(runs)
+        })
     }
 
     fn removed_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
@@ -105,8 +109,19 @@ impl UpkeepStore for MemoryLedger {
             if let Some(row) = state.runs.get_mut(&run) {
                 (row.spool_held, row.files_held) = (false, false);
                 if let Some(words) = words {
-                    row.record.detail.conditions.set(Condition::Released, words);
+                    row.record.detail.conditions.add(Condition::Released, &words);
+                    state.note_change(run);
                 }
+            }
+            Ok(())
+        })
+    }
+
+    fn earlier_spool_gone(&self, run: RunId, words: String) -> Answer<'_, ()> {
+        self.answer(|state| {
+            if let Some(row) = state.runs.get_mut(&run) {
+                row.record.detail.conditions.add(Condition::Released, &words);
+                state.note_change(run);
             }
             Ok(())
         })
@@ -125,6 +140,7 @@ impl UpkeepStore for MemoryLedger {
         self.answer(|state| {
             if let Some(row) = state.runs.get_mut(&run).filter(|row| row.record.finished_ms > 0) {
                 row.record.detail.end.files_removed = Some(what);
+                state.note_change(run);
             }
             Ok(())
         })
@@ -161,5 +177,14 @@ impl UpkeepStore for MemoryLedger {
             held.sort();
             Ok(held.into_iter().take(limit as usize).map(|(_, run)| run).collect())
         })
+    }
+}
+
+/// What upkeep knows of an ended run.
+fn ended(row: &Row) -> Ended {
+    Ended {
+        run: row.record.run,
+        agent_id: row.record.agent_id().to_owned(),
+        spool_held: row.spool_held || row.files_held,
     }
 }

@@ -4,6 +4,7 @@ use longhaul_proto::ids::RunId;
 use sqlx::SqliteConnection;
 
 use super::{
+    blobs, changes,
     insert::{Binding, name_run},
     row,
     writer::Applied,
@@ -20,9 +21,9 @@ pub(super) async fn change_detail(
     run: RunId,
     change: impl FnOnce(&mut Detail) -> bool + Send,
 ) -> Applied<bool> {
-    let run = run.to_string();
+    let name = run.to_string();
     let row = sqlx::query("SELECT attempt, agent_id, host, pool, detail FROM runs WHERE run = ?")
-        .bind(&run)
+        .bind(&name)
         .fetch_optional(&mut *db)
         .await?;
     let Some(row) = row else { return Ok(false) };
@@ -30,7 +31,12 @@ pub(super) async fn change_detail(
     if !change(&mut detail) {
         return Ok(false);
     }
-    sqlx::query("UPDATE runs SET detail = ? WHERE run = ?").bind(stored::write(&detail)?).bind(run).execute(db).await?;
+    sqlx::query("UPDATE runs SET detail = ? WHERE run = ?")
+        .bind(stored::write(&detail)?)
+        .bind(name)
+        .execute(&mut *db)
+        .await?;
+    changes::note(db, run).await?;
     Ok(true)
 }
 
@@ -46,6 +52,7 @@ pub(super) async fn adopt(db: &mut SqliteConnection, adoption: &Adoption) -> App
         true
     })
     .await?;
+    blobs::adopt(db, &run.to_string(), principal).await?;
     sqlx::query("UPDATE runs SET principal = ?, issuer = ?, shape = ?, code = ? WHERE run = ?")
         .bind(principal.subject())
         .bind(principal.issuer())

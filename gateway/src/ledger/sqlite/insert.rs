@@ -1,15 +1,18 @@
 //! Recording a run, unless an earlier one answers.
 
-use longhaul_proto::{api::Joined, ids::RunId};
+use longhaul_proto::{api::Joined, faults, ids::RunId};
 use prost::Message;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
+    attempts, blobs,
+    changes::{self, Counter},
+    leases,
     row::{number, parse},
     writer::Applied,
 };
 use crate::{
-    ledger::{Inserted, LedgerError, NewRun, UNKNOWN_BODY, is_call, joining::Candidate, stored},
+    ledger::{AttemptRow, Inserted, LedgerError, NewRun, UNKNOWN_BODY, is_call, joining::Candidate, stored},
     model::Principal,
 };
 
@@ -26,7 +29,11 @@ pub(super) async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Applied<I
     if new.dedupe.only_join {
         return Err(LedgerError::Full.into());
     }
+    if !faults::bug("holds_are_not_checked") {
+        blobs::may_hold(db, &new.record.principal, &new.blobs).await?;
+    }
     insert_rows(db, new).await?;
+    blobs::hold(db, new.record.run, &new.record.principal, &new.blobs).await?;
     for key in &new.names() {
         // An imported run is older than any run that has its key now.
         name_run(db, &new.record.principal, key, new.record.run, Binding::Replace).await?;
@@ -37,10 +44,11 @@ pub(super) async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Applied<I
 async fn insert_rows(db: &mut SqliteConnection, new: &NewRun) -> Applied<()> {
     let record = &new.record;
     let run = record.run.to_string();
+    let seq = changes::next(db, Counter::Changes).await?;
     let done = sqlx::query(
         "INSERT INTO runs(run, tail, principal, issuer, state, cause, attempt, steps, agent_id, host, pool, created, \
-         finished, delivered, shape, code, spool_held, detail) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, 0, ?, ?, 0, ?) \
+         finished, delivered, shape, code, spool_held, detail, owner, owner_epoch, changed) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, 0, ?, ?, 0, ?, ?, ?, ?) \
          ON CONFLICT(run) DO NOTHING",
     )
     .bind(&run)
@@ -58,6 +66,9 @@ async fn insert_rows(db: &mut SqliteConnection, new: &NewRun) -> Applied<()> {
     .bind(&new.dedupe.shape)
     .bind(&new.dedupe.code)
     .bind(stored::write(&record.detail)?)
+    .bind(&*record.owner.gateway)
+    .bind(leases::epoch(&record.owner))
+    .bind(seq)
     .execute(&mut *db)
     .await?;
     if done.rows_affected() == 0 {
@@ -74,9 +85,12 @@ async fn insert_rows(db: &mut SqliteConnection, new: &NewRun) -> Applied<()> {
         .bind(record.cause.as_str())
         .bind(number(record.attempt()))
         .bind(record.created_ms)
-        .execute(db)
+        .execute(&mut *db)
         .await?;
-    Ok(())
+    if let Some(attempt) = AttemptRow::recorded(record) {
+        attempts::insert(db, record.run, &attempt).await?;
+    }
+    Ok(leases::change(db, new.lease, record.run, &record.detail, record.created_ms).await?)
 }
 
 /// The columns of a [`Candidate`], in the order of [`candidate`].

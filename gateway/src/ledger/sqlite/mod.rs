@@ -4,9 +4,11 @@
 
 mod adopt;
 mod agents;
-#[cfg(test)]
-mod golden;
+mod attempts;
+mod blobs;
+mod changes;
 mod insert;
+mod leases;
 mod local_disk;
 mod row;
 mod runs;
@@ -24,8 +26,11 @@ use std::{path::Path, sync::Arc};
 use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_proto::tasks::Tasks;
 use sqlx::{
-    Connection, Row, SqliteConnection, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    Connection, Row, Sqlite, SqliteConnection, SqlitePool,
+    query::Query,
+    sqlite::{
+        SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    },
 };
 use tokio::sync::{Mutex, mpsc};
 
@@ -40,6 +45,15 @@ const WAITING_JOBS: usize = 4096;
 /// Wraps an error of the database.
 pub(super) fn storage(error: sqlx::Error) -> LedgerError {
     LedgerError::Unavailable(Arc::new(error))
+}
+
+/// Reads rows, each as `read` has it.
+async fn rows<T>(
+    readers: &SqlitePool,
+    query: Query<'_, Sqlite, SqliteArguments>,
+    read: impl Fn(&SqliteRow) -> Result<T, LedgerError>,
+) -> Result<Vec<T>, LedgerError> {
+    query.fetch_all(readers).await.map_err(storage)?.iter().map(read).collect()
 }
 
 /// The ledger of one gateway, in one file.

@@ -11,7 +11,7 @@ use crate::{
         LedgerError,
         stored::{self, LastAttempt},
     },
-    model::{Attempt, CancelIntent, Detail, Placement, Principal, Record},
+    model::{Attempt, CancelIntent, Detail, Owner, Placement, Principal, Record},
 };
 
 /// The columns of a [`Record`], in the order of [`record`].
@@ -19,7 +19,7 @@ macro_rules! columns {
     ($rest:literal) => {
         concat!(
             "SELECT run, principal, state, cause, attempt, agent_id, host, pool, created, finished, delivered, ",
-            "cancel_by, cancel_at, cancel_mode, detail, issuer FROM runs ",
+            "cancel_by, cancel_at, cancel_mode, detail, issuer, owner, owner_epoch FROM runs ",
             $rest
         )
     };
@@ -66,6 +66,7 @@ pub(super) fn record(row: &SqliteRow) -> Result<Record, LedgerError> {
         shown_ms: number(10)?,
         cancel,
         detail: detail(row, 4, 14)?,
+        owner: Owner { gateway: text(16)?.into(), epoch: u64::try_from(number(17)?).unwrap_or_default() },
     })
 }
 

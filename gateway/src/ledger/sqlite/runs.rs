@@ -3,21 +3,24 @@
 use futures_util::FutureExt;
 use longhaul_proto::{ids::RunId, wire};
 use prost::Message;
-use sqlx::Row;
+use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
     SqliteLedger,
     adopt::{adopt, change_detail},
+    attempts,
+    changes::{self, Counter},
     insert::{Binding, insert, name_run},
     row::{attempt, columns, mode_word, parse, record, to_json},
-    storage,
+    rows, storage,
     transition::transition,
 };
 use crate::{
     ledger::{
-        Adoption, Answer, Inserted, LedgerError, ListQuery, NewRun, RunStore, Transition, TransitionRow, is_call,
+        Adoption, Answer, AttemptRow, Inserted, LedgerError, ListQuery, NewRun, RunStore, Transition, TransitionRow,
+        is_call,
     },
-    model::{CancelIntent, Principal, Record},
+    model::{CancelIntent, Owner, Principal, Record},
 };
 
 impl RunStore for SqliteLedger {
@@ -30,6 +33,19 @@ impl RunStore for SqliteLedger {
             async move {
                 let binding = if is_call(&key.0) { Binding::Replace } else { Binding::Keep };
                 Ok(name_run(db, principal, key, *run, binding).await?)
+            }
+            .boxed()
+        })
+    }
+
+    fn take_over(&self, gateway: String) -> Answer<'_, Owner> {
+        self.write(gateway, |db, gateway| {
+            async move {
+                let epoch = changes::next(db, Counter::Epoch).await?;
+                let take = "UPDATE runs SET owner = ?, owner_epoch = ? \
+                            WHERE state IN ('queued', 'starting', 'running', 'lost')";
+                sqlx::query(take).bind(gateway).bind(epoch).execute(db).await?;
+                Ok(Owner { gateway: gateway.as_str().into(), epoch: u64::try_from(epoch).unwrap_or_default() })
             }
             .boxed()
         })
@@ -53,7 +69,14 @@ impl RunStore for SqliteLedger {
             .bind(intent.at_ms)
             .bind(mode_word(intent.mode))
             .bind(run.to_string());
-            async move { Ok(update.execute(db).await?.rows_affected() > 0) }.boxed()
+            async move {
+                let open = update.execute(&mut *db).await?.rows_affected() > 0;
+                if open {
+                    changes::note(db, *run).await?;
+                }
+                Ok(open)
+            }
+            .boxed()
         })
     }
 
@@ -62,11 +85,11 @@ impl RunStore for SqliteLedger {
             async move {
                 for run in runs {
                     // The column still has the name of its first meaning.
-                    sqlx::query("UPDATE runs SET delivered = ? WHERE run = ? AND delivered = 0 AND finished > 0")
-                        .bind(at_ms)
-                        .bind(run.to_string())
-                        .execute(&mut *db)
-                        .await?;
+                    let update = "UPDATE runs SET delivered = ? WHERE run = ? AND delivered = 0 AND finished > 0";
+                    let update = sqlx::query(update).bind(at_ms).bind(run.to_string());
+                    if update.execute(&mut *db).await?.rows_affected() > 0 {
+                        changes::note(db, *run).await?;
+                    }
                 }
                 Ok(())
             }
@@ -99,14 +122,8 @@ impl RunStore for SqliteLedger {
         async move {
             // One parameter, however many ids there are, so that the statement is prepared only once.
             let names: Vec<String> = runs.iter().map(ToString::to_string).collect();
-            sqlx::query(columns!("WHERE run IN (SELECT value FROM json_each(?)) ORDER BY run"))
-                .bind(to_json(&names)?)
-                .fetch_all(&self.readers)
-                .await
-                .map_err(storage)?
-                .iter()
-                .map(record)
-                .collect()
+            let query = sqlx::query(columns!("WHERE run IN (SELECT value FROM json_each(?)) ORDER BY run"));
+            rows(&self.readers, query.bind(to_json(&names)?), record).await
         }
         .boxed()
     }
@@ -171,7 +188,7 @@ impl RunStore for SqliteLedger {
         async move {
             let before = query.before.map_or_else(|| "~".to_owned(), |run| run.to_string());
             let limit = i64::from(query.limit);
-            let rows = match (&query.principal, query.state) {
+            let page = match (&query.principal, query.state) {
                 (None, None) => sqlx::query(columns!("WHERE run < ? ORDER BY run DESC LIMIT ?")).bind(before),
                 (Some(p), None) => {
                     sqlx::query(columns!("WHERE principal = ? AND issuer = ? AND run < ? ORDER BY run DESC LIMIT ?"))
@@ -190,43 +207,37 @@ impl RunStore for SqliteLedger {
                 .bind(s.as_str())
                 .bind(before),
             };
-            rows.bind(limit).fetch_all(&self.readers).await.map_err(storage)?.iter().map(record).collect()
+            rows(&self.readers, page.bind(limit), record).await
         }
         .boxed()
     }
 
     fn unfinished(&self) -> Answer<'_, Vec<Record>> {
         async move {
-            sqlx::query(columns!("WHERE state IN ('queued', 'starting', 'running') ORDER BY run"))
-                .fetch_all(&self.readers)
-                .await
-                .map_err(storage)?
-                .iter()
-                .map(record)
-                .collect()
+            let query = sqlx::query(columns!("WHERE state IN ('queued', 'starting', 'running') ORDER BY run"));
+            rows(&self.readers, query, record).await
         }
         .boxed()
     }
 
     fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>> {
         async move {
-            let rows = sqlx::query("SELECT n, state, cause, attempt, at FROM transitions WHERE run = ? ORDER BY n")
-                .bind(run.to_string())
-                .fetch_all(&self.readers)
-                .await
-                .map_err(storage)?;
-            rows.iter()
-                .map(|row| {
-                    Ok(TransitionRow {
-                        n: row.try_get(0).map_err(storage)?,
-                        state: parse(row.try_get(1).map_err(storage)?)?,
-                        cause: parse(row.try_get(2).map_err(storage)?)?,
-                        attempt: attempt(row, 3).map_err(storage)?,
-                        at_ms: row.try_get(4).map_err(storage)?,
-                    })
+            let query = sqlx::query("SELECT n, state, cause, attempt, at FROM transitions WHERE run = ? ORDER BY n");
+            let step = |row: &SqliteRow| {
+                Ok(TransitionRow {
+                    n: row.try_get(0).map_err(storage)?,
+                    state: parse(row.try_get(1).map_err(storage)?)?,
+                    cause: parse(row.try_get(2).map_err(storage)?)?,
+                    attempt: attempt(row, 3).map_err(storage)?,
+                    at_ms: row.try_get(4).map_err(storage)?,
                 })
-                .collect()
+            };
+            rows(&self.readers, query.bind(run.to_string()), step).await
         }
         .boxed()
+    }
+
+    fn attempts(&self, run: RunId) -> Answer<'_, Vec<AttemptRow>> {
+        attempts::of(&self.readers, run).boxed()
     }
 }

@@ -109,6 +109,110 @@ DROP TABLE keys;
 ALTER TABLE keys_of RENAME TO keys;
 CREATE INDEX keys_run ON keys(run);
 ",
+    r"
+-- Every attempt that was given to an agent, also one that never started.
+CREATE TABLE attempts(
+    run TEXT NOT NULL, number INTEGER NOT NULL,
+    agent_id TEXT NOT NULL, host TEXT NOT NULL, pool TEXT NOT NULL, -- empty = not known any more
+    given INTEGER NOT NULL,
+    ended INTEGER NOT NULL,              -- 0 = not yet
+    state TEXT NOT NULL, cause TEXT NOT NULL, -- of the step that ended it; empty = not yet
+    PRIMARY KEY(run, number)
+) WITHOUT ROWID;
+-- Seats that are taken. A holder (a run, a session, a pilot) has one at most.
+CREATE TABLE leases(
+    kind TEXT NOT NULL, holder TEXT NOT NULL, attempt INTEGER NOT NULL,
+    agent_id TEXT NOT NULL, host TEXT NOT NULL, pool TEXT NOT NULL, since INTEGER NOT NULL,
+    PRIMARY KEY(kind, holder)
+) WITHOUT ROWID;
+-- Numbers that only grow: `changes` of runs, `epoch` of the owners of runs.
+CREATE TABLE counters(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN owner_epoch INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN changed INTEGER NOT NULL DEFAULT 0; -- its latest change, of the counter
+
+INSERT INTO attempts(run, number, agent_id, host, pool, given, ended, state, cause)
+SELECT run, attempt, '', '', '', at, 0, '', ''
+FROM (SELECT run, attempt, at, min(n) FROM transitions WHERE attempt > 0 GROUP BY run, attempt);
+-- The queue takes a run back when its attempt never started or is dead: what follows is not of that attempt.
+UPDATE attempts SET (ended, state, cause) = (
+    SELECT t.at, t.state, t.cause FROM transitions t
+    WHERE t.run = attempts.run AND t.attempt = attempts.number AND t.state NOT IN ('starting', 'running')
+    ORDER BY t.state <> 'queued', CASE t.state WHEN 'queued' THEN t.n ELSE -t.n END LIMIT 1
+) WHERE EXISTS (
+    SELECT 1 FROM transitions t
+    WHERE t.run = attempts.run AND t.attempt = attempts.number AND t.state NOT IN ('starting', 'running')
+);
+UPDATE attempts SET (agent_id, host, pool) = (
+    SELECT r.agent_id, r.host, r.pool FROM runs r WHERE r.run = attempts.run
+) WHERE EXISTS (SELECT 1 FROM runs r WHERE r.run = attempts.run AND r.attempt = attempts.number);
+-- Of attempts before the last one, those that died have an entry in the record.
+UPDATE attempts SET (agent_id, host, pool) = (
+    SELECT coalesce(json_extract(e.value, '$.agent_id'), ''), coalesce(json_extract(e.value, '$.host'), ''),
+        coalesce(json_extract(e.value, '$.pool'), '')
+    FROM runs r, json_each(r.detail, '$.earlier') e
+    WHERE r.run = attempts.run AND json_extract(e.value, '$.attempt') = attempts.number
+) WHERE agent_id = '' AND EXISTS (
+    SELECT 1 FROM runs r, json_each(r.detail, '$.earlier') e
+    WHERE r.run = attempts.run AND json_extract(e.value, '$.attempt') = attempts.number
+);
+INSERT INTO leases(kind, holder, attempt, agent_id, host, pool, since)
+SELECT 'run', r.run, r.attempt, r.agent_id, r.host, r.pool, coalesce(a.given, r.created)
+FROM runs r LEFT JOIN attempts a ON a.run = r.run AND a.number = r.attempt
+WHERE r.state IN ('starting', 'running') AND r.attempt > 0;
+UPDATE runs SET changed = numbered.n
+FROM (SELECT run, row_number() OVER (ORDER BY run) AS n FROM runs) AS numbered WHERE numbered.run = runs.run;
+CREATE INDEX runs_changed ON runs(changed);
+INSERT INTO counters(name, value) VALUES ('epoch', 0);
+INSERT INTO counters(name, value) SELECT 'changes', count(*) FROM runs;
+",
+    r"
+-- Files that are kept by their content, the bytes outside of the ledger. A name of a file is never used again.
+CREATE TABLE blobs(
+    sha256 TEXT PRIMARY KEY, bytes INTEGER NOT NULL, file TEXT NOT NULL,
+    loose INTEGER NOT NULL               -- 1 = a principal names it no more: the sweep looks whether any does
+) WITHOUT ROWID;
+CREATE INDEX blobs_loose ON blobs(sha256) WHERE loose = 1;
+-- Who may name a blob.
+CREATE TABLE blob_names(
+    principal TEXT NOT NULL, issuer TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL,
+    uploaded INTEGER NOT NULL,           -- 0 = not, or too long ago
+    runs INTEGER NOT NULL,               -- of this principal that hold it
+    PRIMARY KEY(principal, issuer, sha256)
+) WITHOUT ROWID;
+CREATE INDEX blob_names_sha256 ON blob_names(sha256);
+CREATE INDEX blob_names_uploaded ON blob_names(uploaded) WHERE uploaded > 0;
+CREATE TABLE blob_holds(run TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY(run, sha256)) WITHOUT ROWID;
+-- Uploads that are under way.
+CREATE TABLE uploads(
+    principal TEXT NOT NULL, issuer TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL, file TEXT NOT NULL,
+    used INTEGER NOT NULL,
+    PRIMARY KEY(principal, issuer, sha256)
+) WITHOUT ROWID;
+CREATE INDEX uploads_sha256 ON uploads(sha256);
+CREATE INDEX uploads_used ON uploads(used);
+-- What a principal has of both, which the triggers keep.
+CREATE TABLE blob_usage(
+    principal TEXT NOT NULL, issuer TEXT NOT NULL, blobs INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    PRIMARY KEY(principal, issuer)
+) WITHOUT ROWID;
+CREATE TRIGGER blob_named AFTER INSERT ON blob_names BEGIN
+    INSERT INTO blob_usage(principal, issuer, blobs, bytes) VALUES (new.principal, new.issuer, 1, new.bytes)
+    ON CONFLICT(principal, issuer) DO UPDATE SET blobs = blobs + 1, bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER blob_unnamed AFTER DELETE ON blob_names BEGIN
+    UPDATE blob_usage SET blobs = blobs - 1, bytes = bytes - old.bytes
+    WHERE principal = old.principal AND issuer = old.issuer;
+END;
+CREATE TRIGGER upload_begun AFTER INSERT ON uploads BEGIN
+    INSERT INTO blob_usage(principal, issuer, blobs, bytes) VALUES (new.principal, new.issuer, 1, new.bytes)
+    ON CONFLICT(principal, issuer) DO UPDATE SET blobs = blobs + 1, bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER upload_ended AFTER DELETE ON uploads BEGIN
+    UPDATE blob_usage SET blobs = blobs - 1, bytes = bytes - old.bytes
+    WHERE principal = old.principal AND issuer = old.issuer;
+END;
+",
 ];
 
 /// Migrates the file to the newest format.
@@ -119,9 +223,13 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Led
     migrate_to(connection, STEPS.len()).await
 }
 
-/// The number of formats in which a principal was its subject alone.
+/// The number of formats without rows of attempts and leases.
 #[cfg(test)]
-pub(super) const PUBLISHED_BEFORE_ISSUERS: usize = 5;
+pub(super) const PUBLISHED_BEFORE_ATTEMPTS: usize = 6;
+
+/// The number of formats without blobs.
+#[cfg(test)]
+pub(super) const PUBLISHED_BEFORE_BLOBS: usize = 7;
 
 /// Migrates the file to the format after so many steps.
 pub(super) async fn migrate_to(connection: &mut SqliteConnection, steps: usize) -> Result<(), LedgerError> {
@@ -153,13 +261,15 @@ mod tests {
     use super::STEPS;
 
     /// Released ledgers are at these steps. A new step gets a new line.
-    const PUBLISHED: [&str; 6] = [
+    const PUBLISHED: [&str; 8] = [
         "2257e31ffd69df8101661089c4a0a71214457787f50c883b91a32a01fdc8f690",
         "2575abb34b9c6aeea6201882b4000473b04656249d5a05ce312973cadfaa9620",
         "dda136271797a1b6f0ab576f7a3125879c01d1d44624f425f79eb6159f258ca5",
         "8d100c25864e8306beff797b8f81fe21a065a4f6c0a96c8018fd6502966b9a0c",
         "48af2866205a5859fd22f0d513ea7322f833ea2dcaaf66a2126ace38abcdcc99",
         "f5349ba348809da23c3d76d1f06c319e2c48f59099708505f9e5db5b8c7c35d3",
+        "21cb93cdfcbb839650819636d0df6c38627b0940a2c4ae59832de05fb12ff6ed",
+        "04ff48dcf5ece2b4bc0edd2156c42721ceb7809d8f9fa5d1a5e26d897a2127c0",
     ];
 
     #[test]

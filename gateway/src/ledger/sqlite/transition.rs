@@ -1,9 +1,15 @@
-//! Moving a run: one conditional update, and a row in its history.
+//! Moving a run: one conditional update, a row in its history, and the rows of its attempt and its lease.
 
 use longhaul_proto::state::RunState;
 use sqlx::SqliteConnection;
 
-use super::{row::number, writer::Applied};
+use super::{
+    attempts,
+    changes::{self, Counter},
+    leases,
+    row::number,
+    writer::Applied,
+};
 use crate::ledger::{LedgerError, MirrorCopy, Transition, stored};
 
 pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> Applied<()> {
@@ -14,10 +20,11 @@ pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> 
     let copy = MirrorCopy::of(&step.detail);
     let attempt = number(step.attempt());
     let at = step.detail.placement();
+    let seq = changes::next(db, Counter::Changes).await?;
     let result = sqlx::query(
         "UPDATE runs SET state = ?, cause = ?, attempt = ?, steps = steps + 1, finished = ?, \
-         spool_held = ?, whole = ?, agent_id = ?, host = ?, pool = ?, detail = ? \
-         WHERE run = ? AND state = ? AND attempt = ?",
+         spool_held = ?, whole = ?, agent_id = ?, host = ?, pool = ?, detail = ?, changed = ? \
+         WHERE run = ? AND state = ? AND attempt = ? AND owner_epoch = ?",
     )
     .bind(step.to.as_str())
     .bind(step.cause.as_str())
@@ -29,9 +36,11 @@ pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> 
     .bind(at.map_or("", |at| &at.host))
     .bind(at.map_or("", |at| &at.pool))
     .bind(stored::write(&step.detail)?)
+    .bind(seq)
     .bind(&run)
     .bind(step.from.as_str())
     .bind(number(step.from_attempt))
+    .bind(leases::epoch(&step.owner))
     .execute(&mut *db)
     .await?;
     if result.rows_affected() == 0 {
@@ -45,7 +54,8 @@ pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> 
     .bind(attempt)
     .bind(step.at_ms)
     .bind(&run)
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    attempts::step(db, step).await?;
+    Ok(leases::change(db, step.lease, step.run, &step.detail, step.at_ms).await?)
 }

@@ -2,17 +2,18 @@
 
 use futures_util::FutureExt;
 use longhaul_proto::{api::FilesRemoved, ids::RunId};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteLedger,
     adopt::change_detail,
+    blobs, changes,
     row::{ONE_RECORD, from_json, parse, record, to_json},
-    storage,
+    rows, storage,
     writer::Applied,
 };
 use crate::{
-    ledger::{Answer, CALL, Ended, MirrorCopy, UpkeepStore},
+    ledger::{Answer, CALL, Ended, LedgerError, MirrorCopy, UpkeepStore},
     model::{Condition, Detail, Removed},
 };
 
@@ -43,29 +44,16 @@ impl UpkeepStore for SqliteLedger {
 
     fn ended(&self, before_ms: i64, limit: u32) -> Answer<'_, Vec<Ended>> {
         async move {
-            let rows = sqlx::query(
+            let query = sqlx::query(
                 "SELECT run, agent_id, spool_held FROM runs WHERE finished > 0 AND finished < ? AND state <> 'lost' \
                  ORDER BY finished, run LIMIT ?",
-            )
-            .bind(before_ms)
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(storage)?;
-            rows.iter()
-                .map(|row| {
-                    Ok(Ended {
-                        run: parse(row.try_get(0).map_err(storage)?)?,
-                        agent_id: row.try_get(1).map_err(storage)?,
-                        spool_held: row.try_get::<i64, _>(2).map_err(storage)? > 0,
-                    })
-                })
-                .collect()
+            );
+            rows(&self.readers, query.bind(before_ms).bind(limit), ended).await
         }
         .boxed()
     }
 
-    fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<RunId>> {
+    fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<Ended>> {
         self.write((before_ms, limit, here, at_ms), |db, (before_ms, limit, here, at_ms)| {
             sweep(db, *before_ms, *limit, here, *at_ms).boxed()
         })
@@ -96,6 +84,18 @@ impl UpkeepStore for SqliteLedger {
             let Some(row) = row else { return Ok(None) };
             let body: &str = row.try_get(0).map_err(storage)?;
             from_json(body).map(Some)
+        }
+        .boxed()
+    }
+
+    fn removed_since(&self, at_ms: i64) -> Answer<'_, Vec<RunId>> {
+        async move {
+            let rows = sqlx::query("SELECT run FROM removed WHERE at >= ? ORDER BY run")
+                .bind(at_ms)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(storage)?;
+            rows.iter().map(|row| parse(row.try_get(0).map_err(storage)?)).collect()
         }
         .boxed()
     }
@@ -134,15 +134,18 @@ impl UpkeepStore for SqliteLedger {
                 let update = sqlx::query("UPDATE runs SET spool_held = 0 WHERE run = ?").bind(run.to_string());
                 update.execute(&mut *db).await?;
                 if let Some(words) = words {
-                    let set = |detail: &mut Detail| {
-                        detail.conditions.set(Condition::Released, words);
-                        true
-                    };
-                    change_detail(db, *run, set).await?;
+                    change_detail(db, *run, |detail| released(detail, words)).await?;
                 }
                 Ok(())
             }
             .boxed()
+        })
+    }
+
+    fn earlier_spool_gone(&self, run: RunId, words: String) -> Answer<'_, ()> {
+        self.write((run, words), |db, (run, words)| {
+            let note = move |detail: &mut Detail| released(detail, words);
+            async move { change_detail(db, *run, note).await.map(drop) }.boxed()
         })
     }
 
@@ -162,9 +165,9 @@ impl UpkeepStore for SqliteLedger {
                 )
                 .bind(to_json(what)?)
                 .bind(run.to_string())
-                .execute(db)
+                .execute(&mut *db)
                 .await?;
-                Ok(())
+                Ok(changes::note(db, *run).await?)
             }
             .boxed()
         })
@@ -178,37 +181,45 @@ impl UpkeepStore for SqliteLedger {
         limit: u32,
     ) -> Answer<'a, Vec<RunId>> {
         async move {
-            let rows = sqlx::query(
+            let query = sqlx::query(
                 "SELECT run FROM runs WHERE spool_held = 1 AND agent_id = ? AND finished < ? AND whole = ? \
                  ORDER BY finished LIMIT ?",
-            )
-            .bind(agent_id)
-            .bind(before_ms)
-            .bind(copy == MirrorCopy::Whole)
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(storage)?;
-            rows.iter().map(|row| parse(row.try_get(0).map_err(storage)?)).collect()
+            );
+            let query = query.bind(agent_id).bind(before_ms).bind(copy == MirrorCopy::Whole).bind(limit);
+            rows(&self.readers, query, name).await
         }
         .boxed()
     }
 
     fn files_held<'a>(&'a self, agent_id: &'a str, before_ms: i64, limit: u32) -> Answer<'a, Vec<RunId>> {
         async move {
-            let rows = sqlx::query(
+            let query = sqlx::query(
                 "SELECT run FROM runs WHERE spool_held = 2 AND agent_id = ? AND finished < ? ORDER BY finished LIMIT ?",
-            )
-            .bind(agent_id)
-            .bind(before_ms)
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(storage)?;
-            rows.iter().map(|row| parse(row.try_get(0).map_err(storage)?)).collect()
+            );
+            rows(&self.readers, query.bind(agent_id).bind(before_ms).bind(limit), name).await
         }
         .boxed()
     }
+}
+
+/// A row of run, agent and what that agent keeps.
+fn ended(row: &SqliteRow) -> Result<Ended, LedgerError> {
+    Ok(Ended {
+        run: parse(row.try_get(0).map_err(storage)?)?,
+        agent_id: row.try_get(1).map_err(storage)?,
+        spool_held: row.try_get::<i64, _>(2).map_err(storage)? > 0,
+    })
+}
+
+/// Notes what was deleted on a host.
+fn released(detail: &mut Detail, words: &str) -> bool {
+    detail.conditions.add(Condition::Released, words);
+    true
+}
+
+/// The run in the first column of a row.
+fn name(row: &SqliteRow) -> Result<RunId, LedgerError> {
+    parse(row.try_get(0).map_err(storage)?)
 }
 
 async fn sweep(
@@ -217,9 +228,9 @@ async fn sweep(
     limit: u32,
     here: &[String],
     at_ms: i64,
-) -> Applied<Vec<RunId>> {
+) -> Applied<Vec<Ended>> {
     let rows = sqlx::query(
-        "SELECT run FROM runs WHERE finished > 0 AND finished < ? \
+        "SELECT run, agent_id, spool_held FROM runs WHERE finished > 0 AND finished < ? \
          AND NOT (spool_held > 0 AND agent_id IN (SELECT value FROM json_each(?))) ORDER BY finished, run LIMIT ?",
     )
     .bind(before_ms)
@@ -231,7 +242,7 @@ async fn sweep(
     for row in rows {
         let run: String = row.try_get(0)?;
         remove(db, &run, at_ms).await?;
-        gone.push(parse(&run)?);
+        gone.push(ended(&row)?);
     }
     Ok(gone)
 }
@@ -247,11 +258,14 @@ async fn remove(db: &mut SqliteConnection, run: &str, at_ms: i64) -> Result<(), 
             .execute(&mut *db)
             .await?;
     }
+    blobs::release(db, run).await?;
     for delete in [
         "DELETE FROM runs WHERE run = ?",
         "DELETE FROM submissions WHERE run = ?",
         "DELETE FROM transitions WHERE run = ?",
         "DELETE FROM keys WHERE run = ?",
+        "DELETE FROM attempts WHERE run = ?",
+        "DELETE FROM leases WHERE kind = 'run' AND holder = ?",
     ] {
         sqlx::query(delete).bind(run).execute(&mut *db).await?;
     }

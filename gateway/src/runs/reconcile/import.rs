@@ -7,17 +7,18 @@ use longhaul_proto::{
     ordered_watch::OrderedReceiver,
     state::{Cause, RunState},
     visible::{self, Foreign},
-    wire::{self, run_event::Event, submission::Source},
+    wire::{self, submission::Source},
 };
 use tokio::sync::oneshot;
 
 use super::{hold, named, placement};
 use crate::{
     fleet::{
-        Lease, bounds,
-        connection::{Connection, said},
+        Lease,
+        agent_port::{AgentError, Failure, Port},
+        bounds,
     },
-    ledger::{Dedupe, LedgerError, NewRun},
+    ledger::{Dedupe, LeaseChange, LedgerError, NewRun},
     model::{Attempt, Need, Origin, Principal, Record},
     runs::{BETWEEN_LOOKS, Inner, adopt, registry::Command, submit::new_record},
 };
@@ -82,9 +83,9 @@ pub(super) async fn import(
 /// When the gateway stops, or the agent is away for so long that it must register again anyway.
 async fn usable(
     inner: &Inner,
-    connections: &mut OrderedReceiver<Option<Arc<Connection>>>,
+    connections: &mut OrderedReceiver<Option<Port>>,
     agent_id: &str,
-) -> Result<Arc<Connection>, String> {
+) -> Result<Port, String> {
     loop {
         let connected = connections.wait_for(|l| l.as_ref().is_some_and(|l| !l.is_broken()));
         match tokio::time::timeout(AWAY, connected).await {
@@ -119,6 +120,7 @@ async fn fetch(
         return Err("its seal is of another request".to_owned());
     }
     let mut record = imported_record(run, &submission, info, &snapshot, sealed);
+    record.owner.clone_from(&inner.owner);
     if record.created_ms == 0 {
         record.created_ms = inner.deps.clock.unix_ms();
     }
@@ -129,7 +131,9 @@ async fn fetch(
         tracing::warn!(agent = %info.name, %run, "an imported run is unverified: an operator decides (`longhaul runs adopt`)");
         (None, Dedupe::default())
     };
-    insert(inner, NewRun { record: record.clone(), submission, key, dedupe }).await?;
+    let lease = if seat.is_some() { LeaseChange::Take } else { LeaseChange::Keep };
+    let blobs = Vec::new();
+    insert(inner, NewRun { record: record.clone(), submission, key, dedupe, lease, blobs }).await?;
     inner.start_task(record, None, seat, Vec::new());
     Ok(())
 }
@@ -143,14 +147,14 @@ async fn found(inner: &Arc<Inner>, info: &wire::AgentInfo, run: RunId) -> Result
         let turn = inner.fleet.imports().acquire().await.map_err(|_| "the gateway stops")?;
         // An unresponsive agent must not keep the other imports from their turn.
         let asked = tokio::time::timeout(inner.options.call_timeout, first_snapshot(&connection, run)).await;
-        match asked.unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("the agent does not answer"))) {
+        match asked.unwrap_or_else(|_| Err(AgentError::other("the agent does not answer"))) {
             Ok(mut snapshot) => {
                 bounds::cut(&mut snapshot);
                 return Ok(snapshot);
             }
-            Err(status) if status.code() == tonic::Code::NotFound => return Err(said(&status)),
-            Err(status) => {
-                tracing::debug!(%run, %status, "import is tried again");
+            Err(error) if error.failure == Failure::NotFound => return Err(error.words),
+            Err(error) => {
+                tracing::debug!(%run, %error, "import is tried again");
                 drop(turn);
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(inner.options.backoff.1);
@@ -177,17 +181,11 @@ async fn insert(inner: &Arc<Inner>, new: NewRun) -> Result<(), String> {
     }
 }
 
-async fn first_snapshot(connection: &Connection, run: RunId) -> Result<wire::Snapshot, tonic::Status> {
-    let (mut client, request) =
-        connection.data(wire::FollowRequest { run_id: run.to_string(), with_submission: true, ..Default::default() });
-    let mut stream = client.follow(request).await?.into_inner();
-    match stream.message().await? {
-        Some(wire::RunEvent { event: Some(Event::Snapshot(mut snapshot)) }) => {
-            snapshot.make_harmless();
-            Ok(snapshot)
-        }
-        _ => Err(tonic::Status::internal("the agent did not begin with a snapshot")),
-    }
+async fn first_snapshot(connection: &Port, run: RunId) -> Result<wire::Snapshot, AgentError> {
+    let request = wire::FollowRequest { run_id: run.to_string(), with_submission: true, ..Default::default() };
+    let mut snapshot = connection.follow(request).await?.snapshot().await?;
+    snapshot.make_harmless();
+    Ok(snapshot)
 }
 
 /// The record of a run as it was found: unfinished here, so that its task fetches the output and records the end.
@@ -201,6 +199,7 @@ fn imported_record(
     let source = match &submission.source {
         Some(Source::Path(path)) => path.clone(),
         Some(Source::Bundle(bundle)) => format!("bundle: {}", bundle.entry),
+        Some(Source::Stored(code)) if !code.entry.is_empty() => format!("bundle: {}", code.entry),
         _ => "text".to_owned(),
     };
     let need = Need {

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     fleet::{Lease, pool_name},
-    ledger::LedgerError,
+    ledger::{LeaseHolder, LeaseRecord, LedgerError},
     model::{Attempt, AttemptRecord, Placement, Principal, Record},
 };
 
@@ -139,7 +139,9 @@ async fn recorded_run(
         let lease = if ended || inner.registry.get(run).is_some() {
             None
         } else {
-            Some(hold(inner, info, &principal, run).await)
+            let lease = hold(inner, info, &principal, run).await;
+            inner.ledger.take_lease(came_back(inner, &record, info), inner.owner.clone()).await?;
+            Some(lease)
         };
         inner.start_task(record, None, lease, Vec::new());
         return Ok(end_or_keep);
@@ -204,6 +206,16 @@ fn dead_attempt(record: &Record, info: &wire::AgentInfo, summary: &wire::RunSumm
     };
     let found = record.detail.dead().find(of)?;
     Some(release::request(record.run, found.kept(), Files::Go))
+}
+
+/// The lease of a lost run that came back, for a start that comes before its end.
+fn came_back(inner: &Inner, record: &Record, info: &wire::AgentInfo) -> LeaseRecord {
+    LeaseRecord {
+        holder: LeaseHolder::run(record.run),
+        attempt: record.attempt(),
+        at: placement(info),
+        since_ms: inner.wall.now_ms(),
+    }
 }
 
 fn placement(info: &wire::AgentInfo) -> Placement {

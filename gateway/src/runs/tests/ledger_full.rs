@@ -5,7 +5,7 @@
 use longhaul_proto::{api::CancelMode, faults};
 
 use super::*;
-use crate::runs::ControlError;
+use crate::{model::RunSnapshot, runs::ControlError};
 use RunState::{Running, Succeeded};
 
 const FULL: &str = "point=ledger.before_commit:error=enospc@1+";
@@ -66,4 +66,37 @@ async fn a_wish_that_is_recorded_while_a_step_is_not_counts_when_it_is() {
     agent.ends(run, RunState::Cancelled, Cause::CancelRequested);
     world.state(run, RunState::Cancelled).await;
     world.stop().await;
+}
+
+type Answers = Vec<Result<Arc<RunSnapshot>, ControlError>>;
+
+/// Cancels a queued run when the ledger fills at its first commit from then on, at its second, and so on: the answers.
+async fn cancelled_as_the_ledger_fills(bug: &str) -> Answers {
+    let mut answers = Vec::new();
+    for commit in 1..=4 {
+        let world = World::with(|o| o.call_timeout = Duration::from_secs(1)).await;
+        let run = world.submit(text("display 1\n")).await;
+        let full = faults::enter(&format!("point=ledger.before_commit:error=enospc@{commit}+; {bug}"));
+        answers.push(world.runs().cancel(&ann(), run, CancelMode::Break).await);
+        drop(full);
+        if answers.last().is_some_and(|answer| !matches!(answer, Err(ControlError::Ledger(_)))) {
+            world.state(run, RunState::Cancelled).await;
+        }
+        world.stop().await;
+    }
+    answers
+}
+
+#[tokio::test]
+async fn a_cancel_is_answered_when_it_is_recorded_and_its_consequence_is_not() {
+    let answers = cancelled_as_the_ledger_fills("").await;
+    assert!(!answers.iter().any(|answer| matches!(answer, Err(ControlError::Slow(_)))), "{answers:?}");
+    let between = |view: RunView| view.state == RunState::Queued && view.cancel_requested.is_some();
+    assert!(answers.iter().flatten().any(|told| between(run_view(told))), "{answers:?}");
+}
+
+#[tokio::test]
+async fn control_a_cancel_that_waits_for_its_consequence() {
+    let answers = cancelled_as_the_ledger_fills("bug=cancel_waits_for_the_ledger").await;
+    assert!(answers.iter().any(|answer| matches!(answer, Err(ControlError::Slow(_)))), "{answers:?}");
 }

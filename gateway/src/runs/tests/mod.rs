@@ -8,7 +8,9 @@ mod drain;
 mod fake;
 mod joining;
 mod ledger_full;
+mod left_behind;
 mod no_end;
+mod owner;
 mod panics;
 mod release;
 mod retry;
@@ -17,6 +19,7 @@ mod run_json;
 mod same_name;
 mod seats;
 mod serve;
+mod stored;
 mod sweep;
 mod trace;
 mod unverified;
@@ -49,6 +52,9 @@ use crate::{
     model::{Attempt, Identity, Principal, Scope, Stream},
 };
 use fake::{Fake, SECRET};
+
+/// Far above the time of anything that is waited for here, on a machine that does much else.
+const SOON: Duration = Duration::from_secs(60);
 
 /// The system's clock, which a test can move forward.
 #[derive(Clone)]
@@ -134,7 +140,7 @@ impl World {
 
     /// Stops and starts the gateway: agents have to register again, at a new address.
     async fn restart(&mut self) {
-        assert!(self.gateway.take().unwrap().shutdown(Duration::from_secs(20)).await);
+        assert!(self.gateway.take().unwrap().shutdown(SOON).await);
         self.start().await;
     }
 
@@ -165,7 +171,7 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its record is removed");
+        tokio::time::timeout(SOON, gone).await.expect("its record is removed");
     }
 
     async fn try_submit(&self, submit: SubmitRequest) -> Result<Accepted, SubmitError> {
@@ -186,7 +192,7 @@ impl World {
     /// Waits until the run, as the API shows it, satisfies `so`.
     async fn until(&self, run: RunId, what: &str, so: impl Fn(&RunView) -> bool) -> RunView {
         let mut view = self.runs().watch(&root(), run).await.unwrap();
-        match tokio::time::timeout(Duration::from_secs(20), view.wait_for(|run| so(&run_view(run)))).await {
+        match tokio::time::timeout(SOON, view.wait_for(|run| so(&run_view(run)))).await {
             Ok(Ok(run)) => run_view(&run),
             Ok(Err(_)) => panic!("ended before: {what}: {:?}", self.runs().get(&root(), run).await),
             Err(_) => panic!("never: {what}: {:?}", self.runs().get(&root(), run).await),
@@ -214,6 +220,6 @@ impl World {
     }
 
     async fn stop(mut self) {
-        assert!(self.gateway.take().unwrap().shutdown(Duration::from_secs(20)).await, "everything ended");
+        assert!(self.gateway.take().unwrap().shutdown(SOON).await, "everything ended");
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::runs::ControlError;
 use RunState::{Queued, Running, Succeeded};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A gateway that copies a thousand bytes per stream, and a run that printed five thousand.
 async fn cut() -> (World, Fake, RunId) {
@@ -16,7 +16,7 @@ async fn cut() -> (World, Fake, RunId) {
     (world, agent, run)
 }
 
-async fn ended(world: &World, agent: &Fake, code: &str, bytes: usize) -> RunId {
+pub(super) async fn ended(world: &World, agent: &Fake, code: &str, bytes: usize) -> RunId {
     let run = world.submit(text(code)).await;
     agent.got(run).await;
     agent.prints(run, &vec![b'x'; bytes]);
@@ -29,7 +29,7 @@ async fn note(world: &World, run: RunId) -> String {
     world.get(&root(), run).await.note.unwrap_or_default()
 }
 
-async fn until_note(world: &World, run: RunId, words: &str) -> String {
+pub(super) async fn until_note(world: &World, run: RunId, words: &str) -> String {
     let found = async {
         loop {
             let note = note(world, run).await;
@@ -119,7 +119,7 @@ async fn a_record_that_goes_for_room_takes_its_spool_along() {
 }
 
 /// A run that has printed a line, and may be tried again, on an agent that takes no second attempt of a run.
-async fn printed_once(world: &World) -> (Fake, RunId) {
+pub(super) async fn printed_once(world: &World) -> (Fake, RunId) {
     let old = |i: &mut longhaul_proto::wire::AgentInfo| (i.puts_aside, i.pool) = (false, "old".to_owned());
     let first = Fake::with("stata1", old, SECRET).join(world.addr()).await;
     let retry = Some(longhaul_proto::api::Retry::IfProvenDead);
@@ -128,75 +128,6 @@ async fn printed_once(world: &World) -> (Fake, RunId) {
     first.prints(run, b"one\n");
     world.until(run, "its first line", |v| v.output_bytes == 4).await;
     (first, run)
-}
-
-/// A run of two attempts, of which the first one died on another host and lost some of its output there.
-#[tokio::test]
-async fn a_record_that_goes_for_room_takes_what_its_dead_attempt_left_along() {
-    let world = World::with(|o| (o.max_kept, o.sweep_every) = (5, Duration::from_millis(20))).await;
-    let (first, run) = printed_once(&world).await;
-    first.shared.change(|s| s.stall = true);
-    first.prints(run, b"two\n");
-    first.ends(run, RunState::Errored, Cause::HostRebooted);
-    first.shared.change(|s| s.runs.get_mut(&run.to_string()).unwrap().log.truncate(4));
-    first.shared.change(|s| s.stall = false);
-    let second = Fake::with("stata2", |i| i.pool = "new".to_owned(), SECRET).join(world.addr()).await;
-    second.got(run).await;
-    second.prints(run, b"three\n");
-    second.ends(run, Succeeded, Cause::Completed);
-    world.state(run, Succeeded).await;
-    world.ahead(Duration::from_secs(20 * 60));
-    world.until_removed(run).await;
-    second.until("the last attempt's spool goes", |s| s.forgets.iter().any(|f| f.run_id == run.to_string())).await;
-    first.until("and what the dead one left", |s| s.forgets.iter().any(|f| f.log_len == 8)).await;
-    world.stop().await;
-}
-
-/// A run of two attempts whose record goes for room while the host of the first, dead one beats and cannot be called.
-/// Returns that agent, which can be called again, and has no cause to register.
-async fn removed_while_unreachable() -> (World, Fake) {
-    let world = World::with(|o| {
-        (o.max_kept, o.sweep_every) = (5, Duration::from_millis(20));
-        // The clock is made to jump here, which must not count as silence.
-        o.silent_after = DAY * 90;
-    })
-    .await;
-    let (mut first, run) = printed_once(&world).await;
-    first.ends(run, RunState::Errored, Cause::HostRebooted);
-    let second = Fake::with("stata2", |i| i.pool = "new".to_owned(), SECRET).join(world.addr()).await;
-    second.got(run).await;
-    second.prints(run, b"three\n");
-    second.ends(run, Succeeded, Cause::Completed);
-    world.state(run, Succeeded).await;
-    first.unreachable().await;
-    while world.gateway().core.runs.0.fleet.connected_agents().len() > 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    world.ahead(Duration::from_secs(20 * 60));
-    world.until_removed(run).await;
-    assert!(first.shared.state().forgets.is_empty(), "it could not be asked");
-    first.reachable().await;
-    (world, first)
-}
-
-#[tokio::test]
-async fn what_a_dead_attempt_left_goes_when_its_agent_can_be_called_again() {
-    let (world, first) = removed_while_unreachable().await;
-    first.until("it is asked", |s| s.forgets.iter().any(|f| f.log_len == 4)).await;
-    world.stop().await;
-}
-
-#[cfg(feature = "faults")]
-#[tokio::test]
-async fn control_what_a_dead_attempt_left_waits_for_the_next_registration() {
-    let _bug = longhaul_proto::faults::enter("bug=unreachable_dead_spools_stay");
-    let (world, first) = removed_while_unreachable().await;
-    while world.gateway().core.runs.0.fleet.connected_agents().len() < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    first.beats(20).await;
-    assert!(first.shared.state().forgets.is_empty());
-    world.stop().await;
 }
 
 /// A run that was queued before the start, and one whose record was removed while its agent was away; the agent reports

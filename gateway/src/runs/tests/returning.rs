@@ -4,7 +4,7 @@ use longhaul_proto::{api::CancelMode, wire};
 
 use super::*;
 use crate::{
-    ledger::{Dedupe, NewRun},
+    ledger::{Dedupe, LeaseChange, NewRun},
     model::Placement,
     runs::{ControlError, seal::SealKey},
 };
@@ -224,7 +224,8 @@ async fn an_unfinished_record_without_a_keeper_is_not_the_whole_truth() {
     (record.state, record.created_ms) = (Running, 1_000);
     let nowhere = Placement { agent_id: String::new(), host: String::new(), pool: String::new() };
     record.detail.give(Attempt::after(None), nowhere);
-    let new = NewRun { record: record.clone(), submission, key: None, dedupe: Dedupe::default() };
+    let (dedupe, lease, blobs) = (Dedupe::default(), LeaseChange::Keep, Vec::new());
+    let new = NewRun { record: record.clone(), submission, key: None, dedupe, lease, blobs };
     world.ledger().insert(new).await.unwrap();
 
     // Called after the record was made and before the task starts, as can happen during an import.
@@ -275,7 +276,7 @@ pub(super) fn old_request(run: RunId) -> wire::Submission {
 impl World {
     /// The key that this gateway seals with.
     pub(super) fn seal(&self) -> SealKey {
-        SealKey::ensure(self.folder.path()).unwrap()
+        SealKey::ensure(&crate::key_store::Folder::new(self.folder.path())).unwrap()
     }
 
     /// Waits for a run that the ledger does not know yet.

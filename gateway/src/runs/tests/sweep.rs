@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
-    ledger::{Dedupe, NewRun},
-    model::{Asked, Record},
-    runs::{ControlError, upkeep},
+    ledger::{Dedupe, LeaseChange, LedgerError, NewRun, RunStore, memory::MemoryLedger, unreliable::UnreliableLedger},
+    model::{Asked, Placement, Record},
+    runs::{ControlError, release::OwnSpool, upkeep},
 };
 use RunState::Succeeded;
 
@@ -125,7 +125,14 @@ async fn one_sweep_removes_a_share_of_the_records() {
     let insert = |_| async {
         let mut record = Record::queued(Ids::system().run(), Principal::local("ann"), old_ms, Asked::default());
         (record.state, record.cause, record.finished_ms) = (Succeeded, Cause::Completed, old_ms);
-        let new = NewRun { record, submission: Default::default(), key: None, dedupe: Dedupe::default() };
+        let new = NewRun {
+            record,
+            submission: Default::default(),
+            key: None,
+            dedupe: Dedupe::default(),
+            lease: LeaseChange::Keep,
+            blobs: Vec::new(),
+        };
         world.ledger().insert(new).await.unwrap();
     };
     futures_util::future::join_all((0..3000).map(insert)).await;
@@ -134,4 +141,35 @@ async fn one_sweep_removes_a_share_of_the_records() {
     upkeep::look(&world.runs().0, &mut None).await.unwrap();
     assert_eq!(world.ledger().ended_count().await.unwrap(), 2700, "a tenth");
     world.stop().await;
+}
+
+/// A ledger that removes one old record and does not answer.
+async fn removed_without_an_answer() -> (RunId, Result<Vec<(RunId, OwnSpool)>, LedgerError>) {
+    let model = Arc::new(MemoryLedger::new("c1"));
+    let mut record = Record::queued(Ids::system().run(), Principal::local("ann"), 1, Asked::default());
+    (record.state, record.cause, record.finished_ms) = (Succeeded, Cause::Completed, 1);
+    let at = Placement { agent_id: "agent".to_owned(), host: "stata1".to_owned(), pool: "lab".to_owned() };
+    record.detail.give(Attempt::after(None), at);
+    let (run, submission, blobs) = (record.run, Default::default(), Vec::new());
+    let new = NewRun { record, submission, key: None, dedupe: Dedupe::default(), lease: LeaseChange::Keep, blobs };
+    model.insert(new).await.unwrap();
+    let asked = AtomicU64::default();
+    // Before a write, and after it.
+    let strikes = Box::new(move |_| asked.fetch_add(1, Ordering::Relaxed) == 1);
+    let copy = || MemoryLedger::new("c1");
+    let ledger = UnreliableLedger::before(model, copy, strikes);
+    (run, upkeep::remove_old(&ledger, 2, 10, Vec::new(), 7_000).await)
+}
+
+#[tokio::test]
+async fn a_removal_that_the_ledger_did_not_answer_is_looked_up() {
+    let (run, removed) = removed_without_an_answer().await;
+    assert_eq!(removed.unwrap(), [(run, OwnSpool::Held)]);
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_a_removal_that_the_ledger_did_not_answer_is_forgotten() {
+    let _bug = longhaul_proto::faults::enter("bug=unknown_removals_forgotten");
+    assert!(matches!(removed_without_an_answer().await.1, Err(LedgerError::Unknown(_))));
 }

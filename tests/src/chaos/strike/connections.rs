@@ -80,8 +80,9 @@ pub(super) async fn partition(trial: &mut Trial) {
         trial.site.lab.open_gate(name);
     }
     let runs = trial.history.runs();
-    let ended =
-        async |site: &Site| runs.values().all(|run| lab::json(&site.spool(*run).join("outcome.json")).is_some());
+    let ended = async |site: &Site| {
+        runs.values().all(|run| lab::json(&site.spool(*run).join("control/outcome.json")).is_some())
+    };
     if !trial.site.wait(PATIENCE, ended).await {
         trial.history.wrong("the runs did not end in the partition");
     }

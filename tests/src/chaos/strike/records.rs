@@ -55,7 +55,7 @@ pub(super) async fn log_cut(trial: &mut Trial) {
     let Some(run) = trial.history.run(FOCUS) else { return };
     trial.site.gateway.kill();
     let _ = fs::remove_dir_all(trial.site.gateway.data.join("gateway/mirror").join(run.to_string()));
-    let log = trial.site.spool(run).join(format!("lh-{}.log", run.short()));
+    let log = crate::lab::log_in(&trial.site.spool(run), run);
     let whole = fs::read(&log).unwrap_or_default();
     let left = trial.rng.below(1 + whole.len() as u64);
     let cut = fs::OpenOptions::new().write(true).open(&log).and_then(|file| file.set_len(left));

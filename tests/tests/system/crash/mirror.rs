@@ -22,7 +22,8 @@ pub(crate) fn trial(seed: u64) -> Result<(), String> {
     let sha256 = sha256_hex(&log);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut root = home.path().join("0");
-    fs::create_dir(&root).unwrap();
+    // A gateway makes its folder durably when it starts.
+    fs::create_dir_all(root.join("gateway")).unwrap();
     let mut sealed = false;
     for crash in 1..=1 + chance.below(4) {
         let mut disk = Disk::of(&root);

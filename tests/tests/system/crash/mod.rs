@@ -43,8 +43,12 @@ fn a_mirror_keeps_what_was_sealed() {
 }
 
 fn finds(bug: &str, words: &str) {
+    finds_in(spool::trial, bug, words);
+}
+
+fn finds_in(trial: fn(u64) -> Result<(), String>, bug: &str, words: &str) {
     let _scope = faults::enter(&format!("bug={bug}"));
-    let found = (1..=200).find_map(|seed| spool::trial(seed).err().map(|wrong| (seed, wrong)));
+    let found = (1..=200).find_map(|seed| trial(seed).err().map(|wrong| (seed, wrong)));
     let (seed, wrong) = found.unwrap_or_else(|| panic!("{bug} was not found in 200 seeds"));
     println!("{bug} was found by seed {seed}: {wrong}");
     assert!(wrong.contains(words), "{bug}: {wrong}");
@@ -53,6 +57,23 @@ fn finds(bug: &str, words: &str) {
 #[test]
 fn an_exit_record_that_was_not_synced_is_found() {
     finds("exit_not_synced", "exit record is torn");
+}
+
+/// The record names lengths and digests: the files' own names must not be younger on the disk.
+#[test]
+fn an_exit_record_before_the_names_of_its_outputs_is_found() {
+    finds("outputs_not_synced", "the exit record speaks of a log that is not there");
+}
+
+#[test]
+fn an_exit_record_before_the_content_of_its_outputs_is_found() {
+    finds("output_content_not_synced", "the exit record speaks of a log that is not there");
+}
+
+/// Nothing of a mirror is durable before it is sealed; then all that leads to it must be.
+#[test]
+fn a_sealed_mirror_whose_names_were_not_synced_is_found() {
+    finds_in(mirror::trial, "mirror_names_not_synced", "a sealed mirror of");
 }
 
 #[test]

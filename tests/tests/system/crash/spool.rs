@@ -7,8 +7,8 @@ use std::{
 };
 
 use longhaul_agent::{
-    spool::{Attempt, AttemptKind, CancelMode, CancelRecord, Decision, Exit, Spool, SpoolRoot},
-    supervisor::file_facts,
+    executor::local::{mark_spawning, ready_mark},
+    spool::{Attempt, AttemptKind, CancelMode, CancelRecord, Decision, Exit, Spool, SpoolRoot, file_facts},
 };
 use longhaul_proto::{
     faults::{Op, did, recorded},
@@ -112,7 +112,7 @@ fn act(spool: &Spool, before: &Before, chance: &mut Chance) -> Promised {
     let Before { started, next, .. } = *before;
     match chance.below(8) {
         0 | 1 if !started && !before.removed => {
-            let decided = spool.accept(&submission(spool.run()), next, 5).unwrap();
+            let decided = spool.accept(&submission(spool.run()), next, &ready_mark(), 5).unwrap();
             assert_eq!(decided, Decision::Mine, "a new attempt");
             now.attempts.push((next, AttemptKind::Started));
         }
@@ -122,7 +122,7 @@ fn act(spool: &Spool, before: &Before, chance: &mut Chance) -> Promised {
             now.attempts.push((next, AttemptKind::Revoked));
         }
         3 if started && !spool.spawning().exists() => {
-            spool.mark_spawning().unwrap();
+            mark_spawning(spool).unwrap();
             now.spawning = true;
         }
         4 if started => {
@@ -151,7 +151,7 @@ fn print(spool: &Spool, chance: &mut Chance) -> Option<Exit> {
     }
     let log = file_facts(&spool.log(), u64::MAX).unwrap();
     let exit = Exit { attempt: 1, spawned: true, code: Some(0), log, ..Exit::default() };
-    spool.write(&spool.exit(), &exit).unwrap();
+    spool.write_exit(&exit).unwrap();
     Some(exit)
 }
 

@@ -2,10 +2,10 @@
 
 use longhaul_gateway::{
     ledger::{
-        CALL, Dedupe, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, Transition, memory::MemoryLedger,
-        sqlite::SqliteLedger,
+        CALL, Dedupe, LeaseChange, LeaseHolder, LeaseRecord, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun,
+        Transition, memory::MemoryLedger, sqlite::SqliteLedger,
     },
-    model::{Asked, Attempt, CancelIntent, Death, Detail, OutputLengths, Placement, Principal, Record},
+    model::{Asked, Attempt, CancelIntent, Death, Detail, OutputLengths, Owner, Placement, Principal, Record},
 };
 use longhaul_proto::{
     api::CancelMode,
@@ -43,6 +43,8 @@ fn new_run(run: RunId, chance: &mut Chance) -> NewRun {
             not: Vec::new(),
             only_join: chance.below(4) == 0,
         },
+        lease: LeaseChange::Keep,
+        blobs: Vec::new(),
     }
 }
 
@@ -129,14 +131,23 @@ async fn transition(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, run: Ru
     };
     let to = *pick(chance, RunState::ALL);
     let cause = *pick(chance, Cause::ALL);
+    let lease = *pick(chance, &[LeaseChange::Take, LeaseChange::Keep, LeaseChange::Free]);
+    let owner = known_owner(known.as_ref(), chance);
+    let owned = known.as_ref().is_some_and(|record| record.owner.epoch == owner.epoch);
     let detail = changed(known.map(|r| r.detail).unwrap_or_default(), to, cause, n, chance);
-    let step = Transition { run, from, from_attempt, to, cause, at_ms: at(n), detail };
+    let step = Transition { run, from, from_attempt, to, cause, at_ms: at(n), detail, lease, owner };
     let answer = both("transition", a.transition(step.clone()), b.transition(step)).await?;
-    let legal = from.may_become_by(to, cause) && truth == Some((from, from_attempt));
+    let legal = from.may_become_by(to, cause) && truth == Some((from, from_attempt)) && owned;
     if (answer == "()") != legal {
         return Err(format!("{truth:?}: {from}/{from_attempt:?} -> {to} answered {answer}"));
     }
     Ok(())
+}
+
+/// The owner that a run has, or at times another.
+fn known_owner(known: Option<&Record>, chance: &mut Chance) -> Owner {
+    let owner = known.map(|record| record.owner.clone()).unwrap_or_default();
+    if chance.below(12) == 0 { Owner { epoch: owner.epoch.saturating_sub(1), ..owner } } else { owner }
 }
 
 /// Any other write.
@@ -164,6 +175,10 @@ async fn change(
             both("name_run", a.name_run(who.clone(), key.clone(), run), b.name_run(who.clone(), key.clone(), run))
                 .await?;
         }
+        10 if chance.below(4) == 0 => {
+            drop(both("take_over", a.take_over(format!("g{n}")), b.take_over(format!("g{n}"))).await?);
+        }
+        10 if chance.below(2) == 0 => lease(chance, a, b, run, now).await?,
         10 => drop(both("spool_gone", a.spool_gone(run, None), b.spool_gone(run, None)).await?),
         _ if chance.below(3) == 0 => {
             let before = now - i64::try_from(chance.below(600)).unwrap();
@@ -174,6 +189,20 @@ async fn change(
         _ => {}
     }
     Ok(())
+}
+
+/// A lease is taken or freed without a step.
+async fn lease(chance: &mut Chance, a: &dyn Ledger, b: &dyn Ledger, run: RunId, now: i64) -> Result<(), String> {
+    let known = a.get(run).await.map_err(|e| e.to_string())?;
+    let (owner, attempt) = (known_owner(known.as_ref(), chance), known.and_then(|record| record.attempt()));
+    if chance.below(2) == 0 {
+        let freed = (a.free_lease(run, attempt, owner.clone()), b.free_lease(run, attempt, owner));
+        return both("free_lease", freed.0, freed.1).await.map(drop);
+    }
+    let at = Placement { agent_id: "a".to_owned(), host: "h".to_owned(), pool: "p".to_owned() };
+    let lease = LeaseRecord { holder: LeaseHolder::run(run), attempt, at, since_ms: now };
+    let taken = (a.take_lease(lease.clone(), owner.clone()), b.take_lease(lease, owner));
+    both("take_lease", taken.0, taken.1).await.map(drop)
 }
 
 /// All in one call, in any order, some twice and some unknown, must equal one call for each.
@@ -202,18 +231,27 @@ async fn many_at_once(
     Ok(())
 }
 
+/// The runs in the order of their latest changes; how these are numbered is each ledger's own.
+async fn changed_runs(ledger: &dyn Ledger) -> Result<Vec<RunId>, LedgerError> {
+    let changes = ledger.changes_since(0, 1_000).await?;
+    Ok(changes.into_iter().map(|change| change.run).collect())
+}
+
 /// What readers ask.
 async fn questions(a: &dyn Ledger, b: &dyn Ledger, runs: &[RunId]) -> Result<(), String> {
     for run in runs {
         both("get", a.get(*run), b.get(*run)).await?;
         both("history", a.history(*run), b.history(*run)).await?;
         both("submission", a.submission(*run), b.submission(*run)).await?;
+        both("attempts", a.attempts(*run), b.attempts(*run)).await?;
     }
     both("unfinished", a.unfinished(), b.unfinished()).await?;
     for copy in [MirrorCopy::Whole, MirrorCopy::Incomplete] {
         let held = (a.spools_held("a", i64::MAX, copy, 1_000), b.spools_held("a", i64::MAX, copy, 1_000));
         both("spools_held", held.0, held.1).await?;
     }
+    both("leases", a.leases(), b.leases()).await?;
+    both("changes", changed_runs(a), changed_runs(b)).await?;
     both("newest_ms", a.newest_ms(), b.newest_ms()).await?;
     both("ended_count", a.ended_count(), b.ended_count()).await?;
     both("call_sweep", a.call_sweep(2_000, 1_000), b.call_sweep(2_000, 1_000)).await?;

@@ -3,11 +3,14 @@
 
 use std::{fs, io, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use longhaul_agent::{
     Choice, Deps, MinFree, Options,
-    executor::{Executor, Gone},
-    spool::{CancelRecord, Exit, Spool, SpoolRoot},
-    supervisor::file_facts,
+    executor::{
+        Accepted, Executor, Job, JobHandle, Probe, Usage,
+        local::{self, mark_spawning, ready_mark},
+    },
+    spool::{CancelMode, Exit, Spool, SpoolRoot, file_facts},
 };
 use longhaul_proto::{
     clock::Clock,
@@ -24,14 +27,18 @@ use crate::chance::Chance;
 struct Idle;
 
 impl Executor for Idle {
-    fn start(&self, _: &Spool) -> io::Result<Gone> {
-        Ok(Box::pin(std::future::pending()))
+    fn start<'a>(&'a self, jobs: &'a [Job]) -> BoxFuture<'a, Vec<io::Result<Accepted>>> {
+        let accept = || Ok(Accepted { handle: local::handle(), over: Some(Box::pin(std::future::pending())) });
+        Box::pin(async move { jobs.iter().map(|_| accept()).collect() })
     }
-    fn alive(&self, _: &Spool) -> io::Result<bool> {
-        Ok(false)
+    fn probe<'a>(&'a self, job: &'a Job, handle: Option<&'a JobHandle>) -> BoxFuture<'a, Probe> {
+        Box::pin(async move { local::probe(job, handle) })
     }
-    fn cancel(&self, _: &Spool, _: &CancelRecord) -> io::Result<()> {
-        Ok(())
+    fn end<'a>(&'a self, _: &'a Job, _: Option<&'a JobHandle>, _: CancelMode) -> BoxFuture<'a, io::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn activity<'a>(&'a self, _: &'a Job, _: Option<&'a JobHandle>) -> BoxFuture<'a, Option<Usage>> {
+        Box::pin(async { None })
     }
 }
 
@@ -42,8 +49,8 @@ fn lay_out(options: &Options, run: RunId) -> Spool {
     let spool = SpoolRoot::open(folder.join("runs")).unwrap().of(run);
     let source = Some(Source::Text(b"display x\n".to_vec()));
     let submission = wire::Submission { run_id: run.to_string(), source, ..Default::default() };
-    spool.accept(&submission, 1, 5).unwrap();
-    spool.mark_spawning().unwrap();
+    spool.accept(&submission, 1, &ready_mark(), 5).unwrap();
+    mark_spawning(&spool).unwrap();
     fs::write(spool.code(), "display x\n").unwrap();
     fs::write(
         spool.wrapper(),
@@ -85,8 +92,10 @@ async fn verdict(options: &Options, run: RunId, patience: Duration) -> Option<Ru
 }
 
 fn tear(spool: &Spool, chance: &mut Chance) -> String {
-    let mut files: Vec<_> =
-        fs::read_dir(spool.path()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect();
+    let mut files: Vec<_> = [spool.path(), spool.control_folder(), spool.run_folder()]
+        .into_iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()))
+        .collect();
     files.sort();
     let path = files[usize::try_from(chance.below(files.len() as u64)).unwrap()].clone();
     let mut content = fs::read(&path).unwrap();

@@ -32,9 +32,10 @@ pub(super) fn look_at_forget(sim: &Sim, method: &str, bytes: &Bytes) {
             let mut logs = story.bases.iter().zip(ends).map(|(from, to)| &story.printed[*from..to]);
             let all = logs
                 .any(|log| forget.log_len == log.len() as u64 && forget.log_sha256 == longhaul_proto::sha256_hex(log));
-            // Where it never had a Stata there is nothing to have a digest of, or an empty log.
-            let empty = forget.log_sha256.is_empty()
-                || (story.executions.is_empty() && forget.log_sha256 == longhaul_proto::sha256_hex(b""));
+            // An attempt that never had a Stata has nothing to have a digest of, or an empty log.
+            let no_stata = !story.executions.contains_key(&story.attempt);
+            let empty =
+                forget.log_sha256.is_empty() || (no_stata && forget.log_sha256 == longhaul_proto::sha256_hex(b""));
             let nothing = empty && forget.log_len == 0;
             if !(nothing || (all && story.ended)) {
                 sim.wrong(format_args!("run {}: Forget without its digest", short(&forget.run_id)));

@@ -9,17 +9,21 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use longhaul_agent::{
-    executor::{Executor, Gone},
+    executor::{
+        Accepted, Executor, Job, JobHandle, Probe, Usage,
+        local::{self, mark_spawning},
+    },
     os::{self, FileLock},
-    spool::{CancelMode, CancelRecord, Ending, Exit, Plan, Running, Spool, Started},
-    supervisor::file_facts,
+    spool::{CancelMode, CancelRecord, Ending, Exit, Plan, Running, Spool, Started, file_facts},
 };
 use longhaul_proto::{clock::Clock, ids::RunId, state::Cause};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::sim::{Sim, short};
+use crate::batch::{Answer, BatchSystem, Body, Fate, Weather};
 
 /// A process id that nobody has (Linux gives at most 2^22).
 const NOBODY: i32 = i32::MAX;
@@ -85,9 +89,10 @@ impl Host {
 
     /// Cuts the log of a run whose end was judged, as a disk or a person may.
     pub(crate) fn damage(&self, spool: &std::path::Path) {
-        let Some((run, log)) = Spool::at(spool).map(|spool| (spool.run(), spool.log())) else { return };
+        let Some(spool) = Spool::at(spool) else { return };
+        let (run, log) = (spool.run(), spool.log());
         let Ok(len) = std::fs::metadata(&log).map(|m| m.len()) else { return };
-        if !spool.join("outcome.json").exists() || len == 0 {
+        if !spool.outcome().exists() || len == 0 {
             return;
         }
         let left = self.sim.below(len);
@@ -128,7 +133,7 @@ impl Host {
             };
             spool.write(&spool.ending(), &ending)?;
         } else {
-            spool.mark_spawning()?;
+            mark_spawning(spool)?;
             self.sim.pause(0, 3).await;
             let stata = self.spawn(spool, plan.attempt);
             exit.spawned = true;
@@ -281,8 +286,8 @@ impl Host {
     }
 }
 
-impl Executor for Host {
-    fn start(&self, spool: &Spool) -> io::Result<Gone> {
+impl Host {
+    fn begin(&self, spool: &Spool) -> Accepted {
         let (done, gone) = oneshot::channel::<()>();
         let (host, spool, token) = (self.clone(), spool.clone(), CancellationToken::new());
         let id = {
@@ -301,20 +306,92 @@ impl Executor for Host {
             host.state.lock().unwrap().supervisors.remove(&id);
             drop(done);
         });
-        Ok(Box::pin(async move {
+        let over = Box::pin(async move {
             let _ = gone.await;
-        }))
+        });
+        Accepted { handle: local::handle(), over: Some(over) }
     }
+}
 
-    fn alive(&self, spool: &Spool) -> io::Result<bool> {
-        os::is_locked(&spool.lock())
-    }
+/// What befalls the batch system in front of a host.
+struct SimWeather(Sim);
 
-    fn cancel(&self, spool: &Spool, request: &CancelRecord) -> io::Result<()> {
-        let known = spool.read::<CancelRecord>(&spool.cancel()).ok().flatten();
-        if known.is_none_or(|known| request.mode > known.mode) {
-            spool.write(&spool.cancel(), request)?;
+impl Weather for SimWeather {
+    fn answer(&self) -> Answer {
+        if self.0.strikes(40) {
+            return Answer::Never;
         }
-        Ok(())
+        Answer::After(if self.0.strikes(60) { self.0.ms(500, 1_500) } else { self.0.ms(0, 30) })
+    }
+
+    fn fate(&self, name: &str) -> Fate {
+        let (run, _) = name.split_once('/').unwrap();
+        let wait = self.0.ms(0, 2_500);
+        if !self.0.strikes(120) {
+            return Fate::Begins(wait);
+        }
+        let fate = match self.0.below(3) {
+            0 => Fate::Forgotten,
+            1 => Fate::Ghost(wait * 4),
+            _ => Fate::ForgottenLater(wait),
+        };
+        self.0.note(format_args!("the batch system has {fate:?} for {}", short(run)));
+        if !matches!(fate, Fate::ForgottenLater(_)) {
+            // Given up when that happens too often.
+            self.0.story(run, |story| story.orphaned = true);
+        }
+        fate
+    }
+}
+
+impl Host {
+    /// A batch system whose only node is this host.
+    pub(crate) fn batch_system(&self) -> BatchSystem {
+        let host = self.clone();
+        let body: Body = Arc::new(move |spool, kill| {
+            let host = host.clone();
+            Box::pin(async move { host.job(&spool, &kill).await })
+        });
+        BatchSystem::new(SimWeather(self.sim.clone()), body, self.sim.tasks().clone())
+    }
+
+    /// A job of the batch system: when it is killed, everything in it is.
+    async fn job(&self, spool: &Spool, kill: &CancellationToken) {
+        match kill.run_until_cancelled(self.supervise(spool)).await {
+            Some(Ok(())) => return,
+            Some(Err(error)) => {
+                self.sim.wrong(format_args!("run {}: its supervisor failed: {error}", short(spool.run())));
+            }
+            None => self.sim.note(format_args!("the job of {} is killed", short(spool.run()))),
+        }
+        self.sim.story(spool.run(), |story| story.orphaned = true);
+        let stata = self.state.lock().unwrap().statas.get(&spool.run()).cloned();
+        if let Some(mut stata) = stata {
+            stata.shot.cancel();
+            let _ = stata.ended.wait_for(Option::is_some).await;
+        }
+    }
+}
+
+impl Executor for Host {
+    fn ready_mark(&self) -> Vec<u8> {
+        local::ready_mark()
+    }
+
+    fn start<'a>(&'a self, jobs: &'a [Job]) -> BoxFuture<'a, Vec<io::Result<Accepted>>> {
+        Box::pin(async move { jobs.iter().map(|job| Ok(self.begin(&job.spool))).collect() })
+    }
+
+    fn probe<'a>(&'a self, job: &'a Job, handle: Option<&'a JobHandle>) -> BoxFuture<'a, Probe> {
+        Box::pin(async move { local::probe(job, handle) })
+    }
+
+    /// The supervisors look for requests by themselves.
+    fn end<'a>(&'a self, _: &'a Job, _: Option<&'a JobHandle>, _: CancelMode) -> BoxFuture<'a, io::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn activity<'a>(&'a self, _: &'a Job, _: Option<&'a JobHandle>) -> BoxFuture<'a, Option<Usage>> {
+        Box::pin(async { None })
     }
 }

@@ -8,7 +8,12 @@ use std::{
     time::Duration,
 };
 
-use longhaul_gateway::{face::run_view::run_view, ledger::RunStore, model::Stream, simulation::SimGateway};
+use longhaul_gateway::{
+    face::run_view::run_view,
+    ledger::{LeaseStore, RunStore},
+    model::Stream,
+    simulation::SimGateway,
+};
 use longhaul_proto::{
     api::RunView,
     ids::RunId,
@@ -23,21 +28,16 @@ use super::{
 impl World {
     /// Whether some agent has more of a run than the proof that it began nothing.
     fn has_spool(&self, run: RunId) -> bool {
-        (0..self.hosts.len()).any(|at| self.spools(at).join(run.to_string()).join("submission.pb").exists())
+        (0..self.hosts.len()).any(|at| self.spools(at).join(run.to_string()).join("control/submission.pb").exists())
     }
 
     /// What an agent's spools take, where it is more than they may and some could go.
     fn over_limit(&self, at: usize) -> Option<u64> {
-        // Ends that were recorded while wall time was off are not old yet, and dead attempts are freed by their age.
+        // Ends that were recorded while wall time was off are not old yet.
         let most = self.max_spool.filter(|_| !self.sim.wall_jumped())?;
-        // What a damaged dead attempt left is the only copy of some bytes, and stays as long as the record.
-        let kept = |path: &Path| {
-            let run = path.file_name().and_then(|name| name.to_str()?.parse::<RunId>().ok());
-            run.is_some_and(|run| self.sim.story(run, |story| story.damaged && story.executions.len() > 1))
-        };
-        let spools = self.spools_there(at).into_iter().filter(|path| path.is_dir() && !kept(path));
-        let spools: Vec<_> = spools.collect();
-        let some = spools.iter().any(|spool| spool.join("submission.pb").exists() || spool.join("work").exists());
+        let spools: Vec<_> = self.spools_there(at).into_iter().filter(|path| path.is_dir()).collect();
+        let some =
+            spools.iter().any(|spool| spool.join("control/submission.pb").exists() || spool.join("run/work").exists());
         let taken = spools.iter().map(|spool| size(spool)).sum();
         (some && taken > most).then_some(taken)
     }
@@ -51,6 +51,9 @@ impl World {
                 since = None;
                 continue;
             };
+            if self.rows_disagree().await {
+                return;
+            }
             let now = self.sim.clock().monotonic();
             let holding = self.ledger.model.unfinished().await.unwrap_or_default();
             let holding = holding.iter().filter(|record| {
@@ -81,6 +84,7 @@ impl World {
             self.judge_run(&gateway, run).await;
         }
         self.judge_seats(&gateway).await;
+        self.judge_rows().await;
         let failed = self.tasks_failed.load(Ordering::Relaxed) + gateway.tasks_failed();
         if failed > self.panics {
             self.sim.wrong(format_args!("{failed} tasks of runs panicked or left, and {} were to", self.panics));
@@ -180,6 +184,28 @@ impl World {
         if hosts.pools.iter().any(|p| p.in_use > 0) || !hosts.queue.is_empty() {
             self.sim.wrong(format_args!("seats or places are still held: {:?}", hosts.pools));
         }
+    }
+
+    /// The rows of attempts and leases say what the records say, and no lease is left.
+    async fn judge_rows(&self) {
+        if self.rows_disagree().await {
+            return;
+        }
+        let mut leases = self.ledger.model.leases().await.unwrap();
+        // A run that rests on an agent's word alone has its lease as long as its record says that it goes on.
+        for open in self.ledger.model.unfinished().await.unwrap().iter().filter(|record| record.principal.is_none()) {
+            leases.retain(|lease| lease.holder.as_run() != Some(open.run));
+        }
+        if !leases.is_empty() {
+            self.sim.wrong(format_args!("leases are still recorded: {leases:?}"));
+        }
+    }
+
+    /// Whether a row of an attempt or a lease says otherwise than its record.
+    async fn rows_disagree(&self) -> bool {
+        let wrong = longhaul_gateway::ledger::agreement::disagreements(&self.ledger.model).await.unwrap();
+        wrong.iter().for_each(|wrong| self.sim.wrong(wrong));
+        !wrong.is_empty()
     }
 
     /// Every host's proofs, and what its spools take.

@@ -1,5 +1,7 @@
 //! The ledger's model behind a disk that takes its time and fails, before the commit or after it.
 
+mod plain;
+
 use std::{
     sync::{
         Arc,
@@ -11,11 +13,11 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_gateway::{
     ledger::{
-        Adoption, AgentRecord, AgentStore, Answer, DrainRecord, Ended, Inserted, Ledger, LedgerError, ListQuery,
-        MirrorCopy, NewRun, PinRecord, RunStore, Stash, StashStore, TokenRecord, TokenStore, Transition, TransitionRow,
-        UpkeepStore, memory::MemoryLedger,
+        Adoption, AgentRecord, AgentStore, Answer, AttemptRow, Change, ChangeStore, DrainRecord, Ended, Inserted,
+        LeaseRecord, LeaseStore, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, PinRecord, RunStore, Transition,
+        TransitionRow, UpkeepStore, memory::MemoryLedger,
     },
-    model::{Attempt, CancelIntent, Principal, Record, Removed},
+    model::{Attempt, CancelIntent, Owner, Principal, Record, Removed},
 };
 use longhaul_proto::{
     api::{FilesRemoved, Retry},
@@ -59,9 +61,9 @@ impl SimLedger {
     }
 
     /// Records went by their age: then they are as old as that.
-    fn look_at_swept(&self, gone: &[RunId]) {
+    fn look_at_swept(&self, gone: &[Ended]) {
         let now = self.sim.clock().monotonic();
-        for run in gone {
+        for Ended { run, .. } in gone {
             self.sim.note(format_args!("{} removed by its age", short(run)));
             self.sim.story(run, |story| {
                 story.removed = true;
@@ -77,7 +79,7 @@ impl SimLedger {
     }
 
     /// A wait in the queue begins, or ends by its limit, which it then must have reached.
-    fn look_at_queue(&self, run: RunId, attempt: u32, to: RunState, cause: Cause) {
+    fn look_at_queue(&self, run: RunId, attempt: u32, to: RunState, cause: Cause, at_ms: i64) {
         let now = self.sim.clock().monotonic();
         self.sim.story(run, |story| {
             story.attempt = attempt;
@@ -86,7 +88,8 @@ impl SimLedger {
             }
             story.ended_at = (to.is_end() && to != RunState::Lost).then_some(now);
             if to == RunState::Queued && cause == Cause::ProvenDead {
-                story.queued_at = now;
+                // From when its record was written, however long the commit took.
+                story.queued_at = now.saturating_sub(self.since(at_ms));
             }
             let waited = now.saturating_sub(story.queued_at);
             // After a restart what is left of the limit is known by wall time alone.
@@ -97,6 +100,12 @@ impl SimLedger {
                 self.sim.wrong(format_args!("run {} timed out in the queue after {waited:?} only", short(run)));
             }
         });
+    }
+
+    /// How long ago that was.
+    fn since(&self, at_ms: i64) -> Duration {
+        let since = self.sim.clock().unix_ms().saturating_sub(at_ms);
+        Duration::from_millis(u64::try_from(since).unwrap_or_default())
     }
 
     /// A write: time passes before the commit and after it, and either may end in an error.
@@ -139,9 +148,7 @@ impl RunStore for SimLedger {
                 story.queue_timeout =
                     (asked.queue_timeout_ms > 0).then(|| Duration::from_millis(asked.queue_timeout_ms));
                 // From when the request came, however long its record took.
-                let since = self.sim.clock().unix_ms().saturating_sub(created_ms);
-                let since = Duration::from_millis(u64::try_from(since).unwrap_or_default());
-                story.queued_at = self.sim.clock().monotonic().saturating_sub(since);
+                story.queued_at = self.sim.clock().monotonic().saturating_sub(self.since(created_ms));
             });
             let done = self.model.insert(new);
             self.sim.note(format_args!("insert {}", short(run)));
@@ -159,12 +166,13 @@ impl RunStore for SimLedger {
                 let number = |attempt: Option<Attempt>| attempt.map_or(0, Attempt::number);
                 let (run, attempt, from, to, cause) =
                     (step.run, number(step.attempt()), step.from, step.to, step.cause);
+                let at_ms = step.at_ms;
                 let line =
                     format!("{} {from}/{} -> {to}/{} {}", short(run), number(step.from_attempt), attempt, step.cause);
                 let before = self.model.get(run).await?.map(|r| r.state);
                 self.model.transition(step).await?;
                 self.sim.note(line);
-                self.look_at_queue(run, attempt, to, cause);
+                self.look_at_queue(run, attempt, to, cause, at_ms);
                 if before.is_some_and(|s| s.is_end() && s != RunState::Lost) {
                     self.sim.wrong(format_args!("run {} left its end {from} for {to}", short(run)));
                 }
@@ -212,10 +220,34 @@ impl RunStore for SimLedger {
     fn history(&self, run: RunId) -> Answer<'_, Vec<TransitionRow>> {
         self.model.history(run)
     }
+    fn attempts(&self, run: RunId) -> Answer<'_, Vec<AttemptRow>> {
+        self.model.attempts(run)
+    }
+    fn take_over(&self, gateway: String) -> Answer<'_, Owner> {
+        self.model.take_over(gateway)
+    }
+}
+
+impl LeaseStore for SimLedger {
+    fn take_lease(&self, lease: LeaseRecord, owner: Owner) -> Answer<'_, ()> {
+        self.write(move || self.model.take_lease(lease, owner))
+    }
+    fn free_lease(&self, run: RunId, attempt: Option<Attempt>, owner: Owner) -> Answer<'_, bool> {
+        self.write(move || self.model.free_lease(run, attempt, owner))
+    }
+    fn leases(&self) -> Answer<'_, Vec<LeaseRecord>> {
+        self.model.leases()
+    }
+}
+
+impl ChangeStore for SimLedger {
+    fn changes_since(&self, seq: u64, limit: u32) -> Answer<'_, Vec<Change>> {
+        self.model.changes_since(seq, limit)
+    }
 }
 
 impl UpkeepStore for SimLedger {
-    fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<RunId>> {
+    fn sweep(&self, before_ms: i64, limit: u32, here: Vec<String>, at_ms: i64) -> Answer<'_, Vec<Ended>> {
         self.write(move || {
             async move {
                 let gone = self.model.sweep(before_ms, limit, here, at_ms).await?;
@@ -250,6 +282,9 @@ impl UpkeepStore for SimLedger {
     fn removed(&self, run: RunId) -> Answer<'_, Option<Removed>> {
         self.model.removed(run)
     }
+    fn removed_since(&self, at_ms: i64) -> Answer<'_, Vec<RunId>> {
+        self.model.removed_since(at_ms)
+    }
     fn removed_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
         self.write(move || self.model.removed_sweep(before_ms, most))
     }
@@ -258,6 +293,9 @@ impl UpkeepStore for SimLedger {
     }
     fn spool_gone(&self, run: RunId, words: Option<String>) -> Answer<'_, ()> {
         self.write(move || self.model.spool_gone(run, words))
+    }
+    fn earlier_spool_gone(&self, run: RunId, words: String) -> Answer<'_, ()> {
+        self.write(move || self.model.earlier_spool_gone(run, words))
     }
     fn only_files_kept(&self, run: RunId) -> Answer<'_, ()> {
         self.write(move || self.model.only_files_kept(run))
@@ -303,39 +341,6 @@ impl AgentStore for SimLedger {
     }
     fn drains(&self) -> Answer<'_, Vec<DrainRecord>> {
         self.model.drains()
-    }
-}
-
-impl TokenStore for SimLedger {
-    fn token_add(&self, token: TokenRecord) -> Answer<'_, bool> {
-        self.model.token_add(token)
-    }
-    fn token_find<'a>(&'a self, sha256: &'a str) -> Answer<'a, Option<TokenRecord>> {
-        self.model.token_find(sha256)
-    }
-    fn token_list(&self) -> Answer<'_, Vec<TokenRecord>> {
-        self.model.token_list()
-    }
-    fn principals_called<'a>(&'a self, subject: &'a str) -> Answer<'a, Vec<Principal>> {
-        self.model.principals_called(subject)
-    }
-    fn token_revoke<'a>(&'a self, name: &'a str, at_ms: i64) -> Answer<'a, bool> {
-        self.model.token_revoke(name, at_ms)
-    }
-}
-
-impl StashStore for SimLedger {
-    fn stash_put(&self, stash: Stash) -> Answer<'_, ()> {
-        self.model.stash_put(stash)
-    }
-    fn stash_get<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, Option<Stash>> {
-        self.model.stash_get(kind, name)
-    }
-    fn stash_remove<'a>(&'a self, kind: &'a str, name: &'a str) -> Answer<'a, ()> {
-        self.model.stash_remove(kind, name)
-    }
-    fn stash_sweep(&self, before_ms: i64, most: u32) -> Answer<'_, ()> {
-        self.model.stash_sweep(before_ms, most)
     }
 }
 

@@ -7,10 +7,13 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use longhaul_agent::{
-    executor::{Executor, Gone},
-    spool::{CancelRecord, Exit, Plan, Running, Spool, Started},
-    supervisor::file_facts,
+    executor::{
+        Accepted, Executor, Hint, Job, JobHandle, Probe, Supervision, Usage,
+        local::{self, mark_spawning},
+    },
+    spool::{CancelMode, Exit, Plan, Running, Spool, Started, file_facts},
 };
 use longhaul_gateway::{runs::Runs, simulation::SimGateway};
 use longhaul_proto::{
@@ -37,7 +40,7 @@ impl Forger {
     fn forge(&self, spool: &Spool) -> io::Result<()> {
         let plan: Plan = spool.read(&spool.plan())?.ok_or(io::ErrorKind::NotFound)?;
         let at_ms = self.0.unix_ms();
-        spool.mark_spawning()?;
+        mark_spawning(spool)?;
         fs::write(spool.log(), b"what was never asked for\n")?;
         let started = Started {
             pid: i32::MAX,
@@ -71,15 +74,24 @@ impl Forger {
 }
 
 impl Executor for Forger {
-    fn start(&self, spool: &Spool) -> io::Result<Gone> {
-        self.forge(spool)?;
-        if is_invented(spool.run()) { Ok(Box::pin(std::future::pending())) } else { Ok(Box::pin(async {})) }
+    fn start<'a>(&'a self, jobs: &'a [Job]) -> BoxFuture<'a, Vec<io::Result<Accepted>>> {
+        let start = |job: &Job| {
+            self.forge(&job.spool)?;
+            let lasts = is_invented(job.spool.run());
+            let over: Hint = if lasts { Box::pin(std::future::pending()) } else { Box::pin(async {}) };
+            Ok(Accepted { handle: local::handle(), over: Some(over) })
+        };
+        Box::pin(async move { jobs.iter().map(start).collect() })
     }
-    fn alive(&self, spool: &Spool) -> io::Result<bool> {
-        Ok(is_invented(spool.run()))
+    fn probe<'a>(&'a self, job: &'a Job, handle: Option<&'a JobHandle>) -> BoxFuture<'a, Probe> {
+        let lasts = is_invented(job.spool.run());
+        Box::pin(async move { if lasts { Probe::Alive(Supervision::Attended) } else { local::probe(job, handle) } })
     }
-    fn cancel(&self, _: &Spool, _: &CancelRecord) -> io::Result<()> {
-        Ok(())
+    fn end<'a>(&'a self, _: &'a Job, _: Option<&'a JobHandle>, _: CancelMode) -> BoxFuture<'a, io::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn activity<'a>(&'a self, _: &'a Job, _: Option<&'a JobHandle>) -> BoxFuture<'a, Option<Usage>> {
+        Box::pin(async { None })
     }
 }
 

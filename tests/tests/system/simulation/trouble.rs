@@ -25,7 +25,10 @@ impl World {
             match self.sim.below(24) {
                 0 | 1 => self.restart_gateway().await,
                 2 | 3 => self.restart_agent(at),
-                4 => self.hosts[at].kill_supervisor(),
+                4 => match self.batch_systems.get(at) {
+                    Some(system) => system.kill_one(),
+                    None => self.hosts[at].kill_supervisor(),
+                },
                 5 | 6 => self.net.break_one(),
                 7 | 8 => self.part_host(at),
                 9 | 10 => self.lie(at).await,

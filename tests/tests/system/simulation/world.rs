@@ -13,11 +13,13 @@ use std::{
 use longhaul_agent::{Choice, MinFree, executor::Executor, simulation::SimAgent};
 use longhaul_gateway::{
     Deps, Options,
-    ledger::Ledger,
+    ledger::{Ledger, unreliable::UnreliableLedger},
     model::{Identity, Scope},
     simulation::SimGateway,
 };
 use longhaul_proto::{clock::Clock, faults, ids::RunId, join::JoinSecret, tasks::Tasks};
+
+use crate::batch::{BatchExecutor, BatchSystem};
 
 use super::{
     client::Client,
@@ -34,9 +36,12 @@ pub(crate) struct World {
     pub(crate) sim: Sim,
     pub(crate) net: Net,
     pub(crate) ledger: Arc<SimLedger>,
+    setup: Setup,
     pub(crate) gateway: Mutex<Option<Arc<SimGateway>>>,
     pub(crate) agents: Mutex<Vec<Option<SimAgent>>>,
     pub(crate) hosts: Vec<Host>,
+    /// The batch system in front of each, if there is one.
+    pub(crate) batch_systems: Vec<BatchSystem>,
     folder: PathBuf,
     seats: (u32, u32),
     /// Limits that the seed set: bytes of output copied per run, of all that is kept, and of an agent's spools.
@@ -95,16 +100,33 @@ pub(crate) enum Trouble {
     LostAnswer,
 }
 
+/// What carries the attempts out, and which ledger the gateway has.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Setup {
+    /// Supervised processes.
+    Plain,
+    /// A batch system.
+    Batch,
+    /// Supervised processes, and the ledger behind a connection: writes that are not answered whether or not they were done,
+    /// and stale reads.
+    SecondStore,
+}
+
 /// Plays one seed in this thread.
-pub(crate) fn play(seed: u64) -> Judged {
-    play_with(seed, Trouble::Seeded, None)
+pub(crate) fn play(setup: Setup, seed: u64) -> Judged {
+    play_on(setup, seed, Trouble::Seeded, None)
+}
+
+/// Plays one seed with a certain trouble, and perhaps a deliberate bug.
+pub(crate) fn play_with(seed: u64, trouble: Trouble, bug: Option<&str>) -> Judged {
+    play_on(Setup::Plain, seed, trouble, bug)
 }
 
 /// Points at which a task of the gateway may panic.
 const PANICS: [&str; 4] = ["dispatch.before_run", "dispatch.after_run", "end.before_commit", "end.after_commit"];
 
-/// Plays one seed with a certain trouble, and perhaps a deliberate bug.
-pub(crate) fn play_with(seed: u64, trouble: Trouble, bug: Option<&str>) -> Judged {
+/// The same with a certain setup.
+pub(crate) fn play_on(setup: Setup, seed: u64, trouble: Trouble, bug: Option<&str>) -> Judged {
     let mut panics = Chance::new(seed ^ 0x7061_6e69_6373);
     let mut faults = bug.map(|bug| format!("bug={bug};")).unwrap_or_default();
     let panicking = trouble == Trouble::Seeded && panics.next().is_multiple_of(4);
@@ -121,7 +143,7 @@ pub(crate) fn play_with(seed: u64, trouble: Trouble, bug: Option<&str>) -> Judge
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let sim = Sim::new(seed);
-        let world = World::new(sim.clone(), folder.path(), u64::from(panicking));
+        let world = World::new(sim.clone(), folder.path(), u64::from(panicking), setup);
         let runs = world.live(trouble).await;
         let (hash, trace, wrong) = sim.found();
         Judged { hash, trace, wrong, runs, faults: sim.counted() }
@@ -129,7 +151,7 @@ pub(crate) fn play_with(seed: u64, trouble: Trouble, bug: Option<&str>) -> Judge
 }
 
 impl World {
-    fn new(sim: Sim, folder: &Path, panics: u64) -> Arc<Self> {
+    fn new(sim: Sim, folder: &Path, panics: u64, setup: Setup) -> Arc<Self> {
         let agents = 1 + usize::try_from(sim.below(3)).unwrap();
         let seats = (1 + u32::try_from(sim.below(3)).unwrap(), 1 + u32::try_from(sim.below(2)).unwrap());
         let limit = |one_in, from, to| (sim.below(one_in) == 0).then(|| from + sim.below(to - from));
@@ -145,12 +167,19 @@ impl World {
         // Clocks of hosts agree more or less.
         let off = || if sim.below(3) == 0 { i64::try_from(sim.below(7_200_000)).unwrap() - 3_600_000 } else { 0 };
         let host = |n| Host::new(sim.clone(), &format!("stata{n}"), seats, Arc::clone(&pool), off());
+        let hosts: Vec<Host> = (0..agents).map(host).collect();
+        let batch_systems = match setup {
+            Setup::Plain | Setup::SecondStore => Vec::new(),
+            Setup::Batch => hosts.iter().map(Host::batch_system).collect(),
+        };
         Arc::new(Self {
             net: Net::new(sim.clone()),
             ledger: SimLedger::new(sim.clone(), keep_records.unwrap_or(Options::default().keep_records)),
+            setup,
             gateway: Mutex::new(None),
             agents: Mutex::new((0..agents).map(|_| None).collect()),
-            hosts: (0..agents).map(host).collect(),
+            hosts,
+            batch_systems,
             folder: folder.to_owned(),
             seats,
             max_output,
@@ -249,7 +278,14 @@ impl World {
         };
         let deps = Deps { clock: self.sim.clock(), ids: self.sim.ids(), tasks: Tasks::new() };
         let crashed = deps.tasks.crashed();
-        let ledger: Arc<dyn Ledger> = self.ledger.clone();
+        let ledger: Arc<dyn Ledger> = match self.setup {
+            Setup::Plain | Setup::Batch => self.ledger.clone(),
+            Setup::SecondStore => {
+                let (model, sim) = (self.ledger.clone(), self.sim.clone());
+                let strikes = Box::new(move |per_mille| sim.strikes(per_mille));
+                Arc::new(UnreliableLedger::before(self.ledger.clone(), move || model.model.copy(), strikes))
+            }
+        };
         let mirrors = self.folder.join("mirror");
         let started = longhaul_gateway::simulation::start(options, ledger, &mirrors, secret(), self.net.dialer(), deps);
         let gateway = started.await.unwrap();
@@ -277,12 +313,19 @@ impl World {
             side: &host.name,
             name: &host.name,
             pool: "lab",
-            executor: Arc::new(host.clone()),
+            executor: self.executor(at),
             clock: host.clock(),
             full: false,
         });
         self.look_at_proofs(at);
         self.agents.lock().unwrap()[at] = Some(agent);
+    }
+
+    fn executor(&self, at: usize) -> Arc<dyn Executor> {
+        match self.batch_systems.get(at) {
+            Some(system) => Arc::new(BatchExecutor::new(system.clone())),
+            None => Arc::new(self.hosts[at].clone()),
+        }
     }
 
     /// Starts an agent.

@@ -62,6 +62,10 @@ pub(super) struct State {
     pub(super) forgets: Vec<wire::ForgetRequest>,
     /// Requests to delete a spool fail with this.
     pub(super) forget_fails: Option<Status>,
+    /// Such requests that came.
+    pub(super) forget_calls: u32,
+    /// Why it keeps every spool.
+    pub(super) forget_problem: Option<String>,
     /// Streams send no byte, only their first snapshot.
     pub(super) stall: bool,
     /// Streams that are open when this grows break.
@@ -84,6 +88,8 @@ pub(super) struct State {
     pub(super) changed_fails: Option<Status>,
     /// The runs that it was asked about.
     pub(super) changed_calls: Vec<String>,
+    /// It sends no heartbeats for now.
+    pub(super) silent: bool,
     /// What its spools take and may take; each deleted spool frees a megabyte.
     pub(super) spool: (u64, u64),
 }
@@ -205,8 +211,10 @@ impl Fake {
         let shared = self.shared.clone();
         let beat = async move {
             loop {
-                let _ = client.heartbeat(shared.heartbeat(&info)).await;
-                shared.change(|s| s.beats += 1);
+                if !shared.state().silent {
+                    let _ = client.heartbeat(shared.heartbeat(&info)).await;
+                    shared.change(|s| s.beats += 1);
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };

@@ -96,8 +96,12 @@ impl wire::agent_server::Agent for Service {
 
     async fn forget(&self, request: Request<wire::ForgetRequest>) -> Answer<wire::ForgetReply> {
         let request = request.into_inner();
+        self.0.change(|s| s.forget_calls += 1);
         if let Some(status) = self.0.state().forget_fails.clone() {
             return Err(status);
+        }
+        if let Some(problem) = self.0.state().forget_problem.clone() {
+            return Ok(Response::new(wire::ForgetReply { problem, ..Default::default() }));
         }
         let work_kept = self.0.change(|s| {
             let run = s.runs.remove(&request.run_id);

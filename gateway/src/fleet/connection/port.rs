@@ -1,0 +1,110 @@
+//! The calls to an agent over gRPC.
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, future::ready};
+use longhaul_proto::{transport::never_sent, wire};
+use tonic::{Code, Response, Status};
+
+use super::Connection;
+use crate::fleet::agent_port::{AgentError, AgentPort, ArtifactParts, Events, Failure};
+
+#[async_trait]
+impl AgentPort for Connection {
+    async fn run(&self, request: wire::RunRequest) -> Result<Events, AgentError> {
+        self.data().run(request).await.map(events).map_err(error)
+    }
+
+    async fn follow(&self, request: wire::FollowRequest) -> Result<Events, AgentError> {
+        self.data().follow(request).await.map(events).map_err(error)
+    }
+
+    async fn cancel(&self, request: wire::CancelRequest) -> Result<wire::CancelReply, AgentError> {
+        self.control().cancel(request).await.map(Response::into_inner).map_err(error)
+    }
+
+    async fn revoke(&self, request: wire::RevokeRequest) -> Result<wire::RevokeReply, AgentError> {
+        self.control().revoke(request).await.map(Response::into_inner).map_err(error)
+    }
+
+    async fn forget(&self, request: wire::ForgetRequest) -> Result<wire::ForgetReply, AgentError> {
+        self.control().forget(request).await.map(Response::into_inner).map_err(error)
+    }
+
+    async fn changed(&self, request: wire::ChangedRequest) -> Result<wire::ChangedReply, AgentError> {
+        self.control().changed(request).await.map(Response::into_inner).map_err(error)
+    }
+
+    async fn inspect(&self, request: wire::InspectRequest) -> Result<wire::InspectReply, AgentError> {
+        self.control().inspect(request).await.map(Response::into_inner).map_err(error)
+    }
+
+    async fn artifact(&self, request: wire::ArtifactRequest) -> Result<ArtifactParts, AgentError> {
+        let parts = self.data().artifact(request).await.map_err(error)?.into_inner();
+        Ok(parts.map(|part| part.map_err(error)).boxed())
+    }
+
+    async fn broken(&self) {
+        tokio::select! {
+            biased;
+            () = self.control.ends.closed.cancelled() => {}
+            () = self.data.ends.closed.cancelled() => {}
+        }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.control.ends.closed.is_cancelled() || self.data.ends.closed.is_cancelled()
+    }
+
+    fn cut(&self) {
+        self.control.ends.cut.cancel();
+        self.data.ends.cut.cancel();
+    }
+}
+
+fn events(answer: Response<tonic::Streaming<wire::RunEvent>>) -> Events {
+    let known = |event: Result<wire::RunEvent, Status>| event.map(|event| event.event).map_err(error).transpose();
+    Events::new(answer.into_inner().filter_map(move |event| ready(known(event))).boxed())
+}
+
+/// What follows from a status.
+pub(super) fn error(status: Status) -> AgentError {
+    let failure = match status.code() {
+        _ if never_sent(&status) => Failure::NeverSent,
+        Code::NotFound => Failure::NotFound,
+        Code::OutOfRange => Failure::OutOfRange,
+        Code::DataLoss => Failure::Unreadable,
+        Code::InvalidArgument | Code::PermissionDenied => Failure::Refused,
+        Code::FailedPrecondition => Failure::Unmet,
+        Code::Unimplemented => Failure::TooOld,
+        _ => Failure::Other,
+    };
+    AgentError::new(failure, status.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::connection::Spent;
+
+    #[test]
+    fn what_follows_from_a_status() {
+        #[track_caller]
+        fn check(code: Code, want: Failure, lasts: bool) {
+            let found = error(Status::new(code, "a\u{1b}[2Jb"));
+            assert_eq!((found.failure, found.lasts()), (want, lasts), "{code:?}");
+            assert!(!found.words.contains('\u{1b}'), "{:?}", found.words);
+        }
+        check(Code::NotFound, Failure::NotFound, false);
+        check(Code::OutOfRange, Failure::OutOfRange, true);
+        check(Code::DataLoss, Failure::Unreadable, false);
+        check(Code::InvalidArgument, Failure::Refused, true);
+        check(Code::PermissionDenied, Failure::Refused, true);
+        check(Code::FailedPrecondition, Failure::Unmet, false);
+        check(Code::Unimplemented, Failure::TooOld, true);
+        for code in [Code::Unavailable, Code::Unknown, Code::Internal, Code::Cancelled, Code::ResourceExhausted] {
+            check(code, Failure::Other, false);
+        }
+        let spent = error(Status::from_error(Box::new(Spent)));
+        assert_eq!((spent.failure, spent.lasts()), (Failure::NeverSent, false));
+    }
+}
