@@ -97,7 +97,7 @@ async fn what_a_run_waited_for_is_what_held_longest() {
     world.ahead(Duration::from_secs(31));
     agent.beats(5).await;
     // The seat comes free while the agent's heartbeat is late: for a moment the run waits for the agent.
-    agent.quiet();
+    agent.quiet().await;
     world.ahead(Duration::from_secs(20));
     agent.ends(own, Succeeded, Cause::Completed);
     let late = |v: &RunView| v.waiting.as_deref().is_some_and(|w| w.starts_with("agent stata1 is silent"));

@@ -32,7 +32,7 @@ async fn what_is_between_a_run_and_the_gateway_is_named() {
     };
 
     // The gateway itself was away: that does not count as silence of the agent.
-    agent.quiet();
+    agent.quiet().await;
     world.restart().await;
     let view = world.until(run, "awaited", is("awaited", "the gateway restarted")).await;
     assert_eq!((view.state, view.agent_silent_for), (Running, None));

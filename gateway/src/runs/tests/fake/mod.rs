@@ -17,7 +17,10 @@ use longhaul_proto::{
     transport::{self, Greeter, Guarded, Key, Pings, Proof, Role, Session},
     wire::{self, agent_server::AgentServer, fleet_client::FleetClient},
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+};
 use tokio_stream::StreamExt;
 use tonic::{Status, transport::server::Connected};
 
@@ -103,7 +106,7 @@ pub(super) struct Fake {
     pub(super) shared: Arc<Shared>,
     tasks: Tasks,
     beats: Tasks,
-    beat: Option<tokio::task::AbortHandle>,
+    beat: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<Option<()>>)>,
 }
 
 pub(super) struct Shared {
@@ -207,31 +210,36 @@ impl Fake {
         }
         let mut reply = verdicts.pop().unwrap();
         reply.verdicts = verdicts.into_iter().flat_map(|page| page.verdicts).chain(reply.verdicts).collect();
-        self.quiet();
+        self.quiet().await;
         let shared = self.shared.clone();
+        let (stop, mut stopped) = oneshot::channel::<()>();
         let beat = async move {
             loop {
                 if !shared.state().silent {
                     let _ = client.heartbeat(shared.heartbeat(&info)).await;
                     shared.change(|s| s.beats += 1);
                 }
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                if tokio::time::timeout(Duration::from_millis(50), &mut stopped).await.is_ok() {
+                    return;
+                }
             }
         };
-        self.beat = Some(self.beats.spawn_until_stop(beat).abort_handle());
+        self.beat = Some((stop, self.beats.spawn_until_stop(beat)));
         reply
     }
 
-    /// Stops the heartbeats.
-    pub(super) fn quiet(&mut self) {
-        if let Some(beat) = self.beat.take() {
-            beat.abort();
+    /// Stops the heartbeats. The last one has been answered then: the gateway hears none after a test has moved its
+    /// clock.
+    pub(super) async fn quiet(&mut self) {
+        if let Some((stop, beat)) = self.beat.take() {
+            drop(stop);
+            let _ = tokio::time::timeout(Duration::from_secs(10), beat).await;
         }
     }
 
     /// The host falls silent: no heartbeats, no connections.
     pub(super) async fn vanish(&mut self) {
-        self.quiet();
+        self.quiet().await;
         for connection in std::mem::take(&mut self.shared.state().connections) {
             connection.cut();
         }
@@ -260,7 +268,7 @@ impl Fake {
         self.shared.info.lock().unwrap().incarnation = Ids::system().name();
         self.listen().await;
         // The gateway accepts the new process once it has noticed that the connection of the earlier one is gone.
-        self.quiet();
+        self.quiet().await;
         loop {
             let reply = self.register(gateway).await;
             if !reply.problem.contains("another process") {
