@@ -8,7 +8,7 @@ use longhaul_proto::clock::Clock;
 pub const POLL: Duration = Duration::from_millis(20);
 
 /// Generous limit for anything that ought to take a second or so on a busy machine.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// Checks again and again until `cond` gives a value.
 ///

@@ -68,7 +68,7 @@ async fn a_session_that_is_slow_to_open_holds_up_no_other_message() {
     hangs.notified().await;
     // Another call of the same session is sent while the new one is being opened.
     let list = message("tools/list");
-    let sent = tokio::time::timeout(Duration::from_secs(20), link.send(&list)).await;
+    let sent = tokio::time::timeout(Duration::from_secs(60), link.send(&list)).await;
     assert!(sent.expect("no lock is held over the network").is_ok());
     assert!(!reopened.is_finished());
     go.notify_one();

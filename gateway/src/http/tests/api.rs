@@ -24,7 +24,7 @@ async fn a_run_from_submission_to_its_end() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), reason).await.expect("it says why it waits");
+    tokio::time::timeout(Duration::from_secs(60), reason).await.expect("it says why it waits");
     let (_, list) = client.api("GET", "/api/v1/runs?limit=5&state=queued", "").await;
     assert_eq!(list["runs"].as_array().unwrap().len(), 1);
     let (status, run) = client.api("POST", &format!("/api/v1/runs/{short}/cancel"), "").await;

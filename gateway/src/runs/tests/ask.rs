@@ -180,7 +180,7 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), up).await.expect("agents are up");
+        tokio::time::timeout(SOON, up).await.expect("agents are up");
     }
 }
 

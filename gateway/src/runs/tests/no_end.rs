@@ -126,7 +126,7 @@ async fn a_run_that_is_lost_and_returns_can_be_ended() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), back).await.expect("it is told that it runs again");
+    tokio::time::timeout(SOON, back).await.expect("it is told that it runs again");
     assert_eq!(again().await.state, Lost);
     let returned = world.runs().hosts(&ann()).await.returned;
     assert!(
@@ -144,7 +144,7 @@ async fn a_run_that_is_lost_and_returns_can_be_ended() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), told).await.expect("that it was told is told");
+    tokio::time::timeout(SOON, told).await.expect("that it was told is told");
     agent.ends(run, Cancelled, Cause::CancelRequested);
     world.until_ended(run, Cancelled).await;
     assert_eq!(world.runs().hosts(&ann()).await.pools[0].in_use, 0, "its seat is free");
@@ -185,7 +185,7 @@ async fn agent_is_silent(world: &World) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), silent).await.expect("it is silent");
+    tokio::time::timeout(SOON, silent).await.expect("it is silent");
 }
 
 /// The agent whose heartbeats arrive has the run, though the gateway cannot call it.

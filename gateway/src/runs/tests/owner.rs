@@ -20,7 +20,7 @@ async fn a_gateway_whose_runs_another_took_over_moves_none_of_them() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("it lets the run alone");
+    tokio::time::timeout(SOON, gone).await.expect("it lets the run alone");
     let record = other.get(run).await.unwrap().unwrap();
     assert_eq!((record.state, record.cancel.is_some(), record.owner), (RunState::Queued, true, owner));
     other.close().await;

@@ -66,7 +66,7 @@ async fn a_run_whose_task_panics_behind_its_last_commit_has_ended() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("it is among the unfinished no more");
+    tokio::time::timeout(SOON, gone).await.expect("it is among the unfinished no more");
     world.stop().await;
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn until_note(world: &World, run: RunId, words: &str) -> String
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), found).await.unwrap_or_else(|_| panic!("never: {words}"))
+    tokio::time::timeout(SOON, found).await.unwrap_or_else(|_| panic!("never: {words}"))
 }
 
 #[tokio::test]
@@ -187,7 +187,7 @@ async fn a_removed_run_that_was_lost_and_lives_is_found_again() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), found).await.expect("it is found again");
+    tokio::time::timeout(SOON, found).await.expect("it is found again");
     agent.ends(run, Succeeded, Cause::Completed);
     world.state(run, Succeeded).await;
     world.stop().await;

@@ -173,7 +173,7 @@ async fn a_run_that_was_told_to_be_lost_is_corrected_and_not_begun_again() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), corrected).await.expect("corrected");
+    tokio::time::timeout(SOON, corrected).await.expect("corrected");
     assert_eq!(agent.shared.state().run_calls.len(), 1);
     world.stop().await;
 }

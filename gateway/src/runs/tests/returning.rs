@@ -286,7 +286,7 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), known).await.expect("it becomes known");
+        tokio::time::timeout(SOON, known).await.expect("it becomes known");
         self.state(run, state).await
     }
 
@@ -297,6 +297,6 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it is corrected");
+        tokio::time::timeout(SOON, ended).await.expect("it is corrected");
     }
 }

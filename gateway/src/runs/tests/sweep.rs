@@ -58,7 +58,7 @@ async fn a_gateway_that_starts_with_its_clock_months_ahead_removes_nothing() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), trusted).await.expect("it is trusted again");
+    tokio::time::timeout(SOON, trusted).await.expect("it is trusted again");
     assert!(there(&world, run).await);
     world.ahead(DAY * 31);
     world.until_removed(run).await;

@@ -328,7 +328,7 @@ async fn flooded() -> (World, Vec<RunId>, Fake) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), fits).await.expect("room is made");
+    tokio::time::timeout(SOON, fits).await.expect("room is made");
     (world, own, agent)
 }
 
@@ -347,7 +347,7 @@ async fn what_was_not_asked_for_pushes_out_nothing_that_was() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), room).await.expect("what was not asked for takes a tenth at most");
+    tokio::time::timeout(SOON, room).await.expect("what was not asked for takes a tenth at most");
     for run in &own {
         assert_eq!(world.log(*run).await.len(), 100_000, "a record of ann's");
     }

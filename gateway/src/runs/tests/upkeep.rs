@@ -30,7 +30,7 @@ async fn spools_go_first_and_records_later() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("it is removed");
+    tokio::time::timeout(SOON, gone).await.expect("it is removed");
     assert_eq!(world.get(&ann(), waiting).await.state, Queued, "unfinished is never removed");
     world.stop().await;
 }
@@ -82,7 +82,7 @@ async fn the_oldest_go_when_output_takes_too_much_and_unfinished_ones_never() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the oldest is removed");
+    tokio::time::timeout(SOON, gone).await.expect("the oldest is removed");
     assert_eq!(agent.shared.state().forgets[0].run_id, old.to_string(), "its spool went before, or it would come back");
     for kept in [unfinished, mid, new] {
         assert!(world.runs().get(&root(), kept).await.is_ok(), "{kept}");
@@ -216,7 +216,7 @@ async fn the_largest_files_go_first_for_room_and_their_records_say_so() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), told).await.expect("the records say so");
+    tokio::time::timeout(SOON, told).await.expect("the records say so");
     let what = removed(large).await.unwrap();
     assert!(what.bytes == 90 * MIB && what.why.contains("max_spool") && what.at.starts_with("20"), "{what:?}");
     assert!(removed(small).await.is_none(), "no more than is needed");
@@ -250,7 +250,7 @@ async fn files_that_are_found_gone_are_noted_in_their_record() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), told).await.expect("the record says so");
+    tokio::time::timeout(SOON, told).await.expect("the record says so");
     let what = world.get(&root(), run).await.files_removed.unwrap();
     assert!(what.why.contains("found gone"), "{what:?}");
     world.stop().await;

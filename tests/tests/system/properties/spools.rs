@@ -82,7 +82,7 @@ async fn verdict(options: &Options, run: RunId, patience: Duration) -> Option<Ru
     let said = match handle {
         None => Some(RunState::Queued),
         Some(mut handle) => {
-            tokio::time::timeout(Duration::from_secs(20), handle.status.wait_for(|s| s.read)).await.ok()?.ok()?;
+            tokio::time::timeout(Duration::from_secs(60), handle.status.wait_for(|s| s.read)).await.ok()?.ok()?;
             let _ = tokio::time::timeout(patience, handle.status.wait_for(|s| s.outcome.is_some())).await;
             Some(handle.status.borrow().state())
         }

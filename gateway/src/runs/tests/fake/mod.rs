@@ -233,7 +233,7 @@ impl Fake {
     pub(super) async fn quiet(&mut self) {
         if let Some((stop, beat)) = self.beat.take() {
             drop(stop);
-            let _ = tokio::time::timeout(Duration::from_secs(10), beat).await;
+            let _ = tokio::time::timeout(super::SOON, beat).await;
         }
     }
 
@@ -334,7 +334,7 @@ impl Fake {
                 changed.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+        tokio::time::timeout(super::SOON, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
     }
 
     /// Waits for this many more heartbeats, 50 ms each: time enough for what should not happen.
