@@ -58,7 +58,11 @@ const PLAIN: &str = "text/plain";
 pub(super) async fn list(face: &Face, context: &RequestContext<RoleServer>) -> Result<ListResourcesResult, ErrorData> {
     let listed = async {
         let caller = caller(face, context)?;
+        // No end counts as seen by this: clients ask for the list by themselves when they start, and show it to nobody.
         let page = newest(&caller).await?;
+        if longhaul_proto::faults::bug("resource_lists_show") {
+            page.iter().for_each(|view| caller.shows(view));
+        }
         let mut all = vec![
             Resource::new(RUNS, "runs").with_title("Newest Stata runs").with_mime_type(JSON),
             Resource::new(HOSTS, "hosts").with_title("Stata hosts, licences and queue").with_mime_type(JSON),
@@ -110,7 +114,9 @@ pub(super) async fn read(
             None => return Err(nothing(uri)),
             Some(Wanted::Hosts) => (document(&face.core.runs.hosts(&caller.who).await, ITEMS, TEXT)?, JSON),
             Some(Wanted::Runs) => {
-                let runs: Vec<_> = newest(&caller).await?.iter().map(|run| run_view(run)).collect();
+                let page = newest(&caller).await?;
+                page.iter().for_each(|view| caller.shows(view));
+                let runs: Vec<_> = page.iter().map(|run| run_view(run)).collect();
                 (document(&json!({ "runs": runs }), ITEMS_OF_MANY, TEXT_OF_MANY)?, JSON)
             }
             Some(Wanted::Run(name)) => (document(&run_view(&*found(&caller, name, uri).await?), ITEMS, TEXT)?, JSON),
@@ -154,7 +160,6 @@ fn caller(face: &Face, context: &RequestContext<RoleServer>) -> Result<Caller, E
 async fn newest(caller: &Caller) -> Result<Vec<Arc<RunSnapshot>>, ErrorData> {
     let filter = ListFilter { limit: NEWEST, before: None, state: None };
     let page = caller.face.core.runs.list(&caller.who, filter).await;
-    let page = page.inspect(|page| page.runs.iter().for_each(|view| caller.shows(view)));
     page.map(|page| page.runs).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 

@@ -118,8 +118,8 @@ async fn show(site: &Site, place: &str, run: &str, number: u32) {
             let request = site.client().request(place, params);
             assert!(request.send().await.unwrap().text().await.unwrap().contains(&format!("NUMBER-{number}")));
         }
-        "resources/list" => {
-            let request = site.client().request(place, json!({}));
+        "resources/read of all runs" => {
+            let request = site.client().request("resources/read", json!({"uri": "longhaul://runs"}));
             assert!(request.send().await.unwrap().text().await.unwrap().contains(run));
         }
         "GET run" => drop(api.get(run).await.unwrap()),
@@ -142,6 +142,31 @@ async fn show(site: &Site, place: &str, run: &str, number: u32) {
     }
 }
 
+/// How often an equal call runs after a run that nobody saw end, and a client that starts in between. Claude Code asks for
+/// the list of resources at each start, and shows it to nobody.
+async fn executed_after_a_client_started(lab: Lab) -> usize {
+    let site = Site::new(lab).await;
+    let (file, _) = nested(&site.lab, "listed", 7);
+    let run = site.ended_unseen(&file).await;
+    let listed = site.client().request("resources/list", json!({})).send().await.unwrap().text().await.unwrap();
+    assert!(listed.contains(&run), "{listed}");
+    assert!(site.run_file(&file, "toolu_1").await.text.contains("NUMBER-7"));
+    site.lab.executions("listed")
+}
+
+#[tokio::test]
+async fn a_client_that_starts_has_shown_no_end() {
+    assert_eq!(executed_after_a_client_started(lab!()).await, 1);
+}
+
+/// The control.
+#[tokio::test]
+async fn a_list_of_resources_that_counted_would_run_it_again() {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", "bug=resource_lists_show");
+    assert_eq!(executed_after_a_client_started(lab).await, 2);
+}
+
 /// Every answer that shows an end counts as delivering it.
 #[tokio::test]
 async fn an_end_that_was_shown_anywhere_answers_nothing() {
@@ -152,7 +177,7 @@ async fn an_end_that_was_shown_anywhere_answers_nothing() {
         "stata_log",
         "stata_wait",
         "resources/read",
-        "resources/list",
+        "resources/read of all runs",
         "GET run",
         "GET runs",
         "events",
