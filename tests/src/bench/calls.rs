@@ -13,7 +13,7 @@ use crate::processes::cpu_seconds;
 
 use super::{
     figures::{Bar, Line, at_most, floor, now_ns, quantile, since},
-    parts::{resident_kib, until_finished},
+    parts::{Pair, in_turn, resident_kib, until_finished},
     site::Site,
 };
 
@@ -26,30 +26,40 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Calls whose time is taken.
 const SAMPLES: usize = 200;
 
-/// One call of `stata_run_selection`, and the same engine alone, in turns.
-pub async fn one(site: &Site) -> Vec<Line> {
-    let exe = std::env::current_exe().expect("this program");
-    let place = site.path("bare");
-    fs::create_dir(&place).expect("a folder");
-    fs::write(place.join("code.do"), "* lines 1 0").expect("the code can be written");
-    let (mut bare, mut whole) = (Vec::new(), Vec::new());
-    for n in 0..SAMPLES {
-        let start = now_ns();
-        let mut engine = std::process::Command::new(&exe);
-        engine.args(["-b", "do", "bare.do"]).current_dir(&place).status().expect("the engine runs");
-        bare.push(since(start).as_secs_f64() * 1e3);
-        let start = now_ns();
-        let arguments = json!({"selection": format!("* lines 1 0\n* {n}\n"), "again": true});
-        let mut answer = call(site, "stata_run_selection", arguments, n).await;
-        while let Some(part) = answer.next().await {
-            part.expect("readable");
-        }
-        whole.push(since(start).as_secs_f64() * 1e3);
+/// One call of `stata_run_selection`, and the same engine alone; of all sites in turns.
+pub async fn one(sites: &[Site]) -> Vec<Vec<Line>> {
+    for site in sites {
+        fs::create_dir(site.path("bare")).expect("a folder");
+        fs::write(site.path("bare").join("code.do"), "* lines 1 0").expect("the code can be written");
     }
-    let (bare, whole) = (quantile(&mut bare, 0.5), quantile(&mut whole, 0.5));
-    let over = whole - bare;
+    let mut pairs = vec![Pair::default(); sites.len()];
+    for n in 0..SAMPLES {
+        for (at, site) in in_turn(sites, n) {
+            call_once(site, n, &mut pairs[at]).await;
+        }
+    }
+    pairs.into_iter().map(over_the_engine).collect()
+}
+
+async fn call_once(site: &Site, n: usize, pair: &mut Pair) {
+    let start = now_ns();
+    let mut engine = std::process::Command::new(std::env::current_exe().expect("this program"));
+    engine.args(["-b", "do", "bare.do"]).current_dir(site.path("bare")).status().expect("the engine runs");
+    pair.alone.push(since(start).as_secs_f64() * 1e3);
+    let start = now_ns();
+    let arguments = json!({"selection": format!("* lines 1 0\n* {n}\n"), "again": true});
+    let mut answer = call(site, "stata_run_selection", arguments, n).await;
+    while let Some(part) = answer.next().await {
+        part.expect("readable");
+    }
+    pair.whole.push(since(start).as_secs_f64() * 1e3);
+}
+
+fn over_the_engine(Pair { mut alone, mut whole }: Pair) -> Vec<Line> {
+    let (alone, whole) = (quantile(&mut alone, 0.5), quantile(&mut whole, 0.5));
+    let over = whole - alone;
     vec![
-        floor("the engine alone, spawn to exit, p50", format!("{bare:.2} ms")),
+        floor("the engine alone, spawn to exit, p50", format!("{alone:.2} ms")),
         Line {
             what: format!("an MCP call over that, p50 of {SAMPLES}"),
             measured: format!("+{over:.2} ms"),

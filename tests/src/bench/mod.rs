@@ -19,6 +19,9 @@ use site::Site;
 
 /// The parts that start the program, by the name that selects one alone.
 pub const PARTS: [&str; 8] = ["spawn", "call", "lines", "throughput", "quiet", "held", "followers", "calls"];
+/// Of these, those that measure both programs sample by sample, in turns: a disk that gives less after a while (many
+/// virtual ones do) would otherwise favour the one that comes first.
+const IN_TURNS: [&str; 2] = ["spawn", "call"];
 /// The parts that measure a library of it.
 pub const LIBRARY_PARTS: [&str; 2] = ["placement", "ledger"];
 
@@ -58,15 +61,27 @@ pub fn main(plan: &Plan) -> ExitCode {
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Each part of both programs, one right after the other.
+/// Each part of both programs.
 async fn measure(plan: &Plan) -> (Vec<Line>, Vec<Line>) {
     let wanted = |part: &&str| plan.only.as_deref().is_none_or(|only| only == *part);
     let (mut lines, mut beside) = (Vec::new(), Vec::new());
     for part in PARTS.into_iter().filter(wanted) {
-        if let Some(program) = &plan.beside {
-            beside.extend(of(part, &Site::start(program).await, plan.followers).await);
+        let programs = [Some(&plan.program), plan.beside.as_ref()].into_iter().flatten();
+        if IN_TURNS.contains(&part) {
+            let mut sites = Vec::new();
+            for program in programs {
+                sites.push(Site::start(program).await);
+            }
+            let measured = if part == "spawn" { parts::spawn(&sites).await } else { calls::one(&sites).await };
+            let mut measured = measured.into_iter();
+            lines.extend(measured.next().into_iter().flatten());
+            beside.extend(measured.flatten());
+            continue;
         }
-        lines.extend(of(part, &Site::start(&plan.program).await, plan.followers).await);
+        // One right after the other.
+        for (program, lines) in programs.zip([&mut lines, &mut beside]) {
+            lines.extend(of(part, &Site::start(program).await, plan.followers).await);
+        }
     }
     for part in LIBRARY_PARTS.into_iter().filter(wanted) {
         lines.extend(if part == "placement" { parts::placement().await } else { parts::ledger().await });
@@ -76,8 +91,6 @@ async fn measure(plan: &Plan) -> (Vec<Line>, Vec<Line>) {
 
 async fn of(part: &str, site: &Site, followers: usize) -> Vec<Line> {
     match part {
-        "spawn" => parts::spawn(site).await,
-        "call" => calls::one(site).await,
         "lines" => parts::line_latency(site).await,
         "throughput" => parts::throughput(site).await,
         "quiet" => quiet::silent(site).await,

@@ -12,28 +12,55 @@ use super::{
     site::{Site, until},
 };
 
-/// Spawn of the engine alone, and submission to the same moment through gateway, agent and supervisor.
-pub async fn spawn(site: &Site) -> Vec<Line> {
-    let exe = std::env::current_exe().expect("this program");
-    let place = site.path("alone");
-    fs::create_dir(&place).expect("a folder");
-    let (mut alone, mut whole) = (Vec::new(), Vec::new());
-    for n in 0..300 {
-        let stamp = site.path(&format!("stamp-{n}"));
-        let code = format!("* spawn {}", stamp.display());
-        fs::write(place.join("code.do"), &code).expect("the code can be written");
-        let start = now_ns();
-        let mut child =
-            Command::new(&exe).args(["-b", "do", "alone.do"]).current_dir(&place).spawn().expect("the engine starts");
-        alone.push(born_after(&stamp, start).await);
-        child.wait().expect("the engine ends");
-        fs::remove_file(&stamp).expect("the stamp is there");
+/// Samples of [`spawn`].
+const STARTS: usize = 300;
 
-        let start = now_ns();
-        let run = site.submit(&code).await;
-        whole.push(born_after(&stamp, start).await);
-        until_finished(site, &run).await;
+/// Milliseconds of the engine alone, and of a run of it.
+#[derive(Clone, Default)]
+pub(super) struct Pair {
+    pub(super) alone: Vec<f64>,
+    pub(super) whole: Vec<f64>,
+}
+
+/// The sites in the order of the `n`th sample: each comes first as often as the others.
+pub(super) fn in_turn(sites: &[Site], n: usize) -> impl Iterator<Item = (usize, &Site)> {
+    (0..sites.len()).map(move |k| (k + n) % sites.len()).filter_map(|at| Some((at, sites.get(at)?)))
+}
+
+/// Spawn of the engine alone, and submission to the same moment through gateway, agent and supervisor; of all sites in
+/// turns.
+pub async fn spawn(sites: &[Site]) -> Vec<Vec<Line>> {
+    for site in sites {
+        fs::create_dir(site.path("alone")).expect("a folder");
     }
+    let mut pairs = vec![Pair::default(); sites.len()];
+    for n in 0..STARTS {
+        for (at, site) in in_turn(sites, n) {
+            start_once(site, n, &mut pairs[at]).await;
+        }
+    }
+    pairs.into_iter().map(starts).collect()
+}
+
+async fn start_once(site: &Site, n: usize, pair: &mut Pair) {
+    let (exe, place) = (std::env::current_exe().expect("this program"), site.path("alone"));
+    let stamp = site.path(&format!("stamp-{n}"));
+    let code = format!("* spawn {}", stamp.display());
+    fs::write(place.join("code.do"), &code).expect("the code can be written");
+    let start = now_ns();
+    let mut child =
+        Command::new(&exe).args(["-b", "do", "alone.do"]).current_dir(&place).spawn().expect("the engine starts");
+    pair.alone.push(born_after(&stamp, start).await);
+    child.wait().expect("the engine ends");
+    fs::remove_file(&stamp).expect("the stamp is there");
+
+    let start = now_ns();
+    let run = site.submit(&code).await;
+    pair.whole.push(born_after(&stamp, start).await);
+    until_finished(site, &run).await;
+}
+
+fn starts(Pair { mut alone, mut whole }: Pair) -> Vec<Line> {
     let mut lines = milliseconds("the engine alone: spawn to its first instruction", &mut alone, None);
     for (name, share, bar) in [("p50", 0.5, 2.5), ("p99", 0.99, 5.0)] {
         let (alone, whole) = (quantile(&mut alone, share), quantile(&mut whole, share));
