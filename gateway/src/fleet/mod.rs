@@ -66,7 +66,7 @@ use agent_port::Port;
 use connection::Dialer;
 use lease::{Returned, Serial, Slot};
 use pins::Pins;
-use scheduler::{Command, Dialled, Ends, NewEntry, Reply};
+use scheduler::{Command, Dialled, Ends, NewEntry, Reply, Unrecorded};
 use snapshot::FleetSnapshot;
 
 pub(crate) use inspect::Inspected;
@@ -244,6 +244,13 @@ impl Fleet {
     /// The number of principals cannot be read: act as if there were several.
     pub(crate) async fn principals_unknown(&self) {
         self.ask(|done| Command::PrincipalsUnknown { done }).await;
+    }
+
+    /// A lease for a run that is about to be recorded; `None` = it has to wait for one.
+    pub(crate) async fn lease_at_once(&self, run: RunId, principal: &Principal, need: Need) -> Option<Lease> {
+        let (serial, principal, lease_slot) = (self.serial(), principal.clone(), self.slot().await?);
+        let new = Box::new(Unrecorded { run, principal, need, serial, lease_slot });
+        self.ask(|reply| Command::AtOnce { new, reply }).await.flatten()
     }
 
     /// Joins the queue. When this returns, the run has its lease, or the reason for which it waits.

@@ -1,8 +1,14 @@
 //! A new run, or the earlier one that answers: by its key, as the same call, or as an equal request.
 
-use longhaul_proto::{api, digest::ContentDigest, ids::RunId, state::RunState, wire};
+use longhaul_proto::{
+    api,
+    digest::ContentDigest,
+    ids::RunId,
+    state::{Cause, RunState},
+    wire,
+};
 
-use super::LeaseChange;
+use super::{LeaseChange, TransitionRow};
 use crate::model::{Principal, Record};
 
 /// Stands for the digest of a request that is no longer known: then the key alone decides that it is the same call.
@@ -11,7 +17,7 @@ pub(crate) const UNKNOWN_BODY: &str = "";
 /// A run to be recorded.
 #[derive(Clone, Debug)]
 pub struct NewRun {
-    /// Its record; `queued` for a request, as found for an import.
+    /// Its record: of a request `queued`, or `starting` when it has its seat at once; of an import as it was found.
     pub record: Record,
     /// The whole request, so that a restarted gateway can dispatch it.
     pub submission: wire::Submission,
@@ -19,7 +25,7 @@ pub struct NewRun {
     pub key: Option<(String, String)>,
     /// What makes two requests equal.
     pub dedupe: Dedupe,
-    /// Whether it occupies a seat already, as an imported run that executes does.
+    /// Whether it occupies a seat, as an imported run that executes does, and one that has its seat at once.
     pub lease: LeaseChange,
     /// The blobs that it holds, each once; its principal must be one that may name them.
     pub blobs: Vec<ContentDigest>,
@@ -88,6 +94,20 @@ pub(super) struct Candidate {
 }
 
 impl NewRun {
+    /// The first rows of its history. A request is queued first, though it may have its seat in the same moment; an import
+    /// begins as it was found.
+    pub(super) fn first_steps(&self) -> Vec<TransitionRow> {
+        let record = &self.record;
+        let at_ms = record.created_ms;
+        let (state, cause, attempt) = (record.state, record.cause, record.attempt());
+        let as_it_is = TransitionRow { n: 0, state, cause, attempt, at_ms };
+        if record.detail.origin.is_import() || state == RunState::Queued {
+            return vec![as_it_is];
+        }
+        let queued = TransitionRow { n: 0, state: RunState::Queued, cause: Cause::Submitted, attempt: None, at_ms };
+        vec![queued, TransitionRow { n: 1, ..as_it_is }]
+    }
+
     /// The names of this request: the key first, then the call; with the digest of the request.
     pub(crate) fn names(&self) -> Vec<(String, String)> {
         let call = self.dedupe.call.clone().map(|call| (call, UNKNOWN_BODY.to_owned()));

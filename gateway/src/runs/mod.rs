@@ -22,6 +22,7 @@
 //! - [`check`] turns a request into a submission, or says what is wrong with it; [`requested_code`] finds its code, and
 //!   [`stored_code`] keeps large code as blobs;
 //! - [`lookup`] looks at what it names: hosts that exist, and the do-file on an agent;
+//! - [`at_once`] gives a new run its seat before it is recorded, where one is free;
 //! - [`joining`] decides whether an earlier run may answer a request;
 //! - [`submit`] answers with an earlier run if there is one that may, and otherwise records a run and starts its task;
 //! - [`run_task`] is the task that owns one unfinished run, from its record to its end;
@@ -46,6 +47,7 @@
 pub(crate) mod adopt;
 mod agents;
 mod artifact;
+mod at_once;
 pub(crate) mod check;
 mod commands;
 mod drain;

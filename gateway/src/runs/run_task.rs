@@ -185,9 +185,7 @@ impl RunTask {
 
     /// Makes a span part of the run's trace.
     pub(super) fn in_trace(&self, span: &tracing::Span) {
-        let Asked { traceparent, tracestate, .. } = &self.record.detail.asked;
-        let (traceparent, tracestate) = (traceparent.clone(), tracestate.clone());
-        longhaul_proto::telemetry::set_parent(span, &wire::TraceContext { traceparent, tracestate });
+        in_trace(&self.record, span);
     }
 
     /// Does some work that may take long, and meanwhile serves commands and deadlines; with a connection it also sends
@@ -273,4 +271,11 @@ impl RunTask {
     pub(super) fn detail(&mut self) -> &mut Detail {
         &mut self.record.detail
     }
+}
+
+/// Makes a span part of the trace of a run.
+pub(super) fn in_trace(record: &Record, span: &tracing::Span) {
+    let Asked { traceparent, tracestate, .. } = &record.detail.asked;
+    let (traceparent, tracestate) = (traceparent.clone(), tracestate.clone());
+    longhaul_proto::telemetry::set_parent(span, &wire::TraceContext { traceparent, tracestate });
 }

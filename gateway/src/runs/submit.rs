@@ -12,16 +12,15 @@ use longhaul_proto::{
 use tracing::Instrument;
 
 use super::{
-    Accepted, BETWEEN_LOOKS, Inner, Request, SubmitError,
+    Accepted, BETWEEN_LOOKS, Inner, Request, SubmitError, at_once,
     check::{self, Checked},
     joining, lookup,
     registry::{Admission, NoRoom, Recording},
     snapshot::recorded,
     stored_code,
-    supervise::{Start, supervise},
+    supervise::{LeaseCell, Reached, Start, supervise},
 };
 use crate::{
-    fleet::Lease,
     ledger::{Dedupe, Inserted, LeaseChange, LedgerError, NewRun, UNKNOWN_BODY, is_call},
     metrics::count,
     model::{Asked, Identity, Need, Principal, Record, TRACE_STATE},
@@ -127,9 +126,11 @@ async fn insert_in_a_task(
 ) -> Result<Accepted, SubmitError> {
     let run = new.record.run;
     let early = faults::bug("acknowledged_before_commit").then(|| Arc::new(recorded(&new.record)));
+    // Outlives a panic of the task: its run may be recorded as one that has a seat.
+    let seat = LeaseCell::default();
     let task = {
-        let inner = inner.clone();
-        async move { insert(&inner, new, fit, room).await }
+        let (inner, seat) = (inner.clone(), seat.clone());
+        async move { insert(&inner, new, Beginning { seat, fit }, room).await }
     };
     if let Some(run) = early {
         inner.deps.tasks.spawn(task);
@@ -139,11 +140,19 @@ async fn insert_in_a_task(
         Ok(inserted) => inserted,
         Err(error) if error.is_panic() => {
             // It may have panicked after the commit, and a recorded run must have a task.
-            inner.deps.tasks.spawn_until_stop(start_if_recorded(inner.clone(), run));
+            inner.deps.tasks.spawn_until_stop(start_if_recorded(inner.clone(), run, seat));
             Err(SubmitError::Panicked)
         }
         Err(_) => Err(SubmitError::Stopping),
     }
+}
+
+/// What a new run has when its task starts, besides its record.
+struct Beginning {
+    /// The lease that it got before it was recorded.
+    seat: LeaseCell,
+    /// The agents that are known to have its do-file.
+    fit: Vec<String>,
 }
 
 /// The run that an idempotency key of the caller's own names already. Repeating a key must not depend on any agent.
@@ -162,18 +171,21 @@ async fn by_key(inner: &Inner, who: &Identity, checked: &Checked) -> Result<Opti
 async fn insert(
     inner: &Arc<Inner>,
     mut new: NewRun,
-    fit: Vec<String>,
+    beginning: Beginning,
     room: Result<Admission, SubmitError>,
 ) -> Result<Accepted, SubmitError> {
     let _recording = recording(inner, &new.record.principal, &new.submission.key).await?;
     // Ends that are being noted as shown answer no request any more.
     inner.shown.settled().await;
+    at_once::begin(inner, &mut new, &beginning.fit, &beginning.seat).await;
     let inserted = loop {
         faults::point("submit.before_commit");
         let inserted = inner.ledger.insert(new.clone()).await;
         faults::point("submit.after_commit");
         match inserted {
             Ok(Inserted::Joined(run, why)) if run != new.record.run => {
+                // Whether that run may answer is asked of its agent, and a seat must not wait for it.
+                at_once::wait_after_all(&mut new, &beginning.seat);
                 match joining::decide(inner, &new, run, why).await? {
                     joining::Verdict::Join(accepted) => return Ok(accepted),
                     joining::Verdict::GoOn => new.dedupe.not.push(run),
@@ -187,18 +199,18 @@ async fn insert(
     // `room` is held to the end: from then on the registry counts the run as unfinished.
     match inserted {
         // A commit whose answer was lost was tried again, and found its own run.
-        Ok(Inserted::Joined(..) | Inserted::New) => Ok(begin(inner, record, submission, fit)),
+        Ok(Inserted::Joined(..) | Inserted::New) => Ok(begin(inner, record, submission, beginning)),
         // They went while the request was looked at.
         Err(LedgerError::NoSuchBlobs(missing)) => Err(SubmitError::MissingBlobs(missing)),
         Err(LedgerError::KeyTaken(run)) => Err(SubmitError::KeyTaken { key, run }),
         Err(LedgerError::Full) => Err(room.err().unwrap_or(SubmitError::Ledger(LedgerError::Full))),
         Err(error) if faults::bug("unknown_is_failed") => Err(SubmitError::Ledger(error)),
         Err(error) => match inner.ledger.get(record.run).await {
-            Ok(Some(_)) => Ok(begin(inner, record, submission, fit)),
+            Ok(Some(_)) => Ok(begin(inner, record, submission, beginning)),
             Ok(None) => Err(SubmitError::Ledger(error)),
             Err(_) => {
                 // The run may be recorded, and a recorded run must have a task.
-                inner.deps.tasks.spawn_until_stop(start_if_recorded(inner.clone(), record.run));
+                inner.deps.tasks.spawn_until_stop(start_if_recorded(inner.clone(), record.run, beginning.seat));
                 Err(SubmitError::Unsettled(error))
             }
         },
@@ -227,20 +239,25 @@ async fn recording<'a>(
 }
 
 /// Starts the task of a recorded run.
-fn begin(inner: &Arc<Inner>, record: Record, submission: wire::Submission, fit: Vec<String>) -> Accepted {
+fn begin(inner: &Arc<Inner>, record: Record, submission: wire::Submission, beginning: Beginning) -> Accepted {
     count(&inner.metrics.submitted);
     let small = code_len(&submission) <= KEEP_IN_MEMORY;
     let run = Arc::new(recorded(&record));
-    inner.start_task(record, small.then_some(submission), None, fit);
+    let Beginning { seat, fit } = beginning;
+    let unsent = record.attempt().is_some();
+    if unsent {
+        at_once::note_wait(inner, &record);
+    }
+    inner.start_task(Start { record, submission: small.then_some(submission), seat, fit, unsent });
     Accepted { run, joined: None }
 }
 
 /// Asks the ledger until it can tell whether the run is recorded.
-async fn start_if_recorded(inner: Arc<Inner>, run: RunId) {
+async fn start_if_recorded(inner: Arc<Inner>, run: RunId, seat: LeaseCell) {
     loop {
         tokio::time::sleep(ASK_AGAIN).await;
         match inner.ledger.get(run).await {
-            Ok(Some(record)) if !record.state.is_end() => return inner.start_task(record, None, None, Vec::new()),
+            Ok(Some(record)) if !record.state.is_end() => return inner.start_task(Start::recorded(record, seat)),
             Ok(_) => return,
             Err(_) => {}
         }
@@ -322,20 +339,14 @@ pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: Stri
 
 impl Inner {
     /// Starts the task of an unfinished run; does nothing when it has one.
-    pub(crate) fn start_task(
-        self: &Arc<Self>,
-        record: Record,
-        submission: Option<wire::Submission>,
-        seat: Option<Lease>,
-        fit: Vec<String>,
-    ) {
-        let Some((active, mailbox)) = self.registry.add(record.run, record.principal.clone(), recorded(&record)) else {
-            return;
-        };
-        self.supervised(Start { active, mailbox, record, submission, seat, fit });
+    pub(crate) fn start_task(self: &Arc<Self>, start: Start) {
+        let record = &start.record;
+        let added = self.registry.add(record.run, record.principal.clone(), recorded(record));
+        let Some((active, mailbox)) = added else { return };
+        self.supervised(Reached { active, mailbox }, start);
     }
 
-    fn supervised(self: &Arc<Self>, start: Start) {
-        self.deps.tasks.spawn(supervise(self.clone(), start));
+    fn supervised(self: &Arc<Self>, reached: Reached, start: Start) {
+        self.deps.tasks.spawn(supervise(self.clone(), reached, start));
     }
 }

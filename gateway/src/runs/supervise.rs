@@ -33,6 +33,16 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 pub(super) struct LeaseCell(Arc<Mutex<Option<Lease>>>);
 
 impl LeaseCell {
+    /// A cell with this lease; `None` = an empty one.
+    pub(super) fn of(lease: Option<Lease>) -> Self {
+        Self(Arc::new(Mutex::new(lease)))
+    }
+
+    /// Whether it has a lease.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// Stores a lease; the cell was empty.
     pub(super) fn put(&self, seat: Lease) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seat);
@@ -46,24 +56,38 @@ impl LeaseCell {
     }
 }
 
-/// What the first task of a run starts with.
-pub(super) struct Start {
+/// A run that gets its first task.
+pub(crate) struct Start {
+    /// Its record.
+    pub(super) record: Record,
+    /// The request, where it is at hand.
+    pub(super) submission: Option<wire::Submission>,
+    /// The lease that it has.
+    pub(super) seat: LeaseCell,
+    /// The agents that are known to have its do-file.
+    pub(super) fit: Vec<String>,
+    /// Its attempt was recorded a moment ago, and no call of it has left.
+    pub(super) unsent: bool,
+}
+
+impl Start {
+    /// A run that was recorded before, or elsewhere: a call of its attempt may have left.
+    pub(super) fn recorded(record: Record, seat: LeaseCell) -> Self {
+        Self { record, submission: None, seat, fit: Vec::new(), unsent: false }
+    }
+}
+
+/// Where a run is reached from outside its task.
+pub(super) struct Reached {
     pub(super) active: Arc<RunHandle>,
     pub(super) mailbox: mpsc::Receiver<Command>,
-    pub(super) record: Record,
-    pub(super) submission: Option<wire::Submission>,
-    pub(super) seat: Option<Lease>,
-    pub(super) fit: Vec<String>,
 }
 
 /// Runs a run's task to its end, or until the gateway stops, and restarts it after each panic.
-pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
-    let Start { active, mailbox, mut record, mut submission, seat, fit } = start;
+pub(super) async fn supervise(inner: Arc<Inner>, reached: Reached, start: Start) {
+    let Reached { active, mailbox } = reached;
+    let Start { mut record, mut submission, seat: cell, fit, mut unsent } = start;
     let mailbox = Arc::new(tokio::sync::Mutex::new(mailbox));
-    let cell = LeaseCell::default();
-    if let Some(seat) = seat {
-        cell.put(seat);
-    }
     let (run, stop) = (active.run, inner.deps.tasks.stopping());
     let correcting = record.state == RunState::Lost;
     let mut back_off = BackOff::new(PAUSE.0, PAUSE.1, &run.to_string());
@@ -71,6 +95,7 @@ pub(super) async fn supervise(inner: Arc<Inner>, start: Start) {
         let inbox = mailbox.clone().lock_owned().await;
         let mut task = RunTask::new(inner.clone(), active.clone(), inbox, record, submission.take(), cell.clone());
         task.fit.extend(fit.iter().cloned());
+        task.unsent = std::mem::take(&mut unsent);
         match AssertUnwindSafe(Box::pin(task.run())).catch_unwind().await {
             Ok(TaskEnd::Ended) => return cell.free(),
             Ok(TaskEnd::Superseded) => {

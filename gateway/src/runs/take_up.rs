@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use longhaul_proto::{ids::RunId, state::RunState};
 
-use super::Runs;
+use super::{
+    Runs,
+    supervise::{LeaseCell, Start},
+};
 use crate::{
     ledger::{LeaseRecord, LedgerError},
     model::Placement,
@@ -33,7 +36,7 @@ impl Runs {
             rest.push((record, lease));
         }
         for (record, lease) in rest {
-            self.0.start_task(record, None, lease, Vec::new());
+            self.0.start_task(Start::recorded(record, LeaseCell::of(lease)));
         }
         Ok(n)
     }

@@ -34,6 +34,8 @@ pub(in crate::fleet) enum Command {
     Confirm { run: RunId, principal: Principal },
     /// A run joins the queue.
     Enqueue(Box<NewEntry>),
+    /// A run that is not recorded yet takes a seat that it need not wait for; `None` = there is none.
+    AtOnce { new: Box<Unrecorded>, reply: Reply<Option<Lease>> },
     /// The principals that tokens stand for, and the only one that agents serve that were not told whom to serve.
     Principals { known: BTreeSet<Principal>, first_only: Option<Principal>, done: Reply<()> },
     /// The principals cannot be read: as if there were several.
@@ -75,6 +77,17 @@ pub(in crate::fleet) struct NewEntry {
     pub(in crate::fleet) reason: OrderedWatch<Option<QueueReason>>,
     /// Answered when the run has its lease, or its first reason.
     pub(in crate::fleet) done: Reply<()>,
+}
+
+/// A run that is about to be recorded.
+pub(in crate::fleet) struct Unrecorded {
+    pub(in crate::fleet) run: RunId,
+    pub(in crate::fleet) principal: Principal,
+    pub(in crate::fleet) need: Need,
+    /// The lease's.
+    pub(in crate::fleet) serial: Serial,
+    /// The lease's slot in the channel back to the scheduler.
+    pub(in crate::fleet) lease_slot: Slot,
 }
 
 /// What became of dialling an agent.

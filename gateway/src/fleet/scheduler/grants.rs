@@ -4,7 +4,11 @@ use std::sync::{Arc, atomic::Ordering};
 
 use longhaul_proto::ids::RunId;
 
-use super::{Look, Scheduler, Touched, Waiting, command::NewEntry, placed};
+use super::{
+    Look, Reply, Scheduler, Touched, Waiting,
+    command::{NewEntry, Unrecorded},
+    placed,
+};
 use crate::{
     fleet::lease::{Lease, Returned},
     ledger::DrainRecord,
@@ -56,6 +60,31 @@ impl Scheduler {
         }
         self.note_numbers();
         self.answer(done, ());
+    }
+
+    /// A run that is not recorded yet gets its lease if it need not wait for it: none of its principal with the same need
+    /// waits, and a host takes it now.
+    pub(super) fn at_once(&mut self, new: Unrecorded, reply: Reply<Option<Lease>>) {
+        let Unrecorded { run, principal, need, serial, lease_slot } = new;
+        if !self.touched.is_empty() {
+            self.place();
+        }
+        self.queue.push(run, &principal, need);
+        let heads = self.queue.heads_line(run);
+        let at = heads.and_then(|(asker, need)| self.look(asker, self.now()).choose(need).map(placed).ok());
+        let lease = match at {
+            Some(at) => {
+                self.queue.grant(run, &principal);
+                self.take_seat(run, serial, &principal, &at);
+                Some(Lease { run, at, waited_for: String::new(), serial, slot: Some(lease_slot) })
+            }
+            None => {
+                self.queue.remove(run);
+                None
+            }
+        };
+        self.note_numbers();
+        self.answer(reply, lease);
     }
 
     /// Grants leases to all queued runs that can be placed.

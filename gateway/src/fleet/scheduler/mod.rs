@@ -47,7 +47,7 @@ use crate::{
 
 #[cfg(any(test, feature = "testing"))]
 pub(super) use bench::Crowd;
-pub(super) use command::{Command, Dialled, NewEntry, Reply};
+pub(super) use command::{Command, Dialled, NewEntry, Reply, Unrecorded};
 pub(super) use task::{Ends, run};
 
 use look::Look;

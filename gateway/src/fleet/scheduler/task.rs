@@ -71,6 +71,7 @@ impl Scheduler {
             }
             Command::Confirm { run, principal } => self.seats.confirm(run, &principal),
             Command::Enqueue(entry) => self.enqueue(*entry),
+            Command::AtOnce { new, reply } => self.at_once(*new, reply),
             Command::Principals { known, first_only, done } => {
                 if known != self.known {
                     self.known = known;

@@ -104,7 +104,8 @@ async fn ends_as(ledger: &dyn Ledger, run: RunId, to: RunState, cause: Cause, at
 #[derive(Clone, Copy, PartialEq)]
 enum Writes {
     Answered,
-    /// Then several who want the same step cannot tell whose it was; the steps of a run are made by one task.
+    /// Then several who want the same step, or the same id, cannot tell whose it was; the steps of a run are made by one
+    /// task, and no two requests get one id.
     NotAlwaysAnswered,
 }
 
@@ -113,7 +114,9 @@ async fn all(ledger: Arc<dyn Ledger>, writes: Writes) {
     assert_eq!(ledger.cluster_id(), "c1");
     runs::a_run_keeps_what_it_was_given(ledger).await;
     runs::a_step_names_what_it_expects(ledger).await;
+    runs::a_run_may_begin_as_it_is_recorded(ledger).await;
     if writes == Writes::Answered {
+        runs::a_run_is_recorded_once(ledger).await;
         runs::of_many_who_want_the_same_step_one_gets_it(ledger).await;
     }
     runs::lost_may_be_corrected_once(ledger).await;

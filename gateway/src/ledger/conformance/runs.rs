@@ -13,6 +13,24 @@ pub(super) async fn a_run_keeps_what_it_was_given(ledger: &dyn Ledger) {
     assert!(ledger.unfinished().await.unwrap().iter().any(|r| r.run == run));
 }
 
+pub(super) async fn a_run_is_recorded_once(ledger: &dyn Ledger) {
+    let new = new_run("ann");
+    let run = new.record.run;
+    ledger.insert(new.clone()).await.unwrap();
+    // Another request under the same id, which no other law keeps out.
+    let mut second = new_run("ann");
+    (second.record.run, second.record.created_ms, second.lease) = (run, 2_000, LeaseChange::Take);
+    (second.record.state, second.record.cause, second.record.detail) = (Starting, Cause::Dispatched, after(1));
+    second.key = Some((format!("key of {run}"), "body".to_owned()));
+    let refused = ledger.insert(second).await;
+    assert!(matches!(refused, Err(LedgerError::Lost(r)) if r == run), "{refused:?}");
+    assert_eq!(ledger.get(run).await.unwrap(), Some(new.record.clone()));
+    assert_eq!(ledger.submission(run).await.unwrap(), Some(new.submission));
+    assert_eq!((ledger.history(run).await.unwrap().len(), ledger.attempts(run).await.unwrap().len()), (1, 0));
+    assert!(ledger.leases().await.unwrap().iter().all(|lease| lease.holder.as_run() != Some(run)));
+    assert_eq!(ledger.by_key(&new.record.principal, &format!("key of {run}")).await.unwrap(), None);
+}
+
 pub(super) async fn a_step_names_what_it_expects(ledger: &dyn Ledger) {
     let run = running(ledger, new_run("ann")).await;
     let lost = |result: Result<(), LedgerError>| assert!(matches!(result, Err(LedgerError::Lost(r)) if r == run));
@@ -31,6 +49,27 @@ pub(super) async fn a_step_names_what_it_expects(ledger: &dyn Ledger) {
     let states: Vec<_> = history.iter().map(|row| (row.n, row.state, row.attempt.map_or(0, Attempt::number))).collect();
     assert_eq!(states, [(0, Queued, 0), (1, Starting, 1), (2, Running, 1), (3, Succeeded, 1)]);
     assert!(ledger.unfinished().await.unwrap().iter().all(|r| r.run != run));
+}
+
+pub(super) async fn a_run_may_begin_as_it_is_recorded(ledger: &dyn Ledger) {
+    let mut new = new_run("ann");
+    let run = new.record.run;
+    (new.record.state, new.record.cause, new.record.detail) = (Starting, Cause::Dispatched, after(1));
+    new.lease = LeaseChange::Take;
+    let record = new.record.clone();
+    ledger.insert(new).await.unwrap();
+    assert_eq!(ledger.get(run).await.unwrap(), Some(record));
+    let steps = |history: Vec<crate::ledger::TransitionRow>| -> Vec<_> {
+        history.iter().map(|row| (row.n, row.state, row.attempt.map_or(0, Attempt::number))).collect()
+    };
+    assert_eq!(steps(ledger.history(run).await.unwrap()), [(0, Queued, 0), (1, Starting, 1)]);
+    let leases = ledger.leases().await.unwrap();
+    assert!(leases.iter().any(|lease| lease.holder.as_run() == Some(run) && lease.at.host == "stata1"));
+    let attempts = ledger.attempts(run).await.unwrap();
+    assert_eq!(attempts.iter().map(|row| (row.number.number(), row.ended.is_some())).collect::<Vec<_>>(), [(1, false)]);
+    // From there it goes on as one that had waited.
+    ledger.transition(step(run, (Starting, 1), (Running, 1), Cause::FirstOutput, 2)).await.unwrap();
+    assert_eq!(steps(ledger.history(run).await.unwrap())[2], (2, Running, 1));
 }
 
 pub(super) async fn of_many_who_want_the_same_step_one_gets_it(ledger: &dyn Ledger) {

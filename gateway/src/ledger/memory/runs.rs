@@ -62,13 +62,7 @@ impl State {
         for (name, body) in names {
             self.keys.insert((new.record.principal.clone(), name), (run, body));
         }
-        let first = TransitionRow {
-            n: 0,
-            state: new.record.state,
-            cause: new.record.cause,
-            attempt: new.record.attempt(),
-            at_ms: new.record.created_ms,
-        };
+        let history = new.first_steps();
         let (created_ms, placement) = (new.record.created_ms, new.record.detail.placement().cloned());
         self.change_lease(new.lease, run, new.record.attempt().zip(placement), created_ms);
         let row = Row {
@@ -77,7 +71,7 @@ impl State {
             record: new.record,
             submission: new.submission,
             dedupe: new.dedupe,
-            history: vec![first],
+            history,
             spool_held: false,
             files_held: false,
             copy: MirrorCopy::Whole,

@@ -7,6 +7,7 @@ use super::{
     blobs, changes,
     insert::{Binding, name_run},
     row,
+    statements::Statements,
     writer::Applied,
 };
 use crate::{
@@ -62,7 +63,9 @@ pub(super) async fn adopt(db: &mut SqliteConnection, adoption: &Adoption) -> App
         .execute(&mut *db)
         .await?;
     if let Some(key) = key {
-        name_run(db, principal, key, *run, Binding::Keep).await?;
+        let mut name = Statements::default();
+        name_run(&mut name, principal, key, *run, Binding::Keep);
+        name.execute(db).await?;
     }
     Ok(true)
 }

@@ -1,57 +1,55 @@
 //! Rows of attempts, which steps of a run write.
 
 use longhaul_proto::ids::RunId;
-use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
+use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 
 use super::{
     row::{attempt, parse},
-    rows, storage,
+    rows,
+    statements::Statements,
+    storage,
 };
 use crate::{
     ledger::{AttemptChange, AttemptEnd, AttemptRow, LedgerError, Transition},
     model::Placement,
 };
 
-/// Writes what a step does to the attempts of its run.
-pub(super) async fn step(db: &mut SqliteConnection, step: &Transition) -> Result<(), sqlx::Error> {
+/// Adds what a step does to the attempts of its run.
+pub(super) fn step(to: &mut Statements, step: &Transition) {
     match step.attempt_change() {
-        None => Ok(()),
+        None => {}
         Some(AttemptChange::Given(number, at)) => {
-            insert(db, step.run, &AttemptRow { number, at, given_ms: step.at_ms, ended: None }).await
+            insert(to, step.run, &AttemptRow { number, at, given_ms: step.at_ms, ended: None });
         }
         Some(AttemptChange::Ended(number)) => {
-            sqlx::query("UPDATE attempts SET ended = ?, state = ?, cause = ? WHERE run = ? AND number = ?")
+            to.add("UPDATE attempts SET ended = ?, state = ?, cause = ? WHERE run = ? AND number = ?")
                 .bind(step.at_ms)
                 .bind(step.to.as_str())
                 .bind(step.cause.as_str())
                 .bind(step.run.to_string())
                 .bind(number.number())
-                .execute(db)
-                .await
-                .map(drop)
+                .and_if_written();
         }
     }
 }
 
-/// Adds an attempt.
-pub(super) async fn insert(db: &mut SqliteConnection, run: RunId, row: &AttemptRow) -> Result<(), sqlx::Error> {
+/// Adds the row of an attempt.
+pub(super) fn insert(to: &mut Statements, run: RunId, row: &AttemptRow) {
     let end = row.ended.as_ref();
-    sqlx::query(
+    to.add(
         "INSERT OR REPLACE INTO attempts(run, number, agent_id, host, pool, given, ended, state, cause) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?",
     )
     .bind(run.to_string())
     .bind(row.number.number())
-    .bind(&row.at.agent_id)
-    .bind(&row.at.host)
-    .bind(&row.at.pool)
+    .bind(&*row.at.agent_id)
+    .bind(&*row.at.host)
+    .bind(&*row.at.pool)
     .bind(row.given_ms)
     .bind(end.map_or(0, |end| end.at_ms))
     .bind(end.map_or("", |end| end.state.as_str()))
     .bind(end.map_or("", |end| end.cause.as_str()))
-    .execute(db)
-    .await
-    .map(drop)
+    .if_written();
 }
 
 /// The attempts of a run, in order.

@@ -5,10 +5,9 @@ use prost::Message;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    attempts, blobs,
-    changes::{self, Counter},
-    leases,
+    attempts, blobs, leases,
     row::{number, parse},
+    statements::{CHANGE, Statements},
     writer::Applied,
 };
 use crate::{
@@ -34,63 +33,68 @@ pub(super) async fn insert(db: &mut SqliteConnection, new: &NewRun) -> Applied<I
     }
     insert_rows(db, new).await?;
     blobs::hold(db, new.record.run, &new.record.principal, &new.blobs).await?;
-    for key in &new.names() {
-        // An imported run is older than any run that has its key now.
-        name_run(db, &new.record.principal, key, new.record.run, Binding::Replace).await?;
-    }
     Ok(Inserted::New)
 }
 
 async fn insert_rows(db: &mut SqliteConnection, new: &NewRun) -> Applied<()> {
     let record = &new.record;
     let run = record.run.to_string();
-    let seq = changes::next(db, Counter::Changes).await?;
-    let done = sqlx::query(
-        "INSERT INTO runs(run, tail, principal, issuer, state, cause, attempt, steps, agent_id, host, pool, created, \
-         finished, delivered, shape, code, spool_held, detail, owner, owner_epoch, changed) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, 0, ?, ?, 0, ?, ?, ?, ?) \
-         ON CONFLICT(run) DO NOTHING",
-    )
-    .bind(&run)
-    .bind(record.run.short())
-    .bind(record.principal.subject())
-    .bind(record.principal.issuer())
-    .bind(record.state.as_str())
-    .bind(record.cause.as_str())
-    .bind(number(record.attempt()))
-    .bind(record.agent_id())
-    .bind(record.host())
-    .bind(record.pool())
-    .bind(record.created_ms)
-    .bind(record.finished_ms)
-    .bind(&new.dedupe.shape)
-    .bind(&new.dedupe.code)
-    .bind(stored::write(&record.detail)?)
-    .bind(&*record.owner.gateway)
-    .bind(leases::epoch(&record.owner))
-    .bind(seq)
-    .execute(&mut *db)
-    .await?;
-    if done.rows_affected() == 0 {
-        return Err(LedgerError::Lost(record.run).into());
-    }
-    sqlx::query("INSERT INTO submissions(run, body) VALUES (?, ?)")
-        .bind(&run)
-        .bind(new.submission.encode_to_vec())
-        .execute(&mut *db)
-        .await?;
-    sqlx::query("INSERT INTO transitions(run, n, state, cause, attempt, at) VALUES (?, 0, ?, ?, ?, ?)")
-        .bind(&run)
+    let steps = new.first_steps();
+    let mut statements = Statements::change(record.run);
+    statements
+        .add(
+            "INSERT INTO runs(run, tail, principal, issuer, state, cause, attempt, steps, agent_id, host, pool, created, \
+             finished, delivered, shape, code, spool_held, detail, owner, owner_epoch, changed) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0, ?, ?, ?, ",
+        )
+        .and(CHANGE)
+        .and(") ON CONFLICT(run) DO NOTHING")
+        .bind(&*run)
+        .bind(record.run.short())
+        .bind(record.principal.subject())
+        .bind(record.principal.issuer())
         .bind(record.state.as_str())
         .bind(record.cause.as_str())
         .bind(number(record.attempt()))
+        .bind(i64::try_from(steps.len()).unwrap_or(i64::MAX))
+        .bind(record.agent_id())
+        .bind(record.host())
+        .bind(record.pool())
         .bind(record.created_ms)
-        .execute(&mut *db)
-        .await?;
-    if let Some(attempt) = AttemptRow::recorded(record) {
-        attempts::insert(db, record.run, &attempt).await?;
+        .bind(record.finished_ms)
+        .bind(&*new.dedupe.shape)
+        .bind(&*new.dedupe.code)
+        .bind(stored::write(&record.detail)?)
+        .bind(&*record.owner.gateway)
+        .bind(leases::epoch(&record.owner));
+    statements
+        .add("INSERT INTO submissions(run, body) SELECT ?, ?")
+        .bind(&*run)
+        .bind(new.submission.encode_to_vec())
+        .if_written();
+    for step in &steps {
+        statements
+            .add("INSERT INTO transitions(run, n, state, cause, attempt, at) SELECT ?, ?, ?, ?, ?, ?")
+            .bind(&*run)
+            .bind(step.n)
+            .bind(step.state.as_str())
+            .bind(step.cause.as_str())
+            .bind(number(step.attempt))
+            .bind(step.at_ms)
+            .if_written();
     }
-    Ok(leases::change(db, new.lease, record.run, &record.detail, record.created_ms).await?)
+    if let Some(attempt) = AttemptRow::recorded(record) {
+        attempts::insert(&mut statements, record.run, &attempt);
+    }
+    leases::change(&mut statements, new.lease, record.run, &record.detail, record.created_ms);
+    for key in &new.names() {
+        // An imported run is older than any run that has its key now.
+        name_run(&mut statements, &record.principal, key, record.run, Binding::Replace);
+    }
+    match statements.execute(db).await? {
+        rows if rows.any() => Ok(()),
+        _ => Err(LedgerError::Lost(record.run).into()),
+    }
 }
 
 /// The columns of a [`Candidate`], in the order of [`candidate`].
@@ -166,24 +170,22 @@ pub(super) enum Binding {
 }
 
 /// Binds an idempotency key to the run that answered it, even an existing one, so that retries resolve to it.
-pub(super) async fn name_run(
-    db: &mut SqliteConnection,
+pub(super) fn name_run(
+    to: &mut Statements,
     principal: &Principal,
     (key, body): &(String, String),
     run: RunId,
     binding: Binding,
-) -> Result<(), sqlx::Error> {
-    let query = match binding {
-        Binding::Replace => "INSERT OR REPLACE INTO keys(principal, issuer, key, run, body) VALUES (?, ?, ?, ?, ?)",
-        Binding::Keep => "INSERT OR IGNORE INTO keys(principal, issuer, key, run, body) VALUES (?, ?, ?, ?, ?)",
+) {
+    let insert = match binding {
+        Binding::Replace => "INSERT OR REPLACE INTO keys(principal, issuer, key, run, body) SELECT ?, ?, ?, ?, ?",
+        Binding::Keep => "INSERT OR IGNORE INTO keys(principal, issuer, key, run, body) SELECT ?, ?, ?, ?, ?",
     };
-    sqlx::query(query)
+    to.add(insert)
         .bind(principal.subject())
         .bind(principal.issuer())
-        .bind(key)
+        .bind(&**key)
         .bind(run.to_string())
-        .bind(body)
-        .execute(db)
-        .await?;
-    Ok(())
+        .bind(&**body)
+        .if_written();
 }

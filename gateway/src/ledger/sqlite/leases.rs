@@ -7,7 +7,9 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use super::{
     SqliteLedger,
     row::{attempt, number},
-    rows, storage,
+    rows,
+    statements::Statements,
+    storage,
 };
 use crate::{
     ledger::{Answer, HolderKind, LeaseChange, LeaseHolder, LeaseRecord, LeaseStore, LedgerError},
@@ -23,7 +25,10 @@ impl LeaseStore for SqliteLedger {
                 {
                     return Err(LedgerError::Lost(run).into());
                 }
-                Ok(insert(db, lease).await?)
+                let mut take = Statements::default();
+                insert(&mut take, lease);
+                take.execute(db).await?;
+                Ok(())
             }
             .boxed()
         })
@@ -31,7 +36,15 @@ impl LeaseStore for SqliteLedger {
 
     fn free_lease(&self, run: RunId, attempt: Option<Attempt>, owner: Owner) -> Answer<'_, bool> {
         self.write((run, attempt, owner), |db, (run, attempt, owner)| {
-            async move { Ok(owns(db, *run, owner).await? && free(db, *run, Some(*attempt)).await?) }.boxed()
+            async move {
+                if !owns(db, *run, owner).await? {
+                    return Ok(false);
+                }
+                let mut give_back = Statements::default();
+                free(&mut give_back, *run, Some(*attempt));
+                Ok(give_back.execute(db).await?.any())
+            }
+            .boxed()
         })
     }
 
@@ -56,52 +69,39 @@ pub(super) fn epoch(owner: &Owner) -> i64 {
     i64::try_from(owner.epoch).unwrap_or(i64::MAX)
 }
 
-/// Writes what a step, or the record of a new run, does to the lease of its run. `detail` has the attempt.
-pub(super) async fn change(
-    db: &mut SqliteConnection,
-    change: LeaseChange,
-    run: RunId,
-    detail: &Detail,
-    at_ms: i64,
-) -> Result<(), sqlx::Error> {
+/// Adds what a step, or the record of a new run, does to the lease of its run. `detail` has the attempt.
+pub(super) fn change(to: &mut Statements, change: LeaseChange, run: RunId, detail: &Detail, at_ms: i64) {
     match (change, detail.attempts.last()) {
         (LeaseChange::Take, Some(last)) => {
             let (holder, attempt) = (LeaseHolder::run(run), Some(last.number));
-            insert(db, &LeaseRecord { holder, attempt, at: last.at.clone(), since_ms: at_ms }).await
+            insert(to, &LeaseRecord { holder, attempt, at: last.at.clone(), since_ms: at_ms });
         }
         // What was never given to an agent occupies no seat.
-        (LeaseChange::Take, None) | (LeaseChange::Keep, _) => Ok(()),
-        (LeaseChange::Free, _) => free(db, run, None).await.map(drop),
+        (LeaseChange::Take, None) | (LeaseChange::Keep, _) => {}
+        (LeaseChange::Free, _) => free(to, run, None),
     }
 }
 
-async fn insert(db: &mut SqliteConnection, lease: &LeaseRecord) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT OR REPLACE INTO leases(kind, holder, attempt, agent_id, host, pool, since) VALUES (?, ?, ?, ?, ?, ?, ?)",
+fn insert(to: &mut Statements, lease: &LeaseRecord) {
+    to.add(
+        "INSERT OR REPLACE INTO leases(kind, holder, attempt, agent_id, host, pool, since) SELECT ?, ?, ?, ?, ?, ?, ?",
     )
     .bind(lease.holder.kind.as_str())
-    .bind(&lease.holder.id)
+    .bind(&*lease.holder.id)
     .bind(number(lease.attempt))
-    .bind(&lease.at.agent_id)
-    .bind(&lease.at.host)
-    .bind(&lease.at.pool)
+    .bind(&*lease.at.agent_id)
+    .bind(&*lease.at.host)
+    .bind(&*lease.at.pool)
     .bind(lease.since_ms)
-    .execute(db)
-    .await
-    .map(drop)
+    .if_written();
 }
 
-/// Removes the lease of a run, that of one attempt or whatever it has; `false` = there is none.
-pub(super) async fn free(
-    db: &mut SqliteConnection,
-    run: RunId,
-    of: Option<Option<Attempt>>,
-) -> Result<bool, sqlx::Error> {
-    let delete =
-        sqlx::query("DELETE FROM leases WHERE kind = 'run' AND holder = ?1 AND attempt = coalesce(?2, attempt)")
-            .bind(run.to_string())
-            .bind(of.map(number));
-    Ok(delete.execute(db).await?.rows_affected() > 0)
+/// Adds the removal of a run's lease, that of one attempt or whatever it has.
+pub(super) fn free(to: &mut Statements, run: RunId, of: Option<Option<Attempt>>) {
+    to.add("DELETE FROM leases WHERE kind = 'run' AND holder = ? AND attempt = coalesce(?, attempt)")
+        .bind(run.to_string())
+        .bind(of.map(number))
+        .and_if_written();
 }
 
 fn row(row: &SqliteRow) -> Result<LeaseRecord, LedgerError> {

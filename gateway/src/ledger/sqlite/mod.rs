@@ -14,6 +14,7 @@ mod row;
 mod runs;
 mod schema;
 mod stashes;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -12,7 +12,9 @@ use super::{
     changes::{self, Counter},
     insert::{Binding, insert, name_run},
     row::{attempt, columns, mode_word, parse, record, to_json},
-    rows, storage,
+    rows,
+    statements::Statements,
+    storage,
     transition::transition,
 };
 use crate::{
@@ -32,7 +34,10 @@ impl RunStore for SqliteLedger {
         self.write((principal, key, run), |db, (principal, key, run)| {
             async move {
                 let binding = if is_call(&key.0) { Binding::Replace } else { Binding::Keep };
-                Ok(name_run(db, principal, key, *run, binding).await?)
+                let mut name = Statements::default();
+                name_run(&mut name, principal, key, *run, binding);
+                name.execute(db).await?;
+                Ok(())
             }
             .boxed()
         })

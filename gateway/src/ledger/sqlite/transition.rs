@@ -4,10 +4,9 @@ use longhaul_proto::state::RunState;
 use sqlx::SqliteConnection;
 
 use super::{
-    attempts,
-    changes::{self, Counter},
-    leases,
+    attempts, leases,
     row::number,
+    statements::{CHANGE, Statements},
     writer::Applied,
 };
 use crate::ledger::{LedgerError, MirrorCopy, Transition, stored};
@@ -20,42 +19,43 @@ pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> 
     let copy = MirrorCopy::of(&step.detail);
     let attempt = number(step.attempt());
     let at = step.detail.placement();
-    let seq = changes::next(db, Counter::Changes).await?;
-    let result = sqlx::query(
-        "UPDATE runs SET state = ?, cause = ?, attempt = ?, steps = steps + 1, finished = ?, \
-         spool_held = ?, whole = ?, agent_id = ?, host = ?, pool = ?, detail = ?, changed = ? \
-         WHERE run = ? AND state = ? AND attempt = ? AND owner_epoch = ?",
-    )
-    .bind(step.to.as_str())
-    .bind(step.cause.as_str())
-    .bind(attempt)
-    .bind(if ended { step.at_ms } else { 0 })
-    .bind(held)
-    .bind(copy == MirrorCopy::Whole)
-    .bind(at.map_or("", |at| &at.agent_id))
-    .bind(at.map_or("", |at| &at.host))
-    .bind(at.map_or("", |at| &at.pool))
-    .bind(stored::write(&step.detail)?)
-    .bind(seq)
-    .bind(&run)
-    .bind(step.from.as_str())
-    .bind(number(step.from_attempt))
-    .bind(leases::epoch(&step.owner))
-    .execute(&mut *db)
-    .await?;
-    if result.rows_affected() == 0 {
-        return Err(LedgerError::Lost(step.run).into());
+    let mut statements = Statements::change(step.run);
+    statements
+        .add(
+            "UPDATE runs SET state = ?, cause = ?, attempt = ?, steps = steps + 1, finished = ?, \
+             spool_held = ?, whole = ?, agent_id = ?, host = ?, pool = ?, detail = ?, changed = ",
+        )
+        .and(CHANGE)
+        .and(" WHERE run = ? AND state = ? AND attempt = ? AND owner_epoch = ?")
+        .bind(step.to.as_str())
+        .bind(step.cause.as_str())
+        .bind(attempt)
+        .bind(if ended { step.at_ms } else { 0 })
+        .bind(held)
+        .bind(copy == MirrorCopy::Whole)
+        .bind(at.map_or("", |at| &at.agent_id))
+        .bind(at.map_or("", |at| &at.host))
+        .bind(at.map_or("", |at| &at.pool))
+        .bind(stored::write(&step.detail)?)
+        .bind(&*run)
+        .bind(step.from.as_str())
+        .bind(number(step.from_attempt))
+        .bind(leases::epoch(&step.owner));
+    statements
+        .add(
+            "INSERT INTO transitions(run, n, state, cause, attempt, at) \
+             SELECT run, steps - 1, ?, ?, ?, ? FROM runs WHERE run = ?",
+        )
+        .bind(step.to.as_str())
+        .bind(step.cause.as_str())
+        .bind(attempt)
+        .bind(step.at_ms)
+        .bind(&*run)
+        .and_if_written();
+    attempts::step(&mut statements, step);
+    leases::change(&mut statements, step.lease, step.run, &step.detail, step.at_ms);
+    match statements.execute(db).await? {
+        rows if rows.any() => Ok(()),
+        _ => Err(LedgerError::Lost(step.run).into()),
     }
-    sqlx::query(
-        "INSERT INTO transitions(run, n, state, cause, attempt, at) SELECT run, steps - 1, ?, ?, ?, ? FROM runs WHERE run = ?",
-    )
-    .bind(step.to.as_str())
-    .bind(step.cause.as_str())
-    .bind(attempt)
-    .bind(step.at_ms)
-    .bind(&run)
-    .execute(&mut *db)
-    .await?;
-    attempts::step(db, step).await?;
-    Ok(leases::change(db, step.lease, step.run, &step.detail, step.at_ms).await?)
 }

@@ -11,7 +11,10 @@ use longhaul_proto::{
 };
 use tokio::sync::oneshot;
 
-use super::{hold, named, placement};
+use super::{
+    super::supervise::{LeaseCell, Start},
+    hold, named, placement,
+};
 use crate::{
     fleet::{
         Lease,
@@ -134,7 +137,7 @@ async fn fetch(
     let lease = if seat.is_some() { LeaseChange::Take } else { LeaseChange::Keep };
     let blobs = Vec::new();
     insert(inner, NewRun { record: record.clone(), submission, key, dedupe, lease, blobs }).await?;
-    inner.start_task(record, None, seat, Vec::new());
+    inner.start_task(Start::recorded(record, LeaseCell::of(seat)));
     Ok(())
 }
 

@@ -21,6 +21,7 @@ use super::{
     Inner,
     registry::Command,
     release::{self, Files, Shown},
+    supervise::{LeaseCell, Start},
 };
 use crate::{
     fleet::{Lease, pool_name},
@@ -143,7 +144,7 @@ async fn recorded_run(
             inner.ledger.take_lease(came_back(inner, &record, info), inner.owner.clone()).await?;
             Some(lease)
         };
-        inner.start_task(record, None, lease, Vec::new());
+        inner.start_task(Start::recorded(record, LeaseCell::of(lease)));
         return Ok(end_or_keep);
     }
     if !ended || !old_enough(inner, &record) {

@@ -6,7 +6,11 @@ use super::*;
 use crate::{
     ledger::{Dedupe, LeaseChange, NewRun},
     model::Placement,
-    runs::{ControlError, seal::SealKey},
+    runs::{
+        ControlError,
+        seal::SealKey,
+        supervise::{LeaseCell, Start},
+    },
 };
 use RunState::{Cancelled, Lost, Queued, Running, Starting, Succeeded};
 
@@ -237,7 +241,7 @@ async fn an_unfinished_record_without_a_keeper_is_not_the_whole_truth() {
         wish = &mut cancels => panic!("a wish that nobody hears: {wish:?}"),
         () = tokio::time::sleep(Duration::from_millis(50)) => {}
     }
-    runs.0.start_task(record, None, None, Vec::new());
+    runs.0.start_task(Start::recorded(record, LeaseCell::default()));
     assert!(asks.await.unwrap().has_changed().is_ok(), "its keeper tells it what comes");
     assert!(cancels.await.unwrap().cancel.is_some());
     world.stop().await;
