@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use super::{Facts, run_task::RunTask};
+use super::{Facts, Status, run_task::RunTask};
 use crate::{
     executor::JobHandle,
     spool::{AttemptKind, OutcomeRecord, Plan, Spool},
@@ -23,63 +23,90 @@ fn kept(spool: &Spool) -> io::Result<Option<OutcomeRecord>> {
     Ok(None)
 }
 
+/// What the folder of a run says.
+pub(super) struct Found {
+    /// With [`Status::read`].
+    pub(super) status: Status,
+    /// What the executor calls its job.
+    handle: Option<JobHandle>,
+    /// Its verdict.
+    outcome: Option<OutcomeRecord>,
+}
+
+impl Found {
+    /// As it is published when the run has ended.
+    pub(super) fn into_status(self) -> Status {
+        let mut status = self.status;
+        if let Some(outcome) = self.outcome {
+            status.end(outcome);
+        }
+        status
+    }
+}
+
+/// Reads the folder of a run that another agent process left.
+///
+/// # Errors
+/// When it cannot be read; it is left as it is.
+pub(super) fn read(spool: &Spool) -> io::Result<Found> {
+    let mut status = Status { read: true, ..Status::default() };
+    if let Some(outcome) = kept(spool)? {
+        status.kept = Some(Arc::new(outcome));
+        return Ok(Found { status, handle: None, outcome: None });
+    }
+    let Some(attempt) = spool.last_attempt()? else {
+        return Ok(Found { status, handle: None, outcome: None });
+    };
+    let submission = match spool.submission() {
+        Err(error) if error.is_damaged() => {
+            tracing::warn!(run = %spool.run(), %error, "the run goes on without its request");
+            None
+        }
+        read => read.map_err(io::Error::other)?,
+    };
+    let mut damaged = vec![];
+    // The files of a previous attempt say nothing about this one.
+    let is_dead = spool.dead_attempt()?.is_some();
+    // A verdict that cannot be read is made again, from the exit record.
+    let outcome = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut damaged)?;
+    let plan = spool.read_or_name::<Plan>(&spool.plan(), &mut damaged)?.filter(|_| !is_dead);
+    let (outcome, dead) = if is_dead { (None, outcome) } else { (outcome, None) };
+    // Also that of a dead attempt: by it the executor is asked whether anything of that writes.
+    let handle = spool.read_or_name::<JobHandle>(&spool.handle(), &mut damaged)?;
+    if attempt.kind == AttemptKind::Revoked || outcome.is_some() {
+        // No other process writes here; an earlier agent may have been killed while it did.
+        let _ = spool.clear_unfinished();
+    }
+    status.attempt = attempt.number;
+    status.revoked = attempt.kind == AttemptKind::Revoked;
+    // See `set_attempt`.
+    let bug = longhaul_proto::faults::bug("dead_attempts_forgotten");
+    status.kept = dead.filter(|_| status.revoked && !bug).map(Arc::new);
+    let asked = submission.as_ref().map(Facts::asked).unwrap_or_default();
+    status.facts = Arc::new(match &plan {
+        Some(plan) => asked.planned(plan),
+        None => asked,
+    });
+    Ok(Found { status, handle, outcome })
+}
+
 impl RunTask {
     /// Reads the folder of a run for the first time.
     pub(super) async fn adopt(&mut self) {
-        match self.blocking(kept).await {
-            Ok(None) => {}
-            Ok(Some(outcome)) => {
-                return self.status.send_modify(|status| (status.kept, status.read) = (Some(Arc::new(outcome)), true));
-            }
-            Err(error) => return self.trouble(&error),
-        }
-        let read = self.blocking(|spool| {
-            let attempt = spool.last_attempt()?;
-            let submission = match spool.submission() {
-                Err(error) if error.is_damaged() => {
-                    tracing::warn!(run = %spool.run(), %error, "the run goes on without its request");
-                    None
-                }
-                read => read.map_err(io::Error::other)?,
-            };
-            let mut damaged = vec![];
-            // The files of a previous attempt say nothing about this one.
-            let is_dead = spool.dead_attempt()?.is_some();
-            // A verdict that cannot be read is made again, from the exit record.
-            let outcome = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut damaged)?;
-            let plan = spool.read_or_name::<Plan>(&spool.plan(), &mut damaged)?;
-            let (outcome, dead) = if is_dead { (None, outcome) } else { (outcome, None) };
-            // Also that of a dead attempt: by it the executor is asked whether anything of that writes.
-            let handle = spool.read_or_name::<JobHandle>(&spool.handle(), &mut damaged)?;
-            Ok((attempt, submission, outcome, dead, plan.filter(|_| !is_dead), handle))
-        });
-        let (attempt, submission, outcome, dead, plan, handle) = match read.await {
-            Ok(read) => read,
+        let Found { status, handle, outcome } = match self.blocking(read).await {
+            Ok(found) => found,
             Err(error) => return self.trouble(&error),
         };
-        let Some(attempt) = attempt else { return self.status.send_modify(|status| status.read = true) };
-        if attempt.kind == AttemptKind::Revoked || outcome.is_some() {
-            // No other process writes here; an earlier agent may have been killed while it did.
-            let _ = self.blocking(Spool::clear_unfinished).await;
-        }
         self.execution.handle = handle;
-        let asked = submission.as_ref().map(Facts::asked).unwrap_or_default();
-        self.status.send_modify(|status| {
-            status.attempt = attempt.number;
-            status.revoked = attempt.kind == AttemptKind::Revoked;
-            // See `set_attempt`.
-            let bug = longhaul_proto::faults::bug("dead_attempts_forgotten");
-            status.kept = dead.filter(|_| status.revoked && !bug).map(Arc::new);
-            status.facts = Arc::new(match &plan {
-                Some(plan) => asked.planned(plan),
-                None => asked,
-            });
-        });
-        if let Some(outcome) = outcome {
-            self.publish_end(outcome);
+        match outcome {
+            Some(outcome) => {
+                self.status.send_replace(Status { read: false, ..status });
+                self.publish_end(outcome);
+                self.status.send_modify(|status| status.read = true);
+            }
+            // Published before a step that may have to judge a long log.
+            None => drop(self.status.send_replace(status)),
         }
-        // Set before a step that may have to judge a long log.
-        self.status.send_modify(|status| status.read = true);
         if self.unfinished() {
             self.read_markers().await;
         }

@@ -8,7 +8,7 @@
 //!
 //! Everything a run's task knows is in the spool, so an agent that comes back adopts each run by reading its folder: a
 //! live supervisor is watched, a dead one is replaced by one that never starts Stata again, an exit record is judged,
-//! and an attempt that provably never started is started.
+//! and an attempt that provably never started is started. A run that has ended and is not used has no task ([`table`]).
 
 mod activity;
 mod adopt;
@@ -18,14 +18,11 @@ mod forget;
 mod run_task;
 mod sizes;
 mod status;
+mod table;
+mod take_up;
 mod unreadable;
 
-use std::{
-    collections::HashMap,
-    io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use longhaul_proto::{
     clock::Clock,
@@ -38,6 +35,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use sizes::Sizes;
 pub use status::{Facts, Status};
+
+use table::Table;
 
 use crate::{
     executor::Executor,
@@ -147,14 +146,16 @@ pub(crate) struct Context {
     tasks: Tasks,
     /// The sizes of the spools.
     sizes: Sizes,
+    /// All runs.
+    table: Table,
 }
 
 /// All runs of this agent. Cheap to clone.
 #[derive(Clone)]
 pub struct Runs {
     context: Arc<Context>,
-    // Held for a look-up or an insertion, never over an await.
-    handles: Arc<Mutex<HashMap<RunId, Handle>>>,
+    /// Whether all folders that were there at the start have been read.
+    taken_up: watch::Receiver<bool>,
 }
 
 impl Runs {
@@ -185,17 +186,13 @@ impl Runs {
             clock,
             tasks,
             sizes: Sizes::default(),
+            table: Table::default(),
         };
-        let runs = Self { context: Arc::new(context), handles: Arc::default() };
-        for spool in spools {
-            runs.handle(&spool);
-        }
+        let (done, taken_up) = watch::channel(false);
+        let runs = Self { context: Arc::new(context), taken_up };
+        runs.take_up(spools, done);
         runs.context.tasks.spawn_until_stop(runs.clone().drop_proofs());
         Ok(runs)
-    }
-
-    fn all(&self) -> Vec<Handle> {
-        self.handles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Removes old proofs from time to time: the first check comes late enough for a clock to have been set meanwhile.
@@ -222,13 +219,7 @@ impl Runs {
     }
 
     fn handle(&self, spool: &Spool) -> Handle {
-        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(handle) = handles.get(&spool.run()).filter(|h| !h.commands.is_closed()) {
-            return handle.clone();
-        }
-        let handle = run_task::spawn(Arc::clone(&self.context), spool.clone());
-        handles.insert(spool.run(), handle.clone());
-        handle
+        self.context.table.handle(&self.context, spool)
     }
 
     /// The sizes of the spools, as last measured.
@@ -238,7 +229,7 @@ impl Runs {
 
     /// The run, if this agent has it.
     pub fn get(&self, run: RunId) -> Option<Handle> {
-        self.handles.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
+        self.context.table.has(run).then(|| self.handle(&self.context.root.of(run)))
     }
 
     /// Starts an attempt, or joins it when it has started.
@@ -246,8 +237,9 @@ impl Runs {
     /// # Errors
     /// See [`Refused`].
     pub async fn begin(&self, run: RunId, submission: wire::Submission, attempt: u32) -> Result<Handle, Refused> {
-        let known = self.get(run).is_some_and(|h| h.status.borrow().attempt == attempt && !h.status.borrow().revoked);
-        if !known && let Some(problem) = self.problem() {
+        if !self.context.table.has_started(run, attempt)
+            && let Some(problem) = self.problem()
+        {
             return Err(match &self.context.preparer.engine {
                 Err(_) => Refused::NoEngine(problem),
                 Ok(_) => Refused::NoRoom(problem),
@@ -287,10 +279,7 @@ impl Runs {
         let forgotten = answer.unwrap_or(Err(NotForgotten::Unknown));
         self.context.sizes.changed(run);
         if forgotten.as_ref().is_ok_and(|what| *what == Forgotten::Whole) {
-            let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
-            if handles.get(&run).is_some_and(|h| h.commands.same_channel(&handle.commands)) {
-                handles.remove(&run);
-            }
+            self.context.table.remove(&handle);
         }
         forgotten
     }
@@ -306,7 +295,10 @@ impl Runs {
 
     /// Waits until the folder of every run has been read, so that [`Runs::summaries`] is complete.
     pub async fn ready(&self) {
-        for mut handle in self.all() {
+        let mut taken_up = self.taken_up.clone();
+        // An error means that the agent stops.
+        let _ = taken_up.wait_for(|done| *done).await;
+        for mut handle in self.context.table.tasks() {
             // An error means that the run's task is gone, and the run with it.
             let _ = handle.status.wait_for(|status| status.read).await;
         }
@@ -314,10 +306,7 @@ impl Runs {
 
     /// The runs here, for the gateway.
     pub fn summaries(&self) -> Vec<wire::RunSummary> {
-        let mut all: Vec<wire::RunSummary> =
-            self.all().iter().filter_map(|h| h.status.borrow().summary(h.spool.run())).collect();
-        all.sort_by(|a, b| a.run_id.cmp(&b.run_id));
-        all
+        in_order(self.context.table.summaries())
     }
 
     /// Runs of which only files are kept, for a gateway whose record of them may be gone.
@@ -325,10 +314,7 @@ impl Runs {
         if faults::bug("leftovers_untold") {
             return Vec::new();
         }
-        let mut all: Vec<wire::RunSummary> =
-            self.all().iter().filter_map(|h| h.status.borrow().leftover(h.spool.run())).collect();
-        all.sort_by(|a, b| a.run_id.cmp(&b.run_id));
-        all
+        in_order(self.context.table.leftovers())
     }
 
     /// Why no run is accepted now, in words for people; `None` = runs are accepted.
@@ -357,6 +343,11 @@ impl Runs {
     pub fn preparer(&self) -> &Preparer {
         &self.context.preparer
     }
+}
+
+fn in_order(mut all: Vec<wire::RunSummary>) -> Vec<wire::RunSummary> {
+    all.sort_by(|a, b| a.run_id.cmp(&b.run_id));
+    all
 }
 
 fn stopping() -> io::Error {

@@ -7,13 +7,15 @@ use longhaul_proto::{faults, wire};
 use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
-use super::{Command, Context, Handle, Status, activity::Sampler, execute::Execution, status, unreadable::Unreadable};
+use super::{
+    Command, Context, Handle, Status, activity::Sampler, execute::Execution, status, table::REST_AFTER,
+    unreadable::Unreadable,
+};
 use crate::{
     executor::{Hint, Probe},
     follow::{Changes, LiveReader, POLL, Trigger, Watched, entered, poll},
     outcome,
     spool::{Attempt, AttemptKind, Exit, OutcomeRecord, Running, Spool, Started, is_damaged},
-    stata::view::View,
 };
 
 /// Wake-ups within this time are handled as one: a log that grows fast must not keep the task busy.
@@ -82,18 +84,27 @@ impl RunTask {
         Box::pin(self.adopt()).await;
         loop {
             let watching = self.unfinished();
-            let look_in = self.look_in();
+            let (look_in, sample_in) = (self.look_in(), self.sample_in(self.context.clock.monotonic()));
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
                     Some(command) => if Box::pin(self.carry_out(*command)).await { break },
                     None => break,
                 },
-                probe = wake(&mut self.changes, &mut self.execution, look_in), if watching => {
-                    if let Some(probe) = probe {
+                woken = wake(&mut self.changes, &mut self.execution, look_in, sample_in), if watching => match woken {
+                    Woken::Answered(probe) => {
+                        self.execution.probing = None;
                         Box::pin(self.probed(probe)).await;
                     }
-                }
+                    Woken::Over => self.execution.over = None,
+                    Woken::Look => {}
+                    // Nothing has changed in the spool: a silent run costs a look at its processes, and no more.
+                    Woken::Sample => {
+                        Box::pin(self.sample()).await;
+                        continue;
+                    }
+                },
+                () = tokio::time::sleep(REST_AFTER), if !watching && self.may_rest() => if self.rest(&commands) { break },
             }
             if self.unfinished() {
                 Box::pin(self.read_markers()).await;
@@ -114,8 +125,7 @@ impl RunTask {
             return POLL;
         }
         let now = self.context.clock.monotonic();
-        let due = [self.execution.ask_in(now), self.sample_in(now)];
-        due.into_iter().flatten().fold(poll(&self.changes), Duration::min)
+        self.execution.ask_in(now).map_or(poll(&self.changes), |ask_in| ask_in.min(poll(&self.changes)))
     }
 
     pub(super) fn attempt(&self) -> Option<Attempt> {
@@ -241,13 +251,7 @@ impl RunTask {
     pub(super) fn publish_end(&mut self, outcome: OutcomeRecord) {
         // With what a late answer holds.
         self.execution.probing = None;
-        self.status.send_modify(|status| {
-            status.started_at_ms = outcome.started_at_ms;
-            status.running_at_ms = outcome.running_at_ms;
-            // A record of an earlier version has no safe end.
-            status.view = outcome.view.map(|(start, end)| View { start, safe_end: end.unwrap_or(start), end });
-            status.outcome = Some(Arc::new(outcome));
-        });
+        self.status.send_modify(|status| status.end(outcome));
         self.context.watcher.remove(&self.spool);
         if faults::bug("pulse_lost_at_end") {
             self.trigger = watch::channel(Watched::No).0;
@@ -340,9 +344,13 @@ fn missing_if_damaged<T>(error: std::io::Error) -> std::io::Result<Option<T>> {
     if is_damaged(&error) { Ok(None) } else { Err(error) }
 }
 
-/// Waits until something changed, the job is probably over, a look is due after `poll`, or a question is answered: then
-/// with its answer.
-async fn wake(changes: &mut Changes, execution: &mut Execution, poll: Duration) -> Option<Probe> {
+/// Waits until something changed, the job is probably over, a look or a sample is due, or a question is answered.
+async fn wake(
+    changes: &mut Changes,
+    execution: &mut Execution,
+    look_in: Duration,
+    sample_in: Option<Duration>,
+) -> Woken {
     let Execution { over, probing, .. } = execution;
     // Within an arm, so that an end or an answer is not kept waiting by it.
     let gathered = async {
@@ -352,22 +360,20 @@ async fn wake(changes: &mut Changes, execution: &mut Execution, poll: Duration) 
             Err(_) => std::future::pending().await,
         }
     };
-    let woken = tokio::select! {
+    let sample = async {
+        match sample_in {
+            Some(sample_in) => tokio::time::sleep(sample_in).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
         biased;
         probe = answer(probing) => Woken::Answered(probe),
         () = ended(over) => Woken::Over,
         () = gathered => Woken::Look,
-        () = tokio::time::sleep(poll) => Woken::Look,
-    };
-    match woken {
-        Woken::Answered(probe) => {
-            *probing = None;
-            return Some(probe);
-        }
-        Woken::Over => *over = None,
-        Woken::Look => {}
+        () = tokio::time::sleep(look_in) => Woken::Look,
+        () = sample => Woken::Sample,
     }
-    None
 }
 
 /// Why a task went on.
@@ -375,6 +381,7 @@ enum Woken {
     Answered(Probe),
     Over,
     Look,
+    Sample,
 }
 
 async fn answer(probing: &mut Option<BoxFuture<'static, Probe>>) -> Probe {

@@ -9,8 +9,8 @@ use std::{
 
 use longhaul_proto::{faults, ids::RunId, tasks::blocking, wire};
 
-use super::{Handle, Runs};
-use crate::spool::{Meter, Spool, Taken};
+use super::{Runs, table::Standing};
+use crate::spool::{Meter, SpoolRoot, Taken};
 
 /// How often.
 pub(super) const EVERY: Duration = Duration::from_secs(20);
@@ -38,7 +38,7 @@ enum Size {
 /// A run to be measured.
 #[derive(Debug)]
 struct ToMeasure {
-    spool: Spool,
+    run: RunId,
     ended: bool,
     attempt: u32,
 }
@@ -84,14 +84,14 @@ impl Sizes {
     }
 
     /// Measures all runs on. Returns the number of names examined.
-    fn step(&self, runs: &[ToMeasure]) -> u32 {
+    fn step(&self, root: &SpoolRoot, runs: &[ToMeasure]) -> u32 {
         {
-            let there: HashSet<RunId> = runs.iter().map(|run| run.spool.run()).collect();
+            let there: HashSet<RunId> = runs.iter().map(|run| run.run).collect();
             self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|run, _| there.contains(run));
         }
         let mut left = NAMES;
-        for ToMeasure { spool, ended, attempt } in runs {
-            let run = spool.run();
+        for ToMeasure { run, ended, attempt } in runs {
+            let run = *run;
             let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
             let mut meter = match known {
                 Some(Size::Known(taken, of))
@@ -103,7 +103,7 @@ impl Sizes {
                 Some(Size::Live(meter)) if !*ended => meter,
                 Some(Size::Ended(meter)) if *ended => meter,
                 // It has ended since, or was started again: the size found before that does not count.
-                _ => Meter::new(spool.path()),
+                _ => Meter::new(&root.path().join(run.to_string())),
             };
             let most = if *ended { left } else { left.min(LIVE) };
             let rest = if most == 0 { None } else { meter.step(most) };
@@ -127,9 +127,7 @@ impl Runs {
     /// The largest spools of runs that have ended, for the gateway.
     pub(crate) fn largest_spools(&self) -> Vec<wire::SpoolSize> {
         let size = |ended: EndedSpool| {
-            let handle = self.get(ended.run)?;
-            let status = handle.status.borrow();
-            (status.outcome.is_some() || status.kept.is_some()).then(|| wire::SpoolSize {
+            self.context.table.standing(ended.run).filter(|standing| standing.over).map(|_| wire::SpoolSize {
                 run_id: ended.run.to_string(),
                 bytes: ended.taken.sum(),
                 work_bytes: ended.taken.work,
@@ -140,19 +138,14 @@ impl Runs {
 
     /// Measures the spools from time to time.
     pub(crate) async fn measure(self) {
+        // Until then no sum would be one of all.
+        self.ready().await;
         loop {
-            let to_measure = |handle: Handle| {
-                let status = handle.status.borrow();
-                let over = status.outcome.is_some() || status.kept.is_some() || status.revoked;
-                ToMeasure {
-                    spool: handle.spool.clone(),
-                    ended: over || !status.trouble.is_empty(),
-                    attempt: status.attempt,
-                }
-            };
-            let runs: Vec<ToMeasure> = self.all().into_iter().map(to_measure).collect();
+            let to_measure = |(run, Standing { over, attempt })| ToMeasure { run, ended: over, attempt };
+            let mut runs: Vec<ToMeasure> = self.context.table.standings().into_iter().map(to_measure).collect();
+            runs.sort_by_key(|run| run.run);
             let context = std::sync::Arc::clone(&self.context);
-            let stepped = blocking(move || context.sizes.step(&runs)).await;
+            let stepped = blocking(move || context.sizes.step(&context.root, &runs)).await;
             // At a start there are many ended ones: they are measured one step after another, with pauses.
             let more = stepped.is_ok_and(|names| names >= NAMES);
             tokio::time::sleep(if more { EVERY / 20 } else { EVERY }).await;
@@ -182,12 +175,12 @@ mod tests {
             spools
                 .iter()
                 .enumerate()
-                .map(|(n, spool)| ToMeasure { spool: spool.clone(), ended: n == 0, attempt: 1 })
+                .map(|(n, spool)| ToMeasure { run: spool.run(), ended: n == 0, attempt: 1 })
                 .collect()
         };
         let sizes = Sizes::default();
-        sizes.step(&runs());
-        (sizes.step(&runs()), sizes.sum().unwrap(), sizes.largest(5))
+        sizes.step(&root, &runs());
+        (sizes.step(&root, &runs()), sizes.sum().unwrap(), sizes.largest(5))
     }
 
     #[test]
@@ -202,11 +195,12 @@ mod tests {
     #[test]
     fn a_later_attempt_is_measured_anew() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = SpoolRoot::open(folder.path().join("runs")).unwrap().of(Ids::system().run());
+        let root = SpoolRoot::open(folder.path().join("runs")).unwrap();
+        let spool = root.of(Ids::system().run());
         std::fs::create_dir_all(spool.work()).unwrap();
         let sizes = Sizes::default();
         let measured = |attempt| {
-            sizes.step(&[ToMeasure { spool: spool.clone(), ended: true, attempt }]);
+            sizes.step(&root, &[ToMeasure { run: spool.run(), ended: true, attempt }]);
             sizes.sum().unwrap()
         };
         let before = measured(1);
@@ -233,16 +227,16 @@ mod tests {
             std::fs::write(spool.work().join(file.to_string()), "").unwrap();
         }
         let sizes = Sizes::default();
-        let runs = [ToMeasure { spool: spool.clone(), ended: false, attempt: 1 }];
-        assert_eq!((sizes.step(&runs), sizes.sum()), (LIVE, None), "a live one costs no more than this");
-        sizes.step(&runs);
+        let runs = [ToMeasure { run: spool.run(), ended: false, attempt: 1 }];
+        assert_eq!((sizes.step(&root, &runs), sizes.sum()), (LIVE, None), "a live one costs no more than this");
+        sizes.step(&root, &runs);
         assert!(sizes.sum().is_some());
         assert_eq!(
-            sizes.step(&[ToMeasure { spool, ended: true, attempt: 1 }]),
+            sizes.step(&root, &[ToMeasure { run: spool.run(), ended: true, attempt: 1 }]),
             names + 5,
             "and once more when it has ended"
         );
-        sizes.step(&[]);
+        sizes.step(&root, &[]);
         assert_eq!(sizes.sum(), Some(0), "what is gone counts nothing");
     }
 }

@@ -101,6 +101,15 @@ impl Status {
         }
     }
 
+    /// The run has ended.
+    pub(super) fn end(&mut self, outcome: OutcomeRecord) {
+        self.started_at_ms = outcome.started_at_ms;
+        self.running_at_ms = outcome.running_at_ms;
+        // A record of an earlier version has no safe end.
+        self.view = outcome.view.map(|(start, end)| View { start, safe_end: end.unwrap_or(start), end });
+        self.outcome = Some(Arc::new(outcome));
+    }
+
     /// For the gateway's inventory; `None` = there is nothing to report.
     pub fn summary(&self, run: RunId) -> Option<wire::RunSummary> {
         (self.attempt > 0).then(|| wire::RunSummary {

@@ -18,7 +18,7 @@ use figures::Line;
 use site::Site;
 
 /// The parts that start the program, by the name that selects one alone.
-pub const PARTS: [&str; 8] = ["spawn", "call", "lines", "throughput", "quiet", "held", "followers", "calls"];
+pub const PARTS: [&str; 9] = ["spawn", "call", "lines", "burst", "throughput", "quiet", "followers", "calls", "held"];
 /// Of these, those that measure both programs sample by sample, in turns: a disk that gives less after a while (many
 /// virtual ones do) would otherwise favour the one that comes first.
 const IN_TURNS: [&str; 2] = ["spawn", "call"];
@@ -80,7 +80,7 @@ async fn measure(plan: &Plan) -> (Vec<Line>, Vec<Line>) {
         }
         // One right after the other.
         for (program, lines) in programs.zip([&mut lines, &mut beside]) {
-            lines.extend(of(part, &Site::start(program).await, plan.followers).await);
+            lines.extend(of(part, &mut Site::start(program).await, plan.followers).await);
         }
     }
     for part in LIBRARY_PARTS.into_iter().filter(wanted) {
@@ -89,9 +89,10 @@ async fn measure(plan: &Plan) -> (Vec<Line>, Vec<Line>) {
     (lines, beside)
 }
 
-async fn of(part: &str, site: &Site, followers: usize) -> Vec<Line> {
+async fn of(part: &str, site: &mut Site, followers: usize) -> Vec<Line> {
     match part {
         "lines" => parts::line_latency(site).await,
+        "burst" => parts::burst(site).await,
         "throughput" => parts::throughput(site).await,
         "quiet" => quiet::silent(site).await,
         "held" => quiet::held(site).await,

@@ -87,6 +87,26 @@ pub(super) async fn until_finished(site: &Site, run: &str) {
 /// A line in the log to the SSE event at a client: 100 lines a second, so that each one travels alone.
 pub async fn line_latency(site: &Site) -> Vec<Line> {
     let run = site.submit("* lines 600 10000").await;
+    let mut samples = latencies(site, &run).await;
+    milliseconds("a line in the log to its SSE event", &mut samples, Some((2.0, 20.0)))
+}
+
+/// The same for runs that are submitted at one moment and print five lines a second each.
+pub async fn burst(site: &Site) -> Vec<Line> {
+    const AT_ONCE: usize = 100;
+    let one = |n: usize| async move {
+        let run = site.submit(&format!("* lines 25 200000\n* {n}")).await;
+        latencies(site, &run).await
+    };
+    let all = futures_util::future::join_all((0..AT_ONCE).map(one)).await;
+    let mut samples: Vec<f64> = all.into_iter().flatten().collect();
+    let p99 = quantile(&mut samples, 0.99);
+    let what = format!("a line to its event while {AT_ONCE} runs start, p99 of {}", samples.len());
+    vec![floor("the same, p50", format!("{:.2} ms", quantile(&mut samples, 0.5))), at_most(&what, p99, "ms", 50.0)]
+}
+
+/// Milliseconds from each line's stamp to the event that brings it.
+async fn latencies(site: &Site, run: &str) -> Vec<f64> {
     let url = format!("{}/api/v1/runs/{run}/events", site.url);
     let mut body = site.http.get(url).send().await.expect("an answer").bytes_stream();
     let (mut samples, mut pending) = (Vec::new(), String::new());
@@ -103,7 +123,7 @@ pub async fn line_latency(site: &Site) -> Vec<Line> {
             }
         }
     }
-    milliseconds("a line in the log to its SSE event", &mut samples, Some((2.0, 20.0)))
+    samples
 }
 
 /// One run's output through agent, gateway and one reader; the floor is the same flood into a file alone.

@@ -12,8 +12,11 @@ use super::{
 
 /// How long they are watched.
 const WINDOW: Duration = Duration::from_secs(20);
-/// Ended runs.
-const HELD: u32 = 500;
+/// Ended runs, and how many of them are under way at once.
+const HELD: usize = 20_000;
+const AT_ONCE: usize = 48;
+/// An agent puts a run to rest some seconds after its end.
+const AFTER: Duration = Duration::from_secs(5);
 
 /// Wake-ups of agent and supervisor for a run that is silent.
 pub async fn silent(site: &Site) -> Vec<Line> {
@@ -35,17 +38,41 @@ pub async fn silent(site: &Site) -> Vec<Line> {
     ]
 }
 
-/// Memory of the agent for each ended run that it still holds.
-pub async fn held(site: &Site) -> Vec<Line> {
-    for _ in 0..50 {
-        site.run_to_end("* lines 1 0").await;
-    }
+/// Memory of the agent for each ended run that it still holds, and how long a new agent process takes to be there again.
+pub async fn held(site: &mut Site) -> Vec<Line> {
+    run(site, HELD / 20).await;
+    tokio::time::sleep(AFTER).await;
     let before = resident_kib(site.agent_pid());
-    for _ in 0..HELD {
-        site.run_to_end("* lines 1 0").await;
-    }
-    let each = (resident_kib(site.agent_pid()) - before) / f64::from(HELD);
-    vec![at_most(&format!("an ended run that the agent holds, at {HELD}"), each, "KiB", 2.0)]
+    run(site, HELD).await;
+    tokio::time::sleep(AFTER).await;
+    let each = (resident_kib(site.agent_pid()) - before) / HELD as f64;
+    let start = now_ns();
+    site.restart_agent();
+    let stamp = site.path("stamp-again");
+    let first = site.submit(&format!("* spawn {}", stamp.display())).await;
+    until("the first run of the new agent", || stamp.exists().then_some(())).await;
+    let there = since(start).as_secs_f64();
+    until_finished(site, &first).await;
+    vec![
+        at_most(&format!("an ended run that the agent holds, at {HELD}"), each, "KiB", 2.0),
+        at_most(&format!("an agent that starts with {HELD} of them: to its first run"), there, "s", 2.0),
+    ]
+}
+
+/// Runs so many runs to their ends.
+async fn run(site: &Site, count: usize) {
+    let (site, left) = (&*site, &std::sync::atomic::AtomicUsize::new(count));
+    let worker = |_| async move {
+        let take = |n: usize| n.checked_sub(1);
+        let ordering = std::sync::atomic::Ordering::Relaxed;
+        while left.fetch_update(ordering, ordering, take).is_ok() {
+            let run = site.submit("* lines 1 0").await;
+            while site.get(&run).await["finished_at"].is_null() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    };
+    futures_util::future::join_all((0..AT_ONCE).map(worker)).await;
 }
 
 /// Times a second that the threads of these processes waited and woke.

@@ -14,6 +14,9 @@ pub struct Site {
     folder: tempfile::TempDir,
     gateway: Child,
     agent: Child,
+    /// The agent's command line, to start it again.
+    agent_words: Vec<String>,
+    program: PathBuf,
     /// Of the gateway.
     pub url: String,
     /// Carries the token.
@@ -26,17 +29,7 @@ impl Site {
         let folder = tempfile::tempdir().expect("a temp folder");
         let exe = std::env::current_exe().expect("this program");
         let data = folder.path().join("data");
-        let spawn = |args: &[&str]| {
-            Command::new(program)
-                .args(args)
-                .arg("--data")
-                .arg(&data)
-                .env("LONGHAUL_LOG", "error")
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("the daemon starts")
-        };
+        let spawn = |args: &[&str]| daemon(program, args, &data);
         let gateway = spawn(&["gateway", "--listen", "127.0.0.1:0"]);
         let credentials: Value = until("the gateway's credentials", || {
             serde_json::from_slice(&std::fs::read(data.join("credentials.json")).ok()?).ok()
@@ -49,13 +42,14 @@ impl Site {
         .await;
         let stata = exe.to_str().expect("a path in UTF-8");
         let listen = ["--listen", "127.0.0.1:0", "--name", "bench", "--engine", "stata", "--stata", stata];
-        let mut words = [&["agent", "--gateway", &url, "--seats", "16"], listen.as_slice()].concat();
+        let mut words = [&["agent", "--gateway", &url, "--seats", "128"], listen.as_slice()].concat();
         // An earlier program has no such option.
         let help = Command::new(program).args(["agent", "--help"]).output().expect("the program's help").stdout;
         if String::from_utf8_lossy(&help).contains("--as-root") {
             words.push("--as-root");
         }
         let agent = spawn(&words);
+        let agent_words = words.into_iter().map(str::to_owned).collect();
         let token = format!("Bearer {}", credentials["token"].as_str().unwrap_or_default());
         let headers = [(reqwest::header::AUTHORIZATION, token.parse().expect("a header"))].into_iter().collect();
         let http = reqwest::Client::builder()
@@ -64,9 +58,18 @@ impl Site {
             .pool_max_idle_per_host(64)
             .build()
             .expect("a client");
-        let site = Self { folder, gateway, agent, url, http };
+        let program = program.to_owned();
+        let site = Self { folder, gateway, agent, agent_words, program, url, http };
         site.run_to_end("* lines 1 0").await;
         site
+    }
+
+    /// Kills the agent and starts it again.
+    pub fn restart_agent(&mut self) {
+        let _ = self.agent.kill();
+        let _ = self.agent.wait();
+        let words: Vec<&str> = self.agent_words.iter().map(String::as_str).collect();
+        self.agent = daemon(&self.program, &words, &self.folder.path().join("data"));
     }
 
     /// A path in the site's folder.
@@ -119,6 +122,18 @@ impl Drop for Site {
             let _ = child.wait();
         }
     }
+}
+
+fn daemon(program: &Path, args: &[&str], data: &Path) -> Child {
+    Command::new(program)
+        .args(args)
+        .arg("--data")
+        .arg(data)
+        .env("LONGHAUL_LOG", "error")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the daemon starts")
 }
 
 /// Asks until there is an answer; 30 s at most.

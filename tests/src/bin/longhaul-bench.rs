@@ -3,7 +3,7 @@
 //!
 //! It measures the installed program, which lies beside it (`cargo build --release` makes both), or `--program PROGRAM`;
 //! with `--beside PROGRAM` another version too, in the same run. With the name of a part (`spawn`, `call`, `lines`,
-//! `throughput`, `quiet`, `held`, `followers`, `calls`, `placement`, `ledger`) it measures that part alone; `followers
+//! `burst`, `throughput`, `quiet`, `followers`, `calls`, `held`, `placement`, `ledger`) it measures that part alone; `followers
 //! 10000` measures that many followers.
 //!
 //! It is also the engine that the agent starts (`-b do …`).
