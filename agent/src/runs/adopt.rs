@@ -57,11 +57,13 @@ impl RunTask {
             Ok(read) => read,
             Err(error) => return self.trouble(&error),
         };
-        let Some(attempt) = attempt else { return self.status.send_modify(|status| status.read = true) };
-        if attempt.kind == AttemptKind::Revoked || outcome.is_some() {
+        if attempt.is_none_or(|attempt| attempt.kind == AttemptKind::Revoked) || outcome.is_some() {
             // No other process writes here; an earlier agent may have been killed while it did.
             let _ = self.blocking(Spool::clear_unfinished).await;
+            // Of an attempt that has ended, or that was not accepted: then its files come again.
+            let _ = self.blocking(|spool| longhaul_proto::durable::remove_folder(&spool.blobs())).await;
         }
+        let Some(attempt) = attempt else { return self.status.send_modify(|status| status.read = true) };
         self.execution.handle = handle;
         let asked = submission.as_ref().map(Facts::asked).unwrap_or_default();
         self.status.send_modify(|status| {
