@@ -85,13 +85,15 @@ pub(crate) enum InputError {
     #[error(
         "{what} is {} and at most {} can be sent: put the files on the Stata host and give the path there",
         output::bytes(*size),
-        output::bytes(MAX_CODE_API as u64)
+        output::bytes(*most)
     )]
     TooLarge {
         /// The file or folder.
         what: String,
         /// Its size, bytes; for a folder, as far as it was counted.
         size: u64,
+        /// The largest that is sent.
+        most: u64,
     },
     /// The do-file lies outside the bundled folder.
     #[error("{file} does not lie in {folder}: --with sends a folder that holds the do-file")]
@@ -175,8 +177,9 @@ fn code(path: &Path, hosts: Hosts) -> Result<Vec<u8>, InputError> {
     if !meta.is_file() {
         return Err(InputError::NotAFile { path: path.into() });
     }
-    if meta.len() > MAX_CODE_API as u64 {
-        return Err(InputError::TooLarge { what: path.display().to_string(), size: meta.len() });
+    let most = MAX_CODE_API as u64;
+    if meta.len() > most {
+        return Err(InputError::TooLarge { what: path.display().to_string(), size: meta.len(), most });
     }
     let bytes = fs::read(path).map_err(unreadable)?;
     if bytes.trim_ascii().is_empty() {
@@ -265,7 +268,9 @@ mod tests {
         check(&[&at("large.do")], Hosts::Here, "at most 32.0 MiB");
         check(&[&at("")], Hosts::Here, "is not a file");
         check(&[&at("binary.do"), "--with", &at("")], Hosts::Here, "zero byte");
-        check(&[&at("sub/x.do"), "--with", &at("")], Hosts::Here, "at most 32.0 MiB");
+        fs::File::create(at("large.csv")).unwrap().set_len((2 << 30) + 1).unwrap();
+        check(&[&at("sub/x.do"), "--with", &at("")], Hosts::Here, "at most 2.0 GiB");
+        fs::remove_file(at("large.csv")).unwrap();
         fs::remove_file(at("large.do")).unwrap();
         fs::write(at("y.do"), "display 1").unwrap();
         check(&[&at("y.do"), "--with", &at("sub")], Hosts::Here, "does not lie in");

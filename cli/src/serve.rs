@@ -77,6 +77,7 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     put(&mut o.max_bundle, s.max_bundle.map(|b| b.0));
     put(&mut o.max_blobs, s.max_blobs.map(|n| n as u64));
     put(&mut o.max_blob_bytes, s.max_blob_bytes.map(|b| b.0));
+    o.min_free = min_free(s);
     put(&mut o.keep_uploads, s.keep_uploads.map(|t| t.0));
     put(&mut o.keep_spool, s.keep_spool.map(|t| t.0));
     put(&mut o.face.heartbeat, s.progress_every.map(|t| t.0));

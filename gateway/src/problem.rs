@@ -221,6 +221,7 @@ fn of_blob(error: &BlobError) -> Problem {
         BlobError::Full { .. } => {
             problem(StatusCode::INSUFFICIENT_STORAGE, "blobs-full", "You have as many blobs as you may", detail)
         }
+        BlobError::NoRoom(_) => problem(StatusCode::INSUFFICIENT_STORAGE, "no-room", "The disk is full", detail),
         BlobError::NoUpload(_) => problem(StatusCode::NOT_FOUND, "unknown-upload", "No such upload", detail),
         BlobError::OtherLength { .. } => problem(StatusCode::CONFLICT, "other-length", "Another length", detail),
         BlobError::Offset { .. } => problem(StatusCode::CONFLICT, "wrong-offset", "Another offset", detail),
@@ -233,6 +234,7 @@ fn of_blob(error: &BlobError) -> Problem {
             let status = StatusCode::from_u16(CHECKSUM_MISMATCH).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
             problem(status, "wrong-digest", "The bytes have another digest", detail)
         }
+        BlobError::Gone(_) => problem(StatusCode::NOT_FOUND, "blob-gone", "The file is gone", detail),
         BlobError::Ledger(_) | BlobError::Disk(_) => {
             logged(error);
             Problem::unavailable(detail)

@@ -15,6 +15,7 @@
 //! - [`connections`] and [`descriptors`]: bounds on connections and on open files;
 //! - [`durable`]: every write that must survive a crash;
 //! - [`faults`]: named stop points and deliberate bugs for tests, absent from the shipped program;
+//! - [`free_space`]: how much of a disk must stay free;
 //! - [`progress`]: the numbers of progress notifications;
 //! - [`private`]: folders and files that must be this user's alone;
 //! - [`transport`]: connections between gateway and agents, with TLS and a key on each side; [`join`]: the secret that
@@ -32,6 +33,7 @@ pub mod digest;
 pub mod durable;
 pub mod faults;
 pub mod files;
+pub mod free_space;
 pub mod grpc_transport;
 pub mod ids;
 pub mod join;

@@ -206,6 +206,7 @@ impl Identity {
             advertise: self.advertise(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             puts_aside: true,
+            takes_blobs: !faults::bug("agent_without_blobs"),
             protocol: PROTOCOL,
             os_user: self.0.user.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             hostname: os::hostname(),

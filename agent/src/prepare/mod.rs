@@ -100,7 +100,7 @@ impl Preparer {
             output_limit: self.output_limit,
             max_spool: self.max_run_spool,
         };
-        lay_out(spool, &plan, &code.bytes, &wrapper, &plain_dir).map_err(|error| Problem {
+        lay_out(spool, &plan, &code, &wrapper, &plain_dir).map_err(|error| Problem {
             cause: if error.kind() == io::ErrorKind::StorageFull { Cause::SpoolFull } else { Cause::SpawnFailed },
             text: format!("the run could not be laid out in {}: {error}", spool.path().display()),
         })?;
@@ -128,7 +128,11 @@ impl Preparer {
                 let code = source::unpack(bundle, &spool.work())?;
                 Ok((code, bundle.entry.clone()))
             }
-            Some(Source::Stored(_)) | None => Err(Problem {
+            Some(Source::Stored(stored)) => {
+                work()?;
+                Ok((source::lay_out(stored, &spool.blobs(), &spool.work())?, stored.entry.clone()))
+            }
+            None => Err(Problem {
                 cause: Cause::Malformed,
                 text: "the request names no code that this agent knows; if its gateway is newer, upgrade the agent"
                     .to_owned(),
@@ -149,9 +153,12 @@ impl Preparer {
 }
 
 /// Writes what the supervisor and Stata read.
-fn lay_out(spool: &Spool, plan: &Plan, code: &[u8], wrapper: &Wrapper, plain_dir: &Path) -> io::Result<()> {
+fn lay_out(spool: &Spool, plan: &Plan, code: &Code, wrapper: &Wrapper, plain_dir: &Path) -> io::Result<()> {
     folder(&spool.tmp())?;
-    private(&spool.code(), code)?;
+    match &code.at {
+        None => private(&spool.code(), &code.bytes)?,
+        Some(at) => copy(at, &spool.code())?,
+    }
     private(&spool.wrapper(), wrapper.text().as_bytes())?;
     if plan.profile.is_some() {
         private(&spool.profile(), profile_text(plain_dir, spool).as_bytes())?;
@@ -188,6 +195,12 @@ fn folder(path: &Path) -> io::Result<()> {
 
 fn private(path: &Path, content: &[u8]) -> io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?.write_all(content)
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut from = std::fs::File::open(from)?;
+    let mut to = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(to)?;
+    io::copy(&mut from, &mut to).map(drop)
 }
 
 fn failed(text: String) -> Problem {

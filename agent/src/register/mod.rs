@@ -162,7 +162,7 @@ impl Registrar {
             problem: info.problem,
             engines: info.engines,
             licence: info.licence,
-            spool_bytes: self.runs.sizes().sum().unwrap_or(0),
+            spool_bytes: self.runs.spool_bytes().unwrap_or(0),
             spool_limit: self.max_spool,
             spools: self.runs.largest_spools(),
         };

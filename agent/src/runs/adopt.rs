@@ -55,6 +55,9 @@ pub(super) fn read(spool: &Spool) -> io::Result<Found> {
         return Ok(Found { status, handle: None, outcome: None });
     }
     let Some(attempt) = spool.last_attempt()? else {
+        if spool.exists() {
+            clear(spool);
+        }
         return Ok(Found { status, handle: None, outcome: None });
     };
     let submission = match spool.submission() {
@@ -74,8 +77,7 @@ pub(super) fn read(spool: &Spool) -> io::Result<Found> {
     // Also that of a dead attempt: by it the executor is asked whether anything of that writes.
     let handle = spool.read_or_name::<JobHandle>(&spool.handle(), &mut damaged)?;
     if attempt.kind == AttemptKind::Revoked || outcome.is_some() {
-        // No other process writes here; an earlier agent may have been killed while it did.
-        let _ = spool.clear_unfinished();
+        clear(spool);
     }
     status.attempt = attempt.number;
     status.revoked = attempt.kind == AttemptKind::Revoked;
@@ -88,6 +90,14 @@ pub(super) fn read(spool: &Spool) -> io::Result<Found> {
         None => asked,
     });
     Ok(Found { status, handle, outcome })
+}
+
+/// Removes what is of no use where nothing runs.
+fn clear(spool: &Spool) {
+    // No other process writes here; an earlier agent may have been killed while it did.
+    let _ = spool.clear_unfinished();
+    // Of an attempt that has ended, or that was not accepted: then its files come again.
+    let _ = longhaul_proto::durable::remove_folder(&spool.blobs());
 }
 
 impl RunTask {

@@ -4,17 +4,19 @@ use std::{io, sync::Arc};
 
 use longhaul_proto::{
     faults,
+    ids::RunId,
     state::{Cause, RunState},
-    telemetry, wire,
+    telemetry,
+    wire::{self, submission::Source},
 };
 use tracing::Instrument;
 
-use super::{Facts, Refused, Status, execute::Execution, run_task::RunTask};
+use super::{Context, Facts, Refused, Status, arrivals::Closed, execute::Execution, run_task::RunTask};
 use crate::{
     executor::{Grounds, Job, Probe, Proof},
     outcome,
     prepare::Problem,
-    spool::{AttemptKind, CancelMode, CancelRecord, Decision, Ending, Exit, Spool, file_facts},
+    spool::{AttemptKind, CancelMode, CancelRecord, Decision, Ending, Exit, Incoming, Spool, file_facts},
 };
 
 /// Why an attempt ends without having begun.
@@ -23,6 +25,13 @@ pub(super) enum Unstarted {
     Failed(Problem),
     /// Its end was requested before.
     Cancelled,
+}
+
+/// The files of stored code that came before their run.
+struct Arrived {
+    incoming: Incoming,
+    files: Vec<wire::StoredFile>,
+    closed: Closed,
 }
 
 impl RunTask {
@@ -55,14 +64,26 @@ impl RunTask {
             let now = self.context.clock.unix_ms();
             let request = submission.clone();
             let (ready_mark, is_new) = (self.context.executor.ready_mark(), self.attempt().is_none());
+            let context = Arc::clone(&self.context);
+            let code = arrived(&context, self.spool.run(), &submission).await;
             // In one step: each costs a change of threads, and the run waits for all of them.
             let decided = self.blocking(move |spool| {
                 if is_new && spool.was_freed() {
-                    return Ok(None);
+                    return Ok(Err(Refused::Freed));
                 }
-                Ok(Some((spool.accept(&request, attempt, &ready_mark, now)?, spool.dead_attempt()?)))
+                if let Some(Arrived { incoming, files, closed }) = code {
+                    match incoming.move_into(spool, &files) {
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                            return Ok(Err(Refused::NoBlobs(error.to_string())));
+                        }
+                        moved => moved?,
+                    }
+                    drop(closed);
+                }
+                Ok(Ok((spool.accept(&request, attempt, &ready_mark, now)?, spool.dead_attempt()?)))
             });
-            let (decision, dead) = decided.await.map_err(Refused::Io)?.ok_or(Refused::Freed)?;
+            let (decision, dead) = decided.await.map_err(Refused::Io)??;
+            self.context.arrivals.gone(self.spool.run());
             if decision == Decision::Was(AttemptKind::Revoked) {
                 self.set_attempt(attempt, AttemptKind::Revoked);
                 return Err(Refused::Revoked(attempt));
@@ -243,6 +264,13 @@ impl RunTask {
         }
         Ok(kind == AttemptKind::Revoked)
     }
+}
+
+/// The files of stored code, of which no more may come from now on.
+async fn arrived(context: &Context, run: RunId, submission: &wire::Submission) -> Option<Arrived> {
+    let Some(Source::Stored(code)) = &submission.source else { return None };
+    let closed = context.arrivals.close(run, context.clock.monotonic()).await;
+    Some(Arrived { incoming: context.arrivals.folder().clone(), files: code.files.clone(), closed })
 }
 
 /// Writes the exit record of an attempt that did not begin.

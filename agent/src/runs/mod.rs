@@ -12,6 +12,7 @@
 
 mod activity;
 mod adopt;
+mod arrivals;
 mod begin;
 mod execute;
 mod forget;
@@ -22,7 +23,7 @@ mod table;
 mod take_up;
 mod unreadable;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use longhaul_proto::{
     clock::Clock,
@@ -33,16 +34,18 @@ use longhaul_proto::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use arrivals::{NotTaken, Receiver};
 pub(crate) use sizes::Sizes;
 pub use status::{Facts, Status};
 
+use arrivals::Arrivals;
 use table::Table;
 
 use crate::{
     executor::Executor,
     follow::{Changes, Watcher},
     prepare::{BannerCache, Preparer},
-    spool::{CancelMode, MinFree, Proofs, Spool, SpoolRoot, free_space},
+    spool::{CancelMode, Incoming, MinFree, Proofs, Spool, SpoolRoot, free_space},
 };
 
 /// How long the agent must have run before it removes old proofs, and the time between two checks of them.
@@ -74,6 +77,9 @@ pub enum Refused {
     /// There is no engine to run it with.
     #[error("{0}")]
     NoEngine(String),
+    /// Files of its code did not come before it.
+    #[error("{0}")]
+    NoBlobs(String),
     /// The spool failed.
     #[error("the spool could not be written")]
     Io(#[source] io::Error),
@@ -135,12 +141,22 @@ pub struct Handle {
     commands: mpsc::Sender<Box<Command>>,
 }
 
+/// What runs may take of the disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// What must stay free.
+    pub min_free: MinFree,
+    /// Most bytes of all spools; 0 = no limit.
+    pub max_spool: u64,
+}
+
 pub(crate) struct Context {
     root: SpoolRoot,
     preparer: Preparer,
     executor: Arc<dyn Executor>,
     watcher: Watcher,
     min_free: MinFree,
+    arrivals: Arrivals,
     banners: BannerCache,
     clock: Clock,
     tasks: Tasks,
@@ -159,15 +175,16 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Opens the spools below `root` and takes up every run in them.
+    /// Opens the spools below `root` and takes up every run in them. What is `incoming` is deleted.
     ///
     /// # Errors
     /// When the spools cannot be listed.
     pub fn open(
         root: SpoolRoot,
+        incoming: PathBuf,
         preparer: Preparer,
         executor: Arc<dyn Executor>,
-        min_free: MinFree,
+        room: Room,
         clock: Clock,
         tasks: Tasks,
     ) -> io::Result<Self> {
@@ -181,7 +198,8 @@ impl Runs {
             preparer,
             executor,
             watcher: Watcher::new(),
-            min_free,
+            min_free: room.min_free,
+            arrivals: Arrivals::new(Incoming::open(incoming)?, room.max_spool),
             banners: BannerCache::default(),
             clock,
             tasks,
@@ -192,6 +210,7 @@ impl Runs {
         let runs = Self { context: Arc::new(context), taken_up };
         runs.take_up(spools, done);
         runs.context.tasks.spawn_until_stop(runs.clone().drop_proofs());
+        runs.context.tasks.spawn_until_stop(runs.clone().sweep_arrivals());
         Ok(runs)
     }
 
@@ -225,6 +244,11 @@ impl Runs {
     /// The sizes of the spools, as last measured.
     pub(crate) fn sizes(&self) -> &Sizes {
         &self.context.sizes
+    }
+
+    /// Bytes of all spools and of what is on its way into them; `None` = not all have been measured yet.
+    pub(crate) fn spool_bytes(&self) -> Option<u64> {
+        self.context.sizes.sum().map(|sum| sum.saturating_add(self.context.arrivals.bytes()))
     }
 
     /// The run, if this agent has it.

@@ -2,6 +2,7 @@
 //! on the connection is the proof. No other call reaches this code without it ([`longhaul_proto::transport::guard`]).
 
 mod artifact;
+mod blobs;
 pub(crate) mod bounds;
 mod events;
 mod refusal;
@@ -18,7 +19,7 @@ use longhaul_proto::{
     wire::{self, agent_server::Agent},
     words,
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use self::events::FirstSnapshot;
 use crate::{
@@ -103,6 +104,25 @@ impl Agent for Service {
         self.identity.check_serves(&principal).map_err(Status::permission_denied)?;
         let handle = self.runs.begin(run, submission, request.attempt).await.map_err(refusal::status)?;
         Ok(Response::new(events::follow(handle, (0, 0), FirstSnapshot::Plain, &self.tasks)?))
+    }
+
+    async fn blob_offsets(
+        &self,
+        request: Request<wire::BlobOffsetsRequest>,
+    ) -> Result<Response<wire::BlobOffsetsReply>, Status> {
+        let request = request.into_inner();
+        self.identity.check_cluster(&request.cluster_id).map_err(Status::failed_precondition)?;
+        blobs::offsets(&self.runs, &request).await.map(Response::new)
+    }
+
+    async fn put_blobs(
+        &self,
+        request: Request<Streaming<wire::BlobPart>>,
+    ) -> Result<Response<wire::PutBlobsReply>, Status> {
+        let mut parts = request.into_inner();
+        let Some(first) = parts.message().await? else { return Ok(Response::new(wire::PutBlobsReply {})) };
+        self.identity.check_cluster(&first.cluster_id).map_err(Status::failed_precondition)?;
+        blobs::put(&self.runs, first, parts).await.map(|()| Response::new(wire::PutBlobsReply {}))
     }
 
     type FollowStream = Events;

@@ -6,17 +6,33 @@ use std::io;
 use longhaul_proto::words;
 use tonic::Status;
 
-use crate::runs::Refused;
+use crate::runs::{NotTaken, Refused};
 
 pub(super) fn status(refused: Refused) -> Status {
     let words = words::chain(&refused);
     match refused {
-        Refused::Older { .. } | Refused::Revoked(_) | Refused::Started(_) | Refused::Freed | Refused::NoEngine(_) => {
-            Status::failed_precondition(words)
-        }
+        Refused::Older { .. }
+        | Refused::Revoked(_)
+        | Refused::Started(_)
+        | Refused::Freed
+        | Refused::NoEngine(_)
+        | Refused::NoBlobs(_) => Status::failed_precondition(words),
         Refused::NoRoom(_) => Status::resource_exhausted(words),
         Refused::Io(_) => Status::internal(words),
         Refused::Stopping => Status::unavailable(words),
+    }
+}
+
+/// Files of a run's code that were not taken.
+pub(super) fn not_taken(error: &NotTaken) -> Status {
+    let words = words::chain(error);
+    match error {
+        NotTaken::NoRoom(_) => Status::resource_exhausted(words),
+        NotTaken::Offset(_) => Status::aborted(words),
+        NotTaken::Superseded => Status::unavailable(words),
+        NotTaken::Differs { .. } => Status::data_loss(words),
+        NotTaken::TooLong | NotTaken::Nameless => Status::invalid_argument(words),
+        NotTaken::Io(_) => Status::internal(words),
     }
 }
 

@@ -10,6 +10,9 @@ pub(super) const CONTROL: &str = "control";
 /// The folder of what is the run's, in format 2.
 pub(super) const RUN: &str = "run";
 
+/// Within what is ours, the files of stored code.
+pub(super) const BLOBS: &str = "control/blobs";
+
 /// What tells a run of format 1, in whatever step it is, if its FIFO was never made.
 const OF_FORMAT_1: [&str; 6] = ["submission.pb", "plan.json", "lock", "spawning", "exit.json", "outcome.json"];
 

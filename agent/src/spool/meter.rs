@@ -95,6 +95,10 @@ impl Meter {
             if self.open.len() == 1 || (self.open.len() == 2 && self.top == layout::RUN.as_bytes()) {
                 name.as_encoded_bytes().clone_into(&mut self.part);
             }
+            // A file of the code that also lies where the run finds it is counted there.
+            if meta.is_file() && meta.nlink() > 1 && path.parent().is_some_and(|above| above.ends_with(layout::BLOBS)) {
+                continue;
+            }
             let part = self.now.part(&self.part);
             // A block is 512 bytes whatever the file system's own size is (stat(2)).
             *part = part.saturating_add(meta.blocks().saturating_mul(512));

@@ -14,6 +14,7 @@
 //!   started.json     Stata's process exists         running.json   its first log byte
 //!   cancel.json      a request to end the run       ending.json    the cause, before the first signal
 //!   entered.json     the do-files that it entered, with their digests
+//!   blobs/           the files of stored code, which came before the attempt; removed at the end
 //!   exit.json        the supervisor's exit record   outcome.json   the agent's verdict
 //! run/               the run's; Stata starts here:
 //!   code.do          the executed bytes             work/          where text and bundles run
@@ -35,7 +36,7 @@
 
 mod attempts;
 mod digest;
-mod free_space;
+mod incoming;
 mod layout;
 mod meter;
 mod previous;
@@ -59,8 +60,9 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use attempts::{Attempt, AttemptKind, Decision};
 pub use digest::file_facts;
 pub(crate) use digest::{Prefix, facts_from};
-pub use free_space::{FreeSpace, MinFree, free_space};
+pub use incoming::{Incoming, Partial, Placed};
 pub use layout::Layout;
+pub use longhaul_proto::free_space::{FreeSpace, MinFree, free_space};
 pub use meter::{Meter, Taken};
 pub use proofs::Proofs;
 pub use records::{
@@ -198,6 +200,8 @@ impl Spool {
         exit = "exit.json",
         /// The verdict.
         outcome = "outcome.json",
+        /// The files of its code, by their digests, from the acceptance of the attempt to its end.
+        blobs = "blobs",
         /// The do-files that the run entered, with their digests.
         entered = "entered.json",
         /// The supervisor's own log, for people.

@@ -34,8 +34,8 @@ impl Spool {
         durable::create_folder(&self.path().join(PREVIOUS))?;
         durable::create_folder(&to)?;
         let request = self.last_attempt()?.is_some_and(|last| last.kind == AttemptKind::Started);
-        // The request and the mark of readiness belong to the later attempt, once it was accepted.
-        let new = [self.submission_pb(), self.submission_json(), self.ready()];
+        // The request, its files and the mark of readiness belong to the later attempt, once it was accepted.
+        let new = [self.submission_pb(), self.submission_json(), self.ready(), self.blobs()];
         let own = [self.lock(), self.path().join(PREVIOUS), self.exit()];
         let stays = |path: &Path| {
             let attempt = path.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.starts_with("attempt-"));

@@ -7,14 +7,15 @@ use longhaul_proto::durable;
 use super::{DONE, FORGOTTEN, Layout, Spool, layout};
 
 impl Spool {
-    /// Removes what is of no use after the end: temporary files, the reserve, and temporary names of processes that
-    /// were killed while they wrote. The caller must know that no process writes here any more.
+    /// Removes what is of no use after the end: temporary files, the reserve, the files of the code as they came, and
+    /// temporary names of processes that were killed while they wrote. The caller must know that no process writes here any more.
     ///
     /// # Errors
     /// When temporary files cannot be removed or the folder cannot be listed.
     pub fn clear(&self) -> io::Result<()> {
         self.release_reserve();
         self.clear_unfinished()?;
+        durable::remove_folder(&self.blobs())?;
         durable::remove_folder(&self.tmp())
     }
 

@@ -115,7 +115,8 @@ impl Spool {
             Some(wire::submission::Source::Path(path)) => format!("path {path}"),
             Some(wire::submission::Source::Text(_)) => "text".to_owned(),
             Some(wire::submission::Source::Bundle(bundle)) => format!("bundle {}", bundle.entry),
-            Some(wire::submission::Source::Stored(_)) => "stored".to_owned(),
+            Some(wire::submission::Source::Stored(code)) if code.entry.is_empty() => "text".to_owned(),
+            Some(wire::submission::Source::Stored(code)) => format!("bundle {}", code.entry),
             None => "none".to_owned(),
         };
         let meta = Meta {

@@ -16,7 +16,7 @@ use crate::{
     identity::{Contact, Identity, Pins},
     prepare::{Engine, Places, Preparer},
     register::{GatewayDialer, Registrar},
-    runs::Runs,
+    runs::{Room, Runs},
     service::Service,
     spool::{SpoolRoot, Timing},
 };
@@ -50,7 +50,9 @@ impl Parts {
         let identity = Identity::open(folder, options.label.clone(), advertise, &deps.ids)?;
         let pins = Pins::open(folder, contact)?;
         let root = SpoolRoot::open(folder.join("runs"))?;
-        let runs = Runs::open(root, preparer, executor, options.min_free, deps.clock, tasks.clone())?;
+        let room = Room { min_free: options.min_free, max_spool: options.max_spool };
+        let incoming = folder.join("incoming");
+        let runs = Runs::open(root, incoming, preparer, executor, room, deps.clock, tasks.clone())?;
         tasks.spawn_until_stop(runs.clone().measure());
         let greeter = Greeter { role: Role::Agent, secret: options.secret.clone() };
         Ok(Self { identity, runs, tasks, greeter, pins, max_spool: options.max_spool })

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::Stream;
 use longhaul_agent::{
     Agent, Choice, Deps, MinFree, Options,
     spool::{Spool, SpoolRoot},
@@ -216,6 +217,18 @@ impl Gateway {
     pub(crate) async fn run(&self, submission: wire::Submission, attempt: u32) -> Result<Followed, Status> {
         let request = wire::RunRequest { submission: Some(submission), attempt, cluster_id: "lab".into() };
         self.client.clone().run(request).await.map(|r| Followed::new(r.into_inner()))
+    }
+
+    pub(crate) async fn blob_offsets(&self, run: &str, files: Vec<wire::BlobFile>) -> Result<Vec<u64>, Status> {
+        let request = wire::BlobOffsetsRequest { run_id: run.to_owned(), cluster_id: "lab".into(), files };
+        Ok(self.client.clone().blob_offsets(request).await?.into_inner().offsets)
+    }
+
+    pub(crate) async fn put_blobs<S>(&self, parts: S) -> Result<(), Status>
+    where
+        S: Stream<Item = wire::BlobPart> + Send + 'static,
+    {
+        self.client.clone().put_blobs(parts).await.map(drop)
     }
 
     pub(crate) async fn follow(&self, run: &str, log: u64, console: u64) -> Result<Followed, Status> {

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod again;
+mod blobs;
 mod cancel;
 mod children;
 mod death;
@@ -45,6 +46,7 @@ fn run_tests() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let groups = [
         again::TESTS,
+        blobs::TESTS,
         executor::TESTS,
         outcome::TESTS,
         source::TESTS,

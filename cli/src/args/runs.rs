@@ -26,7 +26,7 @@ pub(crate) struct Run {
     /// Folder where the code runs [default: the do-file's].
     #[arg(long, value_name = "DIR")]
     pub(crate) working_dir: Option<PathBuf>,
-    /// Send this folder along (at most 32 MiB); FILE lies in it.
+    /// Send this folder along (at most 2 GiB); FILE lies in it.
     #[arg(long, value_name = "DIR")]
     pub(crate) with: Option<PathBuf>,
     /// Limit on running, such as 90, 15min, 2h [default: none].

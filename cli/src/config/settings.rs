@@ -100,9 +100,9 @@ settings! {
     env_allow: Vec<String>,
     /// Limit from the start of Stata to its first log byte.
     start_timeout: Time,
-    /// No run starts with less free space than this in the spool.
+    /// No run starts with less free space than this in the spool, and a gateway takes no upload that leaves less.
     min_free: Bytes,
-    /// No run starts with less free space than this, percent.
+    /// Likewise, percent of the file system.
     min_free_percent: u32,
     /// Output kept per run and stream; default 4 GiB. Stata goes on beyond it, and the record says so.
     max_output: Bytes,

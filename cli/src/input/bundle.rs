@@ -17,6 +17,9 @@ use super::{Hosts, Input, InputError, base64, canonical, code, utf8};
 /// A bundle up to this size is sent in the request, bytes.
 const IN_REQUEST: u64 = 64 * 1024;
 
+/// The largest folder that is sent, bytes: what a gateway takes unless it is set otherwise.
+const MAX_FOLDER: u64 = 2 << 30;
+
 /// Read at once while a digest is made, bytes.
 const CHUNK: usize = 256 * 1024;
 
@@ -71,6 +74,10 @@ pub(super) fn bundle(file: &Path, folder: &Path) -> Result<(BundleRequest, Vec<L
 /// # Errors
 /// A file cannot be read.
 pub(crate) fn with_contents(input: &Input) -> Result<SubmitRequest, InputError> {
+    let (size, most) = (input.files.iter().map(|file| file.bytes).sum(), MAX_CODE_API as u64);
+    if size > most {
+        return Err(InputError::TooLarge { what: "the folder, for this gateway's version,".to_owned(), size, most });
+    }
     let mut request = input.request.clone();
     let files = request.bundle.iter_mut().flat_map(|bundle| &mut bundle.files);
     for (file, local) in files.filter(|file| file.sha256.is_some()).zip(&input.files) {
@@ -114,8 +121,8 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<Found>, size: &mut u64, n
             continue;
         }
         *size += meta.len();
-        if *size > MAX_CODE_API as u64 {
-            return Err(InputError::TooLarge { what: named.display().to_string(), size: *size });
+        if *size > MAX_FOLDER {
+            return Err(InputError::TooLarge { what: named.display().to_string(), size: *size, most: MAX_FOLDER });
         }
         let name = utf8(path.strip_prefix(root).unwrap_or(&path))?;
         found.push(Found { name, path });

@@ -27,6 +27,9 @@ pub enum BlobError {
         /// What it may have.
         most: BlobBounds,
     },
+    /// The disk has no room for it.
+    #[error("{0}")]
+    NoRoom(String),
     /// There is no such upload of this principal.
     #[error("no upload of {0} is under way: begin it with POST /api/v1/blobs, or send the whole with PUT")]
     NoUpload(ContentDigest),
@@ -63,6 +66,13 @@ pub enum BlobError {
         /// The digest of what came.
         found: ContentDigest,
     },
+    /// Its bytes are not here, although the ledger has it or a run needs it.
+    #[error(
+        "the gateway does not have the file with the SHA-256 {0} any more (its ledger was restored without the folder of \
+         blobs, or files there were removed): upload it again with PUT /api/v1/blobs/{0} or `longhaul run`, and submit the \
+         run again"
+    )]
+    Gone(ContentDigest),
     /// The ledger failed.
     #[error(
         "the gateway could not read or write its ledger: try again, and look at the disk of its data folder and its log"

@@ -47,6 +47,12 @@ impl Folder {
         Self(Arc::new(root))
     }
 
+    /// A folder of its file system that exists.
+    pub(super) fn root(&self) -> &Path {
+        let above = self.0.ancestors().find(|path| path.exists());
+        above.unwrap_or(Path::new("."))
+    }
+
     /// The folder of all digests with these first two digits.
     pub(super) fn below(&self, prefix: &str) -> PathBuf {
         self.0.join(prefix)

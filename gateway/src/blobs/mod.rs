@@ -17,6 +17,7 @@
 mod claims;
 mod error;
 mod folder;
+mod mend;
 mod read;
 mod receive;
 mod sweep;
@@ -26,7 +27,14 @@ mod tests;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use longhaul_proto::{clock::Clock, digest::ContentDigest, faults, ids::Ids, tasks::blocking};
+use longhaul_proto::{
+    clock::Clock,
+    digest::ContentDigest,
+    faults,
+    free_space::{MinFree, free_space},
+    ids::Ids,
+    tasks::blocking,
+};
 
 use crate::{
     Deps, Options,
@@ -52,13 +60,15 @@ pub struct BlobLimits {
     pub largest: u64,
     /// What one principal may have.
     pub of_principal: BlobBounds,
+    /// What must stay free on the disk.
+    pub min_free: MinFree,
 }
 
 impl BlobLimits {
     /// As the settings have them.
     pub fn of(options: &Options) -> Self {
         let of_principal = BlobBounds { count: options.max_blobs, bytes: options.max_blob_bytes };
-        Self { largest: options.max_bundle, of_principal }
+        Self { largest: options.max_bundle, of_principal, min_free: options.min_free }
     }
 }
 
@@ -110,9 +120,9 @@ impl Blobs {
     /// Begins to upload `bytes` bytes with this digest, or finds how far that has come.
     ///
     /// # Errors
-    /// It has another length, or is more than may be stored.
+    /// It has another length, or is more than may be stored or than the disk has room for.
     pub async fn begin(&self, principal: &Principal, digest: ContentDigest, bytes: u64) -> Result<Progress, BlobError> {
-        let BlobLimits { largest: most, of_principal: bounds } = self.limits;
+        let BlobLimits { largest: most, of_principal: bounds, .. } = self.limits;
         if bytes > most {
             return Err(BlobError::TooLarge { bytes, most });
         }
@@ -122,9 +132,32 @@ impl Blobs {
         let new = NewUpload { upload, at_ms: self.clock.unix_ms(), bounds };
         match self.ledger.begin_upload(new).await? {
             UploadBegun::Open(open) if open.bytes != bytes => Err(BlobError::OtherLength { digest, bytes: open.bytes }),
-            UploadBegun::Open(open) => self.settled(open).await,
-            UploadBegun::Kept(blob) => Ok(Progress::Kept { bytes: blob.bytes }),
+            UploadBegun::Open(open) => {
+                let progress = self.settled(open.clone()).await?;
+                let (offset, _) = progress.offset_of();
+                if let Err(error) = self.room_for(bytes.saturating_sub(offset)) {
+                    if offset == 0 {
+                        // So that it does not count among what its principal has.
+                        self.ledger.end_upload(open).await?;
+                    }
+                    return Err(error);
+                }
+                Ok(progress)
+            }
+            UploadBegun::Kept(blob) => self.kept(principal, blob).await,
             UploadBegun::Full(has) => Err(BlobError::Full { has, most: bounds }),
+        }
+    }
+
+    /// Looks at the free disk, before so many bytes are taken.
+    fn room_for(&self, bytes: u64) -> Result<(), BlobError> {
+        if bytes == 0 || faults::bug("uploads_without_room") {
+            return Ok(());
+        }
+        let path = self.folder.root();
+        match self.limits.min_free.problem_of_upload(bytes, free_space(path)?, path) {
+            Some(problem) => Err(BlobError::NoRoom(problem)),
+            None => Ok(()),
         }
     }
 
@@ -134,7 +167,7 @@ impl Blobs {
     /// All bytes had come, and they have another digest; or the disk or the ledger fails.
     pub async fn progress(&self, principal: &Principal, digest: ContentDigest) -> Result<Option<Progress>, BlobError> {
         if let Some(blob) = self.ledger.blob(principal, digest).await? {
-            return Ok(Some(Progress::Kept { bytes: blob.bytes }));
+            return self.kept(principal, blob).await.map(Some);
         }
         match self.ledger.upload(principal, digest).await? {
             Some(open) => self.settled(open).await.map(Some),

@@ -58,11 +58,10 @@ impl HeldBlobs {
     /// Opens one of them.
     ///
     /// # Errors
-    /// The run does not hold it, or the disk fails.
+    /// The run does not hold it or its bytes are gone, or the disk fails.
     pub async fn open(&self, digest: ContentDigest) -> Result<BlobReader, BlobError> {
-        let gone = || BlobError::Disk(io::Error::new(io::ErrorKind::NotFound, format!("blob {digest} is gone")));
-        let blob = self.by_digest.get(&digest).cloned().ok_or_else(gone)?;
-        self.blobs.reader(blob).await?.ok_or_else(gone)
+        let blob = self.by_digest.get(&digest).cloned().ok_or(BlobError::Gone(digest))?;
+        self.blobs.reader(blob).await?.ok_or(BlobError::Gone(digest))
     }
 }
 

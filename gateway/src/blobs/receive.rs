@@ -15,6 +15,8 @@ use crate::{ledger::Upload, model::Principal};
 pub struct Receiving {
     blobs: Blobs,
     upload: Upload,
+    /// The ledger has the blob, and its file was missing.
+    mends: bool,
     /// `None` while a piece is being written.
     partial: Option<Box<Partial>>,
 }
@@ -23,22 +25,33 @@ impl Blobs {
     /// Receives bytes of an upload that was begun.
     ///
     /// # Errors
-    /// Another request receives them, they begin at another offset than `start` says, or there is no such upload.
+    /// Another request receives them, they begin at another offset than `start` says, there is no such upload, or the disk
+    /// has no room for the rest.
     pub async fn receive(
         &self,
         principal: &Principal,
         digest: ContentDigest,
         start: Start,
     ) -> Result<Receiving, BlobError> {
-        let known = self.ledger.upload(principal, digest).await?.ok_or(BlobError::NoUpload(digest))?;
+        let (known, mends) = match self.ledger.upload(principal, digest).await? {
+            Some(known) => (known, false),
+            None => (self.missing(principal, digest).await?.ok_or(BlobError::NoUpload(digest))?, true),
+        };
         let claim = self.claims.take(&known.file.name).ok_or(BlobError::Receiving)?;
         // Looked up again under the claim: a request that had it may have finished the upload since, and then its file is
         // a blob's.
-        let used = self.ledger.use_upload(principal.clone(), digest, self.clock.unix_ms()).await?;
+        let used = if mends {
+            self.missing(principal, digest).await?
+        } else {
+            self.ledger.use_upload(principal.clone(), digest, self.clock.unix_ms()).await?
+        };
         let upload = used.filter(|upload| *upload == known).ok_or(BlobError::NoUpload(digest))?;
         let (folder, of) = (self.folder.clone(), upload.clone());
         match blocking(move || Partial::open(&folder, &of, start, claim)).await?? {
-            Opened::Here(partial) => Ok(Receiving { blobs: self.clone(), upload, partial: Some(partial) }),
+            Opened::Here(partial) => {
+                self.room_for(upload.bytes.saturating_sub(partial.len()))?;
+                Ok(Receiving { blobs: self.clone(), upload, mends, partial: Some(partial) })
+            }
             Opened::Elsewhere(offset) => Err(BlobError::Offset { offset }),
         }
     }
@@ -81,11 +94,19 @@ impl Receiving {
         match placed {
             Whole::No => Ok(Progress::Open { offset, bytes }),
             Whole::Differs(found) => {
-                if blobs.ledger.end_upload(upload.clone()).await? {
+                if self.mends || blobs.ledger.end_upload(upload.clone()).await? {
                     blobs.remove(&upload.file).await;
                 }
                 Err(BlobError::Mismatch { wanted: upload.file.digest, found })
             }
+            Whole::Yes if self.mends => match blobs.ledger.blob(&upload.principal, upload.file.digest).await? {
+                Some(blob) if blob.file == upload.file => Ok(Progress::Kept { bytes: blob.bytes }),
+                // It went meanwhile.
+                _ => {
+                    blobs.remove(&upload.file).await;
+                    Err(self.gone())
+                }
+            },
             Whole::Yes => {
                 let finished = blobs.ledger.finish_upload(upload.clone(), blobs.clock.unix_ms()).await?;
                 let Some(finished) = finished else {
@@ -93,7 +114,7 @@ impl Receiving {
                     return Err(self.gone());
                 };
                 if let Some(spare) = &finished.spare {
-                    blobs.remove(spare).await;
+                    blobs.spare(spare, &finished.blob).await?;
                 }
                 Ok(Progress::Kept { bytes: finished.blob.bytes })
             }

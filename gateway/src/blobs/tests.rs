@@ -15,7 +15,11 @@ use crate::{
     model::{Asked, Record},
 };
 
-const LIMITS: BlobLimits = BlobLimits { largest: 1_000, of_principal: BlobBounds { count: 10, bytes: 3_000 } };
+const LIMITS: BlobLimits = BlobLimits {
+    largest: 1_000,
+    of_principal: BlobBounds { count: 10, bytes: 3_000 },
+    min_free: MinFree { bytes: 0, percent: 0 },
+};
 
 struct World {
     folder: tempfile::TempDir,

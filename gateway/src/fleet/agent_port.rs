@@ -22,6 +22,21 @@ pub(crate) trait AgentPort: fmt::Debug + Send + Sync {
     /// After [`Failure::NeverSent`] the agent has not heard of the attempt; after any other it may be running it.
     async fn run(&self, request: wire::RunRequest) -> Result<Events, AgentError>;
 
+    /// Whether it takes the files of stored code before an attempt; they go within the request otherwise.
+    fn takes_blobs(&self) -> bool;
+
+    /// Asks how many bytes of each file of stored code it has.
+    ///
+    /// # Errors
+    /// When it does not answer, or has no room for the rest.
+    async fn blob_offsets(&self, request: wire::BlobOffsetsRequest) -> Result<wire::BlobOffsetsReply, AgentError>;
+
+    /// Sends such files. What it has of them when this fails stays there, and the next call goes on behind it.
+    ///
+    /// # Errors
+    /// [`Failure::Unreadable`]: the bytes have another digest.
+    async fn put_blobs(&self, parts: BoxStream<'static, wire::BlobPart>) -> Result<wire::PutBlobsReply, AgentError>;
+
     /// Sends the events of a run, its output from these offsets.
     ///
     /// # Errors

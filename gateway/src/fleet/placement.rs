@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use longhaul_proto::ids::RunId;
+use longhaul_proto::{MAX_CODE_API, ids::RunId};
 
 use super::{heard::LastHeard, serves::Serves};
 use crate::model::{Need, Principal, QueueReason};
@@ -19,6 +19,8 @@ pub(crate) struct Host {
     pub(crate) pool: String,
     pub(crate) limit: u32,
     pub(crate) running: u32,
+    /// Whether it takes code that is more than goes within a request.
+    pub(crate) takes_blobs: bool,
     /// Whose runs it takes.
     pub(crate) serves: Serves,
     /// Whether it takes runs at all.
@@ -79,6 +81,7 @@ enum Obstacle {
     NoMatch,
     NotServed,
     Unfit,
+    TooOld,
     Away,
     HostFull,
     PoolFull,
@@ -132,6 +135,7 @@ fn obstacle(principal: &Principal, need: &Need, host: &Host, situation: &impl Si
         () if !able() => Some(Obstacle::NoMatch),
         () if host.limit == 0 => Some(Obstacle::Away),
         () if need.unfit.contains_key(&host.id) => Some(Obstacle::Unfit),
+        () if need.large_code && !host.takes_blobs => Some(Obstacle::TooOld),
         () if !situation.has_seat(&host.pool) => Some(Obstacle::PoolFull),
         () if host.running >= host.limit => Some(Obstacle::HostFull),
         () => None,
@@ -148,6 +152,10 @@ fn reason(near: Obstacle, principal: &Principal, need: &Need, host: &Host, situa
             let why = need.unfit.get(&host.id).map(String::as_str).unwrap_or_default();
             QueueReason::lasting(format!("agent {name} cannot run it: {why}"))
         }
+        Obstacle::TooOld => QueueReason::lasting(format!(
+            "agent {name} cannot run it: its version takes at most {} MiB of code; install a newer one there",
+            MAX_CODE_API >> 20
+        )),
         Obstacle::Away if situation.is_away(host) => {
             let away = situation.away(host);
             // If runs on silent agents hold the seats, that reason says more: it names what frees them.
@@ -266,6 +274,7 @@ mod tests {
             host: host.to_owned(),
             labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             engine: engine.to_owned(),
+            large_code: false,
             unfit: unfit.iter().map(|u| ((*u).to_owned(), "no such file".to_owned())).collect(),
         }
     }
@@ -283,6 +292,11 @@ mod tests {
         let free = pools(&[("lab", 2, &["run aaaaaaaa on a"]), ("own", 1, &[])]);
         let full = pools(&[("lab", 1, &["run 7f3a9c21 on stata1"]), ("own", 1, &[])]);
         let any = Need::default();
+        let large = Need { large_code: true, ..Need::default() };
+        let newer = Host { takes_blobs: true, ..host("b", "lab", 5, 9) };
+        check(&large, &[host("a", "lab", 0, 1), newer], &HashMap::new(), Ok("b"));
+        let why = "agent a cannot run it: its version takes at most 32 MiB of code; install a newer one there";
+        check(&large, &[host("a", "lab", 0, 1)], &HashMap::new(), Err(why));
         check(&any, &[], &free, Err("no agent is connected: start one with `longhaul agent --gateway URL`"));
         check(&any, &[host("a", "lab", 1, 2), host("b", "lab", 0, 2)], &free, Ok("b"));
         check(&any, &[host("a", "lab", 2, 8), host("b", "lab", 1, 2)], &free, Ok("a"));

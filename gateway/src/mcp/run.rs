@@ -78,7 +78,8 @@ fn common(call: &Call) -> SubmitRequest {
 async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Accepted, String> {
     let name = call.name(&submit);
     submit.key = call.key();
-    let request = runs::Request { submit, call: name, trace: call.trace.clone(), max_code: MAX_CODE_MCP };
+    let request =
+        runs::Request { submit, call: name, trace: call.trace.clone(), max_code: MAX_CODE_MCP, max_stored: None };
     call.face.core.runs.submit(&call.who, request).await.map_err(|error| {
         if let SubmitError::Ledger(source) | SubmitError::Unsettled(source) = &error {
             tracing::error!(error = source as &dyn std::error::Error, "cannot record a run");

@@ -14,6 +14,9 @@ pub struct Need {
     pub labels: BTreeMap<String, String>,
     /// `stata` or `standin`; empty = the agent's own.
     pub engine: String,
+    /// Its code is more than an agent gets within a request: only agents that take blobs have it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub large_code: bool,
     /// Agents (by id) that reported that they cannot run this one, and why.
     #[serde(skip)]
     pub unfit: BTreeMap<String, String>,

@@ -6,6 +6,7 @@ pub mod proxies;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 pub use face::FaceOptions;
+use longhaul_proto::free_space::MinFree;
 
 /// The settings of a gateway. `Options::default()` suits a lab; `data` must be given.
 #[derive(Clone, Debug)]
@@ -73,13 +74,15 @@ pub struct Options {
     /// with a wrong clock has time to notice.
     pub sweep_after: Duration,
 
-    /// Most bytes of one blob, and of all blobs of a submission; these have fewer while agents get them with the request
-    /// ([`longhaul_proto::MAX_CODE_API`]).
+    /// Most bytes of one blob, and of all blobs of a submission. By agents of an earlier version, which get them with the
+    /// request, a submission is taken up to [`longhaul_proto::MAX_CODE_API`].
     pub max_bundle: u64,
     /// Most blobs of one principal: those that it uploads, and those that its runs hold.
     pub max_blobs: u64,
     /// Most bytes of all blobs of one principal.
     pub max_blob_bytes: u64,
+    /// What must stay free on the disk of the data folder; an upload that leaves less is refused.
+    pub min_free: MinFree,
     /// An upload that no run took is deleted after this time.
     pub keep_uploads: Duration,
 
@@ -121,6 +124,7 @@ impl Default for Options {
             max_bundle: 2 << 30,
             max_blobs: 20_000,
             max_blob_bytes: 20 << 30,
+            min_free: MinFree::default(),
             keep_uploads: s(24 * 3600),
             face: FaceOptions::default(),
         }

@@ -44,8 +44,8 @@ pub(crate) struct Checked {
     pub(crate) code: String,
     /// What of the request is to be stored as blobs, if its code is not found on an agent.
     pub(crate) contents: Vec<Bytes>,
-    /// Largest code or bundle, bytes.
-    pub(crate) max_code: usize,
+    /// Largest code or bundle of which the files were stored, bytes.
+    pub(crate) max_stored: u64,
     /// Digest of the whole request: an idempotency key may be repeated only with the same digest.
     pub(crate) body: String,
     /// Whether no earlier run may answer.
@@ -61,7 +61,8 @@ pub(super) fn bad<T>(text: impl Into<String>) -> Result<T, SubmitError> {
 /// # Errors
 /// The first thing that is wrong.
 pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
-    let Request { submit, call, trace, max_code } = request;
+    let Request { submit, call, trace, max_code, max_stored } = request;
+    let max_stored = max_stored.unwrap_or(max_code as u64);
     let body = body_digest(&submit);
     let RequestedCode { source, contents, path_if, label, digest: code } = requested_code::of(&submit, max_code)?;
     let look_at = match &source {
@@ -98,7 +99,7 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         ..wire::Submission::default()
     };
     let again = submit.again;
-    Ok(Checked { submission, call, need, look_at, path_if, source: label, code, contents, max_code, body, again })
+    Ok(Checked { submission, call, need, look_at, path_if, source: label, code, contents, max_stored, body, again })
 }
 
 fn check_digest(submit: &SubmitRequest, code: &str) -> Result<(), SubmitError> {

@@ -14,10 +14,7 @@ use longhaul_proto::{
 };
 use tracing::Instrument;
 
-use super::{
-    run_task::{Interrupted, RunTask},
-    stored_code,
-};
+use super::run_task::{Interrupted, RunTask};
 use crate::{
     fleet::agent_port::{AgentError, Failure, Port},
     mirror::Mirror,
@@ -43,6 +40,12 @@ pub(super) enum Followed {
     NotStarted,
     /// The call never left the gateway.
     NeverSent,
+    /// Nor did it, since the agent did not take the code that goes before it.
+    NotTaken(AgentError),
+    /// Nor did it, since the code is not here any more; in words for the run's owner.
+    CodeGone(String),
+    /// Nor did it, since the run's end was asked for meanwhile.
+    Withdrawn,
     /// The mirror has more output than the agent.
     Beyond,
     /// The agent cannot read the run's spool.
@@ -98,6 +101,11 @@ impl RunTask {
         match followed {
             Followed::Ended => return Ok(Next::Decide),
             Followed::NeverSent => {}
+            Followed::NotTaken(error) => return self.not_taken(error).await.map(|()| Next::Decide),
+            Followed::CodeGone(words) => return self.code_gone(words).await.map(|()| Next::Decide),
+            Followed::Withdrawn => {
+                return self.give_back("its end was asked for before it left").await.map(|()| Next::Decide);
+            }
             Followed::NotStarted if self.record.state == RunState::Starting => match self.revoke(connection).await? {
                 Some(true) => return self.never_started().await.map(|()| Next::Decide),
                 Some(false) => self
@@ -213,30 +221,6 @@ impl RunTask {
         Ok(())
     }
 
-    /// The request as it goes to the agent, but for the seal.
-    async fn request(&mut self, connection: &Port) -> Result<Result<wire::Submission, Followed>, Interrupted> {
-        let submission = match self.submission.take() {
-            Some(submission) => submission,
-            None => match self.inner.ledger.submission(self.record.run).await {
-                Ok(Some(submission)) => submission,
-                Ok(None) => return Ok(Err(Followed::Broken("the ledger has no submission".to_owned()))),
-                Err(error) => {
-                    tracing::error!(run = %self.record.run, error = &error as &dyn std::error::Error, "cannot read a submission");
-                    return Ok(Err(Followed::Broken("the ledger cannot be read".to_owned())));
-                }
-            },
-        };
-        let (inner, run) = (self.inner.clone(), self.record.run);
-        let read = async move { stored_code::with_content(&inner, run, submission).await };
-        match self.during(Some(connection), read).await? {
-            Ok(submission) => Ok(Ok(submission)),
-            Err(error) => {
-                self.in_trouble(format!("the gateway cannot read the code of this run: {error}"));
-                Ok(Err(Followed::Ours("its code cannot be read".to_owned())))
-            }
-        }
-    }
-
     /// The one `Run` call of this attempt.
     async fn start(&mut self, connection: &Port) -> Result<Followed, Interrupted> {
         let mut submission = match self.request(connection).await? {
@@ -301,7 +285,7 @@ impl RunTask {
     }
 
     /// The agent is connected and cannot help: only a person can.
-    fn in_trouble(&mut self, why: String) {
+    pub(super) fn in_trouble(&mut self, why: String) {
         if self.trouble.as_ref() != Some(&why) {
             tracing::warn!(run = %self.record.run, why, "a run is in trouble");
             self.detail().conditions.set(Condition::Trouble, format!("{why}; an operator can declare it dead"));

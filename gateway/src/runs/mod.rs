@@ -55,6 +55,7 @@ mod error;
 mod finish;
 mod follow_attempt;
 mod follow_events;
+mod give_code;
 mod joining;
 mod lookup;
 mod not_started;
@@ -121,8 +122,10 @@ pub struct Request {
     pub call: Option<String>,
     /// The caller's trace; empty = none, and the run gets a root of its own.
     pub trace: wire::TraceContext,
-    /// Largest code or bundle by this transport, bytes.
+    /// Largest code or bundle in a request by this transport, bytes.
     pub max_code: usize,
+    /// Likewise, where its files were uploaded before; `None` = the same.
+    pub max_stored: Option<u64>,
 }
 
 /// Which runs to list: a filter.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use longhaul_proto::{
+    MAX_CODE_API,
     digest::ContentDigest,
     ids::RunId,
     wire::{self, submission::Source},
@@ -30,7 +31,7 @@ const AT_ONCE: usize = 16;
 /// # Errors
 /// Blobs are missing, too large together, or no do-file; or they cannot be stored.
 pub(super) async fn settle(inner: &Inner, who: &Identity, checked: &mut Checked) -> Result<(), SubmitError> {
-    let max_code = checked.max_code as u64;
+    let most = checked.max_stored.min(inner.options.max_bundle);
     let Some(Source::Stored(code)) = &mut checked.submission.source else { return Ok(()) };
     let mut contents = stream::iter(std::mem::take(&mut checked.contents))
         .map(|content| inner.blobs.keep(&who.principal, content).boxed())
@@ -41,10 +42,11 @@ pub(super) async fn settle(inner: &Inner, who: &Identity, checked: &mut Checked)
     let (mut missing, mut total) = (Vec::new(), 0_u64);
     for file in &mut code.files {
         let digest = digest_of(file)?;
-        match inner.ledger.blob(&who.principal, digest).await.map_err(SubmitError::Ledger)? {
+        // Its file too: a ledger may have been restored without the blobs' folder.
+        match inner.blobs.open(&who.principal, digest).await? {
             Some(blob) => {
-                file.bytes = blob.bytes;
-                total = total.saturating_add(blob.bytes);
+                file.bytes = blob.bytes();
+                total = total.saturating_add(blob.bytes());
             }
             None => missing.push(digest),
         }
@@ -52,18 +54,28 @@ pub(super) async fn settle(inner: &Inner, who: &Identity, checked: &mut Checked)
     if !missing.is_empty() {
         return Err(SubmitError::MissingBlobs(missing));
     }
-    let most = max_code.min(inner.options.max_bundle);
     if total > most {
         return Err(SubmitError::TooLarge(too_much(code, total, most)));
     }
+    checked.need.large_code = total > MAX_CODE_API as u64;
     check_entry(inner, &who.principal, code).await
+}
+
+/// Bytes of all files of the code.
+pub(super) fn total(code: &wire::StoredCode) -> u64 {
+    code.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
+}
+
+/// Why an agent of an earlier version cannot take large code.
+pub(super) fn too_old() -> String {
+    let most = MAX_CODE_API >> 20;
+    format!("its version takes at most {most} MiB of code: install a newer one there")
 }
 
 fn too_much(code: &wire::StoredCode, total: u64, most: u64) -> String {
     let what = if code.entry.is_empty() { "text has" } else { "the files of the bundle have together" };
     format!(
-        "{what} {total} bytes, and at most {most} are taken: an agent gets all of them with the request; put large data on \
-         the Stata host, and name it there by its path"
+        "{what} {total} bytes, and at most {most} are taken: put large data on the Stata host, and name it there by its path"
     )
 }
 
@@ -129,7 +141,7 @@ pub(super) async fn with_content(
 }
 
 async fn content(held: &HeldBlobs, file: &wire::StoredFile) -> Result<Vec<u8>, BlobError> {
-    let digest = file.sha256.parse().map_err(|_| BlobError::Disk(std::io::Error::other("a digest is damaged")))?;
+    let digest = file.sha256.parse().map_err(|_| std::io::Error::other("a digest is damaged"))?;
     let reader: BlobReader = held.open(digest).await?;
     let whole: Bytes = reader.read(0, usize::try_from(reader.bytes()).unwrap_or(usize::MAX)).await?;
     Ok(whole.into())

@@ -43,7 +43,8 @@ pub struct StoredFile {
     #[prost(uint32, tag = "4")]
     pub mode: u32,
 }
-/// Code that the gateway keeps as blobs: a text, or a bundle. In the gateway's ledger; it gives an agent the content itself.
+/// Code that the gateway keeps as blobs: a text, or a bundle. An agent that takes blobs has the files when `Run` names them;
+/// to another one the gateway gives the content itself.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StoredCode {
     /// of a text: one
@@ -617,6 +618,9 @@ pub struct AgentInfo {
     /// it takes every principal's; neither set = the gateway decides
     #[prost(bool, tag = "23")]
     pub serve_all: bool,
+    /// it takes the files of stored code by PutBlobs; without it they come within `Run`
+    #[prost(bool, tag = "24")]
+    pub takes_blobs: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}
@@ -700,6 +704,50 @@ pub struct RunRequest {
     #[prost(string, tag = "3")]
     pub cluster_id: ::prost::alloc::string::String,
 }
+/// One file of a run's stored code.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BlobFile {
+    /// hex digest of its content
+    #[prost(string, tag = "1")]
+    pub sha256: ::prost::alloc::string::String,
+    /// length of its content
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BlobOffsetsRequest {
+    #[prost(string, tag = "1")]
+    pub run_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub cluster_id: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub files: ::prost::alloc::vec::Vec<BlobFile>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BlobOffsetsReply {
+    /// of each file, in the order of the request: how many bytes the agent has; of one that
+    #[prost(uint64, repeated, tag = "1")]
+    pub offsets: ::prost::alloc::vec::Vec<u64>,
+}
+/// At most 64 KiB of one file. The first part of each file names it; the parts after it follow in order.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BlobPart {
+    /// in the first part of the call, as is `cluster_id`
+    #[prost(string, tag = "1")]
+    pub run_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub cluster_id: ::prost::alloc::string::String,
+    /// absent = the file of the part before
+    #[prost(message, optional, tag = "3")]
+    pub file: ::core::option::Option<BlobFile>,
+    /// with `file`: of the first byte of `data`, which is where the agent's bytes end
+    #[prost(uint64, tag = "4")]
+    pub offset: u64,
+    #[prost(bytes = "bytes", tag = "5")]
+    pub data: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutBlobsReply {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FollowRequest {
     #[prost(string, tag = "1")]
@@ -1135,6 +1183,56 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Run"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// How far the agent has the files of a run's stored code, before `Run` names them by their digests. Asked of agents
+        /// that take them (AgentInfo.takes_blobs). RESOURCE_EXHAUSTED when there is no room for the rest.
+        pub async fn blob_offsets(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BlobOffsetsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BlobOffsetsReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/longhaul.v1.Agent/BlobOffsets",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("longhaul.v1.Agent", "BlobOffsets"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Send such files, each from where the agent's bytes end. Whatever breaks, the next call goes on there. Answered when
+        /// the files of which all bytes came have the right digests and are synced. A later call of the same run ends an
+        /// earlier one.
+        pub async fn put_blobs(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::BlobPart>,
+        ) -> std::result::Result<tonic::Response<super::PutBlobsReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/longhaul.v1.Agent/PutBlobs",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("longhaul.v1.Agent", "PutBlobs"));
+            self.inner.client_streaming(req, path, codec).await
+        }
         /// Follow a run, live or finished, from byte offsets.
         pub async fn follow(
             &mut self,
@@ -1304,6 +1402,22 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::RunRequest>,
         ) -> std::result::Result<tonic::Response<Self::RunStream>, tonic::Status>;
+        /// How far the agent has the files of a run's stored code, before `Run` names them by their digests. Asked of agents
+        /// that take them (AgentInfo.takes_blobs). RESOURCE_EXHAUSTED when there is no room for the rest.
+        async fn blob_offsets(
+            &self,
+            request: tonic::Request<super::BlobOffsetsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BlobOffsetsReply>,
+            tonic::Status,
+        >;
+        /// Send such files, each from where the agent's bytes end. Whatever breaks, the next call goes on there. Answered when
+        /// the files of which all bytes came have the right digests and are synced. A later call of the same run ends an
+        /// earlier one.
+        async fn put_blobs(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::BlobPart>>,
+        ) -> std::result::Result<tonic::Response<super::PutBlobsReply>, tonic::Status>;
         /// Server streaming response type for the Follow method.
         type FollowStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::RunEvent, tonic::Status>,
@@ -1595,6 +1709,92 @@ pub mod agent_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/longhaul.v1.Agent/BlobOffsets" => {
+                    #[allow(non_camel_case_types)]
+                    struct BlobOffsetsSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::BlobOffsetsRequest>
+                    for BlobOffsetsSvc<T> {
+                        type Response = super::BlobOffsetsReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BlobOffsetsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::blob_offsets(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BlobOffsetsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/longhaul.v1.Agent/PutBlobs" => {
+                    #[allow(non_camel_case_types)]
+                    struct PutBlobsSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::ClientStreamingService<super::BlobPart>
+                    for PutBlobsSvc<T> {
+                        type Response = super::PutBlobsReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::BlobPart>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::put_blobs(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PutBlobsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

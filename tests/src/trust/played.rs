@@ -17,7 +17,7 @@ use longhaul_proto::{
     },
 };
 use tokio::net::TcpListener;
-use tonic::{Request, Response, Status, codegen::BoxStream};
+use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 
 use super::Side;
 
@@ -128,6 +128,12 @@ impl Agent for Played {
     }
     async fn run(&self, _: Request<wire::RunRequest>) -> Answer<Self::RunStream> {
         self.called("run")
+    }
+    async fn blob_offsets(&self, _: Request<wire::BlobOffsetsRequest>) -> Answer<wire::BlobOffsetsReply> {
+        self.called("blob offsets")
+    }
+    async fn put_blobs(&self, _: Request<Streaming<wire::BlobPart>>) -> Answer<wire::PutBlobsReply> {
+        self.called("put blobs")
     }
     async fn follow(&self, _: Request<wire::FollowRequest>) -> Answer<Self::FollowStream> {
         self.called("follow")

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longhaul_proto::digest::ContentDigest;
+use longhaul_proto::{api::SubmitRequest, digest::ContentDigest, state::RunState};
 use longhaul_tests::{
     api::Api,
     lab,
@@ -132,6 +132,57 @@ async fn a_large_upload_takes_no_memory() {
     assert_eq!(put(&gateway.api, large).await, 201);
     let grown = peak() - before;
     assert!(grown < LEN, "{grown} bytes more for an upload of {}", 3 * LEN);
+}
+
+/// A ledger that came back without the folder of blobs: a run whose code is gone ends with what to do, what is uploaded again
+/// is there for all that hold it, and a run that still waits for it has it.
+#[tokio::test]
+async fn what_a_restored_ledger_lacks_is_named_and_uploaded_again() {
+    let answers = async |faults: &str| {
+        let mut lab = lab!();
+        lab.env("LONGHAUL_FAULTS", faults);
+        let mut gateway = lab.gateway().await;
+        let mut agents = ["stata1", "stata2"].map(|name| lab.agent(name, &gateway, &[]));
+        for agent in &mut agents {
+            gateway.api.wait_host(&agent.name, "up").await;
+            agent.kill();
+        }
+        let [mut one, mut two] = agents;
+        let code = "display \"said by a long do-file\"\n".repeat(10_000);
+        let path = path_of(code.as_bytes());
+        assert_eq!(put(&gateway.api, code.clone().into_bytes()).await, 201);
+        let request = |host: &str| SubmitRequest {
+            text_sha256: Some(ContentDigest::of(code.as_bytes()).to_string()),
+            host: Some(host.to_owned()),
+            again: true,
+            ..SubmitRequest::default()
+        };
+        let submit = async |gateway: &Gateway, host| gateway.api.submit(&request(host)).await.map(|s| s.run.run_id);
+        let (first, second) = (submit(&gateway, "stata1").await.unwrap(), submit(&gateway, "stata2").await.unwrap());
+        gateway.daemon.kill();
+        fs::remove_dir_all(gateway.daemon.data.join("gateway/blobs")).unwrap();
+        gateway.daemon.restart();
+        ready(&mut gateway.daemon).await;
+        one.restart();
+        let end = gateway.api.wait_end(first).await;
+        let says = end.message.unwrap_or_default();
+        assert_eq!(end.state, RunState::Errored, "{says}");
+        assert!(says.contains(&path["/api/v1/blobs/".len()..]) && says.contains("upload it again"), "{says}");
+        assert!(submit(&gateway, "stata1").await.is_err(), "no run is made that cannot run");
+        let uploaded = put(&gateway.api, code.clone().into_bytes()).await;
+        if uploaded == 201 {
+            two.restart();
+            let third = submit(&gateway, "stata1").await.unwrap();
+            for run in [second, third] {
+                assert_eq!(gateway.api.wait_end(run).await.state, RunState::Succeeded);
+            }
+            assert_eq!(files(&gateway).len(), 1);
+        }
+        uploaded
+    };
+    assert_eq!(answers("").await, 201);
+    // The control: taken for there, and nothing is taken.
+    assert_eq!(answers("bug=lost_blobs_stay_lost").await, 200);
 }
 
 async fn put(api: &Api, content: Vec<u8>) -> u16 {

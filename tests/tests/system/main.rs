@@ -22,6 +22,7 @@ mod files;
 mod graphs;
 mod input;
 mod joining;
+mod large_code;
 mod limits;
 mod mcp;
 mod network;

@@ -38,11 +38,12 @@ pub(crate) fn unpack(bundle: &wire::Bundle, work: &Path) -> Result<Code, Problem
         return Err(unreadable(format!("the bundle has no file {}, which is to be run", bundle.entry)));
     };
     check_bytes(&file.content, &format!("{} of the bundle", bundle.entry))?;
-    Ok(Code { bytes: file.content.clone(), sha256: sha256_hex(&file.content), file: Some(work.join(entry)) })
+    let (bytes, sha256) = (file.content.clone(), sha256_hex(&file.content));
+    Ok(Code { bytes, at: None, sha256, file: Some(work.join(entry)) })
 }
 
 /// A path that stays below the folder it is joined to.
-fn safe(path: &str) -> Result<PathBuf, Problem> {
+pub(super) fn safe(path: &str) -> Result<PathBuf, Problem> {
     let plain: PathBuf = Path::new(path).components().filter(|c| *c != Component::CurDir).collect();
     let inside = plain.components().all(|c| matches!(c, Component::Normal(_)));
     if plain.as_os_str().is_empty() || !inside || path.contains('\0') || path.contains('\\') {

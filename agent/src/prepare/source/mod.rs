@@ -6,6 +6,7 @@
 
 mod bundle;
 mod places;
+mod stored;
 
 use std::path::PathBuf;
 
@@ -13,12 +14,15 @@ use longhaul_proto::{MAX_CODE_API, sha256_hex, state::Cause};
 
 pub(crate) use bundle::unpack;
 pub use places::Places;
+pub(crate) use stored::lay_out;
 
 /// Code that may be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
-    /// The bytes.
+    /// The bytes, but for stored code.
     pub bytes: Vec<u8>,
+    /// Where the bytes of stored code lie: they may be too many for memory.
+    pub at: Option<PathBuf>,
     /// Their hex digest.
     pub sha256: String,
     /// The do-file, with symbolic links resolved; `None` for text.
@@ -44,20 +48,28 @@ fn unreadable(text: String) -> Problem {
 /// What is wrong with it, in words.
 pub(crate) fn text(bytes: &[u8]) -> Result<Code, Problem> {
     check_bytes(bytes, "the submitted code")?;
-    Ok(Code { bytes: bytes.to_vec(), sha256: sha256_hex(bytes), file: None })
+    Ok(Code { bytes: bytes.to_vec(), at: None, sha256: sha256_hex(bytes), file: None })
 }
 
 fn check_bytes(bytes: &[u8], what: &str) -> Result<(), Problem> {
-    let wrong = if bytes.len() > MAX_CODE_API {
-        format!("{what} is larger than {} MiB, which no do-file is: is it data?", MAX_CODE_API >> 20)
+    if bytes.len() > MAX_CODE_API {
+        let most = MAX_CODE_API >> 20;
+        Err(unreadable(format!("{what} is larger than {most} MiB, which no do-file is: is it data?")))
     } else if bytes.iter().all(u8::is_ascii_whitespace) {
-        format!("{what} is empty: there is nothing to run. Was it saved?")
+        Err(empty(what))
     } else if bytes.contains(&0) {
-        format!("{what} is not text (it has bytes of value 0): a do-file is wanted, not data or a UTF-16 file")
+        Err(not_text(what))
     } else {
-        return Ok(());
-    };
-    Err(unreadable(wrong))
+        Ok(())
+    }
+}
+
+fn empty(what: &str) -> Problem {
+    unreadable(format!("{what} is empty: there is nothing to run. Was it saved?"))
+}
+
+fn not_text(what: &str) -> Problem {
+    unreadable(format!("{what} is not text (it has bytes of value 0): a do-file is wanted, not data or a UTF-16 file"))
 }
 
 /// Checks that the bytes are those the caller meant.

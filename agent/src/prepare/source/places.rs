@@ -139,7 +139,7 @@ impl Places {
         let mut bytes = vec![];
         file.take(MAX_CODE_API as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
         check_bytes(&bytes, &what)?;
-        Ok(Code { sha256: sha256_hex(&bytes), bytes, file: Some(real) })
+        Ok(Code { sha256: sha256_hex(&bytes), bytes, at: None, file: Some(real) })
     }
 
     /// The file that Stata would run for a name without an extension, unless a file has exactly that name.

@@ -1,7 +1,12 @@
 //! The calls to an agent over gRPC.
 
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use async_trait::async_trait;
-use futures_util::{StreamExt, future::ready};
+use futures_util::{Stream, StreamExt, future::ready, stream::BoxStream};
 use longhaul_proto::{transport::never_sent, wire};
 use tonic::{Code, Response, Status};
 
@@ -12,6 +17,19 @@ use crate::fleet::agent_port::{AgentError, AgentPort, ArtifactParts, Events, Fai
 impl AgentPort for Connection {
     async fn run(&self, request: wire::RunRequest) -> Result<Events, AgentError> {
         self.data().run(request).await.map(events).map_err(error)
+    }
+
+    fn takes_blobs(&self) -> bool {
+        self.described.takes_blobs
+    }
+
+    async fn blob_offsets(&self, request: wire::BlobOffsetsRequest) -> Result<wire::BlobOffsetsReply, AgentError> {
+        self.control().blob_offsets(request).await.map(Response::into_inner).map_err(error)
+    }
+
+    async fn put_blobs(&self, parts: BoxStream<'static, wire::BlobPart>) -> Result<wire::PutBlobsReply, AgentError> {
+        let sent = self.data().put_blobs(Parts(parts)).await;
+        sent.map(Response::into_inner).map_err(error)
     }
 
     async fn follow(&self, request: wire::FollowRequest) -> Result<Events, AgentError> {
@@ -58,6 +76,17 @@ impl AgentPort for Connection {
     fn cut(&self) {
         self.control.ends.cut.cancel();
         self.data.ends.cut.cancel();
+    }
+}
+
+/// A stream under a type of its own: the compiler cannot see of a boxed one that the call which sends it may change threads.
+struct Parts(BoxStream<'static, wire::BlobPart>);
+
+impl Stream for Parts {
+    type Item = wire::BlobPart;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(context)
     }
 }
 

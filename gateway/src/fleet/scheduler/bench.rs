@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::stream::BoxStream;
 use longhaul_proto::{
     clock::Clock,
     ids::Ids,
@@ -33,6 +34,15 @@ struct Mute;
 #[async_trait::async_trait]
 impl AgentPort for Mute {
     async fn run(&self, _: wire::RunRequest) -> Result<Events, AgentError> {
+        Err(AgentError::other("mute"))
+    }
+    fn takes_blobs(&self) -> bool {
+        true
+    }
+    async fn blob_offsets(&self, _: wire::BlobOffsetsRequest) -> Result<wire::BlobOffsetsReply, AgentError> {
+        Err(AgentError::other("mute"))
+    }
+    async fn put_blobs(&self, _: BoxStream<'static, wire::BlobPart>) -> Result<wire::PutBlobsReply, AgentError> {
         Err(AgentError::other("mute"))
     }
     async fn follow(&self, _: wire::FollowRequest) -> Result<Events, AgentError> {

@@ -225,6 +225,7 @@ impl Scheduler {
             pool: pool_name(info),
             limit: info.host_limit,
             running,
+            takes_blobs: info.takes_blobs,
             serves: self.serves(info),
             open: if self.table.is_open(agent) { Open::WhileHeard(agent.heard.clone()) } else { Open::No },
         }

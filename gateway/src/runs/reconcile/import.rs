@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longhaul_proto::{
+    MAX_CODE_API,
     ids::RunId,
     ordered_watch::OrderedReceiver,
     state::{Cause, RunState},
@@ -23,7 +24,7 @@ use crate::{
     },
     ledger::{Dedupe, LeaseChange, LedgerError, NewRun},
     model::{Attempt, Need, Origin, Principal, Record},
-    runs::{BETWEEN_LOOKS, Inner, adopt, registry::Command, submit::new_record},
+    runs::{BETWEEN_LOOKS, Inner, adopt, registry::Command, stored_code::total, submit::new_record},
 };
 
 /// How often the import of a run checks whether the run's agent is still connected.
@@ -209,6 +210,7 @@ fn imported_record(
         host: submission.host.clone(),
         labels: submission.labels.clone().into_iter().collect(),
         engine: submission.engine.clone(),
+        large_code: matches!(&submission.source, Some(Source::Stored(code)) if total(code) > MAX_CODE_API as u64),
         ..Need::default()
     };
     let source = visible::line(&source).into_owned();

@@ -76,6 +76,12 @@ fn a_sealed_mirror_whose_names_were_not_synced_is_found() {
     finds_in(mirror::trial, "mirror_names_not_synced", "a sealed mirror of");
 }
 
+/// The files of its code are promised with the attempt, as the request is.
+#[test]
+fn code_that_was_not_synced_before_its_run_was_taken_is_found() {
+    finds("incoming_not_synced", "its code is not whole");
+}
+
 #[test]
 fn a_skipped_attempt_file_is_found() {
     finds("attempt_file_skipped", "attempt");

@@ -8,9 +8,12 @@ use std::{
 
 use longhaul_agent::{
     executor::local::{mark_spawning, ready_mark},
-    spool::{Attempt, AttemptKind, CancelMode, CancelRecord, Decision, Exit, Spool, SpoolRoot, file_facts},
+    spool::{
+        Attempt, AttemptKind, CancelMode, CancelRecord, Decision, Exit, Incoming, Placed, Spool, SpoolRoot, file_facts,
+    },
 };
 use longhaul_proto::{
+    digest::ContentDigest,
     faults::{Op, did, recorded},
     ids::RunId,
     wire::{self, submission::Source},
@@ -29,8 +32,18 @@ struct Promised {
     removed: bool,
 }
 
+/// A bundle of two files that come before the run.
+const FILES: [&[u8]; 2] = [b"display 1\n", b"1,2\n3,4\n"];
+
 fn submission(run: RunId) -> wire::Submission {
-    let source = Some(Source::Text("display 1\n".repeat(50).into_bytes()));
+    let file = |content: &&[u8]| wire::StoredFile {
+        path: format!("{}.do", content.len()),
+        sha256: ContentDigest::of(content).to_string(),
+        bytes: content.len() as u64,
+        mode: 0,
+    };
+    let code = wire::StoredCode { files: FILES.iter().map(file).collect(), entry: "10.do".to_owned() };
+    let source = Some(Source::Stored(code));
     wire::Submission { run_id: run.to_string(), principal: "ann".to_owned(), source, ..Default::default() }
 }
 
@@ -112,7 +125,9 @@ fn act(spool: &Spool, before: &Before, chance: &mut Chance) -> Promised {
     let Before { started, next, .. } = *before;
     match chance.below(8) {
         0 | 1 if !started && !before.removed => {
-            let decided = spool.accept(&submission(spool.run()), next, &ready_mark(), 5).unwrap();
+            let request = submission(spool.run());
+            give(spool, &request);
+            let decided = spool.accept(&request, next, &ready_mark(), 5).unwrap();
             assert_eq!(decided, Decision::Mine, "a new attempt");
             now.attempts.push((next, AttemptKind::Started));
         }
@@ -138,6 +153,24 @@ fn act(spool: &Spool, before: &Before, chance: &mut Chance) -> Promised {
         _ => {}
     }
     now
+}
+
+/// The files of its code come, in pieces.
+fn give(spool: &Spool, request: &wire::Submission) {
+    let Some(Source::Stored(code)) = &request.source else { panic!("{request:?}") };
+    let incoming = Incoming::open(spool.path().parent().unwrap().with_file_name("incoming")).unwrap();
+    let mut right = Vec::new();
+    for content in FILES {
+        let digest = ContentDigest::of(content);
+        let mut partial = incoming.append(spool.run(), digest, content.len() as u64).unwrap();
+        for piece in content.chunks(4) {
+            assert!(partial.write(piece).unwrap());
+        }
+        assert_eq!(partial.compare().unwrap(), Placed::Right);
+        right.push(digest);
+    }
+    incoming.place(spool.run(), &right).unwrap();
+    incoming.move_into(spool, &code.files).unwrap();
 }
 
 /// Stata prints, and syncs nothing; it may end then, with the exit record.
@@ -166,6 +199,14 @@ fn look(root: &Path, run: RunId, promised: &Promised) -> Result<(), String> {
         && taken != Some(submission(run))
     {
         return Err("a run was taken and its request is not whole".to_owned());
+    }
+    if let Some(Attempt { kind: AttemptKind::Started, .. }) = last {
+        for content in FILES {
+            let digest = ContentDigest::of(content).to_string();
+            if !fs::read(spool.blobs().join(digest)).is_ok_and(|kept| kept == content) {
+                return Err("a run was taken and its code is not whole".to_owned());
+            }
+        }
     }
     let exit = spool.read::<Exit>(&spool.exit()).map_err(|e| format!("the exit record is torn: {e}"))?;
     if let Some(exit) = &exit {

@@ -83,6 +83,7 @@ pub(super) fn about(method: &str, bytes: &Bytes) -> String {
             .map(|r| format!("{} attempt {}", short(r.submission.unwrap_or_default().run_id), r.attempt)),
         "Revoke" => wire::RevokeRequest::decode(bytes).map(|r| format!("{} attempt {}", short(r.run_id), r.attempt)),
         "Follow" => wire::FollowRequest::decode(bytes).map(|r| format!("{} from {}", short(r.run_id), r.log_offset)),
+        "BlobOffsets" => wire::BlobOffsetsRequest::decode(bytes).map(|r| short(r.run_id)),
         "Cancel" => wire::CancelRequest::decode(bytes).map(|r| short(r.run_id)),
         "Forget" => wire::ForgetRequest::decode(bytes).map(|r| short(r.run_id)),
         "Register" => wire::RegisterRequest::decode(bytes).map(|r| format!("with {} runs", r.runs.len())),

@@ -250,9 +250,20 @@ impl Host {
         stata
     }
 
+    /// The code is that which its client submitted.
+    fn look_at_code(&self, spool: &Spool) {
+        let code = std::fs::read_to_string(spool.code()).unwrap_or_default();
+        let n = code.lines().next().and_then(|line| line.strip_prefix("display ")?.parse().ok());
+        if let Some(n) = n.filter(|n| code != super::client::code(*n)) {
+            let run = short(spool.run());
+            self.sim.wrong(format_args!("run {run} of client {n} has other code: {} bytes", code.len()));
+        }
+    }
+
     /// What the do-file does: it prints, and takes its time.
     async fn compute(&self, spool: &Spool) -> io::Result<i32> {
         let run = spool.run();
+        self.look_at_code(spool);
         self.sim.pause(1, 400).await;
         let mut log = OpenOptions::new().append(true).create(true).open(spool.log())?;
         let (lines, fails) = (1 + self.sim.below(30), self.sim.below(4) == 0);

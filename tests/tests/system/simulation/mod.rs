@@ -229,6 +229,11 @@ fn a_resumption_one_byte_off_is_found() {
 }
 
 #[test]
+fn code_that_goes_on_one_byte_off_is_found() {
+    finds("blobs_resume_one_off", &["ended errored"]);
+}
+
+#[test]
 fn a_queue_limit_that_outlives_its_wait_is_found() {
     finds("queue_deadline_survives", &["timed out in the queue after"]);
 }

@@ -246,7 +246,18 @@ impl Net {
             if !arrived {
                 net.sim.pause(1, 3000).await;
             }
-            let _ = answer.send(net.deliver(&to, &method, copy(), !arrived).await);
+            let mut call = copy();
+            if method == "PutBlobs" && net.sim.strikes(300) {
+                // The connection breaks while they come.
+                net.sim.count();
+                call.0 = net.cut(call.0, &call.1);
+                to.broken.cancel();
+                // What had come may be taken when the next call has come already.
+                if net.sim.below(2) == 0 {
+                    net.sim.pause(1, 3000).await;
+                }
+            }
+            let _ = answer.send(net.deliver(&to, &method, call, !arrived).await);
         });
         tokio::select! {
             biased;
@@ -256,6 +267,13 @@ impl Net {
                 Err(_) => Err(Box::new(Status::unavailable("the connection broke"))),
             },
         }
+    }
+
+    /// A request of which only the beginning comes.
+    fn cut(&self, request: Request<Body>, bytes: &Bytes) -> Request<Body> {
+        let some = bytes.slice(..usize::try_from(self.sim.below(bytes.len() as u64 + 1)).unwrap());
+        let broken = Err(Status::unavailable("the connection broke"));
+        request.map(|_| Body::new(StreamBody::new(tokio_stream::iter([Ok(Frame::data(some)), broken]))))
     }
 
     /// One message on its way. `false`: the connection broke meanwhile.

@@ -50,6 +50,12 @@ pub(super) struct State {
     pub(super) revoked: HashMap<String, u32>,
     /// The next `Run` calls, one for each entry, fail with this; the bool says whether they start the run all the same.
     pub(super) fail_run: Vec<(Status, bool)>,
+    /// Files of code that came, by run and digest.
+    pub(super) blobs: BTreeMap<(String, String), Vec<u8>>,
+    /// How many bytes of them came, also those that were there.
+    pub(super) blob_bytes: u64,
+    /// The next calls that send files, one for each entry, break after this many bytes.
+    pub(super) break_blobs: Vec<u64>,
     /// The next streams, one for each entry, break after this many bytes.
     pub(super) break_after: Vec<usize>,
     /// Streams begin with what a newer agent might send.

@@ -6,7 +6,7 @@ use longhaul_proto::{
     transport::{Proof, Session},
     wire,
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     FakeRun, Shared,
@@ -62,6 +62,40 @@ impl wire::agent_server::Agent for Service {
             Some((status, _)) => Err(status),
             None => Ok(Response::new(stream(&self.0, run_id, 0, false))),
         }
+    }
+
+    async fn blob_offsets(&self, request: Request<wire::BlobOffsetsRequest>) -> Answer<wire::BlobOffsetsReply> {
+        let wire::BlobOffsetsRequest { run_id, files, .. } = request.into_inner();
+        let state = self.0.state();
+        let have = |file: wire::BlobFile| state.blobs.get(&(run_id.clone(), file.sha256)).map_or(0, |b| b.len() as u64);
+        Ok(Response::new(wire::BlobOffsetsReply { offsets: files.into_iter().map(have).collect() }))
+    }
+
+    async fn put_blobs(&self, request: Request<Streaming<wire::BlobPart>>) -> Answer<wire::PutBlobsReply> {
+        let mut parts = request.into_inner();
+        let mut left = self.0.change(|s| (!s.break_blobs.is_empty()).then(|| s.break_blobs.remove(0)));
+        let (mut run_id, mut sha256) = (String::new(), String::new());
+        while let Some(part) = parts.message().await? {
+            if !part.run_id.is_empty() {
+                run_id = part.run_id;
+            }
+            if let Some(file) = part.file {
+                sha256 = file.sha256;
+            }
+            let len = part.data.len() as u64;
+            if let Some(left) = &mut left {
+                if *left < len {
+                    self.0.state().connections.iter().for_each(Session::cut);
+                    return Err(Status::unavailable("broken"));
+                }
+                *left -= len;
+            }
+            self.0.change(|s| {
+                s.blob_bytes += len;
+                s.blobs.entry((run_id.clone(), sha256.clone())).or_default().extend_from_slice(&part.data);
+            });
+        }
+        Ok(Response::new(wire::PutBlobsReply {}))
     }
 
     async fn follow(&self, request: Request<wire::FollowRequest>) -> Answer<Self::FollowStream> {

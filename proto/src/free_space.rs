@@ -1,4 +1,4 @@
-//! Free space in the spool's file system, and how much of it must stay free.
+//! Free space in a file system, and how much of it must stay free: spools and blobs go by one rule.
 
 use std::{io, path::Path};
 
@@ -11,7 +11,7 @@ pub struct FreeSpace {
     pub total: u64,
 }
 
-/// What must stay free, or the agent takes no run.
+/// What must stay free: otherwise an agent takes no run, and a gateway no upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MinFree {
     /// Bytes; 2 GiB by default.
@@ -41,13 +41,27 @@ impl MinFree {
         self.bytes.max(space.total / 100 * u64::from(self.percent))
     }
 
-    /// What is wrong, in words for people; `None` = room enough.
+    /// Why an agent takes no run, in words for people; `None` = room enough.
     pub fn problem(self, space: FreeSpace, path: &Path) -> Option<String> {
-        let need = self.needed(space);
+        self.problem_with(0, space, path)
+    }
+
+    /// Why an agent does not take so many bytes of a run's code; `None` = room enough, and they may come.
+    pub fn problem_with(self, bytes: u64, space: FreeSpace, path: &Path) -> Option<String> {
+        self.words(bytes, space, path, "a run", "the agent's")
+    }
+
+    /// Why a gateway does not take so many bytes of an upload; `None` = room enough.
+    pub fn problem_of_upload(self, bytes: u64, space: FreeSpace, path: &Path) -> Option<String> {
+        self.words(bytes, space, path, "this upload", "the gateway's")
+    }
+
+    fn words(self, bytes: u64, space: FreeSpace, path: &Path, what: &str, whose: &str) -> Option<String> {
+        let need = self.needed(space).saturating_add(bytes);
         (space.free < need).then(|| {
             format!(
-                "the file system of {} has {} MiB free and a run needs {} MiB there: make room, or lower the agent's \
-                 limit on free space",
+                "the file system of {} has {} MiB free and {what} needs {} MiB there: make room, or lower {whose} limit \
+                 on free space",
                 path.display(),
                 space.free >> 20,
                 need >> 20
@@ -71,5 +85,8 @@ mod tests {
         check(2 << 30, 5, 1 << 30, 10 << 30, false);
         check(2 << 30, 5, 3 << 30, 100 << 30, false);
         check(0, 0, 0, 100 << 30, true);
+        let space = FreeSpace { free: 3 << 30, total: 10 << 30 };
+        let with = |bytes| MinFree::default().problem_with(bytes, space, path).is_none();
+        assert!(with(1 << 30) && !with((1 << 30) + 1) && !with(u64::MAX), "what comes is counted");
     }
 }
