@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use longhaul_proto::{
-    faults,
+    durable, faults,
     ids::RunId,
     state::{Cause, RunState},
     telemetry,
@@ -253,7 +253,12 @@ impl RunTask {
         }
         let decided = self.blocking(move |spool| {
             spool.create()?;
-            spool.decide(attempt, AttemptKind::Revoked)
+            let decision = spool.decide(attempt, AttemptKind::Revoked)?;
+            if decision == Decision::Mine {
+                // Files of its code, if its acceptance failed after they had come: for another attempt they come again.
+                durable::remove_folder(&spool.blobs())?;
+            }
+            Ok(decision)
         });
         let kind = match decided.await? {
             Decision::Mine => AttemptKind::Revoked,

@@ -299,4 +299,21 @@ mod tests {
         let incoming = Incoming::open(folder.path().join("incoming")).unwrap();
         assert_eq!(fs::read_dir(incoming.path()).unwrap().count(), 0);
     }
+
+    /// The controls: neither is so by itself.
+    #[cfg(feature = "faults")]
+    #[test]
+    fn unchecked_or_left_it_would_be_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, digest) = (Ids::system().run(), ContentDigest::of(b"abc"));
+        let open = || Incoming::open(folder.path().join("incoming")).unwrap();
+        let mut partial = open().append(run, digest, 3).unwrap();
+        partial.write(b"abd").unwrap();
+        {
+            let _bug = faults::enter("bug=incoming_unchecked");
+            assert_eq!(partial.compare().unwrap(), Placed::Right);
+        }
+        let _bug = faults::enter("bug=incoming_leftovers_stay");
+        assert_eq!(open().offset(run, digest).unwrap(), 3);
+    }
 }
