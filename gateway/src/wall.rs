@@ -1,3 +1,5 @@
+//! The wall clock, and when it may be trusted to remove things by their age.
+//!
 //! Decides whether the wall clock may be trusted to remove things by their age. With a wrong clock nothing is removed
 //! early.
 //!

@@ -1,3 +1,5 @@
+//! Executors start planned attempts and prove what became of them; `local` does it with processes of this host.
+//!
 //! Starting planned attempts, and finding out afterwards what became of them, whatever carries them out: processes of
 //! this host ([`Local`]) or a batch system.
 //!

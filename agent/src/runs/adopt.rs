@@ -1,4 +1,4 @@
-//! Taking up a run that another agent process left.
+//! Reads the folder of a run that an earlier agent process left.
 
 use std::{io, sync::Arc};
 

@@ -1,3 +1,5 @@
+//! Code on its way in: files that the gateway sends ahead of a run.
+//!
 //! The files of stored code that a gateway sends before a run: who may write them, how much they may be, and how long they
 //! stay when no run follows.
 //!

@@ -1,4 +1,4 @@
-//! The commands that decide: start, cancel, revoke.
+//! Starting, cancelling and revoking an attempt.
 
 use std::{io, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Deleting the spool of an ended run, for a gateway that repeats the lengths and digests of its output.
+//! Deletes the spool of an ended run once the gateway has shown that it has all of its output.
 
 use longhaul_proto::{faults, wire};
 use tokio::sync::oneshot;

@@ -1,4 +1,4 @@
-//! The runs that this agent has, each with its task or at rest.
+//! The registry of this agent's runs: each has its task, or is at rest.
 //!
 //! A run that has ended, and that nobody uses, has no task: what the agent reports of it is all that is in memory, and
 //! the rest is in its spool. Whoever asks for it gets a new task, which reads the folder as after a restart of the agent.

@@ -1,3 +1,5 @@
+//! What the client faces `api` and `mcp` share.
+//!
 //! What the faces (`api`, `mcp`) share: the state that handlers work with, the bodies of requests, reading a run's
 //! output, and the layers that keep an answer alive and detect that its client went away. It knows no route and no tool.
 

@@ -1,3 +1,5 @@
+//! The interface through which an agent is called, without its transport.
+//!
 //! How the gateway talks to an agent: the calls, their answers and their failures, without a transport. Whoever holds a
 //! port knows what it may conclude from a failure ([`Failure`]), and nothing of how the call travelled.
 

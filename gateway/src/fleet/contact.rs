@@ -1,4 +1,4 @@
-//! Which agents can be called, and what keeps the others from it.
+//! Whether an agent can be reached now, and if not, why.
 
 use std::{sync::Arc, time::Duration};
 

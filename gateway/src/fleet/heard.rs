@@ -1,3 +1,5 @@
+//! When each agent was last heard, and what its latest heartbeat said.
+//!
 //! What each heartbeat of an agent changes. It is shared by the scheduler, which alone writes it, and by all that is
 //! published, so that a heartbeat copies no table.
 

@@ -1,4 +1,4 @@
-//! Asks agents what is at a path.
+//! Asks agents whether a do-file is at a path on their hosts.
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use longhaul_proto::{visible::Foreign, wire};

@@ -1,3 +1,5 @@
+//! Agents and seats: who is connected, and which run gets the next free seat of a licence pool.
+//!
 //! Where runs are executed: agents, licence pools, the queue, and the connections to agents. A restart never over-uses
 //! a pool: the leases of unfinished runs are counted before any agent connects.
 //!

@@ -1,4 +1,4 @@
-//! Whose runs an agent takes, and what its owner can do about that.
+//! Whose runs an agent takes (`--serve`, `--serve-all`), and what its owner can do about that.
 
 use std::collections::BTreeSet;
 

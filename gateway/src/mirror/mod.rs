@@ -1,3 +1,5 @@
+//! The gateway's copy of every run's output: its log and its console, as two growing files.
+//!
 //! The gateway's copy of every run's output: two files per run. Each is always a prefix of the agent's output, preceded
 //! by the output of attempts that are proven dead.
 //!

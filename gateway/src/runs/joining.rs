@@ -1,3 +1,5 @@
+//! Deduplication: whether an earlier run answers a request, in place of a new one.
+//!
 //! Decides whether an earlier run may answer a request: a repeated call must not execute twice, and an old result must
 //! never pass for a new one.
 //!

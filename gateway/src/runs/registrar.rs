@@ -1,4 +1,4 @@
-//! What agents ask of the gateway: they greet it, register with the runs that they hold, and send heartbeats.
+//! The calls that agents make: hello, register, heartbeat.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
