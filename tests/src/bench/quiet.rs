@@ -61,7 +61,7 @@ pub async fn held(site: &mut Site) -> Vec<Line> {
 
 /// Runs so many runs to their ends.
 async fn run(site: &Site, count: usize) {
-    let (site, left) = (&*site, &std::sync::atomic::AtomicUsize::new(count));
+    let left = &std::sync::atomic::AtomicUsize::new(count);
     let worker = |_| async move {
         let take = |n: usize| n.checked_sub(1);
         let ordering = std::sync::atomic::Ordering::Relaxed;
