@@ -33,6 +33,7 @@ use longhaul_proto::{
     wire,
 };
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use arrivals::{NotTaken, Receiver};
 pub(crate) use sizes::Sizes;
@@ -170,8 +171,9 @@ pub(crate) struct Context {
 #[derive(Clone)]
 pub struct Runs {
     context: Arc<Context>,
-    /// Whether all folders that were there at the start have been read.
-    taken_up: watch::Receiver<bool>,
+    /// Fires when all folders that were there at the start have been read. It wakes those who wait in their order, as a
+    /// simulation needs it, which a `watch` does not.
+    taken_up: CancellationToken,
 }
 
 impl Runs {
@@ -206,9 +208,8 @@ impl Runs {
             sizes: Sizes::default(),
             table: Table::default(),
         };
-        let (done, taken_up) = watch::channel(false);
-        let runs = Self { context: Arc::new(context), taken_up };
-        runs.take_up(spools, done);
+        let runs = Self { context: Arc::new(context), taken_up: CancellationToken::new() };
+        runs.take_up(spools);
         runs.context.tasks.spawn_until_stop(runs.clone().drop_proofs());
         runs.context.tasks.spawn_until_stop(runs.clone().sweep_arrivals());
         Ok(runs)
@@ -319,9 +320,7 @@ impl Runs {
 
     /// Waits until the folder of every run has been read, so that [`Runs::summaries`] is complete.
     pub async fn ready(&self) {
-        let mut taken_up = self.taken_up.clone();
-        // An error means that the agent stops.
-        let _ = taken_up.wait_for(|done| *done).await;
+        self.taken_up.cancelled().await;
         for mut handle in self.context.table.tasks() {
             // An error means that the run's task is gone, and the run with it.
             let _ = handle.status.wait_for(|status| status.read).await;

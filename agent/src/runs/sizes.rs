@@ -139,7 +139,7 @@ impl Runs {
     /// Measures the spools from time to time.
     pub(crate) async fn measure(self) {
         // Until then no sum would be one of all.
-        self.ready().await;
+        self.taken_up.cancelled().await;
         loop {
             let to_measure = |(run, Standing { over, attempt })| ToMeasure { run, ended: over, attempt };
             let mut runs: Vec<ToMeasure> = self.context.table.standings().into_iter().map(to_measure).collect();

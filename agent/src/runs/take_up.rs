@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use longhaul_proto::tasks::blocking;
-use tokio::sync::watch;
 
 use super::{Runs, adopt, table::Resting};
 use crate::spool::Spool;
@@ -16,8 +15,8 @@ const READERS: usize = 4;
 
 impl Runs {
     /// Reads the folders of all runs beside the start, the newest first, since those are the ones that may go on. Each run
-    /// that has not ended gets its task at once when it was read. `done` is set after the last.
-    pub(super) fn take_up(&self, spools: Vec<Spool>, done: watch::Sender<bool>) {
+    /// that has not ended gets its task at once when it was read.
+    pub(super) fn take_up(&self, spools: Vec<Spool>) {
         for spool in &spools {
             self.context.table.unread(spool.run());
         }
@@ -27,7 +26,7 @@ impl Runs {
             batches.reverse();
             let shared = Arc::new(std::sync::Mutex::new(batches));
             join_all((0..READERS).map(|_| runs.read_batches(Arc::clone(&shared)))).await;
-            done.send_replace(true);
+            runs.taken_up.cancel();
         });
     }
 
