@@ -174,7 +174,10 @@ impl Table {
     /// The runs that have a task.
     pub(super) fn tasks(&self) -> Vec<Handle> {
         let handle = |entry: &Entry| if let Entry::Task(handle) = entry { Some(handle.clone()) } else { None };
-        self.rows().values().filter_map(handle).collect()
+        let mut tasks: Vec<Handle> = self.rows().values().filter_map(handle).collect();
+        // In one order, so that a start can be replayed.
+        tasks.sort_by_key(|task| task.spool.run());
+        tasks
     }
 
     /// The run is gone, unless it was begun again since.
