@@ -1,7 +1,6 @@
 //! The wall clock, and when it may be trusted to remove things by their age.
 //!
-//! Decides whether the wall clock may be trusted to remove things by their age. With a wrong clock nothing is removed
-//! early.
+//! With a wrong clock nothing is removed early.
 //!
 //! Ages are wall time, and a wall clock can be wrong by months: a dead battery, a host that starts before its clock is
 //! set. So the clock is compared with the newest time in the ledger, written by other starts of the gateway and carried

@@ -24,40 +24,49 @@ fn kept(spool: &Spool) -> io::Result<Option<OutcomeRecord>> {
 }
 
 /// What the folder of a run says.
-pub(super) struct Found {
+struct Found {
     /// With [`Status::read`].
-    pub(super) status: Status,
+    status: Status,
     /// What the executor calls its job.
     handle: Option<JobHandle>,
     /// Its verdict.
     outcome: Option<OutcomeRecord>,
 }
 
-impl Found {
-    /// As it is published when the run has ended.
-    pub(super) fn into_status(self) -> Status {
-        let mut status = self.status;
-        if let Some(outcome) = self.outcome {
-            status.end(outcome);
-        }
-        status
+/// Reads the folder of a run that has ended, and in which nothing is left to do; `None` = it needs its task. Changes
+/// nothing, since the run's task may be at work meanwhile.
+pub(super) fn ended(spool: &Spool) -> Option<Status> {
+    let left = spool.was_freed() || spool.blobs().exists() || !spool.unfinished().ok()?.is_empty();
+    if left {
+        return None;
     }
+    let Found { mut status, outcome, .. } = look(spool).ok()?;
+    status.end(outcome?);
+    Some(status)
 }
 
-/// Reads the folder of a run that another agent process left.
+/// Reads the folder of a run that another agent process left, and removes what is of no use there. Only the run's task may
+/// do that.
 ///
 /// # Errors
 /// When it cannot be read; it is left as it is.
-pub(super) fn read(spool: &Spool) -> io::Result<Found> {
-    let mut status = Status { read: true, ..Status::default() };
+fn read(spool: &Spool) -> io::Result<Found> {
     if let Some(outcome) = kept(spool)? {
-        status.kept = Some(Arc::new(outcome));
+        let status = Status { read: true, kept: Some(Arc::new(outcome)), ..Status::default() };
         return Ok(Found { status, handle: None, outcome: None });
     }
+    let found = look(spool)?;
+    let idle = found.status.attempt == 0 || found.status.revoked || found.outcome.is_some();
+    if idle && spool.exists() {
+        clear(spool);
+    }
+    Ok(found)
+}
+
+/// Reads what another agent process left.
+fn look(spool: &Spool) -> io::Result<Found> {
+    let mut status = Status { read: true, ..Status::default() };
     let Some(attempt) = spool.last_attempt()? else {
-        if spool.exists() {
-            clear(spool);
-        }
         return Ok(Found { status, handle: None, outcome: None });
     };
     let submission = match spool.submission() {
@@ -76,9 +85,6 @@ pub(super) fn read(spool: &Spool) -> io::Result<Found> {
     let (outcome, dead) = if is_dead { (None, outcome) } else { (outcome, None) };
     // Also that of a dead attempt: by it the executor is asked whether anything of that writes.
     let handle = spool.read_or_name::<JobHandle>(&spool.handle(), &mut damaged)?;
-    if attempt.kind == AttemptKind::Revoked || outcome.is_some() {
-        clear(spool);
-    }
     status.attempt = attempt.number;
     status.revoked = attempt.kind == AttemptKind::Revoked;
     // See `set_attempt`.
@@ -120,5 +126,43 @@ impl RunTask {
         if self.unfinished() {
             self.read_markers().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+    use crate::spool::SpoolRoot;
+
+    /// A spool of a run that has ended, as an earlier version left it.
+    fn place(folder: &Path) -> Spool {
+        let run = "01a20499-259a-7311-918e-5dff3c4447a1";
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format-1/cancelled").join(run);
+        let root = SpoolRoot::open(folder.join("runs")).unwrap();
+        let path = root.path().join(run);
+        fs::create_dir(&path).unwrap();
+        for entry in fs::read_dir(golden).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+            fs::copy(entry.path(), path.join(entry.file_name())).unwrap();
+        }
+        root.of(run.parse().unwrap())
+    }
+
+    /// A run whose task may be at work is only looked at; what is left to do is its task's.
+    #[test]
+    fn what_is_left_to_do_is_left_to_the_task() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = place(folder.path());
+        let status = ended(&spool).unwrap();
+        assert!(status.read && status.outcome.is_some() && status.attempt == 1);
+        let unfinished = spool.path().join("plan.json.4711.tmp");
+        fs::write(&unfinished, "half").unwrap();
+        assert!(spool.unfinished().unwrap().contains(&unfinished), "a temporary name");
+        assert!(ended(&spool).is_none() && unfinished.exists());
+        assert!(read(&spool).unwrap().outcome.is_some() && !unfinished.exists());
+        assert!(ended(&spool).is_some());
+        fs::remove_file(spool.outcome()).unwrap();
+        assert!(ended(&spool).is_none(), "its verdict is to be written");
     }
 }

@@ -1,7 +1,6 @@
 //! Code on its way in: files that the gateway sends ahead of a run.
 //!
-//! The files of stored code that a gateway sends before a run: who may write them, how much they may be, and how long they
-//! stay when no run follows.
+//! Here is decided who may write them, how much they may be, and how long they stay when no run follows.
 //!
 //! Of two calls that send the files of one run the later one goes on: the connection of the earlier one may be broken, and
 //! this side not know it yet. What is here counts toward the limit on spools. It goes into the run's spool with the
@@ -207,7 +206,7 @@ impl Runs {
         if others > 0 && arrivals.max_spool > 0 && all > arrivals.max_spool {
             return Err(NotTaken::NoRoom(format!(
                 "the code of this run and of others that are about to begin has {} MiB, and all spools together may have \
-                 {} MiB here: it is tried again when they have begun, or raise the agent's max_spool",
+                 {} MiB here: it is tried again when those have started, or raise the agent's max_spool",
                 all >> 20,
                 arrivals.max_spool >> 20
             )));

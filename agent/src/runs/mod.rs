@@ -254,7 +254,7 @@ impl Runs {
 
     /// The run, if this agent has it.
     pub fn get(&self, run: RunId) -> Option<Handle> {
-        self.context.table.has(run).then(|| self.handle(&self.context.root.of(run)))
+        self.context.table.get(&self.context, run)
     }
 
     /// Starts an attempt, or joins it when it has started.

@@ -104,7 +104,7 @@ impl RunTask {
                         continue;
                     }
                 },
-                () = tokio::time::sleep(REST_AFTER), if !watching && self.may_rest() => if self.rest(&commands) { break },
+                () = tokio::time::sleep(REST_AFTER), if !watching && self.may_rest() => if self.rest(&commands) { return },
             }
             if self.unfinished() {
                 Box::pin(self.read_markers()).await;

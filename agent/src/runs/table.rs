@@ -1,7 +1,7 @@
 //! The registry of this agent's runs: each has its task, or is at rest.
 //!
-//! A run that has ended, and that nobody uses, has no task: what the agent reports of it is all that is in memory, and
-//! the rest is in its spool. Whoever asks for it gets a new task, which reads the folder as after a restart of the agent.
+//! A run that has ended and is not used has no task: what the agent reports of it is all that is in memory, and the rest
+//! is in its spool. When it is asked for it gets a new task, which reads the folder as after a restart of the agent.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::{Command, Context, Handle, Status, run_task, run_task::RunTask};
 use crate::spool::Spool;
 
-/// How long the task of an ended run stays when nobody uses it.
+/// How long the task of an ended run stays when it is not used.
 pub(super) const REST_AFTER: Duration = Duration::from_secs(2);
 
 /// All runs. Cheap to clone.
@@ -110,19 +110,19 @@ impl Table {
     /// The run, which gets a task if it has none.
     pub(super) fn handle(&self, context: &Arc<Context>, spool: &Spool) -> Handle {
         let mut rows = self.rows();
-        if let Some(Entry::Task(handle)) = rows.get(&spool.run())
-            && !handle.commands.is_closed()
-        {
-            return handle.clone();
+        match rows.get(&spool.run()) {
+            Some(Entry::Task(handle)) if !handle.commands.is_closed() => handle.clone(),
+            _ => with_task(&mut rows, context, spool.clone()),
         }
-        let handle = run_task::spawn(Arc::clone(context), spool.clone());
-        rows.insert(spool.run(), Entry::Task(handle.clone()));
-        handle
     }
 
-    /// Whether there is such a run.
-    pub(super) fn has(&self, run: RunId) -> bool {
-        self.rows().contains_key(&run)
+    /// The same of a run that is here; `None` = it is not.
+    pub(super) fn get(&self, context: &Arc<Context>, run: RunId) -> Option<Handle> {
+        let mut rows = self.rows();
+        if let Entry::Task(handle) = rows.get(&run)? {
+            return Some(handle.clone());
+        }
+        Some(with_task(&mut rows, context, context.root.of(run)))
     }
 
     /// Whether this attempt of the run was started here, as far as its folder was read.
@@ -180,7 +180,7 @@ impl Table {
         tasks
     }
 
-    /// The run is gone, unless it was begun again since.
+    /// The run is gone, unless it has a new task since.
     pub(super) fn remove(&self, gone: &Handle) {
         let mut rows = self.rows();
         if let Some(Entry::Task(handle)) = rows.get(&gone.spool.run())
@@ -204,6 +204,14 @@ impl Table {
     }
 }
 
+/// Gives a run a task.
+fn with_task(rows: &mut HashMap<RunId, Entry>, context: &Arc<Context>, spool: Spool) -> Handle {
+    let run = spool.run();
+    let handle = run_task::spawn(Arc::clone(context), spool);
+    rows.insert(run, Entry::Task(handle.clone()));
+    handle
+}
+
 fn standing(entry: &Entry) -> Option<Standing> {
     match entry {
         Entry::Unread => None,
@@ -222,8 +230,10 @@ impl RunTask {
         may_rest(&self.status.borrow())
     }
 
-    /// Leaves an ended run to its spool, if nobody uses it.
+    /// Leaves an ended run to its spool, if it is not used.
     pub(super) fn rest(&self, commands: &mpsc::Receiver<Box<Command>>) -> bool {
+        // Before, since the next task of the run, which watches the same folders, may come at once after.
+        self.context.watcher.remove(&self.spool);
         let status = self.status.borrow().clone();
         self.context.table.rest(self.spool.run(), &status, commands)
     }
@@ -274,14 +284,14 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_run_that_nobody_uses_rests_and_is_reported_as_before() {
+    fn an_ended_run_that_is_not_used_rests_and_is_reported_as_before() {
         let one = ended();
         let before = (one.table.summaries(), one.table.leftovers(), one.table.standings());
         let user = used(&one);
         assert!(!one.table.rest(one.run, &one.status, &one.commands), "it is used");
         drop(user);
         assert!(one.table.rest(one.run, &one.status, &one.commands));
-        assert!(one.table.tasks().is_empty() && one.table.has(one.run));
+        assert!(one.table.tasks().is_empty() && one.table.standing(one.run).is_some());
         assert_eq!((one.table.summaries(), one.table.leftovers(), one.table.standings()), before);
         assert!(one.table.has_started(one.run, 2) && !one.table.has_started(one.run, 1));
     }
@@ -305,6 +315,19 @@ mod tests {
         for status in [unfinished, damaged, unread] {
             assert!(!one.table.rest(one.run, &status, &one.commands));
         }
+    }
+
+    /// What was read of its folder before is of no use then.
+    #[test]
+    fn a_run_that_was_asked_for_while_its_folder_was_read_keeps_its_task() {
+        let one = ended();
+        let resting = || Resting::of(one.run, &one.status).unwrap();
+        one.table.found_ended(one.run, resting());
+        assert_eq!(one.table.tasks().len(), 1);
+        one.table.unread(one.run);
+        assert_eq!(one.table.standing(one.run), None, "nothing is known of it yet");
+        one.table.found_ended(one.run, resting());
+        assert_eq!(one.table.standing(one.run), Some(Standing { over: true, attempt: 2 }));
     }
 
     #[cfg(feature = "faults")]

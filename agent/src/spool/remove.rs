@@ -1,6 +1,9 @@
 //! What is removed of a run, and when: temporary files at its end, then all but its files or all but the proof.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use longhaul_proto::durable;
 
@@ -24,6 +27,18 @@ impl Spool {
     /// # Errors
     /// When a folder cannot be listed.
     pub fn clear_unfinished(&self) -> io::Result<()> {
+        for path in self.unfinished()? {
+            let _ = fs::remove_file(path);
+        }
+        Ok(())
+    }
+
+    /// The temporary names of processes that write, or were killed while they wrote.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed.
+    pub fn unfinished(&self) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
         for folder in [self.path(), self.control_folder()] {
             let entries = match fs::read_dir(folder) {
                 // Nothing was ever accepted here.
@@ -33,11 +48,11 @@ impl Spool {
             for entry in entries {
                 let path = entry?.path();
                 if durable::is_unfinished(&path) {
-                    let _ = fs::remove_file(path);
+                    found.push(path);
                 }
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     /// Whether the folder in which a text or bundle ran has anything in it.

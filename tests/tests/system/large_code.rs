@@ -73,7 +73,7 @@ async fn whole(gateway: &Gateway, agent: &Daemon, run: RunId, files: usize) -> R
     view
 }
 
-/// What has come for runs that have not begun.
+/// What has come for runs that have not started.
 fn incoming(agent: &Daemon) -> Vec<PathBuf> {
     let below = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     below(&agent.data.join("agent/incoming")).flat_map(|folder| below(&folder).collect::<Vec<_>>()).collect()
