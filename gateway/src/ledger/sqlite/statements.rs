@@ -33,7 +33,7 @@ impl Statements {
         statements
     }
 
-    /// Adds a statement, or goes on with the last one after [`Statements::add`].
+    /// Begins the next statement; [`Statements::and`] goes on with it.
     pub(super) fn add(&mut self, text: &str) -> &mut Self {
         if !self.text.is_empty() {
             self.text.push_str("; ");
