@@ -63,13 +63,11 @@ pub(super) async fn put(
     let length = number(request.headers(), LENGTH)?;
     let length = length.or(number(request.headers(), header::CONTENT_LENGTH.as_str())?).ok_or_else(no_length)?;
     let pieces = Pieces::of(&face, request.into_body());
-    let (begun, pieces) = or_discard(face.core.blobs.begin(&who.principal, digest, length).await, pieces).await?;
+    let begun = face.core.blobs.begin(&who.principal, digest, length).await?;
     if let Progress::Kept { .. } = begun {
-        pieces.discard().await;
         return Ok(told(StatusCode::OK, begun));
     }
-    let receiving = face.core.blobs.receive(&who.principal, digest, Start::Over).await;
-    let (receiving, pieces) = or_discard(receiving, pieces).await?;
+    let receiving = face.core.blobs.receive(&who.principal, digest, Start::Over).await?;
     match receive(receiving, pieces).await? {
         kept @ Progress::Kept { .. } => Ok(told(StatusCode::CREATED, kept)),
         Progress::Open { offset, bytes } => {
@@ -111,17 +109,13 @@ pub(super) async fn patch(
     let pieces = Pieces::of(&face, request.into_body());
     match face.core.blobs.receive(&who.principal, digest, Start::At(offset)).await {
         Err(BlobError::Offset { offset }) => {
-            pieces.discard().await;
             let mut response = Problem::from(BlobError::Offset { offset }).into_response();
             let headers = response.headers_mut();
             headers.insert(OFFSET, HeaderValue::from(offset));
             headers.insert(RESUMABLE, HeaderValue::from_static(VERSION));
             Ok(response)
         }
-        receiving => {
-            let (receiving, pieces) = or_discard(receiving, pieces).await?;
-            Ok(told(StatusCode::NO_CONTENT, receive(receiving, pieces).await?))
-        }
+        receiving => Ok(told(StatusCode::NO_CONTENT, receive(receiving?, pieces).await?)),
     }
 }
 
@@ -180,24 +174,10 @@ pub(super) async fn abilities(State(face): State<Face>) -> Response {
     response
 }
 
-/// Discards the body where the request fails, so that its client reads why.
-async fn or_discard<T>(done: Result<T, BlobError>, pieces: Pieces) -> Result<(T, Pieces), Problem> {
-    match done {
-        Ok(done) => Ok((done, pieces)),
-        Err(error) => {
-            pieces.discard().await;
-            Err(error.into())
-        }
-    }
-}
-
 /// Receives the body of a request. What came before a failure stays.
 async fn receive(mut receiving: Receiving, mut pieces: Pieces) -> Result<Progress, Problem> {
     while let Some(piece) = pieces.next().await? {
-        if let Err(error) = receiving.take(piece).await {
-            pieces.discard().await;
-            return Err(error.into());
-        }
+        receiving.take(piece).await?;
     }
     Ok(receiving.end().await?)
 }

@@ -3,7 +3,8 @@
 //! Room for a body is taken before it is read, by the length it announces, or by the largest it may have; a caller
 //! whose body finds no room within [`PATIENCE`] is told to come again. One principal gets half of all room at most. A
 //! body may pause for `body_timeout`, and must arrive at [`RATE`] or faster on average: one that takes longer is
-//! answered with 408.
+//! answered with 408. A refused body is answered at once and not read; the connection then lingers
+//! (`longhaul_proto::connections::Lingering`), so that its client reads why.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,10 +33,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Slowest average rate at which a body may arrive, bytes a second, after the first `body_timeout`.
 const RATE: u64 = 16 * 1024;
-/// How long the rest of a refused body is still read and discarded.
-const LINGER: Duration = Duration::from_secs(10);
-/// Most bytes of a refused upload that are read and discarded.
-const DISCARDED: usize = 16 << 20;
 /// What a permit is worth, bytes.
 const UNIT: usize = 1024;
 
@@ -88,14 +85,7 @@ pub async fn read(face: &Face, principal: &Principal, body: Body, limit: usize) 
     if most > limit {
         return Err(Unread::TooLarge(limit));
     }
-    let room = match take(face, principal, most).await {
-        Ok(room) => room,
-        Err(unread) => {
-            // A client that is answered while it still sends often sees a broken connection and not the answer.
-            discard(body, most).await;
-            return Err(unread);
-        }
-    };
+    let room = take(face, principal, most).await?;
     let bytes = timely(body, limit, face.options().body_timeout).await?;
     Ok((bytes, room))
 }
@@ -111,21 +101,6 @@ async fn take(face: &Face, principal: &Principal, bytes: usize) -> Result<Room, 
     let room = timeout(PATIENCE, bodies.room.clone().acquire_many_owned(wanted)).await;
     let room = room.ok().and_then(Result::ok).ok_or(Unread::Busy)?;
     Ok(Room { _room: Some(room), _share: Some(share) })
-}
-
-/// Reads and discards the rest of a refused body, piece by piece, for a while.
-async fn discard(mut body: Body, most: usize) {
-    let mut taken = 0;
-    let all = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            taken += frame.data_ref().map_or(0, Bytes::len);
-            if taken >= most {
-                break;
-            }
-        }
-    };
-    // The rest is dropped with the connection.
-    let _ = timeout(LINGER, all).await;
 }
 
 /// A body that is taken piece by piece, so that one piece is held at a time; it must arrive in time like any other.
@@ -163,12 +138,6 @@ impl Pieces {
                 return Ok(Some(data));
             }
         }
-    }
-
-    /// Discards the rest, for a while: a client that is answered while it still sends often sees a broken connection and
-    /// not the answer.
-    pub async fn discard(self) {
-        discard(self.body, DISCARDED).await;
     }
 }
 

@@ -12,7 +12,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use longhaul_proto::{
-    connections::Bounded,
+    connections::{Bounded, Lingering},
     transport::{self, Key, dial::WINDOWS},
 };
 use tokio::net::{TcpListener, TcpStream};
@@ -68,7 +68,7 @@ pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Ro
         }
         // Boxed: moving a future into another stores it twice, for as long as the connection lasts. The time limit for
         // a request's head counts from here, a TLS handshake included.
-        let stream = Bounded::new(stream, connection.clone());
+        let stream = Bounded::new(Lingering::new(stream), connection.clone());
         let requests = Requests { connection, incoming: incoming.clone(), router: router.clone(), session: None };
         let connection = Box::pin(handshake(stream, key.clone(), builder.clone(), requests, graceful.watcher()));
         let (hang_up, stop) = (face.core.hang_up.clone(), stop.clone());
@@ -110,7 +110,7 @@ type Served = Pin<Box<dyn Future<Output = Result<(), Box<dyn std::error::Error +
 /// Does the handshake where there is one, and says how to serve the connection; `None` = it speaks nothing that is
 /// served.
 async fn handshake(
-    stream: Bounded<TcpStream>,
+    stream: Bounded<Lingering<TcpStream>>,
     key: Key,
     builder: Arc<Builder<TokioExecutor>>,
     mut requests: Requests,

@@ -9,9 +9,10 @@
 //!   refused.
 //!
 //! [`Bounded`] wraps the accepted stream, below TLS; [`Connection`] is the handle to which the layers above report what
-//! they learned. Both sides of the wire use the same two.
+//! they learned. Both sides of the wire use the same two. [`Lingering`] lets the other side read the last answer.
 
 mod bounds;
+mod linger;
 mod register;
 mod stream;
 
@@ -26,6 +27,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 pub use bounds::{Bounds, Full, Reason, TooMany};
+pub use linger::Lingering;
 pub use stream::Bounded;
 
 use register::{Register, Unproven, subscriber};

@@ -14,7 +14,10 @@ use longhaul_tests::{
     wait,
 };
 use reqwest::{Method, Response, StatusCode};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// Several times what the buffers of a connection hold.
 const LEN: usize = 24 << 20;
@@ -113,6 +116,34 @@ async fn an_upload_goes_on_after_its_connection_broke() {
     assert_eq!(response.status().as_u16(), 460);
     assert_eq!(offset(&gateway.api, &path).await, None);
     assert_eq!(files(&gateway).len(), 1);
+}
+
+/// Who sends many bytes for nothing reads why: an answer is not lost with the connection that it ends.
+#[tokio::test]
+async fn a_refused_upload_is_answered_however_large_it_is() {
+    let refused = async |faults: &str| {
+        let mut lab = lab!();
+        lab.env("LONGHAUL_FAULTS", faults);
+        let gateway = lab.gateway().await;
+        // A client that sends all before it reads, as Python's does.
+        let mut stream = TcpStream::connect(gateway.api.address()).await.unwrap();
+        let head = format!(
+            "PATCH {} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Length: {LEN}\r\n\
+             Content-Type: application/offset+octet-stream\r\nUpload-Offset: 0\r\n\r\n",
+            path_of(b"never begun"),
+            gateway.api.address(),
+            gateway.api.token(),
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&content(7)).await.map_err(|e| e.kind())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.map_err(|e| e.kind())?;
+        Ok::<_, std::io::ErrorKind>(answer)
+    };
+    let answer = refused("").await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    // The control: the client finds a broken connection.
+    refused("bug=close_at_once").await.unwrap_err();
 }
 
 /// The memory of a gateway does not grow with what is uploaded.
