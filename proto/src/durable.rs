@@ -3,6 +3,8 @@
 //! The rules are the file system's: a new name is durable when its folder was synced after it, content when the file
 //! was synced before that. Everything here blocks; call it from a blocking thread or the supervisor.
 
+mod sync_threads;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -16,8 +18,6 @@ use crate::faults::{self, Op, did};
 pub const FILE_MODE: u32 = 0o600;
 /// Mode of every folder Longhaul makes.
 pub const FOLDER_MODE: u32 = 0o700;
-/// Stack of a thread that only waits for one sync, bytes.
-const SYNC_STACK: usize = 64 * 1024;
 
 /// Replaces `path` by `content`, whole or not at all: a temporary name beside it, sync, rename, sync of the folder.
 ///
@@ -128,27 +128,12 @@ impl Batch {
     /// # Errors
     /// The first failure; the rest may be durable or not.
     pub fn sync(self) -> io::Result<()> {
-        let Some(((first, _), others)) = self.0.split_first() else { return Ok(()) };
-        let synced = std::thread::scope(|scope| {
-            let mut done = Ok(());
-            let mut waiting = Vec::with_capacity(others.len());
-            for (file, _) in others {
-                match std::thread::Builder::new().stack_size(SYNC_STACK).spawn_scoped(scope, || file.sync_all()) {
-                    Ok(thread) => waiting.push(thread),
-                    // No thread could be started: sync one after the other.
-                    Err(_) => done = done.and(file.sync_all()),
-                }
-            }
-            done = done.and(first.sync_all());
-            for thread in waiting {
-                done = done.and(thread.join().unwrap_or_else(|_| Err(io::Error::other("a sync panicked"))));
-            }
-            done
-        });
-        for (_, path) in self.0.iter().filter(|_| synced.is_ok()) {
+        let (files, paths): (Vec<File>, Vec<PathBuf>) = self.0.into_iter().unzip();
+        sync_threads::sync_all(files)?;
+        for path in paths {
             did(|| if path.is_dir() { Op::SyncFolder(path.clone()) } else { Op::Sync(path.clone()) });
         }
-        synced
+        Ok(())
     }
 }
 

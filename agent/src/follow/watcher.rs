@@ -3,13 +3,16 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use longhaul_proto::tasks::Tasks;
 use tokio::sync::watch;
 
-use crate::spool::Spool;
+use crate::{
+    os::folder_events::{FolderEvents, Seen, WatchId},
+    spool::Spool,
+};
 
 /// Fires when something in a run's spool changed; how often does not matter. Closed means that it will not fire any
 /// more: its holder then polls, and never takes it for a change.
@@ -28,81 +31,108 @@ pub enum Watched {
     ByKernel,
 }
 
-type Triggers = Arc<Mutex<HashMap<PathBuf, Trigger>>>;
+#[derive(Default)]
+struct Watches {
+    triggers: HashMap<WatchId, Trigger>,
+    folders: HashMap<PathBuf, WatchId>,
+}
 
 /// The watch. Cheap to clone.
 #[derive(Clone)]
 pub struct Watcher {
-    pulses: Triggers,
-    kernel: Arc<Mutex<Option<RecommendedWatcher>>>,
+    kernel: Option<Arc<FolderEvents>>,
+    watches: Arc<Mutex<Watches>>,
 }
 
 impl Watcher {
-    /// A watch; where the kernel offers none, only the poll works.
-    pub fn new() -> Self {
-        let pulses = Triggers::default();
-        let seen = Arc::clone(&pulses);
-        if longhaul_proto::tasks::simulated() {
-            // The kernel's events come at times that cannot be replayed.
-            return Self { pulses, kernel: Arc::default() };
-        }
-        let kernel = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let Ok(event) = event else { return };
-            // The agent itself opens and reads these files.
-            if matches!(event.kind, EventKind::Access(_)) {
-                return;
-            }
-            let pulses = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if event.need_rescan() {
-                // More came than the kernel holds; which they were is not known.
-                pulses.values().for_each(pulse);
-            }
-            for folder in event.paths.iter().filter_map(|p| p.parent()) {
-                pulses.get(folder).into_iter().for_each(pulse);
+    /// A watch, whose task ends with `tasks`; where the kernel offers none, only the poll works.
+    pub fn new(tasks: &Tasks) -> Self {
+        let watches = Arc::<Mutex<Watches>>::default();
+        // In a simulation the kernel's events would come at times that cannot be replayed.
+        let simulated = longhaul_proto::tasks::simulated();
+        let kernel = (!simulated).then(FolderEvents::new).and_then(|kernel| match kernel {
+            Ok(kernel) => Some(Arc::new(kernel)),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the kernel reports no changes of files; looking every 250 ms instead");
+                None
             }
         });
-        if let Err(error) = &kernel {
-            tracing::warn!(%error, "the kernel reports no changes of files; looking every 250 ms instead");
+        if let Some(kernel) = kernel.clone() {
+            tasks.spawn_until_stop(hear(kernel, watches.clone()));
         }
-        Self { pulses, kernel: Arc::new(Mutex::new(kernel.ok())) }
+        Self { kernel, watches }
     }
 
     /// Watches a run's folders, from now on or again: when they did not exist, or their watch had ended.
     pub fn add(&self, spool: &Spool, trigger: &Trigger) {
+        let watched = match &self.kernel {
+            Some(kernel) => self.add_folders(kernel, spool, trigger),
+            None => Watched::No,
+        };
+        trigger.send_replace(watched);
+    }
+
+    fn add_folders(&self, kernel: &FolderEvents, spool: &Spool, trigger: &Trigger) -> Watched {
         let mut watched = Watched::ByKernel;
+        // Held over the kernel's answer: an event of the new watch finds its trigger.
+        let mut watches = lock(&self.watches);
         for folder in spool.changing_folders() {
-            self.pulses.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned(), trigger.clone());
-            match self.kernel.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                Some(kernel) => {
-                    if let Err(error) = kernel.watch(folder, RecursiveMode::NonRecursive) {
-                        tracing::debug!(%error, folder = %folder.display(), "no kernel watch on this folder");
-                        watched = Watched::No;
-                    }
+            match kernel.watch(folder) {
+                Ok(id) => {
+                    watches.triggers.insert(id, trigger.clone());
+                    watches.folders.insert(folder.to_owned(), id);
                 }
-                None => watched = Watched::No,
+                Err(error) => {
+                    tracing::debug!(%error, folder = %folder.display(), "no kernel watch on this folder");
+                    watched = Watched::No;
+                }
             }
         }
-        trigger.send_replace(watched);
+        watched
     }
 
     /// Ends the watch on them.
     pub fn remove(&self, spool: &Spool) {
+        let Some(kernel) = &self.kernel else { return };
+        let mut watches = lock(&self.watches);
         for folder in spool.changing_folders() {
-            self.pulses.lock().unwrap_or_else(PoisonError::into_inner).remove(folder);
-            if let Some(kernel) = self.kernel.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                // A folder that is gone is no longer watched anyway.
-                let _ = kernel.unwatch(folder);
+            let Some(id) = watches.folders.remove(folder) else { continue };
+            // A folder that is gone is no longer watched; the kernel's word for that may have come, or not.
+            if watches.triggers.remove(&id).is_some() {
+                kernel.unwatch(id);
             }
         }
     }
 }
 
-fn pulse(trigger: &Trigger) {
-    trigger.send_modify(|_| {});
+/// Passes on what the kernel tells.
+async fn hear(kernel: Arc<FolderEvents>, watches: Arc<Mutex<Watches>>) {
+    let mut seen = Vec::new();
+    loop {
+        if let Err(error) = kernel.next(&mut seen).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the kernel reports no more changes of files");
+            for trigger in lock(&watches).triggers.values() {
+                trigger.send_replace(Watched::No);
+            }
+            return;
+        }
+        let mut watches = lock(&watches);
+        for seen in seen.drain(..) {
+            match seen {
+                Seen::Change(id) => watches.triggers.get(&id).into_iter().for_each(pulse),
+                Seen::Unwatched(id) => drop(watches.triggers.remove(&id)),
+                // More came than the kernel holds; which they were is not known.
+                Seen::Overflow => watches.triggers.values().for_each(pulse),
+            }
+        }
+    }
 }
 
-impl Default for Watcher {
-    fn default() -> Self {
-        Self::new()
-    }
+fn lock(watches: &Mutex<Watches>) -> MutexGuard<'_, Watches> {
+    watches.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn pulse(trigger: &Trigger) {
+    trigger.send_modify(|_| {});
 }

@@ -1,6 +1,7 @@
 //! What the host's kernel reports about processes, time and locks. Linux has all of it; elsewhere the missing parts are
 //! reported as missing (`None`, an empty list), and the callers fall back to polling and to the process group.
 
+pub mod folder_events;
 mod lock;
 mod proc;
 mod user;

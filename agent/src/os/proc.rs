@@ -1,7 +1,7 @@
 //! Processes as `/proc` shows them. A bare pid is reused after a while, so a process is identified by its pid and start
 //! time, and a signal goes through a pidfd whose start time was compared first.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, sync::LazyLock};
 
 use longhaul_proto::faults;
 use rustix::process::{Pid, Signal};
@@ -27,9 +27,11 @@ pub struct Process {
 
 /// The host's boot id; empty where there is none.
 pub fn boot_id() -> String {
-    faults::boot_id().unwrap_or_else(|| {
+    // No process outlives its boot.
+    static BOOT_ID: LazyLock<String> = LazyLock::new(|| {
         fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
-    })
+    });
+    faults::boot_id().unwrap_or_else(|| BOOT_ID.clone())
 }
 
 /// The process with this pid now; `None` = no such process (or no `/proc`).

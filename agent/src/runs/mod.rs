@@ -199,7 +199,7 @@ impl Runs {
             root,
             preparer,
             executor,
-            watcher: Watcher::new(),
+            watcher: Watcher::new(&tasks),
             min_free: room.min_free,
             arrivals: Arrivals::new(Incoming::open(incoming)?, room.max_spool),
             banners: BannerCache::default(),

@@ -139,6 +139,7 @@ pub(super) async fn revoke(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     if face.core.ledger.token_revoke(&name, face.core.deps.clock.unix_ms()).await? {
+        face.known_tokens.forget();
         face.revocations.revoked(&name);
         face.core.runs.principals_changed().await;
         tracing::info!(by = %who.principal, %name, "token revoked");

@@ -14,6 +14,7 @@ use longhaul_proto::{
 };
 
 use super::{
+    known_tokens::KnownTokens,
     lasting::{self, Lasting, Revocations},
     origin::{Allowed, Refused},
     token,
@@ -77,6 +78,8 @@ pub struct Gate {
     pub lasting: Lasting,
     /// For tokens that are revoked or expire while an answer lasts.
     pub revocations: Revocations,
+    /// Tokens that were looked up just now.
+    pub known: KnownTokens,
 }
 
 /// The layer itself: `axum::middleware::from_fn_with_state(gate, auth::gate::check)`.
@@ -141,7 +144,7 @@ impl Gate {
             return Err(Box::new(unauthorized(why, false)));
         };
         let digest = token::digest(token);
-        let found = ledger.token_find(&digest).await.map_err(|e| Box::new(ledger_down(&e)))?;
+        let found = self.known.find(&**ledger, &self.clock, &digest).await.map_err(|e| Box::new(ledger_down(&e)))?;
         let Some(record) = found.filter(|r| token::same(&r.sha256, &digest)) else {
             return Err(Box::new(unauthorized("this gateway does not know the token", true)));
         };

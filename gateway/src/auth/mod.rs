@@ -7,6 +7,7 @@
 pub mod credentials;
 pub mod gate;
 pub mod handles;
+pub mod known_tokens;
 pub mod lasting;
 pub mod origin;
 pub mod token;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Deps, Options,
-    auth::{handles::TaskKey, lasting::Revocations, origin::Allowed},
+    auth::{handles::TaskKey, known_tokens::KnownTokens, lasting::Revocations, origin::Allowed},
     blobs::Blobs,
     ledger::Ledger,
     limits::{incoming, quotas::Quotas},
@@ -78,6 +78,8 @@ pub struct Face {
     pub bodies: Bodies,
     /// Tokens that are revoked or expire while an answer lasts.
     pub revocations: Revocations,
+    /// Tokens that were looked up just now.
+    pub known_tokens: KnownTokens,
 }
 
 impl Face {
@@ -96,6 +98,7 @@ impl Face {
             quotas: Quotas::default(),
             bodies,
             revocations: Revocations::default(),
+            known_tokens: KnownTokens::default(),
         }
     }
 

@@ -73,6 +73,7 @@ pub fn router(face: &Face, mode: Mode, fleet: FleetService, mcp: Router) -> Rout
         clock: face.core.deps.clock.clone(),
         lasting,
         revocations: face.revocations.clone(),
+        known: face.known_tokens.clone(),
     });
     Router::new()
         .merge(api::router(face.clone()))

@@ -18,8 +18,8 @@ use tokio::{
 
 use crate::faults;
 
-/// How long after the last byte the other side counts as silent: longer than a round trip of the field's slowest lines.
-const QUIET: Duration = Duration::from_secs(1);
+/// How long after the last byte the other side counts as silent: several round trips of the field's slowest lines.
+const QUIET: Duration = Duration::from_secs(2);
 /// How long bytes are discarded at most.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Bytes discarded at a time.
@@ -115,13 +115,14 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
+    use crate::tasks::Tasks;
 
     #[tokio::test(start_paused = true)]
     async fn it_closes_when_the_other_side_does_or_is_silent_or_never_stops() {
         let closed_after = async |sends: Duration, leaves: bool| {
             let (near, mut far) = duplex(1 << 20);
             let began = Instant::now();
-            let sender = tokio::spawn(async move {
+            let sender = Tasks::default().spawn(async move {
                 while began.elapsed() < sends && far.write_all(b"more").await.is_ok() {
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }

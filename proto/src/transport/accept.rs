@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     channel::{Channel, Ends, Session},
     key::Key,
-    stream::{First, Stream},
+    stream::{First, Stream, buffered},
     tls,
 };
 use crate::{
@@ -80,7 +80,7 @@ async fn at_leisure<S: AsyncRead + AsyncWrite + Unpin>(mut io: S, key: &Key) -> 
     if byte[0] != TLS {
         return Ok(Accepted { stream: Stream::plain(io), session: None });
     }
-    let io = TlsAcceptor::from(key.server()).accept(io).await.map_err(AcceptError::Handshake)?;
+    let io = TlsAcceptor::from(key.server()).accept(buffered(io)).await.map_err(AcceptError::Handshake)?;
     let channel = channel(key, io.get_ref().1).map_err(|e| AcceptError::Handshake(io::Error::other(e)))?;
     let ends = Ends::default();
     let session = Session::new(channel, ends.clone());

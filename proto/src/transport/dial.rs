@@ -22,7 +22,7 @@ use super::{
     accept,
     channel::{Channel, Ends},
     key::Key,
-    stream::{First, Stream},
+    stream::{First, Stream, buffered},
 };
 use crate::grpc_transport::GrpcTransport;
 
@@ -82,7 +82,8 @@ pub async fn dial(address: &Uri, key: &Key, pings: Pings) -> Result<Dialled, Dia
     let local = tcp.local_addr().ok();
     // TLS wants a name, which means nothing here: the key says who answers.
     let name = ServerName::IpAddress(std::net::IpAddr::from([127, 0, 0, 1]).into());
-    let tls = TlsConnector::from(key.client()).connect(name, First::new(None, tcp)).await.map_err(DialError::NotTls)?;
+    let tcp = buffered(First::new(None, tcp));
+    let tls = TlsConnector::from(key.client()).connect(name, tcp).await.map_err(DialError::NotTls)?;
     let channel = accept::channel(key, tls.get_ref().1).map_err(|e| DialError::NotTls(io::Error::other(e)))?;
     let ends = Ends::default();
     let io = TokioIo::new(Stream::tls(tls.into(), None, &ends));

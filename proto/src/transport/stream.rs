@@ -7,12 +7,24 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio_rustls::TlsStream;
 use tokio_util::sync::{DropGuard, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use super::channel::{Ends, Session};
+
+/// Bytes that are read from the socket at once. The TLS library asks for 4 KiB at a time, a call of the kernel each; a record
+/// has up to 16 KiB.
+const READ_AHEAD: usize = 64 * 1024;
+
+/// What TLS is spoken over.
+pub(super) type Buffered<S> = BufReader<First<S>>;
+
+/// Around a stream over which TLS will be spoken.
+pub(super) fn buffered<S: AsyncRead + Unpin>(io: First<S>) -> Buffered<S> {
+    BufReader::with_capacity(READ_AHEAD, io)
+}
 
 /// One connection over some stream of bytes. With TLS it signals its end and can be cut.
 #[derive(Debug)]
@@ -26,7 +38,7 @@ enum Kind<S> {
 
 #[derive(Debug)]
 struct Tls<S> {
-    io: TlsStream<First<S>>,
+    io: TlsStream<Buffered<S>>,
     session: Option<Session>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     _closed: DropGuard,
@@ -37,7 +49,7 @@ impl<S> Stream<S> {
         Self(Kind::Plain(io))
     }
 
-    pub(super) fn tls(io: TlsStream<First<S>>, session: Option<Session>, ends: &Ends) -> Self {
+    pub(super) fn tls(io: TlsStream<Buffered<S>>, session: Option<Session>, ends: &Ends) -> Self {
         let cut = Box::pin(ends.cut.clone().cancelled_owned());
         Self(Kind::Tls(Box::new(Tls { io, session, cut, _closed: ends.closed.clone().drop_guard() })))
     }

@@ -134,8 +134,9 @@ async fn a_refused_upload_is_answered_however_large_it_is() {
             gateway.api.address(),
             gateway.api.token(),
         );
+        let content = content(7);
         stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&content(7)).await.map_err(|e| e.kind())?;
+        stream.write_all(&content).await.map_err(|e| e.kind())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.map_err(|e| e.kind())?;
         Ok::<_, std::io::ErrorKind>(answer)

@@ -96,6 +96,8 @@ impl SqliteLedger {
             .map_err(storage)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
+            // A file does not go away as a server may, and asking costs a change of threads each time.
+            .test_before_acquire(false)
             .connect_with(options.read_only(true))
             .await
             .map_err(storage)?;

@@ -105,11 +105,13 @@ impl<I: Send + Sync, T: Send> Job for Typed<I, T> {
 pub(super) struct Writer {
     connection: SqliteConnection,
     inbox: mpsc::Receiver<Message>,
+    /// The next transaction was begun: it holds nothing until its first statement.
+    begun: bool,
 }
 
 impl Writer {
     pub(super) fn new(connection: SqliteConnection, inbox: mpsc::Receiver<Message>) -> Self {
-        Self { connection, inbox }
+        Self { connection, inbox, begun: false }
     }
 
     pub(super) async fn run(mut self) {
@@ -126,7 +128,11 @@ impl Writer {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a batch failed; trying its jobs one by one");
                 self.one_by_one(jobs).await;
             }
+            // Beginning costs two changes of threads: better now than when somebody waits. An error comes again with the
+            // next batch.
+            let _ = self.begin().await;
         }
+        let _ = self.roll_back().await;
         if let Err(error) = self.connection.close().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the ledger did not close cleanly");
         }
@@ -151,21 +157,35 @@ impl Writer {
             // After some errors, such as a full disk, SQLite has already rolled back; then this fails, which is fine.
             // The transactions are plain statements for this reason: a wrapper that counts them would wait for this
             // one for ever.
-            let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
+            let _ = self.roll_back().await;
             return Err(error);
         }
         jobs.drain(..).for_each(Job::committed);
         Ok(())
     }
 
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        if !self.begun {
+            sqlx::query("BEGIN").execute(&mut self.connection).await?;
+            self.begun = true;
+        }
+        Ok(())
+    }
+
+    async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
+        self.begun = false;
+        sqlx::query("ROLLBACK").execute(&mut self.connection).await.map(drop)
+    }
+
     async fn transact(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), sqlx::Error> {
+        self.begin().await?;
         let db = &mut self.connection;
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await?;
         for job in jobs {
             job.execute(db).await?;
         }
         faults::check("ledger.before_commit")?;
         sqlx::query("COMMIT").execute(&mut *db).await?;
+        self.begun = false;
         faults::check("ledger.after_commit")?;
         Ok(())
     }
