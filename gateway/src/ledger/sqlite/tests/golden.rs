@@ -29,7 +29,7 @@ async fn number(pool: &sqlx::SqlitePool, pragma: &str) -> String {
 
 #[tokio::test]
 async fn a_ledger_of_each_version_is_taken_over_whole() {
-    for format in 1..=schema::PUBLISHED_BEFORE_BLOBS {
+    for format in 1..=schema::PUBLISHED_BEFORE_DO_FILES {
         taken_over_from(format).await;
     }
 }
