@@ -232,6 +232,9 @@ impl Reader {
 
 /// Reads the log of the run in `spool` for do-files that were entered, at most `steps` steps of 256 KiB. `None` = nothing can be noted yet.
 pub(crate) fn note(reader: Option<Reader>, spool: &Spool, since: Since, steps: u32) -> Option<Reader> {
+    if steps < u32::MAX && faults::bug("do_files_read_at_the_end") {
+        return None;
+    }
     // Where there is a log, the plan was written before.
     if reader.is_none() && !spool.log().exists() {
         return None;

@@ -4,7 +4,7 @@
 //! however many runs entered it. It is apart from `blob_names`, of which the bounds of a principal are made.
 
 use futures_util::FutureExt;
-use longhaul_proto::{digest::ContentDigest, ids::RunId};
+use longhaul_proto::{digest::ContentDigest, faults, ids::RunId};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
@@ -93,6 +93,9 @@ async fn hold(db: &mut SqliteConnection, run: &str, who: &Principal, digests: &[
 
 /// What the run, whose record goes, entered: noted and held no more. The sweep looks whether another record names it.
 pub(super) async fn release(db: &mut SqliteConnection, run: &str) -> Result<(), sqlx::Error> {
+    if faults::bug("do_files_outlive_records") {
+        return Ok(());
+    }
     for change in [
         "UPDATE blobs SET loose = 1 WHERE sha256 IN (SELECT sha256 FROM do_file_holds WHERE run = ?)",
         "DELETE FROM do_file_holds WHERE run = ?",
