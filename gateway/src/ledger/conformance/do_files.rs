@@ -51,8 +51,10 @@ pub(super) async fn what_a_run_entered_stays_with_its_record(ledger: &dyn Ledger
     assert!(may_name(ledger, "ann", "one").await && !may_name(ledger, "bob", "one").await);
     let held = ledger.blobs_of(first).await.unwrap();
     assert_eq!(held.len(), 2, "{held:?}");
-    // What is noted stays.
-    assert!(ledger.note_do_files(first, entered(&[])).await.unwrap());
+    // What is noted stays, and what came a second time is not kept for it.
+    sent(ledger, "again", "d4").await;
+    assert!(ledger.note_do_files(first, entered(&["again"])).await.unwrap());
+    assert_eq!(swept(ledger, 0).await, ["d4"]);
     assert_eq!(ledger.do_files(first).await.unwrap(), Some(entered(&["both", "one"])));
     // A run may take them as its code.
     let again = running(ledger, NewRun { blobs: vec![digest("one")], ..new_run("ann") }).await;

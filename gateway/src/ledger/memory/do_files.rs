@@ -12,6 +12,8 @@ impl State {
     fn note_do_files(&mut self, run: RunId, entered: DoFiles) -> Result<bool, LedgerError> {
         let Some(row) = self.runs.get(&run) else { return Ok(false) };
         if row.do_files.is_some() {
+            // Two fetched them at once.
+            entered.kept().into_iter().for_each(|digest| drop(self.uploaded.remove(&(keeper(), digest))));
             return Ok(true);
         }
         let (who, kept) = (row.record.principal.clone(), entered.kept());

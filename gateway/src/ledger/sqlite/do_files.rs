@@ -53,6 +53,10 @@ async fn note(db: &mut SqliteConnection, run: RunId, entered: &DoFiles) -> Appli
     let row = sqlx::query("SELECT issuer, principal, do_files_noted FROM runs WHERE run = ?").bind(&name);
     let Some(row) = row.fetch_optional(&mut *db).await? else { return Ok(false) };
     if row.try_get::<i64, _>(2)? > 0 {
+        // Two fetched them at once.
+        for digest in entered.kept() {
+            blobs::upload_taken(db, &keeper(), digest).await?;
+        }
         return Ok(true);
     }
     let principal = Principal::new(row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?);

@@ -73,7 +73,10 @@ impl Fetching<'_> {
             reply => reply?,
         };
         if !reply.known {
-            let note = format!("not kept: the agent on {} had nothing of the run any more", self.record.host());
+            let note = format!(
+                "the agent on {} has nothing of the run: it entered none, or its spool went first",
+                self.record.host()
+            );
             return Ok(DoFiles { files: Vec::new(), note });
         }
         let mut entered = DoFiles { files: Vec::new(), note: shown(&reply.unsure) };

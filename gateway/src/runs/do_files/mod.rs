@@ -93,35 +93,43 @@ pub(super) fn fetch_when_connected(inner: &Arc<Inner>, agent_id: String) {
         if !matches!(tokio::time::timeout(CONNECTING, connected).await, Ok(Ok(_))) {
             return;
         }
-        if let Err(error) = fetch_due(&on, &agent_id).await {
+        if let Err(error) = fetch_and_release(&on, &agent_id).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "do-files that are due wait for upkeep");
         }
     }));
 }
 
-/// Fetches what is due from an agent, until it does not answer.
+async fn fetch_and_release(inner: &Arc<Inner>, agent_id: &str) -> Result<(), LedgerError> {
+    for run in fetch_due(inner, agent_id).await? {
+        release_old(inner, agent_id, run).await?;
+    }
+    Ok(())
+}
+
+/// Fetches what is due from an agent, until it does not answer; returns of which runs it has come.
 ///
 /// # Errors
 /// The ledger cannot be read.
-pub(super) async fn fetch_due(inner: &Arc<Inner>, agent_id: &str) -> Result<(), LedgerError> {
+pub(super) async fn fetch_due(inner: &Arc<Inner>, agent_id: &str) -> Result<Vec<RunId>, LedgerError> {
+    let mut come = Vec::new();
     loop {
         let due = inner.ledger.do_files_due(agent_id, BATCH).await?;
         let full = due.len() >= BATCH as usize;
         for run in due {
             match fetch(inner, run).await {
-                Ok(()) => release_old(inner, agent_id, run).await?,
+                Ok(()) => come.push(run),
                 Err(error @ FetchError::NotNow(_)) => {
                     tracing::debug!(%run, %error, "asked again later");
-                    return Ok(());
+                    return Ok(come);
                 }
                 Err(error) => {
                     tracing::warn!(%run, %error, "do-files wait");
-                    return Ok(());
+                    return Ok(come);
                 }
             }
         }
         if !full {
-            return Ok(());
+            return Ok(come);
         }
     }
 }
