@@ -13,7 +13,8 @@ impl State {
         let Some(row) = self.runs.get(&run) else { return Ok(false) };
         if row.do_files.is_some() {
             // Two fetched them at once.
-            entered.kept().into_iter().for_each(|digest| drop(self.uploaded.remove(&(keeper(), digest))));
+            let twice = entered.kept();
+            self.uploaded.retain(|(who, digest), _| *who != keeper() || !twice.contains(digest));
             return Ok(true);
         }
         let (who, kept) = (row.record.principal.clone(), entered.kept());
