@@ -243,13 +243,7 @@ pub(crate) fn note(reader: Option<Reader>, spool: &Spool, since: Since, steps: u
     let warn = |error: io::Error| {
         tracing::warn!(run = %spool.run(), %error, "the do-files that the run entered could not be noted");
     };
-    let mut reader = match reader.map_or_else(|| Reader::new(spool, since), Ok) {
-        Ok(reader) => reader,
-        Err(error) => {
-            warn(error);
-            return None;
-        }
-    };
+    let mut reader = reader.map_or_else(|| Reader::new(spool, since), Ok).map_err(warn).ok()?;
     let noted = reader.save().and_then(|()| {
         for _ in 0..steps {
             if !reader.advance()? {

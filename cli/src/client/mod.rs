@@ -306,9 +306,8 @@ impl Client {
     pub(crate) async fn do_file(&self, run: &str, sha256: &str) -> Result<Vec<u8>, ClientError> {
         let request = self.request(Method::GET, &path(run, &format!("/do-files/{}", escape(sha256))));
         let body = self.send(request, ANSWER).await?.bytes();
-        let body = tokio::time::timeout(ANSWER, body)
-            .await
-            .map_err(|_| ClientError::Silent { url: self.url.clone(), limit: ANSWER })?;
+        let silent = |_| ClientError::Silent { url: self.url.clone(), limit: ANSWER };
+        let body = tokio::time::timeout(ANSWER, body).await.map_err(silent)?;
         body.map(Vec::from).map_err(|source| ClientError::Broken { source })
     }
 

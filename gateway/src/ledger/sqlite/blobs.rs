@@ -275,12 +275,9 @@ pub(super) async fn upload_taken(
     who: &Principal,
     digest: ContentDigest,
 ) -> Result<(), sqlx::Error> {
-    let (digest, taken) = (
-        digest.to_string(),
-        "UPDATE blob_names SET uploaded = 0 \
-                                               WHERE principal = ? AND issuer = ? AND sha256 = ?",
-    );
-    let taken = sqlx::query(taken).bind(who.subject()).bind(who.issuer()).bind(&digest);
+    let digest = digest.to_string();
+    let taken = sqlx::query("UPDATE blob_names SET uploaded = 0 WHERE principal = ? AND issuer = ? AND sha256 = ?");
+    let taken = taken.bind(who.subject()).bind(who.issuer()).bind(&digest);
     taken.execute(&mut *db).await?;
     unname(db, &digest).await
 }
