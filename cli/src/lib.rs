@@ -3,7 +3,7 @@
 //! ```text
 //! main -> supervise, standin, judge        no runtime, no configuration: small and exact
 //!      -> config -> daemons                up, gateway, agent
-//!                -> gateway_handle -> client   run, wait, log, cancel, show, runs, hosts, token, declare-dead
+//!                -> gateway_handle -> client   run, wait, log, cancel, show, do-files, runs, hosts, token, declare-dead
 //!                -> doctor
 //!                -> clients, stdio        other programs' configuration; the bridge for clients without HTTP
 //! ```
@@ -37,7 +37,7 @@ use longhaul_proto::telemetry;
 
 use crate::{
     args::{Cli, Command},
-    commands::{agents, daemons, doctor, drain, judge, log, run, simple, tokens},
+    commands::{agents, daemons, do_files, doctor, drain, judge, log, run, simple, tokens},
     config::{Config, Env},
     context::{Context, Failure},
     output::say,
@@ -123,6 +123,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Log(args) => Box::pin(log::log(context, args)).await,
         Command::Cancel(args) => Box::pin(simple::cancel(context, args)).await,
         Command::Show(args) => Box::pin(simple::show(context, args)).await,
+        Command::DoFiles(args) => Box::pin(do_files::do_files(context, args)).await,
         Command::Runs(args) => Box::pin(simple::runs(context, args)).await,
         Command::Hosts(args) => Box::pin(simple::hosts(context, args)).await,
         Command::Doctor(args) => Box::pin(doctor::doctor(context, args)).await,

@@ -9,7 +9,7 @@ use longhaul_proto::api;
 use crate::{
     blobs::BlobError,
     ledger::LedgerError,
-    runs::{AgentsError, ControlError, DrainError, FindError, ReadError, SubmitError},
+    runs::{AgentsError, ControlError, DoFileError, DrainError, FindError, ReadError, SubmitError},
 };
 
 /// The status that tus has for bytes with another digest.
@@ -209,6 +209,17 @@ impl From<ReadError> for Problem {
                 logged(&error);
                 Self::unavailable(detail)
             }
+        }
+    }
+}
+
+impl From<DoFileError> for Problem {
+    fn from(error: DoFileError) -> Self {
+        let detail = error.to_string();
+        match error {
+            DoFileError::Find(error) => error.into(),
+            DoFileError::Unknown { .. } => problem(StatusCode::NOT_FOUND, "unknown-do-file", "No such do-file", detail),
+            DoFileError::Blob(error) => error.into(),
         }
     }
 }

@@ -92,6 +92,12 @@ impl Lab {
         self
     }
 
+    /// The faults of daemons and commands; empty = none.
+    pub fn faults(&self) -> String {
+        let faults = self.env.iter().find(|(name, _)| name == "LONGHAUL_FAULTS");
+        faults.map(|(_, faults)| faults.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// The configuration file for every daemon and command started from now on.
     pub fn config(&mut self, toml: &str) -> &mut Self {
         let path = self.path().join("longhaul.toml");

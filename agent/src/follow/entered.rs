@@ -6,6 +6,8 @@
 //! ones that ran. An old result must never pass for a new one, so every doubt counts as unsure: a file named by a macro
 //! that cannot be followed, one that cannot be read, one that may have been changed between Stata's read and the
 //! agent's, and more files than are kept.
+//!
+//! The bytes are kept too, for who asks later what exactly ran ([`super::do_files`]).
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +21,7 @@ use std::{
 use longhaul_proto::{MAX_CODE_API, faults, sha256_hex, wire};
 use serde::{Deserialize, Serialize};
 
+use super::do_files::{self, DoFiles};
 use crate::{
     spool::{Plan, Spool, Started},
     stata::locate::{Locator, LogStart},
@@ -42,16 +45,29 @@ pub(crate) struct Entered {
     unsure: String,
     /// Bytes of the log that have been read for this.
     read: u64,
+    /// The do-files with their bytes; `None` = an agent of an earlier version began this.
+    do_files: Option<DoFiles>,
+}
+
+impl Entered {
+    /// The do-files in the order in which they were entered.
+    pub(super) fn do_files(&self) -> DoFiles {
+        self.do_files.clone().unwrap_or_else(|| DoFiles::of_earlier(self.files.iter()))
+    }
+
+    /// Why the do-files are not all, in words; empty = they are.
+    pub(super) fn unsure(&self) -> &str {
+        &self.unsure
+    }
 }
 
 /// Filled by the reader of sources.
-#[derive(Default)]
 struct Notes {
     entered: Entered,
+    do_files: DoFiles,
+    spool: Spool,
     /// Bytes of all sources read so far.
     bytes: u64,
-    /// Where the run's own files lie: a file that the run itself made is not a change from outside.
-    own: PathBuf,
     /// A file entered before this moment (Unix ms) and younger than that may have other bytes than were entered; 0 =
     /// the reader is in time.
     late_since_ms: i64,
@@ -61,6 +77,12 @@ struct Notes {
 }
 
 impl Notes {
+    fn new(spool: &Spool, late_since_ms: i64) -> Self {
+        let spool = spool.clone();
+        let (entered, do_files) = (Entered::default(), DoFiles::default());
+        Self { entered, do_files, spool, bytes: 0, late_since_ms, again: false, changed: false }
+    }
+
     fn unsure(&mut self, why: &str) {
         if self.entered.unsure.is_empty() {
             why.clone_into(&mut self.entered.unsure);
@@ -69,21 +91,33 @@ impl Notes {
     }
 
     fn take(&mut self, path: &Path, bytes: &[u8], modified_ms: i64) {
-        if path.starts_with(&self.own) || self.again {
+        if self.again || self.is_ours(path) {
             return;
         }
-        if self.late_since_ms > 0 && modified_ms >= self.late_since_ms {
+        let digest = sha256_hex(bytes);
+        let late = self.late_since_ms > 0 && modified_ms >= self.late_since_ms;
+        let read = if late { do_files::Read::PerhapsChanged } else { do_files::Read::InTime };
+        self.changed |= self.do_files.take(&self.spool, path, bytes, &digest, read);
+        // A file that the run itself made, or that came with it, is not a change from outside.
+        if path.starts_with(self.spool.path()) {
+            return;
+        }
+        if late {
             self.unsure(&format!("{} was changed while the run went on", path.display()));
         }
         self.bytes += bytes.len() as u64;
         if self.bytes > MOST.1 || (self.entered.files.len() >= MOST.0 && !self.entered.files.contains_key(path)) {
             return self.unsure("it ran more do-files than are kept track of");
         }
-        let digest = sha256_hex(bytes);
         if self.entered.files.get(path) != Some(&digest) {
             self.entered.files.insert(path.to_owned(), digest);
             self.changed = true;
         }
+    }
+
+    /// Whether a file is one that is written for the run: the do-file itself is named by where it came from.
+    fn is_ours(&self, path: &Path) -> bool {
+        [self.spool.code(), self.spool.wrapper(), self.spool.profile()].iter().any(|ours| ours == path)
     }
 }
 
@@ -119,10 +153,10 @@ impl Reader {
         let kept = spool.read::<Entered>(&spool.entered())?;
         let late_to = if since == Since::Later { fs::metadata(spool.log()).map_or(0, |m| m.len()) } else { 0 };
         let started_ms = spool.read::<Started>(&spool.started())?.map_or(0, |s| s.at_ms);
-        let mut found = Notes { own: spool.path().to_owned(), late_since_ms: started_ms, ..Notes::default() };
+        let mut found = Notes::new(spool, started_ms);
         let known_to = kept.as_ref().map_or(0, |kept| kept.read);
         match kept {
-            Some(kept) => found.entered = kept,
+            Some(kept) => (found.do_files, found.entered) = (kept.do_files(), kept),
             None => {
                 if let Some(plan) = spool.read::<Plan>(&spool.plan())? {
                     begin(&mut found, &plan);
@@ -178,50 +212,75 @@ impl Reader {
         if self.locator.unknown() > before && !found.again {
             found.unsure("it ran a do-file whose name or place cannot be told from its log");
         }
-        if std::mem::take(&mut found.changed) {
-            found.entered.read = self.offset;
-            self.spool.write(&self.spool.entered(), &found.entered)?;
-        }
+        drop(found);
+        self.save()?;
         Ok(n > 0)
+    }
+
+    /// Writes what is new into the spool. What could not be written is written with the next call.
+    fn save(&self) -> io::Result<()> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.changed {
+            found.entered.read = self.offset;
+            found.entered.do_files = Some(found.do_files.clone());
+            self.spool.write(&self.spool.entered(), &found.entered)?;
+            found.changed = false;
+        }
+        Ok(())
     }
 }
 
 /// Reads the log of the run in `spool` for do-files that were entered, at most `steps` steps of 256 KiB. `None` = nothing can be noted yet.
 pub(crate) fn note(reader: Option<Reader>, spool: &Spool, since: Since, steps: u32) -> Option<Reader> {
+    if steps < u32::MAX && faults::bug("do_files_read_at_the_end") {
+        return None;
+    }
     // Where there is a log, the plan was written before.
     if reader.is_none() && !spool.log().exists() {
         return None;
     }
-    let noted = || -> io::Result<Reader> {
-        let mut reader = reader.map_or_else(|| Reader::new(spool, since), Ok)?;
+    // Until it is noted, no record shows that they are still the same, and the answer says so.
+    let warn = |error: io::Error| {
+        tracing::warn!(run = %spool.run(), %error, "the do-files that the run entered could not be noted");
+    };
+    let mut reader = reader.map_or_else(|| Reader::new(spool, since), Ok).map_err(warn).ok()?;
+    let noted = reader.save().and_then(|()| {
         for _ in 0..steps {
             if !reader.advance()? {
                 break;
             }
         }
-        Ok(reader)
-    };
-    match noted() {
-        Ok(reader) => Some(reader),
-        Err(error) => {
-            // Then no record shows that they are still the same, and the answer says so.
-            tracing::warn!(run = %spool.run(), %error, "the do-files that the run entered could not be noted");
-            None
-        }
-    }
+        Ok(())
+    });
+    noted.unwrap_or_else(warn);
+    // Also when the disk is full: a reader that starts later could not tell what has been changed since.
+    Some(reader)
 }
 
 /// What is known before the log is read: the do-file itself, as it was executed, and the project's profile.
 fn begin(found: &mut Notes, plan: &Plan) {
     found.changed = true;
-    if Path::new(&plan.source).is_absolute() {
-        found.entered.files.insert(PathBuf::from(&plan.source), plan.code_sha256.clone());
-    }
+    // Stata runs it first.
     if let Some(profile) = &plan.profile {
         match read_source(profile) {
             Some((bytes, modified_ms)) => found.take(profile, &bytes, modified_ms),
             None => found.unsure("its profile.do cannot be read any more"),
         }
+    }
+    let name = if plan.source.is_empty() { Path::new("code.do") } else { Path::new(&plan.source) };
+    let why = match fs::read(found.spool.code()) {
+        Ok(code) if sha256_hex(&code) == plan.code_sha256 => {
+            found.do_files.take(&found.spool, name, &code, &plan.code_sha256, do_files::Read::InTime);
+            None
+        }
+        Ok(_) => Some("the run itself changed our copy of it".to_owned()),
+        Err(error) => Some(format!("it cannot be read: {error}")),
+    };
+    if let Some(why) = why {
+        found.do_files.without_bytes(name, &plan.code_sha256, &why);
+    }
+    if Path::new(&plan.source).is_absolute() {
+        found.entered.files.insert(PathBuf::from(&plan.source), plan.code_sha256.clone());
     }
 }
 

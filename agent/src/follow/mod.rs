@@ -4,6 +4,7 @@
 //! does every 10 s, in case it missed something. A wake-up carries no data: each reader reads on from its own offset, so
 //! a lost or doubled wake-up costs nothing, and a slow reader delays no other.
 
+pub(crate) mod do_files;
 pub(crate) mod entered;
 mod live;
 mod tail;

@@ -207,6 +207,7 @@ impl Identity {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             puts_aside: true,
             takes_blobs: !faults::bug("agent_without_blobs"),
+            keeps_do_files: !faults::bug("agent_without_do_files"),
             protocol: PROTOCOL,
             os_user: self.0.user.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             hostname: os::hostname(),

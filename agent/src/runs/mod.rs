@@ -318,6 +318,11 @@ impl Runs {
         ask(&handle, |reply| Command::Changed { attempt, reply }).await.unwrap_or_else(|| Err(stopping()))
     }
 
+    /// The spool of a run, to read what it entered; whether it is there is told by reading.
+    pub(crate) fn spool(&self, run: RunId) -> Spool {
+        self.context.root.of(run)
+    }
+
     /// Waits until the folder of every run has been read, so that [`Runs::summaries`] is complete.
     pub async fn ready(&self) {
         self.taken_up.cancelled().await;

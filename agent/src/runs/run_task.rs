@@ -187,8 +187,7 @@ impl RunTask {
         if damaged.is_none() {
             self.unreadable = None;
         }
-        let attempt = self.attempt().map_or(0, |attempt| attempt.number);
-        if exit.as_ref().is_some_and(|exit| (1..attempt).contains(&exit.attempt)) {
+        if exit.as_ref().is_some_and(|exit| (1..self.status.borrow().attempt).contains(&exit.attempt)) {
             // They are a previous attempt's, and the next one has not started.
             if let Err(error) = self.put_dead_attempt_aside().await {
                 tracing::debug!(run = %self.spool.run(), %error, "not put aside yet");
@@ -229,12 +228,14 @@ impl RunTask {
         let judged = self
             .blocking(move |spool| {
                 banners.read(spool);
-                entered::note(entered, spool, since, u32::MAX);
-                outcome::finish(spool, &exit, live)
+                Ok((entered::note(entered, spool, since, u32::MAX), outcome::finish(spool, &exit, live)))
             })
             .instrument(span.clone())
             .await;
-        match judged {
+        match judged.and_then(|(entered, judged)| {
+            self.entered = entered.filter(|_| judged.is_err());
+            judged
+        }) {
             Ok(outcome) => {
                 span.record("longhaul.run.result", outcome.state.meaning().map_or("", |m| m.result));
                 tracing::info!(parent: &span, run = %self.spool.run(), state = %outcome.state, cause = %outcome.cause, "run ended");
@@ -286,9 +287,9 @@ impl RunTask {
     }
 
     /// Whether the do-files of an attempt have changed since.
-    async fn changed(&mut self, attempt: u32) -> std::io::Result<longhaul_proto::wire::ChangedReply> {
+    async fn changed(&mut self, attempt: u32) -> std::io::Result<wire::ChangedReply> {
         if self.attempt() != Some(Attempt { number: attempt, kind: AttemptKind::Started }) {
-            return Ok(longhaul_proto::wire::ChangedReply::default());
+            return Ok(wire::ChangedReply::default());
         }
         if !self.unfinished() {
             return self.blocking(entered::check_again).await;

@@ -14,6 +14,7 @@
 //!   started.json     Stata's process exists         running.json   its first log byte
 //!   cancel.json      a request to end the run       ending.json    the cause, before the first signal
 //!   entered.json     the do-files that it entered, with their digests
+//!   do-files/        their bytes as they were then, by their digests
 //!   blobs/           the files of stored code, which came before the attempt; removed at the end
 //!   exit.json        the supervisor's exit record   outcome.json   the agent's verdict
 //! run/               the run's; Stata starts here:
@@ -204,6 +205,8 @@ impl Spool {
         blobs = "blobs",
         /// The do-files that the run entered, with their digests.
         entered = "entered.json",
+        /// Their bytes, by their digests.
+        do_files = "do-files",
         /// The supervisor's own log, for people.
         supervisor_log = "supervisor.log",
         /// Space held for the exit record on a full file system.

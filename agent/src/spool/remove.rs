@@ -39,7 +39,7 @@ impl Spool {
     /// When a folder cannot be listed.
     pub fn unfinished(&self) -> io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
-        for folder in [self.path(), self.control_folder()] {
+        for folder in [self.path(), self.control_folder(), &self.do_files()] {
             let entries = match fs::read_dir(folder) {
                 // Nothing was ever accepted here.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

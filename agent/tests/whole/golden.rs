@@ -349,9 +349,12 @@ fn laid_out() {
     });
 }
 
-const FORMAT_2: [&str; 22] = [
+const FORMAT_2: [&str; 24] = [
     "attempt-1",
     "control",
+    "control/do-files",
+    // The digest of the code.
+    "control/do-files/9e23db35e194cec7e2363d5aa43ae3a0fdd3be5f971135f94e9b835cadf5e328",
     "control/entered.json",
     "control/exit.json",
     "control/handle.json",

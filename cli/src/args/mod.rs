@@ -15,7 +15,7 @@ pub(crate) use mcp::{ClientKind, EntryArgs, Installable, Mcp, McpAction, Stdio};
 pub(crate) use operate::{
     Agents, AgentsAction, DeclareDead, Doctor, Drain, Hosts, Judge, Release, Resume, Token, TokenAction, TrustClock,
 };
-pub(crate) use runs::{Cancel, Log, Run, Runs, RunsAction, Show, Wait};
+pub(crate) use runs::{Cancel, DoFiles, Log, Run, Runs, RunsAction, Show, Wait};
 
 const AFTER: &str = "\
 Exit status of run and wait: 0 succeeded, 1 the do-file failed, 2 usage, 3 cancelled, 4 system error (errored, lost,
@@ -67,6 +67,11 @@ pub(crate) enum Command {
     Cancel(Cancel),
     /// Show all that is recorded of a run, and the files that it left.
     Show(Show),
+    /// List, write or print the do-files that a run entered, as they were then.
+    ///
+    /// The bytes of the do-file itself and of every one that it called, also when they have been edited since or the host
+    /// is gone. They come when the run has ended, and stay as long as its record.
+    DoFiles(DoFiles),
     /// List your runs, newest first.
     Runs(Runs),
     /// Show agents, licence seats, and why something waits.
@@ -156,6 +161,7 @@ impl Command {
             | Self::Log(Log { ask, .. })
             | Self::Cancel(Cancel { ask, .. })
             | Self::Show(Show { ask, .. })
+            | Self::DoFiles(DoFiles { ask, .. })
             | Self::Runs(Runs { action: Some(RunsAction::Adopt { ask, .. }), .. } | Runs { ask, .. })
             | Self::Hosts(Hosts { ask })
             | Self::Doctor(Doctor { ask })

@@ -121,6 +121,21 @@ pub(crate) struct Show {
     pub(crate) ask: Ask,
 }
 
+/// `do-files`.
+#[derive(Debug, Args)]
+pub(crate) struct DoFiles {
+    /// The run.
+    pub(crate) run: String,
+    /// Write them into this folder, which is made, under their order and name, such as `02-clean.do`.
+    #[arg(long, value_name = "DIR", conflicts_with = "print")]
+    pub(crate) to: Option<PathBuf>,
+    /// Print the bytes of one: its number in the list, its name, its path or the beginning of its SHA-256.
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) print: Option<String>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
 /// `cancel`.
 #[derive(Debug, Args)]
 pub(crate) struct Cancel {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use longhaul_proto::{
     api::{
-        AdoptBody, Adopted, AgentKeys, CancelBody, CancelMode, ClockTrusted, DrainBody, Drained, Hosts, RunList,
-        RunView, SubmitRequest, Submitted,
+        AdoptBody, Adopted, AgentKeys, CancelBody, CancelMode, ClockTrusted, DrainBody, Drained, Hosts, RunDoFiles,
+        RunList, RunView, SubmitRequest, Submitted,
     },
     telemetry,
 };
@@ -289,6 +289,26 @@ impl Client {
             }
             _ => Err(ClientError::NotAGateway { url: self.url.clone() }),
         }
+    }
+
+    /// The do-files that a run entered.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn do_files(&self, run: &str) -> Result<RunDoFiles, ClientError> {
+        self.json(self.request(Method::GET, &path(run, "/do-files"))).await
+    }
+
+    /// The bytes of one of them.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn do_file(&self, run: &str, sha256: &str) -> Result<Vec<u8>, ClientError> {
+        let request = self.request(Method::GET, &path(run, &format!("/do-files/{}", escape(sha256))));
+        let body = self.send(request, ANSWER).await?.bytes();
+        let silent = |_| ClientError::Silent { url: self.url.clone(), limit: ANSWER };
+        let body = tokio::time::timeout(ANSWER, body).await.map_err(silent)?;
+        body.map(Vec::from).map_err(|source| ClientError::Broken { source })
     }
 
     /// Agents, pools, and the caller's queue.

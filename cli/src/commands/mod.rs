@@ -2,6 +2,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod daemons;
+pub(crate) mod do_files;
 pub(crate) mod doctor;
 pub(crate) mod drain;
 pub(crate) mod judge;

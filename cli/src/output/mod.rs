@@ -21,7 +21,7 @@ pub(crate) use longhaul_proto::words::{bytes, duration};
 
 pub(crate) use record::record;
 pub(crate) use status::{ShownOn, Status, status_text};
-pub(crate) use table::{agents, hosts, runs};
+pub(crate) use table::{agents, do_files, hosts, runs};
 pub(crate) use verdict::{no_end, verdict};
 
 /// Writes to stdout. A reader that left (`longhaul log x | head`) is no error: the rest is dropped.

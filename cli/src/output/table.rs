@@ -1,6 +1,6 @@
 //! Tables for people.
 
-use longhaul_proto::api::{AgentKeyView, HostView, Hosts, RunView};
+use longhaul_proto::api::{AgentKeyView, DoFileView, HostView, Hosts, RunDoFiles, RunView};
 
 use super::{bytes, duration, status_text};
 
@@ -44,6 +44,25 @@ pub(crate) fn agents(keys: &[AgentKeyView]) -> String {
     };
     let rows: Vec<[String; 5]> = keys.iter().map(row).collect();
     columns(["AGENT", "STATE", "SINCE (UTC)", "BY", "KEY"], &rows)
+}
+
+/// The do-files that a run entered, a line each, and what is to be said of them.
+pub(crate) fn do_files(listed: &RunDoFiles) -> String {
+    let row = |file: &DoFileView| {
+        let kept = match (&file.why_not, file.perhaps_changed) {
+            (Some(why), _) => format!("not kept: {why}"),
+            (None, true) => "kept; perhaps not what ran: it was changed while the run went on".to_owned(),
+            (None, false) => "kept".to_owned(),
+        };
+        let short = file.sha256.as_deref().and_then(|sha256| sha256.get(..12)).unwrap_or("-").to_owned();
+        [file.order.to_string(), short, bytes(file.bytes), file.path.clone(), kept]
+    };
+    let rows: Vec<[String; 5]> = listed.do_files.iter().map(row).collect();
+    let note = listed.note.as_ref().map(|note| format!("{note}\n"));
+    match (rows.is_empty(), note) {
+        (true, note) => note.unwrap_or_else(|| "it entered no do-file\n".to_owned()),
+        (false, note) => columns(["#", "SHA-256", "SIZE", "DO-FILE", "BYTES"], &rows) + &note.unwrap_or_default(),
+    }
 }
 
 /// The source of a run; for an unverified run also the principal that its spool names.

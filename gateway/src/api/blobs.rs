@@ -183,7 +183,7 @@ async fn receive(mut receiving: Receiving, mut pieces: Pieces) -> Result<Progres
 }
 
 /// The bytes of a blob, read at the reader's pace.
-fn body(reader: BlobReader, from: u64, to: u64) -> Body {
+pub(super) fn body(reader: BlobReader, from: u64, to: u64) -> Body {
     Body::from_stream(stream::try_unfold(from, move |at| {
         let reader = reader.clone();
         async move {

@@ -6,6 +6,7 @@
 
 mod agents;
 mod blobs;
+mod do_files;
 mod events;
 mod health;
 mod history;
@@ -42,6 +43,8 @@ pub fn router(face: Face) -> Router {
         .route("/api/v1/runs/{run}/history", get(history::get))
         .route("/api/v1/runs/{run}/output", get(output::get))
         .route("/api/v1/runs/{run}/events", get(events::get))
+        .route("/api/v1/runs/{run}/do-files", get(do_files::list))
+        .route("/api/v1/runs/{run}/do-files/{sha256}", get(do_files::get))
         .route("/api/v1/blobs", post(blobs::begin).options(blobs::abilities))
         .route(
             "/api/v1/blobs/{sha256}",

@@ -38,7 +38,7 @@ use longhaul_proto::{
 
 use crate::{
     Deps, Options,
-    ledger::{BlobBounds, BlobFile, BlobStore, NewUpload, Upload, UploadBegun},
+    ledger::{BlobBounds, BlobFile, BlobStore, NewUpload, Upload, UploadBegun, do_files::keeper},
     model::Principal,
 };
 use claims::Claims;
@@ -122,7 +122,17 @@ impl Blobs {
     /// # Errors
     /// It has another length, or is more than may be stored or than the disk has room for.
     pub async fn begin(&self, principal: &Principal, digest: ContentDigest, bytes: u64) -> Result<Progress, BlobError> {
-        let BlobLimits { largest: most, of_principal: bounds, .. } = self.limits;
+        self.begin_within(principal, digest, bytes, self.limits.of_principal).await
+    }
+
+    async fn begin_within(
+        &self,
+        principal: &Principal,
+        digest: ContentDigest,
+        bytes: u64,
+        bounds: BlobBounds,
+    ) -> Result<Progress, BlobError> {
+        let most = self.limits.largest;
         if bytes > most {
             return Err(BlobError::TooLarge { bytes, most });
         }
@@ -213,9 +223,28 @@ impl Blobs {
     /// # Errors
     /// As [`Blobs::begin`] and [`Receiving::end`].
     pub async fn keep(&self, principal: &Principal, bytes: Bytes) -> Result<ContentDigest, BlobError> {
+        self.keep_within(principal, bytes, self.limits.of_principal).await
+    }
+
+    /// Stores bytes that an agent sent of a run, until the ledger notes that the run holds them.
+    ///
+    /// # Errors
+    /// As [`Blobs::keep`].
+    pub async fn keep_sent(&self, bytes: Bytes) -> Result<ContentDigest, BlobError> {
+        // What runs entered is bounded for each run.
+        let bounds = BlobBounds { count: u64::MAX, bytes: i64::MAX as u64 };
+        self.keep_within(&keeper(), bytes, bounds).await
+    }
+
+    async fn keep_within(
+        &self,
+        principal: &Principal,
+        bytes: Bytes,
+        bounds: BlobBounds,
+    ) -> Result<ContentDigest, BlobError> {
         let digest = ContentDigest::of(&bytes);
         for looks_left in (0..=LOOKS).rev() {
-            if let Progress::Kept { .. } = self.begin(principal, digest, bytes.len() as u64).await? {
+            if let Progress::Kept { .. } = self.begin_within(principal, digest, bytes.len() as u64, bounds).await? {
                 break;
             }
             match self.receive(principal, digest, Start::Over).await {

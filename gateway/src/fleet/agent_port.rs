@@ -70,6 +70,21 @@ pub(crate) trait AgentPort: fmt::Debug + Send + Sync {
     /// When it does not answer, or is too old for the question.
     async fn changed(&self, request: wire::ChangedRequest) -> Result<wire::ChangedReply, AgentError>;
 
+    /// Whether it keeps the do-files that runs enter.
+    fn keeps_do_files(&self) -> bool;
+
+    /// Asks which do-files an attempt entered.
+    ///
+    /// # Errors
+    /// When it does not answer. [`Failure::TooOld`]: it keeps none.
+    async fn do_files(&self, request: wire::DoFilesRequest) -> Result<wire::DoFilesReply, AgentError>;
+
+    /// Asks for the bytes of one of them.
+    ///
+    /// # Errors
+    /// When it does not answer. [`Failure::NotFound`]: it does not have them any more.
+    async fn do_file(&self, request: wire::DoFileRequest) -> Result<wire::DoFileReply, AgentError>;
+
     /// Asks what is at a path.
     ///
     /// # Errors

@@ -9,7 +9,7 @@
 //!
 //! What it stores has one trait for each kind of reader, with the values that it takes and gives: [`runs`] (and
 //! [`joining`], which decides whether an earlier run answers a request), [`leases`], [`changes`], [`upkeep`], [`agents`],
-//! [`tokens`], [`stashes`] and [`blobs`]. [`Ledger`] is all of them.
+//! [`tokens`], [`stashes`], [`blobs`] and [`do_files`]. [`Ledger`] is all of them.
 //!
 //! Two implementations: [`sqlite`], which a gateway uses, and `memory`, the model that defines what is meant and that
 //! only tests have. One conformance suite (`conformance`) holds both to it, and a third ledger too, which tests put before
@@ -25,6 +25,7 @@ pub mod blobs;
 pub mod changes;
 #[cfg(test)]
 mod conformance;
+pub mod do_files;
 pub mod joining;
 pub mod leases;
 #[cfg(any(test, feature = "testing"))]
@@ -48,6 +49,7 @@ use longhaul_proto::{digest::ContentDigest, ids::RunId, state::RunState};
 pub use agents::{AgentRecord, AgentStore, DrainRecord, PinRecord, PinState};
 pub use blobs::{Blob, BlobBounds, BlobFile, BlobStore, BlobsSwept, Finished, NewUpload, Upload, UploadBegun};
 pub use changes::{Change, ChangeStore};
+pub use do_files::{DoFile, DoFileStore, DoFiles};
 pub(crate) use joining::UNKNOWN_BODY;
 pub use joining::{Adoption, CALL, Dedupe, Inserted, NewRun, is_call};
 pub use leases::{HolderKind, LeaseChange, LeaseHolder, LeaseRecord, LeaseStore};
@@ -58,7 +60,7 @@ pub use upkeep::{Ended, MirrorCopy, UpkeepStore};
 
 /// Everything that the gateway must not forget.
 pub trait Ledger:
-    RunStore + LeaseStore + ChangeStore + UpkeepStore + AgentStore + TokenStore + StashStore + BlobStore
+    RunStore + LeaseStore + ChangeStore + UpkeepStore + AgentStore + TokenStore + StashStore + BlobStore + DoFileStore
 {
     /// Whether it can be written now.
     fn check(&self) -> Answer<'_, ()>;

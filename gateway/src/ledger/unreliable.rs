@@ -12,9 +12,9 @@ use longhaul_proto::{api::FilesRemoved, digest::ContentDigest, faults, ids::RunI
 
 use super::{
     Adoption, AgentRecord, AgentStore, Answer, AttemptRow, Blob, BlobFile, BlobStore, BlobsSwept, Change, ChangeStore,
-    DrainRecord, Ended, Finished, Inserted, LeaseRecord, LeaseStore, Ledger, LedgerError, ListQuery, MirrorCopy,
-    NewRun, NewUpload, PinRecord, Read, RunStore, Stash, StashStore, TokenRecord, TokenStore, Transition,
-    TransitionRow, UpkeepStore, Upload, UploadBegun, memory::MemoryLedger, methods::methods,
+    DoFileStore, DoFiles, DrainRecord, Ended, Finished, Inserted, LeaseRecord, LeaseStore, Ledger, LedgerError,
+    ListQuery, MirrorCopy, NewRun, NewUpload, PinRecord, Read, RunStore, Stash, StashStore, TokenRecord, TokenStore,
+    Transition, TransitionRow, UpkeepStore, Upload, UploadBegun, memory::MemoryLedger, methods::methods,
 };
 use crate::model::{Attempt, CancelIntent, Owner, Principal, Record, Removed};
 
@@ -181,6 +181,14 @@ impl BlobStore for UnreliableLedger {
         read blobs_of(run: RunId) -> Vec<Blob>;
         write blob_sweep(before_ms: i64, limit: u32) -> BlobsSwept;
         read blob_files(prefix: &'a str) -> Vec<BlobFile>;
+    }
+}
+
+impl DoFileStore for UnreliableLedger {
+    methods! {
+        write note_do_files(run: RunId, entered: DoFiles) -> bool;
+        read do_files(run: RunId) -> Option<DoFiles>;
+        read do_files_due(agent_id: &'a str, limit: u32) -> Vec<RunId>;
     }
 }
 

@@ -9,7 +9,10 @@ use longhaul_proto::{
     wire,
 };
 
-use super::run_task::{Interrupted, RunTask};
+use super::{
+    do_files,
+    run_task::{Interrupted, RunTask},
+};
 use crate::{
     metrics::count,
     mirror::{Mirror, Sealed},
@@ -111,6 +114,7 @@ impl RunTask {
         faults::point("end.before_commit");
         self.step(state, cause).await?;
         faults::point("end.after_commit");
+        do_files::fetch_soon(&self.inner, self.record.run);
         self.seat.free();
         Ok(true)
     }

@@ -35,6 +35,7 @@
 //!   when an attempt is proven dead and the submitter asked for that;
 //! - [`adopt`] gives an unverified run to its principal, on an operator's command;
 //! - [`artifact`] fetches a file that an ended run left on its host;
+//! - [`do_files`] fetches the do-files that an ended run entered, before its spool is released;
 //! - [`release`] tells agents to delete spools, and remembers which runs were removed;
 //! - [`registrar`] answers agents: they register, send heartbeats, and learn what to do with
 //!   each of their runs; [`reconcile`] decides that;
@@ -50,6 +51,7 @@ mod artifact;
 mod at_once;
 pub(crate) mod check;
 mod commands;
+mod do_files;
 mod drain;
 mod error;
 mod finish;
@@ -110,6 +112,7 @@ use seal::SealKey;
 
 pub use agents::AgentsError;
 pub use artifact::{ArtifactError, Fetched};
+pub use do_files::{DoFileError, Entered};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
 
 /// A parsed request with what its transport knows.
@@ -208,6 +211,8 @@ pub(crate) struct Inner {
     pub(crate) registry: Arc<Registry>,
     /// What dead attempts of removed runs left with agents that could not be asked.
     pub(crate) unfreed: release::Unfreed,
+    /// Do-files that are being fetched.
+    fetches: do_files::Fetches,
     /// Ends that were shown to their owner and are being noted in the ledger.
     pub(crate) shown: joining::Shown,
     /// Held while hosts are drained or resumed, so that ledger and fleet apply such commands in the same order.
@@ -255,6 +260,7 @@ impl Runs {
             deps,
             registry: Arc::default(),
             unfreed: release::Unfreed::default(),
+            fetches: do_files::Fetches::default(),
             shown: joining::Shown::default(),
             draining: tokio::sync::Mutex::default(),
         }))

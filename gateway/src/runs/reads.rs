@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use longhaul_proto::{
     api::{HostView, Hosts, QueueView},
+    faults,
     ids::{RunId, SHORT_LEN},
     state::RunState,
 };
@@ -246,5 +247,5 @@ fn withhold(host: &mut HostView) {
 
 /// Whether `who` may see and end a run of `owner`; a run without an owner is unverified, and only for operators.
 pub(super) fn may(who: &Identity, owner: &Principal) -> bool {
-    who.scope == Scope::Operate || (!owner.is_none() && who.principal == *owner)
+    who.scope == Scope::Operate || faults::bug("runs_for_everybody") || (!owner.is_none() && who.principal == *owner)
 }

@@ -9,7 +9,7 @@ use longhaul_proto::{
     wire,
 };
 
-use super::{Inner, Runs, reconcile};
+use super::{Inner, Runs, do_files, reconcile};
 use crate::{
     fleet::{bounds, revoked},
     ledger::{AgentRecord, LedgerError, PinState},
@@ -145,12 +145,13 @@ impl Registrar {
         if more {
             return Ok(reply);
         }
-        let (name, advertise) = (info.name.clone(), info.advertise.clone());
+        let (name, advertise, agent_id) = (info.name.clone(), info.advertise.clone(), info.agent_id.clone());
         if !self.inner.fleet.enter(info, session, heard_ms).await {
             let words = "its key was revoked, or another process of it came, in this very moment";
             return Err(RefusedAgent::NotNow(words));
         }
         tracing::info!(agent = %name, %advertise, runs = runs.len(), "agent registered");
+        do_files::fetch_when_connected(&self.inner, agent_id);
         Ok(reply)
     }
 

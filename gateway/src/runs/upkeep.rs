@@ -14,7 +14,7 @@ use crate::{
     metrics::count,
     model::{AttemptRecord, Principal},
     runs::{
-        Inner,
+        Inner, do_files,
         release::{self, Files, Freed, OwnSpool, REMEMBER_REMOVED, REMEMBERED, ROOM},
     },
 };
@@ -251,6 +251,7 @@ async fn release_for_room(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Res
 async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError> {
     // An agent that is not connected is asked when it returns.
     for (agent_id, connection) in inner.fleet.connected_agents() {
+        do_files::fetch_due(inner, &agent_id).await?;
         // Even where spools are kept for longer than records: no spool outlives its record.
         let old = aged.spools.max(aged.records).unwrap_or(0);
         let mut asked = HashSet::new();

@@ -621,6 +621,9 @@ pub struct AgentInfo {
     /// it takes the files of stored code by PutBlobs; without it they come within `Run`
     #[prost(bool, tag = "24")]
     pub takes_blobs: bool,
+    /// it keeps the do-files that runs enter, and answers DoFiles and DoFile
+    #[prost(bool, tag = "25")]
+    pub keeps_do_files: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}
@@ -939,6 +942,58 @@ pub struct ChangedReply {
     /// its end was requested or a limit was reached, and it has not ended yet
     #[prost(bool, tag = "4")]
     pub ending: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DoFilesRequest {
+    #[prost(string, tag = "1")]
+    pub run_id: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DoFilesReply {
+    /// false: this agent does not have the attempt
+    #[prost(bool, tag = "1")]
+    pub known: bool,
+    #[prost(message, repeated, tag = "2")]
+    pub files: ::prost::alloc::vec::Vec<EnteredFile>,
+    /// why these may not be all, or not what ran; empty = they are
+    #[prost(string, tag = "3")]
+    pub unsure: ::prost::alloc::string::String,
+}
+/// One content of a do-file that a run entered. A file that was entered with two contents is two.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EnteredFile {
+    /// as the run named it, made absolute; of code given as text, the name of our own file
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    /// hex digest of its content; empty = its content was not read
+    #[prost(string, tag = "3")]
+    pub sha256: ::prost::alloc::string::String,
+    /// why its bytes are not kept, in words; empty = DoFile sends them
+    #[prost(string, tag = "4")]
+    pub missing: ::prost::alloc::string::String,
+    /// it was read late, and had been changed since the run started: it may not be what ran
+    #[prost(bool, tag = "5")]
+    pub perhaps_changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DoFileRequest {
+    #[prost(string, tag = "1")]
+    pub run_id: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    /// as in EnteredFile
+    #[prost(string, tag = "3")]
+    pub sha256: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DoFileReply {
+    /// 1 MiB at most
+    #[prost(bytes = "vec", tag = "1")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1359,6 +1414,47 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Changed"));
             self.inner.unary(req, path, codec).await
         }
+        /// The do-files that an attempt entered, in the order in which it first entered them, with their digests. Asked of
+        /// agents that keep them (AgentInfo.keeps_do_files), when the run has ended and before its spool is released.
+        pub async fn do_files(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DoFilesRequest>,
+        ) -> std::result::Result<tonic::Response<super::DoFilesReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/longhaul.v1.Agent/DoFiles",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "DoFiles"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The bytes of one of them, as they were when it was entered. NOT_FOUND when they are not here.
+        pub async fn do_file(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DoFileRequest>,
+        ) -> std::result::Result<tonic::Response<super::DoFileReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/longhaul.v1.Agent/DoFile");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "DoFile"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1461,6 +1557,17 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::ChangedRequest>,
         ) -> std::result::Result<tonic::Response<super::ChangedReply>, tonic::Status>;
+        /// The do-files that an attempt entered, in the order in which it first entered them, with their digests. Asked of
+        /// agents that keep them (AgentInfo.keeps_do_files), when the run has ended and before its spool is released.
+        async fn do_files(
+            &self,
+            request: tonic::Request<super::DoFilesRequest>,
+        ) -> std::result::Result<tonic::Response<super::DoFilesReply>, tonic::Status>;
+        /// The bytes of one of them, as they were when it was entered. NOT_FOUND when they are not here.
+        async fn do_file(
+            &self,
+            request: tonic::Request<super::DoFileRequest>,
+        ) -> std::result::Result<tonic::Response<super::DoFileReply>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct AgentServer<T> {
@@ -2048,6 +2155,92 @@ pub mod agent_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ChangedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/longhaul.v1.Agent/DoFiles" => {
+                    #[allow(non_camel_case_types)]
+                    struct DoFilesSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::DoFilesRequest>
+                    for DoFilesSvc<T> {
+                        type Response = super::DoFilesReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DoFilesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::do_files(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DoFilesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/longhaul.v1.Agent/DoFile" => {
+                    #[allow(non_camel_case_types)]
+                    struct DoFileSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::DoFileRequest>
+                    for DoFileSvc<T> {
+                        type Response = super::DoFileReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DoFileRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::do_file(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DoFileSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -138,6 +138,12 @@ impl Agent for Played {
     async fn follow(&self, _: Request<wire::FollowRequest>) -> Answer<Self::FollowStream> {
         self.called("follow")
     }
+    async fn do_files(&self, _: Request<wire::DoFilesRequest>) -> Answer<wire::DoFilesReply> {
+        self.called("do-files")
+    }
+    async fn do_file(&self, _: Request<wire::DoFileRequest>) -> Answer<wire::DoFileReply> {
+        self.called("do-file")
+    }
     async fn cancel(&self, _: Request<wire::CancelRequest>) -> Answer<wire::CancelReply> {
         self.called("cancel")
     }

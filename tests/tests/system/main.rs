@@ -16,6 +16,7 @@ mod conformance;
 mod connections;
 mod crash;
 mod disk;
+mod do_files;
 mod ending;
 mod executors;
 mod files;

@@ -52,6 +52,18 @@ impl AgentPort for Connection {
         self.control().changed(request).await.map(Response::into_inner).map_err(error)
     }
 
+    fn keeps_do_files(&self) -> bool {
+        self.described.keeps_do_files
+    }
+
+    async fn do_files(&self, request: wire::DoFilesRequest) -> Result<wire::DoFilesReply, AgentError> {
+        self.data().do_files(request).await.map(Response::into_inner).map_err(error)
+    }
+
+    async fn do_file(&self, request: wire::DoFileRequest) -> Result<wire::DoFileReply, AgentError> {
+        self.data().do_file(request).await.map(Response::into_inner).map_err(error)
+    }
+
     async fn inspect(&self, request: wire::InspectRequest) -> Result<wire::InspectReply, AgentError> {
         self.control().inspect(request).await.map(Response::into_inner).map_err(error)
     }

@@ -60,6 +60,15 @@ impl AgentPort for Mute {
     async fn changed(&self, _: wire::ChangedRequest) -> Result<wire::ChangedReply, AgentError> {
         Err(AgentError::other("mute"))
     }
+    fn keeps_do_files(&self) -> bool {
+        true
+    }
+    async fn do_files(&self, _: wire::DoFilesRequest) -> Result<wire::DoFilesReply, AgentError> {
+        Err(AgentError::other("mute"))
+    }
+    async fn do_file(&self, _: wire::DoFileRequest) -> Result<wire::DoFileReply, AgentError> {
+        Err(AgentError::other("mute"))
+    }
     async fn inspect(&self, _: wire::InspectRequest) -> Result<wire::InspectReply, AgentError> {
         Err(AgentError::other("mute"))
     }

@@ -7,7 +7,7 @@ use crate::ledger::{Blob, BlobBounds, BlobFile, BlobsSwept, Finished, NewUpload,
 
 const ROOM: BlobBounds = BlobBounds { count: 100, bytes: 1_000 };
 
-fn digest(text: &str) -> ContentDigest {
+pub(super) fn digest(text: &str) -> ContentDigest {
     ContentDigest::of(text.as_bytes())
 }
 
@@ -21,7 +21,7 @@ async fn begin(ledger: &dyn Ledger, upload: &Upload, at_ms: i64) -> UploadBegun 
     ledger.begin_upload(NewUpload { upload: upload.clone(), at_ms, bounds: ROOM }).await.unwrap()
 }
 
-async fn uploaded(ledger: &dyn Ledger, who: &str, text: &str, file: &str, at_ms: i64) -> Finished {
+pub(super) async fn uploaded(ledger: &dyn Ledger, who: &str, text: &str, file: &str, at_ms: i64) -> Finished {
     let upload = upload_of(who, text, file);
     assert_eq!(begin(ledger, &upload, at_ms).await, UploadBegun::Open(upload.clone()));
     ledger.finish_upload(upload, at_ms).await.unwrap().unwrap()
@@ -31,12 +31,12 @@ fn holding(who: &str, texts: &[&str]) -> NewRun {
     NewRun { blobs: texts.iter().map(|text| digest(text)).collect(), ..new_run(who) }
 }
 
-async fn may_name(ledger: &dyn Ledger, who: &str, text: &str) -> bool {
+pub(super) async fn may_name(ledger: &dyn Ledger, who: &str, text: &str) -> bool {
     ledger.blob(&Principal::local(who), digest(text)).await.unwrap().is_some()
 }
 
 /// The names of the files that a sweep finds, of all its rounds.
-async fn swept(ledger: &dyn Ledger, before_ms: i64) -> Vec<String> {
+pub(super) async fn swept(ledger: &dyn Ledger, before_ms: i64) -> Vec<String> {
     let mut names = Vec::new();
     loop {
         let BlobsSwept { files, more } = ledger.blob_sweep(before_ms, 2).await.unwrap();

@@ -3,6 +3,7 @@
 mod agents;
 mod blobs;
 mod changes;
+mod do_files;
 mod joining;
 mod leases;
 mod principals;
@@ -145,6 +146,9 @@ async fn all(ledger: Arc<dyn Ledger>, writes: Writes) {
     changes::no_change_is_missed(ledger).await;
     blobs::an_upload_is_its_principals_until_it_is_finished(ledger).await;
     blobs::what_a_run_holds_stays_with_its_record(ledger).await;
+    do_files::what_a_run_entered_stays_with_its_record(ledger).await;
+    do_files::a_digest_that_an_agent_names_is_no_permission(ledger).await;
+    do_files::they_are_due_until_they_are_noted(ledger).await;
     blobs::one_principal_has_so_many_blobs_and_bytes(ledger).await;
     blobs::an_adopted_run_brings_what_it_holds(ledger).await;
     blobs::some_are_left(ledger).await;

@@ -10,8 +10,9 @@ use longhaul_proto::digest::ContentDigest;
 use super::*;
 use crate::{
     ledger::{
-        AgentStore, Answer, Blob, BlobFile, BlobStore, BlobsSwept, Change, ChangeStore, Ended, Finished, LeaseStore,
-        NewUpload, RunStore, StashStore, TokenStore, TransitionRow, UpkeepStore, Upload, UploadBegun,
+        AgentStore, Answer, Blob, BlobFile, BlobStore, BlobsSwept, Change, ChangeStore, DoFileStore, DoFiles, Ended,
+        Finished, LeaseStore, NewUpload, RunStore, StashStore, TokenStore, TransitionRow, UpkeepStore, Upload,
+        UploadBegun,
         methods::methods,
         unreliable::{Strikes, UnreliableLedger},
     },
@@ -201,6 +202,14 @@ impl BlobStore for Resolving {
         read blobs_of(run: RunId) -> Vec<Blob>;
         sure blob_sweep(before_ms: i64, limit: u32) -> BlobsSwept;
         read blob_files(prefix: &'a str) -> Vec<BlobFile>;
+    }
+}
+
+impl DoFileStore for Resolving {
+    methods! {
+        write note_do_files(run: RunId, entered: DoFiles) -> bool;
+        read do_files(run: RunId) -> Option<DoFiles>;
+        read do_files_due(agent_id: &'a str, limit: u32) -> Vec<RunId>;
     }
 }
 

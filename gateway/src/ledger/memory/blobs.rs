@@ -1,11 +1,13 @@
 //! Blobs: who may name one, and what holds it.
 
+use std::collections::BTreeSet;
+
 use longhaul_proto::{digest::ContentDigest, ids::RunId};
 
-use super::{MemoryLedger, State};
+use super::{MemoryLedger, Row, State};
 use crate::{
     ledger::{
-        Answer, Blob, BlobBounds, BlobFile, BlobStore, BlobsSwept, Finished, LedgerError, NewUpload, Upload,
+        Answer, Blob, BlobBounds, BlobFile, BlobStore, BlobsSwept, DoFiles, Finished, LedgerError, NewUpload, Upload,
         UploadBegun,
     },
     model::Principal,
@@ -14,7 +16,19 @@ use crate::{
 impl State {
     /// Whether the principal may name the blob.
     fn may_name(&self, principal: &Principal, digest: ContentDigest) -> bool {
+        self.counts(principal, digest) || self.entered(Some(principal), digest)
+    }
+
+    /// Whether it counts for the bounds of the principal: it chose to store it.
+    fn counts(&self, principal: &Principal, digest: ContentDigest) -> bool {
         self.uploaded.contains_key(&(principal.clone(), digest)) || self.holds(Some(principal), digest)
+    }
+
+    /// Whether a run entered it as a do-file; of this principal, or of any.
+    fn entered(&self, principal: Option<&Principal>, digest: ContentDigest) -> bool {
+        let of = |p: &Principal| principal.is_none_or(|principal| principal == p);
+        let kept = |row: &Row| row.do_files.as_ref().is_some_and(|entered| entered.kept().contains(&digest));
+        self.runs.values().any(|row| of(&row.record.principal) && kept(row))
     }
 
     /// Whether a run holds the blob; of this principal, or of any.
@@ -23,13 +37,13 @@ impl State {
         self.runs.values().any(|row| of(&row.record.principal) && row.blobs.contains(&digest))
     }
 
-    fn named(&self, principal: &Principal, digest: ContentDigest) -> Option<Blob> {
+    pub(super) fn named(&self, principal: &Principal, digest: ContentDigest) -> Option<Blob> {
         self.blobs.get(&digest).filter(|_| self.may_name(principal, digest)).cloned()
     }
 
     /// What the principal has.
     fn used(&self, principal: &Principal) -> BlobBounds {
-        let named = self.blobs.keys().filter(|digest| self.may_name(principal, **digest));
+        let named = self.blobs.keys().filter(|digest| self.counts(principal, **digest));
         let named = named.filter_map(|digest| self.blobs.get(digest)).map(|blob| blob.bytes);
         let open = self.uploads.iter().filter(|((p, _), _)| p == principal).map(|(_, (upload, _))| upload.bytes);
         let all: Vec<u64> = named.chain(open).collect();
@@ -91,8 +105,11 @@ impl State {
         let old: Vec<_> = old.map(|(key, _)| key.clone()).take(limit).collect();
         swept.more |= old.len() == limit;
         self.uploaded.retain(|key, _| !old.contains(key));
-        let named =
-            |digest: ContentDigest| self.uploaded.keys().any(|(_, named)| *named == digest) || self.holds(None, digest);
+        let named = |digest: ContentDigest| {
+            self.uploaded.keys().any(|(_, named)| *named == digest)
+                || self.holds(None, digest)
+                || self.entered(None, digest)
+        };
         let gone: Vec<_> = self.blobs.keys().copied().filter(|digest| !named(*digest)).take(limit).collect();
         swept.more |= gone.len() == limit;
         swept.files.extend(gone.iter().filter_map(|digest| self.blobs.remove(digest)).map(|blob| blob.file));
@@ -139,7 +156,9 @@ impl BlobStore for MemoryLedger {
 
     fn blobs_of(&self, run: RunId) -> Answer<'_, Vec<Blob>> {
         self.answer(|state| {
-            let held = state.runs.get(&run).map(|row| row.blobs.clone()).unwrap_or_default();
+            let Some(row) = state.runs.get(&run) else { return Ok(Vec::new()) };
+            let entered = row.do_files.iter().flat_map(DoFiles::kept);
+            let held: BTreeSet<_> = row.blobs.iter().copied().chain(entered).collect();
             Ok(held.iter().filter_map(|digest| state.blobs.get(digest)).cloned().collect())
         })
     }

@@ -4,6 +4,7 @@
 mod agents;
 mod blobs;
 mod changes;
+mod do_files;
 mod leases;
 mod runs;
 mod stashes;
@@ -19,7 +20,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use longhaul_proto::{digest::ContentDigest, ids::RunId, transport::Fingerprint, wire};
 
 use super::{
-    AgentRecord, Answer, AttemptRow, Blob, Dedupe, DrainRecord, LeaseHolder, LeaseRecord, Ledger, LedgerError,
+    AgentRecord, Answer, AttemptRow, Blob, Dedupe, DoFiles, DrainRecord, LeaseHolder, LeaseRecord, Ledger, LedgerError,
     MirrorCopy, PinRecord, Stash, TokenRecord, TransitionRow, Upload,
 };
 use crate::model::{Principal, Record, Removed};
@@ -65,6 +66,8 @@ struct Row {
     copy: MirrorCopy,
     /// What it holds.
     blobs: Vec<ContentDigest>,
+    /// What it entered.
+    do_files: Option<DoFiles>,
 }
 
 impl MemoryLedger {

@@ -76,6 +76,7 @@ impl State {
             files_held: false,
             copy: MirrorCopy::Whole,
             blobs: new.blobs,
+            do_files: None,
         };
         self.runs.insert(run, row);
         Ok(Inserted::New)

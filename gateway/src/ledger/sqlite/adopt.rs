@@ -4,7 +4,7 @@ use longhaul_proto::ids::RunId;
 use sqlx::SqliteConnection;
 
 use super::{
-    blobs, changes,
+    blobs, changes, do_files,
     insert::{Binding, name_run},
     row,
     statements::Statements,
@@ -54,6 +54,7 @@ pub(super) async fn adopt(db: &mut SqliteConnection, adoption: &Adoption) -> App
     })
     .await?;
     blobs::adopt(db, &run.to_string(), principal).await?;
+    do_files::adopt(db, &run.to_string(), principal).await?;
     sqlx::query("UPDATE runs SET principal = ?, issuer = ?, shape = ?, code = ? WHERE run = ?")
         .bind(principal.subject())
         .bind(principal.issuer())

@@ -24,8 +24,9 @@ use crate::{
 };
 
 /// The blob of a digest that a principal may name.
-const NAMED: &str = "SELECT b.sha256, b.file, b.bytes FROM blob_names n JOIN blobs b ON b.sha256 = n.sha256 \
-                     WHERE n.principal = ? AND n.issuer = ? AND n.sha256 = ?";
+const NAMED: &str = "SELECT sha256, file, bytes FROM blobs WHERE sha256 = ?3 AND (\
+                     EXISTS (SELECT 1 FROM blob_names WHERE principal = ?1 AND issuer = ?2 AND sha256 = ?3) \
+                     OR EXISTS (SELECT 1 FROM do_file_holds WHERE principal = ?1 AND issuer = ?2 AND sha256 = ?3))";
 /// The upload of a digest by a principal.
 const OPEN: &str = "SELECT sha256, file, bytes, principal, issuer FROM uploads \
                     WHERE principal = ? AND issuer = ? AND sha256 = ?";
@@ -77,8 +78,8 @@ impl BlobStore for SqliteLedger {
     fn blobs_of(&self, run: RunId) -> Answer<'_, Vec<Blob>> {
         async move {
             let query = sqlx::query(
-                "SELECT b.sha256, b.file, b.bytes FROM blob_holds h JOIN blobs b ON b.sha256 = h.sha256 \
-                 WHERE h.run = ? ORDER BY b.sha256",
+                "SELECT sha256, file, bytes FROM blobs WHERE sha256 IN (SELECT sha256 FROM blob_holds WHERE run = ?1 \
+                 UNION SELECT sha256 FROM do_file_holds WHERE run = ?1) ORDER BY sha256",
             );
             rows(&self.readers, query.bind(run.to_string()), blob_of).await
         }
@@ -128,7 +129,11 @@ fn stored(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-async fn named(db: &mut SqliteConnection, principal: &Principal, digest: ContentDigest) -> Applied<Option<Blob>> {
+pub(super) async fn named(
+    db: &mut SqliteConnection,
+    principal: &Principal,
+    digest: ContentDigest,
+) -> Applied<Option<Blob>> {
     let query = sqlx::query(NAMED).bind(principal.subject()).bind(principal.issuer()).bind(digest.to_string());
     Ok(query.fetch_optional(db).await?.map(|row| blob_of(&row)).transpose()?)
 }
@@ -253,7 +258,8 @@ async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32) -> Applied
     for row in &loose {
         let digest: &str = row.try_get(0)?;
         let delete = "DELETE FROM blobs WHERE sha256 = ?1 \
-                      AND NOT EXISTS (SELECT 1 FROM blob_names WHERE sha256 = ?1)";
+                      AND NOT EXISTS (SELECT 1 FROM blob_names WHERE sha256 = ?1) \
+                      AND NOT EXISTS (SELECT 1 FROM do_file_holds WHERE sha256 = ?1)";
         if sqlx::query(delete).bind(digest).execute(&mut *db).await?.rows_affected() > 0 {
             swept.files.push(file_of(row)?);
         } else {
@@ -261,6 +267,19 @@ async fn sweep(db: &mut SqliteConnection, before_ms: i64, limit: u32) -> Applied
         }
     }
     Ok(swept)
+}
+
+/// The principal names what it uploaded no more: a run holds it.
+pub(super) async fn upload_taken(
+    db: &mut SqliteConnection,
+    who: &Principal,
+    digest: ContentDigest,
+) -> Result<(), sqlx::Error> {
+    let digest = digest.to_string();
+    let taken = sqlx::query("UPDATE blob_names SET uploaded = 0 WHERE principal = ? AND issuer = ? AND sha256 = ?");
+    let taken = taken.bind(who.subject()).bind(who.issuer()).bind(&digest);
+    taken.execute(&mut *db).await?;
+    unname(db, &digest).await
 }
 
 /// Deletes the names of a blob for which there is no reason any more, and has the sweep look at it.
@@ -285,8 +304,9 @@ pub(super) async fn may_hold(
         return Ok(());
     }
     let missing = sqlx::query(
-        "SELECT value FROM json_each(?) WHERE NOT EXISTS \
-         (SELECT 1 FROM blob_names WHERE principal = ? AND issuer = ? AND sha256 = value)",
+        "SELECT value FROM json_each(?1) WHERE NOT EXISTS \
+         (SELECT 1 FROM blob_names WHERE principal = ?2 AND issuer = ?3 AND sha256 = value) AND NOT EXISTS \
+         (SELECT 1 FROM do_file_holds WHERE principal = ?2 AND issuer = ?3 AND sha256 = value)",
     );
     let missing = missing.bind(list(digests)?).bind(principal.subject()).bind(principal.issuer());
     let missing = missing.fetch_all(db).await?;

@@ -7,6 +7,7 @@ mod agents;
 mod attempts;
 mod blobs;
 mod changes;
+mod do_files;
 mod insert;
 mod leases;
 mod local_disk;

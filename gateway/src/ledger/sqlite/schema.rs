@@ -213,6 +213,17 @@ CREATE TRIGGER upload_ended AFTER DELETE ON uploads BEGIN
     WHERE principal = old.principal AND issuer = old.issuer;
 END;
 ",
+    r"
+-- The do-files that runs entered.
+CREATE TABLE do_files(run TEXT PRIMARY KEY, body TEXT NOT NULL);
+-- The blobs that runs hold for them, and the principal of each run, who may name them.
+CREATE TABLE do_file_holds(
+    run TEXT NOT NULL, sha256 TEXT NOT NULL, principal TEXT NOT NULL, issuer TEXT NOT NULL, PRIMARY KEY(run, sha256)
+) WITHOUT ROWID;
+CREATE INDEX do_file_holds_sha256 ON do_file_holds(sha256, principal, issuer);
+ALTER TABLE runs ADD COLUMN do_files_noted INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX runs_do_files ON runs(agent_id, finished) WHERE spool_held = 1 AND do_files_noted = 0;
+",
 ];
 
 /// Migrates the file to the newest format.
@@ -230,6 +241,10 @@ pub(super) const PUBLISHED_BEFORE_ATTEMPTS: usize = 6;
 /// The number of formats without blobs.
 #[cfg(test)]
 pub(super) const PUBLISHED_BEFORE_BLOBS: usize = 7;
+
+/// The number of formats without do-files.
+#[cfg(test)]
+pub(super) const PUBLISHED_BEFORE_DO_FILES: usize = 8;
 
 /// Migrates the file to the format after so many steps.
 pub(super) async fn migrate_to(connection: &mut SqliteConnection, steps: usize) -> Result<(), LedgerError> {
@@ -261,7 +276,7 @@ mod tests {
     use super::STEPS;
 
     /// Released ledgers are at these steps. A new step gets a new line.
-    const PUBLISHED: [&str; 8] = [
+    const PUBLISHED: [&str; 9] = [
         "2257e31ffd69df8101661089c4a0a71214457787f50c883b91a32a01fdc8f690",
         "2575abb34b9c6aeea6201882b4000473b04656249d5a05ce312973cadfaa9620",
         "dda136271797a1b6f0ab576f7a3125879c01d1d44624f425f79eb6159f258ca5",
@@ -270,6 +285,7 @@ mod tests {
         "f5349ba348809da23c3d76d1f06c319e2c48f59099708505f9e5db5b8c7c35d3",
         "21cb93cdfcbb839650819636d0df6c38627b0940a2c4ae59832de05fb12ff6ed",
         "04ff48dcf5ece2b4bc0edd2156c42721ceb7809d8f9fa5d1a5e26d897a2127c0",
+        "46003e9be3443bbf91d21e6ab24ec64dfcc2a025b44d9cc69ca5f5628d8a173f",
     ];
 
     #[test]

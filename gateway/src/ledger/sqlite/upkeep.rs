@@ -7,7 +7,7 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use super::{
     SqliteLedger,
     adopt::change_detail,
-    blobs, changes,
+    blobs, changes, do_files,
     row::{ONE_RECORD, from_json, parse, record, to_json},
     rows, storage,
     writer::Applied,
@@ -259,6 +259,7 @@ async fn remove(db: &mut SqliteConnection, run: &str, at_ms: i64) -> Result<(), 
             .await?;
     }
     blobs::release(db, run).await?;
+    do_files::release(db, run).await?;
     for delete in [
         "DELETE FROM runs WHERE run = ?",
         "DELETE FROM submissions WHERE run = ?",

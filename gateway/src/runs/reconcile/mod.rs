@@ -150,6 +150,14 @@ async fn recorded_run(
     if !ended || !old_enough(inner, &record) {
         return Ok(Decision::Keep);
     }
+    if info.keeps_do_files
+        && its_own
+        && inner.ledger.do_files(record.run).await?.is_none()
+        && !faults::bug("do_files_go_unfetched")
+    {
+        // It is released when they have come, which they do when the agent is connected.
+        return Ok(Decision::Keep);
+    }
     let forget = dead_attempt(&record, info, summary).or_else(|| {
         let kept = record.kept().filter(|_| record.detail.end.complete)?;
         Some(release::request(record.run, kept, Files::Stay))
@@ -193,7 +201,7 @@ pub(super) async fn leftovers(
 }
 
 /// Whether the spool of an ended run may be deleted by its age.
-fn old_enough(inner: &Inner, record: &Record) -> bool {
+pub(super) fn old_enough(inner: &Inner, record: &Record) -> bool {
     let keep_ms = i64::try_from(inner.options.keep_spool.as_millis()).unwrap_or(i64::MAX);
     inner.wall.in_doubt().is_none()
         && record.finished_ms > 0

@@ -23,7 +23,7 @@ use longhaul_proto::{api::FilesRemoved, clock::rfc3339, ids::RunId, state::RunSt
 pub(crate) use later::{OwnSpool, Unfreed, free_dead_for_room, free_earlier, free_removed, free_rest};
 pub(crate) use removed::{Shown, is_of, left, shown};
 
-use super::{ControlError, Inner, Look, Runs};
+use super::{ControlError, Inner, Look, Runs, do_files};
 use crate::{
     fleet::agent_port::{AgentError, Failure, Port},
     ledger::LedgerError,
@@ -96,6 +96,12 @@ pub(crate) async fn free(
             Err(error) => return Ok(Freed::Unanswered(error.words)),
         },
     };
+    if let Err(error) = do_files::fetch(inner, run).await
+        && !do_files::may_go_without(files, why)
+    {
+        // They would be lost with it.
+        return Ok(Freed::Unanswered(error.to_string()));
+    }
     let asked = connection.forget(request(run, kept, files));
     match tokio::time::timeout(inner.options.call_timeout, asked).await {
         Ok(Ok(reply)) if reply.work_kept => {

@@ -4,6 +4,7 @@ mod ask;
 mod attempts;
 mod claims;
 mod collecting;
+mod do_files;
 mod drain;
 mod fake;
 mod joining;

@@ -1,8 +1,8 @@
 //! Test: this version opens ledgers in each published format, and the API shows their runs as before.
 //!
 //! They are made from dumps of ledgers that earlier versions wrote: the first (`format-1.sql`), the last one before
-//! attempts and leases had rows (`format-6.sql`), and the last one before there were blobs (`format-7.sql`). Beside each
-//! dump is what the API of that version showed (`format-N.json`).
+//! attempts and leases had rows (`format-6.sql`), the last one before there were blobs (`format-7.sql`), and the last one
+//! before do-files were kept (`format-8.sql`). Beside each dump is what the API of that version showed (`format-N.json`).
 
 use longhaul_proto::{
     state::{Cause, RunState},
@@ -15,8 +15,8 @@ use super::super::{SqliteLedger, schema};
 use crate::{
     face::run_view::run_view,
     ledger::{
-        AgentStore, AttemptRow, BlobStore, BlobsSwept, ChangeStore, LeaseChange, LeaseStore, Ledger, ListQuery,
-        RunStore, Stash, StashStore, TokenStore, Transition, agreement,
+        AgentStore, AttemptRow, BlobStore, BlobsSwept, ChangeStore, DoFileStore, DoFiles, LeaseChange, LeaseStore,
+        Ledger, ListQuery, RunStore, Stash, StashStore, TokenStore, Transition, agreement,
     },
     model::{Attempt, Principal, Record},
     runs::snapshot::recorded,
@@ -29,7 +29,7 @@ async fn number(pool: &sqlx::SqlitePool, pragma: &str) -> String {
 
 #[tokio::test]
 async fn a_ledger_of_each_version_is_taken_over_whole() {
-    for format in 1..=schema::PUBLISHED_BEFORE_BLOBS {
+    for format in 1..=schema::PUBLISHED_BEFORE_DO_FILES {
         taken_over_from(format).await;
     }
 }
@@ -134,6 +134,30 @@ async fn the_code_of_the_last_format_without_blobs_is_read_where_it_is() {
     assert_eq!(agreement::disagreements(&ledger).await.unwrap(), Vec::<String>::new());
     // And blobs can be kept from now on.
     assert_eq!(ledger.blob_sweep(i64::MAX, 10).await.unwrap(), BlobsSwept::default());
+    ledger.close().await;
+}
+
+/// Runs of that version are asked after once; their agents kept no bytes. What they hold stays.
+#[tokio::test]
+async fn the_do_files_of_the_last_format_without_them_are_due() {
+    let (folder, _) = restored(include_str!("golden/format-8.sql"), schema::PUBLISHED_BEFORE_DO_FILES).await;
+    let ledger = SqliteLedger::open(folder.path(), "x", &Tasks::new()).await.unwrap();
+    shown_as_before(&ledger, include_str!("golden/format-8.json")).await;
+    let mut runs = ledger.list(ListQuery { limit: 100, ..ListQuery::default() }).await.unwrap();
+    runs.reverse();
+    let [path, bundle] = runs.as_slice() else { panic!("two runs: {runs:#?}") };
+    assert_eq!(ledger.blobs_of(path.run).await.unwrap(), []);
+    assert_eq!(ledger.blobs_of(bundle.run).await.unwrap().len(), 2);
+    let due = ledger.do_files_due(path.agent_id(), 10).await.unwrap();
+    assert_eq!(due, [path.run, bundle.run]);
+    for run in due {
+        assert_eq!(ledger.do_files(run).await.unwrap(), None);
+        let note = DoFiles { files: Vec::new(), note: "not kept".to_owned() };
+        assert!(ledger.note_do_files(run, note.clone()).await.unwrap());
+        assert_eq!(ledger.do_files(run).await.unwrap(), Some(note));
+    }
+    assert_eq!(ledger.do_files_due(path.agent_id(), 10).await.unwrap(), []);
+    assert_eq!(ledger.blob_sweep(0, 10).await.unwrap(), BlobsSwept::default());
     ledger.close().await;
 }
 

@@ -97,6 +97,12 @@ pub(super) struct State {
     pub(super) changed_fails: Option<Status>,
     /// The runs that it was asked about.
     pub(super) changed_calls: Vec<String>,
+    /// The do-files that runs entered, with contents by digest.
+    pub(super) do_files: BTreeMap<String, (wire::DoFilesReply, BTreeMap<String, Vec<u8>>)>,
+    /// Questions for them fail with this.
+    pub(super) do_files_fail: Option<Status>,
+    /// How many came.
+    pub(super) do_files_calls: u32,
     /// It sends no heartbeats for now.
     pub(super) silent: bool,
     /// What its spools take and may take; each deleted spool frees a megabyte.

@@ -162,6 +162,26 @@ impl wire::agent_server::Agent for Service {
         fails.map_or_else(|| Ok(Response::new(wire::ChangedReply { known, ..reply })), Err)
     }
 
+    async fn do_files(&self, request: Request<wire::DoFilesRequest>) -> Answer<wire::DoFilesReply> {
+        let run_id = request.into_inner().run_id;
+        self.0.change(|s| {
+            s.do_files_calls += 1;
+            match (&s.do_files_fail, s.do_files.get(&run_id)) {
+                (Some(status), _) => Err(status.clone()),
+                (None, None) => Ok(Response::new(wire::DoFilesReply::default())),
+                (None, Some((reply, _))) => Ok(Response::new(reply.clone())),
+            }
+        })
+    }
+
+    async fn do_file(&self, request: Request<wire::DoFileRequest>) -> Answer<wire::DoFileReply> {
+        let wire::DoFileRequest { run_id, sha256, .. } = request.into_inner();
+        let state = self.0.state();
+        let content = state.do_files.get(&run_id).and_then(|(_, contents)| contents.get(&sha256)).cloned();
+        let content = content.ok_or_else(|| Status::not_found("not here"))?;
+        Ok(Response::new(wire::DoFileReply { content }))
+    }
+
     type ArtifactStream = tonic::codegen::BoxStream<wire::ArtifactPart>;
 
     async fn artifact(&self, _: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {

@@ -2,8 +2,8 @@
 
 use longhaul_gateway::{
     ledger::{
-        Answer, Blob, BlobFile, BlobStore, BlobsSwept, Finished, NewUpload, Stash, StashStore, TokenRecord, TokenStore,
-        Upload, UploadBegun,
+        Answer, Blob, BlobFile, BlobStore, BlobsSwept, DoFileStore, DoFiles, Finished, NewUpload, Stash, StashStore,
+        TokenRecord, TokenStore, Upload, UploadBegun,
     },
     model::Principal,
 };
@@ -71,5 +71,17 @@ impl BlobStore for SimLedger {
     }
     fn blob_files<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<BlobFile>> {
         self.model.blob_files(prefix)
+    }
+}
+
+impl DoFileStore for SimLedger {
+    fn note_do_files(&self, run: RunId, entered: DoFiles) -> Answer<'_, bool> {
+        self.model.note_do_files(run, entered)
+    }
+    fn do_files(&self, run: RunId) -> Answer<'_, Option<DoFiles>> {
+        self.model.do_files(run)
+    }
+    fn do_files_due<'a>(&'a self, agent_id: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
+        self.model.do_files_due(agent_id, limit)
     }
 }

@@ -1,0 +1,147 @@
+//! Fetching the do-files of one run from its agent.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use longhaul_proto::{digest::ContentDigest, faults, ids::RunId, state::RunState, visible, wire};
+
+use super::FetchError;
+use crate::{
+    fleet::agent_port::{AgentError, Failure, Port},
+    ledger::{DoFile, DoFiles, LedgerError},
+    model::{Principal, Record},
+    runs::Inner,
+};
+
+/// Most contents that are named, and kept, of one run; most bytes of one, and of all. An agent keeps no more itself.
+const NAMED: usize = 1000;
+const KEPT: usize = 500;
+const LARGEST: u64 = 1 << 20;
+const ALL: u64 = 16 << 20;
+/// Most characters of a path and of a reason.
+const LINE: usize = 4096;
+
+/// How often a run's blobs are stored again that went before it could hold them.
+const AGAIN: u32 = 3;
+
+/// Fetches and notes what an ended run entered.
+pub(super) async fn fetch(inner: &Arc<Inner>, run: RunId) -> Result<(), FetchError> {
+    let Some(record) = inner.ledger.get(run).await? else { return Ok(()) };
+    // A lost run may come back, and one that was given to no agent entered nothing.
+    if !record.state.is_end() || record.state == RunState::Lost || record.agent_id().is_empty() {
+        return Ok(());
+    }
+    let connection = inner.fleet.connections(record.agent_id()).await.get();
+    let Some(connection) = connection.filter(|connection| !connection.is_broken()) else {
+        return Err(FetchError::NotNow(format!("host {} is not connected", record.host())));
+    };
+    let fetching = Fetching { inner, record: &record, connection };
+    for again in (0..AGAIN).rev() {
+        let entered = fetching.entered().await?;
+        faults::point("do_files.before_noted");
+        match inner.ledger.note_do_files(run, entered).await {
+            // They were another run's, whose record went at this moment.
+            Err(LedgerError::NoSuchBlobs(_)) if again > 0 => {}
+            noted => {
+                noted?;
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Fetching<'a> {
+    inner: &'a Arc<Inner>,
+    record: &'a Record,
+    connection: Port,
+}
+
+impl Fetching<'_> {
+    async fn within<T>(&self, call: impl Future<Output = Result<T, AgentError>>) -> Result<T, AgentError> {
+        let limit: Duration = self.inner.options.call_timeout;
+        tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(AgentError::other("it does not answer")))
+    }
+
+    /// What the run entered; the bytes are stored.
+    async fn entered(&self) -> Result<DoFiles, FetchError> {
+        if !self.connection.keeps_do_files() {
+            return Ok(too_old());
+        }
+        let (run_id, attempt) = (self.record.run.to_string(), self.record.attempt_number());
+        let reply = match self.within(self.connection.do_files(wire::DoFilesRequest { run_id, attempt })).await {
+            Err(error) if error.failure == Failure::TooOld => return Ok(too_old()),
+            reply => reply?,
+        };
+        if !reply.known {
+            let note = format!(
+                "the agent on {} has nothing of the run: it entered none, or its spool went first",
+                self.record.host()
+            );
+            return Ok(DoFiles { files: Vec::new(), note });
+        }
+        let mut entered = DoFiles { files: Vec::new(), note: shown(&reply.unsure) };
+        if reply.files.len() > NAMED {
+            "it entered more do-files than are named".clone_into(&mut entered.note);
+        }
+        entered.files.extend(reply.files.iter().take(NAMED).map(do_file));
+        let (mut taken, mut bytes) = (BTreeMap::<ContentDigest, String>::new(), 0_u64);
+        for file in &mut entered.files {
+            let Some(digest) = file.kept() else { continue };
+            if let Some(missing) = taken.get(&digest) {
+                file.missing.clone_from(missing);
+                continue;
+            }
+            bytes = bytes.saturating_add(file.bytes);
+            file.missing = match file.bytes > LARGEST || bytes > ALL || taken.len() >= KEPT {
+                true => "its agent sent more than is kept of a run".to_owned(),
+                false => self.take(digest, file.bytes).await?,
+            };
+            taken.insert(digest, file.missing.clone());
+        }
+        Ok(entered)
+    }
+
+    /// Takes one content, if it is not the principal's to name already. Returns why it is not kept; empty = it is.
+    async fn take(&self, digest: ContentDigest, bytes: u64) -> Result<String, FetchError> {
+        if self.is_here(digest, &self.record.principal).await? {
+            return Ok(String::new());
+        }
+        let (run_id, attempt) = (self.record.run.to_string(), self.record.attempt_number());
+        let request = wire::DoFileRequest { run_id, attempt, sha256: digest.to_string() };
+        let content = match self.within(self.connection.do_file(request)).await {
+            Ok(reply) => reply.content,
+            Err(error) if error.failure == Failure::NotFound => return Ok("its bytes were lost on its host".to_owned()),
+            Err(error) => return Err(error.into()),
+        };
+        let wrong = ContentDigest::of(&content) != digest || content.len() as u64 != bytes;
+        if wrong && !faults::bug("do_files_unchecked") {
+            return Ok("its agent sent other bytes than those of its digest".to_owned());
+        }
+        self.inner.blobs.keep_sent(content.into()).await?;
+        Ok(String::new())
+    }
+
+    async fn is_here(&self, digest: ContentDigest, who: &Principal) -> Result<bool, FetchError> {
+        // Of runs without a principal nobody knows whose they are.
+        Ok(!who.is_none() && self.inner.blobs.open(who, digest).await?.is_some())
+    }
+}
+
+fn too_old() -> DoFiles {
+    let note = "not kept: the agent is of an earlier version, which keeps no do-files".to_owned();
+    DoFiles { files: Vec::new(), note }
+}
+
+/// Text of an agent, made harmless.
+fn shown(text: &str) -> String {
+    visible::line(text).chars().take(LINE).collect()
+}
+
+fn do_file(file: &wire::EnteredFile) -> DoFile {
+    let mut missing = shown(&file.missing);
+    let sha256 = file.sha256.parse::<ContentDigest>().map(|digest| digest.to_string()).unwrap_or_default();
+    if sha256.is_empty() && missing.is_empty() {
+        "its agent named no digest".clone_into(&mut missing);
+    }
+    DoFile { path: shown(&file.path), bytes: file.bytes, sha256, missing, perhaps_changed: file.perhaps_changed }
+}

@@ -1,0 +1,167 @@
+//! The do-files that an ended run entered: fetched from its agent once, before the run's spool is released, and kept as
+//! blobs that the run holds as long as its record.
+//!
+//! ```text
+//! the end is committed and told -> the list, then each content that is kept -> blobs -> noted in the ledger
+//!     -> from now on the spool may be released
+//! ```
+//!
+//! No end waits for this. What fails is tried again: a few times soon, when the agent registers, in each pass of upkeep,
+//! and at last before the spool is released. Whatever cannot be kept is noted with the reason, so that a list is whole
+//! even where the bytes are not. An agent is believed what its run entered, and nothing else: a content is taken only with
+//! its bytes, unless the run's principal may name the blob already.
+
+mod fetch;
+mod read;
+
+use std::{sync::Arc, time::Duration};
+
+use longhaul_proto::{faults, ids::RunId};
+use tokio::sync::Semaphore;
+
+use super::{
+    Inner, reconcile,
+    release::{self, Files, ROOM},
+};
+use crate::{blobs::BlobError, fleet::agent_port::AgentError, ledger::LedgerError};
+
+pub use read::{DoFileError, Entered};
+
+/// Runs whose do-files are fetched at once.
+const AT_ONCE: usize = 4;
+/// Pauses before it is tried again, after an end; then upkeep tries.
+const PAUSES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
+/// How long to wait for the connection to an agent that has registered.
+const CONNECTING: Duration = Duration::from_secs(60);
+/// Runs that are looked up at once.
+const BATCH: u32 = 200;
+
+/// What is being fetched now.
+pub(crate) struct Fetches(Semaphore);
+
+impl Default for Fetches {
+    fn default() -> Self {
+        Self(Semaphore::new(AT_ONCE))
+    }
+}
+
+/// Why the do-files of a run are not here yet.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    /// Its agent cannot be asked now.
+    #[error("its do-files have not come yet: {0}")]
+    NotNow(String),
+    /// They cannot be stored now.
+    #[error("its do-files cannot be stored yet: {0}")]
+    Blob(#[from] BlobError),
+    /// They cannot be noted now.
+    #[error("its do-files cannot be noted yet: {0}")]
+    Ledger(#[from] LedgerError),
+}
+
+impl From<AgentError> for FetchError {
+    fn from(error: AgentError) -> Self {
+        Self::NotNow(error.words)
+    }
+}
+
+/// Fetches the do-files of a run that has just ended, in the background.
+pub(super) fn fetch_soon(inner: &Arc<Inner>, run: RunId) {
+    if faults::bug("do_files_wait_for_upkeep") {
+        return;
+    }
+    let on = inner.clone();
+    inner.deps.tasks.spawn_until_stop(Box::pin(async move {
+        for pause in PAUSES {
+            match fetch(&on, run).await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(%run, %error, "tried again"),
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }));
+}
+
+/// Fetches what is due from an agent that has registered, as soon as it can be called, and releases spools that are old
+/// enough and waited for this.
+pub(super) fn fetch_when_connected(inner: &Arc<Inner>, agent_id: String) {
+    let on = inner.clone();
+    inner.deps.tasks.spawn_until_stop(Box::pin(async move {
+        let mut connections = on.fleet.connections(&agent_id).await;
+        let connected = connections.wait_for(|port| port.as_ref().is_some_and(|port| !port.is_broken()));
+        if !matches!(tokio::time::timeout(CONNECTING, connected).await, Ok(Ok(_))) {
+            return;
+        }
+        if let Err(error) = fetch_and_release(&on, &agent_id).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "do-files that are due wait for upkeep");
+        }
+    }));
+}
+
+async fn fetch_and_release(inner: &Arc<Inner>, agent_id: &str) -> Result<(), LedgerError> {
+    for run in fetch_due(inner, agent_id).await? {
+        release_old(inner, agent_id, run).await?;
+    }
+    Ok(())
+}
+
+/// Fetches what is due from an agent, until it does not answer; returns of which runs it has come.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub(super) async fn fetch_due(inner: &Arc<Inner>, agent_id: &str) -> Result<Vec<RunId>, LedgerError> {
+    let mut come = Vec::new();
+    loop {
+        let due = inner.ledger.do_files_due(agent_id, BATCH).await?;
+        let full = due.len() >= BATCH as usize;
+        for run in due {
+            match fetch(inner, run).await {
+                Ok(()) => come.push(run),
+                Err(error @ FetchError::NotNow(_)) => {
+                    tracing::debug!(%run, %error, "asked again later");
+                    return Ok(come);
+                }
+                Err(error) => {
+                    tracing::warn!(%run, %error, "do-files wait");
+                    return Ok(come);
+                }
+            }
+        }
+        if !full {
+            return Ok(come);
+        }
+    }
+}
+
+/// Releases the spool of a run whose do-files have come late.
+async fn release_old(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<(), LedgerError> {
+    let Some(record) = inner.ledger.get(run).await? else { return Ok(()) };
+    let connected = inner.fleet.connected_agents();
+    let connection = connected.iter().find(|(id, _)| id == agent_id);
+    if let Some((_, connection)) =
+        connection.filter(|_| record.detail.end.complete && reconcile::old_enough(inner, &record))
+    {
+        release::free_earlier(inner, &record).await;
+        release::free(inner, connection, &record, Files::Stay, "by its age (keep_spool)").await?;
+    }
+    Ok(())
+}
+
+/// Fetches the do-files of an ended run, if they are not noted yet.
+///
+/// # Errors
+/// See [`FetchError`]; nothing is noted then.
+pub(super) async fn fetch(inner: &Arc<Inner>, run: RunId) -> Result<(), FetchError> {
+    if inner.ledger.do_files(run).await?.is_some() {
+        return Ok(());
+    }
+    let Ok(_permit) = inner.fetches.0.acquire().await else { return Ok(()) };
+    Box::pin(fetch::fetch(inner, run)).await
+}
+
+/// Whether a spool may be released although its do-files could not be fetched: for room, and with the record or on an
+/// operator's command.
+pub(super) fn may_go_without(files: Files, why: &str) -> bool {
+    files == Files::Go || why == ROOM || faults::bug("do_files_go_unfetched")
+}
