@@ -70,6 +70,9 @@ async fn a_wish_that_is_recorded_while_a_step_is_not_counts_when_it_is() {
 
 type Answers = Vec<Result<Arc<RunSnapshot>, ControlError>>;
 
+/// How often the commits are gone through: others of the gateway's own come between them now and then.
+const ROUNDS: u32 = 5;
+
 /// Cancels a queued run when the ledger fills at its first commit from then on, at its second, and so on: the answers.
 async fn cancelled_as_the_ledger_fills(bug: &str) -> Answers {
     let mut answers = Vec::new();
@@ -89,14 +92,26 @@ async fn cancelled_as_the_ledger_fills(bug: &str) -> Answers {
 
 #[tokio::test]
 async fn a_cancel_is_answered_when_it_is_recorded_and_its_consequence_is_not() {
-    let answers = cancelled_as_the_ledger_fills("").await;
-    assert!(!answers.iter().any(|answer| matches!(answer, Err(ControlError::Slow(_)))), "{answers:?}");
     let between = |view: RunView| view.state == RunState::Queued && view.cancel_requested.is_some();
-    assert!(answers.iter().flatten().any(|told| between(run_view(told))), "{answers:?}");
+    let mut found = false;
+    for _ in 0..ROUNDS {
+        let answers = cancelled_as_the_ledger_fills("").await;
+        assert!(!answers.iter().any(|answer| matches!(answer, Err(ControlError::Slow(_)))), "{answers:?}");
+        found |= answers.iter().flatten().any(|told| between(run_view(told)));
+        if found {
+            break;
+        }
+    }
+    assert!(found, "no cancel was answered between its record and its consequence");
 }
 
 #[tokio::test]
 async fn control_a_cancel_that_waits_for_its_consequence() {
-    let answers = cancelled_as_the_ledger_fills("bug=cancel_waits_for_the_ledger").await;
-    assert!(answers.iter().any(|answer| matches!(answer, Err(ControlError::Slow(_)))), "{answers:?}");
+    for _ in 0..ROUNDS {
+        let answers = cancelled_as_the_ledger_fills("bug=cancel_waits_for_the_ledger").await;
+        if answers.iter().any(|answer| matches!(answer, Err(ControlError::Slow(_)))) {
+            return;
+        }
+    }
+    panic!("every cancel was answered in time");
 }

@@ -65,7 +65,8 @@ async fn an_agent_that_takes_blobs_gets_each_byte_once() {
             state.blobs[&(id.clone(), sha256_hex(code.as_bytes()))] == code.as_bytes(),
             "and its bytes came before"
         );
-        assert_eq!((state.blob_bytes, state.runs[&id].attempt), (code.len() as u64, 1), "none of them twice");
+        // On a busy machine the breaks may take so long that the run is given again; its bytes are there by then.
+        assert_eq!(state.blob_bytes, code.len() as u64, "none of them twice");
     }
     agent.ends(run, RunState::Succeeded, Cause::Completed);
     world.state(run, RunState::Succeeded).await;
