@@ -29,8 +29,7 @@ pub use read::{DoFileError, Entered};
 
 /// Runs whose do-files are fetched at once.
 const AT_ONCE: usize = 4;
-/// Pauses before each try after an end; then upkeep tries. The first, because whoever waited for a run often asks for the
-/// next one at once, and its start shall not wait for the disk.
+/// Pauses before it is tried again, after an end; then upkeep tries.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
 /// How long to wait for the connection to an agent that has registered.
@@ -75,11 +74,11 @@ pub(super) fn fetch_soon(inner: &Arc<Inner>, run: RunId) {
     let on = inner.clone();
     inner.deps.tasks.spawn_until_stop(Box::pin(async move {
         for pause in PAUSES {
-            tokio::time::sleep(pause).await;
             match fetch(&on, run).await {
                 Ok(()) => return,
                 Err(error) => tracing::debug!(%run, %error, "tried again"),
             }
+            tokio::time::sleep(pause).await;
         }
     }));
 }
