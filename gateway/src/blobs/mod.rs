@@ -38,7 +38,7 @@ use longhaul_proto::{
 
 use crate::{
     Deps, Options,
-    ledger::{BlobBounds, BlobFile, BlobStore, NewUpload, Upload, UploadBegun, do_files::keeper},
+    ledger::{BlobBounds, BlobFile, BlobStore, NewUpload, Upload, UploadBegun, do_files::gateway_principal},
     model::Principal,
 };
 use claims::Claims;
@@ -233,7 +233,7 @@ impl Blobs {
     pub async fn keep_sent(&self, bytes: Bytes) -> Result<ContentDigest, BlobError> {
         // What runs entered is bounded for each run.
         let bounds = BlobBounds { count: u64::MAX, bytes: i64::MAX as u64 };
-        self.keep_within(&keeper(), bytes, bounds).await
+        self.keep_within(&gateway_principal(), bytes, bounds).await
     }
 
     async fn keep_within(

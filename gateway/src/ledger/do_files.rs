@@ -3,7 +3,7 @@
 //! The bytes are blobs. A run holds those of its do-files as it holds its code: its principal may name them, and they go
 //! when the last record that names them goes. They count for no bounds of a person's uploads: nobody chose to store them.
 //!
-//! Bytes that an agent sent are first the [`keeper`]'s upload, and the run's from the transaction that notes its do-files.
+//! Bytes that an agent sent are first the [`gateway_principal`]'s upload, and the run's from the transaction that notes its do-files.
 //! So no digest that an agent only names lets anyone read what another principal has.
 
 use longhaul_proto::{digest::ContentDigest, ids::RunId};
@@ -15,7 +15,7 @@ use crate::model::Principal;
 /// The do-files of runs.
 pub trait DoFileStore: Send + Sync + 'static {
     /// Notes what a run entered, once: what is noted stays. The run holds the blobs of those that are kept, which its
-    /// principal may name or the [`keeper`] has uploaded; that one names them no more. `false` = the run has no record.
+    /// principal may name or the [`gateway_principal`] has uploaded; that one names them no more. `false` = the run has no record.
     ///
     /// Fails with [`super::LedgerError::NoSuchBlobs`] when blobs are not there.
     fn note_do_files(&self, run: RunId, entered: DoFiles) -> Answer<'_, bool>;
@@ -69,6 +69,6 @@ impl DoFiles {
 }
 
 /// The gateway itself, as it uploads what agents sent. No token names this issuer.
-pub fn keeper() -> Principal {
+pub fn gateway_principal() -> Principal {
     Principal::new("gateway", "do-files")
 }

@@ -5,7 +5,9 @@ use super::{
     blobs::{digest, may_name, swept, uploaded},
     *,
 };
-use crate::ledger::{BlobBounds, BlobFile, DoFile, DoFiles, NewUpload, Upload, UploadBegun, do_files::keeper};
+use crate::ledger::{
+    BlobBounds, BlobFile, DoFile, DoFiles, NewUpload, Upload, UploadBegun, do_files::gateway_principal,
+};
 
 /// Do-files with these contents, all of them kept.
 fn entered(texts: &[&str]) -> DoFiles {
@@ -22,7 +24,7 @@ fn entered(texts: &[&str]) -> DoFiles {
 /// The gateway stores what an agent sent.
 async fn sent(ledger: &dyn Ledger, text: &str, file: &str) {
     let file = BlobFile { digest: digest(text), name: file.to_owned() };
-    let upload = Upload { principal: keeper(), file, bytes: text.len() as u64 };
+    let upload = Upload { principal: gateway_principal(), file, bytes: text.len() as u64 };
     let bounds = BlobBounds { count: u64::MAX, bytes: u64::MAX };
     ledger.begin_upload(NewUpload { upload: upload.clone(), at_ms: 10, bounds }).await.unwrap();
     ledger.finish_upload(upload, 10).await.unwrap().unwrap();

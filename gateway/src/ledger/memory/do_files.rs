@@ -5,7 +5,7 @@ use longhaul_proto::ids::RunId;
 use super::{MemoryLedger, State};
 use crate::ledger::{
     Answer, LedgerError,
-    do_files::{DoFileStore, DoFiles, keeper},
+    do_files::{DoFileStore, DoFiles, gateway_principal},
 };
 
 impl State {
@@ -14,20 +14,20 @@ impl State {
         if row.do_files.is_some() {
             // Two fetched them at once.
             let twice = entered.kept();
-            self.uploaded.retain(|(who, digest), _| *who != keeper() || !twice.contains(digest));
+            self.uploaded.retain(|(who, digest), _| *who != gateway_principal() || !twice.contains(digest));
             return Ok(true);
         }
         let (who, kept) = (row.record.principal.clone(), entered.kept());
         let mut missing = kept.clone();
         missing.retain(|digest| {
             let own = !who.is_none() && self.named(&who, *digest).is_some();
-            !own && self.named(&keeper(), *digest).is_none()
+            !own && self.named(&gateway_principal(), *digest).is_none()
         });
         if !missing.is_empty() {
             return Err(LedgerError::NoSuchBlobs(missing));
         }
         for digest in kept {
-            self.uploaded.remove(&(keeper(), digest));
+            self.uploaded.remove(&(gateway_principal(), digest));
         }
         if let Some(row) = self.runs.get_mut(&run) {
             row.do_files = Some(entered);

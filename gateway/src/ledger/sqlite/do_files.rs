@@ -16,7 +16,7 @@ use super::{
 use crate::{
     ledger::{
         Answer, LedgerError,
-        do_files::{DoFileStore, DoFiles, keeper},
+        do_files::{DoFileStore, DoFiles, gateway_principal},
     },
     model::Principal,
 };
@@ -55,7 +55,7 @@ async fn note(db: &mut SqliteConnection, run: RunId, entered: &DoFiles) -> Appli
     if row.try_get::<i64, _>(2)? > 0 {
         // Two fetched them at once.
         for digest in entered.kept() {
-            blobs::upload_taken(db, &keeper(), digest).await?;
+            blobs::upload_taken(db, &gateway_principal(), digest).await?;
         }
         return Ok(true);
     }
@@ -75,7 +75,7 @@ async fn hold(db: &mut SqliteConnection, run: &str, who: &Principal, digests: &[
     let mut missing = Vec::new();
     for digest in digests {
         let own = !who.is_none() && blobs::named(db, who, *digest).await?.is_some();
-        if !own && blobs::named(db, &keeper(), *digest).await?.is_none() {
+        if !own && blobs::named(db, &gateway_principal(), *digest).await?.is_none() {
             missing.push(*digest);
         }
     }
@@ -90,7 +90,7 @@ async fn hold(db: &mut SqliteConnection, run: &str, who: &Principal, digests: &[
             .bind(who.issuer())
             .execute(&mut *db)
             .await?;
-        blobs::upload_taken(db, &keeper(), *digest).await?;
+        blobs::upload_taken(db, &gateway_principal(), *digest).await?;
     }
     Ok(())
 }

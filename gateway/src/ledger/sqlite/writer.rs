@@ -105,13 +105,13 @@ impl<I: Send + Sync, T: Send> Job for Typed<I, T> {
 pub(super) struct Writer {
     connection: SqliteConnection,
     inbox: mpsc::Receiver<Message>,
-    /// The next transaction was begun: it holds nothing until its first statement.
-    begun: bool,
+    /// A transaction is open. The next one is opened early, and holds nothing until its first statement.
+    in_transaction: bool,
 }
 
 impl Writer {
     pub(super) fn new(connection: SqliteConnection, inbox: mpsc::Receiver<Message>) -> Self {
-        Self { connection, inbox, begun: false }
+        Self { connection, inbox, in_transaction: false }
     }
 
     pub(super) async fn run(mut self) {
@@ -128,7 +128,7 @@ impl Writer {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a batch failed; trying its jobs one by one");
                 self.one_by_one(jobs).await;
             }
-            // Beginning costs two changes of threads: better now than when somebody waits. An error comes again with the
+            // Opening costs two changes of threads: better now than when a caller waits. An error comes again with the
             // next batch.
             let _ = self.begin().await;
         }
@@ -165,15 +165,15 @@ impl Writer {
     }
 
     async fn begin(&mut self) -> Result<(), sqlx::Error> {
-        if !self.begun {
+        if !self.in_transaction {
             sqlx::query("BEGIN").execute(&mut self.connection).await?;
-            self.begun = true;
+            self.in_transaction = true;
         }
         Ok(())
     }
 
     async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
-        self.begun = false;
+        self.in_transaction = false;
         sqlx::query("ROLLBACK").execute(&mut self.connection).await.map(drop)
     }
 
@@ -185,7 +185,7 @@ impl Writer {
         }
         faults::check("ledger.before_commit")?;
         sqlx::query("COMMIT").execute(&mut *db).await?;
-        self.begun = false;
+        self.in_transaction = false;
         faults::check("ledger.after_commit")?;
         Ok(())
     }
