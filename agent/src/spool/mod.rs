@@ -68,7 +68,7 @@ pub use meter::{Meter, Taken};
 pub use proofs::Proofs;
 pub use records::{
     Artifact, CancelMode, CancelRecord, Ending, Exit, FileFacts, Location, OutcomeRecord, Plan, Running, Started,
-    Timing,
+    Timing, is_damaged,
 };
 pub use root::SpoolRoot;
 pub use submission::{CommandRange, Kind, Meta, SubmissionError};
@@ -82,15 +82,6 @@ pub const OLDEST_FORMAT: u32 = 1;
 const FORGOTTEN: &str = "forgotten";
 /// Extension of the proof that stays of a deleted run.
 const DONE: &str = "done";
-
-/// Whether a record exists but cannot be parsed: the next read will not help, as it would after a want of memory or
-/// descriptors.
-pub fn is_damaged(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, PermissionDenied};
-    let lost = [rustix::io::Errno::IO, rustix::io::Errno::LOOP].map(|e| Some(e.raw_os_error()));
-    matches!(error.kind(), InvalidData | IsADirectory | NotADirectory | PermissionDenied)
-        || lost.contains(&error.raw_os_error())
-}
 
 /// The spool of one run. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -1,12 +1,21 @@
 //! The records in a spool. Readers ignore fields they do not know; new fields have defaults.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, io, path::PathBuf};
 
 use longhaul_proto::{
     state::{Cause, RunState},
     wire,
 };
 use serde::{Deserialize, Serialize};
+
+/// Whether a record exists but cannot be parsed: the next read will not help, as it would after a want of memory or
+/// descriptors.
+pub fn is_damaged(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, PermissionDenied};
+    let lost = [rustix::io::Errno::IO, rustix::io::Errno::LOOP].map(|e| Some(e.raw_os_error()));
+    matches!(error.kind(), InvalidData | IsADirectory | NotADirectory | PermissionDenied)
+        || lost.contains(&error.raw_os_error())
+}
 
 /// Limits of a run, milliseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

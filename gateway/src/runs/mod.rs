@@ -28,7 +28,8 @@
 //! - [`run_task`] is the task that owns one unfinished run, from its record to its end;
 //! - [`take_up`] takes up the runs that a start of the gateway finds, with their leases;
 //! - [`supervise`] restarts a run's task after a panic, and holds the run's lease meanwhile;
-//! - [`commands`] serves the commands to a run (cancel, adopt, supersede, declare dead) and its deadlines;
+//! - [`control`] sends a caller's commands to a run; [`commands`] serves them (cancel, adopt, supersede, declare dead), and the
+//!   run's deadlines;
 //! - [`restore_guard`] detects a ledger restored from a backup, and holds back the runs that it still has as queued;
 //! - [`wait_for_lease`] is a run in the queue; [`step`] records each change of state;
 //! - [`follow_attempt`] and [`follow_events`] follow an attempt at its agent, [`not_started`] proves that it never started, [`finish`] records its end, [`retry`] queues the run again
@@ -51,6 +52,7 @@ mod artifact;
 mod at_once;
 pub(crate) mod check;
 mod commands;
+mod control;
 mod do_files;
 mod drain;
 mod error;
@@ -86,14 +88,13 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use longhaul_proto::{
-    api::{CancelMode, ClockTrusted, Joined, SubmitRequest},
+    api::{ClockTrusted, Joined, SubmitRequest},
     clock::rfc3339,
     faults,
     ids::RunId,
     state::RunState,
     wire,
 };
-use tokio::sync::oneshot;
 
 use crate::{
     Deps, Options,
@@ -102,11 +103,11 @@ use crate::{
     ledger::Ledger,
     metrics::Metrics,
     mirror::Mirrors,
-    model::{CancelIntent, Identity, Owner, Principal, RunSnapshot, Scope},
+    model::{Identity, Owner, Principal, RunSnapshot, Scope},
     wall::Wall,
 };
 use reads::{Look, may};
-use registry::{Command, Registry, Reply};
+use registry::Registry;
 use restore_guard::RestoreGuard;
 use seal::SealKey;
 
@@ -178,9 +179,6 @@ pub const MAX_READ: usize = 256 * 1024;
 pub const MAX_PAGE: u32 = 500;
 
 pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
-
-/// How much longer than the limit of one ledger write a caller waits.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The run that a waiting run waits for, when both have the same owner.
 #[derive(Clone, Debug)]
@@ -272,70 +270,6 @@ impl Runs {
     /// See [`SubmitError`]; no error leaves a run behind.
     pub async fn submit(&self, who: &Identity, request: Request) -> Result<Accepted, SubmitError> {
         Box::pin(submit::submit(&self.0, who, request)).await
-    }
-
-    /// Makes the request to end a run durable and starts to act on it. Repeating it is harmless, and may ask for a
-    /// harder mode. A lost run may still be executing on an agent that is away: the request is kept for that agent.
-    ///
-    /// # Errors
-    /// See [`ControlError`]. Cancelling an ended run answers with its view.
-    pub async fn cancel(&self, who: &Identity, run: RunId, mode: CancelMode) -> Result<Arc<RunSnapshot>, ControlError> {
-        let by = who.principal.to_string();
-        if let Look::Ended(record) = self.look(who, run).await?
-            && record.state == RunState::Lost
-        {
-            let intent = CancelIntent { by: by.clone(), at_ms: self.0.deps.clock.unix_ms(), mode };
-            self.0.ledger.request_cancel(run, intent).await.map_err(ControlError::Ledger)?;
-            // Its agent may have returned at this moment; then the run's task must get the command too.
-        }
-        self.ask(who, run, |reply| Command::Cancel { by, mode, reply }).await
-    }
-
-    /// An operator declares that the agent of a run will never come back: the run becomes `lost`.
-    ///
-    /// # Errors
-    /// See [`ControlError`].
-    pub async fn declare_dead(&self, who: &Identity, run: RunId) -> Result<Arc<RunSnapshot>, ControlError> {
-        if who.scope != Scope::Operate {
-            return Err(ControlError::Forbidden(
-                "declaring an agent dead needs a token with scope `operate`".to_owned(),
-            ));
-        }
-        let by = who.principal.to_string();
-        let before = self.get(who, run).await?;
-        // A run that was lost, came back and went away again has a task, and holds a lease.
-        let returned = before.state == RunState::Lost && self.0.registry.get(run).is_some();
-        if before.state.is_end() && !returned {
-            return Err(ControlError::WrongState(format!("run {} has ended: it is {}", run.short(), before.state)));
-        }
-        self.ask(who, run, |reply| Command::DeclareDead { by, reply }).await
-    }
-
-    /// Sends a command to the run's task; for a run without one the answer is its view.
-    async fn ask(
-        &self,
-        who: &Identity,
-        run: RunId,
-        command: impl FnOnce(Reply) -> Command,
-    ) -> Result<Arc<RunSnapshot>, ControlError> {
-        let Look::Live(active) = self.look(who, run).await? else { return Ok(self.get(who, run).await?) };
-        let (reply, answered) = oneshot::channel();
-        let asked = async {
-            let sent = active.mailbox.send(command(reply)).await.is_ok();
-            if sent { answered.await.ok() } else { None }
-        };
-        // Longer than any write of the ledger may take, so that the answer of the run's task comes first.
-        let limit = self.0.options.call_timeout + PATIENCE;
-        match tokio::time::timeout(limit, asked).await {
-            Ok(Some(answer)) => return answer,
-            Ok(None) => {}
-            Err(_) => return Err(ControlError::Slow(limit)),
-        }
-        // The task has just ended: with its run, or with the gateway.
-        if self.0.deps.tasks.stopping().is_cancelled() {
-            return Err(ControlError::Stopping);
-        }
-        Ok(self.get(who, run).await?)
     }
 
     /// The ends of these runs were shown to their owner: they no longer answer an equal request. Noted in the
