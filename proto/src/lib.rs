@@ -74,6 +74,14 @@ pub const MAX_CODE_MCP: usize = 1024 * 1024;
 
 /// Largest code or bundle in a request by the HTTP API, bytes.
 pub const MAX_CODE_API: usize = 32 * 1024 * 1024;
+/// Largest do-file of which an agent and the gateway keep the bytes for a run that entered it, bytes.
+pub const MAX_DO_FILE: u64 = 1 << 20;
+/// Most bytes of do-files that are kept of one run.
+pub const MAX_DO_FILES_BYTES: u64 = 16 << 20;
+/// Most contents of do-files that are kept of one run.
+pub const MAX_DO_FILES: usize = 500;
+/// Most contents of do-files that are named of one run.
+pub const MAX_DO_FILES_NAMED: usize = 1000;
 
 /// Lower-case hexadecimal of some bytes.
 pub fn hex(bytes: &[u8]) -> String {

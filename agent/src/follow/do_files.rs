@@ -11,18 +11,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longhaul_proto::{MAX_CODE_API, digest::ContentDigest, durable, faults, sha256_hex, wire, words};
+use longhaul_proto::{
+    MAX_CODE_API, MAX_DO_FILE, MAX_DO_FILES, MAX_DO_FILES_BYTES, MAX_DO_FILES_NAMED, digest::ContentDigest, durable,
+    faults, sha256_hex, wire, words,
+};
 use serde::{Deserialize, Serialize};
 
 use super::entered::Entered;
 use crate::spool::{Plan, Spool};
 
-/// Most bytes of one do-file that are kept, and of all that a run enters; most contents that are kept.
-const MOST_OF_ONE: u64 = 1 << 20;
-const MOST_OF_RUN: u64 = 16 << 20;
-const MOST_KEPT: usize = 500;
-/// Most contents that are named, and most bytes of their paths: a bound on the list that travels.
-const MOST_NAMED: (usize, usize) = (1000, 512 * 1024);
+/// Most bytes of the paths that are named: a bound on the list that travels.
+const MAX_PATHS: usize = 512 * 1024;
 
 /// Why a file that an agent of an earlier version saw has no bytes.
 const EARLIER: &str = "it was entered while the agent was of an earlier version, which kept no bytes";
@@ -91,7 +90,7 @@ impl DoFiles {
 
     fn name(&mut self, file: DoFile) -> bool {
         let paths: usize = self.files.iter().map(|file| file.path.as_os_str().len()).sum();
-        if self.files.len() >= MOST_NAMED.0 || paths + file.path.as_os_str().len() > MOST_NAMED.1 {
+        if self.files.len() >= MAX_DO_FILES_NAMED || paths + file.path.as_os_str().len() > MAX_PATHS {
             return !std::mem::replace(&mut self.more, true);
         }
         self.files.push(file);
@@ -113,14 +112,14 @@ impl DoFiles {
         let bytes = content.len() as u64;
         let all: u64 = kept.iter().map(|(_, bytes)| bytes).sum();
         let bounded = !faults::bug("do_files_without_bounds");
-        if bytes > MOST_OF_ONE && bounded {
-            return Err(format!("it has {}, and of one do-file {} are kept", size(bytes), size(MOST_OF_ONE)));
+        if bytes > MAX_DO_FILE && bounded {
+            return Err(format!("it has {}, and of one do-file {} are kept", size(bytes), size(MAX_DO_FILE)));
         }
-        if all + bytes > MOST_OF_RUN && bounded {
-            return Err(format!("the run entered more do-files than the {} that are kept", size(MOST_OF_RUN)));
+        if all + bytes > MAX_DO_FILES_BYTES && bounded {
+            return Err(format!("the run entered more do-files than the {} that are kept", size(MAX_DO_FILES_BYTES)));
         }
-        if kept.len() >= MOST_KEPT && bounded {
-            return Err(format!("the run entered more do-files than the {MOST_KEPT} that are kept"));
+        if kept.len() >= MAX_DO_FILES && bounded {
+            return Err(format!("the run entered more do-files than the {MAX_DO_FILES} that are kept"));
         }
         write(spool, content, sha256).map_err(|error| format!("it could not be kept on its host: {error}"))
     }

@@ -15,7 +15,7 @@ use crate::{
     model::{AttemptRecord, Principal},
     runs::{
         Inner, do_files,
-        release::{self, Files, Freed, OwnSpool, REMEMBER_REMOVED, REMEMBERED, ROOM},
+        release::{self, Files, Freed, OwnSpool, REMEMBER_REMOVED, REMEMBERED, Reason},
     },
 };
 
@@ -242,9 +242,7 @@ async fn remove_for_room(inner: &Arc<Inner>, excess: u64, of: impl Fn(&RunId) ->
 async fn release_for_room(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<bool, LedgerError> {
     let connected = inner.fleet.connected_agents();
     let Some((_, connection)) = connected.iter().find(|(id, _)| id == agent_id) else { return Ok(false) };
-    forget(inner, connection, run, Files::Go, "with its record, for room at the gateway (max_kept)")
-        .await
-        .map(|freed| freed == Some(Freed::Gone))
+    forget(inner, connection, run, Files::Go, &Reason::RecordRoom).await.map(|freed| freed == Some(Freed::Gone))
 }
 
 /// Asks agents to delete spools: by age as far as the clock may be trusted, and for room on their hosts.
@@ -262,7 +260,7 @@ async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError
             let new: Vec<RunId> = held.into_iter().filter(|run| asked.insert(*run)).collect();
             let none_new = new.is_empty();
             for run in new {
-                forget(inner, &connection, run, Files::Stay, "by its age (keep_spool)").await?;
+                forget(inner, &connection, run, Files::Stay, &Reason::SpoolAge).await?;
             }
             if !full || none_new || faults::bug("forget_one_batch") {
                 break;
@@ -271,10 +269,10 @@ async fn forget_spools(inner: &Arc<Inner>, aged: Aged) -> Result<(), LedgerError
         // A spool that is the only copy of some bytes stays as long as the record.
         let old = aged.records.unwrap_or(0);
         for run in inner.ledger.spools_held(&agent_id, old, MirrorCopy::Incomplete, BATCH).await? {
-            forget(inner, &connection, run, Files::Go, "with its record, by its age (keep_records)").await?;
+            forget(inner, &connection, run, Files::Go, &Reason::RecordAge).await?;
         }
         for run in inner.ledger.files_held(&agent_id, old, BATCH).await? {
-            forget(inner, &connection, run, Files::Go, "with its record, by its age (keep_records)").await?;
+            forget(inner, &connection, run, Files::Go, &Reason::RecordAge).await?;
         }
         make_room_there(inner, &agent_id, &connection).await?;
     }
@@ -302,7 +300,10 @@ async fn make_room_there(inner: &Arc<Inner>, agent_id: &str, connection: &Port) 
             let bytes = there.max(here.log + here.console).max(LEAST_SPOOL);
             tracing::info!(%run, host = %record.host(), excess, "releasing a spool for room");
             let files = if copy == MirrorCopy::Whole { Files::Stay } else { Files::Go };
-            if matches!(forget(inner, connection, run, files, ROOM).await?, Some(Freed::Gone | Freed::ButFiles)) {
+            if matches!(
+                forget(inner, connection, run, files, &Reason::HostRoom).await?,
+                Some(Freed::Gone | Freed::ButFiles)
+            ) {
                 excess = excess.saturating_sub(bytes);
             }
             if excess == 0 {
@@ -357,7 +358,7 @@ async fn make_room_of_files(
         let Some(record) = inner.ledger.get(run).await? else { continue };
         if record.agent_id() == agent_id && record.state.is_end() && record.detail.end.complete {
             tracing::info!(%run, host = %record.host(), bytes = spool.work_bytes, "the files of a run go for room");
-            if forget(inner, connection, run, Files::Go, ROOM).await? == Some(Freed::Gone) {
+            if forget(inner, connection, run, Files::Go, &Reason::HostRoom).await? == Some(Freed::Gone) {
                 excess = excess.saturating_sub(spool.work_bytes);
             }
         }
@@ -371,7 +372,7 @@ async fn forget(
     connection: &Port,
     run: RunId,
     files: Files,
-    why: &str,
+    why: &Reason,
 ) -> Result<Option<Freed>, LedgerError> {
     let Some(record) = inner.ledger.get(run).await? else { return Ok(None) };
     release::free_earlier(inner, &record).await;

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use longhaul_proto::{digest::ContentDigest, faults, ids::RunId, state::RunState, visible, wire};
+use longhaul_proto::{
+    MAX_DO_FILE, MAX_DO_FILES, MAX_DO_FILES_BYTES, MAX_DO_FILES_NAMED, digest::ContentDigest, faults, ids::RunId,
+    state::RunState, visible, wire,
+};
 
 use super::FetchError;
 use crate::{
@@ -12,11 +15,6 @@ use crate::{
     runs::Inner,
 };
 
-/// Most contents that are named, and kept, of one run; most bytes of one, and of all. An agent keeps no more itself.
-const NAMED: usize = 1000;
-const KEPT: usize = 500;
-const LARGEST: u64 = 1 << 20;
-const ALL: u64 = 16 << 20;
 /// Most characters of a path and of a reason.
 const LINE: usize = 4096;
 
@@ -80,10 +78,10 @@ impl Fetching<'_> {
             return Ok(DoFiles { files: Vec::new(), note });
         }
         let mut entered = DoFiles { files: Vec::new(), note: shown(&reply.unsure) };
-        if reply.files.len() > NAMED {
+        if reply.files.len() > MAX_DO_FILES_NAMED {
             "it entered more do-files than are named".clone_into(&mut entered.note);
         }
-        entered.files.extend(reply.files.iter().take(NAMED).map(do_file));
+        entered.files.extend(reply.files.iter().take(MAX_DO_FILES_NAMED).map(do_file));
         let (mut taken, mut bytes) = (BTreeMap::<ContentDigest, String>::new(), 0_u64);
         for file in &mut entered.files {
             let Some(digest) = file.kept() else { continue };
@@ -92,7 +90,7 @@ impl Fetching<'_> {
                 continue;
             }
             bytes = bytes.saturating_add(file.bytes);
-            file.missing = match file.bytes > LARGEST || bytes > ALL || taken.len() >= KEPT {
+            file.missing = match file.bytes > MAX_DO_FILE || bytes > MAX_DO_FILES_BYTES || taken.len() >= MAX_DO_FILES {
                 true => "its agent sent more than is kept of a run".to_owned(),
                 false => self.take(digest, file.bytes).await?,
             };

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Inner, reconcile,
-    release::{self, Files, ROOM},
+    release::{self, Files, Reason},
 };
 use crate::{blobs::BlobError, fleet::agent_port::AgentError, ledger::LedgerError};
 
@@ -73,14 +73,27 @@ pub(super) fn fetch_soon(inner: &Arc<Inner>, run: RunId) {
     }
     let on = inner.clone();
     inner.deps.tasks.spawn_until_stop(Box::pin(async move {
-        for pause in PAUSES {
-            match fetch(&on, run).await {
-                Ok(()) => return,
-                Err(error) => tracing::debug!(%run, %error, "tried again"),
-            }
-            tokio::time::sleep(pause).await;
+        if let Err(error) = fetch(&on, run).await {
+            tracing::debug!(%run, %error, "tried again");
+            fetch_late(&on, run).await;
         }
     }));
+}
+
+/// Tries again what failed, and does then what waited for it.
+async fn fetch_late(inner: &Arc<Inner>, run: RunId) {
+    for pause in PAUSES {
+        tokio::time::sleep(pause).await;
+        match fetch(inner, run).await {
+            Ok(()) => {
+                if let Err(error) = release_old(inner, run).await {
+                    tracing::warn!(%run, error = &error as &dyn std::error::Error, "its spool waits for upkeep");
+                }
+                return;
+            }
+            Err(error) => tracing::debug!(%run, %error, "tried again"),
+        }
+    }
 }
 
 /// Fetches what is due from an agent that has registered, as soon as it can be called, and releases spools that are old
@@ -101,7 +114,7 @@ pub(super) fn fetch_when_connected(inner: &Arc<Inner>, agent_id: String) {
 
 async fn fetch_and_release(inner: &Arc<Inner>, agent_id: &str) -> Result<(), LedgerError> {
     for run in fetch_due(inner, agent_id).await? {
-        release_old(inner, agent_id, run).await?;
+        release_old(inner, run).await?;
     }
     Ok(())
 }
@@ -134,16 +147,16 @@ pub(super) async fn fetch_due(inner: &Arc<Inner>, agent_id: &str) -> Result<Vec<
     }
 }
 
-/// Releases the spool of a run whose do-files have come late.
-async fn release_old(inner: &Arc<Inner>, agent_id: &str, run: RunId) -> Result<(), LedgerError> {
+/// Releases the spool of a run whose do-files have come late, if it is old enough.
+async fn release_old(inner: &Arc<Inner>, run: RunId) -> Result<(), LedgerError> {
     let Some(record) = inner.ledger.get(run).await? else { return Ok(()) };
     let connected = inner.fleet.connected_agents();
-    let connection = connected.iter().find(|(id, _)| id == agent_id);
+    let connection = connected.iter().find(|(id, _)| *id == record.agent_id());
     if let Some((_, connection)) =
         connection.filter(|_| record.detail.end.complete && reconcile::old_enough(inner, &record))
     {
         release::free_earlier(inner, &record).await;
-        release::free(inner, connection, &record, Files::Stay, "by its age (keep_spool)").await?;
+        release::free(inner, connection, &record, Files::Stay, &Reason::SpoolAge).await?;
     }
     Ok(())
 }
@@ -162,6 +175,6 @@ pub(super) async fn fetch(inner: &Arc<Inner>, run: RunId) -> Result<(), FetchErr
 
 /// Whether a spool may be released although its do-files could not be fetched: for room, and with the record or on an
 /// operator's command.
-pub(super) fn may_go_without(files: Files, why: &str) -> bool {
-    files == Files::Go || why == ROOM || faults::bug("do_files_go_unfetched")
+pub(super) fn may_go_without(files: Files, why: &Reason) -> bool {
+    files == Files::Go || *why == Reason::HostRoom || faults::bug("do_files_go_unfetched")
 }

@@ -8,7 +8,7 @@ use std::{
 
 use longhaul_proto::{clock::rfc3339, faults, ids::RunId, visible};
 
-use super::{Files, Freed, ROOM, request};
+use super::{Files, Freed, Reason, request};
 use crate::{
     fleet::agent_port::Failure,
     ledger::LedgerError,
@@ -92,9 +92,9 @@ pub(crate) async fn free_dead_for_room(
     }
     if !dead.died_complete() {
         let at = rfc3339(inner.wall.now_ms()).unwrap_or_default();
-        let (host, number) = (&dead.at.host, dead.number);
+        let (host, number, why) = (&dead.at.host, dead.number, Reason::HostRoom);
         let words = format!(
-            "what attempt {number} left on {host} was released {ROOM} at {at}; it was the only copy of a part of its output"
+            "what attempt {number} left on {host} was released {why} at {at}; it was the only copy of a part of its output"
         );
         tracing::warn!(run = %record.run, words, "a spool that was the only copy is gone");
         inner.ledger.earlier_spool_gone(record.run, words).await?;

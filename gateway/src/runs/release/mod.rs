@@ -16,7 +16,7 @@
 mod later;
 mod removed;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use longhaul_proto::{api::FilesRemoved, clock::rfc3339, ids::RunId, state::RunState, visible, wire};
 
@@ -27,7 +27,7 @@ use super::{ControlError, Inner, Look, Runs, do_files};
 use crate::{
     fleet::agent_port::{AgentError, Failure, Port},
     ledger::LedgerError,
-    model::{HeldSpool, Identity, OutputLengths, Record, RunSnapshot, Scope},
+    model::{HeldSpool, Identity, OutputLengths, Principal, Record, RunSnapshot, Scope},
 };
 
 /// How long removed runs are remembered: three times as long as records are kept by default.
@@ -35,8 +35,32 @@ pub(crate) const REMEMBER_REMOVED: Duration = Duration::from_secs(90 * 24 * 3600
 /// Removed runs that are remembered at most: some 400 bytes each.
 pub(crate) const REMEMBERED: u32 = 200_000;
 
-/// The reason in the record when something is deleted for room on its host.
-pub(crate) const ROOM: &str = "for room on its host (max_spool)";
+/// Why a spool is deleted; its words are for the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It ended longer ago than spools are kept.
+    SpoolAge,
+    /// It ended longer ago than records are kept.
+    RecordAge,
+    /// The spools of its host take too much.
+    HostRoom,
+    /// What the gateway keeps takes too much, and the record goes.
+    RecordRoom,
+    /// An operator's command.
+    Command(Principal),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SpoolAge => f.write_str("by its age (keep_spool)"),
+            Self::RecordAge => f.write_str("with its record, by its age (keep_records)"),
+            Self::HostRoom => f.write_str("for room on its host (max_spool)"),
+            Self::RecordRoom => f.write_str("with its record, for room at the gateway (max_kept)"),
+            Self::Command(operator) => write!(f, "by {operator}"),
+        }
+    }
+}
 
 /// Whether the files that a text or bundle left are deleted with its spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,14 +96,13 @@ pub(crate) fn request(run: RunId, kept: HeldSpool, files: Files) -> wire::Forget
     }
 }
 
-/// Asks an agent to delete the spool of an ended run. `why` is for the record, such as `for room on its host
-/// (max_spool)`.
+/// Asks an agent to delete the spool of an ended run.
 pub(crate) async fn free(
     inner: &Arc<Inner>,
     connection: &Port,
     record: &Record,
     files: Files,
-    why: &str,
+    why: &Reason,
 ) -> Result<Freed, LedgerError> {
     let run = record.run;
     let kept = match record.kept() {
@@ -111,7 +134,9 @@ pub(crate) async fn free(
         Ok(Ok(reply)) if reply.forgotten => {
             // An agent that was asked to keep the files and did not is of a version that cannot.
             let older = "its agent is of an older version, which keeps no files";
-            note_files(inner, record, if files == Files::Stay { older } else { why }).await?;
+            let why = why.to_string();
+            note_files(inner, record, if files == Files::Stay { older } else { &why }).await?;
+
             gone(inner, record, &format!("was released {why}")).await
         }
         Ok(Ok(reply)) => {
@@ -216,9 +241,8 @@ impl Runs {
         let Some((_, connection)) = connected.iter().find(|(id, _)| *id == record.agent_id()) else {
             return wrong(format!("agent {} is not connected: start it, then release again", record.host()));
         };
-        let freed = free(&self.0, connection, &record, Files::Go, &format!("by {}", who.principal))
-            .await
-            .map_err(ControlError::Ledger)?;
+        let why = Reason::Command(who.principal.clone());
+        let freed = free(&self.0, connection, &record, Files::Go, &why).await.map_err(ControlError::Ledger)?;
         match freed {
             Freed::Gone | Freed::ButFiles => Ok(self.get(who, run).await?),
             Freed::Refused(problem) => wrong(format!("agent {} keeps its spool: {problem}", record.host())),
