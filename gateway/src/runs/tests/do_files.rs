@@ -172,3 +172,31 @@ async fn control_bytes_that_are_not_compared() {
     until_files(&world, 1).await;
     world.stop().await;
 }
+
+/// Whether an old spool goes, within this time, when its do-files come with a later try and no pass of upkeep is near.
+async fn late_do_files_release(within: Duration) -> bool {
+    let world = World::with(|o| (o.keep_spool, o.sweep_every) = (Duration::ZERO, Duration::from_secs(24 * 3600))).await;
+    let agent = keeping(&world).await;
+    agent.shared.change(|s| s.do_files_fail = Some(Status::unavailable("not now")));
+    let run = ends(&world, &agent, "display 1\n", &[("/main.do", "one")]).await;
+    agent.until("it was asked", |s| s.do_files_calls > 0).await;
+    assert_eq!(agent.shared.state().forgets.len(), 0);
+    agent.shared.change(|s| s.do_files_fail = None);
+    noted(&world, run).await;
+    let goes = agent.until("its spool goes", |s| s.forgets.len() == 1);
+    let gone = tokio::time::timeout(within, goes).await.is_ok();
+    world.stop().await;
+    gone
+}
+
+#[tokio::test]
+async fn what_comes_late_lets_go_of_the_spool_that_waited_for_it() {
+    assert!(late_do_files_release(SOON).await);
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_late_do_files_that_hold_their_spool() {
+    let _bug = longhaul_proto::faults::enter("bug=late_do_files_hold_their_spool");
+    assert!(!late_do_files_release(Duration::from_secs(2)).await);
+}
