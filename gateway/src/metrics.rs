@@ -26,6 +26,8 @@ pub struct Metrics {
     pub kept_bytes: AtomicU64,
     /// Ended runs removed because the kept output took too much room.
     pub removed_for_room: AtomicU64,
+    /// Sweeps that came to their end.
+    pub sweeps: AtomicU64,
     /// 1 while nothing is removed by its age because the clock is in doubt.
     pub sweep_paused: AtomicU64,
     /// Runs that are queued now.

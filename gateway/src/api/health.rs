@@ -121,6 +121,7 @@ fn runs(out: &mut String, metrics: &Metrics) {
         ("longhaul_runs_queued", "gauge", "Runs waiting", &metrics.queued),
         ("longhaul_seats_held", "gauge", "Seats held", &metrics.seats),
         ("longhaul_agents_up", "gauge", "Agents that are up", &metrics.agents_up),
+        ("longhaul_sweeps_total", "counter", "Sweeps of what is old that came to their end", &metrics.sweeps),
         (
             "longhaul_sweep_paused",
             "gauge",

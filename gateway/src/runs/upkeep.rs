@@ -51,8 +51,9 @@ pub(crate) async fn sweep(inner: Arc<Inner>) {
     let mut told = None;
     loop {
         tick.tick().await;
-        if let Err(error) = look(&inner, &mut told).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "old records stay for now");
+        match look(&inner, &mut told).await {
+            Ok(()) => count(&inner.metrics.sweeps),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "old records stay for now"),
         }
     }
 }

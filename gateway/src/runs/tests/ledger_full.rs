@@ -74,9 +74,10 @@ type Answers = Vec<Result<Arc<RunSnapshot>, ControlError>>;
 async fn cancelled_as_the_ledger_fills(bug: &str) -> Answers {
     let mut answers = Vec::new();
     for commit in 1..=4 {
-        // Upkeep writes too, and its commits would be counted.
+        // A sweep writes too, and its commits would be counted: the first is over, and no other comes.
         let hour = Duration::from_secs(3600);
         let world = World::with(|o| (o.call_timeout, o.sweep_every) = (Duration::from_secs(1), hour)).await;
+        world.swept().await;
         let run = world.submit(text("display 1\n")).await;
         let full = faults::enter(&format!("point=ledger.before_commit:error=enospc@{commit}+; {bug}"));
         answers.push(world.runs().cancel(&ann(), run, CancelMode::Break).await);

@@ -131,6 +131,16 @@ impl World {
         world
     }
 
+    /// Waits until the first sweep is over.
+    async fn swept(&self) {
+        let swept = async {
+            while self.gateway().core.metrics.sweeps.load(Ordering::Relaxed) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(SOON, swept).await.expect("a sweep comes to its end");
+    }
+
     async fn start(&mut self) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let clock = Clock::from_source(self.clock.clone());
