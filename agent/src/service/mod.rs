@@ -173,14 +173,14 @@ impl Agent for Service {
         let request = request.into_inner();
         let spool = self.runs.spool(run_id(&request.run_id)?);
         let listed = longhaul_proto::tasks::blocking(move || do_files::list(&spool, request.attempt)).await;
-        listed.and_then(|listed| listed).map(Response::new).map_err(|e| refusal::io(&e))
+        listed.and_then(|listed| listed).map(Response::new).map_err(|e| refusal::unreadable(&e))
     }
 
     async fn do_file(&self, request: Request<wire::DoFileRequest>) -> Result<Response<wire::DoFileReply>, Status> {
         let wire::DoFileRequest { run_id: run, attempt, sha256 } = request.into_inner();
         let spool = self.runs.spool(run_id(&run)?);
         let read = longhaul_proto::tasks::blocking(move || do_files::content(&spool, attempt, &sha256)).await;
-        let content = read.and_then(|read| read).map_err(|e| refusal::io(&e))?;
+        let content = read.and_then(|read| read).map_err(|e| refusal::unreadable(&e))?;
         let content = content.ok_or_else(|| Status::not_found("its bytes are not here as they were entered"))?;
         Ok(Response::new(wire::DoFileReply { content }))
     }

@@ -42,3 +42,11 @@ pub(super) fn io(error: &io::Error) -> Status {
         _ => Status::internal(format!("the spool failed: {error}")),
     }
 }
+
+/// What is in a run's folder cannot be read, which says nothing of other runs.
+pub(super) fn unreadable(error: &io::Error) -> Status {
+    match error.kind() {
+        io::ErrorKind::Interrupted => io(error),
+        _ => Status::data_loss(format!("it cannot be read in the run's spool: {error}")),
+    }
+}

@@ -3,7 +3,9 @@
 use std::{fs, path::Path};
 
 use longhaul_gateway::{
-    ledger::{Dedupe, LeaseChange, Ledger, NewRun, RunStore, UpkeepStore, sqlite::SqliteLedger},
+    ledger::{
+        Dedupe, DoFileStore, LeaseChange, Ledger, NewRun, RunStore, Transition, UpkeepStore, sqlite::SqliteLedger,
+    },
     model::{Asked, Attempt, Placement, Principal, Record},
 };
 use longhaul_proto::{
@@ -80,8 +82,8 @@ fn record(run: RunId, finished_ms: i64) -> Record {
 }
 
 /// A gateway whose ledger knows `count` runs that ended, and an agent, not started, that keeps the spools of all; it
-/// may delete those of the first `old`.
-async fn with_spools(lab: &Lab, count: usize, old: usize) -> (Gateway, Vec<RunId>) {
+/// may delete those of the first `old`; of the first `due` it is first asked for the do-files.
+async fn with_spools(lab: &Lab, count: usize, old: usize, due: usize) -> (Gateway, Vec<RunId>) {
     let mut gateway = lab.gateway().await;
     gateway.daemon.terminate().await;
     let agent = lab.path().join("stata1/agent");
@@ -91,24 +93,42 @@ async fn with_spools(lab: &Lab, count: usize, old: usize) -> (Gateway, Vec<RunId
     let runs: Vec<RunId> = (0..count).map(|_| ids.run()).collect();
     let tasks = Tasks::new();
     let ledger = SqliteLedger::open(&gateway.daemon.data.join("gateway"), "x", &tasks).await.unwrap();
+    let owner = ledger.take_over("an earlier start".into()).await.unwrap();
     for (at, page) in runs.chunks(1_000).enumerate() {
-        let inserts = page.iter().enumerate().map(|(n, run)| {
+        let inserts = page.iter().enumerate().map(async |(n, run)| {
             // Two days: longer than spools are kept, and not as long as records.
             let finished_ms = if at * 1_000 + n < old { now - 2 * 24 * 3600 * 1000 } else { now };
+            let mut record = record(*run, finished_ms);
+            let end = (at * 1_000 + n < due).then(|| {
+                (record.state, record.finished_ms, record.owner) = (RunState::Starting, 0, owner.clone());
+                Transition {
+                    run: *run,
+                    from: RunState::Starting,
+                    from_attempt: Some(Attempt::after(None)),
+                    to: RunState::Succeeded,
+                    cause: record.cause,
+                    at_ms: finished_ms,
+                    detail: record.detail.clone(),
+                    lease: LeaseChange::Keep,
+                    owner: owner.clone(),
+                }
+            });
             let new = NewRun {
-                record: record(*run, finished_ms),
+                record,
                 submission: lay(&agent.join("runs"), *run),
                 key: None,
                 dedupe: Dedupe { shape: sha256_hex(run.as_bytes()), ..Dedupe::default() },
                 lease: LeaseChange::Keep,
                 blobs: Vec::new(),
             };
-            ledger.insert(new)
+            ledger.insert(new).await.unwrap();
+            if let Some(end) = end {
+                ledger.transition(end).await.unwrap();
+            }
         });
-        for done in futures_util::future::join_all(inserts).await {
-            done.unwrap();
-        }
+        futures_util::future::join_all(inserts).await;
     }
+    assert_eq!(ledger.do_files_due(AGENT, u32::MAX).await.unwrap().len(), due);
     ledger.close().await;
     gateway.daemon.restart();
     ready(&mut gateway.daemon).await;
@@ -126,11 +146,13 @@ async fn state(gateway: &Gateway) -> String {
 
 const COUNT: usize = 10_000;
 const OLD: usize = 3_000;
+/// Of which the do-files are not known, as of runs before there were such.
+const DUE: usize = 1_000;
 
 #[tokio::test]
 async fn ten_thousand_spools_register_and_the_agent_is_never_silent() {
     let lab = lab!();
-    let (gateway, runs) = with_spools(&lab, COUNT, OLD).await;
+    let (gateway, runs) = with_spools(&lab, COUNT, OLD, DUE).await;
     let _agent = lab.agent("stata1", &gateway, &[]);
     wait::until(wait::SOON * 6, "the agent is up", async || (state(&gateway).await == "up").then_some(())).await;
     // Meanwhile it deletes three thousand spools, and takes runs.
@@ -157,7 +179,7 @@ async fn ten_thousand_spools_register_and_the_agent_is_never_silent() {
 async fn obeyed_before_the_first_beat_it_would_be_silent() {
     let mut lab = lab!();
     lab.config("silent_after = \"300ms\"\nheartbeat = \"50ms\"\n");
-    let (gateway, _) = with_spools(&lab, 3_001, 3_000).await;
+    let (gateway, _) = with_spools(&lab, 3_001, 3_000, 0).await;
     lab.env("LONGHAUL_FAULTS", "bug=obey_before_beat");
     let _agent = lab.agent("stata1", &gateway, &[]);
     // Read from the log: the silence may end between two looks at its state.

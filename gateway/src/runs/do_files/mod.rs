@@ -14,8 +14,9 @@
 mod fetch;
 mod read;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use futures_util::{StreamExt, stream};
 use longhaul_proto::{faults, ids::RunId};
 use tokio::sync::Semaphore;
 
@@ -23,12 +24,16 @@ use super::{
     Inner, reconcile,
     release::{self, Files, Reason},
 };
-use crate::{blobs::BlobError, fleet::agent_port::AgentError, ledger::LedgerError};
+use crate::{
+    blobs::BlobError,
+    fleet::agent_port::{AgentError, Failure},
+    ledger::LedgerError,
+};
 
 pub use read::{DoFileError, Entered};
 
-/// Runs whose do-files are fetched at once.
-const AT_ONCE: usize = 4;
+/// Runs whose do-files are fetched at once: enough for their notes to share commits, and at most 16 MiB in memory.
+const AT_ONCE: usize = 16;
 /// Pauses before it is tried again, after an end; then upkeep tries.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
@@ -52,6 +57,9 @@ pub(crate) enum FetchError {
     /// Its agent cannot be asked now.
     #[error("its do-files have not come yet: {0}")]
     NotNow(String),
+    /// Its agent answers, and does not give them now.
+    #[error("its host does not give its do-files now: {0}")]
+    Refused(String),
     /// They cannot be stored now.
     #[error("its do-files cannot be stored yet: {0}")]
     Blob(#[from] BlobError),
@@ -62,7 +70,10 @@ pub(crate) enum FetchError {
 
 impl From<AgentError> for FetchError {
     fn from(error: AgentError) -> Self {
-        Self::NotNow(error.words)
+        match error.failure {
+            Failure::NeverSent | Failure::Other => Self::NotNow(error.words),
+            _ => Self::Refused(error.words),
+        }
     }
 }
 
@@ -116,30 +127,41 @@ pub(super) fn fetch_when_connected(inner: &Arc<Inner>, agent_id: String) {
 }
 
 async fn fetch_and_release(inner: &Arc<Inner>, agent_id: &str) -> Result<(), LedgerError> {
-    for run in fetch_due(inner, agent_id).await? {
-        release_old(inner, run).await?;
+    let mut released = stream::iter(fetch_due(inner, agent_id).await?)
+        .map(|run| async move { release_old(inner, run).await })
+        .buffer_unordered(AT_ONCE);
+    while let Some(released) = released.next().await {
+        released?;
     }
     Ok(())
 }
 
-/// Fetches what is due from an agent, until it does not answer; returns of which runs it has come.
+/// Fetches what is due from an agent, as long as it answers; returns of which runs it has come. What the agent cannot read
+/// holds up no other run.
 ///
 /// # Errors
 /// The ledger cannot be read.
 pub(super) async fn fetch_due(inner: &Arc<Inner>, agent_id: &str) -> Result<Vec<RunId>, LedgerError> {
-    let mut come = Vec::new();
+    let (mut come, mut asked) = (Vec::new(), HashSet::new());
     loop {
         let due = inner.ledger.do_files_due(agent_id, BATCH).await?;
         let full = due.len() >= BATCH as usize;
-        for run in due {
-            match fetch(inner, run).await {
+        // What failed is due again, first.
+        let new: Vec<RunId> = due.into_iter().filter(|run| asked.insert(*run)).collect();
+        if new.is_empty() {
+            return Ok(come);
+        }
+        let mut fetches = stream::iter(new)
+            .map(|run| async move { (run, Box::pin(fetch(inner, run)).await) })
+            .buffer_unordered(AT_ONCE);
+        while let Some((run, fetched)) = fetches.next().await {
+            match fetched {
                 Ok(()) => come.push(run),
-                Err(error @ FetchError::NotNow(_)) => {
-                    tracing::debug!(%run, %error, "asked again later");
-                    return Ok(come);
+                Err(error @ FetchError::Refused(_)) if !faults::bug("do_files_stop_at_damage") => {
+                    tracing::debug!(%run, %error, "asked again later")
                 }
                 Err(error) => {
-                    tracing::warn!(%run, %error, "do-files wait");
+                    tracing::debug!(%run, %error, "do-files wait");
                     return Ok(come);
                 }
             }

@@ -8,7 +8,10 @@
 mod contest;
 mod import;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use longhaul_proto::{
     faults,
@@ -65,6 +68,7 @@ pub(super) async fn verdicts(
 ) -> Result<Vec<wire::RunVerdict>, LedgerError> {
     let mut verdicts = Vec::with_capacity(runs.len());
     let mut known = recorded(inner, runs).await?;
+    let due = do_files_due(inner, info).await?;
     for summary in runs {
         let Ok(run) = summary.run_id.parse::<RunId>() else {
             tracing::warn!(agent = %info.name, run = %summary.run_id, "an agent names a run that is no run id; left alone");
@@ -77,7 +81,7 @@ pub(super) async fn verdicts(
                 if let Some(words) = contest::second(&record, info, summary) {
                     contest(inner, &record, words).await?;
                 }
-                recorded_run(inner, info, summary, record).await?
+                recorded_run(inner, info, summary, record, due.contains(&run)).await?
             }
         };
         verdicts.push(decision.verdict(summary.run_id.clone()));
@@ -117,12 +121,21 @@ async fn unrecorded_run(
     Ok(Decision::Keep)
 }
 
+/// The runs whose do-files are still to be fetched from this agent.
+async fn do_files_due(inner: &Inner, info: &wire::AgentInfo) -> Result<HashSet<RunId>, LedgerError> {
+    if !info.keeps_do_files || faults::bug("do_files_go_unfetched") {
+        return Ok(HashSet::new());
+    }
+    Ok(inner.ledger.do_files_due(&info.agent_id, u32::MAX).await?.into_iter().collect())
+}
+
 /// Decides about a run that the ledger knows.
 async fn recorded_run(
     inner: &Arc<Inner>,
     info: &wire::AgentInfo,
     summary: &wire::RunSummary,
     record: Record,
+    do_files_due: bool,
 ) -> Result<Decision, LedgerError> {
     let ended = has_ended(summary);
     let asked_to_end = record.cancel.as_ref().filter(|_| !ended && record.agent_id() == info.agent_id);
@@ -150,11 +163,7 @@ async fn recorded_run(
     if !ended || !old_enough(inner, &record) {
         return Ok(Decision::Keep);
     }
-    if info.keeps_do_files
-        && its_own
-        && inner.ledger.do_files(record.run).await?.is_none()
-        && !faults::bug("do_files_go_unfetched")
-    {
+    if do_files_due {
         // It is released when they have come, which they do when the agent is connected.
         return Ok(Decision::Keep);
     }

@@ -200,3 +200,31 @@ async fn control_late_do_files_that_hold_their_spool() {
     let _bug = longhaul_proto::faults::enter("bug=late_do_files_hold_their_spool");
     assert!(!late_do_files_release(Duration::from_secs(2)).await);
 }
+
+/// Whether the do-files of a run come in a pass of upkeep although those of an earlier one cannot be read.
+async fn come_beside_damaged_ones(within: Duration) -> bool {
+    let world = World::new().await;
+    let agent = keeping(&world).await;
+    agent.shared.change(|s| s.do_files_fail = Some(Status::unavailable("not now")));
+    let damaged = ends(&world, &agent, "display 1\n", &[("/main.do", "one")]).await;
+    let run = ends(&world, &agent, "display 2\n", &[("/main.do", "two")]).await;
+    agent.shared.change(|s| (s.do_files_fail, s.do_files_damaged) = (None, Some(damaged.to_string())));
+    let come = tokio::time::timeout(within, noted(&world, run)).await.is_ok();
+    assert!(!world.runs().do_files(&ann(), damaged).await.unwrap().complete);
+    world.stop().await;
+    come
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn what_an_agent_cannot_read_holds_up_no_other_run() {
+    let _bug = longhaul_proto::faults::enter("bug=do_files_wait_for_upkeep");
+    assert!(come_beside_damaged_ones(SOON).await);
+}
+
+#[cfg(feature = "faults")]
+#[tokio::test]
+async fn control_the_first_failure_ends_the_pass() {
+    let _bug = longhaul_proto::faults::enter("bug=do_files_wait_for_upkeep;bug=do_files_stop_at_damage");
+    assert!(!come_beside_damaged_ones(Duration::from_secs(2)).await);
+}

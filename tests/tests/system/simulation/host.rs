@@ -154,7 +154,9 @@ impl Host {
         exit.ended_at_ms = self.clock.unix_ms();
         exit.log = file_facts(&spool.log(), plan.output_limit)?;
         exit.console = file_facts(&spool.console(), plan.output_limit)?;
-        if self.sim.strikes(30) {
+        // Not both: of a job that its batch system does not know, only the exit record proves the end. It is open what an
+        // operator may then do.
+        if self.sim.strikes(30) && !self.sim.story(spool.run(), |story| story.unknown) {
             self.sim.note(format_args!("exit record of {} spoiled", short(spool.run())));
             self.sim.story(spool.run(), |story| story.spoiled = true);
             return std::fs::write(spool.exit(), b"{\"attempt\":1}");
@@ -347,10 +349,11 @@ impl Weather for SimWeather {
             _ => Fate::ForgottenLater(wait),
         };
         self.0.note(format_args!("the batch system has {fate:?} for {}", short(run)));
-        if !matches!(fate, Fate::ForgottenLater(_)) {
+        self.0.story(run, |story| {
+            story.unknown = true;
             // Given up when that happens too often.
-            self.0.story(run, |story| story.orphaned = true);
-        }
+            story.orphaned |= !matches!(fate, Fate::ForgottenLater(_));
+        });
         fate
     }
 }

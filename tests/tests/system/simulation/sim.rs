@@ -64,6 +64,8 @@ pub(crate) struct Story {
     pub(crate) cancelled: bool,
     /// Its supervisor was killed at least once.
     pub(crate) orphaned: bool,
+    /// Its batch system does not know it, or will not.
+    pub(crate) unknown: bool,
     /// Its exit record was spoiled when it was written.
     pub(crate) spoiled: bool,
     /// When the gateway first tried to record the end that it was in last, by the monotonic clock.

@@ -101,6 +101,8 @@ pub(super) struct State {
     pub(super) do_files: BTreeMap<String, (wire::DoFilesReply, BTreeMap<String, Vec<u8>>)>,
     /// Questions for them fail with this.
     pub(super) do_files_fail: Option<Status>,
+    /// A run whose do-files it cannot read.
+    pub(super) do_files_damaged: Option<String>,
     /// How many came.
     pub(super) do_files_calls: u32,
     /// It sends no heartbeats for now.

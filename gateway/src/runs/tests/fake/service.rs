@@ -168,6 +168,7 @@ impl wire::agent_server::Agent for Service {
             s.do_files_calls += 1;
             match (&s.do_files_fail, s.do_files.get(&run_id)) {
                 (Some(status), _) => Err(status.clone()),
+                _ if s.do_files_damaged.as_ref() == Some(&run_id) => Err(Status::data_loss("damaged")),
                 (None, None) => Ok(Response::new(wire::DoFilesReply::default())),
                 (None, Some((reply, _))) => Ok(Response::new(reply.clone())),
             }
