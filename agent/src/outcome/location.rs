@@ -7,8 +7,8 @@ use crate::{
     stata::locate::{Locator, LogStart, Place},
 };
 
-/// The place of the failure that ended the log of `len` bytes, in the names that people know.
-pub(super) fn of_failure(spool: &Spool, plan: Option<&Plan>, len: u64) -> Option<Location> {
+/// The place of the failure of `command` that ended the log of `len` bytes, in the names that people know.
+pub(super) fn of_failure(spool: &Spool, plan: Option<&Plan>, len: u64, command: Option<&str>) -> Option<Location> {
     if len > super::SEARCHED {
         return None;
     }
@@ -27,7 +27,7 @@ pub(super) fn of_failure(spool: &Spool, plan: Option<&Plan>, len: u64) -> Option
             Ok(n) => locator.push(&buffer[..n]),
         }
     }
-    let found = locator.finish()?;
+    let found = locator.finish_at(command).0?;
     let own = |place: &Place| place.path == spool.wrapper();
     let name = |place: &Place| match plan {
         Some(plan) if place.path == spool.code() => {

@@ -99,13 +99,15 @@ fn judged(spool: &Spool, exit: &Exit, found: Found) -> OutcomeRecord {
     });
     let failing = judgement.state != LogEnd::Succeeded && !completed;
     let located = failing && exit.log.len > 0;
+    let command = judgement.command.clone().filter(|_| failing);
+    let location = || location::of_failure(spool, plan.as_ref(), exit.log.len, command.as_deref());
     OutcomeRecord {
         state: verdict.state,
         cause: verdict.cause,
         rc: verdict.rc,
         message: verdict.message,
-        command: if failing { judgement.command.unwrap_or_default() } else { String::new() },
-        location: if located { location::of_failure(spool, plan.as_ref(), exit.log.len) } else { None },
+        location: if located { location() } else { None },
+        command: command.unwrap_or_default(),
         exit_code: exit.code,
         signal: exit.signal,
         log: exit.log.clone(),

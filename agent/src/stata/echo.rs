@@ -2,8 +2,12 @@
 //!
 //! A command echoes as `. ` and its source line, macros not expanded; `///`, `/* … */` and lines wider than the line
 //! size continue with `> `. Loops and programs echo their body with right-aligned numbers from 2, and nothing is
-//! printed while a body is being read, so the first line that is neither ends it. Mata's prompt is `: `. Output can
+//! printed while a body is being read, so the first line that is neither ends it. Mata's prompt is `: `, Python's `>>> `. Output can
 //! look like an echo (`display ". x"`): where it matters, the sentinel or the source text decides.
+
+mod command;
+
+pub(super) use command::{Echo, delimiter, is_wrapped};
 
 /// What one line of a log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +40,16 @@ pub struct Classifier {
     body: bool,
     depth: i64,
     program: bool,
-    mata: bool,
+    inside: Inside,
+}
+
+/// Which interpreter reads the lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Inside {
+    #[default]
+    Stata,
+    Mata,
+    Python,
 }
 
 impl Classifier {
@@ -73,11 +86,19 @@ impl Classifier {
             if trimmed == ">" {
                 return Kind::More("");
             }
+            if let Some(rest) = text.strip_prefix("... ").filter(|_| self.inside == Inside::Python) {
+                return Kind::More(rest);
+            }
             if let Some(line) = self.next_body.and_then(|n| self.body_number(text, n)) {
                 return Kind::Body(line);
             }
         }
-        if let Some(command) = prompt(text, '.').or_else(|| if self.mata { prompt(text, ':') } else { None }) {
+        let other = match self.inside {
+            Inside::Stata => None,
+            Inside::Mata => prompt(text, ':'),
+            Inside::Python => text.strip_prefix(">>>").map(|rest| rest.strip_prefix(' ').unwrap_or(rest)),
+        };
+        if let Some(command) = prompt(text, '.').or(other) {
             return if self.body { Kind::Body(command) } else { Kind::Command(command) };
         }
         if trimmed == "end of do-file" {
@@ -100,7 +121,12 @@ impl Classifier {
 
     fn command(&mut self, command: &str) {
         let word = command.trim();
-        self.mata = if self.mata { word != "end" } else { matches!(word, "mata" | "mata:") };
+        self.inside = match (self.inside, word) {
+            (Inside::Stata, "mata" | "mata:") => Inside::Mata,
+            (Inside::Stata, "python" | "python:") => Inside::Python,
+            (_, "end") => Inside::Stata,
+            (inside, _) => inside,
+        };
         self.in_echo = true;
         self.body = false;
         self.next_body = Some(2);
@@ -132,7 +158,7 @@ pub(super) fn is_output(raw: &[u8]) -> bool {
         return false;
     }
     match raw {
-        [b'.', b' ', ..] | [b'.'] | [b':', ..] => false,
+        [b'.', b' ', ..] | [b'.'] | [b':', ..] | [b'>', b'>', b'>', ..] => false,
         [b'r', b'(' | b';', ..] => false,
         [b'e', ..] => !raw.starts_with(b"end of do-file"),
         _ => true,
@@ -192,30 +218,6 @@ fn opens_program(command: &str) -> bool {
         && !matches!(words.next(), Some("drop" | "dir" | "list" | "l" | "di"))
 }
 
-/// The source of one echoed command from its lines as shown: the first after its prompt, the others after `> `.
-///
-/// `widths` are the columns each line took in the log. A line that is as wide as the log gets was wrapped and is
-/// glued; one that ends in `///` was continued, and the mark is taken out; others (comments, `#delimit ;`) are joined
-/// by a blank.
-pub fn joined(parts: &[(String, usize)], widest: usize) -> String {
-    let mut out = String::new();
-    let mut glue = true;
-    for (part, width) in parts {
-        if glue {
-            out.push_str(part);
-        } else {
-            out.truncate(out.trim_end().len());
-            if let Some(kept) = out.strip_suffix("///") {
-                out.truncate(kept.trim_end().len());
-            }
-            out.push(' ');
-            out.push_str(part.trim_start());
-        }
-        glue = *width == 79 || (*width == widest && *width >= 39);
-    }
-    out.trim().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +257,7 @@ mod tests {
         check(". list\n\n  1. | 3 |\n  2. | 4 |\n", "C_oo");
         check(". list x\n  2. | 4 |\n", "Cb");
         check(". mata:\n: x = 1\n: end\n: no\n", "CCCo");
+        check(". python:\n>>> for x in a:\n...     print(x)\n1\n>>> end\n>>> no\n", "CC>oCo");
         check(" ..--Break--\nr(1);\nr(111); t=0.69 22:24:13\nr; t=0.00 2:04:05\n", "Brrt");
         check("r(); r(1)\nr(12x);\nr(99999999999999999999);\n.5\n.\n", "ooooC");
         check(". . file close output\n", "C");
@@ -263,7 +266,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn sure_output_is_output(line in r"([.:>er/_ x1-]|end of do-file|r\(1\);|--Break--| |\u{3000}|\u{b}|\PC){0,6}") {
-            for before in ["", "x", ". mata", ": x = 1\nout"] {
+            for before in ["", "x", ". mata", ". mata\n: x = 1\nout", ". python:\n>>> x\nout"] {
                 let mut classifier = Classifier::default();
                 before.lines().for_each(|l| { classifier.next(l); });
                 if is_output(line.as_bytes()) && classifier.is_idle() {
@@ -274,18 +277,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn joins() {
-        fn check(parts: &[&str], widths: &[usize], expected: &str) {
-            let parts: Vec<_> = parts.iter().zip(widths).map(|(p, w)| ((*p).to_owned(), *w)).collect();
-            assert_eq!(joined(&parts, 61), expected);
-        }
-        check(&["reg y x"], &[9], "reg y x");
-        check(&["reg y ///", "    x"], &[11, 7], "reg y x");
-        check(&["file open using a", "bc"], &[79, 4], "file open using abc");
-        check(&["file open using a", "bc"], &[61, 4], "file open using abc");
-        check(&["reg y", "x ;"], &[9, 5], "reg y x ;");
     }
 }

@@ -5,8 +5,8 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::judge::{Judgement, LogEnd, Scan, is_comment, judge};
-use super::lines::{Dialect, LineReader};
+use super::judge::{Judgement, LogEnd, Scan, is_comment, judge, judge_in};
+use super::lines::{Dialect, LineReader, decode::Encoding};
 use super::view::ViewFinder;
 use super::wrapper::Wrapper;
 
@@ -25,18 +25,23 @@ const SIZES: ReadSizes = ReadSizes { whole: 4 << 20, near: 64 << 10, step: 1 << 
 
 /// Judges a log of any size. Errors are those of reading.
 pub fn judge_file(file: &mut (impl Read + Seek)) -> io::Result<Judgement> {
-    judge_sized(file, SIZES)
+    judge_file_in(file, Encoding::default())
 }
 
-fn judge_sized(file: &mut (impl Read + Seek), sizes: ReadSizes) -> io::Result<Judgement> {
+/// The same, for a log whose words are in this encoding where they are no UTF-8.
+pub fn judge_file_in(file: &mut (impl Read + Seek), encoding: Encoding) -> io::Result<Judgement> {
+    judge_sized(file, SIZES, encoding)
+}
+
+fn judge_sized(file: &mut (impl Read + Seek), sizes: ReadSizes, encoding: Encoding) -> io::Result<Judgement> {
     let len = file.seek(SeekFrom::End(0))?;
     if len <= sizes.whole {
-        return Ok(judge(&read(file, 0, len)?));
+        return Ok(judge_in(&read(file, 0, len)?, encoding));
     }
     let mut head = Scan::default();
-    let mut reader = LineReader::default();
+    let mut reader = LineReader::default().in_encoding(encoding);
     reader.push(&read(file, 0, sizes.near)?, |line| head.push(&line));
-    let dialect = reader.dialect();
+    let dialect = (reader.dialect(), encoding);
 
     let mut from = len - sizes.step.min(len);
     let mut end = Scan::default();
@@ -48,7 +53,7 @@ fn judge_sized(file: &mut (impl Read + Seek), sizes: ReadSizes) -> io::Result<Ju
             from = from.saturating_sub(sizes.step);
             // A few bytes over the seam, so that a prompt lying across it is found.
             let block = read(file, from, (to + 16).min(len))?;
-            let Some(at) = last_prompt(&block, dialect) else { continue };
+            let Some(at) = last_prompt(&block, dialect.0) else { continue };
             let at = from + at as u64;
             let near = scan(file, at.saturating_sub(sizes.near), (at + sizes.near).min(len), dialect, Scan::default())?;
             tail.adopt(near.last_command());
@@ -61,12 +66,16 @@ fn judge_sized(file: &mut (impl Read + Seek), sizes: ReadSizes) -> io::Result<Ju
 /// Judges the log of a run under `wrapper`, which is surer than the log's end alone: the echo of the sentinel's line
 /// proves that the user's code returned, whatever came after; without it, an `end of do-file` is only that of a nested
 /// do-file after which Stata was stopped. (The sentinel file itself is surer still; the caller checks it.)
-pub fn judge_wrapped(file: &mut (impl Read + Seek), wrapper: &Wrapper) -> io::Result<Judgement> {
+pub fn judge_wrapped(
+    file: &mut (impl Read + Seek),
+    wrapper: &Wrapper,
+    encoding: Encoding,
+) -> io::Result<Judgement> {
     let len = file.seek(SeekFrom::End(0))?;
     let mut finder = ViewFinder::new(wrapper);
     // The wrapper's last lines are short, whatever the user's code wrote before them.
     finder.push(&read(file, len.saturating_sub(SIZES.near), len)?);
-    let mut judgement = judge_file(file)?;
+    let mut judgement = judge_file_in(file, encoding)?;
     match (finder.reached_sentinel(), judgement.state) {
         (true, LogEnd::Failed | LogEnd::Incomplete) => judgement = judge(b". \nend of do-file\n"),
         (false, LogEnd::Succeeded) => judgement.state = LogEnd::Incomplete,
@@ -76,11 +85,17 @@ pub fn judge_wrapped(file: &mut (impl Read + Seek), wrapper: &Wrapper) -> io::Re
 }
 
 /// Scans on over the whole lines of `from..to`.
-fn scan(file: &mut (impl Read + Seek), from: u64, to: u64, dialect: Dialect, mut scan: Scan) -> io::Result<Scan> {
+fn scan(
+    file: &mut (impl Read + Seek),
+    from: u64,
+    to: u64,
+    (dialect, encoding): (Dialect, Encoding),
+    mut scan: Scan,
+) -> io::Result<Scan> {
     let bytes = read(file, from, to)?;
     let skip = if from == 0 { 0 } else { bytes.iter().position(|&b| b == b'\n').map_or(bytes.len(), |i| i + 1) };
-    scan.skipped = from > 0;
-    let mut reader = LineReader::at(from + skip as u64, dialect);
+    (scan.skipped, scan.from_within) = (from > 0, from > 0);
+    let mut reader = LineReader::at(from + skip as u64, dialect).in_encoding(encoding);
     reader.push(&bytes[skip..], |line| scan.push(&line));
     if let Some(last) = reader.partial() {
         scan.push(&last);
@@ -127,7 +142,7 @@ mod tests {
             let wrapper = Wrapper::from_text(
                 "cd `\"/w\"'\ndo `\"/m.do\"'\nfile open lha_1 using `\"/s\"', write text\nfile close lha_1\n",
             );
-            let found = judge_wrapped(&mut Cursor::new(log.as_bytes()), &wrapper).unwrap();
+            let found = judge_wrapped(&mut Cursor::new(log.as_bytes()), &wrapper, Encoding::default()).unwrap();
             assert_eq!(found.state, state, "{log}");
         }
         let opened = ". x\n\n. \nend of do-file\n\n. file open lha_1 using `\"/s\"', write text\n";
@@ -143,7 +158,7 @@ mod tests {
     fn a_large_log_is_judged_like_a_small_one() {
         fn check(before: &str, noise: usize, end: &str) {
             let log = format!("{before}{}{end}", "some output of a loop\n".repeat(noise));
-            let found = judge_sized(&mut Cursor::new(log.as_bytes()), SMALL).unwrap();
+            let found = judge_sized(&mut Cursor::new(log.as_bytes()), SMALL, Encoding::default()).unwrap();
             assert_eq!(found, judge(log.as_bytes()), "{before}…{end}");
         }
         let fail = "\nno\nr(9);\n\nend of do-file\nr(9);\n";

@@ -1,8 +1,15 @@
 //! Cuts the bytes of a log, in any chunks, into clean lines with their offsets.
 //!
-//! A line ends at LF, CRLF or a lone CR (a terminal would overwrite the line, so what follows is a new one). Text is
-//! decoded lossily, since releases before 14 wrote Latin-1; terminal escapes are removed; SMCL tags become what they
-//! show; time stamps that a job runner put before every line are removed. Offsets are always those of the raw bytes.
+//! A line ends at LF, CRLF or a lone CR (a terminal would overwrite the line, so what follows is a new one). Bytes that
+//! are no UTF-8 are read in an older encoding ([`decode`]); terminal escapes are removed; SMCL tags become what they
+//! show ([`smcl`]); time stamps that a job runner put before every line are removed. Offsets are always those of the raw
+//! bytes.
+
+pub mod decode;
+mod smcl;
+
+use decode::Encoding;
+pub use smcl::Paragraph;
 
 /// Bytes kept of one line; the rest is skipped but counted. Stata wraps at 255 columns at most, longer lines are data.
 pub const MAX_LINE: usize = 64 * 1024;
@@ -20,6 +27,10 @@ pub struct Line {
     pub raw: Vec<u8>,
     /// In SMCL: this line closes the log (`{txt}{sf}{ul off}`).
     pub smcl_close: bool,
+    /// In SMCL: it shows text that is marked as an error (`{err}`).
+    pub error: bool,
+    /// In SMCL: whether it belongs to a paragraph that the viewer would fill.
+    pub paragraph: Paragraph,
 }
 
 /// The format of the bytes, decided by the first line that is not empty.
@@ -31,13 +42,16 @@ pub struct Dialect {
     pub smcl: bool,
     /// Every line begins with a job runner's RFC 3339 time stamp; lines without one are the runner's own.
     pub stamped: bool,
+    /// The banner is that of a release before 14, which knew no UTF-8.
+    pub before_unicode: bool,
 }
 
 impl Dialect {
     /// Plain text, as Stata's own batch log always is.
-    pub const PLAIN: Self = Self { known: true, smcl: false, stamped: false };
+    pub const PLAIN: Self = Self { known: true, smcl: false, stamped: false, before_unicode: false };
 
-    fn learn(&mut self, raw: &[u8]) {
+    fn learn(&mut self, raw: &[u8], start: u64) {
+        self.before_unicode |= start < BANNER && decode::is_before_unicode(raw);
         if self.known || raw.iter().all(u8::is_ascii_whitespace) {
             return;
         }
@@ -46,6 +60,9 @@ impl Dialect {
         self.stamped = stamp_len(raw).is_some();
     }
 }
+
+/// Bytes from the start in which a banner may be.
+const BANNER: u64 = 4 * 1024;
 
 /// Begins a terminal escape.
 const ESCAPE: u8 = 0x1b;
@@ -80,9 +97,17 @@ pub struct LineReader {
     kept: Vec<u8>,
     after_cr: bool,
     dialect: Dialect,
+    smcl: smcl::Mode,
+    encoding: Encoding,
 }
 
 impl LineReader {
+    /// The same, for a log whose bytes are in this encoding where they are no UTF-8.
+    #[must_use]
+    pub fn in_encoding(self, encoding: Encoding) -> Self {
+        Self { encoding, ..self }
+    }
+
     /// A reader whose first byte has offset `start`, in a dialect already known (for reading the tail of a file).
     pub fn at(start: u64, dialect: Dialect) -> Self {
         Self { start, pos: start, dialect, ..Self::default() }
@@ -148,22 +173,33 @@ impl LineReader {
         if self.start == self.pos {
             return None;
         }
-        let mut dialect = self.dialect;
-        dialect.learn(&self.kept);
-        Some(self.line(dialect, self.kept.clone()))
-    }
-
-    fn line(&self, dialect: Dialect, raw: Vec<u8>) -> Line {
-        let (text, smcl_close) = clean(&raw, dialect);
-        Line { start: self.start, end: self.pos, text, raw, smcl_close }
+        let mut copy = Self { kept: self.kept.clone(), ..*self };
+        Some(copy.cut())
     }
 
     fn cut(&mut self) -> Line {
-        self.dialect.learn(&self.kept);
+        self.dialect.learn(&self.kept, self.start);
         let raw = std::mem::take(&mut self.kept);
-        let line = self.line(self.dialect, raw);
+        let line = self.line(raw);
         self.start = self.pos;
         line
+    }
+
+    fn line(&mut self, raw: Vec<u8>) -> Line {
+        let shown = match (self.dialect.stamped, stamp_len(&raw)) {
+            (true, Some(stamp)) => raw.get(stamp..).unwrap_or_default(),
+            (true, None) => &[],
+            (false, _) => &raw,
+        };
+        let text = without_escapes(&self.encoding.decode(shown, self.dialect.before_unicode));
+        let (start, end) = (self.start, self.pos);
+        if !self.dialect.smcl {
+            let paragraph = Paragraph::None;
+            return Line { start, end, text, raw, smcl_close: false, error: false, paragraph };
+        }
+        let smcl_close = smcl::closes_log(&text);
+        let smcl::Shown { text, error, paragraph } = self.smcl.show(&text);
+        Line { start, end, text, raw, smcl_close, error, paragraph }
     }
 }
 
@@ -173,24 +209,6 @@ pub fn for_each_line(log: &[u8], mut each: impl FnMut(Line)) {
     reader.push(log, &mut each);
     if let Some(last) = reader.partial() {
         each(last);
-    }
-}
-
-fn clean(raw: &[u8], dialect: Dialect) -> (String, bool) {
-    let raw = if dialect.stamped {
-        match stamp_len(raw) {
-            Some(n) => &raw[n..],
-            None => &[],
-        }
-    } else {
-        raw
-    };
-    let text = without_escapes(&String::from_utf8_lossy(raw));
-    if dialect.smcl {
-        let close = text.trim_end().trim_end_matches("{smcl}").ends_with("{txt}{sf}{ul off}");
-        (without_tags(&text), close)
-    } else {
-        (text, false)
     }
 }
 
@@ -230,68 +248,6 @@ pub(super) fn without_escapes(text: &str) -> String {
     out
 }
 
-/// SMCL as it is displayed: `{err}x` is `x`, `{search r(198):r(198);}` is `r(198);`, `{c |}` is `|`, rules are dashes.
-fn without_tags(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(open) = rest.find('{') {
-        out.push_str(&rest[..open]);
-        let inside = &rest[open + 1..];
-        let Some(close) = closing(inside) else {
-            out.push_str(&rest[open..]);
-            return out;
-        };
-        shown(&inside[..close], &mut out);
-        rest = &inside[close + 1..];
-    }
-    out.push_str(rest);
-    out
-}
-
-/// Position of the `}` that closes a tag whose inside starts at 0.
-fn closing(inside: &str) -> Option<usize> {
-    let mut depth = 0u32;
-    for (i, c) in inside.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => return Some(i),
-            '}' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-fn shown(tag: &str, out: &mut String) {
-    if let Some((_, text)) = tag.split_once(':') {
-        // One level is enough: a deeper tag in a link's text does not occur in what is judged.
-        out.push_str(text);
-        return;
-    }
-    let (name, argument) = tag.split_once(' ').unwrap_or((tag, ""));
-    let number = || argument.trim().parse::<usize>().unwrap_or(0).min(300);
-    match name {
-        ".-" => out.extend(std::iter::repeat_n('-', 79)),
-        "hline" => out.extend(std::iter::repeat_n('-', if argument.is_empty() { 79 } else { number() })),
-        "space" => out.extend(std::iter::repeat_n(' ', number())),
-        "col" => {
-            let width = out.chars().count();
-            out.extend(std::iter::repeat_n(' ', number().saturating_sub(width + 1)));
-        }
-        "c" | "char" => match argument.trim() {
-            "-" => out.push('-'),
-            "-(" => out.push('{'),
-            ")-" => out.push('}'),
-            "S|" => out.push('$'),
-            "'g" => out.push('`'),
-            "|" => out.push('|'),
-            _ => out.push('+'),
-        },
-        "cmd" | "bf" | "it" | "help" | "stata" | "search" | "browse" => out.push_str(argument),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,7 +268,7 @@ mod tests {
         check(b"a\r\n\r\nb\r\n", &["a", "", "b"]);
         check(b"10%\r20%\rend", &["10%", "20%", "end"]);
         check(b"\x1b[?1h\x1b=. di 1\n1\n. \x1b[?1l\x1b>", &[". di 1", "1", ". "]);
-        check(b"caf\xe9\n", &["caf\u{fffd}"]);
+        check(b"caf\xe9\n", &["caf\u{e9}"]);
         check(
             b"{smcl}\n{com}. x\n{err}bad {bf:x}\n{search r(198):r(198);}\n{txt}{hline 3}{c |}\n",
             &["", ". x", "bad x", "r(198);", "---|"],

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::echo::{Classifier, Kind, is_output};
-use super::lines::{Line, LineReader, Taker};
+use super::echo::{self, Classifier, Kind, is_output};
+use super::lines::{Line, LineReader, Taker, decode::Encoding};
 use call::{Call, Macros, Verb};
 use enter::is_absolute;
 use frame::Frame;
@@ -49,6 +49,23 @@ pub struct FailurePlace {
     pub callers: Vec<Place>,
 }
 
+/// Where a log was when it ended, as far as it says so itself: files that could not be read are named too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// The innermost do-file and its callers, outermost first, as they were written in the `do` commands; with the line
+    /// where the source is known.
+    pub open: Vec<(String, Option<u32>)>,
+}
+
+/// What is known at the moment of a failure.
+#[derive(Debug, Clone, Default)]
+struct Failure {
+    place: Option<FailurePlace>,
+    /// The lines of the loop or program that ran, as they are compared.
+    body: Vec<(String, u32)>,
+    whereabouts: Whereabouts,
+}
+
 /// How a run was started, as far as the log does not say it.
 #[derive(Debug, Clone, Copy)]
 pub struct LogStart<'a> {
@@ -67,6 +84,11 @@ impl<'a> LogStart<'a> {
     }
 }
 
+/// Whether a command opens a do-file whose commands and end are in the log.
+pub(super) fn opens_do_file(command: &str) -> bool {
+    call::parse(&call::plain(command)).is_some_and(|call| call.verb == Verb::Do && call.echoes)
+}
+
 /// Locates in one go; see [`Locator`].
 pub fn locate(log: &[u8], start: LogStart<'_>, read: impl Fn(&Path) -> Option<Vec<u8>>) -> Option<FailurePlace> {
     let mut locator = Locator::new(start, read);
@@ -81,6 +103,7 @@ const DEPTH: usize = 80;
 pub struct Locator<F> {
     read: F,
     reader: LineReader,
+    encoding: Encoding,
     classifier: Classifier,
     frames: Vec<Frame>,
     /// Not known after a `cd` that could not be followed.
@@ -88,20 +111,26 @@ pub struct Locator<F> {
     globals: HashMap<String, String>,
     echo: Option<(bool, String)>,
     calling: Option<Frame>,
+    /// An empty line followed the last echo.
+    blank: bool,
     entering: bool,
-    failed: Option<FailurePlace>,
+    failed: Option<Failure>,
     at_code: bool,
+    /// A do-file ended that was open when the log began, and where it failed.
+    opener_ended: bool,
+    opener: Option<Failure>,
     /// A do-file ended since the failure.
     left: bool,
-    /// The echoed line before this one was as wide as Stata's lines get.
-    full: bool,
+    /// The echoed line before this one was wrapped, if another follows.
+    wrapped: bool,
+    /// Columns of the widest echo so far.
+    widest: usize,
+    /// The outermost do-file has ended, and nothing was echoed since.
+    over: bool,
+    /// Some end of a do-file could not be told from that of another, so that names alone prove nothing.
+    astray: bool,
     /// Do-files that were, or may have been, entered without being identified.
     unknown: u32,
-}
-
-/// Wrapped at linesize 80; as in [`super::echo::joined`].
-fn is_full(text: &str) -> bool {
-    text.chars().count() == 79
 }
 
 impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
@@ -110,17 +139,24 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         let mut locator = Self {
             read,
             reader: LineReader::default(),
+            encoding: Encoding::default(),
             classifier: Classifier::default(),
             frames: vec![],
             directory: Some(start.working_dir.to_owned()),
             globals: HashMap::new(),
             echo: None,
             calling: None,
+            blank: false,
             entering: false,
             failed: None,
             at_code: false,
+            opener_ended: false,
+            opener: None,
             left: false,
-            full: false,
+            wrapped: false,
+            widest: 0,
+            over: false,
+            astray: false,
             unknown: 0,
         };
         if let Some(path) = start.do_file {
@@ -134,6 +170,18 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         locator
     }
 
+    /// The same, for a log and sources whose words are in this encoding where they are no UTF-8.
+    #[must_use]
+    pub fn in_encoding(mut self, encoding: Encoding) -> Self {
+        (self.reader, self.encoding) = (self.reader.in_encoding(encoding), encoding);
+        // The do-file that the log begins with was read before.
+        for frame in &mut self.frames {
+            let bytes = frame.path.as_deref().and_then(&self.read);
+            frame.source = bytes.map(|bytes| source::Source::new(&bytes, encoding));
+        }
+        self
+    }
+
     /// Reads the next bytes of the log.
     pub fn push(&mut self, bytes: &[u8]) {
         let mut reader = std::mem::take(&mut self.reader);
@@ -142,12 +190,30 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
     }
 
     /// Where it failed, or where it was if the log has no end; none for a log that ended in success.
-    pub fn finish(mut self) -> Option<FailurePlace> {
+    pub fn finish(self) -> Option<FailurePlace> {
+        self.finish_at(None).0
+    }
+
+    /// The same, for a log of which it is known which command failed: of a loop or program the line of that command is
+    /// told. With it what the log says without sources.
+    pub fn finish_at(mut self, command: Option<&str>) -> (Option<FailurePlace>, Whereabouts) {
         if let Some(last) = self.reader.partial() {
             self.line(&last);
         }
         self.flush();
-        if self.at_code { self.failed } else { self.here() }
+        // What was typed after the do-file that had opened the log failed is not its own.
+        let failed = if self.at_code { self.failed.take() } else { self.opener.take().filter(|_| command.is_some()) };
+        let mut at = failed.unwrap_or_else(|| if self.at_code { Failure::default() } else { self.here() });
+        let key = command.map(source::key).filter(|key| !key.is_empty());
+        if let Some(line) = key.and_then(|key| at.body.iter().find(|(body, _)| *body == key)).map(|(_, line)| *line) {
+            if let Some(found) = &mut at.place {
+                found.place.line = line;
+            }
+            if let Some((_, known)) = at.whereabouts.open.last_mut().filter(|(_, known)| known.is_some()) {
+                *known = Some(line);
+            }
+        }
+        (at.place, at.whereabouts)
     }
 
     /// The line that the outermost do-file is at, as far as echoes show. The last echo counts before the line after it
@@ -176,6 +242,9 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
 
     /// Takes such a line: a failure before it was not the last one.
     pub(super) fn output(&mut self) {
+        if self.over {
+            return;
+        }
         self.at_code = false;
         self.failed = None;
     }
@@ -183,26 +252,40 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
     pub(super) fn line(&mut self, line: &Line) {
         let text = line.text.as_str();
         let kind = self.classifier.next(text);
+        let width = text.chars().count();
+        if matches!(kind, Kind::Command(_) | Kind::Body(_) | Kind::More(_)) {
+            self.widest = self.widest.max(width);
+        }
         if let (Kind::More(rest), Some((_, echo))) = (kind, &mut self.echo) {
             if echo.len() < 64 * 1024 {
-                if self.full {
-                    // Wrapped in the middle of anything, a file's name included.
+                if self.wrapped {
+                    // In the middle of anything, a file's name included.
                     echo.truncate(echo.trim_end_matches('\n').len());
                 }
                 echo.push_str(rest);
                 echo.push('\n');
             }
-            self.full = is_full(text);
+            self.wrapped = self.is_wrapped(text, width);
             return;
         }
-        self.full = is_full(text);
+        self.wrapped = self.is_wrapped(text, width);
         self.flush();
+        if self.over && kind == Kind::Output {
+            // A job runner's: Stata has nothing more to say.
+            return;
+        }
         let prompt = self.frames.is_empty() && matches!(kind, Kind::Command(c) if c.trim().is_empty());
         if matches!(kind, Kind::Command(_) | Kind::Body(_) | Kind::Output | Kind::More(_)) && !prompt {
             self.at_code = false;
         }
         match kind {
             Kind::Command(command) => {
+                self.over &= prompt;
+                self.opener_ended = false;
+                if !std::mem::take(&mut self.blank) && self.calling.as_ref().is_some_and(|called| !called.include) {
+                    // The first echo of a file stands behind an empty line: this `do` was in a block that did not run.
+                    self.calling = None;
+                }
                 self.confirm();
                 // Between two codes the rest of the block that is being left is echoed, but does not run.
                 if self.left && !prompt {
@@ -210,13 +293,19 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                 }
                 self.echo = Some((false, format!("{command}\n")));
             }
-            Kind::Body(body) => self.echo = Some((true, format!("{body}\n"))),
+            Kind::Body(body) => {
+                self.blank = false;
+                self.echo = Some((true, format!("{body}\n")));
+            }
             Kind::End => self.file_ended(),
             Kind::Code(_) => {
                 self.calling = None;
                 if self.failed.is_none() {
-                    self.failed = self.here();
+                    self.failed = Some(self.here());
                     self.left = false;
+                }
+                if std::mem::take(&mut self.opener_ended) && self.opener.is_none() {
+                    self.opener = self.failed.clone();
                 }
                 self.at_code = true;
             }
@@ -224,12 +313,19 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                 self.failed = None;
                 // A path as wide as the line continues below it; then the folder named by the echoed `cd` is more
                 // reliable.
-                if std::mem::take(&mut self.entering) && is_absolute(text) && !is_full(text) {
+                let full = width == 79 || (width == self.widest && width >= 39);
+                if std::mem::take(&mut self.entering) && is_absolute(text) && !full {
                     self.directory = Some(PathBuf::from(text.trim_end()));
                 }
             }
-            Kind::Blank | Kind::Rmsg | Kind::Break | Kind::More(_) => {}
+            Kind::Blank => self.blank = true,
+            Kind::Rmsg | Kind::Break | Kind::More(_) => {}
         }
+    }
+
+    fn is_wrapped(&self, text: &str, width: usize) -> bool {
+        let semicolon = self.frames.last().is_some_and(|frame| frame.semicolon);
+        echo::is_wrapped(text, width, self.widest, semicolon)
     }
 
     /// `end of do-file` of the innermost one, and of what it included.
@@ -242,6 +338,9 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             // A file that is not empty does not end before any of it was echoed: it was not opened.
             self.frames.pop();
         }
+        self.astray |= self.frames.last().is_some_and(|top| top.source.is_none() && top.calls_in_blocks);
+        self.over = self.frames.len() == 1 && !self.astray;
+        self.opener_ended = self.frames.is_empty();
         while self.frames.pop().is_some_and(|f| f.include) {}
         self.at_code = false;
         self.left = true;
@@ -264,9 +363,8 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         if body {
             let mut silent = None;
             if let Some(frame) = self.frames.last_mut() {
-                if let Some(source) = &mut frame.source {
-                    source.find(&key);
-                }
+                let line = frame.source.as_mut().and_then(|source| source.find(&key));
+                frame.block.lines.extend(line.map(|line| (key, line)).filter(|_| frame.block.lines.len() < 500));
                 let line = call::plain(&text);
                 let macros = Macros { locals: &mut frame.locals, globals: &mut self.globals, directory: None };
                 let room = frame.block.loops.len() < 8;
@@ -275,7 +373,10 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                 match call::parse(&line) {
                     // The folder is unknown from here on: it is not known in which round of the loop a later line is.
                     Some(call) if call.verb == Verb::Cd => self.directory = None,
-                    Some(call) if call.echoes && frame.block.calls.len() < 64 => frame.block.calls.push(call),
+                    Some(call) if call.echoes && frame.block.calls.len() < 64 => {
+                        frame.calls_in_blocks = true;
+                        frame.block.calls.push(call);
+                    }
                     // A file called without an echo may be entered at any time from here on.
                     Some(call) if !call.echoes => silent = Some(call),
                     _ => {}
@@ -286,21 +387,26 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             }
             return;
         }
+        if let Some(semicolon) = echo::delimiter(&text)
+            && let Some(frame) = self.frames.last_mut()
+        {
+            frame.semicolon = semicolon;
+        }
         self.place(&key);
         self.entering = false;
         self.interpret(&text);
     }
 
-    /// The innermost place that is known, and those around it.
-    fn here(&self) -> Option<FailurePlace> {
-        let mut known: Vec<Place> = self
-            .frames
-            .iter()
-            .filter(|f| f.source.is_some() && f.others.is_empty())
-            .filter_map(|f| Some(Place { file: f.file.clone(), path: f.path.clone()?, line: f.line? }))
-            .collect();
-        let place = known.pop()?;
-        Some(FailurePlace { place, callers: known })
+    /// What is known now.
+    fn here(&self) -> Failure {
+        let named = self.frames.iter().filter(|_| !self.astray).map(|f| (f.file.clone(), f.line));
+        let whereabouts = Whereabouts { open: named.filter(|(file, _)| !file.is_empty()).collect() };
+        let certain = |f: &&Frame| f.source.is_some() && f.others.is_empty();
+        let place = |f: &Frame| Some(Place { file: f.file.clone(), path: f.path.clone()?, line: f.line? });
+        let mut known: Vec<Place> = self.frames.iter().filter(certain).filter_map(place).collect();
+        let body = self.frames.last().filter(certain).map(|f| f.block.lines.clone()).unwrap_or_default();
+        let place = known.pop().map(|place| FailurePlace { place, callers: known });
+        Failure { place, body, whereabouts }
     }
 }
 

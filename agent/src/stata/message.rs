@@ -1,11 +1,23 @@
 //! Stata's error text for a failure, found in the output printed before `r(N);`.
 //!
-//! Plain logs do not mark errors, so rules decide: a message starts at a line that is not indented and continues in
-//! lines indented by four or more; wide ones wrap with `> `. If the command printed few items, all it printed is the
-//! message; else it is the last item only, and never a table or an iteration line.
+//! SMCL marks what is an error, and then that is the message. Plain logs do not, so rules decide: a message starts at a
+//! line that is not indented and continues in lines indented by four or more, also in further paragraphs; wide ones wrap
+//! with `> `. If the command printed few items, all it printed is the message; else it is the last item only, and never a
+//! table, a note or an iteration line. Of a trace of Java only its first line counts, of one of Python all.
+
+use super::lines::Paragraph;
 
 /// A failing command that printed at most this many items printed only its message.
 const FEW: usize = 8;
+
+/// Least indent of a line that continues the one above it.
+const HANGING: usize = 4;
+
+/// From this indent on, lines below each other are a list of their own and are not joined.
+const LISTED: usize = 8;
+
+/// Dashes of a rule that closes a block.
+const RULE: usize = 40;
 
 /// How much there is of the output since the last echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +28,61 @@ pub(super) enum Output {
     End,
 }
 
+/// A line that was printed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Printed {
+    pub(super) text: String,
+    /// SMCL marks it as an error.
+    pub(super) error: bool,
+    pub(super) paragraph: Paragraph,
+}
+
+impl Printed {
+    pub(super) fn is_blank(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+
+    /// Whether it can only be the rest of a line above it.
+    pub(super) fn continues(&self) -> bool {
+        indent(&self.text) >= HANGING || self.text.starts_with("> ")
+    }
+}
+
 /// The message at the end of `lines`, the output since the last echo.
-pub(super) fn message(lines: &[&str], output: Output) -> Option<String> {
+pub(super) fn message(lines: &[Printed], output: Output) -> Option<String> {
+    if lines.iter().any(|line| line.error) {
+        return marked(lines);
+    }
+    let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+    plain(&texts, output)
+}
+
+/// What SMCL marks.
+fn marked(lines: &[Printed]) -> Option<String> {
+    let mut out: Vec<String> = vec![];
+    for line in lines.iter().filter(|line| line.error) {
+        let wrapped = line.text.strip_prefix("> ");
+        let words = line.text.trim();
+        match (out.last_mut(), wrapped) {
+            (Some(last), Some(rest)) => last.push_str(rest.trim_end()),
+            (Some(last), None) if line.paragraph == Paragraph::GoesOn => {
+                last.push(' ');
+                last.push_str(words);
+            }
+            _ => out.push(words.to_owned()),
+        }
+    }
+    Some(out.join("\n"))
+}
+
+fn plain(lines: &[&str], output: Output) -> Option<String> {
     let whole = unwrapped(lines);
-    let end = whole.iter().rposition(|l| !l.trim().is_empty())? + 1;
-    let start = whole[..end].iter().rposition(|l| l.trim().is_empty()).map_or(0, |i| i + 1);
-    let alone = output == Output::Whole && whole[..start].iter().all(|l| l.trim().is_empty());
+    let end = whole.iter().rposition(|line| !is_dressing(line))? + 1;
+    if let Some(at) = whole[..end].iter().rposition(|line| line.trim_end() == "Traceback (most recent call last):") {
+        return Some(whole[at..end].iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n"));
+    }
+    let start = beginning(&whole[..end]);
+    let alone = output == Output::Whole && whole[..start].iter().all(|line| line.trim().is_empty());
     let items = items(&whole[start..end]);
 
     let mut kept: Vec<&Item> = vec![];
@@ -33,7 +94,7 @@ pub(super) fn message(lines: &[&str], output: Output) -> Option<String> {
                     && ((alone && items.len() <= FEW) || (item.mata && next.mata) || word_wrapped(item, next))
             }
         };
-        if !follows || item.is_output() {
+        if !follows || item.is_output(alone && items.len() == 1) {
             break;
         }
         kept.push(item);
@@ -52,55 +113,111 @@ pub(super) fn message(lines: &[&str], output: Output) -> Option<String> {
     Some(text)
 }
 
+/// A line that a block of Mata or Python prints when an error leaves it, or nothing.
+fn is_dressing(line: &str) -> bool {
+    let words = line.trim();
+    let skipped = words.strip_prefix('(').and_then(|w| w.strip_suffix(')')).map(|w| w.split(' ').collect::<Vec<_>>());
+    let skipped = matches!(skipped.as_deref(), Some([n, "lines" | "line", "skipped"]) if n.parse::<u32>().is_ok());
+    words.is_empty() || skipped || (words.len() >= RULE && words.bytes().all(|b| b == b'-'))
+}
+
+/// Where the last message begins: after the last empty line, unless what follows that is all indented, which makes it a
+/// further paragraph of what is above.
+fn beginning(lines: &[String]) -> usize {
+    let mut start = lines.len();
+    loop {
+        start = lines[..start].iter().rposition(|line| line.trim().is_empty()).map_or(0, |i| i + 1);
+        let hangs = lines[start..].iter().take_while(|line| !line.trim().is_empty()).all(|line| {
+            indent(line) >= HANGING && !is_mata_trace(line) && !line.contains(" | ") && !has_columns(line.trim())
+        });
+        let Some(above) = lines[..start].iter().rposition(|line| !line.trim().is_empty()).filter(|_| hangs) else {
+            return start;
+        };
+        start = above + 1;
+    }
+}
+
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start_matches(' ').len()
+}
+
 struct Item {
     text: String,
     width: usize,
-    hanging: bool,
+    /// The indent of the last line that was joined to it.
+    hanging: Option<usize>,
     mata: bool,
     orphan: bool,
 }
 
 impl Item {
-    fn is_output(&self) -> bool {
+    /// `single`: the command printed nothing else.
+    fn is_output(&self, single: bool) -> bool {
         let text = &self.text;
-        self.orphan
+        let begins = |words: &str| text.get(..words.len()).is_some_and(|head| head.eq_ignore_ascii_case(words));
+        (self.orphan && !single)
             || text.contains("----")
             || text.contains(" | ")
-            || text.starts_with("Iteration ")
-            || text.starts_with("(note:")
+            || begins("iteration ")
+            || begins("note:")
+            || begins("(note:")
+            || (!self.mata && has_columns(text.lines().next().unwrap_or("")))
             || text.bytes().all(|b| b == b'.' || b == b'x')
     }
 }
 
-/// Lines that Stata wrapped with `> ` made whole.
+/// Whether words stand below others in columns: a message has at most two blanks between its words.
+fn has_columns(words: &str) -> bool {
+    words.contains("   ")
+}
+
+/// Lines that Stata wrapped with `> ` made whole. Where a wrapped line is indented, so is the mark.
 fn unwrapped(lines: &[&str]) -> Vec<String> {
     let mut whole: Vec<String> = vec![];
+    let mut above = "";
     for line in lines {
-        match (line.strip_prefix("> "), whole.last_mut()) {
+        let rest = line[indent(line)..].strip_prefix("> ");
+        let fits = indent(line) == 0 || indent(line) == indent(above);
+        match (rest.filter(|_| fits), whole.last_mut()) {
             (Some(rest), Some(last)) if !last.trim().is_empty() => last.push_str(rest),
             _ => whole.push((*line).to_owned()),
         }
+        above = line;
     }
     whole
 }
 
-/// Lines with their hanging indents joined.
+/// Lines with their hanging indents joined, without the frames of a trace.
 fn items(lines: &[String]) -> Vec<Item> {
     let mut items: Vec<Item> = vec![];
-    for line in lines {
-        let mata = is_mata_trace(line);
-        let indented = line.starts_with("    ") && !mata;
-        let width = line.chars().count();
-        match items.last_mut() {
-            Some(last) if indented => {
-                last.text.push(' ');
-                last.text.push_str(line.trim());
-                last.hanging = true;
+    for line in lines.iter().filter(|line| !line.trim().is_empty()) {
+        let (mata, words) = (is_mata_trace(line), line.trim());
+        let indented = Some(indent(line)).filter(|indent| *indent >= HANGING && !mata);
+        // `bye...` is a whole.
+        let open = |last: &&mut Item| !last.mata && !last.text.ends_with("...");
+        let first = items.is_empty();
+        match (items.last_mut().filter(open), indented) {
+            (Some(_), Some(_)) if is_frame(words) => {}
+            (Some(last), Some(by)) => {
+                // A list keeps its lines, and so does what is indented otherwise than the line above.
+                let listed = by >= LISTED || last.hanging.is_some_and(|above| above >= LISTED);
+                last.text.push(if listed { '\n' } else { ' ' });
+                last.text.push_str(words);
+                last.hanging = Some(by);
             }
-            _ => items.push(Item { text: line.trim().to_owned(), width, hanging: false, mata, orphan: indented }),
+            _ => {
+                let width = line.chars().count();
+                let orphan = first && indented.is_some();
+                items.push(Item { text: words.to_owned(), width, hanging: None, mata, orphan });
+            }
         }
     }
     items
+}
+
+/// `at java.desktop/sun.font.Fonts.open(Fonts.java:100)`: where an exception of Java came by.
+fn is_frame(words: &str) -> bool {
+    words.starts_with("at ") && words.ends_with(')') || words.starts_with("... ") && words.ends_with(" more")
 }
 
 /// `<istmt>:  3499  foo not found`, `foo():     -  function returned error`
@@ -114,7 +231,8 @@ fn is_mata_trace(line: &str) -> bool {
 /// Whether `item` ended only because the first word of `next` did not fit on the line.
 fn word_wrapped(item: &Item, next: &Item) -> bool {
     let word = next.text.split_whitespace().next().map_or(0, |w| w.chars().count());
-    !item.hanging && item.width < 80 && item.width + word >= 79 && next.text.starts_with(char::is_lowercase)
+    let full = item.hanging.is_none() && !item.mata && !next.mata && item.width < 80 && item.width + word >= 79;
+    full && next.text.starts_with(char::is_lowercase)
 }
 
 #[cfg(test)]
@@ -124,7 +242,8 @@ mod tests {
     #[test]
     fn messages() {
         fn check(output: &str, part: Output, expected: Option<&str>) {
-            let lines: Vec<&str> = output.lines().collect();
+            let lines: Vec<Printed> =
+                output.lines().map(|text| Printed { text: text.to_owned(), ..Printed::default() }).collect();
             assert_eq!(message(&lines, part).as_deref(), expected, "{output}");
         }
         check("", Output::Whole, None);
@@ -142,7 +261,7 @@ mod tests {
         check(
             "outcome does not vary; remember:\n             0 = negative outcome,\n        all other = positive",
             Output::End,
-            Some("outcome does not vary; remember: 0 = negative outcome, all other = positive"),
+            Some("outcome does not vary; remember:\n0 = negative outcome,\nall other = positive"),
         );
         check(
             "a table\n\nexceeded memory limits using exact(1); try again with larger #; see help \ntabulate for details\n",
@@ -157,5 +276,17 @@ mod tests {
             Some("f():  3499  g not found\n<istmt>:     -  function returned error"),
         );
         check("------+-----\nNote: x.\nconvergence not achieved", Output::End, Some("convergence not achieved"));
+        check(
+            "java.lang.NullPointerException\n        at java.desktop/sun.font.F.a(F.java:1\n> )\n        at x.y(Y.java:2)",
+            Output::Whole,
+            Some("java.lang.NullPointerException"),
+        );
+        check("no room;\n    You asked\n    for much.\n\n    You have little.", Output::End, Some(
+            "no room; You asked for much. You have little.",
+        ));
+        check("i.e       _Ie_1-5     (coded)\nnote: x\ncommand y is unrecognized", Output::Whole, Some(
+            "command y is unrecognized",
+        ));
+        check("    file /a/b\n    > c.dta not found", Output::Whole, Some("file /a/bc.dta not found"));
     }
 }

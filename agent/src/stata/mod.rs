@@ -2,7 +2,7 @@
 //!
 //! Stata reports to the outside by one file, the batch log; its exit status does not show success. So this folder reads
 //! logs: [`lines`] cuts bytes into clean lines, [`echo`] separates commands from output, and on these two build
-//! [`judge`] (how did it end), [`locate`] (in which do-file and line), [`progress`] (how far is it), [`view`] (which
+//! [`judge`] (how did it end), [`culprit`] (which line of a loop failed), [`locate`] (in which do-file and line), [`progress`] (how far is it), [`view`] (which
 //! bytes are the user's), [`saved`] (which graphs it left) and [`banner`] (edition, version and licence). [`wrapper`]
 //! writes the do-file that Stata is started with, [`find`] looks for Stata on the host, and [`licence`] recognises a
 //! start that failed for the licence.
@@ -10,6 +10,7 @@
 //! Logs are written by other people's code: every reader takes any bytes, in any chunks, in bounded memory.
 
 pub mod banner;
+mod culprit;
 pub mod echo;
 pub mod find;
 pub mod judge;
@@ -23,4 +24,4 @@ pub mod saved;
 pub mod view;
 pub mod wrapper;
 
-pub use judge_file::{judge_file, judge_wrapped};
+pub use judge_file::{judge_file, judge_file_in, judge_wrapped};

@@ -16,7 +16,7 @@ mod dots;
 mod loops;
 
 use super::echo::{Classifier, Kind, is_output};
-use super::lines::{Line, LineReader, Taker};
+use super::lines::{Line, LineReader, Taker, decode::Encoding};
 use super::locate::{Locator, LogStart};
 use super::view::ViewFinder;
 use super::wrapper::Wrapper;
@@ -145,7 +145,7 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn catch_up(&mut self) {
         if !self.skipped.is_empty() {
-            self.state.output(&String::from_utf8_lossy(&self.skipped));
+            self.state.output(&Encoding::default().decode(&self.skipped, false));
             self.skipped.clear();
         }
     }
@@ -200,6 +200,9 @@ impl State {
     fn wants(&self, raw: &[u8]) -> bool {
         (self.dots.is_open() && Dots::may_take(raw)) || dots::may_be_header(raw) || {
             let words = raw.trim_ascii_start();
+            if words.starts_with(dots::RULER.as_bytes()) {
+                return true;
+            }
             STATUS.iter().any(|s| words.starts_with(s.as_bytes()))
         }
     }
@@ -219,6 +222,10 @@ impl State {
                 }
             }
             Kind::Output => self.output(text),
+            // The dots before it count.
+            Kind::Break if self.dots.is_open() => {
+                self.count(text.trim_end().trim_end_matches("--Break--"));
+            }
             _ => {}
         }
     }
@@ -233,6 +240,12 @@ impl State {
             return;
         }
         if self.dots.is_open() && self.count(text) {
+            return;
+        }
+        if text.trim_start().starts_with(dots::RULER) {
+            // Without a header, as `_dots 0` alone prints it: what counts and how far it goes is not said.
+            self.open("dots", None);
+            self.dots.open(None);
             return;
         }
         if let Some(status) = status(text) {

@@ -17,6 +17,7 @@ mod kit;
 mod outcome;
 mod register;
 mod source;
+mod stata_cases;
 mod stata_corpus;
 mod stata_large;
 mod stata_readers;
@@ -56,6 +57,7 @@ fn run_tests() -> ExitCode {
         children::TESTS,
         register::TESTS,
         golden::TESTS,
+        stata_cases::TESTS,
         stata_corpus::TESTS,
         stata_large::TESTS,
         stata_readers::TESTS,

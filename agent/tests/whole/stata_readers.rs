@@ -6,6 +6,7 @@ use std::path::Path;
 use longhaul_agent::stata::banner;
 use longhaul_agent::stata::judge::LogEnd;
 use longhaul_agent::stata::judge_wrapped;
+use longhaul_agent::stata::lines::decode::Encoding;
 use longhaul_agent::stata::locate::{Locator, LogStart, locate};
 use longhaul_agent::stata::progress::ProgressReader;
 use longhaul_agent::stata::view::ViewFinder;
@@ -41,7 +42,7 @@ fn read(path: &Path) -> Option<Vec<u8>> {
 }
 
 fn the_verdict_has_code_message_and_command() {
-    let found = judge_wrapped(&mut Cursor::new(LOG), &Wrapper::from_text(WRAPPER)).unwrap();
+    let found = judge_wrapped(&mut Cursor::new(LOG), &Wrapper::from_text(WRAPPER), Encoding::default()).unwrap();
     assert_eq!((found.state, found.rc), (LogEnd::Failed, Some(7)));
     assert_eq!((found.message.as_deref(), found.command.as_deref()), (Some("type mismatch"), Some("error `code'")));
     assert!(banner::read(LOG).is_some_and(|b| b.standin));

@@ -140,6 +140,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         let locals = self.frames.last_mut().map_or(&mut nothing, |f| &mut f.locals);
         let directory = self.directory.as_deref();
         let macros = Macros { locals, globals: &mut self.globals, directory };
+        let encoding = self.encoding;
         let include = call.verb == Verb::Include;
         let path = macros.expand(&call.file).map(call::with_ending).and_then(|file| match directory {
             // Without `.`, as people write paths.
@@ -153,7 +154,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         if include {
             own = macros.locals.clone();
         }
-        let source = path.as_deref().and_then(&self.read).map(|bytes| Source::new(&bytes));
+        let source = path.as_deref().and_then(&self.read).map(|bytes| Source::new(&bytes, encoding));
         Frame { file: call.file.clone(), path, source, include, fresh: true, locals: own, ..Frame::default() }
     }
 }

@@ -16,6 +16,10 @@ pub(super) struct Frame {
     pub(super) locals: HashMap<String, String>,
     /// The loop or program read last.
     pub(super) block: Body,
+    /// Loops or programs in it call do-files.
+    pub(super) calls_in_blocks: bool,
+    /// `;` ends its commands.
+    pub(super) semicolon: bool,
     /// Other files that could equally be the one that was opened.
     pub(super) others: Vec<Frame>,
 }
@@ -43,6 +47,8 @@ pub(super) struct Body {
     pub(super) calls: Vec<Call>,
     /// Some rounds skip some calls.
     pub(super) conditional: bool,
+    /// Its lines as they are compared, with their place in the source.
+    pub(super) lines: Vec<(String, u32)>,
     /// Rounds and calls that are done.
     pub(super) done: usize,
 }

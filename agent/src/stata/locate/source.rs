@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::stata::lines::without_escapes;
+use crate::stata::lines::{decode::Encoding, without_escapes};
 
 /// Lines searched ahead for an echo; a do-file with more between two echoes has jumped by `if`.
 const AHEAD: usize = 5000;
@@ -33,8 +33,12 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
+    pub(super) fn new(bytes: &[u8], encoding: Encoding) -> Self {
+        // Line by line, as the log's lines are.
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => bytes.split_inclusive(|b| *b == b'\n').map(|line| encoding.decode(line, false)).collect::<String>().into(),
+        };
         // Cleaned as the log was, or the two would differ.
         let lines = text.split_inclusive('\n').map(without_escapes);
         let text = if text.contains('\u{1b}') { Cow::Owned(lines.collect()) } else { text };
@@ -125,7 +129,7 @@ mod tests {
     #[test]
     fn echoes_are_found_in_order() {
         fn check(text: &str, echoes: &[(&str, Option<u32>)]) {
-            let mut source = Source::new(text.as_bytes());
+            let mut source = Source::new(text.as_bytes(), Encoding::default());
             for (echo, line) in echoes {
                 assert_eq!(source.find(&key(echo)), *line, "{echo} in {text}");
             }

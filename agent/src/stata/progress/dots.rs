@@ -10,6 +10,9 @@
 //! In both a number is the count so far and a symbol is one more, so one counter reads both. A line may break inside
 //! a number (`> ` at the margin), and with `dots(#)` a symbol stands for # repetitions, which the first count tells.
 
+/// How the line above the rows of 50 begins.
+pub(super) const RULER: &str = "----+---";
+
 /// Counts the symbols of the block that is open.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dots {
@@ -55,7 +58,7 @@ impl Dots {
             None => (line, false),
         };
         let words = line.trim();
-        if words.is_empty() || words.starts_with("----+---") {
+        if words.is_empty() || words.starts_with(RULER) {
             return true;
         }
         let finished = words == "done" || words.strip_suffix("done").is_some_and(is_symbols);
@@ -72,6 +75,8 @@ impl Dots {
                     self.in_digits = true;
                     self.digits = self.digits.saturating_mul(10).saturating_add(u64::from(c as u32 - '0' as u32));
                 }
+                // Counts have separators: `1,050`.
+                ',' if self.in_digits => {}
                 ' ' | ',' => self.number(),
                 _ => {
                     self.number();
@@ -100,8 +105,11 @@ impl Dots {
         self.total.is_none_or(|t| number <= t) && number >= self.symbols
     }
 
-    /// Repetitions per symbol, as far as counts show.
+    /// Repetitions per symbol, as far as counts show. Without a header they may begin at any number.
     fn each(&self) -> u64 {
+        if self.total.is_none() {
+            return 1;
+        }
         let before = self.symbols.saturating_sub(1);
         if before > 0 && self.done > before && self.done.is_multiple_of(before) { self.done / before } else { 1 }
     }

@@ -32,7 +32,7 @@ static PERCENT: LazyLock<Option<Regex>> =
     LazyLock::new(|| pattern(r"(?:^|[\s(\[:=])(\d{1,3}(?:\.\d+)?)\s?%(?:$|[\s)\].,;:])"));
 static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
-        r"(?i)\b(iter\w*|reps?|replic\w*|steps?|done|sim\w*|draws?|folds?|chunks?|files?|loops?|process\w*|complet\w*|progress|batch\w*|rounds?|samples?|runs?|tasks?|jobs?|finished|pass|working|bootstrap)\b",
+        r"(?i)\b(iter\w*|reps?|replic\w*|steps?|done|sim\w*|draws?|folds?|chunks?|files?|loops?|process\w*|complet\w*|progress|batch\w*|rounds?|samples?|runs?|tasks?|jobs?|finished|pass\s+#?\d|working|bootstrap)\b",
     )
 });
 /// Counts of data, not of work.

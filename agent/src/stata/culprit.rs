@@ -1,0 +1,211 @@
+//! Which line of a loop or program failed, where the message says it by a name.
+//!
+//! A loop is echoed whole before it runs, and then nothing tells which of its lines runs. But `option llegend() not
+//! allowed`, `command x is unrecognized` or `y not found` name something, and often one line of the loop alone has it. A
+//! name that does not exist fails where it is first used. Macros are not expanded in an echo: where one stands, anything
+//! may have stood in its place. Some messages only certain commands print. Where nothing of this leads to one line, the loop
+//! is all that is known.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::echo::Echo;
+
+/// Lines of a body that are kept.
+const LINES: usize = 500;
+/// Bytes of them.
+const BYTES: usize = 64 * 1024;
+
+/// A loop or program as its body was read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Block {
+    lines: Vec<Echo>,
+    bytes: usize,
+    /// Lines of the body are being read, or the block is what was echoed last.
+    open: bool,
+}
+
+/// How a name stands in a message.
+#[derive(Clone, Copy)]
+enum Named {
+    /// A command: the line begins with it.
+    Command,
+    /// An option: with its parentheses, if the message has them.
+    Option,
+    /// Something that does not exist: the first line that has it.
+    Missing,
+    /// Anything else: a line that alone has it.
+    Other,
+}
+
+static NAMES: LazyLock<Vec<(Named, Regex)>> = LazyLock::new(|| {
+    [
+        (Named::Command, r"^command (\w+) is unrecognized"),
+        (Named::Command, r"^unrecognized command:\s+(\w+)"),
+        (Named::Command, r"^(\w+): (?:invalid|unrecognized) subcommand"),
+        (Named::Option, r"^option (\w+)(?:\(\))? (?:not allowed|required|incorrectly specified)"),
+        (Named::Missing, r"^(?:variable|matrix|scalar|factor|frame|file|variable list)?\s*(\S+) not found"),
+        (Named::Other, r"^(?:variable\s+)?(\S+) (?:already defined|ambiguous abbreviation|invalid name)"),
+        (Named::Other, r"^file (\S+) (?:already exists|could not be opened|not Stata format)"),
+    ]
+    .into_iter()
+    .filter_map(|(named, pattern)| Some((named, Regex::new(pattern).ok()?)))
+    .collect()
+});
+
+/// Which of several lines that could have failed is meant.
+#[derive(Clone, Copy, PartialEq)]
+enum Which {
+    First,
+    /// None, if there are several.
+    Only,
+}
+
+/// Messages that only these commands print (Stata's manuals and `search rc`).
+const PRINTED_BY: [(&str, Which, &[&str]); 3] = [
+    ("too many values", Which::Only, &["tab", "tabulate", "tab1", "tab2", "ta"]),
+    // What does not vary fails the first that is fitted to it.
+    ("outcome does not vary", Which::First, &["logit", "logistic", "probit", "cloglog", "hetprobit", "blogit"]),
+    ("initial values not feasible", Which::Only, &["ml", "stpm2", "streg", "mixed", "gsem", "meglm", "melogit", "mepoisson", "nbreg"]),
+];
+
+impl Block {
+    /// A command begins at the top level, perhaps a block.
+    pub(super) fn open(&mut self, _command: &str) {
+        self.close();
+        self.open = true;
+    }
+
+    /// No block is being read.
+    pub(super) fn close(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A line of its body.
+    pub(super) fn line(&mut self, body: &str, width: usize) {
+        if self.open && self.lines.len() < LINES && self.bytes < BYTES {
+            self.bytes += body.len();
+            let mut line = Echo::default();
+            line.begin(body, width);
+            self.lines.push(line);
+        }
+    }
+
+    /// The line continues.
+    pub(super) fn more(&mut self, rest: &str, width: usize) {
+        if let Some(line) = self.lines.last_mut() {
+            line.more(rest, width);
+        }
+    }
+
+    /// The line of the body that a message points to.
+    pub(super) fn named_by(&self, message: &str) -> Option<String> {
+        let message = message.lines().next()?;
+        let may_fail = |line: &String| !super::judge::is_comment(line) && !is_captured(line);
+        let lines: Vec<String> = self.lines.iter().filter_map(Echo::command).filter(may_fail).collect();
+        let only = |found: &mut dyn Iterator<Item = &String>| found.next().filter(|_| found.next().is_none()).cloned();
+        if let Some((_, which, commands)) = PRINTED_BY.iter().find(|(text, ..)| message.starts_with(text)) {
+            let mut these = lines.iter().filter(|line| commands.iter().any(|command| begins(line, command)));
+            return if *which == Which::First { these.next().cloned() } else { only(&mut these) };
+        }
+        let (named, name) = NAMES.iter().find_map(|(named, p)| Some((*named, p.captures(message)?.get(1)?.as_str())))?;
+        let mut having = lines.iter().filter(|line| match named {
+            Named::Command => begins(line, name),
+            _ => has(line, name),
+        });
+        let first = having.next();
+        match (first, named) {
+            (Some(first), Named::Missing) => Some(first.clone()),
+            (Some(first), _) => having.next().is_none().then(|| first.clone()),
+            (None, Named::Missing | Named::Other) => only(&mut lines.iter().filter(|line| may_have(line, name))),
+            (None, _) => None,
+        }
+    }
+}
+
+/// Whether an error of the line ends nothing.
+fn is_captured(line: &str) -> bool {
+    let words = line.trim_start_matches(['}', ' ', '\t']);
+    let first = &words[..words.find(|c: char| !c.is_alphabetic()).unwrap_or(words.len())];
+    first.len() >= 3 && "capture".starts_with(first)
+}
+
+/// Whether a line's command is this one.
+fn begins(line: &str, command: &str) -> bool {
+    let words = super::judge::without_prefixes(line.trim_start_matches(['}', ' ', '\t']));
+    words.strip_prefix(command).is_some_and(|rest| !rest.starts_with(is_part))
+}
+
+fn has(line: &str, name: &str) -> bool {
+    let mut rest = line;
+    while let Some(at) = rest.find(name) {
+        let (before, after) = (&rest[..at], &rest[at + name.len()..]);
+        if !before.ends_with(is_part) && !after.starts_with(is_part) {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+/// Literal characters that a word with a macro must share with a name.
+const LITERAL: usize = 4;
+
+/// Whether some word of a line is the name once its macros are filled in.
+fn may_have(line: &str, name: &str) -> bool {
+    line.split(|c: char| !(is_part(c) || matches!(c, '`' | '\'' | '$' | '{' | '}' | '.' | '/' | '~' | '-'))).any(|word| {
+        let (mut pattern, mut literal, mut rest) = ("^".to_owned(), 0, word);
+        while let Some(at) = rest.find(['`', '$']) {
+            let (before, after) = (&rest[..at], &rest[at..]);
+            literal += before.len();
+            pattern += &regex::escape(before);
+            pattern += ".*";
+            rest = match after.strip_prefix('`') {
+                Some(inner) => inner.split_once('\'').map_or("", |(_, rest)| rest),
+                None => after[1..].trim_start_matches(|c: char| is_part(c) || matches!(c, '{' | '}')),
+            };
+        }
+        literal += rest.len();
+        pattern += &regex::escape(rest);
+        pattern += "$";
+        literal >= LITERAL && literal < word.len() && Regex::new(&pattern).is_ok_and(|pattern| pattern.is_match(name))
+    })
+}
+
+/// Whether a character belongs to a name.
+fn is_part(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_patterns_compile() {
+        assert_eq!(NAMES.len(), 7);
+    }
+
+    #[test]
+    fn a_line_is_found_by_what_it_names() {
+        fn check(body: &[&str], message: &str, expected: Option<&str>) {
+            let mut block = Block::default();
+            block.open("foreach x in a b {");
+            body.iter().for_each(|line| block.line(line, 20));
+            assert_eq!(block.named_by(message).as_deref(), expected, "{message}");
+        }
+        let body = ["  gen y_2 = y + z", "  sts graph, llegend(cols(3))", "  qui safecount if z", "  use `x', clear", "}"];
+        check(&body, "option llegend() not allowed", Some("sts graph, llegend(cols(3))"));
+        check(&body, "command safecount is unrecognized", Some("qui safecount if z"));
+        check(&body, "z not found", Some("gen y_2 = y + z"));
+        check(&body, "y_2 already defined", Some("gen y_2 = y + z"));
+        check(&body, "z ambiguous abbreviation", None);
+        check(&body, "file a.dta not found", None);
+        check(&body, "no observations", None);
+        let body = ["  estat phtest, plot(`outcome'_flag)", "  tab a `b', row col", "  use \"$data/x.dta\""];
+        check(&body, "died_flag not found in model", Some("estat phtest, plot(`outcome'_flag)"));
+        check(&body, "file /d/x.dta not found", Some("use \"$data/x.dta\""));
+        check(&body, "too many values", Some("tab a `b', row col"));
+    }
+}
