@@ -5,7 +5,7 @@
 
 use std::io::{self, IsTerminal};
 
-use longhaul_proto::{api::OutputEvent, visible::Filter};
+use longhaul_proto::{api::OutputEvent, encoding::Encoding, visible::Filter};
 
 use crate::output::Out;
 
@@ -46,8 +46,8 @@ impl Printer {
     }
 
     /// TextEvents, of which the first begins at this offset.
-    pub(crate) fn events_to_stdout(at: u64) -> Self {
-        Self { out: Out::default(), events: Some(TextEvents { at, rest: vec![] }), filter: None }
+    pub(crate) fn events_to_stdout(at: u64, encoding: Encoding) -> Self {
+        Self { out: Out::default(), events: Some(TextEvents { at, rest: vec![], encoding }), filter: None }
     }
 
     /// Shows the next bytes, of which the first is at this offset.
@@ -89,13 +89,14 @@ impl Printer {
 struct TextEvents {
     at: u64,
     rest: Vec<u8>,
+    encoding: Encoding,
 }
 
 impl TextEvents {
     fn push(&mut self, bytes: &[u8]) -> Option<OutputEvent> {
         self.rest.extend_from_slice(bytes);
         let open = match std::str::from_utf8(&self.rest) {
-            // Only a character that may still become whole waits; invalid bytes are replaced, and the event says so.
+            // Only a character that may still become whole waits; lines with invalid bytes are read in the older encoding, and the event says so.
             Err(error) if error.error_len().is_none() => self.rest.len() - error.valid_up_to(),
             Err(_) => self.rest.utf8_chunks().last().map_or(0, |chunk| unfinished(chunk.invalid())),
             Ok(_) => 0,
@@ -127,11 +128,8 @@ impl TextEvents {
         }
         let (offset, next) = (self.at, self.at + bytes.len() as u64);
         self.at = next;
-        let (text, lossy) = match String::from_utf8(bytes) {
-            Ok(text) => (text, false),
-            Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
-        };
-        Some(OutputEvent { offset, next, text, lossy })
+        let (text, lossy) = self.encoding.lines(&bytes);
+        Some(OutputEvent { offset, next, text: text.into_owned(), lossy })
     }
 }
 
@@ -148,7 +146,7 @@ mod tests {
     use super::*;
 
     fn check(pieces: &[&[u8]], want: &[(u64, u64, &str, bool)]) {
-        let mut events = TextEvents { at: 5, rest: vec![] };
+        let mut events = TextEvents { at: 5, rest: vec![], encoding: Encoding::default() };
         let mut got: Vec<_> = pieces.iter().filter_map(|p| events.push(p)).collect();
         got.extend(events.finish());
         let got: Vec<_> = got.iter().map(|e| (e.offset, e.next, e.text.as_str(), e.lossy)).collect();
@@ -157,7 +155,7 @@ mod tests {
 
     #[test]
     fn texts_end_at_whole_characters() {
-        let mut events = TextEvents { at: 5, rest: vec![] };
+        let mut events = TextEvents { at: 5, rest: vec![], encoding: Encoding::default() };
         let first = events.push(b"a\xc3").unwrap();
         let (left, next) = (events.jump(20).unwrap(), events.push(b"b").unwrap());
         assert_eq!(
@@ -166,7 +164,7 @@ mod tests {
         );
         check(&[b"ab", b"c\n"], &[(5, 7, "ab", false), (7, 9, "c\n", false)]);
         check(&[b"a\xc3", b"\xa9b"], &[(5, 6, "a", false), (6, 9, "éb", false)]);
-        check(&[b"a\xc3"], &[(5, 6, "a", false), (6, 7, "\u{fffd}", true)]);
-        check(&[b"a\xffb\xe2\x82", b"\xac"], &[(5, 8, "a\u{fffd}b", true), (8, 11, "€", false)]);
+        check(&[b"a\xc3"], &[(5, 6, "a", false), (6, 7, "\u{c3}", true)]);
+        check(&[b"a\xffb\xe2\x82", b"\xac"], &[(5, 8, "a\u{ff}b", true), (8, 11, "€", false)]);
     }
 }

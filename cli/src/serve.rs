@@ -72,6 +72,7 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     put(&mut o.max_per_principal, s.max_per_principal);
     put(&mut o.duplicate_window, s.duplicate_window.map(|t| t.0));
     put(&mut o.max_output, s.max_output.map(|b| b.0));
+    put(&mut o.log_encoding, s.log_encoding);
     put(&mut o.keep_records, s.keep_records.map(|t| t.0));
     put(&mut o.max_kept, s.max_kept.map(|b| b.0));
     put(&mut o.max_bundle, s.max_bundle.map(|b| b.0));
@@ -154,6 +155,7 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
     put(&mut o.max_connections, s.max_connections);
     o.as_root = s.as_root.unwrap_or(false);
     put(&mut o.output_limit, s.max_output.map(|b| b.0));
+    put(&mut o.log_encoding, s.log_encoding);
     put(&mut o.max_spool, s.max_spool.map(|b| b.0));
     put(&mut o.max_run_spool, s.max_run_spool.map(|b| b.0));
     o.min_free = min_free(s);

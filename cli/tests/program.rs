@@ -69,17 +69,20 @@ fn judge_prints_the_documented_object_and_ends_by_it() {
     check(
         "\n. display 1\n1\n\nend of do-file\n",
         0,
-        "{\"state\":\"succeeded\",\"rc\":null,\"message\":null,\"command\":null}\n",
+        "{\"state\":\"succeeded\",\"reason\":\"end_of_do_file\",\"rc\":null,\"message\":null,\"command\":null,\"file\":null,\
+         \"line\":null,\"callers\":[],\"progress\":{\"percent\":null,\"text\":\"display 1\"}}\n",
     );
     check(
         "\n. summarize y\nvariable y not found\nr(111);\n\nend of do-file\nr(111);\n",
         1,
-        "{\"state\":\"failed\",\"rc\":111,\"message\":\"variable y not found\",\"command\":\"summarize y\"}\n",
+        "{\"state\":\"failed\",\"reason\":\"code\",\"rc\":111,\"message\":\"variable y not found\",\"command\":\"summarize y\",\
+         \"file\":null,\"line\":null,\"callers\":[],\"progress\":{\"percent\":null,\"text\":\"summarize y\"}}\n",
     );
     check(
         "\n. sleep 5000\n",
         4,
-        "{\"state\":\"incomplete\",\"rc\":null,\"message\":null,\"command\":\"sleep 5000\"}\n",
+        "{\"state\":\"incomplete\",\"reason\":\"no_end\",\"rc\":null,\"message\":null,\"command\":\"sleep 5000\",\"file\":null,\
+         \"line\":null,\"callers\":[],\"progress\":{\"percent\":null,\"text\":\"sleep 5000\"}}\n",
     );
     let home = tempfile::tempdir().unwrap();
     let done = longhaul(home.path(), &[], &["judge", "none.log"]);

@@ -31,6 +31,7 @@ pub mod connections;
 pub mod descriptors;
 pub mod digest;
 pub mod durable;
+pub mod encoding;
 pub mod faults;
 pub mod files;
 pub mod free_space;

@@ -2,7 +2,8 @@
 //!
 //! What a program prints may command a terminal (escapes, OSC), turn the reading direction round (bidi controls) or
 //! imitate lines of our own. Here every such character is replaced by its notation in a program: `\x1b`, `\u{202e}`.
-//! Nothing else is changed, and text that is already harmless stays as it is.
+//! Nothing else is changed, and text that is already harmless stays as it is. Bytes that are no UTF-8 are read as
+//! Windows-1252 ([`crate::encoding`]).
 //!
 //! - [`line`]: a name, a message, a field of a log line: no line break is left;
 //! - [`text`]: several lines: tab and newline stay;
@@ -10,7 +11,7 @@
 
 use std::{borrow::Cow, fmt::Write};
 
-use crate::{faults, wire};
+use crate::{encoding::Encoding, faults, wire};
 
 /// Whether a character acts on what shows it instead of being displayed: C0, DEL, C1, line and paragraph separators,
 /// bidi controls, interlinear marks, and the invisible tag characters that repeat ASCII.
@@ -130,9 +131,7 @@ impl Filter {
 
     fn raw(&mut self, bytes: &[u8], out: &mut String) {
         self.after_cr &= bytes.is_empty();
-        for byte in bytes {
-            let _ = write!(out, "\\x{byte:02x}");
-        }
+        out.push_str(&text(&Encoding::default().decode(bytes, false)));
     }
 }
 
@@ -282,8 +281,8 @@ mod tests {
         }
         check("é日😀\r\n10%\r20%\r\n\tx\n".as_bytes(), "é日😀\n10%\n20%\n\tx\n");
         check("\u{1b}]0;t\u{7}\u{9b}2J\u{202e}".as_bytes(), "\\x1b]0;t\\x07\\x9b2J\\u{202e}");
-        check(b"\x9b31m caf\xe9\n\xf0\x9f\r\n", "\\x9b31m caf\\xe9\n\\xf0\\x9f\n");
-        check(b"\r\r\n\xe2\x82", "\n\n\\xe2\\x82");
+        check(b"\x9b31m caf\xe9\n\xf0\x9f\r\n\x81", "\u{203a}31m caf\u{e9}\n\u{f0}\u{178}\n\\x81");
+        check(b"\r\r\n\xe2\x82", "\n\n\u{e2}\u{201a}");
     }
 
     proptest::proptest! {

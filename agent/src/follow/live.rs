@@ -3,7 +3,7 @@
 use std::{fs::File, io, os::unix::fs::FileExt};
 
 use crate::{
-    spool::Spool,
+    spool::{Plan, Spool},
     stata::{
         progress::{Progress, ProgressReader},
         view::{View, ViewFinder},
@@ -86,7 +86,8 @@ impl LiveReader {
 fn readers(spool: &Spool) -> (ViewFinder, ProgressReader) {
     let wrapper = Wrapper::from_text(std::fs::read_to_string(spool.wrapper()).unwrap_or_default());
     let code = std::fs::read(spool.code()).unwrap_or_default();
-    (ViewFinder::new(&wrapper), ProgressReader::for_run(&wrapper, &code))
+    let encoding = spool.read::<Plan>(&spool.plan()).ok().flatten().map(|plan| plan.encoding()).unwrap_or_default();
+    (ViewFinder::new(&wrapper), ProgressReader::for_run(&wrapper, &code).in_encoding(encoding))
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ pub(super) fn of_failure(spool: &Spool, plan: Option<&Plan>, len: u64, command: 
         file.take(longhaul_proto::MAX_CODE_API as u64).read_to_end(&mut bytes).ok()?;
         Some(bytes)
     };
-    let mut locator = Locator::new(LogStart::in_directory(spool.run_folder()), read);
+    let encoding = plan.map(Plan::encoding).unwrap_or_default();
+    let mut locator = Locator::new(LogStart::in_directory(spool.run_folder()), read).in_encoding(encoding);
     let mut log = File::open(spool.log()).ok()?.take(len);
     let mut buffer = vec![0_u8; 256 * 1024];
     loop {

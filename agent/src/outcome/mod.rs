@@ -71,7 +71,7 @@ fn read(spool: &Spool, exit: &Exit, live: Option<LiveReader>, mut damaged: Vec<S
     let plan = spool.read_or_name::<Plan>(&spool.plan(), &mut damaged)?;
     let ending = spool.read_or_name::<Ending>(&spool.ending(), &mut damaged)?.or_else(|| exit.ending.clone());
     let judgement = match File::open(spool.log()) {
-        Ok(mut log) => stata::judge_file(&mut log)?,
+        Ok(mut log) => stata::judge_file_in(&mut log, plan.as_ref().map(Plan::encoding).unwrap_or_default())?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => stata::judge::judge(b""),
         Err(error) => return Err(error),
     };

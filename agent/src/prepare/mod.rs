@@ -17,6 +17,7 @@ use std::{
 
 use longhaul_proto::{
     durable::{FILE_MODE, FOLDER_MODE},
+    encoding::Encoding,
     state::Cause,
     wire::{self, submission::Source},
 };
@@ -48,6 +49,8 @@ pub struct Preparer {
     pub output_limit: u64,
     /// Bytes that a run's spool may take before it is ended; 0 = no limit.
     pub max_run_spool: u64,
+    /// The encoding of what is no UTF-8 in logs and sources.
+    pub log_encoding: Encoding,
 }
 
 impl Preparer {
@@ -99,6 +102,7 @@ impl Preparer {
             timing: Timing { timeout: (submission.timeout_ms > 0).then_some(submission.timeout_ms), ..self.timing },
             output_limit: self.output_limit,
             max_spool: self.max_run_spool,
+            log_encoding: self.log_encoding.name().to_owned(),
         };
         lay_out(spool, &plan, &code, &wrapper, &plain_dir).map_err(|error| Problem {
             cause: if error.kind() == io::ErrorKind::StorageFull { Cause::SpoolFull } else { Cause::SpawnFailed },

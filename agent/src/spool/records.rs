@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io, path::PathBuf};
 
 use longhaul_proto::{
+    encoding::Encoding,
     state::{Cause, RunState},
     wire,
 };
@@ -64,6 +65,16 @@ pub struct Plan {
     /// Bytes that the run's spool may take before it is ended; 0 = no limit.
     #[serde(default)]
     pub max_spool: u64,
+    /// The encoding of what is no UTF-8 in its log and sources; empty = Windows-1252.
+    #[serde(default)]
+    pub log_encoding: String,
+}
+
+impl Plan {
+    /// [`Plan::log_encoding`]; of a name that this version does not know the default.
+    pub fn encoding(&self) -> Encoding {
+        self.log_encoding.parse().unwrap_or_default()
+    }
 }
 
 /// The process that a supervisor started.

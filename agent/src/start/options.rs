@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use http::Uri;
-use longhaul_proto::join::JoinSecret;
+use longhaul_proto::{encoding::Encoding, join::JoinSecret};
 
 use crate::{identity::Label, prepare::Choice, spool::MinFree};
 
@@ -44,6 +44,8 @@ pub struct Options {
     pub max_spool: u64,
     /// Bytes that one run's spool may take before it is ended; 8 GiB, 0 = no limit.
     pub max_run_spool: u64,
+    /// The encoding of what is no UTF-8 in logs and do-files; Windows-1252.
+    pub log_encoding: Encoding,
     /// A connection that has not sent a whole request head within this time of its acceptance is closed; 10 s.
     pub head_timeout: Duration,
     /// Connections in all; 256.
@@ -85,6 +87,7 @@ impl Options {
             output_limit: 4 << 30,
             max_spool: 100 << 30,
             max_run_spool: 8 << 30,
+            log_encoding: Encoding::default(),
             head_timeout: Duration::from_secs(10),
             max_connections: 256,
             as_root: false,

@@ -102,6 +102,7 @@ pub(crate) fn preparer(options: &Options, program: &Path) -> Preparer {
         },
         output_limit: options.output_limit,
         max_run_spool: options.max_run_spool,
+        log_encoding: options.log_encoding,
     }
 }
 

@@ -67,7 +67,11 @@ const PRINTED_BY: [(&str, Which, &[&str]); 3] = [
     ("too many values", Which::Only, &["tab", "tabulate", "tab1", "tab2", "ta"]),
     // What does not vary fails the first that is fitted to it.
     ("outcome does not vary", Which::First, &["logit", "logistic", "probit", "cloglog", "hetprobit", "blogit"]),
-    ("initial values not feasible", Which::Only, &["ml", "stpm2", "streg", "mixed", "gsem", "meglm", "melogit", "mepoisson", "nbreg"]),
+    (
+        "initial values not feasible",
+        Which::Only,
+        &["ml", "stpm2", "streg", "mixed", "gsem", "meglm", "melogit", "mepoisson", "nbreg"],
+    ),
 ];
 
 impl Block {
@@ -109,7 +113,8 @@ impl Block {
             let mut these = lines.iter().filter(|line| commands.iter().any(|command| begins(line, command)));
             return if *which == Which::First { these.next().cloned() } else { only(&mut these) };
         }
-        let (named, name) = NAMES.iter().find_map(|(named, p)| Some((*named, p.captures(message)?.get(1)?.as_str())))?;
+        let (named, name) =
+            NAMES.iter().find_map(|(named, p)| Some((*named, p.captures(message)?.get(1)?.as_str())))?;
         let mut having = lines.iter().filter(|line| match named {
             Named::Command => begins(line, name),
             _ => has(line, name),
@@ -154,23 +159,27 @@ const LITERAL: usize = 4;
 
 /// Whether some word of a line is the name once its macros are filled in.
 fn may_have(line: &str, name: &str) -> bool {
-    line.split(|c: char| !(is_part(c) || matches!(c, '`' | '\'' | '$' | '{' | '}' | '.' | '/' | '~' | '-'))).any(|word| {
-        let (mut pattern, mut literal, mut rest) = ("^".to_owned(), 0, word);
-        while let Some(at) = rest.find(['`', '$']) {
-            let (before, after) = (&rest[..at], &rest[at..]);
-            literal += before.len();
-            pattern += &regex::escape(before);
-            pattern += ".*";
-            rest = match after.strip_prefix('`') {
-                Some(inner) => inner.split_once('\'').map_or("", |(_, rest)| rest),
-                None => after[1..].trim_start_matches(|c: char| is_part(c) || matches!(c, '{' | '}')),
-            };
-        }
-        literal += rest.len();
-        pattern += &regex::escape(rest);
-        pattern += "$";
-        literal >= LITERAL && literal < word.len() && Regex::new(&pattern).is_ok_and(|pattern| pattern.is_match(name))
-    })
+    line.split(|c: char| !(is_part(c) || matches!(c, '`' | '\'' | '$' | '{' | '}' | '.' | '/' | '~' | '-'))).any(
+        |word| {
+            let (mut pattern, mut literal, mut rest) = ("^".to_owned(), 0, word);
+            while let Some(at) = rest.find(['`', '$']) {
+                let (before, after) = (&rest[..at], &rest[at..]);
+                literal += before.len();
+                pattern += &regex::escape(before);
+                pattern += ".*";
+                rest = match after.strip_prefix('`') {
+                    Some(inner) => inner.split_once('\'').map_or("", |(_, rest)| rest),
+                    None => after[1..].trim_start_matches(|c: char| is_part(c) || matches!(c, '{' | '}')),
+                };
+            }
+            literal += rest.len();
+            pattern += &regex::escape(rest);
+            pattern += "$";
+            literal >= LITERAL
+                && literal < word.len()
+                && Regex::new(&pattern).is_ok_and(|pattern| pattern.is_match(name))
+        },
+    )
 }
 
 /// Whether a character belongs to a name.
@@ -195,7 +204,8 @@ mod tests {
             body.iter().for_each(|line| block.line(line, 20));
             assert_eq!(block.named_by(message).as_deref(), expected, "{message}");
         }
-        let body = ["  gen y_2 = y + z", "  sts graph, llegend(cols(3))", "  qui safecount if z", "  use `x', clear", "}"];
+        let body =
+            ["  gen y_2 = y + z", "  sts graph, llegend(cols(3))", "  qui safecount if z", "  use `x', clear", "}"];
         check(&body, "option llegend() not allowed", Some("sts graph, llegend(cols(3))"));
         check(&body, "command safecount is unrecognized", Some("qui safecount if z"));
         check(&body, "z not found", Some("gen y_2 = y + z"));

@@ -66,11 +66,7 @@ fn judge_sized(file: &mut (impl Read + Seek), sizes: ReadSizes, encoding: Encodi
 /// Judges the log of a run under `wrapper`, which is surer than the log's end alone: the echo of the sentinel's line
 /// proves that the user's code returned, whatever came after; without it, an `end of do-file` is only that of a nested
 /// do-file after which Stata was stopped. (The sentinel file itself is surer still; the caller checks it.)
-pub fn judge_wrapped(
-    file: &mut (impl Read + Seek),
-    wrapper: &Wrapper,
-    encoding: Encoding,
-) -> io::Result<Judgement> {
+pub fn judge_wrapped(file: &mut (impl Read + Seek), wrapper: &Wrapper, encoding: Encoding) -> io::Result<Judgement> {
     let len = file.seek(SeekFrom::End(0))?;
     let mut finder = ViewFinder::new(wrapper);
     // The wrapper's last lines are short, whatever the user's code wrote before them.

@@ -174,7 +174,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
     #[must_use]
     pub fn in_encoding(mut self, encoding: Encoding) -> Self {
         (self.reader, self.encoding) = (self.reader.in_encoding(encoding), encoding);
-        // The do-file that the log begins with was read before.
+        // The do-file that the log begins with has been read.
         for frame in &mut self.frames {
             let bytes = frame.path.as_deref().and_then(&self.read);
             frame.source = bytes.map(|bytes| source::Source::new(&bytes, encoding));

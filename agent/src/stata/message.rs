@@ -281,12 +281,16 @@ mod tests {
             Output::Whole,
             Some("java.lang.NullPointerException"),
         );
-        check("no room;\n    You asked\n    for much.\n\n    You have little.", Output::End, Some(
-            "no room; You asked for much. You have little.",
-        ));
-        check("i.e       _Ie_1-5     (coded)\nnote: x\ncommand y is unrecognized", Output::Whole, Some(
-            "command y is unrecognized",
-        ));
+        check(
+            "no room;\n    You asked\n    for much.\n\n    You have little.",
+            Output::End,
+            Some("no room; You asked for much. You have little."),
+        );
+        check(
+            "i.e       _Ie_1-5     (coded)\nnote: x\ncommand y is unrecognized",
+            Output::Whole,
+            Some("command y is unrecognized"),
+        );
         check("    file /a/b\n    > c.dta not found", Output::Whole, Some("file /a/bc.dta not found"));
     }
 }

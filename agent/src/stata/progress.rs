@@ -58,6 +58,7 @@ const DEPTH: usize = 8;
 /// Reads a log in chunks and gives the latest [`Progress`]; memory is bounded, any bytes will do.
 pub struct ProgressReader {
     reader: LineReader,
+    encoding: Encoding,
     state: State,
     script: Option<Script>,
     /// Keeps out the banner's and the wrapper's lines.
@@ -83,7 +84,8 @@ struct State {
 impl ProgressReader {
     /// A reader without the do-file's source.
     pub fn new() -> Self {
-        Self { reader: LineReader::default(), state: State::default(), script: None, gate: None }
+        let (reader, encoding) = (LineReader::default(), Encoding::default());
+        Self { reader, encoding, state: State::default(), script: None, gate: None }
     }
 
     /// A reader that finds the line in `source`, the bytes of the do-file whose log this is.
@@ -96,14 +98,22 @@ impl ProgressReader {
         Self { gate: Some(ViewFinder::new(wrapper)), ..Self::with_source(source) }
     }
 
+    /// The same, for a log and a source whose words are in this encoding where they are no UTF-8.
+    #[must_use]
+    pub fn in_encoding(mut self, encoding: Encoding) -> Self {
+        (self.reader, self.encoding) = (self.reader.in_encoding(encoding), encoding);
+        self.script = self.script.map(|script| Script { locator: script.locator.in_encoding(encoding), ..script });
+        self
+    }
+
     /// Takes the next bytes of the log.
     pub fn push(&mut self, bytes: &[u8]) {
-        let Self { reader, state, script, gate } = self;
+        let Self { reader, encoding, state, script, gate } = self;
         if let Some(gate) = gate {
             gate.expect(bytes);
         }
         let near = (reader.position() + bytes.len() as u64).saturating_sub(NEAR);
-        let mut batch = Batch { state, script, gate, near, far: FAR, skipped: vec![] };
+        let mut batch = Batch { state, encoding: *encoding, script, gate, near, far: FAR, skipped: vec![] };
         reader.push_to(bytes, &mut batch);
         batch.catch_up();
     }
@@ -132,6 +142,7 @@ impl ProgressReader {
 /// The lines of one push.
 struct Batch<'a> {
     state: &'a mut State,
+    encoding: Encoding,
     script: &'a mut Option<Script>,
     gate: &'a mut Option<ViewFinder>,
     /// From this offset on every line is read.
@@ -145,7 +156,7 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn catch_up(&mut self) {
         if !self.skipped.is_empty() {
-            self.state.output(&Encoding::default().decode(&self.skipped, false));
+            self.state.output(&self.encoding.decode(&self.skipped, false));
             self.skipped.clear();
         }
     }

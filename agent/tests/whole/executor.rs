@@ -60,6 +60,7 @@ fn bench_in(script: &str, runs: &std::path::Path, folder: tempfile::TempDir) -> 
         timing: Timing { timeout: None, start: 60_000, after_break: 60_000, after_terminate: 60_000 },
         output_limit: 1 << 30,
         max_spool: 0,
+        log_encoding: String::new(),
     };
     spool.write(&spool.plan(), &plan).unwrap();
     Bench { executor: Arc::new(Local::new(std::env::current_exe().unwrap())), spool, _folder: folder }

@@ -11,7 +11,7 @@ use longhaul_agent::stata::{
     judge::{Judgement, judge_in},
     judge_file_in,
     lines::decode::Encoding,
-    locate::{LogStart, Locator, Whereabouts},
+    locate::{Locator, LogStart, Whereabouts},
     progress::ProgressReader,
 };
 

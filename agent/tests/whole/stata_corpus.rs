@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use longhaul_agent::stata::judge::{LogEnd, judge};
 use longhaul_agent::stata::judge_file;
-use longhaul_agent::stata::locate::{LogStart, Locator, locate};
+use longhaul_agent::stata::locate::{Locator, LogStart, locate};
 use longhaul_agent::stata::progress::ProgressReader;
 
 use crate::Test;

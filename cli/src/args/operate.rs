@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use longhaul_proto::encoding::Encoding;
 
 use super::Ask;
 use crate::config::Time;
@@ -42,6 +43,12 @@ pub(crate) struct Resume {
 pub(crate) struct Judge {
     /// The log, `.log` or `.smcl`; `-` reads stdin.
     pub(crate) log: PathBuf,
+    /// Folder with the do-files, to find the line; a file is looked for there by as much of its path as there is.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) source: Option<PathBuf>,
+    /// Encoding of words that are no UTF-8.
+    #[arg(long, value_name = "NAME", default_value = "windows-1252")]
+    pub(crate) encoding: Encoding,
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,24 +2,45 @@
 
 use std::{
     fs::File,
-    io::{Cursor, Read},
+    io::{self, Cursor, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
 };
 
 use longhaul_agent::stata::{
-    judge::{Judgement, LogEnd},
-    judge_file,
+    judge::{Judgement, LogEnd, Reason},
+    judge_file_in,
+    locate::{Locator, LogStart, Whereabouts},
+    progress::ProgressReader,
 };
+use longhaul_proto::visible;
 use serde::Serialize;
 
 use crate::{args::Judge, context::Failure, exit, output::Out};
 
+/// Bytes read in one go.
+const STEP: usize = 256 * 1024;
+
 /// The documented object, whatever else the verdict type holds.
 #[derive(Debug, Serialize)]
-struct Verdict<'a> {
+struct Verdict {
     state: LogEnd,
+    reason: Reason,
     rc: Option<i64>,
-    message: Option<&'a str>,
-    command: Option<&'a str>,
+    message: Option<String>,
+    command: Option<String>,
+    /// The do-file as its `do` named it.
+    file: Option<String>,
+    /// From 1; only where its source was found.
+    line: Option<u32>,
+    /// `file:line` or `file`, outermost first.
+    callers: Vec<String>,
+    progress: Option<Progress>,
+}
+
+#[derive(Debug, Serialize)]
+struct Progress {
+    percent: Option<f64>,
+    text: String,
 }
 
 /// Judges and prints.
@@ -29,70 +50,152 @@ struct Verdict<'a> {
 pub(crate) fn judge(args: &Judge) -> Result<u8, Failure> {
     let unreadable =
         |error| Failure::system(format!("cannot read {}: {error}; give the path of a Stata log", args.log.display()));
-    let judgement = if args.log.as_os_str() == "-" {
+    if let Some(source) = args.source.as_ref().filter(|source| !source.is_dir()) {
+        return Err(Failure::usage(format!(
+            "--source {} is no folder; give the one with the do-files",
+            source.display()
+        )));
+    }
+    let verdict = if args.log.as_os_str() == "-" {
         let mut log = vec![];
-        std::io::stdin().lock().read_to_end(&mut log).map_err(unreadable)?;
-        judge_file(&mut Cursor::new(log)).map_err(unreadable)?
+        io::stdin().lock().read_to_end(&mut log).map_err(unreadable)?;
+        verdict(&mut Cursor::new(log), args).map_err(unreadable)?
     } else {
-        judge_file(&mut File::open(&args.log).map_err(unreadable)?).map_err(unreadable)?
+        verdict(&mut File::open(&args.log).map_err(unreadable)?, args).map_err(unreadable)?
     };
     let mut out = Out::default();
     if args.json {
-        let Judgement { state, rc, message, command, .. } = &judgement;
-        out.json(&Verdict { state: *state, rc: *rc, message: message.as_deref(), command: command.as_deref() })?;
+        out.json(&verdict)?;
     } else {
-        out.text(&text(&judgement))?;
+        out.text(&text(&verdict))?;
     }
-    Ok(match judgement.state {
+    Ok(match verdict.state {
         LogEnd::Succeeded => 0,
         LogEnd::Failed => 1,
         LogEnd::Incomplete => exit::SYSTEM,
     })
 }
 
-fn text(judgement: &Judgement) -> String {
-    let mut lines = vec![match (judgement.state, judgement.rc) {
+fn verdict(log: &mut (impl Read + Seek), args: &Judge) -> io::Result<Verdict> {
+    let Judgement { state, reason, rc, message, command, .. } = judge_file_in(log, args.encoding)?;
+    let source = args.source.as_deref();
+    let start = LogStart::in_directory(source.unwrap_or(Path::new("")));
+    let mut locator = Locator::new(start, |path: &Path| read(path, source?)).in_encoding(args.encoding);
+    let mut progress = ProgressReader::new().in_encoding(args.encoding);
+    log.seek(SeekFrom::Start(0))?;
+    let mut buffer = vec![0; STEP];
+    loop {
+        match log.read(&mut buffer)? {
+            0 => break,
+            n => {
+                locator.push(&buffer[..n]);
+                progress.push(&buffer[..n]);
+            }
+        }
+    }
+    let Whereabouts { mut open } = match state {
+        LogEnd::Succeeded => Whereabouts::default(),
+        LogEnd::Failed | LogEnd::Incomplete => locator.finish_at(command.as_deref()).1,
+    };
+    let (file, line) = open.pop().map_or((None, None), |(file, line)| (Some(file), line));
+    let callers = open.into_iter().map(|(file, line)| place(&file, line)).collect();
+    let now = progress.current();
+    let progress = (!now.text.is_empty()).then_some(Progress { percent: now.percent, text: now.text });
+    Ok(Verdict { state, reason, rc, message, command, file, line, callers, progress })
+}
+
+/// Reads a do-file of the log, which may have been written on another machine: the longest end of its path that is below
+/// `source`.
+fn read(path: &Path, source: &Path) -> Option<Vec<u8>> {
+    let path = path.to_str()?.replace('\\', "/");
+    let below: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
+    let mut ends = (0..below.len()).map(|from| source.join(below[from..].iter().collect::<PathBuf>()));
+    std::fs::read(ends.find(|path| path.is_file())?).ok()
+}
+
+fn place(file: &str, line: Option<u32>) -> String {
+    line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
+}
+
+fn text(verdict: &Verdict) -> String {
+    let first = match (verdict.state, verdict.rc) {
         (LogEnd::Succeeded, _) => "succeeded".to_owned(),
+        (LogEnd::Failed, Some(rc)) if verdict.reason == Reason::Break => {
+            format!("failed: r({rc}), with --Break-- (somebody pressed Break, or the code says `exit 1`)")
+        }
         (LogEnd::Failed, Some(rc)) => format!("failed: r({rc})"),
         (LogEnd::Failed, None) => "failed".to_owned(),
-        (LogEnd::Incomplete, _) => {
-            "incomplete: the log has no end (still running, killed, or left by `exit, STATA`)".into()
+        (LogEnd::Incomplete, _) => match verdict.reason {
+            Reason::ExitStata => "incomplete: the do-file left Stata by `exit, STATA`; its exit status tells the rest",
+            Reason::NothingRan => "incomplete: no command is in it",
+            _ => "incomplete: the log has no end (Stata still runs, was killed, or crashed)",
         }
-    }];
-    lines.extend(judgement.message.iter().flat_map(|m| m.lines()).map(|l| format!("  {l}")));
-    lines.extend(
-        judgement.command.iter().filter(|_| judgement.state != LogEnd::Succeeded).map(|c| format!("  command: {c}")),
-    );
-    lines.join("\n") + "\n"
+        .to_owned(),
+    };
+    let mut lines = vec![first];
+    lines.extend(verdict.message.iter().flat_map(|m| m.lines()).map(|l| format!("  {l}")));
+    if verdict.state != LogEnd::Succeeded {
+        lines.extend(verdict.command.iter().map(|c| format!("  command: {c}")));
+        if let Some(file) = &verdict.file {
+            let called: Vec<String> =
+                verdict.callers.iter().rev().map(|caller| format!("called from {caller}")).collect();
+            let callers = if called.is_empty() { String::new() } else { format!(" ({})", called.join(", ")) };
+            lines.push(format!("  at {}{callers}", place(file, verdict.line)));
+        }
+        let percent = |p: &Progress| p.percent.map(|percent| format!("  {percent:.0} %: {}", p.text));
+        lines.extend(verdict.progress.iter().filter_map(percent));
+    }
+    lines.iter().map(|line| visible::line(line).into_owned() + "\n").collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn object(log: &str) -> String {
-        let judgement = longhaul_agent::stata::judge::judge(log.as_bytes());
-        let Judgement { state, rc, message, command, .. } = &judgement;
-        let verdict = Verdict { state: *state, rc: *rc, message: message.as_deref(), command: command.as_deref() };
-        serde_json::to_string(&verdict).unwrap()
+    fn of(log: &str, source: Option<&Path>) -> Verdict {
+        let args = Judge {
+            log: PathBuf::from("-"),
+            source: source.map(Path::to_owned),
+            encoding: Default::default(),
+            json: true,
+        };
+        verdict(&mut Cursor::new(log.as_bytes()), &args).unwrap()
     }
 
     #[test]
     fn the_documented_object() {
+        let object = |log| serde_json::to_string(&of(log, None)).unwrap();
         assert_eq!(
             object("\n. display 1\n1\n\n. \nend of do-file\n"),
-            r#"{"state":"succeeded","rc":null,"message":null,"command":null}"#
+            r#"{"state":"succeeded","reason":"end_of_do_file","rc":null,"message":null,"command":null,"file":null,"line":null,"callers":[],"progress":{"percent":null,"text":"display 1"}}"#
         );
         assert_eq!(
-            object("\n. summarize y\nvariable y not found\nr(111);\n\nend of do-file\nr(111);\n"),
-            r#"{"state":"failed","rc":111,"message":"variable y not found","command":"summarize y"}"#
+            object("\n. do a\n\n. summarize y\nvariable y not found\nr(111);\n\nend of do-file\nr(111);\n"),
+            r#"{"state":"failed","reason":"code","rc":111,"message":"variable y not found","command":"summarize y","file":"a","line":null,"callers":[],"progress":{"percent":null,"text":"summarize y"}}"#
         );
-        assert!(object("\n. sleep 1000\n").starts_with(r#"{"state":"incomplete","rc":null,"#));
+        assert!(object("\n. sleep 1000\n").starts_with(r#"{"state":"incomplete","reason":"no_end","rc":null,"#));
     }
 
     #[test]
     fn a_person_reads_the_verdict_first() {
-        let failed = longhaul_agent::stata::judge::judge(b"\n. error 9\nr(9);\n\nend of do-file\nr(9);\n");
-        assert!(text(&failed).starts_with("failed: r(9)\n"), "{}", text(&failed));
+        let failed = text(&of("\n. error 9\nr(9);\n\nend of do-file\nr(9);\n", None));
+        assert!(failed.starts_with("failed: r(9)\n"), "{failed}");
+        assert!(text(&of("\n. exit, clear STATA\n", None)).contains("its exit status tells the rest"));
+        assert_eq!(text(&of("", None)), "incomplete: no command is in it\n");
+    }
+
+    #[test]
+    fn sources_give_the_line_also_those_of_another_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("code")).unwrap();
+        std::fs::write(folder.path().join("main.do"), "di 1\ndo \"C:\\p\\code\\sub.do\"\n").unwrap();
+        std::fs::write(folder.path().join("code/sub.do"), "* sub\nforeach x in a {\n  bad\n}\n").unwrap();
+        let log = "\n. do main.do\n\n. di 1\n1\n\n. do \"C:\\p\\code\\sub.do\"\n\n. * sub\n. foreach x in a {\n  2.   bad\n  3. }\n\
+            command bad is unrecognized\nr(199);\n\nend of do-file\nr(199);\n\nend of do-file\nr(199);\n";
+        let found = of(log, Some(folder.path()));
+        assert_eq!((found.command.as_deref(), found.line), (Some("bad"), Some(3)), "{found:?}");
+        assert_eq!(found.callers, ["main.do:2"]);
+        let shown = text(&found);
+        assert!(shown.ends_with("  at C:\\p\\code\\sub.do:3 (called from main.do:2)\n"), "{shown}");
     }
 }

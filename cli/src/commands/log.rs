@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longhaul_proto::api::RunView;
+use longhaul_proto::{api::RunView, encoding::Encoding};
 
 use crate::{
     args::Log,
@@ -36,15 +36,16 @@ async fn print(
 ) -> Result<u8, Failure> {
     let run = gateway.client.get(&args.run).await?;
     let stream = if args.console { Stream::Console } else { Stream::Log };
+    let encoding = context.config.settings.log_encoding.unwrap_or_default();
     if !args.follow {
-        return once(args, &run, stream, gateway, signals).await;
+        return once(args, &run, stream, encoding, gateway, signals).await;
     }
     let first = match args.tail {
         Some(lines) => gateway.client.output(&args.run, stream, Part::Tail(lines)).await?.first(),
         None => 0,
     };
     let show = if args.ask.json {
-        Printer::events_to_stdout(first)
+        Printer::events_to_stdout(first, encoding)
     } else {
         Printer::bytes_to_stdout(OnTerminal::of(args.raw))
     };
@@ -67,12 +68,16 @@ async fn once(
     args: &Log,
     run: &RunView,
     stream: Stream,
+    encoding: Encoding,
     gateway: &mut GatewayHandle,
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
     let mut part = args.tail.map_or(Part::From(0, Duration::ZERO), Part::Tail);
-    let mut show =
-        if args.ask.json { Printer::events_to_stdout(0) } else { Printer::bytes_to_stdout(OnTerminal::of(args.raw)) };
+    let mut show = if args.ask.json {
+        Printer::events_to_stdout(0, encoding)
+    } else {
+        Printer::bytes_to_stdout(OnTerminal::of(args.raw))
+    };
     // Of a run with several attempts each is a piece of its own. The number is bounded: a run that prints without pause
     // has something new each time.
     for _ in 0..=run.earlier_views.len() {

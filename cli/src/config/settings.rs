@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use longhaul_proto::encoding::Encoding;
+
 use super::values::{Bytes, Engine, Given, Horizon, Secret, Time, Url, Value};
 
 macro_rules! settings {
@@ -106,6 +108,8 @@ settings! {
     min_free_percent: u32,
     /// Output kept per run and stream; default 4 GiB. Stata goes on beyond it, and the record says so.
     max_output: Bytes,
+    /// The encoding of what is no UTF-8 in logs and do-files, as text shows it; default windows-1252.
+    log_encoding: Encoding,
     /// What all spools of this agent may take before ended runs are let go of, oldest first; default 100 GiB, 0 = no limit.
     max_spool: Bytes,
     /// What the spool of one run may take (log, console, temporary files, work); default 8 GiB, 0 = no limit. Beyond it

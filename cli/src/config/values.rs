@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
+use longhaul_proto::encoding::Encoding;
+
 /// A value as it was given, before its setting's type is known.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Given {
@@ -83,6 +85,13 @@ fn number<T: FromStr>(text: &str) -> Result<T, String> {
 fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("expected a path, and it is empty".into()) } else { Ok(PathBuf::from(text)) }
 }
+
+text_value!(
+    Encoding,
+    "expected the name of an encoding",
+    |text| text.trim().parse().map_err(|e: longhaul_proto::encoding::UnknownEncoding| e.to_string()),
+    |v| v.name().to_ascii_lowercase()
+);
 
 /// A length of time: `45`, `45 s`, `1h 30min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

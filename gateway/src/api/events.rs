@@ -183,7 +183,8 @@ impl Follower {
             return Ok(None);
         }
         let next = self.at + bytes.len() as u64;
-        let (text, lossy) = utf8::lossy(&bytes);
+        let (text, lossy) = self.output.encoding().lines(&bytes);
+        let text = text.into_owned();
         let event = OutputEvent { offset: self.at, next, text, lossy };
         self.at = next;
         Ok(Some(Bytes::from(format!("id: {next}\ndata: {}\n\n", json(&event)))))

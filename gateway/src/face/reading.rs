@@ -1,7 +1,7 @@
 //! Reads a run's output by ranges, for every place that shows it.
 
 use bytes::{Bytes, BytesMut};
-use longhaul_proto::ids::RunId;
+use longhaul_proto::{encoding::Encoding, ids::RunId};
 
 use crate::{
     face::part::Part,
@@ -22,6 +22,11 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// The encoding of what is no UTF-8 in it.
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.runs.log_encoding()
+    }
+
     /// At most `max` bytes from `offset`, and only before `end`.
     pub(crate) async fn chunk(&self, offset: u64, end: u64, max: usize) -> Result<Bytes, ReadError> {
         let room = usize::try_from(end.saturating_sub(offset)).unwrap_or(MAX_READ).min(max).min(MAX_READ);

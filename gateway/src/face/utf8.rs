@@ -21,14 +21,6 @@ pub(crate) fn torn(bytes: &[u8]) -> usize {
     bytes.iter().take(3).take_while(|b| (0x80..=0xBF).contains(*b)).count()
 }
 
-/// Text of bytes, and whether some of them were not UTF-8.
-pub(crate) fn lossy(bytes: &[u8]) -> (String, bool) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => (text.to_owned(), false),
-        Err(_) => (String::from_utf8_lossy(bytes).into_owned(), true),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::face::utf8::*;
@@ -49,6 +41,5 @@ mod tests {
         check(b"a\xc0", 0);
         assert_eq!(torn("é".as_bytes()), 0);
         assert_eq!(torn(&"é".as_bytes()[1..]), 1);
-        assert_eq!(lossy(b"a\xff"), ("a\u{fffd}".into(), true));
     }
 }

@@ -232,7 +232,7 @@ pub(super) async fn last_line(caller: &Caller, view: &RunSnapshot) -> Option<Str
     let read = output.range(&part, part.last(LAST_LINE), part.end());
     // Without the line the message is only shorter.
     let bytes = tokio::time::timeout(LAST_LINE_LIMIT, read).await.ok()?.ok()?;
-    let (text, _) = utf8::lossy(&bytes[utf8::torn(&bytes)..]);
+    let (text, _) = output.encoding().lines(&bytes[utf8::torn(&bytes)..]);
     text.lines().rev().map(words::plain).find(|line| !line.is_empty() && line != ".")
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, fmt::Write, time::Duration};
 
-use longhaul_proto::{ids::Ids, visible};
+use longhaul_proto::{encoding::Encoding, ids::Ids, visible};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::{
@@ -62,7 +62,8 @@ pub(super) async fn log(call: &Call) -> Reply {
     let body = match pattern {
         Some(pattern) => {
             let context = args.whole("context").unwrap_or(2).min(CONTEXT);
-            let search = Search { regex: regex(&pattern)?, context: usize::try_from(context).unwrap_or(0), budget };
+            let (encoding, context) = (output.encoding(), usize::try_from(context).unwrap_or(0));
+            let search = Search { regex: regex(&pattern)?, encoding, context, budget };
             search.run(ids, &output, &view, &part, from).await?
         }
         None if offset.is_some() => piece(ids, &output, &view, &part, from, budget).await?,
@@ -115,7 +116,7 @@ async fn piece(
     if more && let Some(at) = bytes[..taken].iter().rposition(|b| *b == b'\n') {
         taken = at + 1;
     }
-    let shown = |taken: usize| visible::text(&utf8::lossy(&bytes[..taken]).0).into_owned();
+    let shown = |taken: usize| visible::text(&output.encoding().lines(&bytes[..taken]).0).into_owned();
     let mut text = shown(taken);
     // Replaced bytes, and hidden characters written out, take more room than the bytes did; then fewer are shown.
     while text.len() > budget {
@@ -133,6 +134,7 @@ async fn piece(
 
 struct Search {
     regex: Regex,
+    encoding: Encoding,
     context: usize,
     budget: usize,
 }
@@ -222,7 +224,7 @@ impl Search {
     fn line(&self, line: &[u8], at: u64, found: &mut Found) {
         let trimmed = line.trim_ascii_end();
         let hit = self.regex.is_match(trimmed);
-        let shown = || words::cut(&visible::text(&utf8::lossy(trimmed).0).replace('\n', "\\r"), SHOWN);
+        let shown = || words::cut(&visible::text(&self.encoding.lines(trimmed).0).replace('\n', "\\r"), SHOWN);
         if hit {
             found.matches += 1;
             let before: Vec<_> = found.before.drain(..).collect();
@@ -267,7 +269,8 @@ mod tests {
     #[test]
     fn matches_with_context() {
         let check = |text: &str, context: usize, want: &str| {
-            let search = Search { regex: regex("x").unwrap(), context, budget: 20_000 };
+            let encoding = Encoding::default();
+            let search = Search { regex: regex("x").unwrap(), encoding, context, budget: 20_000 };
             let mut found = Found::default();
             let mut at = 0;
             while let Some(len) = next_line(&text.as_bytes()[at..], true) {

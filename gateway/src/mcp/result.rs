@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use longhaul_proto::{
+    encoding::Encoding,
     files::{self, Files},
     ids::Ids,
     state::{Cause, RunState},
@@ -38,7 +39,7 @@ const ERROR_ROOM: usize = 9_500;
 /// The end of a range of output, as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Excerpt {
-    /// The text; bytes that are no UTF-8 are replaced.
+    /// The text; lines that are no UTF-8 are read in the older encoding.
     pub(super) text: String,
     /// Offset of the first byte shown.
     pub(super) from: u64,
@@ -56,14 +57,14 @@ pub(super) async fn excerpt(output: &Output, part: &Part, start: u64, budget: us
     let start = start.max(part.start()).min(part.end());
     let from = start.max(part.last(budget as u64));
     let bytes = output.range(part, from, part.end()).await?;
-    let cut = trim(&bytes, from, start, budget);
+    let cut = trim(&bytes, from, start, budget, output.encoding());
     // There may have been a gap in the bytes that were trimmed away.
     let from = part.advance(from, cut.from - from);
     Ok(Excerpt { text: cut.text, from, start, left_out: part.count(start, from), end: part.end() })
 }
 
 /// Makes an excerpt of the bytes that begin at offset `from`.
-fn trim(bytes: &[u8], mut from: u64, start: u64, budget: usize) -> Excerpt {
+fn trim(bytes: &[u8], mut from: u64, start: u64, budget: usize, encoding: Encoding) -> Excerpt {
     let end = from + bytes.len() as u64;
     let mut bytes = bytes;
     let skip = |bytes: &mut &[u8], from: &mut u64, n: usize| {
@@ -76,7 +77,7 @@ fn trim(bytes: &[u8], mut from: u64, start: u64, budget: usize) -> Excerpt {
         skip(&mut bytes, &mut from, n);
     }
     // Replaced bytes, and hidden characters written out, take more room than the bytes did.
-    let shown = |bytes| visible::text(&utf8::lossy(bytes).0).into_owned();
+    let shown = |bytes| visible::text(&encoding.lines(bytes).0).into_owned();
     let mut text = shown(bytes);
     while text.len() > budget && !bytes.is_empty() {
         let over = (text.len() - budget).div_ceil(3).min(bytes.len());
@@ -322,7 +323,7 @@ mod tests {
     #[test]
     fn excerpts_are_bounded_and_begin_with_a_line() {
         let check = |bytes: &[u8], from: u64, budget: usize, want: (&str, u64)| {
-            let got = trim(bytes, from, 0, budget);
+            let got = trim(bytes, from, 0, budget, Encoding::default());
             assert_eq!((got.text.as_str(), got.from), want);
             assert_eq!(got.end, from + bytes.len() as u64);
         };
@@ -330,7 +331,7 @@ mod tests {
         check(b"ne\ntwo\n", 1, 100, ("two\n", 4));
         check(b"without any line break", 5, 8, ("ne break", 19));
         check(&"aé".as_bytes()[2..], 7, 100, ("", 8));
-        let bad = trim(&[0xff; 300], 0, 0, 30);
+        let bad = trim(&[0xff; 300], 0, 0, 30, Encoding::default());
         assert!(bad.text.len() <= 30 && !bad.text.is_empty(), "{}", bad.text.len());
         assert_eq!(bad.end, 300);
     }

@@ -6,7 +6,7 @@ pub mod proxies;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 pub use face::FaceOptions;
-use longhaul_proto::free_space::MinFree;
+use longhaul_proto::{encoding::Encoding, free_space::MinFree};
 
 /// The settings of a gateway. `Options::default()` suits a lab; `data` must be given.
 #[derive(Clone, Debug)]
@@ -58,6 +58,8 @@ pub struct Options {
     pub changed_timeout: Duration,
     /// Most output kept per run and stream, bytes.
     pub max_output: u64,
+    /// The encoding of what is no UTF-8 in logs, where they are shown as text; Windows-1252. Kept are the bytes.
+    pub log_encoding: Encoding,
 
     /// Records of ended runs are removed after this time, those of unfinished ones never.
     pub keep_records: Duration,
@@ -115,6 +117,7 @@ impl Default for Options {
             call_window: s(2 * 60),
             changed_timeout: s(5),
             max_output: 4 << 30,
+            log_encoding: Encoding::default(),
             keep_records: s(30 * 24 * 3600),
             max_kept: 100 << 30,
             keep_spool: s(24 * 3600),

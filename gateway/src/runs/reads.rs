@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use longhaul_proto::{
     api::{HostView, Hosts, QueueView},
+    encoding::Encoding,
     faults,
     ids::{RunId, SHORT_LEN},
     state::RunState,
@@ -37,6 +38,11 @@ pub(super) enum Look {
 }
 
 impl Runs {
+    /// The encoding of what is no UTF-8 in output, where it is shown as text.
+    pub(crate) fn log_encoding(&self) -> Encoding {
+        self.0.options.log_encoding
+    }
+
     /// Finds a run by its full or short name.
     ///
     /// # Errors

@@ -105,7 +105,10 @@ fn the_end_tells_how_many_do_files_it_leaves() {
 #[test]
 fn the_json_is_the_promised_object() {
     let json = serde_json::to_string(&judge(b". xx\ncommand xx is unrecognized\nr(199);\n")).unwrap();
-    assert_eq!(json, r#"{"state":"failed","reason":"code","rc":199,"message":"command xx is unrecognized","command":"xx"}"#);
+    assert_eq!(
+        json,
+        r#"{"state":"failed","reason":"code","rc":199,"message":"command xx is unrecognized","command":"xx"}"#
+    );
 }
 
 proptest! {

@@ -37,7 +37,11 @@ impl Source {
         // Line by line, as the log's lines are.
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => Cow::Borrowed(text),
-            Err(_) => bytes.split_inclusive(|b| *b == b'\n').map(|line| encoding.decode(line, false)).collect::<String>().into(),
+            Err(_) => bytes
+                .split_inclusive(|b| *b == b'\n')
+                .map(|line| encoding.decode(line, false))
+                .collect::<String>()
+                .into(),
         };
         // Cleaned as the log was, or the two would differ.
         let lines = text.split_inclusive('\n').map(without_escapes);

@@ -137,6 +137,7 @@ impl Site {
             timing: Timing { timeout: None, start: 60_000, after_break: 100, after_terminate: 100 },
             output_limit: 1 << 30,
             max_spool: 0,
+            log_encoding: String::new(),
         };
         spool.write(&spool.plan(), &plan).unwrap();
         Job { spool, attempt: 1 }
