@@ -21,7 +21,7 @@ use crate::{
     },
     limits::incoming::RETRY_AFTER,
     mcp::{
-        MAX_BODY,
+        MAX_BODY, envelope,
         own_answer::OwnAnswer,
         resumable::{ASKING, Asking, Resumables, Resumed},
         sessions::Sessions,
@@ -123,6 +123,10 @@ async fn post(
         }
         Err(unread) => return Problem::from(unread).into_response(),
     };
+    if let Err(refused) = envelope::check(&bytes) {
+        return refused.into_response();
+    }
+    envelope::accept(&mut parts.headers);
     let peek = serde_json::from_slice::<Peek>(&bytes).unwrap_or_default();
     if peek.method == "initialize" && sessions.count(&asking.who) >= face.options().sessions_per_principal {
         let detail = "as many sessions of yours are open as are allowed: end some, or let them rest for an hour";

@@ -4,14 +4,12 @@
 //! images, within a budget that keeps the whole answer in one event below 1 MiB; the others are listed by path. The
 //! files stay on the run's host and are fetched on request.
 
-use std::fmt::Write;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 use longhaul_proto::api::ArtifactView;
 
 use super::{
     call::{Call, Picture, Reply, ToolOutput},
-    result, words,
+    words,
 };
 use crate::{model::RunSnapshot, runs::ArtifactError};
 
@@ -113,7 +111,7 @@ pub(super) async fn graph(call: &Call) -> Reply {
     }
     let all = graphs(&view);
     let wanted = match call.args.text("name") {
-        None if all.is_empty() => return Ok(ToolOutput::ok(none(&head, &view))),
+        None if all.is_empty() => return Ok(ToolOutput::ok(none(&head, &view)).about(&view)),
         None => all,
         Some(asked) => {
             let found: Vec<_> = all.iter().filter(|(a, _)| is_named(&view, a, &asked)).copied().collect();
@@ -156,9 +154,8 @@ fn none(head: &str, view: &RunSnapshot) -> String {
     };
     format!(
         "{head}\nThe run left {wrote} in {}. A graph is kept when the code saves it, for example with:\n\
-         graph export fit.png, width(1200) replace\n\n{}",
-        words::plain(folder),
-        result::last_line(view)
+         graph export fit.png, width(1200) replace",
+        words::plain(folder)
     )
 }
 
@@ -227,8 +224,7 @@ impl Answer<'_> {
                 "\nTo see a graph here, let the code save it as PNG: graph export fit.png, width(1200) replace",
             );
         }
-        let _ = write!(text, "\n\n{}", result::last_line(self.view));
-        ToolOutput { pictures: self.pictures, ..ToolOutput::ok(text) }
+        ToolOutput { pictures: self.pictures, ..ToolOutput::ok(text) }.about(self.view)
     }
 }
 

@@ -55,7 +55,9 @@ fn line(call: &Call, view: &RunSnapshot, now_ms: i64) -> String {
         words::whole(view, None, now_ms).replace(&format!(" · {short}"), "")
     };
     let mut text = format!("{short}  {told}");
-    let _ = write!(text, " · {}", words::cut(&words::plain(&view.source), 100));
+    if view.source.contains(['/', '\\']) {
+        let _ = write!(text, " · {}", words::cut(&words::plain(&view.source), 100));
+    }
     if let Some(at) = view.created.map(UnixMs::rfc3339) {
         let _ = write!(text, " · {at}");
     }

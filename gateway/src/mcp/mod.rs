@@ -16,6 +16,7 @@
 //! - [`joined`] words the first line where an earlier run answers, [`waiting`] explains a wait that has no end in
 //!   sight;
 //! - [`result`] is the text of an ended run, [`graph`] shows the images it left;
+//! - [`envelope`] answers messages that are no requests of MCP;
 //! - [`client`] knows which clients extend their patience on progress;
 //! - [`sessions`] keeps the older era's sessions with their owners;
 //! - [`own_answer`] answers calls that wait without what the library keeps for each of them;
@@ -24,6 +25,7 @@
 mod args;
 mod call;
 mod client;
+mod envelope;
 mod fence;
 mod follow;
 mod front;
@@ -46,7 +48,7 @@ mod wait;
 mod waiting;
 mod words;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{Router, middleware::from_fn_with_state};
 use rmcp::{
@@ -54,7 +56,8 @@ use rmcp::{
     model::{
         CallToolRequestParams, CallToolResponse, CancelTaskParams, GetTaskParams, GetTaskResult, Implementation,
         ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-        ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool, UpdateTaskParams,
+        ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
+        UpdateTaskParams,
     },
     service::RequestContext,
     transport::streamable_http_server::{
@@ -121,7 +124,8 @@ where
 
     let service = StreamableHttpService::new(move || Ok(handler.clone()), manager, config);
     Router::new()
-        .route_service("/mcp", service)
+        .route_service("/mcp", service.clone())
+        .route_service("/mcp/", service)
         .layer(from_fn_with_state((face.clone(), sessions, resumables), front::pass))
 }
 
@@ -152,6 +156,10 @@ impl Server {
 }
 
 impl ServerHandler for Server {
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        Cow::Borrowed(&[ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28])
+    }
+
     fn get_info(&self) -> ServerConfig {
         // The list of prompts is empty; the official conformance suite wants it answered, and announced when answered.
         let has =

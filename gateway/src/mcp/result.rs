@@ -121,7 +121,7 @@ pub(super) async fn of(
     let budget = limit.saturating_sub(head.len() + console.text.len() + FOOT);
     let log = excerpt(&output(Stream::Log), &Part::user(view), offset.unwrap_or_default(), budget).await;
     let text = layout(&head, view, &log, &console, &caller.face.core.deps.ids);
-    ToolOutput { is_error, ..ToolOutput::ok(text) }
+    ToolOutput { is_error, ..ToolOutput::ok(text) }.about(view)
 }
 
 /// The console is worth showing where the log cannot explain the end.
@@ -138,7 +138,7 @@ pub(super) fn head(view: &RunSnapshot, note: Option<&str>) -> String {
         }
     };
     line("note", note.unwrap_or_default());
-    line("queued before it began", &words::queued(view).unwrap_or_default());
+    line("queued because", view.queued_behind.as_deref().unwrap_or_default());
     if view.state != RunState::Succeeded {
         line("message", view.message.as_deref().unwrap_or_default());
         line("command", view.command.as_deref().unwrap_or_default());
@@ -166,7 +166,7 @@ fn left(run: &RunSnapshot) -> Files<'_> {
     }
 }
 
-/// `failed: r(111) after 3.2 s on stata1 · run 7f3a9c21 · stand-in, not Stata`.
+/// `failed: r(111) after 3.2 s on stata1 · fit.do 2024 · queued 12 s · run 7f3a9c21 · stand-in, not Stata`.
 fn verdict(view: &RunSnapshot) -> String {
     let mut text = match view.state {
         RunState::Failed => match view.rc {
@@ -184,6 +184,10 @@ fn verdict(view: &RunSnapshot) -> String {
     let plain = view.state.as_str().replace('_', " ");
     let after = words::head(view, 0);
     text.push_str(after.strip_prefix(&plain).unwrap_or_default());
+    let _ = write!(text, " · {}", words::named(view));
+    if let Some(queued) = view.queued_for {
+        let _ = write!(text, " · queued {}", words::took(queued));
+    }
     let _ = write!(text, " · run {}", view.run.short());
     if view.engine.as_deref() == Some("standin") {
         text.push_str(" · stand-in, not Stata");
@@ -232,17 +236,7 @@ fn layout(head: &str, view: &RunSnapshot, log: &Result<Excerpt, ReadError>, cons
             }
         }
     }
-    text.push_str("\n\n");
-    text.push_str(&last_line(view));
     text
-}
-
-/// Full names, for people and other tools.
-pub(super) fn last_line(view: &RunSnapshot) -> String {
-    match &view.trace_id {
-        Some(trace) => format!("run {} · trace {trace}", view.run),
-        None => format!("run {}", view.run),
-    }
 }
 
 #[cfg(test)]
@@ -268,8 +262,8 @@ mod tests {
             None,
             "\n. display 1\n1\n\n",
             0,
-            "succeeded after 11 min 3 s on stata1 · run 7f3a9c21\n\nlog:\n\
-             --- begin output 000000000001 ---\n. display 1\n1\n--- end output 000000000001 ---\n\nrun 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
+            "succeeded after 11 min 3 s on stata1 · a.do · run 7f3a9c21\n\nlog:\n\
+             --- begin output 000000000001 ---\n. display 1\n1\n--- end output 000000000001 ---",
         );
         check(
             json!({
@@ -280,7 +274,7 @@ mod tests {
             None,
             "bad_var not found\nr(111);\n",
             100,
-            "failed: r(111) after 3.2 s on stata1 · run 7f3a9c21 · stand-in, not Stata\n\
+            "failed: r(111) after 3.2 s on stata1 · a.do · run 7f3a9c21 · stand-in, not Stata\n\
              message: bad_var not found\n\
              command: gen y = bad_var + 1\n\
              at: /p/sub.do:12 (called from /p/main.do:3)\n\n\
@@ -288,27 +282,25 @@ mod tests {
              --- begin output 000000000001 ---\n\
              bad_var not found\nr(111);\n\
              --- end output 000000000001 ---\n\n\
-             The rest: stata_log(run: \"7f3a9c21\", offset: 0), or with pattern. The user's part of the log is bytes 0 to 126.\n\n\
-             run 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21 · trace ab",
+             The rest: stata_log(run: \"7f3a9c21\", offset: 0), or with pattern. The user's part of the log is bytes 0 to 126.",
         );
         check(
             json!({"state": "timed_out", "cause": "run_timeout", "duration": 60.0, "leftovers": ["4711 python"]}),
             Some("joined"),
             "",
             0,
-            "timed out: run timeout after 1 min 0 s on stata1 · run 7f3a9c21\n\
+            "timed out: run timeout after 1 min 0 s on stata1 · a.do · run 7f3a9c21\n\
              note: joined\n\
              processes that outlived Stata and were ended: 4711 python\n\n\
-             (no output)\n\nrun 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
+             (no output)",
         );
         check(
             json!({"state": "succeeded", "cause": "completed", "duration": 1.0}),
             None,
             "",
             7,
-            "succeeded after 1.0 s on stata1 · run 7f3a9c21\n\n(the log, 7 bytes, has no room here)\n\n\
-             The rest: stata_log(run: \"7f3a9c21\", offset: 0), or with pattern. The user's part of the log is bytes 0 to 7.\n\n\
-             run 019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
+            "succeeded after 1.0 s on stata1 · a.do · run 7f3a9c21\n\n(the log, 7 bytes, has no room here)\n\n\
+             The rest: stata_log(run: \"7f3a9c21\", offset: 0), or with pattern. The user's part of the log is bytes 0 to 7.",
         );
     }
 

@@ -11,7 +11,7 @@ use longhaul_proto::{
 use super::{
     call::{Answer, Call, Caller, Reply, ToolOutput},
     follow::{self, Followed, Until, Waited},
-    joined, result,
+    joined,
     resumable::CallTarget,
     tasks, waiting, words,
 };
@@ -56,9 +56,9 @@ pub(super) async fn submit(call: &Call) -> Reply {
     let state = words::whole(view, None, call.now_ms());
     let advice = waiting::advice(call, view).map(|advice| format!("\n{advice}")).unwrap_or_default();
     Ok(ToolOutput::ok(format!(
-        "{first}run {short} is recorded and goes on by itself: {state}{advice}\nGet its result with stata_wait(runs: \"{short}\").\n\n{}",
-        result::last_line(view)
-    )))
+        "{first}run {short} is recorded and goes on by itself: {state}{advice}\nGet its result with stata_wait(runs: \"{short}\")."
+    ))
+    .about(view))
 }
 
 fn common(call: &Call) -> SubmitRequest {
@@ -156,9 +156,9 @@ fn handle_text(
     let advice = advice.map(|advice| format!("\n{advice}")).unwrap_or_default();
     let state = words::whole(view, line, now_ms);
     ToolOutput::ok(format!(
-        "{first}{how} {state}{advice}\nThe run goes on by itself as run {short}. Do not start it again: call stata_wait(runs: \"{short}\") until it has ended; stata_log(run: \"{short}\", tail: 50) shows its output.\n\n{}",
-        result::last_line(view)
+        "{first}{how} {state}{advice}\nThe run goes on by itself as run {short}. Do not start it again: call stata_wait(runs: \"{short}\") until it has ended; stata_log(run: \"{short}\", tail: 50) shows its output."
     ))
+    .about(view)
 }
 
 #[cfg(test)]
@@ -177,7 +177,7 @@ mod tests {
         let said = handle_text(&view(json!({ "progress": progress })), None, None, None, "still", NOW);
         assert!(!said.is_error);
         assert!(
-            said.text.starts_with("still running 4 min 10 s on stata1 · rep 120 of 1000 · 7f3a9c21\n"),
+            said.text.starts_with("still running 4 min 10 s on stata1 · a.do · rep 120 of 1000 · 7f3a9c21\n"),
             "{}",
             said.text
         );

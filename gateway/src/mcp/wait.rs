@@ -81,7 +81,8 @@ pub(super) async fn wait(call: &Call) -> Reply {
     if waited == Waited::Stopping {
         text.push_str("\n\nThe gateway is restarting; the runs go on. Call stata_wait again in a few seconds.");
     }
-    Ok(ToolOutput { is_error, ..ToolOutput::ok(text) })
+    let said = ToolOutput { is_error, ..ToolOutput::ok(text) };
+    Ok(views.iter().fold(said, |said, view| said.about(view)))
 }
 
 /// One line for each of many runs whose texts have no room side by side: a client would cut out some of them. What was
@@ -164,13 +165,13 @@ mod tests {
         };
         check(
             &views,
-            "failed: r(111) after 3.2 s on stata1 · run 7f3a9c21 · x not found\n\
-             succeeded after 12 s on stata1 · run 7f3a9c21\n\
+            "failed: r(111) after 3.2 s on stata1 · a.do · run 7f3a9c21 · x not found\n\
+             succeeded after 12 s on stata1 · a.do · run 7f3a9c21\n\
              There is no room for the output of 2 runs in one answer: stata_wait(runs: id) shows one.",
         );
         check(
             &[view(json!({}))],
-            "running 4 min 10 s on stata1 · 7f3a9c21\n\
+            "running 4 min 10 s on stata1 · a.do · 7f3a9c21\n\
              There is no room for the output of 1 runs in one answer: stata_wait(runs: id) shows one. Those that go on can \
              be waited for again.",
         );

@@ -14,7 +14,7 @@ pub(super) const MAX_MESSAGE: usize = 200;
 const MAX_REASON: usize = 2_000;
 
 /// How long something took: tenths of seconds while they matter, then whole ones, as the command line says it.
-fn took(time: Duration) -> String {
+pub(super) fn took(time: Duration) -> String {
     let seconds = seconds(time);
     if seconds < 9.95 {
         return format!("{seconds:.1} s");
@@ -44,13 +44,17 @@ pub(super) fn head(view: &RunSnapshot, now_ms: i64) -> String {
     text
 }
 
-/// `12 s, waiting for a seat of pool lab: …`, of a run that waited before it started.
-pub(super) fn queued(view: &RunSnapshot) -> Option<String> {
-    let waited = took(view.queued_for?);
-    Some(match &view.queued_behind {
-        Some(why) => format!("{waited}, {}", plain(why)),
-        None => waited,
-    })
+/// Longest name of a do-file with its arguments in a line, characters.
+const NAMED: usize = 60;
+
+/// The do-file's name with its arguments: `fit.do 2024 "two words"`.
+pub(super) fn named(view: &RunSnapshot) -> String {
+    let mut text = plain(view.source.rsplit(['/', '\\']).next().unwrap_or_default());
+    for arg in &view.args {
+        let arg = plain(arg);
+        let _ = if arg.contains(' ') { write!(text, " \"{arg}\"") } else { write!(text, " {arg}") };
+    }
+    cut(&text, NAMED)
 }
 
 /// A log that is quiet for so long is worth mentioning; shorter pauses are how Stata prints.
@@ -107,7 +111,7 @@ fn middle(view: &RunSnapshot, last_line: Option<&str>) -> Option<Middle> {
     }
 }
 
-/// The progress message: `running 4 min 10 s on stata1 · Iteration 12: … · 7f3a9c21`, at most [`MAX_MESSAGE`]
+/// The progress message: `running 4 min 10 s on stata1 · fit.do · Iteration 12: … · 7f3a9c21`, at most [`MAX_MESSAGE`]
 /// characters. What does not fit is cut from the middle part.
 pub(super) fn message(view: &RunSnapshot, last_line: Option<&str>, now_ms: i64) -> String {
     line(view, last_line, now_ms, MAX_MESSAGE)
@@ -119,7 +123,7 @@ pub(super) fn whole(view: &RunSnapshot, last_line: Option<&str>, now_ms: i64) ->
 }
 
 fn line(view: &RunSnapshot, last_line: Option<&str>, now_ms: i64, reason: usize) -> String {
-    let head = head(view, now_ms);
+    let head = format!("{} · {}", head(view, now_ms), named(view));
     let tail = view.run.short();
     let (middle, max) = match middle(view, last_line) {
         Some(Middle::Reason(text)) => (plain(&text), reason),
@@ -205,49 +209,49 @@ pub(super) mod tests {
         check(
             serde_json::json!({ "progress": progress }),
             Some(". more"),
-            "running 4 min 10 s on stata1 · Iteration 12: log likelihood = -43305.0 · 7f3a9c21",
+            "running 4 min 10 s on stata1 · a.do · Iteration 12: log likelihood = -43305.0 · 7f3a9c21",
         );
         check(
             serde_json::json!({}),
             Some(". sleep\t 720000\r"),
-            "running 4 min 10 s on stata1 · . sleep 720000 · 7f3a9c21",
+            "running 4 min 10 s on stata1 · a.do · . sleep 720000 · 7f3a9c21",
         );
-        check(serde_json::json!({}), None, "running 4 min 10 s on stata1 · 7f3a9c21");
+        check(serde_json::json!({}), None, "running 4 min 10 s on stata1 · a.do · 7f3a9c21");
         check(
             serde_json::json!({"agent_silent_for": 12.4, "progress": progress}),
             None,
-            "running 4 min 10 s on stata1 · agent stata1 silent for 12 s; the run goes on there as far as we know · 7f3a9c21",
+            "running 4 min 10 s on stata1 · a.do · agent stata1 silent for 12 s; the run goes on there as far as we know · 7f3a9c21",
         );
         let activity =
             |quiet_for: f64, cpus: Option<f64>| serde_json::json!({"activity": {"quiet_for": quiet_for, "cpus": cpus}});
         check(
             activity(185.0, Some(0.98)),
             Some("note: x"),
-            "running 4 min 10 s on stata1 · quiet for 3 min 5 s and computing: Stata uses 1.0 CPU · note: x · 7f3a9c21",
+            "running 4 min 10 s on stata1 · a.do · quiet for 3 min 5 s and computing: Stata uses 1.0 CPU · note: x · 7f3a9c21",
         );
         check(
             activity(185.0, Some(0.01)),
             None,
-            "running 4 min 10 s on stata1 · quiet for 3 min 5 s and idle: Stata waits for something · 7f3a9c21",
+            "running 4 min 10 s on stata1 · a.do · quiet for 3 min 5 s and idle: Stata waits for something · 7f3a9c21",
         );
-        check(activity(40.0, None), None, "running 4 min 10 s on stata1 · quiet for 40 s · 7f3a9c21");
-        check(activity(12.0, Some(0.0)), None, "running 4 min 10 s on stata1 · 7f3a9c21");
+        check(activity(40.0, None), None, "running 4 min 10 s on stata1 · a.do · quiet for 40 s · 7f3a9c21");
+        check(activity(12.0, Some(0.0)), None, "running 4 min 10 s on stata1 · a.do · 7f3a9c21");
         let contact = |words: &str| serde_json::json!({"contact": {"state": "awaited", "since": 3.0, "words": words}});
         check(
             contact("the gateway restarted 3 s ago and waits for agent stata1 to return"),
             None,
-            "running 4 min 10 s on stata1 · the gateway restarted 3 s ago and waits for agent stata1 to return; the run goes on there as far as we know · 7f3a9c21",
+            "running 4 min 10 s on stata1 · a.do · the gateway restarted 3 s ago and waits for agent stata1 to return; the run goes on there as far as we know · 7f3a9c21",
         );
         check(
             serde_json::json!({"state": "queued", "host": null, "waiting": "no free seat in pool lab (1 of 1 in use)"}),
             None,
-            "queued 4 min 20 s · no free seat in pool lab (1 of 1 in use) · 7f3a9c21",
+            "queued 4 min 20 s · a.do · no free seat in pool lab (1 of 1 in use) · 7f3a9c21",
         );
         let cancel = CancelRequested { by: "me".into(), at: String::new(), delivered: true };
         check(
             serde_json::json!({ "cancel_requested": cancel }),
             None,
-            "cancelling, running 4 min 10 s on stata1 · 7f3a9c21",
+            "cancelling, running 4 min 10 s on stata1 · a.do · 7f3a9c21",
         );
     }
 

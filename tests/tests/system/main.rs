@@ -18,6 +18,7 @@ mod crash;
 mod disk;
 mod do_files;
 mod ending;
+mod envelope;
 mod executors;
 mod files;
 mod graphs;

@@ -36,7 +36,12 @@ async fn without_an_agent_a_call_is_answered_with_what_to_do() {
     // Once it is mended, the run starts by itself.
     let _agent = lab.agent("stata1", &gateway, &[]);
     let result = client.call("stata_wait", json!({"runs": handle.run(), "seconds": 60})).await;
-    assert!(result.text.starts_with("succeeded") && result.text.contains("queued before it began: "), "{result:#?}");
+    assert!(
+        result.text.starts_with("succeeded")
+            && result.text.contains(" · queued ")
+            && result.text.contains("\nqueued because: "),
+        "{result:#?}"
+    );
     assert!(result.text.contains("no agent is connected"), "for what it waited: {result:#?}");
 }
 
@@ -60,7 +65,7 @@ async fn behind_a_silent_host(client: &Mcp, short: &str) -> RunId {
     let wish = client.call("stata_cancel", json!({"run": short})).await;
     assert!(wish.text.contains("its agent is not told yet (agent stata1 is silent for"), "{wish:#?}");
     assert!(wish.text.contains(&declare), "{wish:#?}");
-    let behind_run = behind.text.lines().last().unwrap().split(' ').nth(1).unwrap().to_owned();
+    let behind_run = behind.raw["result"]["_meta"]["longhaul/run"].as_str().unwrap().to_owned();
     let wait = client.call("stata_wait", json!({"runs": behind_run, "seconds": 0})).await;
     assert!(wait.text.contains("to end is recorded, and carried out when") && whole(&wait.text), "{wait:#?}");
     behind_run.parse().unwrap()

@@ -69,7 +69,7 @@ async fn an_unlisted_client_gets_a_handle_in_time_and_progress_until_then() {
         let message = beat["message"].as_str().unwrap();
         assert!(message.starts_with("queued ") && message.chars().count() <= 200, "{message}");
     }
-    let run = text.lines().last().unwrap().split(' ').nth(1).unwrap().to_owned();
+    let run = text.split("stata_wait(runs: \"").nth(1).unwrap()[..8].to_owned();
     let (text, _) = client.tool("stata_wait", json!({"runs": run, "seconds": 0})).await;
     assert!(text.starts_with("queued"), "{text}");
     let (text, _) = client.tool("stata_runs", json!({})).await;
@@ -98,8 +98,14 @@ async fn a_tested_client_waits_to_the_end() {
     let short = text[..8].to_owned();
     let (text, is_error) = client.tool("stata_cancel", json!({ "run": short })).await;
     assert!(!is_error && text.starts_with("cancelled"), "{text}");
-    let (text, is_error) = said(&answer.whole().await.1);
-    assert!(is_error && text.starts_with("cancelled · run ") && text.contains(" · trace "), "{text}");
+    let body = answer.whole().await.1;
+    let (text, is_error) = said(&body);
+    assert!(is_error && text.starts_with(&format!("cancelled · text · run {short}")), "{text}");
+    // What only programs read stands beside the words.
+    let response = messages(&body).into_iter().rfind(|m| m.get("id").is_some()).unwrap();
+    let meta = &response["result"]["_meta"];
+    assert!(meta["longhaul/run"].as_str().unwrap().ends_with(&short), "{response:#}");
+    assert_eq!(meta["longhaul/trace"].as_str().unwrap().len(), 32, "{response:#}");
     world.stop().await;
 }
 

@@ -38,7 +38,7 @@ async fn a_wait_with_no_end_in_sight_is_answered_to_every_client_that_did_not_as
     ] {
         assert!(text.contains(&words), "{words}: {text}");
     }
-    let run = text.lines().last().unwrap().split(' ').nth(1).unwrap().to_owned();
+    let run = text.split("stata_wait(runs: \"").nth(1).unwrap()[..8].to_owned();
     let (text, _) = call(&client, "stata_wait", json!({"runs": run, "seconds": 600})).await;
     assert!(text.starts_with("queued ") && text.contains("It does not start by waiting alone"), "{text}");
 

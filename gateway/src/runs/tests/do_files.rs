@@ -201,6 +201,7 @@ async fn control_late_do_files_that_hold_their_spool() {
     assert!(!late_do_files_release(Duration::from_secs(2)).await);
 }
 
+#[cfg(feature = "faults")]
 /// Whether the do-files of a run come in a pass of upkeep although those of an earlier one cannot be read.
 async fn come_beside_damaged_ones(within: Duration) -> bool {
     let world = World::new().await;
