@@ -15,6 +15,7 @@
 
 mod argv;
 mod banner;
+mod bytes;
 mod clock;
 mod commands;
 mod data;

@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::Write;
 
+use crate::bytes;
+
 /// Which output is shown: none, errors only, everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
@@ -103,7 +105,10 @@ impl Out {
                 self.line.extend_from_slice(b"> ");
                 self.col = 2;
             }
-            self.line.extend_from_slice(c.encode_utf8(&mut buf).as_bytes());
+            match bytes::byte(c) {
+                Some(byte) => self.line.push(byte),
+                None => self.line.extend_from_slice(c.encode_utf8(&mut buf).as_bytes()),
+            }
             self.col += 1;
         }
     }

@@ -4,6 +4,8 @@
 
 use std::io::BufRead;
 
+use crate::bytes;
+
 /// Where lines come from.
 pub(crate) enum Feed {
     /// A file read at once, and the next line's index.
@@ -16,7 +18,7 @@ impl Feed {
     /// The lines of a do-file. Carriage returns before a line feed are removed; a lone one does not end a line, as in
     /// Stata.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
+        let text = bytes::text(bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let mut lines: Vec<String> = text.split('\n').map(|l| l.strip_suffix('\r').unwrap_or(l).to_owned()).collect();
         if lines.last().is_some_and(String::is_empty) {
@@ -35,7 +37,7 @@ impl Feed {
             Self::Input(reader) => {
                 let mut bytes = Vec::new();
                 let n = reader.read_until(b'\n', &mut bytes).unwrap_or(0);
-                (n > 0).then(|| String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned())
+                (n > 0).then(|| bytes::text(&bytes).trim_end_matches(['\n', '\r']).to_owned())
             }
         }
     }

@@ -82,7 +82,7 @@ impl Identity {
     /// Any failure of the file system.
     pub(crate) fn open(folder: &Path, label: Label, advertise: String, ids: &Ids) -> io::Result<Self> {
         let id_file = folder.join("agent-id");
-        durable::create_exclusive(&id_file, ids.name().as_bytes())?;
+        durable::create_exclusive(&id_file, format!("{}\n", ids.name()).as_bytes())?;
         let cluster_file = folder.join("cluster-id");
         let cluster = match fs::read_to_string(&cluster_file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -131,7 +131,7 @@ impl Identity {
     /// When it is bound to another, or the binding cannot be stored.
     pub(crate) async fn bind(&self, cluster_id: &str) -> Result<(), String> {
         if self.cluster().is_empty() && !cluster_id.is_empty() {
-            let (file, id) = (self.0.cluster_file.clone(), cluster_id.to_owned());
+            let (file, id) = (self.0.cluster_file.clone(), format!("{cluster_id}\n"));
             // Only the one task that registers comes here, so no lock is held during the disk write.
             let kept = longhaul_proto::tasks::blocking(move || durable::replace(&file, id.as_bytes())).await;
             kept.flatten().map_err(|e| format!("{} could not be written: {e}", self.0.cluster_file.display()))?;
@@ -280,7 +280,7 @@ mod tests {
     async fn it_is_bound_once() {
         let (identity, folder) = identity(Label::default(), "");
         assert!(identity.bind("lab").await.is_ok());
-        assert_eq!(fs::read_to_string(folder.path().join("cluster-id")).unwrap(), "lab");
+        assert_eq!(fs::read_to_string(folder.path().join("cluster-id")).unwrap(), "lab\n");
         assert!(identity.bind("another").await.unwrap_err().contains("belongs to the ledger lab"));
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Block {
     bytes: usize,
     /// Lines of the body are being read, or the block is what was echoed last.
     open: bool,
+    /// Lines of it call do-files.
+    pub(super) calls: bool,
 }
 
 /// How a name stands in a message.
@@ -76,9 +78,16 @@ const PRINTED_BY: [(&str, Which, &[&str]); 3] = [
 
 impl Block {
     /// A command begins at the top level, perhaps a block.
-    pub(super) fn open(&mut self, _command: &str) {
+    pub(super) fn open(&mut self) {
         self.close();
         self.open = true;
+    }
+
+    /// Whether several of its lines could have failed.
+    pub(super) fn has_several(&self) -> bool {
+        let commands = self.lines.iter().filter_map(Echo::command);
+        commands.filter(|line| !super::judge::is_comment(line) && !matches!(line.as_str(), "}" | "end")).take(2).count()
+            > 1
     }
 
     /// No block is being read.
@@ -115,9 +124,11 @@ impl Block {
         }
         let (named, name) =
             NAMES.iter().find_map(|(named, p)| Some((*named, p.captures(message)?.get(1)?.as_str())))?;
+        // `use x` is of x.dta.
+        let stem = name.strip_suffix(".dta").or_else(|| name.strip_suffix(".do"));
         let mut having = lines.iter().filter(|line| match named {
             Named::Command => begins(line, name),
-            _ => has(line, name),
+            _ => has(line, name) || stem.is_some_and(|stem| has(line, stem)),
         });
         let first = having.next();
         match (first, named) {
@@ -200,7 +211,7 @@ mod tests {
     fn a_line_is_found_by_what_it_names() {
         fn check(body: &[&str], message: &str, expected: Option<&str>) {
             let mut block = Block::default();
-            block.open("foreach x in a b {");
+            block.open();
             body.iter().for_each(|line| block.line(line, 20));
             assert_eq!(block.named_by(message).as_deref(), expected, "{message}");
         }
@@ -213,6 +224,7 @@ mod tests {
         check(&body, "z ambiguous abbreviation", None);
         check(&body, "file a.dta not found", None);
         check(&body, "no observations", None);
+        check(&["  merge 1:1 id using nofile"], "file nofile.dta not found", Some("merge 1:1 id using nofile"));
         let body = ["  estat phtest, plot(`outcome'_flag)", "  tab a `b', row col", "  use \"$data/x.dta\""];
         check(&body, "died_flag not found in model", Some("estat phtest, plot(`outcome'_flag)"));
         check(&body, "file /d/x.dta not found", Some("use \"$data/x.dta\""));

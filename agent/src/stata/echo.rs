@@ -59,7 +59,8 @@ impl Classifier {
         match kind {
             Kind::Command(command) => self.command(command),
             Kind::Body(line) => self.body_line(text, line),
-            Kind::More(rest) => self.depth += net_braces(rest),
+            // A wrapped line may begin with any character of the line above.
+            Kind::More(rest) => self.depth += opens(rest),
             _ => {
                 self.in_echo = false;
                 self.body = false;
@@ -203,8 +204,20 @@ pub fn code(line: &str) -> Option<i64> {
     digits.parse().ok()
 }
 
+/// How a line changes the depth of blocks: one opens at the end of a line, and closes at the beginning of one. Braces in
+/// between belong to texts and names.
 fn net_braces(text: &str) -> i64 {
-    text.bytes().map(|b| i64::from(b == b'{') - i64::from(b == b'}')).sum()
+    opens(text) - i64::from(text.trim_start().starts_with('}'))
+}
+
+fn opens(text: &str) -> i64 {
+    let code = text.find("//").map_or(text, |comment| &text[..comment]);
+    let code = code.trim_end().strip_suffix(';').unwrap_or(code).trim_end();
+    let code = match code.strip_suffix("*/").and_then(|kept| kept.rfind("/*")) {
+        Some(comment) => code[..comment].trim_end(),
+        None => code,
+    };
+    i64::from(code.ends_with('{'))
 }
 
 fn opens_program(command: &str) -> bool {
@@ -254,6 +267,8 @@ mod tests {
         );
         check(". program define p\n  2.   di 1\n  3. end\n\n. p\n", "Cbb_C");
         check(". if 1 {\n.     di 1\n1\n. }\n", "CCoC");
+        check(". foreach x in a {\n  2.   file write h \"}\" _n // }\n  3.   di \"{\"\n  4. }\n1\n", "Cbbbo");
+        check(". foreach x in a { // all\n  2.   di 1\n  3. } /* { */\n1\n", "Cbbo");
         check(". list\n\n  1. | 3 |\n  2. | 4 |\n", "C_oo");
         check(". list x\n  2. | 4 |\n", "Cb");
         check(". mata:\n: x = 1\n: end\n: no\n", "CCCo");

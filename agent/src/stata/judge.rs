@@ -113,6 +113,22 @@ pub(super) fn without_prefixes(command: &str) -> &str {
     }
 }
 
+/// The first word of a command, behind its prefixes.
+pub(super) fn first_word(command: &str) -> &str {
+    let command = without_prefixes(command);
+    &command[..command.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(command.len())]
+}
+
+/// The name in `program [define] NAME [, options]`.
+pub(super) fn program_name(command: &str) -> Option<&str> {
+    let mut words = without_prefixes(command).split([' ', '\t', ',']).filter(|word| !word.is_empty());
+    let first = words.next().filter(|word| word.len() >= 2 && "program".starts_with(word))?;
+    let name = words.next()?;
+    let define = name.len() >= 2 && "define".starts_with(name);
+    let name = if define { words.next()? } else { name };
+    (!first.is_empty() && !matches!(name, "drop" | "dir" | "list" | "l" | "di")).then_some(name)
+}
+
 /// `exit` with or without `clear`, which ends no Stata and brings no code.
 fn is_exit(command: &str) -> bool {
     let command = without_prefixes(command);
@@ -124,7 +140,7 @@ fn is_exit(command: &str) -> bool {
 /// `log close`, `cap log close _all`.
 fn closes_log(command: &str) -> bool {
     let mut words = without_prefixes(command).split_whitespace();
-    words.next() == Some("log") && words.next().is_some_and(|w| w.len() >= 1 && "close".starts_with(w))
+    words.next() == Some("log") && words.next().is_some_and(|w| "close".starts_with(w))
 }
 
 fn is_rule(words: &str) -> bool {

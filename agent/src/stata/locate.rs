@@ -64,6 +64,10 @@ struct Failure {
     /// The lines of the loop or program that ran, as they are compared.
     body: Vec<(String, u32)>,
     whereabouts: Whereabouts,
+    /// The last command that was echoed, likewise.
+    echo: String,
+    /// Do-files that were open.
+    depth: usize,
 }
 
 /// How a run was started, as far as the log does not say it.
@@ -116,11 +120,21 @@ pub struct Locator<F> {
     entering: bool,
     failed: Option<Failure>,
     at_code: bool,
-    /// A do-file ended that was open when the log began, and where it failed.
-    opener_ended: bool,
-    opener: Option<Failure>,
+    /// The outermost do-file has ended in the line before, and where one failed that did.
+    outermost_ended: bool,
+    outermost: Option<Failure>,
+    /// The last command that was echoed, as it is compared.
+    last: String,
     /// A do-file ended since the failure.
     left: bool,
+    /// How many did.
+    ends: usize,
+    /// Whether the log begins with the `do` of its outermost do-file; not known before the first command.
+    rooted: Option<bool>,
+    /// Do-files that programs call, by the program's name.
+    programs: HashMap<String, Vec<Call>>,
+    /// The program whose body is being read.
+    defining: Option<String>,
     /// The echoed line before this one was wrapped, if another follows.
     wrapped: bool,
     /// Columns of the widest echo so far.
@@ -150,9 +164,14 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             entering: false,
             failed: None,
             at_code: false,
-            opener_ended: false,
-            opener: None,
+            outermost_ended: false,
+            outermost: None,
+            last: String::new(),
             left: false,
+            ends: 0,
+            rooted: start.do_file.map(|_| true),
+            programs: HashMap::new(),
+            defining: None,
             wrapped: false,
             widest: 0,
             over: false,
@@ -201,11 +220,17 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             self.line(&last);
         }
         self.flush();
-        // What was typed after the do-file that had opened the log failed is not its own.
-        let failed = if self.at_code { self.failed.take() } else { self.opener.take().filter(|_| command.is_some()) };
+        let key = command.map(source::joined_key).filter(|key| !key.is_empty());
+        let is = |of: &String| key.as_ref() == Some(&source::joined_key(of));
+        // What was typed after the outermost do-file failed is not its own.
+        let before = self.outermost.take().filter(|f| is(&f.echo) || f.body.iter().any(|(body, _)| is(body)));
+        let failed = if self.at_code { self.failed.take() } else { before };
         let mut at = failed.unwrap_or_else(|| if self.at_code { Failure::default() } else { self.here() });
-        let key = command.map(source::key).filter(|key| !key.is_empty());
-        if let Some(line) = key.and_then(|key| at.body.iter().find(|(body, _)| *body == key)).map(|(_, line)| *line) {
+        if self.at_code && self.rooted == Some(true) && self.ends > at.depth {
+            // More do-files were left than were known to be open: it failed in one that is not known.
+            return (None, Whereabouts::default());
+        }
+        if let Some(line) = at.body.iter().find(|(body, _)| is(body)).map(|(_, line)| *line) {
             if let Some(found) = &mut at.place {
                 found.place.line = line;
             }
@@ -281,14 +306,18 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         match kind {
             Kind::Command(command) => {
                 self.over &= prompt;
-                self.opener_ended = false;
-                if !std::mem::take(&mut self.blank) && self.calling.as_ref().is_some_and(|called| !called.include) {
+                if self.rooted.is_none() && !command.trim().is_empty() {
+                    self.rooted = Some(opens_do_file(command));
+                }
+                self.outermost_ended = false;
+                let blank = std::mem::take(&mut self.blank);
+                if !blank && self.calling.as_ref().is_some_and(|called| !called.include) {
                     // The first echo of a file stands behind an empty line: this `do` was in a block that did not run.
                     self.calling = None;
                 }
                 self.confirm();
                 // Between two codes the rest of the block that is being left is echoed, but does not run.
-                if self.left && !prompt {
+                if self.left && !prompt && blank {
                     self.failed = None;
                 }
                 self.echo = Some((false, format!("{command}\n")));
@@ -300,12 +329,13 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             Kind::End => self.file_ended(),
             Kind::Code(_) => {
                 self.calling = None;
+                self.blank = false;
                 if self.failed.is_none() {
                     self.failed = Some(self.here());
-                    self.left = false;
+                    (self.left, self.ends) = (false, 0);
                 }
-                if std::mem::take(&mut self.opener_ended) && self.opener.is_none() {
-                    self.opener = self.failed.clone();
+                if std::mem::take(&mut self.outermost_ended) {
+                    self.outermost = self.failed.clone();
                 }
                 self.at_code = true;
             }
@@ -340,10 +370,12 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         }
         self.astray |= self.frames.last().is_some_and(|top| top.source.is_none() && top.calls_in_blocks);
         self.over = self.frames.len() == 1 && !self.astray;
-        self.opener_ended = self.frames.is_empty();
+        if self.frames.len() <= 1 {
+            (self.outermost_ended, self.outermost) = (true, None);
+        }
         while self.frames.pop().is_some_and(|f| f.include) {}
-        self.at_code = false;
         self.left = true;
+        self.ends += 1;
     }
 
     /// A `do` that was followed by an echo or an end, not by an error, did open its file.
@@ -375,6 +407,9 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                     Some(call) if call.verb == Verb::Cd => self.directory = None,
                     Some(call) if call.echoes && frame.block.calls.len() < 64 => {
                         frame.calls_in_blocks = true;
+                        if let Some(name) = &self.defining {
+                            self.programs.entry(name.clone()).or_default().push(call.clone());
+                        }
                         frame.block.calls.push(call);
                     }
                     // A file called without an echo may be entered at any time from here on.
@@ -392,6 +427,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         {
             frame.semicolon = semicolon;
         }
+        self.last.clone_from(&key);
         self.place(&key);
         self.entering = false;
         self.interpret(&text);
@@ -406,7 +442,8 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         let mut known: Vec<Place> = self.frames.iter().filter(certain).filter_map(place).collect();
         let body = self.frames.last().filter(certain).map(|f| f.block.lines.clone()).unwrap_or_default();
         let place = known.pop().map(|place| FailurePlace { place, callers: known });
-        Failure { place, body, whereabouts }
+        let depth = self.frames.iter().filter(|f| !f.include).count();
+        Failure { place, body, whereabouts, echo: self.last.clone(), depth }
     }
 }
 

@@ -91,7 +91,10 @@ fn plain(lines: &[&str], output: Output) -> Option<String> {
             None => true,
             Some(next) => {
                 !item.text.starts_with('(')
-                    && ((alone && items.len() <= FEW) || (item.mata && next.mata) || word_wrapped(item, next))
+                    && ((alone && items.len() <= FEW)
+                        || (item.mata && next.mata)
+                        || word_wrapped(item, next)
+                        || belongs(item, next))
             }
         };
         if !follows || item.is_output(alone && items.len() == 1) {
@@ -118,7 +121,18 @@ fn is_dressing(line: &str) -> bool {
     let words = line.trim();
     let skipped = words.strip_prefix('(').and_then(|w| w.strip_suffix(')')).map(|w| w.split(' ').collect::<Vec<_>>());
     let skipped = matches!(skipped.as_deref(), Some([n, "lines" | "line", "skipped"]) if n.parse::<u32>().is_ok());
-    words.is_empty() || skipped || (words.len() >= RULE && words.bytes().all(|b| b == b'-'))
+    // What `set trace on` prints while programs are left.
+    let traced = words == "}" || (words.starts_with("---") && words.ends_with("---") && words.contains(" end "));
+    words.is_empty() || skipped || traced || (words.len() >= RULE && words.bytes().all(|b| b == b'-'))
+}
+
+/// Messages that Stata prints in two lines.
+fn belongs(item: &Item, next: &Item) -> bool {
+    match next.text.as_str() {
+        "assertion is false" => item.text.contains("contradiction"),
+        "no results will be saved" => item.text.starts_with("insufficient observations"),
+        _ => false,
+    }
 }
 
 /// Where the last message begins: after the last empty line, unless what follows that is all indented, which makes it a
@@ -127,9 +141,10 @@ fn beginning(lines: &[String]) -> usize {
     let mut start = lines.len();
     loop {
         start = lines[..start].iter().rposition(|line| line.trim().is_empty()).map_or(0, |i| i + 1);
-        let hangs = lines[start..].iter().take_while(|line| !line.trim().is_empty()).all(|line| {
-            indent(line) >= HANGING && !is_mata_trace(line) && !line.contains(" | ") && !has_columns(line.trim())
-        });
+        let hangs = lines[start..]
+            .iter()
+            .take_while(|line| !line.trim().is_empty())
+            .all(|line| indent(line) >= HANGING && !is_mata_trace(line));
         let Some(above) = lines[..start].iter().rposition(|line| !line.trim().is_empty()).filter(|_| hangs) else {
             return start;
         };
@@ -159,6 +174,9 @@ impl Item {
             || text.contains("----")
             || text.contains(" | ")
             || begins("iteration ")
+            // A line of a program under `set trace on`.
+            || begins("- ")
+            || begins("= ")
             || begins("note:")
             || begins("(note:")
             || (!self.mata && has_columns(text.lines().next().unwrap_or("")))
@@ -197,7 +215,7 @@ fn items(lines: &[String]) -> Vec<Item> {
         let open = |last: &&mut Item| !last.mata && !last.text.ends_with("...");
         let first = items.is_empty();
         match (items.last_mut().filter(open), indented) {
-            (Some(_), Some(_)) if is_frame(words) => {}
+            (Some(_), Some(_)) if is_frame(words) || is_drawn(words) => {}
             (Some(last), Some(by)) => {
                 // A list keeps its lines, and so does what is indented otherwise than the line above.
                 let listed = by >= LISTED || last.hanging.is_some_and(|above| above >= LISTED);
@@ -218,6 +236,11 @@ fn items(lines: &[String]) -> Vec<Item> {
 /// `at java.desktop/sun.font.Fonts.open(Fonts.java:100)`: where an exception of Java came by.
 fn is_frame(words: &str) -> bool {
     words.starts_with("at ") && words.ends_with(')') || words.starts_with("... ") && words.ends_with(" more")
+}
+
+/// A line of a diagram, as `reshape` draws one into its message.
+fn is_drawn(words: &str) -> bool {
+    words.starts_with(['+', '|']) || has_columns(words)
 }
 
 /// `<istmt>:  3499  foo not found`, `foo():     -  function returned error`
@@ -290,6 +313,22 @@ mod tests {
             "i.e       _Ie_1-5     (coded)\nnote: x\ncommand y is unrecognized",
             Output::Whole,
             Some("command y is unrecognized"),
+        );
+        check(
+            "values of variable t not unique within id\n    Your data are long.\n\n         long       wide\n        \
+             +----+     +----+\n    Type reshape error for a list.",
+            Output::End,
+            Some("values of variable t not unique within id Your data are long. Type reshape error for a list."),
+        );
+        check(
+            "  ---- begin foo ---\n  - confirm variable nope\nvariable nope not found\n    }\n  ------ end foo ---",
+            Output::Whole,
+            Some("variable nope not found"),
+        );
+        check(
+            "x\n\n3 contradictions in 9 observations\nassertion is false",
+            Output::End,
+            Some("3 contradictions in 9 observations\nassertion is false"),
         );
         check("    file /a/b\n    > c.dta not found", Output::Whole, Some("file /a/bc.dta not found"));
     }

@@ -163,7 +163,7 @@ fn a_log_cut_short_is_never_a_success_by_its_end_alone() {
         let found = judge(&bytes[..end]);
         let text = String::from_utf8_lossy(&bytes[..end]);
         let nested = text.trim_end_matches(['\n', '\r', ' ', '.']).ends_with("end of do-file");
-        assert_eq!(found.state == LogEnd::Succeeded, nested, "{file}");
+        assert!(found.state != LogEnd::Succeeded || nested, "{file}");
     }
 }
 

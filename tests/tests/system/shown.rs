@@ -275,3 +275,34 @@ fn texts(value: &serde_json::Value) -> Vec<String> {
         _ => vec![],
     }
 }
+
+/// A do-file in an older encoding: what is said of its run, with these bytes for a word.
+async fn said_of(word: &[u8], encoding: Option<&str>) -> (String, String, Vec<u8>) {
+    let mut lab = lab!();
+    if let Some(encoding) = encoding {
+        lab.env("LONGHAUL_LOG_ENCODING", encoding);
+    }
+    let gateway = up(&lab).await;
+    let code = [b"display \"the word is ".as_slice(), word, b"\"\nuse \"", word, b".dta\"\n"].concat();
+    let file = lab.file("old.do", code);
+    let mcp = Mcp::new(&gateway.api, "claude-code", "2.1.330");
+    let ran = mcp.call("stata_run_file", json!({"file_path": file, "wait": true})).await;
+    let run = gateway.api.list().await.unwrap().runs.remove(0);
+    let (message, place) = (run.message.unwrap_or_default(), run.location.expect("a place"));
+    assert_eq!(place.line, 2, "the echo is found in its source");
+    (message, ran.text, gateway.api.output(run.run_id, "log").await.unwrap().to_vec())
+}
+
+#[tokio::test]
+async fn words_in_an_older_encoding_are_read_and_bytes_are_kept() {
+    for (word, encoding, want) in [
+        (b"station\xe4r".as_slice(), None, "station\u{e4}r"),
+        (b"\xca\xfd\xbe\xdd", Some("gbk"), "\u{6570}\u{636e}"),
+        ("gr\u{f6}\u{df}e".as_bytes(), Some("gbk"), "gr\u{f6}\u{df}e"),
+    ] {
+        let (message, text, log) = said_of(word, encoding).await;
+        assert!(message.contains(&format!("{want}.dta")), "{message}");
+        assert!(text.contains(&format!("the word is {want}\n")) && text.contains(&format!("{want}.dta")), "{text}");
+        assert!(log.windows(word.len()).any(|bytes| bytes == word), "the log is what Stata wrote");
+    }
+}

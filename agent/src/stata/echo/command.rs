@@ -53,6 +53,12 @@ impl Echo {
         self.parts.push((command, 0));
     }
 
+    /// Another command takes its place, of the same log.
+    pub(in crate::stata) fn take_from(&mut self, other: Self) {
+        let (widest, semicolon) = (self.widest, self.semicolon);
+        *self = Self { widest, semicolon, capturing: false, ..other };
+    }
+
     /// The command in one line, comments and `;` included; none if nothing was echoed.
     pub(in crate::stata) fn command(&self) -> Option<String> {
         (!self.parts.is_empty()).then(|| joined(&self.parts, self.widest, self.semicolon)).filter(|c| !c.is_empty())

@@ -1,8 +1,10 @@
 //! Reads the lines of a log in order and remembers what the verdict needs; bounded.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
-use super::{Judgement, LogEnd, Reason, closes_log, is_comment, is_exit, is_exit_stata, is_rule};
+use super::{
+    Judgement, LogEnd, Reason, closes_log, first_word, is_comment, is_exit, is_exit_stata, is_rule, program_name,
+};
 use crate::stata::{
     banner,
     culprit::Block,
@@ -16,6 +18,8 @@ use crate::stata::{
 const OUTPUT: usize = 40;
 /// Do-files in each other whose callers are remembered; Stata's own limit is 64.
 const DEPTH: usize = 80;
+/// Programs that are remembered.
+const PROGRAMS: usize = 200;
 /// Lines after the end of the outermost do-file that may be a job runner's.
 const RUNNER: u32 = 20;
 
@@ -37,6 +41,15 @@ struct Unwinding {
     message: Option<String>,
 }
 
+/// What opened a do-file, to go on with when it has ended.
+#[derive(Debug)]
+enum Caller {
+    /// A `do` that was echoed.
+    Command(String),
+    /// A loop or program that has some, or perhaps the do-file around it only went on.
+    Block(Echo, Block),
+}
+
 /// What the judge remembers of the lines so far.
 #[derive(Debug, Default)]
 pub(in crate::stata) struct Scan {
@@ -56,14 +69,20 @@ pub(in crate::stata) struct Scan {
     echo: Echo,
     /// The loop or program that was read last.
     block: Block,
+    /// The programs that were defined, by name.
+    programs: HashMap<String, Block>,
+    /// The program whose body is being read.
+    defining: Option<String>,
     /// Some loop or program calls do-files, whose ends cannot be told from that of the do-file around.
     calls_in_blocks: bool,
     /// What was printed since the last echo, blanks left out.
     printed: u32,
     /// A blank line followed the last echo.
     blank: bool,
-    /// The commands that opened the do-files around this one, outermost first.
-    callers: Vec<String>,
+    /// An empty prompt came last, as before the end of a do-file that ended well.
+    prompted: bool,
+    /// What opened the do-files around this one, outermost first.
+    callers: Vec<Caller>,
     /// Lines since the outermost do-file ended; `None` = it has not.
     after_end: Option<u32>,
     output: VecDeque<Printed>,
@@ -74,10 +93,10 @@ pub(in crate::stata) struct Scan {
     /// The bytes before were not read.
     pub(in crate::stata) from_within: bool,
     unwinding: Option<Unwinding>,
-    /// How the do-file failed that had opened the log. What came after it was typed, or belongs to another do-file.
-    opener: Option<Unwinding>,
-    /// That do-file has ended.
-    opener_ended: bool,
+    /// How the outermost do-file failed that ended last. What came after it was typed, or belongs to another do-file.
+    outermost: Option<Unwinding>,
+    /// That do-file has ended in the line before.
+    outermost_ended: bool,
     /// A failure after which the rest of the block that it left was echoed, so far without output.
     left: Option<Unwinding>,
 }
@@ -106,6 +125,9 @@ impl Scan {
         if !empty && !brace {
             self.at_code = matches!(kind, Kind::Code(_));
         }
+        if kind != Kind::Blank && kind != Kind::End {
+            self.prompted = empty;
+        }
         let width = text.chars().count();
         match kind {
             Kind::Blank => {
@@ -126,7 +148,8 @@ impl Scan {
                 self.clear();
                 self.echo.pass(width);
                 self.block.line(body, width);
-                self.calls_in_blocks |= opens_do_file(body);
+                self.block.calls |= opens_do_file(body);
+                self.calls_in_blocks |= self.block.calls;
             }
             Kind::More(rest) => {
                 self.echo.more(rest, width);
@@ -141,7 +164,9 @@ impl Scan {
             self.unwinding = Some(left);
         }
         if self.unwinding.as_ref().is_none_or(|u| u.rc != rc) {
-            let whole = if self.skipped { message::Output::End } else { message::Output::Whole };
+            // Of a loop's output only the end is that of the line that failed.
+            let part = self.skipped || self.block.has_several();
+            let whole = if part { message::Output::End } else { message::Output::Whole };
             let lines: Vec<Printed> = self.above.iter().chain(&self.output).cloned().collect();
             // A Break has no message; what was printed before it is what it interrupted.
             let message = if self.broken && rc == 1 { None } else { message::message(&lines, whole) };
@@ -153,22 +178,37 @@ impl Scan {
             unwinding.broken |= std::mem::take(&mut self.broken);
             unwinding.levels += u32::from(std::mem::take(&mut self.level_ended));
         }
-        if self.named && self.opener_ended && self.opener.is_none() {
-            self.opener = self.unwinding.clone();
+        if std::mem::take(&mut self.outermost_ended) {
+            self.outermost = self.unwinding.clone();
         }
         self.last = Last::Code(rc);
     }
 
     fn end(&mut self) {
-        (self.last, self.level_ended) = (Last::End, true);
+        self.level_ended = true;
+        match &self.unwinding {
+            // A do-file that ends well shows an empty prompt before; this one is being left.
+            Some(unwinding) if !self.prompted => self.last = Last::Code(unwinding.rc),
+            _ => (self.last, self.unwinding) = (Last::End, None),
+        }
+        self.prompted = false;
+        self.clear();
         // What comes now belongs to the caller.
         match self.callers.pop() {
-            Some(caller) => self.echo.restore(caller),
+            Some(Caller::Command(command)) => {
+                self.echo.restore(command);
+                self.block.close();
+            }
+            Some(Caller::Block(echo, block)) => {
+                self.echo.take_from(echo);
+                self.block = block;
+            }
             None if self.from_within => return,
-            None => self.opener_ended = !self.calls_in_blocks,
+            None => {}
         }
         if self.callers.is_empty() && !self.calls_in_blocks {
             self.after_end = Some(0);
+            (self.outermost, self.outermost_ended) = (None, true);
         }
     }
 
@@ -192,26 +232,49 @@ impl Scan {
             self.last = Last::Other;
             return;
         }
-        let over = matches!(self.last, Last::End | Last::Code(_) | Last::Closed);
-        if self.named && over && self.left.is_none() && is_exit(words) && self.blank {
-            // Typed after the end, or the end of the do-file that opened the log: it says nothing new.
+        if self.typed_exit(words) {
             return;
         }
         self.entered();
+        self.defined(words);
         self.ordinary();
         self.clear();
-        self.block.close();
-        if !is_comment(words) {
+        if is_comment(words) {
+            self.block.close();
+        } else {
             self.echo.begin(command, width);
-            self.block.open(command);
+            match self.programs.get(first_word(words)) {
+                Some(program) => self.block = program.clone(),
+                None => self.block.open(),
+            }
         }
+    }
+
+    /// An `exit` that was typed after the end, or that ends the do-file which opened the log: it says nothing new.
+    fn typed_exit(&self, words: &str) -> bool {
+        let over = matches!(self.last, Last::End | Last::Code(_) | Last::Closed) && self.left.is_none() && self.blank;
+        let typed = || self.callers.is_empty() && !self.calls_in_blocks && is_exit_stata(words);
+        over && if self.named { is_exit(words) } else { typed() }
+    }
+
+    /// The program whose body was read is known from now on.
+    fn defined(&mut self, words: &str) {
+        if let Some(name) = self.defining.take().filter(|_| self.programs.len() < PROGRAMS) {
+            self.programs.insert(name, self.block.clone());
+        }
+        self.defining = program_name(words).map(str::to_owned);
     }
 
     /// A `do` that ran is followed by an empty line and the first echo of its file.
     fn entered(&mut self) {
-        let called = self.blank && self.printed == 0 && self.last == Last::Other && self.callers.len() < DEPTH;
-        if let Some(caller) = self.last_command().filter(|command| called && opens_do_file(command)) {
-            self.callers.push(caller);
+        if !self.blank || self.printed > 0 || self.callers.len() >= DEPTH {
+            return;
+        }
+        let caller = self.last_command().filter(|command| self.last == Last::Other && opens_do_file(command));
+        if let Some(command) = caller {
+            self.callers.push(Caller::Command(command));
+        } else if self.block.calls && matches!(self.last, Last::Other | Last::End) {
+            self.callers.push(Caller::Block(self.echo.clone(), self.block.clone()));
         }
     }
 
@@ -221,6 +284,9 @@ impl Scan {
         if self.commands == 0 {
             self.banner |= banner::is_art(text);
             self.named |= !self.banner && words.starts_with("opened on:");
+        } else if self.named && words.starts_with("opened on:") {
+            // Another session in the same file.
+            self.outermost = None;
         }
         self.printed = self.printed.saturating_add(1);
         self.left = None;
@@ -247,7 +313,7 @@ impl Scan {
         self.last = Last::Other;
         (self.broken, self.level_ended) = (false, false);
         self.unwinding = None;
-        self.opener_ended = false;
+        self.outermost_ended = false;
         self.after_end = None;
     }
 
@@ -274,6 +340,8 @@ impl Scan {
 
     pub(in crate::stata) fn state(&self) -> LogEnd {
         match self.last {
+            // Some do-file ended, and the one that called it did not.
+            Last::End if !self.callers.is_empty() && !self.calls_in_blocks => LogEnd::Incomplete,
             Last::End | Last::Closed => LogEnd::Succeeded,
             Last::Code(_) => LogEnd::Failed,
             Last::Other if self.smcl_closed || self.left_by_itself() => LogEnd::Succeeded,
@@ -313,10 +381,10 @@ impl Scan {
             unwound: 0,
             exit_stata: false,
         };
-        let opener = self.opener.filter(|_| self.last == Last::Other);
-        let state = if opener.is_some() { LogEnd::Failed } else { state };
+        let failed = self.outermost.filter(|_| self.named && matches!(self.last, Last::Other | Last::Closed));
+        let state = if failed.is_some() { LogEnd::Failed } else { state };
         judgement.state = state;
-        match (state, self.unwinding.or(opener)) {
+        match (state, self.unwinding.or(failed)) {
             (LogEnd::Failed, Some(unwinding)) => {
                 judgement.reason = if unwinding.broken { Reason::Break } else { Reason::Code };
                 judgement.rc = Some(unwinding.rc);

@@ -1,5 +1,12 @@
 use super::*;
+use crate::stata::locate::{Locator, LogStart};
 use proptest::prelude::*;
+use std::path::Path;
+
+/// Lines as Stata writes them, in any order.
+const LOG_LIKE: &str = "((\\{smcl\\}\n)?(\\. x\n|\\. \n|> y\n|  [12]\\. z\n|  3\\. \\}\n|\\. do a\n|\\. do \"b c\" 1\n|\\. foreach v in a \\{\n|\
+    \\. program p\n|\\. p\n|\\. #delimit ;\n|\\. mata:\n|: x\n|\\. python:\n|>>> x\n|\\. exit, STATA\n|\\. log close\n|\\. }\n|end of do-file\n|\
+    r\\([0-9]{1,3}\\);\n|--Break--\n| opened on:  1\n| closed on:  2\n|\n|out\r|    hanging\n|x not found\n|\\{err\\}|\\{p\\}|\\{p_end\\}){0,40})";
 
 #[test]
 fn verdicts() {
@@ -118,8 +125,24 @@ proptest! {
     }
 
     #[test]
-    fn any_log_like_text_is_judged(log in "(\\. x\n|> y\n|  2\\. z\n|end of do-file\n|r\\([0-9]{1,3}\\);\n|--Break--\n|\n|out\r|\\{err\\}){0,30}") {
+    fn any_log_like_text_is_judged(log in LOG_LIKE) {
         let found = judge(log.as_bytes());
         prop_assert_eq!(found.rc.is_some(), found.state == LogEnd::Failed);
+        prop_assert_eq!(found.reason == Reason::ExitStata, found.exit_stata);
+    }
+
+    #[test]
+    fn it_is_located_alike_however_it_is_cut(log in LOG_LIKE, size in 1usize..40) {
+        let read = |path: &Path| path.ends_with("a.do").then(|| b"x\nforeach v in a {\n  z\n}\ndo b\n".to_vec());
+        let found = |size: usize| {
+            let mut locator = Locator::new(LogStart::in_directory(Path::new("/w")), read);
+            log.as_bytes().chunks(size).for_each(|chunk| locator.push(chunk));
+            locator.finish_at(judge(log.as_bytes()).command.as_deref())
+        };
+        let whole = found(usize::MAX);
+        for (_, line) in &whole.1.open {
+            prop_assert!(line.is_none_or(|line| line > 0));
+        }
+        prop_assert_eq!(found(size), whole);
     }
 }

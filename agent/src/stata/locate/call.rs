@@ -79,6 +79,7 @@ pub(super) fn parse(text: &str) -> Option<Call> {
                 echoes = false;
             }
             "if" | "else" => rest = behind_condition(rest)?,
+            "version" | "versio" | "versi" | "vers" => rest = rest.split_once(':')?.1.trim_start(),
             _ => return None,
         }
     };
@@ -216,6 +217,9 @@ mod tests {
         check("run a", Some((Verb::Do, "a", &[], false)));
         check("include \"$x/defs.doh\"", Some((Verb::Include, "$x/defs.doh", &[], true)));
         check("cd \"/tmp\"", Some((Verb::Cd, "/tmp", &[], true)));
+        check("version 16.1: do code/sub", Some((Verb::Do, "code/sub", &[], true)));
+        check("cap noi version 16: do sub", Some((Verb::Do, "sub", &[], true)));
+        check("version 16", None);
         check("doedit x", None);
         check("di 1", None);
         check("do", None);

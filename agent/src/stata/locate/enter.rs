@@ -12,6 +12,7 @@ use super::{
     looped::{self, Loop, loops},
     source::{self, Source},
 };
+use crate::stata::judge;
 
 /// Most do-files that one loop may call.
 const CALLED: usize = 1000;
@@ -48,6 +49,11 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                 return;
             }
             top.others.retain_mut(|other| other.goes_on(key));
+            let next = top.source.as_ref().is_some_and(|s| s.is_at(key));
+            if !next && !top.block.calls.is_empty() && self.enter_called(key) {
+                return;
+            }
+            let Some(top) = self.frames.last_mut() else { return };
             if top.goes_on(key) {
                 top.block = Body::default();
                 return;
@@ -66,12 +72,21 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         if self.frames.is_empty() || self.frames.len() >= DEPTH {
             return;
         }
-        let called = self.called(key);
-        let unknown = || (!source::is_trivial(key)).then(Frame::default);
-        if let Some(frame) = called.or_else(unknown) {
+        if !self.enter_called(key) && !source::is_trivial(key) {
+            self.unknown += 1;
+            self.frames.push(Frame::default());
+        }
+    }
+
+    /// Opens the file that the block read last calls, if this is its first echo.
+    fn enter_called(&mut self, key: &str) -> bool {
+        let called = if self.frames.len() < DEPTH { self.called(key) } else { None };
+        let entered = called.is_some();
+        if let Some(frame) = called {
             self.unknown += u32::from(frame.source.is_none());
             self.frames.push(frame);
         }
+        entered
     }
 
     /// The file that the block read last has opened, if this is its first echo.
@@ -107,6 +122,10 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
 
     pub(super) fn interpret(&mut self, text: &str) {
         let text = &call::plain(text);
+        self.defining = judge::program_name(text).map(str::to_owned);
+        if let (Some(calls), Some(top)) = (self.programs.get(judge::first_word(text)), self.frames.last_mut()) {
+            top.block.calls.clone_from(calls);
+        }
         let mut nothing = HashMap::new();
         let locals = self.frames.last_mut().map_or(&mut nothing, |f| &mut f.locals);
         let mut macros = Macros { locals, globals: &mut self.globals, directory: self.directory.as_deref() };

@@ -15,6 +15,11 @@ pub(super) fn key(text: &str) -> String {
     text.chars().filter(|c| counts(*c)).collect()
 }
 
+/// The same without the marks of continued lines.
+pub(super) fn joined_key(text: &str) -> String {
+    key(text).replace("///", "")
+}
+
 fn counts(c: char) -> bool {
     !c.is_whitespace() && !c.is_control()
 }
