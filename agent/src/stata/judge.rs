@@ -7,6 +7,7 @@
 //! over the unwinding (one `end of do-file` and `r(N);` per level) to its first code, and to the command echoed before;
 //! of a loop or program, to the line of it that alone names what the message names.
 
+mod level;
 mod scan;
 
 use serde::Serialize;

@@ -13,85 +13,21 @@ mod call;
 mod enter;
 mod frame;
 mod looped;
+mod place;
 mod source;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use super::echo::{self, Classifier, Kind, is_output};
 use super::lines::{Line, LineReader, Taker, decode::Encoding};
+pub(super) use call::opens_do_file;
 use call::{Call, Macros, Verb};
 use enter::is_absolute;
 use frame::Frame;
 use looped::loops;
-
-/// A do-file and the line of a command in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
-    /// The file as it was written in the `do` command.
-    pub file: String,
-    /// Where that is.
-    pub path: PathBuf,
-    /// First line of the command, from 1.
-    pub line: u32,
-}
-
-/// Where a run failed, or where it was when its log stopped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FailurePlace {
-    /// The innermost place known.
-    #[serde(flatten)]
-    pub place: Place,
-    /// Its callers, outermost first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub callers: Vec<Place>,
-}
-
-/// Where a log was when it ended, as far as it says so itself: files that could not be read are named too.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Whereabouts {
-    /// The innermost do-file and its callers, outermost first, as they were written in the `do` commands; with the line
-    /// where the source is known.
-    pub open: Vec<(String, Option<u32>)>,
-}
-
-/// What is known at the moment of a failure.
-#[derive(Debug, Clone, Default)]
-struct Failure {
-    place: Option<FailurePlace>,
-    /// The lines of the loop or program that ran, as they are compared.
-    body: Vec<(String, u32)>,
-    whereabouts: Whereabouts,
-    /// The last command that was echoed, likewise.
-    echo: String,
-    /// Do-files that were open.
-    depth: usize,
-}
-
-/// How a run was started, as far as the log does not say it.
-#[derive(Debug, Clone, Copy)]
-pub struct LogStart<'a> {
-    /// Stata's working directory when the log begins.
-    pub working_dir: &'a Path,
-    /// The do-file whose commands the log begins with; none if the log itself echoes `do file`.
-    pub do_file: Option<&'a Path>,
-    /// Its arguments.
-    pub args: &'a [String],
-}
-
-impl<'a> LogStart<'a> {
-    /// For a log that itself shows which do-file it runs.
-    pub fn in_directory(working_dir: &'a Path) -> Self {
-        Self { working_dir, do_file: None, args: &[] }
-    }
-}
-
-/// Whether a command opens a do-file whose commands and end are in the log.
-pub(super) fn opens_do_file(command: &str) -> bool {
-    call::parse(&call::plain(command)).is_some_and(|call| call.verb == Verb::Do && call.echoes)
-}
+use place::Failure;
+pub use place::{FailurePlace, LogStart, Place, Whereabouts};
 
 /// Locates in one go; see [`Locator`].
 pub fn locate(log: &[u8], start: LogStart<'_>, read: impl Fn(&Path) -> Option<Vec<u8>>) -> Option<FailurePlace> {

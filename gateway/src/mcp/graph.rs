@@ -8,7 +8,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use longhaul_proto::api::ArtifactView;
 
 use super::{
-    call::{Call, Picture, Reply, ToolOutput},
+    call::{Call, Reply},
+    output::{Picture, ToolOutput},
     words,
 };
 use crate::{model::RunSnapshot, runs::ArtifactError};

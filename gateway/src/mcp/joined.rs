@@ -3,10 +3,7 @@
 
 use longhaul_proto::api::Joined;
 
-use super::{
-    call::{Caller, ToolOutput},
-    result, words,
-};
+use super::{call::Caller, output::ToolOutput, result, words};
 use crate::model::{RunSnapshot, UnixMs};
 
 /// Longest name of a do-file, with its arguments, and of a client, characters.

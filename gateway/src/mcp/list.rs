@@ -8,7 +8,8 @@ use longhaul_proto::{
 };
 
 use super::{
-    call::{Call, Reply, ToolOutput},
+    call::{Call, Reply},
+    output::ToolOutput,
     result, words,
 };
 use crate::{

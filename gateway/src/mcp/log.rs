@@ -6,8 +6,10 @@ use longhaul_proto::{encoding::Encoding, ids::Ids, visible};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::{
-    call::{Call, Reply, ToolOutput},
-    fence, result, words,
+    call::{Call, Reply},
+    fence,
+    output::ToolOutput,
+    result, words,
 };
 use crate::{
     face::{part::Part, reading::Output, utf8},

@@ -33,6 +33,7 @@ mod graph;
 mod joined;
 mod list;
 mod log;
+mod output;
 mod own_answer;
 mod progress;
 mod resources;

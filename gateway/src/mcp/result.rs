@@ -13,10 +13,7 @@ use longhaul_proto::{
     visible,
 };
 
-use super::{
-    call::{Caller, ToolOutput},
-    fence, graph, words,
-};
+use super::{call::Caller, fence, graph, output::ToolOutput, words};
 use crate::{
     face::{part::Part, reading::Output, run_view::note as note_of, utf8},
     model::{RunSnapshot, Stream},

@@ -9,9 +9,10 @@ use longhaul_proto::{
 };
 
 use super::{
-    call::{Answer, Call, Caller, Reply, ToolOutput},
+    call::{Answer, Call, Caller, Reply},
     follow::{self, Followed, Until, Waited},
     joined,
+    output::ToolOutput,
     resumable::CallTarget,
     tasks, waiting, words,
 };

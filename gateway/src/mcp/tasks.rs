@@ -28,8 +28,10 @@ use rmcp::{
 use serde_json::Value;
 
 use super::{
-    call::{self, Call, Caller, ToolOutput},
-    follow, joined, run, waiting, words,
+    call::{self, Call, Caller},
+    follow, joined,
+    output::ToolOutput,
+    run, waiting, words,
 };
 use crate::{
     face::{Face, Numbers},

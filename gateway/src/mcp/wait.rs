@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
 
 use super::{
-    call::{Call, Reply, ToolOutput},
+    call::{Call, Reply},
     fence,
     follow::{self, Followed, Until, Waited},
+    output::ToolOutput,
     result,
     resumable::CallTarget,
     waiting, words,

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::{
-    Judgement, LogEnd, Reason, closes_log, first_word, is_comment, is_exit, is_exit_stata, is_rule, program_name,
+    Judgement, LogEnd, Reason, closes_log, first_word, is_comment, is_exit, is_exit_stata, is_rule,
+    level::{Caller, Last, Unwinding},
+    program_name,
 };
 use crate::stata::{
     banner,
@@ -22,33 +24,6 @@ const DEPTH: usize = 80;
 const PROGRAMS: usize = 200;
 /// Lines after the end of the outermost do-file that may be a job runner's.
 const RUNNER: u32 = 20;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Last {
-    #[default]
-    Other,
-    End,
-    Code(i64),
-    Closed,
-}
-
-#[derive(Debug, Clone)]
-struct Unwinding {
-    rc: i64,
-    broken: bool,
-    levels: u32,
-    command: Option<String>,
-    message: Option<String>,
-}
-
-/// What opened a do-file, to go on with when it has ended.
-#[derive(Debug)]
-enum Caller {
-    /// A `do` that was echoed.
-    Command(String),
-    /// A loop or program that has some, or perhaps the do-file around it only went on.
-    Block(Echo, Block),
-}
 
 /// What the judge remembers of the lines so far.
 #[derive(Debug, Default)]

@@ -92,6 +92,11 @@ pub(super) fn parse(text: &str) -> Option<Call> {
     Some(Call { verb, file, args, echoes })
 }
 
+/// Whether a command opens a do-file whose commands and end are in the log.
+pub(in crate::stata) fn opens_do_file(command: &str) -> bool {
+    parse(&plain(command)).is_some_and(|call| call.verb == Verb::Do && call.echoes)
+}
+
 /// Splits like Stata: at blanks, quotes and compound quotes keep theirs, a comma outside of quotes is a word.
 pub(super) fn words(text: &str) -> Vec<String> {
     let mut out: Vec<String> = vec![];
