@@ -14,8 +14,8 @@ use super::echo::Echo;
 
 /// Lines of a body that are kept.
 const LINES: usize = 500;
-/// Bytes of them.
-const BYTES: usize = 64 * 1024;
+/// Bytes of them: each program of a log and each do-file that is open may hold as many.
+const BYTES: usize = 16 * 1024;
 
 /// A loop or program as its body was read.
 #[derive(Debug, Clone, Default)]

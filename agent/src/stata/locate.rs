@@ -39,6 +39,11 @@ pub fn locate(log: &[u8], start: LogStart<'_>, read: impl Fn(&Path) -> Option<Ve
 /// Stata's own limit is 64 nested do-files; more means that echoes were misread.
 const DEPTH: usize = 80;
 
+/// Lines of a loop or program that are kept, and the longest of them, bytes.
+const BODY: (usize, usize) = (500, 1024);
+/// Programs whose calls are kept.
+const PROGRAMS: usize = 200;
+
 /// Follows a log of any length, in chunks; keeps the sources of the do-files that are open.
 pub struct Locator<F> {
     read: F,
@@ -332,7 +337,8 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             let mut silent = None;
             if let Some(frame) = self.frames.last_mut() {
                 let line = frame.source.as_mut().and_then(|source| source.find(&key));
-                frame.block.lines.extend(line.map(|line| (key, line)).filter(|_| frame.block.lines.len() < 500));
+                let room = frame.block.lines.len() < BODY.0 && key.len() <= BODY.1;
+                frame.block.lines.extend(line.map(|line| (key, line)).filter(|_| room));
                 let line = call::plain(&text);
                 let macros = Macros { locals: &mut frame.locals, globals: &mut self.globals, directory: None };
                 let room = frame.block.loops.len() < 8;
@@ -343,7 +349,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
                     Some(call) if call.verb == Verb::Cd => self.directory = None,
                     Some(call) if call.echoes && frame.block.calls.len() < 64 => {
                         frame.calls_in_blocks = true;
-                        if let Some(name) = &self.defining {
+                        if let Some(name) = self.defining.as_ref().filter(|_| self.programs.len() < PROGRAMS) {
                             self.programs.entry(name.clone()).or_default().push(call.clone());
                         }
                         frame.block.calls.push(call);

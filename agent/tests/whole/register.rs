@@ -132,7 +132,7 @@ fn registers() {
         assert_eq!((first.agent_id.as_str(), first.name.as_str()), (agent.agent_id.as_str(), "stata1"));
         assert_eq!(first.advertise, format!("http://{}", agent.addr));
         assert_eq!(first.engines[0].kind, "standin");
-        assert_eq!(std::fs::read_to_string(place.data().join("agent/cluster-id")).unwrap(), "lab");
+        assert_eq!(std::fs::read_to_string(place.data().join("agent/cluster-id")).unwrap(), "lab\n");
 
         fake.known.store(false, Ordering::SeqCst);
         until("it registers again when it is not known", || fake.registrations() == 2).await;

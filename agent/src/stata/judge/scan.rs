@@ -21,7 +21,7 @@ const OUTPUT: usize = 40;
 /// Do-files in each other whose callers are remembered; Stata's own limit is 64.
 const DEPTH: usize = 80;
 /// Programs that are remembered.
-const PROGRAMS: usize = 200;
+const PROGRAMS: usize = 100;
 /// Lines after the end of the outermost do-file that may be a job runner's.
 const RUNNER: u32 = 20;
 
