@@ -84,6 +84,7 @@ const REAP_EVERY: Duration = Duration::from_secs(60);
 const INSTRUCTIONS: &str = "\
 Longhaul runs Stata do-files on the machines licensed for Stata. \
 After a lost, timed-out or interrupted call do not run the code again: call stata_runs, then stata_wait or stata_log; runs go on and keep their results. \
+Paths are those of the Stata host, in the folders that its agent allows; code that is only on your own machine goes as text (stata_run_selection) or with its files (stata_submit, bundle). \
 stata_run_file waits for the result or returns a run id; get the result with stata_wait. \
 For several runs at once use stata_submit for each and then one stata_wait. \
 stata_graph shows the graphs that a run saved. \

@@ -333,6 +333,17 @@ impl Spec {
 mod tests {
     use super::*;
 
+    /// A model reads all of it in every conversation.
+    #[test]
+    fn tools_and_instructions_are_nine_kilobytes_at_most() {
+        let tool = |tool: Tool| {
+            let schema = serde_json::to_string(&tool.input_schema).unwrap();
+            tool.name.len() + tool.description.unwrap_or_default().len() + schema.len()
+        };
+        let bytes = all().into_iter().map(tool).sum::<usize>() + super::super::INSTRUCTIONS.len();
+        assert!(bytes <= 9_000, "{bytes} bytes");
+    }
+
     #[test]
     fn tools_say_what_they_do() {
         assert_eq!(TOOLS.len(), 9);
