@@ -1,7 +1,7 @@
 //! Text of bytes that may not be UTF-8.
 //!
 //! Stata writes UTF-8 from release 14 on, but passes on what a do-file holds, so that a log may have lines in the
-//! encoding in which somebody saved a do-file twenty years ago. A line that is valid UTF-8 is that; any other is read in
+//! encoding in which a do-file was saved twenty years ago. A line that is valid UTF-8 is that; any other is read in
 //! the older encoding, Windows-1252 unless another is configured. Bytes that are stored or passed on stay as they are.
 
 use std::borrow::Cow;

@@ -26,9 +26,9 @@ pub(crate) struct LiveReader {
 }
 
 impl LiveReader {
-    /// A reader at the log's start. Files may be missing at first.
+    /// A reader at the log's start. Nothing is read before there is a log.
     pub(crate) fn new(spool: &Spool) -> Self {
-        let (view, progress) = readers(spool);
+        let (view, progress) = (ViewFinder::new(&Wrapper::from_text(String::new())), ProgressReader::new());
         Self { spool: spool.clone(), file: None, offset: 0, buffer: vec![], view, progress }
     }
 
@@ -42,7 +42,7 @@ impl LiveReader {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 file => Some(file?),
             };
-            // The run may have been taken up before the wrapper was written; where there is a log, the wrapper exists.
+            // Where there is a log, the wrapper exists.
             (self.view, self.progress) = readers(&self.spool);
         }
         let Some(file) = &self.file else { return Ok(false) };
@@ -87,7 +87,7 @@ fn readers(spool: &Spool) -> (ViewFinder, ProgressReader) {
     let wrapper = Wrapper::from_text(std::fs::read_to_string(spool.wrapper()).unwrap_or_default());
     let code = std::fs::read(spool.code()).unwrap_or_default();
     let encoding = spool.read::<Plan>(&spool.plan()).ok().flatten().map(|plan| plan.encoding()).unwrap_or_default();
-    (ViewFinder::new(&wrapper), ProgressReader::for_run(&wrapper, &code).in_encoding(encoding))
+    (ViewFinder::new(&wrapper), ProgressReader::for_run(&wrapper, &code, encoding))
 }
 
 #[cfg(test)]

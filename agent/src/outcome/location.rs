@@ -19,7 +19,8 @@ pub(super) fn of_failure(spool: &Spool, plan: Option<&Plan>, len: u64, command: 
         Some(bytes)
     };
     let encoding = plan.map(Plan::encoding).unwrap_or_default();
-    let mut locator = Locator::new(LogStart::in_directory(spool.run_folder()), read).in_encoding(encoding);
+    let start = LogStart::in_directory(spool.run_folder()).in_encoding(encoding);
+    let mut locator = Locator::new(start, read);
     let mut log = File::open(spool.log()).ok()?.take(len);
     let mut buffer = vec![0_u8; 256 * 1024];
     loop {

@@ -100,13 +100,14 @@ fn judged(spool: &Spool, exit: &Exit, found: Found) -> OutcomeRecord {
     let failing = judgement.state != LogEnd::Succeeded && !completed;
     let located = failing && exit.log.len > 0;
     let command = judgement.command.clone().filter(|_| failing);
-    let location = || location::of_failure(spool, plan.as_ref(), exit.log.len, command.as_deref());
+    let of_failure = || location::of_failure(spool, plan.as_ref(), exit.log.len, command.as_deref());
+    let location = located.then(of_failure).flatten();
     OutcomeRecord {
         state: verdict.state,
         cause: verdict.cause,
         rc: verdict.rc,
         message: verdict.message,
-        location: if located { location() } else { None },
+        location,
         command: command.unwrap_or_default(),
         exit_code: exit.code,
         signal: exit.signal,

@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::commands::{is_captured, is_comment, without_prefixes};
 use super::echo::Echo;
 
 /// Lines of a body that are kept.
@@ -86,8 +87,7 @@ impl Block {
     /// Whether several of its lines could have failed.
     pub(super) fn has_several(&self) -> bool {
         let commands = self.lines.iter().filter_map(Echo::command);
-        commands.filter(|line| !super::judge::is_comment(line) && !matches!(line.as_str(), "}" | "end")).take(2).count()
-            > 1
+        commands.filter(|line| !is_comment(line) && !matches!(line.as_str(), "}" | "end")).take(2).count() > 1
     }
 
     /// No block is being read.
@@ -115,7 +115,7 @@ impl Block {
     /// The line of the body that a message points to.
     pub(super) fn named_by(&self, message: &str) -> Option<String> {
         let message = message.lines().next()?;
-        let may_fail = |line: &String| !super::judge::is_comment(line) && !is_captured(line);
+        let may_fail = |line: &String| !is_comment(line) && !is_captured(line);
         let lines: Vec<String> = self.lines.iter().filter_map(Echo::command).filter(may_fail).collect();
         let only = |found: &mut dyn Iterator<Item = &String>| found.next().filter(|_| found.next().is_none()).cloned();
         if let Some((_, which, commands)) = PRINTED_BY.iter().find(|(text, ..)| message.starts_with(text)) {
@@ -140,16 +140,9 @@ impl Block {
     }
 }
 
-/// Whether an error of the line ends nothing.
-fn is_captured(line: &str) -> bool {
-    let words = line.trim_start_matches(['}', ' ', '\t']);
-    let first = &words[..words.find(|c: char| !c.is_alphabetic()).unwrap_or(words.len())];
-    first.len() >= 3 && "capture".starts_with(first)
-}
-
 /// Whether a line's command is this one.
 fn begins(line: &str, command: &str) -> bool {
-    let words = super::judge::without_prefixes(line.trim_start_matches(['}', ' ', '\t']));
+    let words = without_prefixes(line.trim_start_matches(['}', ' ', '\t']));
     words.strip_prefix(command).is_some_and(|rest| !rest.starts_with(is_part))
 }
 

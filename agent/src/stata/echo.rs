@@ -7,6 +7,8 @@
 
 mod command;
 
+use super::commands::program_name;
+
 pub(super) use command::{Echo, delimiter, is_wrapped};
 
 /// What one line of a log is.
@@ -132,7 +134,7 @@ impl Classifier {
         self.body = false;
         self.next_body = Some(2);
         self.depth = net_braces(command);
-        self.program = opens_program(word);
+        self.program = program_name(word).is_some();
     }
 
     fn body_line(&mut self, text: &str, line: &str) {
@@ -218,17 +220,6 @@ fn opens(text: &str) -> i64 {
         None => code,
     };
     i64::from(code.ends_with('{'))
-}
-
-fn opens_program(command: &str) -> bool {
-    let mut words = command.split_whitespace().skip_while(|w| {
-        matches!(w.trim_end_matches(':'), "cap" | "capt" | "capture" | "qui" | "quietly" | "noi" | "noisily")
-    });
-    // Stata accepts `pr` and longer.
-    let Some(first) = words.next() else { return false };
-    first.len() >= 2
-        && "program".starts_with(first)
-        && !matches!(words.next(), Some("drop" | "dir" | "list" | "l" | "di"))
 }
 
 #[cfg(test)]

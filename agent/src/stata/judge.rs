@@ -38,7 +38,7 @@ pub enum Reason {
     LogClosed,
     /// `r(N);` ends it.
     Code,
-    /// The same with `--Break--`: somebody pressed Break, or the code says `exit 1`.
+    /// The same with `--Break--`: a person pressed Break, or the code says `exit 1`.
     Break,
     /// The last command is `exit, STATA`, after which Stata writes no more.
     ExitStata,
@@ -87,61 +87,6 @@ pub fn judge_in(log: &[u8], encoding: Encoding) -> Judgement {
         scan.push(&last);
     }
     scan.finish()
-}
-
-/// Whether a command is only a comment, which cannot fail.
-pub(super) fn is_comment(words: &str) -> bool {
-    words.starts_with('*') || words.starts_with("//") || (words.starts_with("/*") && !words.contains("*/"))
-}
-
-/// Stata wants the option in capitals: `exit, STATA`, `exit 3, STATA clear`.
-fn is_exit_stata(command: &str) -> bool {
-    let Some((head, options)) = command.rsplit_once(',') else { return false };
-    let exits = head.split(|c: char| !c.is_alphanumeric()).any(|w| w.len() >= 3 && "exit".starts_with(w));
-    exits && options.split_whitespace().any(|w| w == "STATA")
-}
-
-/// A command without `capture`, `quietly` and `noisily` before it.
-pub(super) fn without_prefixes(command: &str) -> &str {
-    let mut rest = command.trim();
-    loop {
-        let end = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
-        let prefix = |whole: &str, least: usize| end >= least && whole.starts_with(&rest[..end]);
-        if !(prefix("capture", 3) || prefix("quietly", 3) || prefix("noisily", 1)) {
-            return rest;
-        }
-        rest = rest[end..].trim_start_matches([' ', '\t', ':']);
-    }
-}
-
-/// The first word of a command, behind its prefixes.
-pub(super) fn first_word(command: &str) -> &str {
-    let command = without_prefixes(command);
-    &command[..command.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(command.len())]
-}
-
-/// The name in `program [define] NAME [, options]`.
-pub(super) fn program_name(command: &str) -> Option<&str> {
-    let mut words = without_prefixes(command).split([' ', '\t', ',']).filter(|word| !word.is_empty());
-    let first = words.next().filter(|word| word.len() >= 2 && "program".starts_with(word))?;
-    let name = words.next()?;
-    let define = name.len() >= 2 && "define".starts_with(name);
-    let name = if define { words.next()? } else { name };
-    (!first.is_empty() && !matches!(name, "drop" | "dir" | "list" | "l" | "di")).then_some(name)
-}
-
-/// `exit` with or without `clear`, which ends no Stata and brings no code.
-fn is_exit(command: &str) -> bool {
-    let command = without_prefixes(command);
-    let (head, options) = command.split_once(',').unwrap_or((command, ""));
-    let head = head.trim();
-    head.len() >= 3 && "exit".starts_with(head) && options.split_whitespace().all(|w| w == "clear")
-}
-
-/// `log close`, `cap log close _all`.
-fn closes_log(command: &str) -> bool {
-    let mut words = without_prefixes(command).split_whitespace();
-    words.next() == Some("log") && words.next().is_some_and(|w| "close".starts_with(w))
 }
 
 fn is_rule(words: &str) -> bool {

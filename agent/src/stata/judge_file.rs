@@ -5,7 +5,8 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::judge::{Judgement, LogEnd, Scan, is_comment, judge, judge_in};
+use super::commands::is_comment;
+use super::judge::{Judgement, LogEnd, Scan, judge, judge_in};
 use super::lines::{Dialect, LineReader, decode::Encoding};
 use super::view::ViewFinder;
 use super::wrapper::Wrapper;

@@ -93,8 +93,8 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
     pub fn new(start: LogStart<'_>, read: F) -> Self {
         let mut locator = Self {
             read,
-            reader: LineReader::default(),
-            encoding: Encoding::default(),
+            reader: LineReader::default().in_encoding(start.encoding),
+            encoding: start.encoding,
             classifier: Classifier::default(),
             frames: vec![],
             directory: Some(start.working_dir.to_owned()),
@@ -128,18 +128,6 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             locator.frames.push(frame);
         }
         locator
-    }
-
-    /// The same, for a log and sources whose words are in this encoding where they are no UTF-8.
-    #[must_use]
-    pub fn in_encoding(mut self, encoding: Encoding) -> Self {
-        (self.reader, self.encoding) = (self.reader.in_encoding(encoding), encoding);
-        // The do-file that the log begins with has been read.
-        for frame in &mut self.frames {
-            let bytes = frame.path.as_deref().and_then(&self.read);
-            frame.source = bytes.map(|bytes| source::Source::new(&bytes, encoding));
-        }
-        self
     }
 
     /// Reads the next bytes of the log.

@@ -10,6 +10,7 @@
 //! Logs are written by other people's code: every reader takes any bytes, in any chunks, in bounded memory.
 
 pub mod banner;
+mod commands;
 mod culprit;
 pub mod echo;
 pub mod find;

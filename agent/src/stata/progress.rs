@@ -88,22 +88,20 @@ impl ProgressReader {
         Self { reader, encoding, state: State::default(), script: None, gate: None }
     }
 
-    /// A reader that finds the line in `source`, the bytes of the do-file whose log this is.
-    pub fn with_source(source: &[u8]) -> Self {
-        Self { script: Some(Script::new(source)), ..Self::new() }
+    /// The same, for a log whose words are in this encoding where they are no UTF-8.
+    #[must_use]
+    pub fn in_encoding(self, encoding: Encoding) -> Self {
+        Self { reader: self.reader.in_encoding(encoding), encoding, ..self }
+    }
+
+    /// A reader that finds the line in `source`, the bytes of the do-file whose log this is, in the same encoding.
+    pub fn with_source(source: &[u8], encoding: Encoding) -> Self {
+        Self { script: Some(Script::new(source, encoding)), ..Self::new().in_encoding(encoding) }
     }
 
     /// A reader for the whole log of a run under `wrapper`, whose lines and banner do not count as progress.
-    pub fn for_run(wrapper: &Wrapper, source: &[u8]) -> Self {
-        Self { gate: Some(ViewFinder::new(wrapper)), ..Self::with_source(source) }
-    }
-
-    /// The same, for a log and a source whose words are in this encoding where they are no UTF-8.
-    #[must_use]
-    pub fn in_encoding(mut self, encoding: Encoding) -> Self {
-        (self.reader, self.encoding) = (self.reader.in_encoding(encoding), encoding);
-        self.script = self.script.map(|script| Script { locator: script.locator.in_encoding(encoding), ..script });
-        self
+    pub fn for_run(wrapper: &Wrapper, source: &[u8], encoding: Encoding) -> Self {
+        Self { gate: Some(ViewFinder::new(wrapper)), ..Self::with_source(source, encoding) }
     }
 
     /// Takes the next bytes of the log.
@@ -337,13 +335,13 @@ struct Script {
 }
 
 impl Script {
-    fn new(source: &[u8]) -> Self {
+    fn new(source: &[u8], encoding: Encoding) -> Self {
         let lines = source.split(|&b| b == b'\n').filter(|l| !l.trim_ascii().is_empty()).count().max(1);
         let last = String::from_utf8_lossy(source).lines().count().max(lines);
         let bytes = source.to_vec();
         let name = Path::new("main.do");
         let read: Read = Box::new(move |path| (path == Path::new("main.do")).then(|| bytes.clone()));
-        let start = LogStart { working_dir: Path::new(""), do_file: Some(name), args: &[] };
+        let start = LogStart { working_dir: Path::new(""), do_file: Some(name), args: &[], encoding };
         Self { lines: last, locator: Locator::new(start, read) }
     }
 

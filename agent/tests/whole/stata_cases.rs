@@ -58,7 +58,7 @@ fn read(case: &Case, size: usize) -> Vec<String> {
     let found: Judgement = judge_in(&case.log, encoding);
     let sources = folder().join("sources").join(case.file.split('.').next().unwrap());
     let mut locator =
-        Locator::new(LogStart::in_directory(&sources), |path: &Path| fs::read(path).ok()).in_encoding(encoding);
+        Locator::new(LogStart::in_directory(&sources).in_encoding(encoding), |path: &Path| fs::read(path).ok());
     let mut progress = ProgressReader::new();
     for chunk in case.log.chunks(size) {
         locator.push(chunk);

@@ -68,7 +68,12 @@ fn the_place_is_found_with_and_without_the_wrapper() {
     finder.push(LOG);
     let view = finder.finish();
     let main = Path::new("/home/ana/lh/work dir/main.do");
-    let start = LogStart { working_dir: Path::new("/home/ana/lh/work dir"), do_file: Some(main), args: &[] };
+    let start = LogStart {
+        working_dir: Path::new("/home/ana/lh/work dir"),
+        do_file: Some(main),
+        args: &[],
+        encoding: Encoding::default(),
+    };
     let mut locator = Locator::new(start, read);
     locator.push(&LOG[view.start as usize..view.end.unwrap() as usize]);
     let found = locator.finish().unwrap();
@@ -77,7 +82,7 @@ fn the_place_is_found_with_and_without_the_wrapper() {
 }
 
 fn progress_goes_up_and_names_the_line() {
-    let mut reader = ProgressReader::for_run(&Wrapper::from_text(WRAPPER), MAIN.as_bytes());
+    let mut reader = ProgressReader::for_run(&Wrapper::from_text(WRAPPER), MAIN.as_bytes(), Encoding::default());
     let mut seen = vec![];
     for line in LOG.split_inclusive(|&b| b == b'\n') {
         reader.push(line);

@@ -79,8 +79,8 @@ pub(crate) fn judge(args: &Judge) -> Result<u8, Failure> {
 fn verdict(log: &mut (impl Read + Seek), args: &Judge) -> io::Result<Verdict> {
     let Judgement { state, reason, rc, message, command, .. } = judge_file_in(log, args.encoding)?;
     let source = args.source.as_deref();
-    let start = LogStart::in_directory(source.unwrap_or(Path::new("")));
-    let mut locator = Locator::new(start, |path: &Path| read(path, source?)).in_encoding(args.encoding);
+    let start = LogStart::in_directory(source.unwrap_or(Path::new(""))).in_encoding(args.encoding);
+    let mut locator = Locator::new(start, |path: &Path| read(path, source?));
     let mut progress = ProgressReader::new().in_encoding(args.encoding);
     log.seek(SeekFrom::Start(0))?;
     let mut buffer = vec![0; STEP];
@@ -121,7 +121,7 @@ fn text(verdict: &Verdict) -> String {
     let first = match (verdict.state, verdict.rc) {
         (LogEnd::Succeeded, _) => "succeeded".to_owned(),
         (LogEnd::Failed, Some(rc)) if verdict.reason == Reason::Break => {
-            format!("failed: r({rc}), with --Break-- (somebody pressed Break, or the code says `exit 1`)")
+            format!("failed: r({rc}), with --Break-- (a person pressed Break, or the code says `exit 1`)")
         }
         (LogEnd::Failed, Some(rc)) => format!("failed: r({rc})"),
         (LogEnd::Failed, None) => "failed".to_owned(),

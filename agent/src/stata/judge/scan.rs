@@ -3,12 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::{
-    Judgement, LogEnd, Reason, closes_log, first_word, is_comment, is_exit, is_exit_stata, is_rule,
+    Judgement, LogEnd, Reason, is_rule,
     level::{Caller, Last, Unwinding},
-    program_name,
 };
 use crate::stata::{
     banner,
+    commands::{closes_log, first_word, is_comment, is_exit, is_exit_stata, program_name},
     culprit::Block,
     echo::{Classifier, Echo, Kind},
     lines::Line,
@@ -245,8 +245,8 @@ impl Scan {
         if !self.blank || self.printed > 0 || self.callers.len() >= DEPTH {
             return;
         }
-        let caller = self.last_command().filter(|command| self.last == Last::Other && opens_do_file(command));
-        if let Some(command) = caller {
+        let caller = if self.last == Last::Other { self.last_command() } else { None };
+        if let Some(command) = caller.filter(|command| opens_do_file(command)) {
             self.callers.push(Caller::Command(command));
         } else if self.block.calls && matches!(self.last, Last::Other | Last::End) {
             self.callers.push(Caller::Block(self.echo.clone(), self.block.clone()));

@@ -12,7 +12,7 @@ use super::{
     looped::{self, Loop, loops},
     source::{self, Source},
 };
-use crate::stata::judge;
+use crate::stata::commands;
 
 /// Most do-files that one loop may call.
 const CALLED: usize = 1000;
@@ -122,8 +122,8 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
 
     pub(super) fn interpret(&mut self, text: &str) {
         let text = &call::plain(text);
-        self.defining = judge::program_name(text).map(str::to_owned);
-        if let (Some(calls), Some(top)) = (self.programs.get(judge::first_word(text)), self.frames.last_mut()) {
+        self.defining = commands::program_name(text).map(str::to_owned);
+        if let (Some(calls), Some(top)) = (self.programs.get(commands::first_word(text)), self.frames.last_mut()) {
             top.block.calls.clone_from(calls);
         }
         let mut nothing = HashMap::new();

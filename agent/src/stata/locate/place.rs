@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::stata::lines::decode::Encoding;
+
 /// A do-file and the line of a command in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
@@ -56,11 +58,19 @@ pub struct LogStart<'a> {
     pub do_file: Option<&'a Path>,
     /// Its arguments.
     pub args: &'a [String],
+    /// The encoding of what is no UTF-8 in the log and in sources.
+    pub encoding: Encoding,
 }
 
 impl<'a> LogStart<'a> {
     /// For a log that itself shows which do-file it runs.
     pub fn in_directory(working_dir: &'a Path) -> Self {
-        Self { working_dir, do_file: None, args: &[] }
+        Self { working_dir, do_file: None, args: &[], encoding: Encoding::default() }
+    }
+
+    /// The same, in this encoding.
+    #[must_use]
+    pub fn in_encoding(self, encoding: Encoding) -> Self {
+        Self { encoding, ..self }
     }
 }

@@ -16,7 +16,12 @@ fn files(path: &Path) -> Option<Vec<u8>> {
 }
 
 fn found(log: &str) -> Option<String> {
-    let start = LogStart { working_dir: Path::new("/w"), do_file: Some(Path::new("/w/main.do")), args: &[] };
+    let start = LogStart {
+        working_dir: Path::new("/w"),
+        do_file: Some(Path::new("/w/main.do")),
+        args: &[],
+        encoding: Encoding::default(),
+    };
     let location = locate(log.as_bytes(), start, files)?;
     let mut places = location.callers;
     places.push(location.place);
@@ -208,7 +213,7 @@ fn an_escape_in_the_source_is_no_trouble() {
 proptest! {
     #[test]
     fn chunks_make_no_difference(log in "(\\. do one\\.do\n|\\. di 1\n|> x\n|  2\\. }\n|end of do-file\n|r\\([1-3]\\);\n|\n|/w\n|\\. cd x\n|\\. include inc\\.doh\n){0,30}", size in 1usize..7) {
-        let start = LogStart { working_dir: Path::new("/w"), do_file: Some(Path::new("/w/main.do")), args: &[] };
+        let start = LogStart { working_dir: Path::new("/w"), do_file: Some(Path::new("/w/main.do")), args: &[], encoding: Encoding::default() };
         let mut locator = Locator::new(start, files);
         for chunk in log.as_bytes().chunks(size) { locator.push(chunk); }
         prop_assert_eq!(locator.finish(), locate(log.as_bytes(), start, files));

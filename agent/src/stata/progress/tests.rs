@@ -57,14 +57,14 @@ fn nested_blocks_show_the_outermost() {
 
 #[test]
 fn a_source_tells_the_line() {
-    let mut reader = ProgressReader::with_source(b"di 1\n\nregress y x\n");
+    let mut reader = ProgressReader::with_source(b"di 1\n\nregress y x\n", Encoding::default());
     reader.push(b". di 1\n1\n\n. \n. regress y x\n\n");
     assert_eq!(reader.current().text, "line 3 of 3: regress y x");
 }
 
 #[test]
 fn a_command_that_prints_nothing_is_told_with_its_own_line() {
-    let mut reader = ProgressReader::with_source(b"di 1\nsleep 600000\ndo \"inner.do\"\ndi 2\n");
+    let mut reader = ProgressReader::with_source(b"di 1\nsleep 600000\ndo \"inner.do\"\ndi 2\n", Encoding::default());
     for (bytes, expected) in [
         (". di 1\n", "line 1 of 4: di 1"),
         ("1\n\n. sleep 600000\n", "line 2 of 4: sleep 600000"),
@@ -80,7 +80,8 @@ fn a_command_that_prints_nothing_is_told_with_its_own_line() {
 #[test]
 fn a_run_shows_neither_banner_nor_wrapper() {
     let text = "cd `\"/w\"'\ndo `\"/w/main.do\"'\nfile open lha_1 using `\"/s\"', write text\nfile close lha_1\n";
-    let mut reader = ProgressReader::for_run(&Wrapper::from_text(text), b"clear\n\nregress y x\nrun it\n");
+    let mut reader =
+        ProgressReader::for_run(&Wrapper::from_text(text), b"clear\n\nregress y x\nrun it\n", Encoding::default());
     let steps = [
         ("\n /__    /   ____/   /   ____/      19.5\n\n. do lha_1.do \n\n. cd `\"/w\"'\n/w\n\n", ""),
         (". do `\"/w/main.do\"'\n\n", ""),
@@ -99,7 +100,7 @@ fn a_run_shows_neither_banner_nor_wrapper() {
 #[test]
 fn behind_the_stack_of_blocks_stays_right() {
     fn check(log: &str, expected: Option<f64>, text: &str) {
-        let mut reader = ProgressReader::with_source(b"forvalues\nsecond\n");
+        let mut reader = ProgressReader::with_source(b"forvalues\nsecond\n", Encoding::default());
         for batch in log.as_bytes().chunks(256 * 1024) {
             reader.push(batch);
         }

@@ -79,10 +79,14 @@ fn any_log_in_any_chunks() {
         if whole != filed {
             return Err(format!("judged {whole:?} and from a file {filed:?}"));
         }
-        let (mut view, mut progress) =
-            (ViewFinder::new(&wrapper), ProgressReader::for_run(&wrapper, b"forvalues i = 1/3 {\n}\n"));
-        let (mut view_at_once, mut progress_at_once) =
-            (ViewFinder::new(&wrapper), ProgressReader::for_run(&wrapper, b"forvalues i = 1/3 {\n}\n"));
+        let (mut view, mut progress) = (
+            ViewFinder::new(&wrapper),
+            ProgressReader::for_run(&wrapper, b"forvalues i = 1/3 {\n}\n", Default::default()),
+        );
+        let (mut view_at_once, mut progress_at_once) = (
+            ViewFinder::new(&wrapper),
+            ProgressReader::for_run(&wrapper, b"forvalues i = 1/3 {\n}\n", Default::default()),
+        );
         for chunk in chunks(&log, chance) {
             view.push(chunk);
             progress.push(chunk);
