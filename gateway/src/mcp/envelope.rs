@@ -54,11 +54,18 @@ impl IntoResponse for Refused {
     }
 }
 
+/// A message that may be passed on; of an answer of the client both are empty.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Envelope {
+    pub(super) method: String,
+    pub(super) id: Value,
+}
+
 /// Looks at a message.
 ///
 /// # Errors
 /// The answer to it, when it is not to be passed on.
-pub(super) fn check(body: &[u8]) -> Result<(), Refused> {
+pub(super) fn read(body: &[u8]) -> Result<Envelope, Refused> {
     let message: Value = serde_json::from_slice(body).map_err(|error| {
         Refused::of(PARSE_ERROR, format!("the message is no JSON: {error}; send one JSON-RPC message"))
     })?;
@@ -81,14 +88,14 @@ pub(super) fn check(body: &[u8]) -> Result<(), Refused> {
                 return Err(Refused::params(id, words));
             }
         }
-        "initialize" => return revision(id, &params["protocolVersion"]),
+        "initialize" => revision(id, &params["protocolVersion"])?,
         list if LISTS.contains(&list) && !params["cursor"].is_null() => {
             let words = format!("{list} has one page and gives no cursor: ask without one");
             return Err(Refused::params(id, words));
         }
         _ => {}
     }
-    Ok(())
+    Ok(Envelope { method: text("method").to_owned(), id: id.clone() })
 }
 
 /// The session of an older revision than those that are spoken is not opened: what its client sends later would be
@@ -138,7 +145,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_answered_in_json_rpc() {
         let check = |body: &str, status: u16, code: i32, words: &str| {
-            let refused = check(body.as_bytes()).unwrap_err();
+            let refused = read(body.as_bytes()).unwrap_err();
             assert_eq!((refused.status.as_u16(), refused.code), (status, code), "{body}");
             assert!(refused.words.contains(words), "{refused:?}");
         };
@@ -161,13 +168,13 @@ mod tests {
         for fine in ["2025-11-25", "2026-07-28", "2027-01-01"] {
             let message =
                 json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": fine}});
-            super::check(message.to_string().as_bytes()).unwrap();
+            assert_eq!(read(message.to_string().as_bytes()).unwrap().method, "initialize");
         }
-        super::check(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).unwrap();
+        read(br#"{"jsonrpc":"2.0","id":3,"result":{}}"#).unwrap();
     }
 
     #[test]
-    fn whoever_takes_anything_takes_both() {
+    fn a_client_that_takes_anything_takes_both() {
         let check = |given: Option<&str>, want: &str| {
             let mut headers = HeaderMap::new();
             if let Some(given) = given {

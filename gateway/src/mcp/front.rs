@@ -9,8 +9,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use serde::Deserialize;
-use serde_json::Value;
 
 use crate::{
     face::{
@@ -35,15 +33,6 @@ const SESSION: &str = "mcp-session-id";
 
 /// Header that names the last event that a client received of a call it resumes.
 const LAST_EVENT: &str = "last-event-id";
-
-/// The fields of a JSON-RPC message that this layer reads.
-#[derive(Default, Deserialize)]
-struct Peek {
-    #[serde(default)]
-    method: String,
-    #[serde(default)]
-    id: Value,
-}
 
 /// The layer: `from_fn_with_state((face, sessions, resumables), front::pass)`.
 pub(super) async fn pass(
@@ -123,17 +112,17 @@ async fn post(
         }
         Err(unread) => return Problem::from(unread).into_response(),
     };
-    if let Err(refused) = envelope::check(&bytes) {
-        return refused.into_response();
-    }
+    let message = match envelope::read(&bytes) {
+        Ok(message) => message,
+        Err(refused) => return refused.into_response(),
+    };
     envelope::accept(&mut parts.headers);
-    let peek = serde_json::from_slice::<Peek>(&bytes).unwrap_or_default();
-    if peek.method == "initialize" && sessions.count(&asking.who) >= face.options().sessions_per_principal {
+    if message.method == "initialize" && sessions.count(&asking.who) >= face.options().sessions_per_principal {
         let detail = "as many sessions of yours are open as are allowed: end some, or let them rest for an hour";
         return busy(detail, RETRY_AFTER).with_status(StatusCode::TOO_MANY_REQUESTS).into_response();
     }
     // The methods whose answers may report the end of a run.
-    if !["tools/call", "tasks/get", "resources/list", "resources/read"].contains(&peek.method.as_str()) {
+    if !["tools/call", "tasks/get", "resources/list", "resources/read"].contains(&message.method.as_str()) {
         return next.run(Request::from_parts(parts, Body::from(bytes))).await;
     }
     let caller = ClientPresence::default();
@@ -152,7 +141,7 @@ async fn post(
     };
     let pending = Box::pin(ASKING.scope(asking, answered));
     let (response, early) =
-        early_flush::answer(pending, options.early_flush_after, options.sse_keep_alive, peek.id).await;
+        early_flush::answer(pending, options.early_flush_after, options.sse_keep_alive, message.id).await;
     if early {
         Numbers::count(&face.numbers.flushed_early);
     }

@@ -43,7 +43,7 @@ async fn messages_that_are_no_requests_are_answered_in_json_rpc() {
     check(arguments, 200, -32602, "not a list").await;
     check(request("resources/list", json!({"cursor": "x"})), 200, -32602, "one page").await;
 
-    // The revisions that are spoken, on both paths, by whoever takes anything or does not say what it takes.
+    // The revisions that are spoken, on both paths, by a client that takes anything or does not say what it takes.
     for path in ["/mcp", "/mcp/"] {
         for accept in [Some(BOTH), Some("*/*"), None] {
             let (status, text) = post(&gateway, path, accept, initialize("2025-11-25")).await;
