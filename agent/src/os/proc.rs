@@ -84,16 +84,21 @@ pub fn descendants(root: i32) -> Vec<Process> {
 /// Most walks before the whole list of processes is read instead.
 const WALKS: u32 = 100;
 
+/// Most walks while there are living ones to tell of. Where processes come and go all the time no two walks agree, and
+/// until this answers, nobody waits for those that ended: their number, and with it the time of a walk, would grow.
+const WALKS_WITH_LIVING: u32 = 10;
+
 /// The descendants as the kernel lists the children of each, zombies included; `None` where it lists none
 /// (`CONFIG_PROC_CHILDREN`), or where they change all the time. It costs as much as there are descendants, and not as much
 /// as there are processes on the host.
 ///
 /// A process that ends during a walk hands its children on, perhaps to a parent whose list was read before. So a walk
 /// counts only when the one before it saw the same processes in the same states: one that was dead in the earlier walk had
-/// handed on its children before the later one began.
+/// handed on its children before the later one began. Where they never agree, a walk that found living ones is the answer,
+/// and may lack some: whoever must reach all asks until there are none.
 fn walk(root: i32) -> Option<Vec<Process>> {
     let mut before: Option<Vec<Process>> = None;
-    for _ in 0..WALKS {
+    for walks in 1..=WALKS {
         let (mut left, mut found, mut complete) = (children(root)?, vec![], true);
         while let Some(pid) = left.pop() {
             // Its children first: had it ended before they were read, its state says so.
@@ -113,6 +118,9 @@ fn walk(root: i32) -> Option<Vec<Process>> {
             && before
                 .is_some_and(|before| before.len() == found.len() && before.iter().zip(&found).all(|(a, b)| same(a, b)))
         {
+            return Some(found);
+        }
+        if walks >= WALKS_WITH_LIVING && found.iter().any(|p| !p.zombie) {
             return Some(found);
         }
         before = Some(found).filter(|_| complete);
