@@ -108,7 +108,7 @@ impl From<SubmitError> for Problem {
         match &error {
             SubmitError::Blob(error) => of_blob(error),
             SubmitError::Malformed(_) => Self::bad_request(detail),
-            SubmitError::Refused(_) => {
+            SubmitError::Refused(_) | SubmitError::NotThere(_) => {
                 problem(StatusCode::UNPROCESSABLE_ENTITY, "refused", "No agent will run this", detail)
             }
             SubmitError::Changed(_) => problem(StatusCode::CONFLICT, "changed", "An equal run may not answer", detail),

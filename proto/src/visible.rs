@@ -245,6 +245,8 @@ impl Foreign for wire::InspectReply {
     fn make_harmless(&mut self) {
         one(&mut self.problem);
         one(&mut self.resolved);
+        one(&mut self.working_dir);
+        self.near.iter_mut().for_each(one);
     }
 }
 

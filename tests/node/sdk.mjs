@@ -55,6 +55,17 @@ said.still = answer(await call("stata_wait", { runs: leftRun, seconds: 1 }));
 writeFileSync(`${gate}-${which}-left`, "");
 said.found = answer(await call("stata_wait", { runs: leftRun }));
 
+said.prompts = (await client.listPrompts()).prompts.map((prompt) => prompt.name);
+const asked = await client.getPrompt({ name: "run_and_explain", arguments: { do_file: failing } });
+said.prompt = asked.messages[0].content.text;
+const complete = async (ref, argument) => (await client.complete({ ref, argument })).completion.values;
+said.completed = await complete(
+  { type: "ref/prompt", name: "run_and_explain" },
+  { name: "do_file", value: failing.slice(0, -4) },
+);
+const begun = leftRun.slice(0, 4);
+said.ids = [begun, ...(await complete({ type: "ref/resource", uri: "longhaul://runs/{id}" }, { name: "id", value: begun }))];
+
 said.unknown = await call("no_such_tool", {}).then(answer, (error) => ({ message: error.message, code: error.code }));
 await client.close();
 process.stdout.write(JSON.stringify(said), () => process.exit(0));

@@ -17,6 +17,7 @@ import sys
 import time
 
 from mcp import Client
+from mcp_types import PromptReference, ResourceTemplateReference
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 
@@ -70,6 +71,17 @@ async def everything(client, mode, gated, failing, drawing, gate) -> dict:
     said["still"] = answer(await client.call_tool("stata_wait", {"runs": run, "seconds": 1}))
     pathlib.Path(f"{gate}-{mode}-left").touch()
     said["found"] = answer(await client.call_tool("stata_wait", {"runs": run}))
+
+    prompts = (await client.list_prompts()).prompts
+    said["prompts"] = [prompt.name for prompt in prompts]
+    asked = await client.get_prompt("run_and_explain", {"do_file": failing})
+    said["prompt"] = asked.messages[0].content.text
+    beginning = {"name": "do_file", "value": failing[:-4]}
+    offered = await client.complete(PromptReference(type="ref/prompt", name="run_and_explain"), beginning)
+    said["completed"] = offered.completion.values
+    template = ResourceTemplateReference(type="ref/resource", uri="longhaul://runs/{id}")
+    offered = await client.complete(template, {"name": "id", "value": run[:4]})
+    said["ids"] = [run[:4], *offered.completion.values]
 
     try:
         said["unknown"] = answer(await client.call_tool("no_such_tool", {}))

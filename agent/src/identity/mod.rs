@@ -208,6 +208,7 @@ impl Identity {
             puts_aside: true,
             takes_blobs: !faults::bug("agent_without_blobs"),
             keeps_do_files: !faults::bug("agent_without_do_files"),
+            finds_paths: !faults::bug("agent_finds_no_paths"),
             protocol: PROTOCOL,
             os_user: self.0.user.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             hostname: os::hostname(),

@@ -85,6 +85,9 @@ pub(crate) trait AgentPort: fmt::Debug + Send + Sync {
     /// When it does not answer. [`Failure::NotFound`]: it does not have them any more.
     async fn do_file(&self, request: wire::DoFileRequest) -> Result<wire::DoFileReply, AgentError>;
 
+    /// Whether it looks for relative paths, and for working directories alone.
+    fn finds_paths(&self) -> bool;
+
     /// Asks what is at a path.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
-//! Asks agents whether a do-file is at a path on their hosts.
+//! Asks agents what a path is on their hosts.
+
+use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use longhaul_proto::{visible::Foreign, wire};
+use longhaul_proto::{paths, visible::Foreign, wire};
 
 use super::{Fleet, scheduler::Command};
 use crate::model::{Need, Principal};
@@ -13,9 +15,15 @@ pub(crate) struct Inspected {
     pub(crate) reply: wire::InspectReply,
 }
 
+/// Whether it is to be looked for below an agent's folders.
+pub(crate) fn is_relative(path: &str) -> bool {
+    !path.is_empty() && !paths::is_absolute(path)
+}
+
 impl Fleet {
-    /// Asks the schedulable agents that match what is at a path: until one reports no problem, all have answered, or
-    /// the time is up.
+    /// Asks the schedulable agents that match what is at a path, and at a working directory, either of which may be empty:
+    /// until one reports no problem, all have answered, or the time is up. What is relative may be another file on each
+    /// host, so then all are asked.
     pub(crate) async fn inspect(
         &self,
         need: &Need,
@@ -23,30 +31,72 @@ impl Fleet {
         path: &str,
         working_dir: &str,
     ) -> Vec<Inspected> {
+        let request =
+            wire::InspectRequest { path: path.to_owned(), working_dir: working_dir.to_owned(), ..Default::default() };
+        let relative = is_relative(path) || is_relative(working_dir);
+        let finders = relative || path.is_empty();
+        let mut found = Vec::new();
+        self.ask_agents(need, principal, &request, finders, |answer| {
+            let well = answer.reply.problem.is_empty();
+            found.push(answer);
+            well && !relative
+        })
+        .await;
+        found
+    }
+
+    /// How the beginning of a path of an agent that takes this principal's runs may go on, in files with these endings and in
+    /// folders.
+    pub(crate) async fn complete_path(
+        &self,
+        need: &Need,
+        principal: &Principal,
+        begun: &str,
+        endings: &[&str],
+    ) -> BTreeSet<String> {
+        let request = wire::InspectRequest {
+            path: begun.to_owned(),
+            complete: true,
+            endings: endings.iter().map(|&ending| ending.to_owned()).collect(),
+            ..Default::default()
+        };
+        let mut found = BTreeSet::new();
+        self.ask_agents(need, principal, &request, true, |answer| {
+            found.extend(answer.reply.near);
+            false
+        })
+        .await;
+        found
+    }
+
+    /// Asks all of them side by side, or all that look for paths, until an answer is enough. A timeout is no error: a path
+    /// that no agent could inspect is inspected when its run's turn comes.
+    async fn ask_agents(
+        &self,
+        need: &Need,
+        principal: &Principal,
+        request: &wire::InspectRequest,
+        finders: bool,
+        mut enough: impl FnMut(Inspected) -> bool,
+    ) {
         let (need, principal) = (need.clone(), principal.clone());
         let asked = self.ask(|reply| Command::Candidates { principal, need, reply }).await.unwrap_or_default();
         let mut pending: FuturesUnordered<_> = asked
             .into_iter()
+            .filter(|(.., connection)| !finders || connection.finds_paths())
             .map(|(agent_id, host, connection)| async move {
-                let request = wire::InspectRequest { path: path.to_owned(), working_dir: working_dir.to_owned() };
-                let mut reply = connection.inspect(request).await.ok()?;
+                let mut reply = connection.inspect(request.clone()).await.ok()?;
                 reply.make_harmless();
                 Some(Inspected { agent_id, host, reply })
             })
             .collect();
-        let mut found = Vec::new();
         let all = async {
             while let Some(answer) = pending.next().await {
-                let Some(answer) = answer else { continue };
-                let well = answer.reply.problem.is_empty();
-                found.push(answer);
-                if well {
+                if answer.is_some_and(&mut enough) {
                     break;
                 }
             }
         };
-        // A timeout is no error: a path that no agent could inspect is inspected when its run's turn comes.
         let _ = tokio::time::timeout(self.options().inspect_timeout, all).await;
-        found
     }
 }

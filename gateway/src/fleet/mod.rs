@@ -71,7 +71,7 @@ use pins::Pins;
 use scheduler::{Command, Dialled, Ends, NewEntry, Reply, Unrecorded};
 use snapshot::FleetSnapshot;
 
-pub(crate) use inspect::Inspected;
+pub(crate) use inspect::{Inspected, is_relative};
 pub(crate) use lease::{Lease, QueueEntry, QueueNews};
 pub(crate) use pins::{PinError, revoked};
 pub(crate) use scheduler::pool_name;
@@ -319,7 +319,7 @@ impl Fleet {
         self.snapshot().agents.get(agent_id).map(|agent| agent.heard.spools().largest.to_vec()).unwrap_or_default()
     }
 
-    /// The folders from which an agent runs do-files: for operators alone.
+    /// The folders from which an agent runs do-files: for those whose runs it takes, who can list them by a run.
     pub(crate) fn roots(&self, agent_id: &str) -> Vec<String> {
         self.snapshot().roots(agent_id)
     }

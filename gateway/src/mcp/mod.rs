@@ -12,10 +12,12 @@
 //! - [`tools`] is the table of tools; schemas ([`schema`]) and the reading of arguments ([`args`]) come from it, so they agree;
 //! - [`follow`] waits, [`progress`] reports meanwhile that the call is alive, [`words`] puts a run into one line;
 //! - [`tasks`] shows a run as a task to clients that understand tasks, [`resources`] shows runs and hosts as resources;
+//! - [`prompts`] has what people ask for often, [`completion`] offers how its arguments may go on;
 //! - [`fence`] keeps what a run printed apart from our own words;
 //! - [`joined`] words the first line where an earlier run answers, [`waiting`] explains a wait that has no end in
 //!   sight;
 //! - [`result`] is the text of an ended run, [`graph`] shows the images it left;
+//! - [`paths`] takes a path as it is meant;
 //! - [`envelope`] answers messages that are no requests of MCP;
 //! - [`client`] knows which clients extend their patience on progress;
 //! - [`sessions`] keeps the older era's sessions with their owners;
@@ -25,6 +27,7 @@
 mod args;
 mod call;
 mod client;
+mod completion;
 mod envelope;
 mod fence;
 mod follow;
@@ -35,7 +38,9 @@ mod list;
 mod log;
 mod output;
 mod own_answer;
+mod paths;
 mod progress;
+mod prompts;
 mod resources;
 mod result;
 pub mod resumable;
@@ -55,10 +60,10 @@ use axum::{Router, middleware::from_fn_with_state};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CancelTaskParams, GetTaskParams, GetTaskResult, Implementation,
-        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-        ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
-        UpdateTaskParams,
+        CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams, CompleteResult,
+        GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation, ListPromptsResult,
+        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
+        ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool, UpdateTaskParams,
     },
     service::RequestContext,
     transport::streamable_http_server::{
@@ -163,9 +168,13 @@ impl ServerHandler for Server {
     }
 
     fn get_info(&self) -> ServerConfig {
-        // The list of prompts is empty; the official conformance suite wants it answered, and announced when answered.
-        let has =
-            ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources().enable_tasks().build();
+        let has = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_prompts()
+            .enable_completions()
+            .enable_resources()
+            .enable_tasks()
+            .build();
         ServerConfig::new(has)
             .with_server_info(Implementation::new("longhaul", env!("CARGO_PKG_VERSION")))
             .with_instructions(INSTRUCTIONS)
@@ -184,7 +193,23 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        Ok(ListPromptsResult::default())
+        Ok(prompts::list())
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        prompts::get(&request.name, request.arguments.as_ref()).map(Into::into)
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        completion::complete(&self.face, &request, &context).await
     }
 
     async fn list_resources(

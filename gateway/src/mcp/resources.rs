@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! longhaul://hosts            JSON, as GET /api/v1/hosts
-//! longhaul://runs             JSON, the newest runs, as GET /api/v1/runs
+//! longhaul://runs             JSON, the newest runs in a few fields each
 //! longhaul://runs/{id}        JSON, one run; full id or its last 8 characters
 //! longhaul://runs/{id}/log    text, the end of the user's part of the log
 //! ```
@@ -37,8 +37,11 @@ use crate::{
 const HOSTS: &str = "longhaul://hosts";
 const RUNS: &str = "longhaul://runs";
 
-/// Runs listed; older ones are found by the templates.
+/// Runs of the document of runs.
 const NEWEST: u32 = 20;
+
+/// Runs listed as resources, two entries each: a client may put the list into a prompt. Older ones are found by the templates.
+const LISTED: u32 = 10;
 
 /// Most of a log, bytes: below the 100 kB up to which Claude Code shows a text whole.
 const LOG: usize = 64 * 1024;
@@ -47,8 +50,7 @@ const LOG: usize = 64 * 1024;
 const ITEMS: usize = 100;
 const TEXT: usize = 2_000;
 
-/// The same limits where one document holds many runs.
-const ITEMS_OF_MANY: usize = 20;
+/// The same where one document holds many runs.
 const TEXT_OF_MANY: usize = 300;
 
 const JSON: &str = "application/json";
@@ -59,7 +61,7 @@ pub(super) async fn list(face: &Face, context: &RequestContext<RoleServer>) -> R
     let listed = async {
         let caller = caller(face, context)?;
         // No end counts as seen by this: clients ask for the list by themselves when they start, and show it to nobody.
-        let page = newest(&caller).await?;
+        let page = newest(&caller, LISTED).await?;
         if longhaul_proto::faults::bug("resource_lists_show") {
             page.iter().for_each(|view| caller.shows(view));
         }
@@ -69,16 +71,13 @@ pub(super) async fn list(face: &Face, context: &RequestContext<RoleServer>) -> R
         ];
         let now = caller.now_ms();
         for view in &page {
-            let (short, source) = (view.run.short(), words::cut(&words::plain(&view.source), 100));
-            let uri = format!("{RUNS}/{}", view.run);
-            let state = format!("{} · {source}", words::head(view, now));
-            let part = Part::user(view);
-            let run = Resource::new(&uri, format!("run {short}")).with_title(format!("Run {short}: {source}"));
+            let (short, part) = (view.run.short(), Part::user(view));
+            let uri = format!("{RUNS}/{short}");
+            let run = Resource::new(&uri, format!("run {short}")).with_title(words::head(view, now));
             let log = Resource::new(format!("{uri}/log"), format!("log {short}"))
-                .with_title(format!("Log of run {short}: {source}"))
                 .with_size(part.count(0, part.end()).min(LOG as u64));
-            all.push(run.with_description(state.clone()).with_mime_type(JSON));
-            all.push(log.with_description(state).with_mime_type(PLAIN));
+            all.push(run.with_mime_type(JSON));
+            all.push(log.with_mime_type(PLAIN));
         }
         let mut listed = ListResourcesResult::with_all_items(all);
         (listed.ttl_ms, listed.cache_scope) = (Some(0), Some(CacheScope::Private));
@@ -114,10 +113,10 @@ pub(super) async fn read(
             None => return Err(nothing(uri)),
             Some(Wanted::Hosts) => (document(&face.core.runs.hosts(&caller.who).await, ITEMS, TEXT)?, JSON),
             Some(Wanted::Runs) => {
-                let page = newest(&caller).await?;
+                let page = newest(&caller, NEWEST).await?;
                 page.iter().for_each(|view| caller.shows(view));
-                let runs: Vec<_> = page.iter().map(|run| run_view(run)).collect();
-                (document(&json!({ "runs": runs }), ITEMS_OF_MANY, TEXT_OF_MANY)?, JSON)
+                let runs: Vec<_> = page.iter().map(|run| brief(run)).collect();
+                (document(&json!({ "runs": runs }), ITEMS, TEXT_OF_MANY)?, JSON)
             }
             Some(Wanted::Run(name)) => (document(&run_view(&*found(&caller, name, uri).await?), ITEMS, TEXT)?, JSON),
             Some(Wanted::Log(name)) => (log(&caller, &*found(&caller, name, uri).await?).await?, PLAIN),
@@ -157,8 +156,24 @@ fn caller(face: &Face, context: &RequestContext<RoleServer>) -> Result<Caller, E
     Caller::of(face, context).map_err(|text| ErrorData::internal_error(text, None))
 }
 
-async fn newest(caller: &Caller) -> Result<Vec<Arc<RunSnapshot>>, ErrorData> {
-    let filter = ListFilter { limit: NEWEST, before: None, state: None };
+/// Whether a URI is that of a template with an `id`.
+pub(super) fn is_template(uri: &str) -> bool {
+    uri.strip_prefix(RUNS).is_some_and(|rest| matches!(rest, "/{id}" | "/{id}/log"))
+}
+
+/// What tells a run from the others; its own document has the rest.
+fn brief(run: &RunSnapshot) -> Value {
+    const FIELDS: [&str; 11] =
+        ["run_id", "state", "cause", "rc", "message", "source", "args", "host", "created_at", "finished_at", "waiting"];
+    let mut all = serde_json::to_value(run_view(run)).unwrap_or_default();
+    if let Some(fields) = all.as_object_mut() {
+        fields.retain(|name, _| FIELDS.contains(&name.as_str()));
+    }
+    all
+}
+
+async fn newest(caller: &Caller, limit: u32) -> Result<Vec<Arc<RunSnapshot>>, ErrorData> {
+    let filter = ListFilter { limit, before: None, state: None };
     let page = caller.face.core.runs.list(&caller.who, filter).await;
     page.map(|page| page.runs).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }

@@ -13,6 +13,7 @@ use super::{
     follow::{self, Followed, Until, Waited},
     joined,
     output::ToolOutput,
+    paths,
     resumable::CallTarget,
     tasks, waiting, words,
 };
@@ -24,7 +25,7 @@ use crate::{
 
 /// `stata_run_file`.
 pub(super) async fn file(call: &Call) -> Answer {
-    let submitted = start(call, SubmitRequest { path: call.args.text("file_path"), ..common(call) }).await?;
+    let submitted = start(call, SubmitRequest { path: path(call, "file_path"), ..common(call) }).await?;
     follow_submitted(call, submitted).await
 }
 
@@ -44,7 +45,7 @@ pub(super) async fn selection(call: &Call) -> Answer {
 
 /// `stata_submit`.
 pub(super) async fn submit(call: &Call) -> Reply {
-    let (path, text, bundle) = (call.args.text("path"), call.args.text("text"), call.args.bundle("bundle"));
+    let (path, text, bundle) = (path(call, "path"), call.args.text("text"), call.args.bundle("bundle"));
     if [path.is_some(), text.is_some(), bundle.is_some()].iter().filter(|given| **given).count() != 1 {
         return Err("pass exactly one of path (a do-file on the Stata host), text (code) and bundle (files)".into());
     }
@@ -62,11 +63,19 @@ pub(super) async fn submit(call: &Call) -> Reply {
     .about(view))
 }
 
+/// How code is sent that no Stata host has.
+const ELSEWHERE: &str =
+    "Code that is not on a Stata host goes as text (stata_run_selection), or with its files as a bundle (stata_submit)";
+
+fn path(call: &Call, name: &str) -> Option<String> {
+    call.args.text(name).map(|given| paths::meant(&given))
+}
+
 fn common(call: &Call) -> SubmitRequest {
     let args = &call.args;
     SubmitRequest {
         args: args.texts("args"),
-        working_dir: args.text("working_dir"),
+        working_dir: path(call, "working_dir"),
         timeout: args.number("timeout"),
         host: args.text("host"),
         again: args.flag("again").unwrap_or(false),
@@ -89,6 +98,7 @@ async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Accepted, Strin
             SubmitError::Unsettled(_) | SubmitError::Panicked | SubmitError::Changed(_) | SubmitError::Unasked(_) => {
                 error.to_string()
             }
+            SubmitError::NotThere(missing) => format!("nothing was run: {}", missing.told(ELSEWHERE)),
             _ => format!("nothing was run: {error}"),
         }
     })

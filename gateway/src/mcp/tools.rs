@@ -112,9 +112,9 @@ const RUN: Arg = need("run", Kind::Text, "Run id, full or its last 8 characters.
 /// searches for them.
 const ALWAYS_LOAD: &str = "anthropic/alwaysLoad";
 
-/// Tools that a model needs before it knows what to search for: running code, and finding again what a lost call ran. A
-/// run id leads to the other tools, and every answer names them.
-const AT_HAND: &[&str] = &["stata_run_file", "stata_wait", "stata_runs"];
+/// Tools that a model needs in every conversation: running a do-file, running code, and the result of what takes long. The
+/// others are needed rarely, and after a loss, when a search is cheap: the instructions and every answer name them.
+const AT_HAND: &[&str] = &["stata_run_file", "stata_run_selection", "stata_wait"];
 
 /// All tools, in the order in which clients list them.
 pub(super) const TOOLS: &[Spec] = &[
@@ -359,7 +359,12 @@ mod tests {
             assert_eq!(hints.idempotent_hint, Some(reads || spec.name == "stata_cancel"), "{}", spec.name);
             assert!(hints.title.is_some());
             let always = tool.meta.as_ref().is_some_and(|meta| meta.0[ALWAYS_LOAD] == json!(true));
-            assert_eq!(always, ["stata_run_file", "stata_wait", "stata_runs"].contains(&spec.name), "{}", spec.name);
+            assert_eq!(
+                always,
+                ["stata_run_file", "stata_run_selection", "stata_wait"].contains(&spec.name),
+                "{}",
+                spec.name
+            );
             let text = serde_json::to_string(&tool.input_schema).unwrap();
             assert!(!text.contains("format"), "{text}");
             for arg in spec.args {

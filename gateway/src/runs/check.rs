@@ -72,7 +72,7 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
     check_digest(&submit, &code)?;
     check_args(&submit)?;
     if let Some(dir) = &submit.working_dir {
-        check_path("working_dir", dir)?;
+        check_text("working_dir", dir)?;
     }
     check_names(&submit)?;
     let need = Need {
@@ -143,12 +143,21 @@ fn check_names(submit: &SubmitRequest) -> Result<(), SubmitError> {
     Ok(())
 }
 
-pub(super) fn check_path(what: &str, path: &str) -> Result<(), SubmitError> {
+/// A path that belongs to a text: it is the text's own, and nothing else may be meant.
+pub(super) fn check_whole_path(what: &str, path: &str) -> Result<(), SubmitError> {
     // By no operating system's rules: the agent may map a path of another system.
     if !paths::is_absolute(path) {
         return bad(format!(
             "{what} `{path}` is not absolute: pass the full path, as the Stata host sees it or as the agent's path map has it"
         ));
+    }
+    check_text(what, path)
+}
+
+/// A path that may be relative: the agents look for it.
+pub(super) fn check_text(what: &str, path: &str) -> Result<(), SubmitError> {
+    if path.is_empty() {
+        return bad(format!("{what} is empty: leave it out, or pass a path of the Stata host"));
     }
     if path.len() > MAX_PATH || path.chars().any(char::is_control) {
         return bad(format!("{what} has control characters or more than {MAX_PATH} bytes"));
@@ -243,8 +252,8 @@ mod tests {
         }
         let path = |p: &str| SubmitRequest { path: Some(p.to_owned()), ..SubmitRequest::default() };
         check(SubmitRequest::default(), "nothing to run");
-        check(path("analysis.do"), "not absolute");
-        check(path("C:analysis.do"), "not absolute");
+        check(path(""), "path is empty");
+        check(SubmitRequest { text: Some("display 1\n".into()), ..path("C:analysis.do") }, "not absolute");
         check(path("/a\nb.do"), "control characters");
         check(SubmitRequest { bundle: bundle(&[("a.do", "x")], "a.do").bundle, ..path("/a.do") }, "exactly one of");
         check(SubmitRequest { text: Some(" \n".to_owned()), ..text() }, "empty");
@@ -259,7 +268,7 @@ mod tests {
         check(SubmitRequest { args: vec!["$x".to_owned()], ..text() }, "dollar sign");
         check(SubmitRequest { args: vec!["`x'".to_owned()], ..text() }, "backtick");
         check(SubmitRequest { args: vec!["\0".to_owned()], ..text() }, "control character");
-        check(SubmitRequest { working_dir: Some("x".to_owned()), ..text() }, "working_dir `x` is not absolute");
+        check(SubmitRequest { working_dir: Some("a\nb".to_owned()), ..text() }, "working_dir has control");
         check(SubmitRequest { timeout: Some(-1.0), ..text() }, "timeout must be");
         check(SubmitRequest { timeout: Some(f64::NAN), ..text() }, "timeout must be");
         check(SubmitRequest { engine: Some("r".to_owned()), ..text() }, "`stata` or `standin`");

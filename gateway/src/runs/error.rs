@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use longhaul_proto::{digest::ContentDigest, ids::RunId};
 
+use super::NotThere;
 use crate::{blobs::BlobError, ledger::LedgerError};
 
 /// Why a submission made no run.
@@ -15,6 +16,9 @@ pub enum SubmitError {
     /// An agent inspected it and will not run it; the text says which agent and what to do.
     #[error("{0}")]
     Refused(String),
+    /// No agent has the do-file or the working directory.
+    #[error("{0}")]
+    NotThere(NotThere),
     /// An earlier run could answer, but its do-files have changed since, or that cannot be determined: nothing was
     /// joined and nothing started; the text says how to go on.
     #[error("{0}")]

@@ -1,11 +1,19 @@
-//! Looks at what a submission names before it is recorded: hosts and labels that exist, and the do-file on an agent.
+//! Looks at what a submission names before it is recorded: hosts and labels that exist, the do-file and the working
+//! directory on an agent.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use longhaul_proto::{faults, wire::submission::Source};
 
-use super::{Inner, SubmitError, check::Checked};
-use crate::{fleet::Inspected, model::Identity};
+use super::{
+    Inner, SubmitError,
+    check::Checked,
+    not_there::{MissingOn, NotThere},
+};
+use crate::{
+    fleet::{Inspected, is_relative},
+    model::Identity,
+};
 
 /// Most names of hosts or labels in an error.
 const MOST_NAMED: usize = 20;
@@ -59,39 +67,44 @@ pub(super) async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), S
     }
 }
 
-/// Asks the agents for a path while the caller waits, so that errors come at once and equal code is recognised as
-/// equal. Returns the agents that have it.
+/// Asks the agents for a path and a working directory while the caller waits, so that errors come at once and equal code is
+/// recognised as equal. Returns the agents that have them.
 pub(super) async fn look(
     inner: &Arc<Inner>,
     who: &Identity,
     checked: &mut Checked,
 ) -> Result<Vec<String>, SubmitError> {
-    let Some(path) = checked.look_at.clone() else { return Ok(Vec::new()) };
-    let seen = inner.fleet.inspect(&checked.need, &who.principal, &path, &checked.submission.working_dir).await;
-    let well = seen.iter().find(|s| s.reply.problem.is_empty());
+    let working_dir = checked.submission.working_dir.clone();
+    let Some(path) = checked.look_at.clone() else {
+        return folder_alone(inner, who, checked, &working_dir).await;
+    };
+    let seen = inner.fleet.inspect(&checked.need, &who.principal, &path, &working_dir).await;
     if checked.path_if.is_some() {
-        if let Some(well) = well
-            && well.reply.sha256 == checked.code
-        {
-            checked.submission.source = Some(Source::Path(path.clone()));
-            checked.submission.code_sha256.clone_from(&checked.code);
-            checked.source = path;
-            return Ok(vec![well.agent_id.clone()]);
+        // The bytes may be there and the folder not.
+        let there = seen.iter().find(|s| s.reply.found && s.reply.sha256 == checked.code);
+        let Some(there) = there else { return folder_alone(inner, who, checked, &working_dir).await };
+        if !there.reply.problem.is_empty() {
+            return Err(not_there(inner, who, std::slice::from_ref(there), &path));
         }
-        return Ok(Vec::new());
+        checked.submission.source = Some(Source::Path(path.clone()));
+        checked.submission.code_sha256.clone_from(&checked.code);
+        take_folder(checked, there);
+        checked.source = path;
+        return Ok(vec![there.agent_id.clone()]);
     }
-    let Some(well) = well else {
+    let Some(well) = the_one(&seen, &path, &working_dir)? else {
         // No agent could be asked: the run then waits for one, and the path is inspected again before the run is handed
         // over.
         return match seen.first() {
-            None => Ok(Vec::new()),
-            Some(_) => {
-                let more = |s: &Inspected| whereabouts(inner, who, s, &path);
-                let said: Vec<_> = seen.iter().map(|s| format!("{}: {}{}", s.host, s.reply.problem, more(s))).collect();
-                Err(SubmitError::Refused(said.join("; ")))
-            }
+            None => unasked(&path, &working_dir),
+            Some(_) => Err(not_there(inner, who, &seen, &path)),
         };
     };
+    if is_relative(&path) {
+        checked.submission.source = Some(Source::Path(well.reply.resolved.clone()));
+        checked.source.clone_from(&well.reply.resolved);
+    }
+    take_folder(checked, well);
     let wanted = &checked.submission.code_sha256;
     if !wanted.is_empty() && *wanted != well.reply.sha256 {
         return Err(SubmitError::Refused(format!(
@@ -103,19 +116,92 @@ pub(super) async fn look(
     Ok(vec![well.agent_id.clone()])
 }
 
-/// Where a path is on its host and where do-files may be there; only operators get this.
-fn whereabouts(inner: &Inner, who: &Identity, seen: &Inspected, path: &str) -> String {
-    if !who.may_operate() {
-        return String::new();
+/// Asks for the working directory of code that is sent along.
+async fn folder_alone(
+    inner: &Arc<Inner>,
+    who: &Identity,
+    checked: &mut Checked,
+    working_dir: &str,
+) -> Result<Vec<String>, SubmitError> {
+    if working_dir.is_empty() || faults::bug("folders_unlooked") {
+        return Ok(Vec::new());
     }
-    let mut words = String::new();
-    let there = &seen.reply.resolved;
-    if !there.is_empty() && there != path {
-        words.push_str(&format!("; {path} is {there} there"));
+    let seen = inner.fleet.inspect(&checked.need, &who.principal, "", working_dir).await;
+    match the_one(&seen, "", working_dir)? {
+        Some(well) => {
+            take_folder(checked, well);
+            Ok(vec![well.agent_id.clone()])
+        }
+        None if seen.is_empty() => unasked("", working_dir),
+        None => Err(not_there(inner, who, &seen, "")),
     }
-    let roots = inner.fleet.roots(&seen.agent_id);
-    if !roots.is_empty() {
-        words.push_str(&format!("; the agent's folders for do-files: {}", roots.join(", ")));
+}
+
+/// A relative working directory is recorded as what it stands for.
+fn take_folder(checked: &mut Checked, seen: &Inspected) {
+    if is_relative(&checked.submission.working_dir) {
+        checked.submission.working_dir.clone_from(&seen.reply.working_dir);
     }
-    words
+}
+
+/// An agent that has what was asked for.
+///
+/// # Errors
+/// When hosts have different files for a relative path.
+fn the_one<'a>(seen: &'a [Inspected], path: &str, working_dir: &str) -> Result<Option<&'a Inspected>, SubmitError> {
+    let mut well = seen.iter().filter(|s| s.reply.problem.is_empty());
+    let Some(first) = well.next() else { return Ok(None) };
+    let at = |s: &Inspected| {
+        let file = if is_relative(path) { &s.reply.resolved } else { "" };
+        let folder = if is_relative(working_dir) { &s.reply.working_dir } else { "" };
+        (file.to_owned(), folder.to_owned())
+    };
+    if well.all(|other| at(other) == at(first)) {
+        return Ok(Some(first));
+    }
+    let said = seen.iter().filter(|s| s.reply.problem.is_empty()).map(|s| {
+        let (file, folder) = at(s);
+        format!(
+            "{} on {}",
+            [file, folder].into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(" in "),
+            s.host
+        )
+    });
+    let said: Vec<String> = said.take(MOST_NAMED).collect();
+    let given = if is_relative(path) { path } else { working_dir };
+    Err(SubmitError::Refused(format!(
+        "{given} is not the same on every host: it is {}; pass one of these paths, or the host too",
+        said.join(", ")
+    )))
+}
+
+/// Nobody could be asked. What is absolute may wait.
+fn unasked(path: &str, working_dir: &str) -> Result<Vec<String>, SubmitError> {
+    match [path, working_dir].into_iter().find(|given| is_relative(given)) {
+        None => Ok(Vec::new()),
+        Some(given) => Err(SubmitError::Refused(format!(
+            "{given} is not absolute, and no agent that could look for it can be asked now: pass the full path, as the \
+             Stata host sees it or as the agent's path map has it, or try again later"
+        ))),
+    }
+}
+
+fn not_there(inner: &Inner, who: &Identity, seen: &[Inspected], path: &str) -> SubmitError {
+    let one = |seen: &Inspected| {
+        let there = &seen.reply.resolved;
+        // Where a client's path leads is told to operators alone.
+        let mapped = (who.may_operate() || faults::bug("mapped_paths_told"))
+            && !path.is_empty()
+            && !there.is_empty()
+            && there != path;
+        MissingOn {
+            host: seen.host.clone(),
+            problem: seen.reply.problem.clone(),
+            mapped: (mapped && !is_relative(path)).then(|| format!("{path} is {there} there")),
+            near: seen.reply.near.clone(),
+            roots: inner.fleet.roots(&seen.agent_id),
+        }
+    };
+    let folder = path.is_empty() || seen.iter().any(|s| !s.reply.sha256.is_empty());
+    SubmitError::NotThere(NotThere { folder, on: seen.iter().map(one).collect() })
 }

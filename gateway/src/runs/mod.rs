@@ -63,6 +63,7 @@ mod give_code;
 mod joining;
 mod lookup;
 mod not_started;
+mod not_there;
 mod reads;
 mod reconcile;
 pub(crate) mod registrar;
@@ -115,6 +116,7 @@ pub use agents::AgentsError;
 pub use artifact::{ArtifactError, Fetched};
 pub use do_files::{DoFileError, Entered};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
+pub use not_there::NotThere;
 
 /// A parsed request with what its transport knows.
 #[derive(Clone, Debug, Default)]

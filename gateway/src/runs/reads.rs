@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     ledger::{AttemptRow, ListQuery, Read, TransitionRow},
-    model::{Identity, Principal, Record, RunSnapshot, Scope, Stream, UnixMs},
+    model::{Identity, Need, Principal, Record, RunSnapshot, Scope, Stream, UnixMs},
 };
 
 /// How often an unfinished run without a task is looked up again, and the pause between: a bound in case its task died,
@@ -180,6 +180,18 @@ impl Runs {
         };
         let next = offset + bytes.len() as u64;
         Ok(OutputChunk { bytes, next, complete: ended && next >= len })
+    }
+
+    /// How the beginning of a path may go on, on the agents that take the caller's runs, or on this one of them.
+    pub async fn complete_path(
+        &self,
+        who: &Identity,
+        host: Option<&str>,
+        begun: &str,
+        endings: &[&str],
+    ) -> Vec<String> {
+        let need = Need { host: host.unwrap_or_default().to_owned(), ..Need::default() };
+        self.0.fleet.complete_path(&need, &who.principal, begun, endings).await.into_iter().collect()
     }
 
     /// Agents, pools, and the caller's queued runs.

@@ -17,7 +17,7 @@ use longhaul_proto::{
 
 use super::{
     SubmitError,
-    check::{MAX_PATH, bad, check_path},
+    check::{MAX_PATH, bad, check_text, check_whole_path},
 };
 
 /// Most bytes of code that stay with the record.
@@ -47,8 +47,10 @@ pub(super) struct RequestedCode {
 /// What is wrong with it.
 pub(super) fn of(submit: &SubmitRequest, max_code: usize) -> Result<RequestedCode, SubmitError> {
     let SubmitRequest { path, text, text_sha256, bundle, .. } = submit;
-    if let Some(path) = path {
-        check_path("path", path)?;
+    match path {
+        Some(path) if text.is_some() || text_sha256.is_some() => check_whole_path("path", path)?,
+        Some(path) => check_text("path", path)?,
+        None => {}
     }
     match (path, text, text_sha256, bundle) {
         (path, Some(text), None, None) => in_text(text, path.clone(), max_code),

@@ -624,6 +624,9 @@ pub struct AgentInfo {
     /// it keeps the do-files that runs enter, and answers DoFiles and DoFile
     #[prost(bool, tag = "25")]
     pub keeps_do_files: bool,
+    /// its Inspect takes relative paths, a working directory alone, and beginnings of paths
+    #[prost(bool, tag = "26")]
+    pub finds_paths: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}
@@ -671,12 +674,22 @@ pub struct RunSummary {
     #[prost(string, tag = "11")]
     pub principal_issuer: ::prost::alloc::string::String,
 }
+/// Only an agent with AgentInfo.finds_paths is asked about a path that is not absolute, a working directory without a path, or
+/// the beginning of a path. A path that is not absolute, or begins with `~/`, is looked for below each root.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InspectRequest {
+    /// a do-file; empty = only the working directory is examined
     #[prost(string, tag = "1")]
     pub path: ::prost::alloc::string::String,
+    /// empty = none
     #[prost(string, tag = "2")]
     pub working_dir: ::prost::alloc::string::String,
+    /// `path` is the beginning of a path: answer in `near` how it may go on, and nothing else
+    #[prost(bool, tag = "3")]
+    pub complete: bool,
+    /// of the files that `complete` is to list, such as ".do"; folders are always listed
+    #[prost(string, repeated, tag = "4")]
+    pub endings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InspectReply {
@@ -696,6 +709,13 @@ pub struct InspectReply {
     /// which kind of problem
     #[prost(enumeration = "Cause", tag = "6")]
     pub cause: i32,
+    /// Below the roots: where a missing do-file or folder may be instead, best first, at most 5; or all that the relative path
+    /// fits, if it is more than one; or how the beginning of a path may go on, at most 100, folders with `/` at their end.
+    #[prost(string, repeated, tag = "7")]
+    pub near: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// the working directory asked for, as an absolute path
+    #[prost(string, tag = "8")]
+    pub working_dir: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunRequest {

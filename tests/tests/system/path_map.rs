@@ -47,5 +47,5 @@ async fn a_windows_path_is_mapped_before_it_is_judged() {
     }
     // The control: relative stays relative.
     let said = mcp.call("stata_run_file", json!({"file_path": "C:x.do"})).await;
-    assert!(said.is_error && said.text.contains("not absolute"), "{}", said.text);
+    assert!(said.is_error && said.text.contains("no do-file C:x.do is in the folders"), "{}", said.text);
 }

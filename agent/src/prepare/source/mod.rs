@@ -1,10 +1,11 @@
 //! The code of a run: found on this host, or sent along. Every error names the host, the path as it was requested and
 //! what to do; the executed bytes are read once, with their digest.
 //!
-//! A refusal names no folder that its caller did not name: the caller may not be allowed to know where things are here.
-//! The gateway adds what an operator may know besides.
+//! A refusal names no folder that its caller did not name. What [`inspect`] finds besides lies below the agent's folders, whose
+//! files everyone whose runs the agent takes can list by a run; the gateway asks for nobody else.
 
 mod bundle;
+mod inspect;
 mod places;
 mod stored;
 

@@ -7,9 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longhaul_proto::{MAX_CODE_API, faults, paths, sha256_hex, state::Cause, wire};
+use longhaul_proto::{MAX_CODE_API, faults, paths, sha256_hex, state::Cause};
 
-use super::{Code, Problem, check_bytes, unreadable};
+use super::{Code, Problem, check_bytes};
 
 /// Where do-files may be, and how paths of clients become paths of this host.
 #[derive(Clone, Debug)]
@@ -35,20 +35,11 @@ impl Places {
         }
     }
 
-    /// What to do with code that is missing here, or lies where it may not be.
-    fn where_else(&self) -> String {
-        let mut words = "code that is elsewhere can be sent as text, or with the files it needs as a bundle".to_owned();
-        if faults::bug("folders_told") {
-            words.push_str(&format!("; do-files are run from {:?}", self.roots));
-        }
-        words
-    }
-
     /// Resolves a path, symbolic links followed, and checks that it lies under a root.
-    fn resolve(&self, path: &str, what: &str) -> Result<PathBuf, Problem> {
+    pub(super) fn resolve(&self, path: &str, what: &str) -> Result<PathBuf, Refusal> {
         let mapped = self.map(path);
         if !mapped.is_absolute() && paths::is_windows(path) {
-            return Err(unreadable(format!(
+            return Err(Refusal::plain(format!(
                 "the {what} {path} is a path of a Windows machine, and {} maps no folder of it to one of its own: its \
                  owner can, in the agent's configuration: [path_map] and below it 'C:\\Users\\ana' = \"/home/ana\" \
                  (`longhaul doctor` there lists what is mapped). Or give the path as {} has it, or send the code as text",
@@ -56,7 +47,7 @@ impl Places {
             )));
         }
         if !mapped.is_absolute() {
-            return Err(unreadable(format!(
+            return Err(Refusal::plain(format!(
                 "the {what} {path} is not an absolute path, and {} cannot know where it begins: give the whole path, \
                  or send the code as text",
                 self.host
@@ -69,25 +60,19 @@ impl Places {
         };
         // Nothing is revealed of what lies outside, not even whether it exists.
         let Some(error) = error else {
-            return Err(Problem {
-                cause: Cause::Forbidden,
-                text: format!(
-                    "the {what} {path} on {} lies outside the agent's folders; {}. Its owner can add one with --root",
-                    self.host,
-                    self.where_else()
-                ),
-            });
+            let text = format!("the {what} {path} on {} lies outside the agent's folders", self.host);
+            return Err(Refusal { cause: Cause::Forbidden, owner: true, ..Refusal::elsewhere(text) });
         };
         let why = match error.kind() {
             std::io::ErrorKind::NotFound => "does not exist".to_owned(),
             std::io::ErrorKind::PermissionDenied => "may not be read by the agent's user".to_owned(),
             _ => format!("cannot be reached ({error})"),
         };
-        Err(unreadable(format!("the {what} {path} {why} on {}; {}", self.host, self.where_else())))
+        Err(Refusal::elsewhere(format!("the {what} {path} {why} on {}", self.host)))
     }
 
     /// Whether a path, its symbolic links followed, lies under a root and in no hidden folder.
-    fn is_inside(&self, real: &Path) -> bool {
+    pub(super) fn is_inside(&self, real: &Path) -> bool {
         let below = |folder: &PathBuf| fs::canonicalize(folder).is_ok_and(|folder| real.starts_with(folder));
         let hidden = self.hidden.iter().any(below) && !faults::bug("data_folder_in_roots");
         self.roots.iter().any(below) && !hidden
@@ -115,13 +100,18 @@ impl Places {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn read(&self, path: &str) -> Result<Code, Problem> {
+        self.look(path).map_err(|refusal| refusal.told(self))
+    }
+
+    /// As [`Self::read`], for an answer whose reader knows what else there is.
+    pub(super) fn look(&self, path: &str) -> Result<Code, Refusal> {
         let real = match self.with_do(path) {
             Some(real) => real,
             None => self.resolve(path, "do-file")?,
         };
         let what = format!("{path} on {}", self.host);
         let cannot = |error: std::io::Error| {
-            unreadable(match error.kind() {
+            Refusal::plain(match error.kind() {
                 std::io::ErrorKind::PermissionDenied => format!("{what} may not be read by the agent's user"),
                 _ => format!("{what} cannot be read ({error})"),
             })
@@ -131,19 +121,19 @@ impl Places {
         let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(&real).map_err(cannot)?;
         let meta = file.metadata().map_err(cannot)?;
         if meta.is_dir() {
-            return Err(unreadable(format!("{what} is a folder: name the do-file in it")));
+            return Err(Refusal::plain(format!("{what} is a folder: name the do-file in it")));
         }
         if !meta.is_file() {
-            return Err(unreadable(format!("{what} is not an ordinary file")));
+            return Err(Refusal::plain(format!("{what} is not an ordinary file")));
         }
         let mut bytes = vec![];
         file.take(MAX_CODE_API as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
-        check_bytes(&bytes, &what)?;
+        check_bytes(&bytes, &what).map_err(|problem| Refusal::plain(problem.text))?;
         Ok(Code { sha256: sha256_hex(&bytes), bytes, at: None, file: Some(real) })
     }
 
     /// The file that Stata would run for a name without an extension, unless a file has exactly that name.
-    fn with_do(&self, path: &str) -> Option<PathBuf> {
+    pub(super) fn with_do(&self, path: &str) -> Option<PathBuf> {
         let named = paths::with_do(path).filter(|_| !self.map(path).is_file())?;
         self.resolve(&named, "do-file").ok().filter(|real| real.is_file())
     }
@@ -153,37 +143,57 @@ impl Places {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn directory(&self, path: &str) -> Result<PathBuf, Problem> {
+        self.look_at_folder(path).map_err(|refusal| refusal.told(self))
+    }
+
+    /// As [`Self::directory`], for an answer whose reader knows what else there is.
+    pub(super) fn look_at_folder(&self, path: &str) -> Result<PathBuf, Refusal> {
         let real = self.resolve(path, "working directory")?;
         if real.is_dir() {
             Ok(real)
         } else {
-            Err(unreadable(format!("the working directory {path} on {} is not a folder", self.host)))
+            Err(Refusal::plain(format!("the working directory {path} on {} is not a folder", self.host)))
         }
     }
+}
 
-    /// Examines a path here, without running anything.
-    pub fn inspect(&self, request: &wire::InspectRequest) -> wire::InspectReply {
-        let looked = self.read(&request.path).and_then(|code| {
-            if request.working_dir.is_empty() { Ok(code) } else { self.directory(&request.working_dir).map(|_| code) }
-        });
-        match looked {
-            Ok(code) => wire::InspectReply {
-                found: true,
-                bytes: code.bytes.len() as u64,
-                sha256: code.sha256,
-                resolved: code.file.map(|f| f.to_string_lossy().into_owned()).unwrap_or_default(),
-                ..Default::default()
-            },
-            Err(problem) => wire::InspectReply {
-                // Nothing is revealed of what lies outside.
-                found: problem.cause != Cause::Forbidden && self.map(&request.path).exists(),
-                // The mapped path is for operators, and the gateway shows it only to them.
-                resolved: self.map(&request.path).to_string_lossy().into_owned(),
-                problem: problem.text,
-                cause: problem.cause.to_wire() as i32,
-                ..Default::default()
-            },
+/// Why a path is not taken, and what else there is.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) cause: Cause,
+    /// In words, without what else there is.
+    pub(super) text: String,
+    /// The code may come another way.
+    pub(super) elsewhere: bool,
+    /// The owner of the agent can mend it.
+    owner: bool,
+}
+
+impl Refusal {
+    pub(super) fn plain(text: String) -> Self {
+        Self { cause: Cause::SourceUnreadable, text, elsewhere: false, owner: false }
+    }
+
+    pub(super) fn elsewhere(text: String) -> Self {
+        Self { elsewhere: true, ..Self::plain(text) }
+    }
+
+    /// For a reader who knows what else there is.
+    pub(super) fn short(&self) -> String {
+        let owner = if self.owner { ", and its owner can add one with --root" } else { "" };
+        format!("{}{owner}", self.text)
+    }
+
+    /// With what else there is.
+    fn told(self, places: &Places) -> Problem {
+        let mut text = self.short();
+        if self.elsewhere {
+            text.push_str("; code that is elsewhere can be sent as text, or with the files it needs as a bundle");
         }
+        if faults::bug("folders_told") {
+            text.push_str(&format!("; do-files are run from {:?}", places.roots));
+        }
+        Problem { cause: self.cause, text }
     }
 }
 

@@ -64,6 +64,10 @@ impl AgentPort for Connection {
         self.data().do_file(request).await.map(Response::into_inner).map_err(error)
     }
 
+    fn finds_paths(&self) -> bool {
+        self.described.finds_paths
+    }
+
     async fn inspect(&self, request: wire::InspectRequest) -> Result<wire::InspectReply, AgentError> {
         self.control().inspect(request).await.map(Response::into_inner).map_err(error)
     }

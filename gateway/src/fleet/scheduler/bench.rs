@@ -69,6 +69,9 @@ impl AgentPort for Mute {
     async fn do_file(&self, _: wire::DoFileRequest) -> Result<wire::DoFileReply, AgentError> {
         Err(AgentError::other("mute"))
     }
+    fn finds_paths(&self) -> bool {
+        true
+    }
     async fn inspect(&self, _: wire::InspectRequest) -> Result<wire::InspectReply, AgentError> {
         Err(AgentError::other("mute"))
     }

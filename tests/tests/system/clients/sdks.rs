@@ -54,6 +54,13 @@ fn check_everything(lab: &Lab, which: &str, said: &Value) {
     assert!(said["withdrawn"]["message"].is_string(), "{which}: {:#}", said["withdrawn"]);
     assert!(text("still").contains("running"), "{which}: a withdrawn call ends no run: {:#}", said["still"]);
     assert!(text("found").contains(&format!("finished {which}-left")), "{which}: {:#}", said["found"]);
+    let failing = lab.examples().join("nested-failure.do").display().to_string();
+    assert_eq!(said["prompts"], json!(["run_and_explain", "look_at_data", "many_runs"]), "{which}");
+    let prompt = said["prompt"].as_str().unwrap();
+    assert!(prompt.contains(&format!("stata_run_file(file_path: \"{failing}\")")), "{which}: {prompt}");
+    assert_eq!(said["completed"], json!([failing]), "{which}: what was typed of it goes on");
+    let ids: Vec<&str> = said["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    assert!(ids.len() > 1 && ids.iter().all(|id| id.starts_with(ids[0])), "{which}: {ids:?}");
     let unknown = said["unknown"]["message"].as_str().unwrap_or_default();
     assert!(unknown.contains("no_such_tool"), "{which}: {:#}", said["unknown"]);
     for name in [which.to_owned(), format!("{which}-left")] {

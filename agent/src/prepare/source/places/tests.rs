@@ -1,3 +1,5 @@
+use longhaul_proto::wire;
+
 use super::*;
 
 fn places(root: &Path) -> Places {

@@ -1,0 +1,74 @@
+//! `completion/complete`: how an argument of a prompt, or the id in a resource's URI, may go on.
+
+use rmcp::{
+    ErrorData, RoleServer,
+    model::{CompleteRequestParams, CompleteResult, CompletionInfo, Reference},
+    service::RequestContext,
+};
+
+use super::{
+    call::{self, Caller},
+    prompts::{self, Meaning},
+    resources,
+};
+use crate::{face::Face, runs::ListFilter};
+
+/// Runs whose ids are offered.
+const NEWEST: u32 = 100;
+
+/// Answers the request with what its caller may see.
+pub(super) async fn complete(
+    face: &Face,
+    request: &CompleteRequestParams,
+    context: &RequestContext<RoleServer>,
+) -> Result<CompleteResult, ErrorData> {
+    let answer = async {
+        let caller = Caller::of(face, context).map_err(|text| ErrorData::internal_error(text, None))?;
+        let (name, begun) = (&*request.argument.name, &*request.argument.value);
+        let all = match &request.r#ref {
+            Reference::Prompt(prompt) => {
+                let host = request.context.as_ref().and_then(|context| context.get_argument("host"));
+                of_prompt(&caller, prompts::meaning(&prompt.name, name)?, begun, host.map(String::as_str)).await
+            }
+            Reference::Resource(resource) => {
+                if !resources::is_template(&resource.uri) || name != "id" {
+                    let text = "no such template: longhaul://runs/{id} and longhaul://runs/{id}/log have an `id`";
+                    return Err(ErrorData::invalid_params(text, None));
+                }
+                run_ids(&caller, begun).await?
+            }
+            _ => return Err(ErrorData::invalid_params("only prompts and resource templates are completed", None)),
+        };
+        let (total, more) = (u32::try_from(all.len()).ok(), all.len() > CompletionInfo::MAX_VALUES);
+        let values = all.into_iter().take(CompletionInfo::MAX_VALUES).collect();
+        let info = CompletionInfo::with_pagination(values, total, more);
+        info.map(CompleteResult::new).map_err(|text| ErrorData::internal_error(text, None))
+    };
+    call::caught(face, "completion/complete", answer).await
+}
+
+async fn of_prompt(caller: &Caller, meaning: Meaning, begun: &str, host: Option<&str>) -> Vec<String> {
+    let runs = &caller.face.core.runs;
+    let names = |all: Vec<String>| {
+        let begun = begun.to_lowercase();
+        all.into_iter().filter(|name| name.to_lowercase().starts_with(&begun)).collect()
+    };
+    match meaning {
+        Meaning::Words => Vec::new(),
+        Meaning::Host => names(runs.hosts(&caller.who).await.hosts.into_iter().map(|host| host.name).collect()),
+        Meaning::Pool => names(runs.hosts(&caller.who).await.pools.into_iter().map(|pool| pool.name).collect()),
+        Meaning::DoFile => runs.complete_path(&caller.who, host, begun, &[".do"]).await,
+        Meaning::DataSet => runs.complete_path(&caller.who, host, begun, &[".dta"]).await,
+    }
+}
+
+/// The newest runs whose id begins so, short ids for short beginnings.
+async fn run_ids(caller: &Caller, begun: &str) -> Result<Vec<String>, ErrorData> {
+    let filter = ListFilter { limit: NEWEST, before: None, state: None };
+    let page = caller.face.core.runs.list(&caller.who, filter).await;
+    let page = page.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+    let begun = begun.to_lowercase();
+    let id =
+        |run: longhaul_proto::ids::RunId| [run.short(), run.to_string()].into_iter().find(|id| id.starts_with(&begun));
+    Ok(page.runs.iter().filter_map(|view| id(view.run)).collect())
+}
