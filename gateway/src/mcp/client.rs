@@ -1,4 +1,4 @@
-//! Which clients extend their patience when progress arrives.
+//! What particular clients do: which extend their patience when progress arrives, and which fold an error into one line.
 
 use rmcp::model::Implementation;
 
@@ -12,6 +12,12 @@ pub(super) fn extends_on_progress(client: Option<&Implementation>) -> bool {
         let version = version(&client.version);
         TESTED.iter().any(|(name, since)| client.name == *name && version.is_some_and(|v| v >= *since))
     })
+}
+
+/// Whether this client puts the text of a task that ended in an error on one line, with its tables and the lines that set
+/// apart what the code printed. Claude Code does (2.1.330, 2.1.332); the text of any other end keeps its lines there.
+pub(super) fn folds_errors(client: Option<&Implementation>) -> bool {
+    client.is_some_and(|client| client.name == "claude-code") && !longhaul_proto::faults::bug("tasks_end_in_errors")
 }
 
 fn version(text: &str) -> Option<[u64; 3]> {

@@ -92,10 +92,15 @@ fn regex(pattern: &str) -> Result<Regex, String> {
 }
 
 fn framed(ids: &Ids, text: &str, from: u64, to: u64, part: (u64, u64)) -> String {
+    let (first, last) = part;
     if text.trim().is_empty() {
-        return format!("(no output; it has bytes {} to {} so far)", part.0, part.1);
+        return match last.saturating_sub(first) {
+            0 => "(no output)".to_owned(),
+            _ => format!("(no output from byte {from} on: it is bytes {first} to {last})"),
+        };
     }
-    format!("bytes {from} to {to} of {} to {}:\n{}", part.0, part.1, fence::fenced(ids, text))
+    let all = if part == (from, to) { "all there is".to_owned() } else { format!("of {first} to {last}") };
+    format!("output, bytes {from} to {to} ({all}):\n{}", fence::fenced(ids, text))
 }
 
 /// What fits from an offset on, to the end of a line.
@@ -127,7 +132,7 @@ async fn piece(
         text = shown(taken);
     }
     let next = from + taken as u64;
-    let mut shown = framed(ids, &text, from, next, (from.min(part.end()), part.end()));
+    let mut shown = framed(ids, &text, from, next, (part.start(), part.end()));
     if part.piece(next).is_some() || !view.state.is_end() {
         let _ = write!(shown, "\nNext: stata_log(run: \"{}\", offset: {next}).", view.run.short());
     }

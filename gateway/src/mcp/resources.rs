@@ -72,7 +72,7 @@ pub(super) async fn list(face: &Face, context: &RequestContext<RoleServer>) -> R
         let now = caller.now_ms();
         for view in &page {
             let (short, part) = (view.run.short(), Part::user(view));
-            let uri = format!("{RUNS}/{short}");
+            let uri = format!("{RUNS}/{}", view.run);
             let run = Resource::new(&uri, format!("run {short}")).with_title(words::head(view, now));
             let log = Resource::new(format!("{uri}/log"), format!("log {short}"))
                 .with_size(part.count(0, part.end()).min(LOG as u64));

@@ -10,7 +10,7 @@
 //! A task has no state of its own: its handle names a run (see [`crate::auth::handles`]) and every answer is read from
 //! the ledger and the mirror. So a task outlives its connection, its session and this process, and needs no time to
 //! live. Every end of a run is a `completed` task with the text of the live call, also a failed do-file and a dead host
-//! (`isError`); a run that was cancelled is a `cancelled` task; `failed` would be an error of the protocol, and a call
+//! (`isError`, but for a client that would fold the text into one line: [`client`]); a run that was cancelled is a `cancelled` task; `failed` would be an error of the protocol, and a call
 //! that has one never becomes a task.
 
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use serde_json::Value;
 
 use super::{
     call::{self, Call, Caller},
-    follow, joined,
+    client, follow, joined,
     output::ToolOutput,
     run, waiting, words,
 };
@@ -71,7 +71,9 @@ pub(super) async fn get(
         let payload = match view.state {
             RunState::Cancelled => TaskPayload::Cancelled,
             state if state.is_end() => {
-                let said = joined::result(&caller, &view, joined, face.options().inline_limit).await;
+                let mut said = joined::result(&caller, &view, joined, face.options().inline_limit).await;
+                // The first word says how the run ended; see `client`.
+                said.is_error &= !client::folds_errors(context.client_info().as_ref());
                 completed(said)?
             }
             // Nothing under way ends the run: the task ends with the run's id, the reason and what to do.

@@ -89,8 +89,8 @@ async fn prompts_are_listed_and_got_and_their_arguments_completed() {
     let listed = ask(&mcp, "resources/list", json!({})).await;
     let resources = listed["result"]["resources"].as_array().unwrap();
     assert_eq!(resources.len(), 4, "{listed:#}");
-    assert_eq!(resources[2]["uri"], format!("longhaul://runs/{}", run.short()));
-    assert_eq!(resources[3]["uri"], format!("longhaul://runs/{}/log", run.short()));
+    assert_eq!(resources[2]["uri"], format!("longhaul://runs/{run}"));
+    assert_eq!(resources[3]["uri"], format!("longhaul://runs/{run}/log"));
     assert!(resources[2].to_string().len() + resources[3].to_string().len() < 400, "{listed:#}");
     let read = ask(&mcp, "resources/read", json!({"uri": "longhaul://runs"})).await;
     let text = read["result"]["contents"][0]["text"].as_str().unwrap();

@@ -35,7 +35,11 @@ async fn begin(api: &Api, arguments: Value, meta: Value) -> String {
 
 /// `tasks/…`; `None` while no gateway answers.
 async fn ask(api: &Api, method: &str, handle: &str) -> Option<Value> {
-    let request = client(api).request(method, json!({"taskId": handle, "_meta": declared(json!({}))}));
+    ask_as(&client(api), method, handle).await
+}
+
+async fn ask_as(client: &Mcp, method: &str, handle: &str) -> Option<Value> {
+    let request = client.request(method, json!({"taskId": handle, "_meta": declared(json!({}))}));
     let text = request.header("mcp-name", handle).send().await.ok()?.text().await.ok()?;
     let line = text.lines().rev().find_map(|l| l.strip_prefix("data: ").filter(|l| l.starts_with('{')));
     let message: Value = serde_json::from_str(line.unwrap_or(&text)).unwrap_or_else(|e| panic!("{e}: {text}"));
@@ -67,7 +71,12 @@ async fn a_failing_do_file_is_a_completed_task_with_the_text_of_the_live_call() 
     let working = ask(&gateway.api, "tasks/get", &handle).await.unwrap();
     assert!(working["statusMessage"].as_str().unwrap().contains("running"), "{working:#}");
     let task = ended(&gateway.api, &handle).await;
-    assert_eq!((&task["status"], &task["result"]["isError"]), (&json!("completed"), &json!(true)), "{task:#}");
+    // Claude Code folds what is marked as an error into one line; the first word says it.
+    assert_eq!((&task["status"], &task["result"]["isError"]), (&json!("completed"), &json!(false)), "{task:#}");
+    assert!(task["result"]["content"][0]["text"].as_str().unwrap().starts_with("failed: r(111)"), "{task:#}");
+    let other = Mcp::new(&gateway.api, "someone", "1");
+    let marked = ask_as(&other, "tasks/get", &handle).await.unwrap();
+    assert_eq!((&marked["status"], &marked["result"]["isError"]), (&json!("completed"), &json!(true)), "{marked:#}");
     // The same tool use is the same run, and this client does not declare tasks.
     let live: ToolResult = client(&gateway.api).start("stata_run_file", arguments, meta).await.result().await;
     assert!(live.is_error && live.text.contains("nosuchvar not found"), "{live:#?}");
@@ -82,6 +91,18 @@ async fn a_failing_do_file_is_a_completed_task_with_the_text_of_the_live_call() 
     assert!(joined.contains("by this same call") && joined.contains("nothing was started now"), "{joined}");
     assert_ne!(text, shown);
     assert_eq!(unfenced(text), unfenced(shown), "{task:#}");
+}
+
+/// The control: as it was, the end is marked for Claude Code, too.
+#[tokio::test]
+async fn a_failing_task_would_be_folded() {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_FAULTS", "bug=tasks_end_in_errors");
+    let gateway = running(&lab, &[]).await;
+    let file = lab.file("bad.do", "display \"begin\"\nsleep 4000\ngenerate y = nosuchvar + 1\n");
+    let handle = begin(&gateway.api, json!({"file_path": file}), json!({})).await;
+    let task = ended(&gateway.api, &handle).await;
+    assert_eq!(task["result"]["isError"], true, "{task:#}");
 }
 
 #[tokio::test]

@@ -141,7 +141,8 @@ async fn a_bad_end_is_a_completed_task_with_the_text_of_the_live_call() {
     let client = world.client();
     let (run, handle) = impatient_run(&world, 4).await;
     let task = ended(&client, &handle).await;
-    assert_eq!((&task["status"], &task["result"]["isError"]), (&json!("completed"), &json!(true)), "{task}");
+    // Not marked for Claude Code, which this client is.
+    assert_eq!((&task["status"], &task["result"]["isError"]), (&json!("completed"), &json!(false)), "{task}");
     let text = task["result"]["content"][0]["text"].as_str().unwrap().to_owned();
     let (first, rest) = text.split_once('\n').unwrap();
     assert!(
@@ -149,7 +150,7 @@ async fn a_bad_end_is_a_completed_task_with_the_text_of_the_live_call() {
         "{text}"
     );
     assert!(rest.starts_with("timed out: queue timeout"), "{text}");
-    assert_eq!(tasks(&client, "tasks/get", &handle).await["result"]["result"]["isError"], true, "as often as asked");
+    assert_eq!(tasks(&client, "tasks/get", &handle).await["result"]["result"]["isError"], false, "as often as asked");
     assert_eq!(tasks(&client, "tasks/cancel", &handle).await["result"]["resultType"], "complete", "too late, harmless");
     // The control: a task of the run's own call mentions no earlier call.
     let owner = world.gateway.core.runs.get(&root(), run).await.unwrap().principal.clone();
@@ -248,7 +249,9 @@ async fn runs_logs_and_hosts_are_resources_of_their_owner() {
     let short = &run[run.len() - 8..];
     let view = parsed(text(&anna, &format!("longhaul://runs/{short}")).await);
     assert_eq!((&view["run_id"], &view["state"]), (&json!(run), &json!("queued")), "{view}");
-    assert_eq!(parsed(text(&anna, "longhaul://runs").await)["runs"][0], view);
+    let brief = parsed(text(&anna, "longhaul://runs").await)["runs"][0].clone();
+    assert_eq!((&brief["run_id"], &brief["state"]), (&json!(run), &json!("queued")), "{brief}");
+    assert_eq!(brief["trace_id"], Value::Null, "a few fields each: {brief}");
     assert_eq!(parsed(text(&ben, "longhaul://runs").await), json!({}));
     assert_eq!(parsed(text(&anna, "longhaul://hosts").await)["queue"][0]["run_id"], run);
     let log = text(&anna, &format!("longhaul://runs/{run}/log")).await;
