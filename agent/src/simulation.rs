@@ -45,6 +45,6 @@ pub fn start(options: &Options, executor: Arc<dyn Executor>, dialer: Dialer, dep
         let dialled = dialer();
         Box::pin(async move { dialled.await.map_err(|e| DialError::Connect(e).into()) })
     });
-    parts.register(Uri::from_static("http://gateway:1"), dialer);
+    parts.register(Uri::from_static("http://gateway:1"), dialer, None);
     Ok(SimAgent { transport: GrpcTransport::new(parts.service()), runs: parts.runs, tasks: parts.tasks })
 }

@@ -25,6 +25,8 @@ pub(crate) struct Context {
     pub(crate) ids: Ids,
     /// Spawning.
     pub(crate) tasks: Tasks,
+    /// Times are shown in UTC.
+    pub(crate) utc: bool,
 }
 
 impl Context {
@@ -34,7 +36,7 @@ impl Context {
     /// When there is no data folder.
     pub(crate) fn new(config: Config, env: Env) -> Result<Self, Failure> {
         let data = Data::of(&config, &env)?;
-        Ok(Self { config, env, data, clock: Clock::system(), ids: Ids::system(), tasks: Tasks::new() })
+        Ok(Self { config, env, data, clock: Clock::system(), ids: Ids::system(), tasks: Tasks::new(), utc: false })
     }
 }
 

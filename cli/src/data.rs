@@ -78,6 +78,11 @@ impl Data {
         self.0.join("gateway/ledger.sqlite").exists()
     }
 
+    /// Whether an agent has ever worked here, so that its runs may be among the records.
+    pub(crate) fn has_agent(&self) -> bool {
+        self.0.join("agent/agent-id").exists()
+    }
+
     /// Whether an agent works in this folder now.
     ///
     /// # Errors

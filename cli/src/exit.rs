@@ -14,9 +14,23 @@ pub(crate) fn of_state(state: RunState) -> u8 {
     state.meaning().map_or(GOES_ON, |m| m.exit_status)
 }
 
+/// The worse of two statuses of runs: one that goes on may still become anything.
+pub(crate) fn worse(one: u8, other: u8) -> u8 {
+    const ORDER: [u8; 7] = [0, 3, 1, 2, 5, SYSTEM, GOES_ON];
+    let rank = |status: u8| ORDER.iter().position(|known| *known == status).unwrap_or(ORDER.len());
+    if rank(other) > rank(one) { other } else { one }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_worst_counts() {
+        for (one, other, want) in [(0, 0, 0), (0, 3, 3), (1, 3, 1), (5, 1, 5), (4, 5, 4), (4, 6, 6)] {
+            assert_eq!((worse(one, other), worse(other, one)), (want, want));
+        }
+    }
 
     #[test]
     fn the_documented_table() {

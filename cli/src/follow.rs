@@ -4,27 +4,24 @@
 //! first error; then the gateway is looked for again, and both continue from the byte and the state that were reached.
 //! The run is not affected. Only the gateway knows which bytes of a log are the user's.
 
-use std::{sync::Arc, time::Duration};
+mod connection;
+mod since;
+
+use std::time::Duration;
 
 use longhaul_proto::{api::RunView, back_off::BackOff, ids::RunId};
-use tokio::{
-    sync::{Notify, mpsc},
-    task::JoinHandle,
-};
 
 use crate::{
-    client::{Client, ClientError, Part, Stream},
+    client::{Client, ClientError, Stream},
     context::{Context, Failure},
     gateway_handle::GatewayHandle,
     output::{Status, no_end, say},
     printer::Printer,
-    signals::{Asked, Signals},
+    signals::{Asked, Signals, resizes},
 };
+use connection::{Connection, News};
+use since::Since;
 
-/// How long one request for output waits at the gateway.
-const WAIT: Duration = Duration::from_secs(25);
-/// Pauses between requests for the state: first, and longest.
-const POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Pauses before the gateway is looked for again: first, and longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// A gateway that stays away this long is given up; the run goes on.
@@ -32,18 +29,6 @@ const GIVE_UP: Duration = Duration::from_secs(600);
 
 /// A wait that nothing under way ends is reported after this time.
 const NO_END: Duration = Duration::from_secs(10);
-
-/// What the two tasks report.
-enum News {
-    View(Box<RunView>),
-    /// Bytes, and the offset of the first.
-    Bytes(u64, Vec<u8>),
-    /// All output up to here was sent.
-    Upto(u64),
-    /// All output was sent.
-    Complete,
-    Trouble(ClientError),
-}
 
 /// Why following stopped.
 #[derive(Debug)]
@@ -93,28 +78,10 @@ pub(crate) struct Follower<'a> {
     explained: bool,
     view: Option<Box<RunView>>,
     complete: bool,
-    began: Duration,
-    running_since: Option<Duration>,
+    since: Since,
     /// Since when the run waits for something that nothing under way brings about, and whether that was reported.
     no_end: Option<(Duration, bool)>,
     connection: Option<Connection>,
-}
-
-/// The two tasks of one connection; they end when it is dropped.
-struct Connection {
-    news: mpsc::Receiver<News>,
-    hurry: Arc<Notify>,
-    poller: JoinHandle<()>,
-    reader: Option<JoinHandle<()>>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.poller.abort();
-        if let Some(reader) = &self.reader {
-            reader.abort();
-        }
-    }
 }
 
 impl<'a> Follower<'a> {
@@ -132,8 +99,7 @@ impl<'a> Follower<'a> {
             explained: complete,
             view: None,
             complete,
-            began,
-            running_since: None,
+            since: Since::new(began),
             no_end: None,
             connection: None,
         }
@@ -174,6 +140,7 @@ impl<'a> Follower<'a> {
             }
         };
         tokio::pin!(limit);
+        let mut resizes = resizes()?;
         let mut absence = Absence::new(self.run);
         loop {
             if let Some(end) = self.ended()? {
@@ -192,6 +159,10 @@ impl<'a> Follower<'a> {
                 () = &mut limit => {
                     self.status.finish();
                     return Ok(End::Limit);
+                }
+                true = resizes.next() => {
+                    self.status.resized();
+                    continue;
                 }
                 news = connection.news.recv() => news,
             };
@@ -240,26 +211,19 @@ impl<'a> Follower<'a> {
     }
 
     fn connect(&self, client: Client) -> Connection {
-        let (sender, news) = mpsc::channel(8);
-        let hurry = Arc::new(Notify::new());
-        let poller = self.context.tasks.spawn(poll(client.clone(), self.run, hurry.clone(), sender.clone()));
-        let reader =
-            (!self.complete).then(|| self.context.tasks.spawn(read(client, self.run, self.stream, self.at, sender)));
-        Connection { news, hurry, poller, reader }
+        let output = (!self.complete).then_some((self.stream, self.at));
+        Connection::open(&self.context.tasks, client, self.run, output)
     }
 
     fn take(&mut self, news: News) -> Result<(), Failure> {
         match news {
-            News::View(view) => {
+            News::View(view, gateway_now) => {
                 self.explain(&view);
                 let now = self.context.clock.monotonic();
-                if view.started_at.is_some() {
-                    self.running_since.get_or_insert(now);
-                }
-                let elapsed = now - self.running_since.unwrap_or(self.began);
+                let elapsed = self.since.elapsed(&view, gateway_now, now);
                 self.report_no_end(&view, now);
                 if !view.state.is_end() {
-                    self.status.show(&view, elapsed.as_secs_f64());
+                    self.status.show(&view, elapsed, now);
                 }
                 self.view = Some(view);
             }
@@ -285,7 +249,7 @@ impl<'a> Follower<'a> {
         let (since, reported) = *self.no_end.get_or_insert((now, false));
         if !reported && now - since >= NO_END {
             self.no_end = Some((since, true));
-            self.status.clear();
+            self.status.finish();
             say(&words);
         }
     }
@@ -294,16 +258,16 @@ impl<'a> Follower<'a> {
     fn explain(&mut self, view: &RunView) {
         if let Some(why) = view.withheld().filter(|_| !self.explained) {
             self.explained = true;
-            self.status.clear();
+            self.status.finish();
             say(&format!("{}: {why}", view.run_id.short()));
         }
     }
 
     fn print(&mut self, at: u64, bytes: &[u8]) -> Result<(), Failure> {
         if let Some(show) = &mut self.show {
-            self.status.clear();
+            self.status.before_output(bytes.first());
             show.bytes(at, bytes)?;
-            self.status.after_output(bytes);
+            self.status.after_output(show.line_end());
         }
         Ok(())
     }
@@ -312,63 +276,13 @@ impl<'a> Follower<'a> {
     fn ended(&mut self) -> Result<Option<Box<RunView>>, Failure> {
         let Some(view) = self.view.take_if(|v| v.state.is_end() && self.complete) else { return Ok(None) };
         if let Some(show) = &mut self.show {
+            self.status.before_output(None);
             show.finish()?;
+            self.status.after_output(show.line_end());
         }
         self.status.finish();
         self.connection = None;
         Ok(Some(view))
-    }
-}
-
-/// Asks for the state, at first often, then once a second, until the end.
-async fn poll(client: Client, run: RunId, hurry: Arc<Notify>, news: mpsc::Sender<News>) {
-    let run = run.to_string();
-    let mut pause = POLL.0;
-    loop {
-        let (last, item) = match client.get(&run).await {
-            Ok(view) => (view.state.is_end(), News::View(Box::new(view))),
-            Err(error) => (true, News::Trouble(error)),
-        };
-        if news.send(item).await.is_err() || last {
-            return;
-        }
-        tokio::select! {
-            () = hurry.notified() => {}
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(POLL.1),
-        }
-    }
-}
-
-/// Asks for output from `at` on, until there is no more.
-async fn read(client: Client, run: RunId, stream: Stream, at: u64, news: mpsc::Sender<News>) {
-    if let Err(error) = read_on(&client, &run.to_string(), stream, at, &news).await {
-        // If the follower is gone, the error concerns no one.
-        let _ = news.send(News::Trouble(error)).await;
-    }
-}
-
-async fn read_on(
-    client: &Client,
-    run: &str,
-    stream: Stream,
-    mut at: u64,
-    news: &mpsc::Sender<News>,
-) -> Result<(), ClientError> {
-    loop {
-        let mut reading = client.output(run, stream, Part::From(at, WAIT)).await?;
-        while let Some((at, bytes)) = reading.chunk().await? {
-            if news.send(News::Bytes(at, bytes)).await.is_err() {
-                return Ok(());
-            }
-        }
-        at = reading.next();
-        if news.send(News::Upto(at)).await.is_err() {
-            return Ok(());
-        }
-        if reading.complete {
-            let _ = news.send(News::Complete).await;
-            return Ok(());
-        }
     }
 }
 

@@ -8,7 +8,8 @@
 mod bundle;
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -103,6 +104,22 @@ pub(crate) enum InputError {
         /// The folder.
         folder: PathBuf,
     },
+    /// Two do-files.
+    #[error(
+        "`longhaul run` runs one do-file: to pass {other} to {file} as an argument, write `--` before it (longhaul run {file} \
+         -- {other}); to run both, call it twice"
+    )]
+    TwoDoFiles {
+        /// The do-file.
+        file: PathBuf,
+        /// The argument that looks like another.
+        other: String,
+    },
+    /// A folder for code that lies in none.
+    #[error(
+        "--with sends the folder that the do-file lies in, and standard input lies in none: give the do-file by its name"
+    )]
+    StandardInputWith,
     /// A name that cannot be written in JSON.
     #[error("{path}: the name is not valid UTF-8, so it cannot be sent; rename it")]
     Name {
@@ -117,7 +134,7 @@ pub(crate) enum InputError {
 /// See [`InputError`]; each says what to do.
 pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<Input, InputError> {
     let mut request = SubmitRequest {
-        args: run.args.clone(),
+        args: run.arguments(),
         timeout: run.timeout.map(|t| t.0.as_secs_f64()),
         queue_timeout: run.queue_timeout.map(|t| t.0.as_secs_f64()),
         host: run.host.clone(),
@@ -126,6 +143,8 @@ pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<Input, InputError> {
         project_profile: run.project_profile,
         again: run.again,
         retry: run.retry.map(Into::into),
+        name: run.name.clone(),
+        note: run.note.clone(),
         client: Some(concat!("longhaul ", env!("CARGO_PKG_VERSION")).to_owned()),
         ..SubmitRequest::default()
     };
@@ -136,6 +155,12 @@ pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<Input, InputError> {
             Some(windows) if hosts == Hosts::Anywhere && paths::is_windows(windows) => windows.to_owned(),
             _ => utf8(&std::path::absolute(folder).unwrap_or_else(|_| folder.clone()))?,
         });
+    }
+    if let Some(other) = run.args.first().filter(|arg| is_do_file(arg)) {
+        return Err(InputError::TwoDoFiles { file: run.file.clone(), other: other.clone() });
+    }
+    if run.file == Path::new("-") {
+        return standard_input(run, request);
     }
     let file = named(&run.file, run.with.as_deref());
     if let Some(folder) = &run.with {
@@ -155,6 +180,7 @@ pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<Input, InputError> {
         Ok(text) => {
             request.path = Some(path);
             request.text = Some(text);
+            request.file_name = file.file_name().and_then(|name| name.to_str()).map(str::to_owned);
         }
         // JSON cannot carry these bytes as text. An agent on the same host has the file; another one gets it as a
         // bundle of one.
@@ -166,6 +192,36 @@ pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<Input, InputError> {
         }
     }
     Ok(Input { request, files: Vec::new() })
+}
+
+/// Code from standard input, as text: it lies in no folder.
+fn standard_input(run: &Run, mut request: SubmitRequest) -> Result<Input, InputError> {
+    let path = PathBuf::from("standard input");
+    if run.with.is_some() {
+        return Err(InputError::StandardInputWith);
+    }
+    let mut bytes = Vec::new();
+    let most = MAX_CODE_API as u64;
+    let read = io::stdin().lock().take(most + 1).read_to_end(&mut bytes);
+    read.map_err(|error| InputError::Unreadable { path: path.clone(), reason: error.to_string() })?;
+    if bytes.len() as u64 > most {
+        return Err(InputError::TooLarge { what: "standard input".into(), size: bytes.len() as u64, most });
+    }
+    let bytes = checked(bytes, &path)?;
+    match String::from_utf8(bytes) {
+        Ok(text) => request.text = Some(text),
+        Err(error) => {
+            let entry = "code.do".to_owned();
+            let file = BundleFileRequest::inline(&entry, base64(error.as_bytes()));
+            request.bundle = Some(BundleRequest { entry, files: vec![file] });
+        }
+    }
+    Ok(Input { request, files: Vec::new() })
+}
+
+/// Whether an argument looks like a second do-file.
+fn is_do_file(arg: &str) -> bool {
+    Path::new(arg).extension().is_some_and(|extension| extension == "do")
 }
 
 fn code(path: &Path, hosts: Hosts) -> Result<Vec<u8>, InputError> {
@@ -181,7 +237,11 @@ fn code(path: &Path, hosts: Hosts) -> Result<Vec<u8>, InputError> {
     if meta.len() > most {
         return Err(InputError::TooLarge { what: path.display().to_string(), size: meta.len(), most });
     }
-    let bytes = fs::read(path).map_err(unreadable)?;
+    checked(fs::read(path).map_err(unreadable)?, path)
+}
+
+/// Code that can be run.
+fn checked(bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, InputError> {
     if bytes.trim_ascii().is_empty() {
         return Err(InputError::Empty { path: path.into() });
     }
@@ -261,6 +321,8 @@ mod tests {
             assert!(error.contains(want), "{words:?}: {error}");
         };
         check(&[&at("none.do")], Hosts::Here, "no such file here");
+        check(&["a.do", "b.do"], Hosts::Here, "write `--` before it (longhaul run a.do -- b.do)");
+        check(&["-", "--with", "."], Hosts::Here, "standard input lies in none");
         check(&["none.do"], Hosts::Anywhere, "give its absolute path");
         check(&["/none.do"], Hosts::Here, "no such file here");
         check(&[&at("empty.do")], Hosts::Here, "nothing to run");

@@ -36,8 +36,10 @@ use clap::Parser;
 use longhaul_proto::telemetry;
 
 use crate::{
-    args::{Cli, Command},
-    commands::{agents, daemons, do_files, doctor, drain, judge, log, run, simple, tokens},
+    args::{Cli, Command, ConfigAction},
+    commands::{
+        agents, background, daemons, demo, do_files, doctor, drain, judge, log, own, run, runs, simple, stata, tokens,
+    },
     config::{Config, Env},
     context::{Context, Failure},
     output::say,
@@ -45,9 +47,10 @@ use crate::{
 
 /// How long exporting the last spans may take.
 const FLUSH: Duration = Duration::from_secs(2);
-/// The log filter of a daemon by default. The MCP library logs three lines for every request, and a client that polls a
-/// task makes one every two seconds.
-const DAEMON_FILTER: &str = "info,rmcp=warn";
+/// The log of a daemon by default.
+const DAEMON_LOG: &str = "info";
+/// That of `up`, whose gateway tells of each run already what its agent would tell again.
+const UP_LOG: &str = "info,longhaul_agent::journal=warn";
 /// How long blocking calls may delay the end of the process.
 const LEAVE: Duration = Duration::from_millis(500);
 
@@ -66,7 +69,10 @@ pub fn main_with(args: Vec<OsString>) -> ExitCode {
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            // "To pass '--naem' as a value, use '-- --naem'" is about values, and nearly always it is a flag that was
+            // mistyped; a similar one is still suggested.
+            error.remove(clap::error::ContextKind::Suggested);
             // Help goes to stdout with status 0, usage errors to stderr with 2; a closed pipe is no error.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
@@ -74,6 +80,9 @@ pub fn main_with(args: Vec<OsString>) -> ExitCode {
     };
     let done = match &cli.command {
         Command::Judge(args) => judge::judge(args),
+        Command::Completions { shell } => own::completions(*shell),
+        Command::Man { folder } => own::man(folder),
+        Command::Config { action: ConfigAction::Template } => own::template(),
         _ => configured(&cli),
     };
     match done {
@@ -86,23 +95,29 @@ pub fn main_with(args: Vec<OsString>) -> ExitCode {
 }
 
 fn configured(cli: &Cli) -> Result<u8, Failure> {
+    if let Command::Up(up) = &cli.command
+        && up.in_background
+    {
+        // Before there are threads: a terminal that closes is nothing to this process.
+        background::detach()?;
+    }
     let env = Env::of_process();
     let config = Config::load(cli.config.as_deref(), cli.settings(), &env)?;
-    let context = Context::new(config, env)?;
+    let context = Context { utc: cli.utc, ..Context::new(config, env)? };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::system(format!("cannot start: {error}")))?;
     let done = runtime.block_on(async {
-        let (service, filter) = match cli.command {
-            Command::Gateway(_) => ("longhaul-gateway", DAEMON_FILTER),
-            Command::Agent(_) => ("longhaul-agent", DAEMON_FILTER),
-            Command::Up(_) => ("longhaul", DAEMON_FILTER),
+        let (service, filter) = match &cli.command {
+            Command::Gateway(_) => ("longhaul-gateway", DAEMON_LOG),
+            Command::Agent(_) => ("longhaul-agent", DAEMON_LOG),
+            Command::Up(up) if !up.background => ("longhaul", UP_LOG),
             _ => ("longhaul", "error"),
         };
         let endpoint = context.config.settings.otlp_endpoint.clone();
         let options = telemetry::Options { filter: filter.into(), endpoint, ..Default::default() };
-        let telemetry = telemetry::init(service, options);
+        let telemetry = telemetry::init(service, options).map_err(|error| Failure::usage(error.to_string()))?;
         let done = dispatch(&context, &cli.command).await;
         context.tasks.shutdown(LEAVE).await;
         telemetry.shutdown(FLUSH).await;
@@ -115,16 +130,20 @@ fn configured(cli: &Cli) -> Result<u8, Failure> {
 async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
     // Each future is large and only one is used: boxed, so that their sizes do not add up.
     match command {
+        Command::Up(args) if args.background => Box::pin(background::up(context)).await,
         Command::Up(_) => Box::pin(daemons::up(context)).await,
+        Command::Demo => Box::pin(demo::demo(context)).await,
+        Command::Down => Box::pin(background::down(context)).await,
         Command::Gateway(_) => Box::pin(daemons::gateway(context)).await,
         Command::Agent(_) => Box::pin(daemons::agent(context)).await,
         Command::Run(args) => Box::pin(run::run(context, args)).await,
+        Command::Rerun(args) => Box::pin(run::rerun(context, args)).await,
         Command::Wait(args) => Box::pin(run::wait(context, args)).await,
         Command::Log(args) => Box::pin(log::log(context, args)).await,
         Command::Cancel(args) => Box::pin(simple::cancel(context, args)).await,
         Command::Show(args) => Box::pin(simple::show(context, args)).await,
         Command::DoFiles(args) => Box::pin(do_files::do_files(context, args)).await,
-        Command::Runs(args) => Box::pin(simple::runs(context, args)).await,
+        Command::Runs(args) => Box::pin(runs::runs(context, args)).await,
         Command::Hosts(args) => Box::pin(simple::hosts(context, args)).await,
         Command::Doctor(args) => Box::pin(doctor::doctor(context, args)).await,
         Command::Token(args) => Box::pin(tokens::token(context, args)).await,
@@ -135,8 +154,13 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Release(args) => Box::pin(simple::release(context, args)).await,
         Command::TrustClock(args) => Box::pin(simple::trust_clock(context, args)).await,
         Command::Mcp(args) => Box::pin(clients::mcp(context, &args.action)).await,
+        Command::Stata(args) => Box::pin(stata::stata(context, args)).await,
         Command::Stdio(args) => Box::pin(stdio::stdio(context, args)).await,
         Command::Judge(args) => judge::judge(args),
+        // These need no configuration, and were done before it was read.
+        Command::Completions { shell } => own::completions(*shell),
+        Command::Man { folder } => own::man(folder),
+        Command::Config { action: ConfigAction::Template } => own::template(),
         Command::Standin(_) | Command::Supervise(_) => {
             Err(Failure::usage("`standin` and `supervise` take no options of ours: write them right after `longhaul`"))
         }

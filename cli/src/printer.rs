@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 
 use longhaul_proto::{api::OutputEvent, encoding::Encoding, visible::Filter};
 
-use crate::output::Out;
+use crate::output::{LineEnd, Out};
 
 /// How bytes are shown on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,24 +30,29 @@ pub(crate) struct Printer {
     out: Out,
     events: Option<TextEvents>,
     filter: Option<Filter>,
+    /// Bytes go to a terminal as they are.
+    raw: bool,
+    end: LineEnd,
 }
 
 impl Printer {
     /// Bytes as they are, but for what a terminal must not get.
     pub(crate) fn bytes_to_stdout(on_terminal: OnTerminal) -> Self {
-        let filter = (on_terminal == OnTerminal::Harmless && io::stdout().is_terminal()).then(Filter::default);
-        Self { out: Out::default(), events: None, filter }
+        let terminal = io::stdout().is_terminal();
+        let raw = terminal && on_terminal == OnTerminal::Raw;
+        let filter = (terminal && !raw).then(Filter::default);
+        Self { out: Out::default(), events: None, filter, raw, end: LineEnd::Closed }
     }
 
     /// Bytes as they are, to another writer.
-    #[cfg(test)]
     pub(crate) fn bytes_to(out: Out) -> Self {
-        Self { out, events: None, filter: None }
+        Self { out, events: None, filter: None, raw: false, end: LineEnd::Closed }
     }
 
     /// TextEvents, of which the first begins at this offset.
     pub(crate) fn events_to_stdout(at: u64, encoding: Encoding) -> Self {
-        Self { out: Out::default(), events: Some(TextEvents { at, rest: vec![], encoding }), filter: None }
+        let events = Some(TextEvents { at, rest: vec![], encoding });
+        Self { out: Out::default(), events, filter: None, raw: false, end: LineEnd::Closed }
     }
 
     /// Shows the next bytes, of which the first is at this offset.
@@ -56,10 +61,17 @@ impl Printer {
     /// When stdout fails, except by a reader that left.
     pub(crate) fn bytes(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let Some(events) = &mut self.events else {
-            return match &mut self.filter {
-                Some(filter) => self.out.bytes(filter.push(bytes).as_bytes()),
-                None => self.out.bytes(bytes),
+            let Some(filter) = &mut self.filter else {
+                self.end = match bytes.last() {
+                    Some(last) if self.raw && *last != b'\n' => LineEnd::Unknown,
+                    Some(_) => LineEnd::Closed,
+                    None => self.end,
+                };
+                return self.out.bytes(bytes);
             };
+            let text = filter.push(bytes);
+            self.end = self.end.after(&text);
+            return self.out.bytes(text.as_bytes());
         };
         // A character does not continue behind a gap.
         let before = if events.end() == at { None } else { events.jump(at) };
@@ -69,13 +81,20 @@ impl Printer {
         Ok(())
     }
 
+    /// Where what was shown ends on a terminal; elsewhere it is [`LineEnd::Closed`], since nothing else is written there.
+    pub(crate) fn line_end(&self) -> LineEnd {
+        self.end
+    }
+
     /// Shows the rest of a broken character.
     ///
     /// # Errors
     /// As [`Printer::bytes`].
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         if let Some(filter) = &mut self.filter {
-            self.out.bytes(filter.finish().as_bytes())?;
+            let text = filter.finish();
+            self.end = self.end.after(&text);
+            self.out.bytes(text.as_bytes())?;
         }
         match self.events.as_mut().and_then(TextEvents::finish) {
             Some(event) => self.out.json(&event),

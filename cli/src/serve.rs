@@ -107,6 +107,23 @@ fn proxies(texts: &[String]) -> Result<Vec<Network>, Failure> {
     texts.iter().map(read).collect()
 }
 
+/// The folders from which do-files are run exist.
+///
+/// # Errors
+/// Names the one that does not, and the right form of a list.
+pub(crate) fn check_roots(context: &Context) -> Result<(), Failure> {
+    let s = &context.config.settings;
+    if let Some(missing) = s.roots.iter().flatten().find(|root| !root.is_dir()) {
+        let from = context.config.origin("roots").map(ToString::to_string).unwrap_or_default();
+        return Err(Failure::usage(format!(
+            "there is no folder {} on this host (from {from}), so no do-file could run from it: make it, or name others with \
+             --root DIR, several times, or LONGHAUL_ROOTS=/a:/b, or roots = [\"/a\", \"/b\"]",
+            missing.display()
+        )));
+    }
+    Ok(())
+}
+
 /// The options of an agent.
 ///
 /// # Errors
@@ -138,7 +155,16 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
     o.label.pool = s.licence.clone().unwrap_or_else(|| o.label.name.clone());
     put(&mut o.label.pool_seats, s.seats);
     o.label.host_limit = s.host_limit.unwrap_or(o.label.pool_seats);
+    check_roots(context)?;
     put(&mut o.label.roots, s.roots.clone());
+    if s.seats == Some(0) {
+        return Err(Failure::usage(
+            "seats must be 1 or more: a host that is to run nothing is drained (`longhaul drain HOST`), or has no agent",
+        ));
+    }
+    if s.serve.iter().flatten().any(|name| name.trim().is_empty()) {
+        return Err(Failure::usage("serve has an empty name: give the names of principals, as in --serve ana,bob"));
+    }
     o.label.serve = match (&s.serve, s.serve_all) {
         (Some(names), Some(true)) if !names.is_empty() => {
             return Err(Failure::usage(
@@ -154,6 +180,7 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
     put(&mut o.head_timeout, s.head_timeout.map(|t| t.0));
     put(&mut o.max_connections, s.max_connections);
     o.as_root = s.as_root.unwrap_or(false);
+    o.count_foreign = s.count_foreign.unwrap_or(false);
     put(&mut o.output_limit, s.max_output.map(|b| b.0));
     put(&mut o.log_encoding, s.log_encoding);
     put(&mut o.max_spool, s.max_spool.map(|b| b.0));

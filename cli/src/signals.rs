@@ -9,8 +9,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) enum Asked {
     /// Ctrl-C at the terminal.
     Interrupt,
-    /// Sent by a service manager or `kill`, or because a terminal closed.
+    /// Sent by a service manager or `kill`.
     Terminate,
+    /// The terminal closed.
+    HangUp,
 }
 
 /// The signals of this process from its creation on.
@@ -38,8 +40,27 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Asked::Interrupt,
             _ = self.terminate.recv() => Asked::Terminate,
-            true = hung_up(&mut self.hangup) => Asked::Terminate,
+            true = hung_up(&mut self.hangup) => Asked::HangUp,
         }
+    }
+}
+
+/// Changes of the terminal's size.
+#[derive(Debug)]
+pub(crate) struct Resizes(Signal);
+
+/// Takes the signal over that tells them.
+///
+/// # Errors
+/// As [`Signals::listen`].
+pub(crate) fn resizes() -> io::Result<Resizes> {
+    signal(SignalKind::window_change()).map(Resizes)
+}
+
+impl Resizes {
+    /// `true` at the next one. Dropping the future loses none.
+    pub(crate) async fn next(&mut self) -> bool {
+        self.0.recv().await.is_some()
     }
 }
 

@@ -9,7 +9,7 @@ use longhaul_proto::api;
 use crate::{
     blobs::BlobError,
     ledger::LedgerError,
-    runs::{AgentsError, ControlError, DoFileError, DrainError, FindError, ReadError, SubmitError},
+    runs::{AgentsError, ControlError, DoFileError, DrainError, FindError, ReadError, RerunError, SubmitError},
 };
 
 /// The status that tus has for bytes with another digest.
@@ -141,11 +141,27 @@ impl From<FindError> for Problem {
     fn from(error: FindError) -> Self {
         let detail = error.to_string();
         match &error {
-            FindError::Unknown(_) => problem(StatusCode::NOT_FOUND, "unknown-run", "No such run", detail),
+            // Here people read, and programs that are no models: the tools' names would tell them nothing.
+            FindError::Unknown(name) => {
+                let detail = format!("no run `{name}`: `longhaul runs` lists yours");
+                problem(StatusCode::NOT_FOUND, "unknown-run", "No such run", detail)
+            }
             FindError::Ambiguous(_) => problem(StatusCode::CONFLICT, "ambiguous-run", "Several runs fit", detail),
             FindError::Ledger(_) => {
                 logged(&error);
                 Self::unavailable(detail)
+            }
+        }
+    }
+}
+
+impl From<RerunError> for Problem {
+    fn from(error: RerunError) -> Self {
+        match error {
+            RerunError::Find(error) => error.into(),
+            RerunError::Submit(error) => error.into(),
+            RerunError::Others { .. } => {
+                problem(StatusCode::FORBIDDEN, "forbidden", "Another principal's run", error.to_string())
             }
         }
     }
@@ -174,6 +190,7 @@ impl From<DrainError> for Problem {
             DrainError::Forbidden => Self::operators_only(),
             DrainError::Malformed(_) => Self::bad_request(detail),
             DrainError::Unknown { .. } => problem(StatusCode::NOT_FOUND, "unknown-host", "No such host", detail),
+            DrainError::InUse(_) => problem(StatusCode::CONFLICT, "host-in-use", "The host is in use", detail),
             DrainError::Ledger(_) => {
                 logged(&error);
                 Self::unavailable(detail)

@@ -14,7 +14,8 @@
 //!            stored code likewise (path, digest, length, mode)
 //! ```
 //!
-//! `path`, `text`, `bundle` and `stored` have an item whenever they are set, also when they are empty. `seal` itself has none. A
+//! `path`, `text`, `bundle` and `stored` have an item whenever they are set, also when they are empty. `seal` itself has none, nor
+//! have `name`, `note` and `file_name`: words for people, which decide nothing. A
 //! field that is added later gets an item of its own, so that requests sealed before keep their digest; an agent that
 //! does not know the field drops it, and the seal no longer matches.
 
@@ -107,6 +108,10 @@ pub fn digest(submission: &wire::Submission) -> [u8; 32] {
         retry,
         seal: _,
         principal_issuer,
+        // Words for people, which decide nothing: an agent of an earlier version may drop them.
+        name: _,
+        note: _,
+        file_name: _,
     } = submission;
     let mut items = Items(Sha256::new());
     items.text(1, run_id);
@@ -165,6 +170,9 @@ mod tests {
             retry: wire::RetryPolicy::Never.into(),
             seal: vec![],
             principal_issuer: String::new(),
+            name: "nightly".into(),
+            note: "n".into(),
+            file_name: "a.do".into(),
         }
     }
 
@@ -187,6 +195,12 @@ mod tests {
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
         assert_eq!(hex(&whole()), "6af77fef98156d42d36986b94c79558a7be408119b437b4cccd16f5c2987dc45");
+    }
+
+    #[test]
+    fn words_for_people_have_no_part_in_it() {
+        let words = wire::Submission { name: String::new(), note: "other".into(), file_name: "b.do".into(), ..whole() };
+        assert_eq!(digest(&words), digest(&whole()));
     }
 
     #[test]

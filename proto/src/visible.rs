@@ -51,6 +51,23 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Words on one line with blanks between, cut after `most` characters.
+pub fn shortened<'a>(words: impl IntoIterator<Item = &'a str>, most: usize) -> String {
+    let mut out = String::new();
+    for word in words {
+        let blank = if out.is_empty() { "" } else { " " };
+        let room = most.saturating_sub(out.chars().count() + blank.len());
+        // One more, so that a cut is seen; the rest of a long word is not looked at.
+        let head: String = word.chars().take(room + 1).collect();
+        out = format!("{out}{blank}{}", line(&head));
+        if out.chars().count() > most {
+            let cut: String = out.chars().take(most).collect();
+            return format!("{cut}…");
+        }
+    }
+    out
+}
+
 /// Several lines: tab and newline stay, CRLF and a lone CR (which would let what follows overwrite the line) become
 /// newlines, all other hidden characters are written out.
 pub fn text(text: &str) -> Cow<'_, str> {
@@ -200,6 +217,7 @@ impl Foreign for wire::HeartbeatRequest {
     fn make_harmless(&mut self) {
         [&mut self.agent_id, &mut self.incarnation, &mut self.problem, &mut self.licence].into_iter().for_each(one);
         self.engines.iter_mut().for_each(Foreign::make_harmless);
+        self.foreign.iter_mut().for_each(|foreign| one(&mut foreign.user));
     }
 }
 

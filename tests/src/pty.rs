@@ -35,7 +35,7 @@ impl OnTerminal {
 }
 
 /// A pseudo terminal: the end that is read, and the one that a program writes to.
-fn terminal() -> (File, OwnedFd) {
+pub fn terminal() -> (File, OwnedFd) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo terminal");
     grantpt(&master).expect("its other end");
     unlockpt(&master).expect("its other end, open");
@@ -45,7 +45,7 @@ fn terminal() -> (File, OwnedFd) {
 }
 
 /// Reads until the other end is closed, which the terminal reports as an error.
-fn read_all(mut master: File, mut each: impl FnMut(&[u8])) {
+pub fn read_all(mut master: File, mut each: impl FnMut(&[u8])) {
     let mut piece = [0; 4096];
     while let Ok(n @ 1..) = master.read(&mut piece) {
         each(&piece[..n]);

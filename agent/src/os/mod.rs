@@ -2,15 +2,18 @@
 //! reported as missing (`None`, an empty list), and the callers fall back to polling and to the process group.
 
 pub mod folder_events;
+mod foreign;
 mod lock;
 mod proc;
 mod user;
 
 use std::time::Duration;
 
+pub use foreign::{ForeignStata, Standins, foreign};
 pub use lock::{FileLock, is_locked};
 pub use proc::{
-    Process, alive, boot_id, cpu_ms, descendants, marked, oom_kills, peak_rss, process, send, start_ticks, zombies_of,
+    Process, alive, boot_id, cpu_ms, descendants, marked, oom_kills, own_cpu_ms, peak_rss, process, send, start_ticks,
+    zombies_of,
 };
 pub use user::{user, user_of_system};
 

@@ -70,7 +70,7 @@ fn parse(stat: &str) -> Option<Process> {
     })
 }
 
-fn all() -> Vec<Process> {
+pub(super) fn all() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else { return vec![] };
     entries.flatten().filter_map(|e| process(e.file_name().to_str()?.parse().ok()?)).collect()
 }
@@ -160,6 +160,13 @@ pub fn cpu_ms(pid: i32, start_ticks: u64) -> Option<u64> {
     let root = process(pid).filter(|p| p.start_ticks == start_ticks)?;
     let ticks = root.cpu_ticks + descendants(pid).iter().map(|p| p.cpu_ticks).sum::<u64>();
     Some(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second().max(1))
+}
+
+/// Processor time of this very process and of its children that it has waited for, ms, also when it has ended and was not waited
+/// for; `None` as above.
+pub fn own_cpu_ms(pid: i32, start_ticks: u64) -> Option<u64> {
+    let process = process(pid).filter(|p| p.start_ticks == start_ticks)?;
+    Some(process.cpu_ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second().max(1))
 }
 
 /// All living processes that carry `mark` (a whole `NAME=value`) in the environment they were started with, except

@@ -9,8 +9,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Name of the user who runs the code, as `/etc/passwd` has it; else the number.
 pub fn user() -> String {
+    name_of(rustix::process::geteuid().as_raw())
+}
+
+/// The name that `/etc/passwd` has for a user; else the number.
+pub(super) fn name_of(uid: u32) -> String {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let uid = rustix::process::geteuid().as_raw();
     name_in(&passwd, uid).unwrap_or_else(|| format!("uid {uid}"))
 }
 

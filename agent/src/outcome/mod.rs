@@ -119,6 +119,7 @@ fn judged(spool: &Spool, exit: &Exit, found: Found) -> OutcomeRecord {
         ended_at_ms: exit.ended_at_ms,
         duration_ms: exit.duration_ms,
         max_rss_bytes: exit.max_rss_bytes,
+        cpu_ms: exit.cpu_ms,
         note: notes(exit, plan.as_ref(), verdict.note, &damaged),
         ended_by: ending.map(|e| e.by).unwrap_or_default(),
         artifacts: plan

@@ -2,6 +2,7 @@
 //! heartbeats. After any failure it starts over at `Hello` after a short back-off, for ever; runs go on meanwhile.
 
 mod connect;
+mod foreign;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use longhaul_proto::{
 };
 
 pub(crate) use connect::{ConnectError, GatewayDialer, tcp};
+pub(crate) use foreign::ForeignWatch;
 
 use crate::{
     identity::{Identity, Pins},
@@ -44,6 +46,8 @@ pub(crate) struct Registrar {
     pub(crate) runs: Runs,
     pub(crate) dialer: GatewayDialer,
     pub(crate) max_spool: u64,
+    /// Finds processes of Stata that no Longhaul started; `None` = there is no host to look at.
+    pub(crate) foreign: Option<ForeignWatch>,
 }
 
 impl Registrar {
@@ -155,7 +159,13 @@ impl Registrar {
 
     async fn beat(&self, client: &FleetClient<GrpcTransport>) -> Result<String, ConnectError> {
         let info = self.identity.info(&self.runs);
+        let foreign = match &self.foreign {
+            Some(watch) => watch.now().await,
+            None => Vec::new(),
+        };
         let request = wire::HeartbeatRequest {
+            foreign,
+            count_foreign: self.foreign.as_ref().is_some_and(|watch| watch.counts),
             agent_id: info.agent_id,
             incarnation: info.incarnation,
             free_bytes: info.free_bytes,

@@ -11,7 +11,9 @@ use longhaul_proto::{
 };
 use tracing::Instrument;
 
-use super::{Context, Facts, Refused, Status, arrivals::Closed, execute::Execution, run_task::RunTask};
+use super::{
+    Context, Facts, Refused, Status, arrivals::Closed, execute::Execution, journal, journal::About, run_task::RunTask,
+};
 use crate::{
     executor::{Grounds, Job, Probe, Proof},
     outcome,
@@ -60,7 +62,8 @@ impl RunTask {
         if let Some(trace) = &submission.trace {
             telemetry::set_parent(&span, trace);
         }
-        async {
+        let about = About::of(&submission);
+        let begun = async {
             let now = self.context.clock.unix_ms();
             let request = submission.clone();
             let (ready_mark, is_new) = (self.context.executor.ready_mark(), self.attempt().is_none());
@@ -104,7 +107,11 @@ impl RunTask {
             Ok(())
         }
         .instrument(span)
-        .await
+        .await;
+        if begun.is_ok() {
+            journal::started(self.spool.run(), attempt, &about);
+        }
+        begun
     }
 
     /// Whether the attempt that was started here is proven dead, and the run's retry policy allows another.
@@ -232,6 +239,7 @@ impl RunTask {
         let finished = self.status.borrow().outcome.is_some();
         let known = self.attempt().is_some_and(|a| a.kind == AttemptKind::Started);
         if known && !finished {
+            journal::cancel_requested(self.spool.run(), &by, mode);
             let request = CancelRecord { mode, by, at_ms: self.context.clock.unix_ms() };
             self.blocking(move |spool| spool.request_end(&request)).await?;
             self.pass_on(mode).await;

@@ -7,10 +7,7 @@ use std::{io, sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use longhaul_proto::{state::Cause, wire};
 
-use super::{
-    begin::Unstarted,
-    run_task::{RunTask, trace_of},
-};
+use super::{begin::Unstarted, journal::About, run_task::RunTask};
 use crate::{
     executor::{Accepted, Grounds, HandleLoss, Hint, Job, JobHandle, Probe, Proof, Supervision, Usage},
     prepare::Problem,
@@ -186,10 +183,10 @@ impl RunTask {
                 spool.write_exit(&exit)?;
             }
             drop(proof);
-            Ok((exit, trace_of(spool)))
+            Ok((exit, About::in_spool(spool)))
         });
         match concluded.await {
-            Ok((exit, trace)) => self.finish(exit, trace).await,
+            Ok((exit, about)) => self.finish(exit, about).await,
             Err(error) => tracing::warn!(run = %self.spool.run(), %error, "the run's end could not be recorded yet"),
         }
     }

@@ -16,6 +16,7 @@ mod arrivals;
 mod begin;
 mod execute;
 mod forget;
+mod journal;
 mod run_task;
 mod sizes;
 mod status;

@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
 use super::{
-    Command, Context, Handle, Status, activity::Sampler, execute::Execution, status, table::REST_AFTER,
-    unreadable::Unreadable,
+    Command, Context, Handle, Status, activity::Sampler, execute::Execution, journal, journal::About, status,
+    table::REST_AFTER, unreadable::Unreadable,
 };
 use crate::{
     executor::{Hint, Probe},
@@ -167,10 +167,10 @@ impl RunTask {
             let started = spool.read(&spool.started()).or_else(missing_if_damaged)?;
             let running = spool.read(&spool.running()).or_else(missing_if_damaged)?;
             let exit = spool.read::<Exit>(&spool.exit());
-            let trace = if matches!(exit, Ok(Some(_))) { trace_of(spool) } else { None };
-            Ok((started, running, exit, trace))
+            let about = if matches!(exit, Ok(Some(_))) { About::in_spool(spool) } else { None };
+            Ok((started, running, exit, about))
         });
-        let (started, running, exit, trace) = match read.await {
+        let (started, running, exit, about) = match read.await {
             Ok(read) => read,
             Err(error) => {
                 tracing::warn!(run = %self.spool.run(), %error, "the run's markers could not be read");
@@ -202,7 +202,7 @@ impl RunTask {
             changed
         });
         if let Some(exit) = exit {
-            self.finish(exit, trace).await;
+            self.finish(exit, about).await;
         } else {
             self.read_log().await;
             self.sample().await;
@@ -214,13 +214,13 @@ impl RunTask {
     }
 
     /// Judges the run and publishes its end.
-    pub(super) async fn finish(&mut self, exit: Exit, trace: Option<wire::TraceContext>) {
+    pub(super) async fn finish(&mut self, exit: Exit, about: Option<About>) {
         let span = tracing::info_span!(
             "longhaul.finish",
             longhaul.run.id = %self.spool.run(),
             longhaul.run.result = tracing::field::Empty,
         );
-        if let Some(trace) = &trace {
+        if let Some(trace) = about.as_ref().and_then(|about| about.trace.as_ref()) {
             longhaul_proto::telemetry::set_parent(&span, trace);
         }
         let (live, entered, since) = (self.live.take(), self.entered.take(), self.followed_since());
@@ -238,7 +238,8 @@ impl RunTask {
         }) {
             Ok(outcome) => {
                 span.record("longhaul.run.result", outcome.state.meaning().map_or("", |m| m.result));
-                tracing::info!(parent: &span, run = %self.spool.run(), state = %outcome.state, cause = %outcome.cause, "run ended");
+                drop(span);
+                journal::ended(self.spool.run(), &outcome, about.as_ref());
                 self.publish_end(outcome);
             }
             // Most often a full disk: tried again with the next tick.
@@ -337,10 +338,6 @@ impl RunTask {
 }
 
 /// The trace of the call that asked for the run: its end belongs there.
-pub(super) fn trace_of(spool: &Spool) -> Option<wire::TraceContext> {
-    spool.submission().ok().flatten()?.trace
-}
-
 fn missing_if_damaged<T>(error: std::io::Error) -> std::io::Result<Option<T>> {
     if is_damaged(&error) { Ok(None) } else { Err(error) }
 }

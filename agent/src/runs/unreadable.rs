@@ -4,7 +4,7 @@
 //! Without a supervisor the record is read some times more; then it is renamed, and either a successor takes over (Stata
 //! lives) or the run ends as an error that says what could not be read.
 
-use super::run_task::{RunTask, trace_of};
+use super::{journal::About, run_task::RunTask};
 use crate::{
     executor::{Probe, Supervision},
     spool::Exit,
@@ -51,7 +51,7 @@ impl RunTask {
     async fn give_record_up(&mut self, probe: Probe) {
         let renamed = self.blocking(|spool| {
             if let Ok(read) = spool.read::<Exit>(&spool.exit()) {
-                return Ok(read.map(|exit| (exit, trace_of(spool))));
+                return Ok(read.map(|exit| (exit, About::in_spool(spool))));
             }
             spool.rename_unreadable(&spool.exit()).map(|()| None)
         });
@@ -64,7 +64,7 @@ impl RunTask {
         };
         let words = self.unreadable.take().map(|known| known.words);
         match (read, probe) {
-            (Some((exit, trace)), _) => self.finish(exit, trace).await,
+            (Some((exit, about)), _) => self.finish(exit, about).await,
             (None, Probe::Gone(proof)) => self.conclude(proof, words).await,
             // As for any run without a supervisor: a successor takes over.
             (None, _) => {}

@@ -209,6 +209,9 @@ pub struct Exit {
     pub duration_ms: u64,
     /// Largest resident size sampled, bytes; 0 = not known.
     pub max_rss_bytes: u64,
+    /// Processor time of Stata and of the children that it waited for, ms; 0 = not known, or less than the kernel counts.
+    #[serde(default)]
+    pub cpu_ms: u64,
     /// Stata's batch log.
     pub log: FileFacts,
     /// stdout and stderr.
@@ -274,6 +277,9 @@ pub struct OutcomeRecord {
     pub duration_ms: u64,
     /// Bytes; 0 = not known.
     pub max_rss_bytes: u64,
+    /// Milliseconds; 0 = not known.
+    #[serde(default)]
+    pub cpu_ms: u64,
     /// What else a person should know.
     pub note: String,
     /// The principal who requested the end.
@@ -312,6 +318,7 @@ impl OutcomeRecord {
             ended_at_ms: self.ended_at_ms,
             duration_ms: self.duration_ms,
             max_rss_bytes: self.max_rss_bytes,
+            cpu_ms: self.cpu_ms,
             note: self.note.clone(),
             ended_by: self.ended_by.clone(),
         }

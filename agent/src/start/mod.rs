@@ -29,9 +29,9 @@ pub(crate) use parts::{Parts, preparer};
 use crate::{
     executor::{self, Local},
     identity::Contact,
-    os::FileLock,
+    os::{FileLock, Standins},
     prepare::Preparer,
-    register,
+    register::{self, ForeignWatch},
     service::bounds::bounds,
     stata::wrapper::needs_staging,
 };
@@ -89,6 +89,8 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     };
     let preparer = preparer(&options, &program);
     check_user(&options, &preparer)?;
+    let is_standin = preparer.engine.as_ref().is_ok_and(|engine| engine.is_standin());
+    let clock = deps.clock.clone();
     let key = Key::ensure(&folder.join("key")).map_err(StartError::Key)?;
     let advertise = match &options.advertise {
         given if !given.is_empty() => given.clone(),
@@ -108,7 +110,9 @@ pub async fn start(options: Options, listener: TcpListener, deps: Deps) -> Resul
     serve(listener, key.clone(), &parts, bounds(options.head_timeout, options.max_connections));
     if let Some(gateway) = options.gateway {
         let dialer = register::tcp(gateway.clone(), key, addr, parts.identity.clone());
-        parts.register(gateway, dialer);
+        let standins = if is_standin { Standins::Count } else { Standins::Ignore };
+        let foreign = ForeignWatch::new(clock, standins, options.count_foreign);
+        parts.register(gateway, dialer, Some(foreign));
     }
     let agent_id = parts.identity.agent_id().to_owned();
     Ok(Agent { addr, agent_id, problem, tasks: parts.tasks, _lock: lock })

@@ -50,6 +50,8 @@ pub struct Options {
     pub head_timeout: Duration,
     /// Connections in all; 256.
     pub max_connections: usize,
+    /// Whether a process of Stata that no Longhaul started takes a seat of the pool.
+    pub count_foreign: bool,
     /// Whether a real Stata may run as root.
     pub as_root: bool,
     /// Environment names that runs get besides the usual ones.
@@ -90,6 +92,7 @@ impl Options {
             log_encoding: Encoding::default(),
             head_timeout: Duration::from_secs(10),
             max_connections: 256,
+            count_foreign: false,
             as_root: false,
             env_allow: vec![],
             environment,

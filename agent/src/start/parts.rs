@@ -15,7 +15,7 @@ use crate::{
     executor::Executor,
     identity::{Contact, Identity, Pins},
     prepare::{Engine, Places, Preparer},
-    register::{GatewayDialer, Registrar},
+    register::{ForeignWatch, GatewayDialer, Registrar},
     runs::{Room, Runs},
     service::Service,
     spool::{SpoolRoot, Timing},
@@ -68,7 +68,7 @@ impl Parts {
     }
 
     /// Registers with the gateway that `dialer` reaches, and again after each failure, until the tasks stop.
-    pub(crate) fn register(&self, gateway: Uri, dialer: GatewayDialer) {
+    pub(crate) fn register(&self, gateway: Uri, dialer: GatewayDialer, foreign: Option<ForeignWatch>) {
         let registrar = Registrar {
             gateway,
             greeter: self.greeter.clone(),
@@ -77,6 +77,7 @@ impl Parts {
             runs: self.runs.clone(),
             dialer,
             max_spool: self.max_spool,
+            foreign,
         };
         self.tasks.spawn_until_stop(registrar.run());
     }

@@ -49,6 +49,28 @@ impl SearchPlaces {
     }
 }
 
+impl SearchPlaces {
+    /// Where [`find`] looks, in words, in its order.
+    pub fn in_words(&self) -> Vec<String> {
+        if let Some(path) = &self.explicit {
+            return vec![format!("--stata {}", path.display())];
+        }
+        let variable = |name: &&str| match self.variables.iter().find(|(set, _)| set == name) {
+            Some((_, path)) => format!("{name}={}", path.display()),
+            None => format!("{name} (not set)"),
+        };
+        let folders: Vec<String> = self.path.iter().map(|folder| folder.display().to_string()).collect();
+        let home = self.home.as_deref().map(Path::display);
+        let home = home.map(|home| format!(", {home}/stata*, {home}/Applications/Stata*")).unwrap_or_default();
+        vec![
+            VARIABLES.iter().map(variable).collect::<Vec<_>>().join(", "),
+            format!("PATH: {}", folders.join(", ")),
+            format!("/usr/local/stata*, /usr/local/stata/*, /opt/stata*, /opt/stata/*, /Applications/Stata*{home}"),
+            format!("by the names {}", NAMES[..5].join(", ")),
+        ]
+    }
+}
+
 /// One executable that was found, or one place that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Candidate {

@@ -280,7 +280,7 @@ impl Gateway {
     }
 
     pub(crate) async fn inspect(&self, path: &str) -> wire::InspectReply {
-        let request = wire::InspectRequest { path: path.to_owned(), working_dir: String::new() };
+        let request = wire::InspectRequest { path: path.to_owned(), ..Default::default() };
         self.client.clone().inspect(request).await.unwrap().into_inner()
     }
 

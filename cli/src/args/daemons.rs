@@ -34,6 +34,13 @@ pub(crate) struct Up {
     /// Let do-files run in a real Stata as root.
     #[arg(long)]
     pub(crate) as_root: bool,
+    /// Go on without this terminal, logging to `up.log` in the data folder; returns when it is ready. `longhaul down`
+    /// stops it.
+    #[arg(long)]
+    pub(crate) background: bool,
+    /// This process is what `--background` started.
+    #[arg(long, hide = true, conflicts_with = "background")]
+    pub(crate) in_background: bool,
 }
 
 /// `gateway`.

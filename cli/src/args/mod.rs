@@ -13,24 +13,30 @@ use crate::config::{Settings, Url};
 pub(crate) use daemons::{Agent, Gateway, Up};
 pub(crate) use mcp::{ClientKind, EntryArgs, Installable, Mcp, McpAction, Stdio};
 pub(crate) use operate::{
-    Agents, AgentsAction, DeclareDead, Doctor, Drain, Hosts, Judge, Release, Resume, Token, TokenAction, TrustClock,
+    Agents, AgentsAction, DeclareDead, Doctor, Drain, Hosts, HostsAction, Judge, Release, Resume, Token, TokenAction,
+    TrustClock,
 };
-pub(crate) use runs::{Cancel, DoFiles, Log, Run, Runs, RunsAction, Show, Wait};
+pub(crate) use runs::{Cancel, DoFiles, Log, Rerun, Run, Runs, RunsAction, Show, Wait};
 
 const AFTER: &str = "\
 Exit status of run and wait: 0 succeeded, 1 the do-file failed, 2 usage, 3 cancelled, 4 system error (errored, lost,
 rejected, unreachable), 5 timed out, 6 the run goes on (wait's own limit, or left by Ctrl-C).
 
-RUN is a run's id or its last 8 or more characters.
+RUN is a run's id, its last 8 or more characters, the first 4 or more of either where they fit one run only, or `last`:
+your newest run.
 
 Settings come from one TOML file (--config, LONGHAUL_CONFIG, $XDG_CONFIG_HOME/longhaul/config.toml or
 /etc/longhaul/config.toml), then LONGHAUL_* variables, then flags, each stronger than the one before: flag --seats,
-variable LONGHAUL_SEATS and key `seats` are one setting. `longhaul doctor` lists them all with where each came from.
+variable LONGHAUL_SEATS and key `seats` are one setting. `longhaul config template` lists them all, `longhaul doctor` says
+which are set and where each came from.
 LONGHAUL_LOG sets what is told on stderr (warn, info, debug), OTEL_EXPORTER_OTLP_ENDPOINT where traces go.";
+
+/// The version, with the commit that it was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("BUILT_FROM_COMMIT"), ")");
 
 /// Runs Stata do-files on licensed hosts and always brings the result back.
 #[derive(Debug, Parser)]
-#[command(name = "longhaul", version, after_help = AFTER, max_term_width = 120)]
+#[command(name = "longhaul", version = VERSION, after_help = AFTER, max_term_width = 120)]
 pub(crate) struct Cli {
     /// Configuration file.
     #[arg(long, global = true, value_name = "FILE")]
@@ -38,6 +44,9 @@ pub(crate) struct Cli {
     /// Data folder [default: $XDG_STATE_HOME/longhaul].
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Show times in UTC instead of this machine's zone.
+    #[arg(long, global = true)]
+    pub(crate) utc: bool,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -48,6 +57,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Start a gateway and one agent in one process; prints the MCP URL and the line for Claude Code.
     Up(Up),
+    /// Show in half a minute what Longhaul is for, on the stand-in: a run outlives its client and its gateway.
+    ///
+    /// Everything is in a temporary folder, which is deleted at the end; no daemon or setting of yours is touched.
+    Demo,
+    /// Stop the gateway that holds the data folder, as SIGTERM does; its runs go on.
+    Down,
     /// Start a gateway; prints the MCP URL and the line for Claude Code.
     Gateway(Gateway),
     /// Start an agent on a Stata host.
@@ -59,7 +74,11 @@ pub(crate) enum Command {
     /// that end with it. Ctrl-C: with a daemon or a remote gateway the run goes on and its id is printed (status 6);
     /// inside this process the first asks Stata to break, the second leaves at once.
     Run(Run),
-    /// Wait for a run's end.
+    /// Run again what a run was: the same code, arguments, folder and wishes. It may be under way or ended.
+    ///
+    /// Of a do-file that has been edited since, the bytes that ran then run again where they are kept.
+    Rerun(Rerun),
+    /// Wait for the end of one or several runs.
     Wait(Wait),
     /// Print a run's output, live or finished.
     Log(Log),
@@ -103,12 +122,54 @@ pub(crate) enum Command {
     Release(Release),
     /// Say that the gateway's clock is right, so that old records are removed again.
     TrustClock(TrustClock),
+    /// Run a do-file as `stata -b` does: for Makefiles and scripts that are to queue for seats unchanged.
+    ///
+    /// The log is FILE.log in this folder (FILE.smcl with -s), written as it grows; the exit status is 0 whatever the do-file
+    /// does, as Stata's is, and with --strict that of `run`. Ctrl-C ends the run. Needs no daemon.
+    Stata(Stata),
+    /// Print what completes commands and flags in a shell: `longhaul completions bash > FILE`.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one for each command.
+    Man {
+        /// The folder, made where it is missing.
+        folder: PathBuf,
+    },
+    /// The configuration file.
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
     /// The stand-in for Stata: its manners, no statistics.
     #[command(disable_help_flag = true)]
     Standin(Rest),
     /// One run's supervisor; agents start it.
     #[command(hide = true, disable_help_flag = true)]
     Supervise(Rest),
+}
+
+/// What to do with the configuration file.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Print one with every setting, its meaning and its default, all of it commented out.
+    Template,
+}
+
+/// `stata`.
+#[derive(Debug, Args)]
+pub(crate) struct Stata {
+    /// Exit with the status that tells the run's end, as `run` does.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// The gateway [default: the daemon that holds the data folder, else one inside this process].
+    #[arg(long, value_name = "URL")]
+    pub(crate) gateway: Option<Url>,
+    /// As for Stata: `-b`, `-e`, `-s`, `-q`, then `do FILE ARGS` or `FILE ARGS`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "-b do FILE ARGS")]
+    pub(crate) words: Vec<String>,
 }
 
 /// Words for another program's own parser.
@@ -143,6 +204,7 @@ impl Cli {
                 s.engine = run.engine;
                 s.gateway = run.ask.gateway.clone();
             }
+            Command::Stata(stata) => s.gateway = stata.gateway.clone(),
             Command::Stdio(stdio) => s.gateway = stdio.gateway.clone(),
             Command::Mcp(Mcp { action: McpAction::Print { entry, .. } | McpAction::Install { entry, .. } }) => {
                 s.gateway = entry.gateway.clone();
@@ -157,13 +219,14 @@ impl Command {
     fn ask(&self) -> Option<&Ask> {
         match self {
             Self::Run(Run { ask, .. })
+            | Self::Rerun(Rerun { ask, .. })
             | Self::Wait(Wait { ask, .. })
             | Self::Log(Log { ask, .. })
             | Self::Cancel(Cancel { ask, .. })
             | Self::Show(Show { ask, .. })
             | Self::DoFiles(DoFiles { ask, .. })
             | Self::Runs(Runs { action: Some(RunsAction::Adopt { ask, .. }), .. } | Runs { ask, .. })
-            | Self::Hosts(Hosts { ask })
+            | Self::Hosts(Hosts { action: Some(HostsAction::Forget { ask, .. }), .. } | Hosts { ask, .. })
             | Self::Doctor(Doctor { ask })
             | Self::Drain(Drain { ask, .. })
             | Self::Resume(Resume { ask, .. })
@@ -204,6 +267,11 @@ mod tests {
              --join-secret-file f --as-root",
             "run x.do 1 two --gateway http://gw --engine standin --working-dir /w --with . --timeout 20min --detach --json",
             "run x.do --again -- -a --json",
+            "run x.do --name nightly --note weights",
+            "runs --state failed,lost --state queued --name n --user ana --host s1 --since 2h --text x --before 7f3a --utc",
+            "wait 7f3a9c21 last --json",
+            "rerun last --detach --json",
+            "run - a b --retry if_proven_dead",
             "wait 7f3a9c21 --timeout 40s --gateway http://gw --json",
             "log 7f3a9c21 --follow --tail 20 --json",
             "cancel 7f3a9c21 --mode kill",
@@ -213,6 +281,7 @@ mod tests {
             "agent --gateway http://gw:7447 --serve ana,bob",
             "up --serve-all",
             "hosts --json",
+            "hosts forget stata9 --json",
             "judge x.log --json",
             "doctor --json",
             "token add ana --scope operate --expires 30d",
@@ -226,6 +295,11 @@ mod tests {
             "mcp install --client claude --user --dry-run --token-from-env",
             "mcp install --client claude --file x.json",
             "stdio --gateway http://gw:7447 --patience 10min",
+            "stata -b do x.do 1 two",
+            "stata --strict -q -s x",
+            "completions zsh",
+            "man /tmp/man",
+            "config template",
             "standin -b do x.do",
         ] {
             let words = std::iter::once("longhaul").chain(line.split_whitespace());
@@ -235,7 +309,7 @@ mod tests {
         }
         let dashed = Cli::try_parse_from(["longhaul", "run", "x.do", "--", "-a", "--json"]).unwrap();
         let Command::Run(run) = dashed.command else { panic!() };
-        assert_eq!((run.args, run.ask.json), (vec!["-a".to_owned(), "--json".to_owned()], false));
+        assert_eq!((run.arguments(), run.ask.json), (vec!["-a".to_owned(), "--json".to_owned()], false));
     }
 
     #[test]
@@ -248,7 +322,15 @@ mod tests {
             let words = ["longhaul", "agent"].into_iter().chain(bad.split(' '));
             assert!(Cli::try_parse_from(words).is_err(), "{bad}");
         }
-        for bad in ["runs adopt", "runs adopt 7f3a9c21 --all-from s1", "up --serve ana --serve-all"] {
+        for bad in [
+            "runs adopt",
+            "runs --limit 0",
+            "runs --state done",
+            "runs --since then",
+            "wait",
+            "runs adopt 7f3a9c21 --all-from s1",
+            "up --serve ana --serve-all",
+        ] {
             assert!(Cli::try_parse_from(std::iter::once("longhaul").chain(bad.split(' '))).is_err(), "{bad}");
         }
     }

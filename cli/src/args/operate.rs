@@ -10,9 +10,29 @@ use crate::config::Time;
 
 /// `hosts`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Hosts {
+    /// What to do with hosts; without it they are shown.
+    #[command(subcommand)]
+    pub(crate) action: Option<HostsAction>,
     #[command(flatten)]
     pub(crate) ask: Ask,
+}
+
+/// What to do with hosts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HostsAction {
+    /// Show a host no more that never comes back, and end its drain (operators).
+    ///
+    /// Refused while it is connected or holds unfinished runs. Its key stays known: an agent that comes back after all is
+    /// let in as before (`longhaul agents revoke` refuses it).
+    Forget {
+        /// Names of agents; `*` stands for any characters and `?` for one.
+        #[arg(required = true, value_name = "HOST")]
+        hosts: Vec<String>,
+        #[command(flatten)]
+        ask: Ask,
+    },
 }
 
 /// `drain`.

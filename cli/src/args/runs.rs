@@ -1,8 +1,9 @@
 //! The command line of runs: started, followed, shown, listed, ended.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Subcommand, ValueEnum};
+use jiff::{Timestamp, civil, tz::TimeZone};
 use longhaul_proto::{
     api::{CancelMode, Retry},
     state::RunState,
@@ -14,10 +15,13 @@ use crate::config::{Engine, Time, pair};
 /// `run`.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The do-file.
+    /// The do-file; `-` reads code from standard input.
     pub(crate) file: PathBuf,
-    /// Its arguments; put `--` before those that begin with a dash.
+    /// Its arguments; put `--` before those that begin with a dash or end with `.do`.
     pub(crate) args: Vec<String>,
+    /// The arguments after `--`.
+    #[arg(last = true, value_name = "ARGS", hide = true)]
+    pub(crate) dashed: Vec<String>,
     #[command(flatten)]
     pub(crate) ask: Ask,
     /// Insist on an engine.
@@ -47,9 +51,16 @@ pub(crate) struct Run {
     /// Run it even though an equal run is unfinished or just ended.
     #[arg(long)]
     pub(crate) again: bool,
-    /// When another attempt may be made: never, when it never began, or also when its host or Stata was killed.
+    /// When another attempt may be made: `never`, `if_not_started` (the default), or `if_proven_dead`: also when its host or
+    /// Stata was killed.
     #[arg(long, value_enum, value_name = "WHEN")]
     pub(crate) retry: Option<RetryArg>,
+    /// What to call the run, in a line of at most 80 characters; `longhaul runs` shows it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// What to note about it, in a line of at most 500 characters; `longhaul show` shows it.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
     /// Print the id and leave; the run goes on.
     #[arg(long)]
     pub(crate) detach: bool,
@@ -58,14 +69,23 @@ pub(crate) struct Run {
     pub(crate) raw: bool,
 }
 
+impl Run {
+    /// All arguments of the do-file.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        [self.args.as_slice(), &self.dashed].concat()
+    }
+}
+
 /// When another attempt may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RetryArg {
     /// One attempt, even when it never began.
     Never,
     /// When it is proved that the attempt never began.
+    #[value(name = "if_not_started", alias = "if-not-started")]
     IfNotStarted,
     /// Also when it died by its host's restart or by a signal that nobody here sent.
+    #[value(name = "if_proven_dead", alias = "if-proven-dead")]
     IfProvenDead,
 }
 
@@ -79,11 +99,27 @@ impl From<RetryArg> for Retry {
     }
 }
 
+/// `rerun`.
+#[derive(Debug, Args)]
+pub(crate) struct Rerun {
+    /// The run to repeat.
+    pub(crate) run: String,
+    /// Print the id and leave; the run goes on.
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// On a terminal too: the bytes as Stata wrote them, control characters and all.
+    #[arg(long)]
+    pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
 /// `wait`.
 #[derive(Debug, Args)]
 pub(crate) struct Wait {
-    /// The run.
-    pub(crate) run: String,
+    /// The run; of several the exit status is the worst: the run goes on, system error, timed out, failed, cancelled.
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<String>,
     /// Stop waiting after this time, with status 6 [default: never].
     #[arg(long, value_name = "D")]
     pub(crate) timeout: Option<Time>,
@@ -178,11 +214,29 @@ pub(crate) struct Runs {
     #[command(subcommand)]
     pub(crate) action: Option<RunsAction>,
     /// How many at most.
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = one_or_more)]
     pub(crate) limit: usize,
-    /// Only those in this state.
-    #[arg(long, value_parser = |word: &str| word.parse::<RunState>().map_err(|_| states()))]
-    pub(crate) state: Option<RunState>,
+    /// Only those in this state; several with commas between, or repeated.
+    #[arg(long, value_delimiter = ',', value_parser = |word: &str| word.parse::<RunState>().map_err(|_| states()))]
+    pub(crate) state: Vec<RunState>,
+    /// Only those of exactly this name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Only those of this principal (operators; others see their own).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Only those on this host.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// Only those recorded since: a time ago such as 90min or 7d, or a date such as 2026-11-22 or "2026-11-22 15:00".
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<Since>,
+    /// Only those with this text in name, note, do-file, arguments or message, in any case.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+    /// Only those older than this run: the next page.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) before: Option<String>,
     #[command(flatten)]
     pub(crate) ask: Ask,
 }
@@ -206,6 +260,65 @@ pub(crate) enum RunsAction {
     },
 }
 
+/// Since when: as it was given, and as the API takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Since {
+    /// As it was given.
+    pub(crate) given: String,
+    /// A time, or seconds before now.
+    pub(crate) value: String,
+}
+
+impl FromStr for Since {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let at = |value: String| Ok(Self { given: text.to_owned(), value });
+        let trimmed = text.trim();
+        if let Ok(time) = trimmed.parse::<Timestamp>() {
+            return at(time.to_string());
+        }
+        if let Ok(time) = trimmed.parse::<civil::DateTime>() {
+            // A date alone is its first moment.
+            let here =
+                time.to_zoned_datetime(TimeZone::system()).map_err(|error| format!("no such time here: {error}"))?;
+            return at(here.timestamp().to_string());
+        }
+        match trimmed.parse::<Time>() {
+            Ok(Time(ago)) => at(ago.as_secs_f64().to_string()),
+            Err(_) => {
+                Err("expected a time ago such as 90min, 2h or 7d, or a date such as 2026-11-22 or \"2026-11-22 15:00\""
+                    .to_owned())
+            }
+        }
+    }
+}
+
+fn one_or_more(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a number of 1 or more".to_owned())
+}
+
 fn states() -> String {
     format!("the states are {}", RunState::ALL.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_when() {
+        let value = |text: &str| text.parse::<Since>().map(|since| since.value);
+        assert_eq!(value("2h").unwrap(), "7200");
+        assert_eq!(value("90").unwrap(), "90");
+        assert_eq!(value("2026-11-22T15:00:00+01:00").unwrap(), "2026-11-22T14:00:00Z");
+        for date in ["2026-11-22", "2026-11-22 15:00", "2026-11-22T15:00:01"] {
+            let at: Timestamp = value(date).unwrap().parse().unwrap();
+            let here = at.to_zoned_datetime(TimeZone::system()).datetime().to_string();
+            assert!(here.starts_with(&date.replace(' ', "T")), "{date}: {here}");
+        }
+        for bad in ["", "yesterdays", "2026-13-01", "-2h"] {
+            assert!(value(bad).unwrap_err().contains("7d"), "{bad}");
+        }
+        assert!(one_or_more("0").is_err() && one_or_more("-1").is_err() && one_or_more("1").is_ok());
+    }
 }

@@ -4,13 +4,16 @@
 //! whether a lost call may be made again (a submission carries an idempotency key, so it may).
 
 mod error;
+mod hosts;
+mod reading;
 mod upload;
 
 use std::time::Duration;
 
+use jiff::{Timestamp, fmt::rfc2822};
 use longhaul_proto::{
     api::{
-        AdoptBody, Adopted, AgentKeys, CancelBody, CancelMode, ClockTrusted, DrainBody, Drained, Hosts, RunDoFiles,
+        AdoptBody, Adopted, AgentKeys, CancelBody, CancelMode, ClockTrusted, Hosts, RerunBody, RunDoFiles, RunHistory,
         RunList, RunView, SubmitRequest, Submitted,
     },
     telemetry,
@@ -19,89 +22,13 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
 pub(crate) use error::ClientError;
+pub(crate) use hosts::DrainAction;
+pub(crate) use reading::{Part, Reading, Stream};
 
 /// Time limit for connecting.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Time limit for an answer to a call that does not wait on purpose. A submission of 32 MiB over a slow line fits.
 const ANSWER: Duration = Duration::from_secs(60);
-
-/// Which output of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Stream {
-    /// Stata's log.
-    #[default]
-    Log,
-    /// What was printed outside the log.
-    Console,
-}
-
-impl Stream {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Log => "log",
-            Self::Console => "console",
-        }
-    }
-}
-
-/// Which part of an output: of the log always the user's; offsets are those of the raw output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// From this byte on, waiting so long for more; one piece of the output.
-    From(u64, Duration),
-    /// The last so many lines.
-    Tail(usize),
-}
-
-/// An output being read: as much as there was when the gateway answered.
-#[derive(Debug)]
-pub(crate) struct Reading {
-    response: Response,
-    first: u64,
-    at: u64,
-    left: u64,
-    next: u64,
-    /// The run has ended, and nothing follows this output.
-    pub(crate) complete: bool,
-}
-
-impl Reading {
-    /// Offset of the first byte.
-    pub(crate) fn first(&self) -> u64 {
-        self.first
-    }
-
-    /// Where the next read starts, once all bytes of this one were taken.
-    pub(crate) fn next(&self) -> u64 {
-        self.next
-    }
-
-    /// The next bytes and their offset; `None` after the last. The bytes of [`Part::From`] follow each other; those of
-    /// [`Part::Tail`] may have a gap, and only the first offset is certain.
-    ///
-    /// # Errors
-    /// When the connection broke; continue behind the last bytes.
-    pub(crate) async fn chunk(&mut self) -> Result<Option<(u64, Vec<u8>)>, ClientError> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        let chunk = self.response.chunk().await.map_err(|source| ClientError::Broken { source })?;
-        let Some(chunk) = chunk else { return Err(ClientError::Short) };
-        let (at, len) = (self.at, chunk.len() as u64);
-        self.at += len;
-        self.left = self.left.saturating_sub(len);
-        Ok(Some((at, chunk.to_vec())))
-    }
-}
-
-/// What is done to hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DrainAction {
-    /// They start no further runs.
-    Drain,
-    /// They take runs again.
-    Resume,
-}
 
 /// A client of one gateway. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -162,12 +89,23 @@ impl Client {
     }
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        self.json_at(request).await.map(|(value, _)| value)
+    }
+
+    /// An object, and the gateway's own time then, if it tells it.
+    async fn json_at<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<(T, Option<Timestamp>), ClientError> {
         let response = self.send(request, ANSWER).await?;
+        let date = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
+        let at = date.and_then(http_date);
         let body = tokio::time::timeout(ANSWER, response.bytes())
             .await
             .map_err(|_| ClientError::Silent { url: self.url.clone(), limit: ANSWER })?
             .map_err(|source| ClientError::Broken { source })?;
-        serde_json::from_slice(&body).map_err(|source| ClientError::Strange { url: self.url.clone(), source })
+        let value = serde_json::from_slice(&body);
+        value.map(|value| (value, at)).map_err(|source| ClientError::Strange { url: self.url.clone(), source })
     }
 
     /// Submits a run, under `span` when this program's spans are exported.
@@ -186,6 +124,14 @@ impl Client {
         self.json(post).await
     }
 
+    /// Submits again what a run was submitted as.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn rerun(&self, run: &str, body: &RerunBody) -> Result<Submitted, ClientError> {
+        self.json(self.request(Method::POST, &path(run, "/rerun")).json(body)).await
+    }
+
     /// One run, by id or short form.
     ///
     /// # Errors
@@ -194,7 +140,15 @@ impl Client {
         self.json(self.request(Method::GET, &path(run, ""))).await
     }
 
-    /// The caller's runs, newest first.
+    /// The same, and the gateway's own time then, if it tells it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn get_at(&self, run: &str) -> Result<(RunView, Option<Timestamp>), ClientError> {
+        self.json_at(self.request(Method::GET, &path(run, ""))).await
+    }
+
+    /// The caller's runs, newest first, and the gateway's own time then.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -202,12 +156,12 @@ impl Client {
         &self,
         limit: usize,
         before: Option<String>,
-        state: Option<&str>,
-    ) -> Result<RunList, ClientError> {
+        filters: &[(&'static str, String)],
+    ) -> Result<(RunList, Option<Timestamp>), ClientError> {
         let mut query = vec![("limit", limit.to_string())];
         query.extend(before.map(|b| ("before", b)));
-        query.extend(state.map(|s| ("state", s.to_owned())));
-        self.json(self.request(Method::GET, &with_query("/api/v1/runs", &query))).await
+        query.extend(filters.iter().cloned());
+        self.json_at(self.request(Method::GET, &with_query("/api/v1/runs", &query))).await
     }
 
     /// Cancels a run.
@@ -299,6 +253,14 @@ impl Client {
         self.json(self.request(Method::GET, &path(run, "/do-files"))).await
     }
 
+    /// Every step of a run, and every attempt.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn history(&self, run: &str) -> Result<RunHistory, ClientError> {
+        self.json(self.request(Method::GET, &path(run, "/history"))).await
+    }
+
     /// The bytes of one of them.
     ///
     /// # Errors
@@ -317,18 +279,6 @@ impl Client {
     /// See [`ClientError`].
     pub(crate) async fn hosts(&self) -> Result<Hosts, ClientError> {
         self.json(self.request(Method::GET, "/api/v1/hosts")).await
-    }
-
-    /// Drains hosts, or lets them take runs again.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub(crate) async fn drain(&self, what: DrainAction, body: &DrainBody) -> Result<Drained, ClientError> {
-        let path = match what {
-            DrainAction::Drain => "/api/v1/hosts/drain",
-            DrainAction::Resume => "/api/v1/hosts/resume",
-        };
-        self.json(self.request(Method::POST, path).json(body)).await
     }
 
     /// The keys of agents: all of them, or those of a name after a verb (`approve`, `revoke`).
@@ -372,6 +322,11 @@ impl Client {
     pub(crate) async fn healthy(&self) -> Result<(), ClientError> {
         self.send(self.request(Method::GET, "/healthz"), CONNECT).await.map(drop)
     }
+}
+
+/// The time of a header.
+fn http_date(text: &str) -> Option<Timestamp> {
+    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
 /// `/api/v1/runs/{id}` and what follows; every character that an id cannot contain is escaped.

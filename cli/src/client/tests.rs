@@ -123,3 +123,12 @@ async fn output_is_taken_only_as_it_was_asked() {
     check("HTTP/1.1 200 OK\r\nlonghaul-next-offset: 14\r\ncontent-length: 4\r\n\r\nabc", None).await;
     check("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", None).await;
 }
+
+#[test]
+fn the_gateways_time_is_read() {
+    let at = http_date("Fri, 27 Nov 2026 20:23:08 GMT").unwrap();
+    assert_eq!(at.to_string(), "2026-11-27T20:23:08Z");
+    assert_eq!(http_date("now"), None);
+    let run: Timestamp = "2026-11-27T20:23:05.5Z".parse().unwrap();
+    assert_eq!(Duration::try_from(at - run).unwrap(), Duration::from_millis(2500));
+}

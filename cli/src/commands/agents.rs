@@ -6,7 +6,7 @@ use crate::{
     args::{Agents, AgentsAction},
     context::{Context, Failure},
     gateway_handle::{GatewayHandle, Need},
-    output::{self, Out, say},
+    output::{self, Out, When, say},
 };
 
 /// `agents`.
@@ -29,7 +29,7 @@ pub(crate) async fn agents(context: &Context, args: &Agents) -> Result<u8, Failu
             out.json(key)?;
         }
     } else if act.is_none() {
-        out.text(&output::agents(&keys))?;
+        out.text(&output::agents(&keys, &When::new(context.utc)))?;
     } else {
         keys.iter().for_each(|key| say(&description(key)));
     }

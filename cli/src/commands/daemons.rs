@@ -15,13 +15,13 @@ use crate::{
     data::Endpoint,
     output::{Out, say},
     serve,
-    signals::Signals,
+    signals::{Asked, Signals},
 };
 
 /// Default time limit of a stop.
 const STOP: Duration = Duration::from_secs(10);
 
-fn stop_timeout(context: &Context) -> Duration {
+pub(super) fn stop_timeout(context: &Context) -> Duration {
     context.config.settings.stop_timeout.map_or(STOP, |limit| limit.0)
 }
 
@@ -39,6 +39,8 @@ fn more_files() {
 pub(crate) async fn up(context: &Context) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
     more_files();
+    // Before anything serves: who waits for that would take it for all of it.
+    serve::check_roots(context)?;
     let gateway = start_gateway(context).await?;
     let url = format!("http://{}", reachable(gateway.addr));
     let agent = async {
@@ -66,8 +68,8 @@ pub(crate) async fn up(context: &Context) -> Result<u8, Failure> {
              --serve-all to let others run code as this user"
         ));
     }
-    signals.next().await;
-    ending(context, signals, Some(gateway), Some(agent)).await
+    let asked = signals.next().await;
+    ending(context, asked, signals, Some(gateway), Some(agent)).await
 }
 
 /// `gateway`.
@@ -86,8 +88,8 @@ pub(crate) async fn gateway(context: &Context) -> Result<u8, Failure> {
         gateway.url
     );
     Out::default().bytes(line.as_bytes())?;
-    signals.next().await;
-    ending(context, signals, Some(gateway), None).await
+    let asked = signals.next().await;
+    ending(context, asked, signals, Some(gateway), None).await
 }
 
 /// `agent`.
@@ -117,8 +119,8 @@ pub(crate) async fn agent(context: &Context) -> Result<u8, Failure> {
     if !agent.problem.is_empty() {
         say(&format!("it takes no runs: {}", agent.problem));
     }
-    signals.next().await;
-    ending(context, signals, None, Some(agent)).await
+    let asked = signals.next().await;
+    ending(context, asked, signals, None, Some(agent)).await
 }
 
 async fn start_gateway(context: &Context) -> Result<Gateway, Failure> {
@@ -222,11 +224,16 @@ fn greeting(url: &str, data: &Path, folder: Folder, token: OwnerToken) -> String
 /// The orderly stop; another signal ends the process at once.
 async fn ending(
     context: &Context,
+    asked: Asked,
     mut signals: Signals,
     gateway: Option<Gateway>,
     agent: Option<Agent>,
 ) -> Result<u8, Failure> {
-    say("stopping; runs go on under their supervisors");
+    let why = match asked {
+        Asked::HangUp => "the terminal closed (SIGHUP): ",
+        Asked::Interrupt | Asked::Terminate => "",
+    };
+    say(&format!("{why}stopping; runs go on under their supervisors"));
     tokio::select! {
         () = stop(context, gateway, agent) => {}
         _ = signals.next() => {}

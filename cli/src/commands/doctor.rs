@@ -13,7 +13,10 @@ use crate::{
     config::{Engine, variable},
     context::{Context, Failure},
     exit, gateway_handle,
-    output::{self, Out},
+    output::{
+        self, Out,
+        colour::{self, Tone},
+    },
     serve,
 };
 
@@ -47,6 +50,7 @@ struct Report {
     version: &'static str,
     findings: Vec<Finding>,
     stata_tried: Vec<find::Candidate>,
+    stata_looked: Vec<String>,
     settings: Vec<SettingView>,
 }
 
@@ -69,20 +73,27 @@ fn problem(what: &str, found: impl Into<String>, advice: impl Into<String>) -> F
 pub(crate) async fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failure> {
     let mut findings = vec![ok("program", program())];
     findings.push(configuration(context));
-    let (stata, stata_tried) = stata(context);
-    findings.extend(stata);
-    findings.extend(data(context));
+    let places = places(context);
+    let (stata, stata_tried) = stata(context, &places);
+    if is_client(context) {
+        // Runs are elsewhere: of this machine only what was found is of interest.
+        findings.extend(stata.into_iter().filter(|finding| finding.state == "ok"));
+    } else {
+        findings.extend(stata);
+        findings.extend(data(context));
+    }
     findings.extend(gateway(context).await);
     findings.push(traces(context).await);
     findings.push(ok("time", rfc3339(context.clock.unix_ms()).unwrap_or_default()));
     let settings = settings(context);
     let status = if findings.iter().any(|f| f.state == "problem") { exit::SYSTEM } else { 0 };
-    let report = Report { version: env!("CARGO_PKG_VERSION"), findings, stata_tried, settings };
+    let stata_looked = places.in_words();
+    let report = Report { version: env!("CARGO_PKG_VERSION"), findings, stata_tried, stata_looked, settings };
     let mut out = Out::default();
     if args.ask.json {
         out.json(&report)?;
     } else {
-        out.text(&text(&report))?;
+        out.painted(|_, colours| painted(&output::shown(&text(&report)), colours))?;
     }
     Ok(status)
 }
@@ -112,10 +123,22 @@ fn configuration(context: &Context) -> Finding {
     ok("configuration", path)
 }
 
-fn stata(context: &Context) -> (Vec<Finding>, Vec<find::Candidate>) {
+/// Whether this machine is only a client of a gateway elsewhere: it has a gateway's name, and nothing of an agent's.
+fn is_client(context: &Context) -> bool {
+    let s = &context.config.settings;
+    let agents =
+        s.stata.is_some() || s.seats.is_some() || s.licence.is_some() || s.roots.is_some() || s.engine.is_some();
+    s.gateway.is_some() && !agents && s.join_secret_file.is_none() && !context.data.has_agent()
+}
+
+fn places(context: &Context) -> find::SearchPlaces {
+    let stata = context.config.settings.stata.clone();
+    find::SearchPlaces::from_env(stata, |name| context.env.get(name).map(Into::into))
+}
+
+fn stata(context: &Context, places: &find::SearchPlaces) -> (Vec<Finding>, Vec<find::Candidate>) {
     let settings = &context.config.settings;
-    let places = find::SearchPlaces::from_env(settings.stata.clone(), |name| context.env.get(name).map(Into::into));
-    let tried = find::find(&places);
+    let tried = find::find(places);
     let mut findings = vec![];
     match tried.iter().find(|c| c.usable()) {
         Some(best) => {
@@ -131,7 +154,10 @@ fn stata(context: &Context) -> (Vec<Finding>, Vec<find::Candidate>) {
         }
         None => findings.push(problem(
             "Stata",
-            if tried.is_empty() { "nothing that looks like it was found" } else { "none that can be started" },
+            match tried.is_empty() {
+                true => format!("nothing that looks like it in: {}", places.in_words().join("; ")),
+                false => format!("none that can be started; looked in: {}", places.in_words().join("; ")),
+            },
             "on a Stata host, name the program with --stata PATH or `stata` in the configuration; here, use a gateway \
              elsewhere (--gateway), or try Longhaul with --engine standin, which computes no statistics",
         )),
@@ -150,14 +176,23 @@ fn data(context: &Context) -> Vec<Finding> {
     let mut findings = vec![];
     let existing = folder.ancestors().find(|p| p.exists());
     match std::fs::metadata(folder) {
+        Ok(meta) if meta.is_dir() && !writable(folder) => {
+            let found = format!("{shown} cannot be written to by this user");
+            findings.push(problem("data folder", found, format!("chmod u+rwx {shown}, or give another with --data")));
+        }
         Ok(meta) if meta.is_dir() => findings.push(own_folder(&meta, &shown)),
         Ok(_) => findings.push(problem("data folder", format!("{shown} is not a folder"), "give another with --data")),
         Err(_) => {
-            findings.push(note(
-                "data folder",
-                format!("{shown} does not exist yet"),
-                "the first run or daemon makes it",
-            ));
+            let made = existing.filter(|above| above.is_dir() && writable(above));
+            let found = format!("{shown} does not exist yet");
+            findings.push(match made {
+                Some(_) => note("data folder", found, "the first run or daemon makes it"),
+                None => {
+                    let above = existing.map(|above| above.display().to_string()).unwrap_or_default();
+                    let found = format!("{found}, and this user cannot make it in {above}");
+                    problem("data folder", found, "give one that you can write to with --data")
+                }
+            });
         }
     }
     if let Some(space) = existing.and_then(|p| longhaul_agent::free_space(p).ok()) {
@@ -180,6 +215,11 @@ fn data(context: &Context) -> Vec<Finding> {
     findings.push(holder(context.data.gateway_serves(), "gateway's lock", who));
     findings.push(holder(context.data.agent_works(), "agent's lock", String::new()));
     findings
+}
+
+fn writable(folder: &std::path::Path) -> bool {
+    use rustix::fs::Access;
+    rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
 fn own_folder(meta: &std::fs::Metadata, shown: &str) -> Finding {
@@ -293,11 +333,26 @@ fn text(report: &Report) -> String {
         let (value, origin) = (setting.value.as_deref().unwrap_or(""), setting.origin.as_deref().unwrap_or("default"));
         out.push_str(&format!("   {} = {value}   from {origin}\n", setting.name));
     }
-    out.push_str("not set\n");
-    for setting in unset {
-        out.push_str(&format!("   {}: {}\n", setting.name, setting.meaning));
-    }
+    out.push_str(&format!(
+        "   {} others are not set: `longhaul config template` lists them with their defaults\n",
+        unset.len()
+    ));
     out
+}
+
+/// The mark before each finding in its colour.
+fn painted(text: &str, colours: bool) -> String {
+    let tone = |line: &str| match line.split(' ').next() {
+        Some("!!") => Some(Tone::Bad),
+        Some("--") => Some(Tone::Warning),
+        Some("ok") => Some(Tone::Good),
+        _ => None,
+    };
+    let line = |line: &str| match tone(line) {
+        Some(tone) => colour::paint(&line[..2], tone, colours) + &line[2..],
+        None => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 #[cfg(test)]
@@ -318,7 +373,7 @@ mod tests {
         let missing = folder.path().join("stata-mp");
         let given = Settings { data: Some(data_folder.clone()), stata: Some(missing.clone()), ..Settings::default() };
         let context = context(&env, given);
-        let (findings, tried) = stata(&context);
+        let (findings, tried) = stata(&context, &places(&context));
         assert_eq!(tried.len(), 1);
         assert_eq!(findings[0].state, "problem");
         assert!(findings[0].advice.as_deref().is_some_and(|a| a.contains("--engine standin")), "{findings:?}");
@@ -345,7 +400,7 @@ mod tests {
     #[test]
     fn a_person_reads_what_to_do() {
         let findings = vec![problem("Stata", "none", "name it"), ok("time", "now")];
-        let report = Report { version: "0", findings, stata_tried: vec![], settings: vec![] };
+        let report = Report { version: "0", findings, stata_tried: vec![], stata_looked: vec![], settings: vec![] };
         assert!(text(&report).starts_with("!! Stata: none\n   -> name it\nok time: now\n"), "{}", text(&report));
     }
 }

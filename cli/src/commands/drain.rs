@@ -40,6 +40,23 @@ async fn ask(context: &Context, ask: &Ask, what: DrainAction, body: DrainBody) -
     Ok(0)
 }
 
+/// `hosts forget`.
+///
+/// # Errors
+/// With what to do.
+pub(super) async fn forget(context: &Context, hosts: &[String], ask: &Ask) -> Result<u8, Failure> {
+    let gateway = GatewayHandle::open(context, Need::default()).await?;
+    let done = gateway.client.forget_hosts(&DrainBody { hosts: hosts.to_vec(), reason: None }).await;
+    gateway.close().await;
+    let forgotten = done?;
+    if ask.json {
+        Out::default().json(&forgotten)?;
+    } else {
+        forgotten.hosts.iter().for_each(|host| say(&format!("{host} is forgotten")));
+    }
+    Ok(0)
+}
+
 /// One host in words.
 fn description(host: &HostView) -> String {
     let name = &host.name;

@@ -11,7 +11,7 @@ use crate::{
     exit,
     follow::{End, Follower},
     gateway_handle::{GatewayHandle, Need},
-    output::{ShownOn, Status, say, verdict},
+    output::{ShownOn, Status, say, say_of, verdict},
     printer::{OnTerminal, Printer},
     signals::Signals,
 };
@@ -53,7 +53,7 @@ async fn print(
         .from(stream, first);
     match follower.follow(gateway, signals, None).await? {
         End::Ended(run) => {
-            say(verdict(&run).trim_end());
+            say_of(run.state, &verdict(&run));
             Ok(0)
         }
         End::Limit | End::Asked(_) => {

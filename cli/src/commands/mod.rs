@@ -1,12 +1,17 @@
 //! One module per command, or per few that are alike.
 
 pub(crate) mod agents;
+pub(crate) mod background;
 pub(crate) mod daemons;
+pub(crate) mod demo;
 pub(crate) mod do_files;
 pub(crate) mod doctor;
 pub(crate) mod drain;
 pub(crate) mod judge;
 pub(crate) mod log;
+pub(crate) mod own;
 pub(crate) mod run;
+pub(crate) mod runs;
 pub(crate) mod simple;
+pub(crate) mod stata;
 pub(crate) mod tokens;

@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use longhaul_proto::{
-    api::{CancelMode, Joined, RunView, Submitted},
+    api::{CancelMode, Joined, RerunBody, RunView, Submitted},
     telemetry,
 };
 use tracing::Instrument;
 
 use crate::{
-    args::{Run, Wait},
+    args::{Rerun, Run, Wait},
     client::ClientError,
     config::Engine,
     context::{Context, Failure},
@@ -18,7 +18,7 @@ use crate::{
     follow::{End, Follower},
     gateway_handle::{Begins, GatewayHandle, Need},
     input::{self, Hosts, Input, LocalFile},
-    output::{Out, ShownOn, Status, say, verdict},
+    output::{Out, ShownOn, Status, say, say_of, verdict},
     printer::{OnTerminal, Printer},
     signals::{Asked, Signals},
 };
@@ -58,7 +58,10 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
     }
     let submitted = submit(context, &mut gateway, input).await;
     let done = match submitted {
-        Ok(submitted) => follow(context, args, &mut gateway, &mut signals, submitted).await,
+        Ok(submitted) => {
+            let shown = Shown { detach: args.detach, json: args.ask.json, raw: args.raw };
+            follow(context, shown, &mut gateway, &mut signals, submitted).await
+        }
         Err(error) => Err(error),
     };
     gateway.close().await;
@@ -83,7 +86,11 @@ fn detached_from_nothing() -> Failure {
     )
 }
 
-async fn submit(context: &Context, gateway: &mut GatewayHandle, mut input: Input) -> Result<Submitted, Failure> {
+pub(super) async fn submit(
+    context: &Context,
+    gateway: &mut GatewayHandle,
+    mut input: Input,
+) -> Result<Submitted, Failure> {
     let caller = std::env::var("TRACEPARENT").unwrap_or_default();
     let caller = longhaul_proto::wire::TraceContext { traceparent: caller, tracestate: String::new() };
     let span = tracing::info_span!("longhaul.request");
@@ -97,6 +104,10 @@ async fn submit(context: &Context, gateway: &mut GatewayHandle, mut input: Input
             tries += 1;
             match gateway.client.submit(&input.request, Some(&parent)).await {
                 Ok(submitted) => return Ok(submitted),
+                // Words for people: a gateway of an earlier version runs it without them.
+                Err(error) if input.request.file_name.is_some() && error.knows_no("file_name") => {
+                    input.request.file_name = None;
+                }
                 Err(error) if !input.files.is_empty() && error.knows_no("sha256") => {
                     input = Input { request: input::with_contents(&input)?, files: Vec::new() };
                 }
@@ -123,9 +134,65 @@ async fn submit(context: &Context, gateway: &mut GatewayHandle, mut input: Input
     .await
 }
 
+/// `rerun`.
+///
+/// # Errors
+/// With what to do.
+pub(crate) async fn rerun(context: &Context, args: &Rerun) -> Result<u8, Failure> {
+    let mut signals = Signals::listen()?;
+    let need = Need { engine: context.config.settings.engine, starts_runs: true, begins: Begins::WithARecord };
+    let mut gateway = GatewayHandle::open(context, need).await?;
+    let done = repeat(context, args, &mut gateway, &mut signals).await;
+    gateway.close().await;
+    done
+}
+
+async fn repeat(
+    context: &Context,
+    args: &Rerun,
+    gateway: &mut GatewayHandle,
+    signals: &mut Signals,
+) -> Result<u8, Failure> {
+    if args.detach && !gateway.stays() {
+        return Err(detached_from_nothing());
+    }
+    let before = gateway.client.get(&args.run).await?;
+    let client = Some(concat!("longhaul ", env!("CARGO_PKG_VERSION")).to_owned());
+    let body = RerunBody { key: Some(context.ids.name()), client };
+    // Not `last` a second time: it may be another run by now.
+    let run = before.run_id.to_string();
+    let mut tries = 1;
+    let submitted = loop {
+        match gateway.client.rerun(&run, &body).await {
+            Err(error) if error.may_pass() && tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(AGAIN).await;
+                gateway.reopen(context, AGAIN).await?;
+            }
+            submitted => break submitted?,
+        }
+    };
+    say(&format!(
+        "repeats {}: {}",
+        before.run_id.short(),
+        [&[before.what().to_owned()], before.args.as_slice()].concat().join(" ")
+    ));
+    let shown = Shown { detach: args.detach, json: args.ask.json, raw: args.raw };
+    follow(context, shown, gateway, signals, submitted).await
+}
+
+/// What is shown of a run that was submitted.
+#[derive(Clone, Copy)]
+struct Shown {
+    /// Its id, and nothing else.
+    detach: bool,
+    json: bool,
+    raw: bool,
+}
+
 async fn follow(
     context: &Context,
-    args: &Run,
+    args: Shown,
     gateway: &mut GatewayHandle,
     signals: &mut Signals,
     submitted: Submitted,
@@ -136,7 +203,7 @@ async fn follow(
     }
     if args.detach {
         let mut out = Out::default();
-        if args.ask.json {
+        if args.json {
             out.json(&submitted)?;
         } else {
             out.bytes(format!("{}\n", run.run_id).as_bytes())?;
@@ -146,9 +213,9 @@ async fn follow(
     if joined.is_none() {
         say(&format!("run {} ({})", run.run_id.short(), run.run_id));
     }
-    let show = (!args.ask.json).then(|| Printer::bytes_to_stdout(OnTerminal::of(args.raw)));
+    let show = (!args.json).then(|| Printer::bytes_to_stdout(OnTerminal::of(args.raw)));
     let follower = Follower::new(context, run.run_id, show, Status::new(ShownOn::Anything));
-    to_end(follower, gateway, signals, Way { limit: None, json: args.ask.json, cancels: true }).await
+    to_end(follower, gateway, signals, Way { limit: None, json: args.json, cancels: true }).await
 }
 
 fn joined_text(run: &RunView, joined: Joined) -> String {
@@ -190,7 +257,7 @@ async fn to_end(
     loop {
         match follower.follow(gateway, signals, way.limit).await? {
             End::Ended(run) => {
-                say(verdict(&run).trim_end());
+                say_of(run.state, &verdict(&run));
                 tell(Some(&run))?;
                 return Ok(exit::of_state(run.state));
             }
@@ -256,14 +323,40 @@ pub(crate) async fn wait(context: &Context, args: &Wait) -> Result<u8, Failure> 
         }
         gateway => gateway?,
     };
-    let done = match gateway.client.get(&args.run).await {
-        Ok(run) => {
-            let follower = Follower::new(context, run.run_id, None, Status::new(ShownOn::for_json(args.ask.json)));
-            let way = Way { limit: args.timeout.map(|t| t.0), json: args.ask.json, cancels: false };
-            to_end(follower, &mut gateway, &mut signals, way).await
-        }
-        Err(error) => Err(error.into()),
-    };
+    let done = wait_for_all(context, args, &mut gateway, &mut signals).await;
     gateway.close().await;
     done
+}
+
+/// Waits for one after the other; all of them go on meanwhile.
+async fn wait_for_all(
+    context: &Context,
+    args: &Wait,
+    gateway: &mut GatewayHandle,
+    signals: &mut Signals,
+) -> Result<u8, Failure> {
+    let mut runs = Vec::new();
+    // A name that fits no run is told before the waiting, not hours later.
+    for name in &args.runs {
+        let run = gateway.client.get(name).await?.run_id;
+        if !runs.contains(&run) {
+            runs.push(run);
+        }
+    }
+    let began = context.clock.monotonic();
+    let mut worst = 0;
+    for run in runs {
+        let follower = Follower::new(context, run, None, Status::new(ShownOn::for_json(args.ask.json)));
+        let waited = context.clock.monotonic() - began;
+        // What has ended is told, whatever time the runs before it took.
+        let over = gateway.client.get(&run.to_string()).await?.state.is_end();
+        let limit = args.timeout.filter(|_| !over).map(|limit| limit.0.saturating_sub(waited));
+        let way = Way { limit, json: args.ask.json, cancels: false };
+        worst = exit::worse(worst, to_end(follower, gateway, signals, way).await?);
+        if worst == exit::GOES_ON && args.timeout.is_none() {
+            // A signal: this process leaves them all.
+            break;
+        }
+    }
+    Ok(worst)
 }

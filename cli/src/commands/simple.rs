@@ -1,19 +1,17 @@
-//! Commands of one request and one answer: `cancel`, `show`, `runs` (and `runs adopt`), `hosts`, `declare-dead`.
+//! Commands of one request and one answer: `cancel`, `show`, `runs adopt`, `hosts`, `declare-dead`.
 
+use jiff::Timestamp;
 use longhaul_proto::{
-    api::{CancelRequested, RunList, RunView},
+    api::{CancelRequested, RunView},
     state::RunState,
 };
 
 use crate::{
-    args::{Ask, Cancel, DeclareDead, Hosts, Release, Runs, RunsAction, Show, TrustClock},
+    args::{Ask, Cancel, DeclareDead, Hosts, HostsAction, Release, Show, TrustClock},
     context::{Context, Failure},
     gateway_handle::{GatewayHandle, Need},
-    output::{self, Out, say},
+    output::{self, About, Out, When, say},
 };
-
-/// Largest page that the gateway returns.
-const PAGE: usize = 500;
 
 /// `cancel`.
 ///
@@ -122,43 +120,31 @@ pub(crate) async fn trust_clock(context: &Context, args: &TrustClock) -> Result<
 /// With what to do.
 pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> {
     let gateway = GatewayHandle::open(context, Need::default()).await?;
-    let done = gateway.client.get(&args.run).await;
+    let done = gateway.client.get_at(&args.run).await;
+    let more = match &done {
+        Ok((run, now)) if !args.ask.json => about(&gateway, run, *now).await,
+        _ => About::default(),
+    };
     gateway.close().await;
-    let run = done?;
+    let (run, _) = done?;
     let mut out = Out::default();
     if args.ask.json {
         out.json(&run)?;
     } else {
-        out.text(&output::record(&run))?;
+        out.text_of(run.state, &output::record(&run, &more, &When::new(context.utc)))?;
     }
     Ok(0)
 }
 
-/// `runs`.
-///
-/// # Errors
-/// With what to do.
-pub(crate) async fn runs(context: &Context, args: &Runs) -> Result<u8, Failure> {
-    if let Some(RunsAction::Adopt { run, all_from, ask }) = &args.action {
-        return adopt(context, run.as_deref(), all_from.as_deref(), ask).await;
-    }
-    let gateway = GatewayHandle::open(context, Need::default()).await?;
-    let done = list(&gateway, args).await;
-    gateway.close().await;
-    let runs = done?;
-    let mut out = Out::default();
-    if args.ask.json {
-        for run in &runs {
-            out.json(run)?;
-        }
-    } else {
-        out.text(&output::runs(&runs))?;
-    }
-    Ok(0)
+/// What is known besides the run's own object; a gateway of an earlier version may not know it.
+async fn about(gateway: &GatewayHandle, run: &RunView, now: Option<Timestamp>) -> About {
+    let id = run.run_id.to_string();
+    let (history, do_files) = tokio::join!(gateway.client.history(&id), gateway.client.do_files(&id));
+    About { history: history.ok(), do_files: do_files.ok(), now }
 }
 
 /// `runs adopt`.
-async fn adopt(context: &Context, run: Option<&str>, host: Option<&str>, ask: &Ask) -> Result<u8, Failure> {
+pub(super) async fn adopt(context: &Context, run: Option<&str>, host: Option<&str>, ask: &Ask) -> Result<u8, Failure> {
     let gateway = GatewayHandle::open(context, Need::default()).await?;
     let done = match (run, host) {
         (Some(run), _) => gateway.client.adopt(run).await.map(|run| vec![run]),
@@ -181,27 +167,14 @@ async fn adopt(context: &Context, run: Option<&str>, host: Option<&str>, ask: &A
     Ok(0)
 }
 
-async fn list(gateway: &GatewayHandle, args: &Runs) -> Result<Vec<longhaul_proto::api::RunView>, Failure> {
-    let state = args.state.map(|s| s.as_str());
-    let mut all = vec![];
-    let mut before = None;
-    while all.len() < args.limit {
-        let page = (args.limit - all.len()).min(PAGE);
-        let RunList { runs, next } = gateway.client.list(page, before, state).await?;
-        all.extend(runs);
-        match next {
-            Some(next) => before = Some(next.to_string()),
-            None => break,
-        }
-    }
-    Ok(all)
-}
-
 /// `hosts`.
 ///
 /// # Errors
 /// With what to do.
 pub(crate) async fn hosts(context: &Context, args: &Hosts) -> Result<u8, Failure> {
+    if let Some(HostsAction::Forget { hosts, ask }) = &args.action {
+        return super::drain::forget(context, hosts, ask).await;
+    }
     let gateway = GatewayHandle::open(context, Need::default()).await?;
     let embedded = gateway.is_embedded();
     let done = gateway.client.hosts().await;
@@ -214,7 +187,7 @@ pub(crate) async fn hosts(context: &Context, args: &Hosts) -> Result<u8, Failure
     if args.ask.json {
         out.json(&hosts)?;
     } else {
-        out.text(&output::hosts(&hosts))?;
+        out.painted(|_, colours| output::hosts(&hosts, &When::new(context.utc), colours))?;
     }
     Ok(0)
 }

@@ -8,7 +8,7 @@ use crate::{
     client::escape,
     context::{Context, Failure},
     gateway_handle::{Begins, GatewayHandle, Need},
-    output::{Out, say},
+    output::{self, Out, When, say},
 };
 
 const PATH: &str = "/api/v1/tokens";
@@ -24,22 +24,23 @@ pub(crate) async fn token(context: &Context, args: &Token) -> Result<u8, Failure
         TokenAction::List { .. } | TokenAction::Revoke { .. } => Begins::WithARecord,
     };
     let gateway = GatewayHandle::open(context, Need { begins, ..Need::default() }).await?;
-    let done = act(&gateway, &args.action).await;
+    let done = act(&gateway, &args.action, &When::new(context.utc)).await;
     gateway.close().await;
     done
 }
 
-async fn act(gateway: &GatewayHandle, action: &TokenAction) -> Result<u8, Failure> {
+async fn act(gateway: &GatewayHandle, action: &TokenAction, when: &When) -> Result<u8, Failure> {
     let mut out = Out::default();
     match action {
         TokenAction::List { ask } => {
             let tokens = gateway.client.call(Method::GET, PATH, None).await?;
-            for token in tokens.as_array().into_iter().flatten() {
-                if ask.json {
+            let tokens = tokens.as_array().map(Vec::as_slice).unwrap_or_default();
+            if ask.json {
+                for token in tokens {
                     out.json(token)?;
-                } else {
-                    out.text(&line(token))?;
                 }
+            } else {
+                out.text(&output::tokens(tokens, when))?;
             }
         }
         TokenAction::Add { name, principal, scope, expires, ask } => {
@@ -72,26 +73,4 @@ async fn act(gateway: &GatewayHandle, action: &TokenAction) -> Result<u8, Failur
 
 fn word<'a>(object: &'a Value, key: &str) -> &'a str {
     object[key].as_str().unwrap_or("")
-}
-
-fn line(token: &Value) -> String {
-    let state = match (word(token, "revoked_at"), word(token, "expires_at")) {
-        ("", "") => "valid".to_owned(),
-        ("", at) => format!("until {at}"),
-        (at, _) => format!("revoked {at}"),
-    };
-    format!("{}  {}  {}  {state}\n", word(token, "name"), word(token, "principal"), word(token, "scope"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_listed_without_itself() {
-        let token = json!({"name": "ci", "principal": "ana", "scope": "use", "expires_at": null, "revoked_at": null});
-        assert_eq!(line(&token), "ci  ana  use  valid\n");
-        let revoked = json!({"name": "ci", "principal": "ana", "scope": "use", "revoked_at": "2026-11-22T15:00:00Z"});
-        assert_eq!(line(&revoked), "ci  ana  use  revoked 2026-11-22T15:00:00Z\n");
-    }
 }

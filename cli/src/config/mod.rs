@@ -7,6 +7,7 @@
 //! from, for `doctor`.
 
 mod settings;
+mod template;
 mod values;
 
 use std::{
@@ -18,6 +19,7 @@ use std::{
 
 use longhaul_proto::faults;
 pub(crate) use settings::Settings;
+pub(crate) use template::template;
 use values::Given;
 pub(crate) use values::{Bytes, Engine, Time, Url, pair};
 
@@ -27,7 +29,8 @@ const SYSTEM: &str = "/etc/longhaul/config.toml";
 const PREFIX: &str = "LONGHAUL_";
 /// Variables that are no settings: the log filter is read before the configuration, the others are the stand-in's
 /// faults, the mark that a run's processes carry, and the tests' own.
-const NOT_SETTINGS: &[&str] = &["CONFIG", "LOG", "REQUIRE", "CORPUS", "REGENERATE", "RUN_ID", "RUN_FILES"];
+const NOT_SETTINGS: &[&str] =
+    &["CONFIG", "LOG", "LOG_FORMAT", "REQUIRE", "CORPUS", "REGENERATE", "RUN_ID", "RUN_FILES"];
 /// Prefixes of such variables.
 const NOT_SETTINGS_PREFIX: &[&str] = &["STANDIN_", "TEST_"];
 
@@ -98,7 +101,7 @@ pub(crate) enum ConfigError {
 fn hint(nearest: &Option<String>) -> String {
     match nearest {
         Some(name) => format!("; did you mean `{name}`?"),
-        None => "; `longhaul doctor` lists them all".into(),
+        None => "; `longhaul config template` lists them all".into(),
     }
 }
 

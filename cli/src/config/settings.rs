@@ -90,6 +90,8 @@ settings! {
     seats: u32,
     /// Runs at once on this host; default as many as seats.
     host_limit: u32,
+    /// A Stata on this host that no Longhaul started takes a seat of the pool.
+    count_foreign: bool,
     /// Principals whose runs this agent takes; default everybody while the gateway has one, then its first operator alone.
     serve: Vec<String>,
     /// This agent takes everybody's runs.

@@ -71,7 +71,7 @@ fn what_is_wrong_is_named() {
     }
     check("seat = 2", &[], &["c.toml", "`seat`", "did you mean `seats`?"]);
     check("start-timeout = 2", &[], &["`start-timeout`", "`start_timeout`"]);
-    check("colour = 2", &[], &["`colour`", "longhaul doctor"]);
+    check("colour = 2", &[], &["`colour`", "longhaul config template"]);
     check("seats = \"many\"", &[], &["c.toml", "`seats`", "many"]);
     check("seats = 1979-05-27", &[], &["`seats`"]);
     check("seats = [", &[], &["c.toml", "TOML"]);

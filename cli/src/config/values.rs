@@ -226,7 +226,13 @@ impl Value for Vec<String> {
     fn read(given: Given) -> Result<Self, String> {
         match given {
             Given::List(items) => Ok(items),
-            Given::Text(text) => Ok(split(&text, ',')),
+            Given::Text(text) => {
+                let items = split(&text, ',');
+                match items.iter().any(|item| item.contains([' ', ';'])) {
+                    true => Err(format!("write a comma between them: `{}`", words(&text).join(","))),
+                    false => Ok(items),
+                }
+            }
             Given::Map(_) => Err("expected a list".into()),
         }
     }
@@ -240,7 +246,14 @@ impl Value for Vec<PathBuf> {
     fn read(given: Given) -> Result<Self, String> {
         match given {
             Given::List(items) => items.iter().map(|i| path(i)).collect(),
-            Given::Text(text) => Ok(split(&text, ':').into_iter().map(PathBuf::from).collect()),
+            Given::Text(text) => {
+                // A comma or a blank may be in a name, but hardly before the root of another.
+                let joined = [",/", ";/", " /", ", /", "; /"].iter().any(|between| text.contains(between));
+                match joined {
+                    true => Err(format!("write a colon between folders, as in PATH: `{}`", words(&text).join(":"))),
+                    false => Ok(split(&text, ':').into_iter().map(PathBuf::from).collect()),
+                }
+            }
             Given::Map(_) => Err("expected a list of folders".into()),
         }
     }
@@ -255,7 +268,13 @@ impl Value for BTreeMap<String, String> {
         let items = match given {
             Given::Map(map) => return Ok(map),
             Given::List(items) => items,
-            Given::Text(text) => split(&text, ','),
+            Given::Text(text) => {
+                let items = split(&text, ',');
+                if items.iter().any(|item| several(item)) {
+                    return Err(format!("write a comma between pairs: `{}`", words(&text).join(",")));
+                }
+                items
+            }
         };
         items.iter().map(|i| pair(i)).collect()
     }
@@ -280,10 +299,23 @@ impl Value for BTreeMap<String, u32> {
 /// # Errors
 /// What a pair looks like.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    if several(text) {
+        return Err("expected one NAME=VALUE; give the flag again for another".into());
+    }
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
         _ => Err("expected NAME=VALUE".into()),
     }
+}
+
+/// Whether what should be one pair looks like several with a blank or a semicolon between.
+fn several(text: &str) -> bool {
+    text.split([' ', ';']).filter(|word| word.split_once('=').is_some_and(|(name, _)| !name.is_empty())).count() > 1
+}
+
+/// The parts of a list whatever stands between them.
+fn words(text: &str) -> Vec<&str> {
+    text.split([' ', ',', ';']).filter(|word| !word.is_empty()).collect()
 }
 
 fn split(text: &str, at: char) -> Vec<String> {
@@ -327,6 +359,11 @@ mod tests {
         check::<Vec<String>>("a, b", Some("a, b"));
         check::<BTreeMap<String, String>>("site=paris,big=yes", Some("big=yes, site=paris"));
         check::<BTreeMap<String, String>>("site", None);
+        check::<BTreeMap<String, String>>("edition=mp rack=r1", None);
+        check::<BTreeMap<String, String>>("rack=the left one", Some("rack=the left one"));
+        check::<Vec<PathBuf>>("/a,/b", None);
+        check::<Vec<PathBuf>>("/my data:/b", Some("/my data:/b"));
+        check::<Vec<String>>("ana ben", None);
         check::<BTreeMap<String, u32>>("lab=2", Some("lab=2"));
         check::<BTreeMap<String, u32>>("lab=two", None);
     }

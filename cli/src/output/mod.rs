@@ -7,22 +7,33 @@
 //! own output, byte for byte, or a table; the verdict and the live status go to stderr, so that
 //! `longhaul run x.do > out.txt` keeps exactly what Stata printed.
 
+pub(crate) mod colour;
 mod record;
+mod row;
+mod runs;
 mod status;
 mod table;
+mod terminal;
 mod verdict;
+mod when;
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
-use longhaul_proto::{faults, visible};
+use longhaul_proto::{faults, state::RunState, visible};
 use serde::Serialize;
 
 pub(crate) use longhaul_proto::words::{bytes, duration};
 
-pub(crate) use record::record;
+pub(crate) use record::{About, record};
+pub(crate) use runs::RunsTable;
 pub(crate) use status::{ShownOn, Status, status_text};
-pub(crate) use table::{agents, do_files, hosts, runs};
+pub(crate) use table::{agents, do_files, hosts, tokens};
+pub(crate) use terminal::LineEnd;
 pub(crate) use verdict::{no_end, verdict};
+pub(crate) use when::When;
 
 /// Writes to stdout. A reader that left (`longhaul log x | head`) is no error: the rest is dropped.
 pub(crate) struct Out {
@@ -38,7 +49,7 @@ impl Default for Out {
 }
 
 impl Out {
-    /// Writes to another writer, in tests.
+    /// Writes to another writer.
     pub(crate) fn new(to: impl Write + Send + 'static) -> Self {
         Self { to: Box::new(to), closed: false }
     }
@@ -65,10 +76,26 @@ impl Out {
     /// # Errors
     /// As [`Out::bytes`].
     pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
-        if faults::bug("terminal_texts_raw") {
-            return self.bytes(text.as_bytes());
-        }
-        self.bytes(visible::text(text).as_bytes())
+        self.bytes(shown(text).as_bytes())
+    }
+
+    /// The same for a text about a run, with the first line in the colour of its state.
+    ///
+    /// # Errors
+    /// As [`Out::bytes`].
+    pub(crate) fn text_of(&mut self, state: RunState, text: &str) -> io::Result<()> {
+        let wanted = colour::wanted(colour::Stream::Stdout);
+        self.bytes(colour::paint_first_line(&shown(text), colour::Tone::of(state), wanted).as_bytes())
+    }
+
+    /// Writes a text that is made for this width of a terminal (`None` = there is none), with colours or without. It is
+    /// written as it is: whoever makes it has made names harmless.
+    ///
+    /// # Errors
+    /// As [`Out::bytes`].
+    pub(crate) fn painted(&mut self, text: impl FnOnce(Option<usize>, bool) -> String) -> io::Result<()> {
+        let text = text(terminal::width(io::stdout()), colour::wanted(colour::Stream::Stdout));
+        self.bytes(text.as_bytes())
     }
 
     /// Writes one object as one line.
@@ -80,6 +107,10 @@ impl Out {
         line.push('\n');
         self.bytes(line.as_bytes())
     }
+}
+
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    if faults::bug("terminal_texts_raw") { Cow::Borrowed(text) } else { visible::text(text) }
 }
 
 /// The same JSON without a character that could control a terminal: JSON has an escape for each.
@@ -97,6 +128,13 @@ fn harmless(json: String) -> String {
         }
     }
     out
+}
+
+/// Prints how a run ended, or what its state is, on stderr: the first line in the colour of that state.
+pub(crate) fn say_of(state: RunState, text: &str) {
+    let wanted = colour::wanted(colour::Stream::Stderr);
+    let text = colour::paint_first_line(&visible::text(text.trim_end()), colour::Tone::of(state), wanted);
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Prints a message on stderr. If stderr is closed, that is no reason to stop.

@@ -1,15 +1,29 @@
 //! All that is recorded of a run, one field a line; unknown fields have no line.
 
+use jiff::Timestamp;
 use longhaul_proto::{
-    api::{ProcessView, RunView},
+    api::{AttemptView, ProcessView, Retry, RunDoFiles, RunHistory, RunView},
     files,
+    state::RunState,
 };
 
-use super::{bytes, duration, status_text, verdict};
+use super::{When, bytes, duration, status_text, verdict};
+
+/// What is known of a run besides its own object.
+#[derive(Debug, Default)]
+pub(crate) struct About {
+    /// Its steps and attempts.
+    pub(crate) history: Option<RunHistory>,
+    /// The do-files that it entered.
+    pub(crate) do_files: Option<RunDoFiles>,
+    /// The gateway's time.
+    pub(crate) now: Option<Timestamp>,
+}
 
 /// The record: how it ended or its present state, then its fields, then its files. Ends with a newline.
-pub(crate) fn record(run: &RunView) -> String {
-    let mut text = if run.state.is_end() { verdict(run) } else { format!("{}\n", status_text(run, None)) };
+pub(crate) fn record(run: &RunView, about: &About, when: &When) -> String {
+    let mut text =
+        if run.state.is_end() { verdict(run) } else { format!("{}\n", status_text(run, elapsed(run, about))) };
     text.push('\n');
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value.filter(|v| !v.is_empty()) {
@@ -22,7 +36,10 @@ pub(crate) fn record(run: &RunView) -> String {
     line("exit status", run.exit_status.map(|n| n.to_string()));
     line("asked by", Some(run.principal.clone()));
     line("client", run.client.clone());
+    line("name", run.name.clone());
+    line("user note", run.user_note.clone());
     line("what", Some(run.source.clone()));
+    line("file", run.file_name.clone());
     line("arguments", Some(run.args.join(" ")));
     line("code", run.code_sha256.as_ref().map(|digest| format!("sha256 {digest}")));
     line("folder", run.working_dir.clone());
@@ -30,16 +47,24 @@ pub(crate) fn record(run: &RunView) -> String {
     line("pool", run.pool.clone());
     line("engine", engine(run));
     line("profile", run.profile_ran.then(|| "the profile.do of the folder was executed first".to_owned()));
-    line("attempt", (run.attempt > 0).then(|| run.attempt.to_string()));
-    line("recorded", run.created_at.clone());
-    line("started", run.started_at.clone());
-    line("ended", run.finished_at.clone());
+    for attempt in about.history.iter().flat_map(|history| &history.attempts) {
+        line("attempt", Some(attempt_words(attempt, when)));
+    }
+    let known = about.history.as_ref().is_some_and(|history| !history.attempts.is_empty());
+    line("attempt", (run.attempt > 0 && !known).then(|| run.attempt.to_string()));
+    line("another try", (!run.retry.is_default()).then(|| retry(run.retry).to_owned()));
+    line("recorded", run.created_at.as_deref().map(|at| when.whole(at)));
+    line("started", run.started_at.as_deref().map(|at| when.whole(at)));
+    line("ended", run.finished_at.as_deref().map(|at| when.whole(at)));
+    line("queued for", run.queued_for.map(duration));
     line("took", run.duration.map(duration));
     line("limit", run.timeout.map(duration));
     line("queue limit", run.queue_timeout.map(duration));
     line(
         "cancel",
-        run.cancel_requested.as_ref().map(|request| format!("asked for by {} at {}", request.by, request.at)),
+        run.cancel_requested
+            .as_ref()
+            .map(|request| format!("asked for by {} at {}", request.by, when.whole(&request.at))),
     );
     line("ended by", run.ended_by.clone());
     line("process", run.process.and_then(process));
@@ -47,12 +72,45 @@ pub(crate) fn record(run: &RunView) -> String {
     line("log", Some(format!("{}{whole}", bytes(run.output_bytes))));
     line("console", (run.console_bytes > 0).then(|| bytes(run.console_bytes)));
     line("trace", run.trace_id.clone());
+    for file in about.do_files.iter().flat_map(|listed| &listed.do_files) {
+        let kept = if file.kept { "kept" } else { "not kept" };
+        line("do-file", Some(format!("{} ({}, {kept})", file.path, bytes(file.bytes))));
+    }
     line("files", removed(run));
     let folder = run.working_dir.as_deref().unwrap_or_default();
     for artifact in run.artifacts.iter().filter(|_| run.files_removed.is_none()) {
         line("file", Some(format!("{} ({})", files::within(&artifact.path, folder), bytes(artifact.bytes))));
     }
     text
+}
+
+/// Seconds that an unfinished run has been running, or waiting.
+fn elapsed(run: &RunView, about: &About) -> Option<f64> {
+    let since: Timestamp = run.started_at.as_deref().or(run.created_at.as_deref())?.parse().ok()?;
+    Some((about.now?.as_millisecond() - since.as_millisecond()).max(0) as f64 / 1000.0)
+}
+
+fn attempt_words(attempt: &AttemptView, when: &When) -> String {
+    let mut words = attempt.number.to_string();
+    if let Some(host) = &attempt.host {
+        words.push_str(&format!(" on {host}"));
+    }
+    if let Some(at) = &attempt.given_at {
+        words.push_str(&format!(" at {}", when.whole(at)));
+    }
+    if let Some(ended) = &attempt.ended {
+        let end = if ended.state == RunState::Queued { "given back" } else { ended.state.as_str() };
+        words.push_str(&format!(": {end} ({})", ended.cause.as_str().replace('_', " ")));
+    }
+    words
+}
+
+fn retry(retry: Retry) -> &'static str {
+    match retry {
+        Retry::Never => "never",
+        Retry::IfNotStarted => "when it never began",
+        Retry::IfProvenDead => "when it never began, or when its host or Stata was killed",
+    }
 }
 
 fn engine(run: &RunView) -> Option<String> {
@@ -67,7 +125,8 @@ fn process(process: ProcessView) -> Option<String> {
         (None, code) => code.map(|code| format!("exit status {code}")),
     };
     let memory = process.max_rss_bytes.map(|most| format!("{} of memory at most", bytes(most)));
-    let all: Vec<String> = end.into_iter().chain(memory).collect();
+    let processor = process.cpu.map(|cpu| format!("{} of processor time", duration(cpu)));
+    let all: Vec<String> = end.into_iter().chain(memory).chain(processor).collect();
     (!all.is_empty()).then(|| all.join(", "))
 }
 
@@ -88,13 +147,18 @@ mod tests {
         run.artifacts = vec![ArtifactView { path: "/w/work/a.csv".into(), bytes: 2048 }];
         run.client = Some("claude-code 2.1.330".into());
         run.ended_by = Some("ana".into());
-        run.process = Some(ProcessView { exit_code: None, signal: Some(15), max_rss_bytes: Some(70 << 20) });
+        run.process =
+            Some(ProcessView { exit_code: None, signal: Some(15), max_rss_bytes: Some(70 << 20), cpu: Some(1.25) });
         run.profile_ran = true;
-        let text = record(&run);
+        (run.name, run.user_note) = (Some("nightly".into()), Some("new weights".into()));
+        let text = record(&run, &About::default(), &When::new(true));
         for line in [
             "client        claude-code 2.1.330",
             "ended by      ana",
-            "process       ended by signal 15, 70.0 MiB of memory at most",
+            "name          nightly",
+            "user note     new weights",
+            "recorded      2026-11-22 15:00:00 UTC",
+            "process       ended by signal 15, 70.0 MiB of memory at most, 1.2 s of processor time",
             "profile       the profile.do of the folder was executed first",
             "run           019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21",
             "host          stata1",

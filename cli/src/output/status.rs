@@ -1,16 +1,19 @@
-//! What a run is doing now: one line that is rewritten on a terminal, a line per change elsewhere.
+//! What a run is doing now: one row that is written anew on a terminal; elsewhere a line per change, and now and then one
+//! that says how far it is.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal},
+    time::Duration,
+};
 
 use longhaul_proto::{api::RunView, state::RunState, visible};
 
-use super::duration;
-
-/// Longest status line, characters; a wrapped line cannot be rewritten.
-const WIDTH: usize = 100;
+use super::{duration, row::Row, terminal::LineEnd};
 
 /// A log that is quiet for so long is worth mentioning, seconds; shorter pauses are how Stata prints.
 const QUIET: f64 = 30.0;
+/// A wait of which the length is worth mentioning, seconds.
+const LONG_WAIT: f64 = 10.0;
 /// Share of a processor below which a run is idle.
 const IDLE: f64 = 0.05;
 
@@ -32,62 +35,112 @@ impl ShownOn {
 
 /// The live line on stderr.
 #[derive(Debug)]
-pub(crate) struct Status {
-    terminal: bool,
-    shown_on: ShownOn,
-    shown: bool,
-    /// The output ended inside a line: a status there would split it.
-    inside_line: bool,
-    last: String,
+pub(crate) enum Status {
+    /// One row of a terminal, and its text.
+    Row(Row, String),
+    /// Lines for a file or another program.
+    Lines(Lines),
+    /// Nothing.
+    Nowhere,
 }
 
 impl Status {
     /// For this process's stderr.
     pub(crate) fn new(shown_on: ShownOn) -> Self {
-        Self { terminal: io::stderr().is_terminal(), shown_on, shown: false, inside_line: false, last: String::new() }
+        match shown_on {
+            _ if io::stderr().is_terminal() => Self::Row(Row::default(), String::new()),
+            ShownOn::Anything => Self::Lines(Lines::default()),
+            ShownOn::Terminals => Self::Nowhere,
+        }
     }
 
-    /// Shows the run's present state, `elapsed` seconds after it started.
-    pub(crate) fn show(&mut self, run: &RunView, elapsed: f64) {
-        if self.terminal {
-            if !self.inside_line {
-                let line: String = status_text(run, Some(elapsed)).chars().take(WIDTH).collect();
-                let line = visible::line(&line);
-                let _ = write!(io::stderr().lock(), "\r\x1b[K{line}");
-                self.shown = true;
+    /// Shows the run's present state, `elapsed` after it started (or was recorded, while it waits); `now` is any clock
+    /// that never goes back.
+    pub(crate) fn show(&mut self, run: &RunView, elapsed: Duration, now: Duration) {
+        match self {
+            Self::Row(row, text) => {
+                *text = visible::line(&status_text(run, Some(elapsed.as_secs_f64()))).into_owned();
+                row.show(text);
             }
-            return;
-        }
-        // Without a terminal only changes are worth a line: no times, no percents.
-        let line = if run.state.is_end() { String::new() } else { status_text(run, None) };
-        if self.shown_on == ShownOn::Anything && !line.is_empty() && line != self.last {
-            super::say(&format!("{} · {line}", run.run_id.short()));
-            self.last = line;
-        }
-    }
-
-    /// Erases the line, before anything else is written.
-    pub(crate) fn clear(&mut self) {
-        if self.shown {
-            let _ = write!(io::stderr().lock(), "\r\x1b[K");
-            self.shown = false;
+            Self::Lines(lines) => {
+                if let Some(line) = lines.next(run, elapsed, now) {
+                    super::say(&format!("{} · {line}", run.run_id.short()));
+                }
+            }
+            Self::Nowhere => {}
         }
     }
 
-    /// Records how the output that was just written ended.
-    pub(crate) fn after_output(&mut self, bytes: &[u8]) {
-        if let Some(last) = bytes.last() {
-            self.inside_line = *last != b'\n';
+    /// Shows it anew after the terminal got another size.
+    pub(crate) fn resized(&mut self) {
+        if let Self::Row(row, text) = self
+            && !text.is_empty()
+        {
+            row.show(text);
         }
     }
 
-    /// Erases the line, and completes the output's last line if it is unfinished on this terminal.
+    /// Erases the row, before output that begins with this byte.
+    pub(crate) fn before_output(&mut self, first: Option<&u8>) {
+        if let Self::Row(row, _) = self {
+            row.before_output(first);
+        }
+    }
+
+    /// Records how the output that was just written ended on this terminal.
+    pub(crate) fn after_output(&mut self, end: LineEnd) {
+        if let Self::Row(row, text) = self {
+            row.after_output(end);
+            if !text.is_empty() {
+                row.show(text);
+            }
+        }
+    }
+
+    /// Erases the row, and completes the output's last line if it is unfinished on this terminal.
     pub(crate) fn finish(&mut self) {
-        self.clear();
-        if self.inside_line && self.terminal {
-            super::say("");
+        if let Self::Row(row, text) = self {
+            row.finish();
+            text.clear();
         }
-        self.inside_line = false;
+    }
+}
+
+/// The state in lines: one per change, one per tenth of the way, and one a minute.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    last: String,
+    /// When the last line was written.
+    at: Duration,
+    /// Whole tenths of the way that were reported.
+    tenths: u32,
+}
+
+/// Between two lines about a run whose state does not change.
+const EVERY: Duration = Duration::from_secs(60);
+/// Shortest time between two such lines, though it gets on fast.
+const AT_LEAST: Duration = Duration::from_secs(5);
+
+impl Lines {
+    /// The line that is due, if one is.
+    fn next(&mut self, run: &RunView, elapsed: Duration, now: Duration) -> Option<String> {
+        if run.state.is_end() {
+            return None;
+        }
+        let change = status_text(run, None);
+        let percent = run.progress.as_ref().and_then(|progress| progress.percent).unwrap_or(0.0);
+        // In range, so nothing is cut off.
+        let tenths = (percent.clamp(0.0, 100.0) / 10.0) as u32;
+        let quiet = now.saturating_sub(self.at);
+        let line = if change != self.last {
+            change.clone()
+        } else if quiet >= EVERY || (tenths > self.tenths && quiet >= AT_LEAST) {
+            status_text(run, Some(elapsed.as_secs_f64()))
+        } else {
+            return None;
+        };
+        *self = Self { last: change, at: now, tenths };
+        Some(line)
     }
 }
 
@@ -101,10 +154,15 @@ pub(crate) fn status_text(run: &RunView, elapsed: Option<f64>) -> String {
                 None => format!("running on {host}"),
             }
         }
-        RunState::Queued | RunState::Starting => match &run.waiting {
-            Some(why) => format!("{}: {why}", run.state),
-            None => run.state.to_string(),
-        },
+        RunState::Queued | RunState::Starting => {
+            let since =
+                elapsed.filter(|elapsed| *elapsed >= LONG_WAIT).map(|elapsed| format!(" {}", duration(elapsed)));
+            let since = since.unwrap_or_default();
+            match &run.waiting {
+                Some(why) => format!("{}{since}: {why}", run.state),
+                None => format!("{}{since}", run.state),
+            }
+        }
         end => end.to_string(),
     };
     if run.engine.as_deref() == Some("standin") {
@@ -196,8 +254,30 @@ mod tests {
                 r.state = RunState::Queued;
                 r.waiting = Some("pool `lab` has 1 seat and it is taken".into());
             },
-            "queued: pool `lab` has 1 seat and it is taken",
+            "queued 4 min 10 s: pool `lab` has 1 seat and it is taken",
             "queued: pool `lab` has 1 seat and it is taken",
         );
+    }
+
+    #[test]
+    fn without_a_terminal_a_line_a_minute_or_a_tenth_of_the_way() {
+        let mut lines = Lines::default();
+        let mut view = run(RunState::Running);
+        let mut told = vec![];
+        for second in 0..=600_u64 {
+            // A tenth each 100 s, but for a fast stretch at the end.
+            let percent = if second < 590 { second as f64 / 10.0 } else { 60.0 + (second - 590) as f64 * 4.0 };
+            view.progress = Some(ProgressView { percent: Some(percent), text: String::new() });
+            let now = Duration::from_secs(second);
+            if let Some(line) = lines.next(&view, now, now + Duration::from_secs(1000)) {
+                told.push((second, line));
+            }
+        }
+        let at: Vec<u64> = told.iter().map(|(second, _)| *second).collect();
+        assert_eq!(at, [0, 60, 100, 160, 200, 260, 300, 360, 400, 460, 500, 560, 590, 595, 600], "{told:#?}");
+        assert_eq!(told[0].1, "running on stata1");
+        assert_eq!(told[3].1, "running 2 min 40 s on stata1 · 16 %");
+        view.state = RunState::Succeeded;
+        assert_eq!(lines.next(&view, Duration::ZERO, Duration::from_secs(9999)), None);
     }
 }

@@ -1,49 +1,44 @@
 //! Tables for people.
 
-use longhaul_proto::api::{AgentKeyView, DoFileView, HostView, Hosts, RunDoFiles, RunView};
+use longhaul_proto::api::{AgentKeyView, DoFileView, HostView, Hosts, PoolView, RunDoFiles};
+use serde_json::Value;
 
-use super::{bytes, duration, status_text};
-
-/// The runs, newest first, a line each.
-pub(crate) fn runs(runs: &[RunView]) -> String {
-    let rows: Vec<[String; 5]> = runs
-        .iter()
-        .map(|run| {
-            let state = match (run.rc, run.state.is_end()) {
-                _ if run.runs_again => {
-                    format!("{}, but running again on {}", run.state, run.host.as_deref().unwrap_or("its host"))
-                }
-                (Some(rc), true) => format!("{} r({rc})", run.state),
-                (_, true) => run.state.to_string(),
-                (_, false) => status_text(run, None).chars().take(60).collect(),
-            };
-            [
-                run.run_id.short(),
-                run.created_at.as_deref().map(minute).unwrap_or_default(),
-                state,
-                run.duration.map(duration).unwrap_or_default(),
-                what(run),
-            ]
-        })
-        .collect();
-    if rows.is_empty() {
-        return "no runs yet\n".into();
-    }
-    columns(["RUN", "SUBMITTED (UTC)", "STATE", "TIME", "WHAT"], &rows)
-}
+use super::{When, bytes, colour, duration, shown};
 
 /// The keys of agents, a line each.
-pub(crate) fn agents(keys: &[AgentKeyView]) -> String {
+pub(crate) fn agents(keys: &[AgentKeyView], when: &When) -> String {
     if keys.is_empty() {
         return "no agent has joined yet\n".into();
     }
     let row = |key: &AgentKeyView| {
         let state = if key.connected { format!("{}, connected", key.state) } else { key.state.clone() };
         let short = key.key.get(..12).unwrap_or(&key.key).to_owned();
-        [key.name.clone(), state, minute(&key.since), key.by.clone(), short]
+        [key.name.clone(), state, when.minute(&key.since), key.by.clone(), short]
     };
     let rows: Vec<[String; 5]> = keys.iter().map(row).collect();
-    columns(["AGENT", "STATE", "SINCE (UTC)", "BY", "KEY"], &rows)
+    columns(["AGENT", "STATE", "SINCE", "BY", "KEY"], &rows)
+}
+
+/// The tokens of a gateway, a line each.
+pub(crate) fn tokens(tokens: &[Value], when: &When) -> String {
+    let word = |token: &Value, key: &str| token[key].as_str().unwrap_or("").to_owned();
+    let day = |time: String| when.minute(&time);
+    let row = |token: &Value| {
+        let state = match (word(token, "revoked_at"), token["expired"].as_bool()) {
+            (at, _) if !at.is_empty() => format!("revoked {}", day(at)),
+            (_, Some(true)) => "expired".to_owned(),
+            _ => "valid".to_owned(),
+        };
+        let expires = Some(word(token, "expires_at")).filter(|at| !at.is_empty()).map_or("never".to_owned(), day);
+        let used = Some(word(token, "last_used_at")).filter(|at| !at.is_empty()).map_or("-".to_owned(), day);
+        [word(token, "name"), word(token, "principal"), word(token, "scope"), state, expires, used]
+    };
+    let rows: Vec<[String; 6]> = tokens.iter().map(row).collect();
+    let table = columns(["TOKEN", "PRINCIPAL", "SCOPE", "STATE", "EXPIRES", "LAST USED"], &rows);
+    match tokens.iter().map(|token| word(token, "uses_known_since")).find(|since| !since.is_empty()) {
+        Some(since) => format!("{table}uses are known since {}, when the gateway started\n", day(since)),
+        None => table,
+    }
 }
 
 /// The do-files that a run entered, a line each, and what is to be said of them.
@@ -65,30 +60,37 @@ pub(crate) fn do_files(listed: &RunDoFiles) -> String {
     }
 }
 
-/// The source of a run; for an unverified run also the principal that its spool names.
-fn what(run: &RunView) -> String {
-    let what = [std::slice::from_ref(&run.source), &run.args].concat().join(" ");
-    if !run.unverified {
-        return what;
+/// Agents, pools and the caller's queue; the states of agents in colour where colours are wanted. Harmless as it is.
+pub(crate) fn hosts(hosts: &Hosts, when: &When, colours: bool) -> String {
+    let text = plain_hosts(hosts, when);
+    let text = shown(&text);
+    let mut out = String::with_capacity(text.len() + 32 * hosts.hosts.len());
+    for (n, line) in text.split_inclusive('\n').enumerate() {
+        // The first line is the head.
+        let host = n.checked_sub(1).and_then(|n| hosts.hosts.get(n)).filter(|_| colours);
+        out.push_str(&host.map_or_else(|| line.to_owned(), |host| painted(line, host)));
     }
-    let whom = run.claims.as_deref().map(|name| format!(", said to be {name}'s")).unwrap_or_default();
-    format!("[unverified{whom}; `longhaul runs adopt {}`] {what}", run.run_id.short())
+    out
 }
 
-/// `2026-11-22 15:04` of an RFC 3339 time.
-fn minute(time: &str) -> String {
-    time.get(..16).unwrap_or(time).replace('T', " ")
+fn painted(line: &str, host: &HostView) -> String {
+    let tone = match host.state.as_str() {
+        "up" => colour::Tone::Good,
+        "silent" | "unreachable" => colour::Tone::Bad,
+        _ => colour::Tone::Warning,
+    };
+    line.replacen(&format!(" {}", host.state), &format!(" {}", colour::paint(&host.state, tone, true)), 1)
 }
 
-/// Agents, pools and the caller's queue.
-pub(crate) fn hosts(hosts: &Hosts) -> String {
+fn plain_hosts(hosts: &Hosts, when: &When) -> String {
     let mut out = String::new();
     if hosts.hosts.is_empty() {
         out.push_str("no agents yet: start one on a Stata host with `longhaul agent --gateway URL`\n");
     } else {
-        let rows: Vec<[String; 6]> = hosts.hosts.iter().map(row).collect();
-        out.push_str(&columns(["HOST", "STATE", "RUNS", "POOL", "ENGINES", "WHERE"], &rows));
-        hosts.hosts.iter().for_each(|host| remarks(host, &mut out));
+        let rows: Vec<[String; 10]> = hosts.hosts.iter().map(|host| row(host, &hosts.pools, when)).collect();
+        let head = ["HOST", "STATE", "RUNS", "FREE", "POOL", "ENGINES", "CORES", "VERSION", "SINCE", "WHERE"];
+        out.push_str(&columns(head, &rows));
+        hosts.hosts.iter().for_each(|host| remarks(host, &hosts.pools, when, &mut out));
     }
     if !hosts.pools.is_empty() {
         let rows: Vec<[String; 4]> = hosts
@@ -113,20 +115,29 @@ pub(crate) fn hosts(hosts: &Hosts) -> String {
     out
 }
 
-fn row(host: &HostView) -> [String; 6] {
+fn row(host: &HostView, pools: &[PoolView], when: &When) -> [String; 10] {
     let at = if host.os_user.is_empty() { "" } else { "@" };
+    let seats =
+        pools.iter().find(|pool| pool.name == host.pool).map_or(0, |pool| pool.seats.saturating_sub(pool.in_use));
+    let free = if host.state == "up" { host.host_limit.saturating_sub(host.running).min(seats) } else { 0 };
+    let known = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
     [
         host.name.clone(),
         if host.state == "silent" { format!("silent {}", duration(host.last_seen)) } else { host.state.clone() },
         format!("{}/{}", host.running, host.host_limit),
+        free.to_string(),
         host.pool.clone(),
         if host.engines.is_empty() { "none".into() } else { host.engines.join(", ") },
+        host.cores.to_string(),
+        known(&host.version),
+        known(&host.since.as_deref().map(|at| when.minute(at)).unwrap_or_default()),
         format!("{}{at}{} · {} free", host.os_user, host.hostname, bytes(host.free_bytes)),
     ]
 }
 
 /// What is to be said of a host besides its row.
-fn remarks(host: &HostView, out: &mut String) {
+fn remarks(host: &HostView, pools: &[PoolView], when: &When, out: &mut String) {
+    let seats = pools.iter().find(|pool| pool.name == host.pool).map_or(0, |pool| pool.seats);
     if let Some(problem) = &host.problem {
         out.push_str(&format!("{}: {problem}\n", host.name));
     }
@@ -134,6 +145,25 @@ fn remarks(host: &HostView, out: &mut String) {
         (Some(note), _) => out.push_str(&format!("{}: {note}\n", host.name)),
         (None, Some(names)) => out.push_str(&format!("{}: takes the runs of {}\n", host.name, names.join(", "))),
         (None, None) => {}
+    }
+    if !host.labels.is_empty() {
+        let labels: Vec<String> = host.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        out.push_str(&format!("{}: labels {}\n", host.name, labels.join(", ")));
+    }
+    for foreign in &host.foreign {
+        let by = foreign.user.as_deref().map(|user| format!(" by {user},")).unwrap_or_default();
+        let since = foreign.since.as_deref().map(|at| format!(", since {}", when.minute(at))).unwrap_or_default();
+        let n = foreign.processes;
+        out.push_str(&match foreign.takes_seats {
+            true => format!("{}: {n} of {seats} seats{by} outside Longhaul{since}\n", host.name),
+            false => {
+                format!("{}: {n} Stata{by} outside Longhaul{since}; with `count_foreign` it takes a seat\n", host.name)
+            }
+        });
+    }
+    for holder in &host.holders {
+        let since = holder.since.as_deref().map_or("it starts".to_owned(), |at| format!("since {}", when.minute(at)));
+        out.push_str(&format!("{}: run {} of {}, {since}\n", host.name, holder.run_id.short(), holder.principal));
     }
 }
 
@@ -152,30 +182,31 @@ fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_proto::{
-        api::{HostView, PoolView},
-        state::RunState,
-    };
+    use longhaul_proto::api::{HostView, PoolView};
 
     use super::*;
-    use crate::output::verdict::tests::run;
 
     #[test]
-    fn runs_stand_in_columns() {
-        let mut failed = run(RunState::Failed);
-        failed.rc = Some(9);
-        failed.args = vec!["north".into()];
+    fn a_token_is_listed_without_itself() {
+        let token = |name: &str| {
+            serde_json::json!({
+                "name": name, "principal": "ana", "scope": "use", "expires_at": "2026-11-26T00:19:48Z", "expired": false,
+                "revoked_at": null, "uses_known_since": "2026-11-22T15:00:00Z"
+            })
+        };
+        let (mut old, mut gone) = (token("old"), token("gone"));
+        old["expired"] = true.into();
+        gone["revoked_at"] = "2026-11-22T15:00:00Z".into();
+        gone["expires_at"] = Value::Null;
+        gone["last_used_at"] = "2026-11-22T15:01:00Z".into();
         let want = "\
-RUN       SUBMITTED (UTC)   STATE              TIME        WHAT
-7f3a9c21  2026-11-22 15:00  failed r(9)        4 min 10 s  /home/ana/main.do north
-7f3a9c21  2026-11-22 15:00  running on stata1  4 min 10 s  /home/ana/main.do
+TOKEN  PRINCIPAL  SCOPE  STATE                         EXPIRES               LAST USED
+ci     ana        use    valid                         2026-11-26 00:19 UTC  -
+old    ana        use    expired                       2026-11-26 00:19 UTC  -
+gone   ana        use    revoked 2026-11-22 15:00 UTC  never                 2026-11-22 15:01 UTC
+uses are known since 2026-11-22 15:00 UTC, when the gateway started
 ";
-        assert_eq!(runs(&[failed, run(RunState::Running)]), want);
-        let mut found = run(RunState::Succeeded);
-        (found.unverified, found.claims) = (true, Some("bob".into()));
-        let text = runs(&[found]);
-        assert!(text.contains("[unverified, said to be bob's; `longhaul runs adopt 7f3a9c21`] /home"), "{text}");
-        assert_eq!(runs(&[]), "no runs yet\n");
+        assert_eq!(tokens(&[token("ci"), old, gone], &When::new(true)), want);
     }
 
     #[test]
@@ -191,9 +222,9 @@ RUN       SUBMITTED (UTC)   STATE              TIME        WHAT
             ..HostView::default()
         };
         let pool = PoolView { name: "lab".into(), seats: 1, hosts: vec!["stata1".into()], ..PoolView::default() };
-        let text = hosts(&Hosts { hosts: vec![host], pools: vec![pool], ..Hosts::default() });
+        let text = hosts(&Hosts { hosts: vec![host], pools: vec![pool], ..Hosts::default() }, &When::new(true), false);
         assert!(text.contains("stata1: no Stata found\n"), "{text}");
         assert!(text.contains("lab   0/1"), "{text}");
-        assert!(hosts(&Hosts::default()).contains("longhaul agent --gateway"));
+        assert!(hosts(&Hosts::default(), &When::new(true), false).contains("longhaul agent --gateway"));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     Bridge,
     message::{self, Message},
-    upstream::{Answer, Trouble, session_of},
+    upstream::{Answer, Handshake, Trouble, session_of},
 };
 use crate::output::{duration, say};
 
@@ -64,15 +64,23 @@ impl<'a> Call<'a> {
 
     /// Makes the call, as often as needed, and passes on the gateway's messages.
     pub(super) async fn run(mut self) {
-        if self.message.needs_session() && !self.bridge.link.initialized().await {
+        let handshake = match self.message.needs_session() {
+            true => self.bridge.link.handshake().await,
+            false => Handshake::Done,
+        };
+        if handshake != Handshake::Done {
             let id = self.message.id().clone();
-            return self
-                .bridge
-                .say(match self.message.method() {
-                    "ping" => json!({"jsonrpc": "2.0", "id": id, "result": {}}),
-                    _ => message::error(id, message::INVALID, "send initialize first, and wait for its answer"),
-                })
-                .await;
+            let answer = match (self.message.method(), handshake) {
+                ("ping", _) => json!({"jsonrpc": "2.0", "id": id, "result": {}}),
+                (_, Handshake::Unanswered) => message::error(
+                    id,
+                    message::AWAY,
+                    "the gateway did not answer initialize, so this was not passed on: when it is there again, send initialize \
+                     again (most clients: reconnect this server)",
+                ),
+                _ => message::error(id, message::INVALID, "send initialize first"),
+            };
+            return self.bridge.say(answer).await;
         }
         let mut sent = self.message.clone();
         loop {

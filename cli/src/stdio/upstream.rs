@@ -54,10 +54,12 @@ struct Legacy {
 
 /// How far the older era's handshake is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Handshake {
-    /// No `initialize` was answered, and none is under way.
+pub(super) enum Handshake {
+    /// None was sent.
     None,
     UnderWay,
+    /// The client did its part, and the gateway did not.
+    Unanswered,
     Done,
 }
 
@@ -69,7 +71,7 @@ impl Drop for Opening {
         self.0.handshake.send_if_modified(|at| {
             let failed = *at == Handshake::UnderWay;
             if failed {
-                *at = Handshake::None;
+                *at = Handshake::Unanswered;
             }
             failed
         });
@@ -116,11 +118,11 @@ impl Upstream {
         Opening(self.clone())
     }
 
-    /// Waits until no `initialize` is under way; whether one was answered.
-    pub(super) async fn initialized(&self) -> bool {
+    /// Waits until no `initialize` is under way; what became of the last one.
+    pub(super) async fn handshake(&self) -> Handshake {
         let mut handshake = self.handshake.subscribe();
-        let settled = handshake.wait_for(|at| *at != Handshake::UnderWay).await;
-        settled.is_ok_and(|at| *at == Handshake::Done)
+        // The sender is here as long as this is.
+        handshake.wait_for(|at| *at != Handshake::UnderWay).await.map_or(Handshake::None, |at| *at)
     }
 
     /// A client of the gateway at its present address: a restarted daemon may have another one, and another token.
@@ -183,8 +185,15 @@ impl Upstream {
 
     /// Sends a message that needs no answer. A lost one is reported on stderr: a notification changes no run.
     pub(super) async fn tell(self: &Arc<Self>, message: &Message) {
-        if message.needs_session() && !self.initialized().await {
-            return say(&format!("longhaul: {} came before initialize was answered", message.method()));
+        if message.needs_session() {
+            let words = match self.handshake().await {
+                Handshake::Done => None,
+                Handshake::Unanswered => Some("the gateway did not answer initialize"),
+                _ => Some("no initialize was sent before it"),
+            };
+            if let Some(words) = words {
+                return say(&format!("longhaul: {} was not passed on: {words}", message.method()));
+            }
         }
         let sent = tokio::time::timeout(TELL, self.send(message)).await;
         if let Ok(Err(Trouble::Away(words) | Trouble::No(words))) = sent {

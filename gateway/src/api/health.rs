@@ -1,6 +1,6 @@
 //! The gateway's own health and numbers.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -17,13 +17,23 @@ use crate::{
     problem::Problem,
 };
 
-/// `GET /healthz`: the process answers. The only path that needs no token.
+/// How long an answer to probes without a token holds: each look writes to the ledger, and anybody may ask.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// `GET /healthz`: the process answers. It needs no token.
 pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: the gateway can accept work.
-pub(super) async fn ready(State(face): State<Face>) -> Result<String, Problem> {
+/// `GET /readyz`: the gateway can accept work. Why it cannot is told to those who show a token.
+pub(super) async fn ready(State(face): State<Face>, who: Option<Extension<Identity>>) -> Result<String, Problem> {
+    if who.is_none() {
+        return if looked(&face).await {
+            Ok("ready\n".to_owned())
+        } else {
+            Err(Problem::unavailable("not ready: its log says why, and so does this path with a token"))
+        };
+    }
     match face.core.runs.ready().await {
         Ok(()) => {
             // It accepts work all the same.
@@ -31,6 +41,20 @@ pub(super) async fn ready(State(face): State<Face>) -> Result<String, Problem> {
             Ok(format!("ready\n{}", paused.unwrap_or_default()))
         }
         Err(why) => Err(Problem::unavailable(why)),
+    }
+}
+
+/// Whether it is ready, by a look that others may have had a moment ago; those who ask meanwhile wait for that one.
+async fn looked(face: &Face) -> bool {
+    let mut last = face.looked.lock().await;
+    let now = face.core.deps.clock.monotonic();
+    match *last {
+        Some((at, ready)) if now.saturating_sub(at) < LOOK_AGAIN => ready,
+        _ => {
+            let ready = face.core.runs.ready().await.is_ok();
+            *last = Some((face.core.deps.clock.monotonic(), ready));
+            ready
+        }
     }
 }
 
@@ -66,6 +90,14 @@ fn text(face: &Face, hosts: &Hosts) -> String {
     for pool in &hosts.pools {
         let name = label(&pool.name);
         let _ = writeln!(out, "longhaul_pool_seats{{pool={name}}} {}", pool.seats);
+    }
+    let name = "longhaul_pool_seats_disagree";
+    let _ = writeln!(
+        out,
+        "# HELP {name} 1 while the hosts of a pool were told different numbers of seats\n# TYPE {name} gauge"
+    );
+    for pool in &hosts.pools {
+        let _ = writeln!(out, "{name}{{pool={}}} {}", label(&pool.name), u64::from(pool.note.is_some()));
     }
     let _ = writeln!(out, "# HELP longhaul_pool_seats_in_use Seats held\n# TYPE longhaul_pool_seats_in_use gauge");
     for pool in &hosts.pools {

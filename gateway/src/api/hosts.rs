@@ -1,10 +1,10 @@
-//! The hosts: listed for everybody, drained and resumed by operators.
+//! The hosts: listed for everybody, drained, resumed and forgotten by operators.
 
 use axum::{
     Extension, Json,
     extract::{Request, State},
 };
-use longhaul_proto::api::{DrainBody, Drained, Hosts};
+use longhaul_proto::api::{DrainBody, Drained, Forgotten, Hosts};
 
 use super::strict;
 use crate::{face::Face, model::Identity, problem::Problem};
@@ -32,4 +32,14 @@ pub(super) async fn resume(
 ) -> Result<Json<Drained>, Problem> {
     let (body, _room): (DrainBody, _) = strict::json(&face, request, strict::SMALL).await?;
     Ok(Json(face.core.runs.resume(&who, body).await?))
+}
+
+/// `POST /api/v1/hosts/forget`.
+pub(super) async fn forget(
+    State(face): State<Face>,
+    Extension(who): Extension<Identity>,
+    request: Request,
+) -> Result<Json<Forgotten>, Problem> {
+    let (body, _room): (DrainBody, _) = strict::json(&face, request, strict::SMALL).await?;
+    Ok(Json(face.core.runs.forget_hosts(&who, body).await?))
 }

@@ -8,6 +8,7 @@ mod agents;
 mod blobs;
 mod do_files;
 mod events;
+mod filters;
 mod health;
 mod history;
 mod hosts;
@@ -38,6 +39,7 @@ pub fn router(face: Face) -> Router {
         .route("/api/v1/runs/{run}/adopt", post(runs::adopt))
         .route("/api/v1/runs/{run}/cancel", post(runs::cancel))
         .route("/api/v1/runs/{run}/declare-dead", post(runs::declare_dead))
+        .route("/api/v1/runs/{run}/rerun", post(runs::rerun))
         .route("/api/v1/runs/{run}/release", post(runs::release))
         .route("/api/v1/clock/trust", post(health::trust_clock))
         .route("/api/v1/runs/{run}/history", get(history::get))
@@ -53,6 +55,7 @@ pub fn router(face: Face) -> Router {
         .route("/api/v1/hosts", get(hosts::list))
         .route("/api/v1/hosts/drain", post(hosts::drain))
         .route("/api/v1/hosts/resume", post(hosts::resume))
+        .route("/api/v1/hosts/forget", post(hosts::forget))
         .route("/api/v1/whoami", get(tokens::whoami))
         .route("/api/v1/agents", get(agents::list))
         .route("/api/v1/agents/{name}/approve", post(agents::approve))

@@ -8,13 +8,12 @@ use axum::{
 use http::{StatusCode, header};
 use longhaul_proto::{
     MAX_CODE_API,
-    api::{AdoptBody, Adopted, CancelBody, RunList, RunView, SubmitRequest},
-    ids::RunId,
-    state::RunState,
+    api::{AdoptBody, Adopted, CancelBody, RerunBody, RunList, RunView, SubmitRequest},
 };
 use serde::Deserialize;
 
 use super::{
+    filters,
     operator::Operator,
     strict::{self, Strict},
 };
@@ -27,7 +26,7 @@ use crate::{
     },
     model::Identity,
     problem::Problem,
-    runs::{self, ListFilter},
+    runs::{self, ListFilter, RunFilter},
 };
 
 /// Largest body of a submission, bytes: a bundle of the largest size in base64, and its envelope.
@@ -62,8 +61,15 @@ pub(super) async fn submit(
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ListQuery {
     limit: Option<u32>,
-    before: Option<RunId>,
-    state: Option<RunState>,
+    /// The id of a run, or a part of it that names it.
+    before: Option<String>,
+    /// Names of states, with commas between.
+    state: Option<String>,
+    name: Option<String>,
+    user: Option<String>,
+    host: Option<String>,
+    since: Option<String>,
+    text: Option<String>,
 }
 
 /// `GET /api/v1/runs`.
@@ -77,7 +83,19 @@ pub(super) async fn list(
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::bad_request(format!("`limit` must be from 1 to {MAX_PAGE}")));
     }
-    let filter = ListFilter { limit, before: query.before, state: query.state };
+    let before = match &query.before {
+        Some(run) => Some(face.core.runs.find(&who, run).await?),
+        None => None,
+    };
+    let principal = filters::principal(&face, &who, query.user.as_deref()).await?;
+    let which = RunFilter {
+        states: filters::states(query.state.as_deref())?,
+        since_ms: filters::since(query.since.as_deref(), face.core.deps.clock.unix_ms())?,
+        name: filters::words("name", query.name)?,
+        host: filters::words("host", query.host)?,
+        text: filters::words("text", query.text)?,
+    };
+    let filter = ListFilter { limit, before, principal, which };
     let page = face.core.runs.list(&who, filter).await?;
     page.runs.iter().for_each(|run| caller.shows(&who, run));
     Ok(Json(run_list(&page)))
@@ -109,6 +127,24 @@ pub(super) async fn cancel(
     let run = face.core.runs.cancel(&who, run, body.mode).await?;
     caller.shows(&who, &run);
     Ok(Json(run_view(&run)))
+}
+
+/// `POST /api/v1/runs/{run}/rerun`: the same submission again; the body may be absent.
+pub(super) async fn rerun(
+    State(face): State<Face>,
+    Extension(who): Extension<Identity>,
+    Extension(caller): Extension<ClientPresence>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let trace = trace::of_headers(request.headers());
+    let (body, _room): (RerunBody, _) = strict::json(&face, request, strict::SMALL).await?;
+    let run = face.core.runs.find(&who, &name).await?;
+    let accepted = face.core.runs.rerun(&who, run, body, trace).await?;
+    caller.shows(&who, &accepted.run);
+    let status = if accepted.joined.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let place = format!("/api/v1/runs/{}", accepted.run.run);
+    Ok((status, [(header::LOCATION, place)], Json(submitted(&accepted))).into_response())
 }
 
 /// `POST /api/v1/runs/{run}/release`: an operator lets the spool of an ended run be deleted.

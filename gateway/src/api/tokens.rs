@@ -46,15 +46,25 @@ pub(super) struct TokenView {
     scope: Scope,
     created_at: Option<String>,
     expires_at: Option<String>,
+    expired: bool,
     revoked_at: Option<String>,
+    /// When a request last showed it; absent = not since `uses_known_since`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used_at: Option<String>,
+    /// From when on uses are known: the start of the gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uses_known_since: Option<String>,
     /// Only in the answer that makes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
 }
 
 impl TokenView {
-    fn of(record: TokenRecord, token: Option<String>) -> Self {
+    fn of(record: TokenRecord, now_ms: i64, token: Option<String>) -> Self {
         Self {
+            expired: record.expires_ms.is_some_and(|at| at <= now_ms),
+            last_used_at: None,
+            uses_known_since: None,
             name: record.name,
             principal: record.principal.to_string(),
             scope: record.scope,
@@ -106,7 +116,7 @@ pub(super) async fn add(
     }
     face.core.runs.principals_changed().await;
     tracing::info!(by = %who.principal, name = %record.name, principal = %record.principal, "token made");
-    Ok((StatusCode::CREATED, Json(TokenView::of(record, Some(secret)))).into_response())
+    Ok((StatusCode::CREATED, Json(TokenView::of(record, now, Some(secret)))).into_response())
 }
 
 /// The principal that an operator named for a token.
@@ -129,7 +139,13 @@ async fn named(face: &Face, text: &str) -> Result<Principal, Problem> {
 /// `GET /api/v1/tokens`.
 pub(super) async fn list(State(face): State<Face>, Operator(_): Operator) -> Result<Json<Vec<TokenView>>, Problem> {
     let all = face.core.ledger.token_list().await?;
-    Ok(Json(all.into_iter().map(|t| TokenView::of(t, None)).collect()))
+    let now_ms = face.core.deps.clock.unix_ms();
+    let view = |token: TokenRecord| {
+        let last_used_at = face.known_tokens.last_used(&token.sha256).and_then(rfc3339);
+        let uses_known_since = rfc3339(face.started_ms);
+        TokenView { last_used_at, uses_known_since, ..TokenView::of(token, now_ms, None) }
+    };
+    Ok(Json(all.into_iter().map(view).collect()))
 }
 
 /// `DELETE /api/v1/tokens/{name}`.
@@ -145,7 +161,7 @@ pub(super) async fn revoke(
         tracing::info!(by = %who.principal, %name, "token revoked");
         return Ok(StatusCode::NO_CONTENT);
     }
-    let detail = format!("there is no valid token `{name}`: GET /api/v1/tokens lists them");
+    let detail = format!("there is no valid token `{name}`: `longhaul token list` lists them");
     Err(problem(StatusCode::NOT_FOUND, "unknown-token", "No such token", detail))
 }
 

@@ -26,8 +26,10 @@ use crate::{
     problem::{Problem, problem},
 };
 
-/// The one path that answers without a token.
-pub const OPEN_PATH: &str = "/healthz";
+/// What probes of balancers and monitors ask for. They have no token and may know us by an address that is none of our
+/// names, so these answer under any `Host`, and with nothing that is not for everybody: details are for those who show a
+/// token under a name of ours.
+pub const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
 /// Where clients look for OAuth metadata, of which there is none.
 const WELL_KNOWN: &str = "/.well-known/";
@@ -87,8 +89,9 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     let path = request.uri().path();
     let fleet = path.starts_with(FLEET_PREFIX);
     // Clients look there for OAuth; 401 would make them look further, 404 says that there is none.
-    let open = path == OPEN_PATH || path.starts_with(WELL_KNOWN);
-    if let Err(refused) = gate.check_place(&request, fleet) {
+    let open = path.starts_with(WELL_KNOWN);
+    let probe = PROBES.contains(&path);
+    if let Err(refused) = gate.check_place(&request, fleet || probe) {
         tracing::warn!(%refused, "request turned away");
         return refused_response(&refused);
     }
@@ -98,6 +101,14 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
             Ok(response) => response,
             Err(_) => Problem::unavailable("the call took too long").into_response(),
         };
+    }
+    if probe {
+        if gate.allowed.check_host(request.uri(), request.headers()).is_ok()
+            && let Ok((identity, _)) = gate.identify(request.headers()).await
+        {
+            request.extensions_mut().insert(identity);
+        }
+        return next.run(request).await;
     }
     if open {
         return next.run(request).await;
@@ -124,9 +135,10 @@ pub async fn check(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
 }
 
 impl Gate {
-    /// Agents dial any name that their host has for us, so `Host` says nothing about them; a page is still refused.
-    fn check_place(&self, request: &Request, fleet: bool) -> Result<(), Refused> {
-        if !fleet {
+    /// Agents and probes dial any name that their host has for us, so `Host` says nothing about them; a page is still
+    /// refused.
+    fn check_place(&self, request: &Request, any_host: bool) -> Result<(), Refused> {
+        if !any_host {
             self.allowed.check_host(request.uri(), request.headers())?;
         }
         self.allowed.check_origin(request.headers())

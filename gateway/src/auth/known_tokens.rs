@@ -28,6 +28,8 @@ struct Known {
     tokens: HashMap<String, (Duration, TokenRecord)>,
     /// Counts the times when all was forgotten.
     forgotten: u64,
+    /// When each was last shown, Unix ms, by SHA-256 (hex): one entry for each token that the ledger has.
+    used: HashMap<String, i64>,
 }
 
 impl KnownTokens {
@@ -43,17 +45,22 @@ impl KnownTokens {
     ) -> Result<Option<TokenRecord>, LedgerError> {
         let asked = clock.monotonic();
         let forgotten = {
-            let known = self.lock();
+            let mut known = self.lock();
             if let Some((at, record)) = known.tokens.get(sha256)
                 && asked.saturating_sub(*at) < MAX_AGE
             {
-                return Ok(Some(record.clone()));
+                let record = record.clone();
+                if let Some(used) = known.used.get_mut(sha256) {
+                    *used = clock.unix_ms();
+                }
+                return Ok(Some(record));
             }
             known.forgotten
         };
         let found = store.token_find(sha256).await?;
         if let Some(record) = &found {
             let mut known = self.lock();
+            known.used.insert(sha256.to_owned(), clock.unix_ms());
             if known.tokens.len() >= MOST {
                 known.tokens.clear();
             }
@@ -62,6 +69,11 @@ impl KnownTokens {
             }
         }
         Ok(found)
+    }
+
+    /// When a token was last shown to this process, Unix ms.
+    pub fn last_used(&self, sha256: &str) -> Option<i64> {
+        self.lock().used.get(sha256).copied()
     }
 
     /// A token was revoked, in the ledger already.

@@ -14,7 +14,7 @@ pub mod run_view;
 pub mod trace;
 pub(crate) mod utf8;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use longhaul_proto::connections::Connections;
 use tokio_util::sync::CancellationToken;
@@ -80,6 +80,10 @@ pub struct Face {
     pub revocations: Revocations,
     /// Tokens that were looked up just now.
     pub known_tokens: KnownTokens,
+    /// When this process began to serve, Unix ms.
+    pub started_ms: i64,
+    /// Whether the gateway was ready when a probe without a token last looked, and when that was, by the monotonic clock.
+    pub looked: Arc<tokio::sync::Mutex<Option<(Duration, bool)>>>,
 }
 
 impl Face {
@@ -90,6 +94,7 @@ impl Face {
         let connections = Connections::new(incoming::bounds(options));
         let bodies = Bodies::new(options.max_body_bytes);
         Self {
+            started_ms: core.deps.clock.unix_ms(),
             core,
             numbers: Arc::default(),
             allowed: Arc::new(allowed),
@@ -99,6 +104,7 @@ impl Face {
             bodies,
             revocations: Revocations::default(),
             known_tokens: KnownTokens::default(),
+            looked: Arc::default(),
         }
     }
 

@@ -90,6 +90,13 @@ pub(super) fn state(problem: &str, licence: &str, engines: &[wire::Engine]) -> O
         .or_else(|| too_long("what it says of its own state", problem, SENTENCE))
 }
 
+/// What an agent tells of processes of Stata that no Longhaul started, as far as it is taken: a host has few users.
+pub(super) fn foreign(mut told: Vec<wire::ForeignStata>) -> Vec<wire::ForeignStata> {
+    told.truncate(LIST);
+    told.retain(|foreign| foreign.user.len() <= NAME && foreign.processes > 0);
+    told
+}
+
 /// What is wrong with a page of runs.
 pub(crate) fn page(runs: &[wire::RunSummary]) -> Option<String> {
     let run = |run: &wire::RunSummary| {

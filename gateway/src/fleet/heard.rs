@@ -24,6 +24,8 @@ pub(crate) struct LastHeard {
     /// Free on the disk of its spools, bytes.
     free_bytes: AtomicU64,
     spools: Mutex<Spools>,
+    /// Processes of Stata on its host that no Longhaul started.
+    foreign: Mutex<Arc<[wire::ForeignStata]>>,
     /// Fires at each heartbeat.
     beat: Notify,
 }
@@ -64,6 +66,16 @@ impl LastHeard {
     pub(super) fn note_disk(&self, free_bytes: u64, spools: Spools) {
         self.note_free(free_bytes);
         *self.spools.lock().unwrap_or_else(PoisonError::into_inner) = spools;
+    }
+
+    /// Notes the processes of Stata on its host that no Longhaul started.
+    pub(super) fn note_foreign(&self, foreign: Vec<wire::ForeignStata>) {
+        *self.foreign.lock().unwrap_or_else(PoisonError::into_inner) = foreign.into();
+    }
+
+    /// The processes of Stata on its host that no Longhaul started, by user.
+    pub(super) fn foreign(&self) -> Arc<[wire::ForeignStata]> {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Notes what is free on its disk, bytes.

@@ -330,6 +330,16 @@ impl Fleet {
         (snapshot.names(), snapshot.labels())
     }
 
+    /// Drops agents for good; `false` = one of them is heard or holds seats, and stays.
+    pub(crate) async fn forget(&self, agent_ids: Vec<String>) -> bool {
+        self.ask(|gone| Command::Forget { agent_ids, gone }).await.unwrap_or_default()
+    }
+
+    /// The descriptions of all agents that this process knows, and whether each has registered with it.
+    pub(crate) fn infos(&self) -> Vec<(wire::AgentInfo, bool)> {
+        self.snapshot().agents.values().map(|agent| (agent.info.clone(), agent.here)).collect()
+    }
+
     /// Whose runs agents take that were not told whom to serve; `None` = everybody's.
     pub(crate) fn first_only(&self) -> Option<Principal> {
         self.snapshot().first_only.clone()

@@ -47,6 +47,8 @@ pub(super) struct Agent {
     pub(super) dial_problem: Option<String>,
     /// Since when there is no connection to it, by the monotonic clock; `None` = there is one.
     pub(super) unconnected_since: Option<Duration>,
+    /// When this process of it came, Unix ms; 0 = it has not registered with this gateway's process.
+    pub(super) since_ms: i64,
     /// The connection over which it registered last.
     pub(super) session: Option<Session>,
     /// Why its registration is refused, in words that name it.
@@ -63,6 +65,7 @@ impl Agent {
             connection: None,
             dial_problem: None,
             unconnected_since: Some(now),
+            since_ms: 0,
             session: None,
             refused: None,
         }

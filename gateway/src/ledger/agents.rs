@@ -13,6 +13,8 @@ pub trait AgentStore: Send + Sync + 'static {
     fn put_agent(&self, agent: AgentRecord) -> Answer<'_, ()>;
     /// All stored agents.
     fn agents(&self) -> Answer<'_, Vec<AgentRecord>>;
+    /// Removes agents, by id; those that are not stored are no error. Their keys' pins stay.
+    fn forget_agents(&self, agent_ids: Vec<String>) -> Answer<'_, ()>;
 
     /// Stores a key's pin, replacing the earlier one.
     fn put_pin(&self, pin: PinRecord) -> Answer<'_, ()>;

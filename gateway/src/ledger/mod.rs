@@ -53,7 +53,9 @@ pub use do_files::{DoFile, DoFileStore, DoFiles};
 pub(crate) use joining::UNKNOWN_BODY;
 pub use joining::{Adoption, CALL, Dedupe, Inserted, NewRun, is_call};
 pub use leases::{HolderKind, LeaseChange, LeaseHolder, LeaseRecord, LeaseStore};
-pub use runs::{AttemptChange, AttemptEnd, AttemptRow, ListQuery, Read, RunStore, Transition, TransitionRow};
+pub use runs::{
+    AttemptChange, AttemptEnd, AttemptRow, ListQuery, Read, RunFilter, RunStore, Transition, TransitionRow,
+};
 pub use stashes::{Stash, StashStore};
 pub use tokens::{TokenRecord, TokenStore};
 pub use upkeep::{Ended, MirrorCopy, UpkeepStore};

@@ -43,7 +43,9 @@ pub trait RunStore: Send + Sync + 'static {
     fn submission(&self, run: RunId) -> Answer<'_, Option<wire::Submission>>;
     /// The run of a key, with the digest of the request that made it.
     fn by_key<'a>(&'a self, principal: &'a Principal, key: &'a str) -> Answer<'a, Option<(RunId, String)>>;
-    /// Runs whose id ends with `tail` (8 or more hex characters), at most `limit`; of one principal or of all.
+    /// Runs that a part of their id names (hex characters without hyphens), newest first, at most `limit`; of one
+    /// principal or of all. The part is the end of the id, of 8 or more characters; where no id ends so, the beginning of
+    /// the id or of its last eight characters.
     fn by_tail<'a>(&'a self, principal: Option<&'a Principal>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>>;
     /// Runs, newest first.
     fn list(&self, query: ListQuery) -> Answer<'_, Vec<Record>>;
@@ -158,13 +160,59 @@ pub struct TransitionRow {
     pub at_ms: i64,
 }
 
+/// What runs must be like; nothing given = all are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunFilter {
+    /// In one of these states; empty = in any.
+    pub states: Vec<RunState>,
+    /// Called exactly so.
+    pub name: Option<String>,
+    /// On the host of this name.
+    pub host: Option<String>,
+    /// Recorded then or later, Unix ms.
+    pub since_ms: Option<i64>,
+    /// With this text, in any case, in what [`search_text`] has of them.
+    pub text: Option<String>,
+}
+
+impl RunFilter {
+    /// In this state.
+    pub fn in_state(state: impl Into<Option<RunState>>) -> Self {
+        Self { states: state.into().into_iter().collect(), ..Self::default() }
+    }
+
+    /// Whether it lets a run through.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn fits(&self, record: &Record) -> bool {
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        let text = || search_text(&record.detail);
+        (self.states.is_empty() || self.states.contains(&record.state))
+            && is(&self.name, &record.detail.asked.name)
+            && is(&self.host, record.host())
+            && self.since_ms.is_none_or(|since| record.created_ms >= since)
+            && self.text.as_ref().is_none_or(|wanted| text().contains(&wanted.to_lowercase()))
+    }
+}
+
+/// Most of a run that can be searched, characters.
+const SEARCHED: usize = 8192;
+
+/// What a text is searched in: name, note, do-file, arguments and message of a run, in small letters.
+pub(super) fn search_text(detail: &Detail) -> String {
+    let (asked, end) = (&detail.asked, &detail.end);
+    let head = [&asked.name, &asked.note, &asked.file_name, &asked.source, &end.message].map(String::as_str);
+    let parts = head.into_iter().chain(asked.args.iter().map(String::as_str));
+    let all = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
+    all.chars().take(SEARCHED).flat_map(char::to_lowercase).collect()
+}
+
 /// Which runs to list: a filter.
 #[derive(Clone, Debug, Default)]
 pub struct ListQuery {
     /// Only this principal's; `None` = all.
     pub principal: Option<Principal>,
-    /// Only those in this state.
-    pub state: Option<RunState>,
+    /// Only those that it lets through.
+    pub which: RunFilter,
     /// Only those older than this run.
     pub before: Option<RunId>,
     /// At most this many.

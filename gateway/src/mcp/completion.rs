@@ -64,7 +64,7 @@ async fn of_prompt(caller: &Caller, meaning: Meaning, begun: &str, host: Option<
 
 /// The newest runs whose id begins so, short ids for short beginnings.
 async fn run_ids(caller: &Caller, begun: &str) -> Result<Vec<String>, ErrorData> {
-    let filter = ListFilter { limit: NEWEST, before: None, state: None };
+    let filter = ListFilter { limit: NEWEST, ..ListFilter::default() };
     let page = caller.face.core.runs.list(&caller.who, filter).await;
     let page = page.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
     let begun = begun.to_lowercase();

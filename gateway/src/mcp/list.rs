@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     model::{ContactState, RunSnapshot, UnixMs},
-    runs::ListFilter,
+    runs::{ListFilter, RunFilter},
 };
 
 /// How long a cancel waits for the agent to confirm the request.
@@ -32,7 +32,10 @@ pub(super) async fn runs(call: &Call) -> Reply {
     };
     let limit = u32::try_from(call.args.whole("limit").unwrap_or(PAGE.0).min(PAGE.1)).unwrap_or(u32::MAX);
     let state = call.args.text("state").and_then(|word| word.parse::<RunState>().ok());
-    let page = runs.list(&call.who, ListFilter { limit, before, state }).await.map_err(|e| e.to_string())?;
+    let page = runs
+        .list(&call.who, ListFilter { limit, before, which: RunFilter::in_state(state), ..ListFilter::default() })
+        .await
+        .map_err(|e| e.to_string())?;
     if page.runs.is_empty() {
         return Ok(ToolOutput::ok("no runs"));
     }
@@ -56,6 +59,9 @@ fn line(call: &Call, view: &RunSnapshot, now_ms: i64) -> String {
         words::whole(view, None, now_ms).replace(&format!(" · {short}"), "")
     };
     let mut text = format!("{short}  {told}");
+    if let Some(name) = view.name.as_ref().filter(|name| !told.contains(name.as_str())) {
+        let _ = write!(text, " · {}", words::cut(&words::plain(name), 80));
+    }
     if view.source.contains(['/', '\\']) {
         let _ = write!(text, " · {}", words::cut(&words::plain(&view.source), 100));
     }
@@ -158,6 +164,17 @@ fn hosts_text(all: &Hosts) -> String {
         if let Some(note) = &host.note {
             let _ = writeln!(text, "  note: {note}");
         }
+        for holder in &host.holders {
+            let since = holder.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
+            let _ =
+                writeln!(text, "  seat: run {} of {}{since}", holder.run_id.short(), words::plain(&holder.principal));
+        }
+        for foreign in &host.foreign {
+            let by = foreign.user.as_ref().map(|user| format!(" by {}", words::plain(user))).unwrap_or_default();
+            let since = foreign.since.as_ref().map(|since| format!(", since {since}")).unwrap_or_default();
+            let seats = if foreign.takes_seats { ", each takes a seat" } else { "" };
+            let _ = writeln!(text, "  Stata outside Longhaul: {}{by}{since}{seats}", foreign.processes);
+        }
         if !host.roots.is_empty() {
             let _ = writeln!(text, "  do-files under: {}", host.roots.join(", "));
         }
@@ -180,7 +197,7 @@ fn hosts_text(all: &Hosts) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_proto::api::{HostView, PoolView};
+    use longhaul_proto::api::{ForeignView, HolderView, HostView, PoolView};
 
     use super::*;
 
@@ -196,13 +213,20 @@ mod tests {
             cores: 8,
             os_user: "me".into(),
             problem: Some("clock".into()),
+            holders: vec![HolderView {
+                run_id: "01a20414-49e1-74ff-9b78-91133be83fb6".parse().unwrap(),
+                principal: "ana".into(),
+                since: Some("2026-11-26T09:12:00Z".into()),
+            }],
+            foreign: vec![ForeignView { user: Some("ben".into()), processes: 2, since: None, takes_seats: true }],
             ..HostView::default()
         };
         let pool = PoolView { name: "lab".into(), seats: 1, in_use: 1, ..PoolView::default() };
         let text = hosts_text(&Hosts { hosts: vec![host], pools: vec![pool], ..Hosts::default() });
         assert_eq!(
             text,
-            "stata1: up, 1 of 2 runs, pool lab, no Stata found, 8 cores, as user me\n  problem: clock\npool lab: 1 of 1 seats in use"
+            "stata1: up, 1 of 2 runs, pool lab, no Stata found, 8 cores, as user me\n  problem: clock\n  seat: run 3be83fb6 of \
+             ana since 2026-11-26T09:12:00Z\n  Stata outside Longhaul: 2 by ben, each takes a seat\npool lab: 1 of 1 seats in use"
         );
     }
 }

@@ -163,8 +163,20 @@ pub(super) fn is_template(uri: &str) -> bool {
 
 /// What tells a run from the others; its own document has the rest.
 fn brief(run: &RunSnapshot) -> Value {
-    const FIELDS: [&str; 11] =
-        ["run_id", "state", "cause", "rc", "message", "source", "args", "host", "created_at", "finished_at", "waiting"];
+    const FIELDS: [&str; 12] = [
+        "run_id",
+        "state",
+        "cause",
+        "rc",
+        "message",
+        "source",
+        "name",
+        "args",
+        "host",
+        "created_at",
+        "finished_at",
+        "waiting",
+    ];
     let mut all = serde_json::to_value(run_view(run)).unwrap_or_default();
     if let Some(fields) = all.as_object_mut() {
         fields.retain(|name, _| FIELDS.contains(&name.as_str()));
@@ -173,7 +185,7 @@ fn brief(run: &RunSnapshot) -> Value {
 }
 
 async fn newest(caller: &Caller, limit: u32) -> Result<Vec<Arc<RunSnapshot>>, ErrorData> {
-    let filter = ListFilter { limit, before: None, state: None };
+    let filter = ListFilter { limit, ..ListFilter::default() };
     let page = caller.face.core.runs.list(&caller.who, filter).await;
     page.map(|page| page.runs).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }

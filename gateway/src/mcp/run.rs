@@ -39,7 +39,9 @@ pub(super) async fn selection(call: &Call) -> Answer {
             words::cut(&session, 60)
         ));
     }
-    let submitted = start(call, SubmitRequest { text: call.args.text("selection"), ..common(call) }).await?;
+    let text = call.args.text("selection");
+    let name = text.as_deref().and_then(code_name);
+    let submitted = start(call, SubmitRequest { text, name, ..common(call) }).await?;
     follow_submitted(call, submitted).await
 }
 
@@ -49,7 +51,8 @@ pub(super) async fn submit(call: &Call) -> Reply {
     if [path.is_some(), text.is_some(), bundle.is_some()].iter().filter(|given| **given).count() != 1 {
         return Err("pass exactly one of path (a do-file on the Stata host), text (code) and bundle (files)".into());
     }
-    let submitted = start(call, SubmitRequest { path, text, bundle, ..common(call) }).await?;
+    let name = text.as_deref().and_then(code_name);
+    let submitted = start(call, SubmitRequest { path, text, bundle, name, ..common(call) }).await?;
     let view = &submitted.run;
     call.shows(view);
     let first = submitted.joined.map(|joined| format!("{}\n", joined::line(view, joined, call.now_ms())));
@@ -61,6 +64,17 @@ pub(super) async fn submit(call: &Call) -> Reply {
         "{first}run {short} is recorded and goes on by itself: {state}{advice}\nGet its result with stata_wait(runs: \"{short}\")."
     ))
     .about(view))
+}
+
+/// Longest name of code, characters.
+const NAME: usize = 50;
+
+/// What code is called among other runs: its first line that is no comment.
+fn code_name(code: &str) -> Option<String> {
+    let mut lines = code.lines().map(str::trim).filter(|line| !line.is_empty());
+    let comment = |line: &&str| line.starts_with('*') || line.starts_with("//") || line.starts_with("/*");
+    let first = lines.clone().find(|line| !comment(line)).or_else(|| lines.next())?;
+    Some(words::cut(&words::plain(first), NAME))
 }
 
 /// How code is sent that no Stata host has.
@@ -181,6 +195,16 @@ mod tests {
         super::words::tests::{NOW, view},
         *,
     };
+
+    #[test]
+    fn code_is_called_by_its_first_line() {
+        let check = |code: &str, want: Option<&str>| assert_eq!(code_name(code).as_deref(), want, "{code}");
+        check("display 1", Some("display 1"));
+        check("\n* a comment\n  sysuse auto, clear\nregress price mpg\n", Some("sysuse auto, clear"));
+        check("// only this", Some("// only this"));
+        check(" \n", None);
+        check(&"x".repeat(60), Some(&format!("{}…", "x".repeat(49))));
+    }
 
     #[test]
     fn a_handle_says_what_to_do() {

@@ -49,7 +49,12 @@ const NAMED: usize = 60;
 
 /// The do-file's name with its arguments: `fit.do 2024 "two words"`.
 pub(super) fn named(view: &RunSnapshot) -> String {
-    let mut text = plain(view.source.rsplit(['/', '\\']).next().unwrap_or_default());
+    let file = view.file_name.as_deref().or(Some(&view.source).filter(|source| *source != "text").map(String::as_str));
+    let mut text = match (file, &view.name) {
+        (Some(file), _) => plain(file.rsplit(['/', '\\']).next().unwrap_or_default()),
+        // Code has no name but the one it was given.
+        (None, name) => plain(name.as_deref().unwrap_or("text")),
+    };
     for arg in &view.args {
         let arg = plain(arg);
         let _ = if arg.contains(' ') { write!(text, " \"{arg}\"") } else { write!(text, " {arg}") };

@@ -9,6 +9,12 @@ use super::{Need, Principal};
 pub struct Asked {
     /// The path, `text`, or `bundle: entry`.
     pub source: String,
+    /// What the caller calls the run; empty = nothing, as the next two.
+    pub name: String,
+    /// What the caller noted about it.
+    pub note: String,
+    /// Of a text: the name of the file that it was read from.
+    pub file_name: String,
     /// Arguments of the do-file.
     pub args: Vec<String>,
     /// What it requires of an agent.

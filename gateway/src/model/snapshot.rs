@@ -25,6 +25,12 @@ pub struct RunSnapshot {
 
     /// The path, `text`, or `bundle: entry`.
     pub source: String,
+    /// What the caller calls it.
+    pub name: Option<String>,
+    /// What the caller noted about it.
+    pub user_note: Option<String>,
+    /// Of a text: the name of the file that it was read from.
+    pub file_name: Option<String>,
     /// Arguments of the do-file.
     pub args: Vec<String>,
     /// Name and version of the client.

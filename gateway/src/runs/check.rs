@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use longhaul_proto::{
     api::{Retry, SubmitRequest},
-    paths, sha256_hex,
+    paths, sha256_hex, visible,
     wire::{self, submission::Source},
 };
 
@@ -22,6 +22,8 @@ pub(super) const MAX_PATH: usize = 4096;
 /// Most arguments and their longest, as Stata's own command line is limited.
 const MAX_ARGS: usize = 256;
 const MAX_ARG: usize = 16 * 1024;
+/// Longest name and note of a run, characters.
+const MAX_WORDS: (usize, usize) = (80, 500);
 /// Longest limit on time: ten years, so that sums never overflow.
 const MAX_SECONDS: f64 = 10.0 * 366.0 * 24.0 * 3600.0;
 
@@ -75,6 +77,7 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         check_text("working_dir", dir)?;
     }
     check_names(&submit)?;
+    check_words(&submit)?;
     let need = Need {
         host: submit.host.clone().unwrap_or_default(),
         labels: submit.labels.clone(),
@@ -95,6 +98,9 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         trace: Some(trace),
         retry: submit.retry.unwrap_or_default().to_wire().into(),
         code_sha256: submit.sha256.as_deref().unwrap_or_default().to_lowercase(),
+        name: submit.name.clone().unwrap_or_default(),
+        note: submit.note.clone().unwrap_or_default(),
+        file_name: submit.file_name.clone().unwrap_or_default(),
         client: submit.client.as_deref().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect(),
         ..wire::Submission::default()
     };
@@ -139,6 +145,24 @@ fn check_names(submit: &SubmitRequest) -> Result<(), SubmitError> {
     }
     if submit.key.as_ref().is_some_and(|k| k.is_empty() || k.len() > MAX_KEY || control(k)) {
         return bad(format!("key must have 1 to {MAX_KEY} characters and no control characters"));
+    }
+    Ok(())
+}
+
+/// The words for people: each is a line that can be shown.
+fn check_words(submit: &SubmitRequest) -> Result<(), SubmitError> {
+    for (what, words, most) in [
+        ("name", &submit.name, MAX_WORDS.0),
+        ("note", &submit.note, MAX_WORDS.1),
+        ("file_name", &submit.file_name, 255),
+    ] {
+        let Some(words) = words else { continue };
+        if words.trim().is_empty() || words.chars().count() > most || words.contains(visible::is_hidden) {
+            return bad(format!("{what} must be a line of 1 to {most} characters, without control characters"));
+        }
+    }
+    if submit.file_name.as_ref().is_some_and(|name| name.contains(['/', '\\'])) {
+        return bad("file_name must be a name without a folder");
     }
     Ok(())
 }
@@ -195,7 +219,8 @@ fn milliseconds(what: &str, seconds: Option<f64>) -> Result<u64, SubmitError> {
 fn body_digest(submit: &SubmitRequest) -> String {
     // A default is the same whether given or left out.
     let retry = submit.retry.filter(|retry| !retry.is_default());
-    let plain = SubmitRequest { key: None, client: None, again: false, retry, ..submit.clone() };
+    let words = SubmitRequest { name: None, note: None, file_name: None, ..submit.clone() };
+    let plain = SubmitRequest { key: None, client: None, again: false, retry, ..words };
     sha256_hex(&serde_json::to_vec(&plain).unwrap_or_default())
 }
 
@@ -274,6 +299,10 @@ mod tests {
         check(SubmitRequest { engine: Some("r".to_owned()), ..text() }, "`stata` or `standin`");
         check(SubmitRequest { key: Some(String::new()), ..text() }, "key must have");
         check(SubmitRequest { host: Some(String::new()), ..text() }, "host must be");
+        check(SubmitRequest { name: Some(" ".to_owned()), ..text() }, "name must be a line of 1 to 80");
+        check(SubmitRequest { name: Some("x".repeat(81)), ..text() }, "name must be a line of 1 to 80");
+        check(SubmitRequest { note: Some("a\nb".to_owned()), ..text() }, "note must be a line of 1 to 500");
+        check(SubmitRequest { file_name: Some("/a.do".to_owned()), ..text() }, "without a folder");
         check(bundle(&[("../a.do", "x")], "../a.do"), "without `..`");
         check(bundle(&[("/a.do", "x")], "/a.do"), "without `..`");
         check(bundle(&[("a.do", "x"), ("a.do", "y")], "a.do"), "comes twice");

@@ -13,7 +13,7 @@ use longhaul_proto::{
 use tokio::sync::oneshot;
 
 use super::{
-    ControlError,
+    ControlError, journal,
     registry::{Command, Reply},
     run_task::{Interrupted, RunTask},
 };
@@ -90,6 +90,7 @@ impl RunTask {
         match self.record_intent(intent.clone()).await {
             Ok(true) => {
                 faults::point("cancel.after_wish");
+                journal::cancel_requested(&self.record, &intent.by, mode);
                 let first = self.record.cancel.take().unwrap_or(intent);
                 self.record.cancel = Some(CancelIntent { mode, ..first });
                 self.cancel_resting = false;

@@ -52,7 +52,7 @@ impl Runs {
         Ok(Drained { hosts: self.0.fleet.hosts_named(&hosts).await })
     }
 
-    fn meant(&self, who: &Identity, patterns: &[String]) -> Result<Vec<String>, DrainError> {
+    pub(super) fn meant(&self, who: &Identity, patterns: &[String]) -> Result<Vec<String>, DrainError> {
         if !who.may_operate() {
             return Err(DrainError::Forbidden);
         }

@@ -60,12 +60,12 @@ pub enum SubmitError {
     Ledger(#[source] LedgerError),
     /// The ledger does not answer, so it is unknown whether there is a run.
     #[error(
-        "the gateway does not know whether it could record the run: look at stata_runs, or try again with the same key, before you submit it anew"
+        "the gateway does not know whether it could record the run: look at your runs (stata_runs, `longhaul runs`), or try again with the same key, before you submit it anew"
     )]
     Unsettled(#[source] LedgerError),
     /// The task that records the run panicked, so it is unknown whether there is a run.
     #[error(
-        "the gateway failed inside this submission, and whether there is a run is not known: look at stata_runs, or try again with the same key, before you submit it anew; its log has the details"
+        "the gateway failed inside this submission, and whether there is a run is not known: look at your runs (stata_runs, `longhaul runs`), or try again with the same key, before you submit it anew; its log has the details"
     )]
     Panicked,
     /// The gateway is stopping.
@@ -86,10 +86,10 @@ fn missing(digests: &[ContentDigest]) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// No run of this caller has that name.
-    #[error("no run `{0}`: list yours with stata_runs, or `longhaul runs`")]
+    #[error("no run `{0}`: stata_runs or `longhaul runs` lists yours")]
     Unknown(String),
-    /// The short form fits several.
-    #[error("`{0}` fits several runs: give more characters of the run id")]
+    /// The part of an id fits several runs, which these words name.
+    #[error("{0}")]
     Ambiguous(String),
     /// The ledger could not be read.
     #[error("the gateway could not read its ledger: try again, and look at the disk of its data folder and its log")]
@@ -128,7 +128,9 @@ pub enum ControlError {
 #[derive(Debug, thiserror::Error)]
 pub enum DrainError {
     /// The caller's token does not permit it.
-    #[error("draining and resuming hosts needs a token with scope `operate`: ask the operator of this gateway")]
+    #[error(
+        "draining, resuming and forgetting hosts needs a token with scope `operate`: ask the operator of this gateway"
+    )]
     Forbidden,
     /// The request makes no sense.
     #[error("{0}")]
@@ -141,6 +143,9 @@ pub enum DrainError {
         /// The known names, in words.
         known: String,
     },
+    /// A host is connected, or holds unfinished runs.
+    #[error("{0}")]
+    InUse(String),
     /// The command could not be made durable.
     #[error("the gateway could not record that, so nothing has changed: try again, and see the gateway's log")]
     Ledger(#[source] LedgerError),

@@ -14,7 +14,10 @@ use longhaul_proto::{
 };
 use tracing::Instrument;
 
-use super::run_task::{Interrupted, RunTask};
+use super::{
+    journal,
+    run_task::{Interrupted, RunTask},
+};
 use crate::{
     fleet::agent_port::{AgentError, Failure, Port},
     mirror::Mirror,
@@ -248,6 +251,7 @@ impl RunTask {
             Ok(events) => {
                 let took = self.inner.deps.clock.monotonic().saturating_sub(began);
                 self.inner.metrics.dispatch.record(took);
+                journal::started(&self.record);
                 faults::point("dispatch.after_run");
                 // Only now: the agent starts the process while the gateway creates the files for its output.
                 let mirror = self.open_mirror().await?;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use longhaul_proto::{faults, wire::submission::Source};
+use longhaul_proto::{faults, wire, wire::submission::Source};
 
 use super::{
     Inner, SubmitError,
@@ -17,6 +17,8 @@ use crate::{
 
 /// Most names of hosts or labels in an error.
 const MOST_NAMED: usize = 20;
+/// Most agents whose trouble is told in an error.
+const MOST_SAID: usize = 5;
 
 /// Refuses a host or a label that no agent ever had: waiting for it would be useless.
 pub(super) async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError> {
@@ -65,6 +67,28 @@ pub(super) async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), S
             Err(SubmitError::Refused(format!("no host has the label `{label}`: there are {}", list(&labels))))
         }
     }
+}
+
+/// Refuses what no agent could ever run: every one that matches is here, and says that it has no engine. One that was never
+/// heard of may still come, and one that is away may return with another description.
+pub(super) async fn runnable(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError> {
+    let need = &checked.need;
+    let matches = |info: &wire::AgentInfo| {
+        let labelled = need.labels.iter().all(|(key, value)| info.labels.get(key) == Some(value));
+        !info.name.is_empty() && labelled && (need.host.is_empty() || info.name == need.host)
+    };
+    let fit: Vec<_> = inner.fleet.infos().into_iter().filter(|(info, _)| matches(info)).collect();
+    let may = |(info, here): &(wire::AgentInfo, bool)| !here || !info.engines.is_empty() || info.problem.is_empty();
+    if fit.is_empty() || fit.iter().any(may) || faults::bug("no_engine_waits") {
+        return Ok(());
+    }
+    let stored = inner.ledger.agents().await.map_err(SubmitError::Ledger)?;
+    if stored.iter().any(|agent| matches(&agent.info) && !agent.info.engines.is_empty()) {
+        return Ok(());
+    }
+    let said: Vec<String> =
+        fit.iter().take(MOST_SAID).map(|(info, _)| format!("{}: {}", info.name, info.problem)).collect();
+    Err(SubmitError::Refused(format!("no agent can run it: {}", said.join("; "))))
 }
 
 /// Asks the agents for a path and a working directory while the caller waits, so that errors come at once and equal code is

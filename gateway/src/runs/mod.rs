@@ -59,8 +59,10 @@ mod error;
 mod finish;
 mod follow_attempt;
 mod follow_events;
+mod forget_host;
 mod give_code;
 mod joining;
+mod journal;
 mod lookup;
 mod not_started;
 mod not_there;
@@ -70,6 +72,7 @@ pub(crate) mod registrar;
 pub(crate) mod registry;
 pub(crate) mod release;
 mod requested_code;
+mod rerun;
 pub(crate) mod restore_guard;
 mod retry;
 mod run_task;
@@ -93,7 +96,6 @@ use longhaul_proto::{
     clock::rfc3339,
     faults,
     ids::RunId,
-    state::RunState,
     wire,
 };
 
@@ -112,11 +114,13 @@ use registry::Registry;
 use restore_guard::RestoreGuard;
 use seal::SealKey;
 
+pub use crate::ledger::RunFilter;
 pub use agents::AgentsError;
 pub use artifact::{ArtifactError, Fetched};
 pub use do_files::{DoFileError, Entered};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
 pub use not_there::NotThere;
+pub use rerun::RerunError;
 
 /// A parsed request with what its transport knows.
 #[derive(Clone, Debug, Default)]
@@ -135,14 +139,16 @@ pub struct Request {
 }
 
 /// Which runs to list: a filter.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ListFilter {
     /// At most this many (1..=500).
     pub limit: u32,
     /// Only runs older than this one.
     pub before: Option<RunId>,
-    /// Only runs in this state.
-    pub state: Option<RunState>,
+    /// Only those of this principal, which only operators may ask for others than themselves.
+    pub principal: Option<Principal>,
+    /// Only runs that it lets through.
+    pub which: RunFilter,
 }
 
 /// The answer to a submission.

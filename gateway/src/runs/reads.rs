@@ -7,10 +7,10 @@ use std::{
 
 use bytes::Bytes;
 use longhaul_proto::{
-    api::{HostView, Hosts, QueueView},
+    api::{HolderView, HostView, Hosts, QueueView},
     encoding::Encoding,
     faults,
-    ids::{RunId, SHORT_LEN},
+    ids::RunId,
     state::RunState,
 };
 use tokio::sync::watch;
@@ -23,6 +23,13 @@ use crate::{
     ledger::{AttemptRow, ListQuery, Read, TransitionRow},
     model::{Identity, Need, Principal, Record, RunSnapshot, Scope, Stream, UnixMs},
 };
+
+/// Fewest characters of an id that name a run.
+const SHORTEST: usize = 4;
+/// Most runs that are named where a part of an id fits several.
+const NAMED: u32 = 5;
+/// The name of the caller's newest run.
+const NEWEST: &str = "last";
 
 /// How often an unfinished run without a task is looked up again, and the pause between: a bound in case its task died,
 /// far longer than it takes to start one.
@@ -53,16 +60,31 @@ impl Runs {
         if let Ok(run) = name.parse::<RunId>() {
             return self.principal_of(run).await?.filter(|p| may(who, p)).map(|_| run).ok_or_else(unknown);
         }
+        if name == NEWEST {
+            let query = ListQuery { principal: Some(who.principal.clone()), limit: 1, ..ListQuery::default() };
+            let newest = self.0.ledger.list(query).await.map_err(FindError::Ledger)?;
+            return newest.first().map(|record| record.run).ok_or_else(unknown);
+        }
         let tail = name.replace('-', "").to_lowercase();
-        if !(SHORT_LEN..=32).contains(&tail.len()) || !tail.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if !(SHORTEST..=32).contains(&tail.len()) || !tail.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(unknown());
         }
         let principal = (who.scope != Scope::Operate).then_some(&who.principal);
-        let found = self.0.ledger.by_tail(principal, &tail, 2).await.map_err(FindError::Ledger)?;
+        let found = self.0.ledger.by_tail(principal, &tail, NAMED + 1).await.map_err(FindError::Ledger)?;
         match found.as_slice() {
             [] => Err(unknown()),
             [run] => Ok(*run),
-            _ => Err(FindError::Ambiguous(name.to_owned())),
+            several => {
+                let mut named: Vec<_> =
+                    several.iter().take(NAMED as usize).map(|run| format!("{} ({run})", run.short())).collect();
+                if several.len() > named.len() {
+                    named.push("and more".to_owned());
+                }
+                Err(FindError::Ambiguous(format!(
+                    "`{name}` fits several runs: {}. Give more characters",
+                    named.join(", ")
+                )))
+            }
         }
     }
 
@@ -81,8 +103,8 @@ impl Runs {
     pub async fn list(&self, who: &Identity, filter: ListFilter) -> Result<RunPage, FindError> {
         let limit = filter.limit.clamp(1, MAX_PAGE);
         let query = ListQuery {
-            principal: (who.scope != Scope::Operate).then(|| who.principal.clone()),
-            state: filter.state,
+            principal: if who.may_operate() { filter.principal } else { Some(who.principal.clone()) },
+            which: filter.which,
             before: filter.before,
             // One more than asked for says whether there is a next page.
             limit: limit + 1,
@@ -205,6 +227,17 @@ impl Runs {
             Some(QueueView { run_id: active.run, waiting })
         };
         let mine = self.0.registry.all();
+        for active in mine.iter().filter(|active| may(who, &active.principal())) {
+            let run = active.snapshot.borrow();
+            let holds = matches!(run.state, RunState::Starting | RunState::Running) || run.runs_again;
+            let host = hosts.iter_mut().find(|host| holds && run.host.as_ref() == Some(&host.name));
+            let since = run.started.map(UnixMs::rfc3339);
+            host.into_iter().for_each(|host| {
+                let (run_id, principal) = (active.run, active.principal().to_string());
+                host.holders.push(HolderView { run_id, principal, since: since.clone() });
+            });
+        }
+        hosts.iter_mut().for_each(|host| host.holders.sort_by_key(|holder| holder.run_id));
         let mut queue: Vec<_> = mine.iter().filter(|a| may(who, &a.principal())).filter_map(waits).collect();
         queue.sort_by_key(|q| q.run_id);
         let returned = |active: &Arc<RunHandle>| {
@@ -257,6 +290,7 @@ impl Runs {
 /// Removes what only operators may know of a host: its OS user, and where its programs and do-files are.
 fn withhold(host: &mut HostView) {
     host.os_user.clear();
+    host.foreign.iter_mut().for_each(|foreign| foreign.user = None);
     host.roots.clear();
     for engine in &mut host.engines {
         engine.truncate(engine.find(" (").unwrap_or(engine.len()));

@@ -19,7 +19,7 @@ use longhaul_proto::{api::CancelMode, state::RunState, wire};
 use tokio::sync::{OwnedMutexGuard, mpsc};
 
 use super::{
-    Inner,
+    Inner, journal,
     registry::{Command, Reply, RunHandle},
     snapshot::{self, Live},
     step::queue_deadline,
@@ -177,7 +177,8 @@ impl RunTask {
             longhaul.run.cause = %self.record.cause,
         );
         self.in_trace(&span);
-        span.in_scope(|| tracing::info!(run = %self.record.run, state = %self.record.state, cause = %self.record.cause, "run ended"));
+        drop(span);
+        journal::ended(&self.record);
         self.inner.metrics.ended(self.record.state);
         self.inner.registry.remove(self.record.run);
         TaskEnd::Ended

@@ -6,7 +6,7 @@ use longhaul_proto::{
     api::{Joined, Retry},
     faults,
     ids::RunId,
-    telemetry,
+    telemetry, visible,
     wire::{self, submission::Source},
 };
 use tracing::Instrument;
@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::{
     Accepted, BETWEEN_LOOKS, Inner, Request, SubmitError, at_once,
     check::{self, Checked},
-    joining, lookup,
+    joining, journal, lookup,
     registry::{Admission, NoRoom, Recording},
     snapshot::recorded,
     stored_code,
@@ -55,6 +55,7 @@ pub(super) async fn submit(inner: &Arc<Inner>, who: &Identity, request: Request)
                 span.record("longhaul.joined", tracing::field::debug(joined));
                 count(&inner.metrics.joined);
             }
+            journal::submitted(who, accepted);
         }
         Err(error) => {
             count(&inner.metrics.refused);
@@ -79,6 +80,7 @@ async fn record(
         return earlier(inner, run, Joined::Key).await;
     }
     lookup::known(inner, &checked).await?;
+    lookup::runnable(inner, &checked).await?;
     let fit = lookup::look(inner, who, &mut checked).await?;
     stored_code::settle(inner, who, &mut checked).await?;
     // Without room an equal run may still answer: a lost call is made again, and that costs nothing.
@@ -321,6 +323,9 @@ pub(crate) fn new_record(run: RunId, submission: &wire::Submission, source: Stri
         submission.created_at_ms,
         Asked {
             source,
+            name: visible::line(&submission.name).into_owned(),
+            note: visible::line(&submission.note).into_owned(),
+            file_name: visible::line(&submission.file_name).into_owned(),
             args: submission.args.clone(),
             need,
             path,

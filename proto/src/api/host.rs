@@ -67,6 +67,49 @@ pub struct HostView {
     /// Set while an operator drains it: no run is started there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<DrainView>,
+    /// When its process came, RFC 3339; absent = not since the gateway started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// The runs that hold its seats, as far as the caller may know of them: its own, and to operators all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<HolderView>,
+    /// Processes of Stata there that no Longhaul started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign: Vec<ForeignView>,
+}
+
+/// Processes of Stata that one user has on a host, outside Longhaul.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignView {
+    /// The user, told to operators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// How many.
+    pub processes: u32,
+    /// Start of the oldest, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Each takes a seat of the host's pool.
+    pub takes_seats: bool,
+}
+
+/// A run that holds a seat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HolderView {
+    /// The run.
+    pub run_id: RunId,
+    /// Whose it is.
+    pub principal: String,
+    /// Since when it runs, RFC 3339; absent = it has not begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+/// Answer to `POST /api/v1/hosts/forget`, whose body is that of a drain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// The names of the hosts that are forgotten.
+    pub hosts: Vec<String>,
 }
 
 /// Who drains a host, since when and why.

@@ -14,12 +14,15 @@ use serde::{Deserialize, Serialize};
 
 pub use do_files::{DoFileView, RunDoFiles};
 pub use history::{AttemptEndView, AttemptView, RunHistory, StepView};
-pub use host::{AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, HostView, Hosts, PoolView, QueueView};
+pub use host::{
+    AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, ForeignView, Forgotten, HolderView, HostView, Hosts,
+    PoolView, QueueView,
+};
 pub use run::{
     ActivityView, ArtifactView, CancelRequested, ContactView, FilesRemoved, LocationView, ProcessView, ProgressView,
     RunView, ViewRange,
 };
-pub use runs::{AdoptBody, Adopted, CancelBody, CancelMode, OutputEvent, RunList};
+pub use runs::{AdoptBody, Adopted, CancelBody, CancelMode, OutputEvent, RerunBody, RunList};
 pub use submit::{BundleFileRequest, BundleRequest, Joined, Retry, SubmitRequest, Submitted};
 
 /// Answer to an operator's confirmation that the gateway's clock is right.

@@ -1,5 +1,7 @@
 //! One run.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Retry;
@@ -50,6 +52,15 @@ pub struct RunView {
     pub client: Option<String>,
     /// What was requested: the path, `text`, or `bundle: entry`.
     pub source: String,
+    /// What the caller calls the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What the caller noted about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_note: Option<String>,
+    /// Of `text`: the name of the file that it was read from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
     /// Arguments of the do-file.
     #[serde(default)]
     pub args: Vec<String>,
@@ -205,7 +216,7 @@ pub struct CancelRequested {
 }
 
 /// How Stata's process ended, and what it took. What is not known is absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProcessView {
     /// Its exit status; batch Stata exits with 0 also after an error.
@@ -217,13 +228,17 @@ pub struct ProcessView {
     /// The most memory that it had at once, bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_rss_bytes: Option<u64>,
+    /// Processor time that it and its children took, seconds; absent also where it is less than the kernel counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<f64>,
 }
 
 impl ProcessView {
     /// What an agent recorded of the process; `None` = nothing.
     pub fn of(outcome: &wire::Outcome) -> Option<Self> {
         let max_rss_bytes = (outcome.max_rss_bytes > 0).then_some(outcome.max_rss_bytes);
-        let process = Self { exit_code: outcome.exit_code, signal: outcome.signal, max_rss_bytes };
+        let cpu = (outcome.cpu_ms > 0).then(|| Duration::from_millis(outcome.cpu_ms).as_secs_f64());
+        let process = Self { exit_code: outcome.exit_code, signal: outcome.signal, max_rss_bytes, cpu };
         (process != Self::default()).then_some(process)
     }
 }
@@ -241,6 +256,11 @@ pub struct LocationView {
 }
 
 impl RunView {
+    /// What runs, as people call it: the do-file, of a text the file that it was read from.
+    pub fn what(&self) -> &str {
+        self.file_name.as_deref().unwrap_or(&self.source)
+    }
+
     /// Why the log is withheld while the run lasts, in words; `None` = the user's part so far is shown.
     pub fn withheld(&self) -> Option<&'static str> {
         ViewRange::withheld(self.view, self.state)

@@ -14,6 +14,18 @@ pub struct RunList {
     pub next: Option<RunId>,
 }
 
+/// Body of `POST /api/v1/runs/{run}/rerun`; it may be absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RerunBody {
+    /// The caller's idempotency key: the same key is the same new run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Name and version of the client, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+}
+
 /// Body of `POST /api/v1/runs/adopt`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

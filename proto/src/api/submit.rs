@@ -63,6 +63,15 @@ pub struct SubmitRequest {
     /// When another attempt may be made; `if_not_started` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// What the caller calls the run, in a line. It decides nothing: equal requests under two names are equal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What the caller notes about it, in a line; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Of `text`: the name of the file that it was read from, without its folder; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
 }
 
 /// When another attempt of a run may be made. Attempts never overlap: a new one takes proof that the one before is

@@ -12,13 +12,14 @@
 //! registered for that. There is no TLS here: an `https` endpoint is refused with a warning.
 //!
 //! A line on stderr is one event: text from outside in a field can neither start a line nor command a terminal (see
-//! `fields`). Colours are for terminals, and `NO_COLOR` switches them off.
+//! `fields`). `LONGHAUL_LOG` says which lines, `LONGHAUL_LOG_FORMAT` whether as text or JSON (see `lines`).
 
 mod context;
 mod export;
 mod fields;
+mod lines;
 
-use std::{io::IsTerminal, sync::atomic::AtomicBool, time::Duration};
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use opentelemetry::{KeyValue, trace::TracerProvider};
 use opentelemetry_sdk::{
@@ -26,10 +27,11 @@ use opentelemetry_sdk::{
     trace::{BatchSpanProcessor, SdkTracerProvider},
 };
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{EnvFilter, Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use context::{NotATraceParent, TraceParent, context_for_run, context_of, set_parent, trace_id};
 pub use export::endpoint;
+pub use lines::BadLog;
 
 use export::{ReportingExporter, exporter};
 
@@ -38,8 +40,8 @@ use crate::ids;
 /// How a process reports.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Filter of the lines on stderr in the syntax of `RUST_LOG`, where neither `LONGHAUL_LOG` nor `RUST_LOG` is set.
-    /// Empty = `warn`.
+    /// Level of our own lines on stderr, and directives with commas between, where neither `LONGHAUL_LOG` nor `RUST_LOG`
+    /// is set. Empty = `warn`.
     pub filter: String,
     /// OTLP endpoint from configuration, where no `OTEL_*` variable names one. A base address, such as
     /// `http://localhost:4317`.
@@ -68,7 +70,11 @@ impl Guard {
 /// Starts reporting for this process under `service.name` = `service`. Call it once, inside the tokio runtime that
 /// lives until [`Guard::shutdown`] (gRPC runs on it). Trouble with the exporter is reported on stderr and stops
 /// nothing.
-pub fn init(service: &'static str, options: Options) -> Guard {
+///
+/// # Errors
+/// When `LONGHAUL_LOG` or `LONGHAUL_LOG_FORMAT` is not valid: what is.
+pub fn init(service: &'static str, options: Options) -> Result<Guard, BadLog> {
+    let lines = lines::Lines::of_environment(&options.filter)?;
     let (exporter, trouble) = match exporter(options.endpoint.as_deref()) {
         Ok(exporter) => (exporter, None),
         Err(error) => (None, Some(error)),
@@ -88,27 +94,16 @@ pub fn init(service: &'static str, options: Options) -> Guard {
         .with_target(false)
         .with_tracked_inactivity(false)
         .with_filter(Targets::new().with_target("longhaul", LevelFilter::INFO));
-    let lines = tracing_subscriber::fmt::layer()
-        .fmt_fields(fields::Shown)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && variable("NO_COLOR").is_none())
-        .with_filter(filter(&options.filter));
     // A second call in one process (tests do that) keeps the first subscriber.
-    let first = tracing_subscriber::registry().with(spans).with(lines).try_init().is_ok();
+    let first = tracing_subscriber::registry().with(spans).with(lines.layer()).try_init().is_ok();
     if let Some(error) = trouble {
         tracing::warn!("spans are not sent: {error}");
     }
-    Guard { provider: (exporting && first).then_some(provider) }
+    Ok(Guard { provider: (exporting && first).then_some(provider) })
 }
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|v| !v.is_empty())
-}
-
-fn filter(default: &str) -> EnvFilter {
-    let text = variable("LONGHAUL_LOG").or_else(|| variable("RUST_LOG"));
-    let text = text.as_deref().unwrap_or(if default.is_empty() { "warn" } else { default });
-    EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).parse_lossy(text)
 }
 
 fn resource(service: &'static str, instance: &str) -> Resource {
@@ -136,7 +131,7 @@ mod tests {
     async fn shutdown_is_bounded_by_a_collector_that_hangs() {
         let collector = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", collector.local_addr().unwrap());
-        let guard = init("longhaul-test", Options { endpoint: Some(address), ..Options::default() });
+        let guard = init("longhaul-test", Options { endpoint: Some(address), ..Options::default() }).unwrap();
         tracing::info_span!("longhaul.submit").in_scope(|| ());
         let ended = tokio::time::timeout(Duration::from_secs(30), guard.shutdown(Duration::from_millis(300))).await;
         assert_eq!(ended, Ok(false), "it gave up, and said so");

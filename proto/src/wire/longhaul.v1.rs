@@ -119,6 +119,15 @@ pub struct Submission {
     /// who vouches for `principal`; empty = the gateway itself, by its tokens
     #[prost(string, tag = "23")]
     pub principal_issuer: ::prost::alloc::string::String,
+    /// what the caller calls the run; empty = nothing. This and the next two are words for people
+    #[prost(string, tag = "25")]
+    pub name: ::prost::alloc::string::String,
+    /// what the caller wrote about it
+    #[prost(string, tag = "26")]
+    pub note: ::prost::alloc::string::String,
+    /// of a text: the name of the file that it was read from
+    #[prost(string, tag = "27")]
+    pub file_name: ::prost::alloc::string::String,
     #[prost(oneof = "submission::Source", tags = "4, 5, 6, 24")]
     pub source: ::core::option::Option<submission::Source>,
 }
@@ -208,6 +217,9 @@ pub struct Outcome {
     /// the principal who requested the end; empty = a limit, or an end by itself
     #[prost(string, tag = "20")]
     pub ended_by: ::prost::alloc::string::String,
+    /// processor time of Stata and of the children that it waited for; 0 = not known
+    #[prost(uint64, tag = "21")]
+    pub cpu_ms: u64,
 }
 /// The user's part of the log: without Stata's banner and the wrapper's own echo; the whole message is absent until that
 /// part has started. Offsets of the raw log; they never decrease.
@@ -2384,6 +2396,23 @@ pub struct HeartbeatRequest {
     /// the largest spools of ended runs, largest first, as last measured; at most 64
     #[prost(message, repeated, tag = "9")]
     pub spools: ::prost::alloc::vec::Vec<SpoolSize>,
+    /// processes of Stata on the host that no Longhaul started, by user; at most 64
+    #[prost(message, repeated, tag = "10")]
+    pub foreign: ::prost::alloc::vec::Vec<ForeignStata>,
+    /// each of them takes a seat of the agent's pool
+    #[prost(bool, tag = "11")]
+    pub count_foreign: bool,
+}
+/// Processes of Stata that one user has on a host, outside Longhaul.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForeignStata {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub processes: u32,
+    /// start of the oldest, Unix ms; 0 = not known
+    #[prost(int64, tag = "3")]
+    pub since_ms: i64,
 }
 /// Size of one ended run's spool on its agent, bytes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

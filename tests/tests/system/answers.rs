@@ -43,12 +43,13 @@ impl Answers<'_> {
             (r"(?m)^\d+([-:]) ", "N$1 "),
             (r"standin \(\S+\)", "standin (PROGRAM)"),
             (r"(as user|cancelled by) \S+", "$1 ana"),
+            (r"(seat: run RUN) of \S+", "$1 of ana"),
             // A run may have got a little further, or not yet.
             (
                 r"(still|by itself:) (?:starting|running) N s on stata1 · ([^·\n]+?)(?: · [^·\n]*)? · RUN",
                 "$1 starting N s on stata1 · $2 · RUN",
             ),
-            (r"by itself: queued N s · text(?: · [^\n]*)? · RUN", "by itself: queued N s · text · RUN"),
+            (r"by itself: queued N s · ([^·\n]+?)(?: · [^\n]*)? · RUN", "by itself: queued N s · $1 · RUN"),
             (r"127\.0\.0\.1:\d+", "ADDRESS"),
             (r"\b\d+ cores?\b", "N cores"),
         ] {

@@ -67,7 +67,7 @@ async fn a_do_file_that_cannot_be_run_is_refused_with_what_is_wrong() {
         ("outside the roots", path(&outside), &["outside.do", "root"]),
         ("a link to outside", path(&link), &["root"]),
         ("too large", path(lab.file("big.do", &big)), &["32 MiB"]),
-        ("relative", path("a.do"), &["absolute"]),
+        ("relative", path("a.do"), &["no do-file a.do is in the folders of"]),
         ("nothing at all", SubmitRequest::default(), &["path", "text", "bundle"]),
     ];
     for (name, request, words) in cases {

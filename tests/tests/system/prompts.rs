@@ -96,7 +96,7 @@ async fn prompts_are_listed_and_got_and_their_arguments_completed() {
     let text = read["result"]["contents"][0]["text"].as_str().unwrap();
     let document: Value = serde_json::from_str(text).unwrap();
     let fields: Vec<&String> = document["runs"][0].as_object().unwrap().keys().collect();
-    assert!(fields.len() <= 11 && !fields.iter().any(|f| *f == "trace_id"), "{text}");
+    assert!(fields.len() <= 12 && !fields.iter().any(|f| *f == "trace_id"), "{text}");
 }
 
 /// The control: an agent that does not look for paths is not asked how they go on.

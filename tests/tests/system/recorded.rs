@@ -82,3 +82,24 @@ async fn a_record_says_who_asked_who_ended_it_and_how_the_process_ended() {
         check_lines(&text, &["ended by      ", "process       ended by signal 9"], &["profile"]);
     }
 }
+
+/// A do-file that computes has its processor time in the record; one that sleeps as long has less.
+#[tokio::test]
+async fn a_record_says_what_processor_time_a_run_took() {
+    let mut lab = lab!();
+    let gateway = lab.up(&[]).await;
+    gateway.api.wait_host_up().await;
+    lab.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
+    let busy = lab.file("busy.do", "forvalues i = 1/20000 {\n    local j = `i'\n}\n");
+    let idle = lab.file("idle.do", "sleep 600\n");
+    let mut cpu = Vec::new();
+    for file in [busy, idle] {
+        let run = gateway.api.submit_path(&file, &[]).await.run_id;
+        assert_eq!(gateway.api.wait_end(run).await.state, RunState::Succeeded);
+        let (view, text) = shown(&lab, &gateway, run).await;
+        let took = view.process.expect("how its process ended").cpu;
+        assert_eq!(took.is_some(), text.contains(" of processor time"), "{text}");
+        cpu.push(took.unwrap_or_default());
+    }
+    assert!(cpu[0] > cpu[1], "{cpu:?}");
+}

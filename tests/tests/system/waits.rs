@@ -84,7 +84,7 @@ async fn lost_and_running_again(lab: &Lab, api: &Api, agent: &mut Daemon, client
     let hosts = client.call("stata_hosts", json!({})).await;
     assert!(hosts.text.contains(&format!("run {short}: lost, but running again on stata1")), "{hosts:#?}");
     let runs = lab.run(["runs"]).await;
-    assert!(runs.out.contains("lost, but running again on stata1"), "{runs:#?}");
+    assert!(runs.out.contains("its agent has returned, and it runs again on stata1"), "{runs:#?}");
     let wish = lab.run(["cancel", &short, "--mode", "kill"]).await;
     assert!(wish.status == 0 && wish.err.contains("the request to end it is recorded"), "{wish:#?}");
     api.wait_run(run, wait::SOON, "its end", |v| v.state == RunState::Cancelled).await;
@@ -180,4 +180,21 @@ async fn a_cancel_that_frees_nothing_would_be_advised() {
     assert!(behind.text.contains(&format!("stata_cancel(run: \"{short}\") ends")), "{behind:#?}");
     let first = behind.text.lines().next().unwrap_or_default();
     assert!(first.contains("in use by") && !first.contains("declare-dead"), "{first}");
+}
+
+/// A limit that one run uses up hides no other's end.
+#[tokio::test]
+async fn what_has_ended_is_told_whatever_time_the_runs_before_it_took() {
+    let mut lab = lab!();
+    let gateway = lab.up(&["--seats", "2"]).await;
+    gateway.api.wait_host_up().await;
+    lab.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
+    let long = gateway.api.submit_path(&lab.gated(), &["long"]).await.run_id;
+    let over = gateway.api.submit_path(&lab.file("over.do", "display 1\n"), &[]).await.run_id;
+    gateway.api.wait_end(over).await;
+    let waited = lab.run(["wait", "--timeout", "1", &long.to_string(), &over.to_string()]).await;
+    assert_eq!(waited.status, 6, "{waited:#?}");
+    assert!(waited.err.contains("succeeded") && waited.err.contains(&over.short()), "{waited:#?}");
+    lab.open_gate("long");
+    gateway.api.wait_end(long).await;
 }

@@ -7,7 +7,7 @@ use longhaul_proto::{
     wire,
 };
 
-use super::{Scheduler, command::Dialled};
+use super::{Scheduler, command::Dialled, pool_name};
 use crate::{
     fleet::{
         agent_port::Port,
@@ -49,6 +49,9 @@ impl Scheduler {
         self.forget_namesakes(&info.name, &agent_id);
         let agent = self.agent(&agent_id);
         let same = agent.is_registered(&incarnation, key) && agent.info.advertise == address;
+        if !same {
+            agent.since_ms = seen_ms;
+        }
         (agent.session, agent.refused) = (Some(session), None);
         agent.heard.note(now, seen_ms);
         agent.heard.note_free(info.free_bytes);
@@ -75,13 +78,32 @@ impl Scheduler {
             agent.info.name == name && ***id != *agent_id && self.seats.of_agent(id).all == 0
         };
         let gone: Vec<Arc<str>> = self.table.agents.iter().filter(goes).map(|(id, _)| id.clone()).collect();
-        for id in gone {
-            Arc::make_mut(&mut self.table.agents).remove(&id);
-            self.changed = true;
-            self.roster.remove(&id);
-            if let Some(dialling) = self.lines.remove(&id).and_then(|line| line.dialling) {
-                dialling.abort();
+        gone.iter().for_each(|id| self.remove(id));
+    }
+
+    /// Drops agents for good, as an operator says; `false` = one of them is heard, or has seats, and stays.
+    pub(super) fn forget(&mut self, agent_ids: &[String]) -> bool {
+        let now = self.now();
+        let mut all = true;
+        for id in agent_ids {
+            let Some(agent) = self.table.agents.get(id.as_str()).cloned() else { continue };
+            let heard = agent.here && agent.heard.silent(now) <= self.table.silent_after;
+            if heard || agent.connection.is_some() || self.seats.of_agent(id).all > 0 {
+                all = false;
+            } else {
+                self.remove(&Arc::from(id.as_str()));
             }
+        }
+        all
+    }
+
+    fn remove(&mut self, id: &Arc<str>) {
+        Arc::make_mut(&mut self.table.agents).remove(id);
+        self.changed = true;
+        self.roster.remove(id);
+        self.seats.set_foreign(id, "", 0);
+        if let Some(dialling) = self.lines.remove(id).and_then(|line| line.dialling) {
+            dialling.abort();
         }
     }
 
@@ -133,9 +155,14 @@ impl Scheduler {
         let largest = beat.spools.into_iter().take(SPOOLS).collect();
         let spools = Spools { bytes: beat.spool_bytes, limit: beat.spool_limit, largest };
         agent.heard.note_disk(beat.free_bytes, spools);
+        let foreign = bounds::foreign(beat.foreign);
+        let seats = foreign.iter().map(|foreign| foreign.processes).fold(0, u32::saturating_add);
+        agent.heard.note_foreign(foreign);
+        let pool = pool_name(&agent.info);
+        let freed = self.seats.set_foreign(&beat.agent_id, &pool, if beat.count_foreign { seats } else { 0 });
         agent.heard.wake();
         let info = &agent.info;
-        let mut changed = silent > silent_after;
+        let mut changed = silent > silent_after || freed;
         // One that says what it may not say is registered, and keeps its description.
         if objection.is_none() {
             let differs = info.problem != beat.problem || info.engines != beat.engines;

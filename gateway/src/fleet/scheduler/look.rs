@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     fleet::{
-        placement::{self, Host, NAMED, Open, Pool, Situation},
+        placement::{self, Holder, Host, NAMED, Open, Pool, Situation},
         snapshot::FleetSnapshot,
     },
     model::{ContactState, Need, Principal, QueueReason},
@@ -59,6 +59,9 @@ impl<'s> Look<'s> {
 
     /// Set when all holders of a pool's seats are on silent agents: otherwise the seats come free by themselves.
     fn silence(&self, pool: &str) -> Option<String> {
+        if self.seats.foreign(pool, |agent_id| self.is_heard(agent_id)).next().is_some() {
+            return None;
+        }
         let (mut silent, mut last) = (HashSet::new(), None);
         for (run, taken) in self.seats.holders(pool, |agent_id| self.is_heard(agent_id)) {
             let agent_id = taken.at.agent_id.as_str();
@@ -107,11 +110,16 @@ impl Situation for Look<'_> {
     }
 
     fn taken(&self, pool: &str) -> Pool {
-        let named = self.seats.holders(pool, |agent_id| self.is_heard(agent_id)).take(NAMED);
+        let leases = self.seats.holders(pool, |agent_id| self.is_heard(agent_id));
+        let foreign = self.seats.foreign(pool, |agent_id| self.is_heard(agent_id)).map(|(agent_id, n)| {
+            let host = self.table.agents.get(agent_id).map_or(agent_id, |agent| agent.info.name.as_str());
+            Holder { own: None, words: format!("{n} Stata outside Longhaul on {host}") }
+        });
+        let named = leases.map(|(run, taken)| taken.holder(run, self.asker)).take(NAMED).chain(foreign);
         Pool {
             seats: self.seats_of(pool).unwrap_or_default(),
             in_use: self.in_use(pool),
-            named: named.map(|(run, taken)| taken.holder(run, self.asker)).collect(),
+            named: named.collect(),
             silent: self.silence(pool),
         }
     }

@@ -74,6 +74,8 @@ pub(super) struct Scheduler {
     waiting: HashMap<RunId, Waiting>,
     /// Seats by pool, from the configuration.
     configured: BTreeMap<String, u32>,
+    /// What was logged last of pools whose hosts were told different numbers of seats.
+    odd_pools: BTreeMap<String, String>,
     /// The principals that tokens stand for.
     known: BTreeSet<Principal>,
 }
@@ -136,6 +138,7 @@ impl Scheduler {
             queue: Queue::default(),
             waiting: HashMap::new(),
             configured,
+            odd_pools: BTreeMap::new(),
             known: BTreeSet::new(),
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct Seats {
     leases: BTreeMap<Key, Taken>,
     agents: HashMap<String, Count>,
     pools: HashMap<String, Held>,
+    /// Seats that processes take which no Longhaul started, by agent, with the pool; none of them is a lease.
+    foreign: BTreeMap<String, (String, u32)>,
 }
 
 /// A lease.
@@ -133,9 +135,25 @@ impl Seats {
 
     /// The seats of a pool that count now; `is_heard` says whether an agent's heartbeats arrive.
     pub(super) fn in_use(&self, pool: &str, is_heard: impl Fn(&str) -> bool) -> u32 {
-        let Some(held) = self.pools.get(pool) else { return 0 };
+        let foreign = self.foreign(pool, &is_heard).map(|(_, n)| n).fold(0, u32::saturating_add);
+        let Some(held) = self.pools.get(pool) else { return foreign };
         let unconfirmed = held.unconfirmed.iter().filter(|(agent_id, _)| is_heard(agent_id));
-        held.confirmed + unconfirmed.map(|(_, n)| n).sum::<u32>()
+        held.confirmed.saturating_add(unconfirmed.map(|(_, n)| n).sum::<u32>()).saturating_add(foreign)
+    }
+
+    /// Sets how many seats an agent's host gives to processes that no Longhaul started; `true` = fewer than before.
+    pub(super) fn set_foreign(&mut self, agent_id: &str, pool: &str, seats: u32) -> bool {
+        let before = match seats {
+            0 => self.foreign.remove(agent_id),
+            seats => self.foreign.insert(agent_id.to_owned(), (pool.to_owned(), seats)),
+        };
+        before.is_some_and(|(its, n)| n > seats || its != pool)
+    }
+
+    /// The seats of a pool that such processes take, by agent, where its heartbeats arrive: there is only its word.
+    pub(super) fn foreign(&self, pool: &str, is_heard: impl Fn(&str) -> bool) -> impl Iterator<Item = (&str, u32)> {
+        let its = self.foreign.iter().filter(move |(agent_id, (its, _))| its == pool && is_heard(agent_id));
+        its.map(|(agent_id, (_, n))| (agent_id.as_str(), *n))
     }
 
     /// The leases of a pool that count now, in the order of their runs.

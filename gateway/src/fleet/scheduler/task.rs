@@ -95,6 +95,7 @@ impl Scheduler {
             }
             Command::Register { info, session, seen_ms, entered } => {
                 let enters = self.register(*info, session, seen_ms);
+                self.note_pools();
                 self.answer(entered, enters);
             }
             Command::Alive { agent_id, incarnation, key, seen_ms } => {
@@ -111,6 +112,11 @@ impl Scheduler {
             Command::Expel { pin, done } => {
                 self.expel(&pin);
                 self.answer(done, ());
+            }
+            Command::Forget { agent_ids, gone } => {
+                let all = self.forget(&agent_ids);
+                self.note_pools();
+                self.answer(gone, all);
             }
             Command::Connections { agent_id, reply } => {
                 self.ensure(&agent_id);

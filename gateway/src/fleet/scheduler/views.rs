@@ -6,7 +6,8 @@ use std::{
 };
 
 use longhaul_proto::{
-    api::{HostView, PoolView},
+    api::{ForeignView, HostView, PoolView},
+    clock::rfc3339,
     wire,
 };
 
@@ -104,17 +105,29 @@ impl Scheduler {
             free_bytes: agent.heard.free_bytes(),
             licence: (!info.licence.is_empty()).then(|| info.licence.clone()),
             draining: self.table.drains.get(&info.name).map(drain::view),
+            since: (agent.here && agent.since_ms > 0).then(|| rfc3339(agent.since_ms)).flatten(),
+            foreign: if is_heard { self.foreign(agent) } else { Vec::new() },
+            ..HostView::default()
         }
+    }
+
+    fn foreign(&self, agent: &Agent) -> Vec<ForeignView> {
+        let pool = pool_name(&agent.info);
+        let takes_seats = self.seats.foreign(&pool, |_| true).any(|(agent_id, _)| agent_id == agent.info.agent_id);
+        let view = |foreign: &wire::ForeignStata| ForeignView {
+            user: Some(foreign.user.clone()),
+            processes: foreign.processes,
+            since: (foreign.since_ms > 0).then(|| rfc3339(foreign.since_ms)).flatten(),
+            takes_seats,
+        };
+        agent.heard.foreign().iter().map(view).collect()
     }
 
     /// All pools that agents report or runs hold seats of, in the order of names.
     fn pool_views(&self, now: Duration) -> Vec<PoolView> {
         let nobody = Principal::default();
         let look = self.look(&nobody, now);
-        let mut sharing: HashMap<String, BTreeMap<String, u32>> = HashMap::new();
-        for info in self.table.agents.values().filter(|a| a.here).map(|a| &a.info) {
-            sharing.entry(pool_name(info)).or_default().insert(info.name.clone(), info.pool_seats.max(1));
-        }
+        let mut sharing = self.sharing();
         let used = self.seats.pools().filter(|pool| look.in_use(pool) > 0);
         let names: BTreeSet<&String> = self.roster.pools().chain(used).collect();
         let mut view = |name: &String| {
@@ -124,6 +137,34 @@ impl Scheduler {
             PoolView { name: name.clone(), seats, in_use: look.in_use(name), hosts: told.into_keys().collect(), note }
         };
         names.into_iter().map(&mut view).collect()
+    }
+
+    /// What the agents that are here were told of the seats of their pools, by pool and host.
+    fn sharing(&self) -> HashMap<String, BTreeMap<String, u32>> {
+        let mut sharing: HashMap<String, BTreeMap<String, u32>> = HashMap::new();
+        for info in self.table.agents.values().filter(|a| a.here).map(|a| &a.info) {
+            sharing.entry(pool_name(info)).or_default().insert(info.name.clone(), info.pool_seats.max(1));
+        }
+        sharing
+    }
+
+    /// Logs once that the hosts of a pool were told different numbers of seats, and once that they agree again.
+    pub(super) fn note_pools(&mut self) {
+        let sharing = self.sharing();
+        let odd: BTreeMap<String, String> =
+            sharing.iter().filter_map(|(pool, told)| Some((pool.clone(), self.pool_note(pool, told)?))).collect();
+        for (pool, note) in &odd {
+            if self.odd_pools.get(pool) != Some(note) {
+                tracing::warn!(
+                    pool,
+                    "the pool's seats are in doubt: {note}; set them once for all in `pools` of the gateway"
+                );
+            }
+        }
+        for pool in self.odd_pools.keys().filter(|pool| !odd.contains_key(*pool)) {
+            tracing::info!(pool, "the hosts of the pool agree on its seats again");
+        }
+        self.odd_pools = odd;
     }
 
     /// What is odd about the seats that the hosts of a pool report.

@@ -100,7 +100,7 @@ async fn a_tested_client_waits_to_the_end() {
     assert!(!is_error && text.starts_with("cancelled"), "{text}");
     let body = answer.whole().await.1;
     let (text, is_error) = said(&body);
-    assert!(is_error && text.starts_with(&format!("cancelled · text · run {short}")), "{text}");
+    assert!(is_error && text.starts_with(&format!("cancelled · display 1 · run {short}")), "{text}");
     // What only programs read stands beside the words.
     let response = messages(&body).into_iter().rfind(|m| m.get("id").is_some()).unwrap();
     let meta = &response["result"]["_meta"];

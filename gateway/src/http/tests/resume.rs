@@ -179,7 +179,7 @@ async fn cut_and_resumed(modern: bool) {
     assert!(first.starts_with(&format!("this is run {run} ")) && first.contains("by this same call"), "{first}");
     assert_eq!(said(&resumed.1).0, rest);
     assert_eq!(response(&resumed.1)["id"], 7);
-    assert!(said(&resumed.1).0.starts_with("cancelled · text · run "), "{}", resumed.1);
+    assert!(said(&resumed.1).0.starts_with("cancelled · display 1 · run "), "{}", resumed.1);
     is_seen(&world, &run).await;
     world.stop().await;
 }
@@ -195,7 +195,7 @@ async fn finished_while_cut(modern: bool) {
     cancel(&world.client(), &run).await;
     assert!(!seen(&world, &run).await, "nobody has read it");
     let (status, body) = anna.resume(&event).await.whole().await;
-    assert!(status == 200 && said(&body).0.starts_with("cancelled · text · run "), "{body}");
+    assert!(status == 200 && said(&body).0.starts_with("cancelled · display 1 · run "), "{body}");
     is_seen(&world, &run).await;
     // Asked once more, it is answered once more.
     assert_eq!(said(&anna.resume(&event).await.whole().await.1), said(&body));
@@ -223,7 +223,7 @@ async fn after_a_restart(modern: bool) {
     answer.until_it(|body| beats(body).len() >= 2 && short(body) == run).await;
     cancel(&world.client(), &run).await;
     let (_, body) = answer.whole().await;
-    assert!(said(&body).0.starts_with("cancelled · text · run "), "{body}");
+    assert!(said(&body).0.starts_with("cancelled · display 1 · run "), "{body}");
     // And the session, if there is one, still takes calls.
     let mut answer = anna.call("toolu_2").await;
     answer.until_it(|body| !beats(body).is_empty()).await;

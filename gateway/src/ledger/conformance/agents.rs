@@ -27,6 +27,10 @@ pub(super) async fn tokens_and_agents(ledger: &dyn Ledger) {
     ledger.put_agent(agent.clone()).await.unwrap();
     agent.heard_ms = 2;
     ledger.put_agent(agent.clone()).await.unwrap();
+    assert_eq!(ledger.agents().await.unwrap(), [agent.clone()]);
+    agent.info.agent_id = "b".to_owned();
+    ledger.put_agent(agent.clone()).await.unwrap();
+    ledger.forget_agents(vec!["a".to_owned(), "nobody".to_owned()]).await.unwrap();
     assert_eq!(ledger.agents().await.unwrap(), [agent]);
 }
 

@@ -25,8 +25,8 @@ use longhaul_proto::{
 
 use super::{
     Adoption, AgentRecord, AttemptEnd, AttemptRow, CALL, Dedupe, DrainRecord, HolderKind, Inserted, LeaseChange,
-    LeaseHolder, LeaseRecord, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, PinRecord, PinState, Read, Stash,
-    TokenRecord, Transition, agreement, memory::MemoryLedger, sqlite::SqliteLedger,
+    LeaseHolder, LeaseRecord, Ledger, LedgerError, ListQuery, MirrorCopy, NewRun, PinRecord, PinState, Read, RunFilter,
+    Stash, TokenRecord, Transition, agreement, memory::MemoryLedger, sqlite::SqliteLedger,
 };
 use crate::model::{
     Asked, Attempt, AttemptRecord, CancelIntent, Condition, Detail, End, Origin, OutputLengths, Owner, Placement,
@@ -131,6 +131,8 @@ async fn all(ledger: Arc<dyn Ledger>, writes: Writes) {
     runs::another_result_is_noted_once(ledger).await;
     runs::the_first_request_names_who_asked(ledger).await;
     runs::names_and_pages(ledger).await;
+    runs::parts_of_ids_name_runs(ledger).await;
+    runs::lists_are_filtered(ledger).await;
     upkeep::only_the_ended_and_old_is_swept(ledger).await;
     upkeep::spools_are_known_until_they_are_gone(ledger).await;
     upkeep::files_are_kept_longer_than_spools(ledger).await;

@@ -18,7 +18,8 @@ pub(super) async fn one_subject_of_two_issuers_is_two_principals(ledger: &dyn Le
         assert_eq!(ledger.get(run).await.unwrap().unwrap().principal, *principal);
         assert_eq!(ledger.by_key(principal, "theirs").await.unwrap().map(|(run, _)| run), Some(run));
         for state in [None, Some(Queued)] {
-            let query = ListQuery { principal: Some(principal.clone()), state, limit: 9, ..ListQuery::default() };
+            let which = RunFilter::in_state(state);
+            let query = ListQuery { principal: Some(principal.clone()), which, limit: 9, ..ListQuery::default() };
             let listed: Vec<_> = ledger.list(query).await.unwrap().iter().map(|r| r.run).collect();
             assert_eq!(listed, [run], "{principal}");
         }

@@ -164,6 +164,7 @@ impl AgentStore for Resolving {
     methods! {
         write put_agent(agent: AgentRecord) -> ();
         read agents() -> Vec<AgentRecord>;
+        write forget_agents(agent_ids: Vec<String>) -> ();
         write put_pin(pin: PinRecord) -> ();
         read pins() -> Vec<PinRecord>;
         write drain(hosts: Vec<DrainRecord>) -> ();

@@ -180,8 +180,13 @@ pub(super) async fn names_and_pages(ledger: &dyn Ledger) {
     }
     runs.reverse();
     let page = async |before: Option<RunId>, state: Option<RunState>, limit: u32| -> Vec<RunId> {
-        let query =
-            ListQuery { principal: Some(Principal::local("pages")), state, before, limit, ..ListQuery::default() };
+        let query = ListQuery {
+            principal: Some(Principal::local("pages")),
+            which: RunFilter::in_state(state),
+            before,
+            limit,
+            ..ListQuery::default()
+        };
         ledger.list(query).await.unwrap().iter().map(|r| r.run).collect()
     };
     assert_eq!(page(None, None, 3).await, runs[..3]);
@@ -200,7 +205,10 @@ pub(super) async fn names_and_pages(ledger: &dyn Ledger) {
     let all = ledger.list(ListQuery { limit: 1000, ..ListQuery::default() }).await.unwrap();
     assert!(all.len() > 5);
     assert!(all.windows(2).all(|w| w[0].run > w[1].run));
-    let in_state = ledger.list(ListQuery { limit: 1000, state: Some(Queued), ..ListQuery::default() }).await.unwrap();
+    let in_state = ledger
+        .list(ListQuery { limit: 1000, which: RunFilter::in_state(Queued), ..ListQuery::default() })
+        .await
+        .unwrap();
     assert!(in_state.iter().all(|r| r.state == Queued));
 
     let full = runs[0].to_string().replace('-', "");
@@ -208,5 +216,108 @@ pub(super) async fn names_and_pages(ledger: &dyn Ledger) {
         assert_eq!(ledger.by_tail(Some(&Principal::local("pages")), &tail, 2).await.unwrap(), [runs[0]]);
         assert_eq!(ledger.by_tail(None, &tail, 2).await.unwrap(), [runs[0]]);
         assert!(ledger.by_tail(Some(&Principal::local("ann")), &tail, 2).await.unwrap().is_empty());
+    }
+}
+
+pub(super) async fn parts_of_ids_name_runs(ledger: &dyn Ledger) {
+    let parts = Principal::local("parts");
+    let mut runs: Vec<RunId> = [
+        "01a20000-0000-7000-8000-00000abc1111",
+        "01a20000-0001-7000-8000-00000abc2222",
+        "01a20000-0001-7000-8000-0000abc10000",
+        "0abc0000-0000-7000-8000-000012345678",
+    ]
+    .map(|id| id.parse().unwrap())
+    .to_vec();
+    for run in &runs {
+        let mut new = new_run("parts");
+        new.record.run = *run;
+        new.submission.run_id = run.to_string();
+        new.dedupe.shape = run.to_string();
+        ledger.insert(new).await.unwrap();
+    }
+    runs.sort_by(|a, b| b.cmp(a));
+    for (part, want) in [
+        ("0abc1111", &[3][..]), // the whole short form
+        ("0abc11", &[3]),
+        ("0abc", &[0, 2, 3]), // the beginning of two short forms and of an id
+        ("abc1", &[1]),
+        ("01a200000001", &[1, 2]),
+        ("01a2000000017000800000000abc2222", &[2]),
+        ("12345678", &[0]),
+        ("00012345678", &[0]),
+        ("2345678", &[]),
+        ("ffff", &[]),
+    ] {
+        let want: Vec<RunId> = want.iter().map(|at| runs[*at]).collect();
+        assert_eq!(ledger.by_tail(Some(&parts), part, 9).await.unwrap(), want, "{part}");
+        assert!(ledger.by_tail(Some(&Principal::local("others")), part, 9).await.unwrap().is_empty(), "{part}");
+    }
+    assert_eq!(ledger.by_tail(Some(&parts), "01a2", 2).await.unwrap().len(), 2);
+}
+
+pub(super) async fn lists_are_filtered(ledger: &dyn Ledger) {
+    let mut runs = Vec::new();
+    for n in 0..6_i64 {
+        let mut new = new_run("filters");
+        new.record.created_ms = 1_000 + n;
+        let asked = &mut new.record.detail.asked;
+        asked.name = if n % 2 == 0 { "nightly".to_owned() } else { String::new() };
+        asked.note = if n == 3 { "mit GR\u{d6}SSE".to_owned() } else { String::new() };
+        asked.source = format!("/p/{}.do", ["clean", "fit", "tables"][usize::try_from(n % 3).unwrap()]);
+        let run = new.record.run;
+        let asked = asked.clone();
+        ledger.insert(new).await.unwrap();
+        if n >= 4 {
+            let mut taken = step(run, (Queued, 0), (Starting, 1), Cause::Dispatched, 2_000);
+            taken.detail.asked = asked.clone();
+            ledger.transition(taken).await.unwrap();
+        }
+        if n == 5 {
+            let mut failed = step(run, (Starting, 1), (RunState::Failed, 1), Cause::StataError, 3_000);
+            failed.detail.asked = asked;
+            failed.detail.end.message = "variable income not found".to_owned();
+            ledger.transition(failed).await.unwrap();
+        }
+        runs.push(run);
+    }
+    let text = |text: &str| RunFilter { text: Some(text.to_owned()), ..RunFilter::default() };
+    let name = |name: &str| RunFilter { name: Some(name.to_owned()), ..RunFilter::default() };
+    for (which, want) in [
+        (RunFilter::default(), &[5, 4, 3, 2, 1, 0][..]),
+        (RunFilter { states: vec![RunState::Failed, Starting], ..RunFilter::default() }, &[5, 4]),
+        (RunFilter { states: vec![Queued, RunState::Failed], ..RunFilter::default() }, &[5, 3, 2, 1, 0]),
+        (name("nightly"), &[4, 2, 0]),
+        (name("night"), &[]),
+        (RunFilter { host: Some("stata1".to_owned()), ..RunFilter::default() }, &[5, 4]),
+        (RunFilter { host: Some("stata2".to_owned()), ..RunFilter::default() }, &[]),
+        (RunFilter { since_ms: Some(1_003), ..RunFilter::default() }, &[5, 4, 3]),
+        (RunFilter { since_ms: Some(9_003), ..RunFilter::default() }, &[]),
+        (text("FIT.do"), &[4, 1]),
+        (text("gr\u{f6}sse"), &[3]),
+        (text("Income not"), &[5]),
+        (text("a b"), &[5, 4, 3, 2, 1, 0]),
+        (text("%"), &[]),
+        (RunFilter { states: vec![Queued], ..text("clean") }, &[3, 0]),
+        (RunFilter { states: vec![Queued, Starting], since_ms: Some(1_001), ..name("nightly") }, &[4, 2]),
+    ] {
+        let want: Vec<RunId> = want.iter().map(|at| runs[*at]).collect();
+        let query = ListQuery { principal: Some(Principal::local("filters")), which, limit: 9, ..ListQuery::default() };
+        let found = async |query: ListQuery| -> Vec<RunId> {
+            ledger.list(query).await.unwrap().iter().map(|record| record.run).collect()
+        };
+        assert_eq!(found(query.clone()).await, want, "{query:?}");
+        // Page by page it is the same.
+        let mut paged = Vec::new();
+        loop {
+            let page = found(ListQuery { before: paged.last().copied(), limit: 2, ..query.clone() }).await;
+            if page.is_empty() {
+                break;
+            }
+            paged.extend(page);
+        }
+        assert_eq!(paged, want, "{query:?}");
+        let others = ListQuery { principal: Some(Principal::local("nobody")), ..query };
+        assert!(found(others).await.is_empty());
     }
 }

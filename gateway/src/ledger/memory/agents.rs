@@ -19,6 +19,13 @@ impl AgentStore for MemoryLedger {
         self.answer(|state| Ok(state.agents.values().cloned().collect()))
     }
 
+    fn forget_agents(&self, agent_ids: Vec<String>) -> Answer<'_, ()> {
+        self.answer(|state| {
+            state.agents.retain(|id, _| !agent_ids.contains(id));
+            Ok(())
+        })
+    }
+
     fn put_pin(&self, pin: PinRecord) -> Answer<'_, ()> {
         self.answer(|state| {
             state.pins.insert(pin.key, pin);

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use longhaul_proto::{api::Joined, ids::RunId, state::RunState, wire};
+use longhaul_proto::{
+    api::Joined,
+    ids::{RunId, SHORT_LEN},
+    state::RunState,
+    wire,
+};
 
 use super::{MemoryLedger, Row, State};
 use crate::{
@@ -227,11 +232,22 @@ impl RunStore for MemoryLedger {
 
     fn by_tail<'a>(&'a self, principal: Option<&'a Principal>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
         self.answer(|state| {
-            let fits = |row: &&Row| {
-                principal.is_none_or(|p| *p == row.record.principal)
-                    && row.record.run.to_string().replace('-', "").ends_with(tail)
+            let named = |fits: &dyn Fn(&str, &str) -> bool| {
+                let fits = |row: &&Row| {
+                    principal.is_none_or(|p| *p == row.record.principal)
+                        && fits(&row.record.run.to_string().replace('-', ""), &row.record.run.short())
+                };
+                state
+                    .runs
+                    .values()
+                    .rev()
+                    .filter(fits)
+                    .take(limit as usize)
+                    .map(|row| row.record.run)
+                    .collect::<Vec<_>>()
             };
-            Ok(state.runs.values().rev().filter(fits).take(limit as usize).map(|row| row.record.run).collect())
+            let ends = named(&|id, _| tail.len() >= SHORT_LEN && id.ends_with(tail));
+            Ok(if ends.is_empty() { named(&|id, short| id.starts_with(tail) || short.starts_with(tail)) } else { ends })
         })
     }
 
@@ -239,7 +255,7 @@ impl RunStore for MemoryLedger {
         self.answer(|state| {
             let fits = |record: &&Record| {
                 query.principal.as_ref().is_none_or(|p| *p == record.principal)
-                    && query.state.is_none_or(|s| s == record.state)
+                    && query.which.fits(record)
                     && query.before.is_none_or(|run| record.run < run)
             };
             let rows = state.runs.values().rev().map(|row| &row.record);

@@ -43,6 +43,18 @@ impl AgentStore for SqliteLedger {
         .boxed()
     }
 
+    fn forget_agents(&self, agent_ids: Vec<String>) -> Answer<'_, ()> {
+        self.write(agent_ids, |db, agent_ids| {
+            async move {
+                for id in agent_ids {
+                    sqlx::query("DELETE FROM agents WHERE agent_id = ?").bind(id).execute(&mut *db).await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+    }
+
     fn put_pin(&self, pin: PinRecord) -> Answer<'_, ()> {
         self.write(pin, |db, pin| {
             let put = "INSERT OR REPLACE INTO pins(key, agent_id, name, state, at, by) VALUES (?, ?, ?, ?, ?, ?)";

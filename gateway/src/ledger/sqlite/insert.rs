@@ -11,7 +11,9 @@ use super::{
     writer::Applied,
 };
 use crate::{
-    ledger::{AttemptRow, Inserted, LedgerError, NewRun, UNKNOWN_BODY, is_call, joining::Candidate, stored},
+    ledger::{
+        AttemptRow, Inserted, LedgerError, NewRun, UNKNOWN_BODY, is_call, joining::Candidate, runs::search_text, stored,
+    },
     model::Principal,
 };
 
@@ -44,8 +46,8 @@ async fn insert_rows(db: &mut SqliteConnection, new: &NewRun) -> Applied<()> {
     statements
         .add(
             "INSERT INTO runs(run, tail, principal, issuer, state, cause, attempt, steps, agent_id, host, pool, created, \
-             finished, delivered, shape, code, spool_held, detail, owner, owner_epoch, changed) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0, ?, ?, ?, ",
+             finished, delivered, shape, code, spool_held, detail, name, words, owner, owner_epoch, changed) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0, ?, ?, ?, ?, ?, ",
         )
         .and(CHANGE)
         .and(") ON CONFLICT(run) DO NOTHING")
@@ -65,6 +67,8 @@ async fn insert_rows(db: &mut SqliteConnection, new: &NewRun) -> Applied<()> {
         .bind(&*new.dedupe.shape)
         .bind(&*new.dedupe.code)
         .bind(stored::write(&record.detail)?)
+        .bind(&*record.detail.asked.name)
+        .bind(search_text(&record.detail))
         .bind(&*record.owner.gateway)
         .bind(leases::epoch(&record.owner));
     statements

@@ -10,6 +10,7 @@ mod changes;
 mod do_files;
 mod insert;
 mod leases;
+mod list;
 mod local_disk;
 mod row;
 mod runs;

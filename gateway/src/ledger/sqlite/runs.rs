@@ -11,6 +11,7 @@ use super::{
     attempts,
     changes::{self, Counter},
     insert::{Binding, insert, name_run},
+    list,
     row::{attempt, columns, mode_word, parse, record, to_json},
     rows,
     statements::Statements,
@@ -163,58 +164,11 @@ impl RunStore for SqliteLedger {
     }
 
     fn by_tail<'a>(&'a self, principal: Option<&'a Principal>, tail: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
-        async move {
-            // The index has the last eight characters; longer forms are compared among the few runs that share them.
-            let short = tail.get(tail.len().saturating_sub(longhaul_proto::ids::SHORT_LEN)..).unwrap_or_default();
-            let rows =
-                sqlx::query("SELECT run, principal, issuer FROM runs WHERE tail = ? ORDER BY run DESC LIMIT 1000")
-                    .bind(short)
-                    .fetch_all(&self.readers)
-                    .await
-                    .map_err(storage)?;
-            let mut found = Vec::new();
-            for row in rows {
-                let run: &str = row.try_get(0).map_err(storage)?;
-                let (subject, issuer): (&str, &str) =
-                    (row.try_get(1).map_err(storage)?, row.try_get(2).map_err(storage)?);
-                if principal.is_none_or(|p| p.subject() == subject && p.issuer() == issuer)
-                    && run.replace('-', "").ends_with(tail)
-                {
-                    found.push(parse(run)?);
-                }
-            }
-            found.truncate(limit as usize);
-            Ok(found)
-        }
-        .boxed()
+        list::by_tail(&self.readers, principal, tail, limit).boxed()
     }
 
     fn list(&self, query: ListQuery) -> Answer<'_, Vec<Record>> {
-        async move {
-            let before = query.before.map_or_else(|| "~".to_owned(), |run| run.to_string());
-            let limit = i64::from(query.limit);
-            let page = match (&query.principal, query.state) {
-                (None, None) => sqlx::query(columns!("WHERE run < ? ORDER BY run DESC LIMIT ?")).bind(before),
-                (Some(p), None) => {
-                    sqlx::query(columns!("WHERE principal = ? AND issuer = ? AND run < ? ORDER BY run DESC LIMIT ?"))
-                        .bind(p.subject())
-                        .bind(p.issuer())
-                        .bind(before)
-                }
-                (None, Some(s)) => sqlx::query(columns!("WHERE state = ? AND run < ? ORDER BY run DESC LIMIT ?"))
-                    .bind(s.as_str())
-                    .bind(before),
-                (Some(p), Some(s)) => sqlx::query(columns!(
-                    "WHERE principal = ? AND issuer = ? AND state = ? AND run < ? ORDER BY run DESC LIMIT ?"
-                ))
-                .bind(p.subject())
-                .bind(p.issuer())
-                .bind(s.as_str())
-                .bind(before),
-            };
-            rows(&self.readers, page.bind(limit), record).await
-        }
-        .boxed()
+        list::list(&self.readers, query).boxed()
     }
 
     fn unfinished(&self) -> Answer<'_, Vec<Record>> {

@@ -224,6 +224,17 @@ CREATE INDEX do_file_holds_sha256 ON do_file_holds(sha256, principal, issuer);
 ALTER TABLE runs ADD COLUMN do_files_noted INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX runs_do_files ON runs(agent_id, finished) WHERE spool_held = 1 AND do_files_noted = 0;
 ",
+    r"
+-- What runs are called, and what a text is searched in: small letters of name, note, do-file, message and arguments.
+ALTER TABLE runs ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN words TEXT NOT NULL DEFAULT '';
+CREATE INDEX runs_name ON runs(name, run) WHERE name <> '';
+CREATE INDEX runs_host ON runs(host, run) WHERE host <> '';
+UPDATE runs SET words = substr(lower(
+    coalesce(json_extract(detail, '$.source'), '') || char(10) || coalesce(json_extract(detail, '$.message'), '')
+    || char(10) || coalesce((SELECT group_concat(value, char(10)) FROM json_each(runs.detail, '$.args')), '')
+), 1, 8192) WHERE json_valid(detail);
+",
 ];
 
 /// Migrates the file to the newest format.
@@ -245,6 +256,10 @@ pub(super) const PUBLISHED_BEFORE_BLOBS: usize = 7;
 /// The number of formats without do-files.
 #[cfg(test)]
 pub(super) const PUBLISHED_BEFORE_DO_FILES: usize = 8;
+
+/// The number of formats in which runs have no names.
+#[cfg(test)]
+pub(super) const PUBLISHED_BEFORE_NAMES: usize = 9;
 
 /// Migrates the file to the format after so many steps.
 pub(super) async fn migrate_to(connection: &mut SqliteConnection, steps: usize) -> Result<(), LedgerError> {
@@ -276,7 +291,7 @@ mod tests {
     use super::STEPS;
 
     /// Released ledgers are at these steps. A new step gets a new line.
-    const PUBLISHED: [&str; 9] = [
+    const PUBLISHED: [&str; 10] = [
         "2257e31ffd69df8101661089c4a0a71214457787f50c883b91a32a01fdc8f690",
         "2575abb34b9c6aeea6201882b4000473b04656249d5a05ce312973cadfaa9620",
         "dda136271797a1b6f0ab576f7a3125879c01d1d44624f425f79eb6159f258ca5",
@@ -286,6 +301,7 @@ mod tests {
         "21cb93cdfcbb839650819636d0df6c38627b0940a2c4ae59832de05fb12ff6ed",
         "04ff48dcf5ece2b4bc0edd2156c42721ceb7809d8f9fa5d1a5e26d897a2127c0",
         "46003e9be3443bbf91d21e6ab24ec64dfcc2a025b44d9cc69ca5f5628d8a173f",
+        "5d6b9f880d8cf42771396bbfca2791c3b2e57af2e2294fd9eccbf25e223cbf6c",
     ];
 
     #[test]

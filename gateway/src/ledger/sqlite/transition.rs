@@ -9,7 +9,7 @@ use super::{
     statements::{CHANGE, Statements},
     writer::Applied,
 };
-use crate::ledger::{LedgerError, MirrorCopy, Transition, stored};
+use crate::ledger::{LedgerError, MirrorCopy, Transition, runs::search_text, stored};
 
 pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> Applied<()> {
     let run = step.run.to_string();
@@ -23,7 +23,7 @@ pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> 
     statements
         .add(
             "UPDATE runs SET state = ?, cause = ?, attempt = ?, steps = steps + 1, finished = ?, \
-             spool_held = ?, whole = ?, agent_id = ?, host = ?, pool = ?, detail = ?, changed = ",
+             spool_held = ?, whole = ?, agent_id = ?, host = ?, pool = ?, detail = ?, words = ?, changed = ",
         )
         .and(CHANGE)
         .and(" WHERE run = ? AND state = ? AND attempt = ? AND owner_epoch = ?")
@@ -37,6 +37,7 @@ pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> 
         .bind(at.map_or("", |at| &at.host))
         .bind(at.map_or("", |at| &at.pool))
         .bind(stored::write(&step.detail)?)
+        .bind(search_text(&step.detail))
         .bind(&*run)
         .bind(step.from.as_str())
         .bind(number(step.from_attempt))

@@ -46,6 +46,12 @@ pub(super) fn read(json: &str, last: Option<LastAttempt>) -> Result<Detail, Ledg
 #[serde(default)]
 struct StoredDetail {
     source: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    user_note: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    file_name: String,
     args: Vec<String>,
     need: Need,
     path: Option<String>,
@@ -154,6 +160,9 @@ impl StoredDetail {
     fn asked(asked: &Asked) -> Self {
         Self {
             source: asked.source.clone(),
+            name: asked.name.clone(),
+            user_note: asked.note.clone(),
+            file_name: asked.file_name.clone(),
             args: asked.args.clone(),
             need: asked.need.clone(),
             path: asked.path.clone(),
@@ -299,6 +308,9 @@ impl StoredDetail {
             contested: self.contested,
             asked: Asked {
                 source: self.source,
+                name: self.name,
+                note: self.user_note,
+                file_name: self.file_name,
                 args: self.args,
                 need: self.need,
                 path: self.path,

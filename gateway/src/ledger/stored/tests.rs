@@ -16,6 +16,9 @@ fn comes_back(detail: &Detail) {
 fn a_detail_comes_back_as_it_was() {
     let asked = Asked {
         source: "/p/a.do".into(),
+        name: "nightly".into(),
+        note: "with the new weights".into(),
+        file_name: "a.do".into(),
         working_dir: "/p".into(),
         found_sha256: "found".into(),
         queue_timeout_ms: 7,

@@ -231,3 +231,36 @@ async fn a_bridge_without_a_gateway_says_what_to_do() {
     lab.env("LONGHAUL_TOKEN", "wrong");
     check(&lab, &["stdio", "--gateway", gateway.api.url()], &["token", "longhaul token add"]).await;
 }
+
+/// The messages of a client of the older era that does not wait for the answer to `initialize`.
+fn hasty() -> String {
+    let params =
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "h", "version": "1"}});
+    let messages = [
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}),
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}),
+    ];
+    messages.iter().fold("\u{feff}".to_owned(), |lines, message| format!("{lines}{message}\n"))
+}
+
+#[tokio::test]
+async fn a_bridge_that_starts_before_its_gateway_serves_and_accuses_nobody() {
+    let lab = lab!();
+    let data = lab.path().join("up").to_str().unwrap().to_owned();
+    // Without patience: it was the gateway, and not the client, that did not do its part.
+    let mut bridge = Lined::start(lab.command(["stdio", "--data", &data, "--patience", "0"]));
+    bridge.stdin.as_mut().unwrap().write_all(hasty().as_bytes()).await.unwrap();
+    assert_eq!(bridge.answer(1).await["error"]["code"], -32000);
+    let error = bridge.answer(2).await["error"].clone();
+    let words = error["message"].as_str().unwrap();
+    assert!(error["code"] == -32000 && words.contains("the gateway did not answer"), "{error}");
+    assert!(!words.contains("send initialize first"), "{error}");
+
+    let mut bridge = Lined::start(lab.command(["stdio", "--data", &data]));
+    bridge.stdin.as_mut().unwrap().write_all(hasty().as_bytes()).await.unwrap();
+    let _gateway = lab.up(&[]).await;
+    let first = bridge.answer(1).await;
+    assert_eq!(first["result"]["protocolVersion"], "2025-11-25", "{first}");
+    assert!(bridge.answer(2).await["result"]["tools"].is_array());
+}

@@ -327,6 +327,9 @@ impl AgentStore for SimLedger {
     fn agents(&self) -> Answer<'_, Vec<AgentRecord>> {
         self.model.agents()
     }
+    fn forget_agents(&self, agent_ids: Vec<String>) -> Answer<'_, ()> {
+        self.write(move || self.model.forget_agents(agent_ids))
+    }
     fn put_pin(&self, pin: PinRecord) -> Answer<'_, ()> {
         self.write(move || self.model.put_pin(pin))
     }

@@ -92,7 +92,7 @@ async fn another_user_of_the_host_can_neither_submit_nor_read_nor_cancel() {
 }
 
 #[tokio::test]
-async fn without_a_token_only_health_answers_and_with_another_principals_nothing_of_mine() {
+async fn without_a_token_only_probes_are_answered_and_with_another_principals_nothing_of_mine() {
     let lab = lab!();
     let gateway = up(&lab).await;
     let run = gateway.api.submit_path(&lab.gated(), &["mine"]).await.run_id;
@@ -100,7 +100,7 @@ async fn without_a_token_only_health_answers_and_with_another_principals_nothing
     let http = reqwest::Client::new();
     let paths = [
         (Method::GET, "/healthz".to_owned(), 200),
-        (Method::GET, "/readyz".into(), 401),
+        (Method::GET, "/readyz".into(), 200),
         (Method::GET, "/metrics".into(), 401),
         (Method::GET, "/api/v1/runs".into(), 401),
         (Method::POST, "/api/v1/runs".into(), 401),

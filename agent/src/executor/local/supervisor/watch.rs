@@ -109,6 +109,7 @@ struct Watch<'a> {
     running: Option<Running>,
     grace: Option<Grace>,
     max_rss: u64,
+    cpu_ms: u64,
     log: LogKeeper,
     spool_limit: SpoolLimit,
 }
@@ -121,12 +122,12 @@ impl<'a> Watch<'a> {
         let ending: Option<Ending> = spool.read(&spool.ending()).ok().flatten();
         let grace = ending.map(|ending| Grace::new(CancelMode::Break, ending));
         let (log, spool_limit) = (LogKeeper::default(), SpoolLimit::new(spool, plan.max_spool));
-        Self { spool, plan, clock, control, folder, live, running, grace, max_rss: 0, log, spool_limit }
+        Self { spool, plan, clock, control, folder, live, running, grace, max_rss: 0, cpu_ms: 0, log, spool_limit }
     }
 
     fn run(mut self, exit: &mut Exit) -> Prefix {
         let ended = loop {
-            self.max_rss = self.max_rss.max(os::peak_rss(self.live.started.pid).unwrap_or(0));
+            self.sample();
             // The log is opened before its existence is recorded.
             self.log.read_on(self.spool, self.plan.output_limit);
             self.note_first_output();
@@ -147,7 +148,9 @@ impl<'a> Watch<'a> {
         }
         exit.duration_ms = self.running.map_or(0, |r| os::monotonic_ms().saturating_sub(r.mono_ms));
         exit.running_at_ms = self.running.map_or(0, |r| r.at_ms);
-        exit.max_rss_bytes = self.max_rss;
+        // Ended and not waited for, it still tells its processor time.
+        self.sample();
+        (exit.max_rss_bytes, exit.cpu_ms) = (self.max_rss, self.cpu_ms);
         exit.out_of_memory = match (self.live.started.oom_kills, os::oom_kills()) {
             (Some(before), Some(after)) => after > before,
             _ => false,
@@ -163,6 +166,13 @@ impl<'a> Watch<'a> {
             exit.log.note = Some(what);
             Prefix::default()
         })
+    }
+
+    /// Notes what Stata's process has taken so far.
+    fn sample(&mut self) {
+        let started = &self.live.started;
+        self.max_rss = self.max_rss.max(os::peak_rss(started.pid).unwrap_or(0));
+        self.cpu_ms = self.cpu_ms.max(os::own_cpu_ms(started.pid, started.start_ticks).unwrap_or(0));
     }
 
     fn note_first_output(&mut self) {

@@ -16,7 +16,7 @@ use crate::{
     face::run_view::run_view,
     ledger::{
         AgentStore, AttemptRow, BlobStore, BlobsSwept, ChangeStore, DoFileStore, DoFiles, LeaseChange, LeaseStore,
-        Ledger, ListQuery, RunStore, Stash, StashStore, TokenStore, Transition, agreement,
+        Ledger, ListQuery, RunFilter, RunStore, Stash, StashStore, TokenStore, Transition, agreement,
     },
     model::{Attempt, Principal, Record},
     runs::snapshot::recorded,
@@ -29,7 +29,7 @@ async fn number(pool: &sqlx::SqlitePool, pragma: &str) -> String {
 
 #[tokio::test]
 async fn a_ledger_of_each_version_is_taken_over_whole() {
-    for format in 1..=schema::PUBLISHED_BEFORE_DO_FILES {
+    for format in 1..=schema::PUBLISHED_BEFORE_NAMES {
         taken_over_from(format).await;
     }
 }
@@ -202,6 +202,10 @@ async fn taken_over_from(format: usize) {
             ledger.stash_put(stash).await.unwrap();
         }
         assert_eq!(ledger.get(fourth.run).await.unwrap().unwrap().state, RunState::Succeeded);
+        // Runs of before are searched like those of today.
+        let which = RunFilter { text: Some(fourth.detail.asked.source.to_uppercase()), ..RunFilter::default() };
+        let found = ledger.list(ListQuery { which, limit: 100, ..ListQuery::default() }).await.unwrap();
+        assert!(found.iter().any(|run| run.run == fourth.run), "{found:#?}");
         assert!(ledger.stash_get("call", &name).await.unwrap().is_some());
         ledger.close().await;
     }
