@@ -3,9 +3,10 @@
 //! It changes nothing: it starts no daemon and makes no file. Exit status 0 when a do-file can be run from here, 4 when
 //! something prevents that.
 
+mod report;
+
 use longhaul_agent::stata::find;
 use longhaul_proto::{clock::rfc3339, telemetry};
-use serde::Serialize;
 
 use crate::{
     args::Doctor,
@@ -13,58 +14,10 @@ use crate::{
     config::{Engine, variable},
     context::{Context, Failure},
     exit, gateway_handle,
-    output::{
-        self, Out,
-        colour::{self, Tone},
-    },
+    output::{self, Out},
     serve,
 };
-
-/// One thing that was checked.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Finding {
-    /// `ok`, `note` or `problem`.
-    pub(crate) state: &'static str,
-    /// What was checked.
-    pub(crate) what: String,
-    /// What was found.
-    pub(crate) found: String,
-    /// What to do; only where something can be done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) advice: Option<String>,
-}
-
-/// One setting.
-#[derive(Clone, Debug, Serialize)]
-struct SettingView {
-    name: &'static str,
-    variable: String,
-    value: Option<String>,
-    origin: Option<String>,
-    meaning: &'static str,
-}
-
-/// The whole report.
-#[derive(Debug, Serialize)]
-struct Report {
-    version: &'static str,
-    findings: Vec<Finding>,
-    stata_tried: Vec<find::Candidate>,
-    stata_looked: Vec<String>,
-    settings: Vec<SettingView>,
-}
-
-fn ok(what: &str, found: impl Into<String>) -> Finding {
-    Finding { state: "ok", what: what.into(), found: found.into(), advice: None }
-}
-
-fn note(what: &str, found: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { state: "note", what: what.into(), found: found.into(), advice: Some(advice.into()) }
-}
-
-fn problem(what: &str, found: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { state: "problem", what: what.into(), found: found.into(), advice: Some(advice.into()) }
-}
+use report::{Finding, Report, SettingView, note, ok, problem};
 
 /// `doctor`.
 ///
@@ -93,7 +46,7 @@ pub(crate) async fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failu
     if args.ask.json {
         out.json(&report)?;
     } else {
-        out.painted(|_, colours| painted(&output::shown(&text(&report)), colours))?;
+        out.painted(|_, colours| report.text(colours))?;
     }
     Ok(status)
 }
@@ -217,7 +170,8 @@ fn data(context: &Context) -> Vec<Finding> {
     findings
 }
 
-fn writable(folder: &std::path::Path) -> bool {
+/// Whether files can be made in a folder.
+pub(super) fn writable(folder: &std::path::Path) -> bool {
     use rustix::fs::Access;
     rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
@@ -314,47 +268,6 @@ fn settings(context: &Context) -> Vec<SettingView> {
         .collect()
 }
 
-fn text(report: &Report) -> String {
-    let mut out = String::new();
-    for finding in &report.findings {
-        let mark = match finding.state {
-            "problem" => "!!",
-            "note" => "--",
-            _ => "ok",
-        };
-        out.push_str(&format!("{mark} {}: {}\n", finding.what, finding.found));
-        if let Some(advice) = &finding.advice {
-            out.push_str(&format!("   -> {advice}\n"));
-        }
-    }
-    let (set, unset): (Vec<_>, Vec<_>) = report.settings.iter().partition(|s| s.value.is_some());
-    out.push_str("\nsettings\n");
-    for setting in set {
-        let (value, origin) = (setting.value.as_deref().unwrap_or(""), setting.origin.as_deref().unwrap_or("default"));
-        out.push_str(&format!("   {} = {value}   from {origin}\n", setting.name));
-    }
-    out.push_str(&format!(
-        "   {} others are not set: `longhaul config template` lists them with their defaults\n",
-        unset.len()
-    ));
-    out
-}
-
-/// The mark before each finding in its colour.
-fn painted(text: &str, colours: bool) -> String {
-    let tone = |line: &str| match line.split(' ').next() {
-        Some("!!") => Some(Tone::Bad),
-        Some("--") => Some(Tone::Warning),
-        Some("ok") => Some(Tone::Good),
-        _ => None,
-    };
-    let line = |line: &str| match tone(line) {
-        Some(tone) => colour::paint(&line[..2], tone, colours) + &line[2..],
-        None => line.to_owned(),
-    };
-    text.split_inclusive('\n').map(line).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -395,12 +308,5 @@ mod tests {
         };
         check(0o755, "problem");
         check(0o700, "ok");
-    }
-
-    #[test]
-    fn a_person_reads_what_to_do() {
-        let findings = vec![problem("Stata", "none", "name it"), ok("time", "now")];
-        let report = Report { version: "0", findings, stata_tried: vec![], stata_looked: vec![], settings: vec![] };
-        assert!(text(&report).starts_with("!! Stata: none\n   -> name it\nok time: now\n"), "{}", text(&report));
     }
 }
