@@ -335,6 +335,11 @@ impl Fleet {
         self.ask(|gone| Command::Forget { agent_ids, gone }).await.unwrap_or_default()
     }
 
+    /// Whether any agent that this process knows is such a one, by its description and whether it has registered here.
+    pub(crate) fn any_agent(&self, is_one: impl Fn(&wire::AgentInfo, bool) -> bool) -> bool {
+        self.snapshot().agents.values().any(|agent| is_one(&agent.info, agent.here))
+    }
+
     /// The descriptions of all agents that this process knows, and whether each has registered with it.
     pub(crate) fn infos(&self) -> Vec<(wire::AgentInfo, bool)> {
         self.snapshot().agents.values().map(|agent| (agent.info.clone(), agent.here)).collect()

@@ -125,11 +125,9 @@ fn load(host: &Host) -> (u32, u32, &str) {
 }
 
 fn obstacle(principal: &Principal, need: &Need, host: &Host, situation: &impl Situation) -> Option<Obstacle> {
-    let named = need.host.is_empty() || need.host == host.name;
-    let labelled = need.labels.iter().all(|(k, v)| host.labels.get(k) == Some(v));
     let able = || if need.engine.is_empty() { !host.engines.is_empty() } else { host.engines.contains(&need.engine) };
     match () {
-        () if !named || !labelled => Some(Obstacle::NoMatch),
+        () if !need.asks_for(&host.name, |key| host.labels.get(key)) => Some(Obstacle::NoMatch),
         () if !host.serves.takes(principal) => Some(Obstacle::NotServed),
         () if situation.is_away(host) => Some(Obstacle::Away),
         () if !able() => Some(Obstacle::NoMatch),

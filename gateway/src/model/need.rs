@@ -21,3 +21,10 @@ pub struct Need {
     #[serde(skip)]
     pub unfit: BTreeMap<String, String>,
 }
+
+impl Need {
+    /// Whether it asks for an agent of this name that carries these labels, or for any.
+    pub fn asks_for<'a>(&self, name: &str, label: impl Fn(&str) -> Option<&'a String>) -> bool {
+        (self.host.is_empty() || self.host == name) && self.labels.iter().all(|(key, value)| label(key) == Some(value))
+    }
+}

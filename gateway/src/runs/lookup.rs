@@ -73,17 +73,17 @@ pub(super) async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), S
 /// heard of may still come, and one that is away may return with another description.
 pub(super) async fn runnable(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError> {
     let need = &checked.need;
-    let matches = |info: &wire::AgentInfo| {
-        let labelled = need.labels.iter().all(|(key, value)| info.labels.get(key) == Some(value));
-        !info.name.is_empty() && labelled && (need.host.is_empty() || info.name == need.host)
-    };
-    let fit: Vec<_> = inner.fleet.infos().into_iter().filter(|(info, _)| matches(info)).collect();
-    let may = |(info, here): &(wire::AgentInfo, bool)| !here || !info.engines.is_empty() || info.problem.is_empty();
-    if fit.is_empty() || fit.iter().any(may) || faults::bug("no_engine_waits") {
+    let fits = |info: &wire::AgentInfo| !info.name.is_empty() && need.asks_for(&info.name, |key| info.labels.get(key));
+    let may = |info: &wire::AgentInfo, here: bool| !here || !info.engines.is_empty() || info.problem.is_empty();
+    if inner.fleet.any_agent(|info, here| fits(info) && may(info, here)) || faults::bug("no_engine_waits") {
+        return Ok(());
+    }
+    let fit: Vec<_> = inner.fleet.infos().into_iter().filter(|(info, _)| fits(info)).collect();
+    if fit.is_empty() {
         return Ok(());
     }
     let stored = inner.ledger.agents().await.map_err(SubmitError::Ledger)?;
-    if stored.iter().any(|agent| matches(&agent.info) && !agent.info.engines.is_empty()) {
+    if stored.iter().any(|agent| fits(&agent.info) && !agent.info.engines.is_empty()) {
         return Ok(());
     }
     let said: Vec<String> =
