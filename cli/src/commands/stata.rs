@@ -17,7 +17,7 @@ use longhaul_proto::{
     state::RunState,
 };
 
-use super::run::submit;
+use super::{doctor, run::submit};
 use crate::{
     args::{Cli, Command, Stata},
     context::{Context, Failure},
@@ -55,6 +55,7 @@ pub(crate) async fn stata(context: &Context, args: &Stata) -> Result<u8, Failure
     let mut input = input::request(&as_run(&asks)?, if remote { Hosts::Anywhere } else { Hosts::Here })?;
     input.request.engine = settings.engine.filter(|_| !remote).map(|engine| engine.as_str().into());
     input.request.key = Some(context.ids.name());
+    check_log(&log_path(&asks))?;
     let need = Need { engine: settings.engine, starts_runs: true, begins: Begins::Always };
     let mut gateway = GatewayHandle::open(context, need).await?;
     let done = match submit(context, &mut gateway, input).await {
@@ -170,22 +171,22 @@ fn unquoted(word: &str) -> &str {
 
 /// Words with blanks between, where `"two words"` is one.
 fn split(line: &str) -> Vec<String> {
-    let (mut words, mut word, mut quoted, mut begun) = (vec![], String::new(), false, false);
+    let (mut words, mut word, mut quoted, mut in_word) = (vec![], String::new(), false, false);
     for c in line.chars() {
         match c {
-            '"' => (quoted, begun) = (!quoted, true),
+            '"' => (quoted, in_word) = (!quoted, true),
             ' ' if !quoted => {
-                if std::mem::take(&mut begun) {
+                if std::mem::take(&mut in_word) {
                     words.push(std::mem::take(&mut word));
                 }
             }
             c => {
                 word.push(c);
-                begun = true;
+                in_word = true;
             }
         }
     }
-    words.extend(begun.then_some(word));
+    words.extend(in_word.then_some(word));
     words
 }
 
@@ -204,11 +205,27 @@ fn as_run(asks: &Asks) -> Result<crate::args::Run, Failure> {
     }
 }
 
-/// The log that Stata would write here, and what writes it.
-fn log(asks: &Asks) -> Result<(PathBuf, Printer), Failure> {
+/// The log that Stata would write here.
+fn log_path(asks: &Asks) -> PathBuf {
     let name = asks.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let stem = name.strip_suffix(".do").unwrap_or(&name);
-    let path = PathBuf::from(format!("{stem}.{}", if asks.smcl { "smcl" } else { "log" }));
+    PathBuf::from(format!("{stem}.{}", if asks.smcl { "smcl" } else { "log" }))
+}
+
+/// Looks whether the log can be written, without touching it: a run without one would be of no use here.
+fn check_log(path: &Path) -> Result<(), Failure> {
+    let failed = match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(_) => rustix::fs::access(path, rustix::fs::Access::WRITE_OK).map_err(io::Error::from),
+        Err(_) if doctor::writable(Path::new(".")) => Ok(()),
+        Err(_) => Err(io::ErrorKind::PermissionDenied.into()),
+    };
+    failed.map_err(|error| unwritable(path, &error))
+}
+
+/// What writes the log, which is made here.
+fn log(asks: &Asks) -> Result<(PathBuf, Printer), Failure> {
+    let path = log_path(asks);
     let mut file = fs::File::create(&path).map_err(|error| unwritable(&path, &error))?;
     if !asks.smcl {
         return Ok((path, Printer::bytes_to(Out::new(file))));

@@ -349,6 +349,14 @@ async fn stata_b_is_called_as_scripts_call_it() {
         assert_eq!(kept.as_deref(), (log == "bad.log").then_some("KEEP"), "{log}");
     }
 
+    // Nor is a run recorded whose log cannot be written.
+    fs::create_dir(lab.work().join("odd.log")).unwrap();
+    lab.file("odd.do", "display 1\n");
+    let runs = gateway.api.list().await.unwrap().runs.len();
+    let ran = stata(&["-b", "do", "odd.do"]).await;
+    assert!(ran.status == 4 && ran.err.contains("cannot write the log odd.log"), "{ran:#?}");
+    assert_eq!(gateway.api.list().await.unwrap().runs.len(), runs);
+
     // It waits for its seat, the log grows meanwhile, and Ctrl-C ends the run as it would end Stata.
     let held = gateway.api.submit_path(&lab.gated(), &["held"]).await.run_id;
     gateway.api.wait_output(held, "started held").await;
