@@ -349,8 +349,12 @@ async fn wait_for_all(
         let follower = Follower::new(context, run, None, Status::new(ShownOn::for_json(args.ask.json)));
         let waited = context.clock.monotonic() - began;
         // What has ended is told, whatever time the runs before it took.
-        let over = gateway.client.get(&run.to_string()).await?.state.is_end();
-        let limit = args.timeout.filter(|_| !over).map(|limit| limit.0.saturating_sub(waited));
+        let limit = match args.timeout {
+            Some(limit) if !gateway.client.get(&run.to_string()).await?.state.is_end() => {
+                Some(limit.0.saturating_sub(waited))
+            }
+            _ => None,
+        };
         let way = Way { limit, json: args.ask.json, cancels: false };
         worst = exit::worse(worst, to_end(follower, gateway, signals, way).await?);
         if worst == exit::GOES_ON && args.timeout.is_none() {
