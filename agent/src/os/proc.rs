@@ -85,7 +85,7 @@ pub fn descendants(root: i32) -> Vec<Process> {
 const WALKS: u32 = 100;
 
 /// Most walks while there are living ones to tell of. Where processes come and go all the time no two walks agree, and
-/// until this answers, nobody waits for those that ended: their number, and with it the time of a walk, would grow.
+/// until this answers, those that ended are not reaped: their number, and with it the time of a walk, would grow.
 const WALKS_WITH_LIVING: u32 = 10;
 
 /// The descendants as the kernel lists the children of each, zombies included; `None` where it lists none
@@ -95,7 +95,7 @@ const WALKS_WITH_LIVING: u32 = 10;
 /// A process that ends during a walk hands its children on, perhaps to a parent whose list was read before. So a walk
 /// counts only when the one before it saw the same processes in the same states: one that was dead in the earlier walk had
 /// handed on its children before the later one began. Where they never agree, a walk that found living ones is the answer,
-/// and may lack some: whoever must reach all asks until there are none.
+/// and may lack some: a caller that must reach all asks until there are none.
 fn walk(root: i32) -> Option<Vec<Process>> {
     let mut before: Option<Vec<Process>> = None;
     for walks in 1..=WALKS {

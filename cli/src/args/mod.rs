@@ -74,7 +74,7 @@ pub(crate) enum Command {
     /// that end with it. Ctrl-C: with a daemon or a remote gateway the run goes on and its id is printed (status 6);
     /// inside this process the first asks Stata to break, the second leaves at once.
     Run(Run),
-    /// Run again what a run was: the same code, arguments, folder and wishes. It may be under way or ended.
+    /// Run again what a run was: the same code, arguments, folder, host and labels. It may be under way or ended.
     ///
     /// Of a do-file that has been edited since, the bytes that ran then run again where they are kept.
     Rerun(Rerun),

@@ -25,7 +25,7 @@ pub(crate) enum Tone {
     Good,
     /// It failed: red.
     Bad,
-    /// Somebody should look, or somebody ended it: yellow.
+    /// A person should look, or ended it: yellow.
     Warning,
     /// It is under way: cyan.
     Active,

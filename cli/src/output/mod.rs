@@ -89,7 +89,7 @@ impl Out {
     }
 
     /// Writes a text that is made for this width of a terminal (`None` = there is none), with colours or without. It is
-    /// written as it is: whoever makes it has made names harmless.
+    /// written as it is: its maker has made names harmless.
     ///
     /// # Errors
     /// As [`Out::bytes`].

@@ -49,7 +49,7 @@ pub(crate) enum LineEnd {
     Closed,
     /// Inside a line, after so many cells.
     Open(usize),
-    /// Inside a line, nobody knows where: the terminal got bytes that may have moved its cursor.
+    /// Inside a line, it is not known where: the terminal got bytes that may have moved its cursor.
     Unknown,
 }
 

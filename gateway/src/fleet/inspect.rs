@@ -51,11 +51,11 @@ impl Fleet {
         &self,
         need: &Need,
         principal: &Principal,
-        begun: &str,
+        prefix: &str,
         endings: &[&str],
     ) -> BTreeSet<String> {
         let request = wire::InspectRequest {
-            path: begun.to_owned(),
+            path: prefix.to_owned(),
             complete: true,
             endings: endings.iter().map(|&ending| ending.to_owned()).collect(),
             ..Default::default()

@@ -24,18 +24,18 @@ pub(super) async fn complete(
 ) -> Result<CompleteResult, ErrorData> {
     let answer = async {
         let caller = Caller::of(face, context).map_err(|text| ErrorData::internal_error(text, None))?;
-        let (name, begun) = (&*request.argument.name, &*request.argument.value);
+        let (name, prefix) = (&*request.argument.name, &*request.argument.value);
         let all = match &request.r#ref {
             Reference::Prompt(prompt) => {
                 let host = request.context.as_ref().and_then(|context| context.get_argument("host"));
-                of_prompt(&caller, prompts::meaning(&prompt.name, name)?, begun, host.map(String::as_str)).await
+                of_prompt(&caller, prompts::meaning(&prompt.name, name)?, prefix, host.map(String::as_str)).await
             }
             Reference::Resource(resource) => {
                 if !resources::is_template(&resource.uri) || name != "id" {
                     let text = "no such template: longhaul://runs/{id} and longhaul://runs/{id}/log have an `id`";
                     return Err(ErrorData::invalid_params(text, None));
                 }
-                run_ids(&caller, begun).await?
+                run_ids(&caller, prefix).await?
             }
             _ => return Err(ErrorData::invalid_params("only prompts and resource templates are completed", None)),
         };
@@ -47,28 +47,28 @@ pub(super) async fn complete(
     call::caught(face, "completion/complete", answer).await
 }
 
-async fn of_prompt(caller: &Caller, meaning: Meaning, begun: &str, host: Option<&str>) -> Vec<String> {
+async fn of_prompt(caller: &Caller, meaning: Meaning, prefix: &str, host: Option<&str>) -> Vec<String> {
     let runs = &caller.face.core.runs;
     let names = |all: Vec<String>| {
-        let begun = begun.to_lowercase();
-        all.into_iter().filter(|name| name.to_lowercase().starts_with(&begun)).collect()
+        let prefix = prefix.to_lowercase();
+        all.into_iter().filter(|name| name.to_lowercase().starts_with(&prefix)).collect()
     };
     match meaning {
         Meaning::Words => Vec::new(),
         Meaning::Host => names(runs.hosts(&caller.who).await.hosts.into_iter().map(|host| host.name).collect()),
         Meaning::Pool => names(runs.hosts(&caller.who).await.pools.into_iter().map(|pool| pool.name).collect()),
-        Meaning::DoFile => runs.complete_path(&caller.who, host, begun, &[".do"]).await,
-        Meaning::DataSet => runs.complete_path(&caller.who, host, begun, &[".dta"]).await,
+        Meaning::DoFile => runs.complete_path(&caller.who, host, prefix, &[".do"]).await,
+        Meaning::DataSet => runs.complete_path(&caller.who, host, prefix, &[".dta"]).await,
     }
 }
 
 /// The newest runs whose id begins so, short ids for short beginnings.
-async fn run_ids(caller: &Caller, begun: &str) -> Result<Vec<String>, ErrorData> {
+async fn run_ids(caller: &Caller, prefix: &str) -> Result<Vec<String>, ErrorData> {
     let filter = ListFilter { limit: NEWEST, ..ListFilter::default() };
     let page = caller.face.core.runs.list(&caller.who, filter).await;
     let page = page.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
-    let begun = begun.to_lowercase();
+    let prefix = prefix.to_lowercase();
     let id =
-        |run: longhaul_proto::ids::RunId| [run.short(), run.to_string()].into_iter().find(|id| id.starts_with(&begun));
+        |run: longhaul_proto::ids::RunId| [run.short(), run.to_string()].into_iter().find(|id| id.starts_with(&prefix));
     Ok(page.runs.iter().filter_map(|view| id(view.run)).collect())
 }

@@ -74,7 +74,7 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
     check_digest(&submit, &code)?;
     check_args(&submit)?;
     if let Some(dir) = &submit.working_dir {
-        check_text("working_dir", dir)?;
+        check_path("working_dir", dir)?;
     }
     check_names(&submit)?;
     check_words(&submit)?;
@@ -168,18 +168,18 @@ fn check_words(submit: &SubmitRequest) -> Result<(), SubmitError> {
 }
 
 /// A path that belongs to a text: it is the text's own, and nothing else may be meant.
-pub(super) fn check_whole_path(what: &str, path: &str) -> Result<(), SubmitError> {
+pub(super) fn check_absolute_path(what: &str, path: &str) -> Result<(), SubmitError> {
     // By no operating system's rules: the agent may map a path of another system.
     if !paths::is_absolute(path) {
         return bad(format!(
             "{what} `{path}` is not absolute: pass the full path, as the Stata host sees it or as the agent's path map has it"
         ));
     }
-    check_text(what, path)
+    check_path(what, path)
 }
 
 /// A path that may be relative: the agents look for it.
-pub(super) fn check_text(what: &str, path: &str) -> Result<(), SubmitError> {
+pub(super) fn check_path(what: &str, path: &str) -> Result<(), SubmitError> {
     if path.is_empty() {
         return bad(format!("{what} is empty: leave it out, or pass a path of the Stata host"));
     }

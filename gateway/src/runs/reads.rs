@@ -209,11 +209,11 @@ impl Runs {
         &self,
         who: &Identity,
         host: Option<&str>,
-        begun: &str,
+        prefix: &str,
         endings: &[&str],
     ) -> Vec<String> {
         let need = Need { host: host.unwrap_or_default().to_owned(), ..Need::default() };
-        self.0.fleet.complete_path(&need, &who.principal, begun, endings).await.into_iter().collect()
+        self.0.fleet.complete_path(&need, &who.principal, prefix, endings).await.into_iter().collect()
     }
 
     /// Agents, pools, and the caller's queued runs.

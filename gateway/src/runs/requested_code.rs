@@ -17,7 +17,7 @@ use longhaul_proto::{
 
 use super::{
     SubmitError,
-    check::{MAX_PATH, bad, check_text, check_whole_path},
+    check::{MAX_PATH, bad, check_absolute_path, check_path},
 };
 
 /// Most bytes of code that stay with the record.
@@ -48,8 +48,8 @@ pub(super) struct RequestedCode {
 pub(super) fn of(submit: &SubmitRequest, max_code: usize) -> Result<RequestedCode, SubmitError> {
     let SubmitRequest { path, text, text_sha256, bundle, .. } = submit;
     match path {
-        Some(path) if text.is_some() || text_sha256.is_some() => check_whole_path("path", path)?,
-        Some(path) => check_text("path", path)?,
+        Some(path) if text.is_some() || text_sha256.is_some() => check_absolute_path("path", path)?,
+        Some(path) => check_path("path", path)?,
         None => {}
     }
     match (path, text, text_sha256, bundle) {

@@ -1,7 +1,7 @@
 //! What a path is here, or may be meant to be, without running anything.
 //!
 //! Only what lies below the agent's folders is looked for. A search is bounded in what it reads, because a home folder may
-//! hold millions of files, and somebody waits for the answer.
+//! hold millions of files, and a caller waits for the answer.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -162,11 +162,11 @@ impl Places {
         }
     }
 
-    /// How the beginning of a path may go on, in the form in which it was begun.
-    fn complete(&self, begun: &str, endings: &[String]) -> Vec<String> {
+    /// How the beginning of a path may go on, in the form in which it was typed.
+    fn complete(&self, prefix: &str, endings: &[String]) -> Vec<String> {
         let (folder, name) =
-            begun.rsplit_once('/').map_or(("", begun), |(_, name)| (&begun[..begun.len() - name.len()], name));
-        let relative = below_a_root(folder).filter(|_| !paths::is_absolute(begun));
+            prefix.rsplit_once('/').map_or(("", prefix), |(_, name)| (&prefix[..prefix.len() - name.len()], name));
+        let relative = below_a_root(folder).filter(|_| !paths::is_absolute(prefix));
         let folders: Vec<PathBuf> = match relative {
             Some(rest) => self.roots.iter().map(|root| root.join(rest)).collect(),
             None => vec![self.map(folder)],
@@ -184,7 +184,7 @@ impl Places {
         }
         // The roots themselves, while what is typed has not passed them.
         let roots = self.roots.iter().map(|root| format!("{}/", root.to_string_lossy().trim_end_matches('/')));
-        found.extend(roots.filter(|root| root.starts_with(begun) && root != begun));
+        found.extend(roots.filter(|root| root.starts_with(prefix) && root != prefix));
         found.into_iter().take(MOST_COMPLETIONS).collect()
     }
 }

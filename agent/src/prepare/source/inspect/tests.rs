@@ -115,9 +115,9 @@ fn a_missing_file_is_told_with_what_is_like_it() {
 fn the_beginning_of_a_path_goes_on_below_the_roots_alone() {
     let world = World::new();
     let ana = world.at("ana");
-    let complete = |begun: &str, ending: &str| {
+    let complete = |prefix: &str, ending: &str| {
         let request = wire::InspectRequest {
-            path: begun.into(),
+            path: prefix.into(),
             complete: true,
             endings: vec![ending.into()],
             ..Default::default()
