@@ -1,7 +1,8 @@
 //! Lists of runs, and runs by a part of their id.
 //!
-//! Every list goes along an index that ends with the run's id, newest first, and stops when it has enough: it reads what
-//! the filter leaves out only where no index knows better, which is so for a text.
+//! Every list goes along an index that ends with the run's id, newest first, and stops when it has enough. A text has no
+//! index: for it the words of the runs that the rest of the filter leaves are read, newest first, and of so many at most
+//! ([`MOST_SEARCHED`]). The tests of this folder hold each filter to its plan.
 
 use longhaul_proto::{ids::RunId, ids::SHORT_LEN, state::RunState};
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
@@ -19,29 +20,49 @@ use crate::{
 const END: &str = "~";
 /// How far the time in an id may lie before the one at which its run was recorded, ms.
 const APART_MS: i64 = 24 * 3600 * 1000;
+/// The words of so many runs are searched for a text, the newest that the rest of the filter leaves: a text that is nowhere
+/// must not keep a reader busy for as long as there are records.
+const MOST_SEARCHED: i64 = 100_000;
 
 /// The runs that a query asks for.
 pub(super) async fn list(readers: &SqlitePool, query: ListQuery) -> Result<Vec<Record>, LedgerError> {
+    let rows = listing(&query).build().fetch_all(readers).await.map_err(storage)?;
+    rows.iter().map(record).collect()
+}
+
+/// The statement of a list.
+pub(super) fn listing(query: &ListQuery) -> QueryBuilder<Sqlite> {
     let mut sql = QueryBuilder::<Sqlite>::new(columns!(""));
     match query.which.states.as_slice() {
-        [] => conditions(&mut sql, &query, None),
-        [state] => conditions(&mut sql, &query, Some(*state)),
+        [] => conditions(&mut sql, query, None),
+        [state] => conditions(&mut sql, query, Some(*state)),
         states => {
             // Each state has its place in the index.
             sql.push("WHERE run IN (");
             for (n, state) in states.iter().enumerate() {
                 sql.push(if n > 0 { " UNION ALL " } else { "" }).push("SELECT run FROM (SELECT run FROM runs ");
-                conditions(&mut sql, &query, Some(*state));
+                conditions(&mut sql, query, Some(*state));
                 sql.push(")");
             }
             sql.push(") ORDER BY run DESC LIMIT ").push_bind(i64::from(query.limit));
         }
     }
-    let rows = sql.build().fetch_all(readers).await.map_err(storage)?;
-    rows.iter().map(record).collect()
+    sql
 }
 
 fn conditions(sql: &mut QueryBuilder<Sqlite>, query: &ListQuery, state: Option<RunState>) {
+    indexed(sql, query, state);
+    if let Some(text) = &query.which.text {
+        sql.push(" AND run >= coalesce((SELECT run FROM runs ");
+        indexed(sql, query, state);
+        sql.push(" ORDER BY run DESC LIMIT 1 OFFSET ").push_bind(MOST_SEARCHED).push("), '')");
+        sql.push(" AND instr(words, ").push_bind(text.to_lowercase()).push(") > 0");
+    }
+    sql.push(" ORDER BY run DESC LIMIT ").push_bind(i64::from(query.limit));
+}
+
+/// What an index knows.
+fn indexed(sql: &mut QueryBuilder<Sqlite>, query: &ListQuery, state: Option<RunState>) {
     let which = &query.which;
     sql.push("WHERE run < ").push_bind(query.before.map_or_else(|| END.to_owned(), |run| run.to_string()));
     of_principal(sql, query.principal.as_ref());
@@ -59,10 +80,6 @@ fn conditions(sql: &mut QueryBuilder<Sqlite>, query: &ListQuery, state: Option<R
         sql.push(" AND created >= ").push_bind(since);
         sql.push(" AND run >= ").push_bind(first_at(since.saturating_sub(APART_MS)));
     }
-    if let Some(text) = &which.text {
-        sql.push(" AND instr(words, ").push_bind(text.to_lowercase()).push(") > 0");
-    }
-    sql.push(" ORDER BY run DESC LIMIT ").push_bind(i64::from(query.limit));
 }
 
 fn of_principal(sql: &mut QueryBuilder<Sqlite>, principal: Option<&Principal>) {

@@ -19,13 +19,16 @@ pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> 
     let copy = MirrorCopy::of(&step.detail);
     let attempt = number(step.attempt());
     let at = step.detail.placement();
+    // What a run is searched in was written when it was recorded; only the message of an end is added, and may change once.
+    let message = ended || step.from.is_end();
     let mut statements = Statements::change(step.run);
     statements
         .add(
             "UPDATE runs SET state = ?, cause = ?, attempt = ?, steps = steps + 1, finished = ?, \
-             spool_held = ?, whole = ?, agent_id = ?, host = ?, pool = ?, detail = ?, words = ?, changed = ",
+             spool_held = ?, whole = ?, agent_id = ?, host = ?, pool = ?, detail = ?, changed = ",
         )
         .and(CHANGE)
+        .and(if message { ", words = ?" } else { "" })
         .and(" WHERE run = ? AND state = ? AND attempt = ? AND owner_epoch = ?")
         .bind(step.to.as_str())
         .bind(step.cause.as_str())
@@ -36,12 +39,11 @@ pub(super) async fn transition(db: &mut SqliteConnection, step: &Transition) -> 
         .bind(at.map_or("", |at| &at.agent_id))
         .bind(at.map_or("", |at| &at.host))
         .bind(at.map_or("", |at| &at.pool))
-        .bind(stored::write(&step.detail)?)
-        .bind(search_text(&step.detail))
-        .bind(&*run)
-        .bind(step.from.as_str())
-        .bind(number(step.from_attempt))
-        .bind(leases::epoch(&step.owner));
+        .bind(stored::write(&step.detail)?);
+    if message {
+        statements.bind(search_text(&step.detail));
+    }
+    statements.bind(&*run).bind(step.from.as_str()).bind(number(step.from_attempt)).bind(leases::epoch(&step.owner));
     statements
         .add(
             "INSERT INTO transitions(run, n, state, cause, attempt, at) \

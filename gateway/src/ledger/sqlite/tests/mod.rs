@@ -1,6 +1,7 @@
 //! What only the ledger on disk promises: its file comes back as it was, is private, and survives a full disk.
 
 mod golden;
+mod plans;
 
 use longhaul_proto::tasks::Tasks;
 
