@@ -9,7 +9,7 @@ mod user;
 
 use std::time::Duration;
 
-pub use foreign::{ForeignStata, Standins, foreign};
+pub use foreign::{ForeignScan, ForeignStata, Standins};
 pub use lock::{FileLock, is_locked};
 pub use proc::{
     Process, alive, boot_id, cpu_ms, descendants, marked, oom_kills, own_cpu_ms, peak_rss, process, send, start_ticks,

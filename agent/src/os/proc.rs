@@ -71,8 +71,13 @@ fn parse(stat: &str) -> Option<Process> {
 }
 
 pub(super) fn all() -> Vec<Process> {
-    let Ok(entries) = fs::read_dir("/proc") else { return vec![] };
-    entries.flatten().filter_map(|e| process(e.file_name().to_str()?.parse().ok()?)).collect()
+    pids().filter_map(process).collect()
+}
+
+/// The ids of all processes; none where there is no `/proc`.
+pub(super) fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// All living descendants of a process. Complete for a subreaper: an orphan becomes its child.
