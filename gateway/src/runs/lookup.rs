@@ -69,12 +69,19 @@ pub(super) async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), S
     }
 }
 
-/// Refuses what no agent could ever run: every one that matches is here, and says that it has no engine. One that was never
-/// heard of may still come, and one that is away may return with another description.
+/// Refuses what no agent could ever run: every one that matches is here, and says that it has no engine, or not the one that
+/// is asked for. One that was never heard of may still come, and one that is away may return with another description.
 pub(super) async fn runnable(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError> {
     let need = &checked.need;
     let fits = |info: &wire::AgentInfo| !info.name.is_empty() && need.asks_for(&info.name, |key| info.labels.get(key));
-    let may = |info: &wire::AgentInfo, here: bool| !here || !info.engines.is_empty() || info.problem.is_empty();
+    let has = |info: &wire::AgentInfo| match need.engine.as_str() {
+        "" => !info.engines.is_empty(),
+        _ if faults::bug("other_engine_waits") => true,
+        engine => info.engines.iter().any(|has| has.kind == engine),
+    };
+    // What says neither what it has nor why it has nothing may still say it.
+    let may =
+        |info: &wire::AgentInfo, here: bool| !here || has(info) || (info.engines.is_empty() && info.problem.is_empty());
     if inner.fleet.any_agent(|info, here| fits(info) && may(info, here)) || faults::bug("no_engine_waits") {
         return Ok(());
     }
@@ -83,12 +90,33 @@ pub(super) async fn runnable(inner: &Arc<Inner>, checked: &Checked) -> Result<()
         return Ok(());
     }
     let stored = inner.ledger.agents().await.map_err(SubmitError::Ledger)?;
-    if stored.iter().any(|agent| fits(&agent.info) && !agent.info.engines.is_empty()) {
+    if stored.iter().any(|agent| fits(&agent.info) && has(&agent.info)) {
         return Ok(());
     }
-    let said: Vec<String> =
-        fit.iter().take(MOST_SAID).map(|(info, _)| format!("{}: {}", info.name, info.problem)).collect();
-    Err(SubmitError::Refused(format!("no agent can run it: {}", said.join("; "))))
+    let mut said: Vec<String> = fit.iter().take(MOST_SAID).map(|(info, _)| engines(info)).collect();
+    if fit.len() > MOST_SAID {
+        said.push("…".to_owned());
+    }
+    let said = said.join("; ");
+    if need.engine.is_empty() || fit.iter().all(|(info, _)| info.engines.is_empty()) {
+        return Err(SubmitError::Refused(format!("no agent can run it: {said}")));
+    }
+    let whose = if need.host.is_empty() && need.labels.is_empty() { "no agent" } else { "no agent that fits" };
+    Err(SubmitError::Refused(format!(
+        "{whose} has the engine `{}`: {said}; leave the engine out to take what there is, or start an agent that has it: \
+         `longhaul agent --gateway {}` on its host",
+        need.engine,
+        inner.fleet.url()
+    )))
+}
+
+/// What an agent has, or why it has nothing.
+fn engines(info: &wire::AgentInfo) -> String {
+    let kinds: BTreeSet<&str> = info.engines.iter().map(|engine| engine.kind.as_str()).collect();
+    match kinds.is_empty() {
+        true => format!("{}: {}", info.name, info.problem),
+        false => format!("{} has {}", info.name, kinds.into_iter().collect::<Vec<_>>().join(" and ")),
+    }
 }
 
 /// Asks the agents for a path and a working directory while the caller waits, so that errors come at once and equal code is

@@ -59,11 +59,12 @@ async fn two_pools_run_side_by_side_and_late_agents_are_used() {
 #[tokio::test]
 async fn who_may_take_no_runs_is_told_why() {
     let world = World::new().await;
-    let _one = Fake::new("stata1").join(world.addr()).await;
+    // Before there is an agent: with one that lacks the engine it would be refused.
     let run = {
         let submit = SubmitRequest { engine: Some("stata".to_owned()), ..text("display 1\n") };
         world.submit(submit).await
     };
+    let _one = Fake::new("stata1").join(world.addr()).await;
     let no_engine = "no connected agent has engine stata: start one, or cancel this run and submit it otherwise";
     world.until(run, "why", |v| v.waiting.as_deref() == Some(no_engine)).await;
 

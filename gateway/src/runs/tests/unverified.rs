@@ -1,7 +1,7 @@
 //! Runs that agents bring without this gateway's seal, and second results for the same attempt.
 
 use longhaul_proto::{
-    api::{CancelMode, Joined},
+    api::{CancelMode, DrainBody, Joined},
     wire,
 };
 
@@ -58,10 +58,12 @@ async fn a_run_without_this_gateway_s_seal_is_nobody_s_until_an_operator_adopts_
     // It does not answer the call that it names either.
     let mut call = text("display 1\n");
     call.key = Some(format!("key of {}", done.short()));
-    call.engine = Some("stata".to_owned());
+    let all = || DrainBody { hosts: vec!["*".to_owned()], reason: None };
+    world.runs().drain(&root(), all()).await.unwrap();
     let own = world.try_submit(call).await.unwrap();
     assert_eq!(own.joined, None);
     world.runs().cancel(&ann(), own.run.run, CancelMode::Break).await.unwrap();
+    world.runs().resume(&root(), all()).await.unwrap();
 
     // It stays unverified over a restart, and when its agent registers again.
     world.restart().await;
@@ -113,11 +115,11 @@ async fn without_the_check_of_seals_an_invented_run_is_its_victim_s() {
 #[tokio::test]
 async fn an_unverified_run_is_started_nowhere_and_cancels_nothing() {
     let world = World::new().await;
-    let spare = Fake::with("stata2", |i| i.pool = "spare".to_owned(), SECRET).join(world.addr()).await;
     // A queued run of ann's, whose key an invented run names.
     let mut call = text("display 1\n");
     (call.key, call.engine) = (Some("mine".to_owned()), Some("stata".to_owned()));
     let waits = world.submit(call).await;
+    let spare = Fake::with("stata2", |i| i.pool = "spare".to_owned(), SECRET).join(world.addr()).await;
     let mut agent = Fake::new("stata1");
     let run = Ids::system().run();
     let retry = wire::RetryPolicy::IfProvenDead.into();

@@ -6,8 +6,8 @@ use RunState::{Queued, Succeeded};
 #[tokio::test]
 async fn spools_go_first_and_records_later() {
     let world = World::new().await;
-    let agent = Fake::with("stata1", |i| i.pool_seats = 4, SECRET).join(world.addr()).await;
     let waiting = world.submit(SubmitRequest { engine: Some("stata".to_owned()), ..text("display 1\n") }).await;
+    let agent = Fake::with("stata1", |i| i.pool_seats = 4, SECRET).join(world.addr()).await;
     let run = world.submit(text("display 2\n")).await;
     agent.got(run).await;
     agent.prints(run, b"kept\n");
