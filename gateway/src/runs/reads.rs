@@ -220,7 +220,8 @@ impl Runs {
     pub async fn hosts(&self, who: &Identity) -> Hosts {
         let (mut hosts, pools) = self.0.fleet.views().await;
         if !who.may_operate() {
-            hosts.iter_mut().for_each(withhold);
+            let who = who.principal.to_string();
+            hosts.iter_mut().for_each(|host| withhold(host, &who));
         }
         let waits = |active: &Arc<RunHandle>| {
             let waiting = active.snapshot.borrow().waiting.as_ref()?.words().into_owned();
@@ -287,11 +288,14 @@ impl Runs {
     }
 }
 
-/// Removes what only operators may know of a host: its OS user, and where its programs and do-files are.
-fn withhold(host: &mut HostView) {
+/// Removes what only operators may know of a host: its OS user, and where its programs are. Where its do-files are is for
+/// those whose runs it takes: refusals of a path name these folders to them, and their code can list them.
+fn withhold(host: &mut HostView, who: &String) {
     host.os_user.clear();
     host.foreign.iter_mut().for_each(|foreign| foreign.user = None);
-    host.roots.clear();
+    if host.serves.as_ref().is_some_and(|serves| !serves.contains(who)) || faults::bug("roots_for_operators") {
+        host.roots.clear();
+    }
     for engine in &mut host.engines {
         engine.truncate(engine.find(" (").unwrap_or(engine.len()));
     }
