@@ -264,10 +264,11 @@ async fn a_user_is_told_of_hosts_and_seats_but_not_of_others() {
     let (operator, user) = (gateway.api.hosts().await.unwrap(), ben.hosts().await.unwrap());
     let (operator, user) = (&operator.hosts[0], &user.hosts[0]);
     assert!(!operator.os_user.is_empty() && !operator.roots.is_empty() && operator.engines[0].contains('/'));
-    assert!(user.os_user.is_empty() && user.roots.is_empty() && !user.engines[0].contains('/'), "{user:#?}");
+    assert!(user.os_user.is_empty() && !user.engines[0].contains('/'), "{user:#?}");
+    assert_eq!(user.roots, operator.roots, "its runs are taken, and refusals name these folders");
     assert_eq!((&user.name, &user.state), (&operator.name, &operator.state));
     let said = Mcp::new(&ben, "claude-code", "2.1.330").call("stata_hosts", json!({})).await.text;
-    assert!(!said.contains("as user") && !said.contains("do-files under"), "{said}");
+    assert!(!said.contains("as user") && said.contains(&format!("do-files under: {}", user.roots[0])), "{said}");
 
     // The data folder lies below the root, but counts as outside every root.
     let secret = gateway.daemon.data.join("join-secret").display().to_string();
@@ -287,6 +288,59 @@ async fn a_user_is_told_of_hosts_and_seats_but_not_of_others() {
     for name in ["ana", "own", "other"] {
         lab.open_gate(name);
     }
+}
+
+/// Whose runs an agent does not take is not told where its do-files are.
+#[tokio::test]
+async fn the_folders_of_an_agent_are_for_those_whom_it_serves() {
+    let lab = lab!();
+    let gateway = lab.up(&["--serve", "ana", "--root", lab.work().to_str().unwrap()]).await;
+    gateway.api.wait_host_up().await;
+    let (ana, ben) = (token(&gateway, "ana").await, token(&gateway, "ben").await);
+    for (who, told) in [(&ana, true), (&ben, false), (&gateway.api, true)] {
+        assert_eq!(!who.hosts().await.unwrap().hosts[0].roots.is_empty(), told);
+        let said = Mcp::new(who, "claude-code", "2.1.330").call("stata_hosts", json!({})).await.text;
+        assert_eq!(said.contains("do-files under"), told, "{said}");
+    }
+}
+
+/// Adds a token by name alone after its first holder's was revoked, and after another was made for the same principal.
+async fn taken_over(lab: &Lab) -> [bool; 2] {
+    let gateway = lab.up(&["--serve-all"]).await;
+    gateway.api.wait_host_up().await;
+    let data = gateway.daemon.data.to_str().unwrap().to_owned();
+    let add = async |words: &[&str]| lab.run([&["token", "add", "--data", &data], words].concat()).await;
+    let made = add(&["one", "--principal", "ana"]).await;
+    let ana = gateway.api.with_token(made.out.trim());
+    let run = ana.submit_path(&lab.file("one.do", "display 1\n"), &[]).await.run_id;
+    ana.wait_end(run).await;
+    assert_eq!(lab.run(["token", "revoke", "one", "--data", &data]).await.status, 0);
+    let again = add(&["one"]).await;
+    for words in ["there was a token `one`, revoked 20", "names of tokens are not used again", "--principal ana"] {
+        assert!(again.status == 4 && again.err.contains(words), "{words}: {again:#?}");
+    }
+    assert!(!again.err.contains("Z,"), "a time as all others: {again:#?}");
+    // Somebody new who is called as the one before does not get the runs unknowingly.
+    let unknowing = add(&["ana"]).await;
+    if unknowing.status != 0 {
+        for words in ["ana is a principal already", "--principal ana", "another name"] {
+            assert!(unknowing.status == 4 && unknowing.err.contains(words), "{words}: {unknowing:#?}");
+        }
+    }
+    let meant = add(&["ana-2", "--principal", "ana"]).await;
+    let seen = gateway.api.with_token(meant.out.trim()).list().await.unwrap().runs;
+    assert_eq!(seen.len(), 1, "the control: {meant:#?}");
+    assert_eq!(add(&["ben"]).await.status, 0);
+    [unknowing.status == 0, seen[0].run_id == run]
+}
+
+#[tokio::test]
+async fn nobody_gets_anothers_runs_with_a_name() {
+    let lab = lab!();
+    assert_eq!(taken_over(&lab).await, [false, true]);
+    let mut control = lab!();
+    control.env("LONGHAUL_FAULTS", "bug=principals_taken_over");
+    assert_eq!(taken_over(&control).await, [true, true], "the control");
 }
 
 /// The messages to a user and to an operator about a missing do-file, under a client's path and under its path here.
