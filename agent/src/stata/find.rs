@@ -31,6 +31,9 @@ pub struct SearchPlaces {
 /// Environment names in use among other tools, in the order in which they are read.
 pub const VARIABLES: [&str; 4] = ["STATA_BINARY", "STATA_PATH", "STATA_CLI", "STATA_BIN"];
 
+/// Why the configured path was tried; the setting is not always made by that flag.
+pub const EXPLICIT: &str = "--stata";
+
 /// Names of console executables, the best first.
 const NAMES: [&str; 6] = ["stata-mp", "stata-se", "stata-be", "stata-ic", "stata", "StataMP"];
 
@@ -97,7 +100,7 @@ impl Candidate {
 pub fn find(places: &SearchPlaces) -> Vec<Candidate> {
     let mut all = vec![];
     if let Some(path) = &places.explicit {
-        named(path, "--stata", &mut all);
+        named(path, EXPLICIT, &mut all);
         return all;
     }
     for (name, path) in &places.variables {

@@ -14,7 +14,7 @@ use crate::{
     config::{Engine, variable},
     context::{Context, Failure},
     exit, gateway_handle,
-    output::{self, Out},
+    output::{self, Out, When},
     serve,
 };
 use report::{Finding, Report, SettingView, note, ok, problem};
@@ -37,10 +37,11 @@ pub(crate) async fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failu
     }
     findings.extend(gateway(context).await);
     findings.push(traces(context).await);
-    findings.push(ok("time", rfc3339(context.clock.unix_ms()).unwrap_or_default()));
+    let now = rfc3339(context.clock.unix_ms()).unwrap_or_default();
+    findings.push(ok("time", When::new(context.utc).whole(&now)));
     let settings = settings(context);
     let status = if findings.iter().any(|f| f.state == "problem") { exit::SYSTEM } else { 0 };
-    let stata_looked = places.in_words();
+    let stata_looked = looked(context, &places);
     let report = Report { version: env!("CARGO_PKG_VERSION"), findings, stata_tried, stata_looked, settings };
     let mut out = Out::default();
     if args.ask.json {
@@ -89,9 +90,22 @@ fn places(context: &Context) -> find::SearchPlaces {
     find::SearchPlaces::from_env(stata, |name| context.env.get(name).map(Into::into))
 }
 
+/// Where was looked, in words; of the setting with where it was made.
+fn looked(context: &Context, places: &find::SearchPlaces) -> Vec<String> {
+    match (&places.explicit, context.config.origin("stata")) {
+        (Some(path), Some(origin)) => vec![format!("{} (`stata` from {origin})", path.display())],
+        _ => places.in_words(),
+    }
+}
+
 fn stata(context: &Context, places: &find::SearchPlaces) -> (Vec<Finding>, Vec<find::Candidate>) {
     let settings = &context.config.settings;
-    let tried = find::find(places);
+    let mut tried = find::find(places);
+    // The search knows one setting; where it was made is known here.
+    if let Some(origin) = context.config.origin("stata") {
+        let named = tried.iter_mut().filter(|candidate| candidate.why == find::EXPLICIT);
+        named.for_each(|candidate| candidate.why = format!("`stata` from {origin}"));
+    }
     let mut findings = vec![];
     match tried.iter().find(|c| c.usable()) {
         Some(best) => {
@@ -108,8 +122,8 @@ fn stata(context: &Context, places: &find::SearchPlaces) -> (Vec<Finding>, Vec<f
         None => findings.push(problem(
             "Stata",
             match tried.is_empty() {
-                true => format!("nothing that looks like it in: {}", places.in_words().join("; ")),
-                false => format!("none that can be started; looked in: {}", places.in_words().join("; ")),
+                true => format!("nothing that looks like it in: {}", looked(context, places).join("; ")),
+                false => format!("none that can be started; looked in: {}", looked(context, places).join("; ")),
             },
             "on a Stata host, name the program with --stata PATH or `stata` in the configuration; here, use a gateway \
              elsewhere (--gateway), or try Longhaul with --engine standin, which computes no statistics",
