@@ -1,6 +1,11 @@
-//! Amounts and errors in the words that people read, the same in every part.
+//! Amounts, errors and the names of runs in the words that people read, the same in every part.
 
 use std::{error::Error, time::Duration};
+
+use crate::visible;
+
+/// Longest name of a do-file with its arguments in a line, characters.
+const NAMED: usize = 60;
 
 /// A length of time: `0.4 s`, `12 s`, `4 min 10 s`, `2 h 05 min`, `3 d 4 h`; `?` for what is none.
 pub fn duration(seconds: f64) -> String {
@@ -44,6 +49,29 @@ pub fn bytes(n: u64) -> String {
         unit += 1;
     }
     format!("{size:.1} {}", UNITS[unit])
+}
+
+/// What a run is of: the do-file's name with its arguments, `fit.do 2024 "two words"`. `source` is what was submitted;
+/// code that came as `text` is called by the file that it was read from, else by the name that it was given.
+pub fn named(source: &str, file_name: Option<&str>, name: Option<&str>, args: &[String]) -> String {
+    let file = file_name.or(Some(source).filter(|source| *source != "text"));
+    let mut text = match file {
+        Some(file) => plain(file.rsplit(['/', '\\']).next().unwrap_or_default()),
+        None => plain(name.unwrap_or("text")),
+    };
+    for arg in args {
+        let arg = plain(arg);
+        text.push_str(&if arg.contains(' ') { format!(" \"{arg}\"") } else { format!(" {arg}") });
+    }
+    if text.chars().count() > NAMED {
+        text = text.chars().take(NAMED - 1).chain(['…']).collect();
+    }
+    text
+}
+
+/// One line without double blanks, and with every hidden character written out.
+fn plain(text: &str) -> String {
+    visible::line(&text.split_whitespace().collect::<Vec<_>>().join(" ")).into_owned()
 }
 
 /// An error with its causes, in one line. A text that is there already is left out: some libraries repeat their cause.

@@ -44,22 +44,9 @@ pub(super) fn head(view: &RunSnapshot, now_ms: i64) -> String {
     text
 }
 
-/// Longest name of a do-file with its arguments in a line, characters.
-const NAMED: usize = 60;
-
 /// The do-file's name with its arguments: `fit.do 2024 "two words"`.
 pub(super) fn named(view: &RunSnapshot) -> String {
-    let file = view.file_name.as_deref().or(Some(&view.source).filter(|source| *source != "text").map(String::as_str));
-    let mut text = match (file, &view.name) {
-        (Some(file), _) => plain(file.rsplit(['/', '\\']).next().unwrap_or_default()),
-        // Code has no name but the one it was given.
-        (None, name) => plain(name.as_deref().unwrap_or("text")),
-    };
-    for arg in &view.args {
-        let arg = plain(arg);
-        let _ = if arg.contains(' ') { write!(text, " \"{arg}\"") } else { write!(text, " {arg}") };
-    }
-    cut(&text, NAMED)
+    longhaul_proto::words::named(&view.source, view.file_name.as_deref(), view.name.as_deref(), &view.args)
 }
 
 /// A log that is quiet for so long is worth mentioning; shorter pauses are how Stata prints.
