@@ -64,7 +64,8 @@ impl Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        Self::system(error.to_string())
+        // The gateway reads what was typed: what it calls malformed is a mistake in the command line.
+        if error.is_usage() { Self::usage(error.to_string()) } else { Self::system(error.to_string()) }
     }
 }
 

@@ -26,6 +26,9 @@ pub(crate) struct Endpoint {
     /// It runs inside a command and ends with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) embedded: bool,
+    /// What its operator should know of it, in words; `None` = not all of it serves yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) notices: Option<Vec<String>>,
 }
 
 /// The fields of `credentials.json` that a client needs.
@@ -106,7 +109,7 @@ impl Data {
 
     /// Removes that file, if it is still ours.
     pub(crate) fn remove_endpoint(&self, endpoint: &Endpoint) {
-        if self.endpoint().as_ref() == Some(endpoint) {
+        if self.endpoint().is_some_and(|there| (&there.url, there.pid) == (&endpoint.url, endpoint.pid)) {
             // A stale file misleads no client: the lock says whether a gateway serves.
             let _ = fs::remove_file(self.0.join("endpoint.json"));
         }
@@ -151,8 +154,8 @@ mod tests {
     fn an_endpoint_is_removed_by_its_writer_only() {
         let folder = tempfile::tempdir().unwrap();
         let data = Data(folder.path().to_path_buf());
-        let ours = Endpoint { url: "http://127.0.0.1:1".into(), pid: 1, embedded: false };
-        let theirs = Endpoint { url: "http://127.0.0.1:2".into(), pid: 2, embedded: true };
+        let ours = Endpoint { url: "http://127.0.0.1:1".into(), pid: 1, embedded: false, notices: None };
+        let theirs = Endpoint { url: "http://127.0.0.1:2".into(), pid: 2, embedded: true, notices: Some(vec![]) };
         data.write_endpoint(&theirs).unwrap();
         data.remove_endpoint(&ours);
         assert_eq!(data.endpoint(), Some(theirs.clone()));

@@ -84,7 +84,8 @@ pub(crate) async fn start(context: &Context, need: Need) -> Result<Started, Embe
         Err(longhaul_gateway::StartError::Held { .. }) => return Err(EmbedError::Held),
         Err(error) => return Err(EmbedError::Failed(words::chain(&error))),
     };
-    let endpoint = Endpoint { url: format!("http://{}", gateway.addr), pid: std::process::id(), embedded: true };
+    let endpoint =
+        Endpoint { url: format!("http://{}", gateway.addr), pid: std::process::id(), embedded: true, notices: None };
     context
         .data
         .write_endpoint(&endpoint)
@@ -102,7 +103,7 @@ pub(crate) async fn start(context: &Context, need: Need) -> Result<Started, Embe
 async fn begin(context: &Context, need: Need, embedded: &mut Embedded) -> Result<Client, EmbedError> {
     let url = embedded.endpoint.url.clone();
     let client = Client::new(&url, gateway_handle::token(context, &url)?)?;
-    if !need.starts_runs && !context.data.has_agent() {
+    if need.no_agent || (!need.starts_runs && !context.data.has_agent()) {
         // Reading makes nothing: what a gateway alone has recorded is all there is.
         return Ok(client);
     }

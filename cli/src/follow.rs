@@ -15,7 +15,7 @@ use crate::{
     client::{Client, ClientError, Stream},
     context::{Context, Failure},
     gateway_handle::GatewayHandle,
-    output::{Status, no_end, say},
+    output::{Status, When, no_end, say},
     printer::Printer,
     signals::{Asked, Signals, resizes},
 };
@@ -223,7 +223,7 @@ impl<'a> Follower<'a> {
                 let elapsed = self.since.elapsed(&view, gateway_now, now);
                 self.report_no_end(&view, now);
                 if !view.state.is_end() {
-                    self.status.show(&view, elapsed, now);
+                    self.status.show(&When::new(self.context.utc).of_run(&view), elapsed, now);
                 }
                 self.view = Some(view);
             }
@@ -245,7 +245,7 @@ impl<'a> Follower<'a> {
 
     /// Reports once that this wait has no end in sight, and what to do.
     fn report_no_end(&mut self, view: &RunView, now: Duration) {
-        let Some(words) = no_end(view) else { return self.no_end = None };
+        let Some(words) = no_end(&When::new(self.context.utc).of_run(view)) else { return self.no_end = None };
         let (since, reported) = *self.no_end.get_or_insert((now, false));
         if !reported && now - since >= NO_END {
             self.no_end = Some((since, true));

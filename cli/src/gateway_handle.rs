@@ -33,6 +33,8 @@ pub(crate) struct Need {
     pub(crate) engine: Option<Engine>,
     /// Whether it starts queued runs: a command that reads a record must start nothing.
     pub(crate) starts_runs: bool,
+    /// Whether the folder's own agent is left as it is: what is asked for is about agents that are away.
+    pub(crate) no_agent: bool,
     /// When such a gateway may be started.
     pub(crate) begins: Begins,
 }

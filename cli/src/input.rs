@@ -104,6 +104,9 @@ pub(crate) enum InputError {
         /// The folder.
         folder: PathBuf,
     },
+    /// No do-file.
+    #[error("no do-file is named: `longhaul run FILE [ARGS]...`; `-` reads code from standard input")]
+    Nothing,
     /// Two do-files.
     #[error(
         "`longhaul run` runs one do-file: to pass {other} to {file} as an argument, write `--` before it (longhaul run {file} \
@@ -133,6 +136,9 @@ pub(crate) enum InputError {
 /// # Errors
 /// See [`InputError`]; each says what to do.
 pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<Input, InputError> {
+    if run.file().as_os_str().is_empty() {
+        return Err(InputError::Nothing);
+    }
     let mut request = SubmitRequest {
         args: run.arguments(),
         timeout: run.timeout.map(|t| t.0.as_secs_f64()),
@@ -157,12 +163,12 @@ pub(crate) fn request(run: &Run, hosts: Hosts) -> Result<Input, InputError> {
         });
     }
     if let Some(other) = run.args.first().filter(|arg| is_do_file(arg)) {
-        return Err(InputError::TwoDoFiles { file: run.file.clone(), other: other.clone() });
+        return Err(InputError::TwoDoFiles { file: run.file(), other: other.clone() });
     }
-    if run.file == Path::new("-") {
+    if run.file() == Path::new("-") {
         return standard_input(run, request);
     }
-    let file = named(&run.file, run.with.as_deref());
+    let file = named(&run.file(), run.with.as_deref());
     if let Some(folder) = &run.with {
         let (bundle, files) = bundle(&file, folder)?;
         request.bundle = Some(bundle);

@@ -33,7 +33,7 @@ mod stdio;
 use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use longhaul_proto::telemetry;
+use longhaul_proto::{clock::Clock, telemetry};
 
 use crate::{
     args::{Cli, Command, ConfigAction},
@@ -42,7 +42,7 @@ use crate::{
     },
     config::{Config, Env},
     context::{Context, Failure},
-    output::say,
+    output::{When, say, say_json},
 };
 
 /// How long exporting the last spans may take.
@@ -88,7 +88,16 @@ pub fn main_with(args: Vec<OsString>) -> ExitCode {
     match done {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
-            say(&format!("longhaul: {failure}"));
+            let text = format!("longhaul: {}", When::new(cli.utc).in_text(&failure.message));
+            let daemon = match &cli.command {
+                Command::Gateway(_) | Command::Agent(_) => true,
+                Command::Up(up) => !up.background,
+                _ => false,
+            };
+            match daemon && telemetry::is_json() {
+                true => say_json(Clock::system().unix_ms(), "ERROR", &text),
+                false => say(&text),
+            }
             ExitCode::from(failure.status)
         }
     }

@@ -160,6 +160,7 @@ pub(crate) enum AgentsAction {
 #[derive(Debug, Args)]
 pub(crate) struct DeclareDead {
     /// The run.
+    #[arg(value_parser = super::runs::run_name)]
     pub(crate) run: String,
     #[command(flatten)]
     pub(crate) ask: Ask,
@@ -169,6 +170,7 @@ pub(crate) struct DeclareDead {
 #[derive(Debug, Args)]
 pub(crate) struct Release {
     /// The run.
+    #[arg(value_parser = super::runs::run_name)]
     pub(crate) run: String,
     #[command(flatten)]
     pub(crate) ask: Ask,

@@ -15,13 +15,13 @@ use crate::config::{Engine, Time, pair};
 /// `run`.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The do-file; `-` reads code from standard input.
-    pub(crate) file: PathBuf,
+    /// The do-file; `-` reads code from standard input. After `--` it may begin with a dash.
+    file: Option<PathBuf>,
     /// Its arguments; put `--` before those that begin with a dash or end with `.do`.
     pub(crate) args: Vec<String>,
     /// The arguments after `--`.
     #[arg(last = true, value_name = "ARGS", hide = true)]
-    pub(crate) dashed: Vec<String>,
+    dashed: Vec<String>,
     #[command(flatten)]
     pub(crate) ask: Ask,
     /// Insist on an engine.
@@ -70,9 +70,15 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// The do-file: the first of all words that are no flags; empty where there is none.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.file.clone().or_else(|| self.dashed.first().map(PathBuf::from)).unwrap_or_default()
+    }
+
     /// All arguments of the do-file.
     pub(crate) fn arguments(&self) -> Vec<String> {
-        [self.args.as_slice(), &self.dashed].concat()
+        let named = usize::from(self.file.is_none()).min(self.dashed.len());
+        [self.args.as_slice(), &self.dashed[named..]].concat()
     }
 }
 
@@ -103,6 +109,7 @@ impl From<RetryArg> for Retry {
 #[derive(Debug, Args)]
 pub(crate) struct Rerun {
     /// The run to repeat.
+    #[arg(value_parser = run_name)]
     pub(crate) run: String,
     /// Print the id and leave; the run goes on.
     #[arg(long)]
@@ -118,7 +125,7 @@ pub(crate) struct Rerun {
 #[derive(Debug, Args)]
 pub(crate) struct Wait {
     /// The run; of several the exit status is the worst: the run goes on, system error, timed out, failed, cancelled.
-    #[arg(required = true, value_name = "RUN")]
+    #[arg(required = true, value_name = "RUN", value_parser = run_name)]
     pub(crate) runs: Vec<String>,
     /// Stop waiting after this time, with status 6 [default: never].
     #[arg(long, value_name = "D")]
@@ -131,6 +138,7 @@ pub(crate) struct Wait {
 #[derive(Debug, Args)]
 pub(crate) struct Log {
     /// The run.
+    #[arg(value_parser = run_name)]
     pub(crate) run: String,
     /// Go on to the run's end.
     #[arg(long, short)]
@@ -152,6 +160,7 @@ pub(crate) struct Log {
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// The run.
+    #[arg(value_parser = run_name)]
     pub(crate) run: String,
     #[command(flatten)]
     pub(crate) ask: Ask,
@@ -161,6 +170,7 @@ pub(crate) struct Show {
 #[derive(Debug, Args)]
 pub(crate) struct DoFiles {
     /// The run.
+    #[arg(value_parser = run_name)]
     pub(crate) run: String,
     /// Write them into this folder, which is made, under their order and name, such as `02-clean.do`.
     #[arg(long, value_name = "DIR", conflicts_with = "print")]
@@ -176,6 +186,7 @@ pub(crate) struct DoFiles {
 #[derive(Debug, Args)]
 pub(crate) struct Cancel {
     /// The run.
+    #[arg(value_parser = run_name)]
     pub(crate) run: String,
     /// How hard: break (then terminate after 10 s, kill after 5 s more), terminate, kill.
     #[arg(long, value_enum, default_value = "break")]
@@ -228,14 +239,16 @@ pub(crate) struct Runs {
     /// Only those on this host.
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Option<String>,
-    /// Only those recorded since: a time ago such as 90min or 7d, or a date such as 2026-11-22 or "2026-11-22 15:00".
+    /// Only those recorded since: a time ago such as 90min or 7d, or a date such as 2026-11-22 or "2026-11-22 15:00" (with
+    /// --utc in UTC).
     #[arg(long, value_name = "WHEN")]
     pub(crate) since: Option<Since>,
-    /// Only those with this text in name, note, do-file, arguments or message, in any case.
+    /// Only those with this text in name, note, do-file, arguments or message, in any case, among the newest 100,000 that the
+    /// other filters leave.
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Option<String>,
     /// Only those older than this run: the next page.
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", value_parser = run_name)]
     pub(crate) before: Option<String>,
     #[command(flatten)]
     pub(crate) ask: Ask,
@@ -250,7 +263,7 @@ pub(crate) enum RunsAction {
     /// invented. Operators alone see it, until one of them adopts it; look at what it is first.
     Adopt {
         /// The run.
-        #[arg(required_unless_present = "all_from")]
+        #[arg(required_unless_present = "all_from", value_parser = run_name)]
         run: Option<String>,
         /// All unverified runs that came from this host.
         #[arg(long, value_name = "HOST", conflicts_with = "run")]
@@ -260,37 +273,68 @@ pub(crate) enum RunsAction {
     },
 }
 
-/// Since when: as it was given, and as the API takes it.
+/// Since when, as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Since {
     /// As it was given.
     pub(crate) given: String,
-    /// A time, or seconds before now.
-    pub(crate) value: String,
+    at: At,
+}
+
+/// What that means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum At {
+    /// A moment, or seconds before now, as the API takes it.
+    Known(String),
+    /// A time on a clock; the clock's zone is not part of it.
+    Clock(civil::DateTime),
+}
+
+impl Since {
+    /// As the API takes it: a time, or seconds before now; a time on a clock is one of this zone.
+    ///
+    /// # Errors
+    /// When the clocks there skip it.
+    pub(crate) fn value(&self, zone: TimeZone) -> Result<String, String> {
+        match &self.at {
+            At::Known(value) => Ok(value.clone()),
+            At::Clock(time) => match time.to_zoned_datetime(zone) {
+                Ok(there) => Ok(there.timestamp().to_string()),
+                Err(error) => Err(format!("--since {}: no such time here: {error}", self.given)),
+            },
+        }
+    }
 }
 
 impl FromStr for Since {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let at = |value: String| Ok(Self { given: text.to_owned(), value });
         let trimmed = text.trim();
-        if let Ok(time) = trimmed.parse::<Timestamp>() {
-            return at(time.to_string());
-        }
-        if let Ok(time) = trimmed.parse::<civil::DateTime>() {
+        let at = if let Ok(time) = trimmed.parse::<Timestamp>() {
+            At::Known(time.to_string())
+        } else if let Ok(time) = trimmed.parse::<civil::DateTime>() {
             // A date alone is its first moment.
-            let here =
-                time.to_zoned_datetime(TimeZone::system()).map_err(|error| format!("no such time here: {error}"))?;
-            return at(here.timestamp().to_string());
-        }
-        match trimmed.parse::<Time>() {
-            Ok(Time(ago)) => at(ago.as_secs_f64().to_string()),
-            Err(_) => {
-                Err("expected a time ago such as 90min, 2h or 7d, or a date such as 2026-11-22 or \"2026-11-22 15:00\""
-                    .to_owned())
-            }
-        }
+            At::Clock(time)
+        } else if let Ok(Time(ago)) = trimmed.parse::<Time>() {
+            At::Known(ago.as_secs_f64().to_string())
+        } else {
+            return Err(
+                "expected a time ago such as 90min, 2h or 7d, or a date such as 2026-11-22 or \"2026-11-22 15:00\""
+                    .to_owned(),
+            );
+        };
+        Ok(Self { given: text.to_owned(), at })
     }
+}
+
+/// What names a run; which one it is the gateway says.
+pub(super) fn run_name(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("expected a run: its id, its last 8 or more characters, the first 4 or more of either where they fit one run \
+                    only, or `last`; `longhaul runs` lists yours"
+            .to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn one_or_more(text: &str) -> Result<usize, String> {
@@ -307,7 +351,9 @@ mod tests {
 
     #[test]
     fn since_when() {
-        let value = |text: &str| text.parse::<Since>().map(|since| since.value);
+        let value = |text: &str| text.parse::<Since>().and_then(|since| since.value(TimeZone::system()));
+        let utc = "2026-11-22 15:00".parse::<Since>().unwrap().value(TimeZone::UTC).unwrap();
+        assert_eq!(utc, "2026-11-22T15:00:00Z");
         assert_eq!(value("2h").unwrap(), "7200");
         assert_eq!(value("90").unwrap(), "90");
         assert_eq!(value("2026-11-22T15:00:00+01:00").unwrap(), "2026-11-22T14:00:00Z");

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use longhaul_proto::api::Problem;
+use longhaul_proto::{api::Problem, faults};
 use reqwest::StatusCode;
 
 /// Why a call failed.
@@ -120,6 +120,11 @@ impl ClientError {
             Self::Refused { problem } => problem.status == 503,
             _ => false,
         }
+    }
+
+    /// Whether the gateway could not make sense of what it was asked.
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, Self::Refused { problem } if problem.kind == "bad-request") && !faults::bug("usage_is_a_failure")
     }
 
     /// The digests of the files that are to be uploaded before the submission is made again.

@@ -20,7 +20,7 @@ use crate::{
     context::{Context, Failure},
     data::Endpoint,
     exit, gateway_handle,
-    output::{Out, say},
+    output::{Out, say, shell_word},
 };
 
 /// How long a daemon may take until it serves.
@@ -66,7 +66,9 @@ pub(crate) async fn up(context: &Context) -> Result<u8, Failure> {
             let message = format!("the daemon did not start; it said (all of it is in {}):\n{said}", log.display());
             return Err(Failure { message, status: status.unwrap_or(exit::SYSTEM) });
         }
-        if let Some(endpoint) = context.data.endpoint().filter(|endpoint| endpoint.pid == child.id())
+        // Its notices are the last that it writes there: then its agent serves too.
+        let ready_by = |endpoint: &Endpoint| endpoint.pid == child.id() && endpoint.notices.is_some();
+        if let Some(endpoint) = context.data.endpoint().filter(ready_by)
             && serves(context, &endpoint).await
         {
             return ready(context, &endpoint, &log);
@@ -85,7 +87,7 @@ pub(crate) async fn up(context: &Context) -> Result<u8, Failure> {
 
 fn ready(context: &Context, endpoint: &Endpoint, log: &Path) -> Result<u8, Failure> {
     let folder = match &context.config.settings.data {
-        Some(_) => format!("--data {} ", context.data.path().display()),
+        Some(_) => format!("--data {} ", shell_word(&context.data.path().display().to_string())),
         None => String::new(),
     };
     let text = format!(
@@ -96,7 +98,9 @@ fn ready(context: &Context, endpoint: &Endpoint, log: &Path) -> Result<u8, Failu
         log.display(),
         url = endpoint.url
     );
-    Ok(Out::default().bytes(text.as_bytes()).map(|()| 0)?)
+    Out::default().text(&text)?;
+    endpoint.notices.iter().flatten().for_each(|notice| say(notice));
+    Ok(0)
 }
 
 async fn serves(context: &Context, endpoint: &Endpoint) -> bool {

@@ -4,16 +4,16 @@
 //! handle or a clean end, and what is left is cut off. Runs go on under their supervisors, and the next start finds
 //! them.
 
-use std::{io::IsTerminal, path::Path, time::Duration};
+use std::time::Duration;
 
 use longhaul_agent::Agent;
 use longhaul_gateway::Gateway;
-use longhaul_proto::{descriptors, faults, words};
+use longhaul_proto::{descriptors, words};
 
+use super::greeting::{self, Licence};
 use crate::{
     context::{Context, Failure},
     data::Endpoint,
-    output::{Out, say},
     serve,
     signals::{Asked, Signals},
 };
@@ -57,17 +57,18 @@ pub(crate) async fn up(context: &Context) -> Result<u8, Failure> {
             return Err(error);
         }
     };
-    greet(context, &gateway)?;
+    let mut notices = greeting::gateway(context, &gateway)?;
     if !agent.problem.is_empty() {
-        say(&format!("the agent takes no runs: {}", agent.problem));
+        notices.push(greeting::notice(format!("the agent takes no runs: {}", agent.problem)));
     }
     let (first, settings) = (gateway.core.runs.serves_first_only(), &context.config.settings);
     if let (Some(first), None, None | Some(false)) = (first, &settings.serve, settings.serve_all) {
-        say(&format!(
+        notices.push(greeting::notice(format!(
             "this gateway has several principals, and its agent takes the runs of {first} only: start it with --serve NAME,... or \
              --serve-all to let others run code as this user"
-        ));
+        )));
     }
+    serving(context, &gateway, notices);
     let asked = signals.next().await;
     ending(context, asked, signals, Some(gateway), Some(agent)).await
 }
@@ -80,14 +81,9 @@ pub(crate) async fn gateway(context: &Context) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
     more_files();
     let gateway = start_gateway(context).await?;
-    greet(context, &gateway)?;
-    let secret = context.data.path().join("join-secret");
-    let line = format!(
-        "Agents join with the secret in {}:\n  longhaul agent --gateway {} --join-secret-file FILE\n",
-        secret.display(),
-        gateway.url
-    );
-    Out::default().bytes(line.as_bytes())?;
+    let notices = greeting::gateway(context, &gateway)?;
+    greeting::join_secret(context, &gateway)?;
+    serving(context, &gateway, notices);
     let asked = signals.next().await;
     ending(context, asked, signals, Some(gateway), None).await
 }
@@ -109,16 +105,8 @@ pub(crate) async fn agent(context: &Context) -> Result<u8, Failure> {
     options.advertise = settings.advertise.as_ref().map(|u| u.0.clone()).unwrap_or_default();
     let (name, pool, seats) = (options.label.name.clone(), options.label.pool.clone(), options.label.pool_seats);
     let agent = start_agent(context, options, settings.listen.as_deref().unwrap_or(serve::AGENT)).await?;
-    let line = format!(
-        "agent {name} listens on {} and serves {}; licence {pool}, {seats} {}; code runs as this user\n",
-        agent.addr,
-        gateway.0,
-        if seats == 1 { "seat" } else { "seats" }
-    );
-    Out::default().bytes(line.as_bytes())?;
-    if !agent.problem.is_empty() {
-        say(&format!("it takes no runs: {}", agent.problem));
-    }
+    let licence = Licence { pool, seats };
+    greeting::agent(&agent, &name, &gateway.0, &licence)?;
     let asked = signals.next().await;
     ending(context, asked, signals, None, Some(agent)).await
 }
@@ -148,7 +136,16 @@ async fn start_gateway(context: &Context) -> Result<Gateway, Failure> {
 }
 
 fn endpoint(gateway: &Gateway) -> Endpoint {
-    Endpoint { url: format!("http://{}", reachable(gateway.addr)), pid: std::process::id(), embedded: false }
+    let url = format!("http://{}", reachable(gateway.addr));
+    Endpoint { url, pid: std::process::id(), embedded: false, notices: None }
+}
+
+/// Writes down that all of it serves, and what there is to say of it: who started it in the background waits for that.
+fn serving(context: &Context, gateway: &Gateway, notices: Vec<String>) {
+    let written = context.data.write_endpoint(&Endpoint { notices: Some(notices), ..endpoint(gateway) });
+    if let Err(error) = written {
+        tracing::warn!(%error, "cannot write to the data folder that all of it serves");
+    }
 }
 
 /// An address that this machine can dial: a wildcard cannot be dialled.
@@ -169,58 +166,6 @@ async fn start_agent(context: &Context, options: longhaul_agent::Options, addres
         .map_err(|error| Failure::system(words::chain(&error)))
 }
 
-/// Prints where the daemon listens and how clients connect.
-fn greet(context: &Context, gateway: &Gateway) -> Result<(), Failure> {
-    let no_auth = context.config.settings.no_auth == Some(true);
-    if no_auth {
-        say("without tokens, every user and program of this machine can run code as you: --no-auth is for trying out");
-    }
-    // Shown once, to a person: what goes elsewhere than a terminal is kept, in a journal or a log.
-    let terminal = std::io::stdout().is_terminal() || faults::bug("token_shown_anywhere");
-    let shown = gateway.first_token && !no_auth && terminal;
-    let token = if shown { context.data.credentials().map(|c| c.token) } else { None };
-    let data = context.data.path();
-    let folder = if context.config.settings.data.is_some() { Folder::Given } else { Folder::Default };
-    let text = greeting(&gateway.url, data, folder, if no_auth { OwnerToken::None } else { OwnerToken::Kept(token) });
-    Ok(Out::default().bytes(text.as_bytes())?)
-}
-
-/// Which data folder the daemon uses.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Folder {
-    /// The one that commands find by themselves.
-    Default,
-    /// One that every command must be given.
-    Given,
-}
-
-/// What is said of the owner's token.
-enum OwnerToken {
-    /// There is none.
-    None,
-    /// It is in its file; shown if it was just made.
-    Kept(Option<String>),
-}
-
-fn greeting(url: &str, data: &Path, folder: Folder, token: OwnerToken) -> String {
-    let file = data.join("credentials.json");
-    let token = match token {
-        OwnerToken::None => String::new(),
-        OwnerToken::Kept(None) => format!("Token: in {}\n", file.display()),
-        OwnerToken::Kept(Some(token)) => format!("Token: {token} (shown this once; kept in {})\n", file.display()),
-    };
-    let folder = match folder {
-        Folder::Given => format!("--data {} ", data.display()),
-        Folder::Default => String::new(),
-    };
-    format!(
-        "Longhaul {} serves {url} (data in {})\nMCP: {url}/mcp\n{token}Claude Code:\n  \
-         longhaul {folder}mcp install --client claude --user\n",
-        env!("CARGO_PKG_VERSION"),
-        data.display()
-    )
-}
-
 /// The orderly stop; another signal ends the process at once.
 async fn ending(
     context: &Context,
@@ -233,7 +178,7 @@ async fn ending(
         Asked::HangUp => "the terminal closed (SIGHUP): ",
         Asked::Interrupt | Asked::Terminate => "",
     };
-    say(&format!("{why}stopping; runs go on under their supervisors"));
+    greeting::told(&format!("{why}stopping; runs go on under their supervisors"));
     tokio::select! {
         () = stop(context, gateway, agent) => {}
         _ = signals.next() => {}
@@ -260,22 +205,6 @@ async fn stop(context: &Context, gateway: Option<Gateway>, agent: Option<Agent>)
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_greeting_has_the_line_to_paste() {
-        let text = greeting(
-            "http://127.0.0.1:7447",
-            Path::new("/d"),
-            Folder::Default,
-            OwnerToken::Kept(Some("lh_abc".into())),
-        );
-        assert!(text.ends_with("\n  longhaul mcp install --client claude --user\n"), "{text}");
-        assert!(text.contains("Token: lh_abc (shown this once; kept in /d/credentials.json)\n"), "{text}");
-        let later = greeting("http://x", Path::new("/d"), Folder::Given, OwnerToken::Kept(None));
-        assert!(later.contains("Token: in /d/credentials.json\n"), "{later}");
-        assert!(later.ends_with("\n  longhaul --data /d mcp install --client claude --user\n"), "{later}");
-        assert!(!greeting("http://x", Path::new("/d"), Folder::Default, OwnerToken::None).contains("Token"));
-    }
 
     #[test]
     fn a_wildcard_is_reached_by_loopback() {

@@ -1,6 +1,9 @@
 //! `drain` and `resume`: hosts that start no further runs, and hosts that do again.
 
-use longhaul_proto::api::{DrainBody, HostView};
+use longhaul_proto::{
+    api::{DrainBody, HostView},
+    faults,
+};
 
 use crate::{
     args::{Ask, Drain, Resume},
@@ -45,7 +48,9 @@ async fn ask(context: &Context, ask: &Ask, what: DrainAction, body: DrainBody) -
 /// # Errors
 /// With what to do.
 pub(super) async fn forget(context: &Context, hosts: &[String], ask: &Ask) -> Result<u8, Failure> {
-    let gateway = GatewayHandle::open(context, Need::default()).await?;
+    // Where no daemon holds the folder, an agent that this command started would be connected, and could not be forgotten.
+    let no_agent = !faults::bug("forgetting_starts_the_agent");
+    let gateway = GatewayHandle::open(context, Need { no_agent, ..Need::default() }).await?;
     let done = gateway.client.forget_hosts(&DrainBody { hosts: hosts.to_vec(), reason: None }).await;
     gateway.close().await;
     let forgotten = done?;

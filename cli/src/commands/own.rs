@@ -2,9 +2,29 @@
 
 use std::path::Path;
 
-use clap::CommandFactory;
+use clap::{Arg, Command, CommandFactory};
 
 use crate::{args::Cli, config, context::Failure, output::Out};
+
+/// The command without what is hidden: the libraries below leave it out in some places only.
+fn visible(command: &Command) -> Command {
+    // A name is a static text to the library; this process ends when it has printed them.
+    let name: &'static str = command.get_name().to_owned().leak();
+    let mut seen = Command::new(name).version(env!("CARGO_PKG_VERSION"));
+    if let Some(about) = command.get_about() {
+        seen = seen.about(about.clone());
+    }
+    if let Some(about) = command.get_long_about() {
+        seen = seen.long_about(about.clone());
+    }
+    if let Some(help) = command.get_after_help() {
+        seen = seen.after_help(help.clone());
+    }
+    // Their own flags for help and version are made anew.
+    let ours = |arg: &&Arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str());
+    seen = seen.args(command.get_arguments().filter(ours).cloned());
+    seen.subcommands(command.get_subcommands().filter(|below| !below.is_hide_set()).map(visible))
+}
 
 /// `completions`.
 ///
@@ -12,7 +32,7 @@ use crate::{args::Cli, config, context::Failure, output::Out};
 /// When stdout fails.
 pub(crate) fn completions(shell: clap_complete::Shell) -> Result<u8, Failure> {
     let mut text = vec![];
-    clap_complete::generate(shell, &mut Cli::command(), "longhaul", &mut text);
+    clap_complete::generate(shell, &mut visible(&Cli::command()), "longhaul", &mut text);
     Ok(Out::default().bytes(&text).map(|()| 0)?)
 }
 
@@ -21,7 +41,8 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> Result<u8, Failure> {
 /// # Errors
 /// When the pages cannot be written.
 pub(crate) fn man(folder: &Path) -> Result<u8, Failure> {
-    let written = std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+    let written =
+        std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(visible(&Cli::command()), folder));
     written
         .map(|()| 0)
         .map_err(|error| Failure::system(format!("cannot write manual pages to {}: {error}", folder.display())))

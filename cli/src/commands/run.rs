@@ -18,7 +18,7 @@ use crate::{
     follow::{End, Follower},
     gateway_handle::{Begins, GatewayHandle, Need},
     input::{self, Hosts, Input, LocalFile},
-    output::{Out, ShownOn, Status, say, say_of, verdict},
+    output::{Out, OwnFiles, ShownOn, Status, When, say, say_of, verdict},
     printer::{OnTerminal, Printer},
     signals::{Asked, Signals},
 };
@@ -47,7 +47,8 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
     if context.config.settings.engine == Some(Engine::Standin) {
         say("running on the stand-in, not Stata: its manners, no statistics");
     }
-    let need = Need { engine: context.config.settings.engine, starts_runs: true, begins: Begins::Always };
+    let need =
+        Need { engine: context.config.settings.engine, starts_runs: true, begins: Begins::Always, ..Need::default() };
     if args.detach && !remote && !context.data.gateway_serves().unwrap_or(false) {
         return Err(detached_from_nothing());
     }
@@ -140,7 +141,7 @@ pub(super) async fn submit(
 /// With what to do.
 pub(crate) async fn rerun(context: &Context, args: &Rerun) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
-    let need = Need { engine: context.config.settings.engine, starts_runs: true, begins: Begins::WithARecord };
+    let need = Need { engine: context.config.settings.engine, starts_runs: true, ..Need::default() };
     let mut gateway = GatewayHandle::open(context, need).await?;
     let done = repeat(context, args, &mut gateway, &mut signals).await;
     gateway.close().await;
@@ -215,7 +216,9 @@ async fn follow(
     }
     let show = (!args.json).then(|| Printer::bytes_to_stdout(OnTerminal::of(args.raw)));
     let follower = Follower::new(context, run.run_id, show, Status::new(ShownOn::Anything));
-    to_end(follower, gateway, signals, Way { limit: None, json: args.json, cancels: true }).await
+    let (when, ours) = (When::new(context.utc), OwnFiles::of_process());
+    let way = Way { limit: None, json: args.json, cancels: true, when, ours };
+    to_end(follower, gateway, signals, way).await
 }
 
 fn joined_text(run: &RunView, joined: Joined) -> String {
@@ -240,6 +243,8 @@ struct Way {
     json: bool,
     /// Ctrl-C cancels what runs inside this process: `run` started it, `wait` only follows.
     cancels: bool,
+    when: When,
+    ours: OwnFiles,
 }
 
 /// Follows to the end and reports it.
@@ -257,7 +262,7 @@ async fn to_end(
     loop {
         match follower.follow(gateway, signals, way.limit).await? {
             End::Ended(run) => {
-                say_of(run.state, &verdict(&run));
+                say_of(run.state, &verdict(&way.when.of_run(&way.ours.left_out(&run))));
                 tell(Some(&run))?;
                 return Ok(exit::of_state(run.state));
             }
@@ -315,7 +320,7 @@ fn leaving(short: &str, left: Left) -> String {
 /// With what to do.
 pub(crate) async fn wait(context: &Context, args: &Wait) -> Result<u8, Failure> {
     let mut signals = Signals::listen()?;
-    let need = Need { engine: context.config.settings.engine, starts_runs: true, begins: Begins::WithARecord };
+    let need = Need { engine: context.config.settings.engine, starts_runs: true, ..Need::default() };
     let mut gateway = match GatewayHandle::open(context, need).await {
         // Without Stata a queued run cannot start here, but a started one may end.
         Err(_) if context.config.settings.gateway.is_none() && context.data.has_record() => {
@@ -355,7 +360,8 @@ async fn wait_for_all(
             }
             _ => None,
         };
-        let way = Way { limit, json: args.ask.json, cancels: false };
+        let (when, ours) = (When::new(context.utc), OwnFiles::of_process());
+        let way = Way { limit, json: args.ask.json, cancels: false, when, ours };
         worst = exit::worse(worst, to_end(follower, gateway, signals, way).await?);
         if worst == exit::GOES_ON && args.timeout.is_none() {
             // A signal: this process leaves them all.

@@ -1,6 +1,6 @@
 //! `runs`: a page of the list, and how to get the next.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use longhaul_proto::api::{RunList, RunView};
 
 use super::simple;
@@ -8,7 +8,7 @@ use crate::{
     args::{Runs, RunsAction},
     context::{Context, Failure},
     gateway_handle::{GatewayHandle, Need},
-    output::{Out, RunsTable, When, say},
+    output::{Out, RunsTable, When, say, shell_word},
 };
 
 /// Largest page that the gateway returns.
@@ -30,8 +30,8 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Result<u8, Failure> 
     if let Some(RunsAction::Adopt { run, all_from, ask }) = &args.action {
         return simple::adopt(context, run.as_deref(), all_from.as_deref(), ask).await;
     }
+    let filters = filters(args, if context.utc { TimeZone::UTC } else { TimeZone::system() })?;
     let gateway = GatewayHandle::open(context, Need::default()).await?;
-    let filters = filters(args);
     let done = list(&gateway, args, &filters).await;
     gateway.close().await;
     let listed = done?;
@@ -54,21 +54,19 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Result<u8, Failure> 
     Ok(0)
 }
 
-fn filters(args: &Runs) -> Vec<(&'static str, String)> {
+fn filters(args: &Runs, zone: TimeZone) -> Result<Vec<(&'static str, String)>, Failure> {
     let states: Vec<_> = args.state.iter().map(|state| state.as_str()).collect();
-    let since = args.since.as_ref().map(|since| since.value.clone());
+    let since = args.since.as_ref().map(|since| since.value(zone)).transpose().map_err(Failure::usage)?;
     let states = (!states.is_empty()).then(|| states.join(","));
-    [
+    let all = [
         ("state", states),
         ("name", args.name.clone()),
         ("user", args.user.clone()),
         ("host", args.host.clone()),
         ("since", since),
         ("text", args.text.clone()),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value?)))
-    .collect()
+    ];
+    Ok(all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
 }
 
 async fn list(gateway: &GatewayHandle, args: &Runs, filters: &[(&'static str, String)]) -> Result<Listed, Failure> {
@@ -91,12 +89,8 @@ async fn list(gateway: &GatewayHandle, args: &Runs, filters: &[(&'static str, St
 /// The command that lists what follows.
 fn next_page(args: &Runs, last: &str, utc: bool) -> String {
     let mut words = vec!["longhaul runs".to_owned()];
-    let quoted = |text: &str| {
-        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:,@+".contains(c));
-        if plain && !text.is_empty() { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
-    };
     let mut flag = |name: &str, value: Option<&str>| {
-        words.extend(value.map(|value| format!("--{name} {}", quoted(value))));
+        words.extend(value.map(|value| format!("--{name} {}", shell_word(value))));
     };
     let states: Vec<_> = args.state.iter().map(|state| state.as_str()).collect();
     flag("state", (!states.is_empty()).then(|| states.join(",")).as_deref());

@@ -107,7 +107,8 @@ pub(crate) async fn trust_clock(context: &Context, args: &TrustClock) -> Result<
     let done = gateway.client.trust_clock().await;
     gateway.close().await;
     let trusted = done?;
-    say(&format!("the gateway's clock says {}, and is trusted: what is old by it is removed again", trusted.now));
+    let now = When::new(context.utc).whole(&trusted.now);
+    say(&format!("the gateway's clock says {now}, and is trusted: what is old by it is removed again"));
     if args.ask.json {
         Out::default().json(&trusted)?;
     }

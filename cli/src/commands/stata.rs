@@ -25,7 +25,7 @@ use crate::{
     follow::{End, Follower},
     gateway_handle::{Begins, GatewayHandle, Need},
     input::{self, Hosts},
-    output::{Out, ShownOn, Status, say, verdict},
+    output::{Out, OwnFiles, ShownOn, Status, When, say, verdict},
     printer::Printer,
     signals::{Asked, Signals},
 };
@@ -56,7 +56,7 @@ pub(crate) async fn stata(context: &Context, args: &Stata) -> Result<u8, Failure
     input.request.engine = settings.engine.filter(|_| !remote).map(|engine| engine.as_str().into());
     input.request.key = Some(context.ids.name());
     check_log(&log_path(&asks))?;
-    let need = Need { engine: settings.engine, starts_runs: true, begins: Begins::Always };
+    let need = Need { engine: settings.engine, starts_runs: true, begins: Begins::Always, ..Need::default() };
     let mut gateway = GatewayHandle::open(context, need).await?;
     let done = match submit(context, &mut gateway, input).await {
         Ok(submitted) => accepted(context, &asks, submitted.run.run_id, &mut gateway, &mut signals).await,
@@ -80,7 +80,8 @@ async fn accepted(
         say(&format!("run {}, log in {}", run.short(), log.display()));
     }
     let follower = Follower::new(context, run, Some(show), Status::new(ShownOn::Terminals));
-    let done = follow(follower, gateway, signals, asks.strict).await;
+    let shown = Shown { strict: asks.strict, ours: OwnFiles::of_process().and(&log), when: When::new(context.utc) };
+    let done = follow(follower, gateway, signals, &shown).await;
     if asks.smcl {
         let end = fs::OpenOptions::new().append(true).open(&log).and_then(|mut file| file.write_all(SMCL_END));
         end.map_err(|error| unwritable(&log, &error))?;
@@ -92,12 +93,12 @@ async fn follow(
     mut follower: Follower<'_>,
     gateway: &mut GatewayHandle,
     signals: &mut Signals,
-    strict: bool,
+    shown: &Shown,
 ) -> Result<u8, Failure> {
     let mut ended_by = None;
     loop {
         let asked = match follower.follow(gateway, signals, None).await? {
-            End::Ended(run) => return Ok(ended_by.unwrap_or_else(|| told(&run, strict))),
+            End::Ended(run) => return Ok(ended_by.unwrap_or_else(|| told(&run, shown))),
             // There is no limit.
             End::Limit => continue,
             End::Asked(asked) => asked,
@@ -118,12 +119,20 @@ async fn follow(
     }
 }
 
+/// How an end is told.
+struct Shown {
+    strict: bool,
+    ours: OwnFiles,
+    when: When,
+}
+
 /// The status, and what a person should know.
-fn told(run: &RunView, strict: bool) -> u8 {
+fn told(run: &RunView, shown: &Shown) -> u8 {
+    let strict = shown.strict;
     let by_the_do_file = matches!(run.state, RunState::Succeeded | RunState::Failed);
     let silent = run.state == RunState::Succeeded || (by_the_do_file && !strict && !io::stderr().is_terminal());
     if !silent {
-        say(verdict(run).trim_end());
+        say(verdict(&shown.when.of_run(&shown.ours.left_out(run))).trim_end());
     }
     // What ended otherwise than by the do-file has no verdict of Stata's, as where Stata itself does not start.
     if by_the_do_file && !strict { 0 } else { exit::of_state(run.state) }

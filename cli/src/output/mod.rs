@@ -8,6 +8,7 @@
 //! `longhaul run x.do > out.txt` keeps exactly what Stata printed.
 
 pub(crate) mod colour;
+mod own_files;
 mod record;
 mod row;
 mod runs;
@@ -27,6 +28,7 @@ use serde::Serialize;
 
 pub(crate) use longhaul_proto::words::{bytes, duration};
 
+pub(crate) use own_files::OwnFiles;
 pub(crate) use record::{About, record};
 pub(crate) use runs::RunsTable;
 pub(crate) use status::{ShownOn, Status, status_text};
@@ -137,6 +139,20 @@ pub(crate) fn say_of(state: RunState, text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// A word of a command that a person copies into a shell: quoted where a shell would read it otherwise.
+pub(crate) fn shell_word(text: &str) -> String {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:,@+=".contains(c));
+    if plain && !text.is_empty() { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// Prints a message on stderr, in a stream of JSON as an object of the form that the log's lines have there.
+pub(crate) fn say_json(now_ms: i64, level: &str, message: &str) {
+    let line = serde_json::json!({
+        "timestamp": longhaul_proto::clock::rfc3339(now_ms), "level": level, "target": "longhaul", "message": message,
+    });
+    let _ = writeln!(io::stderr().lock(), "{}", harmless(line.to_string()));
+}
+
 /// Prints a message on stderr. If stderr is closed, that is no reason to stop.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", visible::text(text));
@@ -145,6 +161,15 @@ pub(crate) fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_stay_words_in_a_shell() {
+        for (word, want) in
+            [("/d/x-1", "/d/x-1"), ("/a b", "'/a b'"), ("it's", "'it'\\''s'"), ("", "''"), ("$x", "'$x'")]
+        {
+            assert_eq!(shell_word(word), want);
+        }
+    }
 
     #[test]
     fn json_commands_no_terminal() {

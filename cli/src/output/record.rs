@@ -22,6 +22,7 @@ pub(crate) struct About {
 
 /// The record: how it ended or its present state, then its fields, then its files. Ends with a newline.
 pub(crate) fn record(run: &RunView, about: &About, when: &When) -> String {
+    let run = &when.of_run(run);
     let mut text =
         if run.state.is_end() { verdict(run) } else { format!("{}\n", status_text(run, elapsed(run, about))) };
     text.push('\n');

@@ -13,6 +13,8 @@ const NAME: usize = 14;
 const LEAST: usize = 12;
 /// Before what is said below a row.
 const INDENT: &str = "          ";
+/// The same in a narrow terminal.
+const NARROW: &str = "  ";
 
 /// How runs are listed.
 #[derive(Debug)]
@@ -38,6 +40,9 @@ impl RunsTable {
             .map(|at| rows.iter().chain([&head]).map(|row| terminal::cells(&row[at])).max().unwrap_or(0))
             .collect();
         let before: usize = widths.iter().map(|width| width + 2).sum();
+        if let Some(width) = width.filter(|width| before + LEAST > *width) {
+            return self.narrow(runs, &head, &rows, width, colours);
+        }
         let left = width.map(|width| width.saturating_sub(before).max(LEAST));
         let line = |row: &[String], tone: Option<colour::Tone>| {
             let mut out = String::new();
@@ -54,10 +59,40 @@ impl RunsTable {
         let mut text = line(&head, None);
         for (run, row) in runs.iter().zip(&rows) {
             text.push_str(&line(row, Some(colour::Tone::of(run.state))));
-            for words in below(run) {
-                let words = visible::line(&words).into_owned();
-                wrapped(&words, width).iter().for_each(|row| text.push_str(&format!("{INDENT}{row}\n")));
-            }
+            text.push_str(&self.remarks(run, INDENT, width));
+        }
+        text
+    }
+
+    /// For a terminal that has no room for a row: two rows, what came of it and below it what it is.
+    fn narrow(&self, runs: &[RunView], head: &[String], rows: &[Vec<String>], width: usize, colours: bool) -> String {
+        let state = rows.iter().map(|row| terminal::cells(&row[2])).max().unwrap_or(0);
+        let first = |row: &[String]| {
+            let padding = " ".repeat(state.saturating_sub(terminal::cells(&row[2])));
+            terminal::cut(format!("{:<8}  {}{padding}  {}", row[0], row[2], row[3]).trim_end(), width)
+        };
+        let second = |row: &[String]| {
+            let words: Vec<&str> = [&row[1]].into_iter().chain(&row[4..]).map(String::as_str).collect();
+            terminal::cut(&format!("{NARROW}{}", words.join(" \u{b7} ")), width) + "\n"
+        };
+        let mut text = format!("{}\n{}", first(head), second(head));
+        for (run, row) in runs.iter().zip(rows) {
+            let painted = colour::paint(&row[2], colour::Tone::of(run.state), colours);
+            text.push_str(&first(row).replacen(&row[2], &painted, 1));
+            text.push('\n');
+            text.push_str(&second(row));
+            text.push_str(&self.remarks(run, NARROW, Some(width)));
+        }
+        text
+    }
+
+    /// What is said below a run's row, in rows.
+    fn remarks(&self, run: &RunView, indent: &str, width: Option<usize>) -> String {
+        let mut text = String::new();
+        for words in below(&self.when.of_run(run)) {
+            let words = visible::line(&words).into_owned();
+            let room = width.map(|width| width.saturating_sub(indent.len()).max(LEAST));
+            wrapped(&words, room).iter().for_each(|row| text.push_str(&format!("{indent}{row}\n")));
         }
         text
     }
@@ -132,11 +167,9 @@ fn below(run: &RunView) -> Vec<String> {
     words
 }
 
-/// A text in rows, with room for the indent.
-fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
-    let Some(room) = width.map(|width| width.saturating_sub(INDENT.len()).max(LEAST)) else {
-        return vec![text.to_owned()];
-    };
+/// A text in rows of so many cells.
+fn wrapped(text: &str, room: Option<usize>) -> Vec<String> {
+    let Some(room) = room else { return vec![text.to_owned()] };
     let mut rows = vec![String::new()];
     for word in text.split(' ') {
         let last = rows.last().map(|row| terminal::cells(row)).unwrap_or_default();
@@ -194,6 +227,26 @@ RUN       WHEN (+01)  STATE         ELAPSED     HOST    WHO  WHAT
 ";
         assert_eq!(text, want);
         assert!(text.lines().all(|row| terminal::cells(row) <= 80));
+        let want = "\
+RUN       STATE         ELAPSED
+  WHEN (+01) \u{b7} HOST \u{b7} WHO \u{b7} WHAT
+7f3a9c21  queued        4 min 20 s
+  16:00 \u{b7} - \u{b7} ben \u{b7} main.do
+  waiting for a seat of pool lab: 2 of 2
+  in use by run f0caaa8c on stata1, run
+  f4c3c935 on stata2
+7f3a9c21  running 42 %  4 min 10 s
+  16:00 \u{b7} stata1 \u{b7} ana \u{b7} \u{6570}\u{636e}.do
+7f3a9c21  failed r(9)   4 min 10 s
+  16:00 \u{b7} stata1 \u{b7} ana \u{b7} nightly \u{b7} main\u{2026}
+7f3a9c21  succeeded     4 min 10 s
+  2025-07-22 \u{b7} stata1 \u{b7} ana \u{b7} main.do
+  unverified, said to be bob's:
+  `longhaul runs adopt 7f3a9c21`
+";
+        assert_eq!(table.text(&all, Some(40), false), want);
+        assert!(table.text(&all, Some(30), false).lines().all(|row| terminal::cells(row) <= 30));
+        assert!(table.text(&all, Some(40), true).contains("7f3a9c21  \u{1b}[31mfailed r(9)\u{1b}[0m"));
         let whole = table.text(&all, None, true);
         assert!(whole.contains(&"x".repeat(90)) && whole.contains("\u{1b}[31mfailed r(9)\u{1b}[0m"), "{whole}");
     }

@@ -62,7 +62,7 @@ pub(crate) fn do_files(listed: &RunDoFiles) -> String {
 
 /// Agents, pools and the caller's queue; the states of agents in colour where colours are wanted. Harmless as it is.
 pub(crate) fn hosts(hosts: &Hosts, when: &When, colours: bool) -> String {
-    let text = plain_hosts(hosts, when);
+    let text = when.in_text(&plain_hosts(hosts, when));
     let text = shown(&text);
     let mut out = String::with_capacity(text.len() + 32 * hosts.hosts.len());
     for (n, line) in text.split_inclusive('\n').enumerate() {

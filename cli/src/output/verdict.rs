@@ -4,6 +4,7 @@ use longhaul_proto::{
     api::{LocationView, RunView},
     files,
     state::{Cause, RunState},
+    words,
 };
 
 use super::{bytes, duration};
@@ -99,6 +100,10 @@ fn headline(run: &RunView) -> String {
     if let Some(host) = &run.host {
         line.push_str(&format!(" on {host}"));
     }
+    line.push_str(&format!(
+        " · {}",
+        words::named(&run.source, run.file_name.as_deref(), run.name.as_deref(), &run.args)
+    ));
     line.push_str(&format!(" · {} of output · {}", bytes(run.output_bytes), run.run_id.short()));
     line
 }
@@ -143,11 +148,15 @@ pub(super) mod tests {
 
     #[test]
     fn the_verdict_comes_first() {
-        check(RunState::Succeeded, |_| (), &["succeeded after 4 min 10 s on stata1 · 2.0 KiB of output · 7f3a9c21"]);
+        check(
+            RunState::Succeeded,
+            |_| (),
+            &["succeeded after 4 min 10 s on stata1 · main.do · 2.0 KiB of output · 7f3a9c21"],
+        );
         check(
             RunState::Succeeded,
             |r| r.engine = Some("standin".into()),
-            &["stand-in, not Stata: succeeded after 4 min 10 s on stata1 · 2.0 KiB of output · 7f3a9c21"],
+            &["stand-in, not Stata: succeeded after 4 min 10 s on stata1 · main.do · 2.0 KiB of output · 7f3a9c21"],
         );
         check(
             RunState::Failed,
@@ -163,7 +172,7 @@ pub(super) mod tests {
                 });
             },
             &[
-                "failed: r(111) in sub.do line 12 after 4 min 10 s on stata1 · 2.0 KiB of output · 7f3a9c21",
+                "failed: r(111) in sub.do line 12 after 4 min 10 s on stata1 · main.do · 2.0 KiB of output · 7f3a9c21",
                 "  variable y not found",
                 "  command: summarize y /// , detail",
                 "  at /p/sub.do line 12",
@@ -179,7 +188,7 @@ pub(super) mod tests {
                 r.output_complete = false;
             },
             &[
-                "timed out (run timeout) after 4 min 10 s on stata1 · 2.0 KiB of output · 7f3a9c21",
+                "timed out (run timeout) after 4 min 10 s on stata1 · main.do · 2.0 KiB of output · 7f3a9c21",
                 "  ended with it: python (4711)",
                 "  the output here is not whole yet; it is fetched when its agent is back",
             ],
@@ -192,7 +201,7 @@ pub(super) mod tests {
                 r.duration = None;
             },
             &[
-                "errored (licence) on stata1 · 2.0 KiB of output · 7f3a9c21",
+                "errored (licence) on stata1 · main.do · 2.0 KiB of output · 7f3a9c21",
                 "  License not found",
                 "  `longhaul doctor` on that host says what was found of Stata",
             ],

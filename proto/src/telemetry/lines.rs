@@ -50,6 +50,11 @@ impl FromStr for Format {
     }
 }
 
+/// Whether stderr is a stream of JSON objects, one a line: then nothing else may be written to it.
+pub fn is_json() -> bool {
+    variable("LONGHAUL_LOG_FORMAT").is_some_and(|text| matches!(text.trim().parse(), Ok(Format::Json)))
+}
+
 /// Which lines are written and how.
 #[derive(Debug)]
 pub(super) struct Lines {

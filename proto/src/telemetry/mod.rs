@@ -31,7 +31,7 @@ use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::Sub
 
 pub use context::{NotATraceParent, TraceParent, context_for_run, context_of, set_parent, trace_id};
 pub use export::endpoint;
-pub use lines::BadLog;
+pub use lines::{BadLog, is_json};
 
 use export::{ReportingExporter, exporter};
 

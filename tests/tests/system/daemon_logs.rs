@@ -5,10 +5,10 @@ use longhaul_tests::{daemon::Daemon, lab, lab::Lab, wait};
 use reqwest::Method;
 use serde_json::Value;
 
-/// The lines of a daemon whose log is JSON. (Its greeting is no part of the log.)
+/// The lines of a daemon whose log is JSON: all that it writes.
 fn lines(daemon: &Daemon) -> Vec<Value> {
     let printed = daemon.printed();
-    printed.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).expect(line)).collect()
+    printed.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 
 fn about(daemon: &Daemon, message: &str, run: &str) -> Vec<Value> {
@@ -77,6 +77,45 @@ async fn who_did_what_where_is_one_line_each() {
         assert!(chatter.is_empty(), "{chatter:#?}");
     }
     assert!(lines(&agent).iter().any(|line| line["level"] == "DEBUG"), "{}", agent.printed());
+}
+
+#[tokio::test]
+async fn a_stream_of_json_has_nothing_else_from_start_to_stop() {
+    let mut lab = lab!();
+    lab.env("LONGHAUL_LOG_FORMAT", "json");
+    let mut gateway = lab.serving("up", &["up", "--stata", "/nowhere/stata-mp", "--no-auth"]).await;
+    let said = |daemon: &Daemon, level: &str, words: &str| {
+        let all = lines(daemon);
+        let found = all.iter().find(|line| line["level"] == level && line["message"].as_str().unwrap().contains(words));
+        found.cloned().unwrap_or_else(|| panic!("{words}: {}", daemon.printed()))
+    };
+    let all = || gateway.daemon.printed().contains("the agent takes no runs").then_some(());
+    wait::until_now(wait::SOON, "it says that it serves", all).await;
+    let serves = said(&gateway.daemon, "INFO", "the gateway serves");
+    assert_eq!(
+        (&serves["url"], &serves["mcp"]),
+        (&gateway.api.url().into(), &format!("{}/mcp", gateway.api.url()).into())
+    );
+    said(&gateway.daemon, "WARN", "--no-auth is for trying out");
+    said(&gateway.daemon, "WARN", "the agent takes no runs: no Stata");
+    gateway.daemon.terminate().await;
+    said(&gateway.daemon, "INFO", "stopping; runs go on");
+    // What keeps a daemon from starting is an event too.
+    let mut refused = lab.command(["up", "--stata", "/nowhere/stata-mp", "--listen", "1.2.3.4:1", "--data"]);
+    refused.arg(lab.path().join("another"));
+    let ran = longhaul_tests::lab::finish(refused).await;
+    let last: Value = serde_json::from_str(ran.err.lines().last().unwrap()).expect(&ran.err);
+    assert!(
+        ran.status == 4 && last["level"] == "ERROR" && last["message"].as_str().unwrap().contains("1.2.3.4:1"),
+        "{ran:#?}"
+    );
+    assert_eq!(ran.out, "");
+
+    let mut control = lab!();
+    control.env("LONGHAUL_LOG_FORMAT", "json").env("LONGHAUL_FAULTS", "bug=banner_among_json");
+    let gateway = control.gateway().await;
+    let plain = || gateway.daemon.printed().lines().any(|line| line.starts_with("MCP: ")).then_some(());
+    wait::until_now(wait::SOON, "the control", plain).await;
 }
 
 #[tokio::test]

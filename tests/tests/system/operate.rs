@@ -73,6 +73,17 @@ async fn a_host_is_drained_while_ten_runs_are_active() {
     let (here, anywhere) = two_that_wait(&lab, &gateway.api).await;
     let listed = lab.run(["--data", &data, "hosts"]).await.out;
     assert!(listed.contains("draining  10/20") && listed.contains("kernel update"), "{listed}");
+    for zone in ["Asia/Tokyo", "UTC"] {
+        for words in [&["hosts"][..], &["runs"]] {
+            let mut command = lab.command([&["--data", &data], words].concat());
+            command.env("TZ", zone);
+            let shown = longhaul_tests::lab::finish(command).await.out;
+            let name = if zone == "UTC" { " UTC)" } else { " JST)" };
+            let since = shown.split("since ").nth(1).unwrap_or_else(|| panic!("{shown}"));
+            let since = &since[..since.find(')').unwrap() + 1];
+            assert!(since.starts_with("20") && since.ends_with(name) && !since.contains('Z'), "{since}: {shown}");
+        }
+    }
     let told = Mcp::new(&gateway.api, "claude-code", "2.1.330").call("stata_hosts", json!({})).await;
     assert!(told.text.contains("stata1: draining, 10 of 20 runs") && told.text.contains("kernel update"), "{told:#?}");
 

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use longhaul_proto::state::RunState;
+use longhaul_proto::{api::RunView, state::RunState};
 use longhaul_tests::{
     api::{Api, read},
     lab,
@@ -23,14 +23,15 @@ fn session(pid: u64) -> u64 {
 #[tokio::test]
 async fn up_in_the_background_outlives_its_terminal_until_down() {
     let lab = lab!();
-    let data = lab.path().join("up");
+    let data = lab.path().join("my up");
     let given = data.to_str().unwrap().to_owned();
     let up = ["up", "--background", "--engine", "standin", "--listen", "127.0.0.1:0", "--data", &given];
     let ran = lab.run(up).await;
     assert_eq!(ran.status, 0, "{ran:#?}");
-    for words in ["/mcp", &format!("longhaul --data {given} down"), &format!("Log: {given}/up.log")] {
+    for words in ["/mcp", &format!("longhaul --data '{given}' down"), &format!("Log: {given}/up.log")] {
         assert!(ran.out.contains(words), "{words}: {ran:#?}");
     }
+    assert_eq!(ran.err, "", "there is nothing to warn of");
     let mode = fs::metadata(data.join("up.log")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let endpoint = json(&data.join("endpoint.json")).unwrap();
@@ -61,6 +62,35 @@ async fn up_in_the_background_outlives_its_terminal_until_down() {
     lab.open_gate("stays");
     let ran = lab.run(["wait", &run.short(), "--data", &given]).await;
     assert!(ran.status == 0 && ran.err.contains("succeeded"), "{ran:#?}");
+
+    // What it warns of is said on the terminal too; and the agent of a folder that nobody holds can be forgotten.
+    let other = lab.path().join("other").display().to_string();
+    let up = [
+        "up",
+        "--background",
+        "--stata",
+        "/nowhere/stata-mp",
+        "--no-auth",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        &other,
+    ];
+    let ran = lab.run(up).await;
+    assert!(ran.status == 0 && ran.err.contains("the agent takes no runs: no Stata"), "{ran:#?}");
+    assert!(ran.err.contains("--no-auth is for trying out"), "{ran:#?}");
+    let shown = lab.run(["hosts", "--json", "--data", &other]).await.out;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let name = shown["hosts"][0]["name"].as_str().unwrap();
+    let ran = lab.run(["hosts", "forget", name, "--data", &other]).await;
+    assert!(ran.status == 4 && ran.err.contains("is connected"), "{ran:#?}");
+    assert_eq!(lab.run(["down", "--data", &other]).await.status, 0);
+    let mut forget = lab.command(["hosts", "forget", name, "--data", &other]);
+    forget.env("LONGHAUL_FAULTS", "bug=forgetting_starts_the_agent");
+    let ran = finish(forget).await;
+    assert!(ran.status == 4 && ran.err.contains("is connected"), "the control: {ran:#?}");
+    let ran = lab.run(["hosts", "forget", name, "--data", &other]).await;
+    assert!(ran.status == 0 && ran.err.contains("is forgotten"), "{ran:#?}");
 }
 
 #[tokio::test]
@@ -182,6 +212,52 @@ async fn a_run_that_no_agent_could_ever_run_is_refused_at_once() {
     assert_eq!(run.state, RunState::Queued, "the control");
 }
 
+/// What is said of a run of the real Stata where the stand-in is all there is; `Ok` = it waits.
+async fn on_the_stand_in_alone(lab: &Lab) -> Result<RunState, String> {
+    let gateway = lab.up(&[]).await;
+    gateway.api.wait_host_up().await;
+    let body = json!({"path": lab.file("one.do", "display 1\n"), "engine": "stata"});
+    let made = gateway.api.request(Method::POST, "/api/v1/runs").json(&body).send().await.unwrap();
+    let Err(problem) = read::<Value>(made).await else { return Ok(gateway.api.list().await.unwrap().runs[0].state) };
+    let data = gateway.daemon.data.to_str().unwrap().to_owned();
+    let ran = lab.run(["run", "one.do", "--engine", "stata", "--data", &data]).await;
+    assert!(ran.status == 4 && ran.err.contains(&problem.detail), "{ran:#?}");
+    let ran = lab.run(["run", "one.do", "--engine", "standin", "--data", &data]).await;
+    assert_eq!(ran.status, 0, "the control, an engine that there is: {ran:#?}");
+    Err(problem.detail)
+}
+
+#[tokio::test]
+async fn a_run_of_an_engine_that_no_agent_has_is_refused_at_once() {
+    let lab = lab!();
+    let refused = on_the_stand_in_alone(&lab).await.unwrap_err();
+    for words in
+        ["no agent has the engine `stata`", " has standin; ", "leave the engine out", "longhaul agent --gateway"]
+    {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
+    let mut control = lab!();
+    control.env("LONGHAUL_FAULTS", "bug=other_engine_waits");
+    assert_eq!(on_the_stand_in_alone(&control).await, Ok(RunState::Queued), "the control");
+}
+
+/// One that is away may come back with it: its run waits, and says for whom.
+#[tokio::test]
+async fn a_run_of_an_engine_waits_for_an_agent_that_is_away() {
+    let lab = lab!();
+    let mut gateway = lab.gateway().await;
+    let mut agent = lab.agent("stata1", &gateway, &[]);
+    gateway.api.wait_host("stata1", "up").await;
+    agent.terminate().await;
+    gateway.kill_and_restart().await;
+    let body = json!({"text": "display 1\n", "engine": "stata"});
+    let made: Value =
+        read(gateway.api.request(Method::POST, "/api/v1/runs").json(&body).send().await.unwrap()).await.unwrap();
+    let run = made["run_id"].as_str().unwrap().parse().unwrap();
+    let names = |run: &RunView| run.waiting.as_ref().is_some_and(|why| why.contains("agent stata1"));
+    gateway.api.wait_run(run, wait::SOON, "it says for whom it waits", names).await;
+}
+
 #[tokio::test]
 async fn lists_with_another_separator_and_roots_that_are_not_there_are_errors() {
     let cases: [(&str, &str, &[&str], &[&str]); 6] = [
@@ -218,6 +294,18 @@ async fn doctor_says_where_it_looked_and_leaves_out_what_does_not_matter_here() 
         assert!(ran.out.contains(words), "{words}: {}", ran.out);
     }
     assert!(!ran.out.contains("handle_after"), "{}", ran.out);
+    // What was configured is told with where.
+    let mut other = lab!();
+    other.config("stata = \"/nowhere/stata-mp\"\n");
+    let file = other.path().join("longhaul.toml").display().to_string();
+    for (variable, origin) in [(None, file.as_str()), (Some("/nowhere/stata-se"), "variable LONGHAUL_STATA")] {
+        if let Some(path) = variable {
+            other.env("LONGHAUL_STATA", path);
+        }
+        let ran = other.run(["doctor"]).await;
+        assert!(ran.out.contains(&format!("it was tried because of `stata` from {origin}")), "{}", ran.out);
+        assert!(!ran.out.contains("because of --stata"), "{}", ran.out);
+    }
     let gateway = lab.up(&[]).await;
     gateway.api.wait_host_up().await;
     lab.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
@@ -337,7 +425,18 @@ async fn stata_b_is_called_as_scripts_call_it() {
     assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{ran:#?}");
     assert!(log("bad.log").ends_with("r(9);\n"), "{}", log("bad.log"));
     let ran = stata(&["--strict", "-b", "do", "sub/bad.do"]).await;
-    assert!(ran.status == 1 && ran.err.contains("r(9)"), "{ran:#?}");
+    assert!(ran.status == 1 && ran.err.contains("r(9) in bad.do") && !ran.err.contains("files in"), "{ran:#?}");
+    // What a command writes itself is no file of the run; what the run writes is.
+    lab.file("saves.do", "shell echo x > saved.dta\nerror 9\n");
+    for (words, own) in
+        [(&["stata", "--strict", "-b", "do", "saves.do"][..], "saves.log"), (&["run", "saves.do"], "out.txt")]
+    {
+        let mut command = lab.command([&["--data", &data], words].concat());
+        command.stdout(fs::File::create(lab.work().join("out.txt")).unwrap()).stderr(std::process::Stdio::piped());
+        let ended = command.spawn().unwrap().wait_with_output().await.unwrap();
+        let err = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(err.contains("files in") && err.contains("saved.dta") && !err.contains(own), "{words:?}: {err}");
+    }
 
     // A call that is refused leaves an older log, and makes none.
     lab.file("bad.log", "KEEP");
@@ -414,11 +513,19 @@ async fn the_program_tells_of_itself() {
     for (shell, words) in [("bash", "complete -F"), ("zsh", "#compdef longhaul"), ("fish", "complete -c longhaul")] {
         let text = done(&["completions", shell]).await;
         assert!(text.contains(words) && text.contains("declare-dead"), "{shell}: {text}");
+        assert!(text.contains("queue-timeout") && text.contains("background"), "{shell}: {text}");
+        for hidden in ["in-background", "supervise", "dashed"] {
+            assert!(!text.contains(hidden), "{hidden} in {shell}: {text}");
+        }
     }
     let folder = lab.path().join("man");
     done(&["man", folder.to_str().unwrap()]).await;
     let page = fs::read_to_string(folder.join("longhaul-run.1")).unwrap();
     assert!(page.contains(".TH") && page.contains("working"), "{page}");
+    let pages = names(&folder);
+    let all: String = pages.iter().map(|name| fs::read_to_string(folder.join(name)).unwrap()).collect();
+    assert!(!all.contains("in\\-background") && !pages.iter().any(|name| name.contains("supervise")), "{pages:?}");
+    assert!(!done(&["up", "--help"]).await.contains("in-background"));
     assert!(names(&folder).len() > 20, "{:?}", names(&folder));
     let version = done(&["--version"]).await;
     let commit = version.trim().strip_prefix("longhaul 0.1.0 (commit ").and_then(|rest| rest.strip_suffix(')'));

@@ -9,6 +9,8 @@ use longhaul_tests::{
 use reqwest::Method;
 use serde_json::json;
 
+use super::terminal::Terminal;
+
 /// The id that `run --detach` printed.
 #[track_caller]
 fn id(ran: &Ran) -> String {
@@ -111,6 +113,8 @@ async fn runs_are_found_again() {
         (&["--limit", "0"][..], 2, "1 or more"),
         (&["--state", "done"], 2, "succeeded"),
         (&["--since", "sometime"], 2, "7d"),
+        (&["--before", ""], 2, "the first 4 or more"),
+        (&["--name", ""], 2, "`name`"),
         (&["--before", "ffffffff"], 4, "no run `ffffffff`"),
     ] {
         let ran = lab.run([&["runs"], words].concat()).await;
@@ -148,6 +152,67 @@ async fn runs_are_found_again() {
     the_table(&lab, &all).await;
 }
 
+/// Mistakes in a command line are told with what is right, and end with 2; what is right is taken.
+#[tokio::test]
+async fn command_lines_are_read_as_they_are_meant() {
+    let mut lab = lab!();
+    let gateway = lab.gateway().await;
+    let _agent = lab.agent("stata1", &gateway, &[]);
+    gateway.api.wait_host("stata1", "up").await;
+    lab.env("LONGHAUL_GATEWAY", gateway.api.url()).env("LONGHAUL_TOKEN", gateway.api.token());
+    lab.file("fine.do", "display \"got `1' `2'\"\n");
+    let what = "its last 8 or more characters";
+    for (words, want) in [
+        (&["run", "fine.do", "--timeout", "0"][..], "timeout must be"),
+        (&["run", "fine.do", "--queue-timeout", "0"], "queue_timeout must be"),
+        (&["run", "fine.do", "--name", " "], "name must be"),
+        (&["run", "fine.do", "--name", &"x".repeat(81)], "name must be"),
+        (&["run", "fine.do", "--note", &"x".repeat(501)], "note must be"),
+        (&["run", "fine.do", "--host", ""], "host must be"),
+        (&["run", "fine.do", "a`b"], "backtick"),
+        (&["token", "add", "a b"], "field `name`"),
+        (&["token", "add", "x", "--expires", "0"], "field `expires_in`"),
+        (&["show", ""], what),
+        (&["wait", "last", " "], what),
+        (&["cancel", ""], what),
+        (&["log", ""], what),
+        (&["rerun", ""], what),
+        (&["do-files", ""], what),
+        (&["declare-dead", ""], what),
+        (&["runs", "adopt", ""], what),
+    ] {
+        let ran = lab.run(words).await;
+        assert!(ran.status == 2 && ran.err.contains(want), "{words:?}: {ran:#?}");
+    }
+    let mut control = lab.command(["run", "fine.do", "--timeout", "0"]);
+    control.env("LONGHAUL_FAULTS", "bug=usage_is_a_failure");
+    assert_eq!(lab::finish(control).await.status, 4, "the control");
+
+    // The first word that is no flag is the do-file, also after `--`; the verdict names it with its arguments.
+    for words in [
+        &["run", "--again", "fine.do", "north", "two words"][..],
+        &["run", "--again", "--", "fine.do", "north", "two words"],
+    ] {
+        let ran = lab.run(words).await;
+        assert!(ran.status == 0 && ran.out.contains("got north two words"), "{words:?}: {ran:#?}");
+        assert!(ran.err.contains(" on stata1 · fine.do north \"two words\" · "), "{ran:#?}");
+    }
+    let ran = lab.run(["run"]).await;
+    assert!(ran.status == 2 && ran.err.contains("FILE"), "{ran:#?}");
+
+    // A date is one of the zone in which times are shown.
+    let now_ms = longhaul_proto::clock::Clock::system().unix_ms();
+    let soon = longhaul_proto::clock::rfc3339(now_ms + 30 * 60 * 1000).unwrap();
+    let soon = soon[..16].replace('T', " ");
+    for (flag, found) in [(None, true), (Some("--utc"), false)] {
+        // In Tokyo the clocks are nine hours ahead: half past from now by the clock of UTC was long ago there.
+        let mut command = lab.command(["runs", "--json", "--since", &soon]);
+        command.env("TZ", "Asia/Tokyo").args(flag);
+        let ran = lab::finish(command).await;
+        assert_eq!((ran.status, !ran.out.is_empty()), (0, found), "{flag:?}: {ran:#?}");
+    }
+}
+
 async fn the_table(lab: &Lab, all: &[&String; 4]) {
     let [queued, running, failed, named] = all.map(|id| short(id));
     let env = [("TERM", "xterm"), ("TZ", "Asia/Tokyo")];
@@ -176,6 +241,16 @@ async fn the_table(lab: &Lab, all: &[&String; 4]) {
             assert!(seen.split("\r\n").all(|row| row.chars().count() <= 80), "{seen}");
         }
     }
+    // Where a row has no room it is two, and none is wider than the screen.
+    let screen = Terminal::start(lab, &["runs", "--utc"], &[("TERM", "xterm")], (60, 40));
+    let (status, rows) = screen.end().await;
+    assert_eq!(status, 0);
+    assert!(rows[0].starts_with("RUN ") && rows[1].starts_with("  WHEN (UTC) · HOST · WHO"), "{rows:#?}");
+    let at = rows.iter().position(|row| row.starts_with(failed)).unwrap();
+    assert!(rows[at].contains("failed r(9)") && rows[at + 1].ends_with("fails.do"), "{rows:#?}");
+    let whole =
+        |row: &String| row.starts_with("  ") || row.split(' ').next().is_some_and(|id| id.len() == 8 || id == "RUN");
+    assert!(rows.iter().all(whole), "{rows:#?}");
     for (force, coloured) in [(None, false), (Some("1"), true)] {
         let mut piped = lab.command(["wait", failed]);
         piped.env("TERM", "xterm");
