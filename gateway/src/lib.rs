@@ -38,7 +38,7 @@ pub mod runs;
 #[cfg(feature = "faults")]
 pub mod simulation;
 mod start;
-mod wall;
+mod wall_clock;
 
 use longhaul_proto::{clock::Clock, ids::Ids, tasks::Tasks};
 

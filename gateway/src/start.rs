@@ -35,7 +35,7 @@ use crate::{
     metrics::Metrics,
     mirror::Mirrors,
     runs::{Guards, Kept, Runs, restore_guard::RestoreGuard, seal::SealKey, upkeep},
-    wall::Wall,
+    wall_clock::WallClock,
 };
 
 /// Agents that were not heard for this long are not remembered at a start.
@@ -181,12 +181,12 @@ async fn guards(
     incarnation: &str,
 ) -> Result<Guards, StartError> {
     let restore_guard = RestoreGuard::of(ledger, options.restored).await.map_err(StartError::Ledger)?;
-    let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await.map_err(StartError::Ledger)?);
-    if let Some(words) = wall.doubt(0) {
+    let wall_clock = WallClock::new(deps.clock.clone(), ledger.newest_ms().await.map_err(StartError::Ledger)?);
+    if let Some(words) = wall_clock.doubt(0) {
         tracing::error!("{words}");
     }
     let owner = ledger.take_over(incarnation.to_owned()).await.map_err(StartError::Ledger)?;
-    Ok(Guards { restore_guard, wall, seal, owner })
+    Ok(Guards { restore_guard, wall_clock, seal, owner })
 }
 
 async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: MakeMcp) -> Result<Gateway, StartError> {
