@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
 use super::{
-    Command, Context, Handle, Status, activity::Sampler, execute::Execution, journal, journal::About, status,
-    table::REST_AFTER, unreadable::Unreadable,
+    Command, Context, Handle, Status, activity::Sampler, execute::Execution, journal, journal::About,
+    registry::REST_AFTER, status, unreadable::Unreadable,
 };
 use crate::{
     executor::{Hint, Probe},

@@ -21,7 +21,7 @@ pub(super) const REST_AFTER: Duration = Duration::from_secs(2);
 
 /// All runs. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Table(
+pub(super) struct Registry(
     // Held for a look-up or a change, never over an await.
     Arc<Mutex<HashMap<RunId, Entry>>>,
 );
@@ -90,7 +90,7 @@ impl Resting {
     }
 }
 
-impl Table {
+impl Registry {
     fn rows(&self) -> MutexGuard<'_, HashMap<RunId, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,7 +235,7 @@ impl RunTask {
         // Before, since the next task of the run, which watches the same folders, may come at once after.
         self.context.watcher.remove(&self.spool);
         let status = self.status.borrow().clone();
-        self.context.table.rest(self.spool.run(), &status, commands)
+        self.context.registry.rest(self.spool.run(), &status, commands)
     }
 }
 
@@ -252,7 +252,7 @@ mod tests {
 
     struct One {
         _folder: tempfile::TempDir,
-        table: Table,
+        registry: Registry,
         run: RunId,
         status: Status,
         commands: mpsc::Receiver<Box<Command>>,
@@ -274,7 +274,7 @@ mod tests {
             output_limit: 1,
             commands,
         };
-        let table = Table::default();
+        let table = Registry::default();
         table.rows().insert(run, Entry::Task(handle));
         One { _folder: folder, table, run, status, commands: inbox }
     }
