@@ -12,10 +12,10 @@
 
 mod activity;
 mod adopt;
-mod arrivals;
 mod begin;
 mod execute;
 mod forget;
+mod incoming_code;
 mod journal;
 mod registry;
 mod run_task;
@@ -36,11 +36,11 @@ use longhaul_proto::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use arrivals::{NotTaken, Receiver};
+pub(crate) use incoming_code::{NotTaken, Receiver};
 pub(crate) use sizes::Sizes;
 pub use status::{Facts, Status};
 
-use arrivals::Arrivals;
+use incoming_code::IncomingCode;
 use registry::Registry;
 
 use crate::{
@@ -158,7 +158,7 @@ pub(crate) struct Context {
     executor: Arc<dyn Executor>,
     watcher: Watcher,
     min_free: MinFree,
-    arrivals: Arrivals,
+    incoming_code: IncomingCode,
     banners: BannerCache,
     clock: Clock,
     tasks: Tasks,
@@ -202,7 +202,7 @@ impl Runs {
             executor,
             watcher: Watcher::new(&tasks),
             min_free: room.min_free,
-            arrivals: Arrivals::new(Incoming::open(incoming)?, room.max_spool),
+            incoming_code: IncomingCode::new(Incoming::open(incoming)?, room.max_spool),
             banners: BannerCache::default(),
             clock,
             tasks,
@@ -212,7 +212,7 @@ impl Runs {
         let runs = Self { context: Arc::new(context), taken_up: CancellationToken::new() };
         runs.take_up(spools);
         runs.context.tasks.spawn_until_stop(runs.clone().drop_proofs());
-        runs.context.tasks.spawn_until_stop(runs.clone().sweep_arrivals());
+        runs.context.tasks.spawn_until_stop(runs.clone().sweep_incoming_code());
         Ok(runs)
     }
 
@@ -250,7 +250,7 @@ impl Runs {
 
     /// Bytes of all spools and of what is on its way into them; `None` = not all have been measured yet.
     pub(crate) fn spool_bytes(&self) -> Option<u64> {
-        self.context.sizes.sum().map(|sum| sum.saturating_add(self.context.arrivals.bytes()))
+        self.context.sizes.sum().map(|sum| sum.saturating_add(self.context.incoming_code.bytes()))
     }
 
     /// The run, if this agent has it.
