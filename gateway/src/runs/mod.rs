@@ -38,7 +38,7 @@
 //! - [`artifact`] fetches a file that an ended run left on its host;
 //! - [`do_files`] fetches the do-files that an ended run entered, before its spool is released;
 //! - [`release`] tells agents to delete spools, and remembers which runs were removed;
-//! - [`registrar`] answers agents: they register, send heartbeats, and learn what to do with
+//! - [`agent_calls`] answers agents: they register, send heartbeats, and learn what to do with
 //!   each of their runs; [`reconcile`] decides that;
 //! - [`seal`] recognises this gateway's own requests in an agent's spool;
 //! - [`upkeep`] removes old records and asks agents to delete old spools;
@@ -47,6 +47,7 @@
 //! - [`snapshot`] makes the published snapshot of a run, on a `watch` that never makes the run's task wait.
 
 pub(crate) mod adopt;
+pub(crate) mod agent_calls;
 mod agents;
 mod artifact;
 mod at_once;
@@ -68,7 +69,6 @@ mod not_started;
 mod not_there;
 mod reads;
 mod reconcile;
-pub(crate) mod registrar;
 pub(crate) mod registry;
 pub(crate) mod release;
 mod requested_code;
