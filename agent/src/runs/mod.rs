@@ -6,17 +6,17 @@
 //!             followers <-- status --+  +-- markers in the spool (kernel watch, poll behind it)
 //! ```
 //!
-//! Everything a run's task knows is in the spool, so an agent that comes back adopts each run by reading its folder: a
+//! Everything a run's task knows is in the spool, so an agent that comes back recovers each run by reading its folder: a
 //! live supervisor is watched, a dead one is replaced by one that never starts Stata again, an exit record is judged,
 //! and an attempt that provably never started is started. A run that has ended and is not used has no task ([`registry`]).
 
 mod activity;
-mod adopt;
 mod begin;
 mod execute;
 mod forget;
 mod incoming_code;
 mod journal;
+mod recover;
 mod registry;
 mod run_task;
 mod sizes;

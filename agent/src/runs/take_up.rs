@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::join_all;
 use longhaul_proto::tasks::blocking;
 
-use super::{Runs, adopt, registry::Resting};
+use super::{Runs, recover, registry::Resting};
 use crate::spool::Spool;
 
 /// Folders that are read in one go.
@@ -43,7 +43,7 @@ impl Runs {
     }
 
     fn read_one(&self, spool: &Spool) {
-        match adopt::ended(spool).and_then(|status| Resting::of(spool.run(), &status)) {
+        match recover::ended(spool).and_then(|status| Resting::of(spool.run(), &status)) {
             Some(resting) => self.context.registry.found_ended(spool.run(), resting),
             // Its task reads it again, does what is left to do, and says what is wrong with it if something is.
             None => drop(self.handle(spool)),

@@ -60,7 +60,7 @@ fn judge_sized(file: &mut (impl Read + Seek), sizes: ReadSizes, encoding: Encodi
             let at = from + at as u64;
             let near_from = whole_units(at.saturating_sub(sizes.near));
             let near = scan(file, near_from, (at + sizes.near).min(len), dialect, Scan::default())?;
-            tail.adopt(near.last_command());
+            tail.set_last_command(near.last_command());
             break;
         }
     }

@@ -299,7 +299,7 @@ impl Scan {
     }
 
     /// Takes over the last command of a scan over earlier bytes.
-    pub(in crate::stata) fn adopt(&mut self, command: Option<String>) {
+    pub(in crate::stata) fn set_last_command(&mut self, command: Option<String>) {
         if let Some(unwinding) = &mut self.unwinding {
             unwinding.command = command.clone();
         }
