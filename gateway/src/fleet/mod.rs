@@ -11,7 +11,7 @@
 //!   from being called;
 //! - [`lease`] is what the runs' tasks hold;
 //! - [`placement`] and [`queue`] decide, without any input or output, which run goes to which agent, and why a run waits;
-//! - [`serves`] is whose runs an agent takes;
+//! - [`allowed_principals`] is whose runs an agent takes;
 //! - [`inspect`] asks agents what is at a path;
 //! - [`bounds`] limits what an agent may report;
 //! - [`drain`] keeps new runs from hosts that operators want empty;
@@ -22,6 +22,7 @@
 //! A [`Lease`] is held by value: dropping it frees its seat, and the next run is placed at once.
 
 pub(crate) mod agent_port;
+mod allowed_principals;
 #[cfg(any(test, feature = "testing"))]
 pub mod bench;
 pub(crate) mod bounds;
@@ -37,7 +38,6 @@ pub mod placement;
 mod queue;
 mod registration;
 mod scheduler;
-mod serves;
 mod snapshot;
 
 use std::{

@@ -33,11 +33,11 @@ use tokio::{sync::watch, task::AbortHandle};
 use super::{
     Fleet, Remembered,
     agent_port::Port,
+    allowed_principals::AllowedPrincipals,
     lease::Serial,
     pins,
     placement::{Host, Open},
     queue::Queue,
-    serves::Serves,
     snapshot::{Agent, FleetSnapshot},
 };
 use crate::{
@@ -229,7 +229,7 @@ impl Scheduler {
             limit: info.host_limit,
             running,
             takes_blobs: info.takes_blobs,
-            serves: self.serves(info),
+            allowed: self.allowed(info),
             open: if self.table.is_open(agent) { Open::WhileHeard(agent.heard.clone()) } else { Open::No },
         }
     }
@@ -241,14 +241,14 @@ impl Scheduler {
     }
 
     /// Whose runs an agent takes.
-    fn serves(&self, info: &wire::AgentInfo) -> Serves {
+    fn allowed(&self, info: &wire::AgentInfo) -> AllowedPrincipals {
         if faults::bug("serves_everybody") {
-            return Serves::Everybody;
+            return AllowedPrincipals::Everybody;
         }
         match &self.table.first_only {
-            _ if !info.serve.is_empty() => Serves::told(&info.serve, &self.known),
-            Some(first) if !info.serve_all => Serves::First(first.clone()),
-            _ => Serves::Everybody,
+            _ if !info.serve.is_empty() => AllowedPrincipals::told(&info.serve, &self.known),
+            Some(first) if !info.serve_all => AllowedPrincipals::First(first.clone()),
+            _ => AllowedPrincipals::Everybody,
         }
     }
 }

@@ -83,10 +83,10 @@ impl Scheduler {
         let now_ms = self.fleet.0.deps.clock.unix_ms();
         let last_seen =
             if agent.here { silent.as_secs_f64() } else { (now_ms - agent.heard.seen_ms()).max(0) as f64 / 1000.0 };
-        let serves = self.serves(info);
+        let allowed = self.allowed(info);
         HostView {
-            serves: serves.names(),
-            note: serves.note(&info.name),
+            serves: allowed.names(),
+            note: allowed.note(&info.name),
             name: info.name.clone(),
             state: state.to_owned(),
             problem: self.table.away(agent, now).map(|why| why.words),
