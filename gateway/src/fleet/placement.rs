@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use longhaul_proto::{MAX_CODE_API, ids::RunId};
 
-use super::{allowed_principals::AllowedPrincipals, heard::LastHeard};
+use super::{allowed_principals::AllowedPrincipals, last_seen::LastSeen};
 use crate::model::{Need, Principal, QueueReason};
 
 /// An agent as placement sees it.
@@ -34,7 +34,7 @@ pub(crate) enum Open {
     #[default]
     No,
     /// While its heartbeats arrive.
-    WhileHeard(Arc<LastHeard>),
+    WhileSeen(Arc<LastSeen>),
 }
 
 /// What is asked about hosts and pools at the time of a look.

@@ -158,6 +158,6 @@ impl AgentCalls {
     /// A heartbeat.
     pub(crate) async fn heartbeat(&self, session: &Session, mut beat: wire::HeartbeatRequest) -> wire::HeartbeatReply {
         beat.make_harmless();
-        self.inner.fleet.heard(beat, session.peer(), self.inner.deps.clock.unix_ms()).await
+        self.inner.fleet.heartbeat(beat, session.peer(), self.inner.deps.clock.unix_ms()).await
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`command`] lists the commands, and [`task`] is the loop that takes them in their order; leases and queue entries
 //!   that were dropped come first, over a channel of their own;
-//! - [`arrivals`] changes the table of agents: they register, are heard, are reached, are expelled;
+//! - [`arrivals`] changes the table of agents: they register, are seen, are reached, are expelled;
 //! - [`roster`] has them as placement sees them, and [`seats`] counts the leases; [`look`] joins the two for one decision;
 //! - [`grants`] gives leases to queued runs; [`reasons`] says why the others wait;
 //! - [`views`] is what people are shown of hosts and pools.
@@ -230,7 +230,7 @@ impl Scheduler {
             running,
             takes_blobs: info.takes_blobs,
             allowed: self.allowed(info),
-            open: if self.table.is_open(agent) { Open::WhileHeard(agent.heard.clone()) } else { Open::No },
+            open: if self.table.is_open(agent) { Open::WhileSeen(agent.last_seen.clone()) } else { Open::No },
         }
     }
 
