@@ -2,19 +2,19 @@
 //!
 //! - [`command`] lists the commands, and [`task`] is the loop that takes them in their order; leases and queue entries
 //!   that were dropped come first, over a channel of their own;
-//! - [`arrivals`] changes the table of agents: they register, are seen, are reached, are expelled;
+//! - [`membership`] changes the table of agents: they register, are seen, are reached, are expelled;
 //! - [`roster`] has them as placement sees them, and [`seats`] counts the leases; [`look`] joins the two for one decision;
 //! - [`grants`] gives leases to queued runs; [`reasons`] says why the others wait;
 //! - [`views`] is what people are shown of hosts and pools.
 //!
 //! Nothing here waits: a command is done when the next one is taken.
 
-mod arrivals;
 #[cfg(any(test, feature = "testing"))]
 mod bench;
 mod command;
 mod grants;
 mod look;
+mod membership;
 mod reasons;
 mod roster;
 mod seats;
