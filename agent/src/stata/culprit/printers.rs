@@ -65,6 +65,9 @@ const HEADINGS: [(&str, &[&str]); 4] = [
 /// Commands that say of a name that the model has it not.
 const AFTER_A_MODEL: &str = "estat lincom nlcom test testparm testnl margins predict";
 
+/// Whether a line can have printed a message.
+type MayPrint<'a> = Box<dyn Fn(&str) -> bool + 'a>;
+
 static SAVED: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^\(?file (.+?) (?:saved|written in|written to)").ok());
 static NOTED: LazyLock<Option<Regex>> =
@@ -73,7 +76,7 @@ static NOTED: LazyLock<Option<Regex>> =
 /// The line of `body` that a message of a kind only some commands print points to. `None`: it is of no such kind;
 /// `Some(None)`: it is, and several lines could have printed it, or none.
 pub(super) fn printed_by(body: &[String], message: &str, output: &[String]) -> Option<Option<String>> {
-    let (which, may_print): (Which, Box<dyn Fn(&str) -> bool>) = match message.split_once(" not found in model") {
+    let (which, may_print): (Which, MayPrint<'_>) = match message.split_once(" not found in model") {
         Some((name, _)) => (
             Which::Pointed,
             Box::new(move |line| begins_with_one(line, AFTER_A_MODEL) && (has(line, name) || may_have(line, name))),

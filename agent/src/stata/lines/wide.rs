@@ -148,7 +148,7 @@ mod tests {
     fn a_log_saved_again_reads_as_before() {
         let text = "{smcl}\r\n{com}. di \"\u{e4}\u{6570}\u{1f600}\u{a0a}\u{d0d}\"\r\n\u{e4}\rlast";
         let want: Vec<String> = lines(text.as_bytes(), usize::MAX).into_iter().map(|line| line.text).collect();
-        let with_mark = [&super::UTF8[..], text.as_bytes()].concat();
+        let with_mark = [super::UTF8, text.as_bytes()].concat();
         for log in [wide(text, true), wide(text, false), with_mark] {
             let found = lines(&log, usize::MAX);
             assert_eq!(found.iter().map(|line| line.text.clone()).collect::<Vec<_>>(), want);
