@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{operator::Operator, strict};
 use crate::{
     auth::token,
-    face::Face,
+    frontend::Frontend,
     ledger::TokenRecord,
     model::{Identity, Principal, Scope, Typed},
     problem::{Problem, problem},
@@ -78,12 +78,12 @@ impl TokenView {
 
 /// `POST /api/v1/tokens`.
 pub(super) async fn add(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Operator(who): Operator,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (ask, _room): (AddToken, _) = strict::json(&face, request, strict::SMALL).await?;
-    let principal = named(&face, ask.principal.as_deref().unwrap_or(&ask.name)).await?;
+    let (ask, _room): (AddToken, _) = strict::json(&frontend, request, strict::SMALL).await?;
+    let principal = named(&frontend, ask.principal.as_deref().unwrap_or(&ask.name)).await?;
     for (field, value) in [("name", ask.name.as_str()), ("principal", principal.subject())] {
         let plain = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
         if value.is_empty() || value.chars().count() > MAX_NAME || !value.chars().all(plain) {
@@ -91,7 +91,7 @@ pub(super) async fn add(
             return Err(Problem::bad_request(detail));
         }
     }
-    let now = face.core.deps.clock.unix_ms();
+    let now = frontend.core.deps.clock.unix_ms();
     let expires_ms = match ask.expires_in {
         None => None,
         Some(seconds) if seconds.is_finite() && (1.0..=1e10).contains(&seconds) => Some(now + (seconds * 1e3) as i64),
@@ -110,21 +110,21 @@ pub(super) async fn add(
         expires_ms,
         revoked_ms: None,
     };
-    if !face.core.ledger.token_add(record.clone()).await? {
+    if !frontend.core.ledger.token_add(record.clone()).await? {
         let detail = format!("there is a token `{}` already: choose another name", record.name);
         return Err(problem(StatusCode::CONFLICT, "name-taken", "The name is taken", detail));
     }
-    face.core.runs.principals_changed().await;
+    frontend.core.runs.principals_changed().await;
     tracing::info!(by = %who.principal, name = %record.name, principal = %record.principal, "token made");
     Ok((StatusCode::CREATED, Json(TokenView::of(record, now, Some(secret)))).into_response())
 }
 
 /// The principal that an operator named for a token.
-async fn named(face: &Face, text: &str) -> Result<Principal, Problem> {
+async fn named(frontend: &Frontend, text: &str) -> Result<Principal, Problem> {
     let wrong = |detail: String| Problem::bad_request(format!("field `principal`: {detail}"));
     let typed = Typed::read(text);
     let known = match &typed {
-        Typed::Bare(subject) => face.core.ledger.principals_called(subject).await?,
+        Typed::Bare(subject) => frontend.core.ledger.principals_called(subject).await?,
         Typed::Whole(_) => Vec::new(),
     };
     let principal = typed.among(&known).map_err(|ambiguous| wrong(ambiguous.to_string()))?;
@@ -137,12 +137,15 @@ async fn named(face: &Face, text: &str) -> Result<Principal, Problem> {
 }
 
 /// `GET /api/v1/tokens`.
-pub(super) async fn list(State(face): State<Face>, Operator(_): Operator) -> Result<Json<Vec<TokenView>>, Problem> {
-    let all = face.core.ledger.token_list().await?;
-    let now_ms = face.core.deps.clock.unix_ms();
+pub(super) async fn list(
+    State(frontend): State<Frontend>,
+    Operator(_): Operator,
+) -> Result<Json<Vec<TokenView>>, Problem> {
+    let all = frontend.core.ledger.token_list().await?;
+    let now_ms = frontend.core.deps.clock.unix_ms();
     let view = |token: TokenRecord| {
-        let last_used_at = face.known_tokens.last_used(&token.sha256).and_then(rfc3339);
-        let uses_known_since = rfc3339(face.started_ms);
+        let last_used_at = frontend.known_tokens.last_used(&token.sha256).and_then(rfc3339);
+        let uses_known_since = rfc3339(frontend.started_ms);
         TokenView { last_used_at, uses_known_since, ..TokenView::of(token, now_ms, None) }
     };
     Ok(Json(all.into_iter().map(view).collect()))
@@ -150,14 +153,14 @@ pub(super) async fn list(State(face): State<Face>, Operator(_): Operator) -> Res
 
 /// `DELETE /api/v1/tokens/{name}`.
 pub(super) async fn revoke(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Operator(who): Operator,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    if face.core.ledger.token_revoke(&name, face.core.deps.clock.unix_ms()).await? {
-        face.known_tokens.forget();
-        face.revocations.revoked(&name);
-        face.core.runs.principals_changed().await;
+    if frontend.core.ledger.token_revoke(&name, frontend.core.deps.clock.unix_ms()).await? {
+        frontend.known_tokens.forget();
+        frontend.revocations.revoked(&name);
+        frontend.core.runs.principals_changed().await;
         tracing::info!(by = %who.principal, %name, "token revoked");
         return Ok(StatusCode::NO_CONTENT);
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use longhaul_gateway::{
-    face::run_view::run_view,
+    frontend::run_view::run_view,
     ledger::{LeaseStore, RunStore},
     model::Stream,
     simulation::SimGateway,
