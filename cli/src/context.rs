@@ -1,6 +1,6 @@
 //! What every command starts from, and how it fails.
 
-use longhaul_proto::{clock::Clock, ids::Ids, tasks::Tasks};
+use longhaul_proto::{clock::Clock, encoding::Encoding, ids::Ids, tasks::Tasks};
 
 use crate::{
     client::ClientError,
@@ -37,6 +37,11 @@ impl Context {
     pub(crate) fn new(config: Config, env: Env) -> Result<Self, Failure> {
         let data = Data::of(&config, &env)?;
         Ok(Self { config, env, data, clock: Clock::system(), ids: Ids::system(), tasks: Tasks::new(), utc: false })
+    }
+
+    /// The encoding of what is no UTF-8 in a run's output.
+    pub(crate) fn log_encoding(&self) -> Encoding {
+        self.config.settings.log_encoding.unwrap_or_default()
     }
 }
 

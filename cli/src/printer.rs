@@ -36,11 +36,11 @@ pub(crate) struct Printer {
 }
 
 impl Printer {
-    /// Bytes as they are, but for what a terminal must not get.
-    pub(crate) fn bytes_to_stdout(on_terminal: OnTerminal) -> Self {
+    /// Bytes as they are, but for what a terminal must not get; it is shown words of this encoding where they are no UTF-8.
+    pub(crate) fn bytes_to_stdout(on_terminal: OnTerminal, encoding: Encoding) -> Self {
         let terminal = io::stdout().is_terminal();
         let raw = terminal && on_terminal == OnTerminal::Raw;
-        let filter = (terminal && !raw).then(Filter::default);
+        let filter = (terminal && !raw).then(|| Filter::in_encoding(encoding));
         Self { out: Out::default(), events: None, filter, raw, end: LineEnd::Closed }
     }
 

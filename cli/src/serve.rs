@@ -81,22 +81,22 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     o.min_free = min_free(s);
     put(&mut o.keep_uploads, s.keep_uploads.map(|t| t.0));
     put(&mut o.keep_spool, s.keep_spool.map(|t| t.0));
-    put(&mut o.face.heartbeat, s.progress_every.map(|t| t.0));
-    put(&mut o.face.handle_after, s.handle_after.map(|t| t.0));
-    put(&mut o.face.no_end_after, s.no_end_after.map(|t| t.0));
-    put(&mut o.face.max_connections, s.max_connections);
-    put(&mut o.face.reserved_files, s.reserved_files);
-    put(&mut o.face.connections_per_address, s.connections_per_address);
-    put(&mut o.face.connections_per_principal, s.connections_per_principal);
-    put(&mut o.face.streams_per_principal, s.streams_per_principal);
-    put(&mut o.face.calls_per_principal, s.calls_per_principal);
-    put(&mut o.face.sessions_per_principal, s.sessions_per_principal);
-    put(&mut o.face.head_timeout, s.head_timeout.map(|t| t.0));
-    put(&mut o.face.body_timeout, s.body_timeout.map(|t| t.0));
-    put(&mut o.face.max_body_bytes, s.max_body_bytes.map(|b| b.0));
-    o.face.trusted_proxies = proxies(s.trusted_proxies.as_deref().unwrap_or_default())?;
-    o.face.allowed_hosts = s.allowed_hosts.clone().unwrap_or_default();
-    o.face.allowed_origins = s.allowed_origins.clone().unwrap_or_default();
+    put(&mut o.frontend.heartbeat, s.progress_every.map(|t| t.0));
+    put(&mut o.frontend.handle_after, s.handle_after.map(|t| t.0));
+    put(&mut o.frontend.no_end_after, s.no_end_after.map(|t| t.0));
+    put(&mut o.frontend.max_connections, s.max_connections);
+    put(&mut o.frontend.reserved_files, s.reserved_files);
+    put(&mut o.frontend.connections_per_address, s.connections_per_address);
+    put(&mut o.frontend.connections_per_principal, s.connections_per_principal);
+    put(&mut o.frontend.streams_per_principal, s.streams_per_principal);
+    put(&mut o.frontend.calls_per_principal, s.calls_per_principal);
+    put(&mut o.frontend.sessions_per_principal, s.sessions_per_principal);
+    put(&mut o.frontend.head_timeout, s.head_timeout.map(|t| t.0));
+    put(&mut o.frontend.body_timeout, s.body_timeout.map(|t| t.0));
+    put(&mut o.frontend.max_body_bytes, s.max_body_bytes.map(|b| b.0));
+    o.frontend.trusted_proxies = proxies(s.trusted_proxies.as_deref().unwrap_or_default())?;
+    o.frontend.allowed_hosts = s.allowed_hosts.clone().unwrap_or_default();
+    o.frontend.allowed_origins = s.allowed_origins.clone().unwrap_or_default();
     // Short enough for the shortest of the limits and silences that are checked at each tick.
     o.tick = o.tick.min(o.silent_after / 4).max(Duration::from_millis(20));
     Ok(o)

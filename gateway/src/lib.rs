@@ -1,7 +1,7 @@
 //! Longhaul's gateway: the one place that clients talk to. It owns every run's record and the copy of its output.
 //!
 //! ```text
-//!   http, mcp, api            what clients talk to: requests in, answers out; `face` is what they share
+//!   http, mcp, api            what clients talk to: requests in, answers out; `frontend` is what they share
 //!          |
 //!        auth                 who asks
 //!          |
@@ -22,8 +22,8 @@
 pub mod api;
 pub mod auth;
 pub mod blobs;
-pub mod face;
 pub mod fleet;
+pub mod frontend;
 pub mod http;
 pub mod key_store;
 pub mod ledger;
@@ -38,7 +38,7 @@ pub mod runs;
 #[cfg(feature = "faults")]
 pub mod simulation;
 mod start;
-mod wall;
+mod wall_clock;
 
 use longhaul_proto::{clock::Clock, ids::Ids, tasks::Tasks};
 

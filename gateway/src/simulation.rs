@@ -21,7 +21,7 @@ use crate::{
     metrics::Metrics,
     mirror::Mirrors,
     runs::{Guards, Kept, Runs, restore_guard::RestoreGuard, seal::SealKey, upkeep},
-    wall::Wall,
+    wall_clock::WallClock,
 };
 
 /// A gateway in a simulation.
@@ -62,7 +62,7 @@ pub async fn start(
     let fleet = Fleet::new(options.clone(), metrics.clone(), deps.clone(), ledger.clone(), dialing, url, remembered);
     let blobs = Blobs::new(&mirrors.with_extension("blobs"), ledger.clone(), BlobLimits::of(&options), &deps);
     let kept = Kept { mirrors: Mirrors::new(mirrors, options.max_output), blobs };
-    let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await?);
+    let wall_clock = WallClock::new(deps.clock.clone(), ledger.newest_ms().await?);
     let incarnation = deps.ids.name();
     let owner = ledger.take_over(incarnation.clone()).await?;
     let runs = Runs::new(
@@ -70,7 +70,7 @@ pub async fn start(
         ledger,
         fleet,
         kept,
-        Guards { restore_guard, wall, seal: SealKey::of([7; 32]), owner },
+        Guards { restore_guard, wall_clock, seal: SealKey::of([7; 32]), owner },
         metrics,
         deps.clone(),
     );

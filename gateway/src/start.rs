@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Deps, Options, auth,
     blobs::{BlobLimits, Blobs},
-    face::{Core, Face},
     fleet::{Dialing, Fleet, Remembered, connection},
+    frontend::{Core, Frontend},
     http::{self, FleetService},
     key_store::{self, KeyStore, KeyStoreError},
     ledger::{Ledger, LedgerError, sqlite::SqliteLedger},
@@ -35,7 +35,7 @@ use crate::{
     metrics::Metrics,
     mirror::Mirrors,
     runs::{Guards, Kept, Runs, restore_guard::RestoreGuard, seal::SealKey, upkeep},
-    wall::Wall,
+    wall_clock::WallClock,
 };
 
 /// Agents that were not heard for this long are not remembered at a start.
@@ -123,15 +123,15 @@ pub async fn start_with<H>(
     options: Options,
     listener: TcpListener,
     deps: Deps,
-    handler: impl FnOnce(&Face) -> H + Send + 'static,
+    handler: impl FnOnce(&Frontend) -> H + Send + 'static,
 ) -> Result<Gateway, StartError>
 where
     H: ServerHandler + Clone + Sync,
 {
-    open(options, listener, deps, Box::new(|face| mcp::router(face, handler(face)))).await
+    open(options, listener, deps, Box::new(|frontend| mcp::router(frontend, handler(frontend)))).await
 }
 
-type MakeMcp = Box<dyn FnOnce(&Face) -> Router + Send>;
+type MakeMcp = Box<dyn FnOnce(&Frontend) -> Router + Send>;
 
 /// The gateway's own secrets and keys, which the first start makes.
 struct Secrets {
@@ -181,12 +181,12 @@ async fn guards(
     incarnation: &str,
 ) -> Result<Guards, StartError> {
     let restore_guard = RestoreGuard::of(ledger, options.restored).await.map_err(StartError::Ledger)?;
-    let wall = Wall::new(deps.clock.clone(), ledger.newest_ms().await.map_err(StartError::Ledger)?);
-    if let Some(words) = wall.doubt(0) {
+    let wall_clock = WallClock::new(deps.clock.clone(), ledger.newest_ms().await.map_err(StartError::Ledger)?);
+    if let Some(words) = wall_clock.doubt(0) {
         tracing::error!("{words}");
     }
     let owner = ledger.take_over(incarnation.to_owned()).await.map_err(StartError::Ledger)?;
-    Ok(Guards { restore_guard, wall, seal, owner })
+    Ok(Guards { restore_guard, wall_clock, seal, owner })
 }
 
 async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: MakeMcp) -> Result<Gateway, StartError> {
@@ -240,10 +240,10 @@ async fn open(options: Options, listener: TcpListener, deps: Deps, make_mcp: Mak
     let service = FleetService::new(&runs, core.incarnation.clone());
     let tasks = core.deps.tasks.clone();
     keep_up(&tasks, &runs);
-    let face = Face::new(core.clone());
-    let mcp = make_mcp(&face);
+    let frontend = Frontend::new(core.clone());
+    let mcp = make_mcp(&frontend);
     tasks.spawn(async move {
-        if let Err(error) = http::serve(face, listener, key, service, mcp).await {
+        if let Err(error) = http::serve(frontend, listener, key, service, mcp).await {
             tracing::error!(error = &error as &dyn std::error::Error, "the port is not served any more");
         }
     });

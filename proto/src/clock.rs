@@ -1,6 +1,6 @@
 //! The clock, passed in so that tests can set the time.
 //!
-//! Wall time is for people and records; every limit and lease runs on monotonic time, which a change of the wall
+//! Wall-clock time is for people and records; every limit and lease runs on monotonic time, which a change of the wall
 //! clock does not move.
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -11,7 +11,7 @@ pub struct Clock(Arc<dyn Source>);
 
 /// What a clock provides; tests implement it by hand.
 pub trait Source: Send + Sync {
-    /// Wall time, Unix milliseconds.
+    /// Wall-clock time, Unix milliseconds.
     fn unix_ms(&self) -> i64;
     /// Time since some fixed moment of this process; never goes back.
     fn monotonic(&self) -> Duration;
@@ -44,7 +44,7 @@ impl Clock {
         Self(Arc::new(source))
     }
 
-    /// Wall time, Unix milliseconds.
+    /// Wall-clock time, Unix milliseconds.
     pub fn unix_ms(&self) -> i64 {
         self.0.unix_ms()
     }

@@ -12,7 +12,7 @@
 //!                        NAME.fired (with its pid) by the process that takes it: one does it, and once.
 //!                        FOLDER/bug.NAME switches a bug on
 //! boot=FILE              the host's boot id is the content of FILE
-//! clock=FILE             wall time is off by the content of FILE, milliseconds; read at every look at the clock
+//! clock=FILE             wall-clock time is off by the content of FILE, milliseconds; read at every look at the clock
 //!
 //! ACTION                 kill        SIGKILL to itself
 //!                        panic       a panic of the task that passes
@@ -102,7 +102,7 @@ mod absent {
         None
     }
 
-    /// How far wall time is off, milliseconds.
+    /// How far wall-clock time is off, milliseconds.
     #[inline(always)]
     pub const fn clock_offset_ms() -> i64 {
         0

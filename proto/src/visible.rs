@@ -2,8 +2,8 @@
 //!
 //! What a program prints may command a terminal (escapes, OSC), turn the reading direction round (bidi controls) or
 //! imitate lines of our own. Here every such character is replaced by its notation in a program: `\x1b`, `\u{202e}`.
-//! Nothing else is changed, and text that is already harmless stays as it is. Bytes that are no UTF-8 are read as
-//! Windows-1252 ([`crate::encoding`]).
+//! Nothing else is changed, and text that is already harmless stays as it is. Bytes that are no UTF-8 are read in an older
+//! encoding ([`crate::encoding`]).
 //!
 //! - [`line`]: a name, a message, a field of a log line: no line break is left;
 //! - [`text`]: several lines: tab and newline stay;
@@ -89,66 +89,66 @@ pub fn text(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// As [`text`], of output that arrives in pieces; bytes that are not UTF-8 are written out as well, because a terminal
-/// of another encoding takes some of them as controls.
+/// Most bytes of a line that wait for its end.
+const WAITING: usize = 64 * 1024;
+
+/// As [`text`], of output that arrives in pieces. A line with bytes that are not UTF-8 is read in the older encoding as a
+/// whole, so from its first byte that is not ASCII on a line waits for its end.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// The first bytes of an incomplete character, at most three.
+    encoding: Encoding,
+    /// The waiting part of a line.
     open: Vec<u8>,
     after_cr: bool,
 }
 
 impl Filter {
-    /// What can be shown of the bytes so far; the first bytes of a character wait for its rest.
+    /// Of output in this encoding where it is no UTF-8.
+    pub fn in_encoding(encoding: Encoding) -> Self {
+        Self { encoding, ..Self::default() }
+    }
+
+    /// What can be shown of the bytes so far.
     pub fn push(&mut self, bytes: &[u8]) -> String {
-        let mut whole = std::mem::take(&mut self.open);
-        whole.extend_from_slice(bytes);
-        let mut out = String::with_capacity(whole.len());
-        let mut rest = whole.as_slice();
-        while !rest.is_empty() {
-            let (valid, broken) = match std::str::from_utf8(rest) {
-                Ok(valid) => (valid, None),
-                Err(error) => {
-                    let valid = std::str::from_utf8(&rest[..error.valid_up_to()]).unwrap_or_default();
-                    (valid, Some(error.error_len()))
-                }
-            };
-            self.shown(valid, &mut out);
-            rest = &rest[valid.len()..];
-            match broken {
-                None => {}
-                Some(None) => {
-                    self.open = rest.to_vec();
-                    break;
-                }
-                Some(Some(len)) => {
-                    self.raw(&rest[..len], &mut out);
-                    rest = &rest[len..];
-                }
+        let mut out = String::with_capacity(bytes.len());
+        for part in bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+            let ascii = if self.open.is_empty() { part.iter().take_while(|byte| byte.is_ascii()).count() } else { 0 };
+            let (now, later) = part.split_at(ascii);
+            self.shown(now, &mut out);
+            self.open.extend_from_slice(later);
+            while self.open.len() > WAITING {
+                let whole = match std::str::from_utf8(&self.open[..WAITING]) {
+                    Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => error.valid_up_to(),
+                    _ => WAITING,
+                };
+                let head: Vec<u8> = self.open.drain(..whole).collect();
+                self.shown(&head, &mut out);
+            }
+            if self.open.ends_with(b"\n") || self.open.ends_with(b"\r") {
+                out.push_str(&self.finish());
             }
         }
         out
     }
 
-    /// The bytes that waited for a rest that did not come.
+    /// What waited for the end of a line that did not come.
     pub fn finish(&mut self) -> String {
         let (open, mut out) = (std::mem::take(&mut self.open), String::new());
-        self.raw(&open, &mut out);
+        self.shown(&open, &mut out);
         out
     }
 
-    fn shown(&mut self, valid: &str, out: &mut String) {
-        let mut valid = valid;
-        if std::mem::take(&mut self.after_cr) {
-            valid = valid.strip_prefix('\n').unwrap_or(valid);
+    fn shown(&mut self, bytes: &[u8], out: &mut String) {
+        if bytes.is_empty() {
+            return;
         }
-        out.push_str(&text(valid));
-        self.after_cr = valid.ends_with('\r');
-    }
-
-    fn raw(&mut self, bytes: &[u8], out: &mut String) {
-        self.after_cr &= bytes.is_empty();
-        out.push_str(&text(&Encoding::default().decode(bytes, false)));
+        let decoded = self.encoding.decode(bytes, false);
+        let mut line = &*decoded;
+        if std::mem::take(&mut self.after_cr) {
+            line = line.strip_prefix('\n').unwrap_or(line);
+        }
+        out.push_str(&text(line));
+        self.after_cr = line.ends_with('\r');
     }
 }
 
@@ -303,6 +303,17 @@ mod tests {
         check("\u{1b}]0;t\u{7}\u{9b}2J\u{202e}".as_bytes(), "\\x1b]0;t\\x07\\x9b2J\\u{202e}");
         check(b"\x9b31m caf\xe9\n\xf0\x9f\r\n\x81", "\u{203a}31m caf\u{e9}\n\u{f0}\u{178}\n\\x81");
         check(b"\r\r\n\xe2\x82", "\n\n\u{e2}\u{201a}");
+        // The whole line is in the older encoding, also where some of it would be UTF-8.
+        check(b"\xc3\xa9 \xe9\n\xc3\xa9\n", "\u{c3}\u{a9} \u{e9}\n\u{e9}\n");
+        let gbk = "\u{6570}\u{636e} \u{5bb6}.dta\n".to_owned();
+        let bytes = b"\xca\xfd\xbe\xdd \xbc\xd2.dta\n";
+        for size in 1..=bytes.len() {
+            let mut filter = Filter::in_encoding("gbk".parse().unwrap());
+            let shown: String = bytes.chunks(size).map(|piece| filter.push(piece)).collect();
+            assert_eq!(shown + &filter.finish(), gbk, "{size}");
+        }
+        let endless = "\u{e9}".repeat(WAITING);
+        assert_eq!(filtered(endless.as_bytes(), 1000), endless);
     }
 
     proptest::proptest! {

@@ -13,7 +13,7 @@ use longhaul_proto::{
 };
 use tonic::{Code, Request};
 
-use super::Registrar;
+use super::RegistrationLoop;
 use crate::identity::{Identity, Known};
 
 /// Limit for every single step with the gateway.
@@ -53,7 +53,7 @@ impl From<tonic::Status> for ConnectError {
     }
 }
 
-impl Registrar {
+impl RegistrationLoop {
     /// A connection to this agent's gateway: its key is the pinned one, or it has proved the secret and is pinned now.
     pub(super) async fn connect(&self) -> Result<FleetClient<GrpcTransport>, ConnectError> {
         let Dialled { transport, channel, .. } = (self.dialer)().await?;

@@ -37,7 +37,7 @@ const PAGE: usize = 500;
 const FORGETS: usize = 4;
 
 /// What the registration loop needs.
-pub(crate) struct Registrar {
+pub(crate) struct RegistrationLoop {
     /// For people.
     pub(crate) gateway: Uri,
     pub(crate) greeter: Greeter,
@@ -50,7 +50,7 @@ pub(crate) struct Registrar {
     pub(crate) foreign: Option<ForeignWatch>,
 }
 
-impl Registrar {
+impl RegistrationLoop {
     /// Runs until its task is dropped.
     pub(crate) async fn run(self) {
         let mut back_off = BackOff::new(BACK_OFF.0, BACK_OFF.1, self.identity.agent_id());

@@ -12,7 +12,8 @@ use longhaul_proto::{
 use tracing::Instrument;
 
 use super::{
-    Context, Facts, Refused, Status, arrivals::Closed, execute::Execution, journal, journal::About, run_task::RunTask,
+    Context, Facts, Refused, Status, execute::Execution, incoming_code::Closed, journal, journal::About,
+    run_task::RunTask,
 };
 use crate::{
     executor::{Grounds, Job, Probe, Proof},
@@ -86,7 +87,7 @@ impl RunTask {
                 Ok(Ok((spool.accept(&request, attempt, &ready_mark, now)?, spool.dead_attempt()?)))
             });
             let (decision, dead) = decided.await.map_err(Refused::Io)??;
-            self.context.arrivals.gone(self.spool.run());
+            self.context.incoming_code.gone(self.spool.run());
             if decision == Decision::Was(AttemptKind::Revoked) {
                 self.set_attempt(attempt, AttemptKind::Revoked);
                 return Err(Refused::Revoked(attempt));
@@ -282,8 +283,8 @@ impl RunTask {
 /// The files of stored code, of which no more may come from now on.
 async fn arrived(context: &Context, run: RunId, submission: &wire::Submission) -> Option<Arrived> {
     let Some(Source::Stored(code)) = &submission.source else { return None };
-    let closed = context.arrivals.close(run, context.clock.monotonic()).await;
-    Some(Arrived { incoming: context.arrivals.folder().clone(), files: code.files.clone(), closed })
+    let closed = context.incoming_code.close(run, context.clock.monotonic()).await;
+    Some(Arrived { incoming: context.incoming_code.folder().clone(), files: code.files.clone(), closed })
 }
 
 /// Writes the exit record of an attempt that did not begin.

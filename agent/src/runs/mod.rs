@@ -6,21 +6,21 @@
 //!             followers <-- status --+  +-- markers in the spool (kernel watch, poll behind it)
 //! ```
 //!
-//! Everything a run's task knows is in the spool, so an agent that comes back adopts each run by reading its folder: a
+//! Everything a run's task knows is in the spool, so an agent that comes back recovers each run by reading its folder: a
 //! live supervisor is watched, a dead one is replaced by one that never starts Stata again, an exit record is judged,
-//! and an attempt that provably never started is started. A run that has ended and is not used has no task ([`table`]).
+//! and an attempt that provably never started is started. A run that has ended and is not used has no task ([`registry`]).
 
 mod activity;
-mod adopt;
-mod arrivals;
 mod begin;
 mod execute;
 mod forget;
+mod incoming_code;
 mod journal;
+mod recover;
+mod registry;
 mod run_task;
 mod sizes;
 mod status;
-mod table;
 mod take_up;
 mod unreadable;
 
@@ -36,12 +36,12 @@ use longhaul_proto::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use arrivals::{NotTaken, Receiver};
+pub(crate) use incoming_code::{NotTaken, Receiver};
 pub(crate) use sizes::Sizes;
 pub use status::{Facts, Status};
 
-use arrivals::Arrivals;
-use table::Table;
+use incoming_code::IncomingCode;
+use registry::Registry;
 
 use crate::{
     executor::Executor,
@@ -158,14 +158,14 @@ pub(crate) struct Context {
     executor: Arc<dyn Executor>,
     watcher: Watcher,
     min_free: MinFree,
-    arrivals: Arrivals,
+    incoming_code: IncomingCode,
     banners: BannerCache,
     clock: Clock,
     tasks: Tasks,
     /// The sizes of the spools.
     sizes: Sizes,
     /// All runs.
-    table: Table,
+    registry: Registry,
 }
 
 /// All runs of this agent. Cheap to clone.
@@ -202,17 +202,17 @@ impl Runs {
             executor,
             watcher: Watcher::new(&tasks),
             min_free: room.min_free,
-            arrivals: Arrivals::new(Incoming::open(incoming)?, room.max_spool),
+            incoming_code: IncomingCode::new(Incoming::open(incoming)?, room.max_spool),
             banners: BannerCache::default(),
             clock,
             tasks,
             sizes: Sizes::default(),
-            table: Table::default(),
+            registry: Registry::default(),
         };
         let runs = Self { context: Arc::new(context), taken_up: CancellationToken::new() };
         runs.take_up(spools);
         runs.context.tasks.spawn_until_stop(runs.clone().drop_proofs());
-        runs.context.tasks.spawn_until_stop(runs.clone().sweep_arrivals());
+        runs.context.tasks.spawn_until_stop(runs.clone().sweep_incoming_code());
         Ok(runs)
     }
 
@@ -240,7 +240,7 @@ impl Runs {
     }
 
     fn handle(&self, spool: &Spool) -> Handle {
-        self.context.table.handle(&self.context, spool)
+        self.context.registry.handle(&self.context, spool)
     }
 
     /// The sizes of the spools, as last measured.
@@ -250,12 +250,12 @@ impl Runs {
 
     /// Bytes of all spools and of what is on its way into them; `None` = not all have been measured yet.
     pub(crate) fn spool_bytes(&self) -> Option<u64> {
-        self.context.sizes.sum().map(|sum| sum.saturating_add(self.context.arrivals.bytes()))
+        self.context.sizes.sum().map(|sum| sum.saturating_add(self.context.incoming_code.bytes()))
     }
 
     /// The run, if this agent has it.
     pub fn get(&self, run: RunId) -> Option<Handle> {
-        self.context.table.get(&self.context, run)
+        self.context.registry.get(&self.context, run)
     }
 
     /// Starts an attempt, or joins it when it has started.
@@ -263,7 +263,7 @@ impl Runs {
     /// # Errors
     /// See [`Refused`].
     pub async fn begin(&self, run: RunId, submission: wire::Submission, attempt: u32) -> Result<Handle, Refused> {
-        if !self.context.table.has_started(run, attempt)
+        if !self.context.registry.has_started(run, attempt)
             && let Some(problem) = self.problem()
         {
             return Err(match &self.context.preparer.engine {
@@ -305,7 +305,7 @@ impl Runs {
         let forgotten = answer.unwrap_or(Err(NotForgotten::Unknown));
         self.context.sizes.changed(run);
         if forgotten.as_ref().is_ok_and(|what| *what == Forgotten::Whole) {
-            self.context.table.remove(&handle);
+            self.context.registry.remove(&handle);
         }
         forgotten
     }
@@ -327,7 +327,7 @@ impl Runs {
     /// Waits until the folder of every run has been read, so that [`Runs::summaries`] is complete.
     pub async fn ready(&self) {
         self.taken_up.cancelled().await;
-        for mut handle in self.context.table.tasks() {
+        for mut handle in self.context.registry.tasks() {
             // An error means that the run's task is gone, and the run with it.
             let _ = handle.status.wait_for(|status| status.read).await;
         }
@@ -335,7 +335,7 @@ impl Runs {
 
     /// The runs here, for the gateway.
     pub fn summaries(&self) -> Vec<wire::RunSummary> {
-        in_order(self.context.table.summaries())
+        in_order(self.context.registry.summaries())
     }
 
     /// Runs of which only files are kept, for a gateway whose record of them may be gone.
@@ -343,7 +343,7 @@ impl Runs {
         if faults::bug("leftovers_untold") {
             return Vec::new();
         }
-        in_order(self.context.table.leftovers())
+        in_order(self.context.registry.leftovers())
     }
 
     /// Why no run is accepted now, in words for people; `None` = runs are accepted.

@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
 use super::{
-    Command, Context, Handle, Status, activity::Sampler, execute::Execution, journal, journal::About, status,
-    table::REST_AFTER, unreadable::Unreadable,
+    Command, Context, Handle, Status, activity::Sampler, execute::Execution, journal, journal::About,
+    registry::REST_AFTER, status, unreadable::Unreadable,
 };
 use crate::{
     executor::{Hint, Probe},
@@ -81,7 +81,7 @@ pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
 impl RunTask {
     /// What is large is boxed: the task of an ended run stays as long as its spool, and only waits for commands.
     async fn run(mut self, mut commands: mpsc::Receiver<Box<Command>>) {
-        Box::pin(self.adopt()).await;
+        Box::pin(self.recover()).await;
         loop {
             let watching = self.unfinished();
             let (look_in, sample_in) = (self.look_in(), self.sample_in(self.context.clock.monotonic()));

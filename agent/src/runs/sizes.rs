@@ -9,7 +9,7 @@ use std::{
 
 use longhaul_proto::{faults, ids::RunId, tasks::blocking, wire};
 
-use super::{Runs, table::Standing};
+use super::{Runs, registry::Standing};
 use crate::spool::{Meter, SpoolRoot, Taken};
 
 /// How often.
@@ -127,7 +127,7 @@ impl Runs {
     /// The largest spools of runs that have ended, for the gateway.
     pub(crate) fn largest_spools(&self) -> Vec<wire::SpoolSize> {
         let size = |ended: EndedSpool| {
-            self.context.table.standing(ended.run).filter(|standing| standing.over).map(|_| wire::SpoolSize {
+            self.context.registry.standing(ended.run).filter(|standing| standing.over).map(|_| wire::SpoolSize {
                 run_id: ended.run.to_string(),
                 bytes: ended.taken.sum(),
                 work_bytes: ended.taken.work,
@@ -142,7 +142,7 @@ impl Runs {
         self.taken_up.cancelled().await;
         loop {
             let to_measure = |(run, Standing { over, attempt })| ToMeasure { run, ended: over, attempt };
-            let mut runs: Vec<ToMeasure> = self.context.table.standings().into_iter().map(to_measure).collect();
+            let mut runs: Vec<ToMeasure> = self.context.registry.standings().into_iter().map(to_measure).collect();
             runs.sort_by_key(|run| run.run);
             let context = std::sync::Arc::clone(&self.context);
             let stepped = blocking(move || context.sizes.step(&context.root, &runs)).await;

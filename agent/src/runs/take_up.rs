@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::join_all;
 use longhaul_proto::tasks::blocking;
 
-use super::{Runs, adopt, table::Resting};
+use super::{Runs, recover, registry::Resting};
 use crate::spool::Spool;
 
 /// Folders that are read in one go.
@@ -18,7 +18,7 @@ impl Runs {
     /// that has not ended gets its task at once when it was read.
     pub(super) fn take_up(&self, spools: Vec<Spool>) {
         for spool in &spools {
-            self.context.table.unread(spool.run());
+            self.context.registry.unread(spool.run());
         }
         let runs = self.clone();
         self.context.tasks.spawn_until_stop(async move {
@@ -43,8 +43,8 @@ impl Runs {
     }
 
     fn read_one(&self, spool: &Spool) {
-        match adopt::ended(spool).and_then(|status| Resting::of(spool.run(), &status)) {
-            Some(resting) => self.context.table.found_ended(spool.run(), resting),
+        match recover::ended(spool).and_then(|status| Resting::of(spool.run(), &status)) {
+            Some(resting) => self.context.registry.found_ended(spool.run(), resting),
             // Its task reads it again, does what is left to do, and says what is wrong with it if something is.
             None => drop(self.handle(spool)),
         }

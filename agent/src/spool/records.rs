@@ -88,7 +88,7 @@ pub struct Started {
     pub boot_id: String,
     /// Start time of the process in clock ticks since boot; with the boot id it names the process for ever.
     pub start_ticks: u64,
-    /// Wall time, Unix milliseconds.
+    /// Wall-clock time, Unix milliseconds.
     pub at_ms: i64,
     /// Monotonic time of the host, milliseconds.
     pub mono_ms: u64,
@@ -100,7 +100,7 @@ pub struct Started {
 /// The first log byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
-    /// Wall time, Unix milliseconds.
+    /// Wall-clock time, Unix milliseconds.
     pub at_ms: i64,
     /// Monotonic time of the host, milliseconds: the run's own limit counts from here.
     pub mono_ms: u64,
@@ -136,7 +136,7 @@ pub struct CancelRecord {
     pub mode: CancelMode,
     /// The principal who asked.
     pub by: String,
-    /// Wall time, Unix milliseconds.
+    /// Wall-clock time, Unix milliseconds.
     pub at_ms: i64,
 }
 
@@ -147,7 +147,7 @@ pub struct Ending {
     pub cause: Cause,
     /// The principal who asked; empty = a limit.
     pub by: String,
-    /// Wall time, Unix milliseconds.
+    /// Wall-clock time, Unix milliseconds.
     pub at_ms: i64,
     /// Which limit was reached, where the cause alone does not say it.
     #[serde(default)]

@@ -15,7 +15,7 @@ use crate::{
     executor::Executor,
     identity::{Contact, Identity, Pins},
     prepare::{Engine, Places, Preparer},
-    register::{ForeignWatch, GatewayDialer, Registrar},
+    register::{ForeignWatch, GatewayDialer, RegistrationLoop},
     runs::{Room, Runs},
     service::Service,
     spool::{SpoolRoot, Timing},
@@ -69,7 +69,7 @@ impl Parts {
 
     /// Registers with the gateway that `dialer` reaches, and again after each failure, until the tasks stop.
     pub(crate) fn register(&self, gateway: Uri, dialer: GatewayDialer, foreign: Option<ForeignWatch>) {
-        let registrar = Registrar {
+        let registration_loop = RegistrationLoop {
             gateway,
             greeter: self.greeter.clone(),
             pins: self.pins.clone(),
@@ -79,7 +79,7 @@ impl Parts {
             max_spool: self.max_spool,
             foreign,
         };
-        self.tasks.spawn_until_stop(registrar.run());
+        self.tasks.spawn_until_stop(registration_loop.run());
     }
 }
 

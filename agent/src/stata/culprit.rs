@@ -3,8 +3,10 @@
 //! A loop is echoed whole before it runs, and then nothing tells which of its lines runs. But `option llegend() not
 //! allowed`, `command x is unrecognized` or `y not found` name something, and often one line of the loop alone has it. A
 //! name that does not exist fails where it is first used. Macros are not expanded in an echo: where one stands, anything
-//! may have stood in its place. Some messages only certain commands print. Where nothing of this leads to one line, the loop
-//! is all that is known.
+//! may have stood in its place. Some messages only certain commands print ([`printers`]). Where nothing of this leads to
+//! one line, the loop is all that is known.
+
+mod printers;
 
 use std::sync::LazyLock;
 
@@ -12,6 +14,7 @@ use regex::Regex;
 
 use super::commands::{is_captured, is_comment, without_prefixes};
 use super::echo::Echo;
+use super::locate::{decides, opens_do_file};
 
 /// Lines of a body that are kept.
 const LINES: usize = 500;
@@ -25,8 +28,14 @@ pub(super) struct Block {
     bytes: usize,
     /// Lines of the body are being read, or the block is what was echoed last.
     open: bool,
-    /// Lines of it call do-files.
-    pub(super) calls: bool,
+    /// How often its body runs, if that is known.
+    times: Option<u32>,
+    /// Lines of it that call do-files.
+    calls: u32,
+    /// Some line of it decides what runs, so that the calls cannot be counted.
+    decides: bool,
+    /// Do-files that it has called.
+    called: u32,
 }
 
 /// How a name stands in a message.
@@ -57,31 +66,27 @@ static NAMES: LazyLock<Vec<(Named, Regex)>> = LazyLock::new(|| {
     .collect()
 });
 
-/// Which of several lines that could have failed is meant.
-#[derive(Clone, Copy, PartialEq)]
-enum Which {
-    First,
-    /// None, if there are several.
-    Only,
-}
-
-/// Messages that only these commands print (Stata's manuals and `search rc`).
-const PRINTED_BY: [(&str, Which, &[&str]); 3] = [
-    ("too many values", Which::Only, &["tab", "tabulate", "tab1", "tab2", "ta"]),
-    // What does not vary fails the first that is fitted to it.
-    ("outcome does not vary", Which::First, &["logit", "logistic", "probit", "cloglog", "hetprobit", "blogit"]),
-    (
-        "initial values not feasible",
-        Which::Only,
-        &["ml", "stpm2", "streg", "mixed", "gsem", "meglm", "melogit", "mepoisson", "nbreg"],
-    ),
-];
-
 impl Block {
-    /// A command begins at the top level, perhaps a block.
-    pub(super) fn open(&mut self) {
+    /// A command begins at the top level, perhaps a block, whose body runs so many times if that is known.
+    pub(super) fn open(&mut self, times: Option<u32>) {
         self.close();
-        self.open = true;
+        (self.open, self.times) = (true, times);
+    }
+
+    /// Whether lines of it call do-files.
+    pub(super) fn calls(&self) -> bool {
+        self.calls > 0
+    }
+
+    /// How many do-files it is still to call; none if that cannot be told.
+    pub(super) fn to_call(&self) -> Option<u32> {
+        let all = self.times?.checked_mul(self.calls)?;
+        (!self.decides).then(|| all.saturating_sub(self.called))
+    }
+
+    /// It has called one.
+    pub(super) fn has_called(&mut self) {
+        self.called = self.called.saturating_add(1);
     }
 
     /// Whether several of its lines could have failed.
@@ -97,6 +102,10 @@ impl Block {
 
     /// A line of its body.
     pub(super) fn line(&mut self, body: &str, width: usize) {
+        if !is_comment(body.trim()) {
+            self.calls += u32::from(opens_do_file(body));
+            self.decides |= decides(body);
+        }
         if self.open && self.lines.len() < LINES && self.bytes < BYTES {
             self.bytes += body.len();
             let mut line = Echo::default();
@@ -112,16 +121,25 @@ impl Block {
         }
     }
 
-    /// The line of the body that a message points to.
-    pub(super) fn named_by(&self, message: &str) -> Option<String> {
+    /// The line of the body that was printing when a Break interrupted it, by the heading of what it printed.
+    pub(super) fn interrupted_in(&self, output: &[String]) -> Option<String> {
+        printers::printing(&self.commands(), output)
+    }
+
+    fn commands(&self) -> Vec<String> {
+        self.lines.iter().filter_map(Echo::command).collect()
+    }
+
+    /// The line of the body that a message points to, or what was printed before it.
+    pub(super) fn named_by(&self, message: &str, output: &[String]) -> Option<String> {
         let message = message.lines().next()?;
-        let may_fail = |line: &String| !is_comment(line) && !is_captured(line);
-        let lines: Vec<String> = self.lines.iter().filter_map(Echo::command).filter(may_fail).collect();
-        let only = |found: &mut dyn Iterator<Item = &String>| found.next().filter(|_| found.next().is_none()).cloned();
-        if let Some((_, which, commands)) = PRINTED_BY.iter().find(|(text, ..)| message.starts_with(text)) {
-            let mut these = lines.iter().filter(|line| commands.iter().any(|command| begins(line, command)));
-            return if *which == Which::First { these.next().cloned() } else { only(&mut these) };
+        let whole = self.commands();
+        if let Some(line) = printers::printed_by(&whole, message, output) {
+            return line;
         }
+        let may_fail = |line: &String| !is_comment(line) && !is_captured(line);
+        let lines: Vec<String> = whole.into_iter().filter(may_fail).collect();
+        let only = |found: &mut dyn Iterator<Item = &String>| found.next().filter(|_| found.next().is_none()).cloned();
         let (named, name) =
             NAMES.iter().find_map(|(named, p)| Some((*named, p.captures(message)?.get(1)?.as_str())))?;
         // `use x` is of x.dta.
@@ -138,6 +156,32 @@ impl Block {
             (None, _) => None,
         }
     }
+}
+
+/// How many of the lines before a message belong to the command, which the log shows as it was typed: with line breaks and
+/// without a mark at the lines below the first. A message that names something with a line break in it proves that, since
+/// the same two words stand around a line break above.
+pub(super) fn lines_of_the_command(lines: &[&str]) -> Option<usize> {
+    let [before @ .., first, second] = lines else { return None };
+    let (end, start) = (last_part(first)?, first_part(second)?);
+    let name = format!("{end}_{start}");
+    let message = format!("{}_{}", first.trim_end(), second.trim_start());
+    let named =
+        NAMES.iter().any(|(_, p)| p.captures(&message).is_some_and(|c| c.get(1).is_some_and(|n| n.as_str() == name)));
+    let breaks = |pair: &[&str]| last_part(pair[0]) == Some(end) && first_part(pair[1]) == Some(start);
+    (named && before.windows(2).any(breaks)).then_some(before.len())
+}
+
+fn last_part(line: &str) -> Option<&str> {
+    let line = line.trim_end();
+    let part = &line[line.trim_end_matches(is_part).len()..];
+    (!part.is_empty()).then_some(part)
+}
+
+fn first_part(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let part = &line[..line.len() - line.trim_start_matches(is_part).len()];
+    (!part.is_empty()).then_some(part)
 }
 
 /// Whether a line's command is this one.
@@ -201,12 +245,21 @@ mod tests {
     }
 
     #[test]
+    fn a_name_with_a_line_break_proves_that_the_command_has_one() {
+        let check = |lines: &[&str], expected| assert_eq!(lines_of_the_command(lines), expected, "{lines:?}");
+        check(&["predict p, xb", "su p", "option xb", "su not allowed"], Some(2));
+        check(&["predict p, xb", "di 1", "option xb", "su not allowed"], None);
+        check(&["xb", "su", "some other", "su not allowed"], None);
+        check(&["option xb", "su not allowed"], None);
+    }
+
+    #[test]
     fn a_line_is_found_by_what_it_names() {
         fn check(body: &[&str], message: &str, expected: Option<&str>) {
             let mut block = Block::default();
-            block.open();
+            block.open(None);
             body.iter().for_each(|line| block.line(line, 20));
-            assert_eq!(block.named_by(message).as_deref(), expected, "{message}");
+            assert_eq!(block.named_by(message, &[]).as_deref(), expected, "{message}");
         }
         let body =
             ["  gen y_2 = y + z", "  sts graph, llegend(cols(3))", "  qui safecount if z", "  use `x', clear", "}"];

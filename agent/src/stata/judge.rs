@@ -44,6 +44,8 @@ pub enum Reason {
     ExitStata,
     /// It stops after some command: Stata runs still, was killed, or crashed.
     NoEnd,
+    /// It stops after the end of a do-file, which a loop or program may have called that goes on.
+    EndInBlock,
     /// No command is in it.
     NothingRan,
 }

@@ -44,20 +44,23 @@ fn judge_sized(file: &mut (impl Read + Seek), sizes: ReadSizes, encoding: Encodi
     reader.push(&read(file, 0, sizes.near)?, |line| head.push(&line));
     let dialect = (reader.dialect(), encoding);
 
-    let mut from = len - sizes.step.min(len);
+    // Of UTF-16 no unit may be torn.
+    let whole_units = |at: u64| if dialect.0.wide.is_some() { at & !1 } else { at };
+    let mut from = whole_units(len - sizes.step.min(len));
     let mut end = Scan::default();
     end.named = head.named;
     let mut tail = scan(file, from, len, dialect, end)?;
     if tail.state() != LogEnd::Succeeded && tail.last_command().is_none() {
         while from > 0 {
             let to = from;
-            from = from.saturating_sub(sizes.step);
+            from = whole_units(from.saturating_sub(sizes.step));
             // A few bytes over the seam, so that a prompt lying across it is found.
             let block = read(file, from, (to + 16).min(len))?;
             let Some(at) = last_prompt(&block, dialect.0) else { continue };
             let at = from + at as u64;
-            let near = scan(file, at.saturating_sub(sizes.near), (at + sizes.near).min(len), dialect, Scan::default())?;
-            tail.adopt(near.last_command());
+            let near_from = whole_units(at.saturating_sub(sizes.near));
+            let near = scan(file, near_from, (at + sizes.near).min(len), dialect, Scan::default())?;
+            tail.set_last_command(near.last_command());
             break;
         }
     }
@@ -90,7 +93,12 @@ fn scan(
     mut scan: Scan,
 ) -> io::Result<Scan> {
     let bytes = read(file, from, to)?;
-    let skip = if from == 0 { 0 } else { bytes.iter().position(|&b| b == b'\n').map_or(bytes.len(), |i| i + 1) };
+    let skip = match dialect.wide {
+        _ if from == 0 => Some(0),
+        Some(order) => order.after_line_end(&bytes),
+        None => bytes.iter().position(|&b| b == b'\n').map(|at| at + 1),
+    };
+    let skip = skip.unwrap_or(bytes.len());
     (scan.skipped, scan.from_within) = (from > 0, from > 0);
     let mut reader = LineReader::at(from + skip as u64, dialect).in_encoding(encoding);
     reader.push(&bytes[skip..], |line| scan.push(&line));
@@ -102,6 +110,11 @@ fn scan(
 
 /// Where the last echoed command in `block` starts; comments, braces and empty ones are skipped.
 fn last_prompt(block: &[u8], dialect: Dialect) -> Option<usize> {
+    if let Some(order) = dialect.wide {
+        let text = order.decode(block);
+        let at = last_prompt(text.as_bytes(), Dialect { wide: None, ..dialect })?;
+        return Some(2 * text.get(..at)?.encode_utf16().count());
+    }
     let prompt: &[u8] = match dialect {
         Dialect { smcl: true, .. } => b"{com}. ",
         Dialect { stamped: true, .. } => b"Z . ",
@@ -155,8 +168,12 @@ mod tests {
     fn a_large_log_is_judged_like_a_small_one() {
         fn check(before: &str, noise: usize, end: &str) {
             let log = format!("{before}{}{end}", "some output of a loop\n".repeat(noise));
-            let found = judge_sized(&mut Cursor::new(log.as_bytes()), SMALL, Encoding::default()).unwrap();
-            assert_eq!(found, judge(log.as_bytes()), "{before}…{end}");
+            let wide: Vec<u8> =
+                std::iter::once(0xfeff).chain(log.encode_utf16()).flat_map(|unit: u16| unit.to_le_bytes()).collect();
+            for bytes in [log.as_bytes(), &wide] {
+                let found = judge_sized(&mut Cursor::new(bytes), SMALL, Encoding::default()).unwrap();
+                assert_eq!(found, judge(log.as_bytes()), "{before}…{end}");
+            }
         }
         let fail = "\nno\nr(9);\n\nend of do-file\nr(9);\n";
         for noise in [0, 5, 7, 20, 200] {

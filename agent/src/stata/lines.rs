@@ -2,14 +2,18 @@
 //!
 //! A line ends at LF, CRLF or a lone CR (a terminal would overwrite the line, so what follows is a new one). Bytes that
 //! are no UTF-8 are read in an older encoding ([`decode`]); terminal escapes are removed; SMCL tags become what they
-//! show ([`smcl`]); time stamps that a job runner put before every line are removed. Offsets are always those of the raw
-//! bytes.
+//! show ([`smcl`]); time stamps that a job runner put before every line are removed. A log that some program saved again as
+//! UTF-16, or as UTF-8 with a mark at its start, is read as what it says ([`wide`]). Offsets are always those of the raw bytes.
 
 pub mod decode;
 mod smcl;
+pub(super) mod wide;
+
+use std::borrow::Cow;
 
 use decode::Encoding;
 pub use smcl::Paragraph;
+use wide::{ByteOrder, Marked};
 
 /// Bytes kept of one line; the rest is skipped but counted. Stata wraps at 255 columns at most, longer lines are data.
 pub const MAX_LINE: usize = 64 * 1024;
@@ -44,11 +48,13 @@ pub struct Dialect {
     pub stamped: bool,
     /// The banner is that of a release before 14, which knew no UTF-8.
     pub before_unicode: bool,
+    /// It is UTF-16.
+    pub wide: Option<ByteOrder>,
 }
 
 impl Dialect {
     /// Plain text, as Stata's own batch log always is.
-    pub const PLAIN: Self = Self { known: true, smcl: false, stamped: false, before_unicode: false };
+    pub const PLAIN: Self = Self { known: true, smcl: false, stamped: false, before_unicode: false, wide: None };
 
     fn learn(&mut self, raw: &[u8], start: u64) {
         self.before_unicode |= start < BANNER && decode::is_before_unicode(raw);
@@ -99,6 +105,9 @@ pub struct LineReader {
     dialect: Dialect,
     smcl: smcl::Mode,
     encoding: Encoding,
+    marked: Marked,
+    /// The first byte of a UTF-16 unit whose second is to come.
+    half: Option<u8>,
 }
 
 impl LineReader {
@@ -110,7 +119,7 @@ impl LineReader {
 
     /// A reader whose first byte has offset `start`, in a dialect already known (for reading the tail of a file).
     pub fn at(start: u64, dialect: Dialect) -> Self {
-        Self { start, pos: start, dialect, ..Self::default() }
+        Self { start, pos: start, dialect, marked: Marked::Known, ..Self::default() }
     }
 
     /// The dialect as far as known.
@@ -132,6 +141,12 @@ impl LineReader {
     /// costs a tenth.
     pub(super) fn push_to(&mut self, bytes: &[u8], taker: &mut impl Taker) {
         let mut rest = bytes;
+        if self.marked != Marked::Known {
+            rest = self.look_for_mark(rest);
+        }
+        if self.dialect.wide.is_some() {
+            return self.push_wide(rest, taker);
+        }
         let as_it_is = self.dialect == Dialect::PLAIN && memchr::memchr(ESCAPE, bytes).is_none();
         while let Some(&first) = rest.first() {
             if self.after_cr {
@@ -174,11 +189,15 @@ impl LineReader {
             return None;
         }
         let mut copy = Self { kept: self.kept.clone(), ..*self };
+        copy.kept.extend(self.half);
         Some(copy.cut())
     }
 
     fn cut(&mut self) -> Line {
-        self.dialect.learn(&self.kept, self.start);
+        match self.dialect.wide {
+            Some(order) => self.dialect.learn(order.decode(&self.kept).as_bytes(), self.start),
+            None => self.dialect.learn(wide::without_mark(&self.kept, self.start), self.start),
+        }
         let raw = std::mem::take(&mut self.kept);
         let line = self.line(raw);
         self.start = self.pos;
@@ -186,12 +205,17 @@ impl LineReader {
     }
 
     fn line(&mut self, raw: Vec<u8>) -> Line {
-        let shown = match (self.dialect.stamped, stamp_len(&raw)) {
-            (true, Some(stamp)) => raw.get(stamp..).unwrap_or_default(),
-            (true, None) => &[],
-            (false, _) => &raw,
+        let whole: Cow<'_, [u8]> = match self.dialect.wide {
+            Some(order) => Cow::Owned(order.decode(&raw).into_bytes()),
+            None => Cow::Borrowed(wide::without_mark(&raw, self.start)),
         };
-        let text = without_escapes(&self.encoding.decode(shown, self.dialect.before_unicode));
+        let shown = match (self.dialect.stamped, stamp_len(&whole)) {
+            (true, Some(stamp)) => whole.get(stamp..).unwrap_or_default(),
+            (true, None) => &[],
+            (false, _) => &whole,
+        };
+        let before_unicode = self.dialect.before_unicode && self.dialect.wide.is_none();
+        let text = without_escapes(&self.encoding.decode(shown, before_unicode));
         let (start, end) = (self.start, self.pos);
         if !self.dialect.smcl {
             let paragraph = Paragraph::None;

@@ -21,11 +21,12 @@ use std::path::{Path, PathBuf};
 
 use super::echo::{self, Classifier, Kind, is_output};
 use super::lines::{Line, LineReader, Taker, decode::Encoding};
-pub(super) use call::opens_do_file;
-use call::{Call, Macros, Verb};
+use call::{Call, Verb};
+pub(super) use call::{Macros, opens_do_file};
 use enter::is_absolute;
 use frame::Frame;
 use looped::loops;
+pub(super) use looped::{decides, times};
 use place::Failure;
 pub use place::{FailurePlace, LogStart, Place, Whereabouts};
 
@@ -66,6 +67,8 @@ pub struct Locator<F> {
     outermost: Option<Failure>,
     /// The last command that was echoed, as it is compared.
     last: String,
+    /// The lines of its body, likewise, if it is a loop or program.
+    block: Vec<String>,
     /// A do-file ended since the failure.
     left: bool,
     /// How many did.
@@ -108,6 +111,7 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             outermost_ended: false,
             outermost: None,
             last: String::new(),
+            block: vec![],
             left: false,
             ends: 0,
             rooted: start.do_file.map(|_| true),
@@ -152,14 +156,16 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
         let key = command.map(source::joined_key).filter(|key| !key.is_empty());
         let is = |of: &String| key.as_ref() == Some(&source::joined_key(of));
         // What was typed after the outermost do-file failed is not its own.
-        let before = self.outermost.take().filter(|f| is(&f.echo) || f.body.iter().any(|(body, _)| is(body)));
+        let before = self.outermost.take().filter(|f| is(&f.echo) || f.echoed.iter().any(&is));
         let failed = if self.at_code { self.failed.take() } else { before };
         let mut at = failed.unwrap_or_else(|| if self.at_code { Failure::default() } else { self.here() });
         if self.at_code && self.rooted == Some(true) && self.ends > at.depth {
             // More do-files were left than were known to be open: it failed in one that is not known.
             return (None, Whereabouts::default());
         }
-        if let Some(line) = at.body.iter().find(|(body, _)| is(body)).map(|(_, line)| *line) {
+        // Where several lines are this command, none of them is told.
+        let mut lines = at.body.iter().filter(|(body, _)| is(body)).map(|(_, line)| *line);
+        if let Some(line) = lines.next().filter(|_| lines.next().is_none()) {
             if let Some(found) = &mut at.place {
                 found.place.line = line;
             }
@@ -322,6 +328,9 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             return;
         }
         if body {
+            if self.block.len() < BODY.0 && key.len() <= BODY.1 {
+                self.block.push(key.clone());
+            }
             let mut silent = None;
             if let Some(frame) = self.frames.last_mut() {
                 let line = frame.source.as_mut().and_then(|source| source.find(&key));
@@ -358,22 +367,10 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             frame.semicolon = semicolon;
         }
         self.last.clone_from(&key);
+        self.block.clear();
         self.place(&key);
         self.entering = false;
         self.interpret(&text);
-    }
-
-    /// What is known now.
-    fn here(&self) -> Failure {
-        let named = self.frames.iter().filter(|_| !self.astray).map(|f| (f.file.clone(), f.line));
-        let whereabouts = Whereabouts { open: named.filter(|(file, _)| !file.is_empty()).collect() };
-        let certain = |f: &&Frame| f.source.is_some() && f.others.is_empty();
-        let place = |f: &Frame| Some(Place { file: f.file.clone(), path: f.path.clone()?, line: f.line? });
-        let mut known: Vec<Place> = self.frames.iter().filter(certain).filter_map(place).collect();
-        let body = self.frames.last().filter(certain).map(|f| f.block.lines.clone()).unwrap_or_default();
-        let place = known.pop().map(|place| FailurePlace { place, callers: known });
-        let depth = self.frames.iter().filter(|f| !f.include).count();
-        Failure { place, body, whereabouts, echo: self.last.clone(), depth }
     }
 }
 

@@ -75,8 +75,13 @@ fn marked(lines: &[Printed]) -> Option<String> {
     Some(out.join("\n"))
 }
 
+/// What was printed, each wrapped line made whole.
+pub(super) fn unwrapped(lines: &[Printed]) -> Vec<String> {
+    joined(&lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>())
+}
+
 fn plain(lines: &[&str], output: Output) -> Option<String> {
-    let whole = unwrapped(lines);
+    let whole = joined(lines);
     let end = whole.iter().rposition(|line| !is_dressing(line))? + 1;
     if let Some(at) = whole[..end].iter().rposition(|line| line.trim_end() == "Traceback (most recent call last):") {
         return Some(whole[at..end].iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n"));
@@ -190,7 +195,7 @@ fn has_columns(words: &str) -> bool {
 }
 
 /// Lines that Stata wrapped with `> ` made whole. Where a wrapped line is indented, so is the mark.
-fn unwrapped(lines: &[&str]) -> Vec<String> {
+fn joined(lines: &[&str]) -> Vec<String> {
     let mut whole: Vec<String> = vec![];
     let mut above = "";
     for line in lines {

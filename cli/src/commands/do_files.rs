@@ -22,15 +22,15 @@ use crate::{
 /// With what to do.
 pub(crate) async fn do_files(context: &Context, args: &DoFiles) -> Result<u8, Failure> {
     let gateway = GatewayHandle::open(context, Need::default()).await?;
-    let done = answer(&gateway.client, args).await;
+    let done = answer(context, &gateway.client, args).await;
     gateway.close().await;
     done.map(|()| 0)
 }
 
-async fn answer(client: &Client, args: &DoFiles) -> Result<(), Failure> {
+async fn answer(context: &Context, client: &Client, args: &DoFiles) -> Result<(), Failure> {
     let listed = client.do_files(&args.run).await?;
     if let Some(which) = &args.print {
-        return print(client, &listed, which).await;
+        return print(context, client, &listed, which).await;
     }
     if let Some(folder) = &args.to {
         write(client, &listed, folder).await?;
@@ -45,7 +45,7 @@ async fn answer(client: &Client, args: &DoFiles) -> Result<(), Failure> {
 }
 
 /// Prints the bytes of one.
-async fn print(client: &Client, listed: &RunDoFiles, which: &str) -> Result<(), Failure> {
+async fn print(context: &Context, client: &Client, listed: &RunDoFiles, which: &str) -> Result<(), Failure> {
     let fitting: Vec<_> = listed.do_files.iter().filter(|file| fits(file, which)).collect();
     let contents: BTreeSet<_> = fitting.iter().map(|file| &file.sha256).collect();
     let short = listed.run_id.short();
@@ -61,7 +61,7 @@ async fn print(client: &Client, listed: &RunDoFiles, which: &str) -> Result<(), 
         return Err(Failure::system(format!("run {short}: the bytes of {} are not kept: {why}", file.path)));
     }
     let content = content(client, listed, file).await?;
-    let mut printer = Printer::bytes_to_stdout(OnTerminal::of(false));
+    let mut printer = Printer::bytes_to_stdout(OnTerminal::of(false), context.log_encoding());
     printer.bytes(0, &content)?;
     printer.finish()?;
     Ok(())

@@ -128,6 +128,9 @@ fn text(verdict: &Verdict) -> String {
         (LogEnd::Incomplete, _) => match verdict.reason {
             Reason::ExitStata => "incomplete: the do-file left Stata by `exit, STATA`; its exit status tells the rest",
             Reason::NothingRan => "incomplete: no command is in it",
+            Reason::EndInBlock => {
+                "incomplete: it stops after a do-file that a loop or program called, and does not tell whether that was the last"
+            }
             _ => "incomplete: the log has no end (Stata still runs, was killed, or crashed)",
         }
         .to_owned(),

@@ -36,7 +36,7 @@ async fn print(
 ) -> Result<u8, Failure> {
     let run = gateway.client.get(&args.run).await?;
     let stream = if args.console { Stream::Console } else { Stream::Log };
-    let encoding = context.config.settings.log_encoding.unwrap_or_default();
+    let encoding = context.log_encoding();
     if !args.follow {
         return once(args, &run, stream, encoding, gateway, signals).await;
     }
@@ -47,7 +47,7 @@ async fn print(
     let show = if args.ask.json {
         Printer::events_to_stdout(first, encoding)
     } else {
-        Printer::bytes_to_stdout(OnTerminal::of(args.raw))
+        Printer::bytes_to_stdout(OnTerminal::of(args.raw), encoding)
     };
     let mut follower = Follower::new(context, run.run_id, Some(show), Status::new(ShownOn::for_json(args.ask.json)))
         .from(stream, first);
@@ -76,7 +76,7 @@ async fn once(
     let mut show = if args.ask.json {
         Printer::events_to_stdout(0, encoding)
     } else {
-        Printer::bytes_to_stdout(OnTerminal::of(args.raw))
+        Printer::bytes_to_stdout(OnTerminal::of(args.raw), encoding)
     };
     // Of a run with several attempts each is a piece of its own. The number is bounded: a run that prints without pause
     // has something new each time.

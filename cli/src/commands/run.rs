@@ -214,7 +214,7 @@ async fn follow(
     if joined.is_none() {
         say(&format!("run {} ({})", run.run_id.short(), run.run_id));
     }
-    let show = (!args.json).then(|| Printer::bytes_to_stdout(OnTerminal::of(args.raw)));
+    let show = (!args.json).then(|| Printer::bytes_to_stdout(OnTerminal::of(args.raw), context.log_encoding()));
     let follower = Follower::new(context, run.run_id, show, Status::new(ShownOn::Anything));
     let (when, ours) = (When::new(context.utc), OwnFiles::of_process());
     let way = Way { limit: None, json: args.json, cancels: true, when, ours };

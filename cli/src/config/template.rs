@@ -41,7 +41,7 @@ fn toml_value(shown: &str) -> String {
 /// What holds where nothing is set, as far as it does not depend on the machine.
 fn defaults() -> Settings {
     let g = longhaul_gateway::Options::default();
-    let f = g.face;
+    let f = g.frontend;
     let time = |duration| Some(Time(duration));
     let bytes = |bytes| Some(Bytes(bytes));
     let min_free = MinFree::default();

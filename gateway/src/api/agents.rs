@@ -6,30 +6,30 @@ use axum::{
 };
 use longhaul_proto::api::AgentKeys;
 
-use crate::{face::Face, model::Identity, problem::Problem};
+use crate::{frontend::Frontend, model::Identity, problem::Problem};
 
 /// `GET /api/v1/agents`.
 pub(super) async fn list(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
 ) -> Result<Json<AgentKeys>, Problem> {
-    Ok(Json(face.core.runs.agents(&who).await?))
+    Ok(Json(frontend.core.runs.agents(&who).await?))
 }
 
 /// `POST /api/v1/agents/{name}/approve`.
 pub(super) async fn approve(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Path(name): Path<String>,
 ) -> Result<Json<AgentKeys>, Problem> {
-    Ok(Json(face.core.runs.approve_agent(&who, &name).await?))
+    Ok(Json(frontend.core.runs.approve_agent(&who, &name).await?))
 }
 
 /// `POST /api/v1/agents/{name}/revoke`.
 pub(super) async fn revoke(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Path(name): Path<String>,
 ) -> Result<Json<AgentKeys>, Problem> {
-    Ok(Json(face.core.runs.revoke_agent(&who, &name).await?))
+    Ok(Json(frontend.core.runs.revoke_agent(&who, &name).await?))
 }

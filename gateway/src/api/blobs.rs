@@ -19,7 +19,7 @@ use longhaul_proto::digest::ContentDigest;
 use super::ranges::{Range, range_of, unsatisfiable};
 use crate::{
     blobs::{BlobError, BlobReader, Progress, Receiving, Start},
-    face::{Face, bodies::Pieces},
+    frontend::{Frontend, bodies::Pieces},
     model::Identity,
     problem::{Problem, problem},
     runs::MAX_READ,
@@ -39,13 +39,13 @@ const OFFSET_STREAM: &str = "application/offset+octet-stream";
 
 /// `POST /api/v1/blobs`: begins an upload.
 pub(super) async fn begin(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let digest = digest_of_metadata(&headers)?;
     let bytes = number(&headers, LENGTH)?.ok_or_else(no_length)?;
-    let progress = face.core.blobs.begin(&who.principal, digest, bytes).await?;
+    let progress = frontend.core.blobs.begin(&who.principal, digest, bytes).await?;
     let mut response = told(StatusCode::CREATED, progress);
     let place = HeaderValue::from_str(&format!("/api/v1/blobs/{digest}")).ok();
     response.headers_mut().extend(place.map(|place| (header::LOCATION, place)));
@@ -54,7 +54,7 @@ pub(super) async fn begin(
 
 /// `PUT /api/v1/blobs/{sha256}`: the whole in one request. 201 = it is kept now, 200 = it was there already.
 pub(super) async fn put(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Path(name): Path<String>,
     request: Request,
@@ -62,12 +62,12 @@ pub(super) async fn put(
     let digest = digest(&name)?;
     let length = number(request.headers(), LENGTH)?;
     let length = length.or(number(request.headers(), header::CONTENT_LENGTH.as_str())?).ok_or_else(no_length)?;
-    let pieces = Pieces::of(&face, request.into_body());
-    let begun = face.core.blobs.begin(&who.principal, digest, length).await?;
+    let pieces = Pieces::of(&frontend, request.into_body());
+    let begun = frontend.core.blobs.begin(&who.principal, digest, length).await?;
     if let Progress::Kept { .. } = begun {
         return Ok(told(StatusCode::OK, begun));
     }
-    let receiving = face.core.blobs.receive(&who.principal, digest, Start::Over).await?;
+    let receiving = frontend.core.blobs.receive(&who.principal, digest, Start::Over).await?;
     match receive(receiving, pieces).await? {
         kept @ Progress::Kept { .. } => Ok(told(StatusCode::CREATED, kept)),
         Progress::Open { offset, bytes } => {
@@ -80,12 +80,12 @@ pub(super) async fn put(
 
 /// `HEAD /api/v1/blobs/{sha256}`: how many bytes are there of an upload of the caller's; all of a blob that it may name.
 pub(super) async fn head(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let digest = digest(&name)?;
-    let progress = face.core.blobs.progress(&who.principal, digest).await?.ok_or_else(|| unknown(digest))?;
+    let progress = frontend.core.blobs.progress(&who.principal, digest).await?.ok_or_else(|| unknown(digest))?;
     let mut response = told(StatusCode::OK, progress);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
@@ -93,7 +93,7 @@ pub(super) async fn head(
 
 /// `PATCH /api/v1/blobs/{sha256}`: goes on with an upload, from the offset at which its bytes end.
 pub(super) async fn patch(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Path(name): Path<String>,
     request: Request,
@@ -106,8 +106,8 @@ pub(super) async fn patch(
     }
     let offset = number(request.headers(), OFFSET)?;
     let offset = offset.ok_or_else(|| Problem::bad_request("`Upload-Offset` must say where the bytes begin"))?;
-    let pieces = Pieces::of(&face, request.into_body());
-    match face.core.blobs.receive(&who.principal, digest, Start::At(offset)).await {
+    let pieces = Pieces::of(&frontend, request.into_body());
+    match frontend.core.blobs.receive(&who.principal, digest, Start::At(offset)).await {
         Err(BlobError::Offset { offset }) => {
             let mut response = Problem::from(BlobError::Offset { offset }).into_response();
             let headers = response.headers_mut();
@@ -121,12 +121,12 @@ pub(super) async fn patch(
 
 /// `DELETE /api/v1/blobs/{sha256}`: ends an upload that is under way, and deletes what came.
 pub(super) async fn end(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let digest = digest(&name)?;
-    if !face.core.blobs.end_upload(&who.principal, digest).await? {
+    if !frontend.core.blobs.end_upload(&who.principal, digest).await? {
         return Err(BlobError::NoUpload(digest).into());
     }
     Ok((StatusCode::NO_CONTENT, [(RESUMABLE, VERSION)]).into_response())
@@ -134,13 +134,13 @@ pub(super) async fn end(
 
 /// `GET /api/v1/blobs/{sha256}`: the bytes, or a `Range` of them, for a principal that may name the blob.
 pub(super) async fn get(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let digest = digest(&name)?;
-    let reader = face.core.blobs.open(&who.principal, digest).await?.ok_or_else(|| unknown(digest))?;
+    let reader = frontend.core.blobs.open(&who.principal, digest).await?.ok_or_else(|| unknown(digest))?;
     let len = reader.bytes();
     let asked = headers.get(header::RANGE).map_or(Range::Whole, |range| range_of(range, len));
     let (from, to, status) = match asked {
@@ -165,12 +165,12 @@ pub(super) async fn get(
 }
 
 /// `OPTIONS /api/v1/blobs`: what of tus is understood.
-pub(super) async fn abilities(State(face): State<Face>) -> Response {
+pub(super) async fn abilities(State(frontend): State<Frontend>) -> Response {
     let mut response = (StatusCode::NO_CONTENT, [(RESUMABLE, VERSION)]).into_response();
     let headers = response.headers_mut();
     headers.insert("tus-version", HeaderValue::from_static(VERSION));
     headers.insert("tus-extension", HeaderValue::from_static("creation,termination"));
-    headers.insert("tus-max-size", HeaderValue::from(face.core.options.max_bundle));
+    headers.insert("tus-max-size", HeaderValue::from(frontend.core.options.max_bundle));
     response
 }
 

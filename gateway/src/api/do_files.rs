@@ -12,16 +12,16 @@ use longhaul_proto::{
 };
 
 use super::blobs;
-use crate::{face::Face, ledger::DoFile, model::Identity, problem::Problem};
+use crate::{frontend::Frontend, ledger::DoFile, model::Identity, problem::Problem};
 
 /// The list.
 pub(super) async fn list(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Path(name): Path<String>,
 ) -> Result<Json<RunDoFiles>, Problem> {
-    let run_id = face.core.runs.find(&who, &name).await?;
-    let entered = face.core.runs.do_files(&who, run_id).await?;
+    let run_id = frontend.core.runs.find(&who, &name).await?;
+    let entered = frontend.core.runs.do_files(&who, run_id).await?;
     let note = words(&entered.do_files.note);
     let do_files = entered.do_files.files.iter().zip(1..).map(|(file, order)| view(file, order)).collect();
     Ok(Json(RunDoFiles { run_id, complete: entered.complete, note, do_files }))
@@ -29,17 +29,17 @@ pub(super) async fn list(
 
 /// The bytes of one.
 pub(super) async fn get(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Path((name, sha256)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let run = face.core.runs.find(&who, &name).await?;
+    let run = frontend.core.runs.find(&who, &name).await?;
     let digest: ContentDigest = sha256.parse().map_err(|_| {
         Problem::bad_request(format!(
             "`{sha256}` is not the SHA-256 of a do-file: 64 hexadecimal digits, as in the list"
         ))
     })?;
-    let reader = face.core.runs.do_file(&who, run, digest).await?;
+    let reader = frontend.core.runs.do_file(&who, run, digest).await?;
     let len = reader.bytes();
     let mut response = Response::new(blobs::body(reader, 0, len));
     *response.status_mut() = StatusCode::OK;

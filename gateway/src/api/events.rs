@@ -30,7 +30,9 @@ use super::{
     strict::Strict,
 };
 use crate::{
-    face::{Face, disconnect::ClientPresence, early_flush::event_stream, reading::Output, run_view::run_view, utf8},
+    frontend::{
+        Frontend, disconnect::ClientPresence, early_flush::event_stream, reading::Output, run_view::run_view, utf8,
+    },
     model::{ContactState, Identity, Progress, RunSnapshot, Stream},
     problem::Problem,
     runs::ReadError,
@@ -47,15 +49,15 @@ pub(super) struct EventsQuery {
 
 /// The handler.
 pub(super) async fn get(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
     Strict(query): Strict<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let run = face.core.runs.find(&who, &name).await?;
-    let live = face.core.runs.watch(&who, run).await?;
+    let run = frontend.core.runs.find(&who, &name).await?;
+    let live = frontend.core.runs.watch(&who, run).await?;
     let stream = Stream::from(query.stream);
     let last = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse::<u64>().ok());
     let offset = last.or(query.offset).unwrap_or(0);
@@ -65,17 +67,17 @@ pub(super) async fn get(
     if offset > len && last.is_none() && query.view == ViewName::All {
         return Err(ReadError::PastEnd { offset, len }.into());
     }
-    face.numbers.followers.fetch_add(1, Ordering::Relaxed);
+    frontend.numbers.followers.fetch_add(1, Ordering::Relaxed);
     let follower = Follower {
-        output: Output { runs: face.core.runs.clone(), who, run, stream },
+        output: Output { runs: frontend.core.runs.clone(), who, run, stream },
         live,
         part: query.view,
         at: offset,
         shown: None,
         caller,
-        keep_alive: face.options().sse_keep_alive,
-        stopping: face.core.deps.tasks.stopping(),
-        face,
+        keep_alive: frontend.options().sse_keep_alive,
+        stopping: frontend.core.deps.tasks.stopping(),
+        frontend,
         done: false,
     };
     Ok(event_stream(Body::from_stream(stream::unfold(follower, |mut follower| async move {
@@ -94,7 +96,7 @@ struct Follower {
     caller: ClientPresence,
     keep_alive: Duration,
     stopping: CancellationToken,
-    face: Face,
+    frontend: Frontend,
     done: bool,
 }
 
@@ -193,7 +195,7 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.face.numbers.followers.fetch_sub(1, Ordering::Relaxed);
+        self.frontend.numbers.followers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

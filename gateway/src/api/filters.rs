@@ -4,7 +4,7 @@ use http::StatusCode;
 use longhaul_proto::state::RunState;
 
 use crate::{
-    face::Face,
+    frontend::Frontend,
     model::{Identity, Principal, Typed},
     problem::{Problem, problem},
 };
@@ -54,7 +54,11 @@ pub(super) fn words(what: &str, words: Option<String>) -> Result<Option<String>,
 }
 
 /// Whose runs: everybody may ask for the own ones, operators for those of anybody.
-pub(super) async fn principal(face: &Face, who: &Identity, user: Option<&str>) -> Result<Option<Principal>, Problem> {
+pub(super) async fn principal(
+    frontend: &Frontend,
+    who: &Identity,
+    user: Option<&str>,
+) -> Result<Option<Principal>, Problem> {
     let Some(user) = user else { return Ok(None) };
     if !who.may_operate() {
         let own = &who.principal;
@@ -66,7 +70,7 @@ pub(super) async fn principal(face: &Face, who: &Identity, user: Option<&str>) -
     }
     let typed = Typed::read(user);
     let known = match &typed {
-        Typed::Bare(subject) => face.core.ledger.principals_called(subject).await?,
+        Typed::Bare(subject) => frontend.core.ledger.principals_called(subject).await?,
         Typed::Whole(_) => Vec::new(),
     };
     let principal = typed.among(&known).map_err(|ambiguous| Problem::bad_request(format!("`user`: {ambiguous}")))?;

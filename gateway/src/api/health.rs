@@ -11,7 +11,7 @@ use http::header;
 use longhaul_proto::api::{ClockTrusted, Hosts};
 
 use crate::{
-    face::Face,
+    frontend::Frontend,
     metrics::{BUCKETS, Histogram, Metrics},
     model::{Identity, Scope},
     problem::Problem,
@@ -26,18 +26,21 @@ pub(super) async fn alive() -> &'static str {
 }
 
 /// `GET /readyz`: the gateway can accept work. Why it cannot is told to those who show a token.
-pub(super) async fn ready(State(face): State<Face>, who: Option<Extension<Identity>>) -> Result<String, Problem> {
+pub(super) async fn ready(
+    State(frontend): State<Frontend>,
+    who: Option<Extension<Identity>>,
+) -> Result<String, Problem> {
     if who.is_none() {
-        return if looked(&face).await {
+        return if looked(&frontend).await {
             Ok("ready\n".to_owned())
         } else {
             Err(Problem::unavailable("not ready: its log says why, and so does this path with a token"))
         };
     }
-    match face.core.runs.ready().await {
+    match frontend.core.runs.ready().await {
         Ok(()) => {
             // It accepts work all the same.
-            let paused = face.core.runs.sweep_paused().map(|why| format!("note: {why}\n"));
+            let paused = frontend.core.runs.sweep_paused().map(|why| format!("note: {why}\n"));
             Ok(format!("ready\n{}", paused.unwrap_or_default()))
         }
         Err(why) => Err(Problem::unavailable(why)),
@@ -45,34 +48,34 @@ pub(super) async fn ready(State(face): State<Face>, who: Option<Extension<Identi
 }
 
 /// Whether it is ready, by a look that others may have had a moment ago; those who ask meanwhile wait for that one.
-async fn looked(face: &Face) -> bool {
-    let mut last = face.looked.lock().await;
-    let now = face.core.deps.clock.monotonic();
+async fn looked(frontend: &Frontend) -> bool {
+    let mut last = frontend.looked.lock().await;
+    let now = frontend.core.deps.clock.monotonic();
     match *last {
         Some((at, ready)) if now.saturating_sub(at) < LOOK_AGAIN => ready,
         _ => {
-            let ready = face.core.runs.ready().await.is_ok();
-            *last = Some((face.core.deps.clock.monotonic(), ready));
+            let ready = frontend.core.runs.ready().await.is_ok();
+            *last = Some((frontend.core.deps.clock.monotonic(), ready));
             ready
         }
     }
 }
 
 /// `GET /metrics`: Prometheus' text format.
-pub(super) async fn metrics(State(face): State<Face>, Extension(who): Extension<Identity>) -> Response {
+pub(super) async fn metrics(State(frontend): State<Frontend>, Extension(who): Extension<Identity>) -> Response {
     let everything = Identity::new(who.principal, Scope::Operate);
-    let hosts = face.core.runs.hosts(&everything).await;
-    let text = text(&face, &hosts);
+    let hosts = frontend.core.runs.hosts(&everything).await;
+    let text = text(&frontend, &hosts);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-fn text(face: &Face, hosts: &Hosts) -> String {
+fn text(frontend: &Frontend, hosts: &Hosts) -> String {
     let mut out = String::new();
-    runs(&mut out, &face.core.metrics);
-    for (name, kind, help, value) in face.numbers.read() {
+    runs(&mut out, &frontend.core.metrics);
+    for (name, kind, help, value) in frontend.numbers.read() {
         single(&mut out, name, kind, help, value);
     }
-    connections(&mut out, face);
+    connections(&mut out, frontend);
     let mut head = |name: &str, help: &str| {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
     };
@@ -109,23 +112,23 @@ fn text(face: &Face, hosts: &Hosts) -> String {
 
 /// `POST /api/v1/clock/trust`: an operator confirms that the gateway's clock is right.
 pub(super) async fn trust_clock(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
 ) -> Result<Json<ClockTrusted>, Problem> {
-    Ok(Json(face.core.runs.trust_clock(&who)?))
+    Ok(Json(frontend.core.runs.trust_clock(&who)?))
 }
 
-fn connections(out: &mut String, face: &Face) {
-    let (open, unproven) = face.connections.open();
+fn connections(out: &mut String, frontend: &Frontend) {
+    let (open, unproven) = frontend.connections.open();
     let (open, unproven) = (open as u64, unproven as u64);
     single(out, "longhaul_connections", "gauge", "Open connections", open);
     single(out, "longhaul_connections_unproven", "gauge", "Open connections that have shown no token", unproven);
-    let accepted = face.connections.accepted();
+    let accepted = frontend.connections.accepted();
     single(out, "longhaul_connections_accepted_total", "counter", "Connections accepted", accepted);
-    single(out, "longhaul_request_body_bytes", "gauge", "Room taken by bodies of requests", face.bodies.held());
+    single(out, "longhaul_request_body_bytes", "gauge", "Room taken by bodies of requests", frontend.bodies.held());
     let name = "longhaul_connections_refused_total";
     let _ = writeln!(out, "# HELP {name} Connections refused or closed, by reason\n# TYPE {name} counter");
-    for (reason, count) in face.connections.refused() {
+    for (reason, count) in frontend.connections.refused() {
         let _ = writeln!(out, "{name}{{reason=\"{}\"}} {count}", reason.as_str());
     }
 }

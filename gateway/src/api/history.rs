@@ -7,19 +7,19 @@ use axum::{
 use longhaul_proto::api::{AttemptEndView, AttemptView, RunHistory, StepView};
 
 use crate::{
-    face::Face,
+    frontend::Frontend,
     ledger::{AttemptRow, TransitionRow},
     model::{Attempt, Identity, UnixMs},
     problem::Problem,
 };
 
 pub(super) async fn get(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Path(name): Path<String>,
 ) -> Result<Json<RunHistory>, Problem> {
-    let run = face.core.runs.find(&who, &name).await?;
-    let (steps, attempts) = face.core.runs.history(&who, run).await?;
+    let run = frontend.core.runs.find(&who, &name).await?;
+    let (steps, attempts) = frontend.core.runs.history(&who, run).await?;
     let steps = steps.iter().map(step).collect();
     Ok(Json(RunHistory { run_id: run, steps, attempts: attempts.into_iter().map(attempt).collect() }))
 }

@@ -7,39 +7,39 @@ use axum::{
 use longhaul_proto::api::{DrainBody, Drained, Forgotten, Hosts};
 
 use super::strict;
-use crate::{face::Face, model::Identity, problem::Problem};
+use crate::{frontend::Frontend, model::Identity, problem::Problem};
 
 /// `GET /api/v1/hosts`.
-pub(super) async fn list(State(face): State<Face>, Extension(who): Extension<Identity>) -> Json<Hosts> {
-    Json(face.core.runs.hosts(&who).await)
+pub(super) async fn list(State(frontend): State<Frontend>, Extension(who): Extension<Identity>) -> Json<Hosts> {
+    Json(frontend.core.runs.hosts(&who).await)
 }
 
 /// `POST /api/v1/hosts/drain`.
 pub(super) async fn drain(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     request: Request,
 ) -> Result<Json<Drained>, Problem> {
-    let (body, _room): (DrainBody, _) = strict::json(&face, request, strict::SMALL).await?;
-    Ok(Json(face.core.runs.drain(&who, body).await?))
+    let (body, _room): (DrainBody, _) = strict::json(&frontend, request, strict::SMALL).await?;
+    Ok(Json(frontend.core.runs.drain(&who, body).await?))
 }
 
 /// `POST /api/v1/hosts/resume`.
 pub(super) async fn resume(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     request: Request,
 ) -> Result<Json<Drained>, Problem> {
-    let (body, _room): (DrainBody, _) = strict::json(&face, request, strict::SMALL).await?;
-    Ok(Json(face.core.runs.resume(&who, body).await?))
+    let (body, _room): (DrainBody, _) = strict::json(&frontend, request, strict::SMALL).await?;
+    Ok(Json(frontend.core.runs.resume(&who, body).await?))
 }
 
 /// `POST /api/v1/hosts/forget`.
 pub(super) async fn forget(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     request: Request,
 ) -> Result<Json<Forgotten>, Problem> {
-    let (body, _room): (DrainBody, _) = strict::json(&face, request, strict::SMALL).await?;
-    Ok(Json(face.core.runs.forget_hosts(&who, body).await?))
+    let (body, _room): (DrainBody, _) = strict::json(&frontend, request, strict::SMALL).await?;
+    Ok(Json(frontend.core.runs.forget_hosts(&who, body).await?))
 }

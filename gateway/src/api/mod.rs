@@ -25,10 +25,10 @@ use axum::{
     routing::{delete, get, post},
 };
 
-use crate::face::{Face, disconnect};
+use crate::frontend::{Frontend, disconnect};
 
 /// All routes of the API.
-pub fn router(face: Face) -> Router {
+pub fn router(frontend: Frontend) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -62,6 +62,6 @@ pub fn router(face: Face) -> Router {
         .route("/api/v1/agents/{name}/revoke", post(agents::revoke))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::add))
         .route("/api/v1/tokens/{name}", delete(tokens::revoke))
-        .layer(from_fn_with_state(face.clone(), disconnect::seen))
-        .with_state(face)
+        .layer(from_fn_with_state(frontend.clone(), disconnect::seen))
+        .with_state(frontend)
 }

@@ -30,7 +30,7 @@ use super::{
     strict::Strict,
 };
 use crate::{
-    face::{Face, disconnect::ClientPresence, part::Part, reading::Output},
+    frontend::{Frontend, disconnect::ClientPresence, part::Part, reading::Output},
     model::{Identity, RunSnapshot, Stream},
     problem::Problem,
     runs::{MAX_READ, ReadError},
@@ -91,15 +91,15 @@ pub(super) fn bounds(view: &RunSnapshot, stream: Stream, part: ViewName) -> Part
 
 /// The handler.
 pub(super) async fn get(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
     Strict(query): Strict<OutputQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let run = face.core.runs.find(&who, &name).await?;
-    let mut live = face.core.runs.watch(&who, run).await?;
+    let run = frontend.core.runs.find(&who, &name).await?;
+    let mut live = frontend.core.runs.watch(&who, run).await?;
     let stream = Stream::from(query.stream);
     if query.offset.is_some() && query.tail.is_some() {
         return Err(Problem::bad_request("pass `offset` or `tail`, not both"));
@@ -110,7 +110,7 @@ pub(super) async fn get(
         let seen = query.offset.unwrap_or(0);
         let news = |view: &RunSnapshot| view.state.is_end() || bounds(view, stream, query.view).piece(seen).is_some();
         // A gateway that stops has no news: the answer is then what there is.
-        let stopping = face.core.deps.tasks.stopping();
+        let stopping = frontend.core.deps.tasks.stopping();
         stopping.run_until_cancelled(wait_for(&mut live, Duration::from_secs_f64(limit), news)).await;
     }
     let view = live.borrow_and_update().clone();
@@ -121,7 +121,7 @@ pub(super) async fn get(
         // An ended run will never have these bytes; an unfinished one may still get them.
         if ended { offset.min(end) } else { offset }
     };
-    let output = Output { runs: face.core.runs.clone(), who: who.clone(), run, stream };
+    let output = Output { runs: frontend.core.runs.clone(), who: who.clone(), run, stream };
 
     let asked = match (query.tail, query.offset, headers.get(header::RANGE)) {
         (Some(lines), ..) => Asked::From(output.tail_start(&part, lines).await?),

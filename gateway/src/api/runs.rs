@@ -18,8 +18,8 @@ use super::{
     strict::{self, Strict},
 };
 use crate::{
-    face::{
-        Face,
+    frontend::{
+        Frontend,
         disconnect::ClientPresence,
         run_view::{run_list, run_view, submitted},
         trace,
@@ -39,17 +39,17 @@ const MAX_PAGE: u32 = 500;
 
 /// `POST /api/v1/runs`: 201 for a new run, 200 where an earlier run answers.
 pub(super) async fn submit(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Extension(caller): Extension<ClientPresence>,
     request: Request,
 ) -> Result<Response, Problem> {
     let trace = trace::of_headers(request.headers());
     let agent = request.headers().get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let (mut submit, _room): (SubmitRequest, _) = strict::json(&face, request, MAX_SUBMIT).await?;
+    let (mut submit, _room): (SubmitRequest, _) = strict::json(&frontend, request, MAX_SUBMIT).await?;
     submit.client = submit.client.or(agent);
     let request = runs::Request { submit, call: None, trace, max_code: MAX_CODE_API, max_stored: Some(u64::MAX) };
-    let accepted = face.core.runs.submit(&who, request).await?;
+    let accepted = frontend.core.runs.submit(&who, request).await?;
     caller.shows(&who, &accepted.run);
     let status = if accepted.joined.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     let place = format!("/api/v1/runs/{}", accepted.run.run);
@@ -74,7 +74,7 @@ pub(super) struct ListQuery {
 
 /// `GET /api/v1/runs`.
 pub(super) async fn list(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Extension(caller): Extension<ClientPresence>,
     Strict(query): Strict<ListQuery>,
@@ -84,63 +84,63 @@ pub(super) async fn list(
         return Err(Problem::bad_request(format!("`limit` must be from 1 to {MAX_PAGE}")));
     }
     let before = match &query.before {
-        Some(run) => Some(face.core.runs.find(&who, run).await?),
+        Some(run) => Some(frontend.core.runs.find(&who, run).await?),
         None => None,
     };
-    let principal = filters::principal(&face, &who, query.user.as_deref()).await?;
+    let principal = filters::principal(&frontend, &who, query.user.as_deref()).await?;
     let which = RunFilter {
         states: filters::states(query.state.as_deref())?,
-        since_ms: filters::since(query.since.as_deref(), face.core.deps.clock.unix_ms())?,
+        since_ms: filters::since(query.since.as_deref(), frontend.core.deps.clock.unix_ms())?,
         name: filters::words("name", query.name)?,
         host: filters::words("host", query.host)?,
         text: filters::words("text", query.text)?,
     };
     let filter = ListFilter { limit, before, principal, which };
-    let page = face.core.runs.list(&who, filter).await?;
+    let page = frontend.core.runs.list(&who, filter).await?;
     page.runs.iter().for_each(|run| caller.shows(&who, run));
     Ok(Json(run_list(&page)))
 }
 
 /// `GET /api/v1/runs/{run}`, by full or short id. The view of an ended run is its result.
 pub(super) async fn get(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
-    let run = face.core.runs.find(&who, &name).await?;
-    let run = face.core.runs.get(&who, run).await?;
+    let run = frontend.core.runs.find(&who, &name).await?;
+    let run = frontend.core.runs.get(&who, run).await?;
     caller.shows(&who, &run);
     Ok(Json(run_view(&run)))
 }
 
 /// `POST /api/v1/runs/{run}/cancel`; the body may be absent.
 pub(super) async fn cancel(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Json<RunView>, Problem> {
-    let (body, _room): (CancelBody, _) = strict::json(&face, request, strict::SMALL).await?;
-    let run = face.core.runs.find(&who, &name).await?;
-    let run = face.core.runs.cancel(&who, run, body.mode).await?;
+    let (body, _room): (CancelBody, _) = strict::json(&frontend, request, strict::SMALL).await?;
+    let run = frontend.core.runs.find(&who, &name).await?;
+    let run = frontend.core.runs.cancel(&who, run, body.mode).await?;
     caller.shows(&who, &run);
     Ok(Json(run_view(&run)))
 }
 
 /// `POST /api/v1/runs/{run}/rerun`: the same submission again; the body may be absent.
 pub(super) async fn rerun(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Extension(who): Extension<Identity>,
     Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let trace = trace::of_headers(request.headers());
-    let (body, _room): (RerunBody, _) = strict::json(&face, request, strict::SMALL).await?;
-    let run = face.core.runs.find(&who, &name).await?;
-    let accepted = face.core.runs.rerun(&who, run, body, trace).await?;
+    let (body, _room): (RerunBody, _) = strict::json(&frontend, request, strict::SMALL).await?;
+    let run = frontend.core.runs.find(&who, &name).await?;
+    let accepted = frontend.core.runs.rerun(&who, run, body, trace).await?;
     caller.shows(&who, &accepted.run);
     let status = if accepted.joined.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     let place = format!("/api/v1/runs/{}", accepted.run.run);
@@ -149,23 +149,23 @@ pub(super) async fn rerun(
 
 /// `POST /api/v1/runs/{run}/release`: an operator lets the spool of an ended run be deleted.
 pub(super) async fn release(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Operator(who): Operator,
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
-    let run = face.core.runs.find(&who, &name).await?;
-    Ok(Json(run_view(&*face.core.runs.release(&who, run).await?)))
+    let run = frontend.core.runs.find(&who, &name).await?;
+    Ok(Json(run_view(&*frontend.core.runs.release(&who, run).await?)))
 }
 
 /// `POST /api/v1/runs/{run}/declare-dead`: an operator confirms that the agent never comes back.
 pub(super) async fn declare_dead(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Operator(who): Operator,
     Extension(caller): Extension<ClientPresence>,
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
-    let run = face.core.runs.find(&who, &name).await?;
-    let run = face.core.runs.declare_dead(&who, run).await?;
+    let run = frontend.core.runs.find(&who, &name).await?;
+    let run = frontend.core.runs.declare_dead(&who, run).await?;
     caller.shows(&who, &run);
     Ok(Json(run_view(&run)))
 }
@@ -173,24 +173,24 @@ pub(super) async fn declare_dead(
 /// `POST /api/v1/runs/{run}/adopt`: an operator confirms that an unverified run belongs to the principal that its spool
 /// names.
 pub(super) async fn adopt(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Operator(who): Operator,
     Path(name): Path<String>,
 ) -> Result<Json<RunView>, Problem> {
-    let run = face.core.runs.find(&who, &name).await?;
-    Ok(Json(run_view(&*face.core.runs.adopt(&who, run).await?)))
+    let run = frontend.core.runs.find(&who, &name).await?;
+    Ok(Json(run_view(&*frontend.core.runs.adopt(&who, run).await?)))
 }
 
 /// `POST /api/v1/runs/adopt`: likewise, for all unverified runs that came from one host.
 pub(super) async fn adopt_from(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Operator(who): Operator,
     request: Request,
 ) -> Result<Json<Adopted>, Problem> {
-    let (body, _room): (AdoptBody, _) = strict::json(&face, request, strict::SMALL).await?;
+    let (body, _room): (AdoptBody, _) = strict::json(&frontend, request, strict::SMALL).await?;
     if body.all_from.is_empty() {
         return Err(Problem::bad_request("`all_from` must name the host whose unverified runs are to be adopted"));
     }
-    let runs = face.core.runs.adopt_from(&who, &body.all_from).await?;
+    let runs = frontend.core.runs.adopt_from(&who, &body.all_from).await?;
     Ok(Json(Adopted { runs: runs.iter().map(|run| run_view(run)).collect() }))
 }

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    face::{
-        Face,
+    frontend::{
+        Frontend,
         bodies::{self, Room},
     },
     model::Identity,
@@ -20,12 +20,12 @@ pub(super) const SMALL: usize = 64 * 1024;
 /// The JSON body of a request, and the room that it takes until it is handled. An empty body is an empty object, so
 /// that optional bodies may be left out.
 pub(super) async fn json<T: DeserializeOwned>(
-    face: &Face,
+    frontend: &Frontend,
     request: Request,
     limit: usize,
 ) -> Result<(T, Room), Problem> {
     let who = request.extensions().get::<Identity>().map(|who| who.principal.clone()).unwrap_or_default();
-    let (bytes, room) = bodies::read(face, &who, request.into_body(), limit).await?;
+    let (bytes, room) = bodies::read(frontend, &who, request.into_body(), limit).await?;
     Ok((parse(if bytes.is_empty() { b"{}" } else { &bytes })?, room))
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{operator::Operator, strict};
 use crate::{
     auth::token,
-    face::Face,
+    frontend::Frontend,
     ledger::TokenRecord,
     model::{Identity, Principal, Scope, Typed},
     problem::{Problem, problem},
@@ -78,13 +78,13 @@ impl TokenView {
 
 /// `POST /api/v1/tokens`.
 pub(super) async fn add(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Operator(who): Operator,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (ask, _room): (AddToken, _) = strict::json(&face, request, strict::SMALL).await?;
+    let (ask, _room): (AddToken, _) = strict::json(&frontend, request, strict::SMALL).await?;
     let explicit = ask.principal.is_some();
-    let principal = named(&face, ask.principal.as_deref().unwrap_or(&ask.name)).await?;
+    let principal = named(&frontend, ask.principal.as_deref().unwrap_or(&ask.name)).await?;
     for (field, value) in [("name", ask.name.as_str()), ("principal", principal.subject())] {
         let plain = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
         if value.is_empty() || value.chars().count() > MAX_NAME || !value.chars().all(plain) {
@@ -92,7 +92,7 @@ pub(super) async fn add(
             return Err(Problem::bad_request(detail));
         }
     }
-    let now = face.core.deps.clock.unix_ms();
+    let now = frontend.core.deps.clock.unix_ms();
     let expires_ms = match ask.expires_in {
         None => None,
         Some(seconds) if seconds.is_finite() && (1.0..=1e10).contains(&seconds) => Some(now + (seconds * 1e3) as i64),
@@ -112,23 +112,23 @@ pub(super) async fn add(
         revoked_ms: None,
     };
     if !explicit && !faults::bug("principals_taken_over") {
-        unknown(&face, &record).await?;
+        unknown(&frontend, &record).await?;
     }
-    if !face.core.ledger.token_add(record.clone()).await? {
-        return Err(taken(&face, &record).await?);
+    if !frontend.core.ledger.token_add(record.clone()).await? {
+        return Err(taken(&frontend, &record).await?);
     }
-    face.core.runs.principals_changed().await;
+    frontend.core.runs.principals_changed().await;
     tracing::info!(by = %who.principal, name = %record.name, principal = %record.principal, "token made");
     Ok((StatusCode::CREATED, Json(TokenView::of(record, now, Some(secret)))).into_response())
 }
 
 /// Refuses a token whose name alone would make its holder somebody who has runs or had a token already.
-async fn unknown(face: &Face, token: &TokenRecord) -> Result<(), Problem> {
+async fn unknown(frontend: &Face, token: &TokenRecord) -> Result<(), Problem> {
     let name = &token.name;
-    if face.core.ledger.token_list().await?.iter().any(|known| known.name == *name) {
-        return Err(taken(face, token).await?);
+    if frontend.core.ledger.token_list().await?.iter().any(|known| known.name == *name) {
+        return Err(taken(frontend, token).await?);
     }
-    if !face.core.ledger.principals_called(name).await?.contains(&token.principal) {
+    if !frontend.core.ledger.principals_called(name).await?.contains(&token.principal) {
         return Ok(());
     }
     let detail = format!(
@@ -139,9 +139,9 @@ async fn unknown(face: &Face, token: &TokenRecord) -> Result<(), Problem> {
 }
 
 /// Why the name of a token cannot be given.
-async fn taken(face: &Face, token: &TokenRecord) -> Result<Problem, Problem> {
+async fn taken(frontend: &Face, token: &TokenRecord) -> Result<Problem, Problem> {
     let name = &token.name;
-    let all = face.core.ledger.token_list().await?;
+    let all = frontend.core.ledger.token_list().await?;
     let before = all.iter().find(|known| known.name == *name);
     let detail = match before.and_then(|known| Some((known, known.revoked_ms.and_then(rfc3339)?))) {
         None => format!("there is a token `{name}` already: choose another name"),
@@ -155,11 +155,11 @@ async fn taken(face: &Face, token: &TokenRecord) -> Result<Problem, Problem> {
 }
 
 /// The principal that an operator named for a token.
-async fn named(face: &Face, text: &str) -> Result<Principal, Problem> {
+async fn named(frontend: &Frontend, text: &str) -> Result<Principal, Problem> {
     let wrong = |detail: String| Problem::bad_request(format!("field `principal`: {detail}"));
     let typed = Typed::read(text);
     let known = match &typed {
-        Typed::Bare(subject) => face.core.ledger.principals_called(subject).await?,
+        Typed::Bare(subject) => frontend.core.ledger.principals_called(subject).await?,
         Typed::Whole(_) => Vec::new(),
     };
     let principal = typed.among(&known).map_err(|ambiguous| wrong(ambiguous.to_string()))?;
@@ -172,12 +172,15 @@ async fn named(face: &Face, text: &str) -> Result<Principal, Problem> {
 }
 
 /// `GET /api/v1/tokens`.
-pub(super) async fn list(State(face): State<Face>, Operator(_): Operator) -> Result<Json<Vec<TokenView>>, Problem> {
-    let all = face.core.ledger.token_list().await?;
-    let now_ms = face.core.deps.clock.unix_ms();
+pub(super) async fn list(
+    State(frontend): State<Frontend>,
+    Operator(_): Operator,
+) -> Result<Json<Vec<TokenView>>, Problem> {
+    let all = frontend.core.ledger.token_list().await?;
+    let now_ms = frontend.core.deps.clock.unix_ms();
     let view = |token: TokenRecord| {
-        let last_used_at = face.known_tokens.last_used(&token.sha256).and_then(rfc3339);
-        let uses_known_since = rfc3339(face.started_ms);
+        let last_used_at = frontend.known_tokens.last_used(&token.sha256).and_then(rfc3339);
+        let uses_known_since = rfc3339(frontend.started_ms);
         TokenView { last_used_at, uses_known_since, ..TokenView::of(token, now_ms, None) }
     };
     Ok(Json(all.into_iter().map(view).collect()))
@@ -185,14 +188,14 @@ pub(super) async fn list(State(face): State<Face>, Operator(_): Operator) -> Res
 
 /// `DELETE /api/v1/tokens/{name}`.
 pub(super) async fn revoke(
-    State(face): State<Face>,
+    State(frontend): State<Frontend>,
     Operator(who): Operator,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    if face.core.ledger.token_revoke(&name, face.core.deps.clock.unix_ms()).await? {
-        face.known_tokens.forget();
-        face.revocations.revoked(&name);
-        face.core.runs.principals_changed().await;
+    if frontend.core.ledger.token_revoke(&name, frontend.core.deps.clock.unix_ms()).await? {
+        frontend.known_tokens.forget();
+        frontend.revocations.revoked(&name);
+        frontend.core.runs.principals_changed().await;
         tracing::info!(by = %who.principal, %name, "token revoked");
         return Ok(StatusCode::NO_CONTENT);
     }

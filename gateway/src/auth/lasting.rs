@@ -192,7 +192,7 @@ mod tests {
 
     use super::*;
 
-    /// Wall time that moves with the (paused) clock of the tests.
+    /// WallClock time that moves with the (paused) clock of the tests.
     struct Paused(Instant);
 
     impl Source for Paused {

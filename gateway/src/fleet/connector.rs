@@ -70,9 +70,9 @@ async fn dial(
 
 async fn wait_until_heard(fleet: &Fleet, agent_id: &str) {
     let now = fleet.now();
-    let heard = match fleet.snapshot().agents.get(agent_id) {
-        Some(agent) if agent.heard.silent(now) > GIVE_UP_DIALLING => agent.heard.clone(),
+    let last_seen = match fleet.snapshot().agents.get(agent_id) {
+        Some(agent) if agent.last_seen.silent(now) > GIVE_UP_DIALLING => agent.last_seen.clone(),
         _ => return,
     };
-    heard.next().await;
+    last_seen.next().await;
 }

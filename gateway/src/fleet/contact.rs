@@ -14,10 +14,10 @@ use crate::model::{Contact, ContactState, QueueReason};
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(2);
 
 impl FleetSnapshot {
-    /// For how long an agent has not been heard; `None` = it is registered and not silent.
+    /// For how long an agent has not been seen; `None` = it is registered and not silent.
     pub(super) fn silent_for(&self, agent_id: &str, now: Duration) -> Option<Duration> {
         let Some(agent) = self.agents.get(agent_id) else { return Some(now.saturating_sub(self.started)) };
-        let silent = agent.heard.silent(now);
+        let silent = agent.last_seen.silent(now);
         (!agent.here || silent > self.silent_after).then_some(silent)
     }
 
@@ -26,7 +26,7 @@ impl FleetSnapshot {
         let contact = |state: ContactState, lasts: Duration, words: String| Some(Contact { state, lasts, words });
         let agent = self.agents.get(agent_id)?;
         let name = &agent.info.name;
-        let silent = agent.heard.silent(now);
+        let silent = agent.last_seen.silent(now);
         let up = now.saturating_sub(self.started);
         let more = outdated(&agent.info).filter(|_| !agent.here).map(|why| format!(": {why}")).unwrap_or_default();
         if !agent.here && up <= self.silent_after * 2 {
@@ -51,7 +51,7 @@ impl FleetSnapshot {
     }
 
     pub(super) fn up(&self, now: Duration) -> u64 {
-        let up = |agent: &&Arc<Agent>| agent.can_run() && agent.heard.silent(now) <= self.silent_after;
+        let up = |agent: &&Arc<Agent>| agent.can_run() && agent.last_seen.silent(now) <= self.silent_after;
         self.agents.values().filter(up).count() as u64
     }
 
@@ -69,12 +69,12 @@ impl FleetSnapshot {
     /// What keeps an agent from taking runs, apart from a drain.
     pub(super) fn trouble(&self, agent: &Agent, now: Duration) -> Option<QueueReason> {
         let name = &agent.info.name;
-        let silent = agent.heard.silent(now);
+        let silent = agent.last_seen.silent(now);
         if let Some(refused) = agent.refused.as_ref().filter(|_| !agent.here) {
             return Some(QueueReason::lasting(refused.clone()));
         }
         if !agent.here {
-            let seen = || rfc3339(agent.heard.seen_ms()).unwrap_or_else(|| "long ago".to_owned());
+            let seen = || rfc3339(agent.last_seen.seen_ms()).unwrap_or_else(|| "long ago".to_owned());
             // An agent of its last version would be refused before it could identify itself.
             if let Some(words) = outdated(&agent.info) {
                 return Some(QueueReason::lasting(format!(

@@ -7,11 +7,11 @@
 //! - [`connector`] dials a registered agent back and keeps the connection: an agent is schedulable while its heartbeats
 //!   arrive *and* the dial-back connection is up;
 //! - [`scheduler`] is the task that owns agents, leases and the queue; it takes commands;
-//! - [`snapshot`] is what it publishes, [`heard`] what each heartbeat changes in it, and [`contact`] what keeps an agent
+//! - [`snapshot`] is what it publishes, [`last_seen`] what each heartbeat changes in it, and [`contact`] what keeps an agent
 //!   from being called;
 //! - [`lease`] is what the runs' tasks hold;
 //! - [`placement`] and [`queue`] decide, without any input or output, which run goes to which agent, and why a run waits;
-//! - [`serves`] is whose runs an agent takes;
+//! - [`allowed_principals`] is whose runs an agent takes;
 //! - [`inspect`] asks agents what is at a path;
 //! - [`bounds`] limits what an agent may report;
 //! - [`drain`] keeps new runs from hosts that operators want empty;
@@ -22,6 +22,7 @@
 //! A [`Lease`] is held by value: dropping it frees its seat, and the next run is placed at once.
 
 pub(crate) mod agent_port;
+mod allowed_principals;
 #[cfg(any(test, feature = "testing"))]
 pub mod bench;
 pub(crate) mod bounds;
@@ -29,15 +30,14 @@ pub mod connection;
 mod connector;
 mod contact;
 pub(crate) mod drain;
-mod heard;
 mod inspect;
+mod last_seen;
 mod lease;
 mod pins;
 pub mod placement;
 mod queue;
 mod registration;
 mod scheduler;
-mod serves;
 mod snapshot;
 
 use std::{
@@ -284,7 +284,7 @@ impl Fleet {
         self.ask(|go_on| Command::Dialled { agent_id, incarnation, dialled, go_on }).await.unwrap_or_default()
     }
 
-    /// For how long an agent has not been heard; `None` = it is registered and not silent.
+    /// For how long an agent has not been seen; `None` = it is registered and not silent.
     pub(crate) fn silent_for(&self, agent_id: &str) -> Option<Duration> {
         self.snapshot().silent_for(agent_id, self.now())
     }
@@ -316,7 +316,7 @@ impl Fleet {
 
     /// The largest spools of an agent's ended runs, as last reported.
     pub(crate) fn largest_spools(&self, agent_id: &str) -> Vec<wire::SpoolSize> {
-        self.snapshot().agents.get(agent_id).map(|agent| agent.heard.spools().largest.to_vec()).unwrap_or_default()
+        self.snapshot().agents.get(agent_id).map(|agent| agent.last_seen.spools().largest.to_vec()).unwrap_or_default()
     }
 
     /// The folders from which an agent runs do-files: for those whose runs it takes, who can list them by a run.
@@ -330,7 +330,7 @@ impl Fleet {
         (snapshot.names(), snapshot.labels())
     }
 
-    /// Drops agents for good; `false` = one of them is heard or holds seats, and stays.
+    /// Drops agents for good; `false` = one of them is seen or holds seats, and stays.
     pub(crate) async fn forget(&self, agent_ids: Vec<String>) -> bool {
         self.ask(|gone| Command::Forget { agent_ids, gone }).await.unwrap_or_default()
     }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use longhaul_proto::{MAX_CODE_API, ids::RunId};
 
-use super::{heard::LastHeard, serves::Serves};
+use super::{allowed_principals::AllowedPrincipals, last_seen::LastSeen};
 use crate::model::{Need, Principal, QueueReason};
 
 /// An agent as placement sees it.
@@ -22,7 +22,7 @@ pub(crate) struct Host {
     /// Whether it takes code that is more than goes within a request.
     pub(crate) takes_blobs: bool,
     /// Whose runs it takes.
-    pub(crate) serves: Serves,
+    pub(crate) allowed: AllowedPrincipals,
     /// Whether it takes runs at all.
     pub(crate) open: Open,
 }
@@ -34,7 +34,7 @@ pub(crate) enum Open {
     #[default]
     No,
     /// While its heartbeats arrive.
-    WhileHeard(Arc<LastHeard>),
+    WhileSeen(Arc<LastSeen>),
 }
 
 /// What is asked about hosts and pools at the time of a look.
@@ -128,7 +128,7 @@ fn obstacle(principal: &Principal, need: &Need, host: &Host, situation: &impl Si
     let able = || if need.engine.is_empty() { !host.engines.is_empty() } else { host.engines.contains(&need.engine) };
     match () {
         () if !need.asks_for(&host.name, |key| host.labels.get(key)) => Some(Obstacle::NoMatch),
-        () if !host.serves.takes(principal) => Some(Obstacle::NotServed),
+        () if !host.allowed.takes(principal) => Some(Obstacle::NotServed),
         () if situation.is_away(host) => Some(Obstacle::Away),
         () if !able() => Some(Obstacle::NoMatch),
         () if host.limit == 0 => Some(Obstacle::Away),
@@ -145,7 +145,7 @@ fn reason(near: Obstacle, principal: &Principal, need: &Need, host: &Host, situa
     let name = &host.name;
     match near {
         Obstacle::NoMatch => QueueReason::lasting(no_match(need)),
-        Obstacle::NotServed => QueueReason::lasting(host.serves.refusal(name, principal)),
+        Obstacle::NotServed => QueueReason::lasting(host.allowed.refusal(name, principal)),
         Obstacle::Unfit => {
             let why = need.unfit.get(&host.id).map(String::as_str).unwrap_or_default();
             QueueReason::lasting(format!("agent {name} cannot run it: {why}"))

@@ -52,7 +52,7 @@ impl Fleet {
     }
 
     /// A heartbeat.
-    pub(crate) async fn heard(
+    pub(crate) async fn heartbeat(
         &self,
         beat: wire::HeartbeatRequest,
         key: Fingerprint,

@@ -12,7 +12,7 @@ use longhaul_proto::{
     wire,
 };
 
-use super::{agent_port::Port, heard::LastHeard};
+use super::{agent_port::Port, last_seen::LastSeen};
 use crate::{ledger::DrainRecord, model::Principal};
 
 /// The fleet at one moment.
@@ -20,7 +20,7 @@ use crate::{ledger::DrainRecord, model::Principal};
 pub(super) struct FleetSnapshot {
     /// When this process started, by the monotonic clock.
     pub(super) started: Duration,
-    /// An agent that was not heard for so long is silent.
+    /// An agent that was not seen for so long is silent.
     pub(super) silent_after: Duration,
     /// By id.
     pub(super) agents: Arc<BTreeMap<Arc<str>, Arc<Agent>>>,
@@ -32,15 +32,15 @@ pub(super) struct FleetSnapshot {
     pub(super) queued: usize,
 }
 
-/// One agent, as last heard.
+/// One agent, as last seen.
 #[derive(Clone)]
 pub(super) struct Agent {
     pub(super) info: wire::AgentInfo,
     /// It has registered with this process.
     pub(super) here: bool,
-    /// When it was last heard; until it registers, when this process started. Shared: what a heartbeat changes is in
+    /// When it was last seen; until it registers, when this process started. Shared: what a heartbeat changes is in
     /// here, so that none is published anew.
-    pub(super) heard: Arc<LastHeard>,
+    pub(super) last_seen: Arc<LastSeen>,
     /// The connection to it.
     pub(super) connection: Option<Port>,
     /// Why it cannot be dialled.
@@ -56,12 +56,12 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    /// One that has not registered with this process, which began `now`; it was last heard at `seen_ms`, Unix ms.
+    /// One that has not registered with this process, which began `now`; it was last seen at `seen_ms`, Unix ms.
     pub(super) fn unregistered(info: wire::AgentInfo, now: Duration, seen_ms: i64) -> Self {
         Self {
             info,
             here: false,
-            heard: LastHeard::new(now, seen_ms),
+            last_seen: LastSeen::new(now, seen_ms),
             connection: None,
             dial_problem: None,
             unconnected_since: Some(now),
@@ -95,7 +95,7 @@ impl FleetSnapshot {
     }
 
     fn is_heard(&self, agent: &Agent, now: Duration) -> bool {
-        agent.heard.silent(now) <= self.silent_after
+        agent.last_seen.silent(now) <= self.silent_after
     }
 
     /// Whether the agent that last registered with this key is connected.
@@ -133,6 +133,6 @@ impl FleetSnapshot {
 
     /// Bytes by which an agent's spools exceed their limit.
     pub(super) fn spool_excess(&self, agent_id: &str) -> u64 {
-        self.agents.get(agent_id).map_or(0, |agent| agent.heard.spools().excess())
+        self.agents.get(agent_id).map_or(0, |agent| agent.last_seen.spools().excess())
     }
 }

@@ -5,17 +5,17 @@ use tonic::{Request, Response, Status};
 
 use crate::runs::{
     Runs,
-    registrar::{RefusedAgent, Registrar},
+    agent_calls::{AgentCalls, RefusedAgent},
 };
 
 /// Answers agents. Until `hello` was answered on a connection, no other call on it reaches this code
 /// ([`longhaul_proto::transport::guard`]).
 #[derive(Clone)]
-pub struct FleetService(Registrar);
+pub struct FleetService(AgentCalls);
 
 impl FleetService {
     pub(crate) fn new(runs: &Runs, incarnation: String) -> Self {
-        Self(Registrar::new(runs, incarnation))
+        Self(AgentCalls::new(runs, incarnation))
     }
 }
 

@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use crate::{
     api,
     auth::{self, Gate, Mode, gate::NotLoopback, lasting::Lasting},
-    face::{self, Core, Face},
+    frontend::{self, Core, Frontend},
     model::{Identity, Scope},
     problem::{Problem, problem},
 };
@@ -59,30 +59,30 @@ pub fn mode(core: &Core) -> Result<Mode, NotLoopback> {
 }
 
 /// Everything the port answers; `mcp` is what [`crate::mcp::router`] made.
-pub fn router(face: &Face, mode: Mode, fleet: FleetService, mcp: Router) -> Router {
+pub fn router(frontend: &Frontend, mode: Mode, fleet: FleetService, mcp: Router) -> Router {
     let fleet = guarded(fleet);
-    let options = face.options();
+    let options = frontend.options();
     let lasting = Lasting {
-        quotas: face.quotas.clone(),
+        quotas: frontend.quotas.clone(),
         streams: options.streams_per_principal,
         calls: options.calls_per_principal,
     };
     let gate = Arc::new(Gate {
         mode,
-        allowed: (*face.allowed).clone(),
-        clock: face.core.deps.clock.clone(),
+        allowed: (*frontend.allowed).clone(),
+        clock: frontend.core.deps.clock.clone(),
         lasting,
-        revocations: face.revocations.clone(),
-        known: face.known_tokens.clone(),
+        revocations: frontend.revocations.clone(),
+        known: frontend.known_tokens.clone(),
     });
     Router::new()
-        .merge(api::router(face.clone()))
+        .merge(api::router(frontend.clone()))
         .merge(mcp)
         .route_service(&format!("{}{{*call}}", auth::gate::FLEET_PREFIX), fleet)
         .fallback(async || nothing_here())
         .method_not_allowed_fallback(async || wrong_method())
         .layer(from_fn_with_state(gate, auth::gate::check))
-        .layer(from_fn(face::panics::answer))
+        .layer(from_fn(frontend::panics::answer))
 }
 
 /// The agents' gRPC service, as a route of the port.
@@ -107,15 +107,15 @@ fn wrong_method() -> Problem {
 /// # Errors
 /// When tokens are switched off where others can reach the port, or the listener fails.
 pub async fn serve(
-    face: Face,
+    frontend: Frontend,
     listener: TcpListener,
     key: Key,
     fleet: FleetService,
     mcp: Router,
 ) -> Result<(), ServeError> {
-    let mode = mode(&face.core)?;
-    let expiring = auth::lasting::expire(face.revocations.clone(), face.core.deps.clock.clone());
-    face.core.deps.tasks.spawn_until_stop(expiring);
-    let router = router(&face, mode, fleet, mcp);
-    serve::run(&face, listener, key, router).await.map_err(ServeError::Listen)
+    let mode = mode(&frontend.core)?;
+    let expiring = auth::lasting::expire(frontend.revocations.clone(), frontend.core.deps.clock.clone());
+    frontend.core.deps.tasks.spawn_until_stop(expiring);
+    let router = router(&frontend, mode, fleet, mcp);
+    serve::run(&frontend, listener, key, router).await.map_err(ServeError::Listen)
 }

@@ -18,7 +18,7 @@ use longhaul_proto::{
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
-    face::Face,
+    frontend::Frontend,
     limits::incoming::{Incoming, Requests},
 };
 
@@ -34,12 +34,12 @@ const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs
 
 /// Accepts until the tasks are asked to stop, then waits for the connections; the caller of the stop sets the deadline,
 /// and drops the connections that are left then.
-pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Router) -> io::Result<()> {
-    let tasks = &face.core.deps.tasks;
+pub(super) async fn run(frontend: &Frontend, listener: TcpListener, key: Key, router: Router) -> io::Result<()> {
+    let tasks = &frontend.core.deps.tasks;
     let stop = tasks.stopping();
     let graceful = GracefulShutdown::new();
-    let incoming = Incoming::new(face.connections.clone(), face.options());
-    let builder = Arc::new(builder(face.options().idle_timeout));
+    let incoming = Incoming::new(frontend.connections.clone(), frontend.options());
+    let builder = Arc::new(builder(frontend.options().idle_timeout));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -71,7 +71,7 @@ pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Ro
         let stream = Bounded::new(Lingering::new(stream), connection.clone());
         let requests = Requests { connection, incoming: incoming.clone(), router: router.clone(), session: None };
         let connection = Box::pin(handshake(stream, key.clone(), builder.clone(), requests, graceful.watcher()));
-        let (hang_up, stop) = (face.core.hang_up.clone(), stop.clone());
+        let (hang_up, stop) = (frontend.core.hang_up.clone(), stop.clone());
         tasks.spawn(async move {
             let Some(Some(connection)) = stop.run_until_cancelled(connection).await else { return };
             match hang_up.run_until_cancelled(connection).await {
@@ -84,7 +84,7 @@ pub(super) async fn run(face: &Face, listener: TcpListener, key: Key, router: Ro
     drop(listener);
     let mut closing = std::pin::pin!(graceful.shutdown());
     let closed = tokio::time::timeout(LAST_WORDS, &mut closing).await;
-    face.cut.cancel();
+    frontend.cut.cancel();
     if closed.is_err() {
         closing.await;
     }

@@ -33,7 +33,7 @@ use tokio::{
 use tower::Service;
 
 use crate::{
-    options::{FaceOptions, proxies},
+    options::{FrontendOptions, proxies},
     problem::{Problem, busy},
 };
 
@@ -49,7 +49,7 @@ const TOLD_HEAD: usize = 8192;
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// The bounds of the port, within the descriptors that the process may have open.
-pub fn bounds(options: &FaceOptions) -> Bounds {
+pub fn bounds(options: &FrontendOptions) -> Bounds {
     let files = usize::try_from(descriptors::limit()).unwrap_or(usize::MAX);
     // Where the limit is small, half of it is reserve enough.
     let reserved = options.reserved_files.min(files / 2);
@@ -79,7 +79,7 @@ struct Shared {
 
 impl Incoming {
     /// For a port with these settings.
-    pub fn new(connections: Connections, options: &FaceOptions) -> Self {
+    pub fn new(connections: Connections, options: &FrontendOptions) -> Self {
         Self(Arc::new(Shared {
             connections,
             proxies: options.trusted_proxies.clone(),

@@ -30,7 +30,7 @@ use super::{
     tools, words,
 };
 use crate::{
-    face::{Face, Numbers, disconnect::ClientPresence, panics, trace},
+    frontend::{Frontend, Numbers, disconnect::ClientPresence, panics, trace},
     ledger::CALL,
     mcp::front,
     model::{Identity, RunSnapshot},
@@ -54,19 +54,19 @@ pub(super) type Answer = Result<CallToolResponse, String>;
 
 /// The caller: its principal and client.
 pub(super) struct Caller {
-    pub(super) face: Face,
+    pub(super) frontend: Frontend,
     pub(super) who: Identity,
     pub(super) caller: ClientPresence,
 }
 
 impl Caller {
     /// The caller of a request; the error is text for people.
-    pub(super) fn of(face: &Face, context: &RequestContext<RoleServer>) -> Result<Self, String> {
+    pub(super) fn of(frontend: &Frontend, context: &RequestContext<RoleServer>) -> Result<Self, String> {
         let parts = context.extensions.get::<http::request::Parts>();
         let who = parts.and_then(|p| p.extensions.get::<Identity>()).cloned();
         let who = who.ok_or("the gateway does not know who asks; this is its own fault, see its log")?;
         let caller = parts.and_then(|p| p.extensions.get::<ClientPresence>()).cloned().unwrap_or_default();
-        Ok(Self { face: face.clone(), who, caller })
+        Ok(Self { frontend: frontend.clone(), who, caller })
     }
 
     /// The answer under way reports this run: its end counts as seen once the caller has read the answer.
@@ -76,7 +76,7 @@ impl Caller {
 
     /// Now, for people.
     pub(super) fn now_ms(&self) -> i64 {
-        self.face.core.deps.clock.unix_ms()
+        self.frontend.core.deps.clock.unix_ms()
     }
 }
 
@@ -125,7 +125,7 @@ impl Call {
 
     /// The progress reporter, for a caller that gave a progress token.
     pub(super) fn reporter(&self) -> Option<Reporter> {
-        let token = self.token.clone().filter(|_| self.face.options().heartbeat_enabled)?;
+        let token = self.token.clone().filter(|_| self.frontend.options().heartbeat_enabled)?;
         let (sink, seen) = match &self.out {
             Out::Live { way: Way::Library(peer), resumable, .. } => {
                 (Sink::Live(peer.clone(), resumable.get().cloned()), 0)
@@ -133,7 +133,7 @@ impl Call {
             Out::Live { way: Way::Own(line), resumable, .. } => (Sink::Own(line.clone(), resumable.get().cloned()), 0),
             Out::Resumed { line, seen, .. } => (Sink::Own(line.clone(), None), *seen),
         };
-        Some(Reporter::new(&self.face, sink, token, seen))
+        Some(Reporter::new(&self.frontend, sink, token, seen))
     }
 
     /// From its first progress notification on, the call can be resumed on another connection. A caller without a token
@@ -166,7 +166,7 @@ impl Call {
     /// # Errors
     /// When this version does not accept the recorded arguments.
     pub(super) fn resumed(
-        face: &Face,
+        frontend: &Frontend,
         spec: &tools::Spec,
         who: Identity,
         resumed: &Resumed,
@@ -179,7 +179,7 @@ impl Call {
             CallTarget::Wait(arguments) => Args::read(spec, Some(arguments.clone()))?,
         };
         Ok(Self {
-            caller: Caller { face: face.clone(), who, caller: resumed.caller.clone() },
+            caller: Caller { frontend: frontend.clone(), who, caller: resumed.caller.clone() },
             args,
             trace: wire::TraceContext::default(),
             client: None,
@@ -247,15 +247,15 @@ impl Call {
 /// Answers a call. Only an unknown tool is an error of the protocol; every other failure is text that a model can act
 /// on.
 pub(super) async fn answer(
-    face: &Face,
+    frontend: &Frontend,
     request: CallToolRequestParams,
     context: RequestContext<RoleServer>,
 ) -> Result<CallToolResponse, ErrorData> {
-    Numbers::count(&face.numbers.calls);
+    Numbers::count(&frontend.numbers.calls);
     let Some(spec) = tools::find(&request.name) else {
         #[cfg(test)]
         if request.name == "test_panic" {
-            return Ok(guarded(face, "test_panic", async { panic!("on purpose") }).await);
+            return Ok(guarded(frontend, "test_panic", async { panic!("on purpose") }).await);
         }
         let known: Vec<&str> = tools::TOOLS.iter().map(|t| t.name).collect();
         let text = format!("there is no tool `{}`: the tools are {}", request.name, known.join(", "));
@@ -264,16 +264,16 @@ pub(super) async fn answer(
     let span = tracing::info_span!("tool", name = spec.name);
     let id = context.id.clone();
     // Without a line the library answers.
-    let own = OwnAnswer::offered(&context).filter(|_| spec.waits).and_then(|offer| offer.take(face).ok());
+    let own = OwnAnswer::offered(&context).filter(|_| spec.waits).and_then(|offer| offer.take(frontend).ok());
     let way = own.clone().map_or_else(|| Way::Library(context.peer.clone()), Way::Own);
-    let call = open(face, spec, request, context, way);
+    let call = open(frontend, spec, request, context, way);
     let Some(line) = own else {
-        return Ok(answered(face, spec, call).instrument(span).await);
+        return Ok(answered(frontend, spec, call).instrument(span).await);
     };
-    let face = face.clone();
-    let tasks = face.core.deps.tasks.clone();
+    let frontend = frontend.clone();
+    let tasks = frontend.core.deps.tasks.clone();
     let work = async move {
-        let result = answered(&face, spec, call).await;
+        let result = answered(&frontend, spec, call).await;
         // The reader is gone: the client can resume the call.
         let _ = line.answer(ServerResult::from(result), id).await;
     };
@@ -283,16 +283,16 @@ pub(super) async fn answer(
 }
 
 /// The answer of a tool to a call, or to one that could not be opened.
-async fn answered(face: &Face, spec: &tools::Spec, call: Result<Call, String>) -> CallToolResponse {
+async fn answered(frontend: &Frontend, spec: &tools::Spec, call: Result<Call, String>) -> CallToolResponse {
     let reply = async {
         let call = call?;
         (spec.run)(&call).await
     };
-    guarded(face, spec.name, reply).await
+    guarded(frontend, spec.name, reply).await
 }
 
 fn open(
-    face: &Face,
+    frontend: &Frontend,
     spec: &tools::Spec,
     request: CallToolRequestParams,
     context: RequestContext<RoleServer>,
@@ -312,7 +312,7 @@ fn open(
     let trace =
         if own.traceparent.is_empty() { parts.map(|p| trace::of_headers(&p.headers)).unwrap_or_default() } else { own };
     Ok(Call {
-        caller: Caller::of(face, &context)?,
+        caller: Caller::of(frontend, &context)?,
         args: Args::read(spec, request.arguments)?,
         trace,
         client: context.client_info(),
@@ -331,12 +331,16 @@ fn open(
 }
 
 /// Answers also when the tool panics.
-pub(super) async fn guarded(face: &Face, tool: &str, reply: impl Future<Output = Answer> + Send) -> CallToolResponse {
+pub(super) async fn guarded(
+    frontend: &Frontend,
+    tool: &str,
+    reply: impl Future<Output = Answer> + Send,
+) -> CallToolResponse {
     let said = match AssertUnwindSafe(reply).catch_unwind().await {
         Ok(Ok(answer)) => return answer,
         Ok(Err(text)) => ToolOutput::error(text),
         Err(panic) => {
-            Numbers::count(&face.numbers.panics);
+            Numbers::count(&frontend.numbers.panics);
             tracing::error!(tool, panic = panics::text(&*panic), "a tool panicked");
             let text = format!(
                 "the gateway failed inside {tool}; this is its own fault, see its log. Runs are safe: a run that was \
@@ -350,12 +354,12 @@ pub(super) async fn guarded(face: &Face, tool: &str, reply: impl Future<Output =
 
 /// Answers a request other than a tool call, also when it panics: the library would leave its client waiting.
 pub(super) async fn caught<T>(
-    face: &Face,
+    frontend: &Frontend,
     method: &str,
     answer: impl Future<Output = Result<T, ErrorData>> + Send,
 ) -> Result<T, ErrorData> {
     AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|panic| {
-        Numbers::count(&face.numbers.panics);
+        Numbers::count(&frontend.numbers.panics);
         tracing::error!(method, panic = panics::text(&*panic), "a method panicked");
         let text = format!("the gateway failed inside {method}; this is its own fault, see its log. Runs are safe.");
         Err(ErrorData::internal_error(text, None))

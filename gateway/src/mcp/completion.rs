@@ -11,19 +11,19 @@ use super::{
     prompts::{self, Meaning},
     resources,
 };
-use crate::{face::Face, runs::ListFilter};
+use crate::{frontend::Frontend, runs::ListFilter};
 
 /// Runs whose ids are offered.
 const NEWEST: u32 = 100;
 
 /// Answers the request with what its caller may see.
 pub(super) async fn complete(
-    face: &Face,
+    frontend: &Frontend,
     request: &CompleteRequestParams,
     context: &RequestContext<RoleServer>,
 ) -> Result<CompleteResult, ErrorData> {
     let answer = async {
-        let caller = Caller::of(face, context).map_err(|text| ErrorData::internal_error(text, None))?;
+        let caller = Caller::of(frontend, context).map_err(|text| ErrorData::internal_error(text, None))?;
         let (name, prefix) = (&*request.argument.name, &*request.argument.value);
         let all = match &request.r#ref {
             Reference::Prompt(prompt) => {
@@ -44,11 +44,11 @@ pub(super) async fn complete(
         let info = CompletionInfo::with_pagination(values, total, more);
         info.map(CompleteResult::new).map_err(|text| ErrorData::internal_error(text, None))
     };
-    call::caught(face, "completion/complete", answer).await
+    call::caught(frontend, "completion/complete", answer).await
 }
 
 async fn of_prompt(caller: &Caller, meaning: Meaning, prefix: &str, host: Option<&str>) -> Vec<String> {
-    let runs = &caller.face.core.runs;
+    let runs = &caller.frontend.core.runs;
     let names = |all: Vec<String>| {
         let prefix = prefix.to_lowercase();
         all.into_iter().filter(|name| name.to_lowercase().starts_with(&prefix)).collect()
@@ -65,7 +65,7 @@ async fn of_prompt(caller: &Caller, meaning: Meaning, prefix: &str, host: Option
 /// The newest runs whose id begins so, short ids for short beginnings.
 async fn run_ids(caller: &Caller, prefix: &str) -> Result<Vec<String>, ErrorData> {
     let filter = ListFilter { limit: NEWEST, ..ListFilter::default() };
-    let page = caller.face.core.runs.list(&caller.who, filter).await;
+    let page = caller.frontend.core.runs.list(&caller.who, filter).await;
     let page = page.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
     let prefix = prefix.to_lowercase();
     let id =

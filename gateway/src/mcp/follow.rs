@@ -15,7 +15,7 @@ use super::{
     waiting, words,
 };
 use crate::{
-    face::{part::Part, reading::Output, utf8},
+    frontend::{part::Part, reading::Output, utf8},
     model::{RunSnapshot, Stream},
 };
 
@@ -107,10 +107,10 @@ async fn wait(
     first: Option<&str>,
     reporter: &mut Option<Reporter>,
 ) -> Waited {
-    let cadence = call.face.options().heartbeat;
+    let cadence = call.frontend.options().heartbeat;
     let mut ticks = interval_at(Instant::now() + cadence, cadence);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (patience, mut no_end_at) = (call.face.options().no_end_after, None::<Instant>);
+    let (patience, mut no_end_at) = (call.frontend.options().no_end_after, None::<Instant>);
     let mut deadline = std::pin::pin!(sleep(limit.map_or(FAR, |limit| limit.min(FAR))));
     if until.is_reached(runs) {
         return Waited::Ended;
@@ -160,7 +160,7 @@ async fn wait(
 
 /// Returns when nobody waits for the answer any more: the caller is gone, or the gateway stops.
 async fn given_up(call: &Call) -> Waited {
-    let (gone, stopping) = (call.caller.gone().clone(), call.face.core.deps.tasks.stopping());
+    let (gone, stopping) = (call.caller.gone().clone(), call.frontend.core.deps.tasks.stopping());
     tokio::select! {
         biased;
         () = gone.cancelled() => Waited::Gone,
@@ -228,7 +228,7 @@ fn text(runs: &[Followed], line: Option<&str>, now_ms: i64) -> String {
 pub(super) async fn last_line(caller: &Caller, view: &RunSnapshot) -> Option<String> {
     let part = Part::user(view);
     let output =
-        Output { runs: caller.face.core.runs.clone(), who: caller.who.clone(), run: view.run, stream: Stream::Log };
+        Output { runs: caller.frontend.core.runs.clone(), who: caller.who.clone(), run: view.run, stream: Stream::Log };
     let read = output.range(&part, part.last(LAST_LINE), part.end());
     // Without the line the message is only shorter.
     let bytes = tokio::time::timeout(LAST_LINE_LIMIT, read).await.ok()?.ok()?;

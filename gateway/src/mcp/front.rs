@@ -11,8 +11,8 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::{
-    face::{
-        Face, Numbers,
+    frontend::{
+        Frontend, Numbers,
         bodies::{self, Unread},
         disconnect::{ClientPresence, WatchedBody},
         early_flush,
@@ -34,9 +34,9 @@ const SESSION: &str = "mcp-session-id";
 /// Header that names the last event that a client received of a call it resumes.
 const LAST_EVENT: &str = "last-event-id";
 
-/// The layer: `from_fn_with_state((face, sessions, resumables), front::pass)`.
+/// The layer: `from_fn_with_state((frontend, sessions, resumables), front::pass)`.
 pub(super) async fn pass(
-    State((face, sessions, resumables)): State<(Face, Sessions, Resumables)>,
+    State((frontend, sessions, resumables)): State<(Frontend, Sessions, Resumables)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -72,7 +72,7 @@ pub(super) async fn pass(
             if request.method() == Method::POST {
                 // In a session the library's own streams carry the answers.
                 let own = named.is_none().then(|| OwnAnswer::new(resumables));
-                post(&face, &sessions, asking, own, request, next).await
+                post(&frontend, &sessions, asking, own, request, next).await
             } else {
                 next.run(request).await
             }
@@ -80,7 +80,7 @@ pub(super) async fn pass(
         .await;
     let response = match caller {
         None => response,
-        Some(caller) => response.map(|body| Body::new(WatchedBody::new(body, caller, face.clone()))),
+        Some(caller) => response.map(|body| Body::new(WatchedBody::new(body, caller, frontend.clone()))),
     };
     if let (None, Some(id)) = (&named, session_of(response.headers())) {
         sessions.opened(id, principal);
@@ -93,7 +93,7 @@ pub(super) async fn pass(
 }
 
 async fn post(
-    face: &Face,
+    frontend: &Frontend,
     sessions: &Sessions,
     asking: Asking,
     own: Option<OwnAnswer>,
@@ -102,7 +102,7 @@ async fn post(
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     // The room is held until the call is under way: a call that waits for days does not keep its message.
-    let (bytes, _room) = match bodies::read(face, &asking.who.principal, body, MAX_BODY).await {
+    let (bytes, _room) = match bodies::read(frontend, &asking.who.principal, body, MAX_BODY).await {
         Ok(read) => read,
         Err(Unread::TooLarge(_)) => {
             let detail = format!(
@@ -117,7 +117,7 @@ async fn post(
         Err(refused) => return refused.into_response(),
     };
     envelope::accept(&mut parts.headers);
-    if message.method == "initialize" && sessions.count(&asking.who) >= face.options().sessions_per_principal {
+    if message.method == "initialize" && sessions.count(&asking.who) >= frontend.options().sessions_per_principal {
         let detail = "as many sessions of yours are open as are allowed: end some, or let them rest for an hour";
         return busy(detail, RETRY_AFTER).with_status(StatusCode::TOO_MANY_REQUESTS).into_response();
     }
@@ -132,9 +132,9 @@ async fn post(
     }
     // Detects a disconnect before there is a body to detect it.
     let unanswered = caller.gone().clone().drop_guard();
-    let options = face.options();
+    let options = frontend.options();
     // Also when the answer is started early and the request continues inside its body.
-    let (answered, asked) = (next.run(Request::from_parts(parts, Body::from(bytes))), face.clone());
+    let (answered, asked) = (next.run(Request::from_parts(parts, Body::from(bytes))), frontend.clone());
     let answered = async move {
         let response = answered.await;
         own.and_then(|own| own.response(&asked)).unwrap_or(response)
@@ -143,10 +143,10 @@ async fn post(
     let (response, early) =
         early_flush::answer(pending, options.early_flush_after, options.sse_keep_alive, message.id).await;
     if early {
-        Numbers::count(&face.numbers.flushed_early);
+        Numbers::count(&frontend.numbers.flushed_early);
     }
     unanswered.disarm();
-    response.map(|body| Body::new(WatchedBody::new(body, caller, face.clone())))
+    response.map(|body| Body::new(WatchedBody::new(body, caller, frontend.clone())))
 }
 
 fn no_such_event() -> Problem {

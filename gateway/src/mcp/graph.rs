@@ -100,7 +100,7 @@ pub(super) fn named(view: &RunSnapshot) -> String {
 
 /// The tool.
 pub(super) async fn graph(call: &Call) -> Reply {
-    let runs = &call.face.core.runs;
+    let runs = &call.frontend.core.runs;
     let run = runs.find(&call.who, &call.args.text("run").unwrap_or_default()).await.map_err(|e| e.to_string())?;
     let view = runs.get(&call.who, run).await.map_err(|e| e.to_string())?;
     call.shows(&view);
@@ -194,7 +194,7 @@ impl Answer<'_> {
             self.line(artifact, &text);
             return Ok(());
         }
-        let runs = &call.face.core.runs;
+        let runs = &call.frontend.core.runs;
         // One byte more than expected, so that a file that has grown is noticed.
         let fetched = match runs.artifact(&call.who, self.view.run, &artifact.path, BUDGET - self.used).await {
             Ok(fetched) => fetched,

@@ -25,7 +25,7 @@ const PAGE: (u64, u64) = (20, 100);
 
 /// `stata_runs`.
 pub(super) async fn runs(call: &Call) -> Reply {
-    let runs = &call.face.core.runs;
+    let runs = &call.frontend.core.runs;
     let before = match call.args.text("before") {
         Some(name) => Some(runs.find(&call.who, &name).await.map_err(|e| e.to_string())?),
         None => None,
@@ -85,7 +85,7 @@ pub(super) async fn cancel(call: &Call) -> Reply {
         Some("kill") => CancelMode::Kill,
         _ => CancelMode::Break,
     };
-    let runs = &call.face.core.runs;
+    let runs = &call.frontend.core.runs;
     let run = runs.find(&call.who, &name).await.map_err(|e| e.to_string())?;
     let mut view = runs.cancel(&call.who, run, mode).await.map_err(|e| e.to_string())?;
     if view.contact.is_none() && (!view.state.is_end() || view.runs_again) {
@@ -135,7 +135,7 @@ fn told(view: &RunSnapshot) -> String {
 
 /// `stata_hosts`.
 pub(super) async fn hosts(call: &Call) -> Reply {
-    Ok(ToolOutput::ok(hosts_text(&call.face.core.runs.hosts(&call.who).await)))
+    Ok(ToolOutput::ok(hosts_text(&call.frontend.core.runs.hosts(&call.who).await)))
 }
 
 fn hosts_text(all: &Hosts) -> String {

@@ -12,7 +12,7 @@ use super::{
     result, words,
 };
 use crate::{
-    face::{part::Part, reading::Output, utf8},
+    frontend::{part::Part, reading::Output, utf8},
     model::{RunSnapshot, Stream},
     runs::MAX_READ,
 };
@@ -42,7 +42,7 @@ pub(super) async fn log(call: &Call) -> Reply {
     if tail.is_some() && (offset.is_some() || pattern.is_some()) {
         return Err("pass tail alone, or offset, or pattern (with offset to begin there)".into());
     }
-    let runs = &call.face.core.runs;
+    let runs = &call.frontend.core.runs;
     let run = runs.find(&call.who, &args.text("run").unwrap_or_default()).await.map_err(|e| e.to_string())?;
     let view = runs.get(&call.who, run).await.map_err(|e| e.to_string())?;
     call.shows(&view);
@@ -58,9 +58,9 @@ pub(super) async fn log(call: &Call) -> Reply {
     }
     let output = Output { runs: runs.clone(), who: call.who.clone(), run, stream };
     let from = offset.unwrap_or(start).max(start);
-    let budget = call.face.options().inline_limit.saturating_sub(FRAME);
+    let budget = call.frontend.options().inline_limit.saturating_sub(FRAME);
     let head = words::message(&view, None, call.now_ms());
-    let ids = &call.face.core.deps.ids;
+    let ids = &call.frontend.core.deps.ids;
     let body = match pattern {
         Some(pattern) => {
             let context = args.whole("context").unwrap_or(2).min(CONTEXT);

@@ -1,4 +1,4 @@
-//! The MCP face: tools for AI clients, at `/mcp`, in both protocol eras.
+//! The MCP frontend: tools for AI clients, at `/mcp`, in both protocol eras.
 //!
 //! A tool call is a message; a run is a record. So every tool that waits first submits (durably) and then follows:
 //!
@@ -75,7 +75,7 @@ use rmcp::{
     },
 };
 
-use crate::face::Face;
+use crate::frontend::Frontend;
 use resumable::{Resumables, Store};
 use sessions::Sessions;
 
@@ -98,26 +98,26 @@ There is no time limit unless you pass one. Only stata_cancel, or stopping its s
 
 /// The service behind `/mcp` with its layers. `handler` answers; headers, sessions, resumable events and client
 /// disconnects are treated alike for every handler.
-pub fn router<H>(face: &Face, handler: H) -> Router
+pub fn router<H>(frontend: &Frontend, handler: H) -> Router
 where
     H: ServerHandler + Clone + Sync,
 {
-    let core = &face.core;
-    let options = face.options();
+    let core = &frontend.core;
+    let options = frontend.options();
     let mut config = StreamableHttpServerConfig::default()
         .with_sse_keep_alive(Some(options.sse_keep_alive))
         .with_sse_retry(Some(options.sse_retry))
-        .with_cancellation_token(face.cut.clone())
-        .with_allowed_hosts(face.allowed.hosts().iter().cloned())
-        .with_allowed_origins(face.allowed.origins().iter().cloned())
+        .with_cancellation_token(frontend.cut.clone())
+        .with_allowed_hosts(frontend.allowed.hosts().iter().cloned())
+        .with_allowed_origins(frontend.allowed.origins().iter().cloned())
         .enforce_origin_validation()
         .with_max_request_body_bytes(MAX_BODY);
-    if face.allowed.any_address() {
+    if frontend.allowed.any_address() {
         // The library's list cannot say "any address"; the gate in front has checked the host.
         config = config.disable_allowed_hosts();
     }
     let resumables = Resumables::new(core.ledger.clone(), core.deps.clock.clone());
-    let store = Store { face: face.clone(), resumables: resumables.clone() };
+    let store = Store { frontend: frontend.clone(), resumables: resumables.clone() };
     let mut manager = LocalSessionManager::default().with_event_store(Arc::new(store));
     let mut session = SessionConfig::default();
     // The library would count a silent call as an idle session and end it; see `sessions`.
@@ -133,7 +133,7 @@ where
     Router::new()
         .route_service("/mcp", service.clone())
         .route_service("/mcp/", service)
-        .layer(from_fn_with_state((face.clone(), sessions, resumables), front::pass))
+        .layer(from_fn_with_state((frontend.clone(), sessions, resumables), front::pass))
 }
 
 async fn reap(manager: Arc<LocalSessionManager>, sessions: Sessions, idle: Duration) {
@@ -149,16 +149,16 @@ async fn reap(manager: Arc<LocalSessionManager>, sessions: Sessions, idle: Durat
     }
 }
 
-/// Answers MCP requests. The library makes one for every request of the newer era, so it holds only the face.
+/// Answers MCP requests. The library makes one for every request of the newer era, so it holds only the frontend.
 #[derive(Clone)]
 pub struct Server {
-    face: Face,
+    frontend: Frontend,
 }
 
 impl Server {
-    /// The tools, resources and tasks of the gateway behind `face`.
-    pub fn new(face: &Face) -> Self {
-        Self { face: face.clone() }
+    /// The tools, resources and tasks of the gateway behind `frontend`.
+    pub fn new(frontend: &Frontend) -> Self {
+        Self { frontend: frontend.clone() }
     }
 }
 
@@ -209,7 +209,7 @@ impl ServerHandler for Server {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        completion::complete(&self.face, &request, &context).await
+        completion::complete(&self.frontend, &request, &context).await
     }
 
     async fn list_resources(
@@ -217,7 +217,7 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        resources::list(&self.face, &context).await
+        resources::list(&self.frontend, &context).await
     }
 
     async fn list_resource_templates(
@@ -233,7 +233,7 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        resources::read(&self.face, &request.uri, &context).await.map(Into::into)
+        resources::read(&self.frontend, &request.uri, &context).await.map(Into::into)
     }
 
     async fn get_task(
@@ -241,7 +241,7 @@ impl ServerHandler for Server {
         request: GetTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
-        tasks::get(&self.face, &request.task_id, &context).await
+        tasks::get(&self.frontend, &request.task_id, &context).await
     }
 
     async fn update_task(
@@ -249,7 +249,7 @@ impl ServerHandler for Server {
         request: UpdateTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        tasks::update(&self.face, &request.task_id, &context).await
+        tasks::update(&self.frontend, &request.task_id, &context).await
     }
 
     async fn cancel_task(
@@ -257,7 +257,7 @@ impl ServerHandler for Server {
         request: CancelTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        tasks::cancel(&self.face, &request.task_id, &context).await
+        tasks::cancel(&self.frontend, &request.task_id, &context).await
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -269,6 +269,6 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        call::answer(&self.face, request, context).await
+        call::answer(&self.frontend, request, context).await
     }
 }

@@ -25,7 +25,7 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{resumable::Resumables, resume::Line};
-use crate::face::{Face, early_flush};
+use crate::frontend::{Frontend, early_flush};
 
 /// The offer of an own answer, in the extensions of a request.
 #[derive(Clone)]
@@ -56,17 +56,17 @@ impl OwnAnswer {
     ///
     /// # Errors
     /// When there is no randomness for its name.
-    pub(super) fn take(&self, face: &Face) -> io::Result<Line> {
-        let (line, first, rest) = Line::begin(self.resumables.clone(), face.options().sse_retry)?;
+    pub(super) fn take(&self, frontend: &Frontend) -> io::Result<Line> {
+        let (line, first, rest) = Line::begin(self.resumables.clone(), frontend.options().sse_retry)?;
         let events = Events { first: Some(bytes(&first)), rest };
         *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(events);
         Ok(line)
     }
 
     /// The answer, if the call took the offer.
-    pub(super) fn response(&self, face: &Face) -> Option<Response> {
+    pub(super) fn response(&self, frontend: &Frontend) -> Option<Response> {
         let events = self.taken.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(early_flush::event_stream(body(events, face.options().sse_keep_alive, face.cut.clone())))
+        Some(early_flush::event_stream(body(events, frontend.options().sse_keep_alive, frontend.cut.clone())))
     }
 }
 

@@ -16,7 +16,7 @@ use rmcp::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{resumable::Resumable, resume::Line};
-use crate::face::{Face, Numbers};
+use crate::frontend::{Frontend, Numbers};
 
 /// How long the end of a call waits until its last beat is sent.
 const LAST_SEND: Duration = Duration::from_millis(250);
@@ -95,10 +95,10 @@ pub(super) struct Reporter {
 
 impl Reporter {
     /// A reporter for a caller that gave a token and has received `seen` events before. Its task ends with it.
-    pub(super) fn new(face: &Face, sink: Sink, token: ProgressToken, seen: u64) -> Self {
+    pub(super) fn new(frontend: &Frontend, sink: Sink, token: ProgressToken, seen: u64) -> Self {
         let (beats, mut latest) = watch::channel(None::<Beat>);
-        let (limit, numbers) = (face.options().send_timeout, face.numbers.clone());
-        let sender = face.core.deps.tasks.spawn(async move {
+        let (limit, numbers) = (frontend.options().send_timeout, frontend.numbers.clone());
+        let sender = frontend.core.deps.tasks.spawn(async move {
             while latest.changed().await.is_ok() {
                 let Some(beat) = latest.borrow_and_update().clone() else { continue };
                 let mut param =

@@ -29,7 +29,7 @@ use super::{
     fence, result, words,
 };
 use crate::{
-    face::{Face, part::Part, reading::Output, run_view::run_view},
+    frontend::{Frontend, part::Part, reading::Output, run_view::run_view},
     model::{RunSnapshot, Stream},
     runs::{FindError, ListFilter, ReadError},
 };
@@ -57,9 +57,12 @@ const JSON: &str = "application/json";
 const PLAIN: &str = "text/plain";
 
 /// `resources/list`: the lists themselves, then the newest runs with their logs.
-pub(super) async fn list(face: &Face, context: &RequestContext<RoleServer>) -> Result<ListResourcesResult, ErrorData> {
+pub(super) async fn list(
+    frontend: &Frontend,
+    context: &RequestContext<RoleServer>,
+) -> Result<ListResourcesResult, ErrorData> {
     let listed = async {
-        let caller = caller(face, context)?;
+        let caller = caller(frontend, context)?;
         // No end counts as seen by this: clients ask for the list by themselves when they start, and show it to nobody.
         let page = newest(&caller, LISTED).await?;
         if longhaul_proto::faults::bug("resource_lists_show") {
@@ -83,7 +86,7 @@ pub(super) async fn list(face: &Face, context: &RequestContext<RoleServer>) -> R
         (listed.ttl_ms, listed.cache_scope) = (Some(0), Some(CacheScope::Private));
         Ok(listed)
     };
-    call::caught(face, "resources/list", listed).await
+    call::caught(frontend, "resources/list", listed).await
 }
 
 /// `resources/templates/list`.
@@ -103,15 +106,15 @@ pub(super) fn templates() -> ListResourceTemplatesResult {
 
 /// `resources/read`.
 pub(super) async fn read(
-    face: &Face,
+    frontend: &Frontend,
     uri: &str,
     context: &RequestContext<RoleServer>,
 ) -> Result<ReadResourceResult, ErrorData> {
     let read = async {
-        let caller = caller(face, context)?;
+        let caller = caller(frontend, context)?;
         let (text, mime) = match Wanted::of(uri) {
             None => return Err(nothing(uri)),
-            Some(Wanted::Hosts) => (document(&face.core.runs.hosts(&caller.who).await, ITEMS, TEXT)?, JSON),
+            Some(Wanted::Hosts) => (document(&frontend.core.runs.hosts(&caller.who).await, ITEMS, TEXT)?, JSON),
             Some(Wanted::Runs) => {
                 let page = newest(&caller, NEWEST).await?;
                 page.iter().for_each(|view| caller.shows(view));
@@ -124,7 +127,7 @@ pub(super) async fn read(
         let contents = ResourceContents::text(text, uri).with_mime_type(mime);
         Ok(ReadResourceResult::new(vec![contents]).with_ttl_ms(0).with_cache_scope(CacheScope::Private))
     };
-    call::caught(face, "resources/read", read).await
+    call::caught(frontend, "resources/read", read).await
 }
 
 /// What a URI names.
@@ -152,8 +155,8 @@ impl<'a> Wanted<'a> {
     }
 }
 
-fn caller(face: &Face, context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
-    Caller::of(face, context).map_err(|text| ErrorData::internal_error(text, None))
+fn caller(frontend: &Frontend, context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
+    Caller::of(frontend, context).map_err(|text| ErrorData::internal_error(text, None))
 }
 
 /// Whether a URI is that of a template with an `id`.
@@ -186,12 +189,12 @@ fn brief(run: &RunSnapshot) -> Value {
 
 async fn newest(caller: &Caller, limit: u32) -> Result<Vec<Arc<RunSnapshot>>, ErrorData> {
     let filter = ListFilter { limit, ..ListFilter::default() };
-    let page = caller.face.core.runs.list(&caller.who, filter).await;
+    let page = caller.frontend.core.runs.list(&caller.who, filter).await;
     page.map(|page| page.runs).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 
 async fn found(caller: &Caller, name: &str, uri: &str) -> Result<Arc<RunSnapshot>, ErrorData> {
-    let runs = &caller.face.core.runs;
+    let runs = &caller.frontend.core.runs;
     let told = |error: FindError| match error {
         FindError::Unknown(_) => nothing(uri),
         FindError::Ambiguous(_) => ErrorData::invalid_params(error.to_string(), None),
@@ -212,7 +215,7 @@ fn nothing(uri: &str) -> ErrorData {
 /// The end of the log, after a line that says what it is.
 async fn log(caller: &Caller, view: &RunSnapshot) -> Result<String, ErrorData> {
     let output =
-        Output { runs: caller.face.core.runs.clone(), who: caller.who.clone(), run: view.run, stream: Stream::Log };
+        Output { runs: caller.frontend.core.runs.clone(), who: caller.who.clone(), run: view.run, stream: Stream::Log };
     let part = Part::user(view);
     let shown = result::excerpt(&output, &part, 0, LOG)
         .await
@@ -228,7 +231,7 @@ async fn log(caller: &Caller, view: &RunSnapshot) -> Result<String, ErrorData> {
             format!("; {n} bytes before it are left out, see stata_log(run: \"{run}\", offset: {})", shown.start)
         }
     };
-    let fenced = fence::fenced(&caller.face.core.deps.ids, &shown.text);
+    let fenced = fence::fenced(&caller.frontend.core.deps.ids, &shown.text);
     Ok(format!("[log of run {run}, {head}{at}{rest}]\n{fenced}"))
 }
 

@@ -15,7 +15,7 @@ use longhaul_proto::{
 
 use super::{call::Caller, fence, graph, output::ToolOutput, words};
 use crate::{
-    face::{part::Part, reading::Output, run_view::note as note_of, utf8},
+    frontend::{part::Part, reading::Output, run_view::note as note_of, utf8},
     model::{RunSnapshot, Stream},
     runs::ReadError,
 };
@@ -105,7 +105,7 @@ pub(super) async fn of(
     limit: usize,
 ) -> ToolOutput {
     let output =
-        |stream| Output { runs: caller.face.core.runs.clone(), who: caller.who.clone(), run: view.run, stream };
+        |stream| Output { runs: caller.frontend.core.runs.clone(), who: caller.who.clone(), run: view.run, stream };
     let is_error = is_error(view.state);
     let limit = room(is_error, limit);
     let head = head(view, note);
@@ -117,7 +117,7 @@ pub(super) async fn of(
     };
     let budget = limit.saturating_sub(head.len() + console.text.len() + FOOT);
     let log = excerpt(&output(Stream::Log), &Part::user(view), offset.unwrap_or_default(), budget).await;
-    let text = layout(&head, view, &log, &console, &caller.face.core.deps.ids);
+    let text = layout(&head, view, &log, &console, &caller.frontend.core.deps.ids);
     ToolOutput { is_error, ..ToolOutput::ok(text) }.about(view)
 }
 

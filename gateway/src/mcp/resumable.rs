@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::resume;
 use crate::{
-    face::{Face, disconnect::ClientPresence},
+    frontend::{Frontend, disconnect::ClientPresence},
     ledger::{LedgerError, Stash, StashStore},
     model::{Identity, Principal},
 };
@@ -234,7 +234,7 @@ pub(super) fn reference() -> std::io::Result<String> {
 
 /// What the library asks for event ids and replays.
 pub(super) struct Store {
-    pub(super) face: Face,
+    pub(super) frontend: Frontend,
     pub(super) resumables: Resumables,
 }
 
@@ -261,7 +261,7 @@ impl EventStore for Store {
 
     async fn replay_events_after(&self, last: &str) -> Result<EventStream, EventStoreError> {
         match ASKING.try_with(|asking| asking.clone()) {
-            Ok(Asking { who, resumed: Some(resumed) }) => Ok(resume::replay(&self.face, who, resumed)),
+            Ok(Asking { who, resumed: Some(resumed) }) => Ok(resume::replay(&self.frontend, who, resumed)),
             // The layer in front lets no such request through.
             _ => Err(format!("no caller may resume {last}").into()),
         }

@@ -29,7 +29,7 @@ use super::{
     run, tools, wait,
 };
 use crate::{
-    face::{Face, Numbers},
+    frontend::{Frontend, Numbers},
     model::Identity,
 };
 
@@ -114,23 +114,23 @@ impl Line {
 
 /// The events of a call after the last one that its client received: how the run is now, progress while it goes on, the
 /// answer.
-pub(super) fn replay(face: &Face, who: Identity, resumed: Resumed) -> EventStream {
-    Numbers::count(&face.numbers.resumed);
+pub(super) fn replay(frontend: &Frontend, who: Identity, resumed: Resumed) -> EventStream {
+    Numbers::count(&frontend.numbers.resumed);
     let (out, events) = mpsc::channel(ROOM);
     let n = Arc::new(AtomicU64::new(resumed.seen));
     let line = Line { out, reference: resumed.reference.as_str().into(), n, noted: Noted::Already };
     // The channel is empty, so there is room. An event with an id of its own: the client may break off again before any
     // progress.
     let last = format!("{}.{}", resumed.reference, resumed.seen);
-    let _ = line.out.try_send(ServerSseMessage::priming(last, face.options().sse_retry));
-    let task = answer(face.clone(), who, resumed, line);
-    face.core.deps.tasks.spawn(task);
+    let _ = line.out.try_send(ServerSseMessage::priming(last, frontend.options().sse_retry));
+    let task = answer(frontend.clone(), who, resumed, line);
+    frontend.core.deps.tasks.spawn(task);
     Box::pin(ReceiverStream::new(events))
 }
 
-async fn answer(face: Face, who: Identity, resumed: Resumed, line: Line) {
+async fn answer(frontend: Frontend, who: Identity, resumed: Resumed, line: Line) {
     let resumable = resumed.resumable.clone();
-    let already = face.core.deps.clock.unix_ms().saturating_sub(resumed.asked_ms);
+    let already = frontend.core.deps.clock.unix_ms().saturating_sub(resumed.asked_ms);
     let already = Duration::from_millis(u64::try_from(already).unwrap_or(0));
     let name = match &resumable.asked {
         CallTarget::Run { .. } => "stata_run_file",
@@ -138,14 +138,14 @@ async fn answer(face: Face, who: Identity, resumed: Resumed, line: Line) {
     };
     let replied = async {
         let spec = tools::find(name).ok_or("the gateway has lost its own tool")?;
-        let call = Call::resumed(&face, spec, who, &resumed, line.clone(), already)?;
+        let call = Call::resumed(&frontend, spec, who, &resumed, line.clone(), already)?;
         match &resumable.asked {
             CallTarget::Run { run, joined, .. } => run::to_the_end(&call, *run, *joined).await,
             CallTarget::Wait(_) => wait::wait(&call).await.map(|said| said.into_result().into()),
         }
     };
     // A resumed call is one that waits on its connection; a call that became a task has its answer already.
-    let CallToolResponse::Complete(mut result) = call::guarded(&face, name, replied).await else { return };
+    let CallToolResponse::Complete(mut result) = call::guarded(&frontend, name, replied).await else { return };
     if resumable.session.is_some() {
         // This member belongs to the newer era.
         result.result_type = None;

@@ -18,7 +18,7 @@ use super::{
     tasks, waiting, words,
 };
 use crate::{
-    face::Numbers,
+    frontend::Numbers,
     model::RunSnapshot,
     runs::{self, Accepted, SubmitError},
 };
@@ -104,7 +104,7 @@ async fn start(call: &Call, mut submit: SubmitRequest) -> Result<Accepted, Strin
     submit.key = call.key();
     let request =
         runs::Request { submit, call: name, trace: call.trace.clone(), max_code: MAX_CODE_MCP, max_stored: None };
-    call.face.core.runs.submit(&call.who, request).await.map_err(|error| {
+    call.frontend.core.runs.submit(&call.who, request).await.map_err(|error| {
         if let SubmitError::Ledger(source) | SubmitError::Unsettled(source) = &error {
             tracing::error!(error = source as &dyn std::error::Error, "cannot record a run");
         }
@@ -126,11 +126,11 @@ async fn follow_submitted(call: &Call, submitted: Accepted) -> Answer {
 
 /// Follows a run to its end, or answers with a task, or with a handle before an impatient client gives up.
 pub(super) async fn to_the_end(call: &Call, run: RunId, joined: Option<Joined>) -> Answer {
-    let live = call.face.core.runs.watch(&call.who, run).await.map_err(|error| {
+    let live = call.frontend.core.runs.watch(&call.who, run).await.map_err(|error| {
         format!("run {run} was started and goes on, but cannot be followed: {error}. Call stata_wait(runs: \"{run}\").")
     })?;
     let mut followed = [Followed { run, live }];
-    let options = call.face.options();
+    let options = call.frontend.options();
     // An unfinished run of another call may be of other files than the caller means: the answer says so now and not at
     // its end.
     let anothers = joined == Some(Joined::Unfinished) && !followed[0].view().state.is_end();
@@ -152,7 +152,7 @@ pub(super) async fn to_the_end(call: &Call, run: RunId, joined: Option<Joined>) 
             return Ok(tasks::begin(call, &view, joined).await);
         }
         Waited::TimeOver | Waited::Gone | Waited::NoEnd => {
-            Numbers::count(&call.face.numbers.handles);
+            Numbers::count(&call.frontend.numbers.handles);
             self::handle(call, &view, joined).await
         }
         Waited::Stopping => handle_text(&view, joined, None, None, "the gateway is restarting;", call.now_ms()),

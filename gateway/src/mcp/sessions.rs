@@ -1,7 +1,7 @@
 //! Sessions of the older protocol era: the principal of each, and when an unused one is closed.
 //!
 //! The library keeps the sessions, does not record their owners, and would end a session after a silence, together with
-//! the call that is under way in it. So its own clock is off, and this registry says who may use a session and which
+//! the call that is under way in it. So its own clock is off, and this table says who may use a session and which
 //! are idle. What a session was opened with is in the ledger, so that a restarted gateway knows the session again, for
 //! its owner.
 
@@ -28,7 +28,7 @@ use crate::{
 /// Kind of our stashes in the ledger.
 const KIND: &str = "session";
 
-/// The registry. Cheap to clone.
+/// The table of sessions. Cheap to clone.
 #[derive(Clone)]
 pub struct Sessions {
     book: Arc<Mutex<HashMap<String, Entry>>>,
@@ -49,7 +49,7 @@ pub struct Held {
 }
 
 impl Sessions {
-    /// An empty registry.
+    /// An empty table.
     pub fn new(ledger: Arc<dyn StashStore>, clock: Clock) -> Self {
         Self { book: Arc::default(), ledger, clock }
     }

@@ -34,7 +34,7 @@ use super::{
     run, waiting, words,
 };
 use crate::{
-    face::{Face, Numbers},
+    frontend::{Frontend, Numbers},
     model::{RunSnapshot, UnixMs},
     runs::{ControlError, FindError},
 };
@@ -47,9 +47,9 @@ const WAITS: u8 = 16;
 
 /// A task for an unfinished run. The run is in the ledger, so the handle is valid from now on.
 pub(super) async fn begin(call: &Call, view: &RunSnapshot, joined: Option<Joined>) -> CallToolResponse {
-    Numbers::count(&call.face.numbers.tasks);
+    Numbers::count(&call.frontend.numbers.tasks);
     let waits = if call.asked_to_wait() { WAITS } else { 0 };
-    let handle = call.face.core.task_key.seal(view.run, tag(joined) | waits, &call.who.principal);
+    let handle = call.frontend.core.task_key.seal(view.run, tag(joined) | waits, &call.who.principal);
     let mut task = task(call, handle, view).await;
     if let Some(joined) = joined {
         task = task.with_status_message(joined::line(view, joined, call.now_ms()));
@@ -59,19 +59,19 @@ pub(super) async fn begin(call: &Call, view: &RunSnapshot, joined: Option<Joined
 
 /// `tasks/get`.
 pub(super) async fn get(
-    face: &Face,
+    frontend: &Frontend,
     handle: &str,
     context: &RequestContext<RoleServer>,
 ) -> Result<GetTaskResult, ErrorData> {
     let answered = async {
-        let (caller, view, joined, waits) = open(face, handle, context).await?;
+        let (caller, view, joined, waits) = open(frontend, handle, context).await?;
         let no_end =
-            waiting::no_end_for(&view, caller.now_ms()).is_some_and(|long| long >= face.options().no_end_after);
+            waiting::no_end_for(&view, caller.now_ms()).is_some_and(|long| long >= frontend.options().no_end_after);
         let task = task(&caller, handle.to_owned(), &view).await;
         let payload = match view.state {
             RunState::Cancelled => TaskPayload::Cancelled,
             state if state.is_end() => {
-                let mut said = joined::result(&caller, &view, joined, face.options().inline_limit).await;
+                let mut said = joined::result(&caller, &view, joined, frontend.options().inline_limit).await;
                 // The first word says how the run ended; see `client`.
                 said.is_error &= !client::folds_errors(context.client_info().as_ref());
                 completed(said)?
@@ -83,7 +83,7 @@ pub(super) async fn get(
         caller.shows(&view);
         Ok(GetTaskResult::new(DetailedTask::new(task, payload)))
     };
-    call::caught(face, "tasks/get", answered).await
+    call::caught(frontend, "tasks/get", answered).await
 }
 
 fn completed(said: ToolOutput) -> Result<TaskPayload, ErrorData> {
@@ -94,34 +94,42 @@ fn completed(said: ToolOutput) -> Result<TaskPayload, ErrorData> {
 }
 
 /// `tasks/update`: answers to questions of a task. A run asks none, so this does nothing.
-pub(super) async fn update(face: &Face, handle: &str, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
-    call::caught(face, "tasks/update", async { open(face, handle, context).await.map(drop) }).await
+pub(super) async fn update(
+    frontend: &Frontend,
+    handle: &str,
+    context: &RequestContext<RoleServer>,
+) -> Result<(), ErrorData> {
+    call::caught(frontend, "tasks/update", async { open(frontend, handle, context).await.map(drop) }).await
 }
 
 /// `tasks/cancel`: the durable request to break the run. It changes nothing in an ended run; asking twice is harmless.
-pub(super) async fn cancel(face: &Face, handle: &str, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
+pub(super) async fn cancel(
+    frontend: &Frontend,
+    handle: &str,
+    context: &RequestContext<RoleServer>,
+) -> Result<(), ErrorData> {
     let answered = async {
-        let (caller, view, ..) = open(face, handle, context).await?;
-        let wished = face.core.runs.cancel(&caller.who, view.run, CancelMode::Break).await;
+        let (caller, view, ..) = open(frontend, handle, context).await?;
+        let wished = frontend.core.runs.cancel(&caller.who, view.run, CancelMode::Break).await;
         wished.map(drop).map_err(|error| match error {
             ControlError::Find(error) => unknown(&error),
             error => ErrorData::internal_error(error.to_string(), None),
         })
     };
-    call::caught(face, "tasks/cancel", answered).await
+    call::caught(frontend, "tasks/cancel", answered).await
 }
 
 /// The caller, the run that the handle names, how its call was answered, and whether the caller asked to wait.
 async fn open(
-    face: &Face,
+    frontend: &Frontend,
     handle: &str,
     context: &RequestContext<RoleServer>,
 ) -> Result<(Caller, Arc<RunSnapshot>, Option<Joined>, bool), ErrorData> {
-    let caller = Caller::of(face, context).map_err(|text| ErrorData::internal_error(text, None))?;
-    let Some((run, tag)) = face.core.task_key.open(handle, &caller.who.principal) else {
+    let caller = Caller::of(frontend, context).map_err(|text| ErrorData::internal_error(text, None))?;
+    let Some((run, tag)) = frontend.core.task_key.open(handle, &caller.who.principal) else {
         return Err(unknown(&FindError::Unknown(words::cut(&words::plain(handle), 60))));
     };
-    let view = face.core.runs.get(&caller.who, run).await.map_err(|error| unknown(&error))?;
+    let view = frontend.core.runs.get(&caller.who, run).await.map_err(|error| unknown(&error))?;
     Ok((caller, view, self::joined(tag & !WAITS), tag & WAITS != 0))
 }
 

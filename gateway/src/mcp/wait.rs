@@ -12,7 +12,7 @@ use super::{
     waiting, words,
 };
 use crate::{
-    face::{part::Part, reading::Output},
+    frontend::{part::Part, reading::Output},
     model::{RunSnapshot, Stream},
 };
 
@@ -37,7 +37,7 @@ pub(super) async fn wait(call: &Call) -> Reply {
     if names.len() > MAX_RUNS {
         return Err(format!("stata_wait takes at most {MAX_RUNS} runs at once, not {}", names.len()));
     }
-    let runs = &call.face.core.runs;
+    let runs = &call.frontend.core.runs;
     let mut followed = Vec::new();
     for name in &names {
         let run = runs.find(&call.who, name).await.map_err(|e| e.to_string())?;
@@ -47,7 +47,8 @@ pub(super) async fn wait(call: &Call) -> Reply {
         let live = runs.watch(&call.who, run).await.map_err(|e| e.to_string())?;
         followed.push(Followed { run, live });
     }
-    let limit = Duration::from_secs(call.args.whole("seconds").unwrap_or(DEFAULT)).min(call.face.options().max_wait);
+    let limit =
+        Duration::from_secs(call.args.whole("seconds").unwrap_or(DEFAULT)).min(call.frontend.options().max_wait);
     let limit = limit.saturating_sub(call.already());
     if let Some(asked) = CallTarget::wait(call.args.all()) {
         call.resumable(asked);
@@ -57,7 +58,7 @@ pub(super) async fn wait(call: &Call) -> Reply {
 
     let views: Vec<_> = followed.iter().map(Followed::view).collect();
     let is_error = views.iter().any(|view| result::is_error(view.state));
-    let room = result::room(is_error, call.face.options().inline_limit);
+    let room = result::room(is_error, call.frontend.options().inline_limit);
     let share = room / views.len().max(1);
     let mut parts = Vec::new();
     for view in &views {
@@ -117,7 +118,7 @@ async fn unfinished(call: &Call, view: &RunSnapshot, offset: Option<u64>, share:
     let short = view.run.short();
     let mut text = words::whole(view, None, call.now_ms());
     let output =
-        Output { runs: call.face.core.runs.clone(), who: call.who.clone(), run: view.run, stream: Stream::Log };
+        Output { runs: call.frontend.core.runs.clone(), who: call.who.clone(), run: view.run, stream: Stream::Log };
     let part = Part::user(view);
     let from = offset.unwrap_or_default();
     let half = share / 2;
@@ -134,7 +135,7 @@ async fn unfinished(call: &Call, view: &RunSnapshot, offset: Option<u64>, share:
         }
         Ok(new) => {
             let what = if offset.is_some() { "new output" } else { "latest output" };
-            let fenced = fence::fenced(&call.face.core.deps.ids, &new.text);
+            let fenced = fence::fenced(&call.frontend.core.deps.ids, &new.text);
             let _ = write!(text, "\n{what} (bytes {} to {}):\n{fenced}", new.from, new.end);
         }
     }

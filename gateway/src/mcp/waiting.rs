@@ -6,7 +6,7 @@ use longhaul_proto::{faults, state::RunState};
 
 use super::{call::Caller, joined, words};
 use crate::{
-    face::run_view::note,
+    frontend::run_view::note,
     model::{ContactState, RunSnapshot},
     runs::Behind,
 };
@@ -18,7 +18,7 @@ pub(super) fn no_end_for(view: &RunSnapshot, now_ms: i64) -> Option<Duration> {
 
 /// The run of the same caller that this one waits for, when there is one.
 pub(super) fn behind(caller: &Caller, view: &RunSnapshot) -> Option<Behind> {
-    caller.face.core.runs.behind_own(&caller.who, view)
+    caller.frontend.core.runs.behind_own(&caller.who, view)
 }
 
 /// Sentences for the model; `None` when the wait ends by itself. They stand behind [`words::whole`], which gives the

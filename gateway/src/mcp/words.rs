@@ -5,7 +5,7 @@ use std::{fmt::Write, time::Duration};
 pub(super) use longhaul_proto::words::whole_duration as duration;
 use longhaul_proto::{api::LocationView, faults, state::RunState, visible};
 
-use crate::{face::run_view::seconds, model::RunSnapshot};
+use crate::{frontend::run_view::seconds, model::RunSnapshot};
 
 /// Longest progress message, characters.
 pub(super) const MAX_MESSAGE: usize = 200;
@@ -180,7 +180,7 @@ pub(super) mod tests {
         for (name, value) in fields.as_object().unwrap() {
             whole[name] = value.clone();
         }
-        crate::face::run_view::tests::read(whole)
+        crate::frontend::run_view::tests::read(whole)
     }
 
     #[test]

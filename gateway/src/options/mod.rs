@@ -1,11 +1,11 @@
 //! All settings of a gateway, with units and defaults.
 
-mod face;
+mod frontend;
 pub mod proxies;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-pub use face::FaceOptions;
+pub use frontend::FrontendOptions;
 use longhaul_proto::{encoding::Encoding, free_space::MinFree};
 
 /// The settings of a gateway. `Options::default()` suits a lab; `data` must be given.
@@ -89,7 +89,7 @@ pub struct Options {
     pub keep_uploads: Duration,
 
     /// Settings of the HTTP and MCP layers.
-    pub face: FaceOptions,
+    pub frontend: FrontendOptions,
 }
 
 impl Default for Options {
@@ -129,7 +129,7 @@ impl Default for Options {
             max_blob_bytes: 20 << 30,
             min_free: MinFree::default(),
             keep_uploads: s(24 * 3600),
-            face: FaceOptions::default(),
+            frontend: FrontendOptions::default(),
         }
     }
 }

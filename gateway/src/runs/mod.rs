@@ -38,7 +38,7 @@
 //! - [`artifact`] fetches a file that an ended run left on its host;
 //! - [`do_files`] fetches the do-files that an ended run entered, before its spool is released;
 //! - [`release`] tells agents to delete spools, and remembers which runs were removed;
-//! - [`registrar`] answers agents: they register, send heartbeats, and learn what to do with
+//! - [`agent_calls`] answers agents: they register, send heartbeats, and learn what to do with
 //!   each of their runs; [`reconcile`] decides that;
 //! - [`seal`] recognises this gateway's own requests in an agent's spool;
 //! - [`upkeep`] removes old records and asks agents to delete old spools;
@@ -47,6 +47,7 @@
 //! - [`snapshot`] makes the published snapshot of a run, on a `watch` that never makes the run's task wait.
 
 pub(crate) mod adopt;
+pub(crate) mod agent_calls;
 mod agents;
 mod artifact;
 mod at_once;
@@ -68,7 +69,6 @@ mod not_started;
 mod not_there;
 mod reads;
 mod reconcile;
-pub(crate) mod registrar;
 pub(crate) mod registry;
 pub(crate) mod release;
 mod requested_code;
@@ -107,7 +107,7 @@ use crate::{
     metrics::Metrics,
     mirror::Mirrors,
     model::{Identity, Owner, Principal, RunSnapshot, Scope},
-    wall::Wall,
+    wall_clock::WallClock,
 };
 use reads::{Look, may};
 use registry::Registry;
@@ -208,7 +208,7 @@ pub(crate) struct Inner {
     pub(crate) mirrors: Mirrors,
     pub(crate) blobs: Blobs,
     pub(crate) restore_guard: RestoreGuard,
-    pub(crate) wall: Wall,
+    pub(crate) wall_clock: WallClock,
     pub(crate) seal: SealKey,
     /// This gateway, as the owner of the runs that it moves.
     pub(crate) owner: Owner,
@@ -235,7 +235,7 @@ pub(crate) struct Kept {
 /// gateway's requests from others, and the fence between it and a gateway after it.
 pub(crate) struct Guards {
     pub(crate) restore_guard: RestoreGuard,
-    pub(crate) wall: Wall,
+    pub(crate) wall_clock: WallClock,
     pub(crate) seal: SealKey,
     pub(crate) owner: Owner,
 }
@@ -250,7 +250,7 @@ impl Runs {
         metrics: Arc<Metrics>,
         deps: Deps,
     ) -> Self {
-        let Guards { restore_guard, wall, seal, owner } = guards;
+        let Guards { restore_guard, wall_clock, seal, owner } = guards;
         let Kept { mirrors, blobs } = kept;
         Self(Arc::new(Inner {
             options,
@@ -259,7 +259,7 @@ impl Runs {
             mirrors,
             blobs,
             restore_guard,
-            wall,
+            wall_clock,
             seal,
             owner,
             metrics,
@@ -330,7 +330,7 @@ impl Runs {
 
     /// Why no record is removed by its age now, and what to do; `None` = old records are removed as usual.
     pub fn sweep_paused(&self) -> Option<String> {
-        self.0.wall.in_doubt()
+        self.0.wall_clock.in_doubt()
     }
 
     /// An operator confirms that the wall clock is right, however far it is from what the ledger leads the gateway to
@@ -342,7 +342,7 @@ impl Runs {
         if who.scope != Scope::Operate {
             return Err(ControlError::Forbidden("trusting the clock needs a token with scope `operate`".to_owned()));
         }
-        self.0.wall.trust();
+        self.0.wall_clock.trust();
         let now = rfc3339(self.0.deps.clock.unix_ms()).unwrap_or_default();
         tracing::warn!(by = %who.principal, now, "an operator says that the clock is right");
         Ok(ClockTrusted { now })

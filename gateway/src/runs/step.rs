@@ -28,9 +28,9 @@ pub(super) fn queue_deadline(inner: &Inner, record: &Record) -> Option<Duration>
         at => at,
     };
     // While the clock is in doubt, nothing is known of the time before this start: the wait counts from now.
-    let waited = match inner.wall.in_doubt() {
+    let waited = match inner.wall_clock.in_doubt() {
         Some(_) => 0,
-        None => u64::try_from(inner.wall.now_ms() - since).unwrap_or_default(),
+        None => u64::try_from(inner.wall_clock.now_ms() - since).unwrap_or_default(),
     };
     Some(inner.deps.clock.monotonic() + Duration::from_millis(limit.saturating_sub(waited)))
 }
@@ -83,7 +83,7 @@ impl RunTask {
         cause: Cause,
         given: Option<(Attempt, Placement)>,
     ) -> Result<(), Interrupted> {
-        let at_ms = self.inner.wall.now_ms();
+        let at_ms = self.inner.wall_clock.now_ms();
         self.note_step(to, cause, at_ms);
         let mut detail = self.record.detail.clone();
         if let Some((attempt, at)) = given.clone() {
@@ -225,7 +225,7 @@ impl RunTask {
             tokio::time::sleep(LEDGER_PAUSE).await;
             if (step.to, step.cause) == (RunState::Queued, Cause::ProvenDead) {
                 // The new wait has its whole limit, however long it took to record its beginning.
-                step.at_ms = inner.wall.now_ms();
+                step.at_ms = inner.wall_clock.now_ms();
                 wait_begins(&mut step.detail, step.cause, step.at_ms);
             }
             inner.ledger.transition(step.clone()).await

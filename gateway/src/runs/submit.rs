@@ -86,7 +86,7 @@ async fn record(
     // Without room an equal run may still answer: a lost call is made again, and that costs nothing.
     let room = room(inner, who);
     let run = inner.deps.ids.run();
-    let created_ms = inner.wall.now_ms();
+    let created_ms = inner.wall_clock.now_ms();
     let trace = telemetry::context_for_run(span, caller);
     let submission = wire::Submission {
         run_id: run.to_string(),

@@ -44,7 +44,7 @@ const UNVERIFIED_SHARE: u64 = 10;
 const STASHED: u32 = 50_000;
 
 /// Removes old things every [`crate::Options::sweep_every`]: by age only as far as the clock may be trusted
-/// ([`crate::wall`]), and records only once the gateway has been up for [`crate::Options::sweep_after`].
+/// ([`crate::wall_clock`]), and records only once the gateway has been up for [`crate::Options::sweep_after`].
 pub(crate) async fn sweep(inner: Arc<Inner>) {
     let mut tick = tokio::time::interval(inner.options.sweep_every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -61,9 +61,9 @@ pub(crate) async fn sweep(inner: Arc<Inner>) {
 /// One sweep; `told` is the last doubt about the clock that was logged.
 pub(crate) async fn look(inner: &Arc<Inner>, told: &mut Option<String>) -> Result<(), LedgerError> {
     let newest = inner.ledger.list(ListQuery { limit: 1, ..ListQuery::default() }).await?;
-    let doubt = inner.wall.doubt(newest.first().map_or(0, |record| record.created_ms));
+    let doubt = inner.wall_clock.doubt(newest.first().map_or(0, |record| record.created_ms));
     inner.metrics.sweep_paused.store(u64::from(doubt.is_some()), Ordering::Relaxed);
-    let rested = inner.wall.up() >= inner.options.sweep_after || faults::bug("sweep_trusts_the_clock");
+    let rested = inner.wall_clock.up() >= inner.options.sweep_after || faults::bug("sweep_trusts_the_clock");
     match &doubt {
         Some(words) if told.is_none() => tracing::error!("{words}"),
         None if told.is_some() => tracing::warn!("the clock is trusted again"),
@@ -103,7 +103,7 @@ async fn sweep_blobs(inner: &Inner, aged: Aged) {
 }
 
 fn before(inner: &Inner, age: Duration) -> i64 {
-    inner.wall.now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+    inner.wall_clock.now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Removes old records, in one sweep only a share of all, so that there is time to notice if they were taken for old by
@@ -117,7 +117,7 @@ async fn remove_records(inner: &Arc<Inner>, old: i64) -> Result<(), LedgerError>
             true => Vec::new(),
             false => inner.fleet.present(),
         };
-        let gone = remove_old(&*inner.ledger, old, most.min(BATCH), here, inner.wall.now_ms()).await?;
+        let gone = remove_old(&*inner.ledger, old, most.min(BATCH), here, inner.wall_clock.now_ms()).await?;
         most -= u32::try_from(gone.len()).unwrap_or(most);
         for (run, own) in &gone {
             release::free_removed(inner, *run, *own).await?;
@@ -219,7 +219,7 @@ async fn remove_for_room(inner: &Arc<Inner>, excess: u64, of: impl Fn(&RunId) ->
                 continue;
             }
             let bytes = inner.mirrors.size(one.run).await;
-            let removed = match inner.ledger.remove(one.run, inner.wall.now_ms()).await {
+            let removed = match inner.ledger.remove(one.run, inner.wall_clock.now_ms()).await {
                 Err(LedgerError::Unknown(_)) => inner.ledger.get(one.run).await?.is_none(),
                 removed => removed?,
             };

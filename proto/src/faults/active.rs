@@ -218,7 +218,7 @@ pub fn boot_id() -> Option<String> {
     with(|f| f.boot.as_ref().and_then(|path| fs::read_to_string(path).ok()))
 }
 
-/// How far wall time is off, milliseconds.
+/// How far wall-clock time is off, milliseconds.
 pub fn clock_offset_ms() -> i64 {
     with(|f| f.clock.as_ref().and_then(|path| fs::read_to_string(path).ok()?.trim().parse().ok()).unwrap_or(0))
 }

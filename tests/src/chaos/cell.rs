@@ -74,7 +74,7 @@ pub enum Fault {
     Failing(Side, &'static str, &'static str),
     /// The file system of a daemon is full for a while.
     Full(Side),
-    /// Wall time jumps, forth or back, by months.
+    /// Wall-clock time jumps, forth or back, by months.
     ClockJump(Side),
     /// The log of a run that has ended is cut short in its spool before the gateway has all of it.
     LogCut,

@@ -157,7 +157,7 @@ impl Site {
         fs::write(self.faults(side).join(format!("{point}.go")), "").unwrap();
     }
 
-    /// Wall time of a daemon is off by so much from now on.
+    /// Wall-clock time of a daemon is off by so much from now on.
     pub fn clock(&self, side: Side, offset_ms: i64) {
         fs::write(self.faults(side).join("clock"), offset_ms.to_string()).unwrap();
     }

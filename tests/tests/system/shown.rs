@@ -277,7 +277,7 @@ fn texts(value: &serde_json::Value) -> Vec<String> {
 }
 
 /// A do-file in an older encoding: what is said of its run, with these bytes for a word.
-async fn said_of(word: &[u8], encoding: Option<&str>) -> (String, String, Vec<u8>) {
+async fn said_of(word: &[u8], encoding: Option<&str>) -> (String, String, Vec<u8>, [String; 3]) {
     let mut lab = lab!();
     if let Some(encoding) = encoding {
         lab.env("LONGHAUL_LOG_ENCODING", encoding);
@@ -290,7 +290,20 @@ async fn said_of(word: &[u8], encoding: Option<&str>) -> (String, String, Vec<u8
     let run = gateway.api.list().await.unwrap().runs.remove(0);
     let (message, place) = (run.message.unwrap_or_default(), run.location.expect("a place"));
     assert_eq!(place.line, 2, "the echo is found in its source");
-    (message, ran.text, gateway.api.output(run.run_id, "log").await.unwrap().to_vec())
+    let (url, token) = (gateway.api.url().to_owned(), gateway.api.token().to_owned());
+    let mut env = vec![("LONGHAUL_GATEWAY", url.as_str()), ("LONGHAUL_TOKEN", token.as_str())];
+    env.extend(encoding.map(|name| ("LONGHAUL_LOG_ENCODING", name)));
+    let id = run.run_id.to_string();
+    let screen = on_terminal(&lab, &["log", &id], &env).await.text();
+    let mut events = lab.command(["log", "--json", &id]);
+    events.envs(env.iter().copied());
+    let events = lab::finish(events).await.out;
+    let log = gateway.api.output(run.run_id, "log").await.unwrap().to_vec();
+    let (mut stream, mut streamed) = (gateway.api.events(run.run_id, 0).await.unwrap(), String::new());
+    while let Some(event) = stream.next().await {
+        streamed += &event.data.to_string();
+    }
+    (message, ran.text, log, [screen, events, streamed])
 }
 
 #[tokio::test]
@@ -300,7 +313,10 @@ async fn words_in_an_older_encoding_are_read_and_bytes_are_kept() {
         (b"\xca\xfd\xbe\xdd", Some("gbk"), "\u{6570}\u{636e}"),
         ("gr\u{f6}\u{df}e".as_bytes(), Some("gbk"), "gr\u{f6}\u{df}e"),
     ] {
-        let (message, text, log) = said_of(word, encoding).await;
+        let (message, text, log, shown) = said_of(word, encoding).await;
+        for shown in shown {
+            assert!(shown.contains(&format!("the word is {want}")), "{encoding:?}: {shown}");
+        }
         assert!(message.contains(&format!("{want}.dta")), "{message}");
         assert!(text.contains(&format!("the word is {want}\n")) && text.contains(&format!("{want}.dta")), "{text}");
         assert!(log.windows(word.len()).any(|bytes| bytes == word), "the log is what Stata wrote");

@@ -59,6 +59,12 @@ impl Echo {
         *self = Self { widest, semicolon, capturing: false, ..other };
     }
 
+    /// Whether the command may assign something to a macro.
+    pub(in crate::stata) fn assigns(&self) -> bool {
+        let assigns = |(part, _): &(String, usize)| part.contains("lo") || part.contains("gl");
+        self.parts.iter().any(assigns)
+    }
+
     /// The command in one line, comments and `;` included; none if nothing was echoed.
     pub(in crate::stata) fn command(&self) -> Option<String> {
         (!self.parts.is_empty()).then(|| joined(&self.parts, self.widest, self.semicolon)).filter(|c| !c.is_empty())

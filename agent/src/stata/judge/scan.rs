@@ -1,10 +1,13 @@
 //! Reads the lines of a log in order and remembers what the verdict needs; bounded.
 
+mod callers;
+mod failure;
+
 use std::collections::{HashMap, VecDeque};
 
 use super::{
     Judgement, LogEnd, Reason, is_rule,
-    level::{Caller, Last, Unwinding},
+    level::{Caller, Last, Unwinding, Values},
 };
 use crate::stata::{
     banner,
@@ -12,9 +15,10 @@ use crate::stata::{
     culprit::Block,
     echo::{Classifier, Echo, Kind},
     lines::Line,
-    locate::opens_do_file,
-    message::{self, Printed},
+    locate::{Macros, opens_do_file, times},
+    message::Printed,
 };
+use callers::Ended;
 
 /// Lines of output kept before a failure; a message is at most a dozen.
 const OUTPUT: usize = 40;
@@ -50,6 +54,14 @@ pub(in crate::stata) struct Scan {
     defining: Option<String>,
     /// Some loop or program calls do-files, whose ends cannot be told from that of the do-file around.
     calls_in_blocks: bool,
+    /// Some loop or program called do-files of which it is not known how many.
+    unsure: bool,
+    /// Nothing was echoed since the end of a do-file.
+    at_end: bool,
+    /// Nor between that end and the one before it.
+    ends_in_a_row: bool,
+    /// Macros whose values are known.
+    values: Values,
     /// What was printed since the last echo, blanks left out.
     printed: u32,
     /// A blank line followed the last echo.
@@ -123,67 +135,15 @@ impl Scan {
                 self.clear();
                 self.echo.pass(width);
                 self.block.line(body, width);
-                self.block.calls |= opens_do_file(body);
-                self.calls_in_blocks |= self.block.calls;
+                self.calls_in_blocks |= self.block.calls();
+                self.values.forget(body);
+                self.at_end = false;
             }
             Kind::More(rest) => {
                 self.echo.more(rest, width);
                 self.block.more(rest, width);
             }
             Kind::Output => self.output(line),
-        }
-    }
-
-    fn code(&mut self, rc: i64) {
-        if let Some(left) = self.left.take().filter(|left| left.rc == rc && self.printed == 0) {
-            self.unwinding = Some(left);
-        }
-        if self.unwinding.as_ref().is_none_or(|u| u.rc != rc) {
-            // Of a loop's output only the end is that of the line that failed.
-            let part = self.skipped || self.block.has_several();
-            let whole = if part { message::Output::End } else { message::Output::Whole };
-            let lines: Vec<Printed> = self.above.iter().chain(&self.output).cloned().collect();
-            // A Break has no message; what was printed before it is what it interrupted.
-            let message = if self.broken && rc == 1 { None } else { message::message(&lines, whole) };
-            let line = message.as_deref().and_then(|message| self.block.named_by(message));
-            let command = line.or_else(|| self.last_command());
-            self.unwinding = Some(Unwinding { rc, broken: false, levels: 0, command, message });
-        }
-        if let Some(unwinding) = &mut self.unwinding {
-            unwinding.broken |= std::mem::take(&mut self.broken);
-            unwinding.levels += u32::from(std::mem::take(&mut self.level_ended));
-        }
-        if std::mem::take(&mut self.outermost_ended) {
-            self.outermost = self.unwinding.clone();
-        }
-        self.last = Last::Code(rc);
-    }
-
-    fn end(&mut self) {
-        self.level_ended = true;
-        match &self.unwinding {
-            // A do-file that ends well shows an empty prompt before; this one is being left.
-            Some(unwinding) if !self.prompted => self.last = Last::Code(unwinding.rc),
-            _ => (self.last, self.unwinding) = (Last::End, None),
-        }
-        self.prompted = false;
-        self.clear();
-        // What comes now belongs to the caller.
-        match self.callers.pop() {
-            Some(Caller::Command(command)) => {
-                self.echo.restore(command);
-                self.block.close();
-            }
-            Some(Caller::Block(echo, block)) => {
-                self.echo.take_from(echo);
-                self.block = block;
-            }
-            None if self.from_within => return,
-            None => {}
-        }
-        if self.callers.is_empty() && !self.calls_in_blocks {
-            self.after_end = Some(0);
-            (self.outermost, self.outermost_ended) = (None, true);
         }
     }
 
@@ -210,7 +170,9 @@ impl Scan {
         if self.typed_exit(words) {
             return;
         }
+        self.learn();
         self.entered();
+        self.at_end = false;
         self.defined(words);
         self.ordinary();
         self.clear();
@@ -220,7 +182,10 @@ impl Scan {
             self.echo.begin(command, width);
             match self.programs.get(first_word(words)) {
                 Some(program) => self.block = program.clone(),
-                None => self.block.open(),
+                None => {
+                    let Values { locals, globals, .. } = &mut self.values;
+                    self.block.open(times(words, &Macros { locals, globals, directory: None }));
+                }
             }
         }
     }
@@ -232,25 +197,23 @@ impl Scan {
         over && if self.named { is_exit(words) } else { typed() }
     }
 
+    /// What the command before assigned to macros.
+    fn learn(&mut self) {
+        if self.echo.assigns()
+            && let Some(command) = self.echo.command()
+        {
+            let Values { locals, globals, .. } = &mut self.values;
+            Macros { locals, globals, directory: None }.learn(&command);
+            self.values.assigned_by_option(&command);
+        }
+    }
+
     /// The program whose body was read is known from now on.
     fn defined(&mut self, words: &str) {
         if let Some(name) = self.defining.take().filter(|_| self.programs.len() < PROGRAMS) {
             self.programs.insert(name, self.block.clone());
         }
         self.defining = program_name(words).map(str::to_owned);
-    }
-
-    /// A `do` that ran is followed by an empty line and the first echo of its file.
-    fn entered(&mut self) {
-        if !self.blank || self.printed > 0 || self.callers.len() >= DEPTH {
-            return;
-        }
-        let caller = if self.last == Last::Other { self.last_command() } else { None };
-        if let Some(command) = caller.filter(|command| opens_do_file(command)) {
-            self.callers.push(Caller::Command(command));
-        } else if self.block.calls && matches!(self.last, Last::Other | Last::End) {
-            self.callers.push(Caller::Block(self.echo.clone(), self.block.clone()));
-        }
     }
 
     fn output(&mut self, line: &Line) {
@@ -315,8 +278,8 @@ impl Scan {
 
     pub(in crate::stata) fn state(&self) -> LogEnd {
         match self.last {
-            // Some do-file ended, and the one that called it did not.
-            Last::End if !self.callers.is_empty() && !self.calls_in_blocks => LogEnd::Incomplete,
+            // Some do-file ended, and the one that called it did not, or may not have.
+            Last::End if self.ended() != Ended::Outermost => LogEnd::Incomplete,
             Last::End | Last::Closed => LogEnd::Succeeded,
             Last::Code(_) => LogEnd::Failed,
             Last::Other if self.smcl_closed || self.left_by_itself() => LogEnd::Succeeded,
@@ -336,7 +299,7 @@ impl Scan {
     }
 
     /// Takes over the last command of a scan over earlier bytes.
-    pub(in crate::stata) fn adopt(&mut self, command: Option<String>) {
+    pub(in crate::stata) fn set_last_command(&mut self, command: Option<String>) {
         if let Some(unwinding) = &mut self.unwinding {
             unwinding.command = command.clone();
         }
@@ -346,6 +309,7 @@ impl Scan {
     pub(in crate::stata) fn finish(self) -> Judgement {
         let state = self.state();
         let last = self.last_command();
+        let unknown = self.last == Last::End && self.ended() == Ended::Unknown;
         let mut judgement = Judgement {
             state,
             reason: Reason::EndOfDoFile,
@@ -373,6 +337,7 @@ impl Scan {
                 judgement.break_seen = self.broken;
                 judgement.reason = match (judgement.exit_stata, self.commands) {
                     (true, _) => Reason::ExitStata,
+                    (false, _) if unknown => Reason::EndInBlock,
                     (false, 0) if !self.from_within => Reason::NothingRan,
                     (false, _) => Reason::NoEnd,
                 };

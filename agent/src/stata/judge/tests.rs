@@ -6,7 +6,14 @@ use std::path::Path;
 /// Lines as Stata writes them, in any order.
 const LOG_LIKE: &str = "((\\{smcl\\}\n)?(\\. x\n|\\. \n|> y\n|  [12]\\. z\n|  3\\. \\}\n|\\. do a\n|\\. do \"b c\" 1\n|\\. foreach v in a \\{\n|\
     \\. program p\n|\\. p\n|\\. #delimit ;\n|\\. mata:\n|: x\n|\\. python:\n|>>> x\n|\\. exit, STATA\n|\\. log close\n|\\. }\n|end of do-file\n|\
-    r\\([0-9]{1,3}\\);\n|--Break--\n| opened on:  1\n| closed on:  2\n|\n|out\r|    hanging\n|x not found\n|\\{err\\}|\\{p\\}|\\{p_end\\}){0,40})";
+    r\\([0-9]{1,3}\\);\n|--Break--\n| opened on:  1\n| closed on:  2\n|\n|out\r|    hanging\n|x not found\n|\\{err\\}|\\{p\\}|\\{p_end\\}|\
+    \\. forvalues i = 1/2 \\{\n  2\\. do a\n  3\\. \\}\n|\\. foreach v of local w \\{\n  2\\. do a\n  3\\. stcox x\n  4\\. \\}\n|\\. local w 1 2\n|\
+    file a_1.dta saved\n|Imputations \\(10\\):\n|no observations\n|option x\ny not allowed\n|convergence not achieved\n){0,40})";
+
+/// The same log as another program saves it: UTF-16 with a mark.
+fn saved_again(log: &str) -> Vec<u8> {
+    std::iter::once(0xfeff).chain(log.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+}
 
 #[test]
 fn verdicts() {
@@ -129,6 +136,7 @@ proptest! {
         let found = judge(log.as_bytes());
         prop_assert_eq!(found.rc.is_some(), found.state == LogEnd::Failed);
         prop_assert_eq!(found.reason == Reason::ExitStata, found.exit_stata);
+        prop_assert_eq!(judge(&saved_again(&log)), found);
     }
 
     #[test]

@@ -120,16 +120,16 @@ pub(super) fn words(text: &str) -> Vec<String> {
 }
 
 /// Values that a do-file assigned to its macros literally.
-pub(super) struct Macros<'a> {
-    pub(super) locals: &'a mut HashMap<String, String>,
-    pub(super) globals: &'a mut HashMap<String, String>,
+pub(in crate::stata) struct Macros<'a> {
+    pub(in crate::stata) locals: &'a mut HashMap<String, String>,
+    pub(in crate::stata) globals: &'a mut HashMap<String, String>,
     /// What `c(pwd)' is now, if it is known.
-    pub(super) directory: Option<&'a Path>,
+    pub(in crate::stata) directory: Option<&'a Path>,
 }
 
 impl Macros<'_> {
     /// Records `local`, `global` and `args`; a value that cannot be followed is dropped.
-    pub(super) fn learn(&mut self, text: &str) {
+    pub(in crate::stata) fn learn(&mut self, text: &str) {
         let text = text.trim();
         let Some((word, rest)) = text.split_once([' ', '\t']) else { return };
         let rest = rest.trim();

@@ -1,6 +1,7 @@
 //! Loops that call do-files by the name of their variable: `foreach f in a b { do "`f'.do" }`.
 
 use super::call::{Call, Macros, words};
+use crate::stata::commands::{first_word, program_name};
 
 /// Most values of one loop that are followed.
 const VALUES: usize = 1000;
@@ -67,6 +68,22 @@ fn numbers(list: &str) -> Option<Vec<String>> {
         }
     }
     Some(all)
+}
+
+/// How often the body of the loop runs that a line starts; once, if it starts a program. None if that is not known.
+pub(in crate::stata) fn times(head_line: &str, macros: &Macros<'_>) -> Option<u32> {
+    if program_name(head_line).is_some() {
+        return Some(1);
+    }
+    u32::try_from(head(head_line, macros)?.values.len()).ok()
+}
+
+/// Whether a line of a body decides what of the body runs, or how often.
+pub(in crate::stata) fn decides(text: &str) -> bool {
+    let word = first_word(text.trim_start_matches(['}', ' ', '\t']));
+    is_condition(text)
+        || matches!(word, "foreach" | "while" | "exit")
+        || (word.len() >= 4 && "forvalues".starts_with(word))
 }
 
 /// Whether a line of a body makes the following lines conditional.

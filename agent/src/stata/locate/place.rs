@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::{Locator, frame::Frame};
 use crate::stata::lines::decode::Encoding;
 
 /// A do-file and the line of a command in it.
@@ -40,11 +41,13 @@ pub struct Whereabouts {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Failure {
     pub(super) place: Option<FailurePlace>,
-    /// The lines of the loop or program that ran, as they are compared.
+    /// The lines of the loop or program that ran, as they are compared, with their place in the source.
     pub(super) body: Vec<(String, u32)>,
     pub(super) whereabouts: Whereabouts,
     /// The last command that was echoed, likewise.
     pub(super) echo: String,
+    /// The lines of its body, also where its source is not known.
+    pub(super) echoed: Vec<String>,
     /// Do-files that were open.
     pub(super) depth: usize,
 }
@@ -72,5 +75,20 @@ impl<'a> LogStart<'a> {
     #[must_use]
     pub fn in_encoding(self, encoding: Encoding) -> Self {
         Self { encoding, ..self }
+    }
+}
+
+impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
+    /// What is known now.
+    pub(super) fn here(&self) -> Failure {
+        let named = self.frames.iter().filter(|_| !self.astray).map(|f| (f.file.clone(), f.line));
+        let whereabouts = Whereabouts { open: named.filter(|(file, _)| !file.is_empty()).collect() };
+        let certain = |f: &&Frame| f.source.is_some() && f.others.is_empty();
+        let place = |f: &Frame| Some(Place { file: f.file.clone(), path: f.path.clone()?, line: f.line? });
+        let mut known: Vec<Place> = self.frames.iter().filter(certain).filter_map(place).collect();
+        let body = self.frames.last().filter(certain).map(|f| f.block.lines.clone()).unwrap_or_default();
+        let place = known.pop().map(|place| FailurePlace { place, callers: known });
+        let depth = self.frames.iter().filter(|f| !f.include).count();
+        Failure { place, body, whereabouts, echo: self.last.clone(), echoed: self.block.clone(), depth }
     }
 }

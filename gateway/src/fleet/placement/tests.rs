@@ -166,8 +166,8 @@ fn what_passes_by_itself_and_what_does_not() {
 
 #[test]
 fn whose_runs_an_agent_takes() {
-    let serving = |name: &str, serves: Serves| Host { serves, ..host(name, "lab", 0, 1) };
-    let told = |names: &[&str]| Serves::Told(names.iter().map(|n| Principal::local(*n)).collect());
+    let serving = |name: &str, allowed: AllowedPrincipals| Host { allowed, ..host(name, "lab", 0, 1) };
+    let told = |names: &[&str]| AllowedPrincipals::Told(names.iter().map(|n| Principal::local(*n)).collect());
     let free = pools(&[("lab", 4, &[])]);
     let place = |who: &str, hosts: &[Host]| {
         let lab = Lab::new(hosts, &free);
@@ -177,7 +177,7 @@ fn whose_runs_an_agent_takes() {
     let hosts = [
         serving("a", told(&["ann"])),
         serving("b", told(&["ann", "bob"])),
-        serving("c", Serves::First(Principal::local("ann"))),
+        serving("c", AllowedPrincipals::First(Principal::local("ann"))),
     ];
     assert_eq!(place("bob", &hosts), takes("b"));
     assert_eq!(place("ann", &hosts), takes("a"));
@@ -187,14 +187,15 @@ fn whose_runs_an_agent_takes() {
     assert!(why.starts_with("agent c takes the runs of ann only, since this gateway has several"), "{why}");
     // A name that may mean several is served when it is written out.
     let known = BTreeSet::from([Principal::local("ann"), Principal::new("idp", "ann"), Principal::local("bob")]);
-    let told = |names: &[&str]| Serves::told(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>(), &known);
+    let told =
+        |names: &[&str]| AllowedPrincipals::told(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>(), &known);
     let why = place("bob", &[serving("d", told(&["bob", "ann"]))]).unwrap_err();
     assert!(why.contains("takes no runs: in its --serve, `ann` may mean idp:ann or local:ann"), "{why}");
     assert_eq!(place("ann", &[serving("d", told(&["local:ann"]))]), takes("d"));
     assert!(place("ann", &[serving("d", told(&["idp:ann"]))]).is_err());
     assert_eq!(place("bob", &[serving("d", told(&["bob"]))]), takes("d"));
     // An agent that would take the run and is busy is the nearer reason.
-    let busy = Host { running: 1, ..serving("b", Serves::Everybody) };
+    let busy = Host { running: 1, ..serving("b", AllowedPrincipals::Everybody) };
     assert_eq!(place("bob", &[hosts[0].clone(), busy]), Err("waiting for room on b: 1 of 1 runs there".to_owned()));
     // When the request names a host, only that host's reason is reported.
     let need = need("c", &[], "", &[]);

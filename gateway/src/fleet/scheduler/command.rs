@@ -54,7 +54,7 @@ pub(in crate::fleet) enum Command {
     Dialled { agent_id: String, incarnation: String, dialled: Dialled, go_on: Reply<bool> },
     /// A key was revoked: end all connections with its holder.
     Expel { pin: Box<PinRecord>, done: Reply<()> },
-    /// Agents are forgotten; the answer is whether all are: one that is heard or holds seats stays.
+    /// Agents are forgotten; the answer is whether all are: one that is seen or holds seats stays.
     Forget { agent_ids: Vec<String>, gone: Reply<bool> },
     /// The connection of an agent, as it comes and goes.
     Connections { agent_id: String, reply: Reply<OrderedReceiver<Option<Port>>> },

@@ -96,7 +96,7 @@ impl Situation for Look<'_> {
     fn is_away(&self, host: &Host) -> bool {
         match &host.open {
             Open::No => true,
-            Open::WhileHeard(heard) => heard.silent(self.now) > self.table.silent_after,
+            Open::WhileSeen(last_seen) => last_seen.silent(self.now) > self.table.silent_after,
         }
     }
 

@@ -2,19 +2,19 @@
 //!
 //! - [`command`] lists the commands, and [`task`] is the loop that takes them in their order; leases and queue entries
 //!   that were dropped come first, over a channel of their own;
-//! - [`arrivals`] changes the table of agents: they register, are heard, are reached, are expelled;
+//! - [`membership`] changes the table of agents: they register, are seen, are reached, are expelled;
 //! - [`roster`] has them as placement sees them, and [`seats`] counts the leases; [`look`] joins the two for one decision;
 //! - [`grants`] gives leases to queued runs; [`reasons`] says why the others wait;
 //! - [`views`] is what people are shown of hosts and pools.
 //!
 //! Nothing here waits: a command is done when the next one is taken.
 
-mod arrivals;
 #[cfg(any(test, feature = "testing"))]
 mod bench;
 mod command;
 mod grants;
 mod look;
+mod membership;
 mod reasons;
 mod roster;
 mod seats;
@@ -33,11 +33,11 @@ use tokio::{sync::watch, task::AbortHandle};
 use super::{
     Fleet, Remembered,
     agent_port::Port,
+    allowed_principals::AllowedPrincipals,
     lease::Serial,
     pins,
     placement::{Host, Open},
     queue::Queue,
-    serves::Serves,
     snapshot::{Agent, FleetSnapshot},
 };
 use crate::{
@@ -229,8 +229,8 @@ impl Scheduler {
             limit: info.host_limit,
             running,
             takes_blobs: info.takes_blobs,
-            serves: self.serves(info),
-            open: if self.table.is_open(agent) { Open::WhileHeard(agent.heard.clone()) } else { Open::No },
+            allowed: self.allowed(info),
+            open: if self.table.is_open(agent) { Open::WhileSeen(agent.last_seen.clone()) } else { Open::No },
         }
     }
 
@@ -241,14 +241,14 @@ impl Scheduler {
     }
 
     /// Whose runs an agent takes.
-    fn serves(&self, info: &wire::AgentInfo) -> Serves {
+    fn allowed(&self, info: &wire::AgentInfo) -> AllowedPrincipals {
         if faults::bug("serves_everybody") {
-            return Serves::Everybody;
+            return AllowedPrincipals::Everybody;
         }
         match &self.table.first_only {
-            _ if !info.serve.is_empty() => Serves::told(&info.serve, &self.known),
-            Some(first) if !info.serve_all => Serves::First(first.clone()),
-            _ => Serves::Everybody,
+            _ if !info.serve.is_empty() => AllowedPrincipals::told(&info.serve, &self.known),
+            Some(first) if !info.serve_all => AllowedPrincipals::First(first.clone()),
+            _ => AllowedPrincipals::Everybody,
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Seats {
 pub(super) struct Taken {
     pub(super) principal: Principal,
     pub(super) at: Placement,
-    /// It counts whether or not its agent is heard.
+    /// It counts whether or not its agent is seen.
     confirmed: bool,
 }
 

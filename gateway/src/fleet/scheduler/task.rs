@@ -102,7 +102,7 @@ impl Scheduler {
                 self.alive(&agent_id, &incarnation, key, seen_ms);
             }
             Command::Heartbeat { beat, key, seen_ms, reply } => {
-                let answer = self.heard(*beat, key, seen_ms);
+                let answer = self.heartbeat(*beat, key, seen_ms);
                 self.answer(reply, answer);
             }
             Command::Dialled { agent_id, incarnation, dialled, go_on } => {

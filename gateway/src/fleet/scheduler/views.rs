@@ -65,7 +65,7 @@ impl Scheduler {
 
     fn view(&self, agent: &Agent, now: Duration) -> HostView {
         let info = &agent.info;
-        let silent = agent.heard.silent(now);
+        let silent = agent.last_seen.silent(now);
         let is_heard = agent.here && silent <= self.table.silent_after;
         let seats = self.seats.of_agent(&info.agent_id);
         let state = match () {
@@ -82,11 +82,11 @@ impl Scheduler {
         };
         let now_ms = self.fleet.0.deps.clock.unix_ms();
         let last_seen =
-            if agent.here { silent.as_secs_f64() } else { (now_ms - agent.heard.seen_ms()).max(0) as f64 / 1000.0 };
-        let serves = self.serves(info);
+            if agent.here { silent.as_secs_f64() } else { (now_ms - agent.last_seen.seen_ms()).max(0) as f64 / 1000.0 };
+        let allowed = self.allowed(info);
         HostView {
-            serves: serves.names(),
-            note: serves.note(&info.name),
+            serves: allowed.names(),
+            note: allowed.note(&info.name),
             name: info.name.clone(),
             state: state.to_owned(),
             problem: self.table.away(agent, now).map(|why| why.words),
@@ -102,7 +102,7 @@ impl Scheduler {
             running: if is_heard { seats.all } else { seats.confirmed },
             labels: info.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             roots: info.roots.clone(),
-            free_bytes: agent.heard.free_bytes(),
+            free_bytes: agent.last_seen.free_bytes(),
             licence: (!info.licence.is_empty()).then(|| info.licence.clone()),
             draining: self.table.drains.get(&info.name).map(drain::view),
             since: (agent.here && agent.since_ms > 0).then(|| rfc3339(agent.since_ms)).flatten(),
@@ -120,7 +120,7 @@ impl Scheduler {
             since: (foreign.since_ms > 0).then(|| rfc3339(foreign.since_ms)).flatten(),
             takes_seats,
         };
-        agent.heard.foreign().iter().map(view).collect()
+        agent.last_seen.foreign().iter().map(view).collect()
     }
 
     /// All pools that agents report or runs hold seats of, in the order of names.

@@ -90,7 +90,7 @@ async fn the_whole_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_says_what_to_do() {
-    let options = Options { max_bundle: 10, max_blobs: 1, face: quick(), ..Options::default() };
+    let options = Options { max_bundle: 10, max_blobs: 1, frontend: quick(), ..Options::default() };
     let world = World::with(options).await;
     let anna = world.other("anna").await;
     let check = async |method, path: &str, headers: &[(&str, &str)], body: &str, status: u16, says: &str| {
@@ -162,7 +162,7 @@ async fn an_upload_goes_on_after_a_restart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_submission_may_name_so_many_bytes() {
     for (len, most) in [(60, 100), (17 << 20, 33 << 20)] {
-        let options = Options { max_bundle: most, face: quick(), ..Options::default() };
+        let options = Options { max_bundle: most, frontend: quick(), ..Options::default() };
         let world = World::with(options).await;
         let anna = world.other("anna").await;
         let (code, data) = ("display 1", "x".repeat(len));

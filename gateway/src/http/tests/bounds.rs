@@ -4,7 +4,7 @@ use super::{
     client::{Client, send},
     *,
 };
-use crate::options::FaceOptions;
+use crate::options::FrontendOptions;
 
 /// The system's time, which a test can move forward.
 #[derive(Clone)]
@@ -22,7 +22,7 @@ impl longhaul_proto::clock::Source for Ahead {
 /// Whether an open stream and an open call of a token break off within a few seconds of its expiry, or go on.
 async fn expired_ends() -> bool {
     let ahead = Ahead(Clock::system(), std::sync::Arc::default());
-    let options = Options { face: quick(), ..Options::default() };
+    let options = Options { frontend: quick(), ..Options::default() };
     let world = World::timed(tempfile::tempdir().unwrap(), options, Clock::from_source(ahead.clone())).await;
     let (status, made) = world.client().api("POST", "/api/v1/tokens", r#"{"name": "anna", "expires_in": 3600}"#).await;
     assert_eq!(status, 201, "{made}");
@@ -68,7 +68,7 @@ async fn events(world: &World, client: &Client, run: &str) -> super::client::Ans
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_principal_has_so_many_streams() {
-    let world = World::new(FaceOptions { streams_per_principal: 2, ..quick() }).await;
+    let world = World::new(FrontendOptions { streams_per_principal: 2, ..quick() }).await;
     let (me, other) = (world.client(), world.other("anna").await);
     let run = world.waiting_run(&me, "display 1").await;
     let theirs = world.waiting_run(&other, "display 2").await;
@@ -87,7 +87,7 @@ async fn a_principal_has_so_many_streams() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_principal_has_so_many_connections_and_the_port_so_many_in_all() {
-    let world = World::new(FaceOptions { connections_per_principal: 2, ..quick() }).await;
+    let world = World::new(FrontendOptions { connections_per_principal: 2, ..quick() }).await;
     let me = world.client();
     let run = world.waiting_run(&me, "display 1").await;
     let mut held = Vec::new();
@@ -101,7 +101,7 @@ async fn a_principal_has_so_many_connections_and_the_port_so_many_in_all() {
     drop(held);
     world.stop().await;
 
-    let world = World::new(FaceOptions { max_connections: 2, ..quick() }).await;
+    let world = World::new(FrontendOptions { max_connections: 2, ..quick() }).await;
     let me = world.client();
     let run = world.waiting_run(&me, "display 1").await;
     let mut held = Vec::new();
@@ -119,7 +119,7 @@ async fn a_principal_has_so_many_connections_and_the_port_so_many_in_all() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_trusted_proxy_many_people_share_a_connection() {
     let proxies = vec!["127.0.0.0/8".parse().unwrap()];
-    let options = FaceOptions { connections_per_principal: 1, trusted_proxies: proxies, ..quick() };
+    let options = FrontendOptions { connections_per_principal: 1, trusted_proxies: proxies, ..quick() };
     let world = World::new(options).await;
     let me = world.client();
     let run = world.waiting_run(&me, "display 1").await;
@@ -159,7 +159,7 @@ async fn no_answer_is_kept_or_guessed_at() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_of_a_principal_are_bounded() {
-    let world = World::new(FaceOptions { sessions_per_principal: 1, ..quick() }).await;
+    let world = World::new(FrontendOptions { sessions_per_principal: 1, ..quick() }).await;
     let me = world.client();
     let bearer = format!("Bearer {}", me.token);
     let open = async || {

@@ -100,7 +100,7 @@ async fn foreign_hosts_and_pages_are_turned_away() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_auth_is_for_loopback() {
-    let options = Options { no_auth: true, face: quick(), ..Options::default() };
+    let options = Options { no_auth: true, frontend: quick(), ..Options::default() };
     let world = World::with(options).await;
     let addr = world.gateway.addr;
     assert_eq!(send(addr, "GET", "/api/v1/runs", &[], "").await.whole().await.0, 200);

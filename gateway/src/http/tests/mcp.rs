@@ -79,7 +79,7 @@ async fn an_unlisted_client_gets_a_handle_in_time_and_progress_until_then() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_heartbeat_off_nothing_is_sent() {
-    let world = World::new(FaceOptions { heartbeat_enabled: false, ..quick() }).await;
+    let world = World::new(FrontendOptions { heartbeat_enabled: false, ..quick() }).await;
     let client = world.client();
     let answer = client.call("stata_run_selection", json!({"selection": "x"}), json!({"progressToken": 7}));
     assert_eq!(progress(&answer.await.whole().await.1), [] as [Value; 0]);

@@ -1,4 +1,4 @@
-//! The face on a real port: real runs over a ledger in a temporary folder, no agent (so runs stay queued), raw HTTP.
+//! The frontend on a real port: real runs over a ledger in a temporary folder, no agent (so runs stay queued), raw HTTP.
 
 mod api;
 mod blobs;
@@ -21,7 +21,7 @@ use crate::{
     auth::token,
     ledger::TokenRecord,
     model::{Principal, Scope},
-    options::FaceOptions,
+    options::FrontendOptions,
 };
 use client::Client;
 
@@ -32,8 +32,8 @@ struct World {
 }
 
 impl World {
-    async fn new(face: FaceOptions) -> Self {
-        Self::with(Options { face, ..Options::default() }).await
+    async fn new(frontend: FrontendOptions) -> Self {
+        Self::with(Options { frontend, ..Options::default() }).await
     }
 
     async fn with(options: Options) -> Self {
@@ -41,9 +41,9 @@ impl World {
     }
 
     /// Stops it and starts another on the same folder.
-    async fn again(self, face: FaceOptions) -> Self {
+    async fn again(self, frontend: FrontendOptions) -> Self {
         assert!(self.gateway.shutdown(Duration::from_secs(20)).await, "everything ended");
-        Self::at(self.folder, Options { face, ..Options::default() }).await
+        Self::at(self.folder, Options { frontend, ..Options::default() }).await
     }
 
     async fn at(folder: TempDir, options: Options) -> Self {
@@ -98,13 +98,13 @@ impl World {
 }
 
 /// All times ten to a hundred times shorter.
-fn quick() -> FaceOptions {
-    FaceOptions {
+fn quick() -> FrontendOptions {
+    FrontendOptions {
         heartbeat: Duration::from_millis(100),
         handle_after: Duration::from_millis(700),
         early_flush_after: Duration::from_millis(50),
         sse_keep_alive: Duration::from_millis(100),
-        ..FaceOptions::default()
+        ..FrontendOptions::default()
     }
 }
 

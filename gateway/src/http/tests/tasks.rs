@@ -40,8 +40,8 @@ async fn begin(client: &Client, args: Value) -> Value {
     answered(&client.call("stata_run_selection", args, meta(true)).await.whole().await.1)["result"].clone()
 }
 
-fn soon() -> FaceOptions {
-    FaceOptions { task_after: Duration::from_millis(100), ..quick() }
+fn soon() -> FrontendOptions {
+    FrontendOptions { task_after: Duration::from_millis(100), ..quick() }
 }
 
 /// Reads a task until it is no longer working.
@@ -181,7 +181,7 @@ async fn a_task_read_to_its_end_is_seen() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_with_no_end_in_sight_ends_with_what_to_do_unless_the_caller_asked_to_wait() {
-    let world = World::new(FaceOptions { no_end_after: Duration::from_millis(600), ..soon() }).await;
+    let world = World::new(FrontendOptions { no_end_after: Duration::from_millis(600), ..soon() }).await;
     let client = world.client();
     let waits = begin(&client, json!({"selection": "display 2", "wait": true})).await;
     let task = begin(&client, json!({"selection": "display 1"})).await;
@@ -203,7 +203,7 @@ async fn a_task_is_known_to_the_next_gateway() {
     let handle = task["taskId"].as_str().unwrap();
     let folder = world.folder;
     assert!(world.gateway.shutdown(Duration::from_secs(20)).await);
-    let world = World::at(folder, Options { face: soon(), ..Options::default() }).await;
+    let world = World::at(folder, Options { frontend: soon(), ..Options::default() }).await;
     let client = world.client();
     assert_eq!(tasks(&client, "tasks/get", handle).await["result"]["status"], "working");
     tasks(&client, "tasks/cancel", handle).await;

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{client::said, *};
 
 /// `quick`, where such a wait is answered after a moment.
-fn soon() -> FaceOptions {
-    FaceOptions { no_end_after: Duration::from_millis(400), ..quick() }
+fn soon() -> FrontendOptions {
+    FrontendOptions { no_end_after: Duration::from_millis(400), ..quick() }
 }
 
 /// A client that waits as long as progress arrives.
@@ -103,7 +103,7 @@ async fn a_host_that_never_was_is_an_error_with_the_names_there_are() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_wants_the_id_gets_it_at_once() {
     // An hour is longer than this test waits for anything.
-    let world = World::new(FaceOptions { handle_after: Duration::from_secs(3600), ..quick() }).await;
+    let world = World::new(FrontendOptions { handle_after: Duration::from_secs(3600), ..quick() }).await;
     let (text, _) = world.client().tool("stata_run_selection", json!({"selection": "display 1", "wait": false})).await;
     assert!(text.starts_with("still queued") && text.contains("stata_wait(runs: "), "{text}");
     world.stop().await;

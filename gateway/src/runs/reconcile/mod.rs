@@ -212,7 +212,7 @@ pub(super) async fn leftovers(
 /// Whether the spool of an ended run may be deleted by its age.
 pub(super) fn old_enough(inner: &Inner, record: &Record) -> bool {
     let keep_ms = i64::try_from(inner.options.keep_spool.as_millis()).unwrap_or(i64::MAX);
-    inner.wall.in_doubt().is_none()
+    inner.wall_clock.in_doubt().is_none()
         && record.finished_ms > 0
         && record.finished_ms < inner.deps.clock.unix_ms().saturating_sub(keep_ms)
 }
@@ -232,7 +232,7 @@ fn came_back(inner: &Inner, record: &Record, info: &wire::AgentInfo) -> LeaseRec
         holder: LeaseHolder::run(record.run),
         attempt: record.attempt(),
         at: placement(info),
-        since_ms: inner.wall.now_ms(),
+        since_ms: inner.wall_clock.now_ms(),
     }
 }
 

@@ -91,7 +91,7 @@ pub(crate) async fn free_dead_for_room(
         return Ok(false);
     }
     if !dead.died_complete() {
-        let at = rfc3339(inner.wall.now_ms()).unwrap_or_default();
+        let at = rfc3339(inner.wall_clock.now_ms()).unwrap_or_default();
         let (host, number, why) = (&dead.at.host, dead.number, Reason::HostRoom);
         let words = format!(
             "what attempt {number} left on {host} was released {why} at {at}; it was the only copy of a part of its output"

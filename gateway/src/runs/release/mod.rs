@@ -166,7 +166,7 @@ async fn found_gone(inner: &Arc<Inner>, record: &Record) -> Result<Freed, Ledger
 /// Notes that a spool is gone; if it had the only copy of some bytes, the record says so.
 async fn gone(inner: &Arc<Inner>, record: &Record, how: &str) -> Result<Freed, LedgerError> {
     let words = (!record.detail.end.complete).then(|| {
-        let at = rfc3339(inner.wall.now_ms()).unwrap_or_default();
+        let at = rfc3339(inner.wall_clock.now_ms()).unwrap_or_default();
         format!("the spool on {} {how} at {at}{}", record.host(), missing(record))
     });
     if let Some(words) = &words {
@@ -187,7 +187,7 @@ async fn note_files(inner: &Arc<Inner>, record: &Record, why: &str) -> Result<()
     let measured = inner.fleet.largest_spools(record.agent_id()).into_iter().find(|spool| spool.run_id == name);
     let named = || artifacts.iter().map(|artifact| artifact.bytes).sum();
     let bytes = measured.map_or_else(named, |spool| spool.work_bytes);
-    let at = rfc3339(inner.wall.now_ms()).unwrap_or_default();
+    let at = rfc3339(inner.wall_clock.now_ms()).unwrap_or_default();
     inner.ledger.files_removed(record.run, FilesRemoved { at, bytes, why: why.to_owned() }).await
 }
 

@@ -48,7 +48,7 @@ use tokio::net::TcpListener;
 use super::{Accepted, Request, Runs, SubmitError};
 use crate::{
     Deps, Gateway, Options,
-    face::run_view::run_view,
+    frontend::run_view::run_view,
     ledger::Ledger,
     model::{Attempt, Identity, Principal, Scope, Stream},
 };

@@ -9,7 +9,7 @@ use longhaul_proto::{
 };
 
 use crate::{
-    face::run_view::run_view,
+    frontend::run_view::run_view,
     model::{
         Activity, Asked, Attempt, AttemptRecord, CancelIntent, Condition, Conditions, Contact, ContactState, Death,
         Detail, End, Execution, Origin, OutputLengths, Placement, Principal, Progress, QueueReason, QueueRecord,

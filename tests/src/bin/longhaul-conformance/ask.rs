@@ -1,6 +1,6 @@
 //! Tools that ask the client for input: by a request of their own in the older revision, by their result in the newer.
 
-use longhaul_gateway::face::Face;
+use longhaul_gateway::frontend::Frontend;
 use rmcp::{
     ErrorData,
     model::{CallToolRequestParams, ClientResult, InputRequests, InputRequiredResult, ServerRequest},
@@ -46,9 +46,9 @@ fn roots() -> Value {
 }
 
 /// Asks once more, with the state sealed: the round, for this principal, by the key that task handles are made with.
-fn ask(face: &Face, context: &Context, requests: Value, round: Option<u8>) -> Answer {
+fn ask(frontend: &Frontend, context: &Context, requests: Value, round: Option<u8>) -> Answer {
     let requests: InputRequests = of(requests);
-    let state = round.map(|n| face.core.task_key.seal(face.core.deps.ids.run(), n, &principal(context)));
+    let state = round.map(|n| frontend.core.task_key.seal(frontend.core.deps.ids.run(), n, &principal(context)));
     Ok(InputRequiredResult::new(Some(requests), state).into())
 }
 
@@ -58,11 +58,11 @@ pub(crate) fn given<'a>(request: &'a CallToolRequestParams, key: &str) -> Option
 }
 
 /// The tools in [`NAMES`].
-pub(crate) fn by_result(face: &Face, request: &CallToolRequestParams, context: &Context) -> Answer {
+pub(crate) fn by_result(frontend: &Frontend, request: &CallToolRequestParams, context: &Context) -> Answer {
     let has = |key| given(request, key).is_some();
     let round = match &request.request_state {
         None => 0,
-        Some(state) => match face.core.task_key.open(state, &principal(context)) {
+        Some(state) => match frontend.core.task_key.open(state, &principal(context)) {
             Some((_, round)) => round,
             None => return Err(ErrorData::invalid_params("this requestState is not one of ours", None)),
         },
@@ -73,16 +73,16 @@ pub(crate) fn by_result(face: &Face, request: &CallToolRequestParams, context: &
                 let name = answer.pointer("/content/name").and_then(Value::as_str).unwrap_or_default();
                 say::text(&format!("Hello, {name}!"))
             }
-            None => ask(face, context, json!({"user_name": name()}), None),
+            None => ask(frontend, context, json!({"user_name": name()}), None),
         },
         "test_input_required_result_sampling" if has("capital_question") => say::text("sampled"),
         "test_input_required_result_sampling" => {
-            ask(face, context, json!({"capital_question": sample("What is the capital of France?")}), None)
+            ask(frontend, context, json!({"capital_question": sample("What is the capital of France?")}), None)
         }
         "test_input_required_result_list_roots" if has("client_roots") => say::text("the roots are known"),
-        "test_input_required_result_list_roots" => ask(face, context, json!({"client_roots": roots()}), None),
+        "test_input_required_result_list_roots" => ask(frontend, context, json!({"client_roots": roots()}), None),
         "test_input_required_result_request_state" | "test_input_required_result_tampered_state" => match round {
-            0 => ask(face, context, json!({"confirm": form("Please confirm", "ok", "boolean")}), Some(1)),
+            0 => ask(frontend, context, json!({"confirm": form("Please confirm", "ok", "boolean")}), Some(1)),
             _ => say::text("state-ok"),
         },
         "test_input_required_result_multiple_inputs" => {
@@ -90,17 +90,19 @@ pub(crate) fn by_result(face: &Face, request: &CallToolRequestParams, context: &
                 return say::text("all inputs are there");
             }
             let all = json!({"user_name": name(), "greeting": sample("Generate a greeting"), "client_roots": roots()});
-            ask(face, context, all, Some(1))
+            ask(frontend, context, all, Some(1))
         }
         "test_input_required_result_multi_round" => match round {
-            0 => ask(face, context, json!({"step1": form("Step 1: What is your name?", "name", "string")}), Some(1)),
+            0 => {
+                ask(frontend, context, json!({"step1": form("Step 1: What is your name?", "name", "string")}), Some(1))
+            }
             1 => {
                 let colour = form("Step 2: What is your favorite color?", "color", "string");
-                ask(face, context, json!({"step2": colour}), Some(2))
+                ask(frontend, context, json!({"step2": colour}), Some(2))
             }
             _ => say::text("both steps are done"),
         },
-        _ => as_declared(face, request, context),
+        _ => as_declared(frontend, request, context),
     }
 }
 
@@ -109,7 +111,7 @@ fn name() -> Value {
 }
 
 /// Asks for what the client declared that it can give.
-fn as_declared(face: &Face, request: &CallToolRequestParams, context: &Context) -> Answer {
+fn as_declared(frontend: &Frontend, request: &CallToolRequestParams, context: &Context) -> Answer {
     if request.input_responses.is_some() {
         return say::text("answered");
     }
@@ -124,7 +126,7 @@ fn as_declared(face: &Face, request: &CallToolRequestParams, context: &Context) 
             wanted[key] = question;
         }
     }
-    ask(face, context, wanted, None)
+    ask(frontend, context, wanted, None)
 }
 
 /// Tools of the older revision, which ask while they run.

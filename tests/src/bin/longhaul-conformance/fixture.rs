@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use longhaul_gateway::{face::Face, mcp::Server};
+use longhaul_gateway::{frontend::Frontend, mcp::Server};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -34,7 +34,7 @@ pub(crate) type Answer = Result<CallToolResponse, ErrorData>;
 /// Answers the suite. Cheap to clone: the library makes one for every request.
 #[derive(Clone)]
 pub(crate) struct Fixture {
-    pub(crate) face: Face,
+    pub(crate) frontend: Frontend,
     jobs: Jobs,
     listeners: Arc<Mutex<HashMap<u64, SubscriptionSink>>>,
     next: Arc<AtomicU64>,
@@ -42,10 +42,10 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// The fixtures in front of the gateway behind `face`; `wrong` makes one answer and one schema wrong.
-    pub(crate) fn new(face: &Face, wrong: bool) -> Self {
-        let jobs = Jobs::new(face, Server::new(face));
-        Self { face: face.clone(), jobs, listeners: Arc::default(), next: Arc::default(), wrong }
+    /// The fixtures in front of the gateway behind `frontend`; `wrong` makes one answer and one schema wrong.
+    pub(crate) fn new(frontend: &Frontend, wrong: bool) -> Self {
+        let jobs = Jobs::new(frontend, Server::new(frontend));
+        Self { frontend: frontend.clone(), jobs, listeners: Arc::default(), next: Arc::default(), wrong }
     }
 
     fn listeners(&self) -> Vec<SubscriptionSink> {
@@ -98,7 +98,7 @@ impl ServerHandler for Fixture {
                 say::text("every listener was told")
             }
             name if Jobs::NAMES.contains(&name) => self.jobs.call(request, context).await,
-            name if ask::NAMES.contains(&name) => ask::by_result(&self.face, &request, &context),
+            name if ask::NAMES.contains(&name) => ask::by_result(&self.frontend, &request, &context),
             "test_sampling"
             | "test_elicitation"
             | "test_elicitation_sep1034_defaults"

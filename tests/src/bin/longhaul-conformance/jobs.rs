@@ -11,7 +11,7 @@ use std::{
 };
 
 use longhaul_gateway::{
-    face::Face,
+    frontend::Frontend,
     mcp::Server,
     model::{Identity, Principal},
 };
@@ -40,7 +40,7 @@ const POLL_MS: u64 = 200;
 /// Jobs, run or parked. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Jobs {
-    face: Face,
+    frontend: Frontend,
     product: Server,
     parked: Arc<Mutex<HashMap<RunId, Parked>>>,
 }
@@ -69,8 +69,8 @@ impl Jobs {
         ["slow_compute", "failing_job", "protocol_error_job", "confirm_delete", "multi_input", "test_tool_with_task"];
 
     /// Nothing is parked yet.
-    pub(crate) fn new(face: &Face, product: Server) -> Self {
-        Self { face: face.clone(), product, parked: Arc::default() }
+    pub(crate) fn new(frontend: &Frontend, product: Server) -> Self {
+        Self { frontend: frontend.clone(), product, parked: Arc::default() }
     }
 
     /// Calls one of them.
@@ -122,7 +122,7 @@ impl Jobs {
     }
 
     fn park(&self, context: &Context, asks: Value, end: TaskPayload) -> Answer {
-        let core = &self.face.core;
+        let core = &self.frontend.core;
         let (id, at) = (core.deps.ids.run(), rfc3339(core.deps.clock.unix_ms()).unwrap_or_default());
         let handle = core.task_key.seal(id, PARKED, &principal(context));
         let task = Task::new(handle, TaskStatus::Working, at.clone(), at.clone()).with_poll_interval_ms(POLL_MS);
@@ -132,7 +132,8 @@ impl Jobs {
 
     /// Does something with a parked task; `None` when the handle is not one of a parked task.
     fn parked<T>(&self, handle: &str, context: &Context, act: impl FnOnce(&mut Parked) -> T) -> Option<T> {
-        let (id, _) = self.face.core.task_key.open(handle, &principal(context)).filter(|(_, tag)| *tag == PARKED)?;
+        let (id, _) =
+            self.frontend.core.task_key.open(handle, &principal(context)).filter(|(_, tag)| *tag == PARKED)?;
         self.parked.lock().unwrap().get_mut(&id).map(act)
     }
 

@@ -27,7 +27,7 @@ mod texts;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use longhaul_gateway::{Deps, Options, face::Face};
+use longhaul_gateway::{Deps, Options, frontend::Frontend};
 use longhaul_proto::{clock::Clock, durable, ids::Ids, tasks::Tasks};
 use serde_json::json;
 use tokio::{
@@ -54,7 +54,7 @@ fn read(mut args: impl Iterator<Item = OsString>) -> (String, Options, bool) {
     let mut options = Options { no_auth: true, ..Options::default() };
     // A run is a task from the first moment: the suite's shortest job ends before the product's default would make it
     // one.
-    options.face.task_after = Duration::ZERO;
+    options.frontend.task_after = Duration::ZERO;
     let (mut listen, mut wrong) = ("127.0.0.1:0".to_owned(), false);
     while let Some(flag) = args.next() {
         let value = args.next().expect("a value");
@@ -63,8 +63,8 @@ fn read(mut args: impl Iterator<Item = OsString>) -> (String, Options, bool) {
             Some("--listen") => listen = text,
             Some("--data") => options.data = PathBuf::from(value),
             Some("--allow-host") => {
-                options.face.allowed_origins = vec![format!("http://{text}")];
-                options.face.allowed_hosts = vec![text];
+                options.frontend.allowed_origins = vec![format!("http://{text}")];
+                options.frontend.allowed_hosts = vec![text];
             }
             Some("--wrong") => wrong = text == "answers",
             _ => panic!("--listen, --data, --allow-host or --wrong, not {flag:?}"),
@@ -77,7 +77,7 @@ async fn serve(listen: &str, options: Options, wrong: bool) {
     let listener = TcpListener::bind(listen).await.unwrap();
     let deps = Deps { clock: Clock::system(), ids: Ids::system(), tasks: Tasks::new() };
     let data = options.data.clone();
-    let fixture = move |face: &Face| Fixture::new(face, wrong);
+    let fixture = move |frontend: &Frontend| Fixture::new(frontend, wrong);
     let gateway = longhaul_gateway::start_with(options, listener, deps, fixture).await.unwrap();
     let endpoint = json!({"url": gateway.url, "pid": std::process::id()});
     durable::replace(&data.join("endpoint.json"), endpoint.to_string().as_bytes()).unwrap();

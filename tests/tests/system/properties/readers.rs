@@ -39,6 +39,9 @@ const PIECES: &[&str] = &[
     "{txt}",
     "Simulations (400): .........10.........20",
     ". forvalues i = 1/3 {\n  2. display `i'\n  3. }\n",
+    ". foreach f of local files {\n  2. do \"`f'\"\n  3. }\n",
+    "\u{feff}",
+    "no observations\n",
     "License is invalid\n",
     "___  ____  ____  ____  ____ ®\n",
     "Stata license: 2-user network perpetual\n",
@@ -48,7 +51,7 @@ const PIECES: &[&str] = &[
 ];
 
 fn log(chance: &mut Chance) -> Vec<u8> {
-    let mut log = Vec::new();
+    let mut log = pick(chance, &[&b""[..], b"", b"", b"\xff\xfe", b"\xfe\xff"]).to_vec();
     for _ in 0..chance.below(60) {
         match chance.below(12) {
             0 => log.extend((0..chance.below(200)).map(|_| chance.below(256) as u8).collect::<Vec<_>>()),

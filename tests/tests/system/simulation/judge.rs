@@ -9,7 +9,7 @@ use std::{
 };
 
 use longhaul_gateway::{
-    face::run_view::run_view,
+    frontend::run_view::run_view,
     ledger::{LeaseStore, RunStore},
     model::Stream,
     simulation::SimGateway,
@@ -33,7 +33,7 @@ impl World {
 
     /// What an agent's spools take, where it is more than they may and some could go.
     fn over_limit(&self, at: usize) -> Option<u64> {
-        // Ends that were recorded while wall time was off are not old yet.
+        // Ends that were recorded while wall-clock time was off are not old yet.
         let most = self.max_spool.filter(|_| !self.sim.wall_jumped())?;
         let spools: Vec<_> = self.spools_there(at).into_iter().filter(|path| path.is_dir()).collect();
         let some =
@@ -156,7 +156,7 @@ impl World {
     /// What is left of a run on its host, and what its record says of that.
     fn judge_leftovers(&self, story: &Story, view: &RunView, spool: bool, cut: bool, wrong: impl Fn(String)) {
         let whole = view.output_complete || cut || story.damaged;
-        // Ends that were recorded while wall time was off are not old yet.
+        // Ends that were recorded while wall-clock time was off are not old yet.
         // And what is not whole here is the only copy.
         let kept = spool && !self.sim.wall_jumped() && view.output_complete;
         if !story.executions.is_empty() && (!whole || kept) {

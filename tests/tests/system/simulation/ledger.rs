@@ -92,7 +92,7 @@ impl SimLedger {
                 story.queued_at = now.saturating_sub(self.since(at_ms));
             }
             let waited = now.saturating_sub(story.queued_at);
-            // After a restart what is left of the limit is known by wall time alone.
+            // After a restart what is left of the limit is known by wall-clock time alone.
             if cause == Cause::QueueTimeout
                 && !self.sim.wall_jumped()
                 && story.queue_timeout.is_some_and(|l| waited < l)

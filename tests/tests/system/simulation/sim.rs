@@ -104,7 +104,7 @@ struct Inner {
     names: Mutex<u64>,
     faults: AtomicBool,
     counted: AtomicU64,
-    /// How far wall time is off, ms, and whether it ever was.
+    /// How far wall-clock time is off, ms, and whether it ever was.
     wall_off: AtomicI64,
     wall_jumped: AtomicBool,
     /// What outlives every process: the network and the hosts.
@@ -121,7 +121,7 @@ struct Virtual {
     off: i64,
 }
 
-/// Wall time at the beginning, Unix ms.
+/// Wall-clock time at the beginning, Unix ms.
 const EPOCH: i64 = 1_700_000_000_000;
 
 impl Source for Virtual {
@@ -168,14 +168,14 @@ impl Sim {
         EPOCH + i64::try_from(self.0.started.elapsed().as_millis()).unwrap()
     }
 
-    /// Wall time is off by so many days, for everybody.
+    /// Wall-clock time is off by so many days, for everybody.
     pub(crate) fn jump_wall(&self, days: i64) {
-        self.note(format_args!("wall time is off by {days} days"));
+        self.note(format_args!("wall-clock time is off by {days} days"));
         self.0.wall_off.store(days * 24 * 3_600_000, Ordering::Relaxed);
         self.0.wall_jumped.store(true, Ordering::Relaxed);
     }
 
-    /// Whether wall time was ever off.
+    /// Whether wall-clock time was ever off.
     pub(crate) fn wall_jumped(&self) -> bool {
         self.0.wall_jumped.load(Ordering::Relaxed)
     }

@@ -268,7 +268,7 @@ impl World {
             tick: ms(300),
             keep_spool: ms(2_000),
             sweep_every: ms(2_000),
-            // Longer than wall time is off: a restart takes the ledger's newest time for right.
+            // Longer than wall-clock time is off: a restart takes the ledger's newest time for right.
             sweep_after: ms(60_000),
             duplicate_window: ms(500),
             keep_records: self.ledger.keep_records,

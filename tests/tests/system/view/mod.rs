@@ -5,7 +5,7 @@
 //! Offsets, event ids and ranges are those of the raw log in both views; an offset before the user's part means its
 //! start, one behind it, once the run has ended, its end.
 
-mod faces;
+mod interfaces;
 mod offsets;
 
 use std::{fs, path::PathBuf, process::ExitStatus};
@@ -93,7 +93,7 @@ impl Site {
     }
 
     /// Every interface that shows output of this run, by its name; and whether that is output alone.
-    async fn faces(&self, run: RunId) -> Vec<(String, String, bool)> {
+    async fn interfaces(&self, run: RunId) -> Vec<(String, String, bool)> {
         let mut all = Vec::new();
         for query in ["", "&offset=0", "&tail=500"] {
             let text = user(self.api(), run, query, None).await.text().await.unwrap();

@@ -141,7 +141,7 @@ async fn a_second_attempt_is_shown_after_the_users_part_of_the_dead_one() {
     processes::signal(engines[0].pid, Signal::KILL);
     let started = async || (user_text(api, run).await.matches("started mine\n").count() == 2).then_some(());
     wait::until(wait::SOON, "both attempts are shown", started).await;
-    for (who, text, _) in site.faces(run).await {
+    for (who, text, _) in site.interfaces(run).await {
         check_clean(&who, &text);
     }
     lab.open_gate("mine");
@@ -170,7 +170,7 @@ async fn a_second_attempt_is_shown_after_the_users_part_of_the_dead_one() {
         }
     }
     assert_eq!(pages, whole);
-    for (who, text, alone) in site.faces(run).await {
+    for (who, text, alone) in site.interfaces(run).await {
         check_clean(&who, &text);
         assert!(!alone || who.contains("offset") || who.contains("range") || text == whole, "{who}: {text}");
     }

@@ -9,7 +9,7 @@
 //! 4. ends all processes that Stata left behind, and names them;
 //! 5. writes the exit record with length and digest of the output.
 //!
-//! When it finds `spawning` already there, its predecessor died: Stata is never started twice, so it adopts the process
+//! When it finds `spawning` already there, its predecessor died: Stata is never started twice, so it goes on with the process
 //! if it still lives, waits for its end as a parent would (without learning the exit status), and writes the record.
 //!
 //! It judges nothing and uses no network. A signal from the terminal or a service manager does not end it.
@@ -116,7 +116,7 @@ fn supervise(spool: &Spool) -> io::Result<bool> {
 
     let target = if spool.spawning().exists() {
         exit.by = "second supervisor".into();
-        target::adopt(spool, &plan)
+        target::find_started(spool, &plan)
     } else if let Some(request) = spool.read::<CancelRecord>(&spool.cancel())? {
         // Nothing was started, and nothing will be.
         let ending =

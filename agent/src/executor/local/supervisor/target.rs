@@ -102,13 +102,13 @@ fn try_spawn(spool: &Spool, plan: &Plan, clock: &Clock) -> io::Result<Live> {
     Ok(Live::child(started))
 }
 
-/// Takes over from a supervisor that died. This process holds the lock, so no child of the predecessor is still on the
+/// What a supervisor that died has started. This process holds the lock, so no child of the predecessor is still on the
 /// way to its `exec`: every process it started carries the run's mark by now.
-pub(super) fn adopt(spool: &Spool, plan: &Plan) -> Target {
+pub(super) fn find_started(spool: &Spool, plan: &Plan) -> Target {
     let started = spool.read::<Started>(&spool.started()).ok().flatten();
     if let Some(started) = started {
         let same = started.boot_id == os::boot_id() && os::alive(started.pid, started.start_ticks);
-        return if same { Target::Lives(Live::adopted(started)) } else { Target::Gone { started: Some(started) } };
+        return if same { Target::Lives(Live::found(started)) } else { Target::Gone { started: Some(started) } };
     }
     let mark = format!("{}={}", os::MARK, spool.run());
     let leader = os::marked(&mark, 0).into_iter().filter(|p| p.pid == p.group).min_by_key(|p| p.start_ticks);
@@ -125,7 +125,7 @@ pub(super) fn adopt(spool: &Spool, plan: &Plan) -> Target {
     if let Err(error) = spool.write_for_this_boot(&spool.started(), &started) {
         eprintln!("supervise: attempt {}: started.json could not be written: {error}", plan.attempt);
     }
-    Target::Lives(Live::adopted(started))
+    Target::Lives(Live::found(started))
 }
 
 impl Live {
@@ -140,7 +140,7 @@ impl Live {
     }
 
     /// A process that a predecessor spawned.
-    fn adopted(started: Started) -> Self {
+    fn found(started: Started) -> Self {
         Self {
             // Between the check and the open the pid may have gone to another process.
             #[cfg(target_os = "linux")]

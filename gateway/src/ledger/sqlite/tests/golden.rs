@@ -13,7 +13,7 @@ use sqlx::Row;
 
 use super::super::{SqliteLedger, schema};
 use crate::{
-    face::run_view::run_view,
+    frontend::run_view::run_view,
     ledger::{
         AgentStore, AttemptRow, BlobStore, BlobsSwept, ChangeStore, DoFileStore, DoFiles, LeaseChange, LeaseStore,
         Ledger, ListQuery, RunFilter, RunStore, Stash, StashStore, TokenStore, Transition, agreement,

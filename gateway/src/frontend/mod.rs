@@ -1,7 +1,7 @@
-//! What the client faces `api` and `mcp` share.
+//! What the interfaces for clients, `api` and `mcp`, share.
 //!
-//! What the faces (`api`, `mcp`) share: the state that handlers work with, the bodies of requests, reading a run's
-//! output, and the layers that keep an answer alive and detect that its client went away. It knows no route and no tool.
+//! That is the state that handlers work with, the bodies of requests, reading a run's output, and the layers that keep an
+//! answer alive and detect that its client went away. It knows no route and no tool.
 
 pub mod bodies;
 pub mod disconnect;
@@ -26,7 +26,7 @@ use crate::{
     ledger::Ledger,
     limits::{incoming, quotas::Quotas},
     metrics::Metrics,
-    options::FaceOptions,
+    options::FrontendOptions,
     runs::Runs,
 };
 use bodies::Bodies;
@@ -59,12 +59,12 @@ pub struct Core {
     pub hang_up: CancellationToken,
 }
 
-/// What handlers of the face share. Cheap to clone.
+/// What handlers of the frontend share. Cheap to clone.
 #[derive(Clone)]
-pub struct Face {
+pub struct Frontend {
     /// The gateway.
     pub core: Core,
-    /// The face's own numbers.
+    /// The frontend's own numbers.
     pub numbers: Arc<Numbers>,
     /// Hosts and origins that are allowed.
     pub allowed: Arc<Allowed>,
@@ -86,10 +86,10 @@ pub struct Face {
     pub looked: Arc<tokio::sync::Mutex<Option<(Duration, bool)>>>,
 }
 
-impl Face {
-    /// The face of this gateway.
+impl Frontend {
+    /// The frontend of this gateway.
     pub fn new(core: Core) -> Self {
-        let options = &core.options.face;
+        let options = &core.options.frontend;
         let allowed = Allowed::new(core.addr, &core.url, &options.allowed_hosts, &options.allowed_origins);
         let connections = Connections::new(incoming::bounds(options));
         let bodies = Bodies::new(options.max_body_bytes);
@@ -108,8 +108,8 @@ impl Face {
         }
     }
 
-    /// Settings of the face.
-    pub fn options(&self) -> &FaceOptions {
-        &self.core.options.face
+    /// Settings of the frontend.
+    pub fn options(&self) -> &FrontendOptions {
+        &self.core.options.frontend
     }
 }

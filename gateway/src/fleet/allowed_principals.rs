@@ -6,7 +6,7 @@ use crate::model::{Principal, Typed};
 
 /// Whose runs an agent takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Serves {
+pub(crate) enum AllowedPrincipals {
     /// Those of all principals.
     #[default]
     Everybody,
@@ -24,7 +24,7 @@ fn joined(names: &[Principal], separator: &str) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
 }
 
-impl Serves {
+impl AllowedPrincipals {
     /// What an agent's `--serve` means, where these principals are known.
     pub(crate) fn told(names: &[String], known: &BTreeSet<Principal>) -> Self {
         match names.iter().map(|name| Typed::read(name).among(known)).collect() {

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    face::Face,
+    frontend::Frontend,
     limits::{
         incoming::RETRY_AFTER,
         quotas::{Held, Kind},
@@ -79,24 +79,29 @@ impl Bodies {
 ///
 /// # Errors
 /// See [`Unread`].
-pub async fn read(face: &Face, principal: &Principal, body: Body, limit: usize) -> Result<(Bytes, Room), Unread> {
+pub async fn read(
+    frontend: &Frontend,
+    principal: &Principal,
+    body: Body,
+    limit: usize,
+) -> Result<(Bytes, Room), Unread> {
     let announced = body.size_hint().exact();
     let most = announced.map_or(limit, |len| usize::try_from(len).unwrap_or(usize::MAX));
     if most > limit {
         return Err(Unread::TooLarge(limit));
     }
-    let room = take(face, principal, most).await?;
-    let bytes = timely(body, limit, face.options().body_timeout).await?;
+    let room = take(frontend, principal, most).await?;
+    let bytes = timely(body, limit, frontend.options().body_timeout).await?;
     Ok((bytes, room))
 }
 
-async fn take(face: &Face, principal: &Principal, bytes: usize) -> Result<Room, Unread> {
-    let bodies = &face.bodies;
+async fn take(frontend: &Frontend, principal: &Principal, bytes: usize) -> Result<Room, Unread> {
+    let bodies = &frontend.bodies;
     if faults::bug("bodies_unbounded") {
         return Ok(Room { _room: None, _share: None });
     }
     let units = bytes.div_ceil(UNIT).clamp(1, bodies.units);
-    let share = face.quotas.take(principal, Kind::Body(units), bodies.units / 2).ok_or(Unread::Busy)?;
+    let share = frontend.quotas.take(principal, Kind::Body(units), bodies.units / 2).ok_or(Unread::Busy)?;
     let wanted = u32::try_from(units).unwrap_or(u32::MAX);
     let room = timeout(PATIENCE, bodies.room.clone().acquire_many_owned(wanted)).await;
     let room = room.ok().and_then(Result::ok).ok_or(Unread::Busy)?;
@@ -113,8 +118,8 @@ pub struct Pieces {
 
 impl Pieces {
     /// The pieces of a request's body.
-    pub fn of(face: &Face, body: Body) -> Self {
-        Self::new(body, face.options().body_timeout)
+    pub fn of(frontend: &Frontend, body: Body) -> Self {
+        Self::new(body, frontend.options().body_timeout)
     }
 
     fn new(body: Body, pause: Duration) -> Self {

@@ -1,4 +1,4 @@
-//! No face shows the banner or the wrapper, at any moment of a run.
+//! No interface shows the banner or the wrapper, at any moment of a run.
 
 use std::fs;
 
@@ -8,14 +8,14 @@ use serde_json::json;
 
 use super::{Background, Site, check_clean, user_text};
 
-async fn every_face(profile: bool) {
+async fn every_interface(profile: bool) {
     let site = Site::new().await;
     if profile {
         site.lab.file("profile.do", "set more off\n");
     }
     let run = site.submit("mine", profile).await;
     site.banner_shows(run).await;
-    for (who, text, alone) in site.faces(run).await {
+    for (who, text, alone) in site.interfaces(run).await {
         check_clean(&who, &text);
         assert!(!alone || text.is_empty(), "{who} shows what is not there yet: {text}");
     }
@@ -28,7 +28,7 @@ async fn every_face(profile: bool) {
     })
     .await;
     assert!(live.starts_with(". file open count using"), "{live}");
-    for (who, text, alone) in site.faces(run).await {
+    for (who, text, alone) in site.interfaces(run).await {
         check_clean(&who, &text);
         assert!(!alone || text.starts_with(". file open count using"), "{who}: {text}");
         assert!(who == "progress" || text.contains("started mine"), "{who}: {text}");
@@ -41,20 +41,20 @@ async fn every_face(profile: bool) {
     let raw = site.api().output(run, "log").await.unwrap();
     let whole = String::from_utf8(raw[part.start as usize..part.end.unwrap() as usize].to_vec()).unwrap();
     assert!(whole.starts_with(&live) && whole.ends_with("end of do-file\n"), "{whole}");
-    for (who, text, alone) in site.faces(run).await {
+    for (who, text, alone) in site.interfaces(run).await {
         check_clean(&who, &text);
         assert!(!alone || text == whole, "{who}: {text}");
     }
 }
 
 #[tokio::test]
-async fn no_face_shows_the_banner_or_the_wrapper() {
-    every_face(false).await;
+async fn no_interface_shows_the_banner_or_the_wrapper() {
+    every_interface(false).await;
 }
 
 #[tokio::test]
 async fn a_profile_changes_nothing_of_that() {
-    every_face(true).await;
+    every_interface(true).await;
 }
 
 /// A run of an agent that sends no safe end: what is shown of it while it runs, and once it has ended.
@@ -77,7 +77,7 @@ async fn a_run_of_an_older_agent_is_shown_when_it_has_ended() {
     let (site, run, live) = of_an_earlier_version("").await;
     let (lab, api) = (&site.lab, site.api());
     assert_eq!(live, "", "which lines are the wrapper's cannot be told yet");
-    for (who, text, alone) in site.faces(run).await {
+    for (who, text, alone) in site.interfaces(run).await {
         check_clean(&who, &text);
         assert!(!alone || text.is_empty(), "{who}: {text}");
     }
@@ -88,7 +88,7 @@ async fn a_run_of_an_older_agent_is_shown_when_it_has_ended() {
     let (raw, part) = (api.output(run, "log").await.unwrap(), end.view.unwrap());
     let whole = String::from_utf8(raw[part.start as usize..part.end.unwrap() as usize].to_vec()).unwrap();
     assert!(whole.contains("started mine") && whole.ends_with("end of do-file\n"), "{whole}");
-    for (who, text, alone) in site.faces(run).await {
+    for (who, text, alone) in site.interfaces(run).await {
         check_clean(&who, &text);
         assert!(!alone || text == whole, "{who}: {text}");
     }

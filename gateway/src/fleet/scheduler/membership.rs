@@ -1,4 +1,4 @@
-//! Agents come and go: they register, are heard, are reached, and are expelled.
+//! Agents come and go: they register, are seen, are reached, and are expelled.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     fleet::{
         agent_port::Port,
         bounds, connector,
-        heard::{LastHeard, Spools},
+        last_seen::{LastSeen, Spools},
         pins::{self, any_incarnation},
         snapshot::Agent,
     },
@@ -53,10 +53,10 @@ impl Scheduler {
             agent.since_ms = seen_ms;
         }
         (agent.session, agent.refused) = (Some(session), None);
-        agent.heard.note(now, seen_ms);
-        agent.heard.note_free(info.free_bytes);
+        agent.last_seen.note(now, seen_ms);
+        agent.last_seen.note_free(info.free_bytes);
         (agent.info, agent.here) = (info, true);
-        agent.heard.wake();
+        agent.last_seen.wake();
         if same && self.line(&agent_id).dialling.as_ref().is_some_and(|task| !task.is_finished()) {
             return true;
         }
@@ -81,14 +81,14 @@ impl Scheduler {
         gone.iter().for_each(|id| self.remove(id));
     }
 
-    /// Drops agents for good, as an operator says; `false` = one of them is heard, or has seats, and stays.
+    /// Drops agents for good, as an operator says; `false` = one of them is seen, or has seats, and stays.
     pub(super) fn forget(&mut self, agent_ids: &[String]) -> bool {
         let now = self.now();
         let mut all = true;
         for id in agent_ids {
             let Some(agent) = self.table.agents.get(id.as_str()).cloned() else { continue };
-            let heard = agent.here && agent.heard.silent(now) <= self.table.silent_after;
-            if heard || agent.connection.is_some() || self.seats.of_agent(id).all > 0 {
+            let seen = agent.here && agent.last_seen.silent(now) <= self.table.silent_after;
+            if seen || agent.connection.is_some() || self.seats.of_agent(id).all > 0 {
                 all = false;
             } else {
                 self.remove(&Arc::from(id.as_str()));
@@ -121,22 +121,22 @@ impl Scheduler {
     pub(super) fn alive(&mut self, agent_id: &str, incarnation: &str, key: Fingerprint, seen_ms: i64) {
         let registered = self.table.agents.get(agent_id).filter(|agent| agent.is_registered(incarnation, key));
         let Some(agent) = registered else { return };
-        let silent = self.note(&agent.heard.clone(), seen_ms);
+        let silent = self.note(&agent.last_seen.clone(), seen_ms);
         if silent > self.table.silent_after {
             self.place();
         }
     }
 
-    /// An agent is heard; returns for how long it was not.
-    fn note(&self, heard: &LastHeard, seen_ms: i64) -> Duration {
+    /// An agent is seen; returns for how long it was not.
+    fn note(&self, last_seen: &LastSeen, seen_ms: i64) -> Duration {
         let now = self.now();
-        let silent = heard.silent(now);
-        heard.note(now, seen_ms);
+        let silent = last_seen.silent(now);
+        last_seen.note(now, seen_ms);
         silent
     }
 
     /// A heartbeat.
-    pub(super) fn heard(
+    pub(super) fn heartbeat(
         &mut self,
         beat: wire::HeartbeatRequest,
         key: Fingerprint,
@@ -148,19 +148,19 @@ impl Scheduler {
         let Some(agent) = registered.filter(|agent| agent.is_registered(&beat.incarnation, key)) else {
             return wire::HeartbeatReply { known: false, problem: String::new() };
         };
-        let silent = self.note(&agent.heard, seen_ms);
+        let silent = self.note(&agent.last_seen, seen_ms);
         if silent > silent_after {
             tracing::info!(agent = %agent.info.name, silent_ms = silent.as_millis(), "a silent agent is heard again");
         }
         let largest = beat.spools.into_iter().take(SPOOLS).collect();
         let spools = Spools { bytes: beat.spool_bytes, limit: beat.spool_limit, largest };
-        agent.heard.note_disk(beat.free_bytes, spools);
+        agent.last_seen.note_disk(beat.free_bytes, spools);
         let foreign = bounds::foreign(beat.foreign);
         let seats = foreign.iter().map(|foreign| foreign.processes).fold(0, u32::saturating_add);
-        agent.heard.note_foreign(foreign);
+        agent.last_seen.note_foreign(foreign);
         let pool = pool_name(&agent.info);
         let freed = self.seats.set_foreign(&beat.agent_id, &pool, if beat.count_foreign { seats } else { 0 });
-        agent.heard.wake();
+        agent.last_seen.wake();
         let info = &agent.info;
         let mut changed = silent > silent_after || freed;
         // One that says what it may not say is registered, and keeps its description.

@@ -21,7 +21,7 @@ pub(super) const REST_AFTER: Duration = Duration::from_secs(2);
 
 /// All runs. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Table(
+pub(super) struct Registry(
     // Held for a look-up or a change, never over an await.
     Arc<Mutex<HashMap<RunId, Entry>>>,
 );
@@ -90,7 +90,7 @@ impl Resting {
     }
 }
 
-impl Table {
+impl Registry {
     fn rows(&self) -> MutexGuard<'_, HashMap<RunId, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,7 +235,7 @@ impl RunTask {
         // Before, since the next task of the run, which watches the same folders, may come at once after.
         self.context.watcher.remove(&self.spool);
         let status = self.status.borrow().clone();
-        self.context.table.rest(self.spool.run(), &status, commands)
+        self.context.registry.rest(self.spool.run(), &status, commands)
     }
 }
 
@@ -252,13 +252,13 @@ mod tests {
 
     struct One {
         _folder: tempfile::TempDir,
-        table: Table,
+        registry: Registry,
         run: RunId,
         status: Status,
         commands: mpsc::Receiver<Box<Command>>,
     }
 
-    /// A table with one run, which has ended.
+    /// A registry with one run, which has ended.
     fn ended() -> One {
         let folder = tempfile::tempdir().unwrap();
         let run = Ids::system().run();
@@ -274,26 +274,26 @@ mod tests {
             output_limit: 1,
             commands,
         };
-        let table = Table::default();
-        table.rows().insert(run, Entry::Task(handle));
-        One { _folder: folder, table, run, status, commands: inbox }
+        let registry = Registry::default();
+        registry.rows().insert(run, Entry::Task(handle));
+        One { _folder: folder, registry, run, status, commands: inbox }
     }
 
     fn used(one: &One) -> Handle {
-        one.table.tasks().pop().unwrap()
+        one.registry.tasks().pop().unwrap()
     }
 
     #[test]
     fn an_ended_run_that_is_not_used_rests_and_is_reported_as_before() {
         let one = ended();
-        let before = (one.table.summaries(), one.table.leftovers(), one.table.standings());
+        let before = (one.registry.summaries(), one.registry.leftovers(), one.registry.standings());
         let user = used(&one);
-        assert!(!one.table.rest(one.run, &one.status, &one.commands), "it is used");
+        assert!(!one.registry.rest(one.run, &one.status, &one.commands), "it is used");
         drop(user);
-        assert!(one.table.rest(one.run, &one.status, &one.commands));
-        assert!(one.table.tasks().is_empty() && one.table.standing(one.run).is_some());
-        assert_eq!((one.table.summaries(), one.table.leftovers(), one.table.standings()), before);
-        assert!(one.table.has_started(one.run, 2) && !one.table.has_started(one.run, 1));
+        assert!(one.registry.rest(one.run, &one.status, &one.commands));
+        assert!(one.registry.tasks().is_empty() && one.registry.standing(one.run).is_some());
+        assert_eq!((one.registry.summaries(), one.registry.leftovers(), one.registry.standings()), before);
+        assert!(one.registry.has_started(one.run, 2) && !one.registry.has_started(one.run, 1));
     }
 
     #[tokio::test]
@@ -301,9 +301,9 @@ mod tests {
         let mut one = ended();
         let (reply, _answer) = tokio::sync::oneshot::channel();
         used(&one).commands.send(Box::new(Command::Revoke { attempt: 3, reply })).await.unwrap();
-        assert!(!one.table.rest(one.run, &one.status, &one.commands));
+        assert!(!one.registry.rest(one.run, &one.status, &one.commands));
         assert!(one.commands.recv().await.is_some());
-        assert!(one.table.rest(one.run, &one.status, &one.commands));
+        assert!(one.registry.rest(one.run, &one.status, &one.commands));
     }
 
     #[test]
@@ -313,7 +313,7 @@ mod tests {
         let damaged = Status { trouble: "damaged".to_owned(), ..one.status.clone() };
         let unread = Status { read: false, ..one.status.clone() };
         for status in [unfinished, damaged, unread] {
-            assert!(!one.table.rest(one.run, &status, &one.commands));
+            assert!(!one.registry.rest(one.run, &status, &one.commands));
         }
     }
 
@@ -322,12 +322,12 @@ mod tests {
     fn a_run_that_was_asked_for_while_its_folder_was_read_keeps_its_task() {
         let one = ended();
         let resting = || Resting::of(one.run, &one.status).unwrap();
-        one.table.found_ended(one.run, resting());
-        assert_eq!(one.table.tasks().len(), 1);
-        one.table.unread(one.run);
-        assert_eq!(one.table.standing(one.run), None, "nothing is known of it yet");
-        one.table.found_ended(one.run, resting());
-        assert_eq!(one.table.standing(one.run), Some(Standing { over: true, attempt: 2 }));
+        one.registry.found_ended(one.run, resting());
+        assert_eq!(one.registry.tasks().len(), 1);
+        one.registry.unread(one.run);
+        assert_eq!(one.registry.standing(one.run), None, "nothing is known of it yet");
+        one.registry.found_ended(one.run, resting());
+        assert_eq!(one.registry.standing(one.run), Some(Standing { over: true, attempt: 2 }));
     }
 
     #[cfg(feature = "faults")]
@@ -335,6 +335,6 @@ mod tests {
     fn without_rest_every_run_keeps_its_task() {
         let _bug = faults::enter("bug=ended_runs_keep_their_tasks");
         let one = ended();
-        assert!(!one.table.rest(one.run, &one.status, &one.commands));
+        assert!(!one.registry.rest(one.run, &one.status, &one.commands));
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 use super::Runs;
 use crate::spool::{Incoming, Partial, Placed, free_space};
 
-/// How long files stay of which no call was heard and no run was accepted.
+/// How long files stay for which no call came and no run was accepted.
 const KEPT: Duration = Duration::from_secs(3600);
 /// How often to look for them.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
@@ -55,11 +55,11 @@ pub(crate) enum NotTaken {
 
 /// What is on its way in, by run.
 #[derive(Debug)]
-pub(super) struct Arrivals {
+pub(super) struct IncomingCode {
     folder: Incoming,
     /// Most bytes of all spools; 0 = no limit.
     max_spool: u64,
-    by_run: Mutex<HashMap<RunId, Arrival>>,
+    by_run: Mutex<HashMap<RunId, IncomingFiles>>,
 }
 
 /// While it lives, no call writes files of its run.
@@ -67,12 +67,12 @@ pub(super) struct Arrivals {
 pub(super) struct Closed(#[expect(dead_code, reason = "held, not read")] OwnedMutexGuard<State>);
 
 #[derive(Clone, Debug)]
-struct Arrival {
+struct IncomingFiles {
     state: Arc<Turn<State>>,
     /// Bytes that are here, as of the last piece.
     bytes: u64,
-    /// When a call was last heard, on the monotonic clock.
-    heard_at: Duration,
+    /// When the last call came, on the monotonic clock.
+    called_at: Duration,
 }
 
 /// What the call that writes a run's files has open.
@@ -86,7 +86,7 @@ struct State {
     right_bytes: u64,
 }
 
-impl Arrivals {
+impl IncomingCode {
     pub(super) fn new(folder: Incoming, max_spool: u64) -> Self {
         Self { folder, max_spool, by_run: Mutex::default() }
     }
@@ -96,37 +96,38 @@ impl Arrivals {
         &self.folder
     }
 
-    /// A call about this run was heard.
-    fn heard(&self, run: RunId, now: Duration) -> Arc<Turn<State>> {
+    /// A call about this run came.
+    fn called(&self, run: RunId, now: Duration) -> Arc<Turn<State>> {
         let mut by_run = self.by_run.lock().unwrap_or_else(PoisonError::into_inner);
-        let arrival = by_run.entry(run).or_insert_with(|| Arrival { state: Arc::default(), bytes: 0, heard_at: now });
-        arrival.heard_at = now;
-        Arc::clone(&arrival.state)
+        let files =
+            by_run.entry(run).or_insert_with(|| IncomingFiles { state: Arc::default(), bytes: 0, called_at: now });
+        files.called_at = now;
+        Arc::clone(&files.state)
     }
 
     fn grew(&self, run: RunId, by: u64, now: Duration) {
         let mut by_run = self.by_run.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(arrival) = by_run.get_mut(&run) {
-            (arrival.bytes, arrival.heard_at) = (arrival.bytes.saturating_add(by), now);
+        if let Some(files) = by_run.get_mut(&run) {
+            (files.bytes, files.called_at) = (files.bytes.saturating_add(by), now);
         }
     }
 
     /// Bytes of all files that are on their way in.
     pub(super) fn bytes(&self) -> u64 {
         let by_run = self.by_run.lock().unwrap_or_else(PoisonError::into_inner);
-        by_run.values().fold(0, |sum, arrival| sum.saturating_add(arrival.bytes))
+        by_run.values().fold(0, |sum, files| sum.saturating_add(files.bytes))
     }
 
     /// Likewise, without those of this run.
     fn bytes_but(&self, run: RunId) -> u64 {
         let by_run = self.by_run.lock().unwrap_or_else(PoisonError::into_inner);
         let others = by_run.iter().filter(|(other, _)| **other != run);
-        others.fold(0, |sum, (_, arrival)| sum.saturating_add(arrival.bytes))
+        others.fold(0, |sum, (_, files)| sum.saturating_add(files.bytes))
     }
 
     /// Keeps calls that send files of this run from writing any more, for its acceptance.
     pub(super) async fn close(&self, run: RunId, now: Duration) -> Closed {
-        let mut guard = self.heard(run, now).lock_owned().await;
+        let mut guard = self.called(run, now).lock_owned().await;
         // What was open is closed.
         *guard = State { turn: guard.turn + 1, ..State::default() };
         Closed(guard)
@@ -137,11 +138,11 @@ impl Arrivals {
         self.by_run.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
     }
 
-    /// Runs of which no call was heard for long.
-    fn old(&self, now: Duration) -> Vec<(RunId, Arrival)> {
+    /// Runs about which no call came for long.
+    fn old(&self, now: Duration) -> Vec<(RunId, IncomingFiles)> {
         let by_run = self.by_run.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = by_run.iter().filter(|(_, arrival)| now.saturating_sub(arrival.heard_at) >= KEPT);
-        old.map(|(run, arrival)| (*run, arrival.clone())).collect()
+        let old = by_run.iter().filter(|(_, files)| now.saturating_sub(files.called_at) >= KEPT);
+        old.map(|(run, files)| (*run, files.clone())).collect()
     }
 }
 
@@ -152,11 +153,11 @@ impl Runs {
         run: RunId,
         files: Vec<(ContentDigest, u64)>,
     ) -> Result<Vec<u64>, NotTaken> {
-        let arrivals = &self.context.arrivals;
-        let state = arrivals.heard(run, self.context.clock.monotonic());
+        let incoming = &self.context.incoming_code;
+        let state = incoming.called(run, self.context.clock.monotonic());
         // A piece that is being written counts.
         let mut guard = state.lock_owned().await;
-        let folder = arrivals.folder.clone();
+        let folder = incoming.folder.clone();
         let (offsets, missing) = blocking(move || {
             // What an earlier call left.
             guard.place(&folder, run)?;
@@ -182,7 +183,7 @@ impl Runs {
 
     /// Takes files of a run's code from now on, instead of earlier calls.
     pub(crate) async fn receive_blobs(&self, run: RunId) -> Receiver {
-        let state = self.context.arrivals.heard(run, self.context.clock.monotonic());
+        let state = self.context.incoming_code.called(run, self.context.clock.monotonic());
         let turn = {
             let mut state = state.lock().await;
             state.turn += 1;
@@ -193,7 +194,7 @@ impl Runs {
 
     /// Looks at the free disk and at the limit on spools, before bytes are taken.
     fn room_for(&self, run: RunId, bytes: u64) -> Result<(), NotTaken> {
-        let (path, arrivals) = (self.context.root.path(), &self.context.arrivals);
+        let (path, incoming) = (self.context.root.path(), &self.context.incoming_code);
         if bytes == 0 || faults::bug("incoming_without_room") {
             return Ok(());
         }
@@ -201,31 +202,31 @@ impl Runs {
             return Err(NotTaken::NoRoom(problem));
         }
         // That of one run may come alone: what else there is makes room, as ended runs do.
-        let others = arrivals.bytes_but(run);
+        let others = incoming.bytes_but(run);
         let all = others.saturating_add(bytes);
-        if others > 0 && arrivals.max_spool > 0 && all > arrivals.max_spool {
+        if others > 0 && incoming.max_spool > 0 && all > incoming.max_spool {
             return Err(NotTaken::NoRoom(format!(
                 "the code of this run and of others that are about to begin has {} MiB, and all spools together may have \
                  {} MiB here: it is tried again when those have started, or raise the agent's max_spool",
                 all >> 20,
-                arrivals.max_spool >> 20
+                incoming.max_spool >> 20
             )));
         }
         Ok(())
     }
 
     /// Deletes from time to time what came for runs that were not accepted.
-    pub(super) async fn sweep_arrivals(self) {
+    pub(super) async fn sweep_incoming_code(self) {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
-            let arrivals = &self.context.arrivals;
-            for (run, arrival) in arrivals.old(self.context.clock.monotonic()) {
-                let mut guard = arrival.state.lock_owned().await;
+            let incoming = &self.context.incoming_code;
+            for (run, files) in incoming.old(self.context.clock.monotonic()) {
+                let mut guard = files.state.lock_owned().await;
                 *guard = State { turn: guard.turn + 1, ..State::default() };
-                let folder = arrivals.folder.clone();
+                let folder = incoming.folder.clone();
                 let removed = blocking(move || (folder.remove(run), guard).0).await.and_then(|removed| removed);
                 match removed {
-                    Ok(()) => arrivals.gone(run),
+                    Ok(()) => incoming.gone(run),
                     Err(error) => tracing::warn!(%run, %error, "code that came for a run that did not follow stays"),
                 }
             }
@@ -245,7 +246,7 @@ impl Receiver {
     /// The next file begins, at an offset of it.
     pub(crate) async fn begin(&self, digest: ContentDigest, bytes: u64, offset: u64) -> Result<(), NotTaken> {
         self.runs.room_for(self.run, bytes.saturating_sub(offset))?;
-        let (run, folder) = (self.run, self.runs.context.arrivals.folder.clone());
+        let (run, folder) = (self.run, self.runs.context.incoming_code.folder.clone());
         self.locked(move |state| {
             let open = match state.open.take() {
                 Some(open) if open.digest() == digest => open,
@@ -265,7 +266,7 @@ impl Receiver {
 
     /// Takes the bytes that follow.
     pub(crate) async fn take(&self, piece: Bytes) -> Result<(), NotTaken> {
-        let (run, folder, len) = (self.run, self.runs.context.arrivals.folder.clone(), piece.len() as u64);
+        let (run, folder, len) = (self.run, self.runs.context.incoming_code.folder.clone(), piece.len() as u64);
         self.locked(move |state| {
             let mut open = state.open.take().ok_or(NotTaken::Nameless)?;
             if !open.write(&piece)? {
@@ -287,13 +288,13 @@ impl Receiver {
             Ok(())
         })
         .await?;
-        self.runs.context.arrivals.grew(self.run, len, self.runs.context.clock.monotonic());
+        self.runs.context.incoming_code.grew(self.run, len, self.runs.context.clock.monotonic());
         Ok(())
     }
 
     /// No more comes in this call: what is whole is synced when this returns.
     pub(crate) async fn end(self) -> Result<(), NotTaken> {
-        let (run, folder) = (self.run, self.runs.context.arrivals.folder.clone());
+        let (run, folder) = (self.run, self.runs.context.incoming_code.folder.clone());
         self.locked(move |state| Ok(state.place(&folder, run)?)).await
     }
 

@@ -6,7 +6,7 @@ use super::proxies::Network;
 
 /// Settings of HTTP and MCP. The numbers come from measurements of clients; each says which.
 #[derive(Clone, Debug)]
-pub struct FaceOptions {
+pub struct FrontendOptions {
     /// How often a waiting MCP call sends progress. Claude Code gives up after 300 s without a progress notification,
     /// and other clients after 60 s without any byte.
     pub heartbeat: Duration,
@@ -68,7 +68,7 @@ pub struct FaceOptions {
     pub trusted_proxies: Vec<Network>,
 }
 
-impl Default for FaceOptions {
+impl Default for FrontendOptions {
     fn default() -> Self {
         let s = Duration::from_secs;
         Self {

@@ -1,4 +1,4 @@
-//! The face's own numbers in `/metrics`.
+//! The frontend's own numbers in `/metrics`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

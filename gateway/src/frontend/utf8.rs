@@ -23,7 +23,7 @@ pub(crate) fn torn(bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::face::utf8::*;
+    use crate::frontend::utf8::*;
 
     #[test]
     fn a_split_character_waits_for_its_rest() {

@@ -17,7 +17,7 @@ use crate::{
 
 /// Answers agents.
 #[derive(Clone)]
-pub(crate) struct Registrar {
+pub(crate) struct AgentCalls {
     inner: Arc<Inner>,
     incarnation: String,
     /// The last logged refusal: an agent of an incompatible protocol tries again for ever.
@@ -44,7 +44,7 @@ pub(crate) enum RefusedAgent {
     NotNow(&'static str),
 }
 
-impl Registrar {
+impl AgentCalls {
     pub(crate) fn new(runs: &Runs, incarnation: String) -> Self {
         Self { inner: runs.0.clone(), incarnation, noted: Arc::default() }
     }
@@ -158,6 +158,6 @@ impl Registrar {
     /// A heartbeat.
     pub(crate) async fn heartbeat(&self, session: &Session, mut beat: wire::HeartbeatRequest) -> wire::HeartbeatReply {
         beat.make_harmless();
-        self.inner.fleet.heard(beat, session.peer(), self.inner.deps.clock.unix_ms()).await
+        self.inner.fleet.heartbeat(beat, session.peer(), self.inner.deps.clock.unix_ms()).await
     }
 }

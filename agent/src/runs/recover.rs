@@ -108,7 +108,7 @@ fn clear(spool: &Spool) {
 
 impl RunTask {
     /// Reads the folder of a run for the first time.
-    pub(super) async fn adopt(&mut self) {
+    pub(super) async fn recover(&mut self) {
         let Found { status, handle, outcome } = match self.blocking(read).await {
             Ok(found) => found,
             Err(error) => return self.trouble(&error),

@@ -2,7 +2,7 @@
 //!
 //! With a wrong clock nothing is removed early.
 //!
-//! Ages are wall time, and a wall clock can be wrong by months: a dead battery, a host that starts before its clock is
+//! Ages are wall-clock time, and a wall clock can be wrong by months: a dead battery, a host that starts before its clock is
 //! set. So the clock is compared with the newest time in the ledger, written by other starts of the gateway and carried
 //! on by the monotonic clock. Far from it, the clock is *in doubt*, and nothing is removed by its age. The doubt ends
 //!
@@ -43,7 +43,7 @@ struct Reading {
 
 /// The wall clock, as far as it is trusted.
 #[derive(Debug)]
-pub(crate) struct Wall {
+pub(crate) struct WallClock {
     clock: Clock,
     started: Duration,
     // Locked for a short time, never over an await.
@@ -59,7 +59,7 @@ struct State {
     doubt: Option<Reading>,
 }
 
-impl Wall {
+impl WallClock {
     /// `newest_ms` is the newest time in the ledger; 0 = it is empty, and nothing in it can be removed too early.
     pub(crate) fn new(clock: Clock, newest_ms: i64) -> Self {
         let now = Reading { wall_ms: clock.unix_ms(), mono: clock.monotonic() };
@@ -198,10 +198,10 @@ mod tests {
     }
 
     /// A start at `NOW + off` on a ledger whose newest time is `NOW`.
-    fn start(off: i64) -> (Hands, Wall) {
+    fn start(off: i64) -> (Hands, WallClock) {
         let hands = Hands::default();
         hands.jump(NOW + off);
-        (hands.clone(), Wall::new(Clock::from_source(hands), NOW))
+        (hands.clone(), WallClock::new(Clock::from_source(hands), NOW))
     }
 
     #[test]
@@ -211,66 +211,66 @@ mod tests {
         }
         let empty = Hands::default();
         empty.jump(NOW);
-        assert_eq!(Wall::new(Clock::from_source(empty), 0).doubt(0), None);
+        assert_eq!(WallClock::new(Clock::from_source(empty), 0).doubt(0), None);
     }
 
     #[test]
     fn a_start_with_a_clock_that_is_months_ahead_is_doubted_until_it_is_set_right() {
-        let (hands, wall) = start(3 * MONTH);
-        let words = wall.doubt(NOW).unwrap();
+        let (hands, wall_clock) = start(3 * MONTH);
+        let words = wall_clock.doubt(NOW).unwrap();
         assert!(words.contains("90 days beyond") && words.contains("longhaul trust-clock"), "{words}");
-        assert_eq!(wall.in_doubt(), Some(words));
+        assert_eq!(wall_clock.in_doubt(), Some(words));
         hands.pass(2 * 3600 * 1000);
-        assert!(wall.doubt(NOW).is_some(), "an hour changes nothing");
+        assert!(wall_clock.doubt(NOW).is_some(), "an hour changes nothing");
         hands.jump(-3 * MONTH);
-        assert_eq!(wall.doubt(NOW), None);
-        assert_eq!(wall.in_doubt(), None);
+        assert_eq!(wall_clock.doubt(NOW), None);
+        assert_eq!(wall_clock.in_doubt(), None);
     }
 
     #[test]
     fn a_start_with_a_clock_that_is_months_behind_records_no_old_times() {
-        let (hands, wall) = start(-3 * MONTH);
-        assert!(wall.doubt(NOW).unwrap().contains("90 days before"));
+        let (hands, wall_clock) = start(-3 * MONTH);
+        assert!(wall_clock.doubt(NOW).unwrap().contains("90 days before"));
         hands.pass(1000);
-        assert_eq!(wall.now_ms(), NOW + 1000, "or a run that ends now would be old when the clock is set");
+        assert_eq!(wall_clock.now_ms(), NOW + 1000, "or a run that ends now would be old when the clock is set");
         hands.jump(3 * MONTH);
-        assert_eq!(wall.doubt(NOW), None);
-        assert_eq!(wall.now_ms(), NOW + 1000);
+        assert_eq!(wall_clock.doubt(NOW), None);
+        assert_eq!(wall_clock.now_ms(), NOW + 1000);
     }
 
     #[test]
     fn a_clock_that_jumps_under_way_is_doubted_in_both_directions() {
-        let (hands, wall) = start(0);
+        let (hands, wall_clock) = start(0);
         for _ in 0..100 {
             hands.pass(DAY);
-            assert_eq!(wall.doubt(NOW), None, "idle for long, and running all the time");
+            assert_eq!(wall_clock.doubt(NOW), None, "idle for long, and running all the time");
         }
         hands.jump(2 * MONTH);
-        assert!(wall.doubt(NOW).unwrap().contains("60 days beyond"));
+        assert!(wall_clock.doubt(NOW).unwrap().contains("60 days beyond"));
         hands.jump(-2 * MONTH);
-        assert_eq!(wall.doubt(NOW), None);
+        assert_eq!(wall_clock.doubt(NOW), None);
         hands.jump(-12 * MONTH);
-        assert!(wall.doubt(NOW).unwrap().contains("before"));
+        assert!(wall_clock.doubt(NOW).unwrap().contains("before"));
     }
 
     #[test]
     fn a_long_absence_is_confirmed_by_a_day_of_new_runs_or_a_word() {
-        let (hands, wall) = start(2 * MONTH);
-        assert!(wall.doubt(NOW).is_some());
+        let (hands, wall_clock) = start(2 * MONTH);
+        assert!(wall_clock.doubt(NOW).is_some());
         hands.pass(25 * 3600 * 1000);
-        assert!(wall.doubt(NOW).is_some(), "nobody has worked with it");
-        let recorded = wall.now_ms();
-        assert_eq!(wall.doubt(recorded), None);
-        assert_eq!(wall.doubt(recorded), None, "and so it stays");
+        assert!(wall_clock.doubt(NOW).is_some(), "nobody has worked with it");
+        let recorded = wall_clock.now_ms();
+        assert_eq!(wall_clock.doubt(recorded), None);
+        assert_eq!(wall_clock.doubt(recorded), None, "and so it stays");
 
-        let (hands, wall) = start(2 * MONTH);
-        assert!(wall.doubt(NOW).is_some());
+        let (hands, wall_clock) = start(2 * MONTH);
+        assert!(wall_clock.doubt(NOW).is_some());
         hands.pass(23 * 3600 * 1000);
         hands.jump(MONTH);
-        assert!(wall.doubt(wall.now_ms()).is_some());
+        assert!(wall_clock.doubt(wall_clock.now_ms()).is_some());
         hands.pass(2 * 3600 * 1000);
-        assert!(wall.doubt(wall.now_ms()).is_some(), "a day in step, counted from the last jump");
-        wall.trust();
-        assert_eq!(wall.doubt(NOW), None);
+        assert!(wall_clock.doubt(wall_clock.now_ms()).is_some(), "a day in step, counted from the last jump");
+        wall_clock.trust();
+        assert_eq!(wall_clock.doubt(NOW), None);
     }
 }

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use longhaul_proto::{encoding::Encoding, ids::RunId};
 
 use crate::{
-    face::part::Part,
+    frontend::part::Part,
     model::{Identity, Stream},
     runs::{MAX_READ, ReadError, Runs},
 };

@@ -1,4 +1,4 @@
-//! When each agent was last heard, and what its latest heartbeat said.
+//! When each agent was last seen, and what its latest heartbeat said.
 //!
 //! What each heartbeat of an agent changes. It is shared by the scheduler, which alone writes it, and by all that is
 //! published, so that a heartbeat copies no table.
@@ -14,9 +14,9 @@ use std::{
 use longhaul_proto::wire;
 use tokio::sync::Notify;
 
-/// When an agent was last heard, and what it reported of its disk.
+/// When an agent was last seen, and what it reported of its disk.
 #[derive(Debug, Default)]
-pub(crate) struct LastHeard {
+pub(crate) struct LastSeen {
     /// By the monotonic clock, ns.
     at_ns: AtomicU64,
     /// Unix ms.
@@ -48,15 +48,15 @@ impl Spools {
     }
 }
 
-impl LastHeard {
-    /// Heard at this time by the monotonic clock, and at this one by the wall's, Unix ms.
+impl LastSeen {
+    /// Seen at this time by the monotonic clock, and at this one by the wall clock, Unix ms.
     pub(super) fn new(now: Duration, seen_ms: i64) -> Arc<Self> {
-        let heard = Self::default();
-        heard.note(now, seen_ms);
-        Arc::new(heard)
+        let last_seen = Self::default();
+        last_seen.note(now, seen_ms);
+        Arc::new(last_seen)
     }
 
-    /// It is heard now.
+    /// It is seen now.
     pub(super) fn note(&self, now: Duration, seen_ms: i64) {
         self.at_ns.store(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.seen_ms.store(seen_ms, Ordering::Relaxed);
@@ -93,12 +93,12 @@ impl LastHeard {
         self.beat.notified().await;
     }
 
-    /// For how long it has not been heard.
+    /// For how long it has not been seen.
     pub(super) fn silent(&self, now: Duration) -> Duration {
         now.saturating_sub(Duration::from_nanos(self.at_ns.load(Ordering::Relaxed)))
     }
 
-    /// When it was last heard, Unix ms.
+    /// When it was last seen, Unix ms.
     pub(super) fn seen_ms(&self) -> i64 {
         self.seen_ms.load(Ordering::Relaxed)
     }

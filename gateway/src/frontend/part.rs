@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn run(state: &str, len: u64, earlier: &[(u64, u64)], now: Option<(u64, Option<u64>, Option<u64>)>) -> RunSnapshot {
-        let mut view = crate::face::run_view::tests::read(serde_json::json!({
+        let mut view = crate::frontend::run_view::tests::read(serde_json::json!({
             "run_id": "019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21", "state": state, "cause": "first_output", "rc": null,
             "message": null, "host": null, "attempt": 1, "created_at": null, "started_at": null, "finished_at": null,
             "output_bytes": len, "trace_id": null, "principal": "me", "source": "x"

@@ -23,7 +23,7 @@ use longhaul_proto::ids::RunId;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    face::{Face, Numbers},
+    frontend::{Frontend, Numbers},
     model::{Identity, RunSnapshot},
 };
 
@@ -57,13 +57,13 @@ impl ClientPresence {
 }
 
 /// The layer around the API: it records the ends that its answers report as seen.
-pub async fn seen(State(face): State<Face>, mut request: Request, next: Next) -> Response {
+pub async fn seen(State(frontend): State<Frontend>, mut request: Request, next: Next) -> Response {
     let caller = ClientPresence::default();
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
     let length = response.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     response.map(|body| {
-        let mut watched = WatchedBody::new(body, caller, face);
+        let mut watched = WatchedBody::new(body, caller, frontend);
         (watched.of_mcp, watched.left) = (false, length);
         Body::new(watched)
     })
@@ -73,7 +73,7 @@ pub async fn seen(State(face): State<Face>, mut request: Request, next: Next) ->
 pub struct WatchedBody {
     inner: Body,
     caller: ClientPresence,
-    face: Face,
+    frontend: Frontend,
     ended: bool,
     /// Where disconnected callers are counted.
     of_mcp: bool,
@@ -83,15 +83,15 @@ pub struct WatchedBody {
 
 impl WatchedBody {
     /// Watches `inner` for `caller`.
-    pub fn new(inner: Body, caller: ClientPresence, face: Face) -> Self {
-        Self { inner, caller, face, ended: false, of_mcp: true, left: None }
+    pub fn new(inner: Body, caller: ClientPresence, frontend: Frontend) -> Self {
+        Self { inner, caller, frontend, ended: false, of_mcp: true, left: None }
     }
 
     fn end(&mut self) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        self.face.core.runs.seen(self.caller.take_ends());
+        self.frontend.core.runs.seen(self.caller.take_ends());
     }
 }
 
@@ -134,7 +134,7 @@ impl Drop for WatchedBody {
         }
         if self.of_mcp && !self.ended && !http_body::Body::is_end_stream(&self.inner) {
             self.caller.gone().cancel();
-            Numbers::count(&self.face.numbers.callers_gone);
+            Numbers::count(&self.frontend.numbers.callers_gone);
             tracing::info!("caller went away before its answer; what it started goes on");
         }
     }
