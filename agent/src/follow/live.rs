@@ -50,7 +50,9 @@ impl LiveReader {
         if file.metadata()?.len() <= self.offset {
             return Ok(false);
         }
-        self.buffer.resize(STEP, 0);
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; STEP];
+        }
         let n = file.read_at(&mut self.buffer, self.offset)?;
         self.offset += n as u64;
         self.view.push(&self.buffer[..n]);
