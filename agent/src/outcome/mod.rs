@@ -52,22 +52,24 @@ struct Found {
 /// # Errors
 /// Any failure of the file system; nothing is written then, and the call may be repeated.
 pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io::Result<OutcomeRecord> {
-    let mut damaged = vec![];
-    if let Some(known) = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut damaged)? {
+    // One that a crash of the host tore is made again; nothing that was found is lost with it.
+    if let Some(known) = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut vec![])? {
         return Ok(known);
     }
-    let record = judged(spool, exit, read(spool, exit, live, damaged)?);
+    let record = judged(spool, exit, read(spool, exit, live)?);
     // Every process that wrote here is done or dead; a supervisor that was killed left its files.
     if let Err(error) = spool.clear() {
         tracing::warn!(run = %spool.run(), %error, "temporary files of the run stay");
     }
     faults::point("agent.before_outcome");
-    spool.write(&spool.outcome(), &record)?;
+    // The end waits for no disk here: all that the verdict is made of is durable with the exit record.
+    spool.write_unsynced_whole(&spool.outcome(), &record)?;
     faults::point("agent.after_outcome");
     Ok(record)
 }
 
-fn read(spool: &Spool, exit: &Exit, live: Option<LiveReader>, mut damaged: Vec<String>) -> io::Result<Found> {
+fn read(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io::Result<Found> {
+    let mut damaged = vec![];
     let plan = spool.read_or_name::<Plan>(&spool.plan(), &mut damaged)?;
     let ending = spool.read_or_name::<Ending>(&spool.ending(), &mut damaged)?.or_else(|| exit.ending.clone());
     let judgement = match File::open(spool.log()) {

@@ -298,11 +298,11 @@ impl Spool {
     }
 
     /// Writes a record, whole for all readers of this boot. After a crash of the host it may be missing or damaged: for
-    /// facts about processes of this boot, which are gone then.
+    /// facts about processes of this boot, which are gone then, and for what is made again from durable records.
     ///
     /// # Errors
     /// Any failure of the file system.
-    pub fn write_for_this_boot<T: Serialize>(&self, path: &Path, record: &T) -> io::Result<()> {
+    pub fn write_unsynced_whole<T: Serialize>(&self, path: &Path, record: &T) -> io::Result<()> {
         self.clear_way(path)?;
         durable::replace_unsynced(path, &line(record)?)
     }

@@ -123,7 +123,7 @@ pub(super) async fn add(
 }
 
 /// Refuses a token whose name alone would make its holder somebody who has runs or had a token already.
-async fn unknown(frontend: &Face, token: &TokenRecord) -> Result<(), Problem> {
+async fn unknown(frontend: &Frontend, token: &TokenRecord) -> Result<(), Problem> {
     let name = &token.name;
     if frontend.core.ledger.token_list().await?.iter().any(|known| known.name == *name) {
         return Err(taken(frontend, token).await?);
@@ -139,7 +139,7 @@ async fn unknown(frontend: &Face, token: &TokenRecord) -> Result<(), Problem> {
 }
 
 /// Why the name of a token cannot be given.
-async fn taken(frontend: &Face, token: &TokenRecord) -> Result<Problem, Problem> {
+async fn taken(frontend: &Frontend, token: &TokenRecord) -> Result<Problem, Problem> {
     let name = &token.name;
     let all = frontend.core.ledger.token_list().await?;
     let before = all.iter().find(|known| known.name == *name);

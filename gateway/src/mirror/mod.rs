@@ -30,7 +30,7 @@ use kept::{Kept, Leaving};
 use names::Names;
 use track::Track;
 
-pub use track::{Appended, Sealed};
+pub use track::{Appended, Recorded, Sealed};
 
 /// All mirrors of one gateway, by run.
 #[derive(Debug)]
@@ -247,16 +247,24 @@ impl Mirror {
         blocking(move || track.read(offset, max)).await
     }
 
-    /// Makes the stream durable and compares the part of the present attempt with this digest (lower-case hex); `len`
-    /// is the length of the whole stream.
+    /// Makes both streams durable, at the same time, and compares the part of the present attempt with these records of it.
     ///
     /// # Errors
     /// When the disk fails.
-    pub async fn seal(&self, stream: Stream, len: u64, sha256: &str) -> io::Result<Sealed> {
-        let (track, names, sha256) = (self.track(stream).clone(), self.names.clone(), sha256.to_owned());
+    pub async fn seal(&self, log: Recorded, console: Recorded) -> io::Result<[(Stream, Sealed); 2]> {
+        let (tracks, names) = ([self.log.clone(), self.console.clone()], self.names.clone());
         blocking(move || {
-            names.sync()?;
-            track.seal(len, &sha256)
+            let mut batch = durable::Batch::default();
+            let named = names.add_to(&mut batch)?;
+            // Held until all is compared, so that what is compared is what was made durable.
+            let mut held = [tracks[0].hold(), tracks[1].hold()];
+            held.iter().try_for_each(|track| track.add_to(&mut batch))?;
+            batch.sync()?;
+            if named {
+                names.are_durable();
+            }
+            let [log_held, console_held] = &mut held;
+            Ok([(Stream::Log, log_held.compare(&log)?), (Stream::Console, console_held.compare(&console)?)])
         })
         .await
     }

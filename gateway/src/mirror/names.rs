@@ -24,17 +24,19 @@ impl Names {
         Self { folder, durable: AtomicBool::new(false) }
     }
 
-    /// Makes them durable, unless they are.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    /// Adds them to what is made durable; whether that was needed.
+    pub(super) fn add_to(&self, batch: &mut durable::Batch) -> io::Result<bool> {
         if self.durable.load(Ordering::Acquire) || faults::bug("mirror_names_not_synced") {
-            return Ok(());
+            return Ok(false);
         }
-        let mut batch = durable::Batch::default();
         for folder in self.folder.ancestors().take(LEVELS) {
             batch.names(folder)?;
         }
-        batch.sync()?;
+        Ok(true)
+    }
+
+    /// They were synced.
+    pub(super) fn are_durable(&self) {
         self.durable.store(true, Ordering::Release);
-        Ok(())
     }
 }

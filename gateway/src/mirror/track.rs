@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -36,6 +36,15 @@ pub enum Sealed {
     Longer,
     /// Its bytes differ.
     Differs,
+}
+
+/// What the agent recorded of one stream.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Length of the whole stream, that of earlier attempts included, bytes.
+    pub len: u64,
+    /// SHA-256 of the present attempt's part, lower-case hex; empty = not recorded.
+    pub sha256: String,
 }
 
 /// The result of appending some bytes.
@@ -184,40 +193,13 @@ impl Track {
         Ok(buffer.into())
     }
 
-    pub(super) fn seal(&self, len: u64, sha256: &str) -> io::Result<Sealed> {
-        let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.len() > 0 {
-            durable::sync_file(&self.file, &self.path)?;
+    /// Holds off appends and what is written out in the background.
+    pub(super) fn hold(&self) -> Held<'_> {
+        Held {
+            track: self,
+            digest: self.digest.lock().unwrap_or_else(PoisonError::into_inner),
+            damaged: self.damaged.lock().unwrap_or_else(PoisonError::into_inner),
         }
-        if std::mem::take(&mut *damaged) {
-            return Ok(Sealed::Differs);
-        }
-        drop(damaged);
-        let there = self.len();
-        if there < len || len < digest.begin {
-            return Ok(Sealed::Differs);
-        }
-        if digest.hashed > len {
-            *digest = Prefix::at(digest.begin);
-        }
-        let mut buffer = vec![0; HASH_CHUNK.min(usize::try_from(len - digest.hashed.min(len)).unwrap_or(HASH_CHUNK))];
-        while digest.hashed < len {
-            let got = read_full(&self.file, &mut buffer, digest.hashed)?;
-            if got == 0 {
-                return Ok(Sealed::Differs);
-            }
-            let got = got.min(usize::try_from(len - digest.hashed).unwrap_or(got));
-            digest.state.update(&buffer[..got]);
-            digest.hashed += got as u64;
-        }
-        // Without a digest from the agent the length alone decides.
-        let same = sha256.is_empty() || hex(&digest.state.clone().finalize()) == sha256;
-        Ok(match same {
-            true if there == len => Sealed::Same,
-            true => Sealed::Longer,
-            false => Sealed::Differs,
-        })
     }
 
     pub(super) fn restart(&self) -> io::Result<()> {
@@ -231,6 +213,53 @@ impl Track {
         self.file.set_len(begin)?;
         faults::did(|| Op::Truncate(self.path.clone(), begin));
         Ok(())
+    }
+}
+
+/// A track that grows no further meanwhile.
+pub(super) struct Held<'a> {
+    track: &'a Track,
+    digest: MutexGuard<'a, Prefix>,
+    damaged: MutexGuard<'a, bool>,
+}
+
+impl Held<'_> {
+    /// Adds the file to what is made durable; of an empty one only the name counts.
+    pub(super) fn add_to(&self, batch: &mut durable::Batch) -> io::Result<()> {
+        if self.track.len() == 0 { Ok(()) } else { batch.file(&self.track.file, &self.track.path) }
+    }
+
+    /// How the file compares with the agent's record, once it is durable.
+    pub(super) fn compare(&mut self, recorded: &Recorded) -> io::Result<Sealed> {
+        let Self { track, digest, damaged } = self;
+        let len = recorded.len;
+        if std::mem::take(&mut **damaged) {
+            return Ok(Sealed::Differs);
+        }
+        let there = track.len();
+        if there < len || len < digest.begin {
+            return Ok(Sealed::Differs);
+        }
+        if digest.hashed > len {
+            **digest = Prefix::at(digest.begin);
+        }
+        let mut buffer = vec![0; HASH_CHUNK.min(usize::try_from(len - digest.hashed.min(len)).unwrap_or(HASH_CHUNK))];
+        while digest.hashed < len {
+            let got = read_full(&track.file, &mut buffer, digest.hashed)?;
+            if got == 0 {
+                return Ok(Sealed::Differs);
+            }
+            let got = got.min(usize::try_from(len - digest.hashed).unwrap_or(got));
+            digest.state.update(&buffer[..got]);
+            digest.hashed += got as u64;
+        }
+        // Without a digest from the agent the length alone decides.
+        let same = recorded.sha256.is_empty() || hex(&digest.state.clone().finalize()) == recorded.sha256;
+        Ok(match same {
+            true if there == len => Sealed::Same,
+            true => Sealed::Longer,
+            false => Sealed::Differs,
+        })
     }
 }
 

@@ -142,7 +142,7 @@ impl RunTask {
         self.seat.put(lease);
         self.step_to_attempt(attempt, at).await?;
         self.unsent = false;
-        (self.stata_ended, self.fruitless) = (false, 0);
+        (self.stata_ended, self.lease_recorded, self.fruitless) = (false, false, 0);
         Err(Interrupted::Moved)
     }
 
@@ -225,6 +225,10 @@ impl RunTask {
                 return Err(Interrupted::Moved);
             }
             return Ok(());
+        }
+        if std::mem::take(&mut self.lease_recorded) {
+            // The rest of the output takes long: a gateway that starts before its end must not hold a seat for it.
+            self.free_recorded_lease().await?;
         }
         let silent = self.silent_for();
         let contact = self.inner.fleet.contact(self.record.agent_id());

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     metrics::count,
-    mirror::{Mirror, Sealed},
+    mirror::{Mirror, Recorded, Sealed},
     model::{AttemptRecord, Condition, OutputLengths, Stream},
 };
 
@@ -72,16 +72,18 @@ impl RunTask {
     ) -> Result<bool, Interrupted> {
         let (mut complete, mut longer) = (true, false);
         let (log_len, console_len) = self.lengths(outcome);
-        for (stream, len, sha256) in
-            [(Stream::Log, log_len, &outcome.log_sha256), (Stream::Console, console_len, &outcome.console_sha256)]
-        {
-            let sealed = match self.during(None, mirror.seal(stream, len, sha256)).await? {
-                Ok(sealed) => sealed,
-                Err(error) => {
-                    tracing::error!(run = %self.record.run, %error, "cannot make the mirror durable; trying again");
-                    return Ok(false);
-                }
-            };
+        let sealed = mirror.seal(
+            Recorded { len: log_len, sha256: outcome.log_sha256.clone() },
+            Recorded { len: console_len, sha256: outcome.console_sha256.clone() },
+        );
+        let sealed = match self.during(None, sealed).await? {
+            Ok(sealed) => sealed,
+            Err(error) => {
+                tracing::error!(run = %self.record.run, %error, "cannot make the mirror durable; trying again");
+                return Ok(false);
+            }
+        };
+        for (stream, sealed) in sealed {
             let again = output == Output::Awaited && !mirror.is_cut(stream) && self.refetched < REFETCHES;
             if sealed == Sealed::Differs && again {
                 self.fetch_again(mirror, stream).await?;

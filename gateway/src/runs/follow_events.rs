@@ -101,7 +101,7 @@ impl RunTask {
         if newly_ended {
             // The agent's record of the end proves that Stata and all processes below it are gone. The rest of the
             // output needs no licence.
-            self.stata_ended = true;
+            (self.stata_ended, self.lease_recorded) = (true, true);
             self.detail()
                 .conditions
                 .set(Condition::Collecting, "Stata has ended; the rest of its output is being fetched");
@@ -137,10 +137,6 @@ impl RunTask {
             self.step(RunState::Running, Cause::FirstOutput).await?;
         }
         self.publish();
-        if newly_ended {
-            // The end is recorded later, with the rest of the output: a start before that must not hold a seat for it.
-            self.free_recorded_lease().await?;
-        }
         Ok(None)
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use bytes::Bytes;
 use longhaul_gateway::{
-    mirror::{Appended, Mirrors, Sealed},
+    mirror::{Appended, Mirrors, Recorded, Sealed},
     model::Stream,
 };
 use longhaul_proto::{faults::recorded, ids::RunId, sha256_hex};
@@ -43,8 +43,10 @@ pub(crate) fn trial(seed: u64) -> Result<(), String> {
                         return Err(format!("from {from}: {appended:?}"));
                     }
                     if to == log.len() {
-                        match mirror.seal(Stream::Log, log.len() as u64, &sha256).await.map_err(|e| e.to_string())? {
-                            Sealed::Same => return Ok(true),
+                        let log = Recorded { len: log.len() as u64, sha256: sha256.clone() };
+                        let console = Recorded { len: 0, sha256: String::new() };
+                        match mirror.seal(log, console).await.map_err(|e| e.to_string())? {
+                            [(Stream::Log, Sealed::Same), _] => return Ok(true),
                             // A crash left other bytes there: fetched again from 0.
                             _ => mirror.restart(Stream::Log).await.map_err(|e| e.to_string())?,
                         }

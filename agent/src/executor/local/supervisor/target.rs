@@ -93,7 +93,7 @@ fn try_spawn(spool: &Spool, plan: &Plan, clock: &Clock) -> io::Result<Live> {
         mono_ms: os::monotonic_ms(),
         oom_kills,
     };
-    if let Err(error) = spool.write_for_this_boot(&spool.started(), &started) {
+    if let Err(error) = spool.write_unsynced_whole(&spool.started(), &started) {
         // Stata runs; without this record only the run's mark finds it again, so going on is still right.
         eprintln!("supervise: started.json could not be written: {error}");
     }
@@ -122,7 +122,7 @@ pub(super) fn find_started(spool: &Spool, plan: &Plan) -> Target {
         mono_ms: os::monotonic_ms(),
         oom_kills: None,
     };
-    if let Err(error) = spool.write_for_this_boot(&spool.started(), &started) {
+    if let Err(error) = spool.write_unsynced_whole(&spool.started(), &started) {
         eprintln!("supervise: attempt {}: started.json could not be written: {error}", plan.attempt);
     }
     Target::Lives(Live::found(started))

@@ -182,7 +182,7 @@ impl<'a> Watch<'a> {
         let running = Running { at_ms: self.clock.unix_ms(), mono_ms: os::monotonic_ms() };
         self.running = Some(running);
         self.folder = None;
-        if self.spool.write_for_this_boot(&self.spool.running(), &running).is_err() {
+        if self.spool.write_unsynced_whole(&self.spool.running(), &running).is_err() {
             self.write_record(&self.spool.running(), &running);
         }
         faults::point("supervisor.after_running");
