@@ -242,7 +242,8 @@ pub struct Artifact {
     pub bytes: u64,
 }
 
-/// `outcome.json`: the verdict, which the agent repeats unchanged from then on.
+/// `outcome.json`: the verdict, which the agent repeats unchanged from then on. Where a crash of the host took or tore it,
+/// it is made again from the exit record and the outputs, which are durable before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutcomeRecord {
     /// The end.

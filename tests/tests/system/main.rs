@@ -8,6 +8,7 @@
 
 mod answers;
 mod architecture;
+mod as_a_program;
 mod batch;
 mod blobs;
 mod chance;
@@ -20,6 +21,7 @@ mod daemon_logs;
 mod disk;
 mod do_files;
 mod ending;
+mod engines;
 mod envelope;
 mod executors;
 mod files;
