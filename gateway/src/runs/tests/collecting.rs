@@ -1,7 +1,7 @@
 //! From Stata's end to the end of the run its output is fetched: meanwhile it holds no lease, and this always ends.
 
 use super::*;
-use crate::runs::ControlError;
+use crate::{ledger::LeaseHolder, runs::ControlError};
 use RunState::{Queued, Running, Succeeded};
 
 /// A run whose Stata has ended, as its agent reported, while only `one` of its output has come.
@@ -16,6 +16,41 @@ async fn half_home(world: &World, agent: &Fake) -> RunId {
     agent.shared.change(|s| s.hang_up += 1);
     agent.until("it is followed again", |s| !s.follows.is_empty()).await;
     run
+}
+
+/// Whether the ledger has a seat of this run, for a gateway that starts.
+async fn seat_recorded(world: &World, run: RunId) -> bool {
+    world.gateway().core.ledger.leases().await.unwrap().iter().any(|lease| lease.holder == LeaseHolder::run(run))
+}
+
+/// Also in the ledger, though the end is not recorded yet.
+#[tokio::test]
+async fn the_recorded_seat_is_free_while_the_output_is_still_fetched() {
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    let run = half_home(&world, &agent).await;
+    let freed = async {
+        while seat_recorded(&world, run).await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, freed).await.expect("a tick after Stata's end");
+    assert_eq!(world.get(&root(), run).await.state, Running, "and its output is not here yet");
+    world.stop().await;
+}
+
+/// Nothing that lives loses it.
+#[tokio::test]
+async fn the_recorded_seat_of_a_living_stata_stays() {
+    let world = World::new().await;
+    let agent = Fake::new("stata1").join(world.addr()).await;
+    let run = world.submit(text("display 1\n")).await;
+    agent.got(run).await;
+    agent.prints(run, b"one\n");
+    world.until(run, "its first line", |v| v.state == Running && v.output_bytes == 4).await;
+    agent.beats(20).await;
+    assert!(seat_recorded(&world, run).await);
+    world.stop().await;
 }
 
 fn run_calls(agent: &Fake) -> usize {
