@@ -122,7 +122,7 @@ pub(super) async fn add(
     Ok((StatusCode::CREATED, Json(TokenView::of(record, now, Some(secret)))).into_response())
 }
 
-/// Refuses a token whose name alone would make its holder somebody who has runs or had a token already.
+/// Refuses a token whose name alone would make its holder a principal that has runs or had a token already.
 async fn unknown(frontend: &Frontend, token: &TokenRecord) -> Result<(), Problem> {
     let name = &token.name;
     if frontend.core.ledger.token_list().await?.iter().any(|known| known.name == *name) {
@@ -132,7 +132,7 @@ async fn unknown(frontend: &Frontend, token: &TokenRecord) -> Result<(), Problem
         return Ok(());
     }
     let detail = format!(
-        "{name} is a principal already, and whoever has this token would see and end the runs of {name}: say that this is \
+        "{name} is a principal already, and the holder of this token would see and end the runs of {name}: say that this is \
          meant with the principal too (`longhaul token add NAME --principal {name}`), or choose another name"
     );
     Err(problem(StatusCode::CONFLICT, "principal-known", "There is such a principal already", detail))
@@ -147,7 +147,7 @@ async fn taken(frontend: &Frontend, token: &TokenRecord) -> Result<Problem, Prob
         None => format!("there is a token `{name}` already: choose another name"),
         Some((known, at)) => format!(
             "there was a token `{name}`, revoked {at}, and names of tokens are not used again: choose another name, such as \
-             {name}-2; with --principal {0} its holder is {0} again and has the runs of {0}, without it somebody new",
+             {name}-2; with --principal {0} its holder is {0} again and has the runs of {0}, without it a new principal",
             known.principal
         ),
     };

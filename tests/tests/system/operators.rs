@@ -62,7 +62,7 @@ async fn up_in_the_background_outlives_its_terminal_until_down() {
     let ran = lab.run(["wait", &run.short(), "--data", &given]).await;
     assert!(ran.status == 0 && ran.err.contains("succeeded"), "{ran:#?}");
 
-    // What it warns of is said on the terminal too; and the agent of a folder that nobody holds can be forgotten.
+    // What it warns of is said on the terminal too; and the agent of a folder that no gateway holds can be forgotten.
     let other = lab.path().join("other").display().to_string();
     let up = [
         "up",

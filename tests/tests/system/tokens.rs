@@ -320,7 +320,7 @@ async fn taken_over(lab: &Lab) -> [bool; 2] {
         assert!(again.status == 4 && again.err.contains(words), "{words}: {again:#?}");
     }
     assert!(!again.err.contains("Z,"), "a time as all others: {again:#?}");
-    // Somebody new who is called as the one before does not get the runs unknowingly.
+    // A new person who is called as the one before does not get the runs unknowingly.
     let unknowing = add(&["ana"]).await;
     if unknowing.status != 0 {
         for words in ["ana is a principal already", "--principal ana", "another name"] {
