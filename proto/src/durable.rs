@@ -159,35 +159,7 @@ pub fn create_exclusive(path: &Path, content: &[u8]) -> io::Result<bool> {
 ///
 /// # Errors
 /// As [`create_exclusive`]. If syncing `before` fails, `path` is not created.
-pub fn create_exclusive_after(path: &Path, content: &[u8], before: Batch) -> io::Result<bool> {
-    let made = link_new(path, content, before)?;
-    sync_folder(folder_of(path)?)?;
-    Ok(made)
-}
-
-/// Like [`create_exclusive_after`], and does `meanwhile` while the new name becomes durable; `None` = it existed, and
-/// nothing was done. What `meanwhile` does may outlive the name in a crash of the host, but not this call's return.
-///
-/// # Errors
-/// As [`create_exclusive_after`].
-pub fn create_exclusive_while<T>(
-    path: &Path,
-    content: &[u8],
-    before: Batch,
-    meanwhile: impl FnOnce() -> T,
-) -> io::Result<Option<T>> {
-    let folder = folder_of(path)?;
-    if !link_new(path, content, before)? {
-        return sync_folder(folder).map(|()| None);
-    }
-    let (synced, done) = sync_threads::sync_while(File::open(folder)?, meanwhile);
-    synced?;
-    did(|| Op::SyncFolder(folder.to_owned()));
-    Ok(Some(done))
-}
-
-/// Makes `path` with `content`, unless it exists; its name is durable when the caller has synced its folder.
-fn link_new(path: &Path, content: &[u8], mut before: Batch) -> io::Result<bool> {
+pub fn create_exclusive_after(path: &Path, content: &[u8], mut before: Batch) -> io::Result<bool> {
     let folder = folder_of(path)?;
     // Content under a private name first and then a hard link: no process ever reads a half-written decision.
     let mut name = path.file_name().unwrap_or_default().to_os_string();
@@ -207,6 +179,7 @@ fn link_new(path: &Path, content: &[u8], mut before: Batch) -> io::Result<bool> 
     };
     fs::remove_file(&temp)?;
     did(|| Op::Remove(temp.clone()));
+    sync_folder(folder)?;
     Ok(made)
 }
 

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     executor::{Grounds, Job, Probe, Proof},
     outcome,
-    prepare::{Preparer, Problem},
-    spool::{AttemptKind, CancelMode, CancelRecord, Decision, Ending, Exit, Incoming, Plan, Spool, file_facts},
+    prepare::Problem,
+    spool::{AttemptKind, CancelMode, CancelRecord, Decision, Ending, Exit, Incoming, Spool, file_facts},
 };
 
 /// Why an attempt ends without having begun.
@@ -35,16 +35,6 @@ struct Arrived {
     incoming: Incoming,
     files: Vec<wire::StoredFile>,
     closed: Closed,
-}
-
-/// What was laid out of an attempt with its acceptance.
-enum Laid {
-    /// All of it, or why that failed.
-    Out(Box<Result<Plan, Problem>>),
-    /// Nothing: the files of this dead attempt are in its place.
-    After(u32),
-    /// Nothing.
-    Not,
 }
 
 impl RunTask {
@@ -74,11 +64,11 @@ impl RunTask {
             telemetry::set_parent(&span, trace);
         }
         let about = About::of(&submission);
-        let begun = async {
+        let started = async {
             let now = self.context.clock.unix_ms();
             let request = submission.clone();
             let (ready_mark, is_new) = (self.context.executor.ready_mark(), self.attempt().is_none());
-            let (context, laying) = (Arc::clone(&self.context), Arc::clone(&self.context));
+            let context = Arc::clone(&self.context);
             let code = arrived(&context, self.spool.run(), &submission).await;
             // In one step: each costs a change of threads, and the run waits for all of them.
             let decided = self.blocking(move |spool| {
@@ -94,34 +84,24 @@ impl RunTask {
                     }
                     drop(closed);
                 }
-                // It is laid out while the decision becomes durable, and handed over after that.
-                let lay_out = || lay_out_alive(&laying.preparer, spool, &request, attempt);
-                let (decision, laid) = spool.accept_while(&request, attempt, &ready_mark, now, lay_out)?;
-                let laid = match laid {
-                    Some(laid) => laid?,
-                    None if decision == Decision::Was(AttemptKind::Revoked) => Laid::Not,
-                    None => lay_out_alive(&laying.preparer, spool, &request, attempt)?,
-                };
-                Ok(Ok((decision, laid)))
+                Ok(Ok((spool.accept(&request, attempt, &ready_mark, now)?, spool.dead_attempt()?)))
             });
-            let (decision, laid) = decided.await.map_err(Refused::Io)??;
+            let (decision, dead) = decided.await.map_err(Refused::Io)??;
             self.context.incoming_code.gone(self.spool.run());
             if decision == Decision::Was(AttemptKind::Revoked) {
                 self.set_attempt(attempt, AttemptKind::Revoked);
                 return Err(Refused::Revoked(attempt));
             }
             self.set_attempt(attempt, AttemptKind::Started);
-            match laid {
-                Laid::Out(prepared) => self.hand_over_laid(Facts::asked(&submission), attempt, *prepared, None).await,
-                Laid::Not => self.start(submission, attempt, None).await,
-                Laid::After(dead) => match self.put_aside(dead).await {
-                    Ok(()) => self.start(submission, attempt, None).await,
-                    Err(error) => {
-                        // Tried again with every tick until it succeeds; the attempt does not start before.
-                        tracing::warn!(run = %self.spool.run(), %error, "what an earlier attempt left cannot be put aside yet");
-                    }
-                },
+            if let Some(dead) = dead
+                && let Err(error) = self.put_aside(dead).await
+            {
+                // Tried again with every tick until it succeeds; the attempt does not start before.
+                tracing::warn!(run = %self.spool.run(), %error, "what an earlier attempt left cannot be put aside yet");
+                self.watch_again();
+                return Ok(());
             }
+            self.start(submission, attempt, None).await;
             // Its folders may be new: they could not be watched before. What happened meanwhile is seen with the next look,
             // which this causes.
             self.watch_again();
@@ -129,10 +109,10 @@ impl RunTask {
         }
         .instrument(span)
         .await;
-        if begun.is_ok() {
+        if started.is_ok() {
             journal::started(self.spool.run(), attempt, &about);
         }
-        begun
+        started
     }
 
     /// Whether the attempt that was started here is proven dead, and the run's retry policy allows another.
@@ -204,34 +184,25 @@ impl RunTask {
     pub(super) async fn start(&mut self, submission: wire::Submission, attempt: u32, proof: Option<Proof>) {
         let context = Arc::clone(&self.context);
         let asked = Facts::asked(&submission);
-        let laid_out = self.blocking(move |spool| Ok((lay_out(&context.preparer, spool, &submission, attempt), proof)));
+        let laid_out = self.blocking(move |spool| {
+            let prepared = context.preparer.prepare(spool, &submission, attempt);
+            faults::point("agent.before_supervisor");
+            Ok((prepared, proof))
+        });
         match laid_out.await {
-            Ok((prepared, proof)) => self.hand_over_laid(asked, attempt, prepared, proof).await,
-            Err(error) => {
-                let text = format!("the run could not be prepared: {error}");
-                let problem = Problem { cause: Cause::SpawnFailed, text };
-                self.end_unstarted(attempt, Unstarted::Failed(problem), None).await;
-            }
-        }
-    }
-
-    /// Hands over what was laid out, or records why it could not be.
-    async fn hand_over_laid(
-        &mut self,
-        asked: Facts,
-        attempt: u32,
-        prepared: Result<Plan, Problem>,
-        proof: Option<Proof>,
-    ) {
-        match prepared {
-            Ok(plan) => {
+            Ok((Ok(plan), proof)) => {
                 self.status.send_modify(|status| status.facts = Arc::new(asked.planned(&plan)));
                 drop(proof);
                 self.hand_over().await;
             }
-            Err(problem) => {
+            Ok((Err(problem), proof)) => {
                 self.status.send_modify(|status| status.facts = Arc::new(asked));
                 self.end_unstarted(attempt, Unstarted::Failed(problem), proof).await;
+            }
+            Err(error) => {
+                let text = format!("the run could not be prepared: {error}");
+                let problem = Problem { cause: Cause::SpawnFailed, text };
+                self.end_unstarted(attempt, Unstarted::Failed(problem), None).await;
             }
         }
     }
@@ -307,20 +278,6 @@ impl RunTask {
         }
         Ok(kind == AttemptKind::Revoked)
     }
-}
-
-/// Lays out an attempt, unless the files of a dead one have to be put aside first.
-fn lay_out_alive(preparer: &Preparer, spool: &Spool, submission: &wire::Submission, attempt: u32) -> io::Result<Laid> {
-    Ok(match spool.dead_attempt()? {
-        Some(dead) => Laid::After(dead),
-        None => Laid::Out(Box::new(lay_out(preparer, spool, submission, attempt))),
-    })
-}
-
-fn lay_out(preparer: &Preparer, spool: &Spool, submission: &wire::Submission, attempt: u32) -> Result<Plan, Problem> {
-    let prepared = preparer.prepare(spool, submission, attempt);
-    faults::point("agent.before_supervisor");
-    prepared
 }
 
 /// The files of stored code, of which no more may come from now on.

@@ -39,31 +39,23 @@ impl Spool {
     /// # Errors
     /// Any failure of the file system; the attempt may then be decided or not.
     pub fn decide(&self, number: u32, kind: AttemptKind) -> io::Result<Decision> {
-        self.decide_while(number, kind, durable::Batch::default(), || ()).map(|(decision, _)| decision)
+        self.decide_after(number, kind, durable::Batch::default())
     }
 
-    /// Like [`Spool::decide`], with what must be durable before, and what is done while the decision becomes durable; `None`
-    /// = it was decided before, and nothing was done.
-    pub(super) fn decide_while<T>(
-        &self,
-        number: u32,
-        kind: AttemptKind,
-        before: durable::Batch,
-        meanwhile: impl FnOnce() -> T,
-    ) -> io::Result<(Decision, Option<T>)> {
+    /// Like [`Spool::decide`], with what must be durable before.
+    pub(super) fn decide_after(&self, number: u32, kind: AttemptKind, before: durable::Batch) -> io::Result<Decision> {
         let path = self.path().join(format!("attempt-{number}"));
         let word: &[u8] = match kind {
             AttemptKind::Started => b"started\n",
             AttemptKind::Revoked => b"revoked\n",
         };
         if faults::bug("attempt_file_skipped") {
-            before.sync()?;
-            return Ok((Decision::Mine, Some(meanwhile())));
+            return before.sync().map(|()| Decision::Mine);
         }
-        match durable::create_exclusive_while(&path, word, before, meanwhile)? {
-            Some(done) => Ok((Decision::Mine, Some(done))),
-            None => kind_of(&fs::read(&path)?).map(|kind| (Decision::Was(kind), None)),
+        if durable::create_exclusive_after(&path, word, before)? {
+            return Ok(Decision::Mine);
         }
+        kind_of(&fs::read(&path)?).map(Decision::Was)
     }
 
     /// The highest attempt here; `None` when there is none.

@@ -97,24 +97,9 @@ impl Spool {
         ready_mark: &[u8],
         now_ms: i64,
     ) -> io::Result<Decision> {
-        self.accept_while(submission, attempt, ready_mark, now_ms, || ()).map(|(decision, _)| decision)
-    }
-
-    /// Like [`Spool::accept`], and does `meanwhile` while a decision of this call becomes durable.
-    ///
-    /// # Errors
-    /// As [`Spool::accept`].
-    pub fn accept_while<T>(
-        &self,
-        submission: &wire::Submission,
-        attempt: u32,
-        ready_mark: &[u8],
-        now_ms: i64,
-        meanwhile: impl FnOnce() -> T,
-    ) -> io::Result<(Decision, Option<T>)> {
         match self.last_attempt()? {
             Some(Attempt { number, kind: AttemptKind::Started }) if number == attempt => {
-                return Ok((Decision::Was(AttemptKind::Started), None));
+                return Ok(Decision::Was(AttemptKind::Started));
             }
             Some(Attempt { kind: AttemptKind::Started, number }) => {
                 // Its end is recorded and judged; the run's task has checked that another attempt may follow such an
@@ -162,9 +147,9 @@ impl Spool {
         batch.names(self.path())?;
         batch.names(self.path().parent().unwrap_or(self.path()))?;
         faults::point("agent.before_attempt");
-        let decided = self.decide_while(attempt, AttemptKind::Started, batch, meanwhile)?;
+        let decision = self.decide_after(attempt, AttemptKind::Started, batch)?;
         faults::point("agent.after_attempt");
-        Ok(decided)
+        Ok(decision)
     }
 
     /// Reads the request; `None` when no attempt was started here. A request alone, whole or torn, is left over from a

@@ -59,18 +59,6 @@ pub(super) fn sync_all(mut files: Vec<File>) -> io::Result<()> {
     synced
 }
 
-/// Syncs a file, and does `meanwhile` at the same time.
-pub(super) fn sync_while<T>(file: File, meanwhile: impl FnOnce() -> T) -> (io::Result<()>, T) {
-    let (done, result) = mpsc::channel();
-    hand_over(std::iter::once(Job { file, done }));
-    let made = meanwhile();
-    // As in `sync_all`.
-    while let Some(job) = next() {
-        job.execute();
-    }
-    (result.recv().unwrap_or_else(|_| Err(io::Error::other("a sync was not done"))), made)
-}
-
 fn queue() -> MutexGuard<'static, Queue> {
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -146,7 +134,5 @@ mod tests {
         assert!(sync_all(vec![file(), good()]).is_err());
         assert!(sync_all(vec![good(), file()]).is_err());
         sync_all(vec![good(), good()]).unwrap();
-        assert!(sync_while(file(), || 1).0.is_err());
-        assert!(matches!(sync_while(good(), || 1), (Ok(()), 1)));
     }
 }
