@@ -252,18 +252,18 @@ impl Mirror {
     /// # Errors
     /// When the disk fails.
     pub async fn seal(&self, log: Recorded, console: Recorded) -> io::Result<[(Stream, Sealed); 2]> {
-        let (tracks, names) = ([self.log.clone(), self.console.clone()], self.names.clone());
+        let (log_track, console_track, names) = (self.log.clone(), self.console.clone(), self.names.clone());
         blocking(move || {
             let mut batch = durable::Batch::default();
             let named = names.add_to(&mut batch)?;
             // Held until all is compared, so that what is compared is what was made durable.
-            let mut held = [tracks[0].hold(), tracks[1].hold()];
-            held.iter().try_for_each(|track| track.add_to(&mut batch))?;
+            let (mut log_held, mut console_held) = (log_track.hold(), console_track.hold());
+            log_held.add_to(&mut batch)?;
+            console_held.add_to(&mut batch)?;
             batch.sync()?;
             if named {
                 names.are_durable();
             }
-            let [log_held, console_held] = &mut held;
             Ok([(Stream::Log, log_held.compare(&log)?), (Stream::Console, console_held.compare(&console)?)])
         })
         .await

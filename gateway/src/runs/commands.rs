@@ -142,7 +142,7 @@ impl RunTask {
         self.seat.put(lease);
         self.step_to_attempt(attempt, at).await?;
         self.unsent = false;
-        (self.stata_ended, self.lease_recorded, self.fruitless) = (false, false, 0);
+        (self.stata_ended, self.lease_to_free, self.fruitless) = (false, false, 0);
         Err(Interrupted::Moved)
     }
 
@@ -226,7 +226,7 @@ impl RunTask {
             }
             return Ok(());
         }
-        if std::mem::take(&mut self.lease_recorded) {
+        if std::mem::take(&mut self.lease_to_free) {
             // The rest of the output takes long: a gateway that starts before its end must not hold a seat for it.
             self.free_recorded_lease().await?;
         }

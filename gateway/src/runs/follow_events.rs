@@ -101,7 +101,7 @@ impl RunTask {
         if newly_ended {
             // The agent's record of the end proves that Stata and all processes below it are gone. The rest of the
             // output needs no licence.
-            (self.stata_ended, self.lease_recorded) = (true, true);
+            (self.stata_ended, self.lease_to_free) = (true, true);
             self.detail()
                 .conditions
                 .set(Condition::Collecting, "Stata has ended; the rest of its output is being fetched");

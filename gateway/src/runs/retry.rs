@@ -62,7 +62,7 @@ impl RunTask {
         self.seat.free();
         (self.cancelled, self.refused, self.trouble) = (None, None, None);
         (self.refetched, self.from_start) = (0, false);
-        (self.stata_ended, self.lease_recorded, self.fruitless) = (false, false, 0);
+        (self.stata_ended, self.lease_to_free, self.fruitless) = (false, false, 0);
         Ok(())
     }
 }

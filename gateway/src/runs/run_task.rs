@@ -76,8 +76,8 @@ pub(crate) struct RunTask {
     pub(super) refetched: u32,
     /// The agent has reported the end of this attempt: no Stata process of it lives, and it holds no lease.
     pub(super) stata_ended: bool,
-    /// The ledger still has its lease. The end removes it, or a tick before that.
-    pub(super) lease_recorded: bool,
+    /// Its lease is to be removed from the ledger by the next tick, unless its end is recorded before.
+    pub(super) lease_to_free: bool,
     /// How many times in a row the agent then broke off without a new byte.
     pub(super) fruitless: u32,
     /// Follow from offset 0, because the agent has less output than the mirror.
@@ -136,7 +136,7 @@ impl RunTask {
             refused: None,
             refetched: 0,
             stata_ended: false,
-            lease_recorded: false,
+            lease_to_free: false,
             fruitless: 0,
             from_start: false,
             trouble: None,

@@ -160,7 +160,7 @@ impl RunTask {
         self.seat.put(seat);
         self.step_to_attempt(Attempt::after(self.record.attempt()), given_to).await?;
         self.unsent = true;
-        (self.stata_ended, self.lease_recorded, self.fruitless) = (false, false, 0);
+        (self.stata_ended, self.lease_to_free, self.fruitless) = (false, false, 0);
         self.refused = None;
         Ok(())
     }
