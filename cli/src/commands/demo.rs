@@ -95,7 +95,7 @@ async fn play(context: &Context, stage: &Stage) -> Result<(), Failure> {
     }
     let run = stage.run()?;
     let _ = client.kill().await;
-    tell("3. The client is gone: killed, as when a laptop sleeps or a call times out. Nobody listens now.\n")?;
+    tell("3. The client is gone: killed, as when a laptop sleeps or a call times out. No client listens now.\n")?;
 
     stage.reaches(context, &run, KILLED).await?;
     let _ = gateway.kill().await;
@@ -110,7 +110,7 @@ async fn play(context: &Context, stage: &Stage) -> Result<(), Failure> {
     stage.serves(context, &mut gateway).await?;
     let short = &run[run.len() - 8..];
     tell(&format!(
-        "5. The gateway is started again. Whoever wants the result asks for it by its name:\n\n     $ longhaul wait {short}\n"
+        "5. The gateway is started again. The result is asked for by the run's name:\n\n     $ longhaul wait {short}\n"
     ))?;
     let waited = within("the run ends", stage.command(&["wait", &run]).output()).await??;
     let verdict = String::from_utf8_lossy(&waited.stderr);

@@ -100,7 +100,7 @@ pub struct HolderView {
     pub run_id: RunId,
     /// Whose it is.
     pub principal: String,
-    /// Since when it runs, RFC 3339; absent = it has not begun.
+    /// Since when it runs, RFC 3339; absent = it has not started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
 }

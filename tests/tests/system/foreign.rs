@@ -10,7 +10,7 @@ use longhaul_tests::{
     wait,
 };
 
-/// A stand-in as somebody starts it by hand; it waits for its gate.
+/// A stand-in as a person starts it by hand; it waits for its gate.
 fn by_hand(lab: &Lab) -> tokio::process::Child {
     std::fs::copy(lab.gated(), lab.work().join("by-hand.do")).unwrap();
     lab.command(["standin", "-b", "do", "by-hand.do", "by-hand"]).spawn().unwrap()
