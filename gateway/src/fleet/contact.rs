@@ -46,7 +46,10 @@ impl FleetSnapshot {
             return None;
         }
         let problem = agent.dial_problem.as_deref().unwrap_or("it is being dialled");
-        let text = format!("agent {name} is heard and not reached for {}: {problem}", whole_duration(unconnected));
+        let text = format!(
+            "agent {name} sends heartbeats and cannot be reached for {}: {problem}",
+            whole_duration(unconnected)
+        );
         contact(ContactState::Unreachable, unconnected, text)
     }
 

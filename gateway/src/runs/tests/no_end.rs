@@ -201,7 +201,7 @@ async fn an_agent_that_is_heard_and_not_reached_is_not_declared_dead() {
     let unreachable = |v: &RunView| v.contact.as_ref().is_some_and(|contact| contact.state == "unreachable");
     world.until(run, "unreachable", unreachable).await;
     let refused = world.runs().declare_dead(&root(), run).await.unwrap_err().to_string();
-    assert!(refused.contains("is heard and not reached for") && refused.contains("may well be alive"), "{refused}");
+    assert!(refused.contains("cannot be reached for") && refused.contains("may well be alive"), "{refused}");
     let waiting = world.submit(text("display 2\n")).await;
     let why = world.until(waiting, "why", |v| v.no_end_since.is_some()).await.waiting.unwrap();
     assert!(why.contains("when the agent is reached again") && !why.contains("declare-dead"), "{why}");

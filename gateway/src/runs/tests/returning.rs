@@ -48,7 +48,7 @@ async fn what_is_between_a_run_and_the_gateway_is_named() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     agent.advertise(&format!("http://{free}"));
     agent.register(world.addr()).await;
-    let unreachable = is("unreachable", "agent stata1 is heard and not reached for");
+    let unreachable = is("unreachable", "agent stata1 sends heartbeats and cannot be reached for");
     let view = world.until(run, "unreachable", unreachable).await;
     assert!(view.contact.unwrap().words.contains("cannot be dialled"), "with the reason");
     assert_eq!(view.agent_silent_for, None);
