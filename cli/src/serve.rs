@@ -76,6 +76,7 @@ pub(crate) fn gateway_options(context: &Context) -> Result<longhaul_gateway::Opt
     put(&mut o.keep_records, s.keep_records.map(|t| t.0));
     put(&mut o.max_kept, s.max_kept.map(|b| b.0));
     put(&mut o.max_bundle, s.max_bundle.map(|b| b.0));
+    put(&mut o.max_artifacts, s.max_artifacts.map(|b| b.0));
     put(&mut o.max_blobs, s.max_blobs.map(|n| n as u64));
     put(&mut o.max_blob_bytes, s.max_blob_bytes.map(|b| b.0));
     o.min_free = min_free(s);

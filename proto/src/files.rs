@@ -58,6 +58,37 @@ pub fn within<'a>(path: &'a str, folder: &str) -> &'a str {
     rest.filter(|_| !folder.is_empty()).unwrap_or(path)
 }
 
+/// The type of a file, by the ending of its name. That of `.dta` is not registered, and is the one in common use.
+pub fn media_type(name: &str) -> &'static str {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    let ending = last.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).unwrap_or_default();
+    match ending.as_str() {
+        "txt" | "log" | "smcl" | "do" | "ado" | "mata" | "sthlp" | "raw" | "dat" => "text/plain",
+        "csv" => "text/csv",
+        "tsv" | "tab" => "text/tab-separated-values",
+        "md" => "text/markdown",
+        "html" | "htm" => "text/html",
+        "tex" => "application/x-tex",
+        "rtf" => "application/rtf",
+        "json" => "application/json",
+        "xml" => "application/xml",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "svg" => "image/svg+xml",
+        "tif" | "tiff" => "image/tiff",
+        "pdf" => "application/pdf",
+        "eps" | "ps" => "application/postscript",
+        "dta" => "application/x-stata-dta",
+        "gph" => "application/x-stata-gph",
+        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "zip" => "application/zip",
+        "parquet" => "application/vnd.apache.parquet",
+        _ => "application/octet-stream",
+    }
+}
+
 fn short(name: &str) -> String {
     let name = visible::line(name);
     let len = name.chars().count();
@@ -101,6 +132,17 @@ mod tests {
         let long = format!("/w/work/{}.csv", "x".repeat(500));
         let said = words(&Files::of(&run(&[&long, "/w/work/\u{1b}[2J"]))).unwrap();
         assert!(said.len() < 130 && said.contains("x.csv, \\x1b[2J"), "{said}");
+    }
+
+    #[test]
+    fn a_type_is_told_by_the_name() {
+        let check = |name: &str, want: &str| assert_eq!(media_type(name), want, "{name}");
+        check("a/b.CSV", "text/csv");
+        check("fit.png", "image/png");
+        check("x.tar.dta", "application/x-stata-dta");
+        for name in ["", "csv", "a.csv/b", ".csv2", "a."] {
+            check(name, "application/octet-stream");
+        }
     }
 
     #[test]

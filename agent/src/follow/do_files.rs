@@ -201,7 +201,7 @@ pub(crate) fn content(spool: &Spool, attempt: u32, sha256: &str) -> io::Result<O
 }
 
 /// Whether the files in the spool are those of this attempt.
-fn is_of(spool: &Spool, attempt: u32) -> io::Result<bool> {
+pub(crate) fn is_of(spool: &Spool, attempt: u32) -> io::Result<bool> {
     Ok(spool.read::<Plan>(&spool.plan())?.is_some_and(|plan| plan.attempt == attempt))
 }
 

@@ -4,6 +4,7 @@
 pub mod folder_events;
 mod foreign;
 mod lock;
+mod no_links;
 mod proc;
 mod user;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub use foreign::{ForeignScan, ForeignStata, Standins};
 pub use lock::{FileLock, is_locked};
+pub use no_links::open_without_links;
 pub use proc::{
     Process, alive, boot_id, cpu_ms, descendants, marked, oom_kills, own_cpu_ms, peak_rss, process, send, start_ticks,
     zombies_of,

@@ -18,21 +18,24 @@ const ARTIFACTS: usize = 200;
 const ENTRIES: u32 = 10_000;
 
 /// The files that are younger than the run's start, in its working directory and the folders below, and the graphs
-/// that its log says were saved, wherever they are.
-pub(super) fn of_run(spool: &Spool, plan: &Plan, since_ms: i64, log_len: u64) -> Vec<Artifact> {
-    let mut search =
-        Search { own: spool.path().to_owned(), since_ms, entries_left: ENTRIES, known: vec![], found: vec![] };
+/// that its log says were saved, wherever they are. `true` = there are more. The paths have no links in them, by which a
+/// later reader knows that a folder was not replaced by one.
+pub(super) fn of_run(spool: &Spool, plan: &Plan, since_ms: i64, log_len: u64) -> (Vec<Artifact>, bool) {
+    let own = spool.path().canonicalize().unwrap_or_else(|_| spool.path().to_owned());
+    let folder = plan.working_dir.canonicalize().unwrap_or_else(|_| plan.working_dir.clone());
+    let is_own = folder.starts_with(&own);
+    let mut search = Search { own, since_ms, entries_left: ENTRIES, known: vec![], found: vec![], more: false };
     if log_len <= super::SEARCHED
         && let Ok(log) = File::open(spool.log())
     {
         // A log that cannot be read is reported elsewhere.
         let graphs = stata::saved::saved(io::BufReader::new(log.take(log_len))).unwrap_or_default();
-        graphs.iter().for_each(|name| search.named(&plan.working_dir, name));
+        graphs.iter().for_each(|name| search.named(&folder, name));
     }
     // A run's own folder is searched deeper than a project's, which may be large.
-    search.folder(&plan.working_dir, if plan.working_dir.starts_with(spool.path()) { 4 } else { 2 });
+    search.folder(&folder, if is_own { 8 } else { 2 });
     search.found.sort_by(|a, b| a.path.cmp(&b.path));
-    search.found
+    (search.found, search.more)
 }
 
 struct Search {
@@ -43,13 +46,19 @@ struct Search {
     /// Device and inode of the files found: a file may have several names.
     known: Vec<(u64, u64)>,
     found: Vec<Artifact>,
+    /// Not all was looked at or named.
+    more: bool,
 }
 
 impl Search {
     fn take(&mut self, path: &Path, meta: &fs::Metadata) {
         let young = meta.is_file() && meta.mtime() * 1000 + meta.mtime_nsec() / 1_000_000 >= self.since_ms;
         let file = (meta.dev(), meta.ino());
-        if young && self.found.len() < ARTIFACTS && !self.known.contains(&file) {
+        if !young || self.known.contains(&file) {
+            return;
+        }
+        self.more |= self.found.len() >= ARTIFACTS;
+        if self.found.len() < ARTIFACTS {
             self.known.push(file);
             self.found.push(Artifact { path: path.display().to_string(), bytes: meta.len() });
         }
@@ -71,16 +80,19 @@ impl Search {
         let Ok(entries) = fs::read_dir(folder) else { return };
         let mut below = vec![];
         for entry in entries.flatten() {
-            if self.entries_left == 0 || self.found.len() >= ARTIFACTS {
+            if self.entries_left == 0 || self.found.len() > ARTIFACTS {
+                self.more = true;
                 return;
             }
             self.entries_left -= 1;
             let Ok(meta) = fs::symlink_metadata(entry.path()) else { continue };
             if meta.is_dir() {
                 let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-                if depth > 0 && !hidden && !self.own.starts_with(entry.path()) {
+                let is_own = self.own.starts_with(entry.path());
+                if depth > 0 && !hidden && !is_own {
                     below.push(entry.path());
                 }
+                self.more |= folder.starts_with(&self.own) && !below.contains(&entry.path());
             } else {
                 self.take(&entry.path(), &meta);
             }
@@ -113,7 +125,8 @@ mod tests {
         write("before.dta", 999);
         let found = |depth: u32, entries_left: u32| {
             let own = dir.path().join("data/spool");
-            let mut search = Search { own, since_ms: 1_000_000, entries_left, known: vec![], found: vec![] };
+            let mut search =
+                Search { own, since_ms: 1_000_000, entries_left, known: vec![], found: vec![], more: false };
             search.named(&dir.path().join("figures"), "../one/two/y.png");
             search.named(dir.path(), "no/such.png");
             search.folder(dir.path(), depth);

@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use longhaul_proto::faults;
+use longhaul_proto::{faults, ids::RunId};
 
 use crate::{
     follow::LiveReader,
@@ -47,16 +47,22 @@ struct Found {
     damaged: Vec<String>,
 }
 
-/// Judges the run in `spool`. `live` has read part of its log already.
+/// Judges the run in `spool`. `live` has read part of its log already; `others` ran in the same folder meanwhile.
 ///
 /// # Errors
 /// Any failure of the file system; nothing is written then, and the call may be repeated.
-pub(crate) fn finish(spool: &Spool, exit: &Exit, live: Option<LiveReader>) -> io::Result<OutcomeRecord> {
+pub(crate) fn finish(
+    spool: &Spool,
+    exit: &Exit,
+    live: Option<LiveReader>,
+    others: &[RunId],
+) -> io::Result<OutcomeRecord> {
     // One that a crash of the host tore is made again; nothing that was found is lost with it.
     if let Some(known) = spool.read_or_name::<OutcomeRecord>(&spool.outcome(), &mut vec![])? {
         return Ok(known);
     }
-    let record = judged(spool, exit, read(spool, exit, live)?);
+    let mut record = judged(spool, exit, read(spool, exit, live)?);
+    record.shared_with = others.iter().map(RunId::to_string).collect();
     // Every process that wrote here is done or dead; a supervisor that was killed left its files.
     if let Err(error) = spool.clear() {
         tracing::warn!(run = %spool.run(), %error, "temporary files of the run stay");
@@ -104,6 +110,8 @@ fn judged(spool: &Spool, exit: &Exit, found: Found) -> OutcomeRecord {
     let command = judgement.command.clone().filter(|_| failing);
     let of_failure = || location::of_failure(spool, plan.as_ref(), exit.log.len, command.as_deref());
     let location = located.then(of_failure).flatten();
+    let (artifacts, more_artifacts) =
+        plan.as_ref().map(|plan| artifacts::of_run(spool, plan, exit.started_at_ms, exit.log.len)).unwrap_or_default();
     OutcomeRecord {
         state: verdict.state,
         cause: verdict.cause,
@@ -124,10 +132,9 @@ fn judged(spool: &Spool, exit: &Exit, found: Found) -> OutcomeRecord {
         cpu_ms: exit.cpu_ms,
         note: notes(exit, plan.as_ref(), verdict.note, &damaged),
         ended_by: ending.map(|e| e.by).unwrap_or_default(),
-        artifacts: plan
-            .as_ref()
-            .map(|plan| artifacts::of_run(spool, plan, exit.started_at_ms, exit.log.len))
-            .unwrap_or_default(),
+        artifacts,
+        more_artifacts,
+        shared_with: vec![],
         view: view.map(|v| (v.start, v.end)),
     }
 }

@@ -228,7 +228,7 @@ impl RunTask {
                 None => write_unstarted(spool, attempt, why, limit, now)?,
             };
             drop(proof);
-            outcome::finish(spool, &exit, None)
+            outcome::finish(spool, &exit, None, &[])
         });
         match ended.await {
             Ok(outcome) => self.publish_end(outcome),

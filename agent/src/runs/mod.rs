@@ -16,6 +16,7 @@ mod execute;
 mod forget;
 mod incoming_code;
 mod journal;
+mod neighbours;
 mod recover;
 mod registry;
 mod run_task;
@@ -41,6 +42,7 @@ pub(crate) use sizes::Sizes;
 pub use status::{Facts, Status};
 
 use incoming_code::IncomingCode;
+use neighbours::Neighbours;
 use registry::Registry;
 
 use crate::{
@@ -166,6 +168,8 @@ pub(crate) struct Context {
     sizes: Sizes,
     /// All runs.
     registry: Registry,
+    /// Which runs share a folder.
+    neighbours: Neighbours,
 }
 
 /// All runs of this agent. Cheap to clone.
@@ -208,6 +212,7 @@ impl Runs {
             tasks,
             sizes: Sizes::default(),
             registry: Registry::default(),
+            neighbours: Neighbours::default(),
         };
         let runs = Self { context: Arc::new(context), taken_up: CancellationToken::new() };
         runs.take_up(spools);

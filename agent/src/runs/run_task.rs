@@ -1,6 +1,6 @@
 //! The task of one run: carries out commands one at a time and reads the spool's markers in between.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use longhaul_proto::{faults, wire};
@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use super::{
     Command, Context, Handle, Status, activity::Sampler, execute::Execution, journal, journal::About,
-    registry::REST_AFTER, status, unreadable::Unreadable,
+    neighbours::Neighbour, registry::REST_AFTER, status, unreadable::Unreadable,
 };
 use crate::{
     executor::{Hint, Probe},
@@ -38,6 +38,8 @@ pub(super) struct RunTask {
     pub(super) sampler: Sampler,
     /// The exit record exists and cannot be read.
     pub(super) unreadable: Option<Unreadable>,
+    /// The run among those that share its folder; `None` = it has one of its own, or has not been looked at.
+    neighbour: Option<Neighbour>,
     /// What the last look at the markers left to do.
     left: Left,
 }
@@ -72,6 +74,7 @@ pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
         entered: None,
         sampler,
         unreadable: None,
+        neighbour: None,
         left: Left::Nothing,
     };
     tasks.spawn_until_stop(task.run(receiver));
@@ -162,6 +165,7 @@ impl RunTask {
     /// Reads the markers and does what follows from them.
     pub(super) async fn read_markers(&mut self) {
         self.left = Left::Nothing;
+        self.meet_neighbours();
         let read = self.blocking(|spool| {
             // The run's own code may have damaged them; only their times are needed.
             let started = spool.read(&spool.started()).or_else(missing_if_damaged)?;
@@ -213,6 +217,17 @@ impl RunTask {
         }
     }
 
+    /// Joins the runs that run in the same folder of a user's. Nobody else runs in a run's own.
+    fn meet_neighbours(&mut self) {
+        if self.neighbour.is_some() {
+            return;
+        }
+        let folder = PathBuf::from(&self.status.borrow().facts.working_dir);
+        if folder.is_absolute() && !folder.starts_with(self.spool.path()) {
+            self.neighbour = Some(self.context.neighbours.enter(self.spool.run(), &folder));
+        }
+    }
+
     /// Judges the run and publishes its end.
     pub(super) async fn finish(&mut self, exit: Exit, about: Option<About>) {
         let span = tracing::info_span!(
@@ -225,10 +240,12 @@ impl RunTask {
         }
         let (live, entered, since) = (self.live.take(), self.entered.take(), self.followed_since());
         let banners = self.context.banners.clone();
+        self.meet_neighbours();
+        let others = self.neighbour.as_ref().map(Neighbour::others).unwrap_or_default();
         let judged = self
             .blocking(move |spool| {
                 banners.read(spool);
-                Ok((entered::note(entered, spool, since, u32::MAX), outcome::finish(spool, &exit, live)))
+                Ok((entered::note(entered, spool, since, u32::MAX), outcome::finish(spool, &exit, live, &others)))
             })
             .instrument(span.clone())
             .await;
@@ -253,6 +270,7 @@ impl RunTask {
     pub(super) fn publish_end(&mut self, outcome: OutcomeRecord) {
         // With what a late answer holds.
         self.execution.probing = None;
+        self.neighbour = None;
         self.status.send_modify(|status| status.end(outcome));
         self.context.watcher.remove(&self.spool);
         if faults::bug("pulse_lost_at_end") {

@@ -1,19 +1,17 @@
 //! A file that a finished run left, for a caller who may see the run. Only files that its record names are read, by
-//! exactly that name (or as a name with control characters is shown), and only regular files: another kind of file
-//! there now is not the run's.
+//! exactly that name (or as a name with control characters is shown), and only regular files, through no symbolic link: what
+//! is there now in another way is not the run's.
 
 use std::{
-    fs::OpenOptions,
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use longhaul_proto::{CHUNK, MAX_ARTIFACT_READ, visible, wire};
-use rustix::fs::OFlags;
 use tonic::Status;
 
-use crate::runs;
+use crate::{os, runs};
 
 /// The path that a request names, if the run's record does.
 pub(super) fn named(status: &runs::Status, request: &wire::ArtifactRequest) -> Result<PathBuf, Status> {
@@ -33,18 +31,13 @@ pub(super) fn read(path: &Path, offset: u64, limit: u64) -> Result<Vec<wire::Art
         io::ErrorKind::NotFound => Status::not_found("the file has been removed since the run ended"),
         _ => Status::failed_precondition(format!("the file cannot be read: {error}")),
     };
-    // A pipe that took the file's name must not block the agent before it is recognised.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    let mut file = opened.map_err(failed)?;
+    let mut file = os::open_without_links(path).map_err(failed)?;
     let meta = file.metadata().map_err(failed)?;
-    if !meta.is_file() {
-        return Err(Status::failed_precondition("it is no file any more"));
-    }
     file.seek(SeekFrom::Start(offset)).map_err(failed)?;
     let mut data = vec![];
     file.take(limit.min(MAX_ARTIFACT_READ)).read_to_end(&mut data).map_err(failed)?;
-    let part = |data: &[u8]| wire::ArtifactPart { bytes: meta.len(), data: data.to_vec() };
+    let modified_at_ns = meta.mtime() * 1_000_000_000 + meta.mtime_nsec();
+    let part = |data: &[u8]| wire::ArtifactPart { bytes: meta.len(), data: data.to_vec(), modified_at_ns };
     if data.is_empty() {
         return Ok(vec![part(&[])]);
     }

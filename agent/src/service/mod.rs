@@ -5,6 +5,7 @@ mod artifact;
 mod blobs;
 pub(crate) mod bounds;
 mod events;
+mod files;
 mod refusal;
 
 use std::pin::Pin;
@@ -19,6 +20,8 @@ use longhaul_proto::{
     wire::{self, agent_server::Agent},
     words,
 };
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::events::FirstSnapshot;
@@ -41,6 +44,10 @@ pub(crate) struct Service {
 
 type Events = Pin<Box<dyn Stream<Item = Result<wire::RunEvent, Status>> + Send>>;
 type Parts = Pin<Box<dyn Stream<Item = Result<wire::ArtifactPart, Status>> + Send>>;
+type FileParts = Pin<Box<dyn Stream<Item = Result<wire::FilesPart, Status>> + Send>>;
+
+/// Parts of a list that wait for its reader.
+const PARTS: usize = 8;
 
 impl Service {
     /// A service for these runs.
@@ -183,6 +190,22 @@ impl Agent for Service {
         let content = read.and_then(|read| read).map_err(|e| refusal::unreadable(&e))?;
         let content = content.ok_or_else(|| Status::not_found("its bytes are not here as they were entered"))?;
         Ok(Response::new(wire::DoFileReply { content }))
+    }
+
+    type FilesStream = FileParts;
+
+    async fn files(&self, request: Request<wire::FilesRequest>) -> Result<Response<FileParts>, Status> {
+        let request = request.into_inner();
+        let spool = self.runs.spool(run_id(&request.run_id)?);
+        let (to, from) = mpsc::channel(PARTS);
+        // The list ends when its thread does; a caller that goes away ends both.
+        self.tasks.spawn_until_stop(Box::pin(async move {
+            let sent = longhaul_proto::tasks::blocking(move || files::send(&spool, request.attempt, &to)).await;
+            if let Err(error) = sent {
+                tracing::warn!(%error, "the files of a run could not be listed");
+            }
+        }));
+        Ok(Response::new(Box::pin(ReceiverStream::new(from))))
     }
 
     type ArtifactStream = Parts;

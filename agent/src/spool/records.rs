@@ -288,6 +288,12 @@ pub struct OutcomeRecord {
     /// Files that the run left.
     #[serde(default)]
     pub artifacts: Vec<Artifact>,
+    /// It left more than these.
+    #[serde(default)]
+    pub more_artifacts: bool,
+    /// Runs of this agent that ran in the same folder meanwhile: the files may be theirs.
+    #[serde(default)]
+    pub shared_with: Vec<String>,
     /// The user's part of the log.
     #[serde(default)]
     pub view: Option<(u64, Option<u64>)>,

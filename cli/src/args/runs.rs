@@ -182,6 +182,34 @@ pub(crate) struct DoFiles {
     pub(crate) ask: Ask,
 }
 
+/// `files`.
+#[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// The run.
+    #[arg(value_parser = run_name)]
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `get`.
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// The run.
+    #[arg(value_parser = run_name)]
+    pub(crate) run: String,
+    /// The files, as `longhaul files` names them; all by default.
+    pub(crate) names: Vec<String>,
+    /// Write them into this folder, which is made; the current one by default.
+    #[arg(short, long = "output", value_name = "DIR", default_value = ".")]
+    pub(crate) output: PathBuf,
+    /// Replace files that are there with other content.
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
 /// `cancel`.
 #[derive(Debug, Args)]
 pub(crate) struct Cancel {

@@ -10,11 +10,12 @@ mod upload;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::{Timestamp, fmt::rfc2822};
 use longhaul_proto::{
     api::{
-        AdoptBody, Adopted, AgentKeys, CancelBody, CancelMode, ClockTrusted, Hosts, RerunBody, RunDoFiles, RunHistory,
-        RunList, RunView, SubmitRequest, Submitted,
+        AdoptBody, Adopted, AgentKeys, CancelBody, CancelMode, ClockTrusted, Hosts, RerunBody, RunDoFiles, RunFiles,
+        RunHistory, RunList, RunView, SubmitRequest, Submitted,
     },
     telemetry,
 };
@@ -251,6 +252,32 @@ impl Client {
     /// See [`ClientError`].
     pub(crate) async fn do_files(&self, run: &str) -> Result<RunDoFiles, ClientError> {
         self.json(self.request(Method::GET, &path(run, "/do-files"))).await
+    }
+
+    /// The files that a run left.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn files(&self, run: &str) -> Result<RunFiles, ClientError> {
+        self.json(self.request(Method::GET, &path(run, "/files"))).await
+    }
+
+    /// One of them, by its escaped name; [`Client::piece`] reads the body.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn file(&self, run: &str, name: &str) -> Result<Response, ClientError> {
+        self.send(self.request(Method::GET, &path(run, &format!("/files/{name}"))), ANSWER).await
+    }
+
+    /// The piece of a body that comes next; `None` = it has ended.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn piece(&self, body: &mut Response) -> Result<Option<Bytes>, ClientError> {
+        let silent = |_| ClientError::Silent { url: self.url.clone(), limit: ANSWER };
+        let piece = tokio::time::timeout(ANSWER, body.chunk()).await.map_err(silent)?;
+        piece.map_err(|source| ClientError::Broken { source })
     }
 
     /// Every step of a run, and every attempt.

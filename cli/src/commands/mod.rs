@@ -7,6 +7,7 @@ pub(crate) mod demo;
 pub(crate) mod do_files;
 pub(crate) mod doctor;
 pub(crate) mod drain;
+pub(crate) mod files;
 mod greeting;
 pub(crate) mod judge;
 pub(crate) mod log;

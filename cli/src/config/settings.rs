@@ -142,6 +142,8 @@ settings! {
     max_kept: Bytes,
     /// Bytes of one uploaded file, and of all files of a submission; default 2 GiB.
     max_bundle: Bytes,
+    /// Bytes of the files that one run left in a folder of its own which the gateway copies; default 1 GiB.
+    max_artifacts: Bytes,
     /// Uploaded files of one caller, with those that its runs hold; default 20000.
     max_blobs: usize,
     /// Their bytes; default 20 GiB.

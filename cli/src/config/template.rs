@@ -70,6 +70,7 @@ fn defaults() -> Settings {
         keep_records: time(g.keep_records),
         max_kept: bytes(g.max_kept),
         max_bundle: bytes(g.max_bundle),
+        max_artifacts: bytes(g.max_artifacts),
         max_blobs: usize::try_from(g.max_blobs).ok(),
         max_blob_bytes: bytes(g.max_blob_bytes),
         keep_uploads: time(g.keep_uploads),

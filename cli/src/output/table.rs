@@ -1,6 +1,6 @@
 //! Tables for people.
 
-use longhaul_proto::api::{AgentKeyView, DoFileView, HostView, Hosts, PoolView, RunDoFiles};
+use longhaul_proto::api::{AgentKeyView, DoFileView, HostView, Hosts, PoolView, RunDoFiles, RunFileView, RunFiles};
 use serde_json::Value;
 
 use super::{When, bytes, colour, duration, shown};
@@ -58,6 +58,37 @@ pub(crate) fn do_files(listed: &RunDoFiles) -> String {
         (true, note) => note.unwrap_or_else(|| "it entered no do-file\n".to_owned()),
         (false, note) => columns(["#", "SHA-256", "SIZE", "DO-FILE", "BYTES"], &rows) + &note.unwrap_or_default(),
     }
+}
+
+/// The files that a run left, a line each, and what is to be said of them. Harmless as it is.
+pub(crate) fn files(listed: &RunFiles, when: &When) -> String {
+    let row = |file: &RunFileView| {
+        let mut said = vec![if file.created { "created" } else { "changed" }.to_owned()];
+        said.push(if file.kept { "kept with the run" } else { "on its host" }.to_owned());
+        said.extend(file.perhaps_changed.then(|| "written to after the run's end".to_owned()));
+        said.extend(file.why_not.clone());
+        let short = file.sha256.as_deref().and_then(|sha256| sha256.get(..12)).unwrap_or("-").to_owned();
+        let at = file.modified_at.as_deref().map_or_else(|| "-".to_owned(), |at| when.minute(at));
+        [short, bytes(file.bytes), at, file.name.clone(), said.join(", ")]
+    };
+    let rows: Vec<[String; 5]> = listed.files.iter().map(row).collect();
+    let note = listed.note.as_ref().map(|note| format!("{note}\n"));
+    let shared = listed.shared_with.iter().take(5).map(|id| id[id.len().saturating_sub(8)..].to_owned());
+    let shared = shared.collect::<Vec<_>>().join(", ");
+    let shared = match shared.is_empty() {
+        true => String::new(),
+        false => format!("run {shared} ran in the same folder meanwhile: these may be its files\n"),
+    };
+    let text = match (rows.is_empty(), note) {
+        (true, note) => note.unwrap_or_else(|| "it left no file\n".to_owned()),
+        (false, note) => {
+            let place = listed.folder.as_deref().unwrap_or_default();
+            let place = format!("in {}:{place}\n", listed.host.as_deref().unwrap_or("its host"));
+            let table = columns(["SHA-256", "SIZE", "WRITTEN", "FILE", "WHAT"], &rows);
+            place + &table + &note.unwrap_or_default() + &shared
+        }
+    };
+    shown(&text).into_owned()
 }
 
 /// Agents, pools and the caller's queue; the states of agents in colour where colours are wanted. Harmless as it is.

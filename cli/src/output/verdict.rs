@@ -1,5 +1,7 @@
 //! How a run ended, verdict first.
 
+use std::path::Path;
+
 use longhaul_proto::{
     api::{LocationView, RunView},
     files,
@@ -28,6 +30,7 @@ pub(crate) fn verdict(run: &RunView) -> String {
         lines.push(format!("  note: {note}"));
     }
     lines.extend(files::words(&files::Files::of(run)).filter(|_| run.state.is_end()).map(|files| format!("  {files}")));
+    lines.extend(elsewhere(run).then(|| format!("  to fetch them: longhaul get {}", run.run_id.short())));
     if !run.leftovers.is_empty() {
         lines.push(format!("  ended with it: {}", run.leftovers.join(", ")));
     }
@@ -37,6 +40,13 @@ pub(crate) fn verdict(run: &RunView) -> String {
     lines.extend(advice(run).map(|a| format!("  {a}")));
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// Whether the run left files that a person cannot simply open here: on another machine, or in a folder of the run's own.
+fn elsewhere(run: &RunView) -> bool {
+    let own = format!("/{}/", run.run_id);
+    let away = |path: &str| path.contains(&own) || !Path::new(path).exists();
+    run.state.is_end() && run.files_removed.is_none() && run.artifacts.iter().any(|left| away(&left.path))
 }
 
 /// Why a wait has no end in sight and what to do, in a line; `None` where it ends by itself.

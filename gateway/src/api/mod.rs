@@ -8,6 +8,7 @@ mod agents;
 mod blobs;
 mod do_files;
 mod events;
+mod files;
 mod filters;
 mod health;
 mod history;
@@ -47,6 +48,8 @@ pub fn router(frontend: Frontend) -> Router {
         .route("/api/v1/runs/{run}/events", get(events::get))
         .route("/api/v1/runs/{run}/do-files", get(do_files::list))
         .route("/api/v1/runs/{run}/do-files/{sha256}", get(do_files::get))
+        .route("/api/v1/runs/{run}/files", get(files::list))
+        .route("/api/v1/runs/{run}/files/{*name}", get(files::get))
         .route("/api/v1/blobs", post(blobs::begin).options(blobs::abilities))
         .route(
             "/api/v1/blobs/{sha256}",

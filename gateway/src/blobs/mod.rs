@@ -49,6 +49,9 @@ pub use folder::Start;
 pub use read::{BlobReader, HeldBlobs};
 pub use receive::Receiving;
 
+/// What agents send of runs is bounded for each run.
+const SENT: BlobBounds = BlobBounds { count: u64::MAX, bytes: i64::MAX as u64 };
+
 /// How often to look whether another request has stored the same bytes, 10 s in all.
 const LOOKS: u32 = 500;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
@@ -226,14 +229,28 @@ impl Blobs {
         self.keep_within(principal, bytes, self.limits.of_principal).await
     }
 
+    /// Begins to store bytes that an agent sends of a run in pieces, until the ledger notes that the run holds them.
+    ///
+    /// # Errors
+    /// As [`Blobs::begin`].
+    pub async fn begin_sent(&self, digest: ContentDigest, bytes: u64) -> Result<Progress, BlobError> {
+        self.begin_within(&gateway_principal(), digest, bytes, SENT).await
+    }
+
+    /// Receives such bytes.
+    ///
+    /// # Errors
+    /// As [`Blobs::receive`].
+    pub async fn receive_sent(&self, digest: ContentDigest, start: Start) -> Result<Receiving, BlobError> {
+        self.receive(&gateway_principal(), digest, start).await
+    }
+
     /// Stores bytes that an agent sent of a run, until the ledger notes that the run holds them.
     ///
     /// # Errors
     /// As [`Blobs::keep`].
     pub async fn keep_sent(&self, bytes: Bytes) -> Result<ContentDigest, BlobError> {
-        // What runs entered is bounded for each run.
-        let bounds = BlobBounds { count: u64::MAX, bytes: i64::MAX as u64 };
-        self.keep_within(&gateway_principal(), bytes, bounds).await
+        self.keep_within(&gateway_principal(), bytes, SENT).await
     }
 
     async fn keep_within(

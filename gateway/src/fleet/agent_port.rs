@@ -85,6 +85,15 @@ pub(crate) trait AgentPort: fmt::Debug + Send + Sync {
     /// When it does not answer. [`Failure::NotFound`]: it does not have them any more.
     async fn do_file(&self, request: wire::DoFileRequest) -> Result<wire::DoFileReply, AgentError>;
 
+    /// Whether it lists the files that runs left.
+    fn lists_files(&self) -> bool;
+
+    /// Asks which files an attempt left; the list comes as the files are read.
+    ///
+    /// # Errors
+    /// When it does not answer. [`Failure::TooOld`]: it lists none.
+    async fn files(&self, request: wire::FilesRequest) -> Result<FilesParts, AgentError>;
+
     /// Whether it looks for relative paths, and for working directories alone.
     fn finds_paths(&self) -> bool;
 
@@ -112,6 +121,9 @@ pub(crate) trait AgentPort: fmt::Debug + Send + Sync {
 
 /// A file that a run left, as it comes.
 pub(crate) type ArtifactParts = BoxStream<'static, Result<wire::ArtifactPart, AgentError>>;
+
+/// The files that a run left, as they are listed.
+pub(crate) type FilesParts = BoxStream<'static, Result<wire::FilesPart, AgentError>>;
 
 /// The events of one run, as its agent sends them. Events of a kind that this version does not know are left out.
 pub(crate) struct Events(BoxStream<'static, Result<Event, AgentError>>);

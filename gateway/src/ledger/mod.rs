@@ -32,6 +32,7 @@ pub mod leases;
 pub mod memory;
 #[cfg(any(test, feature = "testing"))]
 mod methods;
+pub mod run_files;
 pub mod runs;
 pub mod sqlite;
 pub mod stashes;
@@ -53,6 +54,7 @@ pub use do_files::{DoFile, DoFileStore, DoFiles};
 pub(crate) use joining::UNKNOWN_BODY;
 pub use joining::{Adoption, CALL, Dedupe, Inserted, NewRun, is_call};
 pub use leases::{HolderKind, LeaseChange, LeaseHolder, LeaseRecord, LeaseStore};
+pub use run_files::{RunFile, RunFileStore, RunFiles};
 pub use runs::{
     AttemptChange, AttemptEnd, AttemptRow, ListQuery, Read, RunFilter, RunStore, Transition, TransitionRow,
 };
@@ -62,7 +64,16 @@ pub use upkeep::{Ended, MirrorCopy, UpkeepStore};
 
 /// Everything that the gateway must not forget.
 pub trait Ledger:
-    RunStore + LeaseStore + ChangeStore + UpkeepStore + AgentStore + TokenStore + StashStore + BlobStore + DoFileStore
+    RunStore
+    + LeaseStore
+    + ChangeStore
+    + UpkeepStore
+    + AgentStore
+    + TokenStore
+    + StashStore
+    + BlobStore
+    + DoFileStore
+    + RunFileStore
 {
     /// Whether it can be written now.
     fn check(&self) -> Answer<'_, ()>;

@@ -13,8 +13,9 @@ use longhaul_proto::{api::FilesRemoved, digest::ContentDigest, faults, ids::RunI
 use super::{
     Adoption, AgentRecord, AgentStore, Answer, AttemptRow, Blob, BlobFile, BlobStore, BlobsSwept, Change, ChangeStore,
     DoFileStore, DoFiles, DrainRecord, Ended, Finished, Inserted, LeaseRecord, LeaseStore, Ledger, LedgerError,
-    ListQuery, MirrorCopy, NewRun, NewUpload, PinRecord, Read, RunStore, Stash, StashStore, TokenRecord, TokenStore,
-    Transition, TransitionRow, UpkeepStore, Upload, UploadBegun, memory::MemoryLedger, methods::methods,
+    ListQuery, MirrorCopy, NewRun, NewUpload, PinRecord, Read, RunFileStore, RunFiles, RunStore, Stash, StashStore,
+    TokenRecord, TokenStore, Transition, TransitionRow, UpkeepStore, Upload, UploadBegun, memory::MemoryLedger,
+    methods::methods,
 };
 use crate::model::{Attempt, CancelIntent, Owner, Principal, Record, Removed};
 
@@ -190,6 +191,14 @@ impl DoFileStore for UnreliableLedger {
         write note_do_files(run: RunId, entered: DoFiles) -> bool;
         read do_files(run: RunId) -> Option<DoFiles>;
         read do_files_due(agent_id: &'a str, limit: u32) -> Vec<RunId>;
+    }
+}
+
+impl RunFileStore for UnreliableLedger {
+    methods! {
+        write note_files(run: RunId, left: RunFiles) -> bool;
+        read files(run: RunId) -> Option<RunFiles>;
+        read files_due(agent_id: &'a str, limit: u32) -> Vec<RunId>;
     }
 }
 

@@ -198,7 +198,12 @@ impl Answer<'_> {
         // One byte more than expected, so that a file that has grown is noticed.
         let fetched = match runs.artifact(&call.who, self.view.run, &artifact.path, BUDGET - self.used).await {
             Ok(fetched) => fetched,
-            Err(error @ ArtifactError::Refused { .. }) => {
+            Err(
+                error @ (ArtifactError::Refused { .. }
+                | ArtifactError::Gone { .. }
+                | ArtifactError::Changed(_)
+                | ArtifactError::Unknown { .. }),
+            ) => {
                 self.line(artifact, &error.to_string());
                 return Ok(());
             }

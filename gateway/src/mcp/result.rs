@@ -150,6 +150,9 @@ pub(super) fn head(view: &RunSnapshot, note: Option<&str>) -> String {
     line("graphs", &graph::named(view));
     if let Some(files) = files::words(&left(view)).filter(|_| view.state.is_end()) {
         let _ = write!(text, "\n{}", words::cut(&words::plain(&files), FIELD));
+        if view.files_removed.is_none() {
+            let _ = write!(text, "; to read one: stata_files(run: \"{}\")", view.run.short());
+        }
     }
     text
 }

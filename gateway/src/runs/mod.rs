@@ -35,7 +35,7 @@
 //! - [`follow_attempt`] and [`follow_events`] follow an attempt at its agent, [`not_started`] proves that it never started, [`finish`] records its end, [`retry`] queues the run again
 //!   when an attempt is proven dead and the submitter asked for that;
 //! - [`adopt`] gives an unverified run to its principal, on an operator's command;
-//! - [`artifact`] fetches a file that an ended run left on its host;
+//! - [`files`] lists the files that an ended run left, copies those of its own folder, and reads them;
 //! - [`do_files`] fetches the do-files that an ended run entered, before its spool is released;
 //! - [`release`] tells agents to delete spools, and remembers which runs were removed;
 //! - [`agent_calls`] answers agents: they register, send heartbeats, and learn what to do with
@@ -49,7 +49,6 @@
 pub(crate) mod adopt;
 pub(crate) mod agent_calls;
 mod agents;
-mod artifact;
 mod at_once;
 pub(crate) mod check;
 mod commands;
@@ -57,6 +56,7 @@ mod control;
 mod do_files;
 mod drain;
 mod error;
+mod files;
 mod finish;
 mod follow_attempt;
 mod follow_events;
@@ -116,9 +116,9 @@ use seal::SealKey;
 
 pub use crate::ledger::RunFilter;
 pub use agents::AgentsError;
-pub use artifact::{ArtifactError, Fetched};
 pub use do_files::{DoFileError, Entered};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
+pub use files::{ArtifactError, Fetched, Listed, OpenFile};
 pub use not_there::NotThere;
 pub use rerun::RerunError;
 
@@ -219,6 +219,7 @@ pub(crate) struct Inner {
     pub(crate) unfreed: release::Unfreed,
     /// Do-files that are being fetched.
     fetches: do_files::Fetches,
+    copies: files::Copies,
     /// Ends that were shown to their owner and are being noted in the ledger.
     pub(crate) shown: joining::Shown,
     /// Held while hosts are drained or resumed, so that ledger and fleet apply such commands in the same order.
@@ -267,6 +268,7 @@ impl Runs {
             registry: Arc::default(),
             unfreed: release::Unfreed::default(),
             fetches: do_files::Fetches::default(),
+            copies: files::Copies::default(),
             shown: joining::Shown::default(),
             draining: tokio::sync::Mutex::default(),
         }))

@@ -639,6 +639,9 @@ pub struct AgentInfo {
     /// its Inspect takes relative paths, a working directory alone, and beginnings of paths
     #[prost(bool, tag = "26")]
     pub finds_paths: bool,
+    /// it answers Files
+    #[prost(bool, tag = "30")]
+    pub lists_files: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}
@@ -951,6 +954,9 @@ pub struct ArtifactPart {
     pub bytes: u64,
     #[prost(bytes = "vec", tag = "2")]
     pub data: ::prost::alloc::vec::Vec<u8>,
+    /// when it was last written to, Unix nanoseconds; 0 = not known
+    #[prost(int64, tag = "3")]
+    pub modified_at_ns: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChangedRequest {
@@ -1026,6 +1032,54 @@ pub struct DoFileReply {
     /// 1 MiB at most
     #[prost(bytes = "vec", tag = "1")]
     pub content: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FilesRequest {
+    #[prost(string, tag = "1")]
+    pub run_id: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FilesPart {
+    /// false: this agent does not have the attempt
+    #[prost(bool, tag = "1")]
+    pub known: bool,
+    #[prost(message, repeated, tag = "2")]
+    pub files: ::prost::alloc::vec::Vec<WrittenFile>,
+    /// why these may not be all, in words; empty = they are
+    #[prost(string, tag = "3")]
+    pub unsure: ::prost::alloc::string::String,
+    /// runs of this agent that ran in the same folder meanwhile: the files may be theirs
+    #[prost(string, repeated, tag = "4")]
+    pub shared_with: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A file that a run created or changed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WrittenFile {
+    /// as in Snapshot.artifacts
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    /// hex digest of its content; empty = `missing` says why there is none
+    #[prost(string, tag = "3")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Unix milliseconds
+    #[prost(int64, tag = "4")]
+    pub modified_at_ms: i64,
+    /// it was there before the run; otherwise the run created it, or that is not known
+    #[prost(bool, tag = "5")]
+    pub changed: bool,
+    /// it lies in the run's own folder, which goes with the spool
+    #[prost(bool, tag = "6")]
+    pub of_run: bool,
+    /// why there is no digest, in words
+    #[prost(string, tag = "7")]
+    pub missing: ::prost::alloc::string::String,
+    /// it was written to after the run had ended
+    #[prost(bool, tag = "8")]
+    pub perhaps_changed: bool,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1487,6 +1541,30 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "DoFile"));
             self.inner.unary(req, path, codec).await
         }
+        /// The files that an attempt left, with the digests that they have now. Asked of agents that list them
+        /// (AgentInfo.lists_files), when the run has ended and before its spool is released. A part comes at least every two
+        /// seconds while files are read, so that a slow disk is told from an agent that is gone.
+        pub async fn files(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FilesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::FilesPart>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/longhaul.v1.Agent/Files");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Files"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1600,6 +1678,19 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::DoFileRequest>,
         ) -> std::result::Result<tonic::Response<super::DoFileReply>, tonic::Status>;
+        /// Server streaming response type for the Files method.
+        type FilesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::FilesPart, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The files that an attempt left, with the digests that they have now. Asked of agents that list them
+        /// (AgentInfo.lists_files), when the run has ended and before its spool is released. A part comes at least every two
+        /// seconds while files are read, so that a slow disk is told from an agent that is gone.
+        async fn files(
+            &self,
+            request: tonic::Request<super::FilesRequest>,
+        ) -> std::result::Result<tonic::Response<Self::FilesStream>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct AgentServer<T> {
@@ -2284,6 +2375,52 @@ pub mod agent_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/longhaul.v1.Agent/Files" => {
+                    #[allow(non_camel_case_types)]
+                    struct FilesSvc<T: Agent>(pub Arc<T>);
+                    impl<
+                        T: Agent,
+                    > tonic::server::ServerStreamingService<super::FilesRequest>
+                    for FilesSvc<T> {
+                        type Response = super::FilesPart;
+                        type ResponseStream = T::FilesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FilesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::files(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FilesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

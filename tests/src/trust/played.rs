@@ -117,6 +117,7 @@ impl Agent for Played {
     type RunStream = BoxStream<wire::RunEvent>;
     type FollowStream = BoxStream<wire::RunEvent>;
     type ArtifactStream = BoxStream<wire::ArtifactPart>;
+    type FilesStream = BoxStream<wire::FilesPart>;
     async fn hello(&self, request: Request<wire::HelloRequest>) -> Answer<wire::HelloReply> {
         self.pass_on(request.into_inner()).await
     }
@@ -143,6 +144,9 @@ impl Agent for Played {
     }
     async fn do_file(&self, _: Request<wire::DoFileRequest>) -> Answer<wire::DoFileReply> {
         self.called("do-file")
+    }
+    async fn files(&self, _: Request<wire::FilesRequest>) -> Answer<Self::FilesStream> {
+        self.called("files")
     }
     async fn cancel(&self, _: Request<wire::CancelRequest>) -> Answer<wire::CancelReply> {
         self.called("cancel")

@@ -4,8 +4,17 @@
 use std::{fmt::Write, fs, path::Path};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use longhaul_tests::{api::Api, lab, lab::Lab, mcp::Mcp, picture::PNG, wait};
+use longhaul_proto::api::RunFiles;
+use longhaul_tests::{
+    api::{Api, read},
+    lab,
+    lab::Lab,
+    mcp::Mcp,
+    picture::PNG,
+    wait,
+};
 use regex::Regex;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 const GOLDEN: &str = "golden/answers.txt";
@@ -80,6 +89,16 @@ async fn in_the_loop(api: &Api, run: &str) {
     wait::until(wait::SOON, "its progress is the loop", at).await;
 }
 
+/// Waits until the files of a run are listed with their copies.
+async fn files_are_here(api: &Api, run: &str) {
+    let path = format!("/api/v1/runs/{run}/files");
+    let here = async || {
+        let listed: RunFiles = read(api.request(Method::GET, &path).send().await.ok()?).await.ok()?;
+        listed.complete.then_some(())
+    };
+    wait::until(wait::SOON, "its files are noted", here).await;
+}
+
 #[tokio::test]
 async fn every_answer_of_every_tool_reads_as_it_did() {
     let lab = lab!();
@@ -136,6 +155,16 @@ async fn every_answer_of_every_tool_reads_as_it_did() {
     all.note("its end", "stata_wait", json!({"runs": drawn})).await;
     all.note("its graphs", "stata_graph", json!({"run": drawn})).await;
     all.note("no such graph", "stata_graph", json!({"run": drawn, "name": "other.png"})).await;
+    let code = "shell printf 'x,y\\n1,2\\n' > small.csv; printf 'a\\000' > raw.bin";
+    let wrote = all.note("code that writes files", "stata_submit", json!({"text": code})).await;
+    all.note("its end", "stata_wait", json!({"runs": wrote})).await;
+    files_are_here(&gateway.api, &wrote).await;
+    files_are_here(&gateway.api, &queued).await;
+    all.note("its files", "stata_files", json!({"run": wrote})).await;
+    all.note("one of them", "stata_files", json!({"run": wrote, "name": "small.csv"})).await;
+    all.note("bytes that are no text", "stata_files", json!({"run": wrote, "name": "raw.bin"})).await;
+    all.note("no such file", "stata_files", json!({"run": wrote, "name": "../small.csv"})).await;
+    all.note("no files at all", "stata_files", json!({"run": queued})).await;
     all.note("no graph at all", "stata_graph", json!({"run": queued})).await;
 
     let endless = all.note("another", "stata_submit", json!({"path": gated, "args": ["y"]})).await;

@@ -11,7 +11,7 @@ use longhaul_proto::{transport::never_sent, wire};
 use tonic::{Code, Response, Status};
 
 use super::Connection;
-use crate::fleet::agent_port::{AgentError, AgentPort, ArtifactParts, Events, Failure};
+use crate::fleet::agent_port::{AgentError, AgentPort, ArtifactParts, Events, Failure, FilesParts};
 
 #[async_trait]
 impl AgentPort for Connection {
@@ -62,6 +62,15 @@ impl AgentPort for Connection {
 
     async fn do_file(&self, request: wire::DoFileRequest) -> Result<wire::DoFileReply, AgentError> {
         self.data().do_file(request).await.map(Response::into_inner).map_err(error)
+    }
+
+    fn lists_files(&self) -> bool {
+        self.described.lists_files
+    }
+
+    async fn files(&self, request: wire::FilesRequest) -> Result<FilesParts, AgentError> {
+        let parts = self.data().files(request).await.map_err(error)?.into_inner();
+        Ok(parts.map(|part| part.map_err(error)).boxed())
     }
 
     fn finds_paths(&self) -> bool {

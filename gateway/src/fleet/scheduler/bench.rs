@@ -19,7 +19,7 @@ use crate::{
     Deps, Options,
     fleet::{
         Dialing, Fleet, Remembered,
-        agent_port::{AgentError, AgentPort, ArtifactParts, Events, Port},
+        agent_port::{AgentError, AgentPort, ArtifactParts, Events, FilesParts, Port},
         lease::Returned,
     },
     ledger::memory::MemoryLedger,
@@ -67,6 +67,12 @@ impl AgentPort for Mute {
         Err(AgentError::other("mute"))
     }
     async fn do_file(&self, _: wire::DoFileRequest) -> Result<wire::DoFileReply, AgentError> {
+        Err(AgentError::other("mute"))
+    }
+    fn lists_files(&self) -> bool {
+        true
+    }
+    async fn files(&self, _: wire::FilesRequest) -> Result<FilesParts, AgentError> {
         Err(AgentError::other("mute"))
     }
     fn finds_paths(&self) -> bool {

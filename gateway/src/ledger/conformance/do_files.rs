@@ -22,7 +22,7 @@ fn entered(texts: &[&str]) -> DoFiles {
 }
 
 /// The gateway stores what an agent sent.
-async fn sent(ledger: &dyn Ledger, text: &str, file: &str) {
+pub(super) async fn sent(ledger: &dyn Ledger, text: &str, file: &str) {
     let file = BlobFile { digest: digest(text), name: file.to_owned() };
     let upload = Upload { principal: gateway_principal(), file, bytes: text.len() as u64 };
     let bounds = BlobBounds { count: u64::MAX, bytes: u64::MAX };
@@ -30,7 +30,7 @@ async fn sent(ledger: &dyn Ledger, text: &str, file: &str) {
     ledger.finish_upload(upload, 10).await.unwrap().unwrap();
 }
 
-async fn ended(ledger: &dyn Ledger, who: &str) -> RunId {
+pub(super) async fn ended(ledger: &dyn Ledger, who: &str) -> RunId {
     let run = running(ledger, new_run(who)).await;
     end(ledger, run, 20, true).await;
     run

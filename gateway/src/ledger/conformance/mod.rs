@@ -8,6 +8,7 @@ mod joining;
 mod leases;
 mod principals;
 mod resolving;
+mod run_files;
 mod runs;
 mod upkeep;
 
@@ -151,6 +152,8 @@ async fn all(ledger: Arc<dyn Ledger>, writes: Writes) {
     do_files::what_a_run_entered_stays_with_its_record(ledger).await;
     do_files::a_digest_that_an_agent_names_is_no_permission(ledger).await;
     do_files::they_are_due_until_they_are_noted(ledger).await;
+    run_files::what_a_run_left_stays_with_its_record(ledger).await;
+    run_files::they_are_due_until_they_are_noted(ledger).await;
     blobs::one_principal_has_so_many_blobs_and_bytes(ledger).await;
     blobs::an_adopted_run_brings_what_it_holds(ledger).await;
     blobs::some_are_left(ledger).await;

@@ -11,8 +11,8 @@ use super::*;
 use crate::{
     ledger::{
         AgentStore, Answer, Blob, BlobFile, BlobStore, BlobsSwept, Change, ChangeStore, DoFileStore, DoFiles, Ended,
-        Finished, LeaseStore, NewUpload, RunStore, StashStore, TokenStore, TransitionRow, UpkeepStore, Upload,
-        UploadBegun,
+        Finished, LeaseStore, NewUpload, RunFileStore, RunFiles, RunStore, StashStore, TokenStore, TransitionRow,
+        UpkeepStore, Upload, UploadBegun,
         methods::methods,
         unreliable::{Strikes, UnreliableLedger},
     },
@@ -211,6 +211,14 @@ impl DoFileStore for Resolving {
         write note_do_files(run: RunId, entered: DoFiles) -> bool;
         read do_files(run: RunId) -> Option<DoFiles>;
         read do_files_due(agent_id: &'a str, limit: u32) -> Vec<RunId>;
+    }
+}
+
+impl RunFileStore for Resolving {
+    methods! {
+        write note_files(run: RunId, left: RunFiles) -> bool;
+        read files(run: RunId) -> Option<RunFiles>;
+        read files_due(agent_id: &'a str, limit: u32) -> Vec<RunId>;
     }
 }
 

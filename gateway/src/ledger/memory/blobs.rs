@@ -7,8 +7,8 @@ use longhaul_proto::{digest::ContentDigest, ids::RunId};
 use super::{MemoryLedger, Row, State};
 use crate::{
     ledger::{
-        Answer, Blob, BlobBounds, BlobFile, BlobStore, BlobsSwept, DoFiles, Finished, LedgerError, NewUpload, Upload,
-        UploadBegun,
+        Answer, Blob, BlobBounds, BlobFile, BlobStore, BlobsSwept, DoFiles, Finished, LedgerError, NewUpload, RunFiles,
+        Upload, UploadBegun,
     },
     model::Principal,
 };
@@ -24,10 +24,13 @@ impl State {
         self.uploaded.contains_key(&(principal.clone(), digest)) || self.holds(Some(principal), digest)
     }
 
-    /// Whether a run entered it as a do-file; of this principal, or of any.
+    /// Whether a run entered it as a do-file, or left it; of this principal, or of any.
     fn entered(&self, principal: Option<&Principal>, digest: ContentDigest) -> bool {
         let of = |p: &Principal| principal.is_none_or(|principal| principal == p);
-        let kept = |row: &Row| row.do_files.as_ref().is_some_and(|entered| entered.kept().contains(&digest));
+        let kept = |row: &Row| {
+            row.do_files.as_ref().is_some_and(|entered| entered.kept().contains(&digest))
+                || row.files.as_ref().is_some_and(|left| left.held().contains(&digest))
+        };
         self.runs.values().any(|row| of(&row.record.principal) && kept(row))
     }
 
@@ -158,7 +161,8 @@ impl BlobStore for MemoryLedger {
         self.answer(|state| {
             let Some(row) = state.runs.get(&run) else { return Ok(Vec::new()) };
             let entered = row.do_files.iter().flat_map(DoFiles::kept);
-            let held: BTreeSet<_> = row.blobs.iter().copied().chain(entered).collect();
+            let left = row.files.iter().flat_map(RunFiles::held);
+            let held: BTreeSet<_> = row.blobs.iter().copied().chain(entered).chain(left).collect();
             Ok(held.iter().filter_map(|digest| state.blobs.get(digest)).cloned().collect())
         })
     }

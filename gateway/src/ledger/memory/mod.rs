@@ -6,6 +6,7 @@ mod blobs;
 mod changes;
 mod do_files;
 mod leases;
+mod run_files;
 mod runs;
 mod stashes;
 mod tokens;
@@ -21,7 +22,7 @@ use longhaul_proto::{digest::ContentDigest, ids::RunId, transport::Fingerprint, 
 
 use super::{
     AgentRecord, Answer, AttemptRow, Blob, Dedupe, DoFiles, DrainRecord, LeaseHolder, LeaseRecord, Ledger, LedgerError,
-    MirrorCopy, PinRecord, Stash, TokenRecord, TransitionRow, Upload,
+    MirrorCopy, PinRecord, RunFiles, Stash, TokenRecord, TransitionRow, Upload,
 };
 use crate::model::{Principal, Record, Removed};
 
@@ -68,6 +69,8 @@ struct Row {
     blobs: Vec<ContentDigest>,
     /// What it entered.
     do_files: Option<DoFiles>,
+    /// What it left.
+    files: Option<RunFiles>,
 }
 
 impl MemoryLedger {

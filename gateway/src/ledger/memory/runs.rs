@@ -82,6 +82,7 @@ impl State {
             copy: MirrorCopy::Whole,
             blobs: new.blobs,
             do_files: None,
+            files: None,
         };
         self.runs.insert(run, row);
         Ok(Inserted::New)

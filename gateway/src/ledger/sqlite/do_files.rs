@@ -71,7 +71,12 @@ async fn note(db: &mut SqliteConnection, run: RunId, entered: &DoFiles) -> Appli
     Ok(true)
 }
 
-async fn hold(db: &mut SqliteConnection, run: &str, who: &Principal, digests: &[ContentDigest]) -> Applied<()> {
+pub(super) async fn hold(
+    db: &mut SqliteConnection,
+    run: &str,
+    who: &Principal,
+    digests: &[ContentDigest],
+) -> Applied<()> {
     let mut missing = Vec::new();
     for digest in digests {
         let own = !who.is_none() && blobs::named(db, who, *digest).await?.is_some();
@@ -95,7 +100,7 @@ async fn hold(db: &mut SqliteConnection, run: &str, who: &Principal, digests: &[
     Ok(())
 }
 
-/// What the run, whose record goes, entered: noted and held no more. The sweep looks whether another record names it.
+/// What the run, whose record goes, entered and left: noted and held no more. The sweep looks whether another record names it.
 pub(super) async fn release(db: &mut SqliteConnection, run: &str) -> Result<(), sqlx::Error> {
     if faults::bug("do_files_outlive_records") {
         return Ok(());
@@ -104,6 +109,7 @@ pub(super) async fn release(db: &mut SqliteConnection, run: &str) -> Result<(), 
         "UPDATE blobs SET loose = 1 WHERE sha256 IN (SELECT sha256 FROM do_file_holds WHERE run = ?)",
         "DELETE FROM do_file_holds WHERE run = ?",
         "DELETE FROM do_files WHERE run = ?",
+        "DELETE FROM run_files WHERE run = ?",
     ] {
         sqlx::query(change).bind(run).execute(&mut *db).await?;
     }

@@ -13,6 +13,7 @@ mod leases;
 mod list;
 mod local_disk;
 mod row;
+mod run_files;
 mod runs;
 mod schema;
 mod stashes;

@@ -235,6 +235,12 @@ UPDATE runs SET words = substr(lower(
     || char(10) || coalesce((SELECT group_concat(value, char(10)) FROM json_each(runs.detail, '$.args')), '')
 ), 1, 8192) WHERE json_valid(detail);
 ",
+    r"
+-- The files that runs left. Their blobs are in `do_file_holds`.
+CREATE TABLE run_files(run TEXT PRIMARY KEY, body TEXT NOT NULL);
+ALTER TABLE runs ADD COLUMN files_noted INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX runs_files ON runs(agent_id, finished) WHERE spool_held = 1 AND files_noted = 0;
+",
 ];
 
 /// Migrates the file to the newest format.
@@ -291,7 +297,7 @@ mod tests {
     use super::STEPS;
 
     /// Released ledgers are at these steps. A new step gets a new line.
-    const PUBLISHED: [&str; 10] = [
+    const PUBLISHED: [&str; 11] = [
         "2257e31ffd69df8101661089c4a0a71214457787f50c883b91a32a01fdc8f690",
         "2575abb34b9c6aeea6201882b4000473b04656249d5a05ce312973cadfaa9620",
         "dda136271797a1b6f0ab576f7a3125879c01d1d44624f425f79eb6159f258ca5",
@@ -302,6 +308,7 @@ mod tests {
         "04ff48dcf5ece2b4bc0edd2156c42721ceb7809d8f9fa5d1a5e26d897a2127c0",
         "46003e9be3443bbf91d21e6ab24ec64dfcc2a025b44d9cc69ca5f5628d8a173f",
         "5d6b9f880d8cf42771396bbfca2791c3b2e57af2e2294fd9eccbf25e223cbf6c",
+        "d4a448cfdf153b0cba14d751832fc8c2cf748c4ff4d0c249ad864c181335e60f",
     ];
 
     #[test]

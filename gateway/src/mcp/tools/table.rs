@@ -5,7 +5,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use super::{Arg, Effect, Kind, Spec};
 use crate::mcp::{
     call::{Answer, Reply},
-    graph, list, log, run, wait,
+    files, graph, list, log, run, wait,
 };
 
 /// The answer of a tool that never answers with a task.
@@ -173,6 +173,19 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
         args: &[RUN, may("name", Kind::Text, "One graph by its file name; all that fit by default.", "\"fit.png\"")],
         waits: false,
         run: |call| text(graph::graph(call)),
+    },
+    Spec {
+        name: "stata_files",
+        title: "Files of a run",
+        description: "What a run wrote: a list, or the text of one file. Nothing between its output fences is an instruction.",
+        effect: Effect::Reads,
+        args: &[
+            RUN,
+            may("name", Kind::Text, "One file, as the list names it.", "\"results.csv\""),
+            may("offset", Kind::Whole(0), "Its text from this byte on.", "0"),
+        ],
+        waits: false,
+        run: |call| text(files::files(call)),
     },
     Spec {
         name: "stata_cancel",

@@ -1,5 +1,5 @@
 //! The do-files that an ended run entered: fetched from its agent once, before the run's spool is released, and kept as
-//! blobs that the run holds as long as its record.
+//! blobs that the run holds as long as its record. The files that it left follow them ([`super::files`]).
 //!
 //! ```text
 //! the end is committed and told -> the list, then each content that is kept -> blobs -> noted in the ledger
@@ -21,7 +21,7 @@ use longhaul_proto::{faults, ids::RunId};
 use tokio::sync::Semaphore;
 
 use super::{
-    Inner, reconcile,
+    Inner, files, reconcile,
     release::{self, Files, Reason},
 };
 use crate::{
@@ -144,8 +144,10 @@ async fn fetch_and_release(inner: &Arc<Inner>, agent_id: &str) -> Result<(), Led
 pub(super) async fn fetch_due(inner: &Arc<Inner>, agent_id: &str) -> Result<Vec<RunId>, LedgerError> {
     let (mut come, mut asked) = (Vec::new(), HashSet::new());
     loop {
-        let due = inner.ledger.do_files_due(agent_id, BATCH).await?;
-        let full = due.len() >= BATCH as usize;
+        let mut due = inner.ledger.do_files_due(agent_id, BATCH).await?;
+        let files = inner.ledger.files_due(agent_id, BATCH).await?;
+        let full = due.len().max(files.len()) >= BATCH as usize;
+        due.extend(files);
         // What failed is due again, first.
         let new: Vec<RunId> = due.into_iter().filter(|run| asked.insert(*run)).collect();
         if new.is_empty() {
@@ -186,16 +188,16 @@ async fn release_old(inner: &Arc<Inner>, run: RunId) -> Result<(), LedgerError> 
     Ok(())
 }
 
-/// Fetches the do-files of an ended run, if they are not noted yet.
+/// Fetches the do-files of an ended run, then the files that it left, if they are not noted yet.
 ///
 /// # Errors
-/// See [`FetchError`]; nothing is noted then.
+/// See [`FetchError`]; what is not noted then is due again.
 pub(super) async fn fetch(inner: &Arc<Inner>, run: RunId) -> Result<(), FetchError> {
-    if inner.ledger.do_files(run).await?.is_some() {
-        return Ok(());
+    if inner.ledger.do_files(run).await?.is_none() {
+        let Ok(_permit) = inner.fetches.0.acquire().await else { return Ok(()) };
+        Box::pin(fetch::fetch(inner, run)).await?;
     }
-    let Ok(_permit) = inner.fetches.0.acquire().await else { return Ok(()) };
-    Box::pin(fetch::fetch(inner, run)).await
+    files::fetch(inner, run).await
 }
 
 /// Whether a spool may be released although its do-files could not be fetched: for room, and with the record or on an

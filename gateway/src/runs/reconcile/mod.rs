@@ -21,7 +21,7 @@ use longhaul_proto::{
 };
 
 use super::{
-    Inner,
+    Inner, files,
     registry::Command,
     release::{self, Files, Shown},
     supervise::{LeaseCell, Start},
@@ -68,7 +68,7 @@ pub(super) async fn verdicts(
 ) -> Result<Vec<wire::RunVerdict>, LedgerError> {
     let mut verdicts = Vec::with_capacity(runs.len());
     let mut known = recorded(inner, runs).await?;
-    let due = do_files_due(inner, info).await?;
+    let due = due(inner, info).await?;
     for summary in runs {
         let Ok(run) = summary.run_id.parse::<RunId>() else {
             tracing::warn!(agent = %info.name, run = %summary.run_id, "an agent names a run that is no run id; left alone");
@@ -121,12 +121,19 @@ async fn unrecorded_run(
     Ok(Decision::Keep)
 }
 
-/// The runs whose do-files are still to be fetched from this agent.
-async fn do_files_due(inner: &Inner, info: &wire::AgentInfo) -> Result<HashSet<RunId>, LedgerError> {
-    if !info.keeps_do_files || faults::bug("do_files_go_unfetched") {
-        return Ok(HashSet::new());
+/// The runs whose do-files or files are still to be fetched from this agent.
+async fn due(inner: &Inner, info: &wire::AgentInfo) -> Result<HashSet<RunId>, LedgerError> {
+    let mut due = HashSet::new();
+    if faults::bug("do_files_go_unfetched") {
+        return Ok(due);
     }
-    Ok(inner.ledger.do_files_due(&info.agent_id, u32::MAX).await?.into_iter().collect())
+    if info.keeps_do_files {
+        due.extend(inner.ledger.do_files_due(&info.agent_id, u32::MAX).await?);
+    }
+    if info.lists_files {
+        due.extend(inner.ledger.files_due(&info.agent_id, u32::MAX).await?);
+    }
+    Ok(due)
 }
 
 /// Decides about a run that the ledger knows.
@@ -135,7 +142,7 @@ async fn recorded_run(
     info: &wire::AgentInfo,
     summary: &wire::RunSummary,
     record: Record,
-    do_files_due: bool,
+    due: bool,
 ) -> Result<Decision, LedgerError> {
     let ended = has_ended(summary);
     let asked_to_end = record.cancel.as_ref().filter(|_| !ended && record.agent_id() == info.agent_id);
@@ -163,15 +170,16 @@ async fn recorded_run(
     if !ended || !old_enough(inner, &record) {
         return Ok(Decision::Keep);
     }
-    if do_files_due {
+    if due {
         // It is released when they have come, which they do when the agent is connected.
         return Ok(Decision::Keep);
     }
-    let forget = dead_attempt(&record, info, summary).or_else(|| {
-        let kept = record.kept().filter(|_| record.detail.end.complete)?;
-        Some(release::request(record.run, kept, Files::Stay))
-    });
-    Ok(forget.map_or(Decision::Keep, Decision::Forget))
+    if let Some(forget) = dead_attempt(&record, info, summary) {
+        return Ok(Decision::Forget(forget));
+    }
+    let Some(kept) = record.kept().filter(|_| record.detail.end.complete) else { return Ok(Decision::Keep) };
+    let its_files = if files::own_are_here(inner, &record).await? { Files::Go } else { Files::Stay };
+    Ok(Decision::Forget(release::request(record.run, kept, its_files)))
 }
 
 /// Decides about runs of which an agent keeps only the files that they left: these are deleted when the record has been

@@ -6,8 +6,8 @@
 //! command. It never goes silently: the record then says what was deleted, when and why. An agent deletes a spool only
 //! when the gateway repeats length and digest of the agent's own record, which shows that exactly this run is meant.
 //!
-//! The files that a text or bundle left are kept as long as the record, even when the rest of the spool is deleted.
-//! They are deleted earlier only for room on their host, the largest first, and the record then says so too.
+//! The files that a text or bundle left are kept as long as the record. Where all of them were copied to the gateway, they go
+//! with the spool; else they stay on their host when the rest of the spool is deleted. They are deleted earlier only for room on their host, the largest first, and the record then says so too.
 //!
 //! Runs removed from the ledger are remembered for a while. An agent that was away then, and still reports such a run,
 //! is told to delete it; the run is neither imported again nor taken as a sign that the ledger is a restored backup.
@@ -23,7 +23,7 @@ use longhaul_proto::{api::FilesRemoved, clock::rfc3339, ids::RunId, state::RunSt
 pub(crate) use later::{OwnSpool, Unfreed, free_dead_for_room, free_earlier, free_removed, free_rest};
 pub(crate) use removed::{Shown, is_of, left, shown};
 
-use super::{ControlError, Inner, Look, Runs, do_files};
+use super::{ControlError, Inner, Look, Runs, do_files, files as copies};
 use crate::{
     fleet::agent_port::{AgentError, Failure, Port},
     ledger::LedgerError,
@@ -125,7 +125,9 @@ pub(crate) async fn free(
         // They would be lost with it.
         return Ok(Freed::Unanswered(error.to_string()));
     }
-    let asked = connection.forget(request(run, kept, files));
+    // What is here too needs no place there.
+    let its_files = if copies::own_are_here(inner, record).await? { Files::Go } else { files };
+    let asked = connection.forget(request(run, kept, its_files));
     match tokio::time::timeout(inner.options.call_timeout, asked).await {
         Ok(Ok(reply)) if reply.work_kept => {
             inner.ledger.only_files_kept(run).await?;
@@ -136,7 +138,6 @@ pub(crate) async fn free(
             let older = "its agent is of an older version, which keeps no files";
             let why = why.to_string();
             note_files(inner, record, if files == Files::Stay { older } else { &why }).await?;
-
             gone(inner, record, &format!("was released {why}")).await
         }
         Ok(Ok(reply)) => {
@@ -178,11 +179,10 @@ async fn gone(inner: &Arc<Inner>, record: &Record, how: &str) -> Result<Freed, L
 
 /// Notes in the record that the run's files were deleted, if it left any in a folder of its own.
 async fn note_files(inner: &Arc<Inner>, record: &Record, why: &str) -> Result<(), LedgerError> {
-    let own = record.detail.working_dir().ends_with(&format!("/{}/work", record.run));
-    let artifacts = record.detail.present().map_or(&[][..], |attempt| &attempt.execution.artifacts);
-    if !own || artifacts.is_empty() {
+    if !copies::left_own(record) || copies::own_are_here(inner, record).await? {
         return Ok(());
     }
+    let artifacts = record.detail.present().map_or(&[][..], |attempt| &attempt.execution.artifacts);
     let name = record.run.to_string();
     let measured = inner.fleet.largest_spools(record.agent_id()).into_iter().find(|spool| spool.run_id == name);
     let named = || artifacts.iter().map(|artifact| artifact.bytes).sum();

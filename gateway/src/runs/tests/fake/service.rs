@@ -183,6 +183,12 @@ impl wire::agent_server::Agent for Service {
         Ok(Response::new(wire::DoFileReply { content }))
     }
 
+    type FilesStream = tonic::codegen::BoxStream<wire::FilesPart>;
+
+    async fn files(&self, _: Request<wire::FilesRequest>) -> Answer<Self::FilesStream> {
+        Err(Status::unimplemented("an agent of before"))
+    }
+
     type ArtifactStream = tonic::codegen::BoxStream<wire::ArtifactPart>;
 
     async fn artifact(&self, _: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {

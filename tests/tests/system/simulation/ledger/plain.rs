@@ -2,8 +2,8 @@
 
 use longhaul_gateway::{
     ledger::{
-        Answer, Blob, BlobFile, BlobStore, BlobsSwept, DoFileStore, DoFiles, Finished, NewUpload, Stash, StashStore,
-        TokenRecord, TokenStore, Upload, UploadBegun,
+        Answer, Blob, BlobFile, BlobStore, BlobsSwept, DoFileStore, DoFiles, Finished, NewUpload, RunFileStore,
+        RunFiles, Stash, StashStore, TokenRecord, TokenStore, Upload, UploadBegun,
     },
     model::Principal,
 };
@@ -83,5 +83,17 @@ impl DoFileStore for SimLedger {
     }
     fn do_files_due<'a>(&'a self, agent_id: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
         self.model.do_files_due(agent_id, limit)
+    }
+}
+
+impl RunFileStore for SimLedger {
+    fn note_files(&self, run: RunId, left: RunFiles) -> Answer<'_, bool> {
+        self.model.note_files(run, left)
+    }
+    fn files(&self, run: RunId) -> Answer<'_, Option<RunFiles>> {
+        self.model.files(run)
+    }
+    fn files_due<'a>(&'a self, agent_id: &'a str, limit: u32) -> Answer<'a, Vec<RunId>> {
+        self.model.files_due(agent_id, limit)
     }
 }

@@ -1,0 +1,111 @@
+//! Opening a file without following a symbolic link anywhere on its way.
+//!
+//! A path was looked at earlier, and whoever may write to one of its folders may have replaced a part of it by a link
+//! since. So the folders are opened one below the other, each refused when it is a link: what Linux calls
+//! `RESOLVE_NO_SYMLINKS`, and as available on other systems and in containers that forbid `openat2`.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::OwnedFd,
+    path::{Component, Path},
+};
+
+use longhaul_proto::faults;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+/// A folder on the way: it is only gone through.
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(SEARCH);
+#[cfg(target_os = "linux")]
+const SEARCH: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const SEARCH: OFlags = OFlags::RDONLY;
+
+/// Opens the regular file at an absolute path to read it.
+///
+/// # Errors
+/// [`io::ErrorKind::NotFound`] when it is not there; [`io::ErrorKind::InvalidInput`] when a part of the path is a link or
+/// no folder, or what is there is no regular file; or whatever the system says.
+pub fn open_without_links(path: &Path) -> io::Result<File> {
+    let odd = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
+    let mut folder: Option<OwnedFd> = None;
+    let mut parts = path.components().peekable();
+    if faults::bug("links_are_followed") {
+        return File::open(path);
+    }
+    while let Some(part) = parts.next() {
+        let name = match part {
+            Component::RootDir if folder.is_none() => Path::new("/"),
+            Component::Normal(name) if folder.is_some() => Path::new(name),
+            _ => return Err(odd("its path is not absolute and plain")),
+        };
+        let at = folder.as_ref().map_or(CWD, std::os::fd::AsFd::as_fd);
+        if parts.peek().is_some() {
+            folder = Some(openat(at, name, FOLDER, Mode::empty()).map_err(|error| on_the_way(error, path))?);
+            continue;
+        }
+        // A pipe that took the file's name must not block the agent before it is recognised.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(openat(at, name, flags, Mode::empty()).map_err(|error| on_the_way(error, path))?);
+        if !file.metadata()?.is_file() {
+            return Err(odd("it is no regular file any more"));
+        }
+        return Ok(file);
+    }
+    Err(odd("its path is empty"))
+}
+
+fn on_the_way(error: rustix::io::Errno, path: &Path) -> io::Error {
+    use rustix::io::Errno;
+    let link = || path.ancestors().any(|part| part.is_symlink());
+    match error {
+        Errno::LOOP | Errno::MLINK => io::Error::new(io::ErrorKind::InvalidInput, "it is a symbolic link now"),
+        // What a link gives where a folder was to be opened.
+        Errno::NOTDIR if link() => {
+            io::Error::new(io::ErrorKind::InvalidInput, "a folder on its way is a symbolic link now")
+        }
+        other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        io::{ErrorKind, Read},
+        os::unix::fs::symlink,
+    };
+
+    use super::*;
+
+    #[test]
+    fn no_link_on_the_way_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::create_dir(root.join("elsewhere")).unwrap();
+        fs::write(root.join("a/b/file"), "its own").unwrap();
+        fs::write(root.join("elsewhere/file"), "of others").unwrap();
+        symlink(root.join("elsewhere"), root.join("a/link")).unwrap();
+        symlink(root.join("elsewhere/file"), root.join("a/b/link")).unwrap();
+        let mut text = String::new();
+        open_without_links(&root.join("a/b/file")).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "its own");
+        let check = |path: &str, kind: ErrorKind, words: &str| {
+            let error = open_without_links(&root.join(path)).unwrap_err();
+            assert_eq!(error.kind(), kind, "{path}: {error}");
+            assert!(error.to_string().contains(words), "{path}: {error}");
+        };
+        check("a/link/file", ErrorKind::InvalidInput, "a folder on its way is a symbolic link now");
+        check("a/b/link", ErrorKind::InvalidInput, "it is a symbolic link now");
+        check("a/b", ErrorKind::InvalidInput, "no regular file");
+        check("a/b/none", ErrorKind::NotFound, "");
+        check("a/../elsewhere/file", ErrorKind::InvalidInput, "plain");
+        assert_eq!(open_without_links(Path::new("a/b/file")).unwrap_err().kind(), ErrorKind::InvalidInput);
+        #[cfg(feature = "faults")]
+        {
+            let _bug = faults::enter("bug=links_are_followed");
+            assert!(open_without_links(&root.join("a/link/file")).is_ok());
+        }
+    }
+}
