@@ -1,7 +1,7 @@
 //! Longhaul's one program: every command, and the processes behind them.
 //!
 //! ```text
-//! main -> supervise, standin, judge        no runtime, no configuration: small and exact
+//! main -> supervise, standin, draw, judge  no runtime, no configuration: small and exact
 //!      -> config -> daemons                up, gateway, agent
 //!                -> gateway_handle -> client   run, wait, log, cancel, show, do-files, runs, hosts, token, declare-dead
 //!                -> doctor
@@ -62,10 +62,11 @@ pub fn main() -> ExitCode {
 
 /// Runs the program with these arguments, its own name first.
 pub fn main_with(args: Vec<OsString>) -> ExitCode {
-    // These two are processes of their own kind: nothing below may be set up in them.
+    // These are processes of their own kind: nothing below may be set up in them.
     match args.get(1).and_then(|a| a.to_str()) {
         Some("supervise") => return longhaul_agent::supervisor::main(args[2..].to_vec()),
         Some("standin") => return longhaul_standin::main(args[2..].to_vec()),
+        Some(longhaul_gateway::DRAW) => return longhaul_gateway::draw_main(),
         _ => {}
     }
     let cli = match Cli::try_parse_from(args) {

@@ -22,6 +22,7 @@
 pub mod api;
 pub mod auth;
 pub mod blobs;
+mod draw;
 pub mod fleet;
 pub mod frontend;
 pub mod http;
@@ -42,6 +43,7 @@ mod wall_clock;
 
 use longhaul_proto::{clock::Clock, ids::Ids, tasks::Tasks};
 
+pub use draw::{DRAW, draw_main};
 pub use options::Options;
 pub use start::{GATEWAY_KEY, Gateway, StartError, start, start_with};
 

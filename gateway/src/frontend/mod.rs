@@ -23,6 +23,7 @@ use crate::{
     Deps, Options,
     auth::{handles::TaskKey, known_tokens::KnownTokens, lasting::Revocations, origin::Allowed},
     blobs::Blobs,
+    draw::Drawing,
     ledger::Ledger,
     limits::{incoming, quotas::Quotas},
     metrics::Metrics,
@@ -74,6 +75,8 @@ pub struct Frontend {
     pub connections: Connections,
     /// What each principal holds.
     pub quotas: Quotas,
+    /// Draws graphs.
+    pub(crate) drawing: Drawing,
     /// Room for the bodies of requests.
     pub bodies: Bodies,
     /// Tokens that are revoked or expire while an answer lasts.
@@ -93,6 +96,7 @@ impl Frontend {
         let allowed = Allowed::new(core.addr, &core.url, &options.allowed_hosts, &options.allowed_origins);
         let connections = Connections::new(incoming::bounds(options));
         let bodies = Bodies::new(options.max_body_bytes);
+        let drawing = Drawing::new(core.options.draw_program.clone());
         Self {
             started_ms: core.deps.clock.unix_ms(),
             core,
@@ -101,6 +105,7 @@ impl Frontend {
             cut: CancellationToken::new(),
             connections,
             quotas: Quotas::default(),
+            drawing,
             bodies,
             revocations: Revocations::default(),
             known_tokens: KnownTokens::default(),

@@ -1,8 +1,8 @@
 //! `stata_graph`: the graphs that a run wrote, as images.
 //!
 //! A graph is a file of the run with a graph file's extension. Formats that models can see (PNG, JPEG, GIF) are sent as
-//! images, within a budget that keeps the whole answer in one event below 1 MiB; the others are listed by path. The
-//! files stay on the run's host and are fetched on request.
+//! images, within a budget that keeps the whole answer in one event below 1 MiB. An SVG is drawn as PNG ([`crate::draw`])
+//! where the run did not save the same graph as an image too; the others are listed by path.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use longhaul_proto::api::ArtifactView;
@@ -12,7 +12,7 @@ use super::{
     output::{Picture, ToolOutput},
     words,
 };
-use crate::{model::RunSnapshot, runs::ArtifactError};
+use crate::{draw::INPUT, model::RunSnapshot, runs::ArtifactError};
 
 /// Bytes of images in one answer: base64 makes them a third larger, and some clients (the Python SDK) reject an event
 /// of 1 MiB.
@@ -28,14 +28,16 @@ const LISTED: usize = 20;
 /// Longest name shown, characters.
 const NAME: usize = 200;
 
-/// Extensions of graph files that clients cannot show as images: vectors, Stata's own, and older or printers' formats.
-const OTHERS: [&str; 9] = ["svg", "pdf", "gph", "eps", "ps", "tif", "tiff", "emf", "wmf"];
+/// Extensions of graph files that clients cannot show as images: other vectors, Stata's own, and older or printers' formats.
+const OTHERS: [&str; 8] = ["pdf", "gph", "eps", "ps", "tif", "tiff", "emf", "wmf"];
 
 /// What a file is, judged by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// An image that clients show, of that media type.
     Image(&'static str),
+    /// One that is drawn here.
+    Drawn,
     /// A graph in a format that clients do not show.
     Other,
 }
@@ -46,6 +48,7 @@ fn kind(path: &str) -> Option<Kind> {
         "png" => Some(Kind::Image("image/png")),
         "jpg" | "jpeg" => Some(Kind::Image("image/jpeg")),
         "gif" => Some(Kind::Image("image/gif")),
+        "svg" => Some(Kind::Drawn),
         other => OTHERS.contains(&other).then_some(Kind::Other),
     }
 }
@@ -62,8 +65,18 @@ fn begins_as(mime: &str, bytes: &[u8]) -> bool {
 /// The graphs of a run, images first.
 fn graphs(view: &RunSnapshot) -> Vec<(&ArtifactView, Kind)> {
     let mut all: Vec<_> = view.artifacts.iter().filter_map(|a| Some((a, kind(&a.path)?))).collect();
-    all.sort_by_key(|(_, kind)| *kind == Kind::Other);
+    all.sort_by_key(|(_, kind)| match kind {
+        Kind::Image(_) => 0,
+        Kind::Drawn => 1,
+        Kind::Other => 2,
+    });
     all
+}
+
+/// Whether the run saved the same graph as an image too, which then is shown.
+fn has_image(all: &[(&ArtifactView, Kind)], artifact: &ArtifactView) -> bool {
+    let stem = |path: &str| path.rsplit_once('.').map(|(stem, _)| stem.to_owned());
+    all.iter().any(|(other, kind)| matches!(kind, Kind::Image(_)) && stem(&other.path) == stem(&artifact.path))
 }
 
 /// A path as people know it: relative to the working directory where the file lies below it.
@@ -111,9 +124,11 @@ pub(super) async fn graph(call: &Call) -> Reply {
         return Ok(ToolOutput::ok(text));
     }
     let all = graphs(&view);
-    let wanted = match call.args.text("name") {
+    let asked = call.args.text("name");
+    let by_name = asked.is_some();
+    let wanted = match asked {
         None if all.is_empty() => return Ok(ToolOutput::ok(none(&head, &view)).about(&view)),
-        None => all,
+        None => all.clone(),
         Some(asked) => {
             let found: Vec<_> = all.iter().filter(|(a, _)| is_named(&view, a, &asked)).copied().collect();
             if found.is_empty() {
@@ -126,6 +141,8 @@ pub(super) async fn graph(call: &Call) -> Reply {
     for (artifact, kind) in wanted.iter().take(LISTED) {
         match *kind {
             Kind::Image(mime) => answer.image(call, artifact, mime).await?,
+            Kind::Drawn if by_name || !has_image(&all, artifact) => answer.drawn(call, artifact).await?,
+            Kind::Drawn => answer.line(artifact, "the same graph as the image of that name"),
             Kind::Other => {
                 let place = words::cut(&words::plain(&artifact.path), NAME);
                 answer.line(artifact, &format!("not an image that can be sent here; the file is {place} on its host"));
@@ -198,12 +215,7 @@ impl Answer<'_> {
         // One byte more than expected, so that a file that has grown is noticed.
         let fetched = match runs.artifact(&call.who, self.view.run, &artifact.path, BUDGET - self.used).await {
             Ok(fetched) => fetched,
-            Err(
-                error @ (ArtifactError::Refused { .. }
-                | ArtifactError::Gone { .. }
-                | ArtifactError::Changed(_)
-                | ArtifactError::Unknown { .. }),
-            ) => {
+            Err(error) if of_one_file(&error) => {
                 self.line(artifact, &error.to_string());
                 return Ok(());
             }
@@ -223,6 +235,54 @@ impl Answer<'_> {
         Ok(())
     }
 
+    /// Draws an SVG, or says why it cannot be drawn.
+    async fn drawn(&mut self, call: &Call, artifact: &ArtifactView) -> Result<(), String> {
+        let next = format!("left out here; ask for it with name: \"{}\"", shown_name(self.view, artifact));
+        if self.pictures.len() >= SHOWN || self.used >= BUDGET {
+            self.line(artifact, &next);
+            return Ok(());
+        }
+        let Some(svg) = self.whole(call, artifact).await? else { return Ok(()) };
+        match call.frontend.drawing.png(&svg).await {
+            Ok(png) if self.used + png.len() as u64 > BUDGET => self.line(artifact, &next),
+            Ok(png) => {
+                self.used += png.len() as u64;
+                self.pictures.push(Picture { data: STANDARD.encode(&png), mime: "image/png" });
+                self.line(artifact, &format!("image {} below, drawn from it", self.pictures.len()));
+            }
+            Err(why) => self.line(artifact, &format!("not shown: {}", words::plain(&why))),
+        }
+        Ok(())
+    }
+
+    /// All bytes of a graph that is to be drawn; `None` = they are not to be had, which is said.
+    async fn whole(&mut self, call: &Call, artifact: &ArtifactView) -> Result<Option<Vec<u8>>, String> {
+        let runs = &call.frontend.core.runs;
+        let file = match runs.open_file(&call.who, self.view.run, &artifact.path).await {
+            Ok(file) => file,
+            Err(error) if of_one_file(&error) => {
+                self.line(artifact, &error.to_string());
+                return Ok(None);
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        if file.len() > INPUT {
+            self.line(artifact, "too large to be drawn here");
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        while (bytes.len() as u64) < file.len() {
+            match file.read(bytes.len() as u64, file.len()).await {
+                Ok(piece) => bytes.extend_from_slice(&piece),
+                Err(error) => {
+                    self.line(artifact, &error.to_string());
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(bytes))
+    }
+
     fn said(self, others: bool) -> ToolOutput {
         let mut text = format!("{}\n{}", self.head, self.lines.join("\n"));
         if others && self.pictures.is_empty() {
@@ -232,6 +292,12 @@ impl Answer<'_> {
         }
         ToolOutput { pictures: self.pictures, ..ToolOutput::ok(text) }.about(self.view)
     }
+}
+
+/// Whether an error says something of this file alone; others end the whole answer.
+fn of_one_file(error: &ArtifactError) -> bool {
+    use ArtifactError::{Changed, Gone, Refused, Unknown};
+    matches!(error, Refused { .. } | Gone { .. } | Changed(_) | Unknown { .. })
 }
 
 fn too_large(artifact: &ArtifactView) -> String {
@@ -260,6 +326,7 @@ mod tests {
         check("/a/fit.png", Some(Kind::Image("image/png")));
         check("/a/FIT.JPEG", Some(Kind::Image("image/jpeg")));
         check("/a.png/fit.gph", Some(Kind::Other));
+        check("/a/fit.svg", Some(Kind::Drawn));
         for path in ["/a/fit.dta", "/a.png/fit", "/a/png", "", "/a/fit."] {
             check(path, None);
         }

@@ -79,6 +79,8 @@ pub struct Options {
     /// Most bytes of one blob, and of all blobs of a submission. By agents of an earlier version, which get them with the
     /// request, a submission is taken up to [`longhaul_proto::MAX_CODE_API`].
     pub max_bundle: u64,
+    /// The program that draws graphs as a child of this process; `None` = the running one.
+    pub draw_program: Option<PathBuf>,
     /// Most bytes of the files of one run that are copied from its own folder; those beyond stay on its host.
     pub max_artifacts: u64,
     /// Most blobs of one principal: those that it uploads, and those that its runs hold.
@@ -127,6 +129,7 @@ impl Default for Options {
             sweep_every: s(600),
             sweep_after: s(3600),
             max_bundle: 2 << 30,
+            draw_program: None,
             max_artifacts: 1 << 30,
             max_blobs: 20_000,
             max_blob_bytes: 20 << 30,

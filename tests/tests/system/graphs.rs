@@ -179,3 +179,59 @@ async fn where_there_is_no_image_the_answer_says_why() {
     let back = client.call("stata_graph", json!({"run": id})).await;
     assert_eq!(images(&back).len(), 1, "{back:#?}");
 }
+
+/// Uses that double ten times over, each of ten: more shapes than any memory holds.
+fn bomb() -> String {
+    let mut svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"60\" height=\"40\"><g id=\"u0\"><rect width=\"1\" height=\"1\"/></g>".to_owned();
+    for n in 1..10 {
+        let uses = format!("<use href=\"#u{}\"/>", n - 1).repeat(10);
+        svg.push_str(&format!("<g id=\"u{n}\">{uses}</g>"));
+    }
+    svg + "</svg>"
+}
+
+/// A graph that was saved as SVG alone is drawn, text and all, by a process of its own.
+#[tokio::test]
+async fn a_vector_graph_is_drawn() {
+    let lab = lab!();
+    let (gateway, _agent) = pair(&lab).await;
+    let client = client(&gateway.api);
+    let svg =
+        |inside: &str| format!("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"600\" height=\"400\">{inside}</svg>");
+    let text = svg("<text x=\"20\" y=\"200\" font-family=\"Helvetica\" font-size=\"60\">Price and mileage</text>");
+    lab.file("text.txt", &text);
+    lab.file("blank.txt", svg(""));
+    lab.file("bomb.txt", bomb());
+    lab.file("plot.bin", PNG);
+    let code = "sleep 50\ncopy text.txt text.svg\ncopy blank.txt blank.svg\ncopy bomb.txt bomb.svg\ncopy plot.bin bad.svg\n\
+                copy text.txt both.svg\ncopy plot.bin both.png\n";
+    let file = lab.file("draw.do", code);
+    let drawn = client.call("stata_run_file", json!({"file_path": file})).await;
+    assert!(drawn.text.contains("succeeded"), "{drawn:#?}");
+    let id = drawn.run();
+    let shown = client.call("stata_graph", json!({"run": id})).await;
+    let all = images(&shown);
+    assert_eq!(all.len(), 3, "{}", shown.text);
+    assert!(all.iter().all(|(mime, bytes)| mime == "image/png" && bytes.starts_with(b"\x89PNG")));
+    for words in [
+        "both.png (67 bytes): image 1 below",
+        "both.svg (",
+        "the same graph as the image of that name",
+        "image 2 below, drawn from it",
+        "bad.svg (67 bytes): not shown: it is no SVG",
+        "bomb.svg (",
+    ] {
+        assert!(shown.text.contains(words), "{words}: {}", shown.text);
+    }
+    let line = shown.text.lines().find(|line| line.starts_with("bomb.svg")).unwrap();
+    assert!(line.contains("not shown: "), "{line}");
+    // The control: without a font all text vanishes, and the picture is as small as the blank one.
+    let of =
+        async |name: &str| images(&client.call("stata_graph", json!({"run": id, "name": name})).await).pop().unwrap().1;
+    assert!(of("text.svg").await.len() > 2 * of("blank.svg").await.len());
+    assert_eq!(
+        images(&client.call("stata_graph", json!({"run": id, "name": "both.svg"})).await).len(),
+        1,
+        "by its name"
+    );
+}
