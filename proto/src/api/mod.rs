@@ -4,6 +4,7 @@
 //! know; requests are strict, so that a misspelt field is an error instead of a default.
 
 mod do_files;
+mod help;
 mod history;
 mod host;
 mod run;
@@ -13,6 +14,7 @@ mod submit;
 use serde::{Deserialize, Serialize};
 
 pub use do_files::{DoFileView, RunDoFiles};
+pub use help::{HelpSectionView, HelpTopicView, HelpView};
 pub use history::{AttemptEndView, AttemptView, RunHistory, StepView};
 pub use host::{
     AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, ForeignView, Forgotten, HolderView, HostView, Hosts,

@@ -144,6 +144,9 @@ impl Agent for Played {
     async fn do_file(&self, _: Request<wire::DoFileRequest>) -> Answer<wire::DoFileReply> {
         self.called("do-file")
     }
+    async fn help(&self, _: Request<wire::HelpRequest>) -> Answer<wire::HelpReply> {
+        self.called("help")
+    }
     async fn cancel(&self, _: Request<wire::CancelRequest>) -> Answer<wire::CancelReply> {
         self.called("cancel")
     }
