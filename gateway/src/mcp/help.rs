@@ -52,8 +52,9 @@ pub(super) async fn help(call: &Call) -> Reply {
     if (page.start, page.end) != (0, text.len()) {
         let _ = write!(
             shown,
-            "\nSections: {}. One of them: stata_help(topic: \"{topic}\", section: \"Options\"{more}).",
-            titles(&view.sections)
+            "\nSections: {}. One of them: stata_help(topic: \"{topic}\", section: \"{}\"{more}).",
+            titles(&view.sections),
+            view.sections.first().map(|first| words::cut(&words::plain(&first.title), TITLE)).unwrap_or_default()
         );
     }
     Ok(ToolOutput::ok(shown))

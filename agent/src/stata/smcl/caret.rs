@@ -32,11 +32,11 @@ pub(super) fn read(text: &str) -> Vec<Block> {
 /// Without its marks, where they come in pairs.
 fn unmarked(line: &str) -> String {
     let mut out = line.to_owned();
-    if line.matches('^').count() % 2 == 0 {
+    if line.matches('^').count().is_multiple_of(2) {
         out = out.replace('^', "");
     }
     let parts: Vec<&str> = out.split('@').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return out;
     }
     let shown = |(n, part): (usize, &&str)| match part.split_once('!') {

@@ -95,7 +95,7 @@ impl Writer {
             self.end_code();
         }
         let rows = matches!(block, Block::Row { .. });
-        if !(rows && self.in_rows) && !code {
+        if !(code || rows && self.in_rows) {
             self.out.push('\n');
         }
         self.in_rows = rows;
