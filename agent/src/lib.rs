@@ -14,12 +14,13 @@
 //! Modules use each other one way:
 //!
 //! ```text
-//! start -> register, service -> identity -> runs -> prepare, outcome, executor -> follow -> spool -> os
+//! start -> register, service -> identity -> runs -> help -> prepare, outcome, executor -> follow -> spool -> os
 //!                                                      (these and follow) -> stata
 //! ```
 
 pub mod executor;
 pub mod follow;
+mod help;
 mod identity;
 pub mod os;
 mod outcome;

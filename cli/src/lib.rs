@@ -39,7 +39,7 @@ use crate::{
     args::{Cli, Command, ConfigAction},
     commands::{
         agents, background, daemons, demo, do_files, doctor, drain, files, judge, log, own, run, runs, simple, stata,
-        tokens,
+        stata_help, tokens,
     },
     config::{Config, Env},
     context::{Context, Failure},
@@ -157,6 +157,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Get(args) => Box::pin(files::get(context, args)).await,
         Command::DoFiles(args) => Box::pin(do_files::do_files(context, args)).await,
         Command::Runs(args) => Box::pin(runs::runs(context, args)).await,
+        Command::StataHelp(args) => Box::pin(stata_help::stata_help(context, args)).await,
         Command::Hosts(args) => Box::pin(simple::hosts(context, args)).await,
         Command::Doctor(args) => Box::pin(doctor::doctor(context, args)).await,
         Command::Token(args) => Box::pin(tokens::token(context, args)).await,

@@ -151,6 +151,7 @@ pub(crate) fn agent_options(context: &Context, gateway: &str) -> Result<longhaul
         Some(Engine::Standin) => Choice::Standin,
     };
     o.stata = s.stata.clone();
+    put(&mut o.ado_path, s.ado_path.clone());
     put(&mut o.label.name, s.name.clone());
     o.label.labels = s.labels.clone().unwrap_or_default();
     o.label.pool = s.licence.clone().unwrap_or_else(|| o.label.name.clone());

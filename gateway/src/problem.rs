@@ -9,7 +9,9 @@ use longhaul_proto::api;
 use crate::{
     blobs::BlobError,
     ledger::LedgerError,
-    runs::{AgentsError, ControlError, DoFileError, DrainError, FindError, ReadError, RerunError, SubmitError},
+    runs::{
+        AgentsError, ControlError, DoFileError, DrainError, FindError, HelpError, ReadError, RerunError, SubmitError,
+    },
 };
 
 /// The status that tus has for bytes with another digest.
@@ -151,6 +153,17 @@ impl From<FindError> for Problem {
                 logged(&error);
                 Self::unavailable(detail)
             }
+        }
+    }
+}
+
+impl From<HelpError> for Problem {
+    fn from(error: HelpError) -> Self {
+        let detail = error.to_string();
+        match &error {
+            HelpError::Malformed => Self::bad_request(detail),
+            HelpError::NotFound { .. } => problem(StatusCode::NOT_FOUND, "unknown-topic", "No such help", detail),
+            HelpError::Nobody(_) | HelpError::Unanswered { .. } => Self::unavailable(detail),
         }
     }
 }

@@ -268,6 +268,19 @@ impl Foreign for wire::InspectReply {
     }
 }
 
+impl Foreign for wire::HelpReply {
+    fn make_harmless(&mut self) {
+        one(&mut self.topic);
+        one(&mut self.place);
+        one(&mut self.problem);
+        self.sections.iter_mut().for_each(|section| one(&mut section.title));
+        for found in &mut self.topics {
+            [&mut found.topic, &mut found.about, &mut found.place].into_iter().for_each(one);
+        }
+        // The offsets of its sections stay true: what shows the text makes it harmless.
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

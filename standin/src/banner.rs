@@ -53,6 +53,8 @@ longhaul-standin [-b|-e|-s] [-q] [-h] [command]    (a stand-in for Stata's proce
   -s       batch mode with the log named .smcl
   -q       no banner
   -h       this text
+  -write-help FOLDER
+           write the help files on its commands into a folder, and leave
 
 A command is `do file [args]`, a file name ending in .do, or any other command. Without one, commands are read from
 standard input.

@@ -11,7 +11,8 @@
 //!
 //! How a command is executed: [`argv`] reads the arguments, [`source`] makes statements of lines, [`run`] echoes them
 //! and prints the endings, [`macros`] expands, [`exec`] handles prefixes and blocks, `commands` do the work on the
-//! state in [`interp`], and [`out`] writes one line at a time. [`faults`] lists the faults on demand.
+//! state in [`interp`], and [`out`] writes one line at a time. [`faults`] lists the faults on demand, and [`help`] has files on the
+//! commands.
 
 mod argv;
 mod banner;
@@ -22,6 +23,7 @@ mod data;
 mod exec;
 mod expr;
 mod faults;
+mod help;
 mod interp;
 mod macros;
 mod out;
@@ -49,6 +51,14 @@ use source::{Feed, Source};
 /// The exit status is 0 however a do-file ends, as with Stata; it is something else only for a licence fault, an
 /// unknown flag, a log that cannot be made, or `exit #, STATA`.
 pub fn main(args: Vec<OsString>) -> ExitCode {
+    if let [flag, folder] = &args[..]
+        && flag == "-write-help"
+    {
+        return match help::write(folder.as_ref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(&format!("the help files could not be written: {error}\n"), 1),
+        };
+    }
     let start = argv::parse(&args).and_then(|inv| Ok((inv, Faults::from_env(|name| std::env::var(name).ok())?)));
     let (invocation, faults) = match start {
         Ok(start) => start,

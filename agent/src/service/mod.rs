@@ -27,6 +27,7 @@ use tonic::{Request, Response, Status, Streaming};
 use self::events::FirstSnapshot;
 use crate::{
     follow::do_files,
+    help::Help,
     identity::{Identity, Known, Pins},
     runs::{Forgotten, Runs},
     spool::CancelMode,
@@ -40,6 +41,7 @@ pub(crate) struct Service {
     pins: Pins,
     runs: Runs,
     tasks: Tasks,
+    help: Help,
 }
 
 type Events = Pin<Box<dyn Stream<Item = Result<wire::RunEvent, Status>> + Send>>;
@@ -51,8 +53,22 @@ const PARTS: usize = 8;
 
 impl Service {
     /// A service for these runs.
-    pub(crate) fn new(identity: Identity, greeter: Greeter, pins: Pins, runs: Runs, tasks: Tasks) -> Self {
-        Self { identity, greeter, pins, runs, tasks }
+    pub(crate) fn new(
+        identity: &Identity,
+        greeter: &Greeter,
+        pins: &Pins,
+        runs: &Runs,
+        tasks: &Tasks,
+        help: &Help,
+    ) -> Self {
+        Self {
+            identity: identity.clone(),
+            greeter: greeter.clone(),
+            pins: pins.clone(),
+            runs: runs.clone(),
+            tasks: tasks.clone(),
+            help: help.clone(),
+        }
     }
 }
 
@@ -219,5 +235,12 @@ impl Agent for Service {
         let read = longhaul_proto::tasks::blocking(move || artifact::read(&path, request.offset, request.limit)).await;
         let parts = read.map_err(|e| Status::internal(e.to_string()))??;
         Ok(Response::new(Box::pin(futures_util::stream::iter(parts.into_iter().map(Ok)))))
+    }
+
+    async fn help(&self, request: Request<wire::HelpRequest>) -> Result<Response<wire::HelpReply>, Status> {
+        let request = request.into_inner();
+        let principal = Principal::new(&*request.principal_issuer, &*request.principal);
+        self.identity.check_serves(&principal).map_err(Status::permission_denied)?;
+        self.help.answer(request).await.map(Response::new).map_err(|e| Status::internal(e.to_string()))
     }
 }

@@ -27,6 +27,8 @@ pub struct Options {
     pub engine: Choice,
     /// Stata's program or folder, when it is not found by itself.
     pub stata: Option<PathBuf>,
+    /// Folders with help files, looked through before those of Stata's own ado-path.
+    pub ado_path: Vec<PathBuf>,
     /// The program that understands `supervise` and `standin`; `None` = the running one.
     pub program: Option<PathBuf>,
     /// From the spawn to the first log byte; 120 s.
@@ -81,6 +83,7 @@ impl Options {
             secret,
             engine: Choice::Auto,
             stata: None,
+            ado_path: vec![],
             program: None,
             start_timeout: Duration::from_secs(120),
             after_break: Duration::from_secs(10),

@@ -5,7 +5,7 @@
 //! [`judge`] (how did it end), [`culprit`] (which line of a loop failed), [`locate`] (in which do-file and line), [`progress`] (how far is it), [`view`] (which
 //! bytes are the user's), [`saved`] (which graphs it left) and [`banner`] (edition, version and licence). [`wrapper`]
 //! writes the do-file that Stata is started with, [`find`] looks for Stata on the host, and [`licence`] recognises a
-//! start that failed for the licence.
+//! start that failed for the licence. [`smcl`] shows help files.
 //!
 //! Logs are written by other people's code: every reader takes any bytes, in any chunks, in bounded memory.
 
@@ -22,6 +22,7 @@ pub mod locate;
 mod message;
 pub mod progress;
 pub mod saved;
+pub mod smcl;
 pub mod view;
 pub mod wrapper;
 

@@ -139,6 +139,9 @@ pub(crate) struct EngineArgs {
     /// Stata's program [default: looked for].
     #[arg(long, value_name = "PATH")]
     pub(crate) stata: Option<PathBuf>,
+    /// Folder with help files, looked through before Stata's own ado-path; may be repeated.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ado_path: Vec<PathBuf>,
 }
 
 impl Up {
@@ -189,5 +192,6 @@ impl EngineArgs {
     fn put(&self, settings: &mut Settings) {
         settings.engine = self.engine;
         settings.stata = self.stata.clone();
+        settings.ado_path = (!self.ado_path.is_empty()).then(|| self.ado_path.clone());
     }
 }

@@ -4,6 +4,7 @@ mod daemons;
 mod mcp;
 mod operate;
 mod runs;
+mod stata_help;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub(crate) use operate::{
     TrustClock,
 };
 pub(crate) use runs::{Cancel, DoFiles, Files, Get, Log, Rerun, Run, Runs, RunsAction, Show, Wait};
+pub(crate) use stata_help::StataHelp;
 
 const AFTER: &str = "\
 Exit status of run and wait: 0 succeeded, 1 the do-file failed, 2 usage, 3 cancelled, 4 system error (errored, lost,
@@ -100,6 +102,8 @@ pub(crate) enum Command {
     Get(Get),
     /// List your runs, newest first.
     Runs(Runs),
+    /// Print Stata's help on a command, from the help files of a Stata host, as Markdown; or find topics by words.
+    StataHelp(StataHelp),
     /// Show agents, licence seats, and why something waits.
     Hosts(Hosts),
     /// Stata's verdict on any log: state, rc, message, failing command. Exit status 0, 1, or 4 when it has no end.
@@ -234,6 +238,7 @@ impl Command {
             | Self::DoFiles(DoFiles { ask, .. })
             | Self::Files(Files { ask, .. })
             | Self::Get(Get { ask, .. })
+            | Self::StataHelp(StataHelp { ask, .. })
             | Self::Runs(Runs { action: Some(RunsAction::Adopt { ask, .. }), .. } | Runs { ask, .. })
             | Self::Hosts(Hosts { action: Some(HostsAction::Forget { ask, .. }), .. } | Hosts { ask, .. })
             | Self::Doctor(Doctor { ask })

@@ -4,6 +4,7 @@
 //! whether a lost call may be made again (a submission carries an idempotency key, so it may).
 
 mod error;
+mod help;
 mod hosts;
 mod reading;
 mod upload;

@@ -16,4 +16,5 @@ pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod simple;
 pub(crate) mod stata;
+pub(crate) mod stata_help;
 pub(crate) mod tokens;

@@ -80,6 +80,8 @@ settings! {
     engine: Engine,
     /// Stata's program.
     stata: PathBuf,
+    /// Folders with help files, looked through before those of Stata's own ado-path.
+    ado_path: Vec<PathBuf>,
     /// Unique name of this agent; default the host's name.
     name: String,
     /// Labels of this agent.

@@ -106,6 +106,7 @@ fn example(key: &str) -> Option<&'static str> {
         "join_secret" => r#""sixteen characters or more""#,
         "join_secret_file" => r#""/etc/longhaul/join-secret""#,
         "stata" => r#""/usr/local/stata18/stata-mp""#,
+        "ado_path" => r#"["/srv/stata/ado"]"#,
         "name" => r#""stata1""#,
         "labels" => r#"{ edition = "mp", rack = "r1" }"#,
         "licence" => r#""lab""#,

@@ -11,6 +11,7 @@ mod events;
 mod files;
 mod filters;
 mod health;
+mod help;
 mod history;
 mod hosts;
 mod operator;
@@ -55,6 +56,7 @@ pub fn router(frontend: Frontend) -> Router {
             "/api/v1/blobs/{sha256}",
             get(blobs::get).head(blobs::head).put(blobs::put).patch(blobs::patch).delete(blobs::end),
         )
+        .route("/api/v1/help", get(help::get))
         .route("/api/v1/hosts", get(hosts::list))
         .route("/api/v1/hosts/drain", post(hosts::drain))
         .route("/api/v1/hosts/resume", post(hosts::resume))

@@ -109,6 +109,15 @@ pub(crate) trait AgentPort: fmt::Debug + Send + Sync {
     /// [`Failure::NotFound`] and [`Failure::Unmet`]: there is no such file to read. [`Failure::TooOld`]: it shows none.
     async fn artifact(&self, request: wire::ArtifactRequest) -> Result<ArtifactParts, AgentError>;
 
+    /// Whether it gives Stata's help.
+    fn gives_help(&self) -> bool;
+
+    /// Asks for a topic of Stata's help, or for topics by words.
+    ///
+    /// # Errors
+    /// When it does not answer. [`Failure::TooOld`]: it gives none.
+    async fn help(&self, request: wire::HelpRequest) -> Result<wire::HelpReply, AgentError>;
+
     /// Returns when the connection is gone.
     async fn broken(&self);
 

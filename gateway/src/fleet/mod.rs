@@ -30,6 +30,7 @@ pub mod connection;
 mod connector;
 mod contact;
 pub(crate) mod drain;
+mod help;
 mod inspect;
 mod last_seen;
 mod lease;
@@ -71,6 +72,7 @@ use pins::Pins;
 use scheduler::{Command, Dialled, Ends, NewEntry, Reply, Unrecorded};
 use snapshot::FleetSnapshot;
 
+pub(crate) use help::{Helped, NoHelp};
 pub(crate) use inspect::{Inspected, is_relative};
 pub(crate) use lease::{Lease, QueueEntry, QueueNews};
 pub(crate) use pins::{PinError, revoked};

@@ -17,6 +17,7 @@
 //! - [`joined`] words the first line where an earlier run answers, [`waiting`] explains a wait that has no end in
 //!   sight;
 //! - [`result`] is the text of an ended run, [`graph`] shows the images it left;
+//! - [`help`] shows Stata's help of a host;
 //! - [`paths`] takes a path as it is meant;
 //! - [`envelope`] answers messages that are no requests of MCP;
 //! - [`client`] knows which clients extend their patience on progress;
@@ -34,6 +35,7 @@ mod files;
 mod follow;
 mod front;
 mod graph;
+mod help;
 mod joined;
 mod list;
 mod log;

@@ -62,6 +62,7 @@ mod follow_attempt;
 mod follow_events;
 mod forget_host;
 mod give_code;
+mod help;
 mod joining;
 mod journal;
 mod lookup;
@@ -119,6 +120,7 @@ pub use agents::AgentsError;
 pub use do_files::{DoFileError, Entered};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
 pub use files::{ArtifactError, Fetched, Listed, OpenFile};
+pub use help::{HelpAsked, HelpError};
 pub use not_there::NotThere;
 pub use rerun::RerunError;
 

@@ -5,6 +5,7 @@
 
 mod do_files;
 mod files;
+mod help;
 mod history;
 mod host;
 mod run;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use do_files::{DoFileView, RunDoFiles};
 pub use files::{RunFileView, RunFiles};
+pub use help::{HelpSectionView, HelpTopicView, HelpView};
 pub use history::{AttemptEndView, AttemptView, RunHistory, StepView};
 pub use host::{
     AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, ForeignView, Forgotten, HolderView, HostView, Hosts,

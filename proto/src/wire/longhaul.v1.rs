@@ -639,6 +639,9 @@ pub struct AgentInfo {
     /// its Inspect takes relative paths, a working directory alone, and beginnings of paths
     #[prost(bool, tag = "26")]
     pub finds_paths: bool,
+    /// it knows Help
+    #[prost(bool, tag = "29")]
+    pub gives_help: bool,
     /// it answers Files
     #[prost(bool, tag = "30")]
     pub lists_files: bool,
@@ -1080,6 +1083,63 @@ pub struct WrittenFile {
     /// it was written to after the run had ended
     #[prost(bool, tag = "8")]
     pub perhaps_changed: bool,
+}
+/// Either a topic or words.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HelpRequest {
+    /// as after Stata's `help`: regress, graph twoway
+    #[prost(string, tag = "1")]
+    pub topic: ::prost::alloc::string::String,
+    /// words that names and first lines of help files hold
+    #[prost(string, tag = "2")]
+    pub search: ::prost::alloc::string::String,
+    /// for whom it is asked, as in Submission; an agent that does not take their runs refuses
+    #[prost(string, tag = "3")]
+    pub principal: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub principal_issuer: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HelpReply {
+    /// as its file is named; empty = there is none, or the request was a search
+    #[prost(string, tag = "1")]
+    pub topic: ::prost::alloc::string::String,
+    /// where the file is on the ado-path: "PLUS r/reghdfe.sthlp"
+    #[prost(string, tag = "2")]
+    pub place: ::prost::alloc::string::String,
+    /// as Markdown, 2 MiB and a little at most
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub sections: ::prost::alloc::vec::Vec<HelpSection>,
+    /// what a search found, best first; without a topic of that name, topics of similar names
+    #[prost(message, repeated, tag = "5")]
+    pub topics: ::prost::alloc::vec::Vec<HelpTopic>,
+    /// why there is nothing, in words; empty = there is something
+    #[prost(string, tag = "6")]
+    pub problem: ::prost::alloc::string::String,
+    /// topics found beyond these
+    #[prost(uint32, tag = "7")]
+    pub more: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HelpSection {
+    #[prost(string, tag = "1")]
+    pub title: ::prost::alloc::string::String,
+    /// where it begins in the text, bytes
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HelpTopic {
+    #[prost(string, tag = "1")]
+    pub topic: ::prost::alloc::string::String,
+    /// its first line; empty = none
+    #[prost(string, tag = "2")]
+    pub about: ::prost::alloc::string::String,
+    /// as in HelpReply
+    #[prost(string, tag = "3")]
+    pub place: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1565,6 +1625,25 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Files"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Finds a topic of Stata's help on the ado-path of the agent's engine, or topics by words. Only with gives_help.
+        pub async fn help(
+            &mut self,
+            request: impl tonic::IntoRequest<super::HelpRequest>,
+        ) -> std::result::Result<tonic::Response<super::HelpReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/longhaul.v1.Agent/Help");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Help"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1691,6 +1770,11 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::FilesRequest>,
         ) -> std::result::Result<tonic::Response<Self::FilesStream>, tonic::Status>;
+        /// Finds a topic of Stata's help on the ado-path of the agent's engine, or topics by words. Only with gives_help.
+        async fn help(
+            &self,
+            request: tonic::Request<super::HelpRequest>,
+        ) -> std::result::Result<tonic::Response<super::HelpReply>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct AgentServer<T> {
@@ -2421,6 +2505,49 @@ pub mod agent_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/longhaul.v1.Agent/Help" => {
+                    #[allow(non_camel_case_types)]
+                    struct HelpSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::HelpRequest>
+                    for HelpSvc<T> {
+                        type Response = super::HelpReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::HelpRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::help(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HelpSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

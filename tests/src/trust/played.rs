@@ -148,6 +148,9 @@ impl Agent for Played {
     async fn files(&self, _: Request<wire::FilesRequest>) -> Answer<Self::FilesStream> {
         self.called("files")
     }
+    async fn help(&self, _: Request<wire::HelpRequest>) -> Answer<wire::HelpReply> {
+        self.called("help")
+    }
     async fn cancel(&self, _: Request<wire::CancelRequest>) -> Answer<wire::CancelReply> {
         self.called("cancel")
     }

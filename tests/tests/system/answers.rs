@@ -167,6 +167,12 @@ async fn every_answer_of_every_tool_reads_as_it_did() {
     all.note("no files at all", "stata_files", json!({"run": queued})).await;
     all.note("no graph at all", "stata_graph", json!({"run": queued})).await;
 
+    all.note("help on a command", "stata_help", json!({"topic": "summarize"})).await;
+    all.note("a section of it", "stata_help", json!({"topic": "su", "section": "Syntax", "host": "stata1"})).await;
+    all.note("help by words", "stata_help", json!({"search": "values"})).await;
+    all.note("no such help", "stata_help", json!({"topic": "summarise"})).await;
+    all.note("neither topic nor words", "stata_help", json!({"host": "stata1"})).await;
+
     let endless = all.note("another", "stata_submit", json!({"path": gated, "args": ["y"]})).await;
     in_the_loop(&gateway.api, &endless).await;
     all.note("cancelled", "stata_cancel", json!({"run": endless})).await;

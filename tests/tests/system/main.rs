@@ -27,6 +27,7 @@ mod executors;
 mod files;
 mod foreign;
 mod graphs;
+mod help;
 mod input;
 mod joining;
 mod large_code;

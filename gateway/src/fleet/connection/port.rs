@@ -86,6 +86,14 @@ impl AgentPort for Connection {
         Ok(parts.map(|part| part.map_err(error)).boxed())
     }
 
+    fn gives_help(&self) -> bool {
+        self.described.gives_help
+    }
+
+    async fn help(&self, request: wire::HelpRequest) -> Result<wire::HelpReply, AgentError> {
+        self.data().help(request).await.map(Response::into_inner).map_err(error)
+    }
+
     async fn broken(&self) {
         tokio::select! {
             biased;

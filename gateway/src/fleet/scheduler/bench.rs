@@ -84,6 +84,12 @@ impl AgentPort for Mute {
     async fn artifact(&self, _: wire::ArtifactRequest) -> Result<ArtifactParts, AgentError> {
         Err(AgentError::other("mute"))
     }
+    fn gives_help(&self) -> bool {
+        true
+    }
+    async fn help(&self, _: wire::HelpRequest) -> Result<wire::HelpReply, AgentError> {
+        Err(AgentError::other("mute"))
+    }
     async fn broken(&self) {
         std::future::pending().await
     }

@@ -37,6 +37,7 @@ async fn tools_are_listed() {
             "stata_log",
             "stata_graph",
             "stata_files",
+            "stata_help",
             "stata_cancel",
             "stata_hosts"
         ]

@@ -189,6 +189,10 @@ impl wire::agent_server::Agent for Service {
         Err(Status::unimplemented("an agent of before"))
     }
 
+    async fn help(&self, _: Request<wire::HelpRequest>) -> Answer<wire::HelpReply> {
+        Err(Status::unimplemented("an agent of before"))
+    }
+
     type ArtifactStream = tonic::codegen::BoxStream<wire::ArtifactPart>;
 
     async fn artifact(&self, _: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {
