@@ -209,6 +209,7 @@ impl Identity {
             takes_blobs: !faults::bug("agent_without_blobs"),
             keeps_do_files: !faults::bug("agent_without_do_files"),
             finds_paths: !faults::bug("agent_finds_no_paths"),
+            reads_data: !faults::bug("agent_reads_no_data"),
             protocol: PROTOCOL,
             os_user: self.0.user.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             hostname: os::hostname(),

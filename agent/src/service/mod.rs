@@ -4,6 +4,7 @@
 mod artifact;
 mod blobs;
 pub(crate) mod bounds;
+mod data;
 mod events;
 mod refusal;
 
@@ -23,6 +24,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::events::FirstSnapshot;
 use crate::{
+    data::DataReader,
     follow::do_files,
     identity::{Identity, Known, Pins},
     runs::{Forgotten, Runs},
@@ -36,6 +38,7 @@ pub(crate) struct Service {
     greeter: Greeter,
     pins: Pins,
     runs: Runs,
+    data: DataReader,
     tasks: Tasks,
 }
 
@@ -44,8 +47,15 @@ type Parts = Pin<Box<dyn Stream<Item = Result<wire::ArtifactPart, Status>> + Sen
 
 impl Service {
     /// A service for these runs.
-    pub(crate) fn new(identity: Identity, greeter: Greeter, pins: Pins, runs: Runs, tasks: Tasks) -> Self {
-        Self { identity, greeter, pins, runs, tasks }
+    pub(crate) fn new(
+        identity: Identity,
+        greeter: Greeter,
+        pins: Pins,
+        runs: Runs,
+        data: DataReader,
+        tasks: Tasks,
+    ) -> Self {
+        Self { identity, greeter, pins, runs, data, tasks }
     }
 }
 
@@ -196,5 +206,15 @@ impl Agent for Service {
         let read = longhaul_proto::tasks::blocking(move || artifact::read(&path, request.offset, request.limit)).await;
         let parts = read.map_err(|e| Status::internal(e.to_string()))??;
         Ok(Response::new(Box::pin(futures_util::stream::iter(parts.into_iter().map(Ok)))))
+    }
+
+    type DataStream = data::Parts;
+
+    async fn data(&self, request: Request<wire::DataRequest>) -> Result<Response<data::Parts>, Status> {
+        let request = request.into_inner();
+        let principal = Principal::new(&*request.principal_issuer, &*request.principal);
+        self.identity.check_serves(&principal).map_err(Status::permission_denied)?;
+        let places = self.runs.preparer().places.clone();
+        data::answer(&self.data, places, request).await.map(Response::new)
     }
 }

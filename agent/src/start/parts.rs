@@ -12,6 +12,7 @@ use longhaul_proto::{
 
 use super::{Deps, Options};
 use crate::{
+    data::DataReader,
     executor::Executor,
     identity::{Contact, Identity, Pins},
     prepare::{Engine, Places, Preparer},
@@ -28,6 +29,7 @@ pub(crate) struct Parts {
     pub(crate) tasks: Tasks,
     greeter: Greeter,
     pins: Pins,
+    data: DataReader,
     max_spool: u64,
 }
 
@@ -52,16 +54,18 @@ impl Parts {
         let root = SpoolRoot::open(folder.join("runs"))?;
         let room = Room { min_free: options.min_free, max_spool: options.max_spool };
         let incoming = folder.join("incoming");
+        let data = DataReader::new(deps.clock.clone());
         let runs = Runs::open(root, incoming, preparer, executor, room, deps.clock, tasks.clone())?;
         tasks.spawn_until_stop(runs.clone().measure());
         let greeter = Greeter { role: Role::Agent, secret: options.secret.clone() };
-        Ok(Self { identity, runs, tasks, greeter, pins, max_spool: options.max_spool })
+        Ok(Self { identity, runs, tasks, greeter, pins, data, max_spool: options.max_spool })
     }
 
     /// The service as it may be called from outside.
     pub(crate) fn service(&self) -> Guarded<AgentServer<Service>> {
-        let Self { identity, greeter, pins, runs, tasks, .. } = self;
-        let service = Service::new(identity.clone(), greeter.clone(), pins.clone(), runs.clone(), tasks.clone());
+        let Self { identity, greeter, pins, runs, data, tasks, .. } = self;
+        let (runs, data) = (runs.clone(), data.clone());
+        let service = Service::new(identity.clone(), greeter.clone(), pins.clone(), runs, data, tasks.clone());
         let all = AgentServer::new(service).max_encoding_message_size(MAX_MESSAGE);
         let hello = all.clone().max_decoding_message_size(hello::LIMIT);
         Guarded::new(Role::Agent, hello, all.max_decoding_message_size(MAX_MESSAGE))

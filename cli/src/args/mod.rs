@@ -1,6 +1,7 @@
 //! The command line. What a flag and a setting share goes into [`Settings`], so that both have one meaning.
 
 mod daemons;
+mod data_file;
 mod mcp;
 mod operate;
 mod runs;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Settings, Url};
 pub(crate) use daemons::{Agent, Gateway, Up};
+pub(crate) use data_file::{Data, DataActionArg};
 pub(crate) use mcp::{ClientKind, EntryArgs, Installable, Mcp, McpAction, Stdio};
 pub(crate) use operate::{
     Agents, AgentsAction, DeclareDead, Doctor, Drain, Hosts, HostsAction, Judge, Release, Resume, Token, TokenAction,
@@ -91,6 +93,11 @@ pub(crate) enum Command {
     /// The bytes of the do-file itself and of every one that it called, also when they have been edited since or the host
     /// is gone. They come when the run has ended, and stay as long as its record.
     DoFiles(DoFiles),
+    /// Show what is in a Stata data file (.dta) on a host: its variables, their values, or observations. No seat is taken.
+    ///
+    /// `longhaul data auto.dta`, `longhaul data auto.dta tabulate rep78 foreign --if 'price > 5000'`,
+    /// `longhaul data auto.dta rows make price --in 1/20`, `longhaul data auto.dta --csv -o auto.csv`.
+    Data(Data),
     /// List your runs, newest first.
     Runs(Runs),
     /// Show agents, licence seats, and why something waits.
@@ -225,6 +232,7 @@ impl Command {
             | Self::Cancel(Cancel { ask, .. })
             | Self::Show(Show { ask, .. })
             | Self::DoFiles(DoFiles { ask, .. })
+            | Self::Data(Data { ask, .. })
             | Self::Runs(Runs { action: Some(RunsAction::Adopt { ask, .. }), .. } | Runs { ask, .. })
             | Self::Hosts(Hosts { action: Some(HostsAction::Forget { ask, .. }), .. } | Hosts { ask, .. })
             | Self::Doctor(Doctor { ask })
@@ -281,6 +289,11 @@ mod tests {
             "agent --gateway http://gw:7447 --serve ana,bob",
             "up --serve-all",
             "hosts --json",
+            "data auto.dta",
+            "data /w/auto.dta tabulate rep78 foreign --if price>1 --in 1/20 --no-labels --host s1 --json",
+            "data auto.dta rows --vars make,price --limit 5",
+            "data auto.dta --csv -o a.csv",
+            "data auto.dta --parquet --output a.parquet",
             "hosts forget stata9 --json",
             "judge x.log --json",
             "doctor --json",

@@ -6,6 +6,7 @@
 
 mod agents;
 mod blobs;
+mod data;
 mod do_files;
 mod events;
 mod filters;
@@ -52,6 +53,7 @@ pub fn router(frontend: Frontend) -> Router {
             "/api/v1/blobs/{sha256}",
             get(blobs::get).head(blobs::head).put(blobs::put).patch(blobs::patch).delete(blobs::end),
         )
+        .route("/api/v1/data", get(data::get))
         .route("/api/v1/hosts", get(hosts::list))
         .route("/api/v1/hosts/drain", post(hosts::drain))
         .route("/api/v1/hosts/resume", post(hosts::resume))

@@ -100,6 +100,15 @@ pub(crate) trait AgentPort: fmt::Debug + Send + Sync {
     /// [`Failure::NotFound`] and [`Failure::Unmet`]: there is no such file to read. [`Failure::TooOld`]: it shows none.
     async fn artifact(&self, request: wire::ArtifactRequest) -> Result<ArtifactParts, AgentError>;
 
+    /// Whether it reads data files.
+    fn reads_data(&self) -> bool;
+
+    /// Reads a data file, in parts.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] and [`Failure::Unmet`] in words for the user. [`Failure::TooOld`]: it reads none.
+    async fn data_file(&self, request: wire::DataRequest) -> Result<DataParts, AgentError>;
+
     /// Returns when the connection is gone.
     async fn broken(&self);
 
@@ -112,6 +121,9 @@ pub(crate) trait AgentPort: fmt::Debug + Send + Sync {
 
 /// A file that a run left, as it comes.
 pub(crate) type ArtifactParts = BoxStream<'static, Result<wire::ArtifactPart, AgentError>>;
+
+/// What is in a data file, as it comes.
+pub(crate) type DataParts = BoxStream<'static, Result<wire::DataPart, AgentError>>;
 
 /// The events of one run, as its agent sends them. Events of a kind that this version does not know are left out.
 pub(crate) struct Events(BoxStream<'static, Result<Event, AgentError>>);

@@ -17,6 +17,7 @@
 //! - [`joined`] words the first line where an earlier run answers, [`waiting`] explains a wait that has no end in
 //!   sight;
 //! - [`result`] is the text of an ended run, [`graph`] shows the images it left;
+//! - [`data`] shows what is in a data file;
 //! - [`paths`] takes a path as it is meant;
 //! - [`envelope`] answers messages that are no requests of MCP;
 //! - [`client`] knows which clients extend their patience on progress;
@@ -28,6 +29,7 @@ mod args;
 mod call;
 mod client;
 mod completion;
+mod data;
 mod envelope;
 mod fence;
 mod follow;

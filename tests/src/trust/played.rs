@@ -117,6 +117,7 @@ impl Agent for Played {
     type RunStream = BoxStream<wire::RunEvent>;
     type FollowStream = BoxStream<wire::RunEvent>;
     type ArtifactStream = BoxStream<wire::ArtifactPart>;
+    type DataStream = BoxStream<wire::DataPart>;
     async fn hello(&self, request: Request<wire::HelloRequest>) -> Answer<wire::HelloReply> {
         self.pass_on(request.into_inner()).await
     }
@@ -156,6 +157,9 @@ impl Agent for Played {
 
     async fn changed(&self, _: Request<wire::ChangedRequest>) -> Answer<wire::ChangedReply> {
         self.called("changed")
+    }
+    async fn data(&self, _: Request<wire::DataRequest>) -> Answer<Self::DataStream> {
+        self.called("data")
     }
     async fn artifact(&self, _: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {
         self.called("artifact")

@@ -11,7 +11,7 @@ use longhaul_proto::{transport::never_sent, wire};
 use tonic::{Code, Response, Status};
 
 use super::Connection;
-use crate::fleet::agent_port::{AgentError, AgentPort, ArtifactParts, Events, Failure};
+use crate::fleet::agent_port::{AgentError, AgentPort, ArtifactParts, DataParts, Events, Failure};
 
 #[async_trait]
 impl AgentPort for Connection {
@@ -74,6 +74,15 @@ impl AgentPort for Connection {
 
     async fn artifact(&self, request: wire::ArtifactRequest) -> Result<ArtifactParts, AgentError> {
         let parts = self.data().artifact(request).await.map_err(error)?.into_inner();
+        Ok(parts.map(|part| part.map_err(error)).boxed())
+    }
+
+    fn reads_data(&self) -> bool {
+        self.described.reads_data
+    }
+
+    async fn data_file(&self, request: wire::DataRequest) -> Result<DataParts, AgentError> {
+        let parts = self.data().data(request).await.map_err(error)?.into_inner();
         Ok(parts.map(|part| part.map_err(error)).boxed())
     }
 

@@ -19,7 +19,7 @@ use crate::{
     Deps, Options,
     fleet::{
         Dialing, Fleet, Remembered,
-        agent_port::{AgentError, AgentPort, ArtifactParts, Events, Port},
+        agent_port::{AgentError, AgentPort, ArtifactParts, DataParts, Events, Port},
         lease::Returned,
     },
     ledger::memory::MemoryLedger,
@@ -76,6 +76,12 @@ impl AgentPort for Mute {
         Err(AgentError::other("mute"))
     }
     async fn artifact(&self, _: wire::ArtifactRequest) -> Result<ArtifactParts, AgentError> {
+        Err(AgentError::other("mute"))
+    }
+    fn reads_data(&self) -> bool {
+        true
+    }
+    async fn data_file(&self, _: wire::DataRequest) -> Result<DataParts, AgentError> {
         Err(AgentError::other("mute"))
     }
     async fn broken(&self) {
