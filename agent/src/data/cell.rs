@@ -85,7 +85,7 @@ pub(super) fn cell<'a>(head: &Head, variable: &Variable, row: &'a [u8]) -> Cell<
 /// What a `float` is, as the double with the same shortest decimal digits is shown; its value stays the `float`'s.
 fn float(bits: u32) -> f64 {
     const FIRST: u32 = 0x7f00_0000;
-    if bits < 0x8000_0000 && bits >= FIRST {
+    if (FIRST..0x8000_0000).contains(&bits) {
         return missing(u8::try_from((bits - FIRST) >> 11).unwrap_or(u8::MAX));
     }
     f64::from(f32::from_bits(bits))

@@ -493,10 +493,10 @@ fn parquet_has_types_of_its_own() {
         [
             "{make: \"AMC Concord\", price: 4099, foreign: \"Domestic\", ratio: 3.58, weight: 2930.5, sold: 2024-03-05, note: \"one\"}",
             "{make: \"Audi 5000\", price: 9690, foreign: \"Foreign\", ratio: 3.2, weight: 2830.0, sold: null, note: \"\"}",
-            "{make: \"Caf\u{e9} \u{fc}\", price: 5899, foreign: \"Foreign\", ratio: 3.2, weight: -1.0, sold: 1960-01-01, \
+            "{make: \"Caf\u{e9} \u{fc}\", price: 5899, foreign: \"Foreign\", ratio: 3.2, weight: -1E0, sold: 1960-01-01, \
          note: \"a longer one\"}",
-            "{make: \"\", price: null, foreign: \"unknown\", ratio: 0.1, weight: 1E-9, sold: null, note: \"one\"}",
-            "{make: \"VW \"Rabbit\"\", price: 4697, foreign: \"7\", ratio: 0.0, weight: 0.30000000000000004, sold: 1959-12-31, \
+            "{make: \"\", price: null, foreign: \"unknown\", ratio: 0.1, weight: 0.000000001, sold: null, note: \"one\"}",
+            "{make: \"VW \"Rabbit\"\", price: 4697, foreign: \"7\", ratio: 0E0, weight: 0.30000000000000004, sold: 1959-12-31, \
          note: \"x\"}",
         ]
     );
