@@ -217,7 +217,7 @@ mod tests {
         let whole = view.text(room);
         assert_eq!(whole.text, "make         price  origin\nAMC Concord   4099  Domestic\nVW\\nRabbit     0.5\n");
         assert_eq!((whole.rows, whole.columns), (2, 3));
-        let narrow = view.text(DataRoom { width: 20, bytes: 45, cell: 5 });
+        let narrow = view.text(DataRoom { width: 20, bytes: 50, cell: 5 });
         assert_eq!(narrow.text, "make    price\nAMC C…   4099\nVW\\nR…    0.5\n");
         assert_eq!((narrow.rows, narrow.columns), (2, 2));
         assert_eq!(view.text(DataRoom { width: 9, bytes: 30, ..room }).text, "make\nAMC Concord\nVW\\nRabbit\n");
