@@ -14,10 +14,11 @@
 //! Modules use each other one way:
 //!
 //! ```text
-//! start -> register, service -> identity -> runs -> help -> prepare, outcome, executor -> follow -> spool -> os
+//! start -> register, service -> data, identity -> runs -> help -> prepare, outcome, executor -> follow -> spool -> os
 //!                                                      (these and follow) -> stata
 //! ```
 
+mod data;
 pub mod executor;
 pub mod follow;
 mod help;

@@ -10,7 +10,8 @@ use crate::{
     blobs::BlobError,
     ledger::LedgerError,
     runs::{
-        AgentsError, ControlError, DoFileError, DrainError, FindError, HelpError, ReadError, RerunError, SubmitError,
+        AgentsError, ControlError, DataError, DoFileError, DrainError, FindError, HelpError, ReadError, RerunError,
+        SubmitError,
     },
 };
 
@@ -250,6 +251,22 @@ impl From<DoFileError> for Problem {
             DoFileError::Find(error) => error.into(),
             DoFileError::Unknown { .. } => problem(StatusCode::NOT_FOUND, "unknown-do-file", "No such do-file", detail),
             DoFileError::Blob(error) => error.into(),
+        }
+    }
+}
+
+impl From<DataError> for Problem {
+    fn from(error: DataError) -> Self {
+        let detail = error.to_string();
+        match error {
+            DataError::Host(error) => error.into(),
+            DataError::Asked { .. } => Self::bad_request(detail),
+            DataError::NotThere(_) | DataError::Different(_) | DataError::Refused { .. } | DataError::TooOld(_) => {
+                problem(StatusCode::UNPROCESSABLE_ENTITY, "refused", "The data file cannot be shown", detail)
+            }
+            DataError::Nobody | DataError::Unanswered { .. } => {
+                Self { retry_after: Some(5), ..Self::unavailable(detail) }
+            }
         }
     }
 }

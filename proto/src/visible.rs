@@ -281,6 +281,28 @@ impl Foreign for wire::HelpReply {
     }
 }
 
+impl Foreign for wire::DataPart {
+    fn make_harmless(&mut self) {
+        use wire::data_part::Part;
+        match &mut self.part {
+            Some(Part::File(file)) => {
+                let texts = [&mut file.path, &mut file.mark, &mut file.label, &mut file.saved, &mut file.problem];
+                texts.into_iter().chain(&mut file.sorted_by).chain(&mut file.near).for_each(one);
+            }
+            Some(Part::Table(table)) => {
+                table.columns.iter_mut().for_each(|column| one(&mut column.name));
+                for cell in table.rows.iter_mut().flat_map(|row| &mut row.cells) {
+                    if let Some(wire::data_cell::Value::Text(text)) = &mut cell.value {
+                        one(text);
+                    }
+                }
+            }
+            Some(Part::End(end)) => end.notes.iter_mut().for_each(one),
+            Some(Part::Bytes(_)) | None => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,8 @@
 //! (a real OTLP receiver, `LONGHAUL_TEST_COLLECTOR`), `tmpfs` (the right to mount one), `second-user` (the right to
 //! become another user), `cgroup` (the right to make one), `node` (the official TypeScript SDKs, old and new, in the
 //! folder `LONGHAUL_TEST_NODE_MODULES`, and a `node` on the path), `conformance` (the official conformance suite, the
-//! Inspector and a Node.js for them, in the folder `LONGHAUL_TEST_CONFORMANCE`).
+//! Inspector and a Node.js for them, in the folder `LONGHAUL_TEST_CONFORMANCE`), `readstat` (foreign libraries for Stata
+//! data files, `LONGHAUL_TEST_PYTHON`).
 
 use std::{
     env,
@@ -41,6 +42,17 @@ pub fn file(name: &str, variable: &str, default: &str) -> Option<PathBuf> {
 /// The official Python SDK's interpreter.
 pub fn python_sdk() -> Option<PathBuf> {
     file("python-sdk", "LONGHAUL_TEST_PYTHON", "ci/venv/bin/python")
+}
+
+/// The interpreter with pandas and pyreadstat, which read and write Stata data files.
+pub fn readstat() -> Option<PathBuf> {
+    let python = file("readstat", "LONGHAUL_TEST_PYTHON", "ci/venv/bin/python")?;
+    let has = std::process::Command::new(&python).args(["-c", "import pandas, pyreadstat"]).output();
+    if has.is_ok_and(|has| has.status.success()) {
+        return Some(python);
+    }
+    skip("readstat", "that Python has no pandas and pyreadstat; .ci/run installs them");
+    None
 }
 
 /// The folder with the official TypeScript SDKs; `node` is there too.

@@ -30,7 +30,7 @@ use crate::{
 pub(crate) use banner_cache::BannerCache;
 pub use engine::{Choice, Engine, EngineKind, STANDIN_NOTE};
 pub use source::Places;
-pub(crate) use source::{Code, Problem};
+pub(crate) use source::{Code, Missing, Problem};
 
 /// What the agent knows about how runs are started here.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 mod artifact;
 mod blobs;
 pub(crate) mod bounds;
+mod data;
 mod events;
 mod files;
 mod refusal;
@@ -26,6 +27,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::events::FirstSnapshot;
 use crate::{
+    data::DataReader,
     follow::do_files,
     help::Help,
     identity::{Identity, Known, Pins},
@@ -40,6 +42,7 @@ pub(crate) struct Service {
     greeter: Greeter,
     pins: Pins,
     runs: Runs,
+    data: DataReader,
     tasks: Tasks,
     help: Help,
 }
@@ -60,6 +63,7 @@ impl Service {
         runs: &Runs,
         tasks: &Tasks,
         help: &Help,
+        data: &DataReader,
     ) -> Self {
         Self {
             identity: identity.clone(),
@@ -68,6 +72,7 @@ impl Service {
             runs: runs.clone(),
             tasks: tasks.clone(),
             help: help.clone(),
+            data: data.clone(),
         }
     }
 }
@@ -242,5 +247,15 @@ impl Agent for Service {
         let principal = Principal::new(&*request.principal_issuer, &*request.principal);
         self.identity.check_serves(&principal).map_err(Status::permission_denied)?;
         self.help.answer(request).await.map(Response::new).map_err(|e| Status::internal(e.to_string()))
+    }
+
+    type DataStream = data::Parts;
+
+    async fn data(&self, request: Request<wire::DataRequest>) -> Result<Response<data::Parts>, Status> {
+        let request = request.into_inner();
+        let principal = Principal::new(&*request.principal_issuer, &*request.principal);
+        self.identity.check_serves(&principal).map_err(Status::permission_denied)?;
+        let places = self.runs.preparer().places.clone();
+        data::answer(&self.data, places, request).await.map(Response::new)
     }
 }

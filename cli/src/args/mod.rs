@@ -1,6 +1,7 @@
 //! The command line. What a flag and a setting share goes into [`Settings`], so that both have one meaning.
 
 mod daemons;
+mod data_file;
 mod mcp;
 mod operate;
 mod runs;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Settings, Url};
 pub(crate) use daemons::{Agent, Gateway, Up};
+pub(crate) use data_file::{Data, DataActionArg};
 pub(crate) use mcp::{ClientKind, EntryArgs, Installable, Mcp, McpAction, Stdio};
 pub(crate) use operate::{
     Agents, AgentsAction, DeclareDead, Doctor, Drain, Hosts, HostsAction, Judge, Release, Resume, Token, TokenAction,
@@ -100,6 +102,11 @@ pub(crate) enum Command {
     /// Each keeps its place below the run's folder; one from elsewhere gets its name alone. Bytes are compared with their
     /// SHA-256 where it is known. A file that is there with other content is not replaced without --force.
     Get(Get),
+    /// Show what is in a Stata data file (.dta) on a host: its variables, their values, or observations. No seat is taken.
+    ///
+    /// `longhaul data auto.dta`, `longhaul data auto.dta tabulate rep78 foreign --if 'price > 5000'`,
+    /// `longhaul data auto.dta rows make price --in 1/20`, `longhaul data auto.dta --csv -o auto.csv`.
+    Data(Data),
     /// List your runs, newest first.
     Runs(Runs),
     /// Print Stata's help on a command, from the help files of a Stata host, as Markdown; or find topics by words.
@@ -239,6 +246,7 @@ impl Command {
             | Self::Files(Files { ask, .. })
             | Self::Get(Get { ask, .. })
             | Self::StataHelp(StataHelp { ask, .. })
+            | Self::Data(Data { ask, .. })
             | Self::Runs(Runs { action: Some(RunsAction::Adopt { ask, .. }), .. } | Runs { ask, .. })
             | Self::Hosts(Hosts { action: Some(HostsAction::Forget { ask, .. }), .. } | Hosts { ask, .. })
             | Self::Doctor(Doctor { ask })
@@ -295,6 +303,11 @@ mod tests {
             "agent --gateway http://gw:7447 --serve ana,bob",
             "up --serve-all",
             "hosts --json",
+            "data auto.dta",
+            "data /w/auto.dta tabulate rep78 foreign --if price>1 --in 1/20 --no-labels --host s1 --json",
+            "data auto.dta rows --vars make,price --limit 5",
+            "data auto.dta --csv -o a.csv",
+            "data auto.dta --parquet --output a.parquet",
             "hosts forget stata9 --json",
             "judge x.log --json",
             "doctor --json",

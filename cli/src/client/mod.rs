@@ -3,6 +3,7 @@
 //! One method per endpoint; every error says what to do next. Nothing here retries by itself: only the caller knows
 //! whether a lost call may be made again (a submission carries an idempotency key, so it may).
 
+mod data_file;
 mod error;
 mod help;
 mod hosts;

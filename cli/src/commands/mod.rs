@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 pub(crate) mod background;
 pub(crate) mod daemons;
+pub(crate) mod data_file;
 pub(crate) mod demo;
 pub(crate) mod do_files;
 pub(crate) mod doctor;

@@ -6,6 +6,7 @@
 
 mod agents;
 mod blobs;
+mod data;
 mod do_files;
 mod events;
 mod files;
@@ -57,6 +58,7 @@ pub fn router(frontend: Frontend) -> Router {
             get(blobs::get).head(blobs::head).put(blobs::put).patch(blobs::patch).delete(blobs::end),
         )
         .route("/api/v1/help", get(help::get))
+        .route("/api/v1/data", get(data::get))
         .route("/api/v1/hosts", get(hosts::list))
         .route("/api/v1/hosts/drain", post(hosts::drain))
         .route("/api/v1/hosts/resume", post(hosts::resume))

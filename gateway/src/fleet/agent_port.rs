@@ -117,6 +117,14 @@ pub(crate) trait AgentPort: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it does not answer. [`Failure::TooOld`]: it gives none.
     async fn help(&self, request: wire::HelpRequest) -> Result<wire::HelpReply, AgentError>;
+    /// Whether it reads data files.
+    fn reads_data(&self) -> bool;
+
+    /// Reads a data file, in parts.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] and [`Failure::Unmet`] in words for the user. [`Failure::TooOld`]: it reads none.
+    async fn data_file(&self, request: wire::DataRequest) -> Result<DataParts, AgentError>;
 
     /// Returns when the connection is gone.
     async fn broken(&self);
@@ -133,6 +141,8 @@ pub(crate) type ArtifactParts = BoxStream<'static, Result<wire::ArtifactPart, Ag
 
 /// The files that a run left, as they are listed.
 pub(crate) type FilesParts = BoxStream<'static, Result<wire::FilesPart, AgentError>>;
+/// What is in a data file, as it comes.
+pub(crate) type DataParts = BoxStream<'static, Result<wire::DataPart, AgentError>>;
 
 /// The events of one run, as its agent sends them. Events of a kind that this version does not know are left out.
 pub(crate) struct Events(BoxStream<'static, Result<Event, AgentError>>);

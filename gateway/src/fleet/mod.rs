@@ -13,6 +13,7 @@
 //! - [`placement`] and [`queue`] decide, without any input or output, which run goes to which agent, and why a run waits;
 //! - [`allowed_principals`] is whose runs an agent takes;
 //! - [`inspect`] asks agents what is at a path;
+//! - [`data`] asks them which data file a path names;
 //! - [`bounds`] limits what an agent may report;
 //! - [`drain`] keeps new runs from hosts that operators want empty;
 //! - [`pins`] knows which key belongs to which agent;
@@ -29,6 +30,7 @@ pub(crate) mod bounds;
 pub mod connection;
 mod connector;
 mod contact;
+mod data;
 pub(crate) mod drain;
 mod help;
 mod inspect;
@@ -72,6 +74,7 @@ use pins::Pins;
 use scheduler::{Command, Dialled, Ends, NewEntry, Reply, Unrecorded};
 use snapshot::FleetSnapshot;
 
+pub(crate) use data::DataOn;
 pub(crate) use help::{Helped, NoHelp};
 pub(crate) use inspect::{Inspected, is_relative};
 pub(crate) use lease::{Lease, QueueEntry, QueueNews};

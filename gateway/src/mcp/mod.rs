@@ -18,6 +18,7 @@
 //!   sight;
 //! - [`result`] is the text of an ended run, [`graph`] shows the images it left;
 //! - [`help`] shows Stata's help of a host;
+//! - [`data`] shows what is in a data file;
 //! - [`paths`] takes a path as it is meant;
 //! - [`envelope`] answers messages that are no requests of MCP;
 //! - [`client`] knows which clients extend their patience on progress;
@@ -29,6 +30,7 @@ mod args;
 mod call;
 mod client;
 mod completion;
+mod data;
 mod envelope;
 mod fence;
 mod files;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     fleet::{Inspected, is_relative},
-    model::Identity,
+    model::{Identity, Need},
 };
 
 /// Most names of hosts or labels in an error.
@@ -21,8 +21,7 @@ const MOST_NAMED: usize = 20;
 const MOST_SAID: usize = 5;
 
 /// Refuses a host or a label that no agent ever had: waiting for it would be useless.
-pub(super) async fn known(inner: &Arc<Inner>, checked: &Checked) -> Result<(), SubmitError> {
-    let need = &checked.need;
+pub(super) async fn known(inner: &Arc<Inner>, need: &Need) -> Result<(), SubmitError> {
     if (need.host.is_empty() && need.labels.is_empty()) || faults::bug("unknown_host_waits") {
         return Ok(());
     }

@@ -36,6 +36,7 @@
 //!   when an attempt is proven dead and the submitter asked for that;
 //! - [`adopt`] gives an unverified run to its principal, on an operator's command;
 //! - [`files`] lists the files that an ended run left, copies those of its own folder, and reads them;
+//! - [`data`] asks an agent what is in a data file on its host;
 //! - [`do_files`] fetches the do-files that an ended run entered, before its spool is released;
 //! - [`release`] tells agents to delete spools, and remembers which runs were removed;
 //! - [`agent_calls`] answers agents: they register, send heartbeats, and learn what to do with
@@ -53,6 +54,7 @@ mod at_once;
 pub(crate) mod check;
 mod commands;
 mod control;
+mod data;
 mod do_files;
 mod drain;
 mod error;
@@ -117,6 +119,7 @@ use seal::SealKey;
 
 pub use crate::ledger::RunFilter;
 pub use agents::AgentsError;
+pub use data::{DataAsk, DataBytes, DataError};
 pub use do_files::{DoFileError, Entered};
 pub use error::{ControlError, DrainError, FindError, ReadError, SubmitError};
 pub use files::{ArtifactError, Fetched, Listed, OpenFile};

@@ -11,7 +11,7 @@ const MOST_HOSTS: usize = 5;
 /// A path that no agent has.
 #[derive(Clone, Debug)]
 pub struct NotThere {
-    /// It is a working directory.
+    /// It is a working directory, or anything else that cannot be sent as text.
     pub(super) folder: bool,
     /// What each agent said.
     pub(super) on: Vec<MissingOn>,

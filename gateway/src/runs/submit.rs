@@ -79,7 +79,7 @@ async fn record(
     if let Some(run) = by_key(inner, who, &checked).await? {
         return earlier(inner, run, Joined::Key).await;
     }
-    lookup::known(inner, &checked).await?;
+    lookup::known(inner, &checked.need).await?;
     lookup::runnable(inner, &checked).await?;
     let fit = lookup::look(inner, who, &mut checked).await?;
     stored_code::settle(inner, who, &mut checked).await?;

@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC, durations are seconds. Within v1 objects only grow, so readers ignore fields they do not
 //! know; requests are strict, so that a misspelt field is an error instead of a default.
 
+mod data;
 mod do_files;
 mod files;
 mod help;
@@ -14,6 +15,7 @@ mod submit;
 
 use serde::{Deserialize, Serialize};
 
+pub use data::{DataColumnView, DataRoom, DataText, DataView, data_number};
 pub use do_files::{DoFileView, RunDoFiles};
 pub use files::{RunFileView, RunFiles};
 pub use help::{HelpSectionView, HelpTopicView, HelpView};

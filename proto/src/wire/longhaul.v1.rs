@@ -645,6 +645,9 @@ pub struct AgentInfo {
     /// it answers Files
     #[prost(bool, tag = "30")]
     pub lists_files: bool,
+    /// it answers Data
+    #[prost(bool, tag = "27")]
+    pub reads_data: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}
@@ -1141,6 +1144,143 @@ pub struct HelpTopic {
     #[prost(string, tag = "3")]
     pub place: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DataRequest {
+    /// as in InspectRequest
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(enumeration = "DataAction", tag = "2")]
+    pub action: i32,
+    /// names, patterns with `*` and `?`, ranges `a-b`; none = all
+    #[prost(string, repeated, tag = "3")]
+    pub variables: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// as after Stata's `if`; empty = none
+    #[prost(string, tag = "4")]
+    pub condition: ::prost::alloc::string::String,
+    /// as after Stata's `in`, such as 1/20 or -5/l; empty = none
+    #[prost(string, tag = "5")]
+    pub range: ::prost::alloc::string::String,
+    /// show the numbers instead of their value labels
+    #[prost(bool, tag = "6")]
+    pub codes: bool,
+    /// of DATA_ACTION_ROWS: most observations; 0 = the agent's own limit
+    #[prost(uint32, tag = "7")]
+    pub limit: u32,
+    #[prost(enumeration = "DataFormat", tag = "8")]
+    pub format: i32,
+    /// who asks, as in the submission
+    #[prost(string, tag = "9")]
+    pub principal_issuer: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub principal: ::prost::alloc::string::String,
+}
+/// A table is answered with its file, the table and the end; a file of CSV or Parquet with its file, its bytes and the end:
+/// without the end it is not whole.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DataPart {
+    #[prost(oneof = "data_part::Part", tags = "1, 2, 3, 4")]
+    pub part: ::core::option::Option<data_part::Part>,
+}
+/// Nested message and enum types in `DataPart`.
+pub mod data_part {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Part {
+        #[prost(message, tag = "1")]
+        File(super::DataFile),
+        #[prost(message, tag = "2")]
+        Table(super::DataTable),
+        /// at most 64 KiB
+        #[prost(bytes, tag = "3")]
+        Bytes(::prost::bytes::Bytes),
+        #[prost(message, tag = "4")]
+        End(super::DataEnd),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DataFile {
+    /// after path_map and symbolic links
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    /// Unix
+    #[prost(int64, tag = "3")]
+    pub modified_ms: i64,
+    /// of FIND: two files with different marks are not the same
+    #[prost(string, tag = "4")]
+    pub mark: ::prost::alloc::string::String,
+    /// of the file format
+    #[prost(uint32, tag = "5")]
+    pub release: u32,
+    #[prost(string, tag = "6")]
+    pub label: ::prost::alloc::string::String,
+    /// when Stata saved it, as the file says; empty = it does not
+    #[prost(string, tag = "7")]
+    pub saved: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "8")]
+    pub observations: u64,
+    #[prost(uint32, tag = "9")]
+    pub variables: u32,
+    #[prost(string, repeated, tag = "10")]
+    pub sorted_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// of FIND: why there is no such file, in words; empty = there is
+    #[prost(string, tag = "11")]
+    pub problem: ::prost::alloc::string::String,
+    #[prost(enumeration = "Cause", tag = "12")]
+    pub cause: i32,
+    /// as in InspectReply
+    #[prost(string, repeated, tag = "13")]
+    pub near: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DataTable {
+    #[prost(message, repeated, tag = "1")]
+    pub columns: ::prost::alloc::vec::Vec<DataColumn>,
+    #[prost(message, repeated, tag = "2")]
+    pub rows: ::prost::alloc::vec::Vec<DataRow>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DataColumn {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// its cells are numbers and missing values
+    #[prost(bool, tag = "2")]
+    pub numbers: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DataRow {
+    #[prost(message, repeated, tag = "1")]
+    pub cells: ::prost::alloc::vec::Vec<DataCell>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DataCell {
+    /// none = there is nothing
+    #[prost(oneof = "data_cell::Value", tags = "1, 2")]
+    pub value: ::core::option::Option<data_cell::Value>,
+}
+/// Nested message and enum types in `DataCell`.
+pub mod data_cell {
+    /// none = there is nothing
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Value {
+        #[prost(string, tag = "1")]
+        Text(::prost::alloc::string::String),
+        #[prost(double, tag = "2")]
+        Number(f64),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DataEnd {
+    /// observations that condition and range left, of those that were read
+    #[prost(uint64, tag = "1")]
+    pub used: u64,
+    /// what was cut, left out or replaced, in words
+    #[prost(string, repeated, tag = "2")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// of the file
+    #[prost(uint64, tag = "3")]
+    pub bytes_read: u64,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Stream {
@@ -1203,6 +1343,84 @@ impl CancelMode {
             "CANCEL_MODE_BREAK" => Some(Self::Break),
             "CANCEL_MODE_TERMINATE" => Some(Self::Terminate),
             "CANCEL_MODE_KILL" => Some(Self::Kill),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DataAction {
+    Unspecified = 0,
+    /// which file the path names, and nothing of what is in it
+    Find = 1,
+    /// the variables; reads the head of the file only
+    Describe = 2,
+    /// mean, deviation and range of the variables
+    Summarize = 3,
+    /// what values the variables take
+    Codebook = 4,
+    /// how often the values of one or two variables occur
+    Tabulate = 5,
+    /// observations
+    Rows = 6,
+}
+impl DataAction {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DATA_ACTION_UNSPECIFIED",
+            Self::Find => "DATA_ACTION_FIND",
+            Self::Describe => "DATA_ACTION_DESCRIBE",
+            Self::Summarize => "DATA_ACTION_SUMMARIZE",
+            Self::Codebook => "DATA_ACTION_CODEBOOK",
+            Self::Tabulate => "DATA_ACTION_TABULATE",
+            Self::Rows => "DATA_ACTION_ROWS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DATA_ACTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "DATA_ACTION_FIND" => Some(Self::Find),
+            "DATA_ACTION_DESCRIBE" => Some(Self::Describe),
+            "DATA_ACTION_SUMMARIZE" => Some(Self::Summarize),
+            "DATA_ACTION_CODEBOOK" => Some(Self::Codebook),
+            "DATA_ACTION_TABULATE" => Some(Self::Tabulate),
+            "DATA_ACTION_ROWS" => Some(Self::Rows),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DataFormat {
+    Table = 0,
+    /// of DATA_ACTION_ROWS: all observations that are meant, as RFC 4180 in UTF-8
+    Csv = 1,
+    /// likewise
+    Parquet = 2,
+}
+impl DataFormat {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Table => "DATA_FORMAT_TABLE",
+            Self::Csv => "DATA_FORMAT_CSV",
+            Self::Parquet => "DATA_FORMAT_PARQUET",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DATA_FORMAT_TABLE" => Some(Self::Table),
+            "DATA_FORMAT_CSV" => Some(Self::Csv),
+            "DATA_FORMAT_PARQUET" => Some(Self::Parquet),
             _ => None,
         }
     }
@@ -1644,6 +1862,30 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Help"));
             self.inner.unary(req, path, codec).await
         }
+        /// Read a Stata data file (`.dta`) below the agent's roots, without Stata and without a seat. Asked of agents with
+        /// AgentInfo.reads_data. INVALID_ARGUMENT: the request cannot be meant, PERMISSION_DENIED and FAILED_PRECONDITION: the file
+        /// cannot be read, RESOURCE_EXHAUSTED: as many are being read as may be; each in words for the user.
+        pub async fn data(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DataRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::DataPart>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/longhaul.v1.Agent/Data");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("longhaul.v1.Agent", "Data"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1775,6 +2017,19 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::HelpRequest>,
         ) -> std::result::Result<tonic::Response<super::HelpReply>, tonic::Status>;
+        /// Server streaming response type for the Data method.
+        type DataStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::DataPart, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Read a Stata data file (`.dta`) below the agent's roots, without Stata and without a seat. Asked of agents with
+        /// AgentInfo.reads_data. INVALID_ARGUMENT: the request cannot be meant, PERMISSION_DENIED and FAILED_PRECONDITION: the file
+        /// cannot be read, RESOURCE_EXHAUSTED: as many are being read as may be; each in words for the user.
+        async fn data(
+            &self,
+            request: tonic::Request<super::DataRequest>,
+        ) -> std::result::Result<tonic::Response<Self::DataStream>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct AgentServer<T> {
@@ -2548,6 +2803,52 @@ pub mod agent_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/longhaul.v1.Agent/Data" => {
+                    #[allow(non_camel_case_types)]
+                    struct DataSvc<T: Agent>(pub Arc<T>);
+                    impl<
+                        T: Agent,
+                    > tonic::server::ServerStreamingService<super::DataRequest>
+                    for DataSvc<T> {
+                        type Response = super::DataPart;
+                        type ResponseStream = T::DataStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DataRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::data(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DataSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -13,6 +13,7 @@ fn generated_code_is_fresh() {
         .compile_well_known_types(false)
         .bytes(".longhaul.v1.Chunk.data")
         .bytes(".longhaul.v1.BlobPart.data")
+        .bytes(".longhaul.v1.DataPart.bytes")
         .compile_fds(files)
         .expect("code is generated");
     let fresh = fs::read_to_string(out.path().join("longhaul.v1.rs")).expect("one generated file");

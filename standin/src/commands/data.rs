@@ -1,6 +1,6 @@
 //! Commands that change the data in memory.
 
-use crate::data::{Column, Table, Values, store};
+use crate::data::{Column, Values, store};
 use crate::expr::eval::{self, Env};
 use crate::expr::format::with_commas;
 use crate::expr::functions::wildcard;
@@ -356,25 +356,4 @@ pub(crate) fn restore(interp: &mut Interp, s: &str) -> Outcome {
     }
     interp.data = table;
     Ok(())
-}
-
-/// `use file [, clear]`: the stand-in reads no Stata data; it can say whether the file is there.
-pub(crate) fn use_command(interp: &mut Interp, s: &str) -> Outcome {
-    let (main, opts) = text::split_options(s);
-    let main = main.strip_prefix("using").unwrap_or(main);
-    let (path, _) = text::token(main);
-    if path.is_empty() {
-        return Err(Stop::new(198, "invalid file specification"));
-    }
-    let clear = text::options(opts).iter().any(|(o, _)| o == "clear");
-    if interp.data.changed && !clear {
-        return Err(Stop::new(4, "no; dataset in memory has changed since last saved"));
-    }
-    let base = path.rsplit('/').next().unwrap_or(&path);
-    let path = if base.contains('.') { path.clone() } else { format!("{path}.dta") };
-    if !std::path::Path::new(&path).exists() {
-        return Err(Stop::no_file(&path));
-    }
-    interp.data = Table::default();
-    Err(Stop::new(610, format!("file {path} not Stata format the stand-in can read")))
 }

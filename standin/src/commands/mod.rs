@@ -3,6 +3,7 @@
 
 pub(crate) mod data;
 pub(crate) mod display;
+pub(crate) mod dta;
 pub(crate) mod files;
 pub(crate) mod flow;
 pub(crate) mod logs;
@@ -48,7 +49,8 @@ const COMMANDS: &[(&str, usize, Command)] = &[
     ("sort", 2, data::sort),
     ("preserve", 8, data::preserve),
     ("restore", 7, data::restore),
-    ("use", 1, data::use_command),
+    ("use", 1, dta::use_command),
+    ("save", 2, dta::save),
     ("count", 3, table::count),
     ("summarize", 2, table::summarize),
     ("list", 1, table::list),

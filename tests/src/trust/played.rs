@@ -118,6 +118,7 @@ impl Agent for Played {
     type FollowStream = BoxStream<wire::RunEvent>;
     type ArtifactStream = BoxStream<wire::ArtifactPart>;
     type FilesStream = BoxStream<wire::FilesPart>;
+    type DataStream = BoxStream<wire::DataPart>;
     async fn hello(&self, request: Request<wire::HelloRequest>) -> Answer<wire::HelloReply> {
         self.pass_on(request.into_inner()).await
     }
@@ -163,6 +164,9 @@ impl Agent for Played {
 
     async fn changed(&self, _: Request<wire::ChangedRequest>) -> Answer<wire::ChangedReply> {
         self.called("changed")
+    }
+    async fn data(&self, _: Request<wire::DataRequest>) -> Answer<Self::DataStream> {
+        self.called("data")
     }
     async fn artifact(&self, _: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {
         self.called("artifact")

@@ -172,6 +172,26 @@ async fn every_answer_of_every_tool_reads_as_it_did() {
     all.note("help by words", "stata_help", json!({"search": "values"})).await;
     all.note("no such help", "stata_help", json!({"topic": "summarise"})).await;
     all.note("neither topic nor words", "stata_help", json!({"host": "stata1"})).await;
+    let code = "set obs 6\ngenerate x = _n\ngenerate y = x / 4 if x > 2\ngenerate str name = \"n\" + string(x)\n\
+                save made.dta\n";
+    lab.file("made.do", code);
+    all.note("saves data", "stata_run_file", json!({"file_path": format!("{root}/made.do")})).await;
+    let made = |more: Value| {
+        let mut arguments = json!({"path": "made.dta"});
+        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        arguments
+    };
+    all.note("what is in it", "stata_data", made(json!({}))).await;
+    let some = json!({"action": "rows", "vars": "x-name", "if": "missing(y) | inlist(name, \"n5\")", "in": "1/5"});
+    all.note("some of it", "stata_data", made(some)).await;
+    all.note("its figures", "stata_data", made(json!({"action": "summarize", "vars": "y name"}))).await;
+    all.note("its values", "stata_data", made(json!({"action": "codebook", "vars": ["y", "name"]}))).await;
+    all.note("how often", "stata_data", made(json!({"action": "tabulate", "vars": "y", "if": "x != 4"}))).await;
+    all.note("no such data", "stata_data", json!({"path": "mede.dta"})).await;
+    all.note("not Stata's", "stata_data", json!({"path": format!("{root}/made.do")})).await;
+    all.note("data outside", "stata_data", json!({"path": "/etc/passwd"})).await;
+    all.note("a wrong condition", "stata_data", made(json!({"action": "rows", "if": "x = 1"}))).await;
+    all.note("a wrong variable", "stata_data", made(json!({"action": "rows", "vars": "nome"}))).await;
 
     let endless = all.note("another", "stata_submit", json!({"path": gated, "args": ["y"]})).await;
     in_the_loop(&gateway.api, &endless).await;

@@ -18,6 +18,7 @@ mod conformance;
 mod connections;
 mod crash;
 mod daemon_logs;
+mod data_files;
 mod disk;
 mod do_files;
 mod ending;

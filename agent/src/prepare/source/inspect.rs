@@ -12,7 +12,7 @@ use std::{
 use longhaul_proto::{faults, paths, state::Cause, wire};
 
 use super::{
-    Code,
+    Code, Problem,
     places::{Places, Refusal},
 };
 
@@ -30,6 +30,36 @@ const MOST_WRONG: usize = 2;
 enum Wanted {
     DoFile,
     Folder,
+    Data,
+}
+
+impl Wanted {
+    fn word(self) -> &'static str {
+        match self {
+            Self::DoFile => "do-file",
+            Self::Folder => "folder",
+            Self::Data => "data file",
+        }
+    }
+
+    /// How the names of such files end.
+    fn ending(self) -> &'static str {
+        if self == Self::Data { "dta" } else { "do" }
+    }
+}
+
+/// Why there is no such file, and what may be meant.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    pub(crate) problem: Problem,
+    pub(crate) near: Vec<PathBuf>,
+}
+
+impl Missing {
+    /// It is there and cannot be read.
+    pub(crate) fn plain(text: String) -> Self {
+        Self { problem: Problem { cause: Cause::SourceUnreadable, text }, near: Vec::new() }
+    }
 }
 
 impl Places {
@@ -71,6 +101,31 @@ impl Places {
         Ok(())
     }
 
+    /// The data file that a path names, with its symbolic links resolved, and the root below which it is.
+    pub(crate) fn data_file(&self, path: &str) -> Result<(PathBuf, PathBuf), Missing> {
+        let refused = |(refusal, near): (Refusal, Vec<PathBuf>)| {
+            let problem = Problem { cause: refusal.cause, text: refusal.short() };
+            Missing { problem, near }
+        };
+        let whole = self.whole(path, Wanted::Data).map_err(refused)?;
+        let real = match self.with_dta(&whole) {
+            Some(real) => Ok(real),
+            None => self.resolve(&whole, "data file").map_err(|refusal| self.with_near(refusal, &whole, Wanted::Data)),
+        };
+        let real = real.map_err(refused)?;
+        match self.root_of(&real) {
+            Some(root) => Ok((root, real)),
+            None => Err(Missing::plain(format!("the data file {path} on {} is not there any more", self.host))),
+        }
+    }
+
+    /// The file that Stata would use for a name without an extension, unless a file has exactly that name.
+    fn with_dta(&self, path: &str) -> Option<PathBuf> {
+        let has_ending = Path::new(path).extension().is_some();
+        let named = (!has_ending && !self.map(path).is_file()).then(|| format!("{path}.dta"))?;
+        self.resolve(&named, "data file").ok().filter(|real| real.is_file())
+    }
+
     /// The one absolute path that a path stands for.
     fn whole(&self, path: &str, wanted: Wanted) -> Result<String, (Refusal, Vec<PathBuf>)> {
         let Some(rest) = below_a_root(path).filter(|_| !self.map(path).is_absolute()) else {
@@ -78,7 +133,7 @@ impl Places {
         };
         // As it is typed on Windows.
         let rest = &if rest.contains('/') { rest.to_owned() } else { rest.replace('\\', "/") };
-        let what = if wanted == Wanted::DoFile { "do-file" } else { "folder" };
+        let what = wanted.word();
         let fits: BTreeSet<PathBuf> = self.roots.iter().filter_map(|root| self.at(&root.join(rest), wanted)).collect();
         let mut fits: Vec<PathBuf> = fits.into_iter().collect();
         match fits.len() {
@@ -104,6 +159,10 @@ impl Places {
                 real.is_file().then_some(real)
             }
             Wanted::Folder => self.resolve(path, "folder").ok().filter(|real| real.is_dir()),
+            Wanted::Data => {
+                let real = self.with_dta(path).or_else(|| self.resolve(path, "data file").ok())?;
+                real.is_file().then_some(real)
+            }
         }
     }
 
@@ -115,12 +174,14 @@ impl Places {
     /// Files or folders whose names are like that of a missing one, best first: with fewer wrong letters, in the same
     /// folder, below folders of the same names.
     fn near(&self, missing: &Path, wanted: Wanted) -> Vec<PathBuf> {
+        let ending = format!(".{}", wanted.ending());
+        let stem = |path: &Path| stem(path, &ending);
         let Some(name) = stem(missing).filter(|_| !faults::bug("no_near_paths")) else { return Vec::new() };
         let mut found: Vec<(usize, bool, usize, PathBuf)> = Vec::new();
         self.each_below(missing.parent(), |path, is_dir| {
             let is_wanted = match wanted {
                 Wanted::Folder => is_dir,
-                Wanted::DoFile => !is_dir && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("do")),
+                _ => !is_dir && path.extension().is_some_and(|e| e.eq_ignore_ascii_case(wanted.ending())),
             };
             let Some(its) = stem(path).filter(|_| is_wanted) else { return };
             let wrong = strsim::osa_distance(&name, &its);
@@ -196,10 +257,10 @@ fn below_a_root(path: &str) -> Option<&str> {
         .map(|rest| rest.trim_start_matches("./"))
 }
 
-/// A file's name without `.do`, in lower case.
-fn stem(path: &Path) -> Option<String> {
+/// A file's name without such an ending, in lower case.
+fn stem(path: &Path, ending: &str) -> Option<String> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
-    Some(name.strip_suffix(".do").unwrap_or(&name).to_owned())
+    Some(name.strip_suffix(ending).unwrap_or(&name).to_owned())
 }
 
 /// How many folders above both have the same names, counted from the files up, also where one lacks some in between.

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use longhaul_proto::{MAX_CODE_API, sha256_hex, state::Cause};
 
 pub(crate) use bundle::unpack;
+pub(crate) use inspect::Missing;
 pub use places::Places;
 pub(crate) use stored::lay_out;
 

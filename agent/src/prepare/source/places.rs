@@ -78,6 +78,12 @@ impl Places {
         self.roots.iter().any(below) && !hidden
     }
 
+    /// The root, its symbolic links followed, below which such a path lies.
+    pub(super) fn root_of(&self, real: &Path) -> Option<PathBuf> {
+        let roots = self.roots.iter().filter_map(|root| fs::canonicalize(root).ok());
+        roots.into_iter().find(|root| real.starts_with(root) && self.is_inside(real))
+    }
+
     /// Whether a path that cannot be reached would lie inside: its nearest folder that can be reached does, and the
     /// next part is not a symbolic link to elsewhere.
     fn would_be_inside(&self, path: &Path) -> bool {

@@ -11,7 +11,7 @@ use longhaul_proto::{transport::never_sent, wire};
 use tonic::{Code, Response, Status};
 
 use super::Connection;
-use crate::fleet::agent_port::{AgentError, AgentPort, ArtifactParts, Events, Failure, FilesParts};
+use crate::fleet::agent_port::{AgentError, AgentPort, ArtifactParts, DataParts, Events, Failure, FilesParts};
 
 #[async_trait]
 impl AgentPort for Connection {
@@ -92,6 +92,15 @@ impl AgentPort for Connection {
 
     async fn help(&self, request: wire::HelpRequest) -> Result<wire::HelpReply, AgentError> {
         self.data().help(request).await.map(Response::into_inner).map_err(error)
+    }
+
+    fn reads_data(&self) -> bool {
+        self.described.reads_data
+    }
+
+    async fn data_file(&self, request: wire::DataRequest) -> Result<DataParts, AgentError> {
+        let parts = self.data().data(request).await.map_err(error)?.into_inner();
+        Ok(parts.map(|part| part.map_err(error)).boxed())
     }
 
     async fn broken(&self) {

@@ -19,7 +19,7 @@ use crate::{
     Deps, Options,
     fleet::{
         Dialing, Fleet, Remembered,
-        agent_port::{AgentError, AgentPort, ArtifactParts, Events, FilesParts, Port},
+        agent_port::{AgentError, AgentPort, ArtifactParts, DataParts, Events, FilesParts, Port},
         lease::Returned,
     },
     ledger::memory::MemoryLedger,
@@ -88,6 +88,12 @@ impl AgentPort for Mute {
         true
     }
     async fn help(&self, _: wire::HelpRequest) -> Result<wire::HelpReply, AgentError> {
+        Err(AgentError::other("mute"))
+    }
+    fn reads_data(&self) -> bool {
+        true
+    }
+    async fn data_file(&self, _: wire::DataRequest) -> Result<DataParts, AgentError> {
         Err(AgentError::other("mute"))
     }
     async fn broken(&self) {

@@ -38,6 +38,7 @@ async fn tools_are_listed() {
             "stata_graph",
             "stata_files",
             "stata_help",
+            "stata_data",
             "stata_cancel",
             "stata_hosts"
         ]

@@ -193,6 +193,12 @@ impl wire::agent_server::Agent for Service {
         Err(Status::unimplemented("an agent of before"))
     }
 
+    type DataStream = tonic::codegen::BoxStream<wire::DataPart>;
+
+    async fn data(&self, _: Request<wire::DataRequest>) -> Answer<Self::DataStream> {
+        Err(Status::unimplemented("an agent of before"))
+    }
+
     type ArtifactStream = tonic::codegen::BoxStream<wire::ArtifactPart>;
 
     async fn artifact(&self, _: Request<wire::ArtifactRequest>) -> Answer<Self::ArtifactStream> {

@@ -1,0 +1,322 @@
+//! What is in a data file on a host. Agents read it; nothing of it is kept here.
+//!
+//! Only agents that take the caller's runs are asked: whoever may run code there can read the file by a run.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use longhaul_proto::{
+    api::{DataColumnView, DataView},
+    clock::rfc3339,
+    visible::Foreign,
+    wire::{self, data_cell::Value as Cell, data_part::Part},
+};
+use serde_json::Value;
+
+use super::{
+    Runs, SubmitError, lookup,
+    not_there::{MissingOn, NotThere},
+};
+use crate::{
+    fleet::{
+        DataOn,
+        agent_port::{AgentError, DataParts, Failure},
+    },
+    model::{Identity, Need},
+};
+
+/// How long an answer may take: as long as an agent reads for one, and the way.
+const ANSWER: Duration = Duration::from_secs(80);
+/// How long the next piece of a file may take.
+const PIECE: Duration = Duration::from_secs(60);
+/// Most characters of a condition, a range, or all names of variables.
+const LONGEST: usize = 16_000;
+
+/// What is asked of a data file.
+#[derive(Clone, Debug, Default)]
+pub struct DataAsk {
+    /// The file, as its host has it, or relative to an agent's folder.
+    pub path: String,
+    /// The agent; empty = the first that has the file.
+    pub host: String,
+    /// `describe`, `summarize`, `codebook`, `tabulate` or `rows`; empty = the first.
+    pub action: String,
+    /// Names, patterns and ranges; none = all.
+    pub variables: Vec<String>,
+    /// As after Stata's `if`.
+    pub condition: String,
+    /// As after Stata's `in`.
+    pub range: String,
+    /// Show numbers instead of their value labels.
+    pub codes: bool,
+    /// Most observations shown; 0 = the agent's own limit.
+    pub limit: u32,
+}
+
+/// Why a data file is not shown.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// There is no such host.
+    #[error(transparent)]
+    Host(#[from] SubmitError),
+    /// The request cannot be meant.
+    #[error("{words}")]
+    Asked {
+        /// In words.
+        words: String,
+    },
+    /// No agent has it.
+    #[error("{0}")]
+    NotThere(NotThere),
+    /// Hosts have different files there.
+    #[error("{0}")]
+    Different(String),
+    /// Its agent cannot show it.
+    #[error("{words}")]
+    Refused {
+        /// In words.
+        words: String,
+    },
+    /// The agents that could be asked are older than this call.
+    #[error("the agent of {0} is too old to read data files: install the gateway's version there")]
+    TooOld(String),
+    /// No agent can be asked.
+    #[error(
+        "no host that takes your runs can be asked now: `longhaul hosts` (stata_hosts) says which there are and how they are"
+    )]
+    Nobody,
+    /// It did not answer.
+    #[error("host {host} did not answer ({reason}): ask again in a few seconds")]
+    Unanswered {
+        /// The host.
+        host: String,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// Observations of a data file as another file, as they come. It is whole when the stream ends without an error.
+pub struct DataBytes {
+    /// The host that sends it.
+    pub host: String,
+    /// Where the data file is there.
+    pub path: String,
+    /// The pieces.
+    pub bytes: std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, DataError>> + Send>>,
+}
+
+fn action(word: &str) -> Result<wire::DataAction, DataError> {
+    Ok(match word {
+        "" | "describe" => wire::DataAction::Describe,
+        "summarize" => wire::DataAction::Summarize,
+        "codebook" => wire::DataAction::Codebook,
+        "tabulate" => wire::DataAction::Tabulate,
+        "rows" => wire::DataAction::Rows,
+        other => {
+            let words =
+                format!("there is no action `{other}`: there are describe, summarize, codebook, tabulate and rows");
+            return Err(DataError::Asked { words });
+        }
+    })
+}
+
+impl Runs {
+    /// A table about a data file.
+    ///
+    /// # Errors
+    /// See [`DataError`].
+    pub async fn data(&self, who: &Identity, ask: DataAsk) -> Result<DataView, DataError> {
+        let request = request(who, &ask, action(&ask.action)?, wire::DataFormat::Table)?;
+        let on = self.data_on(who, &ask).await?;
+        let word = if ask.action.is_empty() { "describe".to_owned() } else { ask.action };
+        let answer = async {
+            let parts = on.connection.data_file(request).await?;
+            parts.try_collect::<Vec<_>>().await
+        };
+        let parts = match tokio::time::timeout(ANSWER, answer).await {
+            Ok(parts) => parts.map_err(|error| refused(&on.host, error))?,
+            Err(_) => return Err(DataError::Unanswered { host: on.host, reason: "it took too long".to_owned() }),
+        };
+        let mut view = DataView { host: on.host.clone(), action: word, ..DataView::default() };
+        let mut whole = false;
+        for mut part in parts {
+            part.make_harmless();
+            match part.part {
+                Some(Part::File(file)) => about(&mut view, file),
+                Some(Part::Table(table)) => fill(&mut view, table),
+                Some(Part::End(end)) => {
+                    (view.used, view.notes, view.bytes_read) = (end.used, end.notes, end.bytes_read);
+                    whole = true;
+                }
+                Some(Part::Bytes(_)) | None => {}
+            }
+        }
+        if whole { Ok(view) } else { Err(broke_off(on.host)) }
+    }
+
+    /// The observations of a data file as CSV, or as Parquet.
+    ///
+    /// # Errors
+    /// See [`DataError`].
+    pub async fn data_bytes(&self, who: &Identity, ask: DataAsk, parquet: bool) -> Result<DataBytes, DataError> {
+        if !matches!(ask.action.as_str(), "" | "rows") {
+            let words = format!("CSV and Parquet are of the observations: leave the action `{}` out", ask.action);
+            return Err(DataError::Asked { words });
+        }
+        let format = if parquet { wire::DataFormat::Parquet } else { wire::DataFormat::Csv };
+        let request = request(who, &ask, wire::DataAction::Rows, format)?;
+        let on = self.data_on(who, &ask).await?;
+        let host = on.host;
+        let begin = async {
+            let mut parts = on.connection.data_file(request).await?;
+            // What is wrong with the request is said before the first piece.
+            let first = parts.try_next().await?;
+            Ok((parts, first))
+        };
+        let (parts, first) = match tokio::time::timeout(ANSWER, begin).await {
+            Ok(begun) => begun.map_err(|error: AgentError| refused(&host, error))?,
+            Err(_) => return Err(DataError::Unanswered { host, reason: "it took too long".to_owned() }),
+        };
+        let Some(wire::DataPart { part: Some(Part::File(file)) }) = first else { return Err(broke_off(host)) };
+        let bytes = Box::pin(pieces(host.clone(), parts));
+        Ok(DataBytes { host, path: file.path, bytes })
+    }
+
+    /// The agent that has the file.
+    async fn data_on(&self, who: &Identity, ask: &DataAsk) -> Result<DataOn, DataError> {
+        let inner = &self.0;
+        let need = Need { host: ask.host.clone(), ..Need::default() };
+        lookup::known(inner, &need).await?;
+        let mut all = inner.fleet.find_data(&need, &who.principal, &ask.path).await;
+        let has = |on: &DataOn| on.file.as_ref().is_some_and(|file| file.problem.is_empty());
+        let there: Vec<&DataOn> = all.iter().filter(|on| has(on)).collect();
+        if let Some(first) = there.first() {
+            let mark = |on: &DataOn| on.file.as_ref().map(|file| file.mark.clone());
+            if there.iter().any(|on| mark(on) != mark(first)) {
+                return Err(DataError::Different(different(&ask.path, &there)));
+            }
+            let at = all.iter().position(has).unwrap_or_default();
+            return Ok(all.swap_remove(at));
+        }
+        let missing: Vec<MissingOn> = all
+            .iter()
+            .filter_map(|on| {
+                let file = on.file.as_ref()?;
+                Some(MissingOn {
+                    host: on.host.clone(),
+                    problem: file.problem.clone(),
+                    mapped: None,
+                    near: file.near.clone(),
+                    roots: inner.fleet.roots(&on.agent_id),
+                })
+            })
+            .collect();
+        match (missing.is_empty(), all.first()) {
+            (false, _) => Err(DataError::NotThere(NotThere { folder: true, on: missing })),
+            (true, Some(on)) => Err(DataError::TooOld(on.host.clone())),
+            (true, None) => Err(DataError::Nobody),
+        }
+    }
+}
+
+/// Hosts and their files, which are not the same.
+fn different(path: &str, there: &[&DataOn]) -> String {
+    let one = |on: &&DataOn| {
+        let file = on.file.clone().unwrap_or_default();
+        let at = rfc3339(file.modified_ms).unwrap_or_default();
+        format!("{} has one of {} bytes, changed {at}", on.host, file.bytes)
+    };
+    let all: Vec<String> = there.iter().take(5).map(one).collect();
+    format!("{path} is not the same on every host: {}; pass host", all.join("; "))
+}
+
+fn request(
+    who: &Identity,
+    ask: &DataAsk,
+    action: wire::DataAction,
+    format: wire::DataFormat,
+) -> Result<wire::DataRequest, DataError> {
+    if ask.path.trim().is_empty() {
+        return Err(DataError::Asked { words: "the path of a data file is missing".to_owned() });
+    }
+    let names: usize = ask.variables.iter().map(String::len).sum();
+    if names > LONGEST || ask.condition.len() > LONGEST || ask.range.len() > LONGEST {
+        return Err(DataError::Asked { words: format!("the request is longer than {LONGEST} characters") });
+    }
+    Ok(wire::DataRequest {
+        path: ask.path.clone(),
+        action: action.into(),
+        variables: ask.variables.clone(),
+        condition: ask.condition.clone(),
+        range: ask.range.clone(),
+        codes: ask.codes,
+        limit: ask.limit,
+        format: format.into(),
+        principal_issuer: who.principal.issuer().to_owned(),
+        principal: who.principal.subject().to_owned(),
+    })
+}
+
+fn broke_off(host: String) -> DataError {
+    DataError::Unanswered { host, reason: "its answer broke off".to_owned() }
+}
+
+fn refused(host: &str, error: AgentError) -> DataError {
+    let words = error.words;
+    match error.failure {
+        Failure::Refused => DataError::Asked { words },
+        Failure::NotFound | Failure::Unmet => DataError::Refused { words },
+        Failure::TooOld => DataError::TooOld(host.to_owned()),
+        _ => DataError::Unanswered { host: host.to_owned(), reason: words },
+    }
+}
+
+/// The pieces of a file; an error where it does not come to its end.
+fn pieces(host: String, parts: DataParts) -> impl Stream<Item = Result<Bytes, DataError>> + Send {
+    stream::try_unfold((host, parts, false), |(host, mut parts, whole)| async move {
+        loop {
+            let next = match tokio::time::timeout(PIECE, parts.next()).await {
+                Ok(next) => next,
+                Err(_) => return Err(DataError::Unanswered { host, reason: "it took too long".to_owned() }),
+            };
+            match next {
+                None if whole => return Ok(None),
+                None => return Err(broke_off(host)),
+                Some(Err(error)) => return Err(refused(&host, error)),
+                Some(Ok(wire::DataPart { part: Some(Part::Bytes(bytes)) })) => {
+                    return Ok(Some((bytes, (host, parts, whole))));
+                }
+                // Nothing follows the end.
+                Some(Ok(wire::DataPart { part: Some(Part::End(_)) })) => return Ok(None),
+                Some(Ok(_)) => {}
+            }
+        }
+    })
+}
+
+fn about(view: &mut DataView, file: wire::DataFile) {
+    let words = |text: String| Some(text).filter(|text| !text.is_empty());
+    view.path = file.path;
+    view.bytes = file.bytes;
+    view.modified = rfc3339(file.modified_ms).filter(|_| file.modified_ms > 0);
+    view.release = file.release;
+    view.label = words(file.label);
+    view.saved = words(file.saved);
+    view.observations = file.observations;
+    view.variables = file.variables;
+    view.sorted_by = file.sorted_by;
+}
+
+fn fill(view: &mut DataView, table: wire::DataTable) {
+    view.columns = table.columns.into_iter().map(|c| DataColumnView { name: c.name, numbers: c.numbers }).collect();
+    let cell = |cell: wire::DataCell| match cell.value {
+        None => Value::Null,
+        Some(Cell::Text(text)) => Value::String(text),
+        // Whole numbers are written without a fraction.
+        Some(Cell::Number(x)) if x.fract() == 0.0 && x.abs() < 9e15 => Value::from(x as i64),
+        Some(Cell::Number(x)) => Value::from(x),
+    };
+    let row = |row: wire::DataRow| row.cells.into_iter().map(cell).collect();
+    view.rows = table.rows.into_iter().map(row).collect();
+}
