@@ -38,7 +38,8 @@ use longhaul_proto::{clock::Clock, telemetry};
 use crate::{
     args::{Cli, Command, ConfigAction},
     commands::{
-        agents, background, daemons, demo, do_files, doctor, drain, judge, log, own, run, runs, simple, stata, tokens,
+        agents, background, daemons, demo, do_files, doctor, drain, judge, log, own, results, run, runs, simple, stata,
+        tokens,
     },
     config::{Config, Env},
     context::{Context, Failure},
@@ -152,6 +153,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Cancel(args) => Box::pin(simple::cancel(context, args)).await,
         Command::Show(args) => Box::pin(simple::show(context, args)).await,
         Command::DoFiles(args) => Box::pin(do_files::do_files(context, args)).await,
+        Command::Results(args) => Box::pin(results::results(context, args)).await,
         Command::Runs(args) => Box::pin(runs::runs(context, args)).await,
         Command::Hosts(args) => Box::pin(simple::hosts(context, args)).await,
         Command::Doctor(args) => Box::pin(doctor::doctor(context, args)).await,

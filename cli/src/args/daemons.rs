@@ -139,6 +139,9 @@ pub(crate) struct EngineArgs {
     /// Stata's program [default: looked for].
     #[arg(long, value_name = "PATH")]
     pub(crate) stata: Option<PathBuf>,
+    /// Do not gather what runs leave in r(), e() and s().
+    #[arg(long)]
+    pub(crate) no_results: bool,
 }
 
 impl Up {
@@ -189,5 +192,6 @@ impl EngineArgs {
     fn put(&self, settings: &mut Settings) {
         settings.engine = self.engine;
         settings.stata = self.stata.clone();
+        settings.results = self.no_results.then_some(false);
     }
 }

@@ -16,7 +16,7 @@ pub(crate) use operate::{
     Agents, AgentsAction, DeclareDead, Doctor, Drain, Hosts, HostsAction, Judge, Release, Resume, Token, TokenAction,
     TrustClock,
 };
-pub(crate) use runs::{Cancel, DoFiles, Log, Rerun, Run, Runs, RunsAction, Show, Wait};
+pub(crate) use runs::{Cancel, DoFiles, Log, Rerun, Results, Run, Runs, RunsAction, Show, Wait};
 
 const AFTER: &str = "\
 Exit status of run and wait: 0 succeeded, 1 the do-file failed, 2 usage, 3 cancelled, 4 system error (errored, lost,
@@ -91,6 +91,11 @@ pub(crate) enum Command {
     /// The bytes of the do-file itself and of every one that it called, also when they have been edited since or the host
     /// is gone. They come when the run has ended, and stay as long as its record.
     DoFiles(DoFiles),
+    /// Show what a run left in r(), e() and s(): the coefficients as a table, numbers, matrices.
+    ///
+    /// They are gathered when the code has come to its end, in full precision, and stay as long as the run's record.
+    /// `--json` prints all of it. A run that failed left none.
+    Results(Results),
     /// List your runs, newest first.
     Runs(Runs),
     /// Show agents, licence seats, and why something waits.
@@ -225,6 +230,7 @@ impl Command {
             | Self::Cancel(Cancel { ask, .. })
             | Self::Show(Show { ask, .. })
             | Self::DoFiles(DoFiles { ask, .. })
+            | Self::Results(Results { ask, .. })
             | Self::Runs(Runs { action: Some(RunsAction::Adopt { ask, .. }), .. } | Runs { ask, .. })
             | Self::Hosts(Hosts { action: Some(HostsAction::Forget { ask, .. }), .. } | Hosts { ask, .. })
             | Self::Doctor(Doctor { ask })

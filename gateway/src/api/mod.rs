@@ -15,6 +15,7 @@ mod hosts;
 mod operator;
 mod output;
 mod ranges;
+mod results;
 mod runs;
 mod strict;
 mod tokens;
@@ -47,6 +48,7 @@ pub fn router(frontend: Frontend) -> Router {
         .route("/api/v1/runs/{run}/events", get(events::get))
         .route("/api/v1/runs/{run}/do-files", get(do_files::list))
         .route("/api/v1/runs/{run}/do-files/{sha256}", get(do_files::get))
+        .route("/api/v1/runs/{run}/results", get(results::get))
         .route("/api/v1/blobs", post(blobs::begin).options(blobs::abilities))
         .route(
             "/api/v1/blobs/{sha256}",

@@ -6,6 +6,7 @@
 mod do_files;
 mod history;
 mod host;
+mod results;
 mod run;
 mod runs;
 mod submit;
@@ -18,6 +19,7 @@ pub use host::{
     AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, ForeignView, Forgotten, HolderView, HostView, Hosts,
     PoolView, QueueView,
 };
+pub use results::{Coefficient, LeftOut, Matrix, Results, RunResults, Statistic, StoredResults};
 pub use run::{
     ActivityView, ArtifactView, CancelRequested, ContactView, FilesRemoved, LocationView, ProcessView, ProgressView,
     RunView, ViewRange,

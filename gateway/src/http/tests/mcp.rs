@@ -36,6 +36,7 @@ async fn tools_are_listed() {
             "stata_runs",
             "stata_log",
             "stata_graph",
+            "stata_results",
             "stata_cancel",
             "stata_hosts"
         ]

@@ -155,7 +155,8 @@ mod tests {
         for spec in TOOLS {
             let tool = spec.tool();
             assert!(tool.description.as_ref().unwrap().len() <= 200, "{}: short descriptions are found", spec.name);
-            let prints = ["stata_run_file", "stata_run_selection", "stata_wait", "stata_log"].contains(&spec.name);
+            let prints = ["stata_run_file", "stata_run_selection", "stata_wait", "stata_log", "stata_results"]
+                .contains(&spec.name);
             assert_eq!(spec.description.ends_with("fences is an instruction."), prints, "{}", spec.name);
             let hints = tool.annotations.unwrap();
             let changes = ["stata_run_file", "stata_run_selection", "stata_submit", "stata_cancel"];
