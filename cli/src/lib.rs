@@ -38,8 +38,8 @@ use longhaul_proto::{clock::Clock, telemetry};
 use crate::{
     args::{Cli, Command, ConfigAction},
     commands::{
-        agents, background, daemons, data_file, demo, do_files, doctor, drain, files, judge, log, own, run, runs,
-        simple, stata, stata_help, tokens,
+        agents, background, daemons, data_file, demo, do_files, doctor, drain, files, judge, log, own, results, run,
+        runs, simple, stata, stata_help, tokens,
     },
     config::{Config, Env},
     context::{Context, Failure},
@@ -157,6 +157,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Get(args) => Box::pin(files::get(context, args)).await,
         Command::DoFiles(args) => Box::pin(do_files::do_files(context, args)).await,
         Command::Data(args) => Box::pin(data_file::data(context, args)).await,
+        Command::Results(args) => Box::pin(results::results(context, args)).await,
         Command::Runs(args) => Box::pin(runs::runs(context, args)).await,
         Command::StataHelp(args) => Box::pin(stata_help::stata_help(context, args)).await,
         Command::Hosts(args) => Box::pin(simple::hosts(context, args)).await,

@@ -43,6 +43,7 @@ pub mod paths;
 pub mod principal;
 pub mod private;
 pub mod progress;
+pub mod results_text;
 pub mod seal;
 pub mod state;
 pub mod tasks;

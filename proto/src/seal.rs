@@ -112,6 +112,8 @@ pub fn digest(submission: &wire::Submission) -> [u8; 32] {
         name: _,
         note: _,
         file_name: _,
+        // Likewise; it decides only what is shown of the run.
+        no_results: _,
     } = submission;
     let mut items = Items(Sha256::new());
     items.text(1, run_id);
@@ -173,6 +175,7 @@ mod tests {
             name: "nightly".into(),
             note: "n".into(),
             file_name: "a.do".into(),
+            no_results: true,
         }
     }
 

@@ -12,6 +12,7 @@
 //! | `START_HOLD` | a file: after the banner nothing happens until it exists |
 //! | `SERIAL` | a serial number for the banner, to find it again where it does not belong |
 //! | `LICENCE` | `invalid`, `missing`, `seat`: a message on the terminal, no log, status 1; `hang`: none of these, for ever |
+//! | `END_STATE` | a file: all that is left in the process at its end is written there |
 //! | `CHILD` | words of `child` below, at the start |
 //!
 //! | words | effect |
@@ -25,6 +26,8 @@
 //! | `hang` | nothing ever again; an interrupt does not help |
 //! | `sigint=break\|die\|ignore` | as `SIGINT`, from here on |
 //! | `child [SECONDS] [group\|session]` | starts a process that outlives this one; in the same process group, its own group, or its own session |
+//! | `state FILE` | what is in the process now is written to the file |
+//! | `run COMMAND` | the command is executed |
 //! | `timescale X` | as `TIME_SCALE`, from here on |
 
 use std::os::unix::process::CommandExt;
@@ -69,6 +72,8 @@ pub(crate) struct Faults {
     pub(crate) licence: Option<Licence>,
     /// Behaviour on SIGINT.
     pub(crate) sigint: OnInterrupt,
+    /// Where the state at the end is written.
+    pub(crate) end_state: Option<std::path::PathBuf>,
     /// `child` words for the start.
     pub(crate) child: Option<String>,
     at: Vec<At>,
@@ -117,6 +122,7 @@ impl Faults {
             serial: get("SERIAL"),
             licence,
             sigint,
+            end_state: get("END_STATE").map(Into::into),
             child: get("CHILD"),
             at,
         })
@@ -195,6 +201,8 @@ pub(crate) fn act(interp: &mut Interp, words: &str) -> Outcome {
         "status" => std::process::exit(i32::try_from(number(0, 1)).unwrap_or(1)),
         "hang" => clock::hang(),
         "child" => child(&args)?,
+        "state" => crate::state::write(interp, std::path::Path::new(&args.join(" "))),
+        "run" => crate::exec::command(interp, words.strip_prefix("run").unwrap_or_default().trim())?,
         "timescale" => {
             let x = args.first().and_then(|a| a.parse().ok()).filter(|x: &f64| x.is_finite() && *x >= 0.0);
             interp.faults.time_scale = x.ok_or_else(|| unknown(words))?;

@@ -20,6 +20,7 @@ use crate::out::Out;
 use crate::signals::Signals;
 use crate::source::Delimiter;
 use crate::source::Statement;
+use crate::stored::{Matrix, Stored};
 
 /// Why execution does not go on to the next command.
 #[derive(Debug)]
@@ -85,7 +86,7 @@ pub(crate) struct Frame {
     /// Local macros.
     pub(crate) locals: HashMap<String, String>,
     /// What `return` has set so far.
-    pub(crate) returns: HashMap<String, Value>,
+    pub(crate) returns: Stored,
     /// Temporary files to be erased when the frame ends.
     pub(crate) tempfiles: Vec<String>,
 }
@@ -117,6 +118,10 @@ pub(crate) struct Settings {
     pub(crate) varabbrev: bool,
     /// `set type`.
     pub(crate) kind: String,
+    /// `set level`, per cent.
+    pub(crate) level: f64,
+    /// `set trace`: remembered, without effect.
+    pub(crate) trace: bool,
     /// Batch mode: `c(mode)`, and the blank line that console mode puts before a last `r(N);`.
     pub(crate) batch: bool,
     /// Standard input is a terminal, which echoes by itself.
@@ -141,8 +146,16 @@ pub(crate) struct Interp {
     pub(crate) programs: HashMap<String, Program>,
     /// Scalars by name.
     pub(crate) scalars: HashMap<String, Value>,
+    /// Matrices by name.
+    pub(crate) matrices: BTreeMap<String, Matrix>,
     /// `r()`.
-    pub(crate) results: HashMap<String, Value>,
+    pub(crate) results: Stored,
+    /// `e()`.
+    pub(crate) estimates: Stored,
+    /// `s()`.
+    pub(crate) sreturns: Stored,
+    /// `_return hold`.
+    pub(crate) held: BTreeMap<String, Stored>,
     /// The data in memory.
     pub(crate) data: Table,
     /// What `preserve` put aside, with the depth of frames at that time.
@@ -260,7 +273,8 @@ impl Interp {
             "more" => s("off"),
             "rmsg" => s(if self.set.rmsg { "on" } else { "off" }),
             "type" => s(&self.set.kind),
-            "level" => n(95.0),
+            "level" => n(self.set.level),
+            "trace" => s(if self.set.trace { "on" } else { "off" }),
             "maxvar" => n(5000.0),
             "version" | "stata_version" | "userversion" => n(crate::banner::VERSION),
             "edition" | "flavor" => s("stand-in"),
@@ -306,8 +320,7 @@ impl Env for Interp {
     fn result(&self, class: &str, name: &str) -> Value {
         match class {
             "c" => self.constant(name),
-            "r" => self.results.get(name).cloned().unwrap_or(Value::Num(MISSING)),
-            _ => Value::Num(MISSING),
+            _ => self.stored(class).and_then(|s| s.get(name)).cloned().unwrap_or(Value::Num(MISSING)),
         }
     }
 
@@ -334,6 +347,12 @@ impl Env for Interp {
             ("scalar", [Expr::Name(n)]) => {
                 Some(self.scalars.get(n).cloned().ok_or_else(|| ExprError::new(111, format!("{n} not found"))))
             }
+            ("el", [m, i, j]) => Some(self.cell(m, i, j)),
+            ("rowsof" | "colsof", [m]) => Some(self.matrix_of(m).map(|m| {
+                let n = if name == "rowsof" { m.rows.len() } else { m.columns.len() };
+                Value::Num(crate::expr::functions::size(n))
+            })),
+            ("_b" | "_se", [Expr::Name(n)]) => Some(self.coefficient(name, n)),
             ("fileexists", [arg]) => Some(match eval::value(self, arg, None) {
                 Ok(Value::Str(s)) => Ok(Value::Num(f64::from(std::path::Path::new(&s).exists()))),
                 Ok(_) => Err(ExprError::types()),

@@ -26,10 +26,14 @@ mod faults;
 mod help;
 mod interp;
 mod macros;
+mod matrices;
 mod out;
 mod run;
 mod signals;
 mod source;
+mod state;
+mod stats;
+mod stored;
 mod text;
 
 use std::cell::Cell;
@@ -87,6 +91,9 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     };
     let mut interp = new_interp(sink, signals, faults, invocation.mode());
     let status = session(&mut interp, &invocation);
+    if let Some(path) = &interp.faults.end_state {
+        state::write(&interp, path);
+    }
     while !interp.frames.is_empty() {
         exec::drop_frame(&mut interp);
     }
@@ -110,6 +117,8 @@ fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, mode: bann
             rmsg: false,
             varabbrev: true,
             kind: "float".into(),
+            level: 95.0,
+            trace: false,
             batch,
             terminal: !batch && std::io::stdin().is_terminal(),
         },
@@ -117,7 +126,11 @@ fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, mode: bann
         frames: vec![Frame::default()],
         programs: HashMap::new(),
         scalars: HashMap::new(),
-        results: HashMap::new(),
+        matrices: BTreeMap::new(),
+        results: stored::Stored::default(),
+        estimates: stored::Stored::default(),
+        sreturns: stored::Stored::default(),
+        held: BTreeMap::new(),
         data: data::Table::default(),
         preserved: Vec::new(),
         files: HashMap::new(),

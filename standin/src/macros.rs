@@ -146,7 +146,7 @@ fn local_value(interp: &mut Interp, inner: &str) -> Outcome<String> {
         let call = inner.strip_prefix(class).and_then(|r| r.strip_prefix('(')).and_then(|r| r.strip_suffix(')'));
         if let Some(name) = call {
             use crate::expr::eval::Env;
-            let missing = class != "c" && !interp.results.contains_key(name);
+            let missing = class != "c" && interp.stored(class).and_then(|s| s.get(name)).is_none();
             return Ok(if missing { String::new() } else { as_text(&interp.result(class, name)) });
         }
     }
@@ -183,6 +183,15 @@ pub(crate) fn function_value(interp: &mut Interp, s: &str) -> Outcome<String> {
     let rest = rest.trim();
     match name {
         "word" => word_function(rest),
+        "r" | "e" | "s" if rest.starts_with('(') => {
+            let kind = rest.trim_start_matches('(').split([')', ',']).next().unwrap_or_default().trim();
+            interp.stored(name).and_then(|s| s.names(kind)).ok_or_else(Stop::syntax)
+        }
+        "rownames" | "colnames" | "rowfullnames" | "colfullnames" => crate::commands::matrix::names(interp, name, rest),
+        "copy" => {
+            let (kind, of) = text::word(rest);
+            Ok(if matches!(kind, "global" | "gl") { global_value(interp, of) } else { interp.local(of).to_owned() })
+        }
         "length" | "strlen" | "ustrlen" => {
             let (kind, rest) = text::word(rest);
             let n = if matches!(kind, "local" | "loc") { interp.local(rest).len() } else { text::unquote(rest).len() };

@@ -147,7 +147,11 @@ fn size(bytes: u64) -> String {
     words::bytes(bytes)
 }
 
-fn write(spool: &Spool, content: &[u8], sha256: &str) -> io::Result<()> {
+/// Keeps a content beside the do-files, by its digest.
+///
+/// # Errors
+/// Any failure of the file system.
+pub(crate) fn write(spool: &Spool, content: &[u8], sha256: &str) -> io::Result<()> {
     let path = spool.do_files().join(sha256);
     // A process that was killed may have written it before it could be named.
     if path.is_file() {

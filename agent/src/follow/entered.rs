@@ -117,7 +117,9 @@ impl Notes {
 
     /// Whether a file is one that is written for the run: the do-file itself is named by where it came from.
     fn is_ours(&self, path: &Path) -> bool {
-        [self.spool.code(), self.spool.wrapper(), self.spool.profile()].iter().any(|ours| ours == path)
+        [self.spool.code(), self.spool.wrapper(), self.spool.profile(), self.spool.gather()]
+            .iter()
+            .any(|ours| ours == path)
     }
 }
 

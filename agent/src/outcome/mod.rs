@@ -1,7 +1,9 @@
 //! The end of a run: reads what the supervisor and Stata left and writes the verdict, once.
 
 mod artifacts;
+mod coefficients;
 mod location;
+pub(crate) mod results;
 mod verdict;
 
 use std::{

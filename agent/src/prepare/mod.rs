@@ -23,7 +23,8 @@ use longhaul_proto::{
 };
 
 use crate::{
-    spool::{Plan, Spool, Timing},
+    spool::{Gathers, Plan, Spool, Timing},
+    stata::gather,
     stata::wrapper::{Spec, Wrapper, needs_staging},
 };
 
@@ -45,6 +46,8 @@ pub struct Preparer {
     pub env_allow: Vec<String>,
     /// Limits; the run's own timeout comes from the request.
     pub timing: Timing,
+    /// Whether results are gathered where the request does not say no.
+    pub results: bool,
     /// Bytes of each stream that are kept.
     pub output_limit: u64,
     /// Bytes that a run's spool may take before it is ended; 0 = no limit.
@@ -75,12 +78,18 @@ impl Preparer {
         let profile = working_dir.join("profile.do");
         let profile = (submission.project_profile && profile.is_file()).then_some(profile);
 
+        let gathers = match (self.results, submission.no_results) {
+            (_, true) => Gathers::NotAsked,
+            (false, _) => Gathers::NotHere,
+            _ => Gathers::Yes,
+        };
+        let gather = (gathers == Gathers::Yes).then(|| spool.gather());
         let tag = format!("{}_{attempt}", spool.run().short());
         let wrapper = Wrapper::new(&Spec {
             working_dir: &plain_dir,
             do_file: &spool.code(),
             args: &submission.args,
-            epilogue: None,
+            gather: gather.as_deref(),
             sentinel: &spool.sentinel(),
             tag: &tag,
         })
@@ -103,11 +112,13 @@ impl Preparer {
             output_limit: self.output_limit,
             max_spool: self.max_run_spool,
             log_encoding: self.log_encoding.name().to_owned(),
+            gathers: Some(gathers),
         };
-        lay_out(spool, &plan, &code, &wrapper, &plain_dir).map_err(|error| Problem {
-            cause: if error.kind() == io::ErrorKind::StorageFull { Cause::SpoolFull } else { Cause::SpawnFailed },
-            text: format!("the run could not be laid out in {}: {error}", spool.path().display()),
-        })?;
+        if let Some(gather) = &gather {
+            private(gather, gather::text(&tag, &spool.gathered()).as_bytes())
+                .map_err(|error| laid_out(spool, &error))?;
+        }
+        lay_out(spool, &plan, &code, &wrapper, &plain_dir).map_err(|error| laid_out(spool, &error))?;
         Ok(plan)
     }
 
@@ -205,6 +216,13 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let mut from = std::fs::File::open(from)?;
     let mut to = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(to)?;
     io::copy(&mut from, &mut to).map(drop)
+}
+
+fn laid_out(spool: &Spool, error: &io::Error) -> Problem {
+    Problem {
+        cause: if error.kind() == io::ErrorKind::StorageFull { Cause::SpoolFull } else { Cause::SpawnFailed },
+        text: format!("the run could not be laid out in {}: {error}", spool.path().display()),
+    }
 }
 
 fn failed(text: String) -> Problem {

@@ -13,6 +13,7 @@ use std::pin::Pin;
 
 use futures_util::Stream;
 use longhaul_proto::{
+    faults,
     ids::RunId,
     principal::Principal,
     tasks::Tasks,
@@ -31,6 +32,7 @@ use crate::{
     follow::do_files,
     help::Help,
     identity::{Identity, Known, Pins},
+    outcome::results,
     runs::{Forgotten, Runs},
     spool::CancelMode,
 };
@@ -200,7 +202,14 @@ impl Agent for Service {
     async fn do_files(&self, request: Request<wire::DoFilesRequest>) -> Result<Response<wire::DoFilesReply>, Status> {
         let request = request.into_inner();
         let spool = self.runs.spool(run_id(&request.run_id)?);
-        let listed = longhaul_proto::tasks::blocking(move || do_files::list(&spool, request.attempt)).await;
+        let list = move || {
+            let mut reply = do_files::list(&spool, request.attempt)?;
+            if reply.known && !faults::bug("agent_without_results") {
+                results::add(&spool, &mut reply)?;
+            }
+            Ok(reply)
+        };
+        let listed = longhaul_proto::tasks::blocking(list).await;
         listed.and_then(|listed| listed).map(Response::new).map_err(|e| refusal::unreadable(&e))
     }
 

@@ -14,7 +14,8 @@
 //!   started.json     Stata's process exists         running.json   its first log byte
 //!   cancel.json      a request to end the run       ending.json    the cause, before the first signal
 //!   entered.json     the do-files that it entered, with their digests
-//!   do-files/        their bytes as they were then, by their digests
+//!   do-files/        their bytes as they were then, by their digests; and the results of the run, by theirs
+//!   gather.do        gathers results after the sentinel     gathered       what it wrote; its end mark shows it whole
 //!   blobs/           the files of stored code, which came before the attempt; removed at the end
 //!   exit.json        the supervisor's exit record   outcome.json   the agent's verdict
 //! run/               the run's; Stata starts here:
@@ -32,8 +33,8 @@
 //! The supervisor writes markers and facts, the agent writes requests and verdicts; each file has one writer except
 //! `exit.json` and `ending.json`, which the agent writes when it has proof that no supervisor can.
 //!
-//! Of a run that was deleted, `<run id>.done` stays beside the folders: a gateway whose ledger was restored from an old
-//! backup may ask for that run again, and must not be answered that it never started.
+//! Of a deleted run `<run id>.done` stays beside the folders: a gateway whose ledger was restored from an old backup may ask
+//! for that run again, and must not be answered that it never started.
 
 mod attempts;
 mod digest;
@@ -67,8 +68,8 @@ pub use longhaul_proto::free_space::{FreeSpace, MinFree, free_space};
 pub use meter::{Meter, Taken};
 pub use proofs::Proofs;
 pub use records::{
-    Artifact, CancelMode, CancelRecord, Ending, Exit, FileFacts, Location, OutcomeRecord, Plan, Running, Started,
-    Timing, is_damaged,
+    Artifact, CancelMode, CancelRecord, Ending, Exit, FileFacts, Gathers, Location, OutcomeRecord, Plan, Running,
+    Started, Timing, is_damaged,
 };
 pub use root::SpoolRoot;
 pub use submission::{CommandRange, Kind, Meta, SubmissionError};
@@ -78,9 +79,8 @@ pub const FORMAT: u32 = 2;
 /// Oldest format that this version reads, as long as this major version lives.
 pub const OLDEST_FORMAT: u32 = 1;
 
-/// Extension of a folder that is being removed.
+/// Extensions of a folder that is being removed, and of the proof that stays of a deleted run.
 const FORGOTTEN: &str = "forgotten";
-/// Extension of the proof that stays of a deleted run.
 const DONE: &str = "done";
 
 /// The spool of one run. Cheap to clone.
@@ -196,8 +196,12 @@ impl Spool {
         blobs = "blobs",
         /// The do-files that the run entered, with their digests.
         entered = "entered.json",
-        /// Their bytes, by their digests.
+        /// Their bytes, by digest.
         do_files = "do-files",
+        /// Our do-file that gathers results.
+        gather = "gather.do",
+        /// What that wrote.
+        gathered = "gathered",
         /// The supervisor's own log, for people.
         supervisor_log = "supervisor.log",
         /// Space held for the exit record on a full file system.

@@ -29,6 +29,14 @@ pub struct Timing {
     pub after_break: u64,
     /// From SIGTERM to SIGKILL.
     pub after_terminate: u64,
+    /// From the sentinel to the end of gathering.
+    #[serde(default = "gathering")]
+    pub gathering: u64,
+}
+
+/// What an agent of an earlier version left out of a plan.
+fn gathering() -> u64 {
+    30_000
 }
 
 /// What the supervisor needs to know. Written by the agent before the supervisor starts.
@@ -68,6 +76,21 @@ pub struct Plan {
     /// The encoding of what is no UTF-8 in its log and sources; empty = Windows-1252.
     #[serde(default)]
     pub log_encoding: String,
+    /// Whether results are gathered; `None` = an agent of an earlier version wrote this.
+    #[serde(default)]
+    pub gathers: Option<Gathers>,
+}
+
+/// Whether what a run leaves in r(), e() and s() is gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gathers {
+    /// It is.
+    Yes,
+    /// The request says no.
+    NotAsked,
+    /// The agent's configuration says no.
+    NotHere,
 }
 
 impl Plan {
@@ -218,6 +241,9 @@ pub struct Exit {
     pub console: FileFacts,
     /// Processes that had to be ended after Stata.
     pub leftovers: Vec<String>,
+    /// Why the gathering of results was ended, in words.
+    #[serde(default)]
+    pub gathering: Option<String>,
     /// Who wrote this record: `supervisor`, `second supervisor` or `agent`.
     pub by: String,
 }

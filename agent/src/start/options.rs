@@ -37,6 +37,10 @@ pub struct Options {
     pub after_break: Duration,
     /// From SIGTERM to SIGKILL; 5 s.
     pub after_terminate: Duration,
+    /// From the sentinel to the end of gathering; 30 s.
+    pub gathering: Duration,
+    /// Whether results are gathered where the request does not say no.
+    pub results: bool,
     /// Room that must be free in the spool.
     pub min_free: MinFree,
     /// Bytes of each stream that are kept of a run; 4 GiB.
@@ -88,6 +92,8 @@ impl Options {
             start_timeout: Duration::from_secs(120),
             after_break: Duration::from_secs(10),
             after_terminate: Duration::from_secs(5),
+            gathering: Duration::from_secs(30),
+            results: true,
             min_free: MinFree::default(),
             output_limit: 4 << 30,
             max_spool: 100 << 30,

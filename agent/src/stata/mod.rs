@@ -4,8 +4,9 @@
 //! logs: [`lines`] cuts bytes into clean lines, [`echo`] separates commands from output, and on these two build
 //! [`judge`] (how did it end), [`culprit`] (which line of a loop failed), [`locate`] (in which do-file and line), [`progress`] (how far is it), [`view`] (which
 //! bytes are the user's), [`saved`] (which graphs it left) and [`banner`] (edition, version and licence). [`wrapper`]
-//! writes the do-file that Stata is started with, [`find`] looks for Stata on the host, and [`licence`] recognises a
-//! start that failed for the licence. [`smcl`] shows help files.
+//! writes the do-file that Stata is started with, [`gather`] the one that writes down results, which [`gathered`] reads,
+//! [`find`] looks for Stata on the host, and [`licence`] recognises a start that failed for the licence. [`smcl`] shows help
+//! files.
 //!
 //! Logs are written by other people's code: every reader takes any bytes, in any chunks, in bounded memory.
 
@@ -14,6 +15,8 @@ mod commands;
 mod culprit;
 pub mod echo;
 pub mod find;
+pub mod gather;
+pub mod gathered;
 pub mod judge;
 pub mod judge_file;
 pub mod licence;

@@ -4,8 +4,13 @@
 //! cd "/home/ana/project"
 //! do `"/home/ana/project/main.do"' 2024 "north west"
 //! file open lh7f3a9c21_1 using `"/state/spool/…/sentinel-1"', write text
-//! file close lh7f3a9c21_1
+//! capture run `"/state/spool/…/control/gather.do"'
 //! ```
+//!
+//! The last line closes the file and gathers results ([`super::gather`]); where that is not wanted it is
+//! `file close lh7f3a9c21_1`. `capture run` echoes and prints nothing of its own, whatever happens in it, so a log of
+//! the user's that is still open receives as many commands of ours as without, and what comes after the sentinel says
+//! nothing about the user's code.
 //!
 //! The sentinel file is made only when the user's code has returned without error; Stata's exit status cannot show
 //! that. Why `file open` makes it: it is part of every release and edition, needs no shell or other file, and makes the
@@ -33,8 +38,8 @@ pub struct Spec<'a> {
     pub do_file: &'a Path,
     /// The do-file's arguments, one each.
     pub args: &'a [String],
-    /// Commands after the user's success, before the sentinel; whole lines.
-    pub epilogue: Option<&'a str>,
+    /// Our do-file that closes the sentinel's handle and gathers results; absolute. `None` = nothing is gathered.
+    pub gather: Option<&'a Path>,
     /// The file that proves success; absolute, must not exist yet.
     pub sentinel: &'a Path,
     /// Unique to run and attempt: 1 to 24 ASCII letters, digits and `_` (names in Stata have 32 characters).
@@ -49,7 +54,7 @@ pub enum WrapperError {
         "the {what} {path:?} holds {character}, which Stata cannot be given literally; it has to be reached under a plain name"
     )]
     UnsafePath {
-        /// `do-file`, `working directory` or `sentinel`.
+        /// `do-file`, `working directory`, `sentinel` or `gathering do-file`.
         what: &'static str,
         /// The path, lossily.
         path: String,
@@ -107,11 +112,11 @@ impl Wrapper {
             text.push_str(&quoted(argument));
         }
         text.push('\n');
-        if let Some(epilogue) = spec.epilogue {
-            // A line of the wrapper's in front marks the end of the user's part.
-            text.push_str(&format!("* epilogue of {tag}\n{}\n", epilogue.trim_end()));
-        }
-        text.push_str(&format!("file open lh{tag} using `\"{sentinel}\"', write text\nfile close lh{tag}\n"));
+        text.push_str(&format!("file open lh{tag} using `\"{sentinel}\"', write text\n"));
+        text.push_str(&match spec.gather {
+            None => format!("file close lh{tag}\n"),
+            Some(gather) => format!("capture run `\"{}\"'\n", path("gathering do-file", gather)?),
+        });
         Ok(Self { text })
     }
 
@@ -204,13 +209,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn wrapper(path: &str, args: &[&str], epilogue: Option<&str>) -> Result<Wrapper, WrapperError> {
+    fn wrapper(path: &str, args: &[&str], gather: Option<&str>) -> Result<Wrapper, WrapperError> {
         let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
         Wrapper::new(&Spec {
             working_dir: Path::new("/w d"),
             do_file: Path::new(path),
             args: &args,
-            epilogue,
+            gather: gather.map(Path::new),
             sentinel: Path::new("/spool/sentinel-1"),
             tag: "7f3a9c21_1",
         })
@@ -226,10 +231,13 @@ mod tests {
              file open lh7f3a9c21_1 using `\"/spool/sentinel-1\"', write text\nfile close lh7f3a9c21_1\n"
         );
         assert_eq!(found.next_line(), found.sentinel_line());
-        let with = wrapper("/x.do", &[], Some("return list\n")).unwrap();
-        assert_eq!(with.next_line(), "* epilogue of 7f3a9c21_1");
-        assert!(with.sentinel_line().starts_with("file open lh7f3a9c21_1 using"));
-        assert_eq!(with.do_line(), "do `\"/x.do\"'");
+        let with = wrapper("/x.do", &[], Some("/spool/control/gather.do")).unwrap();
+        assert_eq!(
+            with.text(),
+            "cd `\"/w d\"'\ndo `\"/x.do\"'\nfile open lh7f3a9c21_1 using `\"/spool/sentinel-1\"', write text\n\
+             capture run `\"/spool/control/gather.do\"'\n"
+        );
+        assert_eq!(with.next_line(), with.sentinel_line());
     }
 
     #[test]

@@ -57,10 +57,17 @@ fn bench_in(script: &str, runs: &std::path::Path, folder: tempfile::TempDir) -> 
         source: String::new(),
         code_sha256: String::new(),
         profile: None,
-        timing: Timing { timeout: None, start: 60_000, after_break: 60_000, after_terminate: 60_000 },
+        timing: Timing {
+            timeout: None,
+            start: 60_000,
+            after_break: 60_000,
+            after_terminate: 60_000,
+            gathering: 30_000,
+        },
         output_limit: 1 << 30,
         max_spool: 0,
         log_encoding: String::new(),
+        gathers: None,
     };
     spool.write(&spool.plan(), &plan).unwrap();
     Bench { executor: Arc::new(Local::new(std::env::current_exe().unwrap())), spool, _folder: folder }

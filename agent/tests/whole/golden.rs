@@ -349,7 +349,7 @@ fn laid_out() {
     });
 }
 
-const FORMAT_2: [&str; 24] = [
+const FORMAT_2: [&str; 26] = [
     "attempt-1",
     "control",
     "control/do-files",
@@ -357,6 +357,8 @@ const FORMAT_2: [&str; 24] = [
     "control/do-files/9e23db35e194cec7e2363d5aa43ae3a0fdd3be5f971135f94e9b835cadf5e328",
     "control/entered.json",
     "control/exit.json",
+    "control/gather.do",
+    "control/gathered",
     "control/handle.json",
     "control/lock",
     "control/nudge",

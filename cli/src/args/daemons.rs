@@ -142,6 +142,9 @@ pub(crate) struct EngineArgs {
     /// Folder with help files, looked through before Stata's own ado-path; may be repeated.
     #[arg(long, value_name = "DIR")]
     pub(crate) ado_path: Vec<PathBuf>,
+    /// Do not gather what runs leave in r(), e() and s().
+    #[arg(long)]
+    pub(crate) no_results: bool,
 }
 
 impl Up {
@@ -193,5 +196,6 @@ impl EngineArgs {
         settings.engine = self.engine;
         settings.stata = self.stata.clone();
         settings.ado_path = (!self.ado_path.is_empty()).then(|| self.ado_path.clone());
+        settings.results = self.no_results.then_some(false);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) use operate::{
     Agents, AgentsAction, DeclareDead, Doctor, Drain, Hosts, HostsAction, Judge, Release, Resume, Token, TokenAction,
     TrustClock,
 };
-pub(crate) use runs::{Cancel, DoFiles, Files, Get, Log, Rerun, Run, Runs, RunsAction, Show, Wait};
+pub(crate) use runs::{Cancel, DoFiles, Files, Get, Log, Rerun, Results, Run, Runs, RunsAction, Show, Wait};
 pub(crate) use stata_help::StataHelp;
 
 const AFTER: &str = "\
@@ -107,6 +107,11 @@ pub(crate) enum Command {
     /// `longhaul data auto.dta`, `longhaul data auto.dta tabulate rep78 foreign --if 'price > 5000'`,
     /// `longhaul data auto.dta rows make price --in 1/20`, `longhaul data auto.dta --csv -o auto.csv`.
     Data(Data),
+    /// Show what a run left in r(), e() and s(): the coefficients as a table, numbers, matrices.
+    ///
+    /// They are gathered when the code has come to its end, in full precision, and stay as long as the run's record.
+    /// `--json` prints all of it. A run that failed left none.
+    Results(Results),
     /// List your runs, newest first.
     Runs(Runs),
     /// Print Stata's help on a command, from the help files of a Stata host, as Markdown; or find topics by words.
@@ -247,6 +252,7 @@ impl Command {
             | Self::Get(Get { ask, .. })
             | Self::StataHelp(StataHelp { ask, .. })
             | Self::Data(Data { ask, .. })
+            | Self::Results(Results { ask, .. })
             | Self::Runs(Runs { action: Some(RunsAction::Adopt { ask, .. }), .. } | Runs { ask, .. })
             | Self::Hosts(Hosts { action: Some(HostsAction::Forget { ask, .. }), .. } | Hosts { ask, .. })
             | Self::Doctor(Doctor { ask })

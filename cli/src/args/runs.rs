@@ -48,6 +48,9 @@ pub(crate) struct Run {
     /// Let a profile.do in the working directory run.
     #[arg(long)]
     pub(crate) project_profile: bool,
+    /// Do not gather r(), e() and s() when the code has come to its end.
+    #[arg(long)]
+    pub(crate) no_results: bool,
     /// Run it even though an equal run is unfinished or just ended.
     #[arg(long)]
     pub(crate) again: bool,
@@ -206,6 +209,19 @@ pub(crate) struct Get {
     /// Replace files that are there with other content.
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `results`.
+#[derive(Debug, Args)]
+pub(crate) struct Results {
+    /// The run.
+    #[arg(value_parser = run_name)]
+    pub(crate) run: String,
+    /// One of them in full, such as `e(V)`, `r(mean)` or `coefficients`; without this all, matrices by name.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) ask: Ask,
 }

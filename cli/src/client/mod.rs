@@ -282,6 +282,14 @@ impl Client {
         piece.map_err(|source| ClientError::Broken { source })
     }
 
+    /// What a run left in r(), e() and s(): the bytes of the API's object, in which numbers are exact.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(crate) async fn results(&self, run: &str) -> Result<Vec<u8>, ClientError> {
+        self.bytes(&path(run, "/results")).await
+    }
+
     /// Every step of a run, and every attempt.
     ///
     /// # Errors
@@ -295,8 +303,11 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub(crate) async fn do_file(&self, run: &str, sha256: &str) -> Result<Vec<u8>, ClientError> {
-        let request = self.request(Method::GET, &path(run, &format!("/do-files/{}", escape(sha256))));
-        let body = self.send(request, ANSWER).await?.bytes();
+        self.bytes(&path(run, &format!("/do-files/{}", escape(sha256)))).await
+    }
+
+    async fn bytes(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        let body = self.send(self.request(Method::GET, path), ANSWER).await?.bytes();
         let silent = |_| ClientError::Silent { url: self.url.clone(), limit: ANSWER };
         let body = tokio::time::timeout(ANSWER, body).await.map_err(silent)?;
         body.map(Vec::from).map_err(|source| ClientError::Broken { source })

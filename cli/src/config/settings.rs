@@ -106,6 +106,10 @@ settings! {
     env_allow: Vec<String>,
     /// Limit from the start of Stata to its first log byte.
     start_timeout: Time,
+    /// Gather what a run leaves in r(), e() and s(), where the request does not say no; default true.
+    results: bool,
+    /// Limit of that, from the end of the user's code; default 30s.
+    gather_timeout: Time,
     /// No run starts with less free space than this in the spool, and a gateway takes no upload that leaves less.
     min_free: Bytes,
     /// Likewise, percent of the file system.

@@ -53,6 +53,8 @@ fn defaults() -> Settings {
         count_foreign: Some(false),
         serve_all: Some(false),
         start_timeout: time(std::time::Duration::from_secs(120)),
+        results: Some(true),
+        gather_timeout: time(std::time::Duration::from_secs(30)),
         min_free: bytes(min_free.bytes),
         min_free_percent: Some(u32::from(min_free.percent)),
         max_output: bytes(g.max_output),

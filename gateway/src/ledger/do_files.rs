@@ -33,6 +33,29 @@ pub struct DoFiles {
     pub files: Vec<DoFile>,
     /// Why these may not be all, or not what ran, in words; empty = they are.
     pub note: String,
+    /// What it left in r(), e() and s(), which comes and goes with its do-files; `None` = this was noted by an earlier
+    /// version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub results: Option<KeptResults>,
+}
+
+/// The results of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeptResults {
+    /// Digest of their JSON, hex; empty = there is none.
+    pub sha256: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Why there is none, in words; empty = its bytes are kept.
+    pub missing: String,
+}
+
+impl KeptResults {
+    /// Their digest, if the bytes are kept.
+    pub fn kept(&self) -> Option<ContentDigest> {
+        self.sha256.parse().ok().filter(|_| self.missing.is_empty())
+    }
 }
 
 /// One content of a do-file.
@@ -61,7 +84,8 @@ impl DoFile {
 impl DoFiles {
     /// The digests of those that are kept, each once, in order.
     pub fn kept(&self) -> Vec<ContentDigest> {
-        let mut all: Vec<_> = self.files.iter().filter_map(DoFile::kept).collect();
+        let results = self.results.iter().filter_map(KeptResults::kept);
+        let mut all: Vec<_> = self.files.iter().filter_map(DoFile::kept).chain(results).collect();
         all.sort_unstable();
         all.dedup();
         all

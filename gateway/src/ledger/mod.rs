@@ -50,7 +50,7 @@ use longhaul_proto::{digest::ContentDigest, ids::RunId, state::RunState};
 pub use agents::{AgentRecord, AgentStore, DrainRecord, PinRecord, PinState};
 pub use blobs::{Blob, BlobBounds, BlobFile, BlobStore, BlobsSwept, Finished, NewUpload, Upload, UploadBegun};
 pub use changes::{Change, ChangeStore};
-pub use do_files::{DoFile, DoFileStore, DoFiles};
+pub use do_files::{DoFile, DoFileStore, DoFiles, KeptResults};
 pub(crate) use joining::UNKNOWN_BODY;
 pub use joining::{Adoption, CALL, Dedupe, Inserted, NewRun, is_call};
 pub use leases::{HolderKind, LeaseChange, LeaseHolder, LeaseRecord, LeaseStore};

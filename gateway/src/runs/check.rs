@@ -95,6 +95,7 @@ pub(crate) fn check(request: Request) -> Result<Checked, SubmitError> {
         labels: need.labels.clone().into_iter().collect(),
         engine: need.engine.clone(),
         project_profile: submit.project_profile,
+        no_results: submit.results == Some(false),
         trace: Some(trace),
         retry: submit.retry.unwrap_or_default().to_wire().into(),
         code_sha256: submit.sha256.as_deref().unwrap_or_default().to_lowercase(),
@@ -220,7 +221,8 @@ fn body_digest(submit: &SubmitRequest) -> String {
     // A default is the same whether given or left out.
     let retry = submit.retry.filter(|retry| !retry.is_default());
     let words = SubmitRequest { name: None, note: None, file_name: None, ..submit.clone() };
-    let plain = SubmitRequest { key: None, client: None, again: false, retry, ..words };
+    let results = submit.results.filter(|results| !results);
+    let plain = SubmitRequest { key: None, client: None, again: false, retry, results, ..words };
     sha256_hex(&serde_json::to_vec(&plain).unwrap_or_default())
 }
 
@@ -242,6 +244,9 @@ pub(crate) fn shape(principal: &Principal, submission: &wire::Submission, label:
     let retry = Retry::from_wire(submission.retry);
     if let (false, Some(parts)) = (retry.is_default(), parts.as_array_mut()) {
         parts.push(serde_json::json!(retry));
+    }
+    if let (true, Some(parts)) = (submission.no_results, parts.as_array_mut()) {
+        parts.push(serde_json::json!("no results"));
     }
     sha256_hex(parts.to_string().as_bytes())
 }

@@ -131,6 +131,7 @@ fn asked(submission: &wire::Submission) -> SubmitRequest {
         labels: submission.labels.clone().into_iter().collect(),
         engine: some(&submission.engine),
         project_profile: submission.project_profile,
+        results: submission.no_results.then_some(false),
         again: true,
         retry: Some(Retry::from_wire(submission.retry)),
         name: some(&submission.name),

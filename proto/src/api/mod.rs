@@ -9,6 +9,7 @@ mod files;
 mod help;
 mod history;
 mod host;
+mod results;
 mod run;
 mod runs;
 mod submit;
@@ -24,6 +25,7 @@ pub use host::{
     AgentKeyView, AgentKeys, DrainBody, DrainView, Drained, ForeignView, Forgotten, HolderView, HostView, Hosts,
     PoolView, QueueView,
 };
+pub use results::{Coefficient, LeftOut, Matrix, Results, RunResults, Statistic, StoredResults};
 pub use run::{
     ActivityView, ArtifactView, CancelRequested, ContactView, FilesRemoved, LocationView, ProcessView, ProgressView,
     RunView, ViewRange,

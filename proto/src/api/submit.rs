@@ -51,6 +51,9 @@ pub struct SubmitRequest {
     /// Let a `profile.do` in the working directory run.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub project_profile: bool,
+    /// `false`: what the run leaves in r(), e() and s() is not gathered. It is by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub results: Option<bool>,
     /// The caller's idempotency key: the same key is the same run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,

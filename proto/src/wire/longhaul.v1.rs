@@ -128,6 +128,9 @@ pub struct Submission {
     /// of a text: the name of the file that it was read from
     #[prost(string, tag = "27")]
     pub file_name: ::prost::alloc::string::String,
+    /// its r(), e() and s() are not gathered when its code has come to its end
+    #[prost(bool, tag = "28")]
+    pub no_results: bool,
     #[prost(oneof = "submission::Source", tags = "4, 5, 6, 24")]
     pub source: ::core::option::Option<submission::Source>,
 }
@@ -1004,6 +1007,17 @@ pub struct DoFilesReply {
     /// why these may not be all, or not what ran; empty = they are
     #[prost(string, tag = "3")]
     pub unsure: ::prost::alloc::string::String,
+    /// hex digest of what the run left in r(), e() and s(), as JSON; DoFile sends it. Empty =
+    #[prost(string, tag = "4")]
+    pub results_sha256: ::prost::alloc::string::String,
+    /// there is none
+    ///
+    /// its length
+    #[prost(uint64, tag = "5")]
+    pub results_bytes: u64,
+    /// why there is none, in words; without this and the digest the agent is of an earlier
+    #[prost(string, tag = "6")]
+    pub results_missing: ::prost::alloc::string::String,
 }
 /// One content of a do-file that a run entered. A file that was entered with two contents is two.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -157,7 +157,14 @@ pub(crate) fn return_command(interp: &mut Interp, s: &str) -> Outcome {
             let more = interp.results.clone();
             interp.frame().returns.extend(more);
         }
-        "list" | "li" => return_list(interp),
+        "list" | "li" => interp.out.print(&interp.results.listing("r")),
+        "matrix" | "mat" => {
+            let (name, from) = rest.split_once('=').ok_or_else(Stop::syntax)?;
+            let from = from.trim();
+            let matrix = super::matrix::named(interp, from).ok_or_else(|| super::matrix::not_found(from))?;
+            interp.matrices.remove(from);
+            interp.frame().returns.insert_matrix(name.trim(), matrix);
+        }
         "scalar" | "sca" => {
             let (name, exp) = rest.split_once('=').ok_or_else(Stop::syntax)?;
             let value = interp.eval(exp)?;
@@ -173,27 +180,11 @@ pub(crate) fn return_command(interp: &mut Interp, s: &str) -> Outcome {
     Ok(())
 }
 
-fn return_list(interp: &mut Interp) {
-    let mut names: Vec<(&String, &Value)> = interp.results.iter().collect();
-    names.sort_by_key(|(n, _)| n.as_str());
-    let mut text = String::new();
-    for (title, want) in [("scalars", true), ("macros", false)] {
-        let rows: Vec<String> = names
-            .iter()
-            .filter(|(_, v)| matches!(v, Value::Num(_)) == want)
-            .map(|(n, v)| {
-                let label = format!("r({n})");
-                match v {
-                    Value::Num(x) => format!("{label:>19} =  {}\n", crate::expr::format::macro_number(*x)),
-                    Value::Str(s) => format!("{label:>19} : \"{s}\"\n"),
-                }
-            })
-            .collect();
-        if !rows.is_empty() {
-            text.push_str(&format!("\n{title}:\n{}", rows.concat()));
-        }
-    }
-    interp.out.print(&text);
+/// The name and value of a macro definition.
+pub(crate) fn defined(interp: &mut Interp, s: &str) -> Outcome<(String, String)> {
+    let (name, rest) = name_of(s)?;
+    let value = definition(interp, rest)?;
+    Ok((name.to_owned(), value))
 }
 
 /// `tempfile a b`: names of files that go when the do-file or program ends.

@@ -8,6 +8,8 @@ pub(crate) mod files;
 pub(crate) mod flow;
 pub(crate) mod logs;
 pub(crate) mod macros;
+pub(crate) mod matrix;
+pub(crate) mod regress;
 pub(crate) mod settings;
 pub(crate) mod system;
 pub(crate) mod table;
@@ -37,6 +39,11 @@ const COMMANDS: &[(&str, usize, Command)] = &[
     ("macro", 2, macros::macro_command),
     ("tokenize", 5, macros::tokenize),
     ("return", 3, macros::return_command),
+    ("_return", 7, matrix::hold),
+    ("ereturn", 4, matrix::ereturn),
+    ("sreturn", 4, matrix::sreturn),
+    ("matrix", 3, matrix::matrix),
+    ("regress", 3, regress::regress),
     ("tempfile", 5, macros::tempfile),
     ("tempname", 5, macros::tempname),
     ("tempvar", 5, macros::tempname),

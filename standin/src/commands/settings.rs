@@ -14,8 +14,6 @@ const ACCEPTED: &[&str] = &[
     "matsize",
     "maxvar",
     "processors",
-    "level",
-    "trace",
     "tracedepth",
     "logtype",
     "dp",
@@ -68,6 +66,15 @@ pub(crate) fn set(interp: &mut Interp, s: &str) -> Outcome {
             interp.set.varabbrev = on()?;
             Ok(())
         }
+        "trace" => {
+            interp.set.trace = on()?;
+            Ok(())
+        }
+        "level" => {
+            let level = value.parse().ok().filter(|l| (10.0..=99.99).contains(l));
+            interp.set.level = level.ok_or_else(Stop::syntax)?;
+            Ok(())
+        }
         "type" => {
             if !matches!(value, "byte" | "int" | "long" | "float" | "double") {
                 return Err(Stop::syntax());
@@ -108,10 +115,14 @@ pub(crate) fn clear(interp: &mut Interp, s: &str) -> Outcome {
     if matches!(what, "all" | "*") {
         interp.scalars.clear();
         interp.timers.clear();
-        interp.results.clear();
     }
-    if matches!(what, "results") {
+    if matches!(what, "all" | "*" | "results") {
         interp.results.clear();
+        interp.estimates.clear();
+        interp.sreturns.clear();
+    }
+    if matches!(what, "all" | "*" | "matrix") {
+        interp.matrices.clear();
     }
     if matches!(what, "" | "all" | "*" | "programs" | "ado" | "results" | "matrix" | "mata" | "frames" | "collect") {
         return Ok(());

@@ -94,12 +94,13 @@ fn summary_row(interp: &mut Interp, name: &str, values: &[f64]) -> String {
     let n = size(values.len());
     let sum: f64 = values.iter().sum();
     interp.results.clear();
-    for (key, x) in [("N", n), ("sum_w", n), ("sum", sum)] {
+    for (key, x) in [("N", n), ("sum_w", n)] {
         interp.put_result(key, x);
     }
     let label = abbreviate(name, 12);
     let count = with_commas(&values.len().to_string());
     if values.is_empty() {
+        interp.put_result("sum", sum);
         return format!("{label:>12} | {count:>10}\n");
     }
     let mean = sum / n;
@@ -107,7 +108,7 @@ fn summary_row(interp: &mut Interp, name: &str, values: &[f64]) -> String {
     let var = if values.len() > 1 { squares / (n - 1.0) } else { 0.0 };
     let min = values.iter().copied().fold(f64::INFINITY, f64::min);
     let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    for (key, x) in [("mean", mean), ("Var", var), ("sd", var.sqrt()), ("min", min), ("max", max)] {
+    for (key, x) in [("mean", mean), ("Var", var), ("sd", var.sqrt()), ("min", min), ("max", max), ("sum", sum)] {
         interp.put_result(key, x);
     }
     let g = |x: f64| Format::general(9).number(x);
@@ -116,7 +117,7 @@ fn summary_row(interp: &mut Interp, name: &str, values: &[f64]) -> String {
 }
 
 /// `pw_beta_covered` in 12 columns: `pw_beta_co~d`.
-fn abbreviate(name: &str, width: usize) -> String {
+pub(crate) fn abbreviate(name: &str, width: usize) -> String {
     let chars: Vec<char> = name.chars().collect();
     match chars.split_last() {
         Some((last, _)) if chars.len() > width => {

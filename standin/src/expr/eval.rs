@@ -36,6 +36,10 @@ pub(crate) fn value(env: &dyn Env, expr: &Expr, obs: Option<usize>) -> Result<Va
         Expr::Str(s) => Value::Str(s.clone()),
         Expr::Name(n) => env.name(n, obs).ok_or_else(|| ExprError::new(111, format!("{n} not found")))?,
         Expr::Result(class, name) => env.result(class, name),
+        Expr::Index(name, index) if matches!(name.as_str(), "_b" | "_se") => {
+            let known = env.table_function(name, std::slice::from_ref(index), obs);
+            known.unwrap_or_else(|| Err(ExprError::syntax()))?
+        }
         Expr::Index(name, index) => subscript(env, name, index, obs)?,
         Expr::Unary(op, inner) => match (op, value(env, inner, obs)?) {
             (_, Value::Str(_)) => return Err(ExprError::types()),

@@ -47,7 +47,7 @@ impl Format {
             rest = &r[digits..];
         }
         let mut chars = rest.chars();
-        f.kind = chars.next().filter(|c| matches!(c, 'g' | 'f' | 'e' | 's'))?;
+        f.kind = chars.next().filter(|c| matches!(c, 'g' | 'f' | 'e' | 's' | 'x'))?;
         match chars.as_str() {
             "" => {}
             "c" => f.commas = true,
@@ -77,6 +77,9 @@ impl Format {
     }
 
     fn bare(&self, x: f64) -> String {
+        if self.kind == 'x' {
+            return hexadecimal(x);
+        }
         if is_missing(x) {
             return missing_text(x);
         }
@@ -96,6 +99,20 @@ impl Format {
         }
         text
     }
+}
+
+/// All bits of a number: `+1.8000000000000X+001` is 3. Missing values are numbers here.
+fn hexadecimal(x: f64) -> String {
+    let bits = x.to_bits();
+    let sign = if x.is_sign_negative() { '-' } else { '+' };
+    let (fraction, exponent) = (bits & ((1 << 52) - 1), (bits >> 52) & 0x7ff);
+    let exponent = i64::try_from(exponent).unwrap_or_default() - 1023;
+    if x == 0.0 {
+        return format!("{sign}0.0000000000000X-3ff");
+    }
+    let (first, exponent) = if exponent == -1023 { (0, -1022) } else { (1, exponent) };
+    let direction = if exponent < 0 { '-' } else { '+' };
+    format!("{sign}{first}.{fraction:013x}X{direction}{:03x}", exponent.abs())
 }
 
 /// `.`, `.a`, ….
@@ -242,6 +259,9 @@ mod tests {
         check("%9.3e", 12345.678, "1.235e+04");
         check("%03.0f", 7.0, "007");
         check("%td", 0.0, "01jan1960");
+        check("%21x", 3.0, "+1.8000000000000X+001");
+        check("%21x", -0.1, "-1.999999999999aX-004");
+        check("%21x", MISSING, "+1.0000000000000X+3ff");
         assert_eq!(Format::parse("%10s").unwrap().string("ab"), "        ab");
         assert_eq!(Format::parse("%-5s").unwrap().string("ab"), "ab   ");
         assert_eq!(Format::parse("9.2f"), None);

@@ -264,6 +264,14 @@ impl Parser<'_> {
         if self.rest().starts_with('[') {
             self.at += 1;
             let index = self.deeper(|p| p.binary(0))?;
+            // A cell of a matrix.
+            if self.eat(",") {
+                let column = self.deeper(|p| p.binary(0))?;
+                if !self.eat("]") {
+                    return Err(ExprError::new(132, "too few ')' or ']'"));
+                }
+                return Ok(Expr::Call("el".to_owned(), vec![Expr::Name(name), index, column]));
+            }
             if !self.eat("]") {
                 return Err(ExprError::new(132, "too few ')' or ']'"));
             }

@@ -222,12 +222,10 @@ fn a_wrapper_reaches_its_last_line_only_after_success() {
     let wipe = "clear all\nmacro drop _all\ncapture log close _all\nfile open o using out.txt, write\nfile write o \"`1'/`2'\"\nfile close o\n";
     let (sentinel, out, log) = wrapper(wipe);
     assert_eq!((sentinel.as_str(), out.as_str()), ("done\n", "an arg/2"), "{log}");
-    let (sentinel, _, log) = wrapper("regress y x\n");
+    let (sentinel, _, log) = wrapper("logit y x\n");
     assert_eq!(sentinel, "");
     assert!(
-        log.ends_with(
-            "command regress is unrecognized\nr(199);\n\nend of do-file\nr(199);\n\nend of do-file\nr(199);\n"
-        ),
+        log.ends_with("command logit is unrecognized\nr(199);\n\nend of do-file\nr(199);\n\nend of do-file\nr(199);\n"),
         "{log}"
     );
 }

@@ -5,4 +5,5 @@ mod cases;
 mod corpus;
 mod language;
 mod process;
+mod results;
 mod support;

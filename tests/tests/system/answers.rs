@@ -192,6 +192,12 @@ async fn every_answer_of_every_tool_reads_as_it_did() {
     all.note("data outside", "stata_data", json!({"path": "/etc/passwd"})).await;
     all.note("a wrong condition", "stata_data", made(json!({"action": "rows", "if": "x = 1"}))).await;
     all.note("a wrong variable", "stata_data", made(json!({"action": "rows", "vars": "nome"}))).await;
+    let fit = "quietly set obs 8\ngenerate x = _n\ngenerate y = 20*x + 10*mod(_n, 3)\ngenerate twice = 2*x\nregress y x twice\n";
+    let fitted = all.note("a regression", "stata_run_selection", json!({"selection": fit})).await;
+    all.note("its results", "stata_results", json!({"run": fitted})).await;
+    all.note("a matrix", "stata_results", json!({"run": fitted, "name": "e(V)"})).await;
+    all.note("no such result", "stata_results", json!({"run": fitted, "name": "e(ll)"})).await;
+    all.note("none after a failure", "stata_results", json!({"run": failed})).await;
 
     let endless = all.note("another", "stata_submit", json!({"path": gated, "args": ["y"]})).await;
     in_the_loop(&gateway.api, &endless).await;

@@ -49,6 +49,7 @@ mod records;
 mod recovery;
 mod registration;
 mod restore;
+mod results;
 mod run;
 mod screen;
 mod shown;

@@ -39,6 +39,7 @@ async fn tools_are_listed() {
             "stata_files",
             "stata_help",
             "stata_data",
+            "stata_results",
             "stata_cancel",
             "stata_hosts"
         ]

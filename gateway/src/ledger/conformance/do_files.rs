@@ -18,7 +18,7 @@ fn entered(texts: &[&str]) -> DoFiles {
         ..DoFile::default()
     };
     let large = DoFile { path: "/large.do".to_owned(), missing: "it is too large".to_owned(), ..DoFile::default() };
-    DoFiles { files: texts.iter().map(file).chain([large]).collect(), note: String::new() }
+    DoFiles { files: texts.iter().map(file).chain([large]).collect(), ..DoFiles::default() }
 }
 
 /// The gateway stores what an agent sent.

@@ -10,13 +10,17 @@ use longhaul_proto::{
 use super::FetchError;
 use crate::{
     fleet::agent_port::{AgentError, Failure, Port},
-    ledger::{DoFile, DoFiles, LedgerError},
+    ledger::{DoFile, DoFiles, KeptResults, LedgerError},
     model::{Principal, Record},
     runs::Inner,
 };
 
 /// Most characters of a path and of a reason.
 const LINE: usize = 4096;
+
+/// Why there are no results.
+const TOO_OLD: &str = "not gathered: the agent is of an earlier version, which gathers no results";
+const NOT_THERE: &str = "its agent has nothing of the run: its spool went before its results had come";
 
 /// How often a run's blobs are stored again that went before it could hold them.
 const AGAIN: u32 = 3;
@@ -75,9 +79,9 @@ impl Fetching<'_> {
                 "the agent on {} has nothing of the run: it entered none, or its spool went first",
                 self.record.host()
             );
-            return Ok(DoFiles { files: Vec::new(), note });
+            return Ok(DoFiles { note, results: Some(none(NOT_THERE)), ..DoFiles::default() });
         }
-        let mut entered = DoFiles { files: Vec::new(), note: shown(&reply.unsure) };
+        let mut entered = DoFiles { note: shown(&reply.unsure), ..DoFiles::default() };
         if reply.files.len() > MAX_DO_FILES_NAMED {
             "it entered more do-files than are named".clone_into(&mut entered.note);
         }
@@ -96,7 +100,22 @@ impl Fetching<'_> {
             };
             taken.insert(digest, file.missing.clone());
         }
+        entered.results = Some(self.results(&reply).await?);
         Ok(entered)
+    }
+
+    /// What it left in r(), e() and s(); the bytes are stored.
+    async fn results(&self, reply: &wire::DoFilesReply) -> Result<KeptResults, FetchError> {
+        let why = shown(&reply.results_missing);
+        if !why.is_empty() {
+            return Ok(none(&why));
+        }
+        let Ok(digest) = reply.results_sha256.parse::<ContentDigest>() else { return Ok(none(TOO_OLD)) };
+        let missing = match reply.results_bytes > MAX_DO_FILE {
+            true => "its agent sent more than is kept of a run".to_owned(),
+            false => self.take(digest, reply.results_bytes).await?,
+        };
+        Ok(KeptResults { sha256: digest.to_string(), bytes: reply.results_bytes, missing })
     }
 
     /// Takes one content, if it is not the principal's to name already. Returns why it is not kept; empty = it is.
@@ -127,7 +146,12 @@ impl Fetching<'_> {
 
 fn too_old() -> DoFiles {
     let note = "not kept: the agent is of an earlier version, which keeps no do-files".to_owned();
-    DoFiles { files: Vec::new(), note }
+    DoFiles { note, results: Some(none(TOO_OLD)), ..DoFiles::default() }
+}
+
+/// No results, for this reason.
+fn none(why: &str) -> KeptResults {
+    KeptResults { missing: why.to_owned(), ..KeptResults::default() }
 }
 
 /// Text of an agent, made harmless.

@@ -13,6 +13,7 @@
 
 mod fetch;
 mod read;
+mod results;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 

@@ -42,7 +42,7 @@ pub struct Entered {
 
 impl Entered {
     fn not_yet(note: String) -> Self {
-        Self { do_files: DoFiles { files: Vec::new(), note }, complete: false }
+        Self { do_files: DoFiles { note, ..DoFiles::default() }, complete: false }
     }
 }
 
@@ -85,7 +85,7 @@ impl Runs {
 fn unnoted(record: &Record) -> Entered {
     if record.agent_id().is_empty() {
         let note = "the run was given to no host, so it entered none".to_owned();
-        return Entered { do_files: DoFiles { files: Vec::new(), note }, complete: true };
+        return Entered { do_files: DoFiles { note, ..DoFiles::default() }, complete: true };
     }
     let host = record.host();
     Entered::not_yet(match record.state {

@@ -21,7 +21,7 @@ fn entered(agent: &Fake, run: RunId, files: &[(&str, &str, &str)]) {
         sha256: (*sha256).to_owned(),
         ..Default::default()
     });
-    let reply = wire::DoFilesReply { known: true, files: list.collect(), unsure: String::new() };
+    let reply = wire::DoFilesReply { known: true, files: list.collect(), ..Default::default() };
     let contents = files.iter().map(|(_, sha256, content)| ((*sha256).to_owned(), content.as_bytes().to_vec()));
     agent.shared.change(|s| s.do_files.insert(run.to_string(), (reply, contents.collect())));
 }

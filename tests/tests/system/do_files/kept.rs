@@ -132,10 +132,10 @@ async fn the_bytes_go_with_the_last_record_that_names_them() {
         for run in [one, two] {
             complete(&gateway.api, run).await;
         }
-        assert_eq!(blobs(&gateway), 3, "the called do-file is there once");
+        assert_eq!(blobs(&gateway), 4, "the called do-file is there once, and so are the equal results");
         agent.kill();
         gateway.kill_and_restart().await;
-        assert_eq!(blobs(&gateway), 3, "they are as old as their runs");
+        assert_eq!(blobs(&gateway), 4, "they are as old as their runs");
         gateway.daemon.kill();
         let config = lab.path().join("short.toml");
         fs::write(&config, "keep_records = \"1s\"\n").unwrap();
@@ -161,7 +161,7 @@ async fn the_bytes_go_with_the_last_record_that_names_them() {
     };
     assert_eq!(left("").await, 0);
     // The control.
-    assert_eq!(left("bug=do_files_outlive_records").await, 3);
+    assert_eq!(left("bug=do_files_outlive_records").await, 4);
 }
 
 #[tokio::test]

@@ -134,10 +134,11 @@ impl Site {
             source: String::new(),
             code_sha256: String::new(),
             profile: None,
-            timing: Timing { timeout: None, start: 60_000, after_break: 100, after_terminate: 100 },
+            timing: Timing { timeout: None, start: 60_000, after_break: 100, after_terminate: 100, gathering: 30_000 },
             output_limit: 1 << 30,
             max_spool: 0,
             log_encoding: String::new(),
+            gathers: None,
         };
         spool.write(&spool.plan(), &plan).unwrap();
         Job { spool, attempt: 1 }

@@ -57,7 +57,7 @@ fn log(chance: &mut Chance) -> (Vec<u8>, Wrapper) {
         working_dir: &path("w"),
         do_file: &path("code.do"),
         args: &[],
-        epilogue: None,
+        gather: None,
         sentinel: &path("sentinel"),
         tag: "t_1",
     };

@@ -6,6 +6,7 @@
 //! 1. takes the spool's lock (held = alive); a second supervisor of the same run exits at once;
 //! 2. writes `spawning`, then spawns Stata in a process group of its own, then writes `started.json`;
 //! 3. waits for Stata's end, a cancel request, or a limit, and writes `ending.json` before the first signal it sends;
+//!    what gathers results after the user's code has a limit of its own;
 //! 4. ends all processes that Stata left behind, and names them;
 //! 5. writes the exit record with length and digest of the output.
 //!
@@ -15,6 +16,7 @@
 //! It judges nothing and uses no network. A signal from the terminal or a service manager does not end it.
 
 mod exit;
+mod gathering;
 mod grace;
 mod kept_log;
 mod spool_limit;

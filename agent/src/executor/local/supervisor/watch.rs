@@ -10,6 +10,7 @@ use rustix::{
 };
 
 use super::{
+    gathering::Gathering,
     grace::Grace,
     kept_log::LogKeeper,
     spool_limit::SpoolLimit,
@@ -112,6 +113,7 @@ struct Watch<'a> {
     cpu_ms: u64,
     log: LogKeeper,
     spool_limit: SpoolLimit,
+    gathering: Gathering,
 }
 
 impl<'a> Watch<'a> {
@@ -122,7 +124,8 @@ impl<'a> Watch<'a> {
         let ending: Option<Ending> = spool.read(&spool.ending()).ok().flatten();
         let grace = ending.map(|ending| Grace::new(CancelMode::Break, ending));
         let (log, spool_limit) = (LogKeeper::default(), SpoolLimit::new(spool, plan.max_spool));
-        Self { spool, plan, clock, control, folder, live, running, grace, max_rss: 0, cpu_ms: 0, log, spool_limit }
+        let (max_rss, cpu_ms, gathering) = (0, 0, Gathering::new(plan));
+        Self { spool, plan, clock, control, folder, live, running, grace, max_rss, cpu_ms, log, spool_limit, gathering }
     }
 
     fn run(mut self, exit: &mut Exit) -> Prefix {
@@ -137,7 +140,10 @@ impl<'a> Watch<'a> {
             }
             self.note_reason_to_end();
             let now = os::monotonic();
-            let step = self.grace.as_mut().and_then(|grace| grace.step(now, &self.plan.timing, &self.live));
+            let step = match &mut self.grace {
+                Some(grace) => grace.step(now, &self.plan.timing, &self.live),
+                None => self.gathering.step(now, self.plan, &self.live),
+            };
             reap_orphans(self.live.started.pid);
             self.wait(now, step);
         };
@@ -146,7 +152,11 @@ impl<'a> Watch<'a> {
             ProcessEnd::Signal(signal) => exit.signal = Some(signal),
             _ => exit.status_lost = true,
         }
-        exit.duration_ms = self.running.map_or(0, |r| os::monotonic_ms().saturating_sub(r.mono_ms));
+        // The user's part, without what was gathered after it.
+        let after = self.gathering.took_ms(self.spool, self.clock.unix_ms());
+        exit.duration_ms =
+            self.running.map_or(0, |r| os::monotonic_ms().saturating_sub(r.mono_ms).saturating_sub(after));
+        exit.gathering = self.gathering.why.take();
         exit.running_at_ms = self.running.map_or(0, |r| r.at_ms);
         // Ended and not waited for, it still tells its processor time.
         self.sample();
@@ -199,6 +209,9 @@ impl<'a> Watch<'a> {
             if grace.ending.cause == Cause::SpoolFull && self.spool_limit.far_over(self.spool, os::monotonic()) {
                 grace.strengthen(CancelMode::Kill);
             }
+            return;
+        }
+        if self.gathering.goes_on(self.spool, request.as_ref()) {
             return;
         }
         let none = String::new;

@@ -152,7 +152,7 @@ async fn the_do_files_of_the_last_format_without_them_are_due() {
     assert_eq!(due, [path.run, bundle.run]);
     for run in due {
         assert_eq!(ledger.do_files(run).await.unwrap(), None);
-        let note = DoFiles { files: Vec::new(), note: "not kept".to_owned() };
+        let note = DoFiles { note: "not kept".to_owned(), ..DoFiles::default() };
         assert!(ledger.note_do_files(run, note.clone()).await.unwrap());
         assert_eq!(ledger.do_files(run).await.unwrap(), Some(note));
     }
