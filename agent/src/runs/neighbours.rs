@@ -10,6 +10,8 @@ use std::{
 
 use longhaul_proto::ids::RunId;
 
+use super::run_task::RunTask;
+
 /// The runs that go on, by where they run. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Neighbours(Arc<Mutex<HashMap<RunId, Row>>>);
@@ -58,6 +60,25 @@ impl Neighbour {
 impl Drop for Neighbour {
     fn drop(&mut self) {
         self.all.rows().remove(&self.run);
+    }
+}
+
+impl RunTask {
+    /// Joins the runs that run in the same folder of a user's. No other run is in a run's own.
+    pub(super) fn meet_neighbours(&mut self) {
+        if self.neighbour.is_some() {
+            return;
+        }
+        let folder = PathBuf::from(&self.status.borrow().facts.working_dir);
+        if folder.is_absolute() && !folder.starts_with(self.spool.path()) {
+            self.neighbour = Some(self.context.neighbours.enter(self.spool.run(), &folder));
+        }
+    }
+
+    /// The runs that ran in its folder meanwhile.
+    pub(super) fn neighbours(&mut self) -> Vec<RunId> {
+        self.meet_neighbours();
+        self.neighbour.as_ref().map(Neighbour::others).unwrap_or_default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The task of one run: carries out commands one at a time and reads the spool's markers in between.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use longhaul_proto::{faults, wire};
@@ -38,8 +38,8 @@ pub(super) struct RunTask {
     pub(super) sampler: Sampler,
     /// The exit record exists and cannot be read.
     pub(super) unreadable: Option<Unreadable>,
-    /// The run among those that share its folder; `None` = it has one of its own, or has not been looked at.
-    neighbour: Option<Neighbour>,
+    /// The run among those that share its folder; `None` = its folder is its own, or not known yet.
+    pub(super) neighbour: Option<Neighbour>,
     /// What the last look at the markers left to do.
     left: Left,
 }
@@ -61,8 +61,7 @@ pub(super) fn spawn(context: Arc<Context>, spool: Spool) -> Handle {
     context.watcher.add(&spool, &trigger);
     let output_limit = context.preparer.output_limit;
     let handle = Handle { spool: spool.clone(), status: watcher, changes: changes.clone(), output_limit, commands };
-    let tasks = context.tasks.clone();
-    let sampler = Sampler::new(context.clock.monotonic());
+    let (tasks, sampler) = (context.tasks.clone(), Sampler::new(context.clock.monotonic()));
     let task = RunTask {
         context,
         spool,
@@ -127,8 +126,8 @@ impl RunTask {
         if self.left == Left::Something || self.unreadable.is_some() {
             return POLL;
         }
-        let now = self.context.clock.monotonic();
-        self.execution.ask_in(now).map_or(poll(&self.changes), |ask_in| ask_in.min(poll(&self.changes)))
+        let asks = self.execution.ask_in(self.context.clock.monotonic());
+        asks.map_or(poll(&self.changes), |ask_in| ask_in.min(poll(&self.changes)))
     }
 
     pub(super) fn attempt(&self) -> Option<Attempt> {
@@ -205,27 +204,15 @@ impl RunTask {
             (status.started_at_ms, status.running_at_ms) = times;
             changed
         });
-        if let Some(exit) = exit {
-            self.finish(exit, about).await;
-        } else {
+        let Some(exit) = exit else {
             self.read_log().await;
             self.sample().await;
             if let Some(error) = damaged {
                 self.note_unreadable(&error);
             }
-            self.ask_when_due();
-        }
-    }
-
-    /// Joins the runs that run in the same folder of a user's. Nobody else runs in a run's own.
-    fn meet_neighbours(&mut self) {
-        if self.neighbour.is_some() {
-            return;
-        }
-        let folder = PathBuf::from(&self.status.borrow().facts.working_dir);
-        if folder.is_absolute() && !folder.starts_with(self.spool.path()) {
-            self.neighbour = Some(self.context.neighbours.enter(self.spool.run(), &folder));
-        }
+            return self.ask_when_due();
+        };
+        self.finish(exit, about).await;
     }
 
     /// Judges the run and publishes its end.
@@ -239,9 +226,7 @@ impl RunTask {
             longhaul_proto::telemetry::set_parent(&span, trace);
         }
         let (live, entered, since) = (self.live.take(), self.entered.take(), self.followed_since());
-        let banners = self.context.banners.clone();
-        self.meet_neighbours();
-        let others = self.neighbour.as_ref().map(Neighbour::others).unwrap_or_default();
+        let (banners, others) = (self.context.banners.clone(), self.neighbours());
         let judged = self
             .blocking(move |spool| {
                 banners.read(spool);
@@ -259,8 +244,8 @@ impl RunTask {
                 journal::ended(self.spool.run(), &outcome, about.as_ref());
                 self.publish_end(outcome);
             }
-            // Most often a full disk: tried again with the next tick.
             Err(error) => {
+                // Most often a full disk: tried again with the next tick.
                 tracing::warn!(run = %self.spool.run(), %error, "the run's end could not be recorded yet");
                 self.left = Left::Something;
             }

@@ -4,13 +4,14 @@ use std::{
     fs::File,
     io::{self, Read},
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::Path,
     time::UNIX_EPOCH,
 };
 
 use longhaul_proto::{
     CHUNK,
     digest::{ContentDigest, GrowingDigest},
+    tasks::blocking,
     wire, words,
 };
 use tokio::sync::mpsc;
@@ -32,6 +33,8 @@ const SIGN: u64 = 16 << 20;
 /// What clocks of a host and of its files may differ.
 const SLACK_MS: i64 = 20;
 
+const WRITTEN: &str = "it is being written to";
+
 /// What a list is sent through.
 pub(super) type Sender = mpsc::Sender<Result<wire::FilesPart, Status>>;
 
@@ -39,118 +42,151 @@ pub(super) type Sender = mpsc::Sender<Result<wire::FilesPart, Status>>;
 struct Gone;
 
 /// Sends the files of an attempt. Returns when all are sent, or the caller has gone.
-pub(super) fn send(spool: &Spool, attempt: u32, to: &Sender) {
-    let outcome = do_files::is_of(spool, attempt).and_then(|its| match its {
-        true => spool.read::<OutcomeRecord>(&spool.outcome()),
-        false => Ok(None),
+pub(super) async fn send(spool: Spool, attempt: u32, to: Sender) {
+    let run = spool.run();
+    if sent(spool, attempt, &to).await.is_err() {
+        tracing::debug!(%run, "the caller did not wait for the run's files");
+    }
+}
+
+async fn sent(spool: Spool, attempt: u32, to: &Sender) -> Result<(), Gone> {
+    let read = blocking(move || {
+        let own = spool.work();
+        let own = own.canonicalize().unwrap_or(own);
+        let outcome = match do_files::is_of(&spool, attempt)? {
+            true => spool.read::<OutcomeRecord>(&spool.outcome())?,
+            false => None,
+        };
+        Ok((own, outcome))
     });
-    let sent = match outcome {
-        Ok(Some(outcome)) => {
-            let own = spool.work();
-            let own = own.canonicalize().unwrap_or(own);
-            List { own, outcome: &outcome, left: ALL, to }.send()
-        }
-        Ok(None) => tell(to, wire::FilesPart::default()),
-        Err(error) => to.blocking_send(Err(refusal::unreadable(&error))).map_err(|_| Gone),
+    let (own, outcome) = match read.await.and_then(|read| read) {
+        Ok((own, Some(outcome))) => (own, outcome),
+        Ok((_, None)) => return tell(to, wire::FilesPart::default()).await,
+        Err(error) => return to.send(Err(refusal::unreadable(&error))).await.map_err(|_| Gone),
     };
-    if sent.is_err() {
-        tracing::debug!(run = %spool.run(), "the caller did not wait for the run's files");
+    let unsure = if outcome.more_artifacts { "it left more files than are named" } else { "" };
+    let (unsure, shared_with) = (unsure.to_owned(), outcome.shared_with.clone());
+    tell(to, wire::FilesPart { known: true, unsure, shared_with, ..wire::FilesPart::default() }).await?;
+    let (during, mut left) = ((outcome.started_at_ms, outcome.ended_at_ms), ALL);
+    for artifact in outcome.artifacts {
+        let of_run = Path::new(&artifact.path).starts_with(&own);
+        let file = listed(artifact, of_run, during, &mut left, to).await?;
+        tell(to, wire::FilesPart { known: true, files: vec![file], ..wire::FilesPart::default() }).await?;
     }
+    Ok(())
 }
 
-fn tell(to: &Sender, part: wire::FilesPart) -> Result<(), Gone> {
-    to.blocking_send(Ok(part)).map_err(|_| Gone)
+async fn tell(to: &Sender, part: wire::FilesPart) -> Result<(), Gone> {
+    to.send(Ok(part)).await.map_err(|_| Gone)
 }
 
-struct List<'a> {
-    /// The run's own folder.
-    own: PathBuf,
-    outcome: &'a OutcomeRecord,
-    /// Bytes that may still be read.
-    left: u64,
-    to: &'a Sender,
-}
-
-impl List<'_> {
-    fn send(mut self) -> Result<(), Gone> {
-        let outcome = self.outcome;
-        let unsure = if outcome.more_artifacts { "it left more files than are named" } else { "" };
-        let (unsure, shared_with) = (unsure.to_owned(), outcome.shared_with.clone());
-        tell(self.to, wire::FilesPart { known: true, unsure, shared_with, ..wire::FilesPart::default() })?;
-        for artifact in &outcome.artifacts {
-            let file = self.file(artifact)?;
-            tell(self.to, wire::FilesPart { known: true, files: vec![file], ..wire::FilesPart::default() })?;
+/// One file with its digest, read a piece at a time with a sign of life in between. `left` = bytes that may still be read.
+async fn listed(
+    artifact: Artifact,
+    of_run: bool,
+    during: (i64, i64),
+    left: &mut u64,
+    to: &Sender,
+) -> Result<wire::WrittenFile, Gone> {
+    let found =
+        wire::WrittenFile { path: artifact.path, bytes: artifact.bytes, of_run, ..wire::WrittenFile::default() };
+    let (mut found, was, most) = (found.clone(), found, *left);
+    let mut at = match blocking(move || open(was, during, most)).await {
+        Ok((opened, reading)) => {
+            found = opened;
+            reading
         }
-        Ok(())
+        Err(error) => At::Done(Err(format!("it cannot be read: {error}"))),
+    };
+    if let At::Reading(reading) = &at {
+        *left -= reading.len;
     }
-
-    fn file(&mut self, artifact: &Artifact) -> Result<wire::WrittenFile, Gone> {
-        let path = Path::new(&artifact.path);
-        let mut found = wire::WrittenFile {
-            path: artifact.path.clone(),
-            bytes: artifact.bytes,
-            of_run: path.starts_with(&self.own),
-            ..wire::WrittenFile::default()
-        };
-        match self.digest(path, &mut found)? {
-            Ok(digest) => found.sha256 = digest.to_string(),
-            Err(why) => found.missing = why,
-        }
-        Ok(found)
-    }
-
-    /// The digest of a file and what else is seen of it, or why there is none.
-    fn digest(&mut self, path: &Path, found: &mut wire::WrittenFile) -> Result<Result<ContentDigest, String>, Gone> {
-        let mut file = match os::open_without_links(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Err("it was removed since the run ended".to_owned()));
+    loop {
+        at = match at {
+            At::Done(Ok(digest)) => {
+                found.sha256 = digest.to_string();
+                return Ok(found);
             }
-            Err(error) => return Ok(Err(format!("it cannot be read: {error}"))),
+            At::Done(Err(why)) => {
+                found.missing = why;
+                return Ok(found);
+            }
+            At::Reading(reading) => {
+                tell(to, wire::FilesPart { known: true, ..wire::FilesPart::default() }).await?;
+                let next = blocking(move || reading.step()).await;
+                next.unwrap_or_else(|error| At::Done(Err(format!("it cannot be read: {error}"))))
+            }
         };
-        let meta = match file.metadata() {
-            Ok(meta) => meta,
-            Err(error) => return Ok(Err(format!("it cannot be read: {error}"))),
-        };
-        let at = |seconds: i64, nanos: i64| seconds * 1000 + nanos / 1_000_000;
-        let born = meta.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
-        let started = self.outcome.started_at_ms;
-        found.modified_at_ms = at(meta.mtime(), meta.mtime_nsec());
-        found.changed = born.is_some_and(|born| (born.as_millis() as i64) < started - SLACK_MS);
-        found.perhaps_changed = meta.len() != found.bytes || found.modified_at_ms > self.outcome.ended_at_ms + SLACK_MS;
-        found.bytes = meta.len();
-        if meta.len() > LARGEST {
-            return Ok(Err(format!("it has more than {}, which would take long to read", words::bytes(LARGEST))));
-        }
-        if meta.len() > self.left {
-            return Ok(Err(format!("of one run {} are read", words::bytes(ALL))));
-        }
-        self.left -= meta.len();
-        self.read(&mut file, meta.len())
     }
+}
 
-    /// Reads a file to its end, with a sign of life now and then.
-    fn read(&self, file: &mut File, len: u64) -> Result<Result<ContentDigest, String>, Gone> {
-        let (mut digest, mut piece, mut since_sign, mut all) = (GrowingDigest::default(), vec![0; CHUNK], 0, 0);
-        loop {
-            match file.read(&mut piece) {
-                Ok(0) if all == len => return Ok(Ok(digest.finish())),
-                Ok(0) => return Ok(Err("it is being written to".to_owned())),
+/// How far the digest of a file is.
+enum At {
+    Reading(Reading),
+    /// The digest, or why there is none.
+    Done(Result<ContentDigest, String>),
+}
+
+struct Reading {
+    file: File,
+    digest: GrowingDigest,
+    /// As it was when it was opened.
+    len: u64,
+    read: u64,
+}
+
+/// Opens a file, and says what is seen of it. `during` = start and end of the run; at most `most` bytes are to be read.
+fn open(mut found: wire::WrittenFile, during: (i64, i64), most: u64) -> (wire::WrittenFile, At) {
+    let opened =
+        os::open_without_links(Path::new(&found.path)).and_then(|file| file.metadata().map(|meta| (file, meta)));
+    let (file, meta) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            let why = match error.kind() {
+                io::ErrorKind::NotFound => "it was removed since the run ended".to_owned(),
+                _ => format!("it cannot be read: {error}"),
+            };
+            return (found, At::Done(Err(why)));
+        }
+    };
+    let (started, ended) = during;
+    let born = meta.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+    let born = born.and_then(|born| i64::try_from(born.as_millis()).ok());
+    found.modified_at_ms = meta.mtime() * 1000 + meta.mtime_nsec() / 1_000_000;
+    found.changed = born.is_some_and(|born| born < started - SLACK_MS);
+    found.perhaps_changed = meta.len() != found.bytes || found.modified_at_ms > ended + SLACK_MS;
+    found.bytes = meta.len();
+    let at = match meta.len() {
+        len if len > LARGEST => {
+            At::Done(Err(format!("it has more than {}, which would take long to read", words::bytes(LARGEST))))
+        }
+        len if len > most => At::Done(Err(format!("of one run {} are read", words::bytes(ALL)))),
+        len => At::Reading(Reading { file, digest: GrowingDigest::default(), len, read: 0 }),
+    };
+    (found, at)
+}
+
+impl Reading {
+    /// Reads the next piece.
+    fn step(mut self) -> At {
+        let mut piece = vec![0; CHUNK];
+        let until = self.read + SIGN;
+        while self.read < until {
+            match self.file.read(&mut piece) {
+                Ok(0) if self.read == self.len => return At::Done(Ok(self.digest.finish())),
+                Ok(0) => return At::Done(Err(WRITTEN.to_owned())),
                 Ok(n) => {
-                    digest.update(&piece[..n]);
-                    (since_sign, all) = (since_sign + n as u64, all + n as u64);
+                    self.digest.update(&piece[..n]);
+                    self.read += n as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Ok(Err(format!("it cannot be read: {error}"))),
+                Err(error) => return At::Done(Err(format!("it cannot be read: {error}"))),
             }
-            if all > len {
-                return Ok(Err("it is being written to".to_owned()));
-            }
-            if since_sign >= SIGN {
-                since_sign = 0;
-                tell(self.to, wire::FilesPart { known: true, ..wire::FilesPart::default() })?;
+            if self.read > self.len {
+                return At::Done(Err(WRITTEN.to_owned()));
             }
         }
+        At::Reading(self)
     }
 }
 
@@ -178,15 +214,14 @@ mod tests {
         spool.write(&spool.plan(), &plan).unwrap();
     }
 
-    fn list(spool: &Spool, attempt: u32) -> Vec<wire::FilesPart> {
+    async fn list(spool: &Spool, attempt: u32) -> Vec<wire::FilesPart> {
         let (to, mut from) = mpsc::channel(100);
-        send(spool, attempt, &to);
-        drop(to);
-        std::iter::from_fn(|| from.blocking_recv()).map(Result::unwrap).collect()
+        send(spool.clone(), attempt, to).await;
+        std::iter::from_fn(|| from.try_recv().ok()).map(Result::unwrap).collect()
     }
 
-    #[test]
-    fn files_are_listed_with_digests_or_the_reason_why_there_is_none() {
+    #[tokio::test]
+    async fn files_are_listed_with_digests_or_the_reason_why_there_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let spool = Spool::at(&root.join("019a8e4c-7d3b-7cc2-8a54-0d2f7f3a9c21")).unwrap();
@@ -214,8 +249,8 @@ mod tests {
         File::options().write(true).open(&large).unwrap().set_len(LARGEST + 1).unwrap();
         ended(&spool, 2, artifacts);
 
-        assert_eq!(list(&spool, 1), [wire::FilesPart::default()], "another attempt's");
-        let parts = list(&spool, 2);
+        assert_eq!(list(&spool, 1).await, [wire::FilesPart::default()], "another attempt's");
+        let parts = list(&spool, 2).await;
         assert!(parts.iter().all(|part| part.known));
         assert_eq!(
             (&*parts[0].unsure, &*parts[0].shared_with),

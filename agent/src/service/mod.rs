@@ -228,13 +228,7 @@ impl Agent for Service {
         let request = request.into_inner();
         let spool = self.runs.spool(run_id(&request.run_id)?);
         let (to, from) = mpsc::channel(PARTS);
-        // The list ends when its thread does; a caller that goes away ends both.
-        self.tasks.spawn_until_stop(Box::pin(async move {
-            let sent = longhaul_proto::tasks::blocking(move || files::send(&spool, request.attempt, &to)).await;
-            if let Err(error) = sent {
-                tracing::warn!(%error, "the files of a run could not be listed");
-            }
-        }));
+        self.tasks.spawn_until_stop(Box::pin(files::send(spool, request.attempt, to)));
         Ok(Response::new(Box::pin(ReceiverStream::new(from))))
     }
 

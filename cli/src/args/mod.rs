@@ -2,6 +2,7 @@
 
 mod daemons;
 mod data_file;
+mod kept;
 mod mcp;
 mod operate;
 mod runs;
@@ -14,12 +15,13 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Settings, Url};
 pub(crate) use daemons::{Agent, Gateway, Up};
 pub(crate) use data_file::{Data, DataActionArg};
+pub(crate) use kept::{DoFiles, Files, Get, Results};
 pub(crate) use mcp::{ClientKind, EntryArgs, Installable, Mcp, McpAction, Stdio};
 pub(crate) use operate::{
     Agents, AgentsAction, DeclareDead, Doctor, Drain, Hosts, HostsAction, Judge, Release, Resume, Token, TokenAction,
     TrustClock,
 };
-pub(crate) use runs::{Cancel, DoFiles, Files, Get, Log, Rerun, Results, Run, Runs, RunsAction, Show, Wait};
+pub(crate) use runs::{Cancel, Log, Rerun, Run, Runs, RunsAction, Show, Wait};
 pub(crate) use stata_help::StataHelp;
 
 const AFTER: &str = "\

@@ -174,7 +174,7 @@ async fn what_a_restored_ledger_lacks_is_named_and_uploaded_again() {
         let mut lab = lab!();
         lab.env("LONGHAUL_FAULTS", faults);
         let mut gateway = lab.gateway().await;
-        let mut agents = ["stata1", "stata2"].map(|name| lab.agent(name, &gateway, &[]));
+        let mut agents = ["stata1", "stata2"].map(|name| lab.agent(name, &gateway, &["--no-results"]));
         for agent in &mut agents {
             gateway.api.wait_host(&agent.name, "up").await;
             agent.kill();
@@ -227,7 +227,7 @@ async fn put(api: &Api, content: Vec<u8>) -> u16 {
 async fn a_folder_is_sent_by_its_digests() {
     let lab = lab!();
     let gateway = lab.gateway().await;
-    let _agent = lab.agent("stata1", &gateway, &[]);
+    let _agent = lab.agent("stata1", &gateway, &["--no-results"]);
     gateway.api.wait_host("stata1", "up").await;
     let folder = lab.path().join("project");
     fs::create_dir_all(folder.join("lib")).unwrap();

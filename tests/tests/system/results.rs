@@ -72,10 +72,11 @@ async fn what_a_run_left_is_there_in_full_precision_when_its_host_is_gone() {
         assert_eq!(end.state, RunState::Succeeded, "{end:#?}");
         results(&gateway.api, run).await;
     }
-    let spool = Lab::spool(&agent, from_e);
+    let spools = [from_table, from_e].map(|run| Lab::spool(&agent, run));
     agent.kill();
     agent.restart();
-    wait::until_now(wait::SOON, "the spool goes", || (!spool.exists()).then_some(())).await;
+    let gone = || spools.iter().all(|spool| !spool.exists()).then_some(());
+    wait::until_now(wait::SOON, "the spools go", gone).await;
     agent.kill();
     gateway.kill_and_restart().await;
 
