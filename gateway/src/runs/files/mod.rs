@@ -6,7 +6,7 @@
 //!     -> what lies in the run's own folder -> blobs, up to `max_artifacts` -> noted in the ledger
 //! ```
 //!
-//! What lies in a folder of the user's stays there, and is read on its host when somebody asks. What was not copied is
+//! What lies in a folder of the user's stays there, and is read on its host when it is asked for. What was not copied is
 //! named with the reason, and stays on its host too. No end waits for any of this; what fails is tried again with the
 //! do-files ([`super::do_files`]). A digest that an agent names is believed only with its bytes.
 
