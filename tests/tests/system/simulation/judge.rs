@@ -123,6 +123,7 @@ impl World {
         };
         let read = gateway.runs.read(&root(), run, Stream::Log, 0, usize::MAX).await;
         let spool = self.has_spool(run);
+        let copied = self.copied(gateway, run).await;
         self.sim.story(run, |story| {
             let wrong = |what: String| self.sim.wrong(format_args!("run {}: {what}", short(run)));
             let cut = self.max_output.is_some_and(|most| story.printed.len() as u64 > most);
@@ -138,7 +139,7 @@ impl World {
                 Ok(chunk) if (cut || story.damaged) && story.printed.starts_with(&chunk.bytes) => {}
                 other => wrong(format!("its mirror is not what it printed: {:?}", other.map(|c| c.bytes.len()))),
             }
-            self.judge_leftovers(story, &view, spool, cut, wrong);
+            self.judge_leftovers(story, &view, (spool, copied), cut, wrong);
             if story.contested && !view.note.as_ref().is_some_and(|note| note.contains("another result")) {
                 wrong(format!("another result of it was told, and its record does not say so: {:?}", view.note));
             }
@@ -153,8 +154,26 @@ impl World {
         });
     }
 
+    /// Whether the gateway has a copy of the file that the run left.
+    async fn copied(&self, gateway: &SimGateway, run: RunId) -> bool {
+        let left = self.sim.story(run, |story| story.left.clone());
+        let Some(name) = left.as_ref().and_then(|left| left.file_name()).and_then(|name| name.to_str()) else {
+            return false;
+        };
+        let Ok(file) = gateway.runs.open_file(&root(), run, name).await else { return false };
+        let read = file.read(0, u64::MAX).await;
+        file.is_copy() && read.is_ok_and(|bytes| bytes.len() as u64 == file.len())
+    }
+
     /// What is left of a run on its host, and what its record says of that.
-    fn judge_leftovers(&self, story: &Story, view: &RunView, spool: bool, cut: bool, wrong: impl Fn(String)) {
+    fn judge_leftovers(
+        &self,
+        story: &Story,
+        view: &RunView,
+        (spool, copied): (bool, bool),
+        cut: bool,
+        wrong: impl Fn(String),
+    ) {
         let whole = view.output_complete || cut || story.damaged;
         // Ends that were recorded while wall-clock time was off are not old yet.
         // And what is not whole here is the only copy.
@@ -166,7 +185,8 @@ impl World {
         // was lost, the record learns it when it is old.
         let last = story.executions.keys().next_back().is_some_and(|last| !story.shot.contains(last));
         let last = last && self.max_spool.is_none() && self.max_kept.is_none();
-        if story.left.as_ref().is_some_and(|left| last && !left.exists()) && view.files_removed.is_none() {
+        let gone = story.left.as_ref().is_some_and(|left| last && !left.exists());
+        if gone && !copied && view.files_removed.is_none() {
             wrong("the files that it left are gone, and its record does not say so".to_owned());
         }
     }
