@@ -328,7 +328,7 @@ fn a_proof_that_goes_by_a_wrong_clock_is_found() {
 
 #[test]
 fn files_that_go_unsaid_are_found() {
-    finds("work_goes_with_the_log", &["the files that it left are gone"]);
+    finds("work_goes_with_the_log;bug=agent_lists_no_files", &["the files that it left are gone"]);
 }
 
 #[test]
