@@ -1,6 +1,6 @@
 //! Pictures of graphs that were saved as SVG, in a process of their own.
 //!
-//! **A graph that somebody's code made costs its own process at most**: the drawing may take [`TIME`], [`MEMORY`] and
+//! **A graph that a user's code made costs its own process at most**: the drawing may take [`TIME`], [`MEMORY`] and
 //! [`INPUT`], reads no file and reaches no network, and when it fails or is ended, the gateway says that the graph cannot
 //! be shown. Text is drawn with one font that is part of the program, whatever fonts the host has: Stata names Helvetica,
 //! and Liberation Sans has its measures.

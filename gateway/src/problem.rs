@@ -164,7 +164,7 @@ impl From<HelpError> for Problem {
         match &error {
             HelpError::Malformed => Self::bad_request(detail),
             HelpError::NotFound { .. } => problem(StatusCode::NOT_FOUND, "unknown-topic", "No such help", detail),
-            HelpError::Nobody(_) | HelpError::Unanswered { .. } => Self::unavailable(detail),
+            HelpError::NoAgent(_) | HelpError::Unanswered { .. } => Self::unavailable(detail),
         }
     }
 }
@@ -264,7 +264,7 @@ impl From<DataError> for Problem {
             DataError::NotThere(_) | DataError::Different(_) | DataError::Refused { .. } | DataError::TooOld(_) => {
                 problem(StatusCode::UNPROCESSABLE_ENTITY, "refused", "The data file cannot be shown", detail)
             }
-            DataError::Nobody | DataError::Unanswered { .. } => {
+            DataError::NoAgent | DataError::Unanswered { .. } => {
                 Self { retry_after: Some(5), ..Self::unavailable(detail) }
             }
         }

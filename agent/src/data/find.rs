@@ -6,16 +6,18 @@
 use std::{
     fs::File,
     io,
-    os::{fd::OwnedFd, unix::fs::FileExt},
-    path::{Component, Path, PathBuf},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
 
 use longhaul_proto::{sha256_hex, wire};
-use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::refused::Refused;
-use crate::prepare::{Missing, Places};
+use crate::{
+    os,
+    prepare::{Missing, Places},
+};
 
 /// Bytes of each end of a file that tell it from others.
 const END: usize = 64 * 1024;
@@ -54,19 +56,8 @@ pub(super) fn open(places: &Places, path: &str) -> Result<Found, Missing> {
 
 /// Opens a file below a folder without following any link on the way.
 fn below(root: &Path, real: &Path) -> io::Result<File> {
-    let outside = || io::Error::from(io::ErrorKind::PermissionDenied);
-    let rest = real.strip_prefix(root).map_err(|_| outside())?;
-    let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // Without blocking: a FIFO of that name would wait for a writer for ever.
-    let last = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut at: OwnedFd = openat(CWD, root, folder, Mode::empty())?;
-    let mut parts = rest.components().peekable();
-    while let Some(part) = parts.next() {
-        let Component::Normal(name) = part else { return Err(outside()) };
-        let flags = if parts.peek().is_some() { folder } else { last };
-        at = openat(&at, name, flags, Mode::empty())?;
-    }
-    Ok(File::from(at))
+    let rest = real.strip_prefix(root).map_err(|_| io::Error::from(io::ErrorKind::PermissionDenied))?;
+    os::open_below(root, rest)
 }
 
 /// What the gateway is told of it, before anything in it is looked at.
@@ -107,7 +98,7 @@ mod tests {
         }
         let real = root.join("sub/a.dta");
         assert!(below(&root, &real).is_ok());
-        // It was resolved, and then somebody swaps the folder.
+        // It was resolved, and then the folder is swapped.
         fs::rename(root.join("sub"), root.join("old")).unwrap();
         symlink(&other, root.join("sub")).unwrap();
         assert!(fs::read_to_string(&real).unwrap().ends_with("other"), "the control: a plain open follows it");

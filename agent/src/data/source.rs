@@ -1,4 +1,4 @@
-//! The bytes of a data file: read where they are asked for, counted, and only as long as somebody waits.
+//! The bytes of a data file: read where they are asked for, counted, and only as long as a caller waits.
 
 use std::{
     cell::Cell,
@@ -16,7 +16,7 @@ use super::refused::Refused;
 /// Bytes that are read ahead.
 const AHEAD: usize = 64 * 1024;
 
-/// How long a file is read, and whether somebody still waits.
+/// How long a file is read, and whether a caller still waits.
 pub(crate) struct Watch {
     clock: Clock,
     end: Duration,
@@ -31,7 +31,7 @@ impl Watch {
     }
 
     /// # Errors
-    /// When the time is up or nobody waits.
+    /// When the time is up or no caller waits.
     pub(super) fn check(&self) -> Result<(), Refused> {
         if (self.gone)() {
             return Err(Refused::Gone);

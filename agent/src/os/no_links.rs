@@ -1,7 +1,7 @@
 //! Opening a file without following a symbolic link anywhere on its way.
 //!
-//! A path was looked at earlier, and whoever may write to one of its folders may have replaced a part of it by a link
-//! since. So the folders are opened one below the other, each refused when it is a link: what Linux calls
+//! A path was looked at earlier, and another user who may write to one of its folders may have replaced a part of it
+//! by a link since. So the folders are opened one below the other, each refused when it is a link: what Linux calls
 //! `RESOLVE_NO_SYMLINKS`, and as available on other systems and in containers that forbid `openat2`.
 
 use std::{
@@ -16,6 +16,8 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 /// A folder on the way: it is only gone through.
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(SEARCH);
+/// What is opened at last: a pipe that took its name must not block the agent before it is recognised.
+const LAST: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 #[cfg(target_os = "linux")]
 const SEARCH: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
@@ -24,46 +26,51 @@ const SEARCH: OFlags = OFlags::RDONLY;
 /// Opens the regular file at an absolute path to read it.
 ///
 /// # Errors
-/// [`io::ErrorKind::NotFound`] when it is not there; [`io::ErrorKind::InvalidInput`] when a part of the path is a link or
-/// no folder, or what is there is no regular file; or whatever the system says.
+/// As [`open_below`].
 pub fn open_without_links(path: &Path) -> io::Result<File> {
-    let odd = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
-    let mut folder: Option<OwnedFd> = None;
-    let mut parts = path.components().peekable();
     if faults::bug("links_are_followed") {
         return File::open(path);
     }
+    let rest = path.strip_prefix("/").map_err(|_| not_plain())?;
+    let file = open_below(Path::new("/"), rest)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(odd("it is no regular file any more")) }
+}
+
+/// Opens what is at a path below a folder to read it, whatever it is. The folder itself must be no link either.
+///
+/// # Errors
+/// [`io::ErrorKind::NotFound`] when it is not there; [`io::ErrorKind::InvalidInput`] when a part of the path is a link or
+/// leads out; or whatever the system says.
+pub fn open_below(folder: &Path, rest: &Path) -> io::Result<File> {
+    let named = |error| on_the_way(error, &folder.join(rest));
+    let mut at: OwnedFd = openat(CWD, folder, FOLDER, Mode::empty()).map_err(named)?;
+    let mut parts = rest.components().peekable();
     while let Some(part) = parts.next() {
-        let name = match part {
-            Component::RootDir if folder.is_none() => Path::new("/"),
-            Component::Normal(name) if folder.is_some() => Path::new(name),
-            _ => return Err(odd("its path is not absolute and plain")),
-        };
-        let at = folder.as_ref().map_or(CWD, std::os::fd::AsFd::as_fd);
-        if parts.peek().is_some() {
-            folder = Some(openat(at, name, FOLDER, Mode::empty()).map_err(|error| on_the_way(error, path))?);
-            continue;
+        let Component::Normal(name) = part else { return Err(not_plain()) };
+        let flags = if parts.peek().is_some() { FOLDER } else { LAST };
+        at = openat(&at, name, flags, Mode::empty()).map_err(named)?;
+        if parts.peek().is_none() {
+            return Ok(File::from(at));
         }
-        // A pipe that took the file's name must not block the agent before it is recognised.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(openat(at, name, flags, Mode::empty()).map_err(|error| on_the_way(error, path))?);
-        if !file.metadata()?.is_file() {
-            return Err(odd("it is no regular file any more"));
-        }
-        return Ok(file);
     }
-    Err(odd("its path is empty"))
+    Err(not_plain())
+}
+
+fn odd(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what.to_owned())
+}
+
+fn not_plain() -> io::Error {
+    odd("its path is not absolute and plain")
 }
 
 fn on_the_way(error: rustix::io::Errno, path: &Path) -> io::Error {
     use rustix::io::Errno;
     let link = || path.ancestors().any(|part| part.is_symlink());
     match error {
-        Errno::LOOP | Errno::MLINK => io::Error::new(io::ErrorKind::InvalidInput, "it is a symbolic link now"),
+        Errno::LOOP | Errno::MLINK => odd("it is a symbolic link now"),
         // What a link gives where a folder was to be opened.
-        Errno::NOTDIR if link() => {
-            io::Error::new(io::ErrorKind::InvalidInput, "a folder on its way is a symbolic link now")
-        }
+        Errno::NOTDIR if link() => odd("a folder on its way is a symbolic link now"),
         other => other.into(),
     }
 }

@@ -112,8 +112,10 @@ async fn listed(
                 return Ok(found);
             }
             At::Reading(reading) => {
-                tell(to, wire::FilesPart { known: true, ..wire::FilesPart::default() }).await?;
                 let next = blocking(move || reading.step()).await;
+                if matches!(next, Ok(At::Reading(_))) {
+                    tell(to, wire::FilesPart { known: true, ..wire::FilesPart::default() }).await?;
+                }
                 next.unwrap_or_else(|error| At::Done(Err(format!("it cannot be read: {error}"))))
             }
         };

@@ -22,11 +22,11 @@ pub(crate) struct Helped {
     pub(crate) reply: wire::HelpReply,
 }
 
-/// Why nobody gave help.
+/// Why no agent gave help.
 #[derive(Debug)]
 pub(crate) enum NoHelp {
     /// No agent that this principal may use is connected.
-    Nobody,
+    NoAgent,
     /// This one does not know the call.
     TooOld(String),
     /// This one failed.
@@ -53,10 +53,10 @@ impl Fleet {
             .map(|(id, host, port)| (!port.gives_help(), !stata.get(&id).is_some_and(|has| *has), host, port))
             .collect();
         asked.sort_by(|a, b| (a.0, a.1, &a.2).cmp(&(b.0, b.1, &b.2)));
-        let mut why = NoHelp::Nobody;
+        let mut why = NoHelp::NoAgent;
         for (too_old, _, host, port) in asked.into_iter().take(MOST_ASKED) {
             if too_old {
-                why = if matches!(why, NoHelp::Nobody) { NoHelp::TooOld(host) } else { why };
+                why = if matches!(why, NoHelp::NoAgent) { NoHelp::TooOld(host) } else { why };
                 continue;
             }
             match tokio::time::timeout(PATIENCE, port.help(request.clone())).await {

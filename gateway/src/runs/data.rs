@@ -1,6 +1,6 @@
 //! What is in a data file on a host. Agents read it; nothing of it is kept here.
 //!
-//! Only agents that take the caller's runs are asked: whoever may run code there can read the file by a run.
+//! Only agents that take the caller's runs are asked: a caller who may run code there can read the file by a run.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ pub enum DataError {
     #[error(
         "no host that takes your runs can be asked now: `longhaul hosts` (stata_hosts) says which there are and how they are"
     )]
-    Nobody,
+    NoAgent,
     /// It did not answer.
     #[error("host {host} did not answer ({reason}): ask again in a few seconds")]
     Unanswered {
@@ -215,7 +215,7 @@ impl Runs {
         match (missing.is_empty(), all.first()) {
             (false, _) => Err(DataError::NotThere(NotThere { folder: true, on: missing })),
             (true, Some(on)) => Err(DataError::TooOld(on.host.clone())),
-            (true, None) => Err(DataError::Nobody),
+            (true, None) => Err(DataError::NoAgent),
         }
     }
 }

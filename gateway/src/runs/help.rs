@@ -30,7 +30,7 @@ pub enum HelpError {
     Malformed,
     /// No host can be asked.
     #[error("{0}")]
-    Nobody(String),
+    NoAgent(String),
     /// The host was asked and did not answer.
     #[error("host {host} did not answer ({reason}): ask again in a few seconds")]
     Unanswered {
@@ -74,11 +74,11 @@ impl Runs {
             Ok(helped) => helped,
             Err(NoHelp::Failed(host, error)) => return Err(HelpError::Unanswered { host, reason: error.words }),
             Err(NoHelp::TooOld(host)) => {
-                return Err(HelpError::Nobody(format!(
+                return Err(HelpError::NoAgent(format!(
                     "the agent on {host} is of an earlier version, which gives no help: upgrade it"
                 )));
             }
-            Err(NoHelp::Nobody) => return Err(self.nobody(&asked.host)),
+            Err(NoHelp::NoAgent) => return Err(self.no_agent(&asked.host)),
         };
         if !reply.problem.is_empty() {
             let near = reply.topics.into_iter().map(|topic| topic.topic).collect();
@@ -87,11 +87,11 @@ impl Runs {
         Ok(view(host, reply, searched))
     }
 
-    fn nobody(&self, host: &str) -> HelpError {
+    fn no_agent(&self, host: &str) -> HelpError {
         let (names, _) = self.0.fleet.known();
         let names: Vec<&str> = names.iter().filter(|name| !name.is_empty()).map(String::as_str).take(20).collect();
         let there = if names.is_empty() { "no agent has joined yet".to_owned() } else { names.join(", ") };
-        HelpError::Nobody(if host.is_empty() {
+        HelpError::NoAgent(if host.is_empty() {
             "no host can be asked for help: none that takes your runs and has an engine is connected".to_owned()
         } else if names.contains(&host) {
             format!("host {host} is away, has no engine, or does not take your runs: leave host out to ask any")
