@@ -1834,8 +1834,8 @@ pub mod agent_client {
             self.inner.unary(req, path, codec).await
         }
         /// The files that an attempt left, with the digests that they have now. Asked of agents that list them
-        /// (AgentInfo.lists_files), when the run has ended and before its spool is released. A part comes at least every two
-        /// seconds while files are read, so that a slow disk is told from an agent that is gone.
+        /// (AgentInfo.lists_files), when the run has ended and before its spool is released. A part comes after
+        /// each 16 MiB that are read, so that a slow disk is told from an agent that is gone.
         pub async fn files(
             &mut self,
             request: impl tonic::IntoRequest<super::FilesRequest>,
@@ -2020,8 +2020,8 @@ pub mod agent_server {
             + std::marker::Send
             + 'static;
         /// The files that an attempt left, with the digests that they have now. Asked of agents that list them
-        /// (AgentInfo.lists_files), when the run has ended and before its spool is released. A part comes at least every two
-        /// seconds while files are read, so that a slow disk is told from an agent that is gone.
+        /// (AgentInfo.lists_files), when the run has ended and before its spool is released. A part comes after
+        /// each 16 MiB that are read, so that a slow disk is told from an agent that is gone.
         async fn files(
             &self,
             request: tonic::Request<super::FilesRequest>,

@@ -3,39 +3,24 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use longhaul_proto::{
-    MAX_DO_FILE, MAX_DO_FILES, MAX_DO_FILES_BYTES, MAX_DO_FILES_NAMED, digest::ContentDigest, faults, ids::RunId,
-    state::RunState, visible, wire,
+    MAX_DO_FILE, MAX_DO_FILES, MAX_DO_FILES_BYTES, MAX_DO_FILES_NAMED, digest::ContentDigest, faults, ids::RunId, wire,
 };
 
-use super::FetchError;
+use super::{AGAIN, FetchError, may_name, shown, spool_of};
 use crate::{
     fleet::agent_port::{AgentError, Failure, Port},
     ledger::{DoFile, DoFiles, KeptResults, LedgerError},
-    model::{Principal, Record},
+    model::Record,
     runs::Inner,
 };
-
-/// Most characters of a path and of a reason.
-const LINE: usize = 4096;
 
 /// Why there are no results.
 const TOO_OLD: &str = "not gathered: the agent is of an earlier version, which gathers no results";
 const NOT_THERE: &str = "its agent has nothing of the run: its spool went before its results had come";
 
-/// How often a run's blobs are stored again that went before it could hold them.
-const AGAIN: u32 = 3;
-
 /// Fetches and notes what an ended run entered.
 pub(super) async fn fetch(inner: &Arc<Inner>, run: RunId) -> Result<(), FetchError> {
-    let Some(record) = inner.ledger.get(run).await? else { return Ok(()) };
-    // A lost run may come back, and one that was given to no agent entered nothing.
-    if !record.state.is_end() || record.state == RunState::Lost || record.agent_id().is_empty() {
-        return Ok(());
-    }
-    let connection = inner.fleet.connections(record.agent_id()).await.get();
-    let Some(connection) = connection.filter(|connection| !connection.is_broken()) else {
-        return Err(FetchError::NotNow(format!("host {} is not connected", record.host())));
-    };
+    let Some((record, connection)) = spool_of(inner, run).await? else { return Ok(()) };
     let fetching = Fetching { inner, record: &record, connection };
     for again in (0..AGAIN).rev() {
         let entered = fetching.entered().await?;
@@ -120,7 +105,7 @@ impl Fetching<'_> {
 
     /// Takes one content, if it is not the principal's to name already. Returns why it is not kept; empty = it is.
     async fn take(&self, digest: ContentDigest, bytes: u64) -> Result<String, FetchError> {
-        if self.is_here(digest, &self.record.principal).await? {
+        if may_name(self.inner, &self.record.principal, digest).await? {
             return Ok(String::new());
         }
         let (run_id, attempt) = (self.record.run.to_string(), self.record.attempt_number());
@@ -137,11 +122,6 @@ impl Fetching<'_> {
         self.inner.blobs.keep_sent(content.into()).await?;
         Ok(String::new())
     }
-
-    async fn is_here(&self, digest: ContentDigest, who: &Principal) -> Result<bool, FetchError> {
-        // Of runs without a principal nobody knows whose they are.
-        Ok(!who.is_none() && self.inner.blobs.open(who, digest).await?.is_some())
-    }
 }
 
 fn too_old() -> DoFiles {
@@ -152,11 +132,6 @@ fn too_old() -> DoFiles {
 /// No results, for this reason.
 fn none(why: &str) -> KeptResults {
     KeptResults { missing: why.to_owned(), ..KeptResults::default() }
-}
-
-/// Text of an agent, made harmless.
-fn shown(text: &str) -> String {
-    visible::line(text).chars().take(LINE).collect()
 }
 
 fn do_file(file: &wire::EnteredFile) -> DoFile {

@@ -18,7 +18,7 @@ mod results;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use longhaul_proto::{faults, ids::RunId};
+use longhaul_proto::{digest::ContentDigest, faults, ids::RunId, state::RunState, visible};
 use tokio::sync::Semaphore;
 
 use super::{
@@ -27,8 +27,9 @@ use super::{
 };
 use crate::{
     blobs::BlobError,
-    fleet::agent_port::{AgentError, Failure},
+    fleet::agent_port::{AgentError, Failure, Port},
     ledger::LedgerError,
+    model::{Principal, Record},
 };
 
 pub use read::{DoFileError, Entered};
@@ -40,6 +41,10 @@ const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
 /// How long to wait for the connection to an agent that has registered.
 const CONNECTING: Duration = Duration::from_secs(60);
+/// Most characters of a path and of a reason.
+const LINE: usize = 4096;
+/// How often a run's blobs are stored again that went before it could hold them.
+pub(super) const AGAIN: u32 = 3;
 /// Runs that are looked up at once.
 const BATCH: u32 = 200;
 
@@ -199,6 +204,37 @@ pub(super) async fn fetch(inner: &Arc<Inner>, run: RunId) -> Result<(), FetchErr
         Box::pin(fetch::fetch(inner, run)).await?;
     }
     files::fetch(inner, run).await
+}
+
+/// An ended run, and the connection to the agent that has its spool; `None` = there is nothing to fetch.
+///
+/// # Errors
+/// The agent cannot be called now, or the ledger cannot be read.
+pub(super) async fn spool_of(inner: &Arc<Inner>, run: RunId) -> Result<Option<(Record, Port)>, FetchError> {
+    let Some(record) = inner.ledger.get(run).await? else { return Ok(None) };
+    // A lost run may come back, and one that was given to no agent has left nothing.
+    if !record.state.is_end() || record.state == RunState::Lost || record.agent_id().is_empty() {
+        return Ok(None);
+    }
+    let connection = inner.fleet.connections(record.agent_id()).await.get();
+    match connection.filter(|connection| !connection.is_broken()) {
+        Some(connection) => Ok(Some((record, connection))),
+        None => Err(FetchError::NotNow(format!("host {} is not connected", record.host()))),
+    }
+}
+
+/// Whether a blob is the principal's to name already.
+///
+/// # Errors
+/// The blobs cannot be read.
+pub(super) async fn may_name(inner: &Inner, who: &Principal, digest: ContentDigest) -> Result<bool, FetchError> {
+    // Of runs without a principal it is not known whose they are.
+    Ok(!who.is_none() && inner.blobs.open(who, digest).await?.is_some())
+}
+
+/// Text of an agent, made harmless.
+pub(super) fn shown(text: &str) -> String {
+    visible::line(text).chars().take(LINE).collect()
 }
 
 /// Whether a spool may be released although its do-files could not be fetched: for room, and with the record or on an

@@ -4,9 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use longhaul_proto::{
-    MAX_ARTIFACT_READ, digest::ContentDigest, faults, ids::RunId, state::RunState, visible, wire, words,
-};
+use longhaul_proto::{MAX_ARTIFACT_READ, digest::ContentDigest, faults, ids::RunId, wire, words};
 
 use super::list::of_record;
 use crate::{
@@ -14,31 +12,22 @@ use crate::{
     fleet::agent_port::{AgentError, Failure, Port},
     ledger::{LedgerError, RunFile, RunFiles},
     model::Record,
-    runs::{Inner, do_files::FetchError},
+    runs::{
+        Inner,
+        do_files::{AGAIN, FetchError, may_name, shown, spool_of},
+    },
 };
 
-/// Most characters of a path and of a reason.
-const LINE: usize = 4096;
 /// Most files that are taken of an agent's list.
 const FILES: usize = 1_000;
 /// Most runs that are named as neighbours.
 const NEIGHBOURS: usize = 100;
-/// How long an agent that reads files may be silent: it sends a sign of life every two seconds.
+/// How long an agent that reads files may be silent: it sends a sign of life after each 16 MiB.
 const SIGN: Duration = Duration::from_secs(60);
-/// How often a run's blobs are stored again that went before it could hold them.
-const AGAIN: u32 = 3;
 
 /// Lists, copies and notes what an ended run left.
 pub(super) async fn fetch(inner: &Arc<Inner>, run: RunId) -> Result<(), FetchError> {
-    let Some(record) = inner.ledger.get(run).await? else { return Ok(()) };
-    // A lost run may come back, and one that was given to no agent left nothing.
-    if !record.state.is_end() || record.state == RunState::Lost || record.agent_id().is_empty() {
-        return Ok(());
-    }
-    let connection = inner.fleet.connections(record.agent_id()).await.get();
-    let Some(connection) = connection.filter(|connection| !connection.is_broken()) else {
-        return Err(FetchError::NotNow(format!("host {} is not connected", record.host())));
-    };
+    let Some((record, connection)) = spool_of(inner, run).await? else { return Ok(()) };
     let fetching = Fetching { inner, record: &record, connection };
     let mut left = fetching.listed().await?;
     for again in (0..AGAIN).rev() {
@@ -131,9 +120,8 @@ impl Fetching<'_> {
 
     /// Copies one file, from where an earlier copy ended. The inner error says why it is not kept.
     async fn take(&self, digest: ContentDigest, file: &RunFile) -> Result<Result<(), String>, FetchError> {
-        let (blobs, who) = (&self.inner.blobs, &self.record.principal);
-        // Of runs without a principal nobody knows whose they are.
-        if !who.is_none() && blobs.open(who, digest).await?.is_some() {
+        let blobs = &self.inner.blobs;
+        if may_name(self.inner, &self.record.principal, digest).await? {
             return Ok(Ok(()));
         }
         let begun = match blobs.begin_sent(digest, file.bytes).await {
@@ -185,11 +173,6 @@ impl Fetching<'_> {
 
 fn bound(most: u64) -> String {
     format!("of the files of one run the gateway keeps {} (max_artifacts): it stays on its host", words::bytes(most))
-}
-
-/// Text of an agent, made harmless.
-fn shown(text: &str) -> String {
-    visible::line(text).chars().take(LINE).collect()
 }
 
 fn run_file(file: &wire::WrittenFile) -> RunFile {
