@@ -118,6 +118,19 @@ impl Deref for Call {
 }
 
 impl Call {
+    /// The run that the argument `run` names, which the answer under way reports.
+    ///
+    /// # Errors
+    /// Why there is none for this caller, in words.
+    pub(super) async fn asked_run(&self) -> Result<Arc<RunSnapshot>, String> {
+        let runs = &self.frontend.core.runs;
+        let name = self.args.text("run").unwrap_or_default();
+        let run = runs.find(&self.who, &name).await.map_err(|e| e.to_string())?;
+        let view = runs.get(&self.who, run).await.map_err(|e| e.to_string())?;
+        self.shows(&view);
+        Ok(view)
+    }
+
     /// Completes when the caller withdraws the request.
     pub(super) async fn cancelled(&self) {
         self.ct.cancelled().await;

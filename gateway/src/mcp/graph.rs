@@ -113,10 +113,8 @@ pub(super) fn named(view: &RunSnapshot) -> String {
 
 /// The tool.
 pub(super) async fn graph(call: &Call) -> Reply {
-    let runs = &call.frontend.core.runs;
-    let run = runs.find(&call.who, &call.args.text("run").unwrap_or_default()).await.map_err(|e| e.to_string())?;
-    let view = runs.get(&call.who, run).await.map_err(|e| e.to_string())?;
-    call.shows(&view);
+    let view = call.asked_run().await?;
+    let run = view.run;
     let head = words::message(&view, None, call.now_ms());
     if !view.state.is_end() {
         let short = run.short();

@@ -43,9 +43,8 @@ pub(super) async fn log(call: &Call) -> Reply {
         return Err("pass tail alone, or offset, or pattern (with offset to begin there)".into());
     }
     let runs = &call.frontend.core.runs;
-    let run = runs.find(&call.who, &args.text("run").unwrap_or_default()).await.map_err(|e| e.to_string())?;
-    let view = runs.get(&call.who, run).await.map_err(|e| e.to_string())?;
-    call.shows(&view);
+    let view = call.asked_run().await?;
+    let run = view.run;
     let stream = if args.text("stream").as_deref() == Some("console") { Stream::Console } else { Stream::Log };
     let part = match stream {
         Stream::Log => Part::user(&view),

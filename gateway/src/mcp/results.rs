@@ -20,10 +20,9 @@ const FRAME: usize = 1_500;
 /// The tool.
 pub(super) async fn results(call: &Call) -> Reply {
     let runs = &call.frontend.core.runs;
-    let run = runs.find(&call.who, &call.args.text("run").unwrap_or_default()).await.map_err(|e| e.to_string())?;
+    let view = call.asked_run().await?;
+    let run = view.run;
     let left = runs.results(&call.who, run).await.map_err(|e| e.to_string())?;
-    let view = runs.get(&call.who, run).await.map_err(|e| e.to_string())?;
-    call.shows(&view);
     let head = words::message(&view, None, call.now_ms());
     let short = run.short();
     let Some(json) = left.json else {
