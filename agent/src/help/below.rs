@@ -8,9 +8,8 @@ use std::{
 };
 
 use longhaul_proto::faults;
-use rustix::fs::{Mode, OFlags};
 
-use crate::stata::smcl::MOST_TEXT;
+use crate::{os, stata::smcl::MOST_TEXT};
 
 /// The beginning that shows what a file is about, bytes.
 const HEAD: u64 = 8 * 1024;
@@ -35,10 +34,8 @@ pub(super) fn head(folder: &Path, file: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn open(folder: &Path, file: &Path) -> io::Result<File> {
-    // Without blocking: a FIFO of that name would wait for a writer for ever.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let opened =
-        if faults::bug("help_follows_links") { File::open(folder.join(file))? } else { beneath(folder, file, flags)? };
+        if faults::bug("help_follows_links") { File::open(folder.join(file))? } else { beneath(folder, file)? };
     if !opened.metadata()?.is_file() {
         return Err(io::Error::other("it is no ordinary file"));
     }
@@ -46,34 +43,33 @@ fn open(folder: &Path, file: &Path) -> io::Result<File> {
 }
 
 #[cfg(target_os = "linux")]
-fn beneath(folder: &Path, file: &Path, flags: OFlags) -> io::Result<File> {
+fn beneath(folder: &Path, file: &Path) -> io::Result<File> {
     use rustix::{
-        fs::{ResolveFlags, open, openat2},
+        fs::{Mode, OFlags, ResolveFlags, open, openat2},
         io::Errno,
     };
+    // Without blocking: a FIFO of that name would wait for a writer for ever.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let parent = open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     match openat2(&parent, file, flags, Mode::empty(), resolve) {
         Ok(opened) => Ok(opened.into()),
         // A kernel, or a container, that does not have the call.
-        Err(Errno::NOSYS | Errno::PERM) => checked(folder, file, flags),
+        Err(Errno::NOSYS | Errno::PERM) => checked(folder, file),
         Err(Errno::XDEV) => Err(leads_out()),
         Err(error) => Err(error.into()),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn beneath(folder: &Path, file: &Path, flags: OFlags) -> io::Result<File> {
-    checked(folder, file, flags)
+fn beneath(folder: &Path, file: &Path) -> io::Result<File> {
+    checked(folder, file)
 }
 
 /// Where the kernel does not hold the file below the folder: its links are followed first, and none is followed then.
-fn checked(folder: &Path, file: &Path, flags: OFlags) -> io::Result<File> {
-    let real = std::fs::canonicalize(folder.join(file))?;
-    if !real.starts_with(std::fs::canonicalize(folder)?) {
-        return Err(leads_out());
-    }
-    Ok(rustix::fs::open(&real, flags | OFlags::NOFOLLOW, Mode::empty())?.into())
+fn checked(folder: &Path, file: &Path) -> io::Result<File> {
+    let (folder, real) = (std::fs::canonicalize(folder)?, std::fs::canonicalize(folder.join(file))?);
+    os::open_below(&folder, real.strip_prefix(&folder).map_err(|_| leads_out())?)
 }
 
 fn leads_out() -> io::Error {
