@@ -78,9 +78,13 @@ async fn up_in_the_background_outlives_its_terminal_until_down() {
     let ran = lab.run(up).await;
     assert!(ran.status == 0 && ran.err.contains("the agent takes no runs: no Stata"), "{ran:#?}");
     assert!(ran.err.contains("--no-auth is for trying out"), "{ran:#?}");
-    let shown = lab.run(["hosts", "--json", "--data", &other]).await.out;
-    let shown: Value = serde_json::from_str(&shown).unwrap();
-    let name = shown["hosts"][0]["name"].as_str().unwrap();
+    // The gateway answers before its agent has joined.
+    let name = wait::until(wait::SOON, "the agent joins", async || {
+        let shown = lab.run(["hosts", "--json", "--data", &other]).await.out;
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        shown["hosts"][0]["name"].as_str().map(str::to_owned)
+    });
+    let name = &name.await;
     let ran = lab.run(["hosts", "forget", name, "--data", &other]).await;
     assert!(ran.status == 4 && ran.err.contains("is connected"), "{ran:#?}");
     assert_eq!(lab.run(["down", "--data", &other]).await.status, 0);
