@@ -5,7 +5,15 @@
 
 use std::io::{self, IsTerminal};
 
-use longhaul_proto::{api::OutputEvent, encoding::Encoding, visible::Filter};
+use longhaul_proto::{
+    api::OutputEvent,
+    encoding::Encoding,
+    stata_log::{
+        OutputOnly,
+        lines::{Dialect, Line, LineReader},
+    },
+    visible::{self, Filter},
+};
 
 use crate::output::{LineEnd, Out};
 
@@ -30,6 +38,7 @@ pub(crate) struct Printer {
     out: Out,
     events: Option<TextEvents>,
     filter: Option<Filter>,
+    printed: Option<Box<Printed>>,
     /// Bytes go to a terminal as they are.
     raw: bool,
     end: LineEnd,
@@ -41,18 +50,26 @@ impl Printer {
         let terminal = io::stdout().is_terminal();
         let raw = terminal && on_terminal == OnTerminal::Raw;
         let filter = (terminal && !raw).then(|| Filter::in_encoding(encoding));
-        Self { out: Out::default(), events: None, filter, raw, end: LineEnd::Closed }
+        Self { out: Out::default(), events: None, filter, printed: None, raw, end: LineEnd::Closed }
     }
 
     /// Bytes as they are, to another writer.
     pub(crate) fn bytes_to(out: Out) -> Self {
-        Self { out, events: None, filter: None, raw: false, end: LineEnd::Closed }
+        Self { out, events: None, filter: None, printed: None, raw: false, end: LineEnd::Closed }
+    }
+
+    /// Lines that Stata printed, without the commands that it echoed, each when it is whole.
+    pub(crate) fn output_only_to_stdout(encoding: Encoding) -> Self {
+        let reader = LineReader::at(0, Dialect::PLAIN).in_encoding(encoding);
+        let harmless = io::stdout().is_terminal();
+        let printed = Some(Box::new(Printed { reader, only: OutputOnly::default(), harmless }));
+        Self { out: Out::default(), events: None, filter: None, printed, raw: false, end: LineEnd::Closed }
     }
 
     /// TextEvents, of which the first begins at this offset.
     pub(crate) fn events_to_stdout(at: u64, encoding: Encoding) -> Self {
         let events = Some(TextEvents { at, rest: vec![], encoding });
-        Self { out: Out::default(), events, filter: None, raw: false, end: LineEnd::Closed }
+        Self { out: Out::default(), events, filter: None, printed: None, raw: false, end: LineEnd::Closed }
     }
 
     /// Shows the next bytes, of which the first is at this offset.
@@ -60,6 +77,9 @@ impl Printer {
     /// # Errors
     /// When stdout fails, except by a reader that left.
     pub(crate) fn bytes(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        if let Some(printed) = &mut self.printed {
+            return self.out.bytes(printed.push(bytes).as_bytes());
+        }
         let Some(events) = &mut self.events else {
             let Some(filter) = &mut self.filter else {
                 self.end = match bytes.last() {
@@ -91,6 +111,9 @@ impl Printer {
     /// # Errors
     /// As [`Printer::bytes`].
     pub(crate) fn finish(&mut self) -> io::Result<()> {
+        if let Some(printed) = &mut self.printed {
+            return self.out.bytes(printed.finish().as_bytes());
+        }
         if let Some(filter) = &mut self.filter {
             let text = filter.finish();
             self.end = self.end.after(&text);
@@ -99,6 +122,39 @@ impl Printer {
         match self.events.as_mut().and_then(TextEvents::finish) {
             Some(event) => self.out.json(&event),
             None => Ok(()),
+        }
+    }
+}
+
+/// Keeps the lines that Stata printed.
+struct Printed {
+    reader: LineReader,
+    only: OutputOnly,
+    /// They are shown on a terminal.
+    harmless: bool,
+}
+
+impl Printed {
+    fn push(&mut self, bytes: &[u8]) -> String {
+        let mut text = String::new();
+        let (only, harmless) = (&mut self.only, self.harmless);
+        self.reader.push(bytes, |line| Self::line(only, harmless, &line, &mut text));
+        text
+    }
+
+    fn finish(&mut self) -> String {
+        let mut text = String::new();
+        if let Some(last) = self.reader.partial() {
+            Self::line(&mut self.only, self.harmless, &last, &mut text);
+        }
+        self.reader = LineReader::at(self.reader.position(), Dialect::PLAIN);
+        text
+    }
+
+    fn line(only: &mut OutputOnly, harmless: bool, line: &Line, text: &mut String) {
+        if only.shows(&line.text) {
+            text.push_str(&if harmless { visible::text(&line.text) } else { line.text.as_str().into() });
+            text.push('\n');
         }
     }
 }

@@ -22,6 +22,7 @@
 //!   both prove on first contact;
 //! - [`telemetry`]: tracing to stderr and, when asked, to an OTLP endpoint;
 //! - [`version`]: which versions of the protocol work together;
+//! - [`stata_log`]: Stata's logs, line by line;
 //! - [`visible`]: text from outside, made harmless before it is shown; [`words`]: amounts and errors for people.
 
 pub mod api;
@@ -45,6 +46,7 @@ pub mod private;
 pub mod progress;
 pub mod results_text;
 pub mod seal;
+pub mod stata_log;
 pub mod state;
 pub mod tasks;
 pub mod telemetry;

@@ -255,4 +255,13 @@ mod tests {
         );
         assert_eq!(masked("  Licensed to: a\n. di 1"), "  Licensed to: ***\n. di 1");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn sure_output_is_no_banner(line in r"([.:>er/_ x1-]|end of do-file|\PC){0,9}") {
+            if crate::stata::echo::is_output(line.as_bytes()) {
+                proptest::prop_assert!(!is_art(&line));
+            }
+        }
+    }
 }

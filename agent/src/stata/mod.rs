@@ -1,7 +1,8 @@
 //! Everything that knows Stata at its process boundary, and nothing else: no async, no network, no clock.
 //!
 //! Stata reports to the outside by one file, the batch log; its exit status does not show success. So this folder reads
-//! logs: [`lines`] cuts bytes into clean lines, [`echo`] separates commands from output, and on these two build
+//! logs: [`lines`] cuts bytes into clean lines, [`echo`] separates commands from output (both shared with all that
+//! shows logs), and on these two build
 //! [`judge`] (how did it end), [`culprit`] (which line of a loop failed), [`locate`] (in which do-file and line), [`progress`] (how far is it), [`view`] (which
 //! bytes are the user's), [`saved`] (which graphs it left) and [`banner`] (edition, version and licence). [`wrapper`]
 //! writes the do-file that Stata is started with, [`gather`] the one that writes down results, which [`gathered`] reads,
@@ -11,16 +12,13 @@
 //! Logs are written by other people's code: every reader takes any bytes, in any chunks, in bounded memory.
 
 pub mod banner;
-mod commands;
 mod culprit;
-pub mod echo;
 pub mod find;
 pub mod gather;
 pub mod gathered;
 pub mod judge;
 pub mod judge_file;
 pub mod licence;
-pub mod lines;
 pub mod locate;
 mod message;
 pub mod progress;
@@ -28,5 +26,8 @@ pub mod saved;
 pub mod smcl;
 pub mod view;
 pub mod wrapper;
+
+use longhaul_proto::stata_log::commands;
+pub use longhaul_proto::stata_log::{echo, lines};
 
 pub use judge_file::{judge_file, judge_file_in, judge_wrapped};

@@ -46,6 +46,9 @@ pub(crate) struct Get {
     /// Replace files that are there with other content.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Write SMCL as the text that Stata shows, to NAME.txt; other files as they are.
+    #[arg(long)]
+    pub(crate) text: bool,
     #[command(flatten)]
     pub(crate) ask: Ask,
 }

@@ -155,6 +155,9 @@ pub(crate) struct Log {
     /// On a terminal too: the bytes as Stata wrote them, control characters and all.
     #[arg(long)]
     pub(crate) raw: bool,
+    /// Only what Stata printed, without the commands that it echoed.
+    #[arg(long, conflicts_with_all = ["raw", "console", "tail", "json"])]
+    pub(crate) no_echo: bool,
     #[command(flatten)]
     pub(crate) ask: Ask,
 }

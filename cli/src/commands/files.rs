@@ -11,6 +11,8 @@ use longhaul_proto::{
     CHUNK,
     api::{RunFileView, RunFiles},
     digest::GrowingDigest,
+    encoding::Encoding,
+    stata_log::{self, DisplayedSmcl},
     words::bytes,
 };
 use serde::Serialize;
@@ -47,7 +49,7 @@ pub(crate) async fn files(context: &Context, args: &Files) -> Result<u8, Failure
 /// With what to do; files that could be fetched are there.
 pub(crate) async fn get(context: &Context, args: &Get) -> Result<u8, Failure> {
     let gateway = GatewayHandle::open(context, Need::default()).await?;
-    let got = fetch(&gateway.client, args).await;
+    let got = fetch(&gateway.client, args, context.log_encoding()).await;
     gateway.close().await;
     got.map(|()| 0)
 }
@@ -61,12 +63,12 @@ struct Got<'a> {
     sha256: String,
 }
 
-async fn fetch(client: &Client, args: &Get) -> Result<(), Failure> {
+async fn fetch(client: &Client, args: &Get, encoding: Encoding) -> Result<(), Failure> {
     let listed = client.files(&args.run).await?;
     let wanted = wanted(&listed, &args.names)?;
     let (mut out, mut used, mut failed) = (Out::default(), HashSet::new(), 0);
     for file in &wanted {
-        match one(client, args, &listed, file, &mut used).await {
+        match one(client, args, encoding, &listed, file, &mut used).await {
             Ok(got) if args.ask.json => out.json(&got)?,
             Ok(got) => say(&format!("{} ({})", got.to, bytes(got.bytes))),
             Err(why) => {
@@ -114,11 +116,16 @@ fn wanted<'a>(listed: &'a RunFiles, names: &[String]) -> Result<Vec<&'a RunFileV
 async fn one<'a>(
     client: &Client,
     args: &Get,
+    encoding: Encoding,
     listed: &RunFiles,
     file: &'a RunFileView,
     used: &mut HashSet<PathBuf>,
 ) -> Result<Got<'a>, String> {
     let mut to = args.output.join(place(&file.name)?);
+    let as_text = args.text && to.extension().is_some_and(|extension| extension == "smcl");
+    if as_text {
+        to.set_extension("txt");
+    }
     for n in 2.. {
         if used.insert(to.clone()) {
             break;
@@ -130,8 +137,10 @@ async fn one<'a>(
     let got = |bytes: u64, sha256: String| Got { name: &file.name, to: to.display().to_string(), bytes, sha256 };
     match (&there, &file.sha256) {
         (Some(there), Some(sha256)) if there == sha256 => return Ok(got(file.bytes, sha256.clone())),
+        // What the text will be is not known yet.
+        _ if as_text => {}
         (Some(_), _) if !args.force => {
-            return Err(format!("{} is there with other content: pass --force, or -o DIR", to.display()));
+            return Err(in_the_way(&to));
         }
         _ => {}
     }
@@ -140,14 +149,54 @@ async fn one<'a>(
     fs::create_dir_all(folder).map_err(failed)?;
     let part = folder.join(format!(".longhaul-{}-{}.part", std::process::id(), used.len()));
     let fetched = download(client, &listed.run_id.to_string(), file, &part).await;
-    let placed = match fetched {
-        Ok(done) => fs::rename(&part, &to).map_err(failed).map(|()| done),
-        Err(why) => Err(why),
-    };
+    let placed = fetched.and_then(|done| {
+        let done = if as_text { smcl_to_text(&part, encoding).map_err(failed)? } else { done };
+        match &there {
+            Some(there) if as_text && *there != done.1 && !args.force => Err(in_the_way(&to)),
+            _ => fs::rename(&part, &to).map_err(failed).map(|()| done),
+        }
+    });
     if placed.is_err() {
         let _ = fs::remove_file(&part);
     }
     placed.map(|(bytes, sha256)| got(bytes, sha256))
+}
+
+fn in_the_way(to: &Path) -> String {
+    format!("{} is there with other content: pass --force, or -o DIR", to.display())
+}
+
+/// Replaces SMCL by the text that Stata shows, and returns its length and digest; what is no SMCL stays.
+fn smcl_to_text(path: &Path, encoding: Encoding) -> io::Result<(u64, String)> {
+    let mut from = File::open(path)?;
+    let mut bytes = vec![0; CHUNK];
+    let mut read = from.read(&mut bytes)?;
+    let smcl = stata_log::is_smcl(&bytes[..read]);
+    let text_path = path.with_extension("text");
+    let mut to = BufWriter::new(File::options().write(true).create_new(true).open(&text_path)?);
+    let (mut shown, mut digest, mut len) =
+        (DisplayedSmcl::default().in_encoding(encoding), GrowingDigest::default(), 0);
+    let mut write = |bytes: &[u8]| {
+        digest.update(bytes);
+        len += bytes.len() as u64;
+        to.write_all(bytes)
+    };
+    while read > 0 {
+        if smcl {
+            let mut text = String::new();
+            shown.push(&bytes[..read], &mut text);
+            write(text.as_bytes())?;
+        } else {
+            write(&bytes[..read])?;
+        }
+        read = from.read(&mut bytes)?;
+    }
+    let mut rest = String::new();
+    shown.finish(&mut rest);
+    write(rest.as_bytes())?;
+    to.flush()?;
+    fs::rename(&text_path, path)?;
+    Ok((len, digest.finish().to_string()))
 }
 
 /// Where a file goes below the folder: where it was below the run's, or its name alone.

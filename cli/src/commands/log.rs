@@ -44,11 +44,7 @@ async fn print(
         Some(lines) => gateway.client.output(&args.run, stream, Part::Tail(lines)).await?.first(),
         None => 0,
     };
-    let show = if args.ask.json {
-        Printer::events_to_stdout(first, encoding)
-    } else {
-        Printer::bytes_to_stdout(OnTerminal::of(args.raw), encoding)
-    };
+    let show = printer(args, first, encoding);
     let mut follower = Follower::new(context, run.run_id, Some(show), Status::new(ShownOn::for_json(args.ask.json)))
         .from(stream, first);
     match follower.follow(gateway, signals, None).await? {
@@ -63,6 +59,16 @@ async fn print(
     }
 }
 
+fn printer(args: &Log, first: u64, encoding: Encoding) -> Printer {
+    if args.ask.json {
+        Printer::events_to_stdout(first, encoding)
+    } else if args.no_echo {
+        Printer::output_only_to_stdout(encoding)
+    } else {
+        Printer::bytes_to_stdout(OnTerminal::of(args.raw), encoding)
+    }
+}
+
 /// Prints what there is now.
 async fn once(
     args: &Log,
@@ -73,11 +79,7 @@ async fn once(
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
     let mut part = args.tail.map_or(Part::From(0, Duration::ZERO), Part::Tail);
-    let mut show = if args.ask.json {
-        Printer::events_to_stdout(0, encoding)
-    } else {
-        Printer::bytes_to_stdout(OnTerminal::of(args.raw), encoding)
-    };
+    let mut show = printer(args, 0, encoding);
     // Of a run with several attempts each is a piece of its own. The number is bounded: a run that prints without pause
     // has something new each time.
     for _ in 0..=run.earlier_views.len() {

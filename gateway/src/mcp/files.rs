@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use longhaul_proto::{
     MAX_ARTIFACT_READ,
+    encoding::Encoding,
     files::{media_type, within},
+    stata_log::{self, DisplayedSmcl},
     visible,
     words::bytes,
 };
@@ -30,6 +32,8 @@ const NAME: usize = 120;
 const FRAME: usize = 900 + fence::ROOM;
 /// Bytes of a file that are looked at to tell text from other bytes.
 const LOOK: usize = 8_000;
+/// Bytes of a file's beginning that tell SMCL from other text.
+const SMCL_HEAD: u64 = 64;
 
 /// The tool.
 pub(super) async fn files(call: &Call) -> Reply {
@@ -122,7 +126,13 @@ async fn one(call: &Call, view: &RunSnapshot, file: &OpenFile) -> Result<String,
         return Ok(format!("{about}: no text. {}", elsewhere(view, file)));
     }
     let encoding = call.frontend.core.runs.log_encoding();
-    let text = |taken: usize| visible::text(&encoding.lines(&piece[..taken]).0).into_owned();
+    let first = if from == 0 { piece.clone() } else { file.read(0, SMCL_HEAD).await.map_err(|e| e.to_string())? };
+    let smcl = stata_log::is_smcl(&first);
+    let text = |taken: usize| {
+        let bytes = &piece[..taken];
+        let text = if smcl { displayed(bytes, from, encoding) } else { encoding.lines(bytes).0.into_owned() };
+        visible::text(&text).into_owned()
+    };
     let mut taken = piece.len();
     if from + (taken as u64) < len {
         taken -= utf8::unfinished(&piece);
@@ -138,6 +148,7 @@ async fn one(call: &Call, view: &RunSnapshot, file: &OpenFile) -> Result<String,
         shown = text(taken);
     }
     let next = from + taken as u64;
+    let about = if smcl { format!("{about}, SMCL shown as text") } else { about };
     let part = if (from, next) == (0, len) { "whole".to_owned() } else { format!("bytes {from} to {next}") };
     let fenced = fence::fenced(&call.frontend.core.deps.ids, &shown);
     let mut said = format!("{about}, {part}:\n{fenced}");
@@ -146,6 +157,14 @@ async fn one(call: &Call, view: &RunSnapshot, file: &OpenFile) -> Result<String,
         let _ = write!(said, "\nNext: stata_files(run: \"{run}\", name: {name}, offset: {next}).");
     }
     Ok(said)
+}
+
+/// A part of a SMCL file as Stata's viewer shows it.
+fn displayed(bytes: &[u8], at: u64, encoding: Encoding) -> String {
+    let (mut shown, mut text) = (DisplayedSmcl::at(at).in_encoding(encoding), String::new());
+    shown.push(bytes, &mut text);
+    shown.finish(&mut text);
+    text
 }
 
 /// What people call the file: its path below the run's folder.

@@ -55,6 +55,7 @@ mod run;
 mod schema;
 pub mod sessions;
 mod tasks;
+mod tokens;
 mod tools;
 mod wait;
 mod waiting;

@@ -144,6 +144,8 @@ async fn every_answer_of_every_tool_reads_as_it_did() {
     all.note("lines that match", "stata_log", json!({"run": failed, "pattern": "nosuchvar", "context": 1})).await;
     all.note("none matches", "stata_log", json!({"run": failed, "pattern": "no such text"})).await;
     all.note("no pattern", "stata_log", json!({"run": failed, "pattern": "("})).await;
+    all.note("without the commands", "stata_log", json!({"run": failed, "echo": false})).await;
+    all.note("beginning and end", "stata_log", json!({"run": failed, "tokens": 50})).await;
     all.note("past the end", "stata_log", json!({"run": failed, "offset": 99_999})).await;
     all.note("the console", "stata_log", json!({"run": failed, "stream": "console"})).await;
 

@@ -37,6 +37,7 @@ mod mcp;
 mod network;
 mod operate;
 mod operators;
+mod output;
 mod path_map;
 mod paths;
 mod placement;

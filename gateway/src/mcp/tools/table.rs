@@ -148,6 +148,8 @@ pub(in crate::mcp) const TOOLS: &[Spec] = &[
             RUN,
             may("tail", Kind::Whole(1), "The last so many lines.", "100"),
             may("offset", Kind::Whole(0), "From this byte on.", "0"),
+            may("tokens", Kind::Whole(50), "Its beginning and end in about so many tokens.", "2000"),
+            may("echo", Kind::Flag, "false: without the commands that Stata echoed.", "false"),
             may(
                 "pattern",
                 Kind::Text,

@@ -1,7 +1,7 @@
 //! Which encoding the lines of a log are in: see [`Encoding`]. Before release 14 there was no UTF-8: the banner tells, and
 //! then the whole log is in the older encoding.
 
-pub use longhaul_proto::encoding::Encoding;
+pub use crate::encoding::Encoding;
 
 /// Whether a line is that of a banner which names a release before 14.
 pub(super) fn is_before_unicode(raw: &[u8]) -> bool {

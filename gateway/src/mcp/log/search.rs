@@ -1,24 +1,16 @@
-//! `stata_log`: the end of an output, a piece from an offset, or the lines that match.
+//! The lines of an output that match a regular expression, with their offsets and the lines around them.
 
 use std::{collections::VecDeque, fmt::Write, time::Duration};
 
-use longhaul_proto::{encoding::Encoding, ids::Ids, visible};
+use longhaul_proto::{encoding::Encoding, ids::Ids, stata_log::OutputOnly, visible};
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::{
-    call::{Call, Reply},
-    fence,
-    output::ToolOutput,
-    result, words,
-};
 use crate::{
-    frontend::{part::Part, reading::Output, utf8},
-    model::{RunSnapshot, Stream},
+    frontend::{part::Part, reading::Output},
+    mcp::{fence, words},
+    model::RunSnapshot,
     runs::MAX_READ,
 };
-
-/// Lines shown by default.
-const TAIL: u64 = 100;
 
 /// Time limit of a search; the answer then says how far it came.
 const SEARCH: Duration = Duration::from_secs(20);
@@ -29,120 +21,25 @@ const LINE: usize = 64 * 1024;
 /// Longest line shown, characters.
 const SHOWN: usize = 400;
 
-/// Most lines of context.
-const CONTEXT: u64 = 50;
-
-/// Room kept for the lines around the output, bytes.
-const FRAME: usize = 400 + fence::ROOM;
-
-/// The tool.
-pub(super) async fn log(call: &Call) -> Reply {
-    let args = &call.args;
-    let (tail, offset, pattern) = (args.whole("tail"), args.whole("offset"), args.text("pattern"));
-    if tail.is_some() && (offset.is_some() || pattern.is_some()) {
-        return Err("pass tail alone, or offset, or pattern (with offset to begin there)".into());
-    }
-    let runs = &call.frontend.core.runs;
-    let view = call.asked_run().await?;
-    let run = view.run;
-    let stream = if args.text("stream").as_deref() == Some("console") { Stream::Console } else { Stream::Log };
-    let part = match stream {
-        Stream::Log => Part::user(&view),
-        Stream::Console => Part::all(&view, stream),
-    };
-    let (start, end) = (part.start(), part.end());
-    // For the log, an offset before or behind the user's part means its start or its end.
-    if stream == Stream::Console && offset.is_some_and(|at| at > end) {
-        return Err(format!("offset {} is past the end: the output has {end} bytes so far", offset.unwrap_or(0)));
-    }
-    let output = Output { runs: runs.clone(), who: call.who.clone(), run, stream };
-    let from = offset.unwrap_or(start).max(start);
-    let budget = call.frontend.options().inline_limit.saturating_sub(FRAME);
-    let head = words::message(&view, None, call.now_ms());
-    let ids = &call.frontend.core.deps.ids;
-    let body = match pattern {
-        Some(pattern) => {
-            let context = args.whole("context").unwrap_or(2).min(CONTEXT);
-            let (encoding, context) = (output.encoding(), usize::try_from(context).unwrap_or(0));
-            let search = Search { regex: regex(&pattern)?, encoding, context, budget };
-            search.run(ids, &output, &view, &part, from).await?
-        }
-        None if offset.is_some() => piece(ids, &output, &view, &part, from, budget).await?,
-        None => {
-            let from = output.tail_start(&part, tail.unwrap_or(TAIL)).await.map_err(|e| e.to_string())?;
-            let shown = result::excerpt(&output, &part, from, budget).await.map_err(|e| e.to_string())?;
-            let mut text = framed(ids, &shown.text, shown.from, end, (start, end));
-            if shown.from > from {
-                text.push_str("\nMore lines were asked for than fit; use offset to read those before.");
-            }
-            text
-        }
-    };
-    let why = view.withheld().filter(|_| stream == Stream::Log);
-    Ok(ToolOutput::ok(match why {
-        None => format!("{head}\n{body}"),
-        Some(why) => format!("{head}\n{body}\n({why})"),
-    }))
-}
-
-fn regex(pattern: &str) -> Result<Regex, String> {
+/// Makes the expression.
+///
+/// # Errors
+/// In words for the model.
+pub(super) fn regex(pattern: &str) -> Result<Regex, String> {
     let built = RegexBuilder::new(pattern).size_limit(1 << 20).build();
     built.map_err(|error| format!("pattern is not a regular expression: {error}. Write for example \"r\\(\\d+\\)\""))
 }
 
-fn framed(ids: &Ids, text: &str, from: u64, to: u64, part: (u64, u64)) -> String {
-    let (first, last) = part;
-    if text.trim().is_empty() {
-        return match last.saturating_sub(first) {
-            0 => "(no output)".to_owned(),
-            _ => format!("(no output from byte {from} on: it is bytes {first} to {last})"),
-        };
-    }
-    let all = if part == (from, to) { "all there is".to_owned() } else { format!("of {first} to {last}") };
-    format!("output, bytes {from} to {to} ({all}):\n{}", fence::fenced(ids, text))
-}
-
-/// What fits from an offset on, to the end of a line.
-async fn piece(
-    ids: &Ids,
-    output: &Output,
-    view: &RunSnapshot,
-    part: &Part,
-    from: u64,
-    budget: usize,
-) -> Result<String, String> {
-    let (from, end) = part.piece(from).unwrap_or((from, from));
-    let bytes = output.range(part, from, end.min(from + budget as u64)).await.map_err(|e| e.to_string())?;
-    let mut taken = bytes.len();
-    let more = from + (taken as u64) < end;
-    // A range that ends at a gap does not grow any more.
-    if more || (!view.state.is_end() && end >= part.end()) {
-        taken -= utf8::unfinished(&bytes);
-    }
-    if more && let Some(at) = bytes[..taken].iter().rposition(|b| *b == b'\n') {
-        taken = at + 1;
-    }
-    let shown = |taken: usize| visible::text(&output.encoding().lines(&bytes[..taken]).0).into_owned();
-    let mut text = shown(taken);
-    // Replaced bytes, and hidden characters written out, take more room than the bytes did; then fewer are shown.
-    while text.len() > budget {
-        taken -= (text.len() - budget).div_ceil(3).min(taken);
-        taken -= utf8::unfinished(&bytes[..taken]);
-        text = shown(taken);
-    }
-    let next = from + taken as u64;
-    let mut shown = framed(ids, &text, from, next, (part.start(), part.end()));
-    if part.piece(next).is_some() || !view.state.is_end() {
-        let _ = write!(shown, "\nNext: stata_log(run: \"{}\", offset: {next}).", view.run.short());
-    }
-    Ok(shown)
-}
-
-struct Search {
-    regex: Regex,
-    encoding: Encoding,
-    context: usize,
-    budget: usize,
+/// What is looked for, and how it is shown.
+pub(super) struct Search {
+    pub(super) regex: Regex,
+    pub(super) encoding: Encoding,
+    /// Lines of context.
+    pub(super) context: usize,
+    /// Most of the answer, bytes.
+    pub(super) budget: usize,
+    /// Commands that Stata echoed count too.
+    pub(super) echo: bool,
 }
 
 /// What a search found so far.
@@ -154,10 +51,13 @@ struct Found {
     after: usize,
     shown_to: Option<u64>,
     full: bool,
+    /// Leaves the echo out.
+    only: Option<OutputOnly>,
 }
 
 impl Search {
-    async fn run(
+    /// Searches from an offset on, and puts what it found into words.
+    pub(super) async fn run(
         &self,
         ids: &Ids,
         output: &Output,
@@ -165,7 +65,7 @@ impl Search {
         part: &Part,
         from: u64,
     ) -> Result<String, String> {
-        let mut found = Found::default();
+        let mut found = Found { only: (!self.echo).then(OutputOnly::default), ..Found::default() };
         let mut at = from;
         let looking = async {
             for (start, end) in part.pieces(from, u64::MAX) {
@@ -229,6 +129,10 @@ impl Search {
 
     fn line(&self, line: &[u8], at: u64, found: &mut Found) {
         let trimmed = line.trim_ascii_end();
+        let printed = |only: &mut OutputOnly| only.shows(&self.encoding.lines(trimmed).0);
+        if !found.only.as_mut().is_none_or(printed) {
+            return;
+        }
         let hit = self.regex.is_match(trimmed);
         let shown = || words::cut(&visible::text(&self.encoding.lines(trimmed).0).replace('\n', "\\r"), SHOWN);
         if hit {
@@ -276,7 +180,7 @@ mod tests {
     fn matches_with_context() {
         let check = |text: &str, context: usize, want: &str| {
             let encoding = Encoding::default();
-            let search = Search { regex: regex("x").unwrap(), encoding, context, budget: 20_000 };
+            let search = Search { regex: regex("x").unwrap(), encoding, context, budget: 20_000, echo: true };
             let mut found = Found::default();
             let mut at = 0;
             while let Some(len) = next_line(&text.as_bytes()[at..], true) {

@@ -1,19 +1,19 @@
 //! What a command is, by its words: a comment, an `exit`, the head of a program, behind any prefixes.
 
 /// Whether a command is only a comment, which cannot fail.
-pub(super) fn is_comment(words: &str) -> bool {
+pub fn is_comment(words: &str) -> bool {
     words.starts_with('*') || words.starts_with("//") || (words.starts_with("/*") && !words.contains("*/"))
 }
 
 /// Stata wants the option in capitals: `exit, STATA`, `exit 3, STATA clear`.
-pub(super) fn is_exit_stata(command: &str) -> bool {
+pub fn is_exit_stata(command: &str) -> bool {
     let Some((head, options)) = command.rsplit_once(',') else { return false };
     let exits = head.split(|c: char| !c.is_alphanumeric()).any(|w| w.len() >= 3 && "exit".starts_with(w));
     exits && options.split_whitespace().any(|w| w == "STATA")
 }
 
 /// A command without `capture`, `quietly` and `noisily` before it.
-pub(super) fn without_prefixes(command: &str) -> &str {
+pub fn without_prefixes(command: &str) -> &str {
     let mut rest = command.trim();
     loop {
         let end = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
@@ -26,13 +26,13 @@ pub(super) fn without_prefixes(command: &str) -> &str {
 }
 
 /// The first word of a command, behind its prefixes.
-pub(super) fn first_word(command: &str) -> &str {
+pub fn first_word(command: &str) -> &str {
     let command = without_prefixes(command);
     &command[..command.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(command.len())]
 }
 
 /// The name in `program [define] NAME [, options]`.
-pub(super) fn program_name(command: &str) -> Option<&str> {
+pub fn program_name(command: &str) -> Option<&str> {
     let mut words = without_prefixes(command).split([' ', '\t', ',']).filter(|word| !word.is_empty());
     // Stata accepts `pr` and longer.
     words.next().filter(|word| word.len() >= 2 && "program".starts_with(word))?;
@@ -43,7 +43,7 @@ pub(super) fn program_name(command: &str) -> Option<&str> {
 }
 
 /// `exit` with or without `clear`, which ends no Stata and brings no code.
-pub(super) fn is_exit(command: &str) -> bool {
+pub fn is_exit(command: &str) -> bool {
     let command = without_prefixes(command);
     let (head, options) = command.split_once(',').unwrap_or((command, ""));
     let head = head.trim();
@@ -51,13 +51,13 @@ pub(super) fn is_exit(command: &str) -> bool {
 }
 
 /// `log close`, `cap log close _all`.
-pub(super) fn closes_log(command: &str) -> bool {
+pub fn closes_log(command: &str) -> bool {
     let mut words = without_prefixes(command).split_whitespace();
     words.next() == Some("log") && words.next().is_some_and(|w| "close".starts_with(w))
 }
 
 /// Whether an error of the line ends nothing.
-pub(super) fn is_captured(line: &str) -> bool {
+pub fn is_captured(line: &str) -> bool {
     let words = line.trim_start_matches(['}', ' ', '\t']);
     let first = &words[..words.find(|c: char| !c.is_alphabetic()).unwrap_or(words.len())];
     first.len() >= 3 && "capture".starts_with(first)

@@ -19,7 +19,7 @@ pub enum ByteOrder {
 
 impl ByteOrder {
     /// What the first bytes say; none if they are no such mark.
-    pub(in crate::stata) fn of(bytes: &[u8]) -> Option<Self> {
+    pub fn of(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0xff, 0xfe, ..] => Some(Self::Little),
             [0xfe, 0xff, ..] => Some(Self::Big),
@@ -28,7 +28,7 @@ impl ByteOrder {
     }
 
     /// The text of such bytes, a mark at their start left out; what is no UTF-16 becomes U+FFFD.
-    pub(in crate::stata) fn decode(self, bytes: &[u8]) -> String {
+    pub fn decode(self, bytes: &[u8]) -> String {
         let pairs = bytes.chunks_exact(2);
         let torn = (!pairs.remainder().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
         let mut units = pairs.map(|pair| self.unit(pair[0], pair[1])).peekable();
@@ -38,7 +38,7 @@ impl ByteOrder {
     }
 
     /// Where the first line behind a line end starts.
-    pub(in crate::stata) fn after_line_end(self, bytes: &[u8]) -> Option<usize> {
+    pub fn after_line_end(self, bytes: &[u8]) -> Option<usize> {
         let at = bytes.chunks_exact(2).position(|pair| self.unit(pair[0], pair[1]) == u16::from(b'\n'))?;
         Some(2 * at + 2)
     }

@@ -7,7 +7,7 @@
 
 pub mod decode;
 mod smcl;
-pub(super) mod wide;
+pub mod wide;
 
 use std::borrow::Cow;
 
@@ -74,7 +74,7 @@ const BANNER: u64 = 4 * 1024;
 const ESCAPE: u8 = 0x1b;
 
 /// Receives lines.
-pub(super) trait Taker {
+pub trait Taker {
     /// A line.
     fn line(&mut self, line: Line);
 
@@ -139,7 +139,7 @@ impl LineReader {
 
     /// Takes bytes and hands every line they complete to `taker`: as raw bytes where the taker accepts that, which
     /// costs a tenth.
-    pub(super) fn push_to(&mut self, bytes: &[u8], taker: &mut impl Taker) {
+    pub fn push_to(&mut self, bytes: &[u8], taker: &mut impl Taker) {
         let mut rest = bytes;
         if self.marked != Marked::Known {
             rest = self.look_for_mark(rest);
@@ -252,7 +252,7 @@ fn stamp_len(raw: &[u8]) -> Option<usize> {
 }
 
 /// Takes out terminal escapes: CSI (`ESC [ … letter`), OSC (`ESC ] … BEL`) and two-character ones (`ESC =`).
-pub(super) fn without_escapes(text: &str) -> String {
+pub fn without_escapes(text: &str) -> String {
     if !text.contains('\u{1b}') {
         return text.to_owned();
     }

@@ -12,7 +12,7 @@ const WIDTHS: (usize, usize) = (79, 39);
 
 /// The command that was echoed last.
 #[derive(Debug, Clone, Default)]
-pub(in crate::stata) struct Echo {
+pub struct Echo {
     parts: Vec<(String, usize)>,
     bytes: usize,
     capturing: bool,
@@ -22,7 +22,7 @@ pub(in crate::stata) struct Echo {
 
 impl Echo {
     /// A command begins, in a line of this width.
-    pub(in crate::stata) fn begin(&mut self, command: &str, width: usize) {
+    pub fn begin(&mut self, command: &str, width: usize) {
         self.widest = self.widest.max(width);
         self.capturing = true;
         self.bytes = command.len();
@@ -32,7 +32,7 @@ impl Echo {
     }
 
     /// It continues.
-    pub(in crate::stata) fn more(&mut self, rest: &str, width: usize) {
+    pub fn more(&mut self, rest: &str, width: usize) {
         self.widest = self.widest.max(width);
         if self.capturing && self.bytes < MOST {
             self.bytes += rest.len() + 1;
@@ -41,45 +41,45 @@ impl Echo {
     }
 
     /// Something else was echoed that does not take its place.
-    pub(in crate::stata) fn pass(&mut self, width: usize) {
+    pub fn pass(&mut self, width: usize) {
         self.widest = self.widest.max(width);
         self.capturing = false;
     }
 
     /// Another command takes its place.
-    pub(in crate::stata) fn restore(&mut self, command: String) {
+    pub fn restore(&mut self, command: String) {
         self.capturing = false;
         self.parts.clear();
         self.parts.push((command, 0));
     }
 
     /// Another command takes its place, of the same log.
-    pub(in crate::stata) fn take_from(&mut self, other: Self) {
+    pub fn take_from(&mut self, other: Self) {
         let (widest, semicolon) = (self.widest, self.semicolon);
         *self = Self { widest, semicolon, capturing: false, ..other };
     }
 
     /// Whether the command may assign something to a macro.
-    pub(in crate::stata) fn assigns(&self) -> bool {
+    pub fn assigns(&self) -> bool {
         let assigns = |(part, _): &(String, usize)| part.contains("lo") || part.contains("gl");
         self.parts.iter().any(assigns)
     }
 
     /// The command in one line, comments and `;` included; none if nothing was echoed.
-    pub(in crate::stata) fn command(&self) -> Option<String> {
+    pub fn command(&self) -> Option<String> {
         (!self.parts.is_empty()).then(|| joined(&self.parts, self.widest, self.semicolon)).filter(|c| !c.is_empty())
     }
 }
 
 /// What `#delimit ;` and `#delimit cr` say: whether `;` ends commands from here on.
-pub(in crate::stata) fn delimiter(command: &str) -> Option<bool> {
+pub fn delimiter(command: &str) -> Option<bool> {
     let command = command.trim().strip_prefix('#')?;
     let (word, rest) = command.split_at(command.find(|c: char| !c.is_alphabetic()).unwrap_or(command.len()));
     (!word.is_empty() && "delimit".starts_with(word)).then(|| rest.contains(';'))
 }
 
 /// Whether the next line was part of this one in the source.
-pub(in crate::stata) fn is_wrapped(part: &str, width: usize, widest: usize, semicolon: bool) -> bool {
+pub fn is_wrapped(part: &str, width: usize, widest: usize, semicolon: bool) -> bool {
     if part.trim_end().ends_with("///") {
         return false;
     }
