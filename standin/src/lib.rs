@@ -19,6 +19,7 @@ mod banner;
 mod bytes;
 mod clock;
 mod commands;
+mod constants;
 mod data;
 mod exec;
 mod expr;
@@ -108,8 +109,9 @@ fn refuse(message: &str, status: u8) -> ExitCode {
 
 fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, mode: banner::Mode) -> Interp {
     let batch = mode == banner::Mode::Batch;
+    let (.., processors) = constants::processors(&faults);
     let temp = ["STATATMP", "TMPDIR"].iter().find_map(std::env::var_os).map_or_else(|| "/tmp".into(), Into::into);
-    let interp = Interp {
+    let mut interp = Interp {
         out: Out::new(sink),
         signals,
         faults,
@@ -119,6 +121,8 @@ fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, mode: bann
             kind: "float".into(),
             level: 95.0,
             trace: false,
+            processors,
+            sort_seed: interp::SEED,
             batch,
             terminal: !batch && std::io::stdin().is_terminal(),
         },
@@ -140,6 +144,7 @@ fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, mode: bann
         depth: 0,
         temp: (temp, 0),
         rng: Cell::new(0),
+        seeded: 0,
         took: 0.0,
         dots: 0,
         ended_do: false,
@@ -160,7 +165,7 @@ fn session(interp: &mut Interp, invocation: &Invocation) -> u8 {
         interp.out.put("{smcl}\n");
     }
     if !invocation.quiet {
-        interp.out.put(&banner::banner(invocation.mode(), interp.faults.serial.as_deref()));
+        interp.out.put(&banner::banner(invocation.mode(), interp.faults.version, interp.faults.serial.as_deref()));
     }
     // As a slow licence server, and everything else that a start can wait for.
     if let Some(file) = interp.faults.start_hold.clone() {

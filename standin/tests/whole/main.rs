@@ -6,4 +6,5 @@ mod corpus;
 mod language;
 mod process;
 mod results;
+mod settings;
 mod support;
