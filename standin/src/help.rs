@@ -5,11 +5,15 @@ use std::{fs, io, path::Path};
 
 /// Topic and text.
 const TOPICS: &[(&str, &str)] = &[
+    ("bootstrap", include_str!("help/bootstrap.sthlp")),
     ("display", include_str!("help/display.sthlp")),
     ("do", include_str!("help/do.sthlp")),
     ("generate", include_str!("help/generate.sthlp")),
     ("list", include_str!("help/list.sthlp")),
     ("log", include_str!("help/log.sthlp")),
+    ("regress", include_str!("help/regress.sthlp")),
+    ("set", include_str!("help/set.sthlp")),
+    ("simulate", include_str!("help/simulate.sthlp")),
     ("standin", include_str!("help/standin.sthlp")),
     ("summarize", include_str!("help/summarize.sthlp")),
     ("timer", include_str!("help/timer.sthlp")),
@@ -17,10 +21,12 @@ const TOPICS: &[(&str, &str)] = &[
 
 /// Shorter and other names of topics.
 const ALIASES: &[(&str, &str)] = &[
+    ("bs", "bootstrap"),
     ("di", "display"),
     ("g", "generate"),
     ("gen", "generate"),
     ("l", "list"),
+    ("reg", "regress"),
     ("run", "do"),
     ("su", "summarize"),
     ("sum", "summarize"),
@@ -65,6 +71,6 @@ mod tests {
             assert_eq!(&fs::read_to_string(file).unwrap(), text);
         }
         assert!(ALIASES.iter().all(|(_, topic)| TOPICS.iter().any(|(known, _)| known == topic)));
-        assert_eq!(fs::read_to_string(folder.path().join("r/rhelp_alias.maint")).unwrap(), "run\tdo\n");
+        assert_eq!(fs::read_to_string(folder.path().join("r/rhelp_alias.maint")).unwrap(), "reg\tregress\nrun\tdo\n");
     }
 }

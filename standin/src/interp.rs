@@ -281,9 +281,13 @@ impl Env for Interp {
         self.scalars.get(name).cloned()
     }
 
-    fn result(&self, class: &str, name: &str) -> Value {
-        match class {
-            "c" => self.constant(name),
+    fn result(&self, class: &str, name: &str, obs: Option<usize>) -> Value {
+        match (class, name) {
+            ("c", _) => self.constant(name),
+            ("e", "sample") => {
+                let used = self.data.sample.as_ref().and_then(|s| s.get(obs.unwrap_or(0)).copied());
+                Value::Num(f64::from(used.unwrap_or(false)))
+            }
             _ => self.stored(class).and_then(|s| s.get(name)).cloned().unwrap_or(Value::Num(MISSING)),
         }
     }

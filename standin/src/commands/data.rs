@@ -204,7 +204,7 @@ pub(crate) fn replace(interp: &mut Interp, s: &str) -> Outcome {
     let sample = parts.sample(interp)?;
     check_names(interp, &expr)?;
     let at = interp.data.columns.iter().position(|c| c.name == name).ok_or_else(Stop::syntax)?;
-    let mut changes = 0;
+    let (mut changes, mut blanked) = (0, 0);
     for i in (0..interp.data.nobs).filter(|i| sample[*i]) {
         let new = eval::value(interp, &expr, Some(i))?;
         let old = interp.name(&name, Some(i));
@@ -219,10 +219,13 @@ pub(crate) fn replace(interp: &mut Interp, s: &str) -> Outcome {
                     "double".clone_into(&mut column.kind);
                 }
                 v[i] = if fits { wanted } else { x };
-                changes += usize::from(old != Some(Value::Num(v[i])));
+                let changed = old != Some(Value::Num(v[i]));
+                changes += usize::from(changed);
+                blanked += usize::from(changed && is_missing(v[i]));
             }
             (Values::Str(v), Value::Str(s)) => {
                 changes += usize::from(v[i] != s);
+                blanked += usize::from(v[i] != s && s.is_empty());
                 v[i] = s;
             }
             _ => return Err(ExprError::types().into()),
@@ -230,7 +233,9 @@ pub(crate) fn replace(interp: &mut Interp, s: &str) -> Outcome {
     }
     widen(interp, at);
     interp.data.changed |= changes > 0;
-    interp.out.println(&counted(changes, "real change", "made"));
+    let verb =
+        if blanked > 0 { format!("made, {} to missing", with_commas(&blanked.to_string())) } else { "made".into() };
+    interp.out.println(&counted(changes, "real change", &verb));
     Ok(())
 }
 

@@ -54,6 +54,13 @@ pub(crate) fn use_command(interp: &mut Interp, s: &str) -> Outcome {
 
 /// `save [file] [, replace]`.
 pub(crate) fn save(interp: &mut Interp, s: &str) -> Outcome {
+    save_table(interp, s)?;
+    interp.data.changed = false;
+    Ok(())
+}
+
+/// Writes the data to the file that `saving()` or `save` names, and says so.
+pub(crate) fn save_table(interp: &mut Interp, s: &str) -> Outcome {
     let (main, opts) = text::split_options(s);
     let path = path(main)?;
     let replace = text::options(opts).iter().any(|(o, _)| o == "replace");
@@ -68,8 +75,9 @@ pub(crate) fn save(interp: &mut Interp, s: &str) -> Outcome {
         interp.out.note(&format!("(file {path} not found)"));
     }
     write(&path, &interp.data).map_err(|_| Stop::new(603, format!("file {path} could not be opened")))?;
-    interp.data.changed = false;
-    interp.out.println(&format!("file {path} saved"));
+    // Another extension, such as that of a temporary file, is remarked on from 17 on.
+    let other = if path.ends_with(".dta") || !interp.faults.since(17.0) { "" } else { " as .dta format" };
+    interp.out.note(&format!("file {path} saved{other}"));
     Ok(())
 }
 
@@ -115,7 +123,7 @@ fn read(path: &str) -> Result<Table, DtaError> {
             }
         }
     }
-    Ok(Table { columns, nobs: usize::try_from(nobs).unwrap_or_default(), changed: false })
+    Ok(Table { columns, nobs: usize::try_from(nobs).unwrap_or_default(), changed: false, sample: None })
 }
 
 fn number(value: &Value<'_>) -> f64 {

@@ -1,6 +1,8 @@
 //! The commands, by name and by Stata's shortest abbreviations. A name that is not here is `unrecognized`, r(199):
 //! the stand-in never pretends.
 
+pub(crate) mod bootstrap;
+pub(crate) mod coefficients;
 pub(crate) mod data;
 pub(crate) mod display;
 pub(crate) mod dta;
@@ -10,7 +12,9 @@ pub(crate) mod logs;
 pub(crate) mod macros;
 pub(crate) mod matrix;
 pub(crate) mod regress;
+pub(crate) mod replicate;
 pub(crate) mod settings;
+pub(crate) mod simulate;
 pub(crate) mod system;
 pub(crate) mod table;
 
@@ -44,6 +48,9 @@ const COMMANDS: &[(&str, usize, Command)] = &[
     ("sreturn", 4, matrix::sreturn),
     ("matrix", 3, matrix::matrix),
     ("regress", 3, regress::regress),
+    ("simulate", 8, simulate::simulate),
+    ("bootstrap", 4, bootstrap::bootstrap),
+    ("bs", 2, bootstrap::bootstrap),
     ("tempfile", 5, macros::tempfile),
     ("tempname", 5, macros::tempname),
     ("tempvar", 5, macros::tempname),

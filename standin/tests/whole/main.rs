@@ -5,6 +5,7 @@ mod cases;
 mod corpus;
 mod language;
 mod process;
+mod replications;
 mod results;
 mod settings;
 mod support;
