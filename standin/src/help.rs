@@ -5,12 +5,16 @@ use std::{fs, io, path::Path};
 
 /// Topic and text.
 const TOPICS: &[(&str, &str)] = &[
+    ("append", include_str!("help/append.sthlp")),
     ("bootstrap", include_str!("help/bootstrap.sthlp")),
+    ("collapse", include_str!("help/collapse.sthlp")),
     ("display", include_str!("help/display.sthlp")),
     ("do", include_str!("help/do.sthlp")),
     ("generate", include_str!("help/generate.sthlp")),
     ("list", include_str!("help/list.sthlp")),
     ("log", include_str!("help/log.sthlp")),
+    ("merge", include_str!("help/merge.sthlp")),
+    ("preserve", include_str!("help/preserve.sthlp")),
     ("regress", include_str!("help/regress.sthlp")),
     ("set", include_str!("help/set.sthlp")),
     ("simulate", include_str!("help/simulate.sthlp")),
@@ -27,6 +31,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("gen", "generate"),
     ("l", "list"),
     ("reg", "regress"),
+    ("restore", "preserve"),
     ("run", "do"),
     ("su", "summarize"),
     ("sum", "summarize"),
@@ -71,6 +76,9 @@ mod tests {
             assert_eq!(&fs::read_to_string(file).unwrap(), text);
         }
         assert!(ALIASES.iter().all(|(_, topic)| TOPICS.iter().any(|(known, _)| known == topic)));
-        assert_eq!(fs::read_to_string(folder.path().join("r/rhelp_alias.maint")).unwrap(), "reg\tregress\nrun\tdo\n");
+        assert_eq!(
+            fs::read_to_string(folder.path().join("r/rhelp_alias.maint")).unwrap(),
+            "reg\tregress\nrestore\tpreserve\nrun\tdo\n"
+        );
     }
 }

@@ -88,6 +88,8 @@ pub(crate) struct Frame {
     pub(crate) returns: Stored,
     /// Temporary files to be erased when the frame ends.
     pub(crate) tempfiles: Vec<String>,
+    /// Temporary names: variables, scalars and matrices that have them go then, too.
+    pub(crate) tempnames: Vec<String>,
 }
 
 /// A timer of `timer on`.

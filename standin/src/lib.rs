@@ -4,8 +4,8 @@
 //! laptop. This program behaves as Stata does wherever a program that drives Stata can observe it: how it reads its
 //! command line, where it writes its log and when, what an error looks like at every level of nesting, what an
 //! interrupt does, and that its exit status does not show success. It runs the small everyday part of the language,
-//! knows a table of numbers and strings, and has no statistics: any other command is `command … is unrecognized`,
-//! r(199), in Stata's own words. It never pretends to be Stata; its banner says so.
+//! knows a table of numbers and strings, and has least squares as its only estimator: any other command is
+//! `command … is unrecognized`, r(199), in Stata's own words. It never pretends to be Stata; its banner says so.
 //!
 //! Its fidelity is tested against real logs, not against Longhaul's readers of logs.
 //!

@@ -177,6 +177,10 @@ pub(crate) fn paragraph(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
+    let own = text.len() - text.trim_start_matches(' ').len();
+    if own > 0 {
+        return format!("{}{}", &text[..own], paragraph(&text[own..], width.saturating_sub(own).max(20)));
+    }
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let len = word.chars().count();

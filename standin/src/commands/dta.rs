@@ -44,12 +44,24 @@ pub(crate) fn use_command(interp: &mut Interp, s: &str) -> Outcome {
     if interp.data.changed && !clear {
         return Err(Stop::new(4, "no; dataset in memory has changed since last saved"));
     }
+    let read = read_file(&path);
+    if !matches!(read, Err(Stop::Error { rc: 601, .. })) {
+        interp.data = Table::default();
+    }
+    interp.data = read?;
+    Ok(())
+}
+
+/// The data in a file.
+///
+/// # Errors
+/// `file … not found`; `file … not Stata format`.
+pub(crate) fn read_file(words: &str) -> Outcome<Table> {
+    let path = path(&format!("`\"{words}\"'"))?;
     if !Path::new(&path).exists() {
         return Err(Stop::no_file(&path));
     }
-    interp.data = Table::default();
-    interp.data = read(&path).map_err(|_| Stop::new(610, format!("file {path} not Stata format")))?;
-    Ok(())
+    read(&path).map_err(|_| Stop::new(610, format!("file {path} not Stata format")))
 }
 
 /// `save [file] [, replace]`.
@@ -149,7 +161,8 @@ fn number(value: &Value<'_>) -> f64 {
 fn write(path: &str, table: &Table) -> Result<(), DtaError> {
     let kind = |column: &Column| match (column.kind.as_str(), &column.values) {
         (_, Values::Str(all)) => {
-            let longest = all.iter().map(String::len).max().unwrap_or(1).clamp(1, 2_045);
+            let declared = column.kind.strip_prefix("str").and_then(|n| n.parse().ok()).unwrap_or(1);
+            let longest = all.iter().map(String::len).max().unwrap_or(1).max(declared).clamp(1, 2_045);
             VariableType::FixedString(u16::try_from(longest).unwrap_or(1))
         }
         ("byte", _) => VariableType::Byte,

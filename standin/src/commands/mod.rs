@@ -1,8 +1,10 @@
 //! The commands, by name and by Stata's shortest abbreviations. A name that is not here is `unrecognized`, r(199):
 //! the stand-in never pretends.
 
+pub(crate) mod append;
 pub(crate) mod bootstrap;
 pub(crate) mod coefficients;
+pub(crate) mod collapse;
 pub(crate) mod data;
 pub(crate) mod display;
 pub(crate) mod dta;
@@ -11,6 +13,7 @@ pub(crate) mod flow;
 pub(crate) mod logs;
 pub(crate) mod macros;
 pub(crate) mod matrix;
+pub(crate) mod merge;
 pub(crate) mod regress;
 pub(crate) mod replicate;
 pub(crate) mod settings;
@@ -65,6 +68,9 @@ const COMMANDS: &[(&str, usize, Command)] = &[
     ("restore", 7, data::restore),
     ("use", 1, dta::use_command),
     ("save", 2, dta::save),
+    ("append", 3, append::append),
+    ("merge", 3, merge::merge),
+    ("collapse", 4, collapse::collapse),
     ("count", 3, table::count),
     ("summarize", 2, table::summarize),
     ("list", 1, table::list),

@@ -9,3 +9,4 @@ mod replications;
 mod results;
 mod settings;
 mod support;
+mod tables;
