@@ -154,7 +154,7 @@ fn place(stat: &str, column: &Column, rows: &[usize]) -> Option<usize> {
         "first" => rows.first().copied(),
         "last" => rows.last().copied(),
         "firstnm" => there.next(),
-        "lastnm" => there.last(),
+        "lastnm" => there.next_back(),
         _ => None,
     }
 }

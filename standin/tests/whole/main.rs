@@ -4,6 +4,7 @@
 mod cases;
 mod corpus;
 mod language;
+mod logs;
 mod process;
 mod replications;
 mod results;
