@@ -11,6 +11,8 @@ const TOPICS: &[(&str, &str)] = &[
     ("display", include_str!("help/display.sthlp")),
     ("do", include_str!("help/do.sthlp")),
     ("generate", include_str!("help/generate.sthlp")),
+    ("graph", include_str!("help/graph.sthlp")),
+    ("histogram", include_str!("help/histogram.sthlp")),
     ("list", include_str!("help/list.sthlp")),
     ("log", include_str!("help/log.sthlp")),
     ("merge", include_str!("help/merge.sthlp")),
@@ -21,6 +23,7 @@ const TOPICS: &[(&str, &str)] = &[
     ("standin", include_str!("help/standin.sthlp")),
     ("summarize", include_str!("help/summarize.sthlp")),
     ("timer", include_str!("help/timer.sthlp")),
+    ("twoway", include_str!("help/twoway.sthlp")),
 ];
 
 /// Shorter and other names of topics.
@@ -29,10 +32,13 @@ const ALIASES: &[(&str, &str)] = &[
     ("di", "display"),
     ("g", "generate"),
     ("gen", "generate"),
+    ("hist", "histogram"),
     ("l", "list"),
+    ("line", "twoway"),
     ("reg", "regress"),
     ("restore", "preserve"),
     ("run", "do"),
+    ("scatter", "twoway"),
     ("su", "summarize"),
     ("sum", "summarize"),
 ];

@@ -15,6 +15,7 @@ use crate::expr::eval::{self, Env};
 use crate::expr::parse::Expr;
 use crate::expr::{ExprError, MISSING, Value};
 use crate::faults::Faults;
+use crate::graph::Graph;
 use crate::out::Out;
 use crate::signals::Signals;
 use crate::source::Delimiter;
@@ -165,6 +166,8 @@ pub(crate) struct Interp {
     pub(crate) data: Table,
     /// What `preserve` put aside, with the depth of frames at that time.
     pub(crate) preserved: Vec<(Table, usize)>,
+    /// The graph that was drawn last.
+    pub(crate) graph: Option<Graph>,
     /// Open files.
     pub(crate) files: HashMap<String, Handle>,
     /// Timers by number.

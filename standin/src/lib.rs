@@ -24,6 +24,7 @@ mod data;
 mod exec;
 mod expr;
 mod faults;
+mod graph;
 mod help;
 mod interp;
 mod macros;
@@ -137,6 +138,7 @@ fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, mode: bann
         held: BTreeMap::new(),
         data: data::Table::default(),
         preserved: Vec::new(),
+        graph: None,
         files: HashMap::new(),
         timers: BTreeMap::new(),
         rc: 0,

@@ -58,6 +58,7 @@ pub(crate) fn describe(interp: &Interp) -> String {
     line("seed", "", &format!("{} {}", interp.seeded, set.sort_seed));
     line("set", "linesize", &interp.out.linesize.to_string());
     line("timers", "", &interp.timers.len().to_string());
+    line("graph", "", &format!("{:?}", interp.graph));
     line("data", "", &format!("{:?}", interp.data));
     text
 }

@@ -14,6 +14,7 @@ pub(crate) mod logs;
 pub(crate) mod macros;
 pub(crate) mod matrix;
 pub(crate) mod merge;
+pub(crate) mod plots;
 pub(crate) mod regress;
 pub(crate) mod replicate;
 pub(crate) mod settings;
@@ -85,6 +86,11 @@ const COMMANDS: &[(&str, usize, Command)] = &[
     ("copy", 4, files::copy),
     ("type", 2, files::type_command),
     ("log", 3, logs::log),
+    ("twoway", 2, plots::twoway),
+    ("scatter", 2, plots::scatter),
+    ("line", 4, plots::line),
+    ("histogram", 4, plots::histogram),
+    ("graph", 2, plots::graph),
     ("set", 3, settings::set),
     ("clear", 5, settings::clear),
     ("version", 4, settings::version),

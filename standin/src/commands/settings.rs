@@ -136,6 +136,7 @@ pub(crate) fn clear(interp: &mut Interp, s: &str) -> Outcome {
         interp.programs.clear();
     }
     if matches!(what, "all" | "*") {
+        interp.graph = None;
         interp.scalars.clear();
         interp.timers.clear();
     }

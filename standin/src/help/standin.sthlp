@@ -25,7 +25,7 @@ It has {cmd:display}, {cmd:do}, {cmd:run}, {cmd:include}, {cmd:exit}, {cmd:error
 {cmd:confirm}, {cmd:local}, {cmd:global}, {cmd:scalar}, {cmd:tokenize}, {cmd:tempfile}, {cmd:program}, {cmd:forvalues},
 {cmd:foreach}, {cmd:while}, {cmd:if}, {cmd:generate}, {cmd:replace}, {cmd:drop}, {cmd:keep}, {cmd:rename}, {cmd:sort},
 {cmd:count}, {cmd:summarize}, {cmd:list}, {cmd:use}, {cmd:save}, {cmd:merge}, {cmd:append}, {cmd:collapse},
-{cmd:preserve}, {cmd:restore}, {cmd:regress}, {cmd:simulate}, {cmd:bootstrap}, {cmd:matrix}, {cmd:file}, {cmd:log},
+{cmd:preserve}, {cmd:restore}, {cmd:twoway}, {cmd:histogram}, {cmd:graph export}, {cmd:regress}, {cmd:simulate}, {cmd:bootstrap}, {cmd:matrix}, {cmd:file}, {cmd:log},
 {cmd:set}, {cmd:timer} and {cmd:shell}.
 
 {pstd}
