@@ -1,7 +1,10 @@
 //! The first lines of a log. They have the shape that readers of Stata's logs know, and say that this is not Stata.
 
-/// `c(version)`.
+/// `c(stata_version)`, unless another release is asked for.
 pub(crate) const VERSION: f64 = 18.0;
+
+/// `c(born_date)`: the day from which this stand-in's language is.
+pub(crate) const BORN: &str = "28 Nov 2026";
 
 /// How the stand-in was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +16,8 @@ pub(crate) enum Mode {
 }
 
 /// The banner, from the empty first line to the empty line after the notes.
-pub(crate) fn banner(mode: Mode, serial: Option<&str>) -> String {
+pub(crate) fn banner(mode: Mode, version: f64, serial: Option<&str>) -> String {
+    let release = format!(" /__    /   ____/   /   ____/      {version:.1}");
     let serial = format!("Serial number: {}", serial.unwrap_or("none"));
     let note = if mode == Mode::Batch {
         "      1. The Longhaul stand-in is running in batch mode. It is not Stata.\n"
@@ -23,7 +27,7 @@ pub(crate) fn banner(mode: Mode, serial: Option<&str>) -> String {
     [
         "",
         "  ___  ____  ____  ____  ____ ®",
-        " /__    /   ____/   /   ____/      18.0",
+        &release,
         "___/   /   /___/   /   /___/       Stand-in—Not Stata",
         "",
         " Longhaul stand-in: this is not Stata, no statistics here.",
@@ -67,11 +71,11 @@ mod tests {
     #[test]
     fn the_banner_has_the_shape_and_tells_the_truth() {
         for mode in [Mode::Batch, Mode::Console] {
-            let text = banner(mode, None);
+            let text = banner(mode, VERSION, None);
             assert!(text.starts_with("\n  ___  ____  ____  ____  ____ ®\n"));
             assert!(text.contains("this is not Stata") && text.contains("\nStand-in license: "));
             assert!(text.contains("\nNotes:\n      1. ") && text.ends_with("\n\n"));
-            assert!(banner(mode, Some("4711")).contains("\nSerial number: 4711\n"));
+            assert!(banner(mode, 17.0, Some("4711")).contains("\nSerial number: 4711\n"));
             assert!(!text.contains("Stata license:") && text.lines().all(|l| l.chars().count() <= 79));
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Table {
     pub(crate) nobs: usize,
     /// Whether it changed since it was read or cleared.
     pub(crate) changed: bool,
+    /// `e(sample)`: the observations that the last estimation used.
+    pub(crate) sample: Option<Vec<bool>>,
 }
 
 impl Table {
@@ -54,8 +56,19 @@ impl Table {
                 Values::Str(v) => v.resize(n, String::new()),
             }
         }
+        if let Some(sample) = &mut self.sample {
+            sample.resize(n, false);
+        }
         self.nobs = n;
         self.changed = true;
+    }
+
+    /// A table of these observations, which may come more than once.
+    pub(crate) fn resample(&self, rows: &[usize]) -> Self {
+        let mut table = Self { sample: None, ..self.clone() };
+        table.reorder(rows);
+        table.nobs = rows.len();
+        table
     }
 
     /// Keeps the observations for which `keep` is true; returns how many went.
@@ -70,6 +83,9 @@ impl Table {
                 Values::Str(v) => filter(v, keep),
             }
         }
+        if let Some(sample) = &mut self.sample {
+            filter(sample, keep);
+        }
         let gone = keep.iter().filter(|k| !**k).count();
         self.nobs -= gone;
         self.changed |= gone > 0;
@@ -78,6 +94,9 @@ impl Table {
 
     /// Puts the observations in the given order.
     pub(crate) fn reorder(&mut self, order: &[usize]) {
+        if let Some(sample) = &mut self.sample {
+            *sample = order.iter().map(|i| sample[*i]).collect();
+        }
         for c in &mut self.columns {
             match &mut c.values {
                 Values::Num(v) => *v = order.iter().map(|i| v[*i]).collect(),

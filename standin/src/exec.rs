@@ -352,7 +352,7 @@ pub(crate) fn set_arguments(frame: &mut Frame, args: &[String], raw: &str) {
     }
 }
 
-/// Ends a frame: its temporary files go, data it preserved comes back.
+/// Ends a frame: data it preserved comes back, and what is temporary goes.
 pub(crate) fn drop_frame(interp: &mut Interp) -> Frame {
     let depth = interp.frames.len();
     while interp.preserved.last().is_some_and(|(_, d)| *d >= depth) {
@@ -363,6 +363,11 @@ pub(crate) fn drop_frame(interp: &mut Interp) -> Frame {
     let frame = interp.frames.pop().unwrap_or_default();
     for path in &frame.tempfiles {
         let _ = std::fs::remove_file(path);
+    }
+    for name in &frame.tempnames {
+        interp.data.columns.retain(|c| c.name != *name);
+        interp.scalars.remove(name);
+        interp.matrices.remove(name);
     }
     frame
 }

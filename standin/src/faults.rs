@@ -11,6 +11,8 @@
 //! | `START_DELAY_MS` | milliseconds before the log file appears |
 //! | `START_HOLD` | a file: after the banner nothing happens until it exists |
 //! | `SERIAL` | a serial number for the banner, to find it again where it does not belong |
+//! | `VERSION` | the release whose manners it has where they differ, from 13 to 18: 18 by default |
+//! | `PROCESSORS` | cores that its licence allows, as with Stata/MP; by default it is no MP, and uses one |
 //! | `LICENCE` | `invalid`, `missing`, `seat`: a message on the terminal, no log, status 1; `hang`: none of these, for ever |
 //! | `END_STATE` | a file: all that is left in the process at its end is written there |
 //! | `CHILD` | words of `child` below, at the start |
@@ -68,6 +70,10 @@ pub(crate) struct Faults {
     pub(crate) start_hold: Option<std::path::PathBuf>,
     /// The banner's serial number.
     pub(crate) serial: Option<String>,
+    /// The release whose manners it has: `c(stata_version)`.
+    pub(crate) version: f64,
+    /// Cores that the licence allows; `None` = not MP.
+    pub(crate) processors: Option<u32>,
     /// What is wrong with the licence, if anything.
     pub(crate) licence: Option<Licence>,
     /// Behaviour on SIGINT.
@@ -111,6 +117,14 @@ impl Faults {
             None => OnInterrupt::Break,
             Some(v) => OnInterrupt::parse(&v).ok_or_else(|| bad("SIGINT", &v))?,
         };
+        let version = match get("VERSION") {
+            None => crate::banner::VERSION,
+            Some(v) => v.parse().ok().filter(|x| (13.0..19.0).contains(x)).ok_or_else(|| bad("VERSION", &v))?,
+        };
+        let processors = match get("PROCESSORS") {
+            None => None,
+            Some(v) => Some(v.parse().ok().filter(|n| (1..=64).contains(n)).ok_or_else(|| bad("PROCESSORS", &v))?),
+        };
         let mut at = Vec::new();
         for part in get("AT").unwrap_or_default().split(';').filter(|p| !p.trim().is_empty()) {
             at.push(At::parse(part.trim()).ok_or_else(|| bad("AT", part))?);
@@ -120,12 +134,19 @@ impl Faults {
             start_delay: Duration::from_secs_f64(number("START_DELAY_MS", 0.0)? / 1000.0),
             start_hold: get("START_HOLD").map(Into::into),
             serial: get("SERIAL"),
+            version,
+            processors,
             licence,
             sigint,
             end_state: get("END_STATE").map(Into::into),
             child: get("CHILD"),
             at,
         })
+    }
+
+    /// Whether it has the manners of this release or a later one.
+    pub(crate) fn since(&self, version: f64) -> bool {
+        self.version >= version
     }
 
     /// A time after scaling.

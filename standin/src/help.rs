@@ -5,23 +5,40 @@ use std::{fs, io, path::Path};
 
 /// Topic and text.
 const TOPICS: &[(&str, &str)] = &[
+    ("append", include_str!("help/append.sthlp")),
+    ("bootstrap", include_str!("help/bootstrap.sthlp")),
+    ("collapse", include_str!("help/collapse.sthlp")),
     ("display", include_str!("help/display.sthlp")),
     ("do", include_str!("help/do.sthlp")),
     ("generate", include_str!("help/generate.sthlp")),
+    ("graph", include_str!("help/graph.sthlp")),
+    ("histogram", include_str!("help/histogram.sthlp")),
     ("list", include_str!("help/list.sthlp")),
     ("log", include_str!("help/log.sthlp")),
+    ("merge", include_str!("help/merge.sthlp")),
+    ("preserve", include_str!("help/preserve.sthlp")),
+    ("regress", include_str!("help/regress.sthlp")),
+    ("set", include_str!("help/set.sthlp")),
+    ("simulate", include_str!("help/simulate.sthlp")),
     ("standin", include_str!("help/standin.sthlp")),
     ("summarize", include_str!("help/summarize.sthlp")),
     ("timer", include_str!("help/timer.sthlp")),
+    ("twoway", include_str!("help/twoway.sthlp")),
 ];
 
 /// Shorter and other names of topics.
 const ALIASES: &[(&str, &str)] = &[
+    ("bs", "bootstrap"),
     ("di", "display"),
     ("g", "generate"),
     ("gen", "generate"),
+    ("hist", "histogram"),
     ("l", "list"),
+    ("line", "twoway"),
+    ("reg", "regress"),
+    ("restore", "preserve"),
     ("run", "do"),
+    ("scatter", "twoway"),
     ("su", "summarize"),
     ("sum", "summarize"),
 ];
@@ -65,6 +82,9 @@ mod tests {
             assert_eq!(&fs::read_to_string(file).unwrap(), text);
         }
         assert!(ALIASES.iter().all(|(_, topic)| TOPICS.iter().any(|(known, _)| known == topic)));
-        assert_eq!(fs::read_to_string(folder.path().join("r/rhelp_alias.maint")).unwrap(), "run\tdo\n");
+        assert_eq!(
+            fs::read_to_string(folder.path().join("r/rhelp_alias.maint")).unwrap(),
+            "reg\tregress\nrestore\tpreserve\nrun\tdo\n"
+        );
     }
 }

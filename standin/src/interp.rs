@@ -10,12 +10,12 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::clock;
 use crate::data::{Column, Table, Values};
 use crate::expr::eval::{self, Env};
 use crate::expr::parse::Expr;
 use crate::expr::{ExprError, MISSING, Value};
 use crate::faults::Faults;
+use crate::graph::Graph;
 use crate::out::Out;
 use crate::signals::Signals;
 use crate::source::Delimiter;
@@ -89,6 +89,8 @@ pub(crate) struct Frame {
     pub(crate) returns: Stored,
     /// Temporary files to be erased when the frame ends.
     pub(crate) tempfiles: Vec<String>,
+    /// Temporary names: variables, scalars and matrices that have them go then, too.
+    pub(crate) tempnames: Vec<String>,
 }
 
 /// A timer of `timer on`.
@@ -122,6 +124,10 @@ pub(crate) struct Settings {
     pub(crate) level: f64,
     /// `set trace`: remembered, without effect.
     pub(crate) trace: bool,
+    /// `set processors`: remembered; one is all that is ever used.
+    pub(crate) processors: u32,
+    /// `set sortseed`: remembered; sorting is stable.
+    pub(crate) sort_seed: u64,
     /// Batch mode: `c(mode)`, and the blank line that console mode puts before a last `r(N);`.
     pub(crate) batch: bool,
     /// Standard input is a terminal, which echoes by itself.
@@ -160,6 +166,8 @@ pub(crate) struct Interp {
     pub(crate) data: Table,
     /// What `preserve` put aside, with the depth of frames at that time.
     pub(crate) preserved: Vec<(Table, usize)>,
+    /// The graph that was drawn last.
+    pub(crate) graph: Option<Graph>,
     /// Open files.
     pub(crate) files: HashMap<String, Handle>,
     /// Timers by number.
@@ -174,6 +182,8 @@ pub(crate) struct Interp {
     pub(crate) temp: (PathBuf, u32),
     /// State of the random numbers.
     pub(crate) rng: Cell<u64>,
+    /// The seed that was set last.
+    pub(crate) seeded: u64,
     /// `c(rmsg_time)`: seconds the last command took.
     pub(crate) took: f64,
     /// Row of the `_dots` line.
@@ -239,7 +249,8 @@ impl Interp {
     }
 
     /// Seeds the random numbers; the same seed gives the same numbers.
-    pub(crate) fn seed(&self, seed: u64) {
+    pub(crate) fn seed(&mut self, seed: u64) {
+        self.seeded = seed;
         self.rng.set(seed ^ 0x9e37_79b9_7f4a_7c15);
     }
 
@@ -248,48 +259,6 @@ impl Interp {
         self.temp.1 += 1;
         let name = format!("St{:05}.{:06}", std::process::id(), self.temp.1);
         self.temp.0.join(name).display().to_string()
-    }
-
-    /// What `c(name)` is; empty for a name unknown here.
-    fn constant(&self, name: &str) -> Value {
-        let s = |s: &str| Value::Str(s.to_owned());
-        let n = Value::Num;
-        let now = clock::unix_seconds();
-        let size = crate::expr::functions::size;
-        match name {
-            "pwd" => Value::Str(std::env::current_dir().map(|p| p.display().to_string()).unwrap_or_default()),
-            "current_date" => Value::Str(clock::date_text(now)),
-            "current_time" => Value::Str(clock::time_text(now)),
-            "rmsg_time" => n(self.took),
-            "N" => n(size(self.data.nobs)),
-            "k" => n(size(self.data.columns.len())),
-            "changed" => n(f64::from(self.data.changed)),
-            "rc" => n(f64::from(self.rc)),
-            "mode" => s(if self.set.batch { "batch" } else { "" }),
-            "console" => s("console"),
-            "os" => s("Unix"),
-            "dirsep" => s("/"),
-            "linesize" => n(size(self.out.linesize)),
-            "more" => s("off"),
-            "rmsg" => s(if self.set.rmsg { "on" } else { "off" }),
-            "type" => s(&self.set.kind),
-            "level" => n(self.set.level),
-            "trace" => s(if self.set.trace { "on" } else { "off" }),
-            "maxvar" => n(5000.0),
-            "version" | "stata_version" | "userversion" => n(crate::banner::VERSION),
-            "edition" | "flavor" => s("stand-in"),
-            "MP" | "SE" => n(0.0),
-            "processors" | "processors_lic" | "processors_max" | "processors_mach" => n(1.0),
-            "tmpdir" => Value::Str(self.temp.0.display().to_string()),
-            "username" => Value::Str(std::env::var("USER").unwrap_or_default()),
-            "hostname" => s(&rustix::system::uname().nodename().to_string_lossy()),
-            "pi" => n(std::f64::consts::PI),
-            "epsdouble" => n(f64::EPSILON),
-            "maxdouble" => n(MISSING * (1.0 - f64::EPSILON / 2.0)),
-            "alpha" => s("a b c d e f g h i j k l m n o p q r s t u v w x y z"),
-            "ALPHA" => s("A B C D E F G H I J K L M N O P Q R S T U V W X Y Z"),
-            _ => s(""),
-        }
     }
 }
 
@@ -317,9 +286,13 @@ impl Env for Interp {
         self.scalars.get(name).cloned()
     }
 
-    fn result(&self, class: &str, name: &str) -> Value {
-        match class {
-            "c" => self.constant(name),
+    fn result(&self, class: &str, name: &str, obs: Option<usize>) -> Value {
+        match (class, name) {
+            ("c", _) => self.constant(name),
+            ("e", "sample") => {
+                let used = self.data.sample.as_ref().and_then(|s| s.get(obs.unwrap_or(0)).copied());
+                Value::Num(f64::from(used.unwrap_or(false)))
+            }
             _ => self.stored(class).and_then(|s| s.get(name)).cloned().unwrap_or(Value::Num(MISSING)),
         }
     }

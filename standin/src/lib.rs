@@ -4,8 +4,8 @@
 //! laptop. This program behaves as Stata does wherever a program that drives Stata can observe it: how it reads its
 //! command line, where it writes its log and when, what an error looks like at every level of nesting, what an
 //! interrupt does, and that its exit status does not show success. It runs the small everyday part of the language,
-//! knows a table of numbers and strings, and has no statistics: any other command is `command … is unrecognized`,
-//! r(199), in Stata's own words. It never pretends to be Stata; its banner says so.
+//! knows a table of numbers and strings, and has least squares as its only estimator: any other command is
+//! `command … is unrecognized`, r(199), in Stata's own words. It never pretends to be Stata; its banner says so.
 //!
 //! Its fidelity is tested against real logs, not against Longhaul's readers of logs.
 //!
@@ -19,10 +19,12 @@ mod banner;
 mod bytes;
 mod clock;
 mod commands;
+mod constants;
 mod data;
 mod exec;
 mod expr;
 mod faults;
+mod graph;
 mod help;
 mod interp;
 mod macros;
@@ -108,8 +110,9 @@ fn refuse(message: &str, status: u8) -> ExitCode {
 
 fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, mode: banner::Mode) -> Interp {
     let batch = mode == banner::Mode::Batch;
+    let (.., processors) = constants::processors(&faults);
     let temp = ["STATATMP", "TMPDIR"].iter().find_map(std::env::var_os).map_or_else(|| "/tmp".into(), Into::into);
-    let interp = Interp {
+    let mut interp = Interp {
         out: Out::new(sink),
         signals,
         faults,
@@ -119,6 +122,8 @@ fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, mode: bann
             kind: "float".into(),
             level: 95.0,
             trace: false,
+            processors,
+            sort_seed: interp::SEED,
             batch,
             terminal: !batch && std::io::stdin().is_terminal(),
         },
@@ -133,6 +138,7 @@ fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, mode: bann
         held: BTreeMap::new(),
         data: data::Table::default(),
         preserved: Vec::new(),
+        graph: None,
         files: HashMap::new(),
         timers: BTreeMap::new(),
         rc: 0,
@@ -140,6 +146,7 @@ fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, mode: bann
         depth: 0,
         temp: (temp, 0),
         rng: Cell::new(0),
+        seeded: 0,
         took: 0.0,
         dots: 0,
         ended_do: false,
@@ -160,7 +167,7 @@ fn session(interp: &mut Interp, invocation: &Invocation) -> u8 {
         interp.out.put("{smcl}\n");
     }
     if !invocation.quiet {
-        interp.out.put(&banner::banner(invocation.mode(), interp.faults.serial.as_deref()));
+        interp.out.put(&banner::banner(invocation.mode(), interp.faults.version, interp.faults.serial.as_deref()));
     }
     // As a slow licence server, and everything else that a start can wait for.
     if let Some(file) = interp.faults.start_hold.clone() {

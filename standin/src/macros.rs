@@ -147,7 +147,7 @@ fn local_value(interp: &mut Interp, inner: &str) -> Outcome<String> {
         if let Some(name) = call {
             use crate::expr::eval::Env;
             let missing = class != "c" && interp.stored(class).and_then(|s| s.get(name)).is_none();
-            return Ok(if missing { String::new() } else { as_text(&interp.result(class, name)) });
+            return Ok(if missing { String::new() } else { as_text(&interp.result(class, name, None)) });
         }
     }
     Ok(interp.local(inner).to_owned())

@@ -19,12 +19,40 @@ pub(crate) enum Level {
     Noisy,
 }
 
+/// What a piece of text is: SMCL marks it so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// An echoed command.
+    Command,
+    /// Ordinary output.
+    Text,
+    /// A result.
+    Result,
+    /// An error.
+    Error,
+}
+
+impl Style {
+    fn tag(self) -> &'static str {
+        match self {
+            Self::Command => "{com}",
+            Self::Text => "{txt}",
+            Self::Result => "{res}",
+            Self::Error => "{err}",
+        }
+    }
+}
+
 /// A log opened by `log using`.
 pub(crate) struct OwnLog {
     /// `name()`, or `<unnamed>`.
     pub(crate) name: String,
     /// Its path, as the opening block prints it.
     pub(crate) path: String,
+    /// When it was opened, as the block says it.
+    pub(crate) opened: String,
+    /// SMCL, or plain text.
+    pub(crate) smcl: bool,
     file: File,
     on: bool,
 }
@@ -43,6 +71,11 @@ pub(crate) struct Out {
     main: Box<dyn Write>,
     logs: Vec<OwnLog>,
     line: Vec<u8>,
+    /// The same line for logs in SMCL; empty while there are none.
+    marked: Vec<u8>,
+    /// What the text is that is being put, and what the last mark in SMCL says.
+    style: Style,
+    shown: Style,
     col: usize,
     /// Width at which lines wrap; 79 in batch mode.
     pub(crate) linesize: usize,
@@ -53,7 +86,17 @@ pub(crate) struct Out {
 impl Out {
     /// A writer to `main`, which should not buffer.
     pub(crate) fn new(main: Box<dyn Write>) -> Self {
-        Self { main, logs: Vec::new(), line: Vec::new(), col: 0, linesize: 79, level: Level::Noisy }
+        Self {
+            main,
+            logs: Vec::new(),
+            line: Vec::new(),
+            marked: Vec::new(),
+            style: Style::Text,
+            shown: Style::Text,
+            col: 0,
+            linesize: 79,
+            level: Level::Noisy,
+        }
     }
 
     /// Prints ordinary output, if it is to be seen.
@@ -72,7 +115,7 @@ impl Out {
     /// Prints error text: seen under `quietly`, not under `capture`.
     pub(crate) fn error(&mut self, text: &str) {
         if self.level != Level::Silent {
-            self.put(text);
+            self.put_as(Style::Error, text);
         }
     }
 
@@ -80,30 +123,92 @@ impl Out {
     pub(crate) fn error_paragraph(&mut self, text: &str) {
         if self.level != Level::Silent {
             let wrapped = paragraph(text, self.linesize);
-            self.put(&wrapped);
-            self.put("\n");
+            self.put_as(Style::Error, &format!("{wrapped}\n"));
         }
     }
 
     /// Prints a note in the same manner, if ordinary output is seen.
     pub(crate) fn note(&mut self, text: &str) {
         if self.level == Level::Noisy {
-            self.error_paragraph(text);
+            let wrapped = paragraph(text, self.linesize);
+            self.put(&format!("{wrapped}\n"));
         }
     }
 
-    /// Prints at any level; wraps at the line size.
+    /// Prints an echoed command at any level.
+    pub(crate) fn echo(&mut self, text: &str) {
+        self.put_as(Style::Command, text);
+    }
+
+    /// Prints a line of a return code at any level.
+    pub(crate) fn code(&mut self, rc: i32, rest: &str) {
+        let plain = format!("r({rc});");
+        let marked = format!("{{search r({rc}), local:{plain}}}");
+        self.put("");
+        let before = self.marked.len();
+        self.put(&plain);
+        if self.marks() {
+            self.mark(before, &plain, &marked);
+        }
+        self.put(&format!("{rest}\n"));
+    }
+
+    /// Puts a rule over the whole width.
+    pub(crate) fn rule(&mut self) {
+        let plain = "-".repeat(self.linesize);
+        let before = self.marked.len();
+        self.put(&plain);
+        if self.marks() {
+            self.mark(before, &plain, "{.-}");
+        }
+        self.put("\n");
+    }
+
+    /// Replaces what was put since `before` by its form in SMCL.
+    fn mark(&mut self, before: usize, plain: &str, marked: &str) {
+        let put = String::from_utf8_lossy(&self.marked[before..]).replace(plain, marked);
+        self.marked.truncate(before);
+        self.marked.extend_from_slice(put.as_bytes());
+    }
+
+    fn marks(&self) -> bool {
+        self.logs.iter().any(|l| l.smcl)
+    }
+
+    /// Prints ordinary text at any level; wraps at the line size.
     pub(crate) fn put(&mut self, text: &str) {
+        self.put_as(Style::Text, text);
+    }
+
+    /// Prints at any level; wraps at the line size.
+    pub(crate) fn put_as(&mut self, style: Style, text: &str) {
+        self.style = style;
+        let marks = self.marks();
         let mut buf = [0; 4];
         for c in text.chars() {
             if c == '\n' {
+                self.restyle(marks);
                 self.end_line();
                 continue;
             }
             if self.col >= self.linesize {
                 self.end_line();
                 self.line.extend_from_slice(b"> ");
+                if marks {
+                    self.marked.extend_from_slice(b"> ");
+                }
                 self.col = 2;
+            }
+            if marks {
+                // Blanks before the first word carry the mark of what was before, as in Stata's own logs.
+                if c != ' ' {
+                    self.restyle(marks);
+                }
+                match c {
+                    '{' => self.marked.extend_from_slice(b"{c -(}"),
+                    '}' => self.marked.extend_from_slice(b"{c )-}"),
+                    _ => self.marked.extend_from_slice(c.encode_utf8(&mut buf).as_bytes()),
+                }
             }
             match bytes::byte(c) {
                 Some(byte) => self.line.push(byte),
@@ -113,21 +218,33 @@ impl Out {
         }
     }
 
+    fn restyle(&mut self, marks: bool) {
+        if marks && self.shown != self.style {
+            self.marked.extend_from_slice(self.style.tag().as_bytes());
+            self.shown = self.style;
+        }
+    }
+
     /// Adds bytes as they are, without wrapping; for output that is not valid text on purpose.
     pub(crate) fn put_bytes(&mut self, bytes: &[u8]) {
         self.line.extend_from_slice(bytes);
+        if self.marks() {
+            self.marked.extend_from_slice(bytes);
+        }
     }
 
     /// Ends the line and hands it to the system in one write.
     pub(crate) fn end_line(&mut self) {
         self.line.push(b'\n');
+        self.marked.push(b'\n');
         // A log that cannot be written (disk full) loses text, but does not stop the user's program.
         let _ = self.main.write_all(&self.line);
         let _ = self.main.flush();
         for log in self.logs.iter_mut().filter(|l| l.on) {
-            let _ = log.file.write_all(&self.line);
+            let _ = log.file.write_all(if log.smcl { &self.marked } else { &self.line });
         }
         self.line.clear();
+        self.marked.clear();
         self.col = 0;
     }
 
@@ -149,8 +266,12 @@ impl Out {
     }
 
     /// Starts a log of the do-file's own.
-    pub(crate) fn open_log(&mut self, name: String, path: String, file: File) {
-        self.logs.push(OwnLog { name, path, file, on: true });
+    pub(crate) fn open_log(&mut self, name: String, path: String, opened: String, smcl: bool, mut file: File) {
+        if smcl {
+            let _ = file.write_all(b"{smcl}\n{com}{sf}{ul off}");
+            self.shown = Style::Command;
+        }
+        self.logs.push(OwnLog { name, path, opened, smcl, file, on: true });
     }
 
     /// The logs that are open.
@@ -165,8 +286,11 @@ impl Out {
         true
     }
 
-    /// Forgets a log.
+    /// Ends a log.
     pub(crate) fn close_log(&mut self, name: &str) {
+        for log in self.logs.iter_mut().filter(|l| l.name == name && l.smcl) {
+            let _ = log.file.write_all(b"{smcl}\n{txt}{sf}{ul off}");
+        }
         self.logs.retain(|l| l.name != name);
     }
 }
@@ -176,6 +300,10 @@ impl Out {
 pub(crate) fn paragraph(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
+    }
+    let own = text.len() - text.trim_start_matches(' ').len();
+    if own > 0 {
+        return format!("{}{}", &text[..own], paragraph(&text[own..], width.saturating_sub(own).max(20)));
     }
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

@@ -6,7 +6,7 @@
 
 use crate::faults;
 use crate::interp::{Frame, Interp, MAX_NESTING, Outcome, Stop};
-use crate::out::Level;
+use crate::out::{Level, Style};
 use crate::source::{Echo, Feed, Source, Statement, expand_tabs};
 use crate::{clock, exec};
 
@@ -140,12 +140,12 @@ fn silent_end(statement: &Statement) -> bool {
 /// `r(N);`, after `--Break--` if N is 1, with the time if `set rmsg` is on.
 pub(crate) fn report(interp: &mut Interp, rc: i32) {
     if rc == 1 {
-        interp.out.put("--Break--\n");
+        interp.out.put_as(Style::Error, "--Break--\n");
     } else if interp.out.column() > 0 {
         interp.out.put("\n");
     }
     let time = if interp.set.rmsg { time_message(interp) } else { String::new() };
-    interp.out.put(&format!("r({rc});{time}\n"));
+    interp.out.code(rc, &time);
 }
 
 fn rmsg(interp: &mut Interp, source: &Source) {
@@ -160,6 +160,12 @@ fn time_message(interp: &Interp) -> String {
     format!(" t={:.2} {h}:{m:02}:{s:02}", interp.took)
 }
 
+fn echo(interp: &mut Interp, source: &Source, text: &str) {
+    if source.echo == Echo::On {
+        interp.out.echo(text);
+    }
+}
+
 fn put(interp: &mut Interp, source: &Source, text: &str) {
     if source.echo == Echo::On {
         interp.out.put(text);
@@ -168,7 +174,7 @@ fn put(interp: &mut Interp, source: &Source, text: &str) {
 
 /// Prompts, reads and echoes a statement.
 fn read(interp: &mut Interp, source: &mut Source, prompt: &str) -> Option<Statement> {
-    put(interp, source, prompt);
+    echo(interp, source, prompt);
     if interp.set.terminal && source.echo == Echo::On {
         interp.out.flush_partial();
     }
@@ -181,7 +187,7 @@ fn read(interp: &mut Interp, source: &mut Source, prompt: &str) -> Option<Statem
     } else {
         for (i, line) in statement.raw.iter().enumerate() {
             let lead = if i == 0 { "" } else { "> " };
-            put(interp, source, &format!("{lead}{}\n", expand_tabs(line)));
+            echo(interp, source, &format!("{lead}{}\n", expand_tabs(line)));
         }
     }
     Some(statement)

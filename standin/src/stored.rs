@@ -51,6 +51,12 @@ impl Stored {
         }
     }
 
+    /// Forgets one of them.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.values.retain(|(have, _)| have != name);
+        self.matrices.retain(|(have, _)| have != name);
+    }
+
     /// Stores a matrix.
     pub(crate) fn insert_matrix(&mut self, name: &str, matrix: Matrix) {
         self.values.retain(|(have, _)| have != name);

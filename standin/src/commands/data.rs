@@ -164,8 +164,15 @@ pub(crate) fn generate(interp: &mut Interp, s: &str) -> Outcome {
         }
         let blank = values.iter().filter(|v| v.is_empty()).count();
         note(interp, blank, "missing value", "generated");
-        let width = values.iter().map(String::len).max().unwrap_or(1).max(1);
-        Column { name: name.to_owned(), kind: format!("str{width}"), values: Values::Str(values) }
+        let longest = values.iter().map(String::len).max().unwrap_or(1).max(1);
+        // A width that was given cuts what is longer.
+        let width = kind.and_then(|k| k.strip_prefix("str")?.parse().ok()).unwrap_or(longest);
+        for value in &mut values {
+            let end = (0..=width.min(value.len())).rev().find(|i| value.is_char_boundary(*i));
+            value.truncate(end.unwrap_or(0));
+        }
+        let kind = if kind == Some("strL") { "strL".to_owned() } else { format!("str{width}") };
+        Column { name: name.to_owned(), kind, values: Values::Str(values) }
     } else {
         let kind = kind.unwrap_or(&interp.set.kind).to_owned();
         let mut values = vec![crate::expr::MISSING; n];
@@ -204,7 +211,7 @@ pub(crate) fn replace(interp: &mut Interp, s: &str) -> Outcome {
     let sample = parts.sample(interp)?;
     check_names(interp, &expr)?;
     let at = interp.data.columns.iter().position(|c| c.name == name).ok_or_else(Stop::syntax)?;
-    let mut changes = 0;
+    let (mut changes, mut blanked) = (0, 0);
     for i in (0..interp.data.nobs).filter(|i| sample[*i]) {
         let new = eval::value(interp, &expr, Some(i))?;
         let old = interp.name(&name, Some(i));
@@ -219,10 +226,13 @@ pub(crate) fn replace(interp: &mut Interp, s: &str) -> Outcome {
                     "double".clone_into(&mut column.kind);
                 }
                 v[i] = if fits { wanted } else { x };
-                changes += usize::from(old != Some(Value::Num(v[i])));
+                let changed = old != Some(Value::Num(v[i]));
+                changes += usize::from(changed);
+                blanked += usize::from(changed && is_missing(v[i]));
             }
             (Values::Str(v), Value::Str(s)) => {
                 changes += usize::from(v[i] != s);
+                blanked += usize::from(v[i] != s && s.is_empty());
                 v[i] = s;
             }
             _ => return Err(ExprError::types().into()),
@@ -230,7 +240,9 @@ pub(crate) fn replace(interp: &mut Interp, s: &str) -> Outcome {
     }
     widen(interp, at);
     interp.data.changed |= changes > 0;
-    interp.out.println(&counted(changes, "real change", "made"));
+    let verb =
+        if blanked > 0 { format!("made, {} to missing", with_commas(&blanked.to_string())) } else { "made".into() };
+    interp.out.println(&counted(changes, "real change", &verb));
     Ok(())
 }
 
@@ -346,7 +358,9 @@ pub(crate) fn preserve(interp: &mut Interp, _: &str) -> Outcome {
 
 /// `restore [, not preserve]`.
 pub(crate) fn restore(interp: &mut Interp, s: &str) -> Outcome {
-    let Some((table, depth)) = interp.preserved.pop() else { return Err(Stop::new(622, "nothing to restore")) };
+    let here = interp.frames.len();
+    let nothing = || Stop::new(622, "nothing to restore");
+    let (table, depth) = interp.preserved.pop_if(|(_, depth)| *depth == here).ok_or_else(nothing)?;
     let opts = text::options(s);
     if opts.iter().any(|(o, _)| o == "not") {
         return Ok(());

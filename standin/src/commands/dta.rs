@@ -44,16 +44,35 @@ pub(crate) fn use_command(interp: &mut Interp, s: &str) -> Outcome {
     if interp.data.changed && !clear {
         return Err(Stop::new(4, "no; dataset in memory has changed since last saved"));
     }
+    let read = read_file(&path);
+    if !matches!(read, Err(Stop::Error { rc: 601, .. })) {
+        interp.data = Table::default();
+    }
+    interp.data = read?;
+    Ok(())
+}
+
+/// The data in a file.
+///
+/// # Errors
+/// `file … not found`; `file … not Stata format`.
+pub(crate) fn read_file(words: &str) -> Outcome<Table> {
+    let path = path(&format!("`\"{words}\"'"))?;
     if !Path::new(&path).exists() {
         return Err(Stop::no_file(&path));
     }
-    interp.data = Table::default();
-    interp.data = read(&path).map_err(|_| Stop::new(610, format!("file {path} not Stata format")))?;
-    Ok(())
+    read(&path).map_err(|_| Stop::new(610, format!("file {path} not Stata format")))
 }
 
 /// `save [file] [, replace]`.
 pub(crate) fn save(interp: &mut Interp, s: &str) -> Outcome {
+    save_table(interp, s)?;
+    interp.data.changed = false;
+    Ok(())
+}
+
+/// Writes the data to the file that `saving()` or `save` names, and says so.
+pub(crate) fn save_table(interp: &mut Interp, s: &str) -> Outcome {
     let (main, opts) = text::split_options(s);
     let path = path(main)?;
     let replace = text::options(opts).iter().any(|(o, _)| o == "replace");
@@ -68,8 +87,9 @@ pub(crate) fn save(interp: &mut Interp, s: &str) -> Outcome {
         interp.out.note(&format!("(file {path} not found)"));
     }
     write(&path, &interp.data).map_err(|_| Stop::new(603, format!("file {path} could not be opened")))?;
-    interp.data.changed = false;
-    interp.out.println(&format!("file {path} saved"));
+    // Another extension, such as that of a temporary file, is remarked on from 17 on.
+    let other = if path.ends_with(".dta") || !interp.faults.since(17.0) { "" } else { " as .dta format" };
+    interp.out.note(&format!("file {path} saved{other}"));
     Ok(())
 }
 
@@ -115,7 +135,7 @@ fn read(path: &str) -> Result<Table, DtaError> {
             }
         }
     }
-    Ok(Table { columns, nobs: usize::try_from(nobs).unwrap_or_default(), changed: false })
+    Ok(Table { columns, nobs: usize::try_from(nobs).unwrap_or_default(), changed: false, sample: None })
 }
 
 fn number(value: &Value<'_>) -> f64 {
@@ -141,7 +161,8 @@ fn number(value: &Value<'_>) -> f64 {
 fn write(path: &str, table: &Table) -> Result<(), DtaError> {
     let kind = |column: &Column| match (column.kind.as_str(), &column.values) {
         (_, Values::Str(all)) => {
-            let longest = all.iter().map(String::len).max().unwrap_or(1).clamp(1, 2_045);
+            let declared = column.kind.strip_prefix("str").and_then(|n| n.parse().ok()).unwrap_or(1);
+            let longest = all.iter().map(String::len).max().unwrap_or(1).max(declared).clamp(1, 2_045);
             VariableType::FixedString(u16::try_from(longest).unwrap_or(1))
         }
         ("byte", _) => VariableType::Byte,

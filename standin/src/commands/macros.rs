@@ -197,11 +197,12 @@ pub(crate) fn tempfile(interp: &mut Interp, s: &str) -> Outcome {
     Ok(())
 }
 
-/// `tempname`, `tempvar`: names that no other variable or macro has.
+/// `tempname`, `tempvar`: names that nothing else has; what gets them goes when the do-file or program ends.
 pub(crate) fn tempname(interp: &mut Interp, s: &str) -> Outcome {
     for name in s.split_whitespace() {
         interp.temp.1 += 1;
         let value = format!("__{:06}", interp.temp.1);
+        interp.frame().tempnames.push(value.clone());
         interp.set_local(name, value);
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! Matrices: a few ways to make them, their names, and `matrix list`. Others are refused.
 
-use crate::expr::Value;
+use crate::data::Values;
 use crate::expr::format::Format;
+use crate::expr::{ExprError, Value};
 use crate::interp::{Interp, Outcome, Stop};
 use crate::stored::Matrix;
 use crate::text;
@@ -153,8 +154,13 @@ pub(crate) fn ereturn(interp: &mut Interp, s: &str) -> Outcome {
         "list" | "li" => interp.out.print(&interp.estimates.listing("e")),
         "clear" => interp.estimates.clear(),
         "post" => {
-            let (main, _) = text::split_options(rest);
+            let (main, opts) = text::split_options(rest);
             let words: Vec<&str> = main.split_whitespace().collect();
+            let marked = text::options(opts).into_iter().find(|(o, _)| text::abbreviates(o, "esample", 1));
+            interp.data.sample = match marked.and_then(|(_, name)| name) {
+                Some(name) => Some(marks(interp, name.trim())?),
+                None => None,
+            };
             let take = |name: &str| interp.matrices.get(name).cloned().ok_or_else(|| not_found(name));
             let mut posted = Vec::new();
             for (as_name, name) in ["b", "V"].iter().zip(&words) {
@@ -185,6 +191,14 @@ pub(crate) fn ereturn(interp: &mut Interp, s: &str) -> Outcome {
         _ => return Err(Stop::syntax()),
     }
     Ok(())
+}
+
+/// The observations that a variable marks, which goes.
+fn marks(interp: &mut Interp, name: &str) -> Outcome<Vec<bool>> {
+    let at = interp.data.columns.iter().position(|c| c.name == name);
+    let at = at.ok_or_else(|| Stop::new(111, format!("variable {name} not found")))?;
+    let Values::Num(values) = interp.data.columns.remove(at).values else { return Err(ExprError::types().into()) };
+    Ok(values.into_iter().map(|x| x != 0.0).collect())
 }
 
 /// `sreturn list|clear|local`.

@@ -1,6 +1,10 @@
 //! The commands, by name and by Stata's shortest abbreviations. A name that is not here is `unrecognized`, r(199):
 //! the stand-in never pretends.
 
+pub(crate) mod append;
+pub(crate) mod bootstrap;
+pub(crate) mod coefficients;
+pub(crate) mod collapse;
 pub(crate) mod data;
 pub(crate) mod display;
 pub(crate) mod dta;
@@ -9,8 +13,12 @@ pub(crate) mod flow;
 pub(crate) mod logs;
 pub(crate) mod macros;
 pub(crate) mod matrix;
+pub(crate) mod merge;
+pub(crate) mod plots;
 pub(crate) mod regress;
+pub(crate) mod replicate;
 pub(crate) mod settings;
+pub(crate) mod simulate;
 pub(crate) mod system;
 pub(crate) mod table;
 
@@ -44,6 +52,9 @@ const COMMANDS: &[(&str, usize, Command)] = &[
     ("sreturn", 4, matrix::sreturn),
     ("matrix", 3, matrix::matrix),
     ("regress", 3, regress::regress),
+    ("simulate", 8, simulate::simulate),
+    ("bootstrap", 4, bootstrap::bootstrap),
+    ("bs", 2, bootstrap::bootstrap),
     ("tempfile", 5, macros::tempfile),
     ("tempname", 5, macros::tempname),
     ("tempvar", 5, macros::tempname),
@@ -58,6 +69,9 @@ const COMMANDS: &[(&str, usize, Command)] = &[
     ("restore", 7, data::restore),
     ("use", 1, dta::use_command),
     ("save", 2, dta::save),
+    ("append", 3, append::append),
+    ("merge", 3, merge::merge),
+    ("collapse", 4, collapse::collapse),
     ("count", 3, table::count),
     ("summarize", 2, table::summarize),
     ("list", 1, table::list),
@@ -72,6 +86,11 @@ const COMMANDS: &[(&str, usize, Command)] = &[
     ("copy", 4, files::copy),
     ("type", 2, files::type_command),
     ("log", 3, logs::log),
+    ("twoway", 2, plots::twoway),
+    ("scatter", 2, plots::scatter),
+    ("line", 4, plots::line),
+    ("histogram", 4, plots::histogram),
+    ("graph", 2, plots::graph),
     ("set", 3, settings::set),
     ("clear", 5, settings::clear),
     ("version", 4, settings::version),

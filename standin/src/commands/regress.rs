@@ -1,6 +1,7 @@
 //! `regress`: ordinary least squares as Stata computes, prints and stores it; no factor variables, weights or robust
 //! errors.
 
+use super::coefficients::{self, Kind};
 use super::data::{parts, varlist};
 use crate::data::Values;
 use crate::expr::format::{Format, with_commas};
@@ -74,8 +75,13 @@ pub(crate) fn regress(interp: &mut Interp, s: &str) -> Outcome {
         .names
         .iter()
         .filter_map(|n| n.strip_prefix("o."))
-        .map(|n| format!("note: {n} omitted because of collinearity.\n"))
+        .map(|n| {
+            format!("note: {n} omitted because of collinearity{}\n", if interp.faults.since(17.0) { "." } else { "" })
+        })
         .collect();
+    let mut used = vec![false; interp.data.nobs];
+    rows.iter().for_each(|i| used[*i] = true);
+    interp.data.sample = Some(used);
     let command = format!("regress {}", s.trim());
     text.push_str(&store(interp, dependent, &fit, level, &command));
     interp.out.print(&text);
@@ -199,7 +205,7 @@ fn store(interp: &mut Interp, dependent: &str, fit: &Fit, level: f64, command: &
     e.insert_matrix("V", Matrix::new(fit.names.clone(), fit.names.clone(), fit.v.clone()));
     interp.estimates = e;
 
-    let table = table(fit, df_r, level);
+    let table = coefficients::table(&fit.names, &fit.b, &fit.v, Kind::T(df_r), level);
     interp.results.clear();
     interp.put_result("level", level);
     interp.results.insert_matrix("table", table.clone());
@@ -221,64 +227,7 @@ fn store(interp: &mut Interp, dependent: &str, fit: &Fit, level: f64, command: &
     text.push_str(&row("Residual", fit.rss, df_r, "R-squared", number(r2, "%9.4f")));
     text.push_str(&format!("{rule}{:<16}={:>10}\n", "Adj R-squared", number(r2_a, "%9.4f")));
     text.push_str(&row("Total", total, df_t, "Root MSE", number(rmse, "%10.5g").trim().to_owned()));
-    text + &coefficients(dependent, &table, level)
-}
-
-/// `r(table)`: nine rows, one column for each coefficient.
-fn table(fit: &Fit, df_r: f64, level: f64) -> Matrix {
-    let rows = ["b", "se", "t", "pvalue", "ll", "ul", "df", "crit", "eform"].map(str::to_owned).to_vec();
-    let k = fit.names.len();
-    let mut cells = vec![MISSING; rows.len() * k];
-    let crit = if df_r > 0.0 { stats::t_quantile(df_r, (1.0 - level / 100.0) / 2.0) } else { MISSING };
-    for j in 0..k {
-        let (b, se) = (fit.b[j], fit.v[j * k + j].max(0.0).sqrt());
-        let mut put = |row: usize, x: f64| cells[row * k + j] = x;
-        put(0, b);
-        put(6, df_r);
-        put(7, crit);
-        put(8, 0.0);
-        if fit.names[j].starts_with("o.") {
-            continue;
-        }
-        put(1, se);
-        if se > 0.0 && df_r > 0.0 {
-            put(2, b / se);
-            put(3, stats::t_both_tails(df_r, b / se));
-            put(4, b - crit * se);
-            put(5, b + crit * se);
-        }
-    }
-    Matrix::new(rows, fit.names.clone(), cells)
-}
-
-fn coefficients(dependent: &str, table: &Matrix, level: f64) -> String {
-    let rule = "-".repeat(78);
-    let title = format!("[{}% conf. interval]", Format::general(9).number(level).trim());
-    let mut text = format!(
-        "\n{rule}\n{:>12} | Coefficient  Std. err.      t    P>|t|     {title:>20}\n-------------+{}\n",
-        super::table::abbreviate(dependent, 12),
-        "-".repeat(64)
-    );
-    let general = Format::general(9);
-    for (j, name) in table.columns.iter().enumerate() {
-        let get = |row: usize| table.get(row, j).unwrap_or(MISSING);
-        let show = super::table::abbreviate(name.trim_start_matches("o."), 12);
-        if name.starts_with("o.") {
-            text.push_str(&format!("{show:>12} | {:>10}  (omitted)\n", "0"));
-            continue;
-        }
-        let fixed = |x: f64, f: &str| Format::parse(f).map_or_else(String::new, |f| f.number(x));
-        text.push_str(&format!(
-            "{show:>12} |  {}  {}{}{}    {}   {}\n",
-            general.number(get(0)),
-            general.number(get(1)),
-            fixed(get(2), "%9.2f"),
-            fixed(get(3), "%8.3f"),
-            general.number(get(4)),
-            general.number(get(5))
-        ));
-    }
-    text + &rule + "\n"
+    text + &coefficients::show(interp, dependent, &table, Kind::T(df_r), level)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::expr::format::with_commas;
 use crate::interp::{Interp, Outcome, Stop};
 use crate::macros::expand;
 use crate::source::Delimiter;
-use crate::{exec, text};
+use crate::{constants, exec, text};
 
 /// Settings that exist and change nothing here.
 const ACCEPTED: &[&str] = &[
@@ -13,7 +13,6 @@ const ACCEPTED: &[&str] = &[
     "graphics",
     "matsize",
     "maxvar",
-    "processors",
     "tracedepth",
     "logtype",
     "dp",
@@ -27,7 +26,6 @@ const ACCEPTED: &[&str] = &[
     "min_memory",
     "rng",
     "rngstream",
-    "sortseed",
     "showbaselevels",
     "iterlog",
     "segmentsize",
@@ -47,12 +45,23 @@ pub(crate) fn set(interp: &mut Interp, s: &str) -> Outcome {
     };
     match name {
         "obs" => obs(interp, value),
-        "seed" => {
-            let x = interp.eval_number(value)?;
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // any number makes a seed
-            interp.seed(x as u64);
+        "seed" | "rngstate" if value.starts_with('X') => {
+            let state = constants::random_state(value).ok_or_else(|| Stop::new(198, "invalid random-number state"))?;
+            interp.rng.set(state);
             Ok(())
         }
+        "seed" | "sortseed" => {
+            let x = interp.eval_number(value)?;
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // any number makes a seed
+            let seed = x as u64;
+            if name == "seed" {
+                interp.seed(seed);
+            } else {
+                interp.set.sort_seed = seed;
+            }
+            Ok(())
+        }
+        "processors" => processors(interp, value),
         "linesize" | "li" => {
             let width = value.parse().ok().filter(|n| (40..=255).contains(n));
             interp.out.linesize = width.ok_or_else(|| Stop::new(198, "linesize must be between 40 and 255"))?;
@@ -87,6 +96,19 @@ pub(crate) fn set(interp: &mut Interp, s: &str) -> Outcome {
     }
 }
 
+/// Only MP has more than one; elsewhere the setting is taken and changes nothing.
+fn processors(interp: &mut Interp, value: &str) -> Outcome {
+    let wanted = interp.eval_number(value)?;
+    let (.., most) = constants::processors(&interp.faults);
+    if interp.faults.processors.is_none() {
+        return Ok(());
+    }
+    // The words of the refusal are the stand-in's own: no public text was found.
+    let refused = || Stop::new(198, format!("processors must be between 1 and {most}"));
+    interp.set.processors = (1..=most).find(|n| f64::from(*n) == wanted).ok_or_else(refused)?;
+    Ok(())
+}
+
 fn obs(interp: &mut Interp, value: &str) -> Outcome {
     let wanted = interp.eval_number(value)?;
     let old = interp.data.nobs;
@@ -99,7 +121,8 @@ fn obs(interp: &mut Interp, value: &str) -> Outcome {
     }
     interp.data.grow(n);
     let show = |n: usize| with_commas(&n.to_string());
-    interp.out.println(&format!("Number of observations (_N) was {}, now {}.", show(old), show(n)));
+    let (number, end) = if interp.faults.since(17.0) { ("Number", ".") } else { ("number", "") };
+    interp.out.println(&format!("{number} of observations (_N) was {}, now {}{end}", show(old), show(n)));
     Ok(())
 }
 
@@ -113,6 +136,7 @@ pub(crate) fn clear(interp: &mut Interp, s: &str) -> Outcome {
         interp.programs.clear();
     }
     if matches!(what, "all" | "*") {
+        interp.graph = None;
         interp.scalars.clear();
         interp.timers.clear();
     }
@@ -137,12 +161,12 @@ pub(crate) fn version(interp: &mut Interp, s: &str) -> Outcome {
     }
     let (number, _) = text::split_options(s);
     if number.is_empty() {
-        interp.out.println(&format!("version {}", crate::banner::VERSION));
+        interp.out.println(&format!("version {:.1}", interp.faults.version));
         return Ok(());
     }
     match number.parse::<f64>() {
-        Ok(v) if v > crate::banner::VERSION + 1.9 => {
-            let have = crate::banner::VERSION;
+        Ok(v) if v > interp.faults.version + 1.9 => {
+            let have = interp.faults.version;
             Err(Stop::new(
                 9,
                 format!("this is version {have:.1} of the stand-in; it cannot run version {number} programs"),

@@ -67,8 +67,9 @@ pub(crate) fn summarize(interp: &mut Interp, s: &str) -> Outcome {
     if let Some((bad, _)) = opts.iter().find(|(o, _)| !text::abbreviates(o, "meanonly", 4)) {
         return Err(Stop::new(198, format!("option {bad} not allowed")));
     }
-    let mut text = String::from(
-        "\n    Variable |        Obs        Mean    Std. dev.       Min        Max\n\
+    let deviation = if interp.faults.since(17.0) { "Std. dev." } else { "Std. Dev." };
+    let mut text = format!(
+        "\n    Variable |        Obs        Mean    {deviation}       Min        Max\n\
          -------------+---------------------------------------------------------\n",
     );
     for (i, name) in names.iter().enumerate() {

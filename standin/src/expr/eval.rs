@@ -8,8 +8,8 @@ use super::{ExprError, MISSING, Value, is_missing};
 pub(crate) trait Env {
     /// The value of a variable (in observation `obs`, counted from 0) or scalar; `None` if there is no such name.
     fn name(&self, name: &str, obs: Option<usize>) -> Option<Value>;
-    /// `c()`, `r()`, `e()`, `s()`.
-    fn result(&self, class: &str, name: &str) -> Value;
+    /// `c()`, `r()`, `e()`, `s()`; of these `e(sample)` has a value for each observation.
+    fn result(&self, class: &str, name: &str, obs: Option<usize>) -> Value;
     /// Number of observations.
     fn count(&self) -> usize;
     /// The next uniform random number in (0, 1).
@@ -35,7 +35,7 @@ pub(crate) fn value(env: &dyn Env, expr: &Expr, obs: Option<usize>) -> Result<Va
         Expr::Num(x) => Value::Num(*x),
         Expr::Str(s) => Value::Str(s.clone()),
         Expr::Name(n) => env.name(n, obs).ok_or_else(|| ExprError::new(111, format!("{n} not found")))?,
-        Expr::Result(class, name) => env.result(class, name),
+        Expr::Result(class, name) => env.result(class, name, obs),
         Expr::Index(name, index) if matches!(name.as_str(), "_b" | "_se") => {
             let known = env.table_function(name, std::slice::from_ref(index), obs);
             known.unwrap_or_else(|| Err(ExprError::syntax()))?

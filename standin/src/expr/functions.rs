@@ -281,7 +281,7 @@ mod tests {
         fn name(&self, name: &str, _: Option<usize>) -> Option<Value> {
             (name == "x").then_some(Value::Num(3.0))
         }
-        fn result(&self, _: &str, _: &str) -> Value {
+        fn result(&self, _: &str, _: &str, _: Option<usize>) -> Value {
             Value::Num(MISSING)
         }
         fn count(&self) -> usize {

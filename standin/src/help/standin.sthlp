@@ -17,14 +17,16 @@
 {title:Description}
 
 {pstd}
-This engine has Stata's manners at the process boundary and no statistics: everything around a run can be tried
+This engine has Stata's manners at the process boundary and next to no statistics: everything around a run can be tried
 without a licence. It is not Stata, and is not affiliated with StataCorp LLC.
 
 {pstd}
 It has {cmd:display}, {cmd:do}, {cmd:run}, {cmd:include}, {cmd:exit}, {cmd:error}, {cmd:sleep}, {cmd:assert},
 {cmd:confirm}, {cmd:local}, {cmd:global}, {cmd:scalar}, {cmd:tokenize}, {cmd:tempfile}, {cmd:program}, {cmd:forvalues},
 {cmd:foreach}, {cmd:while}, {cmd:if}, {cmd:generate}, {cmd:replace}, {cmd:drop}, {cmd:keep}, {cmd:rename}, {cmd:sort},
-{cmd:count}, {cmd:summarize}, {cmd:list}, {cmd:file}, {cmd:log}, {cmd:set}, {cmd:timer} and {cmd:shell}.
+{cmd:count}, {cmd:summarize}, {cmd:list}, {cmd:use}, {cmd:save}, {cmd:merge}, {cmd:append}, {cmd:collapse},
+{cmd:preserve}, {cmd:restore}, {cmd:twoway}, {cmd:histogram}, {cmd:graph export}, {cmd:regress}, {cmd:simulate}, {cmd:bootstrap}, {cmd:matrix}, {cmd:file}, {cmd:log},
+{cmd:set}, {cmd:timer} and {cmd:shell}.
 
 {pstd}
 Any other command is {err:unrecognized}, r(199): it never pretends to compute what it does not have.

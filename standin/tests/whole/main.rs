@@ -4,6 +4,12 @@
 mod cases;
 mod corpus;
 mod language;
+mod logs;
+mod plots;
 mod process;
+mod replications;
 mod results;
+mod settings;
+mod shapes;
 mod support;
+mod tables;

@@ -24,10 +24,19 @@ pub struct Site {
 }
 
 impl Site {
-    /// Starts both from `program` and waits until a run can be placed.
+    /// Starts both from `program`, with this program as the engine, and waits until a run can be placed.
     pub async fn start(program: &Path) -> Self {
-        let folder = tempfile::tempdir().expect("a temp folder");
         let exe = std::env::current_exe().expect("this program");
+        Self::with_engine(program, &["stata", "--stata", exe.to_str().expect("a path in UTF-8")]).await
+    }
+
+    /// The same with the stand-in.
+    pub async fn with_standin(program: &Path) -> Self {
+        Self::with_engine(program, &["standin"]).await
+    }
+
+    async fn with_engine(program: &Path, engine: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temp folder");
         let data = folder.path().join("data");
         let spawn = |args: &[&str]| daemon(program, args, &data);
         let gateway = spawn(&["gateway", "--listen", "127.0.0.1:0"]);
@@ -40,9 +49,8 @@ impl Site {
             endpoint["url"].as_str().map(str::to_owned)
         })
         .await;
-        let stata = exe.to_str().expect("a path in UTF-8");
-        let listen = ["--listen", "127.0.0.1:0", "--name", "bench", "--engine", "stata", "--stata", stata];
-        let mut words = [&["agent", "--gateway", &url, "--seats", "128"], listen.as_slice()].concat();
+        let listen = ["--listen", "127.0.0.1:0", "--name", "bench", "--engine"];
+        let mut words = [&["agent", "--gateway", &url, "--seats", "128"], listen.as_slice(), engine].concat();
         // An earlier program has no such option.
         let help = Command::new(program).args(["agent", "--help"]).output().expect("the program's help").stdout;
         if String::from_utf8_lossy(&help).contains("--as-root") {
@@ -89,7 +97,15 @@ impl Site {
 
     /// Submits code; returns the run's id.
     pub async fn submit(&self, code: &str) -> String {
-        let body = json!({ "text": format!("{code}\n"), "again": true });
+        self.submit_with(code, json!({})).await
+    }
+
+    /// The same with more members of the request.
+    pub async fn submit_with(&self, code: &str, more: Value) -> String {
+        let mut body = json!({ "text": format!("{code}\n"), "again": true });
+        if let (Some(body), Some(more)) = (body.as_object_mut(), more.as_object()) {
+            body.extend(more.clone());
+        }
         let answer = self.http.post(format!("{}/api/v1/runs", self.url)).json(&body).send().await.expect("an answer");
         let run: Value = answer.json().await.expect("a run");
         run["run_id"].as_str().unwrap_or_else(|| panic!("no run id in {run}")).to_owned()

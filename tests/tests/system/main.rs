@@ -27,6 +27,7 @@ mod envelope;
 mod executors;
 mod files;
 mod foreign;
+mod gathering;
 mod graphs;
 mod help;
 mod input;
