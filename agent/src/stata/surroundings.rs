@@ -156,9 +156,14 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Surroundings<F> {
                 self.begin(command.trim(), command, width);
                 self.keep_line(line);
             }
-            Kind::Command(_) => {
+            Kind::Command(command) => {
                 self.locator.line(line);
-                self.keep_line(line);
+                if command.trim().is_empty() {
+                    // As before the end of a do-file: what was printed before is still that of the command.
+                    self.keep(Kept::Printed(Printed::default()));
+                } else {
+                    self.keep_line(line);
+                }
             }
             Kind::Body(body) => {
                 self.locator.line(line);

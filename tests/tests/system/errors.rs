@@ -160,7 +160,7 @@ async fn an_agent_that_says_nothing_of_it_gets_a_kind_all_the_same() {
 #[tokio::test]
 async fn ends_that_are_no_failures_have_kinds() {
     let mut lab = lab!();
-    lab.config("max_run_spool = \"8MiB\"\n");
+    lab.config("max_run_spool = \"8MiB\"\nheartbeat = \"200ms\"\nsilent_after = \"1s\"\n");
     let (gateway, mut agent) = pair(&lab, &["--seats", "4"]).await;
     let api = &gateway.api;
     let check = async |run: RunId, state: RunState, kind: ErrorKind| {
@@ -188,7 +188,7 @@ async fn ends_that_are_no_failures_have_kinds() {
     let held = submit(api, gated).await;
     api.wait_output(held, "started k").await;
     agent.kill();
-    api.wait_run(held, wait::SOON, "silence", |v| v.contact.is_some()).await;
+    api.wait_run(held, wait::SOON, "silence", |v| v.agent_silent_for.is_some()).await;
     let data = gateway.daemon.data.display().to_string();
     let ran = lab.run(["--data", &data, "declare-dead", &held.short()]).await;
     assert_eq!(ran.status, 0, "{ran:#?}");

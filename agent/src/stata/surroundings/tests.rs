@@ -63,6 +63,8 @@ fn only_what_is_surely_an_error_is_one() {
     check("\n. su z\nz not found\n", &[]);
     check("\n. cap noi graph export a.png, replace\nfile a.png not found\nfile a.png saved as PNG format\n", &[]);
     check("\n. cap noi use a\nfile a.dta not found\n", &[error(601, "file a.dta not found", "cap noi use a")]);
+    let last = "\n. do b\n\n. cap noi do c\nfile c.do not found\n\n. \nend of do-file\n";
+    check(last, &[error(601, "file c.do not found", "cap noi do c")]);
     // In a loop each message counts once, and the failure's own is not among them.
     let looped = "\n. foreach v in a b {\n  2.   cap noi su `v'\n  3.   gen x`v' = 1\n  4. }\n\
         variable a not found\nvariable a not found\nvariable b not found\n";
