@@ -121,7 +121,8 @@ async fn errors_that_ended_nothing_stand_beside_the_one_that_did() {
     assert!(listed.text.contains(" · varname_not_found · ") && !listed.is_error, "{listed:#?}");
     assert!(listed.raw["result"].get("structuredContent").is_none(), "only an error has an object");
 
-    let shown = lab.run(["show", &run.run_id.short()]).await;
+    let data = gateway.daemon.data.display().to_string();
+    let shown = lab.run(["--data", &data, "show", &run.run_id.short()]).await;
     for line in [
         "\n  kind: varname_not_found; trying",
         "\n  next: `describe`",
@@ -129,9 +130,10 @@ async fn errors_that_ended_nothing_stand_beside_the_one_that_did() {
     ] {
         assert!(shown.out.contains(line), "{line}: {shown:#?}");
     }
-    let printed: Value = serde_json::from_str(&lab.run(["show", "--json", &run.run_id.short()]).await.out).unwrap();
+    let printed: Value =
+        serde_json::from_str(&lab.run(["--data", &data, "show", "--json", &run.run_id.short()]).await.out).unwrap();
     assert_eq!(printed["error"]["kind"], "varname_not_found", "{printed:#}");
-    let again = lab.run(["run", "--again", &main]).await;
+    let again = lab.run(["--data", &data, "run", "--again", &main]).await;
     assert!(again.status == 1 && again.err.contains("\n  kind: varname_not_found"), "{again:#?}");
 
     // The judge reads the same from the log alone.
