@@ -33,6 +33,7 @@ pub mod descriptors;
 pub mod digest;
 pub mod durable;
 pub mod encoding;
+pub mod error_kind;
 pub mod faults;
 pub mod files;
 pub mod free_space;

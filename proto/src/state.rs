@@ -10,7 +10,8 @@
 //!
 //! A run that starts and ends between two looks goes from `starting` straight to its end. All ends but `lost` are
 //! final. The command line's exit status, MCP's `isError`, the span's result and the metrics all read [`RunState`]
-//! through this module, so that they cannot disagree.
+//! through this module, so that they cannot disagree. What kind of error an end is says the table beside it,
+//! [`error_kind`](crate::error_kind).
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,13 @@ macro_rules! words {
 #[derive(Debug, thiserror::Error)]
 #[error("unknown word `{0}`")]
 pub struct UnknownWord(String);
+
+impl UnknownWord {
+    /// This one.
+    pub fn of(word: impl Into<String>) -> Self {
+        Self(word.into())
+    }
+}
 
 words! {
     /// Where a run stands.

@@ -9,6 +9,8 @@
 //! - [`text`]: several lines: tab and newline stay;
 //! - [`Filter`]: output as bytes, in any pieces, for a terminal.
 
+mod errors;
+
 use std::{borrow::Cow, fmt::Write};
 
 use crate::{encoding::Encoding, faults, wire};
@@ -228,10 +230,8 @@ impl Foreign for wire::Outcome {
         many(&mut self.note);
         one(&mut self.ended_by);
         self.leftovers.iter_mut().for_each(one);
-        if let Some(at) = &mut self.location {
-            one(&mut at.file);
-            at.callers.iter_mut().for_each(one);
-        }
+        self.location.iter_mut().for_each(Foreign::make_harmless);
+        self.diagnosis.iter_mut().for_each(Foreign::make_harmless);
     }
 }
 

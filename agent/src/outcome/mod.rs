@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod coefficients;
+mod diagnosis;
 mod location;
 pub(crate) mod results;
 mod verdict;
@@ -110,8 +111,10 @@ fn judged(spool: &Spool, exit: &Exit, found: Found) -> OutcomeRecord {
     let failing = judgement.state != LogEnd::Succeeded && !completed;
     let located = failing && exit.log.len > 0;
     let command = judgement.command.clone().filter(|_| failing);
-    let of_failure = || location::of_failure(spool, plan.as_ref(), exit.log.len, command.as_deref());
-    let location = located.then(of_failure).flatten();
+    let part = view.map_or(0..0, |view| view.start..view.end.unwrap_or(u64::MAX));
+    let of_failure = || location::of_failure(spool, plan.as_ref(), exit.log.len, &judgement, part);
+    let (location, around) = if located { of_failure() } else { Default::default() };
+    let diagnosis = diagnosis::of(&verdict, ending.as_ref(), command.as_deref().unwrap_or_default(), around);
     let (artifacts, more_artifacts) =
         plan.as_ref().map(|plan| artifacts::of_run(spool, plan, exit.started_at_ms, exit.log.len)).unwrap_or_default();
     OutcomeRecord {
@@ -120,6 +123,7 @@ fn judged(spool: &Spool, exit: &Exit, found: Found) -> OutcomeRecord {
         rc: verdict.rc,
         message: verdict.message,
         location,
+        diagnosis,
         command: command.unwrap_or_default(),
         exit_code: exit.code,
         signal: exit.signal,

@@ -181,6 +181,7 @@ fn verdict(outcome: &OutcomeRecord) -> wire::Outcome {
         message: String::new(),
         command: String::new(),
         location: None,
+        diagnosis: None,
         leftovers: Vec::new(),
         note: String::new(),
         ..outcome.to_wire()

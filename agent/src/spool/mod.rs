@@ -68,8 +68,8 @@ pub use longhaul_proto::free_space::{FreeSpace, MinFree, free_space};
 pub use meter::{Meter, Taken};
 pub use proofs::Proofs;
 pub use records::{
-    Artifact, CancelMode, CancelRecord, Ending, Exit, FileFacts, Gathers, Location, OutcomeRecord, Plan, Running,
-    Started, Timing, is_damaged,
+    Artifact, CancelMode, CancelRecord, Diagnosis, Ending, Exit, FileFacts, Gathers, Location, OutcomeRecord, Plan,
+    Running, Started, SuppressedError, Timing, is_damaged,
 };
 pub use root::SpoolRoot;
 pub use submission::{CommandRange, Kind, Meta, SubmissionError};

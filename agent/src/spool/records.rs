@@ -1,5 +1,7 @@
 //! The records in a spool. Readers ignore fields they do not know; new fields have defaults.
 
+mod diagnosis;
+
 use std::{collections::BTreeMap, io, path::PathBuf};
 
 use longhaul_proto::{
@@ -8,6 +10,8 @@ use longhaul_proto::{
     wire,
 };
 use serde::{Deserialize, Serialize};
+
+pub use diagnosis::{Diagnosis, SuppressedError};
 
 /// Whether a record exists but cannot be parsed: the next read will not help, as it would after a want of memory or
 /// descriptors.
@@ -284,6 +288,9 @@ pub struct OutcomeRecord {
     pub command: String,
     /// Where.
     pub location: Option<Location>,
+    /// What else was found; absent for a success, and in records of earlier versions.
+    #[serde(default)]
+    pub diagnosis: Option<Diagnosis>,
     /// Exit status.
     pub exit_code: Option<i32>,
     /// Signal.
@@ -334,11 +341,8 @@ impl OutcomeRecord {
             rc: self.rc,
             message: self.message.clone(),
             command: self.command.clone(),
-            location: self.location.as_ref().map(|l| wire::Location {
-                file: l.file.clone(),
-                line: l.line,
-                callers: l.callers.clone(),
-            }),
+            location: self.location.as_ref().map(Location::to_wire),
+            diagnosis: self.diagnosis.as_ref().map(Diagnosis::to_wire),
             exit_code: self.exit_code,
             signal: self.signal,
             log_len: self.log.len,

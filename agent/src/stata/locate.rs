@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::echo::{self, Classifier, Kind, is_output};
+use super::known_errors;
 use super::lines::{Line, LineReader, Taker, decode::Encoding};
 use call::{Call, Verb};
 pub(super) use call::{Macros, opens_do_file};
@@ -276,6 +277,10 @@ impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
             }
             Kind::Output => {
                 self.failed = None;
+                if matches!(known_errors::code(text), Some(601 | 603)) {
+                    // Of `capture noisily do`: nothing was entered.
+                    self.calling = None;
+                }
                 // A path as wide as the line continues below it; then the folder named by the echoed `cd` is more
                 // reliable.
                 let full = width == 79 || (width == self.widest && width >= 39);

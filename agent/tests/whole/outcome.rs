@@ -125,6 +125,7 @@ fn start_timeout() {
         let (_agent, gateway) = place.agent().await;
         let outcome = gateway.complete(text("display 1\n")).await.expect(RunState::Errored, Cause::StartTimeout);
         assert_eq!(outcome.running_at_ms, 0);
+        assert_eq!(outcome.diagnosis.map(|found| found.kind).as_deref(), Some("start_failed"));
     });
 }
 
@@ -134,7 +135,8 @@ fn licence() {
             let place = Place::new().with("LONGHAUL_STANDIN_LICENCE", word);
             let (_agent, gateway) = place.agent().await;
             let followed = gateway.complete(text("display 1\n")).await;
-            followed.expect(RunState::Errored, Cause::Licence);
+            let outcome = followed.expect(RunState::Errored, Cause::Licence);
+            assert_eq!(outcome.diagnosis.map(|found| found.kind).as_deref(), Some("licence"));
             assert!(!followed.console.is_empty(), "the words on the console come too");
         }
     });

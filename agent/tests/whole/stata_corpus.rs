@@ -6,16 +6,20 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use longhaul_agent::stata::judge::{LogEnd, judge};
+use longhaul_agent::stata::judge::{Judgement, LogEnd, judge};
 use longhaul_agent::stata::judge_file;
 use longhaul_agent::stata::locate::{Locator, LogStart, locate};
 use longhaul_agent::stata::progress::ProgressReader;
+use longhaul_agent::stata::surroundings::{Around, Surroundings};
+use longhaul_proto::error_kind::{ErrorKind, Facts};
+use longhaul_proto::state::{Cause, RunState};
 
 use crate::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("every_judged_log_is_judged_right", every_judged_log_is_judged_right),
     ("what_failed_is_what_people_read", what_failed_is_what_people_read),
+    ("what_stands_around_the_errors_of_real_logs", what_stands_around_the_errors_of_real_logs),
     ("a_log_cut_short_is_never_a_success_by_its_end_alone", a_log_cut_short_is_never_a_success_by_its_end_alone),
     ("every_log_is_read_by_every_reader", every_log_is_read_by_every_reader),
 ];
@@ -57,6 +61,57 @@ fn logs(folder: &Path) -> Vec<(String, String, Vec<u8>)> {
     .collect()
 }
 
+/// The kinds of the failed logs of the index, by the beginning of their names, as their messages read.
+const KINDS: &[(&str, ErrorKind)] = &[
+    ("001_", ErrorKind::FileNotFound),
+    ("005_", ErrorKind::VarnameNotFound),
+    ("006_", ErrorKind::Syntax),
+    ("007_", ErrorKind::Syntax),
+    ("008_", ErrorKind::FileNotFound),
+    ("011_", ErrorKind::FileNotFound),
+    ("015_", ErrorKind::FileIo),
+    ("016_", ErrorKind::FileNotFound),
+    ("018_", ErrorKind::VarnameNotFound),
+    // Codes of the authors' own.
+    ("058_", ErrorKind::Unknown),
+    ("059_", ErrorKind::Unknown),
+    ("060_", ErrorKind::CommandNotFound),
+    ("061_", ErrorKind::Unknown),
+    ("092_", ErrorKind::CommandNotFound),
+    ("094_", ErrorKind::Convergence),
+    ("095_", ErrorKind::FileIo),
+    // "outcome does not vary".
+    ("096_", ErrorKind::EstimationFailure),
+    ("097_", ErrorKind::Syntax),
+    ("098_", ErrorKind::CommandNotFound),
+    ("099_", ErrorKind::StataLimit),
+    ("115_", ErrorKind::NameConflict),
+    // "initial values not feasible".
+    ("118_", ErrorKind::Infeasible),
+    ("119_", ErrorKind::Infeasible),
+    ("120_", ErrorKind::Convergence),
+    ("122_", ErrorKind::Syntax),
+    // "exceeded memory limits using exact(1)".
+    ("123_", ErrorKind::StataLimit),
+    ("124_", ErrorKind::VarnameNotFound),
+    ("151_", ErrorKind::FileNotFound),
+    // `exit 1`.
+    ("159_", ErrorKind::Unknown),
+];
+
+fn kind(found: &Judgement) -> ErrorKind {
+    let facts = Facts {
+        state: RunState::Failed,
+        cause: Cause::StataError,
+        rc: found.rc,
+        message: found.message.as_deref().unwrap_or_default(),
+        command: found.command.as_deref().unwrap_or_default(),
+        host: "",
+        working_dir: "",
+    };
+    ErrorKind::of(&facts).expect("a failure has a kind")
+}
+
 fn every_judged_log_is_judged_right() {
     let Some(folder) = corpus() else { return };
     let mut judged = 0;
@@ -75,11 +130,47 @@ fn every_judged_log_is_judged_right() {
         }
         if found.state == LogEnd::Failed {
             assert!(found.command.is_some(), "{file}: a failure without its command");
+            let kind = kind(&found);
+            let want = KINDS.iter().find(|(log, _)| file.starts_with(log)).map(|(_, kind)| *kind);
+            if want != Some(kind) {
+                wrong.push(format!("{file}: {outcome:?} is {kind}, not {want:?}"));
+            }
         }
     }
     assert!(judged >= 50, "only {judged} logs of the index are judged");
     assert!(wrong.is_empty(), "{} of {judged} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// What stands around the error of a log.
+fn around(log: &[u8], found: &Judgement) -> Around {
+    let start = LogStart::in_directory(Path::new("/nowhere"));
+    let mut reader = Surroundings::new(start, 0..u64::MAX, |_: &Path| None);
+    reader.push(log);
+    reader.finish(found.command.as_deref(), found.rc).2
+}
+
+/// Behind a failure stands what leaves its do-files, before it its message; and the errors of real logs that ended nothing are
+/// those that people read in them.
+fn what_stands_around_the_errors_of_real_logs() {
+    let Some(folder) = corpus() else { return };
+    let mut all = vec![];
+    for (file, outcome, bytes) in logs(&folder) {
+        let found = judge(&bytes);
+        if found.state != LogEnd::Failed || expected(&outcome).is_none() {
+            continue;
+        }
+        let around = around(&bytes, &found);
+        assert!(!around.before.is_empty() && around.before.len() <= 8 && around.after.len() <= 4, "{file}: {around:?}");
+        if std::env::var_os("LONGHAUL_CORPUS_PRINT").is_some() {
+            println!("{file}: {around:#?}");
+        }
+        all.extend(around.suppressed.iter().map(|e| format!("{} {:?} {}", &file[..3], e.rc, e.message)));
+    }
+    assert_eq!(all, SUPPRESSED, "{all:#?}");
+}
+
+/// By log, code and message: of a session in which more was typed, and of a do-file that was called by `capture noisily run`.
+const SUPPRESSED: &[&str] = &["115 Some(198) parentheses do not balance", "159 Some(198) "];
 
 /// Verdict, command, message, do-file with its callers, and progress of each log as two people read them, each alone; where they differed they read again.
 /// Blanks and line continuations are made equal, and the lines of a message stand beside each other with ` / `.

@@ -9,10 +9,16 @@ use std::{
 use longhaul_agent::stata::{
     judge::{Judgement, LogEnd, Reason},
     judge_file_in,
-    locate::{Locator, LogStart, Whereabouts},
+    locate::{FailurePlace, LogStart, Whereabouts},
     progress::ProgressReader,
+    surroundings::{Around, Suppressed, Surroundings},
 };
-use longhaul_proto::visible;
+use longhaul_proto::{
+    api::{LocationView, SuppressedError},
+    error_kind::{ErrorKind, Facts, advice},
+    state::{Cause, RunState},
+    visible,
+};
 use serde::Serialize;
 
 use crate::{args::Judge, context::Failure, exit, output::Out};
@@ -35,6 +41,16 @@ struct Verdict {
     /// `file:line` or `file`, outermost first.
     callers: Vec<String>,
     progress: Option<Progress>,
+    /// The kind of error; none for a success.
+    kind: Option<ErrorKind>,
+    /// What to do next.
+    advice: String,
+    /// The log's lines before Stata's code, or before its end, and those after the code.
+    before: Vec<String>,
+    after: Vec<String>,
+    /// Errors that ended nothing.
+    suppressed: Vec<SuppressedError>,
+    suppressed_left_out: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,7 +96,7 @@ fn verdict(log: &mut (impl Read + Seek), args: &Judge) -> io::Result<Verdict> {
     let Judgement { state, reason, rc, message, command, .. } = judge_file_in(log, args.encoding)?;
     let source = args.source.as_deref();
     let start = LogStart::in_directory(source.unwrap_or(Path::new(""))).in_encoding(args.encoding);
-    let mut locator = Locator::new(start, |path: &Path| read(path, source?));
+    let mut around = Surroundings::new(start, 0..u64::MAX, |path: &Path| read(path, source?));
     let mut progress = ProgressReader::new().in_encoding(args.encoding);
     log.seek(SeekFrom::Start(0))?;
     let mut buffer = vec![0; STEP];
@@ -88,20 +104,64 @@ fn verdict(log: &mut (impl Read + Seek), args: &Judge) -> io::Result<Verdict> {
         match log.read(&mut buffer)? {
             0 => break,
             n => {
-                locator.push(&buffer[..n]);
+                around.push(&buffer[..n]);
                 progress.push(&buffer[..n]);
             }
         }
     }
-    let Whereabouts { mut open } = match state {
-        LogEnd::Succeeded => Whereabouts::default(),
-        LogEnd::Failed | LogEnd::Incomplete => locator.finish_at(command.as_deref()).1,
+    let (Whereabouts { mut open }, around) = match state {
+        LogEnd::Succeeded => Default::default(),
+        LogEnd::Failed | LogEnd::Incomplete => {
+            let (_, open, around) = around.finish(command.as_deref(), rc);
+            (open, around)
+        }
     };
     let (file, line) = open.pop().map_or((None, None), |(file, line)| (Some(file), line));
     let callers = open.into_iter().map(|(file, line)| place(&file, line)).collect();
     let now = progress.current();
     let progress = (!now.text.is_empty()).then_some(Progress { percent: now.percent, text: now.text });
-    Ok(Verdict { state, reason, rc, message, command, file, line, callers, progress })
+    let facts = Facts {
+        state: match state {
+            LogEnd::Succeeded => RunState::Succeeded,
+            LogEnd::Failed => RunState::Failed,
+            LogEnd::Incomplete => RunState::Errored,
+        },
+        cause: if state == LogEnd::Failed { Cause::StataError } else { Cause::Incomplete },
+        rc,
+        message: message.as_deref().unwrap_or_default(),
+        command: command.as_deref().unwrap_or_default(),
+        host: "",
+        working_dir: "",
+    };
+    let kind = ErrorKind::of(&facts);
+    let advice = kind.map(|kind| advice(kind, &facts)).unwrap_or_default();
+    let Around { before, after, suppressed, left_out } = around;
+    Ok(Verdict {
+        state,
+        reason,
+        rc,
+        file,
+        line,
+        callers,
+        progress,
+        kind,
+        advice,
+        before,
+        after,
+        suppressed: suppressed.into_iter().map(suppressed_error).collect(),
+        suppressed_left_out: left_out,
+        message,
+        command,
+    })
+}
+
+fn suppressed_error(error: Suppressed) -> SuppressedError {
+    let place = error.place.map(|FailurePlace { place: at, callers }| LocationView {
+        file: at.file,
+        line: at.line,
+        callers: callers.into_iter().map(|caller| place(&caller.file, Some(caller.line))).collect(),
+    });
+    SuppressedError { code: error.rc, message: error.message, command: error.command, place }
 }
 
 /// Reads a do-file of the log, which may have been written on another machine: the longest end of its path that is below
@@ -145,6 +205,16 @@ fn text(verdict: &Verdict) -> String {
             let callers = if called.is_empty() { String::new() } else { format!(" ({})", called.join(", ")) };
             lines.push(format!("  at {}{callers}", place(file, verdict.line)));
         }
+        if let Some(kind) = verdict.kind.filter(|kind| *kind != ErrorKind::Unknown) {
+            lines.push(format!("  kind: {kind}; {}", kind.row().try_again.words()));
+        }
+        lines.extend(
+            Some(&verdict.advice).filter(|advice| !advice.is_empty()).map(|advice| format!("  next: {advice}")),
+        );
+        lines.extend(verdict.suppressed.iter().map(|error| format!("  ended nothing: {}", error.words())));
+        if verdict.suppressed_left_out > 0 {
+            lines.push(format!("  ended nothing: {} more errors", verdict.suppressed_left_out));
+        }
         let percent = |p: &Progress| p.percent.map(|percent| format!("  {percent:.0} %: {}", p.text));
         lines.extend(verdict.progress.iter().filter_map(percent));
     }
@@ -170,12 +240,18 @@ mod tests {
         let object = |log| serde_json::to_string(&of(log, None)).unwrap();
         assert_eq!(
             object("\n. display 1\n1\n\n. \nend of do-file\n"),
-            r#"{"state":"succeeded","reason":"end_of_do_file","rc":null,"message":null,"command":null,"file":null,"line":null,"callers":[],"progress":{"percent":null,"text":"display 1"}}"#
+            r#"{"state":"succeeded","reason":"end_of_do_file","rc":null,"message":null,"command":null,"file":null,"line":null,"callers":[],"progress":{"percent":null,"text":"display 1"},"kind":null,"advice":"","before":[],"after":[],"suppressed":[],"suppressed_left_out":0}"#
         );
+        let failed = object(
+            "\n. do a\n\n. cap noi su x\nno observations\n\n. summarize y\nvariable y not found\nr(111);\n\nend of do-file\nr(111);\n",
+        );
+        let (known, rest) = failed.split_once(r#""advice":"#).unwrap();
         assert_eq!(
-            object("\n. do a\n\n. summarize y\nvariable y not found\nr(111);\n\nend of do-file\nr(111);\n"),
-            r#"{"state":"failed","reason":"code","rc":111,"message":"variable y not found","command":"summarize y","file":"a","line":null,"callers":[],"progress":{"percent":null,"text":"summarize y"}}"#
+            known,
+            r#"{"state":"failed","reason":"code","rc":111,"message":"variable y not found","command":"summarize y","file":"a","line":null,"callers":[],"progress":{"percent":null,"text":"summarize y"},"kind":"varname_not_found","#
         );
+        let around = r#""before":[". do a",". cap noi su x","no observations",". summarize y","variable y not found"],"after":["end of do-file","r(111);"],"suppressed":[{"code":2000,"message":"no observations","command":"cap noi su x"}],"suppressed_left_out":0}"#;
+        assert!(rest.ends_with(around), "{rest}");
         assert!(object("\n. sleep 1000\n").starts_with(r#"{"state":"incomplete","reason":"no_end","rc":null,"#));
     }
 
@@ -199,6 +275,6 @@ mod tests {
         assert_eq!((found.command.as_deref(), found.line), (Some("bad"), Some(3)), "{found:?}");
         assert_eq!(found.callers, ["main.do:2"]);
         let shown = text(&found);
-        assert!(shown.ends_with("  at C:\\p\\code\\sub.do:3 (called from main.do:2)\n"), "{shown}");
+        assert!(shown.contains("  at C:\\p\\code\\sub.do:3 (called from main.do:2)\n"), "{shown}");
     }
 }

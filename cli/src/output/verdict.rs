@@ -11,6 +11,9 @@ use longhaul_proto::{
 
 use super::{bytes, duration};
 
+/// Errors that ended nothing and are named.
+const SUPPRESSED: usize = 5;
+
 /// The verdict in words: first line first, then what a person needs to act on it. Ends with a newline.
 pub(crate) fn verdict(run: &RunView) -> String {
     let mut lines = vec![headline(run)];
@@ -25,6 +28,17 @@ pub(crate) fn verdict(run: &RunView) -> String {
         // Innermost caller first, as one reads a call.
         lines.extend(at.callers.iter().rev().map(|c| format!("  called from {c}")));
     }
+    lines.extend(
+        run.error
+            .as_ref()
+            .filter(|error| error.kind.as_str() != run.state.as_str())
+            .map(|error| format!("  kind: {}", error.kind_words())),
+    );
+    lines.extend(
+        run.error.as_ref().filter(|error| !error.advice.is_empty()).map(|error| format!("  next: {}", error.advice)),
+    );
+    let suppressed = run.error.as_ref().and_then(|error| error.suppressed_words(SUPPRESSED));
+    lines.extend(suppressed.map(|errors| format!("  errors before it that ended nothing: {errors}")));
     lines.extend(queued(run));
     if let Some(note) = run.note.as_deref().filter(|n| !n.trim().is_empty()) {
         lines.push(format!("  note: {note}"));
@@ -122,10 +136,12 @@ fn headline(run: &RunView) -> String {
 fn advice(run: &RunView) -> Option<String> {
     let short = run.run_id.short();
     match (run.state, run.cause) {
-        (RunState::Lost, _) => Some(format!(
+        (RunState::Lost, _) if run.error.is_none() => Some(format!(
             "how it ended is not known; if its agent comes back with the record, `longhaul wait {short}` will tell"
         )),
-        (_, Cause::Licence) => Some("`longhaul doctor` on that host says what was found of Stata".into()),
+        (_, Cause::Licence) if run.error.is_none() => {
+            Some("`longhaul doctor` on that host says what was found of Stata".into())
+        }
         (_, Cause::CompletedUnconfirmed) => {
             Some("it ended by `exit, STATA`, so only the clean end of its log speaks for it".into())
         }

@@ -20,6 +20,8 @@ const SENTENCE: usize = 2000;
 const TEXT: usize = 16 * 1024;
 /// Most entries of a list in an agent's description of itself.
 const LIST: usize = 64;
+/// Most lines of a log that stand before an error, and after it.
+const LINES: usize = 16;
 /// Most principals that it serves.
 const SERVE: usize = 1000;
 /// Most files that are listed of one run.
@@ -187,10 +189,20 @@ pub(crate) fn cut(snapshot: &mut wire::Snapshot) {
         shorter |= shorten(text, TEXT);
     }
     if let Some(location) = &mut outcome.location {
-        shorter |= shorten(&mut location.file, PATH);
-        location.callers.truncate(LIST);
-        for caller in &mut location.callers {
-            shorter |= shorten(caller, PATH);
+        shorter |= place(location, &shorten);
+    }
+    if let Some(found) = &mut outcome.diagnosis {
+        shorter |= shorten(&mut found.kind, NAME);
+        for lines in [&mut found.before, &mut found.after] {
+            lines.truncate(LINES);
+            lines.iter_mut().for_each(|line| shorter |= shorten(line, SENTENCE));
+        }
+        let more = found.suppressed.len().saturating_sub(LIST);
+        found.suppressed_left_out = found.suppressed_left_out.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+        found.suppressed.truncate(LIST);
+        for error in &mut found.suppressed {
+            shorter |= shorten(&mut error.message, SENTENCE) | shorten(&mut error.command, SENTENCE);
+            error.location.iter_mut().for_each(|at| shorter |= place(at, &shorten));
         }
     }
     if shorter {
@@ -202,6 +214,11 @@ pub(crate) fn cut(snapshot: &mut wire::Snapshot) {
         }
         outcome.note.push_str(&words);
     }
+}
+
+fn place(at: &mut wire::Location, shorten: &impl Fn(&mut String, usize) -> bool) -> bool {
+    at.callers.truncate(LIST);
+    at.callers.iter_mut().fold(shorten(&mut at.file, PATH), |shorter, caller| shorter | shorten(caller, PATH))
 }
 
 #[cfg(test)]

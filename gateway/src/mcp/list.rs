@@ -59,6 +59,9 @@ fn line(call: &Call, view: &RunSnapshot, now_ms: i64) -> String {
         words::whole(view, None, now_ms).replace(&format!(" · {short}"), "")
     };
     let mut text = format!("{short}  {told}");
+    if let Some(error) = view.error.as_ref().filter(|_| view.state == RunState::Failed) {
+        let _ = write!(text, " · {}", error.kind);
+    }
     if let Some(name) = view.name.as_ref().filter(|name| !told.contains(name.as_str())) {
         let _ = write!(text, " · {}", words::cut(&words::plain(name), 80));
     }

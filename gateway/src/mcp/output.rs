@@ -1,6 +1,13 @@
 //! What a tool answers.
 
-use longhaul_proto::{ids::RunId, visible};
+mod structured;
+
+use longhaul_proto::{
+    api::RunError,
+    ids::RunId,
+    state::{Cause, RunState},
+    visible,
+};
 use rmcp::model::{CallToolResult, ContentBlock, MetaObject};
 
 use crate::model::RunSnapshot;
@@ -20,6 +27,10 @@ pub(super) struct ToolOutput {
 pub(super) struct About {
     run: RunId,
     trace: Option<String>,
+    state: RunState,
+    cause: Cause,
+    host: Option<String>,
+    error: Option<RunError>,
 }
 
 /// An image in an answer.
@@ -38,7 +49,14 @@ impl ToolOutput {
 
     /// It tells of this run.
     pub(super) fn about(mut self, view: &RunSnapshot) -> Self {
-        self.about.push(About { run: view.run, trace: view.trace_id.clone() });
+        self.about.push(About {
+            run: view.run,
+            trace: view.trace_id.clone(),
+            state: view.state,
+            cause: view.cause,
+            host: view.host.clone(),
+            error: view.error.clone(),
+        });
         self
     }
 
@@ -53,7 +71,8 @@ impl ToolOutput {
         let text = visible::text(&self.text).into_owned();
         let mut content = vec![ContentBlock::text(text)];
         content.extend(self.pictures.into_iter().map(|p| ContentBlock::image(p.data, p.mime)));
-        let result = if self.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
+        let mut result = if self.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
+        result.structured_content = structured::of(&self.about).filter(|_| self.is_error);
         result.with_meta(meta(&self.about))
     }
 }

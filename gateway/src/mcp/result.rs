@@ -1,7 +1,7 @@
 //! The text of an ended run: verdict first, then the failure, then the end of the log, then where the rest is.
 //!
-//! Text alone, because a client that finds structured content shows the model nothing else; complete in errors too, for
-//! the same reason; short enough to be shown whole.
+//! Text, because a client that finds structured content may show the model nothing else: only an error has some beside it
+//! (`output/structured.rs`), and its text is complete all the same; short enough to be shown whole.
 
 use std::fmt::Write;
 
@@ -141,6 +141,9 @@ pub(super) fn head(view: &RunSnapshot, note: Option<&str>) -> String {
         line("command", view.command.as_deref().unwrap_or_default());
         if let Some(at) = &view.location {
             line("at", &words::place(at));
+        }
+        for (name, value) in words::error(view) {
+            line(name, &value);
         }
     }
     line("note", &note_of(view).unwrap_or_default());
@@ -283,6 +286,26 @@ mod tests {
              bad_var not found\nr(111);\n\
              --- end output 000000000001 ---\n\n\
              The rest: stata_log(run: \"7f3a9c21\", offset: 0), or with pattern. The user's part of the log is bytes 0 to 126.",
+        );
+        let place = json!({"file": "/p/a.do", "line": 2, "callers": []});
+        check(
+            json!({
+                "state": "failed", "cause": "stata_error", "rc": 602, "duration": 1.0, "message": "file a.dta already exists",
+                "error": {
+                    "kind": "file_exists", "code": 602, "message": null, "command": null, "place": null, "advice": "do this",
+                    "suppressed": [{"code": 111, "message": "z not found", "command": "cap noi su z", "place": place}],
+                    "try_again": "cannot_help"
+                }
+            }),
+            None,
+            "",
+            0,
+            "failed: r(602) after 1.0 s on stata1 · a.do · run 7f3a9c21\n\
+             message: file a.dta already exists\n\
+             kind: file_exists; trying again unchanged cannot help\n\
+             next: do this\n\
+             errors before it that ended nothing: r(111) z not found (/p/a.do:2)\n\n\
+             (no output)",
         );
         check(
             json!({"state": "timed_out", "cause": "run_timeout", "duration": 60.0, "leftovers": ["4711 python"]}),

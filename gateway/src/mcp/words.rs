@@ -143,6 +143,19 @@ pub(super) fn place(at: &LocationView) -> String {
     place
 }
 
+/// Suppressed errors that are named in an answer.
+const SUPPRESSED: usize = 5;
+
+/// What is told of a run's error besides its message: its kind, where the state's own word does not say it, what to do
+/// next, and the errors before it that ended nothing.
+pub(super) fn error(view: &RunSnapshot) -> Vec<(&'static str, String)> {
+    let Some(error) = &view.error else { return Vec::new() };
+    let said = error.kind.as_str() == view.state.as_str();
+    let kind = if said { String::new() } else { error.kind_words() };
+    let suppressed = error.suppressed_words(SUPPRESSED).unwrap_or_default();
+    vec![("kind", kind), ("next", error.advice.clone()), ("errors before it that ended nothing", suppressed)]
+}
+
 /// One line without double blanks, and with every hidden character written out.
 pub(super) fn plain(text: &str) -> String {
     visible::line(&text.split_whitespace().collect::<Vec<_>>().join(" ")).into_owned()

@@ -6,7 +6,9 @@ use longhaul_proto::{
     state::{Cause, RunState},
 };
 
-use super::{Asked, Attempt, AttemptRecord, Conditions, Death, Origin, OutputLengths, Owner, Placement, Principal};
+use super::{
+    Asked, Attempt, AttemptRecord, Conditions, Death, Diagnosis, Origin, OutputLengths, Owner, Placement, Principal,
+};
 
 /// One run.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,6 +123,8 @@ pub struct End {
     pub command: String,
     /// Where it failed.
     pub location: Option<api::LocationView>,
+    /// What else is known of the error.
+    pub diagnosis: Diagnosis,
     /// What else a person should know, set once: by the agent, or at the end.
     pub note: String,
     /// Bytes in the mirror when the run, or an attempt before the present one, ended.

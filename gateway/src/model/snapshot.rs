@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longhaul_proto::{
-    api::{ArtifactView, FilesRemoved, LocationView, ProcessView, Retry, ViewRange},
+    api::{ArtifactView, FilesRemoved, LocationView, ProcessView, Retry, RunError, ViewRange},
     ids::RunId,
     state::{Cause, RunState},
 };
@@ -97,6 +97,8 @@ pub struct RunSnapshot {
     pub command: Option<String>,
     /// Where it failed.
     pub location: Option<LocationView>,
+    /// What ended it, where it did not succeed.
+    pub error: Option<RunError>,
     /// `stata` or `standin`, as the agent named it.
     pub engine: Option<String>,
     /// Edition and version.

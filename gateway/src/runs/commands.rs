@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use longhaul_proto::{
     api::CancelMode,
+    error_kind::ErrorKind,
     faults,
     ids::RunId,
     state::{Cause, RunState},
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     fleet::agent_port::Port,
-    model::{Attempt, CancelIntent, Contact, ContactState, Placement, UnixMs, Wait},
+    model::{Attempt, CancelIntent, Contact, ContactState, Diagnosis, Placement, UnixMs, Wait},
 };
 
 impl RunTask {
@@ -220,7 +221,7 @@ impl RunTask {
         self.cancel_resting = false;
         if self.record.state == RunState::Queued {
             if self.queue_deadline.is_some_and(|at| self.inner.deps.clock.monotonic() >= at) {
-                self.record.detail.end.message = super::retry::waited_too_long(&self.record.detail);
+                self.note_queue_timeout();
                 self.step(RunState::TimedOut, Cause::QueueTimeout).await?;
                 return Err(Interrupted::Moved);
             }
@@ -257,6 +258,23 @@ impl RunTask {
             return Err(Interrupted::Moved);
         }
         Ok(())
+    }
+
+    /// The message of a run that reached its queue limit, and whether any agent could have taken it.
+    fn note_queue_timeout(&mut self) {
+        let none = match &self.live.waiting {
+            Some(Wait::Queued(reason)) if reason.no_end => Some(reason.words.clone()),
+            _ => None,
+        };
+        let waited = super::retry::waited_too_long(&self.record.detail);
+        let end = &mut self.record.detail.end;
+        end.message = match none {
+            Some(why) => {
+                end.diagnosis = Diagnosis::of_kind(ErrorKind::NoAgent);
+                format!("{waited}: {why}")
+            }
+            None => waited,
+        };
     }
 
     /// Notes since when only a person can move this run on: its agent is silent or unreachable, or cannot look after

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     metrics::count,
     mirror::{Mirror, Recorded, Sealed},
-    model::{AttemptRecord, Condition, OutputLengths, Stream},
+    model::{AttemptRecord, Condition, Diagnosis, OutputLengths, Stream},
 };
 
 /// How often an output is fetched again because its digest differed, before the record says that it differs.
@@ -187,6 +187,7 @@ impl RunTask {
             line: l.line,
             callers: l.callers.clone(),
         });
+        end.diagnosis = outcome.diagnosis.as_ref().map(Diagnosis::from).unwrap_or_default();
         end.note.clone_from(&outcome.note);
         end.complete = complete;
         if let Some(attempt) = detail.present_mut() {

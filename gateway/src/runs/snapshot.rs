@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use longhaul_proto::{
-    api::{LocationView, ViewRange},
+    api::{LocationView, RunError, ViewRange},
+    error_kind::Facts,
     state::RunState,
     telemetry, wire,
 };
@@ -103,6 +104,7 @@ pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
         message: some(&end.message),
         command: some(&end.command),
         location: end.location.as_ref().and_then(known),
+        error: error(record),
         engine: some(&execution.engine),
         engine_note: some(&execution.engine_note),
         working_dir: some(detail.working_dir()),
@@ -122,6 +124,30 @@ pub(crate) fn snapshot(record: &Record, live: &Live) -> RunSnapshot {
         artifacts: execution.artifacts.clone(),
         files_removed: end.files_removed.clone(),
     }
+}
+
+/// What ended a run that did not succeed.
+fn error(record: &Record) -> Option<RunError> {
+    let (detail, end) = (&record.detail, &record.detail.end);
+    let facts = Facts {
+        state: record.state,
+        cause: record.cause,
+        rc: end.rc,
+        message: &end.message,
+        command: &end.command,
+        host: record.host(),
+        working_dir: detail.working_dir(),
+    };
+    let found = &end.diagnosis;
+    let error = RunError::of(&found.kind, &facts)?;
+    Some(RunError {
+        place: end.location.as_ref().and_then(known),
+        before: found.before.clone(),
+        after: found.after.clone(),
+        suppressed: found.suppressed.clone(),
+        suppressed_left_out: found.left_out,
+        ..error
+    })
 }
 
 fn trace_id(traceparent: &str) -> Option<String> {

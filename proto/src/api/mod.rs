@@ -5,6 +5,7 @@
 
 mod data;
 mod do_files;
+mod error;
 mod files;
 mod help;
 mod history;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use data::{DataColumnView, DataRoom, DataText, DataView, data_number};
 pub use do_files::{DoFileView, RunDoFiles};
+pub use error::{RunError, SuppressedError};
 pub use files::{RunFileView, RunFiles};
 pub use help::{HelpSectionView, HelpTopicView, HelpView};
 pub use history::{AttemptEndView, AttemptView, RunHistory, StepView};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Retry;
+use super::{Retry, RunError};
 use crate::{
     ids::RunId,
     state::{Cause, RunState},
@@ -92,6 +92,9 @@ pub struct RunView {
     /// Where in the code it failed.
     #[serde(default)]
     pub location: Option<LocationView>,
+    /// What ended it, where it did not succeed: its kind, what to do, and what the log shows around it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Box<RunError>>,
     /// `stata` or `standin`.
     #[serde(default)]
     pub engine: Option<String>,

@@ -63,6 +63,15 @@ pub fn is_captured(line: &str) -> bool {
     first.len() >= 3 && "capture".starts_with(first)
 }
 
+/// Whether an error of the line is shown and ends nothing: `capture noisily`.
+pub(super) fn captures_noisily(line: &str) -> bool {
+    let abbreviates = |word: &str, whole: &str, least: usize| word.len() >= least && whole.starts_with(word);
+    let mut words = line.trim_start_matches(['}', ' ', '\t']).split([' ', '\t', ':']).filter(|word| !word.is_empty());
+    let mut prefixes = words.by_ref().skip_while(|word| abbreviates(word, "quietly", 3));
+    prefixes.next().is_some_and(|word| abbreviates(word, "capture", 3))
+        && prefixes.next().is_some_and(|word| abbreviates(word, "noisily", 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +83,8 @@ mod tests {
             (program_name("pr main"), program_name("program drop main"), program_name("probit y x")),
             (Some("main"), None, None)
         );
+        assert!(captures_noisily("cap noi: su x") && captures_noisily("qui capture n drop x"));
+        assert!(!captures_noisily("capture drop n") && !captures_noisily("noisily capture x"));
         assert!(is_exit("qui exit, clear") && !is_exit("exit 3") && !is_exit("exit, STATA"));
         assert!(is_exit_stata("exit 3, STATA clear") && closes_log("cap log close _all") && !closes_log("log using x"));
         assert_eq!(

@@ -165,8 +165,44 @@ pub struct Location {
     #[prost(string, repeated, tag = "3")]
     pub callers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// How a run ended, as its agent judged it. Written to the spool, and sent to the gateway unchanged.
+/// An error that the log shows and that ended nothing: of `capture noisily`, or of a do-file that went on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SuppressedError {
+    /// absent = the log does not tell
+    #[prost(int64, optional, tag = "1")]
+    pub rc: ::core::option::Option<i64>,
+    /// Stata's error text
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+    /// as echoed
+    #[prost(string, tag = "3")]
+    pub command: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub location: ::core::option::Option<Location>,
+}
+/// What its agent found about the end of a run that did not succeed, beside what the outcome says itself.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Diagnosis {
+    /// a word of the table of kinds (proto/src/error_kind); empty = what cause and code say
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// the user's part of the log, not its blank lines: the last lines before Stata's code, or
+    #[prost(string, repeated, tag = "2")]
+    pub before: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// before the log's end
+    ///
+    /// its lines after the code
+    #[prost(string, repeated, tag = "3")]
+    pub after: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// in the order of the log
+    #[prost(message, repeated, tag = "4")]
+    pub suppressed: ::prost::alloc::vec::Vec<SuppressedError>,
+    /// how many more there were
+    #[prost(uint32, tag = "5")]
+    pub suppressed_left_out: u32,
+}
+/// How a run ended, as its agent judged it. Written to the spool, and sent to the gateway unchanged.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Outcome {
     #[prost(enumeration = "RunState", tag = "1")]
     pub state: i32,
@@ -223,6 +259,9 @@ pub struct Outcome {
     /// processor time of Stata and of the children that it waited for; 0 = not known
     #[prost(uint64, tag = "21")]
     pub cpu_ms: u64,
+    /// absent = a success, or an earlier version
+    #[prost(message, optional, tag = "22")]
+    pub diagnosis: ::core::option::Option<Diagnosis>,
 }
 /// The user's part of the log: without Stata's banner and the wrapper's own echo; the whole message is absent until that
 /// part has started. Offsets of the raw log; they never decrease.
@@ -663,7 +702,7 @@ pub struct DescribeReply {
     pub runs: ::prost::alloc::vec::Vec<RunSummary>,
 }
 /// One run in an agent's spool.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunSummary {
     #[prost(string, tag = "1")]
     pub run_id: ::prost::alloc::string::String,

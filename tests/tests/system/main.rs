@@ -24,6 +24,7 @@ mod do_files;
 mod ending;
 mod engines;
 mod envelope;
+mod errors;
 mod executors;
 mod files;
 mod foreign;

@@ -79,16 +79,29 @@ impl<'a> LogStart<'a> {
 }
 
 impl<F: Fn(&Path) -> Option<Vec<u8>>> Locator<F> {
+    /// The innermost place that is known now.
+    pub(in crate::stata) fn here_place(&self) -> Option<FailurePlace> {
+        let mut known = self.known();
+        known.pop().map(|place| FailurePlace { place, callers: known })
+    }
+
+    fn known(&self) -> Vec<Place> {
+        let place = |f: &Frame| Some(Place { file: f.file.clone(), path: f.path.clone()?, line: f.line? });
+        self.frames.iter().filter(certain).filter_map(place).collect()
+    }
+
     /// What is known now.
     pub(super) fn here(&self) -> Failure {
         let named = self.frames.iter().filter(|_| !self.astray).map(|f| (f.file.clone(), f.line));
         let whereabouts = Whereabouts { open: named.filter(|(file, _)| !file.is_empty()).collect() };
-        let certain = |f: &&Frame| f.source.is_some() && f.others.is_empty();
-        let place = |f: &Frame| Some(Place { file: f.file.clone(), path: f.path.clone()?, line: f.line? });
-        let mut known: Vec<Place> = self.frames.iter().filter(certain).filter_map(place).collect();
         let body = self.frames.last().filter(certain).map(|f| f.block.lines.clone()).unwrap_or_default();
-        let place = known.pop().map(|place| FailurePlace { place, callers: known });
+        let place = self.here_place();
         let depth = self.frames.iter().filter(|f| !f.include).count();
         Failure { place, body, whereabouts, echo: self.last.clone(), echoed: self.block.clone(), depth }
     }
+}
+
+/// Whether it is known which file this is.
+fn certain(frame: &&Frame) -> bool {
+    frame.source.is_some() && frame.others.is_empty()
 }

@@ -44,6 +44,16 @@ fn places() {
         Some("main.do:5 > one.do:2 > $sub/two.do:5"),
     );
     check(&ok("\n. strange one\nno\nr(9);\n\nend of do-file\nr(9);\n"), Some("main.do:7"));
+    // A `do` of `capture noisily` that did not open its file: the end that follows is that of the do-file around it.
+    let start = LogStart { do_file: None, ..LogStart::in_directory(Path::new("/w")) };
+    let read = |path: &Path| match path.to_str()? {
+        "/w/out.do" => Some(b"do in.do\nbad one\n".to_vec()),
+        "/w/in.do" => Some(b"cap noi do \"none.do\"\n".to_vec()),
+        _ => None,
+    };
+    let log = "\n. do out.do\n\n. do in.do\n\n. cap noi do \"none.do\"\nfile none.do not found\n\n. \nend of do-file\n\n. bad one\nr(9);\n\nend of do-file\nr(9);\n";
+    let place = locate(log.as_bytes(), start, read).unwrap().place;
+    assert_eq!((place.file.as_str(), place.line), ("out.do", 2));
     check(
         &ok(
             "\n. forvalues i = 1/2 {\n  2.     // run it\n.     do \"loop.do\"\n  3. }\n\n. di \"in loop\"\nin loop\n\n. fails here\nno\nr(9);\n\nend of do-file\nr(9);\n",

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
 use crate::model::{
-    Asked, Attempt, AttemptRecord, Conditions, Death, Detail, End, Execution, Need, Origin, OutputLengths, Placement,
-    Principal, QueueRecord,
+    Asked, Attempt, AttemptRecord, Conditions, Death, Detail, Diagnosis, End, Execution, Need, Origin, OutputLengths,
+    Placement, Principal, QueueRecord,
 };
 
 /// The last attempt as the columns have it.
@@ -78,6 +78,8 @@ struct StoredDetail {
     message: String,
     command: String,
     location: Option<api::LocationView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnosis: Option<Diagnosis>,
     engine: String,
     engine_note: String,
     working_dir: String,
@@ -200,6 +202,7 @@ impl From<&Detail> for StoredDetail {
             message: end.message.clone(),
             command: end.command.clone(),
             location: end.location.clone(),
+            diagnosis: Some(end.diagnosis.clone()).filter(|found| *found != Diagnosis::default()),
             engine: execution.engine,
             engine_note: execution.engine_note,
             working_dir: detail.working_dir().to_owned(),
@@ -299,6 +302,7 @@ impl StoredDetail {
                 message: self.message,
                 command: self.command,
                 location: self.location,
+                diagnosis: self.diagnosis.unwrap_or_default(),
                 note: self.note,
                 output: OutputLengths { log: self.log_len, console: self.console_len },
                 complete: self.complete,

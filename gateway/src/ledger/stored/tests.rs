@@ -28,6 +28,14 @@ fn a_detail_comes_back_as_it_was() {
     };
     let mut detail = Detail { asked, ..Detail::default() };
     comes_back(&detail);
+    detail.end.diagnosis = Diagnosis {
+        kind: "a_word_of_tomorrow".into(),
+        before: vec![". bad".into()],
+        suppressed: vec![api::SuppressedError { code: Some(111), ..Default::default() }],
+        left_out: 2,
+        ..Diagnosis::default()
+    };
+    comes_back(&detail);
     for number in 1..4 {
         let given = last(number).unwrap();
         detail.give(given.number, given.at);
