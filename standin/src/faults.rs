@@ -11,6 +11,7 @@
 //! | `START_DELAY_MS` | milliseconds before the log file appears |
 //! | `START_HOLD` | a file: after the banner nothing happens until it exists |
 //! | `SERIAL` | a serial number for the banner, to find it again where it does not belong |
+//! | `CORES` | what `c(processors_max)` and its like are; 1 by default |
 //! | `LICENCE` | `invalid`, `missing`, `seat`: a message on the terminal, no log, status 1; `hang`: none of these, for ever |
 //! | `END_STATE` | a file: all that is left in the process at its end is written there |
 //! | `CHILD` | words of `child` below, at the start |
@@ -68,6 +69,8 @@ pub(crate) struct Faults {
     pub(crate) start_hold: Option<std::path::PathBuf>,
     /// The banner's serial number.
     pub(crate) serial: Option<String>,
+    /// `c(processors_max)`.
+    pub(crate) cores: u32,
     /// What is wrong with the licence, if anything.
     pub(crate) licence: Option<Licence>,
     /// Behaviour on SIGINT.
@@ -107,6 +110,10 @@ impl Faults {
             Some("hang") => Some(Licence::Hang),
             Some(v) => return Err(bad("LICENCE", v)),
         };
+        let cores = match get("CORES") {
+            None => 1,
+            Some(v) => v.parse().ok().filter(|n| *n > 0).ok_or_else(|| bad("CORES", &v))?,
+        };
         let sigint = match get("SIGINT") {
             None => OnInterrupt::Break,
             Some(v) => OnInterrupt::parse(&v).ok_or_else(|| bad("SIGINT", &v))?,
@@ -120,6 +127,7 @@ impl Faults {
             start_delay: Duration::from_secs_f64(number("START_DELAY_MS", 0.0)? / 1000.0),
             start_hold: get("START_HOLD").map(Into::into),
             serial: get("SERIAL"),
+            cores,
             licence,
             sigint,
             end_state: get("END_STATE").map(Into::into),
@@ -282,6 +290,7 @@ mod tests {
         let check = |k: &str, v: &str| assert!(read(&[(k, v)]).unwrap_err().contains(k));
         check("TIME_SCALE", "-1");
         check("LICENCE", "gone");
+        check("CORES", "0");
         check("SIGINT", "never");
         check("AT", "crash");
     }

@@ -122,6 +122,8 @@ pub(crate) struct Settings {
     pub(crate) level: f64,
     /// `set trace`: remembered, without effect.
     pub(crate) trace: bool,
+    /// `set processors`: remembered, without effect.
+    pub(crate) processors: u32,
     /// Batch mode: `c(mode)`, and the blank line that console mode puts before a last `r(N);`.
     pub(crate) batch: bool,
     /// Standard input is a terminal, which echoes by itself.
@@ -279,7 +281,8 @@ impl Interp {
             "version" | "stata_version" | "userversion" => n(crate::banner::VERSION),
             "edition" | "flavor" => s("stand-in"),
             "MP" | "SE" => n(0.0),
-            "processors" | "processors_lic" | "processors_max" | "processors_mach" => n(1.0),
+            "processors" => n(f64::from(self.set.processors)),
+            "processors_lic" | "processors_max" | "processors_mach" => n(f64::from(self.faults.cores)),
             "tmpdir" => Value::Str(self.temp.0.display().to_string()),
             "username" => Value::Str(std::env::var("USER").unwrap_or_default()),
             "hostname" => s(&rustix::system::uname().nodename().to_string_lossy()),

@@ -109,6 +109,7 @@ fn refuse(message: &str, status: u8) -> ExitCode {
 fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, mode: banner::Mode) -> Interp {
     let batch = mode == banner::Mode::Batch;
     let temp = ["STATATMP", "TMPDIR"].iter().find_map(std::env::var_os).map_or_else(|| "/tmp".into(), Into::into);
+    let cores = faults.cores;
     let interp = Interp {
         out: Out::new(sink),
         signals,
@@ -119,6 +120,7 @@ fn new_interp(sink: Box<dyn Write>, signals: Signals, faults: Faults, mode: bann
             kind: "float".into(),
             level: 95.0,
             trace: false,
+            processors: cores,
             batch,
             terminal: !batch && std::io::stdin().is_terminal(),
         },

@@ -54,6 +54,7 @@ pub(crate) fn describe(interp: &Interp) -> String {
     line("_rc", "", &interp.rc.to_string());
     let set = &interp.set;
     line("set", "", &format!("{} {} {} {} {}", set.rmsg, set.varabbrev, set.kind, set.level, set.trace));
+    line("set", "processors", &set.processors.to_string());
     line("set", "linesize", &interp.out.linesize.to_string());
     line("timers", "", &interp.timers.len().to_string());
     line("data", "", &format!("{:?}", interp.data));

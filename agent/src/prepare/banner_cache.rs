@@ -16,13 +16,19 @@ const WITHIN: u64 = 16 * 1024;
 
 /// The latest banner. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct BannerCache(Arc<Mutex<Latest>>);
+pub(crate) struct BannerCache(Arc<Mutex<Printed>>);
 
-#[derive(Clone, Debug, Default)]
-struct Latest {
-    edition: String,
-    version: String,
-    licence: String,
+/// What the latest banner says; empty = there was none, or it does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// `mp`, `se`, `be`.
+    pub edition: String,
+    /// `19.5`.
+    pub version: String,
+    /// The licence line.
+    pub licence: String,
+    /// Cores that one process may use.
+    pub cores: Option<u32>,
 }
 
 impl BannerCache {
@@ -34,11 +40,17 @@ impl BannerCache {
         // The licence line only: serial number and licensee are on other lines.
         let text = String::from_utf8_lossy(&head);
         let licence = text.lines().map(str::trim).find(|line| banner::licence(line).is_some());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Latest {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Printed {
             edition: found.edition.map(|e| format!("{e:?}").to_lowercase()).unwrap_or_default(),
             version: found.version.unwrap_or_default(),
             licence: licence.unwrap_or_default().to_owned(),
+            cores: found.licence.and_then(|licence| licence.cores),
         };
+    }
+
+    /// What it says.
+    pub(crate) fn printed(&self) -> Printed {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The licence line; empty = no banner read yet.

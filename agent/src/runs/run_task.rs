@@ -15,7 +15,7 @@ use crate::{
     executor::{Hint, Probe},
     follow::{Changes, LiveReader, POLL, Trigger, Watched, entered, poll},
     outcome,
-    spool::{Attempt, AttemptKind, Exit, OutcomeRecord, Running, Spool, Started, is_damaged},
+    spool::{Attempt, AttemptKind, Exit, OutcomeRecord, Running, Spool, Started, Waiting, is_damaged},
 };
 
 /// Wake-ups within this time are handled as one: a log that grows fast must not keep the task busy.
@@ -170,10 +170,14 @@ impl RunTask {
             let started = spool.read(&spool.started()).or_else(missing_if_damaged)?;
             let running = spool.read(&spool.running()).or_else(missing_if_damaged)?;
             let exit = spool.read::<Exit>(&spool.exit());
+            let waiting = match (&started, &exit) {
+                (None, Ok(None)) => spool.read::<Waiting>(&spool.waiting()).or_else(missing_if_damaged)?,
+                _ => None,
+            };
             let about = if matches!(exit, Ok(Some(_))) { About::in_spool(spool) } else { None };
-            Ok((started, running, exit, about))
+            Ok((started, running, waiting, exit, about))
         });
-        let (started, running, exit, about) = match read.await {
+        let (started, running, waiting, exit, about) = match read.await {
             Ok(read) => read,
             Err(error) => {
                 tracing::warn!(run = %self.spool.run(), %error, "the run's markers could not be read");
@@ -182,6 +186,7 @@ impl RunTask {
             }
         };
         let (started, running): (Option<Started>, Option<Running>) = (started, running);
+        self.note_waiting(waiting.map(|waiting| waiting.reason));
         let (exit, damaged) = match exit {
             Ok(exit) => (exit, None),
             Err(error) if is_damaged(&error) && faults::bug("spoiled_exit_given_up") => return self.trouble(&error),

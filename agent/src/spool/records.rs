@@ -79,6 +79,28 @@ pub struct Plan {
     /// Whether results are gathered; `None` = an agent of an earlier version wrote this.
     #[serde(default)]
     pub gathers: Option<Gathers>,
+    /// The lock to hold while it runs, since its code installs packages; `None` = none.
+    #[serde(default)]
+    pub installs: Option<Installs>,
+    /// Most cores that the wrapper lets Stata use; `None` = it says nothing of that.
+    #[serde(default)]
+    pub cores: Option<u32>,
+}
+
+/// What a run needs whose code installs packages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installs {
+    /// The lock, one for all agents of a user.
+    pub lock: PathBuf,
+    /// This agent's name, for those who wait.
+    pub host: String,
+}
+
+/// `waiting.json`: the supervisor waits before it starts Stata.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// For what, in words.
+    pub reason: String,
 }
 
 /// Whether what a run leaves in r(), e() and s() is gathered.
@@ -244,6 +266,9 @@ pub struct Exit {
     /// Why the gathering of results was ended, in words.
     #[serde(default)]
     pub gathering: Option<String>,
+    /// Why its packages were installed without the lock that keeps others away, in words.
+    #[serde(default)]
+    pub unlocked: Option<String>,
     /// Who wrote this record: `supervisor`, `second supervisor` or `agent`.
     pub by: String,
 }

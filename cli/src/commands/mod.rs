@@ -13,6 +13,7 @@ mod greeting;
 pub(crate) mod judge;
 pub(crate) mod log;
 pub(crate) mod own;
+pub(crate) mod packages;
 pub(crate) mod results;
 pub(crate) mod run;
 pub(crate) mod runs;

@@ -13,7 +13,6 @@ const ACCEPTED: &[&str] = &[
     "graphics",
     "matsize",
     "maxvar",
-    "processors",
     "tracedepth",
     "logtype",
     "dp",
@@ -73,6 +72,13 @@ pub(crate) fn set(interp: &mut Interp, s: &str) -> Outcome {
         "level" => {
             let level = value.parse().ok().filter(|l| (10.0..=99.99).contains(l));
             interp.set.level = level.ok_or_else(Stop::syntax)?;
+            Ok(())
+        }
+        "processors" => {
+            // In range, and whole.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let wanted = Some(interp.eval_number(value)?).filter(|n| *n >= 1.0 && *n < 1e6).map(|n| n as u32);
+            interp.set.processors = wanted.ok_or_else(Stop::syntax)?.min(interp.faults.cores);
             Ok(())
         }
         "type" => {
