@@ -12,7 +12,11 @@
 //! | `START_HOLD` | a file: after the banner nothing happens until it exists |
 //! | `SERIAL` | a serial number for the banner, to find it again where it does not belong |
 //! | `CORES` | what `c(processors_max)` and its like are; 1 by default |
+//! | `LICENSED` | what the banner says of a licence, such as `2-user 4-core network, expiring  8 Mar 2027` |
 //! | `LICENCE` | `invalid`, `missing`, `seat`: a message on the terminal, no log, status 1; `hang`: none of these, for ever |
+//! | `EXIT` | `status` (default): `exit 3, STATA` ends with status 3; `zero`: with 0 |
+//! | `FLUSH` | `line` (default): every line can be read at once; `end`: nothing before the end |
+//! | `LOG_NAME` | `whole` (default): of `two words.do` the log is `two words.log`; `word`: `two.log` |
 //! | `END_STATE` | a file: all that is left in the process at its end is written there |
 //! | `CHILD` | words of `child` below, at the start |
 //!
@@ -69,6 +73,14 @@ pub(crate) struct Faults {
     pub(crate) start_hold: Option<std::path::PathBuf>,
     /// The banner's serial number.
     pub(crate) serial: Option<String>,
+    /// `exit #, STATA` ends with status 0.
+    pub(crate) exit_zero: bool,
+    /// Nothing can be read before the end.
+    pub(crate) flush_at_end: bool,
+    /// The log's name ends at the first blank of the do-file's.
+    pub(crate) one_word_log: bool,
+    /// What the banner says of a licence.
+    pub(crate) licensed: Option<String>,
     /// `c(processors_max)`.
     pub(crate) cores: u32,
     /// What is wrong with the licence, if anything.
@@ -110,6 +122,11 @@ impl Faults {
             Some("hang") => Some(Licence::Hang),
             Some(v) => return Err(bad("LICENCE", v)),
         };
+        // Whether it is the second of two words.
+        let other = |name: &str, words: [&str; 2]| match get(name) {
+            None => Ok(false),
+            Some(v) => words.iter().position(|word| *word == v).map(|at| at == 1).ok_or_else(|| bad(name, &v)),
+        };
         let cores = match get("CORES") {
             None => 1,
             Some(v) => v.parse().ok().filter(|n| *n > 0).ok_or_else(|| bad("CORES", &v))?,
@@ -127,6 +144,10 @@ impl Faults {
             start_delay: Duration::from_secs_f64(number("START_DELAY_MS", 0.0)? / 1000.0),
             start_hold: get("START_HOLD").map(Into::into),
             serial: get("SERIAL"),
+            exit_zero: other("EXIT", ["status", "zero"])?,
+            flush_at_end: other("FLUSH", ["line", "end"])?,
+            one_word_log: other("LOG_NAME", ["whole", "word"])?,
+            licensed: get("LICENSED"),
             cores,
             licence,
             sigint,
@@ -291,6 +312,8 @@ mod tests {
         check("TIME_SCALE", "-1");
         check("LICENCE", "gone");
         check("CORES", "0");
+        check("FLUSH", "never");
+        assert!(read(&[("EXIT", "zero")]).unwrap().exit_zero && !read(&[("EXIT", "status")]).unwrap().exit_zero);
         check("SIGINT", "never");
         check("AT", "crash");
     }

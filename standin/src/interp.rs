@@ -283,6 +283,7 @@ impl Interp {
             "MP" | "SE" => n(0.0),
             "processors" => n(f64::from(self.set.processors)),
             "processors_lic" | "processors_max" | "processors_mach" => n(f64::from(self.faults.cores)),
+            "rngstate" => Value::Str(format!("X{:016x}", self.rng.get())),
             "tmpdir" => Value::Str(self.temp.0.display().to_string()),
             "username" => Value::Str(std::env::var("USER").unwrap_or_default()),
             "hostname" => s(&rustix::system::uname().nodename().to_string_lossy()),

@@ -68,9 +68,10 @@ pub use layout::Layout;
 pub use longhaul_proto::free_space::{FreeSpace, MinFree, free_space};
 pub use meter::{Meter, Taken};
 pub use proofs::Proofs;
+use records::line;
 pub use records::{
     Artifact, CancelMode, CancelRecord, Ending, Exit, FileFacts, Gathers, Installs, Location, OutcomeRecord, Plan,
-    Running, Started, Timing, Waiting, is_damaged,
+    Running, Started, Timing, Waiting, is_damaged, missing_if_damaged,
 };
 pub use root::SpoolRoot;
 pub use submission::{CommandRange, Kind, Meta, SubmissionError};
@@ -394,10 +395,4 @@ impl Spool {
     pub fn was_freed(&self) -> bool {
         self.paths.folder.with_extension(DONE).exists()
     }
-}
-
-fn line<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec(record)?;
-    bytes.push(b'\n');
-    Ok(bytes)
 }

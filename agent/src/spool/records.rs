@@ -18,6 +18,21 @@ pub fn is_damaged(error: &io::Error) -> bool {
         || lost.contains(&error.raw_os_error())
 }
 
+/// Takes a record that the run's own code may have damaged, and without which its reader can do, for one that is missing.
+///
+/// # Errors
+/// Any other.
+pub fn missing_if_damaged<T>(error: io::Error) -> io::Result<Option<T>> {
+    if is_damaged(&error) { Ok(None) } else { Err(error) }
+}
+
+/// A record as a line.
+pub(super) fn line<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(record)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
 /// Limits of a run, milliseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Timing {

@@ -6,7 +6,7 @@
 mod report;
 
 use longhaul_agent::stata::find;
-use longhaul_proto::{clock::rfc3339, telemetry};
+use longhaul_proto::{api::HostView, clock::rfc3339, licence::WARN_DAYS, telemetry};
 
 use crate::{
     args::Doctor,
@@ -234,10 +234,23 @@ async fn gateway(context: &Context) -> Vec<Finding> {
             } else {
                 problem("agents", found, "`longhaul hosts` says why; start one with `longhaul agent --gateway URL`")
             });
+            findings.extend(hosts.hosts.iter().filter_map(licence));
         }
         Err(error) => findings.push(problem("token", "not accepted", error.to_string())),
     }
     findings
+}
+
+/// What a host's Stata printed of its licence.
+fn licence(host: &HostView) -> Option<Finding> {
+    let terms = host.licence_terms.as_ref()?;
+    let what = format!("licence of {}", host.name);
+    let advice = "renew it, then run stinit in Stata's folder";
+    Some(match terms.days_left {
+        Some(left @ ..=-1) => problem(&what, format!("{} ({} days ago)", terms.words, -left), advice),
+        Some(left) if left <= WARN_DAYS => note(&what, format!("{} (in {left} days)", terms.words), advice),
+        _ => ok(&what, terms.words.clone()),
+    })
 }
 
 async fn traces(context: &Context) -> Finding {

@@ -33,6 +33,7 @@ mod help;
 mod input;
 mod joining;
 mod large_code;
+mod licence;
 mod limits;
 mod mcp;
 mod network;
