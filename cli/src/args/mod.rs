@@ -261,7 +261,7 @@ impl Command {
             | Self::Results(Results { ask, .. })
             | Self::Runs(Runs { action: Some(RunsAction::Adopt { ask, .. }), .. } | Runs { ask, .. })
             | Self::Hosts(Hosts { action: Some(HostsAction::Forget { ask, .. }), .. } | Hosts { ask, .. })
-            | Self::Doctor(Doctor { ask })
+            | Self::Doctor(Doctor { ask, .. })
             | Self::Drain(Drain { ask, .. })
             | Self::Resume(Resume { ask, .. })
             | Self::DeclareDead(DeclareDead { ask, .. })
@@ -328,6 +328,7 @@ mod tests {
             "hosts forget stata9 --json",
             "judge x.log --json",
             "doctor --json",
+            "doctor --probe --json",
             "token add ana --scope operate --expires 30d",
             "token list",
             "token revoke ana --json",

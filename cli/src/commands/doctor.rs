@@ -1,6 +1,6 @@
 //! `doctor`: what was found, tried and is missing, each with what to do.
 //!
-//! It changes nothing: it starts no daemon and makes no file. Exit status 0 when a do-file can be run from here, 4 when
+//! It changes nothing: it starts no daemon and makes no file, but for `--probe` ([`super::probe`]). Exit status 0 when a do-file can be run from here, 4 when
 //! something prevents that.
 
 mod report;
@@ -8,6 +8,7 @@ mod report;
 use longhaul_agent::stata::find;
 use longhaul_proto::{api::HostView, clock::rfc3339, licence::WARN_DAYS, telemetry};
 
+use super::probe;
 use crate::{
     args::Doctor,
     client::Client,
@@ -24,6 +25,9 @@ use report::{Finding, Report, SettingView, note, ok, problem};
 /// # Errors
 /// When stdout fails.
 pub(crate) async fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failure> {
+    if args.probe {
+        return probe::probe(context, args.ask.json).await;
+    }
     let mut findings = vec![ok("program", program())];
     findings.push(configuration(context));
     let places = places(context);

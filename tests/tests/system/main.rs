@@ -44,6 +44,7 @@ mod path_map;
 mod paths;
 mod placement;
 mod places;
+mod probe;
 mod prompts;
 mod properties;
 mod ready;
